@@ -1,1 +1,25 @@
+//! The bridge between MCP clients, which think, and a Python runtime, which computes.
+//!
+//! # The house
+//!
+//! Folders are floors; imports go down only.
+//!
+//! | floor | rooms | what it does |
+//! |---|---|---|
+//! | top | `app`, `cli` | composition and the command line |
+//! | face | `mcp` | tools, results, progress: the only room that knows rmcp |
+//! | work | `chunked` over `jobs` and `transfer` | running code, following it, fetching files |
+//! | reach | [`runtime`] | the machine that runs code: the only room that knows the HTTP client |
+//! | ground | [`wire`], [`edge`], [`base`] | the API's types; process and disk; text and ids |
+//!
+//! # What always holds
+//!
+//! - Code that was sent runs exactly once: its id is made here, before the first try, and the executor knows ids again.
+//! - What code printed is never lost: the executor keeps it on disk, and every view names the cursor to go on from.
+//! - Every call returns in time: each has a deadline, and what is not done by then goes on without it.
+//! - Every error says what to do next.
 
+pub mod base;
+pub mod edge;
+pub mod runtime;
+pub mod wire;

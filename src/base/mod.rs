@@ -1,0 +1,5 @@
+//! The ground floor: identifiers, secrets, text. No I/O, no clock but for ids, and no import from any other floor.
+
+pub mod ids;
+pub mod secret;
+pub mod text;

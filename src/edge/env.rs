@@ -1,0 +1,50 @@
+//! The environment as a value, and every name that is read from it.
+
+use std::collections::BTreeMap;
+
+pub const COLAB_URL: &str = "COLAB_URL";
+pub const COLAB_TOKEN: &str = "COLAB_TOKEN";
+pub const LOCAL_SAVE_DIR: &str = "LOCAL_SAVE_DIR";
+pub const CHECKPOINT_DIR: &str = "CHECKPOINT_DIR";
+pub const DATA_DIR: &str = "SMART_COLAB_DATA_DIR";
+pub const CALL_BUDGET_SEC: &str = "SMART_COLAB_CALL_BUDGET_SEC";
+pub const LOG: &str = "SMART_COLAB_LOG";
+pub const PYTHON: &str = "SMART_COLAB_PYTHON";
+
+/// Variables by name. Tests make their own.
+#[derive(Clone, Default)]
+pub struct Env(BTreeMap<String, String>);
+
+impl Env {
+    /// The process's environment; a value that is not Unicode counts as absent.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self(
+            std::env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
+                .collect(),
+        )
+    }
+
+    /// The value, trimmed; absent and blank are the same.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .get(name)
+            .map(|value| value.trim())
+            .filter(|value| !value.is_empty())
+    }
+}
+
+impl<const N: usize> From<[(&str, &str); N]> for Env {
+    fn from(pairs: [(&str, &str); N]) -> Self {
+        Self(
+            pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+        )
+    }
+}

@@ -1,0 +1,230 @@
+//! What the user configured: flags over environment over defaults. All faults are reported together.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+use url::{Host, Url};
+
+use super::env::{self, Env};
+use super::paths;
+use crate::base::secret::Secret;
+
+/// Everything that can be set.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub target: Target,
+    /// Downloads, logs and pictures go here.
+    pub save_dir: PathBuf,
+    pub checkpoint_dir: PathBuf,
+    /// The bridge's own state: the local executor's environment and jobs, log files.
+    pub data_dir: PathBuf,
+    /// How long a tool call may take; none means by the client's name.
+    pub call_budget: Option<Duration>,
+    /// A tracing filter (`smart_colab=debug`).
+    pub log_filter: Option<String>,
+    /// A Python that has the executor's packages, to use instead of an environment of our own.
+    pub python: Option<PathBuf>,
+}
+
+/// Where code is to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// No address was given: the server starts, and its tools say how to connect.
+    NotConfigured,
+    /// The executor inside this binary, on this machine.
+    Local,
+    Remote(Endpoint),
+}
+
+/// An executor's address and the token that opens it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Without fragment.
+    pub url: Url,
+    pub token: Secret,
+}
+
+impl Endpoint {
+    /// The address for people: no token, no trailing slash.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.url.as_str().trim_end_matches('/').to_owned()
+    }
+
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        is_loopback(&self.url)
+    }
+}
+
+/// What a flag may say over the environment.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--local`
+    pub local: bool,
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("the configuration has faults:\n{}", .0.iter().map(|fault| format!("  - {fault}")).collect::<Vec<_>>().join("\n"))]
+pub struct Faults(pub Vec<String>);
+
+impl Settings {
+    /// Reads and checks. Touches nothing on disk.
+    ///
+    /// # Errors
+    /// [`Faults`] with every fault found.
+    pub fn read(env: &Env, flags: &Flags) -> Result<Self, Faults> {
+        let mut faults = Vec::new();
+        let target = if flags.local {
+            Target::Local
+        } else {
+            note(&mut faults, target(env)).unwrap_or(Target::NotConfigured)
+        };
+        let call_budget = note(&mut faults, call_budget(env)).flatten();
+        let data_dir = folder(env, env::DATA_DIR).unwrap_or_else(paths::default_data_dir);
+        let settings = Self {
+            target,
+            save_dir: folder(env, env::LOCAL_SAVE_DIR).unwrap_or_else(paths::default_save_dir),
+            checkpoint_dir: folder(env, env::CHECKPOINT_DIR)
+                .unwrap_or_else(|| data_dir.join("checkpoints")),
+            data_dir,
+            call_budget,
+            log_filter: env.get(env::LOG).map(str::to_owned),
+            python: folder(env, env::PYTHON),
+        };
+        if faults.is_empty() {
+            Ok(settings)
+        } else {
+            Err(Faults(faults))
+        }
+    }
+}
+
+fn note<T>(faults: &mut Vec<String>, result: Result<T, String>) -> Option<T> {
+    result.map_err(|fault| faults.push(fault)).ok()
+}
+
+fn folder(env: &Env, name: &str) -> Option<PathBuf> {
+    env.get(name).map(paths::expand_home)
+}
+
+fn target(env: &Env) -> Result<Target, String> {
+    let Some(text) = env.get(env::COLAB_URL) else {
+        return Ok(Target::NotConfigured);
+    };
+    if text.eq_ignore_ascii_case("local") {
+        return Ok(Target::Local);
+    }
+    endpoint(text, env.get(env::COLAB_TOKEN)).map(Target::Remote)
+}
+
+/// Reads `https://…#TOKEN`, as the notebook prints it. The text itself never comes back in a fault: it may hold the token.
+fn endpoint(text: &str, token: Option<&str>) -> Result<Endpoint, String> {
+    let mut url = Url::parse(text).map_err(|error| {
+        format!("COLAB_URL is not an address ({error}): it is `local`, or the line that the notebook prints, https://…#TOKEN")
+    })?;
+    match url.scheme() {
+        "https" => {}
+        "http" if is_loopback(&url) => {}
+        "http" => return Err(
+            "COLAB_URL starts with http://, which would send the token in clear text: use https://"
+                .to_owned(),
+        ),
+        other => {
+            return Err(format!(
+                "COLAB_URL starts with {other}://: it must start with https://"
+            ));
+        }
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("COLAB_URL holds a user name or password: the token belongs after a #, or into COLAB_TOKEN".to_owned());
+    }
+    let token = url
+        .fragment()
+        .filter(|fragment| !fragment.is_empty())
+        .or(token)
+        .map(Secret::new);
+    let token = token.ok_or("COLAB_URL has no token: copy the whole line that the notebook prints, with the part after #, or set COLAB_TOKEN")?;
+    url.set_fragment(None);
+    url.set_query(None);
+    Ok(Endpoint { url, token })
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
+        Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
+        None => false,
+    }
+}
+
+fn call_budget(env: &Env) -> Result<Option<Duration>, String> {
+    let Some(text) = env.get(env::CALL_BUDGET_SEC) else {
+        return Ok(None);
+    };
+    match text.parse::<u64>() {
+        Ok(seconds @ 5..=3600) => Ok(Some(Duration::from_secs(seconds))),
+        _ => Err(format!(
+            "{} is {text:?}: it must be whole seconds from 5 to 3600",
+            env::CALL_BUDGET_SEC
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Env, Flags, Settings, Target};
+
+    fn read<const N: usize>(pairs: [(&str, &str); N]) -> Result<Settings, Vec<String>> {
+        Settings::read(&Env::from(pairs), &Flags::default()).map_err(|faults| faults.0)
+    }
+
+    #[test]
+    fn the_notebooks_line_gives_address_and_token() {
+        let settings = read([("COLAB_URL", " https://a-b.ngrok-free.dev/#s3cret ")]).unwrap();
+        let Target::Remote(endpoint) = settings.target else {
+            panic!("{:?}", settings.target)
+        };
+        assert_eq!(endpoint.address(), "https://a-b.ngrok-free.dev");
+        assert_eq!(endpoint.token.expose(), "s3cret");
+    }
+
+    #[test]
+    fn without_an_address_the_target_is_not_configured() {
+        assert_eq!(
+            read([("COLAB_URL", "  ")]).unwrap().target,
+            Target::NotConfigured
+        );
+    }
+
+    #[test]
+    fn all_faults_are_reported_together_and_none_shows_the_token() {
+        let faults = read([
+            ("COLAB_URL", "http://example.com/#s3cret"),
+            ("SMART_COLAB_CALL_BUDGET_SEC", "soon"),
+        ])
+        .unwrap_err();
+        assert_eq!(faults.len(), 2, "{faults:?}");
+        assert!(!faults.join(" ").contains("s3cret"), "{faults:?}");
+    }
+
+    #[test]
+    fn clear_text_is_allowed_on_loopback_only() {
+        for (address, allowed) in [
+            ("http://127.0.0.1:5000#t", true),
+            ("http://[::1]:5000#t", true),
+            ("http://localhost:5000#t", true),
+            ("http://10.0.0.1:5000#t", false),
+            ("http://localhost.example.com#t", false),
+            ("ftp://127.0.0.1#t", false),
+            ("https://example.com", false),
+            ("https://user:pw@example.com#t", false),
+        ] {
+            assert_eq!(read([("COLAB_URL", address)]).is_ok(), allowed, "{address}");
+        }
+    }
+}

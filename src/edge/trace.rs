@@ -1,0 +1,41 @@
+//! Logs: to stderr for the person beside the client, and to a file a day in the data folder. stdout belongs to MCP.
+
+use std::path::Path;
+
+use tracing_appender::rolling::{RollingFileAppender, Rotation};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt};
+
+const DAYS_KEPT: usize = 7;
+
+/// Starts logging. A folder that cannot be written costs the file, not the program; a malformed filter is said and replaced.
+pub fn start(filter: Option<&str>, data_dir: &Path) {
+    let default = || EnvFilter::new("warn,smart_colab=info");
+    let (filter, fault) = match filter.map(EnvFilter::try_new) {
+        None => (default(), None),
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (default(), Some(error)),
+    };
+    let file = RollingFileAppender::builder()
+        .rotation(Rotation::DAILY)
+        .filename_prefix("smart-colab")
+        .filename_suffix("log")
+        .max_log_files(DAYS_KEPT)
+        .build(data_dir.join("logs"))
+        .ok()
+        .map(|appender| fmt::layer().with_ansi(false).with_writer(appender));
+    let stderr = fmt::layer()
+        .with_ansi(false)
+        .without_time()
+        .with_target(false)
+        .with_writer(std::io::stderr);
+    let started = tracing_subscriber::registry()
+        .with(filter)
+        .with(stderr)
+        .with(file)
+        .try_init();
+    if let (Ok(()), Some(error)) = (started, fault) {
+        tracing::warn!("SMART_COLAB_LOG is not a filter and is ignored: {error}");
+    }
+}

@@ -1,0 +1,83 @@
+//! How the tools reach a runtime: lazily, so that neither start-up nor `tools/list` waits for a network or a process.
+
+use std::sync::{Arc, OnceLock};
+
+use tokio::time::Instant;
+
+use super::Runtime;
+use super::error::{RuntimeError, RuntimeResult};
+use super::executor::Executor;
+use super::local::Local;
+use crate::edge::settings::{Endpoint, Settings, Target};
+
+/// The one way to the configured runtime.
+#[derive(Debug)]
+pub struct Connection(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    NotConfigured,
+    Remote {
+        endpoint: Endpoint,
+        executor: OnceLock<Arc<Executor>>,
+    },
+    Local(Local),
+}
+
+impl Connection {
+    /// Connects to nothing yet.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        Self(match &settings.target {
+            Target::NotConfigured => Kind::NotConfigured,
+            Target::Remote(endpoint) => Kind::Remote {
+                endpoint: endpoint.clone(),
+                executor: OnceLock::new(),
+            },
+            Target::Local => {
+                Kind::Local(Local::new(&settings.data_dir, settings.python.as_deref()))
+            }
+        })
+    }
+
+    /// Begins, in the background, what takes time: the local executor's start.
+    pub fn warm_up(&self) {
+        if let Kind::Local(local) = &self.0 {
+            local.begin();
+        }
+    }
+
+    /// The runtime, waiting for a local one to be ready until `deadline`.
+    ///
+    /// # Errors
+    /// `NotConfigured`; `Starting` at the deadline; `LocalFailed`.
+    pub async fn runtime(&self, deadline: Instant) -> RuntimeResult<Arc<dyn Runtime>> {
+        match &self.0 {
+            Kind::NotConfigured => Err(RuntimeError::NotConfigured),
+            Kind::Remote { endpoint, executor } => match executor.get() {
+                Some(executor) => Ok(executor.clone()),
+                None => {
+                    let made = Arc::new(Executor::new(endpoint)?);
+                    Ok(executor.get_or_init(|| made).clone())
+                }
+            },
+            Kind::Local(local) => local.runtime(deadline).await,
+        }
+    }
+
+    /// What a local start is busy with, for progress messages; none when nothing is awaited.
+    #[must_use]
+    pub fn doing(&self) -> Option<String> {
+        match &self.0 {
+            Kind::Local(local) => local.doing(),
+            Kind::NotConfigured | Kind::Remote { .. } => None,
+        }
+    }
+
+    /// Ends what this connection started.
+    pub async fn stop(&self) {
+        if let Kind::Local(local) = &self.0 {
+            local.stop().await;
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What can go wrong between the bridge and the code.
+
+use thiserror::Error;
+
+use crate::wire::problem::Problem;
+
+pub type RuntimeResult<T> = Result<T, RuntimeError>;
+
+/// A failed request. `Display` is a sentence for people, without its source's text.
+#[derive(Debug, Error)]
+pub enum RuntimeError {
+    #[error("no Colab runtime is configured")]
+    NotConfigured,
+    #[error("the local executor is not ready yet: {doing}")]
+    Starting { doing: String },
+    #[error("the local executor could not be started: {detail}")]
+    LocalFailed { detail: String, hint: String },
+    #[error("{url} cannot be reached")]
+    Unreachable {
+        url: String,
+        #[source]
+        source: reqwest::Error,
+    },
+    #[error("the connection to {url} broke before the whole answer had come")]
+    Broken {
+        url: String,
+        #[source]
+        source: reqwest::Error,
+    },
+    #[error("{url} did not answer in time")]
+    TimedOut { url: String },
+    #[error("the tunnel at {url} is there, but no executor is connected to it ({sign})")]
+    TunnelOffline { url: String, sign: String },
+    #[error("{url} refused the token")]
+    Unauthorized { url: String },
+    #[error("what answers at {url} is not an executor that this bridge can talk to: {detail}")]
+    Incompatible { url: String, detail: String },
+    #[error("the file {path} changed while it was read")]
+    Changed { path: String },
+    #[error("{}", .0.detail)]
+    Refused(Problem),
+}
+
+impl RuntimeError {
+    /// True when the same request may succeed if it is sent again. Every request of the API but `cleanup` may be: a job's id makes it idempotent.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Broken { .. }
+            | Self::TimedOut { .. }
+            | Self::TunnelOffline { .. }
+            | Self::Starting { .. } => true,
+            Self::Refused(problem) => problem.retryable,
+            Self::NotConfigured
+            | Self::LocalFailed { .. }
+            | Self::Unauthorized { .. }
+            | Self::Incompatible { .. }
+            | Self::Changed { .. } => false,
+        }
+    }
+
+    /// The stable code that the model sees.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::NotConfigured => "not_configured",
+            Self::Starting { .. } => "busy",
+            Self::LocalFailed { .. } | Self::Unreachable { .. } | Self::Broken { .. } => {
+                "connection_failed"
+            }
+            Self::TimedOut { .. } => "timed_out",
+            Self::TunnelOffline { .. } => "tunnel_offline",
+            Self::Unauthorized { .. } => "unauthorized",
+            Self::Incompatible { .. } => "incompatible_executor",
+            Self::Changed { .. } => "connection_failed",
+            Self::Refused(problem) => &problem.code,
+        }
+    }
+
+    /// What to do next, in one or two sentences.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NotConfigured => "Set COLAB_URL in the client's config for smart-colab: to the line that the Colab notebook \
+                 prints (https://…#TOKEN), or to `local` to compute on this machine; then restart the client."
+                .to_owned(),
+            Self::Starting { .. } => "The first use makes a Python environment, about a minute. Call again.".to_owned(),
+            Self::LocalFailed { hint, .. } => hint.clone(),
+            Self::Unreachable { .. } | Self::Broken { .. } => {
+                "Check that the notebook's start cell is still running and that its address is the one in COLAB_URL; \
+                 then call again. Code that was sent goes on running and keeps its output."
+                    .to_owned()
+            }
+            Self::TimedOut { .. } => {
+                "The machine may be overloaded or the tunnel stuck. Call again; if it stays so, look at the notebook.".to_owned()
+            }
+            Self::TunnelOffline { .. } => "Open the Colab notebook and run its start cell again. If it prints a new address, \
+                 put that into COLAB_URL and restart the client."
+                .to_owned(),
+            Self::Unauthorized { .. } => "Copy the whole line that the notebook prints now, with the part after #, into COLAB_URL: \
+                 a new start makes a new token."
+                .to_owned(),
+            Self::Incompatible { .. } => "Check the address. If it is right, get the notebook of this bridge's version from \
+                 colab/smart_colab_executor.ipynb and run it again."
+                .to_owned(),
+            Self::Changed { .. } => "Wait until the program that writes the file is done, then download it again.".to_owned(),
+            Self::Refused(problem) => problem.hint.clone(),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Who answered: the executor, a tunnel that has lost it, or something else.
+
+use reqwest::header::HeaderMap;
+use reqwest::{Response, StatusCode};
+
+use crate::runtime::error::{RuntimeError, RuntimeResult};
+use crate::wire::API_VERSION;
+use crate::wire::problem::Problem;
+
+/// Cloudflare's statuses for an origin or tunnel that is gone (520 to 530: "Cloudflare 5xx errors").
+const CLOUDFLARE_GONE: std::ops::RangeInclusive<u16> = 520..=530;
+
+/// Passes the executor's successes on; everything else becomes an error.
+pub(super) async fn reply(response: Response, address: &str) -> RuntimeResult<Response> {
+    let url = || address.to_owned();
+    let headers = response.headers();
+    match header(headers, "x-smart-colab-api") {
+        Some(API_VERSION) => {}
+        Some(other) => {
+            let detail =
+                format!("it speaks version {other} of the API, this bridge version {API_VERSION}");
+            return Err(RuntimeError::Incompatible { url: url(), detail });
+        }
+        None => return Err(stranger(response.status(), headers, address)),
+    }
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        return Err(RuntimeError::Unauthorized { url: url() });
+    }
+    let body = response
+        .bytes()
+        .await
+        .map_err(|source| RuntimeError::Broken { url: url(), source })?;
+    Err(RuntimeError::Refused(
+        serde_json::from_slice(&body).unwrap_or_else(|_| Problem {
+            status: status.as_u16(),
+            code: "internal".to_owned(),
+            detail: format!("the executor answered {status} without saying why"),
+            hint: "Look at the notebook's log, then call again.".to_owned(),
+            retryable: status.is_server_error(),
+        }),
+    ))
+}
+
+/// An answer that did not come from an executor.
+fn stranger(status: StatusCode, headers: &HeaderMap, address: &str) -> RuntimeError {
+    let url = address.to_owned();
+    if let Some(code) = header(headers, "ngrok-error-code") {
+        return RuntimeError::TunnelOffline {
+            url,
+            sign: code.to_owned(),
+        };
+    }
+    if CLOUDFLARE_GONE.contains(&status.as_u16()) || matches!(status.as_u16(), 502..=504) {
+        return RuntimeError::TunnelOffline {
+            url,
+            sign: status.to_string(),
+        };
+    }
+    RuntimeError::Incompatible {
+        url,
+        detail: format!("it answered {status} and did not name itself"),
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}

@@ -1,0 +1,112 @@
+//! One pooled, kept-alive HTTP client for one address, and what its replies mean.
+
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::{Client, Method, RequestBuilder, Response, header};
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::classify;
+use crate::edge::settings::Endpoint;
+use crate::runtime::error::{RuntimeError, RuntimeResult};
+
+const CONNECT: Duration = Duration::from_secs(8);
+/// A stream that gives no byte for so long is dead.
+const SILENCE: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub(super) struct Http {
+    client: Client,
+    base: Url,
+    address: String,
+}
+
+impl Http {
+    pub(super) fn new(endpoint: &Endpoint) -> RuntimeResult<Self> {
+        let address = endpoint.address();
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", endpoint.token.expose()))
+            .map_err(|_| RuntimeError::Unauthorized {
+                url: address.clone(),
+            })?;
+        bearer.set_sensitive(true);
+        let headers = HeaderMap::from_iter([
+            (header::AUTHORIZATION, bearer),
+            // ngrok's free plan shows browsers a page of its own unless this is there.
+            (
+                header::HeaderName::from_static("ngrok-skip-browser-warning"),
+                HeaderValue::from_static("1"),
+            ),
+        ]);
+        let mut builder = Client::builder()
+            .user_agent(concat!("smart-colab/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers)
+            .connect_timeout(CONNECT)
+            .read_timeout(SILENCE)
+            .tcp_nodelay(true)
+            .redirect(reqwest::redirect::Policy::none());
+        if endpoint.is_loopback() {
+            builder = builder.no_proxy();
+        }
+        let client = builder
+            .build()
+            .map_err(|source| RuntimeError::Unreachable {
+                url: address.clone(),
+                source,
+            })?;
+        Ok(Self {
+            client,
+            base: endpoint.url.clone(),
+            address,
+        })
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// A request for `route`, a path without its leading slash.
+    pub(super) fn request(&self, method: Method, route: &str) -> RequestBuilder {
+        let mut url = self.base.clone();
+        url.set_path(&format!(
+            "{}/{route}",
+            self.base.path().trim_end_matches('/')
+        ));
+        self.client.request(method, url)
+    }
+
+    /// Sends, and turns every reply that is not the executor's success into an error.
+    pub(super) async fn send(&self, call: RequestBuilder) -> RuntimeResult<Response> {
+        let response = call.send().await.map_err(|source| self.failed(source))?;
+        classify::reply(response, &self.address).await
+    }
+
+    pub(super) async fn json<T: DeserializeOwned>(&self, call: RequestBuilder) -> RuntimeResult<T> {
+        let body = self
+            .send(call)
+            .await?
+            .bytes()
+            .await
+            .map_err(|source| self.failed(source))?;
+        serde_json::from_slice(&body)
+            .map_err(|error| self.incompatible(&format!("its answer cannot be read ({error})")))
+    }
+
+    pub(super) fn incompatible(&self, detail: &str) -> RuntimeError {
+        RuntimeError::Incompatible {
+            url: self.address.clone(),
+            detail: detail.to_owned(),
+        }
+    }
+
+    fn failed(&self, source: reqwest::Error) -> RuntimeError {
+        let url = self.address.clone();
+        if source.is_connect() {
+            RuntimeError::Unreachable { url, source }
+        } else if source.is_timeout() {
+            RuntimeError::TimedOut { url }
+        } else {
+            RuntimeError::Broken { url, source }
+        }
+    }
+}

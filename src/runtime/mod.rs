@@ -1,0 +1,80 @@
+//! Where code runs: the [`Runtime`] trait, its errors, how to reach one, and a folder for each backend.
+//!
+//! Architecture Invariant: only this floor knows the HTTP client. May import `base`, `wire`, `edge`.
+//!
+//! Every method of [`Runtime`] is one request, bounded in time; [`retry::until`] repeats the ones that may be repeated.
+
+pub mod connection;
+pub mod error;
+pub mod executor;
+pub mod local;
+pub mod retry;
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+
+use crate::base::ids::JobId;
+use crate::wire::files::{FileList, FileStat};
+use crate::wire::job::{EventPage, Job, JobRequest, Poll};
+use crate::wire::machine::{Health, Probe};
+use crate::wire::session::{Cleanup, CleanupRequest, Variables};
+pub use error::{RuntimeError, RuntimeResult};
+
+/// A machine that runs code. Any call may fail with a [`RuntimeError`]; all but `cleanup` and `shutdown` may be repeated freely.
+#[async_trait]
+pub trait Runtime: Send + Sync + Debug {
+    /// The address for people to read: no token in it.
+    fn address(&self) -> &str;
+
+    async fn health(&self) -> RuntimeResult<Health>;
+    async fn probe(&self) -> RuntimeResult<Probe>;
+
+    /// Starts a job, or finds the one that an earlier try started: the same id never runs twice.
+    async fn put_job(
+        &self,
+        id: JobId,
+        request: &JobRequest,
+        poll: Poll,
+    ) -> RuntimeResult<EventPage>;
+    async fn events(&self, id: JobId, after: u64, poll: Poll) -> RuntimeResult<EventPage>;
+    async fn interrupt(&self, id: JobId) -> RuntimeResult<Job>;
+    /// The job's output as text, from byte `from` on.
+    async fn log(&self, id: JobId, from: u64) -> RuntimeResult<ByteStream>;
+    async fn blob(&self, id: JobId, number: u64) -> RuntimeResult<Bytes>;
+
+    async fn variables(&self, session: &str) -> RuntimeResult<Variables>;
+    async fn cleanup(&self, request: &CleanupRequest) -> RuntimeResult<Cleanup>;
+
+    async fn list_files(&self, query: &ListQuery) -> RuntimeResult<FileList>;
+    /// With `digest`, the executor may answer `digest_pending`: ask again.
+    async fn stat(&self, path: &str, digest: bool) -> RuntimeResult<FileStat>;
+    /// The bytes in `range` of the file while it is still the one with this `etag`;
+    /// [`RuntimeError::Changed`] when it no longer is.
+    async fn download(
+        &self,
+        path: &str,
+        range: Range<u64>,
+        etag: &str,
+    ) -> RuntimeResult<ByteStream>;
+
+    /// Asks the executor to end itself.
+    async fn shutdown(&self) -> RuntimeResult<()>;
+}
+
+/// Bytes as they arrive. An error ends the stream: what came before it is good.
+pub type ByteStream = BoxStream<'static, RuntimeResult<Bytes>>;
+
+/// What `GET /files/list` is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListQuery {
+    /// Empty for the content root.
+    pub path: String,
+    pub recursive: bool,
+    /// 1 to 1,000.
+    pub limit: u32,
+    pub cursor: Option<String>,
+}

@@ -1,0 +1,102 @@
+//! What a job shows, event by event: Jupyter's names and shapes.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::job::{JobState, Reason};
+
+/// One event. `seq` is dense from 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    pub seq: u64,
+    #[serde(default)]
+    pub at: String,
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum EventKind {
+    Started {
+        kernel_id: String,
+    },
+    Stream {
+        name: StreamName,
+        text: String,
+    },
+    DisplayData {
+        data: Map<String, Value>,
+    },
+    ExecuteResult {
+        data: Map<String, Value>,
+    },
+    Error(PythonError),
+    Progress(Progress),
+    Finished(Finished),
+    /// An event that a newer executor sends.
+    #[serde(other)]
+    Unknown,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamName {
+    Stdout,
+    Stderr,
+}
+
+/// An exception in the user's code. `traceback` has ANSI colours as Jupyter makes them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PythonError {
+    pub ename: String,
+    pub evalue: String,
+    #[serde(default)]
+    pub traceback: Vec<String>,
+}
+
+/// The end of one iteration of a loop.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Iterations before this number are done.
+    pub completed: u64,
+    pub total: u64,
+    pub message: Option<String>,
+    pub iteration: Option<u64>,
+    /// The value of the body's last expression, where JSON can hold it.
+    #[serde(default)]
+    pub result: Value,
+    /// The error of an iteration that was skipped.
+    pub error: Option<PythonError>,
+}
+
+/// The last event of every job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finished {
+    pub state: JobState,
+    pub reason: Option<Reason>,
+    pub execution_time_sec: Option<f64>,
+    #[serde(default)]
+    pub variables_lost: bool,
+    /// Memory available on the machine before the job.
+    pub memory_before_gb: Option<f64>,
+    pub memory_after_gb: Option<f64>,
+    /// Positive: the code took memory.
+    pub memory_delta_mb: Option<f64>,
+    pub warning: Option<String>,
+}
+
+/// A value in `data` that lies at `/jobs/{id}/blobs/{blob}` instead of in the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct BlobRef {
+    pub blob: u64,
+    pub bytes: u64,
+}
+
+impl BlobRef {
+    /// The reference in a `data` value, if it is one.
+    #[must_use]
+    pub fn of(value: &Value) -> Option<Self> {
+        Self::deserialize(value).ok()
+    }
+}

@@ -1,0 +1,146 @@
+//! `/jobs`.
+
+use serde::{Deserialize, Serialize};
+
+use super::event::Event;
+use crate::base::ids::JobId;
+
+/// The body of `PUT /jobs/{id}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRequest {
+    pub code: String,
+    pub session: String,
+    /// Seconds of run time, 1 to 43,200, not counting the time in the queue.
+    pub timeout_sec: u64,
+    #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
+    pub iterations: Option<Iterations>,
+}
+
+/// Makes `code` the body of `for i in range(start, stop)`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Iterations {
+    pub start: u64,
+    pub stop: u64,
+    /// Iterations of the whole operation, for progress.
+    pub total: u64,
+    pub on_error: OnError,
+}
+
+/// What a failing iteration does to the rest.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    /// Ends the operation at that iteration.
+    #[default]
+    Stop,
+    /// Is noted, and the next iteration runs.
+    Skip,
+}
+
+/// `queued → running → one of the rest`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    Queued,
+    Running,
+    Succeeded,
+    Failed,
+    Interrupted,
+    TimedOut,
+    Lost,
+}
+
+impl JobState {
+    /// True when no further event can come.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
+
+    /// The name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+            Self::TimedOut => "timed_out",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// Why a job ended as it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    PythonError,
+    KernelDied,
+    Timeout,
+    Interrupted,
+    SessionRestarted,
+    SessionDeleted,
+    ExecutorRestarted,
+    DiskFull,
+    /// A reason that a newer executor knows.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A job as the executor tells of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    pub id: JobId,
+    pub session: String,
+    pub state: JobState,
+    pub reason: Option<Reason>,
+    #[serde(default)]
+    pub code_head: String,
+    pub timeout_sec: f64,
+    pub created_at: String,
+    pub started_at: Option<String>,
+    pub finished_at: Option<String>,
+    pub execution_time_sec: Option<f64>,
+    /// New at every start of the session's kernel: same id, same variables.
+    pub kernel_id: Option<String>,
+    #[serde(default)]
+    pub boot_id: String,
+    #[serde(default)]
+    pub variables_lost: bool,
+    /// The `seq` of the newest event.
+    pub last_seq: u64,
+    pub log_bytes: u64,
+    pub queue_position: Option<u64>,
+}
+
+/// A page of a job's events.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventPage {
+    pub job: Job,
+    pub events: Vec<Event>,
+    /// The `after` of the next call.
+    pub next: u64,
+    /// Further events are there already.
+    pub more: bool,
+}
+
+/// `{"job": …}`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JobReply {
+    pub job: Job,
+}
+
+/// How long and how much to wait for when asking for events.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Poll {
+    /// Seconds to wait for the first new event, 0 to 25.
+    pub wait_sec: f64,
+    /// Seconds to gather further ones after it, 0 to 5.
+    pub linger_sec: f64,
+    /// About how many bytes of events to return, 1 kB to 4 MiB.
+    pub max_bytes: u64,
+}

@@ -1,0 +1,99 @@
+//! `/health` and `/probe`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::session::{Session, Variable};
+
+/// `GET /health`, the one route without a token.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    pub status: String,
+    pub uptime_minutes: f64,
+    pub memory_available_gb: f64,
+    pub memory_used_pct: f64,
+    pub version: String,
+}
+
+/// `GET /probe`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Probe {
+    pub executor: ExecutorFacts,
+    pub platform: Platform,
+    pub python: Python,
+    pub compute: Compute,
+    pub gpu: Vec<Gpu>,
+    /// Why `gpu` is empty.
+    pub gpu_note: Option<String>,
+    pub storage: Vec<Storage>,
+    /// Well-known packages of data work that are installed, with their versions.
+    pub packages: BTreeMap<String, String>,
+    pub package_count: u64,
+    pub limits: Limits,
+    pub sessions: Vec<Session>,
+    pub variables: Vec<Variable>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ExecutorFacts {
+    pub version: String,
+    pub boot_id: String,
+    pub uptime_minutes: f64,
+    /// Relative paths start here.
+    pub root: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Platform {
+    pub system: String,
+    pub release: String,
+    pub machine: String,
+    /// Runs on a Google Colab VM.
+    pub colab: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Python {
+    pub version: String,
+    pub implementation: String,
+    pub executable: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Compute {
+    pub cpu_model: Option<String>,
+    pub cpu_count: u64,
+    pub load_1m: Option<f64>,
+    pub memory_total_gb: f64,
+    pub memory_available_gb: f64,
+    pub memory_used_pct: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Gpu {
+    pub index: u64,
+    pub name: String,
+    pub memory_total_gb: Option<f64>,
+    pub memory_used_gb: Option<f64>,
+    pub utilization_pct: Option<f64>,
+    pub temperature_c: Option<f64>,
+    pub driver_version: Option<String>,
+    pub cuda_version: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Storage {
+    pub path: String,
+    pub total_gb: f64,
+    pub free_gb: f64,
+    pub used_pct: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Limits {
+    pub max_timeout_sec: u64,
+    pub max_wait_sec: u64,
+    pub max_body_bytes: u64,
+}

@@ -1,0 +1,14 @@
+//! The executor's HTTP API as types, one file a family of routes. `colab/API.md` is the text these follow.
+//!
+//! Only data: no HTTP, no I/O. Readers ignore unknown fields, so an older bridge talks to a newer executor.
+//! May import `base`, nothing else.
+
+pub mod event;
+pub mod files;
+pub mod job;
+pub mod machine;
+pub mod problem;
+pub mod session;
+
+/// The API version that the executor must name in `X-Smart-Colab-Api`.
+pub const API_VERSION: &str = "1";

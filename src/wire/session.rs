@@ -1,0 +1,80 @@
+//! `/sessions`, `/variables`, `/cleanup`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionState {
+    Starting,
+    Idle,
+    Busy,
+    /// No kernel now; the next job starts one.
+    Dead,
+}
+
+/// A named kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Session {
+    pub name: String,
+    pub state: SessionState,
+    pub kernel_id: Option<String>,
+    pub started_at: Option<String>,
+    pub running_job: Option<String>,
+    pub queued_jobs: u64,
+    pub execution_count: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Variable {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub type_name: String,
+    pub shape: Option<Vec<u64>>,
+    pub length: Option<u64>,
+    pub bytes: Option<u64>,
+    pub repr: String,
+}
+
+/// Where a list of variables comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VariableSource {
+    Live,
+    /// As of the last idle moment: the kernel is busy.
+    Snapshot,
+    /// The session has no kernel.
+    None,
+}
+
+/// `GET /variables`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Variables {
+    pub session: String,
+    pub kernel_id: Option<String>,
+    pub source: VariableSource,
+    pub as_of: Option<String>,
+    pub variables: Vec<Variable>,
+    pub total: u64,
+}
+
+/// The body of `POST /cleanup`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CleanupRequest {
+    pub session: String,
+    pub temp_files: bool,
+}
+
+/// What `POST /cleanup` did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Cleanup {
+    pub session: String,
+    pub cleared_variables: Vec<String>,
+    pub collected_objects: u64,
+    pub cuda_cache_emptied: bool,
+    pub figures_closed: u64,
+    pub deleted_files: Vec<String>,
+    pub memory_before_gb: f64,
+    pub memory_after_gb: f64,
+    pub freed_mb: f64,
+}
