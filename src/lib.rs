@@ -19,6 +19,8 @@
 //! - Every call returns in time: each has a deadline, and what is not done by then goes on without it.
 //! - Every error says what to do next.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod base;
 pub mod edge;
 pub mod runtime;
