@@ -23,5 +23,6 @@
 
 pub mod base;
 pub mod edge;
+pub mod jobs;
 pub mod runtime;
 pub mod wire;
