@@ -146,17 +146,12 @@ impl Jobs {
 
     /// A job that was sent from here and is not known there went with its machine.
     fn refine(&self, id: JobId, error: RuntimeError) -> RuntimeError {
-        let sent_from_here = || {
-            self.known
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .contains(&id)
-        };
-        match error {
-            RuntimeError::Refused(problem) if problem.status == 404 && sent_from_here() => {
-                RuntimeError::Replaced
-            }
-            error => error,
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = matches!(&error, RuntimeError::Refused(problem) if problem.status == 404);
+        if gone && known.contains(&id) {
+            RuntimeError::Replaced
+        } else {
+            error
         }
     }
 

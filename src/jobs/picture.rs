@@ -3,6 +3,7 @@
 use std::io::Cursor;
 
 use image::codecs::jpeg::JpegEncoder;
+use image::imageops::FilterType;
 use image::{ImageFormat, ImageReader, ImageResult};
 
 /// Pixels on the longer side.
@@ -18,7 +19,7 @@ pub(super) struct Fitted {
     pub bytes: Vec<u8>,
 }
 
-/// As made when it is small enough; else scaled down, and as JPEG if that alone does not help. Takes CPU time.
+/// As made when it is small enough; else scaled down, as PNG or, where that is too large, as JPEG. Takes CPU time.
 ///
 /// # Errors
 /// When the bytes are no PNG or JPEG.
@@ -28,40 +29,36 @@ pub(super) fn fit(bytes: &[u8]) -> ImageResult<Fitted> {
         Some(ImageFormat::Jpeg) => "image/jpeg",
         _ => "image/png",
     };
-    let (width, height) = ImageReader::new(Cursor::new(bytes))
-        .with_guessed_format()?
-        .into_dimensions()?;
-    let too_wide = width.max(height) > LONGEST_SIDE;
-    if !too_wide && bytes.len() <= LARGEST {
+    let picture = reader.decode()?;
+    let mut longest = picture.width().max(picture.height());
+    if longest <= LONGEST_SIDE && bytes.len() <= LARGEST {
         return Ok(Fitted {
             mime,
             bytes: bytes.to_vec(),
         });
     }
-    let mut picture = reader.decode()?;
-    if too_wide {
-        picture = picture.resize(
-            LONGEST_SIDE,
-            LONGEST_SIDE,
-            image::imageops::FilterType::Triangle,
-        );
+    loop {
+        longest = longest.min(LONGEST_SIDE);
+        let scaled = picture.resize(longest, longest, FilterType::Triangle);
+        let mut png = Vec::new();
+        scaled.write_to(&mut Cursor::new(&mut png), ImageFormat::Png)?;
+        if png.len() <= LARGEST {
+            return Ok(Fitted {
+                mime: "image/png",
+                bytes: png,
+            });
+        }
+        let mut jpeg = Vec::new();
+        let encoder = JpegEncoder::new_with_quality(&mut jpeg, JPEG_QUALITY);
+        scaled.to_rgb8().write_with_encoder(encoder)?;
+        if jpeg.len() <= LARGEST {
+            return Ok(Fitted {
+                mime: "image/jpeg",
+                bytes: jpeg,
+            });
+        }
+        longest = longest * 2 / 3;
     }
-    let mut png = Vec::new();
-    picture.write_to(&mut Cursor::new(&mut png), ImageFormat::Png)?;
-    if png.len() <= LARGEST {
-        return Ok(Fitted {
-            mime: "image/png",
-            bytes: png,
-        });
-    }
-    let mut jpeg = Vec::new();
-    picture
-        .to_rgb8()
-        .write_with_encoder(JpegEncoder::new_with_quality(&mut jpeg, JPEG_QUALITY))?;
-    Ok(Fitted {
-        mime: "image/jpeg",
-        bytes: jpeg,
-    })
 }
 
 #[cfg(test)]
@@ -105,7 +102,7 @@ mod tests {
             assert_eq!(fitted.mime, mime);
             let decoded = image::load_from_memory(&fitted.bytes).unwrap();
             assert!(decoded.width().max(decoded.height()) <= LONGEST_SIDE);
-            assert!(fitted.bytes.len() <= LARGEST * 2, "{}", fitted.bytes.len());
+            assert!(fitted.bytes.len() <= LARGEST, "{}", fitted.bytes.len());
         }
     }
 
