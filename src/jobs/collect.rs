@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use serde_json::{Map, Value};
 
+use super::follow::Reader;
 use crate::base::text::{Excerpt, Screen};
 use crate::wire::event::{BlobRef, Event, EventKind, Finished, Progress, PythonError};
 
@@ -61,33 +62,6 @@ impl Collector {
     pub fn stopping_when_full(mut self) -> Self {
         self.stops_when_full = true;
         self
-    }
-
-    /// Takes the next event.
-    pub fn take(&mut self, event: &Event) -> ControlFlow<()> {
-        match &event.kind {
-            EventKind::Stream { text, .. } => self.screen.push(text),
-            EventKind::DisplayData { data } | EventKind::ExecuteResult { data } => self.show(data),
-            EventKind::Error(error) => {
-                self.screen.push_block(&traceback(error));
-                self.error = Some(error.clone());
-            }
-            EventKind::Progress(progress) => self.progress = Some(progress.clone()),
-            EventKind::Finished(finished) => self.finished = Some(finished.clone()),
-            EventKind::Started { .. } | EventKind::Unknown => {}
-        }
-        let full = self.stops_when_full && self.screen.shown() >= FULL_AT;
-        if full {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    }
-
-    /// The newest line of output, for progress messages.
-    #[must_use]
-    pub fn last_line(&self) -> String {
-        self.screen.last_line()
     }
 
     /// Puts a line of the bridge's own among the output.
@@ -148,6 +122,32 @@ impl Collector {
     }
 }
 
+impl Reader for Collector {
+    fn take(&mut self, event: &Event) -> ControlFlow<()> {
+        match &event.kind {
+            EventKind::Stream { text, .. } => self.screen.push(text),
+            EventKind::DisplayData { data } | EventKind::ExecuteResult { data } => self.show(data),
+            EventKind::Error(error) => {
+                self.screen.push_block(&traceback(error));
+                self.error = Some(error.clone());
+            }
+            EventKind::Progress(progress) => self.progress = Some(progress.clone()),
+            EventKind::Finished(finished) => self.finished = Some(finished.clone()),
+            EventKind::Started { .. } | EventKind::Unknown => {}
+        }
+        let full = self.stops_when_full && self.screen.shown() >= FULL_AT;
+        if full {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    fn last_line(&self) -> String {
+        self.screen.last_line()
+    }
+}
+
 /// Jupyter's multi-line values are a string or a list of strings (nbformat 4).
 fn text(value: &Value) -> String {
     match value {
@@ -168,7 +168,7 @@ fn traceback(error: &PythonError) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::{Body, Collector, TEXT_LIMIT};
+    use super::{Body, Collector, Reader, TEXT_LIMIT};
     use crate::wire::event::Event;
 
     fn collect(events: &[serde_json::Value]) -> Collector {

@@ -17,21 +17,48 @@ use crate::wire::job::{EventPage, Job, JobRequest, Poll};
 const LONGEST_HOLD: Duration = Duration::from_secs(25);
 /// An answer needs this long to travel; a poll ends so much before the deadline.
 const TRAVEL: Duration = Duration::from_millis(500);
+/// For what is fetched after the following.
+const LONGEST_RESERVE: Duration = Duration::from_secs(5);
 /// Quick code ends the wait by finishing, so lingering costs it nothing and saves chatty code a request.
 const FIRST_LINGER_SEC: f64 = 0.5;
 const PAGE_BYTES: u64 = 1024 * 1024;
 
 /// Who is waiting, how long, and how to tell them that something moved.
+#[derive(Clone, Copy)]
 pub struct Watch<'a> {
     pub deadline: Instant,
     /// Ends the waiting, not the job.
     pub cancelled: &'a CancellationToken,
-    /// Called after each page with the job.
-    pub moved: &'a (dyn Fn(&Job) + Send + Sync),
+    /// Called after each page with the job and the reader's newest line.
+    pub moved: &'a (dyn Fn(&Job, &str) + Send + Sync),
 }
 
-/// Takes events in order; `Break` means that the reader wants no more now.
-pub type Sink<'a> = &'a mut (dyn FnMut(&Event) -> ControlFlow<()> + Send);
+impl Watch<'_> {
+    /// The same, ending early enough to fetch pictures and logs before the deadline.
+    #[must_use]
+    pub fn with_reserve(mut self) -> Self {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        self.deadline -= (left / 8).min(LONGEST_RESERVE);
+        self
+    }
+}
+
+/// Takes a job's events in order.
+pub trait Reader: Send {
+    /// `Break` means that no more is wanted now.
+    fn take(&mut self, event: &Event) -> ControlFlow<()>;
+
+    /// The newest line of output, for those who wait.
+    fn last_line(&self) -> String {
+        String::new()
+    }
+}
+
+impl<F: FnMut(&Event) -> ControlFlow<()> + Send> Reader for F {
+    fn take(&mut self, event: &Event) -> ControlFlow<()> {
+        self(event)
+    }
+}
 
 /// Where following stopped, and why.
 #[derive(Debug)]
@@ -65,7 +92,7 @@ pub async fn submit(
     id: JobId,
     request: &JobRequest,
     watch: &Watch<'_>,
-    sink: Sink<'_>,
+    reader: &mut dyn Reader,
 ) -> RuntimeResult<Followed> {
     let runtime = connection.runtime(watch.deadline).await?;
     let sending = retry::until(watch.deadline, runtime.address(), || {
@@ -82,7 +109,7 @@ pub async fn submit(
             next: 0,
             job: None,
         }
-        .run(connection, Some(page), watch, sink)
+        .run(connection, Some(page), watch, reader)
         .await),
         Err(error) if error.is_transient() => Ok(Followed {
             id,
@@ -100,14 +127,14 @@ pub async fn follow(
     id: JobId,
     after: u64,
     watch: &Watch<'_>,
-    sink: Sink<'_>,
+    reader: &mut dyn Reader,
 ) -> Followed {
     Follower {
         id,
         next: after,
         job: None,
     }
-    .run(connection, None, watch, sink)
+    .run(connection, None, watch, reader)
     .await
 }
 
@@ -123,12 +150,12 @@ impl Follower {
         connection: &Arc<Connection>,
         first: Option<EventPage>,
         watch: &Watch<'_>,
-        sink: Sink<'_>,
+        reader: &mut dyn Reader,
     ) -> Followed {
         let mut page = first;
         let ended = loop {
             if let Some(page) = page.take()
-                && let Some(ended) = self.take(page, watch, sink)
+                && let Some(ended) = self.take(page, watch, reader)
             {
                 break ended;
             }
@@ -153,18 +180,23 @@ impl Follower {
         }
     }
 
-    fn take(&mut self, page: EventPage, watch: &Watch<'_>, sink: Sink<'_>) -> Option<Ended> {
+    fn take(
+        &mut self,
+        page: EventPage,
+        watch: &Watch<'_>,
+        reader: &mut dyn Reader,
+    ) -> Option<Ended> {
         let whole = page.job.state.is_final() && !page.more;
         self.job = Some(page.job);
         for event in &page.events {
             self.next = event.seq;
-            if sink(event).is_break() {
+            if reader.take(event).is_break() {
                 return Some(Ended::Full);
             }
         }
         self.next = self.next.max(page.next);
         if let Some(job) = &self.job {
-            (watch.moved)(job);
+            (watch.moved)(job, &reader.last_line());
         }
         whole.then_some(Ended::Finished)
     }

@@ -76,8 +76,14 @@ impl Jobs {
         let mut collector = Collector::new(TEXT_LIMIT);
         let id = JobId::fresh();
         self.remember(id);
-        let mut sink = |event: &_| collector.take(event);
-        let followed = follow::submit(&self.connection, id, request, watch, &mut sink).await?;
+        let followed = follow::submit(
+            &self.connection,
+            id,
+            request,
+            &watch.with_reserve(),
+            &mut collector,
+        )
+        .await?;
         if matches!(followed.ended, Ended::Cancelled) {
             self.interrupt_later(id);
         }
@@ -100,8 +106,14 @@ impl Jobs {
             Reading::Whole => (0, Collector::new(TEXT_LIMIT)),
             Reading::From(after) => (after, Collector::new(TEXT_LIMIT).stopping_when_full()),
         };
-        let mut sink = |event: &_| collector.take(event);
-        let followed = follow::follow(&self.connection, id, after, watch, &mut sink).await;
+        let followed = follow::follow(
+            &self.connection,
+            id,
+            after,
+            &watch.with_reserve(),
+            &mut collector,
+        )
+        .await;
         if followed.job.is_none()
             && let Ended::Trouble(error) = followed.ended
         {
