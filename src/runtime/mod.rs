@@ -76,6 +76,6 @@ pub struct ListQuery {
     pub path: String,
     pub recursive: bool,
     /// 1 to 1,000.
-    pub limit: u32,
+    pub limit: u64,
     pub cursor: Option<String>,
 }
