@@ -16,13 +16,11 @@ pub(super) fn tidy(mut tool: Tool) -> Tool {
 fn plain(schema: &Arc<JsonObject>, input: bool) -> Arc<JsonObject> {
     let mut value = Value::Object(schema.as_ref().clone());
     walk(&mut value, input);
-    match value {
-        Value::Object(mut object) => {
-            object.remove("$schema");
-            Arc::new(object)
-        }
-        _ => schema.clone(),
-    }
+    let Value::Object(mut object) = value else {
+        return schema.clone();
+    };
+    object.remove("$schema");
+    Arc::new(object)
 }
 
 fn walk(value: &mut Value, input: bool) {

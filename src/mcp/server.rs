@@ -119,15 +119,13 @@ impl ServerHandler for Server {
 
 /// Gives rmcp's text about wrong arguments the form of our errors.
 fn explain_arguments(response: CallToolResponse) -> CallToolResponse {
-    let fault = match &response {
-        CallToolResponse::Complete(result) => match result.content.as_slice() {
-            [ContentBlock::Text(text)] => text
-                .text
-                .strip_prefix(ARGUMENT_FAULT)
-                .map(|why| Fault::invalid(why.trim())),
-            _ => None,
-        },
-        _ => None,
+    let fault = if let CallToolResponse::Complete(result) = &response
+        && let [ContentBlock::Text(text)] = result.content.as_slice()
+    {
+        let why = text.text.strip_prefix(ARGUMENT_FAULT);
+        why.map(|why| Fault::invalid(why.trim()))
+    } else {
+        None
     };
     match fault {
         Some(fault) => CallToolResult::from(fault).into(),
