@@ -95,9 +95,9 @@ def carried(package: Path = PACKAGE) -> dict[str, str]:
 
 def literal(text: str) -> str:
     """Spell a text as a Python string that reads like the text."""
+    if not text.endswith("\n"):
+        return repr(text)
     escaped = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
-    if escaped.endswith('"'):
-        escaped = escaped[:-1] + '\\"'
     return f'"""\\\n{escaped}"""'
 
 

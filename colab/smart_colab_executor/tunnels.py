@@ -138,7 +138,7 @@ class Cloudflare:
 def find_cloudflared(folder: Path, source: str = CLOUDFLARED, say: Callable[[str], None] = print) -> str:
     """Find cloudflared on the PATH or in `folder`, else download Cloudflare's own build to there."""
     program = folder / "cloudflared"
-    found = shutil.which("cloudflared") or shutil.which(program)
+    found = shutil.which("cloudflared") or shutil.which(str(program))
     if found:
         return found
     machine = _MACHINES.get(platform.machine().lower())
