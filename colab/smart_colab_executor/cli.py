@@ -134,7 +134,8 @@ def _announce(ready: dict[str, Any], ready_file: Path | None) -> None:
 
 def _wait_for_end_of_stdin(stop: threading.Event) -> None:
     try:
-        while sys.stdin.buffer.read(4096):
+        # Not by sys.stdin: its lock, held by a thread that waits, makes Python abort at the end.
+        while os.read(sys.stdin.fileno(), 4096):
             pass
     finally:
         stop.set()

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,8 @@ class Settings:
     tunnel: str
     port: int
     root: Path
-    token: str = ""
-    ngrok_token: str = ""
+    token: str = field(default="", repr=False)
+    ngrok_token: str = field(default="", repr=False)
     ngrok_domain: str = ""
 
     @property
