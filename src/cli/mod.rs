@@ -1,5 +1,8 @@
 //! The command line. Without a command it serves MCP on stdio, which is what clients start.
 
+mod client_config;
+mod tour;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -25,6 +28,8 @@ struct Cli {
 enum Command {
     /// Serve MCP on stdio (the default).
     Serve,
+    /// Show the whole thing on this machine, step by step.
+    Try,
 }
 
 /// Reads the command line and does what it says.
@@ -53,6 +58,13 @@ pub fn main() -> ExitCode {
         Command::Serve => {
             trace::start(settings.log_filter.as_deref(), &settings.data_dir);
             finish(runtime.block_on(app::run(&settings)))
+        }
+        Command::Try => {
+            if runtime.block_on(tour::run(&settings)) {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
     };
     // tokio's thread that reads stdin may never return.

@@ -1,5 +1,6 @@
 //! Default folders, by the platform's own rules.
 
+use std::io;
 use std::path::PathBuf;
 
 use directories::{ProjectDirs, UserDirs};
@@ -31,4 +32,12 @@ pub fn expand_home(text: &str) -> PathBuf {
         }
         _ => PathBuf::from(text),
     }
+}
+
+/// This program's own file, for starting it again and for naming it in a client's config.
+///
+/// # Errors
+/// When the platform does not tell.
+pub fn program() -> io::Result<PathBuf> {
+    std::env::current_exe()
 }

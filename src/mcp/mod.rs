@@ -11,6 +11,7 @@
 mod args;
 mod budget;
 mod call;
+pub mod client;
 mod convert;
 mod schema;
 pub mod serve;
