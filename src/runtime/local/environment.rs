@@ -9,23 +9,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
-use tokio::process::Command;
 use tokio::time::sleep;
-use which::which_in_global;
 
 use super::Say;
-use super::command::{command, path_with, run};
 use super::fault::Fault;
+use super::install::{self, Tool};
 use super::package::Package;
 use super::python::{self, Python};
 use crate::edge::lock::FileLock;
 use crate::edge::store;
 
-/// Some 100 MB over a slow line.
-const INSTALL: Duration = Duration::from_secs(20 * 60);
-const CREATE: Duration = Duration::from_secs(5 * 60);
 const LOCK_PAUSE: Duration = Duration::from_millis(300);
-const LINES_SHOWN: usize = 6;
 
 /// A Python that has the executor's packages.
 #[derive(Debug, Clone)]
@@ -132,143 +126,41 @@ async fn make(
     say: &Say<'_>,
 ) -> Result<Environment, Fault> {
     say("looking for Python");
-    let uv = which_in_global("uv", Some(search_path))
-        .ok()
-        .and_then(|mut found| found.next());
-    let Some(uv) = uv else {
-        let python = python::find(search_path, true).await?;
-        return attempt(folder, marker, package, Tool::Pip(python), search_path, say).await;
+    let (best, other) = install::tools(search_path).await?;
+    let attempt = async |tool: Tool| {
+        // Removed again when anything below fails.
+        let place = TempDir::with_prefix_in(format!("{}-", package.requirements_id), folder)
+            .map_err(|error| Fault::disk(folder, &error))?;
+        let environment = Environment::at(place.path());
+        let requirements = &package.requirements;
+        tool.fill(place.path(), &environment, requirements, search_path, say)
+            .await?;
+        mark(marker, place.path(), &environment).await?;
+        let _ = place.keep();
+        Ok::<_, Fault>(environment)
     };
-    // Without any Python, uv brings one of its own.
-    let python = python::find(search_path, false).await.ok();
-    let venv = python.clone().filter(Python::makes_environments);
-    let by_uv = attempt(
-        folder,
-        marker,
-        package,
-        Tool::Uv(uv, python),
-        search_path,
-        say,
-    )
-    .await;
-    match (by_uv, venv) {
-        // pip may know an index or a proxy that uv was not told of.
-        (Err(fault), Some(python)) => {
-            tracing::warn!("{}; trying pip", fault.detail);
-            attempt(folder, marker, package, Tool::Pip(python), search_path, say).await
+    match (attempt(best).await, other) {
+        (Err(fault), Some(other)) => {
+            tracing::warn!("{}", fault.detail);
+            attempt(other).await
         }
-        (result, _) => result,
+        (made, _) => made,
     }
 }
 
-/// What makes environments: uv where it is there, for it is ten times as fast; otherwise what Python brings along.
-enum Tool {
-    Uv(PathBuf, Option<Python>),
-    Pip(Python),
-}
-
-async fn attempt(
-    folder: &Path,
-    marker: &Path,
-    package: &Package,
-    tool: Tool,
-    search_path: &OsStr,
-    say: &Say<'_>,
-) -> Result<Environment, Fault> {
-    // Removed again when anything below fails.
-    let place = TempDir::with_prefix_in(format!("{}-", package.requirements_id), folder)
-        .map_err(|error| Fault::disk(folder, &error))?;
-    let environment = Environment::at(place.path());
-    let step = |what: &'static str, mut command: Command, limit: Duration| {
-        command
-            // Neither tool shall find the configuration of a project that the client happens to be in.
-            .current_dir(place.path())
-            .env("PATH", path_with(&environment.programs, search_path));
-        step(what, command, limit)
-    };
-    say("making a Python environment (first use)");
-    step(
-        "making the Python environment",
-        tool.create(place.path()),
-        CREATE,
-    )
-    .await?;
-    say("installing packages (first use, about a minute)");
-    let install = tool.install(&environment.python, &package.requirements);
-    step("installing the packages", install, INSTALL).await?;
-
+async fn mark(marker: &Path, folder: &Path, environment: &Environment) -> Result<(), Fault> {
     let python = python::ask(&environment.python, &[])
         .await
         .map_err(|error| Fault::disk(&environment.python, &error))?;
+    let name = folder.file_name().unwrap_or_default();
     let text = Marker {
-        folder: place
-            .path()
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned(),
+        folder: name.to_string_lossy().into_owned(),
         python_version: python.version_text(),
     };
     serde_json::to_vec(&text)
         .map_err(std::io::Error::from)
         .and_then(|bytes| store::write_atomic(marker, &bytes))
-        .map_err(|error| Fault::disk(marker, &error))?;
-    let _ = place.keep();
-    Ok(environment)
-}
-
-impl Tool {
-    fn create(&self, place: &Path) -> Command {
-        let mut command = match self {
-            Self::Uv(uv, python) => {
-                let mut command = command(uv);
-                // Seeded, so that `%pip install` works in the user's code.
-                command.args([
-                    "venv",
-                    "--seed",
-                    "--allow-existing",
-                    "--no-project",
-                    "--python",
-                ]);
-                command.arg(
-                    python
-                        .as_ref()
-                        .map_or(Path::new(">=3.11"), |python| &python.executable),
-                );
-                command
-            }
-            Self::Pip(python) => {
-                let mut command = command(&python.executable);
-                command.args(["-m", "venv"]);
-                command
-            }
-        };
-        command.arg(place);
-        command
-    }
-
-    fn install(&self, python: &Path, requirements: &Path) -> Command {
-        let mut command = match self {
-            Self::Uv(uv, _) => {
-                let mut command = command(uv);
-                command.args(["pip", "install", "--python"]).arg(python);
-                command
-            }
-            Self::Pip(_) => {
-                let mut command = command(python);
-                command.args([
-                    "-m",
-                    "pip",
-                    "install",
-                    "--no-input",
-                    "--disable-pip-version-check",
-                ]);
-                command
-            }
-        };
-        command.arg("-r").arg(requirements);
-        command
-    }
+        .map_err(|error| Fault::disk(marker, &error))
 }
 
 impl Environment {
@@ -300,92 +192,6 @@ impl Environment {
                 python.display()
             ),
             python,
-        }
-    }
-}
-
-async fn step(what: &str, command: Command, limit: Duration) -> Result<(), Fault> {
-    let finished = run(command, limit)
-        .await
-        .map_err(|error| Fault::new(format!("{what} failed: {error}"), cause("")))?;
-    tracing::debug!("{what}: {}", finished.stdout);
-    if finished.status.success() {
-        return Ok(());
-    }
-    let said = format!("{}\n{}", finished.stdout, finished.stderr);
-    let last = finished.last_lines(LINES_SHOWN);
-    Err(Fault::new(format!("{what} failed: {last}"), cause(&said)))
-}
-
-/// What helps, by what pip or uv said. Only the words of the hint hang on this.
-fn cause(said: &str) -> &'static str {
-    let says = |marks: &[&str]| marks.iter().any(|mark| said.contains(mark));
-    if says(&["No space left", "Disk quota", "not enough space"]) {
-        "The disk is full: free some space (about 500 MB are needed), then call again."
-    } else if says(&[
-        "CERTIFICATE_VERIFY_FAILED",
-        "SSLError",
-        "invalid peer certificate",
-        "UnknownIssuer",
-    ]) {
-        "The package index was reached with a certificate that is not trusted, as behind a company's proxy: set PIP_CERT (or SSL_CERT_FILE for uv) \
-         to the company's certificates in the client's config, restart the client, and call again."
-    } else if says(&["ProxyError", "407 Proxy", "Tunnel connection failed"]) {
-        "The proxy refused: correct HTTPS_PROXY in the client's config, restart the client, and call again."
-    } else if says(&[
-        "NewConnectionError",
-        "Failed to establish a new connection",
-        "ConnectTimeout",
-        "Connection refused",
-        "name resolution",
-        "dns error",
-        "Could not connect",
-        "Failed to fetch",
-        "error sending request",
-    ]) {
-        "The package index cannot be reached. The first use needs the network once: connect (behind a proxy, set HTTPS_PROXY in the client's config), \
-         then call again."
-    } else if says(&[
-        "No matching distribution",
-        "No solution found",
-        "Failed building wheel",
-        "Failed to build",
-    ]) {
-        "A package is not to be had for this Python: install Python 3.12 or 3.13 beside it, or set SMART_COLAB_PYTHON to a Python that has \
-         flask, waitress and ipykernel; then call again."
-    } else {
-        "Call again to try once more, or set SMART_COLAB_PYTHON to a Python that has the packages flask, waitress and ipykernel."
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::cause;
-
-    #[test]
-    fn the_hint_fits_what_pip_said() {
-        for (said, word) in [
-            ("ERROR: [Errno 28] No space left on device", "disk is full"),
-            (
-                "WARNING: … NewConnectionError('… Connection refused')\nERROR: No matching distribution found for flask",
-                "cannot be reached",
-            ),
-            (
-                "SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED]'",
-                "PIP_CERT",
-            ),
-            ("ProxyError('Cannot connect to proxy.', …)", "HTTPS_PROXY"),
-            (
-                "error: Failed to fetch: `https://…`\n  Caused by: dns error",
-                "cannot be reached",
-            ),
-            (
-                "ERROR: No matching distribution found for numpy==2.5.5",
-                "Python 3.12",
-            ),
-            ("Segmentation fault", "Call again"),
-        ] {
-            assert!(cause(said).contains(word), "{said}: {}", cause(said));
         }
     }
 }

@@ -6,6 +6,7 @@
 mod command;
 mod environment;
 mod fault;
+mod install;
 mod package;
 mod process;
 mod python;
