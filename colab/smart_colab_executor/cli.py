@@ -18,7 +18,7 @@ from typing import Any
 
 from waitress.server import create_server
 
-from . import __version__
+from . import __version__, statelock
 from .app import Config, create_app
 from .auth import Token
 from .jobs import JobStore
@@ -53,14 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.exit_with_stdin:
         threading.Thread(target=_wait_for_end_of_stdin, args=(stop,), name="stdin", daemon=True).start()
     boot_id = str(uuid.uuid4())
-    jobs = JobStore((options.state or root / ".smart_colab").resolve() / "jobs", boot_id)
+    state = (options.state or root / ".smart_colab").resolve()
+    jobs = JobStore(state / "jobs", boot_id)
     try:
+        lock = statelock.take(state)
         jobs.load()
     except OSError as error:
         parser.error(f"--state: {error}")
-    with LoopThread() as thread:
+    with lock, LoopThread() as thread:
         sessions = Sessions(root, thread)
-        config = Config(token, root, jobs, sessions, boot_id, stop.set)
+        config = Config(token, root, jobs, sessions, boot_id, stop)
         try:
             with _serving(config, options.host, options.port) as url:
                 sessions.open()

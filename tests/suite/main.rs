@@ -1,0 +1,8 @@
+//! Everything above one module: real processes, real sockets.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod local_executor;
