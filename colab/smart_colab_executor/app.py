@@ -6,9 +6,9 @@ import gzip
 import json
 import logging
 import re
+import threading
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,11 +44,12 @@ class Config:
     jobs: JobStore
     sessions: Sessions
     boot_id: str
-    stop: Callable[[], None]
+    stop: threading.Event
     started: float = field(default_factory=time.monotonic)
 
     @property
     def uptime_minutes(self) -> float:
+        """Minutes since the start."""
         return round((time.monotonic() - self.started) / 60, 1)
 
 
@@ -109,13 +110,19 @@ def _add_manners(app: Flask, config: Config) -> None:
 def _add_job_routes(app: Flask, config: Config) -> None:
     jobs, sessions = config.jobs, config.sessions
 
+    def submit(job_id: str, asked: JobRequest) -> tuple[Job, bool]:
+        if config.stop.is_set():
+            raise errors.Busy("The executor is stopping.", "Try again when it has started anew.")
+        job, is_new = jobs.add(job_id, asked)
+        if is_new:
+            sessions.submit(job)
+        return job, is_new
+
     @app.put("/jobs/<job_id>")
     def put_job(job_id: str) -> Response:
         job_id = parse_id(job_id)
         wait, linger, max_bytes = _page_arguments()
-        job, is_new = jobs.add(job_id, JobRequest.parse(_body()))
-        if is_new:
-            sessions.submit(job)
+        job, is_new = submit(job_id, JobRequest.parse(_body()))
         return _page(job, 0, wait, linger, max_bytes, 201 if is_new else 200)
 
     @app.get("/jobs/<job_id>/events")
@@ -153,11 +160,8 @@ def _add_job_routes(app: Flask, config: Config) -> None:
     @app.post("/execute")
     def run() -> Response:
         body = _body()
-        asked = JobRequest.parse(
-            {"code": body.get("code"), "session": body.get("session", DEFAULT_SESSION), "timeout_sec": body.get("timeout", 120)}
-        )
-        job, _ = jobs.add(str(uuid.uuid4()), asked)
-        sessions.submit(job)
+        body["timeout_sec"] = body.get("timeout", 120)
+        job, _ = submit(str(uuid.uuid4()), JobRequest.parse({**body, "loop": None}))
         job.wait()
         return _json(execute.summary(job))
 
@@ -233,7 +237,7 @@ def _add_machine_routes(app: Flask, config: Config) -> None:
 
     @app.post("/shutdown")
     def shutdown() -> Response:
-        config.stop()
+        config.stop.set()
         return _json({"status": "stopping"}, 202)
 
 
@@ -301,7 +305,9 @@ def _problem(error: errors.ExecutorError) -> Response:
 
 
 def _serve(path: Path, content_type: str) -> Response:
-    return _stream(ranges.serve(path, None, content_type, request.headers.get("Range"), request.headers.get("If-Range")))
+    return _stream(
+        ranges.serve(path, None, content_type, request.headers.get("Range"), request.headers.get("If-Range"))
+    )
 
 
 def _stream(reply: RangeReply) -> Response:

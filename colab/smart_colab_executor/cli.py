@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--state: {error}")
     with LoopThread() as thread:
         sessions = Sessions(root, thread)
-        config = Config(token, root, jobs, sessions, boot_id, stop.set)
+        config = Config(token, root, jobs, sessions, boot_id, stop)
         try:
             with _serving(config, options.host, options.port) as url:
                 sessions.open()

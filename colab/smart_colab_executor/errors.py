@@ -68,7 +68,7 @@ class MethodNotAllowed(InvalidArgument):
         super().__init__("This route does not know this method.", f"It knows: {', '.join(allowed)}.")
         self.allowed = allowed
 
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> dict[str, str]:  # noqa: D102
         return {"Allow": ", ".join(self.allowed)}
 
 
@@ -78,7 +78,9 @@ class BodyTooLarge(InvalidArgument):
     status = 413
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"The body is larger than {limit} bytes.", "Put large data into a file and read it from the code.")
+        super().__init__(
+            f"The body is larger than {limit} bytes.", "Put large data into a file and read it from the code."
+        )
 
 
 class RangeNotSatisfiable(InvalidArgument):
@@ -87,10 +89,12 @@ class RangeNotSatisfiable(InvalidArgument):
     status = 416
 
     def __init__(self, size: int) -> None:
-        super().__init__(f"The range lies outside of the {size} bytes there are.", "Ask for bytes below the size in Content-Range.")
+        super().__init__(
+            f"The range lies outside of the {size} bytes there are.", "Ask for bytes below the size in Content-Range."
+        )
         self.size = size
 
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> dict[str, str]:  # noqa: D102
         return {"Content-Range": f"bytes */{self.size}"}
 
 
@@ -101,9 +105,11 @@ class Unauthorized(ExecutorError):
     code = "unauthorized"
 
     def __init__(self) -> None:
-        super().__init__("The token is missing or wrong.", "Send the executor's token as 'Authorization: Bearer TOKEN'.")
+        super().__init__(
+            "The token is missing or wrong.", "Send the executor's token as 'Authorization: Bearer TOKEN'."
+        )
 
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> dict[str, str]:  # noqa: D102
         return {"WWW-Authenticate": "Bearer"}
 
 

@@ -25,7 +25,9 @@ def summary(job: Job) -> dict[str, Any]:
                 error = {name: event[name] for name in ("ename", "evalue", "traceback")}
             case "finished":
                 finished = event
-    memory = {name: finished.get(name) for name in ("memory_before_gb", "memory_after_gb", "memory_delta_mb", "warning")}
+    memory = {
+        name: finished.get(name) for name in ("memory_before_gb", "memory_after_gb", "memory_delta_mb", "warning")
+    }
     return {
         "success": job.record.state == "succeeded",
         "state": job.record.state,

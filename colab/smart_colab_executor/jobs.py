@@ -79,10 +79,12 @@ class Job:
 
     @property
     def id(self) -> str:
+        """The caller's UUID."""
         return self.record.id
 
     @property
     def is_final(self) -> bool:
+        """Whether it has ended, in whatever way."""
         return self.record.state in FINAL_STATES
 
     def describe(self) -> dict[str, Any]:
@@ -106,7 +108,8 @@ class Job:
     def page(self, after: int, wait: float, linger: float, max_bytes: int) -> Page:
         """The events behind `after`.
 
-        With nothing new it waits up to `wait` seconds for the first, then up to `linger` for company; the job's end ends both.
+        With nothing new it waits up to `wait` seconds for the first, then up to `linger` for company; the job's end
+        ends both.
         """
         with self.changed:
             if self.spool.last_seq <= after and not self.is_final:
@@ -184,7 +187,9 @@ class Job:
         return round(time.monotonic() - self._started, 3)
 
     def _save(self) -> None:
-        write_atomically(self.folder / "job.json", dump({"request": asdict(self.request), "record": asdict(self.record)}))
+        write_atomically(
+            self.folder / "job.json", dump({"request": asdict(self.request), "record": asdict(self.record)})
+        )
 
 
 class JobStore:
@@ -217,7 +222,8 @@ class JobStore:
             if known is not None:
                 if known.request != request:
                     raise JobConflict(
-                        f"Job {job_id} exists with other code, session, timeout or loop.", "Use a new UUID for new code."
+                        f"Job {job_id} exists with other code, session, timeout or loop.",
+                        "Use a new UUID for new code.",
                     )
                 return known, False
             folder = self._folder / job_id

@@ -1,16 +1,18 @@
-"""What the executor adds to each of its kernels: runs there as the module `_smart_colab`, with the standard library alone.
+"""What the executor adds to each of its kernels, where it runs as the module `_smart_colab`; standard library alone.
 
-It answers `smart_colab_request` messages on the shell and the control channel (the control channel has a thread of its own, so it
-answers while a cell runs), keeps output in pieces, and drives loops. It leaves no name in the user's namespace.
+It answers `smart_colab_request` messages on the shell and the control channel (the control channel has a thread of its
+own, so it answers while a cell runs), keeps output in pieces, and drives loops. It leaves no name in the namespace.
 """
 
 from __future__ import annotations
 
+import ast
 import gc
 import reprlib
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from itertools import islice
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 from . import loops
 
 if TYPE_CHECKING:
-    import ast
     from collections.abc import Callable, Iterator
 
 MESSAGE_TYPE = "smart_colab_request"
@@ -145,7 +146,7 @@ def _user_variables() -> dict[str, Any]:
         name: value
         for name, value in list(_shell.user_ns.items())
         if not name.startswith("_")
-        and not isinstance(value, (ModuleType, FunctionType, type))
+        and not issubclass(type(value), (ModuleType, FunctionType, type))
         and not (name in hidden and hidden[name] is value)
         and name not in ("In", "Out", "exit", "quit", "open", "get_ipython")
     }
@@ -154,12 +155,17 @@ def _user_variables() -> dict[str, Any]:
 def describe(name: str, value: object) -> dict[str, Any]:
     """One row of the listing."""
     kind = type(value)
-    row: dict[str, Any] = {"name": name, "type": kind.__name__, "shape": None, "length": None, "bytes": None, "repr": ""}
+    row: dict[str, Any] = {
+        "name": name,
+        "type": kind.__name__,
+        "shape": None,
+        "length": None,
+        "bytes": None,
+        "repr": "",
+    }
     for field, measure in (("shape", _shape), ("length", _length), ("bytes", _bytes), ("repr", _short.repr)):
-        try:
+        with suppress(Exception):  # a property of a half-built object may raise anything
             row[field] = measure(value)
-        except Exception:  # noqa: BLE001, PERF203, RUF100 - a property of a half-built object may raise anything
-            continue
     row["repr"] = row["repr"][:MAX_REPR_CHARS]
     return row
 
@@ -196,7 +202,9 @@ def _bytes(value: Any) -> int | None:
 class _ShortRepr(reprlib.Repr):
     """A repr that touches at most a few elements and calls no code of the user's."""
 
-    PLAIN_MODULES = frozenset({"builtins", "collections", "datetime", "decimal", "fractions", "numpy", "pathlib", "uuid"})
+    PLAIN_MODULES = frozenset(
+        {"builtins", "collections", "datetime", "decimal", "fractions", "numpy", "pathlib", "uuid"}
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -254,6 +262,7 @@ class LoopRunner:
         shell.events.register("post_execute", self._forget)
 
     def prepare(self, start: int, stop: int, total: int, *, skip_errors: bool) -> None:
+        """Make the next cell a loop."""
         self._start, self._stop, self._total, self._skip_errors = start, stop, total, skip_errors
         self._prepared = True
 
@@ -265,15 +274,18 @@ class LoopRunner:
         return loops.rewrite(tree, skip_errors=self._skip_errors)
 
     def iterations(self) -> Iterator[int]:
+        """What the loop iterates over; reports an iteration when it is asked for the next."""
         for iteration in range(self._start, self._stop):
             self._iteration, self._result, self._error, self._reported = iteration, None, None, False
             yield iteration
             self._report(None)
 
     def keep_result(self, value: object) -> None:
+        """Keep the value of the body's last expression."""
         self._result = value
 
     def skip_error(self) -> None:
+        """Note the exception that is being handled."""
         kind, error, trace = sys.exc_info()
         assert kind is not None  # noqa: S101 - called from an except clause
         try:
@@ -283,6 +295,7 @@ class LoopRunner:
         self._error = {"ename": kind.__name__, "evalue": str(error), "traceback": lines}
 
     def finish_loop(self) -> None:
+        """Report the iteration that broke out, if one did."""
         if not self._reported:
             self._report("break")
 
@@ -302,7 +315,10 @@ class LoopRunner:
         sys.stderr.flush()
         kernel = self._shell.kernel
         kernel.send_response(
-            kernel.iopub_socket, "display_data", {"data": {PROGRESS_MIME: progress}, "metadata": {}, "transient": {}}, channel="shell"
+            kernel.iopub_socket,
+            "display_data",
+            {"data": {PROGRESS_MIME: progress}, "metadata": {}, "transient": {}},
+            channel="shell",
         )
 
     def _forget(self) -> None:
@@ -313,7 +329,7 @@ class LoopRunner:
         if not self._prepared or cell is None or threading.current_thread() is not threading.main_thread():
             return bool(self._should_run_async(raw_cell, **details))
         try:
-            return loops.awaits(compile(cell, "<cell>", "exec", 0x400))  # ast.PyCF_ONLY_AST
+            return loops.awaits(ast.parse(cell))
         except (SyntaxError, ValueError):
             return False
 

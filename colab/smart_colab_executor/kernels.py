@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import zmq.asyncio
-from jupyter_client.asynchronous import AsyncKernelClient
+from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 
@@ -33,7 +33,8 @@ START_TIMEOUT = 90.0
 POLL_ALIVE_EVERY = 0.25
 # execute_reply and idle come on two sockets; this long the other one is waited for, counted from the last output.
 END_GRACE = 2.0
-# The kernel is told never to drop output (kernel_side), so a bounded queue slows it down where an unbounded one would fill our memory.
+# The kernel is told never to drop output (see kernel_side), so that a short queue slows it down; an unbounded one would
+# fill our memory.
 RECEIVE_QUEUE_MESSAGES = 100
 SECRET_VARIABLES = ("SMART_COLAB_TOKEN",)
 
@@ -70,7 +71,7 @@ class LoopThread:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
 
 
-class _ThisPython(KernelSpecManager):  # type: ignore[misc]
+class _ThisPython(KernelSpecManager):
     """Kernels run on the executor's own interpreter, whatever kernelspecs the machine has."""
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
@@ -81,11 +82,12 @@ class _ThisPython(KernelSpecManager):  # type: ignore[misc]
 class Execution:
     """One execute_request: gathers its output until the kernel is done with it."""
 
-    def __init__(self, on_output: Callable[[str, Message], None]) -> None:
+    def __init__(self, message_id: str, on_output: Callable[[str, Message], None]) -> None:
+        self.id = message_id
         self.on_output = on_output
         self.reply: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self.idle = asyncio.Event()
-        self.last_output = 0.0
+        self.messages = 0
 
 
 class Kernel:
@@ -116,17 +118,15 @@ class Kernel:
             await self.kill()
             raise KernelNotStarted(f"{type(error).__name__}: {error}") from error
 
-    def submit(self, code: str, on_output: Callable[[str, Message], None], loop: dict[str, Any] | None = None) -> Execution:
+    def submit(
+        self, code: str, on_output: Callable[[str, Message], None], loop: dict[str, Any] | None = None
+    ) -> Execution:
         """Send code; `on_output(kind, content)` is called with each of its iopub messages, in order."""
-        execution = Execution(on_output)
         if loop is not None:
             # Same channel, so it is there before the cell.
             self._send("shell", {"operation": "prepare_loop", **loop})
-        assert self._client is not None
-        # stop_on_error makes the kernel drop what is sent next; here every job stands for itself.
-        message_id = self._client.execute(code, allow_stdin=False, stop_on_error=False)
-        self._executions[message_id] = execution
-        return execution
+        # stop_on_error would make the kernel drop what is sent next; here every job stands for itself.
+        return self._execute(code, on_output, stop_on_error=False)
 
     async def finish(self, execution: Execution) -> Message | None:
         """Wait for the end; the reply's content, or None where the kernel ended without one. Raises KernelDied."""
@@ -134,34 +134,33 @@ class Kernel:
         idle = asyncio.ensure_future(execution.idle.wait())
         try:
             await asyncio.wait((died, idle, execution.reply), return_when=asyncio.FIRST_COMPLETED)
-            while not (execution.idle.is_set() and execution.reply.done()):
-                # What was on its way when the kernel died may still come in.
+            while not (idle.done() and execution.reply.done()):
+                # What was under way when the first sign of the end came may still come in, as long as it keeps coming.
                 grace = POLL_ALIVE_EVERY if self.died.is_set() else END_GRACE
-                if asyncio.get_running_loop().time() - execution.last_output > grace:
-                    waiting = [task for task in (idle, execution.reply) if not task.done()]
-                    last_output = execution.last_output
-                    await asyncio.wait(waiting, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
-                    if execution.last_output == last_output and not all(task.done() for task in waiting):
-                        break
-                else:
-                    await asyncio.sleep(0.05)
+                heard = execution.messages
+                await asyncio.wait((idle, execution.reply), timeout=grace)
+                if execution.messages == heard:
+                    break
         finally:
             died.cancel()
             idle.cancel()
-            self._executions = {key: value for key, value in self._executions.items() if value is not execution}
+            del self._executions[execution.id]
         if execution.reply.done():
             return execution.reply.result()
         if self.died.is_set():
             raise KernelDied
         return None
 
-    async def request(self, operation: str, *, channel: str = "control", timeout: float = 10.0) -> Any:
-        """Ask kernel_side for something; on the control channel it answers while code runs. Raises KernelDied, KernelSilent."""
+    async def request(self, operation: str, *, channel: str = "control", patience: float = 10.0) -> Any:
+        """Ask kernel_side for something, for at most `patience` seconds.
+
+        On the control channel it answers while code runs. Raises KernelDied, KernelSilent.
+        """
         message_id = self._send(channel, {"operation": operation})
         answer = self._requests[message_id] = asyncio.get_running_loop().create_future()
         died = asyncio.ensure_future(self.died.wait())
         try:
-            await asyncio.wait((answer, died), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((answer, died), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         finally:
             died.cancel()
             del self._requests[message_id]
@@ -190,11 +189,21 @@ class Kernel:
         self._context.destroy(linger=0)
         self._manager.context.destroy(linger=0)
 
+    @property
+    def _channels(self) -> AsyncKernelClient:
+        if self._client is None:
+            raise KernelDied("it has not started")
+        return self._client
+
     async def _launch(self) -> None:
         environment = {name: value for name, value in os.environ.items() if name not in SECRET_VARIABLES}
         # What code writes to its file descriptors comes as output; our own stdout is the ready line's.
         await self._manager.start_kernel(
-            cwd=str(self._root), env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            cwd=str(self._root),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         self._tasks.append(asyncio.create_task(self._watch()))
 
@@ -218,23 +227,23 @@ class Kernel:
 
     async def _prepare(self) -> None:
         """Install kernel_side, without a trace in the namespace or the history."""
-        assert self._client is not None
-        execution = Execution(lambda _kind, _content: None)
-        message_id = self._client.execute(_bootstrap(), silent=True, store_history=False, allow_stdin=False)
-        self._executions[message_id] = execution
-        reply = await self.finish(execution)
+        reply = await self.finish(self._execute(_bootstrap(), lambda _kind, _content: None, silent=True))
         if reply is None or reply["status"] != "ok":
             raise RuntimeError(f"preparing the kernel failed: {(reply or {}).get('evalue')}")
 
+    def _execute(self, code: str, on_output: Callable[[str, Message], None], **options: bool) -> Execution:
+        execution = Execution(self._channels.execute(code, allow_stdin=False, **options), on_output)
+        self._executions[execution.id] = execution
+        return execution
+
     async def _watch(self) -> None:
-        while await self._manager.is_alive():
+        while await self._manager.is_alive():  # noqa: ASYNC110 - a process has no event to wait for
             await asyncio.sleep(POLL_ALIVE_EVERY)
         self.died.set()
 
     def _send(self, channel: str, content: Message) -> str:
-        assert self._client is not None
-        message = self._client.session.msg(MESSAGE_TYPE, content)
-        getattr(self._client, f"{channel}_channel").send(message)
+        message = self._channels.session.msg(MESSAGE_TYPE, content)
+        getattr(self._channels, f"{channel}_channel").send(message)
         return str(message["header"]["msg_id"])
 
     def _on_reply(self, message: Message) -> None:
@@ -253,7 +262,7 @@ class Kernel:
         execution = self._executions.get(message["parent_header"].get("msg_id"))
         if execution is None:
             return
-        execution.last_output = asyncio.get_running_loop().time()
+        execution.messages += 1
         if kind == "status":
             if content["execution_state"] == "idle":
                 execution.idle.set()

@@ -1,7 +1,7 @@
 """Turns a cell into the body of a real `for i in …`.
 
-Pure syntax-tree work with the standard library alone: it runs inside the kernel (as `_smart_colab.loops`), on the tree that IPython
-parsed from the user's own text, so magics work and tracebacks show the lines as they were written.
+Pure syntax-tree work with the standard library alone: it runs inside the kernel (as `_smart_colab.loops`), on the tree
+that IPython parsed from the user's own text, so magics work and tracebacks show the lines as they were written.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ Node = TypeVar("Node", bound=ast.AST)
 def rewrite(body: ast.Module, *, skip_errors: bool) -> ast.Module:
     """Wrap `body` into a loop over the runtime's `iterations()`.
 
-    The generator reports an iteration when it is asked for the next one, so `continue` needs no care; the statement after
-    the loop is reached at a `break` too. With `skip_errors` a failing iteration is reported and the loop goes on.
+    The generator reports an iteration when it is asked for the next one, so `continue` needs no care; the statement
+    after the loop is reached at a `break` too. With `skip_errors` a failing iteration is reported and the loop goes on.
     """
     statements = [_Placeholders().visit(statement) for statement in body.body] or [ast.Pass()]
     first, last = statements[0], statements[-1]

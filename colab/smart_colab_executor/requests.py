@@ -31,9 +31,13 @@ class JobRequest:
             raise InvalidArgument("'code' must be a text.", 'Send {"code": "print(1)"}.')
         timeout = body.get("timeout_sec", 600)
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 1 <= timeout <= MAX_TIMEOUT_SEC:
-            raise InvalidArgument("'timeout_sec' must be a number of seconds.", f"It may be from 1 to {MAX_TIMEOUT_SEC}.")
+            raise InvalidArgument(
+                "'timeout_sec' must be a number of seconds.", f"It may be from 1 to {MAX_TIMEOUT_SEC}."
+            )
         loop = body.get("loop")
-        return cls(code, session_name(body.get("session", DEFAULT_SESSION)), timeout, None if loop is None else _loop(loop))
+        return cls(
+            code, session_name(body.get("session", DEFAULT_SESSION)), timeout, None if loop is None else _loop(loop)
+        )
 
 
 def session_name(name: object) -> str:

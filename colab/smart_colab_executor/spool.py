@@ -1,7 +1,7 @@
 """A job's output on disk: `events.jsonl`, `log.txt` and `blobs/`.
 
-Events are appended before anybody can read them and are read back from the file, so memory holds only a sparse index, a cursor
-(`seq`) stays good across restarts, and nothing is lost however slowly it is read. One writer, any number of readers.
+Events are appended before anybody can read them and are read back from the file, so memory holds only a sparse index, a
+cursor (`seq`) stays good across restarts, and nothing is lost however slowly it is read. One writer, many readers.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class Spool:
         return None
 
     def read(self, after: int, max_bytes: int) -> list[bytes]:
-        """The events behind `after` as lines of JSON: at least one when there is one, else at most `max_bytes` of them."""
+        """The events behind `after` as lines of JSON: at most `max_bytes` of them, but at least one."""
         with self._lock:
             last, size, unwritten = self.last_seq, self.size, self._unwritten
             place = bisect_right(self._index_seqs, after + 1) - 1
