@@ -75,7 +75,7 @@ class TestCloudflare:
         started = []
 
         class Popen(subprocess.Popen[bytes]):
-            def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
+            def __init__(self, *arguments: Any, **options: Any) -> None:
                 super().__init__(*arguments, **options)
                 started.append(self)
 
