@@ -94,11 +94,9 @@ def carried(package: Path = PACKAGE) -> dict[str, str]:
 
 
 def literal(text: str) -> str:
-    """Spell a text as a Python string that reads like the text."""
-    if not text.endswith("\n"):
-        return repr(text)
-    escaped = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
-    return f'"""\\\n{escaped}"""'
+    """Spell a text as a Python string, word for word where that can be."""
+    verbatim = "'''" not in text and text.endswith("\n")
+    return f"r'''{text}'''" if verbatim else repr(text)
 
 
 def build(files: dict[str, str]) -> str:

@@ -75,11 +75,9 @@ class Ngrok:
         self._ngrok = ngrok
         options: dict[str, object] = {"domain": domain} if domain else {}
         try:
-            # Without force_new_session a token corrected after a first try would not be looked at.
-            listener = _in_thread(
-                lambda: ngrok.forward(addr=address, authtoken=authtoken, force_new_session=True, **options)
-            )
+            listener = _in_thread(lambda: ngrok.forward(addr=address, authtoken=authtoken, **options))
         except Exception as error:
+            self.close()
             said = " ".join(str(part) for part in error.args)
             hint = next((hint for code, hint in _NGROK_HINTS.items() if re.search(rf"{code}\b", said)), "")
             raise SetupError(f"ngrok did not open the tunnel. {hint}\nIt says: {said}") from error
@@ -90,8 +88,8 @@ class Ngrok:
         return True
 
     def close(self) -> None:
-        """Take the address down."""
-        _in_thread(lambda: self._ngrok.disconnect(self.url))
+        """Take the address down, and ngrok's session: it counts against the plan, and remembers an old authtoken."""
+        _in_thread(self._ngrok.kill)
 
 
 class Cloudflare:

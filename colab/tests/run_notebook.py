@@ -21,7 +21,7 @@ NOTEBOOK = Path(__file__).parents[1] / "smart_colab_executor.ipynb"
 class PrintingClient(NotebookClient):
     """Prints streams as they arrive."""
 
-    def process_message(self, msg: dict[str, Any], *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+    def process_message(self, msg: dict[str, Any], *arguments: Any, **options: Any) -> Any:
         """Print, and go on as usual."""
         if msg["msg_type"] == "stream":
             print(msg["content"]["text"], end="", flush=True)

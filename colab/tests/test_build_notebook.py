@@ -63,6 +63,7 @@ def test_it_carries_every_file_of_the_package_as_it_is() -> None:
         "\\n \\x41 \\\\\n",
         "\ttab é 😀\n\n",
         'r"""\\"""\n',
+        "'''\n",
     ],
 )
 def test_any_text_comes_through(text: str) -> None:

@@ -16,7 +16,7 @@ class FakeExecutor:
         self.down = False
         monkeypatch.setattr(livelog, "request", self.request)
 
-    def job(self, tail: str, state: str, **more: Any) -> str:  # noqa: ANN401
+    def job(self, tail: str, state: str, **more: Any) -> str:
         identity = f"01935af2-0000-7000-8000-0000{tail}"
         events = self.events.setdefault(identity, [])
         job: dict[str, Any] = {"id": identity, "state": state, "reason": None, "code_head": f"code_of_{tail}()"}
@@ -24,7 +24,7 @@ class FakeExecutor:
         self.jobs[identity] = job | {"last_seq": len(events)} | more
         return identity
 
-    def add(self, identity: str, **event: Any) -> None:  # noqa: ANN401
+    def add(self, identity: str, **event: Any) -> None:
         self.events[identity].append(event | {"seq": len(self.events[identity]) + 1})
         self.jobs[identity]["last_seq"] = len(self.events[identity])
 

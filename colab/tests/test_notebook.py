@@ -75,7 +75,7 @@ class FakeUserdata(ModuleType):
     class SecretNotFoundError(Exception):
         pass
 
-    class TimeoutException(Exception):  # noqa: N818 - Colab's own name
+    class TimeoutException(Exception):
         pass
 
     def __init__(self, answer: str | Exception) -> None:

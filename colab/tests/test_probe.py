@@ -77,10 +77,10 @@ class FakeNvml(ModuleType):
     class NVMLError(Exception):
         pass
 
-    class NVMLError_LibraryNotFound(NVMLError):  # noqa: N801, N818 - NVML's own names
+    class NVMLError_LibraryNotFound(NVMLError):  # noqa: N801 - NVML's own names
         pass
 
-    class NVMLError_DriverNotLoaded(NVMLError):  # noqa: N801, N818
+    class NVMLError_DriverNotLoaded(NVMLError):  # noqa: N801
         pass
 
     def __init__(self, init_error: Exception | None = None, count: int = 2, as_bytes: bool = False) -> None:

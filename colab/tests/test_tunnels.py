@@ -75,7 +75,7 @@ class TestCloudflare:
         started = []
 
         class Popen(subprocess.Popen[bytes]):
-            def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
+            def __init__(self, *arguments: Any, **options: Any) -> None:
                 super().__init__(*arguments, **options)
                 started.append(self)
 
@@ -154,9 +154,11 @@ class FakeNgrok(ModuleType):
         self.error = error
         self.options: dict[str, object] = {}
         self.open: set[str] = set()
+        self.session = False
 
     def forward(self, addr: str, **options: object) -> Awaitable[FakeListener] | FakeListener:
         async def connect() -> FakeListener:
+            self.session = True
             if self.error:
                 raise self.error
             self.options = {"addr": addr, **options}
@@ -166,11 +168,12 @@ class FakeNgrok(ModuleType):
 
         return self._wrap(connect())
 
-    def disconnect(self, url: str) -> Awaitable[None] | None:
-        async def disconnect() -> None:
-            self.open.discard(url)
+    def kill(self) -> Awaitable[None] | None:
+        async def kill() -> None:
+            self.open.clear()
+            self.session = False
 
-        return self._wrap(disconnect())
+        return self._wrap(kill())
 
     @staticmethod
     def _wrap(promise: Coroutine[None, None, T]) -> Awaitable[T] | T:
@@ -191,11 +194,12 @@ class TestNgrok:
             tunnel = Ngrok(ADDRESS, "secret-token", domain)
             assert tunnel.url == f"https://{domain or 'random-name.ngrok-free.dev'}"
             assert tunnel.alive()
-            expected = {"addr": ADDRESS, "authtoken": "secret-token", "force_new_session": True}
+            expected = {"addr": ADDRESS, "authtoken": "secret-token"}
             assert ngrok.options == expected | ({"domain": domain} if domain else {})
             assert ngrok.open
             tunnel.close()
             assert not ngrok.open
+            assert not ngrok.session
 
         async def cell() -> None:
             use()
@@ -215,10 +219,12 @@ class TestNgrok:
         ],
     )
     def test_a_refusal_says_what_to_do(self, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str) -> None:
-        monkeypatch.setitem(sys.modules, "ngrok", FakeNgrok(error))
+        ngrok = FakeNgrok(error)
+        monkeypatch.setitem(sys.modules, "ngrok", ngrok)
         with pytest.raises(SetupError) as caught:
             Ngrok(ADDRESS, "secret-token", "")
         assert said in str(caught.value)
+        assert not ngrok.session
         assert "secret-token" not in str(caught.value)
         assert ("NGROK_TOKEN is no authtoken" in str(caught.value)) == (error.args[-1] == "ERR_NGROK_105")
 
