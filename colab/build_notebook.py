@@ -27,8 +27,8 @@ draws and saves comes back there.
    `cloudflared` is downloaded from [Cloudflare's releases on
    GitHub](https://github.com/cloudflare/cloudflared/releases) when it is missing.
 2. Run both cells, and leave this page open.
-3. Copy the line `https://…#TOKEN` that **Start** prints, and run `smart-colab connect 'https://…#TOKEN'` in a
-   terminal on your own computer, or put the printed configuration into your client's settings.
+3. Copy the line `https://…#TOKEN` that **Start** prints into your client's settings as `COLAB_URL`, or take the
+   printed configuration whole, and restart the client.
 
 **The line is a key.** Whoever has it can run any code on this machine, and so can read and change all that this
 machine can reach, a mounted Google Drive among it. It stays in this notebook's output: clear the output before you
