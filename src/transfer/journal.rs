@@ -135,19 +135,17 @@ impl Claim {
         }
         let mut bytes = Vec::new();
         journal.read_to_end(&mut bytes)?;
-        bytes.truncate(
-            bytes
-                .iter()
-                .rposition(|byte| *byte == b'\n')
-                .map_or(0, |at| at + 1),
-        );
-        let Some(known) = std::str::from_utf8(&bytes).ok().and_then(replay) else {
+        let whole = bytes
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
+        let Some(known) = std::str::from_utf8(&bytes[..whole]).ok().and_then(replay) else {
             return Ok(None);
         };
-        if known == Known::Nothing && partial.exists() {
+        if known == Known::Nothing && (!bytes.is_empty() || partial.exists()) {
             return Ok(None);
         }
-        journal.set_len(bytes.len() as u64)?;
+        journal.set_len(whole as u64)?;
         journal.seek(SeekFrom::End(0))?;
         let claim = Self {
             partial,

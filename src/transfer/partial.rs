@@ -151,3 +151,130 @@ impl Partial {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, OpenOptions};
+    use std::path::Path;
+
+    use proptest::prelude::*;
+    use tokio::sync::mpsc;
+    use tokio_util::sync::CancellationToken;
+
+    use super::super::report::Meter;
+    use super::{Block, Missing, Partial, Source};
+
+    const PIECE: u64 = 1024;
+
+    fn source(size: usize) -> Source {
+        Source {
+            remote: "/content/a".to_owned(),
+            etag: "\"1\"".to_owned(),
+            size: size as u64,
+        }
+    }
+
+    fn open(folder: &Path, size: usize) -> Partial {
+        Partial::open(&folder.join("a"), &source(size), PIECE).unwrap()
+    }
+
+    /// What the network would bring of a missing stretch, at most so much of it.
+    fn block(content: &[u8], missing: &Missing, most: usize) -> Block {
+        let bytes = &content[missing.range.start as usize..missing.range.end as usize];
+        Block {
+            piece: missing.piece,
+            bytes: bytes[..most.min(bytes.len())].to_vec(),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Blocks come in any order, and every now and then the program dies: with the journal torn at any byte after its first line.
+        #[test]
+        fn a_file_is_whole_whenever_its_journal_says_so(
+            content in prop::collection::vec(any::<u8>(), 0..6000),
+            lives in prop::collection::vec((prop::collection::vec((any::<prop::sample::Index>(), 1_usize..1500), 0..8), any::<prop::sample::Index>()), 0..4),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            for (blocks, cut) in lives {
+                let mut partial = open(folder.path(), content.len());
+                for (which, most) in blocks {
+                    let missing = partial.missing();
+                    if !missing.is_empty() {
+                        partial.write(&block(&content, which.get(&missing), most)).unwrap();
+                    }
+                }
+                drop(partial);
+                let path = folder.path().join("a.partial.jsonl");
+                let journal = fs::read(&path).unwrap();
+                let first = journal.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+                fs::write(&path, &journal[..first + cut.index(journal.len() - first + 1)]).unwrap();
+            }
+            let mut partial = open(folder.path(), content.len());
+            for missing in partial.missing() {
+                partial.write(&block(&content, &missing, usize::MAX)).unwrap();
+            }
+            prop_assert_eq!(partial.received(), content.len() as u64);
+            let path = partial.finish(&folder.path().join("a")).unwrap();
+            prop_assert_eq!(fs::read(path).unwrap(), content);
+            prop_assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
+    }
+
+    #[test]
+    fn bytes_beyond_the_end_of_a_piece_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut partial = open(folder.path(), 1500);
+        for (piece, count) in [(0, 1025), (1, 477), (2, 1)] {
+            let bytes = vec![0; count];
+            assert!(partial.write(&Block { piece, bytes }).is_err(), "{piece}");
+        }
+        assert_eq!(partial.received(), 0);
+    }
+
+    #[test]
+    fn a_partial_file_that_was_cut_or_removed_starts_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut partial = open(folder.path(), 3000);
+        let bytes = vec![7; 1024];
+        partial.write(&Block { piece: 1, bytes }).unwrap();
+        drop(partial);
+        assert_eq!(open(folder.path(), 3000).received(), 1024);
+        fs::remove_file(folder.path().join("a.partial")).unwrap();
+        assert_eq!(open(folder.path(), 3000).received(), 0);
+    }
+
+    #[test]
+    fn a_download_under_way_has_its_partial_to_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (open(folder.path(), 10), open(folder.path(), 10));
+        assert_ne!(one.path(), other.path());
+    }
+
+    #[test]
+    fn a_stopped_check_ends_without_a_digest() {
+        let folder = tempfile::tempdir().unwrap();
+        let stop = CancellationToken::new();
+        stop.cancel();
+        assert_eq!(open(folder.path(), 10).sha256(&stop).unwrap(), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_keeps_what_was_written_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut partial = open(folder.path(), 2000);
+        let bytes = vec![7; 1024];
+        partial.write(&Block { piece: 0, bytes }).unwrap();
+        partial.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let (sender, blocks) = mpsc::channel(1);
+        let bytes = vec![7; 100];
+        sender.try_send(Block { piece: 1, bytes }).unwrap();
+        drop(sender);
+        let error = partial.write_all(blocks, &Meter::new("a").0).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+        partial.leave();
+        assert_eq!(open(folder.path(), 2000).received(), 1024);
+    }
+}

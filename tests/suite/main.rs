@@ -1,0 +1,5 @@
+//! The bridge from outside.
+
+#![allow(clippy::unwrap_used)]
+
+mod download;
