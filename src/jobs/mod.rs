@@ -68,7 +68,7 @@ impl Jobs {
         &self.connection
     }
 
-    /// Runs code and waits for its end until the watch's deadline. A cancelled wait interrupts the job.
+    /// Runs code and waits for its end until the watch's patience ends. A cancelled wait interrupts the job.
     ///
     /// # Errors
     /// Only when the code certainly did not start; any later trouble is in the view, beside the output so far.
@@ -76,14 +76,7 @@ impl Jobs {
         let mut collector = Collector::new(TEXT_LIMIT);
         let id = JobId::fresh();
         self.remember(id);
-        let followed = follow::submit(
-            &self.connection,
-            id,
-            request,
-            &watch.with_reserve(),
-            &mut collector,
-        )
-        .await?;
+        let followed = follow::submit(&self.connection, id, request, watch, &mut collector).await?;
         if matches!(followed.ended, Ended::Cancelled) {
             self.interrupt_later(id);
         }
@@ -92,7 +85,7 @@ impl Jobs {
             .await)
     }
 
-    /// Reads a job's output and, while it runs, waits for more until the watch's deadline.
+    /// Reads a job's output and, while it runs, waits for more until the watch's patience ends.
     ///
     /// # Errors
     /// When nothing at all could be read.
@@ -106,14 +99,7 @@ impl Jobs {
             Reading::Whole => (0, Collector::new(TEXT_LIMIT)),
             Reading::From(after) => (after, Collector::new(TEXT_LIMIT).stopping_when_full()),
         };
-        let followed = follow::follow(
-            &self.connection,
-            id,
-            after,
-            &watch.with_reserve(),
-            &mut collector,
-        )
-        .await;
+        let followed = follow::follow(&self.connection, id, after, watch, &mut collector).await;
         if followed.job.is_none()
             && let Ended::Trouble(error) = followed.ended
         {
