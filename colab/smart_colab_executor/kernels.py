@@ -114,7 +114,7 @@ class Kernel:
                 await self._launch()
                 await self._connect()
                 await self._prepare()
-        except (OSError, RuntimeError, TimeoutError, KernelDied) as error:
+        except (OSError, RuntimeError, TimeoutError, KernelDied, KernelSilent) as error:
             await self.kill()
             raise KernelNotStarted(f"{type(error).__name__}: {error}") from error
 
@@ -175,6 +175,7 @@ class Kernel:
         """Raise KeyboardInterrupt in the running code."""
         if not self.died.is_set():
             await self._manager.interrupt_kernel()
+            self._send("control", {"operation": "wake"})
 
     async def kill(self) -> None:
         """End the process (and the processes it started) now, and let go of the channels."""
@@ -230,6 +231,7 @@ class Kernel:
         reply = await self.finish(self._execute(_bootstrap(), lambda _kind, _content: None, silent=True))
         if reply is None or reply["status"] != "ok":
             raise RuntimeError(f"preparing the kernel failed: {(reply or {}).get('evalue')}")
+        await self.request("guard_output", channel="shell", patience=START_TIMEOUT)
 
     def _execute(self, code: str, on_output: Callable[[str, Message], None], **options: bool) -> Execution:
         execution = Execution(self._channels.execute(code, allow_stdin=False, **options), on_output)
