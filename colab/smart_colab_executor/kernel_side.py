@@ -29,10 +29,7 @@ MAX_VARIABLES = 500
 MAX_REPR_CHARS = 200
 # What one message of output may hold, and how much may wait in the kernel before the writer is made to wait.
 MAX_WRITE_CHARS = 256 * 1024
-# Messages that may wait for the executor. With NODROP more than these slow the kernel down instead of being lost.
-SEND_QUEUE_MESSAGES = 100
 XPUB_NODROP = 69  # zmq.XPUB_NODROP
-SNDHWM = 23  # zmq.SNDHWM
 
 
 def install(shell: Any) -> None:
@@ -50,12 +47,8 @@ def guard_output() -> None:
     for stream in (sys.stdout, sys.stderr):
         _write_in_pieces(stream)
     thread = sys.stdout.pub_thread  # type: ignore[union-attr]
-    thread.schedule(lambda: _never_drop(thread.socket))
-
-
-def _never_drop(socket: Any) -> None:
-    socket.setsockopt(XPUB_NODROP, 1)
-    socket.setsockopt(SNDHWM, SEND_QUEUE_MESSAGES)
+    # When the executor reads slowly the sender waits, where it would throw messages away.
+    thread.schedule(lambda: thread.socket.setsockopt(XPUB_NODROP, 1))
 
 
 def _write_in_pieces(stream: Any) -> None:
