@@ -8,3 +8,4 @@ mod support;
 mod local_executor;
 mod mcp_stdio;
 mod tidy;
+mod tool_list;
