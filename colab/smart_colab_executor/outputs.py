@@ -12,7 +12,7 @@ from .spool import Spool, dump
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MAX_TEXT_CHARS = 64 * 1024
+MAX_TEXT_CHARS = 16 * 1024
 MAX_INLINE_BYTES = 256 * 1024
 
 

@@ -2,6 +2,8 @@
 
 use vte::{Params, Parser, Perform};
 
+/// A half line of at most so many bytes is left out beside a cut.
+const LONGEST_SNIPPET: usize = 400;
 /// A line is handed on once it is this long, so that output without line ends stays bounded.
 const LONGEST_LINE: usize = 64 * 1024;
 
@@ -162,6 +164,7 @@ pub struct Excerpt {
     head_room: usize,
     half: usize,
     total: usize,
+    bytes: usize,
 }
 
 impl Excerpt {
@@ -175,11 +178,13 @@ impl Excerpt {
             head_room: limit - half,
             half,
             total: 0,
+            bytes: 0,
         }
     }
 
     pub fn push(&mut self, text: &str) {
         self.total += text.chars().count();
+        self.bytes += text.len();
         let cut = text
             .char_indices()
             .nth(self.head_room)
@@ -190,7 +195,8 @@ impl Excerpt {
         self.tail.push_str(tail);
         // Trimmed only now and then, so that many small pieces stay cheap.
         if self.tail.len() > 16 * self.half.max(64) {
-            self.tail = self.kept_tail().to_owned();
+            let start = self.tail.char_indices().rev().nth(self.half);
+            self.tail.drain(..start.map_or(0, |(at, _)| at));
         }
     }
 
@@ -203,30 +209,42 @@ impl Excerpt {
     /// Characters that [`Excerpt::render`] leaves out.
     #[must_use]
     pub fn left_out(&self) -> usize {
-        self.total - self.head.chars().count() - self.kept_tail().chars().count()
+        let (head, tail) = self.kept();
+        self.total - head.chars().count() - tail.chars().count()
     }
 
     /// The text, with a line that counts what was left out in its middle.
     #[must_use]
     pub fn render(&self) -> String {
-        let tail = self.kept_tail();
+        let (head, tail) = self.kept();
         match self.left_out() {
-            0 => format!("{}{tail}", self.head),
-            n => format!("{}\n… [{n} characters left out here] …\n{tail}", self.head),
+            0 => format!("{head}{tail}"),
+            n => format!(
+                "{}\n… [{n} characters left out here] …\n{tail}",
+                head.trim_end()
+            ),
         }
     }
 
-    fn kept_tail(&self) -> &str {
-        if self.half == 0 {
-            return "";
+    /// Head and tail; where something is missing between them, both end at a whole line if one is near.
+    fn kept(&self) -> (&str, &str) {
+        let start = match self.half {
+            0 => self.tail.len(),
+            half => (self.tail.char_indices().rev().nth(half - 1)).map_or(0, |(at, _)| at),
+        };
+        let (head, tail) = (self.head.as_str(), &self.tail[start..]);
+        if head.len() + self.tail.len() == self.bytes && start == 0 {
+            return (head, tail);
         }
-        let start = self
-            .tail
-            .char_indices()
-            .rev()
-            .nth(self.half - 1)
-            .map_or(0, |(at, _)| at);
-        &self.tail[start..]
+        let head = match head.rfind('\n') {
+            Some(at) if head.len() - at <= LONGEST_SNIPPET => &head[..=at],
+            _ => head,
+        };
+        let tail = match tail.find('\n') {
+            Some(at) if at < LONGEST_SNIPPET => &tail[at + 1..],
+            _ => tail,
+        };
+        (head, tail)
     }
 }
 
@@ -281,6 +299,16 @@ mod tests {
     }
 
     #[test]
+    fn a_cut_leaves_whole_lines() {
+        let mut excerpt = Excerpt::new(20);
+        (0..9).for_each(|n| excerpt.push(&format!("line {n}\n")));
+        assert_eq!(
+            excerpt.render(),
+            "line 0\n… [49 characters left out here] …\nline 8\n"
+        );
+    }
+
+    #[test]
     fn output_without_line_ends_stays_bounded() {
         let mut screen = Screen::new(100);
         for _ in 0..40 {
@@ -293,19 +321,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_excerpt_keeps_head_and_tail_and_counts_the_rest(pieces in prop::collection::vec("[a-zé🚀]{0,40}", 0..40), limit in 0usize..60) {
-            let whole: Vec<char> = pieces.concat().chars().collect();
+        fn an_excerpt_keeps_head_and_tail_and_counts_the_rest(pieces in prop::collection::vec("[a-zé🚀\n]{0,40}", 0..40), limit in 0usize..60) {
+            let whole = pieces.concat();
+            let length = whole.chars().count();
             let mut excerpt = Excerpt::new(limit);
             pieces.iter().for_each(|piece| excerpt.push(piece));
-            prop_assert_eq!(excerpt.left_out(), whole.len().saturating_sub(limit));
-            if whole.len() <= limit {
-                prop_assert_eq!(excerpt.render(), whole.iter().collect::<String>());
-            } else {
-                let head: String = whole[..limit - limit / 2].iter().collect();
-                let tail: String = whole[whole.len() - limit / 2..].iter().collect();
-                let rendered = excerpt.render();
-                prop_assert!(rendered.starts_with(&head) && rendered.ends_with(&tail));
+            let rendered = excerpt.render();
+            if length <= limit {
+                prop_assert_eq!(rendered, whole);
+                return Ok(());
             }
+            let (head, tail) = excerpt.kept();
+            prop_assert!(whole.starts_with(head) && whole.ends_with(tail));
+            prop_assert!(head.chars().count() + tail.chars().count() <= limit);
+            prop_assert_eq!(excerpt.left_out(), length - head.chars().count() - tail.chars().count());
+            let count = format!("[{} characters left out here]", excerpt.left_out());
+            prop_assert!(rendered.contains(&count), "{}", rendered);
         }
     }
 }
