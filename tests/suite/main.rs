@@ -7,5 +7,6 @@ mod support;
 
 mod local_executor;
 mod mcp_stdio;
+mod output;
 mod tidy;
 mod tool_list;
