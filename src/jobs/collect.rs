@@ -8,10 +8,10 @@ use super::follow::Reader;
 use crate::base::text::{Excerpt, Screen};
 use crate::wire::event::{BlobRef, Event, EventKind, Finished, Progress, PythonError};
 
-/// Characters of text in one answer.
-pub const TEXT_LIMIT: usize = 40_000;
-/// A reader that pages through output gets about so many characters a page.
-const FULL_AT: usize = 24_000;
+/// Characters of text in one answer: 40,000 with the line that counts what is left out.
+pub const TEXT_LIMIT: usize = 40_000 - 64;
+/// A reader that pages through output gets about so many characters a page; a whole stream event more (16 Ki) fits still.
+const FULL_AT: usize = 23_000;
 
 /// What is shown as a picture, best first.
 const PICTURES: [&str; 2] = ["image/png", "image/jpeg"];

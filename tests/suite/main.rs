@@ -7,3 +7,7 @@ mod support;
 
 mod download;
 mod local_executor;
+mod mcp_stdio;
+mod output;
+mod tidy;
+mod tool_list;
