@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
@@ -89,13 +89,12 @@ impl Pull {
                 Err(error) => error,
             };
             self.meter.take_back(partial.received());
+            let damaged = matches!(error, TransferError::Damaged { .. });
             if error.is_changed() && changes < MOST_CHANGES {
                 changes += 1;
-                stat = self.stat(&stat.path, false).await?;
-            } else if matches!(error, TransferError::Damaged { .. }) && damages == 0 {
+            } else if damaged && damages == 0 {
                 damages += 1;
             } else {
-                let damaged = matches!(error, TransferError::Damaged { .. });
                 blocking(move || {
                     if damaged {
                         partial.discard()
@@ -106,6 +105,7 @@ impl Pull {
                 .await;
                 return Err(error);
             }
+            stat = self.stat(&stat.path, false).await?;
             let source = self::source(&stat);
             partial = on_disk(target, move || {
                 partial.start_over(&source, piece_bytes)?;
@@ -113,8 +113,8 @@ impl Pull {
             })
             .await?;
         };
-        let wanted = target.to_owned();
-        let path = on_disk(target, move || partial.finish(&wanted)).await?;
+        let (wanted, changed) = (target.to_owned(), changed_at(&stat.modified_at));
+        let path = on_disk(target, move || partial.finish(&wanted, changed)).await?;
         Ok(Placed { path, stat, sha256 })
     }
 
@@ -321,6 +321,11 @@ impl<T> Queue<T> {
     pub(super) fn next(&self) -> Option<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).next()
     }
+}
+
+/// A time as the executor writes it.
+pub(super) fn changed_at(text: &str) -> Option<SystemTime> {
+    text.parse::<jiff::Timestamp>().ok().map(SystemTime::from)
 }
 
 fn source(stat: &FileStat) -> Source {
