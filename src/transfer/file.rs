@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
@@ -89,13 +89,12 @@ impl Pull {
                 Err(error) => error,
             };
             self.meter.take_back(partial.received());
+            let damaged = matches!(error, TransferError::Damaged { .. });
             if error.is_changed() && changes < MOST_CHANGES {
                 changes += 1;
-                stat = self.stat(&stat.path, false).await?;
-            } else if matches!(error, TransferError::Damaged { .. }) && damages == 0 {
+            } else if damaged && damages == 0 {
                 damages += 1;
             } else {
-                let damaged = matches!(error, TransferError::Damaged { .. });
                 blocking(move || {
                     if damaged {
                         partial.discard()
@@ -106,6 +105,7 @@ impl Pull {
                 .await;
                 return Err(error);
             }
+            stat = self.stat(&stat.path, false).await?;
             let source = self::source(&stat);
             partial = on_disk(target, move || {
                 partial.start_over(&source, piece_bytes)?;
@@ -113,8 +113,8 @@ impl Pull {
             })
             .await?;
         };
-        let wanted = target.to_owned();
-        let path = on_disk(target, move || partial.finish(&wanted)).await?;
+        let (wanted, changed) = (target.to_owned(), changed_at(&stat.modified_at));
+        let path = on_disk(target, move || partial.finish(&wanted, changed)).await?;
         Ok(Placed { path, stat, sha256 })
     }
 
@@ -141,7 +141,7 @@ impl Pull {
         let ((partial, written), fetched) = tokio::join!(writer, fetched);
         let expected = match (written, fetched) {
             (Err(error), _) => {
-                let error = TransferError::disk(partial.place(), error);
+                let error = TransferError::disk(partial.path(), error);
                 return (partial, Err(error));
             }
             (Ok(()), Err(error)) => return (partial, Err(error)),
@@ -170,7 +170,7 @@ impl Pull {
                 received,
             }),
             Ok(None) => Err(TransferError::cancelled(remote)),
-            Err(error) => Err(TransferError::disk(partial.place(), error)),
+            Err(error) => Err(TransferError::disk(partial.path(), error)),
         };
         (partial, result)
     }
@@ -321,6 +321,11 @@ impl<T> Queue<T> {
     pub(super) fn next(&self) -> Option<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).next()
     }
+}
+
+/// A time as the executor writes it.
+pub(super) fn changed_at(text: &str) -> Option<SystemTime> {
+    text.parse::<jiff::Timestamp>().ok().map(SystemTime::from)
 }
 
 fn source(stat: &FileStat) -> Source {

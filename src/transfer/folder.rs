@@ -1,17 +1,16 @@
 //! A folder: its files one beside the other into `NAME.partial/`, which gets its name when all are there.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
 
 use futures_util::future::join_all;
 
 use super::destination::{Name, place};
 use super::error::{TransferError, TransferResult};
-use super::file::{Pull, Queue, blocking};
+use super::file::{Pull, Queue, blocking, changed_at};
 use super::journal::{Claim, Known};
 use crate::runtime::ListQuery;
 use crate::wire::files::{FileEntry, FileList, FileType};
@@ -34,7 +33,7 @@ impl Pull {
                 let total = files(&page).map(|entry| entry.size).sum();
                 self.meter.change(|report| report.size_bytes = Some(total));
             }
-            self.entries(&claim.partial, &names, page.entries).await?;
+            self.entries(claim.partial(), &names, page.entries).await?;
             cursor = page.next_cursor;
             if cursor.is_none() {
                 break;
@@ -42,7 +41,7 @@ impl Pull {
         }
         let wanted = target.to_owned();
         blocking(move || {
-            let path = place(&claim.partial, &wanted)
+            let path = place(claim.partial(), &wanted)
                 .map_err(|error| TransferError::disk(&wanted, error))?;
             // Should it stay, the next download of this folder finds it empty and begins anew.
             let _ = claim.end();
@@ -121,9 +120,7 @@ impl Pull {
             Err(error) => Err(error),
         };
         match fetched {
-            Ok(placed) => {
-                let (path, time) = (placed.path, placed.stat.modified_at);
-                blocking(move || set_time(&path, &time)).await;
+            Ok(_) => {
                 self.meter.change(|report| report.files += 1);
                 Ok(())
             }
@@ -142,7 +139,7 @@ async fn claim(remote: &str, target: &Path) -> TransferResult<Claim> {
         if known == Known::Nothing {
             claim.begin_folder(&name)?;
         }
-        fs::create_dir_all(&claim.partial)?;
+        fs::create_dir_all(claim.partial())?;
         Ok(claim)
     });
     made.await
@@ -166,7 +163,7 @@ fn prepare(name: &Name, root: &Path, entry: &FileEntry) -> TransferResult<Prepar
     let Ok(there) = fs::symlink_metadata(&target) else {
         return Ok(Prepared::Wanted(target));
     };
-    let same_time = there.modified().ok() == time(&entry.modified_at);
+    let same_time = there.modified().ok() == changed_at(&entry.modified_at);
     if there.is_file() && there.len() == entry.size && same_time {
         return Ok(Prepared::Here);
     }
@@ -178,17 +175,6 @@ fn prepare(name: &Name, root: &Path, entry: &FileEntry) -> TransferResult<Prepar
     };
     removed.map_err(|error| TransferError::disk(&target, error))?;
     Ok(Prepared::Wanted(target))
-}
-
-fn time(text: &str) -> Option<SystemTime> {
-    text.parse::<jiff::Timestamp>().ok().map(SystemTime::from)
-}
-
-/// Files of a folder keep their times, by which the next download knows them again; where that fails, they come once more.
-fn set_time(path: &Path, text: &str) {
-    if let (Some(time), Ok(file)) = (time(text), File::options().write(true).open(path)) {
-        let _ = file.set_modified(time);
-    }
 }
 
 /// The names of a folder's files, where the system takes `a` and `A` for one.

@@ -77,8 +77,7 @@ fn replay(text: &str) -> Option<Known> {
 /// The right to write to one partial file or folder, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Claim {
-    /// `NAME.partial`
-    pub(super) partial: PathBuf,
+    partial: PathBuf,
     path: PathBuf,
     journal: File,
 }
@@ -153,6 +152,11 @@ impl Claim {
             journal,
         };
         Ok(Some((claim, known)))
+    }
+
+    /// `NAME.partial`
+    pub(super) fn partial(&self) -> &Path {
+        &self.partial
     }
 
     /// From here on the partial file is to hold this, and holds nothing of it yet.

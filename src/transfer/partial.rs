@@ -6,6 +6,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
@@ -44,7 +45,7 @@ impl Partial {
             .write(true)
             .create(true)
             .truncate(false)
-            .open(&claim.partial)?;
+            .open(claim.partial())?;
         let there = file.metadata()?.len();
         let mut partial = Self { claim, file, plan };
         if partial.plan.source != *source || there < partial.plan.reach() {
@@ -59,8 +60,8 @@ impl Partial {
         self.file.set_len(0)
     }
 
-    pub(super) fn place(&self) -> &Path {
-        &self.claim.partial
+    pub(super) fn path(&self) -> &Path {
+        self.claim.partial()
     }
 
     pub(super) fn missing(&self) -> Vec<Missing> {
@@ -120,13 +121,17 @@ impl Partial {
         Ok(None)
     }
 
-    /// Gives the whole file its name; an existing file keeps its own.
-    pub(super) fn finish(self, target: &Path) -> io::Result<PathBuf> {
+    /// Gives the whole file its time of change and its name; an existing file keeps its own.
+    pub(super) fn finish(self, target: &Path, changed: Option<SystemTime>) -> io::Result<PathBuf> {
         let Self { claim, file, .. } = self;
+        if let Some(time) = changed {
+            // Only a folder that is resumed needs it, and where it fails, the file comes once more.
+            let _ = file.set_modified(time);
+        }
         file.sync_all()?;
         // Windows does not rename a file that is open in every mode.
         drop(file);
-        let path = place(&claim.partial, target)?;
+        let path = place(claim.partial(), target)?;
         if let Some(folder) = path.parent() {
             store::sync_folder(folder);
         }
@@ -146,7 +151,7 @@ impl Partial {
         let Self { claim, file, .. } = self;
         drop(file);
         // What cannot be removed is in nobody's way: its journal tells the next download to start over.
-        if fs::remove_file(&claim.partial).is_ok() {
+        if fs::remove_file(claim.partial()).is_ok() {
             let _ = claim.end();
         }
     }
@@ -216,7 +221,7 @@ mod tests {
                 partial.write(&block(&content, &missing, usize::MAX)).unwrap();
             }
             prop_assert_eq!(partial.received(), content.len() as u64);
-            let path = partial.finish(&folder.path().join("a")).unwrap();
+            let path = partial.finish(&folder.path().join("a"), None).unwrap();
             prop_assert_eq!(fs::read(path).unwrap(), content);
             prop_assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         }
@@ -246,10 +251,24 @@ mod tests {
     }
 
     #[test]
+    fn another_state_of_the_file_starts_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut partial = open(folder.path(), 3000);
+        let bytes = vec![7; 1024];
+        partial.write(&Block { piece: 1, bytes }).unwrap();
+        drop(partial);
+        let mut other = source(3000);
+        other.etag = "\"2\"".to_owned();
+        let partial = Partial::open(&folder.path().join("a"), &other, PIECE).unwrap();
+        assert_eq!(partial.received(), 0);
+        assert_eq!(partial.path(), folder.path().join("a.partial"));
+    }
+
+    #[test]
     fn a_download_under_way_has_its_partial_to_itself() {
         let folder = tempfile::tempdir().unwrap();
         let (one, other) = (open(folder.path(), 10), open(folder.path(), 10));
-        assert_ne!(one.place(), other.place());
+        assert_ne!(one.path(), other.path());
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod faults;
 mod folders;
 mod waiting;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 

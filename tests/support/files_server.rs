@@ -30,6 +30,8 @@ pub(crate) struct Faults {
     pub(crate) shifted: bool,
     /// Replies carry more than was asked for, in a body without a length.
     pub(crate) too_much: bool,
+    /// No byte of this file comes.
+    pub(crate) stuck: Option<String>,
     /// When so many bytes were served in all, no more come until this is none.
     pub(crate) hold_after: Option<u64>,
     /// When so many bytes were served in all, the file gets another content; a list, for several times.
@@ -105,9 +107,13 @@ impl FilesServer {
         self.shared.state.lock().unwrap()
     }
 
-    pub(crate) fn release(&self) {
-        self.state().faults.hold_after = None;
+    pub(crate) fn set(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state());
         self.shared.changed.notify_all();
+    }
+
+    pub(crate) fn release(&self) {
+        self.set(|state| state.faults.hold_after = None);
     }
 }
 
@@ -268,6 +274,7 @@ fn download(stream: &TcpStream, shared: &Shared, head: &str, path: &str) -> Opti
             .wait_while(shared.state.lock().unwrap(), |state| {
                 let after = state.total_served() + chunk.len() as u64;
                 state.faults.hold_after.is_some_and(|hold| after > hold)
+                    || state.faults.stuck.as_deref() == Some(path)
             })
             .unwrap();
         *state.served.entry(path.to_owned()).or_default() += chunk.len() as u64;

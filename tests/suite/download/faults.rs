@@ -8,10 +8,10 @@ use super::*;
 async fn a_cut_connection_costs_no_byte_twice() {
     let (server, folder) = setting();
     let bytes = content(5 * PIECE, 1);
-    let mut state = server.state();
-    state.put("/content/a", bytes.clone());
-    state.faults.cuts = vec![1, 20_000, 70_000, 0, 100_000, 5];
-    drop(state);
+    server.set(|state| {
+        state.put("/content/a", bytes.clone());
+        state.faults.cuts = vec![1, 20_000, 70_000, 0, 100_000, 5];
+    });
     let report = get(&bridge(&server, folder.path()), "/content/a", None)
         .await
         .unwrap();
@@ -43,10 +43,10 @@ async fn a_digest_that_is_still_being_made_is_asked_for_again() {
 async fn a_file_that_changes_on_the_way_starts_over() {
     let (server, folder) = setting();
     let (old, new) = (content(6 * PIECE, 1), content(5 * PIECE + 1, 2));
-    let mut state = server.state();
-    state.put("/content/a", old);
-    state.faults.changes = vec![(PIECE, "/content/a".to_owned(), new.clone())];
-    drop(state);
+    server.set(|state| {
+        state.put("/content/a", old);
+        state.faults.changes = vec![(PIECE, "/content/a".to_owned(), new.clone())];
+    });
     let report = get(&bridge(&server, folder.path()), "/content/a", None)
         .await
         .unwrap();

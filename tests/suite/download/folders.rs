@@ -5,24 +5,24 @@ use super::*;
 #[tokio::test]
 async fn a_folder_comes_with_all_that_is_in_it() {
     let (server, folder) = setting();
-    let mut state = server.state();
     let files = [
         ("a.txt", 3),
         ("deep/er/b.bin", 3 * PIECE),
         ("deep/empty", 0),
         ("z", 1),
     ];
-    for (name, length) in files {
-        state.put(&format!("/content/out/{name}"), content(length, 7));
-    }
-    state.others = vec![
-        ("/content/out/deep".to_owned(), "directory"),
-        ("/content/out/hollow".to_owned(), "directory"),
-        ("/content/out/link".to_owned(), "link"),
-        ("/content/out/pipe".to_owned(), "other"),
-    ];
-    state.set_page(3);
-    drop(state);
+    server.set(|state| {
+        for (name, length) in files {
+            state.put(&format!("/content/out/{name}"), content(length, 7));
+        }
+        state.others = vec![
+            ("/content/out/deep".to_owned(), "directory"),
+            ("/content/out/hollow".to_owned(), "directory"),
+            ("/content/out/link".to_owned(), "link"),
+            ("/content/out/pipe".to_owned(), "other"),
+        ];
+        state.set_page(3);
+    });
     let report = get(
         &bridge(&server, folder.path()),
         "/content/out/",
@@ -84,19 +84,19 @@ async fn an_empty_folder_comes_and_an_existing_one_is_kept() {
 async fn a_hostile_name_in_a_folder_is_skipped_and_escapes_nowhere() {
     let (server, folder) = setting();
     let save_dir = folder.path().join("saved");
-    let mut state = server.state();
-    for name in [
-        "../../up",
-        "a/../../../up",
-        "C:\\up",
-        "/etc/up",
-        "CON",
-        "x.partial",
-        "good",
-    ] {
-        state.put(&format!("/content/out/{name}"), b"up".to_vec());
-    }
-    drop(state);
+    server.set(|state| {
+        for name in [
+            "../../up",
+            "a/../../../up",
+            "C:\\up",
+            "/etc/up",
+            "CON",
+            "x.partial",
+            "good",
+        ] {
+            state.put(&format!("/content/out/{name}"), b"up".to_vec());
+        }
+    });
     let report = get(&bridge(&server, &save_dir), "/content/out", None)
         .await
         .unwrap();
@@ -110,15 +110,15 @@ async fn a_hostile_name_in_a_folder_is_skipped_and_escapes_nowhere() {
 #[test]
 fn a_folder_that_was_left_in_the_middle_is_resumed_file_by_file() {
     let (server, folder) = setting();
-    let mut state = server.state();
-    for number in 0..6 {
-        state.put(
-            &format!("/content/out/{number}"),
-            content(2 * PIECE, number),
-        );
-    }
-    state.faults.hold_after = Some(5 * PIECE);
-    drop(state);
+    server.set(|state| {
+        for number in 0..6 {
+            state.put(
+                &format!("/content/out/{number}"),
+                content(2 * PIECE, number),
+            );
+        }
+        state.faults.hold_after = Some(5 * PIECE);
+    });
     let runtime = || tokio::runtime::Runtime::new().unwrap();
 
     let first = runtime();
@@ -169,21 +169,22 @@ fn a_folder_that_was_left_in_the_middle_is_resumed_file_by_file() {
 }
 
 #[tokio::test]
-async fn an_error_in_one_file_ends_the_folder_and_keeps_the_others() {
+async fn an_error_in_one_file_ends_the_folder_and_the_next_call_resumes_it() {
     let (server, folder) = setting();
-    let mut state = server.state();
-    for number in 0..4 {
-        state.put(
-            &format!("/content/out/{number}"),
-            content(PIECE / 2, number),
-        );
-    }
-    state.faults.lies = 100;
-    drop(state);
+    server.set(|state| {
+        state.put("/content/out/damaged", content(10, 1));
+        state.put("/content/out/slow", content(3 * PIECE, 2));
+        state.faults.lies = 100;
+        state.faults.stuck = Some("/content/out/slow".to_owned());
+    });
     let downloads = bridge(&server, folder.path());
     let error = get(&downloads, "/content/out", None).await.unwrap_err();
     assert!(matches!(error, TransferError::Damaged { .. }), "{error:?}");
-    server.state().faults.lies = 0;
+    server.set(|state| {
+        state.faults.lies = 0;
+        state.faults.stuck = None;
+    });
     let report = get(&downloads, "/content/out", None).await.unwrap();
-    assert_eq!(report.files, 4);
+    assert_eq!(report.files, 2);
+    assert_eq!(tree(folder.path()), ["out/", "out/damaged", "out/slow"]);
 }
