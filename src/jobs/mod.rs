@@ -26,7 +26,7 @@ use crate::runtime::{RuntimeError, RuntimeResult, retry};
 use crate::wire::job::{Job, JobRequest};
 use collect::{Collector, TEXT_LIMIT};
 use follow::{Ended, Followed, Watch};
-use keep::Keeper;
+use keep::{Keeper, Kept};
 use view::View;
 
 /// How long an interrupt is tried for after the caller has gone.
@@ -61,6 +61,10 @@ impl Jobs {
             keeper: Keeper::new(save_dir),
             known: Mutex::default(),
         }
+    }
+
+    pub(crate) fn keeper(&self) -> &Keeper {
+        &self.keeper
     }
 
     #[must_use]
@@ -119,7 +123,8 @@ impl Jobs {
         retry::until(deadline, runtime.address(), || runtime.interrupt(id)).await
     }
 
-    fn interrupt_later(&self, id: JobId) {
+    /// Interrupts a job after its caller has gone.
+    pub(crate) fn interrupt_later(&self, id: JobId) {
         let connection = self.connection.clone();
         tokio::spawn(async move {
             let deadline = Instant::now() + INTERRUPT;
@@ -134,7 +139,8 @@ impl Jobs {
         });
     }
 
-    fn remember(&self, id: JobId) {
+    /// Notes a job that is sent from here.
+    pub(crate) fn remember(&self, id: JobId) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(id);
         if known.len() > REMEMBERED {
@@ -160,9 +166,17 @@ impl Jobs {
         reading: Reading,
         deadline: Instant,
     ) -> View {
-        let kept = self
-            .keeper
-            .keep(&self.connection, followed.id, &collector, deadline)
+        let mut kept = Kept::default();
+        let wants_log = collector.left_out() > 0;
+        self.keeper
+            .keep(
+                &self.connection,
+                followed.id,
+                &collector.attachments,
+                wants_log,
+                deadline,
+                &mut kept,
+            )
             .await;
         View::of(followed, collector, reading, kept)
     }
