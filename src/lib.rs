@@ -21,8 +21,13 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod app;
 pub mod base;
+pub mod cli;
 pub mod edge;
+pub mod jobs;
+pub mod mcp;
 pub mod runtime;
+pub mod shutdown;
 pub mod transfer;
 pub mod wire;

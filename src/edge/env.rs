@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 pub const COLAB_URL: &str = "COLAB_URL";
 pub const COLAB_TOKEN: &str = "COLAB_TOKEN";
+/// The executor's own; never handed down, so that each local executor makes a fresh token.
+pub const EXECUTOR_TOKEN: &str = "SMART_COLAB_TOKEN";
 pub const LOCAL_SAVE_DIR: &str = "LOCAL_SAVE_DIR";
 pub const CHECKPOINT_DIR: &str = "CHECKPOINT_DIR";
 pub const DATA_DIR: &str = "SMART_COLAB_DATA_DIR";
 pub const CALL_BUDGET_SEC: &str = "SMART_COLAB_CALL_BUDGET_SEC";
 pub const LOG: &str = "SMART_COLAB_LOG";
 pub const PYTHON: &str = "SMART_COLAB_PYTHON";
+pub const PATH: &str = "PATH";
 
 /// Variables by name. Tests make their own.
 #[derive(Clone, Default)]

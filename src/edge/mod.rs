@@ -3,6 +3,7 @@
 //! Architecture Invariant: no other room reads the environment or writes state to disk on its own. May import `base`, `wire`.
 
 pub mod env;
+pub mod lock;
 pub mod paths;
 pub mod settings;
 pub mod store;

@@ -1,8 +1,26 @@
 //! Default folders, by the platform's own rules.
 
+use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
 
 use directories::{ProjectDirs, UserDirs};
+
+use super::env::{self, Env};
+
+/// Where people's programs are when `PATH` does not say so: a client started from a desktop hands down a bare `PATH`.
+const USUAL_FOLDERS: &[&str] = if cfg!(windows) {
+    &[]
+} else {
+    &[
+        "/opt/homebrew/bin",
+        "/usr/local/bin",
+        "/Library/Frameworks/Python.framework/Versions/Current/bin",
+        "/usr/bin",
+        "/bin",
+    ]
+};
+const USUAL_FOLDERS_AT_HOME: &[&str] = &[".local/bin", ".cargo/bin", ".pyenv/shims"];
 
 /// `~/colab_results`; under the current folder where there is no home.
 #[must_use]
@@ -30,5 +48,46 @@ pub fn expand_home(text: &str) -> PathBuf {
             dirs.home_dir().join(rest.trim_start_matches(['/', '\\']))
         }
         _ => PathBuf::from(text),
+    }
+}
+
+/// This program's own file, for starting it again and for naming it in a client's config.
+///
+/// # Errors
+/// When the platform does not tell.
+pub fn program() -> io::Result<PathBuf> {
+    std::env::current_exe()
+}
+
+/// `PATH` with the usual folders after it, in the form of `PATH`.
+#[must_use]
+pub fn search_path(env: &Env) -> OsString {
+    let path = env.get(env::PATH).unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(path).collect();
+    if let Some(dirs) = UserDirs::new() {
+        folders.extend(
+            USUAL_FOLDERS_AT_HOME
+                .iter()
+                .map(|folder| dirs.home_dir().join(folder)),
+        );
+    }
+    folders.extend(USUAL_FOLDERS.iter().map(PathBuf::from));
+    let mut seen = std::collections::BTreeSet::new();
+    folders.retain(|folder| folder.is_absolute() && seen.insert(folder.clone()));
+    std::env::join_paths(folders).unwrap_or_else(|_| path.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Env, search_path};
+
+    #[cfg(unix)]
+    #[test]
+    fn path_comes_first_and_the_usual_folders_after_it_once() {
+        let found = search_path(&Env::from([("PATH", "/usr/bin:relative:/mine")]));
+        let found = found.to_str().unwrap();
+        assert!(found.starts_with("/usr/bin:/mine:"), "{found}");
+        assert_eq!(found.matches("/usr/bin").count(), 1, "{found}");
+        assert!(found.ends_with(":/bin"), "{found}");
     }
 }

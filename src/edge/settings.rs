@@ -1,5 +1,6 @@
 //! What the user configured: flags over environment over defaults. All faults are reported together.
 
+use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub struct Settings {
     pub log_filter: Option<String>,
     /// A Python that has the executor's packages, to use instead of an environment of our own.
     pub python: Option<PathBuf>,
+    /// Where programs are looked for, in the form of `PATH`.
+    pub search_path: OsString,
 }
 
 /// Where code is to run.
@@ -94,6 +97,7 @@ impl Settings {
             call_budget,
             log_filter: env.get(env::LOG).map(str::to_owned),
             python: folder(env, env::PYTHON),
+            search_path: paths::search_path(env),
         };
         if faults.is_empty() {
             Ok(settings)

@@ -17,13 +17,18 @@ pub fn start(filter: Option<&str>, data_dir: &Path) {
         Some(Ok(filter)) => (filter, None),
         Some(Err(error)) => (default(), Some(error)),
     };
+    let folder = data_dir.join("logs");
+    // The appender speaks to stderr on its own when the folder is missing.
+    let made = std::fs::create_dir_all(&folder);
     let file = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
         .filename_prefix("smart-colab")
         .filename_suffix("log")
         .max_log_files(DAYS_KEPT)
-        .build(data_dir.join("logs"))
+        .build(folder);
+    let file = made
         .ok()
+        .and(file.ok())
         .map(|appender| fmt::layer().with_ansi(false).with_writer(appender));
     let stderr = fmt::layer()
         .with_ansi(false)

@@ -34,9 +34,7 @@ impl Connection {
                 endpoint: endpoint.clone(),
                 executor: OnceLock::new(),
             },
-            Target::Local => {
-                Kind::Local(Local::new(&settings.data_dir, settings.python.as_deref()))
-            }
+            Target::Local => Kind::Local(Local::new(settings)),
         })
     }
 

@@ -37,6 +37,8 @@ pub enum RuntimeError {
     Incompatible { url: String, detail: String },
     #[error("the file {path} changed while it was read")]
     Changed { path: String },
+    #[error("the machine that ran this job has been replaced by another, which does not know it")]
+    Replaced,
     #[error("{}", .0.detail)]
     Refused(Problem),
 }
@@ -56,6 +58,7 @@ impl RuntimeError {
             | Self::LocalFailed { .. }
             | Self::Unauthorized { .. }
             | Self::Incompatible { .. }
+            | Self::Replaced
             | Self::Changed { .. } => false,
         }
     }
@@ -74,6 +77,7 @@ impl RuntimeError {
             Self::Unauthorized { .. } => "unauthorized",
             Self::Incompatible { .. } => "incompatible_executor",
             Self::Changed { .. } => "connection_failed",
+            Self::Replaced => "runtime_replaced",
             Self::Refused(problem) => &problem.code,
         }
     }
@@ -105,6 +109,9 @@ impl RuntimeError {
                  colab/smart_colab_executor.ipynb and run it again."
                 .to_owned(),
             Self::Changed { .. } => "Wait until the program that writes the file is done, then download it again.".to_owned(),
+            Self::Replaced => "Variables and files of the old machine are gone; what was read of its output \
+                 is in the save folder's logs. Run the setup and the code again."
+                .to_owned(),
             Self::Refused(problem) => problem.hint.clone(),
         }
     }

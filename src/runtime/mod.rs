@@ -21,7 +21,7 @@ use crate::base::ids::JobId;
 use crate::wire::files::{FileList, FileStat};
 use crate::wire::job::{EventPage, Job, JobRequest, Poll};
 use crate::wire::machine::{Health, Probe};
-use crate::wire::session::{Cleanup, CleanupRequest, Variables};
+use crate::wire::session::{Cleanup, CleanupRequest, Session, Variables};
 pub use error::{RuntimeError, RuntimeResult};
 
 /// A machine that runs code. Any call may fail with a [`RuntimeError`]; all but `cleanup` and `shutdown` may be repeated freely.
@@ -46,6 +46,7 @@ pub trait Runtime: Send + Sync + Debug {
     async fn log(&self, id: JobId, from: u64) -> RuntimeResult<ByteStream>;
     async fn blob(&self, id: JobId, number: u64) -> RuntimeResult<Bytes>;
 
+    async fn sessions(&self) -> RuntimeResult<Vec<Session>>;
     async fn variables(&self, session: &str) -> RuntimeResult<Variables>;
     async fn cleanup(&self, request: &CleanupRequest) -> RuntimeResult<Cleanup>;
 
@@ -75,6 +76,6 @@ pub struct ListQuery {
     pub path: String,
     pub recursive: bool,
     /// 1 to 1,000.
-    pub limit: u32,
+    pub limit: u64,
     pub cursor: Option<String>,
 }

@@ -16,7 +16,7 @@ use crate::runtime::ListQuery;
 use crate::wire::files::{FileEntry, FileList, FileType};
 
 /// Entries of one page of a listing; more are not given.
-const PAGE: u32 = 1000;
+const PAGE: u64 = 1000;
 
 impl Pull {
     /// Downloads a folder with all that is in it to `target`, or to a numbered name beside it. What cannot be downloaded is skipped and

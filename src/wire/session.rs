@@ -25,6 +25,12 @@ pub struct Session {
     pub execution_count: u64,
 }
 
+/// `GET /sessions`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SessionList {
+    pub sessions: Vec<Session>,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Variable {
     pub name: String,

@@ -7,12 +7,12 @@ mod faults;
 mod folders;
 mod waiting;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use smart_colab::base::secret::Secret;
-use smart_colab::edge::settings::{Endpoint, Settings, Target};
+use smart_colab::edge::env::{COLAB_URL, Env};
+use smart_colab::edge::settings::{Flags, Settings};
 use smart_colab::runtime::connection::Connection;
 use smart_colab::transfer::{DownloadReport, Downloads, Limits, Status, TransferError, Watch};
 use tempfile::TempDir;
@@ -33,18 +33,9 @@ fn bridge(server: &FilesServer, folder: &Path) -> Downloads {
 }
 
 fn bridge_to(port: u16, folder: &Path, patience: Duration) -> Downloads {
-    let settings = Settings {
-        target: Target::Remote(Endpoint {
-            url: format!("http://127.0.0.1:{port}").parse().unwrap(),
-            token: Secret::new(TOKEN),
-        }),
-        save_dir: folder.to_owned(),
-        checkpoint_dir: PathBuf::new(),
-        data_dir: PathBuf::new(),
-        call_budget: None,
-        log_filter: None,
-        python: None,
-    };
+    let url = format!("http://127.0.0.1:{port}#{TOKEN}");
+    let env = Env::from([(COLAB_URL, url.as_str())]);
+    let settings = Settings::read(&env, &Flags::default()).unwrap();
     let limits = Limits {
         piece_bytes: PIECE,
         block_bytes: BLOCK as usize,

@@ -1,5 +1,9 @@
-//! The bridge from outside.
+//! Everything above one module: real processes, real sockets.
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod download;
+mod local_executor;

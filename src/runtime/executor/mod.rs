@@ -18,7 +18,7 @@ use crate::edge::settings::Endpoint;
 use crate::wire::files::{FileList, FileStat};
 use crate::wire::job::{EventPage, Job, JobReply, JobRequest, Poll};
 use crate::wire::machine::{Health, Probe};
-use crate::wire::session::{Cleanup, CleanupRequest, Variables};
+use crate::wire::session::{Cleanup, CleanupRequest, Session, SessionList, Variables};
 use http::Http;
 
 /// How long a request may take beyond the time that the executor is asked to hold it.
@@ -153,6 +153,12 @@ impl Runtime for Executor {
                 url: self.http.address().to_owned(),
                 source,
             })
+    }
+
+    async fn sessions(&self) -> RuntimeResult<Vec<Session>> {
+        let call = self.http.request(Method::GET, "sessions").timeout(ANSWER);
+        let reply: SessionList = self.http.json(call).await?;
+        Ok(reply.sessions)
     }
 
     async fn variables(&self, session: &str) -> RuntimeResult<Variables> {

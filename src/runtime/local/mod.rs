@@ -1,33 +1,269 @@
-//! The executor that is inside this binary, run on this machine.
+//! The executor that is inside this binary, run on this machine: no account, no tunnel, nothing to install but Python.
+//!
+//! Under the data folder, in `executor/`: `package/` (unpacked from the binary), `environment/` (Python packages), `state/` (jobs). User code
+//! starts in `LOCAL_SAVE_DIR/workspace`, where its user finds the files that it writes.
 
-use std::path::Path;
-use std::sync::Arc;
+mod command;
+mod environment;
+mod fault;
+mod install;
+mod package;
+mod process;
+mod python;
+mod slot;
 
-use tokio::time::Instant;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::Runtime;
 use super::error::{RuntimeError, RuntimeResult};
+use super::executor::Executor;
+use crate::edge::settings::Settings;
+use environment::Environment;
+use fault::Fault;
+use process::Process;
+use slot::Slot;
 
-/// Starts the embedded executor once and keeps it.
+/// Tells what a start is busy with.
+type Say<'a> = dyn Fn(&str) + Send + Sync + 'a;
+
+/// The local executor: started when it is first wanted, again when it failed or died, stopped at the end or when dropped.
 #[derive(Debug)]
-pub struct Local;
+pub struct Local(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    setup: Setup,
+    state: watch::Sender<State>,
+    /// Kept across restarts of the executor, so that its old jobs are found again.
+    slot: OnceLock<Slot>,
+    /// The task that starts, watches and stops the executor.
+    keeper: Mutex<Option<JoinHandle<()>>>,
+    stop: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Setup {
+    /// Ours: package, environment, state.
+    folder: PathBuf,
+    /// The user's: where code starts.
+    root: PathBuf,
+    python: Option<PathBuf>,
+    search_path: OsString,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Not wanted yet, or died.
+    Down,
+    Starting {
+        doing: String,
+        /// Why the try before this one failed, for who cannot wait for the end of this one.
+        before: Option<Fault>,
+    },
+    Ready(Arc<Executor>),
+    Failed(Fault),
+    Stopped,
+}
 
 impl Local {
+    /// Starts nothing yet.
     #[must_use]
-    pub fn new(_data_dir: &Path, _python: Option<&Path>) -> Self {
-        Self
+    pub fn new(settings: &Settings) -> Self {
+        let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        Self(Arc::new(Shared {
+            setup: Setup {
+                folder: absolute(settings.data_dir.join("executor")),
+                root: absolute(settings.save_dir.join("workspace")),
+                python: settings.python.clone(),
+                search_path: settings.search_path.clone(),
+            },
+            state: watch::Sender::new(State::Down),
+            slot: OnceLock::new(),
+            keeper: Mutex::new(None),
+            stop: CancellationToken::new(),
+        }))
     }
 
-    pub fn begin(&self) {}
-
-    pub async fn runtime(&self, _deadline: Instant) -> RuntimeResult<Arc<dyn Runtime>> {
-        Err(RuntimeError::NotConfigured)
+    /// Starts the executor in the background unless it is running or starting. Returns at once; call it inside a tokio runtime.
+    pub fn begin(&self) {
+        let begins = self.0.state.send_if_modified(|state| {
+            let before = match state {
+                State::Down => None,
+                State::Failed(fault) => Some(fault.clone()),
+                State::Starting { .. } | State::Ready(_) | State::Stopped => return false,
+            };
+            let doing = "starting".to_owned();
+            *state = State::Starting { doing, before };
+            true
+        });
+        if begins {
+            let keeper = tokio::spawn(keep(self.0.clone()));
+            *self.keeper() = Some(keeper);
+        }
     }
 
+    /// The running executor, started if need be.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Starting`] when it is not ready by `deadline`; [`RuntimeError::LocalFailed`] when the start failed while this waited:
+    /// the next call tries again.
+    pub async fn runtime(&self, deadline: Instant) -> RuntimeResult<Arc<dyn Runtime>> {
+        self.begin();
+        let mut state = self.0.state.subscribe();
+        let settled = state.wait_for(|state| !matches!(state, State::Starting { .. }));
+        let _ = timeout_at(deadline, settled).await.is_ok();
+        match &*self.0.state.borrow() {
+            State::Ready(executor) => Ok(executor.clone()),
+            State::Failed(fault) => Err(fault.clone().into()),
+            State::Starting {
+                doing,
+                before: None,
+            } => Err(RuntimeError::Starting {
+                doing: doing.clone(),
+            }),
+            State::Starting {
+                doing,
+                before: Some(fault),
+            } => Err(RuntimeError::Starting {
+                doing: format!("{doing}; the try before failed: {}", fault.detail),
+            }),
+            State::Down => Err(RuntimeError::Starting {
+                doing: "it ended right after its start".to_owned(),
+            }),
+            State::Stopped => Err(RuntimeError::LocalFailed {
+                detail: "the bridge is ending".to_owned(),
+                hint: "Restart the client.".to_owned(),
+            }),
+        }
+    }
+
+    /// The present step of a start; none when nothing is awaited.
     #[must_use]
     pub fn doing(&self) -> Option<String> {
-        None
+        match &*self.0.state.borrow() {
+            State::Starting { doing, .. } => Some(doing.clone()),
+            State::Down | State::Ready(_) | State::Failed(_) | State::Stopped => None,
+        }
     }
 
-    pub async fn stop(&self) {}
+    /// Ends the executor, or the start of one, and waits for that, some seconds at most. Nothing is started afterwards.
+    pub async fn stop(&self) {
+        self.0.state.send_replace(State::Stopped);
+        self.0.stop.cancel();
+        let keeper = self.keeper().take();
+        if let Some(keeper) = keeper {
+            let _ = keeper.await;
+        }
+    }
+
+    fn keeper(&self) -> std::sync::MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.0.keeper.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        self.0.stop.cancel();
+    }
+}
+
+/// One life of the executor, from its start to its end.
+async fn keep(shared: Arc<Shared>) {
+    let started = tokio::select! {
+        biased;
+        () = shared.stop.cancelled() => return,
+        started = shared.start() => started,
+    };
+    let (mut process, executor) = match started {
+        Ok(started) => started,
+        Err(fault) => {
+            tracing::warn!("the local executor could not be started: {}", fault.detail);
+            return shared.turn(State::Failed(fault));
+        }
+    };
+    tracing::info!("the local executor is ready");
+    shared.turn(State::Ready(Arc::new(executor)));
+    tokio::select! {
+        () = shared.stop.cancelled() => process.stop().await,
+        end = process.ended() => {
+            match end {
+                Ok(status) => tracing::warn!("the local executor ended ({status}); the next call starts it again"),
+                Err(error) => tracing::warn!("the local executor was lost ({error}); the next call starts it again"),
+            }
+            shared.turn(State::Down);
+        }
+    }
+}
+
+impl Shared {
+    async fn start(&self) -> Result<(Process, Executor), Fault> {
+        let Setup {
+            folder,
+            root,
+            python,
+            search_path,
+        } = &self.setup;
+        let place = folder.join("package");
+        let package = blocking(move || package::unpack(&place)).await?;
+        let environment = match python {
+            Some(python) => Environment::named(&python::named(python, search_path).await?),
+            None => {
+                let say = |step: &str| self.say(step);
+                environment::ready(&folder.join("environment"), &package, search_path, &say).await?
+            }
+        };
+        self.say("starting the executor");
+        let state = &self.slot()?.state;
+        let process = Process::start(&environment, &package, root, state, search_path).await?;
+        let executor = Executor::new(&process.endpoint)
+            .map_err(|error| Fault::new(error.to_string(), error.hint()))?;
+        Ok((process, executor))
+    }
+
+    fn slot(&self) -> Result<&Slot, Fault> {
+        match self.slot.get() {
+            Some(slot) => Ok(slot),
+            None => {
+                let slot = Slot::take(&self.setup.folder.join("state"))?;
+                Ok(self.slot.get_or_init(|| slot))
+            }
+        }
+    }
+
+    fn say(&self, step: &str) {
+        tracing::info!("local executor: {step}");
+        self.state.send_if_modified(|state| {
+            let State::Starting { doing, .. } = state else {
+                return false;
+            };
+            step.clone_into(doing);
+            true
+        });
+    }
+
+    /// Goes to `next`; from `Stopped` there is no way.
+    fn turn(&self, next: State) {
+        self.state.send_if_modified(|state| {
+            let alive = !matches!(state, State::Stopped);
+            if alive {
+                *state = next;
+            }
+            alive
+        });
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(Fault::new(error.to_string(), "Call again.")))
 }

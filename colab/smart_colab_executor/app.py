@@ -1,0 +1,324 @@
+"""The HTTP face: routes, and what every request and reply has in common. See API.md."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import re
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+
+from . import __version__, errors, execute, probe, ranges
+from .auth import Token
+from .files import Files
+from .jobs import Job, JobStore, parse_id
+from .ranges import RangeReply
+from .requests import DEFAULT_SESSION, MAX_TIMEOUT_SEC, JobRequest, number, session_name, whole
+from .sessions import Sessions
+from .spool import dump
+
+log = logging.getLogger(__name__)
+
+API_VERSION = 1
+MAX_BODY_BYTES = 8 * 1024 * 1024
+MAX_WAIT_SEC = 25
+MAX_LINGER_SEC = 5
+GZIP_FROM_BYTES = 1024
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the routes work with."""
+
+    token: Token
+    root: Path
+    jobs: JobStore
+    sessions: Sessions
+    boot_id: str
+    stop: threading.Event
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def uptime_minutes(self) -> float:
+        """Minutes since the start."""
+        return round((time.monotonic() - self.started) / 60, 1)
+
+
+def create_app(config: Config) -> Flask:
+    """Make the WSGI application; its lifetime is within that of `config.sessions`."""
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    _add_manners(app, config)
+    _add_job_routes(app, config)
+    _add_session_routes(app, config)
+    _add_machine_routes(app, config)
+    _add_file_routes(app, Files(config.root))
+    return app
+
+
+def _add_manners(app: Flask, config: Config) -> None:
+    @app.before_request
+    def admit() -> None:
+        given = request.headers.get("X-Request-Id", "")
+        g.request_id = given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+        g.began = time.monotonic()
+        # Runs before an unknown path becomes a 404.
+        if request.endpoint != "health" and not config.token.admits(request.headers.get("Authorization")):
+            raise errors.Unauthorized
+
+    @app.after_request
+    def finish(reply: Response) -> Response:
+        reply.headers["X-Boot-Id"] = config.boot_id
+        reply.headers["X-Request-Id"] = g.request_id
+        reply.headers["X-Smart-Colab-Api"] = str(API_VERSION)
+        _compress(reply)
+        spent_ms = (time.monotonic() - g.began) * 1000
+        log.info("%s %s %d %.0f ms %s", request.method, request.path, reply.status_code, spent_ms, g.request_id)
+        return reply
+
+    @app.errorhandler(errors.ExecutorError)
+    def known(error: errors.ExecutorError) -> Response:
+        return _problem(error)
+
+    @app.errorhandler(HTTPException)
+    def http(error: HTTPException) -> Response:
+        match error:
+            case MethodNotAllowed():
+                return _problem(errors.MethodNotAllowed(sorted(error.valid_methods or [])))
+            case RequestEntityTooLarge():
+                return _problem(errors.BodyTooLarge(MAX_BODY_BYTES))
+            case _ if error.code == 404:
+                return _problem(errors.NotFound(f"There is no {request.path[:200]} here.", "API.md lists the routes."))
+            case _:
+                return _problem(errors.InvalidArgument("The request is malformed.", "API.md shows what is expected."))
+
+    @app.errorhandler(Exception)
+    def fault(error: Exception) -> Response:
+        log.error("request %s failed", g.request_id, exc_info=error)
+        return _problem(errors.Internal(f"Request {g.request_id} failed by a fault of the executor.", "See its log."))
+
+
+def _add_job_routes(app: Flask, config: Config) -> None:
+    jobs, sessions = config.jobs, config.sessions
+
+    def submit(job_id: str, asked: JobRequest) -> tuple[Job, bool]:
+        if config.stop.is_set():
+            raise errors.Busy("The executor is stopping.", "Try again when it has started anew.")
+        job, is_new = jobs.add(job_id, asked)
+        if is_new:
+            sessions.submit(job)
+        return job, is_new
+
+    @app.put("/jobs/<job_id>")
+    def put_job(job_id: str) -> Response:
+        job_id = parse_id(job_id)
+        wait, linger, max_bytes = _page_arguments()
+        job, is_new = submit(job_id, JobRequest.parse(_body()))
+        return _page(job, 0, wait, linger, max_bytes, 201 if is_new else 200)
+
+    @app.get("/jobs/<job_id>/events")
+    def events(job_id: str) -> Response:
+        after = whole(request.args, "after", 0, 0, 2**53)
+        return _page(jobs.get(job_id), after, *_page_arguments(), 200)
+
+    @app.get("/jobs")
+    def list_jobs() -> Response:
+        found = jobs.newest(request.args.get("state") or None, whole(request.args, "limit", 100, 1, 1000))
+        return _json({"jobs": [job.describe() for job in found]})
+
+    @app.get("/jobs/<job_id>")
+    def get_job(job_id: str) -> Response:
+        return _json({"job": jobs.get(job_id).describe()})
+
+    @app.post("/jobs/<job_id>/interrupt")
+    def interrupt(job_id: str) -> Response:
+        job = jobs.get(job_id)
+        sessions.interrupt(job)
+        return _json({"job": job.describe()})
+
+    @app.get("/jobs/<job_id>/log")
+    def job_log(job_id: str) -> Response:
+        return _serve(jobs.get(job_id).spool.log_path, "text/plain; charset=utf-8")
+
+    @app.get("/jobs/<job_id>/blobs/<number>")
+    def blob(job_id: str, number: str) -> Response:
+        found = jobs.get(job_id).spool.blob(int(number)) if number.isdecimal() and number.isascii() else None
+        if found is None:
+            raise errors.NotFound(f"The job has no blob {number[:20]}.", "Its events name the blobs.")
+        path, content_type = found
+        return _serve(path, f"{content_type}; charset=utf-8" if content_type.startswith("text/") else content_type)
+
+    @app.post("/execute")
+    def run() -> Response:
+        body = _body()
+        body["timeout_sec"] = body.get("timeout", 120)
+        job, _ = submit(str(uuid.uuid4()), JobRequest.parse({**body, "loop": None}))
+        job.wait()
+        return _json(execute.summary(job))
+
+
+def _add_session_routes(app: Flask, config: Config) -> None:
+    sessions = config.sessions
+    files = Files(config.root)
+
+    @app.get("/sessions")
+    def list_sessions() -> Response:
+        return _json({"sessions": sessions.describe()})
+
+    @app.post("/sessions/<name>/restart")
+    def restart(name: str) -> Response:
+        session, ended = sessions.restart(session_name(name))
+        return _json({"session": session, "ended_jobs": ended})
+
+    @app.delete("/sessions/<name>")
+    def delete(name: str) -> Response:
+        return _json({"ended_jobs": sessions.delete(session_name(name))})
+
+    @app.get("/variables")
+    def variables() -> Response:
+        return _json(sessions.variables(session_name(request.args.get("session", DEFAULT_SESSION))))
+
+    @app.post("/cleanup")
+    def cleanup() -> Response:
+        body = _body()
+        name = session_name(body.get("session", DEFAULT_SESSION))
+        if not isinstance(body.get("temp_files", False), bool):
+            raise errors.InvalidArgument("'temp_files' must be true or false.")
+        before = probe.memory().available_gb
+        done = sessions.cleanup(name)
+        deleted = files.clear_temp() if body.get("temp_files") else []
+        after = probe.memory().available_gb
+        memory = {"memory_before_gb": before, "memory_after_gb": after, "freed_mb": round((after - before) * 1024, 1)}
+        return _json({"session": name, **done, "deleted_files": deleted, **memory})
+
+
+def _add_machine_routes(app: Flask, config: Config) -> None:
+    @app.get("/health")
+    def health() -> Response:
+        memory = probe.memory()
+        return _json(
+            {
+                "status": "ok",
+                "uptime_minutes": config.uptime_minutes,
+                "memory_available_gb": memory.available_gb,
+                "memory_used_pct": memory.used_pct,
+                "version": __version__,
+            }
+        )
+
+    @app.get("/probe")
+    def machine() -> Response:
+        executor = {
+            "version": __version__,
+            "api": API_VERSION,
+            "boot_id": config.boot_id,
+            "uptime_minutes": config.uptime_minutes,
+            "root": str(config.root),
+        }
+        limits = {"max_timeout_sec": MAX_TIMEOUT_SEC, "max_wait_sec": MAX_WAIT_SEC, "max_body_bytes": MAX_BODY_BYTES}
+        return _json(
+            {
+                "executor": executor,
+                **probe.machine(config.root),
+                "limits": limits,
+                "sessions": config.sessions.describe(),
+                "variables": config.sessions.variables(DEFAULT_SESSION)["variables"],
+            }
+        )
+
+    @app.post("/shutdown")
+    def shutdown() -> Response:
+        config.stop.set()
+        return _json({"status": "stopping"}, 202)
+
+
+def _add_file_routes(app: Flask, files: Files) -> None:
+    def path() -> str:
+        return request.args.get("path", "")
+
+    @app.get("/files/list")
+    def list_files() -> Response:
+        recursive = whole(request.args, "recursive", 0, 0, 1) == 1
+        limit = whole(request.args, "limit", 200, 1, 1000)
+        return _json(files.list(path(), recursive, limit, request.args.get("cursor") or None))
+
+    @app.get("/files/stat")
+    def stat() -> Response:
+        return _json(files.stat(path(), request.args.get("digest") or None))
+
+    @app.get("/files/read")
+    def read() -> Response:
+        offset = whole(request.args, "offset", 0, 0, 2**62)
+        return _json(files.read(path(), offset, whole(request.args, "limit", 65536, 1, 4 * 1024 * 1024)))
+
+    @app.get("/files/download")
+    def download() -> Response:
+        return _stream(files.open_range(path(), request.headers.get("Range"), request.headers.get("If-Range")))
+
+
+def _body() -> dict[str, Any]:
+    """The request's JSON object. Raises InvalidArgument."""
+    try:
+        body = json.loads(request.get_data(cache=False) or b"{}")
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise errors.InvalidArgument("The body is no JSON object.", 'Send one, such as {"code": "print(1)"}.')
+    return body
+
+
+def _page_arguments() -> tuple[float, float, int]:
+    return (
+        number(request.args, "wait", 0, 0, MAX_WAIT_SEC),
+        number(request.args, "linger", 0.05, 0, MAX_LINGER_SEC),
+        whole(request.args, "max_bytes", 256 * 1024, 1024, 4 * 1024 * 1024),
+    )
+
+
+def _page(job: Job, after: int, wait: float, linger: float, max_bytes: int, status: int) -> Response:
+    page = job.page(after, wait, linger, max_bytes)
+    # The events are JSON already, as they were written down.
+    body = b'{"job":%b,"events":[%b],"next":%d,"more":%b}' % (
+        dump(page.job),
+        b",".join(page.events),
+        page.next,
+        b"true" if page.more else b"false",
+    )
+    return Response(body, status, mimetype="application/json")
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(dump(value), status, mimetype="application/json")
+
+
+def _problem(error: errors.ExecutorError) -> Response:
+    return Response(dump(error.problem()), error.status, error.headers(), mimetype="application/problem+json")
+
+
+def _serve(path: Path, content_type: str) -> Response:
+    return _stream(
+        ranges.serve(path, None, content_type, request.headers.get("Range"), request.headers.get("If-Range"))
+    )
+
+
+def _stream(reply: RangeReply) -> Response:
+    return Response(reply.body, reply.status, reply.headers, direct_passthrough=True)
+
+
+def _compress(reply: Response) -> None:
+    if reply.mimetype not in ("application/json", "application/problem+json") or reply.direct_passthrough:
+        return
+    reply.vary.add("Accept-Encoding")
+    body = reply.get_data()
+    if len(body) > GZIP_FROM_BYTES and request.accept_encodings["gzip"] > 0:
+        reply.set_data(gzip.compress(body, compresslevel=1))
+        reply.content_encoding = "gzip"

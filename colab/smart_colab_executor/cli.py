@@ -1,0 +1,143 @@
+"""The command line: settings in, a serving process out, a clean end."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import secrets
+import signal
+import sys
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from waitress.server import create_server
+
+from . import __version__, statelock
+from .app import Config, create_app
+from .auth import Token
+from .jobs import JobStore
+from .kernels import LoopThread
+from .sessions import Sessions
+
+TOKEN_VARIABLE = "SMART_COLAB_TOKEN"  # noqa: S105 - the name of it
+# Long polls hold a thread each.
+THREADS = 96
+CONNECTIONS = 1000
+# Flask answers bodies over its own limit as API.md says; this one only bounds what is buffered before.
+MAX_BUFFERED_BODY_BYTES = 64 * 1024 * 1024
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until told to stop; returns the exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        secret, is_made = _secret(options)
+        token = Token(secret)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    root = options.root.resolve()
+    if not root.is_dir():
+        parser.error(f"--root {root} is no folder")
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # says only that requests wait for a thread
+    stop = threading.Event()
+    for name in ("SIGTERM", "SIGINT"):
+        signal.signal(getattr(signal, name), lambda *_: stop.set())
+    if options.exit_with_stdin:
+        threading.Thread(target=_wait_for_end_of_stdin, args=(stop,), name="stdin", daemon=True).start()
+    boot_id = str(uuid.uuid4())
+    state = (options.state or root / ".smart_colab").resolve()
+    jobs = JobStore(state / "jobs", boot_id)
+    try:
+        lock = statelock.take(state)
+        jobs.load()
+    except OSError as error:
+        parser.error(f"--state: {error}")
+    with lock, LoopThread() as thread:
+        sessions = Sessions(root, thread)
+        config = Config(token, root, jobs, sessions, boot_id, stop)
+        try:
+            with _serving(config, options.host, options.port) as url:
+                sessions.open()
+                ready = {"url": url, "boot_id": boot_id, "version": __version__, "pid": os.getpid()}
+                _announce({**ready, "token": secret} if is_made else ready, options.ready_file)
+                # With a timeout, because Windows cannot interrupt a wait without one.
+                while not stop.wait(1.0):
+                    pass
+                # While it still serves, so that who waits for a job learns of its end.
+                sessions.close()
+        except OSError as error:
+            logging.getLogger(__name__).error("%s", error)  # noqa: TRY400 - a port in use needs no traceback
+            return 1
+    return 0
+
+
+@contextmanager
+def _serving(config: Config, host: str, port: int) -> Iterator[str]:
+    server: Any = create_server(
+        create_app(config),
+        host=host,
+        port=port,
+        threads=THREADS,
+        connection_limit=CONNECTIONS,
+        max_request_body_size=MAX_BUFFERED_BODY_BYTES,
+        ident=None,
+    )
+    thread = threading.Thread(target=server.run, name="http", daemon=True)
+    thread.start()
+    try:
+        yield f"http://{host}:{server.effective_port}"
+    finally:
+        server.task_dispatcher.shutdown(cancel_pending=True, timeout=3)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("smart_colab_executor", description="Runs code in Jupyter kernels, over HTTP.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=5001, help="0 takes a free one")
+    parser.add_argument("--root", type=Path, default=Path.cwd(), help="where code and relative paths start")
+    parser.add_argument("--state", type=Path, help="where jobs are kept (default: ROOT/.smart_colab)")
+    token = parser.add_mutually_exclusive_group()
+    token.add_argument("--token", help=f"or ${TOKEN_VARIABLE}; without any, one is made")
+    token.add_argument("--token-file", type=Path)
+    parser.add_argument("--ready-file", type=Path, help="gets the ready line")
+    parser.add_argument("--exit-with-stdin", action="store_true", help="end when stdin ends")
+    parser.add_argument("--version", action="version", version=__version__)
+    return parser
+
+
+def _secret(options: argparse.Namespace) -> tuple[str, bool]:
+    """The token, and whether it was made here. Raises OSError."""
+    given = os.environ.get(TOKEN_VARIABLE)
+    if options.token is not None:
+        given = options.token
+    elif options.token_file is not None:
+        given = options.token_file.read_text("utf-8").strip()
+    return (secrets.token_urlsafe(32), True) if given is None else (given, False)
+
+
+def _announce(ready: dict[str, Any], ready_file: Path | None) -> None:
+    line = json.dumps(ready)
+    if ready_file is not None:
+        partial = ready_file.with_name(ready_file.name + ".partial")
+        partial.unlink(missing_ok=True)
+        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123
+            file.write(line + "\n")
+        partial.replace(ready_file)
+    print(line, flush=True)
+
+
+def _wait_for_end_of_stdin(stop: threading.Event) -> None:
+    try:
+        # Not by sys.stdin: its lock, held by a thread that waits, makes Python abort at the end.
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+    finally:
+        stop.set()

@@ -1,0 +1,290 @@
+"""A job and all jobs: what was asked, what became of it, and both on disk.
+
+A job's state is changed by the kernels' thread alone and read by any; `job.changed` guards it and wakes those who wait.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import threading
+import time
+import uuid
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from . import outputs, probe
+from .errors import DiskFull, InvalidArgument, JobConflict, NotFound
+from .requests import JobRequest
+from .spool import Spool, dump, now, write_atomically
+
+log = logging.getLogger(__name__)
+
+State = Literal["queued", "running", "succeeded", "failed", "interrupted", "timed_out", "lost"]
+STATES: tuple[State, ...] = ("queued", "running", "succeeded", "failed", "interrupted", "timed_out", "lost")
+FINAL_STATES = frozenset(STATES[2:])
+MAX_CODE_HEAD_CHARS = 120
+LOW_MEMORY_PCT = 90.0
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a job ended."""
+
+    state: State
+    reason: str | None = None
+    variables_lost: bool = False
+
+
+@dataclass
+class Record:
+    """What `job.json` holds beside the request."""
+
+    id: str
+    boot_id: str
+    created_at: str
+    state: State = "queued"
+    reason: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    execution_time_sec: float | None = None
+    kernel_id: str | None = None
+    variables_lost: bool = False
+
+
+@dataclass
+class Page:
+    """Some events of a job, as lines of JSON, and the job as it was just after them."""
+
+    job: dict[str, Any]
+    events: list[bytes]
+    next: int
+    more: bool
+
+
+@dataclass(eq=False)
+class Job:
+    """One piece of code, run once in one session."""
+
+    request: JobRequest
+    record: Record
+    folder: Path
+    spool: Spool
+    queue_position: int | None = None
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    _started: float = 0.0
+    _memory_before_gb: float | None = None
+
+    @property
+    def id(self) -> str:
+        """The caller's UUID."""
+        return self.record.id
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return self.record.state in FINAL_STATES
+
+    def describe(self) -> dict[str, Any]:
+        """The job as the API shows it."""
+        with self.changed:
+            shown = asdict(self.record)
+            lines = self.request.code.strip().splitlines()
+            shown |= {
+                "session": self.request.session,
+                "code_head": lines[0][:MAX_CODE_HEAD_CHARS] if lines else "",
+                "timeout_sec": self.request.timeout_sec,
+                "loop": self.request.loop,
+                "last_seq": self.spool.last_seq,
+                "log_bytes": self.spool.log_bytes,
+                "queue_position": self.queue_position,
+            }
+            if self.record.state == "running":
+                shown["execution_time_sec"] = self._elapsed()
+            return shown
+
+    def page(self, after: int, wait: float, linger: float, max_bytes: int) -> Page:
+        """The events behind `after`.
+
+        With nothing new it waits up to `wait` seconds for the first, then up to `linger` for company; the job's end
+        ends both.
+        """
+        with self.changed:
+            if self.spool.last_seq <= after and not self.is_final:
+                self.changed.wait_for(lambda: self.spool.last_seq > after or self.is_final, wait)
+                if self.spool.last_seq > after:
+                    self.changed.wait_for(lambda: self.is_final or self.spool.size_behind(after) > max_bytes, linger)
+        # Read before the job is described: a job shown as final has then no events that a reader could miss.
+        job = self.describe()
+        events = self.spool.read(after, max_bytes)
+        last = after + len(events)
+        return Page(job, events, last, self.spool.last_seq > last)
+
+    def wait(self) -> None:
+        """Wait for the end."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.is_final)
+
+    def start(self, kernel_id: str, execution_count: int) -> None:
+        """The kernel has begun with it. Raises OSError."""
+        self._started = time.monotonic()
+        self._memory_before_gb = probe.memory().available_gb
+        with self.changed:
+            self.record.state = "running"
+            self.record.kernel_id = kernel_id
+            self.record.started_at = now()
+            self.queue_position = None
+            self.spool.append({"type": "started", "kernel_id": kernel_id, "execution_count": execution_count})
+            self.changed.notify_all()
+        self._save()
+
+    def output(self, kind: str, content: dict[str, Any]) -> None:
+        """Spool one of the kernel's messages. Raises OSError."""
+        outputs.record(self.spool, kind, content)
+        with self.changed:
+            self.changed.notify_all()
+
+    def finish(self, ending: Ending) -> None:
+        """The end, once: what comes later is passed over. Never raises: a full disk must not keep a job from ending."""
+        if self.is_final:
+            return
+        with self.changed:
+            record = self.record
+            record.finished_at = now()
+            if record.state == "running":
+                record.execution_time_sec = self._elapsed()
+            record.state, record.reason, record.variables_lost = ending.state, ending.reason, ending.variables_lost
+            self.queue_position = None
+            self.spool.append_last(self._finished_event())
+            self.changed.notify_all()
+        try:
+            self._save()
+        except OSError as error:
+            log.warning("job %s: its end could not be written down: %s", self.id, error)
+
+    def _finished_event(self) -> dict[str, Any]:
+        before = self._memory_before_gb
+        after = probe.memory() if before is not None else None
+        return {
+            "type": "finished",
+            "state": self.record.state,
+            "reason": self.record.reason,
+            "execution_time_sec": self.record.execution_time_sec,
+            "variables_lost": self.record.variables_lost,
+            "memory_before_gb": before,
+            "memory_after_gb": after.available_gb if after else None,
+            "memory_delta_mb": round((before - after.available_gb) * 1024, 1) if after and before is not None else None,
+            "warning": (
+                f"{after.used_pct:.0f} % of the memory is used; free some before the next step."
+                if after and after.used_pct >= LOW_MEMORY_PCT
+                else None
+            ),
+        }
+
+    def _elapsed(self) -> float:
+        return round(time.monotonic() - self._started, 3)
+
+    def _save(self) -> None:
+        write_atomically(
+            self.folder / "job.json", dump({"request": asdict(self.request), "record": asdict(self.record)})
+        )
+
+
+class JobStore:
+    """All jobs, in memory and under `folder`, in the order of their making."""
+
+    def __init__(self, folder: Path, boot_id: str) -> None:
+        self._folder = folder
+        self._boot_id = boot_id
+        self._lock = threading.Lock()
+        self._jobs: dict[str, Job] = {}
+
+    def load(self) -> None:
+        """Read back what earlier executors left; their unfinished jobs are lost. Raises OSError."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        found = []
+        for folder in self._folder.iterdir():
+            try:
+                found.append(_recover(folder))
+            except (OSError, ValueError, TypeError, KeyError) as error:
+                log.warning("jobs/%s cannot be read back and is left alone: %s", folder.name, type(error).__name__)
+        self._jobs = {job.id: job for job in sorted(found, key=lambda job: (job.record.created_at, job.id))}
+
+    def add(self, job_id: str, request: JobRequest) -> tuple[Job, bool]:
+        """The job of this id, and whether it is new. It is on disk then.
+
+        Raises JobConflict when the id stands for another request, DiskFull when it cannot be written.
+        """
+        with self._lock:
+            known = self._jobs.get(job_id)
+            if known is not None:
+                if known.request != request:
+                    raise JobConflict(
+                        f"Job {job_id} exists with other code, session, timeout or loop.",
+                        "Use a new UUID for new code.",
+                    )
+                return known, False
+            folder = self._folder / job_id
+            try:
+                folder.mkdir(exist_ok=True)
+                job = Job(request, Record(job_id, self._boot_id, now()), folder, Spool.create(folder))
+                job._save()
+            except OSError as error:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise DiskFull(
+                    f"The job could not be written down: {error.strerror}.", "Free space on the disk; nothing was run."
+                ) from error
+            self._jobs[job_id] = job
+            return job, True
+
+    def get(self, job_id: str) -> Job:
+        """Raises InvalidArgument for what is no UUID, NotFound for an unknown one."""
+        job = self._jobs.get(parse_id(job_id))
+        if job is None:
+            raise NotFound(f"There is no job {job_id}.", "GET /jobs lists those there are.")
+        return job
+
+    def newest(self, state: str | None, limit: int) -> list[Job]:
+        """Up to `limit` jobs, newest first. Raises InvalidArgument for an unknown state."""
+        if state is not None and state not in STATES:
+            raise InvalidArgument(f"There is no state {state!r}.", f"The states are {', '.join(STATES)}.")
+        with self._lock:
+            jobs = list(reversed(self._jobs.values()))
+        return [job for job in jobs if state in (None, job.record.state)][:limit]
+
+
+def parse_id(text: str) -> str:
+    """A UUID in its usual spelling, in lower case. Raises InvalidArgument."""
+    try:
+        parsed = str(uuid.UUID(text))
+    except ValueError:
+        parsed = ""
+    if parsed != text.lower():
+        raise InvalidArgument(f"{text[:64]!r} is no UUID.", "A job id looks like 01931b66-7d5e-7c7a-8a3e-0f2d6a1c9b47.")
+    return parsed
+
+
+def _recover(folder: Path) -> Job:
+    saved = json.loads((folder / "job.json").read_bytes())
+    record = Record(**saved["record"])
+    if record.id != folder.name:
+        raise ValueError(folder.name)
+    job = Job(JobRequest(**saved["request"]), record, folder, Spool.recover(folder))
+    if job.is_final:
+        return job
+    last = None
+    for last in job.spool.events():
+        if last["type"] == "started" and record.started_at is None:
+            record.started_at, record.kernel_id = last["at"], last["kernel_id"]
+    if last is not None and last["type"] == "finished":
+        # It had ended; only the record is behind.
+        record.state, record.reason, record.variables_lost = last["state"], last["reason"], last["variables_lost"]
+        record.finished_at, record.execution_time_sec = last["at"], last["execution_time_sec"]
+        job._save()
+        return job
+    was_running = record.started_at is not None
+    record.state = "queued"  # its time is unknown: the clock that measured it is gone
+    job.finish(Ending("lost", "executor_restarted", variables_lost=was_running))
+    return job

@@ -1,0 +1,358 @@
+"""What the executor adds to each of its kernels, where it runs as the module `_smart_colab`; standard library alone.
+
+It answers `smart_colab_request` messages on the shell and the control channel (the control channel has a thread of its
+own, so it answers while a cell runs), keeps output in pieces, and drives loops. It leaves no name in the namespace.
+"""
+
+from __future__ import annotations
+
+import ast
+import gc
+import reprlib
+import sys
+import threading
+import traceback
+from contextlib import suppress
+from itertools import islice
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from . import loops
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MESSAGE_TYPE = "smart_colab_request"
+REPLY_TYPE = "smart_colab_reply"
+PROGRESS_MIME = "application/vnd.smart-colab.progress+json"
+MAX_VARIABLES = 500
+MAX_REPR_CHARS = 200
+# What one message of output may hold, and how much may wait in the kernel before the writer is made to wait.
+MAX_WRITE_CHARS = 256 * 1024
+# Messages that may wait for the executor. With NODROP more than these slow the kernel down instead of being lost.
+SEND_QUEUE_MESSAGES = 100
+XPUB_NODROP = 69  # zmq.XPUB_NODROP
+SNDHWM = 23  # zmq.SNDHWM
+
+
+def install(shell: Any) -> None:
+    """Hook into this kernel; called once, at its start."""
+    global _shell, _loop_runner
+    _shell = shell
+    kernel = shell.kernel
+    for handlers in (kernel.control_handlers, kernel.shell_handlers):
+        handlers[MESSAGE_TYPE] = _handle
+    _loop_runner = LoopRunner(shell)
+    for stream in (sys.stdout, sys.stderr):
+        _write_in_pieces(stream)
+    thread = sys.stdout.pub_thread  # type: ignore[union-attr]
+    thread.schedule(lambda: _never_drop(thread.socket))
+
+
+def _never_drop(socket: Any) -> None:
+    socket.setsockopt(XPUB_NODROP, 1)
+    socket.setsockopt(SNDHWM, SEND_QUEUE_MESSAGES)
+
+
+def _write_in_pieces(stream: Any) -> None:
+    """Without this a loop that prints 200 MB arrives as one message."""
+    write = stream.write
+    pending = 0
+
+    def bounded(text: str) -> int:
+        nonlocal pending
+        if not isinstance(text, str) or len(text) <= MAX_WRITE_CHARS:
+            pieces = [text]
+        else:
+            pieces = [text[at : at + MAX_WRITE_CHARS] for at in range(0, len(text), MAX_WRITE_CHARS)]
+        for piece in pieces:
+            write(piece)
+            pending += len(piece)
+            if pending >= MAX_WRITE_CHARS:
+                pending = 0
+                stream.flush()
+        return len(text)
+
+    stream.write = bounded
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+def _handle(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+    content = dict(parent["content"])
+    try:
+        reply = {"ok": True, "value": OPERATIONS[content.pop("operation")](**content)}
+    except Exception as error:  # noqa: BLE001, RUF100 - it must not end the kernel's own thread
+        reply = {"ok": False, "error": f"{type(error).__name__}: {error}"}
+    _shell.kernel.session.send(stream, REPLY_TYPE, reply, parent, ident=ident)
+
+
+def variables() -> dict[str, Any]:
+    """The user's variables, sorted by name; nothing of the user's own code is called."""
+    found = _user_variables()
+    names = sorted(found)
+    return {"variables": [describe(name, found[name]) for name in names[:MAX_VARIABLES]], "total": len(names)}
+
+
+def cleanup() -> dict[str, Any]:
+    """Clear what the user made, then give memory back."""
+    names = sorted(_user_variables())
+    for name in names:
+        _shell.user_ns.pop(name, None)
+    # Out, _, __, ___ and the last traceback hold on to what was cleared.
+    _shell.displayhook.flush()
+    for name in ("last_traceback", "last_value", "last_type", "last_exc"):
+        if hasattr(sys, name):
+            delattr(sys, name)
+    figures = 0
+    if (pyplot := sys.modules.get("matplotlib.pyplot")) is not None:
+        figures = len(pyplot.get_fignums())
+        pyplot.close("all")
+    collected = gc.collect()
+    return {
+        "cleared_variables": names,
+        "collected_objects": collected,
+        "cuda_cache_emptied": _empty_cuda_cache(),
+        "figures_closed": figures,
+    }
+
+
+def prepare_loop(start: int, stop: int, total: int, on_error: str) -> None:
+    """Make the next cell the body of a loop."""
+    _loop_runner.prepare(start, stop, total, skip_errors=on_error == "skip")
+
+
+OPERATIONS: dict[str, Callable[..., Any]] = {"variables": variables, "cleanup": cleanup, "prepare_loop": prepare_loop}
+
+
+def _empty_cuda_cache() -> bool:
+    torch = sys.modules.get("torch")
+    try:
+        if torch is None or not torch.cuda.is_initialized():
+            return False
+        torch.cuda.empty_cache()
+    except Exception:  # noqa: BLE001, RUF100
+        return False
+    return True
+
+
+# --- variables --------------------------------------------------------------------------------------------------------
+
+
+def _user_variables() -> dict[str, Any]:
+    hidden = _shell.user_ns_hidden
+    return {
+        name: value
+        for name, value in list(_shell.user_ns.items())
+        if not name.startswith("_")
+        and not issubclass(type(value), (ModuleType, FunctionType, type))
+        and not (name in hidden and hidden[name] is value)
+        and name not in ("In", "Out", "exit", "quit", "open", "get_ipython")
+    }
+
+
+def describe(name: str, value: object) -> dict[str, Any]:
+    """One row of the listing."""
+    kind = type(value)
+    row: dict[str, Any] = {
+        "name": name,
+        "type": kind.__name__,
+        "shape": None,
+        "length": None,
+        "bytes": None,
+        "repr": "",
+    }
+    for field, measure in (("shape", _shape), ("length", _length), ("bytes", _bytes), ("repr", _short.repr)):
+        with suppress(Exception):  # a property of a half-built object may raise anything
+            row[field] = measure(value)
+    row["repr"] = row["repr"][:MAX_REPR_CHARS]
+    return row
+
+
+def _is_library(kind: type) -> bool:
+    """Whether the class comes from a library; calling the user's own methods could take for ever."""
+    return all(base.__module__ != "__main__" for base in kind.__mro__)
+
+
+def _shape(value: Any) -> list[int] | None:
+    if type(value).__module__ == "builtins" or not _is_library(type(value)):
+        return None
+    shape = getattr(value, "shape", None)
+    return [int(size) for size in shape] if isinstance(shape, tuple) else None
+
+
+def _length(value: Any) -> int | None:
+    return len(value) if _is_library(type(value)) and hasattr(type(value), "__len__") else None
+
+
+def _bytes(value: Any) -> int | None:
+    kind = type(value)
+    if kind.__module__ == "builtins":
+        return sys.getsizeof(value)
+    if not _is_library(kind):
+        return None
+    if kind.__module__.startswith("pandas") and hasattr(value, "memory_usage"):
+        usage = value.memory_usage()
+        return int(usage if isinstance(usage, int) else usage.sum())
+    size = getattr(value, "nbytes", None)
+    return int(size) if isinstance(size, int) else None
+
+
+class _ShortRepr(reprlib.Repr):
+    """A repr that touches at most a few elements and calls no code of the user's."""
+
+    PLAIN_MODULES = frozenset(
+        {"builtins", "collections", "datetime", "decimal", "fractions", "numpy", "pathlib", "uuid"}
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 3
+        self.maxstring = self.maxother = MAX_REPR_CHARS
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = self.maxdeque = 10
+
+    def repr1(self, x: Any, level: int) -> str:
+        kind = type(x)
+        if kind.__name__ in ("list", "tuple", "dict", "set", "frozenset", "deque", "str", "int") and (
+            kind.__module__ in ("builtins", "collections")
+        ):
+            return super().repr1(x, level)
+        if kind in (bytes, bytearray):
+            return repr(x[: MAX_REPR_CHARS // 4]) + ("…" if len(x) > MAX_REPR_CHARS // 4 else "")
+        if kind.__module__.partition(".")[0] in self.PLAIN_MODULES and not hasattr(kind, "__len__"):
+            return super().repr1(x, level)
+        return self.outline(x, level)
+
+    def outline(self, value: Any, level: int) -> str:
+        """Type, shape and dtype of an array; type and attributes of the user's own objects."""
+        kind = type(value)
+        if _is_library(kind):
+            facts = [f"{name}={getattr(value, name)}" for name in ("shape", "dtype", "device") if hasattr(value, name)]
+            columns = getattr(value, "columns", None)
+            if columns is not None:
+                facts.append("columns=" + ", ".join(str(column) for column in islice(columns, 20)))
+        else:
+            attributes = getattr(value, "__dict__", {}) if level > 1 else {}
+            facts = [f"{name}={self.repr1(item, level - 1)}" for name, item in islice(list(attributes.items()), 10)]
+        return f"<{kind.__name__} {', '.join(facts)}>" if facts else f"<{kind.__name__}>"
+
+
+_short = _ShortRepr()
+
+
+# --- loops ------------------------------------------------------------------------------------------------------------
+
+
+class LoopRunner:
+    """Rewrites the next cell into a loop and reports each of its iterations."""
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._prepared = False
+        self._reported = True
+        self._start = self._stop = self._total = self._iteration = 0
+        self._skip_errors = False
+        self._result: object = None
+        self._error: dict[str, Any] | None = None
+        self._should_run_async = shell.should_run_async
+        shell.should_run_async = self._loop_should_run_async
+        shell.ast_transformers.append(self)
+        # A body that does not parse never reaches `visit`: it must not leave the loop to the next cell.
+        shell.events.register("post_execute", self._forget)
+
+    def prepare(self, start: int, stop: int, total: int, *, skip_errors: bool) -> None:
+        """Make the next cell a loop."""
+        self._start, self._stop, self._total, self._skip_errors = start, stop, total, skip_errors
+        self._prepared = True
+
+    def visit(self, tree: ast.Module) -> ast.Module:
+        """IPython's hook for syntax trees."""
+        if not self._prepared:
+            return tree
+        self._prepared = False
+        return loops.rewrite(tree, skip_errors=self._skip_errors)
+
+    def iterations(self) -> Iterator[int]:
+        """What the loop iterates over; reports an iteration when it is asked for the next."""
+        for iteration in range(self._start, self._stop):
+            self._iteration, self._result, self._error, self._reported = iteration, None, None, False
+            yield iteration
+            self._report(None)
+
+    def keep_result(self, value: object) -> None:
+        """Keep the value of the body's last expression."""
+        self._result = value
+
+    def skip_error(self) -> None:
+        """Note the exception that is being handled."""
+        kind, error, trace = sys.exc_info()
+        assert kind is not None  # noqa: S101 - called from an except clause
+        try:
+            lines = self._shell.InteractiveTB.structured_traceback(kind, error, trace, tb_offset=1)
+        except Exception:  # noqa: BLE001, RUF100
+            lines = traceback.format_exception(kind, error, trace)
+        self._error = {"ename": kind.__name__, "evalue": str(error), "traceback": lines}
+
+    def finish_loop(self) -> None:
+        """Report the iteration that broke out, if one did."""
+        if not self._reported:
+            self._report("break")
+
+    def _report(self, message: str | None) -> None:
+        self._reported = True
+        result, self._result = loops.as_json(self._result), None
+        progress = {
+            "completed": self._iteration + 1,
+            "total": self._total,
+            "message": message,
+            "iteration": self._iteration,
+            "result": result,
+            "error": self._error,
+        }
+        # As output of the cell, so that it keeps its place among what the body prints.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        kernel = self._shell.kernel
+        kernel.send_response(
+            kernel.iopub_socket,
+            "display_data",
+            {"data": {PROGRESS_MIME: progress}, "metadata": {}, "transient": {}},
+            channel="shell",
+        )
+
+    def _forget(self) -> None:
+        self._prepared = False
+
+    def _loop_should_run_async(self, raw_cell: str, **details: Any) -> bool:
+        cell = details.get("transformed_cell")
+        if not self._prepared or cell is None or threading.current_thread() is not threading.main_thread():
+            return bool(self._should_run_async(raw_cell, **details))
+        try:
+            return loops.awaits(ast.parse(cell))
+        except (SyntaxError, ValueError):
+            return False
+
+
+_shell: Any = None
+_loop_runner: LoopRunner
+
+
+def iterations() -> Iterator[int]:
+    """What a rewritten loop iterates over."""
+    return _loop_runner.iterations()
+
+
+def keep_result(value: object) -> None:
+    """Keep the value of the body's last expression."""
+    _loop_runner.keep_result(value)
+
+
+def skip_error() -> None:
+    """Note the exception that an iteration is skipped for."""
+    _loop_runner.skip_error()
+
+
+def finish_loop() -> None:
+    """Report the iteration that broke out of the loop."""
+    _loop_runner.finish_loop()

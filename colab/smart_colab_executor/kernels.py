@@ -1,0 +1,302 @@
+"""One Jupyter kernel: its process, its channels, and the messages on them.
+
+Everything here belongs to one asyncio thread (`LoopThread`); nothing blocks it for long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import zmq.asyncio
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+
+from .kernel_side import MESSAGE_TYPE
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Message = dict[str, Any]
+
+START_TIMEOUT = 90.0
+POLL_ALIVE_EVERY = 0.25
+# execute_reply and idle come on two sockets; this long the other one is waited for, counted from the last output.
+END_GRACE = 2.0
+# The kernel is told never to drop output (see kernel_side), so that a short queue slows it down; an unbounded one would
+# fill our memory.
+RECEIVE_QUEUE_MESSAGES = 100
+SECRET_VARIABLES = ("SMART_COLAB_TOKEN",)
+
+
+class KernelDied(Exception):
+    """The process is gone, killed or by itself."""
+
+
+class KernelNotStarted(Exception):
+    """No kernel could be started; the message says why."""
+
+
+class KernelSilent(Exception):
+    """The kernel did not answer a request in time (its interpreter may be inside a long C call)."""
+
+
+class LoopThread:
+    """An asyncio loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.SelectorEventLoop() if sys.platform == "win32" else asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="kernels", daemon=True)
+
+    def __enter__(self) -> LoopThread:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(timeout=5)
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run `coroutine` in the loop and wait for what it returns or raises. Not to be called in the loop's thread."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
+
+
+class _ThisPython(KernelSpecManager):
+    """Kernels run on the executor's own interpreter, whatever kernelspecs the machine has."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        return KernelSpec(argv=argv, display_name=kernel_name, language="python")
+
+
+class Execution:
+    """One execute_request: gathers its output until the kernel is done with it."""
+
+    def __init__(self, message_id: str, on_output: Callable[[str, Message], None]) -> None:
+        self.id = message_id
+        self.on_output = on_output
+        self.reply: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self.idle = asyncio.Event()
+        self.messages = 0
+
+
+class Kernel:
+    """A running kernel. `id` is new for every process: same id, same variables."""
+
+    def __init__(self, root: Path) -> None:
+        self.id = str(uuid.uuid4())
+        self.execution_count = 0
+        self.died = asyncio.Event()
+        self._root = root
+        self._context = zmq.asyncio.Context()
+        self._context.rcvhwm = RECEIVE_QUEUE_MESSAGES
+        self._manager = AsyncKernelManager(kernel_spec_manager=_ThisPython(), context=zmq.asyncio.Context())
+        self._client: AsyncKernelClient | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._executions: dict[str, Execution] = {}
+        self._requests: dict[str, asyncio.Future[Message]] = {}
+        self._heard = asyncio.Event()
+
+    async def start(self) -> None:
+        """Start the process and prepare it. Raises KernelNotStarted, and then leaves no process."""
+        try:
+            async with asyncio.timeout(START_TIMEOUT):
+                await self._launch()
+                await self._connect()
+                await self._prepare()
+        except (OSError, RuntimeError, TimeoutError, KernelDied) as error:
+            await self.kill()
+            raise KernelNotStarted(f"{type(error).__name__}: {error}") from error
+
+    def submit(
+        self, code: str, on_output: Callable[[str, Message], None], loop: dict[str, Any] | None = None
+    ) -> Execution:
+        """Send code; `on_output(kind, content)` is called with each of its iopub messages, in order."""
+        if loop is not None:
+            # Same channel, so it is there before the cell.
+            self._send("shell", {"operation": "prepare_loop", **loop})
+        # stop_on_error would make the kernel drop what is sent next; here every job stands for itself.
+        return self._execute(code, on_output, stop_on_error=False)
+
+    async def finish(self, execution: Execution) -> Message | None:
+        """Wait for the end; the reply's content, or None where the kernel ended without one. Raises KernelDied."""
+        died = asyncio.ensure_future(self.died.wait())
+        idle = asyncio.ensure_future(execution.idle.wait())
+        try:
+            await asyncio.wait((died, idle, execution.reply), return_when=asyncio.FIRST_COMPLETED)
+            while not (idle.done() and execution.reply.done()):
+                # What was under way when the first sign of the end came may still come in, as long as it keeps coming.
+                grace = POLL_ALIVE_EVERY if self.died.is_set() else END_GRACE
+                heard = execution.messages
+                await asyncio.wait((idle, execution.reply), timeout=grace)
+                if execution.messages == heard:
+                    break
+        finally:
+            died.cancel()
+            idle.cancel()
+            del self._executions[execution.id]
+        if execution.reply.done():
+            return execution.reply.result()
+        if self.died.is_set():
+            raise KernelDied
+        return None
+
+    async def request(self, operation: str, *, channel: str = "control", patience: float = 10.0) -> Any:
+        """Ask kernel_side for something, for at most `patience` seconds.
+
+        On the control channel it answers while code runs. Raises KernelDied, KernelSilent.
+        """
+        message_id = self._send(channel, {"operation": operation})
+        answer = self._requests[message_id] = asyncio.get_running_loop().create_future()
+        died = asyncio.ensure_future(self.died.wait())
+        try:
+            await asyncio.wait((answer, died), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            died.cancel()
+            del self._requests[message_id]
+        if not answer.done():
+            raise KernelDied if self.died.is_set() else KernelSilent
+        content = answer.result()
+        if not content.get("ok"):
+            raise KernelSilent(content.get("error"))
+        return content["value"]
+
+    async def interrupt(self) -> None:
+        """Raise KeyboardInterrupt in the running code."""
+        if not self.died.is_set():
+            await self._manager.interrupt_kernel()
+
+    async def kill(self) -> None:
+        """End the process (and the processes it started) now, and let go of the channels."""
+        with suppress(OSError, RuntimeError):
+            await self._manager.shutdown_kernel(now=True)
+        self.died.set()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._client is not None:
+            self._client.stop_channels()
+        self._context.destroy(linger=0)
+        self._manager.context.destroy(linger=0)
+
+    @property
+    def _channels(self) -> AsyncKernelClient:
+        if self._client is None:
+            raise KernelDied("it has not started")
+        return self._client
+
+    async def _launch(self) -> None:
+        environment = {name: value for name, value in os.environ.items() if name not in SECRET_VARIABLES}
+        # What code writes to its file descriptors comes as output; our own stdout is the ready line's.
+        await self._manager.start_kernel(
+            cwd=str(self._root),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._tasks.append(asyncio.create_task(self._watch()))
+
+    async def _connect(self) -> None:
+        client = self._manager.client(context=self._context)
+        client.start_channels(stdin=False, hb=False)
+        self._client = client
+        for receive, handle in (
+            (client.get_shell_msg, self._on_reply),
+            (client.get_control_msg, self._on_reply),
+            (client.get_iopub_msg, self._on_iopub),
+        ):
+            self._tasks.append(asyncio.create_task(_pump(receive, handle)))
+        # A subscription takes a moment; until a status is heard, output would be missed.
+        while not self._heard.is_set():
+            client.kernel_info()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._heard.wait(), 0.5)
+            if self.died.is_set():
+                raise KernelDied("the process ended while it started")
+
+    async def _prepare(self) -> None:
+        """Install kernel_side, without a trace in the namespace or the history."""
+        reply = await self.finish(self._execute(_bootstrap(), lambda _kind, _content: None, silent=True))
+        if reply is None or reply["status"] != "ok":
+            raise RuntimeError(f"preparing the kernel failed: {(reply or {}).get('evalue')}")
+
+    def _execute(self, code: str, on_output: Callable[[str, Message], None], **options: bool) -> Execution:
+        execution = Execution(self._channels.execute(code, allow_stdin=False, **options), on_output)
+        self._executions[execution.id] = execution
+        return execution
+
+    async def _watch(self) -> None:
+        while await self._manager.is_alive():  # noqa: ASYNC110 - a process has no event to wait for
+            await asyncio.sleep(POLL_ALIVE_EVERY)
+        self.died.set()
+
+    def _send(self, channel: str, content: Message) -> str:
+        message = self._channels.session.msg(MESSAGE_TYPE, content)
+        getattr(self._channels, f"{channel}_channel").send(message)
+        return str(message["header"]["msg_id"])
+
+    def _on_reply(self, message: Message) -> None:
+        parent = message["parent_header"].get("msg_id")
+        if (request := self._requests.get(parent)) is not None and not request.done():
+            request.set_result(message["content"])
+        execution = self._executions.get(parent)
+        if execution is not None and message["msg_type"] == "execute_reply" and not execution.reply.done():
+            execution.reply.set_result(message["content"])
+
+    def _on_iopub(self, message: Message) -> None:
+        kind, content = message["msg_type"], message["content"]
+        if kind == "status":
+            self._heard.set()
+        # Output of a cell that is over has no job any more.
+        execution = self._executions.get(message["parent_header"].get("msg_id"))
+        if execution is None:
+            return
+        execution.messages += 1
+        if kind == "status":
+            if content["execution_state"] == "idle":
+                execution.idle.set()
+            return
+        if kind == "execute_input":
+            self.execution_count = content["execution_count"]
+        execution.on_output(kind, content)
+
+
+async def _pump(receive: Callable[[], Awaitable[Message]], handle: Callable[[Message], None]) -> None:
+    while True:
+        try:
+            handle(await receive())
+        except Exception:  # one bad message must not deafen us
+            log.exception("a kernel's message could not be handled")
+
+
+def _bootstrap() -> str:
+    """One expression that makes the package `_smart_colab` in the kernel from the text of two files."""
+    here = Path(__file__).parent
+    sources = {
+        "_smart_colab.loops": (here / "loops.py").read_text("utf-8"),
+        "_smart_colab": (here / "kernel_side.py").read_text("utf-8"),
+    }
+    script = f"""
+import sys, types
+package = types.ModuleType("_smart_colab")
+package.__path__, package.__package__ = [], "_smart_colab"
+loops = types.ModuleType("_smart_colab.loops")
+loops.__package__ = "_smart_colab"
+package.loops = loops
+sys.modules.update({{"_smart_colab": package, "_smart_colab.loops": loops}})
+for name, source in {sources!r}.items():
+    exec(compile(source, f"<{{name}}>", "exec"), sys.modules[name].__dict__)
+package.install(shell)
+"""
+    return f"exec({script!r}, {{'shell': get_ipython()}})"

@@ -1,0 +1,138 @@
+"""Turns a cell into the body of a real `for i in …`.
+
+Pure syntax-tree work with the standard library alone: it runs inside the kernel (as `_smart_colab.loops`), on the tree
+that IPython parsed from the user's own text, so magics work and tracebacks show the lines as they were written.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from typing import Any, TypeVar
+
+VARIABLE = "i"
+PLACEHOLDER = "{i}"
+RUNTIME = "_smart_colab"
+MAX_RESULT_CHARS = 64 * 1024
+
+Node = TypeVar("Node", bound=ast.AST)
+
+
+def rewrite(body: ast.Module, *, skip_errors: bool) -> ast.Module:
+    """Wrap `body` into a loop over the runtime's `iterations()`.
+
+    The generator reports an iteration when it is asked for the next one, so `continue` needs no care; the statement
+    after the loop is reached at a `break` too. With `skip_errors` a failing iteration is reported and the loop goes on.
+    """
+    statements = [_Placeholders().visit(statement) for statement in body.body] or [ast.Pass()]
+    first, last = statements[0], statements[-1]
+    if isinstance(last, ast.Expr):
+        last.value = ast.copy_location(_runtime_call("keep_result", last.value), last.value)
+    if skip_errors:
+        handler = ast.ExceptHandler(
+            type=ast.Name(id="Exception", ctx=ast.Load()), name=None, body=[ast.Expr(_runtime_call("skip_error"))]
+        )
+        statements = [_at(ast.Try(body=statements, handlers=[handler], orelse=[], finalbody=[]), first)]
+    loop = ast.For(
+        target=ast.Name(id=VARIABLE, ctx=ast.Store()),
+        iter=_runtime_call("iterations"),
+        body=statements,
+        orelse=[],
+        type_comment=None,
+    )
+    body.body = [_at(loop, first), _at(ast.Expr(_runtime_call("finish_loop")), last)]
+    return ast.fix_missing_locations(body)
+
+
+def awaits(body: ast.Module) -> bool:
+    """Whether the body awaits at its top level; `compile` cannot tell, as a bare `continue` does not compile."""
+    pending: list[ast.AST] = list(body.body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, (ast.Await, ast.AsyncFor, ast.AsyncWith)):
+            return True
+        if isinstance(node, ast.comprehension) and node.is_async:
+            return True
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            pending.extend(ast.iter_child_nodes(node))
+    return False
+
+
+def as_json(value: object) -> Any:
+    """`value` as JSON can hold it in 64 Ki characters, else None."""
+    if value is None or isinstance(value, bool):
+        return value
+    pieces: list[str] = []
+    size = 0
+    try:
+        # Piece by piece, so that a huge value is given up early.
+        for piece in json.JSONEncoder(allow_nan=False, default=_scalar).iterencode(value):
+            size += len(piece)
+            if size > MAX_RESULT_CHARS:
+                return None
+            pieces.append(piece)
+        return json.loads("".join(pieces))
+    except Exception:  # noqa: BLE001, RUF100 - a user's object may raise anything
+        return None
+
+
+def _scalar(value: Any) -> Any:
+    """NumPy's and torch's scalars are as good as Python's."""
+    if getattr(value, "shape", None) == ():
+        return value.item()
+    raise TypeError
+
+
+class _Placeholders(ast.NodeTransformer):
+    """Puts the iteration number where the body says `{i}`."""
+
+    def visit_Set(self, node: ast.Set) -> ast.AST:
+        match node.elts:
+            case [ast.Name(id=name)] if name == VARIABLE:
+                return _at(_loop_variable(), node)
+        return self.generic_visit(node)
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        if not isinstance(node.value, str) or PLACEHOLDER not in node.value:
+            return node
+        values: list[ast.expr] = []
+        for position, text in enumerate(node.value.split(PLACEHOLDER)):
+            if position:
+                values.append(ast.FormattedValue(value=_loop_variable(), conversion=-1, format_spec=None))
+            if text:
+                values.append(ast.Constant(text))
+        return _at(ast.JoinedStr(values=values), node)
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
+        # The text of an f-string already means what it says; the expressions in it are code like any other.
+        for value in node.values:
+            if isinstance(value, ast.FormattedValue):
+                value.value = self.visit(value.value)
+        return node
+
+    def visit_TemplateStr(self, node: ast.AST) -> ast.AST:
+        return node
+
+    def visit_match_case(self, node: ast.match_case) -> ast.AST:
+        # A pattern cannot hold an f-string.
+        if node.guard is not None:
+            node.guard = self.visit(node.guard)
+        node.body = [self.visit(statement) for statement in node.body]
+        return node
+
+
+def _loop_variable() -> ast.Name:
+    return ast.Name(id=VARIABLE, ctx=ast.Load())
+
+
+def _runtime_call(name: str, *arguments: ast.expr) -> ast.Call:
+    """`__import__("_smart_colab").name(…)`: an expression that leaves no name behind."""
+    runtime = ast.Call(func=ast.Name(id="__import__", ctx=ast.Load()), args=[ast.Constant(RUNTIME)], keywords=[])
+    return ast.Call(func=ast.Attribute(value=runtime, attr=name, ctx=ast.Load()), args=list(arguments), keywords=[])
+
+
+def _at(node: Node, place: ast.AST) -> Node:
+    """Give `node` and what it is made of the place in the text of `place`."""
+    if hasattr(place, "lineno"):
+        ast.copy_location(node, place)
+    return ast.fix_missing_locations(node)

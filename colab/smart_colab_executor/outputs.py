@@ -1,0 +1,69 @@
+"""What a kernel says on iopub, as events of a job."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Any
+
+from .kernel_side import PROGRESS_MIME
+from .spool import Spool, dump
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_TEXT_CHARS = 16 * 1024
+MAX_INLINE_BYTES = 256 * 1024
+
+
+def record(spool: Spool, kind: str, content: Mapping[str, Any]) -> None:
+    """Spool one iopub message; kinds that show nothing are passed over. Raises OSError when the disk takes no more."""
+    match kind:
+        case "stream":
+            text = content["text"]
+            for start in range(0, len(text), MAX_TEXT_CHARS):
+                piece = text[start : start + MAX_TEXT_CHARS]
+                spool.log(piece)
+                spool.append({"type": "stream", "name": content["name"], "text": piece})
+        case "display_data" if PROGRESS_MIME in content["data"]:
+            spool.append({"type": "progress", **content["data"][PROGRESS_MIME]})
+        case "display_data" | "update_display_data" | "execute_result":
+            _log_text(spool, content["data"])
+            event = {"type": "display_data", "data": _bundle(spool, content["data"]), "metadata": content["metadata"]}
+            if kind == "update_display_data":
+                event["update"] = True
+            if kind == "execute_result":
+                event |= {"type": kind, "execution_count": content["execution_count"]}
+            spool.append(event)
+        case "error":
+            spool.log("\n".join(content["traceback"]), own_line=True)
+            spool.append({"type": "error", **{name: content[name] for name in ("ename", "evalue", "traceback")}})
+
+
+def _log_text(spool: Spool, data: Mapping[str, Any]) -> None:
+    text = data.get("text/plain")
+    if isinstance(text, str):
+        spool.log(text, own_line=True)
+
+
+def _bundle(spool: Spool, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Jupyter's mime bundle with what is binary or large kept as blobs."""
+    bundle: dict[str, Any] = {}
+    for mime, value in data.items():
+        raw = _binary(mime, value)
+        if raw is None:
+            text = value.encode("utf-8", "replace") if isinstance(value, str) else dump(value)
+            raw = text if len(text) > MAX_INLINE_BYTES else None
+        bundle[mime] = value if raw is None else spool.keep_blob(mime, raw)
+    return bundle
+
+
+def _binary(mime: str, value: object) -> bytes | None:
+    kind = mime.partition("/")[0]
+    is_binary = kind in ("image", "audio", "video") and not mime.endswith("+xml")
+    if not isinstance(value, str) or not (is_binary or mime == "application/pdf"):
+        return None
+    try:
+        return base64.b64decode(value)
+    except (binascii.Error, ValueError):
+        return None

@@ -1,0 +1,216 @@
+"""What the machine is and has: memory, processors, GPUs, disks, packages."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+import psutil
+
+T = TypeVar("T")
+
+GIB = 1024**3
+DRIVE = Path("/content/drive/MyDrive")
+
+WELL_KNOWN = """
+accelerate bitsandbytes cupy-cuda12x datasets dask diffusers duckdb fastai flax gensim geopandas google-genai gradio
+h5py huggingface-hub ipywidgets jax jaxlib joblib jupyter-client keras librosa lightgbm lightning matplotlib networkx
+nltk numba numpy openai opencv-python openpyxl optuna pandas peft pillow plotly polars pyarrow pydantic pymc pyspark
+pytorch-lightning requests scikit-image scikit-learn scipy seaborn sentence-transformers shap spacy sqlalchemy
+statsmodels sympy tensorflow timm tokenizers torch torchaudio torchvision tqdm transformers trl unsloth vllm wandb
+xarray xgboost
+""".split()  # noqa: SIM905 - a word a line would fill the page
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The memory of this machine, or of this container where it may use less."""
+
+    available_gb: float
+    total_gb: float
+    used_pct: float
+
+
+def memory() -> Memory:
+    """Measure the memory. Fast enough for before and after every job."""
+    return _memory(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))
+
+
+def machine(root: Path) -> dict[str, object]:
+    """Describe the machine; no part of it raises, and no package is imported to learn its version."""
+    now = memory()
+    gpus, note = _gpus()
+    return {
+        "platform": {
+            "system": platform.system(),
+            "release": platform.release(),
+            "machine": platform.machine(),
+            "colab": "COLAB_RELEASE_TAG" in os.environ,
+        },
+        "python": {
+            "version": platform.python_version(),
+            "implementation": platform.python_implementation(),
+            "executable": sys.executable,
+        },
+        "compute": {
+            "cpu_model": _cpu_model(),
+            "cpu_count": _cpu_count(),
+            "load_1m": round(psutil.getloadavg()[0], 2),
+            "memory_total_gb": now.total_gb,
+            "memory_available_gb": now.available_gb,
+            "memory_used_pct": now.used_pct,
+        },
+        "gpu": gpus,
+        "gpu_note": note,
+        "storage": [found for path in (root, DRIVE) if (found := _storage(path))],
+        "packages": {name: version for name in WELL_KNOWN if (version := _version(name))},
+        "package_count": sum(1 for _ in metadata.distributions()),
+    }
+
+
+def _memory(membership: Path, cgroups: Path) -> Memory:
+    whole = psutil.virtual_memory()
+    total, available = whole.total, whole.available
+    for limit, used in _limits(membership, cgroups):
+        available = min(available, max(limit - used, 0))
+        total = min(total, limit)
+    used_pct = 100 * (1 - available / total) if total else 100.0
+    return Memory(round(available / GIB, 3), round(total / GIB, 3), round(used_pct, 1))
+
+
+def _limits(membership: Path, cgroups: Path) -> Iterator[tuple[int, int]]:
+    """Yield the (limit, used) of this process's control groups and of those around them; Linux alone has any."""
+    try:
+        lines = membership.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if controllers == "":  # version 2
+            base, limit, usage, cache = cgroups, "memory.max", "memory.current", "inactive_file"
+        elif "memory" in controllers.split(","):
+            base, limit, usage, cache = (
+                cgroups / "memory",
+                "memory.limit_in_bytes",
+                "memory.usage_in_bytes",
+                "total_inactive_file",
+            )
+        else:
+            continue
+        folder = base / group.lstrip("/")
+        for place in (folder, *folder.parents):
+            if not place.is_relative_to(base):
+                break
+            most = _number(place / limit)
+            if most is not None and most < 1 << 60:  # version 1 says "no limit" by a huge number
+                # Pages of files that nobody uses are given back on demand: no use of memory that matters.
+                yield most, (_number(place / usage) or 0) - _statistic(place / "memory.stat", cache)
+
+
+def _number(file: Path) -> int | None:
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):  # "max"
+        return None
+
+
+def _statistic(file: Path, name: str) -> int:
+    try:
+        found = re.search(rf"^{name} (\d+)$", file.read_text(), re.MULTILINE)
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0
+
+
+def _cpu_model() -> str:
+    try:
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except (OSError, ValueError):
+        found = None
+    return found[1].strip() if found else platform.processor() or platform.machine()
+
+
+def _cpu_count() -> int:
+    if hasattr(os, "sched_getaffinity"):  # the processors that this process may use
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _storage(path: Path) -> dict[str, object] | None:
+    try:
+        usage = shutil.disk_usage(path)
+    except OSError:
+        return None
+    return {
+        "path": str(path),
+        "total_gb": round(usage.total / GIB, 2),
+        "free_gb": round(usage.free / GIB, 2),
+        "used_pct": round(100 * usage.used / usage.total, 1) if usage.total else 0.0,
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except Exception:  # a broken installation says nothing about the others
+        return None
+
+
+def _gpus() -> tuple[list[dict[str, object]], str | None]:
+    """Ask NVML for every GPU; the note says why there is none."""
+    try:
+        import pynvml
+    except ImportError:
+        return [], "nvidia-ml-py is not installed"
+    try:
+        pynvml.nvmlInit()
+    except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded):
+        return [], "no NVIDIA driver"
+    except pynvml.NVMLError as error:
+        return [], f"NVML says: {error}"
+    try:
+        driver = _ask(pynvml.nvmlSystemGetDriverVersion)
+        cuda = _ask(pynvml.nvmlSystemGetCudaDriverVersion_v2)
+        shared = {
+            "driver_version": _text(driver),
+            "cuda_version": f"{cuda // 1000}.{cuda % 1000 // 10}" if isinstance(cuda, int) else None,
+        }
+        count = _ask(pynvml.nvmlDeviceGetCount)
+        gpus = [_gpu(pynvml, index) | shared for index in range(count if isinstance(count, int) else 0)]
+    finally:
+        _ask(pynvml.nvmlShutdown)
+    return gpus, None if gpus else "the NVIDIA driver sees no GPU"
+
+
+def _gpu(nvml: ModuleType, index: int) -> dict[str, object]:
+    handle = _ask(nvml.nvmlDeviceGetHandleByIndex, index)
+    space = _ask(nvml.nvmlDeviceGetMemoryInfo, handle)
+    return {
+        "index": index,
+        "name": _text(_ask(nvml.nvmlDeviceGetName, handle)),
+        "memory_total_gb": round(space.total / GIB, 2) if space else None,
+        "memory_used_gb": round(space.used / GIB, 2) if space else None,
+        "utilization_pct": getattr(_ask(nvml.nvmlDeviceGetUtilizationRates, handle), "gpu", None),
+        "temperature_c": _ask(nvml.nvmlDeviceGetTemperature, handle, 0),  # 0: the sensor of the GPU itself
+    }
+
+
+def _ask(question: Callable[..., T], *arguments: object) -> T | None:
+    """Put one question to NVML. Which ones a device can answer depends on the device."""
+    try:
+        return question(*arguments)
+    except Exception:
+        return None
+
+
+def _text(value: object) -> str | None:
+    return value.decode() if isinstance(value, bytes) else value if isinstance(value, str) else None

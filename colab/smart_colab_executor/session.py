@@ -1,0 +1,288 @@
+"""One session: a named kernel, which runs its jobs one after the other. All of it lives in the kernels' thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+from .errors import Busy
+from .jobs import Ending, Job
+from .kernels import Execution, Kernel, KernelDied, KernelNotStarted, KernelSilent
+from .spool import now
+
+log = logging.getLogger(__name__)
+
+INTERRUPT_GRACE = 5.0
+VARIABLES_TIMEOUT = 3.0
+CLEANUP_TIMEOUT = 60.0
+
+KERNEL_DIED = Ending("failed", "kernel_died", variables_lost=True)
+KILLED_AT_TIMEOUT = Ending("timed_out", "timeout", variables_lost=True)
+INTERRUPTED = Ending("interrupted", "interrupted")
+DISK_FULL = Ending("failed", "disk_full")
+
+
+class Session:
+    """One named kernel and the jobs that wait for it."""
+
+    def __init__(self, name: str, root: Path) -> None:
+        self.name = name
+        self._root = root
+        self._kernel: Kernel | None = None
+        self._starting = False
+        self._started_at: str | None = None
+        self._queue: deque[Job] = deque()
+        self._running: Job | None = None
+        # Set while the running job must end in a way that the kernel does not know of.
+        self._ending: Ending | None = None
+        self._interrupting = False
+        self._began = False
+        self._work: asyncio.Task[None] | None = None
+        # Whoever holds it has the kernel for itself.
+        self._turn = asyncio.Lock()
+        self._snapshot: dict[str, Any] | None = None
+        self._snapshot_task: asyncio.Task[None] | None = None
+
+    @property
+    def kernel(self) -> Kernel | None:
+        """The kernel when it lives."""
+        return None if self._kernel is None or self._kernel.died.is_set() else self._kernel
+
+    @property
+    def state(self) -> Literal["starting", "idle", "busy", "dead"]:
+        """`dead`: no kernel now, the next job starts one."""
+        if self._starting:
+            return "starting"
+        if self.kernel is None:
+            return "dead"
+        return "busy" if self._running is not None else "idle"
+
+    def describe(self) -> dict[str, Any]:
+        """The session as the API shows it."""
+        kernel = self.kernel
+        return {
+            "name": self.name,
+            "state": self.state,
+            "kernel_id": kernel.id if kernel else None,
+            "started_at": self._started_at if kernel else None,
+            "running_job": self._running.id if self._running else None,
+            "queued_jobs": len(self._queue),
+            "execution_count": kernel.execution_count if kernel else 0,
+        }
+
+    def enqueue(self, job: Job) -> None:
+        """Run `job` when its turn comes."""
+        self._queue.append(job)
+        self._number_queue()
+        if self._work is None or self._work.done():
+            self._work = asyncio.create_task(self._run_queue())
+
+    async def warm(self) -> None:
+        """Have a kernel ready before the first job wants it."""
+        with suppress(KernelNotStarted):
+            async with self._turn:
+                await self._living_kernel()
+
+    async def interrupt(self, job: Job) -> None:
+        """Take a queued job out, interrupt a running one, leave a finished one."""
+        if job in self._queue:
+            self._queue.remove(job)
+            self._number_queue()
+            job.finish(INTERRUPTED)
+        elif job is self._running:
+            self._interrupting = True
+            # Before the cell has begun the kernel ignores the signal; it is sent when it begins.
+            if self._began and self._kernel is not None:
+                await self._kernel.interrupt()
+
+    async def end(self, ending: Ending) -> list[str]:
+        """Kill the kernel and end all jobs; returns their ids."""
+        ended = [*([self._running] if self._running else []), *self._queue]
+        queued, self._queue = list(self._queue), deque()
+        for job in queued:
+            job.finish(ending)
+        self._ending = Ending(ending.state, ending.reason, variables_lost=True)
+        if self._kernel is not None:
+            await self._kernel.kill()
+        async with self._turn:
+            # The turn of the running job is over; a kernel that it was just starting goes as well.
+            await self._let_go()
+        return [job.id for job in ended]
+
+    async def restart(self) -> list[str]:
+        """End everything and start a new kernel. Raises KernelNotStarted."""
+        ended = await self.end(Ending("interrupted", "session_restarted"))
+        async with self._turn:
+            await self._living_kernel()
+        return ended
+
+    async def variables(self) -> dict[str, Any]:
+        """The user's variables, live even while a cell runs; else as they were when the kernel was last idle."""
+        kernel = self.kernel
+        listing: dict[str, Any] = {"source": "none", "as_of": now(), "variables": [], "total": 0}
+        if kernel is not None:
+            try:
+                listing |= await kernel.request("variables", patience=VARIABLES_TIMEOUT)
+                listing["source"] = "live"
+            except (KernelDied, KernelSilent):
+                listing |= self._snapshot or {}
+        return {"session": self.name, "kernel_id": kernel.id if kernel else None, **listing}
+
+    async def cleanup(self) -> dict[str, Any]:
+        """Clear variables, collect garbage, close figures. Raises Busy."""
+        if self._turn.locked():
+            raise Busy(f"Session {self.name} is running code.", "Wait for it to end, or interrupt it.", status=409)
+        async with self._turn:
+            if self.kernel is None:
+                return {
+                    "cleared_variables": [],
+                    "collected_objects": 0,
+                    "cuda_cache_emptied": False,
+                    "figures_closed": 0,
+                }
+            try:
+                done: dict[str, Any] = await self.kernel.request("cleanup", channel="shell", patience=CLEANUP_TIMEOUT)
+            except (KernelDied, KernelSilent) as error:
+                raise Busy("The kernel did not answer.", "Restart the session if this repeats.") from error
+            await self._take_snapshot(self.kernel)
+            return done
+
+    async def _run_queue(self) -> None:
+        while self._queue:
+            async with self._turn:
+                await self._run_next()
+
+    async def _run_next(self) -> None:
+        self._ending, self._interrupting, self._began = None, False, False
+        try:
+            kernel = await self._living_kernel()
+        except KernelNotStarted as error:
+            if self._queue:
+                self._fail_without_kernel(self._queue.popleft(), str(error))
+            return
+        # Only now does it leave the queue: while the kernel started it could still be taken out.
+        if not self._queue:
+            return
+        job = self._running = self._queue.popleft()
+        self._number_queue()
+        try:
+            ending = await self._run(kernel, job)
+        except Exception:
+            log.exception("job %s", job.id)
+            ending = KERNEL_DIED
+            await self._let_go()
+        self._running = None
+        job.finish(self._ending or ending)
+        if ending is KILLED_AT_TIMEOUT and self._ending is None:
+            with suppress(KernelNotStarted):
+                await self._living_kernel()
+
+    async def _run(self, kernel: Kernel, job: Job) -> Ending:
+        def on_output(kind: str, content: dict[str, Any]) -> None:
+            self._on_output(kernel, job, kind, content)
+
+        try:
+            job.start(kernel.id, kernel.execution_count + 1)
+            return await self._follow(kernel, job, kernel.submit(job.request.code, on_output, job.request.loop))
+        except OSError:
+            return DISK_FULL
+        except KernelDied:
+            await self._let_go()
+            return KERNEL_DIED
+
+    def _fail_without_kernel(self, job: Job, why: str) -> None:
+        self._number_queue()
+        with suppress(OSError):
+            job.output("error", {"ename": "KernelNotStarted", "evalue": why, "traceback": [why]})
+        job.finish(Ending("failed", "kernel_died"))
+
+    async def _follow(self, kernel: Kernel, job: Job, execution: Execution) -> Ending:
+        """Wait for the end of the cell, but no longer than the job may take. Raises KernelDied."""
+        finished = asyncio.ensure_future(kernel.finish(execution))
+        await asyncio.wait((finished,), timeout=job.request.timeout_sec)
+        timed_out = not finished.done()
+        if timed_out:
+            await kernel.interrupt()
+            await asyncio.wait((finished,), timeout=INTERRUPT_GRACE)
+            if not finished.done():
+                await self._let_go()
+                with suppress(KernelDied):
+                    await finished
+                return KILLED_AT_TIMEOUT
+        reply = await finished
+        self._snapshot_task = asyncio.create_task(self._take_snapshot(kernel))
+        if timed_out:
+            return Ending("timed_out", "timeout")
+        if reply is not None and reply["status"] == "ok":
+            return Ending("succeeded")
+        return INTERRUPTED if self._interrupting else Ending("failed", "python_error")
+
+    def _on_output(self, kernel: Kernel, job: Job, kind: str, content: dict[str, Any]) -> None:
+        if self._ending is not None or job.is_final:
+            return
+        try:
+            if kind == "execute_input":
+                self._began = True
+                if self._interrupting:
+                    in_background(kernel.interrupt())
+            else:
+                job.output(kind, content)
+        except OSError as error:
+            log.warning("job %s: its output cannot be written down: %s", job.id, error)
+            self._ending = DISK_FULL
+            in_background(kernel.interrupt())
+
+    async def _living_kernel(self) -> Kernel:
+        """The kernel, a new one where there is none. Raises KernelNotStarted."""
+        if self.kernel is not None:
+            return self.kernel
+        await self._let_go()
+        self._starting = True
+        try:
+            for attempt in (1, 2):
+                kernel = self._kernel = Kernel(self._root)
+                try:
+                    await kernel.start()
+                except KernelNotStarted as error:
+                    # Another process may have taken one of its ports.
+                    log.warning("session %s: no kernel at attempt %d: %s", self.name, attempt, error)
+                    if attempt == 2 or self._ending is not None:
+                        raise
+                else:
+                    self._started_at = now()
+                    return kernel
+        finally:
+            self._starting = False
+        raise AssertionError
+
+    async def _let_go(self) -> None:
+        """Kill what is left of the kernel."""
+        kernel, self._kernel, self._snapshot = self._kernel, None, None
+        if kernel is not None:
+            await kernel.kill()
+
+    async def _take_snapshot(self, kernel: Kernel) -> None:
+        with suppress(KernelDied, KernelSilent):
+            listing = await kernel.request("variables", patience=VARIABLES_TIMEOUT)
+            if kernel is self._kernel:
+                self._snapshot = {"source": "snapshot", "as_of": now(), **listing}
+
+    def _number_queue(self) -> None:
+        for position, job in enumerate(self._queue, start=1):
+            job.queue_position = position
+
+
+_background: set[asyncio.Future[Any]] = set()
+
+
+def in_background(awaitable: Awaitable[Any]) -> None:
+    """Run it to its end without waiting for it."""
+    # The loop holds tasks weakly only.
+    task = asyncio.ensure_future(awaitable)
+    _background.add(task)
+    task.add_done_callback(_background.discard)

@@ -1,0 +1,124 @@
+"""All sessions, for the other threads."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from .errors import Busy, NotFound
+from .jobs import Ending, Job
+from .kernels import KernelNotStarted, LoopThread
+from .requests import DEFAULT_SESSION
+from .session import Session, in_background
+
+EXECUTOR_STOPS = Ending("lost", "executor_restarted")
+
+
+class Sessions:
+    """All sessions; its methods may be called from any thread but the kernels' own."""
+
+    def __init__(self, root: Path, thread: LoopThread) -> None:
+        self._root = root
+        self._thread = thread
+        self._sessions: dict[str, Session] = {}
+        self._closed = False
+
+    def open(self) -> None:
+        """Make `main` and start its kernel in the background."""
+
+        async def begin() -> None:
+            in_background(self._open(DEFAULT_SESSION).warm())
+
+        self._thread.run(begin())
+
+    def close(self) -> None:
+        """End all jobs and kernels; nothing can be started after."""
+
+        async def end() -> None:
+            self._closed = True
+            await asyncio.gather(*(session.end(EXECUTOR_STOPS) for session in self._sessions.values()))
+
+        self._thread.run(end())
+
+    def submit(self, job: Job) -> None:
+        """Queue a job."""
+
+        async def enqueue() -> None:
+            if self._closed:
+                job.finish(EXECUTOR_STOPS)
+            else:
+                self._open(job.request.session).enqueue(job)
+
+        self._thread.run(enqueue())
+
+    def interrupt(self, job: Job) -> None:
+        """Take a queued job out, interrupt a running one."""
+
+        async def interrupt() -> None:
+            if (session := self._sessions.get(job.request.session)) is not None:
+                await session.interrupt(job)
+
+        self._thread.run(interrupt())
+
+    def describe(self) -> list[dict[str, Any]]:
+        """All sessions, `main` first."""
+
+        async def describe() -> list[dict[str, Any]]:
+            self._open(DEFAULT_SESSION)
+            names = sorted(self._sessions, key=lambda name: (name != DEFAULT_SESSION, name))
+            return [self._sessions[name].describe() for name in names]
+
+        return self._thread.run(describe())
+
+    def restart(self, name: str) -> tuple[dict[str, Any], list[str]]:
+        """The session with its new kernel, and the jobs that ended. Raises NotFound, Busy."""
+
+        async def restart() -> tuple[dict[str, Any], list[str]]:
+            session = self._get(name)
+            try:
+                ended = await session.restart()
+            except KernelNotStarted as error:
+                raise Busy("A new kernel could not be started in time.", "Try again in a minute.") from error
+            return session.describe(), ended
+
+        return self._thread.run(restart())
+
+    def delete(self, name: str) -> list[str]:
+        """The jobs that ended. Raises NotFound."""
+
+        async def delete() -> list[str]:
+            session = self._get(name)
+            del self._sessions[name]
+            return await session.end(Ending("interrupted", "session_deleted"))
+
+        return self._thread.run(delete())
+
+    def variables(self, name: str) -> dict[str, Any]:
+        """What `GET /variables` answers. Raises NotFound."""
+
+        async def variables() -> dict[str, Any]:
+            return await self._get(name).variables()
+
+        return self._thread.run(variables())
+
+    def cleanup(self, name: str) -> dict[str, Any]:
+        """What was cleared. Raises NotFound, Busy."""
+
+        async def cleanup() -> dict[str, Any]:
+            return await self._get(name).cleanup()
+
+        return self._thread.run(cleanup())
+
+    def _open(self, name: str) -> Session:
+        if name not in self._sessions:
+            self._sessions[name] = Session(name, self._root)
+        return self._sessions[name]
+
+    def _get(self, name: str) -> Session:
+        if name == DEFAULT_SESSION:
+            return self._open(name)
+        session = self._sessions.get(name)
+        if session is None:
+            raise NotFound(f"There is no session {name}.", "GET /sessions lists those there are.")
+        return session

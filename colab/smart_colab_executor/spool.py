@@ -1,0 +1,216 @@
+"""A job's output on disk: `events.jsonl`, `log.txt` and `blobs/`.
+
+Events are appended before anybody can read them and are read back from the file, so memory holds only a sparse index, a
+cursor (`seq`) stays good across restarts, and nothing is lost however slowly it is read. One writer, many readers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from bisect import bisect_right
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from io import FileIO
+
+INDEX_EVERY_BYTES = 256 * 1024
+
+
+def now() -> str:
+    """The time as the API writes it: RFC 3339, UTC, milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def dump(value: object) -> bytes:
+    """One line of strict JSON: no NaN, no lone surrogate, either of which a strict reader refuses."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        text = json.dumps(json.loads(json.dumps(value), parse_constant=lambda _: None), ensure_ascii=False)
+    return text.encode("utf-8", "replace")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace `path` as a whole; raises OSError and then leaves the old one."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+
+
+class Spool:
+    """The output of one job in `folder`. Appends come from one thread; reads from any."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.log_path = folder / "log.txt"
+        self._events_path = folder / "events.jsonl"
+        self._blobs = folder / "blobs"
+        self._lock = threading.Lock()
+        self._index_seqs = [1]
+        self._index_offsets = [0]
+        self._events: FileIO | None = None
+        self._log: FileIO | None = None
+        self._unwritten = b""
+        self._fresh_line = True
+        self.last_seq = 0
+        self.size = 0
+        self.log_bytes = 0
+        self.blob_count = 0
+
+    @classmethod
+    def create(cls, folder: Path) -> Spool:
+        """Make the files of a new job. Raises OSError."""
+        spool = cls(folder)
+        spool._events_path.touch()
+        spool.log_path.touch()
+        return spool
+
+    @classmethod
+    def recover(cls, folder: Path) -> Spool:
+        """Take up what an earlier executor left; what a crash tore off the end is dropped."""
+        spool = cls(folder)
+        spool._events_path.touch()
+        spool.log_path.touch()
+        with spool._events_path.open("rb") as lines:
+            for line in lines:
+                if not _is_event(line, spool.last_seq + 1):
+                    break
+                spool._note(len(line))
+        if spool._events_path.stat().st_size > spool.size:
+            os.truncate(spool._events_path, spool.size)
+        spool.log_bytes = spool.log_path.stat().st_size
+        if spool._blobs.is_dir():
+            spool.blob_count = sum(1 for _ in spool._blobs.iterdir())
+        return spool
+
+    def append(self, event: dict[str, Any]) -> None:
+        """Write an event down; raises OSError (a full disk) and then leaves the file as it was."""
+        line = dump({"seq": self.last_seq + 1, "at": now(), **event}) + b"\n"
+        if self._events is None:
+            self._events = self._events_path.open("ab", buffering=0)
+        _write_whole(self._events, line, self.size)
+        self._note(len(line))
+
+    def append_last(self, event: dict[str, Any]) -> None:
+        """Append the last event; kept in memory where the disk takes no more. Closes the files."""
+        try:
+            self.append(event)
+        except OSError:
+            with self._lock:
+                self.last_seq += 1
+                self._unwritten = dump({"seq": self.last_seq, "at": now(), **event})
+        self.close()
+
+    def log(self, text: str, *, own_line: bool = False) -> None:
+        """Append to the text that the job showed; with `own_line` it starts and ends one. Raises OSError."""
+        if own_line:
+            text = ("" if self._fresh_line else "\n") + text + ("" if text.endswith("\n") else "\n")
+        if not text:
+            return
+        content = text.encode("utf-8", "replace")
+        if self._log is None:
+            self._log = self.log_path.open("ab", buffering=0)
+        _write_whole(self._log, content, self.log_bytes)
+        self.log_bytes += len(content)
+        self._fresh_line = text.endswith("\n")
+
+    def keep_blob(self, content_type: str, content: bytes) -> dict[str, int]:
+        """Keep bytes beside the events; returns what stands for them in the event. Raises OSError."""
+        self._blobs.mkdir(exist_ok=True)
+        number = self.blob_count + 1
+        write_atomically(self._blobs / f"{number}.{quote(content_type, safe='')}", content)
+        self.blob_count = number
+        return {"blob": number, "bytes": len(content)}
+
+    def blob(self, number: int) -> tuple[Path, str] | None:
+        """The file and the content type of a blob."""
+        for path in self._blobs.glob(f"{number}.*"):
+            if not path.name.endswith(".partial"):
+                return path, unquote(path.name.partition(".")[2])
+        return None
+
+    def read(self, after: int, max_bytes: int) -> list[bytes]:
+        """The events behind `after` as lines of JSON: at most `max_bytes` of them, but at least one."""
+        with self._lock:
+            last, size, unwritten = self.last_seq, self.size, self._unwritten
+            place = bisect_right(self._index_seqs, after + 1) - 1
+            seq, offset = self._index_seqs[place], self._index_offsets[place]
+        found: list[bytes] = []
+        total = 0
+        if after >= last:
+            return found
+        with self._events_path.open("rb") as lines:
+            lines.seek(offset)
+            while offset < size:
+                line = lines.readline()
+                offset += len(line)
+                if seq > after:
+                    if found and total + len(line) > max_bytes:
+                        return found
+                    found.append(line[:-1])
+                    total += len(line)
+                seq += 1
+        if unwritten and not (found and total + len(unwritten) > max_bytes):
+            found.append(unwritten)
+        return found
+
+    def events(self, after: int = 0) -> Iterator[dict[str, Any]]:
+        """All events behind `after`, parsed, one at a time."""
+        while lines := self.read(after, INDEX_EVERY_BYTES):
+            after += len(lines)
+            yield from map(json.loads, lines)
+
+    def size_behind(self, after: int) -> int:
+        """About how many bytes of events are behind `after`."""
+        with self._lock:
+            place = bisect_right(self._index_seqs, after + 1) - 1
+            return self.size - self._index_offsets[place]
+
+    def close(self) -> None:
+        """Close the files that are written to; reading goes on."""
+        for file in (self._events, self._log):
+            if file is not None:
+                file.close()
+        self._events = self._log = None
+
+    def _note(self, length: int) -> None:
+        with self._lock:
+            if self.size - self._index_offsets[-1] >= INDEX_EVERY_BYTES:
+                self._index_seqs.append(self.last_seq + 1)
+                self._index_offsets.append(self.size)
+            self.last_seq += 1
+            self.size += length
+
+
+def _is_event(line: bytes, seq: int) -> bool:
+    if not line.endswith(b"\n"):
+        return False
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(event, dict) and event.get("seq") == seq
+
+
+def _write_whole(file: FileIO, content: bytes, start: int) -> None:
+    """Append all of `content` to a file that is `start` bytes long, or nothing of it."""
+    rest = memoryview(content)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(file.fileno(), start)
+        raise

@@ -1,0 +1,101 @@
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import build_notebook as built
+
+NOTEBOOK = nbformat.read(built.NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
+
+
+def test_the_committed_notebook_is_the_one_that_the_package_gives() -> None:
+    done = subprocess.run(
+        [sys.executable, built.HERE / "build_notebook.py", "--check"], check=False, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_stale_notebook_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(built, "NOTEBOOK", tmp_path / "other.ipynb")
+    assert built.main(["--check"]) == 1
+    assert built.main([]) == 0
+    assert built.main(["--check"]) == 0
+    (tmp_path / "other.ipynb").write_text("{}")
+    assert built.main(["--check"]) == 1
+    assert built.main(["--unknown"]) == 2
+
+
+def test_it_has_a_page_a_form_and_a_start() -> None:
+    nbformat.validate(NOTEBOOK)
+    assert [(cell.id, cell.cell_type) for cell in NOTEBOOK.cells] == [
+        ("about", "markdown"),
+        ("settings", "code"),
+        ("start", "code"),
+    ]
+    assert all(not cell.outputs for cell in NOTEBOOK.cells[1:])
+
+
+def test_it_carries_every_file_of_the_package_as_it_is() -> None:
+    carried = built.carried()
+    wanted = {file.relative_to(built.PACKAGE).as_posix() for file in built.PACKAGE.rglob("*.py")}
+    assert {*wanted, "requirements.txt"} <= set(carried)
+    assert not any("__pycache__" in name for name in carried)
+    tree = ast.parse(NOTEBOOK.cells[2].source)
+    packages = [node.value for node in tree.body if isinstance(node, ast.Assign)]
+    assert ast.literal_eval(packages[0]) == carried
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a\n",
+        "no newline",
+        '"',
+        '"\n',
+        '"""\n',
+        '""""\n',
+        '\\"""\\\n',
+        "\\n \\x41 \\\\\n",
+        "\ttab é 😀\n\n",
+        'r"""\\"""\n',
+        "'''\n",
+    ],
+)
+def test_any_text_comes_through(text: str) -> None:
+    assert ast.literal_eval(built.literal(text)) == text
+
+
+def test_the_start_cell_unpacks_and_starts_what_it_carries(tmp_path: Path) -> None:
+    """With a package that tells of its start, and a copy of another version in the way."""
+    root = tmp_path / "root"
+    stale = root / ".smart_colab" / "package" / "smart_colab_executor"
+    stale.mkdir(parents=True)
+    (stale / "left_over.py").write_text("")
+    files = {"__init__.py": "", "notebook.py": "def start(*a):\n    print('started', *a)\n"}
+    cells = nbformat.reads(built.build(files), as_version=4).cells  # type: ignore[no-untyped-call]
+    script = "\n".join(["import smart_colab_executor.errors", cells[1].source, cells[2].source, cells[2].source])
+    environment = os.environ | {"SMART_COLAB_NOTEBOOK_ROOT": str(root), "PYTHONPATH": str(built.HERE)}
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, env=environment)
+    assert done.stdout.splitlines() == [f"started ngrok  {root}"] * 2
+    assert not (stale / "left_over.py").exists()
+
+
+def test_the_page_says_what_to_know() -> None:
+    page = " ".join(NOTEBOOK.cells[0].source.split())
+    for said in (
+        "bypassing the notebook UI to interact primarily via a web UI",
+        "remote control such as SSH shells, remote desktops",
+        "positive compute unit balance",
+        "colab-mcp",
+        "google-colab-cli",
+        "Whoever has it can run any code on this machine",
+        "SMART_COLAB_TOKEN",
+        "NGROK_TOKEN",
+        "NGROK_DOMAIN",
+    ):
+        assert said in page

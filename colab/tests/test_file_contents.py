@@ -1,0 +1,232 @@
+import hashlib
+import os
+import threading
+from io import BufferedReader
+from pathlib import Path
+
+import pytest
+
+from smart_colab_executor import files as module
+from smart_colab_executor.errors import InvalidArgument, IsADirectory, NotFound
+from smart_colab_executor.files import Files
+
+unix = pytest.mark.skipif(os.name == "nt", reason="Unix only")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "root"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def files(root: Path) -> Files:
+    return Files(root)
+
+
+def put(root: Path, *paths: str) -> None:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(path)
+
+
+class TestStat:
+    def test_a_file_a_folder_and_no_digest(self, files: Files, root: Path) -> None:
+        put(root, "a/b.txt")
+        found = files.stat("a/b.txt", None)
+        assert found["name"] == "b.txt"
+        assert (found["type"], found["size"]) == ("file", 7)
+        assert (found["sha256"], found["digest_pending"]) == (None, False)
+        folder = files.stat("a", "sha256")
+        assert (folder["type"], folder["etag"], folder["sha256"], folder["digest_pending"]) == (
+            "directory",
+            None,
+            None,
+            False,
+        )
+        assert files.stat("", None)["path"] == str(root)
+
+    def test_the_digest_is_of_the_content_and_made_once(
+        self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put(root, "a")
+        made = []
+        real = module.sha256
+
+        def counted(stream: BufferedReader) -> str:
+            made.append(stream.name)
+            return real(stream)
+
+        monkeypatch.setattr(module, "sha256", counted)
+        first = files.stat("a", "sha256")
+        assert first["sha256"] == hashlib.sha256(b"a").hexdigest()
+        assert files.stat("a", "sha256") == first
+        assert len(made) == 1
+        (root / "a").write_text("other")
+        assert files.stat("a", "sha256")["sha256"] == hashlib.sha256(b"other").hexdigest()
+        assert files.stat("a", None)["etag"] != first["etag"]
+
+    def test_a_digest_that_takes_longer_is_pending(
+        self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put(root, "a")
+        gate = threading.Event()
+        real = module.sha256
+
+        def slow(stream: BufferedReader) -> str:
+            gate.wait()
+            return real(stream)
+
+        monkeypatch.setattr(module, "sha256", slow)
+        monkeypatch.setattr(module, "DIGEST_WAIT", 0.01)
+        pending = files.stat("a", "sha256")
+        assert (pending["sha256"], pending["digest_pending"]) == (None, True)
+        gate.set()
+        monkeypatch.setattr(module, "DIGEST_WAIT", 60)
+        done = files.stat("a", "sha256")
+        assert (done["sha256"], done["digest_pending"]) == (hashlib.sha256(b"a").hexdigest(), False)
+
+    def test_a_digest_of_a_file_that_changed_meanwhile_is_not_given(
+        self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put(root, "a")
+        real = module.sha256
+
+        def meddle(stream: BufferedReader) -> str:
+            (root / "a").write_text("changed")
+            return real(stream)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(module, "sha256", meddle)
+            assert files.stat("a", "sha256")["digest_pending"] is True
+        assert files.stat("a", "sha256")["sha256"] == hashlib.sha256(b"changed").hexdigest()
+
+    def test_a_digest_that_fails_says_why(self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        put(root, "a")
+
+        def fail(_: BufferedReader) -> str:
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(module, "sha256", fail)
+        with pytest.raises(InvalidArgument, match="Input/output error"):
+            files.stat("a", "sha256")
+
+    def test_old_digests_are_forgotten(self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "DIGESTS_KEPT", 2)
+        put(root, "a", "b", "c")
+        for name in "abcab":
+            assert files.stat(name, "sha256")["sha256"]
+        assert len(files._digests) == 2
+
+    def test_other_digests_are_unknown(self, files: Files, root: Path) -> None:
+        put(root, "a")
+        with pytest.raises(InvalidArgument, match="md5"):
+            files.stat("a", "md5")
+
+    def test_a_missing_file_names_its_likes(self, files: Files, root: Path) -> None:
+        put(root, "results/model_final.pt", "results/notes.md")
+        with pytest.raises(NotFound) as caught:
+            files.stat("results/model_finel.pt", None)
+        assert str(root / "results/model_final.pt") in caught.value.hint
+        with pytest.raises(NotFound) as caught:
+            files.stat("result/model_final.pt", None)
+        assert caught.value.hint == f"Did you mean {root / 'results'}?"
+        with pytest.raises(NotFound) as caught:
+            files.stat("zzz", None)
+        assert "List" in caught.value.hint
+
+
+class TestRead:
+    def test_a_page_and_the_next(self, files: Files, root: Path) -> None:
+        (root / "a").write_text("0123456789")
+        first = files.read("a", 0, 6)
+        assert first == {"path": str(root / "a"), "text": "012345", "offset": 0, "next": 6, "size": 10}
+        assert files.read("a", 6, 6)["text"] == "6789"
+        assert files.read("a", 6, 4)["next"] is None
+        assert files.read("a", 99, 6)["text"] == ""
+
+    @pytest.mark.parametrize("limit", range(1, 12))
+    def test_pages_end_between_characters(self, files: Files, root: Path, limit: int) -> None:
+        text = "aé€😀z" * 5
+        (root / "a").write_text(text, encoding="utf-8")
+        found, offset = "", 0
+        while offset is not None:
+            page = files.read("a", offset, limit)
+            found += page["text"]
+            assert page["next"] is None or page["next"] > offset
+            offset = page["next"]
+        assert found == text
+
+    def test_invalid_utf8_is_replaced(self, files: Files, root: Path) -> None:
+        (root / "a").write_bytes(b"ok\xff\xfe\xf0\x9f")
+        page = files.read("a", 0, 100)
+        assert page["text"].startswith("ok\ufffd")
+        assert page["next"] is None
+
+    @pytest.mark.parametrize(("offset", "limit"), [(-1, 10), (0, 0), (1 << 63, 10)])
+    def test_impossible_numbers_are_refused(self, files: Files, root: Path, offset: int, limit: int) -> None:
+        put(root, "a")
+        with pytest.raises(InvalidArgument):
+            files.read("a", offset, limit)
+
+    def test_folders_and_pipes_are_refused(self, files: Files, root: Path) -> None:
+        with pytest.raises(IsADirectory):
+            files.read("", 0, 10)
+        if hasattr(os, "mkfifo"):
+            os.mkfifo(root / "pipe")
+            with pytest.raises(InvalidArgument):
+                files.read("pipe", 0, 10)
+
+    @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
+    def test_files_of_the_system_without_a_size_can_be_read(self, files: Files) -> None:
+        assert "Name:" in files.read("/proc/self/status", 0, 65536)["text"]
+
+
+class TestDownload:
+    def test_a_range_with_the_etag_of_stat(self, files: Files, root: Path) -> None:
+        (root / "a").write_text("0123456789")
+        etag = files.stat("a", None)["etag"]
+        reply = files.open_range("a", "bytes=2-4", etag)
+        assert (reply.status, b"".join(reply.body), reply.headers["ETag"]) == (206, b"234", etag)
+        (root / "a").write_text("abcdefghijk")
+        reply = files.open_range("a", "bytes=2-4", etag)
+        assert (reply.status, b"".join(reply.body)) == (200, b"abcdefghijk")
+
+    def test_a_replaced_file_is_served_as_it_was_opened(self, files: Files, root: Path) -> None:
+        (root / "a").write_text("old")
+        reply = files.open_range("a", None, None)
+        (root / "b").write_text("new!")
+        if os.name != "nt":
+            (root / "b").replace(root / "a")
+        assert b"".join(reply.body) == b"old"
+
+    def test_folders_and_missing_files(self, files: Files) -> None:
+        with pytest.raises(IsADirectory):
+            files.open_range("", None, None)
+        with pytest.raises(NotFound):
+            files.open_range("none", None, None)
+
+
+class TestClearTemp:
+    def test_only_temporary_files_go(self, files: Files, root: Path) -> None:
+        put(root, "a.tmp", "b/c.temp", "b/__pycache__/d.pyc", "keep.txt", "tmp", "x.tmp/inside.txt", "B.TMP")
+        put(root, ".smart_colab/jobs/1/e.tmp")
+        deleted = files.clear_temp()
+        assert deleted == sorted(str(root / name) for name in ("a.tmp", "b/c.temp", "b/__pycache__/d.pyc"))
+        left = {file.relative_to(root).as_posix() for file in root.rglob("*") if file.is_file()}
+        assert left == {"keep.txt", "tmp", "x.tmp/inside.txt", "B.TMP", ".smart_colab/jobs/1/e.tmp"}
+
+    @unix
+    def test_links_are_not_followed(self, files: Files, root: Path, tmp_path: Path) -> None:
+        put(tmp_path, "outside/a.tmp")
+        (root / "link").symlink_to(tmp_path / "outside")
+        (root / "b.tmp").symlink_to(tmp_path / "outside/a.tmp")
+        assert files.clear_temp() == []
+        assert (tmp_path / "outside/a.tmp").exists()
+
+    def test_other_file_systems_are_left_alone(self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        put(root, "drive/a.tmp", "b.tmp")
+        real = module._on
+        monkeypatch.setattr(module, "_on", lambda device, folder: folder.name != "drive" and real(device, folder))
+        assert files.clear_temp() == [str(root / "b.tmp")]

@@ -1,0 +1,229 @@
+import hashlib
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smart_colab_executor import files as module
+from smart_colab_executor.errors import InvalidArgument, NotFound
+from smart_colab_executor.files import Files
+
+unix = pytest.mark.skipif(os.name == "nt", reason="Unix only")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "root"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def files(root: Path) -> Files:
+    return Files(root)
+
+
+def names(listing: dict[str, Any]) -> list[str]:
+    return [entry["name"] for entry in listing["entries"]]
+
+
+def types(listing: dict[str, Any]) -> dict[str, str]:
+    return {entry["name"]: entry["type"] for entry in listing["entries"]}
+
+
+def put(root: Path, *paths: str) -> None:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(path)
+
+
+class TestPaths:
+    @pytest.mark.parametrize("path", ["a/b.txt", "./a/b.txt", "/content/a/b.txt", "/content//a/b.txt"])
+    def test_a_path_is_found_from_the_root_or_as_in_content(
+        self, root: Path, path: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "CONTENT", "/content")
+        files = Files(root)
+        files._has_content = False
+        put(root, "a/b.txt")
+        assert files.read(path, 0, 100)["text"] == "a/b.txt"
+        assert files.stat(path, None)["path"] == str(root / "a/b.txt")
+
+    def test_content_is_the_root_itself(self, root: Path) -> None:
+        files = Files(root)
+        files._has_content = False
+        put(root, "a")
+        assert files.list("/content", recursive=False, limit=9, cursor=None) == files.list("", False, 9, None)
+        with pytest.raises(NotFound):
+            files.stat("/contents", None)
+
+    def test_a_machine_that_has_content_means_it(
+        self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "CONTENT", str(tmp_path))
+        put(tmp_path, "real.txt")
+        assert Files(root).read(f"{tmp_path}/real.txt", 0, 100)["text"] == "real.txt"
+
+    def test_files_outside_of_the_root_can_be_read(self, files: Files, tmp_path: Path) -> None:
+        put(tmp_path, "outside.txt")
+        assert files.read(str(tmp_path / "outside.txt"), 0, 100)["text"] == "outside.txt"
+
+    def test_a_nul_character_is_refused(self, files: Files) -> None:
+        with pytest.raises(InvalidArgument):
+            files.stat("a\0b", None)
+
+    @unix
+    def test_a_name_that_is_no_utf8_is_shown_and_found_again(self, files: Files, root: Path) -> None:
+        folder = os.fsencode(root) + b"/caf\xe9"
+        Path(os.fsdecode(folder)).mkdir()
+        Path(os.fsdecode(folder + b"/na\xefve.txt")).write_text("coffee")
+        assert names(files.list("", False, 9, None)) == ["caf\ufffd"]
+        (entry,) = files.list("caf\ufffd", False, 9, None)["entries"]
+        entry["name"].encode("utf-8")
+        assert files.read(entry["path"], 0, 100)["text"] == "coffee"
+        assert files.stat(entry["path"], "sha256")["sha256"] == hashlib.sha256(b"coffee").hexdigest()
+
+
+class TestList:
+    def test_entries_say_what_there_is(self, files: Files, root: Path) -> None:
+        put(root, "b.txt", "a/x", ".hidden")
+        listing = files.list("", False, 100, None)
+        assert types(listing) == {".hidden": "file", "a": "directory", "b.txt": "file"}
+        assert (listing["total"], listing["next_cursor"], listing["path"]) == (3, None, str(root))
+        entry = listing["entries"][2]
+        assert (entry["size"], entry["path"]) == (5, str(root / "b.txt"))
+        os.utime(root / "b.txt", (1, 1.5))
+        assert files.list("", False, 100, None)["entries"][2]["modified_at"] == "1970-01-01T00:00:01.500Z"
+
+    def test_recursive_names_are_relative_and_leave_out_the_executors_notes(self, files: Files, root: Path) -> None:
+        put(root, "a/b/c.txt", "a.txt", ".smart_colab/jobs/1/log.txt")
+        assert names(files.list("", True, 100, None)) == [".smart_colab", "a", "a.txt", "a/b", "a/b/c.txt"]
+        assert names(files.list("a", True, 100, None)) == ["b", "b/c.txt"]
+        assert "jobs/1/log.txt" in names(files.list(".smart_colab", True, 100, None))
+
+    @pytest.mark.parametrize("recursive", [False, True])
+    @pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
+    def test_pages_make_the_whole_list(self, files: Files, root: Path, recursive: bool, limit: int) -> None:
+        put(root, *(f"{name}/{number}" for name in ("ä", "b b", "%41", "c+d") for number in range(3)))
+        whole = files.list("", recursive, 1000, None)
+        found, cursor = [], None
+        while True:
+            page = files.list("", recursive, limit, cursor)
+            assert page["total"] == whole["total"]
+            found += page["entries"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+        assert found == whole["entries"]
+
+    def test_files_that_come_and_go_shift_no_page(self, files: Files, root: Path) -> None:
+        put(root, "b", "c", "d", "e")
+        first = files.list("", False, 2, None)
+        (root / "b").unlink()
+        (root / "c").unlink()
+        put(root, "a")
+        assert names(files.list("", False, 2, first["next_cursor"])) == ["d", "e"]
+
+    def test_a_limit_over_the_most_means_the_most(
+        self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "MAX_ENTRIES", 2)
+        put(root, "a", "b", "c")
+        assert names(files.list("", False, 5000, None)) == ["a", "b"]
+        with pytest.raises(InvalidArgument):
+            files.list("", False, 0, None)
+
+    @unix
+    def test_links_are_what_they_lead_to_but_for_folders_when_recursive(self, files: Files, root: Path) -> None:
+        put(root, "folder/file")
+        (root / "to_file").symlink_to("folder/file")
+        (root / "to_folder").symlink_to("folder")
+        (root / "nowhere").symlink_to("missing")
+        (root / "circle").symlink_to("circle")
+        flat = types(files.list("", False, 100, None))
+        assert flat["to_file"] == "file"
+        assert flat["to_folder"] == "directory"
+        assert flat["nowhere"] == flat["circle"] == "link"
+        (root / "folder" / "up").symlink_to("..")
+        deep = types(files.list("", True, 100, None))
+        assert deep["to_folder"] == deep["folder/up"] == "link"
+        assert not any(name.startswith(("to_folder/", "folder/up/")) for name in deep)
+
+    @unix
+    def test_pipes_and_sockets_are_other_things(
+        self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        os.mkfifo(root / "pipe")
+        monkeypatch.chdir(root)  # a socket's path must be short
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind("sock")
+        assert types(files.list("", False, 100, None)) == {"pipe": "other", "sock": "other"}
+
+    def test_a_file_that_vanishes_meanwhile_is_left_out(
+        self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put(root, "a", "b")
+        monkeypatch.setattr(module, "_names", lambda _: iter(["a", "ghost", "b"]))
+        assert names(files.list("", False, 100, None)) == ["a", "b"]
+
+    def test_a_file_is_no_folder(self, files: Files, root: Path) -> None:
+        put(root, "a.txt")
+        with pytest.raises(InvalidArgument, match="not a folder"):
+            files.list("a.txt", False, 9, None)
+        with pytest.raises(NotFound):
+            files.list("a.txt/b", False, 9, None)
+
+    def test_what_the_system_refuses_is_said(self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        put(root, "closed/a")
+
+        def refuse(path: Path) -> None:
+            raise PermissionError(13, "Permission denied", str(path))
+
+        monkeypatch.setattr(os, "scandir", refuse)
+        for recursive in (False, True):
+            with pytest.raises(InvalidArgument, match="may not be read"):
+                files.list("closed", recursive, 9, None)
+
+
+@unix
+class TestClosed:
+    """What the executor's user may not read; root, who may all, steps down for it."""
+
+    @pytest.fixture
+    def files(self) -> Iterator[Files]:
+        with tempfile.TemporaryDirectory() as name:
+            root = Path(name)
+            root.chmod(0o755)
+            put(root, "closed/a.tmp", "open/b", "file")
+            for path in ("closed", "file"):
+                (root / path).chmod(0)
+            user = os.geteuid()
+            if user == 0:
+                os.seteuid(65534)
+            yield Files(root)
+            os.seteuid(user)
+            for path in ("closed", "file"):
+                (root / path).chmod(0o700)
+
+    def test_the_rest_is_listed(self, files: Files) -> None:
+        assert names(files.list("", True, 9, None)) == ["closed", "file", "open", "open/b"]
+        assert files.stat("file", None)["type"] == "file"
+        assert files.clear_temp() == []
+
+    def test_each_way_to_read_says_so(self, files: Files) -> None:
+        for ask in (
+            lambda: files.list("closed", False, 9, None),
+            lambda: files.list("closed", True, 9, None),
+            lambda: files.stat("closed/a.tmp", None),
+            lambda: files.stat("file", "sha256"),
+            lambda: files.read("file", 0, 9),
+            lambda: files.read("closed/a.tmp", 0, 9),
+            lambda: files.open_range("file", None, None),
+            lambda: files.list("closed/none/none", False, 9, None),
+        ):
+            with pytest.raises(InvalidArgument, match="may not be read"):
+                ask()

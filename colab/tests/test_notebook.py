@@ -1,0 +1,360 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tomllib
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
+from types import ModuleType
+from typing import Any
+
+import psutil
+import pytest
+
+from smart_colab_executor import notebook
+from smart_colab_executor.livelog import request
+from smart_colab_executor.notebook import NEEDED, Settings
+from smart_colab_executor.tunnels import SetupError
+
+HERE = Path(__file__).parent
+NAMES = ("SMART_COLAB_TUNNEL", "SMART_COLAB_NOTEBOOK_PORT", "SMART_COLAB_TOKEN", "NGROK_TOKEN", "NGROK_DOMAIN")
+posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+
+class TestSettings:
+    def read(self, tunnel: str, domain: str = "", **secrets: str) -> Settings:
+        return notebook.read_settings(tunnel, domain, Path("/content"), lambda name: secrets.get(name, ""))
+
+    def test_ngrok_takes_its_secrets(self) -> None:
+        domain = "https://mine.ngrok.app/"
+        found = self.read("ngrok", NGROK_TOKEN="secret1", NGROK_DOMAIN=domain, SMART_COLAB_TOKEN="secret2")
+        assert (found.ngrok_token, found.ngrok_domain, found.token) == ("secret1", "mine.ngrok.app", "secret2")
+        assert "secret" not in repr(found)
+        assert (
+            self.read("ngrok", " form.ngrok.app ", NGROK_TOKEN="n", NGROK_DOMAIN="x").ngrok_domain == "form.ngrok.app"
+        )
+
+    def test_ngrok_without_a_token_says_how_to_get_one(self) -> None:
+        with pytest.raises(SetupError, match="NGROK_TOKEN"):
+            self.read("ngrok")
+
+    def test_the_others_ask_for_none_of_ngroks(self) -> None:
+        assert self.read("Cloudflare").tunnel == "cloudflare"
+        assert self.read("none").port == 0
+
+    def test_the_environment_goes_before_the_form(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SMART_COLAB_TUNNEL", "none")
+        monkeypatch.setenv("SMART_COLAB_NOTEBOOK_PORT", "5001")
+        found = self.read("ngrok")
+        assert (found.tunnel, found.port) == ("none", 5001)
+
+    @pytest.mark.parametrize("name", ["SMART_COLAB_TUNNEL", "SMART_COLAB_NOTEBOOK_PORT"])
+    def test_nonsense_is_refused(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        monkeypatch.setenv(name, "nonsense")
+        with pytest.raises(SetupError, match="nonsense"):
+            self.read("none")
+
+
+class FakeUserdata(ModuleType):
+    """As google.colab.userdata."""
+
+    class NotebookAccessError(Exception):
+        pass
+
+    class SecretNotFoundError(Exception):
+        pass
+
+    class TimeoutException(Exception):
+        pass
+
+    def __init__(self, answer: str | Exception) -> None:
+        super().__init__("google.colab.userdata")
+        self.answer = answer
+
+    def get(self, key: str) -> str:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class TestSecret:
+    @pytest.fixture
+    def colab(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[str | Exception], None]:
+        def answer(value: str | Exception) -> None:
+            package = ModuleType("google.colab")
+            package.userdata = userdata = FakeUserdata(value)  # type: ignore[attr-defined]
+            for name, module in {"google.colab": package, "google.colab.userdata": userdata}.items():
+                monkeypatch.setitem(sys.modules, name, module)
+            monkeypatch.setitem(sys.modules, "google", sys.modules.get("google", ModuleType("google")))
+
+        return answer
+
+    def test_it_comes_from_colab(self, colab: Callable[[str | Exception], None]) -> None:
+        colab(" value\n")
+        assert notebook.secret("NGROK_TOKEN") == "value"
+
+    @pytest.mark.parametrize("error", [FakeUserdata.SecretNotFoundError(), FakeUserdata.TimeoutException()])
+    def test_a_missing_one_is_empty(self, colab: Callable[[str | Exception], None], error: Exception) -> None:
+        colab(error)
+        assert notebook.secret("NGROK_TOKEN") == ""
+
+    def test_a_denied_one_says_what_to_switch_on(self, colab: Callable[[str | Exception], None]) -> None:
+        colab(FakeUserdata.NotebookAccessError())
+        with pytest.raises(SetupError, match=r"NGROK_TOKEN(.|\n)*Notebook access"):
+            notebook.secret("NGROK_TOKEN")
+
+    def test_outside_of_colab_it_comes_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert notebook.secret("NGROK_TOKEN") == ""
+        monkeypatch.setenv("NGROK_TOKEN", "value")
+        assert notebook.secret("NGROK_TOKEN") == "value"
+
+
+class TestInstall:
+    def test_what_is_needed_is_what_the_package_says(self) -> None:
+        project = tomllib.loads((HERE.parent / "pyproject.toml").read_text("utf-8"))["project"]
+        assert sorted(NEEDED) == sorted(project["dependencies"])
+
+    def test_nothing_is_done_when_nothing_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "executable", "/nowhere/python")
+        notebook.install(NEEDED)
+
+    def test_only_what_is_missing_is_installed(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        calls: list[list[str]] = []
+
+        def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+            calls.append(command)
+            return subprocess.CompletedProcess(command, 1, "", "ERROR: no network\n")
+
+        monkeypatch.setattr(subprocess, "run", run)
+        with pytest.raises(SetupError, match="no network"):
+            notebook.install(["flask>=3.0", "not-on-this-machine>=1,<2"])
+        assert calls[0][:3] == [sys.executable, "-m", "pip"]
+        assert [part for part in calls[0] if ">" in part] == ["not-on-this-machine>=1,<2"]
+        assert "Installing not-on-this-machine" in capsys.readouterr().out
+
+
+@posix
+def test_a_private_file_is_private_from_the_start_and_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("old")
+    file.chmod(0o644)
+    notebook.write_private(file, "new")
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("new", 0o600)
+
+
+class Run:
+    """A process that runs the notebook, or its start cell's module; its output line by line."""
+
+    def __init__(self, *command: str, root: Path, **environment: str) -> None:
+        self.root = root
+        self.output: list[str] = []
+        self._lines: Queue[str | None] = Queue()
+        self.process = subprocess.Popen(
+            [sys.executable, *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(HERE.parent), **environment},
+            start_new_session=True,
+        )
+        Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self._lines.put(line.rstrip("\n"))
+        self._lines.put(None)
+
+    def until(self, text: str) -> str:
+        """Read on to the line that holds the text; the test's own timeout is the only one."""
+        while True:
+            try:
+                line = self._lines.get(timeout=100)
+            except Empty:
+                line = None
+            if line is None:
+                pytest.fail(f"{text!r} never came:\n" + "\n".join(self.output))
+            self.output.append(line)
+            if text in line:
+                return line
+
+    def line_to_copy(self) -> tuple[str, str]:
+        address, _, token = self.until("#").partition("#")
+        return address, token
+
+    def executor(self) -> psutil.Process:
+        return psutil.Process(json.loads((self.root / ".smart_colab" / "ready.json").read_text())["pid"])
+
+    def end(self) -> int:
+        while (line := self._lines.get(timeout=100)) is not None:
+            self.output.append(line)
+        return self.process.wait(100)
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    runs: list[Run] = []
+
+    def start(*command: str, **environment: str) -> Run:
+        runs.append(Run(*command, root=tmp_path, **environment))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        if run.process.poll() is None:
+            run.process.kill()
+        run.process.wait()
+        assert run.process.stdout
+        run.process.stdout.close()
+
+
+@pytest.fixture
+def cell(launch: Callable[..., Run], tmp_path: Path) -> Callable[..., Run]:
+    """Run what the start cell runs, without a kernel around it."""
+    script = "import sys; from smart_colab_executor.notebook import start; start(*sys.argv[1:])"
+    return lambda tunnel="none", **environment: launch("-c", script, tunnel, "", str(tmp_path), **environment)
+
+
+def put(address: str, token: str, code: str, number: int = 1) -> dict[str, Any]:
+    """Run code, as the bridge does."""
+    path = f"/jobs/01935af2-0000-7000-8000-{number:012d}?wait=25&linger=5"
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    asked = urllib.request.Request(address + path, json.dumps({"code": code}).encode(), headers, method="PUT")
+    with urllib.request.urlopen(asked) as reply:
+        page: dict[str, Any] = json.load(reply)
+    return page
+
+
+def finished(address: str, token: str, number: int = 1) -> dict[str, Any]:
+    while True:
+        page = request(address, token, f"/jobs/01935af2-0000-7000-8000-{number:012d}/events?after=0&wait=5&linger=5")
+        if page["events"] and page["events"][-1]["type"] == "finished":
+            return page
+
+
+def printed(page: dict[str, Any]) -> str:
+    return "".join(event["text"] for event in page["events"] if event["type"] == "stream")
+
+
+def test_the_notebook_serves_shows_what_runs_and_ends_when_it_is_shut_down(
+    launch: Callable[..., Run], tmp_path: Path
+) -> None:
+    run = launch(str(HERE / "run_notebook.py"), str(tmp_path), SMART_COLAB_TOKEN="a-fixed-token-of-the-user-0123456789")
+    address, token = run.line_to_copy()
+    assert token == "a-fixed-token-of-the-user-0123456789"
+    assert address.startswith("http://127.0.0.1:")
+    process = run.executor()
+    assert token not in " ".join(process.cmdline())
+    assert token not in process.environ().values()
+    put(address, token, "import os\nprint('the secret is', os.environ.get('SMART_COLAB_TOKEN'))")
+    assert printed(finished(address, token)) == "the secret is None\n"
+    assert run.until("running:").endswith("00000001  running: import os")
+    assert run.until("│").endswith("│ the secret is None")
+    run.until("succeeded after")
+    assert request(address, token, "/files/read?path=.smart_colab/token")["text"] == token
+    assert request(address, token, "/shutdown", "POST") == {"status": "stopping"}
+    assert run.end() == 0
+    assert "Stopped" in "\n".join(run.output)
+    assert not process.is_running()
+
+
+def test_running_the_cell_again_replaces_the_executor_and_keeps_token_and_jobs(cell: Callable[..., Run]) -> None:
+    first = cell()
+    address, token = first.line_to_copy()
+    process = first.executor()
+    put(address, token, "print('kept')")
+    finished(address, token)
+    second = cell()
+    second.until("Replacing the executor")
+    assert first.end() == 0
+    assert not process.is_running()
+    address_now, token_now = second.line_to_copy()
+    assert token_now == token
+    assert printed(finished(address_now, token)) == "kept\n"
+    request(address_now, token, "/shutdown", "POST")
+    assert second.end() == 0
+
+
+@posix
+def test_stopping_the_cell_stops_executor_and_tunnel(cell: Callable[..., Run], tmp_path: Path) -> None:
+    run = cell()
+    address, token = run.line_to_copy()
+    process = run.executor()
+    put(address, token, "print(1)")
+    finished(address, token)
+    kernels = process.children(recursive=True)
+    assert kernels
+    run.until("What runs")
+    os.killpg(run.process.pid, signal.SIGINT)  # as Jupyter interrupts a kernel: its whole group
+    assert run.end() == 0
+    assert "Stopped" in "\n".join(run.output)
+    assert psutil.wait_procs([process, *kernels], timeout=60)[1] == []
+
+
+@posix
+def test_an_executor_does_not_outlive_its_notebook(cell: Callable[..., Run]) -> None:
+    run = cell()
+    run.line_to_copy()
+    process = run.executor()
+    run.process.kill()
+    assert psutil.wait_procs([process], timeout=60)[1] == []
+
+
+def test_an_executor_that_cannot_start_says_why(cell: Callable[..., Run]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        run = cell(SMART_COLAB_NOTEBOOK_PORT=str(taken.getsockname()[1]))
+        assert run.end() != 0
+    assert "The executor did not start" in "\n".join(run.output)
+    assert "in use" in "\n".join(run.output)
+
+
+def test_an_executor_that_dies_ends_the_cell_with_an_error(cell: Callable[..., Run]) -> None:
+    run = cell()
+    run.line_to_copy()
+    run.executor().kill()
+    assert run.end() != 0
+    assert "The executor ended with exit code" in "\n".join(run.output)
+
+
+@posix
+def test_a_tunnel_that_falls_is_opened_again_under_running_code(cell: Callable[..., Run], tmp_path: Path) -> None:
+    """With a cloudflared that makes up a name at every start and ends when a file appears."""
+    program = tmp_path / "bin" / "cloudflared"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!{sys.executable}\n"
+        "import os, pathlib, sys, time\n"
+        "print(f'INF |  https://name-{os.getpid()}.trycloudflare.com  |', file=sys.stderr)\n"
+        "print('INF Registered tunnel connection connIndex=0', file=sys.stderr, flush=True)\n"
+        f"fall = pathlib.Path({str(tmp_path / 'fall')!r})\n"
+        "while not fall.exists():\n"
+        "    time.sleep(0.05)\n"
+        "fall.unlink()\n"
+    )
+    program.chmod(0o755)
+    run = cell("cloudflare", PATH=f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    first, token = run.line_to_copy()
+    process = run.executor()
+    run.until("What runs")
+    (tmp_path / "fall").touch()
+    run.until("The tunnel is gone")
+    second, token_now = run.line_to_copy()
+    assert first.startswith("https://name-")
+    assert second != first
+    assert token_now == token
+    assert run.executor() == process
+    os.killpg(run.process.pid, signal.SIGINT)
+    assert run.end() == 0

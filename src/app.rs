@@ -1,0 +1,38 @@
+//! Composition: the floors put together from settings.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::edge::settings::Settings;
+use crate::jobs::Jobs;
+use crate::mcp::serve::{ServeError, serve};
+use crate::mcp::server::{Floors, Server};
+use crate::runtime::connection::Connection;
+use crate::shutdown;
+use crate::transfer::Downloads;
+
+/// What this process started must be gone by then.
+const STOPPING: Duration = Duration::from_secs(10);
+
+/// Serves MCP on stdio until the client leaves or a signal comes, then ends what was started.
+///
+/// # Errors
+/// When the handshake with the client fails.
+pub async fn run(settings: &Settings) -> Result<(), ServeError> {
+    let connection = Arc::new(Connection::new(settings));
+    connection.warm_up();
+    let jobs = Arc::new(Jobs::new(connection.clone(), settings.save_dir.clone()));
+    let floors = Floors {
+        connection: connection.clone(),
+        jobs,
+        downloads: Downloads::new(connection.clone(), settings.save_dir.clone()),
+        call_budget: settings.call_budget,
+    };
+    let served = serve(Server::new(floors), shutdown::on_signal()).await;
+    if timeout(STOPPING, connection.stop()).await.is_err() {
+        tracing::warn!("the local executor did not end in time");
+    }
+    served
+}

@@ -1,0 +1,86 @@
+//! The command line. Without a command it serves MCP on stdio, which is what clients start.
+
+mod client_config;
+mod tour;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio::runtime::Builder;
+
+use crate::app;
+use crate::edge::env::Env;
+use crate::edge::settings::{Flags, Settings};
+use crate::edge::trace;
+
+/// Lets Claude and other MCP clients compute on Google Colab or any machine with Python.
+#[derive(Debug, Parser)]
+#[command(name = "smart-colab", version, about)]
+struct Cli {
+    /// Compute on this machine, whatever COLAB_URL says.
+    #[arg(long, global = true)]
+    local: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve MCP on stdio (the default).
+    Serve,
+    /// Show the whole thing on this machine, step by step.
+    Try,
+}
+
+/// Reads the command line and does what it says.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let settings = match Settings::read(&Env::of_process(), &Flags { local: cli.local }) {
+        Ok(settings) => settings,
+        Err(faults) => {
+            eprintln!("smart-colab: {faults}");
+            return ExitCode::from(2);
+        }
+    };
+    let runtime = match Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("smart-colab: the system gives no threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => {
+            trace::start(settings.log_filter.as_deref(), &settings.data_dir);
+            finish(runtime.block_on(app::run(&settings)))
+        }
+        Command::Try => {
+            if runtime.block_on(tour::run(&settings)) {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    };
+    // tokio's thread that reads stdin may never return.
+    runtime.shutdown_background();
+    code
+}
+
+fn finish<E: std::error::Error>(result: Result<(), E>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(
+                cause = error.source().map(tracing::field::display),
+                "{error}"
+            );
+            ExitCode::FAILURE
+        }
+    }
+}

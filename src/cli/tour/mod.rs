@@ -1,0 +1,84 @@
+//! `smart-colab try`: the whole thing on the user's own machine, through the real server, step by step.
+
+mod screen;
+mod steps;
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+use tokio::process::Command;
+
+use super::client_config;
+use crate::edge::settings::Settings;
+use crate::edge::{env, paths};
+use crate::mcp::client::{Client, ClientError};
+use screen::Screen;
+
+/// Why a step failed.
+#[derive(Debug, Error)]
+pub(super) enum StepError {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("{tool} failed: {detail}")]
+    Tool { tool: &'static str, detail: String },
+    #[error("{0}")]
+    Unexpected(String),
+    #[error("a file could not be read")]
+    Disk(#[from] io::Error),
+}
+
+/// Where the tour runs its servers, and what they are told.
+struct Tour {
+    program: PathBuf,
+    save_dir: PathBuf,
+    checkpoint_dir: PathBuf,
+}
+
+impl Tour {
+    async fn server(&self) -> Result<Client, ClientError> {
+        let mut command = Command::new(&self.program);
+        command
+            .env(env::COLAB_URL, "local")
+            .env(env::LOCAL_SAVE_DIR, &self.save_dir)
+            .env(env::CHECKPOINT_DIR, &self.checkpoint_dir);
+        Client::start(command).await
+    }
+}
+
+/// Walks through every step and shows the client's config at the end. True when all went well.
+pub(super) async fn run(settings: &Settings) -> bool {
+    let screen = Screen::new();
+    let program = match paths::program() {
+        Ok(program) => program,
+        Err(error) => {
+            screen.say(&format!("this program cannot find itself: {error}"));
+            return false;
+        }
+    };
+    let tour = Tour {
+        program: program.clone(),
+        save_dir: settings.save_dir.join("try"),
+        checkpoint_dir: settings.data_dir.join("try"),
+    };
+    screen.say("smart-colab: a tour on this machine, through the real MCP server\n");
+    let passed = steps::walk(&tour, &screen).await;
+    let local = [(env::COLAB_URL, "local")];
+    if passed {
+        screen.say(&format!(
+            "\nAll steps passed; what they made is in {}.\n\nFor Claude Desktop, put this into claude_desktop_config.json \
+             (Settings > Developer > Edit Config) and restart it:\n\n{}\n\nFor Claude Code, run:\n\n  {}\n\n\
+             To compute on Google Colab instead, put the line that the notebook prints in place of `local`.",
+            tour.save_dir.display(),
+            client_config::claude_desktop(&program, &local),
+            client_config::claude_code(&program, &local),
+        ));
+    } else {
+        let logs = settings.data_dir.join("logs");
+        screen.say(&format!(
+            "\nNot all steps passed. The log in {} tells more.",
+            logs.display()
+        ));
+    }
+    passed
+}

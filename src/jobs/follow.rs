@@ -1,0 +1,253 @@
+//! From a cursor to the job's end, the caller's deadline or its loss of interest, by long polls.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::base::ids::JobId;
+use crate::runtime::connection::Connection;
+use crate::runtime::{Runtime, RuntimeError, RuntimeResult, retry};
+use crate::wire::event::Event;
+use crate::wire::job::{EventPage, Job, JobRequest, Poll};
+
+/// The executor holds a request at most so long.
+const LONGEST_HOLD: Duration = Duration::from_secs(25);
+/// For answers on their way and for what is fetched after the following.
+const LONGEST_RESERVE: Duration = Duration::from_secs(5);
+/// Quick code ends the wait by finishing, so lingering costs it nothing and saves chatty code a request.
+const FIRST_LINGER_SEC: f64 = 0.5;
+const PAGE_BYTES: u64 = 1024 * 1024;
+
+/// Who is waiting, how long, and how to tell them that something moved.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// When the caller must have its answer.
+    pub deadline: Instant,
+    /// When to stop waiting for events, with time left to fetch pictures and logs; at least one look is always taken.
+    pub patience: Instant,
+    /// Ends the waiting, not the job.
+    pub cancelled: &'a CancellationToken,
+    /// Called after each page with the job and the reader's newest line.
+    pub moved: &'a (dyn Fn(&Job, &str) + Send + Sync),
+}
+
+impl<'a> Watch<'a> {
+    /// Waits until shortly before `deadline`.
+    #[must_use]
+    pub fn until(
+        deadline: Instant,
+        cancelled: &'a CancellationToken,
+        moved: &'a (dyn Fn(&Job, &str) + Send + Sync),
+    ) -> Self {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let patience = deadline - (left / 8).min(LONGEST_RESERVE);
+        Self {
+            deadline,
+            patience,
+            cancelled,
+            moved,
+        }
+    }
+
+    /// Waits no longer than `wait` from now.
+    #[must_use]
+    pub fn at_most(mut self, wait: Duration) -> Self {
+        self.patience = self.patience.min(Instant::now() + wait);
+        self
+    }
+}
+
+/// Takes a job's events in order.
+pub trait Reader: Send {
+    /// `Break` means that no more is wanted now.
+    fn take(&mut self, event: &Event) -> ControlFlow<()>;
+
+    /// The newest line of output, for those who wait.
+    fn last_line(&self) -> String {
+        String::new()
+    }
+}
+
+impl<F: FnMut(&Event) -> ControlFlow<()> + Send> Reader for F {
+    fn take(&mut self, event: &Event) -> ControlFlow<()> {
+        self(event)
+    }
+}
+
+/// Where following stopped, and why.
+#[derive(Debug)]
+pub struct Followed {
+    pub id: JobId,
+    /// As last heard of; none when nothing was ever heard.
+    pub job: Option<Job>,
+    /// The cursor to go on from.
+    pub next: u64,
+    pub ended: Ended,
+}
+
+#[derive(Debug)]
+pub enum Ended {
+    /// The job is over and all its events were taken.
+    Finished,
+    /// The reader has enough for now.
+    Full,
+    Deadline,
+    Cancelled,
+    /// The runtime cannot be reached; the job may well go on.
+    Trouble(RuntimeError),
+}
+
+/// Starts a job and follows it. Sending is repeated under the same id until the deadline.
+///
+/// # Errors
+/// Only when the job certainly did not start. When that is not known, the result is `Trouble` without a job.
+pub async fn submit(
+    connection: &Arc<Connection>,
+    id: JobId,
+    request: &JobRequest,
+    watch: &Watch<'_>,
+    reader: &mut dyn Reader,
+) -> RuntimeResult<Followed> {
+    let runtime = connection.runtime(watch.deadline).await?;
+    let sending = retry::until(watch.deadline, runtime.address(), || {
+        runtime.put_job(id, request, poll(watch.patience, FIRST_LINGER_SEC))
+    });
+    let first = tokio::select! {
+        biased;
+        page = sending => page,
+        () = watch.cancelled.cancelled() => return Ok(Followed { id, job: None, next: 0, ended: Ended::Cancelled }),
+    };
+    match first {
+        Ok(page) => Ok(Follower {
+            id,
+            next: 0,
+            job: None,
+        }
+        .run(connection, Some(page), watch, reader)
+        .await),
+        Err(error) if error.is_transient() => Ok(Followed {
+            id,
+            job: None,
+            next: 0,
+            ended: Ended::Trouble(error),
+        }),
+        Err(error) => Err(error),
+    }
+}
+
+/// Follows a job that was started before.
+pub async fn follow(
+    connection: &Arc<Connection>,
+    id: JobId,
+    after: u64,
+    watch: &Watch<'_>,
+    reader: &mut dyn Reader,
+) -> Followed {
+    Follower {
+        id,
+        next: after,
+        job: None,
+    }
+    .run(connection, None, watch, reader)
+    .await
+}
+
+struct Follower {
+    id: JobId,
+    next: u64,
+    job: Option<Job>,
+}
+
+impl Follower {
+    async fn run(
+        mut self,
+        connection: &Arc<Connection>,
+        first: Option<EventPage>,
+        watch: &Watch<'_>,
+        reader: &mut dyn Reader,
+    ) -> Followed {
+        let mut page = first;
+        let ended = loop {
+            if let Some(page) = page.take()
+                && let Some(ended) = self.take(page, watch, reader)
+            {
+                break ended;
+            }
+            if self.job.is_some() && Instant::now() >= watch.patience {
+                break Ended::Deadline;
+            }
+            let next_page = self.next_page(connection, watch);
+            tokio::select! {
+                biased;
+                () = watch.cancelled.cancelled() => break Ended::Cancelled,
+                answer = next_page => match answer {
+                    Ok(answer) => page = Some(answer),
+                    Err(error) => break Ended::Trouble(error),
+                },
+            }
+        };
+        Followed {
+            id: self.id,
+            job: self.job,
+            next: self.next,
+            ended,
+        }
+    }
+
+    fn take(
+        &mut self,
+        page: EventPage,
+        watch: &Watch<'_>,
+        reader: &mut dyn Reader,
+    ) -> Option<Ended> {
+        let whole = page.job.state.is_final() && !page.more;
+        self.job = Some(page.job);
+        for event in &page.events {
+            self.next = event.seq;
+            if reader.take(event).is_break() {
+                return Some(Ended::Full);
+            }
+        }
+        self.next = self.next.max(page.next);
+        if let Some(job) = &self.job {
+            (watch.moved)(job, &reader.last_line());
+        }
+        whole.then_some(Ended::Finished)
+    }
+
+    async fn next_page(
+        &self,
+        connection: &Arc<Connection>,
+        watch: &Watch<'_>,
+    ) -> RuntimeResult<EventPage> {
+        let runtime: Arc<dyn Runtime> = connection.runtime(watch.deadline).await?;
+        retry::until(watch.deadline, runtime.address(), || {
+            runtime.events(self.id, self.next, poll(watch.patience, self.linger()))
+        })
+        .await
+    }
+
+    /// A young job is watched closely, an old one gathers, so that hours of output stay within a tunnel's monthly requests.
+    fn linger(&self) -> f64 {
+        let age = self
+            .job
+            .as_ref()
+            .and_then(|job| job.execution_time_sec)
+            .unwrap_or(0.0);
+        (age / 40.0).clamp(0.05, 5.0)
+    }
+}
+
+fn poll(patience: Instant, linger_sec: f64) -> Poll {
+    let left = patience.saturating_duration_since(Instant::now());
+    let linger_sec = linger_sec.min(left.as_secs_f64() / 2.0);
+    let wait_sec = left.min(LONGEST_HOLD).as_secs_f64() - linger_sec;
+    Poll {
+        wait_sec: wait_sec.max(0.0),
+        linger_sec,
+        max_bytes: PAGE_BYTES,
+    }
+}

@@ -1,0 +1,198 @@
+//! What a job leaves in the user's folder: pictures and files always, the whole log when an answer could not hold it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::fs::{self, OpenOptions};
+use tokio::io::AsyncWriteExt;
+use tokio::time::{Instant, timeout_at};
+
+use super::collect::{Attachment, Body, Collector};
+use super::picture::{self, Fitted};
+use crate::base::ids::JobId;
+use crate::edge::store;
+use crate::runtime::connection::Connection;
+use crate::runtime::{Runtime, RuntimeError, retry};
+
+/// Bytes of pictures in one answer: Claude Desktop takes 1 MB in all, base64 adds a third.
+const PICTURE_BUDGET: usize = 700_000;
+
+/// A file in the user's folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptFile {
+    pub path: PathBuf,
+    pub mime: String,
+    pub bytes: u64,
+}
+
+/// A picture to show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    pub mime: &'static str,
+    pub bytes: Vec<u8>,
+}
+
+/// All that was kept of one answer.
+#[derive(Debug, Default)]
+pub struct Kept {
+    pub pictures: Vec<Picture>,
+    pub files: Vec<KeptFile>,
+    pub log: Option<PathBuf>,
+    /// What could not be kept, in words.
+    pub notes: Vec<String>,
+}
+
+/// Keeps files under one folder.
+#[derive(Debug)]
+pub struct Keeper {
+    save_dir: PathBuf,
+}
+
+impl Keeper {
+    pub(super) fn new(save_dir: PathBuf) -> Self {
+        Self { save_dir }
+    }
+
+    /// Keeps what belongs to the collected output. Never fails: what could not be kept is noted, and is still at the executor.
+    pub(super) async fn keep(
+        &self,
+        connection: &Connection,
+        id: JobId,
+        collector: &Collector,
+        deadline: Instant,
+    ) -> Kept {
+        let mut kept = Kept::default();
+        let wants_log = collector.left_out() > 0;
+        if collector.attachments.is_empty() && !wants_log {
+            return kept;
+        }
+        let runtime = match connection.runtime(deadline).await {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                kept.notes
+                    .push(format!("pictures and logs could not be fetched: {error}"));
+                return kept;
+            }
+        };
+        for (at, attachment) in collector.attachments.iter().enumerate() {
+            if let Err(trouble) = self
+                .keep_one(&*runtime, id, at + 1, attachment, deadline, &mut kept)
+                .await
+            {
+                kept.notes.push(format!(
+                    "an output of type {} could not be kept: {trouble}",
+                    attachment.mime
+                ));
+            }
+        }
+        if wants_log {
+            let path = self.save_dir.join("logs").join(format!("{id}.log"));
+            match timeout_at(deadline, append_log(&*runtime, id, &path)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(trouble)) => kept
+                    .notes
+                    .push(format!("the log file is not complete: {trouble}")),
+                Err(_) => kept.notes.push(
+                    "the log file is not complete yet: get_output goes on with it".to_owned(),
+                ),
+            }
+            kept.log = path.exists().then_some(path);
+        }
+        kept
+    }
+
+    async fn keep_one(
+        &self,
+        runtime: &dyn Runtime,
+        id: JobId,
+        number: usize,
+        attachment: &Attachment,
+        deadline: Instant,
+        kept: &mut Kept,
+    ) -> Result<(), Trouble> {
+        let (name, bytes) = match &attachment.body {
+            Body::Text(text) => (format!("{id}-t{number}"), Bytes::from(text.clone())),
+            Body::Blob(blob) => {
+                let bytes =
+                    retry::until(deadline, runtime.address(), || runtime.blob(id, blob.blob))
+                        .await?;
+                (format!("{id}-{}", blob.blob), bytes)
+            }
+        };
+        let path = self
+            .save_dir
+            .join("outputs")
+            .join(format!("{name}.{}", extension(&attachment.mime)));
+        let length = bytes.len();
+        let (target, mime) = (path.clone(), attachment.mime.clone());
+        let fitted = tokio::task::spawn_blocking(move || {
+            store::write_atomic(&target, &bytes)?;
+            let is_picture = matches!(mime.as_str(), "image/png" | "image/jpeg");
+            Ok::<_, io::Error>(is_picture.then(|| picture::fit(&bytes).ok()).flatten())
+        })
+        .await
+        .map_err(io::Error::other)??;
+        let shown: usize = kept
+            .pictures
+            .iter()
+            .map(|picture| picture.bytes.len())
+            .sum();
+        if let Some(Fitted { mime, bytes }) = fitted
+            && shown + bytes.len() <= PICTURE_BUDGET
+        {
+            kept.pictures.push(Picture { mime, bytes });
+        }
+        kept.files.push(KeptFile {
+            path,
+            mime: attachment.mime.clone(),
+            bytes: length as u64,
+        });
+        Ok(())
+    }
+}
+
+/// Appends what the local copy of the log lacks. The executor's log only ever grows, so the copy's length is the cursor.
+async fn append_log(runtime: &dyn Runtime, id: JobId, path: &Path) -> Result<(), Trouble> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).await?;
+    }
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .await?;
+    let from = file.metadata().await?.len();
+    let mut stream = runtime.log(id, from).await?;
+    while let Some(piece) = stream.next().await {
+        file.write_all(&piece?).await?;
+    }
+    file.flush().await?;
+    Ok(())
+}
+
+/// Keeping fails at the network or at the disk.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    #[error(transparent)]
+    Disk(#[from] io::Error),
+}
+
+fn extension(mime: &str) -> String {
+    match mime {
+        "image/jpeg" => "jpg".to_owned(),
+        "image/svg+xml" => "svg".to_owned(),
+        "text/plain" => "txt".to_owned(),
+        _ => mime
+            .rsplit(['/', '+', '.'])
+            .next()
+            .unwrap_or("bin")
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .take(8)
+            .collect(),
+    }
+}

@@ -1,0 +1,169 @@
+//! Running code: submit it once, follow its events, show what the model should see, keep what must not be lost.
+//!
+//! - [`follow`]: the loop over the long poll, from a cursor to an end or a deadline;
+//! - [`collect`]: events into text, pictures and files;
+//! - [`view`]: the collected output as it is handed to the face;
+//! - [`keep`]: logs and pictures in the user's folder.
+//!
+//! May import `base`, `wire`, `edge`, `runtime`; knows nothing of MCP.
+
+pub mod collect;
+pub mod follow;
+pub mod keep;
+mod picture;
+pub mod view;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::base::ids::JobId;
+use crate::runtime::connection::Connection;
+use crate::runtime::{RuntimeError, RuntimeResult, retry};
+use crate::wire::job::{Job, JobRequest};
+use collect::{Collector, TEXT_LIMIT};
+use follow::{Ended, Followed, Watch};
+use keep::Keeper;
+use view::View;
+
+/// How long an interrupt is tried for after the caller has gone.
+const INTERRUPT: Duration = Duration::from_secs(20);
+/// Ids of sent jobs that are kept in memory.
+const REMEMBERED: usize = 1_000;
+
+/// Runs code on the connected runtime.
+#[derive(Debug)]
+pub struct Jobs {
+    connection: Arc<Connection>,
+    keeper: Keeper,
+    /// The newest jobs sent from here; their ids sort by time.
+    known: Mutex<BTreeSet<JobId>>,
+}
+
+/// How much of a job's output [`Jobs::look`] gathers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// Head and tail of everything.
+    Whole,
+    /// What comes after this cursor, as much as one answer holds.
+    From(u64),
+}
+
+impl Jobs {
+    /// Logs and pictures are kept under `save_dir`.
+    #[must_use]
+    pub fn new(connection: Arc<Connection>, save_dir: PathBuf) -> Self {
+        Self {
+            connection,
+            keeper: Keeper::new(save_dir),
+            known: Mutex::default(),
+        }
+    }
+
+    #[must_use]
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// Runs code and waits for its end until the watch's patience ends. A cancelled wait interrupts the job.
+    ///
+    /// # Errors
+    /// Only when the code certainly did not start; any later trouble is in the view, beside the output so far.
+    pub async fn run(&self, request: &JobRequest, watch: &Watch<'_>) -> RuntimeResult<View> {
+        let mut collector = Collector::new(TEXT_LIMIT);
+        let id = JobId::fresh();
+        self.remember(id);
+        let followed = follow::submit(&self.connection, id, request, watch, &mut collector).await?;
+        if matches!(followed.ended, Ended::Cancelled) {
+            self.interrupt_later(id);
+        }
+        Ok(self
+            .view(followed, collector, Reading::Whole, watch.deadline)
+            .await)
+    }
+
+    /// Reads a job's output and, while it runs, waits for more until the watch's patience ends.
+    ///
+    /// # Errors
+    /// When nothing at all could be read.
+    pub async fn look(
+        &self,
+        id: JobId,
+        reading: Reading,
+        watch: &Watch<'_>,
+    ) -> RuntimeResult<View> {
+        let (after, mut collector) = match reading {
+            Reading::Whole => (0, Collector::new(TEXT_LIMIT)),
+            Reading::From(after) => (after, Collector::new(TEXT_LIMIT).stopping_when_full()),
+        };
+        let followed = follow::follow(&self.connection, id, after, watch, &mut collector).await;
+        if followed.job.is_none()
+            && let Ended::Trouble(error) = followed.ended
+        {
+            return Err(self.refine(id, error));
+        }
+        Ok(self
+            .view(followed, collector, reading, watch.deadline)
+            .await)
+    }
+
+    /// Asks for a job's end and says how it stands.
+    ///
+    /// # Errors
+    /// Those of the runtime, after repeating until `deadline`.
+    pub async fn interrupt(&self, id: JobId, deadline: Instant) -> RuntimeResult<Job> {
+        let runtime = self.connection.runtime(deadline).await?;
+        retry::until(deadline, runtime.address(), || runtime.interrupt(id)).await
+    }
+
+    fn interrupt_later(&self, id: JobId) {
+        let connection = self.connection.clone();
+        tokio::spawn(async move {
+            let deadline = Instant::now() + INTERRUPT;
+            let interrupted: Result<Job, RuntimeError> = async {
+                let runtime = connection.runtime(deadline).await?;
+                retry::until(deadline, runtime.address(), || runtime.interrupt(id)).await
+            }
+            .await;
+            if let Err(error) = interrupted {
+                tracing::warn!(job = %id, %error, "a cancelled job could not be interrupted");
+            }
+        });
+    }
+
+    fn remember(&self, id: JobId) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(id);
+        if known.len() > REMEMBERED {
+            known.pop_first();
+        }
+    }
+
+    /// A job that was sent from here and is not known there went with its machine.
+    fn refine(&self, id: JobId, error: RuntimeError) -> RuntimeError {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = matches!(&error, RuntimeError::Refused(problem) if problem.status == 404);
+        if gone && known.contains(&id) {
+            RuntimeError::Replaced
+        } else {
+            error
+        }
+    }
+
+    async fn view(
+        &self,
+        followed: Followed,
+        collector: Collector,
+        reading: Reading,
+        deadline: Instant,
+    ) -> View {
+        let kept = self
+            .keeper
+            .keep(&self.connection, followed.id, &collector, deadline)
+            .await;
+        View::of(followed, collector, reading, kept)
+    }
+}

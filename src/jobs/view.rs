@@ -1,0 +1,263 @@
+//! What the model sees of a job: its text, its pictures and files, and one line of facts at the end.
+
+use serde::Serialize;
+
+use super::Reading;
+use super::collect::Collector;
+use super::follow::{Ended, Followed};
+use super::keep::{Kept, KeptFile, Picture};
+use crate::runtime::RuntimeError;
+use crate::wire::event::PythonError;
+use crate::wire::job::{Job, JobState, Reason};
+
+/// One answer about one job.
+#[derive(Debug)]
+pub struct View {
+    pub text: String,
+    pub pictures: Vec<Picture>,
+    pub files: Vec<KeptFile>,
+    pub summary: Summary,
+}
+
+/// The facts, in the order in which they are shown. What does not apply is absent.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Summary {
+    pub success: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<JobState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub execution_time_sec: Option<f64>,
+    pub job_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// The cursor to hand to `get_output` as `after`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_position: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_after_gb: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_delta_mb: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
+    /// Where the whole output is, when the text leaves some out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_out_characters: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variables_lost: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retryable: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+impl View {
+    pub(super) fn of(
+        followed: Followed,
+        collector: Collector,
+        reading: Reading,
+        kept: Kept,
+    ) -> Self {
+        let mut summary = Summary {
+            job_id: followed.id.to_string(),
+            ..Summary::default()
+        };
+        if let Some(job) = &followed.job {
+            summary.tell_job(job);
+        }
+        if let Some(finished) = &collector.finished {
+            summary.memory_after_gb = finished.memory_after_gb;
+            summary.memory_delta_mb = finished.memory_delta_mb;
+            summary.warning.clone_from(&finished.warning);
+        }
+        let job_is_over = followed
+            .job
+            .as_ref()
+            .is_some_and(|job| job.state.is_final());
+        match &followed.ended {
+            Ended::Trouble(error) => summary.tell_trouble(error, &followed),
+            Ended::Finished => summary.tell_end(followed.job.as_ref(), collector.error.as_ref()),
+            Ended::Full => summary.tell_full(&followed, reading),
+            Ended::Deadline if job_is_over => summary.tell_full(&followed, reading),
+            Ended::Deadline => summary.tell_running(followed.next),
+            Ended::Cancelled => summary.tell_cancelled(),
+        }
+        let excerpt = collector.into_excerpt();
+        if excerpt.left_out() > 0 {
+            summary.left_out_characters = Some(excerpt.left_out());
+        }
+        summary.log = kept.log.map(|path| path.display().to_string());
+        summary.notes = kept.notes;
+        Self {
+            text: excerpt.render(),
+            pictures: kept.pictures,
+            files: kept.files,
+            summary,
+        }
+    }
+
+    /// True when the tool call counts as failed.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        !self.summary.success
+    }
+}
+
+impl Summary {
+    fn tell_job(&mut self, job: &Job) {
+        self.state = Some(job.state);
+        self.execution_time_sec = job.execution_time_sec;
+        self.session = Some(job.session.clone());
+        self.queue_position = job.queue_position;
+        self.variables_lost = job.variables_lost.then_some(true);
+    }
+
+    fn tell_running(&mut self, next: u64) {
+        self.success = true;
+        self.next = Some(next);
+        self.hint = Some("The code goes on. Call get_output with this job_id, and `next` as `after`, for what comes.".to_owned());
+    }
+
+    fn tell_full(&mut self, followed: &Followed, reading: Reading) {
+        self.success = true;
+        self.next = Some(followed.next);
+        let how = match reading {
+            Reading::Whole => {
+                "There is more output. Call get_output with this job_id, and `next` as `after`."
+            }
+            Reading::From(_) => {
+                "There is more output. Call get_output with `next` as `after` to read on, or without `after` for the head and tail of all."
+            }
+        };
+        self.hint = Some(how.to_owned());
+    }
+
+    fn tell_cancelled(&mut self) {
+        self.fail(
+            "cancelled",
+            "the call was cancelled",
+            "Call get_output with this job_id to see what the code printed.",
+            true,
+        );
+    }
+
+    fn tell_trouble(&mut self, error: &RuntimeError, followed: &Followed) {
+        let hint = match &followed.job {
+            Some(_) => {
+                self.next = Some(followed.next);
+                "The code goes on where it runs, and its output is kept there. Call get_output with this job_id, and `next` as `after`."
+            }
+            None => {
+                "It is not known whether the code arrived. Call get_output with this job_id: if it is not found, the code \
+                 never ran and can be sent again."
+            }
+        };
+        self.fail(
+            error.code(),
+            &error.to_string(),
+            &format!("{hint} {}", error.hint()),
+            true,
+        );
+    }
+
+    fn tell_end(&mut self, job: Option<&Job>, error: Option<&PythonError>) {
+        let Some(job) = job else { return };
+        let because = job.reason.map(|reason| explain(reason, job.variables_lost));
+        match (job.state, because, error) {
+            (JobState::Succeeded, _, _) => self.success = true,
+            (_, None | Some(("python_error", ..)), Some(error)) => {
+                let sentence = format!(
+                    "{}: {}",
+                    error.ename,
+                    error.evalue.lines().next().unwrap_or_default()
+                );
+                self.fail(
+                    "python_error",
+                    &sentence,
+                    "Read the traceback above, mend the code and run it again.",
+                    false,
+                );
+            }
+            (_, Some((code, sentence, hint)), _) => self.fail(code, sentence, hint, false),
+            (_, None, None) => self.fail(
+                "python_error",
+                "the code failed",
+                "Read its output above.",
+                false,
+            ),
+        }
+    }
+
+    fn fail(&mut self, code: &str, sentence: &str, hint: &str, retryable: bool) {
+        self.success = false;
+        self.code = Some(code.to_owned());
+        self.error = Some(sentence.to_owned());
+        self.hint = Some(hint.to_owned());
+        self.retryable = Some(retryable);
+    }
+}
+
+/// Code, sentence and hint for an end that is not success.
+fn explain(reason: Reason, variables_lost: bool) -> (&'static str, &'static str, &'static str) {
+    match reason {
+        Reason::PythonError => (
+            "python_error",
+            "the code raised an exception",
+            "Read the traceback above.",
+        ),
+        Reason::KernelDied => (
+            "kernel_died",
+            "the Python process ended while the code ran (often for lack of memory)",
+            "All variables are gone. Run the setup again, with less data at a time if memory was short.",
+        ),
+        Reason::Timeout if variables_lost => (
+            "timed_out",
+            "the code ran out of its time, did not stop when interrupted, and its Python process was ended",
+            "All variables are gone. Run the setup again, and give run_code_long a larger timeout_sec.",
+        ),
+        Reason::Timeout => (
+            "timed_out",
+            "the code ran out of its time and was interrupted; variables are kept",
+            "Give run_code_long a larger timeout_sec, or do less at a time.",
+        ),
+        Reason::Interrupted => (
+            "cancelled",
+            "the code was interrupted; variables are kept",
+            "Run it again when it is wanted.",
+        ),
+        Reason::SessionRestarted => (
+            "cancelled",
+            "the session was restarted while the code ran",
+            "All variables are gone: run the setup again.",
+        ),
+        Reason::SessionDeleted => (
+            "cancelled",
+            "the session was deleted while the code ran",
+            "All variables are gone: run the setup again.",
+        ),
+        Reason::ExecutorRestarted => (
+            "kernel_died",
+            "the executor was restarted while the code ran or waited; what it had printed is above",
+            "All variables are gone. Run the setup and the code again.",
+        ),
+        Reason::DiskFull => (
+            "disk_full",
+            "the machine's disk is full, so the output could not be kept and the code was stopped",
+            "Delete files there, then run the code again.",
+        ),
+        Reason::Unknown => (
+            "kernel_died",
+            "the code did not finish",
+            "Check the runtime with check_colab_connection, then run it again.",
+        ),
+    }
+}

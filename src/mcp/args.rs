@@ -1,0 +1,63 @@
+//! Arguments as models send them.
+
+use serde::{Deserialize, Deserializer, de::Error};
+
+/// A whole number that may come as `600`, `600.0` or `"600"`: some clients know no integers.
+pub(super) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Given {
+        Nothing,
+        Whole(u64),
+        Fraction(f64),
+        Text(String),
+    }
+    let fault = || D::Error::custom("a whole number, 0 or more, is wanted");
+    match Given::deserialize(deserializer).map_err(|_| fault())? {
+        Given::Nothing => Ok(None),
+        Given::Whole(number) => Ok(Some(number)),
+        Given::Fraction(number) if number >= 0.0 && number.fract() == 0.0 && number < 9e15 =>
+        {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "checked above"
+            )]
+            Ok(Some(number as u64))
+        }
+        Given::Fraction(_) => Err(fault()),
+        Given::Text(text) => text.trim().parse().map(Some).map_err(|_| fault()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    #[derive(Deserialize)]
+    struct Args {
+        #[serde(default, deserialize_with = "super::whole")]
+        n: Option<u64>,
+    }
+
+    #[test]
+    fn whole_numbers_come_in_several_dresses() {
+        for (given, expected) in [
+            (json!({}), Some(None)),
+            (json!({"n": null}), Some(None)),
+            (json!({"n": 600}), Some(Some(600))),
+            (json!({"n": 600.0}), Some(Some(600))),
+            (json!({"n": " 600 "}), Some(Some(600))),
+            (json!({"n": 0.5}), None),
+            (json!({"n": -1}), None),
+            (json!({"n": "soon"}), None),
+            (json!({"n": [1]}), None),
+        ] {
+            let read = serde_json::from_value::<Args>(given.clone())
+                .ok()
+                .map(|args| args.n);
+            assert_eq!(read, expected, "{given}");
+        }
+    }
+}

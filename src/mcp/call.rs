@@ -1,0 +1,133 @@
+//! One tool call: its deadline, its cancellation, and the progress that its caller sees.
+
+use std::future::Future;
+use std::time::Duration;
+
+use rmcp::RoleServer;
+use rmcp::model::{ProgressNotificationParam, ProgressToken};
+use rmcp::service::{Peer, RequestContext};
+use tokio::sync::watch;
+use tokio::time::{Instant, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::server::Server;
+use crate::jobs::follow::Watch;
+use crate::wire::job::Job;
+
+/// How often progress is looked at; what changed in between is one notification.
+const TICK: Duration = Duration::from_millis(250);
+/// Clients show the last message: long lines are of no use there.
+const LONGEST_MESSAGE: usize = 200;
+
+/// What a tool needs to know of the call that it answers.
+pub(super) struct Call {
+    pub deadline: Instant,
+    pub cancelled: CancellationToken,
+    started: Instant,
+    steps: watch::Sender<Option<Step>>,
+}
+
+/// How far the work is.
+#[derive(Debug, Clone, PartialEq)]
+struct Step {
+    done: f64,
+    total: Option<f64>,
+    message: String,
+}
+
+impl Call {
+    /// Says that `done` of `total` is done.
+    pub(super) fn step(&self, done: f64, total: Option<f64>, message: &str) {
+        let message = message.trim().chars().take(LONGEST_MESSAGE).collect();
+        self.steps.send_replace(Some(Step {
+            done,
+            total,
+            message,
+        }));
+    }
+
+    /// Says what is happening, with the seconds since the call's start as its progress.
+    pub(super) fn say(&self, message: &str) {
+        self.step(self.started.elapsed().as_secs_f64(), None, message);
+    }
+
+    /// A watch over a job whose newest line is the progress message.
+    pub(super) fn watch<'a>(&'a self, moved: &'a (dyn Fn(&Job, &str) + Send + Sync)) -> Watch<'a> {
+        Watch::until(self.deadline, &self.cancelled, moved)
+    }
+
+    /// What to do at each page of a job.
+    pub(super) fn tell(&self, job: &Job, line: &str) {
+        match (line, job.queue_position) {
+            ("", Some(position)) => self.say(&format!(
+                "waiting behind {position} other(s) in session {}",
+                job.session
+            )),
+            ("", None) => self.say(job.state.as_str()),
+            (line, _) => self.say(line),
+        }
+    }
+}
+
+/// Runs `work` and sends its progress to the caller, who asked for it by a token. Nothing is sent after the work is done.
+pub(super) async fn run<T, F>(
+    server: &Server,
+    context: &RequestContext<RoleServer>,
+    budget: Duration,
+    work: impl FnOnce(Call) -> F,
+) -> T
+where
+    F: Future<Output = T>,
+{
+    let started = Instant::now();
+    let (steps, seen) = watch::channel(None);
+    let call = Call {
+        deadline: started + budget,
+        cancelled: context.ct.clone(),
+        started,
+        steps,
+    };
+    let working = work(call);
+    match context.meta.get_progress_token() {
+        None => working.await,
+        Some(token) => tokio::select! {
+            biased;
+            done = working => done,
+            never = forward(server, &context.peer, token, started, seen) => never,
+        },
+    }
+}
+
+async fn forward<T>(
+    server: &Server,
+    peer: &Peer<RoleServer>,
+    token: ProgressToken,
+    started: Instant,
+    mut seen: watch::Receiver<Option<Step>>,
+) -> T {
+    let mut ticks = interval(TICK);
+    let mut last: Option<Step> = None;
+    loop {
+        ticks.tick().await;
+        let step = seen.borrow_and_update().clone().or_else(|| {
+            let message = server.connection().doing()?;
+            Some(Step {
+                done: started.elapsed().as_secs_f64(),
+                total: None,
+                message,
+            })
+        });
+        let Some(step) = step else { continue };
+        // MCP wants progress to grow with every notification.
+        if last.as_ref().is_some_and(|last| step.done <= last.done) {
+            continue;
+        }
+        let mut param = ProgressNotificationParam::new(token.clone(), step.done)
+            .with_message(step.message.clone());
+        param.total = step.total;
+        if let Err(error) = peer.notify_progress(param).await {
+            tracing::debug!(%error, "progress could not be sent");
+        }
+        last = Some(step);
+    }
+}

@@ -1,0 +1,146 @@
+//! Results and faults as MCP shows them (DESIGN: execution tools in content blocks only, report tools with structured content).
+
+use std::error::Error;
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rmcp::ErrorData;
+use rmcp::handler::server::tool::IntoCallToolResult;
+use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, Resource};
+use serde::Serialize;
+use url::Url;
+
+use crate::jobs::view::View;
+use crate::runtime::RuntimeError;
+use crate::transfer::TransferError;
+
+/// A failed call in the words that the model sees.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Fault {
+    success: bool,
+    pub code: String,
+    pub error: String,
+    pub hint: String,
+    pub retryable: bool,
+}
+
+impl Fault {
+    pub(super) fn new(
+        code: &str,
+        error: impl Into<String>,
+        hint: impl Into<String>,
+        retryable: bool,
+    ) -> Self {
+        Self {
+            success: false,
+            code: code.to_owned(),
+            error: error.into(),
+            hint: hint.into(),
+            retryable,
+        }
+    }
+
+    pub(super) fn invalid(error: impl Into<String>) -> Self {
+        Self::new(
+            "invalid_argument",
+            error,
+            "Correct the argument and call again. Nothing was done.",
+            false,
+        )
+    }
+}
+
+impl From<RuntimeError> for Fault {
+    fn from(error: RuntimeError) -> Self {
+        Self::new(
+            error.code(),
+            sentence(&error),
+            error.hint(),
+            error.is_transient(),
+        )
+    }
+}
+
+impl From<TransferError> for Fault {
+    fn from(error: TransferError) -> Self {
+        let (code, retryable) = (error.code().to_owned(), error.retryable());
+        Self::new(&code, sentence(&error), error.hint(), retryable)
+    }
+}
+
+impl IntoCallToolResult for Fault {
+    fn into_call_tool_result(self) -> Result<CallToolResponse, ErrorData> {
+        Ok(CallToolResult::from(self).into())
+    }
+}
+
+impl From<Fault> for CallToolResult {
+    fn from(fault: Fault) -> Self {
+        Self::error(vec![ContentBlock::text(line(&fault))])
+    }
+}
+
+/// An error with the innermost of its causes, which says most (`connection refused`).
+fn sentence(error: &dyn Error) -> String {
+    let root = std::iter::successors(error.source(), |cause: &&(dyn Error + 'static)| {
+        (*cause).source()
+    })
+    .last();
+    match root {
+        Some(cause) => format!("{error} ({cause})"),
+        None => error.to_string(),
+    }
+}
+
+/// An execution: text, pictures, files, and one line of facts.
+pub(super) fn execution(view: View) -> CallToolResult {
+    let failed = view.is_error();
+    let facts = line(&view.summary);
+    blocks(view, facts, failed)
+}
+
+/// The blocks of `view` with `facts` as their last line.
+pub(super) fn blocks(view: View, facts: String, failed: bool) -> CallToolResult {
+    let mut content = Vec::new();
+    if !view.text.is_empty() {
+        content.push(ContentBlock::text(view.text));
+    }
+    content.extend(
+        view.pictures
+            .iter()
+            .map(|picture| ContentBlock::image(STANDARD.encode(&picture.bytes), picture.mime)),
+    );
+    let log = view
+        .summary
+        .log
+        .as_deref()
+        .map(|log| link(Path::new(log), "text/plain", None));
+    let files = view
+        .files
+        .iter()
+        .map(|file| link(&file.path, &file.mime, Some(file.bytes)));
+    content.extend(files.chain(log).flatten().map(ContentBlock::ResourceLink));
+    content.push(ContentBlock::text(facts));
+    if failed {
+        CallToolResult::error(content)
+    } else {
+        CallToolResult::success(content)
+    }
+}
+
+/// One line of JSON.
+pub(super) fn line<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value)
+        .unwrap_or_else(|error| format!("{{\"success\":false,\"error\":\"{error}\"}}"))
+}
+
+fn link(path: &Path, mime: &str, size: Option<u64>) -> Option<Resource> {
+    let url = Url::from_file_path(path).ok()?;
+    let name = path.file_name()?.to_string_lossy().into_owned();
+    let resource = Resource::new(url.as_str(), name).with_mime_type(mime);
+    Some(match size {
+        Some(size) => resource.with_size(size),
+        None => resource,
+    })
+}

@@ -1,0 +1,20 @@
+//! The face: tools, their results, progress and cancellation, over MCP on stdio.
+//!
+//! - [`server`]: what the client is told of us, and the one place where every call passes;
+//! - `tools/`: a file for each family of tools;
+//! - `convert`: results and faults as MCP shows them; `schema`: schemas as every client reads them;
+//! - `call`: a call's deadline, cancellation and progress; `budget`: how long which client waits;
+//! - [`transport`]: stdio, made safe against early notifications.
+//!
+//! Architecture Invariant: only this room knows rmcp. May import every floor below; not `app`, not `cli`.
+
+mod args;
+mod budget;
+mod call;
+pub mod client;
+mod convert;
+mod schema;
+pub mod serve;
+pub mod server;
+mod tools;
+pub mod transport;

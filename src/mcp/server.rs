@@ -1,0 +1,136 @@
+//! What the client is told of us, and the one place where every call passes.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use rmcp::handler::server::tool::{ToolCallContext, ToolRouter};
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation,
+    ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+};
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer, ServerHandler};
+use tracing::Instrument;
+
+use super::convert::Fault;
+use super::{budget, schema};
+use crate::base::ids::JobId;
+use crate::jobs::Jobs;
+use crate::runtime::connection::Connection;
+use crate::transfer::Downloads;
+
+const INSTRUCTIONS: &str = "Runs Python on a Google Colab runtime or another machine, in a kernel that keeps its variables between calls. \
+    Short code: run_code_quick. Anything that may take more than a minute: run_code_long. Loops of many steps that must survive \
+    disconnects: run_chunked_operation. A call always returns in time: code that is not done goes on, and get_output with its job_id \
+    shows what comes. Errors carry a code and a hint that says what to do next.";
+
+/// What [`rmcp`] puts before a text that says which argument is wrong.
+const ARGUMENT_FAULT: &str = "failed to deserialize parameters:";
+
+/// The work floors that the tools call.
+pub struct Floors {
+    pub connection: Arc<Connection>,
+    pub jobs: Arc<Jobs>,
+    pub downloads: Downloads,
+    /// The user's own call budget.
+    pub call_budget: Option<Duration>,
+}
+
+/// The MCP server. Cheap to clone.
+#[derive(Clone)]
+pub struct Server {
+    pub(super) floors: Arc<Floors>,
+    router: Arc<ToolRouter<Self>>,
+    tools: Arc<Vec<Tool>>,
+}
+
+impl Server {
+    #[must_use]
+    pub fn new(floors: Floors) -> Self {
+        let router = Self::all_tools();
+        let tools = router.list_all().into_iter().map(schema::tidy).collect();
+        Self {
+            floors: Arc::new(floors),
+            router: Arc::new(router),
+            tools: Arc::new(tools),
+        }
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.floors.connection
+    }
+
+    /// How long this client's calls may take.
+    pub(super) fn budget(&self, context: &RequestContext<RoleServer>) -> Duration {
+        let client = context.client_info().map(|info| info.name);
+        budget::of(client.as_deref(), self.floors.call_budget)
+    }
+}
+
+impl ServerHandler for Server {
+    fn get_info(&self) -> ServerConfig {
+        let mut info = ServerConfig::new(ServerCapabilities::builder().enable_tools().build());
+        info.server_info =
+            Implementation::new("smart-colab", env!("CARGO_PKG_VERSION")).with_title("smart-colab");
+        info.instructions = Some(INSTRUCTIONS.to_owned());
+        info
+    }
+
+    async fn list_tools(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        Ok(ListToolsResult::with_all_items(self.tools.as_ref().clone()))
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        self.tools.iter().find(|tool| tool.name == name).cloned()
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let span = tracing::info_span!("call", tool = %request.name, execution = %JobId::fresh());
+        let name = request.name.clone();
+        let call = self
+            .router
+            .call(ToolCallContext::new(self, request, context));
+        // rmcp answers nothing at all when a tool panics.
+        let answer = AssertUnwindSafe(call).catch_unwind().instrument(span).await;
+        match answer {
+            Ok(response) => response.map(explain_arguments),
+            Err(_) => {
+                tracing::error!(tool = %name, "a tool panicked");
+                let hint = "This is a fault in smart-colab: please report it with the log file. The runtime is not affected.";
+                Ok(CallToolResult::from(Fault::new(
+                    "internal",
+                    format!("{name} failed inside the bridge"),
+                    hint,
+                    false,
+                ))
+                .into())
+            }
+        }
+    }
+}
+
+/// Gives rmcp's text about wrong arguments the form of our errors.
+fn explain_arguments(response: CallToolResponse) -> CallToolResponse {
+    let fault = if let CallToolResponse::Complete(result) = &response
+        && let [ContentBlock::Text(text)] = result.content.as_slice()
+    {
+        let why = text.text.strip_prefix(ARGUMENT_FAULT);
+        why.map(|why| Fault::invalid(why.trim()))
+    } else {
+        None
+    };
+    match fault {
+        Some(fault) => CallToolResult::from(fault).into(),
+        None => response,
+    }
+}

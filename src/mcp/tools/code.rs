@@ -1,0 +1,177 @@
+//! Running code and reading its output.
+
+use std::time::Duration;
+
+use rmcp::handler::server::tool::ToolRouter;
+use rmcp::handler::server::wrapper::Parameters;
+use rmcp::model::CallToolResult;
+use rmcp::service::RequestContext;
+use rmcp::{RoleServer, tool, tool_router};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::MAIN;
+use crate::base::ids::JobId;
+use crate::jobs::Reading;
+use crate::mcp::convert::{Fault, execution};
+use crate::mcp::server::Server;
+use crate::mcp::{args, call};
+use crate::wire::job::JobRequest;
+
+const QUICK_SEC: u64 = 120;
+const LONG_SEC: u64 = 600;
+const LONGEST_SEC: u64 = 43_200;
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct QuickArgs {
+    /// Python code, as in a notebook cell: magics, `!commands` and top-level `await` work; the last expression's value is shown.
+    code: String,
+    /// A named kernel of its own; `main` unless given.
+    session: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct LongArgs {
+    /// Python code, as in a notebook cell.
+    code: String,
+    /// Keep the result under this name, for get_checkpoint.
+    checkpoint_name: Option<String>,
+    /// Seconds the code may run, to 43,200 (12 h); 600 unless given.
+    #[serde(default, deserialize_with = "args::whole")]
+    timeout_sec: Option<u64>,
+    /// A named kernel of its own; `main` unless given.
+    session: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct OutputArgs {
+    /// The job_id of an earlier answer.
+    job_id: String,
+    /// The cursor `next` of an earlier answer: shows what came after it. Without it: head and tail of everything.
+    #[serde(default, deserialize_with = "args::whole")]
+    after: Option<u64>,
+    /// Seconds to wait for a running job, at most what a call may take; as long as that unless given.
+    #[serde(default, deserialize_with = "args::whole")]
+    wait_sec: Option<u64>,
+}
+
+#[tool_router(router = code_router)]
+impl Server {
+    #[tool(
+        title = "Run code",
+        description = "Run Python that takes up to 2 minutes, in a kernel that keeps variables between calls. Shows what was printed, the last \
+            expression's value, tables as text and plots as pictures; the last line is JSON with success, state, job_id. If the code is not done \
+            when the call must answer, it goes on: call get_output with the job_id. Each call runs its code once; do not send it again after an \
+            unclear error before get_output was asked. For longer work use run_code_long, for many steps run_chunked_operation.",
+        annotations(
+            read_only_hint = false,
+            destructive_hint = true,
+            idempotent_hint = false,
+            open_world_hint = true
+        )
+    )]
+    async fn run_code_quick(
+        &self,
+        Parameters(args): Parameters<QuickArgs>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResult, Fault> {
+        self.run_code(args.code, args.session, QUICK_SEC, &context)
+            .await
+    }
+
+    #[tool(
+        title = "Run long code",
+        description = "Run Python that may take minutes to hours (training, downloads, installs; to 12 h by timeout_sec). The call answers in time \
+            with what was printed so far, \"state\":\"running\" and a job_id; the code goes on, survives lost connections, and get_output shows the rest. \
+            At timeout_sec the code is interrupted. With checkpoint_name the result is kept for get_checkpoint. For a loop that must be \
+            resumable after a lost VM use run_chunked_operation.",
+        annotations(
+            read_only_hint = false,
+            destructive_hint = true,
+            idempotent_hint = false,
+            open_world_hint = true
+        )
+    )]
+    async fn run_code_long(
+        &self,
+        Parameters(args): Parameters<LongArgs>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResult, Fault> {
+        let timeout_sec = args.timeout_sec.unwrap_or(LONG_SEC);
+        if !(1..=LONGEST_SEC).contains(&timeout_sec) {
+            return Err(Fault::invalid(format!(
+                "timeout_sec is {timeout_sec}: it must be 1 to {LONGEST_SEC}"
+            )));
+        }
+        self.run_code(args.code, args.session, timeout_sec, &context)
+            .await
+    }
+
+    #[tool(
+        title = "Get output",
+        description = "Follow a job that is still running, or read the output of an old one. Waits for new output or the end, as long as a call may \
+            take; set wait_sec to 0 to look at once. Hand `next` of the last answer back as `after` to see only what is new; without `after` it \
+            shows the head and tail of everything. Looking never changes or stops the job.",
+        annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
+    )]
+    async fn get_output(
+        &self,
+        Parameters(args): Parameters<OutputArgs>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResult, Fault> {
+        let id: JobId = args.job_id.parse().map_err(|_| {
+            Fault::invalid(format!(
+                "{:?} is not a job_id: it is the UUID that an earlier answer named",
+                args.job_id
+            ))
+        })?;
+        let reading = args.after.map_or(Reading::Whole, Reading::From);
+        let budget = self.budget(&context);
+        let wait = args
+            .wait_sec
+            .map_or(budget, Duration::from_secs)
+            .min(budget);
+        let view = call::run(self, &context, budget, async |call| {
+            let tell = |job: &_, line: &_| call.tell(job, line);
+            let watch = call.watch(&tell).at_most(wait);
+            self.floors.jobs.look(id, reading, &watch).await
+        });
+        Ok(execution(view.await?))
+    }
+}
+
+impl Server {
+    pub(super) fn code_tools() -> ToolRouter<Self> {
+        Self::code_router()
+    }
+
+    async fn run_code(
+        &self,
+        code: String,
+        session: Option<String>,
+        timeout_sec: u64,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<CallToolResult, Fault> {
+        if code.trim().is_empty() {
+            return Err(Fault::invalid("code is empty"));
+        }
+        let session = session.unwrap_or_else(|| MAIN.to_owned());
+        let request = JobRequest {
+            code,
+            session,
+            timeout_sec,
+            iterations: None,
+        };
+        let budget = self.budget(context);
+        let view = call::run(self, context, budget, async |call| {
+            self.floors
+                .jobs
+                .run(&request, &call.watch(&|job, line| call.tell(job, line)))
+                .await
+        });
+        Ok(execution(view.await?))
+    }
+}

@@ -1,0 +1,199 @@
+//! Is the runtime there, and what is it.
+
+use std::time::Duration;
+
+use rmcp::handler::server::tool::ToolRouter;
+use rmcp::handler::server::wrapper::Json;
+use rmcp::service::RequestContext;
+use rmcp::{RoleServer, tool, tool_router};
+use schemars::JsonSchema;
+use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
+
+use crate::mcp::call;
+use crate::mcp::convert::Fault;
+use crate::mcp::server::Server;
+use crate::runtime::{Runtime, RuntimeError, RuntimeResult, retry};
+use crate::wire::machine::{Health, Probe};
+use crate::wire::session::Session;
+
+/// The check answers in 10 s whatever happens.
+const CHECK: Duration = Duration::from_secs(9);
+
+/// How the runtime can be reached.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ConnectionReport {
+    /// `connected` or `disconnected`.
+    status: &'static str,
+    /// The address, without its token.
+    url: Option<String>,
+    latency_ms: Option<f64>,
+    uptime_minutes: Option<f64>,
+    memory_available_gb: Option<f64>,
+    memory_used_pct: Option<f64>,
+    executor_version: Option<String>,
+    /// The kernels there, and what they are busy with.
+    sessions: Vec<Session>,
+    /// The stable code of what is wrong.
+    code: Option<String>,
+    /// What is wrong, in a sentence.
+    problem: Option<String>,
+    /// What to do next.
+    suggestion: String,
+}
+
+/// The probe and what follows from it.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ProbeReport {
+    #[serde(flatten)]
+    probe: Probe,
+    /// What to mind on this machine.
+    recommendations: Vec<String>,
+}
+
+#[tool_router(router = connection_router)]
+impl Server {
+    #[tool(
+        title = "Check connection",
+        description = "Is the Colab runtime (or the local Python) reachable, and how much memory is free? Answers within 10 seconds whatever \
+            happens. Use it first in a conversation, and whenever another tool reports a connection error: its suggestion says what to do.",
+        annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
+    )]
+    async fn check_colab_connection(
+        &self,
+        context: RequestContext<RoleServer>,
+    ) -> Json<ConnectionReport> {
+        let report = call::run(self, &context, CHECK, async |call| {
+            call.say("asking the executor");
+            self.check(call.deadline).await
+        });
+        Json(report.await)
+    }
+
+    #[tool(
+        title = "Probe environment",
+        description = "What the machine is: CPU, memory, every GPU, storage, Python and installed packages with versions, kernels, and the \
+            variables of the main session. Use it before choosing batch sizes, devices or libraries. Imports nothing and runs no user code.",
+        annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
+    )]
+    async fn probe_colab_environment(
+        &self,
+        context: RequestContext<RoleServer>,
+    ) -> Result<Json<ProbeReport>, Fault> {
+        let budget = self.budget(&context);
+        let probe = call::run(self, &context, budget, async |call| {
+            let runtime = self.connection().runtime(call.deadline).await?;
+            retry::until(call.deadline, runtime.address(), || runtime.probe()).await
+        });
+        let probe: Probe = probe.await.map_err(Fault::from)?;
+        let recommendations = recommend(&probe);
+        Ok(Json(ProbeReport {
+            probe,
+            recommendations,
+        }))
+    }
+}
+
+impl Server {
+    pub(super) fn connection_tools() -> ToolRouter<Self> {
+        Self::connection_router()
+    }
+
+    async fn check(&self, deadline: Instant) -> ConnectionReport {
+        let runtime = match self.connection().runtime(deadline).await {
+            Ok(runtime) => runtime,
+            Err(error) => return ConnectionReport::failed(None, error),
+        };
+        let url = runtime.address().to_owned();
+        let timed_out = || RuntimeError::TimedOut { url: url.clone() };
+        let asked = timeout_at(deadline, ask(&*runtime))
+            .await
+            .unwrap_or_else(|_| Err(timed_out()));
+        match asked {
+            Ok((health, latency, sessions)) => {
+                ConnectionReport::connected(url, &health, latency, sessions)
+            }
+            Err(error) => ConnectionReport::failed(Some(url), error),
+        }
+    }
+}
+
+/// `/health` for the latency, `/sessions` because it tells whether the token is right.
+async fn ask(runtime: &dyn Runtime) -> RuntimeResult<(Health, Duration, Vec<Session>)> {
+    let sessions = runtime.sessions().await?;
+    let started = Instant::now();
+    let health = runtime.health().await?;
+    Ok((health, started.elapsed(), sessions))
+}
+
+impl ConnectionReport {
+    fn connected(url: String, health: &Health, latency: Duration, sessions: Vec<Session>) -> Self {
+        let suggestion = if health.memory_used_pct > 90.0 {
+            "Memory is nearly used up: delete large variables or call cleanup_colab before running more."
+        } else {
+            "Ready. Use run_code_quick for short code, run_code_long for anything over a minute."
+        };
+        Self {
+            status: "connected",
+            url: Some(url),
+            latency_ms: Some((latency.as_secs_f64() * 10_000.0).round() / 10.0),
+            uptime_minutes: Some(health.uptime_minutes),
+            memory_available_gb: Some(health.memory_available_gb),
+            memory_used_pct: Some(health.memory_used_pct),
+            executor_version: Some(health.version.clone()),
+            sessions,
+            code: None,
+            problem: None,
+            suggestion: suggestion.to_owned(),
+        }
+    }
+
+    fn failed(url: Option<String>, error: RuntimeError) -> Self {
+        let fault = Fault::from(error);
+        Self {
+            status: "disconnected",
+            url,
+            latency_ms: None,
+            uptime_minutes: None,
+            memory_available_gb: None,
+            memory_used_pct: None,
+            executor_version: None,
+            sessions: Vec::new(),
+            code: Some(fault.code),
+            problem: Some(fault.error),
+            suggestion: fault.hint,
+        }
+    }
+}
+
+fn recommend(probe: &Probe) -> Vec<String> {
+    let mut advice = Vec::new();
+    let compute = &probe.compute;
+    match probe.gpu.as_slice() {
+        [] => advice.push(format!(
+            "No GPU ({}). Keep models small, or choose a GPU runtime in Colab (Runtime > Change runtime type).",
+            probe.gpu_note.as_deref().unwrap_or("none found")
+        )),
+        gpus => advice.extend(gpus.iter().filter_map(|gpu| {
+            let (total, used) = (gpu.memory_total_gb?, gpu.memory_used_gb?);
+            (used > total * 0.9)
+                .then(|| format!("GPU {} is nearly full ({used:.1} of {total:.1} GB): call cleanup_colab or restart the session.", gpu.index))
+        })),
+    }
+    if compute.memory_available_gb < 2.0 {
+        advice.push(format!(
+            "Only {:.1} GB of memory are free: work in pieces, delete large variables, or call cleanup_colab.",
+            compute.memory_available_gb
+        ));
+    }
+    for storage in probe.storage.iter().filter(|storage| storage.free_gb < 5.0) {
+        advice.push(format!(
+            "Only {:.1} GB are free on {}: delete files before saving checkpoints.",
+            storage.free_gb, storage.path
+        ));
+    }
+    if probe.platform.colab {
+        advice.push("This is a Colab VM: its files vanish with it. Save what must last with download_from_colab or to Drive.".to_owned());
+    }
+    advice
+}

@@ -1,0 +1,125 @@
+//! Files over there.
+
+use rmcp::handler::server::tool::ToolRouter;
+use rmcp::handler::server::wrapper::{Json, Parameters};
+use rmcp::service::RequestContext;
+use rmcp::{RoleServer, tool, tool_router};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::mcp::convert::Fault;
+use crate::mcp::server::Server;
+use crate::mcp::{args, call};
+use crate::runtime::{ListQuery, RuntimeResult, retry};
+use crate::transfer::{DownloadReport, Progress, Watch};
+use crate::wire::files::FileList;
+
+const PAGE: u64 = 200;
+const LARGEST_PAGE: u64 = 1_000;
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ListArgs {
+    /// A folder, absolute or relative to the content root; the root (`/content` on Colab) unless given.
+    path: Option<String>,
+    /// Entries a page, to 1,000; 200 unless given.
+    #[serde(default, deserialize_with = "args::whole")]
+    limit: Option<u64>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct DownloadArgs {
+    /// The file or folder over there, absolute or relative to the content root.
+    remote_path: String,
+    /// Its name in the local save folder, `plots/loss.png` too; the remote name unless given.
+    local_filename: Option<String>,
+}
+
+#[tool_router(router = file_router)]
+impl Server {
+    #[tool(
+        title = "List files",
+        description = "The files in a folder of the runtime, with sizes and times, a page at a time, sorted by name. Use it to find what code has \
+            written before download_from_colab.",
+        annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
+    )]
+    async fn list_colab_files(
+        &self,
+        Parameters(args): Parameters<ListArgs>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<Json<FileList>, Fault> {
+        let limit = args.limit.unwrap_or(PAGE);
+        if !(1..=LARGEST_PAGE).contains(&limit) {
+            return Err(Fault::invalid(format!(
+                "limit is {limit}: it must be 1 to {LARGEST_PAGE}"
+            )));
+        }
+        let query = ListQuery {
+            path: args.path.unwrap_or_default(),
+            recursive: false,
+            limit,
+            cursor: args.cursor,
+        };
+        let budget = self.budget(&context);
+        let list: RuntimeResult<FileList> = call::run(self, &context, budget, async |call| {
+            let runtime = self.connection().runtime(call.deadline).await?;
+            retry::until(call.deadline, runtime.address(), || {
+                runtime.list_files(&query)
+            })
+            .await
+        })
+        .await;
+        Ok(Json(list?))
+    }
+
+    #[tool(
+        title = "Download",
+        description = "Copy a file or a whole folder from the runtime to this computer, into the folder for downloads (LOCAL_SAVE_DIR) and \
+            nowhere else. Comes in pieces, survives lost connections, and is checked by SHA-256; an existing local file is kept and the new one gets \
+            another name. A large file goes on in the background when the call must answer with status running: call again with \
+            the same arguments to wait for the rest.",
+        annotations(
+            read_only_hint = false,
+            destructive_hint = false,
+            idempotent_hint = true,
+            open_world_hint = false
+        )
+    )]
+    async fn download_from_colab(
+        &self,
+        Parameters(args): Parameters<DownloadArgs>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<Json<DownloadReport>, Fault> {
+        let budget = self.budget(&context);
+        let report = call::run(self, &context, budget, async |call| {
+            let progress = |progress: Progress| {
+                #[expect(clippy::cast_precision_loss, reason = "for a progress bar")]
+                let (done, total) = (
+                    progress.received_bytes as f64,
+                    progress.total_bytes.map(|bytes| bytes as f64),
+                );
+                call.step(done, total, &progress.name);
+            };
+            let watch = Watch {
+                deadline: call.deadline,
+                cancel: call.cancelled.clone(),
+                progress: &progress,
+            };
+            let downloads = &self.floors.downloads;
+            downloads
+                .download(&args.remote_path, args.local_filename.as_deref(), watch)
+                .await
+        })
+        .await;
+        Ok(Json(report?))
+    }
+}
+
+impl Server {
+    pub(super) fn file_tools() -> ToolRouter<Self> {
+        Self::file_router()
+    }
+}

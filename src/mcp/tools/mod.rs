@@ -1,0 +1,19 @@
+//! The tools, a file for each family. Each method is one tool: its description, its arguments, and the floor that it calls.
+
+mod code;
+mod connection;
+mod files;
+mod sessions;
+
+use rmcp::handler::server::tool::ToolRouter;
+
+use super::server::Server;
+
+/// The session that is meant where none is named.
+const MAIN: &str = "main";
+
+impl Server {
+    pub(super) fn all_tools() -> ToolRouter<Self> {
+        Self::connection_tools() + Self::code_tools() + Self::file_tools() + Self::session_tools()
+    }
+}

@@ -1,0 +1,197 @@
+//! The Python environment of the local executor: made at first use, used without any network from then on.
+//!
+//! An environment cannot be moved, so each is made in a new folder, and a marker that names the folder is written when all is in it. A folder
+//! that no marker names is half made. A marker's name changes with the requirements, so a new version of the bridge makes a new environment.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+use super::Say;
+use super::fault::Fault;
+use super::install::{self, Tool};
+use super::package::Package;
+use super::python::{self, Python};
+use crate::edge::lock::FileLock;
+use crate::edge::store;
+
+const LOCK_PAUSE: Duration = Duration::from_millis(300);
+
+/// A Python that has the executor's packages.
+#[derive(Debug, Clone)]
+pub(super) struct Environment {
+    pub(super) python: PathBuf,
+    /// Where its `pip` and the like are.
+    pub(super) programs: PathBuf,
+    /// What to do when the executor does not start with it.
+    pub(super) remedy: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Marker {
+    /// Beside the marker.
+    folder: String,
+    python_version: String,
+}
+
+/// The environment under `folder` for `package`, made if need be. Of several bridges that come at once, one makes it and the others wait.
+///
+/// # Errors
+/// No Python, or the packages could not be installed; with a hint by the cause.
+pub(super) async fn ready(
+    folder: &Path,
+    package: &Package,
+    search_path: &OsStr,
+    say: &Say<'_>,
+) -> Result<Environment, Fault> {
+    let marker = folder.join(format!("{}.json", package.requirements_id));
+    if let Some(environment) = complete(folder, &marker).await? {
+        return Ok(environment);
+    }
+    let _lock = lock(&marker.with_extension("lock"), say).await?;
+    if let Some(environment) = complete(folder, &marker).await? {
+        return Ok(environment);
+    }
+    remove_half_made(folder, &marker, &package.requirements_id).await;
+    make(folder, &marker, package, search_path, say).await
+}
+
+/// What the marker names, if its Python still runs: an upgrade of the system may have taken it away or made it another version.
+async fn complete(folder: &Path, path: &Path) -> Result<Option<Environment>, Fault> {
+    let bytes = store::read_if_there(path).map_err(|error| Fault::disk(path, &error))?;
+    let Some(marker) = bytes.and_then(|bytes| serde_json::from_slice::<Marker>(&bytes).ok()) else {
+        return Ok(None);
+    };
+    let environment = Environment::at(&folder.join(&marker.folder));
+    match python::ask(&environment.python, &[]).await {
+        Ok(python) if python.runs_what_was_made_for(&marker.python_version) => {
+            Ok(Some(environment))
+        }
+        Ok(python) => {
+            let version = python.version_text();
+            tracing::warn!(
+                folder = marker.folder,
+                version,
+                "packages are gone or for another Python: the environment is made again"
+            );
+            Ok(None)
+        }
+        // A machine under load is no reason to make everything anew.
+        Err(error) if error.kind() == std::io::ErrorKind::TimedOut => Ok(Some(environment)),
+        Err(error) => {
+            tracing::warn!(folder = marker.folder, %error, "the Python environment is damaged and is made again");
+            Ok(None)
+        }
+    }
+}
+
+async fn lock(path: &Path, say: &Say<'_>) -> Result<FileLock, Fault> {
+    let mut waiting = false;
+    loop {
+        match FileLock::try_take(path).map_err(|error| Fault::disk(path, &error))? {
+            Some(lock) => return Ok(lock),
+            None if !waiting => say("waiting for another smart-colab that installs the packages"),
+            None => {}
+        }
+        waiting = true;
+        sleep(LOCK_PAUSE).await;
+    }
+}
+
+/// What cannot be removed only takes space.
+async fn remove_half_made(folder: &Path, marker: &Path, id: &str) {
+    let named = store::read_if_there(marker)
+        .ok()
+        .flatten()
+        .and_then(|bytes| serde_json::from_slice::<Marker>(&bytes).ok())
+        .map(|marker| marker.folder);
+    let prefix = format!("{id}-");
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(&prefix) && Some(&name) != named.as_ref() {
+            let _ = tokio::fs::remove_dir_all(entry.path()).await;
+        }
+    }
+}
+
+async fn make(
+    folder: &Path,
+    marker: &Path,
+    package: &Package,
+    search_path: &OsStr,
+    say: &Say<'_>,
+) -> Result<Environment, Fault> {
+    say("looking for Python");
+    let (best, other) = install::tools(search_path).await?;
+    let attempt = async |tool: Tool| {
+        // Removed again when anything below fails.
+        let place = TempDir::with_prefix_in(format!("{}-", package.requirements_id), folder)
+            .map_err(|error| Fault::disk(folder, &error))?;
+        let environment = Environment::at(place.path());
+        let requirements = &package.requirements;
+        tool.fill(place.path(), &environment, requirements, search_path, say)
+            .await?;
+        mark(marker, place.path(), &environment).await?;
+        let _ = place.keep();
+        Ok::<_, Fault>(environment)
+    };
+    match (attempt(best).await, other) {
+        (Err(fault), Some(other)) => {
+            tracing::warn!("{}", fault.detail);
+            attempt(other).await
+        }
+        (made, _) => made,
+    }
+}
+
+async fn mark(marker: &Path, folder: &Path, environment: &Environment) -> Result<(), Fault> {
+    let python = python::ask(&environment.python, &[])
+        .await
+        .map_err(|error| Fault::disk(&environment.python, &error))?;
+    let name = folder.file_name().unwrap_or_default();
+    let text = Marker {
+        folder: name.to_string_lossy().into_owned(),
+        python_version: python.version_text(),
+    };
+    serde_json::to_vec(&text)
+        .map_err(std::io::Error::from)
+        .and_then(|bytes| store::write_atomic(marker, &bytes))
+        .map_err(|error| Fault::disk(marker, &error))
+}
+
+impl Environment {
+    fn at(folder: &Path) -> Self {
+        let (programs, python) = if cfg!(windows) {
+            ("Scripts", "python.exe")
+        } else {
+            ("bin", "python")
+        };
+        let programs = folder.join(programs);
+        Self {
+            python: programs.join(python),
+            programs,
+            remedy: format!(
+                "Call again. If it fails again, delete the folder {} to have its packages installed anew, then call again.",
+                folder.display()
+            ),
+        }
+    }
+
+    /// The Python that the user named, used as it is.
+    pub(super) fn named(python: &Python) -> Self {
+        let python = python.executable.clone();
+        Self {
+            programs: python.parent().unwrap_or(Path::new("")).to_owned(),
+            remedy: format!(
+                "Run `{} -m pip install --upgrade flask waitress ipykernel jupyter_client`, or remove SMART_COLAB_PYTHON to have an environment \
+                 made by itself; then call again.",
+                python.display()
+            ),
+            python,
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Why the local executor is not there, and what its user can do.
+
+use std::io;
+use std::path::Path;
+
+use crate::runtime::error::RuntimeError;
+
+/// A failed start. Kept for everyone who waited for it, so it can be cloned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// What happened, with the last lines of the program that failed.
+    pub(super) detail: String,
+    pub(super) hint: String,
+}
+
+impl Fault {
+    pub(super) fn new(detail: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            detail: detail.into(),
+            hint: hint.into(),
+        }
+    }
+
+    /// A file or folder of ours that cannot be read or written.
+    pub(super) fn disk(path: &Path, error: &io::Error) -> Self {
+        let full = matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        );
+        let hint = if full {
+            "The disk is full: free some space, then call again."
+        } else {
+            "Make the folder writable, or set SMART_COLAB_DATA_DIR and LOCAL_SAVE_DIR to folders that are; then call again."
+        };
+        Self::new(format!("{}: {error}", path.display()), hint)
+    }
+}
+
+impl From<Fault> for RuntimeError {
+    fn from(fault: Fault) -> Self {
+        Self::LocalFailed {
+            detail: fault.detail,
+            hint: fault.hint,
+        }
+    }
+}

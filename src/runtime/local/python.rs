@@ -1,0 +1,301 @@
+//! Finding a Python that can run the executor.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use which::which_in_global;
+
+use super::command::{command, run};
+use super::fault::Fault;
+
+const OLDEST: (u32, u32) = (3, 11);
+const NAMES: &[&str] = &[
+    "python3",
+    "python3.13",
+    "python3.12",
+    "python3.14",
+    "python3.11",
+    "python",
+];
+/// A shim may start slowly; a Python that needs longer is of no use.
+const ANSWER: Duration = Duration::from_secs(15);
+/// Rejected ones named in the error.
+const NAMED: usize = 6;
+const INSTALL: &str = "Install Python 3.11 or newer from https://www.python.org/downloads/ (or with your package manager, or `uv`), \
+     or set SMART_COLAB_PYTHON to a Python that has the packages flask, waitress and ipykernel; then call again.";
+
+/// Answers with one line of JSON in every Python, even 2.7.
+const PROBE: &str = r#"
+import json, sys
+def there(name):
+    try:
+        import importlib.util
+        return importlib.util.find_spec(name) is not None
+    except Exception:
+        return False
+modules = ["flask", "waitress", "ipykernel", "IPython", "jupyter_client", "zmq", "psutil"]
+print(json.dumps({
+    "executable": sys.executable,
+    "version": list(sys.version_info[:3]),
+    "cpython": sys.version.find("PyPy") < 0,
+    "makes_environments": there("venv") and there("ensurepip"),
+    "missing": [name for name in modules if not there(name)],
+}))
+"#;
+
+/// A Python, as it tells of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Python {
+    pub(super) executable: PathBuf,
+    pub(super) version: (u32, u32, u32),
+    cpython: bool,
+    /// It has `venv` and what that needs.
+    #[serde(rename = "makes_environments")]
+    venv: bool,
+    /// Modules that the executor needs and that are not installed.
+    missing: Vec<String>,
+}
+
+impl Python {
+    pub(super) fn version_text(&self) -> String {
+        let (major, minor, patch) = self.version;
+        format!("{major}.{minor}.{patch}")
+    }
+
+    /// True when the packages are all there and for this minor version.
+    pub(super) fn runs_what_was_made_for(&self, version: &str) -> bool {
+        let (major, minor, _) = self.version;
+        self.missing.is_empty() && version.starts_with(&format!("{major}.{minor}."))
+    }
+
+    pub(super) fn makes_environments(&self) -> bool {
+        self.venv
+    }
+
+    fn too_old(&self) -> bool {
+        (self.version.0, self.version.1) < OLDEST
+    }
+
+    /// Why no environment can be made with it.
+    fn unsuited(&self, venv_needed: bool) -> Option<String> {
+        let version = self.version_text();
+        if self.too_old() {
+            Some(format!("{version} is too old"))
+        } else if !self.cpython {
+            Some(format!("{version} is PyPy, and CPython is needed"))
+        } else if venv_needed && !self.venv {
+            let (major, minor, _) = self.version;
+            Some(format!(
+                "{version} lacks venv (on Debian and Ubuntu: apt install python{major}.{minor}-venv)"
+            ))
+        } else {
+            None
+        }
+    }
+}
+
+/// The first Python on `search_path` that suits; `venv_needed` when nothing else can make an environment.
+///
+/// # Errors
+/// Names what was found, why it does not suit, and how to get a Python.
+pub(super) async fn find(search_path: &OsStr, venv_needed: bool) -> Result<Python, Fault> {
+    let mut rejected = Vec::new();
+    for (path, args) in candidates(search_path) {
+        let reason = match ask(&path, args).await {
+            Ok(python) => match python.unsuited(venv_needed) {
+                None => {
+                    tracing::debug!(path = %path.display(), version = python.version_text(), "found a Python");
+                    return Ok(python);
+                }
+                Some(reason) => reason,
+            },
+            Err(error) => format!("does not run ({error})"),
+        };
+        rejected.push(format!("{}: {reason}", path.display()));
+    }
+    let found = match rejected.len() {
+        0 => "none was found".to_owned(),
+        count if count > NAMED => {
+            format!(
+                "found {}; and {} more",
+                rejected[..NAMED].join("; "),
+                count - NAMED
+            )
+        }
+        _ => format!("found {}", rejected.join("; ")),
+    };
+    Err(Fault::new(
+        format!("it needs Python 3.11 or newer on this machine: {found}"),
+        INSTALL,
+    ))
+}
+
+/// The Python that the user named, when it has what the executor needs.
+///
+/// # Errors
+/// When there is no such program, it is too old, or packages are missing: then says how to install them.
+pub(super) async fn named(python: &Path, search_path: &OsStr) -> Result<Python, Fault> {
+    let fault = |what: &str, hint: &str| {
+        Fault::new(
+            format!("SMART_COLAB_PYTHON is {}: {what}", python.display()),
+            hint,
+        )
+    };
+    const CORRECT: &str = "Correct SMART_COLAB_PYTHON, or remove it to have an environment made by itself; then restart the client.";
+    let path = which_in_global(python, Some(search_path))
+        .ok()
+        .and_then(|mut found| found.next())
+        .ok_or_else(|| fault("there is no such program", CORRECT))?;
+    let found = ask(&path, &[])
+        .await
+        .map_err(|error| fault(&format!("it does not run ({error})"), CORRECT))?;
+    if found.too_old() {
+        let what = format!(
+            "it is {}, and 3.11 is the oldest that will do",
+            found.version_text()
+        );
+        return Err(fault(&what, CORRECT));
+    }
+    if !found.missing.is_empty() {
+        let what = format!("it has no {}", found.missing.join(", "));
+        let hint = format!(
+            "Run `{} -m pip install flask waitress ipykernel jupyter_client psutil nvidia-ml-py`, or remove SMART_COLAB_PYTHON to have an \
+             environment made by itself; then call again.",
+            path.display()
+        );
+        return Err(fault(&what, &hint));
+    }
+    // As it was named: a wrapper may set up more than the executable itself knows of.
+    Ok(Python {
+        executable: path,
+        ..found
+    })
+}
+
+/// What the Python at `path` says of itself.
+///
+/// # Errors
+/// When it does not start, fails, says something else, or takes too long.
+pub(super) async fn ask(path: &Path, args: &[&str]) -> io::Result<Python> {
+    let mut command = command(path);
+    command.args(args).args(["-c", PROBE]);
+    let finished = run(command, ANSWER).await?;
+    if !finished.status.success() {
+        let said = finished.last_lines(1);
+        return Err(io::Error::other(format!("{}: {said}", finished.status)));
+    }
+    // A site hook may print before it.
+    let line = finished.stdout.lines().last().unwrap_or_default();
+    serde_json::from_str(line).map_err(io::Error::other)
+}
+
+fn candidates(search_path: &OsStr) -> Vec<(PathBuf, &'static [&'static str])> {
+    let mut found: Vec<(PathBuf, &[&str])> = Vec::new();
+    let mut add = |name: &str, args: &'static [&'static str]| {
+        for path in which_in_global(name, Some(search_path))
+            .into_iter()
+            .flatten()
+        {
+            // Apple's own is older than 3.11, and without the developer tools it opens a dialog.
+            let apples = cfg!(target_os = "macos") && path.starts_with("/usr/bin");
+            if !apples && found.iter().all(|(other, _)| *other != path) {
+                found.push((path, args));
+            }
+        }
+    };
+    for name in NAMES {
+        add(name, &[]);
+    }
+    if cfg!(windows) {
+        add("py", &["-3"]);
+    }
+    found
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::{find, named};
+
+    fn fake(folder: &Path, name: &str, script: &str) {
+        let text = folder.join(format!("{name}.txt"));
+        std::fs::write(&text, format!("#!/bin/sh\n{script}\n")).unwrap();
+        // Copied by another process: a file that was open for writing here may be "busy" for a child.
+        let mut install = Command::new("install");
+        install
+            .args(["-m", "755"])
+            .arg(&text)
+            .arg(folder.join(name));
+        assert!(install.status().unwrap().success());
+    }
+
+    fn says(version: &str, missing: &str) -> String {
+        format!(
+            r#"echo 'hello from a site hook'; echo '{{"executable":"/x/python","version":{version},"cpython":true,"makes_environments":true,"missing":[{missing}]}}'"#
+        )
+    }
+
+    #[tokio::test]
+    async fn the_first_suited_one_is_taken_past_old_and_broken_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        fake(folder.path(), "python3", &says("[3,9,18]", ""));
+        fake(
+            folder.path(),
+            "python3.13",
+            "echo 'pyenv: command not found' >&2; exit 127",
+        );
+        fake(folder.path(), "python3.12", &says("[3,12,1]", r#""flask""#));
+        let python = find(folder.path().as_os_str(), true).await.unwrap();
+        assert_eq!(python.version, (3, 12, 1));
+    }
+
+    #[tokio::test]
+    async fn without_any_the_error_says_how_to_get_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let fault = find(folder.path().as_os_str(), true).await.unwrap_err();
+        assert!(fault.detail.contains("none was found"), "{fault:?}");
+        assert!(fault.hint.contains("python.org"), "{fault:?}");
+    }
+
+    #[tokio::test]
+    async fn unsuited_ones_are_named_with_their_reasons() {
+        let folder = tempfile::tempdir().unwrap();
+        fake(folder.path(), "python3", &says("[3,9,18]", ""));
+        fake(
+            folder.path(),
+            "python",
+            "echo 'no such version' >&2; exit 127",
+        );
+        let fault = find(folder.path().as_os_str(), true).await.unwrap_err();
+        assert!(fault.detail.contains("3.9.18 is too old"), "{fault:?}");
+        assert!(fault.detail.contains("no such version"), "{fault:?}");
+    }
+
+    #[tokio::test]
+    async fn a_named_python_without_the_packages_says_what_to_install() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine");
+        fake(
+            folder.path(),
+            "mine",
+            &says("[3,12,1]", r#""flask", "zmq""#),
+        );
+        let fault = named(&path, "".as_ref()).await.unwrap_err();
+        assert!(fault.detail.ends_with("it has no flask, zmq"), "{fault:?}");
+        assert!(
+            fault
+                .hint
+                .contains("mine -m pip install flask waitress ipykernel"),
+            "{fault:?}"
+        );
+        let fault = named(&folder.path().join("absent"), "".as_ref())
+            .await
+            .unwrap_err();
+        assert!(fault.detail.contains("no such program"), "{fault:?}");
+    }
+}

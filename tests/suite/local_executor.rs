@@ -1,0 +1,427 @@
+//! The embedded executor: real Pythons, real processes.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use smart_colab::base::ids::JobId;
+use smart_colab::edge::env::Env;
+use smart_colab::edge::settings::{Flags, Settings};
+use smart_colab::runtime::local::Local;
+use smart_colab::runtime::{Runtime, RuntimeError};
+use smart_colab::wire::job::{JobRequest, JobState, Poll};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use crate::support::python::python;
+
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// A user's machine, with nothing on it yet.
+struct Machine(TempDir);
+
+impl Machine {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn folder(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn settings(&self) -> Settings {
+        let path = std::env::var("PATH").unwrap();
+        let env = Env::from([
+            (
+                "SMART_COLAB_DATA_DIR",
+                self.folder("data").to_str().unwrap(),
+            ),
+            ("LOCAL_SAVE_DIR", self.folder("results").to_str().unwrap()),
+            ("PATH", &path),
+        ]);
+        Settings::read(&env, &Flags { local: true }).unwrap()
+    }
+
+    /// With the packages at hand, so that nothing is installed.
+    fn with_packages(&self) -> Settings {
+        Settings {
+            python: Some(python()),
+            ..self.settings()
+        }
+    }
+
+    /// Finds only what is in `folder`.
+    fn finding_only(&self, folder: &Path) -> Settings {
+        Settings {
+            search_path: folder.into(),
+            ..self.settings()
+        }
+    }
+
+    /// A bridge in a process of its own; see [`bridge_process`].
+    fn bridge(&self, code: &str, variables: &[(&str, &str)]) -> Bridge {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args([
+                "--exact",
+                "local_executor::bridge_process",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env("SMART_COLAB_DATA_DIR", self.folder("data"))
+            .env("LOCAL_SAVE_DIR", self.folder("results"))
+            .env("TEST_CODE", code)
+            .envs(variables.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Bridge { child, lines }
+    }
+}
+
+struct Bridge {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Bridge {
+    /// What it says next that starts with `mark`.
+    fn hear(&mut self, mark: &str) -> String {
+        let mut line = String::new();
+        while self.lines.read_line(&mut line).unwrap() > 0 {
+            if let Some(rest) = line.trim_end().strip_prefix(mark) {
+                return rest.to_owned();
+            }
+            line.clear();
+        }
+        panic!("the bridge ended without saying {mark:?}");
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Not a test: the body of [`Machine::bridge`]'s process. Says what it does, runs `TEST_CODE`, reads the job `TEST_JOB`, then waits for its stdin's end.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by other tests, as their bridge"]
+async fn bridge_process() {
+    let say = |line: String| writeln!(std::io::stdout(), "\n{line}").unwrap();
+    let (Ok(code), env) = (std::env::var("TEST_CODE"), Env::of_process()) else {
+        return;
+    };
+    let local = Local::new(&Settings::read(&env, &Flags { local: true }).unwrap());
+    let runtime = loop {
+        match local
+            .runtime(Instant::now() + Duration::from_millis(200))
+            .await
+        {
+            Err(RuntimeError::Starting { doing }) => say(format!("doing: {doing}")),
+            other => break other.unwrap(),
+        }
+    };
+    say(format!("address: {}", runtime.address()));
+    if let Ok(earlier) = std::env::var("TEST_JOB") {
+        say(format!(
+            "earlier: {}",
+            log(&*runtime, earlier.parse().unwrap()).await
+        ));
+    }
+    let (_, said) = run(&*runtime, &code).await;
+    say(format!("said: {said}"));
+    let end = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()));
+    end.await.unwrap().unwrap();
+    local.stop().await;
+    say("stopped".to_owned());
+}
+
+async fn ready(local: &Local) -> Arc<dyn Runtime> {
+    local.runtime(Instant::now() + PATIENCE).await.unwrap()
+}
+
+/// Runs code to its good end; its id and what it printed.
+async fn run(runtime: &dyn Runtime, code: &str) -> (JobId, String) {
+    let id = JobId::fresh();
+    let request = JobRequest {
+        code: code.to_owned(),
+        session: "main".to_owned(),
+        timeout_sec: 300,
+        iterations: None,
+    };
+    let poll = Poll {
+        wait_sec: 20.0,
+        linger_sec: 0.0,
+        max_bytes: 1 << 20,
+    };
+    let mut page = runtime.put_job(id, &request, poll).await.unwrap();
+    while !page.job.state.is_final() {
+        page = runtime.events(id, page.next, poll).await.unwrap();
+    }
+    let said = log(runtime, id).await;
+    assert_eq!(page.job.state, JobState::Succeeded, "{said}");
+    (id, said)
+}
+
+async fn log(runtime: &dyn Runtime, id: JobId) -> String {
+    let parts: Vec<_> = runtime
+        .log(id, 0)
+        .await
+        .unwrap()
+        .try_collect()
+        .await
+        .unwrap();
+    String::from_utf8(parts.concat()).unwrap().trim().to_owned()
+}
+
+async fn until_gone(address: &str) {
+    let address = address.strip_prefix("http://").unwrap();
+    let end = Instant::now() + PATIENCE;
+    while tokio::net::TcpStream::connect(address).await.is_ok() {
+        assert!(Instant::now() < end, "{address} is still served");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn code_runs_in_the_users_workspace_and_the_executor_ends_with_the_bridge() {
+    let machine = Machine::new();
+    let local = Local::new(&machine.with_packages());
+    let early = local.runtime(Instant::now()).await.unwrap_err();
+    assert!(matches!(early, RuntimeError::Starting { .. }), "{early:?}");
+    assert!(local.doing().is_some());
+
+    let runtime = ready(&local).await;
+    assert_eq!(local.doing(), None);
+    run(&*runtime, "open('here.txt', 'w').write('x')").await;
+    assert!(machine.folder("results/workspace/here.txt").exists());
+
+    local.stop().await;
+    until_gone(runtime.address()).await;
+    let late = local.runtime(Instant::now() + PATIENCE).await.unwrap_err();
+    assert!(matches!(late, RuntimeError::LocalFailed { .. }), "{late:?}");
+}
+
+#[tokio::test]
+async fn a_dropped_bridge_ends_its_executor() {
+    let local = Local::new(&Machine::new().with_packages());
+    let runtime = ready(&local).await;
+    drop(local);
+    until_gone(runtime.address()).await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn an_executor_that_died_is_started_again_and_its_jobs_are_kept() {
+    let machine = Machine::new();
+    let local = Local::new(&machine.with_packages());
+    let runtime = ready(&local).await;
+    let (job, pid) = run(&*runtime, "import os; print(os.getppid())").await;
+
+    assert!(
+        Command::new("kill")
+            .args(["-9", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    until_gone(runtime.address()).await;
+
+    let end = Instant::now() + PATIENCE;
+    let again = loop {
+        let again = ready(&local).await;
+        // The death may be noticed a moment after the port is gone.
+        if again.health().await.is_ok() {
+            break again;
+        }
+        assert!(Instant::now() < end);
+        sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(log(&*again, job).await, pid);
+    run(&*again, "print(1)").await;
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn two_bridges_at_once_have_an_executor_each_and_the_next_finds_the_firsts_jobs() {
+    let machine = Machine::new();
+    let (first, second) = (
+        Local::new(&machine.with_packages()),
+        Local::new(&machine.with_packages()),
+    );
+    let (one, two) = (ready(&first).await, ready(&second).await);
+    let (job, _) = run(&*one, "print('one')").await;
+    run(&*two, "print('two')").await;
+    assert!(two.log(job, 0).await.is_err());
+    first.stop().await;
+    drop(first);
+
+    let third = Local::new(&machine.with_packages());
+    assert_eq!(log(&*ready(&third).await, job).await, "one");
+    second.stop().await;
+    third.stop().await;
+}
+
+#[tokio::test]
+async fn a_deleted_package_is_unpacked_again() {
+    let machine = Machine::new();
+    let local = Local::new(&machine.with_packages());
+    ready(&local).await;
+    local.stop().await;
+    fs::remove_dir_all(machine.folder("data/executor/package")).unwrap();
+
+    let local = Local::new(&machine.with_packages());
+    run(&*ready(&local).await, "print(1)").await;
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn without_python_the_error_says_how_to_get_one() {
+    let machine = Machine::new();
+    let empty = machine.folder("empty");
+    let local = Local::new(&machine.finding_only(&empty));
+    let error = local.runtime(Instant::now() + PATIENCE).await.unwrap_err();
+    assert_eq!(error.code(), "connection_failed");
+    assert!(error.to_string().contains("Python 3.11"), "{error}");
+    assert!(error.hint().contains("python.org"), "{}", error.hint());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn failing_pip_is_told_leaves_nothing_and_is_tried_again_by_the_next_call() {
+    let machine = Machine::new();
+    let tried = machine.folder("tried");
+    let programs = machine.folder("bin");
+    fs::create_dir(&programs).unwrap();
+    let script = format!(
+        r#"#!/bin/sh
+case "$*" in
+"-m venv "*) mkdir "$3/bin"; cp "$0" "$3/bin/python" ;;
+"-m pip "*) echo try >>{}
+  echo "WARNING: Retrying: NewConnectionError: Connection refused" >&2
+  echo "ERROR: No matching distribution found for flask" >&2
+  exit 1 ;;
+*) echo '{{"executable":"'"$0"'","version":[3,12,1],"cpython":true,"makes_environments":true,"missing":[]}}' ;;
+esac
+"#,
+        tried.display()
+    );
+    fs::write(machine.folder("script"), script).unwrap();
+    // Copied by another process: a file that was open for writing here may be "busy" for a child.
+    let mut install = Command::new("install");
+    install.args(["-m", "755"]).arg(machine.folder("script"));
+    assert!(
+        install
+            .arg(programs.join("python3"))
+            .status()
+            .unwrap()
+            .success()
+    );
+
+    // The script needs its own `mkdir` and `cp`.
+    let mut settings = machine.finding_only(&programs);
+    settings.search_path.push(":/usr/bin:/bin");
+    let local = Local::new(&settings);
+    for tries in 1..=2 {
+        let error = local.runtime(Instant::now() + PATIENCE).await.unwrap_err();
+        assert!(
+            error.to_string().contains("No matching distribution"),
+            "{error}"
+        );
+        assert!(
+            error.hint().contains("cannot be reached"),
+            "{}",
+            error.hint()
+        );
+        assert_eq!(fs::read_to_string(&tried).unwrap().lines().count(), tries);
+    }
+    let left = folders(&machine.folder("data/executor/environment"));
+    assert_eq!(left, Vec::<PathBuf>::new());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_killed_bridge_takes_its_executor_along() {
+    let machine = Machine::new();
+    let mut bridge = machine.bridge(
+        "print('up')",
+        &[("SMART_COLAB_PYTHON", python().to_str().unwrap())],
+    );
+    let address = bridge.hear("address: ");
+    assert_eq!(bridge.hear("said: "), "up");
+    bridge.child.kill().unwrap();
+    until_gone(&address).await;
+}
+
+/// The only test that installs packages: from nothing, over a half made environment, and then used without any network.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_environment_is_made_once_and_used_offline_from_then_on() {
+    let machine = Machine::new();
+    let environments = machine.folder("data/executor/environment");
+
+    let mut killed = machine.bridge("print('never')", &[]);
+    while !killed.hear("doing: ").starts_with("installing packages") {}
+    drop(killed);
+    assert_eq!(folders(&environments).len(), 1, "half made");
+
+    let local = Local::new(&machine.settings());
+    let started = Instant::now();
+    let runtime = ready(&local).await;
+    eprintln!("first start: {:.1} s", started.elapsed().as_secs_f64());
+    let (job, said) = run(&*runtime, "import sys; print(sys.prefix)").await;
+    local.stop().await;
+    drop(local);
+    assert_eq!(
+        folders(&environments),
+        [PathBuf::from(&said)],
+        "one, and it is used"
+    );
+
+    let dead = "http://127.0.0.1:9";
+    let misleading = machine.folder("misleading");
+    fs::create_dir(&misleading).unwrap();
+    fs::write(
+        misleading.join("flask.py"),
+        "raise SystemExit('not this one')",
+    )
+    .unwrap();
+    let misleading = misleading.to_str().unwrap();
+    let job = job.to_string();
+    let started = Instant::now();
+    let mut offline = machine.bridge(
+        "import os, numpy; print(numpy.arange(3).sum(), [name for name in os.environ if name.endswith('_TOKEN')])",
+        &[
+            ("TEST_JOB", &job),
+            ("PIP_INDEX_URL", dead),
+            ("UV_INDEX_URL", dead),
+            ("HTTPS_PROXY", dead),
+            ("PYTHONHOME", misleading),
+            ("PYTHONPATH", misleading),
+            ("VIRTUAL_ENV", misleading),
+            ("COLAB_TOKEN", "s3cret"),
+            ("SMART_COLAB_TOKEN", "s3cret"),
+        ],
+    );
+    let address = offline.hear("address: ");
+    eprintln!("second start: {:.1} s", started.elapsed().as_secs_f64());
+    assert_eq!(offline.hear("earlier: "), said);
+    assert_eq!(offline.hear("said: "), "3 []");
+    drop(offline.child.stdin.take());
+    offline.hear("stopped");
+    until_gone(&address).await;
+}
+
+fn folders(place: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(place).into_iter().flatten();
+    entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .collect()
+}

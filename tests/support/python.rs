@@ -1,0 +1,95 @@
+//! One Python environment for all tests: the executor's packages and those of its own tests.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use sha2::{Digest, Sha256};
+
+/// A Python with everything in `colab/requirements-dev.txt`. Made once for a target folder; of several test processes one makes it.
+pub(crate) fn python() -> PathBuf {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(ready).clone()
+}
+
+fn ready() -> PathBuf {
+    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("colab/requirements-dev.txt");
+    let digest = Sha256::digest(fs::read(&requirements).unwrap());
+    let name: String = digest[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("test-python");
+    fs::create_dir_all(&folder).unwrap();
+
+    let lock = File::create(folder.join(format!("{name}.lock"))).unwrap();
+    lock.lock().unwrap();
+    let place = folder.join(&name);
+    let python = place.join(if cfg!(windows) {
+        "Scripts/python.exe"
+    } else {
+        "bin/python"
+    });
+    let complete = place.join("complete");
+    if !complete.exists() {
+        let _ = fs::remove_dir_all(&place);
+        make(&place, &python, &requirements);
+        fs::write(&complete, "").unwrap();
+    }
+    python
+}
+
+fn make(place: &Path, python: &Path, requirements: &Path) {
+    let base = base();
+    if which::which("uv").is_ok() {
+        let mut venv = Command::new("uv");
+        succeed(
+            venv.args(["venv", "--seed", "--no-project", "--python", &base])
+                .arg(place),
+        );
+        let mut install = Command::new("uv");
+        install.args(["pip", "install", "--python"]).arg(python);
+        succeed(install.arg("-r").arg(requirements));
+    } else {
+        succeed(Command::new(&base).args(["-m", "venv"]).arg(place));
+        let mut install = Command::new(python);
+        install.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "-r",
+        ]);
+        succeed(install.arg(requirements));
+    }
+}
+
+fn base() -> String {
+    const NAMES: [&str; 6] = [
+        "python3",
+        "python3.13",
+        "python3.12",
+        "python3.14",
+        "python3.11",
+        "python",
+    ];
+    let suits = |name: &&str| {
+        let check = "import sys, ensurepip; sys.exit(sys.version_info < (3, 11))";
+        Command::new(name)
+            .args(["-c", check])
+            .output()
+            .is_ok_and(|output| output.status.success())
+    };
+    let found = NAMES.into_iter().find(suits);
+    found
+        .expect("tests need Python 3.11 or newer on PATH")
+        .to_owned()
+}
+
+fn succeed(command: &mut Command) {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {said}");
+}
