@@ -151,8 +151,7 @@ impl Jobs {
     /// A job that was sent from here and is not known there went with its machine.
     fn refine(&self, id: JobId, error: RuntimeError) -> RuntimeError {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let gone = matches!(&error, RuntimeError::Refused(problem) if problem.status == 404);
-        if gone && known.contains(&id) {
+        if error.is_not_found() && known.contains(&id) {
             RuntimeError::Replaced
         } else {
             error

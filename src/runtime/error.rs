@@ -63,6 +63,12 @@ impl RuntimeError {
         }
     }
 
+    /// True when the executor answered that it does not know what was asked for.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused(problem) if problem.status == 404)
+    }
+
     /// The stable code that the model sees.
     #[must_use]
     pub fn code(&self) -> &str {
