@@ -155,6 +155,7 @@ async fn run(runtime: &dyn Runtime, code: &str) -> (JobId, String) {
         session: "main".to_owned(),
         timeout_sec: 300,
         iterations: None,
+        kernel_id: None,
     };
     let poll = Poll {
         wait_sec: 20.0,

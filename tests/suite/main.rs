@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod chunked;
 mod download;
 mod local_executor;
 mod mcp_stdio;
