@@ -25,11 +25,9 @@ pub(crate) struct FakeRuntime(Mutex<World>);
 impl FakeRuntime {
     /// An iteration takes a second.
     pub(crate) fn new() -> Arc<Self> {
-        let pace = Duration::from_millis(500);
-        Arc::new(Self(Mutex::new(World {
-            pace,
-            ..World::default()
-        })))
+        let mut world = World::default();
+        world.pace = Duration::from_millis(500);
+        Arc::new(Self(Mutex::new(world)))
     }
 
     /// The world as it is now.

@@ -77,6 +77,8 @@ pub(crate) struct World {
     pub begun: BTreeMap<u64, u32>,
     pub ended: BTreeMap<u64, u32>,
     pub cut_off: BTreeMap<u64, u32>,
+    /// Each begin of an iteration, by its job.
+    pub log: Vec<(JobId, u64)>,
     pub setups: u32,
     /// Iterations that began in a kernel without setup.
     pub naked: u32,
@@ -176,6 +178,7 @@ impl World {
                 return self.raise(id, "NameError", "name 'x' is not defined");
             }
             *self.begun.entry(at).or_default() += 1;
+            self.log.push((id, at));
             self.record(id).within = true;
             return;
         }

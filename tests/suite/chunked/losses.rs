@@ -121,7 +121,7 @@ async fn a_machine_that_is_replaced_between_calls_is_set_up() {
 #[tokio::test(start_paused = true)]
 async fn a_bridge_and_a_machine_that_go_together_take_a_few_seconds_of_a_long_batch() {
     let bench = Bench::new(100, 100);
-    bench.call_and_die_after(secs(40)).await;
+    bench.call_and_die_after(secs(35)).await;
     let (saved, done) = (bench.completed(), bench.world().ended.len() as u64);
     assert!(saved <= done && saved + 8 > done, "{saved} of {done}");
     bench.world().strike(Strike::MachineReplaced);
