@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use smart_colab::base::ids::JobId;
 use smart_colab::runtime::{RuntimeError, RuntimeResult};
-use smart_colab::wire::event::{Event, EventKind, Finished, Progress, PythonError};
+use smart_colab::wire::event::{Event, EventKind, Finished, Progress, PythonError, StreamName};
 use smart_colab::wire::job::{EventPage, Job, JobRequest, JobState, OnError, Reason};
 use smart_colab::wire::problem::Problem;
 use tokio::time::Instant;
@@ -193,6 +193,8 @@ impl World {
         }
         *self.ended.entry(at).or_default() += 1;
         let breaks = self.break_at == Some(at);
+        let (name, text) = (StreamName::Stdout, format!("{at}\n"));
+        self.emit(id, EventKind::Stream { name, text });
         self.emit(
             id,
             EventKind::Progress(Progress {
