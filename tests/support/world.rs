@@ -4,7 +4,6 @@
 //! It understands two texts of code: [`SETUP`] prepares the kernel, [`BODY`] is one iteration that needs it. Everything else just runs.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,7 +57,7 @@ pub(crate) enum Fails {
 }
 
 /// What the machine went through, and what is to come.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct World {
     /// Requests to come, in order.
     pub mishaps: VecDeque<Option<Mishap>>,
@@ -73,7 +72,7 @@ pub(crate) struct World {
     /// Half an iteration, a whole setup.
     pub pace: Duration,
     /// Called at each request that arrives.
-    pub watcher: Option<Watcher>,
+    pub watcher: Option<Arc<dyn Watcher>>,
 
     /// Of each iteration: how often it began, how often it came to its end, and how often it was ended before.
     pub begun: BTreeMap<u64, u32>,
@@ -100,23 +99,16 @@ pub(crate) struct World {
     pub due: Option<Instant>,
 }
 
-/// Told of the world and of the batch that comes with the request, if one does.
-#[derive(Clone)]
-pub(crate) struct Watcher(pub Arc<dyn Fn(&World, Option<(JobId, &JobRequest)>) + Send + Sync>);
+/// Told of the world and of the job that comes with a request, if one does.
+pub(crate) trait Watcher: Fn(&World, Option<(JobId, &JobRequest)>) + Send + Sync {}
 
-impl fmt::Debug for Watcher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Watcher")
-    }
-}
+impl<F: Fn(&World, Option<(JobId, &JobRequest)>) + Send + Sync> Watcher for F {}
 
-#[derive(Debug)]
 struct Kernel {
     id: String,
     is_set_up: bool,
 }
 
-#[derive(Debug)]
 struct Record {
     request: JobRequest,
     job: Job,

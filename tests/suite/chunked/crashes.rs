@@ -10,12 +10,13 @@ use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::Value;
-use smart_colab::wire::job::OnError;
+use smart_colab::base::ids::JobId;
+use smart_colab::wire::job::{JobRequest, OnError};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{BUDGET, Bench, secs};
-use crate::support::world::{BODY, Fails, Mishap, Strike, Watcher, When, World};
+use crate::support::world::{BODY, Fails, Mishap, Strike, When, World};
 
 const MOST_ITERATIONS: u64 = 12;
 /// Far more than any script needs.
@@ -114,7 +115,7 @@ impl Script {
         }
         let all = Sent::default();
         let (checkpoint, known) = (bench.file("checkpoint.json"), all.clone());
-        let watcher = Watcher(Arc::new(move |world, sent| {
+        let watcher = Arc::new(move |world: &World, sent: Option<(JobId, &JobRequest)>| {
             // It is there and whole at each request: the bridge may die in it.
             let bytes = fs::read(&checkpoint).unwrap();
             let checkpoint: Value = serde_json::from_slice(&bytes).unwrap();
@@ -127,7 +128,7 @@ impl Script {
                     known.lock().unwrap().push((world.log.len(), completed));
                 }
             }
-        }));
+        });
         let mut world = bench.world();
         world.pace = Duration::from_millis(self.pace_ms);
         world.watcher = Some(watcher);
