@@ -130,7 +130,9 @@ impl Reader for Collector {
     fn take(&mut self, event: &Event) -> ControlFlow<()> {
         match &event.kind {
             EventKind::Stream { text, .. } => self.screen.push(text),
-            EventKind::DisplayData { data } | EventKind::ExecuteResult { data } => self.show(event.seq, data),
+            EventKind::DisplayData { data } | EventKind::ExecuteResult { data } => {
+                self.show(event.seq, data)
+            }
             EventKind::Error(error) => {
                 self.screen.push_block(&traceback(error));
                 self.error = Some(error.clone());
