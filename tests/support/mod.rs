@@ -1,3 +1,4 @@
 //! What tests share.
 
+pub(crate) mod machine;
 pub(crate) mod python;
