@@ -5,9 +5,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod calls;
 mod download;
 mod local_executor;
 mod mcp_stdio;
 mod output;
+mod reports;
 mod tidy;
 mod tool_list;
