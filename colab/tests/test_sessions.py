@@ -205,8 +205,11 @@ def test_a_kernel_that_cannot_answer_is_shown_as_it_last_was(executor: Executor,
     executor.run("before = 1", session=session)
     # A look proves that the snapshot of the last idle moment was taken before.
     executor.get(f"/variables?session={session}")
-    job_id = executor.submit("print('asleep', flush=True)\nduring = sum(range(10**11))", session=session)
+    # The pause lets the kernel's sending thread run before the sum takes the interpreter for itself.
+    code = "import time\nprint('asleep', flush=True)\ntime.sleep(0.5)\nduring = sum(range(10**11))"
+    job_id = executor.submit(code, session=session)
     executor.wait_for_output(job_id, "asleep")
+    time.sleep(1)
     listing = executor.get(f"/variables?session={session}")
     assert listing["source"] == "snapshot"
     assert [row["name"] for row in listing["variables"]] == ["before"]
