@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use rmcp::RoleServer;
-use rmcp::model::JsonRpcMessage;
+use rmcp::model::{ClientRequest, GetMeta, JsonRpcMessage, ProtocolVersion};
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use rmcp::transport::async_rw::AsyncRwTransport;
@@ -12,10 +12,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// A longer line would be dropped without an answer; the executor refuses code over 8 MiB with one.
 const LONGEST_LINE: usize = 64 * 1024 * 1024;
 
-/// Drops notifications that come before the first request: rmcp ends the whole server on them.
+/// Drops notifications and replies that come before client and server have settled how they talk: rmcp ends the whole server on them.
+///
+/// A client that gives up on `server/discover` says so by a notification, and only then shakes hands.
 pub struct Stdio<R: AsyncRead, W: AsyncWrite> {
     inner: AsyncRwTransport<RoleServer, R, W>,
-    greeted: bool,
+    settled: bool,
 }
 
 impl<R, W> Stdio<R, W>
@@ -26,7 +28,7 @@ where
     pub fn new(read: R, write: W) -> Self {
         Self {
             inner: AsyncRwTransport::new_server(read, write).with_max_line_length(LONGEST_LINE),
-            greeted: false,
+            settled: false,
         }
     }
 }
@@ -48,15 +50,34 @@ where
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         loop {
             let message = self.inner.receive().await?;
-            self.greeted |= matches!(message, JsonRpcMessage::Request(_));
-            if self.greeted {
+            self.settled |= settles(&message);
+            if self.settled || matches!(message, JsonRpcMessage::Request(_)) {
                 return Some(message);
             }
-            tracing::debug!("dropped a message that came before the first request");
+            tracing::debug!("dropped a message that came before the handshake");
         }
     }
 
     async fn close(&mut self) -> Result<(), Self::Error> {
         self.inner.close().await
     }
+}
+
+/// True for what ends rmcp's handshake: `initialize`, or a request that carries its own context; not a ping, a discovery, or a request that is refused.
+fn settles(message: &RxJsonRpcMessage<RoleServer>) -> bool {
+    let JsonRpcMessage::Request(message) = message else {
+        return false;
+    };
+    let request = &message.request;
+    if matches!(request, ClientRequest::InitializeRequest(_)) {
+        return true;
+    }
+    let asks_first = matches!(
+        request,
+        ClientRequest::PingRequest(_) | ClientRequest::DiscoverRequest(_)
+    );
+    let missing = request
+        .get_meta()
+        .missing_required_keys(&ProtocolVersion::V_2026_07_28);
+    !asks_first && missing.is_empty()
 }

@@ -6,3 +6,5 @@
 mod support;
 
 mod local_executor;
+mod mcp_stdio;
+mod tidy;

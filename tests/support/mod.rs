@@ -1,3 +1,7 @@
 //! What tests share.
 
+pub(crate) mod executor;
+pub(crate) mod home;
 pub(crate) mod python;
+pub(crate) mod rust;
+pub(crate) mod stdio;

@@ -1,0 +1,226 @@
+//! The server's life on stdio, as clients of every age see it.
+
+use serde_json::{Value, json};
+
+use crate::support::home::Home;
+use crate::support::stdio::{Bridge, Left};
+
+const MODERN: &str = "2026-07-28";
+/// Nobody listens there, so whoever needs the network waits or fails.
+const DEAD: &str = "https://127.0.0.1:9/#dead-t0ken";
+
+fn unconfigured(home: &Home) -> Bridge {
+    Bridge::start(home.program(&[]))
+}
+
+fn modern(mut params: Value) -> Value {
+    params["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": MODERN,
+        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    params
+}
+
+#[track_caller]
+fn ended_well(left: &Left) {
+    assert_eq!(left.status.code(), Some(0), "{}", left.stderr);
+}
+
+#[test]
+fn every_version_of_the_old_handshake_is_answered_with_itself() {
+    for version in ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"] {
+        let home = Home::new();
+        let mut bridge = unconfigured(&home);
+        let hello = bridge.initialize(version);
+        assert_eq!(hello["protocolVersion"], version, "{hello}");
+        assert_eq!(hello["serverInfo"]["name"], "smart-colab", "{hello}");
+        assert!(hello["capabilities"]["tools"].is_object(), "{hello}");
+        let instructions = hello["instructions"].as_str().unwrap();
+        assert!(instructions.chars().count() < 4_096);
+        bridge.notify("notifications/initialized", json!({}));
+        assert_eq!(bridge.request("ping", json!({})), json!({}));
+        ended_well(&bridge.leave());
+    }
+}
+
+#[test]
+fn a_version_of_the_future_is_answered_with_one_that_is_known() {
+    let home = Home::new();
+    let mut bridge = unconfigured(&home);
+    let hello = bridge.initialize("2199-01-01");
+    assert!(hello["protocolVersion"].is_string(), "{hello}");
+    ended_well(&bridge.leave());
+}
+
+#[test]
+fn a_modern_client_calls_without_any_handshake() {
+    let home = Home::new();
+    let mut bridge = Bridge::start(home.program(&[("COLAB_URL", DEAD)]));
+    let tools = bridge.request("tools/list", modern(json!({})));
+    assert!(tools["tools"].is_array(), "{tools}");
+    let call = json!({"name": "check_colab_connection", "arguments": {}});
+    let report = bridge.request("tools/call", modern(call));
+    let facts = &report["structuredContent"];
+    assert_eq!(facts["status"], "disconnected", "{report}");
+    ended_well(&bridge.leave());
+}
+
+#[test]
+fn a_modern_client_discovers_and_then_calls() {
+    let home = Home::new();
+    let mut bridge = unconfigured(&home);
+    let found = bridge.request("server/discover", modern(json!({})));
+    let versions = found["supportedVersions"].as_array().unwrap();
+    assert!(versions.contains(&json!(MODERN)), "{found}");
+    let tools = bridge.request("tools/list", modern(json!({})));
+    assert!(tools["tools"].is_array(), "{tools}");
+    ended_well(&bridge.leave());
+}
+
+/// Claude Code asks the new way, may lose patience with it, and then shakes hands the old way.
+#[test]
+fn discovery_can_be_given_up_for_the_old_handshake() {
+    for giving_up in [false, true] {
+        let home = Home::new();
+        let mut bridge = Bridge::start(home.program(&[("COLAB_URL", DEAD)]));
+        let id = bridge.begin("server/discover", modern(json!({})));
+        if giving_up {
+            let params = json!({"requestId": id, "reason": "timeout"});
+            bridge.notify("notifications/cancelled", params);
+        } else {
+            let found = bridge.answer(id);
+            assert!(found["supportedVersions"].is_array(), "{found}");
+        }
+        let hello = bridge.initialize("2025-11-25");
+        assert_eq!(hello["protocolVersion"], "2025-11-25", "{hello}");
+        bridge.notify("notifications/initialized", json!({}));
+        let tools = bridge.request("tools/list", json!({}));
+        assert!(tools["tools"].is_array(), "{tools}");
+        ended_well(&bridge.leave());
+    }
+}
+
+#[test]
+fn a_ping_and_a_notification_may_come_before_the_handshake() {
+    let home = Home::new();
+    let mut bridge = unconfigured(&home);
+    bridge.notify("notifications/initialized", json!({}));
+    assert_eq!(bridge.request("ping", json!({})), json!({}));
+    bridge.notify("notifications/roots/list_changed", json!({}));
+    let hello = bridge.initialize("2025-06-18");
+    assert_eq!(hello["protocolVersion"], "2025-06-18", "{hello}");
+    ended_well(&bridge.leave());
+}
+
+#[test]
+fn a_client_that_leaves_at_once_is_no_fault() {
+    let home = Home::new();
+    let left = unconfigured(&home).leave();
+    ended_well(&left);
+    assert_eq!(left.stdout, "");
+}
+
+#[test]
+fn a_client_that_leaves_later_finds_nothing_but_messages_on_stdout() {
+    let home = Home::new();
+    let mut bridge = Bridge::greeted(home.program(&[("SMART_COLAB_LOG", "trace")]));
+    bridge.request("tools/list", json!({}));
+    bridge.call("check_colab_connection", json!({}));
+    let left = bridge.leave();
+    ended_well(&left);
+    assert_eq!(left.stdout.lines().count(), 3, "{}", left.stdout);
+    for line in left.stdout.lines() {
+        let message: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(message["jsonrpc"], "2.0");
+    }
+}
+
+#[test]
+fn a_malformed_line_is_survived() {
+    let home = Home::new();
+    let mut bridge = unconfigured(&home);
+    bridge.send_line("this is no JSON");
+    bridge.send_line("");
+    bridge.initialize("2025-11-25");
+    bridge.notify("notifications/initialized", json!({}));
+    for line in [
+        "{",
+        "[]",
+        "null",
+        "{\"jsonrpc\":\"2.0\"}",
+        "\u{1}\u{2}",
+        "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/unheard_of\"}",
+    ] {
+        bridge.send_line(line);
+    }
+    let answer = bridge.request("no/such/method", json!({}));
+    assert!(answer["error"]["code"].is_number(), "{answer}");
+    assert_eq!(bridge.request("ping", json!({})), json!({}));
+    ended_well(&bridge.leave());
+}
+
+#[test]
+fn a_dead_address_keeps_nobody_from_shaking_hands_and_listing_tools() {
+    let home = Home::new();
+    let mut bridge = Bridge::greeted(home.program(&[("COLAB_URL", DEAD)]));
+    let tools = bridge.request("tools/list", json!({}));
+    assert!(tools["tools"].is_array(), "{tools}");
+    let report = bridge.call("check_colab_connection", json!({}));
+    assert_eq!(report.facts["status"], "disconnected", "{}", report.facts);
+    assert_eq!(report.facts["code"], "connection_failed");
+    assert!(!report.fact("suggestion").is_empty());
+    assert_eq!(report.facts["url"], "https://127.0.0.1:9");
+    let left = bridge.leave();
+    ended_well(&left);
+    assert!(!(left.stdout + &left.stderr + &home.everything()).contains("dead-t0ken"));
+}
+
+#[test]
+fn without_an_address_every_tool_says_how_to_connect() {
+    let home = Home::new();
+    let mut bridge = Bridge::greeted(home.program(&[]));
+    let tools = bridge.request("tools/list", json!({}));
+    assert!(!tools["tools"].as_array().unwrap().is_empty());
+    let id = "0193a5b0-0000-7000-8000-000000000000";
+    for (tool, arguments) in [
+        ("probe_colab_environment", json!({})),
+        ("run_code_quick", json!({"code": "1"})),
+        ("run_code_long", json!({"code": "1"})),
+        (
+            "run_chunked_operation",
+            json!({"setup_code": "", "loop_code": "i", "n_iterations": 2}),
+        ),
+        ("list_colab_files", json!({})),
+        ("download_from_colab", json!({"remote_path": "a"})),
+        ("cleanup_colab", json!({})),
+        ("list_colab_variables", json!({})),
+        ("get_output", json!({"job_id": id})),
+    ] {
+        let answer = bridge.call(tool, arguments);
+        answer.refused("not_configured");
+        assert!(answer.fact("hint").contains("COLAB_URL"), "{tool}");
+    }
+    let report = bridge.call("check_colab_connection", json!({}));
+    assert!(!report.is_error);
+    assert_eq!(report.facts["status"], "disconnected");
+    assert_eq!(report.facts["code"], "not_configured");
+    assert!(report.fact("suggestion").contains("COLAB_URL"));
+    ended_well(&bridge.leave());
+}
+
+#[test]
+fn all_faults_of_a_configuration_are_told_at_once() {
+    let home = Home::new();
+    let left = Bridge::start(home.program(&[
+        ("COLAB_URL", "http://example.com/#s3cret"),
+        ("SMART_COLAB_CALL_BUDGET_SEC", "soon"),
+    ]))
+    .leave();
+    assert_eq!(left.status.code(), Some(2), "{}", left.stderr);
+    assert_eq!(left.stdout, "");
+    for name in ["COLAB_URL", "SMART_COLAB_CALL_BUDGET_SEC"] {
+        assert!(left.stderr.contains(name), "{}", left.stderr);
+    }
+    assert!(!left.stderr.contains("s3cret"), "{}", left.stderr);
+}

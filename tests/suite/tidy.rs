@@ -1,0 +1,350 @@
+//! The house stays as it was planned: floors, rooms, sizes.
+//!
+//! Every rule is a function from (path, text) to what it finds, so that each can be shown a house that breaks it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::python::python;
+use crate::support::rust::{bare, crate_paths, words};
+
+/// A room may import those before it.
+const FLOORS: [&[&str]; 9] = [
+    &["base"],
+    &["wire", "edge"],
+    &["runtime"],
+    &["jobs", "transfer"],
+    &["chunked"],
+    &["mcp"],
+    &["shutdown"],
+    &["app"],
+    &["cli"],
+];
+
+const TOP_LEVEL: [&str; 11] = [
+    ".ci",
+    ".gitignore",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE",
+    "README.md",
+    "benches",
+    "colab",
+    "config",
+    "src",
+    "tests",
+];
+
+/// The executor's core, which can be used and tested without HTTP.
+const WITHOUT_FLASK: [&str; 8] = [
+    "kernels.py",
+    "jobs.py",
+    "spool.py",
+    "sessions.py",
+    "loops.py",
+    "files.py",
+    "ranges.py",
+    "probe.py",
+];
+
+const LONGEST_FILE: usize = 400;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Files of ours in `folder`, by their path from the top with `/`.
+fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if name.starts_with('.') || name == "__pycache__" {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else if name.ends_with(ending) {
+                found.push((from_top(&path), fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    assert!(!found.is_empty(), "nothing in {folder}");
+    found
+}
+
+fn from_top(path: &Path) -> String {
+    let parts = path.strip_prefix(root()).unwrap().components();
+    let parts: Vec<_> = parts
+        .map(|part| part.as_os_str().to_string_lossy())
+        .collect();
+    parts.join("/")
+}
+
+/// Every file under `src` that breaks `rule`.
+fn in_src(rule: impl Fn(&str, &str) -> Vec<String>) -> Vec<String> {
+    let check = |(path, text): &(String, String)| rule(path, text);
+    files("src", ".rs").iter().flat_map(check).collect()
+}
+
+#[track_caller]
+fn none(faults: &[String]) {
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+fn floor(room: &str) -> Option<usize> {
+    FLOORS.iter().position(|floor| floor.contains(&room))
+}
+
+fn upward_imports(path: &str, text: &str) -> Vec<String> {
+    let room = path["src/".len()..].split(['/', '.']).next().unwrap();
+    if matches!(room, "lib" | "main") {
+        return Vec::new();
+    }
+    let Some(own) = floor(room) else {
+        return vec![format!("{path}: {room} has no floor")];
+    };
+    let goes_up = |other: &String| match floor(other) {
+        Some(at) => other != room && at >= own,
+        None => false,
+    };
+    let imported: BTreeSet<String> = crate_paths(path, text).into_iter().collect();
+    let faults = imported.iter().filter(|other| goes_up(other));
+    faults
+        .map(|other| format!("{path}: {room} imports {other}, which is not below it"))
+        .collect()
+}
+
+#[test]
+fn imports_go_down_only() {
+    none(&in_src(upward_imports));
+}
+
+/// `word` may stand only in files whose path begins with one of `rooms`.
+fn outside(word: &str, rooms: &[&str], path: &str, text: &str) -> Vec<String> {
+    let allowed = rooms.iter().any(|room| path.starts_with(room));
+    let named = !allowed && words(&bare(text)).any(|found| found == word);
+    let fault = named.then(|| format!("{path}: {word} belongs to {}", rooms.join(", ")));
+    fault.into_iter().collect()
+}
+
+#[test]
+fn only_the_face_knows_rmcp() {
+    none(&in_src(|path, text| {
+        outside("rmcp", &["src/mcp/"], path, text)
+    }));
+}
+
+#[test]
+fn only_the_reach_knows_reqwest() {
+    none(&in_src(|path, text| {
+        outside("reqwest", &["src/runtime/"], path, text)
+    }));
+}
+
+fn environment_read(path: &str, text: &str) -> Vec<String> {
+    let flat: String = bare(text).split_whitespace().collect();
+    // These two only take a text apart and put it together.
+    let flat = flat
+        .replace("std::env::split_paths", "")
+        .replace("std::env::join_paths", "");
+    let read = ["std::env", "env::var", "env::vars", "env::args"]
+        .iter()
+        .any(|name| flat.contains(name));
+    let fault = read && !path.starts_with("src/edge/");
+    let fault = fault.then(|| format!("{path}: reads the process's environment"));
+    fault.into_iter().collect()
+}
+
+#[test]
+fn only_the_edge_reads_the_environment() {
+    none(&in_src(environment_read));
+}
+
+/// stdout belongs to MCP: the line that serves it is the one exception outside of the command line.
+fn speaks(path: &str, text: &str) -> Vec<String> {
+    if path.starts_with("src/cli/") {
+        return Vec::new();
+    }
+    let mut flat: String = bare(text).split_whitespace().collect();
+    if path == "src/mcp/serve.rs" {
+        flat = flat.replacen("tokio::io::stdout()", "", 1);
+    }
+    let printed = words(&flat).any(|word| matches!(word, "println" | "print"));
+    let fault = printed || flat.contains("stdout()") || flat.contains("io::Stdout");
+    let fault = fault.then(|| format!("{path}: writes to stdout"));
+    fault.into_iter().collect()
+}
+
+#[test]
+fn only_the_command_line_speaks_on_stdout() {
+    none(&in_src(speaks));
+}
+
+fn unexplained(path: &str, text: &str) -> Vec<String> {
+    let explained = text.starts_with("//! ");
+    let fault = path.ends_with("/mod.rs") && !explained;
+    let fault = fault.then(|| format!("{path}: does not open with what the room is for"));
+    fault.into_iter().collect()
+}
+
+#[test]
+fn every_room_says_what_it_is_for() {
+    let mut faults = in_src(unexplained);
+    for (path, _) in files("src", ".rs") {
+        let folder = PathBuf::from(&path).parent().unwrap().join("mod.rs");
+        if folder != Path::new("src/mod.rs") && !root().join(&folder).exists() {
+            faults.push(format!("{} is missing", folder.display()));
+        }
+    }
+    none(&faults);
+}
+
+fn flask_imports(path: &str, text: &str) -> Vec<String> {
+    let core = WITHOUT_FLASK
+        .iter()
+        .any(|name| path.ends_with(&format!("smart_colab_executor/{name}")));
+    let imports = |line: &str| {
+        let mut parts = line.split_whitespace();
+        matches!(parts.next(), Some("import" | "from"))
+            && parts.any(|part| part.split(['.', ',']).any(|name| name == "flask"))
+    };
+    let fault = core && text.lines().any(imports);
+    let fault = fault.then(|| format!("{path}: imports Flask"));
+    fault.into_iter().collect()
+}
+
+#[test]
+fn the_executors_core_never_imports_flask() {
+    let package = files("colab/smart_colab_executor", ".py");
+    for name in WITHOUT_FLASK {
+        let there = |(path, _): &(String, String)| path.ends_with(&format!("/{name}"));
+        assert!(package.iter().any(there), "{name} is gone");
+    }
+    let check = |(path, text): &(String, String)| flask_imports(path, text);
+    none(&package.iter().flat_map(check).collect::<Vec<_>>());
+}
+
+fn too_long(path: &str, text: &str) -> Vec<String> {
+    let lines = text.lines().count();
+    let fault = (lines > LONGEST_FILE).then(|| format!("{path}: {lines} lines"));
+    fault.into_iter().collect()
+}
+
+#[test]
+fn no_file_is_longer_than_one_sitting() {
+    let mut all = files("colab", ".py");
+    for folder in ["src", "tests", "benches"] {
+        if root().join(folder).exists() {
+            all.extend(files(folder, ".rs"));
+        }
+    }
+    let check = |(path, text): &(String, String)| too_long(path, text);
+    none(&all.iter().flat_map(check).collect::<Vec<_>>());
+}
+
+fn strangers<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let unknown = names.into_iter().filter(|name| !TOP_LEVEL.contains(name));
+    unknown.map(str::to_owned).collect()
+}
+
+/// What git holds; without git (an unpacked archive) what lies there, but for hidden and built things.
+#[test]
+fn the_top_level_holds_what_was_planned() {
+    let listed = Command::new("git")
+        .args(["ls-files"])
+        .current_dir(root())
+        .output();
+    let names: BTreeSet<String> = match listed {
+        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .filter_map(|path| Some(path.split('/').next()?.to_owned()))
+            .collect(),
+        _ => fs::read_dir(root())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .filter(|name| !name.starts_with('.') && name != "target")
+            .collect(),
+    };
+    none(&strangers(names.iter().map(String::as_str)));
+}
+
+#[test]
+fn the_notebook_is_in_step_with_the_package() {
+    let output = Command::new(python())
+        .args(["colab/build_notebook.py", "--check"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&said)
+    );
+}
+
+/// Each rule finds what it is for.
+#[test]
+fn a_house_that_breaks_a_rule_is_found() {
+    let found = |faults: Vec<String>| assert_eq!(faults.len(), 1, "{faults:?}");
+    for import in [
+        "use crate::mcp::server;",
+        "use crate::{base::ids, mcp};",
+        "use crate::{\n  edge::{env, paths},\n  jobs::Jobs,\n};",
+        "fn f() { crate::app::run() }",
+        "use super::super::chunked::plan;",
+    ] {
+        found(upward_imports("src/runtime/executor.rs", import));
+    }
+    found(upward_imports("src/jobs/mod.rs", "use super::transfer;"));
+    found(upward_imports("src/cellar/mod.rs", ""));
+    for harmless in [
+        "use crate::base::text;",
+        "// crate::mcp\nconst A: &str = \"crate::mcp\";",
+        "use super::mcp;",
+        "mod tests { use super::super::retry; }",
+    ] {
+        none(&upward_imports("src/runtime/executor/http.rs", harmless));
+    }
+    found(outside(
+        "rmcp",
+        &["src/mcp/"],
+        "src/jobs/a.rs",
+        "use rmcp::model;",
+    ));
+    none(&outside(
+        "rmcp",
+        &["src/mcp/"],
+        "src/jobs/a.rs",
+        "/// not [`rmcp`]\nfn f() {}",
+    ));
+    found(environment_read("src/jobs/a.rs", "std::env::var(\"A\")"));
+    found(environment_read(
+        "src/jobs/a.rs",
+        "use std::env;\nfn f() {}",
+    ));
+    none(&environment_read("src/jobs/a.rs", "env!(\"A\")"));
+    found(speaks("src/jobs/a.rs", "println!(\"a\")"));
+    found(speaks("src/jobs/a.rs", "write(std::io::stdout())"));
+    none(&speaks(
+        "src/jobs/a.rs",
+        "eprintln!(); command.stdout(Stdio::null())",
+    ));
+    found(unexplained("src/jobs/mod.rs", "mod a;"));
+    found(flask_imports(
+        "colab/smart_colab_executor/jobs.py",
+        "from flask import g",
+    ));
+    found(flask_imports(
+        "colab/smart_colab_executor/jobs.py",
+        "import os, flask",
+    ));
+    found(too_long("a", &"\n".repeat(LONGEST_FILE + 1)));
+    assert_eq!(strangers(["src", "notes.md"]), ["notes.md"]);
+}

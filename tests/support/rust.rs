@@ -1,0 +1,111 @@
+//! Rust source, read just well enough to see what it names.
+
+/// The code without comments and without what stands in strings.
+pub(crate) fn bare(text: &str) -> String {
+    let mut code = String::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let skipped = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            rest.find("*/").map_or(rest.len(), |at| at + 2)
+        } else if let Some(marks) = raw_string(rest) {
+            let end = format!("\"{}", &rest[1..=marks]);
+            let open = marks + 2;
+            rest[open..]
+                .find(&end)
+                .map_or(rest.len(), |at| open + at + end.len())
+        } else if first == '"' {
+            string(rest)
+        } else if rest.starts_with("'\"'") {
+            3
+        } else {
+            let word = rest
+                .find(|c: char| !c.is_alphanumeric() && c != '_')
+                .unwrap_or(rest.len());
+            let taken = word.max(first.len_utf8());
+            code.push_str(&rest[..taken]);
+            rest = &rest[taken..];
+            continue;
+        };
+        code.push(' ');
+        rest = &rest[skipped..];
+    }
+    code
+}
+
+/// The number of `#` of the raw string that begins here.
+fn raw_string(rest: &str) -> Option<usize> {
+    let marks = rest.strip_prefix('r')?;
+    let count = marks.len() - marks.trim_start_matches('#').len();
+    marks[count..].starts_with('"').then_some(count)
+}
+
+/// The length of the string that begins here, quotes included.
+fn string(rest: &str) -> usize {
+    let mut escaped = false;
+    for (at, c) in rest.char_indices().skip(1) {
+        match c {
+            '"' if !escaped => return at + 1,
+            '\\' => escaped = !escaped,
+            _ => escaped = false,
+        }
+    }
+    rest.len()
+}
+
+/// Identifiers and keywords.
+pub(crate) fn words(code: &str) -> impl Iterator<Item = &str> {
+    code.split(|c: char| !c.is_alphanumeric() && c != '_')
+        .filter(|word| !word.is_empty())
+}
+
+/// The top-level modules that a file of `src` names by `crate::…` or by enough `super::`s.
+pub(crate) fn crate_paths(path: &str, text: &str) -> Vec<String> {
+    let flat: String = bare(text)
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replace(" ::", "::")
+        .replace(":: ", "::");
+    let mut depth = path["src/".len()..].split('/').count();
+    if path.ends_with("/mod.rs") {
+        depth -= 1;
+    }
+    let supers = "super::".repeat(depth);
+    let mut found = Vec::new();
+    for prefix in ["crate::", supers.as_str()] {
+        for (at, _) in flat.match_indices(prefix) {
+            let before = flat[..at].chars().next_back();
+            let is_whole = !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':');
+            if is_whole {
+                found.extend(heads(&flat[at + prefix.len()..]));
+            }
+        }
+    }
+    found
+}
+
+/// `a` of `a::b`, and each of `{a::b, c}`.
+fn heads(rest: &str) -> Vec<String> {
+    let Some(group) = rest.strip_prefix('{') else {
+        return words(rest).next().map(str::to_owned).into_iter().collect();
+    };
+    let mut heads = Vec::new();
+    let (mut level, mut start) = (0, 0);
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => level += 1,
+            '}' if level > 0 => level -= 1,
+            ',' | '}' if level == 0 => {
+                heads.extend(words(&group[start..at]).next().map(str::to_owned));
+                start = at + 1;
+                if c == '}' {
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    heads
+}

@@ -1,0 +1,295 @@
+//! The real program, spoken to line by line as a client does, with nothing of our own MCP code in between.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::{JoinHandle, sleep, spawn};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// Far beyond what any answer needs on a slow machine: reaching it means that none comes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A running server.
+pub(crate) struct Bridge {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<String>,
+    stderr: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+    waiting: VecDeque<Value>,
+    /// Every line of stdout so far.
+    pub stdout: String,
+    /// Notifications in the order of their coming.
+    pub heard: Vec<Value>,
+    last_id: u64,
+}
+
+/// What a server left behind.
+pub(crate) struct Left {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Bridge {
+    pub(crate) fn start(mut command: Command) -> Self {
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let stderr = Arc::new(Mutex::new(Vec::new()));
+        let (mut said, kept) = (child.stderr.take().unwrap(), stderr.clone());
+        let reader = spawn(move || {
+            let mut piece = [0; 4096];
+            while let Ok(count @ 1..) = said.read(&mut piece) {
+                kept.lock().unwrap().extend_from_slice(&piece[..count]);
+            }
+        });
+        Self {
+            stdin: child.stdin.take(),
+            child,
+            lines,
+            stderr,
+            reader: Some(reader),
+            waiting: VecDeque::new(),
+            stdout: String::new(),
+            heard: Vec::new(),
+            last_id: 0,
+        }
+    }
+
+    /// Started, and past the handshake that today's clients make.
+    pub(crate) fn greeted(command: Command) -> Self {
+        let mut bridge = Self::start(command);
+        bridge.initialize("2025-11-25");
+        bridge.notify("notifications/initialized", json!({}));
+        bridge
+    }
+
+    pub(crate) fn initialize(&mut self, version: &str) -> Value {
+        self.request(
+            "initialize",
+            json!({
+                "protocolVersion": version,
+                "capabilities": {},
+                "clientInfo": {"name": "test", "version": "1"},
+            }),
+        )
+    }
+
+    pub(crate) fn send_line(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().unwrap();
+        stdin.write_all(line.as_bytes()).unwrap();
+        stdin.write_all(b"\n").unwrap();
+        stdin.flush().unwrap();
+    }
+
+    pub(crate) fn notify(&mut self, method: &str, params: Value) {
+        let message = json!({"jsonrpc": "2.0", "method": method, "params": params});
+        self.send_line(&message.to_string());
+    }
+
+    /// Sends a request and does not wait; its id.
+    pub(crate) fn begin(&mut self, method: &str, params: Value) -> u64 {
+        self.last_id += 1;
+        let message =
+            json!({"jsonrpc": "2.0", "id": self.last_id, "method": method, "params": params});
+        self.send_line(&message.to_string());
+        self.last_id
+    }
+
+    /// The answer to a request: its result, or the whole error.
+    pub(crate) fn answer(&mut self, id: u64) -> Value {
+        let at = self.waiting.iter().position(|message| message["id"] == id);
+        if let Some(message) = at.and_then(|at| self.waiting.remove(at)) {
+            return content(message);
+        }
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let Some(message) = self.next(end) else {
+                panic!("no answer to {id}; stderr: {}", self.stderr());
+            };
+            if message["id"] == id {
+                return content(message);
+            }
+            if message.get("id").is_some() {
+                self.waiting.push_back(message);
+            } else {
+                self.heard.push(message);
+            }
+        }
+    }
+
+    pub(crate) fn request(&mut self, method: &str, params: Value) -> Value {
+        let id = self.begin(method, params);
+        self.answer(id)
+    }
+
+    /// Takes what comes until a notification suits.
+    pub(crate) fn until_heard(&mut self, suits: impl Fn(&Value) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !self.heard.iter().any(&suits) {
+            let Some(message) = self.next(end) else {
+                panic!("not heard; stderr: {}", self.stderr());
+            };
+            if message.get("id").is_some() {
+                self.waiting.push_back(message);
+            } else {
+                self.heard.push(message);
+            }
+        }
+    }
+
+    pub(crate) fn begin_call(&mut self, tool: &str, arguments: Value) -> u64 {
+        self.begin("tools/call", json!({"name": tool, "arguments": arguments}))
+    }
+
+    pub(crate) fn call(&mut self, tool: &str, arguments: Value) -> Answer {
+        let id = self.begin_call(tool, arguments);
+        Answer::of(&self.answer(id))
+    }
+
+    /// What it said on stderr so far.
+    pub(crate) fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.stderr.lock().unwrap()).into_owned()
+    }
+
+    /// Leaves as a client does, and waits for the program's end.
+    pub(crate) fn leave(mut self) -> Left {
+        drop(self.stdin.take());
+        let end = Instant::now() + PATIENCE;
+        while self.next(end).is_some() {}
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < end, "it stays; stderr: {}", self.stderr());
+            sleep(Duration::from_millis(10));
+        };
+        self.reader.take().unwrap().join().unwrap();
+        Left {
+            status,
+            stdout: std::mem::take(&mut self.stdout),
+            stderr: self.stderr(),
+        }
+    }
+
+    /// The next message; none at the end of stdout. Whatever is not JSON-RPC on stdout is a fault.
+    fn next(&mut self, end: Instant) -> Option<Value> {
+        let left = end.saturating_duration_since(Instant::now());
+        let line = match self.lines.recv_timeout(left) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) => panic!("silence; stderr: {}", self.stderr()),
+        };
+        self.stdout.push_str(&line);
+        self.stdout.push('\n');
+        let message: Value = serde_json::from_str(&line)
+            .unwrap_or_else(|error| panic!("not JSON on stdout ({error}): {line}"));
+        assert_eq!(message["jsonrpc"], "2.0", "{line}");
+        Some(message)
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn content(mut message: Value) -> Value {
+    if message.get("error").is_some() {
+        message
+    } else {
+        message["result"].take()
+    }
+}
+
+/// A tool's result as a person reads it.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    pub is_error: bool,
+    pub whole: Value,
+    /// The text, without the last line of facts.
+    pub text: String,
+    /// A report's structured content, or an execution's last line.
+    pub facts: Value,
+    /// Base64 and mime type.
+    pub pictures: Vec<(String, String)>,
+    pub links: Vec<String>,
+}
+
+impl Answer {
+    pub(crate) fn of(result: &Value) -> Self {
+        let mut answer = Self {
+            is_error: result["isError"] == true,
+            whole: result.clone(),
+            ..Self::default()
+        };
+        let blocks = result["content"]
+            .as_array()
+            .unwrap_or_else(|| panic!("no tool result: {result}"));
+        let text_of = |value: &Value| value.as_str().unwrap().to_owned();
+        let mut texts = Vec::new();
+        for block in blocks {
+            match block["type"].as_str() {
+                Some("text") => texts.push(text_of(&block["text"])),
+                Some("image") => {
+                    let picture = (text_of(&block["data"]), text_of(&block["mimeType"]));
+                    answer.pictures.push(picture);
+                }
+                Some("resource_link") => answer.links.push(text_of(&block["uri"])),
+                _ => panic!("an unknown block: {block}"),
+            }
+        }
+        let line = texts.pop().unwrap_or_default();
+        answer.facts = serde_json::from_str(&line)
+            .unwrap_or_else(|error| panic!("the last text is no JSON ({error}): {line}"));
+        if let Some(structured) = result.get("structuredContent") {
+            assert_eq!(structured, &answer.facts, "one report, two contents");
+        }
+        answer.text = texts.concat();
+        answer
+    }
+
+    /// A fact that is a string.
+    #[track_caller]
+    pub(crate) fn fact(&self, name: &str) -> &str {
+        let fact = self.facts[name].as_str();
+        fact.unwrap_or_else(|| panic!("no {name} in {}", self.facts))
+    }
+
+    /// Insists on the form that every error has.
+    #[track_caller]
+    pub(crate) fn refused(&self, code: &str) {
+        assert!(self.is_error, "{}", self.whole);
+        assert_eq!(self.facts["code"], code, "{}", self.facts);
+        assert_eq!(self.facts["success"], false, "{}", self.facts);
+        assert!(self.facts["retryable"].is_boolean(), "{}", self.facts);
+        for name in ["error", "hint"] {
+            assert!(!self.fact(name).trim().is_empty(), "{}", self.facts);
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn succeeded(&self) {
+        assert!(!self.is_error, "{}", self.whole);
+        assert_eq!(self.facts["success"], true, "{}", self.facts);
+    }
+}
