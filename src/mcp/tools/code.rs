@@ -176,6 +176,8 @@ impl Server {
                 .run(&request, &call.watch(&|job, line| call.tell(job, line)))
                 .await
         });
-        Ok(execution(view.await?))
+        view.await
+            .map(execution)
+            .map_err(|error| Fault::from(error).first("The code did not run."))
     }
 }
