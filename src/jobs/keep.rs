@@ -81,8 +81,12 @@ impl Keeper {
                 .keep_one(&*runtime, id, at + 1, attachment, deadline, &mut kept)
                 .await
             {
+                let again = match trouble {
+                    Trouble::Runtime(_) => "; get_output with this job_id tries again",
+                    Trouble::Disk(_) => "",
+                };
                 kept.notes.push(format!(
-                    "an output of type {} could not be kept: {trouble}",
+                    "an output of type {} could not be kept: {trouble}{again}",
                     attachment.mime
                 ));
             }
@@ -127,13 +131,13 @@ impl Keeper {
             .join(format!("{name}.{}", extension(&attachment.mime)));
         let length = bytes.len();
         let (target, mime) = (path.clone(), attachment.mime.clone());
-        let fitted = tokio::task::spawn_blocking(move || {
-            store::write_atomic(&target, &bytes)?;
+        let (written, fitted) = tokio::task::spawn_blocking(move || {
             let is_picture = matches!(mime.as_str(), "image/png" | "image/jpeg");
-            Ok::<_, io::Error>(is_picture.then(|| picture::fit(&bytes).ok()).flatten())
+            let fitted = is_picture.then(|| picture::fit(&bytes).ok()).flatten();
+            (store::write_atomic(&target, &bytes), fitted)
         })
         .await
-        .map_err(io::Error::other)??;
+        .map_err(io::Error::other)?;
         let shown: usize = kept
             .pictures
             .iter()
@@ -144,6 +148,8 @@ impl Keeper {
         {
             kept.pictures.push(Picture { mime, bytes });
         }
+        // A picture is shown whether or not the disk takes it.
+        written?;
         kept.files.push(KeptFile {
             path,
             mime: attachment.mime.clone(),
