@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod faults;
 mod local_executor;
 mod mcp_stdio;
 mod tidy;
