@@ -11,6 +11,7 @@ use crate::mcp::serve::{ServeError, serve};
 use crate::mcp::server::{Floors, Server};
 use crate::runtime::connection::Connection;
 use crate::shutdown;
+use crate::transfer::Downloads;
 
 /// What this process started must be gone by then.
 const STOPPING: Duration = Duration::from_secs(10);
@@ -26,6 +27,7 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
     let floors = Floors {
         connection: connection.clone(),
         jobs,
+        downloads: Downloads::new(connection.clone(), settings.save_dir.clone()),
         call_budget: settings.call_budget,
     };
     let served = serve(Server::new(floors), shutdown::on_signal()).await;

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | top | `app`, `cli` | composition and the command line |
 //! | face | `mcp` | tools, results, progress: the only room that knows rmcp |
-//! | work | `chunked` over `jobs` and `transfer` | running code, following it, fetching files |
+//! | work | `chunked` over `jobs` and [`transfer`] | running code, following it, fetching files |
 //! | reach | [`runtime`] | the machine that runs code: the only room that knows the HTTP client |
 //! | ground | [`wire`], [`edge`], [`base`] | the API's types; process and disk; text and ids |
 //!
@@ -29,4 +29,5 @@ pub mod jobs;
 pub mod mcp;
 pub mod runtime;
 pub mod shutdown;
+pub mod transfer;
 pub mod wire;

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 State = Literal["queued", "running", "succeeded", "failed", "interrupted", "timed_out", "lost"]
 STATES: tuple[State, ...] = ("queued", "running", "succeeded", "failed", "interrupted", "timed_out", "lost")
 FINAL_STATES = frozenset(STATES[2:])
+RECORD = "job.json"
 MAX_CODE_HEAD_CHARS = 120
 LOW_MEMORY_PCT = 90.0
 
@@ -187,9 +188,7 @@ class Job:
         return round(time.monotonic() - self._started, 3)
 
     def _save(self) -> None:
-        write_atomically(
-            self.folder / "job.json", dump({"request": asdict(self.request), "record": asdict(self.record)})
-        )
+        write_atomically(self.folder / RECORD, dump({"request": asdict(self.request), "record": asdict(self.record)}))
 
 
 class JobStore:
@@ -206,6 +205,8 @@ class JobStore:
         self._folder.mkdir(parents=True, exist_ok=True)
         found = []
         for folder in self._folder.iterdir():
+            if not (folder / RECORD).exists():
+                continue
             try:
                 found.append(_recover(folder))
             except (OSError, ValueError, TypeError, KeyError) as error:
@@ -227,7 +228,10 @@ class JobStore:
                     )
                 return known, False
             folder = self._folder / job_id
+            if (folder / RECORD).exists():
+                raise JobConflict(f"Job {job_id} is known, but its record cannot be read.", "Use a new UUID.")
             try:
+                # It may be there without a record: a crash came before anything was run.
                 folder.mkdir(exist_ok=True)
                 job = Job(request, Record(job_id, self._boot_id, now()), folder, Spool.create(folder))
                 job._save()
@@ -267,7 +271,7 @@ def parse_id(text: str) -> str:
 
 
 def _recover(folder: Path) -> Job:
-    saved = json.loads((folder / "job.json").read_bytes())
+    saved = json.loads((folder / RECORD).read_bytes())
     record = Record(**saved["record"])
     if record.id != folder.name:
         raise ValueError(folder.name)

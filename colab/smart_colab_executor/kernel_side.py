@@ -29,10 +29,7 @@ MAX_VARIABLES = 500
 MAX_REPR_CHARS = 200
 # What one message of output may hold, and how much may wait in the kernel before the writer is made to wait.
 MAX_WRITE_CHARS = 256 * 1024
-# Messages that may wait for the executor. With NODROP more than these slow the kernel down instead of being lost.
-SEND_QUEUE_MESSAGES = 100
 XPUB_NODROP = 69  # zmq.XPUB_NODROP
-SNDHWM = 23  # zmq.SNDHWM
 
 
 def install(shell: Any) -> None:
@@ -43,15 +40,15 @@ def install(shell: Any) -> None:
     for handlers in (kernel.control_handlers, kernel.shell_handlers):
         handlers[MESSAGE_TYPE] = _handle
     _loop_runner = LoopRunner(shell)
+
+
+def guard_output() -> None:
+    """Let no output be lost or come in a lump. Not to be called by a cell: IPython 9 takes `write` back after one."""
     for stream in (sys.stdout, sys.stderr):
         _write_in_pieces(stream)
     thread = sys.stdout.pub_thread  # type: ignore[union-attr]
-    thread.schedule(lambda: _never_drop(thread.socket))
-
-
-def _never_drop(socket: Any) -> None:
-    socket.setsockopt(XPUB_NODROP, 1)
-    socket.setsockopt(SNDHWM, SEND_QUEUE_MESSAGES)
+    # When the executor reads slowly the sender waits, where it would throw messages away.
+    thread.schedule(lambda: thread.socket.setsockopt(XPUB_NODROP, 1))
 
 
 def _write_in_pieces(stream: Any) -> None:
@@ -61,11 +58,13 @@ def _write_in_pieces(stream: Any) -> None:
 
     def bounded(text: str) -> int:
         nonlocal pending
-        if not isinstance(text, str) or len(text) <= MAX_WRITE_CHARS:
-            pieces = [text]
-        else:
-            pieces = [text[at : at + MAX_WRITE_CHARS] for at in range(0, len(text), MAX_WRITE_CHARS)]
-        for piece in pieces:
+        if not isinstance(text, str):
+            return int(write(text))  # which says what is wrong with it
+        if not text.isascii():
+            # A lone surrogate would make the whole message fail, unseen, in the sending thread.
+            text = text.encode("utf-8", "replace").decode()
+        for at in range(0, len(text), MAX_WRITE_CHARS):
+            piece = text[at : at + MAX_WRITE_CHARS]
             write(piece)
             pending += len(piece)
             if pending >= MAX_WRITE_CHARS:
@@ -123,7 +122,18 @@ def prepare_loop(start: int, stop: int, total: int, on_error: str) -> None:
     _loop_runner.prepare(start, stop, total, skip_errors=on_error == "skip")
 
 
-OPERATIONS: dict[str, Callable[..., Any]] = {"variables": variables, "cleanup": cleanup, "prepare_loop": prepare_loop}
+def wake() -> None:
+    """Let a loop that only waits look at the signals it got; without this an `await` is not interrupted."""
+    _shell.kernel.io_loop.add_callback(lambda: None)
+
+
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    "guard_output": guard_output,
+    "variables": variables,
+    "cleanup": cleanup,
+    "prepare_loop": prepare_loop,
+    "wake": wake,
+}
 
 
 def _empty_cuda_cache() -> bool:
@@ -323,6 +333,8 @@ class LoopRunner:
 
     def _forget(self) -> None:
         self._prepared = False
+        # IPython 9 keeps what every cell printed, for ever.
+        getattr(self._shell.history_manager, "outputs", {}).clear()
 
     def _loop_should_run_async(self, raw_cell: str, **details: Any) -> bool:
         cell = details.get("transformed_cell")

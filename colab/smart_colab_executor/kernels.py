@@ -114,7 +114,7 @@ class Kernel:
                 await self._launch()
                 await self._connect()
                 await self._prepare()
-        except (OSError, RuntimeError, TimeoutError, KernelDied) as error:
+        except (OSError, RuntimeError, TimeoutError, KernelDied, KernelSilent) as error:
             await self.kill()
             raise KernelNotStarted(f"{type(error).__name__}: {error}") from error
 
@@ -124,7 +124,7 @@ class Kernel:
         """Send code; `on_output(kind, content)` is called with each of its iopub messages, in order."""
         if loop is not None:
             # Same channel, so it is there before the cell.
-            self._send("shell", {"operation": "prepare_loop", **loop})
+            self._post("shell", MESSAGE_TYPE, {"operation": "prepare_loop", **loop})
         # stop_on_error would make the kernel drop what is sent next; here every job stands for itself.
         return self._execute(code, on_output, stop_on_error=False)
 
@@ -156,7 +156,7 @@ class Kernel:
 
         On the control channel it answers while code runs. Raises KernelDied, KernelSilent.
         """
-        message_id = self._send(channel, {"operation": operation})
+        message_id = self._post(channel, MESSAGE_TYPE, {"operation": operation})
         answer = self._requests[message_id] = asyncio.get_running_loop().create_future()
         died = asyncio.ensure_future(self.died.wait())
         try:
@@ -175,6 +175,7 @@ class Kernel:
         """Raise KeyboardInterrupt in the running code."""
         if not self.died.is_set():
             await self._manager.interrupt_kernel()
+            self._post("control", MESSAGE_TYPE, {"operation": "wake"})
 
     async def kill(self) -> None:
         """End the process (and the processes it started) now, and let go of the channels."""
@@ -188,12 +189,6 @@ class Kernel:
             self._client.stop_channels()
         self._context.destroy(linger=0)
         self._manager.context.destroy(linger=0)
-
-    @property
-    def _channels(self) -> AsyncKernelClient:
-        if self._client is None:
-            raise KernelDied("it has not started")
-        return self._client
 
     async def _launch(self) -> None:
         environment = {name: value for name, value in os.environ.items() if name not in SECRET_VARIABLES}
@@ -219,7 +214,7 @@ class Kernel:
             self._tasks.append(asyncio.create_task(_pump(receive, handle)))
         # A subscription takes a moment; until a status is heard, output would be missed.
         while not self._heard.is_set():
-            client.kernel_info()
+            self._post("shell", "kernel_info_request", {})
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._heard.wait(), 0.5)
             if self.died.is_set():
@@ -230,9 +225,12 @@ class Kernel:
         reply = await self.finish(self._execute(_bootstrap(), lambda _kind, _content: None, silent=True))
         if reply is None or reply["status"] != "ok":
             raise RuntimeError(f"preparing the kernel failed: {(reply or {}).get('evalue')}")
+        await self.request("guard_output", channel="shell", patience=START_TIMEOUT)
 
     def _execute(self, code: str, on_output: Callable[[str, Message], None], **options: bool) -> Execution:
-        execution = Execution(self._channels.execute(code, allow_stdin=False, **options), on_output)
+        content = {"code": code, "silent": False, "user_expressions": {}, "allow_stdin": False, **options}
+        content["store_history"] = not content["silent"]
+        execution = Execution(self._post("shell", "execute_request", content), on_output)
         self._executions[execution.id] = execution
         return execution
 
@@ -241,9 +239,18 @@ class Kernel:
             await asyncio.sleep(POLL_ALIVE_EVERY)
         self.died.set()
 
-    def _send(self, channel: str, content: Message) -> str:
-        message = self._channels.session.msg(MESSAGE_TYPE, content)
-        getattr(self._channels, f"{channel}_channel").send(message)
+    def _post(self, channel: str, kind: str, content: Message) -> str:
+        """Send a message; returns its id.
+
+        Not by the client's own methods: they send past the asyncio socket, which then misses that a reply has come.
+        """
+        if self._client is None:
+            raise KernelDied("it has not started")
+        session = self._client.session
+        message = session.msg(kind, content)
+        sent = getattr(self._client, f"{channel}_channel").socket.send_multipart(session.serialize(message))
+        if not sent.done():
+            in_background(sent)
         return str(message["header"]["msg_id"])
 
     def _on_reply(self, message: Message) -> None:
@@ -300,3 +307,14 @@ for name, source in {sources!r}.items():
 package.install(shell)
 """
     return f"exec({script!r}, {{'shell': get_ipython()}})"
+
+
+_background: set[asyncio.Future[Any]] = set()
+
+
+def in_background(awaitable: Awaitable[Any]) -> None:
+    """Run it to its end without waiting for it."""
+    # The loop holds tasks weakly only.
+    task = asyncio.ensure_future(awaitable)
+    _background.add(task)
+    task.add_done_callback(_background.discard)

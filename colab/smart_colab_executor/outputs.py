@@ -64,6 +64,6 @@ def _binary(mime: str, value: object) -> bytes | None:
     if not isinstance(value, str) or not (is_binary or mime == "application/pdf"):
         return None
     try:
-        return base64.b64decode(value)
+        return base64.b64decode("".join(value.split()), validate=True)
     except (binascii.Error, ValueError):
         return None

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from .errors import Busy
 from .jobs import Ending, Job
-from .kernels import Execution, Kernel, KernelDied, KernelNotStarted, KernelSilent
+from .kernels import Execution, Kernel, KernelDied, KernelNotStarted, KernelSilent, in_background
 from .spool import now
 
 log = logging.getLogger(__name__)
@@ -275,14 +274,3 @@ class Session:
     def _number_queue(self) -> None:
         for position, job in enumerate(self._queue, start=1):
             job.queue_position = position
-
-
-_background: set[asyncio.Future[Any]] = set()
-
-
-def in_background(awaitable: Awaitable[Any]) -> None:
-    """Run it to its end without waiting for it."""
-    # The loop holds tasks weakly only.
-    task = asyncio.ensure_future(awaitable)
-    _background.add(task)
-    task.add_done_callback(_background.discard)

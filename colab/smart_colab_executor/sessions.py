@@ -8,9 +8,9 @@ from typing import Any
 
 from .errors import Busy, NotFound
 from .jobs import Ending, Job
-from .kernels import KernelNotStarted, LoopThread
+from .kernels import KernelNotStarted, LoopThread, in_background
 from .requests import DEFAULT_SESSION
-from .session import Session, in_background
+from .session import Session
 
 EXECUTOR_STOPS = Ending("lost", "executor_restarted")
 

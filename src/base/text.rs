@@ -63,16 +63,18 @@ impl Screen {
         }
     }
 
-    /// Characters shown so far, but for those of the line that is being written.
+    /// Characters shown so far.
     #[must_use]
     pub fn shown(&self) -> usize {
-        self.page.excerpt.total()
+        self.page.excerpt.total() + self.page.line.len()
     }
 
     /// Characters that are left out of what was shown so far.
     #[must_use]
     pub fn left_out(&self) -> usize {
-        self.page.excerpt.left_out()
+        let mut excerpt = self.page.excerpt.clone();
+        excerpt.push(&self.page.line.iter().collect::<String>());
+        excerpt.left_out()
     }
 
     /// All that was kept.
@@ -306,6 +308,14 @@ mod tests {
             excerpt.render(),
             "line 0\n… [49 characters left out here] …\nline 8\n"
         );
+    }
+
+    #[test]
+    fn the_line_that_is_being_written_counts() {
+        let mut screen = Screen::new(100);
+        screen.push(&"x".repeat(130));
+        assert_eq!((screen.shown(), screen.left_out()), (130, 30));
+        assert_eq!(screen.finish().left_out(), 30);
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! Where the program touches its process and its disk: environment, settings, folders, atomic files, logs.
+//! Where the program touches its process and its disk: environment, settings, folders, atomic and growing files, locks, logs.
 //!
 //! Architecture Invariant: no other room reads the environment or writes state to disk on its own. May import `base`, `wire`.
 
 pub mod env;
+pub mod journal;
 pub mod lock;
 pub mod paths;
 pub mod settings;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
@@ -21,6 +21,37 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.persist(path).map_err(|error| error.error)?;
     sync_folder(folder);
     Ok(())
+}
+
+/// Replaces `path` like [`write_atomic`], and keeps what stood there as `previous`. A crash between the two leaves `previous` alone.
+///
+/// # Errors
+/// Those of the file system; the old file is then at one of the two places.
+pub fn replace_keeping(path: &Path, previous: &Path, bytes: &[u8]) -> io::Result<()> {
+    match fs::rename(path, previous) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    write_atomic(path, bytes)
+}
+
+/// Renames `path` to the first of `NAME.corrupt-1`, `NAME.corrupt-2`, … that is free, and says which.
+///
+/// # Errors
+/// Those of the file system.
+pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let mut number = 1u64;
+    loop {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".corrupt-{number}"));
+        let aside = PathBuf::from(name);
+        if !aside.try_exists()? {
+            fs::rename(path, &aside)?;
+            return Ok(aside);
+        }
+        number += 1;
+    }
 }
 
 /// Makes a rename durable where the platform lets a folder be synced.
@@ -42,5 +73,35 @@ pub fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{read_if_there, replace_keeping, set_aside};
+
+    #[test]
+    fn a_replaced_file_stands_beside_the_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, previous) = (folder.path().join("deep/a"), folder.path().join("deep/b"));
+        for text in ["one", "two", "three"] {
+            replace_keeping(&path, &previous, text.as_bytes()).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), "three");
+        assert_eq!(fs::read_to_string(&previous).unwrap(), "two");
+    }
+
+    #[test]
+    fn files_set_aside_do_not_replace_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        for text in ["one", "two"] {
+            fs::write(&path, text).unwrap();
+            let aside = set_aside(&path).unwrap();
+            assert_eq!(read_if_there(&aside).unwrap().unwrap(), text.as_bytes());
+        }
+        assert!(!path.exists());
     }
 }

@@ -8,10 +8,10 @@ use super::follow::Reader;
 use crate::base::text::{Excerpt, Screen};
 use crate::wire::event::{BlobRef, Event, EventKind, Finished, Progress, PythonError};
 
-/// Characters of text in one answer.
-pub const TEXT_LIMIT: usize = 40_000;
-/// A reader that pages through output gets about so many characters a page.
-const FULL_AT: usize = 24_000;
+/// Characters of text in one answer: 40,000 with the line that counts what is left out.
+pub const TEXT_LIMIT: usize = 40_000 - 64;
+/// A reader that pages through output gets about so many characters a page; a whole stream event more (16 Ki) fits still.
+const FULL_AT: usize = 23_000;
 
 /// What is shown as a picture, best first.
 const PICTURES: [&str; 2] = ["image/png", "image/jpeg"];
@@ -21,6 +21,8 @@ const FILES: [&str; 3] = ["image/svg+xml", "application/pdf", "image/gif"];
 /// An output that is not text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
+    /// Of the event that it came in.
+    pub seq: u64,
     pub mime: String,
     pub body: Body,
 }
@@ -82,7 +84,7 @@ impl Collector {
     }
 
     /// Jupyter offers one output in several forms: the best picture, else a file, else text.
-    fn show(&mut self, data: &Map<String, Value>) {
+    fn show(&mut self, seq: u64, data: &Map<String, Value>) {
         let best = PICTURES
             .iter()
             .chain(&FILES)
@@ -93,6 +95,7 @@ impl Collector {
                 None => Body::Text(text(value)),
             };
             self.attachments.push(Attachment {
+                seq,
                 mime: mime.to_owned(),
                 body,
             });
@@ -113,6 +116,7 @@ impl Collector {
         for (mime, value) in data {
             match BlobRef::of(value) {
                 Some(blob) => self.attachments.push(Attachment {
+                    seq,
                     mime: mime.clone(),
                     body: Body::Blob(blob),
                 }),
@@ -126,7 +130,9 @@ impl Reader for Collector {
     fn take(&mut self, event: &Event) -> ControlFlow<()> {
         match &event.kind {
             EventKind::Stream { text, .. } => self.screen.push(text),
-            EventKind::DisplayData { data } | EventKind::ExecuteResult { data } => self.show(data),
+            EventKind::DisplayData { data } | EventKind::ExecuteResult { data } => {
+                self.show(event.seq, data)
+            }
             EventKind::Error(error) => {
                 self.screen.push_block(&traceback(error));
                 self.error = Some(error.clone());

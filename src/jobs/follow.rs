@@ -17,13 +17,11 @@ use crate::wire::job::{EventPage, Job, JobRequest, Poll};
 
 /// The executor holds a request at most so long.
 const LONGEST_HOLD: Duration = Duration::from_secs(25);
-/// An answer needs this long to travel; a poll ends so much before the deadline.
-const TRAVEL: Duration = Duration::from_millis(500);
 /// The first answer is wanted sooner, so that one that is lost without a sign leaves time for another try within the call.
 const FIRST_HOLD: Duration = Duration::from_secs(5);
 /// An executor that is silent for so long beyond its longest hold is not heard any more.
 const SILENCE: Duration = Duration::from_secs(5);
-/// For what is fetched after the following.
+/// For answers on their way and for what is fetched after the following.
 const LONGEST_RESERVE: Duration = Duration::from_secs(5);
 /// Quick code ends the wait by finishing, so lingering costs it nothing and saves chatty code a request.
 const FIRST_LINGER_SEC: f64 = 0.5;
@@ -32,19 +30,38 @@ const PAGE_BYTES: u64 = 1024 * 1024;
 /// Who is waiting, how long, and how to tell them that something moved.
 #[derive(Clone, Copy)]
 pub struct Watch<'a> {
+    /// When the caller must have its answer.
     pub deadline: Instant,
+    /// When to stop waiting for events, with time left to fetch pictures and logs; at least one look is always taken.
+    pub patience: Instant,
     /// Ends the waiting, not the job.
     pub cancelled: &'a CancellationToken,
     /// Called after each page with the job and the reader's newest line.
     pub moved: &'a (dyn Fn(&Job, &str) + Send + Sync),
 }
 
-impl Watch<'_> {
-    /// The same, ending early enough to fetch pictures and logs before the deadline.
+impl<'a> Watch<'a> {
+    /// Waits until shortly before `deadline`.
     #[must_use]
-    pub fn with_reserve(mut self) -> Self {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        self.deadline -= (left / 8).min(LONGEST_RESERVE);
+    pub fn until(
+        deadline: Instant,
+        cancelled: &'a CancellationToken,
+        moved: &'a (dyn Fn(&Job, &str) + Send + Sync),
+    ) -> Self {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let patience = deadline - (left / 8).min(LONGEST_RESERVE);
+        Self {
+            deadline,
+            patience,
+            cancelled,
+            moved,
+        }
+    }
+
+    /// Waits no longer than `wait` from now.
+    #[must_use]
+    pub fn at_most(mut self, wait: Duration) -> Self {
+        self.patience = self.patience.min(Instant::now() + wait);
         self
     }
 }
@@ -104,7 +121,7 @@ pub async fn submit(
     let unclear = &AtomicBool::new(false);
     let sending = connection.ask(watch.deadline, |runtime| async move {
         let before = unclear.swap(true, Ordering::Relaxed);
-        let poll = poll(watch.deadline, FIRST_HOLD, FIRST_LINGER_SEC);
+        let poll = poll(watch.patience, FIRST_HOLD, FIRST_LINGER_SEC);
         let answer = runtime.put_job(id, request, poll).await;
         if let Err(error) = &answer
             && error.reach() != Reach::Unknown
@@ -178,10 +195,10 @@ impl Follower {
             {
                 break ended;
             }
-            if self.job.is_some() && Instant::now() + TRAVEL >= watch.deadline {
+            if self.job.is_some() && Instant::now() >= watch.patience {
                 break Ended::Deadline;
             }
-            let next_page = self.next_page(connection, watch.deadline);
+            let next_page = self.next_page(connection, watch);
             tokio::select! {
                 biased;
                 () = watch.cancelled.cancelled() => break Ended::Cancelled,
@@ -225,13 +242,13 @@ impl Follower {
     async fn next_page(
         &self,
         connection: &Arc<Connection>,
-        deadline: Instant,
+        watch: &Watch<'_>,
     ) -> RuntimeResult<EventPage> {
         let question = |runtime: Arc<dyn Runtime>| async move {
-            let poll = poll(deadline, LONGEST_HOLD, self.linger());
+            let poll = poll(watch.patience, LONGEST_HOLD, self.linger());
             runtime.events(self.id, self.next, poll).await
         };
-        connection.ask(deadline, question).await
+        connection.ask(watch.deadline, question).await
     }
 
     /// True while the silence is no longer than the executor was asked to hold its answer.
@@ -250,10 +267,8 @@ impl Follower {
     }
 }
 
-fn poll(deadline: Instant, longest_hold: Duration, linger_sec: f64) -> Poll {
-    let left = deadline
-        .saturating_duration_since(Instant::now())
-        .saturating_sub(TRAVEL);
+fn poll(patience: Instant, longest_hold: Duration, linger_sec: f64) -> Poll {
+    let left = patience.saturating_duration_since(Instant::now());
     let linger_sec = linger_sec.min(left.as_secs_f64() / 2.0);
     let wait_sec = left.min(longest_hold).as_secs_f64() - linger_sec;
     Poll {

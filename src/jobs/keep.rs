@@ -9,7 +9,7 @@ use tokio::fs::{self, OpenOptions};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::collect::{Attachment, Body, Collector};
+use super::collect::{Attachment, Body};
 use super::picture::{self, Fitted};
 use crate::base::ids::JobId;
 use crate::edge::store;
@@ -55,30 +55,30 @@ impl Keeper {
         Self { save_dir }
     }
 
-    /// Keeps what belongs to the collected output. Never fails: what could not be kept is noted, and is still at the executor.
-    pub(super) async fn keep(
+    /// Adds what belongs to a job's output to `kept`. Never fails: what could not be kept is noted, and is still at the executor.
+    pub(crate) async fn keep(
         &self,
         connection: &Connection,
         id: JobId,
-        collector: &Collector,
+        attachments: &[Attachment],
+        wants_log: bool,
         deadline: Instant,
-    ) -> Kept {
-        let mut kept = Kept::default();
-        let wants_log = collector.left_out() > 0;
-        if collector.attachments.is_empty() && !wants_log {
-            return kept;
+        kept: &mut Kept,
+    ) {
+        if attachments.is_empty() && !wants_log {
+            return;
         }
         let runtime = match connection.runtime(deadline).await {
             Ok(runtime) => runtime,
             Err(error) => {
                 kept.notes
                     .push(format!("pictures and logs could not be fetched: {error}"));
-                return kept;
+                return;
             }
         };
-        for (at, attachment) in collector.attachments.iter().enumerate() {
+        for attachment in attachments {
             if let Err(trouble) = self
-                .keep_one(&*runtime, id, at + 1, attachment, deadline, &mut kept)
+                .keep_one(&*runtime, id, attachment, deadline, kept)
                 .await
             {
                 let again = match trouble {
@@ -104,20 +104,21 @@ impl Keeper {
             }
             kept.log = path.exists().then_some(path);
         }
-        kept
     }
 
     async fn keep_one(
         &self,
         runtime: &dyn Runtime,
         id: JobId,
-        number: usize,
         attachment: &Attachment,
         deadline: Instant,
         kept: &mut Kept,
     ) -> Result<(), Trouble> {
         let (name, bytes) = match &attachment.body {
-            Body::Text(text) => (format!("{id}-t{number}"), Bytes::from(text.clone())),
+            Body::Text(text) => (
+                format!("{id}-t{}", attachment.seq),
+                Bytes::from(text.clone()),
+            ),
             Body::Blob(blob) => {
                 let bytes =
                     retry::until(deadline, runtime.address(), || runtime.blob(id, blob.blob))

@@ -26,7 +26,7 @@ use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use crate::wire::job::{Job, JobRequest};
 use collect::{Collector, TEXT_LIMIT};
 use follow::{Ended, Followed, Watch};
-use keep::Keeper;
+use keep::{Keeper, Kept};
 use view::View;
 
 /// How long an interrupt is tried for after the caller has gone.
@@ -63,26 +63,24 @@ impl Jobs {
         }
     }
 
+    pub(crate) fn keeper(&self) -> &Keeper {
+        &self.keeper
+    }
+
     #[must_use]
     pub fn connection(&self) -> &Arc<Connection> {
         &self.connection
     }
 
-    /// Runs code and waits for its end until the watch's deadline. A cancelled wait interrupts the job.
+    /// Runs code and waits for its end until the watch's patience ends. A cancelled wait interrupts the job.
     ///
     /// # Errors
     /// Only when the code certainly did not start; any later trouble is in the view, beside the output so far.
     pub async fn run(&self, request: &JobRequest, watch: &Watch<'_>) -> RuntimeResult<View> {
         let mut collector = Collector::new(TEXT_LIMIT);
         let id = JobId::fresh();
-        let mut followed = follow::submit(
-            &self.connection,
-            id,
-            request,
-            &watch.with_reserve(),
-            &mut collector,
-        )
-        .await?;
+        let mut followed =
+            follow::submit(&self.connection, id, request, watch, &mut collector).await?;
         self.note(&mut followed);
         if matches!(followed.ended, Ended::Cancelled) {
             self.interrupt_later(id);
@@ -92,7 +90,7 @@ impl Jobs {
             .await)
     }
 
-    /// Reads a job's output and, while it runs, waits for more until the watch's deadline.
+    /// Reads a job's output and, while it runs, waits for more until the watch's patience ends.
     ///
     /// # Errors
     /// When nothing at all could be read.
@@ -106,14 +104,7 @@ impl Jobs {
             Reading::Whole => (0, Collector::new(TEXT_LIMIT)),
             Reading::From(after) => (after, Collector::new(TEXT_LIMIT).stopping_when_full()),
         };
-        let mut followed = follow::follow(
-            &self.connection,
-            id,
-            after,
-            &watch.with_reserve(),
-            &mut collector,
-        )
-        .await;
+        let mut followed = follow::follow(&self.connection, id, after, watch, &mut collector).await;
         self.note(&mut followed);
         if followed.job.is_none()
             && let Ended::Trouble(error) = followed.ended
@@ -135,7 +126,8 @@ impl Jobs {
         asked.map_err(|error| self.refine(id, error))
     }
 
-    fn interrupt_later(&self, id: JobId) {
+    /// Interrupts a job after its caller has gone.
+    pub(crate) fn interrupt_later(&self, id: JobId) {
         let connection = self.connection.clone();
         tokio::spawn(async move {
             let question = |runtime: Arc<dyn Runtime>| async move { runtime.interrupt(id).await };
@@ -149,16 +141,21 @@ impl Jobs {
     fn note(&self, followed: &mut Followed) {
         let id = followed.id;
         if followed.job.is_some() {
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            known.insert(id);
-            if known.len() > REMEMBERED {
-                known.pop_first();
-            }
+            self.remember(id);
         }
         if let Ended::Trouble(error) = &mut followed.ended
             && is_unknown(error)
         {
             *error = self.missing(id);
+        }
+    }
+
+    /// Notes a job that the runtime has told of.
+    pub(crate) fn remember(&self, id: JobId) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(id);
+        if known.len() > REMEMBERED {
+            known.pop_first();
         }
     }
 
@@ -187,9 +184,17 @@ impl Jobs {
         reading: Reading,
         deadline: Instant,
     ) -> View {
-        let kept = self
-            .keeper
-            .keep(&self.connection, followed.id, &collector, deadline)
+        let mut kept = Kept::default();
+        let wants_log = collector.left_out() > 0;
+        self.keeper
+            .keep(
+                &self.connection,
+                followed.id,
+                &collector.attachments,
+                wants_log,
+                deadline,
+                &mut kept,
+            )
             .await;
         View::of(followed, collector, reading, kept)
     }

@@ -208,7 +208,10 @@ impl Summary {
 }
 
 /// Code, sentence and hint for an end that is not success.
-fn explain(reason: Reason, variables_lost: bool) -> (&'static str, &'static str, &'static str) {
+pub(crate) fn explain(
+    reason: Reason,
+    variables_lost: bool,
+) -> (&'static str, &'static str, &'static str) {
     match reason {
         Reason::PythonError => (
             "python_error",

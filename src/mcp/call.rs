@@ -53,11 +53,7 @@ impl Call {
 
     /// A watch over a job whose newest line is the progress message.
     pub(super) fn watch<'a>(&'a self, moved: &'a (dyn Fn(&Job, &str) + Send + Sync)) -> Watch<'a> {
-        Watch {
-            deadline: self.deadline,
-            cancelled: &self.cancelled,
-            moved,
-        }
+        Watch::until(self.deadline, &self.cancelled, moved)
     }
 
     /// What to do at each page of a job.

@@ -13,6 +13,7 @@ use url::Url;
 
 use crate::jobs::view::View;
 use crate::runtime::RuntimeError;
+use crate::transfer::TransferError;
 
 /// A failed call in the words that the model sees.
 #[derive(Debug, Clone, Serialize)]
@@ -64,6 +65,13 @@ impl From<RuntimeError> for Fault {
             error.hint(),
             error.is_transient(),
         )
+    }
+}
+
+impl From<TransferError> for Fault {
+    fn from(error: TransferError) -> Self {
+        let (code, retryable) = (error.code().to_owned(), error.retryable());
+        Self::new(&code, sentence(&error), error.hint(), retryable)
     }
 }
 

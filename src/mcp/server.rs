@@ -19,6 +19,7 @@ use super::{budget, schema};
 use crate::base::ids::JobId;
 use crate::jobs::Jobs;
 use crate::runtime::connection::Connection;
+use crate::transfer::Downloads;
 
 const INSTRUCTIONS: &str = "Runs Python on a Google Colab runtime or another machine, in a kernel that keeps its variables between calls. \
     Short code: run_code_quick. Anything that may take more than a minute: run_code_long. Loops of many steps that must survive \
@@ -32,6 +33,7 @@ const ARGUMENT_FAULT: &str = "failed to deserialize parameters:";
 pub struct Floors {
     pub connection: Arc<Connection>,
     pub jobs: Arc<Jobs>,
+    pub downloads: Downloads,
     /// The user's own call budget.
     pub call_budget: Option<Duration>,
 }

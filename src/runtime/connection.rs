@@ -24,6 +24,7 @@ enum Kind {
         executor: OnceLock<Arc<Executor>>,
     },
     Local(Local),
+    Fixed(Arc<dyn Runtime>),
 }
 
 impl Connection {
@@ -38,6 +39,12 @@ impl Connection {
             },
             Target::Local => Kind::Local(Local::new(settings)),
         })
+    }
+
+    /// Always to this runtime.
+    #[must_use]
+    pub fn fixed(runtime: Arc<dyn Runtime>) -> Self {
+        Self(Kind::Fixed(runtime))
     }
 
     /// Begins, in the background, what takes time: the local executor's start.
@@ -62,6 +69,7 @@ impl Connection {
                 }
             },
             Kind::Local(local) => local.runtime(deadline).await,
+            Kind::Fixed(runtime) => Ok(runtime.clone()),
         }
     }
 
@@ -91,7 +99,7 @@ impl Connection {
     pub fn doing(&self) -> Option<String> {
         match &self.0 {
             Kind::Local(local) => local.doing(),
-            Kind::NotConfigured | Kind::Remote { .. } => None,
+            Kind::NotConfigured | Kind::Remote { .. } | Kind::Fixed(_) => None,
         }
     }
 

@@ -5,7 +5,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod download;
 mod faults;
 mod local_executor;
 mod mcp_stdio;
+mod output;
 mod tidy;
+mod tool_list;

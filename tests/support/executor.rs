@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::home::Home;
 use super::python::python;
-use super::stdio::PATIENCE;
+use super::stdio::{Bridge, PATIENCE};
 
 /// Looked for wherever it must not be.
 pub(crate) const TOKEN: &str = "t0ken-of-the-tests-7f3a9c";
@@ -78,6 +79,14 @@ impl Executor {
         format!("{}#{TOKEN}", self.url)
     }
 
+    /// A server of `home` that is connected to it.
+    pub(crate) fn bridge(&self, home: &Home, variables: &[(&str, &str)]) -> Bridge {
+        let line = self.line();
+        let mut command = home.program(&[("COLAB_URL", &line)]);
+        command.envs(variables.iter().copied());
+        Bridge::greeted(command)
+    }
+
     /// Where its code runs.
     pub(crate) fn root(&self) -> PathBuf {
         self.folder.path().join("root")
@@ -123,5 +132,14 @@ impl Drop for Executor {
             }
             sleep(Duration::from_millis(20));
         }
+    }
+}
+
+/// A file that running code makes.
+pub(crate) fn until_there(path: &Path) {
+    let end = Instant::now() + PATIENCE;
+    while !path.exists() {
+        assert!(Instant::now() < end, "{} does not come", path.display());
+        sleep(Duration::from_millis(20));
     }
 }

@@ -9,7 +9,6 @@ use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::time::Instant;
 
 use super::MAIN;
 use crate::base::ids::JobId;
@@ -131,17 +130,14 @@ impl Server {
         })?;
         let reading = args.after.map_or(Reading::Whole, Reading::From);
         let budget = self.budget(&context);
-        let view = call::run(self, &context, budget, async |mut call| {
-            if let Some(seconds) = args.wait_sec {
-                // Pictures and logs are fetched after the wait, within the budget's rest.
-                call.deadline = call
-                    .deadline
-                    .min(Instant::now() + Duration::from_secs(seconds) + Duration::from_secs(5));
-            }
-            self.floors
-                .jobs
-                .look(id, reading, &call.watch(&|job, line| call.tell(job, line)))
-                .await
+        let wait = args
+            .wait_sec
+            .map_or(budget, Duration::from_secs)
+            .min(budget);
+        let view = call::run(self, &context, budget, async |call| {
+            let tell = |job: &_, line: &_| call.tell(job, line);
+            let watch = call.watch(&tell).at_most(wait);
+            self.floors.jobs.look(id, reading, &watch).await
         });
         Ok(execution(view.await?))
     }

@@ -13,6 +13,7 @@ use crate::mcp::convert::Fault;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
 use crate::runtime::{ListQuery, Runtime, RuntimeResult};
+use crate::transfer::{DownloadReport, Progress, Watch};
 use crate::wire::files::FileList;
 
 const PAGE: u64 = 200;
@@ -28,6 +29,15 @@ struct ListArgs {
     limit: Option<u64>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct DownloadArgs {
+    /// The file or folder over there, absolute or relative to the content root.
+    remote_path: String,
+    /// Its name in the local save folder, `plots/loss.png` too; the remote name unless given.
+    local_filename: Option<String>,
 }
 
 #[tool_router(router = file_router)]
@@ -64,6 +74,48 @@ impl Server {
         })
         .await;
         Ok(Json(list?))
+    }
+
+    #[tool(
+        title = "Download",
+        description = "Copy a file or a whole folder from the runtime to this computer, into the folder for downloads (LOCAL_SAVE_DIR) and \
+            nowhere else. Comes in pieces, survives lost connections, and is checked by SHA-256; an existing local file is kept and the new one gets \
+            another name. A large file goes on in the background when the call must answer with status running: call again with \
+            the same arguments to wait for the rest.",
+        annotations(
+            read_only_hint = false,
+            destructive_hint = false,
+            idempotent_hint = true,
+            open_world_hint = false
+        )
+    )]
+    async fn download_from_colab(
+        &self,
+        Parameters(args): Parameters<DownloadArgs>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<Json<DownloadReport>, Fault> {
+        let budget = self.budget(&context);
+        let report = call::run(self, &context, budget, async |call| {
+            let progress = |progress: Progress| {
+                #[expect(clippy::cast_precision_loss, reason = "for a progress bar")]
+                let (done, total) = (
+                    progress.received_bytes as f64,
+                    progress.total_bytes.map(|bytes| bytes as f64),
+                );
+                call.step(done, total, &progress.name);
+            };
+            let watch = Watch {
+                deadline: call.deadline,
+                cancel: call.cancelled.clone(),
+                progress: &progress,
+            };
+            let downloads = &self.floors.downloads;
+            downloads
+                .download(&args.remote_path, args.local_filename.as_deref(), watch)
+                .await
+        })
+        .await;
+        Ok(Json(report?))
     }
 }
 

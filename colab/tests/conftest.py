@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import Executor
+
+
+@pytest.fixture(scope="session")
+def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
+    """One executor for the tests that leave it whole."""
+    with Executor(tmp_path_factory.mktemp("root")) as running:
+        yield running
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Executor]]:
+    """Start executors of the test's own; all of them are under `tmp_path`."""
+    with ExitStack() as stack:
+
+        def begin(*arguments: str, **options: Any) -> Executor:
+            return stack.enter_context(Executor(tmp_path, *arguments, **options))
+
+        yield begin

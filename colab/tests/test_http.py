@@ -1,0 +1,159 @@
+"""What every request and reply has in common, and the routes of the machine."""
+
+from __future__ import annotations
+
+import json
+import uuid
+
+import pytest
+from harness import TOKEN, Executor
+
+ROUTES = [
+    ("PUT", f"/jobs/{uuid.uuid4()}"),
+    ("GET", "/jobs"),
+    ("GET", f"/jobs/{uuid.uuid4()}"),
+    ("GET", f"/jobs/{uuid.uuid4()}/events"),
+    ("GET", f"/jobs/{uuid.uuid4()}/log"),
+    ("GET", f"/jobs/{uuid.uuid4()}/blobs/1"),
+    ("POST", f"/jobs/{uuid.uuid4()}/interrupt"),
+    ("GET", "/sessions"),
+    ("POST", "/sessions/main/restart"),
+    ("DELETE", "/sessions/main"),
+    ("GET", "/variables"),
+    ("POST", "/cleanup"),
+    ("GET", "/probe"),
+    ("POST", "/execute"),
+    ("POST", "/shutdown"),
+    ("GET", "/files/list"),
+    ("GET", "/files/stat"),
+    ("GET", "/files/read"),
+    ("GET", "/files/download"),
+    ("GET", "/no/such/route"),
+    ("DELETE", "/jobs"),
+    ("POST", "/health"),
+    ("OPTIONS", "/jobs"),
+    ("GET", "/"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES, ids=lambda part: part)
+@pytest.mark.parametrize("token", [None, "wrong", TOKEN + "x", "ü", ""], ids=["none", "wrong", "longer", "odd", "blank"])
+def test_without_the_token_nothing_is_told(executor: Executor, method: str, path: str, token: str | None) -> None:
+    if token == "":
+        reply = executor.call(method, path, token=None, Authorization="Bearer ")
+    elif token == "ü":
+        reply = executor.call(method, path, token=None, Authorization="Bearer Ã¼")
+    else:
+        reply = executor.call(method, path, token=token)
+    assert (reply.status, reply.json["code"]) == (401, "unauthorized")
+    assert reply.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_another_scheme_is_refused(executor: Executor) -> None:
+    assert executor.call("GET", "/jobs", token=None, Authorization=f"Basic {TOKEN}").status == 401
+    assert executor.call("GET", "/jobs", token=None, Authorization=TOKEN).status == 401
+    assert executor.call("GET", "/jobs", token=None, Authorization=f"bearer {TOKEN}").status == 200
+
+
+def test_health_is_open(executor: Executor) -> None:
+    reply = executor.call("GET", "/health", token=None)
+    assert reply.status == 200
+    health = reply.json
+    assert sorted(health) == ["memory_available_gb", "memory_used_pct", "status", "uptime_minutes", "version"]
+    assert health["status"] == "ok"
+
+
+def test_every_reply_names_boot_request_and_api(executor: Executor) -> None:
+    for path, token in (("/health", None), ("/jobs", None), ("/jobs", TOKEN), ("/nothing", TOKEN)):
+        reply = executor.call("GET", path, token=token, X_Request_Id="abc-1.2_3")
+        assert reply.headers["X-Boot-Id"] == executor.ready["boot_id"]
+        assert reply.headers["X-Request-Id"] == "abc-1.2_3"
+        assert reply.headers["X-Smart-Colab-Api"] == "1"
+
+
+@pytest.mark.parametrize("given", ["a b", "x" * 65, "<script>"])
+def test_an_odd_request_id_is_replaced(executor: Executor, given: str) -> None:
+    answered = executor.call("GET", "/health", X_Request_Id=given).headers["X-Request-Id"]
+    assert str(uuid.UUID(answered)) == answered
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code"),
+    [
+        ("GET", "/no/such/route", None, 404, "not_found"),
+        ("DELETE", "/jobs", None, 405, "invalid_argument"),
+        ("POST", "/cleanup", b"no json", 400, "invalid_argument"),
+        ("POST", "/cleanup", b"\xff\xfe", 400, "invalid_argument"),
+        ("POST", "/execute", [], 400, "invalid_argument"),
+        ("PUT", f"/jobs/{uuid.uuid4()}", b"x" * (8 * 1024 * 1024 + 1), 413, "invalid_argument"),
+        ("GET", "/files/list?limit=0", None, 400, "invalid_argument"),
+        ("GET", "/files/stat?path=missing", None, 404, "not_found"),
+        ("GET", "/files/download?path=.", None, 409, "is_a_directory"),
+    ],
+)
+def test_errors_are_problems(
+    executor: Executor, method: str, path: str, body: object, status: int, code: str
+) -> None:
+    reply = executor.call(method, path, body)
+    assert reply.headers["Content-Type"] == "application/problem+json"
+    problem = reply.json
+    assert sorted(problem) == ["code", "detail", "hint", "retryable", "status", "title", "type"]
+    assert (reply.status, problem["status"], problem["code"]) == (status, status, code)
+    assert problem["type"] == "about:blank"
+    assert problem["detail"]
+    assert problem["retryable"] is False
+
+
+def test_the_allowed_methods_are_named(executor: Executor) -> None:
+    assert "GET" in executor.call("DELETE", "/jobs").headers["Allow"]
+
+
+def test_long_json_is_gzipped_when_accepted(executor: Executor) -> None:
+    job = executor.run("print('x' * 5000)")
+    path = f"/jobs/{job.job['id']}/events"
+    small = executor.call("GET", path, Accept_Encoding="gzip")
+    plain = executor.call("GET", path)
+    assert small.headers["Content-Encoding"] == "gzip"
+    assert plain.headers["Content-Encoding"] is None
+    assert len(small.body) < len(plain.body)
+    assert small.json == plain.json
+    assert executor.call("GET", "/health", Accept_Encoding="gzip").headers["Content-Encoding"] is None
+    assert executor.call("GET", f"/jobs/{job.job['id']}/log", Accept_Encoding="gzip").headers["Content-Encoding"] is None
+
+
+def test_the_probe_tells_all(executor: Executor) -> None:
+    probe = executor.get("/probe")
+    assert {"executor", "platform", "python", "compute", "gpu", "gpu_note", "storage", "packages", "limits"} < set(probe)
+    assert probe["executor"]["boot_id"] == executor.ready["boot_id"]
+    assert probe["executor"]["root"] == str(executor.root)
+    assert probe["limits"] == {"max_timeout_sec": 43200, "max_wait_sec": 25, "max_body_bytes": 8388608}
+    assert probe["sessions"][0]["name"] == "main"
+
+
+def test_files_are_served(executor: Executor) -> None:
+    (executor.root / "data.txt").write_text("0123456789")
+    assert executor.get("/files/read?path=data.txt&offset=2&limit=3")["text"] == "234"
+    assert "data.txt" in [entry["name"] for entry in executor.get("/files/list?path=.&limit=1000")["entries"]]
+    part = executor.call("GET", "/files/download?path=data.txt", Range="bytes=7-")
+    assert (part.status, part.body) == (206, b"789")
+
+
+def test_the_log_tells_no_code_no_query_and_no_token(executor: Executor) -> None:
+    executor.run("secret_code = 'hunter2'")
+    executor.call("GET", "/files/list?path=secret_path")
+    executor.call("GET", "/jobs", token="secret-wrong-token", X_Request_Id="seen-in-the-log")
+    log = executor.log.read_text()
+    assert "GET /jobs 401" in log
+    assert "seen-in-the-log" in log
+    for secret in ("hunter2", "secret_path", "secret-wrong-token", TOKEN):
+        assert secret not in log
+
+
+def test_the_body_of_an_event_page_is_strict_json(executor: Executor) -> None:
+    job = executor.run("from IPython.display import display\ndisplay({'application/json': {'a': 1.5}}, raw=True)")
+    raw = executor.call("GET", f"/jobs/{job.job['id']}/events").body
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    json.loads(raw, parse_constant=refuse)

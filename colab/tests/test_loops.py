@@ -1,0 +1,201 @@
+"""Loops: the rewriting of the syntax tree, and loops as jobs."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+import pytest
+from harness import Executor, Finished
+from smart_colab_executor import loops
+
+
+def progress(job: Finished, *names: str) -> list[Any]:
+    rows = [tuple(event[name] for name in names) for event in job.of("progress")]
+    return [row[0] for row in rows] if len(names) == 1 else rows
+
+
+def rewritten(body: str, *, skip_errors: bool = False) -> str:
+    return ast.unparse(loops.rewrite(ast.parse(body), skip_errors=skip_errors))
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("files[{i}]", "files[i]"),
+        ("open('data_{i}.csv')", "open(f'data_{i}.csv')"),
+        ("'{i}{i}'", "f'{i}{i}'"),
+        ("f'{i} {x}'", "f'{i} {x}'"),
+        ("f'{[1, 2][{i}]}'", "f'{[1, 2][i]}'"),
+        ("{i, 1}", "{i, 1}"),
+        ("{'{i}': {i}}", "{f'{i}': i}"),
+        ("b'{i}'", "b'{i}'"),
+    ],
+)
+def test_the_placeholder_means_the_iteration(body: str, expected: str) -> None:
+    value = ast.unparse(ast.parse(expected))
+    assert f"keep_result({value})" in rewritten(body)
+
+
+def test_a_match_pattern_keeps_its_text() -> None:
+    code = rewritten("match x:\n    case '{i}':\n        y = '{i}'")
+    assert "case '{i}':" in code
+    assert "y = f'{i}'" in code
+
+
+@pytest.mark.parametrize("body", ["", "# only a comment", "x = 1", "def f():\n    return 1", "break", "continue"])
+def test_every_body_compiles(body: str) -> None:
+    for skip_errors in (False, True):
+        compile(loops.rewrite(ast.parse(body), skip_errors=skip_errors), "<cell>", "exec")
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("await f()", True),
+        ("x = [await f()]", True),
+        ("async for x in y: pass", True),
+        ("[x async for x in y]", True),
+        ("if a:\n    continue\nawait f()", True),
+        ("async def f():\n    await g()", False),
+        ("x = 1", False),
+    ],
+)
+def test_awaits_are_seen(body: str, expected: bool) -> None:
+    assert loops.awaits(ast.parse(body)) is expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (1, 1),
+        ("x", "x"),
+        ({"a": [1, (2,)]}, {"a": [1, [2]]}),
+        (None, None),
+        (object(), None),
+        (float("nan"), None),
+        ("x" * 70_000, None),
+        (range(3), None),
+    ],
+)
+def test_a_result_is_kept_when_json_can_hold_it(value: object, expected: object) -> None:
+    assert loops.as_json(value) == expected
+
+
+def test_a_list_that_holds_itself_is_no_result() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    assert loops.as_json(endless) is None
+
+
+def test_every_iteration_reports_itself(executor: Executor) -> None:
+    job = executor.run("print('at', i)\ni * 2", loop={"start": 2, "stop": 5, "total": 9})
+    assert job.state == "succeeded"
+    assert progress(job, "completed", "total", "iteration", "result", "message", "error") == [
+        (i + 1, 9, i, i * 2, None, None) for i in (2, 3, 4)
+    ]
+    # In their place among the output.
+    kinds = [event["type"] for event in job.events]
+    assert kinds == ["started", *["stream", "progress"] * 3, "finished"]
+    assert job.job["loop"] == {"start": 2, "stop": 5, "total": 9, "on_error": "stop"}
+
+
+def test_continue_counts_its_iteration(executor: Executor) -> None:
+    job = executor.run("if i == 1:\n    continue\ni", loop={"stop": 3})
+    assert progress(job, "completed", "result") == [(1, 0), (2, None), (3, 2)]
+
+
+def test_break_ends_the_loop_as_a_success(executor: Executor) -> None:
+    job = executor.run("if i == 2:\n    break\ni", loop={"stop": 9})
+    assert job.state == "succeeded"
+    assert progress(job, "completed", "message") == [(1, None), (2, None), (3, "break")]
+
+
+def test_a_loop_over_nothing_succeeds(executor: Executor) -> None:
+    job = executor.run("1 / 0", loop={"start": 3, "stop": 3})
+    assert (job.state, job.of("progress")) == ("succeeded", [])
+
+
+def test_an_error_stops_the_loop_and_shows_the_users_lines(executor: Executor) -> None:
+    job = executor.run("  # the body\n  value = 1\n\n  value / (i - 1)", loop={"stop": 5})
+    assert (job.state, job.reason) == ("failed", "python_error")
+    assert progress(job, "completed") == [1]
+    [error] = job.of("error")
+    text = "\n".join(error["traceback"])
+    assert error["ename"] == "ZeroDivisionError"
+    assert "# the body" in text
+    assert "_smart_colab" not in text
+
+
+def test_skipped_errors_are_told(executor: Executor) -> None:
+    job = executor.run("if i == 1:\n    raise ValueError('odd')\ni", loop={"stop": 3, "on_error": "skip"})
+    assert job.state == "succeeded"
+    first, second, third = job.of("progress")
+    assert (first["error"], third["error"]) == (None, None)
+    assert (second["error"]["ename"], second["error"]["evalue"]) == ("ValueError", "odd")
+    assert any("raise" in line for line in second["error"]["traceback"])
+    assert second["result"] is None
+
+
+def test_skipping_does_not_catch_an_interrupt(executor: Executor) -> None:
+    job_id = executor.submit("import time\nprint('in', flush=True)\ntime.sleep(600)", loop={"stop": 3, "on_error": "skip"})
+    executor.wait_for_output(job_id, "in")
+    executor.post(f"/jobs/{job_id}/interrupt")
+    job = executor.follow(job_id)
+    assert (job.state, job.of("progress")) == ("interrupted", [])
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["print(i)\nif i == 1:\n    continue", "    print(i)\n    x = 1", "\tprint(i)\n\tx = 1", "\n\n  print(i)\n"],
+    ids=["flush", "spaces", "tabs", "blank lines"],
+)
+def test_any_indentation_will_do(executor: Executor, body: str) -> None:
+    assert executor.run(body, loop={"stop": 2}).stdout == "0\n1\n"
+
+
+def test_a_text_of_many_lines_keeps_them(executor: Executor) -> None:
+    job = executor.run('text = """a\n  b\nc"""\ntext', loop={"stop": 1})
+    assert progress(job, "result") == ["a\n  b\nc"]
+
+
+def test_magics_work_in_a_loop(executor: Executor) -> None:
+    job = executor.run("%timeit -n1 -r1 -q pass\nout = !echo n{i}\nout[0]", loop={"stop": 2})
+    assert progress(job, "result") == ["n0", "n1"]
+
+
+def test_await_works_in_a_loop(executor: Executor) -> None:
+    body = "import asyncio\nawait asyncio.sleep(0)\nif i == 1:\n    continue\nawait asyncio.sleep(0, i)"
+    job = executor.run(body, loop={"stop": 3})
+    assert progress(job, "completed", "result") == [(1, 0), (2, None), (3, 2)]
+
+
+def test_decorators_and_functions_work_in_a_loop(executor: Executor) -> None:
+    body = "import functools\n@functools.cache\ndef f(x):\n    return x + i\nf(1)"
+    assert progress(executor.run(body, loop={"stop": 2}), "result") == [1, 2]
+
+
+def test_a_body_that_does_not_parse_fails_before_the_first_iteration(executor: Executor) -> None:
+    job = executor.run("print('never')\nx = = 1", loop={"stop": 3})
+    assert (job.state, job.reason, job.stdout) == ("failed", "python_error", "")
+    assert job.of("error")[0]["ename"] == "SyntaxError"
+    assert job.of("progress") == []
+
+
+def test_the_cell_after_a_broken_loop_runs_once(executor: Executor) -> None:
+    executor.run("x = = 1", loop={"stop": 3})
+    job = executor.run("print('once')")
+    assert (job.stdout, job.of("progress")) == ("once\n", [])
+
+
+def test_a_loop_leaves_no_hidden_names(executor: Executor) -> None:
+    executor.run("before = set(dir())")
+    executor.run("'value'", loop={"stop": 2})
+    left = executor.run("print(sorted(name for name in set(dir()) - before if not name.startswith('_i')))").stdout
+    assert left in ("['before', 'i']\n", "['before']\n")
+
+
+def test_numpy_scalars_are_results(executor: Executor) -> None:
+    pytest.importorskip("numpy")
+    job = executor.run("import numpy as np\nnp.int64(i) if i else np.float32(0.5)", loop={"stop": 2})
+    assert progress(job, "result") == [0.5, 1]

@@ -1,0 +1,151 @@
+"""The spool: events on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from smart_colab_executor import outputs
+from smart_colab_executor.spool import Spool, dump, now
+
+
+def seqs(spool: Spool, after: int, max_bytes: int) -> list[int]:
+    return [json.loads(line)["seq"] for line in spool.read(after, max_bytes)]
+
+
+def test_events_are_numbered_and_read_back(tmp_path: Path) -> None:
+    spool = Spool.create(tmp_path)
+    for k in range(3):
+        spool.append({"type": "x", "k": k})
+    spool.close()
+    assert seqs(spool, 0, 1_000_000) == [1, 2, 3]
+    assert seqs(spool, 2, 1_000_000) == [3]
+    assert seqs(spool, 3, 1_000_000) == []
+    assert seqs(spool, 99, 1_000_000) == []
+    assert seqs(spool, 0, 1) == [1]
+    assert [event["k"] for event in spool.events(1)] == [1, 2]
+
+
+def test_any_cursor_reads_on_across_a_restart(tmp_path: Path) -> None:
+    dice = random.Random(7)
+    spool = Spool.create(tmp_path)
+    for _ in range(2000):
+        spool.append({"type": "x", "text": "y" * dice.randrange(3000)})
+    spool.close()
+    for reader in (spool, Spool.recover(tmp_path)):
+        assert reader.last_seq == 2000
+        for _ in range(100):
+            after = dice.randrange(2001)
+            found = seqs(reader, after, dice.randrange(1, 50_000))
+            assert found == list(range(after + 1, after + 1 + len(found)))
+            assert found or after == 2000
+
+
+def test_a_crash_at_any_byte_keeps_the_whole_events(tmp_path: Path) -> None:
+    whole = Spool.create(tmp_path)
+    ends = []
+    for k in range(4):
+        whole.append({"type": "x", "k": k, "text": "ü"})
+        ends.append(whole.size)
+    whole.close()
+    content = (tmp_path / "events.jsonl").read_bytes()
+    for cut in range(len(content) + 1):
+        (tmp_path / "events.jsonl").write_bytes(content[:cut])
+        spool = Spool.recover(tmp_path)
+        assert spool.last_seq == sum(end <= cut for end in ends)
+        spool.append({"type": "y"})
+        spool.close()
+        assert seqs(spool, 0, 10_000) == list(range(1, spool.last_seq + 1))
+
+
+class _FullDisk:
+    """A file that takes some bytes of a write, then no more."""
+
+    def __init__(self, file: Any, room: int) -> None:
+        self._file, self._room = file, room
+
+    def write(self, content: memoryview) -> int:
+        if self._room == 0:
+            raise OSError(28, "No space left on device")
+        taken = min(self._room, len(content))
+        self._room -= taken
+        return int(self._file.write(content[:taken]))
+
+    def fileno(self) -> int:
+        return int(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def test_an_event_that_does_not_fit_leaves_no_trace(tmp_path: Path) -> None:
+    spool = Spool.create(tmp_path)
+    spool.append({"type": "x"})
+    size = spool.size
+    spool._events = _FullDisk(spool._events, 10)  # type: ignore[assignment]
+    with pytest.raises(OSError, match="No space"):
+        spool.append({"type": "y"})
+    assert (tmp_path / "events.jsonl").stat().st_size == size
+    spool.append_last({"type": "finished"})
+    assert [json.loads(line)["type"] for line in spool.read(0, 10_000)] == ["x", "finished"]
+    assert seqs(spool, 1, 10_000) == [2]
+    assert seqs(spool, 2, 10_000) == []
+
+
+def test_the_log_puts_results_on_lines_of_their_own(tmp_path: Path) -> None:
+    spool = Spool.create(tmp_path)
+    spool.log("no newline")
+    spool.log("3", own_line=True)
+    spool.log("text\n")
+    spool.log("4\n", own_line=True)
+    spool.close()
+    assert (tmp_path / "log.txt").read_text() == "no newline\n3\ntext\n4\n"
+    assert spool.log_bytes == os.path.getsize(tmp_path / "log.txt")
+
+
+def test_blobs_keep_their_types(tmp_path: Path) -> None:
+    spool = Spool.create(tmp_path)
+    assert spool.keep_blob("image/png", b"abc") == {"blob": 1, "bytes": 3}
+    assert spool.keep_blob("application/vnd.x+json; a=b", b"{}") == {"blob": 2, "bytes": 2}
+    found = Spool.recover(tmp_path)
+    for spool in (spool, found):  # noqa: B020
+        path, content_type = spool.blob(2) or (tmp_path, "")
+        assert (path.read_bytes(), content_type) == (b"{}", "application/vnd.x+json; a=b")
+        assert spool.blob(3) is None
+    assert found.keep_blob("text/html", b"") == {"blob": 3, "bytes": 0}
+
+
+def test_json_is_strict() -> None:
+    assert dump({"a": float("nan"), "b": [float("inf")]}) == b'{"a": null, "b": [null]}'
+    assert dump("\ud800") == b'"?"'
+
+
+def test_times_are_utc_with_milliseconds() -> None:
+    assert len(now()) == len("2026-11-21T10:00:00.123Z")
+    assert now().endswith("Z")
+
+
+@pytest.mark.parametrize(
+    ("mime", "value", "kept"),
+    [
+        ("image/png", "aGVsbG8=\n", {"blob": 1, "bytes": 5}),
+        ("image/svg+xml", "<svg/>", "<svg/>"),
+        ("audio/wav", "aGVsbG8=", {"blob": 1, "bytes": 5}),
+        ("image/png", "no base64!", "no base64!"),
+        ("application/json", {"a": 1}, {"a": 1}),
+        ("application/json", ["x" * 300_000], {"blob": 1, "bytes": 300_004}),
+        ("text/html", "x" * 262_144, "x" * 262_144),
+        ("text/html", "x" * 262_145, {"blob": 1, "bytes": 262_145}),
+    ],
+    ids=lambda part: str(part)[:20],
+)
+def test_binary_and_large_output_becomes_a_blob(tmp_path: Path, mime: str, value: object, kept: object) -> None:
+    spool = Spool.create(tmp_path)
+    outputs.record(spool, "display_data", {"data": {mime: value}, "metadata": {}})
+    spool.close()
+    [event] = spool.events()
+    assert event["data"] == {mime: kept}

@@ -1,0 +1,158 @@
+//! What can go wrong while a file comes.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::runtime::RuntimeError;
+
+pub type TransferResult<T> = Result<T, TransferError>;
+
+/// A failed download. It is `Clone`, because every call that waits for the same download gets it. `Display` leaves the source's text out.
+#[derive(Debug, Clone, Error)]
+pub enum TransferError {
+    #[error("{name:?} would lie outside the folder for downloads: {why}")]
+    OutsideSaveDir { name: String, why: &'static str },
+    #[error("{name:?} cannot be the name of a file here: {why}")]
+    UnusableName { name: String, why: &'static str },
+    #[error("{remote} is neither a file nor a folder")]
+    NotAFile { remote: String },
+    #[error("{remote} could not be downloaded")]
+    Runtime {
+        remote: String,
+        #[source]
+        source: Arc<RuntimeError>,
+    },
+    #[error(
+        "{remote} came damaged: its SHA-256 is {expected} there and {received} here, and a second try did not help"
+    )]
+    Damaged {
+        remote: String,
+        expected: String,
+        received: String,
+    },
+    #[error("the disk is full: {} cannot be written", path.display())]
+    DiskFull {
+        path: PathBuf,
+        #[source]
+        source: Arc<io::Error>,
+    },
+    #[error("{} cannot be written", path.display())]
+    Disk {
+        path: PathBuf,
+        #[source]
+        source: Arc<io::Error>,
+    },
+    #[error("the download of {remote} was stopped")]
+    Cancelled { remote: String },
+}
+
+impl TransferError {
+    pub(super) fn runtime(remote: &str, source: RuntimeError) -> Self {
+        Self::Runtime {
+            remote: remote.to_owned(),
+            source: Arc::new(source),
+        }
+    }
+
+    pub(super) fn disk(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        let full = matches!(
+            source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        );
+        let source = Arc::new(source);
+        if full {
+            Self::DiskFull { path, source }
+        } else {
+            Self::Disk { path, source }
+        }
+    }
+
+    pub(super) fn cancelled(remote: &str) -> Self {
+        Self::Cancelled {
+            remote: remote.to_owned(),
+        }
+    }
+
+    /// The file was written to while it was read.
+    pub(super) fn is_changed(&self) -> bool {
+        matches!(self, Self::Runtime { source, .. } if matches!(**source, RuntimeError::Changed { .. }))
+    }
+
+    /// The stable code that the model sees.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::OutsideSaveDir { .. } => "outside_save_dir",
+            Self::UnusableName { .. } | Self::NotAFile { .. } => "invalid_argument",
+            Self::Runtime { source, .. } => source.code(),
+            Self::Damaged { .. } => "connection_failed",
+            Self::DiskFull { .. } => "disk_full",
+            Self::Disk { .. } => "disk_failed",
+            Self::Cancelled { .. } => "cancelled",
+        }
+    }
+
+    /// What to do next, in one or two sentences.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::OutsideSaveDir { .. } | Self::UnusableName { .. } => {
+                "Give a plain name as local_filename, with folders before it if you like: plots/loss.png."
+                    .to_owned()
+            }
+            Self::NotAFile { .. } => "List the folder that it is in to see what is there.".to_owned(),
+            Self::Runtime { source, .. } => source.hint(),
+            Self::Damaged { .. } => {
+                "Something on the way changes the bytes. Call again; if it stays so, use another tunnel.".to_owned()
+            }
+            Self::DiskFull { .. } => {
+                "Free some space on this machine and call again: what has come is kept and the rest is fetched."
+                    .to_owned()
+            }
+            Self::Disk { .. } => {
+                "Check that LOCAL_SAVE_DIR can be written to, then call again.".to_owned()
+            }
+            Self::Cancelled { .. } => {
+                "Call again to go on: what has come is kept and the rest is fetched.".to_owned()
+            }
+        }
+    }
+
+    /// True when the same call may succeed without anything being changed first.
+    #[must_use]
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Runtime { source, .. } => source.is_transient() || self.is_changed(),
+            Self::Damaged { .. } | Self::Cancelled { .. } => true,
+            Self::OutsideSaveDir { .. }
+            | Self::UnusableName { .. }
+            | Self::NotAFile { .. }
+            | Self::DiskFull { .. }
+            | Self::Disk { .. } => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+
+    use super::TransferError;
+
+    #[test]
+    fn a_full_disk_and_a_used_up_quota_are_disk_full() {
+        for (kind, code) in [
+            (io::ErrorKind::StorageFull, "disk_full"),
+            (io::ErrorKind::QuotaExceeded, "disk_full"),
+            (io::ErrorKind::PermissionDenied, "disk_failed"),
+        ] {
+            let error = TransferError::disk(Path::new("a"), kind.into());
+            assert_eq!(error.code(), code, "{kind:?}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What is known about a download under way: `NAME.partial.jsonl` beside `NAME.partial`.
+//!
+//! Lines of JSON, only ever appended, so that a crash at any point leaves a journal that says too little and never too much: a torn
+//! last line is cut off. The first line names what is fetched; the same line later on means that the download started over. The open
+//! journal is also the lock that keeps every other download, of this process or another, out of the partial file.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::destination::{JOURNAL, PARTIAL, numbered, with_ending};
+use super::plan::{Plan, Source};
+
+const VERSION: u32 = 1;
+/// No download had smaller pieces: a journal that says so is not ours.
+const SMALLEST_PIECE: u64 = 1024;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+enum Line {
+    File {
+        version: u32,
+        #[serde(flatten)]
+        source: Source,
+        piece_bytes: u64,
+    },
+    Folder {
+        version: u32,
+        remote: String,
+    },
+    /// So many bytes of a piece, counted from its start, are in the partial file.
+    Received {
+        piece: usize,
+        bytes: u64,
+    },
+}
+
+/// What a journal says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    Nothing,
+    File(Plan),
+    Folder { remote: String },
+}
+
+/// Reads the lines of a journal; `None` when it is not one that this version wrote.
+fn replay(text: &str) -> Option<Known> {
+    let mut known = Known::Nothing;
+    for line in text.lines() {
+        known = match (serde_json::from_str(line).ok()?, known) {
+            (
+                Line::File {
+                    version: VERSION,
+                    source,
+                    piece_bytes: piece_bytes @ SMALLEST_PIECE..,
+                },
+                Known::Nothing | Known::File(_),
+            ) => Known::File(Plan::new(source, piece_bytes)),
+            (
+                Line::Folder {
+                    version: VERSION,
+                    remote,
+                },
+                Known::Nothing,
+            ) => Known::Folder { remote },
+            (Line::Received { piece, bytes }, Known::File(mut plan)) => {
+                plan.note(piece, bytes).then_some(Known::File(plan))?
+            }
+            (Line::File { .. } | Line::Folder { .. } | Line::Received { .. }, _) => return None,
+        };
+    }
+    Some(known)
+}
+
+/// The right to write to one partial file or folder, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Claim {
+    partial: PathBuf,
+    path: PathBuf,
+    journal: File,
+}
+
+impl Claim {
+    /// The first of `NAME.partial`, `NAME (2).partial`, … that is free, or that an earlier download of the same remote path left.
+    pub(super) fn take(target: &Path, remote: &str, folder: bool) -> io::Result<(Self, Known)> {
+        let ours = |known: &Known| match known {
+            Known::Nothing => true,
+            Known::File(plan) => !folder && plan.source.remote == remote,
+            Known::Folder { remote: other } => folder && other == remote,
+        };
+        let mut number = 1;
+        loop {
+            match Self::try_take(&numbered(target, number))? {
+                Some((claim, known)) if ours(&known) => return Ok((claim, known)),
+                _ => number += 1,
+            }
+        }
+    }
+
+    /// `None` when another download has it, or when the files of these names are not ours.
+    fn try_take(target: &Path) -> io::Result<Option<(Self, Known)>> {
+        let (partial, path) = (with_ending(target, PARTIAL), with_ending(target, JOURNAL));
+        let is_link = |path: &Path| fs::symlink_metadata(path).is_ok_and(|at| at.is_symlink());
+        if is_link(&path) || is_link(&partial) {
+            return Ok(None);
+        }
+        let fresh = !path.exists();
+        if fresh && partial.exists() {
+            return Ok(None);
+        }
+        let mut journal = match OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+        {
+            Ok(journal) => journal,
+            Err(_) if path.is_dir() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match journal.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => {
+                tracing::warn!(path = %path.display(), %error, "this file system has no locks");
+            }
+        }
+        // Its download may have ended, and taken its name away, between opening and locking.
+        if !path.exists() {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        journal.read_to_end(&mut bytes)?;
+        let whole = bytes
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
+        let Some(known) = std::str::from_utf8(&bytes[..whole]).ok().and_then(replay) else {
+            return Ok(None);
+        };
+        if known == Known::Nothing && (!bytes.is_empty() || partial.exists()) {
+            return Ok(None);
+        }
+        journal.set_len(whole as u64)?;
+        journal.seek(SeekFrom::End(0))?;
+        let claim = Self {
+            partial,
+            path,
+            journal,
+        };
+        Ok(Some((claim, known)))
+    }
+
+    /// `NAME.partial`
+    pub(super) fn partial(&self) -> &Path {
+        &self.partial
+    }
+
+    /// From here on the partial file is to hold this, and holds nothing of it yet.
+    pub(super) fn begin_file(&mut self, source: &Source, piece_bytes: u64) -> io::Result<Plan> {
+        self.append(&Line::File {
+            version: VERSION,
+            source: source.clone(),
+            piece_bytes,
+        })?;
+        Ok(Plan::new(source.clone(), piece_bytes))
+    }
+
+    pub(super) fn begin_folder(&mut self, remote: &str) -> io::Result<()> {
+        self.append(&Line::Folder {
+            version: VERSION,
+            remote: remote.to_owned(),
+        })
+    }
+
+    /// To be called after the bytes were written, never before.
+    pub(super) fn received(&mut self, piece: usize, bytes: u64) -> io::Result<()> {
+        self.append(&Line::Received { piece, bytes })
+    }
+
+    fn append(&mut self, line: &Line) -> io::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        self.journal.write_all(&text)
+    }
+
+    /// Takes the journal away: there is nothing to resume any more.
+    pub(super) fn end(self) -> io::Result<()> {
+        fs::remove_file(&self.path)
+    }
+}

@@ -1,0 +1,236 @@
+//! How far a download is: for progress while it runs, and as the tool's result.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::error::TransferError;
+
+/// Skipped entries that are named; further ones are only counted.
+const MOST_NAMED: usize = 100;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Running,
+    Complete,
+}
+
+/// What came of a call, or what has come so far.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct DownloadReport {
+    /// `running`: the rest comes in the background; the same call again waits for it.
+    pub status: Status,
+    pub remote_path: String,
+    /// Where the file or folder is, once it is complete.
+    pub local_path: Option<String>,
+    pub is_folder: bool,
+    /// Of the file, or of all files of the folder; null while a large folder is still being listed.
+    pub size_bytes: Option<u64>,
+    pub received_bytes: u64,
+    /// What was here already when this download began, left by an earlier one.
+    pub resumed_bytes: u64,
+    /// Of the file, checked against the executor's; null for a folder, whose files are each checked.
+    pub sha256: Option<String>,
+    /// Complete files.
+    pub files: u64,
+    /// The first 100 entries of a folder that were left out.
+    pub skipped: Vec<Skipped>,
+    pub skipped_count: u64,
+    /// A file of the wanted name was there and is kept, so this one got another name.
+    pub renamed: bool,
+    pub message: String,
+    pub next_step: Option<String>,
+    /// Since the download began.
+    pub elapsed_sec: f64,
+}
+
+/// An entry of a folder that was not downloaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Skipped {
+    /// Relative to the folder.
+    pub name: String,
+    pub reason: String,
+}
+
+/// How far a download is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The remote path.
+    pub name: String,
+    pub received_bytes: u64,
+    /// Unknown while a large folder is still being listed.
+    pub total_bytes: Option<u64>,
+}
+
+impl DownloadReport {
+    pub(super) fn new(remote: &str) -> Self {
+        Self {
+            status: Status::Running,
+            remote_path: remote.to_owned(),
+            local_path: None,
+            is_folder: false,
+            size_bytes: None,
+            received_bytes: 0,
+            resumed_bytes: 0,
+            sha256: None,
+            files: 0,
+            skipped: Vec::new(),
+            skipped_count: 0,
+            renamed: false,
+            message: String::new(),
+            next_step: None,
+            elapsed_sec: 0.0,
+        }
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        Progress {
+            name: self.remote_path.clone(),
+            received_bytes: self.received_bytes,
+            total_bytes: self.size_bytes,
+        }
+    }
+
+    /// Puts into words what the fields say, for a call that is answered so long after the download began.
+    pub(super) fn worded(mut self, since: Duration) -> Self {
+        let received = bytes(self.received_bytes);
+        self.message = match (self.status, &self.local_path, self.size_bytes) {
+            (Status::Complete, Some(path), _) if self.is_folder => {
+                format!("{} files ({received}) are in {path}.", self.files)
+            }
+            (Status::Complete, path, _) => {
+                format!(
+                    "{received} are in {}.",
+                    path.as_deref().unwrap_or("the folder for downloads")
+                )
+            }
+            (Status::Running, _, Some(total)) if total == self.received_bytes => {
+                format!("{received} are here and are being checked.")
+            }
+            (Status::Running, _, Some(total)) => {
+                format!("{received} of {} are here.", bytes(total))
+            }
+            (Status::Running, _, None) => format!("{received} are here."),
+        };
+        if self.renamed {
+            self.message += " The name was taken: what had it is kept.";
+        }
+        if self.skipped_count > 0 {
+            self.message += &format!(" {} entries were skipped.", self.skipped_count);
+        }
+        match self.status {
+            Status::Running => {
+                self.elapsed_sec = since.as_secs_f64();
+                self.next_step = Some(
+                    "The rest comes in the background. Call again with the same arguments to wait for it."
+                        .to_owned(),
+                );
+            }
+            Status::Complete => {
+                let ago = since
+                    .saturating_sub(Duration::from_secs_f64(self.elapsed_sec))
+                    .as_secs()
+                    / 60;
+                if ago > 0 {
+                    self.message += &format!(" It was complete {ago} min ago.");
+                    self.next_step =
+                        Some("Call again only if it has changed there since.".to_owned());
+                }
+            }
+        }
+        self
+    }
+}
+
+/// `312.5 MiB`
+fn bytes(count: u64) -> String {
+    let (unit, name) = match count {
+        0..=1023 => return format!("{count} bytes"),
+        1024..=1_048_575 => (1_u64 << 10, "KiB"),
+        1_048_576..=1_073_741_823 => (1 << 20, "MiB"),
+        1_073_741_824.. => (1 << 30, "GiB"),
+    };
+    format!("{:.1} {name}", count as f64 / unit as f64)
+}
+
+/// A download's report as it grows, and how it ended.
+#[derive(Debug, Clone)]
+pub(super) struct State {
+    pub(super) report: DownloadReport,
+    pub(super) ended: Option<Result<(), TransferError>>,
+}
+
+/// Where the parts of a download note what they did.
+#[derive(Debug, Clone)]
+pub(super) struct Meter(watch::Sender<State>);
+
+impl Meter {
+    pub(super) fn new(remote: &str) -> (Self, watch::Receiver<State>) {
+        let (sender, receiver) = watch::channel(State {
+            report: DownloadReport::new(remote),
+            ended: None,
+        });
+        (Self(sender), receiver)
+    }
+
+    pub(super) fn change(&self, change: impl FnOnce(&mut DownloadReport)) {
+        self.0.send_modify(|state| change(&mut state.report));
+    }
+
+    pub(super) fn add(&self, bytes: u64) {
+        self.change(|report| report.received_bytes += bytes);
+    }
+
+    /// Bytes that an earlier download left.
+    pub(super) fn add_resumed(&self, bytes: u64) {
+        self.change(|report| {
+            report.received_bytes += bytes;
+            report.resumed_bytes += bytes;
+        });
+    }
+
+    /// Bytes that turned out to be of no use.
+    pub(super) fn take_back(&self, bytes: u64) {
+        self.change(|report| {
+            report.received_bytes = report.received_bytes.saturating_sub(bytes);
+            report.resumed_bytes = report.resumed_bytes.min(report.received_bytes);
+        });
+    }
+
+    pub(super) fn skip(&self, name: &str, reason: impl Into<String>) {
+        self.change(|report| {
+            report.skipped_count += 1;
+            if report.skipped.len() < MOST_NAMED {
+                report.skipped.push(Skipped {
+                    name: name.to_owned(),
+                    reason: reason.into(),
+                });
+            }
+        });
+    }
+
+    pub(super) fn end(&self, result: Result<(), TransferError>) {
+        self.0.send_modify(|state| state.ended = Some(result));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn sizes_are_written_for_people() {
+        for (count, expected) in [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (1536, "1.5 KiB"),
+            (5 << 20, "5.0 MiB"),
+            (4 << 30, "4.0 GiB"),
+        ] {
+            assert_eq!(bytes(count), expected);
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Files come whole, or it is said why not, whatever the network and the file do meanwhile.
+
+#[path = "../support/files_server.rs"]
+mod files_server;
+
+mod faults;
+mod folders;
+mod waiting;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use smart_colab::edge::env::{COLAB_URL, Env};
+use smart_colab::edge::settings::{Flags, Settings};
+use smart_colab::runtime::connection::Connection;
+use smart_colab::transfer::{DownloadReport, Downloads, Limits, Status, TransferError, Watch};
+use tempfile::TempDir;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use files_server::{FilesServer, TOKEN, sha256};
+
+/// Long enough on any machine; no test waits for it to pass.
+const LONG: Duration = Duration::from_secs(120);
+const BLOCK: u64 = 16 * 1024;
+const PIECE: u64 = 8 * BLOCK;
+const AT_ONCE: usize = 4;
+
+/// A bridge's downloads from `server` into `folder`, in small pieces.
+fn bridge(server: &FilesServer, folder: &Path) -> Downloads {
+    bridge_to(server.port, folder, LONG)
+}
+
+fn bridge_to(port: u16, folder: &Path, patience: Duration) -> Downloads {
+    let url = format!("http://127.0.0.1:{port}#{TOKEN}");
+    let env = Env::from([(COLAB_URL, url.as_str())]);
+    let settings = Settings::read(&env, &Flags::default()).unwrap();
+    let limits = Limits {
+        piece_bytes: PIECE,
+        block_bytes: BLOCK as usize,
+        pieces_at_once: AT_ONCE,
+        files_at_once: 2,
+        patience,
+    };
+    Downloads::with_limits(
+        Arc::new(Connection::new(&settings)),
+        folder.to_owned(),
+        limits,
+    )
+}
+
+/// A call that waits for the end.
+async fn get(
+    downloads: &Downloads,
+    remote: &str,
+    local: Option<&str>,
+) -> Result<DownloadReport, TransferError> {
+    let watch = Watch {
+        deadline: Instant::now() + LONG,
+        cancel: CancellationToken::new(),
+        progress: &|_| {},
+    };
+    downloads.download(remote, local, watch).await
+}
+
+/// A call whose time is up at once.
+async fn glance(downloads: &Downloads, remote: &str) -> DownloadReport {
+    let watch = Watch {
+        deadline: Instant::now(),
+        cancel: CancellationToken::new(),
+        progress: &|_| {},
+    };
+    downloads.download(remote, None, watch).await.unwrap()
+}
+
+/// Bytes of which no two stretches are alike.
+fn content(length: u64, seed: u32) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
+    (0..length)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        })
+        .collect()
+}
+
+/// What lies in a folder, by relative name; a folder ends with a slash.
+fn tree(folder: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap();
+        if entry.path().is_dir() {
+            names.push(format!("{name}/"));
+            names.extend(
+                tree(&entry.path())
+                    .iter()
+                    .map(|below| format!("{name}/{below}")),
+            );
+        } else {
+            names.push(name);
+        }
+    }
+    names.sort();
+    names
+}
+
+fn setting() -> (FilesServer, TempDir) {
+    (FilesServer::start(), tempfile::tempdir().unwrap())
+}
+
+#[tokio::test]
+async fn a_file_comes_whole_under_its_own_name() {
+    let (server, folder) = setting();
+    let bytes = content(5 * PIECE + 17, 1);
+    server.state().put("/content/model.pt", bytes.clone());
+    let report = get(&bridge(&server, folder.path()), "/content/model.pt", None)
+        .await
+        .unwrap();
+    assert_eq!(report.status, Status::Complete);
+    assert_eq!(report.sha256, Some(sha256(&bytes)));
+    assert_eq!(report.size_bytes, Some(bytes.len() as u64));
+    assert_eq!(report.received_bytes, bytes.len() as u64);
+    assert!(!report.renamed && !report.is_folder);
+    let path = report.local_path.unwrap();
+    assert_eq!(Path::new(&path), folder.path().join("model.pt"));
+    assert!(std::fs::read(path).unwrap() == bytes);
+    assert_eq!(tree(folder.path()), ["model.pt"]);
+}
+
+#[tokio::test]
+async fn an_empty_file_comes() {
+    let (server, folder) = setting();
+    server.state().put("/content/empty", Vec::new());
+    let report = get(
+        &bridge(&server, folder.path()),
+        "/content/empty",
+        Some("a/b/none.txt"),
+    )
+    .await
+    .unwrap();
+    assert_eq!(report.sha256, Some(sha256(b"")));
+    assert_eq!(tree(folder.path()), ["a/", "a/b/", "a/b/none.txt"]);
+    assert_eq!(server.state().requests_for("download"), 0);
+}
+
+#[tokio::test]
+async fn an_existing_file_is_kept_and_the_new_one_is_numbered() {
+    let (server, folder) = setting();
+    server.state().put("/content/a.txt", b"new".to_vec());
+    std::fs::write(folder.path().join("a.txt"), "old").unwrap();
+    let downloads = bridge(&server, folder.path());
+    for name in ["a (2).txt", "a (3).txt"] {
+        let report = get(&downloads, "/content/a.txt", None).await.unwrap();
+        assert!(report.renamed);
+        assert!(report.local_path.unwrap().ends_with(name));
+    }
+    assert_eq!(std::fs::read(folder.path().join("a.txt")).unwrap(), b"old");
+    assert_eq!(tree(folder.path()), ["a (2).txt", "a (3).txt", "a.txt"]);
+}
+
+#[tokio::test]
+async fn a_file_that_only_looks_like_a_partial_one_is_kept() {
+    let (server, folder) = setting();
+    server.state().put("/content/a.txt", b"new".to_vec());
+    for name in ["a.txt.partial", "a (2).txt.partial.jsonl"] {
+        std::fs::write(folder.path().join(name), "mine").unwrap();
+    }
+    get(&bridge(&server, folder.path()), "/content/a.txt", None)
+        .await
+        .unwrap();
+    for name in ["a.txt.partial", "a (2).txt.partial.jsonl"] {
+        assert_eq!(
+            std::fs::read(folder.path().join(name)).unwrap(),
+            b"mine",
+            "{name}"
+        );
+    }
+    assert_eq!(std::fs::read(folder.path().join("a.txt")).unwrap(), b"new");
+}
+
+#[tokio::test]
+async fn a_name_that_leads_outside_is_refused_before_anything_is_asked() {
+    let (server, folder) = setting();
+    let downloads = bridge(&server, folder.path());
+    for name in ["../a", "/a", "C:\\a", "x/../../a"] {
+        let error = get(&downloads, "/content/a", Some(name)).await.unwrap_err();
+        assert_eq!(error.code(), "outside_save_dir", "{name}");
+    }
+    assert!(server.state().requests.is_empty());
+}
+
+#[tokio::test]
+async fn two_files_of_one_name_at_once_both_come_whole() {
+    let (server, folder) = setting();
+    let (one, other) = (content(3 * PIECE, 1), content(4 * PIECE, 2));
+    server.state().put("/content/run1/model.pt", one.clone());
+    server.state().put("/content/run02/model.pt", other.clone());
+    let downloads = bridge(&server, folder.path());
+    let (first, second) = tokio::join!(
+        get(&downloads, "/content/run1/model.pt", None),
+        get(&downloads, "/content/run02/model.pt", None),
+    );
+    assert!(std::fs::read(first.unwrap().local_path.unwrap()).unwrap() == one);
+    assert!(std::fs::read(second.unwrap().local_path.unwrap()).unwrap() == other);
+    assert_eq!(tree(folder.path()), ["model (2).pt", "model.pt"]);
+}
+
+#[tokio::test]
+async fn two_bridges_that_fetch_one_file_do_not_share_a_partial() {
+    let (server, folder) = setting();
+    let bytes = content(3 * PIECE, 1);
+    server.state().put("/content/model.pt", bytes.clone());
+    let bridges = [
+        bridge(&server, folder.path()),
+        bridge(&server, folder.path()),
+    ];
+    let (first, second) = tokio::join!(
+        get(&bridges[0], "/content/model.pt", None),
+        get(&bridges[1], "/content/model.pt", None),
+    );
+    for report in [first.unwrap(), second.unwrap()] {
+        assert!(std::fs::read(report.local_path.unwrap()).unwrap() == bytes);
+    }
+    assert_eq!(tree(folder.path()), ["model (2).pt", "model.pt"]);
+}

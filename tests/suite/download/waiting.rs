@@ -1,0 +1,167 @@
+//! Calls end in time and downloads go on; bridges end and downloads are resumed.
+
+use std::sync::Mutex;
+
+use super::*;
+
+/// A server that stops in the middle of a file, when everything it may send has been sent.
+fn held(bytes: &[u8], after: u64) -> (FilesServer, TempDir) {
+    let (server, folder) = setting();
+    server.state().put("/content/big", bytes.to_vec());
+    server.state().faults.hold_after = Some(after);
+    (server, folder)
+}
+
+/// Waits, through calls whose time is up at once, until so much has come.
+async fn until_received(downloads: &Downloads, bytes: u64) -> DownloadReport {
+    loop {
+        let report = glance(downloads, "/content/big").await;
+        if report.received_bytes >= bytes {
+            return report;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn at_its_deadline_a_call_says_running_and_the_next_one_goes_on_waiting() {
+    let bytes = content(8 * PIECE, 1);
+    let (server, folder) = held(&bytes, 3 * PIECE);
+    let downloads = bridge(&server, folder.path());
+    let report = until_received(&downloads, PIECE).await;
+    assert_eq!(report.status, Status::Running);
+    assert_eq!(report.size_bytes, Some(bytes.len() as u64));
+    assert!(report.local_path.is_none() && report.next_step.is_some());
+    server.release();
+    let report = get(&downloads, "/content/big", None).await.unwrap();
+    assert_eq!(report.status, Status::Complete);
+    assert!(std::fs::read(report.local_path.unwrap()).unwrap() == bytes);
+    assert_eq!(server.state().total_served(), bytes.len() as u64);
+}
+
+#[tokio::test]
+async fn what_came_after_the_last_call_is_handed_to_the_next_one_and_not_fetched_again() {
+    let bytes = content(2 * PIECE, 1);
+    let (server, folder) = held(&bytes, PIECE);
+    let downloads = bridge(&server, folder.path());
+    glance(&downloads, "/content/big").await;
+    server.release();
+    while tree(folder.path()) != ["big"] {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Lets the download note its end; where this is too short, the call waits for it and tells the same.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let report = get(&downloads, "/content/big", None).await.unwrap();
+    assert_eq!(report.status, Status::Complete);
+    assert_eq!(server.state().total_served(), bytes.len() as u64);
+    // That result was handed out: to ask again is to download again.
+    let again = get(&downloads, "/content/big", None).await.unwrap();
+    assert!(again.renamed);
+}
+
+#[tokio::test]
+async fn calls_for_the_same_file_share_one_download() {
+    let (server, folder) = setting();
+    server.state().put("/content/a", content(4 * PIECE, 1));
+    let downloads = bridge(&server, folder.path());
+    let (one, other) = tokio::join!(
+        get(&downloads, "/content/a", None),
+        get(&downloads, "/content/a", None)
+    );
+    assert_eq!(one.unwrap().local_path, other.unwrap().local_path);
+    assert_eq!(server.state().total_served(), 4 * PIECE);
+}
+
+#[tokio::test]
+async fn a_cancelled_download_stops_and_is_resumed_by_the_next_call() {
+    let bytes = content(8 * PIECE, 1);
+    let (server, folder) = held(&bytes, 3 * PIECE);
+    let downloads = bridge(&server, folder.path());
+    until_received(&downloads, PIECE).await;
+    let watch = Watch {
+        deadline: Instant::now() + LONG,
+        cancel: CancellationToken::new(),
+        progress: &|_| {},
+    };
+    watch.cancel.cancel();
+    let error = downloads.download("/content/big", None, watch).await;
+    assert_eq!(error.unwrap_err().code(), "cancelled");
+    assert_eq!(tree(folder.path()), ["big.partial", "big.partial.jsonl"]);
+    server.release();
+    let report = get(&downloads, "/content/big", None).await.unwrap();
+    assert!(report.resumed_bytes >= PIECE, "{report:?}");
+    assert!(std::fs::read(report.local_path.unwrap()).unwrap() == bytes);
+    assert_eq!(tree(folder.path()), ["big"]);
+}
+
+#[test]
+fn a_bridge_that_is_killed_leaves_what_came_and_the_next_one_fetches_the_rest_only() {
+    let bytes = content(20 * PIECE, 1);
+    let (server, folder) = held(&bytes, 10 * PIECE);
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+
+    let first = runtime();
+    let downloads = bridge(&server, folder.path());
+    let here = first
+        .block_on(until_received(&downloads, 8 * PIECE))
+        .received_bytes;
+    drop(first);
+    assert!(!folder.path().join("big").exists());
+
+    let before = server.state().total_served();
+    server.release();
+    let downloads = bridge(&server, folder.path());
+    let report = runtime()
+        .block_on(get(&downloads, "/content/big", None))
+        .unwrap();
+    assert!(std::fs::read(report.local_path.unwrap()).unwrap() == bytes);
+    assert!(
+        report.resumed_bytes >= here,
+        "{} < {here}",
+        report.resumed_bytes
+    );
+    // Connections of the first bridge may have been served some last blocks after it was gone.
+    let fetched = server.state().total_served() - before;
+    let lost = AT_ONCE as u64 * 2 * BLOCK;
+    assert!(
+        fetched <= bytes.len() as u64 - here + lost,
+        "{fetched} bytes were fetched"
+    );
+    assert_eq!(tree(folder.path()), ["big"]);
+}
+
+#[tokio::test]
+async fn what_an_older_state_of_the_file_left_is_not_used() {
+    let (old, new) = (content(8 * PIECE, 1), content(8 * PIECE, 2));
+    let (server, folder) = held(&old, 3 * PIECE);
+    let downloads = bridge(&server, folder.path());
+    until_received(&downloads, PIECE).await;
+    server.set(|state| {
+        state.put("/content/big", new.clone());
+    });
+    server.release();
+    let report = get(&downloads, "/content/big", None).await.unwrap();
+    assert!(std::fs::read(report.local_path.unwrap()).unwrap() == new);
+}
+
+#[tokio::test]
+async fn progress_grows_to_the_total() {
+    let (server, folder) = setting();
+    server.state().put("/content/a", content(6 * PIECE, 1));
+    let seen = Mutex::new(Vec::new());
+    let watch = Watch {
+        deadline: Instant::now() + LONG,
+        cancel: CancellationToken::new(),
+        progress: &|progress| seen.lock().unwrap().push(progress),
+    };
+    let downloads = bridge(&server, folder.path());
+    downloads.download("/content/a", None, watch).await.unwrap();
+    let seen = seen.into_inner().unwrap();
+    assert!(seen.is_sorted_by_key(|progress| progress.received_bytes));
+    let total = Some(6 * PIECE);
+    assert!(
+        seen.iter()
+            .all(|progress| progress.total_bytes.is_none() || progress.total_bytes == total)
+    );
+    assert!(seen.iter().any(|progress| progress.received_bytes > 0));
+}

@@ -1,0 +1,215 @@
+//! What a client learns of the tools before it calls any.
+
+use serde_json::{Map, Value, json};
+
+use crate::support::home::Home;
+use crate::support::stdio::Bridge;
+
+/// Name, required arguments, optional arguments, and whether it only reads and whether it destroys.
+type Promise = (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+    bool,
+    bool,
+);
+
+const PROMISED: [Promise; 11] = [
+    ("check_colab_connection", &[], &[], true, false),
+    ("probe_colab_environment", &[], &[], true, false),
+    ("run_code_quick", &["code"], &["session"], false, true),
+    (
+        "run_code_long",
+        &["code"],
+        &["checkpoint_name", "session", "timeout_sec"],
+        false,
+        true,
+    ),
+    (
+        "run_chunked_operation",
+        &["loop_code", "n_iterations", "setup_code"],
+        &[
+            "batch_size",
+            "checkpoint_name",
+            "on_error",
+            "restart",
+            "session",
+        ],
+        false,
+        true,
+    ),
+    (
+        "list_colab_files",
+        &[],
+        &["cursor", "limit", "path"],
+        true,
+        false,
+    ),
+    (
+        "download_from_colab",
+        &["remote_path"],
+        &["local_filename"],
+        false,
+        false,
+    ),
+    (
+        "cleanup_colab",
+        &[],
+        &["session", "temp_files"],
+        false,
+        true,
+    ),
+    ("list_colab_variables", &[], &["session"], true, false),
+    ("get_checkpoint", &["operation"], &[], true, false),
+    (
+        "get_output",
+        &["job_id"],
+        &["after", "wait_sec"],
+        true,
+        false,
+    ),
+];
+
+/// These answer in content blocks only: structured content would hide their text and pictures.
+const EXECUTIONS: [&str; 4] = [
+    "run_code_quick",
+    "run_code_long",
+    "run_chunked_operation",
+    "get_output",
+];
+
+fn listed() -> Vec<Value> {
+    let home = Home::new();
+    let mut bridge = Bridge::greeted(home.program(&[]));
+    let list = bridge.request("tools/list", json!({}));
+    assert!(list.get("nextCursor").is_none_or(Value::is_null), "{list}");
+    list["tools"].as_array().unwrap().clone()
+}
+
+fn names(value: &Value) -> Vec<&str> {
+    let mut names: Vec<&str> = match value {
+        Value::Object(map) => map.keys().map(String::as_str).collect(),
+        Value::Array(list) => list.iter().map(|name| name.as_str().unwrap()).collect(),
+        _ => Vec::new(),
+    };
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn the_tools_are_those_that_were_promised() {
+    let tools = listed();
+    let mut found: Vec<&str> = tools
+        .iter()
+        .map(|tool| tool["name"].as_str().unwrap())
+        .collect();
+    found.sort_unstable();
+    let mut promised: Vec<&str> = PROMISED.iter().map(|promise| promise.0).collect();
+    promised.sort_unstable();
+    assert_eq!(found, promised);
+    for (name, required, optional, _, _) in PROMISED {
+        let tool = tools.iter().find(|tool| tool["name"] == name).unwrap();
+        let schema = &tool["inputSchema"];
+        assert_eq!(names(&schema["required"]), required, "{name}");
+        let mut all = [required, optional].concat();
+        all.sort_unstable();
+        assert_eq!(names(&schema["properties"]), all, "{name}");
+    }
+}
+
+#[test]
+fn every_tool_tells_what_it_is_and_what_it_does() {
+    for tool in listed() {
+        let name = tool["name"].as_str().unwrap();
+        assert!(!tool["title"].as_str().unwrap().is_empty(), "{name}");
+        let description = tool["description"].as_str().unwrap();
+        let length = description.chars().count();
+        assert!(
+            (40..700).contains(&length),
+            "{name}: {length}: {description}"
+        );
+        assert!(!description.contains("  "), "{name}: {description:?}");
+        let notes = &tool["annotations"];
+        for hint in [
+            "readOnlyHint",
+            "destructiveHint",
+            "idempotentHint",
+            "openWorldHint",
+        ] {
+            // The last three mean something only for tools that change things.
+            let needed = hint == "readOnlyHint" || notes["readOnlyHint"] == false;
+            assert!(!needed || notes[hint].is_boolean(), "{name}: {notes}");
+        }
+        let promised = PROMISED.iter().find(|promise| promise.0 == name);
+        let Some((.., reads, destroys)) = promised else {
+            continue;
+        };
+        assert_eq!(notes["readOnlyHint"], *reads, "{name}");
+        if !reads {
+            assert_eq!(notes["destructiveHint"], *destroys, "{name}");
+        }
+    }
+}
+
+/// Every place in a schema, with its way there.
+fn walk(value: &Value, way: &str, visit: &mut dyn FnMut(&str, &Map<String, Value>)) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| walk(item, way, visit)),
+        Value::Object(object) => {
+            visit(way, object);
+            for (name, item) in object {
+                walk(item, &format!("{way}/{name}"), visit);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn input_schemas_are_plain_enough_for_every_client() {
+    for tool in listed() {
+        let schema = &tool["inputSchema"];
+        assert_eq!(schema["type"], "object", "{schema}");
+        for (argument, described) in schema["properties"].as_object().into_iter().flatten() {
+            let text = described["description"].as_str().unwrap_or_default();
+            assert!(
+                !text.is_empty(),
+                "{}: {argument} has no description",
+                tool["name"]
+            );
+        }
+        let name = tool["name"].as_str().unwrap();
+        walk(schema, name, &mut |way, object| {
+            let kind = object.get("type");
+            let is_null = |kind: &Value| {
+                kind == "null" || kind.as_array().is_some_and(|a| a.contains(&json!("null")))
+            };
+            assert!(!kind.is_some_and(is_null), "{way}: {object:?}");
+            assert!(!kind.is_some_and(Value::is_array), "{way}: {object:?}");
+            assert_no_number_format(way, object);
+        });
+    }
+}
+
+#[track_caller]
+fn assert_no_number_format(way: &str, object: &Map<String, Value>) {
+    let format = object.get("format").and_then(Value::as_str);
+    let is_number = |format: &str| format.contains("int") || matches!(format, "float" | "double");
+    assert!(!format.is_some_and(is_number), "{way}: {object:?}");
+}
+
+#[test]
+fn reports_have_an_output_schema_and_executions_have_none() {
+    for tool in listed() {
+        let name = tool["name"].as_str().unwrap();
+        let schema = tool.get("outputSchema");
+        if EXECUTIONS.contains(&name) {
+            assert_eq!(schema, None, "{name}");
+            continue;
+        }
+        let schema = schema.unwrap_or_else(|| panic!("{name} has no outputSchema"));
+        assert_eq!(schema["type"], "object", "{name}");
+        assert!(schema["properties"].is_object(), "{name}");
+        walk(schema, name, &mut assert_no_number_format);
+    }
+}

@@ -1,0 +1,344 @@
+//! The executor's file routes on loopback, with faults at will. A thread a connection, so that it outlives the runtimes of tests.
+//! Faults count bytes and requests, never time: what they do is the same on any machine.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+pub(crate) const TOKEN: &str = "t0ken";
+const CHUNK: usize = 16 * 1024;
+
+/// What to do wrong.
+#[derive(Default)]
+pub(crate) struct Faults {
+    /// Each reply with bytes takes one of these and is cut after so many bytes.
+    pub(crate) cuts: Vec<usize>,
+    /// So many requests for bytes are answered `503 busy`.
+    pub(crate) busy: u32,
+    /// So many digests are wrong.
+    pub(crate) lies: u32,
+    /// So many requests for a digest are answered with "ask again".
+    pub(crate) pending: u32,
+    /// A file changes whenever it was asked about.
+    pub(crate) restless: bool,
+    /// Replies name, and carry, another range than was asked for.
+    pub(crate) shifted: bool,
+    /// Replies carry more than was asked for, in a body without a length.
+    pub(crate) too_much: bool,
+    /// No byte of this file comes.
+    pub(crate) stuck: Option<String>,
+    /// When so many bytes were served in all, no more come until this is none.
+    pub(crate) hold_after: Option<u64>,
+    /// When so many bytes were served in all, the file gets another content; a list, for several times.
+    pub(crate) changes: Vec<(u64, String, Vec<u8>)>,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    files: BTreeMap<String, (Vec<u8>, u32)>,
+    /// Entries of listings that are not files: path and type.
+    pub(crate) others: Vec<(String, &'static str)>,
+    pub(crate) faults: Faults,
+    /// Bytes served, by path.
+    pub(crate) served: BTreeMap<String, u64>,
+    /// Request heads, as they came.
+    pub(crate) requests: Vec<String>,
+    page: usize,
+}
+
+impl State {
+    pub(crate) fn put(&mut self, path: &str, bytes: Vec<u8>) {
+        let version = self.files.get(path).map_or(0, |(_, version)| version + 1);
+        self.files.insert(path.to_owned(), (bytes, version));
+    }
+
+    pub(crate) fn total_served(&self) -> u64 {
+        self.served.values().sum()
+    }
+
+    pub(crate) fn requests_for(&self, route: &str) -> usize {
+        let start = format!("GET /files/{route}?");
+        self.requests
+            .iter()
+            .filter(|head| head.starts_with(&start))
+            .count()
+    }
+
+    pub(crate) fn set_page(&mut self, entries: usize) {
+        self.page = entries;
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+pub(crate) struct FilesServer {
+    pub(crate) port: u16,
+    shared: Arc<Shared>,
+}
+
+impl FilesServer {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Self {
+            port: listener.local_addr().unwrap().port(),
+            shared: Arc::default(),
+        };
+        let shared = server.shared.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shared = shared.clone();
+                // A connection that ends, ends its thread with an error that is of no interest.
+                std::thread::spawn(move || serve(&stream, &shared));
+            }
+        });
+        server
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap()
+    }
+
+    pub(crate) fn set(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state());
+        self.shared.changed.notify_all();
+    }
+
+    pub(crate) fn release(&self) {
+        self.set(|state| state.faults.hold_after = None);
+    }
+}
+
+fn serve(stream: &TcpStream, shared: &Shared) -> Option<()> {
+    let mut lines = BufReader::new(stream);
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if lines.read_line(&mut head).ok()? == 0 {
+                return None;
+            }
+        }
+        let mut state = shared.state.lock().unwrap();
+        state.requests.push(head.clone());
+        drop(state);
+        answer(stream, shared, &head)?;
+    }
+}
+
+fn answer(stream: &TcpStream, shared: &Shared, head: &str) -> Option<()> {
+    let target = head.split(' ').nth(1)?;
+    let url = url::Url::parse(&format!("http://host{target}")).ok()?;
+    let query: BTreeMap<String, String> = url.query_pairs().into_owned().collect();
+    let path = query.get("path")?.trim_end_matches('/').to_owned();
+    if header(head, "authorization") != Some(&format!("Bearer {TOKEN}")) {
+        return problem(stream, 401, "unauthorized", false);
+    }
+    let mut state = shared.state.lock().unwrap();
+    match url.path() {
+        "/files/stat" => {
+            let reply = stat(&mut state, &path, query.contains_key("digest"));
+            if state.faults.restless
+                && let Some((_, version)) = state.files.get_mut(&path)
+            {
+                *version += 1;
+            }
+            drop(state);
+            match reply {
+                Some(reply) => send_json(stream, &reply),
+                None => problem(stream, 404, "not_found", false),
+            }
+        }
+        "/files/list" => {
+            let reply = list(&state, &path, query.get("cursor").map(String::as_str));
+            drop(state);
+            send_json(stream, &reply)
+        }
+        "/files/download" => {
+            if state.faults.busy > 0 {
+                state.faults.busy -= 1;
+                drop(state);
+                return problem(stream, 503, "busy", true);
+            }
+            drop(state);
+            download(stream, shared, head, &path)
+        }
+        _ => problem(stream, 404, "not_found", false),
+    }
+}
+
+fn stat(state: &mut State, path: &str, digest: bool) -> Option<Value> {
+    let name = path.rsplit('/').next()?;
+    let Some((bytes, version)) = state.files.get(path) else {
+        let is_folder = state
+            .files
+            .keys()
+            .any(|file| file.starts_with(&format!("{path}/")))
+            || state
+                .others
+                .iter()
+                .any(|(other, kind)| other == path && *kind == "directory");
+        return is_folder.then(|| {
+            json!({"path": path, "name": name, "type": "directory", "size": 0,
+                   "modified_at": modified_at(0), "etag": "\"folder\""})
+        });
+    };
+    let mut reply = json!({"path": path, "name": name, "type": "file", "size": bytes.len(),
+        "modified_at": modified_at(*version), "etag": etag(path, *version)});
+    if digest && state.faults.pending > 0 {
+        state.faults.pending -= 1;
+        reply["digest_pending"] = true.into();
+    } else if digest {
+        let lie = state.faults.lies > 0;
+        state.faults.lies = state.faults.lies.saturating_sub(1);
+        reply["sha256"] = if lie { "0".repeat(64) } else { sha256(bytes) }.into();
+    }
+    Some(reply)
+}
+
+fn list(state: &State, path: &str, cursor: Option<&str>) -> Value {
+    let start = format!("{path}/");
+    let mut entries: Vec<(String, Value)> = Vec::new();
+    for (file, (bytes, version)) in &state.files {
+        if let Some(name) = file.strip_prefix(&start) {
+            entries.push((
+                name.to_owned(),
+                json!({"name": name, "path": file, "type": "file",
+                "size": bytes.len(), "modified_at": modified_at(*version)}),
+            ));
+        }
+    }
+    for (other, kind) in &state.others {
+        if let Some(name) = other.strip_prefix(&start) {
+            entries.push((
+                name.to_owned(),
+                json!({"name": name, "path": other, "type": kind,
+                "size": 0, "modified_at": modified_at(0)}),
+            ));
+        }
+    }
+    entries.sort_by(|one, other| one.0.cmp(&other.0));
+    let from = cursor.map_or(0, |cursor| cursor.parse().unwrap());
+    let page = if state.page == 0 { 1000 } else { state.page };
+    let to = (from + page).min(entries.len());
+    let next = (to < entries.len()).then(|| to.to_string());
+    let page: Vec<&Value> = entries[from..to].iter().map(|(_, entry)| entry).collect();
+    json!({"path": path, "entries": page, "next_cursor": next, "total": entries.len()})
+}
+
+fn download(stream: &TcpStream, shared: &Shared, head: &str, path: &str) -> Option<()> {
+    let mut state = shared.state.lock().unwrap();
+    let Some((bytes, version)) = state.files.get(path) else {
+        drop(state);
+        return problem(stream, 404, "not_found", false);
+    };
+    let (bytes, etag) = (bytes.clone(), etag(path, *version));
+    let (first, last) = header(head, "range")?
+        .strip_prefix("bytes=")?
+        .split_once('-')?;
+    let (mut first, mut last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
+    let same = header(head, "if-range") == Some(&etag);
+    if state.faults.shifted {
+        (first, last) = (first + 1, last - 1);
+    }
+    let mut reply = if same {
+        let range = format!("bytes {first}-{last}/{}", bytes.len());
+        format!("HTTP/1.1 206 Partial Content\r\nContent-Range: {range}\r\n")
+    } else {
+        (first, last) = (0, bytes.len().saturating_sub(1));
+        "HTTP/1.1 200 OK\r\n".to_owned()
+    };
+    let cut = (!state.faults.cuts.is_empty()).then(|| state.faults.cuts.remove(0));
+    if state.faults.too_much {
+        last += 1;
+        reply += "Connection: close\r\n";
+    } else {
+        let _ = write!(reply, "Content-Length: {}\r\n", last + 1 - first);
+    }
+    let close = cut.is_some() || state.faults.too_much;
+    drop(state);
+    let _ = write!(reply, "ETag: {etag}\r\nX-Smart-Colab-Api: 1\r\n\r\n");
+    (&*stream).write_all(reply.as_bytes()).ok()?;
+    let body = &bytes[first..=last];
+    let body = &body[..cut.unwrap_or(body.len()).min(body.len())];
+    for chunk in body.chunks(CHUNK) {
+        let mut state = shared
+            .changed
+            .wait_while(shared.state.lock().unwrap(), |state| {
+                let after = state.total_served() + chunk.len() as u64;
+                state.faults.hold_after.is_some_and(|hold| after > hold)
+                    || state.faults.stuck.as_deref() == Some(path)
+            })
+            .unwrap();
+        *state.served.entry(path.to_owned()).or_default() += chunk.len() as u64;
+        let total = state.total_served();
+        let due = state
+            .faults
+            .changes
+            .iter()
+            .position(|(at, ..)| total >= *at);
+        if let Some((_, path, bytes)) = due.map(|due| state.faults.changes.remove(due)) {
+            state.put(&path, bytes);
+        }
+        drop(state);
+        shared.changed.notify_all();
+        (&*stream).write_all(chunk).ok()?;
+    }
+    if close {
+        let _ = stream.shutdown(std::net::Shutdown::Both);
+        return None;
+    }
+    Some(())
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines()
+        .filter_map(|line| line.split_once(": "))
+        .find(|(key, _)| key.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value)
+}
+
+fn send_json(stream: &TcpStream, body: &Value) -> Option<()> {
+    send(stream, "200 OK", "application/json", &body.to_string())
+}
+
+fn problem(stream: &TcpStream, status: u16, code: &str, retryable: bool) -> Option<()> {
+    let body =
+        json!({"status": status, "code": code, "detail": code, "hint": "", "retryable": retryable});
+    send(
+        stream,
+        &format!("{status} No"),
+        "application/problem+json",
+        &body.to_string(),
+    )
+}
+
+fn send(mut stream: &TcpStream, status: &str, kind: &str, body: &str) -> Option<()> {
+    let length = body.len();
+    let text = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nX-Smart-Colab-Api: 1\r\n\r\n{body}"
+    );
+    stream.write_all(text.as_bytes()).ok()
+}
+
+fn etag(path: &str, version: u32) -> String {
+    format!("\"{}-{version}\"", path.len())
+}
+
+fn modified_at(version: u32) -> String {
+    format!("2026-11-21T10:{:02}:{:02}.123Z", version / 60, version % 60)
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
