@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{BUDGET, MARGIN, Rig, call, failed, finish, run, succeeded, until_read};
-use crate::support::proxy::Fault;
+use crate::support::proxy::{Fault, Stranger};
 
 /// Prints, waits for the file `go`, prints again.
 const BEFORE_AND_AFTER: &str = "
@@ -99,10 +99,13 @@ async fn output_of_many_pages_is_read_without_a_gap_and_kept_whole() {
     let code =
         "print(*(f'{i:07} {hash(str(i))}' for i in range(110_000)), sep='\\n')\nprint('end')";
     rig.proxy.on("/events", 2, Fault::CutReply(0.6));
+    rig.proxy.on("/log", 1, Fault::CutReply(0.4));
+    rig.proxy.on("/log", 1, Fault::LoseReply);
     let answer = finish(&bridge, run(&bridge, code).await).await;
     succeeded(&answer);
     assert!(answer.facts["left_out_characters"].as_u64().unwrap() > 1_000_000);
     assert!(answer.text.ends_with("\nend\n"));
+    assert_eq!(answer.facts["notes"], json!(null), "{:?}", answer.facts);
     let log = std::fs::read_to_string(answer.facts["log"].as_str().unwrap()).unwrap();
     assert_eq!(log.lines().count(), 110_001);
     assert!(
@@ -176,4 +179,34 @@ async fn get_output_reads_a_finished_job_through_lost_answers() {
     let answer = call(&bridge, "get_output", json!({"job_id": job})).await;
     succeeded(&answer);
     assert_eq!(answer.text, "kept\n");
+}
+
+#[tokio::test]
+async fn a_log_that_two_calls_keep_at_once_is_the_log() {
+    let rig = Rig::start().await;
+    let bridge = rig.bridge(&[]).await;
+    // Not kept by the first call.
+    rig.proxy.on("/log", 1, Fault::Answer(Stranger::Service));
+    let code = "print(*range(300_000), sep='\\n')";
+    let answer = finish(&bridge, run(&bridge, code).await).await;
+    assert_eq!(answer.facts["notes"].as_array().map(Vec::len), Some(1));
+    let look = || {
+        call(
+            &bridge,
+            "get_output",
+            json!({"job_id": answer.facts["job_id"]}),
+        )
+    };
+    let (one, two, three) = tokio::join!(look(), look(), look());
+    for answer in [&one, &two, &three] {
+        succeeded(answer);
+    }
+    let log = std::fs::read_to_string(one.facts["log"].as_str().unwrap()).unwrap();
+    let expected: String = (0..300_000).map(|i| format!("{i}\n")).collect();
+    assert!(
+        log == expected,
+        "{} bytes instead of {}",
+        log.len(),
+        expected.len()
+    );
 }
