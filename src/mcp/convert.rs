@@ -43,6 +43,12 @@ impl Fault {
         }
     }
 
+    /// With `advice` before the rest of the hint.
+    pub(super) fn first(self, advice: &str) -> Self {
+        let hint = format!("{advice} {}", self.hint);
+        Self { hint, ..self }
+    }
+
     pub(super) fn invalid(error: impl Into<String>) -> Self {
         Self::new(
             "invalid_argument",

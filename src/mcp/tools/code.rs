@@ -187,6 +187,7 @@ impl Server {
                 .run(&request, &call.watch(&|job, line| call.tell(job, line)))
                 .await
         });
-        Ok(view.await?)
+        view.await
+            .map_err(|error| Fault::from(error).first("The code did not run."))
     }
 }
