@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,12 +10,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::ids::JobId;
 use crate::runtime::connection::Connection;
-use crate::runtime::{Runtime, RuntimeError, RuntimeResult, retry};
+use crate::runtime::error::Reach;
+use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use crate::wire::event::Event;
 use crate::wire::job::{EventPage, Job, JobRequest, Poll};
 
 /// The executor holds a request at most so long.
 const LONGEST_HOLD: Duration = Duration::from_secs(25);
+/// The first answer is wanted sooner, so that one that is lost without a sign leaves time for another try within the call.
+const FIRST_HOLD: Duration = Duration::from_secs(5);
+/// An executor that is silent for so long beyond its longest hold is not heard any more.
+const SILENCE: Duration = Duration::from_secs(5);
 /// For answers on their way and for what is fetched after the following.
 const LONGEST_RESERVE: Duration = Duration::from_secs(5);
 /// Quick code ends the wait by finishing, so lingering costs it nothing and saves chatty code a request.
@@ -111,9 +117,18 @@ pub async fn submit(
     watch: &Watch<'_>,
     reader: &mut dyn Reader,
 ) -> RuntimeResult<Followed> {
-    let runtime = connection.runtime(watch.deadline).await?;
-    let sending = retry::until(watch.deadline, runtime.address(), || {
-        runtime.put_job(id, request, poll(watch.patience, FIRST_LINGER_SEC))
+    // Whether any try may have arrived, the one in flight included.
+    let unclear = &AtomicBool::new(false);
+    let sending = connection.ask(watch.deadline, |runtime| async move {
+        let before = unclear.swap(true, Ordering::Relaxed);
+        let poll = poll(watch.patience, FIRST_HOLD, FIRST_LINGER_SEC);
+        let answer = runtime.put_job(id, request, poll).await;
+        if let Err(error) = &answer
+            && error.reach() != Reach::Unknown
+        {
+            unclear.store(before, Ordering::Relaxed);
+        }
+        answer
     });
     let first = tokio::select! {
         biased;
@@ -125,10 +140,11 @@ pub async fn submit(
             id,
             next: 0,
             job: None,
+            heard: Instant::now(),
         }
         .run(connection, Some(page), watch, reader)
         .await),
-        Err(error) if error.is_transient() => Ok(Followed {
+        Err(error) if unclear.load(Ordering::Relaxed) => Ok(Followed {
             id,
             job: None,
             next: 0,
@@ -150,6 +166,7 @@ pub async fn follow(
         id,
         next: after,
         job: None,
+        heard: Instant::now(),
     }
     .run(connection, None, watch, reader)
     .await
@@ -159,6 +176,8 @@ struct Follower {
     id: JobId,
     next: u64,
     job: Option<Job>,
+    /// When the last answer came.
+    heard: Instant,
 }
 
 impl Follower {
@@ -185,6 +204,7 @@ impl Follower {
                 () = watch.cancelled.cancelled() => break Ended::Cancelled,
                 answer = next_page => match answer {
                     Ok(answer) => page = Some(answer),
+                    Err(RuntimeError::TimedOut { .. }) if self.may_be_late() => break Ended::Deadline,
                     Err(error) => break Ended::Trouble(error),
                 },
             }
@@ -205,6 +225,7 @@ impl Follower {
     ) -> Option<Ended> {
         let whole = page.job.state.is_final() && !page.more;
         self.job = Some(page.job);
+        self.heard = Instant::now();
         for event in &page.events {
             self.next = event.seq;
             if reader.take(event).is_break() {
@@ -223,11 +244,16 @@ impl Follower {
         connection: &Arc<Connection>,
         watch: &Watch<'_>,
     ) -> RuntimeResult<EventPage> {
-        let runtime: Arc<dyn Runtime> = connection.runtime(watch.deadline).await?;
-        retry::until(watch.deadline, runtime.address(), || {
-            runtime.events(self.id, self.next, poll(watch.patience, self.linger()))
-        })
-        .await
+        let question = |runtime: Arc<dyn Runtime>| async move {
+            let poll = poll(watch.patience, LONGEST_HOLD, self.linger());
+            runtime.events(self.id, self.next, poll).await
+        };
+        connection.ask(watch.deadline, question).await
+    }
+
+    /// True while the silence is no longer than the executor was asked to hold its answer.
+    fn may_be_late(&self) -> bool {
+        self.job.is_some() && self.heard.elapsed() < LONGEST_HOLD + SILENCE
     }
 
     /// A young job is watched closely, an old one gathers, so that hours of output stay within a tunnel's monthly requests.
@@ -241,10 +267,10 @@ impl Follower {
     }
 }
 
-fn poll(patience: Instant, linger_sec: f64) -> Poll {
+fn poll(patience: Instant, longest_hold: Duration, linger_sec: f64) -> Poll {
     let left = patience.saturating_duration_since(Instant::now());
     let linger_sec = linger_sec.min(left.as_secs_f64() / 2.0);
-    let wait_sec = left.min(LONGEST_HOLD).as_secs_f64() - linger_sec;
+    let wait_sec = left.min(longest_hold).as_secs_f64() - linger_sec;
     Poll {
         wait_sec: wait_sec.max(0.0),
         linger_sec,

@@ -1,13 +1,13 @@
 //! What a job leaves in the user's folder: pictures and files always, the whole log when an answer could not hold it.
 
-use std::io;
+use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::fs::{self, OpenOptions};
-use tokio::io::AsyncWriteExt;
-use tokio::time::{Instant, timeout_at};
+use tokio::fs::{self, File, OpenOptions};
+use tokio::io::{AsyncSeekExt, AsyncWriteExt};
+use tokio::time::Instant;
 
 use super::collect::{Attachment, Body};
 use super::picture::{self, Fitted};
@@ -81,22 +81,29 @@ impl Keeper {
                 .keep_one(&*runtime, id, attachment, deadline, kept)
                 .await
             {
+                let again = match trouble {
+                    Trouble::Runtime(_) => "; get_output with this job_id tries again",
+                    Trouble::Disk(_) => "",
+                };
                 kept.notes.push(format!(
-                    "an output of type {} could not be kept: {trouble}",
+                    "an output of type {} could not be kept: {trouble}{again}",
                     attachment.mime
                 ));
             }
         }
         if wants_log {
             let path = self.save_dir.join("logs").join(format!("{id}.log"));
-            match timeout_at(deadline, append_log(&*runtime, id, &path)).await {
+            let grown = retry::until(deadline, runtime.address(), || {
+                grow_log(&*runtime, id, &path)
+            });
+            match grown.await {
                 Ok(Ok(())) => {}
-                Ok(Err(trouble)) => kept
+                Ok(Err(error)) => kept
                     .notes
-                    .push(format!("the log file is not complete: {trouble}")),
-                Err(_) => kept.notes.push(
-                    "the log file is not complete yet: get_output goes on with it".to_owned(),
-                ),
+                    .push(format!("the log file could not be written: {error}")),
+                Err(error) => kept.notes.push(format!(
+                    "the log file is not complete yet ({error}): get_output with this job_id goes on with it"
+                )),
             }
             kept.log = path.exists().then_some(path);
         }
@@ -128,13 +135,13 @@ impl Keeper {
             .join(format!("{name}.{}", extension(&attachment.mime)));
         let length = bytes.len();
         let (target, mime) = (path.clone(), attachment.mime.clone());
-        let fitted = tokio::task::spawn_blocking(move || {
-            store::write_atomic(&target, &bytes)?;
+        let (written, fitted) = tokio::task::spawn_blocking(move || {
             let is_picture = matches!(mime.as_str(), "image/png" | "image/jpeg");
-            Ok::<_, io::Error>(is_picture.then(|| picture::fit(&bytes).ok()).flatten())
+            let fitted = is_picture.then(|| picture::fit(&bytes).ok()).flatten();
+            (store::write_atomic(&target, &bytes), fitted)
         })
         .await
-        .map_err(io::Error::other)??;
+        .map_err(io::Error::other)?;
         let shown: usize = kept
             .pictures
             .iter()
@@ -145,6 +152,8 @@ impl Keeper {
         {
             kept.pictures.push(Picture { mime, bytes });
         }
+        // A picture is shown whether or not the disk takes it.
+        written?;
         kept.files.push(KeptFile {
             path,
             mime: attachment.mime.clone(),
@@ -154,23 +163,40 @@ impl Keeper {
     }
 }
 
-/// Appends what the local copy of the log lacks. The executor's log only ever grows, so the copy's length is the cursor.
-async fn append_log(runtime: &dyn Runtime, id: JobId, path: &Path) -> Result<(), Trouble> {
+/// Fetches what the local copy of the log lacks; the inner error is the disk's. The executor's log only ever grows, so the copy's length is
+/// the cursor, and as each byte is written to its own place, two who do this at once write the same.
+async fn grow_log(
+    runtime: &dyn Runtime,
+    id: JobId,
+    path: &Path,
+) -> Result<io::Result<()>, RuntimeError> {
+    let (mut file, from) = match open_log(path).await {
+        Ok(opened) => opened,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut stream = runtime.log(id, from).await?;
+    while let Some(piece) = stream.next().await {
+        if let Err(error) = file.write_all(&piece?).await {
+            return Ok(Err(error));
+        }
+    }
+    Ok(file.flush().await)
+}
+
+/// The local copy, ready to be written to at its end, and its length.
+async fn open_log(path: &Path) -> io::Result<(File, u64)> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).await?;
     }
-    let mut file = OpenOptions::new()
+    let mut options = OpenOptions::new();
+    let mut file = options
         .create(true)
-        .append(true)
+        .truncate(false)
+        .write(true)
         .open(path)
         .await?;
-    let from = file.metadata().await?.len();
-    let mut stream = runtime.log(id, from).await?;
-    while let Some(piece) = stream.next().await {
-        file.write_all(&piece?).await?;
-    }
-    file.flush().await?;
-    Ok(())
+    let length = file.seek(SeekFrom::End(0)).await?;
+    Ok((file, length))
 }
 
 /// Keeping fails at the network or at the disk.

@@ -151,21 +151,22 @@ impl Summary {
     }
 
     fn tell_trouble(&mut self, error: &RuntimeError, followed: &Followed) {
-        let hint = match &followed.job {
-            Some(_) => {
+        let hint = match (error, &followed.job) {
+            (RuntimeError::Replaced | RuntimeError::UnknownJob, _) => "",
+            (_, Some(_)) => {
                 self.next = Some(followed.next);
-                "The code goes on where it runs, and its output is kept there. Call get_output with this job_id, and `next` as `after`."
+                "The code goes on where it runs, and its output is kept there. Call get_output with this job_id, and `next` as `after`. "
             }
-            None => {
+            (_, None) => {
                 "It is not known whether the code arrived. Call get_output with this job_id: if it is not found, the code \
-                 never ran and can be sent again."
+                 never ran and can be sent again. "
             }
         };
         self.fail(
             error.code(),
             &error.to_string(),
-            &format!("{hint} {}", error.hint()),
-            true,
+            &format!("{hint}{}", error.hint()),
+            error.is_transient(),
         );
     }
 

@@ -7,6 +7,7 @@ mod support;
 
 mod calls;
 mod download;
+mod faults;
 mod local_executor;
 mod mcp_stdio;
 mod notebook;
