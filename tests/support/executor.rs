@@ -28,7 +28,10 @@ pub(crate) struct Executor {
 
 impl Executor {
     pub(crate) fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap())
+    }
+
+    fn start_in(folder: TempDir) -> Self {
         let root = folder.path().join("root");
         std::fs::create_dir(&root).unwrap();
         let mut executor = Self {
@@ -71,7 +74,7 @@ impl Executor {
     /// One for all tests that need no executor of their own; each takes a session of its own.
     pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<Executor> = OnceLock::new();
-        SHARED.get_or_init(Self::start)
+        SHARED.get_or_init(|| Self::start_in(lasting_folder()))
     }
 
     /// The line that the notebook prints.
@@ -133,6 +136,28 @@ impl Drop for Executor {
             sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// What is shared is never dropped, so its folder lies with what was built, and the next day's run takes it away.
+fn lasting_folder() -> TempDir {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    std::fs::create_dir_all(place).unwrap();
+    for entry in std::fs::read_dir(place).unwrap().flatten() {
+        let is_ours = entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with("shared-executor-");
+        let changed = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = changed.ok().and_then(|changed| changed.elapsed().ok());
+        if is_ours && age.is_some_and(|age| age > Duration::from_secs(86_400)) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    let mut builder = tempfile::Builder::new();
+    builder
+        .prefix("shared-executor-")
+        .tempdir_in(place)
+        .unwrap()
 }
 
 /// A file that running code makes.
