@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use crate::chunked::Chunked;
 use crate::edge::settings::Settings;
 use crate::jobs::Jobs;
 use crate::mcp::serve::{ServeError, serve};
@@ -26,6 +27,7 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
     let jobs = Arc::new(Jobs::new(connection.clone(), settings.save_dir.clone()));
     let floors = Floors {
         connection: connection.clone(),
+        chunked: Chunked::new(jobs.clone(), settings.checkpoint_dir.clone()),
         jobs,
         downloads: Downloads::new(connection.clone(), settings.save_dir.clone()),
         call_budget: settings.call_budget,

@@ -23,6 +23,7 @@
 
 pub mod app;
 pub mod base;
+pub mod chunked;
 pub mod cli;
 pub mod edge;
 pub mod jobs;

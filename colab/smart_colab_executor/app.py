@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTo
 from . import __version__, errors, execute, probe, ranges
 from .auth import Token
 from .files import Files
-from .jobs import Job, JobStore, parse_id
+from .jobs import MAX_HOLD_SEC, Job, JobStore, parse_id
 from .ranges import RangeReply
 from .requests import DEFAULT_SESSION, MAX_TIMEOUT_SEC, JobRequest, number, session_name, whole
 from .sessions import Sessions
@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 
 API_VERSION = 1
 MAX_BODY_BYTES = 8 * 1024 * 1024
-MAX_WAIT_SEC = 25
 MAX_LINGER_SEC = 5
 GZIP_FROM_BYTES = 1024
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -224,7 +223,7 @@ def _add_machine_routes(app: Flask, config: Config) -> None:
             "uptime_minutes": config.uptime_minutes,
             "root": str(config.root),
         }
-        limits = {"max_timeout_sec": MAX_TIMEOUT_SEC, "max_wait_sec": MAX_WAIT_SEC, "max_body_bytes": MAX_BODY_BYTES}
+        limits = {"max_timeout_sec": MAX_TIMEOUT_SEC, "max_wait_sec": MAX_HOLD_SEC, "max_body_bytes": MAX_BODY_BYTES}
         return _json(
             {
                 "executor": executor,
@@ -278,7 +277,7 @@ def _body() -> dict[str, Any]:
 
 def _page_arguments() -> tuple[float, float, int]:
     return (
-        number(request.args, "wait", 0, 0, MAX_WAIT_SEC),
+        number(request.args, "wait", 0, 0, MAX_HOLD_SEC),
         number(request.args, "linger", 0.05, 0, MAX_LINGER_SEC),
         whole(request.args, "max_bytes", 256 * 1024, 1024, 4 * 1024 * 1024),
     )

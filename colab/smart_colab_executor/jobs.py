@@ -26,6 +26,7 @@ State = Literal["queued", "running", "succeeded", "failed", "interrupted", "time
 STATES: tuple[State, ...] = ("queued", "running", "succeeded", "failed", "interrupted", "timed_out", "lost")
 FINAL_STATES = frozenset(STATES[2:])
 RECORD = "job.json"
+MAX_HOLD_SEC = 25
 MAX_CODE_HEAD_CHARS = 120
 LOW_MEMORY_PCT = 90.0
 
@@ -109,19 +110,21 @@ class Job:
     def page(self, after: int, wait: float, linger: float, max_bytes: int) -> Page:
         """The events behind `after`.
 
-        With nothing new it waits up to `wait` seconds for the first, then up to `linger` for company; the job's end
-        ends both.
+        With `wait` (seconds) it waits for the first of them, and then, for company, `linger` seconds at most; the job's
+        end and `max_bytes` end both, and together they take no longer than MAX_HOLD_SEC.
         """
+        latest = time.monotonic() + MAX_HOLD_SEC
         with self.changed:
-            if self.spool.last_seq <= after and not self.is_final:
-                self.changed.wait_for(lambda: self.spool.last_seq > after or self.is_final, wait)
-                if self.spool.last_seq > after:
-                    self.changed.wait_for(lambda: self.is_final or self.spool.size_behind(after) > max_bytes, linger)
-        # Read before the job is described: a job shown as final has then no events that a reader could miss.
-        job = self.describe()
+            if wait and self.changed.wait_for(lambda: self.spool.last_seq > after or self.is_final, wait):
+                self.changed.wait_for(
+                    lambda: self.is_final or self.spool.size_behind(after) > max_bytes,
+                    min(linger, max(0.0, latest - time.monotonic())),
+                )
+        # The job is described last: a page with the `finished` event shows a job that is final.
         events = self.spool.read(after, max_bytes)
         last = after + len(events)
-        return Page(job, events, last, self.spool.last_seq > last)
+        job = self.describe()
+        return Page(job, events, last, job["last_seq"] > last)
 
     def wait(self) -> None:
         """Wait for the end."""

@@ -21,6 +21,7 @@ import zmq.asyncio
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.session import Session
 
 from .kernel_side import MESSAGE_TYPE
 
@@ -206,12 +207,12 @@ class Kernel:
         client = self._manager.client(context=self._context)
         client.start_channels(stdin=False, hb=False)
         self._client = client
-        for receive, handle in (
-            (client.get_shell_msg, self._on_reply),
-            (client.get_control_msg, self._on_reply),
-            (client.get_iopub_msg, self._on_iopub),
+        for channel, handle in (
+            (client.shell_channel, self._on_reply),
+            (client.control_channel, self._on_reply),
+            (client.iopub_channel, self._on_iopub),
         ):
-            self._tasks.append(asyncio.create_task(_pump(receive, handle)))
+            self._tasks.append(asyncio.create_task(_pump(channel.socket, client.session, handle)))
         # A subscription takes a moment; until a status is heard, output would be missed.
         while not self._heard.is_set():
             self._post("shell", "kernel_info_request", {})
@@ -279,10 +280,12 @@ class Kernel:
         execution.on_output(kind, content)
 
 
-async def _pump(receive: Callable[[], Awaitable[Message]], handle: Callable[[Message], None]) -> None:
+async def _pump(socket: zmq.asyncio.Socket, session: Session, handle: Callable[[Message], None]) -> None:
     while True:
+        frames = await socket.recv_multipart()
         try:
-            handle(await receive())
+            _, parts = session.feed_identities(frames)
+            handle(session.deserialize(parts))
         except Exception:  # one bad message must not deafen us
             log.exception("a kernel's message could not be handled")
 

@@ -124,7 +124,8 @@ class Session:
         """The user's variables, live even while a cell runs; else as they were when the kernel was last idle."""
         kernel = self.kernel
         listing: dict[str, Any] = {"source": "none", "as_of": now(), "variables": [], "total": 0}
-        if kernel is not None:
+        # A kernel that is still starting has none yet, and would not hear the question.
+        if kernel is not None and not self._starting:
             try:
                 listing |= await kernel.request("variables", patience=VARIABLES_TIMEOUT)
                 listing["source"] = "live"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from harness import Executor, Finished
+
 from smart_colab_executor import loops
 
 
@@ -138,7 +139,9 @@ def test_skipped_errors_are_told(executor: Executor) -> None:
 
 
 def test_skipping_does_not_catch_an_interrupt(executor: Executor) -> None:
-    job_id = executor.submit("import time\nprint('in', flush=True)\ntime.sleep(600)", loop={"stop": 3, "on_error": "skip"})
+    job_id = executor.submit(
+        "import time\nprint('in', flush=True)\ntime.sleep(600)", loop={"stop": 3, "on_error": "skip"}
+    )
     executor.wait_for_output(job_id, "in")
     executor.post(f"/jobs/{job_id}/interrupt")
     job = executor.follow(job_id)

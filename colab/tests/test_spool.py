@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from pathlib import Path
 from typing import Any
 
 import pytest
+
 from smart_colab_executor import outputs
 from smart_colab_executor.spool import Spool, dump, now
 
@@ -104,7 +104,7 @@ def test_the_log_puts_results_on_lines_of_their_own(tmp_path: Path) -> None:
     spool.log("4\n", own_line=True)
     spool.close()
     assert (tmp_path / "log.txt").read_text() == "no newline\n3\ntext\n4\n"
-    assert spool.log_bytes == os.path.getsize(tmp_path / "log.txt")
+    assert spool.log_bytes == (tmp_path / "log.txt").stat().st_size
 
 
 def test_blobs_keep_their_types(tmp_path: Path) -> None:

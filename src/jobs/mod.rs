@@ -144,7 +144,7 @@ impl Jobs {
             self.remember(id);
         }
         if let Ended::Trouble(error) = &mut followed.ended
-            && is_unknown(error)
+            && error.is_not_found()
         {
             *error = self.missing(id);
         }
@@ -160,7 +160,7 @@ impl Jobs {
     }
 
     fn refine(&self, id: JobId, error: RuntimeError) -> RuntimeError {
-        if is_unknown(&error) {
+        if error.is_not_found() {
             self.missing(id)
         } else {
             error
@@ -198,9 +198,4 @@ impl Jobs {
             .await;
         View::of(followed, collector, reading, kept)
     }
-}
-
-/// The executor's answer for a job that it does not have.
-fn is_unknown(error: &RuntimeError) -> bool {
-    matches!(error, RuntimeError::Refused(problem) if problem.status == 404)
 }

@@ -30,6 +30,11 @@ pub(super) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
     }
 }
 
+/// The same for an argument that must be given.
+pub(super) fn required_whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    whole(deserializer)?.ok_or_else(|| D::Error::custom("a whole number is wanted"))
+}
+
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;

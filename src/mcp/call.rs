@@ -46,6 +46,16 @@ impl Call {
         }));
     }
 
+    /// Says that `done` of `total` things are done.
+    #[expect(clippy::cast_precision_loss, reason = "for a progress bar")]
+    pub(super) fn count(&self, done: u64, total: u64) {
+        self.step(
+            done as f64,
+            Some(total as f64),
+            &format!("{done} of {total}"),
+        );
+    }
+
     /// Says what is happening, with the seconds since the call's start as its progress.
     pub(super) fn say(&self, message: &str) {
         self.step(self.started.elapsed().as_secs_f64(), None, message);

@@ -11,6 +11,8 @@ use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, Resource};
 use serde::Serialize;
 use url::Url;
 
+use crate::chunked::{ChunkedError, Outcome};
+use crate::jobs::keep::{KeptFile, Picture};
 use crate::jobs::view::View;
 use crate::runtime::RuntimeError;
 use crate::transfer::TransferError;
@@ -75,6 +77,13 @@ impl From<TransferError> for Fault {
     }
 }
 
+impl From<ChunkedError> for Fault {
+    fn from(error: ChunkedError) -> Self {
+        let (code, retryable) = (error.code().to_owned(), error.retryable());
+        Self::new(&code, sentence(&error), error.hint(), retryable)
+    }
+}
+
 impl IntoCallToolResult for Fault {
     fn into_call_tool_result(self) -> Result<CallToolResponse, ErrorData> {
         Ok(CallToolResult::from(self).into())
@@ -101,33 +110,52 @@ fn sentence(error: &dyn Error) -> String {
 
 /// An execution: text, pictures, files, and one line of facts.
 pub(super) fn execution(view: View) -> CallToolResult {
-    let failed = view.is_error();
-    let facts = line(&view.summary);
-    blocks(view, facts, failed)
+    let (facts, failed) = (line(&view.summary), view.is_error());
+    let log = view.summary.log.as_deref().map(Path::new);
+    let content = blocks(view.text, &view.pictures, &view.files, log, facts);
+    result(content, failed)
 }
 
-/// The blocks of `view` with `facts` as their last line.
-pub(super) fn blocks(view: View, facts: String, failed: bool) -> CallToolResult {
+/// A call of a chunked operation, in the same form.
+pub(super) fn operation(outcome: Outcome) -> CallToolResult {
+    let (facts, failed) = (line(&outcome.facts), !outcome.facts.success);
+    let kept = outcome.kept;
+    let content = blocks(
+        outcome.text,
+        &kept.pictures,
+        &kept.files,
+        kept.log.as_deref(),
+        facts,
+    );
+    result(content, failed)
+}
+
+fn blocks(
+    text: String,
+    pictures: &[Picture],
+    files: &[KeptFile],
+    log: Option<&Path>,
+    facts: String,
+) -> Vec<ContentBlock> {
     let mut content = Vec::new();
-    if !view.text.is_empty() {
-        content.push(ContentBlock::text(view.text));
+    if !text.is_empty() {
+        content.push(ContentBlock::text(text));
     }
     content.extend(
-        view.pictures
+        pictures
             .iter()
             .map(|picture| ContentBlock::image(STANDARD.encode(&picture.bytes), picture.mime)),
     );
-    let log = view
-        .summary
-        .log
-        .as_deref()
-        .map(|log| link(Path::new(log), "text/plain", None));
-    let files = view
-        .files
+    let files = files
         .iter()
         .map(|file| link(&file.path, &file.mime, Some(file.bytes)));
+    let log = log.map(|log| link(log, "text/plain", None));
     content.extend(files.chain(log).flatten().map(ContentBlock::ResourceLink));
     content.push(ContentBlock::text(facts));
+    content
+}
+
+fn result(content: Vec<ContentBlock>, failed: bool) -> CallToolResult {
     if failed {
         CallToolResult::error(content)
     } else {

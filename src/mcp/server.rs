@@ -17,6 +17,7 @@ use tracing::Instrument;
 use super::convert::Fault;
 use super::{budget, schema};
 use crate::base::ids::JobId;
+use crate::chunked::Chunked;
 use crate::jobs::Jobs;
 use crate::runtime::connection::Connection;
 use crate::transfer::Downloads;
@@ -33,6 +34,7 @@ const ARGUMENT_FAULT: &str = "failed to deserialize parameters:";
 pub struct Floors {
     pub connection: Arc<Connection>,
     pub jobs: Arc<Jobs>,
+    pub chunked: Chunked,
     pub downloads: Downloads,
     /// The user's own call budget.
     pub call_budget: Option<Duration>,

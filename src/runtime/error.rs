@@ -106,6 +106,15 @@ impl RuntimeError {
         }
     }
 
+    /// True when the executor answered that it does not know what was asked for.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Self::Refused(problem) => problem.status == 404,
+            other => matches!(other, Self::UnknownJob | Self::Replaced),
+        }
+    }
+
     /// The stable code that the model sees.
     #[must_use]
     pub fn code(&self) -> &str {

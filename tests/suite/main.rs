@@ -5,10 +5,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod calls;
 mod download;
 mod faults;
 mod local_executor;
 mod mcp_stdio;
 mod output;
+mod reports;
 mod tidy;
 mod tool_list;

@@ -2,6 +2,7 @@
 
 pub(crate) mod executor;
 pub(crate) mod home;
+pub(crate) mod machine;
 pub(crate) mod proxy;
 pub(crate) mod python;
 pub(crate) mod rust;

@@ -1,6 +1,7 @@
 //! What the tour shows.
 
 use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -225,6 +226,12 @@ impl Walker<'_> {
 
     async fn download(&mut self) -> Result<String, StepError> {
         let made = self.call("run_code_quick", json!({"code": FILE})).await?;
+        // Of an earlier tour: it would be kept, and ever more of them.
+        if let Err(error) = tokio::fs::remove_file(self.tour.save_dir.join("try.bin")).await
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error.into());
+        }
         let report = self
             .call("download_from_colab", json!({"remote_path": "try.bin"}))
             .await?

@@ -12,7 +12,9 @@ use serde::Deserialize;
 
 use super::MAIN;
 use crate::base::ids::JobId;
+use crate::chunked::plan::Name;
 use crate::jobs::Reading;
+use crate::jobs::view::View;
 use crate::mcp::convert::{Fault, execution};
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
@@ -80,6 +82,7 @@ impl Server {
     ) -> Result<CallToolResult, Fault> {
         self.run_code(args.code, args.session, QUICK_SEC, &context)
             .await
+            .map(execution)
     }
 
     #[tool(
@@ -106,8 +109,20 @@ impl Server {
                 "timeout_sec is {timeout_sec}: it must be 1 to {LONGEST_SEC}"
             )));
         }
-        self.run_code(args.code, args.session, timeout_sec, &context)
-            .await
+        let name = args.checkpoint_name.as_deref().map(Name::new).transpose()?;
+        let mut view = self
+            .run_code(args.code, args.session, timeout_sec, &context)
+            .await?;
+        if let Some(name) = name
+            && let Err(error) = self.floors.chunked.keep_result(&name, &view)
+        {
+            let note = format!(
+                "the result is not kept as {name}: {error}. {}",
+                error.hint()
+            );
+            view.summary.notes.push(note);
+        }
+        Ok(execution(view))
     }
 
     #[tool(
@@ -154,7 +169,7 @@ impl Server {
         session: Option<String>,
         timeout_sec: u64,
         context: &RequestContext<RoleServer>,
-    ) -> Result<CallToolResult, Fault> {
+    ) -> Result<View, Fault> {
         if code.trim().is_empty() {
             return Err(Fault::invalid("code is empty"));
         }
@@ -173,7 +188,6 @@ impl Server {
                 .await
         });
         view.await
-            .map(execution)
             .map_err(|error| Fault::from(error).first("The code did not run."))
     }
 }

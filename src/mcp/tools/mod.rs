@@ -1,5 +1,6 @@
 //! The tools, a file for each family. Each method is one tool: its description, its arguments, and the floor that it calls.
 
+mod chunked;
 mod code;
 mod connection;
 mod files;
@@ -14,6 +15,10 @@ const MAIN: &str = "main";
 
 impl Server {
     pub(super) fn all_tools() -> ToolRouter<Self> {
-        Self::connection_tools() + Self::code_tools() + Self::file_tools() + Self::session_tools()
+        Self::connection_tools()
+            + Self::code_tools()
+            + Self::chunked_tools()
+            + Self::file_tools()
+            + Self::session_tools()
     }
 }

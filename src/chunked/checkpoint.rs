@@ -1,0 +1,211 @@
+//! What is known of an operation, as it stands on disk.
+
+use std::io;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::plan::{Name, Plan};
+use crate::base::ids::JobId;
+use crate::wire::event::{Progress, PythonError};
+use crate::wire::job::{JobRequest, OnError};
+
+const VERSION: u64 = 1;
+/// Skipped iterations that are named; the rest is counted.
+const SKIPPED_NAMED: usize = 100;
+const SENTENCE_CHARACTERS: usize = 300;
+
+/// The state of an operation. `completed: k` means that all iterations before `k` finished.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Checkpoint {
+    version: u64,
+    pub(super) name: Name,
+    pub(super) plan_hash: String,
+    pub(super) session: String,
+    pub(super) on_error: OnError,
+    pub(super) total: u64,
+    pub(super) completed: u64,
+    /// `break` ended the operation before its last iteration.
+    pub(super) ended_by_break: bool,
+    pub(super) skipped_count: u64,
+    /// The first of them.
+    pub(super) skipped: Vec<Skipped>,
+    /// The part of the results file that belongs to the completed iterations.
+    pub(super) results_bytes: u64,
+    /// The kernel that the setup succeeded in.
+    pub(super) kernel_id: Option<String>,
+    /// Named here before it is sent, so that whoever comes next finds it instead of sending another.
+    pub(super) in_flight: Option<Flight>,
+    /// Why the operation does not go on by itself.
+    pub(super) stop: Option<Stop>,
+    pub(super) created_at: String,
+    pub(super) updated_at: String,
+}
+
+/// An iteration that failed and was passed over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Skipped {
+    pub iteration: u64,
+    pub error: String,
+}
+
+/// A job of the operation whose end is not known yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Flight {
+    pub(super) job_id: JobId,
+    pub(super) work: Work,
+    /// Events up to this one are in the checkpoint.
+    pub(super) cursor: u64,
+    /// The caller gave it up, so its being interrupted is no news.
+    pub(super) cancelled: bool,
+}
+
+/// What a job of an operation does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(super) enum Work {
+    Setup,
+    Batch { start: u64, stop: u64 },
+}
+
+/// An end that is not success.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Stop {
+    /// The job was interrupted, by a person or with its session; otherwise it failed.
+    pub interrupted: bool,
+    /// The iteration that did not finish; none when it was the setup.
+    pub iteration: Option<u64>,
+    /// Hand it to `get_output` for what it printed.
+    pub job_id: String,
+    pub code: String,
+    pub error: String,
+    pub hint: String,
+}
+
+/// Why a file is no checkpoint.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    OtherVersion(u64),
+    Corrupt(String),
+}
+
+impl Flight {
+    pub(super) fn new(work: Work) -> Self {
+        Self {
+            job_id: JobId::fresh(),
+            work,
+            cursor: 0,
+            cancelled: false,
+        }
+    }
+
+    /// The same request for the same flight, always: the executor knows a repeated one by it.
+    pub(super) fn request(&self, plan: &Plan) -> JobRequest {
+        match self.work {
+            Work::Setup => plan.setup(),
+            Work::Batch { start, stop } => plan.batch(start, stop),
+        }
+    }
+}
+
+impl Checkpoint {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let now = now();
+        Self {
+            version: VERSION,
+            name: plan.name.clone(),
+            plan_hash: plan.hash(),
+            session: plan.session.clone(),
+            on_error: plan.on_error,
+            total: plan.n_iterations,
+            completed: 0,
+            ended_by_break: false,
+            skipped_count: 0,
+            skipped: Vec::new(),
+            results_bytes: 0,
+            kernel_id: None,
+            in_flight: None,
+            stop: None,
+            created_at: now.clone(),
+            updated_at: now,
+        }
+    }
+
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Unreadable> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u64,
+        }
+        let corrupt = |error: serde_json::Error| Unreadable::Corrupt(error.to_string());
+        match serde_json::from_slice(bytes).map_err(corrupt)? {
+            Versioned { version: VERSION } => {}
+            Versioned { version } => return Err(Unreadable::OtherVersion(version)),
+        }
+        let checkpoint: Self = serde_json::from_slice(bytes).map_err(corrupt)?;
+        if checkpoint.completed > checkpoint.total {
+            return Err(Unreadable::Corrupt(format!(
+                "it claims {} of {} iterations",
+                checkpoint.completed, checkpoint.total
+            )));
+        }
+        Ok(checkpoint)
+    }
+
+    pub(super) fn to_bytes(&self) -> io::Result<Vec<u8>> {
+        Ok(serde_json::to_vec_pretty(self)?)
+    }
+
+    pub(super) fn touch(&mut self) {
+        self.updated_at = now();
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.ended_by_break || self.completed == self.total
+    }
+
+    pub(super) fn remaining(&self) -> u64 {
+        if self.is_finished() {
+            0
+        } else {
+            self.total - self.completed
+        }
+    }
+
+    /// To one decimal, and 100 only when finished.
+    pub(super) fn progress_pct(&self) -> f64 {
+        if self.is_finished() {
+            return 100.0;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "at most 10^9")]
+        let share = self.completed as f64 / self.total as f64;
+        (share * 1000.0).floor() / 10.0
+    }
+
+    /// Counts one more iteration as finished.
+    pub(super) fn count(&mut self, progress: &Progress) {
+        if let Some(error) = &progress.error {
+            self.skipped_count += 1;
+            if self.skipped.len() < SKIPPED_NAMED {
+                self.skipped.push(Skipped {
+                    iteration: self.completed,
+                    error: sentence(error),
+                });
+            }
+        }
+        self.completed += 1;
+        self.ended_by_break = progress.message.as_deref() == Some("break");
+    }
+}
+
+/// An exception in one line.
+pub(super) fn sentence(error: &PythonError) -> String {
+    let line = error.evalue.lines().next().unwrap_or_default();
+    format!("{}: {line}", error.ename)
+        .chars()
+        .take(SENTENCE_CHARACTERS)
+        .collect()
+}
+
+pub(super) fn now() -> String {
+    jiff::Timestamp::now().to_string()
+}

@@ -1,0 +1,126 @@
+//! Why an operation could not be started, or could not go on.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::runtime::RuntimeError;
+
+/// A refused or broken-off call. `Display` is a sentence for people, without its source's text.
+#[derive(Debug, Error)]
+pub enum ChunkedError {
+    #[error("{0}")]
+    Invalid(String),
+    #[error(
+        "the checkpoint {operation:?} belongs to another plan, of which {completed} of {total} iterations are done"
+    )]
+    Mismatch {
+        operation: String,
+        completed: u64,
+        total: u64,
+    },
+    #[error("{} is in format {version}, which this version of smart-colab does not read", path.display())]
+    OtherVersion { path: PathBuf, version: u64 },
+    #[error("the checkpoint at {} cannot be read: {detail}", path.display())]
+    Corrupt {
+        path: PathBuf,
+        detail: String,
+        /// What the good one before it says is completed, where there is one.
+        previous: Option<u64>,
+    },
+    #[error("there is no checkpoint named {operation:?}")]
+    NotFound {
+        operation: String,
+        known: Vec<String>,
+    },
+    #[error("another call is working on {operation:?}")]
+    Busy { operation: String },
+    #[error("{} could not be read or written", path.display())]
+    Disk {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+}
+
+impl ChunkedError {
+    /// Makes a [`ChunkedError::Disk`] of what happened at `path`.
+    pub(super) fn disk(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Disk { path, source }
+    }
+
+    /// The stable code that the model sees.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Invalid(_) => "invalid_argument",
+            Self::Mismatch { .. } | Self::OtherVersion { .. } => "checkpoint_mismatch",
+            Self::Corrupt { .. } => "checkpoint_corrupt",
+            Self::NotFound { .. } => "not_found",
+            Self::Busy { .. } => "busy",
+            Self::Disk { source, .. } if is_full(source) => "disk_full",
+            Self::Disk { .. } => "internal",
+            Self::Runtime(error) => error.code(),
+        }
+    }
+
+    /// What to do next, in one or two sentences.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Invalid(_) => "Correct the argument and call again; nothing was run.".to_owned(),
+            Self::Mismatch { .. } => "Call again with the same arguments as before to go on, or with another checkpoint_name to keep \
+                 both, or with restart: true to forget what is done."
+                .to_owned(),
+            Self::OtherVersion { .. } => "Use the version that wrote it, or another checkpoint_name, or restart: true, which keeps \
+                 the file aside and starts over."
+                .to_owned(),
+            Self::Corrupt { previous: Some(completed), .. } => format!(
+                "The file is kept aside. The checkpoint before it is good and says completed: {completed}; call again to go on from \
+                 there (later iterations may run a second time), or with restart: true to start over."
+            ),
+            Self::Corrupt { previous: None, .. } => {
+                "Look at the file. With restart: true it is kept aside and all iterations run again; another checkpoint_name \
+                 leaves it where it is."
+                    .to_owned()
+            }
+            Self::NotFound { known, .. } if known.is_empty() => "There are no checkpoints yet.".to_owned(),
+            Self::NotFound { known, .. } => format!("Known are: {}.", known.join(", ")),
+            Self::Busy { .. } => {
+                "Wait for that call to return, then call again; or use another checkpoint_name.".to_owned()
+            }
+            Self::Disk { source, .. } if is_full(source) => {
+                "Free space on the disk of this machine (the one that runs smart-colab), then call again to go on.".to_owned()
+            }
+            Self::Disk { source, .. } => {
+                format!("The system says: {source}. Check that CHECKPOINT_DIR is a folder that can be written, then call again.")
+            }
+            Self::Runtime(error) => error.hint(),
+        }
+    }
+
+    /// True when the same call may succeed later, without any change to it.
+    #[must_use]
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Corrupt { previous, .. } => previous.is_some(),
+            Self::Busy { .. } | Self::Disk { .. } => true,
+            Self::Invalid(_)
+            | Self::Mismatch { .. }
+            | Self::OtherVersion { .. }
+            | Self::NotFound { .. } => false,
+            Self::Runtime(error) => error.is_transient(),
+        }
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}

@@ -1,0 +1,240 @@
+//! An operation's folder: `CHECKPOINT_DIR/NAME/`. A folder for each name, so that no name's file is another name's.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::checkpoint::{Checkpoint, Unreadable};
+use super::error::ChunkedError;
+use super::plan::Name;
+use crate::edge::lock::FileLock;
+use crate::edge::store;
+
+/// Where the files of one name are.
+#[derive(Debug, Clone)]
+pub(super) struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    pub(super) fn new(checkpoint_dir: &Path, name: &Name) -> Self {
+        Self {
+            path: checkpoint_dir.join(name.as_str()),
+        }
+    }
+
+    /// The state of the operation.
+    pub(super) fn checkpoint(&self) -> PathBuf {
+        self.path.join("checkpoint.json")
+    }
+
+    /// The state before that one.
+    pub(super) fn previous(&self) -> PathBuf {
+        self.path.join("checkpoint.prev.json")
+    }
+
+    /// The values of the iterations, a line each.
+    pub(super) fn results(&self) -> PathBuf {
+        self.path.join("results.jsonl")
+    }
+
+    /// What `run_code_long` left under this name.
+    pub(super) fn result(&self) -> PathBuf {
+        self.path.join("result.json")
+    }
+
+    /// Held by the call that works on the operation, in this process or another.
+    pub(super) fn lock(&self, name: &Name) -> Result<FileLock, ChunkedError> {
+        let path = self.path.join("lock");
+        FileLock::try_take(&path)
+            .map_err(ChunkedError::disk(&path))?
+            .ok_or_else(|| ChunkedError::Busy {
+                operation: name.to_string(),
+            })
+    }
+
+    /// The newest checkpoint; none where the operation was never started.
+    pub(super) fn load(&self) -> Result<Option<Checkpoint>, ChunkedError> {
+        match read(&self.checkpoint())? {
+            Some(Ok(checkpoint)) => Ok(Some(checkpoint)),
+            // A crash came between keeping the old checkpoint and putting the new one in its place.
+            None => match read(&self.previous())? {
+                Some(Ok(checkpoint)) => Ok(Some(checkpoint)),
+                Some(Err(why)) => Err(unreadable(self.previous(), why, None)),
+                None => Ok(None),
+            },
+            Some(Err(why)) => {
+                let previous = match read(&self.previous())? {
+                    Some(Ok(checkpoint)) => Some(checkpoint.completed),
+                    Some(Err(_)) | None => None,
+                };
+                Err(unreadable(self.checkpoint(), why, previous))
+            }
+        }
+    }
+
+    pub(super) fn save(&self, checkpoint: &Checkpoint) -> Result<(), ChunkedError> {
+        let path = self.checkpoint();
+        checkpoint
+            .to_bytes()
+            .and_then(|bytes| store::replace_keeping(&path, &self.previous(), &bytes))
+            .map_err(ChunkedError::disk(&path))
+    }
+
+    /// Takes the checkpoints that cannot be read out of the way, so that nothing ever replaces them.
+    pub(super) fn set_unreadable_aside(&self) -> Result<(), ChunkedError> {
+        for path in [self.checkpoint(), self.previous()] {
+            if let Some(Err(_)) = read(&path)? {
+                let aside = store::set_aside(&path).map_err(ChunkedError::disk(&path))?;
+                tracing::warn!(path = %aside.display(), "kept a checkpoint that cannot be read");
+            }
+        }
+        Ok(())
+    }
+
+    /// True when something is kept under this name.
+    fn is_used(&self) -> bool {
+        [self.checkpoint(), self.previous(), self.result()]
+            .iter()
+            .any(|path| path.exists())
+    }
+}
+
+/// The names under which something is kept, sorted.
+pub(super) fn known(checkpoint_dir: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(checkpoint_dir) else {
+        return Vec::new();
+    };
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| Name::new(entry.ok()?.file_name().to_str()?).ok())
+        .filter(|name| Folder::new(checkpoint_dir, name).is_used())
+        .map(String::from)
+        .collect();
+    names.sort();
+    names
+}
+
+fn read(path: &Path) -> Result<Option<Result<Checkpoint, Unreadable>>, ChunkedError> {
+    let bytes = store::read_if_there(path).map_err(ChunkedError::disk(path))?;
+    Ok(bytes.map(|bytes| Checkpoint::parse(&bytes)))
+}
+
+fn unreadable(path: PathBuf, why: Unreadable, previous: Option<u64>) -> ChunkedError {
+    match why {
+        Unreadable::OtherVersion(version) => ChunkedError::OtherVersion { path, version },
+        Unreadable::Corrupt(detail) => ChunkedError::Corrupt {
+            path,
+            detail,
+            previous,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{Folder, known};
+    use crate::chunked::checkpoint::Checkpoint;
+    use crate::chunked::error::ChunkedError;
+    use crate::chunked::plan::{Name, Plan};
+    use crate::wire::job::OnError;
+
+    fn checkpoint(completed: u64) -> Checkpoint {
+        let plan = Plan {
+            name: Name::new("op").unwrap(),
+            setup_code: String::new(),
+            loop_code: "x".to_owned(),
+            n_iterations: 10,
+            batch_size: 3,
+            on_error: OnError::Stop,
+            session: "main".to_owned(),
+        };
+        let mut checkpoint = Checkpoint::new(&plan);
+        checkpoint.completed = completed;
+        checkpoint
+    }
+
+    /// A folder whose current checkpoint says 6 and whose previous one says 3.
+    fn folder() -> (tempfile::TempDir, Folder) {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::new(dir.path(), &Name::new("op").unwrap());
+        folder.save(&checkpoint(3)).unwrap();
+        folder.save(&checkpoint(6)).unwrap();
+        (dir, folder)
+    }
+
+    #[test]
+    fn the_newest_checkpoint_is_the_one_that_counts() {
+        let (dir, folder) = folder();
+        assert_eq!(folder.load().unwrap(), Some(checkpoint_of(&folder)));
+        assert_eq!(folder.load().unwrap().unwrap().completed, 6);
+        assert_eq!(known(dir.path()), ["op"]);
+    }
+
+    fn checkpoint_of(folder: &Folder) -> Checkpoint {
+        Checkpoint::parse(&fs::read(folder.checkpoint()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_crash_between_the_two_renames_leaves_the_previous_one() {
+        let (_dir, folder) = folder();
+        fs::rename(folder.checkpoint(), folder.previous()).unwrap();
+        assert_eq!(folder.load().unwrap().unwrap().completed, 6);
+    }
+
+    #[test]
+    fn a_damaged_checkpoint_is_reported_with_what_the_one_before_it_says() {
+        let whole = checkpoint(6).to_bytes().unwrap();
+        let over = serde_json::json!({"version": 1, "completed": 11});
+        for bytes in [
+            &b""[..],
+            b"\0\0\0\0",
+            b"[]",
+            b"{\"completed\": 6}",
+            &whole[..whole.len() / 2],
+            over.to_string().as_bytes(),
+            checkpoint(11).to_bytes().unwrap().as_slice(),
+        ] {
+            let (_dir, folder) = folder();
+            fs::write(folder.checkpoint(), bytes).unwrap();
+            let error = folder.load().unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    ChunkedError::Corrupt {
+                        previous: Some(3),
+                        ..
+                    }
+                ),
+                "{error:?}"
+            );
+            assert_eq!(
+                fs::read(folder.checkpoint()).unwrap(),
+                bytes,
+                "looking changes nothing"
+            );
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_version_is_refused_and_stays() {
+        let (_dir, folder) = folder();
+        for version in [0, 2] {
+            let text = format!("{{\"version\": {version}, \"anything\": 1}}");
+            fs::write(folder.checkpoint(), &text).unwrap();
+            let error = folder.load().unwrap_err();
+            assert_eq!(error.code(), "checkpoint_mismatch");
+            assert_eq!(fs::read_to_string(folder.checkpoint()).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn setting_aside_leaves_good_checkpoints_where_they_are() {
+        let (dir, folder) = folder();
+        fs::write(folder.checkpoint(), "torn").unwrap();
+        folder.set_unreadable_aside().unwrap();
+        assert_eq!(folder.load().unwrap().unwrap().completed, 3);
+        let aside = dir.path().join("op/checkpoint.json.corrupt-1");
+        assert_eq!(fs::read_to_string(aside).unwrap(), "torn");
+    }
+}

@@ -1,0 +1,167 @@
+//! The books of one operation while a call works on it: nobody else writes them then.
+//!
+//! All writing is done on the spot, without waiting: what is dropped with its call has then written everything or nothing.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::checkpoint::{Checkpoint, Flight, Stop, sentence};
+use super::error::ChunkedError;
+use super::folder::Folder;
+use super::plan::Plan;
+use crate::base::ids::JobId;
+use crate::edge::journal::Journal;
+use crate::edge::lock::FileLock;
+use crate::wire::event::Progress;
+
+/// A claimed operation, before anything of it is changed.
+pub(super) struct Claim {
+    folder: Folder,
+    checkpoint: Checkpoint,
+    is_new: bool,
+    /// A job of the operation that this one replaces.
+    pub(super) replaced_job: Option<JobId>,
+    lock: FileLock,
+}
+
+/// An operation whose books are open.
+pub(super) struct Ledger {
+    folder: Folder,
+    pub(super) checkpoint: Checkpoint,
+    results: Journal,
+    /// What the caller should know of the books.
+    pub(super) notes: Vec<String>,
+    // The last field: it is let go after everything else is closed.
+    _lock: FileLock,
+}
+
+/// A line of the results file.
+#[derive(Serialize)]
+struct ResultLine<'a> {
+    i: u64,
+    result: &'a Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl Claim {
+    pub(super) fn take(folder: Folder, plan: &Plan, restart: bool) -> Result<Self, ChunkedError> {
+        let lock = folder.lock(&plan.name)?;
+        let found = match folder.load() {
+            Ok(found) => found,
+            Err(ChunkedError::Corrupt { .. } | ChunkedError::OtherVersion { .. }) if restart => {
+                folder.set_unreadable_aside()?;
+                None
+            }
+            Err(error) => {
+                // The good one before it is what the next call finds.
+                if let ChunkedError::Corrupt {
+                    previous: Some(_), ..
+                } = &error
+                {
+                    folder.set_unreadable_aside()?;
+                }
+                return Err(error);
+            }
+        };
+        let mut claim = Self {
+            folder,
+            checkpoint: Checkpoint::new(plan),
+            is_new: true,
+            replaced_job: None,
+            lock,
+        };
+        match found {
+            None => {}
+            Some(old) if restart => claim.replaced_job = old.in_flight.map(|flight| flight.job_id),
+            Some(old) if old.plan_hash == claim.checkpoint.plan_hash => {
+                claim.checkpoint = old;
+                claim.is_new = false;
+            }
+            Some(old) => {
+                return Err(ChunkedError::Mismatch {
+                    operation: plan.name.to_string(),
+                    completed: old.completed,
+                    total: old.total,
+                });
+            }
+        }
+        Ok(claim)
+    }
+
+    pub(super) fn open(self) -> Result<Ledger, ChunkedError> {
+        // Before the old results are cut away: a crash between leaves no checkpoint that claims what is not there.
+        if self.is_new {
+            self.folder.save(&self.checkpoint)?;
+        }
+        let covered = self.checkpoint.results_bytes;
+        let path = self.folder.results();
+        let results = Journal::open(&path, covered).map_err(ChunkedError::disk(&path))?;
+        let mut notes = Vec::new();
+        if results.length() < covered {
+            notes.push(format!(
+                "{} has lost results that were in it; the iterations themselves are done",
+                path.display()
+            ));
+        }
+        Ok(Ledger {
+            folder: self.folder,
+            checkpoint: self.checkpoint,
+            results,
+            notes,
+            _lock: self.lock,
+        })
+    }
+}
+
+impl Ledger {
+    /// Writes down a job that is about to be sent.
+    pub(super) fn launch(&mut self, flight: &Flight) -> Result<(), ChunkedError> {
+        self.checkpoint.stop = None;
+        self.checkpoint.in_flight = Some(flight.clone());
+        self.save()
+    }
+
+    /// Takes the report of an iteration. Only the next one in order counts, so that no gap is ever claimed and none counts twice.
+    pub(super) fn credit(&mut self, progress: &Progress) -> Result<bool, ChunkedError> {
+        let iteration = progress
+            .iteration
+            .unwrap_or(progress.completed.saturating_sub(1));
+        if iteration != self.checkpoint.completed || self.checkpoint.is_finished() {
+            return Ok(false);
+        }
+        let line = ResultLine {
+            i: iteration,
+            result: &progress.result,
+            error: progress.error.as_ref().map(sentence),
+        };
+        let path = self.folder.results();
+        serde_json::to_string(&line)
+            .map_err(std::io::Error::from)
+            .and_then(|line| self.results.append(&line))
+            .map_err(ChunkedError::disk(&path))?;
+        self.checkpoint.count(progress);
+        Ok(true)
+    }
+
+    /// Ends the flight: what it proved is in the books.
+    pub(super) fn land(&mut self, stop: Option<Stop>) -> Result<(), ChunkedError> {
+        self.checkpoint.in_flight = None;
+        self.checkpoint.stop = stop;
+        self.save()
+    }
+
+    /// Puts everything on disk: the results first, then the checkpoint that covers them.
+    pub(super) fn save(&mut self) -> Result<(), ChunkedError> {
+        self.results
+            .sync()
+            .map_err(ChunkedError::disk(&self.folder.results()))?;
+        self.checkpoint.results_bytes = self.results.length();
+        self.checkpoint.touch();
+        self.folder.save(&self.checkpoint)
+    }
+
+    pub(super) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+}

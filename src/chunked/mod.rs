@@ -1,0 +1,128 @@
+//! Loops that survive: a plan runs in batches, a checkpoint is written after each, and whoever calls again goes on where it stopped.
+//!
+//! - [`plan`]: what is to be done, and what makes two calls the same operation;
+//! - `operation`: the loop over setup and batches; `reader` takes what one job tells;
+//! - `ledger`: the books while a call works; `checkpoint`, `folder`: what stands on disk;
+//! - `outcome`, [`report`]: what the model sees; `result`: what `run_code_long` keeps under a name.
+//!
+//! **A checkpoint says `completed: k` only when the iterations before `k` finished**, and names the job in flight before it is sent.
+//!
+//! May import `base`, `wire`, `edge`, `runtime`, `jobs`; knows nothing of MCP.
+
+mod checkpoint;
+mod error;
+mod folder;
+mod ledger;
+mod operation;
+mod outcome;
+mod output;
+pub mod plan;
+mod reader;
+pub mod report;
+mod result;
+mod stop;
+mod watch;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::jobs::Jobs;
+use crate::jobs::follow::Watch as JobWatch;
+use crate::jobs::view::View;
+pub use error::ChunkedError;
+use folder::Folder;
+use ledger::Claim;
+use operation::Operation;
+pub use outcome::{Facts, Outcome};
+use plan::{Name, Plan};
+use report::CheckpointReport;
+pub use watch::Watch;
+
+/// Runs operations and knows what earlier ones have reached.
+#[derive(Debug)]
+pub struct Chunked {
+    jobs: Arc<Jobs>,
+    checkpoint_dir: PathBuf,
+}
+
+impl Chunked {
+    /// Checkpoints are kept in `checkpoint_dir`, which is made when the first one is written.
+    #[must_use]
+    pub fn new(jobs: Arc<Jobs>, checkpoint_dir: PathBuf) -> Self {
+        Self {
+            jobs,
+            checkpoint_dir,
+        }
+    }
+
+    /// Starts an operation or goes on with it, for as many batches as fit until the watch's deadline. With `restart` it begins anew.
+    ///
+    /// # Errors
+    /// When nothing could be begun. Later trouble is in the outcome, beside what was done.
+    pub async fn run(
+        &self,
+        plan: &Plan,
+        restart: bool,
+        watch: &Watch<'_>,
+    ) -> Result<Outcome, ChunkedError> {
+        plan.validate()?;
+        let claim = Claim::take(self.folder(&plan.name), plan, restart)?;
+        if let Some(job) = claim.replaced_job {
+            match self.jobs.interrupt(job, watch.deadline).await {
+                Ok(_) => {}
+                // A job that is not known any more needs no interrupt.
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let mut operation = Operation::new(&self.jobs, plan, watch, claim.open()?);
+        let end = operation.run().await;
+        Ok(Outcome::of(end, operation.ledger, operation.output))
+    }
+
+    /// What is kept under a name. A result whose code was still running is read anew, within the watch's deadline.
+    ///
+    /// # Errors
+    /// [`ChunkedError::NotFound`], with the names there are; `Corrupt` and `OtherVersion` for a file that cannot be read.
+    pub async fn checkpoint(
+        &self,
+        operation: &str,
+        watch: &JobWatch<'_>,
+    ) -> Result<CheckpointReport, ChunkedError> {
+        let name = Name::new(operation)?;
+        let folder = self.folder(&name);
+        if let Some(checkpoint) = folder.load()? {
+            return report::of_operation(&checkpoint, &folder.results());
+        }
+        if let Some(mut kept) = result::load(&folder)? {
+            if let Some(view) = kept.renewed(&self.jobs, watch).await {
+                kept = result::save(&folder, &name, &view)?;
+            }
+            return Ok(report::of_result(kept));
+        }
+        Err(ChunkedError::NotFound {
+            operation: operation.to_owned(),
+            known: folder::known(&self.checkpoint_dir),
+        })
+    }
+
+    /// Keeps what a job showed under `name`, in place of what an earlier one left there.
+    ///
+    /// # Errors
+    /// [`ChunkedError::Mismatch`] when a chunked operation has that name; those of the disk.
+    pub fn keep_result(&self, name: &Name, view: &View) -> Result<(), ChunkedError> {
+        let folder = self.folder(name);
+        if let Some(checkpoint) = folder.load()? {
+            return Err(ChunkedError::Mismatch {
+                operation: name.to_string(),
+                completed: checkpoint.completed,
+                total: checkpoint.total,
+            });
+        }
+        result::save(&folder, name, view).map(drop)
+    }
+
+    fn folder(&self, name: &Name) -> Folder {
+        Folder::new(&self.checkpoint_dir, name)
+    }
+}

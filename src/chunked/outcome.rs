@@ -1,0 +1,136 @@
+//! What one call of an operation comes to.
+
+use serde::Serialize;
+
+use super::ledger::Ledger;
+use super::operation::End;
+use super::output::Output;
+use crate::jobs::keep::Kept;
+
+/// What was shown, what was kept, and the facts.
+#[derive(Debug)]
+pub struct Outcome {
+    pub text: String,
+    pub kept: Kept,
+    pub facts: Facts,
+}
+
+/// The last line of the answer. What does not apply is absent.
+#[derive(Debug, Clone, Serialize)]
+pub struct Facts {
+    pub success: bool,
+    /// `succeeded`, `running` (a job goes on), `paused` (nothing runs now), `failed`, `interrupted`.
+    pub state: &'static str,
+    pub operation: String,
+    /// Iterations before this one finished.
+    pub completed: u64,
+    pub total: u64,
+    pub remaining: u64,
+    pub progress_pct: f64,
+    pub can_continue: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_command: Option<String>,
+    pub skipped_count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<String>,
+    pub session: String,
+    /// A JSON line for each iteration, in this file.
+    pub results: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retryable: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+impl Outcome {
+    pub(super) fn of(end: End, ledger: Ledger, output: Output) -> Self {
+        let checkpoint = &ledger.checkpoint;
+        let (job_id, job_runs) = (output.job.map(|id| id.to_string()), output.job_runs);
+        let (text, kept) = output.finish();
+        let goes_on = !checkpoint.is_finished();
+        let again = format!(
+            "Call run_chunked_operation again with the same arguments (checkpoint_name {:?}).",
+            checkpoint.name.as_str()
+        );
+        let mut facts = Facts {
+            success: true,
+            state: "succeeded",
+            operation: checkpoint.name.to_string(),
+            completed: checkpoint.completed,
+            total: checkpoint.total,
+            remaining: checkpoint.remaining(),
+            progress_pct: checkpoint.progress_pct(),
+            can_continue: goes_on,
+            next_command: goes_on.then_some(again),
+            skipped_count: checkpoint.skipped_count,
+            job_id,
+            session: checkpoint.session.clone(),
+            results: ledger.folder().results().display().to_string(),
+            log: kept.log.as_ref().map(|path| path.display().to_string()),
+            code: None,
+            error: None,
+            hint: None,
+            retryable: None,
+            notes: [ledger.notes.as_slice(), kept.notes.as_slice()].concat(),
+        };
+        let unfinished = if job_runs { "running" } else { "paused" };
+        match end {
+            End::Finished => {
+                let how = if checkpoint.ended_by_break {
+                    "The loop ended by break."
+                } else {
+                    "All iterations are done."
+                };
+                facts.hint = Some(format!("{how} A call with restart: true would begin anew."));
+            }
+            End::Deadline => facts.state = unfinished,
+            End::Cancelled => facts.fail(
+                "interrupted",
+                "cancelled",
+                "the call was cancelled",
+                "What was done is kept.",
+                true,
+            ),
+            End::Stopped => {
+                if let Some(stop) = &checkpoint.stop {
+                    let state = if stop.interrupted {
+                        "interrupted"
+                    } else {
+                        "failed"
+                    };
+                    facts.fail(state, &stop.code, &stop.error, &stop.hint, false);
+                }
+            }
+            End::Trouble(error) => {
+                let hint = format!("What was done is kept. {}", error.hint());
+                facts.fail(
+                    unfinished,
+                    error.code(),
+                    &error.to_string(),
+                    &hint,
+                    error.retryable(),
+                );
+            }
+        }
+        Self { text, kept, facts }
+    }
+}
+
+impl Facts {
+    fn fail(&mut self, state: &'static str, code: &str, error: &str, hint: &str, retryable: bool) {
+        self.success = false;
+        self.state = state;
+        self.code = Some(code.to_owned());
+        self.error = Some(error.to_owned());
+        self.hint = Some(hint.to_owned());
+        self.retryable = Some(retryable);
+    }
+}

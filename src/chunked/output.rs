@@ -1,0 +1,71 @@
+//! What the jobs of one call showed, together.
+
+use std::ops::ControlFlow;
+
+use tokio::time::Instant;
+
+use crate::base::ids::JobId;
+use crate::jobs::Jobs;
+use crate::jobs::collect::{Collector, TEXT_LIMIT};
+use crate::jobs::follow::Reader;
+use crate::jobs::keep::Kept;
+use crate::wire::event::{Event, PythonError};
+
+pub(super) struct Output {
+    collector: Collector,
+    pub(super) kept: Kept,
+    /// Attachments that were fetched.
+    fetched: usize,
+    pub(super) job: Option<JobId>,
+    pub(super) job_runs: bool,
+}
+
+impl Output {
+    pub(super) fn new() -> Self {
+        Self {
+            collector: Collector::new(TEXT_LIMIT),
+            kept: Kept::default(),
+            fetched: 0,
+            job: None,
+            job_runs: false,
+        }
+    }
+
+    /// What comes now is of this job.
+    pub(super) fn begin(&mut self, job: JobId) {
+        self.job = Some(job);
+        self.collector.error = None;
+    }
+
+    pub(super) fn take(&mut self, event: &Event) -> ControlFlow<()> {
+        self.collector.take(event)
+    }
+
+    /// The exception that ended the job.
+    pub(super) fn error(&self) -> Option<&PythonError> {
+        self.collector.error.as_ref()
+    }
+
+    /// The text, and what was kept beside it.
+    pub(super) fn finish(self) -> (String, Kept) {
+        (self.collector.into_excerpt().render(), self.kept)
+    }
+
+    /// Fetches the pictures of the job, and its log when the text leaves something out.
+    pub(super) async fn keep(&mut self, jobs: &Jobs, deadline: Instant) {
+        let Some(job) = self.job else { return };
+        let new = &self.collector.attachments[self.fetched..];
+        let wants_log = self.collector.left_out() > 0;
+        jobs.keeper()
+            .keep(
+                jobs.connection(),
+                job,
+                new,
+                wants_log,
+                deadline,
+                &mut self.kept,
+            )
+            .await;
+        self.fetched = self.collector.attachments.len();
+    }
+}

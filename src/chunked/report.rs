@@ -1,0 +1,141 @@
+//! What `get_checkpoint` answers.
+
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::checkpoint::{Checkpoint, Skipped, Stop};
+use super::error::ChunkedError;
+use super::result::KeptResult;
+use crate::edge::journal;
+
+/// The newest results that a report shows; the file holds all.
+const RESULTS_SHOWN: usize = 20;
+const RESULT_BYTES_SHOWN: u64 = 16 * 1024;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Of `run_chunked_operation`.
+    Chunked,
+    /// Of `run_code_long`.
+    Result,
+}
+
+/// What is kept under a name. Fields of the other kind are null.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CheckpointReport {
+    pub operation: String,
+    pub kind: Kind,
+    /// `succeeded`, `unfinished`, `failed`, `interrupted`; of a result, the state of its job.
+    pub state: String,
+    /// Iterations before this one finished.
+    pub completed: Option<u64>,
+    pub total: Option<u64>,
+    pub remaining: Option<u64>,
+    pub progress_pct: Option<f64>,
+    pub can_continue: bool,
+    pub skipped_count: Option<u64>,
+    /// The first 100 iterations that failed and were passed over.
+    pub skipped: Vec<Skipped>,
+    /// The newest results, one for each iteration: `{"i": 3, "result": …}`.
+    pub last_results: Vec<Value>,
+    /// The file with all results.
+    pub results: Option<String>,
+    /// Why the operation does not go on by itself.
+    pub stop: Option<Stop>,
+    /// The job in flight, or the one whose result this is.
+    pub job_id: Option<String>,
+    /// What the job showed.
+    pub text: Option<String>,
+    /// The facts that the job ended with.
+    pub facts: Option<Value>,
+    /// Files that were kept of it.
+    pub files: Vec<String>,
+    pub updated_at: String,
+    pub next_step: String,
+}
+
+pub(super) fn of_operation(
+    checkpoint: &Checkpoint,
+    results: &Path,
+) -> Result<CheckpointReport, ChunkedError> {
+    let lines = journal::last_lines(
+        results,
+        checkpoint.results_bytes,
+        RESULTS_SHOWN,
+        RESULT_BYTES_SHOWN,
+    )
+    .map_err(ChunkedError::disk(results))?;
+    let (state, next_step) = match &checkpoint.stop {
+        _ if checkpoint.is_finished() => (
+            "succeeded",
+            "All is done; the results file holds every iteration's result.".to_owned(),
+        ),
+        Some(stop) if stop.interrupted => ("interrupted", stop.hint.clone()),
+        Some(stop) => ("failed", stop.hint.clone()),
+        None => (
+            "unfinished",
+            "Call run_chunked_operation again with the same arguments to go on.".to_owned(),
+        ),
+    };
+    Ok(CheckpointReport {
+        operation: checkpoint.name.to_string(),
+        kind: Kind::Chunked,
+        state: state.to_owned(),
+        completed: Some(checkpoint.completed),
+        total: Some(checkpoint.total),
+        remaining: Some(checkpoint.remaining()),
+        progress_pct: Some(checkpoint.progress_pct()),
+        can_continue: !checkpoint.is_finished(),
+        skipped_count: Some(checkpoint.skipped_count),
+        skipped: checkpoint.skipped.clone(),
+        last_results: lines
+            .iter()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect(),
+        results: Some(results.display().to_string()),
+        stop: checkpoint.stop.clone(),
+        job_id: checkpoint
+            .in_flight
+            .as_ref()
+            .map(|flight| flight.job_id.to_string()),
+        text: None,
+        facts: None,
+        files: Vec::new(),
+        updated_at: checkpoint.updated_at.clone(),
+        next_step,
+    })
+}
+
+pub(super) fn of_result(kept: KeptResult) -> CheckpointReport {
+    let state = kept.facts["state"].as_str().unwrap_or("unknown").to_owned();
+    let next_step = match state.as_str() {
+        "succeeded" => "This is the whole result.",
+        "running" | "queued" => "The code still runs: call get_output with the job_id.",
+        _ => "Read the facts: they say what went wrong and what to do.",
+    };
+    CheckpointReport {
+        operation: kept.name.to_string(),
+        kind: Kind::Result,
+        state,
+        completed: None,
+        total: None,
+        remaining: None,
+        progress_pct: None,
+        can_continue: false,
+        skipped_count: None,
+        skipped: Vec::new(),
+        last_results: Vec::new(),
+        results: None,
+        stop: None,
+        job_id: Some(kept.job_id),
+        text: Some(kept.text),
+        facts: Some(kept.facts),
+        files: kept.files,
+        updated_at: kept.saved_at,
+        next_step: next_step.to_owned(),
+    }
+}

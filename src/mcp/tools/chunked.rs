@@ -1,0 +1,128 @@
+//! Loops that survive, and what is kept under a name.
+
+use std::time::Duration;
+
+use rmcp::handler::server::tool::ToolRouter;
+use rmcp::handler::server::wrapper::{Json, Parameters};
+use rmcp::model::CallToolResult;
+use rmcp::service::RequestContext;
+use rmcp::{RoleServer, tool, tool_router};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::MAIN;
+use crate::chunked::plan::{DEFAULT_BATCH_SIZE, DEFAULT_NAME, Name, Plan};
+use crate::chunked::report::CheckpointReport;
+use crate::chunked::{ChunkedError, Outcome, Watch};
+use crate::mcp::convert::{Fault, operation};
+use crate::mcp::server::Server;
+use crate::mcp::{args, call};
+use crate::wire::job::OnError;
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ChunkedArgs {
+    /// Runs once before the first iteration, and again on a new kernel: imports, data, the model.
+    setup_code: String,
+    /// The body of `for i in range(n_iterations)`. The value of its last expression is kept as the iteration's result.
+    loop_code: String,
+    /// How many iterations in all.
+    #[serde(deserialize_with = "args::required_whole")]
+    n_iterations: u64,
+    /// Iterations between two checkpoints, 5 minutes at most for all of them; 10 unless given.
+    #[serde(default, deserialize_with = "args::whole")]
+    batch_size: Option<u64>,
+    /// The operation's name; `chunked_op` unless given.
+    checkpoint_name: Option<String>,
+    /// Whether a failing iteration stops the operation (the default) or is noted and skipped.
+    on_error: Option<OnError>,
+    /// Forget what an earlier operation of this name has done.
+    restart: Option<bool>,
+    /// A named kernel of its own; `main` unless given.
+    session: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct CheckpointArgs {
+    /// The checkpoint_name that it was run under.
+    operation: String,
+}
+
+#[tool_router(router = chunked_router)]
+impl Server {
+    #[tool(
+        title = "Run chunked operation",
+        description = "Run a loop of many iterations in batches, with a checkpoint after each: epochs, files, parameter sweeps. Survives lost \
+            connections, a restarted client and a replaced VM: call again with the same arguments until can_continue is false, and nothing that \
+            is done runs again. A failing iteration stops it there (on_error skip passes over). setup_code must make everything that loop_code \
+            needs; what must outlive the VM, loop_code saves itself. A different plan under the same name is refused unless restart is true.",
+        annotations(
+            read_only_hint = false,
+            destructive_hint = true,
+            idempotent_hint = false,
+            open_world_hint = true
+        )
+    )]
+    async fn run_chunked_operation(
+        &self,
+        Parameters(args): Parameters<ChunkedArgs>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResult, Fault> {
+        let plan = Plan {
+            name: Name::new(args.checkpoint_name.as_deref().unwrap_or(DEFAULT_NAME))?,
+            setup_code: args.setup_code,
+            loop_code: args.loop_code,
+            n_iterations: args.n_iterations,
+            batch_size: args.batch_size.unwrap_or(DEFAULT_BATCH_SIZE),
+            on_error: args.on_error.unwrap_or_default(),
+            session: args.session.unwrap_or_else(|| MAIN.to_owned()),
+        };
+        let restart = args.restart.unwrap_or(false);
+        let budget = self.budget(&context);
+        let outcome: Result<Outcome, ChunkedError> =
+            call::run(self, &context, budget, async |call| {
+                let moved = |done: u64, total: u64| call.count(done, total);
+                let watch = Watch {
+                    deadline: call.deadline,
+                    cancelled: &call.cancelled,
+                    moved: &moved,
+                };
+                self.floors.chunked.run(&plan, restart, &watch).await
+            })
+            .await;
+        Ok(operation(outcome?))
+    }
+
+    #[tool(
+        title = "Get checkpoint",
+        description = "How far a chunked operation is, with its newest results, skipped iterations and why it stopped; or the result that run_code_long \
+            kept under a checkpoint_name. Reads what is on this computer, so it answers without the runtime too. Unknown names are answered with \
+            the known ones.",
+        annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
+    )]
+    async fn get_checkpoint(
+        &self,
+        Parameters(args): Parameters<CheckpointArgs>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<Json<CheckpointReport>, Fault> {
+        let budget = self.budget(&context);
+        let report: Result<CheckpointReport, ChunkedError> =
+            call::run(self, &context, budget, async |call| {
+                let tell = |job: &_, line: &_| call.tell(job, line);
+                let watch = call.watch(&tell).at_most(Duration::ZERO);
+                self.floors
+                    .chunked
+                    .checkpoint(&args.operation, &watch)
+                    .await
+            })
+            .await;
+        Ok(Json(report?))
+    }
+}
+
+impl Server {
+    pub(super) fn chunked_tools() -> ToolRouter<Self> {
+        Self::chunked_router()
+    }
+}
