@@ -109,10 +109,8 @@ impl RuntimeError {
     /// True when the executor answered that it does not know what was asked for.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        match self {
-            Self::Refused(problem) => problem.status == 404,
-            other => matches!(other, Self::UnknownJob | Self::Replaced),
-        }
+        matches!(self, Self::Refused(problem) if problem.status == 404)
+            || matches!(self, Self::UnknownJob | Self::Replaced)
     }
 
     /// The stable code that the model sees.
