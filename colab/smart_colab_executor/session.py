@@ -128,7 +128,7 @@ class Session:
         kernel = self.kernel
         listing: dict[str, Any] = {"source": "none", "as_of": now(), "variables": [], "total": 0}
         # A kernel that is still starting has none yet, and would not hear the question.
-        if kernel is not None and not self._starting:
+        if kernel is not None and self._start is None:
             try:
                 listing |= await kernel.request("variables", patience=VARIABLES_TIMEOUT)
                 listing["source"] = "live"
