@@ -128,8 +128,10 @@ def test_a_killed_executors_jobs_are_lost_with_all_they_printed(start: Start) ->
     assert second.call("GET", f"/jobs/{running}/log").body == b"asleep\n"
     assert second.follow(queued).state == "lost"
     assert second.run("print('serves')").stdout == "serves\n"
+    events = second.follow(running).events
+    kill(second)
     third = start()
-    assert third.follow(running).events == second.follow(running).events
+    assert third.follow(running).events == events
 
 
 @pytest.mark.parametrize("torn", [b'{"seq":3,"at":"2026', b'{"seq":3}', b"\x00\x00\x00\n", b'{"seq":7,"type":"x"}\n'])
