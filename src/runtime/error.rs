@@ -84,6 +84,13 @@ impl RuntimeError {
         }
     }
 
+    /// True when the executor answered that it does not know what was asked for.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Replaced | Self::UnknownJob)
+            || matches!(self, Self::Refused(problem) if problem.status == 404)
+    }
+
     /// Whether the request may have been done in spite of the error.
     #[must_use]
     pub fn reach(&self) -> Reach {
@@ -104,13 +111,6 @@ impl RuntimeError {
                 Reach::Unknown
             }
         }
-    }
-
-    /// True when the executor answered that it does not know what was asked for.
-    #[must_use]
-    pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Refused(problem) if problem.status == 404)
-            || matches!(self, Self::UnknownJob | Self::Replaced)
     }
 
     /// The stable code that the model sees.
