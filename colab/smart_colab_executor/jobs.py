@@ -54,6 +54,8 @@ class Record:
     execution_time_sec: float | None = None
     kernel_id: str | None = None
     variables_lost: bool = False
+    last_seq: int = 0
+    events_bytes: int = 0
 
 
 @dataclass
@@ -93,6 +95,7 @@ class Job:
         """The job as the API shows it."""
         with self.changed:
             shown = asdict(self.record)
+            del shown["events_bytes"]
             lines = self.request.code.strip().splitlines()
             shown |= {
                 "session": self.request.session,
@@ -162,6 +165,7 @@ class Job:
             record.state, record.reason, record.variables_lost = ending.state, ending.reason, ending.variables_lost
             self.queue_position = None
             self.spool.append_last(self._finished_event())
+            record.last_seq, record.events_bytes = self.spool.last_seq, self.spool.size
             self.changed.notify_all()
         try:
             self._save()
@@ -278,8 +282,9 @@ def _recover(folder: Path) -> Job:
     record = Record(**saved["record"])
     if record.id != folder.name:
         raise ValueError(folder.name)
-    job = Job(JobRequest(**saved["request"]), record, folder, Spool.recover(folder))
-    if job.is_final:
+    spool = Spool.recover(folder, record.last_seq, record.events_bytes)
+    job = Job(JobRequest(**saved["request"]), record, folder, spool)
+    if job.is_final and spool.last_seq == record.last_seq:
         return job
     last = None
     for last in job.spool.events():
@@ -289,9 +294,14 @@ def _recover(folder: Path) -> Job:
         # It had ended; only the record is behind.
         record.state, record.reason, record.variables_lost = last["state"], last["reason"], last["variables_lost"]
         record.finished_at, record.execution_time_sec = last["at"], last["execution_time_sec"]
+        record.last_seq, record.events_bytes = spool.last_seq, spool.size
         job._save()
         return job
     was_running = record.started_at is not None
-    record.state = "queued"  # its time is unknown: the clock that measured it is gone
-    job.finish(Ending("lost", "executor_restarted", variables_lost=was_running))
+    ending = Ending("lost", "executor_restarted", variables_lost=was_running)
+    if job.is_final:
+        # The disk was full when it ended, so its last event is missing.
+        ending = Ending(record.state, record.reason, record.variables_lost)
+    record.state = "queued"  # the clock that measured its time is gone
+    job.finish(ending)
     return job

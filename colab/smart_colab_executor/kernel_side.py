@@ -296,13 +296,10 @@ class LoopRunner:
 
     def skip_error(self) -> None:
         """Note the exception that is being handled."""
-        kind, error, trace = sys.exc_info()
-        assert kind is not None  # noqa: S101 - called from an except clause
-        try:
-            lines = self._shell.InteractiveTB.structured_traceback(kind, error, trace, tb_offset=1)
-        except Exception:  # noqa: BLE001, RUF100
-            lines = traceback.format_exception(kind, error, trace)
-        self._error = {"ename": kind.__name__, "evalue": str(error), "traceback": lines}
+        error = sys.exc_info()[1]
+        # The standard library's: IPython would show the line that the frame is at now, no longer the failing one.
+        lines = traceback.format_exception(error)
+        self._error = {"ename": type(error).__name__, "evalue": str(error), "traceback": lines}
 
     def finish_loop(self) -> None:
         """Report the iteration that broke out, if one did."""

@@ -109,13 +109,16 @@ class Kernel:
         self._heard = asyncio.Event()
 
     async def start(self) -> None:
-        """Start the process and prepare it. Raises KernelNotStarted, and then leaves no process."""
+        """Start the process and prepare it.
+
+        Raises KernelNotStarted, also when it is cancelled, and then leaves no process.
+        """
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 await self._launch()
                 await self._connect()
                 await self._prepare()
-        except (OSError, RuntimeError, TimeoutError, KernelDied, KernelSilent) as error:
+        except (OSError, RuntimeError, TimeoutError, KernelDied, KernelSilent, asyncio.CancelledError) as error:
             await self.kill()
             raise KernelNotStarted(f"{type(error).__name__}: {error}") from error
 

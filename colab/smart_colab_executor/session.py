@@ -33,7 +33,7 @@ class Session:
         self.name = name
         self._root = root
         self._kernel: Kernel | None = None
-        self._starting = False
+        self._start: asyncio.Task[None] | None = None
         self._started_at: str | None = None
         self._queue: deque[Job] = deque()
         self._running: Job | None = None
@@ -55,7 +55,7 @@ class Session:
     @property
     def state(self) -> Literal["starting", "idle", "busy", "dead"]:
         """`dead`: no kernel now, the next job starts one."""
-        if self._starting:
+        if self._start is not None:
             return "starting"
         if self.kernel is None:
             return "dead"
@@ -106,11 +106,14 @@ class Session:
         for job in queued:
             job.finish(ending)
         self._ending = Ending(ending.state, ending.reason, variables_lost=True)
-        if self._kernel is not None:
+        if self._start is not None:
+            self._start.cancel()
+        elif self._kernel is not None:
             await self._kernel.kill()
         async with self._turn:
-            # The turn of the running job is over; a kernel that it was just starting goes as well.
+            # The turn of the running job is over.
             await self._let_go()
+            self._ending = None
         return [job.id for job in ended]
 
     async def restart(self) -> list[str]:
@@ -125,7 +128,7 @@ class Session:
         kernel = self.kernel
         listing: dict[str, Any] = {"source": "none", "as_of": now(), "variables": [], "total": 0}
         # A kernel that is still starting has none yet, and would not hear the question.
-        if kernel is not None and not self._starting:
+        if kernel is not None and self._start is None:
             try:
                 listing |= await kernel.request("variables", patience=VARIABLES_TIMEOUT)
                 listing["source"] = "live"
@@ -242,23 +245,22 @@ class Session:
         if self.kernel is not None:
             return self.kernel
         await self._let_go()
-        self._starting = True
-        try:
-            for attempt in (1, 2):
-                kernel = self._kernel = Kernel(self._root)
-                try:
-                    await kernel.start()
-                except KernelNotStarted as error:
-                    # Another process may have taken one of its ports.
-                    log.warning("session %s: no kernel at attempt %d: %s", self.name, attempt, error)
-                    if attempt == 2 or self._ending is not None:
-                        raise
-                else:
-                    self._started_at = now()
-                    return kernel
-        finally:
-            self._starting = False
-        raise AssertionError
+        for attempt in (1, 2):
+            kernel = self._kernel = Kernel(self._root)
+            self._start = asyncio.create_task(kernel.start())
+            try:
+                await self._start
+            except KernelNotStarted as error:
+                # Another process may have taken one of its ports.
+                log.warning("session %s: no kernel at attempt %d: %s", self.name, attempt, error)
+                if attempt == 2 or self._ending is not None:
+                    raise
+            else:
+                self._started_at = now()
+                break
+            finally:
+                self._start = None
+        return kernel
 
     async def _let_go(self) -> None:
         """Kill what is left of the kernel."""

@@ -78,22 +78,31 @@ class Spool:
         return spool
 
     @classmethod
-    def recover(cls, folder: Path) -> Spool:
-        """Take up what an earlier executor left; what a crash tore off the end is dropped."""
+    def recover(cls, folder: Path, last_seq: int = 0, size: int = 0) -> Spool:
+        """Take up what an earlier executor left; what a crash tore off the end is dropped. Raises OSError.
+
+        A finished job's `last_seq` and `size` save the look at every event, where they still fit the file.
+        """
         spool = cls(folder)
         spool._events_path.touch()
         spool.log_path.touch()
-        with spool._events_path.open("rb") as lines:
-            for line in lines:
-                if not _is_event(line, spool.last_seq + 1):
-                    break
-                spool._note(len(line))
-        if spool._events_path.stat().st_size > spool.size:
-            os.truncate(spool._events_path, spool.size)
+        if last_seq and spool._events_path.stat().st_size == size:
+            spool.last_seq, spool.size = last_seq, size
+        else:
+            spool._scan()
         spool.log_bytes = spool.log_path.stat().st_size
         if spool._blobs.is_dir():
             spool.blob_count = sum(1 for _ in spool._blobs.iterdir())
         return spool
+
+    def _scan(self) -> None:
+        with self._events_path.open("rb") as lines:
+            for line in lines:
+                if not _is_event(line, self.last_seq + 1):
+                    break
+                self._note(len(line))
+        if self._events_path.stat().st_size > self.size:
+            os.truncate(self._events_path, self.size)
 
     def append(self, event: dict[str, Any]) -> None:
         """Write an event down; raises OSError (a full disk) and then leaves the file as it was."""
@@ -154,6 +163,7 @@ class Spool:
         with self._events_path.open("rb") as lines:
             lines.seek(offset)
             while offset < size:
+                self._index(seq, offset)
                 line = lines.readline()
                 offset += len(line)
                 if seq > after:
@@ -186,12 +196,18 @@ class Spool:
         self._events = self._log = None
 
     def _note(self, length: int) -> None:
+        self._index(self.last_seq + 1, self.size)
         with self._lock:
-            if self.size - self._index_offsets[-1] >= INDEX_EVERY_BYTES:
-                self._index_seqs.append(self.last_seq + 1)
-                self._index_offsets.append(self.size)
             self.last_seq += 1
             self.size += length
+
+    def _index(self, seq: int, offset: int) -> None:
+        """Remember where an event begins, when it is far from the last one remembered."""
+        if offset - self._index_offsets[-1] >= INDEX_EVERY_BYTES:
+            with self._lock:
+                if offset > self._index_offsets[-1]:
+                    self._index_seqs.append(seq)
+                    self._index_offsets.append(offset)
 
 
 def _is_event(line: bytes, seq: int) -> bool:

@@ -225,6 +225,16 @@ def test_a_long_poll_wakes_at_the_first_event(executor: Executor) -> None:
     executor.follow(job_id)
 
 
+def test_a_poll_gathers_while_it_lingers(executor: Executor) -> None:
+    code = "import time\nfor k in range(100):\n    print(k, flush=True)\n    time.sleep(0.02)"
+    job_id = executor.submit(code)
+    pages, after, final = 0, 0, False
+    while not final:
+        page = executor.get(f"/jobs/{job_id}/events?after={after}&wait=25&linger=5")
+        pages, after, final = pages + 1, page["next"], page["job"]["state"] == "succeeded"
+    assert pages <= 3
+
+
 def test_a_poll_without_wait_returns_what_there_is(executor: Executor) -> None:
     job_id = executor.submit("import time\ntime.sleep(60)")
     executor.get(f"/jobs/{job_id}/events?after=0&wait=25&linger=0")

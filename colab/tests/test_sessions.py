@@ -37,6 +37,21 @@ def test_an_interrupt_right_after_the_put_is_not_lost(executor: Executor) -> Non
         assert executor.follow(job_id).state == "interrupted"
 
 
+def test_a_job_whose_kernel_still_starts_is_taken_out(executor: Executor, session: str) -> None:
+    job_id = executor.submit("print('never')", session=session)
+    executor.post(f"/jobs/{job_id}/interrupt")
+    job = executor.follow(job_id)
+    assert (job.state, job.of("started")) == ("interrupted", [])
+    assert executor.run("print('next')", session=session).stdout == "next\n"
+
+
+def test_a_session_can_be_deleted_while_its_kernel_starts(executor: Executor, session: str) -> None:
+    job_id = executor.submit("print('never')", session=session)
+    assert executor.call("DELETE", f"/sessions/{session}").json["ended_jobs"] == [job_id]
+    assert executor.follow(job_id).reason == "session_deleted"
+    assert executor.run("print('next')", session=session).stdout == "next\n"
+
+
 def test_an_awaiting_job_is_interrupted(executor: Executor) -> None:
     job_id = executor.submit("import asyncio\nprint('asleep', flush=True)\nawait asyncio.sleep(600)")
     executor.wait_for_output(job_id, "asleep")

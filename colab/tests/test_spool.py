@@ -36,7 +36,7 @@ def test_any_cursor_reads_on_across_a_restart(tmp_path: Path) -> None:
     for _ in range(2000):
         spool.append({"type": "x", "text": "y" * dice.randrange(3000)})
     spool.close()
-    for reader in (spool, Spool.recover(tmp_path)):
+    for reader in (spool, Spool.recover(tmp_path), Spool.recover(tmp_path, spool.last_seq, spool.size)):
         assert reader.last_seq == 2000
         for _ in range(100):
             after = dice.randrange(2001)
