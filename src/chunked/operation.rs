@@ -13,8 +13,9 @@ use super::watch::Watch;
 use crate::jobs::Jobs;
 use crate::jobs::follow::{self, Ended};
 use crate::runtime::{RuntimeError, retry};
-use crate::wire::job::{Job, JobState};
+use crate::wire::job::Job;
 use crate::wire::session::SessionState;
+use crate::wire::state::JobState;
 
 /// Machines that may go away during one call before it says so.
 const LOSSES: u32 = 3;

@@ -3,7 +3,8 @@
 use super::checkpoint::{Flight, Stop, Work, sentence};
 use crate::jobs::view;
 use crate::wire::event::PythonError;
-use crate::wire::job::{Job, JobState, Reason};
+use crate::wire::job::Job;
+use crate::wire::state::{JobState, Reason};
 
 /// What a job's end means for the operation whose next iteration is `completed`.
 pub(super) fn explain(

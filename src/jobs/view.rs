@@ -8,7 +8,8 @@ use super::follow::{Ended, Followed};
 use super::keep::{Kept, KeptFile, Picture};
 use crate::runtime::RuntimeError;
 use crate::wire::event::PythonError;
-use crate::wire::job::{Job, JobState, Reason};
+use crate::wire::job::Job;
+use crate::wire::state::{JobState, Reason};
 
 /// One answer about one job.
 #[derive(Debug)]

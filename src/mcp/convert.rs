@@ -1,4 +1,5 @@
-//! Results and faults as MCP shows them (DESIGN: execution tools in content blocks only, report tools with structured content).
+//! Results and faults as MCP shows them. Execution tools answer in content blocks only, because clients hide text and pictures that stand beside
+//! structured content; report tools answer in structured content and the same JSON as text.
 
 use std::error::Error;
 use std::path::Path;

@@ -328,3 +328,20 @@ fn text_of(folder: &Path) -> String {
     let texts = entries.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
     texts.collect()
 }
+
+#[test]
+fn code_goes_on_when_its_client_leaves() {
+    let home = Home::new();
+    let held = Held::new("left");
+    let mut bridge = Executor::shared().bridge(&home, &[]);
+    let code = format!("{}\n(here / 'done').touch()", held.code());
+    bridge.begin_call(
+        "run_code_long",
+        json!({"code": code, "session": held.session}),
+    );
+    until_there(&held.file("begun"));
+    bridge.leave();
+    held.let_go();
+    until_there(&held.file("done"));
+    assert!(!held.file("interrupted").exists());
+}

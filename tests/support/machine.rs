@@ -13,7 +13,8 @@ use smart_colab::edge::env::Env;
 use smart_colab::edge::settings::{Flags, Settings};
 use smart_colab::runtime::Runtime;
 use smart_colab::runtime::local::Local;
-use smart_colab::wire::job::{JobRequest, JobState, Poll};
+use smart_colab::wire::job::{JobRequest, Poll};
+use smart_colab::wire::state::JobState;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 

@@ -7,6 +7,7 @@ mod command;
 mod environment;
 mod fault;
 mod install;
+mod layout;
 mod package;
 mod process;
 mod python;
@@ -25,8 +26,8 @@ use super::Runtime;
 use super::error::{RuntimeError, RuntimeResult};
 use super::executor::Executor;
 use crate::edge::settings::Settings;
-use environment::Environment;
 use fault::Fault;
+use layout::Environment;
 use process::Process;
 use slot::Slot;
 
