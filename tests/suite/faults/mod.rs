@@ -24,7 +24,7 @@ use crate::support::proxy::Proxy;
 /// For what has no bound of its own; the machine may be slow.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// What a call may take, where a test says nothing else.
-const BUDGET: Duration = Duration::from_secs(20);
+const BUDGET: Duration = Duration::from_secs(15);
 /// What a call may take beyond its budget: the process's own time on a busy machine.
 const MARGIN: Duration = Duration::from_secs(10);
 
