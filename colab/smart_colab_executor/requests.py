@@ -22,6 +22,7 @@ class JobRequest:
     session: str = DEFAULT_SESSION
     timeout_sec: float = 600
     loop: dict[str, Any] | None = None
+    kernel_id: str | None = None
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> JobRequest:
@@ -34,9 +35,15 @@ class JobRequest:
             raise InvalidArgument(
                 "'timeout_sec' must be a number of seconds.", f"It may be from 1 to {MAX_TIMEOUT_SEC}."
             )
-        loop = body.get("loop")
+        loop, kernel_id = body.get("loop"), body.get("kernel_id")
+        if kernel_id is not None and not isinstance(kernel_id, str):
+            raise InvalidArgument("'kernel_id' must be a text.", "Send the kernel_id that an earlier job ran in, or none.")
         return cls(
-            code, session_name(body.get("session", DEFAULT_SESSION)), timeout, None if loop is None else _loop(loop)
+            code,
+            session_name(body.get("session", DEFAULT_SESSION)),
+            timeout,
+            None if loop is None else _loop(loop),
+            kernel_id,
         )
 
 

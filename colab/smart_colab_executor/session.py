@@ -24,6 +24,7 @@ KERNEL_DIED = Ending("failed", "kernel_died", variables_lost=True)
 KILLED_AT_TIMEOUT = Ending("timed_out", "timeout", variables_lost=True)
 INTERRUPTED = Ending("interrupted", "interrupted")
 DISK_FULL = Ending("failed", "disk_full")
+KERNEL_REPLACED = Ending("lost", "kernel_replaced")
 
 
 class Session:
@@ -171,8 +172,12 @@ class Session:
         # Only now does it leave the queue: while the kernel started it could still be taken out.
         if not self._queue:
             return
-        job = self._running = self._queue.popleft()
+        job = self._queue.popleft()
         self._number_queue()
+        if job.request.kernel_id not in (None, kernel.id):
+            job.finish(KERNEL_REPLACED)
+            return
+        self._running = job
         try:
             ending = await self._run(kernel, job)
         except Exception:

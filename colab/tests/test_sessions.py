@@ -152,6 +152,17 @@ def test_a_kernel_that_dies_idle_is_noticed(executor: Executor, session: str) ->
     assert executor.run("print('anew')", session=session).job["kernel_id"] != job.job["kernel_id"]
 
 
+def test_a_job_meant_for_a_kernel_runs_there_or_not_at_all(executor: Executor, session: str) -> None:
+    kernel_id = executor.run("x = 1", session=session).job["kernel_id"]
+    assert executor.run("print(x)", session=session, kernel_id=kernel_id).stdout == "1\n"
+    dying = executor.submit("import os, time\ntime.sleep(0.5)\nos._exit(1)", session=session)
+    job = executor.run("print('never')", session=session, kernel_id=kernel_id)
+    assert executor.follow(dying).job["reason"] == "kernel_died"
+    assert (job.state, job.job["reason"]) == ("lost", "kernel_replaced")
+    assert ([event["type"] for event in job.events], job.job["started_at"]) == (["finished"], None)
+    assert executor.run("print('x' in globals())", session=session).stdout == "False\n"
+
+
 def test_a_restart_ends_the_jobs_and_clears_the_variables(executor: Executor, session: str) -> None:
     before = executor.run("gone = 1", session=session).job["kernel_id"]
     running = executor.submit(SLEEP, session=session)

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::plan::{Name, Plan};
 use crate::base::ids::JobId;
 use crate::wire::event::{Progress, PythonError};
-use crate::wire::job::{JobRequest, OnError};
+use crate::wire::job::JobRequest;
 
 const VERSION: u64 = 1;
 /// Skipped iterations that are named; the rest is counted.
@@ -22,7 +22,6 @@ pub(super) struct Checkpoint {
     pub(super) name: Name,
     pub(super) plan_hash: String,
     pub(super) session: String,
-    pub(super) on_error: OnError,
     pub(super) total: u64,
     pub(super) completed: u64,
     /// `break` ended the operation before its last iteration.
@@ -54,7 +53,7 @@ pub struct Skipped {
 pub(super) struct Flight {
     pub(super) job_id: JobId,
     pub(super) work: Work,
-    /// Events up to this one are in the checkpoint.
+    /// Events up to this one were in an answer. The checkpoint may know of later ones.
     pub(super) cursor: u64,
     /// The caller gave it up, so its being interrupted is no news.
     pub(super) cancelled: bool,
@@ -100,10 +99,10 @@ impl Flight {
     }
 
     /// The same request for the same flight, always: the executor knows a repeated one by it.
-    pub(super) fn request(&self, plan: &Plan) -> JobRequest {
+    pub(super) fn request(&self, plan: &Plan, kernel_id: Option<&str>) -> JobRequest {
         match self.work {
             Work::Setup => plan.setup(),
-            Work::Batch { start, stop } => plan.batch(start, stop),
+            Work::Batch { start, stop } => plan.batch(start, stop, kernel_id),
         }
     }
 }
@@ -116,7 +115,6 @@ impl Checkpoint {
             name: plan.name.clone(),
             plan_hash: plan.hash(),
             session: plan.session.clone(),
-            on_error: plan.on_error,
             total: plan.n_iterations,
             completed: 0,
             ended_by_break: false,

@@ -72,6 +72,17 @@ impl Folder {
         }
     }
 
+    /// The first checkpoint of an operation. Nothing before it counts any more, so none is kept to fall back to.
+    pub(super) fn begin(&self, checkpoint: &Checkpoint) -> Result<(), ChunkedError> {
+        let path = self.checkpoint();
+        checkpoint
+            .to_bytes()
+            .and_then(|bytes| store::write_atomic(&path, &bytes))
+            .map_err(ChunkedError::disk(&path))?;
+        let previous = self.previous();
+        store::remove_if_there(&previous).map_err(ChunkedError::disk(&previous))
+    }
+
     pub(super) fn save(&self, checkpoint: &Checkpoint) -> Result<(), ChunkedError> {
         let path = self.checkpoint();
         checkpoint

@@ -2,8 +2,11 @@
 //!
 //! All writing is done on the spot, without waiting: what is dropped with its call has then written everything or nothing.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::checkpoint::{Checkpoint, Flight, Stop, sentence};
 use super::error::ChunkedError;
@@ -13,6 +16,9 @@ use crate::base::ids::JobId;
 use crate::edge::journal::Journal;
 use crate::edge::lock::FileLock;
 use crate::wire::event::Progress;
+
+/// While a batch runs, what it has done is saved so often: a machine and a bridge that go together take no more with them.
+const SAVE_AFTER: Duration = Duration::from_secs(5);
 
 /// A claimed operation, before anything of it is changed.
 pub(super) struct Claim {
@@ -31,6 +37,7 @@ pub(super) struct Ledger {
     results: Journal,
     /// What the caller should know of the books.
     pub(super) notes: Vec<String>,
+    saved: Instant,
     // The last field: it is let go after everything else is closed.
     _lock: FileLock,
 }
@@ -51,7 +58,7 @@ impl Claim {
             Ok(found) => found,
             Err(ChunkedError::Corrupt { .. } | ChunkedError::OtherVersion { .. }) if restart => {
                 folder.set_unreadable_aside()?;
-                None
+                folder.load()?
             }
             Err(error) => {
                 // The good one before it is what the next call finds.
@@ -92,7 +99,7 @@ impl Claim {
     pub(super) fn open(self) -> Result<Ledger, ChunkedError> {
         // Before the old results are cut away: a crash between leaves no checkpoint that claims what is not there.
         if self.is_new {
-            self.folder.save(&self.checkpoint)?;
+            self.folder.begin(&self.checkpoint)?;
         }
         let covered = self.checkpoint.results_bytes;
         let path = self.folder.results();
@@ -109,6 +116,7 @@ impl Claim {
             checkpoint: self.checkpoint,
             results,
             notes,
+            saved: Instant::now(),
             _lock: self.lock,
         })
     }
@@ -141,6 +149,9 @@ impl Ledger {
             .and_then(|line| self.results.append(&line))
             .map_err(ChunkedError::disk(&path))?;
         self.checkpoint.count(progress);
+        if self.saved.elapsed() >= SAVE_AFTER {
+            self.save()?;
+        }
         Ok(true)
     }
 
@@ -158,6 +169,7 @@ impl Ledger {
             .map_err(ChunkedError::disk(&self.folder.results()))?;
         self.checkpoint.results_bytes = self.results.length();
         self.checkpoint.touch();
+        self.saved = Instant::now();
         self.folder.save(&self.checkpoint)
     }
 

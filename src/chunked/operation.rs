@@ -7,14 +7,13 @@ use super::error::ChunkedError;
 use super::ledger::Ledger;
 use super::output::Output;
 use super::plan::Plan;
-use super::reader::{BatchReader, Landing};
+use super::reader::BatchReader;
 use super::stop;
 use super::watch::Watch;
 use crate::jobs::Jobs;
-use crate::jobs::follow::{self, Ended};
-use crate::runtime::{RuntimeError, retry};
+use crate::jobs::follow::{self, Ended, Followed};
+use crate::runtime::RuntimeError;
 use crate::wire::job::Job;
-use crate::wire::session::SessionState;
 use crate::wire::state::JobState;
 
 /// Machines that may go away during one call before it says so.
@@ -39,8 +38,6 @@ pub(super) struct Operation<'a> {
     pub(super) watch: &'a Watch<'a>,
     pub(super) ledger: Ledger,
     pub(super) output: Output,
-    /// The recorded kernel was seen alive during this call.
-    kernel_seen: bool,
     losses: u32,
 }
 
@@ -57,7 +54,6 @@ impl<'a> Operation<'a> {
             watch,
             ledger,
             output: Output::new(),
-            kernel_seen: false,
             losses: 0,
         }
     }
@@ -74,7 +70,11 @@ impl<'a> Operation<'a> {
 
     /// One job, from its being sent or found again to its end; nothing to say means that there is more to do.
     async fn step(&mut self) -> Result<Option<End>, ChunkedError> {
-        if self.ledger.checkpoint.is_finished() && self.ledger.checkpoint.in_flight.is_none() {
+        if let Some(flight) = self.ledger.checkpoint.in_flight.clone() {
+            let followed = self.find_again(&flight).await?;
+            return self.land(flight, followed).await;
+        }
+        if self.ledger.checkpoint.is_finished() {
             return Ok(Some(End::Finished));
         }
         if self.watch.cancelled.is_cancelled() {
@@ -83,55 +83,29 @@ impl<'a> Operation<'a> {
         if Instant::now() >= self.watch.until() {
             return Ok(Some(End::Deadline));
         }
-        let recorded = self.ledger.checkpoint.in_flight.clone();
-        let (flight, landing) = match recorded {
-            Some(flight) => {
-                let landing = self.find_again(&flight).await?;
-                (flight, landing)
-            }
-            None => {
-                let flight = Flight::new(self.next_work().await?);
-                // First the checkpoint, then the job: whoever comes after a crash knows what to look for.
-                self.ledger.launch(&flight)?;
-                let landing = self.send(&flight).await?;
-                (flight, landing)
-            }
-        };
-        self.land(flight, landing).await
+        let flight = Flight::new(self.next_work());
+        // First the checkpoint, then the job: whoever comes after a crash knows what to look for.
+        self.ledger.launch(&flight)?;
+        let followed = self.send(&flight).await?;
+        self.land(flight, followed).await
     }
 
-    async fn next_work(&mut self) -> Result<Work, ChunkedError> {
-        if !self.kernel_seen {
-            self.kernel_seen = self.kernel_lives().await?;
+    fn next_work(&self) -> Work {
+        let checkpoint = &self.ledger.checkpoint;
+        if checkpoint.kernel_id.is_none() {
+            return Work::Setup;
         }
-        if !self.kernel_seen {
-            return Ok(Work::Setup);
-        }
-        let start = self.ledger.checkpoint.completed;
+        let start = checkpoint.completed;
         let stop = (start + self.plan.batch_size).min(self.plan.n_iterations);
-        Ok(Work::Batch { start, stop })
+        Work::Batch { start, stop }
     }
 
-    /// True while the session has the kernel that the setup ran in.
-    async fn kernel_lives(&self) -> Result<bool, ChunkedError> {
-        let Some(ours) = &self.ledger.checkpoint.kernel_id else {
-            return Ok(false);
-        };
-        let runtime = self.jobs.connection().runtime(self.watch.until()).await?;
-        let sessions =
-            retry::until(self.watch.until(), runtime.address(), || runtime.sessions()).await?;
-        Ok(sessions.iter().any(|session| {
-            session.name == self.plan.session
-                && session.state != SessionState::Dead
-                && session.kernel_id.as_ref() == Some(ours)
-        }))
-    }
-
-    async fn send(&mut self, flight: &Flight) -> Result<Landing, ChunkedError> {
+    async fn send(&mut self, flight: &Flight) -> Result<Option<Followed>, ChunkedError> {
         self.jobs.remember(flight.job_id);
         self.output.begin(flight.job_id);
-        let request = flight.request(self.plan);
-        let mut reader = BatchReader::new(flight, self.watch, &mut self.ledger, &mut self.output);
+        let kernel_id = self.ledger.checkpoint.kernel_id.as_deref();
+        let request = flight.request(self.plan, kernel_id);
+        let mut reader = BatchReader::new(self.watch, &mut self.ledger, &mut self.output);
         let watch = self.watch.of_job();
         let followed = follow::submit(
             self.jobs.connection(),
@@ -145,10 +119,10 @@ impl<'a> Operation<'a> {
     }
 
     /// A job that an earlier call recorded, and may or may not have sent.
-    async fn find_again(&mut self, flight: &Flight) -> Result<Landing, ChunkedError> {
+    async fn find_again(&mut self, flight: &Flight) -> Result<Option<Followed>, ChunkedError> {
         self.jobs.remember(flight.job_id);
         self.output.begin(flight.job_id);
-        let mut reader = BatchReader::new(flight, self.watch, &mut self.ledger, &mut self.output);
+        let mut reader = BatchReader::new(self.watch, &mut self.ledger, &mut self.output);
         let watch = self.watch.of_job();
         let followed = follow::follow(
             self.jobs.connection(),
@@ -158,55 +132,40 @@ impl<'a> Operation<'a> {
             &mut reader,
         )
         .await;
-        let landing = reader.done(followed)?;
-        if !matches!(landing, Landing::Unknown) {
-            return Ok(landing);
-        }
-        // It never arrived, or went with its machine. Sent again under its own id it runs once whatever became of the first try; but a
-        // batch may only run where the setup did, and only from its start.
-        let may_send = match flight.work {
-            Work::Setup => true,
-            Work::Batch { start, .. } => {
-                self.ledger.checkpoint.completed == start
-                    && flight.cursor == 0
-                    && self.kernel_lives().await?
-            }
-        };
-        if may_send {
-            self.send(flight).await
-        } else {
-            Ok(landing)
+        match reader.done(followed)? {
+            Some(followed) => Ok(Some(followed)),
+            // It never arrived, or went with its machine. Under its own id it runs once whatever became of the first try, and a batch
+            // runs in the kernel of the setup or not at all.
+            None => self.send(flight).await,
         }
     }
 
     async fn land(
         &mut self,
         mut flight: Flight,
-        landing: Landing,
+        followed: Option<Followed>,
     ) -> Result<Option<End>, ChunkedError> {
-        let followed = match landing {
-            Landing::Followed(followed) => *followed,
-            Landing::Unknown => return self.lose().await,
-            Landing::Foreign => {
-                self.interrupt(&flight).await?;
-                return self.lose().await;
-            }
+        let Some(followed) = followed else {
+            return self.lose().await;
         };
         flight.cursor = followed.next;
-        let end = match followed.ended {
-            Ended::Finished => match followed.job {
-                Some(job) => return self.finish(&flight, &job).await,
-                None => return self.lose().await,
-            },
-            Ended::Full | Ended::Deadline => End::Deadline,
-            Ended::Cancelled => {
+        let end = match (followed.ended, followed.job) {
+            (Ended::Finished, Some(job)) => return self.finish(&flight, &job).await,
+            // The job's own end is no news any more.
+            _ if self.ledger.checkpoint.is_finished() => {
+                self.ledger.land(None)?;
+                self.output.job_runs = false;
+                self.keep().await;
+                return Ok(None);
+            }
+            (Ended::Finished | Ended::Full | Ended::Deadline, _) => End::Deadline,
+            (Ended::Cancelled, _) => {
                 self.jobs.interrupt_later(flight.job_id);
                 flight.cancelled = true;
                 End::Cancelled
             }
-            Ended::Trouble(error) => End::Trouble(error.into()),
+            (Ended::Trouble(error), _) => End::Trouble(error.into()),
         };
-        self.output.job_runs = followed.job.is_some_and(|job| !job.state.is_final());
         self.ledger.checkpoint.in_flight = Some(flight);
         self.ledger.save()?;
         self.keep().await;
@@ -216,27 +175,30 @@ impl<'a> Operation<'a> {
     /// The job is over, and all that it told is in the books.
     async fn finish(&mut self, flight: &Flight, job: &Job) -> Result<Option<End>, ChunkedError> {
         let checkpoint = &mut self.ledger.checkpoint;
+        if job.variables_lost {
+            checkpoint.kernel_id = None;
+        }
+        let is_done = match flight.work {
+            Work::Setup => false,
+            Work::Batch { stop, .. } => checkpoint.completed >= stop || checkpoint.is_finished(),
+        };
         let stop = match (job.state, flight.work) {
+            (JobState::Lost, _) => return self.lose().await,
             (JobState::Succeeded, Work::Setup) => {
                 checkpoint.kernel_id.clone_from(&job.kernel_id);
-                self.kernel_seen = job.kernel_id.is_some();
-                (!self.kernel_seen)
+                job.kernel_id
+                    .is_none()
                     .then(|| stop::incomplete(flight, "it names no kernel for a job that ran"))
             }
-            (JobState::Succeeded, Work::Batch { stop, .. }) => {
-                self.kernel_seen = true;
-                (checkpoint.completed < stop && !checkpoint.is_finished()).then(|| {
-                    stop::incomplete(
-                        flight,
-                        "a batch succeeded without reporting all of its iterations",
-                    )
-                })
-            }
-            (JobState::Interrupted, _) if flight.cancelled => {
-                self.kernel_seen = false;
-                None
-            }
-            (JobState::Lost, _) => return self.lose().await,
+            (JobState::Succeeded, Work::Batch { .. }) => (!is_done).then(|| {
+                stop::incomplete(
+                    flight,
+                    "a batch succeeded without reporting all of its iterations",
+                )
+            }),
+            (JobState::Interrupted, _) if flight.cancelled || checkpoint.is_finished() => None,
+            // Whatever befell it came after its last iteration.
+            (JobState::Failed | JobState::TimedOut, _) if is_done => None,
             (
                 JobState::Queued
                 | JobState::Running
@@ -244,15 +206,12 @@ impl<'a> Operation<'a> {
                 | JobState::Interrupted
                 | JobState::TimedOut,
                 _,
-            ) => {
-                self.kernel_seen = false;
-                Some(stop::explain(
-                    flight,
-                    job,
-                    checkpoint.completed,
-                    self.output.error(),
-                ))
-            }
+            ) => Some(stop::explain(
+                flight,
+                job,
+                checkpoint.completed,
+                self.output.error(),
+            )),
         };
         let stopped = stop.is_some();
         self.ledger.land(stop)?;
@@ -262,21 +221,12 @@ impl<'a> Operation<'a> {
 
     /// The machine or the kernel has gone with the job: what it proved counts, the rest runs again after a new setup.
     async fn lose(&mut self) -> Result<Option<End>, ChunkedError> {
-        self.kernel_seen = false;
         self.ledger.checkpoint.kernel_id = None;
         self.ledger.land(None)?;
+        self.output.job_runs = false;
         self.keep().await;
         self.losses += 1;
         Ok((self.losses > LOSSES).then(|| End::Trouble(RuntimeError::Replaced.into())))
-    }
-
-    async fn interrupt(&self, flight: &Flight) -> Result<(), ChunkedError> {
-        match self.jobs.interrupt(flight.job_id, self.watch.until()).await {
-            // What answers does not know the job: there is nothing to interrupt.
-            Ok(_) => Ok(()),
-            Err(error) if error.is_not_found() => Ok(()),
-            Err(error) => Err(error.into()),
-        }
     }
 
     async fn keep(&mut self) {

@@ -120,21 +120,12 @@ impl Plan {
         }
     }
 
-    /// The same for two calls that mean the same work. The size of batches does not count: it may change on the way.
+    /// The same for two calls that mean the same work. How large batches are and what a failing iteration does may change on the way: what
+    /// is done stays as good as it was.
     pub(super) fn hash(&self) -> String {
         let mut hasher = Sha256::new();
-        let on_error = match self.on_error {
-            OnError::Stop => "stop",
-            OnError::Skip => "skip",
-        };
         let total = self.n_iterations.to_string();
-        for part in [
-            &self.setup_code,
-            &self.loop_code,
-            &total,
-            on_error,
-            &self.session,
-        ] {
+        for part in [&self.setup_code, &self.loop_code, &total, &self.session] {
             // With its length, so that no text can move from one part to the next.
             hasher.update((part.len() as u64).to_le_bytes());
             hasher.update(part);
@@ -152,10 +143,12 @@ impl Plan {
             session: self.session.clone(),
             timeout_sec: TIMEOUT_SEC,
             iterations: None,
+            kernel_id: None,
         }
     }
 
-    pub(super) fn batch(&self, start: u64, stop: u64) -> JobRequest {
+    /// Iterations that run where the setup ran, or not at all.
+    pub(super) fn batch(&self, start: u64, stop: u64, kernel_id: Option<&str>) -> JobRequest {
         JobRequest {
             code: self.loop_code.clone(),
             session: self.session.clone(),
@@ -166,6 +159,7 @@ impl Plan {
                 total: self.n_iterations,
                 on_error: self.on_error,
             }),
+            kernel_id: kernel_id.map(str::to_owned),
         }
     }
 }
@@ -230,9 +224,10 @@ mod tests {
     }
 
     #[test]
-    fn everything_but_the_batch_size_makes_another_plan() {
+    fn another_work_makes_another_plan_another_way_to_do_it_does_not() {
         let same = Plan {
             batch_size: 7,
+            on_error: OnError::Skip,
             ..plan()
         };
         assert_eq!(same.hash(), plan().hash());
@@ -248,10 +243,6 @@ mod tests {
             },
             Plan {
                 n_iterations: 11,
-                ..plan()
-            },
-            Plan {
-                on_error: OnError::Skip,
                 ..plan()
             },
             Plan {

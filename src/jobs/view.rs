@@ -254,6 +254,11 @@ pub(crate) fn explain(
             "the executor was restarted while the code ran or waited; what it had printed is above",
             "All variables are gone. Run the setup and the code again.",
         ),
+        Reason::KernelReplaced => (
+            "kernel_died",
+            "the kernel that the code was meant for is gone, so it did not run",
+            "All variables are gone. Run the setup and the code again.",
+        ),
         Reason::DiskFull => (
             "disk_full",
             "the machine's disk is full, so the output could not be kept and the code was stopped",

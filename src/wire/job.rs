@@ -15,6 +15,9 @@ pub struct JobRequest {
     pub timeout_sec: u64,
     #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
     pub iterations: Option<Iterations>,
+    /// The code runs in this kernel or not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel_id: Option<String>,
 }
 
 /// Makes `code` the body of `for i in range(start, stop)`.

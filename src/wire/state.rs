@@ -48,6 +48,8 @@ pub enum Reason {
     SessionRestarted,
     SessionDeleted,
     ExecutorRestarted,
+    /// It never ran: the kernel that it was meant for is gone.
+    KernelReplaced,
     DiskFull,
     /// A reason that a newer executor knows.
     #[serde(other)]

@@ -6,6 +6,7 @@
 mod support;
 
 mod calls;
+mod chunked;
 mod download;
 mod faults;
 mod local_executor;

@@ -125,6 +125,7 @@ pub(crate) async fn run(runtime: &dyn Runtime, code: &str) -> (JobId, String) {
         session: "main".to_owned(),
         timeout_sec: 300,
         iterations: None,
+        kernel_id: None,
     };
     let poll = Poll {
         wait_sec: 20.0,

@@ -1,9 +1,11 @@
 //! What tests share.
 
 pub(crate) mod executor;
+pub(crate) mod fake_runtime;
 pub(crate) mod home;
 pub(crate) mod machine;
 pub(crate) mod proxy;
 pub(crate) mod python;
 pub(crate) mod rust;
 pub(crate) mod stdio;
+pub(crate) mod world;

@@ -179,6 +179,7 @@ impl Server {
             session,
             timeout_sec,
             iterations: None,
+            kernel_id: None,
         };
         let budget = self.budget(context);
         let view = call::run(self, context, budget, async |call| {

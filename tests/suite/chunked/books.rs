@@ -1,0 +1,165 @@
+//! The checkpoint on disk: damaged, of another version, or on a disk that takes nothing.
+
+use std::fs;
+
+use smart_colab::chunked::ChunkedError;
+use tokio::time::sleep;
+
+use super::{Bench, secs};
+
+/// Eight iterations done, a batch of four in each checkpoint but the newest.
+async fn half_done() -> Bench {
+    let bench = Bench::new(16, 4);
+    loop {
+        bench.call_within(secs(3)).await;
+        // A checkpoint without a job in flight is the one after a batch.
+        if bench.completed() >= 8 {
+            return bench;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_checkpoint_is_kept_aside_and_reported_and_the_one_before_it_is_used() {
+    let bench = half_done().await;
+    let accepted = bench.world().accepted.len();
+    fs::write(bench.file("checkpoint.json"), "{\"version\": 1, \"comp").unwrap();
+    let error = bench.report("op").await.unwrap_err();
+    assert_eq!(error.code(), "checkpoint_corrupt");
+    assert!(
+        bench.file("checkpoint.json").exists(),
+        "looking changes nothing"
+    );
+
+    let error = bench.refused(false).await;
+    let ChunkedError::Corrupt {
+        previous: Some(known),
+        ..
+    } = error
+    else {
+        panic!("{error:?}");
+    };
+    assert_eq!(error.code(), "checkpoint_corrupt");
+    assert!(error.retryable());
+    assert_eq!(bench.world().accepted.len(), accepted, "nothing was sent");
+    let aside = fs::read_to_string(bench.file("checkpoint.json.corrupt-1")).unwrap();
+    assert_eq!(aside, "{\"version\": 1, \"comp");
+
+    assert_eq!(bench.report("op").await.unwrap().completed, Some(known));
+    let facts = bench.call().await;
+    bench.is_whole(&facts);
+    let world = bench.world();
+    assert!((0..known).all(|i| world.begun[&i] == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_good_checkpoint_only_a_restart_goes_on() {
+    let bench = half_done().await;
+    fs::write(bench.file("checkpoint.json"), "").unwrap();
+    fs::write(bench.file("checkpoint.prev.json"), "no").unwrap();
+    for _ in 0..2 {
+        let error = bench.refused(false).await;
+        assert!(matches!(
+            error,
+            ChunkedError::Corrupt { previous: None, .. }
+        ));
+        assert!(!error.retryable());
+    }
+    bench.is_whole(&bench.restart().await);
+    assert!(bench.file("checkpoint.json.corrupt-1").exists());
+    let kept = fs::read_to_string(bench.file("checkpoint.prev.json.corrupt-1"));
+    assert_eq!(kept.unwrap(), "no");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_of_another_version_is_refused_and_kept() {
+    let bench = half_done().await;
+    let newer = "{\"version\": 2, \"all\": \"different\"}";
+    fs::write(bench.file("checkpoint.json"), newer).unwrap();
+    let error = bench.refused(false).await;
+    assert_eq!(error.code(), "checkpoint_mismatch");
+    assert_eq!(
+        bench.report("op").await.unwrap_err().code(),
+        "checkpoint_mismatch"
+    );
+    assert_eq!(
+        fs::read_to_string(bench.file("checkpoint.json")).unwrap(),
+        newer
+    );
+    bench.is_whole(&bench.restart().await);
+    let kept = fs::read_to_string(bench.file("checkpoint.json.corrupt-1"));
+    assert_eq!(kept.unwrap(), newer);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_ends_the_batch_that_only_the_previous_checkpoint_names() {
+    let bench = Bench::new(30, 30);
+    bench.call_within(secs(10)).await;
+    fs::write(bench.file("checkpoint.json"), "").unwrap();
+    bench.restart().await;
+    assert_eq!(bench.world().interrupts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_restart_forgot_does_not_come_back() {
+    let bench = half_done().await;
+    bench.world().is_down = true;
+    // It cannot even end the batch in flight; without one it begins anew.
+    bench.world().is_down = false;
+    sleep(secs(60)).await;
+    bench.is_whole(&bench.call().await);
+    bench.world().is_down = true;
+    let facts = bench.restart().await;
+    assert_eq!(facts.completed, 0);
+    let error = {
+        fs::write(bench.file("checkpoint.json"), "torn").unwrap();
+        bench.refused(false).await
+    };
+    let ChunkedError::Corrupt { previous, .. } = error else {
+        panic!("{error:?}");
+    };
+    assert!(matches!(previous, None | Some(0)), "{previous:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn results_that_someone_deleted_are_told_and_the_rest_goes_on() {
+    let bench = half_done().await;
+    fs::remove_file(bench.file("results.jsonl")).unwrap();
+    let facts = bench.call().await;
+    assert!(facts.success && !facts.can_continue);
+    assert!(facts.notes[0].contains("lost results"), "{:?}", facts.notes);
+    bench.ran_again(&[]);
+}
+
+/// As root, permissions bind nobody: a file where the folder should be refuses everyone.
+#[tokio::test(start_paused = true)]
+async fn where_nothing_can_be_written_nothing_is_sent() {
+    let bench = Bench::new(4, 4);
+    fs::write(bench.disk.path().join("checkpoints"), "a file").unwrap();
+    let error = bench.refused(false).await;
+    assert!(matches!(error, ChunkedError::Disk { .. }), "{error:?}");
+    assert!(error.hint().contains("CHECKPOINT_DIR"), "{}", error.hint());
+    assert_eq!(bench.world().requests, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_fails_on_the_way_ends_the_call_before_the_next_batch() {
+    let bench = Bench::new(20, 4);
+    let spoil = async {
+        sleep(secs(6)).await;
+        // What takes the old checkpoint's place from now on is in the way.
+        let previous = bench.file("checkpoint.prev.json");
+        fs::remove_file(&previous).unwrap();
+        fs::create_dir_all(previous.join("in the way")).unwrap();
+    };
+    let token = Default::default();
+    let call = bench.try_call(false, super::BUDGET, &token);
+    let (outcome, ()) = tokio::join!(call, spoil);
+    let facts = outcome.unwrap().facts;
+    assert!(!facts.success && facts.can_continue);
+    assert_eq!(facts.code.as_deref(), Some("internal"));
+    assert!(facts.hint.unwrap().contains("CHECKPOINT_DIR"));
+    fs::remove_dir_all(bench.file("checkpoint.prev.json")).unwrap();
+    bench.is_whole(&bench.call().await);
+    bench.ran_again(&[]);
+}

@@ -1,0 +1,252 @@
+//! Whatever breaks, whenever it breaks, in whatever order: the promises hold, and whoever calls again gets to the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use proptest::collection::{btree_set, vec};
+use proptest::option;
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use serde_json::Value;
+use smart_colab::base::ids::JobId;
+use smart_colab::wire::job::OnError;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{BUDGET, Bench, secs};
+use crate::support::world::{BODY, Fails, Mishap, Strike, Watcher, When, World};
+
+const MOST_ITERATIONS: u64 = 12;
+/// Far more than any script needs.
+const MOST_CALLS: usize = 60;
+
+/// What goes wrong in one operation's life.
+#[derive(Debug, Clone)]
+struct Script {
+    iterations: u64,
+    batch_size: u64,
+    skips: bool,
+    break_at: Option<u64>,
+    failing: BTreeSet<u64>,
+    setup_fails: bool,
+    /// Of the requests, in order.
+    mishaps: Vec<Option<Mishap>>,
+    /// Before the machine's step of this number.
+    strikes: Vec<(u64, Strike)>,
+    callers: Vec<Caller>,
+}
+
+/// Someone who calls, and the time until the next one does.
+#[derive(Debug, Clone)]
+struct Caller {
+    stays: Stays,
+    then_ms: u64,
+}
+
+#[derive(Debug, Clone)]
+enum Stays {
+    /// With so many seconds for the call.
+    ToTheEnd(u64),
+    /// The bridge is killed after so many milliseconds.
+    DiesAfter(u64),
+    CancelsAfter(u64),
+}
+
+fn scripts() -> impl Strategy<Value = Script> {
+    let strike = prop_oneof![
+        Just(Strike::KernelDies),
+        Just(Strike::ExecutorRestarts),
+        Just(Strike::MachineReplaced),
+        Just(Strike::SessionRestarted),
+    ];
+    let mishap = prop_oneof![
+        6 => Just(None),
+        1 => Just(Some(Mishap::Refused)),
+        2 => Just(Some(Mishap::ReplyLost)),
+    ];
+    let stays = prop_oneof![
+        (3u64..60).prop_map(Stays::ToTheEnd),
+        (0u64..15_000).prop_map(Stays::DiesAfter),
+        (0u64..15_000).prop_map(Stays::CancelsAfter),
+    ];
+    let caller = (stays, 0u64..8_000).prop_map(|(stays, then_ms)| Caller { stays, then_ms });
+    let shape = (1..=MOST_ITERATIONS, 1u64..=5, any::<bool>());
+    let ends = (
+        option::weighted(0.2, 0..MOST_ITERATIONS),
+        btree_set(0..MOST_ITERATIONS, 0..3),
+        any::<bool>(),
+    );
+    let troubles = (
+        vec(mishap, 0..40),
+        // Half of all operations lose nothing.
+        prop_oneof![Just(Vec::new()), vec((0u64..60, strike), 0..5)],
+        vec(caller, 0..6),
+    );
+    (shape, ends, troubles).prop_map(
+        |((iterations, batch_size, skips), (break_at, failing, setup_fails), troubles)| Script {
+            iterations,
+            batch_size,
+            skips,
+            break_at,
+            failing,
+            setup_fails,
+            mishaps: troubles.0,
+            strikes: troubles.1,
+            callers: troubles.2,
+        },
+    )
+}
+
+/// For each batch, what was completed when it was sent for the last time.
+type Floors = Arc<Mutex<BTreeMap<JobId, u64>>>;
+
+impl Script {
+    fn bench(&self) -> (Bench, Floors) {
+        let mut bench = Bench::new(self.iterations, self.batch_size);
+        if self.skips {
+            bench.plan.on_error = OnError::Skip;
+        }
+        let floors = Floors::default();
+        let (checkpoint, known) = (bench.file("checkpoint.json"), floors.clone());
+        let watcher = Watcher(Arc::new(move |world, sent| {
+            // It is there and whole at each request: the bridge may die in it.
+            let bytes = fs::read(&checkpoint).unwrap();
+            let checkpoint: Value = serde_json::from_slice(&bytes).unwrap();
+            let completed = checkpoint["completed"].as_u64().unwrap();
+            claims_what_was_done(world, completed);
+            if let Some((id, request)) = sent {
+                let named = &checkpoint["in_flight"]["job_id"];
+                assert_eq!(named, &id.to_string(), "it is named before it is sent");
+                if request.code == BODY {
+                    known.lock().unwrap().insert(id, completed);
+                }
+            }
+        }));
+        let mut world = bench.world();
+        world.watcher = Some(watcher);
+        world.mishaps = self.mishaps.iter().copied().collect();
+        world.strikes = self
+            .strikes
+            .iter()
+            .map(|(step, strike)| (When::Step(*step), *strike))
+            .collect();
+        world.failing = self.failing.iter().map(|i| (*i, Fails::Once)).collect();
+        world.failing_setup = self.setup_fails.then_some(Fails::Once);
+        world.break_at = self.break_at;
+        drop(world);
+        (bench, floors)
+    }
+
+    async fn play(&self) {
+        let (bench, floors) = self.bench();
+        let last = Caller {
+            stays: Stays::ToTheEnd(BUDGET.as_secs()),
+            then_ms: 0,
+        };
+        let callers = self.callers.iter().chain(std::iter::repeat(&last));
+        let mut is_done = false;
+        for caller in callers.take(MOST_CALLS) {
+            is_done = caller.call(&bench).await;
+            claims_what_was_done(&bench.world(), bench.completed());
+            if is_done {
+                break;
+            }
+            sleep(Duration::from_millis(caller.then_ms)).await;
+        }
+        assert!(is_done, "it never ends");
+        self.check(&bench, &floors.lock().unwrap());
+    }
+
+    fn check(&self, bench: &Bench, floors: &BTreeMap<JobId, u64>) {
+        let all = match self.break_at {
+            Some(at) if at < self.iterations => at + 1,
+            _ => self.iterations,
+        };
+        assert_eq!(bench.completed(), all);
+        let world = bench.world();
+        for (job, iteration) in &world.log {
+            assert!(
+                iteration >= &floors[job],
+                "{iteration} was completed before"
+            );
+        }
+        if world.losses == 0 {
+            for (iteration, times) in &world.begun {
+                let cut_off = world.cut_off.get(iteration).copied().unwrap_or(0);
+                assert_eq!(*times, 1 + cut_off, "{iteration} ran again without need");
+            }
+        }
+        assert_eq!(world.naked, 0, "an iteration ran without the setup");
+        let text = fs::read_to_string(bench.file("results.jsonl")).unwrap();
+        let kept: Vec<u64> = text
+            .lines()
+            .map(|line| {
+                serde_json::from_str::<Value>(line).unwrap()["i"]
+                    .as_u64()
+                    .unwrap()
+            })
+            .collect();
+        assert_eq!(kept, (0..all).collect::<Vec<_>>());
+    }
+}
+
+impl Caller {
+    /// True when nothing is left to do.
+    async fn call(&self, bench: &Bench) -> bool {
+        let token = CancellationToken::new();
+        let (budget, ends) = match self.stays {
+            Stays::ToTheEnd(seconds) => (secs(seconds), None),
+            Stays::DiesAfter(ms) | Stays::CancelsAfter(ms) => (BUDGET, Some(ms)),
+        };
+        let call = bench.try_call(false, budget, &token);
+        let outcome = match (&self.stays, ends) {
+            (Stays::DiesAfter(_), Some(ms)) => timeout(Duration::from_millis(ms), call).await.ok(),
+            (_, Some(ms)) => {
+                let cancel = async {
+                    sleep(Duration::from_millis(ms)).await;
+                    token.cancel();
+                };
+                tokio::pin!(call);
+                Some(tokio::select! {
+                    biased;
+                    outcome = &mut call => outcome,
+                    () = cancel => call.await,
+                })
+            }
+            (_, None) => Some(call.await),
+        };
+        let Some(outcome) = outcome else { return false };
+        let facts = outcome.unwrap().facts;
+        assert_eq!(facts.completed, bench.completed(), "{facts:?}");
+        assert!(facts.can_continue || facts.success, "{facts:?}");
+        !facts.can_continue
+    }
+}
+
+/// A checkpoint that says `completed: k` speaks the truth.
+fn claims_what_was_done(world: &World, completed: u64) {
+    let missing = (0..completed).find(|i| !world.ended.contains_key(i));
+    assert_eq!(missing, None, "completed: {completed}");
+}
+
+#[test]
+fn whatever_breaks_every_iteration_is_done_and_none_that_is_done_runs_again() {
+    let config = Config {
+        cases: 200,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let play = |script: Script| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build();
+        runtime.unwrap().block_on(script.play());
+        Ok::<_, TestCaseError>(())
+    };
+    if let Err(error) = TestRunner::new(config).run(&scripts(), play) {
+        panic!("{error}");
+    }
+}

@@ -1,0 +1,299 @@
+//! A machine without fault: batches, deadlines, failing iterations, callers who come back.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use smart_colab::chunked::{ChunkedError, Watch};
+use smart_colab::wire::job::OnError;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{BUDGET, Bench, failed, secs};
+use crate::support::world::Fails;
+
+/// First and last iteration of every batch that was accepted.
+fn batches(bench: &Bench) -> Vec<(u64, u64)> {
+    let world = bench.world();
+    let loops = world
+        .accepted
+        .iter()
+        .filter_map(|job| job.iterations.as_ref());
+    loops.map(|batch| (batch.start, batch.stop)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_that_fit_run_in_one_call() {
+    let bench = Bench::new(10, 4);
+    bench.is_whole(&bench.call().await);
+    bench.ran_again(&[]);
+    assert_eq!(batches(&bench), [(0, 4), (4, 8), (8, 10)]);
+    assert_eq!(bench.world().setups, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_iteration_is_told_as_it_ends() {
+    let bench = Bench::new(5, 2);
+    let (token, told) = (CancellationToken::new(), AtomicU64::new(0));
+    let moved = |done: u64, total: u64| {
+        assert_eq!((told.fetch_add(1, Ordering::Relaxed) + 1, 5), (done, total));
+    };
+    let watch = Watch {
+        deadline: Instant::now() + BUDGET,
+        cancelled: &token,
+        moved: &moved,
+    };
+    bench
+        .bridge()
+        .run(&bench.plan, false, &watch)
+        .await
+        .unwrap();
+    assert_eq!(told.into_inner(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_deadline_a_batch_goes_on_and_the_next_call_follows_it() {
+    let bench = Bench::new(30, 30);
+    let began = Instant::now();
+    let facts = bench.call_within(secs(20)).await;
+    assert!(began.elapsed() < secs(20));
+    assert!(facts.success);
+    assert_eq!((facts.state, facts.can_continue), ("running", true));
+    assert!((10..20).contains(&facts.completed), "{facts:?}");
+    assert_eq!(facts.remaining, 30 - facts.completed);
+    bench.is_whole(&bench.call().await);
+    bench.ran_again(&[]);
+    assert_eq!(batches(&bench), [(0, 30)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_iteration_stops_there_and_the_next_call_tries_it_again() {
+    let bench = Bench::new(10, 4);
+    bench.world().failing.insert(5, Fails::Once);
+    let facts = bench.call().await;
+    failed(&facts, "failed", "python_error");
+    assert_eq!(facts.completed, 5);
+    assert_eq!(
+        facts.error.as_deref(),
+        Some("iteration 5 failed: ValueError: no 5")
+    );
+    let report = bench.report("op").await.unwrap();
+    assert_eq!(report.state, "failed");
+    assert_eq!(report.stop.unwrap().iteration, Some(5));
+    bench.is_whole(&bench.call().await);
+    bench.ran_again(&[(5, 2)]);
+    assert_eq!(bench.world().setups, 1, "the kernel is the same");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_iteration_that_always_fails_can_be_skipped_later() {
+    let mut bench = Bench::new(6, 4);
+    bench.world().failing.insert(2, Fails::Always);
+    for _ in 0..2 {
+        let facts = bench.call().await;
+        failed(&facts, "failed", "python_error");
+        assert_eq!(facts.completed, 2);
+        assert!(facts.hint.unwrap().contains("on_error: \"skip\""));
+    }
+    bench.plan.on_error = OnError::Skip;
+    let facts = bench.call().await;
+    assert_eq!(
+        (facts.state, facts.completed, facts.skipped_count),
+        ("succeeded", 6, 1)
+    );
+    bench.ran_again(&[(2, 3)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn skipped_iterations_are_counted_and_named() {
+    let mut bench = Bench::new(6, 4);
+    bench.plan.on_error = OnError::Skip;
+    bench
+        .world()
+        .failing
+        .extend([(1, Fails::Always), (4, Fails::Once)]);
+    let facts = bench.call().await;
+    assert_eq!(
+        (facts.success, facts.completed, facts.skipped_count),
+        (true, 6, 2)
+    );
+    let report = bench.report("op").await.unwrap();
+    let skipped: Vec<_> = report
+        .skipped
+        .iter()
+        .map(|one| (one.iteration, &*one.error))
+        .collect();
+    assert_eq!(skipped, [(1, "ValueError: no 1"), (4, "ValueError: no 4")]);
+    assert_eq!(report.last_results[1]["error"], "ValueError: no 1");
+    assert_eq!(report.last_results.len(), 6);
+    bench.ran_again(&[]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_break_completes_the_operation() {
+    let bench = Bench::new(10, 4);
+    bench.world().break_at = Some(5);
+    for _ in 0..2 {
+        let facts = bench.call().await;
+        assert!(facts.success);
+        assert_eq!(
+            (facts.state, facts.can_continue, facts.completed),
+            ("succeeded", false, 6)
+        );
+        assert_eq!(facts.remaining, 0);
+        assert!(facts.hint.unwrap().contains("break"));
+    }
+    bench.has_results(6);
+    assert_eq!(bench.world().begun.len(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finished_operation_runs_nothing_when_called_again() {
+    let bench = Bench::new(4, 4);
+    bench.is_whole(&bench.call().await);
+    let requests = bench.world().requests;
+    bench.world().is_down = true;
+    bench.is_whole(&bench.call().await);
+    assert_eq!(bench.world().requests, requests);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_all_iterations_are_known_to_be_done_nothing_more_is_waited_for() {
+    let bench = Bench::new(4, 4);
+    // The last iteration ends with the fifth second, the job half a second later.
+    bench.call_within(secs(3)).await;
+    let facts = loop {
+        let facts = bench
+            .call_within(std::time::Duration::from_millis(1200))
+            .await;
+        if facts.completed == 4 {
+            break facts;
+        }
+    };
+    bench.is_whole(&facts);
+    bench.world().is_down = true;
+    bench.is_whole(&bench.call().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_plan_under_the_same_name_is_refused_until_restart() {
+    let mut bench = Bench::new(10, 4);
+    bench.call_within(secs(9)).await;
+    let done = bench.completed();
+    let accepted = bench.world().accepted.len();
+    bench.plan.n_iterations = 11;
+    let error = bench.refused(false).await;
+    assert_eq!(error.code(), "checkpoint_mismatch");
+    assert!(
+        matches!(error, ChunkedError::Mismatch { completed, total: 10, .. } if completed == done)
+    );
+    assert_eq!(bench.world().accepted.len(), accepted, "nothing was sent");
+    assert_eq!(bench.completed(), done);
+    bench.is_whole(&bench.restart().await);
+    assert_eq!(bench.world().interrupts, 1, "the batch in flight was ended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_may_change_their_size_on_the_way() {
+    let mut bench = Bench::new(12, 8);
+    bench.call_within(secs(7)).await;
+    bench.plan.batch_size = 3;
+    bench.is_whole(&bench.call().await);
+    bench.ran_again(&[]);
+    assert_eq!(batches(&bench), [(0, 8), (8, 11), (11, 12)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_begins_anew() {
+    let bench = Bench::new(4, 4);
+    bench.call().await;
+    bench.is_whole(&bench.restart().await);
+    let twice: Vec<_> = (0..4).map(|i| (i, 2)).collect();
+    bench.ran_again(&twice);
+    assert_eq!(bench.world().setups, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_that_cannot_end_the_batch_in_flight_changes_nothing() {
+    let bench = Bench::new(30, 30);
+    bench.call_within(secs(10)).await;
+    let before = bench.checkpoint();
+    bench.world().is_down = true;
+    assert_eq!(bench.refused(true).await.code(), "connection_failed");
+    assert_eq!(bench.checkpoint(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_calls_at_once_one_is_told_that_the_other_works() {
+    let bench = Bench::new(10, 4);
+    let second = async {
+        sleep(secs(3)).await;
+        let error = bench.refused(false).await;
+        assert_eq!(error.code(), "busy");
+        assert!(error.retryable());
+        // Looking is free.
+        assert_eq!(bench.report("op").await.unwrap().state, "unfinished");
+    };
+    let (facts, ()) = tokio::join!(bench.call(), second);
+    bench.is_whole(&facts);
+    bench.ran_again(&[]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_call_interrupts_the_batch_and_says_what_was_done() {
+    let bench = Bench::new(10, 10);
+    let token = CancellationToken::new();
+    let cancel = async {
+        sleep(secs(5)).await;
+        token.cancel();
+    };
+    let (outcome, ()) = tokio::join!(bench.try_call(false, BUDGET, &token), cancel);
+    let facts = outcome.unwrap().facts;
+    failed(&facts, "interrupted", "cancelled");
+    assert!(facts.can_continue);
+    sleep(secs(1)).await;
+    assert_eq!(bench.world().interrupts, 1);
+    assert_eq!(bench.checkpoint()["in_flight"]["cancelled"], true);
+    let done = bench.world().ended.len() as u64;
+    assert_eq!(bench.completed(), facts.completed);
+    assert!(facts.completed <= done && done < 6);
+    bench.is_whole(&bench.call().await);
+    // The one that was interrupted began twice.
+    bench.ran_again(&[(done, 2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_cancelled_before_it_begins_ends_the_batch_of_the_one_before() {
+    let bench = Bench::new(30, 30);
+    bench.call_within(secs(10)).await;
+    let token = CancellationToken::new();
+    token.cancel();
+    let facts = bench.try_call(false, BUDGET, &token).await.unwrap().facts;
+    failed(&facts, "interrupted", "cancelled");
+    sleep(secs(1)).await;
+    assert_eq!(bench.world().interrupts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_someone_else_interrupts_stops_the_operation() {
+    let bench = Bench::new(30, 30);
+    bench.call_within(secs(10)).await;
+    let job = bench.report("op").await.unwrap().job_id.unwrap();
+    bench.world().interrupt(job.parse().unwrap()).unwrap();
+    let facts = bench.call().await;
+    failed(&facts, "interrupted", "cancelled");
+    assert_eq!(bench.report("op").await.unwrap().state, "interrupted");
+    bench.is_whole(&bench.call().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_setup_that_fails_stops_before_the_first_iteration() {
+    let bench = Bench::new(4, 4);
+    bench.world().failing_setup = Some(Fails::Once);
+    let facts = bench.call().await;
+    failed(&facts, "failed", "python_error");
+    assert_eq!(
+        facts.error.as_deref(),
+        Some("the setup failed: ImportError: no such module")
+    );
+    assert!(bench.world().begun.is_empty());
+    bench.is_whole(&bench.call().await);
+}

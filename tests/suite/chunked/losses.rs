@@ -1,0 +1,236 @@
+//! What goes away in the middle: answers, bridges, kernels, executors, whole machines.
+
+use std::time::Duration;
+
+use smart_colab::base::ids::JobId;
+use smart_colab::wire::job::JobRequest;
+use tokio::time::{Instant, sleep};
+
+use super::{BUDGET, Bench, failed, secs};
+use crate::support::world::{Mishap, Strike, When};
+
+#[tokio::test(start_paused = true)]
+async fn a_bridge_that_dies_in_a_batch_is_followed_by_one_that_repeats_nothing() {
+    let bench = Bench::new(10, 4);
+    for seconds in [1, 3, 6] {
+        bench.call_and_die_after(secs(seconds)).await;
+    }
+    bench.is_whole(&bench.call().await);
+    bench.ran_again(&[]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_ended_while_no_bridge_was_there_counts() {
+    let bench = Bench::new(10, 10);
+    bench.call_and_die_after(secs(3)).await;
+    assert_eq!(bench.completed(), 0);
+    sleep(secs(100)).await;
+    bench.is_whole(&bench.call_within(secs(3)).await);
+    bench.ran_again(&[]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_whose_answer_is_lost_runs_once() {
+    let bench = Bench::new(6, 3);
+    let lost = Some(Mishap::ReplyLost);
+    let refused = Some(Mishap::Refused);
+    bench
+        .world()
+        .mishaps
+        .extend([lost, lost, refused, None, lost, lost, refused, lost]);
+    bench.is_whole(&bench.call().await);
+    bench.ran_again(&[]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_was_written_down_and_never_sent_is_sent_by_the_next_call() {
+    let bench = Bench::new(6, 6);
+    bench.world().is_down = true;
+    let facts = bench.call().await;
+    failed(&facts, "paused", "connection_failed");
+    assert!(facts.can_continue);
+    let named = bench.checkpoint()["in_flight"]["job_id"].clone();
+    assert!(named.is_string());
+    bench.world().is_down = false;
+    bench.is_whole(&bench.call().await);
+    bench.ran_again(&[]);
+    assert_eq!(bench.world().setups, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_goes_silent_leaves_the_call_in_time_with_what_is_done() {
+    let bench = Bench::new(100, 10);
+    let began = Instant::now();
+    let cut = async {
+        sleep(secs(8)).await;
+        bench.world().is_down = true;
+    };
+    let (facts, ()) = tokio::join!(bench.call(), cut);
+    assert!(began.elapsed() < BUDGET);
+    failed(&facts, "running", "connection_failed");
+    assert!(facts.completed > 3 && facts.can_continue);
+    assert_eq!(facts.retryable, Some(true));
+    assert!(facts.hint.unwrap().starts_with("What was done is kept."));
+    sleep(secs(20)).await;
+    bench.world().is_down = false;
+    while bench.call().await.can_continue {}
+    bench.has_results(100);
+    bench.ran_again(&[]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_executor_that_restarts_in_a_batch_costs_the_iteration_under_way() {
+    for (when, again) in [(When::Within(5), vec![(5, 2)]), (When::Before(5), vec![])] {
+        let bench = Bench::new(10, 4);
+        bench.world().strikes.push((when, Strike::ExecutorRestarts));
+        bench.is_whole(&bench.call().await);
+        bench.ran_again(&again);
+        assert_eq!(bench.world().setups, 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_is_replaced_in_a_batch_is_set_up_and_goes_on_where_the_checkpoint_is() {
+    let bench = Bench::new(10, 4);
+    bench
+        .world()
+        .strikes
+        .push((When::Within(5), Strike::MachineReplaced));
+    let facts = bench.call().await;
+    bench.is_whole(&facts);
+    assert_eq!(bench.world().setups, 2);
+    let world = bench.world();
+    for done in 0..4 {
+        assert_eq!(world.begun[&done], 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_is_replaced_between_calls_is_set_up() {
+    for seconds in [4, 6, 9] {
+        let bench = Bench::new(10, 4);
+        let done = bench.call_within(secs(seconds)).await.completed;
+        bench.world().strike(Strike::MachineReplaced);
+        bench.is_whole(&bench.call().await);
+        let world = bench.world();
+        assert_eq!(world.setups, 2);
+        assert!((0..done).all(|i| world.begun[&i] == 1), "{:?}", world.begun);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bridge_and_a_machine_that_go_together_take_a_few_seconds_of_a_long_batch() {
+    let bench = Bench::new(100, 100);
+    bench.call_and_die_after(secs(35)).await;
+    let (saved, done) = (bench.completed(), bench.world().ended.len() as u64);
+    assert!(saved <= done && saved + 8 > done, "{saved} of {done}");
+    bench.world().strike(Strike::MachineReplaced);
+    while bench.call().await.can_continue {}
+    bench.has_results(100);
+    let world = bench.world();
+    assert!((0..saved).all(|i| world.begun[&i] == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kernel_that_dies_in_a_batch_stops_it_and_the_next_call_sets_up_and_goes_on() {
+    let bench = Bench::new(10, 4);
+    bench
+        .world()
+        .strikes
+        .push((When::Within(6), Strike::KernelDies));
+    let facts = bench.call().await;
+    failed(&facts, "failed", "kernel_died");
+    assert_eq!(facts.completed, 6);
+    assert!(
+        facts
+            .error
+            .unwrap()
+            .starts_with("iteration 6 did not finish")
+    );
+    bench.is_whole(&bench.call().await);
+    bench.ran_again(&[(6, 2)]);
+    assert_eq!(bench.world().setups, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kernel_that_dies_after_the_last_iteration_of_a_batch_costs_a_setup() {
+    // At the step that would end the job.
+    let bench = Bench::new(8, 4);
+    bench
+        .world()
+        .strikes
+        .push((When::Before(4), Strike::KernelDies));
+    bench.is_whole(&bench.call().await);
+    bench.ran_again(&[]);
+    assert_eq!(bench.world().setups, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kernel_that_dies_after_the_very_last_iteration_costs_nothing() {
+    let bench = Bench::new(8, 4);
+    bench
+        .world()
+        .strikes
+        .push((When::Before(8), Strike::KernelDies));
+    bench.is_whole(&bench.call().await);
+    assert_eq!(bench.world().setups, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_restarted_stops_the_operation_until_it_is_called_again() {
+    let bench = Bench::new(8, 4);
+    bench
+        .world()
+        .strikes
+        .push((When::Within(1), Strike::SessionRestarted));
+    let facts = bench.call().await;
+    failed(&facts, "interrupted", "cancelled");
+    assert_eq!(facts.completed, 1);
+    bench.is_whole(&bench.call().await);
+    assert_eq!(bench.world().setups, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_batch_runs_in_a_kernel_that_was_replaced_while_it_waited_its_turn() {
+    let bench = Bench::new(8, 4);
+    bench.call_within(secs(3)).await;
+    // Someone's own code stands before the next batch, and takes the kernel with it.
+    let other = JobRequest {
+        code: "train()".to_owned(),
+        session: "main".to_owned(),
+        timeout_sec: 600,
+        iterations: None,
+        kernel_id: None,
+    };
+    bench.world().put(JobId::fresh(), &other).unwrap();
+    bench.world().pace = secs(5);
+    let kill = async {
+        // The first batch is over, and the other code runs.
+        loop {
+            sleep(Duration::from_millis(100)).await;
+            let mut world = bench.world();
+            if world.accepted.len() == 4 {
+                return world.strike(Strike::KernelDies);
+            }
+        }
+    };
+    let (mut facts, ()) = tokio::join!(bench.call(), kill);
+    while facts.can_continue {
+        facts = bench.call().await;
+    }
+    bench.is_whole(&facts);
+    bench.ran_again(&[]);
+    assert_eq!(bench.world().setups, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_goes_again_and_again_ends_the_call_with_what_is_known() {
+    let bench = Bench::new(4, 4);
+    let strike = (When::Within(2), Strike::ExecutorRestarts);
+    bench.world().strikes.extend([strike; 4]);
+    let facts = bench.call().await;
+    failed(&facts, "paused", "runtime_replaced");
+    assert_eq!((facts.completed, facts.can_continue), (2, true));
+    bench.is_whole(&bench.call().await);
+    bench.ran_again(&[(2, 5)]);
+}

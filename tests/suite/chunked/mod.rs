@@ -1,0 +1,198 @@
+//! Loops that survive, against a machine that breaks in every way; time is the test's own.
+
+mod books;
+mod crashes;
+mod going_on;
+mod kept;
+mod losses;
+mod real;
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use smart_colab::chunked::plan::{Name, Plan};
+use smart_colab::chunked::report::CheckpointReport;
+use smart_colab::chunked::{Chunked, ChunkedError, Facts, Outcome, Watch};
+use smart_colab::jobs::Jobs;
+use smart_colab::jobs::follow::Watch as JobWatch;
+use smart_colab::runtime::connection::Connection;
+use smart_colab::wire::job::OnError;
+use tempfile::TempDir;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::fake_runtime::FakeRuntime;
+use crate::support::world::{BODY, SETUP, World};
+
+const BUDGET: Duration = Duration::from_secs(45);
+
+/// A machine, a user's disk, and one operation.
+struct Bench {
+    runtime: Arc<FakeRuntime>,
+    disk: TempDir,
+    plan: Plan,
+}
+
+impl Bench {
+    /// `n` iterations of a second each.
+    fn new(n: u64, batch_size: u64) -> Self {
+        Self {
+            runtime: FakeRuntime::new(),
+            // In memory where that can be had: every batch syncs its files several times.
+            disk: tempfile::tempdir_in("/dev/shm")
+                .or_else(|_| tempfile::tempdir())
+                .unwrap(),
+            plan: Plan {
+                name: Name::new("op").unwrap(),
+                setup_code: SETUP.to_owned(),
+                loop_code: BODY.to_owned(),
+                n_iterations: n,
+                batch_size,
+                on_error: OnError::Stop,
+                session: "main".to_owned(),
+            },
+        }
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.runtime.world()
+    }
+
+    fn jobs(&self) -> Arc<Jobs> {
+        let connection = Arc::new(Connection::fixed(self.runtime.clone()));
+        Arc::new(Jobs::new(connection, self.disk.path().join("results")))
+    }
+
+    /// A bridge that was just started.
+    fn bridge(&self) -> Chunked {
+        Chunked::new(self.jobs(), self.disk.path().join("checkpoints"))
+    }
+
+    async fn try_call(
+        &self,
+        restart: bool,
+        budget: Duration,
+        cancelled: &CancellationToken,
+    ) -> Result<Outcome, ChunkedError> {
+        let watch = Watch {
+            deadline: Instant::now() + budget,
+            cancelled,
+            moved: &|_, _| {},
+        };
+        self.bridge().run(&self.plan, restart, &watch).await
+    }
+
+    /// The facts of a call by a bridge that knows nothing of earlier ones; they must agree with the disk.
+    async fn call_within(&self, budget: Duration) -> Facts {
+        let token = CancellationToken::new();
+        let facts = self.try_call(false, budget, &token).await.unwrap().facts;
+        assert_eq!(facts.completed, self.completed());
+        assert_eq!(facts.remaining == 0, !facts.can_continue);
+        assert_eq!(facts.can_continue, facts.next_command.is_some());
+        facts
+    }
+
+    async fn call(&self) -> Facts {
+        self.call_within(BUDGET).await
+    }
+
+    async fn refused(&self, restart: bool) -> ChunkedError {
+        let token = CancellationToken::new();
+        let result = self.try_call(restart, BUDGET, &token).await;
+        result.expect_err("it is refused")
+    }
+
+    async fn restart(&self) -> Facts {
+        let token = CancellationToken::new();
+        let outcome = self.try_call(true, BUDGET, &token).await;
+        outcome.unwrap().facts
+    }
+
+    /// A bridge that is gone after `time`, with nothing said.
+    async fn call_and_die_after(&self, time: Duration) {
+        let token = CancellationToken::new();
+        let call = self.try_call(false, BUDGET, &token);
+        let ended = tokio::time::timeout(time, call).await;
+        assert!(ended.is_err(), "it was done before: {ended:?}");
+    }
+
+    async fn report(&self, name: &str) -> Result<CheckpointReport, ChunkedError> {
+        let token = CancellationToken::new();
+        let watch = JobWatch::until(Instant::now() + BUDGET, &token, &|_, _| {});
+        let watch = watch.at_most(Duration::ZERO);
+        self.bridge().checkpoint(name, &watch).await
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.disk.path().join("checkpoints/op").join(name)
+    }
+
+    /// What the checkpoint says now.
+    fn checkpoint(&self) -> Value {
+        let bytes = fs::read(self.file("checkpoint.json")).unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    fn completed(&self) -> u64 {
+        self.checkpoint()["completed"].as_u64().unwrap()
+    }
+
+    /// The same, before the first call too.
+    fn completed_or_none(&self) -> Option<u64> {
+        let there = self.file("checkpoint.json").exists();
+        there.then(|| self.completed())
+    }
+
+    /// The results file holds each of the first `n` iterations once, in order.
+    #[track_caller]
+    fn has_results(&self, n: u64) {
+        let text = fs::read_to_string(self.file("results.jsonl")).unwrap();
+        let lines: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let wanted: Vec<Value> = (0..n).map(|i| json!({"i": i, "result": i + 1})).collect();
+        assert_eq!(lines, wanted);
+    }
+
+    /// All is done, each iteration's result is kept once, and none ran without the setup.
+    #[track_caller]
+    fn is_whole(&self, facts: &Facts) {
+        assert!(facts.success, "{facts:?}");
+        assert_eq!((facts.state, facts.can_continue), ("succeeded", false));
+        assert_eq!(facts.completed, self.plan.n_iterations);
+        assert!((facts.progress_pct - 100.0).abs() < f64::EPSILON);
+        self.has_results(self.plan.n_iterations);
+        let world = self.world();
+        assert!((0..self.plan.n_iterations).all(|i| world.ended[&i] >= 1));
+        assert_eq!(world.naked, 0);
+    }
+
+    /// Each iteration began so often; all others once.
+    #[track_caller]
+    fn ran_again(&self, again: &[(u64, u32)]) {
+        let world = self.world();
+        let more: Vec<_> = world
+            .begun
+            .iter()
+            .filter(|(_, times)| **times != 1)
+            .map(|(i, times)| (*i, *times))
+            .collect();
+        assert_eq!(more, again);
+    }
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[track_caller]
+fn failed(facts: &Facts, state: &str, code: &str) {
+    assert!(!facts.success, "{facts:?}");
+    assert_eq!((facts.state, facts.code.as_deref()), (state, Some(code)));
+    assert!(facts.error.is_some() && facts.retryable.is_some());
+    assert!(facts.hint.as_ref().is_some_and(|hint| !hint.is_empty()));
+}

@@ -1,0 +1,108 @@
+//! The real program, the real executor, a real kernel.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::executor::{Executor, until_there};
+use crate::support::home::Home;
+use crate::support::stdio::{Answer, Bridge};
+
+fn arguments(session: &str, loop_code: &str, n: u64, batch_size: u64) -> Value {
+    json!({
+        "setup_code": "import os, time\nready = True",
+        "loop_code": loop_code,
+        "n_iterations": n,
+        "batch_size": batch_size,
+        "checkpoint_name": session,
+        "session": session,
+    })
+}
+
+/// Calls until nothing is left to do.
+fn to_the_end(bridge: &mut Bridge, arguments: &Value) -> Answer {
+    loop {
+        let answer = bridge.call("run_chunked_operation", arguments.clone());
+        answer.succeeded();
+        if answer.facts["can_continue"] == false {
+            return answer;
+        }
+    }
+}
+
+fn lines(path: &Path) -> Vec<u64> {
+    let text = fs::read_to_string(path).unwrap();
+    text.lines().map(|line| line.parse().unwrap()).collect()
+}
+
+#[test]
+fn a_bridge_killed_in_a_batch_is_followed_by_one_that_finishes_and_repeats_nothing() {
+    let (executor, home) = (Executor::shared(), Home::new());
+    let root = executor.root();
+    let go = root.join("killed-go");
+    // In its 13th iteration, in the second batch, it waits until the bridge is gone.
+    let body = format!(
+        "assert ready\nwith open('killed.txt', 'a') as file:\n    print(i, file=file)\n\
+         while i == 12 and not os.path.exists({:?}):\n    time.sleep(0.01)\ni * i",
+        go.display().to_string()
+    );
+    let arguments = arguments("killed", &body, 30, 10);
+    let mut first = executor.bridge(&home, &[]);
+    first.begin_call("run_chunked_operation", arguments.clone());
+    until_there(&root.join("killed.txt"));
+    while !lines(&root.join("killed.txt")).contains(&12) {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    drop(first);
+    fs::write(&go, "").unwrap();
+
+    let mut second = executor.bridge(&home, &[]);
+    let answer = to_the_end(&mut second, &arguments);
+    assert_eq!(answer.facts["completed"], 30);
+    assert_eq!(lines(&root.join("killed.txt")), (0..30).collect::<Vec<_>>());
+    let report = second.call("get_checkpoint", json!({"operation": "killed"}));
+    assert_eq!(report.facts["state"], "succeeded");
+    assert_eq!(
+        report.facts["last_results"][19],
+        json!({"i": 29, "result": 841})
+    );
+}
+
+#[test]
+fn a_kernel_that_dies_in_an_iteration_stops_there_and_the_next_call_sets_up_and_goes_on() {
+    let (executor, home) = (Executor::shared(), Home::new());
+    let body = "assert ready\nwith open('dies.txt', 'a') as file:\n    print(i, file=file)\n\
+        if i == 7 and not os.path.exists('died'):\n    open('died', 'w').close()\n    os._exit(1)";
+    let arguments = arguments("dies", body, 12, 5);
+    let mut bridge = executor.bridge(&home, &[]);
+    let answer = bridge.call("run_chunked_operation", arguments.clone());
+    answer.refused("kernel_died");
+    assert_eq!(
+        (&answer.facts["completed"], answer.fact("state")),
+        (&json!(7), "failed")
+    );
+    let answer = to_the_end(&mut bridge, &arguments);
+    assert_eq!(answer.facts["completed"], 12);
+    let wanted: Vec<u64> = (0..=7).chain(7..12).collect();
+    assert_eq!(lines(&executor.root().join("dies.txt")), wanted);
+}
+
+#[test]
+fn a_session_restarted_between_calls_is_set_up_before_the_next_batch() {
+    let (executor, home) = (Executor::shared(), Home::new());
+    let body = "assert ready\nif i == 3 and not os.path.exists('mended'):\n    raise ValueError('not yet')\ni";
+    let mut arguments = arguments("anew", body, 6, 2);
+    arguments["setup_code"] = json!("import os\nready = True\nprint('set up', flush=True)");
+    let mut bridge = executor.bridge(&home, &[]);
+    let answer = bridge.call("run_chunked_operation", arguments.clone());
+    answer.refused("python_error");
+    assert_eq!(answer.facts["completed"], 3);
+    fs::write(executor.root().join("mended"), "").unwrap();
+    bridge.call("restart_session", json!({"session": "anew"}));
+    let answer = to_the_end(&mut bridge, &arguments);
+    assert_eq!(
+        (answer.text.trim(), &answer.facts["completed"]),
+        ("set up", &json!(6))
+    );
+}

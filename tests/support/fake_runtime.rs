@@ -1,0 +1,168 @@
+//! A [`Runtime`] in the test's own process: a [`World`] behind a way that may lose requests and answers.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use smart_colab::base::ids::JobId;
+use smart_colab::runtime::{ByteStream, ListQuery, Runtime, RuntimeError, RuntimeResult};
+use smart_colab::wire::files::{FileList, FileStat};
+use smart_colab::wire::job::{EventPage, Job, JobRequest, Poll};
+use smart_colab::wire::machine::{Health, Probe};
+use smart_colab::wire::session::{Cleanup, CleanupRequest, Session, Variables};
+use tokio::time::{Instant, sleep_until};
+
+use super::world::{Mishap, World, not_found};
+
+const URL: &str = "http://fake.invalid";
+
+/// The machine as the bridge sees it.
+#[derive(Debug)]
+pub(crate) struct FakeRuntime(Mutex<World>);
+
+impl FakeRuntime {
+    /// An iteration takes a second.
+    pub(crate) fn new() -> Arc<Self> {
+        let mut world = World::default();
+        world.pace = Duration::from_millis(500);
+        Arc::new(Self(Mutex::new(world)))
+    }
+
+    /// The world as it is now.
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        let mut world = self.0.lock().unwrap();
+        world.advance(Instant::now());
+        world
+    }
+
+    /// Lets a request in, or not; what it says is whether its answer gets out.
+    fn arrive(&self, batch: Option<(JobId, &JobRequest)>) -> RuntimeResult<bool> {
+        let mut world = self.world();
+        world.requests += 1;
+        let mishap = world.mishaps.pop_front().flatten();
+        if world.is_down || mishap == Some(Mishap::Refused) {
+            return Err(unreachable());
+        }
+        if let Some(watcher) = world.watcher.clone() {
+            (watcher.0)(&world, batch);
+        }
+        Ok(mishap.is_none())
+    }
+
+    /// Holds the answer as the API says.
+    async fn hold(&self, id: JobId, after: u64, poll: Poll) -> RuntimeResult<EventPage> {
+        let end = Instant::now() + Duration::from_secs_f64(poll.wait_sec);
+        let mut linger = None;
+        loop {
+            let (page, due) = {
+                let world = self.world();
+                (world.page(id, after)?, world.due)
+            };
+            if !page.events.is_empty() && linger.is_none() {
+                linger = Some(Instant::now() + Duration::from_secs_f64(poll.linger_sec));
+            }
+            let until = linger.unwrap_or(end);
+            if page.job.state.is_final() || page.more || Instant::now() >= until {
+                return Ok(page);
+            }
+            sleep_until(due.map_or(until, |due| due.min(until))).await;
+        }
+    }
+}
+
+fn answer<T>(gets_out: bool, answer: RuntimeResult<T>) -> RuntimeResult<T> {
+    if gets_out { answer } else { Err(timed_out()) }
+}
+
+fn timed_out() -> RuntimeError {
+    RuntimeError::TimedOut {
+        url: URL.to_owned(),
+    }
+}
+
+fn unreachable() -> RuntimeError {
+    RuntimeError::Unreachable {
+        url: URL.to_owned(),
+        source: reqwest::Client::new().get("nowhere").build().unwrap_err(),
+    }
+}
+
+#[async_trait]
+impl Runtime for FakeRuntime {
+    fn address(&self) -> &str {
+        URL
+    }
+
+    async fn put_job(
+        &self,
+        id: JobId,
+        request: &JobRequest,
+        poll: Poll,
+    ) -> RuntimeResult<EventPage> {
+        let gets_out = self.arrive(Some((id, request)))?;
+        self.world().put(id, request)?;
+        if !gets_out {
+            return Err(timed_out());
+        }
+        self.hold(id, 0, poll).await
+    }
+
+    async fn events(&self, id: JobId, after: u64, poll: Poll) -> RuntimeResult<EventPage> {
+        if !self.arrive(None)? {
+            return Err(timed_out());
+        }
+        self.hold(id, after, poll).await
+    }
+
+    async fn interrupt(&self, id: JobId) -> RuntimeResult<Job> {
+        let gets_out = self.arrive(None)?;
+        let job = self.world().interrupt(id);
+        answer(gets_out, job)
+    }
+
+    async fn log(&self, _: JobId, _: u64) -> RuntimeResult<ByteStream> {
+        Err(not_found())
+    }
+
+    async fn blob(&self, _: JobId, _: u64) -> RuntimeResult<Bytes> {
+        Err(not_found())
+    }
+
+    async fn sessions(&self) -> RuntimeResult<Vec<Session>> {
+        unimplemented!()
+    }
+
+    async fn health(&self) -> RuntimeResult<Health> {
+        unimplemented!()
+    }
+
+    async fn probe(&self) -> RuntimeResult<Probe> {
+        unimplemented!()
+    }
+
+    async fn variables(&self, _: &str) -> RuntimeResult<Variables> {
+        unimplemented!()
+    }
+
+    async fn cleanup(&self, _: &CleanupRequest) -> RuntimeResult<Cleanup> {
+        unimplemented!()
+    }
+
+    async fn list_files(&self, _: &ListQuery) -> RuntimeResult<FileList> {
+        unimplemented!()
+    }
+
+    async fn stat(&self, _: &str, _: bool) -> RuntimeResult<FileStat> {
+        unimplemented!()
+    }
+
+    async fn download(&self, _: &str, _: Range<u64>, _: &str) -> RuntimeResult<ByteStream> {
+        unimplemented!()
+    }
+
+    async fn shutdown(&self) -> RuntimeResult<()> {
+        unimplemented!()
+    }
+}

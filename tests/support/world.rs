@@ -1,0 +1,399 @@
+//! What happens on a machine that does what the executor's API says, step by step, in the time of the test's clock, and breaks when it is
+//! told to.
+//!
+//! It understands two texts of code: [`SETUP`] prepares the kernel, [`BODY`] is one iteration that needs it. Everything else just runs.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use smart_colab::base::ids::JobId;
+use smart_colab::runtime::{RuntimeError, RuntimeResult};
+use smart_colab::wire::event::{Event, EventKind, Finished, Progress, PythonError};
+use smart_colab::wire::job::{EventPage, Job, JobRequest, OnError};
+use smart_colab::wire::problem::Problem;
+use smart_colab::wire::state::{JobState, Reason};
+use tokio::time::Instant;
+
+pub(crate) const SETUP: &str = "x = 1";
+pub(crate) const BODY: &str = "x + {i}";
+/// So few that a batch takes several pages.
+const EVENTS_IN_A_PAGE: usize = 3;
+
+/// What befalls a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mishap {
+    /// Nobody is there.
+    Refused,
+    /// It is done, and the answer does not come back.
+    ReplyLost,
+}
+
+/// What befalls the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Strike {
+    KernelDies,
+    /// The jobs stay known.
+    ExecutorRestarts,
+    MachineReplaced,
+    SessionRestarted,
+}
+
+/// When it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// Before this iteration begins.
+    Before(u64),
+    /// Between an iteration's begin and its end.
+    Within(u64),
+    /// Before the step of this number, of all that the machine takes.
+    Step(u64),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fails {
+    Once,
+    Always,
+}
+
+/// What the machine went through, and what is to come.
+#[derive(Debug, Default)]
+pub(crate) struct World {
+    /// Requests to come, in order.
+    pub mishaps: VecDeque<Option<Mishap>>,
+    /// No request gets through.
+    pub is_down: bool,
+    pub strikes: Vec<(When, Strike)>,
+    pub failing: BTreeMap<u64, Fails>,
+    pub failing_setup: Option<Fails>,
+    pub break_at: Option<u64>,
+    /// Half an iteration, a whole setup.
+    pub pace: Duration,
+    /// Called at each request that arrives.
+    pub watcher: Option<Watcher>,
+
+    /// Of each iteration: how often it began, how often it came to its end, and how often it was ended before.
+    pub begun: BTreeMap<u64, u32>,
+    pub ended: BTreeMap<u64, u32>,
+    pub cut_off: BTreeMap<u64, u32>,
+    /// Each begin of an iteration, by its job.
+    pub log: Vec<(JobId, u64)>,
+    pub setups: u32,
+    /// Iterations that began in a kernel without setup.
+    pub naked: u32,
+    /// Accepted requests for new jobs.
+    pub accepted: Vec<JobRequest>,
+    pub interrupts: u32,
+    pub requests: u32,
+    pub losses: u32,
+
+    steps: u64,
+    kernels: u64,
+    boots: u64,
+    kernel: Option<Kernel>,
+    jobs: BTreeMap<JobId, Record>,
+    queue: VecDeque<JobId>,
+    /// When the next step of the queue's first job is due.
+    pub due: Option<Instant>,
+}
+
+/// Told of the world and of the batch that comes with the request, if one does.
+#[derive(Clone)]
+pub(crate) struct Watcher(pub Arc<Watching>);
+
+type Watching = dyn Fn(&World, Option<(JobId, &JobRequest)>) + Send + Sync;
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watcher")
+    }
+}
+
+#[derive(Debug)]
+struct Kernel {
+    id: String,
+    is_set_up: bool,
+}
+
+#[derive(Debug)]
+struct Record {
+    request: JobRequest,
+    job: Job,
+    events: Vec<Event>,
+    /// The iteration that is next or, `within`, under way.
+    at: u64,
+    within: bool,
+}
+
+impl World {
+    /// Takes every step that is due.
+    pub(crate) fn advance(&mut self, now: Instant) {
+        while let Some(id) = self.queue.front().copied() {
+            let due = *self.due.get_or_insert(now);
+            if due > now {
+                return;
+            }
+            if let Some(strike) = self.strike_at(id) {
+                self.strike(strike);
+            } else {
+                self.steps += 1;
+                self.due = Some(due + self.pace);
+                self.step(id);
+            }
+            if self.queue.front() != Some(&id) {
+                self.due = self.queue.front().map(|_| due);
+            }
+        }
+    }
+
+    fn strike_at(&mut self, id: JobId) -> Option<Strike> {
+        let record = &self.jobs[&id];
+        let runs = record.job.state == JobState::Running && record.request.iterations.is_some();
+        let (at, within, steps) = (record.at, record.within, self.steps);
+        let comes = |when: &When| match *when {
+            When::Before(i) => runs && !within && at == i,
+            When::Within(i) => runs && within && at == i,
+            When::Step(n) => n <= steps,
+        };
+        let position = self.strikes.iter().position(|(when, _)| comes(when))?;
+        Some(self.strikes.remove(position).1)
+    }
+
+    /// One step of the running job: its start, an iteration's begin or end, its own end.
+    fn step(&mut self, id: JobId) {
+        let state = self.jobs[&id].job.state;
+        if state == JobState::Queued {
+            return self.start(id);
+        }
+        let record = &self.jobs[&id];
+        let Some(loop_) = record.request.iterations.clone() else {
+            return self.end_plain(id);
+        };
+        let (at, within) = (record.at, record.within);
+        if !within {
+            if at == loop_.stop {
+                return self.end(id, JobState::Succeeded, None);
+            }
+            if record.request.code == BODY && !self.kernel.as_ref().is_some_and(|k| k.is_set_up) {
+                self.naked += 1;
+                return self.raise(id, "NameError", "name 'x' is not defined");
+            }
+            *self.begun.entry(at).or_default() += 1;
+            self.log.push((id, at));
+            self.record(id).within = true;
+            return;
+        }
+        self.record(id).within = false;
+        let fails = self.failing.get(&at).copied();
+        if fails == Some(Fails::Once) {
+            self.failing.remove(&at);
+        }
+        if fails.is_some() && loop_.on_error == OnError::Stop {
+            *self.cut_off.entry(at).or_default() += 1;
+            return self.raise(id, "ValueError", &format!("no {at}"));
+        }
+        *self.ended.entry(at).or_default() += 1;
+        let breaks = self.break_at == Some(at);
+        self.emit(
+            id,
+            EventKind::Progress(Progress {
+                completed: at + 1,
+                total: loop_.total,
+                message: breaks.then(|| "break".to_owned()),
+                iteration: Some(at),
+                result: if fails.is_some() {
+                    Value::Null
+                } else {
+                    json!(at + 1)
+                },
+                error: fails.map(|_| error("ValueError", &format!("no {at}"))),
+            }),
+        );
+        self.record(id).at = if breaks { loop_.stop } else { at + 1 };
+    }
+
+    fn start(&mut self, id: JobId) {
+        if self.kernel.is_none() {
+            self.kernels += 1;
+            let id = format!("kernel-{}", self.kernels);
+            self.kernel = Some(Kernel {
+                id,
+                is_set_up: false,
+            });
+        }
+        let kernel_id = self.kernel.as_ref().unwrap().id.clone();
+        let wanted = self.jobs[&id].request.kernel_id.clone();
+        if wanted.is_some_and(|wanted| wanted != kernel_id) {
+            return self.end(id, JobState::Lost, Some(Reason::KernelReplaced));
+        }
+        let job = &mut self.record(id).job;
+        job.state = JobState::Running;
+        job.started_at = Some("then".to_owned());
+        job.kernel_id = Some(kernel_id.clone());
+        self.emit(id, EventKind::Started { kernel_id });
+    }
+
+    fn end_plain(&mut self, id: JobId) {
+        if self.jobs[&id].request.code == SETUP {
+            self.setups += 1;
+            let fails = self.failing_setup;
+            if fails == Some(Fails::Once) {
+                self.failing_setup = None;
+            }
+            if fails.is_some() {
+                return self.raise(id, "ImportError", "no such module");
+            }
+            self.kernel.as_mut().unwrap().is_set_up = true;
+        }
+        self.end(id, JobState::Succeeded, None);
+    }
+
+    fn raise(&mut self, id: JobId, ename: &str, evalue: &str) {
+        self.emit(id, EventKind::Error(error(ename, evalue)));
+        self.end(id, JobState::Failed, Some(Reason::PythonError));
+    }
+
+    /// The end of a job that is in the queue.
+    fn end(&mut self, id: JobId, state: JobState, reason: Option<Reason>) {
+        self.queue.retain(|queued| *queued != id);
+        let record = self.record(id);
+        if std::mem::take(&mut record.within) {
+            let at = record.at;
+            *self.cut_off.entry(at).or_default() += 1;
+        }
+        let gone = self.kernel.is_none();
+        let record = self.record(id);
+        record.job.state = state;
+        record.job.reason = reason;
+        record.job.variables_lost = gone && record.job.started_at.is_some();
+        let variables_lost = record.job.variables_lost;
+        self.emit(
+            id,
+            EventKind::Finished(Finished {
+                state,
+                reason,
+                execution_time_sec: None,
+                variables_lost,
+                memory_before_gb: None,
+                memory_after_gb: None,
+                memory_delta_mb: None,
+                warning: None,
+            }),
+        );
+    }
+
+    pub(crate) fn strike(&mut self, strike: Strike) {
+        self.losses += 1;
+        self.kernel = None;
+        let running = self.queue.front().copied();
+        let running = running.filter(|id| self.jobs[id].job.state == JobState::Running);
+        let all: Vec<_> = self.queue.iter().copied().collect();
+        let (ended, state, reason) = match strike {
+            Strike::KernelDies => {
+                let running = running.into_iter().collect();
+                (running, JobState::Failed, Reason::KernelDied)
+            }
+            Strike::SessionRestarted => (all, JobState::Interrupted, Reason::SessionRestarted),
+            Strike::ExecutorRestarts | Strike::MachineReplaced => {
+                self.boots += 1;
+                (all, JobState::Lost, Reason::ExecutorRestarted)
+            }
+        };
+        for id in ended {
+            self.end(id, state, Some(reason));
+        }
+        if strike == Strike::MachineReplaced {
+            self.jobs.clear();
+        }
+    }
+
+    pub(crate) fn interrupt(&mut self, id: JobId) -> RuntimeResult<Job> {
+        self.interrupts += 1;
+        let record = self.jobs.get(&id).ok_or_else(not_found)?;
+        if !record.job.state.is_final() {
+            if record.job.state == JobState::Running {
+                self.emit(id, EventKind::Error(error("KeyboardInterrupt", "")));
+            }
+            let was_first = self.queue.front() == Some(&id);
+            self.end(id, JobState::Interrupted, Some(Reason::Interrupted));
+            if was_first {
+                self.due = None;
+            }
+        }
+        Ok(self.jobs[&id].job.clone())
+    }
+
+    pub(crate) fn put(&mut self, id: JobId, request: &JobRequest) -> RuntimeResult<()> {
+        if let Some(known) = self.jobs.get(&id) {
+            let same = known.request == *request;
+            return if same {
+                Ok(())
+            } else {
+                Err(refused(409, "job_conflict"))
+            };
+        }
+        self.accepted.push(request.clone());
+        let at = request.iterations.as_ref().map_or(0, |loop_| loop_.start);
+        let job = json!({
+            "id": id, "session": request.session, "state": "queued", "timeout_sec": 300.0, "created_at": "then",
+            "boot_id": format!("boot-{}", self.boots), "last_seq": 0, "log_bytes": 0,
+        });
+        let record = Record {
+            request: request.clone(),
+            job: serde_json::from_value(job).unwrap(),
+            events: Vec::new(),
+            at,
+            within: false,
+        };
+        self.jobs.insert(id, record);
+        self.queue.push_back(id);
+        Ok(())
+    }
+
+    pub(crate) fn page(&self, id: JobId, after: u64) -> RuntimeResult<EventPage> {
+        let record = self.jobs.get(&id).ok_or_else(not_found)?;
+        let from = usize::try_from(after).unwrap().min(record.events.len());
+        let to = record.events.len().min(from + EVENTS_IN_A_PAGE);
+        Ok(EventPage {
+            job: record.job.clone(),
+            events: record.events[from..to].to_vec(),
+            next: to as u64,
+            more: to < record.events.len(),
+        })
+    }
+
+    fn record(&mut self, id: JobId) -> &mut Record {
+        self.jobs.get_mut(&id).unwrap()
+    }
+
+    fn emit(&mut self, id: JobId, kind: EventKind) {
+        let record = self.record(id);
+        record.job.last_seq += 1;
+        let (seq, at) = (record.job.last_seq, "then".to_owned());
+        record.events.push(Event { seq, at, kind });
+    }
+}
+
+fn error(ename: &str, evalue: &str) -> PythonError {
+    PythonError {
+        ename: ename.to_owned(),
+        evalue: evalue.to_owned(),
+        traceback: Vec::new(),
+    }
+}
+
+pub(crate) fn not_found() -> RuntimeError {
+    refused(404, "not_found")
+}
+
+fn refused(status: u16, code: &str) -> RuntimeError {
+    RuntimeError::Refused(Problem {
+        status,
+        code: code.to_owned(),
+        detail: format!("refused: {code}"),
+        hint: String::new(),
+        retryable: false,
+    })
+}
