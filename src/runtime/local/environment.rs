@@ -40,10 +40,15 @@ pub(super) async fn ready(
     say: &Say<'_>,
 ) -> Result<Environment, Fault> {
     let marker = folder.join(format!("{}.json", package.requirements_id));
+    let in_use = marker.with_extension("lock");
     if let Some(environment) = complete(folder, &marker).await? {
+        // An installer may outlive a killed bridge and bring back the folder that was removed under it.
+        if let Ok(Some(_lock)) = FileLock::try_take(&in_use) {
+            remove_half_made(folder, &marker, &package.requirements_id).await;
+        }
         return Ok(environment);
     }
-    let _lock = lock(&marker.with_extension("lock"), say).await?;
+    let _lock = lock(&in_use, say).await?;
     if let Some(environment) = complete(folder, &marker).await? {
         return Ok(environment);
     }
