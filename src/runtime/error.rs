@@ -143,7 +143,7 @@ impl RuntimeError {
             Self::Starting { .. } => "The first use makes a Python environment, about a minute. Call again.".to_owned(),
             Self::LocalFailed { hint, .. } => hint.clone(),
             Self::Unreachable { .. } | Self::Broken { .. } => {
-                "Check that the notebook's start cell is still running and that its address is the one in COLAB_URL; \
+                "Check that the notebook's start cell (or the executor, where you run one yourself) is still running and that its address is the one in COLAB_URL; \
                  then call again. Code that was sent goes on running and keeps its output."
                     .to_owned()
             }
