@@ -48,5 +48,6 @@ fn without_its_python_the_tour_fails_and_says_why() {
     assert!(said.contains('✗'), "{said}");
     assert!(said.contains("SMART_COLAB_PYTHON"), "{said}");
     assert!(said.contains(&nowhere), "{said}");
+    assert!(said.contains("no such program. "), "{said}");
     assert!(!said.contains("All steps passed"), "{said}");
 }

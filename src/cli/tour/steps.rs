@@ -98,8 +98,11 @@ impl Walker<'_> {
         let answer = client.call(tool, arguments).await?;
         if answer.is_error {
             let detail = format!(
-                "{} {}",
-                answer.facts["error"].as_str().unwrap_or(&answer.text),
+                "{}. {}",
+                answer.facts["error"]
+                    .as_str()
+                    .unwrap_or(&answer.text)
+                    .trim_end_matches('.'),
                 answer.facts["hint"].as_str().unwrap_or("")
             );
             return Err(StepError::Tool { tool, detail });
@@ -120,8 +123,11 @@ impl Walker<'_> {
             }
             if report["code"] != "busy" || Instant::now() > deadline {
                 let detail = format!(
-                    "{} {}",
-                    report["problem"].as_str().unwrap_or_default(),
+                    "{}. {}",
+                    report["problem"]
+                        .as_str()
+                        .unwrap_or_default()
+                        .trim_end_matches('.'),
                     text(&report, "suggestion")?
                 );
                 return Err(StepError::Tool {
