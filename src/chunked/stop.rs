@@ -26,31 +26,51 @@ pub(super) fn explain(
     let by_python = job
         .reason
         .is_none_or(|reason| reason == Reason::PythonError);
-    match error {
-        Some(error) if by_python => Stop {
-            interrupted: false,
-            iteration,
-            job_id: flight.job_id.to_string(),
-            code: "python_error".to_owned(),
-            error: format!("{place} failed: {}", sentence(error)),
-            hint: match iteration {
-                None => "Mend setup_code and call again with restart: true.".to_owned(),
-                Some(iteration) => format!(
-                    "Iterations before {iteration} are done and kept. If the cause has gone, call again with the same arguments: it is tried \
-                     again. If loop_code must change, restart: true begins anew; on_error: \"skip\" passes failing iterations over."
-                ),
-            },
-        },
-        Some(_) | None => Stop {
-            interrupted: job.state == JobState::Interrupted,
-            iteration,
-            job_id: flight.job_id.to_string(),
-            code: code.to_owned(),
-            error: format!("{place} did not finish: {why}"),
-            hint: format!(
-                "{hint} Call again with the same arguments to go on from there; the setup runs again where it must."
-            ),
-        },
+    let (code, what, hint) = match error {
+        Some(error) if by_python => (
+            "python_error",
+            format!("failed: {}", sentence(error)),
+            after_exception(iteration, error),
+        ),
+        Some(_) | None => (
+            code,
+            format!("did not finish: {why}"),
+            after_end(iteration, job.state, hint),
+        ),
+    };
+    Stop {
+        interrupted: job.state == JobState::Interrupted,
+        iteration,
+        job_id: flight.job_id.to_string(),
+        code: code.to_owned(),
+        error: format!("{place} {what}"),
+        hint,
+    }
+}
+
+fn after_exception(iteration: Option<u64>, error: &PythonError) -> String {
+    let Some(iteration) = iteration else {
+        return "Mend setup_code and call again with restart: true.".to_owned();
+    };
+    let way_on = if error.ename == "NameError" {
+        "If the setup's variables were cleaned up, call restart_session and then this again with the same arguments: the setup then runs \
+         again. If loop_code must change, restart: true begins anew."
+    } else {
+        "If the cause has gone, call again with the same arguments: it is tried again. If loop_code must change, restart: true begins \
+         anew; on_error: \"skip\" passes failing iterations over."
+    };
+    format!("Iterations before {iteration} are done and kept. {way_on}")
+}
+
+fn after_end(iteration: Option<u64>, state: JobState, hint: &str) -> String {
+    match (state, iteration) {
+        (JobState::TimedOut, None) => "The setup has 5 minutes. Do what takes longer with run_code_long, into a file that the setup reads; \
+             then call again with restart: true."
+            .to_owned(),
+        (JobState::TimedOut, Some(_)) => "A batch has 5 minutes. Call again with a smaller batch_size to go on from there; the setup runs \
+             again where it must."
+            .to_owned(),
+        _ => format!("{hint} Call again with the same arguments to go on from there; the setup runs again where it must."),
     }
 }
 
@@ -63,5 +83,106 @@ pub(super) fn incomplete(flight: &Flight, what: &str) -> Stop {
         code: "incompatible_executor".to_owned(),
         error: format!("the executor does not keep to its API: {what}"),
         hint: "Run the notebook of this bridge's version, then call again.".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::explain;
+    use crate::chunked::checkpoint::{Flight, Stop, Work};
+    use crate::wire::event::PythonError;
+    use crate::wire::job::Job;
+
+    fn stop(work: Work, state: &str, reason: &str, ename: Option<&str>) -> Stop {
+        let flight = Flight::new(work);
+        let job: Job = serde_json::from_value(json!({
+            "id": flight.job_id, "session": "main", "state": state, "reason": reason, "timeout_sec": 300,
+            "created_at": "", "last_seq": 1, "log_bytes": 0,
+        }))
+        .unwrap();
+        let error = ename.map(|ename| PythonError {
+            ename: ename.to_owned(),
+            evalue: "why".to_owned(),
+            traceback: Vec::new(),
+        });
+        explain(&flight, &job, 7, error.as_ref())
+    }
+
+    #[test]
+    fn each_end_says_where_it_was_and_what_to_do() {
+        let batch = Work::Batch { start: 5, stop: 10 };
+        for (work, state, reason, ename, code, place, advice) in [
+            (
+                batch,
+                "failed",
+                "python_error",
+                Some("ValueError"),
+                "python_error",
+                "iteration 7 ",
+                "on_error",
+            ),
+            (
+                batch,
+                "failed",
+                "python_error",
+                Some("NameError"),
+                "python_error",
+                "iteration 7 ",
+                "restart_session",
+            ),
+            (
+                Work::Setup,
+                "failed",
+                "python_error",
+                Some("NameError"),
+                "python_error",
+                "the setup ",
+                "setup_code",
+            ),
+            (
+                batch,
+                "timed_out",
+                "timeout",
+                Some("KeyboardInterrupt"),
+                "timed_out",
+                "iteration 7 ",
+                "smaller batch_size",
+            ),
+            (
+                Work::Setup,
+                "timed_out",
+                "timeout",
+                None,
+                "timed_out",
+                "the setup ",
+                "run_code_long",
+            ),
+            (
+                batch,
+                "failed",
+                "kernel_died",
+                None,
+                "kernel_died",
+                "iteration 7 ",
+                "same arguments",
+            ),
+            (
+                batch,
+                "interrupted",
+                "interrupted",
+                Some("KeyboardInterrupt"),
+                "cancelled",
+                "iteration 7 ",
+                "same arguments",
+            ),
+        ] {
+            let stop = stop(work, state, reason, ename);
+            assert_eq!(stop.code, code);
+            assert_eq!(stop.interrupted, state == "interrupted");
+            assert!(stop.error.starts_with(place), "{stop:?}");
+            assert!(stop.hint.contains(advice), "{stop:?}");
+        }
     }
 }

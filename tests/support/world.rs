@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use smart_colab::base::ids::JobId;
 use smart_colab::runtime::{RuntimeError, RuntimeResult};
-use smart_colab::wire::event::{Event, EventKind, Finished, Progress, PythonError};
+use smart_colab::wire::event::{Event, EventKind, Finished, Progress, PythonError, StreamName};
 use smart_colab::wire::job::{EventPage, Job, JobRequest, OnError};
 use smart_colab::wire::problem::Problem;
 use smart_colab::wire::state::{JobState, Reason};
@@ -196,6 +196,8 @@ impl World {
         }
         *self.ended.entry(at).or_default() += 1;
         let breaks = self.break_at == Some(at);
+        let (name, text) = (StreamName::Stdout, format!("{at}\n"));
+        self.emit(id, EventKind::Stream { name, text });
         self.emit(
             id,
             EventKind::Progress(Progress {

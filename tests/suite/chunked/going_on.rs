@@ -65,6 +65,17 @@ async fn at_the_deadline_a_batch_goes_on_and_the_next_call_follows_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_printed_comes_in_one_answer_and_in_no_other() {
+    let bench = Bench::new(30, 10);
+    let mut text = String::new();
+    while bench.completed_or_none() < Some(30) {
+        text += &bench.read_within(secs(8)).await;
+    }
+    let printed: Vec<u64> = text.lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(printed, (0..30).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failing_iteration_stops_there_and_the_next_call_tries_it_again() {
     let bench = Bench::new(10, 4);
     bench.world().failing.insert(5, Fails::Once);

@@ -20,6 +20,15 @@ async fn a_bridge_that_dies_in_a_batch_is_followed_by_one_that_repeats_nothing()
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_dead_bridge_had_read_is_in_the_next_answer() {
+    let bench = Bench::new(30, 30);
+    bench.call_and_die_after(secs(20)).await;
+    assert!(bench.completed() > 0, "a part of the batch is saved");
+    let text = bench.read_within(BUDGET).await;
+    assert_eq!(text.lines().count(), 30);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_batch_that_ended_while_no_bridge_was_there_counts() {
     let bench = Bench::new(10, 10);
     bench.call_and_die_after(secs(3)).await;

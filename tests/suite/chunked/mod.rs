@@ -95,6 +95,12 @@ impl Bench {
         facts
     }
 
+    /// The text of a call.
+    async fn read_within(&self, budget: Duration) -> String {
+        let token = CancellationToken::new();
+        self.try_call(false, budget, &token).await.unwrap().text
+    }
+
     async fn call(&self) -> Facts {
         self.call_within(BUDGET).await
     }

@@ -78,18 +78,18 @@ fn a_kernel_that_dies_in_an_iteration_stops_there_and_the_next_call_sets_up_and_
     let mut bridge = executor.bridge(&home, &[]);
     let answer = bridge.call("run_chunked_operation", arguments.clone());
     answer.refused("kernel_died");
-    assert_eq!(
-        (&answer.facts["completed"], answer.fact("state")),
-        (&json!(7), "failed")
-    );
+    assert_eq!(answer.fact("state"), "failed");
+    // What a process tells just before its sudden end may go with it.
+    let done = answer.facts["completed"].as_u64().unwrap();
+    assert!((5..=7).contains(&done), "{}", answer.facts);
     let answer = to_the_end(&mut bridge, &arguments);
     assert_eq!(answer.facts["completed"], 12);
-    let wanted: Vec<u64> = (0..=7).chain(7..12).collect();
+    let wanted: Vec<u64> = (0..=7).chain(done..12).collect();
     assert_eq!(lines(&executor.root().join("dies.txt")), wanted);
 }
 
 #[test]
-fn a_session_restarted_between_calls_is_set_up_before_the_next_batch() {
+fn a_kernel_that_died_between_calls_is_set_up_before_the_next_batch() {
     let (executor, home) = (Executor::shared(), Home::new());
     let body = "assert ready\nif i == 3 and not os.path.exists('mended'):\n    raise ValueError('not yet')\ni";
     let mut arguments = arguments("anew", body, 6, 2);
@@ -99,7 +99,8 @@ fn a_session_restarted_between_calls_is_set_up_before_the_next_batch() {
     answer.refused("python_error");
     assert_eq!(answer.facts["completed"], 3);
     fs::write(executor.root().join("mended"), "").unwrap();
-    bridge.call("restart_session", json!({"session": "anew"}));
+    let end = json!({"code": "import os\nos._exit(1)", "session": "anew"});
+    bridge.call("run_code_quick", end).refused("kernel_died");
     let answer = to_the_end(&mut bridge, &arguments);
     assert_eq!(
         (answer.text.trim(), &answer.facts["completed"]),
