@@ -66,7 +66,13 @@ impl Chunked {
         watch: &Watch<'_>,
     ) -> Result<Outcome, ChunkedError> {
         plan.validate()?;
-        let claim = Claim::take(self.folder(&plan.name), plan, restart)?;
+        let folder = self.folder(&plan.name);
+        if result::load(&folder)?.is_some() {
+            return Err(ChunkedError::Taken {
+                name: plan.name.to_string(),
+            });
+        }
+        let claim = Claim::take(folder, plan, restart)?;
         if let Some(job) = claim.replaced_job {
             match self.jobs.interrupt(job, watch.deadline).await {
                 Ok(_) => {}
@@ -106,20 +112,26 @@ impl Chunked {
         })
     }
 
+    /// Says before code is sent whether its result can be kept under `name`.
+    ///
+    /// # Errors
+    /// [`ChunkedError::Taken`] when a chunked operation has that name; those of [`Name::new`] and of the disk.
+    pub fn result_name(&self, name: &str) -> Result<Name, ChunkedError> {
+        let name = Name::new(name)?;
+        match self.folder(&name).load()? {
+            None => Ok(name),
+            Some(_) => Err(ChunkedError::Taken {
+                name: name.to_string(),
+            }),
+        }
+    }
+
     /// Keeps what a job showed under `name`, in place of what an earlier one left there.
     ///
     /// # Errors
-    /// [`ChunkedError::Mismatch`] when a chunked operation has that name; those of the disk.
+    /// Those of the disk.
     pub fn keep_result(&self, name: &Name, view: &View) -> Result<(), ChunkedError> {
-        let folder = self.folder(name);
-        if let Some(checkpoint) = folder.load()? {
-            return Err(ChunkedError::Mismatch {
-                operation: name.to_string(),
-                completed: checkpoint.completed,
-                total: checkpoint.total,
-            });
-        }
-        result::save(&folder, name, view).map(drop)
+        result::save(&self.folder(name), name, view).map(drop)
     }
 
     fn folder(&self, name: &Name) -> Folder {

@@ -84,10 +84,10 @@ impl Outcome {
         let unfinished = if job_runs { "running" } else { "paused" };
         match end {
             End::Finished => {
-                let how = if checkpoint.ended_by_break {
-                    "The loop ended by break."
-                } else {
-                    "All iterations are done."
+                let how = match (&facts.job_id, checkpoint.ended_by_break) {
+                    (None, _) => "It was finished before: nothing ran now.",
+                    (Some(_), true) => "The loop ended by break.",
+                    (Some(_), false) => "All iterations are done.",
                 };
                 facts.hint = Some(format!("{how} A call with restart: true would begin anew."));
             }
@@ -106,7 +106,12 @@ impl Outcome {
                     } else {
                         "failed"
                     };
-                    facts.fail(state, &stop.code, &stop.error, &stop.hint, false);
+                    // What befell the machine may not befall it again; code and limits fail again until they are changed.
+                    let retryable = matches!(
+                        stop.code.as_str(),
+                        "kernel_died" | "cancelled" | "disk_full"
+                    );
+                    facts.fail(state, &stop.code, &stop.error, &stop.hint, retryable);
                 }
             }
             End::Trouble(error) => {

@@ -12,7 +12,6 @@ use serde::Deserialize;
 
 use super::MAIN;
 use crate::base::ids::JobId;
-use crate::chunked::plan::Name;
 use crate::jobs::Reading;
 use crate::jobs::view::View;
 use crate::mcp::convert::{Fault, execution};
@@ -109,7 +108,11 @@ impl Server {
                 "timeout_sec is {timeout_sec}: it must be 1 to {LONGEST_SEC}"
             )));
         }
-        let name = args.checkpoint_name.as_deref().map(Name::new).transpose()?;
+        let name = args
+            .checkpoint_name
+            .as_deref()
+            .map(|name| self.floors.chunked.result_name(name))
+            .transpose()?;
         let mut view = self
             .run_code(args.code, args.session, timeout_sec, &context)
             .await?;
