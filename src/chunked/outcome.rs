@@ -84,12 +84,19 @@ impl Outcome {
         let unfinished = if job_runs { "running" } else { "paused" };
         match end {
             End::Finished => {
-                let how = match (&facts.job_id, checkpoint.ended_by_break) {
-                    (None, _) => "It was finished before: nothing ran now.",
-                    (Some(_), true) => "The loop ended by break.",
-                    (Some(_), false) => "All iterations are done.",
+                let how = if checkpoint.ended_by_break {
+                    "The loop ended by break."
+                } else {
+                    "All iterations are done."
                 };
-                facts.hint = Some(format!("{how} A call with restart: true would begin anew."));
+                let when = if facts.job_id.is_none() {
+                    " That was so before: nothing ran now."
+                } else {
+                    ""
+                };
+                facts.hint = Some(format!(
+                    "{how}{when} A call with restart: true would begin anew."
+                ));
             }
             End::Deadline => facts.state = unfinished,
             End::Cancelled => facts.fail(

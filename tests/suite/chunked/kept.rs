@@ -2,7 +2,6 @@
 
 use serde_json::json;
 use smart_colab::chunked::ChunkedError;
-use smart_colab::chunked::plan::Name;
 use smart_colab::chunked::report::Kind;
 use smart_colab::jobs::follow::Watch as JobWatch;
 use smart_colab::wire::job::JobRequest;
@@ -13,6 +12,7 @@ use super::{Bench, secs};
 
 /// Runs code of a second for so long, as `run_code_long` does, and keeps what it showed.
 async fn run_long(bench: &Bench, name: &str, seconds: u64) -> Result<(), ChunkedError> {
+    let name = bench.bridge().result_name(name)?;
     let request = JobRequest {
         code: "train()".to_owned(),
         session: "main".to_owned(),
@@ -23,7 +23,7 @@ async fn run_long(bench: &Bench, name: &str, seconds: u64) -> Result<(), Chunked
     let token = CancellationToken::new();
     let watch = JobWatch::until(Instant::now() + secs(seconds), &token, &|_, _| {});
     let view = bench.jobs().run(&request, &watch).await.unwrap();
-    bench.bridge().keep_result(&Name::new(name).unwrap(), &view)
+    bench.bridge().keep_result(&name, &view)
 }
 
 #[tokio::test(start_paused = true)]
@@ -65,9 +65,22 @@ async fn a_result_is_read_again_while_its_code_runs() {
 async fn a_result_does_not_take_the_name_of_an_operation() {
     let bench = Bench::new(4, 4);
     bench.call().await;
+    let requests = bench.world().requests;
     let error = run_long(&bench, "op", 5).await.unwrap_err();
     assert_eq!(error.code(), "checkpoint_mismatch");
+    assert_eq!(bench.world().requests, requests, "its code ran");
     assert_eq!(bench.report("op").await.unwrap().kind, Kind::Chunked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_does_not_take_the_name_of_a_result() {
+    let bench = Bench::new(4, 4);
+    run_long(&bench, "op", 5).await.unwrap();
+    let requests = bench.world().requests;
+    let error = bench.refused(false).await;
+    assert_eq!(error.code(), "checkpoint_mismatch");
+    assert_eq!(bench.world().requests, requests, "a job was sent");
+    assert_eq!(bench.report("op").await.unwrap().kind, Kind::Result);
 }
 
 #[tokio::test(start_paused = true)]
