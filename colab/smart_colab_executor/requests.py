@@ -37,7 +37,9 @@ class JobRequest:
             )
         loop, kernel_id = body.get("loop"), body.get("kernel_id")
         if kernel_id is not None and not isinstance(kernel_id, str):
-            raise InvalidArgument("'kernel_id' must be a text.", "Send the kernel_id that an earlier job ran in, or none.")
+            raise InvalidArgument(
+                "'kernel_id' must be a text.", "Send the kernel_id that an earlier job ran in, or none."
+            )
         return cls(
             code,
             session_name(body.get("session", DEFAULT_SESSION)),

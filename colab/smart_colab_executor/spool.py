@@ -7,6 +7,7 @@ cursor (`seq`) stays good across restarts, and nothing is lost however slowly it
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 from bisect import bisect_right
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from io import FileIO
 
 INDEX_EVERY_BYTES = 256 * 1024
+# Readers in other languages hold integers of 64 bits or as floats, and nest no deeper than they must.
+MAX_INTEGER = 10**300
+MAX_DEPTH = 100
 
 
 def now() -> str:
@@ -29,12 +33,23 @@ def now() -> str:
 
 
 def dump(value: object) -> bytes:
-    """One line of strict JSON: no NaN, no lone surrogate, either of which a strict reader refuses."""
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except ValueError:
-        text = json.dumps(json.loads(json.dumps(value), parse_constant=lambda _: None), ensure_ascii=False)
+    """One line of JSON that every reader takes: null for NaN, huge integers and what is nested too deep."""
+    text = json.dumps(_readable(value, MAX_DEPTH), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    # A lone surrogate has no place in UTF-8.
     return text.encode("utf-8", "replace")
+
+
+def _readable(value: object, room: int) -> object:
+    match value:
+        case dict():
+            return {name: _readable(part, room - 1) for name, part in value.items()} if room else None
+        case list() | tuple():
+            return [_readable(part, room - 1) for part in value] if room else None
+        case int() if abs(value) > MAX_INTEGER:
+            return None
+        case float() if not math.isfinite(value):
+            return None
+    return value
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -120,7 +120,7 @@ def test_blobs_keep_their_types(tmp_path: Path) -> None:
 
 
 def test_json_is_strict() -> None:
-    assert dump({"a": float("nan"), "b": [float("inf")]}) == b'{"a": null, "b": [null]}'
+    assert dump({"a": float("nan"), "b": [float("inf")]}) == b'{"a":null,"b":[null]}'
     assert dump("\ud800") == b'"?"'
 
 
@@ -149,3 +149,15 @@ def test_binary_and_large_output_becomes_a_blob(tmp_path: Path, mime: str, value
     spool.close()
     [event] = spool.events()
     assert event["data"] == {mime: kept}
+
+
+def test_what_other_readers_cannot_hold_becomes_null() -> None:
+    deep: object = 1
+    for _ in range(200):
+        deep = [deep]
+    line = dump({"huge": 10**400, "nested": deep, "nan": float("nan"), "fine": [2**70, True, {"a": "b"}]})
+    value = json.loads(line)
+    assert value["huge"] is None
+    assert value["nan"] is None
+    assert value["fine"] == [2**70, True, {"a": "b"}]
+    assert line.count(b"[") < 110

@@ -26,9 +26,10 @@ mod watch;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::jobs::Jobs;
+use crate::base::ids::JobId;
 use crate::jobs::follow::Watch as JobWatch;
 use crate::jobs::view::View;
+use crate::jobs::{Jobs, Reading};
 pub use error::ChunkedError;
 use folder::Folder;
 use ledger::Claim;
@@ -67,7 +68,7 @@ impl Chunked {
     ) -> Result<Outcome, ChunkedError> {
         plan.validate()?;
         let folder = self.folder(&plan.name);
-        if result::load(&folder)?.is_some() {
+        if result::load(&folder)?.is_some() || result::pending(&folder)?.is_some() {
             return Err(ChunkedError::Taken {
                 name: plan.name.to_string(),
             });
@@ -100,6 +101,14 @@ impl Chunked {
         if let Some(checkpoint) = folder.load()? {
             return report::of_operation(&checkpoint, &folder.results());
         }
+        if let Some(job) = result::pending(&folder)? {
+            match self.jobs.look(job, Reading::Whole, watch).await {
+                Ok(view) => self.keep_result(&name, &view)?,
+                // It never arrived.
+                Err(error) if error.is_not_found() => result::end(&folder)?,
+                Err(error) => return Err(error.into()),
+            }
+        }
         if let Some(mut kept) = result::load(&folder)? {
             if let Some(view) = kept.renewed(&self.jobs, watch).await {
                 kept = result::save(&folder, &name, &view)?;
@@ -112,26 +121,38 @@ impl Chunked {
         })
     }
 
-    /// Says before code is sent whether its result can be kept under `name`.
+    /// Notes under `name`, before it is sent, the job whose result [`Chunked::keep_result`] will keep there.
     ///
     /// # Errors
     /// [`ChunkedError::Taken`] when a chunked operation has that name; those of [`Name::new`] and of the disk.
-    pub fn result_name(&self, name: &str) -> Result<Name, ChunkedError> {
+    pub fn begin_result(&self, name: &str, job: JobId) -> Result<Name, ChunkedError> {
         let name = Name::new(name)?;
-        match self.folder(&name).load()? {
-            None => Ok(name),
-            Some(_) => Err(ChunkedError::Taken {
+        let folder = self.folder(&name);
+        if folder.load()?.is_some() {
+            return Err(ChunkedError::Taken {
                 name: name.to_string(),
-            }),
+            });
         }
+        result::begin(&folder, job)?;
+        Ok(name)
     }
 
-    /// Keeps what a job showed under `name`, in place of what an earlier one left there.
+    /// Keeps what the job showed, in place of what an earlier one left there.
     ///
     /// # Errors
     /// Those of the disk.
     pub fn keep_result(&self, name: &Name, view: &View) -> Result<(), ChunkedError> {
-        result::save(&self.folder(name), name, view).map(drop)
+        let folder = self.folder(name);
+        result::save(&folder, name, view)?;
+        result::end(&folder)
+    }
+
+    /// Forgets a job that was noted and did not run.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn drop_result(&self, name: &Name) -> Result<(), ChunkedError> {
+        result::end(&self.folder(name))
     }
 
     fn folder(&self, name: &Name) -> Folder {

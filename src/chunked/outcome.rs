@@ -36,8 +36,9 @@ pub struct Facts {
     pub session: String,
     /// A JSON line for each iteration, in this file.
     pub results: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub log: Option<String>,
+    /// Of the jobs of this call, when the text leaves something out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,7 +75,9 @@ impl Outcome {
             job_id,
             session: checkpoint.session.clone(),
             results: ledger.folder().results().display().to_string(),
-            log: kept.log.as_ref().map(|path| path.display().to_string()),
+            logs: (kept.logs.iter())
+                .map(|path| path.display().to_string())
+                .collect(),
             code: None,
             error: None,
             hint: None,

@@ -25,14 +25,17 @@ const SILENCE: Duration = Duration::from_secs(5);
 const LONGEST_RESERVE: Duration = Duration::from_secs(5);
 /// Quick code ends the wait by finishing, so lingering costs it nothing and saves chatty code a request.
 const FIRST_LINGER_SEC: f64 = 0.5;
-const PAGE_BYTES: u64 = 1024 * 1024;
+/// Of events in one answer of the executor.
+pub const PAGE_BYTES: u64 = 1024 * 1024;
 
 /// Who is waiting, how long, and how to tell them that something moved.
 #[derive(Clone, Copy)]
 pub struct Watch<'a> {
     /// When the caller must have its answer.
     pub deadline: Instant,
-    /// When to stop waiting for events, with time left to fetch pictures and logs; at least one look is always taken.
+    /// When to stop reading, with time left to fetch pictures and logs; at least one look is always taken.
+    pub reading: Instant,
+    /// When to stop waiting for what is not there yet; not after `reading`.
     pub patience: Instant,
     /// Ends the waiting, not the job.
     pub cancelled: &'a CancellationToken,
@@ -49,10 +52,11 @@ impl<'a> Watch<'a> {
         moved: &'a (dyn Fn(&Job, &str) + Send + Sync),
     ) -> Self {
         let left = deadline.saturating_duration_since(Instant::now());
-        let patience = deadline - (left / 8).min(LONGEST_RESERVE);
+        let reading = deadline - (left / 8).min(LONGEST_RESERVE);
         Self {
             deadline,
-            patience,
+            reading,
+            patience: reading,
             cancelled,
             moved,
         }
@@ -74,6 +78,11 @@ pub trait Reader: Send {
     /// The newest line of output, for those who wait.
     fn last_line(&self) -> String {
         String::new()
+    }
+
+    /// About how much of it to fetch at a time.
+    fn page_bytes(&self) -> u64 {
+        PAGE_BYTES
     }
 }
 
@@ -140,6 +149,7 @@ pub async fn submit(
             id,
             next: 0,
             job: None,
+            more: false,
             heard: Instant::now(),
         }
         .run(connection, Some(page), watch, reader)
@@ -166,6 +176,7 @@ pub async fn follow(
         id,
         next: after,
         job: None,
+        more: false,
         heard: Instant::now(),
     }
     .run(connection, None, watch, reader)
@@ -176,6 +187,8 @@ struct Follower {
     id: JobId,
     next: u64,
     job: Option<Job>,
+    /// Further events are there already.
+    more: bool,
     /// When the last answer came.
     heard: Instant,
 }
@@ -195,10 +208,15 @@ impl Follower {
             {
                 break ended;
             }
-            if self.job.is_some() && Instant::now() >= watch.patience {
+            let until = if self.more {
+                watch.reading
+            } else {
+                watch.patience
+            };
+            if self.job.is_some() && Instant::now() >= until {
                 break Ended::Deadline;
             }
-            let next_page = self.next_page(connection, watch);
+            let next_page = self.next_page(connection, watch, reader.page_bytes());
             tokio::select! {
                 biased;
                 () = watch.cancelled.cancelled() => break Ended::Cancelled,
@@ -224,6 +242,7 @@ impl Follower {
         reader: &mut dyn Reader,
     ) -> Option<Ended> {
         let whole = page.job.state.is_final() && !page.more;
+        self.more = page.more;
         self.job = Some(page.job);
         self.heard = Instant::now();
         for event in &page.events {
@@ -243,9 +262,11 @@ impl Follower {
         &self,
         connection: &Arc<Connection>,
         watch: &Watch<'_>,
+        max_bytes: u64,
     ) -> RuntimeResult<EventPage> {
         let question = |runtime: Arc<dyn Runtime>| async move {
-            let poll = poll(watch.patience, LONGEST_HOLD, self.linger());
+            let hold = poll(watch.patience, LONGEST_HOLD, self.linger());
+            let poll = Poll { max_bytes, ..hold };
             runtime.events(self.id, self.next, poll).await
         };
         connection.ask(watch.deadline, question).await

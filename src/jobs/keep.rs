@@ -2,6 +2,7 @@
 
 use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -39,7 +40,8 @@ pub struct Picture {
 pub struct Kept {
     pub pictures: Vec<Picture>,
     pub files: Vec<KeptFile>,
-    pub log: Option<PathBuf>,
+    /// Whole logs of jobs whose text leaves something out.
+    pub logs: Vec<PathBuf>,
     /// What could not be kept, in words.
     pub notes: Vec<String>,
 }
@@ -55,35 +57,41 @@ impl Keeper {
         Self { save_dir }
     }
 
-    /// Adds what belongs to a job's output to `kept`. Never fails: what could not be kept is noted, and is still at the executor.
+    /// Adds a job's pictures and files to `kept`. Never fails: what could not be kept is noted, and is still at the executor.
     pub(crate) async fn keep(
         &self,
         connection: &Connection,
         id: JobId,
         attachments: &[Attachment],
-        wants_log: bool,
         deadline: Instant,
         kept: &mut Kept,
     ) {
-        if attachments.is_empty() && !wants_log {
+        if attachments.is_empty() {
             return;
         }
         let runtime = match connection.runtime(deadline).await {
             Ok(runtime) => runtime,
             Err(error) => {
                 kept.notes
-                    .push(format!("pictures and logs could not be fetched: {error}"));
+                    .push(format!("pictures could not be fetched: {error}"));
                 return;
             }
         };
-        for attachment in attachments {
+        for (at, attachment) in attachments.iter().enumerate() {
+            if Instant::now() >= deadline {
+                let left = attachments.len() - at;
+                kept.notes.push(format!(
+                    "{left} more outputs were not fetched in time: get_output with job_id {id} goes on with them"
+                ));
+                return;
+            }
             if let Err(trouble) = self
                 .keep_one(&*runtime, id, attachment, deadline, kept)
                 .await
             {
                 let again = match trouble {
-                    Trouble::Runtime(_) => "; get_output with this job_id tries again",
-                    Trouble::Disk(_) => "",
+                    Trouble::Runtime(_) => format!("; get_output with job_id {id} tries again"),
+                    Trouble::Disk(_) => String::new(),
                 };
                 kept.notes.push(format!(
                     "an output of type {} could not be kept: {trouble}{again}",
@@ -91,21 +99,31 @@ impl Keeper {
                 ));
             }
         }
-        if wants_log {
-            let path = self.save_dir.join("logs").join(format!("{id}.log"));
-            let grown = retry::until(deadline, runtime.address(), || {
-                grow_log(&*runtime, id, &path)
-            });
-            match grown.await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => kept
-                    .notes
-                    .push(format!("the log file could not be written: {error}")),
-                Err(error) => kept.notes.push(format!(
-                    "the log file is not complete yet ({error}): get_output with this job_id goes on with it"
-                )),
-            }
-            kept.log = path.exists().then_some(path);
+    }
+
+    /// Adds a job's whole log, where its text alone does not show all. Never fails, as [`Keeper::keep`].
+    pub(crate) async fn keep_log(
+        &self,
+        connection: &Connection,
+        id: JobId,
+        deadline: Instant,
+        kept: &mut Kept,
+    ) {
+        let path = self.save_dir.join("logs").join(format!("{id}.log"));
+        let path_of_log = &path;
+        let grow =
+            |runtime: Arc<dyn Runtime>| async move { grow_log(&*runtime, id, path_of_log).await };
+        match connection.ask(deadline, grow).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => kept
+                .notes
+                .push(format!("the log file could not be written: {error}")),
+            Err(error) => kept.notes.push(format!(
+                "the log file is not complete yet ({error}): get_output with job_id {id} goes on with it"
+            )),
+        }
+        if path.exists() {
+            kept.logs.push(path);
         }
     }
 
@@ -117,22 +135,25 @@ impl Keeper {
         deadline: Instant,
         kept: &mut Kept,
     ) -> Result<(), Trouble> {
-        let (name, bytes) = match &attachment.body {
-            Body::Text(text) => (
-                format!("{id}-t{}", attachment.seq),
-                Bytes::from(text.clone()),
-            ),
-            Body::Blob(blob) => {
-                let bytes =
-                    retry::until(deadline, runtime.address(), || runtime.blob(id, blob.blob))
-                        .await?;
-                (format!("{id}-{}", blob.blob), bytes)
-            }
+        let name = match &attachment.body {
+            Body::Text(_) => format!("{id}-t{}", attachment.seq),
+            Body::Blob(blob) => format!("{id}-{}", blob.blob),
         };
         let path = self
             .save_dir
             .join("outputs")
             .join(format!("{name}.{}", extension(&attachment.mime)));
+        let bytes = match &attachment.body {
+            Body::Text(text) => Bytes::from(text.clone()),
+            // A blob never changes: one that is here already need not travel again.
+            Body::Blob(blob) => match fs::read(&path).await {
+                Ok(bytes) if bytes.len() as u64 == blob.bytes => Bytes::from(bytes),
+                Ok(_) | Err(_) => {
+                    retry::until(deadline, runtime.address(), || runtime.blob(id, blob.blob))
+                        .await?
+                }
+            },
+        };
         let length = bytes.len();
         let (target, mime) = (path.clone(), attachment.mime.clone());
         let (written, fitted) = tokio::task::spawn_blocking(move || {

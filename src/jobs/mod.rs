@@ -72,13 +72,17 @@ impl Jobs {
         &self.connection
     }
 
-    /// Runs code and waits for its end until the watch's patience ends. A cancelled wait interrupts the job.
+    /// Runs code as the job `id`, a fresh one, and waits for its end until the watch's patience ends. A cancelled wait interrupts the job.
     ///
     /// # Errors
     /// Only when the code certainly did not start; any later trouble is in the view, beside the output so far.
-    pub async fn run(&self, request: &JobRequest, watch: &Watch<'_>) -> RuntimeResult<View> {
+    pub async fn run(
+        &self,
+        id: JobId,
+        request: &JobRequest,
+        watch: &Watch<'_>,
+    ) -> RuntimeResult<View> {
         let mut collector = Collector::new(TEXT_LIMIT);
-        let id = JobId::fresh();
         let mut followed =
             follow::submit(&self.connection, id, request, watch, &mut collector).await?;
         self.note(&mut followed);
@@ -185,17 +189,16 @@ impl Jobs {
         deadline: Instant,
     ) -> View {
         let mut kept = Kept::default();
-        let wants_log = collector.left_out() > 0;
-        self.keeper
-            .keep(
-                &self.connection,
-                followed.id,
-                &collector.attachments,
-                wants_log,
-                deadline,
-                &mut kept,
-            )
-            .await;
+        let (id, attachments) = (followed.id, &collector.attachments);
+        let keeping = self
+            .keeper
+            .keep(&self.connection, id, attachments, deadline, &mut kept);
+        keeping.await;
+        if collector.left_out() > 0 {
+            self.keeper
+                .keep_log(&self.connection, id, deadline, &mut kept)
+                .await;
+        }
         View::of(followed, collector, reading, kept)
     }
 }

@@ -96,7 +96,7 @@ impl View {
         if excerpt.left_out() > 0 {
             summary.left_out_characters = Some(excerpt.left_out());
         }
-        summary.log = kept.log.map(|path| path.display().to_string());
+        summary.log = kept.logs.first().map(|path| path.display().to_string());
         summary.notes = kept.notes;
         Self {
             text: excerpt.render(),

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::server::Server;
 use crate::jobs::follow::Watch;
+use crate::runtime::{RuntimeError, RuntimeResult};
 use crate::wire::job::Job;
 
 /// How often progress is looked at; what changed in between is one notification.
@@ -107,7 +108,28 @@ where
     }
 }
 
-/// Cancels the call when its caller does. A client that leaves cancels nothing: its code goes on.
+/// The same for a question that is given up when its caller cancels.
+pub(super) async fn ask<T, F>(
+    server: &Server,
+    context: &RequestContext<RoleServer>,
+    budget: Duration,
+    question: impl FnOnce(Call) -> F,
+) -> RuntimeResult<T>
+where
+    F: Future<Output = RuntimeResult<T>>,
+{
+    run(server, context, budget, async |call| {
+        let cancelled = call.cancelled.clone();
+        tokio::select! {
+            biased;
+            () = cancelled.cancelled() => Err(RuntimeError::Cancelled),
+            answer = question(call) => answer,
+        }
+    })
+    .await
+}
+
+/// Cancels the call when its caller does. A client that leaves cancels nothing: its code goes on, where its executor does.
 async fn pass_on<T>(server: &Server, asked: &CancellationToken, cancelled: CancellationToken) -> T {
     asked.cancelled().await;
     if !server.is_leaving() {

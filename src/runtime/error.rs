@@ -46,6 +46,10 @@ pub enum RuntimeError {
         sign: String,
         reach: Reach,
     },
+    #[error("the tunnel at {url} passes nothing on: a limit of its plan is used up ({sign})")]
+    TunnelLimited { url: String, sign: String },
+    #[error("the call was cancelled")]
+    Cancelled,
     #[error("{url} refused the token")]
     Unauthorized { url: String },
     #[error("what answers at {url} is not an executor that this bridge can talk to: {detail}")]
@@ -75,6 +79,8 @@ impl RuntimeError {
             Self::Refused(problem) => problem.retryable,
             Self::NotConfigured
             | Self::LocalFailed { .. }
+            | Self::TunnelLimited { .. }
+            | Self::Cancelled
             | Self::Unauthorized { .. }
             | Self::Incompatible { .. }
             | Self::Stranger { .. }
@@ -102,14 +108,16 @@ impl RuntimeError {
             Self::TunnelOffline { reach, .. } => *reach,
             Self::Refused(problem) if problem.status == 500 => Reach::Unknown,
             Self::Refused(_)
+            | Self::TunnelLimited { .. }
             | Self::Unauthorized { .. }
             | Self::Stranger { .. }
             | Self::Replaced
             | Self::UnknownJob
             | Self::Changed { .. } => Reach::Refused,
-            Self::Broken { .. } | Self::TimedOut { .. } | Self::Incompatible { .. } => {
-                Reach::Unknown
-            }
+            Self::Broken { .. }
+            | Self::TimedOut { .. }
+            | Self::Cancelled
+            | Self::Incompatible { .. } => Reach::Unknown,
         }
     }
 
@@ -123,7 +131,8 @@ impl RuntimeError {
                 "connection_failed"
             }
             Self::TimedOut { .. } => "timed_out",
-            Self::TunnelOffline { .. } => "tunnel_offline",
+            Self::TunnelOffline { .. } | Self::TunnelLimited { .. } => "tunnel_offline",
+            Self::Cancelled => "cancelled",
             Self::Unauthorized { .. } => "unauthorized",
             Self::Incompatible { .. } | Self::Stranger { .. } => "incompatible_executor",
             Self::Changed { .. } => "connection_failed",
@@ -150,6 +159,12 @@ impl RuntimeError {
             Self::TimedOut { .. } => {
                 "The machine may be overloaded or the tunnel stuck. Call again; if it stays so, look at the notebook.".to_owned()
             }
+            Self::TunnelLimited { sign, .. } => format!(
+                "See https://ngrok.com/docs/errors/{} for when it is free again, or choose the Cloudflare tunnel in the notebook's form, run \
+                 the start cell, and put the new line into COLAB_URL. Code that was sent goes on and keeps its output.",
+                sign.to_ascii_lowercase()
+            ),
+            Self::Cancelled => "Call again when it is wanted.".to_owned(),
             Self::TunnelOffline { .. } => "Open the Colab notebook and run its start cell again. If it prints a new address, \
                  put that into COLAB_URL and restart the client."
                 .to_owned(),

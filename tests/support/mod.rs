@@ -4,6 +4,7 @@ pub(crate) mod executor;
 pub(crate) mod fake_runtime;
 pub(crate) mod home;
 pub(crate) mod machine;
+pub(crate) mod mishaps;
 pub(crate) mod proxy;
 pub(crate) mod python;
 pub(crate) mod rust;

@@ -37,6 +37,8 @@ pub(crate) enum Fault {
 pub(crate) enum Stranger {
     /// ngrok, when no agent is connected.
     NgrokOffline,
+    /// ngrok, when the plan's requests are used up.
+    NgrokLimited,
     /// ngrok's page for browsers.
     NgrokInterstitial,
     /// Cloudflare, in one of its statuses.
@@ -52,6 +54,11 @@ impl Stranger {
                 "404 Not Found".to_owned(),
                 "Content-Type: text/html\r\nngrok-error-code: ERR_NGROK_3200",
                 "<!DOCTYPE html><html><body>The endpoint is offline. ERR_NGROK_3200</body></html>",
+            ),
+            Self::NgrokLimited => (
+                "429 Too Many Requests".to_owned(),
+                "Content-Type: text/html\r\nngrok-error-code: ERR_NGROK_727",
+                "<!DOCTYPE html><html><body>ERR_NGROK_727</body></html>",
             ),
             Self::NgrokInterstitial => (
                 "200 OK".to_owned(),

@@ -82,7 +82,7 @@ impl Server {
         context: RequestContext<RoleServer>,
     ) -> Result<Json<ProbeReport>, Fault> {
         let budget = self.budget(&context);
-        let probe = call::run(self, &context, budget, async |call| {
+        let probe = call::ask(self, &context, budget, async |call| {
             let question = |runtime: Arc<dyn Runtime>| async move { runtime.probe().await };
             self.connection().ask(call.deadline, question).await
         });

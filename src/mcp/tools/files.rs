@@ -66,7 +66,7 @@ impl Server {
             cursor: args.cursor,
         };
         let budget = self.budget(&context);
-        let list: RuntimeResult<FileList> = call::run(self, &context, budget, async |call| {
+        let list: RuntimeResult<FileList> = call::ask(self, &context, budget, async |call| {
             let query = &query;
             let question =
                 |runtime: Arc<dyn Runtime>| async move { runtime.list_files(query).await };

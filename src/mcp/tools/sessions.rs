@@ -48,7 +48,7 @@ impl Server {
     ) -> Result<Json<Variables>, Fault> {
         let session = args.session.unwrap_or_else(|| MAIN.to_owned());
         let budget = self.budget(&context);
-        let variables: RuntimeResult<Variables> = call::run(self, &context, budget, async |call| {
+        let variables: RuntimeResult<Variables> = call::ask(self, &context, budget, async |call| {
             let session = session.as_str();
             let question =
                 |runtime: Arc<dyn Runtime>| async move { runtime.variables(session).await };
@@ -81,7 +81,7 @@ impl Server {
             temp_files: args.temp_files.unwrap_or(false),
         };
         let budget = self.budget(&context);
-        let cleanup: RuntimeResult<Cleanup> = call::run(self, &context, budget, async |call| {
+        let cleanup: RuntimeResult<Cleanup> = call::ask(self, &context, budget, async |call| {
             let runtime = self.connection().runtime(call.deadline).await?;
             // Done once: what a second run would report is not what the first one did.
             retry::until_sent(call.deadline, runtime.address(), || {

@@ -14,6 +14,15 @@ const CLOUDFLARE_UNREACHED: [u16; 4] = [521, 522, 523, 530];
 /// ngrok's codes for an endpoint without an agent, and for an agent that finds no executor.
 const NGROK_UNREACHED: [&str; 2] = ["ERR_NGROK_3200", "ERR_NGROK_8012"];
 
+/// ngrok's codes for a used-up plan: requests and bytes a month, requests a minute (ngrok.com/docs/errors).
+const NGROK_LIMITED: [&str; 5] = [
+    "ERR_NGROK_725",
+    "ERR_NGROK_726",
+    "ERR_NGROK_727",
+    "ERR_NGROK_734",
+    "ERR_NGROK_4027",
+];
+
 /// Passes the executor's successes on; everything else becomes an error.
 pub(super) async fn reply(response: Response, address: &str) -> RuntimeResult<Response> {
     let url = || address.to_owned();
@@ -53,6 +62,10 @@ pub(super) async fn reply(response: Response, address: &str) -> RuntimeResult<Re
 fn stranger(status: StatusCode, headers: &HeaderMap, address: &str) -> RuntimeError {
     let url = address.to_owned();
     if let Some(code) = header(headers, "ngrok-error-code") {
+        if NGROK_LIMITED.contains(&code) {
+            let sign = code.to_owned();
+            return RuntimeError::TunnelLimited { url, sign };
+        }
         return RuntimeError::TunnelOffline {
             url,
             sign: code.to_owned(),

@@ -12,6 +12,7 @@ async fn each_stranger_is_told_apart() {
     let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "5")]).await;
     for (stranger, code) in [
         (Stranger::NgrokOffline, "tunnel_offline"),
+        (Stranger::NgrokLimited, "tunnel_offline"),
         (Stranger::Cloudflare(530), "tunnel_offline"),
         (Stranger::Cloudflare(502), "tunnel_offline"),
         (Stranger::Cloudflare(524), "tunnel_offline"),
