@@ -58,9 +58,10 @@ def create_app(config: Config) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     _add_manners(app, config)
     _add_job_routes(app, config)
-    _add_session_routes(app, config)
+    files = Files(config.root)
+    _add_session_routes(app, config, files)
     _add_machine_routes(app, config)
-    _add_file_routes(app, Files(config.root))
+    _add_file_routes(app, files)
     return app
 
 
@@ -81,7 +82,8 @@ def _add_manners(app: Flask, config: Config) -> None:
         reply.headers["X-Smart-Colab-Api"] = str(API_VERSION)
         _compress(reply)
         spent_ms = (time.monotonic() - g.began) * 1000
-        log.info("%s %s %d %.0f ms %s", request.method, request.path, reply.status_code, spent_ms, g.request_id)
+        # Quoted, so that no path writes lines of its own.
+        log.info("%s %r %d %.0f ms %s", request.method, request.path, reply.status_code, spent_ms, g.request_id)
         return reply
 
     @app.errorhandler(errors.ExecutorError)
@@ -150,7 +152,7 @@ def _add_job_routes(app: Flask, config: Config) -> None:
 
     @app.get("/jobs/<job_id>/blobs/<number>")
     def blob(job_id: str, number: str) -> Response:
-        found = jobs.get(job_id).spool.blob(int(number)) if number.isdecimal() and number.isascii() else None
+        found = jobs.get(job_id).spool.blob(int(number)) if re.fullmatch(r"[0-9]{1,9}", number) else None
         if found is None:
             raise errors.NotFound(f"The job has no blob {number[:20]}.", "Its events name the blobs.")
         path, content_type = found
@@ -165,9 +167,8 @@ def _add_job_routes(app: Flask, config: Config) -> None:
         return _json(execute.summary(job))
 
 
-def _add_session_routes(app: Flask, config: Config) -> None:
+def _add_session_routes(app: Flask, config: Config, files: Files) -> None:
     sessions = config.sessions
-    files = Files(config.root)
 
     @app.get("/sessions")
     def list_sessions() -> Response:
@@ -268,7 +269,7 @@ def _body() -> dict[str, Any]:
     """The request's JSON object. Raises InvalidArgument."""
     try:
         body = json.loads(request.get_data(cache=False) or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
         raise errors.InvalidArgument("The body is no JSON object.", 'Send one, such as {"code": "print(1)"}.')

@@ -5,6 +5,7 @@ A job's state is changed by the kernels' thread alone and read by any; `job.chan
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import shutil
@@ -153,6 +154,15 @@ class Job:
         with self.changed:
             self.changed.notify_all()
 
+    def late(self, text: str) -> None:
+        """Keep what a thread or a process of the job's prints after its end: in the log, for the events are sealed."""
+        try:
+            self.spool.log(text)
+        except OSError as error:
+            log.warning("job %s: late output cannot be written down: %s", self.id, error)
+        finally:
+            self.spool.close()
+
     def finish(self, ending: Ending) -> None:
         """The end, once: what comes later is passed over. Never raises: a full disk must not keep a job from ending."""
         if self.is_final:
@@ -165,7 +175,8 @@ class Job:
             record.state, record.reason, record.variables_lost = ending.state, ending.reason, ending.variables_lost
             self.queue_position = None
             self.spool.append_last(self._finished_event())
-            record.last_seq, record.events_bytes = self.spool.last_seq, self.spool.size
+            # No file has -1 bytes: where the last event is not on disk, whoever reads the job back looks for himself.
+            record.last_seq, record.events_bytes = self.spool.last_seq, self.spool.size if self.spool.is_whole else -1
             self.changed.notify_all()
         try:
             self._save()
@@ -239,13 +250,15 @@ class JobStore:
                 raise JobConflict(f"Job {job_id} is known, but its record cannot be read.", "Use a new UUID.")
             try:
                 # It may be there without a record: a crash came before anything was run.
-                folder.mkdir(exist_ok=True)
+                folder.mkdir(parents=True, exist_ok=True)
                 job = Job(request, Record(job_id, self._boot_id, now()), folder, Spool.create(folder))
                 job._save()
             except OSError as error:
                 shutil.rmtree(folder, ignore_errors=True)
+                full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+                remedy = "Free space on the disk" if full else f"Check that {self._folder} can be written to"
                 raise DiskFull(
-                    f"The job could not be written down: {error.strerror}.", "Free space on the disk; nothing was run."
+                    f"The job could not be written down: {error.strerror}.", f"{remedy}; nothing was run."
                 ) from error
             self._jobs[job_id] = job
             return job, True
@@ -254,7 +267,7 @@ class JobStore:
         """Raises InvalidArgument for what is no UUID, NotFound for an unknown one."""
         job = self._jobs.get(parse_id(job_id))
         if job is None:
-            raise NotFound(f"There is no job {job_id}.", "GET /jobs lists those there are.")
+            raise NotFound(f"There is no job {job_id}.", "It was never sent here, or went with another machine.")
         return job
 
     def newest(self, state: str | None, limit: int) -> list[Job]:

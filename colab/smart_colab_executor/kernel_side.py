@@ -27,6 +27,20 @@ REPLY_TYPE = "smart_colab_reply"
 PROGRESS_MIME = "application/vnd.smart-colab.progress+json"
 MAX_VARIABLES = 500
 MAX_REPR_CHARS = 200
+# Libraries whose `len` costs nothing.
+SIZED = {
+    "array",
+    "builtins",
+    "collections",
+    "jax",
+    "numpy",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "scipy",
+    "tensorflow",
+    "torch",
+}
 # What one message of output may hold, and how much may wait in the kernel before the writer is made to wait.
 MAX_WRITE_CHARS = 256 * 1024
 XPUB_NODROP = 69  # zmq.XPUB_NODROP
@@ -193,7 +207,9 @@ def _shape(value: Any) -> list[int] | None:
 
 
 def _length(value: Any) -> int | None:
-    return len(value) if _is_library(type(value)) and hasattr(type(value), "__len__") else None
+    """Only where it is known to be there already: a lazy table's length may be a computation of hours."""
+    kind = type(value)
+    return len(value) if kind.__module__.partition(".")[0] in SIZED and hasattr(kind, "__len__") else None
 
 
 def _bytes(value: Any) -> int | None:

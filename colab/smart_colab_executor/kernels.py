@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import uuid
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -37,6 +38,7 @@ END_GRACE = 2.0
 # The kernel is told never to drop output (see kernel_side), so that a short queue slows it down; an unbounded one would
 # fill our memory.
 RECEIVE_QUEUE_MESSAGES = 100
+ENDED_REMEMBERED = 200
 SECRET_VARIABLES = ("SMART_COLAB_TOKEN",)
 
 
@@ -76,7 +78,8 @@ class _ThisPython(KernelSpecManager):
     """Kernels run on the executor's own interpreter, whatever kernelspecs the machine has."""
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        # -P: no file of the user's stands in for a module that the kernel needs to start.
+        argv = [sys.executable, "-P", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         return KernelSpec(argv=argv, display_name=kernel_name, language="python")
 
 
@@ -105,6 +108,8 @@ class Kernel:
         self._client: AsyncKernelClient | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._executions: dict[str, Execution] = {}
+        # Threads and processes of theirs may still print.
+        self._ended: OrderedDict[str, Execution] = OrderedDict()
         self._requests: dict[str, asyncio.Future[Message]] = {}
         self._heard = asyncio.Event()
 
@@ -118,7 +123,7 @@ class Kernel:
                 await self._launch()
                 await self._connect()
                 await self._prepare()
-        except (OSError, RuntimeError, TimeoutError, KernelDied, KernelSilent, asyncio.CancelledError) as error:
+        except (Exception, asyncio.CancelledError) as error:
             await self.kill()
             raise KernelNotStarted(f"{type(error).__name__}: {error}") from error
 
@@ -149,6 +154,9 @@ class Kernel:
             died.cancel()
             idle.cancel()
             del self._executions[execution.id]
+            self._ended[execution.id] = execution
+            if len(self._ended) > ENDED_REMEMBERED:
+                self._ended.popitem(last=False)
         if execution.reply.done():
             return execution.reply.result()
         if self.died.is_set():
@@ -269,8 +277,10 @@ class Kernel:
         kind, content = message["msg_type"], message["content"]
         if kind == "status":
             self._heard.set()
-        # Output of a cell that is over has no job any more.
-        execution = self._executions.get(message["parent_header"].get("msg_id"))
+        parent = message["parent_header"].get("msg_id")
+        if (ended := self._ended.get(parent)) is not None:
+            ended.on_output(kind, content)
+        execution = self._executions.get(parent)
         if execution is None:
             return
         execution.messages += 1

@@ -137,6 +137,11 @@ class Spool:
                 self._unwritten = dump({"seq": self.last_seq, "at": now(), **event})
         self.close()
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all events are on disk."""
+        return not self._unwritten
+
     def log(self, text: str, *, own_line: bool = False) -> None:
         """Append to the text that the job showed; with `own_line` it starts and ends one. Raises OSError."""
         if own_line:
@@ -180,6 +185,8 @@ class Spool:
             while offset < size:
                 self._index(seq, offset)
                 line = lines.readline()
+                if not line:
+                    break  # somebody shortened the file
                 offset += len(line)
                 if seq > after:
                     if found and total + len(line) > max_bytes:
