@@ -149,10 +149,16 @@ def test_the_log_tells_no_code_no_query_and_no_token(executor: Executor) -> None
     executor.call("GET", "/files/list?path=secret_path")
     executor.call("GET", "/jobs", token="secret-wrong-token", X_Request_Id="seen-in-the-log")
     log = executor.log.read_text()
-    assert "GET /jobs 401" in log
+    assert "GET '/jobs' 401" in log
     assert "seen-in-the-log" in log
     for secret in ("hunter2", "secret_path", "secret-wrong-token", TOKEN):
         assert secret not in log
+
+
+def test_no_path_writes_lines_of_its_own_into_the_log(executor: Executor) -> None:
+    executor.call("GET", "/%0aforged", token=None)
+    assert "forged" in executor.log.read_text()
+    assert "\nforged" not in executor.log.read_text()
 
 
 def test_the_body_of_an_event_page_is_strict_json(executor: Executor) -> None:
