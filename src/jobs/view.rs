@@ -182,12 +182,14 @@ impl Summary {
                     error.ename,
                     error.evalue.lines().next().unwrap_or_default()
                 );
-                self.fail(
-                    "python_error",
-                    &sentence,
-                    "Read the traceback above, mend the code and run it again.",
-                    false,
-                );
+                let hint = match error.ename.as_str() {
+                    // Of `input()` and `getpass()`, in an ipykernel without a person beside it.
+                    "StdinNotImplementedError" => {
+                        "Nobody can answer input() here: put the value into the code and run it again."
+                    }
+                    _ => "Read the traceback above, mend the code and run it again.",
+                };
+                self.fail("python_error", &sentence, hint, false);
             }
             (_, Some((code, sentence, hint)), _) => self.fail(code, sentence, hint, false),
             (_, None, None) => self.fail(

@@ -80,6 +80,11 @@ class Tour:
         if "download_from_colab" in self.tools:
             report = facts(await self.call("download_from_colab", remote_path=name))
             assert Path(report["local_path"]).read_text() == "12345", report
+            folder = f"folder_{session}"
+            code = f"import pathlib\np = pathlib.Path({folder!r}, 'sub')\np.mkdir(parents=True)\n_ = (p / 'a').write_text('A')"
+            await self.call("run_code_quick", code=code, session=session)
+            report = facts(await self.call("download_from_colab", remote_path=folder))
+            assert Path(report["local_path"], "sub", "a").read_text() == "A", report
         if "run_chunked_operation" in self.tools:
             chunks = {"setup_code": "base = 10", "loop_code": "base + i", "n_iterations": 4, "batch_size": 2}
             done = await self.call(
