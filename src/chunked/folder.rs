@@ -250,6 +250,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_new_beginning_forgot_does_not_come_back() {
+        let (_dir, folder) = folder();
+        folder.begin(&checkpoint(0)).unwrap();
+        fs::write(folder.checkpoint(), "torn").unwrap();
+        let error = folder.load().unwrap_err();
+        assert!(
+            matches!(error, ChunkedError::Corrupt { previous: None, .. }),
+            "{error:?}"
+        );
+    }
+
+    #[test]
     fn setting_aside_leaves_good_checkpoints_where_they_are() {
         let (dir, folder) = folder();
         fs::write(folder.checkpoint(), "torn").unwrap();

@@ -101,27 +101,6 @@ async fn a_restart_ends_the_batch_that_only_the_previous_checkpoint_names() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_restart_forgot_does_not_come_back() {
-    let bench = half_done().await;
-    bench.world().is_down = true;
-    // It cannot even end the batch in flight; without one it begins anew.
-    bench.world().is_down = false;
-    sleep(secs(60)).await;
-    bench.is_whole(&bench.call().await);
-    bench.world().is_down = true;
-    let facts = bench.restart().await;
-    assert_eq!(facts.completed, 0);
-    let error = {
-        fs::write(bench.file("checkpoint.json"), "torn").unwrap();
-        bench.refused(false).await
-    };
-    let ChunkedError::Corrupt { previous, .. } = error else {
-        panic!("{error:?}");
-    };
-    assert!(matches!(previous, None | Some(0)), "{previous:?}");
-}
-
-#[tokio::test(start_paused = true)]
 async fn results_that_someone_deleted_are_told_and_the_rest_goes_on() {
     let bench = half_done().await;
     fs::remove_file(bench.file("results.jsonl")).unwrap();

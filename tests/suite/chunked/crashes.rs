@@ -27,6 +27,8 @@ const MOST_CALLS: usize = 60;
 struct Script {
     iterations: u64,
     batch_size: u64,
+    /// Half an iteration.
+    pace_ms: u64,
     skips: bool,
     break_at: Option<u64>,
     failing: BTreeSet<u64>,
@@ -72,7 +74,7 @@ fn scripts() -> impl Strategy<Value = Script> {
         (0u64..15_000).prop_map(Stays::CancelsAfter),
     ];
     let caller = (stays, 0u64..8_000).prop_map(|(stays, then_ms)| Caller { stays, then_ms });
-    let shape = (1..=MOST_ITERATIONS, 1u64..=5, any::<bool>());
+    let shape = (1..=MOST_ITERATIONS, 1u64..=6, 100u64..2_500, any::<bool>());
     let ends = (
         option::weighted(0.2, 0..MOST_ITERATIONS),
         btree_set(0..MOST_ITERATIONS, 0..3),
@@ -85,16 +87,19 @@ fn scripts() -> impl Strategy<Value = Script> {
         vec(caller, 0..6),
     );
     (shape, ends, troubles).prop_map(
-        |((iterations, batch_size, skips), (break_at, failing, setup_fails), troubles)| Script {
-            iterations,
-            batch_size,
-            skips,
-            break_at,
-            failing,
-            setup_fails,
-            mishaps: troubles.0,
-            strikes: troubles.1,
-            callers: troubles.2,
+        |((iterations, batch_size, pace_ms, skips), (break_at, failing, setup_fails), troubles)| {
+            Script {
+                iterations,
+                batch_size,
+                pace_ms,
+                skips,
+                break_at,
+                failing,
+                setup_fails,
+                mishaps: troubles.0,
+                strikes: troubles.1,
+                callers: troubles.2,
+            }
         },
     )
 }
@@ -125,6 +130,7 @@ impl Script {
             }
         }));
         let mut world = bench.world();
+        world.pace = Duration::from_millis(self.pace_ms);
         world.watcher = Some(watcher);
         world.mishaps = self.mishaps.iter().copied().collect();
         world.strikes = self

@@ -26,6 +26,7 @@ async fn what_a_dead_bridge_had_read_is_in_the_next_answer() {
     assert!(bench.completed() > 0, "a part of the batch is saved");
     let text = bench.read_within(BUDGET).await;
     assert_eq!(text.lines().count(), 30);
+    bench.has_results(30);
 }
 
 #[tokio::test(start_paused = true)]
@@ -67,6 +68,22 @@ async fn a_batch_that_was_written_down_and_never_sent_is_sent_by_the_next_call()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_batch_that_never_arrived_needs_no_new_setup() {
+    let bench = Bench::new(6, 3);
+    // The answer about the setup comes in one page or two.
+    bench.call_within(secs(4)).await;
+    while bench.completed() < 3 {
+        bench.call_within(secs(2)).await;
+    }
+    bench.world().is_down = true;
+    failed(&bench.call().await, "paused", "connection_failed");
+    bench.world().is_down = false;
+    bench.is_whole(&bench.call().await);
+    bench.ran_again(&[]);
+    assert_eq!(bench.world().setups, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_runtime_that_goes_silent_leaves_the_call_in_time_with_what_is_done() {
     let bench = Bench::new(100, 10);
     let began = Instant::now();
@@ -82,7 +99,7 @@ async fn a_runtime_that_goes_silent_leaves_the_call_in_time_with_what_is_done() 
     assert!(facts.hint.unwrap().starts_with("What was done is kept."));
     sleep(secs(20)).await;
     bench.world().is_down = false;
-    while bench.call().await.can_continue {}
+    bench.to_the_end().await;
     bench.has_results(100);
     bench.ran_again(&[]);
 }
@@ -134,7 +151,7 @@ async fn a_bridge_and_a_machine_that_go_together_take_a_few_seconds_of_a_long_ba
     let (saved, done) = (bench.completed(), bench.world().ended.len() as u64);
     assert!(saved <= done && saved + 8 > done, "{saved} of {done}");
     bench.world().strike(Strike::MachineReplaced);
-    while bench.call().await.can_continue {}
+    bench.to_the_end().await;
     bench.has_results(100);
     let world = bench.world();
     assert!((0..saved).all(|i| world.begun[&i] == 1));
@@ -223,11 +240,8 @@ async fn no_batch_runs_in_a_kernel_that_was_replaced_while_it_waited_its_turn() 
             }
         }
     };
-    let (mut facts, ()) = tokio::join!(bench.call(), kill);
-    while facts.can_continue {
-        facts = bench.call().await;
-    }
-    bench.is_whole(&facts);
+    tokio::join!(bench.call(), kill);
+    bench.is_whole(&bench.to_the_end().await);
     bench.ran_again(&[]);
     assert_eq!(bench.world().setups, 2);
 }
