@@ -42,7 +42,9 @@ impl FakeRuntime {
         let mut world = self.world();
         world.requests += 1;
         let mishap = world.mishaps.pop_front().flatten();
-        if world.is_down || mishap == Some(Mishap::Refused) {
+        let start = batch.and_then(|(_, job)| Some(job.iterations.as_ref()?.start));
+        let is_cut = start.is_some() && start == world.refuses_start;
+        if world.is_down || is_cut || mishap == Some(Mishap::Refused) {
             return Err(unreachable());
         }
         if let Some(watcher) = world.watcher.clone() {

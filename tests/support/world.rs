@@ -31,6 +31,8 @@ pub(crate) struct World {
     pub mishaps: VecDeque<Option<Mishap>>,
     /// No request gets through.
     pub is_down: bool,
+    /// No batch that begins here gets through.
+    pub refuses_start: Option<u64>,
     pub strikes: Vec<(When, Strike)>,
     pub failing: BTreeMap<u64, Fails>,
     pub failing_setup: Option<Fails>,
@@ -44,8 +46,8 @@ pub(crate) struct World {
     pub begun: BTreeMap<u64, u32>,
     pub ended: BTreeMap<u64, u32>,
     pub cut_off: BTreeMap<u64, u32>,
-    /// Each begin of an iteration, by its job.
-    pub log: Vec<(JobId, u64)>,
+    /// Each begin of an iteration, in order.
+    pub log: Vec<u64>,
     pub setups: u32,
     /// Iterations that began in a kernel without setup.
     pub naked: u32,
@@ -147,7 +149,7 @@ impl World {
                 return self.raise(id, "NameError", "name 'x' is not defined");
             }
             *self.begun.entry(at).or_default() += 1;
-            self.log.push((id, at));
+            self.log.push(at);
             self.record(id).within = true;
             return;
         }
