@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTo
 from . import __version__, errors, execute, probe, ranges
 from .auth import Token
 from .files import Files
-from .jobs import Job, JobStore, parse_id
+from .jobs import MAX_HOLD_SEC, Job, JobStore, parse_id
 from .ranges import RangeReply
 from .requests import DEFAULT_SESSION, MAX_TIMEOUT_SEC, JobRequest, number, session_name, whole
 from .sessions import Sessions
@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 
 API_VERSION = 1
 MAX_BODY_BYTES = 8 * 1024 * 1024
-MAX_WAIT_SEC = 25
 MAX_LINGER_SEC = 5
 GZIP_FROM_BYTES = 1024
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -59,9 +58,10 @@ def create_app(config: Config) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     _add_manners(app, config)
     _add_job_routes(app, config)
-    _add_session_routes(app, config)
+    files = Files(config.root)
+    _add_session_routes(app, config, files)
     _add_machine_routes(app, config)
-    _add_file_routes(app, Files(config.root))
+    _add_file_routes(app, files)
     return app
 
 
@@ -82,7 +82,8 @@ def _add_manners(app: Flask, config: Config) -> None:
         reply.headers["X-Smart-Colab-Api"] = str(API_VERSION)
         _compress(reply)
         spent_ms = (time.monotonic() - g.began) * 1000
-        log.info("%s %s %d %.0f ms %s", request.method, request.path, reply.status_code, spent_ms, g.request_id)
+        # Quoted, so that no path writes lines of its own.
+        log.info("%s %r %d %.0f ms %s", request.method, request.path, reply.status_code, spent_ms, g.request_id)
         return reply
 
     @app.errorhandler(errors.ExecutorError)
@@ -151,7 +152,7 @@ def _add_job_routes(app: Flask, config: Config) -> None:
 
     @app.get("/jobs/<job_id>/blobs/<number>")
     def blob(job_id: str, number: str) -> Response:
-        found = jobs.get(job_id).spool.blob(int(number)) if number.isdecimal() and number.isascii() else None
+        found = jobs.get(job_id).spool.blob(int(number)) if re.fullmatch(r"[0-9]{1,9}", number) else None
         if found is None:
             raise errors.NotFound(f"The job has no blob {number[:20]}.", "Its events name the blobs.")
         path, content_type = found
@@ -166,9 +167,8 @@ def _add_job_routes(app: Flask, config: Config) -> None:
         return _json(execute.summary(job))
 
 
-def _add_session_routes(app: Flask, config: Config) -> None:
+def _add_session_routes(app: Flask, config: Config, files: Files) -> None:
     sessions = config.sessions
-    files = Files(config.root)
 
     @app.get("/sessions")
     def list_sessions() -> Response:
@@ -224,7 +224,7 @@ def _add_machine_routes(app: Flask, config: Config) -> None:
             "uptime_minutes": config.uptime_minutes,
             "root": str(config.root),
         }
-        limits = {"max_timeout_sec": MAX_TIMEOUT_SEC, "max_wait_sec": MAX_WAIT_SEC, "max_body_bytes": MAX_BODY_BYTES}
+        limits = {"max_timeout_sec": MAX_TIMEOUT_SEC, "max_wait_sec": MAX_HOLD_SEC, "max_body_bytes": MAX_BODY_BYTES}
         return _json(
             {
                 "executor": executor,
@@ -269,7 +269,7 @@ def _body() -> dict[str, Any]:
     """The request's JSON object. Raises InvalidArgument."""
     try:
         body = json.loads(request.get_data(cache=False) or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
         raise errors.InvalidArgument("The body is no JSON object.", 'Send one, such as {"code": "print(1)"}.')
@@ -278,7 +278,7 @@ def _body() -> dict[str, Any]:
 
 def _page_arguments() -> tuple[float, float, int]:
     return (
-        number(request.args, "wait", 0, 0, MAX_WAIT_SEC),
+        number(request.args, "wait", 0, 0, MAX_HOLD_SEC),
         number(request.args, "linger", 0.05, 0, MAX_LINGER_SEC),
         whole(request.args, "max_bytes", 256 * 1024, 1024, 4 * 1024 * 1024),
     )

@@ -93,7 +93,7 @@ def _serving(config: Config, host: str, port: int) -> Iterator[str]:
     thread = threading.Thread(target=server.run, name="http", daemon=True)
     thread.start()
     try:
-        yield f"http://{host}:{server.effective_port}"
+        yield f"http://[{host}]:{server.effective_port}" if ":" in host else f"http://{host}:{server.effective_port}"
     finally:
         server.task_dispatcher.shutdown(cancel_pending=True, timeout=3)
 

@@ -5,6 +5,7 @@ A job's state is changed by the kernels' thread alone and read by any; `job.chan
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import shutil
@@ -26,6 +27,7 @@ State = Literal["queued", "running", "succeeded", "failed", "interrupted", "time
 STATES: tuple[State, ...] = ("queued", "running", "succeeded", "failed", "interrupted", "timed_out", "lost")
 FINAL_STATES = frozenset(STATES[2:])
 RECORD = "job.json"
+MAX_HOLD_SEC = 25
 MAX_CODE_HEAD_CHARS = 120
 LOW_MEMORY_PCT = 90.0
 
@@ -53,6 +55,8 @@ class Record:
     execution_time_sec: float | None = None
     kernel_id: str | None = None
     variables_lost: bool = False
+    last_seq: int = 0
+    events_bytes: int = 0
 
 
 @dataclass
@@ -92,6 +96,7 @@ class Job:
         """The job as the API shows it."""
         with self.changed:
             shown = asdict(self.record)
+            del shown["events_bytes"]
             lines = self.request.code.strip().splitlines()
             shown |= {
                 "session": self.request.session,
@@ -109,19 +114,21 @@ class Job:
     def page(self, after: int, wait: float, linger: float, max_bytes: int) -> Page:
         """The events behind `after`.
 
-        With nothing new it waits up to `wait` seconds for the first, then up to `linger` for company; the job's end
-        ends both.
+        With `wait` (seconds) it waits for the first of them, and then, for company, `linger` seconds at most; the job's
+        end and `max_bytes` end both, and together they take no longer than MAX_HOLD_SEC.
         """
+        latest = time.monotonic() + MAX_HOLD_SEC
         with self.changed:
-            if self.spool.last_seq <= after and not self.is_final:
-                self.changed.wait_for(lambda: self.spool.last_seq > after or self.is_final, wait)
-                if self.spool.last_seq > after:
-                    self.changed.wait_for(lambda: self.is_final or self.spool.size_behind(after) > max_bytes, linger)
-        # Read before the job is described: a job shown as final has then no events that a reader could miss.
-        job = self.describe()
+            if wait and self.changed.wait_for(lambda: self.spool.last_seq > after or self.is_final, wait):
+                self.changed.wait_for(
+                    lambda: self.is_final or self.spool.size_behind(after) > max_bytes,
+                    min(linger, max(0.0, latest - time.monotonic())),
+                )
+        # The job is described last: a page with the `finished` event shows a job that is final.
         events = self.spool.read(after, max_bytes)
         last = after + len(events)
-        return Page(job, events, last, self.spool.last_seq > last)
+        job = self.describe()
+        return Page(job, events, last, job["last_seq"] > last)
 
     def wait(self) -> None:
         """Wait for the end."""
@@ -147,6 +154,15 @@ class Job:
         with self.changed:
             self.changed.notify_all()
 
+    def late(self, text: str) -> None:
+        """Keep what a thread or a process of the job's prints after its end: in the log, for the events are sealed."""
+        try:
+            self.spool.log(text)
+        except OSError as error:
+            log.warning("job %s: late output cannot be written down: %s", self.id, error)
+        finally:
+            self.spool.close()
+
     def finish(self, ending: Ending) -> None:
         """The end, once: what comes later is passed over. Never raises: a full disk must not keep a job from ending."""
         if self.is_final:
@@ -159,6 +175,8 @@ class Job:
             record.state, record.reason, record.variables_lost = ending.state, ending.reason, ending.variables_lost
             self.queue_position = None
             self.spool.append_last(self._finished_event())
+            # No file has -1 bytes: where the last event is not on disk, whoever reads the job back looks for himself.
+            record.last_seq, record.events_bytes = self.spool.last_seq, self.spool.size if self.spool.is_whole else -1
             self.changed.notify_all()
         try:
             self._save()
@@ -232,13 +250,15 @@ class JobStore:
                 raise JobConflict(f"Job {job_id} is known, but its record cannot be read.", "Use a new UUID.")
             try:
                 # It may be there without a record: a crash came before anything was run.
-                folder.mkdir(exist_ok=True)
+                folder.mkdir(parents=True, exist_ok=True)
                 job = Job(request, Record(job_id, self._boot_id, now()), folder, Spool.create(folder))
                 job._save()
             except OSError as error:
                 shutil.rmtree(folder, ignore_errors=True)
+                full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+                remedy = "Free space on the disk" if full else f"Check that {self._folder} can be written to"
                 raise DiskFull(
-                    f"The job could not be written down: {error.strerror}.", "Free space on the disk; nothing was run."
+                    f"The job could not be written down: {error.strerror}.", f"{remedy}; nothing was run."
                 ) from error
             self._jobs[job_id] = job
             return job, True
@@ -247,7 +267,7 @@ class JobStore:
         """Raises InvalidArgument for what is no UUID, NotFound for an unknown one."""
         job = self._jobs.get(parse_id(job_id))
         if job is None:
-            raise NotFound(f"There is no job {job_id}.", "GET /jobs lists those there are.")
+            raise NotFound(f"There is no job {job_id}.", "It was never sent here, or went with another machine.")
         return job
 
     def newest(self, state: str | None, limit: int) -> list[Job]:
@@ -275,8 +295,9 @@ def _recover(folder: Path) -> Job:
     record = Record(**saved["record"])
     if record.id != folder.name:
         raise ValueError(folder.name)
-    job = Job(JobRequest(**saved["request"]), record, folder, Spool.recover(folder))
-    if job.is_final:
+    spool = Spool.recover(folder, record.last_seq, record.events_bytes)
+    job = Job(JobRequest(**saved["request"]), record, folder, spool)
+    if job.is_final and spool.last_seq == record.last_seq:
         return job
     last = None
     for last in job.spool.events():
@@ -286,9 +307,14 @@ def _recover(folder: Path) -> Job:
         # It had ended; only the record is behind.
         record.state, record.reason, record.variables_lost = last["state"], last["reason"], last["variables_lost"]
         record.finished_at, record.execution_time_sec = last["at"], last["execution_time_sec"]
+        record.last_seq, record.events_bytes = spool.last_seq, spool.size
         job._save()
         return job
     was_running = record.started_at is not None
-    record.state = "queued"  # its time is unknown: the clock that measured it is gone
-    job.finish(Ending("lost", "executor_restarted", variables_lost=was_running))
+    ending = Ending("lost", "executor_restarted", variables_lost=was_running)
+    if job.is_final:
+        # The disk was full when it ended, so its last event is missing.
+        ending = Ending(record.state, record.reason, record.variables_lost)
+    record.state = "queued"  # the clock that measured its time is gone
+    job.finish(ending)
     return job

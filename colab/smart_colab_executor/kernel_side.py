@@ -27,6 +27,20 @@ REPLY_TYPE = "smart_colab_reply"
 PROGRESS_MIME = "application/vnd.smart-colab.progress+json"
 MAX_VARIABLES = 500
 MAX_REPR_CHARS = 200
+# Libraries whose `len` costs nothing.
+SIZED = {
+    "array",
+    "builtins",
+    "collections",
+    "jax",
+    "numpy",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "scipy",
+    "tensorflow",
+    "torch",
+}
 # What one message of output may hold, and how much may wait in the kernel before the writer is made to wait.
 MAX_WRITE_CHARS = 256 * 1024
 XPUB_NODROP = 69  # zmq.XPUB_NODROP
@@ -193,7 +207,9 @@ def _shape(value: Any) -> list[int] | None:
 
 
 def _length(value: Any) -> int | None:
-    return len(value) if _is_library(type(value)) and hasattr(type(value), "__len__") else None
+    """Only where it is known to be there already: a lazy table's length may be a computation of hours."""
+    kind = type(value)
+    return len(value) if kind.__module__.partition(".")[0] in SIZED and hasattr(kind, "__len__") else None
 
 
 def _bytes(value: Any) -> int | None:
@@ -296,13 +312,10 @@ class LoopRunner:
 
     def skip_error(self) -> None:
         """Note the exception that is being handled."""
-        kind, error, trace = sys.exc_info()
-        assert kind is not None  # noqa: S101 - called from an except clause
-        try:
-            lines = self._shell.InteractiveTB.structured_traceback(kind, error, trace, tb_offset=1)
-        except Exception:  # noqa: BLE001, RUF100
-            lines = traceback.format_exception(kind, error, trace)
-        self._error = {"ename": kind.__name__, "evalue": str(error), "traceback": lines}
+        error = sys.exc_info()[1]
+        # The standard library's: IPython would show the line that the frame is at now, no longer the failing one.
+        lines = traceback.format_exception(error)
+        self._error = {"ename": type(error).__name__, "evalue": str(error), "traceback": lines}
 
     def finish_loop(self) -> None:
         """Report the iteration that broke out, if one did."""

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import uuid
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ import zmq.asyncio
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.session import Session
 
 from .kernel_side import MESSAGE_TYPE
 
@@ -36,6 +38,7 @@ END_GRACE = 2.0
 # The kernel is told never to drop output (see kernel_side), so that a short queue slows it down; an unbounded one would
 # fill our memory.
 RECEIVE_QUEUE_MESSAGES = 100
+ENDED_REMEMBERED = 200
 SECRET_VARIABLES = ("SMART_COLAB_TOKEN",)
 
 
@@ -75,7 +78,8 @@ class _ThisPython(KernelSpecManager):
     """Kernels run on the executor's own interpreter, whatever kernelspecs the machine has."""
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        # -P: no file of the user's stands in for a module that the kernel needs to start.
+        argv = [sys.executable, "-P", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         return KernelSpec(argv=argv, display_name=kernel_name, language="python")
 
 
@@ -104,17 +108,22 @@ class Kernel:
         self._client: AsyncKernelClient | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._executions: dict[str, Execution] = {}
+        # Threads and processes of theirs may still print.
+        self._ended: OrderedDict[str, Execution] = OrderedDict()
         self._requests: dict[str, asyncio.Future[Message]] = {}
         self._heard = asyncio.Event()
 
     async def start(self) -> None:
-        """Start the process and prepare it. Raises KernelNotStarted, and then leaves no process."""
+        """Start the process and prepare it.
+
+        Raises KernelNotStarted, also when it is cancelled, and then leaves no process.
+        """
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 await self._launch()
                 await self._connect()
                 await self._prepare()
-        except (OSError, RuntimeError, TimeoutError, KernelDied, KernelSilent) as error:
+        except (Exception, asyncio.CancelledError) as error:
             await self.kill()
             raise KernelNotStarted(f"{type(error).__name__}: {error}") from error
 
@@ -145,6 +154,9 @@ class Kernel:
             died.cancel()
             idle.cancel()
             del self._executions[execution.id]
+            self._ended[execution.id] = execution
+            if len(self._ended) > ENDED_REMEMBERED:
+                self._ended.popitem(last=False)
         if execution.reply.done():
             return execution.reply.result()
         if self.died.is_set():
@@ -206,12 +218,12 @@ class Kernel:
         client = self._manager.client(context=self._context)
         client.start_channels(stdin=False, hb=False)
         self._client = client
-        for receive, handle in (
-            (client.get_shell_msg, self._on_reply),
-            (client.get_control_msg, self._on_reply),
-            (client.get_iopub_msg, self._on_iopub),
+        for channel, handle in (
+            (client.shell_channel, self._on_reply),
+            (client.control_channel, self._on_reply),
+            (client.iopub_channel, self._on_iopub),
         ):
-            self._tasks.append(asyncio.create_task(_pump(receive, handle)))
+            self._tasks.append(asyncio.create_task(_pump(channel.socket, client.session, handle)))
         # A subscription takes a moment; until a status is heard, output would be missed.
         while not self._heard.is_set():
             self._post("shell", "kernel_info_request", {})
@@ -265,8 +277,10 @@ class Kernel:
         kind, content = message["msg_type"], message["content"]
         if kind == "status":
             self._heard.set()
-        # Output of a cell that is over has no job any more.
-        execution = self._executions.get(message["parent_header"].get("msg_id"))
+        parent = message["parent_header"].get("msg_id")
+        if (ended := self._ended.get(parent)) is not None:
+            ended.on_output(kind, content)
+        execution = self._executions.get(parent)
         if execution is None:
             return
         execution.messages += 1
@@ -279,10 +293,12 @@ class Kernel:
         execution.on_output(kind, content)
 
 
-async def _pump(receive: Callable[[], Awaitable[Message]], handle: Callable[[Message], None]) -> None:
+async def _pump(socket: zmq.asyncio.Socket, session: Session, handle: Callable[[Message], None]) -> None:
     while True:
+        frames = await socket.recv_multipart()
         try:
-            handle(await receive())
+            _, parts = session.feed_identities(frames)
+            handle(session.deserialize(parts))
         except Exception:  # one bad message must not deafen us
             log.exception("a kernel's message could not be handled")
 

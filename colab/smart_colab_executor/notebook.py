@@ -176,7 +176,8 @@ def executor(settings: Settings, token: str) -> Iterator[tuple[subprocess.Popen[
     ready = state / "ready.json"
     replace_previous(ready, kept_token(state / "token"))
     write_private(state / "token", token)
-    command = [sys.executable, "-m", "smart_colab_executor", "--exit-with-stdin"]
+    # -P: no file in the content root stands in for a module of Python's.
+    command = [sys.executable, "-P", "-m", "smart_colab_executor", "--exit-with-stdin"]
     command += ["--port", str(settings.port), "--root", str(settings.root), "--state", str(state)]
     command += ["--token-file", str(state / "token"), "--ready-file", str(ready)]
     # The secrets are for this kernel alone; the executor hands its environment on to the code that it runs.

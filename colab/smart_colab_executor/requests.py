@@ -30,6 +30,10 @@ class JobRequest:
         code = body.get("code")
         if not isinstance(code, str):
             raise InvalidArgument("'code' must be a text.", 'Send {"code": "print(1)"}.')
+        try:
+            code.encode()
+        except UnicodeEncodeError:
+            raise InvalidArgument("'code' holds half of a surrogate pair.", "Send valid Unicode.") from None
         timeout = body.get("timeout_sec", 600)
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 1 <= timeout <= MAX_TIMEOUT_SEC:
             raise InvalidArgument(
@@ -37,7 +41,9 @@ class JobRequest:
             )
         loop, kernel_id = body.get("loop"), body.get("kernel_id")
         if kernel_id is not None and not isinstance(kernel_id, str):
-            raise InvalidArgument("'kernel_id' must be a text.", "Send the kernel_id that an earlier job ran in, or none.")
+            raise InvalidArgument(
+                "'kernel_id' must be a text.", "Send the kernel_id that an earlier job ran in, or none."
+            )
         return cls(
             code,
             session_name(body.get("session", DEFAULT_SESSION)),

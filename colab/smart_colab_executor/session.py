@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,7 +35,7 @@ class Session:
         self.name = name
         self._root = root
         self._kernel: Kernel | None = None
-        self._starting = False
+        self._start: asyncio.Task[None] | None = None
         self._started_at: str | None = None
         self._queue: deque[Job] = deque()
         self._running: Job | None = None
@@ -56,7 +57,7 @@ class Session:
     @property
     def state(self) -> Literal["starting", "idle", "busy", "dead"]:
         """`dead`: no kernel now, the next job starts one."""
-        if self._starting:
+        if self._start is not None:
             return "starting"
         if self.kernel is None:
             return "dead"
@@ -100,32 +101,47 @@ class Session:
             if self._began and self._kernel is not None:
                 await self._kernel.interrupt()
 
-    async def end(self, ending: Ending) -> list[str]:
-        """Kill the kernel and end all jobs; returns their ids."""
+    async def end(self, ending: Ending, *, anew: bool = False) -> list[str]:
+        """Kill the kernel and end all jobs; returns their ids. With `anew`, a new kernel is there then.
+
+        Raises KernelNotStarted.
+        """
+        # In line for the turn, ahead of whatever is sent from now on.
+        turn = asyncio.ensure_future(self._turn.acquire())
+        await asyncio.sleep(0)
         ended = [*([self._running] if self._running else []), *self._queue]
         queued, self._queue = list(self._queue), deque()
         for job in queued:
             job.finish(ending)
         self._ending = Ending(ending.state, ending.reason, variables_lost=True)
-        if self._kernel is not None:
-            await self._kernel.kill()
-        async with self._turn:
-            # The turn of the running job is over; a kernel that it was just starting goes as well.
+        try:
+            if self._start is not None:
+                self._start.cancel()
+            elif self._kernel is not None:
+                await self._kernel.kill()
+            # The turn of the running job is over then.
+            await turn
             await self._let_go()
+            self._ending = None
+            if anew:
+                await self._living_kernel()
+        finally:
+            if turn.done():
+                self._turn.release()
+            else:
+                turn.cancel()
         return [job.id for job in ended]
 
     async def restart(self) -> list[str]:
         """End everything and start a new kernel. Raises KernelNotStarted."""
-        ended = await self.end(Ending("interrupted", "session_restarted"))
-        async with self._turn:
-            await self._living_kernel()
-        return ended
+        return await self.end(Ending("interrupted", "session_restarted"), anew=True)
 
     async def variables(self) -> dict[str, Any]:
         """The user's variables, live even while a cell runs; else as they were when the kernel was last idle."""
         kernel = self.kernel
         listing: dict[str, Any] = {"source": "none", "as_of": now(), "variables": [], "total": 0}
-        if kernel is not None:
+        # A kernel that is still starting has none yet, and would not hear the question.
+        if kernel is not None and self._start is None:
             try:
                 listing |= await kernel.request("variables", patience=VARIABLES_TIMEOUT)
                 listing["source"] = "live"
@@ -162,7 +178,8 @@ class Session:
         try:
             kernel = await self._living_kernel()
         except KernelNotStarted as error:
-            if self._queue:
+            # When the session was ended meanwhile, those that wait now came later.
+            if self._queue and self._ending is None:
                 self._fail_without_kernel(self._queue.popleft(), str(error))
             return
         # Only now does it leave the queue: while the kernel started it could still be taken out.
@@ -181,8 +198,9 @@ class Session:
             ending = KERNEL_DIED
             await self._let_go()
         self._running = None
-        job.finish(self._ending or ending)
-        if ending is KILLED_AT_TIMEOUT and self._ending is None:
+        final = self._ending or ending
+        job.finish(replace(final, variables_lost=final.variables_lost or ending.variables_lost))
+        if ending is KILLED_AT_TIMEOUT and self._ending in (None, DISK_FULL):
             with suppress(KernelNotStarted):
                 await self._living_kernel()
 
@@ -202,7 +220,8 @@ class Session:
     def _fail_without_kernel(self, job: Job, why: str) -> None:
         self._number_queue()
         with suppress(OSError):
-            job.output("error", {"ename": "KernelNotStarted", "evalue": why, "traceback": [why]})
+            said = f"{why}. Send the code again; if this repeats, the executor's log says more."
+            job.output("error", {"ename": "KernelNotStarted", "evalue": said, "traceback": [said]})
         job.finish(Ending("failed", "kernel_died"))
 
     async def _follow(self, kernel: Kernel, job: Job, execution: Execution) -> Ending:
@@ -227,7 +246,11 @@ class Session:
         return INTERRUPTED if self._interrupting else Ending("failed", "python_error")
 
     def _on_output(self, kernel: Kernel, job: Job, kind: str, content: dict[str, Any]) -> None:
-        if self._ending is not None or job.is_final:
+        if job.is_final:
+            if kind == "stream":
+                job.late(content["text"])
+            return
+        if self._ending is not None:
             return
         try:
             if kind == "execute_input":
@@ -246,23 +269,22 @@ class Session:
         if self.kernel is not None:
             return self.kernel
         await self._let_go()
-        self._starting = True
-        try:
-            for attempt in (1, 2):
-                kernel = self._kernel = Kernel(self._root)
-                try:
-                    await kernel.start()
-                except KernelNotStarted as error:
-                    # Another process may have taken one of its ports.
-                    log.warning("session %s: no kernel at attempt %d: %s", self.name, attempt, error)
-                    if attempt == 2 or self._ending is not None:
-                        raise
-                else:
-                    self._started_at = now()
-                    return kernel
-        finally:
-            self._starting = False
-        raise AssertionError
+        for attempt in (1, 2):
+            kernel = self._kernel = Kernel(self._root)
+            self._start = asyncio.create_task(kernel.start())
+            try:
+                await self._start
+            except KernelNotStarted as error:
+                # Another process may have taken one of its ports.
+                log.warning("session %s: no kernel at attempt %d: %s", self.name, attempt, error)
+                if attempt == 2 or self._ending is not None:
+                    raise
+            else:
+                self._started_at = now()
+                break
+            finally:
+                self._start = None
+        return kernel
 
     async def _let_go(self) -> None:
         """Kill what is left of the kernel."""

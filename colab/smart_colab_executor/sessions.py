@@ -120,5 +120,6 @@ class Sessions:
             return self._open(name)
         session = self._sessions.get(name)
         if session is None:
-            raise NotFound(f"There is no session {name}.", "GET /sessions lists those there are.")
+            known = ", ".join(sorted({DEFAULT_SESSION, *self._sessions}))
+            raise NotFound(f"There is no session {name}.", f"There are: {known}. Running code in a new name makes it.")
         return session

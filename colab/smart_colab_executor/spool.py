@@ -7,6 +7,7 @@ cursor (`seq`) stays good across restarts, and nothing is lost however slowly it
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 from bisect import bisect_right
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from io import FileIO
 
 INDEX_EVERY_BYTES = 256 * 1024
+# Readers in other languages hold integers of 64 bits or as floats, and nest no deeper than they must.
+MAX_INTEGER = 10**300
+MAX_DEPTH = 100
 
 
 def now() -> str:
@@ -29,12 +33,23 @@ def now() -> str:
 
 
 def dump(value: object) -> bytes:
-    """One line of strict JSON: no NaN, no lone surrogate, either of which a strict reader refuses."""
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except ValueError:
-        text = json.dumps(json.loads(json.dumps(value), parse_constant=lambda _: None), ensure_ascii=False)
+    """One line of JSON that every reader takes: null for NaN, huge integers and what is nested too deep."""
+    text = json.dumps(_readable(value, MAX_DEPTH), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    # A lone surrogate has no place in UTF-8.
     return text.encode("utf-8", "replace")
+
+
+def _readable(value: object, room: int) -> object:
+    match value:
+        case dict():
+            return {name: _readable(part, room - 1) for name, part in value.items()} if room else None
+        case list() | tuple():
+            return [_readable(part, room - 1) for part in value] if room else None
+        case int() if abs(value) > MAX_INTEGER:
+            return None
+        case float() if not math.isfinite(value):
+            return None
+    return value
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -78,22 +93,31 @@ class Spool:
         return spool
 
     @classmethod
-    def recover(cls, folder: Path) -> Spool:
-        """Take up what an earlier executor left; what a crash tore off the end is dropped."""
+    def recover(cls, folder: Path, last_seq: int = 0, size: int = 0) -> Spool:
+        """Take up what an earlier executor left; what a crash tore off the end is dropped. Raises OSError.
+
+        A finished job's `last_seq` and `size` save the look at every event, where they still fit the file.
+        """
         spool = cls(folder)
         spool._events_path.touch()
         spool.log_path.touch()
-        with spool._events_path.open("rb") as lines:
-            for line in lines:
-                if not _is_event(line, spool.last_seq + 1):
-                    break
-                spool._note(len(line))
-        if spool._events_path.stat().st_size > spool.size:
-            os.truncate(spool._events_path, spool.size)
+        if last_seq and spool._events_path.stat().st_size == size:
+            spool.last_seq, spool.size = last_seq, size
+        else:
+            spool._scan()
         spool.log_bytes = spool.log_path.stat().st_size
         if spool._blobs.is_dir():
             spool.blob_count = sum(1 for _ in spool._blobs.iterdir())
         return spool
+
+    def _scan(self) -> None:
+        with self._events_path.open("rb") as lines:
+            for line in lines:
+                if not _is_event(line, self.last_seq + 1):
+                    break
+                self._note(len(line))
+        if self._events_path.stat().st_size > self.size:
+            os.truncate(self._events_path, self.size)
 
     def append(self, event: dict[str, Any]) -> None:
         """Write an event down; raises OSError (a full disk) and then leaves the file as it was."""
@@ -112,6 +136,11 @@ class Spool:
                 self.last_seq += 1
                 self._unwritten = dump({"seq": self.last_seq, "at": now(), **event})
         self.close()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all events are on disk."""
+        return not self._unwritten
 
     def log(self, text: str, *, own_line: bool = False) -> None:
         """Append to the text that the job showed; with `own_line` it starts and ends one. Raises OSError."""
@@ -154,7 +183,10 @@ class Spool:
         with self._events_path.open("rb") as lines:
             lines.seek(offset)
             while offset < size:
+                self._index(seq, offset)
                 line = lines.readline()
+                if not line:
+                    break  # somebody shortened the file
                 offset += len(line)
                 if seq > after:
                     if found and total + len(line) > max_bytes:
@@ -186,12 +218,18 @@ class Spool:
         self._events = self._log = None
 
     def _note(self, length: int) -> None:
+        self._index(self.last_seq + 1, self.size)
         with self._lock:
-            if self.size - self._index_offsets[-1] >= INDEX_EVERY_BYTES:
-                self._index_seqs.append(self.last_seq + 1)
-                self._index_offsets.append(self.size)
             self.last_seq += 1
             self.size += length
+
+    def _index(self, seq: int, offset: int) -> None:
+        """Remember where an event begins, when it is far from the last one remembered."""
+        if offset - self._index_offsets[-1] >= INDEX_EVERY_BYTES:
+            with self._lock:
+                if offset > self._index_offsets[-1]:
+                    self._index_seqs.append(seq)
+                    self._index_offsets.append(offset)
 
 
 def _is_event(line: bytes, seq: int) -> bool:

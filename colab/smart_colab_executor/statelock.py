@@ -21,6 +21,8 @@ def take(folder: Path, patience_sec: float = PATIENCE_SEC) -> BinaryIO:
     Raises BlockingIOError while another executor has it, and OSError.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    # Code and output are nobody else's business on a shared machine.
+    folder.chmod(0o700)
     file = (folder / "lock").open("ab")
     deadline = time.monotonic() + patience_sec
     try:

@@ -151,8 +151,11 @@ def find_cloudflared(folder: Path, source: str = CLOUDFLARED, say: Callable[[str
     try:
         with urllib.request.urlopen(source, timeout=60) as reply, partial.open("wb") as file:  # noqa: S310 - https
             shutil.copyfileobj(reply, file)
+            missing = int(reply.headers["Content-Length"] or file.tell()) - file.tell()
     except OSError as error:
         raise SetupError(f"cloudflared could not be downloaded from {source}: {error}") from error
+    if missing:
+        raise SetupError(f"The download of cloudflared from {source} was cut short. Run this cell again.")
     partial.chmod(0o755)
     partial.replace(program)
     return str(program)

@@ -99,9 +99,7 @@ class Executor:
                     with suppress(OSError):
                         pipe.close()
 
-    def call(
-        self, method: str, path: str, body: object = None, *, token: str | None = "", **headers: str
-    ) -> Reply:
+    def call(self, method: str, path: str, body: object = None, *, token: str | None = "", **headers: str) -> Reply:
         """One request; `token=None` sends none. Header names have `_` for `-`."""
         secret = self.token if token == "" else token
         host, port = self.ready["url"].removeprefix("http://").split(":")

@@ -37,7 +37,9 @@ ROUTES = [
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES, ids=lambda part: part)
-@pytest.mark.parametrize("token", [None, "wrong", TOKEN + "x", "ü", ""], ids=["none", "wrong", "longer", "odd", "blank"])
+@pytest.mark.parametrize(
+    "token", [None, "wrong", TOKEN + "x", "ü", ""], ids=["none", "wrong", "longer", "odd", "blank"]
+)
 def test_without_the_token_nothing_is_told(executor: Executor, method: str, path: str, token: str | None) -> None:
     if token == "":
         reply = executor.call(method, path, token=None, Authorization="Bearer ")
@@ -84,16 +86,16 @@ def test_an_odd_request_id_is_replaced(executor: Executor, given: str) -> None:
         ("DELETE", "/jobs", None, 405, "invalid_argument"),
         ("POST", "/cleanup", b"no json", 400, "invalid_argument"),
         ("POST", "/cleanup", b"\xff\xfe", 400, "invalid_argument"),
+        ("POST", "/cleanup", b"[" * 100_000, 400, "invalid_argument"),
         ("POST", "/execute", [], 400, "invalid_argument"),
+        ("POST", "/execute", b'{"code": "\\ud800"}', 400, "invalid_argument"),
         ("PUT", f"/jobs/{uuid.uuid4()}", b"x" * (8 * 1024 * 1024 + 1), 413, "invalid_argument"),
         ("GET", "/files/list?limit=0", None, 400, "invalid_argument"),
         ("GET", "/files/stat?path=missing", None, 404, "not_found"),
         ("GET", "/files/download?path=.", None, 409, "is_a_directory"),
     ],
 )
-def test_errors_are_problems(
-    executor: Executor, method: str, path: str, body: object, status: int, code: str
-) -> None:
+def test_errors_are_problems(executor: Executor, method: str, path: str, body: object, status: int, code: str) -> None:
     reply = executor.call(method, path, body)
     assert reply.headers["Content-Type"] == "application/problem+json"
     problem = reply.json
@@ -118,12 +120,16 @@ def test_long_json_is_gzipped_when_accepted(executor: Executor) -> None:
     assert len(small.body) < len(plain.body)
     assert small.json == plain.json
     assert executor.call("GET", "/health", Accept_Encoding="gzip").headers["Content-Encoding"] is None
-    assert executor.call("GET", f"/jobs/{job.job['id']}/log", Accept_Encoding="gzip").headers["Content-Encoding"] is None
+    assert (
+        executor.call("GET", f"/jobs/{job.job['id']}/log", Accept_Encoding="gzip").headers["Content-Encoding"] is None
+    )
 
 
 def test_the_probe_tells_all(executor: Executor) -> None:
     probe = executor.get("/probe")
-    assert {"executor", "platform", "python", "compute", "gpu", "gpu_note", "storage", "packages", "limits"} < set(probe)
+    assert {"executor", "platform", "python", "compute", "gpu", "gpu_note", "storage", "packages", "limits"} < set(
+        probe
+    )
     assert probe["executor"]["boot_id"] == executor.ready["boot_id"]
     assert probe["executor"]["root"] == str(executor.root)
     assert probe["limits"] == {"max_timeout_sec": 43200, "max_wait_sec": 25, "max_body_bytes": 8388608}
@@ -132,7 +138,7 @@ def test_the_probe_tells_all(executor: Executor) -> None:
 
 def test_files_are_served(executor: Executor) -> None:
     (executor.root / "data.txt").write_text("0123456789")
-    assert executor.get("/files/read?path=data.txt&offset=2&limit=3")["text"] == "234"
+    assert executor.get("/files/read?path=data.txt&offset=2&limit=5")["text"] == "23456"
     assert "data.txt" in [entry["name"] for entry in executor.get("/files/list?path=.&limit=1000")["entries"]]
     part = executor.call("GET", "/files/download?path=data.txt", Range="bytes=7-")
     assert (part.status, part.body) == (206, b"789")
@@ -143,10 +149,16 @@ def test_the_log_tells_no_code_no_query_and_no_token(executor: Executor) -> None
     executor.call("GET", "/files/list?path=secret_path")
     executor.call("GET", "/jobs", token="secret-wrong-token", X_Request_Id="seen-in-the-log")
     log = executor.log.read_text()
-    assert "GET /jobs 401" in log
+    assert "GET '/jobs' 401" in log
     assert "seen-in-the-log" in log
     for secret in ("hunter2", "secret_path", "secret-wrong-token", TOKEN):
         assert secret not in log
+
+
+def test_no_path_writes_lines_of_its_own_into_the_log(executor: Executor) -> None:
+    executor.call("GET", "/%0aforged", token=None)
+    assert "forged" in executor.log.read_text()
+    assert "\nforged" not in executor.log.read_text()
 
 
 def test_the_body_of_an_event_page_is_strict_json(executor: Executor) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import Any
 
 import pytest
 from harness import Executor, Finished
+
 from smart_colab_executor import loops
 
 
@@ -121,24 +123,29 @@ def test_an_error_stops_the_loop_and_shows_the_users_lines(executor: Executor) -
     assert (job.state, job.reason) == ("failed", "python_error")
     assert progress(job, "completed") == [1]
     [error] = job.of("error")
-    text = "\n".join(error["traceback"])
+    text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error["traceback"]))
     assert error["ename"] == "ZeroDivisionError"
-    assert "# the body" in text
+    assert "4 value / (i - 1)" in text
     assert "_smart_colab" not in text
 
 
 def test_skipped_errors_are_told(executor: Executor) -> None:
-    job = executor.run("if i == 1:\n    raise ValueError('odd')\ni", loop={"stop": 3, "on_error": "skip"})
+    body = "x = 1\nif i == 1:\n    raise ValueError('odd')\ni"
+    job = executor.run(body, loop={"stop": 3, "on_error": "skip"})
     assert job.state == "succeeded"
     first, second, third = job.of("progress")
     assert (first["error"], third["error"]) == (None, None)
     assert (second["error"]["ename"], second["error"]["evalue"]) == ("ValueError", "odd")
-    assert any("raise" in line for line in second["error"]["traceback"])
+    text = "".join(second["error"]["traceback"])
+    assert "line 3" in text
+    assert "raise ValueError('odd')" in text
     assert second["result"] is None
 
 
 def test_skipping_does_not_catch_an_interrupt(executor: Executor) -> None:
-    job_id = executor.submit("import time\nprint('in', flush=True)\ntime.sleep(600)", loop={"stop": 3, "on_error": "skip"})
+    job_id = executor.submit(
+        "import time\nprint('in', flush=True)\ntime.sleep(600)", loop={"stop": 3, "on_error": "skip"}
+    )
     executor.wait_for_output(job_id, "in")
     executor.post(f"/jobs/{job_id}/interrupt")
     job = executor.follow(job_id)
@@ -160,8 +167,14 @@ def test_a_text_of_many_lines_keeps_them(executor: Executor) -> None:
 
 
 def test_magics_work_in_a_loop(executor: Executor) -> None:
-    job = executor.run("%timeit -n1 -r1 -q pass\nout = !echo n{i}\nout[0]", loop={"stop": 2})
-    assert progress(job, "result") == ["n0", "n1"]
+    job = executor.run("%timeit -n1 -r1 -q pass\n!echo n{i}\n'done {i}'", loop={"stop": 2})
+    assert [line for line in job.stdout.splitlines() if line] == ["n0", "n1"]
+    assert progress(job, "result") == ["done 0", "done 1"]
+
+
+def test_a_cell_magic_can_be_the_body(executor: Executor) -> None:
+    job = executor.run("%%capture\nprint('unseen')", loop={"stop": 2})
+    assert (job.stdout, progress(job, "completed")) == ("", [1, 2])
 
 
 def test_await_works_in_a_loop(executor: Executor) -> None:

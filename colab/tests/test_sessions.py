@@ -37,6 +37,21 @@ def test_an_interrupt_right_after_the_put_is_not_lost(executor: Executor) -> Non
         assert executor.follow(job_id).state == "interrupted"
 
 
+def test_a_job_whose_kernel_still_starts_is_taken_out(executor: Executor, session: str) -> None:
+    job_id = executor.submit("print('never')", session=session)
+    executor.post(f"/jobs/{job_id}/interrupt")
+    job = executor.follow(job_id)
+    assert (job.state, job.of("started")) == ("interrupted", [])
+    assert executor.run("print('next')", session=session).stdout == "next\n"
+
+
+def test_a_session_can_be_deleted_while_its_kernel_starts(executor: Executor, session: str) -> None:
+    job_id = executor.submit("print('never')", session=session)
+    assert executor.call("DELETE", f"/sessions/{session}").json["ended_jobs"] == [job_id]
+    assert executor.follow(job_id).reason == "session_deleted"
+    assert executor.run("print('next')", session=session).stdout == "next\n"
+
+
 def test_an_awaiting_job_is_interrupted(executor: Executor) -> None:
     job_id = executor.submit("import asyncio\nprint('asleep', flush=True)\nawait asyncio.sleep(600)")
     executor.wait_for_output(job_id, "asleep")
@@ -93,7 +108,14 @@ def test_a_timeout_interrupts_and_keeps_the_variables(executor: Executor, sessio
 
 
 def test_a_timeout_kills_code_that_will_not_stop(executor: Executor, session: str) -> None:
-    code = "import time\nwhile True:\n    try:\n        time.sleep(600)\n    except KeyboardInterrupt:\n        print('no')"
+    code = """
+import time
+while True:
+    try:
+        time.sleep(600)
+    except KeyboardInterrupt:
+        print("no")
+"""
     job = executor.run(code, session=session, timeout_sec=1)
     assert (job.state, job.reason, job.job["variables_lost"]) == ("timed_out", "timeout", True)
     assert "no" in job.stdout
@@ -103,7 +125,9 @@ def test_a_timeout_kills_code_that_will_not_stop(executor: Executor, session: st
 
 
 def test_a_kernel_that_dies_fails_its_job_alone(executor: Executor, session: str) -> None:
-    job_id = executor.submit("import os\nprint('last words', flush=True)\nimport time; time.sleep(1)\nos._exit(1)", session=session)
+    job_id = executor.submit(
+        "import os\nprint('last words', flush=True)\nimport time; time.sleep(1)\nos._exit(1)", session=session
+    )
     queued = executor.submit("print('next')", session=session)
     job = executor.follow(job_id)
     assert (job.state, job.reason, job.job["variables_lost"]) == ("failed", "kernel_died", True)
@@ -156,7 +180,9 @@ def test_a_restart_ends_the_jobs_and_clears_the_variables(executor: Executor, se
 
 
 def test_a_deleted_session_is_gone_with_its_kernel(executor: Executor, session: str) -> None:
-    running = executor.submit("import os\nprint(os.getpid(), flush=True)\nimport time\ntime.sleep(600)", session=session)
+    running = executor.submit(
+        "import os\nprint(os.getpid(), flush=True)\nimport time\ntime.sleep(600)", session=session
+    )
     executor.wait_for_output(running, "\n")
     kernels = len(executor.kernels())
     assert executor.call("DELETE", f"/sessions/{session}").json == {"ended_jobs": [running]}
@@ -196,7 +222,12 @@ def test_variables_are_described(executor: Executor, session: str) -> None:
     assert (listing["session"], listing["source"], listing["total"]) == (session, "live", 7)
     rows = {row["name"]: row for row in listing["variables"]}
     assert sorted(rows) == ["a", "b", "big", "c", "deep", "e", "text"]
-    assert (rows["a"]["type"], rows["a"]["shape"], rows["a"]["length"], rows["a"]["bytes"]) == ("ndarray", [10, 3], 10, 240)
+    assert (rows["a"]["type"], rows["a"]["shape"], rows["a"]["length"], rows["a"]["bytes"]) == (
+        "ndarray",
+        [10, 3],
+        10,
+        240,
+    )
     assert rows["b"]["repr"] == "[1, 2]"
     assert rows["c"]["repr"] == "<C size=3>"
     assert rows["e"]["length"] is None
@@ -216,8 +247,11 @@ def test_a_kernel_that_cannot_answer_is_shown_as_it_last_was(executor: Executor,
     executor.run("before = 1", session=session)
     # A look proves that the snapshot of the last idle moment was taken before.
     executor.get(f"/variables?session={session}")
-    job_id = executor.submit("print('asleep', flush=True)\nduring = sum(range(10**11))", session=session)
+    # The pause lets the kernel's sending thread run before the sum takes the interpreter for itself.
+    code = "import time\nprint('asleep', flush=True)\ntime.sleep(0.5)\nduring = sum(range(10**11))"
+    job_id = executor.submit(code, session=session)
     executor.wait_for_output(job_id, "asleep")
+    time.sleep(1)
     listing = executor.get(f"/variables?session={session}")
     assert listing["source"] == "snapshot"
     assert [row["name"] for row in listing["variables"]] == ["before"]
@@ -231,7 +265,10 @@ def test_a_session_without_a_kernel_has_no_variables(executor: Executor, session
 
 def test_cleanup_clears_variables_and_figures(executor: Executor, session: str) -> None:
     pytest.importorskip("matplotlib")
-    executor.run("import matplotlib.pyplot as plt\nx = [1] * 1000\ny = x\nfigure = plt.figure()\ndef keep(): return 1", session=session)
+    executor.run(
+        "import matplotlib.pyplot as plt\nx = [1] * 1000\ny = x\nfigure = plt.figure()\ndef keep(): return 1",
+        session=session,
+    )
     executor.run("[2] * 1000", session=session)
     done = executor.post("/cleanup", {"session": session})
     assert done["session"] == session

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from pathlib import Path
 from typing import Any
 
 import pytest
+
 from smart_colab_executor import outputs
 from smart_colab_executor.spool import Spool, dump, now
 
@@ -36,7 +36,7 @@ def test_any_cursor_reads_on_across_a_restart(tmp_path: Path) -> None:
     for _ in range(2000):
         spool.append({"type": "x", "text": "y" * dice.randrange(3000)})
     spool.close()
-    for reader in (spool, Spool.recover(tmp_path)):
+    for reader in (spool, Spool.recover(tmp_path), Spool.recover(tmp_path, spool.last_seq, spool.size)):
         assert reader.last_seq == 2000
         for _ in range(100):
             after = dice.randrange(2001)
@@ -104,7 +104,7 @@ def test_the_log_puts_results_on_lines_of_their_own(tmp_path: Path) -> None:
     spool.log("4\n", own_line=True)
     spool.close()
     assert (tmp_path / "log.txt").read_text() == "no newline\n3\ntext\n4\n"
-    assert spool.log_bytes == os.path.getsize(tmp_path / "log.txt")
+    assert spool.log_bytes == (tmp_path / "log.txt").stat().st_size
 
 
 def test_blobs_keep_their_types(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_blobs_keep_their_types(tmp_path: Path) -> None:
 
 
 def test_json_is_strict() -> None:
-    assert dump({"a": float("nan"), "b": [float("inf")]}) == b'{"a": null, "b": [null]}'
+    assert dump({"a": float("nan"), "b": [float("inf")]}) == b'{"a":null,"b":[null]}'
     assert dump("\ud800") == b'"?"'
 
 
@@ -149,3 +149,15 @@ def test_binary_and_large_output_becomes_a_blob(tmp_path: Path, mime: str, value
     spool.close()
     [event] = spool.events()
     assert event["data"] == {mime: kept}
+
+
+def test_what_other_readers_cannot_hold_becomes_null() -> None:
+    deep: object = 1
+    for _ in range(200):
+        deep = [deep]
+    line = dump({"huge": 10**400, "nested": deep, "nan": float("nan"), "fine": [2**70, True, {"a": "b"}]})
+    value = json.loads(line)
+    assert value["huge"] is None
+    assert value["nan"] is None
+    assert value["fine"] == [2**70, True, {"a": "b"}]
+    assert line.count(b"[") < 110

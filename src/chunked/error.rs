@@ -20,6 +20,8 @@ pub enum ChunkedError {
         completed: u64,
         total: u64,
     },
+    #[error("something of another kind is kept as {name:?}")]
+    Taken { name: String },
     #[error("{} is in format {version}, which this version of smart-colab does not read", path.display())]
     OtherVersion { path: PathBuf, version: u64 },
     #[error("the checkpoint at {} cannot be read: {detail}", path.display())]
@@ -58,7 +60,9 @@ impl ChunkedError {
     pub fn code(&self) -> &str {
         match self {
             Self::Invalid(_) => "invalid_argument",
-            Self::Mismatch { .. } | Self::OtherVersion { .. } => "checkpoint_mismatch",
+            Self::Mismatch { .. } | Self::OtherVersion { .. } | Self::Taken { .. } => {
+                "checkpoint_mismatch"
+            }
             Self::Corrupt { .. } => "checkpoint_corrupt",
             Self::NotFound { .. } => "not_found",
             Self::Busy { .. } => "busy",
@@ -75,6 +79,8 @@ impl ChunkedError {
             Self::Invalid(_) => "Correct the argument and call again; nothing was run.".to_owned(),
             Self::Mismatch { .. } => "Call again with the same arguments as before to go on, or with another checkpoint_name to keep \
                  both, or with restart: true to forget what is done."
+                .to_owned(),
+            Self::Taken { .. } => "Choose another checkpoint_name: run_code_long keeps single results, run_chunked_operation loops. Nothing was run."
                 .to_owned(),
             Self::OtherVersion { .. } => "Use the version that wrote it, or another checkpoint_name, or restart: true, which keeps \
                  the file aside and starts over."
@@ -111,6 +117,7 @@ impl ChunkedError {
             Self::Busy { .. } | Self::Disk { .. } => true,
             Self::Invalid(_)
             | Self::Mismatch { .. }
+            | Self::Taken { .. }
             | Self::OtherVersion { .. }
             | Self::NotFound { .. } => false,
             Self::Runtime(error) => error.is_transient(),

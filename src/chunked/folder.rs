@@ -37,6 +37,11 @@ impl Folder {
         self.path.join("results.jsonl")
     }
 
+    /// The job whose result will be kept under this name.
+    pub(super) fn pending(&self) -> PathBuf {
+        self.path.join("pending.json")
+    }
+
     /// What `run_code_long` left under this name.
     pub(super) fn result(&self) -> PathBuf {
         self.path.join("result.json")
@@ -104,9 +109,14 @@ impl Folder {
 
     /// True when something is kept under this name.
     fn is_used(&self) -> bool {
-        [self.checkpoint(), self.previous(), self.result()]
-            .iter()
-            .any(|path| path.exists())
+        [
+            self.checkpoint(),
+            self.previous(),
+            self.result(),
+            self.pending(),
+        ]
+        .iter()
+        .any(|path| path.exists())
     }
 }
 

@@ -26,9 +26,10 @@ mod watch;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::jobs::Jobs;
+use crate::base::ids::JobId;
 use crate::jobs::follow::Watch as JobWatch;
 use crate::jobs::view::View;
+use crate::jobs::{Jobs, Reading};
 pub use error::ChunkedError;
 use folder::Folder;
 use ledger::Claim;
@@ -66,7 +67,13 @@ impl Chunked {
         watch: &Watch<'_>,
     ) -> Result<Outcome, ChunkedError> {
         plan.validate()?;
-        let claim = Claim::take(self.folder(&plan.name), plan, restart)?;
+        let folder = self.folder(&plan.name);
+        if result::load(&folder)?.is_some() || result::pending(&folder)?.is_some() {
+            return Err(ChunkedError::Taken {
+                name: plan.name.to_string(),
+            });
+        }
+        let claim = Claim::take(folder, plan, restart)?;
         if let Some(job) = claim.replaced_job {
             match self.jobs.interrupt(job, watch.deadline).await {
                 Ok(_) => {}
@@ -94,6 +101,14 @@ impl Chunked {
         if let Some(checkpoint) = folder.load()? {
             return report::of_operation(&checkpoint, &folder.results());
         }
+        if let Some(job) = result::pending(&folder)? {
+            match self.jobs.look(job, Reading::Whole, watch).await {
+                Ok(view) => self.keep_result(&name, &view)?,
+                // It never arrived.
+                Err(error) if error.is_not_found() => result::end(&folder)?,
+                Err(error) => return Err(error.into()),
+            }
+        }
         if let Some(mut kept) = result::load(&folder)? {
             if let Some(view) = kept.renewed(&self.jobs, watch).await {
                 kept = result::save(&folder, &name, &view)?;
@@ -106,20 +121,38 @@ impl Chunked {
         })
     }
 
-    /// Keeps what a job showed under `name`, in place of what an earlier one left there.
+    /// Notes under `name`, before it is sent, the job whose result [`Chunked::keep_result`] will keep there.
     ///
     /// # Errors
-    /// [`ChunkedError::Mismatch`] when a chunked operation has that name; those of the disk.
-    pub fn keep_result(&self, name: &Name, view: &View) -> Result<(), ChunkedError> {
-        let folder = self.folder(name);
-        if let Some(checkpoint) = folder.load()? {
-            return Err(ChunkedError::Mismatch {
-                operation: name.to_string(),
-                completed: checkpoint.completed,
-                total: checkpoint.total,
+    /// [`ChunkedError::Taken`] when a chunked operation has that name; those of [`Name::new`] and of the disk.
+    pub fn begin_result(&self, name: &str, job: JobId) -> Result<Name, ChunkedError> {
+        let name = Name::new(name)?;
+        let folder = self.folder(&name);
+        if folder.load()?.is_some() {
+            return Err(ChunkedError::Taken {
+                name: name.to_string(),
             });
         }
-        result::save(&folder, name, view).map(drop)
+        result::begin(&folder, job)?;
+        Ok(name)
+    }
+
+    /// Keeps what the job showed, in place of what an earlier one left there.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn keep_result(&self, name: &Name, view: &View) -> Result<(), ChunkedError> {
+        let folder = self.folder(name);
+        result::save(&folder, name, view)?;
+        result::end(&folder)
+    }
+
+    /// Forgets a job that was noted and did not run.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn drop_result(&self, name: &Name) -> Result<(), ChunkedError> {
+        result::end(&self.folder(name))
     }
 
     fn folder(&self, name: &Name) -> Folder {

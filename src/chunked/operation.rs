@@ -13,7 +13,8 @@ use super::watch::Watch;
 use crate::jobs::Jobs;
 use crate::jobs::follow::{self, Ended, Followed};
 use crate::runtime::RuntimeError;
-use crate::wire::job::{Job, JobState};
+use crate::wire::job::Job;
+use crate::wire::state::JobState;
 
 /// Machines that may go away during one call before it says so.
 const LOSSES: u32 = 3;

@@ -36,8 +36,9 @@ pub struct Facts {
     pub session: String,
     /// A JSON line for each iteration, in this file.
     pub results: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub log: Option<String>,
+    /// Of the jobs of this call, when the text leaves something out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,7 +75,9 @@ impl Outcome {
             job_id,
             session: checkpoint.session.clone(),
             results: ledger.folder().results().display().to_string(),
-            log: kept.log.as_ref().map(|path| path.display().to_string()),
+            logs: (kept.logs.iter())
+                .map(|path| path.display().to_string())
+                .collect(),
             code: None,
             error: None,
             hint: None,
@@ -89,7 +92,14 @@ impl Outcome {
                 } else {
                     "All iterations are done."
                 };
-                facts.hint = Some(format!("{how} A call with restart: true would begin anew."));
+                let when = if facts.job_id.is_none() {
+                    " That was so before: nothing ran now."
+                } else {
+                    ""
+                };
+                facts.hint = Some(format!(
+                    "{how}{when} A call with restart: true would begin anew."
+                ));
             }
             End::Deadline => facts.state = unfinished,
             End::Cancelled => facts.fail(
@@ -106,7 +116,12 @@ impl Outcome {
                     } else {
                         "failed"
                     };
-                    facts.fail(state, &stop.code, &stop.error, &stop.hint, false);
+                    // What befell the machine may not befall it again; code and limits fail again until they are changed.
+                    let retryable = matches!(
+                        stop.code.as_str(),
+                        "kernel_died" | "cancelled" | "disk_full"
+                    );
+                    facts.fail(state, &stop.code, &stop.error, &stop.hint, retryable);
                 }
             }
             End::Trouble(error) => {

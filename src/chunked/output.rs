@@ -16,6 +16,8 @@ pub(super) struct Output {
     pub(super) kept: Kept,
     /// Attachments that were fetched.
     fetched: usize,
+    /// Jobs whose log is not kept.
+    unlogged: Vec<JobId>,
     pub(super) job: Option<JobId>,
     pub(super) job_runs: bool,
 }
@@ -26,6 +28,7 @@ impl Output {
             collector: Collector::new(TEXT_LIMIT),
             kept: Kept::default(),
             fetched: 0,
+            unlogged: Vec::new(),
             job: None,
             job_runs: false,
         }
@@ -35,6 +38,9 @@ impl Output {
     pub(super) fn begin(&mut self, job: JobId) {
         self.job = Some(job);
         self.collector.error = None;
+        if !self.unlogged.contains(&job) {
+            self.unlogged.push(job);
+        }
     }
 
     pub(super) fn take(&mut self, event: &Event) -> ControlFlow<()> {
@@ -51,21 +57,21 @@ impl Output {
         (self.collector.into_excerpt().render(), self.kept)
     }
 
-    /// Fetches the pictures of the job, and its log when the text leaves something out.
+    /// Fetches the pictures of the job, and the logs of all jobs once the text leaves something out.
     pub(super) async fn keep(&mut self, jobs: &Jobs, deadline: Instant) {
         let Some(job) = self.job else { return };
+        let (keeper, connection) = (jobs.keeper(), jobs.connection());
         let new = &self.collector.attachments[self.fetched..];
-        let wants_log = self.collector.left_out() > 0;
-        jobs.keeper()
-            .keep(
-                jobs.connection(),
-                job,
-                new,
-                wants_log,
-                deadline,
-                &mut self.kept,
-            )
+        keeper
+            .keep(connection, job, new, deadline, &mut self.kept)
             .await;
         self.fetched = self.collector.attachments.len();
+        if self.collector.left_out() > 0 {
+            for job in self.unlogged.drain(..) {
+                keeper
+                    .keep_log(connection, job, deadline, &mut self.kept)
+                    .await;
+            }
+        }
     }
 }

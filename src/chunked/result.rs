@@ -32,15 +32,39 @@ pub(super) struct KeptResult {
 impl KeptResult {
     /// Looks again at a job that was not over.
     pub(super) async fn renewed(&self, jobs: &Jobs, watch: &Watch<'_>) -> Option<View> {
-        if !matches!(
+        let runs = matches!(
             self.facts["state"].as_str(),
             Some("running" | "queued") | None
-        ) {
+        );
+        // With a cursor in its facts, only a part of it was read in time.
+        if !runs && self.facts["next"].is_null() {
             return None;
         }
         let id: JobId = self.job_id.parse().ok()?;
         jobs.look(id, Reading::Whole, watch).await.ok()
     }
+}
+
+/// Notes a job before it is sent, so that its result is found even if the call that sent it never ends.
+pub(super) fn begin(folder: &Folder, job: JobId) -> Result<(), ChunkedError> {
+    let path = folder.pending();
+    serde_json::to_vec(&job)
+        .map_err(std::io::Error::from)
+        .and_then(|bytes| store::write_atomic(&path, &bytes))
+        .map_err(ChunkedError::disk(&path))
+}
+
+/// The job that was noted. A note that cannot be read is none.
+pub(super) fn pending(folder: &Folder) -> Result<Option<JobId>, ChunkedError> {
+    let path = folder.pending();
+    let bytes = store::read_if_there(&path).map_err(ChunkedError::disk(&path))?;
+    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
+
+/// Forgets the note: the result is kept, or there will be none.
+pub(super) fn end(folder: &Folder) -> Result<(), ChunkedError> {
+    let path = folder.pending();
+    store::remove_if_there(&path).map_err(ChunkedError::disk(&path))
 }
 
 pub(super) fn save(folder: &Folder, name: &Name, view: &View) -> Result<KeptResult, ChunkedError> {

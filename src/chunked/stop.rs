@@ -3,7 +3,8 @@
 use super::checkpoint::{Flight, Stop, Work, sentence};
 use crate::jobs::view;
 use crate::wire::event::PythonError;
-use crate::wire::job::{Job, JobState, Reason};
+use crate::wire::job::Job;
+use crate::wire::state::{JobState, Reason};
 
 /// What a job's end means for the operation whose next iteration is `completed`.
 pub(super) fn explain(
@@ -52,8 +53,8 @@ fn after_exception(iteration: Option<u64>, error: &PythonError) -> String {
         return "Mend setup_code and call again with restart: true.".to_owned();
     };
     let way_on = if error.ename == "NameError" {
-        "If the setup's variables were cleaned up, call restart_session and then this again with the same arguments: the setup then runs \
-         again. If loop_code must change, restart: true begins anew."
+        "If the setup's variables were cleaned up, run setup_code with run_code_quick in the same session, then this again with the same \
+         arguments. If loop_code must change, restart: true begins anew."
     } else {
         "If the cause has gone, call again with the same arguments: it is tried again. If loop_code must change, restart: true begins \
          anew; on_error: \"skip\" passes failing iterations over."
@@ -129,7 +130,7 @@ mod tests {
                 Some("NameError"),
                 "python_error",
                 "iteration 7 ",
-                "restart_session",
+                "run_code_quick",
             ),
             (
                 Work::Setup,

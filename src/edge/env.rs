@@ -22,13 +22,15 @@ impl Env {
     /// The process's environment; a value that is not Unicode counts as absent.
     #[must_use]
     pub fn of_process() -> Self {
-        Self(
-            std::env::vars_os()
-                .filter_map(|(name, value)| {
-                    Some((name.into_string().ok()?, value.into_string().ok()?))
-                })
-                .collect(),
-        )
+        let texts = std::env::vars_os().filter_map(|(name, value)| {
+            let mut name = name.into_string().ok()?;
+            if cfg!(windows) {
+                // Names have no case there, and `PATH` is usually spelt `Path`.
+                name.make_ascii_uppercase();
+            }
+            Some((name, value.into_string().ok()?))
+        });
+        Self(texts.collect())
     }
 
     /// The value, trimmed; absent and blank are the same.

@@ -29,11 +29,21 @@ impl Journal {
             .open(path)?;
         let length = file.metadata()?.len().min(covered);
         file.set_len(length)?;
-        file.seek(SeekFrom::Start(length))?;
-        Ok(Self {
+        let torn = length > 0 && {
+            let mut last = [0];
+            file.seek(SeekFrom::Start(length - 1))?;
+            file.read_exact(&mut last)?;
+            last != *b"\n"
+        };
+        let mut journal = Self {
             file: BufWriter::new(file),
             length,
-        })
+        };
+        if torn {
+            // Someone shortened it in mid-line: what comes next shall not be glued to that.
+            journal.append("")?;
+        }
+        Ok(journal)
     }
 
     /// Bytes in the journal.
@@ -104,6 +114,18 @@ mod tests {
         journal.append("two").unwrap();
         journal.sync().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntwo\n");
+    }
+
+    #[test]
+    fn a_line_after_a_torn_one_stands_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("results.jsonl");
+        fs::write(&path, "one\ntw").unwrap();
+        let mut journal = Journal::open(&path, 100).unwrap();
+        journal.append("three").unwrap();
+        journal.sync().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntw\nthree\n");
+        assert_eq!(journal.length(), "one\ntw\nthree\n".len() as u64);
     }
 
     #[test]

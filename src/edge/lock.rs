@@ -7,7 +7,15 @@ use std::path::Path;
 /// Holds the lock until it is dropped.
 #[derive(Debug)]
 pub struct FileLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // A child process that is just being started holds a copy of the handle for a moment; closing ours would not end the lock.
+        // Where the system cannot unlock, closing has to do.
+        let _ = self.file.unlock();
+    }
 }
 
 impl FileLock {
@@ -28,10 +36,10 @@ impl FileLock {
             .write(true)
             .open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Self { _file: file })),
+            Ok(()) => Ok(Some(Self { file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                Ok(Some(Self { _file: file }))
+                Ok(Some(Self { file }))
             }
             Err(TryLockError::Error(error)) => Err(error),
         }

@@ -87,12 +87,15 @@ impl Settings {
             note(&mut faults, target(env)).unwrap_or(Target::NotConfigured)
         };
         let call_budget = note(&mut faults, call_budget(env)).flatten();
-        let data_dir = folder(env, env::DATA_DIR).unwrap_or_else(paths::default_data_dir);
+        let data_dir = absolute(folder(env, env::DATA_DIR).unwrap_or_else(paths::default_data_dir));
         let settings = Self {
             target,
-            save_dir: folder(env, env::LOCAL_SAVE_DIR).unwrap_or_else(paths::default_save_dir),
-            checkpoint_dir: folder(env, env::CHECKPOINT_DIR)
-                .unwrap_or_else(|| data_dir.join("checkpoints")),
+            save_dir: absolute(
+                folder(env, env::LOCAL_SAVE_DIR).unwrap_or_else(paths::default_save_dir),
+            ),
+            checkpoint_dir: absolute(
+                folder(env, env::CHECKPOINT_DIR).unwrap_or_else(|| data_dir.join("checkpoints")),
+            ),
             data_dir,
             call_budget,
             log_filter: env.get(env::LOG).map(str::to_owned),
@@ -113,6 +116,11 @@ fn note<T>(faults: &mut Vec<String>, result: Result<T, String>) -> Option<T> {
 
 fn folder(env: &Env, name: &str) -> Option<PathBuf> {
     env.get(name).map(paths::expand_home)
+}
+
+/// A client's working folder is none that its user knows, and links need whole paths.
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 fn target(env: &Env) -> Result<Target, String> {
@@ -195,6 +203,13 @@ mod tests {
         };
         assert_eq!(endpoint.address(), "https://a-b.ngrok-free.dev");
         assert_eq!(endpoint.token.expose(), "s3cret");
+    }
+
+    #[test]
+    fn folders_are_absolute_whatever_the_client_says() {
+        let settings = read([("LOCAL_SAVE_DIR", "results"), ("CHECKPOINT_DIR", "c")]).unwrap();
+        assert!(settings.save_dir.is_absolute() && settings.save_dir.ends_with("results"));
+        assert!(settings.checkpoint_dir.is_absolute() && settings.data_dir.is_absolute());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use serde_json::{Map, Value};
 
-use super::follow::Reader;
+use super::follow::{PAGE_BYTES, Reader};
 use crate::base::text::{Excerpt, Screen};
 use crate::wire::event::{BlobRef, Event, EventKind, Finished, Progress, PythonError};
 
@@ -12,6 +12,8 @@ use crate::wire::event::{BlobRef, Event, EventKind, Finished, Progress, PythonEr
 pub const TEXT_LIMIT: usize = 40_000 - 64;
 /// A reader that pages through output gets about so many characters a page; a whole stream event more (16 Ki) fits still.
 const FULL_AT: usize = 23_000;
+/// And is fetched not much more than that.
+const FULL_PAGE_BYTES: u64 = 64 * 1024;
 
 /// What is shown as a picture, best first.
 const PICTURES: [&str; 2] = ["image/png", "image/jpeg"];
@@ -151,6 +153,14 @@ impl Reader for Collector {
 
     fn last_line(&self) -> String {
         self.screen.last_line()
+    }
+
+    fn page_bytes(&self) -> u64 {
+        if self.stops_when_full {
+            FULL_PAGE_BYTES
+        } else {
+            PAGE_BYTES
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,24 +10,32 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::ids::JobId;
 use crate::runtime::connection::Connection;
-use crate::runtime::{Runtime, RuntimeError, RuntimeResult, retry};
+use crate::runtime::error::Reach;
+use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use crate::wire::event::Event;
 use crate::wire::job::{EventPage, Job, JobRequest, Poll};
 
 /// The executor holds a request at most so long.
 const LONGEST_HOLD: Duration = Duration::from_secs(25);
+/// The first answer is wanted sooner, so that one that is lost without a sign leaves time for another try within the call.
+const FIRST_HOLD: Duration = Duration::from_secs(5);
+/// An executor that is silent for so long beyond its longest hold is not heard any more.
+const SILENCE: Duration = Duration::from_secs(5);
 /// For answers on their way and for what is fetched after the following.
 const LONGEST_RESERVE: Duration = Duration::from_secs(5);
 /// Quick code ends the wait by finishing, so lingering costs it nothing and saves chatty code a request.
 const FIRST_LINGER_SEC: f64 = 0.5;
-const PAGE_BYTES: u64 = 1024 * 1024;
+/// Of events in one answer of the executor.
+pub const PAGE_BYTES: u64 = 1024 * 1024;
 
 /// Who is waiting, how long, and how to tell them that something moved.
 #[derive(Clone, Copy)]
 pub struct Watch<'a> {
     /// When the caller must have its answer.
     pub deadline: Instant,
-    /// When to stop waiting for events, with time left to fetch pictures and logs; at least one look is always taken.
+    /// When to stop reading, with time left to fetch pictures and logs; at least one look is always taken.
+    pub reading: Instant,
+    /// When to stop waiting for what is not there yet; not after `reading`.
     pub patience: Instant,
     /// Ends the waiting, not the job.
     pub cancelled: &'a CancellationToken,
@@ -43,10 +52,11 @@ impl<'a> Watch<'a> {
         moved: &'a (dyn Fn(&Job, &str) + Send + Sync),
     ) -> Self {
         let left = deadline.saturating_duration_since(Instant::now());
-        let patience = deadline - (left / 8).min(LONGEST_RESERVE);
+        let reading = deadline - (left / 8).min(LONGEST_RESERVE);
         Self {
             deadline,
-            patience,
+            reading,
+            patience: reading,
             cancelled,
             moved,
         }
@@ -68,6 +78,11 @@ pub trait Reader: Send {
     /// The newest line of output, for those who wait.
     fn last_line(&self) -> String {
         String::new()
+    }
+
+    /// About how much of it to fetch at a time.
+    fn page_bytes(&self) -> u64 {
+        PAGE_BYTES
     }
 }
 
@@ -111,9 +126,18 @@ pub async fn submit(
     watch: &Watch<'_>,
     reader: &mut dyn Reader,
 ) -> RuntimeResult<Followed> {
-    let runtime = connection.runtime(watch.deadline).await?;
-    let sending = retry::until(watch.deadline, runtime.address(), || {
-        runtime.put_job(id, request, poll(watch.patience, FIRST_LINGER_SEC))
+    // Whether any try may have arrived, the one in flight included.
+    let unclear = &AtomicBool::new(false);
+    let sending = connection.ask(watch.deadline, |runtime| async move {
+        let before = unclear.swap(true, Ordering::Relaxed);
+        let poll = poll(watch.patience, FIRST_HOLD, FIRST_LINGER_SEC);
+        let answer = runtime.put_job(id, request, poll).await;
+        if let Err(error) = &answer
+            && error.reach() != Reach::Unknown
+        {
+            unclear.store(before, Ordering::Relaxed);
+        }
+        answer
     });
     let first = tokio::select! {
         biased;
@@ -125,10 +149,12 @@ pub async fn submit(
             id,
             next: 0,
             job: None,
+            more: false,
+            heard: Instant::now(),
         }
         .run(connection, Some(page), watch, reader)
         .await),
-        Err(error) if error.is_transient() => Ok(Followed {
+        Err(error) if unclear.load(Ordering::Relaxed) => Ok(Followed {
             id,
             job: None,
             next: 0,
@@ -150,6 +176,8 @@ pub async fn follow(
         id,
         next: after,
         job: None,
+        more: false,
+        heard: Instant::now(),
     }
     .run(connection, None, watch, reader)
     .await
@@ -159,6 +187,10 @@ struct Follower {
     id: JobId,
     next: u64,
     job: Option<Job>,
+    /// Further events are there already.
+    more: bool,
+    /// When the last answer came.
+    heard: Instant,
 }
 
 impl Follower {
@@ -176,15 +208,21 @@ impl Follower {
             {
                 break ended;
             }
-            if self.job.is_some() && Instant::now() >= watch.patience {
+            let until = if self.more {
+                watch.reading
+            } else {
+                watch.patience
+            };
+            if self.job.is_some() && Instant::now() >= until {
                 break Ended::Deadline;
             }
-            let next_page = self.next_page(connection, watch);
+            let next_page = self.next_page(connection, watch, reader.page_bytes());
             tokio::select! {
                 biased;
                 () = watch.cancelled.cancelled() => break Ended::Cancelled,
                 answer = next_page => match answer {
                     Ok(answer) => page = Some(answer),
+                    Err(RuntimeError::TimedOut { .. }) if self.may_be_late() => break Ended::Deadline,
                     Err(error) => break Ended::Trouble(error),
                 },
             }
@@ -204,7 +242,9 @@ impl Follower {
         reader: &mut dyn Reader,
     ) -> Option<Ended> {
         let whole = page.job.state.is_final() && !page.more;
+        self.more = page.more;
         self.job = Some(page.job);
+        self.heard = Instant::now();
         for event in &page.events {
             self.next = event.seq;
             if reader.take(event).is_break() {
@@ -222,12 +262,19 @@ impl Follower {
         &self,
         connection: &Arc<Connection>,
         watch: &Watch<'_>,
+        max_bytes: u64,
     ) -> RuntimeResult<EventPage> {
-        let runtime: Arc<dyn Runtime> = connection.runtime(watch.deadline).await?;
-        retry::until(watch.deadline, runtime.address(), || {
-            runtime.events(self.id, self.next, poll(watch.patience, self.linger()))
-        })
-        .await
+        let question = |runtime: Arc<dyn Runtime>| async move {
+            let hold = poll(watch.patience, LONGEST_HOLD, self.linger());
+            let poll = Poll { max_bytes, ..hold };
+            runtime.events(self.id, self.next, poll).await
+        };
+        connection.ask(watch.deadline, question).await
+    }
+
+    /// True while the silence is no longer than the executor was asked to hold its answer.
+    fn may_be_late(&self) -> bool {
+        self.job.is_some() && self.heard.elapsed() < LONGEST_HOLD + SILENCE
     }
 
     /// A young job is watched closely, an old one gathers, so that hours of output stay within a tunnel's monthly requests.
@@ -241,10 +288,10 @@ impl Follower {
     }
 }
 
-fn poll(patience: Instant, linger_sec: f64) -> Poll {
+fn poll(patience: Instant, longest_hold: Duration, linger_sec: f64) -> Poll {
     let left = patience.saturating_duration_since(Instant::now());
     let linger_sec = linger_sec.min(left.as_secs_f64() / 2.0);
-    let wait_sec = left.min(LONGEST_HOLD).as_secs_f64() - linger_sec;
+    let wait_sec = left.min(longest_hold).as_secs_f64() - linger_sec;
     Poll {
         wait_sec: wait_sec.max(0.0),
         linger_sec,

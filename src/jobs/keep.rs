@@ -1,13 +1,14 @@
 //! What a job leaves in the user's folder: pictures and files always, the whole log when an answer could not hold it.
 
-use std::io;
+use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::fs::{self, OpenOptions};
-use tokio::io::AsyncWriteExt;
-use tokio::time::{Instant, timeout_at};
+use tokio::fs::{self, File, OpenOptions};
+use tokio::io::{AsyncSeekExt, AsyncWriteExt};
+use tokio::time::Instant;
 
 use super::collect::{Attachment, Body};
 use super::picture::{self, Fitted};
@@ -39,7 +40,8 @@ pub struct Picture {
 pub struct Kept {
     pub pictures: Vec<Picture>,
     pub files: Vec<KeptFile>,
-    pub log: Option<PathBuf>,
+    /// Whole logs of jobs whose text leaves something out.
+    pub logs: Vec<PathBuf>,
     /// What could not be kept, in words.
     pub notes: Vec<String>,
 }
@@ -55,50 +57,73 @@ impl Keeper {
         Self { save_dir }
     }
 
-    /// Adds what belongs to a job's output to `kept`. Never fails: what could not be kept is noted, and is still at the executor.
+    /// Adds a job's pictures and files to `kept`. Never fails: what could not be kept is noted, and is still at the executor.
     pub(crate) async fn keep(
         &self,
         connection: &Connection,
         id: JobId,
         attachments: &[Attachment],
-        wants_log: bool,
         deadline: Instant,
         kept: &mut Kept,
     ) {
-        if attachments.is_empty() && !wants_log {
+        if attachments.is_empty() {
             return;
         }
         let runtime = match connection.runtime(deadline).await {
             Ok(runtime) => runtime,
             Err(error) => {
                 kept.notes
-                    .push(format!("pictures and logs could not be fetched: {error}"));
+                    .push(format!("pictures could not be fetched: {error}"));
                 return;
             }
         };
-        for attachment in attachments {
+        for (at, attachment) in attachments.iter().enumerate() {
+            if Instant::now() >= deadline {
+                let left = attachments.len() - at;
+                kept.notes.push(format!(
+                    "{left} more outputs were not fetched in time: get_output with job_id {id} goes on with them"
+                ));
+                return;
+            }
             if let Err(trouble) = self
                 .keep_one(&*runtime, id, attachment, deadline, kept)
                 .await
             {
+                let again = match trouble {
+                    Trouble::Runtime(_) => format!("; get_output with job_id {id} tries again"),
+                    Trouble::Disk(_) => String::new(),
+                };
                 kept.notes.push(format!(
-                    "an output of type {} could not be kept: {trouble}",
+                    "an output of type {} could not be kept: {trouble}{again}",
                     attachment.mime
                 ));
             }
         }
-        if wants_log {
-            let path = self.save_dir.join("logs").join(format!("{id}.log"));
-            match timeout_at(deadline, append_log(&*runtime, id, &path)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(trouble)) => kept
-                    .notes
-                    .push(format!("the log file is not complete: {trouble}")),
-                Err(_) => kept.notes.push(
-                    "the log file is not complete yet: get_output goes on with it".to_owned(),
-                ),
-            }
-            kept.log = path.exists().then_some(path);
+    }
+
+    /// Adds a job's whole log, where its text alone does not show all. Never fails, as [`Keeper::keep`].
+    pub(crate) async fn keep_log(
+        &self,
+        connection: &Connection,
+        id: JobId,
+        deadline: Instant,
+        kept: &mut Kept,
+    ) {
+        let path = self.save_dir.join("logs").join(format!("{id}.log"));
+        let path_of_log = &path;
+        let grow =
+            |runtime: Arc<dyn Runtime>| async move { grow_log(&*runtime, id, path_of_log).await };
+        match connection.ask(deadline, grow).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => kept
+                .notes
+                .push(format!("the log file could not be written: {error}")),
+            Err(error) => kept.notes.push(format!(
+                "the log file is not complete yet ({error}): get_output with job_id {id} goes on with it"
+            )),
+        }
+        if path.exists() {
+            kept.logs.push(path);
         }
     }
 
@@ -110,31 +135,34 @@ impl Keeper {
         deadline: Instant,
         kept: &mut Kept,
     ) -> Result<(), Trouble> {
-        let (name, bytes) = match &attachment.body {
-            Body::Text(text) => (
-                format!("{id}-t{}", attachment.seq),
-                Bytes::from(text.clone()),
-            ),
-            Body::Blob(blob) => {
-                let bytes =
-                    retry::until(deadline, runtime.address(), || runtime.blob(id, blob.blob))
-                        .await?;
-                (format!("{id}-{}", blob.blob), bytes)
-            }
+        let name = match &attachment.body {
+            Body::Text(_) => format!("{id}-t{}", attachment.seq),
+            Body::Blob(blob) => format!("{id}-{}", blob.blob),
         };
         let path = self
             .save_dir
             .join("outputs")
             .join(format!("{name}.{}", extension(&attachment.mime)));
+        let bytes = match &attachment.body {
+            Body::Text(text) => Bytes::from(text.clone()),
+            // A blob never changes: one that is here already need not travel again.
+            Body::Blob(blob) => match fs::read(&path).await {
+                Ok(bytes) if bytes.len() as u64 == blob.bytes => Bytes::from(bytes),
+                Ok(_) | Err(_) => {
+                    retry::until(deadline, runtime.address(), || runtime.blob(id, blob.blob))
+                        .await?
+                }
+            },
+        };
         let length = bytes.len();
         let (target, mime) = (path.clone(), attachment.mime.clone());
-        let fitted = tokio::task::spawn_blocking(move || {
-            store::write_atomic(&target, &bytes)?;
+        let (written, fitted) = tokio::task::spawn_blocking(move || {
             let is_picture = matches!(mime.as_str(), "image/png" | "image/jpeg");
-            Ok::<_, io::Error>(is_picture.then(|| picture::fit(&bytes).ok()).flatten())
+            let fitted = is_picture.then(|| picture::fit(&bytes).ok()).flatten();
+            (store::write_atomic(&target, &bytes), fitted)
         })
         .await
-        .map_err(io::Error::other)??;
+        .map_err(io::Error::other)?;
         let shown: usize = kept
             .pictures
             .iter()
@@ -145,6 +173,8 @@ impl Keeper {
         {
             kept.pictures.push(Picture { mime, bytes });
         }
+        // A picture is shown whether or not the disk takes it.
+        written?;
         kept.files.push(KeptFile {
             path,
             mime: attachment.mime.clone(),
@@ -154,23 +184,40 @@ impl Keeper {
     }
 }
 
-/// Appends what the local copy of the log lacks. The executor's log only ever grows, so the copy's length is the cursor.
-async fn append_log(runtime: &dyn Runtime, id: JobId, path: &Path) -> Result<(), Trouble> {
+/// Fetches what the local copy of the log lacks; the inner error is the disk's. The executor's log only ever grows, so the copy's length is
+/// the cursor, and as each byte is written to its own place, two who do this at once write the same.
+async fn grow_log(
+    runtime: &dyn Runtime,
+    id: JobId,
+    path: &Path,
+) -> Result<io::Result<()>, RuntimeError> {
+    let (mut file, from) = match open_log(path).await {
+        Ok(opened) => opened,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut stream = runtime.log(id, from).await?;
+    while let Some(piece) = stream.next().await {
+        if let Err(error) = file.write_all(&piece?).await {
+            return Ok(Err(error));
+        }
+    }
+    Ok(file.flush().await)
+}
+
+/// The local copy, ready to be written to at its end, and its length.
+async fn open_log(path: &Path) -> io::Result<(File, u64)> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).await?;
     }
-    let mut file = OpenOptions::new()
+    let mut options = OpenOptions::new();
+    let mut file = options
         .create(true)
-        .append(true)
+        .truncate(false)
+        .write(true)
         .open(path)
         .await?;
-    let from = file.metadata().await?.len();
-    let mut stream = runtime.log(id, from).await?;
-    while let Some(piece) = stream.next().await {
-        file.write_all(&piece?).await?;
-    }
-    file.flush().await?;
-    Ok(())
+    let length = file.seek(SeekFrom::End(0)).await?;
+    Ok((file, length))
 }
 
 /// Keeping fails at the network or at the disk.

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use crate::base::ids::JobId;
 use crate::runtime::connection::Connection;
-use crate::runtime::{RuntimeError, RuntimeResult, retry};
+use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use crate::wire::job::{Job, JobRequest};
 use collect::{Collector, TEXT_LIMIT};
 use follow::{Ended, Followed, Watch};
@@ -31,7 +31,7 @@ use view::View;
 
 /// How long an interrupt is tried for after the caller has gone.
 const INTERRUPT: Duration = Duration::from_secs(20);
-/// Ids of sent jobs that are kept in memory.
+/// Ids of jobs that are kept in memory.
 const REMEMBERED: usize = 1_000;
 
 /// Runs code on the connected runtime.
@@ -39,7 +39,7 @@ const REMEMBERED: usize = 1_000;
 pub struct Jobs {
     connection: Arc<Connection>,
     keeper: Keeper,
-    /// The newest jobs sent from here; their ids sort by time.
+    /// The newest jobs that the runtime told of; their ids sort by time.
     known: Mutex<BTreeSet<JobId>>,
 }
 
@@ -72,15 +72,20 @@ impl Jobs {
         &self.connection
     }
 
-    /// Runs code and waits for its end until the watch's patience ends. A cancelled wait interrupts the job.
+    /// Runs code as the job `id`, a fresh one, and waits for its end until the watch's patience ends. A cancelled wait interrupts the job.
     ///
     /// # Errors
     /// Only when the code certainly did not start; any later trouble is in the view, beside the output so far.
-    pub async fn run(&self, request: &JobRequest, watch: &Watch<'_>) -> RuntimeResult<View> {
+    pub async fn run(
+        &self,
+        id: JobId,
+        request: &JobRequest,
+        watch: &Watch<'_>,
+    ) -> RuntimeResult<View> {
         let mut collector = Collector::new(TEXT_LIMIT);
-        let id = JobId::fresh();
-        self.remember(id);
-        let followed = follow::submit(&self.connection, id, request, watch, &mut collector).await?;
+        let mut followed =
+            follow::submit(&self.connection, id, request, watch, &mut collector).await?;
+        self.note(&mut followed);
         if matches!(followed.ended, Ended::Cancelled) {
             self.interrupt_later(id);
         }
@@ -103,11 +108,12 @@ impl Jobs {
             Reading::Whole => (0, Collector::new(TEXT_LIMIT)),
             Reading::From(after) => (after, Collector::new(TEXT_LIMIT).stopping_when_full()),
         };
-        let followed = follow::follow(&self.connection, id, after, watch, &mut collector).await;
+        let mut followed = follow::follow(&self.connection, id, after, watch, &mut collector).await;
+        self.note(&mut followed);
         if followed.job.is_none()
             && let Ended::Trouble(error) = followed.ended
         {
-            return Err(self.refine(id, error));
+            return Err(error);
         }
         Ok(self
             .view(followed, collector, reading, watch.deadline)
@@ -119,27 +125,36 @@ impl Jobs {
     /// # Errors
     /// Those of the runtime, after repeating until `deadline`.
     pub async fn interrupt(&self, id: JobId, deadline: Instant) -> RuntimeResult<Job> {
-        let runtime = self.connection.runtime(deadline).await?;
-        retry::until(deadline, runtime.address(), || runtime.interrupt(id)).await
+        let question = |runtime: Arc<dyn Runtime>| async move { runtime.interrupt(id).await };
+        let asked = self.connection.ask(deadline, question).await;
+        asked.map_err(|error| self.refine(id, error))
     }
 
     /// Interrupts a job after its caller has gone.
     pub(crate) fn interrupt_later(&self, id: JobId) {
         let connection = self.connection.clone();
         tokio::spawn(async move {
-            let deadline = Instant::now() + INTERRUPT;
-            let interrupted: Result<Job, RuntimeError> = async {
-                let runtime = connection.runtime(deadline).await?;
-                retry::until(deadline, runtime.address(), || runtime.interrupt(id)).await
-            }
-            .await;
-            if let Err(error) = interrupted {
+            let question = |runtime: Arc<dyn Runtime>| async move { runtime.interrupt(id).await };
+            if let Err(error) = connection.ask(Instant::now() + INTERRUPT, question).await {
                 tracing::warn!(job = %id, %error, "a cancelled job could not be interrupted");
             }
         });
     }
 
-    /// Notes a job that is sent from here.
+    /// Remembers a job that was heard of, and says what its trouble means.
+    fn note(&self, followed: &mut Followed) {
+        let id = followed.id;
+        if followed.job.is_some() {
+            self.remember(id);
+        }
+        if let Ended::Trouble(error) = &mut followed.ended
+            && error.is_not_found()
+        {
+            *error = self.missing(id);
+        }
+    }
+
+    /// Notes a job that the runtime has told of.
     pub(crate) fn remember(&self, id: JobId) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(id);
@@ -148,13 +163,21 @@ impl Jobs {
         }
     }
 
-    /// A job that was sent from here and is not known there went with its machine.
     fn refine(&self, id: JobId, error: RuntimeError) -> RuntimeError {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if error.is_not_found() && known.contains(&id) {
-            RuntimeError::Replaced
+        if error.is_not_found() {
+            self.missing(id)
         } else {
             error
+        }
+    }
+
+    /// A job that was heard of and is not known any more went with its machine.
+    fn missing(&self, id: JobId) -> RuntimeError {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.contains(&id) {
+            RuntimeError::Replaced
+        } else {
+            RuntimeError::UnknownJob
         }
     }
 
@@ -166,17 +189,16 @@ impl Jobs {
         deadline: Instant,
     ) -> View {
         let mut kept = Kept::default();
-        let wants_log = collector.left_out() > 0;
-        self.keeper
-            .keep(
-                &self.connection,
-                followed.id,
-                &collector.attachments,
-                wants_log,
-                deadline,
-                &mut kept,
-            )
-            .await;
+        let (id, attachments) = (followed.id, &collector.attachments);
+        let keeping = self
+            .keeper
+            .keep(&self.connection, id, attachments, deadline, &mut kept);
+        keeping.await;
+        if collector.left_out() > 0 {
+            self.keeper
+                .keep_log(&self.connection, id, deadline, &mut kept)
+                .await;
+        }
         View::of(followed, collector, reading, kept)
     }
 }

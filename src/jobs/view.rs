@@ -8,7 +8,8 @@ use super::follow::{Ended, Followed};
 use super::keep::{Kept, KeptFile, Picture};
 use crate::runtime::RuntimeError;
 use crate::wire::event::PythonError;
-use crate::wire::job::{Job, JobState, Reason};
+use crate::wire::job::Job;
+use crate::wire::state::{JobState, Reason};
 
 /// One answer about one job.
 #[derive(Debug)]
@@ -95,7 +96,7 @@ impl View {
         if excerpt.left_out() > 0 {
             summary.left_out_characters = Some(excerpt.left_out());
         }
-        summary.log = kept.log.map(|path| path.display().to_string());
+        summary.log = kept.logs.first().map(|path| path.display().to_string());
         summary.notes = kept.notes;
         Self {
             text: excerpt.render(),
@@ -151,21 +152,22 @@ impl Summary {
     }
 
     fn tell_trouble(&mut self, error: &RuntimeError, followed: &Followed) {
-        let hint = match &followed.job {
-            Some(_) => {
+        let hint = match (error, &followed.job) {
+            (RuntimeError::Replaced | RuntimeError::UnknownJob, _) => "",
+            (_, Some(_)) => {
                 self.next = Some(followed.next);
-                "The code goes on where it runs, and its output is kept there. Call get_output with this job_id, and `next` as `after`."
+                "The code goes on where it runs, and its output is kept there. Call get_output with this job_id, and `next` as `after`. "
             }
-            None => {
+            (_, None) => {
                 "It is not known whether the code arrived. Call get_output with this job_id: if it is not found, the code \
-                 never ran and can be sent again."
+                 never ran and can be sent again. "
             }
         };
         self.fail(
             error.code(),
             &error.to_string(),
-            &format!("{hint} {}", error.hint()),
-            true,
+            &format!("{hint}{}", error.hint()),
+            error.is_transient(),
         );
     }
 
@@ -180,12 +182,14 @@ impl Summary {
                     error.ename,
                     error.evalue.lines().next().unwrap_or_default()
                 );
-                self.fail(
-                    "python_error",
-                    &sentence,
-                    "Read the traceback above, mend the code and run it again.",
-                    false,
-                );
+                let hint = match error.ename.as_str() {
+                    // Of `input()` and `getpass()`, in an ipykernel without a person beside it.
+                    "StdinNotImplementedError" => {
+                        "Nobody can answer input() here: put the value into the code and run it again."
+                    }
+                    _ => "Read the traceback above, mend the code and run it again.",
+                };
+                self.fail("python_error", &sentence, hint, false);
             }
             (_, Some((code, sentence, hint)), _) => self.fail(code, sentence, hint, false),
             (_, None, None) => self.fail(

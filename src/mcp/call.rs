@@ -1,6 +1,6 @@
 //! One tool call: its deadline, its cancellation, and the progress that its caller sees.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::time::Duration;
 
 use rmcp::RoleServer;
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::server::Server;
 use crate::jobs::follow::Watch;
+use crate::runtime::{RuntimeError, RuntimeResult};
 use crate::wire::job::Job;
 
 /// How often progress is looked at; what changed in between is one notification.
@@ -91,30 +92,62 @@ where
 {
     let started = Instant::now();
     let (steps, seen) = watch::channel(None);
+    let cancelled = CancellationToken::new();
     let call = Call {
         deadline: started + budget,
-        cancelled: context.ct.clone(),
+        cancelled: cancelled.clone(),
         started,
         steps,
     };
-    let working = work(call);
-    match context.meta.get_progress_token() {
-        None => working.await,
-        Some(token) => tokio::select! {
-            biased;
-            done = working => done,
-            never = forward(server, &context.peer, token, started, seen) => never,
-        },
+    let token = context.meta.get_progress_token();
+    tokio::select! {
+        biased;
+        done = work(call) => done,
+        never = pass_on(server, &context.ct, cancelled) => never,
+        never = forward(server, &context.peer, token, started, seen) => never,
     }
+}
+
+/// The same for a question that is given up when its caller cancels.
+pub(super) async fn ask<T, F>(
+    server: &Server,
+    context: &RequestContext<RoleServer>,
+    budget: Duration,
+    question: impl FnOnce(Call) -> F,
+) -> RuntimeResult<T>
+where
+    F: Future<Output = RuntimeResult<T>>,
+{
+    run(server, context, budget, async |call| {
+        let cancelled = call.cancelled.clone();
+        tokio::select! {
+            biased;
+            () = cancelled.cancelled() => Err(RuntimeError::Cancelled),
+            answer = question(call) => answer,
+        }
+    })
+    .await
+}
+
+/// Cancels the call when its caller does. A client that leaves cancels nothing: its code goes on, where its executor does.
+async fn pass_on<T>(server: &Server, asked: &CancellationToken, cancelled: CancellationToken) -> T {
+    asked.cancelled().await;
+    if !server.is_leaving() {
+        cancelled.cancel();
+    }
+    pending().await
 }
 
 async fn forward<T>(
     server: &Server,
     peer: &Peer<RoleServer>,
-    token: ProgressToken,
+    token: Option<ProgressToken>,
     started: Instant,
     mut seen: watch::Receiver<Option<Step>>,
 ) -> T {
+    let Some(token) = token else {
+        return pending().await;
+    };
     let mut ticks = interval(TICK);
     let mut last: Option<Step> = None;
     loop {

@@ -1,7 +1,8 @@
-//! Results and faults as MCP shows them (DESIGN: execution tools in content blocks only, report tools with structured content).
+//! Results and faults as MCP shows them. Execution tools answer in content blocks only, because clients hide text and pictures that stand beside
+//! structured content; report tools answer in structured content and the same JSON as text.
 
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,6 +17,9 @@ use crate::jobs::keep::{KeptFile, Picture};
 use crate::jobs::view::View;
 use crate::runtime::RuntimeError;
 use crate::transfer::TransferError;
+
+/// Files linked in one answer; the others lie in the same folder.
+const MOST_LINKS: usize = 20;
 
 /// A failed call in the words that the model sees.
 #[derive(Debug, Clone, Serialize)]
@@ -41,6 +45,12 @@ impl Fault {
             hint: hint.into(),
             retryable,
         }
+    }
+
+    /// With `advice` before the rest of the hint.
+    pub(super) fn first(self, advice: &str) -> Self {
+        let hint = format!("{advice} {}", self.hint);
+        Self { hint, ..self }
     }
 
     pub(super) fn invalid(error: impl Into<String>) -> Self {
@@ -105,8 +115,13 @@ fn sentence(error: &dyn Error) -> String {
 /// An execution: text, pictures, files, and one line of facts.
 pub(super) fn execution(view: View) -> CallToolResult {
     let (facts, failed) = (line(&view.summary), view.is_error());
-    let log = view.summary.log.as_deref().map(Path::new);
-    let content = blocks(view.text, &view.pictures, &view.files, log, facts);
+    let logs = view
+        .summary
+        .log
+        .iter()
+        .map(PathBuf::from)
+        .collect::<Vec<_>>();
+    let content = blocks(view.text, &view.pictures, &view.files, &logs, facts);
     result(content, failed)
 }
 
@@ -114,13 +129,7 @@ pub(super) fn execution(view: View) -> CallToolResult {
 pub(super) fn operation(outcome: Outcome) -> CallToolResult {
     let (facts, failed) = (line(&outcome.facts), !outcome.facts.success);
     let kept = outcome.kept;
-    let content = blocks(
-        outcome.text,
-        &kept.pictures,
-        &kept.files,
-        kept.log.as_deref(),
-        facts,
-    );
+    let content = blocks(outcome.text, &kept.pictures, &kept.files, &kept.logs, facts);
     result(content, failed)
 }
 
@@ -128,7 +137,7 @@ fn blocks(
     text: String,
     pictures: &[Picture],
     files: &[KeptFile],
-    log: Option<&Path>,
+    logs: &[PathBuf],
     facts: String,
 ) -> Vec<ContentBlock> {
     let mut content = Vec::new();
@@ -142,9 +151,10 @@ fn blocks(
     );
     let files = files
         .iter()
+        .take(MOST_LINKS)
         .map(|file| link(&file.path, &file.mime, Some(file.bytes)));
-    let log = log.map(|log| link(log, "text/plain", None));
-    content.extend(files.chain(log).flatten().map(ContentBlock::ResourceLink));
+    let logs = logs.iter().map(|log| link(log, "text/plain", None));
+    content.extend(files.chain(logs).flatten().map(ContentBlock::ResourceLink));
     content.push(ContentBlock::text(facts));
     content
 }

@@ -22,7 +22,9 @@ pub enum ServeError {
 /// # Errors
 /// When the handshake fails. A client that leaves before it is no error.
 pub async fn serve(server: Server, shutdown: CancellationToken) -> Result<(), ServeError> {
-    let transport = Stdio::new(tokio::io::stdin(), tokio::io::stdout());
+    let leaving = shutdown.child_token();
+    let transport = Stdio::new(tokio::io::stdin(), tokio::io::stdout(), leaving.clone());
+    let server = server.ending_with(leaving);
     match server.serve_with_ct(transport, shutdown).await {
         Ok(running) => running.waiting().await.map(drop).map_err(ServeError::from),
         Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => {

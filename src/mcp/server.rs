@@ -12,6 +12,7 @@ use rmcp::model::{
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::convert::Fault;
@@ -46,6 +47,8 @@ pub struct Server {
     pub(super) floors: Arc<Floors>,
     router: Arc<ToolRouter<Self>>,
     tools: Arc<Vec<Tool>>,
+    /// Cancelled when the client has left or this process ends: calls that end then were not cancelled by anyone.
+    leaving: CancellationToken,
 }
 
 impl Server {
@@ -57,7 +60,18 @@ impl Server {
             floors: Arc::new(floors),
             router: Arc::new(router),
             tools: Arc::new(tools),
+            leaving: CancellationToken::new(),
         }
+    }
+
+    /// The same server, told of its end by `leaving`.
+    #[must_use]
+    pub(super) fn ending_with(self, leaving: CancellationToken) -> Self {
+        Self { leaving, ..self }
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.is_cancelled()
     }
 
     pub(super) fn connection(&self) -> &Connection {

@@ -8,6 +8,7 @@ use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use rmcp::transport::async_rw::AsyncRwTransport;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
 
 /// A longer line would be dropped without an answer; the executor refuses code over 8 MiB with one.
 const LONGEST_LINE: usize = 64 * 1024 * 1024;
@@ -18,6 +19,7 @@ const LONGEST_LINE: usize = 64 * 1024 * 1024;
 pub struct Stdio<R: AsyncRead, W: AsyncWrite> {
     inner: AsyncRwTransport<RoleServer, R, W>,
     settled: bool,
+    leaving: CancellationToken,
 }
 
 impl<R, W> Stdio<R, W>
@@ -25,10 +27,12 @@ where
     R: AsyncRead + Send + Unpin,
     W: AsyncWrite + Send + Unpin + 'static,
 {
-    pub fn new(read: R, write: W) -> Self {
+    /// Cancels `leaving` when the client has closed its side.
+    pub fn new(read: R, write: W, leaving: CancellationToken) -> Self {
         Self {
             inner: AsyncRwTransport::new_server(read, write).with_max_line_length(LONGEST_LINE),
             settled: false,
+            leaving,
         }
     }
 }
@@ -49,7 +53,10 @@ where
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         loop {
-            let message = self.inner.receive().await?;
+            let Some(message) = self.inner.receive().await else {
+                self.leaving.cancel();
+                return None;
+            };
             self.settled |= settles(&message);
             if self.settled || matches!(message, JsonRpcMessage::Request(_)) {
                 return Some(message);

@@ -1,5 +1,6 @@
 //! How the tools reach a runtime: lazily, so that neither start-up nor `tools/list` waits for a network or a process.
 
+use std::future::Future;
 use std::sync::{Arc, OnceLock};
 
 use tokio::time::Instant;
@@ -8,6 +9,7 @@ use super::Runtime;
 use super::error::{RuntimeError, RuntimeResult};
 use super::executor::Executor;
 use super::local::Local;
+use super::retry;
 use crate::edge::settings::{Endpoint, Settings, Target};
 
 /// The one way to the configured runtime.
@@ -69,6 +71,27 @@ impl Connection {
             Kind::Local(local) => local.runtime(deadline).await,
             Kind::Fixed(runtime) => Ok(runtime.clone()),
         }
+    }
+
+    /// Asks the runtime until it answers, refuses for good, or `deadline` has come. Each try asks the runtime of its moment: a local
+    /// executor that died comes back at another address.
+    ///
+    /// # Errors
+    /// Those of [`Self::runtime`] and of [`retry::until`].
+    pub async fn ask<T, F>(
+        &self,
+        deadline: Instant,
+        question: impl Fn(Arc<dyn Runtime>) -> F,
+    ) -> RuntimeResult<T>
+    where
+        F: Future<Output = RuntimeResult<T>>,
+    {
+        let address = self.runtime(deadline).await?.address().to_owned();
+        let question = &question;
+        retry::until(deadline, &address, || async move {
+            question(self.runtime(deadline).await?).await
+        })
+        .await
     }
 
     /// What a local start is busy with, for progress messages; none when nothing is awaited.

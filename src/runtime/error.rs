@@ -6,6 +6,17 @@ use crate::wire::problem::Problem;
 
 pub type RuntimeResult<T> = Result<T, RuntimeError>;
 
+/// How far a failed request got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// It never left, or nobody was there.
+    Nowhere,
+    /// Somebody got it and did nothing with it.
+    Refused,
+    /// It may have been done.
+    Unknown,
+}
+
 /// A failed request. `Display` is a sentence for people, without its source's text.
 #[derive(Debug, Error)]
 pub enum RuntimeError {
@@ -30,15 +41,27 @@ pub enum RuntimeError {
     #[error("{url} did not answer in time")]
     TimedOut { url: String },
     #[error("the tunnel at {url} is there, but no executor is connected to it ({sign})")]
-    TunnelOffline { url: String, sign: String },
+    TunnelOffline {
+        url: String,
+        sign: String,
+        reach: Reach,
+    },
+    #[error("the tunnel at {url} passes nothing on: a limit of its plan is used up ({sign})")]
+    TunnelLimited { url: String, sign: String },
+    #[error("the call was cancelled")]
+    Cancelled,
     #[error("{url} refused the token")]
     Unauthorized { url: String },
     #[error("what answers at {url} is not an executor that this bridge can talk to: {detail}")]
     Incompatible { url: String, detail: String },
+    #[error("what answers at {url} is no executor: {detail}")]
+    Stranger { url: String, detail: String },
     #[error("the file {path} changed while it was read")]
     Changed { path: String },
     #[error("the machine that ran this job has been replaced by another, which does not know it")]
     Replaced,
+    #[error("this machine knows no job of that id")]
+    UnknownJob,
     #[error("{}", .0.detail)]
     Refused(Problem),
 }
@@ -56,9 +79,13 @@ impl RuntimeError {
             Self::Refused(problem) => problem.retryable,
             Self::NotConfigured
             | Self::LocalFailed { .. }
+            | Self::TunnelLimited { .. }
+            | Self::Cancelled
             | Self::Unauthorized { .. }
             | Self::Incompatible { .. }
+            | Self::Stranger { .. }
             | Self::Replaced
+            | Self::UnknownJob
             | Self::Changed { .. } => false,
         }
     }
@@ -66,7 +93,32 @@ impl RuntimeError {
     /// True when the executor answered that it does not know what was asked for.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Refused(problem) if problem.status == 404)
+        matches!(self, Self::Replaced | Self::UnknownJob)
+            || matches!(self, Self::Refused(problem) if problem.status == 404)
+    }
+
+    /// Whether the request may have been done in spite of the error.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        match self {
+            Self::NotConfigured
+            | Self::Starting { .. }
+            | Self::LocalFailed { .. }
+            | Self::Unreachable { .. } => Reach::Nowhere,
+            Self::TunnelOffline { reach, .. } => *reach,
+            Self::Refused(problem) if problem.status == 500 => Reach::Unknown,
+            Self::Refused(_)
+            | Self::TunnelLimited { .. }
+            | Self::Unauthorized { .. }
+            | Self::Stranger { .. }
+            | Self::Replaced
+            | Self::UnknownJob
+            | Self::Changed { .. } => Reach::Refused,
+            Self::Broken { .. }
+            | Self::TimedOut { .. }
+            | Self::Cancelled
+            | Self::Incompatible { .. } => Reach::Unknown,
+        }
     }
 
     /// The stable code that the model sees.
@@ -79,11 +131,13 @@ impl RuntimeError {
                 "connection_failed"
             }
             Self::TimedOut { .. } => "timed_out",
-            Self::TunnelOffline { .. } => "tunnel_offline",
+            Self::TunnelOffline { .. } | Self::TunnelLimited { .. } => "tunnel_offline",
+            Self::Cancelled => "cancelled",
             Self::Unauthorized { .. } => "unauthorized",
-            Self::Incompatible { .. } => "incompatible_executor",
+            Self::Incompatible { .. } | Self::Stranger { .. } => "incompatible_executor",
             Self::Changed { .. } => "connection_failed",
             Self::Replaced => "runtime_replaced",
+            Self::UnknownJob => "not_found",
             Self::Refused(problem) => &problem.code,
         }
     }
@@ -98,13 +152,19 @@ impl RuntimeError {
             Self::Starting { .. } => "The first use makes a Python environment, about a minute. Call again.".to_owned(),
             Self::LocalFailed { hint, .. } => hint.clone(),
             Self::Unreachable { .. } | Self::Broken { .. } => {
-                "Check that the notebook's start cell is still running and that its address is the one in COLAB_URL; \
+                "Check that the notebook's start cell (or the executor, where you run one yourself) is still running and that its address is the one in COLAB_URL; \
                  then call again. Code that was sent goes on running and keeps its output."
                     .to_owned()
             }
             Self::TimedOut { .. } => {
                 "The machine may be overloaded or the tunnel stuck. Call again; if it stays so, look at the notebook.".to_owned()
             }
+            Self::TunnelLimited { sign, .. } => format!(
+                "See https://ngrok.com/docs/errors/{} for when it is free again, or choose the Cloudflare tunnel in the notebook's form, run \
+                 the start cell, and put the new line into COLAB_URL. Code that was sent goes on and keeps its output.",
+                sign.to_ascii_lowercase()
+            ),
+            Self::Cancelled => "Call again when it is wanted.".to_owned(),
             Self::TunnelOffline { .. } => "Open the Colab notebook and run its start cell again. If it prints a new address, \
                  put that into COLAB_URL and restart the client."
                 .to_owned(),
@@ -114,9 +174,15 @@ impl RuntimeError {
             Self::Incompatible { .. } => "Check the address. If it is right, get the notebook of this bridge's version from \
                  colab/smart_colab_executor.ipynb and run it again."
                 .to_owned(),
+            Self::Stranger { .. } => "Check that COLAB_URL is the address that the notebook prints now; if it is, run the notebook's start \
+                 cell again."
+                .to_owned(),
             Self::Changed { .. } => "Wait until the program that writes the file is done, then download it again.".to_owned(),
             Self::Replaced => "Variables and files of the old machine are gone; what was read of its output \
                  is in the save folder's logs. Run the setup and the code again."
+                .to_owned(),
+            Self::UnknownJob => "Check the job_id. If the call that named it had no answer from the machine, the code did not run: \
+                 send it again. If the job is older, its machine has been replaced by another: run the setup and the code again."
                 .to_owned(),
             Self::Refused(problem) => problem.hint.clone(),
         }

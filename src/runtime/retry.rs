@@ -6,7 +6,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::error::{RuntimeError, RuntimeResult};
+use super::error::{Reach, RuntimeError, RuntimeResult};
 
 /// Calls `operation` until it succeeds, fails for good, or `deadline` has come. The last real error is what the caller sees.
 ///
@@ -15,6 +15,34 @@ use super::error::{RuntimeError, RuntimeResult};
 pub async fn until<T, F>(
     deadline: Instant,
     address: &str,
+    operation: impl FnMut() -> F,
+) -> RuntimeResult<T>
+where
+    F: Future<Output = RuntimeResult<T>>,
+{
+    repeat(deadline, address, RuntimeError::is_transient, operation).await
+}
+
+/// The same for what must not be done twice: repeated only while nobody was there to get it.
+///
+/// # Errors
+/// As [`until`].
+pub async fn until_sent<T, F>(
+    deadline: Instant,
+    address: &str,
+    operation: impl FnMut() -> F,
+) -> RuntimeResult<T>
+where
+    F: Future<Output = RuntimeResult<T>>,
+{
+    let may_repeat = |error: &RuntimeError| error.is_transient() && error.reach() == Reach::Nowhere;
+    repeat(deadline, address, may_repeat, operation).await
+}
+
+async fn repeat<T, F>(
+    deadline: Instant,
+    address: &str,
+    may_repeat: impl Fn(&RuntimeError) -> bool,
     mut operation: impl FnMut() -> F,
 ) -> RuntimeResult<T>
 where
@@ -30,7 +58,7 @@ where
     loop {
         match timeout_at(deadline, operation()).await {
             Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) if !error.is_transient() => return Err(error),
+            Ok(Err(error)) if !may_repeat(&error) => return Err(error),
             Ok(Err(error)) => {
                 tracing::debug!(code = error.code(), %error, "trying again");
                 last = Some(error);

@@ -239,7 +239,8 @@ impl Pull {
 
     /// A stream of the file's bytes that has begun to flow: a connection that brings none is one to try again.
     async fn open(&self, stat: &FileStat, range: Range<u64>) -> RuntimeResult<(Bytes, ByteStream)> {
-        let mut stream = self.runtime.download(&stat.path, range, &stat.etag).await?;
+        let etag = stat.etag.as_deref().unwrap_or_default();
+        let mut stream = self.runtime.download(&stat.path, range, etag).await?;
         match stream.try_next().await? {
             Some(first) => Ok((first, stream)),
             None => Err(self.incompatible("it sent no byte of the part that was asked for")),
@@ -331,7 +332,7 @@ pub(super) fn changed_at(text: &str) -> Option<SystemTime> {
 fn source(stat: &FileStat) -> Source {
     Source {
         remote: stat.path.clone(),
-        etag: stat.etag.clone(),
+        etag: stat.etag.clone().unwrap_or_default(),
         size: stat.size,
     }
 }

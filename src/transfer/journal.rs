@@ -82,6 +82,13 @@ pub(super) struct Claim {
     journal: File,
 }
 
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // As in `edge::lock`: a child process that is just being started would keep the lock for a moment.
+        let _ = self.journal.unlock();
+    }
+}
+
 impl Claim {
     /// The first of `NAME.partial`, `NAME (2).partial`, … that is free, or that an earlier download of the same remote path left.
     pub(super) fn take(target: &Path, remote: &str, folder: bool) -> io::Result<(Self, Known)> {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::job::{JobState, Reason};
+use super::state::{JobState, Reason};
 
 /// One event. `seq` is dense from 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -44,7 +44,8 @@ pub struct FileStat {
     pub kind: FileType,
     pub size: u64,
     pub modified_at: String,
-    pub etag: String,
+    /// The `ETag` of a download, quotes included; none for what is no file.
+    pub etag: Option<String>,
     #[serde(default)]
     pub sha256: Option<String>,
     /// The digest was asked for and is still being made.

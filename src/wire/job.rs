@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::event::Event;
+use super::state::{JobState, Reason};
 use crate::base::ids::JobId;
 
 /// The body of `PUT /jobs/{id}`.
@@ -40,60 +41,6 @@ pub enum OnError {
     Stop,
     /// Is noted, and the next iteration runs.
     Skip,
-}
-
-/// `queued → running → one of the rest`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum JobState {
-    Queued,
-    Running,
-    Succeeded,
-    Failed,
-    Interrupted,
-    TimedOut,
-    Lost,
-}
-
-impl JobState {
-    /// True when no further event can come.
-    #[must_use]
-    pub fn is_final(self) -> bool {
-        !matches!(self, Self::Queued | Self::Running)
-    }
-
-    /// The name on the wire.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Interrupted => "interrupted",
-            Self::TimedOut => "timed_out",
-            Self::Lost => "lost",
-        }
-    }
-}
-
-/// Why a job ended as it did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    PythonError,
-    KernelDied,
-    Timeout,
-    Interrupted,
-    SessionRestarted,
-    SessionDeleted,
-    ExecutorRestarted,
-    /// It never ran: the kernel that it was meant for is gone.
-    KernelReplaced,
-    DiskFull,
-    /// A reason that a newer executor knows.
-    #[serde(other)]
-    Unknown,
 }
 
 /// A job as the executor tells of it.

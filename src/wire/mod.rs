@@ -9,6 +9,7 @@ pub mod job;
 pub mod machine;
 pub mod problem;
 pub mod session;
+pub mod state;
 
 /// The API version that the executor must name in `X-Smart-Colab-Api`.
 pub const API_VERSION: &str = "1";

@@ -5,10 +5,17 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod calls;
 mod chunked;
 mod download;
+mod faults;
 mod local_executor;
 mod mcp_stdio;
+mod notebook;
+mod official_client;
 mod output;
+mod python;
+mod reports;
 mod tidy;
 mod tool_list;
+mod try_tour;

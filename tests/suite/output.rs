@@ -180,6 +180,19 @@ fn long_output_shows_its_ends_and_is_kept_whole() {
 }
 
 #[test]
+fn a_look_without_a_wait_reads_all_that_is_there() {
+    let mut client = Client::of("look");
+    let code =
+        "for i in range(4_000):\n    print('x' * 999, flush=True)\nraise ValueError('the end')";
+    let id = client.run(code).fact("job_id").to_owned();
+    let look = json!({"job_id": id, "wait_sec": 0});
+    let answer = client.bridge.call("get_output", look);
+    answer.refused("python_error");
+    assert!(answer.text.trim_end().ends_with("ValueError: the end"));
+    assert!(answer.facts["next"].is_null(), "{}", answer.facts);
+}
+
+#[test]
 fn a_line_without_an_end_is_kept_whole() {
     let mut client = Client::of("endless");
     for length in [39_000, 60_000, 300_000] {
@@ -218,6 +231,7 @@ print('plain', file=sys.stderr)";
 fn input_fails_at_once_and_says_why() {
     let answer = Client::of("input").run("name = input('Your name? ')");
     answer.refused("python_error");
+    assert!(answer.fact("hint").contains("put the value into the code"));
     assert!(
         answer.fact("error").to_lowercase().contains("input"),
         "{}",

@@ -239,6 +239,7 @@ fn too_long(path: &str, text: &str) -> Vec<String> {
 #[test]
 fn no_file_is_longer_than_one_sitting() {
     let mut all = files("colab", ".py");
+    all.extend(files("tests", ".py"));
     for folder in ["src", "tests", "benches"] {
         if root().join(folder).exists() {
             all.extend(files(folder, ".rs"));

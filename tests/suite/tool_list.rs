@@ -90,7 +90,7 @@ fn names(value: &Value) -> Vec<&str> {
     let mut names: Vec<&str> = match value {
         Value::Object(map) => map.keys().map(String::as_str).collect(),
         Value::Array(list) => list.iter().map(|name| name.as_str().unwrap()).collect(),
-        _ => Vec::new(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
     };
     names.sort_unstable();
     names
@@ -161,7 +161,7 @@ fn walk(value: &Value, way: &str, visit: &mut dyn FnMut(&str, &Map<String, Value
                 walk(item, &format!("{way}/{name}"), visit);
             }
         }
-        _ => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

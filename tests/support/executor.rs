@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -27,50 +28,53 @@ pub(crate) struct Executor {
 
 impl Executor {
     pub(crate) fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap())
+    }
+
+    fn start_in(folder: TempDir) -> Self {
         let root = folder.path().join("root");
         std::fs::create_dir(&root).unwrap();
-        let log = File::create(folder.path().join("stderr")).unwrap();
-        let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("colab");
-        let mut child = Command::new(python())
-            .args([
-                "-m",
-                "smart_colab_executor",
-                "--port",
-                "0",
-                "--exit-with-stdin",
-            ])
-            .arg("--root")
-            .arg(&root)
-            .arg("--state")
-            .arg(folder.path().join("state"))
-            .env("PYTHONPATH", package)
-            .env("IPYTHONDIR", folder.path().join("ipython"))
-            .env("SMART_COLAB_TOKEN", TOKEN)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
         let mut executor = Self {
-            child,
+            child: spawn(folder.path(), 0),
             folder,
             url: String::new(),
         };
-        let ready: Value = serde_json::from_str(&line)
-            .unwrap_or_else(|_| panic!("it did not start: {}", executor.stderr()));
-        executor.url = ready["url"].as_str().unwrap().to_owned();
+        executor.url = executor.ready();
         executor
+    }
+
+    /// Ends as a process does when memory is short: without a word.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts again at the same address, with what it had written down.
+    pub(crate) fn restart(&mut self) {
+        self.child = spawn(self.folder.path(), self.address().port());
+        assert_eq!(self.ready(), self.url);
+    }
+
+    /// The address that it says it serves.
+    fn ready(&mut self) -> String {
+        let mut line = String::new();
+        BufReader::new(self.child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let ready: Value = serde_json::from_str(&line)
+            .unwrap_or_else(|_| panic!("it did not start: {}", self.stderr()));
+        ready["url"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        let address = self.url.strip_prefix("http://").unwrap();
+        address.parse().unwrap()
     }
 
     /// One for all tests that need no executor of their own; each takes a session of its own.
     pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<Executor> = OnceLock::new();
-        SHARED.get_or_init(Self::start)
+        SHARED.get_or_init(|| Self::start_in(lasting_folder()))
     }
 
     /// The line that the notebook prints.
@@ -96,6 +100,31 @@ impl Executor {
     }
 }
 
+fn spawn(folder: &Path, port: u16) -> Child {
+    let log = File::options()
+        .append(true)
+        .create(true)
+        .open(folder.join("stderr"));
+    Command::new(python())
+        .args(["-m", "smart_colab_executor", "--exit-with-stdin", "--port"])
+        .arg(port.to_string())
+        .arg("--root")
+        .arg(folder.join("root"))
+        .arg("--state")
+        .arg(folder.join("state"))
+        .env(
+            "PYTHONPATH",
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("colab"),
+        )
+        .env("IPYTHONDIR", folder.join("ipython"))
+        .env("SMART_COLAB_TOKEN", TOKEN)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(log.unwrap())
+        .spawn()
+        .unwrap()
+}
+
 impl Drop for Executor {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
@@ -107,6 +136,28 @@ impl Drop for Executor {
             sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// What is shared is never dropped, so its folder lies with what was built, and the next day's run takes it away.
+fn lasting_folder() -> TempDir {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    std::fs::create_dir_all(place).unwrap();
+    for entry in std::fs::read_dir(place).unwrap().flatten() {
+        let is_ours = entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with("shared-executor-");
+        let changed = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = changed.ok().and_then(|changed| changed.elapsed().ok());
+        if is_ours && age.is_some_and(|age| age > Duration::from_secs(86_400)) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    let mut builder = tempfile::Builder::new();
+    builder
+        .prefix("shared-executor-")
+        .tempdir_in(place)
+        .unwrap()
 }
 
 /// A file that running code makes.

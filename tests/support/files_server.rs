@@ -187,7 +187,7 @@ fn stat(state: &mut State, path: &str, digest: bool) -> Option<Value> {
                 .any(|(other, kind)| other == path && *kind == "directory");
         return is_folder.then(|| {
             json!({"path": path, "name": name, "type": "directory", "size": 0,
-                   "modified_at": modified_at(0), "etag": "\"folder\""})
+                   "modified_at": modified_at(0), "etag": null})
         });
     };
     let mut reply = json!({"path": path, "name": name, "type": "file", "size": bytes.len(),

@@ -3,6 +3,9 @@
 pub(crate) mod executor;
 pub(crate) mod fake_runtime;
 pub(crate) mod home;
+pub(crate) mod machine;
+pub(crate) mod mishaps;
+pub(crate) mod proxy;
 pub(crate) mod python;
 pub(crate) mod rust;
 pub(crate) mod stdio;

@@ -11,50 +11,17 @@ use serde_json::{Value, json};
 use smart_colab::base::ids::JobId;
 use smart_colab::runtime::{RuntimeError, RuntimeResult};
 use smart_colab::wire::event::{Event, EventKind, Finished, Progress, PythonError, StreamName};
-use smart_colab::wire::job::{EventPage, Job, JobRequest, JobState, OnError, Reason};
+use smart_colab::wire::job::{EventPage, Job, JobRequest, OnError};
 use smart_colab::wire::problem::Problem;
+use smart_colab::wire::state::{JobState, Reason};
 use tokio::time::Instant;
+
+pub(crate) use super::mishaps::{Fails, Mishap, Strike, When};
 
 pub(crate) const SETUP: &str = "x = 1";
 pub(crate) const BODY: &str = "x + {i}";
 /// So few that a batch takes several pages.
 const EVENTS_IN_A_PAGE: usize = 3;
-
-/// What befalls a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mishap {
-    /// Nobody is there.
-    Refused,
-    /// It is done, and the answer does not come back.
-    ReplyLost,
-}
-
-/// What befalls the machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Strike {
-    KernelDies,
-    /// The jobs stay known.
-    ExecutorRestarts,
-    MachineReplaced,
-    SessionRestarted,
-}
-
-/// When it does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum When {
-    /// Before this iteration begins.
-    Before(u64),
-    /// Between an iteration's begin and its end.
-    Within(u64),
-    /// Before the step of this number, of all that the machine takes.
-    Step(u64),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fails {
-    Once,
-    Always,
-}
 
 /// What the machine went through, and what is to come.
 #[derive(Default)]

@@ -1,6 +1,7 @@
 //! What the tour shows.
 
 use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -97,8 +98,11 @@ impl Walker<'_> {
         let answer = client.call(tool, arguments).await?;
         if answer.is_error {
             let detail = format!(
-                "{} {}",
-                answer.facts["error"].as_str().unwrap_or(&answer.text),
+                "{}. {}",
+                answer.facts["error"]
+                    .as_str()
+                    .unwrap_or(&answer.text)
+                    .trim_end_matches('.'),
                 answer.facts["hint"].as_str().unwrap_or("")
             );
             return Err(StepError::Tool { tool, detail });
@@ -119,8 +123,11 @@ impl Walker<'_> {
             }
             if report["code"] != "busy" || Instant::now() > deadline {
                 let detail = format!(
-                    "{} {}",
-                    report["problem"].as_str().unwrap_or_default(),
+                    "{}. {}",
+                    report["problem"]
+                        .as_str()
+                        .unwrap_or_default()
+                        .trim_end_matches('.'),
                     text(&report, "suggestion")?
                 );
                 return Err(StepError::Tool {
@@ -225,6 +232,12 @@ impl Walker<'_> {
 
     async fn download(&mut self) -> Result<String, StepError> {
         let made = self.call("run_code_quick", json!({"code": FILE})).await?;
+        // Of an earlier tour: it would be kept, and ever more of them.
+        if let Err(error) = tokio::fs::remove_file(self.tour.save_dir.join("try.bin")).await
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error.into());
+        }
         let report = self
             .call("download_from_colab", json!({"remote_path": "try.bin"}))
             .await?

@@ -12,7 +12,6 @@ use serde::Deserialize;
 
 use super::MAIN;
 use crate::base::ids::JobId;
-use crate::chunked::plan::Name;
 use crate::jobs::Reading;
 use crate::jobs::view::View;
 use crate::mcp::convert::{Fault, execution};
@@ -80,7 +79,8 @@ impl Server {
         Parameters(args): Parameters<QuickArgs>,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResult, Fault> {
-        self.run_code(args.code, args.session, QUICK_SEC, &context)
+        let id = JobId::fresh();
+        self.run_code(id, args.code, args.session, QUICK_SEC, &context)
             .await
             .map(execution)
     }
@@ -109,13 +109,24 @@ impl Server {
                 "timeout_sec is {timeout_sec}: it must be 1 to {LONGEST_SEC}"
             )));
         }
-        let name = args.checkpoint_name.as_deref().map(Name::new).transpose()?;
-        let mut view = self
-            .run_code(args.code, args.session, timeout_sec, &context)
-            .await?;
-        if let Some(name) = name
-            && let Err(error) = self.floors.chunked.keep_result(&name, &view)
-        {
+        let id = JobId::fresh();
+        let chunked = &self.floors.chunked;
+        let name = args.checkpoint_name.as_deref();
+        let name = name
+            .map(|name| chunked.begin_result(name, id))
+            .transpose()?;
+        let view = self
+            .run_code(id, args.code, args.session, timeout_sec, &context)
+            .await;
+        let Some(name) = name else {
+            return view.map(execution);
+        };
+        let kept = match &view {
+            Ok(view) => chunked.keep_result(&name, view),
+            Err(_) => chunked.drop_result(&name),
+        };
+        let mut view = view?;
+        if let Err(error) = kept {
             let note = format!(
                 "the result is not kept as {name}: {error}. {}",
                 error.hint()
@@ -165,6 +176,7 @@ impl Server {
 
     async fn run_code(
         &self,
+        id: JobId,
         code: String,
         session: Option<String>,
         timeout_sec: u64,
@@ -185,9 +197,10 @@ impl Server {
         let view = call::run(self, context, budget, async |call| {
             self.floors
                 .jobs
-                .run(&request, &call.watch(&|job, line| call.tell(job, line)))
+                .run(id, &request, &call.watch(&|job, line| call.tell(job, line)))
                 .await
         });
-        Ok(view.await?)
+        view.await
+            .map_err(|error| Fault::from(error).first("The code did not run."))
     }
 }

@@ -1,5 +1,6 @@
 //! Is the runtime there, and what is it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::handler::server::tool::ToolRouter;
@@ -13,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::mcp::call;
 use crate::mcp::convert::Fault;
 use crate::mcp::server::Server;
-use crate::runtime::{Runtime, RuntimeError, RuntimeResult, retry};
+use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use crate::wire::machine::{Health, Probe};
 use crate::wire::session::Session;
 
@@ -81,9 +82,9 @@ impl Server {
         context: RequestContext<RoleServer>,
     ) -> Result<Json<ProbeReport>, Fault> {
         let budget = self.budget(&context);
-        let probe = call::run(self, &context, budget, async |call| {
-            let runtime = self.connection().runtime(call.deadline).await?;
-            retry::until(call.deadline, runtime.address(), || runtime.probe()).await
+        let probe = call::ask(self, &context, budget, async |call| {
+            let question = |runtime: Arc<dyn Runtime>| async move { runtime.probe().await };
+            self.connection().ask(call.deadline, question).await
         });
         let probe: Probe = probe.await.map_err(Fault::from)?;
         let recommendations = recommend(&probe);
@@ -120,7 +121,11 @@ impl Server {
 
 /// `/health` for the latency, `/sessions` because it tells whether the token is right.
 async fn ask(runtime: &dyn Runtime) -> RuntimeResult<(Health, Duration, Vec<Session>)> {
-    let sessions = runtime.sessions().await?;
+    let sessions = match runtime.sessions().await {
+        // An idle connection may have been closed just then: that says nothing about the next one.
+        Err(RuntimeError::Broken { .. }) => runtime.sessions().await?,
+        sessions => sessions?,
+    };
     let started = Instant::now();
     let health = runtime.health().await?;
     Ok((health, started.elapsed(), sessions))

@@ -1,5 +1,7 @@
 //! Files over there.
 
+use std::sync::Arc;
+
 use rmcp::handler::server::tool::ToolRouter;
 use rmcp::handler::server::wrapper::{Json, Parameters};
 use rmcp::service::RequestContext;
@@ -10,7 +12,7 @@ use serde::Deserialize;
 use crate::mcp::convert::Fault;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
-use crate::runtime::{ListQuery, RuntimeResult, retry};
+use crate::runtime::{ListQuery, Runtime, RuntimeResult};
 use crate::transfer::{DownloadReport, Progress, Watch};
 use crate::wire::files::FileList;
 
@@ -64,12 +66,11 @@ impl Server {
             cursor: args.cursor,
         };
         let budget = self.budget(&context);
-        let list: RuntimeResult<FileList> = call::run(self, &context, budget, async |call| {
-            let runtime = self.connection().runtime(call.deadline).await?;
-            retry::until(call.deadline, runtime.address(), || {
-                runtime.list_files(&query)
-            })
-            .await
+        let list: RuntimeResult<FileList> = call::ask(self, &context, budget, async |call| {
+            let query = &query;
+            let question =
+                |runtime: Arc<dyn Runtime>| async move { runtime.list_files(query).await };
+            self.connection().ask(call.deadline, question).await
         })
         .await;
         Ok(Json(list?))

@@ -1,18 +1,20 @@
 //! What the kernels hold, and setting it free.
 
+use std::sync::Arc;
+
 use rmcp::handler::server::tool::ToolRouter;
 use rmcp::handler::server::wrapper::{Json, Parameters};
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::time::timeout_at;
 
 use super::MAIN;
 use crate::mcp::call;
 use crate::mcp::convert::Fault;
 use crate::mcp::server::Server;
-use crate::runtime::{RuntimeError, RuntimeResult, retry};
+use crate::runtime::error::Reach;
+use crate::runtime::{Runtime, RuntimeResult, retry};
 use crate::wire::session::{Cleanup, CleanupRequest, Variables};
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -46,12 +48,11 @@ impl Server {
     ) -> Result<Json<Variables>, Fault> {
         let session = args.session.unwrap_or_else(|| MAIN.to_owned());
         let budget = self.budget(&context);
-        let variables: RuntimeResult<Variables> = call::run(self, &context, budget, async |call| {
-            let runtime = self.connection().runtime(call.deadline).await?;
-            retry::until(call.deadline, runtime.address(), || {
-                runtime.variables(&session)
-            })
-            .await
+        let variables: RuntimeResult<Variables> = call::ask(self, &context, budget, async |call| {
+            let session = session.as_str();
+            let question =
+                |runtime: Arc<dyn Runtime>| async move { runtime.variables(session).await };
+            self.connection().ask(call.deadline, question).await
         })
         .await;
         Ok(Json(variables?))
@@ -80,16 +81,24 @@ impl Server {
             temp_files: args.temp_files.unwrap_or(false),
         };
         let budget = self.budget(&context);
-        let cleanup: RuntimeResult<Cleanup> = call::run(self, &context, budget, async |call| {
+        let cleanup: RuntimeResult<Cleanup> = call::ask(self, &context, budget, async |call| {
             let runtime = self.connection().runtime(call.deadline).await?;
-            // Sent once: what a second run would report is not what the first one did.
-            let url = runtime.address().to_owned();
-            timeout_at(call.deadline, runtime.cleanup(&request))
-                .await
-                .unwrap_or(Err(RuntimeError::TimedOut { url }))
+            // Done once: what a second run would report is not what the first one did.
+            retry::until_sent(call.deadline, runtime.address(), || {
+                runtime.cleanup(&request)
+            })
+            .await
         })
         .await;
-        Ok(Json(cleanup?))
+        cleanup.map(Json).map_err(|error| {
+            let is_clear = error.reach() != Reach::Unknown;
+            let fault = Fault::from(error);
+            if is_clear {
+                fault
+            } else {
+                fault.first("It is not known whether the session was cleared: list_colab_variables shows it.")
+            }
+        })
     }
 }
 

@@ -3,12 +3,25 @@
 use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 
-use crate::runtime::error::{RuntimeError, RuntimeResult};
+use crate::runtime::error::{Reach, RuntimeError, RuntimeResult};
 use crate::wire::API_VERSION;
 use crate::wire::problem::Problem;
 
-/// Cloudflare's statuses for an origin or tunnel that is gone (520 to 530: "Cloudflare 5xx errors").
+/// Cloudflare's statuses for an origin or tunnel that fails (520 to 530: "Cloudflare 5xx errors").
 const CLOUDFLARE_GONE: std::ops::RangeInclusive<u16> = 520..=530;
+/// Those of them for an origin or tunnel that cannot be reached at all.
+const CLOUDFLARE_UNREACHED: [u16; 4] = [521, 522, 523, 530];
+/// ngrok's codes for an endpoint without an agent, and for an agent that finds no executor.
+const NGROK_UNREACHED: [&str; 2] = ["ERR_NGROK_3200", "ERR_NGROK_8012"];
+
+/// ngrok's codes for a used-up plan: requests and bytes a month, requests a minute (ngrok.com/docs/errors).
+const NGROK_LIMITED: [&str; 5] = [
+    "ERR_NGROK_725",
+    "ERR_NGROK_726",
+    "ERR_NGROK_727",
+    "ERR_NGROK_734",
+    "ERR_NGROK_4027",
+];
 
 /// Passes the executor's successes on; everything else becomes an error.
 pub(super) async fn reply(response: Response, address: &str) -> RuntimeResult<Response> {
@@ -49,20 +62,34 @@ pub(super) async fn reply(response: Response, address: &str) -> RuntimeResult<Re
 fn stranger(status: StatusCode, headers: &HeaderMap, address: &str) -> RuntimeError {
     let url = address.to_owned();
     if let Some(code) = header(headers, "ngrok-error-code") {
+        if NGROK_LIMITED.contains(&code) {
+            let sign = code.to_owned();
+            return RuntimeError::TunnelLimited { url, sign };
+        }
         return RuntimeError::TunnelOffline {
             url,
             sign: code.to_owned(),
+            reach: reach(NGROK_UNREACHED.contains(&code)),
         };
     }
     if CLOUDFLARE_GONE.contains(&status.as_u16()) || matches!(status.as_u16(), 502..=504) {
         return RuntimeError::TunnelOffline {
             url,
             sign: status.to_string(),
+            reach: reach(CLOUDFLARE_UNREACHED.contains(&status.as_u16())),
         };
     }
-    RuntimeError::Incompatible {
+    RuntimeError::Stranger {
         url,
         detail: format!("it answered {status} and did not name itself"),
+    }
+}
+
+fn reach(is_unreached: bool) -> Reach {
+    if is_unreached {
+        Reach::Nowhere
+    } else {
+        Reach::Unknown
     }
 }
 

@@ -4,7 +4,7 @@
 //! that no marker names is half made. A marker's name changes with the requirements, so a new version of the bridge makes a new environment.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -14,22 +14,13 @@ use tokio::time::sleep;
 use super::Say;
 use super::fault::Fault;
 use super::install::{self, Tool};
+use super::layout::Environment;
 use super::package::Package;
-use super::python::{self, Python};
+use super::python;
 use crate::edge::lock::FileLock;
 use crate::edge::store;
 
 const LOCK_PAUSE: Duration = Duration::from_millis(300);
-
-/// A Python that has the executor's packages.
-#[derive(Debug, Clone)]
-pub(super) struct Environment {
-    pub(super) python: PathBuf,
-    /// Where its `pip` and the like are.
-    pub(super) programs: PathBuf,
-    /// What to do when the executor does not start with it.
-    pub(super) remedy: String,
-}
 
 #[derive(Serialize, Deserialize)]
 struct Marker {
@@ -49,10 +40,15 @@ pub(super) async fn ready(
     say: &Say<'_>,
 ) -> Result<Environment, Fault> {
     let marker = folder.join(format!("{}.json", package.requirements_id));
+    let in_use = marker.with_extension("lock");
     if let Some(environment) = complete(folder, &marker).await? {
+        // An installer may outlive a killed bridge and bring back the folder that was removed under it.
+        if let Ok(Some(_lock)) = FileLock::try_take(&in_use) {
+            remove_half_made(folder, &marker, &package.requirements_id).await;
+        }
         return Ok(environment);
     }
-    let _lock = lock(&marker.with_extension("lock"), say).await?;
+    let _lock = lock(&in_use, say).await?;
     if let Some(environment) = complete(folder, &marker).await? {
         return Ok(environment);
     }
@@ -161,37 +157,4 @@ async fn mark(marker: &Path, folder: &Path, environment: &Environment) -> Result
         .map_err(std::io::Error::from)
         .and_then(|bytes| store::write_atomic(marker, &bytes))
         .map_err(|error| Fault::disk(marker, &error))
-}
-
-impl Environment {
-    fn at(folder: &Path) -> Self {
-        let (programs, python) = if cfg!(windows) {
-            ("Scripts", "python.exe")
-        } else {
-            ("bin", "python")
-        };
-        let programs = folder.join(programs);
-        Self {
-            python: programs.join(python),
-            programs,
-            remedy: format!(
-                "Call again. If it fails again, delete the folder {} to have its packages installed anew, then call again.",
-                folder.display()
-            ),
-        }
-    }
-
-    /// The Python that the user named, used as it is.
-    pub(super) fn named(python: &Python) -> Self {
-        let python = python.executable.clone();
-        Self {
-            programs: python.parent().unwrap_or(Path::new("")).to_owned(),
-            remedy: format!(
-                "Run `{} -m pip install --upgrade flask waitress ipykernel jupyter_client`, or remove SMART_COLAB_PYTHON to have an environment \
-                 made by itself; then call again.",
-                python.display()
-            ),
-            python,
-        }
-    }
 }

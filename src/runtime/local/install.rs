@@ -9,8 +9,8 @@ use which::which_in_global;
 
 use super::Say;
 use super::command::{command, path_with, run};
-use super::environment::Environment;
 use super::fault::Fault;
+use super::layout::Environment;
 use super::python::{self, Python};
 
 /// Some 100 MB over a slow line.

@@ -7,6 +7,7 @@ mod command;
 mod environment;
 mod fault;
 mod install;
+mod layout;
 mod package;
 mod process;
 mod python;
@@ -25,8 +26,8 @@ use super::Runtime;
 use super::error::{RuntimeError, RuntimeResult};
 use super::executor::Executor;
 use crate::edge::settings::Settings;
-use environment::Environment;
 use fault::Fault;
+use layout::Environment;
 use process::Process;
 use slot::Slot;
 
@@ -76,11 +77,10 @@ impl Local {
     /// Starts nothing yet.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
         Self(Arc::new(Shared {
             setup: Setup {
-                folder: absolute(settings.data_dir.join("executor")),
-                root: absolute(settings.save_dir.join("workspace")),
+                folder: settings.data_dir.join("executor"),
+                root: settings.save_dir.join("workspace"),
                 python: settings.python.clone(),
                 search_path: settings.search_path.clone(),
             },

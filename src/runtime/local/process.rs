@@ -13,8 +13,8 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::command::{command, path_with};
-use super::environment::Environment;
 use super::fault::Fault;
+use super::layout::Environment;
 use super::package::Package;
 use crate::base::secret::Secret;
 use crate::edge::settings::Endpoint;

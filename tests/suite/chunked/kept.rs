@@ -1,8 +1,8 @@
 //! What `get_checkpoint` answers, and under which names.
 
 use serde_json::json;
+use smart_colab::base::ids::JobId;
 use smart_colab::chunked::ChunkedError;
-use smart_colab::chunked::plan::Name;
 use smart_colab::chunked::report::Kind;
 use smart_colab::jobs::follow::Watch as JobWatch;
 use smart_colab::wire::job::JobRequest;
@@ -13,6 +13,8 @@ use super::{Bench, secs};
 
 /// Runs code of a second for so long, as `run_code_long` does, and keeps what it showed.
 async fn run_long(bench: &Bench, name: &str, seconds: u64) -> Result<(), ChunkedError> {
+    let id = JobId::fresh();
+    let name = bench.bridge().begin_result(name, id)?;
     let request = JobRequest {
         code: "train()".to_owned(),
         session: "main".to_owned(),
@@ -22,8 +24,8 @@ async fn run_long(bench: &Bench, name: &str, seconds: u64) -> Result<(), Chunked
     };
     let token = CancellationToken::new();
     let watch = JobWatch::until(Instant::now() + secs(seconds), &token, &|_, _| {});
-    let view = bench.jobs().run(&request, &watch).await.unwrap();
-    bench.bridge().keep_result(&Name::new(name).unwrap(), &view)
+    let view = bench.jobs().run(id, &request, &watch).await.unwrap();
+    bench.bridge().keep_result(&name, &view)
 }
 
 #[tokio::test(start_paused = true)]
@@ -62,12 +64,45 @@ async fn a_result_is_read_again_while_its_code_runs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_result_is_found_though_its_call_never_ended() {
+    let bench = Bench::new(1, 1);
+    bench.world().pace = secs(30);
+    let call = tokio::time::timeout(secs(5), run_long(&bench, "run", 600));
+    assert!(call.await.is_err(), "it was done before");
+    assert_eq!(bench.report("run").await.unwrap().state, "running");
+    sleep(secs(60)).await;
+    assert_eq!(bench.report("run").await.unwrap().state, "succeeded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_whose_code_never_arrived_is_free_again() {
+    let bench = Bench::new(1, 1);
+    bench.bridge().begin_result("run", JobId::fresh()).unwrap();
+    let error = bench.report("run").await.unwrap_err();
+    assert_eq!(error.code(), "not_found");
+    assert_eq!(error.hint(), "There are no checkpoints yet.");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_result_does_not_take_the_name_of_an_operation() {
     let bench = Bench::new(4, 4);
     bench.call().await;
+    let requests = bench.world().requests;
     let error = run_long(&bench, "op", 5).await.unwrap_err();
     assert_eq!(error.code(), "checkpoint_mismatch");
+    assert_eq!(bench.world().requests, requests, "its code ran");
     assert_eq!(bench.report("op").await.unwrap().kind, Kind::Chunked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_does_not_take_the_name_of_a_result() {
+    let bench = Bench::new(4, 4);
+    run_long(&bench, "op", 5).await.unwrap();
+    let requests = bench.world().requests;
+    let error = bench.refused(false).await;
+    assert_eq!(error.code(), "checkpoint_mismatch");
+    assert_eq!(bench.world().requests, requests, "a job was sent");
+    assert_eq!(bench.report("op").await.unwrap().kind, Kind::Result);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,92 @@
+"""What comes at an awkward moment: while a session restarts, after a cell has ended, from a file in the way."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from harness import Executor, wait_until
+
+from smart_colab_executor.spool import Spool
+
+
+@pytest.fixture
+def session(executor: Executor) -> Iterator[str]:
+    """A session of the test's own."""
+    name = f"r-{uuid.uuid4().hex[:8]}"
+    yield name
+    executor.call("DELETE", f"/sessions/{name}")
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_job_sent_while_its_session_restarts_runs_in_the_new_kernel(
+    executor: Executor, session: str, busy: bool
+) -> None:
+    old = executor.run("1", session=session).job["kernel_id"]
+    if busy:
+        running = executor.submit("print('on', flush=True)\nimport time\ntime.sleep(600)", session=session)
+        executor.wait_for_output(running, "on")
+    with ThreadPoolExecutor() as pool:
+        restart = pool.submit(executor.post, f"/sessions/{session}/restart")
+        jobs = [executor.submit(f"print({k})", session=session) for k in range(4)]
+        ended = restart.result()["ended_jobs"]
+    for k, job_id in enumerate(jobs):
+        job = executor.follow(job_id)
+        if job_id in ended:
+            assert (job.state, job.reason) == ("interrupted", "session_restarted")
+        else:
+            assert (job.state, job.stdout) == ("succeeded", f"{k}\n")
+            # Only one that was done before the restart began ran in the old kernel.
+            assert job.job["kernel_id"] != old or jobs.index(job_id) == 0
+
+
+def test_what_a_thread_prints_after_its_cell_is_in_the_log(executor: Executor, session: str, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    code = (
+        "import pathlib, threading, time\n"
+        f"go = pathlib.Path({str(go)!r})\n"
+        "def speak():\n"
+        "    while not go.exists():\n"
+        "        time.sleep(0.02)\n"
+        "    print('late', flush=True)\n"
+        "threading.Thread(target=speak).start()\n"
+        "print('early')"
+    )
+    job = executor.run(code, session=session)
+    assert job.stdout == "early\n"
+    go.touch()
+    log = f"/jobs/{job.job['id']}/log"
+    wait_until(lambda: executor.call("GET", log).body == b"early\nlate\n")
+    assert executor.follow(job.job["id"]).stdout == "early\n", "the events are sealed"
+
+
+def test_a_users_file_stands_in_for_no_module_of_pythons(executor: Executor, session: str) -> None:
+    guilty = executor.root / "types.py"
+    guilty.write_text("raise ImportError('mine')\n")
+    try:
+        assert executor.run("print(1)", session=session).stdout == "1\n"
+    finally:
+        guilty.unlink()
+
+
+def test_an_end_that_no_disk_took_is_known_to_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool.create(tmp_path)
+    spool.append({"type": "started"})
+    assert spool.is_whole
+    with monkeypatch.context() as patch:
+        patch.setattr(spool, "append", lambda _: (_ for _ in ()).throw(OSError("full")))
+        spool.append_last({"type": "finished"})
+    assert not spool.is_whole
+    assert len(spool.read(0, 1_000_000)) == 2
+
+
+def test_a_file_that_somebody_shortened_ends_the_reading(tmp_path: Path) -> None:
+    spool = Spool.create(tmp_path)
+    for _ in range(3):
+        spool.append({"type": "x"})
+    spool.close()
+    (tmp_path / "events.jsonl").write_bytes(b"")
+    assert spool.read(0, 1_000_000) == []

@@ -1,0 +1,347 @@
+//! A call's time: its budget, its progress, its cancellation, and code that outlives it.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::support::executor::{Executor, TOKEN, until_there};
+use crate::support::home::Home;
+use crate::support::stdio::{Answer, Bridge, PATIENCE};
+
+/// Code that prints until it is let go, so that no test depends on the machine's speed.
+struct Held {
+    session: &'static str,
+    folder: PathBuf,
+}
+
+impl Held {
+    fn new(session: &'static str) -> Self {
+        let folder = Executor::shared().root().join(session);
+        std::fs::create_dir_all(&folder).unwrap();
+        Self { session, folder }
+    }
+
+    /// Begins by a first line, says numbers, tells of an interrupt by a file, and ends by a last line.
+    fn code(&self) -> String {
+        let folder = self.folder.display();
+        format!(
+            "import pathlib, time\nhere = pathlib.Path(r'{folder}')\nprint('first', flush=True)\n(here / 'begun').touch()\n\
+            count = 0\ntry:\n    while not (here / 'go').exists():\n        print(count, flush=True)\n        count += 1\n        \
+            time.sleep(0.05)\nexcept KeyboardInterrupt:\n    (here / 'interrupted').touch()\n    raise\nprint('last')"
+        )
+    }
+
+    fn arguments(&self) -> Value {
+        json!({"code": self.code(), "session": self.session})
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn let_go(&self) {
+        std::fs::write(self.file("go"), "").unwrap();
+    }
+
+    fn shown(text: &str) {
+        let mut lines = text.lines();
+        assert_eq!(lines.next(), Some("first"), "{text}");
+        assert_eq!(lines.next_back(), Some("last"), "{text}");
+        for (at, line) in lines.enumerate() {
+            assert_eq!(line, at.to_string(), "lost or repeated: {text}");
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = std::fs::write(self.file("go"), "");
+    }
+}
+
+fn hasty(home: &Home) -> Bridge {
+    Executor::shared().bridge(home, &[("SMART_COLAB_CALL_BUDGET_SEC", "5")])
+}
+
+/// Everything from `after` to the job's end, call by call.
+fn read_on(bridge: &mut Bridge, job: &str, mut after: Value) -> String {
+    let end = Instant::now() + PATIENCE;
+    let mut text = String::new();
+    loop {
+        let answer = bridge.call("get_output", json!({"job_id": job, "after": after}));
+        text.push_str(&answer.text);
+        after = answer.facts["next"].clone();
+        if answer.facts["state"] != "running" && after.is_null() {
+            answer.succeeded();
+            return text;
+        }
+        assert!(Instant::now() < end, "no end of {}", answer.facts);
+    }
+}
+
+#[track_caller]
+fn goes_on(answer: &Answer) {
+    assert!(!answer.is_error, "{}", answer.whole);
+    assert_eq!(answer.fact("state"), "running");
+    assert!(answer.facts["next"].is_u64(), "{}", answer.facts);
+    assert!(answer.fact("hint").contains("get_output"));
+}
+
+#[test]
+fn a_call_answers_within_its_budget_and_its_code_goes_on() {
+    let (home, held) = (Home::new(), Held::new("outliving"));
+    let mut bridge = hasty(&home);
+    let answer = bridge.call("run_code_quick", held.arguments());
+    goes_on(&answer);
+    let job = answer.fact("job_id").to_owned();
+    let mut text = answer.text.clone();
+
+    let waited = json!({"job_id": job, "after": answer.facts["next"]});
+    let answer = bridge.call("get_output", waited);
+    goes_on(&answer);
+    text.push_str(&answer.text);
+    let at_once = json!({"job_id": job, "after": answer.facts["next"], "wait_sec": 0});
+    let answer = bridge.call("get_output", at_once);
+    goes_on(&answer);
+    text.push_str(&answer.text);
+
+    held.let_go();
+    text.push_str(&read_on(&mut bridge, &job, answer.facts["next"].clone()));
+    Held::shown(&text);
+
+    let whole = bridge.call("get_output", json!({"job_id": job}));
+    assert_eq!(whole.text, text, "without `after` it shows everything");
+}
+
+#[test]
+fn code_outlives_the_bridge_and_the_next_one_finds_its_output() {
+    let (home, held) = (Home::new(), Held::new("abandoned"));
+    let mut bridge = hasty(&home);
+    let answer = bridge.call("run_code_long", held.arguments());
+    goes_on(&answer);
+    let left = bridge.leave();
+    assert_eq!(left.status.code(), Some(0), "{}", left.stderr);
+
+    let mut bridge = hasty(&home);
+    held.let_go();
+    let rest = read_on(
+        &mut bridge,
+        answer.fact("job_id"),
+        answer.facts["next"].clone(),
+    );
+    Held::shown(&(answer.text + &rest));
+}
+
+/// Far more than a page, printed between two calls.
+#[test]
+fn a_chatty_job_is_read_without_loss_or_repetition() {
+    let (home, held) = (Home::new(), Held::new("chatty"));
+    let code = format!(
+        "{}\nfor i in range(20_000):\n    print('number', i)",
+        held.code()
+    );
+    let mut bridge = hasty(&home);
+    let answer = bridge.call("run_code_quick", json!({"code": code, "session": "chatty"}));
+    goes_on(&answer);
+    held.let_go();
+    let rest = read_on(
+        &mut bridge,
+        answer.fact("job_id"),
+        answer.facts["next"].clone(),
+    );
+    let text = answer.text + &rest;
+    let (held_part, numbers) = text.split_at(text.find("number").unwrap());
+    Held::shown(held_part);
+    let expected: String = (0..20_000).map(|i| format!("number {i}\n")).collect();
+    assert!(
+        numbers == expected,
+        "{} of {}",
+        numbers.len(),
+        expected.len()
+    );
+}
+
+#[test]
+fn a_second_job_waits_its_turn() {
+    let (home, held) = (Home::new(), Held::new("queue"));
+    let mut bridge = hasty(&home);
+    goes_on(&bridge.call("run_code_quick", held.arguments()));
+    let second = json!({"code": "'second'", "session": "queue"});
+    let answer = bridge.call("run_code_quick", second);
+    assert!(!answer.is_error, "{}", answer.whole);
+    assert_eq!(answer.fact("state"), "queued");
+    assert_eq!(answer.facts["queue_position"], 1);
+    let elsewhere = json!({"code": "'elsewhere'", "session": "queue-2"});
+    let mut patient = Executor::shared().bridge(&home, &[]);
+    let other = patient.call("run_code_quick", elsewhere);
+    assert_eq!(other.text.trim_end(), "'elsewhere'", "sessions do not wait");
+    held.let_go();
+    let job = answer.fact("job_id").to_owned();
+    let text = read_on(&mut patient, &job, json!(0));
+    assert_eq!(text.trim_end(), "'second'");
+}
+
+fn progress(token: &'static str) -> impl Fn(&Value) -> bool {
+    move |message| {
+        message["method"] == "notifications/progress" && message["params"]["progressToken"] == token
+    }
+}
+
+#[test]
+fn progress_comes_to_those_who_ask_for_it_and_only_grows() {
+    let (home, held) = (Home::new(), Held::new("progress"));
+    let mut bridge = Executor::shared().bridge(&home, &[]);
+    bridge.call(
+        "run_code_quick",
+        json!({"code": "1", "session": "progress"}),
+    );
+    assert_eq!(bridge.heard, Vec::<Value>::new(), "nobody asked");
+
+    let id = bridge.begin(
+        "tools/call",
+        json!({
+            "name": "run_code_quick",
+            "arguments": held.arguments(),
+            "_meta": {"progressToken": "mine"},
+        }),
+    );
+    for least in [0, 10, 20] {
+        bridge.until_heard(|message| {
+            let line = message["params"]["message"].as_str().unwrap_or_default();
+            progress("mine")(message) && line.parse::<u64>().is_ok_and(|number| number > least)
+        });
+    }
+    held.let_go();
+    Held::shown(&Answer::of(&bridge.answer(id)).text);
+    let amounts: Vec<f64> = bridge
+        .heard
+        .iter()
+        .map(|message| {
+            assert!(progress("mine")(message), "{message}");
+            message["params"]["progress"].as_f64().unwrap()
+        })
+        .collect();
+    assert!(amounts.len() > 1, "{amounts:?}");
+    assert!(
+        amounts.windows(2).all(|pair| pair[0] < pair[1]),
+        "{amounts:?}"
+    );
+    let heard = bridge.heard.len();
+    assert_eq!(bridge.request("ping", json!({})), json!({}));
+    assert_eq!(bridge.heard.len(), heard, "nothing comes after the answer");
+}
+
+#[test]
+fn a_cancelled_run_is_interrupted() {
+    let (home, held) = (Home::new(), Held::new("cancelled"));
+    let mut bridge = Executor::shared().bridge(&home, &[]);
+    let id = bridge.begin_call("run_code_quick", held.arguments());
+    until_there(&held.file("begun"));
+    bridge.notify("notifications/cancelled", json!({"requestId": id}));
+    until_there(&held.file("interrupted"));
+    let after = json!({"code": "count >= 0", "session": "cancelled"});
+    let answer = bridge.call("run_code_quick", after);
+    assert_eq!(answer.text.trim_end(), "True", "variables are kept");
+}
+
+#[test]
+fn a_cancelled_look_leaves_the_job_alone() {
+    let (home, held) = (Home::new(), Held::new("looked-at"));
+    let mut bridge = hasty(&home);
+    let answer = bridge.call("run_code_quick", held.arguments());
+    goes_on(&answer);
+    let job = answer.fact("job_id");
+    let look = json!({
+        "name": "get_output",
+        "arguments": {"job_id": job},
+        "_meta": {"progressToken": "look"},
+    });
+    let id = bridge.begin("tools/call", look);
+    bridge.until_heard(progress("look"));
+    bridge.notify("notifications/cancelled", json!({"requestId": id}));
+    let answer = bridge.call("get_output", json!({"job_id": job, "wait_sec": 1}));
+    goes_on(&answer);
+    held.let_go();
+    Held::shown(&read_on(&mut bridge, answer.fact("job_id"), json!(0)));
+    assert!(!held.file("interrupted").exists());
+}
+
+#[test]
+fn calls_run_side_by_side() {
+    let (home, held) = (Home::new(), Held::new("side"));
+    let mut bridge = Executor::shared().bridge(&home, &[]);
+    let id = bridge.begin_call("run_code_quick", held.arguments());
+    until_there(&held.file("begun"));
+    let report = bridge.call("check_colab_connection", json!({}));
+    assert_eq!(report.facts["status"], "connected");
+    let variables = bridge.call("list_colab_variables", json!({"session": "side"}));
+    assert_eq!(variables.facts["source"], "live", "{}", variables.facts);
+    let named = |variable: &Value| variable["name"] == "count";
+    assert!(
+        variables.facts["variables"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(named)
+    );
+    let cleanup = bridge.call("cleanup_colab", json!({"session": "side"}));
+    cleanup.refused("busy");
+    assert_eq!(cleanup.facts["retryable"], true);
+    held.let_go();
+    Held::shown(&Answer::of(&bridge.answer(id)).text);
+}
+
+/// Nothing that is said, logged or kept on this side shows the token; code is shown by no log of ordinary detail.
+#[test]
+fn the_token_is_nowhere_to_be_found() {
+    let marker = "marker_of_the_code";
+    for (detail, code_is_logged) in [("trace", None), ("", Some(false))] {
+        let home = Home::new();
+        let executor = Executor::shared();
+        let mut bridge = executor.bridge(&home, &[("SMART_COLAB_LOG", detail)]);
+        for code in ["1 / 0", "for i in range(9000): print('all of it')"] {
+            let code = format!("{marker} = 1\n{code}");
+            let arguments = json!({"code": code, "session": "secret"});
+            bridge.call("run_code_quick", arguments);
+        }
+        for tool in ["check_colab_connection", "probe_colab_environment"] {
+            bridge.call(tool, json!({}));
+        }
+        let left = bridge.leave();
+        let logs = left.stderr.clone() + &text_of(&home.folder("data/logs"));
+        if code_is_logged == Some(false) {
+            assert!(!logs.contains(marker), "{logs}");
+        } else {
+            assert!(logs.len() > 1_000, "traced nothing: {logs}");
+        }
+        let said = left.stdout + &left.stderr + &home.everything() + &executor.stderr();
+        let at = said.find(TOKEN);
+        let around = at.map(|at| &said[at.saturating_sub(200)..at]);
+        assert_eq!(around, None);
+        assert!(!executor.stderr().contains(marker));
+    }
+}
+
+fn text_of(folder: &Path) -> String {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let texts = entries.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+    texts.collect()
+}
+
+#[test]
+fn code_goes_on_when_its_client_leaves() {
+    let home = Home::new();
+    let held = Held::new("left");
+    let mut bridge = Executor::shared().bridge(&home, &[]);
+    let code = format!("{}\n(here / 'done').touch()", held.code());
+    bridge.begin_call(
+        "run_code_long",
+        json!({"code": code, "session": held.session}),
+    );
+    until_there(&held.file("begun"));
+    bridge.leave();
+    held.let_go();
+    until_there(&held.file("done"));
+    assert!(!held.file("interrupted").exists());
+}

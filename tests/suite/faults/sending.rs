@@ -1,0 +1,217 @@
+//! Code on its way to the machine: it runs exactly once and its output is shown, whatever happens to the request or its answer.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{MARK, Rig, call, failed, finish, run, succeeded};
+use crate::support::proxy::{Fault, Stranger};
+
+/// Sends marking code through `faults`, one for each try.
+async fn runs_once(faults: &[Fault]) {
+    let rig = Rig::start().await;
+    let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "60")]).await;
+    for fault in faults {
+        rig.proxy.on("PUT /jobs/", 1, fault.clone());
+    }
+    let before = rig.proxy.seen("PUT /jobs/").len();
+    let answer = run(&bridge, &format!("{MARK}print('shown', 6 * 7)")).await;
+    let answer = finish(&bridge, answer).await;
+    succeeded(&answer);
+    assert_eq!(answer.text, "shown 42\n");
+    assert_eq!(
+        rig.proxy.seen("PUT /jobs/").len() - before,
+        faults.len() + 1,
+        "every fault was met"
+    );
+    // A second run would be queued before this one.
+    let after = finish(&bridge, run(&bridge, "print(open('ran').read())").await).await;
+    assert_eq!(after.text, "x\n");
+}
+
+#[tokio::test]
+async fn code_whose_reply_is_lost_runs_once_and_is_shown() {
+    runs_once(&[Fault::LoseReply, Fault::LoseReply]).await;
+}
+
+#[tokio::test]
+async fn code_whose_reply_is_cut_runs_once_and_is_shown() {
+    runs_once(&[
+        Fault::CutReply(0.1),
+        Fault::CutReply(0.5),
+        Fault::CutReply(0.9),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn code_that_arrives_after_its_repetitions_runs_once_and_is_shown() {
+    runs_once(&[
+        Fault::ArriveLate(Duration::from_secs(2)),
+        Fault::Drop,
+        Fault::LoseReply,
+        Fault::ArriveLate(Duration::from_millis(300)),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn code_whose_reply_never_comes_is_sent_again_within_the_call() {
+    runs_once(&[Fault::SwallowReply]).await;
+}
+
+#[tokio::test]
+async fn code_that_gateways_answer_for_runs_once_and_is_shown() {
+    runs_once(&[
+        Fault::Answer(Stranger::Cloudflare(502)),
+        Fault::Answer(Stranger::Cloudflare(524)),
+        Fault::Answer(Stranger::NgrokOffline),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_was_just_closed_is_not_noticed_by_any_tool() {
+    let rig = Rig::start().await;
+    let bridge = rig.bridge(&[]).await;
+    let job = run(&bridge, "x = 1").await.facts["job_id"].clone();
+    for (tool, arguments) in [
+        ("run_code_quick", json!({"code": "x"})),
+        ("run_code_long", json!({"code": "x"})),
+        ("get_output", json!({"job_id": job})),
+        ("check_colab_connection", json!({})),
+        ("probe_colab_environment", json!({})),
+        ("list_colab_files", json!({})),
+        ("list_colab_variables", json!({})),
+    ] {
+        rig.proxy.on("", 1, Fault::Drop);
+        let answer = call(&bridge, tool, arguments).await;
+        assert!(!answer.is_error, "{tool}: {answer:?}");
+        assert_ne!(answer.facts["status"], "disconnected", "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_cleanup_that_may_have_been_done_is_not_repeated_and_says_so() {
+    let rig = Rig::start().await;
+    let bridge = rig.bridge(&[]).await;
+    run(&bridge, "x = 1").await;
+    rig.proxy.on("POST /cleanup", 1, Fault::LoseReply);
+    let answer = call(&bridge, "cleanup_colab", json!({})).await;
+    failed(&answer, "connection_failed");
+    assert_eq!(rig.proxy.seen("POST /cleanup").len(), 1);
+    assert!(
+        answer.facts["hint"]
+            .as_str()
+            .unwrap()
+            .contains("list_colab_variables"),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_cleanup_that_was_not_sent_is_sent_when_the_way_is_free() {
+    let mut rig = Rig::start().await;
+    run(&rig.bridge(&[]).await, "x = 1").await;
+    // A bridge without a pooled connection, on which the request might have got through.
+    let bridge = rig.bridge(&[]).await;
+    rig.proxy.close().await;
+    let opening = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        rig.proxy.open();
+    };
+    let (answer, ()) = tokio::join!(call(&bridge, "cleanup_colab", json!({})), opening);
+    assert_eq!(
+        answer.facts["cleared_variables"],
+        json!(["x"]),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_machine_that_refuses_connections_for_a_while_gets_the_code_once() {
+    let mut rig = Rig::start().await;
+    let bridge = rig.bridge(&[]).await;
+    rig.proxy.close().await;
+    let code = format!("{MARK}print('late')");
+    let opening = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        rig.proxy.open();
+    };
+    let (answer, ()) = tokio::join!(run(&bridge, &code), opening);
+    let answer = finish(&bridge, answer).await;
+    succeeded(&answer);
+    assert_eq!(
+        (answer.text.as_str(), rig.file("ran").as_str()),
+        ("late\n", "x")
+    );
+}
+
+#[tokio::test]
+async fn code_that_could_not_be_sent_at_all_is_said_not_to_have_run() {
+    let mut rig = Rig::start().await;
+    let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "5")]).await;
+    rig.proxy.close().await;
+    let answer = run(&bridge, MARK).await;
+    failed(&answer, "connection_failed");
+    assert!(
+        answer.facts["hint"]
+            .as_str()
+            .unwrap()
+            .starts_with("The code did not run."),
+        "{answer:?}"
+    );
+    assert_eq!(answer.facts["job_id"], json!(null), "{answer:?}");
+    rig.proxy.open();
+    succeeded(&finish(&bridge, run(&bridge, "None").await).await);
+    assert_eq!(rig.file("ran"), "");
+}
+
+#[tokio::test]
+async fn code_of_which_nothing_was_heard_can_be_asked_for_by_its_job_id() {
+    let rig = Rig::start().await;
+    let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "5")]).await;
+    for (fault, ran) in [(Fault::LoseReply, true), (Fault::Drop, false)] {
+        rig.proxy.always(fault.clone());
+        let answer = run(&bridge, "print('heard')").await;
+        failed(&answer, "connection_failed");
+        let job = answer.facts["job_id"].clone();
+        assert!(job.is_string(), "{answer:?}");
+        rig.proxy.heal();
+        let answer = call(&bridge, "get_output", json!({"job_id": job})).await;
+        if ran {
+            let answer = finish(&bridge, answer).await;
+            succeeded(&answer);
+            assert_eq!(answer.text, "heard\n");
+        } else {
+            failed(&answer, "not_found");
+            assert!(
+                answer.facts["hint"]
+                    .as_str()
+                    .unwrap()
+                    .contains("send it again"),
+                "{answer:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_believed_after_an_unclear_one_leaves_the_job_id() {
+    for stranger in [Stranger::Service, Stranger::NgrokInterstitial] {
+        let rig = Rig::start().await;
+        let bridge = rig.bridge(&[]).await;
+        rig.proxy.on("PUT /jobs/", 1, Fault::LoseReply);
+        rig.proxy.on("", 1, Fault::Answer(stranger));
+        let answer = run(&bridge, &format!("{MARK}print('there')")).await;
+        failed(&answer, "incompatible_executor");
+        let answer = call(
+            &bridge,
+            "get_output",
+            json!({"job_id": answer.facts["job_id"]}),
+        )
+        .await;
+        succeeded(&finish(&bridge, answer).await);
+        assert_eq!(rig.file("ran"), "x");
+    }
+}

@@ -1,0 +1,71 @@
+//! Somebody else answers: each is told apart, and the error says what to do.
+
+use serde_json::json;
+
+use super::{Rig, call, failed, run};
+use crate::support::executor::TOKEN;
+use crate::support::proxy::{Fault, Stranger};
+
+#[tokio::test]
+async fn each_stranger_is_told_apart() {
+    let rig = Rig::start().await;
+    let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "5")]).await;
+    for (stranger, code) in [
+        (Stranger::NgrokOffline, "tunnel_offline"),
+        (Stranger::NgrokLimited, "tunnel_offline"),
+        (Stranger::Cloudflare(530), "tunnel_offline"),
+        (Stranger::Cloudflare(502), "tunnel_offline"),
+        (Stranger::Cloudflare(524), "tunnel_offline"),
+        (Stranger::NgrokInterstitial, "incompatible_executor"),
+        (Stranger::Service, "incompatible_executor"),
+    ] {
+        rig.proxy.heal();
+        rig.proxy.always(Fault::Answer(stranger));
+        let (ran, listed, cleaned, check) = tokio::join!(
+            run(&bridge, "1"),
+            call(&bridge, "list_colab_files", json!({})),
+            call(&bridge, "cleanup_colab", json!({})),
+            call(&bridge, "check_colab_connection", json!({})),
+        );
+        for answer in [ran, listed, cleaned] {
+            failed(&answer, code);
+        }
+        assert_eq!(check.facts["status"], "disconnected", "{check:?}");
+        assert_eq!(check.facts["code"], code, "{check:?}");
+        assert!(
+            check.facts["suggestion"].as_str().unwrap().len() > 10,
+            "{check:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_token_is_refused_and_never_shown() {
+    let rig = Rig::start().await;
+    let url = format!("http://{}/#a-wrong-token", rig.proxy.address());
+    let bridge = rig.bridge(&[("COLAB_URL", &url)]).await;
+    // Something to write into the log.
+    rig.proxy.on("PUT /jobs/", 1, Fault::Drop);
+    let answer = run(&bridge, "1").await;
+    failed(&answer, "unauthorized");
+    assert!(
+        answer.facts["hint"].as_str().unwrap().contains("COLAB_URL"),
+        "{answer:?}"
+    );
+    let check = call(&bridge, "check_colab_connection", json!({})).await;
+    assert_eq!(check.facts["code"], "unauthorized", "{check:?}");
+    for shown in [format!("{answer:?}"), format!("{check:?}"), logs(&rig)] {
+        assert!(
+            !shown.contains("a-wrong-token") && !shown.contains(TOKEN),
+            "{shown}"
+        );
+    }
+    assert!(logs(&rig).contains("smart_colab"), "there is a log");
+}
+
+fn logs(rig: &Rig) -> String {
+    let files = std::fs::read_dir(rig.folder("data").join("logs")).unwrap();
+    files
+        .map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap())
+        .collect()
+}

@@ -1,0 +1,196 @@
+//! What the report tools tell: the connection, the machine, its files, its variables.
+
+use serde_json::{Value, json};
+
+use crate::support::executor::Executor;
+use crate::support::home::Home;
+use crate::support::stdio::{Answer, Bridge};
+
+fn bridge(home: &Home) -> Bridge {
+    Executor::shared().bridge(home, &[])
+}
+
+#[track_caller]
+fn run(bridge: &mut Bridge, session: &str, code: &str) -> Answer {
+    let arguments = json!({"code": code, "session": session});
+    let answer = bridge.call("run_code_quick", arguments);
+    answer.succeeded();
+    answer
+}
+
+fn names<'a>(list: &'a Value, field: &str) -> Vec<&'a str> {
+    let list = list.as_array().unwrap();
+    list.iter()
+        .map(|item| item[field].as_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn a_report_is_the_same_as_structure_and_as_text() {
+    let home = Home::new();
+    let mut bridge = bridge(&home);
+    for (tool, arguments) in [
+        ("check_colab_connection", json!({})),
+        ("probe_colab_environment", json!({})),
+        ("list_colab_files", json!({})),
+        ("list_colab_variables", json!({})),
+    ] {
+        // That both say the same is checked wherever an answer is read.
+        let answer = bridge.call(tool, arguments);
+        assert!(!answer.is_error, "{}", answer.whole);
+        assert!(answer.whole["structuredContent"].is_object(), "{tool}");
+        assert_eq!(answer.text, "", "{tool}");
+    }
+}
+
+#[test]
+fn the_check_tells_how_things_are() {
+    let home = Home::new();
+    let answer = bridge(&home).call("check_colab_connection", json!({}));
+    assert_eq!(answer.fact("status"), "connected");
+    assert_eq!(answer.fact("url"), Executor::shared().url);
+    for number in ["latency_ms", "uptime_minutes", "memory_available_gb"] {
+        assert!(answer.facts[number].is_number(), "{}", answer.facts);
+    }
+    assert!(names(&answer.facts["sessions"], "name").contains(&"main"));
+}
+
+#[test]
+fn a_wrong_token_is_told_without_being_shown() {
+    let home = Home::new();
+    let line = format!("{}#wr0ng-t0ken", Executor::shared().url);
+    let mut bridge = Bridge::greeted(home.program(&[("COLAB_URL", &line)]));
+    let report = bridge.call("check_colab_connection", json!({}));
+    assert_eq!(report.fact("status"), "disconnected");
+    assert_eq!(report.fact("code"), "unauthorized");
+    assert!(!report.fact("suggestion").is_empty());
+    let refused = bridge.call("run_code_quick", json!({"code": "1"}));
+    refused.refused("unauthorized");
+    let left = bridge.leave();
+    let said = left.stdout + &left.stderr + &home.everything();
+    assert!(!said.contains("wr0ng-t0ken"), "{said}");
+}
+
+#[test]
+fn the_probe_describes_the_machine() {
+    let home = Home::new();
+    let answer = bridge(&home).call("probe_colab_environment", json!({}));
+    assert!(!answer.is_error, "{}", answer.whole);
+    let facts = &answer.facts;
+    assert!(facts["compute"]["cpu_count"].as_u64().unwrap() > 0);
+    assert!(facts["compute"]["memory_total_gb"].as_f64().unwrap() > 0.0);
+    assert!(facts["gpu"].is_array());
+    assert!(facts["python"]["version"].is_string());
+    assert!(facts["packages"]["numpy"].is_string(), "{facts}");
+    assert!(!facts["storage"].as_array().unwrap().is_empty());
+    assert!(facts["recommendations"].is_array());
+}
+
+#[test]
+fn variables_are_listed_with_what_they_are() {
+    let home = Home::new();
+    let mut bridge = bridge(&home);
+    let code = "import numpy, os\ngrid = numpy.zeros((3, 4))\nword = 'würfel' * 1000\n_hidden = 1";
+    run(&mut bridge, "variables", code);
+    let arguments = json!({"session": "variables"});
+    let answer = bridge.call("list_colab_variables", arguments.clone());
+    assert!(!answer.is_error, "{}", answer.whole);
+    let variables = &answer.facts["variables"];
+    let mut found = names(variables, "name");
+    found.sort_unstable();
+    assert_eq!(found, ["grid", "word"], "no modules, nothing private");
+    let of = |name: &str| {
+        let list = variables.as_array().unwrap();
+        list.iter().find(|one| one["name"] == name).unwrap().clone()
+    };
+    assert_eq!(of("grid")["shape"], json!([3, 4]));
+    assert_eq!(of("grid")["type"], "ndarray");
+    assert_eq!(of("word")["length"], 6_000);
+    assert!(of("word")["repr"].as_str().unwrap().chars().count() <= 200);
+
+    let answer = bridge.call("list_colab_variables", json!({"session": "never-used"}));
+    assert!(
+        answer.is_error || answer.facts["variables"] == json!([]),
+        "{}",
+        answer.whole
+    );
+
+    let cleanup = bridge.call("cleanup_colab", arguments.clone());
+    assert!(!cleanup.is_error, "{}", cleanup.whole);
+    let cleared = cleanup.facts["cleared_variables"].as_array().unwrap();
+    assert!(cleared.contains(&json!("grid")), "{}", cleanup.facts);
+    let answer = bridge.call("list_colab_variables", arguments);
+    assert_eq!(answer.facts["variables"], json!([]), "{}", answer.facts);
+}
+
+#[test]
+fn cleaning_up_deletes_no_file_of_the_users() {
+    let home = Home::new();
+    let mut bridge = bridge(&home);
+    let root = Executor::shared().root();
+    let folder = root.join("clean");
+    std::fs::create_dir(&folder).unwrap();
+    for name in ["keep.txt", "keep.tmp.csv", "old.tmp", "old.temp", "old.pyc"] {
+        std::fs::write(folder.join(name), "x").unwrap();
+    }
+    run(&mut bridge, "cleaning", "x = 1");
+    let plain = bridge.call("cleanup_colab", json!({"session": "cleaning"}));
+    assert_eq!(plain.facts["deleted_files"], json!([]), "{}", plain.facts);
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 5);
+
+    let arguments = json!({"session": "cleaning", "temp_files": true});
+    let thorough = bridge.call("cleanup_colab", arguments);
+    let deleted = thorough.facts["deleted_files"].to_string();
+    for name in ["old.tmp", "old.temp", "old.pyc"] {
+        assert!(deleted.contains(name), "{deleted}");
+        assert!(!folder.join(name).exists(), "{name}");
+    }
+    for name in ["keep.txt", "keep.tmp.csv"] {
+        assert!(folder.join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn files_are_listed_page_by_page() {
+    let home = Home::new();
+    let mut bridge = bridge(&home);
+    let folder = Executor::shared().root().join("many");
+    std::fs::create_dir_all(folder.join("inner")).unwrap();
+    let names_there = ["a.txt", "b ü.txt", "c#%.txt", "d&e=f.txt", "inner"];
+    for name in &names_there[..4] {
+        std::fs::write(folder.join(name), "four").unwrap();
+    }
+    let mut found = Vec::new();
+    let mut cursor = Value::Null;
+    loop {
+        let mut arguments = json!({"path": "many", "limit": 2});
+        if !cursor.is_null() {
+            arguments["cursor"] = cursor;
+        }
+        let page = bridge.call("list_colab_files", arguments);
+        assert!(!page.is_error, "{}", page.whole);
+        assert_eq!(page.facts["total"], 5, "{}", page.facts);
+        let entries = page.facts["entries"].as_array().unwrap();
+        assert!(entries.len() <= 2);
+        found.extend(entries.clone());
+        cursor = page.facts["next_cursor"].clone();
+        if cursor.is_null() {
+            break;
+        }
+    }
+    let found = Value::Array(found);
+    assert_eq!(names(&found, "name"), names_there);
+    assert_eq!(found[0]["size"], 4);
+    assert_eq!(found[0]["type"], "file");
+    assert_eq!(found[4]["type"], "directory");
+
+    // A path of the answer is good for the next question.
+    let inner = json!({"path": found[4]["path"]});
+    let page = bridge.call("list_colab_files", inner);
+    assert_eq!(page.facts["entries"], json!([]), "{}", page.whole);
+    let missing = bridge.call("list_colab_files", json!({"path": "no/such/folder"}));
+    missing.refused("not_found");
+    let foreign = json!({"path": "many", "cursor": "not one of yours"});
+    let answer = bridge.call("list_colab_files", foreign);
+    assert!(!answer.is_error || answer.facts["code"] == "invalid_argument");
+}

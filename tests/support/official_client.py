@@ -1,0 +1,138 @@
+"""The official MCP client drives the program through every tool: `python official_client.py PROGRAM HOME LINE`.
+
+It checks each result against the protocol's types and each report against the schema that its tool declares. Ends with
+exit code 0 and one line a mode when all is well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from mcp import Client, StdioServerParameters
+from mcp.types import CallToolResult, ImageContent, TextContent
+
+PATIENCE = 120.0
+PLOT = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\n'done'"
+
+
+def facts(result: CallToolResult) -> dict[str, Any]:
+    """A report's structure, or the line that ends an execution."""
+    last = result.content[-1]
+    assert isinstance(last, TextContent), result
+    read: dict[str, Any] = json.loads(last.text)
+    assert result.structured_content in (None, read), result
+    return read
+
+
+class Tour:
+    """Calls tools, and remembers which."""
+
+    def __init__(self, client: Client, tools: dict[str, Any]) -> None:
+        self.client = client
+        self.tools = tools
+        self.called: set[str] = set()
+
+    async def call(self, tool: str, /, **arguments: Any) -> CallToolResult:
+        """Insist on success; `call_tool` itself validates structured content against the output schema."""
+        self.called.add(tool)
+        result = await self.client.call_tool(tool, arguments)
+        assert not result.is_error, result
+        declared = self.tools[tool].output_schema is not None
+        assert (result.structured_content is not None) == declared, result
+        return result
+
+    async def every_tool(self, session: str) -> None:
+        """One sensible use of each."""
+        assert facts(await self.call("check_colab_connection"))["status"] == "connected"
+        assert facts(await self.call("probe_colab_environment"))["compute"]["cpu_count"] > 0
+
+        shown = await self.call("run_code_quick", code=PLOT, session=session)
+        pictures = [block for block in shown.content if isinstance(block, ImageContent)]
+        assert [base64.b64decode(picture.data)[:4] for picture in pictures] == [b"\x89PNG"], shown
+        progress: list[float] = []
+
+        async def hear(amount: float, _total: float | None, _message: str | None) -> None:
+            progress.append(amount)
+
+        code = "import time\nx = 1\nfor i in range(8):\n    print(i, flush=True)\n    time.sleep(0.2)"
+        arguments = {"code": code, "session": session, "timeout_sec": 60, "checkpoint_name": session}
+        self.called.add("run_code_long")
+        long = await self.client.call_tool("run_code_long", arguments, progress_callback=hear)
+        assert not long.is_error, long
+        assert progress == sorted(set(progress)), progress
+        assert progress
+        again = await self.call("get_output", job_id=facts(long)["job_id"])
+        assert isinstance(again.content[0], TextContent)
+        assert again.content[0].text.splitlines() == [str(i) for i in range(8)], again
+
+        variables = facts(await self.call("list_colab_variables", session=session))
+        assert "x" in [variable["name"] for variable in variables["variables"]], variables
+        name = f"{session}.txt"
+        await self.call("run_code_quick", code=f"open({name!r}, 'w').write('12345')", session=session)
+        files = facts(await self.call("list_colab_files"))
+        assert name in [entry["name"] for entry in files["entries"]], files
+        if "download_from_colab" in self.tools:
+            report = facts(await self.call("download_from_colab", remote_path=name))
+            assert Path(report["local_path"]).read_text() == "12345", report
+            folder = f"folder_{session}"
+            code = f"import pathlib\np = pathlib.Path({folder!r}, 'sub')\np.mkdir(parents=True)\n_ = (p / 'a').write_text('A')"
+            await self.call("run_code_quick", code=code, session=session)
+            report = facts(await self.call("download_from_colab", remote_path=folder))
+            assert Path(report["local_path"], "sub", "a").read_text() == "A", report
+        if "run_chunked_operation" in self.tools:
+            chunks = {"setup_code": "base = 10", "loop_code": "base + i", "n_iterations": 4, "batch_size": 2}
+            done = await self.call(
+                "run_chunked_operation", **chunks, checkpoint_name=f"chunks_{session}", session=session
+            )
+            assert facts(done)["completed"] == 4, done
+        if "get_checkpoint" in self.tools:
+            for operation in (f"chunks_{session}", session):
+                await self.call("get_checkpoint", operation=operation)
+        assert "x" in facts(await self.call("cleanup_colab", session=session))["cleared_variables"]
+
+
+async def listed(client: Client) -> dict[str, Any]:
+    """The tools, each with schemas that are schemas."""
+    tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+    for tool in tools.values():
+        for schema in filter(None, (tool.input_schema, tool.output_schema)):
+            Draft202012Validator.check_schema(schema)
+    return tools
+
+
+async def main(program: str, home: str, line: str) -> None:
+    """Every way of connecting; then without an address."""
+    folders = {
+        "HOME": "home",
+        "SMART_COLAB_DATA_DIR": "data",
+        "LOCAL_SAVE_DIR": "results",
+        "CHECKPOINT_DIR": "checkpoints",
+    }
+    environment = {name: str(Path(home) / folder) for name, folder in folders.items()}
+    server = StdioServerParameters(command=program, env={**environment, "COLAB_URL": line})
+    for mode in ("legacy", "auto", "2026-07-28"):
+        async with Client(server, mode=mode, read_timeout_seconds=PATIENCE) as client:
+            tour = Tour(client, await listed(client))
+            await tour.every_tool(f"official-{mode}")
+            assert tour.called == set(tour.tools), set(tour.tools) ^ tour.called
+            failed = await client.call_tool("run_code_quick", {"code": "1 / 0", "session": f"official-{mode}"})
+            assert failed.is_error, failed
+            assert facts(failed)["code"] == "python_error", failed
+            print(f"{mode}: {client.protocol_version}, {len(tour.called)} tools")
+    lost = StdioServerParameters(command=program, env=environment)
+    async with Client(lost, read_timeout_seconds=PATIENCE) as client:
+        report = await client.call_tool("check_colab_connection", {})
+        assert facts(report)["status"] == "disconnected", report
+        for name in ("list_colab_files", "list_colab_variables", "probe_colab_environment"):
+            refused = await client.call_tool(name, {})
+            assert refused.is_error, refused
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

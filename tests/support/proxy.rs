@@ -1,0 +1,367 @@
+//! A tunnel that can be told to fail: HTTP/1.1 between the bridge and the executor, with kept-alive connections on both sides.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::sleep;
+
+/// What happens to one request.
+#[derive(Debug, Clone)]
+pub(crate) enum Fault {
+    /// The connection ends before the executor gets anything, as when an idle one was just being closed.
+    Drop,
+    /// The executor gets it and answers; the connection ends instead of the answer.
+    LoseReply,
+    /// As much of the answer comes as this share of it.
+    CutReply(f64),
+    /// The connection ends, and the executor gets it so much later.
+    ArriveLate(Duration),
+    /// The answer comes so much later.
+    DelayReply(Duration),
+    /// Nothing happens any more, and the connection stays.
+    Silence,
+    /// The executor gets it and answers, and the answer stays under way.
+    SwallowReply,
+    /// Another than the executor answers.
+    Answer(Stranger),
+}
+
+/// Those who answer instead of an executor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Stranger {
+    /// ngrok, when no agent is connected.
+    NgrokOffline,
+    /// ngrok, when the plan's requests are used up.
+    NgrokLimited,
+    /// ngrok's page for browsers.
+    NgrokInterstitial,
+    /// Cloudflare, in one of its statuses.
+    Cloudflare(u16),
+    /// A web service that has nothing to do with this.
+    Service,
+}
+
+impl Stranger {
+    fn reply(self) -> Vec<u8> {
+        let (status, header, body) = match self {
+            Self::NgrokOffline => (
+                "404 Not Found".to_owned(),
+                "Content-Type: text/html\r\nngrok-error-code: ERR_NGROK_3200",
+                "<!DOCTYPE html><html><body>The endpoint is offline. ERR_NGROK_3200</body></html>",
+            ),
+            Self::NgrokLimited => (
+                "429 Too Many Requests".to_owned(),
+                "Content-Type: text/html\r\nngrok-error-code: ERR_NGROK_727",
+                "<!DOCTYPE html><html><body>ERR_NGROK_727</body></html>",
+            ),
+            Self::NgrokInterstitial => (
+                "200 OK".to_owned(),
+                "Content-Type: text/html",
+                "<!DOCTYPE html><html><body>You are about to visit…</body></html>",
+            ),
+            Self::Cloudflare(status) => (
+                format!("{status} Error"),
+                "Content-Type: text/html\r\nServer: cloudflare",
+                "<!DOCTYPE html><html><body>Error 1033: Cloudflare Tunnel error</body></html>",
+            ),
+            Self::Service => (
+                "200 OK".to_owned(),
+                "Content-Type: application/json",
+                r#"{"status":"ok","job":null,"events":[],"next":0,"more":false}"#,
+            ),
+        };
+        let length = body.len();
+        format!("HTTP/1.1 {status}\r\n{header}\r\nContent-Length: {length}\r\n\r\n{body}").into()
+    }
+}
+
+/// One request as it passed.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    /// `PUT /jobs/…?wait=…`
+    pub(crate) line: String,
+    /// The head of the answer, where one came from the executor.
+    pub(crate) reply: String,
+}
+
+struct Rule {
+    pattern: &'static str,
+    fault: Fault,
+    times: usize,
+}
+
+#[derive(Default)]
+struct State {
+    upstream: Option<SocketAddr>,
+    rules: Vec<Rule>,
+    seen: Vec<Seen>,
+}
+
+/// The tunnel. Open until it is closed or dropped.
+pub(crate) struct Proxy {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    /// Held while the proxy is closed, so that nobody else gets the port.
+    reserved: Option<TcpSocket>,
+    serving: Option<AbortHandle>,
+    cuts: watch::Sender<()>,
+}
+
+impl Proxy {
+    pub(crate) fn to(upstream: SocketAddr) -> Self {
+        let state = State {
+            upstream: Some(upstream),
+            ..State::default()
+        };
+        let mut proxy = Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            state: Arc::new(Mutex::new(state)),
+            reserved: None,
+            serving: None,
+            cuts: watch::Sender::new(()),
+        };
+        proxy.reserve();
+        proxy.open();
+        proxy
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The next `times` requests whose `METHOD /path?query` has `pattern` in it meet with `fault`. Earlier rules come first.
+    pub(crate) fn on(&self, pattern: &'static str, times: usize, fault: Fault) {
+        self.state().rules.push(Rule {
+            pattern,
+            fault,
+            times,
+        });
+    }
+
+    /// Every request from now on meets with `fault`.
+    pub(crate) fn always(&self, fault: Fault) {
+        self.on("", usize::MAX, fault);
+    }
+
+    /// Forgets all faults.
+    pub(crate) fn heal(&self) {
+        self.state().rules.clear();
+    }
+
+    /// Leads to another executor from the next request on.
+    pub(crate) fn lead_to(&self, upstream: SocketAddr) {
+        self.state().upstream = Some(upstream);
+    }
+
+    /// The requests so far whose line has `pattern` in it.
+    pub(crate) fn seen(&self, pattern: &str) -> Vec<Seen> {
+        let state = self.state();
+        let seen = state.seen.iter().filter(|seen| seen.line.contains(pattern));
+        seen.cloned().collect()
+    }
+
+    /// Cuts all connections.
+    pub(crate) fn cut(&self) {
+        self.cuts.send_replace(());
+    }
+
+    /// Cuts all connections and refuses new ones.
+    pub(crate) async fn close(&mut self) {
+        if let Some(serving) = self.serving.take() {
+            serving.abort();
+            while !serving.is_finished() {
+                tokio::task::yield_now().await;
+            }
+        }
+        self.reserve();
+    }
+
+    /// Accepts connections again.
+    pub(crate) fn open(&mut self) {
+        let listener = self.reserved.take().unwrap().listen(128).unwrap();
+        let serving = tokio::spawn(serve(listener, self.state.clone(), self.cuts.subscribe()));
+        self.serving = Some(serving.abort_handle());
+    }
+
+    fn reserve(&mut self) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(self.address).unwrap();
+        self.address = socket.local_addr().unwrap();
+        self.reserved = Some(socket);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        if let Some(serving) = &self.serving {
+            serving.abort();
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, state: Arc<Mutex<State>>, mut cuts: watch::Receiver<()>) {
+    // Dropped with this task, and the connections with it.
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let (client, _) = accepted.unwrap();
+                let _ = client.set_nodelay(true);
+                // A connection that breaks is what this is for.
+                connections.spawn(carry(client, state.clone()));
+            }
+            Some(_) = connections.join_next() => {}
+            Ok(()) = cuts.changed() => connections.abort_all(),
+        }
+    }
+}
+
+async fn carry(mut client: TcpStream, state: Arc<Mutex<State>>) -> io::Result<()> {
+    let mut upstream: Option<(SocketAddr, TcpStream)> = None;
+    loop {
+        let request = message(&mut client).await?;
+        let (fault, at, target) = {
+            let mut state = state.lock().unwrap();
+            let line = request.start_line();
+            let fault = state.fault(&line);
+            let reply = String::new();
+            state.seen.push(Seen { line, reply });
+            (fault, state.seen.len() - 1, state.upstream.unwrap())
+        };
+        match &fault {
+            Some(Fault::Drop) => return Ok(()),
+            Some(Fault::Silence) => std::future::pending().await,
+            Some(Fault::Answer(stranger)) => {
+                client.write_all(&stranger.reply()).await?;
+                continue;
+            }
+            Some(Fault::ArriveLate(time)) => {
+                drop(client);
+                sleep(*time).await;
+                let mut server = TcpStream::connect(target).await?;
+                server.write_all(&request.bytes).await?;
+                return message(&mut server).await.map(drop);
+            }
+            _ => {}
+        }
+        let mut server = match upstream.take() {
+            Some((address, server)) if address == target => server,
+            _ => TcpStream::connect(target).await?,
+        };
+        server.set_nodelay(true)?;
+        server.write_all(&request.bytes).await?;
+        let reply = message(&mut server).await?;
+        state.lock().unwrap().seen[at].reply = reply.head();
+        let mut bytes = reply.bytes.as_slice();
+        match fault {
+            Some(Fault::LoseReply) => return Ok(()),
+            Some(Fault::SwallowReply) => std::future::pending().await,
+            Some(Fault::CutReply(share)) => bytes = &bytes[..part(bytes.len(), share)],
+            Some(Fault::DelayReply(time)) => sleep(time).await,
+            _ => {}
+        }
+        client.write_all(bytes).await?;
+        if bytes.len() < reply.bytes.len() || reply.is_last {
+            return Ok(());
+        }
+        upstream = Some((target, server));
+    }
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss
+)]
+fn part(length: usize, share: f64) -> usize {
+    (length as f64 * share) as usize
+}
+
+impl State {
+    fn fault(&mut self, line: &str) -> Option<Fault> {
+        let rule = self
+            .rules
+            .iter_mut()
+            .find(|rule| rule.times > 0 && line.contains(rule.pattern))?;
+        rule.times -= 1;
+        Some(rule.fault.clone())
+    }
+}
+
+/// A whole request or reply.
+struct Message {
+    bytes: Vec<u8>,
+    head: usize,
+    /// The connection ends with it.
+    is_last: bool,
+}
+
+impl Message {
+    fn head(&self) -> String {
+        String::from_utf8_lossy(&self.bytes[..self.head]).into_owned()
+    }
+
+    /// `METHOD /path?query`
+    fn start_line(&self) -> String {
+        let head = self.head();
+        let line = head.lines().next().unwrap_or_default();
+        line.trim_end_matches(" HTTP/1.1").to_owned()
+    }
+}
+
+/// Reads one message: as long as it says, or, a reply that does not say, to the connection's end.
+async fn message(stream: &mut TcpStream) -> io::Result<Message> {
+    let mut bytes = Vec::new();
+    let head = loop {
+        if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            break at + 4;
+        }
+        if stream.read_buf(&mut bytes).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    };
+    let text = String::from_utf8_lossy(&bytes[..head]).to_ascii_lowercase();
+    let field = |name: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name));
+        value.map(|value| value.trim().to_owned())
+    };
+    assert_eq!(field("transfer-encoding:"), None, "not spoken here");
+    let is_reply = text.starts_with("http/");
+    let length = field("content-length:").map(|length| length.parse::<usize>().unwrap());
+    let is_last = field("connection:").is_some_and(|value| value == "close");
+    match length {
+        None if is_reply => {
+            stream.read_to_end(&mut bytes).await?;
+            let is_last = true;
+            return Ok(Message {
+                bytes,
+                head,
+                is_last,
+            });
+        }
+        length => {
+            let end = head + length.unwrap_or(0);
+            while bytes.len() < end {
+                if stream.read_buf(&mut bytes).await? == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+        }
+    }
+    Ok(Message {
+        bytes,
+        head,
+        is_last,
+    })
+}
