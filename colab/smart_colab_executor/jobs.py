@@ -202,6 +202,10 @@ class Job:
             ),
         }
 
+    def age(self) -> float:
+        """Seconds since the kernel began with it."""
+        return time.monotonic() - self._started
+
     def _elapsed(self) -> float:
         return round(time.monotonic() - self._started, 3)
 
