@@ -68,11 +68,6 @@ impl Collector {
         self
     }
 
-    /// Puts a line of the bridge's own among the output.
-    pub fn note(&mut self, line: &str) {
-        self.screen.push_block(line);
-    }
-
     /// Characters that the text will leave out.
     #[must_use]
     pub fn left_out(&self) -> usize {
