@@ -1,8 +1,7 @@
 //! From a cursor to the job's end, the caller's deadline or its loss of interest, by long polls.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -126,16 +125,19 @@ pub async fn submit(
     watch: &Watch<'_>,
     reader: &mut dyn Reader,
 ) -> RuntimeResult<Followed> {
-    // Whether any try may have arrived, the one in flight included.
-    let unclear = &AtomicBool::new(false);
+    let arrival = &Arrival::default();
     let sending = connection.ask(watch.deadline, |runtime| async move {
-        let before = unclear.swap(true, Ordering::Relaxed);
+        let before = arrival.of_earlier_tries();
+        arrival.set(before.clone().or_else(|| Some(runtime.boot_id())));
         let poll = poll(watch.patience, FIRST_HOLD, FIRST_LINGER_SEC);
-        let answer = runtime.put_job(id, request, poll).await;
+        let expected = before.clone().flatten();
+        let answer = runtime
+            .put_job(id, request, poll, expected.as_deref())
+            .await;
         if let Err(error) = &answer
             && error.reach() != Reach::Unknown
         {
-            unclear.store(before, Ordering::Relaxed);
+            arrival.set(before);
         }
         answer
     });
@@ -154,13 +156,28 @@ pub async fn submit(
         }
         .run(connection, Some(page), watch, reader)
         .await),
-        Err(error) if unclear.load(Ordering::Relaxed) => Ok(Followed {
+        Err(error) if arrival.of_earlier_tries().is_some() => Ok(Followed {
             id,
             job: None,
             next: 0,
             ended: Ended::Trouble(error),
         }),
         Err(error) => Err(error),
+    }
+}
+
+/// Whether a try to send a job may have arrived, the one in flight included, and at which start of the executor, where that is known.
+#[derive(Default)]
+struct Arrival(Mutex<Option<Option<String>>>);
+
+impl Arrival {
+    fn of_earlier_tries(&self) -> Option<Option<String>> {
+        let arrival = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        arrival.clone()
+    }
+
+    fn set(&self, arrival: Option<Option<String>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = arrival;
     }
 }
 

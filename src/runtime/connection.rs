@@ -94,6 +94,17 @@ impl Connection {
         .await
     }
 
+    /// Where code goes, for people: an address without its token, or `local`; none when nothing is configured.
+    #[must_use]
+    pub fn place(&self) -> Option<String> {
+        match &self.0 {
+            Kind::NotConfigured => None,
+            Kind::Remote { endpoint, .. } => Some(endpoint.address()),
+            Kind::Local(_) => Some("local".to_owned()),
+            Kind::Fixed(runtime) => Some(runtime.address().to_owned()),
+        }
+    }
+
     /// What a local start is busy with, for progress messages; none when nothing is awaited.
     #[must_use]
     pub fn doing(&self) -> Option<String> {

@@ -21,25 +21,32 @@ use crate::base::ids::JobId;
 use crate::wire::files::{FileList, FileStat};
 use crate::wire::job::{EventPage, Job, JobRequest, Poll};
 use crate::wire::machine::{Health, Probe};
-use crate::wire::session::{Cleanup, CleanupRequest, Session, Variables};
+use crate::wire::session::{Cleanup, CleanupRequest, Removed, Restarted, Session, Variables};
 pub use error::{RuntimeError, RuntimeResult};
 
-/// A machine that runs code. Any call may fail with a [`RuntimeError`]; all but `cleanup` and `shutdown` may be repeated freely.
+/// A machine that runs code. Any call may fail with a [`RuntimeError`]; all but `cleanup`,
+/// `restart_session`, `remove_session` and `shutdown` may be repeated freely.
 #[async_trait]
 pub trait Runtime: Send + Sync + Debug {
     /// The address for people to read: no token in it.
     fn address(&self) -> &str;
+    /// Which start of the executor gave the last answer; none before the first one. A new one means that all variables are gone.
+    fn boot_id(&self) -> Option<String>;
 
     async fn health(&self) -> RuntimeResult<Health>;
     async fn probe(&self) -> RuntimeResult<Probe>;
 
-    /// Starts a job, or finds the one that an earlier try started: the same id never runs twice.
+    /// Starts a job, or finds the one that an earlier try started: the same id never runs twice. Where an earlier try may have reached the
+    /// executor of `expected_boot`, another one that does not know the job answers [`RuntimeError::Replaced`] and does not run it.
     async fn put_job(
         &self,
         id: JobId,
         request: &JobRequest,
         poll: Poll,
+        expected_boot: Option<&str>,
     ) -> RuntimeResult<EventPage>;
+    /// The newest jobs, newest first: at most `limit` (1 to 1,000), of every session unless one is named.
+    async fn jobs(&self, session: Option<&str>, limit: u64) -> RuntimeResult<Vec<Job>>;
     async fn events(&self, id: JobId, after: u64, poll: Poll) -> RuntimeResult<EventPage>;
     async fn interrupt(&self, id: JobId) -> RuntimeResult<Job>;
     /// The job's output as text, from byte `from` on.
@@ -47,6 +54,10 @@ pub trait Runtime: Send + Sync + Debug {
     async fn blob(&self, id: JobId, number: u64) -> RuntimeResult<Bytes>;
 
     async fn sessions(&self) -> RuntimeResult<Vec<Session>>;
+    /// Ends a session's kernel and jobs and starts a new kernel.
+    async fn restart_session(&self, name: &str) -> RuntimeResult<Restarted>;
+    /// Ends a session's kernel and jobs, and forgets it.
+    async fn remove_session(&self, name: &str) -> RuntimeResult<Removed>;
     async fn variables(&self, session: &str) -> RuntimeResult<Variables>;
     async fn cleanup(&self, request: &CleanupRequest) -> RuntimeResult<Cleanup>;
 

@@ -63,10 +63,31 @@ pub struct Job {
     pub boot_id: String,
     #[serde(default)]
     pub variables_lost: bool,
+    /// Beside `kernel_died`: how the kernel's process ended.
+    #[serde(default)]
+    pub kernel_exit: Option<KernelExit>,
     /// The `seq` of the newest event.
     pub last_seq: u64,
     pub log_bytes: u64,
     pub queue_position: Option<u64>,
+}
+
+/// How a kernel's process ended, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelExit {
+    /// `SIGKILL`; none where it ended by itself.
+    pub signal: Option<String>,
+    /// The exit code; none where a signal ended it.
+    pub code: Option<i64>,
+    /// The system ended it, or probably did, because memory ran out.
+    #[serde(default)]
+    pub out_of_memory: bool,
+}
+
+/// `GET /jobs`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JobList {
+    pub jobs: Vec<Job>,
 }
 
 /// A page of a job's events.

@@ -14,7 +14,7 @@ pub enum SessionState {
 }
 
 /// A named kernel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Session {
     pub name: String,
     pub state: SessionState,
@@ -23,12 +23,33 @@ pub struct Session {
     pub running_job: Option<String>,
     pub queued_jobs: u64,
     pub execution_count: u64,
+    /// Seconds since its last job ended; null while it is not idle.
+    #[serde(default)]
+    pub idle_sec: Option<f64>,
+    /// Resident memory of the kernel and its child processes; null without a kernel.
+    #[serde(default)]
+    pub memory_mb: Option<f64>,
 }
 
 /// `GET /sessions`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SessionList {
     pub sessions: Vec<Session>,
+}
+
+/// What `POST /sessions/{name}/restart` did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Restarted {
+    pub session: Session,
+    /// Jobs that ran or waited there.
+    pub ended_jobs: Vec<String>,
+}
+
+/// What `DELETE /sessions/{name}` did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// Jobs that ran or waited there.
+    pub ended_jobs: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

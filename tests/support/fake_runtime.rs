@@ -12,7 +12,7 @@ use smart_colab::runtime::{ByteStream, ListQuery, Runtime, RuntimeError, Runtime
 use smart_colab::wire::files::{FileList, FileStat};
 use smart_colab::wire::job::{EventPage, Job, JobRequest, Poll};
 use smart_colab::wire::machine::{Health, Probe};
-use smart_colab::wire::session::{Cleanup, CleanupRequest, Session, Variables};
+use smart_colab::wire::session::{Cleanup, CleanupRequest, Removed, Restarted, Session, Variables};
 use tokio::time::{Instant, sleep_until};
 
 use super::world::{Mishap, World, not_found};
@@ -103,11 +103,16 @@ impl Runtime for FakeRuntime {
         URL
     }
 
+    fn boot_id(&self) -> Option<String> {
+        None
+    }
+
     async fn put_job(
         &self,
         id: JobId,
         request: &JobRequest,
         poll: Poll,
+        _: Option<&str>,
     ) -> RuntimeResult<EventPage> {
         let gets_out = self.arrive(Some((id, request)))?;
         self.world().put(id, request)?;
@@ -136,6 +141,18 @@ impl Runtime for FakeRuntime {
 
     async fn blob(&self, _: JobId, _: u64) -> RuntimeResult<Bytes> {
         Err(not_found())
+    }
+
+    async fn jobs(&self, _: Option<&str>, _: u64) -> RuntimeResult<Vec<Job>> {
+        unimplemented!()
+    }
+
+    async fn restart_session(&self, _: &str) -> RuntimeResult<Restarted> {
+        unimplemented!()
+    }
+
+    async fn remove_session(&self, _: &str) -> RuntimeResult<Removed> {
+        unimplemented!()
     }
 
     async fn sessions(&self) -> RuntimeResult<Vec<Session>> {

@@ -132,7 +132,7 @@ pub(crate) async fn run(runtime: &dyn Runtime, code: &str) -> (JobId, String) {
         linger_sec: 0.0,
         max_bytes: 1 << 20,
     };
-    let mut page = runtime.put_job(id, &request, poll).await.unwrap();
+    let mut page = runtime.put_job(id, &request, poll, None).await.unwrap();
     while !page.job.state.is_final() {
         page = runtime.events(id, page.next, poll).await.unwrap();
     }

@@ -58,6 +58,11 @@ pub(super) async fn reply(response: Response, address: &str) -> RuntimeResult<Re
     ))
 }
 
+/// Which start of an executor answered.
+pub(super) fn boot_id(response: &Response) -> Option<&str> {
+    header(response.headers(), "x-boot-id")
+}
+
 /// An answer that did not come from an executor.
 fn stranger(status: StatusCode, headers: &HeaderMap, address: &str) -> RuntimeError {
     let url = address.to_owned();

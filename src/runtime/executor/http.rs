@@ -1,5 +1,6 @@
 //! One pooled, kept-alive HTTP client for one address, and what its replies mean.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderValue};
@@ -20,6 +21,7 @@ pub(super) struct Http {
     client: Client,
     base: Url,
     address: String,
+    boot_id: Mutex<Option<String>>,
 }
 
 impl Http {
@@ -58,11 +60,18 @@ impl Http {
             client,
             base: endpoint.url.clone(),
             address,
+            boot_id: Mutex::default(),
         })
     }
 
     pub(super) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The `X-Boot-Id` of the last answer that an executor gave.
+    pub(super) fn boot_id(&self) -> Option<String> {
+        let boot_id = self.boot_id.lock().unwrap_or_else(PoisonError::into_inner);
+        boot_id.clone()
     }
 
     /// A request for `route`, a path without its leading slash.
@@ -78,6 +87,12 @@ impl Http {
     /// Sends, and turns every reply that is not the executor's success into an error.
     pub(super) async fn send(&self, call: RequestBuilder) -> RuntimeResult<Response> {
         let response = call.send().await.map_err(|source| self.failed(source))?;
+        if let Some(boot) = classify::boot_id(&response) {
+            let mut boot_id = self.boot_id.lock().unwrap_or_else(PoisonError::into_inner);
+            if boot_id.as_deref() != Some(boot) {
+                *boot_id = Some(boot.to_owned());
+            }
+        }
         classify::reply(response, &self.address).await
     }
 

@@ -16,9 +16,11 @@ use super::{ByteStream, ListQuery, Runtime};
 use crate::base::ids::JobId;
 use crate::edge::settings::Endpoint;
 use crate::wire::files::{FileList, FileStat};
-use crate::wire::job::{EventPage, Job, JobReply, JobRequest, Poll};
+use crate::wire::job::{EventPage, Job, JobList, JobReply, JobRequest, Poll};
 use crate::wire::machine::{Health, Probe};
-use crate::wire::session::{Cleanup, CleanupRequest, Session, SessionList, Variables};
+use crate::wire::session::{
+    Cleanup, CleanupRequest, Removed, Restarted, Session, SessionList, Variables,
+};
 use http::Http;
 
 /// How long a request may take beyond the time that the executor is asked to hold it.
@@ -27,6 +29,8 @@ const ANSWER: Duration = Duration::from_secs(15);
 const DIGEST: Duration = Duration::from_secs(20);
 /// Clearing a session collects garbage and may wait for the kernel.
 const CLEANUP: Duration = Duration::from_secs(30);
+/// A kernel is ended and started within 20 s, or the executor says that it is not.
+const RESTART: Duration = Duration::from_secs(30);
 /// A picture or another binary output, over a slow tunnel.
 const BLOB: Duration = Duration::from_secs(30);
 
@@ -75,6 +79,10 @@ impl Runtime for Executor {
         self.http.address()
     }
 
+    fn boot_id(&self) -> Option<String> {
+        self.http.boot_id()
+    }
+
     async fn health(&self) -> RuntimeResult<Health> {
         self.http
             .json(self.http.request(Method::GET, "health").timeout(ANSWER))
@@ -92,13 +100,34 @@ impl Runtime for Executor {
         id: JobId,
         request: &JobRequest,
         poll: Poll,
+        expected_boot: Option<&str>,
     ) -> RuntimeResult<EventPage> {
-        let call = self
+        let mut call = self
             .http
             .request(Method::PUT, &format!("jobs/{id}"))
             .query(&poll_query(poll))
             .json(request);
-        self.http.json(call.timeout(held(poll))).await
+        if let Some(boot) = expected_boot {
+            call = call.header("X-Expect-Boot-Id", boot);
+        }
+        match self.http.json(call.timeout(held(poll))).await {
+            Err(RuntimeError::Refused(problem)) if problem.status == 412 => {
+                Err(RuntimeError::Replaced)
+            }
+            answer => answer,
+        }
+    }
+
+    async fn jobs(&self, session: Option<&str>, limit: u64) -> RuntimeResult<Vec<Job>> {
+        let mut call = self
+            .http
+            .request(Method::GET, "jobs")
+            .query(&[("limit", limit)]);
+        if let Some(session) = session {
+            call = call.query(&[("session", session)]);
+        }
+        let reply: JobList = self.http.json(call.timeout(ANSWER)).await?;
+        Ok(reply.jobs)
     }
 
     async fn events(&self, id: JobId, after: u64, poll: Poll) -> RuntimeResult<EventPage> {
@@ -159,6 +188,20 @@ impl Runtime for Executor {
         let call = self.http.request(Method::GET, "sessions").timeout(ANSWER);
         let reply: SessionList = self.http.json(call).await?;
         Ok(reply.sessions)
+    }
+
+    async fn restart_session(&self, name: &str) -> RuntimeResult<Restarted> {
+        let call = self
+            .http
+            .request(Method::POST, &format!("sessions/{name}/restart"));
+        self.http.json(call.timeout(RESTART)).await
+    }
+
+    async fn remove_session(&self, name: &str) -> RuntimeResult<Removed> {
+        let call = self
+            .http
+            .request(Method::DELETE, &format!("sessions/{name}"));
+        self.http.json(call.timeout(RESTART)).await
     }
 
     async fn variables(&self, session: &str) -> RuntimeResult<Variables> {
