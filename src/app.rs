@@ -24,7 +24,11 @@ const STOPPING: Duration = Duration::from_secs(10);
 pub async fn run(settings: &Settings) -> Result<(), ServeError> {
     let connection = Arc::new(Connection::new(settings));
     connection.warm_up();
-    let jobs = Arc::new(Jobs::new(connection.clone(), settings.save_dir.clone()));
+    let jobs = Arc::new(Jobs::new(
+        connection.clone(),
+        settings.save_dir.clone(),
+        settings.data_dir.join("jobs"),
+    ));
     let floors = Floors {
         connection: connection.clone(),
         chunked: Chunked::new(jobs.clone(), settings.checkpoint_dir.clone()),

@@ -1,7 +1,7 @@
 //! Why an operation stopped, in the words that the model sees.
 
 use super::checkpoint::{Flight, Stop, Work, sentence};
-use crate::jobs::view;
+use crate::jobs::ending;
 use crate::wire::event::PythonError;
 use crate::wire::job::Job;
 use crate::wire::state::{JobState, Reason};
@@ -21,8 +21,7 @@ pub(super) fn explain(
         || "the setup".to_owned(),
         |iteration| format!("iteration {iteration}"),
     );
-    let (code, why, hint) =
-        view::explain(job.reason.unwrap_or(Reason::Unknown), job.variables_lost);
+    let (code, why, hint) = ending::explain(job.reason.unwrap_or(Reason::Unknown), job);
     let by_python = job
         .reason
         .is_none_or(|reason| reason == Reason::PythonError);

@@ -11,15 +11,32 @@ use tempfile::NamedTempFile;
 /// # Errors
 /// Those of the file system; the old file is then untouched.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = new_file(path, bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    if let Some(folder) = path.parent() {
+        sync_folder(folder);
+    }
+    Ok(())
+}
+
+/// `bytes` in a file beside `path`.
+fn new_file(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     let folder = path
         .parent()
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a path without a folder"))?;
     fs::create_dir_all(folder)?;
     let mut file = NamedTempFile::with_prefix_in(".new-", folder)?;
     file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    sync_folder(folder);
+    Ok(file)
+}
+
+/// Replaces `path` like [`write_atomic`], but does not wait for the disk: the end of this process loses nothing, the machine's may.
+///
+/// # Errors
+/// Those of the file system; the old file is then untouched.
+pub fn write_quickly(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    new_file(path, bytes)?.persist(path)?;
     Ok(())
 }
 

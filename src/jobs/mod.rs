@@ -2,19 +2,27 @@
 //!
 //! - [`follow`]: the loop over the long poll, from a cursor to an end or a deadline;
 //! - [`collect`]: events into text, pictures and files;
-//! - [`view`]: the collected output as it is handed to the face;
-//! - [`keep`]: logs and pictures in the user's folder.
+//! - [`view`]: the collected output as it is handed to the face; `ending`: why a job failed, in words;
+//! - [`keep`]: logs and pictures in the user's folder;
+//! - [`store`]: which jobs were sent where, for whoever comes after; [`overview`]: them and the runtime's own list in one;
+//! - `kernels`: whose variables are gone since their session was last heard of.
 //!
 //! May import `base`, `wire`, `edge`, `runtime`; knows nothing of MCP.
 
 pub mod collect;
+pub(crate) mod ending;
 pub mod follow;
 pub mod keep;
+mod kernels;
+pub mod overview;
 mod picture;
+pub mod store;
 pub mod view;
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,11 +30,15 @@ use tokio::time::Instant;
 
 use crate::base::ids::JobId;
 use crate::runtime::connection::Connection;
-use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
+use crate::runtime::{Runtime, RuntimeError, RuntimeResult, retry};
+use crate::wire::event::Event;
 use crate::wire::job::{Job, JobRequest};
+use crate::wire::session::Restarted;
 use collect::{Collector, TEXT_LIMIT};
 use follow::{Ended, Followed, Watch};
 use keep::{Keeper, Kept};
+use kernels::Kernels;
+use store::{Record, Store};
 use view::View;
 
 /// How long an interrupt is tried for after the caller has gone.
@@ -39,6 +51,8 @@ const REMEMBERED: usize = 1_000;
 pub struct Jobs {
     connection: Arc<Connection>,
     keeper: Keeper,
+    store: Store,
+    kernels: Kernels,
     /// The newest jobs that the runtime told of; their ids sort by time.
     known: Mutex<BTreeSet<JobId>>,
 }
@@ -53,12 +67,14 @@ pub enum Reading {
 }
 
 impl Jobs {
-    /// Logs and pictures are kept under `save_dir`.
+    /// Logs and pictures are kept under `save_dir`, notes of what was sent in `store_dir`.
     #[must_use]
-    pub fn new(connection: Arc<Connection>, save_dir: PathBuf) -> Self {
+    pub fn new(connection: Arc<Connection>, save_dir: PathBuf, store_dir: PathBuf) -> Self {
         Self {
             connection,
             keeper: Keeper::new(save_dir),
+            store: Store::new(store_dir),
+            kernels: Kernels::default(),
             known: Mutex::default(),
         }
     }
@@ -83,15 +99,36 @@ impl Jobs {
         watch: &Watch<'_>,
     ) -> RuntimeResult<View> {
         let mut collector = Collector::new(TEXT_LIMIT);
-        let mut followed =
-            follow::submit(&self.connection, id, request, watch, &mut collector).await?;
+        if let Some(place) = self.connection.place() {
+            self.store.note(&Record::of_request(id, request, &place));
+        }
+        let is_noted = AtomicBool::new(false);
+        let moved = |job: &Job, line: &str| {
+            // Once, in case this bridge ends in mid-job; what has ended is noted below.
+            if !job.state.is_final() && !is_noted.swap(true, Ordering::Relaxed) {
+                self.note_job(job, 0);
+            }
+            (watch.moved)(job, line);
+        };
+        let watch = &Watch {
+            moved: &moved,
+            ..*watch
+        };
+        let submitted = follow::submit(&self.connection, id, request, watch, &mut collector).await;
+        let mut followed = submitted.inspect_err(|_| self.store.forget(id))?;
         self.note(&mut followed);
         if matches!(followed.ended, Ended::Cancelled) {
             self.interrupt_later(id);
         }
-        Ok(self
+        let job = followed.job.as_ref();
+        let is_replaced = job.is_some_and(|job| self.kernels.is_replaced(job));
+        let mut view = self
             .view(followed, collector, Reading::Whole, watch.deadline)
-            .await)
+            .await;
+        if is_replaced {
+            view.summary.tell_replaced();
+        }
+        Ok(view)
     }
 
     /// Reads a job's output and, while it runs, waits for more until the watch's patience ends.
@@ -130,6 +167,49 @@ impl Jobs {
         asked.map_err(|error| self.refine(id, error))
     }
 
+    /// Asks for a job's end and waits until the watch's patience ends for it to come.
+    ///
+    /// # Errors
+    /// Those of the runtime, after repeating until the watch's deadline.
+    pub async fn end(&self, id: JobId, watch: &Watch<'_>) -> RuntimeResult<Job> {
+        let asked = self.interrupt(id, watch.deadline).await?;
+        if asked.state.is_final() {
+            return Ok(asked);
+        }
+        let mut pass_over = |_: &Event| ControlFlow::Continue(());
+        let followed = follow::follow(&self.connection, id, asked.last_seq, watch, &mut pass_over);
+        Ok(followed.await.job.unwrap_or(asked))
+    }
+
+    /// Ends a session's kernel with all its jobs, and starts a new one. Done once, or not known to be done: see [`RuntimeError::reach`].
+    ///
+    /// # Errors
+    /// Those of the runtime.
+    pub async fn restart_session(&self, name: &str, deadline: Instant) -> RuntimeResult<Restarted> {
+        let runtime = self.connection.runtime(deadline).await?;
+        let restart = || runtime.restart_session(name);
+        let restarted = retry::until_sent(deadline, runtime.address(), restart).await?;
+        // Whoever asked for it need not be told.
+        self.kernels.forget(name);
+        Ok(restarted)
+    }
+
+    /// Ends a session's kernel with all its jobs for good; what it returns and when it fails as [`Jobs::restart_session`].
+    ///
+    /// # Errors
+    /// Those of the runtime.
+    pub async fn remove_session(
+        &self,
+        name: &str,
+        deadline: Instant,
+    ) -> RuntimeResult<Vec<String>> {
+        let runtime = self.connection.runtime(deadline).await?;
+        let remove = || runtime.remove_session(name);
+        let removed = retry::until_sent(deadline, runtime.address(), remove).await?;
+        self.kernels.forget(name);
+        Ok(removed.ended_jobs)
+    }
+
     /// Interrupts a job after its caller has gone.
     pub(crate) fn interrupt_later(&self, id: JobId) {
         let connection = self.connection.clone();
@@ -144,8 +224,9 @@ impl Jobs {
     /// Remembers a job that was heard of, and says what its trouble means.
     fn note(&self, followed: &mut Followed) {
         let id = followed.id;
-        if followed.job.is_some() {
+        if let Some(job) = &followed.job {
             self.remember(id);
+            self.note_job(job, followed.next);
         }
         if let Ended::Trouble(error) = &mut followed.ended
             && error.is_not_found()
@@ -154,7 +235,13 @@ impl Jobs {
         }
     }
 
-    /// Notes a job that the runtime has told of.
+    fn note_job(&self, job: &Job, next: u64) {
+        if let Some(place) = self.connection.place() {
+            self.store.note(&Record::of_job(job, next, &place));
+        }
+    }
+
+    /// Remembers a job that the runtime has told of.
     pub(crate) fn remember(&self, id: JobId) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(id);
@@ -173,12 +260,23 @@ impl Jobs {
 
     /// A job that was heard of and is not known any more went with its machine.
     fn missing(&self, id: JobId) -> RuntimeError {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.contains(&id) {
+        if self.was_heard_of(id) {
             RuntimeError::Replaced
         } else {
             RuntimeError::UnknownJob
         }
+    }
+
+    fn was_heard_of(&self, id: JobId) -> bool {
+        let is_known = {
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.contains(&id)
+        };
+        is_known
+            || self
+                .store
+                .get(id)
+                .is_some_and(|record| record.state.is_some())
     }
 
     async fn view(
@@ -198,6 +296,9 @@ impl Jobs {
             self.keeper
                 .keep_log(&self.connection, id, deadline, &mut kept)
                 .await;
+        }
+        if let Some(job) = &followed.job {
+            self.kernels.told(job);
         }
         View::of(followed, collector, reading, kept)
     }

@@ -4,12 +4,13 @@ use serde::Serialize;
 
 use super::Reading;
 use super::collect::Collector;
+use super::ending::explain;
 use super::follow::{Ended, Followed};
 use super::keep::{Kept, KeptFile, Picture};
 use crate::runtime::RuntimeError;
 use crate::wire::event::PythonError;
 use crate::wire::job::Job;
-use crate::wire::state::{JobState, Reason};
+use crate::wire::state::JobState;
 
 /// One answer about one job.
 #[derive(Debug)]
@@ -49,6 +50,9 @@ pub struct Summary {
     pub left_out_characters: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variables_lost: Option<bool>,
+    /// The session's variables went before this job began, and nobody was told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime_replaced: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,6 +126,16 @@ impl Summary {
         self.variables_lost = job.variables_lost.then_some(true);
     }
 
+    /// Says, beside whatever else there is to say, that the job ran without the variables that earlier code left.
+    pub(super) fn tell_replaced(&mut self) {
+        self.runtime_replaced = Some(true);
+        let session = self.session.as_deref().unwrap_or("main");
+        self.notes.push(format!(
+            "session {session} has a new Python process since the last call: its variables and imports are gone, and if the machine is a \
+             new one, its files too. If this code needed them, run the setup and then the code again."
+        ));
+    }
+
     fn tell_running(&mut self, next: u64) {
         self.success = true;
         self.next = Some(next);
@@ -173,10 +187,10 @@ impl Summary {
 
     fn tell_end(&mut self, job: Option<&Job>, error: Option<&PythonError>) {
         let Some(job) = job else { return };
-        let because = job.reason.map(|reason| explain(reason, job.variables_lost));
+        let because = job.reason.map(|reason| explain(reason, job));
         match (job.state, because, error) {
             (JobState::Succeeded, _, _) => self.success = true,
-            (_, None | Some(("python_error", ..)), Some(error)) => {
+            (_, None | Some(("python_error", _, _)), Some(error)) => {
                 let sentence = format!(
                     "{}: {}",
                     error.ename,
@@ -191,7 +205,7 @@ impl Summary {
                 };
                 self.fail("python_error", &sentence, hint, false);
             }
-            (_, Some((code, sentence, hint)), _) => self.fail(code, sentence, hint, false),
+            (_, Some((code, sentence, hint)), _) => self.fail(code, &sentence, hint, false),
             (_, None, None) => self.fail(
                 "python_error",
                 "the code failed",
@@ -207,69 +221,5 @@ impl Summary {
         self.error = Some(sentence.to_owned());
         self.hint = Some(hint.to_owned());
         self.retryable = Some(retryable);
-    }
-}
-
-/// Code, sentence and hint for an end that is not success.
-pub(crate) fn explain(
-    reason: Reason,
-    variables_lost: bool,
-) -> (&'static str, &'static str, &'static str) {
-    match reason {
-        Reason::PythonError => (
-            "python_error",
-            "the code raised an exception",
-            "Read the traceback above.",
-        ),
-        Reason::KernelDied => (
-            "kernel_died",
-            "the Python process ended while the code ran (often for lack of memory)",
-            "All variables are gone. Run the setup again, with less data at a time if memory was short.",
-        ),
-        Reason::Timeout if variables_lost => (
-            "timed_out",
-            "the code ran out of its time, did not stop when interrupted, and its Python process was ended",
-            "All variables are gone. Run the setup again, and give run_code_long a larger timeout_sec.",
-        ),
-        Reason::Timeout => (
-            "timed_out",
-            "the code ran out of its time and was interrupted; variables are kept",
-            "Give run_code_long a larger timeout_sec, or do less at a time.",
-        ),
-        Reason::Interrupted => (
-            "cancelled",
-            "the code was interrupted; variables are kept",
-            "Run it again when it is wanted.",
-        ),
-        Reason::SessionRestarted => (
-            "cancelled",
-            "the session was restarted while the code ran",
-            "All variables are gone: run the setup again.",
-        ),
-        Reason::SessionDeleted => (
-            "cancelled",
-            "the session was deleted while the code ran",
-            "All variables are gone: run the setup again.",
-        ),
-        Reason::ExecutorRestarted => (
-            "kernel_died",
-            "the executor was restarted while the code ran or waited; what it had printed is above",
-            "All variables are gone. Run the setup and the code again.",
-        ),
-        Reason::KernelReplaced => (
-            "kernel_died",
-            "the kernel that the code was meant for is gone, so it did not run",
-            "All variables are gone. Run the setup and the code again.",
-        ),
-        Reason::DiskFull => (
-            "disk_full",
-            "the machine's disk is full, so the output could not be kept and the code was stopped",
-            "Delete files there, then run the code again.",
-        ),
-        Reason::Unknown => (
-            "kernel_died",
-            "the code did not finish",
-            "Check the runtime with check_colab_connection, then run it again.",
-        ),
     }
 }

@@ -1,5 +1,8 @@
 //! Arguments as models send them.
 
+use super::convert::Fault;
+use crate::base::ids::JobId;
+
 use serde::{Deserialize, Deserializer, de::Error};
 
 /// A whole number that may come as `600`, `600.0` or `"600"`: some clients know no integers.
@@ -33,6 +36,37 @@ pub(super) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
 /// The same for an argument that must be given.
 pub(super) fn required_whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     whole(deserializer)?.ok_or_else(|| D::Error::custom("a whole number is wanted"))
+}
+
+/// The session that is meant where none is named.
+const MAIN: &str = "main";
+const LONGEST_SESSION: usize = 64;
+
+/// A session's name as the executor takes it: letters, digits, `_` and `-`, 1 to 64 of them.
+pub(super) fn session(name: String) -> Result<String, Fault> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if (1..=LONGEST_SESSION).contains(&name.len()) && name.chars().all(is_plain) {
+        return Ok(name);
+    }
+    let shown: String = name.chars().take(LONGEST_SESSION).collect();
+    Err(Fault::invalid(format!(
+        "{shown:?} is no name for a session: it is 1 to 64 letters, digits, _ or -"
+    )))
+}
+
+/// The same, `main` where none is named.
+pub(super) fn session_or_main(name: Option<String>) -> Result<String, Fault> {
+    name.map_or_else(|| Ok(MAIN.to_owned()), session)
+}
+
+/// The UUID that an earlier answer named.
+pub(super) fn job_id(text: &str) -> Result<JobId, Fault> {
+    text.parse().map_err(|_| {
+        let shown: String = text.chars().take(LONGEST_SESSION).collect();
+        Fault::invalid(format!(
+            "{shown:?} is not a job_id: it is the UUID that an earlier answer named, or one of list_jobs"
+        ))
+    })
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod calls;
 mod chunked;
 mod download;
 mod faults;
+mod jobs;
 mod local_executor;
 mod mcp_stdio;
 mod notebook;

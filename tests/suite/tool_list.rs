@@ -14,7 +14,7 @@ type Promise = (
     bool,
 );
 
-const PROMISED: [Promise; 11] = [
+const PROMISED: [Promise; 14] = [
     ("check_colab_connection", &[], &[], true, false),
     ("probe_colab_environment", &[], &[], true, false),
     ("run_code_quick", &["code"], &["session"], false, true),
@@ -68,6 +68,21 @@ const PROMISED: [Promise; 11] = [
         true,
         false,
     ),
+    (
+        "list_jobs",
+        &[],
+        &["limit", "session", "state"],
+        true,
+        false,
+    ),
+    (
+        "interrupt_execution",
+        &[],
+        &["job_id", "session"],
+        false,
+        true,
+    ),
+    ("restart_session", &[], &["remove", "session"], false, true),
 ];
 
 /// These answer in content blocks only: structured content would hide their text and pictures.

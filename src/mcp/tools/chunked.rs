@@ -10,7 +10,6 @@ use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::MAIN;
 use crate::chunked::plan::{DEFAULT_BATCH_SIZE, DEFAULT_NAME, Name, Plan};
 use crate::chunked::report::CheckpointReport;
 use crate::chunked::{ChunkedError, Outcome, Watch};
@@ -76,7 +75,7 @@ impl Server {
             n_iterations: args.n_iterations,
             batch_size: args.batch_size.unwrap_or(DEFAULT_BATCH_SIZE),
             on_error: args.on_error.unwrap_or_default(),
-            session: args.session.unwrap_or_else(|| MAIN.to_owned()),
+            session: args::session_or_main(args.session)?,
         };
         let restart = args.restart.unwrap_or(false);
         let budget = self.budget(&context);

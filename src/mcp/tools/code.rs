@@ -10,7 +10,6 @@ use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::MAIN;
 use crate::base::ids::JobId;
 use crate::jobs::Reading;
 use crate::jobs::view::View;
@@ -148,12 +147,7 @@ impl Server {
         Parameters(args): Parameters<OutputArgs>,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResult, Fault> {
-        let id: JobId = args.job_id.parse().map_err(|_| {
-            Fault::invalid(format!(
-                "{:?} is not a job_id: it is the UUID that an earlier answer named",
-                args.job_id
-            ))
-        })?;
+        let id = args::job_id(&args.job_id)?;
         let reading = args.after.map_or(Reading::Whole, Reading::From);
         let budget = self.budget(&context);
         let wait = args
@@ -185,10 +179,9 @@ impl Server {
         if code.trim().is_empty() {
             return Err(Fault::invalid("code is empty"));
         }
-        let session = session.unwrap_or_else(|| MAIN.to_owned());
         let request = JobRequest {
             code,
-            session,
+            session: args::session_or_main(session)?,
             timeout_sec,
             iterations: None,
             kernel_id: None,

@@ -4,19 +4,18 @@ mod chunked;
 mod code;
 mod connection;
 mod files;
+mod jobs;
 mod sessions;
 
 use rmcp::handler::server::tool::ToolRouter;
 
 use super::server::Server;
 
-/// The session that is meant where none is named.
-const MAIN: &str = "main";
-
 impl Server {
     pub(super) fn all_tools() -> ToolRouter<Self> {
         Self::connection_tools()
             + Self::code_tools()
+            + Self::job_tools()
             + Self::chunked_tools()
             + Self::file_tools()
             + Self::session_tools()

@@ -7,15 +7,14 @@ use rmcp::handler::server::wrapper::{Json, Parameters};
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::MAIN;
-use crate::mcp::call;
 use crate::mcp::convert::Fault;
 use crate::mcp::server::Server;
+use crate::mcp::{args, call};
 use crate::runtime::error::Reach;
-use crate::runtime::{Runtime, RuntimeResult, retry};
-use crate::wire::session::{Cleanup, CleanupRequest, Variables};
+use crate::runtime::{Runtime, RuntimeError, RuntimeResult, retry};
+use crate::wire::session::{Cleanup, CleanupRequest, Session, Variables};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -33,6 +32,26 @@ struct CleanupArgs {
     temp_files: Option<bool>,
 }
 
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RestartArgs {
+    /// `main` unless given.
+    session: Option<String>,
+    /// Give the session up instead of starting it anew: its memory is free then; no unless given.
+    remove: Option<bool>,
+}
+
+/// What a restart did.
+#[derive(Debug, Serialize, JsonSchema)]
+struct RestartReport {
+    /// The session with its new kernel; null when it was removed.
+    session: Option<Session>,
+    /// Jobs that ran or waited there and were ended.
+    ended_jobs: Vec<String>,
+    /// What that means, and what to do next.
+    message: String,
+}
+
 #[tool_router(router = session_router)]
 impl Server {
     #[tool(
@@ -46,7 +65,7 @@ impl Server {
         Parameters(args): Parameters<VariablesArgs>,
         context: RequestContext<RoleServer>,
     ) -> Result<Json<Variables>, Fault> {
-        let session = args.session.unwrap_or_else(|| MAIN.to_owned());
+        let session = args::session_or_main(args.session)?;
         let budget = self.budget(&context);
         let variables: RuntimeResult<Variables> = call::ask(self, &context, budget, async |call| {
             let session = session.as_str();
@@ -75,9 +94,8 @@ impl Server {
         Parameters(args): Parameters<CleanupArgs>,
         context: RequestContext<RoleServer>,
     ) -> Result<Json<Cleanup>, Fault> {
-        let session = args.session.unwrap_or_else(|| MAIN.to_owned());
         let request = CleanupRequest {
-            session,
+            session: args::session_or_main(args.session)?,
             temp_files: args.temp_files.unwrap_or(false),
         };
         let budget = self.budget(&context);
@@ -90,16 +108,70 @@ impl Server {
             .await
         })
         .await;
-        cleanup.map(Json).map_err(|error| {
-            let is_clear = error.reach() != Reach::Unknown;
-            let fault = Fault::from(error);
-            if is_clear {
-                fault
-            } else {
-                fault.first("It is not known whether the session was cleared: list_colab_variables shows it.")
-            }
-        })
+        let advice =
+            "It is not known whether the session was cleared: list_colab_variables shows it.";
+        cleanup
+            .map(Json)
+            .map_err(|error| unclear_first(error, advice))
     }
+
+    #[tool(
+        title = "Restart session",
+        description = "End a session's Python process with everything that runs or waits in it, and start a new one. All of its variables are gone, \
+            files stay. Use it when code does not stop by interrupt_execution, when memory or the GPU is not given back, or after an install that \
+            needs a fresh start. With remove the session is given up and its memory freed. Ask the user first when the variables took long to make.",
+        annotations(
+            read_only_hint = false,
+            destructive_hint = true,
+            idempotent_hint = false,
+            open_world_hint = false
+        )
+    )]
+    async fn restart_session(
+        &self,
+        Parameters(args): Parameters<RestartArgs>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<Json<RestartReport>, Fault> {
+        let name = args::session_or_main(args.session)?;
+        let remove = args.remove.unwrap_or(false);
+        let budget = self.budget(&context);
+        let report: RuntimeResult<RestartReport> =
+            call::ask(self, &context, budget, async |call| {
+                let jobs = &self.floors.jobs;
+                if remove {
+                    let ended_jobs = jobs.remove_session(&name, call.deadline).await?;
+                    let message =
+                        format!("Session {name} is gone. Running code in that name makes it anew.");
+                    return Ok(RestartReport {
+                        session: None,
+                        ended_jobs,
+                        message,
+                    });
+                }
+                call.say("restarting the session");
+                let restarted = jobs.restart_session(&name, call.deadline).await?;
+                let message = format!(
+                    "Session {name} has a new Python process and no variables: run the setup again."
+                );
+                Ok(RestartReport {
+                    session: Some(restarted.session),
+                    ended_jobs: restarted.ended_jobs,
+                    message,
+                })
+            })
+            .await;
+        let advice = "It is not known whether the session was restarted: check_colab_connection shows its kernel_id and started_at.";
+        report
+            .map(Json)
+            .map_err(|error| unclear_first(error, advice))
+    }
+}
+
+/// Says, of something that is done once and whose answer was lost, where to look.
+fn unclear_first(error: RuntimeError, advice: &str) -> Fault {
+    let is_clear = error.reach() != Reach::Unknown;
+    let fault = Fault::from(error);
+    if is_clear { fault } else { fault.first(advice) }
 }
 
 impl Server {

@@ -63,7 +63,11 @@ impl Bench {
 
     fn jobs(&self) -> Arc<Jobs> {
         let connection = Arc::new(Connection::fixed(self.runtime.clone()));
-        Arc::new(Jobs::new(connection, self.disk.path().join("results")))
+        Arc::new(Jobs::new(
+            connection,
+            self.disk.path().join("results"),
+            self.disk.path().join("jobs"),
+        ))
     }
 
     /// A bridge that was just started.

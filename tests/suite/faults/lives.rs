@@ -78,8 +78,14 @@ async fn a_job_of_a_machine_that_was_replaced_is_said_to_be_gone() {
         "runtime_replaced",
     );
 
-    // A bridge that did not send the job cannot know more than that.
+    // The next bridge of this computer knows it; one of another computer cannot.
     let newer = rig.bridge(&[]).await;
+    failed(
+        &call(&newer, "get_output", json!({"job_id": old})).await,
+        "runtime_replaced",
+    );
+    let elsewhere = rig.folder("elsewhere").display().to_string();
+    let newer = rig.bridge(&[("SMART_COLAB_DATA_DIR", &elsewhere)]).await;
     let answer = call(&newer, "get_output", json!({"job_id": old})).await;
     failed(&answer, "not_found");
     let hint = answer.facts["hint"].as_str().unwrap();

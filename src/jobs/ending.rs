@@ -1,0 +1,100 @@
+//! Why a job ended without success, in the words that the model sees.
+
+use std::borrow::Cow;
+
+use crate::wire::job::{Job, KernelExit};
+use crate::wire::state::Reason;
+
+/// Code, sentence and hint for an end that is not success.
+pub(crate) fn explain(
+    reason: Reason,
+    job: &Job,
+) -> (&'static str, Cow<'static, str>, &'static str) {
+    let (code, sentence, hint) = match reason {
+        Reason::PythonError => (
+            "python_error",
+            "the code raised an exception",
+            "Read the traceback above.",
+        ),
+        Reason::KernelDied => return explain_death(job.kernel_exit.as_ref()),
+        Reason::Timeout if job.variables_lost => (
+            "timed_out",
+            "the code ran out of its time, did not stop when interrupted, and its Python process was ended",
+            "All variables are gone. Run the setup again, and give run_code_long a larger timeout_sec.",
+        ),
+        Reason::Timeout => (
+            "timed_out",
+            "the code ran out of its time and was interrupted; variables are kept",
+            "Give run_code_long a larger timeout_sec, or do less at a time.",
+        ),
+        Reason::Interrupted => (
+            "cancelled",
+            "the code was interrupted; variables are kept",
+            "Run it again when it is wanted.",
+        ),
+        Reason::SessionRestarted => (
+            "cancelled",
+            "the session was restarted while the code ran",
+            "All variables are gone: run the setup again.",
+        ),
+        Reason::SessionDeleted => (
+            "cancelled",
+            "the session was deleted while the code ran",
+            "All variables are gone: run the setup again.",
+        ),
+        Reason::ExecutorRestarted => (
+            "kernel_died",
+            "the executor was restarted while the code ran or waited; what it had printed is above",
+            "All variables are gone. Run the setup and the code again.",
+        ),
+        Reason::KernelReplaced => (
+            "kernel_died",
+            "the kernel that the code was meant for is gone, so it did not run",
+            "All variables are gone. Run the setup and the code again.",
+        ),
+        Reason::DiskFull => (
+            "disk_full",
+            "the machine's disk is full, so the output could not be kept and the code was stopped",
+            "Delete files there, then run the code again.",
+        ),
+        Reason::Unknown => (
+            "kernel_died",
+            "the code did not finish",
+            "Check the runtime with check_colab_connection, then run it again.",
+        ),
+    };
+    (code, sentence.into(), hint)
+}
+
+/// The same for a kernel's process that ended under the code.
+fn explain_death(exit: Option<&KernelExit>) -> (&'static str, Cow<'static, str>, &'static str) {
+    let signal = exit.and_then(|exit| exit.signal.as_deref());
+    let sentence: Cow<'_, str> = match (signal, exit) {
+        (_, Some(exit)) if exit.out_of_memory => {
+            let how = signal.map_or(String::new(), |signal| format!(" ({signal})"));
+            let sentence = format!(
+                "the Python process was killed while the code ran{how}, probably out of memory"
+            );
+            return (
+                "kernel_died",
+                sentence.into(),
+                "All variables are gone. Run the setup again, with less data at a time; probe_colab_environment shows what memory there is.",
+            );
+        }
+        (Some(signal), _) => {
+            format!("the Python process was ended by {signal} while the code ran").into()
+        }
+        (
+            None,
+            Some(KernelExit {
+                code: Some(code), ..
+            }),
+        ) => format!("the Python process ended itself with exit code {code} while the code ran")
+            .into(),
+        (None, _) => {
+            "the Python process ended while the code ran (often for lack of memory)".into()
+        }
+    };
+    let hint = "All variables are gone. Run the setup again, with less data at a time if memory was short.";
+    ("kernel_died", sentence, hint)
+}

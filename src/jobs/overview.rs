@@ -1,0 +1,139 @@
+//! All jobs in one list: those that the runtime knows, and those that this computer sent and the runtime does not know.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::Jobs;
+use super::store::Record;
+use crate::base::ids::JobId;
+use crate::runtime::{Runtime, RuntimeError};
+use crate::wire::job::Job;
+use crate::wire::state::{JobState, Reason};
+
+/// The runtime's newest jobs that are looked at.
+const LOOKED_AT: u64 = 200;
+
+/// Which jobs are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    pub state: Option<JobState>,
+    pub session: Option<String>,
+    pub limit: usize,
+}
+
+/// Where a row comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The machine that runs it.
+    Runtime,
+    /// What this computer remembers, because the machine does not know it or cannot be asked.
+    Memory,
+}
+
+/// One job.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Row {
+    pub job_id: String,
+    /// `queued`, `running`, `succeeded`, `failed`, `interrupted`, `timed_out`, `lost`; `unknown` for one that was never heard of again.
+    pub state: &'static str,
+    /// Why it ended as it did.
+    pub reason: Option<Reason>,
+    pub session: String,
+    /// The first line of the code.
+    pub code_head: String,
+    pub created_at: String,
+    pub finished_at: Option<String>,
+    /// While it runs, the time so far.
+    pub execution_time_sec: Option<f64>,
+    /// 1 is next.
+    pub queue_position: Option<u64>,
+    /// The cursor that was read to from this computer: hand it to get_output as `after` for what is new.
+    pub next: Option<u64>,
+    pub source: Source,
+}
+
+/// The jobs, newest first.
+#[derive(Debug)]
+pub struct Overview {
+    pub rows: Vec<Row>,
+    /// Why the runtime could not be asked.
+    pub trouble: Option<RuntimeError>,
+}
+
+impl Jobs {
+    /// Lists jobs, with what this computer remembers where the runtime does not answer by `deadline`.
+    pub async fn list(&self, wanted: &Wanted, deadline: Instant) -> Overview {
+        let session = wanted.session.as_deref();
+        let question =
+            |runtime: Arc<dyn Runtime>| async move { runtime.jobs(session, LOOKED_AT).await };
+        let (jobs, trouble) = match self.connection.ask(deadline, question).await {
+            Ok(jobs) => (jobs, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        let shown: BTreeSet<JobId> = jobs.iter().map(|job| job.id).collect();
+        let oldest = shown.first().copied();
+        let is_whole = trouble.is_some() || (jobs.len() as u64) < LOOKED_AT;
+        let remembered = self.store.newest(LOOKED_AT as usize);
+        let cursors = |id: JobId| remembered.iter().find(|record| record.job_id == id);
+        let mut rows: Vec<Row> = (jobs.iter())
+            .map(|job| of_job(job, cursors(job.id)))
+            .collect();
+        rows.extend(
+            (remembered.iter())
+                .filter(|record| !shown.contains(&record.job_id))
+                // Older ones may be on the runtime's next page.
+                .filter(|record| is_whole || Some(record.job_id) > oldest)
+                .filter(|record| session.is_none_or(|session| session == record.session))
+                .map(|record| of_record(record, trouble.is_none())),
+        );
+        let state = wanted.state.map(JobState::as_str);
+        rows.retain(|row| state.is_none_or(|state| state == row.state));
+        rows.sort_by(|one, other| other.created_at.cmp(&one.created_at));
+        rows.truncate(wanted.limit);
+        Overview { rows, trouble }
+    }
+}
+
+fn of_job(job: &Job, record: Option<&Record>) -> Row {
+    Row {
+        job_id: job.id.to_string(),
+        state: job.state.as_str(),
+        reason: job.reason,
+        session: job.session.clone(),
+        code_head: job.code_head.clone(),
+        created_at: job.created_at.clone(),
+        finished_at: job.finished_at.clone(),
+        execution_time_sec: job.execution_time_sec,
+        queue_position: job.queue_position,
+        next: record.map(|record| record.next),
+        source: Source::Runtime,
+    }
+}
+
+/// A job that the runtime has not told of; `was_asked` says whether it was asked at all.
+fn of_record(record: &Record, was_asked: bool) -> Row {
+    let state = match record.state {
+        Some(state) if state.is_final() || !was_asked => state.as_str(),
+        // Its machine is another one, or gone.
+        Some(_) => JobState::Lost.as_str(),
+        None => "unknown",
+    };
+    Row {
+        job_id: record.job_id.to_string(),
+        state,
+        reason: None,
+        session: record.session.clone(),
+        code_head: record.code_head.clone(),
+        created_at: record.sent_at.clone(),
+        finished_at: None,
+        execution_time_sec: None,
+        queue_position: None,
+        next: Some(record.next),
+        source: Source::Memory,
+    }
+}

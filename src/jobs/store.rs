@@ -1,0 +1,251 @@
+//! What this computer knows of the jobs that its bridges sent: a small file for each, so that a bridge that was killed is followed by one that
+//! knows where its jobs are. The output itself is the executor's.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::ids::JobId;
+use crate::edge::store::{read_if_there, remove_if_there, write_quickly};
+use crate::wire::job::{Job, JobRequest};
+use crate::wire::state::JobState;
+
+const VERSION: u32 = 1;
+/// Older ones are forgotten; no executor keeps its jobs so long.
+const OLDEST: Duration = Duration::from_secs(30 * 24 * 3600);
+/// And so are the oldest beyond so many, of about 400 bytes each.
+const MOST: usize = 2_000;
+/// How many new ones make it worth while to look for old ones.
+const TIDY_EVERY: usize = 200;
+const CODE_HEAD_CHARS: usize = 120;
+
+/// One job, as it was last heard of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    version: u32,
+    pub job_id: JobId,
+    /// Where it was sent: an address without its token, or `local`.
+    pub place: String,
+    pub session: String,
+    /// The first line of the code.
+    pub code_head: String,
+    pub sent_at: String,
+    /// None when no answer ever came.
+    pub state: Option<JobState>,
+    /// The cursor to go on from: what is before it was shown.
+    pub next: u64,
+}
+
+impl Record {
+    /// Of a job that is about to be sent.
+    #[must_use]
+    pub fn of_request(id: JobId, request: &JobRequest, place: &str) -> Self {
+        let head = request.code.trim().lines().next().unwrap_or_default();
+        Self {
+            version: VERSION,
+            job_id: id,
+            place: place.to_owned(),
+            session: request.session.clone(),
+            code_head: head.chars().take(CODE_HEAD_CHARS).collect(),
+            sent_at: jiff::Timestamp::now().to_string(),
+            state: None,
+            next: 0,
+        }
+    }
+
+    /// Of a job that was heard of.
+    #[must_use]
+    pub fn of_job(job: &Job, next: u64, place: &str) -> Self {
+        Self {
+            version: VERSION,
+            job_id: job.id,
+            place: place.to_owned(),
+            session: job.session.clone(),
+            code_head: job.code_head.clone(),
+            sent_at: job.created_at.clone(),
+            state: Some(job.state),
+            next,
+        }
+    }
+}
+
+/// The records, under one folder, which several bridges may share. Nothing here fails its caller: a job runs whether or not it can be noted.
+#[derive(Debug)]
+pub struct Store {
+    folder: PathBuf,
+    /// Since old ones were last looked for.
+    begun: AtomicUsize,
+}
+
+impl Store {
+    #[must_use]
+    pub fn new(folder: PathBuf) -> Self {
+        Self {
+            folder,
+            begun: AtomicUsize::new(0),
+        }
+    }
+
+    /// Notes a job, in place of what was noted of it before.
+    pub fn note(&self, record: &Record) {
+        let path = self.path(record.job_id);
+        let written = serde_json::to_vec(record)
+            .map_err(io::Error::from)
+            .and_then(|bytes| write_quickly(&path, &bytes));
+        if let Err(error) = written {
+            tracing::warn!(job = %record.job_id, %error, "a job could not be noted on this computer");
+        }
+        let begun = self
+            .begun
+            .fetch_add(usize::from(record.state.is_none()), Ordering::Relaxed);
+        if record.state.is_none() && begun.is_multiple_of(TIDY_EVERY) {
+            let folder = self.folder.clone();
+            tokio::task::spawn_blocking(move || tidy(&folder, OLDEST, MOST));
+        }
+    }
+
+    /// Forgets a job that certainly did not run.
+    pub fn forget(&self, id: JobId) {
+        if let Err(error) = remove_if_there(&self.path(id)) {
+            tracing::warn!(job = %id, %error, "the note of a job that did not run could not be removed");
+        }
+    }
+
+    /// What is known of a job; a record that cannot be read is none.
+    #[must_use]
+    pub fn get(&self, id: JobId) -> Option<Record> {
+        read(&self.path(id))
+    }
+
+    /// The newest records, newest first.
+    #[must_use]
+    pub fn newest(&self, count: usize) -> Vec<Record> {
+        let mut ids = ids(&self.folder);
+        ids.sort_unstable_by(|one, other| other.cmp(one));
+        let newest = ids.into_iter().filter_map(|id| self.get(id));
+        newest.take(count).collect()
+    }
+
+    fn path(&self, id: JobId) -> PathBuf {
+        path(&self.folder, id)
+    }
+}
+
+fn path(folder: &Path, id: JobId) -> PathBuf {
+    folder.join(format!("{id}.json"))
+}
+
+fn read(path: &Path) -> Option<Record> {
+    let record: Record = serde_json::from_slice(&read_if_there(path).ok()??).ok()?;
+    (record.version == VERSION).then_some(record)
+}
+
+/// Ids sort by the time of their making (UUIDv7).
+fn ids(folder: &Path) -> Vec<JobId> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            name.to_str()?.strip_suffix(".json")?.parse().ok()
+        })
+        .collect()
+}
+
+/// Removes what is older than `oldest`, the oldest beyond `most`, and what a killed bridge left half-written.
+fn tidy(folder: &Path, oldest: Duration, most: usize) {
+    let limit = SystemTime::now().checked_sub(oldest);
+    let mut kept = ids(folder);
+    kept.sort_unstable_by(|one, other| other.cmp(one));
+    let beyond = kept.split_off(kept.len().min(most));
+    let surplus = beyond.into_iter().map(|id| path(folder, id));
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let old = entries.filter_map(|entry| {
+        let changed = entry.metadata().ok()?.modified().ok()?;
+        (changed < limit?).then(|| entry.path())
+    });
+    for path in surplus.chain(old).collect::<Vec<_>>() {
+        if let Err(error) = remove_if_there(&path) {
+            tracing::debug!(path = %path.display(), %error, "an old note could not be removed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use super::{Record, Store, tidy};
+    use crate::base::ids::JobId;
+    use crate::wire::job::JobRequest;
+    use crate::wire::state::JobState;
+
+    fn request() -> JobRequest {
+        JobRequest {
+            code: "\n  print(1)\nprint(2)".to_owned(),
+            session: "main".to_owned(),
+            timeout_sec: 600,
+            iterations: None,
+            kernel_id: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn another_bridge_finds_what_was_noted_newest_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path().join("jobs"));
+        let ids = [JobId::fresh(), JobId::fresh(), JobId::fresh()];
+        for id in ids {
+            store.note(&Record::of_request(id, &request(), "local"));
+        }
+        let mut heard = store.get(ids[1]).unwrap();
+        heard.state = Some(JobState::Running);
+        heard.next = 7;
+        store.note(&heard);
+        store.forget(ids[0]);
+
+        let other = Store::new(folder.path().join("jobs"));
+        let found = other.newest(10);
+        assert_eq!(found.len(), 2);
+        assert_eq!((found[0].job_id, &found[1]), (ids[2], &heard));
+        assert_eq!(found[0].code_head, "print(1)");
+        assert_eq!(other.newest(1).len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_record_that_cannot_be_read_hides_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path().to_owned());
+        let (good, torn, newer) = (JobId::fresh(), JobId::fresh(), JobId::fresh());
+        store.note(&Record::of_request(good, &request(), "local"));
+        fs::write(folder.path().join(format!("{torn}.json")), "{\"ver").unwrap();
+        let text = fs::read_to_string(folder.path().join(format!("{good}.json"))).unwrap();
+        let text = text.replace("\"version\":1", "\"version\":2");
+        fs::write(folder.path().join(format!("{newer}.json")), text).unwrap();
+        let found = store.newest(10);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].job_id, good);
+    }
+
+    #[tokio::test]
+    async fn the_oldest_go_by_number_and_the_old_by_age() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path().to_owned());
+        let ids: Vec<JobId> = (0..5).map(|_| JobId::fresh()).collect();
+        for id in &ids {
+            store.note(&Record::of_request(*id, &request(), "local"));
+        }
+        fs::write(folder.path().join(".new-half"), "").unwrap();
+        tidy(folder.path(), Duration::from_secs(3600), 3);
+        let left: Vec<JobId> = (store.newest(10).iter())
+            .map(|record| record.job_id)
+            .collect();
+        assert_eq!(left, [ids[4], ids[3], ids[2]]);
+        tidy(folder.path(), Duration::ZERO, 3);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,213 @@
+//! Which jobs there are, and ending one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rmcp::handler::server::tool::ToolRouter;
+use rmcp::handler::server::wrapper::{Json, Parameters};
+use rmcp::service::RequestContext;
+use rmcp::{RoleServer, tool, tool_router};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::base::ids::JobId;
+use crate::jobs::overview::{Row, Wanted};
+use crate::mcp::convert::Fault;
+use crate::mcp::server::Server;
+use crate::mcp::{args, call};
+use crate::runtime::{Runtime, RuntimeResult};
+use crate::wire::job::Job;
+use crate::wire::session::Session;
+use crate::wire::state::JobState;
+
+const SHOWN: u64 = 20;
+const MOST_SHOWN: u64 = 200;
+/// The list answers by then whatever happens: with what this computer remembers.
+const ASKING: Duration = Duration::from_secs(10);
+/// How long code may take to stop before the answer says that it has not.
+const STOPPING: Duration = Duration::from_secs(8);
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ListArgs {
+    /// Only jobs in this state.
+    state: Option<JobState>,
+    /// Only jobs of this session.
+    session: Option<String>,
+    /// At most so many, to 200; 20 unless given.
+    #[serde(default, deserialize_with = "args::whole")]
+    limit: Option<u64>,
+}
+
+/// The newest jobs.
+#[derive(Debug, Serialize, JsonSchema)]
+struct JobsReport {
+    /// Newest first.
+    jobs: Vec<Row>,
+    /// The stable code of why the runtime could not be asked.
+    code: Option<String>,
+    /// Why it could not be asked, in a sentence; the jobs are then those that this computer remembers, as they were last heard of.
+    problem: Option<String>,
+    /// What to do next.
+    suggestion: String,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct InterruptArgs {
+    /// The job to end; the one that runs in `session` unless given.
+    job_id: Option<String>,
+    /// Ends what runs there; `main` unless given.
+    session: Option<String>,
+}
+
+/// What an interrupt did.
+#[derive(Debug, Serialize, JsonSchema)]
+struct InterruptReport {
+    /// The job that was asked to end; null when none was running.
+    job_id: Option<String>,
+    /// How it stands now.
+    state: Option<JobState>,
+    session: String,
+    /// Jobs that wait in the session and run next.
+    queued_jobs: Option<u64>,
+    /// What that means, and what to do next.
+    message: String,
+}
+
+#[tool_router(router = job_router)]
+impl Server {
+    #[tool(
+        title = "List jobs",
+        description = "The newest jobs (runs of code) with their state, session, first line and job_id, running and finished, also those of earlier \
+            conversations and of a client that was closed. Use it to find code that still runs, or output whose job_id is not at hand: \
+            get_output reads it. When the runtime cannot be reached, it lists what this computer remembers.",
+        annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
+    )]
+    async fn list_jobs(
+        &self,
+        Parameters(args): Parameters<ListArgs>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<Json<JobsReport>, Fault> {
+        let limit = args.limit.unwrap_or(SHOWN);
+        let limit = usize::try_from(limit.min(MOST_SHOWN)).unwrap_or(usize::MAX);
+        if limit == 0 {
+            return Err(Fault::invalid("limit is 0: it must be 1 to 200"));
+        }
+        let wanted = Wanted {
+            state: args.state,
+            session: args.session.map(args::session).transpose()?,
+            limit,
+        };
+        let budget = self.budget(&context).min(ASKING);
+        let overview: RuntimeResult<_> = call::ask(self, &context, budget, async |call| {
+            Ok(self.floors.jobs.list(&wanted, call.deadline).await)
+        })
+        .await;
+        let overview = overview?;
+        let suggestion = if overview.rows.is_empty() {
+            "There are no such jobs. run_code_quick or run_code_long starts one."
+        } else {
+            "get_output with a job_id shows its output; interrupt_execution ends one that runs."
+        };
+        let fault = overview.trouble.map(Fault::from);
+        Ok(Json(JobsReport {
+            jobs: overview.rows,
+            suggestion: match &fault {
+                Some(fault) => fault.hint.clone(),
+                None => suggestion.to_owned(),
+            },
+            code: fault.as_ref().map(|fault| fault.code.clone()),
+            problem: fault.map(|fault| fault.error),
+        }))
+    }
+
+    #[tool(
+        title = "Interrupt",
+        description = "Stop code that runs or waits: the job of this job_id, or whatever runs in a session. It raises KeyboardInterrupt there, so \
+            variables are kept, and waits a few seconds for the end. Code that does not stop (a long C call) needs restart_session. A job that has \
+            ended stays as it is.",
+        annotations(
+            read_only_hint = false,
+            destructive_hint = true,
+            idempotent_hint = true,
+            open_world_hint = false
+        )
+    )]
+    async fn interrupt_execution(
+        &self,
+        Parameters(args): Parameters<InterruptArgs>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<Json<InterruptReport>, Fault> {
+        if args.job_id.is_some() && args.session.is_some() {
+            return Err(Fault::invalid(
+                "both job_id and session are given: name the job or the session",
+            ));
+        }
+        let named = args.job_id.as_deref().map(args::job_id).transpose()?;
+        let session = args::session_or_main(args.session)?;
+        let budget = self.budget(&context);
+        let done: RuntimeResult<_> = call::ask(self, &context, budget, async |call| {
+            let (id, queued) = match named {
+                Some(id) => (id, None),
+                None => match self.running_in(&session, call.deadline).await? {
+                    (Some(id), queued) => (id, Some(queued)),
+                    (None, queued) => return Ok((None, Some(queued))),
+                },
+            };
+            call.say("interrupting");
+            let tell = |job: &Job, _: &str| call.say(job.state.as_str());
+            let watch = call.watch(&tell).at_most(STOPPING);
+            let job = self.floors.jobs.end(id, &watch).await?;
+            Ok((Some(job), queued))
+        })
+        .await;
+        let (job, queued_jobs) = done?;
+        Ok(Json(InterruptReport::of(job, session, queued_jobs)))
+    }
+}
+
+impl InterruptReport {
+    fn of(job: Option<Job>, session: String, queued_jobs: Option<u64>) -> Self {
+        let message = match &job {
+            None => "Nothing was running there. list_jobs shows what there is.",
+            Some(job) if !job.state.is_final() => {
+                "It was interrupted, but has not stopped yet. Call again in a moment; if it stays so, restart_session ends it, and the \
+                 session's variables with it."
+            }
+            Some(job) if job.state == JobState::Interrupted => {
+                "It has stopped; variables are kept. get_output shows what it printed."
+            }
+            Some(_) => "It has ended. get_output shows what it printed.",
+        };
+        Self {
+            session: job.as_ref().map_or(session, |job| job.session.clone()),
+            job_id: job.as_ref().map(|job| job.id.to_string()),
+            state: job.map(|job| job.state),
+            queued_jobs,
+            message: message.to_owned(),
+        }
+    }
+}
+
+impl Server {
+    pub(super) fn job_tools() -> ToolRouter<Self> {
+        Self::job_router()
+    }
+
+    /// The job that runs in a session, and how many wait behind it.
+    async fn running_in(
+        &self,
+        session: &str,
+        deadline: Instant,
+    ) -> RuntimeResult<(Option<JobId>, u64)> {
+        let question = |runtime: Arc<dyn Runtime>| async move { runtime.sessions().await };
+        let sessions: Vec<Session> = self.connection().ask(deadline, question).await?;
+        let found = sessions.into_iter().find(|one| one.name == session);
+        Ok(found.map_or((None, 0), |one| {
+            let running = one.running_job.and_then(|id| id.parse().ok());
+            (running, one.queued_jobs)
+        }))
+    }
+}
