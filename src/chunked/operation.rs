@@ -101,7 +101,6 @@ impl<'a> Operation<'a> {
     }
 
     async fn send(&mut self, flight: &Flight) -> Result<Option<Followed>, ChunkedError> {
-        self.jobs.remember(flight.job_id);
         self.output.begin(flight.job_id);
         let kernel_id = self.ledger.checkpoint.kernel_id.as_deref();
         let request = flight.request(self.plan, kernel_id);
@@ -115,12 +114,11 @@ impl<'a> Operation<'a> {
             &mut reader,
         )
         .await?;
-        reader.done(followed)
+        reader.done(self.jobs, followed)
     }
 
     /// A job that an earlier call recorded, and may or may not have sent.
     async fn find_again(&mut self, flight: &Flight) -> Result<Option<Followed>, ChunkedError> {
-        self.jobs.remember(flight.job_id);
         self.output.begin(flight.job_id);
         let mut reader = BatchReader::new(self.watch, &mut self.ledger, &mut self.output);
         let watch = self.watch.of_job();
@@ -132,7 +130,7 @@ impl<'a> Operation<'a> {
             &mut reader,
         )
         .await;
-        match reader.done(followed)? {
+        match reader.done(self.jobs, followed)? {
             Some(followed) => Ok(Some(followed)),
             // It never arrived, or went with its machine. Under its own id it runs once whatever became of the first try, and a batch
             // runs in the kernel of the setup or not at all.

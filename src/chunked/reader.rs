@@ -6,6 +6,7 @@ use super::error::ChunkedError;
 use super::ledger::Ledger;
 use super::output::Output;
 use super::watch::Watch;
+use crate::jobs::Jobs;
 use crate::jobs::follow::{Ended, Followed, Reader};
 use crate::wire::event::{Event, EventKind};
 
@@ -32,8 +33,15 @@ impl<'a> BatchReader<'a> {
     }
 
     /// What became of the job; none when the executor does not know it.
-    pub(super) fn done(self, followed: Followed) -> Result<Option<Followed>, ChunkedError> {
+    pub(super) fn done(
+        self,
+        jobs: &Jobs,
+        followed: Followed,
+    ) -> Result<Option<Followed>, ChunkedError> {
         let job = followed.job.as_ref();
+        if job.is_some() {
+            jobs.remember(followed.id);
+        }
         self.output.job_runs = job.is_some_and(|job| !job.state.is_final());
         if let Some(trouble) = self.trouble {
             return Err(trouble);

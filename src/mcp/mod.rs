@@ -4,7 +4,7 @@
 //! - `tools/`: a file for each family of tools;
 //! - `convert`: results and faults as MCP shows them; `schema`: schemas as every client reads them;
 //! - `call`: a call's deadline, cancellation and progress; `budget`: how long which client waits;
-//! - [`transport`]: stdio, made safe against early notifications.
+//! - [`transport`]: stdio, made safe against early notifications and unreadable requests; `lines`: its lines.
 //!
 //! Architecture Invariant: only this room knows rmcp. May import every floor below; not `app`, not `cli`.
 
@@ -13,6 +13,7 @@ mod budget;
 mod call;
 pub mod client;
 mod convert;
+mod lines;
 mod schema;
 pub mod serve;
 pub mod server;

@@ -1,23 +1,31 @@
-//! stdio for rmcp, made safe against clients that speak before the handshake.
+//! stdio for rmcp, made safe against clients that speak before the handshake, and so that every request is answered, also one that cannot be
+//! read: rmcp leaves those without an answer, and their callers waiting.
 
 use std::future::Future;
 
-use rmcp::RoleServer;
-use rmcp::model::{ClientRequest, GetMeta, JsonRpcMessage, ProtocolVersion};
+use futures_util::StreamExt;
+use rmcp::model::{ClientRequest, GetMeta, JsonRpcMessage, ProtocolVersion, RequestId};
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use rmcp::transport::async_rw::AsyncRwTransport;
-use tokio::io::{AsyncRead, AsyncWrite};
+use rmcp::{ErrorData, RoleServer};
+use tokio::io::{AsyncRead, AsyncWrite, Empty, empty};
+use tokio_util::codec::FramedRead;
 use tokio_util::sync::CancellationToken;
 
-/// A longer line would be dropped without an answer; the executor refuses code over 8 MiB with one.
+use super::lines::{Line, Lines, id_of};
+
+/// The executor refuses code over 8 MiB; this only bounds what is held in memory.
 const LONGEST_LINE: usize = 64 * 1024 * 1024;
+const UTF8_BOM: &[u8] = b"\xEF\xBB\xBF";
 
 /// Drops notifications and replies that come before client and server have settled how they talk: rmcp ends the whole server on them.
 ///
 /// A client that gives up on `server/discover` says so by a notification, and only then shakes hands.
 pub struct Stdio<R: AsyncRead, W: AsyncWrite> {
-    inner: AsyncRwTransport<RoleServer, R, W>,
+    lines: FramedRead<R, Lines>,
+    /// Only written to.
+    out: AsyncRwTransport<RoleServer, Empty, W>,
     settled: bool,
     leaving: CancellationToken,
 }
@@ -30,9 +38,54 @@ where
     /// Cancels `leaving` when the client has closed its side.
     pub fn new(read: R, write: W, leaving: CancellationToken) -> Self {
         Self {
-            inner: AsyncRwTransport::new_server(read, write).with_max_line_length(LONGEST_LINE),
+            lines: FramedRead::new(read, Lines::new(LONGEST_LINE)),
+            out: AsyncRwTransport::new_server(empty(), write),
             settled: false,
             leaving,
+        }
+    }
+
+    /// The next line that is a message; none at the end.
+    async fn next_message(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
+        loop {
+            let line = match self.lines.next().await? {
+                Ok(Line::Whole(line)) => line,
+                Ok(Line::TooLong(ends)) => {
+                    let text = "the message is longer than 64 MiB: write large data into a file and read it from the code";
+                    self.refuse(ends.id(), text.to_owned());
+                    continue;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "stdin cannot be read");
+                    return None;
+                }
+            };
+            let line = line.trim_ascii();
+            let line = line.strip_prefix(UTF8_BOM).unwrap_or(line);
+            if line.is_empty() {
+                continue;
+            }
+            match serde_json::from_slice(line) {
+                Ok(message) => return Some(message),
+                Err(error) => {
+                    self.refuse(id_of(line), format!("the request cannot be read: {error}"))
+                }
+            }
+        }
+    }
+
+    /// Answers what cannot be passed on; what has no id expects no answer.
+    fn refuse(&mut self, id: Option<RequestId>, text: String) {
+        tracing::debug!(?id, "{text}");
+        if let Some(id) = id {
+            let error = ErrorData::invalid_request(text, None);
+            let sending = self.out.send(JsonRpcMessage::error(error, Some(id)));
+            // Receiving may be given up at any await, and begun again.
+            tokio::spawn(async move {
+                if let Err(error) = sending.await {
+                    tracing::debug!(%error, "an answer could not be sent");
+                }
+            });
         }
     }
 }
@@ -48,12 +101,12 @@ where
         &mut self,
         item: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
-        self.inner.send(item)
+        self.out.send(item)
     }
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         loop {
-            let Some(message) = self.inner.receive().await else {
+            let Some(message) = self.next_message().await else {
                 self.leaving.cancel();
                 return None;
             };
@@ -66,7 +119,7 @@ where
     }
 
     async fn close(&mut self) -> Result<(), Self::Error> {
-        self.inner.close().await
+        self.out.close().await
     }
 }
 

@@ -161,6 +161,41 @@ fn a_malformed_line_is_survived() {
 }
 
 #[test]
+fn a_request_that_cannot_be_read_is_answered_under_its_id() {
+    let home = Home::new();
+    let mut bridge = unconfigured(&home);
+    bridge.initialize("2025-11-25");
+    bridge.notify("notifications/initialized", json!({}));
+    // One beyond what is held in memory, too.
+    let code = "x".repeat(65 * 1024 * 1024);
+    for (id, line) in [
+        (
+            101,
+            json!({"jsonrpc": "2.0", "id": 101, "method": "tools/call", "params": [1]}),
+        ),
+        (
+            102,
+            json!({"jsonrpc": "2.0", "id": 102, "method": "tools/call", "params": {"name": 5}}),
+        ),
+        (103, json!({"id": 103, "method": "tools/list"})),
+        (
+            104,
+            json!({"jsonrpc": "2.0", "id": 104, "method": ["tools/list"]}),
+        ),
+        (
+            105,
+            json!({"jsonrpc": "2.0", "id": 105, "method": "tools/call", "params": {"name": "run_code_quick", "arguments": {"code": code}}}),
+        ),
+    ] {
+        bridge.send_line(&line.to_string());
+        let answer = bridge.answer(id);
+        assert!(answer["error"]["code"].is_number(), "{answer}");
+    }
+    assert_eq!(bridge.request("ping", json!({})), json!({}));
+    ended_well(&bridge.leave());
+}
+
+#[test]
 fn a_dead_address_keeps_nobody_from_shaking_hands_and_listing_tools() {
     let home = Home::new();
     let mut bridge = Bridge::greeted(home.program(&[("COLAB_URL", DEAD)]));

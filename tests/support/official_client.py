@@ -95,6 +95,12 @@ class Tour:
             for operation in (f"chunks_{session}", session):
                 await self.call("get_checkpoint", operation=operation)
         assert "x" in facts(await self.call("cleanup_colab", session=session))["cleared_variables"]
+        jobs = facts(await self.call("list_jobs", session=session))["jobs"]
+        assert facts(long)["job_id"] in [job["job_id"] for job in jobs], jobs
+        ended = facts(await self.call("interrupt_execution", job_id=facts(long)["job_id"]))
+        assert ended["state"] == "succeeded", ended
+        restarted = facts(await self.call("restart_session", session=session))
+        assert restarted["session"]["name"] == session, restarted
 
 
 async def listed(client: Client) -> dict[str, Any]:
