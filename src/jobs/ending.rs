@@ -98,3 +98,52 @@ fn explain_death(exit: Option<&KernelExit>) -> (&'static str, Cow<'static, str>,
     let hint = "All variables are gone. Run the setup again, with less data at a time if memory was short.";
     ("kernel_died", sentence, hint)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::explain;
+    use crate::base::ids::JobId;
+    use crate::wire::job::Job;
+    use crate::wire::state::Reason;
+
+    fn died(exit: Value) -> String {
+        let job: Job = serde_json::from_value(json!({
+            "id": JobId::fresh(), "session": "main", "state": "failed", "reason": "kernel_died", "timeout_sec": 600, "created_at": "",
+            "last_seq": 1, "log_bytes": 0, "kernel_exit": exit,
+        }))
+        .unwrap();
+        let (code, sentence, hint) = explain(Reason::KernelDied, &job);
+        assert_eq!(code, "kernel_died");
+        assert!(hint.contains("variables are gone"));
+        sentence.into_owned()
+    }
+
+    #[test]
+    fn a_kernels_death_is_told_with_what_is_known_of_it() {
+        for (exit, said) in [
+            (
+                json!({"signal": "SIGKILL", "code": null, "out_of_memory": true}),
+                "(SIGKILL), probably out of memory",
+            ),
+            (
+                json!({"signal": null, "code": null, "out_of_memory": true}),
+                "ran, probably out of memory",
+            ),
+            (
+                json!({"signal": "SIGSEGV", "code": null, "out_of_memory": false}),
+                "ended by SIGSEGV",
+            ),
+            (json!({"signal": null, "code": 3}), "exit code 3"),
+            (
+                json!({"signal": null, "code": null}),
+                "often for lack of memory",
+            ),
+            (Value::Null, "often for lack of memory"),
+        ] {
+            let sentence = died(exit.clone());
+            assert!(sentence.contains(said), "{exit}: {sentence}");
+        }
+    }
+}

@@ -35,6 +35,11 @@ impl Kernels {
         }
     }
 
+    /// All of them went with their machine, and that is told.
+    pub(super) fn told_of_all(&self) {
+        self.lock().clear();
+    }
+
     /// The end of the session's kernel was asked for.
     pub(super) fn forget(&self, session: &str) {
         self.lock().remove(session);
@@ -42,5 +47,56 @@ impl Kernels {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::Kernels;
+    use crate::base::ids::JobId;
+    use crate::wire::job::Job;
+
+    fn job(session: &str, kernel_id: Option<&str>, variables_lost: bool) -> Job {
+        serde_json::from_value(json!({
+            "id": JobId::fresh(), "session": session, "state": "succeeded", "timeout_sec": 600, "created_at": "", "last_seq": 1,
+            "log_bytes": 0, "kernel_id": kernel_id, "variables_lost": variables_lost,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_new_kernel_is_told_of_once_for_each_session() {
+        let kernels = Kernels::default();
+        for (session, kernel_id, is_replaced) in [
+            ("main", Some("a"), false),
+            ("other", Some("b"), false),
+            ("main", Some("a"), false),
+            ("main", None, false),
+            ("main", Some("c"), true),
+            ("main", Some("c"), false),
+            ("other", Some("d"), true),
+        ] {
+            let job = job(session, kernel_id, false);
+            assert_eq!(
+                kernels.is_replaced(&job),
+                is_replaced,
+                "{session} {kernel_id:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_kernel_whose_end_was_told_or_asked_for_is_no_news() {
+        let kernels = Kernels::default();
+        kernels.is_replaced(&job("main", Some("a"), false));
+        kernels.told(&job("main", Some("a"), true));
+        assert!(!kernels.is_replaced(&job("main", Some("b"), false)));
+        kernels.forget("main");
+        assert!(!kernels.is_replaced(&job("main", Some("c"), false)));
+        // An old job tells nothing of the kernel that is there now.
+        kernels.told(&job("main", Some("a"), true));
+        assert!(kernels.is_replaced(&job("main", Some("d"), false)));
     }
 }

@@ -233,6 +233,9 @@ impl Jobs {
         {
             *error = self.missing(id);
         }
+        if matches!(followed.ended, Ended::Trouble(RuntimeError::Replaced)) {
+            self.kernels.told_of_all();
+        }
     }
 
     fn note_job(&self, job: &Job, next: u64) {

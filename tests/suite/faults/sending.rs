@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{MARK, Rig, call, failed, finish, run, succeeded};
+use super::{MARK, Rig, call, failed, finish, run, succeeded, until};
+use crate::support::executor::Executor;
 use crate::support::proxy::{Fault, Stranger};
 
 /// Sends marking code through `faults`, one for each try.
@@ -214,4 +215,27 @@ async fn an_answer_that_cannot_be_believed_after_an_unclear_one_leaves_the_job_i
         succeeded(&finish(&bridge, answer).await);
         assert_eq!(rig.file("ran"), "x");
     }
+}
+
+#[tokio::test]
+async fn code_that_may_have_run_on_a_machine_that_is_gone_does_not_run_on_the_next() {
+    let rig = Rig::start().await;
+    let other = tokio::task::spawn_blocking(Executor::start).await.unwrap();
+    let bridge = rig.bridge(&[]).await;
+    succeeded(&finish(&bridge, run(&bridge, "None").await).await);
+    let sent = rig.proxy.seen("PUT /jobs").len();
+    rig.proxy.on("PUT /jobs", 1, Fault::LoseReply);
+    rig.proxy.on("PUT /jobs", usize::MAX, Fault::Drop);
+    let replace = async {
+        until(|| rig.proxy.seen("PUT /jobs").len() > sent + 1).await;
+        rig.proxy.lead_to(other.address());
+        rig.proxy.heal();
+    };
+    let (answer, ()) = tokio::join!(run(&bridge, MARK), replace);
+    failed(&answer, "runtime_replaced");
+    until(|| rig.file("ran") == "x").await;
+    assert!(!other.root().join("ran").exists());
+    // What is sent anew is for the new machine.
+    succeeded(&finish(&bridge, run(&bridge, MARK).await).await);
+    assert!(other.root().join("ran").exists());
 }
