@@ -1,6 +1,7 @@
 //! The command line. Without a command it serves MCP on stdio, which is what clients start.
 
 mod client_config;
+mod connect;
 mod tour;
 
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ struct Cli {
 enum Command {
     /// Serve MCP on stdio (the default).
     Serve,
+    /// Connect the servers of this computer to a notebook.
+    Connect(connect::ConnectArgs),
     /// Show the whole thing on this machine, step by step.
     Try,
 }
@@ -36,7 +39,8 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let settings = match Settings::read(&Env::of_process(), &Flags { local: cli.local }) {
+    let env = Env::of_process();
+    let settings = match Settings::read(&env, &Flags { local: cli.local }) {
         Ok(settings) => settings,
         Err(faults) => {
             eprintln!("smart-colab: {faults}");
@@ -59,6 +63,7 @@ pub fn main() -> ExitCode {
             trace::start(settings.log_filter.as_deref(), &settings.data_dir);
             finish(runtime.block_on(app::run(&settings)))
         }
+        Command::Connect(args) => runtime.block_on(connect::run(args, &settings, &env)),
         Command::Try => {
             if runtime.block_on(tour::run(&settings)) {
                 ExitCode::SUCCESS

@@ -1,10 +1,11 @@
-//! Where the program touches its process and its disk: environment, settings, folders, atomic and growing files, locks, logs.
+//! Where the program touches its process and its disk: environment, settings, the saved connection, folders, atomic and growing files, locks, logs.
 //!
 //! Architecture Invariant: no other room reads the environment or writes state to disk on its own. May import `base`, `wire`.
 
 pub mod env;
 pub mod journal;
 pub mod lock;
+pub mod pairing;
 pub mod paths;
 pub mod settings;
 pub mod store;

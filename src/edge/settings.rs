@@ -130,36 +130,47 @@ fn target(env: &Env) -> Result<Target, String> {
     if text.eq_ignore_ascii_case("local") {
         return Ok(Target::Local);
     }
-    endpoint(text, env.get(env::COLAB_TOKEN)).map(Target::Remote)
+    let token = env.get(env::COLAB_TOKEN);
+    endpoint(text, token)
+        .map(Target::Remote)
+        .map_err(|fault| format!("{} {fault}", env::COLAB_URL))
 }
 
-/// Reads `https://…#TOKEN`, as the notebook prints it. The text itself never comes back in a fault: it may hold the token.
-fn endpoint(text: &str, token: Option<&str>) -> Result<Endpoint, String> {
-    let mut url = Url::parse(text).map_err(|error| {
-        format!("COLAB_URL is not an address ({error}): it is `local`, or the line that the notebook prints, https://…#TOKEN")
+/// Reads `https://…#TOKEN`, as the notebook prints it; `token` counts where the address has none.
+///
+/// # Errors
+/// What is wrong with the address, to be said after its name. The text itself never comes back: it may hold the token.
+pub fn endpoint(text: &str, token: Option<&str>) -> Result<Endpoint, String> {
+    let mut url = Url::parse(text.trim()).map_err(|error| {
+        format!("is not an address ({error}): it is the line that the notebook prints, https://…#TOKEN, or `local`")
     })?;
     match url.scheme() {
         "https" => {}
         "http" if is_loopback(&url) => {}
-        "http" => return Err(
-            "COLAB_URL starts with http://, which would send the token in clear text: use https://"
-                .to_owned(),
-        ),
+        "http" => {
+            return Err(
+                "starts with http://, which would send the token in clear text: use https://"
+                    .to_owned(),
+            );
+        }
         other => {
             return Err(format!(
-                "COLAB_URL starts with {other}://: it must start with https://"
+                "starts with {other}://: it must start with https://"
             ));
         }
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("COLAB_URL holds a user name or password: the token belongs after a #, or into COLAB_TOKEN".to_owned());
+        return Err(
+            "holds a user name or password: the token belongs after a #, or beside the address"
+                .to_owned(),
+        );
     }
     let token = url
         .fragment()
         .filter(|fragment| !fragment.is_empty())
         .or(token)
         .map(Secret::new);
-    let token = token.ok_or("COLAB_URL has no token: copy the whole line that the notebook prints, with the part after #, or set COLAB_TOKEN")?;
+    let token = token.ok_or("has no token: copy the whole line that the notebook prints, with the part after #, or give the token beside it")?;
     url.set_fragment(None);
     url.set_query(None);
     Ok(Endpoint { url, token })

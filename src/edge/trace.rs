@@ -17,6 +17,11 @@ pub fn start(filter: Option<&str>, data_dir: &Path) {
         Some(Ok(filter)) => (filter, None),
         Some(Err(error)) => (default(), Some(error)),
     };
+    // At debug it shows whole messages, and with them code and the token that connect_colab is given.
+    let filter = match "rmcp=info".parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    };
     let folder = data_dir.join("logs");
     // The appender speaks to stderr on its own when the folder is missing.
     let made = std::fs::create_dir_all(&folder);

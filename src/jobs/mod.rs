@@ -30,7 +30,7 @@ use tokio::time::Instant;
 
 use crate::base::ids::JobId;
 use crate::runtime::connection::Connection;
-use crate::runtime::{Runtime, RuntimeError, RuntimeResult, retry};
+use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use crate::wire::event::Event;
 use crate::wire::job::{Job, JobRequest};
 use crate::wire::session::Restarted;
@@ -186,9 +186,9 @@ impl Jobs {
     /// # Errors
     /// Those of the runtime.
     pub async fn restart_session(&self, name: &str, deadline: Instant) -> RuntimeResult<Restarted> {
-        let runtime = self.connection.runtime(deadline).await?;
-        let restart = || runtime.restart_session(name);
-        let restarted = retry::until_sent(deadline, runtime.address(), restart).await?;
+        let restart =
+            |runtime: Arc<dyn Runtime>| async move { runtime.restart_session(name).await };
+        let restarted = self.connection.ask_once(deadline, restart).await?;
         // Whoever asked for it need not be told.
         self.kernels.forget(name);
         Ok(restarted)
@@ -203,9 +203,8 @@ impl Jobs {
         name: &str,
         deadline: Instant,
     ) -> RuntimeResult<Vec<String>> {
-        let runtime = self.connection.runtime(deadline).await?;
-        let remove = || runtime.remove_session(name);
-        let removed = retry::until_sent(deadline, runtime.address(), remove).await?;
+        let remove = |runtime: Arc<dyn Runtime>| async move { runtime.remove_session(name).await };
+        let removed = self.connection.ask_once(deadline, remove).await?;
         self.kernels.forget(name);
         Ok(removed.ended_jobs)
     }

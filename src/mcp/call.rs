@@ -17,6 +17,8 @@ use crate::wire::job::Job;
 
 /// How often progress is looked at; what changed in between is one notification.
 const TICK: Duration = Duration::from_millis(250);
+/// Less than any step of what is counted.
+const TINY: f64 = 1e-6;
 /// Clients show the last message: long lines are of no use there.
 const LONGEST_MESSAGE: usize = 200;
 
@@ -152,17 +154,27 @@ async fn forward<T>(
     let mut last: Option<Step> = None;
     loop {
         ticks.tick().await;
-        let step = seen.borrow_and_update().clone().or_else(|| {
-            let message = server.connection().doing()?;
-            Some(Step {
+        let said = seen.borrow_and_update().clone();
+        let step = match (server.connection().doing(), said, &last) {
+            (Some(message), Some(said), Some(last)) if said.total.is_some() => Step {
+                // What is counted has not moved, and MCP wants a number that has.
+                done: last.done + TINY,
+                message,
+                ..said
+            },
+            (Some(message), ..) => Step {
                 done: started.elapsed().as_secs_f64(),
                 total: None,
                 message,
-            })
-        });
-        let Some(step) = step else { continue };
+            },
+            (None, Some(said), _) => said,
+            (None, None, _) => continue,
+        };
         // MCP wants progress to grow with every notification.
-        if last.as_ref().is_some_and(|last| step.done <= last.done) {
+        let is_news = |last: &Step| {
+            step.done > last.done && (step.total.is_none() || step.message != last.message)
+        };
+        if !last.as_ref().is_none_or(is_news) {
             continue;
         }
         let mut param = ProgressNotificationParam::new(token.clone(), step.done)

@@ -1,20 +1,35 @@
-//! How the tools reach a runtime: lazily, so that neither start-up nor `tools/list` waits for a network or a process.
+//! How the tools reach a runtime: lazily, so that neither start-up nor `tools/list` waits for a network or a process; and the one place where
+//! a runtime is exchanged for another while calls are under way.
 
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::io;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::Runtime;
-use super::error::{RuntimeError, RuntimeResult};
+use super::error::{Reach, RuntimeError, RuntimeResult};
 use super::executor::Executor;
 use super::local::Local;
 use super::retry;
+use super::trouble::Troubles;
+use crate::edge::pairing::Pairing;
 use crate::edge::settings::{Endpoint, Settings, Target};
+use crate::wire::machine::Health;
+use crate::wire::session::Session;
 
-/// The one way to the configured runtime.
+/// The one way to the runtime of this moment.
 #[derive(Debug)]
-pub struct Connection(Kind);
+pub struct Connection {
+    kind: RwLock<Arc<Kind>>,
+    /// What `connect` saved; none where no other runtime may ever take this one's place.
+    pairing: Option<Pairing>,
+    /// Where this process computes or has computed on its own machine: its jobs go on when the connection leads elsewhere.
+    local: Option<Arc<Local>>,
+    is_configured: bool,
+    troubles: Troubles,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -23,35 +38,86 @@ enum Kind {
         endpoint: Endpoint,
         executor: OnceLock<Arc<Executor>>,
     },
-    Local(Local),
+    Local(Arc<Local>),
     Fixed(Arc<dyn Runtime>),
 }
 
+/// What a runtime that answers says of itself.
+#[derive(Debug)]
+pub struct Checked {
+    pub health: Health,
+    /// Of one request on an open connection.
+    pub latency: Duration,
+    pub sessions: Vec<Session>,
+}
+
 impl Connection {
-    /// Connects to nothing yet.
+    /// Connects to nothing yet. Where the settings name no address, what `connect` saved is taken.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        Self(match &settings.target {
-            Target::NotConfigured => Kind::NotConfigured,
-            Target::Remote(endpoint) => Kind::Remote {
-                endpoint: endpoint.clone(),
-                executor: OnceLock::new(),
-            },
-            Target::Local => Kind::Local(Local::new(settings)),
-        })
+        let pairing = Pairing::new(&settings.data_dir);
+        let kind = match &settings.target {
+            Target::NotConfigured => saved(&pairing).map_or(Kind::NotConfigured, Kind::remote),
+            Target::Remote(endpoint) => Kind::remote(endpoint.clone()),
+            Target::Local => Kind::Local(Arc::new(Local::new(settings))),
+        };
+        Self {
+            is_configured: settings.target != Target::NotConfigured,
+            ..Self::of(kind, Some(pairing))
+        }
     }
 
     /// Always to this runtime.
     #[must_use]
     pub fn fixed(runtime: Arc<dyn Runtime>) -> Self {
-        Self(Kind::Fixed(runtime))
+        Self::of(Kind::Fixed(runtime), None)
+    }
+
+    fn of(kind: Kind, pairing: Option<Pairing>) -> Self {
+        let local = match &kind {
+            Kind::Local(local) => Some(local.clone()),
+            Kind::NotConfigured | Kind::Remote { .. } | Kind::Fixed(_) => None,
+        };
+        Self {
+            local,
+            is_configured: true,
+            kind: RwLock::new(Arc::new(kind)),
+            pairing,
+            troubles: Troubles::default(),
+        }
     }
 
     /// Begins, in the background, what takes time: the local executor's start.
     pub fn warm_up(&self) {
-        if let Kind::Local(local) = &self.0 {
+        if let Some(local) = &self.local {
             local.begin();
         }
+    }
+
+    /// Leads to another executor from now on. What is under way at the one before goes on there.
+    ///
+    /// # Errors
+    /// Those of [`Executor::new`]; nothing is changed then.
+    pub fn connect(&self, endpoint: Endpoint) -> RuntimeResult<()> {
+        let executor = OnceLock::from(Arc::new(Executor::new(&endpoint)?));
+        self.turn(Kind::Remote { endpoint, executor });
+        Ok(())
+    }
+
+    /// Keeps `endpoint` for later starts, and for the other servers of this computer.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn remember(&self, endpoint: &Endpoint) -> io::Result<()> {
+        self.pairing
+            .as_ref()
+            .map_or(Ok(()), |pairing| pairing.save(endpoint))
+    }
+
+    /// Whether the settings named where to compute: they do so again at the next start, before what is saved.
+    #[must_use]
+    pub fn is_configured(&self) -> bool {
+        self.is_configured
     }
 
     /// The runtime, waiting for a local one to be ready until `deadline`.
@@ -59,7 +125,10 @@ impl Connection {
     /// # Errors
     /// `NotConfigured`; `Starting` at the deadline; `LocalFailed`.
     pub async fn runtime(&self, deadline: Instant) -> RuntimeResult<Arc<dyn Runtime>> {
-        match &self.0 {
+        if matches!(&*self.kind(), Kind::NotConfigured) {
+            self.heal();
+        }
+        match &*self.kind() {
             Kind::NotConfigured => Err(RuntimeError::NotConfigured),
             Kind::Remote { endpoint, executor } => match executor.get() {
                 Some(executor) => Ok(executor.clone()),
@@ -74,7 +143,7 @@ impl Connection {
     }
 
     /// Asks the runtime until it answers, refuses for good, or `deadline` has come. Each try asks the runtime of its moment: a local
-    /// executor that died comes back at another address.
+    /// executor that died comes back at another address, and a tunnel that was opened anew is found where `connect` saved it.
     ///
     /// # Errors
     /// Those of [`Self::runtime`] and of [`retry::until`].
@@ -86,18 +155,75 @@ impl Connection {
     where
         F: Future<Output = RuntimeResult<T>>,
     {
+        self.ask_while(deadline, RuntimeError::is_transient, |_| true, question)
+            .await
+    }
+
+    /// The same for what must not be done twice: repeated only while nobody was there to get it.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub async fn ask_once<T, F>(
+        &self,
+        deadline: Instant,
+        question: impl Fn(Arc<dyn Runtime>) -> F,
+    ) -> RuntimeResult<T>
+    where
+        F: Future<Output = RuntimeResult<T>>,
+    {
+        let is_unsent =
+            |error: &RuntimeError| error.is_transient() && error.reach() == Reach::Nowhere;
+        let was_not_done = |error: &RuntimeError| error.reach() != Reach::Unknown;
+        self.ask_while(deadline, is_unsent, was_not_done, question)
+            .await
+    }
+
+    async fn ask_while<T, F>(
+        &self,
+        deadline: Instant,
+        may_repeat: impl Fn(&RuntimeError) -> bool,
+        may_go_elsewhere: impl Fn(&RuntimeError) -> bool,
+        question: impl Fn(Arc<dyn Runtime>) -> F,
+    ) -> RuntimeResult<T>
+    where
+        F: Future<Output = RuntimeResult<T>>,
+    {
         let address = self.runtime(deadline).await?.address().to_owned();
-        let question = &question;
-        retry::until(deadline, &address, || async move {
+        let (question, mut trouble) = (&question, self.troubles.begin());
+        let again = |error: &RuntimeError| {
+            let is_healed = error.is_stale() && may_go_elsewhere(error) && self.heal();
+            let again = is_healed || may_repeat(error);
+            if again {
+                trouble.met(error);
+            }
+            again
+        };
+        retry::while_allowed(deadline, &address, again, || async move {
             question(self.runtime(deadline).await?).await
         })
         .await
     }
 
+    /// What the runtime says of itself, and its address: asked once, and once more where a saved connection leads elsewhere.
+    ///
+    /// # Errors
+    /// Those of [`Self::runtime`] and of [`check`].
+    pub async fn check(&self, deadline: Instant) -> RuntimeResult<(String, Checked)> {
+        let once = async || {
+            let runtime = self.runtime(deadline).await?;
+            let checked = check(&*runtime, deadline).await?;
+            Ok((runtime.address().to_owned(), checked))
+        };
+        match once().await {
+            Err(error) if RuntimeError::is_stale(&error) && self.heal() => once().await,
+            answer => answer,
+        }
+    }
+
     /// Where code goes, for people: an address without its token, or `local`; none when nothing is configured.
     #[must_use]
     pub fn place(&self) -> Option<String> {
-        match &self.0 {
+        match &*self.kind() {
             Kind::NotConfigured => None,
             Kind::Remote { endpoint, .. } => Some(endpoint.address()),
             Kind::Local(_) => Some("local".to_owned()),
@@ -105,19 +231,99 @@ impl Connection {
         }
     }
 
-    /// What a local start is busy with, for progress messages; none when nothing is awaited.
+    /// What a local start, or a call that is being repeated, is busy with, for progress messages; none when all goes well.
     #[must_use]
     pub fn doing(&self) -> Option<String> {
-        match &self.0 {
+        let starting = match &*self.kind() {
             Kind::Local(local) => local.doing(),
             Kind::NotConfigured | Kind::Remote { .. } | Kind::Fixed(_) => None,
-        }
+        };
+        starting.or_else(|| self.troubles.newest())
     }
 
     /// Ends what this connection started.
     pub async fn stop(&self) {
-        if let Kind::Local(local) = &self.0 {
+        if let Some(local) = &self.local {
             local.stop().await;
         }
     }
+
+    /// Goes over to the saved address when it is another than the present one. A local executor is left only when asked to.
+    fn heal(&self) -> bool {
+        let Some(endpoint) = self.pairing.as_ref().and_then(saved) else {
+            return false;
+        };
+        let is_other = match &*self.kind() {
+            Kind::NotConfigured => true,
+            Kind::Remote { endpoint: now, .. } => *now != endpoint,
+            Kind::Local(_) | Kind::Fixed(_) => false,
+        };
+        if is_other {
+            tracing::info!(
+                address = endpoint.address(),
+                "going over to the saved connection"
+            );
+            self.turn(Kind::remote(endpoint));
+        }
+        is_other
+    }
+
+    fn kind(&self) -> Arc<Kind> {
+        let kind = self.kind.read().unwrap_or_else(PoisonError::into_inner);
+        kind.clone()
+    }
+
+    fn turn(&self, kind: Kind) {
+        *self.kind.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(kind);
+    }
+}
+
+impl Kind {
+    fn remote(endpoint: Endpoint) -> Self {
+        Self::Remote {
+            endpoint,
+            executor: OnceLock::new(),
+        }
+    }
+}
+
+/// A file that cannot be used is as good as none; who saves anew is told of it.
+fn saved(pairing: &Pairing) -> Option<Endpoint> {
+    pairing.load().unwrap_or_else(|fault| {
+        tracing::warn!("the saved connection cannot be used: {fault}");
+        None
+    })
+}
+
+/// Asks an executor at `endpoint`, without connecting to it for good.
+///
+/// # Errors
+/// Those of [`check`], and [`RuntimeError::TimedOut`] after `deadline`.
+pub async fn check_endpoint(endpoint: &Endpoint, deadline: Instant) -> RuntimeResult<Checked> {
+    check(&Executor::new(endpoint)?, deadline).await
+}
+
+/// `/sessions` because it tells whether the token is right, `/health` for the latency.
+///
+/// # Errors
+/// Those of the runtime; [`RuntimeError::TimedOut`] after `deadline`.
+pub async fn check(runtime: &dyn Runtime, deadline: Instant) -> RuntimeResult<Checked> {
+    let asking = async {
+        let sessions = match runtime.sessions().await {
+            // An idle connection may have been closed just then: that says nothing about the next one.
+            Err(RuntimeError::Broken { .. }) => runtime.sessions().await?,
+            sessions => sessions?,
+        };
+        let started = Instant::now();
+        let health = runtime.health().await?;
+        Ok(Checked {
+            health,
+            latency: started.elapsed(),
+            sessions,
+        })
+    };
+    let timed_out = |_| RuntimeError::TimedOut {
+        url: runtime.address().to_owned(),
+    };
+    timeout_at(deadline, asking).await.map_err(timed_out)?
 }

@@ -1,5 +1,7 @@
 //! What can go wrong between the bridge and the code.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
 use crate::wire::problem::Problem;
@@ -40,20 +42,32 @@ pub enum RuntimeError {
     },
     #[error("{url} did not answer in time")]
     TimedOut { url: String },
-    #[error("the tunnel at {url} is there, but no executor is connected to it ({sign})")]
+    /// A tunnel answers in the executor's place; `what` says which, and what that means.
+    #[error("{what} (at {url})")]
     TunnelOffline {
         url: String,
-        sign: String,
+        what: String,
         reach: Reach,
+        /// How long it asks to wait.
+        retry_after: Option<Duration>,
     },
-    #[error("the tunnel at {url} passes nothing on: a limit of its plan is used up ({sign})")]
-    TunnelLimited { url: String, sign: String },
+    #[error("ngrok passes nothing on: a limit of its plan is used up ({sign}, at {url})")]
+    TunnelLimited {
+        url: String,
+        sign: String,
+        /// How long it asks to wait; none for a limit of the month.
+        retry_after: Option<Duration>,
+    },
     #[error("the call was cancelled")]
     Cancelled,
     #[error("{url} refused the token")]
     Unauthorized { url: String },
-    #[error("what answers at {url} is not an executor that this bridge can talk to: {detail}")]
-    Incompatible { url: String, detail: String },
+    #[error("what answers at {url} cannot be used: {detail}")]
+    Incompatible {
+        url: String,
+        detail: String,
+        hint: String,
+    },
     #[error("what answers at {url} is no executor: {detail}")]
     Stranger { url: String, detail: String },
     #[error("the file {path} changed while it was read")]
@@ -67,6 +81,18 @@ pub enum RuntimeError {
 }
 
 impl RuntimeError {
+    /// What answers keeps to no version of the API that is known here.
+    #[must_use]
+    pub fn incompatible(url: &str, detail: &str) -> Self {
+        Self::Incompatible {
+            url: url.to_owned(),
+            detail: detail.to_owned(),
+            hint: "Check the address. If it is right, open this version's colab/smart_colab_executor.ipynb in Colab and run it, then call \
+                 connect_colab with its line."
+                .to_owned(),
+        }
+    }
+
     /// True when the same request may succeed if it is sent again. Every request of the API but `cleanup` may be: a job's id makes it idempotent.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -77,9 +103,9 @@ impl RuntimeError {
             | Self::TunnelOffline { .. }
             | Self::Starting { .. } => true,
             Self::Refused(problem) => problem.retryable,
+            Self::TunnelLimited { retry_after, .. } => retry_after.is_some(),
             Self::NotConfigured
             | Self::LocalFailed { .. }
-            | Self::TunnelLimited { .. }
             | Self::Cancelled
             | Self::Unauthorized { .. }
             | Self::Incompatible { .. }
@@ -87,6 +113,53 @@ impl RuntimeError {
             | Self::Replaced
             | Self::UnknownJob
             | Self::Changed { .. } => false,
+        }
+    }
+
+    /// How long the other side asks to wait before the same request.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(problem) => problem.retry_after_sec.map(Duration::from_secs),
+            Self::TunnelOffline { retry_after, .. } | Self::TunnelLimited { retry_after, .. } => {
+                *retry_after
+            }
+            Self::NotConfigured
+            | Self::Starting { .. }
+            | Self::LocalFailed { .. }
+            | Self::Unreachable { .. }
+            | Self::Broken { .. }
+            | Self::TimedOut { .. }
+            | Self::Cancelled
+            | Self::Unauthorized { .. }
+            | Self::Incompatible { .. }
+            | Self::Stranger { .. }
+            | Self::Replaced
+            | Self::UnknownJob
+            | Self::Changed { .. } => None,
+        }
+    }
+
+    /// True when the address or the token that was used may be an old one.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        match self {
+            Self::NotConfigured
+            | Self::Unreachable { .. }
+            | Self::TunnelOffline { .. }
+            | Self::TunnelLimited { .. }
+            | Self::Unauthorized { .. }
+            | Self::Incompatible { .. }
+            | Self::Stranger { .. }
+            | Self::TimedOut { .. } => true,
+            Self::Starting { .. }
+            | Self::LocalFailed { .. }
+            | Self::Broken { .. }
+            | Self::Cancelled
+            | Self::Replaced
+            | Self::UnknownJob
+            | Self::Changed { .. }
+            | Self::Refused(_) => false,
         }
     }
 
@@ -138,6 +211,10 @@ impl RuntimeError {
             Self::Changed { .. } => "connection_failed",
             Self::Replaced => "runtime_replaced",
             Self::UnknownJob => "not_found",
+            // The same to whoever must update one of the two.
+            Self::Refused(problem) if problem.code == "incompatible_bridge" => {
+                "incompatible_executor"
+            }
             Self::Refused(problem) => &problem.code,
         }
     }
@@ -145,15 +222,24 @@ impl RuntimeError {
     /// What to do next, in one or two sentences.
     #[must_use]
     pub fn hint(&self) -> String {
+        let advice = self.advice();
+        match self.retry_after() {
+            Some(time) => format!("{advice} Call again in {} s.", time.as_secs()),
+            None => advice,
+        }
+    }
+
+    fn advice(&self) -> String {
         match self {
-            Self::NotConfigured => "Set COLAB_URL in the client's config for smart-colab: to the line that the Colab notebook \
-                 prints (https://…#TOKEN), or to `local` to compute on this machine; then restart the client."
+            Self::NotConfigured => "Ask the user for the line that the Colab notebook prints (https://…#TOKEN) and call connect_colab with it; or they \
+                 run `smart-colab connect` in a terminal, or set COLAB_URL to that line, or to `local` to compute on this machine, in the \
+                 client's config and restart the client."
                 .to_owned(),
             Self::Starting { .. } => "The first use makes a Python environment, about a minute. Call again.".to_owned(),
             Self::LocalFailed { hint, .. } => hint.clone(),
             Self::Unreachable { .. } | Self::Broken { .. } => {
-                "Check that the notebook's start cell (or the executor, where you run one yourself) is still running and that its address is the one in COLAB_URL; \
-                 then call again. Code that was sent goes on running and keeps its output."
+                "Check that the notebook's start cell (or the executor, where you run one yourself) is still running; then call again. If it prints \
+                 another line now, call connect_colab with that. Code that was sent goes on running and keeps its output."
                     .to_owned()
             }
             Self::TimedOut { .. } => {
@@ -161,21 +247,19 @@ impl RuntimeError {
             }
             Self::TunnelLimited { sign, .. } => format!(
                 "See https://ngrok.com/docs/errors/{} for when it is free again, or choose the Cloudflare tunnel in the notebook's form, run \
-                 the start cell, and put the new line into COLAB_URL. Code that was sent goes on and keeps its output.",
+                 the start cell, and call connect_colab with the new line. Code that was sent goes on and keeps its output.",
                 sign.to_ascii_lowercase()
             ),
             Self::Cancelled => "Call again when it is wanted.".to_owned(),
-            Self::TunnelOffline { .. } => "Open the Colab notebook and run its start cell again. If it prints a new address, \
-                 put that into COLAB_URL and restart the client."
+            Self::TunnelOffline { .. } => "Open the Colab notebook and run its start cell again. If it prints a new line, call \
+                 connect_colab with that, or run `smart-colab connect` in a terminal."
                 .to_owned(),
-            Self::Unauthorized { .. } => "Copy the whole line that the notebook prints now, with the part after #, into COLAB_URL: \
-                 a new start makes a new token."
+            Self::Unauthorized { .. } => "Call connect_colab with the whole line that the notebook prints now, with the part after \
+                 #, or run `smart-colab connect` in a terminal: a new start makes a new token."
                 .to_owned(),
-            Self::Incompatible { .. } => "Check the address. If it is right, get the notebook of this bridge's version from \
-                 colab/smart_colab_executor.ipynb and run it again."
-                .to_owned(),
-            Self::Stranger { .. } => "Check that COLAB_URL is the address that the notebook prints now; if it is, run the notebook's start \
-                 cell again."
+            Self::Incompatible { hint, .. } => hint.clone(),
+            Self::Stranger { .. } => "Check that the address is the one that the notebook prints now, and call connect_colab with that; if it is, run \
+                 the notebook's start cell again."
                 .to_owned(),
             Self::Changed { .. } => "Wait until the program that writes the file is done, then download it again.".to_owned(),
             Self::Replaced => "Variables and files of the old machine are gone; what was read of its output \

@@ -9,6 +9,7 @@ pub mod error;
 pub mod executor;
 pub mod local;
 pub mod retry;
+mod trouble;
 
 use std::fmt::Debug;
 use std::ops::Range;

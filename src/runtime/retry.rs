@@ -1,4 +1,4 @@
-//! Repeating what may be repeated, until a deadline.
+//! Repeating what may be repeated, until a deadline: with a growing pause, or the one that the other side asks for.
 
 use std::future::Future;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::error::{Reach, RuntimeError, RuntimeResult};
+use super::error::{RuntimeError, RuntimeResult};
 
 /// Calls `operation` until it succeeds, fails for good, or `deadline` has come. The last real error is what the caller sees.
 ///
@@ -20,59 +20,109 @@ pub async fn until<T, F>(
 where
     F: Future<Output = RuntimeResult<T>>,
 {
-    repeat(deadline, address, RuntimeError::is_transient, operation).await
+    while_allowed(deadline, address, RuntimeError::is_transient, operation).await
 }
 
-/// The same for what must not be done twice: repeated only while nobody was there to get it.
-///
-/// # Errors
-/// As [`until`].
-pub async fn until_sent<T, F>(
+/// The same while `may_repeat` says so of each error. A pause that would end after the deadline ends the wait at once.
+pub(super) async fn while_allowed<T, F>(
     deadline: Instant,
     address: &str,
-    operation: impl FnMut() -> F,
-) -> RuntimeResult<T>
-where
-    F: Future<Output = RuntimeResult<T>>,
-{
-    let may_repeat = |error: &RuntimeError| error.is_transient() && error.reach() == Reach::Nowhere;
-    repeat(deadline, address, may_repeat, operation).await
-}
-
-async fn repeat<T, F>(
-    deadline: Instant,
-    address: &str,
-    may_repeat: impl Fn(&RuntimeError) -> bool,
+    mut may_repeat: impl FnMut(&RuntimeError) -> bool,
     mut operation: impl FnMut() -> F,
 ) -> RuntimeResult<T>
 where
     F: Future<Output = RuntimeResult<T>>,
 {
+    const LONGEST: Duration = Duration::from_secs(3);
     let mut pauses = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))
-        .with_max_delay(Duration::from_secs(3))
+        .with_max_delay(LONGEST)
         .with_jitter()
         .without_max_times()
         .build();
-    let mut last = None;
+    let mut last: Option<RuntimeError> = None;
     loop {
-        match timeout_at(deadline, operation()).await {
+        let error = match timeout_at(deadline, operation()).await {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) if !may_repeat(&error) => return Err(error),
-            Ok(Err(error)) => {
-                tracing::debug!(code = error.code(), %error, "trying again");
-                last = Some(error);
-            }
+            Ok(Err(error)) => error,
             Err(_) => {
                 return Err(last.unwrap_or_else(|| RuntimeError::TimedOut {
                     url: address.to_owned(),
                 }));
             }
+        };
+        tracing::debug!(code = error.code(), %error, "trying again");
+        let pause = pauses.next().unwrap_or(LONGEST);
+        let pause = error.retry_after().map_or(pause, |asked| asked.max(pause));
+        if Instant::now() + pause >= deadline {
+            return Err(error);
         }
-        let pause = pauses.next().unwrap_or(Duration::from_secs(3));
-        match last {
-            Some(error) if Instant::now() + pause >= deadline => return Err(error),
-            _ => sleep(pause).await,
-        }
+        last = Some(error);
+        sleep(pause).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::until;
+    use crate::runtime::RuntimeError;
+    use crate::wire::problem::Problem;
+
+    fn busy(retry_after_sec: Option<u64>) -> RuntimeError {
+        RuntimeError::Refused(Problem {
+            status: 503,
+            code: "busy".to_owned(),
+            detail: "not now".to_owned(),
+            hint: "Wait.".to_owned(),
+            retryable: true,
+            retry_after_sec,
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_pause_that_is_asked_for_is_kept() {
+        let (began, tries) = (Instant::now(), Cell::new(0));
+        let deadline = began + Duration::from_secs(30);
+        let answer = until(deadline, "there", || async {
+            tries.set(tries.get() + 1);
+            if tries.get() < 3 {
+                Err(busy(Some(7)))
+            } else {
+                Ok(())
+            }
+        });
+        answer.await.unwrap();
+        assert_eq!(began.elapsed().as_secs(), 14);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_beyond_the_deadline_ends_the_call_at_once_and_is_told() {
+        let began = Instant::now();
+        let deadline = began + Duration::from_secs(30);
+        let answer: Result<(), _> =
+            until(deadline, "there", || async { Err(busy(Some(60))) }).await;
+        let hint = answer.unwrap_err().hint();
+        assert_eq!(hint, "Wait. Call again in 60 s.");
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_wish_the_pauses_grow_and_end_with_the_deadline() {
+        let (began, tries) = (Instant::now(), Cell::new(0));
+        let deadline = began + Duration::from_secs(30);
+        let answer: Result<(), _> = until(deadline, "there", || async {
+            tries.set(tries.get() + 1);
+            Err(busy(None))
+        })
+        .await;
+        assert_eq!(answer.unwrap_err().code(), "busy");
+        assert!((8..40).contains(&tries.get()), "{}", tries.get());
+        assert!(began.elapsed() <= Duration::from_secs(30));
     }
 }

@@ -304,10 +304,7 @@ impl Pull {
     }
 
     fn incompatible(&self, detail: &str) -> RuntimeError {
-        RuntimeError::Incompatible {
-            url: self.runtime.address().to_owned(),
-            detail: detail.to_owned(),
-        }
+        RuntimeError::incompatible(self.runtime.address(), detail)
     }
 }
 

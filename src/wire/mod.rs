@@ -11,5 +11,5 @@ pub mod problem;
 pub mod session;
 pub mod state;
 
-/// The API version that the executor must name in `X-Smart-Colab-Api`.
-pub const API_VERSION: &str = "1";
+/// The version of the API that both sides must name in `X-Smart-Colab-Api`.
+pub const API_VERSION: u32 = 1;

@@ -13,4 +13,7 @@ pub struct Problem {
     pub hint: String,
     #[serde(default)]
     pub retryable: bool,
+    /// Seconds after which the same request may succeed, where that is known.
+    #[serde(default)]
+    pub retry_after_sec: Option<u64>,
 }

@@ -7,6 +7,7 @@ mod support;
 
 mod calls;
 mod chunked;
+mod connect;
 mod download;
 mod faults;
 mod jobs;

@@ -14,7 +14,7 @@ type Promise = (
     bool,
 );
 
-const PROMISED: [Promise; 14] = [
+const PROMISED: [Promise; 15] = [
     ("check_colab_connection", &[], &[], true, false),
     ("probe_colab_environment", &[], &[], true, false),
     ("run_code_quick", &["code"], &["session"], false, true),
@@ -83,6 +83,7 @@ const PROMISED: [Promise; 14] = [
         true,
     ),
     ("restart_session", &[], &["remove", "session"], false, true),
+    ("connect_colab", &["url"], &["token"], false, false),
 ];
 
 /// These answer in content blocks only: structured content would hide their text and pictures.

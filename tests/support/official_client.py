@@ -125,12 +125,15 @@ async def main(program: str, home: str, line: str) -> None:
     for mode in ("legacy", "auto", "2026-07-28"):
         async with Client(server, mode=mode, read_timeout_seconds=PATIENCE) as client:
             tour = Tour(client, await listed(client))
+            await tour.call("connect_colab", url=line)
             await tour.every_tool(f"official-{mode}")
             assert tour.called == set(tour.tools), set(tour.tools) ^ tour.called
             failed = await client.call_tool("run_code_quick", {"code": "1 / 0", "session": f"official-{mode}"})
             assert failed.is_error, failed
             assert facts(failed)["code"] == "python_error", failed
             print(f"{mode}: {client.protocol_version}, {len(tour.called)} tools")
+    # What connect_colab saved would be found again.
+    (Path(home) / "data" / "connection.json").unlink()
     lost = StdioServerParameters(command=program, env=environment)
     async with Client(lost, read_timeout_seconds=PATIENCE) as client:
         report = await client.call_tool("check_colab_connection", {})

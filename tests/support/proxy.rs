@@ -43,6 +43,10 @@ pub(crate) enum Stranger {
     NgrokInterstitial,
     /// Cloudflare, in one of its statuses.
     Cloudflare(u16),
+    /// ngrok, when there were too many requests this minute.
+    NgrokBusy,
+    /// An executor of another version of the API.
+    Executor(&'static str),
     /// A web service that has nothing to do with this.
     Service,
 }
@@ -60,9 +64,19 @@ impl Stranger {
                 "Content-Type: text/html\r\nngrok-error-code: ERR_NGROK_727",
                 "<!DOCTYPE html><html><body>ERR_NGROK_727</body></html>",
             ),
+            Self::NgrokBusy => (
+                "429 Too Many Requests".to_owned(),
+                "Content-Type: text/html\r\nngrok-error-code: ERR_NGROK_734\r\nRetry-After: 1",
+                "<!DOCTYPE html><html><body>ERR_NGROK_734</body></html>",
+            ),
+            Self::Executor(version) => (
+                format!("200 OK\r\nX-Smart-Colab-Api: {version}"),
+                "Content-Type: application/json",
+                r#"{"strange":true}"#,
+            ),
             Self::NgrokInterstitial => (
                 "200 OK".to_owned(),
-                "Content-Type: text/html",
+                "Content-Type: text/html\r\nngrok-error-code: ERR_NGROK_6024",
                 "<!DOCTYPE html><html><body>You are about to visit…</body></html>",
             ),
             Self::Cloudflare(status) => (

@@ -355,5 +355,6 @@ fn refused(status: u16, code: &str) -> RuntimeError {
         detail: format!("refused: {code}"),
         hint: String::new(),
         retryable: false,
+        retry_after_sec: None,
     })
 }

@@ -9,13 +9,14 @@ use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::mcp::call;
 use crate::mcp::convert::Fault;
 use crate::mcp::server::Server;
-use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
-use crate::wire::machine::{Health, Probe};
+use crate::runtime::connection::Checked;
+use crate::runtime::{Runtime, RuntimeError};
+use crate::wire::machine::Probe;
 use crate::wire::session::Session;
 
 /// The check answers in 10 s whatever happens.
@@ -23,7 +24,7 @@ const CHECK: Duration = Duration::from_secs(9);
 
 /// How the runtime can be reached.
 #[derive(Debug, Serialize, JsonSchema)]
-struct ConnectionReport {
+pub(super) struct ConnectionReport {
     /// `connected` or `disconnected`.
     status: &'static str,
     /// The address, without its token.
@@ -101,38 +102,20 @@ impl Server {
     }
 
     async fn check(&self, deadline: Instant) -> ConnectionReport {
-        let runtime = match self.connection().runtime(deadline).await {
-            Ok(runtime) => runtime,
-            Err(error) => return ConnectionReport::failed(None, error),
-        };
-        let url = runtime.address().to_owned();
-        let timed_out = || RuntimeError::TimedOut { url: url.clone() };
-        let asked = timeout_at(deadline, ask(&*runtime))
-            .await
-            .unwrap_or_else(|_| Err(timed_out()));
-        match asked {
-            Ok((health, latency, sessions)) => {
-                ConnectionReport::connected(url, &health, latency, sessions)
-            }
-            Err(error) => ConnectionReport::failed(Some(url), error),
+        match self.connection().check(deadline).await {
+            Ok((url, checked)) => ConnectionReport::connected(url, checked),
+            Err(error) => ConnectionReport::failed(self.connection().place(), error),
         }
     }
 }
 
-/// `/health` for the latency, `/sessions` because it tells whether the token is right.
-async fn ask(runtime: &dyn Runtime) -> RuntimeResult<(Health, Duration, Vec<Session>)> {
-    let sessions = match runtime.sessions().await {
-        // An idle connection may have been closed just then: that says nothing about the next one.
-        Err(RuntimeError::Broken { .. }) => runtime.sessions().await?,
-        sessions => sessions?,
-    };
-    let started = Instant::now();
-    let health = runtime.health().await?;
-    Ok((health, started.elapsed(), sessions))
-}
-
 impl ConnectionReport {
-    fn connected(url: String, health: &Health, latency: Duration, sessions: Vec<Session>) -> Self {
+    pub(super) fn connected(url: String, checked: Checked) -> Self {
+        let Checked {
+            health,
+            latency,
+            sessions,
+        } = checked;
         let suggestion = if health.memory_used_pct > 90.0 {
             "Memory is nearly used up: delete large variables or call cleanup_colab before running more."
         } else {
@@ -145,7 +128,7 @@ impl ConnectionReport {
             uptime_minutes: Some(health.uptime_minutes),
             memory_available_gb: Some(health.memory_available_gb),
             memory_used_pct: Some(health.memory_used_pct),
-            executor_version: Some(health.version.clone()),
+            executor_version: Some(health.version),
             sessions,
             code: None,
             problem: None,

@@ -5,6 +5,7 @@ mod code;
 mod connection;
 mod files;
 mod jobs;
+mod pairing;
 mod sessions;
 
 use rmcp::handler::server::tool::ToolRouter;
@@ -14,6 +15,7 @@ use super::server::Server;
 impl Server {
     pub(super) fn all_tools() -> ToolRouter<Self> {
         Self::connection_tools()
+            + Self::pairing_tools()
             + Self::code_tools()
             + Self::job_tools()
             + Self::chunked_tools()

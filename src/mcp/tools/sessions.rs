@@ -13,7 +13,7 @@ use crate::mcp::convert::Fault;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
 use crate::runtime::error::Reach;
-use crate::runtime::{Runtime, RuntimeError, RuntimeResult, retry};
+use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use crate::wire::session::{Cleanup, CleanupRequest, Session, Variables};
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -100,12 +100,10 @@ impl Server {
         };
         let budget = self.budget(&context);
         let cleanup: RuntimeResult<Cleanup> = call::ask(self, &context, budget, async |call| {
-            let runtime = self.connection().runtime(call.deadline).await?;
+            let request = &request;
             // Done once: what a second run would report is not what the first one did.
-            retry::until_sent(call.deadline, runtime.address(), || {
-                runtime.cleanup(&request)
-            })
-            .await
+            let clean = |runtime: Arc<dyn Runtime>| async move { runtime.cleanup(request).await };
+            self.connection().ask_once(call.deadline, clean).await
         })
         .await;
         let advice =

@@ -1,20 +1,46 @@
 //! Who answered: the executor, a tunnel that has lost it, or something else.
 
-use reqwest::header::HeaderMap;
+use std::cmp::Ordering;
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
 use crate::runtime::error::{Reach, RuntimeError, RuntimeResult};
 use crate::wire::API_VERSION;
 use crate::wire::problem::Problem;
 
-/// Cloudflare's statuses for an origin or tunnel that fails (520 to 530: "Cloudflare 5xx errors").
-const CLOUDFLARE_GONE: std::ops::RangeInclusive<u16> = 520..=530;
-/// Those of them for an origin or tunnel that cannot be reached at all.
-const CLOUDFLARE_UNREACHED: [u16; 4] = [521, 522, 523, 530];
-/// ngrok's codes for an endpoint without an agent, and for an agent that finds no executor.
-const NGROK_UNREACHED: [&str; 2] = ["ERR_NGROK_3200", "ERR_NGROK_8012"];
+/// ngrok's codes that can come in an executor's place, what they mean, and whether the request certainly reached nobody
+/// (<https://ngrok.com/docs/errors>).
+const NGROK: [(&str, &str, Reach); 5] = [
+    (
+        "ERR_NGROK_3200",
+        "ngrok has no agent there: the notebook's start cell has stopped, or its VM is gone",
+        Reach::Nowhere,
+    ),
+    (
+        "ERR_NGROK_8012",
+        "ngrok's agent is there, but finds no executor on its machine",
+        Reach::Nowhere,
+    ),
+    (
+        "ERR_NGROK_3004",
+        "ngrok got no whole answer from the executor",
+        Reach::Unknown,
+    ),
+    (
+        "ERR_NGROK_6024",
+        "ngrok shows its warning page for browsers instead of passing the request on",
+        Reach::Nowhere,
+    ),
+    (
+        "ERR_NGROK_6022",
+        "ngrok wants its account to be verified before it passes anything on",
+        Reach::Nowhere,
+    ),
+];
 
-/// ngrok's codes for a used-up plan: requests and bytes a month, requests a minute (ngrok.com/docs/errors).
+/// ngrok's codes for a used-up plan: requests and bytes a month, requests a minute.
 const NGROK_LIMITED: [&str; 5] = [
     "ERR_NGROK_725",
     "ERR_NGROK_726",
@@ -23,17 +49,69 @@ const NGROK_LIMITED: [&str; 5] = [
     "ERR_NGROK_4027",
 ];
 
+/// Statuses of gateways and of Cloudflare ("Cloudflare 5xx errors"), what they mean, and whether the request certainly reached nobody.
+const GATEWAYS: [(u16, &str, Reach); 12] = [
+    (
+        502,
+        "the tunnel got no answer from the executor",
+        Reach::Unknown,
+    ),
+    (
+        503,
+        "the tunnel has nobody to pass requests to",
+        Reach::Unknown,
+    ),
+    (
+        504,
+        "the tunnel gave up waiting for the executor",
+        Reach::Unknown,
+    ),
+    (
+        520,
+        "Cloudflare got an answer that it does not understand",
+        Reach::Unknown,
+    ),
+    (521, "Cloudflare was refused by the machine", Reach::Nowhere),
+    (
+        522,
+        "Cloudflare could not connect to the machine",
+        Reach::Nowhere,
+    ),
+    (523, "Cloudflare cannot find the machine", Reach::Nowhere),
+    (
+        524,
+        "Cloudflare gave up waiting for the machine",
+        Reach::Unknown,
+    ),
+    (
+        525,
+        "Cloudflare could not agree on TLS with the machine",
+        Reach::Nowhere,
+    ),
+    (
+        526,
+        "Cloudflare does not trust the machine's certificate",
+        Reach::Nowhere,
+    ),
+    (
+        527,
+        "Cloudflare lost the way to the machine",
+        Reach::Unknown,
+    ),
+    (
+        530,
+        "Cloudflare has no tunnel there: the notebook's start cell has stopped, or its VM is gone",
+        Reach::Nowhere,
+    ),
+];
+
 /// Passes the executor's successes on; everything else becomes an error.
 pub(super) async fn reply(response: Response, address: &str) -> RuntimeResult<Response> {
     let url = || address.to_owned();
     let headers = response.headers();
     match header(headers, "x-smart-colab-api") {
-        Some(API_VERSION) => {}
-        Some(other) => {
-            let detail =
-                format!("it speaks version {other} of the API, this bridge version {API_VERSION}");
-            return Err(RuntimeError::Incompatible { url: url(), detail });
-        }
+        Some(version) if version == API_VERSION.to_string() => {}
+        Some(version) => return Err(other_version(version, address)),
         None => return Err(stranger(response.status(), headers, address)),
     }
     let status = response.status();
@@ -43,19 +121,21 @@ pub(super) async fn reply(response: Response, address: &str) -> RuntimeResult<Re
     if status == StatusCode::UNAUTHORIZED {
         return Err(RuntimeError::Unauthorized { url: url() });
     }
+    let asked = retry_after(headers);
     let body = response
         .bytes()
         .await
         .map_err(|source| RuntimeError::Broken { url: url(), source })?;
-    Err(RuntimeError::Refused(
-        serde_json::from_slice(&body).unwrap_or_else(|_| Problem {
-            status: status.as_u16(),
-            code: "internal".to_owned(),
-            detail: format!("the executor answered {status} without saying why"),
-            hint: "Look at the notebook's log, then call again.".to_owned(),
-            retryable: status.is_server_error(),
-        }),
-    ))
+    let mut problem = serde_json::from_slice(&body).unwrap_or_else(|_| Problem {
+        status: status.as_u16(),
+        code: "internal".to_owned(),
+        detail: format!("the executor answered {status} without saying why"),
+        hint: "Look at the notebook's log, then call again.".to_owned(),
+        retryable: status.is_server_error(),
+        retry_after_sec: None,
+    });
+    problem.retry_after_sec = problem.retry_after_sec.or(asked.map(|time| time.as_secs()));
+    Err(RuntimeError::Refused(problem))
 }
 
 /// Which start of an executor answered.
@@ -63,41 +143,221 @@ pub(super) fn boot_id(response: &Response) -> Option<&str> {
     header(response.headers(), "x-boot-id")
 }
 
-/// An answer that did not come from an executor.
-fn stranger(status: StatusCode, headers: &HeaderMap, address: &str) -> RuntimeError {
-    let url = address.to_owned();
-    if let Some(code) = header(headers, "ngrok-error-code") {
-        if NGROK_LIMITED.contains(&code) {
-            let sign = code.to_owned();
-            return RuntimeError::TunnelLimited { url, sign };
-        }
-        return RuntimeError::TunnelOffline {
-            url,
-            sign: code.to_owned(),
-            reach: reach(NGROK_UNREACHED.contains(&code)),
-        };
-    }
-    if CLOUDFLARE_GONE.contains(&status.as_u16()) || matches!(status.as_u16(), 502..=504) {
-        return RuntimeError::TunnelOffline {
-            url,
-            sign: status.to_string(),
-            reach: reach(CLOUDFLARE_UNREACHED.contains(&status.as_u16())),
-        };
-    }
-    RuntimeError::Stranger {
-        url,
-        detail: format!("it answered {status} and did not name itself"),
+/// An executor of another time: which of the two sides is behind decides what to do.
+fn other_version(version: &str, address: &str) -> RuntimeError {
+    let (age, hint) = match version.parse::<u32>().unwrap_or(0).cmp(&API_VERSION) {
+        Ordering::Greater => (
+            "newer than",
+            "Update smart-colab on this computer, then restart the client.",
+        ),
+        Ordering::Less | Ordering::Equal => (
+            "older than",
+            "Open this version's colab/smart_colab_executor.ipynb in Colab and run it, then call connect_colab with its line.",
+        ),
+    };
+    let version: String = version.chars().take(20).collect();
+    RuntimeError::Incompatible {
+        url: address.to_owned(),
+        detail: format!(
+            "the executor is {age} this bridge (it speaks version {version} of the API, this bridge version {API_VERSION})"
+        ),
+        hint: hint.to_owned(),
     }
 }
 
-fn reach(is_unreached: bool) -> Reach {
-    if is_unreached {
-        Reach::Nowhere
-    } else {
-        Reach::Unknown
+/// An answer that did not come from an executor.
+fn stranger(status: StatusCode, headers: &HeaderMap, address: &str) -> RuntimeError {
+    let url = address.to_owned();
+    let retry_after = retry_after(headers);
+    if let Some(code) = header(headers, "ngrok-error-code") {
+        if NGROK_LIMITED.contains(&code) {
+            let sign = code.to_owned();
+            return RuntimeError::TunnelLimited {
+                url,
+                sign,
+                retry_after,
+            };
+        }
+        let known = NGROK.iter().find(|(known, ..)| *known == code);
+        let (what, reach) = known.map_or(
+            ("ngrok answers in the executor's place", Reach::Unknown),
+            |(_, what, reach)| (*what, *reach),
+        );
+        return RuntimeError::TunnelOffline {
+            url,
+            what: format!("{what} ({code})"),
+            reach,
+            retry_after,
+        };
     }
+    if let Some((_, what, reach)) = GATEWAYS.iter().find(|(known, ..)| *known == status) {
+        return RuntimeError::TunnelOffline {
+            url,
+            what: format!("{what} ({})", status.as_u16()),
+            reach: *reach,
+            retry_after,
+        };
+    }
+    let is_page =
+        header(headers, CONTENT_TYPE.as_str()).is_some_and(|kind| kind.starts_with("text/html"));
+    let what = if is_page {
+        "a web page is there instead"
+    } else {
+        "it did not name itself"
+    };
+    RuntimeError::Stranger {
+        url,
+        detail: format!("{what} (it answered {status})"),
+    }
+}
+
+/// RFC 9110, section 10.2.3, in its form with seconds; the form with a date is not worth a clock that may be wrong.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = header(headers, RETRY_AFTER.as_str())?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::StatusCode;
+    use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+
+    use super::{other_version, stranger};
+    use crate::runtime::error::Reach;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pairs = pairs.iter();
+        let pairs = pairs.map(|(name, value)| {
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
+        });
+        pairs.collect()
+    }
+
+    #[test]
+    fn whoever_answers_is_told_by_name_with_what_may_be_done() {
+        let ngrok = |code| vec![("ngrok-error-code", code), ("content-type", "text/html")];
+        for (status, given, code, words, transient, reach) in [
+            (
+                404,
+                ngrok("ERR_NGROK_3200"),
+                "tunnel_offline",
+                "ngrok has no agent",
+                true,
+                Reach::Nowhere,
+            ),
+            (
+                502,
+                ngrok("ERR_NGROK_3004"),
+                "tunnel_offline",
+                "ngrok got no whole answer",
+                true,
+                Reach::Unknown,
+            ),
+            (
+                200,
+                ngrok("ERR_NGROK_6024"),
+                "tunnel_offline",
+                "warning page",
+                true,
+                Reach::Nowhere,
+            ),
+            (
+                400,
+                ngrok("ERR_NGROK_9999"),
+                "tunnel_offline",
+                "ERR_NGROK_9999",
+                true,
+                Reach::Unknown,
+            ),
+            (
+                429,
+                ngrok("ERR_NGROK_727"),
+                "tunnel_offline",
+                "limit of its plan",
+                false,
+                Reach::Refused,
+            ),
+            (
+                524,
+                vec![],
+                "tunnel_offline",
+                "Cloudflare gave up waiting",
+                true,
+                Reach::Unknown,
+            ),
+            (
+                530,
+                vec![],
+                "tunnel_offline",
+                "Cloudflare has no tunnel",
+                true,
+                Reach::Nowhere,
+            ),
+            (502, vec![], "tunnel_offline", "(502)", true, Reach::Unknown),
+            (
+                200,
+                vec![("content-type", "text/html; charset=utf-8")],
+                "incompatible_executor",
+                "web page",
+                false,
+                Reach::Refused,
+            ),
+            (
+                200,
+                vec![],
+                "incompatible_executor",
+                "did not name itself",
+                false,
+                Reach::Refused,
+            ),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let error = stranger(status, &headers(&given), "https://there");
+            let said = error.to_string();
+            assert_eq!(error.code(), code, "{said}");
+            assert!(
+                said.contains(words) && said.contains("https://there"),
+                "{said}"
+            );
+            assert_eq!(
+                (error.is_transient(), error.reach()),
+                (transient, reach),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_wish_to_wait_is_heard() {
+        let given = headers(&[("ngrok-error-code", "ERR_NGROK_734"), ("retry-after", "7")]);
+        let error = stranger(StatusCode::TOO_MANY_REQUESTS, &given, "https://there");
+        assert!(error.is_transient());
+        assert_eq!(error.retry_after().unwrap().as_secs(), 7);
+        assert!(
+            error.hint().ends_with("Call again in 7 s."),
+            "{}",
+            error.hint()
+        );
+    }
+
+    #[test]
+    fn the_side_that_is_behind_is_the_one_to_update() {
+        for (version, said, remedy) in [
+            ("2", "newer than", "Update smart-colab"),
+            ("0", "older than", "smart_colab_executor.ipynb"),
+            ("one", "older than", "smart_colab_executor.ipynb"),
+        ] {
+            let error = other_version(version, "https://there");
+            assert_eq!(error.code(), "incompatible_executor");
+            assert!(error.to_string().contains(said), "{error}");
+            assert!(error.hint().contains(remedy), "{}", error.hint());
+        }
+    }
 }

@@ -11,6 +11,7 @@ use url::Url;
 use super::classify;
 use crate::edge::settings::Endpoint;
 use crate::runtime::error::{RuntimeError, RuntimeResult};
+use crate::wire::API_VERSION;
 
 const CONNECT: Duration = Duration::from_secs(8);
 /// A stream that gives no byte for so long is dead.
@@ -38,6 +39,10 @@ impl Http {
             (
                 header::HeaderName::from_static("ngrok-skip-browser-warning"),
                 HeaderValue::from_static("1"),
+            ),
+            (
+                header::HeaderName::from_static("x-smart-colab-api"),
+                HeaderValue::from(API_VERSION),
             ),
         ]);
         let mut builder = Client::builder()
@@ -108,10 +113,7 @@ impl Http {
     }
 
     pub(super) fn incompatible(&self, detail: &str) -> RuntimeError {
-        RuntimeError::Incompatible {
-            url: self.address.clone(),
-            detail: detail.to_owned(),
-        }
+        RuntimeError::incompatible(&self.address, detail)
     }
 
     fn failed(&self, source: reqwest::Error) -> RuntimeError {

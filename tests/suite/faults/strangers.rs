@@ -1,8 +1,10 @@
 //! Somebody else answers: each is told apart, and the error says what to do.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
-use super::{Rig, call, failed, run};
+use super::{MARK, Rig, call, failed, finish, run, succeeded};
 use crate::support::executor::TOKEN;
 use crate::support::proxy::{Fault, Stranger};
 
@@ -16,7 +18,9 @@ async fn each_stranger_is_told_apart() {
         (Stranger::Cloudflare(530), "tunnel_offline"),
         (Stranger::Cloudflare(502), "tunnel_offline"),
         (Stranger::Cloudflare(524), "tunnel_offline"),
-        (Stranger::NgrokInterstitial, "incompatible_executor"),
+        (Stranger::NgrokInterstitial, "tunnel_offline"),
+        (Stranger::Executor("0"), "incompatible_executor"),
+        (Stranger::Executor("2"), "incompatible_executor"),
         (Stranger::Service, "incompatible_executor"),
     ] {
         rig.proxy.heal();
@@ -40,6 +44,22 @@ async fn each_stranger_is_told_apart() {
 }
 
 #[tokio::test]
+async fn a_tunnel_that_asks_for_patience_gets_it_and_the_code_runs_once() {
+    let rig = Rig::start().await;
+    let bridge = rig.bridge(&[]).await;
+    rig.proxy
+        .on("PUT /jobs/", 2, Fault::Answer(Stranger::NgrokBusy));
+    let began = Instant::now();
+    let answer = finish(&bridge, run(&bridge, MARK).await).await;
+    succeeded(&answer);
+    assert!(
+        began.elapsed() >= Duration::from_secs(2),
+        "it came too soon"
+    );
+    assert_eq!(rig.file("ran"), "x");
+}
+
+#[tokio::test]
 async fn a_wrong_token_is_refused_and_never_shown() {
     let rig = Rig::start().await;
     let url = format!("http://{}/#a-wrong-token", rig.proxy.address());
@@ -49,7 +69,10 @@ async fn a_wrong_token_is_refused_and_never_shown() {
     let answer = run(&bridge, "1").await;
     failed(&answer, "unauthorized");
     assert!(
-        answer.facts["hint"].as_str().unwrap().contains("COLAB_URL"),
+        answer.facts["hint"]
+            .as_str()
+            .unwrap()
+            .contains("connect_colab"),
         "{answer:?}"
     );
     let check = call(&bridge, "check_colab_connection", json!({})).await;

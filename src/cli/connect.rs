@@ -1,0 +1,90 @@
+//! `smart-colab connect`: saves a connection for every server of this computer; running ones find it when a call fails.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::time::Instant;
+
+use crate::edge::env::{self, Env};
+use crate::edge::pairing::Pairing;
+use crate::edge::settings::{Endpoint, Settings, endpoint};
+use crate::runtime::connection::check_endpoint;
+
+const CHECK: Duration = Duration::from_secs(15);
+/// No line that a notebook prints is longer.
+const LONGEST_LINE: u64 = 8 * 1024;
+
+#[derive(Debug, Args)]
+pub(super) struct ConnectArgs {
+    /// The line that the notebook prints, https://…#TOKEN. Better left out and pasted: command lines are seen by others and kept.
+    url: Option<String>,
+    /// Forget the saved connection.
+    #[arg(long, conflicts_with = "url")]
+    forget: bool,
+}
+
+/// Does it, says so, and never shows the token.
+pub(super) async fn run(args: ConnectArgs, settings: &Settings, env: &Env) -> ExitCode {
+    let pairing = Pairing::new(&settings.data_dir);
+    if args.forget {
+        return match pairing.forget() {
+            Ok(true) => said("The saved connection is forgotten."),
+            Ok(false) => said("There was no saved connection."),
+            Err(error) => failed(&format!("it could not be removed: {error}")),
+        };
+    }
+    let text = match args.url.map_or_else(ask, Ok) {
+        Ok(text) => text,
+        Err(error) => return failed(&format!("the line could not be read: {error}")),
+    };
+    let endpoint = match endpoint(&text, env.get(env::COLAB_TOKEN)) {
+        Ok(endpoint) => endpoint,
+        Err(fault) => {
+            eprintln!("smart-colab: the line {fault}");
+            return ExitCode::from(2);
+        }
+    };
+    connect(&endpoint, &pairing).await
+}
+
+async fn connect(endpoint: &Endpoint, pairing: &Pairing) -> ExitCode {
+    match check_endpoint(endpoint, Instant::now() + CHECK).await {
+        Err(error) => failed(&format!("{error}\nNothing was saved. {}", error.hint())),
+        Ok(checked) => match pairing.save(endpoint) {
+            Err(error) => failed(&format!(
+                "the connection works, but could not be saved: {error}"
+            )),
+            Ok(()) => said(&format!(
+                "Connected to {} (executor {}, {:.1} GB of memory free).\n\
+                 Saved: servers without COLAB_URL use it from now on, and running ones go over to it when their connection fails.",
+                endpoint.address(),
+                checked.health.version,
+                checked.health.memory_available_gb,
+            )),
+        },
+    }
+}
+
+/// A line from stdin, so that the token is on no command line.
+fn ask() -> io::Result<String> {
+    if io::stdin().is_terminal() {
+        eprint!("Paste the line that the notebook prints (https://…#TOKEN): ");
+    }
+    let mut line = String::new();
+    io::Read::take(io::stdin().lock(), LONGEST_LINE).read_line(&mut line)?;
+    Ok(line)
+}
+
+fn said(text: &str) -> ExitCode {
+    match writeln!(io::stdout(), "{text}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn failed(text: &str) -> ExitCode {
+    eprintln!("smart-colab: {text}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,153 @@
+//! The connection that `connect` saved, in the data folder, readable by its owner alone: it holds the token.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::settings::{Endpoint, endpoint};
+use super::store::{read_if_there, remove_if_there, set_aside, write_atomic};
+
+const VERSION: u32 = 1;
+const FILE: &str = "connection.json";
+
+/// Where it is saved.
+#[derive(Debug)]
+pub struct Pairing(PathBuf);
+
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    version: u32,
+    url: String,
+    token: String,
+    saved_at: String,
+}
+
+/// Why what was saved cannot be used. Never shows the token.
+#[derive(Debug, Error)]
+pub enum PairingError {
+    #[error("{} cannot be read", .path.display())]
+    Disk {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{} holds no connection that this version understands", .path.display())]
+    Corrupt { path: PathBuf },
+    #[error("the address in {} {fault}", .path.display())]
+    Unsafe { path: PathBuf, fault: String },
+}
+
+impl Pairing {
+    #[must_use]
+    pub fn new(data_dir: &Path) -> Self {
+        Self(data_dir.join(FILE))
+    }
+
+    /// What was saved last; none when nothing was.
+    ///
+    /// # Errors
+    /// When the file cannot be read or used; it is left as it is.
+    pub fn load(&self) -> Result<Option<Endpoint>, PairingError> {
+        let path = || self.0.clone();
+        let bytes = read_if_there(&self.0).map_err(|source| PairingError::Disk {
+            path: path(),
+            source,
+        })?;
+        let Some(bytes) = bytes else { return Ok(None) };
+        // Not with serde's own words: they may quote the text.
+        let saved: Saved =
+            serde_json::from_slice(&bytes).map_err(|_| PairingError::Corrupt { path: path() })?;
+        if saved.version != VERSION {
+            return Err(PairingError::Corrupt { path: path() });
+        }
+        let found = endpoint(&saved.url, Some(&saved.token));
+        found.map(Some).map_err(|fault| PairingError::Unsafe {
+            path: path(),
+            fault,
+        })
+    }
+
+    /// Saves `endpoint` in place of what was there; what could not be used is kept beside it.
+    ///
+    /// # Errors
+    /// Those of the file system; what was there stays.
+    pub fn save(&self, endpoint: &Endpoint) -> io::Result<()> {
+        if matches!(self.load(), Err(PairingError::Corrupt { .. })) {
+            set_aside(&self.0)?;
+        }
+        let saved = Saved {
+            version: VERSION,
+            url: endpoint.url.as_str().to_owned(),
+            token: endpoint.token.expose().to_owned(),
+            saved_at: jiff::Timestamp::now().to_string(),
+        };
+        // Temporary files are their owner's alone from the beginning, and stay so under their new name.
+        write_atomic(&self.0, &serde_json::to_vec_pretty(&saved)?)
+    }
+
+    /// Forgets it, and says whether there was one.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn forget(&self) -> io::Result<bool> {
+        let was_there = self.0.try_exists()?;
+        remove_if_there(&self.0)?;
+        Ok(was_there)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{FILE, Pairing, PairingError};
+    use crate::edge::settings::endpoint;
+
+    #[test]
+    fn what_was_saved_is_found_again_and_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let pairing = Pairing::new(&folder.path().join("deep"));
+        assert_eq!(pairing.load().unwrap(), None);
+        let given = endpoint("https://there.example/#s3cret", None).unwrap();
+        pairing.save(&given).unwrap();
+        assert_eq!(pairing.load().unwrap(), Some(given));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let metadata = fs::metadata(folder.path().join("deep").join(FILE)).unwrap();
+            assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+        }
+        assert!(pairing.forget().unwrap());
+        assert!(!pairing.forget().unwrap());
+        assert_eq!(pairing.load().unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_told_without_its_text_and_kept_when_another_is_saved() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pairing, path) = (Pairing::new(folder.path()), folder.path().join(FILE));
+        for text in [
+            "{\"token\": \"s3cret\"",
+            "{\"version\":2,\"url\":\"https://x.example\",\"token\":\"s3cret\",\"saved_at\":\"\"}",
+        ] {
+            fs::write(&path, text).unwrap();
+            let fault = pairing.load().unwrap_err();
+            assert!(matches!(fault, PairingError::Corrupt { .. }));
+            assert!(!format!("{fault} {fault:?}").contains("s3cret"));
+        }
+        pairing
+            .save(&endpoint("https://there.example/#t", None).unwrap())
+            .unwrap();
+        assert!(pairing.load().unwrap().is_some());
+        assert!(folder.path().join(format!("{FILE}.corrupt-1")).exists());
+
+        let unsafe_one =
+            "{\"version\":1,\"url\":\"http://x.example\",\"token\":\"s3cret\",\"saved_at\":\"\"}";
+        fs::write(&path, unsafe_one).unwrap();
+        let fault = pairing.load().unwrap_err();
+        assert!(fault.to_string().contains("https://"), "{fault}");
+        assert!(!format!("{fault} {fault:?}").contains("s3cret"));
+    }
+}

@@ -1,0 +1,106 @@
+//! Going over to another runtime, without a restart.
+
+use std::time::Duration;
+
+use rmcp::handler::server::tool::ToolRouter;
+use rmcp::handler::server::wrapper::{Json, Parameters};
+use rmcp::service::RequestContext;
+use rmcp::{RoleServer, tool, tool_router};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::connection::ConnectionReport;
+use crate::edge::settings::endpoint;
+use crate::mcp::call;
+use crate::mcp::convert::Fault;
+use crate::mcp::server::Server;
+use crate::runtime::RuntimeResult;
+use crate::runtime::connection::{Checked, check_endpoint};
+
+/// An address that does not answer by then is not taken.
+const CHECK: Duration = Duration::from_secs(15);
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ConnectArgs {
+    /// The line that the Colab notebook prints, `https://…#TOKEN`, or the address alone.
+    url: String,
+    /// The token, where it is not in the address.
+    token: Option<String>,
+}
+
+/// The new connection.
+#[derive(Debug, Serialize, JsonSchema)]
+struct PairingReport {
+    #[serde(flatten)]
+    connection: ConnectionReport,
+    /// Whether later starts on this computer use it too.
+    saved: bool,
+    /// What to mind.
+    notes: Vec<String>,
+}
+
+#[tool_router(router = pairing_router)]
+impl Server {
+    #[tool(
+        title = "Connect to a runtime",
+        description = "Connect to a Colab runtime by the line that its notebook prints (https://…#TOKEN): at the first time, or when the notebook was \
+            started again and has a new address. Takes effect at once, without a restart, and is kept for later starts. Only with an address that \
+            the user gave: all code is sent there. An address that does not answer changes nothing.",
+        annotations(
+            read_only_hint = false,
+            destructive_hint = false,
+            idempotent_hint = true,
+            open_world_hint = true
+        )
+    )]
+    async fn connect_colab(
+        &self,
+        Parameters(args): Parameters<ConnectArgs>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<Json<PairingReport>, Fault> {
+        if args.url.trim().eq_ignore_ascii_case("local") {
+            return Err(Fault::new(
+                "invalid_argument",
+                "computing on this machine is the user's own choice, made in the client's config",
+                "The user sets COLAB_URL to `local` in the client's config for smart-colab and restarts the client. Nothing was changed.",
+                false,
+            ));
+        }
+        let endpoint = endpoint(&args.url, args.token.as_deref())
+            .map_err(|fault| Fault::invalid(format!("url {fault}")))?;
+        let budget = self.budget(&context).min(CHECK);
+        let checked: RuntimeResult<Checked> = call::ask(self, &context, budget, async |call| {
+            call.say("asking the executor");
+            check_endpoint(&endpoint, call.deadline).await
+        })
+        .await;
+        let checked = checked
+            .map_err(|error| Fault::from(error).first("The connection is as it was before."))?;
+        let (url, connection) = (endpoint.address(), self.connection());
+        let mut notes = Vec::new();
+        let saved = connection.remember(&endpoint);
+        if let Err(error) = &saved {
+            notes.push(format!(
+                "it could not be saved, so later starts will not know it: {error}"
+            ));
+        } else if connection.is_configured() {
+            notes.push(
+                "COLAB_URL is set in the client's config and is tried first at the next start: to keep this connection, the user removes it there."
+                    .to_owned(),
+            );
+        }
+        connection.connect(endpoint)?;
+        Ok(Json(PairingReport {
+            connection: ConnectionReport::connected(url, checked),
+            saved: saved.is_ok(),
+            notes,
+        }))
+    }
+}
+
+impl Server {
+    pub(super) fn pairing_tools() -> ToolRouter<Self> {
+        Self::pairing_router()
+    }
+}

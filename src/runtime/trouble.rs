@@ -1,0 +1,58 @@
+//! What calls that are being repeated have met with, for whoever waits for them.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::error::RuntimeError;
+
+/// The troubles of all calls that are under way.
+#[derive(Debug, Default)]
+pub(super) struct Troubles(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    begun: u64,
+    met: BTreeMap<u64, String>,
+}
+
+/// One call's trouble; over when this is dropped.
+pub(super) struct Trouble<'a> {
+    troubles: &'a Troubles,
+    number: u64,
+    tries: u32,
+}
+
+impl Troubles {
+    pub(super) fn begin(&self) -> Trouble<'_> {
+        let mut state = self.lock();
+        state.begun += 1;
+        Trouble {
+            troubles: self,
+            number: state.begun,
+            tries: 1,
+        }
+    }
+
+    /// What the call that began last has met with, if any did.
+    pub(super) fn newest(&self) -> Option<String> {
+        self.lock().met.values().next_back().cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Trouble<'_> {
+    pub(super) fn met(&mut self, error: &RuntimeError) {
+        self.tries += 1;
+        let said = format!("{error}; trying again (try {})", self.tries);
+        self.troubles.lock().met.insert(self.number, said);
+    }
+}
+
+impl Drop for Trouble<'_> {
+    fn drop(&mut self) {
+        self.troubles.lock().met.remove(&self.number);
+    }
+}
