@@ -32,7 +32,9 @@ draws and saves comes back there.
 
 **The line is a key.** Whoever has it can run any code on this machine, and so can read and change all that this
 machine can reach, a mounted Google Drive among it. It stays in this notebook's output: clear the output before you
-share the notebook. To end it all, stop the Start cell.
+share the notebook. To end it all, stop the Start cell. With the address of your own network (search the web for
+"what is my IP") in the form's `allowed_ips`, or in the environment's `ALLOWED_IPS`, the line is of no use from
+elsewhere.
 
 **Running it again.** The token stays the same as long as this machine lives (`/content/.smart_colab/token`). With
 your [ngrok domain](https://dashboard.ngrok.com/domains) as the Secret `NGROK_DOMAIN` (or in the form) the address
@@ -56,6 +58,8 @@ FORM = """\
 tunnel = "ngrok"  #@param ["ngrok", "cloudflare", "none"]
 #@markdown Your fixed ngrok domain, or nothing (then the Secret NGROK_DOMAIN, then a domain that ngrok chooses):
 ngrok_domain = ""  #@param {type:"string"}
+#@markdown The only addresses and networks to serve, such as `203.0.113.7, 198.51.100.0/24`; nothing means all:
+allowed_ips = ""  #@param {type:"string"}
 """
 
 START = """\
@@ -83,7 +87,7 @@ sys.path[:] = [str(folder), *(path for path in sys.path if path != str(folder))]
 
 from smart_colab_executor.notebook import start
 
-start(tunnel, ngrok_domain, root)
+start(tunnel, ngrok_domain, root, allowed_ips)
 """
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import logging
 import re
 import threading
 import time
@@ -13,33 +11,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, g, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from flask import Flask, Response, request
 
 from . import __version__, errors, execute, probe, ranges
-from .auth import Token
+from .admission import Admission
+from .audit import Audit
 from .files import Files
 from .jobs import MAX_HOLD_SEC, Job, JobStore, parse_id
+from .manners import API_VERSION, MAX_BODY_BYTES, add_manners, sender
+from .paths import ContentRoot
 from .ranges import RangeReply
-from .requests import DEFAULT_SESSION, MAX_TIMEOUT_SEC, JobRequest, number, session_name, whole
+from .requests import DEFAULT_SESSION, MAX_TIMEOUT_SEC, JobRequest, number, session_name, uuid_text, whole
 from .sessions import Sessions
 from .spool import dump
 
-log = logging.getLogger(__name__)
-
-API_VERSION = 1
-MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_LINGER_SEC = 5
-GZIP_FROM_BYTES = 1024
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True)
 class Config:
     """What the routes work with."""
 
-    token: Token
+    admission: Admission
+    audit: Audit
     root: Path
+    state: Path
     jobs: JobStore
     sessions: Sessions
     boot_id: str
@@ -55,66 +51,22 @@ class Config:
 def create_app(config: Config) -> Flask:
     """Make the WSGI application; its lifetime is within that of `config.sessions`."""
     app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    _add_manners(app, config)
+    add_manners(app, config.boot_id, config.admission, config.audit)
     _add_job_routes(app, config)
-    files = Files(config.root)
+    files = Files(ContentRoot(config.root, config.state))
     _add_session_routes(app, config, files)
     _add_machine_routes(app, config)
     _add_file_routes(app, files)
     return app
 
 
-def _add_manners(app: Flask, config: Config) -> None:
-    @app.before_request
-    def admit() -> None:
-        given = request.headers.get("X-Request-Id", "")
-        g.request_id = given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
-        g.began = time.monotonic()
-        # Runs before an unknown path becomes a 404.
-        if request.endpoint != "health" and not config.token.admits(request.headers.get("Authorization")):
-            raise errors.Unauthorized
-
-    @app.after_request
-    def finish(reply: Response) -> Response:
-        reply.headers["X-Boot-Id"] = config.boot_id
-        reply.headers["X-Request-Id"] = g.request_id
-        reply.headers["X-Smart-Colab-Api"] = str(API_VERSION)
-        _compress(reply)
-        spent_ms = (time.monotonic() - g.began) * 1000
-        # Quoted, so that no path writes lines of its own.
-        log.info("%s %r %d %.0f ms %s", request.method, request.path, reply.status_code, spent_ms, g.request_id)
-        return reply
-
-    @app.errorhandler(errors.ExecutorError)
-    def known(error: errors.ExecutorError) -> Response:
-        return _problem(error)
-
-    @app.errorhandler(HTTPException)
-    def http(error: HTTPException) -> Response:
-        match error:
-            case MethodNotAllowed():
-                return _problem(errors.MethodNotAllowed(sorted(error.valid_methods or [])))
-            case RequestEntityTooLarge():
-                return _problem(errors.BodyTooLarge(MAX_BODY_BYTES))
-            case _ if error.code == 404:
-                return _problem(errors.NotFound(f"There is no {request.path[:200]} here.", "API.md lists the routes."))
-            case _:
-                return _problem(errors.InvalidArgument("The request is malformed.", "API.md shows what is expected."))
-
-    @app.errorhandler(Exception)
-    def fault(error: Exception) -> Response:
-        log.error("request %s failed", g.request_id, exc_info=error)
-        return _problem(errors.Internal(f"Request {g.request_id} failed by a fault of the executor.", "See its log."))
-
-
 def _add_job_routes(app: Flask, config: Config) -> None:
     jobs, sessions = config.jobs, config.sessions
 
-    def submit(job_id: str, asked: JobRequest) -> tuple[Job, bool]:
+    def submit(job_id: str, asked: JobRequest, expected_boot_id: str | None = None) -> tuple[Job, bool]:
         if config.stop.is_set():
             raise errors.Busy("The executor is stopping.", "Try again when it has started anew.")
-        job, is_new = jobs.add(job_id, asked)
+        job, is_new = jobs.add(job_id, asked, address=str(sender()), expected_boot_id=expected_boot_id)
         if is_new:
             sessions.submit(job)
         return job, is_new
@@ -123,7 +75,9 @@ def _add_job_routes(app: Flask, config: Config) -> None:
     def put_job(job_id: str) -> Response:
         job_id = parse_id(job_id)
         wait, linger, max_bytes = _page_arguments()
-        job, is_new = submit(job_id, JobRequest.parse(_body()))
+        expected = request.headers.get("X-Expect-Boot-Id")
+        boot_id = None if expected is None else uuid_text(expected, "X-Expect-Boot-Id")
+        job, is_new = submit(job_id, JobRequest.parse(_body()), boot_id)
         return _page(job, 0, wait, linger, max_bytes, 201 if is_new else 200)
 
     @app.get("/jobs/<job_id>/events")
@@ -300,10 +254,6 @@ def _json(value: object, status: int = 200) -> Response:
     return Response(dump(value), status, mimetype="application/json")
 
 
-def _problem(error: errors.ExecutorError) -> Response:
-    return Response(dump(error.problem()), error.status, error.headers(), mimetype="application/problem+json")
-
-
 def _serve(path: Path, content_type: str) -> Response:
     return _stream(
         ranges.serve(path, None, content_type, request.headers.get("Range"), request.headers.get("If-Range"))
@@ -312,13 +262,3 @@ def _serve(path: Path, content_type: str) -> Response:
 
 def _stream(reply: RangeReply) -> Response:
     return Response(reply.body, reply.status, reply.headers, direct_passthrough=True)
-
-
-def _compress(reply: Response) -> None:
-    if reply.mimetype not in ("application/json", "application/problem+json") or reply.direct_passthrough:
-        return
-    reply.vary.add("Accept-Encoding")
-    body = reply.get_data()
-    if len(body) > GZIP_FROM_BYTES and request.accept_encodings["gzip"] > 0:
-        reply.set_data(gzip.compress(body, compresslevel=1))
-        reply.content_encoding = "gzip"

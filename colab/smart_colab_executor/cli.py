@@ -19,13 +19,17 @@ from typing import Any
 from waitress.server import create_server
 
 from . import __version__, statelock
+from .admission import TUNNEL_HEADERS, Admission, Network, parse_networks
 from .app import Config, create_app
+from .audit import Audit
 from .auth import Token
-from .jobs import JobStore
+from .jobs import Job, JobStore
 from .kernels import LoopThread
 from .sessions import Sessions
 
 TOKEN_VARIABLE = "SMART_COLAB_TOKEN"  # noqa: S105 - the name of it
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+ADDRESSES_VARIABLE = "ALLOWED_IPS"
 # Long polls hold a thread each.
 THREADS = 96
 CONNECTIONS = 1000
@@ -39,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         secret, is_made = _secret(options)
-        token = Token(secret)
+        allowed = _allowed(options)
+        admission = Admission(Token(secret), allowed, options.behind)
     except (OSError, ValueError) as error:
         parser.error(str(error))
     root = options.root.resolve()
@@ -47,6 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--root {root} is no folder")
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # says only that requests wait for a thread
+    if allowed and not options.behind and options.host in LOOPBACK:
+        logging.getLogger(__name__).warning(
+            "--allow-ips keeps nobody out: at %s only this machine can connect, and with it all that a tunnel brings. "
+            "Name the tunnel with --behind.",
+            options.host,
+        )
     stop = threading.Event()
     for name in ("SIGTERM", "SIGINT"):
         signal.signal(getattr(signal, name), lambda *_: stop.set())
@@ -54,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         threading.Thread(target=_wait_for_end_of_stdin, args=(stop,), name="stdin", daemon=True).start()
     boot_id = str(uuid.uuid4())
     state = (options.state or root / ".smart_colab").resolve()
-    jobs = JobStore(state / "jobs", boot_id)
+    audit = Audit(state)
+    jobs = JobStore(state / "jobs", boot_id, lambda job: _note_end(audit, job))
     try:
         lock = statelock.take(state)
         jobs.load()
@@ -62,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--state: {error}")
     with lock, LoopThread() as thread:
         sessions = Sessions(root, thread)
-        config = Config(token, root, jobs, sessions, boot_id, stop)
+        config = Config(admission, audit, root, state, jobs, sessions, boot_id, stop)
         try:
             with _serving(config, options.host, options.port) as url:
                 sessions.open()
@@ -89,6 +101,9 @@ def _serving(config: Config, host: str, port: int) -> Iterator[str]:
         connection_limit=CONNECTIONS,
         max_request_body_size=MAX_BUFFERED_BODY_BYTES,
         ident=None,
+        # The routes look at the tunnel's headers themselves, and believe them on some conditions only.
+        trusted_proxy=None,
+        clear_untrusted_proxy_headers=False,
     )
     thread = threading.Thread(target=server.run, name="http", daemon=True)
     thread.start()
@@ -107,6 +122,8 @@ def _parser() -> argparse.ArgumentParser:
     token = parser.add_mutually_exclusive_group()
     token.add_argument("--token", help=f"or ${TOKEN_VARIABLE}; without any, one is made")
     token.add_argument("--token-file", type=Path)
+    parser.add_argument("--allow-ips", help=f"serve these addresses and networks alone; or ${ADDRESSES_VARIABLE}")
+    parser.add_argument("--behind", choices=sorted(TUNNEL_HEADERS), help="the tunnel that says who its clients are")
     parser.add_argument("--ready-file", type=Path, help="gets the ready line")
     parser.add_argument("--exit-with-stdin", action="store_true", help="end when stdin ends")
     parser.add_argument("--version", action="version", version=__version__)
@@ -121,6 +138,30 @@ def _secret(options: argparse.Namespace) -> tuple[str, bool]:
     elif options.token_file is not None:
         given = options.token_file.read_text("utf-8").strip()
     return (secrets.token_urlsafe(32), True) if given is None else (given, False)
+
+
+def _allowed(options: argparse.Namespace) -> list[Network]:
+    """The addresses to serve, empty for all. Raises ValueError."""
+    if options.allow_ips is not None:
+        source, text = "--allow-ips", options.allow_ips
+    else:
+        source, text = f"${ADDRESSES_VARIABLE}", os.environ.get(ADDRESSES_VARIABLE, "")
+    try:
+        return parse_networks(text)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+
+
+def _note_end(audit: Audit, job: Job) -> None:
+    record = job.record
+    audit.job(
+        id=record.id,
+        session=job.request.session,
+        address=record.address,
+        state=record.state,
+        reason=record.reason,
+        execution_time_sec=record.execution_time_sec,
+    )
 
 
 def _announce(ready: dict[str, Any], ready_file: Path | None) -> None:

@@ -5,10 +5,16 @@ ExecutorError
 │   ├── MethodNotAllowed  405 invalid_argument
 │   ├── BodyTooLarge      413 invalid_argument
 │   └── RangeNotSatisfiable 416 invalid_argument (names the size)
-├── Unauthorized          401 unauthorized
+├── IncompatibleBridge    400 incompatible_bridge the sender speaks another version of the API
+├── Refused                                      before anything was done or told
+│   ├── Unauthorized      401 unauthorized
+│   ├── AddressNotAllowed 403 address_not_allowed
+│   └── TooManyFailures   429 unauthorized       too many wrong tokens from this address
+├── OutsideRoot           403 outside_root       a path that leads out of the content root
 ├── NotFound              404 not_found          no such job, session, file, blob or route
 ├── JobConflict           409 job_conflict       the same job id with another body
 ├── IsADirectory          409 is_a_directory     a file was wanted
+├── BootChanged           412 boot_changed       the job was meant for an earlier executor
 ├── Busy                  409 or 503 busy        later it may work
 ├── DiskFull              507 disk_full          nothing was run
 └── Internal              500 internal           a fault of ours
@@ -29,6 +35,8 @@ class ExecutorError(Exception):
     status: int = 500
     code: ClassVar[str] = "internal"
     retryable: ClassVar[bool] = False
+    retry_after_sec: int | None = None
+    """How long to wait before it can work, where that is known."""
 
     def __init__(self, detail: str, hint: str = "") -> None:
         super().__init__(detail)
@@ -37,6 +45,7 @@ class ExecutorError(Exception):
 
     def problem(self) -> dict[str, Any]:
         """The body of the reply (RFC 9457)."""
+        wait = {} if self.retry_after_sec is None else {"retry_after_sec": self.retry_after_sec}
         return {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,
@@ -45,11 +54,12 @@ class ExecutorError(Exception):
             "detail": self.detail,
             "hint": self.hint,
             "retryable": self.retryable,
+            **wait,
         }
 
     def headers(self) -> dict[str, str]:
         """Headers that go with the status."""
-        return {}
+        return {} if self.retry_after_sec is None else {"Retry-After": str(self.retry_after_sec)}
 
 
 class InvalidArgument(ExecutorError):
@@ -98,7 +108,18 @@ class RangeNotSatisfiable(InvalidArgument):
         return {"Content-Range": f"bytes */{self.size}"}
 
 
-class Unauthorized(ExecutorError):
+class IncompatibleBridge(ExecutorError):
+    """The sender speaks another version of the API."""
+
+    status = 400
+    code = "incompatible_bridge"
+
+
+class Refused(ExecutorError):
+    """The sender may not pass; nothing was done for it."""
+
+
+class Unauthorized(Refused):
     """The token is missing or wrong."""
 
     status = 401
@@ -111,6 +132,41 @@ class Unauthorized(ExecutorError):
 
     def headers(self) -> dict[str, str]:  # noqa: D102
         return {"WWW-Authenticate": "Bearer"}
+
+
+class AddressNotAllowed(Refused):
+    """The executor does not serve the sender's address."""
+
+    status = 403
+    code = "address_not_allowed"
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"This executor does not serve the address {address}.",
+            "Add the address to the executor's --allow-ips (ALLOWED_IPS in the notebook), and start it anew.",
+        )
+
+
+class TooManyFailures(Refused):
+    """So many wrong tokens came from the sender's address that it has to wait."""
+
+    status = 429
+    code = "unauthorized"
+    retryable = True
+
+    def __init__(self, retry_after_sec: int) -> None:
+        super().__init__(
+            "Too many wrong tokens came from this address; until it has waited, no token of its is looked at.",
+            f"Wait {retry_after_sec} s, then send the right token.",
+        )
+        self.retry_after_sec = retry_after_sec
+
+
+class OutsideRoot(ExecutorError):
+    """A path that leads out of the content root."""
+
+    status = 403
+    code = "outside_root"
 
 
 class NotFound(ExecutorError):
@@ -134,6 +190,13 @@ class IsADirectory(ExecutorError):
     code = "is_a_directory"
 
 
+class BootChanged(ExecutorError):
+    """The job was meant for another start of the executor, and this one does not know it."""
+
+    status = 412
+    code = "boot_changed"
+
+
 class Busy(ExecutorError):
     """Not now: 409 while code runs, 503 while a kernel or the executor cannot take it."""
 
@@ -141,9 +204,10 @@ class Busy(ExecutorError):
     code = "busy"
     retryable = True
 
-    def __init__(self, detail: str, hint: str = "", *, status: int = 503) -> None:
+    def __init__(self, detail: str, hint: str = "", *, status: int = 503, retry_after_sec: int | None = None) -> None:
         super().__init__(detail, hint)
         self.status = status
+        self.retry_after_sec = retry_after_sec
 
 
 class DiskFull(ExecutorError):

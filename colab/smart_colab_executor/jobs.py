@@ -11,14 +11,14 @@ import logging
 import shutil
 import threading
 import time
-import uuid
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from . import outputs, probe
-from .errors import DiskFull, InvalidArgument, JobConflict, NotFound
-from .requests import JobRequest
+from .errors import BootChanged, DiskFull, InvalidArgument, JobConflict, NotFound
+from .requests import JobRequest, uuid_text
 from .spool import Spool, dump, now, write_atomically
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,7 @@ class Record:
     variables_lost: bool = False
     last_seq: int = 0
     events_bytes: int = 0
+    address: str | None = None
 
 
 @dataclass
@@ -77,6 +78,7 @@ class Job:
     record: Record
     folder: Path
     spool: Spool
+    on_end: Callable[[Job], None] = lambda job: None
     queue_position: int | None = None
     changed: threading.Condition = field(default_factory=threading.Condition)
     _started: float = 0.0
@@ -96,7 +98,7 @@ class Job:
         """The job as the API shows it."""
         with self.changed:
             shown = asdict(self.record)
-            del shown["events_bytes"]
+            del shown["events_bytes"], shown["address"]
             lines = self.request.code.strip().splitlines()
             shown |= {
                 "session": self.request.session,
@@ -182,6 +184,7 @@ class Job:
             self._save()
         except OSError as error:
             log.warning("job %s: its end could not be written down: %s", self.id, error)
+        self.on_end(self)
 
     def _finished_event(self) -> dict[str, Any]:
         before = self._memory_before_gb
@@ -216,9 +219,10 @@ class Job:
 class JobStore:
     """All jobs, in memory and under `folder`, in the order of their making."""
 
-    def __init__(self, folder: Path, boot_id: str) -> None:
+    def __init__(self, folder: Path, boot_id: str, on_end: Callable[[Job], None] = lambda job: None) -> None:
         self._folder = folder
         self._boot_id = boot_id
+        self._on_end = on_end
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
 
@@ -230,15 +234,18 @@ class JobStore:
             if not (folder / RECORD).exists():
                 continue
             try:
-                found.append(_recover(folder))
+                found.append(_recover(folder, self._on_end))
             except (OSError, ValueError, TypeError, KeyError) as error:
                 log.warning("jobs/%s cannot be read back and is left alone: %s", folder.name, type(error).__name__)
         self._jobs = {job.id: job for job in sorted(found, key=lambda job: (job.record.created_at, job.id))}
 
-    def add(self, job_id: str, request: JobRequest) -> tuple[Job, bool]:
+    def add(
+        self, job_id: str, request: JobRequest, *, address: str | None = None, expected_boot_id: str | None = None
+    ) -> tuple[Job, bool]:
         """The job of this id, and whether it is new. It is on disk then.
 
-        Raises JobConflict when the id stands for another request, DiskFull when it cannot be written.
+        Raises JobConflict when the id stands for another request, DiskFull when it cannot be written, BootChanged when
+        it is unknown here and was meant for another executor, where its code may have run.
         """
         with self._lock:
             known = self._jobs.get(job_id)
@@ -252,10 +259,16 @@ class JobStore:
             folder = self._folder / job_id
             if (folder / RECORD).exists():
                 raise JobConflict(f"Job {job_id} is known, but its record cannot be read.", "Use a new UUID.")
+            if expected_boot_id not in (None, self._boot_id):
+                raise BootChanged(
+                    f"Job {job_id} is not known here, and was sent to another start of the executor before.",
+                    "Its code may have run there. Look at what it did, then send it under a new id to run it here.",
+                )
             try:
                 # It may be there without a record: a crash came before anything was run.
                 folder.mkdir(parents=True, exist_ok=True)
-                job = Job(request, Record(job_id, self._boot_id, now()), folder, Spool.create(folder))
+                record = Record(job_id, self._boot_id, now(), address=address)
+                job = Job(request, record, folder, Spool.create(folder), self._on_end)
                 job._save()
             except OSError as error:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -284,23 +297,17 @@ class JobStore:
 
 
 def parse_id(text: str) -> str:
-    """A UUID in its usual spelling, in lower case. Raises InvalidArgument."""
-    try:
-        parsed = str(uuid.UUID(text))
-    except ValueError:
-        parsed = ""
-    if parsed != text.lower():
-        raise InvalidArgument(f"{text[:64]!r} is no UUID.", "A job id looks like 01931b66-7d5e-7c7a-8a3e-0f2d6a1c9b47.")
-    return parsed
+    """A job's id as it is kept. Raises InvalidArgument."""
+    return uuid_text(text, "The job's id")
 
 
-def _recover(folder: Path) -> Job:
+def _recover(folder: Path, on_end: Callable[[Job], None]) -> Job:
     saved = json.loads((folder / RECORD).read_bytes())
     record = Record(**saved["record"])
     if record.id != folder.name:
         raise ValueError(folder.name)
     spool = Spool.recover(folder, record.last_seq, record.events_bytes)
-    job = Job(JobRequest(**saved["request"]), record, folder, spool)
+    job = Job(JobRequest(**saved["request"]), record, folder, spool, on_end)
     if job.is_final and spool.last_seq == record.last_seq:
         return job
     last = None
@@ -313,6 +320,7 @@ def _recover(folder: Path) -> Job:
         record.finished_at, record.execution_time_sec = last["at"], last["execution_time_sec"]
         record.last_seq, record.events_bytes = spool.last_seq, spool.size
         job._save()
+        on_end(job)
         return job
     was_running = record.started_at is not None
     ending = Ending("lost", "executor_restarted", variables_lost=was_running)

@@ -15,11 +15,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from .admission import parse_networks
 from .livelog import LiveLog, request
 from .tunnels import Cloudflare, Ngrok, NoTunnel, SetupError, Tunnel, end, find_cloudflared
 
@@ -52,6 +53,7 @@ class Settings:
     token: str = field(default="", repr=False)
     ngrok_token: str = field(default="", repr=False)
     ngrok_domain: str = ""
+    allowed_ips: str = ""
 
     @property
     def state(self) -> Path:
@@ -59,9 +61,9 @@ class Settings:
         return self.root / ".smart_colab"
 
 
-def start(tunnel: str = "ngrok", domain: str = "", root: Path | str = ".") -> None:
+def start(tunnel: str = "ngrok", domain: str = "", root: Path | str = ".", allowed_ips: str = "") -> None:
     """Serve until the cell is stopped or the executor is shut down."""
-    settings = read_settings(tunnel, domain, Path(root), secret)
+    settings = read_settings(tunnel, domain, Path(root), secret, allowed_ips)
     install([*NEEDED, NGROK] if settings.tunnel == "ngrok" else NEEDED)
     settings.state.mkdir(parents=True, exist_ok=True)
     token = settings.token or kept_token(settings.state / "token") or secrets.token_urlsafe(32)
@@ -75,6 +77,8 @@ def serve(settings: Settings, process: subprocess.Popen[bytes], address: str, to
     tunnel = open_tunnel(settings, address)
     log = LiveLog(address, token)
     try:
+        if settings.allowed_ips:
+            print(f"Only these addresses are served: {settings.allowed_ips}\n", flush=True)
         announce(tunnel.url, token)
         while process.poll() is None:
             if not tunnel.alive():
@@ -87,7 +91,9 @@ def serve(settings: Settings, process: subprocess.Popen[bytes], address: str, to
         raise SetupError(f"The executor ended with exit code {process.returncode}.\n{tail(settings)}")
 
 
-def read_settings(tunnel: str, domain: str, root: Path, secret: Callable[[str], str]) -> Settings:
+def read_settings(
+    tunnel: str, domain: str, root: Path, secret: Callable[[str], str], allowed_ips: str = ""
+) -> Settings:
     """Check the form. The environment goes before it, for runs without a person."""
     tunnel = os.environ.get("SMART_COLAB_TUNNEL", tunnel).strip().lower()
     if tunnel not in TUNNELS:
@@ -95,7 +101,12 @@ def read_settings(tunnel: str, domain: str, root: Path, secret: Callable[[str], 
     port = os.environ.get("SMART_COLAB_NOTEBOOK_PORT", "0")
     if not port.isdecimal():
         raise SetupError(f"SMART_COLAB_NOTEBOOK_PORT must be a number, not {port!r}.")
-    settings = Settings(tunnel, int(port), root.absolute(), token=secret("SMART_COLAB_TOKEN"))
+    allowed_ips = os.environ.get("ALLOWED_IPS", "").strip() or allowed_ips.strip()
+    try:
+        parse_networks(allowed_ips)
+    except ValueError as error:
+        raise SetupError(f"ALLOWED_IPS: {error}") from error
+    settings = Settings(tunnel, int(port), root.absolute(), token=secret("SMART_COLAB_TOKEN"), allowed_ips=allowed_ips)
     if tunnel != "ngrok":
         return settings
     ngrok_token = secret("NGROK_TOKEN")
@@ -109,7 +120,7 @@ def read_settings(tunnel: str, domain: str, root: Path, secret: Callable[[str], 
         )
     domain = domain.strip() or secret("NGROK_DOMAIN")
     domain = domain.removeprefix("https://").rstrip("/")
-    return Settings(tunnel, int(port), settings.root, settings.token, ngrok_token, domain)
+    return replace(settings, ngrok_token=ngrok_token, ngrok_domain=domain)
 
 
 def secret(name: str) -> str:
@@ -180,6 +191,9 @@ def executor(settings: Settings, token: str) -> Iterator[tuple[subprocess.Popen[
     command = [sys.executable, "-P", "-m", "smart_colab_executor", "--exit-with-stdin"]
     command += ["--port", str(settings.port), "--root", str(settings.root), "--state", str(state)]
     command += ["--token-file", str(state / "token"), "--ready-file", str(ready)]
+    command += ["--allow-ips", settings.allowed_ips]
+    if settings.tunnel != "none":
+        command += ["--behind", settings.tunnel]
     # The secrets are for this kernel alone; the executor hands its environment on to the code that it runs.
     private = {"NGROK_TOKEN", "NGROK_DOMAIN", "SMART_COLAB_TOKEN"}
     environment = {name: value for name, value in os.environ.items() if name not in private}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +60,16 @@ def session_name(name: object) -> str:
     if not isinstance(name, str) or not SESSION_NAME.fullmatch(name):
         raise InvalidArgument("The session's name is malformed.", "Use 1 to 64 letters, digits, '_' and '-'.")
     return name
+
+
+def uuid_text(text: str, name: str) -> str:
+    """A UUID in its usual spelling, in lower case. Raises InvalidArgument."""
+    with suppress(ValueError):
+        if str(uuid.UUID(text)) == text.lower():
+            return text.lower()
+    raise InvalidArgument(
+        f"{name}: {text[:64]!r} is no UUID.", "A UUID looks like 01931b66-7d5e-7c7a-8a3e-0f2d6a1c9b47."
+    )
 
 
 def number(values: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:

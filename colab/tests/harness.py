@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import ipaddress
+import itertools
 import json
 import os
 import subprocess
@@ -57,14 +59,22 @@ class Finished:
         return [event for event in self.events if event["type"] == kind]
 
 
+_strangers = itertools.count(1)
+
+
+def stranger() -> str:
+    """An address that nobody called from before: wrong tokens are counted for each."""
+    return str(ipaddress.ip_address("10.0.0.0") + next(_strangers))
+
+
 class Executor:
     """`python -m smart_colab_executor` under `root`, on a free port."""
 
     def __init__(self, root: Path, *arguments: str, token: str | None = TOKEN, **popen: Any) -> None:
         # ipykernel listens to file descriptors only where it sees no pytest.
-        ours = ("SMART_COLAB", "PYTEST_")
+        ours = ("SMART_COLAB", "PYTEST_", "ALLOWED_IPS")
         environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-        environment["PYTHONPATH"] = str(PACKAGE_PARENT)
+        environment |= {"PYTHONPATH": str(PACKAGE_PARENT), **popen.pop("env", {})}
         if token is not None:
             environment["SMART_COLAB_TOKEN"] = token
         self.root = root
@@ -99,11 +109,22 @@ class Executor:
                     with suppress(OSError):
                         pipe.close()
 
-    def call(self, method: str, path: str, body: object = None, *, token: str | None = "", **headers: str) -> Reply:
-        """One request; `token=None` sends none. Header names have `_` for `-`."""
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        token: str | None = "",
+        source: str | None = None,
+        **headers: str,
+    ) -> Reply:
+        """One request; `token=None` sends none. Header names have `_` for `-`. `source`: the address to call from."""
         secret = self.token if token == "" else token
         host, port = self.ready["url"].removeprefix("http://").split(":")
-        connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE)
+        connection = http.client.HTTPConnection(
+            host, int(port), timeout=PATIENCE, source_address=(source, 0) if source else None
+        )
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if secret is not None:
             sent["Authorization"] = f"Bearer {secret}"

@@ -81,7 +81,7 @@ def test_the_start_cell_unpacks_and_starts_what_it_carries(tmp_path: Path) -> No
     script = "\n".join(["import smart_colab_executor.errors", cells[1].source, cells[2].source, cells[2].source])
     environment = os.environ | {"SMART_COLAB_NOTEBOOK_ROOT": str(root), "PYTHONPATH": str(built.HERE)}
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, env=environment)
-    assert done.stdout.splitlines() == [f"started ngrok  {root}"] * 2
+    assert done.stdout.splitlines() == [f"started ngrok  {root} "] * 2
     assert not (stale / "left_over.py").exists()
 
 
@@ -97,5 +97,6 @@ def test_the_page_says_what_to_know() -> None:
         "SMART_COLAB_TOKEN",
         "NGROK_TOKEN",
         "NGROK_DOMAIN",
+        "ALLOWED_IPS",
     ):
         assert said in page

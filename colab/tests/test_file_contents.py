@@ -9,6 +9,7 @@ import pytest
 from smart_colab_executor import files as module
 from smart_colab_executor.errors import InvalidArgument, IsADirectory, NotFound
 from smart_colab_executor.files import Files
+from smart_colab_executor.paths import ContentRoot
 
 unix = pytest.mark.skipif(os.name == "nt", reason="Unix only")
 
@@ -22,7 +23,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def files(root: Path) -> Files:
-    return Files(root)
+    return Files(ContentRoot(root))
 
 
 def put(root: Path, *paths: str) -> None:
@@ -179,7 +180,8 @@ class TestRead:
                 files.read("pipe", 0, 10)
 
     @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
-    def test_files_of_the_system_without_a_size_can_be_read(self, files: Files) -> None:
+    def test_files_of_the_system_without_a_size_can_be_read(self) -> None:
+        files = Files(ContentRoot(Path("/proc")))
         assert "Name:" in files.read("/proc/self/status", 0, 65536)["text"]
 
 

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from smart_colab_executor import files as module
-from smart_colab_executor.errors import InvalidArgument, NotFound
+from smart_colab_executor import paths
+from smart_colab_executor.errors import InvalidArgument, NotFound, OutsideRoot
 from smart_colab_executor.files import Files
+from smart_colab_executor.paths import ContentRoot
 
 unix = pytest.mark.skipif(os.name == "nt", reason="Unix only")
 
@@ -24,7 +26,13 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def files(root: Path) -> Files:
-    return Files(root)
+    return Files(ContentRoot(root))
+
+
+def a_machine_without_content(root: Path) -> Files:
+    found = ContentRoot(root)
+    found._has_content = False
+    return Files(found)
 
 
 def names(listing: dict[str, Any]) -> list[str]:
@@ -43,34 +51,23 @@ def put(root: Path, *paths: str) -> None:
 
 class TestPaths:
     @pytest.mark.parametrize("path", ["a/b.txt", "./a/b.txt", "/content/a/b.txt", "/content//a/b.txt"])
-    def test_a_path_is_found_from_the_root_or_as_in_content(
-        self, root: Path, path: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(module, "CONTENT", "/content")
-        files = Files(root)
-        files._has_content = False
+    def test_a_path_is_found_from_the_root_or_as_in_content(self, root: Path, path: str) -> None:
+        files = a_machine_without_content(root)
         put(root, "a/b.txt")
         assert files.read(path, 0, 100)["text"] == "a/b.txt"
         assert files.stat(path, None)["path"] == str(root / "a/b.txt")
 
     def test_content_is_the_root_itself(self, root: Path) -> None:
-        files = Files(root)
-        files._has_content = False
+        files = a_machine_without_content(root)
         put(root, "a")
         assert files.list("/content", recursive=False, limit=9, cursor=None) == files.list("", False, 9, None)
-        with pytest.raises(NotFound):
+        with pytest.raises(OutsideRoot):
             files.stat("/contents", None)
 
-    def test_a_machine_that_has_content_means_it(
-        self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(module, "CONTENT", str(tmp_path))
-        put(tmp_path, "real.txt")
-        assert Files(root).read(f"{tmp_path}/real.txt", 0, 100)["text"] == "real.txt"
-
-    def test_files_outside_of_the_root_can_be_read(self, files: Files, tmp_path: Path) -> None:
-        put(tmp_path, "outside.txt")
-        assert files.read(str(tmp_path / "outside.txt"), 0, 100)["text"] == "outside.txt"
+    def test_a_machine_that_has_content_means_it(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        put(root, "content/a.txt")
+        monkeypatch.setattr(paths, "CONTENT", str(root / "content"))
+        assert Files(ContentRoot(root)).read(f"{root}/content/a.txt", 0, 100)["text"] == "content/a.txt"
 
     def test_a_nul_character_is_refused(self, files: Files) -> None:
         with pytest.raises(InvalidArgument):
@@ -100,10 +97,12 @@ class TestList:
         assert files.list("", False, 100, None)["entries"][2]["modified_at"] == "1970-01-01T00:00:01.500Z"
 
     def test_recursive_names_are_relative_and_leave_out_the_executors_notes(self, files: Files, root: Path) -> None:
-        put(root, "a/b/c.txt", "a.txt", ".smart_colab/jobs/1/log.txt")
-        assert names(files.list("", True, 100, None)) == [".smart_colab", "a", "a.txt", "a/b", "a/b/c.txt"]
+        put(root, "a/b/c.txt", "a.txt", ".smart_colab/jobs/1/log.txt", "d/.smart_colab/token")
+        flat, deep = files.list("", False, 100, None), files.list("", True, 100, None)
+        assert names(flat) == ["a", "a.txt", "d"]
+        assert names(deep) == ["a", "a.txt", "a/b", "a/b/c.txt", "d", "d/.smart_colab"]
+        assert (flat["total"], deep["total"]) == (3, 6)
         assert names(files.list("a", True, 100, None)) == ["b", "b/c.txt"]
-        assert "jobs/1/log.txt" in names(files.list(".smart_colab", True, 100, None))
 
     @pytest.mark.parametrize("recursive", [False, True])
     @pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
@@ -167,7 +166,7 @@ class TestList:
         self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         put(root, "a", "b")
-        monkeypatch.setattr(module, "_names", lambda _: iter(["a", "ghost", "b"]))
+        monkeypatch.setattr(module, "names", lambda _: iter(["a", "ghost", "b"]))
         assert names(files.list("", False, 100, None)) == ["a", "b"]
 
     def test_a_file_is_no_folder(self, files: Files, root: Path) -> None:
@@ -204,7 +203,7 @@ class TestClosed:
             user = os.geteuid()
             if user == 0:
                 os.seteuid(65534)
-            yield Files(root)
+            yield Files(ContentRoot(root))
             os.seteuid(user)
             for path in ("closed", "file"):
                 (root / path).chmod(0o700)

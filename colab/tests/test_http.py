@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Callable
 
 import pytest
-from harness import TOKEN, Executor
+from harness import TOKEN, Executor, stranger
 
 ROUTES = [
     ("PUT", f"/jobs/{uuid.uuid4()}"),
@@ -44,17 +45,22 @@ def test_without_the_token_nothing_is_told(executor: Executor, method: str, path
     if token == "":
         reply = executor.call(method, path, token=None, Authorization="Bearer ")
     elif token == "ü":
-        reply = executor.call(method, path, token=None, Authorization="Bearer Ã¼")
+        reply = executor.call(method, path, token=None, Authorization="Bearer Ã¼", CF_Connecting_IP=stranger())
     else:
-        reply = executor.call(method, path, token=token)
+        reply = executor.call(method, path, token=token, CF_Connecting_IP=stranger())
     assert (reply.status, reply.json["code"]) == (401, "unauthorized")
     assert reply.headers["WWW-Authenticate"] == "Bearer"
 
 
 def test_another_scheme_is_refused(executor: Executor) -> None:
-    assert executor.call("GET", "/jobs", token=None, Authorization=f"Basic {TOKEN}").status == 401
-    assert executor.call("GET", "/jobs", token=None, Authorization=TOKEN).status == 401
-    assert executor.call("GET", "/jobs", token=None, Authorization=f"bearer {TOKEN}").status == 200
+    def ask(authorization: str) -> int:
+        return executor.call(
+            "GET", "/jobs", token=None, Authorization=authorization, CF_Connecting_IP=stranger()
+        ).status
+
+    assert ask(f"Basic {TOKEN}") == 401
+    assert ask(TOKEN) == 401
+    assert ask(f"bearer {TOKEN}") == 200
 
 
 def test_health_is_open(executor: Executor) -> None:
@@ -144,7 +150,8 @@ def test_files_are_served(executor: Executor) -> None:
     assert (part.status, part.body) == (206, b"789")
 
 
-def test_the_log_tells_no_code_no_query_and_no_token(executor: Executor) -> None:
+def test_the_log_tells_no_code_no_query_and_no_token(start: Callable[..., Executor]) -> None:
+    executor = start()
     executor.run("secret_code = 'hunter2'")
     executor.call("GET", "/files/list?path=secret_path")
     executor.call("GET", "/jobs", token="secret-wrong-token", X_Request_Id="seen-in-the-log")
@@ -155,7 +162,8 @@ def test_the_log_tells_no_code_no_query_and_no_token(executor: Executor) -> None
         assert secret not in log
 
 
-def test_no_path_writes_lines_of_its_own_into_the_log(executor: Executor) -> None:
+def test_no_path_writes_lines_of_its_own_into_the_log(start: Callable[..., Executor]) -> None:
+    executor = start()
     executor.call("GET", "/%0aforged", token=None)
     assert "forged" in executor.log.read_text()
     assert "\nforged" not in executor.log.read_text()

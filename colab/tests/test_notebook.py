@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import tomllib
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,14 @@ from smart_colab_executor.notebook import NEEDED, Settings
 from smart_colab_executor.tunnels import SetupError
 
 HERE = Path(__file__).parent
-NAMES = ("SMART_COLAB_TUNNEL", "SMART_COLAB_NOTEBOOK_PORT", "SMART_COLAB_TOKEN", "NGROK_TOKEN", "NGROK_DOMAIN")
+NAMES = (
+    "SMART_COLAB_TUNNEL",
+    "SMART_COLAB_NOTEBOOK_PORT",
+    "SMART_COLAB_TOKEN",
+    "NGROK_TOKEN",
+    "NGROK_DOMAIN",
+    "ALLOWED_IPS",
+)
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
 
@@ -58,6 +66,21 @@ class TestSettings:
         monkeypatch.setenv("SMART_COLAB_NOTEBOOK_PORT", "5001")
         found = self.read("ngrok")
         assert (found.tunnel, found.port) == ("none", 5001)
+
+    def test_the_addresses_to_serve_come_from_the_form_or_the_environment(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def read(form: str) -> str:
+            return notebook.read_settings("none", "", Path("/content"), lambda _: "", form).allowed_ips
+
+        assert read("") == ""
+        assert read(" 192.0.2.1, 10.0.0.0/8 ") == "192.0.2.1, 10.0.0.0/8"
+        with pytest.raises(SetupError, match="nonsense"):
+            read("192.0.2.1 nonsense")
+        monkeypatch.setenv("ALLOWED_IPS", "192.0.2.2")
+        assert read("192.0.2.1") == "192.0.2.2"
+        monkeypatch.setenv("ALLOWED_IPS", "")
+        assert read("192.0.2.1") == "192.0.2.1"
 
     @pytest.mark.parametrize("name", ["SMART_COLAB_TUNNEL", "SMART_COLAB_NOTEBOOK_PORT"])
     def test_nonsense_is_refused(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
@@ -264,7 +287,8 @@ def test_the_notebook_serves_shows_what_runs_and_ends_when_it_is_shut_down(
     assert run.until("running:").endswith("00000001  running: import os")
     assert run.until("│").endswith("│ the secret is None")
     run.until("succeeded after")
-    assert request(address, token, "/files/read?path=.smart_colab/token")["text"] == token
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        request(address, token, "/files/read?path=.smart_colab/token")
     assert request(address, token, "/shutdown", "POST") == {"status": "stopping"}
     assert run.end() == 0
     assert "Stopped" in "\n".join(run.output)
@@ -345,9 +369,14 @@ def test_a_tunnel_that_falls_is_opened_again_under_running_code(cell: Callable[.
         "fall.unlink()\n"
     )
     program.chmod(0o755)
-    run = cell("cloudflare", PATH=f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    run = cell("cloudflare", PATH=f"{program.parent}{os.pathsep}{os.environ['PATH']}", ALLOWED_IPS="192.0.2.1")
+    run.until("Only these addresses are served: 192.0.2.1")
     first, token = run.line_to_copy()
     process = run.executor()
+    behind = json.loads((tmp_path / ".smart_colab" / "ready.json").read_text())["url"] + "/health"
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(urllib.request.Request(behind, headers={"CF-Connecting-IP": "192.0.2.2"}))
+    urllib.request.urlopen(urllib.request.Request(behind, headers={"CF-Connecting-IP": "192.0.2.1"})).close()
     run.until("What runs")
     (tmp_path / "fall").touch()
     run.until("The tunnel is gone")

@@ -1,0 +1,225 @@
+"""Who may pass, without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from smart_colab_executor import admission as module
+from smart_colab_executor.admission import Admission, parse_networks
+from smart_colab_executor.auth import Token
+from smart_colab_executor.errors import AddressNotAllowed, TooManyFailures, Unauthorized
+
+RIGHT, WRONG = "Bearer right", "Bearer wrong"
+
+
+def named(**headers: str) -> Callable[[str], str | None]:
+    """Headers, with `_` for `-`."""
+    return lambda name: headers.get(name.replace("-", "_"))
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class CountingToken(Token):
+    compared = 0
+
+    def admits(self, authorization: str | None) -> bool:
+        self.compared += 1
+        return super().admits(authorization)
+
+
+class Door:
+    """An admission, and how its answers look from an address."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.token = CountingToken("right")
+        self.admission = Admission(self.token, clock=self.clock)
+
+    def knock(self, address: str, authorization: str | None) -> int:
+        """200, 401, or below zero the seconds to wait."""
+        try:
+            self.admission.check_token(self.admission.sender(address, named()), authorization)
+        except Unauthorized:
+            return 401
+        except TooManyFailures as error:
+            return -(error.retry_after_sec or 0)
+        return 200
+
+
+@pytest.fixture
+def door() -> Door:
+    return Door()
+
+
+class TestFailures:
+    def test_ten_wrong_tokens_are_looked_at_and_no_more(self, door: Door) -> None:
+        assert [door.knock("192.0.2.1", WRONG) for _ in range(12)] == [401] * 10 + [-2] * 2
+        assert door.knock("192.0.2.1", RIGHT) == -2
+        assert door.token.compared == 10
+
+    def test_one_comes_back_in_two_seconds(self, door: Door) -> None:
+        for _ in range(10):
+            door.knock("192.0.2.1", WRONG)
+        door.clock.now += 1.9
+        assert door.knock("192.0.2.1", RIGHT) == -1
+        door.clock.now += 0.1
+        assert [door.knock("192.0.2.1", RIGHT) for _ in range(50)] == [200] * 50
+        assert [door.knock("192.0.2.1", WRONG) for _ in range(2)] == [401, -2]
+        door.clock.now += 4
+        assert [door.knock("192.0.2.1", WRONG) for _ in range(3)] == [401, 401, -2]
+        door.clock.now += 1_000_000
+        assert [door.knock("192.0.2.1", WRONG) for _ in range(11)] == [401] * 10 + [-2]
+
+    def test_who_waits_as_long_as_he_is_told_passes(self, door: Door) -> None:
+        door.clock.now = 12345.678
+        while (wait := door.knock("192.0.2.1", WRONG)) == 401:
+            door.clock.now += 0.123
+        door.clock.now -= wait
+        assert door.knock("192.0.2.1", RIGHT) == 200
+
+    @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer ", "right"])
+    def test_no_token_counts_for_nothing(self, door: Door, authorization: str | None) -> None:
+        assert [door.knock("192.0.2.1", authorization) for _ in range(50)] == [401] * 50
+        assert door.knock("192.0.2.1", RIGHT) == 200
+        for _ in range(10):
+            door.knock("192.0.2.1", WRONG)
+        assert door.knock("192.0.2.1", authorization) == 401
+
+    @pytest.mark.parametrize(
+        ("one", "other", "is_same"),
+        [
+            ("192.0.2.1", "192.0.2.2", False),
+            ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+            ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+            ("::ffff:192.0.2.1", "192.0.2.1", True),
+            ("::1", "127.0.0.1", False),
+            ("fe80::1%eth0", "fe80::2%eth1", True),
+        ],
+    )
+    def test_addresses_are_counted_apart_and_ipv6_by_its_network(
+        self, door: Door, one: str, other: str, is_same: bool
+    ) -> None:
+        for _ in range(10):
+            door.knock(one, WRONG)
+        assert door.knock(other, RIGHT) == (-2 if is_same else 200)
+
+    def test_many_at_once_are_no_more_than_ten(self, door: Door) -> None:
+        with ThreadPoolExecutor(32) as pool:
+            answers = list(pool.map(lambda _: door.knock("192.0.2.1", WRONG), range(500)))
+        assert answers.count(401) == door.token.compared == 10
+
+    def test_an_attacker_with_many_addresses_fills_no_memory(self, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "ADDRESSES_KEPT", 100)
+        for _ in range(10):
+            door.knock("192.0.2.1", WRONG)
+        for number in range(99):
+            door.knock(f"198.51.100.{number}", WRONG)
+        assert door.knock("192.0.2.1", RIGHT) == -2
+        for number in range(200):
+            door.knock(f"203.0.113.{number}", WRONG)
+        assert len(door.admission._failures._settled) == 100
+        assert door.knock("192.0.2.1", RIGHT) == 200
+
+
+def passes(allowed: str, behind: str | None, peer: str, **headers: str) -> bool:
+    admission = Admission(Token("right"), parse_networks(allowed), behind)
+    try:
+        admission.check_address(admission.sender(peer, named(**headers)))
+    except AddressNotAllowed:
+        return False
+    return True
+
+
+class TestAddresses:
+    @pytest.mark.parametrize(
+        ("allowed", "peer", "is_served"),
+        [
+            ("", "192.0.2.1", True),
+            (" , ", "192.0.2.1", True),
+            ("192.0.2.1", "192.0.2.1", True),
+            ("192.0.2.1", "192.0.2.2", False),
+            ("192.0.2.0/24", "192.0.2.200", True),
+            ("10.0.0.0/8,192.0.2.1 2001:db8::/32", "2001:db8:5::1", True),
+            ("10.0.0.0/8,192.0.2.1 2001:db8::/32", "2001:db9::1", False),
+            ("192.0.2.1", "::ffff:192.0.2.1", True),
+            ("192.0.2.1", "127.0.0.1", True),
+            ("192.0.2.1", "::1", True),
+            ("0.0.0.0/0", "2001:db8::1", False),
+            ("192.0.2.1", "", False),
+        ],
+    )
+    def test_only_the_listed_ones_and_this_machine_are_served(self, allowed: str, peer: str, is_served: bool) -> None:
+        assert passes(allowed, None, peer) is is_served
+
+    @pytest.mark.parametrize("entry", ["nonsense", "192.0.2.256", "192.0.2.1/33", "192.0.2.1/24", "1.2.3.4:80", "::g"])
+    def test_a_malformed_entry_is_named(self, entry: str) -> None:
+        with pytest.raises(ValueError, match=entry):
+            parse_networks(f"10.0.0.1, {entry}")
+
+
+class TestTunnels:
+    @pytest.mark.parametrize(("behind", "header"), [("ngrok", "X_Forwarded_For"), ("cloudflare", "CF_Connecting_IP")])
+    @pytest.mark.parametrize(
+        ("value", "is_served"),
+        [
+            ("192.0.2.1", True),
+            (" 192.0.2.1 ", True),
+            ("198.51.100.1", False),
+            ("127.0.0.1", False),
+            ("::1", False),
+            ("", False),
+            ("localhost", False),
+            ("192.0.2.1:1234", False),
+            ("192.0.2.1,", False),
+            ("192.0.2.1, nonsense", False),
+            ("192.0.2.1, 198.51.100.1", False),
+        ],
+    )
+    def test_the_tunnel_says_whose_request_it_is(self, behind: str, header: str, value: str, is_served: bool) -> None:
+        assert passes("192.0.2.1", behind, "127.0.0.1", **{header: value}) is is_served
+
+    def test_of_ngroks_only_the_last_one_is_not_the_clients_word(self) -> None:
+        assert passes("192.0.2.1", "ngrok", "127.0.0.1", X_Forwarded_For="198.51.100.1, nonsense, 192.0.2.1")
+        assert not passes("192.0.2.1", "ngrok", "127.0.0.1", X_Forwarded_For="192.0.2.1, 198.51.100.1")
+
+    def test_each_tunnel_has_a_header_of_its_own(self) -> None:
+        assert not passes("192.0.2.1", "ngrok", "127.0.0.1", X_Forwarded_For="5.5.5.5", CF_Connecting_IP="192.0.2.1")
+        assert not passes(
+            "192.0.2.1", "cloudflare", "127.0.0.1", X_Forwarded_For="192.0.2.1", CF_Connecting_IP="5.5.5.5"
+        )
+
+    def test_only_a_tunnel_on_this_machine_is_believed(self) -> None:
+        assert not passes("192.0.2.1", "ngrok", "198.51.100.1", X_Forwarded_For="192.0.2.1")
+        assert passes("192.0.2.1", "ngrok", "192.0.2.1", X_Forwarded_For="198.51.100.1")
+
+    def test_without_a_tunnel_the_headers_mean_nothing(self) -> None:
+        assert passes("192.0.2.1", None, "127.0.0.1", X_Forwarded_For="198.51.100.1", CF_Connecting_IP="198.51.100.1")
+
+    def test_what_comes_past_the_tunnel_is_this_machines_own(self) -> None:
+        assert passes("192.0.2.1", "ngrok", "127.0.0.1")
+
+    def test_all_that_name_no_address_are_counted_together(self) -> None:
+        admission = Admission(Token("right"), behind="ngrok")
+        one, other = (named(X_Forwarded_For=value) for value in ("nonsense", "192.0.2.1, ?"))
+        for _ in range(10):
+            with pytest.raises(Unauthorized):
+                admission.check_token(admission.sender("127.0.0.1", one), WRONG)
+        with pytest.raises(TooManyFailures):
+            admission.check_token(admission.sender("127.0.0.1", other), RIGHT)
+        admission.check_token(admission.sender("127.0.0.1", named()), RIGHT)
+        assert str(admission.sender("127.0.0.1", one)) == "unknown"
+
+
+def test_no_token_shows_itself() -> None:
+    admission = Admission(Token("very-secret"))
+    with pytest.raises(Unauthorized) as caught:
+        admission.check_token(admission.sender("192.0.2.1", named()), "Bearer also-secret")
+    assert "secret" not in f"{vars(admission)!r} {caught.value!r} {caught.value.problem()}"
