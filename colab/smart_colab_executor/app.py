@@ -23,9 +23,13 @@ from .paths import ContentRoot
 from .ranges import RangeReply
 from .requests import DEFAULT_SESSION, MAX_TIMEOUT_SEC, JobRequest, number, session_name, uuid_text, whole
 from .sessions import Sessions
+from .slots import Slots
 from .spool import dump
 
 MAX_LINGER_SEC = 5
+DOWNLOADS = 64
+# A smaller body is handed to the server whole, whatever its client's pace.
+UNCOUNTED_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -52,15 +56,16 @@ def create_app(config: Config) -> Flask:
     """Make the WSGI application; its lifetime is within that of `config.sessions`."""
     app = Flask(__name__, static_folder=None)
     add_manners(app, config.boot_id, config.admission, config.audit)
-    _add_job_routes(app, config)
     files = Files(ContentRoot(config.root, config.state))
+    slots = Slots(DOWNLOADS)
+    _add_job_routes(app, config, slots)
     _add_session_routes(app, config, files)
     _add_machine_routes(app, config)
-    _add_file_routes(app, files)
+    _add_file_routes(app, files, slots)
     return app
 
 
-def _add_job_routes(app: Flask, config: Config) -> None:
+def _add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
     jobs, sessions = config.jobs, config.sessions
 
     def submit(job_id: str, asked: JobRequest, expected_boot_id: str | None = None) -> tuple[Job, bool]:
@@ -70,6 +75,10 @@ def _add_job_routes(app: Flask, config: Config) -> None:
         if is_new:
             sessions.submit(job)
         return job, is_new
+
+    def serve(path: Path, content_type: str) -> Response:
+        wanted = request.headers.get("Range"), request.headers.get("If-Range")
+        return _stream(ranges.serve(path, None, content_type, *wanted), slots)
 
     @app.put("/jobs/<job_id>")
     def put_job(job_id: str) -> Response:
@@ -102,7 +111,7 @@ def _add_job_routes(app: Flask, config: Config) -> None:
 
     @app.get("/jobs/<job_id>/log")
     def job_log(job_id: str) -> Response:
-        return _serve(jobs.get(job_id).spool.log_path, "text/plain; charset=utf-8")
+        return serve(jobs.get(job_id).spool.log_path, "text/plain; charset=utf-8")
 
     @app.get("/jobs/<job_id>/blobs/<number>")
     def blob(job_id: str, number: str) -> Response:
@@ -110,7 +119,7 @@ def _add_job_routes(app: Flask, config: Config) -> None:
         if found is None:
             raise errors.NotFound(f"The job has no blob {number[:20]}.", "Its events name the blobs.")
         path, content_type = found
-        return _serve(path, f"{content_type}; charset=utf-8" if content_type.startswith("text/") else content_type)
+        return serve(path, f"{content_type}; charset=utf-8" if content_type.startswith("text/") else content_type)
 
     @app.post("/execute")
     def run() -> Response:
@@ -195,7 +204,7 @@ def _add_machine_routes(app: Flask, config: Config) -> None:
         return _json({"status": "stopping"}, 202)
 
 
-def _add_file_routes(app: Flask, files: Files) -> None:
+def _add_file_routes(app: Flask, files: Files, slots: Slots) -> None:
     def path() -> str:
         return request.args.get("path", "")
 
@@ -216,7 +225,8 @@ def _add_file_routes(app: Flask, files: Files) -> None:
 
     @app.get("/files/download")
     def download() -> Response:
-        return _stream(files.open_range(path(), request.headers.get("Range"), request.headers.get("If-Range")))
+        wanted = request.headers.get("Range"), request.headers.get("If-Range")
+        return _stream(files.open_range(path(), *wanted), slots)
 
 
 def _body() -> dict[str, Any]:
@@ -254,11 +264,6 @@ def _json(value: object, status: int = 200) -> Response:
     return Response(dump(value), status, mimetype="application/json")
 
 
-def _serve(path: Path, content_type: str) -> Response:
-    return _stream(
-        ranges.serve(path, None, content_type, request.headers.get("Range"), request.headers.get("If-Range"))
-    )
-
-
-def _stream(reply: RangeReply) -> Response:
-    return Response(reply.body, reply.status, reply.headers, direct_passthrough=True)
+def _stream(reply: RangeReply, slots: Slots) -> Response:
+    body = slots.hold(reply.body) if int(reply.headers["Content-Length"]) > UNCOUNTED_BYTES else reply.body
+    return Response(body, reply.status, reply.headers, direct_passthrough=True)

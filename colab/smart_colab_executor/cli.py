@@ -20,7 +20,7 @@ from waitress.server import create_server
 
 from . import __version__, statelock
 from .admission import TUNNEL_HEADERS, Admission, Network, parse_networks
-from .app import Config, create_app
+from .app import UNCOUNTED_BYTES, Config, create_app
 from .audit import Audit
 from .auth import Token
 from .jobs import Job, JobStore
@@ -30,11 +30,17 @@ from .sessions import Sessions
 TOKEN_VARIABLE = "SMART_COLAB_TOKEN"  # noqa: S105 - the name of it
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ADDRESSES_VARIABLE = "ALLOWED_IPS"
-# Long polls hold a thread each.
-THREADS = 96
-CONNECTIONS = 1000
+# Long polls hold a thread each, for a while even after their client is gone, and so do downloads, DOWNLOADS of them at
+# most. Slow senders and idle connections hold none.
+THREADS = 256
+# What is kept for a slow reader in memory and temporary files; the rest waits where it comes from.
+BUFFERED_REPLY_BYTES = UNCOUNTED_BYTES
+# Below what Windows' select() takes, and what a process may have open on most systems.
+CONNECTIONS = 400
+OPEN_FILES = 4096
+MAX_HEADER_BYTES = 64 * 1024
 # Flask answers bodies over its own limit as API.md says; this one only bounds what is buffered before.
-MAX_BUFFERED_BODY_BYTES = 64 * 1024 * 1024
+MAX_BUFFERED_BODY_BYTES = 16 * 1024 * 1024
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "Name the tunnel with --behind.",
             options.host,
         )
+    _allow_open_files()
     stop = threading.Event()
     for name in ("SIGTERM", "SIGINT"):
         signal.signal(getattr(signal, name), lambda *_: stop.set())
@@ -99,7 +106,10 @@ def _serving(config: Config, host: str, port: int) -> Iterator[str]:
         port=port,
         threads=THREADS,
         connection_limit=CONNECTIONS,
+        max_request_header_size=MAX_HEADER_BYTES,
         max_request_body_size=MAX_BUFFERED_BODY_BYTES,
+        outbuf_high_watermark=BUFFERED_REPLY_BYTES,
+        asyncore_use_poll=True,  # where there is poll(): select() fails at descriptors from 1024 on
         ident=None,
         # The routes look at the tunnel's headers themselves, and believe them on some conditions only.
         trusted_proxy=None,
@@ -111,6 +121,18 @@ def _serving(config: Config, host: str, port: int) -> Iterator[str]:
         yield f"http://[{host}]:{server.effective_port}" if ":" in host else f"http://{host}:{server.effective_port}"
     finally:
         server.task_dispatcher.shutdown(cancel_pending=True, timeout=3)
+
+
+def _allow_open_files() -> None:
+    """Let this process hold all its connections at once; macOS begins with 256 files."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if 0 <= soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _parser() -> argparse.ArgumentParser:

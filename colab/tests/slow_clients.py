@@ -1,0 +1,74 @@
+"""A crowd of slow clients, in a process of its own: `python slow_clients.py HOST PORT TOKEN KIND COUNT PATH`.
+
+It says "ready" when all are at it, and goes on until its stdin ends.
+
+- `sender`: sends a request one byte at a time
+- `reader`: reads its reply in small pieces, with long pauses
+- `idle`: connects, and says nothing
+- `poll`: asks and waits for the reply, again and again
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import sys
+import threading
+
+PAUSE_SEC = 0.1
+
+
+def connect(host: str, port: int, *, room: int | None = None) -> socket.socket:
+    connection = socket.socket()
+    if room is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+    connection.connect((host, port))
+    return connection
+
+
+def wait_for_the_end(over: threading.Event) -> None:
+    sys.stdin.read()
+    over.set()
+
+
+def main(host: str, port: int, token: str, kind: str, count: int, path: str) -> None:
+    request = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+    crowd = [connect(host, port, room=4096 if kind == "reader" else None) for _ in range(count)]
+    if kind in ("reader", "poll"):
+        for client in crowd:
+            client.sendall(request)
+    over = threading.Event()
+    threading.Thread(target=wait_for_the_end, args=(over,), daemon=True).start()
+    if kind == "reader":
+        for client in crowd:
+            assert client.recv(12).endswith(b"200"), "refused"
+    print("ready", flush=True)
+    if kind == "sender":
+        padding = b"X-Padding: " + b"x" * 100_000
+        slow = request[:-2] + padding
+        for byte in slow:
+            for client in crowd:
+                client.send(bytes([byte]))
+            if over.wait(PAUSE_SEC):
+                break
+    elif kind == "reader":
+        while not over.wait(PAUSE_SEC):
+            for client in crowd:
+                assert client.recv(1024), "cut"
+    elif kind == "poll":
+        answered = selectors.DefaultSelector()
+        for client in crowd:
+            answered.register(client, selectors.EVENT_READ)
+        while not over.is_set():
+            for key, _ in answered.select(PAUSE_SEC):
+                assert isinstance(key.fileobj, socket.socket)
+                key.fileobj.recv(65536)
+                key.fileobj.sendall(request)
+    else:
+        over.wait()
+    for client in crowd:
+        client.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4], int(sys.argv[5]), sys.argv[6])
