@@ -223,3 +223,17 @@ class TestAudit:
         (entry,) = audit(second, "job")
         assert (entry["id"], entry["state"], entry["reason"]) == (job_id, "lost", "executor_restarted")
         assert entry["address"] == "127.0.0.1"
+
+    def test_an_end_that_was_not_yet_recorded_is_noted_by_the_next_one(self, start: Start) -> None:
+        first = start()
+        job_id = first.run("1").job["id"]
+        first.process.kill()
+        first.process.wait()
+        state = first.root / ".smart_colab"
+        (state / "audit.jsonl").unlink(missing_ok=True)
+        record = state / "jobs" / job_id / "job.json"
+        saved = json.loads(record.read_text())
+        saved["record"] |= {"state": "running", "finished_at": None, "execution_time_sec": None}
+        record.write_text(json.dumps(saved))
+        (entry,) = audit(start(), "job")
+        assert (entry["id"], entry["state"]) == (job_id, "succeeded")

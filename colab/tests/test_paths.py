@@ -155,7 +155,7 @@ class TestMeanwhile:
     """Code changes what a name stands for while it is being opened."""
 
     @unix
-    @pytest.mark.parametrize("way", ["read", "download"])
+    @pytest.mark.parametrize("way", ["read", "download", "digest"])
     def test_a_link_put_under_a_name_that_was_looked_at_opens_nothing(
         self, root: Path, way: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
