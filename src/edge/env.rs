@@ -6,6 +6,8 @@ pub const COLAB_URL: &str = "COLAB_URL";
 pub const COLAB_TOKEN: &str = "COLAB_TOKEN";
 /// The executor's own; never handed down, so that each local executor makes a fresh token.
 pub const EXECUTOR_TOKEN: &str = "SMART_COLAB_TOKEN";
+/// The executor's own, too; a local one serves this machine alone.
+pub const ALLOWED_IPS: &str = "ALLOWED_IPS";
 pub const LOCAL_SAVE_DIR: &str = "LOCAL_SAVE_DIR";
 pub const CHECKPOINT_DIR: &str = "CHECKPOINT_DIR";
 pub const DATA_DIR: &str = "SMART_COLAB_DATA_DIR";

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -16,8 +17,15 @@ const FILE: &str = "connection.json";
 #[derive(Debug)]
 pub struct Pairing(PathBuf);
 
+/// A connection as it was saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved {
+    pub endpoint: Endpoint,
+    pub at: Timestamp,
+}
+
 #[derive(Serialize, Deserialize)]
-struct Saved {
+struct Content {
     version: u32,
     url: String,
     token: String,
@@ -49,7 +57,7 @@ impl Pairing {
     ///
     /// # Errors
     /// When the file cannot be read or used; it is left as it is.
-    pub fn load(&self) -> Result<Option<Endpoint>, PairingError> {
+    pub fn load(&self) -> Result<Option<Saved>, PairingError> {
         let path = || self.0.clone();
         let bytes = read_if_there(&self.0).map_err(|source| PairingError::Disk {
             path: path(),
@@ -57,13 +65,15 @@ impl Pairing {
         })?;
         let Some(bytes) = bytes else { return Ok(None) };
         // Not with serde's own words: they may quote the text.
-        let saved: Saved =
+        let content: Content =
             serde_json::from_slice(&bytes).map_err(|_| PairingError::Corrupt { path: path() })?;
-        if saved.version != VERSION {
+        let at = content.saved_at.parse().ok();
+        let Some(at) = at.filter(|_| content.version == VERSION) else {
             return Err(PairingError::Corrupt { path: path() });
-        }
-        let found = endpoint(&saved.url, Some(&saved.token));
-        found.map(Some).map_err(|fault| PairingError::Unsafe {
+        };
+        let found = endpoint(&content.url, Some(&content.token));
+        let found = found.map(|endpoint| Some(Saved { endpoint, at }));
+        found.map_err(|fault| PairingError::Unsafe {
             path: path(),
             fault,
         })
@@ -77,14 +87,14 @@ impl Pairing {
         if matches!(self.load(), Err(PairingError::Corrupt { .. })) {
             set_aside(&self.0)?;
         }
-        let saved = Saved {
+        let content = Content {
             version: VERSION,
             url: endpoint.url.as_str().to_owned(),
             token: endpoint.token.expose().to_owned(),
-            saved_at: jiff::Timestamp::now().to_string(),
+            saved_at: Timestamp::now().to_string(),
         };
         // Temporary files are their owner's alone from the beginning, and stay so under their new name.
-        write_atomic(&self.0, &serde_json::to_vec_pretty(&saved)?)
+        write_atomic(&self.0, &serde_json::to_vec_pretty(&content)?)
     }
 
     /// Forgets it, and says whether there was one.
@@ -112,7 +122,7 @@ mod tests {
         assert_eq!(pairing.load().unwrap(), None);
         let given = endpoint("https://there.example/#s3cret", None).unwrap();
         pairing.save(&given).unwrap();
-        assert_eq!(pairing.load().unwrap(), Some(given));
+        assert_eq!(pairing.load().unwrap().unwrap().endpoint, given);
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
@@ -143,8 +153,7 @@ mod tests {
         assert!(pairing.load().unwrap().is_some());
         assert!(folder.path().join(format!("{FILE}.corrupt-1")).exists());
 
-        let unsafe_one =
-            "{\"version\":1,\"url\":\"http://x.example\",\"token\":\"s3cret\",\"saved_at\":\"\"}";
+        let unsafe_one = "{\"version\":1,\"url\":\"http://x.example\",\"token\":\"s3cret\",\"saved_at\":\"2026-11-21T10:00:00Z\"}";
         fs::write(&path, unsafe_one).unwrap();
         let fault = pairing.load().unwrap_err();
         assert!(fault.to_string().contains("https://"), "{fault}");

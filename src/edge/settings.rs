@@ -153,10 +153,9 @@ pub fn endpoint(text: &str, token: Option<&str>) -> Result<Endpoint, String> {
                     .to_owned(),
             );
         }
-        other => {
-            return Err(format!(
-                "starts with {other}://: it must start with https://"
-            ));
+        _ => {
+            // Not with the text: what stands before a colon may be part of a token.
+            return Err("does not start with https://".to_owned());
         }
     }
     if !url.username().is_empty() || url.password().is_some() {

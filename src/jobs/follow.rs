@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::base::ids::JobId;
 use crate::runtime::connection::Connection;
@@ -128,9 +129,13 @@ pub async fn submit(
     let arrival = &Arrival::default();
     let sending = connection.ask(watch.deadline, |runtime| async move {
         let before = arrival.of_earlier_tries();
-        arrival.set(before.clone().or_else(|| Some(runtime.boot_id())));
+        let sent = || Sent {
+            address: runtime.address().to_owned(),
+            boot_id: runtime.boot_id(),
+        };
+        arrival.set(before.clone().or_else(|| Some(sent())));
         let poll = poll(watch.patience, FIRST_HOLD, FIRST_LINGER_SEC);
-        let expected = before.clone().flatten();
+        let expected = before.as_ref().and_then(|sent| sent.expected(&*runtime));
         let answer = runtime
             .put_job(id, request, poll, expected.as_deref())
             .await;
@@ -166,17 +171,33 @@ pub async fn submit(
     }
 }
 
-/// Whether a try to send a job may have arrived, the one in flight included, and at which start of the executor, where that is known.
+/// The first try to send a job that may have arrived, the one in flight included.
 #[derive(Default)]
-struct Arrival(Mutex<Option<Option<String>>>);
+struct Arrival(Mutex<Option<Sent>>);
+
+#[derive(Clone)]
+struct Sent {
+    address: String,
+    /// Which start of the executor was there, where that was known.
+    boot_id: Option<String>,
+}
+
+impl Sent {
+    /// Which start of the executor the job may have reached. Where that is not known, another address must know the job or refuse it.
+    fn expected(&self, runtime: &dyn Runtime) -> Option<String> {
+        let elsewhere = || runtime.address() != self.address;
+        let unknown = || elsewhere().then(|| Uuid::nil().to_string());
+        self.boot_id.clone().or_else(unknown)
+    }
+}
 
 impl Arrival {
-    fn of_earlier_tries(&self) -> Option<Option<String>> {
+    fn of_earlier_tries(&self) -> Option<Sent> {
         let arrival = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         arrival.clone()
     }
 
-    fn set(&self, arrival: Option<Option<String>>) {
+    fn set(&self, arrival: Option<Sent>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = arrival;
     }
 }

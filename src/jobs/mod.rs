@@ -164,7 +164,7 @@ impl Jobs {
     pub async fn interrupt(&self, id: JobId, deadline: Instant) -> RuntimeResult<Job> {
         let question = |runtime: Arc<dyn Runtime>| async move { runtime.interrupt(id).await };
         let asked = self.connection.ask(deadline, question).await;
-        asked.map_err(|error| self.refine(id, error))
+        asked.map_err(|error| self.refined(id, &error).unwrap_or(error))
     }
 
     /// Asks for a job's end and waits until the watch's patience ends for it to come.
@@ -227,13 +227,13 @@ impl Jobs {
             self.remember(id);
             self.note_job(job, followed.next);
         }
-        if let Ended::Trouble(error) = &mut followed.ended
-            && error.is_not_found()
-        {
-            *error = self.missing(id);
-        }
-        if matches!(followed.ended, Ended::Trouble(RuntimeError::Replaced)) {
-            self.kernels.told_of_all();
+        if let Ended::Trouble(error) = &mut followed.ended {
+            if let Some(refined) = self.refined(id, error) {
+                *error = refined;
+            }
+            if matches!(error, RuntimeError::Replaced) {
+                self.kernels.told_of_all();
+            }
         }
     }
 
@@ -252,21 +252,16 @@ impl Jobs {
         }
     }
 
-    fn refine(&self, id: JobId, error: RuntimeError) -> RuntimeError {
-        if error.is_not_found() {
-            self.missing(id)
-        } else {
-            error
-        }
-    }
-
-    /// A job that was heard of and is not known any more went with its machine.
-    fn missing(&self, id: JobId) -> RuntimeError {
-        if self.was_heard_of(id) {
-            RuntimeError::Replaced
-        } else {
-            RuntimeError::UnknownJob
-        }
+    /// What it means that the machine does not know a job: one that was heard of went with its machine.
+    fn refined(&self, id: JobId, error: &RuntimeError) -> Option<RuntimeError> {
+        let is_said_already = matches!(error, RuntimeError::Replaced);
+        (error.is_not_found() && !is_said_already).then(|| {
+            if self.was_heard_of(id) {
+                RuntimeError::Replaced
+            } else {
+                RuntimeError::UnknownJob
+            }
+        })
     }
 
     fn was_heard_of(&self, id: JobId) -> bool {

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -12,9 +12,9 @@ use super::Runtime;
 use super::error::{Reach, RuntimeError, RuntimeResult};
 use super::executor::Executor;
 use super::local::Local;
-use super::retry;
+use super::retry::{self, Next};
 use super::trouble::Troubles;
-use crate::edge::pairing::Pairing;
+use crate::edge::pairing::{Pairing, Saved};
 use crate::edge::settings::{Endpoint, Settings, Target};
 use crate::wire::machine::Health;
 use crate::wire::session::Session;
@@ -23,6 +23,8 @@ use crate::wire::session::Session;
 #[derive(Debug)]
 pub struct Connection {
     kind: RwLock<Arc<Kind>>,
+    /// The address that the settings or `connect` named, to come back to when a saved one is of no use.
+    home: Mutex<Option<Endpoint>>,
     /// What `connect` saved; none where no other runtime may ever take this one's place.
     pairing: Option<Pairing>,
     /// Where this process computes or has computed on its own machine: its jobs go on when the connection leads elsewhere.
@@ -57,7 +59,10 @@ impl Connection {
     pub fn new(settings: &Settings) -> Self {
         let pairing = Pairing::new(&settings.data_dir);
         let kind = match &settings.target {
-            Target::NotConfigured => saved(&pairing).map_or(Kind::NotConfigured, Kind::remote),
+            Target::NotConfigured => {
+                let saved = saved(&pairing).map(|saved| saved.endpoint);
+                saved.map_or(Kind::NotConfigured, Kind::remote)
+            }
             Target::Remote(endpoint) => Kind::remote(endpoint.clone()),
             Target::Local => Kind::Local(Arc::new(Local::new(settings))),
         };
@@ -74,12 +79,15 @@ impl Connection {
     }
 
     fn of(kind: Kind, pairing: Option<Pairing>) -> Self {
-        let local = match &kind {
-            Kind::Local(local) => Some(local.clone()),
-            Kind::NotConfigured | Kind::Remote { .. } | Kind::Fixed(_) => None,
-        };
+        let (mut local, mut home) = (None, None);
+        match &kind {
+            Kind::Local(kept) => local = Some(kept.clone()),
+            Kind::Remote { endpoint, .. } => home = Some(endpoint.clone()),
+            Kind::NotConfigured | Kind::Fixed(_) => {}
+        }
         Self {
             local,
+            home: Mutex::new(home),
             is_configured: true,
             kind: RwLock::new(Arc::new(kind)),
             pairing,
@@ -94,12 +102,13 @@ impl Connection {
         }
     }
 
-    /// Leads to another executor from now on. What is under way at the one before goes on there.
+    /// Leads to another executor from now on, calls that are under way among them: it may be the same machine behind another tunnel.
     ///
     /// # Errors
     /// Those of [`Executor::new`]; nothing is changed then.
     pub fn connect(&self, endpoint: Endpoint) -> RuntimeResult<()> {
         let executor = OnceLock::from(Arc::new(Executor::new(&endpoint)?));
+        *self.home.lock().unwrap_or_else(PoisonError::into_inner) = Some(endpoint.clone());
         self.turn(Kind::Remote { endpoint, executor });
         Ok(())
     }
@@ -190,15 +199,19 @@ impl Connection {
     {
         let address = self.runtime(deadline).await?.address().to_owned();
         let (question, mut trouble) = (&question, self.troubles.begin());
-        let again = |error: &RuntimeError| {
-            let is_healed = error.is_stale() && may_go_elsewhere(error) && self.heal();
-            let again = is_healed || may_repeat(error);
-            if again {
-                trouble.met(error);
+        let mut was_healed = false;
+        let next = |error: &RuntimeError| {
+            let is_healed = may_go_elsewhere(error) && self.heal_after(error);
+            if !is_healed && !may_repeat(error) {
+                return Next::Stop;
             }
-            again
+            trouble.met(error);
+            // Two dead addresses in turn are no reason to hurry.
+            let hurries = is_healed && !was_healed;
+            was_healed |= is_healed;
+            if hurries { Next::AtOnce } else { Next::Pause }
         };
-        retry::while_allowed(deadline, &address, again, || async move {
+        retry::as_said(deadline, &address, next, || async move {
             question(self.runtime(deadline).await?).await
         })
         .await
@@ -215,7 +228,7 @@ impl Connection {
             Ok((runtime.address().to_owned(), checked))
         };
         match once().await {
-            Err(error) if RuntimeError::is_stale(&error) && self.heal() => once().await,
+            Err(error) if self.heal_after(&error) => once().await,
             answer => answer,
         }
     }
@@ -248,24 +261,37 @@ impl Connection {
         }
     }
 
-    /// Goes over to the saved address when it is another than the present one. A local executor is left only when asked to.
+    /// Goes over to another known address when the error says that the present one may be an old one. Says whether it did.
+    pub fn heal_after(&self, error: &RuntimeError) -> bool {
+        error.is_stale() && self.heal()
+    }
+
+    /// Goes over to another address that is known, if that may be of use: to the saved one, unless the present one has answered since it was
+    /// saved; or back from a saved one that never answered. A local executor is left only when asked to.
     fn heal(&self) -> bool {
-        let Some(endpoint) = self.pairing.as_ref().and_then(saved) else {
+        let kind = self.kind();
+        let (now, answered_at) = match &*kind {
+            Kind::NotConfigured => (None, None),
+            Kind::Remote { endpoint, executor } => {
+                let answered_at = executor.get().and_then(|executor| executor.answered_at());
+                (Some(endpoint), answered_at)
+            }
+            Kind::Local(_) | Kind::Fixed(_) => return false,
+        };
+        let saved = self.pairing.as_ref().and_then(saved);
+        let saved = saved.filter(|saved| answered_at.is_none_or(|at| saved.at > at));
+        let home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
+        let home = home.clone().filter(|_| answered_at.is_none());
+        let known = saved.map(|saved| saved.endpoint).into_iter().chain(home);
+        let Some(other) = known.into_iter().find(|known| Some(known) != now) else {
             return false;
         };
-        let is_other = match &*self.kind() {
-            Kind::NotConfigured => true,
-            Kind::Remote { endpoint: now, .. } => *now != endpoint,
-            Kind::Local(_) | Kind::Fixed(_) => false,
-        };
-        if is_other {
-            tracing::info!(
-                address = endpoint.address(),
-                "going over to the saved connection"
-            );
-            self.turn(Kind::remote(endpoint));
-        }
-        is_other
+        tracing::info!(
+            address = other.address(),
+            "going over to another known address"
+        );
+        self.turn(Kind::remote(other));
+        true
     }
 
     fn kind(&self) -> Arc<Kind> {
@@ -288,7 +314,7 @@ impl Kind {
 }
 
 /// A file that cannot be used is as good as none; who saves anew is told of it.
-fn saved(pairing: &Pairing) -> Option<Endpoint> {
+fn saved(pairing: &Pairing) -> Option<Saved> {
     pairing.load().unwrap_or_else(|fault| {
         tracing::warn!("the saved connection cannot be used: {fault}");
         None

@@ -8,6 +8,9 @@ use crate::wire::problem::Problem;
 
 pub type RuntimeResult<T> = Result<T, RuntimeError>;
 
+/// Who asks for a longer wait does not mean it.
+pub(super) const LONGEST_WAIT_SEC: u64 = 24 * 3600;
+
 /// How far a failed request got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
@@ -120,7 +123,9 @@ impl RuntimeError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Refused(problem) => problem.retry_after_sec.map(Duration::from_secs),
+            Self::Refused(problem) => problem
+                .retry_after_sec
+                .map(|seconds| Duration::from_secs(seconds.min(LONGEST_WAIT_SEC))),
             Self::TunnelOffline { retry_after, .. } | Self::TunnelLimited { retry_after, .. } => {
                 *retry_after
             }

@@ -20,14 +20,31 @@ pub async fn until<T, F>(
 where
     F: Future<Output = RuntimeResult<T>>,
 {
-    while_allowed(deadline, address, RuntimeError::is_transient, operation).await
+    let next = |error: &RuntimeError| {
+        if error.is_transient() {
+            Next::Pause
+        } else {
+            Next::Stop
+        }
+    };
+    as_said(deadline, address, next, operation).await
 }
 
-/// The same while `may_repeat` says so of each error. A pause that would end after the deadline ends the wait at once.
-pub(super) async fn while_allowed<T, F>(
+/// What follows an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    Stop,
+    /// Another try after a pause.
+    Pause,
+    /// Another try, which has nothing to do with what went wrong.
+    AtOnce,
+}
+
+/// The same as `next` says of each error. A pause that would end after the deadline ends the wait at once.
+pub(super) async fn as_said<T, F>(
     deadline: Instant,
     address: &str,
-    mut may_repeat: impl FnMut(&RuntimeError) -> bool,
+    mut next: impl FnMut(&RuntimeError) -> Next,
     mut operation: impl FnMut() -> F,
 ) -> RuntimeResult<T>
 where
@@ -44,7 +61,6 @@ where
     loop {
         let error = match timeout_at(deadline, operation()).await {
             Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) if !may_repeat(&error) => return Err(error),
             Ok(Err(error)) => error,
             Err(_) => {
                 return Err(last.unwrap_or_else(|| RuntimeError::TimedOut {
@@ -52,12 +68,18 @@ where
                 }));
             }
         };
-        tracing::debug!(code = error.code(), %error, "trying again");
-        let pause = pauses.next().unwrap_or(LONGEST);
-        let pause = error.retry_after().map_or(pause, |asked| asked.max(pause));
-        if Instant::now() + pause >= deadline {
+        let pause = match next(&error) {
+            Next::Stop => return Err(error),
+            Next::AtOnce => Duration::ZERO,
+            Next::Pause => {
+                let pause = pauses.next().unwrap_or(LONGEST);
+                error.retry_after().map_or(pause, |asked| asked.max(pause))
+            }
+        };
+        if deadline.saturating_duration_since(Instant::now()) <= pause {
             return Err(error);
         }
+        tracing::debug!(code = error.code(), %error, "trying again");
         last = Some(error);
         sleep(pause).await;
     }
@@ -73,6 +95,14 @@ mod tests {
     use super::until;
     use crate::runtime::RuntimeError;
     use crate::wire::problem::Problem;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wish_beyond_all_reason_is_an_error_like_any_other() {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let answer: Result<(), _> =
+            until(deadline, "there", || async { Err(busy(Some(u64::MAX))) }).await;
+        assert_eq!(answer.unwrap_err().code(), "busy");
+    }
 
     fn busy(retry_after_sec: Option<u64>) -> RuntimeError {
         RuntimeError::Refused(Problem {

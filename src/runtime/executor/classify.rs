@@ -6,13 +6,13 @@ use std::time::Duration;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
-use crate::runtime::error::{Reach, RuntimeError, RuntimeResult};
+use crate::runtime::error::{LONGEST_WAIT_SEC, Reach, RuntimeError, RuntimeResult};
 use crate::wire::API_VERSION;
 use crate::wire::problem::Problem;
 
 /// ngrok's codes that can come in an executor's place, what they mean, and whether the request certainly reached nobody
 /// (<https://ngrok.com/docs/errors>).
-const NGROK: [(&str, &str, Reach); 5] = [
+const NGROK: [(&str, &str, Reach); 3] = [
     (
         "ERR_NGROK_3200",
         "ngrok has no agent there: the notebook's start cell has stopped, or its VM is gone",
@@ -28,15 +28,17 @@ const NGROK: [(&str, &str, Reach); 5] = [
         "ngrok got no whole answer from the executor",
         Reach::Unknown,
     ),
-    (
-        "ERR_NGROK_6024",
-        "ngrok shows its warning page for browsers instead of passing the request on",
-        Reach::Nowhere,
-    ),
+];
+
+/// ngrok's codes that another try does not change.
+const NGROK_PAGES: [(&str, &str); 2] = [
     (
         "ERR_NGROK_6022",
         "ngrok wants its account to be verified before it passes anything on",
-        Reach::Nowhere,
+    ),
+    (
+        "ERR_NGROK_6024",
+        "ngrok shows its warning page for browsers instead of passing the request on",
     ),
 ];
 
@@ -50,7 +52,12 @@ const NGROK_LIMITED: [&str; 5] = [
 ];
 
 /// Statuses of gateways and of Cloudflare ("Cloudflare 5xx errors"), what they mean, and whether the request certainly reached nobody.
-const GATEWAYS: [(u16, &str, Reach); 12] = [
+const GATEWAYS: [(u16, &str, Reach); 13] = [
+    (
+        429,
+        "the tunnel passes nothing on because there were too many requests",
+        Reach::Nowhere,
+    ),
     (
         502,
         "the tunnel got no answer from the executor",
@@ -178,6 +185,10 @@ fn stranger(status: StatusCode, headers: &HeaderMap, address: &str) -> RuntimeEr
                 retry_after,
             };
         }
+        if let Some((_, what)) = NGROK_PAGES.iter().find(|(known, _)| *known == code) {
+            let detail = format!("{what} ({code})");
+            return RuntimeError::Stranger { url, detail };
+        }
         let known = NGROK.iter().find(|(known, ..)| *known == code);
         let (what, reach) = known.map_or(
             ("ngrok answers in the executor's place", Reach::Unknown),
@@ -213,8 +224,8 @@ fn stranger(status: StatusCode, headers: &HeaderMap, address: &str) -> RuntimeEr
 
 /// RFC 9110, section 10.2.3, in its form with seconds; the form with a date is not worth a clock that may be wrong.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = header(headers, RETRY_AFTER.as_str())?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    let seconds: u64 = header(headers, RETRY_AFTER.as_str())?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.min(LONGEST_WAIT_SEC)))
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -263,10 +274,10 @@ mod tests {
             (
                 200,
                 ngrok("ERR_NGROK_6024"),
-                "tunnel_offline",
+                "incompatible_executor",
                 "warning page",
-                true,
-                Reach::Nowhere,
+                false,
+                Reach::Refused,
             ),
             (
                 400,
@@ -283,6 +294,14 @@ mod tests {
                 "limit of its plan",
                 false,
                 Reach::Refused,
+            ),
+            (
+                429,
+                vec![],
+                "tunnel_offline",
+                "too many requests",
+                true,
+                Reach::Nowhere,
             ),
             (
                 524,

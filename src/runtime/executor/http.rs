@@ -1,10 +1,10 @@
 //! One pooled, kept-alive HTTP client for one address, and what its replies mean.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Client, Method, RequestBuilder, Response, header};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
 use serde::de::DeserializeOwned;
 use url::Url;
 
@@ -22,7 +22,14 @@ pub(super) struct Http {
     client: Client,
     base: Url,
     address: String,
-    boot_id: Mutex<Option<String>>,
+    answered: Mutex<Option<Answered>>,
+}
+
+/// The last answer that an executor gave.
+#[derive(Debug)]
+struct Answered {
+    boot_id: String,
+    at: jiff::Timestamp,
 }
 
 impl Http {
@@ -65,7 +72,7 @@ impl Http {
             client,
             base: endpoint.url.clone(),
             address,
-            boot_id: Mutex::default(),
+            answered: Mutex::default(),
         })
     }
 
@@ -75,8 +82,17 @@ impl Http {
 
     /// The `X-Boot-Id` of the last answer that an executor gave.
     pub(super) fn boot_id(&self) -> Option<String> {
-        let boot_id = self.boot_id.lock().unwrap_or_else(PoisonError::into_inner);
-        boot_id.clone()
+        let answered = self.answered();
+        answered.as_ref().map(|answered| answered.boot_id.clone())
+    }
+
+    /// When it gave one.
+    pub(super) fn answered_at(&self) -> Option<jiff::Timestamp> {
+        self.answered().as_ref().map(|answered| answered.at)
+    }
+
+    fn answered(&self) -> MutexGuard<'_, Option<Answered>> {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A request for `route`, a path without its leading slash.
@@ -92,11 +108,14 @@ impl Http {
     /// Sends, and turns every reply that is not the executor's success into an error.
     pub(super) async fn send(&self, call: RequestBuilder) -> RuntimeResult<Response> {
         let response = call.send().await.map_err(|source| self.failed(source))?;
-        if let Some(boot) = classify::boot_id(&response) {
-            let mut boot_id = self.boot_id.lock().unwrap_or_else(PoisonError::into_inner);
-            if boot_id.as_deref() != Some(boot) {
-                *boot_id = Some(boot.to_owned());
-            }
+        // One that refuses the token is none of ours.
+        if response.status() != StatusCode::UNAUTHORIZED
+            && let Some(boot) = classify::boot_id(&response)
+        {
+            *self.answered() = Some(Answered {
+                boot_id: boot.to_owned(),
+                at: jiff::Timestamp::now(),
+            });
         }
         classify::reply(response, &self.address).await
     }

@@ -49,6 +49,11 @@ impl Executor {
         Http::new(endpoint).map(|http| Self { http })
     }
 
+    /// When an executor last answered; none before the first time.
+    pub(super) fn answered_at(&self) -> Option<jiff::Timestamp> {
+        self.http.answered_at()
+    }
+
     fn stream(&self, response: Response) -> ByteStream {
         let address = self.http.address().to_owned();
         response

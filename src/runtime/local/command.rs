@@ -32,6 +32,7 @@ const ASTRAY: &[&str] = &[
     env::COLAB_URL,
     env::COLAB_TOKEN,
     env::EXECUTOR_TOKEN,
+    env::ALLOWED_IPS,
 ];
 
 /// What a finished program left.

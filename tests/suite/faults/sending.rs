@@ -199,7 +199,7 @@ async fn code_of_which_nothing_was_heard_can_be_asked_for_by_its_job_id() {
 
 #[tokio::test]
 async fn an_answer_that_cannot_be_believed_after_an_unclear_one_leaves_the_job_id() {
-    for stranger in [Stranger::Service, Stranger::NgrokInterstitial] {
+    for stranger in [Stranger::Service, Stranger::Executor("2")] {
         let rig = Rig::start().await;
         let bridge = rig.bridge(&[]).await;
         rig.proxy.on("PUT /jobs/", 1, Fault::LoseReply);

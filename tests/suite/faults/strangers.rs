@@ -18,7 +18,7 @@ async fn each_stranger_is_told_apart() {
         (Stranger::Cloudflare(530), "tunnel_offline"),
         (Stranger::Cloudflare(502), "tunnel_offline"),
         (Stranger::Cloudflare(524), "tunnel_offline"),
-        (Stranger::NgrokInterstitial, "tunnel_offline"),
+        (Stranger::NgrokInterstitial, "incompatible_executor"),
         (Stranger::Executor("0"), "incompatible_executor"),
         (Stranger::Executor("2"), "incompatible_executor"),
         (Stranger::Service, "incompatible_executor"),
