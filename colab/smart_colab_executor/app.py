@@ -18,13 +18,13 @@ from .admission import Admission
 from .audit import Audit
 from .files import Files
 from .jobs import MAX_HOLD_SEC, Job, JobStore, parse_id
+from .jsonline import dump
 from .manners import API_VERSION, MAX_BODY_BYTES, add_manners, sender
 from .paths import ContentRoot
 from .ranges import RangeReply
 from .requests import DEFAULT_SESSION, MAX_TIMEOUT_SEC, JobRequest, number, session_name, uuid_text, whole
 from .sessions import Sessions
 from .slots import Slots
-from .spool import dump
 
 MAX_LINGER_SEC = 5
 DOWNLOADS = 64
@@ -96,7 +96,12 @@ def _add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
 
     @app.get("/jobs")
     def list_jobs() -> Response:
-        found = jobs.newest(request.args.get("state") or None, whole(request.args, "limit", 100, 1, 1000))
+        session = request.args.get("session")
+        found = jobs.newest(
+            request.args.get("state") or None,
+            session_name(session) if session else None,
+            whole(request.args, "limit", 100, 1, 1000),
+        )
         return _json({"jobs": [job.describe() for job in found]})
 
     @app.get("/jobs/<job_id>")

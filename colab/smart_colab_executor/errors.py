@@ -34,7 +34,7 @@ class ExecutorError(Exception):
 
     status: int = 500
     code: ClassVar[str] = "internal"
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
     retry_after_sec: int | None = None
     """How long to wait before it can work, where that is known."""
 
@@ -198,15 +198,23 @@ class BootChanged(ExecutorError):
 
 
 class Busy(ExecutorError):
-    """Not now: 409 while code runs, 503 while a kernel or the executor cannot take it."""
+    """Not now: 409 while code runs or too much waits, 503 while a kernel or the executor cannot take it."""
 
     status = 503
     code = "busy"
-    retryable = True
 
-    def __init__(self, detail: str, hint: str = "", *, status: int = 503, retry_after_sec: int | None = None) -> None:
+    def __init__(
+        self,
+        detail: str,
+        hint: str = "",
+        *,
+        status: int = 503,
+        retryable: bool = True,
+        retry_after_sec: int | None = None,
+    ) -> None:
         super().__init__(detail, hint)
         self.status = status
+        self.retryable = retryable
         self.retry_after_sec = retry_after_sec
 
 

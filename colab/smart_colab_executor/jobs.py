@@ -13,13 +13,17 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from . import outputs, probe
-from .errors import BootChanged, DiskFull, InvalidArgument, JobConflict, NotFound
+from . import outputs, probe, reports
+from .errors import BootChanged, Busy, DiskFull, InvalidArgument, JobConflict, NotFound
+from .jsonline import dump
+from .loop_runner import REPORTED_TYPE
+from .reports import Reports
 from .requests import JobRequest, uuid_text
-from .spool import Spool, dump, now, write_atomically
+from .spool import Spool, now, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +33,7 @@ FINAL_STATES = frozenset(STATES[2:])
 RECORD = "job.json"
 MAX_HOLD_SEC = 25
 MAX_CODE_HEAD_CHARS = 120
+MAX_WAITING_JOBS = 100
 LOW_MEMORY_PCT = 90.0
 
 
@@ -39,6 +44,7 @@ class Ending:
     state: State
     reason: str | None = None
     variables_lost: bool = False
+    kernel_exit: dict[str, Any] | None = None
 
 
 @dataclass
@@ -55,6 +61,7 @@ class Record:
     execution_time_sec: float | None = None
     kernel_id: str | None = None
     variables_lost: bool = False
+    kernel_exit: dict[str, Any] | None = None
     last_seq: int = 0
     events_bytes: int = 0
     address: str | None = None
@@ -78,6 +85,7 @@ class Job:
     record: Record
     folder: Path
     spool: Spool
+    reports: Reports
     on_end: Callable[[Job], None] = lambda job: None
     queue_position: int | None = None
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -139,6 +147,8 @@ class Job:
 
     def start(self, kernel_id: str, execution_count: int) -> None:
         """The kernel has begun with it. Raises OSError."""
+        if self.request.loop is not None:
+            self.reports.create()
         self._started = time.monotonic()
         self._memory_before_gb = probe.memory().available_gb
         with self.changed:
@@ -152,7 +162,10 @@ class Job:
 
     def output(self, kind: str, content: dict[str, Any]) -> None:
         """Spool one of the kernel's messages. Raises OSError."""
-        outputs.record(self.spool, kind, content)
+        if kind == REPORTED_TYPE:
+            self._take_reports(content["count"])
+        else:
+            outputs.record(self.spool, kind, content)
         with self.changed:
             self.changed.notify_all()
 
@@ -165,6 +178,12 @@ class Job:
         finally:
             self.spool.close()
 
+    def _take_reports(self, count: int | None = None) -> None:
+        """Spool what the kernel has reported, the first `count` reports or all. Raises OSError."""
+        while lines := self.reports.read(count):
+            self.spool.append_all("progress", [text for line in lines if (text := reports.readable(line))])
+            self.reports.take(lines)
+
     def finish(self, ending: Ending) -> None:
         """The end, once: what comes later is passed over. Never raises: a full disk must not keep a job from ending."""
         if self.is_final:
@@ -174,9 +193,10 @@ class Job:
             record.finished_at = now()
             if record.state == "running":
                 record.execution_time_sec = self._elapsed()
-            record.state, record.reason, record.variables_lost = ending.state, ending.reason, ending.variables_lost
+            record.state, record.reason = ending.state, ending.reason
+            record.variables_lost, record.kernel_exit = ending.variables_lost, ending.kernel_exit
             self.queue_position = None
-            self.spool.append_last(self._finished_event())
+            self._seal()
             # No file has -1 bytes: where the last event is not on disk, whoever reads the job back looks for himself.
             record.last_seq, record.events_bytes = self.spool.last_seq, self.spool.size if self.spool.is_whole else -1
             self.changed.notify_all()
@@ -185,6 +205,20 @@ class Job:
         except OSError as error:
             log.warning("job %s: its end could not be written down: %s", self.id, error)
         self.on_end(self)
+
+    def _seal(self) -> None:
+        """Spool the last events: what the kernel reported and nobody has asked for yet, then the end."""
+        self.spool.seal()
+        try:
+            self._take_reports()
+        except OSError as error:
+            log.warning("job %s: its reports cannot be read: %s", self.id, error)
+        self.spool.append(self._finished_event())
+        self.spool.close()
+        if self.spool.is_whole:
+            self.reports.remove()
+        else:
+            self.reports.close()
 
     def _finished_event(self) -> dict[str, Any]:
         before = self._memory_before_gb
@@ -195,6 +229,7 @@ class Job:
             "reason": self.record.reason,
             "execution_time_sec": self.record.execution_time_sec,
             "variables_lost": self.record.variables_lost,
+            "kernel_exit": self.record.kernel_exit,
             "memory_before_gb": before,
             "memory_after_gb": after.available_gb if after else None,
             "memory_delta_mb": round((before - after.available_gb) * 1024, 1) if after and before is not None else None,
@@ -225,6 +260,7 @@ class JobStore:
         self._on_end = on_end
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
+        self._waiting: dict[str, Job] = {}
 
     def load(self) -> None:
         """Read back what earlier executors left; their unfinished jobs are lost. Raises OSError."""
@@ -244,8 +280,9 @@ class JobStore:
     ) -> tuple[Job, bool]:
         """The job of this id, and whether it is new. It is on disk then.
 
-        Raises JobConflict when the id stands for another request, DiskFull when it cannot be written, BootChanged when
-        it is unknown here and was meant for another executor, where its code may have run.
+        Raises JobConflict when the id stands for another request, DiskFull when it cannot be written, Busy when too
+        many wait for their turn already, BootChanged when it is unknown here and was meant for another executor, where
+        its code may have run.
         """
         with self._lock:
             known = self._jobs.get(job_id)
@@ -264,11 +301,12 @@ class JobStore:
                     f"Job {job_id} is not known here, and was sent to another start of the executor before.",
                     "Its code may have run there. Look at what it did, then send it under a new id to run it here.",
                 )
+            self._check_queue(request.session)
             try:
                 # It may be there without a record: a crash came before anything was run.
                 folder.mkdir(parents=True, exist_ok=True)
                 record = Record(job_id, self._boot_id, now(), address=address)
-                job = Job(request, record, folder, Spool.create(folder), self._on_end)
+                job = Job(request, record, folder, Spool.create(folder), Reports(folder), self._on_end)
                 job._save()
             except OSError as error:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -277,8 +315,19 @@ class JobStore:
                 raise DiskFull(
                     f"The job could not be written down: {error.strerror}.", f"{remedy}; nothing was run."
                 ) from error
-            self._jobs[job_id] = job
+            self._jobs[job_id] = self._waiting[job_id] = job
             return job, True
+
+    def _check_queue(self, session: str) -> None:
+        """Raises Busy. With the lock held."""
+        self._waiting = {job_id: job for job_id, job in self._waiting.items() if job.record.state == "queued"}
+        if sum(job.request.session == session for job in self._waiting.values()) >= MAX_WAITING_JOBS:
+            raise Busy(
+                f"{MAX_WAITING_JOBS} jobs wait in session {session} already; this one was not taken.",
+                "Wait for some to end, interrupt those that are not needed, or use another session.",
+                status=409,
+                retryable=False,
+            )
 
     def get(self, job_id: str) -> Job:
         """Raises InvalidArgument for what is no UUID, NotFound for an unknown one."""
@@ -287,13 +336,14 @@ class JobStore:
             raise NotFound(f"There is no job {job_id}.", "It was never sent here, or went with another machine.")
         return job
 
-    def newest(self, state: str | None, limit: int) -> list[Job]:
-        """Up to `limit` jobs, newest first. Raises InvalidArgument for an unknown state."""
+    def newest(self, state: str | None, session: str | None, limit: int) -> list[Job]:
+        """Up to `limit` jobs, newest first, of one state or session or of any. Raises InvalidArgument."""
         if state is not None and state not in STATES:
             raise InvalidArgument(f"There is no state {state!r}.", f"The states are {', '.join(STATES)}.")
         with self._lock:
             jobs = list(reversed(self._jobs.values()))
-        return [job for job in jobs if state in (None, job.record.state)][:limit]
+        found = (job for job in jobs if state in (None, job.record.state) and session in (None, job.request.session))
+        return list(islice(found, limit))
 
 
 def parse_id(text: str) -> str:
@@ -307,26 +357,31 @@ def _recover(folder: Path, on_end: Callable[[Job], None]) -> Job:
     if record.id != folder.name:
         raise ValueError(folder.name)
     spool = Spool.recover(folder, record.last_seq, record.events_bytes)
-    job = Job(JobRequest(**saved["request"]), record, folder, spool, on_end)
+    job = Job(JobRequest(**saved["request"]), record, folder, spool, Reports(folder), on_end)
     if job.is_final and spool.last_seq == record.last_seq:
         return job
     last = None
+    reported = 0
     for last in job.spool.events():
+        reported += last["type"] == "progress"
         if last["type"] == "started" and record.started_at is None:
             record.started_at, record.kernel_id = last["at"], last["kernel_id"]
     if last is not None and last["type"] == "finished":
         # It had ended; only the record is behind.
         record.state, record.reason, record.variables_lost = last["state"], last["reason"], last["variables_lost"]
+        record.kernel_exit = last.get("kernel_exit")
         record.finished_at, record.execution_time_sec = last["at"], last["execution_time_sec"]
         record.last_seq, record.events_bytes = spool.last_seq, spool.size
+        job.reports.remove()
         job._save()
         on_end(job)
         return job
+    job.reports = Reports(folder, reported)
     was_running = record.started_at is not None
     ending = Ending("lost", "executor_restarted", variables_lost=was_running)
     if job.is_final:
         # The disk was full when it ended, so its last event is missing.
-        ending = Ending(record.state, record.reason, record.variables_lost)
+        ending = Ending(record.state, record.reason, record.variables_lost, record.kernel_exit)
     record.state = "queued"  # the clock that measured its time is gone
     job.finish(ending)
     return job

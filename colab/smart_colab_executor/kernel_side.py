@@ -1,30 +1,27 @@
 """What the executor adds to each of its kernels, where it runs as the module `_smart_colab`; standard library alone.
 
 It answers `smart_colab_request` messages on the shell and the control channel (the control channel has a thread of its
-own, so it answers while a cell runs), keeps output in pieces, and drives loops. It leaves no name in the namespace.
+own, so it answers while a cell runs), and sets up the kernel's output and loops. It leaves no name in the namespace.
 """
 
 from __future__ import annotations
 
-import ast
 import gc
 import reprlib
 import sys
-import threading
-import traceback
 from contextlib import suppress
 from itertools import islice
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from . import loops
+from .kernel_output import Output
+from .loop_runner import LoopRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MESSAGE_TYPE = "smart_colab_request"
 REPLY_TYPE = "smart_colab_reply"
-PROGRESS_MIME = "application/vnd.smart-colab.progress+json"
 MAX_VARIABLES = 500
 MAX_REPR_CHARS = 200
 # Libraries whose `len` costs nothing.
@@ -41,52 +38,22 @@ SIZED = {
     "tensorflow",
     "torch",
 }
-# What one message of output may hold, and how much may wait in the kernel before the writer is made to wait.
-MAX_WRITE_CHARS = 256 * 1024
-XPUB_NODROP = 69  # zmq.XPUB_NODROP
+
+
+_shell: Any = None
+_output: Output
+_loop_runner: LoopRunner
 
 
 def install(shell: Any) -> None:
     """Hook into this kernel; called once, at its start."""
-    global _shell, _loop_runner
+    global _shell, _output, _loop_runner
     _shell = shell
     kernel = shell.kernel
     for handlers in (kernel.control_handlers, kernel.shell_handlers):
         handlers[MESSAGE_TYPE] = _handle
-    _loop_runner = LoopRunner(shell)
-
-
-def guard_output() -> None:
-    """Let no output be lost or come in a lump. Not to be called by a cell: IPython 9 takes `write` back after one."""
-    for stream in (sys.stdout, sys.stderr):
-        _write_in_pieces(stream)
-    thread = sys.stdout.pub_thread  # type: ignore[union-attr]
-    # When the executor reads slowly the sender waits, where it would throw messages away.
-    thread.schedule(lambda: thread.socket.setsockopt(XPUB_NODROP, 1))
-
-
-def _write_in_pieces(stream: Any) -> None:
-    """Without this a loop that prints 200 MB arrives as one message."""
-    write = stream.write
-    pending = 0
-
-    def bounded(text: str) -> int:
-        nonlocal pending
-        if not isinstance(text, str):
-            return int(write(text))  # which says what is wrong with it
-        if not text.isascii():
-            # A lone surrogate would make the whole message fail, unseen, in the sending thread.
-            text = text.encode("utf-8", "replace").decode()
-        for at in range(0, len(text), MAX_WRITE_CHARS):
-            piece = text[at : at + MAX_WRITE_CHARS]
-            write(piece)
-            pending += len(piece)
-            if pending >= MAX_WRITE_CHARS:
-                pending = 0
-                stream.flush()
-        return len(text)
-
-    stream.write = bounded
+    _output = Output(kernel)
+    _loop_runner = LoopRunner(shell, _output)
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------
@@ -131,9 +98,19 @@ def cleanup() -> dict[str, Any]:
     }
 
 
-def prepare_loop(start: int, stop: int, total: int, on_error: str) -> None:
-    """Make the next cell the body of a loop."""
-    _loop_runner.prepare(start, stop, total, skip_errors=on_error == "skip")
+def guard_output() -> None:
+    """Let no output be lost. Not to be called by a cell."""
+    _output.guard()
+
+
+def hear_leaving() -> None:
+    """The executor has all that came before the kernel said that it leaves."""
+    _output.heard.set()
+
+
+def prepare_loop(start: int, stop: int, total: int, on_error: str, reports: str) -> None:
+    """Make the next cell the body of a loop that reports to the file `reports`."""
+    _loop_runner.prepare(start, stop, total, reports, skip_errors=on_error == "skip")
 
 
 def wake() -> None:
@@ -143,6 +120,7 @@ def wake() -> None:
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "guard_output": guard_output,
+    "hear_leaving": hear_leaving,
     "variables": variables,
     "cleanup": cleanup,
     "prepare_loop": prepare_loop,
@@ -270,99 +248,6 @@ _short = _ShortRepr()
 # --- loops ------------------------------------------------------------------------------------------------------------
 
 
-class LoopRunner:
-    """Rewrites the next cell into a loop and reports each of its iterations."""
-
-    def __init__(self, shell: Any) -> None:
-        self._shell = shell
-        self._prepared = False
-        self._reported = True
-        self._start = self._stop = self._total = self._iteration = 0
-        self._skip_errors = False
-        self._result: object = None
-        self._error: dict[str, Any] | None = None
-        self._should_run_async = shell.should_run_async
-        shell.should_run_async = self._loop_should_run_async
-        shell.ast_transformers.append(self)
-        # A body that does not parse never reaches `visit`: it must not leave the loop to the next cell.
-        shell.events.register("post_execute", self._forget)
-
-    def prepare(self, start: int, stop: int, total: int, *, skip_errors: bool) -> None:
-        """Make the next cell a loop."""
-        self._start, self._stop, self._total, self._skip_errors = start, stop, total, skip_errors
-        self._prepared = True
-
-    def visit(self, tree: ast.Module) -> ast.Module:
-        """IPython's hook for syntax trees."""
-        if not self._prepared:
-            return tree
-        self._prepared = False
-        return loops.rewrite(tree, skip_errors=self._skip_errors)
-
-    def iterations(self) -> Iterator[int]:
-        """What the loop iterates over; reports an iteration when it is asked for the next."""
-        for iteration in range(self._start, self._stop):
-            self._iteration, self._result, self._error, self._reported = iteration, None, None, False
-            yield iteration
-            self._report(None)
-
-    def keep_result(self, value: object) -> None:
-        """Keep the value of the body's last expression."""
-        self._result = value
-
-    def skip_error(self) -> None:
-        """Note the exception that is being handled."""
-        error = sys.exc_info()[1]
-        # The standard library's: IPython would show the line that the frame is at now, no longer the failing one.
-        lines = traceback.format_exception(error)
-        self._error = {"ename": type(error).__name__, "evalue": str(error), "traceback": lines}
-
-    def finish_loop(self) -> None:
-        """Report the iteration that broke out, if one did."""
-        if not self._reported:
-            self._report("break")
-
-    def _report(self, message: str | None) -> None:
-        self._reported = True
-        result, self._result = loops.as_json(self._result), None
-        progress = {
-            "completed": self._iteration + 1,
-            "total": self._total,
-            "message": message,
-            "iteration": self._iteration,
-            "result": result,
-            "error": self._error,
-        }
-        # As output of the cell, so that it keeps its place among what the body prints.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        kernel = self._shell.kernel
-        kernel.send_response(
-            kernel.iopub_socket,
-            "display_data",
-            {"data": {PROGRESS_MIME: progress}, "metadata": {}, "transient": {}},
-            channel="shell",
-        )
-
-    def _forget(self) -> None:
-        self._prepared = False
-        # IPython 9 keeps what every cell printed, for ever.
-        getattr(self._shell.history_manager, "outputs", {}).clear()
-
-    def _loop_should_run_async(self, raw_cell: str, **details: Any) -> bool:
-        cell = details.get("transformed_cell")
-        if not self._prepared or cell is None or threading.current_thread() is not threading.main_thread():
-            return bool(self._should_run_async(raw_cell, **details))
-        try:
-            return loops.awaits(ast.parse(cell))
-        except (SyntaxError, ValueError):
-            return False
-
-
-_shell: Any = None
-_loop_runner: LoopRunner
-
-
 def iterations() -> Iterator[int]:
     """What a rewritten loop iterates over."""
     return _loop_runner.iterations()
@@ -381,3 +266,8 @@ def skip_error() -> None:
 def finish_loop() -> None:
     """Report the iteration that broke out of the loop."""
     _loop_runner.finish_loop()
+
+
+def end_loop() -> None:
+    """Let go of the loop, however it ended."""
+    _loop_runner.end_loop()

@@ -24,6 +24,7 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.session import Session
 
+from .kernel_output import LEAVING_TYPE
 from .kernel_side import MESSAGE_TYPE
 
 log = logging.getLogger(__name__)
@@ -277,6 +278,8 @@ class Kernel:
         kind, content = message["msg_type"], message["content"]
         if kind == "status":
             self._heard.set()
+        elif kind == LEAVING_TYPE:
+            self._post("control", MESSAGE_TYPE, {"operation": "hear_leaving"})
         parent = message["parent_header"].get("msg_id")
         if (ended := self._ended.get(parent)) is not None:
             ended.on_output(kind, content)
@@ -303,23 +306,25 @@ async def _pump(socket: zmq.asyncio.Socket, session: Session, handle: Callable[[
             log.exception("a kernel's message could not be handled")
 
 
+# In the order of their imports; the last one is the package itself.
+KERNEL_SIDE = ("jsonline", "loops", "kernel_output", "loop_runner", "kernel_side")
+
+
 def _bootstrap() -> str:
-    """One expression that makes the package `_smart_colab` in the kernel from the text of two files."""
+    """One expression that makes the package `_smart_colab` in the kernel from the text of its files."""
     here = Path(__file__).parent
-    sources = {
-        "_smart_colab.loops": (here / "loops.py").read_text("utf-8"),
-        "_smart_colab": (here / "kernel_side.py").read_text("utf-8"),
-    }
+    sources = {f"_smart_colab.{name}": (here / f"{name}.py").read_text("utf-8") for name in KERNEL_SIDE}
+    sources["_smart_colab"] = sources.pop("_smart_colab.kernel_side")
     script = f"""
 import sys, types
-package = types.ModuleType("_smart_colab")
-package.__path__, package.__package__ = [], "_smart_colab"
-loops = types.ModuleType("_smart_colab.loops")
-loops.__package__ = "_smart_colab"
-package.loops = loops
-sys.modules.update({{"_smart_colab": package, "_smart_colab.loops": loops}})
+package = sys.modules["_smart_colab"] = types.ModuleType("_smart_colab")
+package.__path__ = []
 for name, source in {sources!r}.items():
-    exec(compile(source, f"<{{name}}>", "exec"), sys.modules[name].__dict__)
+    module = sys.modules.setdefault(name, types.ModuleType(name))
+    module.__package__ = "_smart_colab"
+    if module is not package:
+        setattr(package, name.rpartition(".")[2], module)
+    exec(compile(source, f"<{{name}}>", "exec"), module.__dict__)
 package.install(shell)
 """
     return f"exec({script!r}, {{'shell': get_ipython()}})"

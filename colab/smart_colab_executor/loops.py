@@ -22,7 +22,8 @@ def rewrite(body: ast.Module, *, skip_errors: bool) -> ast.Module:
     """Wrap `body` into a loop over the runtime's `iterations()`.
 
     The generator reports an iteration when it is asked for the next one, so `continue` needs no care; the statement
-    after the loop is reached at a `break` too. With `skip_errors` a failing iteration is reported and the loop goes on.
+    after the loop is reached at a `break` too, the one around both at every end. With `skip_errors` a failing iteration
+    is reported and the loop goes on.
     """
     statements = [_Placeholders().visit(statement) for statement in body.body] or [ast.Pass()]
     first, last = statements[0], statements[-1]
@@ -40,7 +41,8 @@ def rewrite(body: ast.Module, *, skip_errors: bool) -> ast.Module:
         orelse=[],
         type_comment=None,
     )
-    body.body = [_at(loop, first), _at(ast.Expr(_runtime_call("finish_loop")), last)]
+    finish, end = (_at(ast.Expr(_runtime_call(name)), last) for name in ("finish_loop", "end_loop"))
+    body.body = [_at(ast.Try(body=[_at(loop, first), finish], handlers=[], orelse=[], finalbody=[end]), first)]
     return ast.fix_missing_locations(body)
 
 
@@ -60,7 +62,9 @@ def awaits(body: ast.Module) -> bool:
 
 def as_json(value: object) -> Any:
     """`value` as JSON can hold it in 64 Ki characters, else None."""
-    if value is None or isinstance(value, bool):
+    if value is None or type(value) is bool:
+        return value
+    if type(value) is int and -(2**63) < value < 2**63:
         return value
     pieces: list[str] = []
     size = 0

@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTo
 from . import __version__, errors
 from .admission import Admission, Sender
 from .audit import Audit
-from .spool import dump
+from .jsonline import dump
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import base64
 import binascii
 from typing import TYPE_CHECKING, Any
 
-from .kernel_side import PROGRESS_MIME
-from .spool import Spool, dump
+from .jsonline import dump
+from .spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +25,6 @@ def record(spool: Spool, kind: str, content: Mapping[str, Any]) -> None:
                 piece = text[start : start + MAX_TEXT_CHARS]
                 spool.log(piece)
                 spool.append({"type": "stream", "name": content["name"], "text": piece})
-        case "display_data" if PROGRESS_MIME in content["data"]:
-            spool.append({"type": "progress", **content["data"][PROGRESS_MIME]})
         case "display_data" | "update_display_data" | "execute_result":
             _log_text(spool, content["data"])
             event = {"type": "display_data", "data": _bundle(spool, content["data"]), "metadata": content["metadata"]}

@@ -220,7 +220,8 @@ class Session:
 
         try:
             job.start(kernel.id, kernel.execution_count + 1)
-            return await self._follow(kernel, job, kernel.submit(job.request.code, on_output, job.request.loop))
+            loop = job.request.loop and {**job.request.loop, "reports": str(job.reports.path)}
+            return await self._follow(kernel, job, kernel.submit(job.request.code, on_output, loop))
         except OSError:
             return DISK_FULL
         except KernelDied:

@@ -6,8 +6,8 @@ cursor (`seq`) stays good across restarts, and nothing is lost however slowly it
 
 from __future__ import annotations
 
+import errno
 import json
-import math
 import os
 import threading
 from bisect import bisect_right
@@ -17,39 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
+from .jsonline import dump
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from io import FileIO
 
 INDEX_EVERY_BYTES = 256 * 1024
-# Readers in other languages hold integers of 64 bits or as floats, and nest no deeper than they must.
-MAX_INTEGER = 10**300
-MAX_DEPTH = 100
 
 
 def now() -> str:
     """The time as the API writes it: RFC 3339, UTC, milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def dump(value: object) -> bytes:
-    """One line of JSON that every reader takes: null for NaN, huge integers and what is nested too deep."""
-    text = json.dumps(_readable(value, MAX_DEPTH), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    # A lone surrogate has no place in UTF-8.
-    return text.encode("utf-8", "replace")
-
-
-def _readable(value: object, room: int) -> object:
-    match value:
-        case dict():
-            return {name: _readable(part, room - 1) for name, part in value.items()} if room else None
-        case list() | tuple():
-            return [_readable(part, room - 1) for part in value] if room else None
-        case int() if abs(value) > MAX_INTEGER:
-            return None
-        case float() if not math.isfinite(value):
-            return None
-    return value
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -77,7 +56,9 @@ class Spool:
         self._index_offsets = [0]
         self._events: FileIO | None = None
         self._log: FileIO | None = None
-        self._unwritten = b""
+        self._is_sealed = False
+        # The last events, where the disk took no more.
+        self._unwritten: list[bytes] = []
         self._fresh_line = True
         self.last_seq = 0
         self.size = 0
@@ -121,21 +102,41 @@ class Spool:
 
     def append(self, event: dict[str, Any]) -> None:
         """Write an event down; raises OSError (a full disk) and then leaves the file as it was."""
-        line = dump({"seq": self.last_seq + 1, "at": now(), **event}) + b"\n"
+        self._append([dump({"seq": self.last_seq + 1, "at": now(), **event}) + b"\n"])
+
+    def append_all(self, kind: str, contents: Sequence[bytes]) -> None:
+        """Write down events of one type, each given as an object of JSON; all of them or none. Raises OSError."""
+        start = b'"at":"%b","type":"%b",' % (now().encode(), kind.encode())
+        self._append(
+            [
+                b'{"seq":%d,%b%b\n' % (seq, start, content.strip()[1:])
+                for seq, content in enumerate(contents, self.last_seq + 1)
+            ]
+        )
+
+    def seal(self) -> None:
+        """Only the last events come now; they are kept in memory where the disk takes no more."""
+        self._is_sealed = True
+
+    def _append(self, lines: list[bytes]) -> None:
+        try:
+            self._write(b"".join(lines))
+        except OSError:
+            if not self._is_sealed:
+                raise
+            with self._lock:
+                self._unwritten += [line[:-1] for line in lines]
+                self.last_seq += len(lines)
+        else:
+            for line in lines:
+                self._note(len(line))
+
+    def _write(self, content: bytes) -> None:
+        if self._unwritten:
+            raise OSError(errno.ENOSPC, "the disk did not take what comes before")
         if self._events is None:
             self._events = self._events_path.open("ab", buffering=0)
-        _write_whole(self._events, line, self.size)
-        self._note(len(line))
-
-    def append_last(self, event: dict[str, Any]) -> None:
-        """Append the last event; kept in memory where the disk takes no more. Closes the files."""
-        try:
-            self.append(event)
-        except OSError:
-            with self._lock:
-                self.last_seq += 1
-                self._unwritten = dump({"seq": self.last_seq, "at": now(), **event})
-        self.close()
+        _write_whole(self._events, content, self.size)
 
     @property
     def is_whole(self) -> bool:
@@ -173,7 +174,7 @@ class Spool:
     def read(self, after: int, max_bytes: int) -> list[bytes]:
         """The events behind `after` as lines of JSON: at most `max_bytes` of them, but at least one."""
         with self._lock:
-            last, size, unwritten = self.last_seq, self.size, self._unwritten
+            last, size, unwritten = self.last_seq, self.size, list(self._unwritten)
             place = bisect_right(self._index_seqs, after + 1) - 1
             seq, offset = self._index_seqs[place], self._index_offsets[place]
         found: list[bytes] = []
@@ -194,8 +195,12 @@ class Spool:
                     found.append(line[:-1])
                     total += len(line)
                 seq += 1
-        if unwritten and not (found and total + len(unwritten) > max_bytes):
-            found.append(unwritten)
+        for seq, line in enumerate(unwritten, last - len(unwritten) + 1):
+            if seq > after:
+                if found and total + len(line) > max_bytes:
+                    break
+                found.append(line)
+                total += len(line)
         return found
 
     def events(self, after: int = 0) -> Iterator[dict[str, Any]]:

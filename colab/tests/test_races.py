@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -77,10 +78,22 @@ def test_an_end_that_no_disk_took_is_known_to_be_missing(tmp_path: Path, monkeyp
     spool.append({"type": "started"})
     assert spool.is_whole
     with monkeypatch.context() as patch:
-        patch.setattr(spool, "append", lambda _: (_ for _ in ()).throw(OSError("full")))
-        spool.append_last({"type": "finished"})
+        patch.setattr("smart_colab_executor.spool._write_whole", lambda *_: (_ for _ in ()).throw(OSError("full")))
+        spool.seal()
+        spool.append_all("progress", [b'{"completed":1}\n', b'{"completed":2}\n'])
+    # What follows stays behind it, though there is room again.
+    spool.append({"type": "finished"})
+    spool.close()
     assert not spool.is_whole
-    assert len(spool.read(0, 1_000_000)) == 2
+    events = [json.loads(line) for line in spool.read(0, 1_000_000)]
+    assert [(event["seq"], event["type"]) for event in events] == [
+        (1, "started"),
+        (2, "progress"),
+        (3, "progress"),
+        (4, "finished"),
+    ]
+    assert [len(spool.read(after, 1)) for after in range(5)] == [1, 1, 1, 1, 0]
+    assert json.loads(spool.read(2, 1)[0])["completed"] == 2
 
 
 def test_a_file_that_somebody_shortened_ends_the_reading(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from smart_colab_executor import outputs
-from smart_colab_executor.spool import Spool, dump, now
+from smart_colab_executor.jsonline import dump
+from smart_colab_executor.spool import Spool, now
 
 
 def seqs(spool: Spool, after: int, max_bytes: int) -> list[int]:
@@ -90,10 +91,12 @@ def test_an_event_that_does_not_fit_leaves_no_trace(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space"):
         spool.append({"type": "y"})
     assert (tmp_path / "events.jsonl").stat().st_size == size
-    spool.append_last({"type": "finished"})
+    spool.seal()
+    spool.append({"type": "finished"})
     assert [json.loads(line)["type"] for line in spool.read(0, 10_000)] == ["x", "finished"]
     assert seqs(spool, 1, 10_000) == [2]
     assert seqs(spool, 2, 10_000) == []
+    spool.close()
 
 
 def test_the_log_puts_results_on_lines_of_their_own(tmp_path: Path) -> None:

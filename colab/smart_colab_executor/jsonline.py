@@ -1,0 +1,31 @@
+"""Values as lines of JSON; standard library alone, for the kernels write such lines too."""
+
+from __future__ import annotations
+
+import json
+import math
+
+# Readers in other languages hold integers of 64 bits or as floats, and nest no deeper than they must.
+MAX_INTEGER = 10**300
+MAX_DEPTH = 100
+
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def dump(value: object) -> bytes:
+    """One line of JSON that every reader takes: null for NaN, huge integers and what is nested too deep."""
+    # A lone surrogate has no place in UTF-8.
+    return _encoder.encode(_readable(value, MAX_DEPTH)).encode("utf-8", "replace")
+
+
+def _readable(value: object, room: int) -> object:
+    match value:
+        case dict():
+            return {name: _readable(part, room - 1) for name, part in value.items()} if room else None
+        case list() | tuple():
+            return [_readable(part, room - 1) for part in value] if room else None
+        case int() if abs(value) > MAX_INTEGER:
+            return None
+        case float() if not math.isfinite(value):
+            return None
+    return value

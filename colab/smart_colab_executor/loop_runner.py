@@ -1,0 +1,189 @@
+"""Runs a rewritten loop and reports each of its iterations; standard library alone.
+
+Runs in the kernel, as `_smart_colab.loop_runner`. A report is a line in a file that the executor reads: what is written
+there outlives the kernel and the executor. How many there are is told among the output, to keep their place in it.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+import threading
+import traceback
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from . import loops
+from .jsonline import dump
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .kernel_output import Output
+
+REPORTED_TYPE = "smart_colab_reported"
+# A loop that shows nothing tells of its reports no more often.
+TELL_EVERY_SEC = 0.02
+
+
+class ReportNotWritten(Exception):
+    """An iteration ran, but its report could not be written down; the loop does not go on unreported."""
+
+
+class LoopRunner:
+    """Rewrites the next cell into a loop and reports each of its iterations."""
+
+    def __init__(self, shell: Any, output: Output) -> None:
+        self._shell = shell
+        self._output = output
+        self._reports: Reports | None = None
+        self._prepared = False
+        self._reported = True
+        self._path = ""
+        self._start = self._stop = self._total = self._iteration = 0
+        self._skip_errors = False
+        self._result: object = None
+        self._error: dict[str, Any] | None = None
+        self._should_run_async = shell.should_run_async
+        shell.should_run_async = self._loop_should_run_async
+        shell.ast_transformers.append(self)
+        # A body that does not parse never reaches `visit`: it must not leave the loop to the next cell.
+        shell.events.register("post_execute", self._forget)
+
+    def prepare(self, start: int, stop: int, total: int, reports: str, *, skip_errors: bool) -> None:
+        """Make the next cell a loop that reports to the file `reports`."""
+        self._start, self._stop, self._total, self._skip_errors = start, stop, total, skip_errors
+        self._path = reports
+        self._prepared = True
+
+    def visit(self, tree: ast.Module) -> ast.Module:
+        """IPython's hook for syntax trees."""
+        if not self._prepared:
+            return tree
+        self._prepared = False
+        return loops.rewrite(tree, skip_errors=self._skip_errors)
+
+    def iterations(self) -> Iterator[int]:
+        """What the loop iterates over; reports an iteration when it is asked for the next. Raises ReportNotWritten."""
+        try:
+            self._reports = Reports(self._path, self._output, self._shell.kernel.get_parent("shell"))
+        except OSError as error:
+            raise ReportNotWritten(
+                f"no iteration was run: there is no file for the reports ({error.strerror})"
+            ) from None
+        for iteration in range(self._start, self._stop):
+            self._iteration, self._result, self._error, self._reported = iteration, None, None, False
+            yield iteration
+            self._report(None)
+
+    def keep_result(self, value: object) -> None:
+        """Keep the value of the body's last expression."""
+        self._result = value
+
+    def skip_error(self) -> None:
+        """Note the exception that is being handled."""
+        error = sys.exc_info()[1]
+        # The standard library's: IPython would show the line that the frame is at now, no longer the failing one.
+        lines = traceback.format_exception(error)
+        self._error = {"ename": type(error).__name__, "evalue": str(error), "traceback": lines}
+
+    def finish_loop(self) -> None:
+        """Report the iteration that broke out, if one did."""
+        if not self._reported:
+            self._report("break")
+
+    def end_loop(self) -> None:
+        """Let go of the file, however the loop ended."""
+        reports, self._reports = self._reports, None
+        if reports is not None:
+            reports.close()
+
+    def _report(self, message: str | None) -> None:
+        result, self._result = loops.as_json(self._result), None
+        if self._reports is None:
+            raise ReportNotWritten("the loop has ended")
+        try:
+            self._reports.add(self._iteration, self._total, message, result, self._error)
+        except OSError as error:
+            raise ReportNotWritten(
+                f"iteration {self._iteration} has run, but its report could not be written down ({error.strerror}); "
+                "the loop ends here, for what goes unreported would be run again"
+            ) from None
+        self._reported = True
+
+    def _forget(self) -> None:
+        self._prepared = False
+        # IPython 9 keeps what every cell printed, for ever.
+        getattr(self._shell.history_manager, "outputs", {}).clear()
+
+    def _loop_should_run_async(self, raw_cell: str, **details: Any) -> bool:
+        cell = details.get("transformed_cell")
+        if not self._prepared or cell is None or threading.current_thread() is not threading.main_thread():
+            return bool(self._should_run_async(raw_cell, **details))
+        try:
+            return loops.awaits(ast.parse(cell))
+        except (SyntaxError, ValueError):
+            return False
+
+
+class Reports:
+    """The file of one loop's reports, which the executor has made, and how many of them it has been told of."""
+
+    def __init__(self, path: str, output: Output, parent: dict[str, Any]) -> None:
+        self._output = output
+        self._parent = parent
+        self._process = os.getpid()
+        self._size = self._count = self._told = 0
+        self._told_at = monotonic()
+        self._will_tell = False
+        # Windows would write \r\n into a file of text.
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
+        output.before = self._tell
+
+    def add(self, iteration: int, total: int, message: str | None, result: object, error: object) -> None:
+        """Write down that an iteration is done. Raises OSError."""
+        if os.getpid() != self._process:
+            return  # a fork that ran on into the loop: the loop is its parent's
+        # The result comes last: the executor cuts off one that it cannot read.
+        self._write(
+            b'{"completed":%d,"total":%d,"message":%b,"iteration":%d,"error":%b,"result":%b}\n'
+            % (iteration + 1, total, dump(message), iteration, dump(error), dump(result))
+        )
+        self._count += 1
+        if self._output.is_fresh:
+            self._output.flush()
+            self._tell()
+        elif monotonic() - self._told_at >= TELL_EVERY_SEC:
+            self._tell()
+        elif not self._will_tell:
+            self._will_tell = True
+            self._output.later(TELL_EVERY_SEC, self._tell_now)
+
+    def close(self) -> None:
+        """Tell of the last reports; the file is the executor's alone from now on."""
+        self._output.before = None
+        self._tell()
+        os.close(self._file)
+
+    def _write(self, line: bytes) -> None:
+        rest = line
+        try:
+            # One write, as long as the disk has room for all of it.
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        except OSError:
+            os.ftruncate(self._file, self._size)
+            raise
+        self._size += len(line)
+
+    def _tell_now(self) -> None:
+        self._will_tell = False
+        self._tell()
+
+    def _tell(self) -> None:
+        """Have the executor take up, at this place among the output, what has been reported so far."""
+        count = self._count
+        if count > self._told:
+            self._told, self._told_at = count, monotonic()
+            self._output.send(REPORTED_TYPE, {"count": count}, self._parent)
