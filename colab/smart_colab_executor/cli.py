@@ -25,6 +25,7 @@ from .audit import Audit
 from .auth import Token
 from .jobs import Job, JobStore
 from .kernels import LoopThread
+from .leftovers import KernelNotes
 from .sessions import Sessions
 
 TOKEN_VARIABLE = "SMART_COLAB_TOKEN"  # noqa: S105 - the name of it
@@ -74,13 +75,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     state = (options.state or root / ".smart_colab").resolve()
     audit = Audit(state)
     jobs = JobStore(state / "jobs", boot_id, lambda job: _note_end(audit, job))
+    notes = KernelNotes(state / "kernels")
     try:
         lock = statelock.take(state)
+        # Before the jobs are read back, for these would go on writing.
+        notes.end_leftovers()
         jobs.load()
     except OSError as error:
         parser.error(f"--state: {error}")
     with lock, LoopThread() as thread:
-        sessions = Sessions(root, thread)
+        sessions = Sessions(root, thread, notes)
         config = Config(admission, audit, root, state, jobs, sessions, boot_id, stop)
         try:
             with _serving(config, options.host, options.port) as url:

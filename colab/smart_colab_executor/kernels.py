@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -26,6 +27,8 @@ from jupyter_client.session import Session
 
 from .kernel_output import LEAVING_TYPE
 from .kernel_side import MESSAGE_TYPE
+from .leftovers import KernelNotes
+from .memory_watch import MemoryWatch
 
 log = logging.getLogger(__name__)
 
@@ -98,11 +101,17 @@ class Execution:
 class Kernel:
     """A running kernel. `id` is new for every process: same id, same variables."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, notes: KernelNotes) -> None:
         self.id = str(uuid.uuid4())
         self.execution_count = 0
+        self.pid: int | None = None
         self.died = asyncio.Event()
+        # How the process ended by itself, as `kernel_exit` of the API shows it.
+        self.exit: dict[str, Any] | None = None
         self._root = root
+        self._notes = notes
+        self._memory = MemoryWatch()
+        self._was_killed = False
         self._context = zmq.asyncio.Context()
         self._context.rcvhwm = RECEIVE_QUEUE_MESSAGES
         self._manager = AsyncKernelManager(kernel_spec_manager=_ThisPython(), context=zmq.asyncio.Context())
@@ -132,6 +141,7 @@ class Kernel:
         self, code: str, on_output: Callable[[str, Message], None], loop: dict[str, Any] | None = None
     ) -> Execution:
         """Send code; `on_output(kind, content)` is called with each of its iopub messages, in order."""
+        self._memory.begin()
         if loop is not None:
             # Same channel, so it is there before the cell.
             self._post("shell", MESSAGE_TYPE, {"operation": "prepare_loop", **loop})
@@ -192,8 +202,10 @@ class Kernel:
 
     async def kill(self) -> None:
         """End the process (and the processes it started) now, and let go of the channels."""
+        self._was_killed = True
         with suppress(OSError, RuntimeError):
             await self._manager.shutdown_kernel(now=True)
+            self._notes.remove(self.id)
         self.died.set()
         for task in self._tasks:
             task.cancel()
@@ -214,6 +226,12 @@ class Kernel:
             stderr=subprocess.DEVNULL,
         )
         self._tasks.append(asyncio.create_task(self._watch()))
+        process: Any = self._manager.provisioner
+        self.pid = process.pid
+        try:
+            self._notes.add(self.id, process.pid)
+        except OSError as error:
+            log.warning("kernel %s cannot be noted: %s", self.id, error)
 
     async def _connect(self) -> None:
         client = self._manager.client(context=self._context)
@@ -248,8 +266,18 @@ class Kernel:
         return execution
 
     async def _watch(self) -> None:
-        while await self._manager.is_alive():  # noqa: ASYNC110 - a process has no event to wait for
-            await asyncio.sleep(POLL_ALIVE_EVERY)
+        process: Any = self._manager.provisioner
+        while (code := await process.poll()) is None:
+            if self._executions:
+                self._memory.look()
+            await asyncio.sleep(POLL_ALIVE_EVERY)  # a process has no event to wait for
+        if not self._was_killed:
+            killer = _signal_name(-code) if code < 0 else None
+            self.exit = {
+                "signal": killer,
+                "code": None if killer else code,
+                "out_of_memory": self._memory.explains(killer),
+            }
         self.died.set()
 
     def _post(self, channel: str, kind: str, content: Message) -> str:
@@ -304,6 +332,13 @@ async def _pump(socket: zmq.asyncio.Socket, session: Session, handle: Callable[[
             handle(session.deserialize(parts))
         except Exception:  # one bad message must not deafen us
             log.exception("a kernel's message could not be handled")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of the nameless real-time signals
+        return str(number)
 
 
 # In the order of their imports; the last one is the package itself.

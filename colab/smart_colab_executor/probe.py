@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -43,6 +44,19 @@ class Memory:
 def memory() -> Memory:
     """Measure the memory. Fast enough for before and after every job."""
     return _memory(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))
+
+
+def resident_mb(pid: int) -> float | None:
+    """Measure the resident memory of a process and of all that it started; None where it is gone."""
+    try:
+        process = psutil.Process(pid)
+        whole = process.memory_info().rss
+        for child in process.children(recursive=True):
+            with suppress(psutil.Error):
+                whole += child.memory_info().rss
+    except psutil.Error:
+        return None
+    return round(whole / 1024**2, 1)
 
 
 def machine(root: Path) -> dict[str, object]:

@@ -78,6 +78,7 @@ def readable(line: bytes) -> bytes | None:
     head, _, _ = line.partition(b',"result":')
     for text in (line, head + b',"result":null}'):
         with suppress(ValueError, RecursionError):
-            if "completed" in json.loads(text):
+            report = json.loads(text)
+            if isinstance(report, dict) and "completed" in report:
                 return text
     return None

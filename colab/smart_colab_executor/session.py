@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import Any, Literal
 from .errors import Busy
 from .jobs import Ending, Job
 from .kernels import Execution, Kernel, KernelDied, KernelNotStarted, KernelSilent, in_background
+from .leftovers import KernelNotes
 from .spool import now
 
 log = logging.getLogger(__name__)
@@ -20,9 +22,10 @@ log = logging.getLogger(__name__)
 INTERRUPT_GRACE = 5.0
 VARIABLES_TIMEOUT = 3.0
 YOUNG_SEC = 1.0
-CLEANUP_TIMEOUT = 60.0
+CLEANUP_TIMEOUT = 20.0
 
-KERNEL_DIED = Ending("failed", "kernel_died", variables_lost=True)
+UNKNOWN_EXIT = {"signal": None, "code": None, "out_of_memory": False}
+KERNEL_DIED = Ending("failed", "kernel_died", variables_lost=True, kernel_exit=UNKNOWN_EXIT)
 KILLED_AT_TIMEOUT = Ending("timed_out", "timeout", variables_lost=True)
 INTERRUPTED = Ending("interrupted", "interrupted")
 DISK_FULL = Ending("failed", "disk_full")
@@ -32,12 +35,14 @@ KERNEL_REPLACED = Ending("lost", "kernel_replaced")
 class Session:
     """One named kernel and the jobs that wait for it."""
 
-    def __init__(self, name: str, root: Path) -> None:
+    def __init__(self, name: str, root: Path, notes: KernelNotes) -> None:
         self.name = name
         self._root = root
+        self._notes = notes
         self._kernel: Kernel | None = None
         self._start: asyncio.Task[None] | None = None
         self._started_at: str | None = None
+        self._idle_since = 0.0
         self._queue: deque[Job] = deque()
         self._running: Job | None = None
         # Set while the running job must end in a way that the kernel does not know of.
@@ -65,16 +70,17 @@ class Session:
         return "busy" if self._running is not None else "idle"
 
     def describe(self) -> dict[str, Any]:
-        """The session as the API shows it."""
-        kernel = self.kernel
+        """The session as the API shows it, but for its memory, which takes a while to measure."""
+        kernel, state = self.kernel, self.state
         return {
             "name": self.name,
-            "state": self.state,
+            "state": state,
             "kernel_id": kernel.id if kernel else None,
             "started_at": self._started_at if kernel else None,
             "running_job": self._running.id if self._running else None,
             "queued_jobs": len(self._queue),
             "execution_count": kernel.execution_count if kernel else 0,
+            "idle_sec": round(time.monotonic() - self._idle_since, 1) if state == "idle" else None,
         }
 
     def enqueue(self, job: Job) -> None:
@@ -175,7 +181,7 @@ class Session:
                 done: dict[str, Any] = await self.kernel.request("cleanup", channel="shell", patience=CLEANUP_TIMEOUT)
             except (KernelDied, KernelSilent) as error:
                 raise Busy("The kernel did not answer.", "Restart the session if this repeats.") from error
-            await self._take_snapshot(self.kernel)
+            self._snapshot_task = asyncio.create_task(self._take_snapshot(self.kernel))
             return done
 
     async def _run_queue(self) -> None:
@@ -207,10 +213,11 @@ class Session:
             log.exception("job %s", job.id)
             ending = KERNEL_DIED
             await self._let_go()
-        self._running = None
+        self._running, self._idle_since = None, time.monotonic()
         final = self._ending or ending
         job.finish(replace(final, variables_lost=final.variables_lost or ending.variables_lost))
-        if ending is KILLED_AT_TIMEOUT and self._ending in (None, DISK_FULL):
+        if ending.variables_lost and self._ending in (None, DISK_FULL):
+            # Once: where a kernel dies as it starts, the next job tries again.
             with suppress(KernelNotStarted):
                 await self._living_kernel()
 
@@ -225,15 +232,16 @@ class Session:
         except OSError:
             return DISK_FULL
         except KernelDied:
+            how = kernel.exit or UNKNOWN_EXIT
             await self._let_go()
-            return KERNEL_DIED
+            return replace(KERNEL_DIED, kernel_exit=how)
 
     def _fail_without_kernel(self, job: Job, why: str) -> None:
         self._number_queue()
         with suppress(OSError):
             said = f"{why}. Send the code again; if this repeats, the executor's log says more."
             job.output("error", {"ename": "KernelNotStarted", "evalue": said, "traceback": [said]})
-        job.finish(Ending("failed", "kernel_died"))
+        job.finish(Ending("failed", "kernel_died", kernel_exit=UNKNOWN_EXIT))
 
     async def _follow(self, kernel: Kernel, job: Job, execution: Execution) -> Ending:
         """Wait for the end of the cell, but no longer than the job may take. Raises KernelDied."""
@@ -281,7 +289,7 @@ class Session:
             return self.kernel
         await self._let_go()
         for attempt in (1, 2):
-            kernel = self._kernel = Kernel(self._root)
+            kernel = self._kernel = Kernel(self._root, self._notes)
             self._start = asyncio.create_task(kernel.start())
             try:
                 await self._start
@@ -291,7 +299,7 @@ class Session:
                 if attempt == 2 or self._ending is not None:
                     raise
             else:
-                self._started_at = now()
+                self._started_at, self._idle_since = now(), time.monotonic()
                 break
             finally:
                 self._start = None

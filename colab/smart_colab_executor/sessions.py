@@ -6,20 +6,24 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from . import probe
 from .errors import Busy, NotFound
 from .jobs import Ending, Job
 from .kernels import KernelNotStarted, LoopThread, in_background
+from .leftovers import KernelNotes
 from .requests import DEFAULT_SESSION
 from .session import Session
 
+RESTART_TIMEOUT = 20.0
 EXECUTOR_STOPS = Ending("lost", "executor_restarted")
 
 
 class Sessions:
     """All sessions; its methods may be called from any thread but the kernels' own."""
 
-    def __init__(self, root: Path, thread: LoopThread) -> None:
+    def __init__(self, root: Path, thread: LoopThread, notes: KernelNotes) -> None:
         self._root = root
+        self._notes = notes
         self._thread = thread
         self._sessions: dict[str, Session] = {}
         self._closed = False
@@ -64,25 +68,37 @@ class Sessions:
     def describe(self) -> list[dict[str, Any]]:
         """All sessions, `main` first."""
 
-        async def describe() -> list[dict[str, Any]]:
+        async def describe() -> list[tuple[dict[str, Any], int | None]]:
             self._open(DEFAULT_SESSION)
             names = sorted(self._sessions, key=lambda name: (name != DEFAULT_SESSION, name))
-            return [self._sessions[name].describe() for name in names]
+            return [_described(self._sessions[name]) for name in names]
 
-        return self._thread.run(describe())
+        return [_with_memory(*described) for described in self._thread.run(describe())]
 
     def restart(self, name: str) -> tuple[dict[str, Any], list[str]]:
         """The session with its new kernel, and the jobs that ended. Raises NotFound, Busy."""
 
-        async def restart() -> tuple[dict[str, Any], list[str]]:
+        async def restart() -> tuple[tuple[dict[str, Any], int | None], list[str]]:
             session = self._get(name)
+            restarting = asyncio.ensure_future(session.restart())
+            in_background(restarting)
+            await asyncio.wait((restarting,), timeout=RESTART_TIMEOUT)
+            if not restarting.done():
+                restarting.add_done_callback(lambda task: task.cancelled() or task.exception())
+                raise Busy(
+                    f"Session {name} is restarting still: its jobs are ended, its new kernel is not ready.",
+                    "Do not restart it again: it goes on, and code that is sent now runs in the new kernel.",
+                    status=409,
+                    retryable=False,
+                )
             try:
-                ended = await session.restart()
+                ended = restarting.result()
             except KernelNotStarted as error:
                 raise Busy("A new kernel could not be started in time.", "Try again in a minute.") from error
-            return session.describe(), ended
+            return _described(session), ended
 
-        return self._thread.run(restart())
+        described, ended = self._thread.run(restart())
+        return _with_memory(*described), ended
 
     def delete(self, name: str) -> list[str]:
         """The jobs that ended. Raises NotFound."""
@@ -112,7 +128,7 @@ class Sessions:
 
     def _open(self, name: str) -> Session:
         if name not in self._sessions:
-            self._sessions[name] = Session(name, self._root)
+            self._sessions[name] = Session(name, self._root, self._notes)
         return self._sessions[name]
 
     def _get(self, name: str) -> Session:
@@ -123,3 +139,13 @@ class Sessions:
             known = ", ".join(sorted({DEFAULT_SESSION, *self._sessions}))
             raise NotFound(f"There is no session {name}.", f"There are: {known}. Running code in a new name makes it.")
         return session
+
+
+def _described(session: Session) -> tuple[dict[str, Any], int | None]:
+    kernel = session.kernel
+    return session.describe(), kernel.pid if kernel else None
+
+
+def _with_memory(shown: dict[str, Any], pid: int | None) -> dict[str, Any]:
+    """Add the memory of the session's kernel. Not in the kernels' thread: it looks at every process of the machine."""
+    return {**shown, "memory_mb": probe.resident_mb(pid) if pid is not None else None}

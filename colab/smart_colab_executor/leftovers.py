@@ -1,0 +1,87 @@
+"""Kernels that outlive their executor: a note of each kernel's process while it lives, and an end to those left behind.
+
+An executor that is killed cannot end its kernels, and they run on until they notice: for a second, or for ever where
+the system hands orphans to something else than its first process.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from .jsonline import dump
+from .spool import write_atomically
+
+log = logging.getLogger(__name__)
+
+PATIENCE_SEC = 10.0
+PAUSE_SEC = 0.02
+# The system counts in ticks of 10 ms; a number used again so soon is another process's only in theory.
+SAME_SEC = 0.005
+
+
+class KernelNotes:
+    """A note for each process of a kernel, under `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def add(self, kernel_id: str, pid: int) -> None:
+        """Note that `pid` is a kernel's. Raises OSError."""
+        with suppress(psutil.NoSuchProcess):
+            note = {"pid": pid, "created": psutil.Process(pid).create_time()}
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(self._path(kernel_id), dump(note))
+
+    def remove(self, kernel_id: str) -> None:
+        """The kernel's process is gone."""
+        with suppress(OSError):
+            self._path(kernel_id).unlink(missing_ok=True)
+
+    def end_leftovers(self, patience_sec: float = PATIENCE_SEC) -> None:
+        """End the noted kernels that still live, with all that they started, and wait until they are gone."""
+        notes = list(self._folder.glob("*.json"))
+        doomed = [process for note in notes for process in _kernel_and_children(note)]
+        for process in doomed:
+            # It looks once more whether it is still the same process.
+            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                process.kill()
+        deadline = time.monotonic() + patience_sec
+        while any(map(_lives, doomed)) and time.monotonic() < deadline:
+            time.sleep(PAUSE_SEC)
+        if doomed:
+            survivors = [process.pid for process in doomed if _lives(process)]
+            log.warning("ended %d processes of kernels that were left behind", len(doomed) - len(survivors))
+            if survivors:
+                log.error("processes of kernels that were left behind do not end: %s", survivors)
+                return  # the next start tries again
+        for note in notes:
+            with suppress(OSError):
+                note.unlink()
+
+    def _path(self, kernel_id: str) -> Path:
+        return self._folder / f"{kernel_id}.json"
+
+
+def _kernel_and_children(note: Path) -> list[psutil.Process]:
+    """The noted process, when it is still the same one, and all that it started."""
+    try:
+        noted = json.loads(note.read_bytes())
+        kernel = psutil.Process(int(noted["pid"]))
+        if abs(kernel.create_time() - float(noted["created"])) > SAME_SEC:
+            return []
+        return [kernel, *kernel.children(recursive=True)]
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, psutil.Error):
+        return []
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

@@ -1,0 +1,122 @@
+"""Kernels that an executor left behind when it was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from harness import Executor, wait_until
+
+from smart_colab_executor.leftovers import KernelNotes
+
+Start = Callable[..., Executor]
+NOTE = "0193"
+
+
+@contextmanager
+def process_with_a_child() -> Iterator[list[psutil.Process]]:
+    code = (
+        "import subprocess, sys, time\n"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "print('there', flush=True)\ntime.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        process = psutil.Process(parent.pid)
+        family = [process, *process.children()]
+        try:
+            yield family
+        finally:
+            for member in family:
+                if member.is_running():
+                    member.kill()
+
+
+def lives(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def notes_of(executor: Executor) -> list[dict[str, Any]]:
+    folder = executor.root / ".smart_colab" / "kernels"
+    return [json.loads(note.read_bytes()) for note in sorted(folder.glob("*"))]
+
+
+def test_a_noted_process_is_ended_with_its_children(tmp_path: Path) -> None:
+    notes = KernelNotes(tmp_path)
+    with process_with_a_child() as family:
+        assert len(family) == 2
+        notes.add(NOTE, family[0].pid)
+        notes.end_leftovers()
+        assert not any(map(lives, family))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("other", [{"created": 1.0}, {"pid": os.getpid()}, {"pid": 2**22 + 7}, {"pid": -1}, {"pid": 0}])
+def test_another_process_of_that_number_is_let_alone(tmp_path: Path, other: dict[str, Any]) -> None:
+    notes = KernelNotes(tmp_path)
+    with process_with_a_child() as family:
+        notes.add(NOTE, family[0].pid)
+        [path] = tmp_path.iterdir()
+        path.write_text(json.dumps(json.loads(path.read_text()) | other))
+        notes.end_leftovers()
+        assert all(map(lives, family))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"pid":"x","created":1}', b'{"pid":1e999,"created":1}'])
+def test_a_note_that_cannot_be_read_ends_nothing(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / f"{NOTE}.json").write_bytes(content)
+    KernelNotes(tmp_path).end_leftovers()
+    KernelNotes(tmp_path / "missing").end_leftovers()
+
+
+def test_a_process_that_is_gone_already_is_not_noted(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    KernelNotes(tmp_path).add(NOTE, process.pid)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_each_kernel_is_noted_as_long_as_it_lives(start: Start) -> None:
+    executor = start()
+    executor.run("1")
+    executor.run("1", session="other")
+    assert {note["pid"] for note in notes_of(executor)} == {kernel.pid for kernel in executor.kernels()}
+    executor.call("DELETE", "/sessions/other")
+    executor.run("import os\nos._exit(1)")
+    wait_until(lambda: executor.session()["state"] == "idle")
+    assert [note["pid"] for note in notes_of(executor)] == [kernel.pid for kernel in executor.kernels()]
+    executor.post("/shutdown")
+    executor.process.wait(40)
+    assert notes_of(executor) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a signal that stops a process")
+def test_a_kernel_that_was_left_behind_is_ended_before_its_jobs_are_read_back(start: Start) -> None:
+    first = start()
+    job_id = first.submit(
+        "import subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "print(child.pid, flush=True)\ntime.sleep(600)"
+    )
+    first.wait_for_output(job_id, "\n")
+    kernels = first.kernels()
+    family = [*kernels, *(child for kernel in kernels for child in kernel.children())]
+    assert len(family) == 2
+    for process in kernels:
+        process.suspend()  # else it might notice by itself that its executor is gone
+    first.process.kill()
+    first.process.wait()
+    second = start()
+    assert not any(map(lives, family))
+    assert second.follow(job_id).reason == "executor_restarted"
+    assert {note["pid"] for note in notes_of(second)} <= {kernel.pid for kernel in second.kernels()}
