@@ -184,7 +184,16 @@ def test_a_loop_that_removes_its_own_file_loses_no_report(executor: Executor, se
 def test_a_forked_process_reports_nothing(executor: Executor, session: str) -> None:
     if sys.platform == "win32":
         pytest.skip("cannot fork")
-    body = "import os\nif os.fork() == 0:\n    os._exit(0)\nos.wait()\n"
+    # The fork goes on through the loop until it comes to iteration 2.
+    body = """
+import os
+if i == 1:
+    child = os.fork()
+if i == 2:
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
     job = executor.run(body, session=session, loop={"stop": 5})
     assert completed(job) == [1, 2, 3, 4, 5]
 
