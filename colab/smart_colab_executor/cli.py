@@ -18,7 +18,7 @@ from typing import Any
 
 from waitress.server import create_server
 
-from . import __version__, statelock
+from . import __version__, history, statelock
 from .admission import TUNNEL_HEADERS, Admission, Network, parse_networks
 from .app import UNCOUNTED_BYTES, Config, create_app
 from .audit import Audit
@@ -80,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lock = statelock.take(state)
         # Before the jobs are read back, for these would go on writing.
         notes.end_leftovers()
+        jobs.boots = history.note_boot(state, boot_id)
+        history.remove_old_jobs(state / "jobs")
         jobs.load()
     except OSError as error:
         parser.error(f"--state: {error}")

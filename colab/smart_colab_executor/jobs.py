@@ -257,6 +257,8 @@ class JobStore:
     def __init__(self, folder: Path, boot_id: str, on_end: Callable[[Job], None] = lambda job: None) -> None:
         self._folder = folder
         self._boot_id = boot_id
+        # Of all starts on this folder, this one among them.
+        self.boots = frozenset({boot_id})
         self._on_end = on_end
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
@@ -296,9 +298,9 @@ class JobStore:
             folder = self._folder / job_id
             if (folder / RECORD).exists():
                 raise JobConflict(f"Job {job_id} is known, but its record cannot be read.", "Use a new UUID.")
-            if expected_boot_id not in (None, self._boot_id):
+            if expected_boot_id is not None and expected_boot_id not in self.boots:
                 raise BootChanged(
-                    f"Job {job_id} is not known here, and was sent to another start of the executor before.",
+                    f"Job {job_id} is not known here, and was sent to another executor before.",
                     "Its code may have run there. Look at what it did, then send it under a new id to run it here.",
                 )
             self._check_queue(request.session)

@@ -161,7 +161,9 @@ class TestBoot:
         assert second.ready["boot_id"] != boot_id
         assert self.put(second, job_id, boot_id) == (200, None)
         assert self.put(second, job_id, boot_id, {"code": "other"}) == (409, "job_conflict")
-        assert self.put(second, str(uuid.uuid4()), boot_id) == (412, "boot_changed")
+        # What this folder does not hold was never accepted by an earlier start on it.
+        assert self.put(second, str(uuid.uuid4()), boot_id) == (201, None)
+        assert self.put(second, str(uuid.uuid4()), str(uuid.UUID(int=0))) == (412, "boot_changed")
         (second.root / ".smart_colab" / "jobs" / job_id / "job.json").write_bytes(b"torn")
         second.post("/shutdown")
         second.process.wait(40)

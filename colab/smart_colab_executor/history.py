@@ -1,0 +1,51 @@
+"""What earlier executors left in the state folder: which they were, and jobs that are too old, or too many, to keep."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+BOOTS_KEPT = 1000
+DAYS_KEPT = 30
+MAX_JOBS = 5000
+MAX_BYTES = 10 * 1024**3
+
+
+def note_boot(state: Path, boot_id: str) -> frozenset[str]:
+    """Write this start down; returns it and the earlier ones. Raises OSError.
+
+    Whoever meant one of these meant this folder: a job that it does not hold was never accepted, so it never ran.
+    """
+    path = state / "boots"
+    earlier = path.read_text("utf-8").split() if path.exists() else []
+    boots = [*earlier[1 - BOOTS_KEPT :], boot_id]
+    partial = path.with_name("boots.partial")
+    partial.write_text("\n".join(boots) + "\n", "utf-8")
+    partial.replace(path)
+    return frozenset(boots)
+
+
+def remove_old_jobs(
+    folder: Path, *, days: float = DAYS_KEPT, max_jobs: int = MAX_JOBS, max_bytes: int = MAX_BYTES
+) -> None:
+    """Remove jobs that were last written to more than `days` ago, and the oldest beyond a number and a size in all.
+
+    The newest one always stays. What cannot be removed stays too.
+    """
+    jobs = sorted(_jobs(folder), reverse=True)
+    oldest, total = time.time() - days * 86_400, 0
+    for count, (changed, job) in enumerate(jobs):
+        total += sum(file.stat().st_size for file in job.rglob("*") if file.is_file())
+        if count and (changed < oldest or count >= max_jobs or total > max_bytes):
+            log.info("jobs/%s is removed: it is old, or there are too many", job.name)
+            shutil.rmtree(job, ignore_errors=True)
+
+
+def _jobs(folder: Path) -> list[tuple[float, Path]]:
+    if not folder.is_dir():
+        return []
+    return [(record.stat().st_mtime, record.parent) for record in folder.glob("*/job.json")]
