@@ -125,7 +125,9 @@ fn a_job_that_waits_is_taken_out_and_never_runs() {
     let behind = bridge.begin_call("run_code_long", json!({"code": code, "session": "ahead"}));
     let queued = loop {
         let list = bridge.call("list_jobs", json!({"session": "ahead", "state": "queued"}));
-        if let [row] = rows(&list).as_slice() {
+        if let [row] = rows(&list).as_slice()
+            && row["queue_position"].is_u64()
+        {
             break row.clone();
         }
     };

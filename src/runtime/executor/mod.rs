@@ -18,6 +18,7 @@ use crate::edge::settings::Endpoint;
 use crate::wire::files::{FileList, FileStat};
 use crate::wire::job::{EventPage, Job, JobList, JobReply, JobRequest, Poll};
 use crate::wire::machine::{Health, Probe};
+use crate::wire::problem::Problem;
 use crate::wire::session::{
     Cleanup, CleanupRequest, Removed, Restarted, Session, SessionList, Variables,
 };
@@ -25,6 +26,8 @@ use http::Http;
 
 /// How long a request may take beyond the time that the executor is asked to hold it.
 const ANSWER: Duration = Duration::from_secs(15);
+/// The executor takes no larger body.
+const LARGEST_BODY: usize = 8 * 1024 * 1024;
 /// The executor holds `stat?digest` up to 20 s.
 const DIGEST: Duration = Duration::from_secs(20);
 /// Clearing a session collects garbage and may wait for the kernel.
@@ -63,6 +66,18 @@ impl Executor {
                 source,
             })
             .boxed()
+    }
+}
+
+/// What the executor would answer, without sending it all.
+fn too_large(bytes: usize) -> Problem {
+    Problem {
+        status: 413,
+        code: "invalid_argument".to_owned(),
+        detail: format!("the code is {bytes} bytes long, and {LARGEST_BODY} can be sent"),
+        hint: "Put large data into a file and read it from the code.".to_owned(),
+        retryable: false,
+        retry_after_sec: None,
     }
 }
 
@@ -107,11 +122,19 @@ impl Runtime for Executor {
         poll: Poll,
         expected_boot: Option<&str>,
     ) -> RuntimeResult<EventPage> {
+        let body = serde_json::to_vec(request).map_err(|error| {
+            self.http
+                .incompatible(&format!("the code cannot be sent ({error})"))
+        })?;
+        if body.len() > LARGEST_BODY {
+            return Err(RuntimeError::Refused(too_large(body.len())));
+        }
         let mut call = self
             .http
             .request(Method::PUT, &format!("jobs/{id}"))
             .query(&poll_query(poll))
-            .json(request);
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body);
         if let Some(boot) = expected_boot {
             call = call.header("X-Expect-Boot-Id", boot);
         }
