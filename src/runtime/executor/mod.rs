@@ -74,7 +74,7 @@ fn too_large(bytes: usize) -> Problem {
     Problem {
         status: 413,
         code: "invalid_argument".to_owned(),
-        detail: format!("the code is {bytes} bytes long, and {LARGEST_BODY} can be sent"),
+        detail: format!("the code is larger than {LARGEST_BODY} bytes (it is {bytes})"),
         hint: "Put large data into a file and read it from the code.".to_owned(),
         retryable: false,
         retry_after_sec: None,
