@@ -64,6 +64,7 @@ class Record:
     kernel_exit: dict[str, Any] | None = None
     last_seq: int = 0
     events_bytes: int = 0
+    log_bytes_at_end: int | None = None
     address: str | None = None
 
 
@@ -197,6 +198,7 @@ class Job:
             record.variables_lost, record.kernel_exit = ending.variables_lost, ending.kernel_exit
             self.queue_position = None
             self._seal()
+            record.log_bytes_at_end = self.spool.log_bytes
             # No file has -1 bytes: where the last event is not on disk, whoever reads the job back looks for himself.
             record.last_seq, record.events_bytes = self.spool.last_seq, self.spool.size if self.spool.is_whole else -1
             self.changed.notify_all()

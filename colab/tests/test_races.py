@@ -61,6 +61,8 @@ def test_what_a_thread_prints_after_its_cell_is_in_the_log(executor: Executor, s
     go.touch()
     log = f"/jobs/{job.job['id']}/log"
     wait_until(lambda: executor.call("GET", log).body == b"early\nlate\n")
+    now = executor.get(f"/jobs/{job.job['id']}")["job"]
+    assert (now["log_bytes_at_end"], now["log_bytes"]) == (6, 11)
     assert executor.follow(job.job["id"]).stdout == "early\n", "the events are sealed"
 
 

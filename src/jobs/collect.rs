@@ -74,6 +74,13 @@ impl Collector {
         self.screen.left_out()
     }
 
+    /// Adds what was printed after the job's end.
+    pub fn append_late(&mut self, text: &str) {
+        self.screen
+            .push_block("[printed after the end of the code, by a thread or a process of its:]");
+        self.screen.push(text);
+    }
+
     /// The text.
     #[must_use]
     pub fn into_excerpt(self) -> Excerpt {

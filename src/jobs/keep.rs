@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use tokio::fs::{self, File, OpenOptions};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio::time::Instant;
@@ -16,9 +16,13 @@ use crate::base::ids::JobId;
 use crate::edge::store;
 use crate::runtime::connection::Connection;
 use crate::runtime::{Runtime, RuntimeError, retry};
+use crate::wire::job::Job;
 
 /// Bytes of pictures in one answer: Claude Desktop takes 1 MB in all, base64 adds a third.
 const PICTURE_BUDGET: usize = 700_000;
+
+/// Of what came after a job's end.
+const LATE_BYTES: u64 = 16 * 1024;
 
 /// A file in the user's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,6 +129,23 @@ impl Keeper {
         if path.exists() {
             kept.logs.push(path);
         }
+    }
+
+    /// What a thread or a process of the job's printed after its end, up to 16 KiB of it from its end; none when there is nothing or it cannot be had.
+    pub(super) async fn late_output(
+        &self,
+        connection: &Connection,
+        job: &Job,
+        deadline: Instant,
+    ) -> Option<String> {
+        let begin = job.log_bytes_at_end.filter(|end| *end < job.log_bytes)?;
+        let from = begin.max(job.log_bytes.saturating_sub(LATE_BYTES));
+        let read = |runtime: Arc<dyn Runtime>| async move {
+            let pieces: Vec<Bytes> = runtime.log(job.id, from).await?.try_collect().await?;
+            Ok(pieces.concat())
+        };
+        let late = connection.ask(deadline, read).await.ok()?;
+        Some(String::from_utf8_lossy(&late).into_owned())
     }
 
     async fn keep_one(

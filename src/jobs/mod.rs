@@ -279,10 +279,16 @@ impl Jobs {
     async fn view(
         &self,
         followed: Followed,
-        collector: Collector,
+        mut collector: Collector,
         reading: Reading,
         deadline: Instant,
     ) -> View {
+        if let (Reading::Whole, Some(job)) = (reading, &followed.job) {
+            let late = self.keeper.late_output(&self.connection, job, deadline);
+            if let Some(late) = late.await {
+                collector.append_late(&late);
+            }
+        }
         let mut kept = Kept::default();
         let (id, attachments) = (followed.id, &collector.attachments);
         let keeping = self

@@ -69,6 +69,9 @@ pub struct Job {
     /// The `seq` of the newest event.
     pub last_seq: u64,
     pub log_bytes: u64,
+    /// How long the log was when the job ended: what is behind it was printed later, by a thread or a process of its.
+    #[serde(default)]
+    pub log_bytes_at_end: Option<u64>,
     pub queue_position: Option<u64>,
 }
 

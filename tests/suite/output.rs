@@ -326,6 +326,29 @@ fn wrong_arguments_are_named() {
 }
 
 #[test]
+fn what_a_thread_prints_after_the_end_is_shown_by_a_later_look() {
+    let mut client = Client::of("late");
+    let code = "import os, threading, time\ndef speak():\n    while not os.path.exists('late-go'): time.sleep(0.02)\n    print('late words', flush=True)\n\
+        threading.Thread(target=speak).start()\nprint('early words')";
+    let answer = client.run(code);
+    answer.succeeded();
+    assert_eq!(answer.text, "early words\n");
+    std::fs::write(Executor::shared().root().join("late-go"), "").unwrap();
+    let job = json!({"job_id": answer.facts["job_id"]});
+    let end = std::time::Instant::now() + crate::support::stdio::PATIENCE;
+    loop {
+        let again = client.bridge.call("get_output", job.clone());
+        again.succeeded();
+        assert!(again.text.starts_with("early words\n"), "{}", again.text);
+        if again.text.ends_with("late words\n") {
+            assert!(again.text.contains("after the end"), "{}", again.text);
+            break;
+        }
+        assert!(std::time::Instant::now() < end, "{}", again.text);
+    }
+}
+
+#[test]
 fn code_that_is_too_long_is_refused_with_an_answer() {
     let mut client = Client::of("long-code");
     for mebibytes in [9, 20] {
