@@ -6,6 +6,7 @@
 mod support;
 
 mod calls;
+mod campaign;
 mod chunked;
 mod connect;
 mod download;

@@ -1,5 +1,7 @@
 //! What tests share.
 
+pub(crate) mod cable;
+pub(crate) mod chance;
 pub(crate) mod executor;
 pub(crate) mod fake_runtime;
 pub(crate) mod home;

@@ -1,0 +1,105 @@
+//! Code that runs longer than a call, and longer than its bridge.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::time::sleep;
+
+use super::{Caller, Reader, SHORT, ask, executor, is_long, so_many, until};
+use crate::support::chance::Chance;
+use crate::support::executor::Executor;
+use crate::support::home::Home;
+
+/// Prints a line every tenth of a second.
+fn code(lines: u64) -> String {
+    format!(
+        "import time\nwith open('ran', 'a') as ran: ran.write('x')\n\
+         for number in range({lines}):\n    print('line', number, flush=True)\n    time.sleep(0.1)"
+    )
+}
+
+fn expected(lines: u64) -> String {
+    (0..lines)
+        .map(|number| format!("line {number}\n"))
+        .collect()
+}
+
+#[tokio::test]
+async fn code_that_runs_longer_than_a_call_is_followed_to_its_end() {
+    let (executor, home) = (executor().await, Home::new());
+    // Ten minutes and the usual budget, or so long that a call which waited for the end would be late.
+    let lines = so_many(240, 6_000);
+    let budget = if is_long() {
+        Duration::from_secs(45)
+    } else {
+        SHORT
+    };
+    let caller = Caller::start(&home, executor.address(), budget).await;
+    let started = Instant::now();
+    let reader = caller.run(&code(lines), "main", 1_200).await;
+    let reader = caller.finish(reader).await;
+    reader.has(&expected(lines));
+    assert!(started.elapsed() > Duration::from_secs(lines / 10));
+    assert_eq!(
+        fs::read_to_string(executor.root().join("ran")).unwrap(),
+        "x"
+    );
+}
+
+#[tokio::test]
+async fn a_job_whose_bridges_are_killed_one_after_another_is_read_whole_by_the_last() {
+    for round in 0..so_many(1, 5) {
+        outlive(Chance::of("bridges", round)).await;
+    }
+}
+
+async fn outlive(mut chance: Chance) {
+    const LINES: u64 = 120;
+    let (executor, home) = (executor().await, Home::new());
+    let start = || Caller::start(&home, executor.address(), SHORT);
+    let (code, ran) = (code(LINES), executor.root().join("ran"));
+    // The first one dies before it has told of the job.
+    let bridge = start().await;
+    let it_runs = async {
+        until("the code's begin", || ran.exists()).await;
+        sleep(chance.millis(0..1_000)).await;
+    };
+    tokio::select! {
+        _ = bridge.run(&code, "main", 600) => panic!("it answers too soon"),
+        () = it_runs => {}
+    }
+    bridge.client.kill().await;
+
+    let mut reader = Reader::of(&only_job(&executor).await);
+    while reader.end.is_none() && reader.next < LINES * 2 / 3 {
+        let bridge = start().await;
+        let life = sleep(chance.millis(0..2_500));
+        tokio::select! {
+            () = read_on(&bridge, &mut reader) => {}
+            () = life => {}
+        }
+        bridge.client.kill().await;
+    }
+    let last = start().await;
+    last.finish(Reader::of(&reader.job))
+        .await
+        .has(&expected(LINES));
+    last.finish(reader).await.has(&expected(LINES));
+    assert_eq!(fs::read_to_string(ran).unwrap(), "x");
+}
+
+/// In short looks, so that some are answered and one is cut off.
+async fn read_on(bridge: &Caller, reader: &mut Reader) {
+    while reader.end.is_none() {
+        reader.look(bridge, Some(1)).await;
+    }
+}
+
+/// As a client that was told of none finds it.
+async fn only_job(executor: &Executor) -> String {
+    let listed: Value = serde_json::from_str(&ask(executor, "jobs").await).unwrap();
+    let jobs = listed["jobs"].as_array().unwrap();
+    assert_eq!(jobs.len(), 1, "{listed}");
+    jobs[0]["id"].as_str().unwrap().to_owned()
+}

@@ -1,0 +1,205 @@
+//! The promises under a long series of faults at random moments: a real bridge over real stdio, a real executor, real kernels.
+//!
+//! Each test tells its seed; `SMART_COLAB_SEED` runs it again. With `SMART_COLAB_CAMPAIGN=long` there is more of everything.
+
+mod endless;
+mod long_code;
+mod network;
+mod sessions;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use smart_colab::mcp::client::{Answer, Client};
+use tokio::process::Command;
+use tokio::time::sleep;
+
+use crate::support::executor::{Executor, TOKEN};
+use crate::support::home::Home;
+
+/// What a call may take beyond its budget: the process's own time on a busy machine.
+const MARGIN: Duration = Duration::from_secs(10);
+/// The shortest that a bridge takes.
+const SHORT: Duration = Duration::from_secs(5);
+/// For one job and all the calls about it; the machine may be slow.
+const PATIENCE: Duration = Duration::from_secs(400);
+/// What was under way when a call ended has arrived, or never will.
+const UNDER_WAY: Duration = Duration::from_secs(5);
+
+fn is_long() -> bool {
+    std::env::var("SMART_COLAB_CAMPAIGN").is_ok_and(|form| form == "long")
+}
+
+/// By the form of the campaign.
+fn so_many(short: u64, long: u64) -> u64 {
+    if is_long() { long } else { short }
+}
+
+async fn executor() -> Executor {
+    tokio::task::spawn_blocking(Executor::start).await.unwrap()
+}
+
+/// What the executor itself has at `route`.
+async fn ask(executor: &Executor, route: &str) -> String {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = client.get(format!("{}/{route}", executor.url));
+    let reply = request.bearer_auth(TOKEN).send().await.unwrap();
+    reply.error_for_status().unwrap().text().await.unwrap()
+}
+
+/// A bridge, and how long its calls may take.
+struct Caller {
+    client: Client,
+    budget: Duration,
+}
+
+impl Caller {
+    /// A new process of `home`, which reaches the executor at `address`.
+    async fn start(home: &Home, address: SocketAddr, budget: Duration) -> Self {
+        let line = format!("http://{address}/#{TOKEN}");
+        let mut command = home.program(&[("COLAB_URL", &line)]);
+        command.env("SMART_COLAB_CALL_BUDGET_SEC", budget.as_secs().to_string());
+        let client = Client::start(Command::from(command)).await.unwrap();
+        Self { client, budget }
+    }
+
+    /// Every call answers in time.
+    async fn call(&self, tool: &'static str, arguments: Value) -> Answer {
+        let started = Instant::now();
+        let answer = self.client.call(tool, arguments).await.unwrap();
+        let took = started.elapsed();
+        assert!(
+            took < self.budget + MARGIN,
+            "{tool} took {took:?}: {answer:?}"
+        );
+        answer
+    }
+
+    /// Runs code as a model does: sends it again only when it is said that it has not run.
+    async fn run(&self, code: &str, session: &str, timeout_sec: u64) -> Reader {
+        let arguments = json!({"code": code, "session": session, "timeout_sec": timeout_sec});
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            let answer = self.call("run_code_long", arguments.clone()).await;
+            let Some(job) = answer.facts["job_id"].as_str() else {
+                assert!(answer.is_error, "{answer:?}");
+                continue;
+            };
+            let mut reader = Reader::of(job);
+            if answer.facts["state"].is_string() {
+                reader.take(answer);
+                return reader;
+            }
+            sleep(UNDER_WAY).await;
+            loop {
+                let answer = self
+                    .call("get_output", json!({"job_id": job, "after": 0}))
+                    .await;
+                if answer.facts["code"] == "not_found" {
+                    break;
+                }
+                if answer.facts["state"].is_string() {
+                    reader.take(answer);
+                    return reader;
+                }
+                assert!(Instant::now() < end, "{answer:?}");
+            }
+        }
+        panic!("it could not be sent");
+    }
+
+    /// Runs short code to its good end.
+    async fn quick(&self, code: &str, session: &str) -> Reader {
+        let reader = self.run(code, session, 60).await;
+        self.finish(reader).await
+    }
+
+    async fn finish(&self, mut reader: Reader) -> Reader {
+        let end = Instant::now() + PATIENCE.max(self.budget * 20);
+        while reader.end.is_none() {
+            assert!(Instant::now() < end, "{} of output", reader.text.len());
+            reader.look(self, None).await;
+        }
+        reader
+    }
+}
+
+/// What a client has read of a job, page by page.
+struct Reader {
+    job: String,
+    next: u64,
+    text: String,
+    /// The facts of the last page.
+    end: Option<Value>,
+}
+
+impl Reader {
+    fn of(job: &str) -> Self {
+        Self {
+            job: job.to_owned(),
+            next: 0,
+            text: String::new(),
+            end: None,
+        }
+    }
+
+    /// One more page; what is not there yet is waited for `wait_sec`, or as long as a call may take.
+    async fn look(&mut self, caller: &Caller, wait_sec: Option<u64>) {
+        let mut arguments = json!({"job_id": self.job, "after": self.next});
+        if let Some(wait_sec) = wait_sec {
+            arguments["wait_sec"] = json!(wait_sec);
+        }
+        let answer = caller.call("get_output", arguments).await;
+        self.take(answer);
+    }
+
+    fn take(&mut self, answer: Answer) {
+        let facts = &answer.facts;
+        if facts["left_out_characters"].is_u64() {
+            assert_eq!(self.next, 0, "a page leaves nothing out: {facts}");
+            return;
+        }
+        self.text += &answer.text;
+        if let Some(next) = facts["next"].as_u64() {
+            assert!(next >= self.next, "it goes back: {facts}");
+            self.next = next;
+        } else if facts["state"].is_string() {
+            self.end = Some(answer.facts);
+        } else {
+            let code = facts["code"].as_str().unwrap_or_default();
+            assert!(matches!(code, "connection_failed" | "timed_out"), "{facts}");
+            assert_eq!(answer.text, "", "{facts}");
+        }
+    }
+
+    #[track_caller]
+    fn has(&self, expected: &str) {
+        same(&self.text, expected);
+        assert_eq!(self.end.as_ref().unwrap()["state"], "succeeded");
+    }
+}
+
+/// Insists on each line, once and in order, and shows where that fails.
+#[track_caller]
+fn same(text: &str, expected: &str) {
+    if text == expected {
+        return;
+    }
+    let mut pairs = text.lines().zip(expected.lines()).enumerate();
+    let fault = pairs.find(|(_, (is, should))| is != should);
+    panic!(
+        "{} lines instead of {}; first fault: {fault:?}",
+        text.lines().count(),
+        expected.lines().count(),
+    );
+}
+
+/// Waits for what must come, on however slow a machine.
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "{what} does not come");
+        sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,148 @@
+//! A job's code and its output through a network that breaks two hundred times.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::{Caller, PATIENCE, Reader, SHORT, ask, executor, same, so_many};
+use crate::support::cable::{Break, Cable, Fault, Way};
+use crate::support::chance::Chance;
+use crate::support::home::Home;
+
+const FAULTS: usize = 200;
+const LINES: u64 = 20_000;
+/// Those who follow the job side by side. A swallowed answer costs one of them a call.
+const READERS: usize = 3;
+/// A fault that meets no traffic for so long comes with the next byte.
+const FAULT_PATIENCE: Duration = Duration::from_millis(700);
+
+/// Prints its lines in many pieces that end anywhere, the last of them when most of the faults have come: each is a byte in the file `struck`.
+const CODE: &str = "
+import hashlib, os, sys, time
+with open('ran', 'a') as ran: ran.write('x')
+text = ''.join(f'{i:05} {hashlib.sha256(str(i).encode()).hexdigest()[:i % 60 + 1]}\\n' for i in range(20_000))
+pieces = 1_500
+size = len(text) // pieces + 1
+for piece in range(pieces):
+    while os.path.getsize('struck') < piece * 160 // pieces - 8: time.sleep(0.02)
+    print(text[piece * size:(piece + 1) * size], end='', flush=True)
+    time.sleep(0.015)
+";
+
+fn expected() -> String {
+    let line = |i: u64| {
+        let digest = Sha256::digest(i.to_string());
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let length = usize::try_from(i % 60 + 1).unwrap();
+        format!("{i:05} {}\n", &hex[..length])
+    };
+    (0..LINES).map(line).collect()
+}
+
+/// The hundred cuts and all the others, in no order.
+fn faults(chance: &mut Chance) -> Vec<Fault> {
+    let at = |chance: &mut Chance, what| {
+        let way = [Way::ToExecutor, Way::ToBridge][usize::from(chance.within(0..3) > 0)];
+        Fault::At(way, chance.bytes(), what)
+    };
+    let mut faults: Vec<_> = (0..FAULTS)
+        .map(|number| match number {
+            0..100 => at(chance, Break::Cut),
+            100..140 => {
+                let time = chance.millis(20..1_500);
+                at(chance, Break::Delay(time))
+            }
+            140..160 => at(chance, Break::Swallow),
+            160..185 => Fault::Refuse(chance.millis(50..1_200)),
+            _ => Fault::Silence(chance.millis(100..1_500)),
+        })
+        .collect();
+    chance.shuffle(&mut faults);
+    faults
+}
+
+#[tokio::test]
+async fn a_network_that_breaks_two_hundred_times_costs_no_line_and_no_second_run() {
+    for round in 0..so_many(1, 3) {
+        survive(Chance::of("network", round)).await;
+    }
+}
+
+async fn survive(mut chance: Chance) {
+    let (executor, home) = (executor().await, Home::new());
+    let root = executor.root();
+    fs::write(root.join("struck"), "").unwrap();
+    let mut cable = Cable::to(executor.address());
+    let caller = Caller::start(&home, cable.address(), SHORT).await;
+
+    let (faults, mut pauses) = (faults(&mut chance), chance.branch());
+    let is_over = AtomicBool::new(false);
+    let breaking = async {
+        let mut struck = File::options()
+            .append(true)
+            .open(root.join("struck"))
+            .unwrap();
+        for fault in faults {
+            tokio::time::sleep(pauses.millis(0..150)).await;
+            let strike = cable.strike(fault, FAULT_PATIENCE);
+            let met = tokio::time::timeout(PATIENCE, strike).await;
+            met.unwrap_or_else(|_| panic!("nobody met {fault:?}"));
+            struck.write_all(b"x").unwrap();
+        }
+        is_over.store(true, Ordering::Relaxed);
+    };
+    let expected = expected();
+    let reading = async {
+        let first = caller.run(CODE, "main", 1_200).await;
+        let job = first.job.clone();
+        let others = (1..READERS).map(|_| Reader::of(&job));
+        let followers = std::iter::once(first)
+            .chain(others)
+            .map(|reader| follow(&caller, reader, chance.branch(), &is_over, &expected));
+        futures_util::future::join_all(followers).await;
+        job
+    };
+    let (job, ()) = tokio::join!(reading, breaking);
+    assert_eq!(
+        fs::read_to_string(root.join("ran")).unwrap(),
+        "x",
+        "it ran once"
+    );
+    let log = ask(&executor, &format!("jobs/{job}/log")).await;
+    same(&log, &expected);
+    // Copied piece by piece while there were faults.
+    let whole = caller.call("get_output", json!({"job_id": job})).await;
+    let kept = whole.facts["log"].as_str().unwrap();
+    same(&fs::read_to_string(kept).unwrap(), &expected);
+}
+
+/// Reads the job to its end, and again from its beginning while there are faults to come.
+async fn follow(
+    caller: &Caller,
+    mut reader: Reader,
+    mut chance: Chance,
+    is_over: &AtomicBool,
+    expected: &str,
+) {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        while reader.end.is_none() {
+            assert!(Instant::now() < end, "{} bytes in time", reader.text.len());
+            let waits = [None, None, Some(0), Some(1), Some(3)];
+            let wait = waits[usize::try_from(chance.within(0..5)).unwrap()];
+            reader.look(caller, wait).await;
+        }
+        reader.has(expected);
+        // Head and tail, with the log beside it.
+        let whole = json!({"job_id": reader.job});
+        caller.call("get_output", whole).await;
+        if is_over.load(Ordering::Relaxed) {
+            return;
+        }
+        reader = Reader::of(&reader.job);
+    }
+}

@@ -1,0 +1,43 @@
+//! Sessions side by side.
+
+use std::fs;
+use std::time::Duration;
+
+use super::{Caller, executor, so_many};
+use crate::support::home::Home;
+
+/// Prints at full speed from the moment when the other one does too; `LABEL` and `OTHER` are names, `LINES` a number.
+const CODE: &str = "
+import os
+open('LABEL', 'w').close()
+while not os.path.exists('OTHER'): pass
+for number in range(LINES): print('LABEL', number)
+";
+
+#[tokio::test]
+async fn sessions_that_print_at_full_speed_side_by_side_never_meet() {
+    let (executor, home) = (executor().await, Home::new());
+    let caller = Caller::start(&home, executor.address(), Duration::from_secs(10)).await;
+    for session in ["left", "right"] {
+        caller.quick("None", session).await;
+    }
+    let lines = so_many(20_000, 200_000);
+    for round in 0..3 {
+        let (left, right) = (format!("left-{round}"), format!("right-{round}"));
+        let one = async |session: &str, label: &str, other: &str| {
+            let code = CODE
+                .replace("LABEL", label)
+                .replace("OTHER", other)
+                .replace("LINES", &lines.to_string());
+            let reader = caller.run(&code, session, 300).await;
+            caller.finish(reader).await
+        };
+        let (at_left, at_right) =
+            tokio::join!(one("left", &left, &right), one("right", &right, &left));
+        for (reader, label) in [(at_left, &left), (at_right, &right)] {
+            let expected: String = (0..lines).map(|i| format!("{label} {i}\n")).collect();
+            reader.has(&expected);
+            fs::remove_file(executor.root().join(label)).unwrap();
+        }
+    }
+}
