@@ -3,12 +3,11 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::json;
 use tokio::time::sleep;
 
-use super::{Caller, Reader, SHORT, ask, executor, is_long, so_many, until};
+use super::{Caller, Reader, SHORT, executor, is_long, so_many, until};
 use crate::support::chance::Chance;
-use crate::support::executor::Executor;
 use crate::support::home::Home;
 
 /// Prints a line every tenth of a second.
@@ -71,7 +70,9 @@ async fn outlive(mut chance: Chance) {
     }
     bridge.client.kill().await;
 
-    let mut reader = Reader::of(&only_job(&executor).await);
+    let bridge = start().await;
+    let mut reader = Reader::of(&only_job(&bridge).await);
+    bridge.client.leave().await;
     while reader.end.is_none() && reader.next < LINES * 2 / 3 {
         let bridge = start().await;
         let life = sleep(chance.millis(0..2_500));
@@ -96,10 +97,10 @@ async fn read_on(bridge: &Caller, reader: &mut Reader) {
     }
 }
 
-/// As a client that was told of none finds it.
-async fn only_job(executor: &Executor) -> String {
-    let listed: Value = serde_json::from_str(&ask(executor, "jobs").await).unwrap();
-    let jobs = listed["jobs"].as_array().unwrap();
-    assert_eq!(jobs.len(), 1, "{listed}");
-    jobs[0]["id"].as_str().unwrap().to_owned()
+/// The job as a conversation that knows of none finds it.
+async fn only_job(bridge: &Caller) -> String {
+    let listed = bridge.call("list_jobs", json!({"state": "running"})).await;
+    let jobs = listed.facts["jobs"].as_array().unwrap();
+    assert_eq!(jobs.len(), 1, "{:?}", listed.facts);
+    jobs[0]["job_id"].as_str().unwrap().to_owned()
 }
