@@ -7,6 +7,7 @@ pub(crate) mod fake_runtime;
 pub(crate) mod home;
 pub(crate) mod machine;
 pub(crate) mod mishaps;
+pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod python;
 pub(crate) mod rust;

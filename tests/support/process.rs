@@ -1,0 +1,19 @@
+//! Processes that end without having been asked.
+
+use std::process::Command;
+
+/// Ends the process `pid` as a lack of memory does. It must be one that the caller has started.
+pub(crate) fn kill(pid: u32) {
+    let pid = pid.to_string();
+    let mut command = if cfg!(windows) {
+        let mut command = Command::new("taskkill");
+        command.args(["/F", "/PID", &pid]);
+        command
+    } else {
+        let mut command = Command::new("kill");
+        command.args(["-9", &pid]);
+        command
+    };
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{pid}: {output:?}");
+}
