@@ -21,8 +21,10 @@ pub(crate) enum Way {
 /// What befalls a connection at one byte.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Break {
-    /// It ends.
+    /// It ends, for either side as if the other had closed it.
     Cut,
+    /// It ends as when a router has forgotten it.
+    Reset,
     /// Its bytes wait.
     Delay(Duration),
     /// Nothing that goes this way arrives any more; the connection stays.
@@ -152,10 +154,15 @@ async fn carry(mut bridge: TcpStream, state: Arc<State>) -> io::Result<()> {
     executor.set_nodelay(true)?;
     let (from_bridge, to_bridge) = bridge.split();
     let (from_executor, to_executor) = executor.split();
-    tokio::select! {
+    let ended = tokio::select! {
         ended = pump(from_bridge, to_executor, Way::ToExecutor, &state) => ended,
         ended = pump(from_executor, to_bridge, Way::ToBridge, &state) => ended,
+    };
+    if matches!(&ended, Err(error) if error.kind() == io::ErrorKind::ConnectionReset) {
+        bridge.set_zero_linger()?;
+        executor.set_zero_linger()?;
     }
+    ended
 }
 
 async fn pump(
@@ -178,6 +185,7 @@ async fn pump(
             rest = &rest[passing..];
             match what {
                 Break::Cut => return Ok(()),
+                Break::Reset => return Err(io::ErrorKind::ConnectionReset.into()),
                 Break::Delay(time) => sleep(time).await,
                 Break::Swallow => {
                     while from.read(&mut buffer).await? > 0 {}

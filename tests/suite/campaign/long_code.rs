@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{Caller, Reader, SHORT, executor, is_long, so_many, until};
+use super::{Caller, PATIENCE, Reader, SHORT, executor, is_long, so_many, until};
 use crate::support::chance::Chance;
 use crate::support::home::Home;
 
@@ -58,8 +58,8 @@ async fn outlive(mut chance: Chance) {
     let (executor, home) = (executor().await, Home::new());
     let start = || Caller::start(&home, executor.address(), SHORT);
     let (code, ran) = (code(LINES), executor.root().join("ran"));
-    // The first one dies before it has told of the job.
-    let bridge = start().await;
+    // The first one dies before it has told of the job: it would wait for longer than a kernel needs to start.
+    let bridge = Caller::start(&home, executor.address(), PATIENCE).await;
     let it_runs = async {
         until("the code's begin", || ran.exists()).await;
         sleep(chance.millis(0..1_000)).await;

@@ -14,6 +14,8 @@ use crate::support::chance::Chance;
 use crate::support::home::Home;
 
 const FAULTS: usize = 200;
+/// Those of them that come before anything else.
+const SENDING: usize = 2;
 const LINES: u64 = 20_000;
 /// Those who follow the job side by side. A swallowed answer costs one of them a call.
 const READERS: usize = 3;
@@ -43,7 +45,7 @@ fn expected() -> String {
     (0..LINES).map(line).collect()
 }
 
-/// The hundred cuts and all the others, in no order.
+/// A hundred cuts and a hundred others.
 fn faults(chance: &mut Chance) -> Vec<Fault> {
     let at = |chance: &mut Chance, what| {
         let way = [Way::ToExecutor, Way::ToBridge][usize::from(chance.within(0..3) > 0)];
@@ -51,7 +53,10 @@ fn faults(chance: &mut Chance) -> Vec<Fault> {
     };
     let mut faults: Vec<_> = (0..FAULTS)
         .map(|number| match number {
-            0..100 => at(chance, Break::Cut),
+            // These come first, while the code is sent: what arrived is not known then.
+            0..SENDING => Fault::At(Way::ToBridge, chance.within(0..300), Break::Cut),
+            SENDING..60 => at(chance, Break::Cut),
+            60..100 => at(chance, Break::Reset),
             100..140 => {
                 let time = chance.millis(20..1_500);
                 at(chance, Break::Delay(time))
@@ -61,13 +66,7 @@ fn faults(chance: &mut Chance) -> Vec<Fault> {
             _ => Fault::Silence(chance.millis(100..1_500)),
         })
         .collect();
-    chance.shuffle(&mut faults);
-    // The first ones befall the sending: what arrived is not known then.
-    let replies_cut = |fault: &Fault| matches!(fault, Fault::At(Way::ToBridge, ..300, Break::Cut));
-    faults.sort_by_key(|fault| !replies_cut(fault));
-    let mut rest = faults.split_off(2);
-    chance.shuffle(&mut rest);
-    faults.extend(rest);
+    chance.shuffle(&mut faults[SENDING..]);
     faults
 }
 
