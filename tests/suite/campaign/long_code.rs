@@ -73,7 +73,9 @@ async fn outlive(mut chance: Chance) {
     let bridge = start().await;
     let mut reader = Reader::of(&only_job(&bridge).await);
     bridge.client.leave().await;
+    let end = Instant::now() + PATIENCE;
     while reader.end.is_none() && reader.next < LINES * 2 / 3 {
+        assert!(Instant::now() < end, "{} events in time", reader.next);
         let bridge = start().await;
         let life = sleep(chance.millis(0..2_500));
         tokio::select! {
