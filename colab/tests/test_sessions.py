@@ -311,7 +311,8 @@ def test_a_background_thread_prints_into_the_cell_that_runs(executor: Executor, 
         "thread = threading.Thread(target=tick)\nthread.start()",
         session=session,
     )
-    job = executor.run("print('cell', flush=True)\nstop.set()\nthread.join()", session=session)
+    # In one piece: print() writes its newline apart, and a tick may come between.
+    job = executor.run("import sys\n_ = sys.stdout.write('cell\\n')\nstop.set()\nthread.join()", session=session)
     assert "cell\n" in job.stdout
     later = executor.run("time.sleep(0.2)\nprint('alone')", session=session)
     assert later.stdout == "alone\n"
