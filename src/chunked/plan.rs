@@ -33,8 +33,9 @@ impl Name {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         let shape = (1..=64).contains(&text.len()) && text.chars().all(allowed);
         if !shape || text.starts_with('.') || text.ends_with('.') {
+            let shown: String = text.chars().take(64).collect();
             return Err(ChunkedError::Invalid(format!(
-                "{text:?} cannot name a checkpoint: use 1 to 64 letters, digits, '.', '_' and '-', without a dot at either end"
+                "{shown:?} cannot name a checkpoint: use 1 to 64 letters, digits, '.', '_' and '-', without a dot at either end"
             )));
         }
         let stem = text.split('.').next().unwrap_or_default().to_lowercase();
