@@ -19,7 +19,7 @@ from .audit import Audit
 from .files import Files
 from .jobs import MAX_HOLD_SEC, Job, JobStore, parse_id
 from .jsonline import dump
-from .manners import API_VERSION, MAX_BODY_BYTES, add_manners, sender
+from .manners import API_VERSION, MAX_BODY_BYTES, add_manners, request_id, sender
 from .paths import ContentRoot
 from .ranges import RangeReply
 from .requests import DEFAULT_SESSION, MAX_TIMEOUT_SEC, JobRequest, number, session_name, uuid_text, whole
@@ -111,7 +111,8 @@ def _add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
     @app.post("/jobs/<job_id>/interrupt")
     def interrupt(job_id: str) -> Response:
         job = jobs.get(job_id)
-        sessions.interrupt(job)
+        if job.is_asked_anew(request_id()):
+            sessions.interrupt(job)
         return _json({"job": job.describe()})
 
     @app.get("/jobs/<job_id>/log")

@@ -92,6 +92,7 @@ class Job:
     changed: threading.Condition = field(default_factory=threading.Condition)
     _started: float = 0.0
     _memory_before_gb: float | None = None
+    _interrupts: set[str] = field(default_factory=set)
 
     @property
     def id(self) -> str:
@@ -241,6 +242,13 @@ class Job:
                 else None
             ),
         }
+
+    def is_asked_anew(self, request_id: str) -> bool:
+        """Whether an interrupt is no repetition: code that tidies up after one is not to be interrupted in that."""
+        with self.changed:
+            is_new = request_id not in self._interrupts
+            self._interrupts.add(request_id)
+            return is_new
 
     def age(self) -> float:
         """Seconds since the kernel began with it."""

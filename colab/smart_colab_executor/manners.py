@@ -39,6 +39,12 @@ def sender() -> Sender:
     return found
 
 
+def request_id() -> str:
+    """The request's own name for itself, or one that was made for it."""
+    found: str = g.request_id
+    return found
+
+
 def _add_door(app: Flask, admission: Admission, audit: Audit) -> None:
     @app.before_request
     def admit() -> None:

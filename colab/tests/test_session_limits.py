@@ -139,3 +139,17 @@ threading.Thread(target=compute).start()
     held.unlink()
     assert executor.follow(job_id).stdout == "anew\n"
     assert executor.post("/sessions/silent/restart")["session"]["state"] == "idle"
+
+
+def test_an_interrupt_that_is_sent_again_reaches_the_code_once(executor: Executor) -> None:
+    code = (
+        # A young cell is interrupted twice on purpose: the kernel can swallow the first signal.
+        "import time\ntime.sleep(1.2)\ntry:\n    print('begun', flush=True)\n    time.sleep(600)\n"
+        "except KeyboardInterrupt:\n    time.sleep(1.5)\n    print('saved')"
+    )
+    job_id = executor.submit(code, session="interrupted-again")
+    executor.wait_for_output(job_id, "begun")
+    for _ in range(5):
+        reply = executor.call("POST", f"/jobs/{job_id}/interrupt", X_Request_Id="the-same")
+        assert reply.status == 200
+    assert executor.follow(job_id).stdout == "begun\nsaved\n"

@@ -133,7 +133,7 @@ fn target(env: &Env) -> Result<Target, String> {
     let token = env.get(env::COLAB_TOKEN);
     endpoint(text, token)
         .map(Target::Remote)
-        .map_err(|fault| format!("{} {fault}", env::COLAB_URL))
+        .map_err(|fault| format!("{} {fault} (or it is `local`)", env::COLAB_URL))
 }
 
 /// Reads `https://…#TOKEN`, as the notebook prints it; `token` counts where the address has none.
@@ -142,7 +142,9 @@ fn target(env: &Env) -> Result<Target, String> {
 /// What is wrong with the address, to be said after its name. The text itself never comes back: it may hold the token.
 pub fn endpoint(text: &str, token: Option<&str>) -> Result<Endpoint, String> {
     let mut url = Url::parse(text.trim()).map_err(|error| {
-        format!("is not an address ({error}): it is the line that the notebook prints, https://…#TOKEN, or `local`")
+        format!(
+            "is not an address ({error}): it is the line that the notebook prints, https://…#TOKEN"
+        )
     })?;
     match url.scheme() {
         "https" => {}
@@ -166,8 +168,9 @@ pub fn endpoint(text: &str, token: Option<&str>) -> Result<Endpoint, String> {
     }
     let token = url
         .fragment()
-        .filter(|fragment| !fragment.is_empty())
         .or(token)
+        .map(str::trim)
+        .filter(|token| !token.is_empty())
         .map(Secret::new);
     let token = token.ok_or("has no token: copy the whole line that the notebook prints, with the part after #, or give the token beside it")?;
     url.set_fragment(None);

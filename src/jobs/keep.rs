@@ -50,6 +50,14 @@ pub struct Kept {
     pub notes: Vec<String>,
 }
 
+/// Output that came after its job's end.
+#[derive(Debug)]
+pub(super) struct Late {
+    /// The last of it, 16 KiB at most.
+    pub(super) text: String,
+    pub(super) is_cut: bool,
+}
+
 /// Keeps files under one folder.
 #[derive(Debug)]
 pub struct Keeper {
@@ -131,13 +139,13 @@ impl Keeper {
         }
     }
 
-    /// What a thread or a process of the job's printed after its end, up to 16 KiB of it from its end; none when there is nothing or it cannot be had.
+    /// What a thread or a process of the job's printed after its end; none when there is nothing or it cannot be had now.
     pub(super) async fn late_output(
         &self,
         connection: &Connection,
         job: &Job,
         deadline: Instant,
-    ) -> Option<String> {
+    ) -> Option<Late> {
         let begin = job.log_bytes_at_end.filter(|end| *end < job.log_bytes)?;
         let from = begin.max(job.log_bytes.saturating_sub(LATE_BYTES));
         let read = |runtime: Arc<dyn Runtime>| async move {
@@ -145,7 +153,10 @@ impl Keeper {
             Ok(pieces.concat())
         };
         let late = connection.ask(deadline, read).await.ok()?;
-        Some(String::from_utf8_lossy(&late).into_owned())
+        Some(Late {
+            text: String::from_utf8_lossy(&late).into_owned(),
+            is_cut: from > begin,
+        })
     }
 
     async fn keep_one(

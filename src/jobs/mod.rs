@@ -5,11 +5,13 @@
 //! - [`view`]: the collected output as it is handed to the face; `ending`: why a job failed, in words;
 //! - [`keep`]: logs and pictures in the user's folder;
 //! - [`store`]: which jobs were sent where, for whoever comes after; [`overview`]: them and the runtime's own list in one;
+//! - `control`: ending what runs, jobs and sessions;
 //! - `kernels`: whose variables are gone since their session was last heard of.
 //!
 //! May import `base`, `wire`, `edge`, `runtime`; knows nothing of MCP.
 
 pub mod collect;
+mod control;
 pub(crate) mod ending;
 pub mod follow;
 pub mod keep;
@@ -20,20 +22,16 @@ pub mod store;
 pub mod view;
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::base::ids::JobId;
 use crate::runtime::connection::Connection;
-use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
-use crate::wire::event::Event;
+use crate::runtime::{RuntimeError, RuntimeResult};
 use crate::wire::job::{Job, JobRequest};
-use crate::wire::session::Restarted;
 use collect::{Collector, TEXT_LIMIT};
 use follow::{Ended, Followed, Watch};
 use keep::{Keeper, Kept};
@@ -41,8 +39,6 @@ use kernels::Kernels;
 use store::{Record, Store};
 use view::View;
 
-/// How long an interrupt is tried for after the caller has gone.
-const INTERRUPT: Duration = Duration::from_secs(20);
 /// Ids of jobs that are kept in memory.
 const REMEMBERED: usize = 1_000;
 
@@ -100,7 +96,9 @@ impl Jobs {
     ) -> RuntimeResult<View> {
         let mut collector = Collector::new(TEXT_LIMIT);
         if let Some(place) = self.connection.place() {
-            self.store.note(&Record::of_request(id, request, &place));
+            let boot_id = self.connection.boot_id();
+            self.store
+                .note(&Record::of_request(id, request, &place, boot_id));
         }
         let is_noted = AtomicBool::new(false);
         let moved = |job: &Job, line: &str| {
@@ -157,83 +155,24 @@ impl Jobs {
             .await)
     }
 
-    /// Asks for a job's end and says how it stands.
-    ///
-    /// # Errors
-    /// Those of the runtime, after repeating until `deadline`.
-    pub async fn interrupt(&self, id: JobId, deadline: Instant) -> RuntimeResult<Job> {
-        let question = |runtime: Arc<dyn Runtime>| async move { runtime.interrupt(id).await };
-        let asked = self.connection.ask(deadline, question).await;
-        asked.map_err(|error| self.refined(id, &error).unwrap_or(error))
-    }
-
-    /// Asks for a job's end and waits until the watch's patience ends for it to come.
-    ///
-    /// # Errors
-    /// Those of the runtime, after repeating until the watch's deadline.
-    pub async fn end(&self, id: JobId, watch: &Watch<'_>) -> RuntimeResult<Job> {
-        let asked = self.interrupt(id, watch.deadline).await?;
-        if asked.state.is_final() {
-            return Ok(asked);
-        }
-        let mut pass_over = |_: &Event| ControlFlow::Continue(());
-        let followed = follow::follow(&self.connection, id, asked.last_seq, watch, &mut pass_over);
-        Ok(followed.await.job.unwrap_or(asked))
-    }
-
-    /// Ends a session's kernel with all its jobs, and starts a new one. Done once, or not known to be done: see [`RuntimeError::reach`].
-    ///
-    /// # Errors
-    /// Those of the runtime.
-    pub async fn restart_session(&self, name: &str, deadline: Instant) -> RuntimeResult<Restarted> {
-        let restart =
-            |runtime: Arc<dyn Runtime>| async move { runtime.restart_session(name).await };
-        let restarted = self.connection.ask_once(deadline, restart).await?;
-        // Whoever asked for it need not be told.
-        self.kernels.forget(name);
-        Ok(restarted)
-    }
-
-    /// Ends a session's kernel with all its jobs for good; what it returns and when it fails as [`Jobs::restart_session`].
-    ///
-    /// # Errors
-    /// Those of the runtime.
-    pub async fn remove_session(
-        &self,
-        name: &str,
-        deadline: Instant,
-    ) -> RuntimeResult<Vec<String>> {
-        let remove = |runtime: Arc<dyn Runtime>| async move { runtime.remove_session(name).await };
-        let removed = self.connection.ask_once(deadline, remove).await?;
-        self.kernels.forget(name);
-        Ok(removed.ended_jobs)
-    }
-
-    /// Interrupts a job after its caller has gone.
-    pub(crate) fn interrupt_later(&self, id: JobId) {
-        let connection = self.connection.clone();
-        tokio::spawn(async move {
-            let question = |runtime: Arc<dyn Runtime>| async move { runtime.interrupt(id).await };
-            if let Err(error) = connection.ask(Instant::now() + INTERRUPT, question).await {
-                tracing::warn!(job = %id, %error, "a cancelled job could not be interrupted");
-            }
-        });
-    }
-
     /// Remembers a job that was heard of, and says what its trouble means.
     fn note(&self, followed: &mut Followed) {
         let id = followed.id;
-        if let Some(job) = &followed.job {
-            self.remember(id);
-            self.note_job(job, followed.next);
-        }
-        if let Ended::Trouble(error) = &mut followed.ended {
+        if let Ended::Trouble(error) = &mut followed.ended
+            && error.is_not_found()
+        {
             if let Some(refined) = self.refined(id, error) {
                 *error = refined;
             }
             if matches!(error, RuntimeError::Replaced) {
                 self.kernels.told_of_all();
             }
+            // Where it was sent stays noted: whoever answered is another.
+            return;
+        }
+        if let Some(job) = &followed.job {
+            self.remember(id);
+            self.note_job(job, followed.next);
         }
     }
 
@@ -252,28 +191,31 @@ impl Jobs {
         }
     }
 
-    /// What it means that the machine does not know a job: one that was heard of went with its machine.
+    /// What it means that the machine that answered does not know a job: it was sent to another one, or went with its machine, or never arrived.
     fn refined(&self, id: JobId, error: &RuntimeError) -> Option<RuntimeError> {
-        let is_said_already = matches!(error, RuntimeError::Replaced);
-        (error.is_not_found() && !is_said_already).then(|| {
-            if self.was_heard_of(id) {
-                RuntimeError::Replaced
-            } else {
-                RuntimeError::UnknownJob
-            }
+        if !error.is_not_found() {
+            return None;
+        }
+        let record = self.store.get(id);
+        if let (Some(record), Some(now)) = (&record, self.connection.place())
+            && record.place != now
+        {
+            let place = record.place.clone();
+            return Some(RuntimeError::Elsewhere { place, now });
+        }
+        if matches!(error, RuntimeError::Replaced) {
+            return None;
+        }
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let boot_id = self.connection.boot_id();
+        let is_gone = record.is_some_and(|record| {
+            record.state.is_some() || (record.boot_id.is_some() && record.boot_id != boot_id)
+        });
+        Some(if is_gone || known.contains(&id) {
+            RuntimeError::Replaced
+        } else {
+            RuntimeError::UnknownJob
         })
-    }
-
-    fn was_heard_of(&self, id: JobId) -> bool {
-        let is_known = {
-            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            known.contains(&id)
-        };
-        is_known
-            || self
-                .store
-                .get(id)
-                .is_some_and(|record| record.state.is_some())
     }
 
     async fn view(
@@ -283,19 +225,21 @@ impl Jobs {
         reading: Reading,
         deadline: Instant,
     ) -> View {
+        let mut kept = Kept::default();
+        let mut is_cut = false;
         if let (Reading::Whole, Some(job)) = (reading, &followed.job) {
             let late = self.keeper.late_output(&self.connection, job, deadline);
             if let Some(late) = late.await {
-                collector.append_late(&late);
+                is_cut = late.is_cut;
+                collector.append_late(&late.text);
             }
         }
-        let mut kept = Kept::default();
         let (id, attachments) = (followed.id, &collector.attachments);
         let keeping = self
             .keeper
             .keep(&self.connection, id, attachments, deadline, &mut kept);
         keeping.await;
-        if collector.left_out() > 0 {
+        if collector.left_out() > 0 || is_cut {
             self.keeper
                 .keep_log(&self.connection, id, deadline, &mut kept)
                 .await;

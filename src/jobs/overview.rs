@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::Jobs;
 use super::store::Record;
 use crate::base::ids::JobId;
-use crate::runtime::{Runtime, RuntimeError};
+use crate::runtime::{JobsQuery, Runtime, RuntimeError, RuntimeResult};
 use crate::wire::job::Job;
 use crate::wire::state::{JobState, Reason};
 
@@ -69,16 +69,28 @@ impl Jobs {
     /// Lists jobs, with what this computer remembers where the runtime does not answer by `deadline`.
     pub async fn list(&self, wanted: &Wanted, deadline: Instant) -> Overview {
         let session = wanted.session.as_deref();
-        let question =
-            |runtime: Arc<dyn Runtime>| async move { runtime.jobs(session, LOOKED_AT).await };
-        let (jobs, trouble) = match self.connection.ask(deadline, question).await {
+        // First: what is noted after the runtime was asked, it could not tell of.
+        let remembered = self.store.newest(LOOKED_AT as usize);
+        let place = self.connection.place();
+        let (mut jobs, trouble) = match self.newest(session, None, deadline).await {
             Ok(jobs) => (jobs, None),
             Err(error) => (Vec::new(), Some(error)),
         };
-        let shown: BTreeSet<JobId> = jobs.iter().map(|job| job.id).collect();
-        let oldest = shown.first().copied();
+        let oldest = jobs.iter().map(|job| job.id).min();
         let is_whole = trouble.is_some() || (jobs.len() as u64) < LOOKED_AT;
-        let remembered = self.store.newest(LOOKED_AT as usize);
+        if !is_whole {
+            // What runs for long lies behind everything that came since.
+            for state in [JobState::Running, JobState::Queued] {
+                jobs.extend(
+                    self.newest(session, Some(state), deadline)
+                        .await
+                        .into_iter()
+                        .flatten(),
+                );
+            }
+        }
+        let mut shown = BTreeSet::new();
+        jobs.retain(|job| shown.insert(job.id));
         let cursors = |id: JobId| remembered.iter().find(|record| record.job_id == id);
         let mut rows: Vec<Row> = (jobs.iter())
             .map(|job| of_job(job, cursors(job.id)))
@@ -89,13 +101,31 @@ impl Jobs {
                 // Older ones may be on the runtime's next page.
                 .filter(|record| is_whole || Some(record.job_id) > oldest)
                 .filter(|record| session.is_none_or(|session| session == record.session))
-                .map(|record| of_record(record, trouble.is_none())),
+                .map(|record| {
+                    let was_asked = trouble.is_none() && place.as_ref() == Some(&record.place);
+                    of_record(record, was_asked)
+                }),
         );
         let state = wanted.state.map(JobState::as_str);
         rows.retain(|row| state.is_none_or(|state| state == row.state));
         rows.sort_by(|one, other| other.created_at.cmp(&one.created_at));
         rows.truncate(wanted.limit);
         Overview { rows, trouble }
+    }
+
+    async fn newest(
+        &self,
+        session: Option<&str>,
+        state: Option<JobState>,
+        deadline: Instant,
+    ) -> RuntimeResult<Vec<Job>> {
+        let query = &JobsQuery {
+            session,
+            state,
+            limit: LOOKED_AT,
+        };
+        let question = |runtime: Arc<dyn Runtime>| async move { runtime.jobs(query).await };
+        self.connection.ask(deadline, question).await
     }
 }
 
@@ -115,7 +145,7 @@ fn of_job(job: &Job, record: Option<&Record>) -> Row {
     }
 }
 
-/// A job that the runtime has not told of; `was_asked` says whether it was asked at all.
+/// A job that the runtime has not told of; `was_asked` says whether the one that it was sent to was asked at all.
 fn of_record(record: &Record, was_asked: bool) -> Row {
     let state = match record.state {
         Some(state) if state.is_final() || !was_asked => state.as_str(),

@@ -30,6 +30,9 @@ pub struct Record {
     pub job_id: JobId,
     /// Where it was sent: an address without its token, or `local`.
     pub place: String,
+    /// Which start of the executor was there then, where that was known.
+    #[serde(default)]
+    pub boot_id: Option<String>,
     pub session: String,
     /// The first line of the code.
     pub code_head: String,
@@ -43,12 +46,18 @@ pub struct Record {
 impl Record {
     /// Of a job that is about to be sent.
     #[must_use]
-    pub fn of_request(id: JobId, request: &JobRequest, place: &str) -> Self {
+    pub fn of_request(
+        id: JobId,
+        request: &JobRequest,
+        place: &str,
+        boot_id: Option<String>,
+    ) -> Self {
         let head = request.code.trim().lines().next().unwrap_or_default();
         Self {
             version: VERSION,
             job_id: id,
             place: place.to_owned(),
+            boot_id,
             session: request.session.clone(),
             code_head: head.chars().take(CODE_HEAD_CHARS).collect(),
             sent_at: jiff::Timestamp::now().to_string(),
@@ -64,6 +73,7 @@ impl Record {
             version: VERSION,
             job_id: job.id,
             place: place.to_owned(),
+            boot_id: Some(job.boot_id.clone()),
             session: job.session.clone(),
             code_head: job.code_head.clone(),
             sent_at: job.created_at.clone(),
@@ -200,7 +210,7 @@ mod tests {
         let store = Store::new(folder.path().join("jobs"));
         let ids = [JobId::fresh(), JobId::fresh(), JobId::fresh()];
         for id in ids {
-            store.note(&Record::of_request(id, &request(), "local"));
+            store.note(&Record::of_request(id, &request(), "local", None));
         }
         let mut heard = store.get(ids[1]).unwrap();
         heard.state = Some(JobState::Running);
@@ -221,7 +231,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path().to_owned());
         let (good, torn, newer) = (JobId::fresh(), JobId::fresh(), JobId::fresh());
-        store.note(&Record::of_request(good, &request(), "local"));
+        store.note(&Record::of_request(good, &request(), "local", None));
         fs::write(folder.path().join(format!("{torn}.json")), "{\"ver").unwrap();
         let text = fs::read_to_string(folder.path().join(format!("{good}.json"))).unwrap();
         let text = text.replace("\"version\":1", "\"version\":2");
@@ -237,7 +247,7 @@ mod tests {
         let store = Store::new(folder.path().to_owned());
         let ids: Vec<JobId> = (0..5).map(|_| JobId::fresh()).collect();
         for id in &ids {
-            store.note(&Record::of_request(*id, &request(), "local"));
+            store.note(&Record::of_request(*id, &request(), "local", None));
         }
         fs::write(folder.path().join(".new-half"), "").unwrap();
         tidy(folder.path(), Duration::from_secs(3600), 3);

@@ -166,23 +166,29 @@ impl Summary {
     }
 
     fn tell_trouble(&mut self, error: &RuntimeError, followed: &Followed) {
-        let hint = match (error, &followed.job) {
-            (RuntimeError::Replaced | RuntimeError::UnknownJob, _) => "",
+        let (hint, retryable) = match (error, &followed.job) {
+            (
+                RuntimeError::Replaced | RuntimeError::UnknownJob | RuntimeError::Elsewhere { .. },
+                _,
+            ) => (error.hint(), false),
             (_, Some(_)) => {
                 self.next = Some(followed.next);
-                "The code goes on where it runs, and its output is kept there. Call get_output with this job_id, and `next` as `after`. "
+                let goes_on = "The code goes on where it runs, and its output is kept there. Call get_output with this job_id, and `next` as `after`.";
+                (format!("{goes_on} {}", error.hint()), error.is_transient())
             }
+            // Whoever calls again now may have it run twice.
             (_, None) => {
-                "It is not known whether the code arrived. Call get_output with this job_id: if it is not found, the code \
-                 never ran and can be sent again. "
+                let unclear = "It is not known whether the code arrived. When check_colab_connection says that the runtime is there, call get_output \
+                     with this job_id: only if it is not found there, the code never ran and can be sent again.";
+                let remedy = if error.is_transient() {
+                    String::new()
+                } else {
+                    error.hint()
+                };
+                (format!("{unclear} {remedy}").trim_end().to_owned(), false)
             }
         };
-        self.fail(
-            error.code(),
-            &error.to_string(),
-            &format!("{hint}{}", error.hint()),
-            error.is_transient(),
-        );
+        self.fail(error.code(), &error.to_string(), &hint, retryable);
     }
 
     fn tell_end(&mut self, job: Option<&Job>, error: Option<&PythonError>) {

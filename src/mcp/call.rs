@@ -106,7 +106,7 @@ where
         biased;
         done = work(call) => done,
         never = pass_on(server, &context.ct, cancelled) => never,
-        never = forward(server, &context.peer, token, started, seen) => never,
+        never = forward(server, &context.peer, token, seen) => never,
     }
 }
 
@@ -144,7 +144,6 @@ async fn forward<T>(
     server: &Server,
     peer: &Peer<RoleServer>,
     token: Option<ProgressToken>,
-    started: Instant,
     mut seen: watch::Receiver<Option<Step>>,
 ) -> T {
     let Some(token) = token else {
@@ -155,20 +154,15 @@ async fn forward<T>(
     loop {
         ticks.tick().await;
         let said = seen.borrow_and_update().clone();
-        let step = match (server.connection().doing(), said, &last) {
-            (Some(message), Some(said), Some(last)) if said.total.is_some() => Step {
+        let step = match (server.connection().doing(), said) {
+            (Some(message), said) => Step {
                 // What is counted has not moved, and MCP wants a number that has.
-                done: last.done + TINY,
-                message,
-                ..said
-            },
-            (Some(message), ..) => Step {
-                done: started.elapsed().as_secs_f64(),
-                total: None,
+                done: last.as_ref().map_or(0.0, |last| last.done) + TINY,
+                total: said.and_then(|said| said.total),
                 message,
             },
-            (None, Some(said), _) => said,
-            (None, None, _) => continue,
+            (None, Some(said)) => said,
+            (None, None) => continue,
         };
         // MCP wants progress to grow with every notification.
         let is_news = |last: &Step| {

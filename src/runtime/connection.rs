@@ -1,9 +1,9 @@
-//! How the tools reach a runtime: lazily, so that neither start-up nor `tools/list` waits for a network or a process; and the one place where
-//! a runtime is exchanged for another while calls are under way.
+//! How the tools reach a runtime: lazily, so that neither start-up nor `tools/list` waits for a network or a process; and so that a runtime can be
+//! exchanged for another while calls are under way.
 
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -13,8 +13,9 @@ use super::error::{Reach, RuntimeError, RuntimeResult};
 use super::executor::Executor;
 use super::local::Local;
 use super::retry::{self, Next};
+use super::route::{Route, Way};
 use super::trouble::Troubles;
-use crate::edge::pairing::{Pairing, Saved};
+use crate::edge::pairing::Pairing;
 use crate::edge::settings::{Endpoint, Settings, Target};
 use crate::wire::machine::Health;
 use crate::wire::session::Session;
@@ -22,26 +23,11 @@ use crate::wire::session::Session;
 /// The one way to the runtime of this moment.
 #[derive(Debug)]
 pub struct Connection {
-    kind: RwLock<Arc<Kind>>,
-    /// The address that the settings or `connect` named, to come back to when a saved one is of no use.
-    home: Mutex<Option<Endpoint>>,
-    /// What `connect` saved; none where no other runtime may ever take this one's place.
-    pairing: Option<Pairing>,
+    route: Route,
     /// Where this process computes or has computed on its own machine: its jobs go on when the connection leads elsewhere.
     local: Option<Arc<Local>>,
     is_configured: bool,
     troubles: Troubles,
-}
-
-#[derive(Debug)]
-enum Kind {
-    NotConfigured,
-    Remote {
-        endpoint: Endpoint,
-        executor: OnceLock<Arc<Executor>>,
-    },
-    Local(Arc<Local>),
-    Fixed(Arc<dyn Runtime>),
 }
 
 /// What a runtime that answers says of itself.
@@ -58,39 +44,29 @@ impl Connection {
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
         let pairing = Pairing::new(&settings.data_dir);
-        let kind = match &settings.target {
-            Target::NotConfigured => {
-                let saved = saved(&pairing).map(|saved| saved.endpoint);
-                saved.map_or(Kind::NotConfigured, Kind::remote)
+        let (way, local) = match &settings.target {
+            Target::NotConfigured => (Way::NotConfigured, None),
+            Target::Remote(endpoint) => (Way::remote(endpoint.clone()), None),
+            Target::Local => {
+                let local = Arc::new(Local::new(settings));
+                (Way::Local(local.clone()), Some(local))
             }
-            Target::Remote(endpoint) => Kind::remote(endpoint.clone()),
-            Target::Local => Kind::Local(Arc::new(Local::new(settings))),
         };
         Self {
+            route: Route::new(way, Some(pairing)),
+            local,
             is_configured: settings.target != Target::NotConfigured,
-            ..Self::of(kind, Some(pairing))
+            troubles: Troubles::default(),
         }
     }
 
     /// Always to this runtime.
     #[must_use]
     pub fn fixed(runtime: Arc<dyn Runtime>) -> Self {
-        Self::of(Kind::Fixed(runtime), None)
-    }
-
-    fn of(kind: Kind, pairing: Option<Pairing>) -> Self {
-        let (mut local, mut home) = (None, None);
-        match &kind {
-            Kind::Local(kept) => local = Some(kept.clone()),
-            Kind::Remote { endpoint, .. } => home = Some(endpoint.clone()),
-            Kind::NotConfigured | Kind::Fixed(_) => {}
-        }
         Self {
-            local,
-            home: Mutex::new(home),
+            route: Route::new(Way::Fixed(runtime), None),
+            local: None,
             is_configured: true,
-            kind: RwLock::new(Arc::new(kind)),
-            pairing,
             troubles: Troubles::default(),
         }
     }
@@ -107,10 +83,7 @@ impl Connection {
     /// # Errors
     /// Those of [`Executor::new`]; nothing is changed then.
     pub fn connect(&self, endpoint: Endpoint) -> RuntimeResult<()> {
-        let executor = OnceLock::from(Arc::new(Executor::new(&endpoint)?));
-        *self.home.lock().unwrap_or_else(PoisonError::into_inner) = Some(endpoint.clone());
-        self.turn(Kind::Remote { endpoint, executor });
-        Ok(())
+        self.route.lead_to(endpoint)
     }
 
     /// Keeps `endpoint` for later starts, and for the other servers of this computer.
@@ -118,9 +91,8 @@ impl Connection {
     /// # Errors
     /// Those of the file system.
     pub fn remember(&self, endpoint: &Endpoint) -> io::Result<()> {
-        self.pairing
-            .as_ref()
-            .map_or(Ok(()), |pairing| pairing.save(endpoint))
+        let pairing = self.route.pairing();
+        pairing.map_or(Ok(()), |pairing| pairing.save(endpoint))
     }
 
     /// Whether the settings named where to compute: they do so again at the next start, before what is saved.
@@ -134,20 +106,12 @@ impl Connection {
     /// # Errors
     /// `NotConfigured`; `Starting` at the deadline; `LocalFailed`.
     pub async fn runtime(&self, deadline: Instant) -> RuntimeResult<Arc<dyn Runtime>> {
-        if matches!(&*self.kind(), Kind::NotConfigured) {
-            self.heal();
-        }
-        match &*self.kind() {
-            Kind::NotConfigured => Err(RuntimeError::NotConfigured),
-            Kind::Remote { endpoint, executor } => match executor.get() {
-                Some(executor) => Ok(executor.clone()),
-                None => {
-                    let made = Arc::new(Executor::new(endpoint)?);
-                    Ok(executor.get_or_init(|| made).clone())
-                }
-            },
-            Kind::Local(local) => local.runtime(deadline).await,
-            Kind::Fixed(runtime) => Ok(runtime.clone()),
+        self.route.begin();
+        match &*self.route.way() {
+            Way::NotConfigured => Err(RuntimeError::NotConfigured),
+            Way::Remote(remote) => Ok(remote.executor()?),
+            Way::Local(local) => local.runtime(deadline).await,
+            Way::Fixed(runtime) => Ok(runtime.clone()),
         }
     }
 
@@ -164,14 +128,16 @@ impl Connection {
     where
         F: Future<Output = RuntimeResult<T>>,
     {
-        self.ask_while(deadline, RuntimeError::is_transient, |_| true, question)
-            .await
+        let (answer, _) = self
+            .ask_while(deadline, RuntimeError::is_transient, |_| true, question)
+            .await;
+        answer
     }
 
     /// The same for what must not be done twice: repeated only while nobody was there to get it.
     ///
     /// # Errors
-    /// As [`Self::ask`].
+    /// As [`Self::ask`]; [`RuntimeError::TimedOut`] when the deadline came while a try was under way.
     pub async fn ask_once<T, F>(
         &self,
         deadline: Instant,
@@ -183,38 +149,60 @@ impl Connection {
         let is_unsent =
             |error: &RuntimeError| error.is_transient() && error.reach() == Reach::Nowhere;
         let was_not_done = |error: &RuntimeError| error.reach() != Reach::Unknown;
-        self.ask_while(deadline, is_unsent, was_not_done, question)
-            .await
+        let (answer, under_way) = self
+            .ask_while(deadline, is_unsent, was_not_done, question)
+            .await;
+        match (answer, under_way) {
+            (Err(_), Some(url)) => Err(RuntimeError::TimedOut { url }),
+            (answer, _) => answer,
+        }
     }
 
+    /// The answer; with an error that of the last try that came to an end, and the address of one that was still under way.
     async fn ask_while<T, F>(
         &self,
         deadline: Instant,
         may_repeat: impl Fn(&RuntimeError) -> bool,
         may_go_elsewhere: impl Fn(&RuntimeError) -> bool,
         question: impl Fn(Arc<dyn Runtime>) -> F,
-    ) -> RuntimeResult<T>
+    ) -> (RuntimeResult<T>, Option<String>)
     where
         F: Future<Output = RuntimeResult<T>>,
     {
-        let address = self.runtime(deadline).await?.address().to_owned();
+        let address = match self.runtime(deadline).await {
+            Ok(runtime) => runtime.address().to_owned(),
+            Err(error) => return (Err(error), None),
+        };
         let (question, mut trouble) = (&question, self.troubles.begin());
+        let asked: &Mutex<Option<Arc<dyn Runtime>>> = &Mutex::default();
+        let take = || asked.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut was_healed = false;
         let next = |error: &RuntimeError| {
-            let is_healed = may_go_elsewhere(error) && self.heal_after(error);
-            if !is_healed && !may_repeat(error) {
+            let (again, asked) = (may_repeat(error), take());
+            // Two addresses in turn are tried again only as long as each of them would be.
+            let is_healed = (again || !was_healed)
+                && may_go_elsewhere(error)
+                && asked.is_some_and(|asked| self.route.heal(&*asked, error));
+            if !again && !is_healed {
                 return Next::Stop;
             }
             trouble.met(error);
-            // Two dead addresses in turn are no reason to hurry.
             let hurries = is_healed && !was_healed;
             was_healed |= is_healed;
             if hurries { Next::AtOnce } else { Next::Pause }
         };
-        retry::as_said(deadline, &address, next, || async move {
-            question(self.runtime(deadline).await?).await
+        let answer = retry::as_said(deadline, &address, next, || async move {
+            let runtime = self.runtime(deadline).await?;
+            *asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(runtime.clone());
+            question(runtime).await
         })
-        .await
+        .await;
+        (answer, take().map(|runtime| runtime.address().to_owned()))
+    }
+
+    /// Goes over to another known address when an error of `asked` says that its own may be an old one. Says whether another is taken now.
+    pub fn heal_after(&self, asked: &dyn Runtime, error: &RuntimeError) -> bool {
+        self.route.heal(asked, error)
     }
 
     /// What the runtime says of itself, and its address: asked once, and once more where a saved connection leads elsewhere.
@@ -222,34 +210,46 @@ impl Connection {
     /// # Errors
     /// Those of [`Self::runtime`] and of [`check`].
     pub async fn check(&self, deadline: Instant) -> RuntimeResult<(String, Checked)> {
-        let once = async || {
-            let runtime = self.runtime(deadline).await?;
-            let checked = check(&*runtime, deadline).await?;
-            Ok((runtime.address().to_owned(), checked))
+        let runtime = self.runtime(deadline).await?;
+        let (runtime, checked) = match check(&*runtime, deadline).await {
+            Err(error) if self.heal_after(&*runtime, &error) => {
+                let other = self.runtime(deadline).await?;
+                let checked = check(&*other, deadline).await;
+                (other, checked)
+            }
+            checked => (runtime, checked),
         };
-        match once().await {
-            Err(error) if self.heal_after(&error) => once().await,
-            answer => answer,
-        }
+        Ok((runtime.address().to_owned(), checked?))
     }
 
     /// Where code goes, for people: an address without its token, or `local`; none when nothing is configured.
     #[must_use]
     pub fn place(&self) -> Option<String> {
-        match &*self.kind() {
-            Kind::NotConfigured => None,
-            Kind::Remote { endpoint, .. } => Some(endpoint.address()),
-            Kind::Local(_) => Some("local".to_owned()),
-            Kind::Fixed(runtime) => Some(runtime.address().to_owned()),
+        match &*self.route.way() {
+            Way::NotConfigured => None,
+            Way::Remote(remote) => Some(remote.address()),
+            Way::Local(_) => Some("local".to_owned()),
+            Way::Fixed(runtime) => Some(runtime.address().to_owned()),
+        }
+    }
+
+    /// Which start of the executor answered last, where that is known.
+    #[must_use]
+    pub fn boot_id(&self) -> Option<String> {
+        match &*self.route.way() {
+            Way::Remote(remote) => remote.executor().ok()?.boot_id(),
+            Way::Fixed(runtime) => runtime.boot_id(),
+            // Its state stays at every start, and with it what it knows.
+            Way::NotConfigured | Way::Local(_) => None,
         }
     }
 
     /// What a local start, or a call that is being repeated, is busy with, for progress messages; none when all goes well.
     #[must_use]
     pub fn doing(&self) -> Option<String> {
-        let starting = match &*self.kind() {
-            Kind::Local(local) => local.doing(),
-            Kind::NotConfigured | Kind::Remote { .. } | Kind::Fixed(_) => None,
+        let starting = match &*self.route.way() {
+            Way::Local(local) => local.doing(),
+            Way::NotConfigured | Way::Remote(_) | Way::Fixed(_) => None,
         };
         starting.or_else(|| self.troubles.newest())
     }
@@ -260,65 +260,6 @@ impl Connection {
             local.stop().await;
         }
     }
-
-    /// Goes over to another known address when the error says that the present one may be an old one. Says whether it did.
-    pub fn heal_after(&self, error: &RuntimeError) -> bool {
-        error.is_stale() && self.heal()
-    }
-
-    /// Goes over to another address that is known, if that may be of use: to the saved one, unless the present one has answered since it was
-    /// saved; or back from a saved one that never answered. A local executor is left only when asked to.
-    fn heal(&self) -> bool {
-        let kind = self.kind();
-        let (now, answered_at) = match &*kind {
-            Kind::NotConfigured => (None, None),
-            Kind::Remote { endpoint, executor } => {
-                let answered_at = executor.get().and_then(|executor| executor.answered_at());
-                (Some(endpoint), answered_at)
-            }
-            Kind::Local(_) | Kind::Fixed(_) => return false,
-        };
-        let saved = self.pairing.as_ref().and_then(saved);
-        let saved = saved.filter(|saved| answered_at.is_none_or(|at| saved.at > at));
-        let home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
-        let home = home.clone().filter(|_| answered_at.is_none());
-        let known = saved.map(|saved| saved.endpoint).into_iter().chain(home);
-        let Some(other) = known.into_iter().find(|known| Some(known) != now) else {
-            return false;
-        };
-        tracing::info!(
-            address = other.address(),
-            "going over to another known address"
-        );
-        self.turn(Kind::remote(other));
-        true
-    }
-
-    fn kind(&self) -> Arc<Kind> {
-        let kind = self.kind.read().unwrap_or_else(PoisonError::into_inner);
-        kind.clone()
-    }
-
-    fn turn(&self, kind: Kind) {
-        *self.kind.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(kind);
-    }
-}
-
-impl Kind {
-    fn remote(endpoint: Endpoint) -> Self {
-        Self::Remote {
-            endpoint,
-            executor: OnceLock::new(),
-        }
-    }
-}
-
-/// A file that cannot be used is as good as none; who saves anew is told of it.
-fn saved(pairing: &Pairing) -> Option<Saved> {
-    pairing.load().unwrap_or_else(|fault| {
-        tracing::warn!("the saved connection cannot be used: {fault}");
-        None
-    })
 }
 
 /// Asks an executor at `endpoint`, without connecting to it for good.

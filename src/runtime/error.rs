@@ -75,8 +75,12 @@ pub enum RuntimeError {
     Stranger { url: String, detail: String },
     #[error("the file {path} changed while it was read")]
     Changed { path: String },
-    #[error("the machine that ran this job has been replaced by another, which does not know it")]
+    #[error(
+        "the machine that this job was sent to has been replaced by another, which does not know it"
+    )]
     Replaced,
+    #[error("this job was sent to {place}, and the connection leads to {now} now")]
+    Elsewhere { place: String, now: String },
     #[error("this machine knows no job of that id")]
     UnknownJob,
     #[error("{}", .0.detail)]
@@ -96,7 +100,7 @@ impl RuntimeError {
         }
     }
 
-    /// True when the same request may succeed if it is sent again. Every request of the API but `cleanup` may be: a job's id makes it idempotent.
+    /// True when the same request may succeed if it is sent again. Whether it may be sent again is its own matter: see [`super::Runtime`].
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -115,6 +119,7 @@ impl RuntimeError {
             | Self::Stranger { .. }
             | Self::Replaced
             | Self::UnknownJob
+            | Self::Elsewhere { .. }
             | Self::Changed { .. } => false,
         }
     }
@@ -141,6 +146,7 @@ impl RuntimeError {
             | Self::Stranger { .. }
             | Self::Replaced
             | Self::UnknownJob
+            | Self::Elsewhere { .. }
             | Self::Changed { .. } => None,
         }
     }
@@ -163,6 +169,7 @@ impl RuntimeError {
             | Self::Cancelled
             | Self::Replaced
             | Self::UnknownJob
+            | Self::Elsewhere { .. }
             | Self::Changed { .. }
             | Self::Refused(_) => false,
         }
@@ -191,6 +198,7 @@ impl RuntimeError {
             | Self::Stranger { .. }
             | Self::Replaced
             | Self::UnknownJob
+            | Self::Elsewhere { .. }
             | Self::Changed { .. } => Reach::Refused,
             Self::Broken { .. }
             | Self::TimedOut { .. }
@@ -215,7 +223,7 @@ impl RuntimeError {
             Self::Incompatible { .. } | Self::Stranger { .. } => "incompatible_executor",
             Self::Changed { .. } => "connection_failed",
             Self::Replaced => "runtime_replaced",
-            Self::UnknownJob => "not_found",
+            Self::UnknownJob | Self::Elsewhere { .. } => "not_found",
             // The same to whoever must update one of the two.
             Self::Refused(problem) if problem.code == "incompatible_bridge" => {
                 "incompatible_executor"
@@ -270,7 +278,10 @@ impl RuntimeError {
             Self::Replaced => "Variables and files of the old machine are gone; what was read of its output \
                  is in the save folder's logs. Run the setup and the code again."
                 .to_owned(),
-            Self::UnknownJob => "Check the job_id. If the call that named it had no answer from the machine, the code did not run: \
+            Self::Elsewhere { place, .. } => format!(
+                "Connect back to {place} with connect_colab to read it there. Send the code again only if that machine is gone."
+            ),
+            Self::UnknownJob => "Check the job_id. If the call that named it had no answer from this machine, the code did not run here: \
                  send it again. If the job is older, its machine has been replaced by another: run the setup and the code again."
                 .to_owned(),
             Self::Refused(problem) => problem.hint.clone(),

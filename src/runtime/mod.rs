@@ -9,6 +9,7 @@ pub mod error;
 pub mod executor;
 pub mod local;
 pub mod retry;
+mod route;
 mod trouble;
 
 use std::fmt::Debug;
@@ -23,6 +24,7 @@ use crate::wire::files::{FileList, FileStat};
 use crate::wire::job::{EventPage, Job, JobRequest, Poll};
 use crate::wire::machine::{Health, Probe};
 use crate::wire::session::{Cleanup, CleanupRequest, Removed, Restarted, Session, Variables};
+use crate::wire::state::JobState;
 pub use error::{RuntimeError, RuntimeResult};
 
 /// A machine that runs code. Any call may fail with a [`RuntimeError`]; all but `cleanup`,
@@ -46,10 +48,11 @@ pub trait Runtime: Send + Sync + Debug {
         poll: Poll,
         expected_boot: Option<&str>,
     ) -> RuntimeResult<EventPage>;
-    /// The newest jobs, newest first: at most `limit` (1 to 1,000), of every session unless one is named.
-    async fn jobs(&self, session: Option<&str>, limit: u64) -> RuntimeResult<Vec<Job>>;
+    /// The newest jobs, newest first.
+    async fn jobs(&self, query: &JobsQuery<'_>) -> RuntimeResult<Vec<Job>>;
     async fn events(&self, id: JobId, after: u64, poll: Poll) -> RuntimeResult<EventPage>;
-    async fn interrupt(&self, id: JobId) -> RuntimeResult<Job>;
+    /// Asks for a job's end; again under the same `request` it asks for nothing more.
+    async fn interrupt(&self, id: JobId, request: JobId) -> RuntimeResult<Job>;
     /// The job's output as text, from byte `from` on.
     async fn log(&self, id: JobId, from: u64) -> RuntimeResult<ByteStream>;
     async fn blob(&self, id: JobId, number: u64) -> RuntimeResult<Bytes>;
@@ -80,6 +83,15 @@ pub trait Runtime: Send + Sync + Debug {
 
 /// Bytes as they arrive. An error ends the stream: what came before it is good.
 pub type ByteStream = BoxStream<'static, RuntimeResult<Bytes>>;
+
+/// What `GET /jobs` is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct JobsQuery<'a> {
+    pub session: Option<&'a str>,
+    pub state: Option<JobState>,
+    /// 1 to 1,000.
+    pub limit: u64,
+}
 
 /// What `GET /files/list` is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -144,7 +144,7 @@ impl Downloads {
             stop: stop.clone(),
         };
         let (remote, save_dir) = (key.0.clone(), self.save_dir.clone());
-        let connection = self.connection.clone();
+        let (connection, asked) = (self.connection.clone(), pull.runtime.clone());
         let began = Instant::now();
         tokio::spawn(async move {
             let result = pull.any(&remote, wanted, &save_dir).await;
@@ -152,7 +152,7 @@ impl Downloads {
                 tracing::info!(remote, code = error.code(), "a download ended: {error}");
                 if let TransferError::Runtime { source, .. } = error {
                     // For the next call: this one's runtime is the one that it began with.
-                    connection.heal_after(source);
+                    connection.heal_after(&*asked, source);
                 }
             }
             meter.change(|report| report.elapsed_sec = began.elapsed().as_secs_f64());

@@ -161,3 +161,36 @@ fn the_command_saves_only_what_works_and_forgets_it_when_asked() {
     let mut bridge = Bridge::greeted(home.program(&[]));
     run(&mut bridge, "1").refused("not_configured");
 }
+
+#[test]
+fn a_job_of_the_runtime_before_is_said_to_be_there_and_is_found_again() {
+    let (first, second, home) = (Executor::shared(), Executor::start(), Home::new());
+    let mut bridge = first.bridge(&home, &[]);
+    let ran = run(&mut bridge, "print('there')");
+    let job = json!({"job_id": ran.facts["job_id"]});
+    let connect = |bridge: &mut Bridge, executor: &Executor| {
+        let report = bridge.call("connect_colab", json!({"url": executor.line()}));
+        assert_eq!(report.fact("status"), "connected");
+    };
+    connect(&mut bridge, &second);
+    let answer = bridge.call("get_output", job.clone());
+    answer.refused("not_found");
+    assert!(
+        answer.fact("error").contains(&first.url),
+        "{}",
+        answer.facts
+    );
+    assert!(
+        answer.fact("hint").contains("connect_colab"),
+        "{}",
+        answer.facts
+    );
+    assert_eq!(
+        run(&mut bridge, "print('here')").facts["runtime_replaced"],
+        true
+    );
+    connect(&mut bridge, first);
+    let again = bridge.call("get_output", job);
+    again.succeeded();
+    assert_eq!(again.text, "there\n");
+}

@@ -77,7 +77,8 @@ fn without_its_runtime_the_list_is_what_this_computer_remembers() {
         (&json!("succeeded"), &json!("memory"))
     );
     let gone = bridge.call("get_output", json!({"job_id": row["job_id"]}));
-    gone.refused("runtime_replaced");
+    gone.refused("not_found");
+    assert!(gone.fact("error").contains(&executor.url), "{}", gone.facts);
 }
 
 #[test]

@@ -8,7 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use smart_colab::base::ids::JobId;
-use smart_colab::runtime::{ByteStream, ListQuery, Runtime, RuntimeError, RuntimeResult};
+use smart_colab::runtime::{
+    ByteStream, JobsQuery, ListQuery, Runtime, RuntimeError, RuntimeResult,
+};
 use smart_colab::wire::files::{FileList, FileStat};
 use smart_colab::wire::job::{EventPage, Job, JobRequest, Poll};
 use smart_colab::wire::machine::{Health, Probe};
@@ -129,7 +131,7 @@ impl Runtime for FakeRuntime {
         self.hold(id, after, poll).await
     }
 
-    async fn interrupt(&self, id: JobId) -> RuntimeResult<Job> {
+    async fn interrupt(&self, id: JobId, _: JobId) -> RuntimeResult<Job> {
         let gets_out = self.arrive(None)?;
         let job = self.world().interrupt(id);
         answer(gets_out, job)
@@ -143,7 +145,7 @@ impl Runtime for FakeRuntime {
         Err(not_found())
     }
 
-    async fn jobs(&self, _: Option<&str>, _: u64) -> RuntimeResult<Vec<Job>> {
+    async fn jobs(&self, _: &JobsQuery<'_>) -> RuntimeResult<Vec<Job>> {
         unimplemented!()
     }
 

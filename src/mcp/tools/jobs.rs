@@ -176,7 +176,7 @@ impl InterruptReport {
                 "It was interrupted, but has not stopped yet. Call again in a moment; if it stays so, restart_session ends it, and the \
                  session's variables with it."
             }
-            Some(job) if job.state == JobState::Interrupted => {
+            Some(job) if job.state == JobState::Interrupted && !job.variables_lost => {
                 "It has stopped; variables are kept. get_output shows what it printed."
             }
             Some(_) => "It has ended. get_output shows what it printed.",

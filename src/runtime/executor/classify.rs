@@ -52,7 +52,17 @@ const NGROK_LIMITED: [&str; 5] = [
 ];
 
 /// Statuses of gateways and of Cloudflare ("Cloudflare 5xx errors"), what they mean, and whether the request certainly reached nobody.
-const GATEWAYS: [(u16, &str, Reach); 13] = [
+const GATEWAYS: [(u16, &str, Reach); 15] = [
+    (
+        408,
+        "whatever stands before the executor gave up waiting",
+        Reach::Unknown,
+    ),
+    (
+        500,
+        "whatever stands before the executor failed",
+        Reach::Unknown,
+    ),
     (
         429,
         "the tunnel passes nothing on because there were too many requests",

@@ -1,6 +1,6 @@
 //! One pooled, kept-alive HTTP client for one address, and what its replies mean.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderValue};
@@ -22,14 +22,7 @@ pub(super) struct Http {
     client: Client,
     base: Url,
     address: String,
-    answered: Mutex<Option<Answered>>,
-}
-
-/// The last answer that an executor gave.
-#[derive(Debug)]
-struct Answered {
-    boot_id: String,
-    at: jiff::Timestamp,
+    boot_id: Mutex<Option<String>>,
 }
 
 impl Http {
@@ -72,7 +65,7 @@ impl Http {
             client,
             base: endpoint.url.clone(),
             address,
-            answered: Mutex::default(),
+            boot_id: Mutex::default(),
         })
     }
 
@@ -82,17 +75,8 @@ impl Http {
 
     /// The `X-Boot-Id` of the last answer that an executor gave.
     pub(super) fn boot_id(&self) -> Option<String> {
-        let answered = self.answered();
-        answered.as_ref().map(|answered| answered.boot_id.clone())
-    }
-
-    /// When it gave one.
-    pub(super) fn answered_at(&self) -> Option<jiff::Timestamp> {
-        self.answered().as_ref().map(|answered| answered.at)
-    }
-
-    fn answered(&self) -> MutexGuard<'_, Option<Answered>> {
-        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+        let boot_id = self.boot_id.lock().unwrap_or_else(PoisonError::into_inner);
+        boot_id.clone()
     }
 
     /// A request for `route`, a path without its leading slash.
@@ -112,10 +96,10 @@ impl Http {
         if response.status() != StatusCode::UNAUTHORIZED
             && let Some(boot) = classify::boot_id(&response)
         {
-            *self.answered() = Some(Answered {
-                boot_id: boot.to_owned(),
-                at: jiff::Timestamp::now(),
-            });
+            let mut boot_id = self.boot_id.lock().unwrap_or_else(PoisonError::into_inner);
+            if boot_id.as_deref() != Some(boot) {
+                *boot_id = Some(boot.to_owned());
+            }
         }
         classify::reply(response, &self.address).await
     }

@@ -12,7 +12,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use reqwest::{Method, Response, StatusCode, header};
 
 use super::error::{RuntimeError, RuntimeResult};
-use super::{ByteStream, ListQuery, Runtime};
+use super::{ByteStream, JobsQuery, ListQuery, Runtime};
 use crate::base::ids::JobId;
 use crate::edge::settings::Endpoint;
 use crate::wire::files::{FileList, FileStat};
@@ -50,11 +50,6 @@ impl Executor {
     /// When the TLS machinery of this system cannot be set up.
     pub fn new(endpoint: &Endpoint) -> RuntimeResult<Self> {
         Http::new(endpoint).map(|http| Self { http })
-    }
-
-    /// When an executor last answered; none before the first time.
-    pub(super) fn answered_at(&self) -> Option<jiff::Timestamp> {
-        self.http.answered_at()
     }
 
     fn stream(&self, response: Response) -> ByteStream {
@@ -146,13 +141,16 @@ impl Runtime for Executor {
         }
     }
 
-    async fn jobs(&self, session: Option<&str>, limit: u64) -> RuntimeResult<Vec<Job>> {
+    async fn jobs(&self, query: &JobsQuery<'_>) -> RuntimeResult<Vec<Job>> {
         let mut call = self
             .http
             .request(Method::GET, "jobs")
-            .query(&[("limit", limit)]);
-        if let Some(session) = session {
+            .query(&[("limit", query.limit)]);
+        if let Some(session) = query.session {
             call = call.query(&[("session", session)]);
+        }
+        if let Some(state) = query.state {
+            call = call.query(&[("state", state.as_str())]);
         }
         let reply: JobList = self.http.json(call.timeout(ANSWER)).await?;
         Ok(reply.jobs)
@@ -167,10 +165,11 @@ impl Runtime for Executor {
         self.http.json(call.timeout(held(poll))).await
     }
 
-    async fn interrupt(&self, id: JobId) -> RuntimeResult<Job> {
+    async fn interrupt(&self, id: JobId, request: JobId) -> RuntimeResult<Job> {
         let call = self
             .http
             .request(Method::POST, &format!("jobs/{id}/interrupt"))
+            .header("X-Request-Id", request.to_string())
             .timeout(ANSWER);
         self.http
             .json::<JobReply>(call)

@@ -239,3 +239,27 @@ async fn code_that_may_have_run_on_a_machine_that_is_gone_does_not_run_on_the_ne
     succeeded(&finish(&bridge, run(&bridge, MARK).await).await);
     assert!(other.root().join("ran").exists());
 }
+
+#[tokio::test]
+async fn an_interrupt_whose_reply_is_lost_reaches_the_code_once() {
+    let rig = Rig::start().await;
+    let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "5")]).await;
+    let code = "
+import time
+try:
+    print('begun', flush=True)
+    time.sleep(600)
+except KeyboardInterrupt:
+    for _ in range(30): time.sleep(0.1)
+    print('saved')
+";
+    let answer = call(&bridge, "run_code_long", json!({"code": code})).await;
+    assert_eq!(answer.facts["state"], "running", "{answer:?}");
+    rig.proxy.on("/interrupt", 3, Fault::LoseReply);
+    let job = json!({"job_id": answer.facts["job_id"]});
+    call(&bridge, "interrupt_execution", job.clone()).await;
+    assert_eq!(rig.proxy.seen("/interrupt").len(), 4);
+    let output = finish(&bridge, call(&bridge, "get_output", job).await).await;
+    succeeded(&output);
+    assert_eq!(output.text, "begun\nsaved\n");
+}
