@@ -17,6 +17,8 @@ use crate::wire::job::Job;
 
 /// How often progress is looked at; what changed in between is one notification.
 const TICK: Duration = Duration::from_millis(250);
+/// How often a message is repeated to a caller whose work does not move.
+const REPEAT: Duration = Duration::from_secs(2);
 /// Less than any step of what is counted.
 const TINY: f64 = 1e-6;
 /// Clients show the last message: long lines are of no use there.
@@ -150,27 +152,34 @@ async fn forward<T>(
         return pending().await;
     };
     let mut ticks = interval(TICK);
-    let mut last: Option<Step> = None;
+    let (mut last, mut sent) = (None::<Step>, Instant::now());
     loop {
         ticks.tick().await;
         let said = seen.borrow_and_update().clone();
-        let step = match (server.connection().doing(), said) {
-            (Some(message), said) => Step {
+        let (step, said) = match (server.connection().doing(), said) {
+            (Some(message), said) => {
                 // What is counted has not moved, and MCP wants a number that has.
-                done: last.as_ref().map_or(0.0, |last| last.done) + TINY,
-                total: said.and_then(|said| said.total),
-                message,
-            },
-            (None, Some(said)) => said,
+                let done = last.as_ref().map_or(0.0, |last| last.done) + TINY;
+                let total = said.and_then(|said| said.total);
+                let step = Step {
+                    done,
+                    total,
+                    message,
+                };
+                (step, false)
+            }
+            (None, Some(said)) => (said, true),
             (None, None) => continue,
         };
         // MCP wants progress to grow with every notification.
         let is_news = |last: &Step| {
-            step.done > last.done && (step.total.is_none() || step.message != last.message)
+            let says_more = step.message != last.message || sent.elapsed() >= REPEAT;
+            step.done > last.done && (said || says_more)
         };
         if !last.as_ref().is_none_or(is_news) {
             continue;
         }
+        sent = Instant::now();
         let mut param = ProgressNotificationParam::new(token.clone(), step.done)
             .with_message(step.message.clone());
         param.total = step.total;
