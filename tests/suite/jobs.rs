@@ -82,6 +82,27 @@ fn without_its_runtime_the_list_is_what_this_computer_remembers() {
 }
 
 #[test]
+fn what_runs_for_long_is_listed_however_much_came_after_it() {
+    let (executor, home) = (Executor::shared(), Home::new());
+    let mut bridge = executor.bridge(&home, &[]);
+    let arguments = json!({"code": waiting("behind-many"), "session": "behind-many"});
+    let running = bridge.begin_call("run_code_long", arguments);
+    until_there(&executor.root().join("behind-many-began"));
+    // A job each, and more of them than a list looks at.
+    let many = json!({
+        "setup_code": "None", "loop_code": "i", "n_iterations": 201, "batch_size": 1, "checkpoint_name": "many", "session": "many",
+    });
+    while bridge.call("run_chunked_operation", many.clone()).facts["can_continue"] == true {}
+    let list = bridge.call("list_jobs", json!({"state": "running"}));
+    let sessions: Vec<Value> = (rows(&list).iter())
+        .map(|row| row["session"].clone())
+        .collect();
+    assert!(sessions.contains(&json!("behind-many")), "{sessions:?}");
+    fs::write(executor.root().join("behind-many-go"), "").unwrap();
+    Answer::of(&bridge.answer(running)).succeeded();
+}
+
+#[test]
 fn an_interrupt_of_a_session_ends_what_runs_there_and_keeps_its_variables() {
     let (executor, home) = (Executor::shared(), Home::new());
     let mut bridge = executor.bridge(&home, &[]);
