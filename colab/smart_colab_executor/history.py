@@ -7,6 +7,8 @@ import shutil
 import time
 from pathlib import Path
 
+from .spool import write_atomically
+
 log = logging.getLogger(__name__)
 
 BOOTS_KEPT = 1000
@@ -23,9 +25,7 @@ def note_boot(state: Path, boot_id: str) -> frozenset[str]:
     path = state / "boots"
     earlier = path.read_text("utf-8").split() if path.exists() else []
     boots = [*earlier[1 - BOOTS_KEPT :], boot_id]
-    partial = path.with_name("boots.partial")
-    partial.write_text("\n".join(boots) + "\n", "utf-8")
-    partial.replace(path)
+    write_atomically(path, "\n".join(boots).encode())
     return frozenset(boots)
 
 

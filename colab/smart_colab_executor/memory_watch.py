@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import probe
+from . import cgroups, probe
 
 # What was free a moment before is less than a process can take between two looks.
 NEARLY_FULL_PCT = 90.0
@@ -35,33 +34,20 @@ class MemoryWatch:
 
 
 def oom_kills(
-    membership: Path = Path("/proc/self/cgroup"),
-    cgroups: Path = Path("/sys/fs/cgroup"),
+    membership: Path = cgroups.MEMBERSHIP,
+    mount: Path = cgroups.MOUNT,
     whole_system: Path = Path("/proc/vmstat"),
 ) -> int:
     """How often Linux has killed for memory: in our control group, or anywhere where that cannot be read; else 0."""
-    for file in (*_counters(membership, cgroups), whole_system):
-        try:
-            found = re.search(r"^oom_kill (\d+)$", file.read_text(), re.MULTILINE)
-        except OSError:
-            continue
-        if found is not None:
-            return int(found[1])
+    for file in (*_counters(membership, mount), whole_system):
+        count = cgroups.statistic(file, "oom_kill")
+        if count is not None:
+            return count
     return 0
 
 
-def _counters(membership: Path, cgroups: Path) -> Iterator[Path]:
-    try:
-        lines = membership.read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, group = line.split(":", 2)
-        if controllers == "":  # version 2
-            base, name = cgroups, "memory.events"
-        elif "memory" in controllers.split(","):
-            base, name = cgroups / "memory", "memory.oom_control"
-        else:
-            continue
+def _counters(membership: Path, mount: Path) -> Iterator[Path]:
+    for group in cgroups.memory_groups(membership, mount):
+        name = "memory.events" if group.version == 2 else "memory.oom_control"
         # A container may see its own group at the root.
-        yield from (base / group.lstrip("/") / name, base / name)
+        yield from (group.folder / name, group.base / name)

@@ -17,6 +17,8 @@ from typing import TypeVar
 
 import psutil
 
+from . import cgroups
+
 T = TypeVar("T")
 
 GIB = 1024**3
@@ -43,7 +45,7 @@ class Memory:
 
 def memory() -> Memory:
     """Measure the memory. Fast enough for before and after every job."""
-    return _memory(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))
+    return _memory(cgroups.MEMBERSHIP, cgroups.MOUNT)
 
 
 def resident_mb(pid: int) -> float | None:
@@ -91,43 +93,30 @@ def machine(root: Path) -> dict[str, object]:
     }
 
 
-def _memory(membership: Path, cgroups: Path) -> Memory:
+def _memory(membership: Path, mount: Path) -> Memory:
     whole = psutil.virtual_memory()
     total, available = whole.total, whole.available
-    for limit, used in _limits(membership, cgroups):
+    for limit, used in _limits(membership, mount):
         available = min(available, max(limit - used, 0))
         total = min(total, limit)
     used_pct = 100 * (1 - available / total) if total else 100.0
     return Memory(round(available / GIB, 3), round(total / GIB, 3), round(used_pct, 1))
 
 
-def _limits(membership: Path, cgroups: Path) -> Iterator[tuple[int, int]]:
+def _limits(membership: Path, mount: Path) -> Iterator[tuple[int, int]]:
     """Yield the (limit, used) of this process's control groups and of those around them; Linux alone has any."""
-    try:
-        lines = membership.read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, group = line.split(":", 2)
-        if controllers == "":  # version 2
-            base, limit, usage, cache = cgroups, "memory.max", "memory.current", "inactive_file"
-        elif "memory" in controllers.split(","):
-            base, limit, usage, cache = (
-                cgroups / "memory",
-                "memory.limit_in_bytes",
-                "memory.usage_in_bytes",
-                "total_inactive_file",
-            )
+    for group in cgroups.memory_groups(membership, mount):
+        if group.version == 2:
+            limit, usage, cache = "memory.max", "memory.current", "inactive_file"
         else:
-            continue
-        folder = base / group.lstrip("/")
-        for place in (folder, *folder.parents):
-            if not place.is_relative_to(base):
+            limit, usage, cache = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+        for place in (group.folder, *group.folder.parents):
+            if not place.is_relative_to(group.base):
                 break
             most = _number(place / limit)
             if most is not None and most < 1 << 60:  # version 1 says "no limit" by a huge number
                 # Pages of files that nobody uses are given back on demand: no use of memory that matters.
-                yield most, (_number(place / usage) or 0) - _statistic(place / "memory.stat", cache)
+                yield most, (_number(place / usage) or 0) - (cgroups.statistic(place / "memory.stat", cache) or 0)
 
 
 def _number(file: Path) -> int | None:
@@ -135,14 +124,6 @@ def _number(file: Path) -> int | None:
         return int(file.read_text())
     except (OSError, ValueError):  # "max"
         return None
-
-
-def _statistic(file: Path, name: str) -> int:
-    try:
-        found = re.search(rf"^{name} (\d+)$", file.read_text(), re.MULTILINE)
-    except OSError:
-        return 0
-    return int(found[1]) if found else 0
 
 
 def _cpu_model() -> str:

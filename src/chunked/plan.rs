@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::ChunkedError;
 use crate::wire::job::{Iterations, JobRequest, OnError};
+use crate::wire::session::is_name;
 
 /// Iterations in one job, unless the caller says otherwise.
 pub const DEFAULT_BATCH_SIZE: u64 = 10;
@@ -110,8 +111,7 @@ impl Plan {
                 ));
             }
         }
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-        if !(1..=64).contains(&self.session.len()) || !self.session.chars().all(allowed) {
+        if !is_name(&self.session) {
             faults.push("session must be 1 to 64 letters, digits, '_' and '-'".to_owned());
         }
         if faults.is_empty() {

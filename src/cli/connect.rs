@@ -2,7 +2,6 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 use tokio::time::Instant;
@@ -10,9 +9,8 @@ use tokio::time::Instant;
 use crate::edge::env::{self, Env};
 use crate::edge::pairing::Pairing;
 use crate::edge::settings::{Endpoint, Settings, endpoint};
-use crate::runtime::connection::check_endpoint;
+use crate::runtime::connection::{NEW_ADDRESS, check_endpoint};
 
-const CHECK: Duration = Duration::from_secs(15);
 /// No line that a notebook prints is longer.
 const LONGEST_LINE: u64 = 8 * 1024;
 
@@ -50,7 +48,7 @@ pub(super) async fn run(args: ConnectArgs, settings: &Settings, env: &Env) -> Ex
 }
 
 async fn connect(endpoint: &Endpoint, pairing: &Pairing) -> ExitCode {
-    match check_endpoint(endpoint, Instant::now() + CHECK).await {
+    match check_endpoint(endpoint, Instant::now() + NEW_ADDRESS).await {
         Err(error) => failed(&format!("{error}\nNothing was saved. {}", error.hint())),
         Ok(checked) => match pairing.save(endpoint) {
             Err(error) => failed(&format!(

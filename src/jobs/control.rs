@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::Jobs;
 use super::follow::{self, Watch};
 use crate::base::ids::JobId;
+use crate::runtime::connection::Connection;
 use crate::runtime::{Runtime, RuntimeResult};
 use crate::wire::event::Event;
 use crate::wire::job::Job;
@@ -25,11 +26,7 @@ impl Jobs {
     /// # Errors
     /// Those of the runtime, after repeating until `deadline`.
     pub async fn interrupt(&self, id: JobId, deadline: Instant) -> RuntimeResult<Job> {
-        // However often it is sent, code that tidies up after it is not interrupted in that.
-        let request = JobId::fresh();
-        let question =
-            |runtime: Arc<dyn Runtime>| async move { runtime.interrupt(id, request).await };
-        let asked = self.connection.ask(deadline, question).await;
+        let asked = interrupt(&self.connection, id, JobId::fresh(), deadline).await;
         asked.map_err(|error| self.refined(id, &error).unwrap_or(error))
     }
 
@@ -80,10 +77,8 @@ impl Jobs {
         let connection = self.connection.clone();
         let (deadline, request) = (Instant::now() + INTERRUPT, JobId::fresh());
         tokio::spawn(async move {
-            let question =
-                |runtime: Arc<dyn Runtime>| async move { runtime.interrupt(id, request).await };
             loop {
-                match connection.ask(deadline, question).await {
+                match interrupt(&connection, id, request, deadline).await {
                     Ok(_) => return,
                     Err(error)
                         if error.is_not_found() && Instant::now() + ON_ITS_WAY < deadline =>
@@ -98,4 +93,15 @@ impl Jobs {
             }
         });
     }
+}
+
+/// However often it is sent under one `request`, code that tidies up after an interrupt is not interrupted in that.
+async fn interrupt(
+    connection: &Connection,
+    id: JobId,
+    request: JobId,
+    deadline: Instant,
+) -> RuntimeResult<Job> {
+    let question = |runtime: Arc<dyn Runtime>| async move { runtime.interrupt(id, request).await };
+    connection.ask(deadline, question).await
 }

@@ -2,6 +2,7 @@
 
 use super::convert::Fault;
 use crate::base::ids::JobId;
+use crate::wire::session::is_name;
 
 use serde::{Deserialize, Deserializer, de::Error};
 
@@ -40,15 +41,15 @@ pub(super) fn required_whole<'de, D: Deserializer<'de>>(deserializer: D) -> Resu
 
 /// The session that is meant where none is named.
 const MAIN: &str = "main";
-const LONGEST_SESSION: usize = 64;
+/// Characters of a wrong argument that its error repeats.
+const SHOWN: usize = 64;
 
 /// A session's name as the executor takes it: letters, digits, `_` and `-`, 1 to 64 of them.
 pub(super) fn session(name: String) -> Result<String, Fault> {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if (1..=LONGEST_SESSION).contains(&name.len()) && name.chars().all(is_plain) {
+    if is_name(&name) {
         return Ok(name);
     }
-    let shown: String = name.chars().take(LONGEST_SESSION).collect();
+    let shown: String = name.chars().take(SHOWN).collect();
     Err(Fault::invalid(format!(
         "{shown:?} is no name for a session: it is 1 to 64 letters, digits, _ or -"
     )))
@@ -62,7 +63,7 @@ pub(super) fn session_or_main(name: Option<String>) -> Result<String, Fault> {
 /// The UUID that an earlier answer named.
 pub(super) fn job_id(text: &str) -> Result<JobId, Fault> {
     text.parse().map_err(|_| {
-        let shown: String = text.chars().take(LONGEST_SESSION).collect();
+        let shown: String = text.chars().take(SHOWN).collect();
         Fault::invalid(format!(
             "{shown:?} is not a job_id: it is the UUID that an earlier answer named, or one of list_jobs"
         ))

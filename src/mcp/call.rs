@@ -156,7 +156,7 @@ async fn forward<T>(
     loop {
         ticks.tick().await;
         let said = seen.borrow_and_update().clone();
-        let (step, said) = match (server.connection().doing(), said) {
+        let (step, is_said) = match (server.connection().doing(), said) {
             (Some(message), said) => {
                 // What is counted has not moved, and MCP wants a number that has.
                 let done = last.as_ref().map_or(0.0, |last| last.done) + TINY;
@@ -174,7 +174,7 @@ async fn forward<T>(
         // MCP wants progress to grow with every notification.
         let is_news = |last: &Step| {
             let says_more = step.message != last.message || sent.elapsed() >= REPEAT;
-            step.done > last.done && (said || says_more)
+            step.done > last.done && (is_said || says_more)
         };
         if !last.as_ref().is_none_or(is_news) {
             continue;

@@ -20,6 +20,9 @@ use crate::edge::settings::{Endpoint, Settings, Target};
 use crate::wire::machine::Health;
 use crate::wire::session::Session;
 
+/// How long an address that is new may take to show that it is one.
+pub const NEW_ADDRESS: Duration = Duration::from_secs(15);
+
 /// The one way to the runtime of this moment.
 #[derive(Debug)]
 pub struct Connection {
@@ -106,8 +109,12 @@ impl Connection {
     /// # Errors
     /// `NotConfigured`; `Starting` at the deadline; `LocalFailed`.
     pub async fn runtime(&self, deadline: Instant) -> RuntimeResult<Arc<dyn Runtime>> {
-        self.route.begin();
-        match &*self.route.way() {
+        let mut way = self.route.way();
+        if matches!(*way, Way::NotConfigured) {
+            self.route.begin();
+            way = self.route.way();
+        }
+        match &*way {
             Way::NotConfigured => Err(RuntimeError::NotConfigured),
             Way::Remote(remote) => Ok(remote.executor()?),
             Way::Local(local) => local.runtime(deadline).await,

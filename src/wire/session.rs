@@ -13,6 +13,13 @@ pub enum SessionState {
     Dead,
 }
 
+/// Whether the executor takes `name` for a session: 1 to 64 letters, digits, `_` and `-`.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    (1..=64).contains(&name.len()) && name.chars().all(is_plain)
+}
+
 /// A named kernel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Session {

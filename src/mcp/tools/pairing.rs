@@ -1,7 +1,5 @@
 //! Going over to another runtime, without a restart.
 
-use std::time::Duration;
-
 use rmcp::handler::server::tool::ToolRouter;
 use rmcp::handler::server::wrapper::{Json, Parameters};
 use rmcp::service::RequestContext;
@@ -15,10 +13,7 @@ use crate::mcp::call;
 use crate::mcp::convert::Fault;
 use crate::mcp::server::Server;
 use crate::runtime::RuntimeResult;
-use crate::runtime::connection::{Checked, check_endpoint};
-
-/// An address that does not answer by then is not taken.
-const CHECK: Duration = Duration::from_secs(15);
+use crate::runtime::connection::{Checked, NEW_ADDRESS, check_endpoint};
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -69,7 +64,7 @@ impl Server {
         }
         let endpoint = endpoint(&args.url, args.token.as_deref())
             .map_err(|fault| Fault::invalid(format!("url {fault}")))?;
-        let budget = self.budget(&context).min(CHECK);
+        let budget = self.budget(&context).min(NEW_ADDRESS);
         let checked: RuntimeResult<Checked> = call::ask(self, &context, budget, async |call| {
             call.say("asking the executor");
             check_endpoint(&endpoint, call.deadline).await
