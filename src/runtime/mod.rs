@@ -20,7 +20,9 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 use crate::base::ids::JobId;
-use crate::wire::files::{FileList, FileStat};
+use crate::wire::files::{
+    BundleReply, BundleRequest, FileList, FileStat, FileText, Upload, UploadKey,
+};
 use crate::wire::job::{EventPage, Job, JobRequest, Poll};
 use crate::wire::machine::{Health, Probe};
 use crate::wire::session::{Cleanup, CleanupRequest, Removed, Restarted, Session, Variables};
@@ -56,6 +58,8 @@ pub trait Runtime: Send + Sync + Debug {
     /// The job's output as text, from byte `from` on.
     async fn log(&self, id: JobId, from: u64) -> RuntimeResult<ByteStream>;
     async fn blob(&self, id: JobId, number: u64) -> RuntimeResult<Bytes>;
+    /// The job's code as it was sent.
+    async fn code(&self, id: JobId) -> RuntimeResult<String>;
 
     async fn sessions(&self) -> RuntimeResult<Vec<Session>>;
     /// Ends a session's kernel and jobs and starts a new kernel.
@@ -76,6 +80,26 @@ pub trait Runtime: Send + Sync + Debug {
         range: Range<u64>,
         etag: &str,
     ) -> RuntimeResult<ByteStream>;
+    async fn read_file(&self, query: &ReadQuery) -> RuntimeResult<FileText>;
+    /// Many small files as one bundle (`colab/API.md`).
+    async fn get_bundle(&self, request: &BundleRequest) -> RuntimeResult<ByteStream>;
+    /// Writes a bundle's files into a folder.
+    async fn put_bundle(&self, folder: &str, bundle: Bytes) -> RuntimeResult<BundleReply>;
+    /// What has come of an upload so far.
+    async fn upload(&self, key: &UploadKey) -> RuntimeResult<Upload>;
+    /// At most 8 MiB of an upload.
+    async fn upload_piece(
+        &self,
+        key: &UploadKey,
+        offset: u64,
+        bytes: Bytes,
+    ) -> RuntimeResult<Upload>;
+    /// Has an upload checked and named, with this time of change (RFC 3339).
+    async fn finish_upload(
+        &self,
+        key: &UploadKey,
+        modified_at: Option<&str>,
+    ) -> RuntimeResult<Upload>;
 
     /// Asks the executor to end itself.
     async fn shutdown(&self) -> RuntimeResult<()>;
@@ -99,7 +123,19 @@ pub struct ListQuery {
     /// Empty for the content root.
     pub path: String,
     pub recursive: bool,
-    /// 1 to 1,000.
+    /// 1 to 10,000.
     pub limit: u64,
     pub cursor: Option<String>,
+}
+
+/// What `GET /files/read` is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadQuery {
+    pub path: String,
+    /// 1 is the first, -1 the last.
+    pub line: i64,
+    /// 1 to 10,000.
+    pub lines: u64,
+    /// 1 kB to 4 MiB.
+    pub max_bytes: u64,
 }

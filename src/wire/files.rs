@@ -52,3 +52,99 @@ pub struct FileStat {
     #[serde(default)]
     pub digest_pending: bool,
 }
+
+/// `GET /files/read`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileText {
+    pub path: String,
+    /// Of the whole file, in bytes.
+    pub size: u64,
+    pub modified_at: String,
+    pub mime: String,
+    pub is_text: bool,
+    /// Whole lines; empty where `is_text` is false.
+    pub text: String,
+    /// 1 is the first; none where the file is no text.
+    pub first_line: Option<u64>,
+    /// None at the end.
+    pub next_line: Option<u64>,
+    /// None where the end was not seen.
+    pub total_lines: Option<u64>,
+    /// A single line was longer than what was asked for.
+    pub is_cut: bool,
+}
+
+/// What names an upload, so that it can be gone on with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadKey {
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// 64 hexadecimal digits, small letters.
+    pub sha256: String,
+}
+
+/// What has come of an upload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upload {
+    #[serde(flatten)]
+    pub key: UploadKey,
+    pub state: UploadState,
+    /// From and to (exclusive), in order, without overlaps.
+    pub received: Vec<(u64, u64)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UploadState {
+    Open,
+    /// Ask again.
+    Checking,
+    /// The file at the path has these bytes.
+    Complete,
+}
+
+/// What `POST /files/bundle` is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BundleRequest {
+    /// The folder.
+    pub path: String,
+    /// Relative to it, at most 1,000.
+    pub names: Vec<String>,
+}
+
+/// A line of a bundle; the bytes of a `File` follow it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum BundleLine {
+    File {
+        name: String,
+        size: u64,
+        sha256: String,
+        modified_at: String,
+    },
+    Missing {
+        name: String,
+        code: String,
+        detail: String,
+    },
+    End {
+        end: bool,
+    },
+}
+
+/// `PUT /files/bundle`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BundleReply {
+    /// In the bundle's order.
+    pub files: Vec<BundleWritten>,
+}
+
+/// One file of a bundle that was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BundleWritten {
+    pub name: String,
+    /// Why it was not written.
+    pub code: Option<String>,
+    pub detail: Option<String>,
+}

@@ -9,9 +9,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use smart_colab::base::ids::JobId;
 use smart_colab::runtime::{
-    ByteStream, JobsQuery, ListQuery, Runtime, RuntimeError, RuntimeResult,
+    ByteStream, JobsQuery, ListQuery, ReadQuery, Runtime, RuntimeError, RuntimeResult,
 };
-use smart_colab::wire::files::{FileList, FileStat};
+use smart_colab::wire::files::{
+    BundleReply, BundleRequest, FileList, FileStat, FileText, Upload, UploadKey,
+};
 use smart_colab::wire::job::{EventPage, Job, JobRequest, Poll};
 use smart_colab::wire::machine::{Health, Probe};
 use smart_colab::wire::session::{Cleanup, CleanupRequest, Removed, Restarted, Session, Variables};
@@ -186,6 +188,34 @@ impl Runtime for FakeRuntime {
     }
 
     async fn download(&self, _: &str, _: Range<u64>, _: &str) -> RuntimeResult<ByteStream> {
+        unimplemented!()
+    }
+
+    async fn code(&self, _: JobId) -> RuntimeResult<String> {
+        unimplemented!()
+    }
+
+    async fn read_file(&self, _: &ReadQuery) -> RuntimeResult<FileText> {
+        unimplemented!()
+    }
+
+    async fn get_bundle(&self, _: &BundleRequest) -> RuntimeResult<ByteStream> {
+        unimplemented!()
+    }
+
+    async fn put_bundle(&self, _: &str, _: Bytes) -> RuntimeResult<BundleReply> {
+        unimplemented!()
+    }
+
+    async fn upload(&self, _: &UploadKey) -> RuntimeResult<Upload> {
+        unimplemented!()
+    }
+
+    async fn upload_piece(&self, _: &UploadKey, _: u64, _: Bytes) -> RuntimeResult<Upload> {
+        unimplemented!()
+    }
+
+    async fn finish_upload(&self, _: &UploadKey, _: Option<&str>) -> RuntimeResult<Upload> {
         unimplemented!()
     }
 

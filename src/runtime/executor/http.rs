@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
 use serde::de::DeserializeOwned;
@@ -104,13 +105,13 @@ impl Http {
         classify::reply(response, &self.address).await
     }
 
+    pub(super) async fn bytes(&self, call: RequestBuilder) -> RuntimeResult<Bytes> {
+        let response = self.send(call).await?;
+        response.bytes().await.map_err(|source| self.failed(source))
+    }
+
     pub(super) async fn json<T: DeserializeOwned>(&self, call: RequestBuilder) -> RuntimeResult<T> {
-        let body = self
-            .send(call)
-            .await?
-            .bytes()
-            .await
-            .map_err(|source| self.failed(source))?;
+        let body = self.bytes(call).await?;
         serde_json::from_slice(&body)
             .map_err(|error| self.incompatible(&format!("its answer cannot be read ({error})")))
     }

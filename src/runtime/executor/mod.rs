@@ -1,6 +1,7 @@
 //! The executor over HTTP: `colab/API.md` spoken by reqwest.
 
 mod classify;
+mod files;
 mod http;
 
 use std::ops::Range;
@@ -12,10 +13,12 @@ use futures_util::{StreamExt, TryStreamExt};
 use reqwest::{Method, Response, StatusCode, header};
 
 use super::error::{RuntimeError, RuntimeResult};
-use super::{ByteStream, JobsQuery, ListQuery, Runtime};
+use super::{ByteStream, JobsQuery, ListQuery, ReadQuery, Runtime};
 use crate::base::ids::JobId;
 use crate::edge::settings::Endpoint;
-use crate::wire::files::{FileList, FileStat};
+use crate::wire::files::{
+    BundleReply, BundleRequest, FileList, FileStat, FileText, Upload, UploadKey,
+};
 use crate::wire::job::{EventPage, Job, JobList, JobReply, JobRequest, Poll};
 use crate::wire::machine::{Health, Probe};
 use crate::wire::problem::Problem;
@@ -28,8 +31,6 @@ use http::Http;
 const ANSWER: Duration = Duration::from_secs(15);
 /// The executor takes no larger body.
 const LARGEST_BODY: usize = 8 * 1024 * 1024;
-/// The executor holds `stat?digest` up to 20 s.
-const DIGEST: Duration = Duration::from_secs(20);
 /// Clearing a session collects garbage and may wait for the kernel.
 const CLEANUP: Duration = Duration::from_secs(30);
 /// A kernel is ended and started within 20 s, or the executor says that it is not.
@@ -201,14 +202,7 @@ impl Runtime for Executor {
             .http
             .request(Method::GET, &format!("jobs/{id}/blobs/{number}"))
             .timeout(BLOB);
-        let response = self.http.send(call).await?;
-        response
-            .bytes()
-            .await
-            .map_err(|source| RuntimeError::Broken {
-                url: self.http.address().to_owned(),
-                source,
-            })
+        self.http.bytes(call).await
     }
 
     async fn sessions(&self) -> RuntimeResult<Vec<Session>> {
@@ -250,27 +244,21 @@ impl Runtime for Executor {
             .await
     }
 
+    async fn code(&self, id: JobId) -> RuntimeResult<String> {
+        let call = self
+            .http
+            .request(Method::GET, &format!("jobs/{id}/code"))
+            .timeout(BLOB);
+        let bytes = self.http.bytes(call).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     async fn list_files(&self, query: &ListQuery) -> RuntimeResult<FileList> {
-        let mut call = self.http.request(Method::GET, "files/list").query(&[
-            ("path", query.path.as_str()),
-            ("recursive", if query.recursive { "1" } else { "0" }),
-            ("limit", &query.limit.to_string()),
-        ]);
-        if let Some(cursor) = &query.cursor {
-            call = call.query(&[("cursor", cursor)]);
-        }
-        self.http.json(call.timeout(ANSWER)).await
+        self.files_list(query).await
     }
 
     async fn stat(&self, path: &str, digest: bool) -> RuntimeResult<FileStat> {
-        let mut call = self
-            .http
-            .request(Method::GET, "files/stat")
-            .query(&[("path", path)]);
-        if digest {
-            call = call.query(&[("digest", "sha256")]);
-        }
-        self.http.json(call.timeout(DIGEST + ANSWER)).await
+        self.files_stat(path, digest).await
     }
 
     async fn download(
@@ -279,31 +267,40 @@ impl Runtime for Executor {
         range: Range<u64>,
         etag: &str,
     ) -> RuntimeResult<ByteStream> {
-        let last = range.end.saturating_sub(1);
-        let call = self
-            .http
-            .request(Method::GET, "files/download")
-            .query(&[("path", path)])
-            .header(header::RANGE, format!("bytes={}-{last}", range.start))
-            .header(header::IF_RANGE, etag)
-            // A tunnel that compresses on the way would drop the length and weaken the ETag.
-            .header(header::ACCEPT_ENCODING, "identity");
-        let response = self.http.send(call).await?;
-        if response.status() != StatusCode::PARTIAL_CONTENT {
-            return Err(RuntimeError::Changed {
-                path: path.to_owned(),
-            });
-        }
-        let given = response
-            .headers()
-            .get(header::CONTENT_RANGE)
-            .and_then(|value| value.to_str().ok());
-        if !given.is_some_and(|text| text.starts_with(&format!("bytes {}-{last}/", range.start))) {
-            return Err(self
-                .http
-                .incompatible("it answered with another part of the file than was asked for"));
-        }
-        Ok(self.stream(response))
+        self.files_download(path, range, etag).await
+    }
+
+    async fn read_file(&self, query: &ReadQuery) -> RuntimeResult<FileText> {
+        self.files_read(query).await
+    }
+
+    async fn get_bundle(&self, request: &BundleRequest) -> RuntimeResult<ByteStream> {
+        self.files_bundle(request).await
+    }
+
+    async fn put_bundle(&self, folder: &str, bundle: Bytes) -> RuntimeResult<BundleReply> {
+        self.files_put_bundle(folder, bundle).await
+    }
+
+    async fn upload(&self, key: &UploadKey) -> RuntimeResult<Upload> {
+        self.files_upload(key).await
+    }
+
+    async fn upload_piece(
+        &self,
+        key: &UploadKey,
+        offset: u64,
+        bytes: Bytes,
+    ) -> RuntimeResult<Upload> {
+        self.files_upload_piece(key, offset, bytes).await
+    }
+
+    async fn finish_upload(
+        &self,
+        key: &UploadKey,
+        modified_at: Option<&str>,
+    ) -> RuntimeResult<Upload> {
+        self.files_finish_upload(key, modified_at).await
     }
 
     async fn shutdown(&self) -> RuntimeResult<()> {

@@ -1,0 +1,149 @@
+//! The routes of `/files`.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::{Method, RequestBuilder, StatusCode, header};
+
+use super::{ANSWER, Executor};
+use crate::runtime::error::{RuntimeError, RuntimeResult};
+use crate::runtime::{ByteStream, ListQuery, ReadQuery};
+use crate::wire::files::{
+    BundleReply, BundleRequest, FileList, FileStat, FileText, Upload, UploadKey,
+};
+
+/// The executor holds a request for a digest up to 20 s.
+const DIGEST: Duration = Duration::from_secs(20);
+/// 8 MiB over a slow line.
+const BODY: Duration = Duration::from_secs(120);
+
+impl Executor {
+    pub(super) async fn files_list(&self, query: &ListQuery) -> RuntimeResult<FileList> {
+        let mut call = self.http.request(Method::GET, "files/list").query(&[
+            ("path", query.path.as_str()),
+            ("recursive", if query.recursive { "1" } else { "0" }),
+            ("limit", &query.limit.to_string()),
+        ]);
+        if let Some(cursor) = &query.cursor {
+            call = call.query(&[("cursor", cursor)]);
+        }
+        self.http.json(call.timeout(ANSWER)).await
+    }
+
+    pub(super) async fn files_stat(&self, path: &str, digest: bool) -> RuntimeResult<FileStat> {
+        let mut call = self
+            .http
+            .request(Method::GET, "files/stat")
+            .query(&[("path", path)]);
+        if digest {
+            call = call.query(&[("digest", "sha256")]);
+        }
+        self.http.json(call.timeout(DIGEST + ANSWER)).await
+    }
+
+    pub(super) async fn files_download(
+        &self,
+        path: &str,
+        range: Range<u64>,
+        etag: &str,
+    ) -> RuntimeResult<ByteStream> {
+        let last = range.end.saturating_sub(1);
+        let call = self
+            .http
+            .request(Method::GET, "files/download")
+            .query(&[("path", path)])
+            .header(header::RANGE, format!("bytes={}-{last}", range.start))
+            .header(header::IF_RANGE, etag)
+            // A tunnel that compresses on the way would drop the length and weaken the ETag.
+            .header(header::ACCEPT_ENCODING, "identity");
+        let response = self.http.send(call).await?;
+        if response.status() != StatusCode::PARTIAL_CONTENT {
+            return Err(RuntimeError::Changed {
+                path: path.to_owned(),
+            });
+        }
+        let given = response
+            .headers()
+            .get(header::CONTENT_RANGE)
+            .and_then(|value| value.to_str().ok());
+        if !given.is_some_and(|text| text.starts_with(&format!("bytes {}-{last}/", range.start))) {
+            return Err(self
+                .http
+                .incompatible("it answered with another part of the file than was asked for"));
+        }
+        Ok(self.stream(response))
+    }
+
+    pub(super) async fn files_read(&self, query: &ReadQuery) -> RuntimeResult<FileText> {
+        let call = self.http.request(Method::GET, "files/read").query(&[
+            ("path", query.path.as_str()),
+            ("line", &query.line.to_string()),
+            ("lines", &query.lines.to_string()),
+            ("max_bytes", &query.max_bytes.to_string()),
+        ]);
+        // It may have to count the lines of a large file.
+        self.http.json(call.timeout(DIGEST + ANSWER)).await
+    }
+
+    pub(super) async fn files_bundle(&self, request: &BundleRequest) -> RuntimeResult<ByteStream> {
+        let call = self
+            .http
+            .request(Method::POST, "files/bundle")
+            .json(request);
+        Ok(self.stream(self.http.send(call).await?))
+    }
+
+    pub(super) async fn files_put_bundle(
+        &self,
+        folder: &str,
+        bundle: Bytes,
+    ) -> RuntimeResult<BundleReply> {
+        let call = self
+            .http
+            .request(Method::PUT, "files/bundle")
+            .query(&[("path", folder)])
+            .header(header::CONTENT_TYPE, "application/vnd.smart-colab.bundle")
+            .body(bundle);
+        self.http.json(call.timeout(BODY)).await
+    }
+
+    pub(super) async fn files_upload(&self, key: &UploadKey) -> RuntimeResult<Upload> {
+        let call = self.upload_request(Method::GET, key);
+        self.http.json(call.timeout(DIGEST + ANSWER)).await
+    }
+
+    pub(super) async fn files_upload_piece(
+        &self,
+        key: &UploadKey,
+        offset: u64,
+        bytes: Bytes,
+    ) -> RuntimeResult<Upload> {
+        let call = self
+            .upload_request(Method::PUT, key)
+            .query(&[("offset", offset)])
+            .header(header::CONTENT_TYPE, "application/octet-stream")
+            .body(bytes);
+        self.http.json(call.timeout(BODY)).await
+    }
+
+    pub(super) async fn files_finish_upload(
+        &self,
+        key: &UploadKey,
+        modified_at: Option<&str>,
+    ) -> RuntimeResult<Upload> {
+        let mut call = self.upload_request(Method::POST, key);
+        if let Some(time) = modified_at {
+            call = call.query(&[("modified_at", time)]);
+        }
+        self.http.json(call.timeout(DIGEST + ANSWER)).await
+    }
+
+    fn upload_request(&self, method: Method, key: &UploadKey) -> RequestBuilder {
+        self.http.request(method, "files/upload").query(&[
+            ("path", key.path.as_str()),
+            ("size", &key.size.to_string()),
+            ("sha256", &key.sha256),
+        ])
+    }
+}
