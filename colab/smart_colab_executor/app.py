@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from flask import Flask, Response, request
 
 from . import __version__, errors, execute, probe, ranges
 from .admission import Admission
 from .audit import Audit
+from .file_routes import add_file_routes
 from .files import Files
 from .jobs import MAX_HOLD_SEC, Job, JobStore, parse_id
 from .jsonline import dump
 from .manners import API_VERSION, MAX_BODY_BYTES, add_manners, request_id, sender
 from .paths import ContentRoot
-from .ranges import RangeReply
+from .replies import json_body, json_reply, stream_reply
 from .requests import DEFAULT_SESSION, MAX_TIMEOUT_SEC, JobRequest, number, session_name, uuid_text, whole
 from .sessions import Sessions
 from .slots import Slots
 
 MAX_LINGER_SEC = 5
 DOWNLOADS = 64
-# A smaller body is handed to the server whole, whatever its client's pace.
-UNCOUNTED_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -56,12 +53,11 @@ def create_app(config: Config) -> Flask:
     """Make the WSGI application; its lifetime is within that of `config.sessions`."""
     app = Flask(__name__, static_folder=None)
     add_manners(app, config.boot_id, config.admission, config.audit)
-    files = Files(ContentRoot(config.root, config.state))
     slots = Slots(DOWNLOADS)
+    files = add_file_routes(app, ContentRoot(config.root, config.state), config.state / "uploads", slots)
     _add_job_routes(app, config, slots)
     _add_session_routes(app, config, files)
     _add_machine_routes(app, config)
-    _add_file_routes(app, files, slots)
     return app
 
 
@@ -78,7 +74,7 @@ def _add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
 
     def serve(path: Path, content_type: str) -> Response:
         wanted = request.headers.get("Range"), request.headers.get("If-Range")
-        return _stream(ranges.serve(path, None, content_type, *wanted), slots)
+        return stream_reply(ranges.serve(path, None, content_type, *wanted), slots)
 
     @app.put("/jobs/<job_id>")
     def put_job(job_id: str) -> Response:
@@ -86,7 +82,7 @@ def _add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
         wait, linger, max_bytes = _page_arguments()
         expected = request.headers.get("X-Expect-Boot-Id")
         boot_id = None if expected is None else uuid_text(expected, "X-Expect-Boot-Id")
-        job, is_new = submit(job_id, JobRequest.parse(_body()), boot_id)
+        job, is_new = submit(job_id, JobRequest.parse(json_body()), boot_id)
         return _page(job, 0, wait, linger, max_bytes, 201 if is_new else 200)
 
     @app.get("/jobs/<job_id>/events")
@@ -102,18 +98,22 @@ def _add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
             session_name(session) if session else None,
             whole(request.args, "limit", 100, 1, 1000),
         )
-        return _json({"jobs": [job.describe() for job in found]})
+        return json_reply({"jobs": [job.describe() for job in found]})
 
     @app.get("/jobs/<job_id>")
     def get_job(job_id: str) -> Response:
-        return _json({"job": jobs.get(job_id).describe()})
+        return json_reply({"job": jobs.get(job_id).describe()})
+
+    @app.get("/jobs/<job_id>/code")
+    def code(job_id: str) -> Response:
+        return Response(jobs.get(job_id).request.code.encode(), content_type="text/plain; charset=utf-8")
 
     @app.post("/jobs/<job_id>/interrupt")
     def interrupt(job_id: str) -> Response:
         job = jobs.get(job_id)
         if job.is_asked_anew(request_id()):
             sessions.interrupt(job)
-        return _json({"job": job.describe()})
+        return json_reply({"job": job.describe()})
 
     @app.get("/jobs/<job_id>/log")
     def job_log(job_id: str) -> Response:
@@ -129,11 +129,11 @@ def _add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
 
     @app.post("/execute")
     def run() -> Response:
-        body = _body()
+        body = json_body()
         body["timeout_sec"] = body.get("timeout", 120)
         job, _ = submit(str(uuid.uuid4()), JobRequest.parse({**body, "loop": None}))
         job.wait()
-        return _json(execute.summary(job))
+        return json_reply(execute.summary(job))
 
 
 def _add_session_routes(app: Flask, config: Config, files: Files) -> None:
@@ -141,24 +141,24 @@ def _add_session_routes(app: Flask, config: Config, files: Files) -> None:
 
     @app.get("/sessions")
     def list_sessions() -> Response:
-        return _json({"sessions": sessions.describe()})
+        return json_reply({"sessions": sessions.describe()})
 
     @app.post("/sessions/<name>/restart")
     def restart(name: str) -> Response:
         session, ended = sessions.restart(session_name(name))
-        return _json({"session": session, "ended_jobs": ended})
+        return json_reply({"session": session, "ended_jobs": ended})
 
     @app.delete("/sessions/<name>")
     def delete(name: str) -> Response:
-        return _json({"ended_jobs": sessions.delete(session_name(name))})
+        return json_reply({"ended_jobs": sessions.delete(session_name(name))})
 
     @app.get("/variables")
     def variables() -> Response:
-        return _json(sessions.variables(session_name(request.args.get("session", DEFAULT_SESSION))))
+        return json_reply(sessions.variables(session_name(request.args.get("session", DEFAULT_SESSION))))
 
     @app.post("/cleanup")
     def cleanup() -> Response:
-        body = _body()
+        body = json_body()
         name = session_name(body.get("session", DEFAULT_SESSION))
         if not isinstance(body.get("temp_files", False), bool):
             raise errors.InvalidArgument("'temp_files' must be true or false.")
@@ -167,14 +167,14 @@ def _add_session_routes(app: Flask, config: Config, files: Files) -> None:
         deleted = files.clear_temp() if body.get("temp_files") else []
         after = probe.memory().available_gb
         memory = {"memory_before_gb": before, "memory_after_gb": after, "freed_mb": round((after - before) * 1024, 1)}
-        return _json({"session": name, **done, "deleted_files": deleted, **memory})
+        return json_reply({"session": name, **done, "deleted_files": deleted, **memory})
 
 
 def _add_machine_routes(app: Flask, config: Config) -> None:
     @app.get("/health")
     def health() -> Response:
         memory = probe.memory()
-        return _json(
+        return json_reply(
             {
                 "status": "ok",
                 "uptime_minutes": config.uptime_minutes,
@@ -194,7 +194,7 @@ def _add_machine_routes(app: Flask, config: Config) -> None:
             "root": str(config.root),
         }
         limits = {"max_timeout_sec": MAX_TIMEOUT_SEC, "max_wait_sec": MAX_HOLD_SEC, "max_body_bytes": MAX_BODY_BYTES}
-        return _json(
+        return json_reply(
             {
                 "executor": executor,
                 **probe.machine(config.root),
@@ -207,43 +207,7 @@ def _add_machine_routes(app: Flask, config: Config) -> None:
     @app.post("/shutdown")
     def shutdown() -> Response:
         config.stop.set()
-        return _json({"status": "stopping"}, 202)
-
-
-def _add_file_routes(app: Flask, files: Files, slots: Slots) -> None:
-    def path() -> str:
-        return request.args.get("path", "")
-
-    @app.get("/files/list")
-    def list_files() -> Response:
-        recursive = whole(request.args, "recursive", 0, 0, 1) == 1
-        limit = whole(request.args, "limit", 200, 1, 1000)
-        return _json(files.list(path(), recursive, limit, request.args.get("cursor") or None))
-
-    @app.get("/files/stat")
-    def stat() -> Response:
-        return _json(files.stat(path(), request.args.get("digest") or None))
-
-    @app.get("/files/read")
-    def read() -> Response:
-        offset = whole(request.args, "offset", 0, 0, 2**62)
-        return _json(files.read(path(), offset, whole(request.args, "limit", 65536, 1, 4 * 1024 * 1024)))
-
-    @app.get("/files/download")
-    def download() -> Response:
-        wanted = request.headers.get("Range"), request.headers.get("If-Range")
-        return _stream(files.open_range(path(), *wanted), slots)
-
-
-def _body() -> dict[str, Any]:
-    """The request's JSON object. Raises InvalidArgument."""
-    try:
-        body = json.loads(request.get_data(cache=False) or b"{}")
-    except (ValueError, RecursionError):
-        body = None
-    if not isinstance(body, dict):
-        raise errors.InvalidArgument("The body is no JSON object.", 'Send one, such as {"code": "print(1)"}.')
-    return body
+        return json_reply({"status": "stopping"}, 202)
 
 
 def _page_arguments() -> tuple[float, float, int]:
@@ -264,12 +228,3 @@ def _page(job: Job, after: int, wait: float, linger: float, max_bytes: int, stat
         b"true" if page.more else b"false",
     )
     return Response(body, status, mimetype="application/json")
-
-
-def _json(value: object, status: int = 200) -> Response:
-    return Response(dump(value), status, mimetype="application/json")
-
-
-def _stream(reply: RangeReply, slots: Slots) -> Response:
-    body = slots.hold(reply.body) if int(reply.headers["Content-Length"]) > UNCOUNTED_BYTES else reply.body
-    return Response(body, reply.status, reply.headers, direct_passthrough=True)

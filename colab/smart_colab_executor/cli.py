@@ -20,12 +20,14 @@ from waitress.server import create_server
 
 from . import __version__, history, statelock
 from .admission import TUNNEL_HEADERS, Admission, Network, parse_networks
-from .app import UNCOUNTED_BYTES, Config, create_app
+from .app import Config, create_app
 from .audit import Audit
 from .auth import Token
 from .jobs import Job, JobStore
 from .kernels import LoopThread
 from .leftovers import KernelNotes
+from .partials import remove_leftovers
+from .replies import UNCOUNTED_BYTES
 from .sessions import Sessions
 
 TOKEN_VARIABLE = "SMART_COLAB_TOKEN"  # noqa: S105 - the name of it
@@ -82,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         notes.end_leftovers()
         jobs.boots = history.note_boot(state, boot_id)
         history.remove_old_jobs(state / "jobs")
+        remove_leftovers(state / "uploads")
         jobs.load()
     except OSError as error:
         parser.error(f"--state: {error}")

@@ -14,9 +14,11 @@ ExecutorError
 ├── NotFound              404 not_found          no such job, session, file, blob or route
 ├── JobConflict           409 job_conflict       the same job id with another body
 ├── IsADirectory          409 is_a_directory     a file was wanted
+├── Incomplete            409 incomplete         an upload lacks pieces
+├── Damaged               409 damaged            an upload's bytes are not those that were named
 ├── BootChanged           412 boot_changed       the job was meant for an earlier executor
 ├── Busy                  409 or 503 busy        later it may work
-├── DiskFull              507 disk_full          nothing was run
+├── DiskFull              507 disk_full          a job was not run, or an upload does not fit
 └── Internal              500 internal           a fault of ours
 """
 
@@ -190,6 +192,21 @@ class IsADirectory(ExecutorError):
     code = "is_a_directory"
 
 
+class Incomplete(ExecutorError):
+    """An upload was to be finished and lacks pieces."""
+
+    status = 409
+    code = "incomplete"
+
+
+class Damaged(ExecutorError):
+    """An upload's bytes do not have its SHA-256; they were thrown away."""
+
+    status = 409
+    code = "damaged"
+    retryable = True
+
+
 class BootChanged(ExecutorError):
     """The job was meant for another start of the executor, and this one does not know it."""
 
@@ -219,7 +236,7 @@ class Busy(ExecutorError):
 
 
 class DiskFull(ExecutorError):
-    """The job could not be written down; nothing was run."""
+    """The job could not be written down, and nothing was run; or a file that was sent does not fit."""
 
     status = 507
     code = "disk_full"

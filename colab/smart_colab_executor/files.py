@@ -3,42 +3,34 @@
 from __future__ import annotations
 
 import builtins
-import codecs
-import difflib
-import errno
-import hashlib
 import heapq
 import os
 import stat
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
-from io import BufferedReader
-from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from .errors import InvalidArgument, IsADirectory, NotFound
+from .digests import Digests, etag_of
+from .errors import InvalidArgument
+from .partials import is_partial
 from .paths import STATE_FOLDER, ContentRoot, names, show
 from .ranges import RangeReply, serve_open
+from .refusals import clear, not_found
+from .textlines import NO_TEXT, SNIFFED_BYTES, read_lines, sniff
 
-MAX_ENTRIES = 1000
-MAX_READ = 4 * 1024 * 1024
-DIGEST_WAIT = 20.0
-DIGESTS_KEPT = 1024
+MAX_ENTRIES = 10_000
 TEMPORARY = (".tmp", ".temp", ".pyc")
-NAMES_COMPARED = 10_000
 
 
 class Files:
     """The files as seen from the content root. Holds no file open but while it is being read."""
 
-    def __init__(self, root: ContentRoot) -> None:
+    def __init__(self, root: ContentRoot, digests: Digests) -> None:
         self._root = root
-        self._digests: dict[tuple[str, str], _Digest] = {}
-        self._lock = threading.Lock()
+        self._digests = digests
 
     def list(self, path: str, recursive: bool, limit: int, cursor: str | None) -> dict[str, Any]:
         """List a folder, sorted by name. A cursor is the last name shown, so files that come and go shift no page."""
@@ -53,14 +45,14 @@ class Files:
             nonlocal total
             hidden = self._root.state_below(folder)
             for name in _walk(folder, hidden) if recursive else names(folder):
-                if name == hidden:
+                if name == hidden or is_partial(os.path.basename(name)):  # noqa: PTH119
                     continue
                 total += 1
                 key = os.fsencode(name.replace(os.sep, "/"))
                 if key > after:
                     yield key
 
-        with _clear(folder):
+        with clear(folder):
             if not stat.S_ISDIR(folder.stat().st_mode):
                 raise InvalidArgument(f"{show(folder)} is a file, not a folder.", "List the folder that holds it.")
             page = heapq.nsmallest(limit + 1, keys())  # only the page is kept, however many names there are
@@ -75,42 +67,44 @@ class Files:
         file = self._root.locate(path)
         entry = self._entry(file.parent, file.name, recursive=False)
         if entry is None:
-            with _clear(file):
+            with clear(file):
                 file.lstat()
-            raise _not_found(file)
+            raise not_found(file)
         is_file = entry["type"] == "file"
         reply = {**entry, "path": show(file), "etag": None, "sha256": None, "digest_pending": False}
         if is_file:
-            with _clear(file):
+            with clear(file):
                 reply["etag"] = etag_of(file.stat())
         if is_file and digest:
-            found = self._digest(file, str(reply["etag"]))
+            found = self._digests.get(file, str(reply["etag"]))
             reply["sha256"] = found
             reply["digest_pending"] = found is None
         return reply
 
-    def read(self, path: str, offset: int, limit: int) -> dict[str, Any]:
-        """Read a page of text. `offset` and `limit` count bytes; a page ends between characters."""
-        if not 0 <= offset < 1 << 63 or limit < 1:
-            raise InvalidArgument("offset must be 0 or more and limit 1 or more.", "Leave them out for the beginning.")
-        limit = min(max(limit, 4), MAX_READ)  # 4: the longest character, so that every page gets somewhere
+    def read(self, path: str, line: int, lines: int, max_bytes: int) -> dict[str, Any]:
+        """Read whole lines of a text, from the `line`-th on; negative ones count from the end."""
+        if line == 0:
+            raise InvalidArgument("There is no line 0.", "1 is the first line, -1 the last.")
         file = self._root.locate(path)
-        with _clear(file), self._root.open(file) as stream:
-            size = os.fstat(stream.fileno()).st_size
-            stream.seek(offset)
-            data = stream.read(limit + 1)  # one more tells whether this is the end; /proc says size 0 and has content
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        more = len(data) > limit
-        text = decoder.decode(data[:limit], final=not more)
-        end = offset + min(len(data), limit)
-        following = end - len(decoder.getstate()[0]) if more else None
-        size = max(size, end if data else 0)
-        return {"path": show(file), "text": text, "offset": offset, "next": following, "size": size}
+        with clear(file), self._root.open(file) as stream:
+            status = os.fstat(stream.fileno())
+            head = stream.read(SNIFFED_BYTES)
+            mime, is_text = sniff(head, file.name)
+            stream.seek(0)
+            page = read_lines(stream, line, lines, max_bytes) if is_text else NO_TEXT
+        return {
+            "path": show(file),
+            "size": max(status.st_size, len(head)),  # /proc says size 0 and has content
+            "modified_at": time_text(status),
+            "mime": mime,
+            "is_text": is_text,
+            **asdict(page),
+        }
 
     def open_range(self, path: str, range_header: str | None, if_range: str | None) -> RangeReply:
         """Answer a download. The ETag is of the very file that was opened, whatever has its name by then."""
         file = self._root.locate(path)
-        with _clear(file):
+        with clear(file):
             stream = self._root.open(file)
             etag = etag_of(os.fstat(stream.fileno()))
             return serve_open(stream, etag, "application/octet-stream", range_header, if_range)
@@ -149,65 +143,19 @@ class Files:
             kind = _kind(status.st_mode)
             if is_link and (not is_followed or (recursive and kind == "directory")):
                 kind = "link"
-        modified = datetime.fromtimestamp(status.st_mtime, UTC).isoformat(timespec="milliseconds")
         return {
             "name": show(name),
             "path": show(file),
             "type": kind,
             "size": status.st_size if kind == "file" else 0,
-            "modified_at": modified.replace("+00:00", "Z"),
+            "modified_at": time_text(status),
         }
 
-    def _digest(self, file: Path, etag: str) -> str | None:
-        key = (str(file), etag)
-        with self._lock:
-            digest = self._digests.get(key)
-            if digest is None:
-                while len(self._digests) >= DIGESTS_KEPT:
-                    del self._digests[next(iter(self._digests))]
-                digest = self._digests[key] = _Digest(self._root, file, etag)
-        digest.join(DIGEST_WAIT)
-        if digest.is_alive():
-            return None
-        if digest.value is None:  # not kept, so that the next call tries again
-            with self._lock:
-                self._digests.pop(key, None)
-            if digest.fault is not None:
-                with _clear(file):
-                    raise digest.fault
-        return digest.value
 
-
-class _Digest(threading.Thread):
-    """A SHA-256 in the making. A daemon, since hashing a large file must not hold up the end of the process."""
-
-    def __init__(self, root: ContentRoot, file: Path, etag: str) -> None:
-        super().__init__(name="sha256", daemon=True)
-        self._root = root
-        self._path = file
-        self._etag = etag
-        self.value: str | None = None
-        self.fault: Exception | None = None
-        self.start()
-
-    def run(self) -> None:
-        try:
-            with self._root.open(self._path) as stream:
-                value = sha256(stream)
-                if etag_of(os.fstat(stream.fileno())) == self._etag:
-                    self.value = value
-        except Exception as fault:
-            self.fault = fault
-
-
-def sha256(stream: BufferedReader) -> str:
-    """Make the digest of an open file; hashlib lets other threads run meanwhile."""
-    return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def etag_of(status: os.stat_result) -> str:
-    """Make the strong ETag of a file, quotes included, as in the header."""
-    return f'"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"'
+def time_text(status: os.stat_result) -> str:
+    """When a file was modified, as the API writes it."""
+    modified = datetime.fromtimestamp(status.st_mtime, UTC).isoformat(timespec="milliseconds")
+    return modified.replace("+00:00", "Z")
 
 
 def _kind(mode: int) -> str:
@@ -247,37 +195,3 @@ def _delete(file: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-@contextmanager
-def _clear(file: Path) -> Iterator[None]:
-    """Say in plain words what the operating system refused."""
-    try:
-        yield
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise _not_found(file) from error
-    except IsADirectoryError as error:
-        raise IsADirectory(f"{show(file)} is a folder.", "Name a file in it.") from error
-    except PermissionError as error:
-        raise InvalidArgument(
-            f"{show(file)} may not be read by the user that the executor runs as.",
-            "Change its permissions, or copy it.",
-        ) from error
-    except OSError as error:
-        name = errno.errorcode.get(error.errno or 0, "unknown")
-        raise InvalidArgument(
-            f"{show(file)} cannot be read: {error.strerror or error} ({name}).", "Check the path."
-        ) from error
-
-
-def _not_found(file: Path) -> NotFound:
-    missing = file
-    while not os.path.isdir(missing.parent) and missing.parent != missing:  # noqa: PTH112 - as above
-        missing = missing.parent
-    try:
-        there = [show(name) for name in islice(names(missing.parent), NAMES_COMPARED)]
-    except OSError:
-        there = []
-    near = [show(missing.parent / name) for name in difflib.get_close_matches(show(missing.name), there)]
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"List {show(missing.parent)} to see what it holds."
-    return NotFound(f"There is no {show(file)}.", hint)

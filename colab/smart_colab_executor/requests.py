@@ -7,12 +7,14 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from .errors import InvalidArgument
 
 MAX_TIMEOUT_SEC = 43_200
 DEFAULT_SESSION = "main"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SESSION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -89,6 +91,15 @@ def whole(values: Mapping[str, str], name: str, default: int, low: int, high: in
     if not re.fullmatch(r"-?[0-9]{1,18}", text) or not low <= int(text) <= high:
         raise InvalidArgument(f"'{name}' must be a whole number.", f"It may be from {low} to {high}.")
     return int(text)
+
+
+def time_ns(text: object, name: str) -> int:
+    """A time of RFC 3339, in nanoseconds since 1970. Raises InvalidArgument."""
+    with suppress(ValueError):
+        at = datetime.fromisoformat(text) if isinstance(text, str) else None
+        if at is not None and at.tzinfo is not None:
+            return (at - EPOCH) // timedelta(microseconds=1) * 1000
+    raise InvalidArgument(f"'{name}' must be a time with its zone.", "Send it as 2026-11-21T10:00:00.123Z.")
 
 
 def _loop(loop: object) -> dict[str, Any]:

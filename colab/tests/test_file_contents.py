@@ -7,11 +7,16 @@ from pathlib import Path
 import pytest
 
 from smart_colab_executor import files as module
+from smart_colab_executor.digests import Digests
 from smart_colab_executor.errors import InvalidArgument, IsADirectory, NotFound
 from smart_colab_executor.files import Files
 from smart_colab_executor.paths import ContentRoot
 
 unix = pytest.mark.skipif(os.name == "nt", reason="Unix only")
+
+
+def files_in(root: ContentRoot) -> Files:
+    return Files(root, Digests(root))
 
 
 @pytest.fixture
@@ -23,7 +28,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def files(root: Path) -> Files:
-    return Files(ContentRoot(root))
+    return files_in(ContentRoot(root))
 
 
 def put(root: Path, *paths: str) -> None:
@@ -141,7 +146,7 @@ class TestStat:
 class TestRead:
     def test_a_page_and_the_next(self, files: Files, root: Path) -> None:
         (root / "a").write_text("0123456789")
-        first = files.read("a", 0, 6)
+        first = files.read("a", 1, 9, 65536)
         assert first == {"path": str(root / "a"), "text": "012345", "offset": 0, "next": 6, "size": 10}
         assert files.read("a", 6, 6)["text"] == "6789"
         assert files.read("a", 6, 4)["next"] is None
@@ -161,7 +166,7 @@ class TestRead:
 
     def test_invalid_utf8_is_replaced(self, files: Files, root: Path) -> None:
         (root / "a").write_bytes(b"ok\xff\xfe\xf0\x9f")
-        page = files.read("a", 0, 100)
+        page = files.read("a", 1, 9, 65536)
         assert page["text"].startswith("ok\ufffd")
         assert page["next"] is None
 
@@ -173,16 +178,16 @@ class TestRead:
 
     def test_folders_and_pipes_are_refused(self, files: Files, root: Path) -> None:
         with pytest.raises(IsADirectory):
-            files.read("", 0, 10)
+            files.read("", 1, 9, 65536)
         if hasattr(os, "mkfifo"):
             os.mkfifo(root / "pipe")
             with pytest.raises(InvalidArgument):
-                files.read("pipe", 0, 10)
+                files.read("pipe", 1, 9, 65536)
 
     @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
     def test_files_of_the_system_without_a_size_can_be_read(self) -> None:
-        files = Files(ContentRoot(Path("/proc")))
-        assert "Name:" in files.read("/proc/self/status", 0, 65536)["text"]
+        files = files_in(ContentRoot(Path("/proc")))
+        assert "Name:" in files.read("/proc/self/status", 1, 9, 65536)["text"]
 
 
 class TestDownload:

@@ -10,11 +10,16 @@ import pytest
 
 from smart_colab_executor import files as module
 from smart_colab_executor import paths
+from smart_colab_executor.digests import Digests
 from smart_colab_executor.errors import InvalidArgument, NotFound, OutsideRoot
 from smart_colab_executor.files import Files
 from smart_colab_executor.paths import ContentRoot
 
 unix = pytest.mark.skipif(os.name == "nt", reason="Unix only")
+
+
+def files_in(root: ContentRoot) -> Files:
+    return Files(root, Digests(root))
 
 
 @pytest.fixture
@@ -26,13 +31,13 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def files(root: Path) -> Files:
-    return Files(ContentRoot(root))
+    return files_in(ContentRoot(root))
 
 
 def a_machine_without_content(root: Path) -> Files:
     found = ContentRoot(root)
     found._has_content = False
-    return Files(found)
+    return files_in(found)
 
 
 def names(listing: dict[str, Any]) -> list[str]:
@@ -54,7 +59,7 @@ class TestPaths:
     def test_a_path_is_found_from_the_root_or_as_in_content(self, root: Path, path: str) -> None:
         files = a_machine_without_content(root)
         put(root, "a/b.txt")
-        assert files.read(path, 0, 100)["text"] == "a/b.txt"
+        assert files.read(path, 1, 9, 65536)["text"] == "a/b.txt"
         assert files.stat(path, None)["path"] == str(root / "a/b.txt")
 
     def test_content_is_the_root_itself(self, root: Path) -> None:
@@ -67,7 +72,7 @@ class TestPaths:
     def test_a_machine_that_has_content_means_it(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         put(root, "content/a.txt")
         monkeypatch.setattr(paths, "CONTENT", str(root / "content"))
-        assert Files(ContentRoot(root)).read(f"{root}/content/a.txt", 0, 100)["text"] == "content/a.txt"
+        assert files_in(ContentRoot(root)).read(f"{root}/content/a.txt", 0, 100)["text"] == "content/a.txt"
 
     def test_a_nul_character_is_refused(self, files: Files) -> None:
         with pytest.raises(InvalidArgument):
@@ -81,7 +86,7 @@ class TestPaths:
         assert names(files.list("", False, 9, None)) == ["caf\ufffd"]
         (entry,) = files.list("caf\ufffd", False, 9, None)["entries"]
         entry["name"].encode("utf-8")
-        assert files.read(entry["path"], 0, 100)["text"] == "coffee"
+        assert files.read(entry["path"], 1, 9, 65536)["text"] == "coffee"
         assert files.stat(entry["path"], "sha256")["sha256"] == hashlib.sha256(b"coffee").hexdigest()
 
 
@@ -203,7 +208,7 @@ class TestClosed:
             user = os.geteuid()
             if user == 0:
                 os.seteuid(65534)
-            yield Files(ContentRoot(root))
+            yield files_in(ContentRoot(root))
             os.seteuid(user)
             for path in ("closed", "file"):
                 (root / path).chmod(0o700)
@@ -219,8 +224,8 @@ class TestClosed:
             lambda: files.list("closed", True, 9, None),
             lambda: files.stat("closed/a.tmp", None),
             lambda: files.stat("file", "sha256"),
-            lambda: files.read("file", 0, 9),
-            lambda: files.read("closed/a.tmp", 0, 9),
+            lambda: files.read("file", 1, 9, 65536),
+            lambda: files.read("closed/a.tmp", 1, 9, 65536),
             lambda: files.open_range("file", None, None),
             lambda: files.list("closed/none/none", False, 9, None),
         ):

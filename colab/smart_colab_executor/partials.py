@@ -1,0 +1,75 @@
+"""Files on their way in: written beside their goal under a name of ours, then given their own name at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from .errors import InvalidArgument
+from .paths import ContentRoot, show
+from .refusals import clear_writing, is_a_folder
+from .spool import write_atomically
+
+DAYS_KEPT = 7
+
+_PARTIAL = re.compile(r"\.smart-colab-[0-9a-f]{32}\.partial")
+
+
+def is_partial(name: str) -> bool:
+    """Whether this is the name of a file on its way in."""
+    return _PARTIAL.fullmatch(name) is not None
+
+
+def partial_of(goal: Path, key: str) -> Path:
+    """Where the bytes lie until then; a short name, however long the goal's is. `key`: 32 hexadecimal digits."""
+    return goal.with_name(f".smart-colab-{key}.partial")
+
+
+def goal_at(root: ContentRoot, path: str) -> tuple[Path, Path]:
+    """Find the place for a new file: as replies spell it, and in its folder's real place.
+
+    Raises IsADirectory, InvalidArgument, OutsideRoot.
+    """
+    file = root.locate(path)
+    with clear_writing(file):
+        if file.name == ".." or path.endswith("/") or file.is_dir():
+            raise is_a_folder(file)
+    if is_partial(file.name):
+        raise InvalidArgument(f"{show(file.name)} is a name for uploads under way.", "Choose another name.")
+    return file, root.check(file.parent) / file.name
+
+
+def settle(partial: Path, goal: Path, modified_ns: int | None) -> None:
+    """Give a complete file its name, over what had it before. Raises OSError."""
+    with suppress(FileNotFoundError):
+        earlier = goal.stat().st_mode
+        if stat.S_ISREG(earlier):
+            partial.chmod(stat.S_IMODE(earlier))
+    if modified_ns is not None:
+        os.utime(partial, ns=(modified_ns, modified_ns))
+    partial.replace(goal)
+
+
+def note_partials(note: Path, partials: Iterable[Path], **more: object) -> None:
+    """Write down which partial files there are, before they are, so that the next executor can remove them."""
+    note.parent.mkdir(parents=True, exist_ok=True)
+    content = {"partials": [str(partial) for partial in partials], **more}
+    write_atomically(note, json.dumps(content).encode())  # in ASCII: a name need not be UTF-8
+
+
+def remove_leftovers(notes: Path, days: float = DAYS_KEPT) -> None:
+    """Remove uploads that nothing came for in so many days, and what was left of bundles. Called at the start."""
+    oldest = time.time() - days * 86_400
+    for path in notes.glob("*.json"):
+        with suppress(OSError, ValueError, TypeError, KeyError):
+            note = json.loads(path.read_bytes())
+            if "received" not in note or path.stat().st_mtime < oldest:
+                for partial in note["partials"]:
+                    Path(partial).unlink(missing_ok=True)
+                path.unlink()
