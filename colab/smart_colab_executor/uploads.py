@@ -12,6 +12,7 @@ import os
 import shutil
 import stat
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -80,10 +81,17 @@ class Uploads:
         return Upload(show(file), goal, size, sha256)
 
     def look(self, upload: Upload) -> dict[str, Any]:
-        """Say how far it has come; waits some seconds for the digest of what is at its goal."""
+        """Say how far it has come; waits some seconds for the digest of what is at its goal.
+
+        Raises DiskFull where the rest does not fit: on a full disk no piece may come as far as to `add`.
+        """
         with self._lock(upload):
             received = self._received(upload)
-        return self._look(upload, received)
+        found = self._look(upload, received)
+        if found["state"] == "open":
+            with clear_writing(upload.goal):
+                _check_room(upload, received)
+        return found
 
     def add(self, upload: Upload, offset: int, length: int, body: BinaryIO) -> dict[str, Any]:
         """Write a piece. Raises DiskFull, IsADirectory, InvalidArgument."""
@@ -98,10 +106,9 @@ class Uploads:
             received = self._received(upload)
             # One that is here already is left alone: its digest may be in the making.
             if length and not any(start <= offset and stop <= end for start, end in received):
-                upload.goal.parent.mkdir(parents=True, exist_ok=True)
-                self._root.check(upload.goal)
+                self._make_folder(upload)
                 if not received:
-                    _check_room(upload)
+                    _check_room(upload, received)
                     self._note(upload, received)  # so that a partial file without a note is never left behind
                 _write(upload.partial, offset, length, body)
                 received = merged([*received, (offset, stop)])
@@ -110,15 +117,17 @@ class Uploads:
 
     def finish(self, upload: Upload, modified_ns: int | None) -> dict[str, Any]:
         """Check the whole and give it its name. Raises Damaged, DiskFull, Incomplete, InvalidArgument, IsADirectory."""
+        if self._is_there(upload):
+            return upload.describe("complete", _whole(upload))
         with self._lock(upload), clear_writing(upload.goal):
             received = self._received(upload)
-            if upload.is_whole(received) and upload.size == 0:
-                self._make_empty(upload)
+            if upload.size == 0:
+                self._make_folder(upload)
+                upload.partial.touch()
             etag = _etag(upload.partial) if upload.is_whole(received) else None
         if etag is None:
             return self._finished_before(upload, received)
-        with clear_writing(upload.partial):
-            digest = self._digests.get(upload.partial, etag)
+        digest = self._digests.get(upload.partial, etag)
         if digest is None:
             return upload.describe("checking", received)
         with self._lock(upload), clear_writing(upload.goal):
@@ -146,9 +155,8 @@ class Uploads:
     def _finished_before(self, upload: Upload, received: Ranges) -> dict[str, Any]:
         found = self._look(upload, received)
         if found["state"] == "open":
-            here = sum(stop - start for start, stop in received)
             raise Incomplete(
-                f"{upload.shown} lacks {upload.size - here} of its {upload.size} bytes.",
+                f"{upload.shown} lacks {upload.size - _amount(received)} of its {upload.size} bytes.",
                 "GET /files/upload says which bytes are here; send the others, then finish it.",
             )
         return found
@@ -179,10 +187,11 @@ class Uploads:
             raise is_a_folder(upload.goal)
         return etag_of(status) if stat.S_ISREG(status.st_mode) and status.st_size == upload.size else None
 
-    def _make_empty(self, upload: Upload) -> None:
+    def _make_folder(self, upload: Upload) -> None:
         upload.goal.parent.mkdir(parents=True, exist_ok=True)
         self._root.check(upload.goal)
-        upload.partial.touch()
+        with suppress(FileNotFoundError):
+            upload.goal.lstat()  # a name that cannot be is refused now, not after the last piece
 
     def _lock(self, upload: Upload) -> threading.Lock:
         return self._locks[int(upload.key[:8], 16) % LOCKS]
@@ -214,6 +223,10 @@ def merged(ranges: Ranges) -> Ranges:
     return found
 
 
+def _amount(ranges: Ranges) -> int:
+    return sum(stop - start for start, stop in ranges)
+
+
 def _whole(upload: Upload) -> Ranges:
     return [(0, upload.size)] if upload.size else []
 
@@ -225,13 +238,14 @@ def _etag(file: Path) -> str | None:
         return None
 
 
-def _check_room(upload: Upload) -> None:
-    """Raises DiskFull before anything is written."""
-    disk = shutil.disk_usage(upload.goal.parent)
-    if disk.total and disk.free < upload.size:  # some mounted drives do not say
+def _check_room(upload: Upload, received: Ranges) -> None:
+    """Raises DiskFull where what is missing does not fit."""
+    missing = upload.size - _amount(received)
+    disk = shutil.disk_usage(next(folder for folder in upload.goal.parents if folder.is_dir()))
+    if disk.total and disk.free < missing:  # some mounted drives do not say
         raise DiskFull(
-            f"{upload.shown} needs {upload.size} bytes, and the disk has {disk.free} free.",
-            "Remove files that are not needed, or send it to another disk.",
+            f"{upload.shown} needs {missing} more bytes, and the disk has {disk.free} free.",
+            "Remove files that are not needed, or send it to another disk; what is here already is kept.",
         )
 
 

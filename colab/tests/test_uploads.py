@@ -1,0 +1,432 @@
+"""Files that come in pieces, without HTTP."""
+
+import errno
+import hashlib
+import io
+import itertools
+import json
+import os
+import random
+import shutil
+import stat
+import tempfile
+import threading
+import time
+from collections import namedtuple
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smart_colab_executor import digests as digests_module
+from smart_colab_executor.digests import Digests
+from smart_colab_executor.errors import (
+    Damaged,
+    DiskFull,
+    ExecutorError,
+    Incomplete,
+    InvalidArgument,
+    IsADirectory,
+    OutsideRoot,
+)
+from smart_colab_executor.files import Files
+from smart_colab_executor.partials import remove_leftovers
+from smart_colab_executor.paths import ContentRoot
+from smart_colab_executor.uploads import Upload, Uploads, merged
+
+unix = pytest.mark.skipif(os.name == "nt", reason="Unix only")
+DATA = random.Random(1).randbytes(1_000_000)
+STATE = ".smart_colab"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "root"
+    (folder / STATE).mkdir(parents=True)
+    return folder
+
+
+def uploads_in(root: Path) -> Uploads:
+    """As an executor that was just started has them."""
+    content = ContentRoot(root)
+    return Uploads(content, root / STATE / "uploads", Digests(content))
+
+
+@pytest.fixture
+def uploads(root: Path) -> Uploads:
+    return uploads_in(root)
+
+
+def named(uploads: Uploads, path: str, data: bytes = DATA) -> Upload:
+    return uploads.find(path, len(data), hashlib.sha256(data).hexdigest())
+
+
+def add(uploads: Uploads, upload: Upload, start: int, stop: int, data: bytes = DATA) -> dict[str, Any]:
+    return uploads.add(upload, start, stop - start, io.BytesIO(data[start:stop]))
+
+
+def send(uploads: Uploads, path: str, data: bytes = DATA, modified_ns: int | None = None) -> dict[str, Any]:
+    upload = named(uploads, path, data)
+    add(uploads, upload, 0, len(data), data)
+    return uploads.finish(upload, modified_ns)
+
+
+def hidden(root: Path) -> list[Path]:
+    return [*root.rglob("*.partial"), *(root / STATE).rglob("*.json")]
+
+
+class TestPieces:
+    def test_pieces_in_any_order_make_the_file(self, uploads: Uploads, root: Path) -> None:
+        upload = named(uploads, "deep/er/a.bin")
+        assert uploads.look(upload)["state"] == "open"
+        assert not (root / "deep").exists()
+        cuts = [*range(0, len(DATA), 99_999), len(DATA)]
+        pieces = list(itertools.pairwise(cuts))
+        random.Random(2).shuffle(pieces)
+        for start, stop in pieces:
+            found = add(uploads, upload, start, stop)
+            assert any(low <= start and stop <= high for low, high in found["received"])
+        assert found["received"] == [(0, len(DATA))]
+        assert found == uploads.look(upload)
+        done = uploads.finish(upload, 1_500_000_000_123_000_000)
+        assert done == {
+            "path": str(root / "deep/er/a.bin"),
+            "size": len(DATA),
+            "sha256": upload.sha256,
+            "state": "complete",
+            "received": [(0, len(DATA))],
+        }
+        assert (root / "deep/er/a.bin").read_bytes() == DATA
+        assert (root / "deep/er/a.bin").stat().st_mtime_ns == 1_500_000_000_123_000_000
+        assert hidden(root) == []
+
+    def test_pieces_that_come_at_once_are_all_kept(self, uploads: Uploads, root: Path) -> None:
+        upload = named(uploads, "a.bin")
+        with ThreadPoolExecutor(8) as pool:
+            # Each twice, for a request may be sent again before the first one is answered.
+            starts = [*range(0, len(DATA), 10_000)] * 2
+            list(pool.map(lambda start: add(uploads, upload, start, start + 10_000), starts))
+            finished = list(pool.map(lambda _: uploads.finish(upload, None)["state"], range(8)))
+        assert finished == ["complete"] * 8
+        assert (root / "a.bin").read_bytes() == DATA
+        assert hidden(root) == []
+
+    def test_the_next_executor_goes_on(self, uploads: Uploads, root: Path) -> None:
+        add(uploads, named(uploads, "a.bin"), 0, 400_000)
+        uploads = uploads_in(root)
+        upload = named(uploads, "./a.bin")
+        assert uploads.look(upload)["received"] == [(0, 400_000)]
+        add(uploads, upload, 300_000, len(DATA))
+        assert uploads.finish(upload, None)["state"] == "complete"
+        assert (root / "a.bin").read_bytes() == DATA
+
+    def test_other_content_for_the_same_path_is_another_upload(self, uploads: Uploads, root: Path) -> None:
+        add(uploads, named(uploads, "a.bin"), 0, 400_000)
+        other = DATA[::-1]
+        assert uploads.look(named(uploads, "a.bin", other))["received"] == []
+        send(uploads, "a.bin", other)
+        assert uploads.look(named(uploads, "a.bin"))["received"] == [(0, 400_000)]
+        assert (root / "a.bin").read_bytes() == other
+
+    def test_a_partial_file_that_somebody_removed_begins_anew(self, uploads: Uploads) -> None:
+        upload = named(uploads, "a.bin")
+        add(uploads, upload, 0, 400_000)
+        upload.partial.unlink()
+        assert uploads.look(upload)["received"] == []
+        assert add(uploads, upload, 400_000, 500_000)["received"] == [(400_000, 500_000)]
+
+    @pytest.mark.parametrize("note", [b"", b"{", b"[]", b'{"received": 5}', b'{"received": [[1]]}'])
+    def test_a_ruined_note_begins_anew(self, uploads: Uploads, root: Path, note: bytes) -> None:
+        upload = named(uploads, "a.bin")
+        add(uploads, upload, 0, 400_000)
+        (path,) = (root / STATE / "uploads").glob("*.json")
+        path.write_bytes(note)
+        assert uploads.look(upload)["received"] == []
+        assert send(uploads, "a.bin")["state"] == "complete"
+
+    def test_a_piece_behind_the_end_is_refused(self, uploads: Uploads, root: Path) -> None:
+        with pytest.raises(InvalidArgument, match="behind"):
+            uploads.add(named(uploads, "a.bin"), len(DATA) - 1, 2, io.BytesIO(b"xx"))
+        assert hidden(root) == []
+
+    def test_a_piece_that_is_shorter_than_it_said_is_not_kept(self, uploads: Uploads) -> None:
+        upload = named(uploads, "a.bin")
+        with pytest.raises(InvalidArgument, match="ended"):
+            uploads.add(upload, 0, 1000, io.BytesIO(b"x"))
+        assert uploads.look(upload)["received"] == []
+
+    def test_ranges_are_merged(self) -> None:
+        rng = random.Random(3)
+        for _ in range(300):
+            ranges = [(start, start + rng.randint(1, 5)) for start in (rng.randint(0, 30) for _ in range(8))]
+            found = merged(ranges)
+            assert {byte for low, high in found for byte in range(low, high)} == {
+                byte for low, high in ranges for byte in range(low, high)
+            }
+            assert all(first[1] < second[0] for first, second in itertools.pairwise(found))
+
+
+class TestFinish:
+    def test_an_upload_that_lacks_pieces_is_not_finished(self, uploads: Uploads, root: Path) -> None:
+        upload = named(uploads, "a.bin")
+        add(uploads, upload, 0, 400_000)
+        with pytest.raises(Incomplete, match="600000"):
+            uploads.finish(upload, None)
+        assert uploads.look(upload)["received"] == [(0, 400_000)]
+        assert not (root / "a.bin").exists()
+
+    def test_other_bytes_than_the_named_ones_are_thrown_away(self, uploads: Uploads, root: Path) -> None:
+        (root / "a.bin").write_bytes(b"earlier")
+        upload = named(uploads, "a.bin")
+        add(uploads, upload, 0, len(DATA), DATA[::-1])
+        with pytest.raises(Damaged) as caught:
+            uploads.finish(upload, None)
+        assert caught.value.problem()["retryable"] is True
+        assert hidden(root) == []
+        assert (root / "a.bin").read_bytes() == b"earlier"
+        assert uploads.look(upload)["received"] == []
+        assert send(uploads, "a.bin")["state"] == "complete"
+
+    def test_an_empty_file_needs_no_piece(self, uploads: Uploads, root: Path) -> None:
+        upload = named(uploads, "deep/empty", b"")
+        assert uploads.finish(upload, None)["received"] == []
+        assert (root / "deep/empty").read_bytes() == b""
+        assert uploads.finish(upload, None)["state"] == "complete"
+        with pytest.raises(Damaged):
+            uploads.finish(uploads.find("other", 0, "0" * 64), None)
+        assert hidden(root) == []
+
+    def test_a_digest_in_the_making_is_asked_for_again(
+        self, uploads: Uploads, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload, gate, real = named(uploads, "a.bin"), threading.Event(), digests_module.sha256
+
+        def slow(stream: io.BufferedReader) -> str:
+            gate.wait()
+            return real(stream)
+
+        monkeypatch.setattr(digests_module, "sha256", slow)
+        monkeypatch.setattr(digests_module, "DIGEST_WAIT", 0.01)
+        add(uploads, upload, 0, len(DATA))
+        assert uploads.finish(upload, None)["state"] == "checking"
+        # A piece that comes once more does not make the digest worthless.
+        add(uploads, upload, 0, 100)
+        gate.set()
+        monkeypatch.setattr(digests_module, "DIGEST_WAIT", 60)
+        assert uploads.finish(upload, None)["state"] == "complete"
+        assert (root / "a.bin").read_bytes() == DATA
+
+    def test_a_file_that_is_there_already_is_complete_and_left_alone(self, uploads: Uploads, root: Path) -> None:
+        (root / "a.bin").write_bytes(DATA)
+        before = (root / "a.bin").stat()
+        upload = named(uploads, "a.bin")
+        assert uploads.look(upload)["state"] == "complete"
+        assert add(uploads, upload, 0, 100)["state"] == "complete"
+        assert uploads.finish(upload, 0)["state"] == "complete"
+        assert (root / "a.bin").stat() == before
+        assert hidden(root) == []
+        # A finish whose reply was lost, repeated at the next executor.
+        assert uploads_in(root).finish(upload, 0)["state"] == "complete"
+
+    def test_a_file_of_the_same_size_is_replaced(self, uploads: Uploads, root: Path) -> None:
+        (root / "a.bin").write_bytes(bytes(len(DATA)))
+        assert uploads.look(named(uploads, "a.bin"))["state"] == "open"
+        send(uploads, "a.bin")
+        assert (root / "a.bin").read_bytes() == DATA
+
+    def test_who_reads_the_earlier_file_reads_it_whole(self, uploads: Uploads, root: Path) -> None:
+        (root / "a.bin").write_bytes(b"earlier")
+        if os.name == "nt":
+            pytest.skip("Windows replaces no open file")
+        with (root / "a.bin").open("rb") as reader:
+            send(uploads, "a.bin")
+            assert reader.read() == b"earlier"
+
+    @unix
+    def test_the_mode_is_a_new_files_or_the_earlier_ones(self, uploads: Uploads, root: Path) -> None:
+        (root / "plain").touch()
+        (root / "earlier.sh").touch()
+        (root / "earlier.sh").chmod(0o751)
+        for name in ("new", "earlier.sh"):
+            send(uploads, name)
+        modes = {name: stat.S_IMODE((root / name).stat().st_mode) for name in ("plain", "new", "earlier.sh")}
+        assert modes["new"] == modes["plain"]
+        assert modes["earlier.sh"] == 0o751
+
+
+class TestPlaces:
+    @pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/x", f"{STATE}/x", f"{STATE}/jobs/1/job.json"])
+    def test_no_path_leads_out_or_to_the_executors_own(self, uploads: Uploads, root: Path, path: str) -> None:
+        with pytest.raises(OutsideRoot):
+            named(uploads, path)
+        assert hidden(root) == []
+
+    @unix
+    def test_a_link_that_leads_out_is_refused_however_late_it_comes(
+        self, uploads: Uploads, root: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "outside").mkdir()
+        (root / "out").symlink_to(tmp_path / "outside")
+        (root / "file").symlink_to(tmp_path / "outside/x")
+        for path in ("out/x", "file"):
+            with pytest.raises(OutsideRoot):
+                named(uploads, path)
+        upload = named(uploads, "later/x")
+        (root / "later").symlink_to(tmp_path / "outside")
+        with pytest.raises(OutsideRoot):
+            add(uploads, upload, 0, 10)
+        assert list((tmp_path / "outside").iterdir()) == []
+
+    @unix
+    def test_a_link_in_the_root_is_replaced_and_what_it_led_to_stays(self, uploads: Uploads, root: Path) -> None:
+        (root / "target").write_text("target")
+        (root / "link").symlink_to("target")
+        send(uploads, "link")
+        assert (root / "target").read_text() == "target"
+        assert (root / "link").read_bytes() == DATA
+
+    def test_a_folder_is_no_goal(self, uploads: Uploads, root: Path) -> None:
+        (root / "folder").mkdir()
+        for path in ("", ".", "folder", "folder/", "new/", "folder/.."):
+            with pytest.raises(IsADirectory):
+                named(uploads, path)
+        upload = named(uploads, "later")
+        (root / "later").mkdir()
+        for ask in (lambda: uploads.look(upload), lambda: add(uploads, upload, 0, 9)):
+            with pytest.raises(IsADirectory):
+                ask()
+
+    def test_a_file_in_the_way_is_named(self, uploads: Uploads, root: Path) -> None:
+        (root / "file").write_text("x")
+        upload = named(uploads, "file/deep/er")
+        with pytest.raises(InvalidArgument, match=f"{root / 'file'} is a file"):
+            add(uploads, upload, 0, 10)
+
+    @pytest.mark.parametrize("name", ["ü" * 127, "名" * 85, "a b+c%d&é.😀", "x" * 255, "-", "~", "a\nb", 'q"uote'])
+    @unix
+    def test_every_name_can_be_had(self, uploads: Uploads, root: Path, name: str) -> None:
+        assert send(uploads, name)["state"] == "complete"
+        assert (root / name).read_bytes() == DATA
+
+    def test_names_that_cannot_be_are_refused(self, uploads: Uploads, root: Path) -> None:
+        for path in ("a\0b", "x" * 256, "ok/" + "x" * 256, ".smart-colab-" + "0" * 32 + ".partial"):
+            with pytest.raises(InvalidArgument):
+                add(uploads, named(uploads, path), 0, 10)
+
+    @unix
+    def test_a_closed_folder_says_so(self) -> None:
+        with tempfile.TemporaryDirectory() as name:
+            root = Path(name)
+            root.chmod(0o755)
+            (root / STATE).mkdir(mode=0o777)
+            (root / STATE).chmod(0o777)
+            (root / "closed").mkdir()
+            uploads, user = uploads_in(root), os.geteuid()
+            (root / "closed").chmod(0o555)
+            if user == 0:  # who may write everywhere
+                os.seteuid(65534)
+            try:
+                with pytest.raises(InvalidArgument, match="may not be written"):
+                    add(uploads, named(uploads, "closed/a"), 0, 10)
+                with pytest.raises(InvalidArgument, match="may not be written"):
+                    uploads.finish(named(uploads, "closed/b", b""), None)
+            finally:
+                os.seteuid(user)
+
+
+class TestFullDisk:
+    def test_what_does_not_fit_is_refused_before_anything_is_written(
+        self, uploads: Uploads, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        usage = namedtuple("usage", "total used free")
+        upload = named(uploads, "deep/a.bin")
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 0, len(DATA) - 1))
+        for ask in (lambda: add(uploads, upload, 0, 10), lambda: uploads.look(upload)):
+            with pytest.raises(DiskFull, match=f"{len(DATA)} more bytes.* {len(DATA) - 1} free"):
+                ask()
+        assert hidden(root) == []
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, 0))  # it does not say
+        assert add(uploads, upload, 0, 10)["received"] == [(0, 10)]
+
+    @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT] if hasattr(errno, "EDQUOT") else [errno.ENOSPC])
+    def test_what_was_noted_before_stays(self, uploads: Uploads, code: int) -> None:
+        class Full(io.BytesIO):
+            def read(self, size: int | None = -1) -> bytes:
+                raise OSError(code, "No space left on device")
+
+        upload = named(uploads, "a.bin")
+        add(uploads, upload, 0, 400_000)
+        with pytest.raises(DiskFull) as caught:
+            uploads.add(upload, 400_000, 10, Full())
+        assert "kept" in caught.value.hint
+        assert uploads.look(upload)["received"] == [(0, 400_000)]
+        add(uploads, upload, 400_000, len(DATA))
+        assert uploads.finish(upload, None)["state"] == "complete"
+
+    def test_a_piece_that_cannot_be_noted_does_not_count(
+        self, uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload = named(uploads, "a.bin")
+        add(uploads, upload, 0, 400_000)
+
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "write_bytes", full)
+            with pytest.raises(DiskFull):
+                add(uploads, upload, 400_000, 500_000)
+        assert uploads.look(upload)["received"] == [(0, 400_000)]
+
+
+class TestLeftovers:
+    @pytest.fixture
+    def upload(self, uploads: Uploads) -> Iterator[Upload]:
+        upload = named(uploads, "deep/a.bin")
+        add(uploads, upload, 0, 400_000)
+        return upload
+
+    def test_old_uploads_are_removed_at_the_start(self, uploads: Uploads, root: Path, upload: Upload) -> None:
+        (note,) = (root / STATE / "uploads").glob("*.json")
+        for days, is_kept in ((6.9, True), (7.1, False)):
+            then = time.time() - days * 86_400
+            os.utime(note, (then, then))
+            remove_leftovers(root / STATE / "uploads")
+            assert upload.partial.exists() is note.exists() is is_kept
+
+    def test_ruined_notes_hold_nothing_up(self, root: Path, upload: Upload) -> None:
+        folder = root / STATE / "uploads"
+        for number, content in enumerate([b"", b"[]", b'{"received":[]}', b'{"partials":5}', b'{"partials":[5]}']):
+            (folder / f"{number}.json").write_bytes(content)
+        remove_leftovers(folder)
+        remove_leftovers(root / "none")
+        assert upload.partial.exists()
+
+    def test_uploads_under_way_are_not_listed(self, root: Path, upload: Upload) -> None:
+        content = ContentRoot(root)
+        files = Files(content, Digests(content))
+        (root / "deep/.smart-colab-x.partial").touch()
+        for path, recursive, names in (
+            ("deep", False, {".smart-colab-x.partial"}),
+            ("", True, {"deep", "deep/.smart-colab-x.partial"}),
+        ):
+            listing = files.list(path, recursive, 100, None)
+            assert {entry["name"] for entry in listing["entries"]} == names
+            assert listing["total"] == len(names)
+
+
+def test_every_error_says_what_to_do(uploads: Uploads) -> None:
+    errors: list[ExecutorError] = []
+    for ask in (
+        lambda: named(uploads, ""),
+        lambda: named(uploads, "../x"),
+        lambda: uploads.finish(named(uploads, "a"), None),
+        lambda: add(uploads, named(uploads, "x" * 300), 0, 10),
+    ):
+        with pytest.raises(ExecutorError) as caught:
+            ask()
+        errors.append(caught.value)
+    assert all(error.hint for error in errors)
+    assert json.dumps([error.problem() for error in errors])
