@@ -24,8 +24,9 @@ _MAGIC = {
     b"PK\x05\x06": "application/zip",
 }
 _COMPRESSED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
-# Without the system's own lists, so that every machine says the same.
+# Without the system's own lists, which differ.
 _NAMES = mimetypes.MimeTypes()
+_NAMES.add_type("text/markdown", ".md")  # Python 3.11 does not know it
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from smart_colab_executor import digests as digests_module
 from smart_colab_executor import files as module
 from smart_colab_executor.digests import Digests
 from smart_colab_executor.errors import InvalidArgument, IsADirectory, NotFound
@@ -58,13 +59,13 @@ class TestStat:
     ) -> None:
         put(root, "a")
         made = []
-        real = module.sha256
+        real = digests_module.sha256
 
         def counted(stream: BufferedReader) -> str:
             made.append(stream.name)
             return real(stream)
 
-        monkeypatch.setattr(module, "sha256", counted)
+        monkeypatch.setattr(digests_module, "sha256", counted)
         first = files.stat("a", "sha256")
         assert first["sha256"] == hashlib.sha256(b"a").hexdigest()
         assert files.stat("a", "sha256") == first
@@ -78,18 +79,18 @@ class TestStat:
     ) -> None:
         put(root, "a")
         gate = threading.Event()
-        real = module.sha256
+        real = digests_module.sha256
 
         def slow(stream: BufferedReader) -> str:
             gate.wait()
             return real(stream)
 
-        monkeypatch.setattr(module, "sha256", slow)
-        monkeypatch.setattr(module, "DIGEST_WAIT", 0.01)
+        monkeypatch.setattr(digests_module, "sha256", slow)
+        monkeypatch.setattr(digests_module, "DIGEST_WAIT", 0.01)
         pending = files.stat("a", "sha256")
         assert (pending["sha256"], pending["digest_pending"]) == (None, True)
         gate.set()
-        monkeypatch.setattr(module, "DIGEST_WAIT", 60)
+        monkeypatch.setattr(digests_module, "DIGEST_WAIT", 60)
         done = files.stat("a", "sha256")
         assert (done["sha256"], done["digest_pending"]) == (hashlib.sha256(b"a").hexdigest(), False)
 
@@ -97,14 +98,14 @@ class TestStat:
         self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         put(root, "a")
-        real = module.sha256
+        real = digests_module.sha256
 
         def meddle(stream: BufferedReader) -> str:
             (root / "a").write_text("changed")
             return real(stream)
 
         with monkeypatch.context() as patched:
-            patched.setattr(module, "sha256", meddle)
+            patched.setattr(digests_module, "sha256", meddle)
             assert files.stat("a", "sha256")["digest_pending"] is True
         assert files.stat("a", "sha256")["sha256"] == hashlib.sha256(b"changed").hexdigest()
 
@@ -114,16 +115,16 @@ class TestStat:
         def fail(_: BufferedReader) -> str:
             raise OSError(5, "Input/output error")
 
-        monkeypatch.setattr(module, "sha256", fail)
+        monkeypatch.setattr(digests_module, "sha256", fail)
         with pytest.raises(InvalidArgument, match="Input/output error"):
             files.stat("a", "sha256")
 
     def test_old_digests_are_forgotten(self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "DIGESTS_KEPT", 2)
+        monkeypatch.setattr(digests_module, "DIGESTS_KEPT", 2)
         put(root, "a", "b", "c")
         for name in "abcab":
             assert files.stat(name, "sha256")["sha256"]
-        assert len(files._digests) == 2
+        assert len(files._digests._made) == 2
 
     def test_other_digests_are_unknown(self, files: Files, root: Path) -> None:
         put(root, "a")
@@ -141,53 +142,6 @@ class TestStat:
         with pytest.raises(NotFound) as caught:
             files.stat("zzz", None)
         assert "List" in caught.value.hint
-
-
-class TestRead:
-    def test_a_page_and_the_next(self, files: Files, root: Path) -> None:
-        (root / "a").write_text("0123456789")
-        first = files.read("a", 1, 9, 65536)
-        assert first == {"path": str(root / "a"), "text": "012345", "offset": 0, "next": 6, "size": 10}
-        assert files.read("a", 6, 6)["text"] == "6789"
-        assert files.read("a", 6, 4)["next"] is None
-        assert files.read("a", 99, 6)["text"] == ""
-
-    @pytest.mark.parametrize("limit", range(1, 12))
-    def test_pages_end_between_characters(self, files: Files, root: Path, limit: int) -> None:
-        text = "aé€😀z" * 5
-        (root / "a").write_text(text, encoding="utf-8")
-        found, offset = "", 0
-        while offset is not None:
-            page = files.read("a", offset, limit)
-            found += page["text"]
-            assert page["next"] is None or page["next"] > offset
-            offset = page["next"]
-        assert found == text
-
-    def test_invalid_utf8_is_replaced(self, files: Files, root: Path) -> None:
-        (root / "a").write_bytes(b"ok\xff\xfe\xf0\x9f")
-        page = files.read("a", 1, 9, 65536)
-        assert page["text"].startswith("ok\ufffd")
-        assert page["next"] is None
-
-    @pytest.mark.parametrize(("offset", "limit"), [(-1, 10), (0, 0), (1 << 63, 10)])
-    def test_impossible_numbers_are_refused(self, files: Files, root: Path, offset: int, limit: int) -> None:
-        put(root, "a")
-        with pytest.raises(InvalidArgument):
-            files.read("a", offset, limit)
-
-    def test_folders_and_pipes_are_refused(self, files: Files, root: Path) -> None:
-        with pytest.raises(IsADirectory):
-            files.read("", 1, 9, 65536)
-        if hasattr(os, "mkfifo"):
-            os.mkfifo(root / "pipe")
-            with pytest.raises(InvalidArgument):
-                files.read("pipe", 1, 9, 65536)
-
-    @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
-    def test_files_of_the_system_without_a_size_can_be_read(self) -> None:
-        files = files_in(ContentRoot(Path("/proc")))
-        assert "Name:" in files.read("/proc/self/status", 1, 9, 65536)["text"]
 
 
 class TestDownload:

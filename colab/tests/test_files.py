@@ -72,7 +72,7 @@ class TestPaths:
     def test_a_machine_that_has_content_means_it(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         put(root, "content/a.txt")
         monkeypatch.setattr(paths, "CONTENT", str(root / "content"))
-        assert files_in(ContentRoot(root)).read(f"{root}/content/a.txt", 0, 100)["text"] == "content/a.txt"
+        assert files_in(ContentRoot(root)).read(f"{root}/content/a.txt", 1, 9, 65536)["text"] == "content/a.txt"
 
     def test_a_nul_character_is_refused(self, files: Files) -> None:
         with pytest.raises(InvalidArgument):

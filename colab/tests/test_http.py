@@ -14,6 +14,7 @@ ROUTES = [
     ("GET", "/jobs"),
     ("GET", f"/jobs/{uuid.uuid4()}"),
     ("GET", f"/jobs/{uuid.uuid4()}/events"),
+    ("GET", f"/jobs/{uuid.uuid4()}/code"),
     ("GET", f"/jobs/{uuid.uuid4()}/log"),
     ("GET", f"/jobs/{uuid.uuid4()}/blobs/1"),
     ("POST", f"/jobs/{uuid.uuid4()}/interrupt"),
@@ -29,6 +30,11 @@ ROUTES = [
     ("GET", "/files/stat"),
     ("GET", "/files/read"),
     ("GET", "/files/download"),
+    ("POST", "/files/bundle"),
+    ("PUT", "/files/bundle"),
+    ("GET", "/files/upload"),
+    ("PUT", "/files/upload"),
+    ("POST", "/files/upload"),
     ("GET", "/no/such/route"),
     ("DELETE", "/jobs"),
     ("POST", "/health"),
@@ -144,10 +150,28 @@ def test_the_probe_tells_all(executor: Executor) -> None:
 
 def test_files_are_served(executor: Executor) -> None:
     (executor.root / "data.txt").write_text("0123456789")
-    assert executor.get("/files/read?path=data.txt&offset=2&limit=5")["text"] == "23456"
-    assert "data.txt" in [entry["name"] for entry in executor.get("/files/list?path=.&limit=1000")["entries"]]
+    assert executor.get("/files/read?path=data.txt&line=-1&lines=5")["text"] == "0123456789"
+    assert "data.txt" in [entry["name"] for entry in executor.get("/files/list?path=.&limit=10000")["entries"]]
+    for query in (
+        "list?limit=10001",
+        "read?path=data.txt&line=0",
+        "read?path=data.txt&lines=10001",
+        "read?path=data.txt&max_bytes=9",
+    ):
+        assert executor.call("GET", f"/files/{query}").json["code"] == "invalid_argument"
     part = executor.call("GET", "/files/download?path=data.txt", Range="bytes=7-")
     assert (part.status, part.body) == (206, b"789")
+
+
+def test_a_jobs_code_is_told_as_it_was_sent(executor: Executor) -> None:
+    code = "\n\nx = 'é😀'  # \r\n\tend\n"
+    reply = executor.call("GET", f"/jobs/{executor.submit(code)}/code")
+    assert (reply.status, reply.body.decode(), reply.headers["Content-Type"]) == (
+        200,
+        code,
+        "text/plain; charset=utf-8",
+    )
+    assert executor.call("GET", f"/jobs/{uuid.uuid4()}/code").json["code"] == "not_found"
 
 
 def test_the_log_tells_no_code_no_query_and_no_token(start: Callable[..., Executor]) -> None:

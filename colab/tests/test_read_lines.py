@@ -1,0 +1,242 @@
+"""Texts by lines, and what a file is by its first bytes."""
+
+import itertools
+import os
+import random
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smart_colab_executor import textlines
+from smart_colab_executor.digests import Digests
+from smart_colab_executor.errors import InvalidArgument, IsADirectory, NotFound
+from smart_colab_executor.files import Files
+from smart_colab_executor.paths import ContentRoot
+from smart_colab_executor.textlines import BLOCK, COUNTED_BYTES, sniff
+
+MANY = 10_000
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+@pytest.fixture
+def files(root: Path) -> Files:
+    content = ContentRoot(root)
+    return Files(content, Digests(content))
+
+
+def page(files: Files, line: int, lines: int = MANY, max_bytes: int = 65536, path: str = "a") -> Any:
+    return files.read(path, line, lines, max_bytes)
+
+
+def summary(found: dict[str, Any]) -> tuple[str, int | None, int | None, int | None, bool]:
+    return found["text"], found["first_line"], found["next_line"], found["total_lines"], found["is_cut"]
+
+
+def test_a_reply_has_all_that_the_api_says(files: Files, root: Path) -> None:
+    (root / "notes.md").write_text("# one\ntwo\n")
+    os.utime(root / "notes.md", (1, 1.5))
+    assert page(files, 1, path="notes.md") == {
+        "path": str(root / "notes.md"),
+        "size": 10,
+        "modified_at": "1970-01-01T00:00:01.500Z",
+        "mime": "text/markdown",
+        "is_text": True,
+        "text": "# one\ntwo\n",
+        "first_line": 1,
+        "next_line": None,
+        "total_lines": 2,
+        "is_cut": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "lines", "expected"),
+    [
+        ("a\nb\nc\n", 1, 2, ("a\nb\n", 1, 3, 3, False)),
+        ("a\nb\nc\n", 3, 2, ("c\n", 3, None, 3, False)),
+        ("a\nb\nc", 2, 2, ("b\nc", 2, None, 3, False)),
+        ("a\nb\nc", -1, 2, ("c", 3, None, 3, False)),
+        ("a\nb\nc\n", -1, 2, ("c\n", 3, None, 3, False)),
+        ("a\nb\nc\n", -2, 1, ("b\n", 2, 3, 3, False)),
+        ("a\nb\nc\n", -99, 1, ("a\n", 1, 2, 3, False)),
+        ("a\r\nb\r\n", 2, 9, ("b\r\n", 2, None, 2, False)),
+        ("\n\n\n", 2, 1, ("\n", 2, 3, 3, False)),
+        ("\n", -1, 1, ("\n", 1, None, 1, False)),
+        ("a\n", 2, 9, ("", 2, None, 1, False)),
+        ("a", 9, 9, ("", 9, None, 1, False)),
+        ("", 1, 9, ("", 1, None, 0, False)),
+        ("", -1, 9, ("", 1, None, 0, False)),
+    ],
+)
+def test_lines_are_counted_from_either_end(
+    files: Files, root: Path, content: str, line: int, lines: int, expected: object
+) -> None:
+    (root / "a").write_text(content, newline="")
+    assert summary(page(files, line, lines)) == expected
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_every_page_is_what_python_reads(
+    files: Files, root: Path, monkeypatch: pytest.MonkeyPatch, seed: int, is_large: bool
+) -> None:
+    """With blocks of a few bytes, so that lines begin and end on every kind of border."""
+    monkeypatch.setattr(textlines, "BLOCK", 7)
+    if is_large:
+        monkeypatch.setattr(textlines, "COUNTED_BYTES", 0)
+    rng = random.Random(seed)
+    content = "".join(rng.choice("ab\n") for _ in range(rng.randint(20, 60))) + rng.choice(["", "\n"])
+    (root / "a").write_text(content, newline="")
+    every = content.splitlines(keepends=True)
+    numbers = [*range(1, len(every) + 3), *range(-1, -len(every) - 3, -1)]
+    for line, lines in itertools.product(numbers, (1, 2, MANY)):
+        text, first, following, total, is_cut = summary(page(files, line, lines))
+        start = line - 1 if line > 0 else max(0, len(every) + line)
+        stop = min(start + lines, max(len(every), start))
+        is_end = stop >= len(every)
+        assert text == "".join(every[start:stop])
+        assert (following, is_cut) == (None if is_end else stop + 1, False)
+        if is_large and line < 0 and is_end and start:
+            assert (first, total) == (None, None)
+        else:
+            assert first == start + 1
+            assert total == (len(every) if is_end or not is_large else None)
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+@pytest.mark.parametrize("first", [1, -40])
+def test_pages_make_the_whole_text(
+    files: Files, root: Path, monkeypatch: pytest.MonkeyPatch, first: int, is_large: bool
+) -> None:
+    if is_large:
+        monkeypatch.setattr(textlines, "COUNTED_BYTES", 0)
+    every = [f"{number} {'é€😀' * (number % 90)}\n" for number in range(40)]
+    (root / "a").write_text("".join(every), newline="")
+    found, line = "", first
+    while line is not None:
+        reply = page(files, line, 7, 1024)
+        assert 0 < len(reply["text"].encode()) <= 1024
+        assert reply["text"].endswith("\n")
+        found, line = found + reply["text"], reply["next_line"]
+    assert found == "".join(every)
+
+
+def test_a_line_that_is_too_long_is_cut_between_characters(files: Files, root: Path) -> None:
+    (root / "a").write_text("x" + "é" * 5000 + "\nnext\n", newline="")
+    text, first, following, total, is_cut = summary(page(files, 1, 9, 1024))
+    assert text == "x" + "é" * 511
+    assert (first, following, total, is_cut) == (1, 2, 2, True)
+    assert summary(page(files, 2)) == ("next\n", 2, None, 2, False)
+    (root / "a").write_text("ok\n" + "x" * 5000, newline="")
+    assert summary(page(files, 1, 9, 1024)) == ("ok\n", 1, 2, 2, False)
+    assert summary(page(files, 2, 9, 1024)) == ("x" * 1024, 2, None, 2, True)
+    assert summary(page(files, -1, 9, 1024)) == ("x" * 1024, 2, None, 2, True)
+
+
+def test_a_page_of_just_so_many_bytes_is_not_cut(files: Files, root: Path) -> None:
+    (root / "a").write_text("x" * 1023 + "\n" + "y" * 1024, newline="")
+    assert summary(page(files, 1, 9, 1024)) == ("x" * 1023 + "\n", 1, 2, 2, False)
+    assert summary(page(files, 2, 9, 1024)) == ("y" * 1024, 2, None, 2, False)
+
+
+def test_invalid_utf8_is_replaced(files: Files, root: Path) -> None:
+    (root / "a").write_bytes(b"ok\xff\xfe\n\xf0\x9f")
+    assert page(files, 1)["text"] == "ok\ufffd\ufffd\n\ufffd"
+
+
+class TestLarge:
+    @pytest.fixture
+    def large(self, root: Path) -> Path:
+        """4 GiB, all hole but for its last megabytes."""
+        file = root / "a"
+        with file.open("wb") as stream:
+            stream.write(b"first\n" + b"x" * 10_000)
+            stream.seek(4 << 30)
+            stream.write(b"".join(b"%d\n" % number for number in range(500_000)))
+        return file
+
+    @pytest.mark.skipif(os.name == "nt", reason="no holes by default")
+    def test_the_last_lines_are_read_without_the_rest(
+        self, files: Files, large: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert large.stat().st_size > COUNTED_BYTES
+        monkeypatch.setattr(textlines, "_count", None)  # what goes through the whole file
+        tracemalloc.start()
+        try:
+            found = page(files, -3)
+            assert summary(found) == ("499997\n499998\n499999\n", None, None, None, False)
+            assert tracemalloc.get_traced_memory()[1] < 8 * BLOCK
+        finally:
+            tracemalloc.stop()
+
+    @pytest.mark.skipif(os.name == "nt", reason="no holes by default")
+    def test_the_first_lines_are_read_without_the_rest(self, files: Files, large: Path) -> None:
+        assert summary(page(files, 1, 1)) == ("first\n", 1, 2, None, False)
+
+
+def test_there_is_no_line_0(files: Files, root: Path) -> None:
+    (root / "a").touch()
+    with pytest.raises(InvalidArgument, match="no line 0"):
+        page(files, 0)
+
+
+def test_what_is_no_file_is_refused(files: Files, root: Path) -> None:
+    with pytest.raises(IsADirectory):
+        page(files, 1, path="")
+    with pytest.raises(NotFound):
+        page(files, 1, path="none")
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
+@pytest.mark.parametrize("line", [1, -1000])
+def test_files_of_the_system_without_a_size_can_be_read(line: int) -> None:
+    content = ContentRoot(Path("/proc"))
+    found = Files(content, Digests(content)).read("/proc/self/status", line, MANY, 65536)
+    assert found["text"].startswith("Name:")
+    assert found["total_lines"] == found["text"].count("\n")
+
+
+@pytest.mark.parametrize(
+    ("head", "name", "expected"),
+    [
+        (b"\x89PNG\r\n\x1a\n\0\0", "a.txt", ("image/png", False)),
+        (b"\xff\xd8\xff\xe0\0", "a", ("image/jpeg", False)),
+        (b"GIF87a", "a", ("image/gif", False)),
+        (b"GIF89a\0", "a", ("image/gif", False)),
+        (b"RIFF\0\0\0\0WEBPVP8 ", "a", ("image/webp", False)),
+        (b"RIFF\0\0\0\0WAVEfmt ", "a.wav", ("audio/x-wav", False)),
+        (b"%PDF-1.7\n", "a", ("application/pdf", False)),
+        (b"PK\x03\x04\0", "model.pt", ("application/zip", False)),
+        (b"PK\x05\x06\0", "a", ("application/zip", False)),
+        (b"a,b\n", "a.csv", ("text/csv", True)),
+        (b"{}", "a.json", ("application/json", True)),
+        (b"{}", "a.ipynb", ("text/plain", True)),
+        (b"x = 1", "a.py", ("text/x-python", True)),
+        (b"", "empty", ("text/plain", True)),
+        (b"", ".gitignore", ("text/plain", True)),
+        (b"<svg/>", "a.svg", ("image/svg+xml", True)),
+        (b"let x: number", "a.ts", ("text/plain", True)),
+        (b"no picture", "a.png", ("text/plain", True)),
+        (b"\x1f\x8b\0", "a.tar.gz", ("application/gzip", False)),
+        (b"\0", "a.txt", ("application/octet-stream", False)),
+        (b"\0", "a.bin", ("application/octet-stream", False)),
+        (b"\0", "what", ("application/octet-stream", False)),
+    ],
+)
+def test_a_file_is_known_by_its_first_bytes_and_its_name(head: bytes, name: str, expected: tuple[str, bool]) -> None:
+    assert sniff(head, name) == expected
+
+
+def test_a_nul_byte_in_the_first_8_kib_makes_no_text(files: Files, root: Path) -> None:
+    (root / "a").write_bytes(b"x" * 8191 + b"\0")
+    found = page(files, 1)
+    assert (found["is_text"], found["mime"], found["size"]) == (False, "application/octet-stream", 8192)
+    assert summary(found) == ("", None, None, None, False)
+    (root / "a").write_bytes(b"x" * 8192 + b"\0")
+    assert page(files, 1)["is_text"] is True
