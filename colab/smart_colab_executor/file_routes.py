@@ -9,7 +9,6 @@ from typing import BinaryIO, cast
 from flask import Flask, Response, request
 
 from .bundles import Bundles
-from .digests import Digests
 from .errors import InvalidArgument
 from .files import MAX_ENTRIES, Files
 from .paths import ContentRoot
@@ -25,11 +24,10 @@ BUNDLE = "application/vnd.smart-colab.bundle"
 
 def add_file_routes(app: Flask, root: ContentRoot, notes: Path, slots: Slots) -> Files:
     """Serve the files of `root`; uploads are noted in the folder `notes`."""
-    digests = Digests(root)
-    files = Files(root, digests)
+    files = Files(root)
     _add_reading(app, files, slots)
     _add_bundles(app, Bundles(root, notes), slots)
-    _add_uploads(app, Uploads(root, notes, digests))
+    _add_uploads(app, Uploads(root, notes, files.digests))
     return files
 
 

@@ -28,9 +28,9 @@ TEMPORARY = (".tmp", ".temp", ".pyc")
 class Files:
     """The files as seen from the content root. Holds no file open but while it is being read."""
 
-    def __init__(self, root: ContentRoot, digests: Digests) -> None:
+    def __init__(self, root: ContentRoot) -> None:
         self._root = root
-        self._digests = digests
+        self.digests = Digests(root)
 
     def list(self, path: str, recursive: bool, limit: int, cursor: str | None) -> dict[str, Any]:
         """List a folder, sorted by name. A cursor is the last name shown, so files that come and go shift no page."""
@@ -76,7 +76,7 @@ class Files:
             with clear(file):
                 reply["etag"] = etag_of(file.stat())
         if is_file and digest:
-            found = self._digests.get(file, str(reply["etag"]))
+            found = self.digests.get(file, str(reply["etag"]))
             reply["sha256"] = found
             reply["digest_pending"] = found is None
         return reply

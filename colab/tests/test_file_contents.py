@@ -8,16 +8,11 @@ import pytest
 
 from smart_colab_executor import digests as digests_module
 from smart_colab_executor import files as module
-from smart_colab_executor.digests import Digests
 from smart_colab_executor.errors import InvalidArgument, IsADirectory, NotFound
 from smart_colab_executor.files import Files
 from smart_colab_executor.paths import ContentRoot
 
 unix = pytest.mark.skipif(os.name == "nt", reason="Unix only")
-
-
-def files_in(root: ContentRoot) -> Files:
-    return Files(root, Digests(root))
 
 
 @pytest.fixture
@@ -29,7 +24,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def files(root: Path) -> Files:
-    return files_in(ContentRoot(root))
+    return Files(ContentRoot(root))
 
 
 def put(root: Path, *paths: str) -> None:
@@ -124,7 +119,7 @@ class TestStat:
         put(root, "a", "b", "c")
         for name in "abcab":
             assert files.stat(name, "sha256")["sha256"]
-        assert len(files._digests._made) == 2
+        assert len(files.digests._made) == 2
 
     def test_other_digests_are_unknown(self, files: Files, root: Path) -> None:
         put(root, "a")

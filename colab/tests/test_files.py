@@ -10,16 +10,11 @@ import pytest
 
 from smart_colab_executor import files as module
 from smart_colab_executor import paths
-from smart_colab_executor.digests import Digests
 from smart_colab_executor.errors import InvalidArgument, NotFound, OutsideRoot
 from smart_colab_executor.files import Files
 from smart_colab_executor.paths import ContentRoot
 
 unix = pytest.mark.skipif(os.name == "nt", reason="Unix only")
-
-
-def files_in(root: ContentRoot) -> Files:
-    return Files(root, Digests(root))
 
 
 @pytest.fixture
@@ -31,13 +26,13 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def files(root: Path) -> Files:
-    return files_in(ContentRoot(root))
+    return Files(ContentRoot(root))
 
 
 def a_machine_without_content(root: Path) -> Files:
     found = ContentRoot(root)
     found._has_content = False
-    return files_in(found)
+    return Files(found)
 
 
 def names(listing: dict[str, Any]) -> list[str]:
@@ -72,7 +67,7 @@ class TestPaths:
     def test_a_machine_that_has_content_means_it(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         put(root, "content/a.txt")
         monkeypatch.setattr(paths, "CONTENT", str(root / "content"))
-        assert files_in(ContentRoot(root)).read(f"{root}/content/a.txt", 1, 9, 65536)["text"] == "content/a.txt"
+        assert Files(ContentRoot(root)).read(f"{root}/content/a.txt", 1, 9, 65536)["text"] == "content/a.txt"
 
     def test_a_nul_character_is_refused(self, files: Files) -> None:
         with pytest.raises(InvalidArgument):
@@ -208,7 +203,7 @@ class TestClosed:
             user = os.geteuid()
             if user == 0:
                 os.seteuid(65534)
-            yield files_in(ContentRoot(root))
+            yield Files(ContentRoot(root))
             os.seteuid(user)
             for path in ("closed", "file"):
                 (root / path).chmod(0o700)

@@ -39,7 +39,7 @@ def ways(root: Path) -> dict[str, Callable[[str], Any]]:
         "deep": lambda path: files.list(path, True, 9, None),
         "stat": lambda path: files.stat(path, None),
         "digest": lambda path: files.stat(path, "sha256"),
-        "read": lambda path: files.read(path, 0, 9),
+        "read": lambda path: files.read(path, 1, 9, 65536),
         "download": lambda path: files.open_range(path, None, None).body.close(),  # type: ignore[attr-defined]
     }
 
@@ -131,7 +131,7 @@ def test_links_within_the_root_are_followed(root: Path) -> None:
     (root / "sub" / "link").symlink_to("../inside.txt")
     (root / "around").symlink_to("../root/sub")
     files = Files(ContentRoot(root))
-    assert files.read("around/link", 0, 99)["text"] == "inside"
+    assert files.read("around/link", 1, 9, 65536)["text"] == "inside"
     assert files.stat(str(root / "sub/../around/link"), "sha256")["size"] == 6
 
 
@@ -141,14 +141,14 @@ def test_the_root_may_be_reached_by_a_link(root: Path) -> None:
     alias.symlink_to(root)
     files = Files(ContentRoot(alias))
     assert files.stat("inside.txt", None)["path"] == str(alias / "inside.txt")
-    assert files.read(str(root / "inside.txt"), 0, 99)["text"] == "inside"
+    assert files.read(str(root / "inside.txt"), 1, 9, 65536)["text"] == "inside"
     refused(alias, "../outside/secret.txt")
 
 
 @unix
 def test_a_hard_link_is_a_file_of_the_root(root: Path) -> None:
     os.link(root.parent / "outside" / "secret.txt", root / "hard.txt")
-    assert Files(ContentRoot(root)).read("hard.txt", 0, 99)["text"] == "secret"
+    assert Files(ContentRoot(root)).read("hard.txt", 1, 9, 65536)["text"] == "secret"
 
 
 class TestMeanwhile:
@@ -204,7 +204,8 @@ class TestMeanwhile:
             return stream
 
         monkeypatch.setattr(paths, "open_regular", replaced)
-        assert Files(ContentRoot(root)).read("inside.txt", 0, 99)["text"] == ("better" if os.name != "nt" else "inside")
+        found = Files(ContentRoot(root)).read("inside.txt", 1, 9, 65536)
+        assert found["text"] == ("better" if os.name != "nt" else "inside")
 
 
 class TestState:
@@ -248,7 +249,7 @@ class TestState:
 
     def test_a_root_below_the_state_folder_is_shown(self, root: Path) -> None:
         files = Files(ContentRoot(root, root.parent))
-        assert files.read("inside.txt", 0, 9)["text"] == "inside"
+        assert files.read("inside.txt", 1, 9, 65536)["text"] == "inside"
         assert [entry["name"] for entry in files.list("", True, 99, None)["entries"]] == ["inside.txt", "sub"]
 
 

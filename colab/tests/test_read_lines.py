@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from smart_colab_executor import textlines
-from smart_colab_executor.digests import Digests
 from smart_colab_executor.errors import InvalidArgument, IsADirectory, NotFound
 from smart_colab_executor.files import Files
 from smart_colab_executor.paths import ContentRoot
@@ -26,8 +25,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def files(root: Path) -> Files:
-    content = ContentRoot(root)
-    return Files(content, Digests(content))
+    return Files(ContentRoot(root))
 
 
 def page(files: Files, line: int, lines: int = MANY, max_bytes: int = 65536, path: str = "a") -> Any:
@@ -196,8 +194,7 @@ def test_what_is_no_file_is_refused(files: Files, root: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
 @pytest.mark.parametrize("line", [1, -1000])
 def test_files_of_the_system_without_a_size_can_be_read(line: int) -> None:
-    content = ContentRoot(Path("/proc"))
-    found = Files(content, Digests(content)).read("/proc/self/status", line, MANY, 65536)
+    found = Files(ContentRoot(Path("/proc"))).read("/proc/self/status", line, MANY, 65536)
     assert found["text"].startswith("Name:")
     assert found["total_lines"] == found["text"].count("\n")
 

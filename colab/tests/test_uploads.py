@@ -1,44 +1,29 @@
 """Files that come in pieces, without HTTP."""
 
-import errno
-import hashlib
 import io
 import itertools
-import json
 import os
 import random
-import shutil
 import stat
 import tempfile
 import threading
-import time
-from collections import namedtuple
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
+from upload_helpers import DATA, STATE, add, hidden, named, send, uploads_in
 
 from smart_colab_executor import digests as digests_module
-from smart_colab_executor.digests import Digests
 from smart_colab_executor.errors import (
     Damaged,
-    DiskFull,
-    ExecutorError,
     Incomplete,
     InvalidArgument,
     IsADirectory,
     OutsideRoot,
 )
-from smart_colab_executor.files import Files
-from smart_colab_executor.partials import remove_leftovers
-from smart_colab_executor.paths import ContentRoot
-from smart_colab_executor.uploads import Upload, Uploads, merged
+from smart_colab_executor.uploads import Uploads, merged
 
 unix = pytest.mark.skipif(os.name == "nt", reason="Unix only")
-DATA = random.Random(1).randbytes(1_000_000)
-STATE = ".smart_colab"
 
 
 @pytest.fixture
@@ -48,33 +33,9 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-def uploads_in(root: Path) -> Uploads:
-    """As an executor that was just started has them."""
-    content = ContentRoot(root)
-    return Uploads(content, root / STATE / "uploads", Digests(content))
-
-
 @pytest.fixture
 def uploads(root: Path) -> Uploads:
     return uploads_in(root)
-
-
-def named(uploads: Uploads, path: str, data: bytes = DATA) -> Upload:
-    return uploads.find(path, len(data), hashlib.sha256(data).hexdigest())
-
-
-def add(uploads: Uploads, upload: Upload, start: int, stop: int, data: bytes = DATA) -> dict[str, Any]:
-    return uploads.add(upload, start, stop - start, io.BytesIO(data[start:stop]))
-
-
-def send(uploads: Uploads, path: str, data: bytes = DATA, modified_ns: int | None = None) -> dict[str, Any]:
-    upload = named(uploads, path, data)
-    add(uploads, upload, 0, len(data), data)
-    return uploads.finish(upload, modified_ns)
-
-
-def hidden(root: Path) -> list[Path]:
-    return [*root.rglob("*.partial"), *(root / STATE).rglob("*.json")]
 
 
 class TestPieces:
@@ -294,9 +255,10 @@ class TestPlaces:
                 named(uploads, path)
         upload = named(uploads, "later")
         (root / "later").mkdir()
-        for ask in (lambda: uploads.look(upload), lambda: add(uploads, upload, 0, 9)):
-            with pytest.raises(IsADirectory):
-                ask()
+        with pytest.raises(IsADirectory):
+            uploads.look(upload)
+        with pytest.raises(IsADirectory):
+            add(uploads, upload, 0, 9)
 
     def test_a_file_in_the_way_is_named(self, uploads: Uploads, root: Path) -> None:
         (root / "file").write_text("x")
@@ -334,99 +296,3 @@ class TestPlaces:
                     uploads.finish(named(uploads, "closed/b", b""), None)
             finally:
                 os.seteuid(user)
-
-
-class TestFullDisk:
-    def test_what_does_not_fit_is_refused_before_anything_is_written(
-        self, uploads: Uploads, root: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        usage = namedtuple("usage", "total used free")
-        upload = named(uploads, "deep/a.bin")
-        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 0, len(DATA) - 1))
-        for ask in (lambda: add(uploads, upload, 0, 10), lambda: uploads.look(upload)):
-            with pytest.raises(DiskFull, match=f"{len(DATA)} more bytes.* {len(DATA) - 1} free"):
-                ask()
-        assert hidden(root) == []
-        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, 0))  # it does not say
-        assert add(uploads, upload, 0, 10)["received"] == [(0, 10)]
-
-    @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT] if hasattr(errno, "EDQUOT") else [errno.ENOSPC])
-    def test_what_was_noted_before_stays(self, uploads: Uploads, code: int) -> None:
-        class Full(io.BytesIO):
-            def read(self, size: int | None = -1) -> bytes:
-                raise OSError(code, "No space left on device")
-
-        upload = named(uploads, "a.bin")
-        add(uploads, upload, 0, 400_000)
-        with pytest.raises(DiskFull) as caught:
-            uploads.add(upload, 400_000, 10, Full())
-        assert "kept" in caught.value.hint
-        assert uploads.look(upload)["received"] == [(0, 400_000)]
-        add(uploads, upload, 400_000, len(DATA))
-        assert uploads.finish(upload, None)["state"] == "complete"
-
-    def test_a_piece_that_cannot_be_noted_does_not_count(
-        self, uploads: Uploads, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        upload = named(uploads, "a.bin")
-        add(uploads, upload, 0, 400_000)
-
-        def full(*_: object) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        with monkeypatch.context() as patched:
-            patched.setattr(Path, "write_bytes", full)
-            with pytest.raises(DiskFull):
-                add(uploads, upload, 400_000, 500_000)
-        assert uploads.look(upload)["received"] == [(0, 400_000)]
-
-
-class TestLeftovers:
-    @pytest.fixture
-    def upload(self, uploads: Uploads) -> Iterator[Upload]:
-        upload = named(uploads, "deep/a.bin")
-        add(uploads, upload, 0, 400_000)
-        return upload
-
-    def test_old_uploads_are_removed_at_the_start(self, uploads: Uploads, root: Path, upload: Upload) -> None:
-        (note,) = (root / STATE / "uploads").glob("*.json")
-        for days, is_kept in ((6.9, True), (7.1, False)):
-            then = time.time() - days * 86_400
-            os.utime(note, (then, then))
-            remove_leftovers(root / STATE / "uploads")
-            assert upload.partial.exists() is note.exists() is is_kept
-
-    def test_ruined_notes_hold_nothing_up(self, root: Path, upload: Upload) -> None:
-        folder = root / STATE / "uploads"
-        for number, content in enumerate([b"", b"[]", b'{"received":[]}', b'{"partials":5}', b'{"partials":[5]}']):
-            (folder / f"{number}.json").write_bytes(content)
-        remove_leftovers(folder)
-        remove_leftovers(root / "none")
-        assert upload.partial.exists()
-
-    def test_uploads_under_way_are_not_listed(self, root: Path, upload: Upload) -> None:
-        content = ContentRoot(root)
-        files = Files(content, Digests(content))
-        (root / "deep/.smart-colab-x.partial").touch()
-        for path, recursive, names in (
-            ("deep", False, {".smart-colab-x.partial"}),
-            ("", True, {"deep", "deep/.smart-colab-x.partial"}),
-        ):
-            listing = files.list(path, recursive, 100, None)
-            assert {entry["name"] for entry in listing["entries"]} == names
-            assert listing["total"] == len(names)
-
-
-def test_every_error_says_what_to_do(uploads: Uploads) -> None:
-    errors: list[ExecutorError] = []
-    for ask in (
-        lambda: named(uploads, ""),
-        lambda: named(uploads, "../x"),
-        lambda: uploads.finish(named(uploads, "a"), None),
-        lambda: add(uploads, named(uploads, "x" * 300), 0, 10),
-    ):
-        with pytest.raises(ExecutorError) as caught:
-            ask()
-        errors.append(caught.value)
-    assert all(error.hint for error in errors)
-    assert json.dumps([error.problem() for error in errors])

@@ -1,0 +1,41 @@
+"""Uploads into a folder, as an executor that was just started has them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import random
+from pathlib import Path
+from typing import Any
+
+from smart_colab_executor.digests import Digests
+from smart_colab_executor.paths import ContentRoot
+from smart_colab_executor.uploads import Upload, Uploads
+
+DATA = random.Random(1).randbytes(1_000_000)
+STATE = ".smart_colab"
+
+
+def uploads_in(root: Path) -> Uploads:
+    content = ContentRoot(root)
+    return Uploads(content, root / STATE / "uploads", Digests(content))
+
+
+def named(uploads: Uploads, path: str, data: bytes = DATA) -> Upload:
+    return uploads.find(path, len(data), hashlib.sha256(data).hexdigest())
+
+
+def add(uploads: Uploads, upload: Upload, start: int, stop: int, data: bytes = DATA) -> dict[str, Any]:
+    return uploads.add(upload, start, stop - start, io.BytesIO(data[start:stop]))
+
+
+def send(uploads: Uploads, path: str, data: bytes = DATA, modified_ns: int | None = None) -> dict[str, Any]:
+    """An upload from its beginning to its end."""
+    upload = named(uploads, path, data)
+    add(uploads, upload, 0, len(data), data)
+    return uploads.finish(upload, modified_ns)
+
+
+def hidden(root: Path) -> list[Path]:
+    """What uploads leave until they are done."""
+    return [*root.rglob("*.partial"), *(root / STATE).rglob("*.json")]
