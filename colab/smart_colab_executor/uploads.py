@@ -14,6 +14,7 @@ import stat
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -250,12 +251,22 @@ def _check_room(upload: Upload, received: Ranges) -> None:
 
 
 def _write(partial: Path, offset: int, length: int, body: BinaryIO) -> None:
+    """Write a piece. Raises OSError, and then leaves the file no longer than it was: a full disk needs the room."""
     with open(os.open(partial, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b", 0) as file:  # noqa: PTH123
+        end = file.seek(0, os.SEEK_END)
         file.seek(offset)
-        while length:
-            block = body.read(min(BLOCK, length))
-            if not block:
-                raise InvalidArgument("The piece ended before its length.", "Send it again.")
-            length -= len(block)
-            while block:
-                block = block[file.write(block) :]
+        try:
+            _copy(body, file, length)
+        except BaseException:
+            file.truncate(end)
+            raise
+
+
+def _copy(body: BinaryIO, file: FileIO, length: int) -> None:
+    while length:
+        block = body.read(min(BLOCK, length))
+        if not block:
+            raise InvalidArgument("The piece ended before its length.", "Send it again.")
+        length -= len(block)
+        while block:
+            block = block[file.write(block) :]

@@ -189,6 +189,10 @@ def test_what_is_no_file_is_refused(files: Files, root: Path) -> None:
         page(files, 1, path="")
     with pytest.raises(NotFound):
         page(files, 1, path="none")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(root / "pipe")
+        with pytest.raises(InvalidArgument):
+            page(files, 1, path="pipe")
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")

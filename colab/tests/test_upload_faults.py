@@ -67,13 +67,16 @@ class TestFullDisk:
     def test_what_was_noted_before_stays(self, uploads: Uploads, code: int) -> None:
         class Full(io.BytesIO):
             def read(self, size: int | None = -1) -> bytes:
-                raise OSError(code, "No space left on device")
+                if self.tell():
+                    raise OSError(code, "No space left on device")
+                return super().read(size)
 
         upload = named(uploads, "a.bin")
         add(uploads, upload, 0, 400_000)
         with pytest.raises(DiskFull) as caught:
-            uploads.add(upload, 400_000, 10, Full())
+            uploads.add(upload, 400_000, 600_000, Full(DATA[400_000:]))
         assert "kept" in caught.value.hint
+        assert upload.partial.stat().st_size == 400_000  # what is of no use takes no room
         assert uploads.look(upload)["received"] == [(0, 400_000)]
         add(uploads, upload, 400_000, len(DATA))
         assert uploads.finish(upload, None)["state"] == "complete"
