@@ -161,11 +161,11 @@ class _Cursor:
 
     def take(self, lines: int, max_bytes: int) -> tuple[bytes, bool]:
         """Read so many whole lines, at least one; that one is cut where it is longer than `max_bytes`."""
-        data = self._file.read(max_bytes + 1)
+        data = self._file.read(max_bytes + 1)  # the newline is not counted
         end = 0
         for _ in range(lines):
             newline = data.find(b"\n", end)
-            if newline < 0 or newline >= max_bytes:
+            if newline < 0:
                 if len(data) <= max_bytes:
                     end = len(data)  # the last line, without an end
                 break

@@ -274,8 +274,8 @@ class TestWrite:
 
         put(root, "large", b"earlier")
         monkeypatch.setattr(Path, "write_bytes", full)
-        found = bundles.write("", packed({"large": bytes(200), "small": b"1"}))
-        assert [entry["code"] for entry in found] == ["disk_full", None]
+        found = bundles.write("", packed({"small": b"1", "large": bytes(200)}))
+        assert [entry["code"] for entry in found] == [None, "disk_full"]
         assert (root / "large").read_bytes() == b"earlier"
         assert partials(root) == []
 

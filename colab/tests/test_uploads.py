@@ -163,8 +163,10 @@ class TestFinish:
         self, uploads: Uploads, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         upload, gate, real = named(uploads, "a.bin"), threading.Event(), digests_module.sha256
+        made = []
 
         def slow(stream: io.BufferedReader) -> str:
+            made.append(stream.name)
             gate.wait()
             return real(stream)
 
@@ -177,6 +179,7 @@ class TestFinish:
         gate.set()
         monkeypatch.setattr(digests_module, "DIGEST_WAIT", 60)
         assert uploads.finish(upload, None)["state"] == "complete"
+        assert len(made) == 1
         assert (root / "a.bin").read_bytes() == DATA
 
     def test_a_file_that_is_there_already_is_complete_and_left_alone(self, uploads: Uploads, root: Path) -> None:
