@@ -38,13 +38,18 @@ const TOP_LEVEL: [&str; 11] = [
 ];
 
 /// The executor's core, which can be used and tested without HTTP.
-const WITHOUT_FLASK: [&str; 8] = [
+const WITHOUT_FLASK: [&str; 13] = [
     "kernels.py",
     "jobs.py",
     "spool.py",
     "sessions.py",
     "loops.py",
     "files.py",
+    "textlines.py",
+    "digests.py",
+    "partials.py",
+    "uploads.py",
+    "bundles.py",
     "ranges.py",
     "probe.py",
 ];
