@@ -46,13 +46,15 @@ def goal_at(root: ContentRoot, path: str) -> tuple[Path, Path]:
 
 
 def settle(partial: Path, goal: Path, modified_ns: int | None) -> None:
-    """Give a complete file its name, over what had it before. Raises OSError."""
-    with suppress(FileNotFoundError):
+    """Give a complete file its name, over what had it before, whose mode it keeps. Raises OSError."""
+    # Mounted drives may know no modes and no times; a file that is whole is not refused for that.
+    with suppress(OSError):
         earlier = goal.stat().st_mode
         if stat.S_ISREG(earlier):
             partial.chmod(stat.S_IMODE(earlier))
     if modified_ns is not None:
-        os.utime(partial, ns=(modified_ns, modified_ns))
+        with suppress(OSError):
+            os.utime(partial, ns=(modified_ns, modified_ns))
     partial.replace(goal)
 
 

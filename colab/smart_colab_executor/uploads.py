@@ -22,7 +22,7 @@ from .digests import Digests, etag_of
 from .errors import Damaged, DiskFull, Incomplete, InvalidArgument
 from .partials import goal_at, note_partials, partial_of, settle
 from .paths import ContentRoot, show
-from .refusals import clear, clear_writing, is_a_folder
+from .refusals import clear_writing, is_a_folder
 
 BLOCK = 256 * 1024
 # So many uploads are written to at once; one of them takes its pieces in turn.
@@ -124,6 +124,7 @@ class Uploads:
             received = self._received(upload)
             if upload.size == 0:
                 self._make_folder(upload)
+                self._note(upload, received)
                 upload.partial.touch()
             etag = _etag(upload.partial) if upload.is_whole(received) else None
         if etag is None:
@@ -165,8 +166,7 @@ class Uploads:
     def _look(self, upload: Upload, received: Ranges) -> dict[str, Any]:
         etag = self._etag_there(upload)
         if etag is not None:
-            with clear(upload.goal):
-                digest = self._digests.get(upload.goal, etag)
+            digest = self._digests.get(upload.goal, etag)
             if digest is None:
                 return upload.describe("checking", received)
             if digest == upload.sha256:

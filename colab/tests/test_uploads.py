@@ -1,5 +1,6 @@
 """Files that come in pieces, without HTTP."""
 
+import errno
 import io
 import itertools
 import os
@@ -218,6 +219,17 @@ class TestFinish:
         modes = {name: stat.S_IMODE((root / name).stat().st_mode) for name in ("plain", "new", "earlier.sh")}
         assert modes["new"] == modes["plain"]
         assert modes["earlier.sh"] == 0o751
+
+    def test_a_drive_without_modes_and_times_takes_files_too(
+        self, uploads: Uploads, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object, **__: object) -> None:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+        (root / "a.bin").touch()
+        monkeypatch.setattr(os, "utime", refuse)
+        monkeypatch.setattr(Path, "chmod", refuse)
+        assert send(uploads, "a.bin", modified_ns=1)["state"] == "complete"
 
 
 class TestPlaces:
