@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .digests import etag_of
-from .errors import Busy, ExecutorError, InvalidArgument
+from .errors import Busy, ExecutorError, InvalidArgument, TooLarge
 from .files import time_text
 from .jsonline import dump
 from .partials import goal_at, note_partials, partial_of, settle
@@ -116,13 +116,6 @@ class Bundles:
         except ExecutorError as error:
             return {"name": file.name, "code": error.code, "detail": error.detail}
         return {"name": file.name, "code": None, "detail": None}
-
-
-class TooLarge(ExecutorError):
-    """A file that is no small one; only ever told within a bundle."""
-
-    status = 413
-    code = "too_large"
 
 
 def checked_name(name: object, *, is_windows: bool = os.name == "nt") -> str:

@@ -14,6 +14,7 @@ ExecutorError
 ├── NotFound              404 not_found          no such job, session, file, blob or route
 ├── JobConflict           409 job_conflict       the same job id with another body
 ├── IsADirectory          409 is_a_directory     a file was wanted
+├── TooLarge              413 too_large          a file in a bundle that is no small one; told in the bundle
 ├── Incomplete            409 incomplete         an upload lacks pieces
 ├── Damaged               409 damaged            an upload's bytes are not those that were named
 ├── BootChanged           412 boot_changed       the job was meant for an earlier executor
@@ -190,6 +191,13 @@ class IsADirectory(ExecutorError):
 
     status = 409
     code = "is_a_directory"
+
+
+class TooLarge(ExecutorError):
+    """A file that is no small one; only ever told within a bundle."""
+
+    status = 413
+    code = "too_large"
 
 
 class Incomplete(ExecutorError):

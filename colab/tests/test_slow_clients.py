@@ -90,11 +90,13 @@ def test_more_slow_downloads_than_there_are_slots_are_put_off(executor: Executor
         reply = executor.call("GET", LARGE)
         assert (reply.status, reply.json["code"], reply.json["retryable"]) == (503, "busy", True)
         assert reply.headers["Retry-After"] == str(reply.json["retry_after_sec"]) == "5"
+        assert executor.call("POST", "/files/bundle", {"path": "", "names": []}).status == 503
         assert executor.call("GET", LARGE, Range="bytes=0-1048575").status == 206
         assert executor.call("GET", "/health").status == 200
     wait_until(lambda: executor.call("GET", LARGE, Range="bytes=0-2000000").status == 206)
     for _ in range(DOWNLOADS + 1):
         assert executor.call("HEAD", LARGE).status == 200
+        assert executor.call("POST", "/files/bundle", {"path": "", "names": ["executor.log"]}).status == 200
 
 
 def test_a_slot_is_free_again_when_its_body_is_read_closed_or_dropped() -> None:
