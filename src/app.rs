@@ -33,7 +33,11 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
         connection: connection.clone(),
         chunked: Chunked::new(jobs.clone(), settings.checkpoint_dir.clone()),
         jobs,
-        downloads: Downloads::new(connection.clone(), settings.save_dir.clone()),
+        downloads: Downloads::new(
+            connection.clone(),
+            settings.save_dir.clone(),
+            settings.data_dir.join("transfers"),
+        ),
         call_budget: settings.call_budget,
     };
     let served = serve(Server::new(floors), shutdown::on_signal()).await;

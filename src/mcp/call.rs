@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::server::Server;
 use crate::jobs::follow::Watch;
 use crate::runtime::{RuntimeError, RuntimeResult};
+use crate::transfer::Progress;
 use crate::wire::job::Job;
 
 /// How often progress is looked at; what changed in between is one notification.
@@ -59,6 +60,13 @@ impl Call {
             Some(total as f64),
             &format!("{done} of {total}"),
         );
+    }
+
+    /// Says how far a transfer is.
+    #[expect(clippy::cast_precision_loss, reason = "for a progress bar")]
+    pub(super) fn transferred(&self, progress: &Progress) {
+        let total = progress.total_bytes.map(|bytes| bytes as f64);
+        self.step(progress.received_bytes as f64, total, &progress.name);
     }
 
     /// Says what is happening, with the seconds since the call's start as its progress.

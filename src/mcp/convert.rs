@@ -1,7 +1,6 @@
 //! Results and faults as MCP shows them. Execution tools answer in content blocks only, because clients hide text and pictures that stand beside
 //! structured content; report tools answer in structured content and the same JSON as text.
 
-use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -12,11 +11,12 @@ use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, Resource};
 use serde::Serialize;
 use url::Url;
 
+use crate::base::causes::sentence;
 use crate::chunked::{ChunkedError, Outcome};
 use crate::jobs::keep::{KeptFile, Picture};
 use crate::jobs::view::View;
 use crate::runtime::RuntimeError;
-use crate::transfer::TransferError;
+use crate::transfer::{Look, TransferError};
 
 /// Files linked in one answer; the others lie in the same folder.
 const MOST_LINKS: usize = 20;
@@ -77,7 +77,7 @@ impl From<RuntimeError> for Fault {
 impl From<TransferError> for Fault {
     fn from(error: TransferError) -> Self {
         let (code, retryable) = (error.code().to_owned(), error.retryable());
-        Self::new(&code, sentence(&error), error.hint(), retryable)
+        Self::new(&code, error.sentence(), error.hint(), retryable)
     }
 }
 
@@ -100,18 +100,6 @@ impl From<Fault> for CallToolResult {
     }
 }
 
-/// An error with the innermost of its causes, which says most (`connection refused`).
-fn sentence(error: &dyn Error) -> String {
-    let root = std::iter::successors(error.source(), |cause: &&(dyn Error + 'static)| {
-        (*cause).source()
-    })
-    .last();
-    match root {
-        Some(cause) => format!("{error} ({cause})"),
-        None => error.to_string(),
-    }
-}
-
 /// An execution: text, pictures, files, and one line of facts.
 pub(super) fn execution(view: View) -> CallToolResult {
     let (facts, failed) = (line(&view.summary), view.is_error());
@@ -130,6 +118,13 @@ pub(super) fn operation(outcome: Outcome) -> CallToolResult {
     let (facts, failed) = (line(&outcome.facts), !outcome.facts.success);
     let kept = outcome.kept;
     let content = blocks(outcome.text, &kept.pictures, &kept.files, &kept.logs, facts);
+    result(content, failed)
+}
+
+/// A transfer, in the same form.
+pub(super) fn transfer(look: Look) -> CallToolResult {
+    let (facts, failed) = (line(&look.facts), look.has_failed());
+    let content = blocks(look.text, &[], &[], &[], facts);
     result(content, failed)
 }
 

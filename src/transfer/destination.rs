@@ -1,5 +1,4 @@
-//! Where a download may go: names are checked as text, then their folders on the disk. The same rules hold on every platform, so
-//! that a name that works for one user works for all.
+//! Where a download lies, under way and when it is done. No existing file is ever replaced.
 
 use std::fs;
 use std::io;
@@ -7,129 +6,19 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempPath;
 
-use super::error::{TransferError, TransferResult};
+use super::digest::sha256;
 
-/// Bytes of one part of a path; file systems allow 255, and a download under way adds an ending and perhaps a number.
-const LONGEST: usize = 200;
+/// Bytes of a file's name on the file systems of today.
+pub(super) const LONGEST: usize = 255;
 /// Ending of a download under way, and of what is known about it.
 pub(super) const PARTIAL: &str = ".partial";
 pub(super) const JOURNAL: &str = ".partial.jsonl";
+/// What is longer behind a dot is no extension, but a part of the name.
+const LONGEST_EXTENSION: usize = 32;
+/// Digits of a digest that tell names apart whose beginnings are the same.
+const TELLING: usize = 12;
 
-/// A relative path that leads nowhere else: at least one part, each a plain name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Name(Vec<String>);
-
-impl Name {
-    /// Checks `text`, with `/` between its parts; drops empty parts and `.`.
-    pub(super) fn parse(text: &str) -> TransferResult<Self> {
-        let outside = |why| TransferError::OutsideSaveDir {
-            name: text.to_owned(),
-            why,
-        };
-        let unusable = |why| TransferError::UnusableName {
-            name: text.to_owned(),
-            why,
-        };
-        if text.contains('\\') {
-            return Err(outside("it has a backslash; folders end with /"));
-        }
-        if text.starts_with('/') {
-            return Err(outside("it is an absolute path"));
-        }
-        if text == "~" || text.starts_with("~/") {
-            return Err(outside("it starts in the home folder"));
-        }
-        let mut parts = Vec::new();
-        for part in text.split('/').filter(|part| !matches!(*part, "" | ".")) {
-            if part == ".." {
-                return Err(outside("it goes up with .."));
-            }
-            if starts_with_drive(part) {
-                return Err(outside("it has a drive letter"));
-            }
-            if let Some(why) = fault(part) {
-                return Err(unusable(why));
-            }
-            parts.push(part.to_owned());
-        }
-        if parts.is_empty() {
-            return Err(unusable("it is empty"));
-        }
-        Ok(Self(parts))
-    }
-
-    /// The path under `root`; the folders on the way are made, and none of them may lead out of `root` by a link.
-    pub(super) fn prepare(&self, root: &Path) -> TransferResult<PathBuf> {
-        let mut parts = self.0.iter();
-        let last = parts.next_back();
-        let mut folder = root.to_owned();
-        let real_root = make_folder(root)?;
-        for part in parts {
-            folder.push(part);
-            if !make_folder(&folder)?.starts_with(&real_root) {
-                return Err(TransferError::OutsideSaveDir {
-                    name: self.0.join("/"),
-                    why: "a link on the way leads out",
-                });
-            }
-        }
-        Ok(folder.join(last.map_or("", String::as_str)))
-    }
-
-    /// The same path as a folder that is there.
-    pub(super) fn prepare_folder(&self, root: &Path) -> TransferResult<()> {
-        let path = Self([self.0.as_slice(), &[String::new()]].concat());
-        path.prepare(root).map(drop)
-    }
-}
-
-/// Makes the folder if it is missing and says where it really is.
-fn make_folder(path: &Path) -> TransferResult<PathBuf> {
-    fs::create_dir_all(path)
-        .and_then(|()| fs::canonicalize(path))
-        .map_err(|error| TransferError::disk(path, error))
-}
-
-/// `C:` alone would make Windows forget the folder that the name is joined to.
-fn starts_with_drive(part: &str) -> bool {
-    let bytes = part.as_bytes();
-    bytes.get(1) == Some(&b':') && bytes.first().is_some_and(u8::is_ascii_alphabetic)
-}
-
-fn fault(part: &str) -> Option<&'static str> {
-    let lower = part.to_ascii_lowercase();
-    if part.chars().any(char::is_control) {
-        Some("it has a control character")
-    } else if part.ends_with(['.', ' ']) {
-        Some("it ends with a dot or a space")
-    } else if is_device(&lower) {
-        Some("Windows keeps it for a device")
-    } else if cfg!(windows) && part.contains(['<', '>', ':', '"', '|', '?', '*']) {
-        Some("it has a character that Windows does not allow")
-    } else if lower.ends_with(PARTIAL) || lower.ends_with(JOURNAL) {
-        Some("its ending is that of a download under way")
-    } else if part.len() > LONGEST {
-        Some("it is too long")
-    } else {
-        None
-    }
-}
-
-/// `con`, `nul.txt`, `com1`: devices in every folder of Windows, whatever their extension.
-fn is_device(lower: &str) -> bool {
-    let stem = lower.split('.').next().unwrap_or_default().trim_end();
-    match stem {
-        "con" | "prn" | "aux" | "nul" | "conin$" | "conout$" => true,
-        _ => ["com", "lpt"].iter().any(|port| {
-            stem.strip_prefix(port).is_some_and(|rest| {
-                let mut rest = rest.chars();
-                matches!(rest.next(), Some('0'..='9' | '¹' | '²' | '³')) && rest.next().is_none()
-            })
-        }),
-    }
-}
-
-/// The path itself for 1, then `name (2).ext`, `name (3).ext`.
+/// The path itself for 1, then `name (2).ext`, `name (3).ext`; a name that would get too long loses the end of its stem.
 pub(super) fn numbered(path: &Path, number: u32) -> PathBuf {
     if number <= 1 {
         return path.to_owned();
@@ -138,18 +27,33 @@ pub(super) fn numbered(path: &Path, number: u32) -> PathBuf {
         part.map(|text| text.to_string_lossy().into_owned())
             .unwrap_or_default()
     };
-    let stem = text(path.file_stem());
-    path.with_file_name(match path.extension() {
-        Some(extension) => format!("{stem} ({number}).{}", text(Some(extension))),
-        None => format!("{stem} ({number})"),
-    })
+    let (stem, ending) = match path.extension() {
+        Some(extension) if extension.len() <= LONGEST_EXTENSION => {
+            let ending = format!(" ({number}).{}", text(Some(extension)));
+            (text(path.file_stem()), ending)
+        }
+        Some(_) | None => (text(path.file_name()), format!(" ({number})")),
+    };
+    let room = LONGEST.saturating_sub(ending.len());
+    path.with_file_name(format!("{}{ending}", head(&stem, room)))
 }
 
-/// `path` with `ending` after its whole name.
-pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
-    let mut text = path.as_os_str().to_owned();
-    text.push(ending);
-    text.into()
+/// `path` with `ending` after its whole name; where that would get too long, after its beginning and a part of its digest.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if name.len() + ending.len() <= LONGEST {
+        return path.with_file_name(format!("{name}{ending}"));
+    }
+    let digest = sha256(name.as_bytes());
+    let mark = format!("~{}{ending}", &digest[..TELLING]);
+    path.with_file_name(format!("{}{mark}", head(&name, LONGEST - mark.len())))
+}
+
+/// At most so many bytes, in whole characters.
+fn head(text: &str, bytes: usize) -> &str {
+    let fits = |end: &usize| text.is_char_boundary(*end);
+    let end = (0..=bytes.min(text.len())).rev().find(fits);
+    &text[..end.unwrap_or(0)]
 }
 
 /// Gives a finished file or folder its name, or the first numbered one that is free. Never replaces anything.
@@ -175,113 +79,9 @@ pub(super) fn place(partial: &Path, target: &Path) -> io::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::{Component, Path};
+    use std::path::Path;
 
-    use proptest::prelude::*;
-
-    use super::{Name, numbered, place};
-
-    fn check(text: &str, expected: &str) {
-        let got = match Name::parse(text) {
-            Ok(name) => name.0.join("/"),
-            Err(error) => error.code().to_owned(),
-        };
-        assert_eq!(got, expected, "{text:?}");
-    }
-
-    #[test]
-    fn plain_names_are_taken_and_tidied() {
-        check("a.png", "a.png");
-        check("plots/a.png", "plots/a.png");
-        check("./plots//a.png", "plots/a.png");
-        check("plots/", "plots");
-        check("Zürich – 数据.csv", "Zürich – 数据.csv");
-        check(".hidden", ".hidden");
-        check("a..b", "a..b");
-        check("console.log", "console.log");
-        check("com10", "com10");
-    }
-
-    #[test]
-    fn what_would_lie_outside_is_refused() {
-        for text in [
-            "..",
-            "../a",
-            "a/../../b",
-            "/etc/passwd",
-            "//server/share/a",
-            "\\\\server\\share\\a",
-            "a\\b",
-            "..\\a",
-            "C:\\a",
-            "C:a",
-            "c:/a",
-            "plots/C:a",
-            "~",
-            "~/a",
-        ] {
-            check(text, "outside_save_dir");
-        }
-    }
-
-    #[test]
-    fn what_some_system_cannot_name_is_refused() {
-        for text in [
-            "",
-            ".",
-            "./",
-            "a\0b",
-            "a\nb",
-            "CON",
-            "nul.txt",
-            "plots/com1",
-            "LPT9.tar.gz",
-            "con .txt",
-            "com¹",
-            "a.",
-            "a ",
-            "plots /a",
-            "x.partial",
-            "x.PARTIAL.jsonl",
-            &"x".repeat(300),
-        ] {
-            check(text, "invalid_argument");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_accepted_name_resolves_outside(text in "([a-zA-Z. ~:/\\\\\u{0}-]|\\.\\./|/|C:|CON|é){0,12}") {
-            if let Ok(name) = Name::parse(&text) {
-                let root = tempfile::tempdir().unwrap();
-                let path = name.prepare(root.path()).unwrap();
-                let rest = path.strip_prefix(root.path()).unwrap();
-                prop_assert!(rest.components().all(|part| matches!(part, Component::Normal(_))));
-                prop_assert_eq!(rest.components().count(), name.0.len());
-                prop_assert!(!text.contains('\\') && !text.contains('\0'));
-                prop_assert!(name.0.iter().all(|part| part.as_bytes().get(1) != Some(&b':')
-                    || !part.as_bytes()[0].is_ascii_alphabetic()));
-            }
-        }
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_link_on_the_way_may_not_lead_out() {
-        let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        fs::create_dir(root.path().join("inside")).unwrap();
-        let link =
-            |to: &Path, name| std::os::unix::fs::symlink(to, root.path().join(name)).unwrap();
-        link(outside.path(), "out");
-        link(&root.path().join("inside"), "in");
-        let prepare = |text| Name::parse(text).unwrap().prepare(root.path());
-        assert_eq!(
-            prepare("out/deep/a.txt").unwrap_err().code(),
-            "outside_save_dir"
-        );
-        assert!(prepare("in/deep/a.txt").is_ok());
-        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
-    }
+    use super::{JOURNAL, LONGEST, PARTIAL, beside, numbered, place};
 
     #[test]
     fn numbers_go_before_the_extension() {
@@ -292,6 +92,31 @@ mod tests {
         ] {
             assert_eq!(numbered(Path::new(path), 2), Path::new(expected));
         }
+    }
+
+    #[test]
+    fn long_names_keep_within_what_file_systems_allow_and_stay_apart() {
+        let long = |last: &str| format!("{}{last}", "\u{6570}".repeat(84));
+        let (one, other) = (long("ab"), long("ac"));
+        assert_eq!(one.len(), 254);
+        for ending in [PARTIAL, JOURNAL] {
+            let beside = |name: &str| beside(&Path::new("d").join(name), ending);
+            let name = beside(&one)
+                .file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned();
+            assert!(name.len() <= LONGEST && name.ends_with(ending), "{name}");
+            assert_ne!(beside(&one), beside(&other));
+            assert_eq!(beside("a"), Path::new("d").join(format!("a{ending}")));
+        }
+        let second = numbered(&Path::new("d").join(format!("{}.tar", long(""))), 2);
+        let name = second.file_name().unwrap().to_str().unwrap();
+        assert!(
+            name.len() <= LONGEST && name.ends_with(" (2).tar"),
+            "{name}"
+        );
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::report::bytes as size;
+use crate::base::causes::sentence;
 use crate::runtime::RuntimeError;
 
 pub type TransferResult<T> = Result<T, TransferError>;
@@ -19,6 +21,14 @@ pub enum TransferError {
     UnusableName { name: String, why: &'static str },
     #[error("{remote} is neither a file nor a folder")]
     NotAFile { remote: String },
+    #[error("{remote} has {}{}, more than max_bytes allows ({})", size(*bytes), of_files(*files), size(*max_bytes))]
+    TooLarge {
+        remote: String,
+        bytes: u64,
+        /// None for a single file.
+        files: Option<u64>,
+        max_bytes: u64,
+    },
     #[error("{remote} could not be downloaded")]
     Runtime {
         remote: String,
@@ -88,12 +98,19 @@ impl TransferError {
         match self {
             Self::OutsideSaveDir { .. } => "outside_save_dir",
             Self::UnusableName { .. } | Self::NotAFile { .. } => "invalid_argument",
+            Self::TooLarge { .. } => "too_large",
             Self::Runtime { source, .. } => source.code(),
             Self::Damaged { .. } => "connection_failed",
             Self::DiskFull { .. } => "disk_full",
             Self::Disk { .. } => "disk_failed",
             Self::Cancelled { .. } => "cancelled",
         }
+    }
+
+    /// The error with its innermost cause.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        sentence(self)
     }
 
     /// What to do next, in one or two sentences.
@@ -105,6 +122,9 @@ impl TransferError {
                     .to_owned()
             }
             Self::NotAFile { .. } => "List the folder that it is in to see what is there.".to_owned(),
+            Self::TooLarge { bytes, .. } => format!(
+                "Nothing came. If it is wanted, call again with max_bytes {bytes} or more; or name a part of it, or pack it by code first."
+            ),
             Self::Runtime { source, .. } => source.hint(),
             Self::Damaged { .. } => {
                 "Something on the way changes the bytes. Call again; if it stays so, use another tunnel.".to_owned()
@@ -131,10 +151,15 @@ impl TransferError {
             Self::OutsideSaveDir { .. }
             | Self::UnusableName { .. }
             | Self::NotAFile { .. }
+            | Self::TooLarge { .. }
             | Self::DiskFull { .. }
             | Self::Disk { .. } => false,
         }
     }
+}
+
+fn of_files(files: Option<u64>) -> String {
+    files.map_or_else(String::new, |files| format!(" in {files} files"))
 }
 
 #[cfg(test)]

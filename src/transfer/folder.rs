@@ -1,53 +1,114 @@
-//! A folder: its files one beside the other into `NAME.partial/`, which gets its name when all are there.
+//! A folder: its small files in bundles, the others one beside the other, into `NAME.partial/`, which gets its name when all are there.
 
-use std::collections::HashSet;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join_all;
 
-use super::destination::{Name, place};
 use super::error::{TransferError, TransferResult};
-use super::file::{Pull, Queue, blocking, changed_at};
-use super::journal::{Claim, Known};
-use crate::runtime::ListQuery;
-use crate::wire::files::{FileEntry, FileList, FileType};
+use super::file::{Pull, blocking, on_disk};
+use super::growing::{Growing, Sorted, Wanted};
+use super::manifest;
+use crate::runtime::{ListQuery, RuntimeError};
+use crate::wire::files::{FileList, FileType};
 
 /// Entries of one page of a listing; more are not given.
-const PAGE: u64 = 1000;
+const PAGE: u64 = 10_000;
+
+/// What is in a folder.
+struct Survey {
+    first: FileList,
+    files: u64,
+    bytes: u64,
+}
+
+/// What is fetched at a time.
+enum Work {
+    Bundle(Vec<Wanted>),
+    File(Wanted),
+}
+
+/// Where a folder came to be.
+pub(super) struct PlacedFolder {
+    pub(super) path: PathBuf,
+    pub(super) manifest: PathBuf,
+}
 
 impl Pull {
-    /// Downloads a folder with all that is in it to `target`, or to a numbered name beside it. What cannot be downloaded is skipped and
-    /// told; what an earlier download left complete is kept when its size and time of change are still the remote ones.
-    pub(super) async fn folder(&self, remote: &str, target: &Path) -> TransferResult<PathBuf> {
+    /// Downloads a folder with all that is in it to `target`, somewhere under `save_dir`, or to a numbered name beside it. What cannot be
+    /// downloaded is skipped and told; what an earlier download left complete is kept when its size and time of change are still the remote ones.
+    pub(super) async fn folder(
+        &self,
+        remote: &str,
+        target: &Path,
+        save_dir: &Path,
+    ) -> TransferResult<PlacedFolder> {
         self.meter.change(|report| report.is_folder = true);
-        let claim = claim(remote, target).await?;
-        let names = Names::default();
-        let mut cursor = None;
+        let survey = self.survey(remote).await?;
+        self.check_size(remote, survey.bytes, Some(survey.files))?;
+        self.meter
+            .change(|report| report.size_bytes = Some(survey.bytes));
+        let (path, name) = (target.to_owned(), remote.to_owned());
+        let growing = on_disk(target, move || Growing::open(&path, &name)).await?;
+        let growing = Arc::new(growing);
+        let mut page = survey.first;
         loop {
-            let first = cursor.is_none();
-            let page = self.page(remote, cursor).await?;
-            if first && page.next_cursor.is_none() {
-                let total = files(&page).map(|entry| entry.size).sum();
-                self.meter.change(|report| report.size_bytes = Some(total));
-            }
-            self.entries(claim.partial(), &names, page.entries).await?;
-            cursor = page.next_cursor;
-            if cursor.is_none() {
-                break;
+            self.entries(remote, &growing, &mut page).await?;
+            match page.next_cursor {
+                Some(cursor) => page = self.page(remote, Some(cursor)).await?,
+                None => break,
             }
         }
-        let wanted = target.to_owned();
-        blocking(move || {
-            let path = place(claim.partial(), &wanted)
-                .map_err(|error| TransferError::disk(&wanted, error))?;
-            // Should it stay, the next download of this folder finds it empty and begins anew.
-            let _ = claim.end();
-            Ok(path)
+        let (wanted, save_dir) = (target.to_owned(), save_dir.to_owned());
+        let placing = on_disk(target, move || {
+            let (path, digests) = growing.finish(&wanted)?;
+            let manifest = manifest::write(&save_dir, &path, &digests)?;
+            Ok(PlacedFolder { path, manifest })
+        });
+        placing.await
+    }
+
+    /// Refuses what is larger than was agreed to.
+    pub(super) fn check_size(
+        &self,
+        remote: &str,
+        bytes: u64,
+        files: Option<u64>,
+    ) -> TransferResult<()> {
+        if bytes <= self.max_bytes {
+            return Ok(());
+        }
+        Err(TransferError::TooLarge {
+            remote: remote.to_owned(),
+            bytes,
+            files,
+            max_bytes: self.max_bytes,
         })
-        .await
+    }
+
+    /// Adds up what is there. Of a very large listing only the first page is kept: the others are asked for again when their turn comes.
+    async fn survey(&self, remote: &str) -> TransferResult<Survey> {
+        let first = self.page(remote, None).await?;
+        let (mut files, mut bytes) = (0, 0);
+        let mut add = |page: &FileList| {
+            let of_files = page.entries.iter();
+            for entry in of_files.filter(|entry| entry.kind == FileType::File) {
+                files += 1;
+                bytes += entry.size;
+            }
+        };
+        add(&first);
+        let mut cursor = first.next_cursor.clone();
+        while cursor.is_some() {
+            let page = self.page(remote, cursor).await?;
+            add(&page);
+            cursor = page.next_cursor;
+        }
+        Ok(Survey {
+            first,
+            files,
+            bytes,
+        })
     }
 
     async fn page(&self, remote: &str, cursor: Option<String>) -> TransferResult<FileList> {
@@ -60,133 +121,115 @@ impl Pull {
         self.ask(remote, || self.runtime.list_files(&query)).await
     }
 
-    /// Several at once. After an error nothing new begins, but what was under way is brought to its end, so that no lock stays.
     async fn entries(
         &self,
-        root: &Path,
-        names: &Names,
-        entries: Vec<FileEntry>,
+        remote: &str,
+        growing: &Arc<Growing>,
+        page: &mut FileList,
     ) -> TransferResult<()> {
-        let queue = Queue::new(entries);
-        let fetchers = (0..self.limits.files_at_once).map(|_| async {
-            while let Some(entry) = queue.next() {
-                if let Err(error) = self.entry(root, names, entry).await {
+        let (entries, ours) = (std::mem::take(&mut page.entries), growing.clone());
+        let small_bytes = self.limits.small_bytes;
+        let sorted = blocking(move || ours.sort(entries, small_bytes)).await?;
+        let Sorted {
+            small,
+            large,
+            here,
+            skipped,
+        } = sorted;
+        for (name, reason) in skipped {
+            self.meter.skip(&name, reason);
+        }
+        for bytes in here {
+            self.meter.add_resumed(bytes);
+            self.meter.change(|report| report.files += 1);
+        }
+        let mut work: Vec<Work> = large.into_iter().map(Work::File).collect();
+        work.extend(self.bundles_of(small).into_iter().map(Work::Bundle));
+        self.work(remote, growing, work).await
+    }
+
+    /// Several at once. After an error nothing new begins, but what was under way is brought to its end, so that no lock stays.
+    async fn work(
+        &self,
+        remote: &str,
+        growing: &Arc<Growing>,
+        work: Vec<Work>,
+    ) -> TransferResult<()> {
+        let queue = Mutex::new(work.into_iter());
+        let next = || {
+            let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+            queue.next()
+        };
+        let workers = (0..self.limits.pace.most_streams).map(|_| async {
+            while let Some(work) = next() {
+                let done = match work {
+                    Work::Bundle(wanted) => self.bundle(remote, growing, wanted).await,
+                    Work::File(wanted) => self.one_of_many(growing, wanted).await,
+                };
+                if let Err(error) = done {
                     self.stop.cancel();
                     return Some(error);
                 }
             }
             None
         });
-        let errors = join_all(fetchers).await.into_iter().flatten();
+        let errors = join_all(workers).await.into_iter().flatten();
         // The others were stopped because of the first.
         let first = errors.min_by_key(|error| matches!(error, TransferError::Cancelled { .. }));
         first.map_or(Ok(()), Err)
     }
 
-    async fn entry(&self, root: &Path, names: &Names, entry: FileEntry) -> TransferResult<()> {
-        let skip = |reason: &str| {
-            self.meter.skip(&entry.name, reason);
-            Ok(())
-        };
-        let name = match Name::parse(&entry.name) {
-            Ok(name) => name,
-            Err(error) => return skip(&error.to_string()),
-        };
-        match entry.kind {
-            FileType::Link => return skip("it is a link"),
-            FileType::Other => return skip("it is neither a file nor a folder"),
-            FileType::Directory => {
-                let root = root.to_owned();
-                return blocking(move || name.prepare_folder(&root)).await;
-            }
-            FileType::File => {}
-        }
-        if !names.is_new(&entry.name) {
-            return skip("its name differs from another one only in case");
-        }
-        let (base, listed) = (root.to_owned(), entry.clone());
-        let target = match blocking(move || prepare(&name, &base, &listed)).await? {
-            Prepared::Here => {
-                self.meter.add_resumed(entry.size);
-                self.meter.change(|report| report.files += 1);
+    /// A file of its own, which is skipped where it cannot be had.
+    pub(super) async fn one_of_many(
+        &self,
+        growing: &Arc<Growing>,
+        wanted: Wanted,
+    ) -> TransferResult<()> {
+        let fetched = match self.stat(&wanted.remote, false).await {
+            Ok(stat) if stat.kind != FileType::File => {
+                self.meter.skip(&wanted.name, GONE);
                 return Ok(());
             }
-            Prepared::Wanted(target) => target,
-        };
-        // The digest of a small file is there at once, which saves asking for it.
-        let small = entry.size <= self.limits.piece_bytes;
-        let fetched = match self.stat(&entry.path, small).await {
-            Ok(stat) => self.file(stat, &target).await,
+            Ok(stat) => self.file(stat, &wanted.target).await,
             Err(error) => Err(error),
         };
+        let (ours, name) = (growing.clone(), wanted.name);
         match fetched {
-            Ok(_) => {
+            Ok(placed) => {
+                let noting = on_disk(&wanted.target, move || {
+                    ours.complete(vec![(name, placed.sha256)])
+                });
+                noting.await?;
                 self.meter.change(|report| report.files += 1);
                 Ok(())
             }
-            Err(error) if error.is_changed() || error.code() == "not_found" => {
-                skip("it changed or went away while it was read")
-            }
-            Err(error) => Err(error),
+            Err(error) => match why_left_out(&error) {
+                Some(reason) => {
+                    self.meter.skip(&name, reason);
+                    let target = wanted.target.clone();
+                    on_disk(&wanted.target, move || ours.leave_out(&target)).await
+                }
+                None => Err(error),
+            },
         }
     }
 }
 
-async fn claim(remote: &str, target: &Path) -> TransferResult<Claim> {
-    let (name, path) = (remote.to_owned(), target.to_owned());
-    let made = blocking(move || {
-        let (mut claim, known) = Claim::take(&path, &name, true)?;
-        if known == Known::Nothing {
-            claim.begin_folder(&name)?;
-        }
-        fs::create_dir_all(claim.partial())?;
-        Ok(claim)
-    });
-    made.await
-        .map_err(|error: io::Error| TransferError::disk(target, error))
-}
+pub(super) const GONE: &str = "it changed or went away while it was read";
 
-fn files(page: &FileList) -> impl Iterator<Item = &FileEntry> {
-    page.entries
-        .iter()
-        .filter(|entry| entry.kind == FileType::File)
-}
-
-enum Prepared {
-    /// An earlier download brought it.
-    Here,
-    Wanted(PathBuf),
-}
-
-fn prepare(name: &Name, root: &Path, entry: &FileEntry) -> TransferResult<Prepared> {
-    let target = name.prepare(root)?;
-    let Ok(there) = fs::symlink_metadata(&target) else {
-        return Ok(Prepared::Wanted(target));
+/// Why a folder comes without a file, where that is the file's own fault.
+fn why_left_out(error: &TransferError) -> Option<String> {
+    let TransferError::Runtime { source, .. } = error else {
+        return None;
     };
-    let same_time = there.modified().ok() == changed_at(&entry.modified_at);
-    if there.is_file() && there.len() == entry.size && same_time {
-        return Ok(Prepared::Here);
-    }
-    // This folder is all our own until it has its name: what is here is an older state of the file.
-    let removed = if there.is_dir() {
-        fs::remove_dir_all(&target)
-    } else {
-        fs::remove_file(&target)
-    };
-    removed.map_err(|error| TransferError::disk(&target, error))?;
-    Ok(Prepared::Wanted(target))
-}
-
-/// The names of a folder's files, where the system takes `a` and `A` for one.
-#[derive(Default)]
-struct Names(Mutex<HashSet<String>>);
-
-impl Names {
-    fn is_new(&self, name: &str) -> bool {
-        if !cfg!(any(windows, target_os = "macos")) {
-            return true;
+    match &**source {
+        RuntimeError::Changed { .. } => Some(GONE.to_owned()),
+        RuntimeError::Refused(problem) if problem.status == 404 => Some(GONE.to_owned()),
+        RuntimeError::Refused(problem)
+            if !problem.retryable && (400..500).contains(&problem.status) =>
+        {
+            Some(problem.detail.clone())
         }
-        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        names.insert(name.to_lowercase())
+        _ => None,
     }
 }

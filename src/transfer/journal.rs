@@ -4,18 +4,27 @@
 //! last line is cut off. The first line names what is fetched; the same line later on means that the download started over. The open
 //! journal is also the lock that keeps every other download, of this process or another, out of the partial file.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::destination::{JOURNAL, PARTIAL, numbered, with_ending};
-use super::plan::{Plan, Source};
+use super::destination::{JOURNAL, PARTIAL, beside, numbered};
+use super::ranges::Ranges;
 
-const VERSION: u32 = 1;
-/// No download had smaller pieces: a journal that says so is not ours.
-const SMALLEST_PIECE: u64 = 1024;
+const VERSION: u32 = 2;
+
+/// One state of one remote file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Source {
+    pub(super) remote: String,
+    pub(super) etag: String,
+    /// Bytes.
+    pub(super) size: u64,
+}
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
@@ -24,16 +33,20 @@ enum Line {
         version: u32,
         #[serde(flatten)]
         source: Source,
-        piece_bytes: u64,
     },
     Folder {
         version: u32,
         remote: String,
     },
-    /// So many bytes of a piece, counted from its start, are in the partial file.
+    /// The bytes from `from` up to `to` are in the partial file.
     Received {
-        piece: usize,
-        bytes: u64,
+        from: u64,
+        to: u64,
+    },
+    /// A file of the folder is there and was checked.
+    Complete {
+        name: String,
+        sha256: String,
     },
 }
 
@@ -41,35 +54,44 @@ enum Line {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Known {
     Nothing,
-    File(Plan),
-    Folder { remote: String },
+    File { source: Source, received: Ranges },
+    Folder { remote: String, complete: Digests },
 }
+
+/// SHA-256 of files, 64 hexadecimal digits, by their names in their folder.
+pub(super) type Digests = BTreeMap<String, String>;
 
 /// Reads the lines of a journal; `None` when it is not one that this version wrote.
 fn replay(text: &str) -> Option<Known> {
     let mut known = Known::Nothing;
     for line in text.lines() {
-        known = match (serde_json::from_str(line).ok()?, known) {
-            (
-                Line::File {
-                    version: VERSION,
-                    source,
-                    piece_bytes: piece_bytes @ SMALLEST_PIECE..,
-                },
-                Known::Nothing | Known::File(_),
-            ) => Known::File(Plan::new(source, piece_bytes)),
-            (
-                Line::Folder {
-                    version: VERSION,
-                    remote,
-                },
-                Known::Nothing,
-            ) => Known::Folder { remote },
-            (Line::Received { piece, bytes }, Known::File(mut plan)) => {
-                plan.note(piece, bytes).then_some(Known::File(plan))?
+        match (serde_json::from_str(line).ok()?, &mut known) {
+            (Line::File { version, source }, Known::Nothing | Known::File { .. })
+                if version == VERSION =>
+            {
+                let received = Ranges::default();
+                known = Known::File { source, received };
             }
-            (Line::File { .. } | Line::Folder { .. } | Line::Received { .. }, _) => return None,
-        };
+            (Line::Folder { version, remote }, Known::Nothing) if version == VERSION => {
+                let complete = Digests::new();
+                known = Known::Folder { remote, complete };
+            }
+            (Line::Received { from, to }, Known::File { source, received })
+                if from <= to && to <= source.size =>
+            {
+                received.add(from..to);
+            }
+            (Line::Complete { name, sha256 }, Known::Folder { complete, .. }) => {
+                complete.insert(name, sha256);
+            }
+            (
+                Line::File { .. }
+                | Line::Folder { .. }
+                | Line::Received { .. }
+                | Line::Complete { .. },
+                _,
+            ) => return None,
+        }
     }
     Some(known)
 }
@@ -94,8 +116,8 @@ impl Claim {
     pub(super) fn take(target: &Path, remote: &str, folder: bool) -> io::Result<(Self, Known)> {
         let ours = |known: &Known| match known {
             Known::Nothing => true,
-            Known::File(plan) => !folder && plan.source.remote == remote,
-            Known::Folder { remote: other } => folder && other == remote,
+            Known::File { source, .. } => !folder && source.remote == remote,
+            Known::Folder { remote: other, .. } => folder && other == remote,
         };
         let mut number = 1;
         loop {
@@ -108,7 +130,7 @@ impl Claim {
 
     /// `None` when another download has it, or when the files of these names are not ours.
     fn try_take(target: &Path) -> io::Result<Option<(Self, Known)>> {
-        let (partial, path) = (with_ending(target, PARTIAL), with_ending(target, JOURNAL));
+        let (partial, path) = (beside(target, PARTIAL), beside(target, JOURNAL));
         let is_link = |path: &Path| fs::symlink_metadata(path).is_ok_and(|at| at.is_symlink());
         if is_link(&path) || is_link(&partial) {
             return Ok(None);
@@ -167,35 +189,48 @@ impl Claim {
     }
 
     /// From here on the partial file is to hold this, and holds nothing of it yet.
-    pub(super) fn begin_file(&mut self, source: &Source, piece_bytes: u64) -> io::Result<Plan> {
-        self.append(&Line::File {
+    pub(super) fn begin_file(&mut self, source: &Source) -> io::Result<()> {
+        self.append(&[Line::File {
             version: VERSION,
             source: source.clone(),
-            piece_bytes,
-        })?;
-        Ok(Plan::new(source.clone(), piece_bytes))
+        }])
     }
 
     pub(super) fn begin_folder(&mut self, remote: &str) -> io::Result<()> {
-        self.append(&Line::Folder {
+        self.append(&[Line::Folder {
             version: VERSION,
             remote: remote.to_owned(),
-        })
+        }])
     }
 
     /// To be called after the bytes were written, never before.
-    pub(super) fn received(&mut self, piece: usize, bytes: u64) -> io::Result<()> {
-        self.append(&Line::Received { piece, bytes })
+    pub(super) fn received(&mut self, bytes: &Range<u64>) -> io::Result<()> {
+        self.append(&[Line::Received {
+            from: bytes.start,
+            to: bytes.end,
+        }])
     }
 
-    fn append(&mut self, line: &Line) -> io::Result<()> {
-        let mut text = serde_json::to_vec(line)?;
-        text.push(b'\n');
+    /// To be called after the files got their names, never before.
+    pub(super) fn complete(&mut self, files: &[(String, String)]) -> io::Result<()> {
+        let lines = files.iter().map(|(name, sha256)| Line::Complete {
+            name: name.clone(),
+            sha256: sha256.clone(),
+        });
+        self.append(&lines.collect::<Vec<_>>())
+    }
+
+    fn append(&mut self, lines: &[Line]) -> io::Result<()> {
+        let mut text = Vec::new();
+        for line in lines {
+            serde_json::to_writer(&mut text, line)?;
+            text.push(b'\n');
+        }
         self.journal.write_all(&text)
     }
 
     /// Takes the journal away: there is nothing to resume any more.
-    pub(super) fn end(self) -> io::Result<()> {
+    pub(super) fn end(&mut self) -> io::Result<()> {
         fs::remove_file(&self.path)
     }
 }

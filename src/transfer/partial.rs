@@ -4,41 +4,69 @@
 //! SHA-256 of the whole file that finds this out.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, IoSlice, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use sha2::{Digest, Sha256};
+use bytes::Bytes;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use super::destination::place;
-use super::journal::{Claim, Known};
-use super::plan::{Missing, Plan, Source};
-use super::report::Meter;
+use super::digest::Frontier;
+use super::journal::{Claim, Known, Source};
+use super::ranges::Ranges;
+use super::report::DownloadReport;
+use super::running::Meter;
 use crate::edge::store;
 
-/// Bytes of a piece that follow the ones before them.
-#[derive(Debug)]
+/// Bytes that follow each other, as they came.
+#[derive(Debug, Default)]
 pub(super) struct Block {
-    pub(super) piece: usize,
-    pub(super) bytes: Vec<u8>,
+    /// Where in the file they begin.
+    pub(super) at: u64,
+    pub(super) chunks: Vec<Bytes>,
+    pub(super) length: u64,
+}
+
+impl Block {
+    pub(super) fn at(at: u64) -> Self {
+        Self {
+            at,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn push(&mut self, chunk: Bytes) {
+        self.length += chunk.len() as u64;
+        self.chunks.push(chunk);
+    }
+
+    fn range(&self) -> Range<u64> {
+        self.at..self.at + self.length
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Partial {
     claim: Claim,
     file: File,
-    plan: Plan,
+    /// Where the next write would go.
+    position: u64,
+    source: Source,
+    received: Ranges,
 }
 
 impl Partial {
     /// Goes on with what an earlier download of the same state of the file left beside `target`, or begins.
-    pub(super) fn open(target: &Path, source: &Source, piece_bytes: u64) -> io::Result<Self> {
+    pub(super) fn open(target: &Path, source: &Source) -> io::Result<Self> {
         let (mut claim, known) = Claim::take(target, &source.remote, false)?;
-        let plan = match known {
-            Known::File(plan) => plan,
-            Known::Nothing | Known::Folder { .. } => claim.begin_file(source, piece_bytes)?,
+        let (known, received) = match known {
+            Known::File { source, received } => (source, received),
+            Known::Nothing | Known::Folder { .. } => {
+                claim.begin_file(source)?;
+                (source.clone(), Ranges::default())
+            }
         };
         let file = OpenOptions::new()
             .read(true)
@@ -47,16 +75,23 @@ impl Partial {
             .truncate(false)
             .open(claim.partial())?;
         let there = file.metadata()?.len();
-        let mut partial = Self { claim, file, plan };
-        if partial.plan.source != *source || there < partial.plan.reach() {
-            partial.start_over(source, piece_bytes)?;
+        let mut partial = Self {
+            claim,
+            file,
+            position: 0,
+            source: known,
+            received,
+        };
+        if partial.source != *source || there < partial.received.reach() {
+            partial.start_over(source)?;
         }
         Ok(partial)
     }
 
     /// Forgets what is here.
-    pub(super) fn start_over(&mut self, source: &Source, piece_bytes: u64) -> io::Result<()> {
-        self.plan = self.claim.begin_file(source, piece_bytes)?;
+    pub(super) fn start_over(&mut self, source: &Source) -> io::Result<()> {
+        self.claim.begin_file(source)?;
+        (self.source, self.received) = (source.clone(), Ranges::default());
         self.file.set_len(0)
     }
 
@@ -64,66 +99,60 @@ impl Partial {
         self.claim.partial()
     }
 
-    pub(super) fn missing(&self) -> Vec<Missing> {
-        self.plan.missing()
+    pub(super) fn missing(&self) -> Vec<Range<u64>> {
+        self.received.missing(self.source.size)
     }
 
     /// Bytes.
     pub(super) fn received(&self) -> u64 {
-        self.plan.received()
+        self.received.total()
     }
 
-    /// Writes what comes until nobody can send any more.
+    /// Writes what comes until nobody can send any more, and tells how far everything from the first byte on is here.
     pub(super) fn write_all(
         &mut self,
         mut blocks: mpsc::Receiver<Block>,
-        meter: &Meter,
+        frontier: &Frontier,
+        meter: &Meter<DownloadReport>,
     ) -> io::Result<()> {
+        let tell = |received: &Ranges| {
+            // Who hashes goes away early only when it failed, and then it is its error that counts.
+            let _ = frontier.send(received.frontier());
+        };
+        tell(&self.received);
         while let Some(block) = blocks.blocking_recv() {
             self.write(&block)?;
-            meter.add(block.bytes.len() as u64);
+            tell(&self.received);
+            meter.add(block.length);
         }
         Ok(())
     }
 
     fn write(&mut self, block: &Block) -> io::Result<()> {
-        let count = block.bytes.len() as u64;
-        let Some(position) = self.plan.room_for(block.piece, count) else {
+        let range = block.range();
+        if range.end > self.source.size {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "bytes beyond the end of their piece",
+                "bytes beyond the end of the file",
             ));
-        };
-        self.file.seek(SeekFrom::Start(position))?;
-        self.file.write_all(&block.bytes)?;
-        let received = self.plan.received_of(block.piece) + count;
-        self.claim.received(block.piece, received)?;
-        self.plan.note(block.piece, received);
-        Ok(())
-    }
-
-    /// The SHA-256 of the bytes as 64 hexadecimal digits; `None` when stopped.
-    pub(super) fn sha256(&mut self, stop: &CancellationToken) -> io::Result<Option<String>> {
-        let mut hasher = Sha256::new();
-        let mut buffer = vec![0; 1 << 18];
-        self.file.seek(SeekFrom::Start(0))?;
-        while !stop.is_cancelled() {
-            match self.file.read(&mut buffer)? {
-                0 => {
-                    let digest = hasher.finalize();
-                    return Ok(Some(
-                        digest.iter().map(|byte| format!("{byte:02x}")).collect(),
-                    ));
-                }
-                count => hasher.update(&buffer[..count]),
-            }
         }
-        Ok(None)
+        if self.position != range.start {
+            self.file.seek(SeekFrom::Start(range.start))?;
+        }
+        // Not known while a write may have failed in the middle.
+        self.position = u64::MAX;
+        write_chunks(&mut self.file, &block.chunks)?;
+        self.position = range.end;
+        self.claim.received(&range)?;
+        self.received.add(range);
+        Ok(())
     }
 
     /// Gives the whole file its time of change and its name; an existing file keeps its own.
     pub(super) fn finish(self, target: &Path, changed: Option<SystemTime>) -> io::Result<PathBuf> {
-        let Self { claim, file, .. } = self;
+        let Self {
+            mut claim, file, ..
+        } = self;
         if let Some(time) = changed {
             // Only a folder that is resumed needs it, and where it fails, the file comes once more.
             let _ = file.set_modified(time);
@@ -148,7 +177,9 @@ impl Partial {
     }
 
     pub(super) fn discard(self) {
-        let Self { claim, file, .. } = self;
+        let Self {
+            mut claim, file, ..
+        } = self;
         drop(file);
         // What cannot be removed is in nobody's way: its journal tells the next download to start over.
         if fs::remove_file(claim.partial()).is_ok() {
@@ -157,19 +188,35 @@ impl Partial {
     }
 }
 
+/// All of them in as few system calls as may be.
+fn write_chunks(file: &mut File, chunks: &[Bytes]) -> io::Result<()> {
+    let mut slices: Vec<IoSlice> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
+    let mut rest = slices.as_mut_slice();
+    IoSlice::advance_slices(&mut rest, 0);
+    while !rest.is_empty() {
+        match file.write_vectored(rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => IoSlice::advance_slices(&mut rest, count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::{self, OpenOptions};
+    use std::ops::Range;
     use std::path::Path;
 
+    use bytes::Bytes;
     use proptest::prelude::*;
     use tokio::sync::mpsc;
-    use tokio_util::sync::CancellationToken;
 
-    use super::super::report::Meter;
-    use super::{Block, Missing, Partial, Source};
-
-    const PIECE: u64 = 1024;
+    use super::super::report::DownloadReport;
+    use super::super::running::Meter;
+    use super::{Block, Partial, Source};
 
     fn source(size: usize) -> Source {
         Source {
@@ -180,34 +227,43 @@ mod tests {
     }
 
     fn open(folder: &Path, size: usize) -> Partial {
-        Partial::open(&folder.join("a"), &source(size), PIECE).unwrap()
+        Partial::open(&folder.join("a"), &source(size)).unwrap()
     }
 
-    /// What the network would bring of a missing stretch, at most so much of it.
-    fn block(content: &[u8], missing: &Missing, most: usize) -> Block {
-        let bytes = &content[missing.range.start as usize..missing.range.end as usize];
-        Block {
-            piece: missing.piece,
-            bytes: bytes[..most.min(bytes.len())].to_vec(),
+    /// What the network would bring of a missing stretch, from somewhere in it on, in chunks.
+    fn block(content: &[u8], missing: &Range<u64>, skip: usize, most: usize) -> Block {
+        let bytes = &content[missing.start as usize..missing.end as usize];
+        let skip = skip.min(bytes.len());
+        let bytes = &bytes[skip..];
+        let mut block = Block::at(missing.start + skip as u64);
+        for chunk in bytes[..most.min(bytes.len())].chunks(600) {
+            block.push(Bytes::copy_from_slice(chunk));
         }
+        block
+    }
+
+    fn sevens(at: u64, count: usize) -> Block {
+        let mut block = Block::at(at);
+        block.push(Bytes::from(vec![7; count]));
+        block
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Blocks come in any order, and every now and then the program dies: with the journal torn at any byte after its first line.
+        /// Blocks of any size come in any order, and every now and then the program dies: with the journal torn at any byte after its first line.
         #[test]
         fn a_file_is_whole_whenever_its_journal_says_so(
             content in prop::collection::vec(any::<u8>(), 0..6000),
-            lives in prop::collection::vec((prop::collection::vec((any::<prop::sample::Index>(), 1_usize..1500), 0..8), any::<prop::sample::Index>()), 0..4),
+            lives in prop::collection::vec((prop::collection::vec((any::<prop::sample::Index>(), 0_usize..3000, 1_usize..1500), 0..8), any::<prop::sample::Index>()), 0..4),
         ) {
             let folder = tempfile::tempdir().unwrap();
             for (blocks, cut) in lives {
                 let mut partial = open(folder.path(), content.len());
-                for (which, most) in blocks {
+                for (which, skip, most) in blocks {
                     let missing = partial.missing();
                     if !missing.is_empty() {
-                        partial.write(&block(&content, which.get(&missing), most)).unwrap();
+                        partial.write(&block(&content, which.get(&missing), skip, most)).unwrap();
                     }
                 }
                 drop(partial);
@@ -218,7 +274,7 @@ mod tests {
             }
             let mut partial = open(folder.path(), content.len());
             for missing in partial.missing() {
-                partial.write(&block(&content, &missing, usize::MAX)).unwrap();
+                partial.write(&block(&content, &missing, 0, usize::MAX)).unwrap();
             }
             prop_assert_eq!(partial.received(), content.len() as u64);
             let path = partial.finish(&folder.path().join("a"), None).unwrap();
@@ -228,12 +284,11 @@ mod tests {
     }
 
     #[test]
-    fn bytes_beyond_the_end_of_a_piece_are_refused() {
+    fn bytes_beyond_the_end_of_the_file_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let mut partial = open(folder.path(), 1500);
-        for (piece, count) in [(0, 1025), (1, 477), (2, 1)] {
-            let bytes = vec![0; count];
-            assert!(partial.write(&Block { piece, bytes }).is_err(), "{piece}");
+        for (at, count) in [(0, 1501), (1400, 101), (1500, 1)] {
+            assert!(partial.write(&sevens(at, count)).is_err(), "{at}");
         }
         assert_eq!(partial.received(), 0);
     }
@@ -242,8 +297,7 @@ mod tests {
     fn a_partial_file_that_was_cut_or_removed_starts_over() {
         let folder = tempfile::tempdir().unwrap();
         let mut partial = open(folder.path(), 3000);
-        let bytes = vec![7; 1024];
-        partial.write(&Block { piece: 1, bytes }).unwrap();
+        partial.write(&sevens(1024, 1024)).unwrap();
         drop(partial);
         assert_eq!(open(folder.path(), 3000).received(), 1024);
         fs::remove_file(folder.path().join("a.partial")).unwrap();
@@ -254,12 +308,11 @@ mod tests {
     fn another_state_of_the_file_starts_over() {
         let folder = tempfile::tempdir().unwrap();
         let mut partial = open(folder.path(), 3000);
-        let bytes = vec![7; 1024];
-        partial.write(&Block { piece: 1, bytes }).unwrap();
+        partial.write(&sevens(1024, 1024)).unwrap();
         drop(partial);
         let mut other = source(3000);
         other.etag = "\"2\"".to_owned();
-        let partial = Partial::open(&folder.path().join("a"), &other, PIECE).unwrap();
+        let partial = Partial::open(&folder.path().join("a"), &other).unwrap();
         assert_eq!(partial.received(), 0);
         assert_eq!(partial.path(), folder.path().join("a.partial"));
     }
@@ -271,27 +324,20 @@ mod tests {
         assert_ne!(one.path(), other.path());
     }
 
-    #[test]
-    fn a_stopped_check_ends_without_a_digest() {
-        let folder = tempfile::tempdir().unwrap();
-        let stop = CancellationToken::new();
-        stop.cancel();
-        assert_eq!(open(folder.path(), 10).sha256(&stop).unwrap(), None);
-    }
-
     #[cfg(target_os = "linux")]
     #[test]
     fn a_full_disk_keeps_what_was_written_before() {
         let folder = tempfile::tempdir().unwrap();
         let mut partial = open(folder.path(), 2000);
-        let bytes = vec![7; 1024];
-        partial.write(&Block { piece: 0, bytes }).unwrap();
+        partial.write(&sevens(0, 1024)).unwrap();
         partial.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
         let (sender, blocks) = mpsc::channel(1);
-        let bytes = vec![7; 100];
-        sender.try_send(Block { piece: 1, bytes }).unwrap();
+        sender.try_send(sevens(1024, 100)).unwrap();
         drop(sender);
-        let error = partial.write_all(blocks, &Meter::new("a").0).unwrap_err();
+        let (frontier, _told) = std::sync::mpsc::channel();
+        let error = partial
+            .write_all(blocks, &frontier, &Meter::new(DownloadReport::new("a")).0)
+            .unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
         partial.leave();
         assert_eq!(open(folder.path(), 2000).received(), 1024);

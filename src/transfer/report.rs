@@ -1,12 +1,14 @@
 //! How far a download is: for progress while it runs, and as the tool's result.
 
+use std::path::Path;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio::sync::watch;
 
 use super::error::TransferError;
+use super::running::{Meter, Progress, Report};
+use crate::base::ids::JobId;
 
 /// Skipped entries that are named; further ones are only counted.
 const MOST_NAMED: usize = 100;
@@ -21,8 +23,10 @@ pub enum Status {
 /// What came of a call, or what has come so far.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct DownloadReport {
-    /// `running`: the rest comes in the background; the same call again waits for it.
+    /// `running`: the rest comes in the background.
     pub status: Status,
+    /// For get_output, which waits for it and tells how it ended.
+    pub job_id: String,
     pub remote_path: String,
     /// Where the file or folder is, once it is complete.
     pub local_path: Option<String>,
@@ -39,6 +43,8 @@ pub struct DownloadReport {
     /// The first 100 entries of a folder that were left out.
     pub skipped: Vec<Skipped>,
     pub skipped_count: u64,
+    /// Of a folder: a file beside it with the SHA-256 of each file; `sha256sum -c` in the folder for downloads checks them.
+    pub manifest: Option<String>,
     /// A file of the wanted name was there and is kept, so this one got another name.
     pub renamed: bool,
     pub message: String,
@@ -55,20 +61,11 @@ pub struct Skipped {
     pub reason: String,
 }
 
-/// How far a download is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Progress {
-    /// The remote path.
-    pub name: String,
-    pub received_bytes: u64,
-    /// Unknown while a large folder is still being listed.
-    pub total_bytes: Option<u64>,
-}
-
 impl DownloadReport {
     pub(super) fn new(remote: &str) -> Self {
         Self {
             status: Status::Running,
+            job_id: String::new(),
             remote_path: remote.to_owned(),
             local_path: None,
             is_folder: false,
@@ -79,14 +76,21 @@ impl DownloadReport {
             files: 0,
             skipped: Vec::new(),
             skipped_count: 0,
+            manifest: None,
             renamed: false,
             message: String::new(),
             next_step: None,
             elapsed_sec: 0.0,
         }
     }
+}
 
-    pub(super) fn progress(&self) -> Progress {
+impl Report for DownloadReport {
+    fn name(&mut self, id: JobId) {
+        self.job_id = id.to_string();
+    }
+
+    fn progress(&self) -> Progress {
         Progress {
             name: self.remote_path.clone(),
             received_bytes: self.received_bytes,
@@ -94,8 +98,20 @@ impl DownloadReport {
         }
     }
 
-    /// Puts into words what the fields say, for a call that is answered so long after the download began.
-    pub(super) fn worded(mut self, since: Duration) -> Self {
+    fn is_there(&self) -> bool {
+        let path = self.local_path.as_deref();
+        path.is_some_and(|path| Path::new(path).exists())
+    }
+
+    fn stopped(&self) -> TransferError {
+        TransferError::cancelled(&self.remote_path)
+    }
+
+    fn took(&mut self, time: Duration) {
+        self.elapsed_sec = time.as_secs_f64();
+    }
+
+    fn worded(mut self, since: Duration) -> Self {
         let received = bytes(self.received_bytes);
         self.message = match (self.status, &self.local_path, self.size_bytes) {
             (Status::Complete, Some(path), _) if self.is_folder => {
@@ -124,10 +140,10 @@ impl DownloadReport {
         match self.status {
             Status::Running => {
                 self.elapsed_sec = since.as_secs_f64();
-                self.next_step = Some(
-                    "The rest comes in the background. Call again with the same arguments to wait for it."
-                        .to_owned(),
-                );
+                self.next_step = Some(format!(
+                    "The rest comes in the background. Call get_output with job_id {} to wait for it, or this tool with the same arguments.",
+                    self.job_id
+                ));
             }
             Status::Complete => {
                 let ago = since
@@ -146,7 +162,7 @@ impl DownloadReport {
 }
 
 /// `312.5 MiB`
-fn bytes(count: u64) -> String {
+pub(super) fn bytes(count: u64) -> String {
     let (unit, name) = match count {
         0..=1023 => return format!("{count} bytes"),
         1024..=1_048_575 => (1_u64 << 10, "KiB"),
@@ -156,30 +172,7 @@ fn bytes(count: u64) -> String {
     format!("{:.1} {name}", count as f64 / unit as f64)
 }
 
-/// A download's report as it grows, and how it ended.
-#[derive(Debug, Clone)]
-pub(super) struct State {
-    pub(super) report: DownloadReport,
-    pub(super) ended: Option<Result<(), TransferError>>,
-}
-
-/// Where the parts of a download note what they did.
-#[derive(Debug, Clone)]
-pub(super) struct Meter(watch::Sender<State>);
-
-impl Meter {
-    pub(super) fn new(remote: &str) -> (Self, watch::Receiver<State>) {
-        let (sender, receiver) = watch::channel(State {
-            report: DownloadReport::new(remote),
-            ended: None,
-        });
-        (Self(sender), receiver)
-    }
-
-    pub(super) fn change(&self, change: impl FnOnce(&mut DownloadReport)) {
-        self.0.send_modify(|state| change(&mut state.report));
-    }
-
+impl Meter<DownloadReport> {
     pub(super) fn add(&self, bytes: u64) {
         self.change(|report| report.received_bytes += bytes);
     }
@@ -210,10 +203,6 @@ impl Meter {
                 });
             }
         });
-    }
-
-    pub(super) fn end(&self, result: Result<(), TransferError>) {
-        self.0.send_modify(|state| state.ended = Some(result));
     }
 }
 

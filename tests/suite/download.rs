@@ -1,20 +1,22 @@
 //! Files come whole, or it is said why not, whatever the network and the file do meanwhile.
 
-#[path = "../support/files_server.rs"]
+#[path = "../support/files_server/mod.rs"]
 mod files_server;
 
 mod faults;
 mod folders;
 mod waiting;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use smart_colab::edge::env::{COLAB_URL, Env};
 use smart_colab::edge::settings::{Flags, Settings};
 use smart_colab::runtime::connection::Connection;
-use smart_colab::transfer::{DownloadReport, Downloads, Limits, Status, TransferError, Watch};
+use smart_colab::transfer::{
+    DownloadReport, Downloads, Limits, MAX_BYTES, PaceLimits, Status, TransferError, Watch, Wish,
+};
 use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +28,8 @@ const LONG: Duration = Duration::from_secs(120);
 const BLOCK: u64 = 16 * 1024;
 const PIECE: u64 = 8 * BLOCK;
 const AT_ONCE: usize = 4;
+/// Files of so many bytes come in bundles.
+const SMALL: u64 = 1000;
 
 /// A bridge's downloads from `server` into `folder`, in small pieces.
 fn bridge(server: &FilesServer, folder: &Path) -> Downloads {
@@ -37,17 +41,30 @@ fn bridge_to(port: u16, folder: &Path, patience: Duration) -> Downloads {
     let env = Env::from([(COLAB_URL, url.as_str())]);
     let settings = Settings::read(&env, &Flags::default()).unwrap();
     let limits = Limits {
-        piece_bytes: PIECE,
-        block_bytes: BLOCK as usize,
-        pieces_at_once: AT_ONCE,
-        files_at_once: 2,
+        pace: PaceLimits {
+            first_piece: PIECE,
+            smallest_piece: PIECE,
+            largest_piece: PIECE,
+            first_streams: AT_ONCE,
+            most_streams: AT_ONCE,
+        },
+        block_bytes: BLOCK,
+        small_bytes: SMALL,
+        bundle_bytes: 4 * SMALL,
+        bundle_files: 5,
         patience,
     };
-    Downloads::with_limits(
-        Arc::new(Connection::new(&settings)),
-        folder.to_owned(),
-        limits,
-    )
+    let connection = Arc::new(Connection::new(&settings));
+    let notes = folder.with_extension("notes");
+    Downloads::with_limits(connection, folder.to_owned(), notes, limits)
+}
+
+fn wish(remote: &str, local: Option<&str>) -> Wish {
+    Wish {
+        remote_path: remote.to_owned(),
+        local_filename: local.map(str::to_owned),
+        max_bytes: MAX_BYTES,
+    }
 }
 
 /// A call that waits for the end.
@@ -61,7 +78,7 @@ async fn get(
         cancel: CancellationToken::new(),
         progress: &|_| {},
     };
-    downloads.download(remote, local, watch).await
+    downloads.download(&wish(remote, local), watch).await
 }
 
 /// A call whose time is up at once.
@@ -71,7 +88,8 @@ async fn glance(downloads: &Downloads, remote: &str) -> DownloadReport {
         cancel: CancellationToken::new(),
         progress: &|_| {},
     };
-    downloads.download(remote, None, watch).await.unwrap()
+    let wish = wish(remote, None);
+    downloads.download(&wish, watch).await.unwrap()
 }
 
 /// Bytes of which no two stretches are alike.
@@ -105,8 +123,19 @@ fn tree(folder: &Path) -> Vec<String> {
     names
 }
 
-fn setting() -> (FilesServer, TempDir) {
-    (FilesServer::start(), tempfile::tempdir().unwrap())
+/// The folder for downloads; what the bridge notes lies beside it.
+struct Folder(TempDir);
+
+impl Folder {
+    fn path(&self) -> PathBuf {
+        self.0.path().join("saved")
+    }
+}
+
+fn setting() -> (FilesServer, Folder) {
+    let folder = Folder(tempfile::tempdir().unwrap());
+    std::fs::create_dir(folder.path()).unwrap();
+    (FilesServer::start(), folder)
 }
 
 #[tokio::test]
@@ -114,7 +143,7 @@ async fn a_file_comes_whole_under_its_own_name() {
     let (server, folder) = setting();
     let bytes = content(5 * PIECE + 17, 1);
     server.state().put("/content/model.pt", bytes.clone());
-    let report = get(&bridge(&server, folder.path()), "/content/model.pt", None)
+    let report = get(&bridge(&server, &folder.path()), "/content/model.pt", None)
         .await
         .unwrap();
     assert_eq!(report.status, Status::Complete);
@@ -125,7 +154,7 @@ async fn a_file_comes_whole_under_its_own_name() {
     let path = report.local_path.unwrap();
     assert_eq!(Path::new(&path), folder.path().join("model.pt"));
     assert!(std::fs::read(path).unwrap() == bytes);
-    assert_eq!(tree(folder.path()), ["model.pt"]);
+    assert_eq!(tree(&folder.path()), ["model.pt"]);
 }
 
 #[tokio::test]
@@ -133,14 +162,14 @@ async fn an_empty_file_comes() {
     let (server, folder) = setting();
     server.state().put("/content/empty", Vec::new());
     let report = get(
-        &bridge(&server, folder.path()),
+        &bridge(&server, &folder.path()),
         "/content/empty",
         Some("a/b/none.txt"),
     )
     .await
     .unwrap();
     assert_eq!(report.sha256, Some(sha256(b"")));
-    assert_eq!(tree(folder.path()), ["a/", "a/b/", "a/b/none.txt"]);
+    assert_eq!(tree(&folder.path()), ["a/", "a/b/", "a/b/none.txt"]);
     assert_eq!(server.state().requests_for("download"), 0);
 }
 
@@ -149,14 +178,14 @@ async fn an_existing_file_is_kept_and_the_new_one_is_numbered() {
     let (server, folder) = setting();
     server.state().put("/content/a.txt", b"new".to_vec());
     std::fs::write(folder.path().join("a.txt"), "old").unwrap();
-    let downloads = bridge(&server, folder.path());
+    let downloads = bridge(&server, &folder.path());
     for name in ["a (2).txt", "a (3).txt"] {
         let report = get(&downloads, "/content/a.txt", None).await.unwrap();
         assert!(report.renamed);
         assert!(report.local_path.unwrap().ends_with(name));
     }
     assert_eq!(std::fs::read(folder.path().join("a.txt")).unwrap(), b"old");
-    assert_eq!(tree(folder.path()), ["a (2).txt", "a (3).txt", "a.txt"]);
+    assert_eq!(tree(&folder.path()), ["a (2).txt", "a (3).txt", "a.txt"]);
 }
 
 #[tokio::test]
@@ -166,7 +195,7 @@ async fn a_file_that_only_looks_like_a_partial_one_is_kept() {
     for name in ["a.txt.partial", "a (2).txt.partial.jsonl"] {
         std::fs::write(folder.path().join(name), "mine").unwrap();
     }
-    get(&bridge(&server, folder.path()), "/content/a.txt", None)
+    get(&bridge(&server, &folder.path()), "/content/a.txt", None)
         .await
         .unwrap();
     for name in ["a.txt.partial", "a (2).txt.partial.jsonl"] {
@@ -182,7 +211,7 @@ async fn a_file_that_only_looks_like_a_partial_one_is_kept() {
 #[tokio::test]
 async fn a_name_that_leads_outside_is_refused_before_anything_is_asked() {
     let (server, folder) = setting();
-    let downloads = bridge(&server, folder.path());
+    let downloads = bridge(&server, &folder.path());
     for name in ["../a", "/a", "C:\\a", "x/../../a"] {
         let error = get(&downloads, "/content/a", Some(name)).await.unwrap_err();
         assert_eq!(error.code(), "outside_save_dir", "{name}");
@@ -196,14 +225,14 @@ async fn two_files_of_one_name_at_once_both_come_whole() {
     let (one, other) = (content(3 * PIECE, 1), content(4 * PIECE, 2));
     server.state().put("/content/run1/model.pt", one.clone());
     server.state().put("/content/run02/model.pt", other.clone());
-    let downloads = bridge(&server, folder.path());
+    let downloads = bridge(&server, &folder.path());
     let (first, second) = tokio::join!(
         get(&downloads, "/content/run1/model.pt", None),
         get(&downloads, "/content/run02/model.pt", None),
     );
     assert!(std::fs::read(first.unwrap().local_path.unwrap()).unwrap() == one);
     assert!(std::fs::read(second.unwrap().local_path.unwrap()).unwrap() == other);
-    assert_eq!(tree(folder.path()), ["model (2).pt", "model.pt"]);
+    assert_eq!(tree(&folder.path()), ["model (2).pt", "model.pt"]);
 }
 
 #[tokio::test]
@@ -212,8 +241,8 @@ async fn two_bridges_that_fetch_one_file_do_not_share_a_partial() {
     let bytes = content(3 * PIECE, 1);
     server.state().put("/content/model.pt", bytes.clone());
     let bridges = [
-        bridge(&server, folder.path()),
-        bridge(&server, folder.path()),
+        bridge(&server, &folder.path()),
+        bridge(&server, &folder.path()),
     ];
     let (first, second) = tokio::join!(
         get(&bridges[0], "/content/model.pt", None),
@@ -222,5 +251,5 @@ async fn two_bridges_that_fetch_one_file_do_not_share_a_partial() {
     for report in [first.unwrap(), second.unwrap()] {
         assert!(std::fs::read(report.local_path.unwrap()).unwrap() == bytes);
     }
-    assert_eq!(tree(folder.path()), ["model (2).pt", "model.pt"]);
+    assert_eq!(tree(&folder.path()), ["model (2).pt", "model.pt"]);
 }

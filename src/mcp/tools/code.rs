@@ -9,13 +9,18 @@ use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::base::ids::JobId;
 use crate::jobs::Reading;
 use crate::jobs::view::View;
-use crate::mcp::convert::{Fault, execution};
+use crate::mcp::args;
+use crate::mcp::call::{self, Call};
+use crate::mcp::convert::{self, Fault, execution};
 use crate::mcp::server::Server;
-use crate::mcp::{args, call};
+use crate::runtime::RuntimeError;
+use crate::transfer::{Look, Progress, Watch};
 use crate::wire::job::JobRequest;
 
 const QUICK_SEC: u64 = 120;
@@ -48,7 +53,7 @@ struct LongArgs {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct OutputArgs {
-    /// The job_id of an earlier answer.
+    /// The job_id of an earlier answer, a download's too.
     job_id: String,
     /// The cursor `next` of an earlier answer: shows what came after it. Without it: head and tail of everything.
     #[serde(default, deserialize_with = "args::whole")]
@@ -137,7 +142,7 @@ impl Server {
 
     #[tool(
         title = "Get output",
-        description = "Follow a job that is still running, or read the output of an old one. Waits for new output or the end, as long as a call may \
+        description = "Follow a job or download that is still running, or read the output of an old one. Waits for new output or the end, as long as a call may \
             take; set wait_sec to 0 to look at once. Hand `next` of the last answer back as `after` to see only what is new; without `after` it \
             shows the head and tail of everything. Looking never changes or stops the job.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
@@ -154,18 +159,40 @@ impl Server {
             .wait_sec
             .map_or(budget, Duration::from_secs)
             .min(budget);
-        let view = call::run(self, &context, budget, async |call| {
+        call::run(self, &context, budget, async |call| {
+            if let Some(look) = self.look_at_transfer(id, &call, wait).await? {
+                return Ok(convert::transfer(look));
+            }
             let tell = |job: &_, line: &_| call.tell(job, line);
             let watch = call.watch(&tell).at_most(wait);
-            self.floors.jobs.look(id, reading, &watch).await
-        });
-        Ok(execution(view.await?))
+            Ok(execution(self.floors.jobs.look(id, reading, &watch).await?))
+        })
+        .await
     }
 }
 
 impl Server {
     pub(super) fn code_tools() -> ToolRouter<Self> {
         Self::code_router()
+    }
+
+    /// What is told of a download; `None` when the id is none of one. Whoever stops looking stops nothing.
+    async fn look_at_transfer(
+        &self,
+        id: JobId,
+        call: &Call,
+        wait: Duration,
+    ) -> Result<Option<Look>, Fault> {
+        let progress = |progress: Progress| call.transferred(&progress);
+        let watch = Watch {
+            deadline: call.deadline.min(Instant::now() + wait),
+            cancel: CancellationToken::new(),
+            progress: &progress,
+        };
+        tokio::select! {
+            () = call.cancelled.cancelled() => Err(RuntimeError::Cancelled.into()),
+            look = self.floors.downloads.look(id, &watch) => Ok(look?),
+        }
     }
 
     async fn run_code(

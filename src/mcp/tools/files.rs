@@ -13,7 +13,7 @@ use crate::mcp::convert::Fault;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
 use crate::runtime::{ListQuery, Runtime, RuntimeResult};
-use crate::transfer::{DownloadReport, Progress, Watch};
+use crate::transfer::{DownloadReport, MAX_BYTES, Progress, Watch, Wish};
 use crate::wire::files::FileList;
 
 const PAGE: u64 = 200;
@@ -38,6 +38,9 @@ struct DownloadArgs {
     remote_path: String,
     /// Its name in the local save folder, `plots/loss.png` too; the remote name unless given.
     local_filename: Option<String>,
+    /// Refuse more than so many bytes in all; 2147483648 (2 GiB) unless given.
+    #[serde(default, deserialize_with = "args::whole")]
+    max_bytes: Option<u64>,
 }
 
 #[tool_router(router = file_router)]
@@ -79,9 +82,10 @@ impl Server {
     #[tool(
         title = "Download",
         description = "Copy a file or a whole folder from the runtime to this computer, into the folder for downloads (LOCAL_SAVE_DIR) and \
-            nowhere else. Comes in pieces, survives lost connections, and is checked by SHA-256; an existing local file is kept and the new one gets \
-            another name. A large file goes on in the background when the call must answer with status running: call again with \
-            the same arguments to wait for the rest.",
+            nowhere else. Survives lost connections, goes on where it stopped, and is checked by SHA-256; an existing local file is kept and the new \
+            one gets another name. A folder comes with NAME.sha256 beside it, for sha256sum -c. More than max_bytes (2 GiB unless given) is refused \
+            with its size before anything comes. A large file goes on in the background when the call must answer with status running: \
+            get_output with its job_id waits for the rest.",
         annotations(
             read_only_hint = false,
             destructive_hint = false,
@@ -95,24 +99,19 @@ impl Server {
         context: RequestContext<RoleServer>,
     ) -> Result<Json<DownloadReport>, Fault> {
         let budget = self.budget(&context);
+        let wish = Wish {
+            remote_path: args.remote_path,
+            local_filename: args.local_filename,
+            max_bytes: args.max_bytes.unwrap_or(MAX_BYTES),
+        };
         let report = call::run(self, &context, budget, async |call| {
-            let progress = |progress: Progress| {
-                #[expect(clippy::cast_precision_loss, reason = "for a progress bar")]
-                let (done, total) = (
-                    progress.received_bytes as f64,
-                    progress.total_bytes.map(|bytes| bytes as f64),
-                );
-                call.step(done, total, &progress.name);
-            };
+            let progress = |progress: Progress| call.transferred(&progress);
             let watch = Watch {
                 deadline: call.deadline,
                 cancel: call.cancelled.clone(),
                 progress: &progress,
             };
-            let downloads = &self.floors.downloads;
-            downloads
-                .download(&args.remote_path, args.local_filename.as_deref(), watch)
-                .await
+            self.floors.downloads.download(&wish, watch).await
         })
         .await;
         Ok(Json(report?))

@@ -12,7 +12,7 @@ async fn a_cut_connection_costs_no_byte_twice() {
         state.put("/content/a", bytes.clone());
         state.faults.cuts = vec![1, 20_000, 70_000, 0, 100_000, 5];
     });
-    let report = get(&bridge(&server, folder.path()), "/content/a", None)
+    let report = get(&bridge(&server, &folder.path()), "/content/a", None)
         .await
         .unwrap();
     assert!(std::fs::read(report.local_path.unwrap()).unwrap() == bytes);
@@ -24,7 +24,7 @@ async fn a_busy_executor_is_asked_again() {
     let (server, folder) = setting();
     server.state().put("/content/a", content(PIECE, 1));
     server.state().faults.busy = 2;
-    let report = get(&bridge(&server, folder.path()), "/content/a", None).await;
+    let report = get(&bridge(&server, &folder.path()), "/content/a", None).await;
     assert_eq!(report.unwrap().status, Status::Complete);
     assert_eq!(server.state().requests_for("download"), 3);
 }
@@ -35,7 +35,7 @@ async fn a_digest_that_is_still_being_made_is_asked_for_again() {
     let bytes = content(PIECE, 1);
     server.state().put("/content/a", bytes.clone());
     server.state().faults.pending = 2;
-    let report = get(&bridge(&server, folder.path()), "/content/a", None).await;
+    let report = get(&bridge(&server, &folder.path()), "/content/a", None).await;
     assert_eq!(report.unwrap().sha256, Some(sha256(&bytes)));
 }
 
@@ -47,7 +47,7 @@ async fn a_file_that_changes_on_the_way_starts_over() {
         state.put("/content/a", old);
         state.faults.changes = vec![(PIECE, "/content/a".to_owned(), new.clone())];
     });
-    let report = get(&bridge(&server, folder.path()), "/content/a", None)
+    let report = get(&bridge(&server, &folder.path()), "/content/a", None)
         .await
         .unwrap();
     assert_eq!(report.received_bytes, new.len() as u64);
@@ -60,7 +60,7 @@ async fn a_file_that_never_stops_changing_is_given_up_and_not_named() {
     let (server, folder) = setting();
     server.state().put("/content/log", content(2 * PIECE, 0));
     server.state().faults.restless = true;
-    let error = get(&bridge(&server, folder.path()), "/content/log", None)
+    let error = get(&bridge(&server, &folder.path()), "/content/log", None)
         .await
         .unwrap_err();
     assert!(
@@ -76,7 +76,7 @@ async fn damaged_bytes_are_fetched_once_more() {
     let bytes = content(2 * PIECE, 1);
     server.state().put("/content/a", bytes.clone());
     server.state().faults.lies = 1;
-    let report = get(&bridge(&server, folder.path()), "/content/a", None)
+    let report = get(&bridge(&server, &folder.path()), "/content/a", None)
         .await
         .unwrap();
     assert_eq!(report.received_bytes, bytes.len() as u64);
@@ -88,11 +88,11 @@ async fn bytes_that_stay_damaged_are_thrown_away_and_told() {
     let (server, folder) = setting();
     server.state().put("/content/a", content(2 * PIECE, 1));
     server.state().faults.lies = 9;
-    let error = get(&bridge(&server, folder.path()), "/content/a", None)
+    let error = get(&bridge(&server, &folder.path()), "/content/a", None)
         .await
         .unwrap_err();
     assert!(matches!(error, TransferError::Damaged { .. }), "{error:?}");
-    assert!(tree(folder.path()).is_empty());
+    assert!(tree(&folder.path()).is_empty());
 }
 
 #[tokio::test]
@@ -100,11 +100,11 @@ async fn another_range_than_was_asked_for_is_refused() {
     let (server, folder) = setting();
     server.state().put("/content/a", content(2 * PIECE, 1));
     server.state().faults.shifted = true;
-    let error = get(&bridge(&server, folder.path()), "/content/a", None)
+    let error = get(&bridge(&server, &folder.path()), "/content/a", None)
         .await
         .unwrap_err();
     assert_eq!(error.code(), "incompatible_executor");
-    assert!(tree(folder.path()).is_empty());
+    assert!(tree(&folder.path()).is_empty());
 }
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn more_bytes_than_were_asked_for_are_refused() {
     let (server, folder) = setting();
     server.state().put("/content/a", content(2 * PIECE, 1));
     server.state().faults.too_much = true;
-    let error = get(&bridge(&server, folder.path()), "/content/a", None)
+    let error = get(&bridge(&server, &folder.path()), "/content/a", None)
         .await
         .unwrap_err();
     assert_eq!(error.code(), "incompatible_executor");
@@ -122,11 +122,11 @@ async fn more_bytes_than_were_asked_for_are_refused() {
 #[tokio::test]
 async fn a_missing_file_is_not_found_and_leaves_nothing() {
     let (server, folder) = setting();
-    let error = get(&bridge(&server, folder.path()), "/content/none", None)
+    let error = get(&bridge(&server, &folder.path()), "/content/none", None)
         .await
         .unwrap_err();
     assert_eq!(error.code(), "not_found");
-    assert!(tree(folder.path()).is_empty());
+    assert!(tree(&folder.path()).is_empty());
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn a_runtime_that_cannot_be_reached_is_told_when_patience_ends() {
 async fn bytes_are_asked_for_as_they_are_so_that_no_tunnel_compresses_them() {
     let (server, folder) = setting();
     server.state().put("/content/a.csv", content(PIECE, 1));
-    get(&bridge(&server, folder.path()), "/content/a.csv", None)
+    get(&bridge(&server, &folder.path()), "/content/a.csv", None)
         .await
         .unwrap();
     let state = server.state();

@@ -24,7 +24,7 @@ async fn a_folder_comes_with_all_that_is_in_it() {
         state.set_page(3);
     });
     let report = get(
-        &bridge(&server, folder.path()),
+        &bridge(&server, &folder.path()),
         "/content/out/",
         Some("runs/7"),
     )
@@ -73,11 +73,11 @@ async fn an_empty_folder_comes_and_an_existing_one_is_kept() {
     server.state().others = vec![("/content/out".to_owned(), "directory")];
     std::fs::create_dir(folder.path().join("out")).unwrap();
     std::fs::write(folder.path().join("out/mine"), "mine").unwrap();
-    let report = get(&bridge(&server, folder.path()), "/content/out", None)
+    let report = get(&bridge(&server, &folder.path()), "/content/out", None)
         .await
         .unwrap();
     assert!(report.renamed);
-    assert_eq!(tree(folder.path()), ["out (2)/", "out/", "out/mine"]);
+    assert_eq!(tree(&folder.path()), ["out (2)/", "out/", "out/mine"]);
 }
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn a_hostile_name_in_a_folder_is_skipped_and_escapes_nowhere() {
         .unwrap();
     assert_eq!((report.files, report.skipped_count), (1, 6));
     assert_eq!(
-        tree(folder.path()),
+        tree(&folder.path()),
         ["saved/", "saved/out/", "saved/out/good"]
     );
 }
@@ -122,7 +122,7 @@ fn a_folder_that_was_left_in_the_middle_is_resumed_file_by_file() {
     let runtime = || tokio::runtime::Runtime::new().unwrap();
 
     let first = runtime();
-    let downloads = bridge(&server, folder.path());
+    let downloads = bridge(&server, &folder.path());
     first.block_on(async {
         loop {
             let report = glance(&downloads, "/content/out").await;
@@ -134,7 +134,7 @@ fn a_folder_that_was_left_in_the_middle_is_resumed_file_by_file() {
     });
     drop(first);
     assert_eq!(
-        tree(folder.path())
+        tree(&folder.path())
             .iter()
             .filter(|name| *name == "out/")
             .count(),
@@ -154,7 +154,7 @@ fn a_folder_that_was_left_in_the_middle_is_resumed_file_by_file() {
     server.state().served.clear();
     server.release();
     let report = runtime()
-        .block_on(get(&bridge(&server, folder.path()), "/content/out", None))
+        .block_on(get(&bridge(&server, &folder.path()), "/content/out", None))
         .unwrap();
     assert_eq!(report.files, 6);
     assert!(report.resumed_bytes > 0);
@@ -177,7 +177,7 @@ async fn an_error_in_one_file_ends_the_folder_and_the_next_call_resumes_it() {
         state.faults.lies = 100;
         state.faults.stuck = Some("/content/out/slow".to_owned());
     });
-    let downloads = bridge(&server, folder.path());
+    let downloads = bridge(&server, &folder.path());
     let error = get(&downloads, "/content/out", None).await.unwrap_err();
     assert!(matches!(error, TransferError::Damaged { .. }), "{error:?}");
     server.set(|state| {
@@ -186,5 +186,5 @@ async fn an_error_in_one_file_ends_the_folder_and_the_next_call_resumes_it() {
     });
     let report = get(&downloads, "/content/out", None).await.unwrap();
     assert_eq!(report.files, 2);
-    assert_eq!(tree(folder.path()), ["out/", "out/damaged", "out/slow"]);
+    assert_eq!(tree(&folder.path()), ["out/", "out/damaged", "out/slow"]);
 }

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use super::*;
 
 /// A server that stops in the middle of a file, when everything it may send has been sent.
-fn held(bytes: &[u8], after: u64) -> (FilesServer, TempDir) {
+fn held(bytes: &[u8], after: u64) -> (FilesServer, Folder) {
     let (server, folder) = setting();
     server.state().put("/content/big", bytes.to_vec());
     server.state().faults.hold_after = Some(after);
@@ -27,7 +27,7 @@ async fn until_received(downloads: &Downloads, bytes: u64) -> DownloadReport {
 async fn at_its_deadline_a_call_says_running_and_the_next_one_goes_on_waiting() {
     let bytes = content(8 * PIECE, 1);
     let (server, folder) = held(&bytes, 3 * PIECE);
-    let downloads = bridge(&server, folder.path());
+    let downloads = bridge(&server, &folder.path());
     let report = until_received(&downloads, PIECE).await;
     assert_eq!(report.status, Status::Running);
     assert_eq!(report.size_bytes, Some(bytes.len() as u64));
@@ -43,10 +43,10 @@ async fn at_its_deadline_a_call_says_running_and_the_next_one_goes_on_waiting() 
 async fn what_came_after_the_last_call_is_handed_to_the_next_one_and_not_fetched_again() {
     let bytes = content(2 * PIECE, 1);
     let (server, folder) = held(&bytes, PIECE);
-    let downloads = bridge(&server, folder.path());
+    let downloads = bridge(&server, &folder.path());
     glance(&downloads, "/content/big").await;
     server.release();
-    while tree(folder.path()) != ["big"] {
+    while tree(&folder.path()) != ["big"] {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     // Lets the download note its end; where this is too short, the call waits for it and tells the same.
@@ -63,7 +63,7 @@ async fn what_came_after_the_last_call_is_handed_to_the_next_one_and_not_fetched
 async fn calls_for_the_same_file_share_one_download() {
     let (server, folder) = setting();
     server.state().put("/content/a", content(4 * PIECE, 1));
-    let downloads = bridge(&server, folder.path());
+    let downloads = bridge(&server, &folder.path());
     let (one, other) = tokio::join!(
         get(&downloads, "/content/a", None),
         get(&downloads, "/content/a", None)
@@ -76,7 +76,7 @@ async fn calls_for_the_same_file_share_one_download() {
 async fn a_cancelled_download_stops_and_is_resumed_by_the_next_call() {
     let bytes = content(8 * PIECE, 1);
     let (server, folder) = held(&bytes, 3 * PIECE);
-    let downloads = bridge(&server, folder.path());
+    let downloads = bridge(&server, &folder.path());
     until_received(&downloads, PIECE).await;
     let watch = Watch {
         deadline: Instant::now() + LONG,
@@ -84,14 +84,14 @@ async fn a_cancelled_download_stops_and_is_resumed_by_the_next_call() {
         progress: &|_| {},
     };
     watch.cancel.cancel();
-    let error = downloads.download("/content/big", None, watch).await;
+    let error = downloads.download(&wish("/content/big", None), watch).await;
     assert_eq!(error.unwrap_err().code(), "cancelled");
-    assert_eq!(tree(folder.path()), ["big.partial", "big.partial.jsonl"]);
+    assert_eq!(tree(&folder.path()), ["big.partial", "big.partial.jsonl"]);
     server.release();
     let report = get(&downloads, "/content/big", None).await.unwrap();
     assert!(report.resumed_bytes >= PIECE, "{report:?}");
     assert!(std::fs::read(report.local_path.unwrap()).unwrap() == bytes);
-    assert_eq!(tree(folder.path()), ["big"]);
+    assert_eq!(tree(&folder.path()), ["big"]);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_bridge_that_is_killed_leaves_what_came_and_the_next_one_fetches_the_rest_on
     let runtime = || tokio::runtime::Runtime::new().unwrap();
 
     let first = runtime();
-    let downloads = bridge(&server, folder.path());
+    let downloads = bridge(&server, &folder.path());
     let here = first
         .block_on(until_received(&downloads, 8 * PIECE))
         .received_bytes;
@@ -110,7 +110,7 @@ fn a_bridge_that_is_killed_leaves_what_came_and_the_next_one_fetches_the_rest_on
 
     let before = server.state().total_served();
     server.release();
-    let downloads = bridge(&server, folder.path());
+    let downloads = bridge(&server, &folder.path());
     let report = runtime()
         .block_on(get(&downloads, "/content/big", None))
         .unwrap();
@@ -127,14 +127,14 @@ fn a_bridge_that_is_killed_leaves_what_came_and_the_next_one_fetches_the_rest_on
         fetched <= bytes.len() as u64 - here + lost,
         "{fetched} bytes were fetched"
     );
-    assert_eq!(tree(folder.path()), ["big"]);
+    assert_eq!(tree(&folder.path()), ["big"]);
 }
 
 #[tokio::test]
 async fn what_an_older_state_of_the_file_left_is_not_used() {
     let (old, new) = (content(8 * PIECE, 1), content(8 * PIECE, 2));
     let (server, folder) = held(&old, 3 * PIECE);
-    let downloads = bridge(&server, folder.path());
+    let downloads = bridge(&server, &folder.path());
     until_received(&downloads, PIECE).await;
     server.set(|state| {
         state.put("/content/big", new.clone());
@@ -154,8 +154,11 @@ async fn progress_grows_to_the_total() {
         cancel: CancellationToken::new(),
         progress: &|progress| seen.lock().unwrap().push(progress),
     };
-    let downloads = bridge(&server, folder.path());
-    downloads.download("/content/a", None, watch).await.unwrap();
+    let downloads = bridge(&server, &folder.path());
+    downloads
+        .download(&wish("/content/a", None), watch)
+        .await
+        .unwrap();
     let seen = seen.into_inner().unwrap();
     assert!(seen.is_sorted_by_key(|progress| progress.received_bytes));
     let total = Some(6 * PIECE);

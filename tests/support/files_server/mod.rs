@@ -1,9 +1,11 @@
 //! The executor's file routes on loopback, with faults at will. A thread a connection, so that it outlives the runtimes of tests.
 //! Faults count bytes and requests, never time: what they do is the same on any machine.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Write};
+mod bundle;
+mod replies;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
@@ -34,6 +36,10 @@ pub(crate) struct Faults {
     pub(crate) stuck: Option<String>,
     /// When so many bytes were served in all, no more come until this is none.
     pub(crate) hold_after: Option<u64>,
+    /// These may not be read.
+    pub(crate) unreadable: BTreeSet<String>,
+    /// These are in listings and nowhere else: they vanished since.
+    pub(crate) vanished: BTreeSet<String>,
     /// When so many bytes were served in all, the file gets another content; a list, for several times.
     pub(crate) changes: Vec<(u64, String, Vec<u8>)>,
 }
@@ -62,11 +68,11 @@ impl State {
     }
 
     pub(crate) fn requests_for(&self, route: &str) -> usize {
-        let start = format!("GET /files/{route}?");
-        self.requests
-            .iter()
-            .filter(|head| head.starts_with(&start))
-            .count()
+        let of_route = |head: &&String| {
+            let target = head.split(' ').nth(1).unwrap_or_default();
+            target.split('?').next() == Some(&format!("/files/{route}"))
+        };
+        self.requests.iter().filter(of_route).count()
     }
 
     pub(crate) fn set_page(&mut self, entries: usize) {
@@ -126,25 +132,27 @@ fn serve(stream: &TcpStream, shared: &Shared) -> Option<()> {
                 return None;
             }
         }
-        let mut state = shared.state.lock().unwrap();
-        state.requests.push(head.clone());
-        drop(state);
-        answer(stream, shared, &head)?;
+        shared.state.lock().unwrap().requests.push(head.clone());
+        let length = header(&head, "content-length").map_or(0, |length| length.parse().unwrap());
+        let mut body = vec![0; length];
+        lines.read_exact(&mut body).ok()?;
+        answer(stream, shared, &head, &body)?;
     }
 }
 
-fn answer(stream: &TcpStream, shared: &Shared, head: &str) -> Option<()> {
+fn answer(stream: &TcpStream, shared: &Shared, head: &str, body: &[u8]) -> Option<()> {
     let target = head.split(' ').nth(1)?;
     let url = url::Url::parse(&format!("http://host{target}")).ok()?;
     let query: BTreeMap<String, String> = url.query_pairs().into_owned().collect();
-    let path = query.get("path")?.trim_end_matches('/').to_owned();
+    let path = query.get("path").map(String::as_str).unwrap_or_default();
+    let path = path.trim_end_matches('/').to_owned();
     if header(head, "authorization") != Some(&format!("Bearer {TOKEN}")) {
         return problem(stream, 401, "unauthorized", false);
     }
     let mut state = shared.state.lock().unwrap();
     match url.path() {
         "/files/stat" => {
-            let reply = stat(&mut state, &path, query.contains_key("digest"));
+            let reply = replies::stat(&mut state, &path, query.contains_key("digest"));
             if state.faults.restless
                 && let Some((_, version)) = state.files.get_mut(&path)
             {
@@ -157,143 +165,62 @@ fn answer(stream: &TcpStream, shared: &Shared, head: &str) -> Option<()> {
             }
         }
         "/files/list" => {
-            let reply = list(&state, &path, query.get("cursor").map(String::as_str));
+            let cursor = query.get("cursor").map(String::as_str);
+            let limit = query["limit"].parse().unwrap();
+            let reply = replies::list(&state, &path, cursor, limit);
             drop(state);
             send_json(stream, &reply)
         }
-        "/files/download" => {
+        "/files/download" | "/files/bundle" => {
             if state.faults.busy > 0 {
                 state.faults.busy -= 1;
                 drop(state);
                 return problem(stream, 503, "busy", true);
             }
+            if state.faults.unreadable.contains(&path) {
+                drop(state);
+                return problem(stream, 400, "invalid_argument", false);
+            }
             drop(state);
-            download(stream, shared, head, &path)
+            if url.path() == "/files/bundle" {
+                bundle::send(stream, shared, &serde_json::from_slice(body).unwrap())
+            } else {
+                replies::download(stream, shared, head, &path)
+            }
         }
         _ => problem(stream, 404, "not_found", false),
     }
 }
 
-fn stat(state: &mut State, path: &str, digest: bool) -> Option<Value> {
-    let name = path.rsplit('/').next()?;
-    let Some((bytes, version)) = state.files.get(path) else {
-        let is_folder = state
-            .files
-            .keys()
-            .any(|file| file.starts_with(&format!("{path}/")))
-            || state
-                .others
-                .iter()
-                .any(|(other, kind)| other == path && *kind == "directory");
-        return is_folder.then(|| {
-            json!({"path": path, "name": name, "type": "directory", "size": 0,
-                   "modified_at": modified_at(0), "etag": null})
-        });
-    };
-    let mut reply = json!({"path": path, "name": name, "type": "file", "size": bytes.len(),
-        "modified_at": modified_at(*version), "etag": etag(path, *version)});
-    if digest && state.faults.pending > 0 {
-        state.faults.pending -= 1;
-        reply["digest_pending"] = true.into();
-    } else if digest {
-        let lie = state.faults.lies > 0;
-        state.faults.lies = state.faults.lies.saturating_sub(1);
-        reply["sha256"] = if lie { "0".repeat(64) } else { sha256(bytes) }.into();
-    }
-    Some(reply)
-}
-
-fn list(state: &State, path: &str, cursor: Option<&str>) -> Value {
-    let start = format!("{path}/");
-    let mut entries: Vec<(String, Value)> = Vec::new();
-    for (file, (bytes, version)) in &state.files {
-        if let Some(name) = file.strip_prefix(&start) {
-            entries.push((
-                name.to_owned(),
-                json!({"name": name, "path": file, "type": "file",
-                "size": bytes.len(), "modified_at": modified_at(*version)}),
-            ));
-        }
-    }
-    for (other, kind) in &state.others {
-        if let Some(name) = other.strip_prefix(&start) {
-            entries.push((
-                name.to_owned(),
-                json!({"name": name, "path": other, "type": kind,
-                "size": 0, "modified_at": modified_at(0)}),
-            ));
-        }
-    }
-    entries.sort_by(|one, other| one.0.cmp(&other.0));
-    let from = cursor.map_or(0, |cursor| cursor.parse().unwrap());
-    let page = if state.page == 0 { 1000 } else { state.page };
-    let to = (from + page).min(entries.len());
-    let next = (to < entries.len()).then(|| to.to_string());
-    let page: Vec<&Value> = entries[from..to].iter().map(|(_, entry)| entry).collect();
-    json!({"path": path, "entries": page, "next_cursor": next, "total": entries.len()})
-}
-
-fn download(stream: &TcpStream, shared: &Shared, head: &str, path: &str) -> Option<()> {
-    let mut state = shared.state.lock().unwrap();
-    let Some((bytes, version)) = state.files.get(path) else {
-        drop(state);
-        return problem(stream, 404, "not_found", false);
-    };
-    let (bytes, etag) = (bytes.clone(), etag(path, *version));
-    let (first, last) = header(head, "range")?
-        .strip_prefix("bytes=")?
-        .split_once('-')?;
-    let (mut first, mut last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
-    let same = header(head, "if-range") == Some(&etag);
-    if state.faults.shifted {
-        (first, last) = (first + 1, last - 1);
-    }
-    let mut reply = if same {
-        let range = format!("bytes {first}-{last}/{}", bytes.len());
-        format!("HTTP/1.1 206 Partial Content\r\nContent-Range: {range}\r\n")
-    } else {
-        (first, last) = (0, bytes.len().saturating_sub(1));
-        "HTTP/1.1 200 OK\r\n".to_owned()
-    };
-    let cut = (!state.faults.cuts.is_empty()).then(|| state.faults.cuts.remove(0));
-    if state.faults.too_much {
-        last += 1;
-        reply += "Connection: close\r\n";
-    } else {
-        let _ = write!(reply, "Content-Length: {}\r\n", last + 1 - first);
-    }
-    let close = cut.is_some() || state.faults.too_much;
-    drop(state);
-    let _ = write!(reply, "ETag: {etag}\r\nX-Smart-Colab-Api: 1\r\n\r\n");
-    (&*stream).write_all(reply.as_bytes()).ok()?;
-    let body = &bytes[first..=last];
-    let body = &body[..cut.unwrap_or(body.len()).min(body.len())];
-    for chunk in body.chunks(CHUNK) {
+/// Sends a body with what the faults say of it; `path_at` says whose byte it is.
+fn send_bytes(
+    mut stream: &TcpStream,
+    shared: &Shared,
+    bytes: &[u8],
+    path_at: &dyn Fn(usize) -> String,
+) -> Option<()> {
+    let mut sent = 0;
+    for chunk in bytes.chunks(CHUNK) {
+        let path = path_at(sent);
         let mut state = shared
             .changed
             .wait_while(shared.state.lock().unwrap(), |state| {
                 let after = state.total_served() + chunk.len() as u64;
                 state.faults.hold_after.is_some_and(|hold| after > hold)
-                    || state.faults.stuck.as_deref() == Some(path)
+                    || state.faults.stuck.as_deref() == Some(&path)
             })
             .unwrap();
-        *state.served.entry(path.to_owned()).or_default() += chunk.len() as u64;
+        *state.served.entry(path).or_default() += chunk.len() as u64;
         let total = state.total_served();
-        let due = state
-            .faults
-            .changes
-            .iter()
-            .position(|(at, ..)| total >= *at);
+        let is_due = |(at, ..): &(u64, String, Vec<u8>)| total >= *at;
+        let due = state.faults.changes.iter().position(is_due);
         if let Some((_, path, bytes)) = due.map(|due| state.faults.changes.remove(due)) {
             state.put(&path, bytes);
         }
         drop(state);
         shared.changed.notify_all();
-        (&*stream).write_all(chunk).ok()?;
-    }
-    if close {
-        let _ = stream.shutdown(std::net::Shutdown::Both);
-        return None;
+        stream.write_all(chunk).ok()?;
+        sent += chunk.len();
     }
     Some(())
 }

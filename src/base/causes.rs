@@ -1,0 +1,16 @@
+//! Errors in words.
+
+use std::error::Error;
+
+/// An error with the innermost of its causes, which says most (`connection refused`).
+#[must_use]
+pub fn sentence(error: &dyn Error) -> String {
+    let root = std::iter::successors(error.source(), |cause: &&(dyn Error + 'static)| {
+        (*cause).source()
+    })
+    .last();
+    match root {
+        Some(cause) => format!("{error} ({cause})"),
+        None => error.to_string(),
+    }
+}

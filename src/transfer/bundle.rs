@@ -1,0 +1,169 @@
+//! A bundle as it comes: a line of JSON for each file, and right behind it the file's bytes (`colab/API.md`). No I/O.
+
+use crate::wire::files::BundleLine;
+
+/// The executor sends no larger file in a bundle.
+const LARGEST_FILE: u64 = 1 << 20;
+/// A name of 4 kB in escaped JSON, and more than the rest of a line.
+const LONGEST_LINE: usize = 64 * 1024;
+
+/// What comes out of a bundle.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Item {
+    File(Small),
+    /// It cannot be had.
+    Missing {
+        name: String,
+        code: String,
+        detail: String,
+    },
+    /// Nothing is cut off.
+    End,
+}
+
+/// A file whose bytes fit into memory many times over.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Small {
+    pub(super) name: String,
+    pub(super) sha256: String,
+    pub(super) modified_at: String,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Takes bytes as they come and gives files as they are whole.
+#[derive(Debug, Default)]
+pub(super) struct Unbundler {
+    bytes: Vec<u8>,
+    /// What was given out already.
+    read: usize,
+}
+
+impl Unbundler {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..self.read);
+        self.read = 0;
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The next one, if it is whole.
+    ///
+    /// # Errors
+    /// Why this is no bundle.
+    pub(super) fn take(&mut self) -> Result<Option<Item>, &'static str> {
+        let rest = &self.bytes[self.read..];
+        let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
+            let too_long = rest.len() > LONGEST_LINE;
+            return if too_long {
+                Err("it sent a bundle with a line without end")
+            } else {
+                Ok(None)
+            };
+        };
+        let line = serde_json::from_slice(&rest[..end]);
+        let line: BundleLine = line.map_err(|_| "it sent a bundle with a line that is none")?;
+        let begin = end + 1;
+        let (item, length) = match line {
+            BundleLine::File {
+                name,
+                size,
+                sha256,
+                modified_at,
+            } => {
+                if size > LARGEST_FILE {
+                    return Err("it sent a large file in a bundle");
+                }
+                let size = usize::try_from(size).unwrap_or(usize::MAX);
+                let Some(bytes) = rest[begin..].get(..size) else {
+                    return Ok(None);
+                };
+                let small = Small {
+                    name,
+                    sha256,
+                    modified_at,
+                    bytes: bytes.to_vec(),
+                };
+                (Item::File(small), begin + size)
+            }
+            BundleLine::Missing { name, code, detail } => {
+                (Item::Missing { name, code, detail }, begin)
+            }
+            BundleLine::End { .. } => (Item::End, begin),
+        };
+        self.read += length;
+        Ok(Some(item))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Item, Small, Unbundler};
+
+    fn small(name: &str, bytes: &[u8]) -> Small {
+        Small {
+            name: name.to_owned(),
+            sha256: "00".to_owned(),
+            modified_at: "then".to_owned(),
+            bytes: bytes.to_vec(),
+        }
+    }
+
+    fn bundle() -> (Vec<u8>, Vec<Item>) {
+        let mut bytes = Vec::new();
+        let mut items = Vec::new();
+        for (name, content) in [("a", &b"1\n2"[..]), ("deep/\u{1f600}", b""), ("c", b"{}\n")] {
+            let size = content.len();
+            let line =
+                format!(r#"{{"name":"{name}","size":{size},"sha256":"00","modified_at":"then"}}"#);
+            bytes.extend_from_slice(line.as_bytes());
+            bytes.push(b'\n');
+            bytes.extend_from_slice(content);
+            items.push(Item::File(small(name, content)));
+        }
+        bytes.extend_from_slice(
+            b"{\"name\":\"d\",\"code\":\"not_found\",\"detail\":\"gone\"}\n{\"end\":true}\n",
+        );
+        items.push(Item::Missing {
+            name: "d".to_owned(),
+            code: "not_found".to_owned(),
+            detail: "gone".to_owned(),
+        });
+        items.push(Item::End);
+        (bytes, items)
+    }
+
+    proptest! {
+        #[test]
+        fn a_bundle_is_read_in_whatever_pieces_it_comes(sizes in prop::collection::vec(1_usize..80, 1..60)) {
+            let (bytes, expected) = bundle();
+            let (mut unbundler, mut found) = (Unbundler::default(), Vec::new());
+            let (mut rest, mut sizes) = (bytes.as_slice(), sizes.into_iter().cycle());
+            while !rest.is_empty() {
+                let (piece, after) = rest.split_at(sizes.next().unwrap().min(rest.len()));
+                unbundler.push(piece);
+                while let Some(item) = unbundler.take().unwrap() {
+                    found.push(item);
+                }
+                rest = after;
+            }
+            prop_assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_bundle_is_refused() {
+        for text in [
+            "no line\n",
+            "{\"name\":\"a\",\"size\":9999999,\"sha256\":\"\",\"modified_at\":\"\"}\n",
+            "{\"size\":1}\n",
+        ] {
+            let mut unbundler = Unbundler::default();
+            unbundler.push(text.as_bytes());
+            assert!(unbundler.take().is_err(), "{text}");
+        }
+        let mut unbundler = Unbundler::default();
+        unbundler.push(&[b' '; 70_000]);
+        assert!(unbundler.take().is_err());
+    }
+}

@@ -1,0 +1,169 @@
+//! The missing bytes of one file, in pieces side by side.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use futures_util::{StreamExt, TryStreamExt};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use super::error::{TransferError, TransferResult};
+use super::file::Pull;
+use super::lanes::Lane;
+use super::partial::Block;
+use crate::runtime::{ByteStream, RuntimeError, RuntimeResult, retry};
+use crate::wire::files::FileStat;
+
+/// Between two tries on a connection that gives some bytes and breaks.
+const BREATH: Duration = Duration::from_millis(200);
+/// The executor reads some 500 MB/s: enough for the largest disk of a runtime.
+const DIGEST_PATIENCE: Duration = Duration::from_secs(1800);
+
+impl Pull {
+    /// Sends every missing byte to the writer and returns the file's SHA-256 as the executor knows it.
+    pub(super) async fn fetch(
+        &self,
+        stat: &FileStat,
+        missing: Vec<Range<u64>>,
+        blocks: mpsc::Sender<Block>,
+    ) -> TransferResult<String> {
+        let todo = Todo::of(missing);
+        let fetchers = (0..self.limits.pace.most_streams).map(|_| async {
+            while !todo.is_empty() {
+                let lane = self.lanes.enter().await;
+                if let Some(piece) = todo.take(|left| self.lanes.piece(left)) {
+                    self.piece(stat, piece, lane, &blocks).await?;
+                }
+            }
+            Ok(())
+        });
+        let (digest, _) = tokio::try_join!(self.digest(stat), try_join_all(fetchers))?;
+        Ok(digest)
+    }
+
+    /// Fetches a piece, going on where a connection broke.
+    async fn piece(
+        &self,
+        stat: &FileStat,
+        mut range: Range<u64>,
+        mut lane: Lane<'_>,
+        blocks: &mpsc::Sender<Block>,
+    ) -> TransferResult<()> {
+        let failed = |error| TransferError::runtime(&stat.path, error);
+        while !range.is_empty() {
+            let opened = retry::until(
+                Instant::now() + self.limits.patience,
+                self.runtime.address(),
+                || {
+                    lane.begin();
+                    self.open(stat, range.clone())
+                },
+            );
+            let (first, mut rest) = opened.await.map_err(failed)?;
+            let mut block = Block::at(range.start);
+            let mut next = Some(Ok(first));
+            while let Some(Ok(chunk)) = next {
+                let count = chunk.len() as u64;
+                range.start += count;
+                if range.start > range.end {
+                    return Err(failed(
+                        self.incompatible("it sent more of the file than was asked for"),
+                    ));
+                }
+                lane.received(count);
+                block.push(chunk);
+                if block.length >= self.limits.block_bytes {
+                    let full = std::mem::replace(&mut block, Block::at(range.start));
+                    self.send(blocks, stat, full).await?;
+                }
+                next = rest.next().await;
+            }
+            lane.end();
+            if block.length > 0 {
+                self.send(blocks, stat, block).await?;
+            }
+            match next {
+                Some(Err(error)) if !error.is_transient() => return Err(failed(error)),
+                _ if range.is_empty() => {}
+                _ => sleep(BREATH).await,
+            }
+        }
+        Ok(())
+    }
+
+    /// A stream of the file's bytes that has begun to flow: a connection that brings none is one to try again.
+    async fn open(&self, stat: &FileStat, range: Range<u64>) -> RuntimeResult<(Bytes, ByteStream)> {
+        let etag = stat.etag.as_deref().unwrap_or_default();
+        let mut stream = self.runtime.download(&stat.path, range, etag).await?;
+        match stream.try_next().await? {
+            Some(first) => Ok((first, stream)),
+            None => Err(self.incompatible("it sent no byte of the part that was asked for")),
+        }
+    }
+
+    async fn send(
+        &self,
+        blocks: &mpsc::Sender<Block>,
+        stat: &FileStat,
+        block: Block,
+    ) -> TransferResult<()> {
+        // The writer goes away early only when it failed, and then it is its error that counts.
+        let sent = blocks.send(block).await;
+        sent.map_err(|_| TransferError::cancelled(&stat.path))
+    }
+
+    async fn digest(&self, stat: &FileStat) -> TransferResult<String> {
+        if let Some(known) = &stat.sha256 {
+            return Ok(known.clone());
+        }
+        let end = Instant::now() + DIGEST_PATIENCE;
+        loop {
+            let now = self.stat(&stat.path, true).await?;
+            let failed = |error| Err(TransferError::runtime(&stat.path, error));
+            if now.etag != stat.etag {
+                let path = stat.path.clone();
+                return failed(RuntimeError::Changed { path });
+            }
+            if let Some(digest) = now.sha256 {
+                return Ok(digest);
+            }
+            if Instant::now() > end {
+                let url = self.runtime.address().to_owned();
+                return failed(RuntimeError::TimedOut { url });
+            }
+            sleep(BREATH).await;
+        }
+    }
+}
+
+/// What is still to be asked for, from the first byte on.
+struct Todo(Mutex<VecDeque<Range<u64>>>);
+
+impl Todo {
+    fn of(missing: Vec<Range<u64>>) -> Self {
+        Self(Mutex::new(missing.into()))
+    }
+
+    fn is_empty(&self) -> bool {
+        let todo = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        todo.is_empty()
+    }
+
+    /// The next piece, as long as `size` says of what is left.
+    fn take(&self, size: impl FnOnce(u64) -> u64) -> Option<Range<u64>> {
+        let mut todo = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = todo.iter().map(|range| range.end - range.start).sum();
+        let first = todo.front_mut()?;
+        let end = first.start.saturating_add(size(left).max(1)).min(first.end);
+        let piece = first.start..end;
+        first.start = end;
+        if first.is_empty() {
+            todo.pop_front();
+        }
+        Some(piece)
+    }
+}

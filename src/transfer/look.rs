@@ -1,0 +1,73 @@
+//! A transfer as `get_output` tells of it: a sentence, and one line of facts.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::error::TransferError;
+use super::running::{Report, State};
+use crate::base::ids::JobId;
+
+/// What is told.
+#[derive(Debug, Clone)]
+pub struct Look {
+    pub text: String,
+    /// `success`, `state` (`running`, `succeeded`, `failed`), `job_id`, the report's fields; for what failed `code`, `error`, `hint`, `retryable`.
+    pub facts: Value,
+}
+
+impl Look {
+    /// Of a report that is put into words already.
+    pub(super) fn of<R: Report + Serialize>(id: JobId, state: &State<R>) -> Self {
+        let report = serde_json::to_value(&state.report).unwrap_or_default();
+        let head = match &state.ended {
+            None => json!({"success": true, "state": "running", "job_id": id}),
+            Some(Ok(())) => json!({"success": true, "state": "succeeded", "job_id": id}),
+            Some(Err(error)) => failed(id, error),
+        };
+        let mut facts = Map::new();
+        for part in [head, report] {
+            let Value::Object(part) = part else { continue };
+            for (name, value) in part {
+                facts.entry(name).or_insert(value);
+            }
+        }
+        if let Some(Err(_)) = state.ended {
+            // What it was doing is not what is told now.
+            facts.retain(|name, _| !matches!(name.as_str(), "status" | "message" | "next_step"));
+        }
+        Self::told(Value::Object(facts))
+    }
+
+    /// Of facts that were told before.
+    pub(super) fn told(facts: Value) -> Self {
+        let says = |name: &str| facts[name].as_str().unwrap_or_default().to_owned();
+        let (message, more) = if facts["error"].is_null() {
+            (says("message"), says("next_step"))
+        } else {
+            (says("error"), says("hint"))
+        };
+        let text = format!("{message} {more}").trim().to_owned();
+        Self { text, facts }
+    }
+
+    /// Of a transfer that another bridge is at.
+    pub(super) fn elsewhere(id: JobId) -> Self {
+        Self::told(json!({
+            "success": true, "state": "running", "job_id": id,
+            "message": "Another smart-colab process of this computer is at it.",
+            "next_step": "Call get_output again later to see how it ended.",
+        }))
+    }
+
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.facts["success"] == false
+    }
+}
+
+fn failed(id: JobId, error: &TransferError) -> Value {
+    json!({
+        "success": false, "state": "failed", "job_id": id, "code": error.code(), "error": error.sentence(),
+        "hint": error.hint(), "retryable": error.retryable(),
+    })
+}

@@ -1,0 +1,198 @@
+//! What this computer knows of its transfers: a small file for each, so that a bridge that was killed is followed by one that goes on with
+//! what it began, and tells of what has ended. What has come lies beside its goal.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::running::Key;
+use crate::base::ids::JobId;
+use crate::edge::lock::FileLock;
+use crate::edge::store::{read_if_there, remove_if_there, write_quickly};
+
+const VERSION: u32 = 1;
+/// Older ones are forgotten.
+const OLDEST: Duration = Duration::from_secs(30 * 24 * 3600);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Direction {
+    Download,
+    Upload,
+}
+
+/// One transfer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Note {
+    version: u32,
+    pub(super) job_id: JobId,
+    pub(super) direction: Direction,
+    /// The path over there, and the name here.
+    pub(super) key: Key,
+    pub(super) max_bytes: u64,
+    /// What was told at its end; none while it runs, and when its bridge was killed.
+    pub(super) outcome: Option<Value>,
+}
+
+impl Note {
+    pub(super) fn begun(job_id: JobId, direction: Direction, key: Key, max_bytes: u64) -> Self {
+        Self {
+            version: VERSION,
+            job_id,
+            direction,
+            key,
+            max_bytes,
+            outcome: None,
+        }
+    }
+}
+
+/// The notes, in one folder, which several bridges may share. Only reading them can fail a caller: a transfer runs whether or not it is noted.
+#[derive(Debug, Clone)]
+pub(super) struct Notes(PathBuf);
+
+impl Notes {
+    pub(super) fn new(folder: PathBuf) -> Self {
+        Self(folder)
+    }
+
+    pub(super) fn write(&self, note: &Note) {
+        let written = serde_json::to_vec(note)
+            .map_err(io::Error::from)
+            .and_then(|bytes| write_quickly(&self.path(note.job_id, "json"), &bytes));
+        if let Err(error) = written {
+            tracing::warn!(job = %note.job_id, %error, "a transfer could not be noted on this computer");
+        }
+    }
+
+    /// What is known of a transfer; a note that cannot be read is none.
+    pub(super) fn get(&self, id: JobId) -> Option<Note> {
+        let bytes = read_if_there(&self.path(id, "json")).ok()??;
+        let note: Note = serde_json::from_slice(&bytes).ok()?;
+        (note.version == VERSION).then_some(note)
+    }
+
+    /// The right to carry out a transfer, which one process has at a time; none where another has it.
+    pub(super) fn hold(&self, id: JobId) -> Option<Held> {
+        let path = self.path(id, "lock");
+        match FileLock::try_take(&path) {
+            Ok(lock) => lock.map(|lock| Held {
+                _lock: Some(lock),
+                path,
+            }),
+            Err(error) => {
+                tracing::warn!(job = %id, %error, "a transfer's note could not be locked");
+                Some(Held { _lock: None, path })
+            }
+        }
+    }
+
+    /// A transfer that a bridge began and no bridge is at.
+    pub(super) fn left_behind(&self, direction: Direction, key: &Key) -> Option<(JobId, Held)> {
+        self.tidy();
+        let wanted =
+            |note: &Note| note.outcome.is_none() && note.direction == direction && note.key == *key;
+        ids(&self.0).into_iter().rev().find_map(|id| {
+            self.get(id).filter(wanted)?;
+            Some((id, self.hold(id)?))
+        })
+    }
+
+    fn tidy(&self) {
+        let oldest = SystemTime::now().checked_sub(OLDEST);
+        for id in ids(&self.0) {
+            let path = self.path(id, "json");
+            let changed = fs::metadata(&path).and_then(|about| about.modified());
+            if changed.is_ok_and(|changed| Some(changed) < oldest) {
+                // What stays goes another time.
+                let _ = remove_if_there(&path);
+            }
+        }
+    }
+
+    fn path(&self, id: JobId, ending: &str) -> PathBuf {
+        self.0.join(format!("{id}.{ending}"))
+    }
+}
+
+/// Until it is dropped, this process alone is at a transfer.
+#[derive(Debug)]
+pub(super) struct Held {
+    _lock: Option<FileLock>,
+    path: PathBuf,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Before the lock ends: whoever took it between the two would hold a file that nobody finds.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// In the order of their making.
+fn ids(folder: &Path) -> Vec<JobId> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut ids: Vec<JobId> = entries
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            name.to_str()?.strip_suffix(".json")?.parse().ok()
+        })
+        .collect();
+    ids.sort_unstable();
+    ids
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::time::{Duration, SystemTime};
+
+    use super::{Direction, Note, Notes};
+    use crate::base::ids::JobId;
+
+    fn key(remote: &str) -> (String, Option<String>) {
+        (remote.to_owned(), None)
+    }
+
+    #[test]
+    fn what_a_bridge_left_behind_is_found_once_and_only_by_its_own_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let notes = Notes::new(folder.path().join("transfers"));
+        let id = JobId::fresh();
+        let mut note = Note::begun(id, Direction::Download, key("/a"), 1);
+        notes.write(&note);
+        let find = |direction, remote| notes.left_behind(direction, &key(remote));
+        assert!(find(Direction::Upload, "/a").is_none());
+        assert!(find(Direction::Download, "/b").is_none());
+        let (found, held) = find(Direction::Download, "/a").unwrap();
+        assert_eq!(found, id);
+        assert!(find(Direction::Download, "/a").is_none(), "it is held");
+        drop(held);
+        assert!(find(Direction::Download, "/a").is_some());
+        note.outcome = Some(serde_json::json!({"success": true}));
+        notes.write(&note);
+        assert_eq!(notes.get(id), Some(note));
+        assert!(find(Direction::Download, "/a").is_none(), "it has ended");
+    }
+
+    #[test]
+    fn old_notes_are_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let notes = Notes::new(folder.path().to_owned());
+        let ids = [JobId::fresh(), JobId::fresh()];
+        for id in ids {
+            notes.write(&Note::begun(id, Direction::Download, key("/a"), 1));
+        }
+        let path = folder.path().join(format!("{}.json", ids[0]));
+        let then = SystemTime::now() - Duration::from_secs(31 * 24 * 3600);
+        let file = File::options().write(true).open(path).unwrap();
+        file.set_modified(then).unwrap();
+        notes.left_behind(Direction::Upload, &key("/a"));
+        assert!(notes.get(ids[0]).is_none() && notes.get(ids[1]).is_some());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

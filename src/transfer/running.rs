@@ -1,0 +1,246 @@
+//! Transfers that outlive the calls that asked for them, whichever way they go.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Debug;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::error::{TransferError, TransferResult};
+use crate::base::ids::JobId;
+
+/// Of transfers that have ended, so many are remembered.
+const REMEMBERED: usize = 200;
+
+/// How a call waits.
+pub struct Watch<'a> {
+    /// When the call has to answer; the transfer goes on without it.
+    pub deadline: Instant,
+    /// Ends the waiting and the transfer; what has come is kept.
+    pub cancel: CancellationToken,
+    pub progress: &'a (dyn Fn(Progress) + Send + Sync),
+}
+
+/// How far a transfer is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The remote path.
+    pub name: String,
+    pub received_bytes: u64,
+    /// Unknown while a large folder is still being listed.
+    pub total_bytes: Option<u64>,
+}
+
+/// What is told of a transfer, while it runs and when it is done.
+pub(super) trait Report: Clone + Debug + Send + Sync + 'static {
+    /// Takes in its id.
+    fn name(&mut self, id: JobId);
+    fn progress(&self) -> Progress;
+    /// What it made is still there.
+    fn is_there(&self) -> bool;
+    fn stopped(&self) -> TransferError;
+    /// Takes in how long the whole took.
+    fn took(&mut self, time: Duration);
+    /// Puts into words what the fields say, for a call that is answered so long after the transfer began.
+    fn worded(self, since: Duration) -> Self;
+}
+
+/// What a call asks for; the same again means the same transfer: the remote path and the local one.
+pub(super) type Key = (String, Option<String>);
+
+/// A report as it grows, and how its transfer ended.
+#[derive(Debug, Clone)]
+pub(super) struct State<R> {
+    pub(super) report: R,
+    pub(super) ended: Option<TransferResult<()>>,
+}
+
+/// Where the parts of a transfer note what they did.
+#[derive(Debug, Clone)]
+pub(super) struct Meter<R>(watch::Sender<State<R>>);
+
+impl<R> Meter<R> {
+    pub(super) fn new(report: R) -> (Self, watch::Receiver<State<R>>) {
+        let (sender, receiver) = watch::channel(State {
+            report,
+            ended: None,
+        });
+        (Self(sender), receiver)
+    }
+
+    pub(super) fn change(&self, change: impl FnOnce(&mut R)) {
+        self.0.send_modify(|state| change(&mut state.report));
+    }
+
+    pub(super) fn report(&self) -> R
+    where
+        R: Clone,
+    {
+        self.0.borrow().report.clone()
+    }
+
+    fn end(&self, result: TransferResult<()>) {
+        self.0.send_modify(|state| state.ended = Some(result));
+    }
+}
+
+/// A transfer that was begun.
+#[derive(Debug, Clone)]
+pub(super) struct Running<R> {
+    pub(super) id: JobId,
+    pub(super) began: Instant,
+    state: watch::Receiver<State<R>>,
+    stop: CancellationToken,
+}
+
+impl<R: Report> Running<R> {
+    /// Something to wait for, or a result that nobody has seen yet and that is still there.
+    fn is_of_use(&self) -> bool {
+        let state = self.state.borrow();
+        match &state.ended {
+            None => !self.stop.is_cancelled() && self.state.has_changed().is_ok(),
+            Some(Err(_)) => false,
+            Some(Ok(())) => state.report.is_there(),
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.state.borrow().ended.is_some()
+    }
+
+    /// Waits until the transfer ends or the deadline comes.
+    pub(super) async fn follow(mut self, watch: &Watch<'_>) -> State<R> {
+        loop {
+            let state = self.state.borrow_and_update().clone();
+            if state.ended.is_some() {
+                return state;
+            }
+            (watch.progress)(state.report.progress());
+            let cancelled = async {
+                watch.cancel.cancelled().await;
+                self.stop.cancel();
+                // It closes its files, so that the next call finds them free.
+                std::future::pending().await
+            };
+            let changed = async {
+                tokio::select! {
+                    changed = self.state.changed() => changed,
+                    never = cancelled => never,
+                }
+            };
+            match timeout_at(watch.deadline, changed).await {
+                Ok(Ok(())) => {}
+                // Its task is gone without a word: the program is ending, or there was a panic, which is in the log.
+                Ok(Err(_)) => {
+                    let ended = Some(Err(state.report.stopped()));
+                    return State { ended, ..state };
+                }
+                Err(_) => return state,
+            }
+        }
+    }
+}
+
+/// Every transfer of this process in one direction. Dropping it ends them; what has come is kept.
+#[derive(Debug)]
+pub(super) struct Registry<R> {
+    all: Mutex<All<R>>,
+    stop: DropGuard,
+}
+
+#[derive(Debug)]
+struct All<R> {
+    /// What the same call again would mean.
+    current: HashMap<Key, JobId>,
+    /// Ids sort by time.
+    by_id: BTreeMap<JobId, Running<R>>,
+}
+
+impl<R: Report> Registry<R> {
+    pub(super) fn new() -> Self {
+        Self {
+            all: Mutex::new(All {
+                current: HashMap::new(),
+                by_id: BTreeMap::new(),
+            }),
+            stop: CancellationToken::new().drop_guard(),
+        }
+    }
+
+    pub(super) fn get(&self, id: JobId) -> Option<Running<R>> {
+        self.all().by_id.get(&id).cloned()
+    }
+
+    pub(super) fn find(&self, key: &Key) -> Option<Running<R>> {
+        self.all().find(key)
+    }
+
+    /// Does `work` in the background as the transfer `id`, unless the same was begun meanwhile. The work is given its meter, what stops it,
+    /// and what says that the whole process stops.
+    pub(super) fn begin<F>(
+        &self,
+        key: Key,
+        id: JobId,
+        mut report: R,
+        work: impl FnOnce(Meter<R>, CancellationToken, CancellationToken) -> F,
+    ) -> Running<R>
+    where
+        F: Future<Output = TransferResult<()>> + Send + 'static,
+    {
+        let mut all = self.all();
+        if let Some(running) = all.find(&key) {
+            return running;
+        }
+        report.name(id);
+        let (meter, state) = Meter::new(report);
+        let leaving = self.stop.token().clone();
+        let stop = leaving.child_token();
+        let began = Instant::now();
+        let work = work(meter.clone(), stop.clone(), leaving);
+        tokio::spawn(async move {
+            let result = work.await;
+            meter.change(|report| report.took(began.elapsed()));
+            meter.end(result);
+        });
+        let running = Running {
+            id,
+            began,
+            state,
+            stop,
+        };
+        all.current.insert(key, id);
+        all.by_id.insert(id, running.clone());
+        all.tidy();
+        running
+    }
+
+    /// Its result was handed out: the same call again means to begin anew.
+    pub(super) fn forget(&self, id: JobId) {
+        self.all().current.retain(|_, current| *current != id);
+    }
+
+    fn all(&self) -> MutexGuard<'_, All<R>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<R: Report> All<R> {
+    fn find(&self, key: &Key) -> Option<Running<R>> {
+        let running = self.by_id.get(self.current.get(key)?)?;
+        running.is_of_use().then(|| running.clone())
+    }
+
+    fn tidy(&mut self) {
+        while self.by_id.len() > REMEMBERED {
+            let ended = self.by_id.iter().find(|(_, running)| running.has_ended());
+            let Some(id) = ended.map(|(id, _)| *id) else {
+                return;
+            };
+            self.by_id.remove(&id);
+            self.current.retain(|_, current| *current != id);
+        }
+    }
+}

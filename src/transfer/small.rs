@@ -1,0 +1,222 @@
+//! Many small files, a bundle a request.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt};
+use tokio::time::{Instant, sleep};
+
+use super::bundle::{Item, Small, Unbundler};
+use super::digest::sha256;
+use super::error::{TransferError, TransferResult};
+use super::file::{Pull, blocking};
+use super::folder::GONE;
+use super::growing::{Growing, Wanted};
+use super::lanes::Lane;
+use crate::runtime::{ByteStream, RuntimeError, RuntimeResult, retry};
+use crate::wire::files::BundleRequest;
+
+/// Between two tries on a connection that breaks.
+const BREATH: Duration = Duration::from_millis(200);
+
+/// What is still to come of a bundle.
+#[derive(Default)]
+struct Rest {
+    wanted: BTreeMap<String, Wanted>,
+    /// Names of what came damaged once.
+    damaged: BTreeSet<String>,
+    /// What is too large for a bundle by now.
+    large: Vec<Wanted>,
+}
+
+impl Pull {
+    /// In the order of their names.
+    pub(super) fn bundles_of(&self, small: Vec<Wanted>) -> Vec<Vec<Wanted>> {
+        let mut bundles: Vec<Vec<Wanted>> = Vec::new();
+        let mut bytes = u64::MAX;
+        for wanted in small {
+            let is_full = bytes.saturating_add(wanted.size) > self.limits.bundle_bytes
+                || bundles
+                    .last()
+                    .is_none_or(|last| last.len() >= self.limits.bundle_files);
+            if is_full {
+                bundles.push(Vec::new());
+                bytes = 0;
+            }
+            bytes += wanted.size;
+            if let Some(last) = bundles.last_mut() {
+                last.push(wanted);
+            }
+        }
+        bundles
+    }
+
+    /// Fetches these files of the folder `remote`, going on where a connection broke.
+    pub(super) async fn bundle(
+        &self,
+        remote: &str,
+        growing: &Arc<Growing>,
+        wanted: Vec<Wanted>,
+    ) -> TransferResult<()> {
+        let by_name = |wanted: Wanted| (wanted.name.clone(), wanted);
+        let mut rest = Rest {
+            wanted: wanted.into_iter().map(by_name).collect(),
+            ..Rest::default()
+        };
+        let mut patience = Instant::now() + self.limits.patience;
+        while !rest.wanted.is_empty() {
+            let before = rest.done();
+            let lane = self.unless_stopped(remote, self.lanes.enter()).await?;
+            let end = self.ask_for(remote, growing, &mut rest, lane).await?;
+            if rest.done() != before {
+                patience = Instant::now() + self.limits.patience;
+            }
+            match end {
+                Ok(()) if rest.done() == before => {
+                    let error = self.incompatible("it left files out of a bundle");
+                    return Err(TransferError::runtime(remote, error));
+                }
+                Ok(()) => {}
+                Err(error) if error.is_transient() && Instant::now() < patience => {
+                    sleep(BREATH).await;
+                }
+                Err(error) => return Err(TransferError::runtime(remote, error)),
+            }
+        }
+        for wanted in rest.large {
+            self.one_of_many(growing, wanted).await?;
+        }
+        Ok(())
+    }
+
+    /// One request, and how what it brings ended.
+    async fn ask_for(
+        &self,
+        remote: &str,
+        growing: &Arc<Growing>,
+        rest: &mut Rest,
+        mut lane: Lane<'_>,
+    ) -> TransferResult<RuntimeResult<()>> {
+        let request = BundleRequest {
+            path: remote.to_owned(),
+            names: rest.wanted.keys().cloned().collect(),
+        };
+        let opened = retry::until(
+            Instant::now() + self.limits.patience,
+            self.runtime.address(),
+            || {
+                lane.begin();
+                self.open_bundle(&request)
+            },
+        );
+        let opened = self.unless_stopped(remote, opened).await?;
+        let (first, mut stream) = opened.map_err(|error| TransferError::runtime(remote, error))?;
+        let mut unbundler = Unbundler::default();
+        let mut next = Some(Ok(first));
+        let end = loop {
+            let chunk = match next {
+                Some(Ok(chunk)) => chunk,
+                Some(Err(error)) => break Err(error),
+                // Cut where nobody noticed.
+                None => {
+                    let url = self.runtime.address().to_owned();
+                    break Err(RuntimeError::TimedOut { url });
+                }
+            };
+            lane.received(chunk.len() as u64);
+            unbundler.push(&chunk);
+            let (mut files, mut is_over) = (Vec::new(), false);
+            while let Some(item) = unbundler
+                .take()
+                .map_err(|detail| TransferError::runtime(remote, self.incompatible(detail)))?
+            {
+                match item {
+                    Item::File(small) => files.extend(rest.take(small)?),
+                    Item::Missing { name, code, detail } => {
+                        if let Some(reason) = rest.take_missing(&name, &code, detail) {
+                            self.meter.skip(&name, reason);
+                        }
+                    }
+                    Item::End => is_over = true,
+                }
+            }
+            self.keep(growing, files).await?;
+            if is_over {
+                break Ok(());
+            }
+            next = self.unless_stopped(remote, stream.next()).await?;
+        };
+        lane.end();
+        Ok(end)
+    }
+
+    /// Writes and notes files that were checked.
+    async fn keep(
+        &self,
+        growing: &Arc<Growing>,
+        files: Vec<(PathBuf, Small)>,
+    ) -> TransferResult<()> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        let count = files.len() as u64;
+        let bytes = files.iter().map(|(_, small)| small.bytes.len() as u64);
+        let bytes = bytes.sum();
+        let growing = growing.clone();
+        blocking(move || growing.write(files)).await?;
+        self.meter.add(bytes);
+        self.meter.change(|report| report.files += count);
+        Ok(())
+    }
+
+    async fn open_bundle(&self, request: &BundleRequest) -> RuntimeResult<(Bytes, ByteStream)> {
+        let mut stream = self.runtime.get_bundle(request).await?;
+        match stream.try_next().await? {
+            Some(first) => Ok((first, stream)),
+            None => Err(self.incompatible("it sent an empty bundle")),
+        }
+    }
+}
+
+impl Rest {
+    /// Changes with every file that is dealt with.
+    fn done(&self) -> (usize, usize) {
+        (self.wanted.len(), self.damaged.len())
+    }
+
+    /// Where a file that came belongs; none when it was not asked for, or is to come once more.
+    fn take(&mut self, small: Small) -> TransferResult<Option<(PathBuf, Small)>> {
+        let Some(wanted) = self.wanted.get(&small.name) else {
+            return Ok(None);
+        };
+        let received = sha256(&small.bytes);
+        if received == small.sha256.to_ascii_lowercase() {
+            let wanted = self.wanted.remove(&small.name);
+            return Ok(wanted.map(|wanted| (wanted.target, small)));
+        }
+        if self.damaged.insert(small.name) {
+            return Ok(None);
+        }
+        Err(TransferError::Damaged {
+            remote: wanted.remote.clone(),
+            expected: small.sha256,
+            received,
+        })
+    }
+
+    /// Why a file is left out; none when it comes on its own.
+    fn take_missing(&mut self, name: &str, code: &str, detail: String) -> Option<String> {
+        let wanted = self.wanted.remove(name)?;
+        match code {
+            "too_large" => {
+                self.large.push(wanted);
+                None
+            }
+            "not_found" => Some(GONE.to_owned()),
+            _ => Some(detail),
+        }
+    }
+}
