@@ -10,48 +10,25 @@ mod peers;
 #[path = "../tests/support/mod.rs"]
 #[allow(dead_code)]
 mod support;
+mod table;
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use peers::{Bare, Bridge};
 use support::executor::Executor;
+use table::{Row, median, millis, spread};
 
 const STARTS: usize = 20;
 const WARM_UPS: usize = 20;
 const CALLS: usize = 200;
 
-/// One line of the table.
-struct Row {
-    what: &'static str,
-    measured: f64,
-    bound: f64,
-    unit: &'static str,
-    detail: String,
-}
-
 fn main() -> ExitCode {
-    let check = std::env::args().any(|argument| argument == "--check");
     let executor = Executor::start();
     let mut rows = vec![start(&executor)];
     rows.extend(quick_calls(&executor));
 
-    println!("\n{:<44} {:>10} {:>10}", "", "measured", "wanted");
-    for row in &rows {
-        let Row {
-            what,
-            measured,
-            bound,
-            unit,
-            detail,
-        } = row;
-        let verdict = if measured <= bound { "ok" } else { "MISSED" };
-        println!(
-            "{what:<44} {measured:>7.2} {unit:<2} {bound:>7.2} {unit:<2}  {verdict:<6} {detail}"
-        );
-    }
-    let missed = rows.iter().any(|row| row.measured > row.bound);
-    ExitCode::from(u8::from(check && missed))
+    table::show(&rows)
 }
 
 fn start(executor: &Executor) -> Row {
@@ -125,32 +102,4 @@ fn quick_calls(executor: &Executor) -> Vec<Row> {
     }
     bridge.leave();
     rows
-}
-
-fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
-}
-
-fn median(values: &[f64]) -> f64 {
-    quantile(values, 0.5)
-}
-
-fn spread(values: &[f64]) -> String {
-    format!(
-        "{:.2} to {:.2}; {} times",
-        quantile(values, 0.0),
-        quantile(values, 1.0),
-        values.len()
-    )
-}
-
-#[allow(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss
-)]
-fn quantile(values: &[f64], share: f64) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[((sorted.len() - 1) as f64 * share).round() as usize]
 }

@@ -1,4 +1,6 @@
-//! The two ways to the executor that are compared.
+//! The ways to the executor that are compared.
+
+#![allow(dead_code)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -21,8 +23,13 @@ pub(crate) struct Bridge {
 impl Bridge {
     /// Starts it and shakes hands.
     pub(crate) fn start(executor: &Executor, folder: &Path) -> Self {
+        Self::start_to(&executor.line(), folder)
+    }
+
+    /// The same, to another address.
+    pub(crate) fn start_to(line: &str, folder: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_smart-colab"))
-            .env("COLAB_URL", executor.line())
+            .env("COLAB_URL", line)
             .env("LOCAL_SAVE_DIR", folder.join("results"))
             .env("SMART_COLAB_DATA_DIR", folder.join("data"))
             .stdin(Stdio::piped())
@@ -56,12 +63,35 @@ impl Bridge {
         assert_eq!(facts["state"], "succeeded", "{answer}");
     }
 
+    /// Downloads a file or folder to its end; the report.
+    pub(crate) fn download(&mut self, remote: &str) -> Value {
+        loop {
+            let answer = self.request(
+                "tools/call",
+                &json!({"name": "download_from_colab", "arguments": {"remote_path": remote}}),
+            );
+            let report = &answer["result"]["structuredContent"];
+            match report["status"].as_str() {
+                Some("complete") => return report.clone(),
+                Some("running") => {}
+                _ => panic!("{answer}"),
+            }
+        }
+    }
+
     /// Megabytes of memory that it holds now, where the system tells.
     pub(crate) fn resident(&self) -> Option<f64> {
+        self.memory("VmRSS:")
+    }
+
+    /// And the most that it ever held.
+    pub(crate) fn peak(&self) -> Option<f64> {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, field: &str) -> Option<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
         let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse().ok()?;
         Some(kibibytes * 1024.0 / 1e6)
     }
@@ -142,4 +172,18 @@ impl Bare {
         assert!(count > 0, "the executor closed the connection");
         bytes.extend_from_slice(&piece[..count]);
     }
+}
+
+/// Downloads by curl, on one connection.
+pub(crate) fn curl(url: &str, path: &str, to: &Path) {
+    let status = Command::new("curl")
+        .args(["--silent", "--fail", "--header"])
+        .arg(format!("Authorization: Bearer {TOKEN}"))
+        .args(["--get", "--data-urlencode"])
+        .arg(format!("path={path}"))
+        .arg("--output")
+        .arg(to)
+        .arg(format!("{url}/files/download"))
+        .status();
+    assert!(status.unwrap().success());
 }

@@ -15,6 +15,7 @@ use super::local::Local;
 use super::retry::{self, Next};
 use super::route::{Route, Way};
 use super::trouble::Troubles;
+use crate::edge::allowance::Allowance;
 use crate::edge::pairing::Pairing;
 use crate::edge::settings::{Endpoint, Settings, Target};
 use crate::wire::machine::Health;
@@ -47,16 +48,17 @@ impl Connection {
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
         let pairing = Pairing::new(&settings.data_dir);
+        let allowance = Arc::new(Allowance::new(settings.data_dir.join("ngrok.json")));
         let (way, local) = match &settings.target {
             Target::NotConfigured => (Way::NotConfigured, None),
-            Target::Remote(endpoint) => (Way::remote(endpoint.clone()), None),
+            Target::Remote(endpoint) => (Way::remote(endpoint.clone(), Some(&allowance)), None),
             Target::Local => {
                 let local = Arc::new(Local::new(settings));
                 (Way::Local(local.clone()), Some(local))
             }
         };
         Self {
-            route: Route::new(way, Some(pairing)),
+            route: Route::new(way, Some(pairing), Some(allowance)),
             local,
             is_configured: settings.target != Target::NotConfigured,
             troubles: Troubles::default(),
@@ -67,7 +69,7 @@ impl Connection {
     #[must_use]
     pub fn fixed(runtime: Arc<dyn Runtime>) -> Self {
         Self {
-            route: Route::new(Way::Fixed(runtime), None),
+            route: Route::new(Way::Fixed(runtime), None, None),
             local: None,
             is_configured: true,
             troubles: Troubles::default(),
@@ -248,6 +250,15 @@ impl Connection {
             Way::Fixed(runtime) => runtime.boot_id(),
             // Its state stays at every start, and with it what it knows.
             Way::NotConfigured | Way::Local(_) => None,
+        }
+    }
+
+    /// Bytes that came through ngrok to this computer in this month; none where the connection is not through ngrok.
+    #[must_use]
+    pub fn ngrok_month_bytes(&self) -> Option<u64> {
+        match &*self.route.way() {
+            Way::Remote(remote) => remote.ngrok_bytes(),
+            Way::NotConfigured | Way::Local(_) | Way::Fixed(_) => None,
         }
     }
 

@@ -8,6 +8,7 @@ use super::Runtime;
 use super::error::{Reach, RuntimeError, RuntimeResult};
 use super::executor::Executor;
 use super::local::Local;
+use crate::edge::allowance::{Allowance, is_ngrok};
 use crate::edge::pairing::{Pairing, Saved};
 use crate::edge::settings::Endpoint;
 
@@ -19,6 +20,8 @@ pub(super) struct Route {
     home: Mutex<Option<Endpoint>>,
     /// What `connect` saved; none where no other runtime may ever take this one's place.
     pairing: Option<Pairing>,
+    /// What came through ngrok.
+    allowance: Option<Arc<Allowance>>,
 }
 
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(super) enum Way {
 #[derive(Debug)]
 pub(super) struct Remote {
     endpoint: Endpoint,
+    /// Where what comes through ngrok is counted.
+    allowance: Option<Arc<Allowance>>,
     executor: OnceLock<Arc<Executor>>,
     /// When this way was taken.
     since: Timestamp,
@@ -47,8 +52,19 @@ impl Remote {
         if let Some(executor) = self.executor.get() {
             return Ok(executor.clone());
         }
-        let made = Arc::new(Executor::new(&self.endpoint)?);
+        let made = Executor::new(&self.endpoint)?;
+        let made = Arc::new(match &self.allowance {
+            Some(allowance) => made.counting(allowance.clone()),
+            None => made,
+        });
         Ok(self.executor.get_or_init(|| made).clone())
+    }
+
+    /// Bytes that came through ngrok in this month; none where the address is not one of ngrok's.
+    pub(super) fn ngrok_bytes(&self) -> Option<u64> {
+        self.allowance
+            .as_ref()
+            .map(|allowance| allowance.of_this_month())
     }
 
     fn has_answered(&self) -> bool {
@@ -58,8 +74,10 @@ impl Remote {
 }
 
 impl Way {
-    pub(super) fn remote(endpoint: Endpoint) -> Self {
+    /// What comes from one of ngrok's addresses is counted in `allowance`.
+    pub(super) fn remote(endpoint: Endpoint, allowance: Option<&Arc<Allowance>>) -> Self {
         Self::Remote(Remote {
+            allowance: allowance.filter(|_| is_ngrok(&endpoint.url)).cloned(),
             endpoint,
             executor: OnceLock::new(),
             since: Timestamp::now(),
@@ -81,7 +99,11 @@ impl Way {
 
 impl Route {
     /// Where `way` leads nowhere, what was saved is taken.
-    pub(super) fn new(way: Way, pairing: Option<Pairing>) -> Self {
+    pub(super) fn new(
+        way: Way,
+        pairing: Option<Pairing>,
+        allowance: Option<Arc<Allowance>>,
+    ) -> Self {
         let home = match &way {
             Way::Remote(remote) => Some(remote.endpoint.clone()),
             Way::NotConfigured | Way::Local(_) | Way::Fixed(_) => None,
@@ -90,9 +112,14 @@ impl Route {
             way: RwLock::new(Arc::new(way)),
             home: Mutex::new(home),
             pairing,
+            allowance,
         };
         route.begin();
         route
+    }
+
+    fn remote(&self, endpoint: Endpoint) -> Way {
+        Way::remote(endpoint, self.allowance.as_ref())
     }
 
     pub(super) fn pairing(&self) -> Option<&Pairing> {
@@ -109,7 +136,7 @@ impl Route {
     /// # Errors
     /// Those of [`Executor::new`]; nothing is changed then.
     pub(super) fn lead_to(&self, endpoint: Endpoint) -> RuntimeResult<()> {
-        let way = Way::remote(endpoint.clone());
+        let way = self.remote(endpoint.clone());
         if let Way::Remote(remote) = &way {
             remote.executor()?;
         }
@@ -121,7 +148,7 @@ impl Route {
     /// Takes the saved way where there is none.
     pub(super) fn begin(&self) {
         self.turn(|now| match now {
-            Way::NotConfigured => Some(Way::remote(self.saved()?.endpoint)),
+            Way::NotConfigured => Some(self.remote(self.saved()?.endpoint)),
             Way::Remote(_) | Way::Local(_) | Way::Fixed(_) => None,
         });
     }
@@ -160,7 +187,7 @@ impl Route {
                 "going over to another known address"
             );
             is_other = true;
-            Some(Way::remote(other))
+            Some(self.remote(other))
         });
         is_other
     }
@@ -222,7 +249,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let pairing = Pairing::new(folder.path());
         pairing.save(&at("https://saved.example")).unwrap();
-        let route = Route::new(Way::remote(at("https://home.example")), Some(pairing));
+        let route = Route::new(
+            Way::remote(at("https://home.example"), None),
+            Some(pairing),
+            None,
+        );
         let first = asked(&route);
         assert!(route.heal(&*first, &refused()));
         assert_eq!(place(&route), "https://saved.example");
@@ -240,7 +271,11 @@ mod tests {
         let pairing = Pairing::new(folder.path());
         pairing.save(&at("https://old.example")).unwrap();
         std::thread::sleep(Duration::from_millis(5));
-        let route = Route::new(Way::remote(at("https://home.example")), Some(pairing));
+        let route = Route::new(
+            Way::remote(at("https://home.example"), None),
+            Some(pairing),
+            None,
+        );
         assert!(!route.heal(&*asked(&route), &silent()));
         Pairing::new(folder.path())
             .save(&at("https://new.example"))
@@ -253,7 +288,7 @@ mod tests {
     fn where_nothing_is_configured_the_saved_way_is_taken() {
         let folder = tempfile::tempdir().unwrap();
         let pairing = Pairing::new(folder.path());
-        let route = Route::new(Way::NotConfigured, Some(Pairing::new(folder.path())));
+        let route = Route::new(Way::NotConfigured, Some(Pairing::new(folder.path())), None);
         assert!(matches!(&*route.way(), Way::NotConfigured));
         pairing.save(&at("https://saved.example")).unwrap();
         route.begin();

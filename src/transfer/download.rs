@@ -83,10 +83,11 @@ impl Downloads {
             }
         };
         let (id, began) = (running.id, running.began);
-        let state = running.follow(&watch).await;
+        let mut state = running.follow(&watch).await;
         if state.ended.is_some() {
             self.registry.forget(id);
         }
+        state.report.ngrok_month_bytes = self.connection.ngrok_month_bytes();
         let report = state.report.worded(began.elapsed());
         state.ended.unwrap_or(Ok(())).map(|()| report)
     }
@@ -128,6 +129,7 @@ impl Downloads {
         if state.ended.is_some() {
             self.registry.forget(id);
         }
+        state.report.ngrok_month_bytes = self.connection.ngrok_month_bytes();
         state.report = state.report.worded(began.elapsed());
         Look::of(id, &state)
     }
@@ -254,7 +256,7 @@ impl Pull {
                 let placed = self.folder(&stat.path, &target, &root).await?;
                 self.meter
                     .change(|report| report.size_bytes = Some(report.received_bytes));
-                (placed.path, None, Some(placed.manifest))
+                (placed.path, None, placed.manifest)
             }
             FileType::Link | FileType::Other => {
                 return Err(TransferError::NotAFile { remote: stat.path });

@@ -31,7 +31,8 @@ enum Work {
 /// Where a folder came to be.
 pub(super) struct PlacedFolder {
     pub(super) path: PathBuf,
-    pub(super) manifest: PathBuf,
+    /// None for a folder without files.
+    pub(super) manifest: Option<PathBuf>,
 }
 
 impl Pull {
@@ -222,14 +223,12 @@ fn why_left_out(error: &TransferError) -> Option<String> {
     let TransferError::Runtime { source, .. } = error else {
         return None;
     };
-    match &**source {
-        RuntimeError::Changed { .. } => Some(GONE.to_owned()),
-        RuntimeError::Refused(problem) if problem.status == 404 => Some(GONE.to_owned()),
-        RuntimeError::Refused(problem)
-            if !problem.retryable && (400..500).contains(&problem.status) =>
-        {
-            Some(problem.detail.clone())
-        }
+    let RuntimeError::Refused(problem) = &**source else {
+        return error.is_changed().then(|| GONE.to_owned());
+    };
+    match problem.status {
+        404 => Some(GONE.to_owned()),
+        400..500 if !problem.retryable => Some(problem.detail.clone()),
         _ => None,
     }
 }

@@ -10,8 +10,15 @@ use crate::edge::store::remove_if_there;
 
 const ENDING: &str = ".sha256";
 
-/// Writes the digests of `folder`'s files beside it; an existing file keeps its name.
-pub(super) fn write(save_dir: &Path, folder: &Path, digests: &Digests) -> io::Result<PathBuf> {
+/// Writes the digests of `folder`'s files beside it, if there are any; an existing file keeps its name.
+pub(super) fn write(
+    save_dir: &Path,
+    folder: &Path,
+    digests: &Digests,
+) -> io::Result<Option<PathBuf>> {
+    if digests.is_empty() {
+        return Ok(None);
+    }
     let path = beside(folder, ENDING);
     let partial = beside(&path, PARTIAL);
     remove_if_there(&partial)?;
@@ -25,5 +32,5 @@ pub(super) fn write(save_dir: &Path, folder: &Path, digests: &Digests) -> io::Re
         writeln!(file, "{sha256}  {prefix}/{name}")?;
     }
     file.into_inner()?;
-    place(&partial, &path)
+    place(&partial, &path).map(Some)
 }

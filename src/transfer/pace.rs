@@ -64,12 +64,6 @@ impl Pace {
     }
 
     /// Bytes of the next request, when so many are `left` to be asked for. Towards the end pieces get smaller, so that all streams end together.
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "bytes of a piece, roughly"
-    )]
     pub(super) fn piece(&self, left: u64) -> u64 {
         let PaceLimits {
             first_piece,
@@ -87,10 +81,6 @@ impl Pace {
     }
 
     /// A request brought so many bytes in so long.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a rate needs no more digits than that"
-    )]
     pub(super) fn request(&mut self, bytes: u64, took: Duration) {
         if bytes < self.limits.smallest_piece {
             return; // It was waiting more than anything else.
@@ -100,10 +90,6 @@ impl Pace {
     }
 
     /// All streams together, each of them busy, brought so many bytes in so long.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a rate needs no more digits than that"
-    )]
     pub(super) fn window(&mut self, bytes: u64, took: Duration) {
         if std::mem::take(&mut self.is_settling) {
             return;

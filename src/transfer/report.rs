@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::error::TransferError;
 use super::running::{Meter, Progress, Report};
 use crate::base::ids::JobId;
+use crate::edge::allowance::NGROK_FREE_BYTES;
 
 /// Skipped entries that are named; further ones are only counted.
 const MOST_NAMED: usize = 100;
@@ -47,6 +48,8 @@ pub struct DownloadReport {
     pub manifest: Option<String>,
     /// A file of the wanted name was there and is kept, so this one got another name.
     pub renamed: bool,
+    /// What came through ngrok to this computer in this month, of the 1 GB of its free plan; null where the connection is not through ngrok.
+    pub ngrok_month_bytes: Option<u64>,
     pub message: String,
     pub next_step: Option<String>,
     /// Since the download began.
@@ -78,6 +81,7 @@ impl DownloadReport {
             skipped_count: 0,
             manifest: None,
             renamed: false,
+            ngrok_month_bytes: None,
             message: String::new(),
             next_step: None,
             elapsed_sec: 0.0,
@@ -136,6 +140,12 @@ impl Report for DownloadReport {
         }
         if self.skipped_count > 0 {
             self.message += &format!(" {} entries were skipped.", self.skipped_count);
+        }
+        if let Some(bytes) = self.ngrok_month_bytes {
+            let (megabytes, most) = (bytes / 1_000_000, NGROK_FREE_BYTES / 1_000_000_000);
+            self.message += &format!(
+                " {megabytes} MB of this month's {most} GB of ngrok's free plan went through this computer."
+            );
         }
         match self.status {
             Status::Running => {

@@ -3,6 +3,7 @@
 #[path = "../support/files_server/mod.rs"]
 mod files_server;
 
+mod bundles;
 mod faults;
 mod folders;
 mod waiting;

@@ -48,7 +48,7 @@ const PROMISED: [Promise; 15] = [
     (
         "download_from_colab",
         &["remote_path"],
-        &["local_filename"],
+        &["local_filename", "max_bytes"],
         false,
         false,
     ),

@@ -1,6 +1,6 @@
 //! One pooled, kept-alive HTTP client for one address, and what its replies mean.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::classify;
+use crate::edge::allowance::Allowance;
 use crate::edge::settings::Endpoint;
 use crate::runtime::error::{RuntimeError, RuntimeResult};
 use crate::wire::API_VERSION;
@@ -24,6 +25,19 @@ pub(super) struct Http {
     base: Url,
     address: String,
     boot_id: Mutex<Option<String>>,
+    counter: Counter,
+}
+
+/// Of bytes that come, where somebody counts them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Counter(Option<Arc<Allowance>>);
+
+impl Counter {
+    pub(super) fn add(&self, bytes: usize) {
+        if let Some(allowance) = &self.0 {
+            allowance.add(bytes as u64);
+        }
+    }
 }
 
 impl Http {
@@ -67,7 +81,16 @@ impl Http {
             base: endpoint.url.clone(),
             address,
             boot_id: Mutex::default(),
+            counter: Counter::default(),
         })
+    }
+
+    pub(super) fn count_in(&mut self, allowance: Arc<Allowance>) {
+        self.counter = Counter(Some(allowance));
+    }
+
+    pub(super) fn counter(&self) -> Counter {
+        self.counter.clone()
     }
 
     pub(super) fn address(&self) -> &str {
@@ -107,7 +130,12 @@ impl Http {
 
     pub(super) async fn bytes(&self, call: RequestBuilder) -> RuntimeResult<Bytes> {
         let response = self.send(call).await?;
-        response.bytes().await.map_err(|source| self.failed(source))
+        let bytes = response
+            .bytes()
+            .await
+            .map_err(|source| self.failed(source))?;
+        self.counter.add(bytes.len());
+        Ok(bytes)
     }
 
     pub(super) async fn json<T: DeserializeOwned>(&self, call: RequestBuilder) -> RuntimeResult<T> {

@@ -5,6 +5,7 @@ mod files;
 mod http;
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +16,7 @@ use reqwest::{Method, Response, StatusCode, header};
 use super::error::{RuntimeError, RuntimeResult};
 use super::{ByteStream, JobsQuery, ListQuery, ReadQuery, Runtime};
 use crate::base::ids::JobId;
+use crate::edge::allowance::Allowance;
 use crate::edge::settings::Endpoint;
 use crate::wire::files::{
     BundleReply, BundleRequest, FileList, FileStat, FileText, Upload, UploadKey,
@@ -53,10 +55,19 @@ impl Executor {
         Http::new(endpoint).map(|http| Self { http })
     }
 
+    /// Counts what comes.
+    #[must_use]
+    pub(super) fn counting(mut self, allowance: Arc<Allowance>) -> Self {
+        self.http.count_in(allowance);
+        self
+    }
+
     fn stream(&self, response: Response) -> ByteStream {
         let address = self.http.address().to_owned();
+        let counter = self.http.counter();
         response
             .bytes_stream()
+            .inspect_ok(move |bytes| counter.add(bytes.len()))
             .map_err(move |source| RuntimeError::Broken {
                 url: address.clone(),
                 source,

@@ -83,7 +83,6 @@ async fn an_empty_folder_comes_and_an_existing_one_is_kept() {
 #[tokio::test]
 async fn a_hostile_name_in_a_folder_is_skipped_and_escapes_nowhere() {
     let (server, folder) = setting();
-    let save_dir = folder.path().join("saved");
     server.set(|state| {
         for name in [
             "../../up",
@@ -97,14 +96,14 @@ async fn a_hostile_name_in_a_folder_is_skipped_and_escapes_nowhere() {
             state.put(&format!("/content/out/{name}"), b"up".to_vec());
         }
     });
-    let report = get(&bridge(&server, &save_dir), "/content/out", None)
+    let report = get(&bridge(&server, &folder.path()), "/content/out", None)
         .await
         .unwrap();
     assert_eq!((report.files, report.skipped_count), (1, 6));
-    assert_eq!(
-        tree(&folder.path()),
-        ["saved/", "saved/out/", "saved/out/good"]
-    );
+    assert_eq!(tree(&folder.path()), ["out.sha256", "out/", "out/good"]);
+    let above = tree(folder.path().parent().unwrap());
+    let others = |name: &&String| !name.starts_with("saved");
+    assert_eq!(above.iter().filter(others).count(), 0, "{above:?}");
 }
 
 #[test]
@@ -186,5 +185,8 @@ async fn an_error_in_one_file_ends_the_folder_and_the_next_call_resumes_it() {
     });
     let report = get(&downloads, "/content/out", None).await.unwrap();
     assert_eq!(report.files, 2);
-    assert_eq!(tree(&folder.path()), ["out/", "out/damaged", "out/slow"]);
+    assert_eq!(
+        tree(&folder.path()),
+        ["out.sha256", "out/", "out/damaged", "out/slow"]
+    );
 }

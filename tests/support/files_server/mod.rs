@@ -55,12 +55,22 @@ pub(crate) struct State {
     /// Request heads, as they came.
     pub(crate) requests: Vec<String>,
     page: usize,
+    grown: Option<(String, Vec<u8>)>,
 }
 
 impl State {
     pub(crate) fn put(&mut self, path: &str, bytes: Vec<u8>) {
         let version = self.files.get(path).map_or(0, |(_, version)| version + 1);
         self.files.insert(path.to_owned(), (bytes, version));
+    }
+
+    pub(crate) fn remove(&mut self, path: &str) {
+        self.files.remove(path);
+    }
+
+    /// The next listing shows the file as it is, and then it has these bytes.
+    pub(crate) fn grow_after_listing(&mut self, path: &str, bytes: Vec<u8>) {
+        self.grown = Some((path.to_owned(), bytes));
     }
 
     pub(crate) fn total_served(&self) -> u64 {
@@ -168,6 +178,9 @@ fn answer(stream: &TcpStream, shared: &Shared, head: &str, body: &[u8]) -> Optio
             let cursor = query.get("cursor").map(String::as_str);
             let limit = query["limit"].parse().unwrap();
             let reply = replies::list(&state, &path, cursor, limit);
+            if let Some((path, bytes)) = state.grown.take() {
+                state.put(&path, bytes);
+            }
             drop(state);
             send_json(stream, &reply)
         }

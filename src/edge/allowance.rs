@@ -1,0 +1,209 @@
+//! How much has come through ngrok in this calendar month. Its free plan lets 1 GB a month out of an endpoint, counts nothing that goes in,
+//! and begins anew on the first (<https://ngrok.com/docs/pricing-limits/free-plan-limits/>); only the account's own page knows what other
+//! computers fetched.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::lock::FileLock;
+use super::store::{read_if_there, write_quickly};
+
+/// What the free plan lets out in a month. Bytes.
+pub const NGROK_FREE_BYTES: u64 = 1_000_000_000;
+const NGROK_DOMAINS: [&str; 5] = [
+    "ngrok-free.app",
+    "ngrok-free.dev",
+    "ngrok.app",
+    "ngrok.dev",
+    "ngrok.io",
+];
+/// What was counted is written down so often; a bridge that is killed forgets no more than that.
+const WRITE_EVERY: Duration = Duration::from_secs(3);
+/// Another bridge writes for a moment only.
+const TRIES: u32 = 20;
+const BREATH: Duration = Duration::from_millis(5);
+
+/// Whether what comes from this address counts.
+#[must_use]
+pub fn is_ngrok(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| {
+        NGROK_DOMAINS.iter().any(|domain| {
+            let below = host.strip_suffix(domain);
+            below.is_some_and(|below| below.is_empty() || below.ends_with('.'))
+        })
+    })
+}
+
+/// The count of this computer, which all its bridges share. Nothing here fails its caller.
+#[derive(Debug)]
+pub struct Allowance {
+    path: PathBuf,
+    pending: Mutex<Pending>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    /// Bytes that are not written down yet.
+    bytes: u64,
+    written: Instant,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Record {
+    /// `2026-11`, in UTC.
+    month: String,
+    bytes: u64,
+}
+
+impl Allowance {
+    /// Counts in the file at `path`.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            pending: Mutex::new(Pending {
+                bytes: 0,
+                written: Instant::now(),
+            }),
+        }
+    }
+
+    /// Counts bytes that came.
+    pub fn add(&self, bytes: u64) {
+        let mut pending = self.pending();
+        pending.bytes += bytes;
+        if pending.written.elapsed() >= WRITE_EVERY {
+            self.write(&mut pending, 1);
+        }
+    }
+
+    /// Bytes of this month.
+    #[must_use]
+    pub fn of_this_month(&self) -> u64 {
+        let mut pending = self.pending();
+        self.write(&mut pending, TRIES);
+        self.read().bytes + pending.bytes
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds what is pending to what is written; what cannot be written stays pending.
+    fn write(&self, pending: &mut Pending, tries: u32) {
+        pending.written = Instant::now();
+        if pending.bytes == 0 {
+            return;
+        }
+        match self.try_write(pending.bytes, tries) {
+            Ok(true) => pending.bytes = 0,
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%error, "what came through ngrok could not be written down");
+            }
+        }
+    }
+
+    /// False while another bridge is writing.
+    fn try_write(&self, bytes: u64, tries: u32) -> io::Result<bool> {
+        let lock = self.path.with_extension("lock");
+        for number in 1..=tries {
+            if let Some(_held) = FileLock::try_take(&lock)? {
+                let mut record = self.read();
+                record.bytes += bytes;
+                write_quickly(&self.path, &serde_json::to_vec(&record)?)?;
+                return Ok(true);
+            }
+            if number < tries {
+                sleep(BREATH);
+            }
+        }
+        Ok(false)
+    }
+
+    /// A record of another month, or one that cannot be read, counts nothing.
+    fn read(&self) -> Record {
+        let bytes = read_if_there(&self.path).ok().flatten();
+        let record: Option<Record> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let month = this_month();
+        record
+            .filter(|record| record.month == month)
+            .unwrap_or(Record { month, bytes: 0 })
+    }
+}
+
+impl Drop for Allowance {
+    fn drop(&mut self) {
+        let mut pending = self.pending();
+        self.write(&mut pending, TRIES);
+    }
+}
+
+fn this_month() -> String {
+    let now = jiff::Timestamp::now().to_string();
+    now.chars().take("2026-11".len()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use url::Url;
+
+    use super::{Allowance, is_ngrok};
+
+    #[test]
+    fn only_ngroks_own_names_count() {
+        for (url, expected) in [
+            ("https://a-b.ngrok-free.app", true),
+            ("https://a.ngrok-free.dev/x", true),
+            ("https://a.eu.ngrok.io", true),
+            ("https://a.ngrok.app", true),
+            ("https://a.ngrok.dev", true),
+            ("https://notngrok.io", false),
+            ("https://a.trycloudflare.com", false),
+            ("https://ngrok.io.example.com", false),
+        ] {
+            assert_eq!(is_ngrok(&Url::parse(url).unwrap()), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn two_bridges_count_together_and_across_restarts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ngrok.json");
+        let (one, other) = (Allowance::new(path.clone()), Allowance::new(path.clone()));
+        std::thread::scope(|scope| {
+            for bridge in [&one, &other] {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        bridge.add(10);
+                        let _ = bridge.of_this_month();
+                    }
+                });
+            }
+        });
+        one.add(7);
+        drop(one);
+        assert_eq!(other.of_this_month(), 1007);
+        drop(other);
+        assert_eq!(Allowance::new(path).of_this_month(), 1007);
+    }
+
+    #[test]
+    fn another_month_begins_at_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ngrok.json");
+        fs::write(&path, r#"{"month":"2020-01","bytes":5}"#).unwrap();
+        let allowance = Allowance::new(path);
+        assert_eq!(allowance.of_this_month(), 0);
+        allowance.add(3);
+        assert_eq!(allowance.of_this_month(), 3);
+    }
+}
