@@ -6,6 +6,8 @@ mod files_server;
 mod bundles;
 mod faults;
 mod folders;
+mod following;
+mod names;
 mod waiting;
 
 use std::path::{Path, PathBuf};

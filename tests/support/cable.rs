@@ -53,6 +53,8 @@ struct State {
     armed: Mutex<Option<Armed>>,
     /// How many breaks have befallen connections.
     struck: watch::Sender<u64>,
+    /// Bytes that came from the executor.
+    carried: watch::Sender<u64>,
     is_silent: watch::Sender<bool>,
 }
 
@@ -71,6 +73,7 @@ impl Cable {
             target,
             armed: Mutex::default(),
             struck: watch::Sender::new(0),
+            carried: watch::Sender::new(0),
             is_silent: watch::Sender::new(false),
         });
         let serving = open(socket, &state);
@@ -83,6 +86,11 @@ impl Cable {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many bytes have come from the executor.
+    pub(crate) fn carried(&self) -> watch::Receiver<u64> {
+        self.state.carried.subscribe()
     }
 
     /// Does it, and returns when it is done. A break that meets no traffic for `patience` befalls the next byte, whichever way that goes.
@@ -179,6 +187,9 @@ async fn pump(
             return Ok(());
         }
         let _ = silence.wait_for(|is_silent| !is_silent).await;
+        if way == Way::ToBridge {
+            state.carried.send_modify(|bytes| *bytes += length as u64);
+        }
         let mut rest = &buffer[..length];
         while let Some((passing, what)) = state.take(way, rest.len()) {
             to.write_all(&rest[..passing]).await?;

@@ -3,6 +3,7 @@
 //! Each test tells its seed; `SMART_COLAB_SEED` runs it again. With `SMART_COLAB_CAMPAIGN=long` there is more of everything.
 
 mod deaths;
+mod downloads;
 mod endless;
 mod long_code;
 mod network;
