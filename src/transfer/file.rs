@@ -50,7 +50,7 @@ impl Default for Limits {
                 first_streams: 2,
                 most_streams: 8,
             },
-            block_bytes: 512 << 10,
+            block_bytes: 256 << 10,
             small_bytes: 256 << 10,
             bundle_bytes: 4 << 20,
             bundle_files: 1000,

@@ -110,6 +110,7 @@ impl Notes {
             if changed.is_ok_and(|changed| Some(changed) < oldest) {
                 // What stays goes another time.
                 let _ = remove_if_there(&path);
+                let _ = remove_if_there(&self.path(id, "lock"));
             }
         }
     }

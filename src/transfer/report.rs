@@ -218,7 +218,19 @@ impl Meter<DownloadReport> {
 
 #[cfg(test)]
 mod tests {
-    use super::bytes;
+    use std::time::Duration;
+
+    use super::super::running::Report;
+    use super::{DownloadReport, bytes};
+
+    #[test]
+    fn what_came_through_ngrok_is_told_of_its_gigabyte() {
+        let mut report = DownloadReport::new("/content/a");
+        report.ngrok_month_bytes = Some(312_400_000);
+        let message = report.worded(Duration::ZERO).message;
+        let told = "312 MB of this month's 1 GB of ngrok's free plan went through this computer.";
+        assert!(message.ends_with(told), "{message}");
+    }
 
     #[test]
     fn sizes_are_written_for_people() {

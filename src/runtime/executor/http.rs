@@ -159,3 +159,59 @@ impl Http {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures_util::StreamExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use url::Url;
+
+    use crate::base::ids::JobId;
+    use crate::base::secret::Secret;
+    use crate::edge::allowance::Allowance;
+    use crate::edge::settings::Endpoint;
+    use crate::runtime::Runtime;
+    use crate::runtime::executor::Executor;
+
+    const BODY: &str = r#"{"status":"ok","uptime_minutes":1,"version":"1"}"#;
+
+    #[tokio::test]
+    async fn what_comes_is_counted_whether_it_is_a_stream_or_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = async {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await.unwrap();
+                let length = BODY.len();
+                let reply = format!(
+                    "HTTP/1.1 200 OK\r\nX-Smart-Colab-Api: 1\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{BODY}"
+                );
+                stream.write_all(reply.as_bytes()).await.unwrap();
+            }
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let allowance = Arc::new(Allowance::new(folder.path().join("ngrok.json")));
+        let endpoint = Endpoint {
+            url: Url::parse(&format!("http://{address}")).unwrap(),
+            token: Secret::new("token"),
+        };
+        let executor = Executor::new(&endpoint)
+            .unwrap()
+            .counting(allowance.clone());
+        let asking = async {
+            let _ = executor.health().await;
+            let log = executor.log(JobId::fresh(), 0).await.unwrap();
+            log.collect::<Vec<_>>().await.len()
+        };
+        tokio::select! {
+            () = serving => unreachable!(),
+            count = asking => assert!(count > 0),
+        }
+        assert_eq!(allowance.of_this_month(), 2 * BODY.len() as u64);
+    }
+}

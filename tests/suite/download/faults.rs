@@ -130,6 +130,41 @@ async fn a_missing_file_is_not_found_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_file_that_may_not_be_read_is_told_and_leaves_nothing() {
+    let (server, folder) = setting();
+    server.set(|state| {
+        state.put("/content/closed", content(3 * PIECE, 1));
+        state.faults.unreadable.insert("/content/closed".to_owned());
+    });
+    let error = get(&bridge(&server, &folder.path()), "/content/closed", None)
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), "invalid_argument");
+    assert!(!error.retryable() && error.sentence().contains("/content/closed"));
+    assert!(tree(&folder.path()).is_empty());
+}
+
+#[tokio::test]
+async fn a_file_that_vanishes_on_the_way_is_not_found_and_gets_no_name() {
+    let (server, folder) = setting();
+    server.set(|state| {
+        state.put("/content/a", content(9 * PIECE, 1));
+        state.faults.hold_after = Some(3 * PIECE);
+    });
+    let downloads = bridge(&server, &folder.path());
+    while glance(&downloads, "/content/a").await.received_bytes < PIECE {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    server.set(|state| {
+        state.remove("/content/a");
+        state.faults.hold_after = None;
+    });
+    let error = get(&downloads, "/content/a", None).await.unwrap_err();
+    assert_eq!(error.code(), "not_found");
+    assert!(!folder.path().join("a").exists());
+}
+
+#[tokio::test]
 async fn a_runtime_that_cannot_be_reached_is_told_when_patience_ends() {
     let folder = tempfile::tempdir().unwrap();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
