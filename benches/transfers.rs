@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod link;
 mod peers;
 #[path = "../tests/support/mod.rs"]
 #[allow(dead_code)]
@@ -18,9 +19,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use link::{Link, Way};
 use peers::{Bridge, curl};
 use support::executor::{Executor, TOKEN};
-use support::link::{Link, Way};
 use table::{Row, median, spread};
 
 const LARGE: u64 = 1 << 30;

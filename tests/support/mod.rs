@@ -5,7 +5,6 @@ pub(crate) mod chance;
 pub(crate) mod executor;
 pub(crate) mod fake_runtime;
 pub(crate) mod home;
-pub(crate) mod link;
 pub(crate) mod machine;
 pub(crate) mod mishaps;
 pub(crate) mod process;
