@@ -39,6 +39,8 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
             settings.data_dir.join("transfers"),
         ),
         call_budget: settings.call_budget,
+        save_dir: settings.save_dir.clone(),
+        data_dir: settings.data_dir.clone(),
     };
     let served = serve(Server::new(floors), shutdown::on_signal()).await;
     if timeout(STOPPING, connection.stop()).await.is_err() {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::checkpoint::{Checkpoint, Unreadable};
 use super::error::ChunkedError;
@@ -107,16 +108,15 @@ impl Folder {
         Ok(())
     }
 
-    /// True when something is kept under this name.
-    fn is_used(&self) -> bool {
-        [
+    /// When what is kept under this name was last changed; none where nothing is.
+    pub(super) fn changed(&self) -> Option<SystemTime> {
+        let files = [
             self.checkpoint(),
             self.previous(),
             self.result(),
             self.pending(),
-        ]
-        .iter()
-        .any(|path| path.exists())
+        ];
+        files.iter().filter_map(|path| changed(path)).max()
     }
 }
 
@@ -127,11 +127,15 @@ pub(super) fn known(checkpoint_dir: &Path) -> Vec<String> {
     };
     let mut names: Vec<String> = entries
         .filter_map(|entry| Name::new(entry.ok()?.file_name().to_str()?).ok())
-        .filter(|name| Folder::new(checkpoint_dir, name).is_used())
+        .filter(|name| Folder::new(checkpoint_dir, name).changed().is_some())
         .map(String::from)
         .collect();
     names.sort();
     names
+}
+
+fn changed(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).ok()?.modified().ok()
 }
 
 fn read(path: &Path) -> Result<Option<Result<Checkpoint, Unreadable>>, ChunkedError> {

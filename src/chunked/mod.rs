@@ -25,6 +25,7 @@ mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::base::ids::JobId;
 use crate::jobs::follow::Watch as JobWatch;
@@ -119,6 +120,18 @@ impl Chunked {
             operation: operation.to_owned(),
             known: folder::known(&self.checkpoint_dir),
         })
+    }
+
+    /// The names under which something is kept, sorted. Reads the disk.
+    #[must_use]
+    pub fn known(&self) -> Vec<String> {
+        folder::known(&self.checkpoint_dir)
+    }
+
+    /// When what is kept under `name` was last changed, by this process or another; none where nothing is kept. Reads the disk.
+    #[must_use]
+    pub fn changed(&self, name: &Name) -> Option<SystemTime> {
+        self.folder(name).changed()
     }
 
     /// Notes under `name`, before it is sent, the job whose result [`Chunked::keep_result`] will keep there.

@@ -69,6 +69,11 @@ impl Keeper {
         Self { save_dir }
     }
 
+    /// Where a job's whole log is kept.
+    pub(super) fn log_path(&self, id: JobId) -> PathBuf {
+        self.save_dir.join("logs").join(format!("{id}.log"))
+    }
+
     /// Adds a job's pictures and files to `kept`. Never fails: what could not be kept is noted, and is still at the executor.
     pub(crate) async fn keep(
         &self,
@@ -121,7 +126,7 @@ impl Keeper {
         deadline: Instant,
         kept: &mut Kept,
     ) {
-        let path = self.save_dir.join("logs").join(format!("{id}.log"));
+        let path = self.log_path(id);
         let path_of_log = &path;
         let grow =
             |runtime: Arc<dyn Runtime>| async move { grow_log(&*runtime, id, path_of_log).await };

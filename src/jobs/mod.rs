@@ -5,6 +5,7 @@
 //! - [`view`]: the collected output as it is handed to the face; `ending`: why a job failed, in words;
 //! - [`keep`]: logs and pictures in the user's folder;
 //! - [`store`]: which jobs were sent where, for whoever comes after; [`overview`]: them and the runtime's own list in one;
+//! - `log`: a job's output as one text;
 //! - `control`: ending what runs, jobs and sessions;
 //! - `kernels`: whose variables are gone since their session was last heard of.
 //!
@@ -16,6 +17,7 @@ pub(crate) mod ending;
 pub mod follow;
 pub mod keep;
 mod kernels;
+mod log;
 pub mod overview;
 mod picture;
 pub mod store;

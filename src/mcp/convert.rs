@@ -9,12 +9,12 @@ use rmcp::ErrorData;
 use rmcp::handler::server::tool::IntoCallToolResult;
 use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, Resource};
 use serde::Serialize;
-use url::Url;
 
 use crate::base::causes::sentence;
+use super::resources::address;
 use crate::chunked::{ChunkedError, Outcome};
 use crate::jobs::keep::{KeptFile, Picture};
-use crate::jobs::view::View;
+use crate::jobs::view::{Summary, View};
 use crate::runtime::RuntimeError;
 use crate::transfer::{Look, TransferError};
 
@@ -51,6 +51,16 @@ impl Fault {
     pub(super) fn first(self, advice: &str) -> Self {
         let hint = format!("{advice} {}", self.hint);
         Self { hint, ..self }
+    }
+
+    /// A fault of the bridge itself: `what` was being done.
+    pub(super) fn internal(what: &str) -> Self {
+        Self::new(
+            "internal",
+            format!("{what} failed inside the bridge"),
+            "This is a fault in smart-colab: please report it with the log file. The runtime is not affected.",
+            false,
+        )
     }
 
     pub(super) fn invalid(error: impl Into<String>) -> Self {
@@ -109,15 +119,32 @@ pub(super) fn execution(view: View) -> CallToolResult {
         .iter()
         .map(PathBuf::from)
         .collect::<Vec<_>>();
-    let content = blocks(view.text, &view.pictures, &view.files, &logs, facts);
+    let links = files(&view.files, &logs).chain(log_to_come(&view.summary));
+    let content = blocks(view.text, &view.pictures, links, facts);
     result(content, failed)
+}
+
+/// The log as a resource, where there is more to read than the text says and no file that has it.
+fn log_to_come(summary: &Summary) -> Option<Resource> {
+    let runs = summary.state.is_some_and(|state| !state.is_final());
+    let is_partial = runs || summary.left_out_characters.is_some();
+    let id = &summary.job_id;
+    (is_partial && summary.log.is_none()).then(|| {
+        Resource::new(address::of_log(id), format!("{id}.log"))
+            .with_title("Whole output of the job")
+            .with_mime_type("text/plain")
+    })
 }
 
 /// A call of a chunked operation, in the same form.
 pub(super) fn operation(outcome: Outcome) -> CallToolResult {
     let (facts, failed) = (line(&outcome.facts), !outcome.facts.success);
-    let kept = outcome.kept;
-    let content = blocks(outcome.text, &kept.pictures, &kept.files, &kept.logs, facts);
+    let (kept, name) = (outcome.kept, &outcome.facts.operation);
+    let checkpoint = Resource::new(address::of_checkpoint(name), name)
+        .with_title(format!("Checkpoint {name}"))
+        .with_mime_type("application/json");
+    let links = files(&kept.files, &kept.logs).chain([checkpoint]);
+    let content = blocks(outcome.text, &kept.pictures, links, facts);
     result(content, failed)
 }
 
@@ -131,8 +158,7 @@ pub(super) fn transfer(look: Look) -> CallToolResult {
 fn blocks(
     text: String,
     pictures: &[Picture],
-    files: &[KeptFile],
-    logs: &[PathBuf],
+    links: impl Iterator<Item = Resource>,
     facts: String,
 ) -> Vec<ContentBlock> {
     let mut content = Vec::new();
@@ -144,14 +170,19 @@ fn blocks(
             .iter()
             .map(|picture| ContentBlock::image(STANDARD.encode(&picture.bytes), picture.mime)),
     );
+    content.extend(links.map(ContentBlock::ResourceLink));
+    content.push(ContentBlock::text(facts));
+    content
+}
+
+/// Files that were kept, as resources.
+fn files(files: &[KeptFile], logs: &[PathBuf]) -> impl Iterator<Item = Resource> {
     let files = files
         .iter()
         .take(MOST_LINKS)
         .map(|file| link(&file.path, &file.mime, Some(file.bytes)));
     let logs = logs.iter().map(|log| link(log, "text/plain", None));
-    content.extend(files.chain(logs).flatten().map(ContentBlock::ResourceLink));
-    content.push(ContentBlock::text(facts));
-    content
+    files.chain(logs).flatten()
 }
 
 fn result(content: Vec<ContentBlock>, failed: bool) -> CallToolResult {
@@ -169,9 +200,9 @@ pub(super) fn line<T: Serialize>(value: &T) -> String {
 }
 
 fn link(path: &Path, mime: &str, size: Option<u64>) -> Option<Resource> {
-    let url = Url::from_file_path(path).ok()?;
+    let uri = address::of_file(path)?;
     let name = path.file_name()?.to_string_lossy().into_owned();
-    let resource = Resource::new(url.as_str(), name).with_mime_type(mime);
+    let resource = Resource::new(uri, name).with_mime_type(mime);
     Some(match size {
         Some(size) => resource.with_size(size),
         None => resource,

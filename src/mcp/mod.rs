@@ -2,6 +2,7 @@
 //!
 //! - [`server`]: what the client is told of us, and the one place where every call passes;
 //! - `tools/`: a file for each family of tools;
+//! - `resources/`: what can be read beside the tools; `media`: media types of files;
 //! - `convert`: results and faults as MCP shows them; `schema`: schemas as every client reads them;
 //! - `call`: a call's deadline, cancellation and progress; `budget`: how long which client waits;
 //! - [`transport`]: stdio, made safe against early notifications and unreadable requests; `lines`: its lines.
@@ -14,6 +15,8 @@ mod call;
 pub mod client;
 mod convert;
 mod lines;
+mod media;
+mod resources;
 mod schema;
 pub mod serve;
 pub mod server;

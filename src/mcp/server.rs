@@ -1,6 +1,7 @@
 //! What the client is told of us, and the one place where every call passes.
 
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,14 +9,17 @@ use futures_util::FutureExt;
 use rmcp::handler::server::tool::{ToolCallContext, ToolRouter};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation,
-    ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+    ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig,
+    SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
 };
-use rmcp::service::RequestContext;
+use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::convert::Fault;
+use super::resources::Resources;
 use super::{budget, schema};
 use crate::base::ids::JobId;
 use crate::chunked::Chunked;
@@ -39,12 +43,17 @@ pub struct Floors {
     pub downloads: Downloads,
     /// The user's own call budget.
     pub call_budget: Option<Duration>,
+    /// The user's folder for results.
+    pub save_dir: PathBuf,
+    /// The bridge's own folder.
+    pub data_dir: PathBuf,
 }
 
 /// The MCP server. Cheap to clone.
 #[derive(Clone)]
 pub struct Server {
     pub(super) floors: Arc<Floors>,
+    pub(super) resources: Arc<Resources>,
     router: Arc<ToolRouter<Self>>,
     tools: Arc<Vec<Tool>>,
     /// Cancelled when the client has left or this process ends: calls that end then were not cancelled by anyone.
@@ -56,8 +65,10 @@ impl Server {
     pub fn new(floors: Floors) -> Self {
         let router = Self::all_tools();
         let tools = router.list_all().into_iter().map(schema::tidy).collect();
+        let floors = Arc::new(floors);
         Self {
-            floors: Arc::new(floors),
+            resources: Arc::new(Resources::new(floors.clone())),
+            floors,
             router: Arc::new(router),
             tools: Arc::new(tools),
             leaving: CancellationToken::new(),
@@ -74,6 +85,11 @@ impl Server {
         self.leaving.is_cancelled()
     }
 
+    /// Cancelled when the client has left.
+    pub(super) fn leaving(&self) -> &CancellationToken {
+        &self.leaving
+    }
+
     pub(super) fn connection(&self) -> &Connection {
         &self.floors.connection
     }
@@ -87,7 +103,13 @@ impl Server {
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        let mut info = ServerConfig::new(ServerCapabilities::builder().enable_tools().build());
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_resources()
+            .enable_resources_list_changed()
+            .enable_resources_subscribe()
+            .build();
+        let mut info = ServerConfig::new(capabilities);
         info.server_info =
             Implementation::new("smart-colab", env!("CARGO_PKG_VERSION")).with_title("smart-colab");
         info.instructions = Some(INSTRUCTIONS.to_owned());
@@ -100,6 +122,59 @@ impl ServerHandler for Server {
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         Ok(ListToolsResult::with_all_items(self.tools.as_ref().clone()))
+    }
+
+    async fn list_resources(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        self.answer_list(request, context).await
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        Ok(self.answer_templates())
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        self.answer_read(request, context).await
+    }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.answer_subscribe(request, context).await
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.resources.unsubscribe(&request.uri);
+        Ok(())
+    }
+
+    fn accepted_subscription_filter(
+        &self,
+        requested: &SubscriptionFilter,
+    ) -> Option<SubscriptionFilter> {
+        Some(self.resources.accepted(requested))
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        self.answer_listen(context).await;
+        Ok(())
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -118,18 +193,12 @@ impl ServerHandler for Server {
             .call(ToolCallContext::new(self, request, context));
         // rmcp answers nothing at all when a tool panics.
         let answer = AssertUnwindSafe(call).catch_unwind().instrument(span).await;
+        self.resources.look_again();
         match answer {
             Ok(response) => response.map(explain_arguments),
             Err(_) => {
                 tracing::error!(tool = %name, "a tool panicked");
-                let hint = "This is a fault in smart-colab: please report it with the log file. The runtime is not affected.";
-                Ok(CallToolResult::from(Fault::new(
-                    "internal",
-                    format!("{name} failed inside the bridge"),
-                    hint,
-                    false,
-                ))
-                .into())
+                Ok(CallToolResult::from(Fault::internal(&name)).into())
             }
         }
     }

@@ -1,0 +1,196 @@
+//! The URIs of resources.
+
+use std::path::{Path, PathBuf};
+
+use url::Url;
+
+use super::fault::ResourceFault;
+use crate::base::ids::JobId;
+use crate::chunked::plan::Name;
+
+const SCHEME: &str = "smart-colab";
+pub(super) const LOG_TEMPLATE: &str = "smart-colab://jobs/{job_id}/log{?from,bytes}";
+pub(super) const CHECKPOINT_TEMPLATE: &str = "smart-colab://checkpoints/{name}";
+
+/// What a URI names; whether it is there is another matter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Address {
+    Log(JobId, Part),
+    Checkpoint(Name),
+    /// Of any file: which ones are resources, `Saved` knows.
+    File(PathBuf),
+}
+
+/// A part of a log, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Where it begins; before 0, counted from the end. None for the beginning.
+    pub from: Option<i64>,
+    /// How long it is; none for all there is.
+    pub bytes: Option<u64>,
+}
+
+impl Part {
+    /// Begin and length in a log of `total` bytes.
+    pub(super) fn within(self, total: u64) -> (u64, u64) {
+        let from = match self.from.unwrap_or(0) {
+            from @ ..0 => total.saturating_sub(from.unsigned_abs()),
+            from => from.unsigned_abs().min(total),
+        };
+        let left = total - from;
+        (from, self.bytes.map_or(left, |bytes| bytes.min(left)))
+    }
+}
+
+/// The URI of a job's log.
+pub(in crate::mcp) fn of_log(job_id: &str) -> String {
+    format!("{SCHEME}://jobs/{job_id}/log")
+}
+
+/// The URI of a checkpoint.
+pub(in crate::mcp) fn of_checkpoint(name: &str) -> String {
+    format!("{SCHEME}://checkpoints/{name}")
+}
+
+/// The URI of a file; none for a path that is not absolute.
+pub(in crate::mcp) fn of_file(path: &Path) -> Option<String> {
+    Url::from_file_path(path).ok().map(String::from)
+}
+
+impl Address {
+    pub(super) fn parse(uri: &str) -> Result<Self, ResourceFault> {
+        let unknown = || {
+            ResourceFault::missing(
+                "this server has no resource of that form",
+                "resources/list and resources/templates/list say what there is.",
+            )
+        };
+        let url = Url::parse(uri).map_err(|_| unknown())?;
+        if url.fragment().is_some() {
+            return Err(unknown());
+        }
+        if url.scheme() == "file" && url.query().is_none() {
+            return url.to_file_path().map(Self::File).map_err(|()| unknown());
+        }
+        if url.scheme() != SCHEME || url.port().is_some() || !url.username().is_empty() {
+            return Err(unknown());
+        }
+        let parts: Vec<&str> = url.path_segments().into_iter().flatten().collect();
+        match (url.host_str(), parts.as_slice()) {
+            (Some("jobs"), [id, "log"]) => {
+                let id = id.parse().map_err(|_| {
+                    ResourceFault::missing(
+                        "no job can have that id",
+                        "It is the UUID that an earlier answer named, or one of list_jobs.",
+                    )
+                })?;
+                Ok(Self::Log(id, part(&url)?))
+            }
+            (Some("checkpoints"), [name]) if url.query().is_none() => {
+                let name = Name::new(name)
+                    .map_err(|error| ResourceFault::missing(error.to_string(), error.hint()))?;
+                Ok(Self::Checkpoint(name))
+            }
+            _ => Err(unknown()),
+        }
+    }
+}
+
+fn part(url: &Url) -> Result<Part, ResourceFault> {
+    let mut part = Part::default();
+    for (key, value) in url.query_pairs() {
+        let fault = |what| ResourceFault::invalid(format!("{key}={value}: {what}"));
+        match key.as_ref() {
+            "from" if part.from.is_none() => {
+                let from = value.parse();
+                let why = "it is a number of bytes, or one below 0 to count from the end";
+                part.from = Some(from.map_err(|_| fault(why))?);
+            }
+            "bytes" if part.bytes.is_none() => {
+                let bytes = value.parse().ok().filter(|bytes| *bytes > 0);
+                part.bytes =
+                    Some(bytes.ok_or_else(|| fault("it is a number of bytes, 1 or more"))?);
+            }
+            _ => return Err(fault("a log is read with from and bytes, each once")),
+        }
+    }
+    Ok(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Address, Part, of_checkpoint, of_log};
+    use crate::base::ids::JobId;
+    use crate::chunked::plan::Name;
+
+    #[test]
+    fn what_is_linked_can_be_read() {
+        let id = JobId::fresh();
+        let uri = of_log(&id.to_string());
+        for (query, from, bytes) in [
+            ("", None, None),
+            ("?from=0", Some(0), None),
+            ("?from=-7&bytes=5", Some(-7), Some(5)),
+            ("?bytes=5&from=3", Some(3), Some(5)),
+        ] {
+            let address = Address::parse(&format!("{uri}{query}")).unwrap();
+            assert_eq!(address, Address::Log(id, Part { from, bytes }), "{query}");
+        }
+        let name = Name::new("Run_1.b").unwrap();
+        let address = Address::parse(&of_checkpoint("Run_1.b")).unwrap();
+        assert_eq!(address, Address::Checkpoint(name));
+    }
+
+    #[test]
+    fn what_has_no_form_of_ours_is_no_resource() {
+        let id = JobId::fresh();
+        for uri in [
+            "".to_owned(),
+            "notes".to_owned(),
+            "https://example.com/a".to_owned(),
+            "C:\\Windows\\win.ini".to_owned(),
+            "smart-colab://jobs".to_owned(),
+            "smart-colab://jobs/1/log".to_owned(),
+            format!("smart-colab://jobs/{id}"),
+            format!("smart-colab://jobs/{id}/log/x"),
+            format!("smart-colab://jobs/{id}/log#a"),
+            format!("smart-colab://jobs:80/{id}/log"),
+            format!("smart-colab://someone@jobs/{id}/log"),
+            format!("smart-colab://jobs/{id}/log?from=x"),
+            format!("smart-colab://jobs/{id}/log?from=1&from=2"),
+            format!("smart-colab://jobs/{id}/log?bytes=0"),
+            format!("smart-colab://jobs/{id}/log?bytes=-1"),
+            format!("smart-colab://jobs/{id}/log?lines=1"),
+            "smart-colab://checkpoints/".to_owned(),
+            "smart-colab://checkpoints/..".to_owned(),
+            "smart-colab://checkpoints/%2e%2e".to_owned(),
+            "smart-colab://checkpoints/a/b".to_owned(),
+            "smart-colab://checkpoints/a?b=c".to_owned(),
+            "file:///a?b".to_owned(),
+            "file:///a#b".to_owned(),
+        ] {
+            assert!(Address::parse(&uri).is_err(), "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_part_lies_within_the_log() {
+        for (from, bytes, total, expected) in [
+            (None, None, 10, (0, 10)),
+            (Some(4), None, 10, (4, 6)),
+            (Some(4), Some(3), 10, (4, 3)),
+            (Some(40), Some(3), 10, (10, 0)),
+            (Some(-3), None, 10, (7, 3)),
+            (Some(-3), Some(1), 10, (7, 1)),
+            (Some(-30), Some(u64::MAX), 10, (0, 10)),
+            (Some(i64::MIN), None, 10, (0, 10)),
+            (Some(i64::MAX), Some(1), 0, (0, 0)),
+        ] {
+            assert_eq!(
+                Part { from, bytes }.within(total),
+                expected,
+                "{from:?} {bytes:?}"
+            );
+        }
+    }
+}

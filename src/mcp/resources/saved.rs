@@ -1,0 +1,215 @@
+//! The files of `LOCAL_SAVE_DIR`: which there are, and which one a path means. All of it reads the disk.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Component, Path, PathBuf};
+use std::time::SystemTime;
+
+use super::address;
+use super::fault::ResourceFault;
+use crate::mcp::convert::Fault;
+
+/// Files and folders that one look takes in, those nearest to the top first.
+const MOST_SEEN: usize = 20_000;
+/// Endings of a download under way, and of its journal.
+const UNDER_WAY: [&str; 2] = [".partial", ".partial.jsonl"];
+/// Bytes that are handed out in one piece.
+pub(super) const LARGEST: u64 = 8 * 1024 * 1024;
+
+/// The user's folder.
+#[derive(Debug)]
+pub(super) struct Saved {
+    root: PathBuf,
+    /// The bridge's own folder, which holds the token: never handed out, should it lie in the user's.
+    private: PathBuf,
+}
+
+/// A file as it is listed.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub uri: String,
+    /// Its path in the folder, with `/` on every system.
+    pub name: String,
+    pub bytes: u64,
+    pub changed: SystemTime,
+}
+
+impl Saved {
+    pub(super) fn new(root: PathBuf, private: PathBuf) -> Self {
+        Self { root, private }
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The files that can be read, in no order. What is hidden, under way, a link or unreadable is left out.
+    pub(super) fn list(&self) -> Vec<Entry> {
+        let (mut entries, mut seen) = (Vec::new(), 0);
+        let mut folders = VecDeque::from([self.root.clone()]);
+        if self.private == self.root {
+            return entries;
+        }
+        while let Some(folder) = folders.pop_front() {
+            for found in fs::read_dir(folder).into_iter().flatten().flatten() {
+                if seen == MOST_SEEN {
+                    return entries;
+                }
+                seen += 1;
+                let path = found.path();
+                if self.is_withheld(&path) {
+                    continue;
+                }
+                match found.file_type() {
+                    Ok(kind) if kind.is_dir() => folders.push_back(path),
+                    Ok(kind) if kind.is_file() => entries.extend(self.entry(&path)),
+                    Ok(_) | Err(_) => {}
+                }
+            }
+        }
+        entries
+    }
+
+    fn entry(&self, path: &Path) -> Option<Entry> {
+        let metadata = fs::metadata(path).ok()?;
+        let parts = path.strip_prefix(&self.root).ok()?.components();
+        let parts: Vec<_> = parts
+            .map(|part| part.as_os_str().to_string_lossy())
+            .collect();
+        Some(Entry {
+            uri: address::of_file(path)?,
+            name: parts.join("/"),
+            bytes: metadata.len(),
+            changed: metadata.modified().ok()?,
+        })
+    }
+
+    /// What is in the folder and nobody's business.
+    fn is_withheld(&self, path: &Path) -> bool {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_under_way = UNDER_WAY.iter().any(|ending| name.ends_with(ending));
+        name.starts_with('.') || is_under_way || path == self.private
+    }
+
+    /// Where a file of the folder really is. A path that leads elsewhere is refused without a look at what is there.
+    pub(super) fn find(&self, path: &Path) -> Result<PathBuf, ResourceFault> {
+        let outside = || {
+            ResourceFault::missing(
+                format!(
+                    "only files in {} can be read here, and {} is not one of them",
+                    self.root.display(),
+                    path.display()
+                ),
+                "resources/list says which there are.",
+            )
+        };
+        let gone = || {
+            ResourceFault::missing(
+                format!("{} is not there, or not any more", path.display()),
+                "resources/list says which files there are.",
+            )
+        };
+        let real_root = fs::canonicalize(&self.root).map_err(|_| outside())?;
+        let inner = [&self.root, &real_root]
+            .into_iter()
+            .find_map(|root| path.strip_prefix(root).ok())
+            .ok_or_else(outside)?;
+        let is_plain = |part| matches!(part, Component::Normal(_));
+        if !inner.components().all(is_plain) || self.is_withheld_within(inner) {
+            return Err(outside());
+        }
+        let real = match fs::canonicalize(path) {
+            Ok(real) => real,
+            Err(error) if is_missing(&error) => return Err(gone()),
+            Err(error) => return Err(unreadable(path, &error)),
+        };
+        let inner = real.strip_prefix(&real_root).map_err(|_| outside())?;
+        let private = fs::canonicalize(&self.private).ok();
+        if self.is_withheld_within(inner)
+            || private
+                .is_some_and(|private| private.starts_with(&real_root) && real.starts_with(private))
+        {
+            return Err(outside());
+        }
+        Ok(real)
+    }
+
+    fn is_withheld_within(&self, inner: &Path) -> bool {
+        let mut parts = inner.components();
+        parts.any(|part| self.is_withheld(Path::new(part.as_os_str())))
+    }
+
+    /// The whole of a file.
+    pub(super) fn read(&self, path: &Path) -> Result<Vec<u8>, ResourceFault> {
+        let real = self.find(path)?;
+        let failed = |error: io::Error| match is_missing(&error) {
+            true => ResourceFault::missing(
+                format!("{} is not there any more", path.display()),
+                "resources/list says which files there are.",
+            ),
+            false => unreadable(path, &error),
+        };
+        // Before it is opened: opening a pipe would wait for its other end.
+        if !fs::metadata(&real).map_err(failed)?.is_file() {
+            return Err(ResourceFault::missing(
+                format!("{} is no file", path.display()),
+                "resources/list says which files there are.",
+            ));
+        }
+        let mut bytes = Vec::new();
+        let file = File::open(&real).map_err(failed)?;
+        file.take(LARGEST + 1)
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
+        if bytes.len() as u64 > LARGEST {
+            return Err(ResourceFault::failed(too_large(path)));
+        }
+        Ok(bytes)
+    }
+
+    /// What tells one state of a file from another; none while it is not there or not ours.
+    pub(super) fn changed(&self, path: &Path) -> Option<(SystemTime, u64)> {
+        let metadata = fs::metadata(self.find(path).ok()?).ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
+    matches!(
+        error.kind(),
+        NotFound | NotADirectory | InvalidInput | InvalidFilename
+    )
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> ResourceFault {
+    ResourceFault::failed(Fault::new(
+        "internal",
+        format!("{} cannot be read ({error})", path.display()),
+        "Check its permissions on this computer.",
+        true,
+    ))
+}
+
+fn too_large(path: &Path) -> Fault {
+    let is_log = path.extension().is_some_and(|ending| ending == "log");
+    let hint = if is_log {
+        format!(
+            "A part of a job's log is read by {}, for example with from=-100000.",
+            address::LOG_TEMPLATE
+        )
+    } else {
+        "Open it on this computer, or read a part of it there.".to_owned()
+    };
+    Fault::new(
+        "invalid_argument",
+        format!(
+            "{} is larger than {} MiB",
+            path.display(),
+            LARGEST / 1024 / 1024
+        ),
+        hint,
+        false,
+    )
+}

@@ -1,0 +1,198 @@
+//! Who is told of changes. Clients of the old era subscribe to one resource after the other and hear of new lists unasked; clients of 2026-07-28 open
+//! streams, and hear what each asked for. rmcp keeps the two apart.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::future::join_all;
+use rmcp::RoleServer;
+use rmcp::model::{ResourceUpdatedNotificationParam, SubscriptionFilter};
+use rmcp::service::{Peer, RequestContext, SubscriptionSink};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::address::Address;
+use super::fault::ResourceFault;
+use super::{Resources, on_disk};
+use crate::mcp::convert::Fault;
+
+/// Resources that are watched at a time.
+const MOST: usize = 100;
+
+#[derive(Debug)]
+pub(super) struct Subscriptions {
+    room: Arc<Semaphore>,
+    /// Of the old era, by their URIs.
+    sessions: Mutex<HashMap<String, CancellationToken>>,
+    /// The client of the old era is told of new lists.
+    tells_lists: AtomicBool,
+}
+
+impl Default for Subscriptions {
+    fn default() -> Self {
+        Self {
+            room: Arc::new(Semaphore::new(MOST)),
+            sessions: Mutex::default(),
+            tells_lists: AtomicBool::new(false),
+        }
+    }
+}
+
+/// Who listens.
+#[derive(Debug)]
+pub(super) enum Audience {
+    /// A client of the old era.
+    Session(Peer<RoleServer>),
+    /// A stream of the new one.
+    Stream(SubscriptionSink),
+}
+
+impl Audience {
+    pub(super) async fn updated(&self, uri: &str) {
+        match self {
+            Self::Session(peer) => {
+                let param = ResourceUpdatedNotificationParam::new(uri);
+                log(peer.notify_resource_updated(param).await);
+            }
+            Self::Stream(sink) => log(sink.notify_resource_updated(uri).await),
+        }
+    }
+
+    /// Tells of each new list; ends with the server.
+    async fn tell_lists(&self, mut marks: watch::Receiver<Option<u64>>) {
+        while marks.changed().await.is_ok() {
+            match self {
+                Self::Session(peer) => log(peer.notify_resource_list_changed().await),
+                Self::Stream(sink) => log(sink.notify_resource_list_changed().await),
+            }
+        }
+    }
+}
+
+/// True for a request of a client that shook hands.
+pub(super) fn is_of_old_era(context: &RequestContext<RoleServer>) -> bool {
+    let version = context.protocol_version();
+    version.is_none_or(|version| version.has_initialize())
+}
+
+impl Resources {
+    /// Tells a client of the old era of each new list.
+    pub(super) fn tell_lists(
+        self: &Arc<Self>,
+        peer: &Peer<RoleServer>,
+        leaving: &CancellationToken,
+    ) {
+        if self.subscriptions.tells_lists.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (marks, leaving) = (self.marks(), leaving.clone());
+        let audience = Audience::Session(peer.clone());
+        tokio::spawn(async move {
+            leaving
+                .run_until_cancelled(audience.tell_lists(marks))
+                .await;
+        });
+    }
+
+    /// Tells a client of the old era of each change of a resource; again is as once.
+    pub(super) async fn subscribe(
+        self: &Arc<Self>,
+        uri: &str,
+        peer: Peer<RoleServer>,
+        leaving: &CancellationToken,
+    ) -> Result<(), ResourceFault> {
+        let address = Address::parse(uri)?;
+        if let Address::File(path) = &address {
+            let (saved, path) = (self.saved.clone(), path.clone());
+            on_disk(move || saved.find(&path)).await??;
+        }
+        let ended = leaving.child_token();
+        {
+            let mut sessions = self.sessions();
+            if sessions.contains_key(uri) {
+                return Ok(());
+            }
+            let room = self.room().ok_or_else(no_room)?;
+            sessions.insert(uri.to_owned(), ended.clone());
+            let (resources, uri) = (self.clone(), uri.to_owned());
+            tokio::spawn(async move {
+                let audience = Audience::Session(peer);
+                let watching = resources.watch(&uri, &address, &audience);
+                if ended.run_until_cancelled(watching).await.is_some() {
+                    resources.sessions().remove(&uri);
+                }
+                drop(room);
+            });
+        }
+        Ok(())
+    }
+
+    pub(in crate::mcp) fn unsubscribe(&self, uri: &str) {
+        if let Some(subscription) = self.sessions().remove(uri) {
+            subscription.cancel();
+        }
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<String, CancellationToken>> {
+        let sessions = self.subscriptions.sessions.lock();
+        sessions.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn room(&self) -> Option<OwnedSemaphorePermit> {
+        self.subscriptions.room.clone().try_acquire_owned().ok()
+    }
+
+    /// What of a new stream's wishes can be met: all but URIs that name nothing, and those that are too many.
+    pub(in crate::mcp) fn accepted(&self, requested: &SubscriptionFilter) -> SubscriptionFilter {
+        let mut accepted = requested.clone();
+        if let Some(uris) = &mut accepted.resource_subscriptions {
+            uris.retain(|uri| Address::parse(uri).is_ok());
+            uris.sort_unstable();
+            uris.dedup();
+            uris.truncate(self.subscriptions.room.available_permits());
+        }
+        accepted
+    }
+
+    /// Serves a stream; never ends by itself.
+    pub(super) async fn serve(
+        self: &Arc<Self>,
+        sink: &SubscriptionSink,
+        leaving: &CancellationToken,
+    ) {
+        let (accepted, audience) = (sink.accepted(), &Audience::Stream(sink.clone()));
+        let uris = accepted.resource_subscriptions.iter().flatten();
+        let watching = join_all(uris.map(|uri| async move {
+            if let (Ok(address), Some(_room)) = (Address::parse(uri), self.room()) {
+                self.watch(uri, &address, audience).await;
+            }
+        }));
+        let telling = async {
+            if accepted.resources_list_changed == Some(true) {
+                let marks = self.marks();
+                if let Ok(listing) = self.listing().await {
+                    self.seen(&listing, leaving);
+                }
+                audience.tell_lists(marks).await;
+            }
+        };
+        tokio::join!(watching, telling);
+        std::future::pending().await
+    }
+}
+
+fn no_room() -> ResourceFault {
+    ResourceFault::failed(Fault::new(
+        "busy",
+        format!("{MOST} resources are watched already"),
+        "Unsubscribe from another one first.",
+        true,
+    ))
+}
+
+fn log<E: std::error::Error>(sent: Result<(), E>) {
+    if let Err(error) = sent {
+        tracing::debug!(%error, "a notification could not be sent");
+    }
+}
