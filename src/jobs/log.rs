@@ -13,7 +13,7 @@ use crate::runtime::{Runtime, RuntimeResult};
 use crate::wire::job::{Job, Poll};
 
 /// The fewest bytes of events that an executor can be asked for: only the job beside them is wanted.
-const FEWEST_BYTES: u64 = 1_000;
+const FEWEST_BYTES: u64 = 1_024;
 
 impl Jobs {
     /// The newest jobs that this computer remembers, newest first. Reads the disk.

@@ -150,7 +150,8 @@ impl From<CallToolResult> for Answer {
             if let ContentBlock::Text(text) = block {
                 texts.push(text.text);
             } else if let ContentBlock::ResourceLink(link) = block {
-                answer.links.push(link.uri);
+                let is_file = link.uri.starts_with("file:");
+                answer.links.extend(is_file.then_some(link.uri));
             } else if matches!(block, ContentBlock::Image(_)) {
                 answer.pictures += 1;
             }

@@ -20,6 +20,7 @@ mod output;
 mod python;
 mod refusals;
 mod reports;
+mod resources;
 mod tidy;
 mod tool_list;
 mod try_tour;

@@ -3,23 +3,13 @@
 use serde_json::{Value, json};
 
 use crate::support::home::Home;
-use crate::support::stdio::{Bridge, Left};
+use crate::support::stdio::{Bridge, Left, MODERN, modern};
 
-const MODERN: &str = "2026-07-28";
 /// Nobody listens there, so whoever needs the network waits or fails.
 const DEAD: &str = "https://127.0.0.1:9/#dead-t0ken";
 
 fn unconfigured(home: &Home) -> Bridge {
     Bridge::start(home.program(&[]))
-}
-
-fn modern(mut params: Value) -> Value {
-    params["_meta"] = json!({
-        "io.modelcontextprotocol/protocolVersion": MODERN,
-        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
-        "io.modelcontextprotocol/clientCapabilities": {},
-    });
-    params
 }
 
 #[track_caller]

@@ -13,6 +13,19 @@ use serde_json::{Value, json};
 /// Far beyond what any answer needs on a slow machine: reaching it means that none comes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
+/// The version from which on there is no handshake.
+pub(crate) const MODERN: &str = "2026-07-28";
+
+/// `params` with what each request of a modern client says of it.
+pub(crate) fn modern(mut params: Value) -> Value {
+    params["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": MODERN,
+        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    params
+}
+
 /// A running server.
 pub(crate) struct Bridge {
     child: Child,

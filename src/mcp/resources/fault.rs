@@ -69,7 +69,8 @@ impl ResourceFault {
 
 impl From<ResourceFault> for ErrorData {
     fn from(fault: ResourceFault) -> Self {
-        let message = format!("{}. {}", fault.fault.error, fault.fault.hint);
+        let (error, hint) = (fault.fault.error.trim_end_matches('.'), &fault.fault.hint);
+        let message = format!("{error}. {hint}");
         Self::new(fault.code, message, serde_json::to_value(&fault.fault).ok())
     }
 }

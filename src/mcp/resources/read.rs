@@ -93,9 +93,9 @@ impl Resources {
         } else {
             deadline
         };
-        let piece = match self.from_runtime(id, part, asking).await {
+        let piece = match self.ask_runtime(id, part, asking).await {
             Err(_) if is_kept => {
-                let read = on_disk(move || from_disk(&kept, part)).await?;
+                let read = on_disk(move || read_copy(&kept, part)).await?;
                 read.map_err(|error| ResourceFault::internal(&error))?
             }
             piece => piece.map_err(ResourceFault::of)?,
@@ -113,7 +113,7 @@ impl Resources {
     }
 
     /// None for more than is handed out in one piece.
-    async fn from_runtime(
+    async fn ask_runtime(
         &self,
         id: JobId,
         part: Part,
@@ -139,7 +139,7 @@ impl Resources {
 }
 
 /// The same from the copy in the user's folder.
-fn from_disk(path: &Path, part: Part) -> io::Result<Option<Piece>> {
+fn read_copy(path: &Path, part: Part) -> io::Result<Option<Piece>> {
     let mut file = File::open(path)?;
     let total = file.metadata()?.len();
     let (from, count) = part.within(total);

@@ -1,0 +1,307 @@
+//! Who wants to know of changes hears of them, and only as long as they want to.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use smart_colab::base::ids::JobId;
+
+use super::{Client, ERAS, Era, keep_result, save, uri_of};
+use crate::support::executor::{Executor, until_there};
+use crate::support::home::Home;
+use crate::support::stdio::Bridge;
+
+const UPDATED: &str = "notifications/resources/updated";
+const LIST_CHANGED: &str = "notifications/resources/list_changed";
+const STREAM: &str = "io.modelcontextprotocol/subscriptionId";
+
+/// Asks to be told of `uris`; the stream's id, where the era has one.
+fn watch(client: &mut Client, uris: &[&str]) -> Option<u64> {
+    match client.era {
+        Era::Handshake => {
+            for uri in uris {
+                let subscribed = client.ask("resources/subscribe", json!({"uri": uri}));
+                assert_eq!(subscribed, json!({}), "{uri}");
+            }
+            None
+        }
+        Era::Modern => Some(listen(client, json!({"resourceSubscriptions": uris}))),
+    }
+}
+
+/// Opens a stream and waits until it stands.
+fn listen(client: &mut Client, wishes: Value) -> u64 {
+    let id = client.begin("subscriptions/listen", json!({"notifications": wishes}));
+    client.bridge.until_heard(|message| {
+        message["method"] == "notifications/subscriptions/acknowledged"
+            && message["params"]["_meta"][STREAM] == id
+    });
+    id
+}
+
+/// Waits for the news of `uri`, and forgets that they came.
+#[track_caller]
+fn hear(client: &mut Client, uri: &str, stream: Option<u64>) {
+    let is_it = |message: &Value| {
+        message["method"] == UPDATED
+            && message["params"]["uri"] == uri
+            && message["params"]["_meta"][STREAM].as_u64() == stream
+    };
+    client.bridge.until_heard(is_it);
+    client.bridge.heard.retain(|message| !is_it(message));
+}
+
+/// The same of a new list.
+#[track_caller]
+fn hear_of_list(client: &mut Client, stream: Option<u64>) {
+    let is_it = |message: &Value| message["method"] == LIST_CHANGED;
+    client.bridge.until_heard(is_it);
+    for told in client.heard(LIST_CHANGED) {
+        assert_eq!(told["params"]["_meta"][STREAM].as_u64(), stream, "{told}");
+    }
+    let first = client.bridge.heard.iter().position(is_it).unwrap();
+    client.bridge.heard.remove(first);
+}
+
+fn give_up(client: &mut Client, uri: &str, stream: Option<u64>) {
+    match stream {
+        None => {
+            let done = client.ask("resources/unsubscribe", json!({"uri": uri}));
+            assert_eq!(done, json!({}));
+        }
+        Some(id) => {
+            let params = json!({"requestId": id});
+            client.bridge.notify("notifications/cancelled", params);
+        }
+    }
+}
+
+#[test]
+fn a_growing_log_is_told_of_until_its_job_ends() {
+    for era in ERAS {
+        let home = Home::new();
+        let executor = Executor::start();
+        let line = executor.line();
+        let variables = [
+            ("COLAB_URL", line.as_str()),
+            ("SMART_COLAB_CALL_BUDGET_SEC", "5"),
+        ];
+        let mut client = Client::start(era, home.program(&variables));
+        // Prints what the test wrote, until it says that it is enough.
+        let code = "import os, time\nn = 0\nwhile True:\n    if os.path.exists(f'go{n}'):\n        n += 1\n        print(n, flush=True)\n        \
+                    if n == 3: break\n    time.sleep(0.05)";
+        let answer = client.call("run_code_long", json!({"code": code}));
+        let uri = answer.links[0].clone();
+        let stream = watch(&mut client, &[&uri]);
+        // What was printed before it was watched.
+        hear(&mut client, &uri, stream);
+        for n in 0..3 {
+            fs::write(executor.root().join(format!("go{n}")), "").unwrap();
+            hear(&mut client, &uri, stream);
+        }
+        let whole = loop {
+            let text = client.text(&uri);
+            if text.contains('3') {
+                break text;
+            }
+            hear(&mut client, &uri, stream);
+        };
+        assert_eq!(whole, "1\n2\n3\n");
+        let count = client.heard(UPDATED).len();
+        assert!(
+            count <= 2,
+            "{count} more, of an end that came in two pieces at most"
+        );
+        assert_eq!(client.bridge.leave().status.code(), Some(0));
+    }
+}
+
+#[test]
+fn changes_of_files_and_checkpoints_are_told_of_whoever_made_them() {
+    for era in ERAS {
+        let home = Home::new();
+        let file = save(&home, "a.txt", b"one");
+        let result = keep_result(&home, "op", "one");
+        let (uri, checkpoint) = (uri_of(&file), "smart-colab://checkpoints/op");
+        let mut client = Client::alone(era, &home);
+        let stream = watch(&mut client, &[&uri, checkpoint]);
+        // They came to be so shortly before that nobody can say who has seen them.
+        hear(&mut client, &uri, stream);
+        hear(&mut client, checkpoint, stream);
+        fs::write(&file, "longer").unwrap();
+        hear(&mut client, &uri, stream);
+        keep_result(&home, "op", "another");
+        hear(&mut client, checkpoint, stream);
+        fs::remove_file(&file).unwrap();
+        hear(&mut client, &uri, stream);
+        fs::remove_file(&result).unwrap();
+        hear(&mut client, checkpoint, stream);
+        fs::write(&file, "again").unwrap();
+        hear(&mut client, &uri, stream);
+    }
+}
+
+#[test]
+fn who_gives_up_hears_no_more() {
+    for era in ERAS {
+        let home = Home::new();
+        let (first, second) = (save(&home, "a", b""), save(&home, "b", b""));
+        let (dropped, kept) = (uri_of(&first), uri_of(&second));
+        let mut client = Client::alone(era, &home);
+        let given_up = watch(&mut client, &[&dropped]);
+        let stream = watch(&mut client, &[&kept]);
+        hear(&mut client, &dropped, given_up);
+        hear(&mut client, &kept, stream);
+        give_up(&mut client, &dropped, given_up);
+        client.list();
+        client.bridge.heard.clear();
+        // Both are looked at equally often: after the third change of one, the other's first has been passed over.
+        fs::write(&first, "changed").unwrap();
+        for text in ["1", "22", "333"] {
+            fs::write(&second, text).unwrap();
+            hear(&mut client, &kept, stream);
+        }
+        assert!(
+            client.heard(UPDATED).is_empty(),
+            "{:?}",
+            client.bridge.heard
+        );
+        give_up(&mut client, &kept, stream);
+        client.list();
+    }
+}
+
+#[test]
+fn what_is_no_resource_cannot_be_watched() {
+    let home = Home::new();
+    let outside = home.folder("secret.txt");
+    fs::write(&outside, "").unwrap();
+    let gone = home.folder("results").join("gone.txt");
+    save(&home, "a.txt", b"");
+    let mut client = Client::alone(Era::Handshake, &home);
+    for uri in [
+        &uri_of(&outside),
+        &uri_of(&gone),
+        "smart-colab://jobs/7/log",
+        "notes",
+    ] {
+        let refused = client.ask("resources/subscribe", json!({"uri": uri}));
+        assert_eq!(
+            refused["error"]["code"],
+            Era::Handshake.missing(),
+            "{refused}"
+        );
+    }
+    // A stream says which of its wishes are met.
+    let mut client = Client::alone(Era::Modern, &home);
+    let good = "smart-colab://checkpoints/op";
+    listen(
+        &mut client,
+        json!({"resourceSubscriptions": ["notes", good, good], "toolsListChanged": true}),
+    );
+    let heard = client.heard("notifications/subscriptions/acknowledged");
+    let accepted = &heard[0]["params"]["notifications"];
+    assert_eq!(accepted, &json!({"resourceSubscriptions": [good, good]}));
+    for method in ["resources/subscribe", "resources/unsubscribe"] {
+        let refused = client.ask(method, json!({"uri": good}));
+        assert_eq!(refused["error"]["code"], -32601, "{refused}");
+    }
+}
+
+#[test]
+fn a_hundred_resources_are_watched_and_not_more() {
+    let home = Home::new();
+    let uris: Vec<String> = (0..101)
+        .map(|n| format!("smart-colab://checkpoints/op{n}"))
+        .collect();
+    let mut client = Client::alone(Era::Handshake, &home);
+    for uri in &uris[..100] {
+        watch(&mut client, &[uri, uri]);
+    }
+    let refused = client.ask("resources/subscribe", json!({"uri": uris[100]}));
+    assert_eq!(refused["error"]["data"]["code"], "busy", "{refused}");
+    give_up(&mut client, &uris[0], None);
+    // Its place is free as soon as its watch has ended.
+    while client.ask("resources/subscribe", json!({"uri": uris[100]})) != json!({}) {}
+
+    let mut client = Client::alone(Era::Modern, &home);
+    listen(&mut client, json!({"resourceSubscriptions": uris}));
+    let heard = client.heard("notifications/subscriptions/acknowledged");
+    let accepted = &heard[0]["params"]["notifications"]["resourceSubscriptions"];
+    assert_eq!(accepted.as_array().unwrap().len(), 100);
+}
+
+#[test]
+fn new_resources_are_told_of() {
+    for era in ERAS {
+        let home = Home::new();
+        let line = Executor::shared().line();
+        let mut client = Client::start(era, home.program(&[("COLAB_URL", &line)]));
+        let session = format!("news-{era:?}");
+        client.list();
+        let stream = (era == Era::Modern).then(|| {
+            // Who did not ask for it hears nothing.
+            listen(
+                &mut client,
+                json!({"resourceSubscriptions": ["smart-colab://checkpoints/op"]}),
+            );
+            listen(&mut client, json!({"resourcesListChanged": true}))
+        });
+        client.call("run_code_quick", json!({"code": "1", "session": session}));
+        hear_of_list(&mut client, stream);
+        // A call that leaves nothing new is none of it; the next one that does is told of once.
+        client.call("list_jobs", json!({}));
+        client.call("run_code_quick", json!({"code": "2", "session": session}));
+        hear_of_list(&mut client, stream);
+        assert!(client.heard(LIST_CHANGED).is_empty(), "told of too often");
+    }
+}
+
+#[test]
+fn whoever_has_seen_no_list_is_told_of_none() {
+    let home = Home::new();
+    let line = Executor::shared().line();
+    let mut bridge = Bridge::greeted(home.program(&[("COLAB_URL", &line)]));
+    for n in 0..3 {
+        bridge.call(
+            "run_code_quick",
+            json!({"code": n.to_string(), "session": "no-list"}),
+        );
+    }
+    assert_eq!(bridge.heard, [] as [Value; 0]);
+}
+
+#[test]
+fn a_client_that_leaves_ends_its_watches() {
+    for era in ERAS {
+        let home = Home::new();
+        let executor = Executor::start();
+        let line = executor.line();
+        let variables = [
+            ("COLAB_URL", line.as_str()),
+            ("SMART_COLAB_CALL_BUDGET_SEC", "5"),
+        ];
+        let mut client = Client::start(era, home.program(&variables));
+        let code = "open('begun', 'w').close()\nimport time\nprint(1, flush=True)\ntime.sleep(600)";
+        let answer = client.call("run_code_long", json!({"code": code}));
+        until_there(&executor.root().join("begun"));
+        let (log, unknown) = (answer.links[0].clone(), JobId::fresh());
+        let file = uri_of(&save(&home, "a.txt", b""));
+        let unknown = format!("smart-colab://jobs/{unknown}/log");
+        let stream = watch(&mut client, &[&log, &file, &unknown]);
+        hear(&mut client, &log, stream);
+        let left = client.bridge.leave();
+        assert_eq!(left.status.code(), Some(0), "{}", left.stderr);
+        assert!(
+            !left.stderr.contains("timed out draining"),
+            "{}",
+            left.stderr
+        );
+        // A stream ends with an answer.
+        let ending = stream.map(|id| format!("\"id\":{id},\"result\""));
+        assert!(
+            ending.is_none_or(|ending| left.stdout.contains(&ending)),
+            "{}",
+            left.stdout
+        );
+    }
+}
