@@ -8,7 +8,7 @@ use crate::support::home::Home;
 use crate::support::python::python;
 
 #[test]
-fn the_official_client_uses_every_tool() {
+fn the_official_client_uses_every_tool_and_resource() {
     let home = Home::new();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/official_client.py");
     let output = Command::new(python())

@@ -1,4 +1,4 @@
-"""The official MCP client drives the program through every tool: `python official_client.py PROGRAM HOME LINE`.
+"""The official MCP client drives the program through every tool and resource: `python official_client.py PROGRAM HOME LINE`.
 
 It checks each result against the protocol's types and each report against the schema that its tool declares. Ends with
 exit code 0 and one line a mode when all is well.
@@ -16,6 +16,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from mcp import Client, StdioServerParameters
 from mcp.types import CallToolResult, ImageContent, TextContent
+from official_resources import Ears, every_resource
 
 PATIENCE = 120.0
 PLOT = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\n'done'"
@@ -47,8 +48,8 @@ class Tour:
         assert (result.structured_content is not None) == declared, result
         return result
 
-    async def every_tool(self, session: str) -> None:
-        """One sensible use of each."""
+    async def every_tool(self, session: str) -> str:
+        """One sensible use of each; the job that counted to eight."""
         assert facts(await self.call("check_colab_connection"))["status"] == "connected"
         assert facts(await self.call("probe_colab_environment"))["compute"]["cpu_count"] > 0
 
@@ -101,6 +102,7 @@ class Tour:
         assert ended["state"] == "succeeded", ended
         restarted = facts(await self.call("restart_session", session=session))
         assert restarted["session"]["name"] == session, restarted
+        return str(facts(long)["job_id"])
 
 
 async def listed(client: Client) -> dict[str, Any]:
@@ -123,15 +125,17 @@ async def main(program: str, home: str, line: str) -> None:
     environment = {name: str(Path(home) / folder) for name, folder in folders.items()}
     server = StdioServerParameters(command=program, env={**environment, "COLAB_URL": line})
     for mode in ("legacy", "auto", "2026-07-28"):
-        async with Client(server, mode=mode, read_timeout_seconds=PATIENCE) as client:
+        ears = Ears()
+        async with Client(server, mode=mode, read_timeout_seconds=PATIENCE, message_handler=ears) as client:
             tour = Tour(client, await listed(client))
             await tour.call("connect_colab", url=line)
-            await tour.every_tool(f"official-{mode}")
+            job = await tour.every_tool(f"official-{mode}")
             assert tour.called == set(tour.tools), set(tour.tools) ^ tour.called
             failed = await client.call_tool("run_code_quick", {"code": "1 / 0", "session": f"official-{mode}"})
             assert failed.is_error, failed
             assert facts(failed)["code"] == "python_error", failed
-            print(f"{mode}: {client.protocol_version}, {len(tour.called)} tools")
+            count = await every_resource(client, ears, Path(home), job)
+            print(f"{mode}: {client.protocol_version}, {len(tour.called)} tools, {count} resources")
     # What connect_colab saved would be found again.
     (Path(home) / "data" / "connection.json").unlink()
     lost = StdioServerParameters(command=program, env=environment)

@@ -1,7 +1,7 @@
 //! Who is told of changes. Clients of the old era subscribe to one resource after the other and hear of new lists unasked; clients of 2026-07-28 open
 //! streams, and hear what each asked for. rmcp keeps the two apart.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -162,8 +162,8 @@ impl Resources {
         leaving: &CancellationToken,
     ) {
         let (accepted, audience) = (sink.accepted(), &Audience::Stream(sink.clone()));
-        let uris = accepted.resource_subscriptions.iter().flatten();
-        let watching = join_all(uris.map(|uri| async move {
+        let uris: BTreeSet<&String> = accepted.resource_subscriptions.iter().flatten().collect();
+        let watching = join_all(uris.into_iter().map(|uri| async move {
             if let (Ok(address), Some(_room)) = (Address::parse(uri), self.room()) {
                 self.watch(uri, &address, audience).await;
             }

@@ -1,4 +1,4 @@
-//! Saved files and checkpoints, read; and what is none of them.
+//! Saved files, read; and what is none of them.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::{Client, DEAD, ERAS, Era, INTERNAL, keep_result, save, uri_of};
+use super::{Client, DEAD, ERAS, Era, INTERNAL, save, uri_of};
 use crate::support::home::Home;
 
 const LARGEST: usize = 8 * 1024 * 1024;
@@ -232,28 +232,4 @@ fn a_file_is_handed_out_whole_or_not_at_all() {
         message.contains("smart-colab://jobs/{job_id}/log{?from,bytes}"),
         "{message}"
     );
-}
-
-#[test]
-fn a_checkpoint_says_what_get_checkpoint_says() {
-    let home = Home::new();
-    keep_result(&home, "best.run-1", "accuracy 0.9");
-    for era in ERAS {
-        let mut client = Client::alone(era, &home);
-        let uri = "smart-colab://checkpoints/best.run-1";
-        let content = client.content(uri);
-        assert_eq!(content["mimeType"], "application/json");
-        let read: Value = serde_json::from_str(content["text"].as_str().unwrap()).unwrap();
-        let report = client.call(
-            "get_checkpoint",
-            serde_json::json!({"operation": "best.run-1"}),
-        );
-        assert_eq!(read, report.facts);
-        assert_eq!(read["text"], "accuracy 0.9");
-        let error = client.refused("smart-colab://checkpoints/worst", era.missing());
-        assert!(
-            error["message"].as_str().unwrap().contains("best.run-1"),
-            "{error}"
-        );
-    }
 }

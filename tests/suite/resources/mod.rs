@@ -1,5 +1,6 @@
 //! Logs, saved files and checkpoints as resources, to clients of both eras.
 
+mod checkpoints;
 mod files;
 mod list;
 mod logs;
