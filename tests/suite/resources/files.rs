@@ -192,7 +192,7 @@ fn a_file_that_cannot_be_read_says_why() {
         use std::os::unix::fs::{PermissionsExt, symlink};
         let home = Home::new();
         let closed = save(&home, "closed.txt", b"closed");
-        fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
         let endless = home.folder("results").join("endless");
         symlink("endless", &endless).unwrap();
         for era in ERAS {

@@ -163,7 +163,7 @@ fn what_cannot_be_read_spoils_nothing_else() {
         symlink("/", results.join("everything")).unwrap();
         let closed = save(&home, "closed/a.txt", b"");
         let closed = closed.parent().unwrap();
-        fs::set_permissions(closed, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(closed, fs::Permissions::from_mode(0o000)).unwrap();
     }
     let listed = uris(&client.list());
     assert!(listed.contains(&uri_of(&good)), "{listed:?}");
@@ -174,6 +174,12 @@ fn what_cannot_be_read_spoils_nothing_else() {
     // To whoever may look into every folder the file in the closed one is there too.
     assert!((3..=4).contains(&listed.len()), "{listed:?}");
     client.refused(&torn, super::INTERNAL);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let closed = home.folder("results").join("closed");
+        fs::set_permissions(closed, fs::Permissions::from_mode(0o700)).unwrap();
+    }
 }
 
 #[test]

@@ -86,10 +86,10 @@ impl Client {
             let mut page = self.ask("resources/list", params.clone());
             let resources = page["resources"].as_array_mut();
             all.append(resources.unwrap_or_else(|| panic!("no page")));
-            match page["nextCursor"].take() {
-                Value::Null => return all,
-                cursor => params["cursor"] = cursor,
+            if page["nextCursor"].is_null() {
+                return all;
             }
+            params["cursor"] = page["nextCursor"].take();
         }
     }
 
