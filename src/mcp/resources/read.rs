@@ -1,6 +1,6 @@
 //! One resource, whole or, of a log, in part.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rmcp::model::{MetaObject, ReadResourceResult, ResourceContents};
 use serde_json::json;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +22,6 @@ use crate::chunked::plan::Name;
 use crate::jobs::follow::Watch;
 use crate::mcp::convert::Fault;
 use crate::mcp::media::{self, Content};
-use crate::runtime::RuntimeResult;
 
 /// How long the runtime is asked for a log that is kept here too.
 const ASKING: Duration = Duration::from_secs(5);
@@ -43,7 +43,7 @@ impl Resources {
     ) -> Result<ReadResourceResult, ResourceFault> {
         let read = match Address::parse(uri) {
             Ok(Address::Log(id, part)) => self.log(uri, id, part, deadline).await,
-            Ok(Address::Checkpoint(name)) => self.checkpoint(uri, &name, deadline).await,
+            Ok(Address::Checkpoint(name)) => self.checkpoint(uri, name, deadline).await,
             Ok(Address::File(path)) => self.file(uri, path).await,
             Err(fault) => Err(fault),
         };
@@ -51,28 +51,34 @@ impl Resources {
     }
 
     async fn file(&self, uri: &str, path: PathBuf) -> Result<ResourceContents, ResourceFault> {
-        let name = path.file_name().unwrap_or_default();
-        let name = name.to_string_lossy().into_owned();
-        let saved = self.saved.clone();
-        let bytes = on_disk(move || saved.read(&path)).await??;
-        let (content, mime) = media::content(&name, bytes);
-        let contents = match content {
-            Content::Text(text) => ResourceContents::text(text, uri),
-            Content::Blob(bytes) => ResourceContents::blob(STANDARD.encode(bytes), uri),
-        };
-        Ok(contents.with_mime_type(mime))
+        let (saved, uri) = (self.saved.clone(), uri.to_owned());
+        on_disk(move || {
+            let bytes = saved.read(&path)?;
+            let name = path.file_name().unwrap_or_default();
+            let (content, mime) = media::content(&name.to_string_lossy(), bytes);
+            let contents = match content {
+                Content::Text(text) => ResourceContents::text(text, uri),
+                Content::Blob(bytes) => ResourceContents::blob(STANDARD.encode(bytes), uri),
+            };
+            Ok(contents.with_mime_type(mime))
+        })
+        .await?
     }
 
     async fn checkpoint(
         &self,
         uri: &str,
-        name: &Name,
+        name: Name,
         deadline: Instant,
     ) -> Result<ResourceContents, ResourceFault> {
-        let nobody = CancellationToken::new();
-        let watch = Watch::until(deadline, &nobody, &|_, _| {}).at_most(Duration::ZERO);
-        let report = self.floors.chunked.checkpoint(name.as_str(), &watch).await;
-        let report = report.map_err(ResourceFault::of)?;
+        let (floors, runtime) = (self.floors.clone(), Handle::current());
+        // It reads the disk, and may ask the runtime in between.
+        let report = on_disk(move || {
+            let nobody = CancellationToken::new();
+            let watch = Watch::until(deadline, &nobody, &|_, _| {}).at_most(Duration::ZERO);
+            runtime.block_on(floors.chunked.checkpoint(name.as_str(), &watch))
+        });
+        let report = report.await?.map_err(ResourceFault::of)?;
         let text = serde_json::to_string_pretty(&report);
         let text = text.map_err(|error| ResourceFault::internal(&error))?;
         Ok(ResourceContents::text(text, uri).with_mime_type("application/json"))
@@ -85,20 +91,23 @@ impl Resources {
         part: Part,
         deadline: Instant,
     ) -> Result<ResourceContents, ResourceFault> {
-        let kept = self.floors.jobs.kept_log(id);
-        let path = kept.clone();
-        let is_kept = on_disk(move || path.is_file()).await?;
-        let asking = if is_kept {
-            deadline.min(Instant::now() + ASKING)
-        } else {
-            deadline
+        let jobs = &self.floors.jobs;
+        let (copy, path) = (jobs.kept_log(id), jobs.kept_log(id));
+        let kept = on_disk(move || fs::metadata(path).ok().map(|file| file.len())).await?;
+        let asking = match kept {
+            Some(_) => deadline.min(Instant::now() + ASKING),
+            None => deadline,
         };
-        let piece = match self.ask_runtime(id, part, asking).await {
-            Err(_) if is_kept => {
-                let read = on_disk(move || read_copy(&kept, part)).await?;
+        let piece = match jobs.standing(id, 0, 0.0, asking).await {
+            // A copy of the same length is the same: logs only grow.
+            Ok(job) if kept != Some(job.log_bytes) => {
+                self.fetch(id, part, job.log_bytes, deadline).await?
+            }
+            Err(error) if kept.is_none() => return Err(ResourceFault::of(error)),
+            Ok(_) | Err(_) => {
+                let read = on_disk(move || read_copy(&copy, part)).await?;
                 read.map_err(|error| ResourceFault::internal(&error))?
             }
-            piece => piece.map_err(ResourceFault::of)?,
         };
         let piece = piece.ok_or_else(|| too_long(id))?;
         let mut meta = MetaObject::new();
@@ -112,22 +121,24 @@ impl Resources {
         Ok(ResourceContents::text(whole_characters(&piece), uri).with_meta(meta))
     }
 
-    /// None for more than is handed out in one piece.
-    async fn ask_runtime(
+    /// A part of a log of `total` bytes, from where its job ran; none for more than is handed out in one piece.
+    async fn fetch(
         &self,
         id: JobId,
         part: Part,
+        total: u64,
         deadline: Instant,
-    ) -> RuntimeResult<Option<Piece>> {
-        let jobs = &self.floors.jobs;
-        let total = jobs.standing(id, 0, 0.0, deadline).await?.log_bytes;
+    ) -> Result<Option<Piece>, ResourceFault> {
         let (from, count) = part.within(total);
         let Some(count) = in_one_piece(count) else {
             return Ok(None);
         };
         let bytes = match count {
             0 => Vec::new(),
-            count => jobs.log(id, from, count, deadline).await?,
+            count => {
+                let read = self.floors.jobs.log(id, from, count, deadline).await;
+                read.map_err(ResourceFault::of)?
+            }
         };
         Ok(Some(Piece {
             bytes,
@@ -138,7 +149,7 @@ impl Resources {
     }
 }
 
-/// The same from the copy in the user's folder.
+/// The same of the copy in the user's folder.
 fn read_copy(path: &Path, part: Part) -> io::Result<Option<Piece>> {
     let mut file = File::open(path)?;
     let total = file.metadata()?.len();
@@ -153,7 +164,7 @@ fn read_copy(path: &Path, part: Part) -> io::Result<Option<Piece>> {
         bytes,
         from,
         total,
-        source: "kept copy",
+        source: "copy",
     }))
 }
 

@@ -99,6 +99,13 @@ fn a_log_that_is_too_long_is_read_in_parts() {
     assert_eq!(client.text(&format!("{uri}?from=-1000")), line);
     let content = client.content(&format!("{uri}?from=8999000"));
     assert_eq!(content["text"], line);
+    // What was fetched before does not travel again, unless there is more by now.
+    assert_eq!(content["_meta"]["smart-colab/source"], "copy");
+    let copy = facts["log"].as_str().unwrap();
+    let copy = fs::File::options().write(true).open(copy).unwrap();
+    copy.set_len(8_000_000).unwrap();
+    let content = client.content(&format!("{uri}?from=-1000"));
+    assert_eq!(content["text"], line);
     assert_eq!(content["_meta"]["smart-colab/source"], "runtime");
 }
 
@@ -121,7 +128,7 @@ fn a_log_is_read_from_its_copy_when_the_machine_is_gone() {
     executor.kill();
     let content = client.content(&uri);
     assert_eq!(content["text"], whole.as_str());
-    assert_eq!(content["_meta"]["smart-colab/source"], "kept copy");
+    assert_eq!(content["_meta"]["smart-colab/source"], "copy");
     assert_eq!(client.text(&format!("{uri}?from=-11")), "line 19999\n");
     let error = client.refused(&unkept, INTERNAL);
     assert_eq!(error["data"]["code"], "connection_failed", "{error}");
