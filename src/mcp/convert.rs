@@ -10,8 +10,8 @@ use rmcp::handler::server::tool::IntoCallToolResult;
 use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, Resource};
 use serde::Serialize;
 
-use crate::base::causes::sentence;
 use super::resources::address;
+use crate::base::causes::sentence;
 use crate::chunked::{ChunkedError, Outcome};
 use crate::jobs::keep::{KeptFile, Picture};
 use crate::jobs::view::{Summary, View};
@@ -151,7 +151,7 @@ pub(super) fn operation(outcome: Outcome) -> CallToolResult {
 /// A transfer, in the same form.
 pub(super) fn transfer(look: Look) -> CallToolResult {
     let (facts, failed) = (line(&look.facts), look.has_failed());
-    let content = blocks(look.text, &[], &[], &[], facts);
+    let content = blocks(look.text, &[], std::iter::empty(), facts);
     result(content, failed)
 }
 

@@ -1,49 +1,121 @@
 //! What there is, newest first, from what this computer knows: no network, and nothing that cannot be read spoils the rest.
 
+use std::cmp::Reverse;
+use std::ffi::OsStr;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::SystemTime;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use rmcp::model::{Annotations, ListResourcesResult, Resource, ResourceTemplate};
 
+use super::address::Address;
 use super::fault::ResourceFault;
 use super::saved::Entry;
 use super::{Resources, address, on_disk};
 use crate::chunked::plan::Name;
 use crate::jobs::store::Record;
 use crate::mcp::media;
+use crate::wire::state::JobState;
 
 /// In one answer: clients hand the whole of it to a model.
 const PAGE: usize = 100;
 /// The newest jobs whose logs are listed; the others can be read all the same.
 const LOGS: usize = 50;
 
-/// All resources of a moment, newest first.
+/// All resources of a moment, newest first. There may be thousands, so each is small until its page is asked for.
 pub(super) struct Listing(Vec<Listed>);
 
 struct Listed {
-    /// Nanoseconds since 1970, of the last change or of the sending.
-    at: u128,
-    resource: Resource,
+    /// Of the last change or of the sending.
+    at: SystemTime,
+    /// A file's path, or the URI.
+    key: PathBuf,
+    what: What,
+}
+
+enum What {
+    File { bytes: u64 },
+    Log(Box<Record>),
+    Checkpoint(String),
 }
 
 impl Resources {
     pub(super) async fn listing(&self) -> Result<Listing, ResourceFault> {
         let (floors, saved) = (self.floors.clone(), self.saved.clone());
         on_disk(move || {
-            let files = saved.list().into_iter().map(of_entry);
+            let files = saved.list().into_iter().map(Listed::of_entry);
             let logs = floors.jobs.remembered(LOGS);
-            let logs = logs.iter().map(of_record);
+            let logs = logs.into_iter().map(Listed::of_record);
             let names = floors.chunked.known();
-            let checkpoints = names.iter().filter_map(|name| {
-                let at = floors.chunked.changed(&Name::new(name).ok()?)?;
-                Some(of_checkpoint(name, at))
+            let checkpoints = names.into_iter().filter_map(|name| {
+                let at = floors.chunked.changed(&Name::new(&name).ok()?)?;
+                Some(Listed::of_checkpoint(name, at))
             });
             let mut all: Vec<Listed> = files.chain(logs).chain(checkpoints).collect();
-            all.sort_by(|one, other| one.place().cmp(&other.place()));
+            all.sort_unstable_by(|one, other| one.place().cmp(&other.place()));
             Listing(all)
         })
         .await
+    }
+
+    /// What follows `cursor`, which an earlier page named.
+    pub(super) fn page(
+        &self,
+        listing: Listing,
+        cursor: Option<&str>,
+    ) -> Result<ListResourcesResult, ResourceFault> {
+        let mut rest = listing.0;
+        if let Some(cursor) = cursor {
+            let (at, key) = parse(cursor).ok_or_else(|| {
+                ResourceFault::invalid("no page ended at this cursor: list without one")
+            })?;
+            let begin =
+                rest.partition_point(|listed| listed.place() <= (Reverse(at), key.as_os_str()));
+            rest.drain(..begin);
+        }
+        let next = rest.get(PAGE - 1).filter(|_| rest.len() > PAGE);
+        let next = next.map(Listed::cursor);
+        rest.truncate(PAGE);
+        let resources = rest.into_iter().filter_map(|listed| self.describe(listed));
+        let mut result = ListResourcesResult::with_all_items(resources.collect());
+        result.next_cursor = next;
+        Ok(result)
+    }
+
+    /// None for a file whose path no URI can hold.
+    fn describe(&self, listed: Listed) -> Option<Resource> {
+        let uri = listed.uri()?;
+        let at = listed.at;
+        Some(match listed.what {
+            What::File { bytes } => {
+                let name = self.saved.name_of(&listed.key);
+                Resource::new(uri, &name)
+                    .with_mime_type(media::of_name(&name).unwrap_or(media::BINARY))
+                    .with_size(bytes)
+                    .with_annotations(changed(at))
+            }
+            What::Log(record) => {
+                let state = record.state.map_or("unknown", JobState::as_str);
+                let head = record.code_head.trim();
+                let title = if head.is_empty() {
+                    "Output of a job"
+                } else {
+                    head
+                };
+                Resource::new(uri, format!("jobs/{}/log", record.job_id))
+                    .with_title(title)
+                    .with_description(format!(
+                        "Output of a job in session {}, sent at {}; {state} when last heard of",
+                        record.session, record.sent_at
+                    ))
+                    .with_mime_type("text/plain")
+            }
+            What::Checkpoint(name) => Resource::new(uri, format!("checkpoints/{name}"))
+                .with_title(format!("Checkpoint {name}"))
+                .with_mime_type("application/json")
+                .with_annotations(changed(at)),
+        })
     }
 
     pub(super) fn templates(&self) -> Vec<ResourceTemplate> {
@@ -70,35 +142,11 @@ impl Resources {
 }
 
 impl Listing {
-    /// What follows `cursor`, which an earlier page named.
-    pub(super) fn page(
-        mut self,
-        cursor: Option<&str>,
-    ) -> Result<ListResourcesResult, ResourceFault> {
-        if let Some(cursor) = cursor {
-            let last = cursor.split_once(' ');
-            let last = last.and_then(|(at, uri)| Some((u128::MAX - at.parse::<u128>().ok()?, uri)));
-            let last = last.ok_or_else(|| {
-                ResourceFault::invalid("no page ended at this cursor: list without one")
-            })?;
-            let begin = self.0.partition_point(|listed| listed.place() <= last);
-            self.0.drain(..begin);
-        }
-        let goes_on = self.0.len() > PAGE;
-        self.0.truncate(PAGE);
-        let end = self.0.last().filter(|_| goes_on);
-        let next = end.map(|last| format!("{} {}", last.at, last.resource.uri));
-        let resources = self.0.into_iter().map(|listed| listed.resource).collect();
-        let mut result = ListResourcesResult::with_all_items(resources);
-        result.next_cursor = next;
-        Ok(result)
-    }
-
     /// The same for the same resources, whatever was written to them.
     pub(super) fn mark(&self) -> u64 {
         let marks = self.0.iter().map(|listed| {
             let mut hasher = DefaultHasher::new();
-            listed.resource.uri.hash(&mut hasher);
+            listed.key.as_os_str().hash(&mut hasher);
             hasher.finish()
         });
         marks.fold(0, u64::wrapping_add)
@@ -106,55 +154,59 @@ impl Listing {
 }
 
 impl Listed {
-    fn new(at: SystemTime, resource: Resource) -> Self {
-        let since = at.duration_since(SystemTime::UNIX_EPOCH);
+    fn of_entry(entry: Entry) -> Self {
         Self {
-            at: since.map_or(0, |since| since.as_nanos()),
-            resource,
+            at: entry.changed,
+            key: entry.path,
+            what: What::File { bytes: entry.bytes },
+        }
+    }
+
+    fn of_record(record: Record) -> Self {
+        let sent: Option<Timestamp> = record.sent_at.parse().ok();
+        Self {
+            at: sent.map_or(SystemTime::UNIX_EPOCH, SystemTime::from),
+            key: address::of_log(&record.job_id.to_string()).into(),
+            what: What::Log(Box::new(record)),
+        }
+    }
+
+    fn of_checkpoint(name: String, at: SystemTime) -> Self {
+        Self {
+            at,
+            key: address::of_checkpoint(&name).into(),
+            what: What::Checkpoint(name),
         }
     }
 
     /// Newest first, and every resource in a place of its own: a cursor names it, and what is new comes before it.
-    fn place(&self) -> (u128, &str) {
-        (u128::MAX - self.at, &self.resource.uri)
+    fn place(&self) -> (Reverse<SystemTime>, &OsStr) {
+        (Reverse(self.at), self.key.as_os_str())
+    }
+
+    fn uri(&self) -> Option<String> {
+        match &self.what {
+            What::File { .. } => address::of_file(&self.key),
+            What::Log(_) | What::Checkpoint(_) => self.key.to_str().map(str::to_owned),
+        }
+    }
+
+    fn cursor(&self) -> String {
+        let since = self.at.duration_since(SystemTime::UNIX_EPOCH);
+        let nanoseconds = since.map_or(0, |since| since.as_nanos());
+        format!("{nanoseconds} {}", self.uri().unwrap_or_default())
     }
 }
 
-fn of_entry(entry: Entry) -> Listed {
-    let resource = Resource::new(entry.uri, &entry.name)
-        .with_mime_type(media::of_name(&entry.name).unwrap_or(media::BINARY))
-        .with_size(entry.bytes)
-        .with_annotations(changed(entry.changed));
-    Listed::new(entry.changed, resource)
-}
-
-fn of_record(record: &Record) -> Listed {
-    let sent: Option<Timestamp> = record.sent_at.parse().ok();
-    let state = record.state.map_or("unknown", |state| state.as_str());
-    let head = record.code_head.trim();
-    let title = if head.is_empty() {
-        "Output of a job"
-    } else {
-        head
+/// The place that [`Listed::cursor`] names.
+fn parse(cursor: &str) -> Option<(SystemTime, PathBuf)> {
+    let (nanoseconds, uri) = cursor.split_once(' ')?;
+    let since = Duration::from_nanos(nanoseconds.parse().ok()?);
+    let key = match Address::parse(uri).ok()? {
+        Address::File(path) => path,
+        Address::Log(..) | Address::Checkpoint(_) => uri.into(),
     };
-    let id = record.job_id.to_string();
-    let resource = Resource::new(address::of_log(&id), format!("jobs/{id}/log"))
-        .with_title(title)
-        .with_description(format!(
-            "Output of a job in session {}, sent at {}; {state} when last heard of",
-            record.session, record.sent_at
-        ))
-        .with_mime_type("text/plain");
-    let at = sent.map_or(SystemTime::UNIX_EPOCH, SystemTime::from);
-    Listed::new(at, resource)
-}
-
-fn of_checkpoint(name: &str, at: SystemTime) -> Listed {
-    let resource = Resource::new(address::of_checkpoint(name), format!("checkpoints/{name}"))
-        .with_title(format!("Checkpoint {name}"))
-        .with_mime_type("application/json")
-        .with_annotations(changed(at));
-    Listed::new(at, resource)
+    Some((SystemTime::UNIX_EPOCH.checked_add(since)?, key))
 }
 
 fn changed(at: SystemTime) -> Annotations {

@@ -76,7 +76,7 @@ impl Server {
             if subscriptions::is_of_old_era(&context) {
                 resources.tell_lists(&context.peer, self.leaving());
             }
-            listing.page(cursor.as_deref())
+            resources.page(listing, cursor.as_deref())
         };
         let list = self.in_time(&context, list).await;
         list.map_err(ErrorData::from)

@@ -11,7 +11,7 @@ use super::fault::ResourceFault;
 use crate::mcp::convert::Fault;
 
 /// Files and folders that one look takes in, those nearest to the top first.
-const MOST_SEEN: usize = 20_000;
+const MOST_SEEN: usize = 10_000;
 /// Endings of a download under way, and of its journal.
 const UNDER_WAY: [&str; 2] = [".partial", ".partial.jsonl"];
 /// Bytes that are handed out in one piece.
@@ -28,9 +28,7 @@ pub(super) struct Saved {
 /// A file as it is listed.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub uri: String,
-    /// Its path in the folder, with `/` on every system.
-    pub name: String,
+    pub path: PathBuf,
     pub bytes: u64,
     pub changed: SystemTime,
 }
@@ -63,7 +61,7 @@ impl Saved {
                 }
                 match found.file_type() {
                     Ok(kind) if kind.is_dir() => folders.push_back(path),
-                    Ok(kind) if kind.is_file() => entries.extend(self.entry(&path)),
+                    Ok(kind) if kind.is_file() => entries.extend(entry(path)),
                     Ok(_) | Err(_) => {}
                 }
             }
@@ -71,18 +69,13 @@ impl Saved {
         entries
     }
 
-    fn entry(&self, path: &Path) -> Option<Entry> {
-        let metadata = fs::metadata(path).ok()?;
-        let parts = path.strip_prefix(&self.root).ok()?.components();
+    /// A file's path in the folder, with `/` on every system.
+    pub(super) fn name_of(&self, path: &Path) -> String {
+        let parts = path.strip_prefix(&self.root).unwrap_or(path).components();
         let parts: Vec<_> = parts
             .map(|part| part.as_os_str().to_string_lossy())
             .collect();
-        Some(Entry {
-            uri: address::of_file(path)?,
-            name: parts.join("/"),
-            bytes: metadata.len(),
-            changed: metadata.modified().ok()?,
-        })
+        parts.join("/")
     }
 
     /// What is in the folder and nobody's business.
@@ -173,6 +166,15 @@ impl Saved {
         let metadata = fs::metadata(self.find(path).ok()?).ok()?;
         Some((metadata.modified().ok()?, metadata.len()))
     }
+}
+
+fn entry(path: PathBuf) -> Option<Entry> {
+    let metadata = fs::metadata(&path).ok()?;
+    Some(Entry {
+        path,
+        bytes: metadata.len(),
+        changed: metadata.modified().ok()?.max(SystemTime::UNIX_EPOCH),
+    })
 }
 
 fn is_missing(error: &io::Error) -> bool {

@@ -144,7 +144,8 @@ fn the_token_is_in_no_resource() {
         let variables = [("COLAB_URL", DEAD), ("SMART_COLAB_DATA_DIR", data.as_str())];
         let mut client = Client::start(Era::Handshake, home.program(&variables));
         for resource in client.list() {
-            client.read(resource["uri"].as_str().unwrap());
+            let uri = resource["uri"].as_str().unwrap();
+            assert!(client.read(uri)["contents"].is_array(), "{resource}");
         }
         client.refused(&uri_of(&saved), Era::Handshake.missing());
         let left = client.bridge.leave();

@@ -235,8 +235,14 @@ fn new_resources_are_told_of() {
     for era in ERAS {
         let home = Home::new();
         let line = Executor::shared().line();
-        let mut client = Client::start(era, home.program(&[("COLAB_URL", &line)]));
+        let variables = [
+            ("COLAB_URL", line.as_str()),
+            ("SMART_COLAB_CALL_BUDGET_SEC", "5"),
+        ];
+        let mut client = Client::start(era, home.program(&variables));
         let session = format!("news-{era:?}");
+        let code = json!({"code": "import time; time.sleep(600)", "session": session});
+        let running = client.call("run_code_long", code);
         client.list();
         let stream = (era == Era::Modern).then(|| {
             // Who did not ask for it hears nothing.
@@ -246,13 +252,18 @@ fn new_resources_are_told_of() {
             );
             listen(&mut client, json!({"resourcesListChanged": true}))
         });
-        client.call("run_code_quick", json!({"code": "1", "session": session}));
-        hear_of_list(&mut client, stream);
-        // A call that leaves nothing new is none of it; the next one that does is told of once.
-        client.call("list_jobs", json!({}));
-        client.call("run_code_quick", json!({"code": "2", "session": session}));
-        hear_of_list(&mut client, stream);
-        assert!(client.heard(LIST_CHANGED).is_empty(), "told of too often");
+        // Calls that leave nothing new, and time enough to look after each.
+        let again = json!({"job_id": running.fact("job_id"), "wait_sec": 2});
+        for _ in 0..2 {
+            client.call("get_output", again.clone());
+        }
+        assert!(client.heard(LIST_CHANGED).is_empty(), "of nothing");
+        for n in 0..2 {
+            let code = json!({"code": n.to_string(), "session": format!("{session}-2")});
+            client.call("run_code_quick", code);
+            hear_of_list(&mut client, stream);
+        }
+        client.call("interrupt_execution", json!({"session": session}));
     }
 }
 
