@@ -10,7 +10,7 @@
 //! | face | `mcp` | tools, results, progress: the only room that knows rmcp |
 //! | work | `chunked` over `jobs` and [`transfer`] | running code, following it, fetching files |
 //! | reach | [`runtime`] | the machine that runs code: the only room that knows the HTTP client |
-//! | ground | [`wire`], [`edge`], [`base`] | the API's types; process and disk; text and ids |
+//! | ground | [`wire`], [`edge`], [`render`], [`base`] | the API's types; process and disk; pictures and pages made readable; text and ids |
 //!
 //! # What always holds
 //!
@@ -28,6 +28,7 @@ pub mod cli;
 pub mod edge;
 pub mod jobs;
 pub mod mcp;
+pub mod render;
 pub mod runtime;
 pub mod shutdown;
 pub mod transfer;

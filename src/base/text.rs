@@ -215,6 +215,12 @@ impl Excerpt {
         self.total - head.chars().count() - tail.chars().count()
     }
 
+    /// The length of what [`Excerpt::render`] shows before the first thing that it leaves out.
+    #[must_use]
+    pub fn head_bytes(&self) -> usize {
+        self.kept().0.len()
+    }
+
     /// The text, with a line that counts what was left out in its middle.
     #[must_use]
     pub fn render(&self) -> String {

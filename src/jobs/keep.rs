@@ -8,12 +8,12 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use tokio::fs::{self, File, OpenOptions};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::collect::{Attachment, Body};
-use super::picture::{self, Fitted};
 use crate::base::ids::JobId;
 use crate::edge::store;
+use crate::render::picture::{self, Fitted, PictureError};
 use crate::runtime::connection::Connection;
 use crate::runtime::{Runtime, RuntimeError, retry};
 use crate::wire::job::Job;
@@ -32,17 +32,13 @@ pub struct KeptFile {
     pub bytes: u64,
 }
 
-/// A picture to show.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Picture {
-    pub mime: &'static str,
-    pub bytes: Vec<u8>,
-}
-
 /// All that was kept of one answer.
 #[derive(Debug, Default)]
 pub struct Kept {
-    pub pictures: Vec<Picture>,
+    /// To show, in order.
+    pub pictures: Vec<Fitted>,
+    /// Pictures for which an answer has no room; they are among `files`.
+    pub unshown: usize,
     pub files: Vec<KeptFile>,
     /// Whole logs of jobs whose text leaves something out.
     pub logs: Vec<PathBuf>,
@@ -172,14 +168,9 @@ impl Keeper {
         deadline: Instant,
         kept: &mut Kept,
     ) -> Result<(), Trouble> {
-        let name = match &attachment.body {
-            Body::Text(_) => format!("{id}-t{}", attachment.seq),
-            Body::Blob(blob) => format!("{id}-{}", blob.blob),
-        };
-        let path = self
-            .save_dir
-            .join("outputs")
-            .join(format!("{name}.{}", extension(&attachment.mime)));
+        // Names sort as the outputs came.
+        let name = format!("{id}-{:06}.{}", attachment.seq, extension(&attachment.mime));
+        let path = self.save_dir.join("outputs").join(name);
         let bytes = match &attachment.body {
             Body::Text(text) => Bytes::from(text.clone()),
             // A blob never changes: one that is here already need not travel again.
@@ -191,33 +182,41 @@ impl Keeper {
                 }
             },
         };
-        let length = bytes.len();
-        let (target, mime) = (path.clone(), attachment.mime.clone());
-        let (written, fitted) = tokio::task::spawn_blocking(move || {
-            let is_picture = matches!(mime.as_str(), "image/png" | "image/jpeg");
-            let fitted = is_picture.then(|| picture::fit(&bytes).ok()).flatten();
-            (store::write_atomic(&target, &bytes), fitted)
-        })
-        .await
-        .map_err(io::Error::other)?;
-        let shown: usize = kept
-            .pictures
-            .iter()
-            .map(|picture| picture.bytes.len())
-            .sum();
-        if let Some(Fitted { mime, bytes }) = fitted
-            && shown + bytes.len() <= PICTURE_BUDGET
-        {
-            kept.pictures.push(Picture { mime, bytes });
+        let file = KeptFile {
+            path: path.clone(),
+            mime: attachment.mime.clone(),
+            bytes: bytes.len() as u64,
+        };
+        let written = {
+            let bytes = bytes.clone();
+            tokio::task::spawn_blocking(move || store::write_atomic(&path, &bytes)).await
+        };
+        if picture::is_picture(&attachment.mime) {
+            let fitting = picture::fit(&attachment.mime, bytes);
+            let fitted = timeout_at(deadline, fitting).await;
+            match fitted.unwrap_or(Err(PictureError::TooSlow)) {
+                Ok(fitted) => kept.show(fitted),
+                Err(error) => kept.notes.push(format!(
+                    "a picture of type {} is not shown: {error}",
+                    attachment.mime
+                )),
+            }
         }
         // A picture is shown whether or not the disk takes it.
-        written?;
-        kept.files.push(KeptFile {
-            path,
-            mime: attachment.mime.clone(),
-            bytes: length as u64,
-        });
+        written.map_err(io::Error::other)??;
+        kept.files.push(file);
         Ok(())
+    }
+}
+
+impl Kept {
+    fn show(&mut self, picture: Fitted) {
+        let shown: usize = self.pictures.iter().map(|one| one.bytes.len()).sum();
+        if shown + picture.bytes.len() <= PICTURE_BUDGET {
+            self.pictures.push(picture);
+        } else {
+            self.unshown += 1;
+        }
     }
 }
 
@@ -271,13 +270,18 @@ fn extension(mime: &str) -> String {
         "image/jpeg" => "jpg".to_owned(),
         "image/svg+xml" => "svg".to_owned(),
         "text/plain" => "txt".to_owned(),
-        _ => mime
-            .rsplit(['/', '+', '.'])
-            .next()
-            .unwrap_or("bin")
-            .chars()
-            .filter(char::is_ascii_alphanumeric)
-            .take(8)
-            .collect(),
+        _ => match mime.strip_prefix("application/vnd.") {
+            // `plotly.v1+json` is a `.plotly.json`.
+            Some(name) if mime.ends_with("+json") => {
+                format!("{}.json", plain(name.split(['.', '+']).next()))
+            }
+            _ => plain(mime.rsplit(['/', '+', '.']).next()),
+        },
     }
+}
+
+fn plain(part: Option<&str>) -> String {
+    let letters = part.unwrap_or_default().chars();
+    let letters = letters.filter(char::is_ascii_alphanumeric);
+    letters.take(8).collect()
 }

@@ -3,7 +3,7 @@
 //! - [`follow`]: the loop over the long poll, from a cursor to an end or a deadline;
 //! - [`collect`]: events into text, pictures and files;
 //! - [`view`]: the collected output as it is handed to the face; `ending`: why a job failed, in words;
-//! - [`keep`]: logs and pictures in the user's folder;
+//! - [`keep`]: logs and pictures in the user's folder; [`range`]: any part of a log;
 //! - [`store`]: which jobs were sent where, for whoever comes after; [`overview`]: them and the runtime's own list in one;
 //! - `log`: a job's output as one text;
 //! - `control`: ending what runs, jobs and sessions;
@@ -19,7 +19,7 @@ pub mod keep;
 mod kernels;
 mod log;
 pub mod overview;
-mod picture;
+pub mod range;
 pub mod store;
 pub mod view;
 

@@ -6,7 +6,8 @@ use super::Reading;
 use super::collect::Collector;
 use super::ending::explain;
 use super::follow::{Ended, Followed};
-use super::keep::{Kept, KeptFile, Picture};
+use super::keep::{Kept, KeptFile};
+use crate::render::picture::Fitted;
 use crate::runtime::RuntimeError;
 use crate::wire::event::PythonError;
 use crate::wire::job::Job;
@@ -16,7 +17,7 @@ use crate::wire::state::JobState;
 #[derive(Debug)]
 pub struct View {
     pub text: String,
-    pub pictures: Vec<Picture>,
+    pub pictures: Vec<Fitted>,
     pub files: Vec<KeptFile>,
     pub summary: Summary,
 }
@@ -99,9 +100,17 @@ impl View {
         let excerpt = collector.into_excerpt();
         if excerpt.left_out() > 0 {
             summary.left_out_characters = Some(excerpt.left_out());
+            summary.tell_left_out(excerpt.head_bytes());
         }
         summary.log = kept.logs.first().map(|path| path.display().to_string());
         summary.notes = kept.notes;
+        if kept.unshown > 0 {
+            let note = format!(
+                "{} more pictures did not fit in here: they are in the save folder's outputs",
+                kept.unshown
+            );
+            summary.notes.push(note);
+        }
         Self {
             text: excerpt.render(),
             pictures: kept.pictures,
@@ -219,6 +228,18 @@ impl Summary {
                 false,
             ),
         }
+    }
+
+    /// The head of the text is about as long as what the log begins with.
+    fn tell_left_out(&mut self, head_bytes: usize) {
+        let how = format!(
+            "What is left out: call get_output with this job_id and from_byte, {head_bytes} for what comes behind the head, or any other place \
+             in the log."
+        );
+        self.hint = Some(match self.hint.take() {
+            Some(hint) => format!("{hint} {how}"),
+            None => how,
+        });
     }
 
     fn fail(&mut self, code: &str, sentence: &str, hint: &str, retryable: bool) {

@@ -34,6 +34,21 @@ pub(super) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
     }
 }
 
+/// The same, and less than 0 too.
+pub(super) fn whole_or_negative<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<i64>, D::Error> {
+    let fault = || D::Error::custom("a whole number is wanted");
+    let given = Option::<serde_json::Value>::deserialize(deserializer)?;
+    let Some(given) = given else { return Ok(None) };
+    let text = match given.as_str() {
+        Some(text) => text.trim().to_owned(),
+        None => given.to_string(),
+    };
+    let text = text.strip_suffix(".0").unwrap_or(&text);
+    text.parse().map(Some).map_err(|_| fault())
+}
+
 /// The same for an argument that must be given.
 pub(super) fn required_whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     whole(deserializer)?.ok_or_else(|| D::Error::custom("a whole number is wanted"))
@@ -79,6 +94,28 @@ mod tests {
     struct Args {
         #[serde(default, deserialize_with = "super::whole")]
         n: Option<u64>,
+    }
+
+    #[derive(Deserialize)]
+    struct Signed {
+        #[serde(default, deserialize_with = "super::whole_or_negative")]
+        n: Option<i64>,
+    }
+
+    #[test]
+    fn some_may_be_less_than_nothing() {
+        for (given, expected) in [
+            (json!({}), Some(None)),
+            (json!({"n": -20}), Some(Some(-20))),
+            (json!({"n": "-20"}), Some(Some(-20))),
+            (json!({"n": -20.0}), Some(Some(-20))),
+            (json!({"n": -0.5}), None),
+            (json!({"n": "end"}), None),
+            (json!({"n": [1]}), None),
+        ] {
+            let read = serde_json::from_value::<Signed>(given.clone());
+            assert_eq!(read.ok().map(|args| args.n), expected, "{given}");
+        }
     }
 
     #[test]

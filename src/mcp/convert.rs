@@ -13,8 +13,10 @@ use serde::Serialize;
 use super::resources::address;
 use crate::base::causes::sentence;
 use crate::chunked::{ChunkedError, Outcome};
-use crate::jobs::keep::{KeptFile, Picture};
+use crate::jobs::keep::KeptFile;
+use crate::jobs::range::LogRange;
 use crate::jobs::view::{Summary, View};
+use crate::render::picture::Fitted;
 use crate::runtime::RuntimeError;
 use crate::transfer::{Look, TransferError};
 
@@ -155,9 +157,29 @@ pub(super) fn transfer(look: Look) -> CallToolResult {
     result(content, failed)
 }
 
+/// A part of a log, in the same form.
+pub(super) fn log_range(range: LogRange) -> CallToolResult {
+    let facts = line(&range.facts);
+    let logs: Vec<PathBuf> = range.log.into_iter().collect();
+    result(blocks(range.text, &[], files(&[], &logs), facts), false)
+}
+
+/// A file's content, in the same form.
+pub(super) fn reading<T: Serialize>(
+    text: String,
+    picture: Option<Fitted>,
+    facts: &T,
+) -> CallToolResult {
+    let pictures: Vec<Fitted> = picture.into_iter().collect();
+    result(
+        blocks(text, &pictures, std::iter::empty(), line(facts)),
+        false,
+    )
+}
+
 fn blocks(
     text: String,
-    pictures: &[Picture],
+    pictures: &[Fitted],
     links: impl Iterator<Item = Resource>,
     facts: String,
 ) -> Vec<ContentBlock> {

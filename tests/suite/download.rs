@@ -1,7 +1,7 @@
 //! Files come whole, or it is said why not, whatever the network and the file do meanwhile.
 
 #[path = "../support/files_server/mod.rs"]
-mod files_server;
+pub(crate) mod files_server;
 
 mod bundles;
 mod faults;

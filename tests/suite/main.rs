@@ -18,6 +18,7 @@ mod notebook;
 mod official_client;
 mod output;
 mod python;
+mod reading;
 mod refusals;
 mod reports;
 mod resources;

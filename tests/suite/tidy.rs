@@ -13,7 +13,7 @@ use crate::support::rust::{bare, crate_paths, words};
 /// A room may import those before it.
 const FLOORS: [&[&str]; 9] = [
     &["base"],
-    &["wire", "edge"],
+    &["wire", "edge", "render"],
     &["runtime"],
     &["jobs", "transfer"],
     &["chunked"],

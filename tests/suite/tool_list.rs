@@ -14,7 +14,7 @@ type Promise = (
     bool,
 );
 
-const PROMISED: [Promise; 15] = [
+const PROMISED: [Promise; 16] = [
     ("check_colab_connection", &[], &[], true, false),
     ("probe_colab_environment", &[], &[], true, false),
     ("run_code_quick", &["code"], &["session"], false, true),
@@ -53,6 +53,13 @@ const PROMISED: [Promise; 15] = [
         false,
     ),
     (
+        "read_colab_file",
+        &["path"],
+        &["line", "lines"],
+        true,
+        false,
+    ),
+    (
         "cleanup_colab",
         &[],
         &["session", "temp_files"],
@@ -64,7 +71,7 @@ const PROMISED: [Promise; 15] = [
     (
         "get_output",
         &["job_id"],
-        &["after", "wait_sec"],
+        &["after", "from_byte", "wait_sec"],
         true,
         false,
     ),
@@ -87,11 +94,12 @@ const PROMISED: [Promise; 15] = [
 ];
 
 /// These answer in content blocks only: structured content would hide their text and pictures.
-const EXECUTIONS: [&str; 4] = [
+const EXECUTIONS: [&str; 5] = [
     "run_code_quick",
     "run_code_long",
     "run_chunked_operation",
     "get_output",
+    "read_colab_file",
 ];
 
 fn listed() -> Vec<Value> {

@@ -17,7 +17,7 @@ use crate::jobs::Reading;
 use crate::jobs::view::View;
 use crate::mcp::args;
 use crate::mcp::call::{self, Call};
-use crate::mcp::convert::{self, Fault, execution};
+use crate::mcp::convert::{self, Fault, execution, log_range};
 use crate::mcp::server::Server;
 use crate::runtime::RuntimeError;
 use crate::transfer::{Look, Progress, Watch};
@@ -61,6 +61,9 @@ struct OutputArgs {
     /// Seconds to wait for a running job, at most what a call may take; as long as that unless given.
     #[serde(default, deserialize_with = "args::whole")]
     wait_sec: Option<u64>,
+    /// Reads the job's whole log from this byte on, about 30,000 characters; negative counts from the end. Not together with `after`.
+    #[serde(default, deserialize_with = "args::whole_or_negative")]
+    from_byte: Option<i64>,
 }
 
 #[tool_router(router = code_router)]
@@ -144,7 +147,8 @@ impl Server {
         title = "Get output",
         description = "Follow a job or download that is still running, or read the output of an old one. Waits for new output or the end, as long as a call may \
             take; set wait_sec to 0 to look at once. Hand `next` of the last answer back as `after` to see only what is new; without `after` it \
-            shows the head and tail of everything. Looking never changes or stops the job.",
+            shows the head and tail of everything. What that leaves out, any part of it, is read by from_byte. Looking never changes or stops the \
+            job.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
     async fn get_output(
@@ -155,6 +159,17 @@ impl Server {
         let id = args::job_id(&args.job_id)?;
         let reading = args.after.map_or(Reading::Whole, Reading::From);
         let budget = self.budget(&context);
+        if let Some(from) = args.from_byte {
+            if args.after.is_some() {
+                return Err(Fault::invalid(
+                    "both after and from_byte are given: after follows the output, from_byte reads the log",
+                ));
+            }
+            let range = call::ask(self, &context, budget, async |call| {
+                self.floors.jobs.read_log(id, from, call.deadline).await
+            });
+            return Ok(log_range(range.await?));
+        }
         let wait = args
             .wait_sec
             .map_or(budget, Duration::from_secs)

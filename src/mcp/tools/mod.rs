@@ -6,6 +6,7 @@ mod connection;
 mod files;
 mod jobs;
 mod pairing;
+mod reading;
 mod sessions;
 
 use rmcp::handler::server::tool::ToolRouter;
@@ -20,6 +21,7 @@ impl Server {
             + Self::job_tools()
             + Self::chunked_tools()
             + Self::file_tools()
+            + Self::reading_tools()
             + Self::session_tools()
     }
 }

@@ -2,6 +2,7 @@
 //! Faults count bytes and requests, never time: what they do is the same on any machine.
 
 mod bundle;
+mod read;
 mod replies;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -199,6 +200,17 @@ fn answer(stream: &TcpStream, shared: &Shared, head: &str, body: &[u8]) -> Optio
                 bundle::send(stream, shared, &serde_json::from_slice(body).unwrap())
             } else {
                 replies::download(stream, shared, head, &path)
+            }
+        }
+        "/files/read" => {
+            let file = state.files.get(&path);
+            let reply = file.map(|(bytes, _)| read::read(&path, bytes, &query));
+            let is_folder = replies::stat(&mut state, &path, false).is_some();
+            drop(state);
+            match reply {
+                Some(reply) => send_json(stream, &reply),
+                None if is_folder => problem(stream, 409, "is_a_directory", false),
+                None => problem(stream, 404, "not_found", false),
             }
         }
         _ => problem(stream, 404, "not_found", false),

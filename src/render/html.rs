@@ -1,0 +1,114 @@
+//! HTML as text.
+
+use std::panic::catch_unwind;
+
+use html2text::config;
+
+/// Characters in a line of it; tables are made to fit.
+const WIDTH: usize = 160;
+/// What has to run or play to be seen.
+const LIVE: [&str; 7] = [
+    "<script", "<iframe", "<audio", "<video", "<canvas", "<svg", "<object",
+];
+
+/// Elements within elements; the time to read them grows with the square of it.
+const DEEPEST: usize = 1_000;
+/// These need no end, so their beginnings say nothing of how deep it nests.
+const ENDLESS: [&str; 16] = [
+    "br", "img", "hr", "input", "meta", "link", "col", "wbr", "source", "p", "li", "td", "th",
+    "tr", "dt", "dd",
+];
+
+/// Whether it shows little without a browser.
+#[must_use]
+pub fn is_page(html: &str) -> bool {
+    let html = html.to_ascii_lowercase();
+    LIVE.iter().any(|tag| html.contains(tag))
+}
+
+/// What it says, without scripts and styles; tables keep their columns. None when it cannot be read. Takes CPU time.
+#[must_use]
+pub fn text(html: &str) -> Option<String> {
+    if depth(html) > DEEPEST {
+        return None;
+    }
+    let read = || {
+        config::plain_no_decorate()
+            .no_table_borders()
+            .allow_width_overflow()
+            .string_from_read(html.as_bytes(), WIDTH)
+            .ok()
+    };
+    // A fault in reading a stranger's page must not take the rest of the output with it.
+    let text = catch_unwind(read).ok()??;
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    Some(lines.join("\n").trim_matches('\n').to_owned())
+}
+
+/// About how deep it nests.
+fn depth(html: &str) -> usize {
+    let (mut depth, mut deepest) = (0usize, 0);
+    for tag in html.split('<').skip(1) {
+        let name = tag.trim_start_matches('/');
+        let end = name.find(|c: char| !c.is_ascii_alphanumeric());
+        let name = name[..end.unwrap_or(name.len())].to_ascii_lowercase();
+        if name.is_empty() || ENDLESS.contains(&name.as_str()) {
+            continue;
+        }
+        if tag.starts_with('/') {
+            depth = depth.saturating_sub(1);
+        } else {
+            depth += 1;
+            deepest = deepest.max(depth);
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_page, text};
+
+    #[test]
+    fn a_page_is_its_text() {
+        for (html, expected) in [
+            (
+                "<h1>Title</h1><p>one <b>two</b> <i>three",
+                "# Title\n\none two three",
+            ),
+            ("<style>b {color: red}</style><script>alert(1)</script>", ""),
+            ("<pre>a\n  b</pre>", "a\n  b"),
+            (
+                "<img src='data:image/png;base64,AAAA' alt='a cat'>",
+                "[a cat]",
+            ),
+            ("1 < 2 &amp; &lt;b&gt;", "1 < 2 & <b>"),
+        ] {
+            assert_eq!(text(html).unwrap(), expected, "{html}");
+        }
+    }
+
+    #[test]
+    fn a_table_keeps_its_columns() {
+        let html = "<table><tr><th></th><th>name</th><th>value</th></tr><tr><th>0</th><td>alpha</td><td>1.5</td></tr>\
+            <tr><th>1</th><td>b</td><td>200.0</td></tr></table>";
+        assert_eq!(
+            text(html).unwrap(),
+            "  name  value\n0 alpha 1.5\n1 b     200.0"
+        );
+    }
+
+    #[test]
+    fn what_nests_without_end_is_not_read() {
+        for tag in ["<div>", "<table><tr><td>", "<ul><li>"] {
+            assert_eq!(text(&tag.repeat(50_000)), None, "{tag}");
+        }
+        let flat = "<div><p>a<br>b<p>c</div>".repeat(2_000);
+        assert!(text(&flat).is_some());
+    }
+
+    #[test]
+    fn what_has_to_run_is_known() {
+        assert!(is_page("<div></div><SCRIPT src='x'>") && !is_page("<table>"));
+    }
+}

@@ -1,0 +1,15 @@
+//! What programs make, as a model and a person in a chat can read it: bytes in, text or a small picture out, bounded in size and time whatever
+//! comes in.
+//!
+//! - [`picture`]: pictures of any kind that fit a chat; `svg`: drawings among them;
+//! - [`html`]: pages as text;
+//! - [`table`]: CSV as an aligned table; [`json`]: JSON on lines of its own; [`notebook`]: the cells of a notebook in short form.
+//!
+//! May import `base`; knows nothing of jobs, files or MCP, and touches no disk but for the system's fonts.
+
+pub mod html;
+pub mod json;
+pub mod notebook;
+pub mod picture;
+mod svg;
+pub mod table;
