@@ -51,7 +51,7 @@ impl Fault {
 
     /// With `advice` before the rest of the hint.
     pub(super) fn first(self, advice: &str) -> Self {
-        let hint = format!("{advice} {}", self.hint);
+        let hint = format!("{advice} {}", self.hint).trim_end().to_owned();
         Self { hint, ..self }
     }
 

@@ -111,13 +111,14 @@ impl Server {
         let answer = call::ask(self, &context, budget, async |call| {
             self.look_into(&args, call.deadline).await
         });
-        answer.await.map_err(|error| {
-            let is_folder = error.code() == "is_a_directory";
-            let fault = Fault::from(error);
-            if is_folder {
-                return fault.first("list_colab_files with this path shows what is in it.");
+        answer.await.map_err(|error| match error.code() {
+            "is_a_directory" => {
+                Fault::from(error).first("list_colab_files with this path shows what is in it.")
             }
-            fault
+            "not_found" => {
+                Fault::from(error).first("list_colab_files shows which files there are.")
+            }
+            _ => Fault::from(error),
         })
     }
 }

@@ -1,0 +1,353 @@
+//! Output as a terminal would show it: escape sequences gone, `\r`, backspace and the cursor's ways applied, and never more than a bounded
+//! excerpt in memory.
+
+use std::collections::VecDeque;
+
+use vte::{Params, Parser, Perform};
+
+use super::Excerpt;
+
+/// A line is handed on once it is this long, so that output without line ends stays bounded.
+const LONGEST_LINE: usize = 64 * 1024;
+
+/// Lines that the cursor can still reach, as on the smallest terminals: what moves up further stays at the first of them.
+const ROWS: usize = 24;
+
+/// A terminal one can only read back: text goes in piece by piece, an [`Excerpt`] comes out.
+pub struct Screen {
+    parser: Parser,
+    page: Page,
+}
+
+struct Page {
+    /// The newest ones; never empty.
+    lines: VecDeque<Vec<char>>,
+    /// The cursor's, in `lines`.
+    row: usize,
+    column: usize,
+    /// All before `lines`.
+    excerpt: Excerpt,
+    last_line: String,
+}
+
+impl Screen {
+    /// Keeps at most `limit` characters.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        let page = Page {
+            lines: VecDeque::from([Vec::new()]),
+            row: 0,
+            column: 0,
+            excerpt: Excerpt::new(limit),
+            last_line: String::new(),
+        };
+        Self {
+            parser: Parser::new(),
+            page,
+        }
+    }
+
+    /// Shows more text; a sequence may be split between two pieces.
+    pub fn push(&mut self, text: &str) {
+        self.parser.advance(&mut self.page, text.as_bytes());
+    }
+
+    /// Shows `text` on lines of its own, which what comes later does not change.
+    pub fn push_block(&mut self, text: &str) {
+        self.page.part();
+        self.push(text);
+        self.page.part();
+    }
+
+    /// The newest line that is not blank, for progress messages.
+    #[must_use]
+    pub fn last_line(&self) -> String {
+        let current: String = self.page.lines[self.page.row].iter().collect();
+        if current.trim().is_empty() {
+            self.page.last_line.clone()
+        } else {
+            current
+        }
+    }
+
+    /// Characters shown so far.
+    #[must_use]
+    pub fn shown(&self) -> usize {
+        let lines = self.page.lines.iter().map(Vec::len).sum::<usize>();
+        self.page.excerpt.total() + lines + self.page.lines.len() - 1
+    }
+
+    /// Characters that are left out of what was shown so far.
+    #[must_use]
+    pub fn left_out(&self) -> usize {
+        let mut excerpt = self.page.excerpt.clone();
+        excerpt.push(&self.page.text());
+        excerpt.left_out()
+    }
+
+    /// All that was kept.
+    #[must_use]
+    pub fn finish(mut self) -> Excerpt {
+        self.page.hand_on();
+        self.page.excerpt
+    }
+}
+
+impl Page {
+    /// The lines that can still change; blank ones below the cursor were erased.
+    fn text(&self) -> String {
+        let is_blank = |line: &Vec<char>| line.iter().all(|c| *c == ' ');
+        let written = self.lines.iter().rposition(|line| !is_blank(line));
+        let end = written.unwrap_or(0).max(self.row);
+        let mut text = String::new();
+        for (at, line) in self.lines.iter().enumerate().take(end + 1) {
+            if at > 0 {
+                text.push('\n');
+            }
+            text.extend(line);
+        }
+        text
+    }
+
+    /// Lets go of them all: what comes now comes behind.
+    fn hand_on(&mut self) {
+        let text = self.text();
+        self.excerpt.push(&text);
+        self.lines.truncate(1);
+        self.lines[0].clear();
+        (self.row, self.column) = (0, 0);
+    }
+
+    /// The same, and begins a new line.
+    fn part(&mut self) {
+        self.row = self.lines.len() - 1;
+        if !self.lines[self.row].is_empty() {
+            self.line_feed();
+        }
+        self.hand_on();
+    }
+
+    fn line_feed(&mut self) {
+        let line: String = self.lines[self.row].iter().collect();
+        if !line.trim().is_empty() {
+            self.last_line = line;
+        }
+        self.column = 0;
+        self.row += 1;
+        if self.row == self.lines.len() {
+            self.lines.push_back(Vec::new());
+        }
+        if self.lines.len() > ROWS
+            && let Some(line) = self.lines.pop_front()
+        {
+            let mut line: String = line.into_iter().collect();
+            line.push('\n');
+            self.excerpt.push(&line);
+            self.row -= 1;
+        }
+    }
+
+    fn put(&mut self, c: char) {
+        let line = &mut self.lines[self.row];
+        if self.column < line.len() {
+            line[self.column] = c;
+        } else {
+            line.resize(self.column, ' ');
+            line.push(c);
+        }
+        self.column += 1;
+        if line.len() >= LONGEST_LINE {
+            self.hand_on();
+        }
+    }
+
+    fn go_to(&mut self, row: usize) {
+        self.row = row.min(ROWS - 1);
+        while self.lines.len() <= self.row {
+            self.lines.push_back(Vec::new());
+        }
+    }
+
+    fn erase_line(&mut self, what: u16) {
+        let line = &mut self.lines[self.row];
+        match what {
+            0 => line.truncate(self.column),
+            1 => line.iter_mut().take(self.column + 1).for_each(|c| *c = ' '),
+            _ => line.clear(),
+        }
+    }
+
+    fn erase_lines(&mut self, what: u16) {
+        match what {
+            0 => self.lines.truncate(self.row + 1),
+            1 => self.lines.iter_mut().take(self.row).for_each(Vec::clear),
+            2 => {
+                self.lines.truncate(self.row + 1);
+                self.lines.iter_mut().for_each(Vec::clear);
+            }
+            // What has left the screen stays.
+            _ => return,
+        }
+        self.erase_line(what);
+    }
+}
+
+impl Perform for Page {
+    fn print(&mut self, c: char) {
+        self.put(c);
+    }
+
+    fn execute(&mut self, byte: u8) {
+        match byte {
+            b'\n' => self.line_feed(),
+            b'\r' => self.column = 0,
+            0x08 => self.column = self.column.saturating_sub(1),
+            b'\t' => self.put('\t'),
+            _ => {}
+        }
+    }
+
+    /// What progress bars and displays that redraw themselves use.
+    fn csi_dispatch(&mut self, params: &Params, _intermediates: &[u8], ignore: bool, action: char) {
+        if ignore {
+            return;
+        }
+        let given = |at: usize| {
+            let group = params.iter().nth(at);
+            group.and_then(|group| group.first()).copied().unwrap_or(0)
+        };
+        let count = usize::from(given(0).max(1));
+        match action {
+            'A' => self.row = self.row.saturating_sub(count),
+            'B' => self.go_to(self.row + count),
+            'C' => self.column = (self.column + count).min(LONGEST_LINE - 1),
+            'D' => self.column = self.column.saturating_sub(count),
+            'E' => {
+                self.go_to(self.row + count);
+                self.column = 0;
+            }
+            'F' => (self.row, self.column) = (self.row.saturating_sub(count), 0),
+            'G' => self.column = count.min(LONGEST_LINE) - 1,
+            'H' | 'f' => {
+                self.go_to(count - 1);
+                self.column = usize::from(given(1).max(1)).min(LONGEST_LINE) - 1;
+            }
+            'J' => self.erase_lines(given(0)),
+            'K' => self.erase_line(given(0)),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Screen;
+
+    fn shown(pieces: &[&str]) -> String {
+        let mut screen = Screen::new(1000);
+        pieces.iter().for_each(|piece| screen.push(piece));
+        screen.finish().render()
+    }
+
+    #[test]
+    fn text_comes_out_as_a_terminal_shows_it() {
+        for (pieces, expected) in [
+            (&["plain\ntext\n"][..], "plain\ntext\n"),
+            (&["\u{1b}[31mred\u{1b}[0m"], "red"),
+            (&["\u{1b}[3", "1mred\u{1b}", "[0m"], "red"),
+            (&[" 10%\r 50%\r100%\n"], "100%\n"),
+            (&["line\r\n"], "line\n"),
+            (&["abc\rX"], "Xbc"),
+            (&["Downloading 99%\r\u{1b}[KDone\n"], "Done\n"),
+            (&["whole\u{1b}[2K\rnew"], "new"),
+            (&["ab\u{8}c"], "ac"),
+            (&["a\tb"], "a\tb"),
+            (&["\u{1b}]0;title\u{7}body"], "body"),
+            (&["über 日本 🚀 e\u{301}"], "über 日本 🚀 e\u{301}"),
+            (&["日本\r日本\n"], "日本\n"),
+            (
+                &["\u{1b}]8;;http://a.b\u{1b}\\link\u{1b}]8;;\u{1b}\\ after"],
+                "link after",
+            ),
+            (&["one\ntwo\u{1b}[A\rONE\u{1b}[B\rTWO\n"], "ONE\nTWO\n"),
+            (&["old\nolder\n\u{1b}[2J\u{1b}[Hnew\n"], "new\n"),
+            (&["old\nolder\n\u{1b}[H\u{1b}[Jnew\n"], "new\n"),
+            (&["a\nb\nc\u{1b}[2F\u{1b}[0Jx"], "x"),
+            (
+                &["\u{1b}[99Aup\u{1b}[999;3Hlow"],
+                &format!("up{}  low", "\n".repeat(23)),
+            ),
+        ] {
+            assert_eq!(shown(pieces), expected, "{pieces:?}");
+        }
+    }
+
+    /// The bytes that tqdm writes for a bar within a bar, the inner one not left behind.
+    #[test]
+    fn nested_progress_bars_are_a_line_each() {
+        let mut screen = Screen::new(1000);
+        screen.push("\router:   0%");
+        for outer in 1..=50 {
+            screen.push("\n");
+            for inner in 0..=20 {
+                screen.push(&format!("\rinner: {:3}%\u{1b}[A", inner * 5));
+                if inner < 20 {
+                    screen.push("\n");
+                }
+            }
+            screen.push("\n\r           \r\u{1b}[A");
+            screen.push(&format!("\router: {:3}%", outer * 2));
+        }
+        assert_eq!(screen.last_line(), "outer: 100%");
+        screen.push("\ndone\n");
+        assert_eq!(screen.finish().render(), "outer: 100%\ndone       \n");
+    }
+
+    #[test]
+    fn what_has_scrolled_away_stays() {
+        let mut screen = Screen::new(10_000);
+        (0..100).for_each(|n| screen.push(&format!("{n}\n")));
+        screen.push("\u{1b}[2J\u{1b}[Hend\n");
+        let kept: String = (0..100 - (super::ROWS - 1))
+            .map(|n| format!("{n}\n"))
+            .collect();
+        assert_eq!(screen.finish().render(), kept + "end\n");
+    }
+
+    #[test]
+    fn a_block_stands_on_lines_of_its_own() {
+        let mut screen = Screen::new(100);
+        screen.push("a");
+        screen.push_block("b");
+        screen.push("c");
+        assert_eq!(screen.finish().render(), "a\nb\nc");
+    }
+
+    #[test]
+    fn the_last_line_is_the_newest_that_is_not_blank() {
+        let mut screen = Screen::new(100);
+        screen.push("one\ntwo\n\n");
+        assert_eq!(screen.last_line(), "two");
+        screen.push("three");
+        assert_eq!(screen.last_line(), "three");
+    }
+
+    #[test]
+    fn the_line_that_is_being_written_counts() {
+        let mut screen = Screen::new(100);
+        screen.push(&"x".repeat(130));
+        assert_eq!((screen.shown(), screen.left_out()), (130, 30));
+        assert_eq!(screen.finish().left_out(), 30);
+    }
+
+    #[test]
+    fn output_without_line_ends_stays_bounded() {
+        let mut screen = Screen::new(100);
+        for _ in 0..40 {
+            screen.push(&"x".repeat(10_000));
+        }
+        assert!(screen.page.lines[0].len() <= super::LONGEST_LINE);
+        let excerpt = screen.finish();
+        assert_eq!((excerpt.total(), excerpt.left_out()), (400_000, 399_900));
+    }
+}
