@@ -60,6 +60,7 @@ impl Output {
     /// Fetches the pictures of the job, and the logs of all jobs once the text leaves something out.
     pub(super) async fn keep(&mut self, jobs: &Jobs, deadline: Instant) {
         let Some(job) = self.job else { return };
+        self.collector.settle();
         let (keeper, connection) = (jobs.keeper(), jobs.connection());
         let new = &self.collector.attachments[self.fetched..];
         keeper

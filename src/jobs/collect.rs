@@ -2,11 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use serde_json::{Map, Value};
-
+use super::display::{Attachment, Display};
 use super::follow::{PAGE_BYTES, Reader};
 use crate::base::text::{Excerpt, Screen};
-use crate::wire::event::{BlobRef, Event, EventKind, Finished, Progress, PythonError};
+use crate::wire::event::{Event, EventKind, Finished, Progress, PythonError};
 
 /// Characters of text in one answer: 40,000 with the line that counts what is left out.
 pub const TEXT_LIMIT: usize = 40_000 - 64;
@@ -15,32 +14,12 @@ const FULL_AT: usize = 23_000;
 /// And is fetched not much more than that.
 const FULL_PAGE_BYTES: u64 = 64 * 1024;
 
-/// What is shown as a picture, best first.
-const PICTURES: [&str; 2] = ["image/png", "image/jpeg"];
-/// What is kept as a file.
-const FILES: [&str; 3] = ["image/svg+xml", "application/pdf", "image/gif"];
-
-/// An output that is not text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attachment {
-    /// Of the event that it came in.
-    pub seq: u64,
-    pub mime: String,
-    pub body: Body,
-}
-
-/// Where an attachment's bytes are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Body {
-    Blob(BlobRef),
-    /// In the event itself, as text.
-    Text(String),
-}
-
 /// Gathers the events of one answer.
 pub struct Collector {
     screen: Screen,
     stops_when_full: bool,
+    /// The newest of updates that came one right after the other: events do not tell of which display they are, and mostly there is one.
+    updating: Option<Display>,
     pub attachments: Vec<Attachment>,
     pub error: Option<PythonError>,
     pub progress: Option<Progress>,
@@ -54,6 +33,7 @@ impl Collector {
         Self {
             screen: Screen::new(limit),
             stops_when_full: false,
+            updating: None,
             attachments: Vec::new(),
             error: None,
             progress: None,
@@ -83,59 +63,41 @@ impl Collector {
 
     /// The text.
     #[must_use]
-    pub fn into_excerpt(self) -> Excerpt {
+    pub fn into_excerpt(mut self) -> Excerpt {
+        self.settle();
         self.screen.finish()
     }
 
-    /// Jupyter offers one output in several forms: the best picture, else a file, else text.
-    fn show(&mut self, seq: u64, data: &Map<String, Value>) {
-        let best = PICTURES
-            .iter()
-            .chain(&FILES)
-            .find_map(|mime| Some((*mime, data.get(*mime)?)));
-        if let Some((mime, value)) = best {
-            let body = match BlobRef::of(value) {
-                Some(blob) => Body::Blob(blob),
-                None => Body::Text(text(value)),
-            };
-            self.attachments.push(Attachment {
-                seq,
-                mime: mime.to_owned(),
-                body,
-            });
-            return;
+    /// Counts the newest state of a display that is updated as its last one.
+    pub fn settle(&mut self) {
+        if let Some(display) = self.updating.take() {
+            self.show(display);
         }
-        for mime in ["text/plain", "text/markdown", "text/latex"] {
-            let Some(value) = data.get(mime) else {
-                continue;
-            };
-            match BlobRef::of(value) {
-                None => self.screen.push_block(&text(value)),
-                Some(blob) => self
-                    .screen
-                    .push_block(&format!("[{} bytes of {mime}: see the log]", blob.bytes)),
-            }
-            return;
+    }
+
+    fn show(&mut self, display: Display) {
+        if let Some(text) = display.text {
+            self.screen.push_block(&text);
         }
-        for (mime, value) in data {
-            match BlobRef::of(value) {
-                Some(blob) => self.attachments.push(Attachment {
-                    seq,
-                    mime: mime.clone(),
-                    body: Body::Blob(blob),
-                }),
-                None => self.screen.push_block(&format!("[output of type {mime}]")),
-            }
-        }
+        self.attachments.extend(display.attachments);
     }
 }
 
 impl Reader for Collector {
     fn take(&mut self, event: &Event) -> ControlFlow<()> {
+        if !matches!(
+            &event.kind,
+            EventKind::DisplayData { update: true, .. } | EventKind::Progress(_)
+        ) {
+            self.settle();
+        }
         match &event.kind {
             EventKind::Stream { text, .. } => self.screen.push(text),
-            EventKind::DisplayData { data } | EventKind::ExecuteResult { data } => {
-                self.show(event.seq, data)
+            EventKind::DisplayData { data, update: true } => {
+                self.updating = Some(Display::of(event.seq, data));
+            }
+            EventKind::DisplayData { data, .. } | EventKind::ExecuteResult { data } => {
+                self.show(Display::of(event.seq, data));
             }
             EventKind::Error(error) => {
                 self.screen.push_block(&traceback(error));
@@ -166,15 +128,6 @@ impl Reader for Collector {
     }
 }
 
-/// Jupyter's multi-line values are a string or a list of strings (nbformat 4).
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
-    }
-}
-
 fn traceback(error: &PythonError) -> String {
     if error.traceback.is_empty() {
         return format!("{}: {}", error.ename, error.evalue);
@@ -186,7 +139,8 @@ fn traceback(error: &PythonError) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::{Body, Collector, Reader, TEXT_LIMIT};
+    use super::{Collector, Reader, TEXT_LIMIT};
+    use crate::jobs::display::Body;
     use crate::wire::event::Event;
 
     fn collect(events: &[serde_json::Value]) -> Collector {
@@ -201,23 +155,32 @@ mod tests {
     }
 
     #[test]
-    fn a_plot_is_a_picture_and_not_its_description() {
-        let data =
-            json!({"text/plain": "<Figure size 640x480>", "image/png": {"blob": 1, "bytes": 20}});
-        let collector = collect(&[json!({"type": "display_data", "data": data})]);
-        assert_eq!(collector.attachments.len(), 1);
-        assert!(matches!(collector.attachments[0].body, Body::Blob(blob) if blob.blob == 1));
-        assert_eq!(collector.into_excerpt().render(), "");
+    fn what_is_displayed_stands_on_lines_of_its_own() {
+        let collector = collect(&[
+            json!({"type": "stream", "name": "stdout", "text": "before"}),
+            json!({"type": "execute_result", "data": {"text/plain": "   a\n0  1"}, "execution_count": 1}),
+        ]);
+        assert_eq!(collector.into_excerpt().render(), "before\n   a\n0  1\n");
     }
 
     #[test]
-    fn a_table_is_its_plain_text() {
-        let data = json!({"text/plain": "   a\n0  1", "text/html": "<table>…</table>"});
-        let collector = collect(&[
-            json!({"type": "stream", "name": "stdout", "text": "before"}),
-            json!({"type": "execute_result", "data": data, "execution_count": 1}),
-        ]);
-        assert_eq!(collector.into_excerpt().render(), "before\n   a\n0  1\n");
+    fn of_updates_in_a_row_the_last_is_shown() {
+        let update = |n: u32| json!({"type": "display_data", "update": true, "data": {"text/plain": format!("{n} %")}});
+        let plot = |n: u32| json!({"type": "display_data", "update": true, "data": {"image/png": {"blob": n, "bytes": 9}}});
+        let mut events = vec![json!({"type": "display_data", "data": {"text/plain": "0 %"}})];
+        events.extend((1..=50).map(update));
+        events.push(json!({"type": "stream", "name": "stdout", "text": "half\n"}));
+        events.extend((51..=100).map(update));
+        events.push(json!({"type": "stream", "name": "stdout", "text": "drawn\n"}));
+        events.extend((1..=9).map(plot));
+        let mut collector = collect(&events);
+        collector.settle();
+        assert_eq!(collector.attachments.len(), 1);
+        assert!(matches!(collector.attachments[0].body, Body::Blob(blob) if blob.blob == 9));
+        assert_eq!(
+            collector.into_excerpt().render(),
+            "0 %\n50 %\nhalf\n100 %\ndrawn\n"
+        );
     }
 
     #[test]

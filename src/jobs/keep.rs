@@ -10,7 +10,7 @@ use tokio::fs::{self, File, OpenOptions};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
-use super::collect::{Attachment, Body};
+use super::display::{Attachment, Body};
 use crate::base::ids::JobId;
 use crate::edge::store;
 use crate::render::picture::{self, Fitted, PictureError};

@@ -1,7 +1,7 @@
 //! Running code: submit it once, follow its events, show what the model should see, keep what must not be lost.
 //!
 //! - [`follow`]: the loop over the long poll, from a cursor to an end or a deadline;
-//! - [`collect`]: events into text, pictures and files;
+//! - [`collect`]: events into text, pictures and files; `display`: which form of an output is shown;
 //! - [`view`]: the collected output as it is handed to the face; `ending`: why a job failed, in words;
 //! - [`keep`]: logs and pictures in the user's folder; [`range`]: any part of a log;
 //! - [`store`]: which jobs were sent where, for whoever comes after; [`overview`]: them and the runtime's own list in one;
@@ -13,6 +13,7 @@
 
 pub mod collect;
 mod control;
+mod display;
 pub(crate) mod ending;
 pub mod follow;
 pub mod keep;
@@ -227,6 +228,7 @@ impl Jobs {
         reading: Reading,
         deadline: Instant,
     ) -> View {
+        collector.settle();
         let mut kept = Kept::default();
         let mut is_cut = false;
         if let (Reading::Whole, Some(job)) = (reading, &followed.job) {

@@ -19,11 +19,11 @@ const ENDLESS: [&str; 16] = [
     "tr", "dt", "dd",
 ];
 
-/// Whether it shows little without a browser.
+/// Whether it shows little without a browser, or nests so deep that [`text`] does not read it.
 #[must_use]
 pub fn is_page(html: &str) -> bool {
     let html = html.to_ascii_lowercase();
-    LIVE.iter().any(|tag| html.contains(tag))
+    LIVE.iter().any(|tag| html.contains(tag)) || depth(&html) > DEEPEST
 }
 
 /// What it says, without scripts and styles; tables keep their columns. None when it cannot be read. Takes CPU time.
@@ -101,7 +101,8 @@ mod tests {
     #[test]
     fn what_nests_without_end_is_not_read() {
         for tag in ["<div>", "<table><tr><td>", "<ul><li>"] {
-            assert_eq!(text(&tag.repeat(50_000)), None, "{tag}");
+            let deep = tag.repeat(50_000);
+            assert!(text(&deep).is_none() && is_page(&deep), "{tag}");
         }
         let flat = "<div><p>a<br>b<p>c</div>".repeat(2_000);
         assert!(text(&flat).is_some());

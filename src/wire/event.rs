@@ -27,6 +27,9 @@ pub enum EventKind {
     },
     DisplayData {
         data: Map<String, Value>,
+        /// A new state of something that was displayed before.
+        #[serde(default)]
+        update: bool,
     },
     ExecuteResult {
         data: Map<String, Value>,

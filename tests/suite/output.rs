@@ -1,5 +1,8 @@
 //! What a model sees of the code that it ran: the real program, the real executor, a real kernel.
 
+mod displays;
+mod long;
+
 use std::path::PathBuf;
 
 use base64::Engine;
@@ -136,12 +139,14 @@ fn a_plot_is_a_picture_and_a_file() {
     let code = "from IPython.display import Image, SVG, display\nimport io\n\
         figure = plt.figure(figsize=(30, 12), dpi=100)\nplt.plot([1, 2, 4])\nbuffer = io.BytesIO()\n\
         figure.savefig(buffer, format='png')\nplt.close(figure)\ndisplay(Image(buffer.getvalue()))\n\
-        display(SVG('<svg xmlns=\"http://www.w3.org/2000/svg\"><g/></svg>'))";
+        display(SVG('<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"30\" height=\"20\"><g/></svg>'))";
     let answer = client.run(code);
     answer.succeeded();
-    let [(data, _)] = answer.pictures.as_slice() else {
+    let [(data, _), (drawn, _)] = answer.pictures.as_slice() else {
         panic!("{}", answer.text);
     };
+    let drawn = image::load_from_memory(&STANDARD.decode(drawn).unwrap()).unwrap();
+    assert_eq!((drawn.width(), drawn.height()), (30, 20));
     let shown = image::load_from_memory(&STANDARD.decode(data).unwrap()).unwrap();
     assert_eq!((shown.width(), shown.height()), (1200, 480));
     let [picture, drawing] = answer.links.as_slice() else {

@@ -2,6 +2,7 @@
 
 /// A half line of at most so many bytes is left out beside a cut.
 const LONGEST_SNIPPET: usize = 400;
+
 /// The head and the tail of a text, and how much lies between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excerpt {

@@ -62,7 +62,7 @@ impl Screen {
     /// The newest line that is not blank, for progress messages.
     #[must_use]
     pub fn last_line(&self) -> String {
-        let current: String = self.page.lines[self.page.row].iter().collect();
+        let current: String = self.page.line().iter().collect();
         if current.trim().is_empty() {
             self.page.last_line.clone()
         } else {
@@ -94,7 +94,7 @@ impl Screen {
 }
 
 impl Page {
-    /// The lines that can still change; blank ones below the cursor were erased.
+    /// The lines that can still change; what is blank behind the cursor was erased.
     fn text(&self) -> String {
         let is_blank = |line: &Vec<char>| line.iter().all(|c| *c == ' ');
         let written = self.lines.iter().rposition(|line| !is_blank(line));
@@ -104,9 +104,18 @@ impl Page {
             if at > 0 {
                 text.push('\n');
             }
-            text.extend(line);
+            text.extend(if at == self.row { self.line() } else { line });
         }
         text
+    }
+
+    /// The cursor's line.
+    fn line(&self) -> &[char] {
+        let line = self.lines[self.row].as_slice();
+        match line.split_at_checked(self.column) {
+            Some((written, rest)) if rest.iter().all(|c| *c == ' ') => written,
+            _ => line,
+        }
     }
 
     /// Lets go of them all: what comes now comes behind.
@@ -128,7 +137,9 @@ impl Page {
     }
 
     fn line_feed(&mut self) {
-        let line: String = self.lines[self.row].iter().collect();
+        let line: String = self.line().iter().collect();
+        let written = self.line().len();
+        self.lines[self.row].truncate(written);
         if !line.trim().is_empty() {
             self.last_line = line;
         }
@@ -282,25 +293,25 @@ mod tests {
         }
     }
 
-    /// The bytes that tqdm writes for a bar within a bar, the inner one not left behind.
+    /// As tqdm 4.70 writes them, the inner bar erased at its end and left behind.
     #[test]
     fn nested_progress_bars_are_a_line_each() {
-        let mut screen = Screen::new(1000);
-        screen.push("\router:   0%");
-        for outer in 1..=50 {
-            screen.push("\n");
-            for inner in 0..=20 {
-                screen.push(&format!("\rinner: {:3}%\u{1b}[A", inner * 5));
-                if inner < 20 {
-                    screen.push("\n");
-                }
-            }
-            screen.push("\n\r           \r\u{1b}[A");
-            screen.push(&format!("\router: {:3}%", outer * 2));
+        let inner = |n: u32| format!("\n\rinner: {n}/2\u{1b}[A");
+        let inners: String = (0..=2).map(inner).collect();
+        let mut erased = "\router: 0/3".to_owned();
+        let mut left = erased.clone();
+        for outer in 1..=3 {
+            erased += &format!("{inners}\n\r          \u{1b}[A\router: {outer}/3");
+            left += &format!("{inners}\rinner: 2/2\n\router: {outer}/3");
         }
-        assert_eq!(screen.last_line(), "outer: 100%");
-        screen.push("\ndone\n");
-        assert_eq!(screen.finish().render(), "outer: 100%\ndone       \n");
+        assert_eq!(
+            shown(&[&erased, "\router: 3/3\ndone\n"]),
+            "outer: 3/3\ndone\n"
+        );
+        assert_eq!(
+            shown(&[&left, "\router: 3/3\n"]),
+            "inner: 2/2\ninner: 2/2\ninner: 2/2\nouter: 3/3\n"
+        );
     }
 
     #[test]

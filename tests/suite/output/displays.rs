@@ -1,0 +1,117 @@
+//! Pictures, pages, tables and bars, as real code makes them.
+
+use super::{Client, file};
+
+const DISPLAY: &str =
+    "from IPython.display import display, HTML, JSON, Markdown, Image, SVG, Audio\n";
+
+fn run(client: &mut Client, code: &str) -> crate::support::stdio::Answer {
+    let answer = client.run(&format!("{DISPLAY}{code}"));
+    answer.succeeded();
+    answer
+}
+
+#[test]
+fn pictures_come_in_order_and_their_files_sort_so() {
+    let mut client = Client::of("pictures");
+    let code = "import io\nfrom PIL import Image as P\ndef made(kind, size):\n    out = io.BytesIO()\n    \
+        P.new('RGB', size).save(out, kind)\n    return out.getvalue()\n\
+        for at in range(12):\n    \
+        display(SVG(f'<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{at + 1}\" height=\"9\"/>') if at % 2 else Image(made('PNG', (at + 1, 9))))\n\
+        display(Image(made('GIF', (13, 9)), format='gif'))\nImage(made('JPEG', (14, 9)))";
+    let answer = run(&mut client, code);
+    let sizes = answer.pictures.iter().map(|(data, mime)| {
+        use base64::Engine;
+        let bytes = base64::engine::general_purpose::STANDARD
+            .decode(data)
+            .unwrap();
+        let width = image::load_from_memory(&bytes).unwrap().width();
+        assert_eq!(mime == "image/jpeg", width == 14);
+        width
+    });
+    assert_eq!(sizes.collect::<Vec<_>>(), (1..=14).collect::<Vec<_>>());
+    let files: Vec<_> = answer.links.iter().map(|link| file(link)).collect();
+    assert!(files.is_sorted() && files.len() == 14, "{files:?}");
+    assert!(files.iter().all(|file| file.exists()));
+    let endings = files[11..].iter().map(|file| file.extension().unwrap());
+    assert_eq!(endings.collect::<Vec<_>>(), ["svg", "gif", "jpg"]);
+}
+
+#[test]
+fn what_is_displayed_is_text_where_it_can_be() {
+    let mut client = Client::of("texts");
+    let table = "HTML('<style>td {color: red}</style><table><tr><th>name</th><th>n</th></tr><tr><td>a</td><td>1</td></tr></table>')";
+    assert_eq!(run(&mut client, table).text, "name n\na    1\n");
+    assert_eq!(run(&mut client, "Markdown('# Title')").text, "# Title\n");
+    assert_eq!(
+        run(&mut client, "JSON({'b': [1]})").text,
+        "{\n  \"b\": [\n    1\n  ]\n}\n"
+    );
+    let styles = run(
+        &mut client,
+        "display(HTML('<style>x</style>'))\nprint('end')",
+    );
+    assert_eq!(styles.text, "end\n");
+    assert!(styles.links.is_empty());
+}
+
+#[test]
+fn what_needs_a_browser_is_kept_as_a_file() {
+    let mut client = Client::of("pages");
+    let page = run(
+        &mut client,
+        "HTML('<div id=1></div><script>draw()</script>')",
+    );
+    assert!(page.text.contains("text/html"), "{}", page.text);
+    let [link] = page.links.as_slice() else {
+        panic!("{}", page.whole);
+    };
+    assert_eq!(file(link).extension().unwrap(), "html");
+    let kept = std::fs::read_to_string(file(link)).unwrap();
+    assert_eq!(kept, "<div id=1></div><script>draw()</script>");
+    let figure =
+        "display({'application/vnd.plotly.v1+json': {'data': [], 'layout': {}}}, raw=True)";
+    let figure = run(&mut client, figure);
+    assert!(
+        figure.links[0].ends_with(".plotly.json"),
+        "{:?}",
+        figure.links
+    );
+    assert!(figure.text.contains("plotly"), "{}", figure.text);
+    let sound = run(&mut client, "Audio(b'RIFF' + bytes(100), rate=8000)");
+    assert!(
+        !sound.text.contains("base64") && sound.links.len() == 1,
+        "{}",
+        sound.whole
+    );
+}
+
+#[test]
+fn of_a_display_that_is_updated_the_last_state_is_shown() {
+    let code = "shown = display('begun', display_id=True)\nfor n in range(500): shown.update(f'{n} of 500')";
+    let answer = run(&mut Client::of("updates"), code);
+    assert_eq!(answer.text, "'begun'\n'499 of 500'\n");
+}
+
+/// What tqdm 4.70 writes: its module is not among what the tests install.
+#[test]
+fn a_progress_bar_is_a_line() {
+    let mut client = Client::of("bars");
+    let code = r"import sys
+for n in range(1001):
+    sys.stderr.write(f'\r{n // 10:3}%|{chr(9608) * (n // 100):10}| {n}/1000 [00:00<00:00, 99.9it/s]')
+    sys.stderr.flush()
+sys.stderr.write('\n')
+for outer in range(50):
+    sys.stderr.write(f'\router: {outer}/50')
+    for inner in range(20):
+        sys.stderr.write(f'\n\rinner: {inner}/20\x1b[A')
+    sys.stderr.write('\n\r            \x1b[A')
+_ = sys.stderr.write('\router: 50/50\n')";
+    let answer = run(&mut client, code);
+    let bar = "█".repeat(10);
+    assert_eq!(
+        answer.text,
+        format!("100%|{bar}| 1000/1000 [00:00<00:00, 99.9it/s]\nouter: 50/50\n")
+    );
+}

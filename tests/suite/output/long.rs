@@ -1,0 +1,90 @@
+//! Output beyond what an answer holds.
+
+use serde_json::json;
+
+use super::{Client, LONGEST_TEXT};
+use crate::support::executor::Executor;
+use crate::support::home::Home;
+
+#[test]
+fn any_part_of_a_log_can_be_read() {
+    let mut client = Client::of("ranges");
+    let answer = client.run("for i in range(20_000):\n    print(f'line {i}: ü')");
+    let whole: String = (0..20_000).map(|i| format!("line {i}: ü\n")).collect();
+    let hint = answer.fact("hint");
+    assert!(hint.contains("from_byte"), "{hint}");
+    let job = answer.fact("job_id").to_owned();
+    let (mut read, mut from) = (String::new(), json!(0));
+    while !from.is_null() {
+        let part = client
+            .bridge
+            .call("get_output", json!({"job_id": job, "from_byte": from}));
+        part.succeeded();
+        assert!(part.text.chars().count() <= LONGEST_TEXT);
+        assert_eq!(part.facts["from_byte"], from);
+        assert_eq!(part.facts["log_bytes"], whole.len());
+        read += &part.text;
+        from = part.facts["next_byte"].clone();
+    }
+    assert!(read == whole, "{} of {}", read.len(), whole.len());
+    // The hint names where the head ends.
+    let head = answer.text.split("\n… [").next().unwrap();
+    let behind: usize = hint
+        .split("from_byte, ")
+        .nth(1)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert_eq!(&whole[..behind], format!("{head}\n"));
+    let end = client
+        .bridge
+        .call("get_output", json!({"job_id": job, "from_byte": -15}));
+    assert_eq!(end.text, "line 19999: ü\n");
+    assert_eq!(end.facts["from_byte"], whole.len() - 15);
+    assert!(end.facts["next_byte"].is_null(), "{}", end.facts);
+    let beyond = json!({"job_id": job, "from_byte": whole.len() + 9});
+    let beyond = client.bridge.call("get_output", beyond);
+    beyond.succeeded();
+    assert_eq!(beyond.text, "");
+    let both = json!({"job_id": job, "from_byte": 0, "after": 0});
+    client
+        .bridge
+        .call("get_output", both)
+        .refused("invalid_argument");
+}
+
+#[test]
+fn a_log_that_was_kept_outlives_its_machine() {
+    let executor = Executor::start();
+    let home = Home::new();
+    let mut bridge = executor.bridge(&home, &[]);
+    let code = json!({"code": "for i in range(20_000):\n    print(f'line {i}')"});
+    let answer = bridge.call("run_code_quick", code);
+    let whole: String = (0..20_000).map(|i| format!("line {i}\n")).collect();
+    let quiet = bridge.call("run_code_quick", json!({"code": "print(1)"}));
+    drop(bridge);
+    let line = executor.line();
+    drop(executor);
+    let variables = [
+        ("COLAB_URL", line.as_str()),
+        ("SMART_COLAB_CALL_BUDGET_SEC", "5"),
+    ];
+    let mut bridge = crate::support::stdio::Bridge::greeted(home.program(&variables));
+    let middle = json!({"job_id": answer.fact("job_id"), "from_byte": 100_000});
+    let part = bridge.call("get_output", middle);
+    part.succeeded();
+    assert!(part.text.len() > 10_000 && whole[100_000..].starts_with(&part.text));
+    assert!(
+        part.facts["notes"][0]
+            .as_str()
+            .unwrap()
+            .contains("kept here")
+    );
+    let nothing = json!({"job_id": quiet.fact("job_id"), "from_byte": 0});
+    bridge
+        .call("get_output", nothing)
+        .refused("connection_failed");
+}
