@@ -82,7 +82,7 @@ impl Outcome {
             error: None,
             hint: None,
             retryable: None,
-            notes: [ledger.notes.as_slice(), kept.notes.as_slice()].concat(),
+            notes: [ledger.notes, kept.all_notes()].concat(),
         };
         let unfinished = if job_runs { "running" } else { "paused" };
         match end {

@@ -210,6 +210,19 @@ impl Keeper {
 }
 
 impl Kept {
+    /// What could not be kept, and what could not be shown.
+    #[must_use]
+    pub fn all_notes(&self) -> Vec<String> {
+        let mut notes = self.notes.clone();
+        if self.unshown > 0 {
+            notes.push(format!(
+                "{} more pictures did not fit in here: they are in the save folder's outputs",
+                self.unshown
+            ));
+        }
+        notes
+    }
+
     fn show(&mut self, picture: Fitted) {
         let shown: usize = self.pictures.iter().map(|one| one.bytes.len()).sum();
         if shown + picture.bytes.len() <= PICTURE_BUDGET {

@@ -103,14 +103,7 @@ impl View {
             summary.tell_left_out(excerpt.head_bytes());
         }
         summary.log = kept.logs.first().map(|path| path.display().to_string());
-        summary.notes = kept.notes;
-        if kept.unshown > 0 {
-            let note = format!(
-                "{} more pictures did not fit in here: they are in the save folder's outputs",
-                kept.unshown
-            );
-            summary.notes.push(note);
-        }
+        summary.notes = kept.all_notes();
         Self {
             text: excerpt.render(),
             pictures: kept.pictures,

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use image::{DynamicImage, ImageFormat, ImageReader, RgbaImage};
 use resvg::tiny_skia::{Color, Pixmap, Transform};
-use resvg::usvg::fontdb::Database;
+use resvg::usvg::fontdb::{Database, Family, Query};
 use resvg::usvg::{Group, ImageHrefResolver, ImageKind, Node, Options, Tree};
 
 use super::picture::LONGEST_SIDE;
@@ -13,6 +13,15 @@ use super::picture::LONGEST_SIDE;
 const LARGEST_SOURCE: usize = 8 * 1024 * 1024;
 /// Groups within groups, each of which may take a canvas of its own.
 const DEEPEST: usize = 32;
+/// What text is drawn in where its own font is not there, best first.
+const FAMILIES: [&str; 6] = [
+    "Arial",
+    "Helvetica",
+    "Liberation Sans",
+    "DejaVu Sans",
+    "Noto Sans",
+    "Times New Roman",
+];
 /// Of a picture inside of a drawing.
 const MOST_PIXELS: u64 = 16_000_000;
 
@@ -35,6 +44,9 @@ pub(super) fn draw(source: &[u8]) -> Result<DynamicImage, String> {
     };
     if source.windows(5).any(|tag| tag == b"<text") {
         options.fontdb = fonts();
+        if options.fontdb.is_empty() {
+            return Err("it has text, and this computer has no fonts".to_owned());
+        }
     }
     let tree = Tree::from_data(source, &options).map_err(|error| error.to_string())?;
     if depth(tree.root()) > DEEPEST {
@@ -69,6 +81,21 @@ fn fonts() -> Arc<Database> {
     let load = || {
         let mut fonts = Database::new();
         fonts.load_system_fonts();
+        let is_there = |name: &str| {
+            let families = &[Family::Name(name)];
+            let query = Query {
+                families,
+                ..Query::default()
+            };
+            fonts.query(&query).is_some()
+        };
+        // Text in a font that is not there is drawn in the serif one, and not at all where that is not there either.
+        let usual = FAMILIES.into_iter().find(|name| is_there(name));
+        let any = || Some(fonts.faces().next()?.families.first()?.0.clone());
+        if let Some(family) = usual.map(str::to_owned).or_else(any) {
+            fonts.set_sans_serif_family(&family);
+            fonts.set_serif_family(family);
+        }
         Arc::new(fonts)
     };
     FONTS.get_or_init(load).clone()
@@ -105,6 +132,18 @@ mod tests {
         assert_eq!(pixels.dimensions(), (40, 20));
         assert_eq!(pixels.get_pixel(5, 5).0, [255, 0, 0]);
         assert_eq!(pixels.get_pixel(35, 5).0, [255, 255, 255]);
+    }
+
+    #[test]
+    fn text_is_drawn_in_whatever_font_there_is() {
+        let text = svg("<text x=\"2\" y=\"15\" font-family=\"Nowhere Sans\">Hello</text>");
+        match draw(text.as_bytes()) {
+            Ok(drawn) => {
+                let pixels = drawn.to_rgb8();
+                assert!(pixels.pixels().any(|pixel| pixel.0 != [255; 3]));
+            }
+            Err(error) => assert!(error.contains("no fonts"), "{error}"),
+        }
     }
 
     #[test]

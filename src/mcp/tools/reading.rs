@@ -11,12 +11,13 @@ use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::mcp::convert::{Fault, reading};
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
-use crate::render::{json, notebook, picture, table};
+use crate::render::picture::{self, PictureError};
+use crate::render::{json, notebook, table};
 use crate::runtime::{ReadQuery, Runtime, RuntimeResult};
 use crate::wire::files::FileText;
 
@@ -186,7 +187,8 @@ impl Server {
             return Ok(reading(String::new(), None, &facts));
         }
         let bytes = self.fetch(&file.path, deadline).await?;
-        match picture::fit(&file.mime, bytes).await {
+        let fitting = timeout_at(deadline, picture::fit(&file.mime, bytes)).await;
+        match fitting.unwrap_or(Err(PictureError::TooSlow)) {
             Ok(fitted) => Ok(reading(String::new(), Some(fitted), &facts)),
             Err(error) => {
                 facts.hint = Some("download_from_colab fetches the file as it is.".to_owned());

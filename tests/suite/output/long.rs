@@ -88,3 +88,24 @@ fn a_log_that_was_kept_outlives_its_machine() {
         .call("get_output", nothing)
         .refused("connection_failed");
 }
+
+/// Less than the output itself: none of it is held whole.
+#[cfg(target_os = "linux")]
+#[test]
+fn much_output_takes_little_memory() {
+    const MEBIBYTES: u64 = 24;
+    let mut client = Client::of("memory");
+    client.run("1").succeeded();
+    let idle = client.bridge.peak_memory();
+    let code = format!(
+        "import sys\npiece = ('x' * 1023 + '\\n') * 64\nfor _ in range({MEBIBYTES} * 16):\n    _ = sys.stdout.write(piece)"
+    );
+    let answer = client.run(&code);
+    answer.succeeded();
+    let taken = (client.bridge.peak_memory() - idle) >> 20;
+    assert!(taken < MEBIBYTES * 2 / 3, "{taken} MiB");
+    let log = std::fs::read(answer.fact("log")).unwrap();
+    let line = [&[b'x'; 1023][..], b"\n"].concat();
+    assert_eq!(log.len() as u64, MEBIBYTES << 20);
+    assert!(log.chunks(1024).all(|chunk| chunk == line));
+}
