@@ -1,4 +1,4 @@
-//! Looking into files over there, without the executor's own reading: what the model sees of each kind.
+//! Looking into files over there: what the model sees of each kind.
 
 use std::io::Cursor;
 
@@ -8,6 +8,7 @@ use image::{DynamicImage, ImageFormat, RgbImage};
 use serde_json::{Value, json};
 
 use crate::download::files_server::{FilesServer, TOKEN};
+use crate::support::executor::Executor;
 use crate::support::home::Home;
 use crate::support::stdio::{Answer, Bridge};
 
@@ -218,4 +219,29 @@ fn what_is_no_file_is_told() {
     ] {
         client.read(arguments).refused("invalid_argument");
     }
+}
+
+#[test]
+fn the_real_executor_is_read_alike() {
+    let executor = Executor::shared();
+    let folder = executor.root().join("reading");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("a.log"), numbered(1..=300)).unwrap();
+    std::fs::write(folder.join("t.csv"), "a;b\n1;x\n").unwrap();
+    std::fs::write(folder.join("p.png"), encoded(30, 20, ImageFormat::Png)).unwrap();
+    std::fs::write(folder.join("model.bin"), [0; 99]).unwrap();
+    let home = Home::new();
+    let mut bridge = executor.bridge(&home, &[]);
+    let mut read = |arguments| bridge.call("read_colab_file", arguments);
+    let end = read(json!({"path": "reading/a.log", "line": -2}));
+    assert_eq!(end.text, numbered(299..=300));
+    assert_eq!(end.facts["total_lines"], 300);
+    let head = read(json!({"path": "reading/a.log", "lines": 2}));
+    assert_eq!(head.facts["next_line"], 3);
+    assert_eq!(read(json!({"path": "reading/t.csv"})).text, "a  b\n1  x\n");
+    assert_eq!(read(json!({"path": "reading/p.png"})).pictures.len(), 1);
+    let binary = read(json!({"path": "reading/model.bin"}));
+    assert!(binary.fact("hint").contains("download_from_colab"));
+    read(json!({"path": "reading"})).refused("is_a_directory");
+    read(json!({"path": "reading/none"})).refused("not_found");
 }
