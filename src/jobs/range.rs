@@ -3,9 +3,7 @@
 use std::io::SeekFrom;
 use std::path::PathBuf;
 use std::str::from_utf8;
-use std::sync::Arc;
 
-use futures_util::StreamExt;
 use serde::Serialize;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
@@ -14,8 +12,7 @@ use tokio::time::Instant;
 use super::Jobs;
 use crate::base::ids::JobId;
 use crate::base::text::Screen;
-use crate::runtime::{Runtime, RuntimeResult};
-use crate::wire::job::Poll;
+use crate::runtime::RuntimeResult;
 
 /// Characters of the log in one answer, before a terminal would show them.
 const CHARACTERS: usize = 30_000;
@@ -69,12 +66,10 @@ impl Jobs {
         from: i64,
         deadline: Instant,
     ) -> RuntimeResult<LogRange> {
-        let fetch = |runtime: Arc<dyn Runtime>| async move { fetch(&*runtime, id, from).await };
-        let error = match self.connection.ask(deadline, fetch).await {
+        let error = match self.piece(id, from, deadline).await {
             Ok(piece) => return Ok(LogRange::of(id, &piece)),
             Err(error) => error,
         };
-        let error = self.refined(id, &error).unwrap_or(error);
         let path = self.keeper.log_path(id);
         let Ok(piece) = read_copy(&path, from).await else {
             return Err(error);
@@ -85,6 +80,21 @@ impl Jobs {
         range.facts.notes.push(note);
         range.log = Some(path);
         Ok(range)
+    }
+
+    async fn piece(&self, id: JobId, from: i64, deadline: Instant) -> RuntimeResult<Piece> {
+        let log_bytes = self.standing(id, NO_EVENTS, 0.0, deadline).await?.log_bytes;
+        let from = start(from, log_bytes);
+        let wanted = usize::try_from(BYTES.min(log_bytes - from)).unwrap_or(usize::MAX);
+        let bytes = match wanted {
+            0 => Vec::new(),
+            wanted => self.log(id, from, wanted, deadline).await?,
+        };
+        Ok(Piece {
+            from,
+            bytes,
+            log_bytes,
+        })
     }
 }
 
@@ -124,33 +134,6 @@ fn start(from: i64, length: u64) -> u64 {
         Ok(from) => from.min(length),
         Err(_) => length.saturating_sub(from.unsigned_abs()),
     }
-}
-
-async fn fetch(runtime: &dyn Runtime, id: JobId, from: i64) -> RuntimeResult<Piece> {
-    let poll = Poll {
-        wait_sec: 0.0,
-        linger_sec: 0.0,
-        max_bytes: 1_024,
-    };
-    let log_bytes = runtime.events(id, NO_EVENTS, poll).await?.job.log_bytes;
-    let from = start(from, log_bytes);
-    let wanted = usize::try_from(BYTES.min(log_bytes - from)).unwrap_or(usize::MAX);
-    let mut bytes = Vec::new();
-    if wanted > 0 {
-        let mut stream = runtime.log(id, from).await?;
-        // The rest of what the stream would bring is not waited for.
-        while bytes.len() < wanted
-            && let Some(piece) = stream.next().await
-        {
-            bytes.extend_from_slice(&piece?);
-        }
-        bytes.truncate(wanted);
-    }
-    Ok(Piece {
-        from,
-        bytes,
-        log_bytes,
-    })
 }
 
 async fn read_copy(path: &PathBuf, from: i64) -> std::io::Result<Piece> {
