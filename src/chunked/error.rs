@@ -31,6 +31,8 @@ pub enum ChunkedError {
         /// What the good one before it says is completed, where there is one.
         previous: Option<u64>,
     },
+    #[error("what is kept of a run at {} cannot be read: {detail}", path.display())]
+    CorruptResult { path: PathBuf, detail: String },
     #[error("there is no checkpoint named {operation:?}")]
     NotFound {
         operation: String,
@@ -63,7 +65,7 @@ impl ChunkedError {
             Self::Mismatch { .. } | Self::OtherVersion { .. } | Self::Taken { .. } => {
                 "checkpoint_mismatch"
             }
-            Self::Corrupt { .. } => "checkpoint_corrupt",
+            Self::Corrupt { .. } | Self::CorruptResult { .. } => "checkpoint_corrupt",
             Self::NotFound { .. } => "not_found",
             Self::Busy { .. } => "busy",
             Self::Disk { source, .. } if is_full(source) => "disk_full",
@@ -94,6 +96,9 @@ impl ChunkedError {
                  leaves it where it is."
                     .to_owned()
             }
+            Self::CorruptResult { .. } => "Its code and output are in the same folder. Run the code again under this name, or remove it with \
+                 delete_checkpoint."
+                .to_owned(),
             Self::NotFound { known, .. } if known.is_empty() => "There are no checkpoints yet.".to_owned(),
             Self::NotFound { known, .. } => format!("Known are: {}.", known.join(", ")),
             Self::Busy { .. } => {
@@ -119,6 +124,7 @@ impl ChunkedError {
             | Self::Mismatch { .. }
             | Self::Taken { .. }
             | Self::OtherVersion { .. }
+            | Self::CorruptResult { .. }
             | Self::NotFound { .. } => false,
             Self::Runtime(error) => error.is_transient(),
         }

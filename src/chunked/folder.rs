@@ -1,14 +1,18 @@
 //! An operation's folder: `CHECKPOINT_DIR/NAME/`. A folder for each name, so that no name's file is another name's.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::checkpoint::{Checkpoint, Unreadable};
 use super::error::ChunkedError;
 use super::plan::Name;
+use crate::base::ids::JobId;
 use crate::edge::lock::FileLock;
 use crate::edge::store;
+
+const LEGACY_RECORD: &str = "result.json";
 
 /// Where the files of one name are.
 #[derive(Debug, Clone)]
@@ -38,14 +42,46 @@ impl Folder {
         self.path.join("results.jsonl")
     }
 
-    /// The job whose result will be kept under this name.
-    pub(super) fn pending(&self) -> PathBuf {
-        self.path.join("pending.json")
+    /// What is known of a run of code under this name; its files stand beside it.
+    pub(super) fn record(&self, job: JobId) -> PathBuf {
+        self.runs().join(job.to_string()).join("run.json")
     }
 
-    /// What `run_code_long` left under this name.
-    pub(super) fn result(&self) -> PathBuf {
-        self.path.join("result.json")
+    /// The records of all runs, newest first: their ids sort by time.
+    pub(super) fn records(&self) -> Vec<PathBuf> {
+        let mut ids = self.run_ids();
+        ids.sort_unstable_by(|one, other| other.cmp(one));
+        let records = ids.into_iter().map(|id| self.record(id));
+        // What a version that kept no files wrote is older than all.
+        let records = records.chain([self.path.join(LEGACY_RECORD)]);
+        records.filter(|path| path.exists()).collect()
+    }
+
+    /// Removes all of a run.
+    pub(super) fn remove_run(&self, job: JobId) -> io::Result<()> {
+        match fs::remove_dir_all(self.runs().join(job.to_string())) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Removes the runs before `job`, and what was never finished of them.
+    pub(super) fn remove_runs_before(&self, job: JobId) -> io::Result<()> {
+        for older in self.run_ids().into_iter().filter(|id| *id < job) {
+            self.remove_run(older)?;
+        }
+        store::remove_if_there(&self.path.join(LEGACY_RECORD))
+    }
+
+    fn runs(&self) -> PathBuf {
+        self.path.join("runs")
+    }
+
+    fn run_ids(&self) -> Vec<JobId> {
+        let entries = fs::read_dir(self.runs()).into_iter().flatten().flatten();
+        entries
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .collect()
     }
 
     /// Held by the call that works on the operation, in this process or another.
@@ -110,13 +146,10 @@ impl Folder {
 
     /// When what is kept under this name was last changed; none where nothing is.
     pub(super) fn changed(&self) -> Option<SystemTime> {
-        let files = [
-            self.checkpoint(),
-            self.previous(),
-            self.result(),
-            self.pending(),
-        ];
-        files.iter().filter_map(|path| changed(path)).max()
+        let files = [self.checkpoint(), self.previous()]
+            .into_iter()
+            .chain(self.records());
+        files.filter_map(|path| changed(&path)).max()
     }
 }
 

@@ -3,7 +3,9 @@
 //! - [`plan`]: what is to be done, and what makes two calls the same operation;
 //! - `operation`: the loop over setup and batches; `reader` takes what one job tells;
 //! - `ledger`: the books while a call works; `checkpoint`, `folder`: what stands on disk;
-//! - `outcome`, [`report`]: what the model sees; `result`: what `run_code_long` keeps under a name.
+//! - `outcome`, [`report`]: what the model sees;
+//! - `keeping`, `result`: runs of code that `run_code_long` keeps under a name;
+//! - `shelf`: all that is kept, in a list, and removing it.
 //!
 //! **A checkpoint says `completed: k` only when the iterations before `k` finished**, and names the job in flight before it is sent.
 //!
@@ -12,6 +14,7 @@
 mod checkpoint;
 mod error;
 mod folder;
+mod keeping;
 mod ledger;
 mod operation;
 mod outcome;
@@ -27,12 +30,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::base::ids::JobId;
+use crate::jobs::Jobs;
 use crate::jobs::follow::Watch as JobWatch;
-use crate::jobs::view::View;
-use crate::jobs::{Jobs, Reading};
 pub use error::ChunkedError;
 use folder::Folder;
+pub use keeping::Keeping;
 use ledger::Claim;
 use operation::Operation;
 pub use outcome::{Facts, Outcome};
@@ -69,7 +71,7 @@ impl Chunked {
     ) -> Result<Outcome, ChunkedError> {
         plan.validate()?;
         let folder = self.folder(&plan.name);
-        if result::load(&folder)?.is_some() || result::pending(&folder)?.is_some() {
+        if !folder.records().is_empty() {
             return Err(ChunkedError::Taken {
                 name: plan.name.to_string(),
             });
@@ -102,19 +104,8 @@ impl Chunked {
         if let Some(checkpoint) = folder.load()? {
             return report::of_operation(&checkpoint, &folder.results());
         }
-        if let Some(job) = result::pending(&folder)? {
-            match self.jobs.look(job, Reading::Whole, watch).await {
-                Ok(view) => self.keep_result(&name, &view)?,
-                // It never arrived.
-                Err(error) if error.is_not_found() => result::end(&folder)?,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        if let Some(mut kept) = result::load(&folder)? {
-            if let Some(view) = kept.renewed(&self.jobs, watch).await {
-                kept = result::save(&folder, &name, &view)?;
-            }
-            return Ok(report::of_result(kept));
+        if let Some(report) = self.result(&name, &folder, watch).await? {
+            return Ok(report);
         }
         Err(ChunkedError::NotFound {
             operation: operation.to_owned(),
@@ -132,40 +123,6 @@ impl Chunked {
     #[must_use]
     pub fn changed(&self, name: &Name) -> Option<SystemTime> {
         self.folder(name).changed()
-    }
-
-    /// Notes under `name`, before it is sent, the job whose result [`Chunked::keep_result`] will keep there.
-    ///
-    /// # Errors
-    /// [`ChunkedError::Taken`] when a chunked operation has that name; those of [`Name::new`] and of the disk.
-    pub fn begin_result(&self, name: &str, job: JobId) -> Result<Name, ChunkedError> {
-        let name = Name::new(name)?;
-        let folder = self.folder(&name);
-        if folder.load()?.is_some() {
-            return Err(ChunkedError::Taken {
-                name: name.to_string(),
-            });
-        }
-        result::begin(&folder, job)?;
-        Ok(name)
-    }
-
-    /// Keeps what the job showed, in place of what an earlier one left there.
-    ///
-    /// # Errors
-    /// Those of the disk.
-    pub fn keep_result(&self, name: &Name, view: &View) -> Result<(), ChunkedError> {
-        let folder = self.folder(name);
-        result::save(&folder, name, view)?;
-        result::end(&folder)
-    }
-
-    /// Forgets a job that was noted and did not run.
-    ///
-    /// # Errors
-    /// Those of the disk.
-    pub fn drop_result(&self, name: &Name) -> Result<(), ChunkedError> {
-        result::end(&self.folder(name))
     }
 
     fn folder(&self, name: &Name) -> Folder {

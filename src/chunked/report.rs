@@ -8,12 +8,15 @@ use serde_json::Value;
 
 use super::checkpoint::{Checkpoint, Skipped, Stop};
 use super::error::ChunkedError;
-use super::result::KeptResult;
-use crate::edge::journal;
+use super::result::{KeptRun, Runs, Timing};
+use crate::base::text::Excerpt;
+use crate::edge::{journal, store};
 
 /// The newest results that a report shows; the file holds all.
 const RESULTS_SHOWN: usize = 20;
 const RESULT_BYTES_SHOWN: u64 = 16 * 1024;
+/// Characters of the code that a report shows; the file holds all.
+const CODE_SHOWN: usize = 10_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -48,14 +51,35 @@ pub struct CheckpointReport {
     pub stop: Option<Stop>,
     /// The job in flight, or the one whose result this is.
     pub job_id: Option<String>,
-    /// What the job showed.
+    pub session: String,
+    /// Head and tail of the code, and the file with all of it.
+    pub code: Option<String>,
+    pub code_file: Option<String>,
+    /// Head and tail of what the job showed, and the file with all of it.
     pub text: Option<String>,
+    pub output_file: Option<String>,
+    /// Pictures and other files that were kept of it.
+    pub files: Vec<String>,
+    pub timing: Option<Timing>,
     /// The facts that the job ended with.
     pub facts: Option<Value>,
-    /// Files that were kept of it.
-    pub files: Vec<String>,
+    /// The result of the run before, while this one has none yet.
+    pub previous: Option<Previous>,
+    /// What could not be kept, or asked for.
+    pub notes: Vec<String>,
     pub updated_at: String,
     pub next_step: String,
+}
+
+/// A result that the next one will replace.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Previous {
+    pub job_id: String,
+    pub state: String,
+    pub code_file: Option<String>,
+    pub output_file: Option<String>,
+    pub files: Vec<String>,
+    pub timing: Timing,
 }
 
 pub(super) fn of_operation(
@@ -102,23 +126,37 @@ pub(super) fn of_operation(
             .in_flight
             .as_ref()
             .map(|flight| flight.job_id.to_string()),
+        session: checkpoint.session.clone(),
+        code: None,
+        code_file: None,
         text: None,
-        facts: None,
+        output_file: None,
         files: Vec::new(),
+        timing: None,
+        facts: None,
+        previous: None,
+        notes: Vec::new(),
         updated_at: checkpoint.updated_at.clone(),
         next_step,
     })
 }
 
-pub(super) fn of_result(kept: KeptResult) -> CheckpointReport {
-    let state = kept.facts["state"].as_str().unwrap_or("unknown").to_owned();
+pub(super) fn of_result(runs: Runs) -> Result<CheckpointReport, ChunkedError> {
+    let run = runs.newest;
+    let path = run.code();
+    let code = store::read_if_there(&path).map_err(ChunkedError::disk(&path))?;
+    let state = run.state().to_owned();
     let next_step = match state.as_str() {
-        "succeeded" => "This is the whole result.",
-        "running" | "queued" => "The code still runs: call get_output with the job_id.",
-        _ => "Read the facts: they say what went wrong and what to do.",
+        "succeeded" if run.is_whole => "This is the whole result.",
+        "running" | "queued" => {
+            "The code still runs: get_output with the job_id waits for it; its end is kept here."
+        }
+        "unknown" => "It is not known yet whether the code arrived. Call again.",
+        _ if run.is_whole => "Read the facts: they say what went wrong and what to do.",
+        _ => "The code has ended, and not all of its output is here yet: call again.",
     };
-    CheckpointReport {
-        operation: kept.name.to_string(),
+    Ok(CheckpointReport {
+        operation: run.name.to_string(),
         kind: Kind::Result,
         state,
         completed: None,
@@ -131,11 +169,41 @@ pub(super) fn of_result(kept: KeptResult) -> CheckpointReport {
         last_results: Vec::new(),
         results: None,
         stop: None,
-        job_id: Some(kept.job_id),
-        text: Some(kept.text),
-        facts: Some(kept.facts),
-        files: kept.files,
-        updated_at: kept.saved_at,
+        code: code.map(|code| excerpt(&String::from_utf8_lossy(&code))),
+        code_file: if_there(&run.code()),
+        output_file: if_there(&run.output()),
+        job_id: Some(run.job_id),
+        session: run.session,
+        text: Some(run.text),
+        files: run.files,
+        timing: Some(run.timing),
+        facts: Some(run.facts).filter(|facts| !facts.is_null()),
+        previous: runs.previous.map(Previous::of),
+        notes: run.notes,
+        updated_at: run.saved_at,
         next_step: next_step.to_owned(),
+    })
+}
+
+impl Previous {
+    fn of(run: KeptRun) -> Self {
+        Self {
+            state: run.state().to_owned(),
+            code_file: if_there(&run.code()),
+            output_file: if_there(&run.output()),
+            job_id: run.job_id,
+            files: run.files,
+            timing: run.timing,
+        }
     }
+}
+
+fn excerpt(code: &str) -> String {
+    let mut excerpt = Excerpt::new(CODE_SHOWN);
+    excerpt.push(code);
+    excerpt.render()
+}
+
+fn if_there(path: &Path) -> Option<String> {
+    path.exists().then(|| path.display().to_string())
 }

@@ -1,7 +1,11 @@
-//! What `run_code_long` keeps under a name.
+//! What is kept of a run of code that was given a name: its record, as it stands on disk beside the run's files.
 
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::checkpoint::now;
 use super::error::ChunkedError;
@@ -9,103 +13,199 @@ use super::folder::Folder;
 use super::plan::Name;
 use crate::base::ids::JobId;
 use crate::edge::store;
-use crate::jobs::follow::Watch;
 use crate::jobs::view::View;
-use crate::jobs::{Jobs, Reading};
+use crate::wire::job::Job;
+use crate::wire::state::JobState;
 
 const VERSION: u64 = 1;
 
-/// A job's output and facts, as it stands on disk.
+/// When a run was sent, began and ended (RFC 3339), and how long it took.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Timing {
+    pub created_at: Option<String>,
+    pub started_at: Option<String>,
+    pub finished_at: Option<String>,
+    /// While it runs, the time so far.
+    pub execution_time_sec: Option<f64>,
+}
+
+/// A run as it was last heard of.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct KeptResult {
+pub(super) struct KeptRun {
     version: u64,
     pub(super) name: Name,
     pub(super) job_id: String,
+    #[serde(default)]
+    pub(super) session: String,
     pub(super) saved_at: String,
+    #[serde(default)]
+    pub(super) timing: Timing,
+    /// Head and tail of the output.
     pub(super) text: String,
-    /// The facts that `run_code_long` answered with.
+    /// The facts that an answer about it ended with; null before the first one.
     pub(super) facts: Value,
     /// Pictures and other files that were kept.
     pub(super) files: Vec<String>,
+    /// What the reader should know of the record.
+    #[serde(default)]
+    pub(super) notes: Vec<String>,
+    /// It has ended and everything of it is here: nobody need be asked again.
+    #[serde(default)]
+    pub(super) is_whole: bool,
+    /// Where the record stands.
+    #[serde(skip)]
+    path: PathBuf,
 }
 
-impl KeptResult {
-    /// Looks again at a job that was not over.
-    pub(super) async fn renewed(&self, jobs: &Jobs, watch: &Watch<'_>) -> Option<View> {
-        let runs = matches!(
-            self.facts["state"].as_str(),
-            Some("running" | "queued") | None
-        );
-        // With a cursor in its facts, only a part of it was read in time.
-        if !runs && self.facts["next"].is_null() {
-            return None;
+impl KeptRun {
+    /// Of code that is about to be sent.
+    pub(super) fn new(folder: &Folder, name: &Name, job: JobId, session: &str) -> Self {
+        Self {
+            version: VERSION,
+            name: name.clone(),
+            job_id: job.to_string(),
+            session: session.to_owned(),
+            saved_at: now(),
+            timing: Timing {
+                created_at: Some(now()),
+                ..Timing::default()
+            },
+            text: String::new(),
+            facts: Value::Null,
+            files: Vec::new(),
+            notes: Vec::new(),
+            is_whole: false,
+            path: folder.record(job),
         }
-        let id: JobId = self.job_id.parse().ok()?;
-        jobs.look(id, Reading::Whole, watch).await.ok()
+    }
+
+    /// Takes what is known now. A view that says nothing of the job takes away nothing that was known before.
+    pub(super) fn renew(&mut self, view: &View) {
+        self.saved_at = now();
+        self.notes.clear();
+        if view.job.is_some() || !self.was_heard_of() {
+            self.text.clone_from(&view.text);
+            self.facts = serde_json::to_value(&view.summary).unwrap_or_default();
+        }
+        if let Some(job) = &view.job {
+            self.session.clone_from(&job.session);
+            self.timing = Timing::of(job);
+        }
+    }
+
+    /// Nothing more can come of it: its machine is gone, or does not know it any more.
+    pub(super) fn give_up(&mut self, why: &str) {
+        self.saved_at = now();
+        self.is_whole = true;
+        if self.has_ended() {
+            self.notes
+                .push(format!("no more of its output can be had: {why}"));
+            return;
+        }
+        self.notes.push(format!(
+            "what is here is what was read while the code ran, and its end is not known: {why}"
+        ));
+        if !self.facts.is_object() {
+            self.facts = json!({"job_id": self.job_id});
+        }
+        self.facts["success"] = json!(false);
+        self.facts["state"] = json!(JobState::Lost.as_str());
+    }
+
+    pub(super) fn job(&self) -> Option<JobId> {
+        self.job_id.parse().ok()
+    }
+
+    /// As last heard of; `unknown` where nothing was ever heard.
+    pub(super) fn state(&self) -> &str {
+        self.facts["state"].as_str().unwrap_or("unknown")
+    }
+
+    pub(super) fn was_heard_of(&self) -> bool {
+        self.facts["state"].is_string()
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        let state = JobState::deserialize(&self.facts["state"]);
+        state.is_ok_and(JobState::is_final)
+    }
+
+    /// The whole output, as much of it as is here.
+    pub(super) fn output(&self) -> PathBuf {
+        self.path.with_file_name("output.log")
+    }
+
+    /// The code as it was sent.
+    pub(super) fn code(&self) -> PathBuf {
+        self.path.with_file_name("code.py")
+    }
+
+    /// Where a picture or another file of its is kept.
+    pub(super) fn file(&self, name: &OsStr) -> PathBuf {
+        self.path.with_file_name(name)
+    }
+
+    pub(super) fn save(&self) -> Result<(), ChunkedError> {
+        serde_json::to_vec_pretty(self)
+            .map_err(std::io::Error::from)
+            .and_then(|bytes| store::write_atomic(&self.path, &bytes))
+            .map_err(ChunkedError::disk(&self.path))
+    }
+
+    /// The record at `path`; none where there is none any more.
+    pub(super) fn load(path: PathBuf) -> Result<Option<Self>, ChunkedError> {
+        let Some(bytes) = store::read_if_there(&path).map_err(ChunkedError::disk(&path))? else {
+            return Ok(None);
+        };
+        match serde_json::from_slice::<Self>(&bytes) {
+            Ok(run) if run.version == VERSION => Ok(Some(Self { path, ..run })),
+            Ok(run) => Err(ChunkedError::OtherVersion {
+                path,
+                version: run.version,
+            }),
+            Err(error) => Err(ChunkedError::CorruptResult {
+                path,
+                detail: error.to_string(),
+            }),
+        }
     }
 }
 
-/// Notes a job before it is sent, so that its result is found even if the call that sent it never ends.
-pub(super) fn begin(folder: &Folder, job: JobId) -> Result<(), ChunkedError> {
-    let path = folder.pending();
-    serde_json::to_vec(&job)
-        .map_err(std::io::Error::from)
-        .and_then(|bytes| store::write_atomic(&path, &bytes))
-        .map_err(ChunkedError::disk(&path))
-}
-
-/// The job that was noted. A note that cannot be read is none.
-pub(super) fn pending(folder: &Folder) -> Result<Option<JobId>, ChunkedError> {
-    let path = folder.pending();
-    let bytes = store::read_if_there(&path).map_err(ChunkedError::disk(&path))?;
-    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
-}
-
-/// Forgets the note: the result is kept, or there will be none.
-pub(super) fn end(folder: &Folder) -> Result<(), ChunkedError> {
-    let path = folder.pending();
-    store::remove_if_there(&path).map_err(ChunkedError::disk(&path))
-}
-
-pub(super) fn save(folder: &Folder, name: &Name, view: &View) -> Result<KeptResult, ChunkedError> {
-    let path = folder.result();
-    let kept = KeptResult {
-        version: VERSION,
-        name: name.clone(),
-        job_id: view.summary.job_id.clone(),
-        saved_at: now(),
-        text: view.text.clone(),
-        facts: serde_json::to_value(&view.summary).unwrap_or_default(),
-        files: view
-            .files
-            .iter()
-            .map(|file| file.path.display().to_string())
-            .collect(),
-    };
-    serde_json::to_vec_pretty(&kept)
-        .map_err(std::io::Error::from)
-        .and_then(|bytes| store::write_atomic(&path, &bytes))
-        .map_err(ChunkedError::disk(&path))?;
-    Ok(kept)
-}
-
-pub(super) fn load(folder: &Folder) -> Result<Option<KeptResult>, ChunkedError> {
-    let path = folder.result();
-    let Some(bytes) = store::read_if_there(&path).map_err(ChunkedError::disk(&path))? else {
-        return Ok(None);
-    };
-    let corrupt = |detail: String| ChunkedError::Corrupt {
-        path: path.clone(),
-        detail,
-        previous: None,
-    };
-    let kept: KeptResult =
-        serde_json::from_slice(&bytes).map_err(|error| corrupt(error.to_string()))?;
-    if kept.version != VERSION {
-        return Err(ChunkedError::OtherVersion {
-            path,
-            version: kept.version,
-        });
+impl Timing {
+    fn of(job: &Job) -> Self {
+        Self {
+            created_at: Some(job.created_at.clone()),
+            started_at: job.started_at.clone(),
+            finished_at: job.finished_at.clone(),
+            execution_time_sec: job.execution_time_sec,
+        }
     }
-    Ok(Some(kept))
+}
+
+/// The newest run under a name, and the newest before it that has ended while that one has not.
+pub(super) struct Runs {
+    pub(super) newest: KeptRun,
+    pub(super) previous: Option<KeptRun>,
+}
+
+impl Runs {
+    pub(super) fn load(folder: &Folder) -> Result<Option<Self>, ChunkedError> {
+        let mut records = folder.records().into_iter();
+        let newest = loop {
+            let Some(path) = records.next() else {
+                return Ok(None);
+            };
+            if let Some(run) = KeptRun::load(path)? {
+                break run;
+            }
+        };
+        // One that cannot be read hides none of the others.
+        let mut older = records.filter_map(|path| KeptRun::load(path).ok().flatten());
+        let previous = if newest.has_ended() {
+            None
+        } else {
+            older.find(KeptRun::has_ended)
+        };
+        Ok(Some(Self { newest, previous }))
+    }
 }

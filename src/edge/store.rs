@@ -31,6 +31,21 @@ fn new_file(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     Ok(file)
 }
 
+/// Replaces `to` like [`write_atomic`] with what the file `from` holds, which may be larger than the memory.
+///
+/// # Errors
+/// Those of the file system; the old file is then untouched.
+pub fn copy_atomic(from: &Path, to: &Path) -> io::Result<()> {
+    let mut file = new_file(to, b"")?;
+    io::copy(&mut File::open(from)?, file.as_file_mut())?;
+    file.as_file().sync_all()?;
+    file.persist(to)?;
+    if let Some(folder) = to.parent() {
+        sync_folder(folder);
+    }
+    Ok(())
+}
+
 /// Replaces `path` like [`write_atomic`], but does not wait for the disk: the end of this process loses nothing, the machine's may.
 ///
 /// # Errors
@@ -69,6 +84,14 @@ pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
         }
         number += 1;
     }
+}
+
+/// Puts on disk what was written to the file so far, by whomever.
+///
+/// # Errors
+/// Those of the file system.
+pub fn sync(path: &Path) -> io::Result<()> {
+    File::options().append(true).open(path)?.sync_all()
 }
 
 /// Makes a rename durable where the platform lets a folder be synced.

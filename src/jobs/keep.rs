@@ -15,7 +15,7 @@ use crate::base::ids::JobId;
 use crate::edge::store;
 use crate::render::picture::{self, Fitted, PictureError};
 use crate::runtime::connection::Connection;
-use crate::runtime::{Runtime, RuntimeError, retry};
+use crate::runtime::{Runtime, RuntimeError, RuntimeResult, retry};
 use crate::wire::job::Job;
 
 /// Bytes of pictures in one answer: Claude Desktop takes 1 MB in all, base64 adds a third.
@@ -123,10 +123,7 @@ impl Keeper {
         kept: &mut Kept,
     ) {
         let path = self.log_path(id);
-        let path_of_log = &path;
-        let grow =
-            |runtime: Arc<dyn Runtime>| async move { grow_log(&*runtime, id, path_of_log).await };
-        match connection.ask(deadline, grow).await {
+        match fetch_log(connection, id, &path, deadline).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => kept
                 .notes
@@ -231,6 +228,18 @@ impl Kept {
             self.unshown += 1;
         }
     }
+}
+
+/// Brings a job's log to the file at `path`, or as much of it as comes until `deadline`: the next try goes on from there. The inner error is
+/// the disk's.
+pub(crate) async fn fetch_log(
+    connection: &Connection,
+    id: JobId,
+    path: &Path,
+    deadline: Instant,
+) -> RuntimeResult<io::Result<()>> {
+    let grow = |runtime: Arc<dyn Runtime>| async move { grow_log(&*runtime, id, path).await };
+    connection.ask(deadline, grow).await
 }
 
 /// Fetches what the local copy of the log lacks; the inner error is the disk's. The executor's log only ever grows, so the copy's length is

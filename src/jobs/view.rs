@@ -19,7 +19,11 @@ pub struct View {
     pub text: String,
     pub pictures: Vec<Fitted>,
     pub files: Vec<KeptFile>,
+    /// Pictures and files that could not be kept.
+    pub unkept: usize,
     pub summary: Summary,
+    /// As last heard of; none when nothing was ever heard.
+    pub job: Option<Job>,
 }
 
 /// The facts, in the order in which they are shown. What does not apply is absent.
@@ -97,6 +101,7 @@ impl View {
             Ended::Deadline => summary.tell_running(followed.next),
             Ended::Cancelled => summary.tell_cancelled(),
         }
+        let unkept = collector.attachments.len().saturating_sub(kept.files.len());
         let excerpt = collector.into_excerpt();
         if excerpt.left_out() > 0 {
             summary.left_out_characters = Some(excerpt.left_out());
@@ -108,7 +113,9 @@ impl View {
             text: excerpt.render(),
             pictures: kept.pictures,
             files: kept.files,
+            unkept,
             summary,
+            job: followed.job,
         }
     }
 

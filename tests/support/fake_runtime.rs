@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use smart_colab::base::ids::JobId;
 use smart_colab::runtime::{
     ByteStream, JobsQuery, ListQuery, ReadQuery, Runtime, RuntimeError, RuntimeResult,
@@ -139,8 +140,15 @@ impl Runtime for FakeRuntime {
         answer(gets_out, job)
     }
 
-    async fn log(&self, _: JobId, _: u64) -> RuntimeResult<ByteStream> {
-        Err(not_found())
+    async fn log(&self, id: JobId, from: u64) -> RuntimeResult<ByteStream> {
+        if !self.arrive(None)? {
+            return Err(timed_out());
+        }
+        let log = self
+            .world()
+            .log(id)?
+            .split_off(usize::try_from(from).unwrap());
+        Ok(stream::once(async { Ok(Bytes::from(log)) }).boxed())
     }
 
     async fn blob(&self, _: JobId, _: u64) -> RuntimeResult<Bytes> {

@@ -86,8 +86,8 @@ impl Server {
         Parameters(args): Parameters<QuickArgs>,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResult, Fault> {
-        let id = JobId::fresh();
-        self.run_code(id, args.code, args.session, QUICK_SEC, &context)
+        let request = request(args.code, args.session, QUICK_SEC)?;
+        self.run_code(JobId::fresh(), &request, &context)
             .await
             .map(execution)
     }
@@ -96,7 +96,7 @@ impl Server {
         title = "Run long code",
         description = "Run Python that may take minutes to hours (training, downloads, installs; to 12 h by timeout_sec). The call answers in time \
             with what was printed so far, \"state\":\"running\" and a job_id; the code goes on, survives lost connections, and get_output shows the rest. \
-            At timeout_sec the code is interrupted. With checkpoint_name the result is kept for get_checkpoint. For a loop that must be \
+            At timeout_sec the code is interrupted. With checkpoint_name code, whole output and pictures are kept for get_checkpoint. For a loop that must be \
             resumable after a lost VM use run_chunked_operation.",
         annotations(
             read_only_hint = false,
@@ -116,31 +116,36 @@ impl Server {
                 "timeout_sec is {timeout_sec}: it must be 1 to {LONGEST_SEC}"
             )));
         }
+        let request = request(args.code, args.session, timeout_sec)?;
         let id = JobId::fresh();
+        let Some(name) = args.checkpoint_name else {
+            return self.run_code(id, &request, &context).await.map(execution);
+        };
         let chunked = &self.floors.chunked;
-        let name = args.checkpoint_name.as_deref();
-        let name = name
-            .map(|name| chunked.begin_result(name, id))
-            .transpose()?;
-        let view = self
-            .run_code(id, args.code, args.session, timeout_sec, &context)
-            .await;
-        let Some(name) = name else {
-            return view.map(execution);
-        };
-        let kept = match &view {
-            Ok(view) => chunked.keep_result(&name, view),
-            Err(_) => chunked.drop_result(&name),
-        };
-        let mut view = view?;
-        if let Err(error) = kept {
-            let note = format!(
-                "the result is not kept as {name}: {error}. {}",
-                error.hint()
-            );
-            view.summary.notes.push(note);
-        }
-        Ok(execution(view))
+        let keeping = chunked.begin_result(&name, id, &request.session, &request.code)?;
+        let budget = self.budget(&context);
+        let view = call::run(self, &context, budget, async |call| {
+            let tell = |job: &_, line: &_| call.tell(job, line);
+            let mut view = match self.floors.jobs.run(id, &request, &call.watch(&tell)).await {
+                Ok(view) => view,
+                Err(error) => {
+                    if let Err(error) = chunked.drop_result(&keeping) {
+                        tracing::warn!(%error, "what was noted of code that did not run could not be removed");
+                    }
+                    return Err(did_not_run(error));
+                }
+            };
+            let notes = match chunked.keep_result(keeping, &view, call.deadline).await {
+                Ok(notes) => notes,
+                Err(error) => vec![format!(
+                    "the result is not kept as {name}: {error}. {}",
+                    error.hint()
+                )],
+            };
+            view.summary.notes.extend(notes);
+            Ok(view)
+        });
+        view.await.map(execution)
     }
 
     #[tool(
@@ -180,7 +185,11 @@ impl Server {
             }
             let tell = |job: &_, line: &_| call.tell(job, line);
             let watch = call.watch(&tell).at_most(wait);
-            Ok(execution(self.floors.jobs.look(id, reading, &watch).await?))
+            let view = self.floors.jobs.look(id, reading, &watch).await?;
+            if view.job.as_ref().is_some_and(|job| job.state.is_final()) {
+                self.floors.chunked.note_end(id, &watch).await;
+            }
+            Ok(execution(view))
         })
         .await
     }
@@ -213,29 +222,31 @@ impl Server {
     async fn run_code(
         &self,
         id: JobId,
-        code: String,
-        session: Option<String>,
-        timeout_sec: u64,
+        request: &JobRequest,
         context: &RequestContext<RoleServer>,
     ) -> Result<View, Fault> {
-        if code.trim().is_empty() {
-            return Err(Fault::invalid("code is empty"));
-        }
-        let request = JobRequest {
-            code,
-            session: args::session_or_main(session)?,
-            timeout_sec,
-            iterations: None,
-            kernel_id: None,
-        };
         let budget = self.budget(context);
         let view = call::run(self, context, budget, async |call| {
-            self.floors
-                .jobs
-                .run(id, &request, &call.watch(&|job, line| call.tell(job, line)))
-                .await
+            let tell = |job: &_, line: &_| call.tell(job, line);
+            self.floors.jobs.run(id, request, &call.watch(&tell)).await
         });
-        view.await
-            .map_err(|error| Fault::from(error).first("The code did not run."))
+        view.await.map_err(did_not_run)
     }
+}
+
+fn request(code: String, session: Option<String>, timeout_sec: u64) -> Result<JobRequest, Fault> {
+    if code.trim().is_empty() {
+        return Err(Fault::invalid("code is empty"));
+    }
+    Ok(JobRequest {
+        code,
+        session: args::session_or_main(session)?,
+        timeout_sec,
+        iterations: None,
+        kernel_id: None,
+    })
+}
+
+fn did_not_run(error: RuntimeError) -> Fault {
+    Fault::from(error).first("The code did not run.")
 }

@@ -14,7 +14,8 @@ use super::{Bench, secs};
 /// Runs code of a second for so long, as `run_code_long` does, and keeps what it showed.
 async fn run_long(bench: &Bench, name: &str, seconds: u64) -> Result<(), ChunkedError> {
     let id = JobId::fresh();
-    let name = bench.bridge().begin_result(name, id)?;
+    let bridge = bench.bridge();
+    let keeping = bridge.begin_result(name, id, "main", "train()")?;
     let request = JobRequest {
         code: "train()".to_owned(),
         session: "main".to_owned(),
@@ -25,7 +26,9 @@ async fn run_long(bench: &Bench, name: &str, seconds: u64) -> Result<(), Chunked
     let token = CancellationToken::new();
     let watch = JobWatch::until(Instant::now() + secs(seconds), &token, &|_, _| {});
     let view = bench.jobs().run(id, &request, &watch).await.unwrap();
-    bench.bridge().keep_result(&name, &view)
+    let notes = bridge.keep_result(keeping, &view, watch.deadline).await?;
+    assert_eq!(notes, [""; 0]);
+    Ok(())
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,7 +80,8 @@ async fn a_result_is_found_though_its_call_never_ended() {
 #[tokio::test(start_paused = true)]
 async fn a_name_whose_code_never_arrived_is_free_again() {
     let bench = Bench::new(1, 1);
-    bench.bridge().begin_result("run", JobId::fresh()).unwrap();
+    let begun = (bench.bridge()).begin_result("run", JobId::fresh(), "main", "train()");
+    drop(begun.unwrap());
     let error = bench.report("run").await.unwrap_err();
     assert_eq!(error.code(), "not_found");
     assert_eq!(error.hint(), "There are no checkpoints yet.");

@@ -1,0 +1,245 @@
+//! Runs of code under a name: their output is kept whole, whatever becomes of the machine and of the user's folder of logs.
+//!
+//! Each run has a folder of its own, `runs/JOB_ID/`, from before its code is sent. The newest that has ended is the result; when it has,
+//! those before it go. So a run that is under way, or that never arrives, takes nothing away.
+
+use std::io;
+use std::path::Path;
+
+use tokio::time::Instant;
+
+use super::error::ChunkedError;
+use super::folder::Folder;
+use super::plan::Name;
+use super::report::{self, CheckpointReport};
+use super::result::{KeptRun, Runs};
+use super::{Chunked, folder};
+use crate::base::ids::JobId;
+use crate::edge::lock::FileLock;
+use crate::edge::store;
+use crate::jobs::follow::Watch;
+use crate::jobs::keep::fetch_log;
+use crate::jobs::view::View;
+use crate::jobs::{Jobs, Reading};
+use crate::runtime::RuntimeError;
+
+/// A run whose call is under way: nobody else touches what is kept under its name.
+#[derive(Debug)]
+pub struct Keeping {
+    folder: Folder,
+    run: KeptRun,
+    job: JobId,
+    _lock: FileLock,
+}
+
+impl Chunked {
+    /// Writes down, before it is sent, code that will run as `job` and be kept under `name`.
+    ///
+    /// # Errors
+    /// [`ChunkedError::Taken`] when a chunked operation has that name, `Busy` while another call works under it; those of [`Name::new`] and
+    /// of the disk.
+    pub fn begin_result(
+        &self,
+        name: &str,
+        job: JobId,
+        session: &str,
+        code: &str,
+    ) -> Result<Keeping, ChunkedError> {
+        let name = Name::new(name)?;
+        let folder = self.folder(&name);
+        let lock = folder.lock(&name)?;
+        if folder.load()?.is_some() {
+            return Err(ChunkedError::Taken {
+                name: name.to_string(),
+            });
+        }
+        let run = KeptRun::new(&folder, &name, job, session);
+        store::write_atomic(&run.code(), code.as_bytes())
+            .map_err(ChunkedError::disk(&run.code()))?;
+        run.save()?;
+        Ok(Keeping {
+            folder,
+            run,
+            job,
+            _lock: lock,
+        })
+    }
+
+    /// Keeps what is known of the run, and fetches by `deadline` what is not here yet. What could not be kept is said in the notes that are
+    /// returned; [`Chunked::checkpoint`] tries again.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub async fn keep_result(
+        &self,
+        mut keeping: Keeping,
+        view: &View,
+        deadline: Instant,
+    ) -> Result<Vec<String>, ChunkedError> {
+        keep(&self.jobs, &mut keeping, view, deadline).await?;
+        Ok(keeping.run.notes)
+    }
+
+    /// Forgets a run whose code did not run.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn drop_result(&self, keeping: &Keeping) -> Result<(), ChunkedError> {
+        let path = keeping.folder.record(keeping.job);
+        (keeping.folder.remove_run(keeping.job)).map_err(ChunkedError::disk(&path))
+    }
+
+    /// Completes what is kept of the job, if it ran under a name and has ended. Never fails: [`Chunked::checkpoint`] tries again.
+    pub async fn note_end(&self, job: JobId, watch: &Watch<'_>) {
+        for name in folder::known(&self.checkpoint_dir) {
+            let Ok(name) = Name::new(&name) else { continue };
+            let folder = self.folder(&name);
+            if !folder.record(job).exists() {
+                continue;
+            }
+            if let Err(error) = self.renewed(&name, &folder, watch).await {
+                tracing::warn!(%name, %error, "a result could not be completed");
+            }
+        }
+    }
+
+    /// What `run_code_long` has kept under a name, after what is missing was asked for; none where there is nothing.
+    pub(super) async fn result(
+        &self,
+        name: &Name,
+        folder: &Folder,
+        watch: &Watch<'_>,
+    ) -> Result<Option<CheckpointReport>, ChunkedError> {
+        self.renewed(name, folder, watch)
+            .await?
+            .map(report::of_result)
+            .transpose()
+    }
+
+    async fn renewed(
+        &self,
+        name: &Name,
+        folder: &Folder,
+        watch: &Watch<'_>,
+    ) -> Result<Option<Runs>, ChunkedError> {
+        while let Some(mut runs) = Runs::load(folder)? {
+            let job = match runs.newest.job() {
+                Some(job) if !runs.newest.is_whole => job,
+                _ => return Ok(Some(runs)),
+            };
+            let Ok(lock) = folder.lock(name) else {
+                let note = "the call that runs it, or another that reads it, is under way: this is what is known so far";
+                runs.newest.notes.push(note.to_owned());
+                return Ok(Some(runs));
+            };
+            let mut keeping = Keeping {
+                folder: folder.clone(),
+                run: runs.newest,
+                job,
+                _lock: lock,
+            };
+            match self.jobs.look(job, Reading::Whole, watch).await {
+                Ok(view) => keep(&self.jobs, &mut keeping, &view, watch.deadline).await?,
+                // It never arrived: what was there before it counts again.
+                Err(RuntimeError::UnknownJob) if !keeping.run.was_heard_of() => {
+                    self.drop_result(&keeping)?;
+                    continue;
+                }
+                Err(error) if error.is_not_found() => {
+                    keeping.run.give_up(&error.to_string());
+                    keeping.close()?;
+                }
+                Err(error) => {
+                    let note = format!("the runtime could not be asked: {error}");
+                    keeping.run.notes.push(note);
+                }
+            }
+            runs.newest = keeping.run;
+            if runs.newest.has_ended() {
+                runs.previous = None;
+            }
+            return Ok(Some(runs));
+        }
+        Ok(None)
+    }
+}
+
+impl Keeping {
+    /// Puts the record on disk; once the run has ended, those before it are of no use.
+    fn close(&self) -> Result<(), ChunkedError> {
+        self.run.save()?;
+        if self.run.has_ended()
+            && let Err(error) = self.folder.remove_runs_before(self.job)
+        {
+            tracing::warn!(name = %self.run.name, %error, "an older result could not be removed");
+        }
+        Ok(())
+    }
+}
+
+async fn keep(
+    jobs: &Jobs,
+    keeping: &mut Keeping,
+    view: &View,
+    deadline: Instant,
+) -> Result<(), ChunkedError> {
+    let run = &mut keeping.run;
+    run.renew(view);
+    let mut missing = view.unkept;
+    for file in &view.files {
+        match keep_file(run, &file.path) {
+            Ok(path) if run.files.contains(&path) => {}
+            Ok(path) => run.files.push(path),
+            Err(error) => {
+                missing += 1;
+                let name = file.path.display();
+                run.notes.push(format!("{name} could not be kept: {error}"));
+            }
+        }
+    }
+    if let Some(job) = &view.job {
+        let output = run.output();
+        if let Some(log) = &view.summary.log {
+            seed(Path::new(log), &output).await;
+        }
+        let trouble = match fetch_log(jobs.connection(), job.id, &output, deadline).await {
+            Ok(fetched) => fetched
+                .and_then(|()| store::sync(&output))
+                .err()
+                .map(|error| error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(trouble) = trouble {
+            missing += 1;
+            run.notes.push(format!(
+                "the whole output could not be kept yet ({trouble}): get_checkpoint tries again"
+            ));
+        }
+    }
+    // With a cursor in its facts, only a part of it was read in time.
+    run.is_whole = run.has_ended() && missing == 0 && run.facts["next"].is_null();
+    keeping.close()
+}
+
+/// Begins the output with what is in the folder of logs already. Where that fails it is fetched.
+async fn seed(log: &Path, output: &Path) {
+    if output.exists() {
+        return;
+    }
+    let (log, output) = (log.to_owned(), output.to_owned());
+    let copied = tokio::task::spawn_blocking(move || store::copy_atomic(&log, &output)).await;
+    if let Ok(Err(error)) = copied {
+        tracing::debug!(%error, "a log could not be copied");
+    }
+}
+
+/// Copies a file to the run's folder. What a job made never changes, so one of the same name and length is the same.
+fn keep_file(run: &KeptRun, from: &Path) -> io::Result<String> {
+    let name = from.file_name().unwrap_or(from.as_os_str());
+    let to = run.file(name);
+    let length = from.metadata()?.len();
+    if !to.metadata().is_ok_and(|there| there.len() == length) {
+        store::copy_atomic(from, &to)?;
+    }
+    Ok(to.display().to_string())
+}
