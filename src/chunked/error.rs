@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::base::ids::JobId;
 use crate::runtime::RuntimeError;
 
 /// A refused or broken-off call. `Display` is a sentence for people, without its source's text.
@@ -40,6 +41,8 @@ pub enum ChunkedError {
     },
     #[error("another call is working on {operation:?}")]
     Busy { operation: String },
+    #[error("code of {operation:?} still runs, as job {job}")]
+    StillRunning { operation: String, job: JobId },
     #[error("{} could not be read or written", path.display())]
     Disk {
         path: PathBuf,
@@ -67,7 +70,7 @@ impl ChunkedError {
             }
             Self::Corrupt { .. } | Self::CorruptResult { .. } => "checkpoint_corrupt",
             Self::NotFound { .. } => "not_found",
-            Self::Busy { .. } => "busy",
+            Self::Busy { .. } | Self::StillRunning { .. } => "busy",
             Self::Disk { source, .. } if is_full(source) => "disk_full",
             Self::Disk { .. } => "internal",
             Self::Runtime(error) => error.code(),
@@ -82,7 +85,8 @@ impl ChunkedError {
             Self::Mismatch { .. } => "Call again with the same arguments as before to go on, or with another checkpoint_name to keep \
                  both, or with restart: true to forget what is done."
                 .to_owned(),
-            Self::Taken { .. } => "Choose another checkpoint_name: run_code_long keeps single results, run_chunked_operation loops. Nothing was run."
+            Self::Taken { .. } => "Choose another checkpoint_name: run_code_long keeps single results, run_chunked_operation loops; or remove what is there \
+                 with delete_checkpoint. Nothing was run."
                 .to_owned(),
             Self::OtherVersion { .. } => "Use the version that wrote it, or another checkpoint_name, or restart: true, which keeps \
                  the file aside and starts over."
@@ -104,6 +108,9 @@ impl ChunkedError {
             Self::Busy { .. } => {
                 "Wait for that call to return, then call again; or use another checkpoint_name.".to_owned()
             }
+            Self::StillRunning { job, .. } => {
+                format!("interrupt_execution with job_id {job} ends it; or wait for its end. Then call again.")
+            }
             Self::Disk { source, .. } if is_full(source) => {
                 "Free space on the disk of this machine (the one that runs smart-colab), then call again to go on.".to_owned()
             }
@@ -119,7 +126,7 @@ impl ChunkedError {
     pub fn retryable(&self) -> bool {
         match self {
             Self::Corrupt { previous, .. } => previous.is_some(),
-            Self::Busy { .. } | Self::Disk { .. } => true,
+            Self::Busy { .. } | Self::StillRunning { .. } | Self::Disk { .. } => true,
             Self::Invalid(_)
             | Self::Mismatch { .. }
             | Self::Taken { .. }

@@ -12,6 +12,8 @@ use crate::base::ids::JobId;
 use crate::edge::lock::FileLock;
 use crate::edge::store;
 
+const LOCK: &str = "lock";
+/// What a version that kept no files wrote.
 const LEGACY_RECORD: &str = "result.json";
 
 /// Where the files of one name are.
@@ -25,6 +27,10 @@ impl Folder {
         Self {
             path: checkpoint_dir.join(name.as_str()),
         }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The state of the operation.
@@ -52,7 +58,7 @@ impl Folder {
         let mut ids = self.run_ids();
         ids.sort_unstable_by(|one, other| other.cmp(one));
         let records = ids.into_iter().map(|id| self.record(id));
-        // What a version that kept no files wrote is older than all.
+        // Older than all.
         let records = records.chain([self.path.join(LEGACY_RECORD)]);
         records.filter(|path| path.exists()).collect()
     }
@@ -86,7 +92,7 @@ impl Folder {
 
     /// Held by the call that works on the operation, in this process or another.
     pub(super) fn lock(&self, name: &Name) -> Result<FileLock, ChunkedError> {
-        let path = self.path.join("lock");
+        let path = self.path.join(LOCK);
         FileLock::try_take(&path)
             .map_err(ChunkedError::disk(&path))?
             .ok_or_else(|| ChunkedError::Busy {
@@ -142,6 +148,12 @@ impl Folder {
             }
         }
         Ok(())
+    }
+
+    /// True when the folder holds anything, known or not, but its lock.
+    pub(super) fn is_there(&self) -> bool {
+        let mut entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        entries.any(|entry| entry.file_name() != LOCK)
     }
 
     /// When what is kept under this name was last changed; none where nothing is.

@@ -5,7 +5,7 @@
 //! - `ledger`: the books while a call works; `checkpoint`, `folder`: what stands on disk;
 //! - `outcome`, [`report`]: what the model sees;
 //! - `keeping`, `result`: runs of code that `run_code_long` keeps under a name;
-//! - `shelf`: all that is kept, in a list, and removing it.
+//! - [`shelf`]: all that is kept, in a list, and removing it.
 //!
 //! **A checkpoint says `completed: k` only when the iterations before `k` finished**, and names the job in flight before it is sent.
 //!
@@ -23,6 +23,7 @@ pub mod plan;
 mod reader;
 pub mod report;
 mod result;
+pub mod shelf;
 mod stop;
 mod watch;
 

@@ -93,18 +93,7 @@ pub(super) fn of_operation(
         RESULT_BYTES_SHOWN,
     )
     .map_err(ChunkedError::disk(results))?;
-    let (state, next_step) = match &checkpoint.stop {
-        _ if checkpoint.is_finished() => (
-            "succeeded",
-            "All is done; the results file holds every iteration's result.".to_owned(),
-        ),
-        Some(stop) if stop.interrupted => ("interrupted", stop.hint.clone()),
-        Some(stop) => ("failed", stop.hint.clone()),
-        None => (
-            "unfinished",
-            "Call run_chunked_operation again with the same arguments to go on.".to_owned(),
-        ),
-    };
+    let (state, next_step) = standing(checkpoint);
     Ok(CheckpointReport {
         operation: checkpoint.name.to_string(),
         kind: Kind::Chunked,
@@ -139,6 +128,22 @@ pub(super) fn of_operation(
         updated_at: checkpoint.updated_at.clone(),
         next_step,
     })
+}
+
+/// An operation's state, and what to do next.
+pub(super) fn standing(checkpoint: &Checkpoint) -> (&'static str, String) {
+    match &checkpoint.stop {
+        _ if checkpoint.is_finished() => (
+            "succeeded",
+            "All is done; the results file holds every iteration's result.".to_owned(),
+        ),
+        Some(stop) if stop.interrupted => ("interrupted", stop.hint.clone()),
+        Some(stop) => ("failed", stop.hint.clone()),
+        None => (
+            "unfinished",
+            "Call run_chunked_operation again with the same arguments to go on.".to_owned(),
+        ),
+    }
 }
 
 pub(super) fn of_result(runs: Runs) -> Result<CheckpointReport, ChunkedError> {

@@ -14,7 +14,7 @@ type Promise = (
     bool,
 );
 
-const PROMISED: [Promise; 16] = [
+const PROMISED: [Promise; 19] = [
     ("check_colab_connection", &[], &[], true, false),
     ("probe_colab_environment", &[], &[], true, false),
     ("run_code_quick", &["code"], &["session"], false, true),
@@ -68,6 +68,15 @@ const PROMISED: [Promise; 16] = [
     ),
     ("list_colab_variables", &[], &["session"], true, false),
     ("get_checkpoint", &["operation"], &[], true, false),
+    ("list_checkpoints", &[], &["limit"], true, false),
+    ("delete_checkpoint", &["operation"], &[], false, true),
+    (
+        "export_notebook",
+        &[],
+        &["filename", "last", "session"],
+        false,
+        false,
+    ),
     (
         "get_output",
         &["job_id"],

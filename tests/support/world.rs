@@ -1,7 +1,8 @@
 //! What happens on a machine that does what the executor's API says, step by step, in the time of the test's clock, and breaks when it is
 //! told to.
 //!
-//! It understands two texts of code: [`SETUP`] prepares the kernel, [`BODY`] is one iteration that needs it. Everything else just runs.
+//! It understands three texts of code: [`SETUP`] prepares the kernel, [`BODY`] is one iteration that needs it, [`TALK`] prints a line as it
+//! begins. Everything else just runs.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub(crate) use super::mishaps::{Fails, Mishap, Strike, When};
 
 pub(crate) const SETUP: &str = "x = 1";
 pub(crate) const BODY: &str = "x + {i}";
+pub(crate) const TALK: &str = "print('begun')";
 /// So few that a batch takes several pages.
 const EVENTS_IN_A_PAGE: usize = 3;
 
@@ -193,6 +195,10 @@ impl World {
         job.started_at = Some("then".to_owned());
         job.kernel_id = Some(kernel_id.clone());
         self.emit(id, EventKind::Started { kernel_id });
+        if self.jobs[&id].request.code == TALK {
+            let (name, text) = (StreamName::Stdout, "begun\n".to_owned());
+            self.emit(id, EventKind::Stream { name, text });
+        }
     }
 
     fn end_plain(&mut self, id: JobId) {

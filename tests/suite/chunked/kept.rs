@@ -1,23 +1,26 @@
 //! What `get_checkpoint` answers, and under which names.
 
+use std::fs;
+
 use serde_json::json;
 use smart_colab::base::ids::JobId;
 use smart_colab::chunked::ChunkedError;
-use smart_colab::chunked::report::Kind;
+use smart_colab::chunked::report::{CheckpointReport, Kind};
 use smart_colab::jobs::follow::Watch as JobWatch;
 use smart_colab::wire::job::JobRequest;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{Bench, secs};
+use crate::support::world::{Mishap, Strike, TALK};
 
 /// Runs code of a second for so long, as `run_code_long` does, and keeps what it showed.
-async fn run_long(bench: &Bench, name: &str, seconds: u64) -> Result<(), ChunkedError> {
+pub(super) async fn run_long(bench: &Bench, name: &str, seconds: u64) -> Result<(), ChunkedError> {
     let id = JobId::fresh();
     let bridge = bench.bridge();
-    let keeping = bridge.begin_result(name, id, "main", "train()")?;
+    let keeping = bridge.begin_result(name, id, "main", TALK)?;
     let request = JobRequest {
-        code: "train()".to_owned(),
+        code: TALK.to_owned(),
         session: "main".to_owned(),
         timeout_sec: 600,
         iterations: None,
@@ -80,7 +83,7 @@ async fn a_result_is_found_though_its_call_never_ended() {
 #[tokio::test(start_paused = true)]
 async fn a_name_whose_code_never_arrived_is_free_again() {
     let bench = Bench::new(1, 1);
-    let begun = (bench.bridge()).begin_result("run", JobId::fresh(), "main", "train()");
+    let begun = (bench.bridge()).begin_result("run", JobId::fresh(), "main", TALK);
     drop(begun.unwrap());
     let error = bench.report("run").await.unwrap_err();
     assert_eq!(error.code(), "not_found");
@@ -125,4 +128,163 @@ async fn an_unknown_name_is_answered_with_the_known_ones() {
         let error = bench.report(name).await.unwrap_err();
         assert_eq!(error.code(), "invalid_argument", "{name:?}");
     }
+}
+
+fn folders(bench: &Bench) -> usize {
+    let runs = bench.disk.path().join("checkpoints/run/runs");
+    fs::read_dir(runs).map_or(0, Iterator::count)
+}
+
+fn output(report: &CheckpointReport) -> String {
+    fs::read_to_string(report.output_file.as_ref().unwrap()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_result_before_stays_until_the_next_run_has_ended() {
+    let bench = Bench::new(1, 1);
+    run_long(&bench, "run", 60).await.unwrap();
+    let first = bench.report("run").await.unwrap();
+    assert_eq!((&*first.state, &*output(&first)), ("succeeded", "begun\n"));
+    assert_eq!(first.code.as_deref(), Some(TALK));
+
+    bench.world().pace = secs(30);
+    run_long(&bench, "run", 5).await.unwrap();
+    let second = bench.report("run").await.unwrap();
+    assert_eq!(second.state, "running");
+    let previous = second.previous.unwrap();
+    assert_eq!(previous.job_id, first.job_id.unwrap());
+    assert_eq!(previous.state, "succeeded");
+    let kept = previous.output_file.unwrap();
+    assert_eq!(fs::read_to_string(&kept).unwrap(), "begun\n");
+
+    sleep(secs(60)).await;
+    let second = bench.report("run").await.unwrap();
+    assert_eq!(second.state, "succeeded");
+    assert!(second.previous.is_none());
+    assert_eq!((folders(&bench), fs::exists(kept).unwrap()), (1, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_never_arrived_takes_nothing_away() {
+    let bench = Bench::new(1, 1);
+    run_long(&bench, "run", 60).await.unwrap();
+    let first = bench.report("run").await.unwrap();
+    let begun = (bench.bridge()).begin_result("run", JobId::fresh(), "main", "lost()");
+    drop(begun.unwrap());
+    let again = bench.report("run").await.unwrap();
+    assert_eq!((again.job_id, folders(&bench)), (first.job_id, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_machine_had_printed_before_it_was_lost_is_the_result() {
+    let bench = Bench::new(1, 1);
+    bench.world().pace = secs(30);
+    run_long(&bench, "run", 5).await.unwrap();
+    bench.world().strike(Strike::MachineReplaced);
+    let report = bench.report("run").await.unwrap();
+    assert_eq!((&*report.state, &*output(&report)), ("lost", "begun\n"));
+    assert_eq!(report.text.as_deref(), Some("begun\n"));
+    assert!(report.notes[0].contains("end is not known"), "{report:?}");
+    let requests = bench.world().requests;
+    bench.report("run").await.unwrap();
+    assert_eq!(bench.world().requests, requests, "there is nothing to ask");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_runtime_is_away_a_run_is_as_it_was_last_heard_of() {
+    let bench = Bench::new(1, 1);
+    bench.world().pace = secs(30);
+    run_long(&bench, "run", 5).await.unwrap();
+    bench.world().is_down = true;
+    let report = bench.report("run").await.unwrap();
+    assert_eq!((&*report.state, &*output(&report)), ("running", "begun\n"));
+    assert!(report.notes[0].contains("could not be asked"), "{report:?}");
+    bench.world().is_down = false;
+    sleep(secs(60)).await;
+    let report = bench.report("run").await.unwrap();
+    assert_eq!((&*report.state, report.notes.len()), ("succeeded", 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_are_lost_while_a_result_is_kept_are_asked_for_again() {
+    let bench = Bench::new(1, 1);
+    bench.world().pace = secs(30);
+    run_long(&bench, "run", 5).await.unwrap();
+    sleep(secs(60)).await;
+    let lost = Some(Mishap::ReplyLost);
+    bench.world().mishaps = [lost, None, lost].into();
+    let report = bench.report("run").await.unwrap();
+    assert_eq!(
+        (&*report.state, &*output(&report)),
+        ("succeeded", "begun\n")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_that_a_look_sees_is_kept() {
+    let bench = Bench::new(1, 1);
+    bench.world().pace = secs(30);
+    run_long(&bench, "run", 5).await.unwrap();
+    let id = bench.report("run").await.unwrap().job_id.unwrap();
+    sleep(secs(60)).await;
+    let token = CancellationToken::new();
+    let watch = JobWatch::until(Instant::now() + secs(9), &token, &|_, _| {});
+    bench.bridge().note_end(id.parse().unwrap(), &watch).await;
+    bench.world().strike(Strike::MachineReplaced);
+    let report = bench.report("run").await.unwrap();
+    assert_eq!(
+        (&*report.state, &*output(&report)),
+        ("succeeded", "begun\n")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_has_one_call_at_a_time() {
+    let bench = Bench::new(1, 1);
+    let (one, other) = (bench.bridge(), bench.bridge());
+    let begun = one.begin_result("run", JobId::fresh(), "main", TALK);
+    let error = other.begin_result("run", JobId::fresh(), "main", TALK);
+    assert_eq!(error.unwrap_err().code(), "busy");
+    let report = bench.report("run").await.unwrap();
+    assert_eq!((&*report.state, report.notes.len()), ("unknown", 1));
+    drop(begun);
+    run_long(&bench, "run", 60).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_cannot_be_read_is_reported_and_replaced_by_the_next_run() {
+    let bench = Bench::new(1, 1);
+    run_long(&bench, "run", 60).await.unwrap();
+    let id = bench.report("run").await.unwrap().job_id.unwrap();
+    let runs = bench.disk.path().join("checkpoints/run/runs");
+    fs::write(runs.join(id).join("run.json"), "{\"versi").unwrap();
+    let error = bench.report("run").await.unwrap_err();
+    assert_eq!(error.code(), "checkpoint_corrupt");
+    assert!(error.hint().contains("delete_checkpoint"));
+    run_long(&bench, "run", 60).await.unwrap();
+    assert_eq!(bench.report("run").await.unwrap().state, "succeeded");
+    assert_eq!(folders(&bench), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_of_an_earlier_version_is_read_until_the_next_one() {
+    let bench = Bench::new(1, 1);
+    let old = bench.disk.path().join("checkpoints/run/result.json");
+    let record = json!({
+        "version": 1, "name": "run", "job_id": JobId::fresh(), "saved_at": "then", "text": "old", "files": [],
+        "facts": {"success": true, "state": "succeeded"},
+    });
+    fs::create_dir_all(old.parent().unwrap()).unwrap();
+    fs::write(&old, record.to_string()).unwrap();
+    let report = bench.report("run").await.unwrap();
+    assert_eq!(
+        (&*report.state, report.text.as_deref()),
+        ("succeeded", Some("old"))
+    );
+    run_long(&bench, "run", 60).await.unwrap();
+    assert_eq!(
+        bench.report("run").await.unwrap().text.as_deref(),
+        Some("begun\n")
+    );
+    assert!(!old.exists());
 }

@@ -6,6 +6,8 @@ mod going_on;
 mod kept;
 mod losses;
 mod real;
+mod shelf;
+mod whole;
 
 use std::fs;
 use std::path::PathBuf;

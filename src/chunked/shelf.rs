@@ -1,0 +1,256 @@
+//! All that is kept, in a list, and taking one thing off it.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::Chunked;
+use super::error::ChunkedError;
+use super::folder::{Folder, known};
+use super::plan::Name;
+use super::report::{self, Kind};
+use super::result::Runs;
+use crate::base::ids::JobId;
+use crate::edge::store;
+use crate::runtime::{Runtime, RuntimeError};
+use crate::wire::job::{Job, Poll};
+
+/// A job is asked for no longer than this before its checkpoint is deleted.
+const ASKING: Duration = Duration::from_secs(10);
+/// What is being deleted: no checkpoint's name begins with a dot.
+const DELETED: &str = ".deleted-";
+
+/// One name under which something is kept. What does not apply, or cannot be read, is null.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Row {
+    pub operation: String,
+    pub kind: Kind,
+    /// As get_checkpoint says it, without asking the runtime; `unreadable` beside a fault.
+    pub state: String,
+    /// Iterations before this one finished.
+    pub completed: Option<u64>,
+    pub n_iterations: Option<u64>,
+    pub session: Option<String>,
+    /// All files of it.
+    pub size_bytes: u64,
+    pub changed_at: String,
+    /// Why it cannot be read.
+    pub fault: Option<String>,
+}
+
+/// What a deletion did.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Deleted {
+    pub operation: String,
+    /// The folder that is gone.
+    pub path: String,
+    pub files: u64,
+    pub bytes: u64,
+    pub message: String,
+}
+
+impl Chunked {
+    /// The newest `limit` of what is kept, newest first, and how much there is in all. Asks no runtime; what cannot be read is in it too.
+    pub async fn shelf(&self, limit: usize) -> (Vec<Row>, usize) {
+        let dir = self.checkpoint_dir.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            clear(&dir);
+            let names = known(&dir)
+                .into_iter()
+                .filter_map(|name| Name::new(&name).ok());
+            let mut rows: Vec<(Folder, Row)> = names
+                .map(|name| (Folder::new(&dir, &name), name))
+                .map(|(folder, name)| (folder.clone(), row(&folder, &name)))
+                .collect();
+            rows.sort_by(|(_, one), (_, other)| other.changed_at.cmp(&one.changed_at));
+            let total = rows.len();
+            rows.truncate(limit);
+            let measured = rows.into_iter().map(|(folder, row)| Row {
+                size_bytes: measure(folder.path()).1,
+                ..row
+            });
+            (measured.collect::<Vec<_>>(), total)
+        });
+        read.await.unwrap_or_default()
+    }
+
+    /// Removes all that is kept under a name.
+    ///
+    /// # Errors
+    /// [`ChunkedError::NotFound`], with the names there are; `Busy` while a call works on it, `StillRunning` while a job of its runs; those of
+    /// the disk.
+    pub async fn delete(
+        &self,
+        operation: &str,
+        deadline: Instant,
+    ) -> Result<Deleted, ChunkedError> {
+        clear(&self.checkpoint_dir);
+        let name = Name::new(operation)?;
+        let folder = self.folder(&name);
+        if !folder.is_there() {
+            return Err(ChunkedError::NotFound {
+                operation: operation.to_owned(),
+                known: known(&self.checkpoint_dir),
+            });
+        }
+        let lock = folder.lock(&name)?;
+        let mut message = "It is gone for good.".to_owned();
+        if let Some(job) = job_under_way(&folder) {
+            match self.ask_for(job, deadline).await {
+                Ok(job) if !job.state.is_final() => {
+                    return Err(ChunkedError::StillRunning {
+                        operation: operation.to_owned(),
+                        job: job.id,
+                    });
+                }
+                Ok(_) => {}
+                Err(error) if error.is_not_found() => {}
+                Err(error) => {
+                    message = format!(
+                        "{message} The runtime could not be asked ({error}): if job {job} still runs there, interrupt_execution ends it."
+                    );
+                }
+            }
+        }
+        let (files, bytes) = measure(folder.path());
+        let aside = self
+            .checkpoint_dir
+            .join(format!("{DELETED}{}", JobId::fresh()));
+        // Windows renames no folder in which a file is open; there, whoever opens it now keeps it from being renamed.
+        let _lock = (!cfg!(windows)).then_some(lock);
+        // Under its name it is whole or gone, whatever interrupts the rest.
+        fs::rename(folder.path(), &aside).map_err(ChunkedError::disk(folder.path()))?;
+        store::sync_folder(&self.checkpoint_dir);
+        if let Err(error) = remove(&aside) {
+            message = format!(
+                "{message} Some of its files could not be removed from {} yet ({error}).",
+                aside.display()
+            );
+        }
+        Ok(Deleted {
+            operation: operation.to_owned(),
+            path: folder.path().display().to_string(),
+            files,
+            bytes,
+            message,
+        })
+    }
+
+    async fn ask_for(&self, job: JobId, deadline: Instant) -> Result<Job, RuntimeError> {
+        let poll = Poll {
+            wait_sec: 0.0,
+            linger_sec: 0.0,
+            max_bytes: 1024,
+        };
+        let question =
+            |runtime: Arc<dyn Runtime>| async move { runtime.events(job, 0, poll).await };
+        let deadline = deadline.min(Instant::now() + ASKING);
+        let page = self.jobs.connection().ask(deadline, question).await?;
+        Ok(page.job)
+    }
+}
+
+/// A job of what is kept there that may still run. What cannot be read names none.
+fn job_under_way(folder: &Folder) -> Option<JobId> {
+    if let Ok(Some(checkpoint)) = folder.load() {
+        return Some(checkpoint.in_flight?.job_id);
+    }
+    let newest = Runs::load(folder).ok()??.newest;
+    (!newest.has_ended()).then(|| newest.job())?
+}
+
+fn row(folder: &Folder, name: &Name) -> Row {
+    let blank = |kind| Row {
+        operation: name.to_string(),
+        kind,
+        state: "unreadable".to_owned(),
+        completed: None,
+        n_iterations: None,
+        session: None,
+        size_bytes: 0,
+        changed_at: changed_at(folder),
+        fault: None,
+    };
+    let unreadable = |kind, error: &ChunkedError| Row {
+        fault: Some(format!("{error}. {}", error.hint())),
+        ..blank(kind)
+    };
+    match folder.load() {
+        Err(error) => return unreadable(Kind::Chunked, &error),
+        Ok(None) => {}
+        Ok(Some(checkpoint)) => {
+            return Row {
+                state: report::standing(&checkpoint).0.to_owned(),
+                completed: Some(checkpoint.completed),
+                n_iterations: Some(checkpoint.total),
+                session: Some(checkpoint.session),
+                changed_at: checkpoint.updated_at,
+                ..blank(Kind::Chunked)
+            };
+        }
+    }
+    match Runs::load(folder) {
+        Err(error) => unreadable(Kind::Result, &error),
+        // It was removed just now.
+        Ok(None) => blank(Kind::Result),
+        Ok(Some(Runs { newest, .. })) => Row {
+            state: newest.state().to_owned(),
+            session: Some(newest.session),
+            changed_at: newest.saved_at,
+            ..blank(Kind::Result)
+        },
+    }
+}
+
+/// When what is in the folder was last written.
+fn changed_at(folder: &Folder) -> String {
+    let changed = folder.changed().unwrap_or(SystemTime::UNIX_EPOCH);
+    jiff::Timestamp::try_from(changed).map_or_else(|_| String::new(), |time| time.to_string())
+}
+
+/// Files and their bytes, without following links.
+fn measure(path: &Path) -> (u64, u64) {
+    let Ok(metadata) = fs::symlink_metadata(path) else {
+        return (0, 0);
+    };
+    if !metadata.is_dir() {
+        return (1, metadata.len());
+    }
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.fold((0, 0), |(files, bytes), entry| {
+        let (more_files, more_bytes) = measure(&entry.path());
+        (files + more_files, bytes + more_bytes)
+    })
+}
+
+/// Removes a folder with all that is in it, or a link and nothing behind it.
+fn remove(path: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        // Another process clears up too.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Removes what deletions that were broken off have left.
+fn clear(checkpoint_dir: &Path) {
+    let entries = fs::read_dir(checkpoint_dir).into_iter().flatten().flatten();
+    for entry in entries {
+        if entry.file_name().to_string_lossy().starts_with(DELETED)
+            && let Err(error) = remove(&entry.path())
+        {
+            tracing::warn!(path = %entry.path().display(), %error, "a deleted checkpoint is still there");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The list of what is kept, and taking things off it.
+
+use std::fs;
+
+use serde_json::json;
+use smart_colab::base::ids::JobId;
+use smart_colab::chunked::ChunkedError;
+use smart_colab::chunked::shelf::Deleted;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{Bench, secs};
+use crate::support::world::TALK;
+
+impl Bench {
+    async fn delete(&self, name: &str) -> Result<Deleted, ChunkedError> {
+        self.bridge().delete(name, Instant::now() + secs(20)).await
+    }
+
+    /// A result's record, as a bridge leaves it.
+    fn put_result(&self, name: &str, saved_at: &str, state: &str) -> JobId {
+        let id = JobId::fresh();
+        let folder = self
+            .disk
+            .path()
+            .join(format!("checkpoints/{name}/runs/{id}"));
+        fs::create_dir_all(&folder).unwrap();
+        let record = json!({
+            "version": 1, "name": name, "job_id": id, "session": "gpu", "saved_at": saved_at, "text": "", "files": [],
+            "facts": {"state": state}, "is_whole": true,
+        });
+        fs::write(folder.join("run.json"), record.to_string()).unwrap();
+        fs::write(folder.join("output.log"), "0123456789").unwrap();
+        id
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.disk.path().join("checkpoints"));
+        let names = entries.into_iter().flatten().map(|entry| entry.unwrap());
+        names
+            .map(|entry| entry.file_name().into_string().unwrap())
+            .collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_that_is_kept_is_listed_newest_first_with_what_cannot_be_read() {
+    let bench = Bench::new(4, 2);
+    assert_eq!(bench.bridge().shelf(10).await.1, 0);
+    bench.put_result("oldest", "2020-01-01T00:00:00Z", "failed");
+    bench.put_result("middle", "2021-01-01T00:00:00Z", "succeeded");
+    bench.call_within(secs(4)).await;
+    for (file, text) in [
+        ("torn/checkpoint.json", "{\"vers"),
+        ("newer/checkpoint.json", "{\"version\": 9}"),
+    ] {
+        let path = bench.disk.path().join("checkpoints").join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    fs::write(bench.disk.path().join("checkpoints/stray.txt"), "").unwrap();
+    bench.world().is_down = true;
+
+    let (rows, total) = bench.bridge().shelf(10).await;
+    let mut names: Vec<_> = rows.iter().map(|row| &*row.operation).collect();
+    assert_eq!((total, names.split_off(3)), (5, vec!["middle", "oldest"]));
+    names.sort_unstable();
+    assert_eq!(names, ["newer", "op", "torn"]);
+    for row in &rows {
+        let state = match &*row.operation {
+            "op" => "unfinished",
+            "middle" => "succeeded",
+            "oldest" => "failed",
+            _ => "unreadable",
+        };
+        assert_eq!(row.state, state);
+        assert_eq!(row.fault.is_some(), state == "unreadable", "{row:?}");
+        assert!(row.size_bytes > 0, "{row:?}");
+    }
+    let op = rows.iter().find(|row| row.operation == "op").unwrap();
+    assert_eq!(
+        (op.completed, op.n_iterations),
+        (Some(bench.completed()), Some(4))
+    );
+    assert_eq!(op.session.as_deref(), Some("main"));
+    assert_eq!(rows[4].session.as_deref(), Some("gpu"));
+
+    let (rows, total) = bench.bridge().shelf(1).await;
+    assert_eq!((rows.len(), total), (1, 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_checkpoint_is_gone_and_nothing_else() {
+    let bench = Bench::new(4, 4);
+    bench.call().await;
+    bench.put_result("other", "2020-01-01T00:00:00Z", "succeeded");
+    let deleted = bench.delete("op").await.unwrap();
+    assert!(deleted.files >= 2 && deleted.bytes > 100, "{deleted:?}");
+    assert_eq!(bench.names(), ["other"]);
+    let error = bench.delete("op").await.unwrap_err();
+    assert_eq!(
+        (error.code(), &*error.hint()),
+        ("not_found", "Known are: other.")
+    );
+    let facts = bench.call().await;
+    assert_eq!(facts.completed, 4, "the name is free again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_can_be_deleted() {
+    let bench = Bench::new(4, 4);
+    bench.call().await;
+    fs::write(bench.file("checkpoint.json"), "torn").unwrap();
+    fs::write(bench.file("checkpoint.prev.json"), "torn").unwrap();
+    bench.delete("op").await.unwrap();
+    let id = bench.put_result("run", "2020-01-01T00:00:00Z", "succeeded");
+    let record = format!("checkpoints/run/runs/{id}/run.json");
+    fs::write(bench.disk.path().join(record), [0xff, 0]).unwrap();
+    bench.delete("run").await.unwrap();
+    // And what a restart has kept aside, when nothing else is left.
+    fs::create_dir(bench.file("")).unwrap();
+    fs::write(bench.file("checkpoint.json.corrupt-1"), "torn").unwrap();
+    bench.delete("op").await.unwrap();
+    assert_eq!(bench.names(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_that_a_call_works_on_is_not_deleted() {
+    let bench = Bench::new(40, 10);
+    let token = CancellationToken::new();
+    let call = bench.try_call(false, secs(30), &token);
+    let delete = async {
+        sleep(secs(5)).await;
+        bench.delete("op").await
+    };
+    let (_, refused) = tokio::join!(call, delete);
+    assert_eq!(refused.unwrap_err().code(), "busy");
+    // The call was answered, and its batch goes on.
+    let error = bench.delete("op").await.unwrap_err();
+    assert_eq!(error.code(), "busy");
+    assert!(
+        error.hint().contains("interrupt_execution with job_id"),
+        "{error:?}"
+    );
+    assert!(bench.completed() > 0);
+    sleep(secs(60)).await;
+    bench.delete("op").await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_code_still_runs_is_not_deleted_unless_its_machine_is_away() {
+    let bench = Bench::new(1, 1);
+    bench.world().pace = secs(3_000);
+    super::kept::run_long(&bench, "run", 5).await.unwrap();
+    let error = bench.delete("run").await.unwrap_err();
+    assert_eq!((error.code(), error.retryable()), ("busy", true));
+    bench.world().is_down = true;
+    let deleted = bench.delete("run").await.unwrap();
+    assert!(
+        deleted.message.contains("interrupt_execution"),
+        "{deleted:?}"
+    );
+    assert_eq!(bench.names(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_was_broken_off_is_ended_by_the_next_look() {
+    let bench = Bench::new(1, 1);
+    let left = bench.disk.path().join("checkpoints/.deleted-1");
+    fs::create_dir_all(left.join("runs")).unwrap();
+    fs::write(left.join("checkpoint.json"), "").unwrap();
+    let begun = bench
+        .bridge()
+        .begin_result("run", JobId::fresh(), "main", TALK);
+    drop(begun.unwrap());
+    let (rows, _) = bench.bridge().shelf(10).await;
+    assert_eq!((rows.len(), bench.names().len()), (1, 1));
+}
+
+#[cfg(unix)]
+#[tokio::test(start_paused = true)]
+async fn what_a_link_leads_to_stays() {
+    let bench = Bench::new(1, 1);
+    let elsewhere = bench.disk.path().join("elsewhere");
+    fs::create_dir_all(elsewhere.join("data")).unwrap();
+    fs::write(elsewhere.join("checkpoint.json"), "mine").unwrap();
+    fs::create_dir(bench.disk.path().join("checkpoints")).unwrap();
+    let link = |to: &std::path::Path, name: &str| {
+        let at = bench.disk.path().join("checkpoints").join(name);
+        std::os::unix::fs::symlink(to, at).unwrap();
+    };
+    link(&elsewhere, "linked");
+    bench.delete("linked").await.unwrap();
+    let id = bench.put_result("run", "2020-01-01T00:00:00Z", "succeeded");
+    link(&elsewhere, &format!("run/runs/{id}/out"));
+    bench.delete("run").await.unwrap();
+    assert_eq!(bench.names(), [""; 0]);
+    assert_eq!(
+        fs::read_to_string(elsewhere.join("checkpoint.json")).unwrap(),
+        "mine"
+    );
+    assert!(elsewhere.join("data").exists());
+}
