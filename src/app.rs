@@ -10,6 +10,7 @@ use crate::edge::settings::Settings;
 use crate::jobs::Jobs;
 use crate::mcp::serve::{ServeError, serve};
 use crate::mcp::server::{Floors, Server};
+use crate::notebook::Notebooks;
 use crate::runtime::connection::Connection;
 use crate::shutdown;
 use crate::transfer::Downloads;
@@ -38,6 +39,7 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
             settings.save_dir.clone(),
             settings.data_dir.join("transfers"),
         ),
+        notebooks: Notebooks::new(connection.clone(), settings.save_dir.clone()),
         call_budget: settings.call_budget,
         save_dir: settings.save_dir.clone(),
         data_dir: settings.data_dir.clone(),

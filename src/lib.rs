@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | top | `app`, `cli` | composition and the command line |
 //! | face | `mcp` | tools, results, progress: the only room that knows rmcp |
-//! | work | `chunked` over `jobs` and [`transfer`] | running code, following it, fetching files |
+//! | work | `notebook` over `chunked` over `jobs` and [`transfer`] | running code, following it, fetching files, telling what was run |
 //! | reach | [`runtime`] | the machine that runs code: the only room that knows the HTTP client |
 //! | ground | [`wire`], [`edge`], [`render`], [`base`] | the API's types; process and disk; pictures and pages made readable; text and ids |
 //!
@@ -28,6 +28,7 @@ pub mod cli;
 pub mod edge;
 pub mod jobs;
 pub mod mcp;
+pub mod notebook;
 pub mod render;
 pub mod runtime;
 pub mod shutdown;

@@ -93,10 +93,12 @@ impl Reader for Collector {
         }
         match &event.kind {
             EventKind::Stream { text, .. } => self.screen.push(text),
-            EventKind::DisplayData { data, update: true } => {
+            EventKind::DisplayData {
+ data, update: true, ..
+ } => {
                 self.updating = Some(Display::of(event.seq, data));
             }
-            EventKind::DisplayData { data, .. } | EventKind::ExecuteResult { data } => {
+            EventKind::DisplayData { data, .. } | EventKind::ExecuteResult { data, .. } => {
                 self.show(Display::of(event.seq, data));
             }
             EventKind::Error(error) => {

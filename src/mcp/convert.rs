@@ -16,6 +16,7 @@ use crate::chunked::{ChunkedError, Outcome};
 use crate::jobs::keep::KeptFile;
 use crate::jobs::range::LogRange;
 use crate::jobs::view::{Summary, View};
+use crate::notebook::NotebookError;
 use crate::render::picture::Fitted;
 use crate::runtime::RuntimeError;
 use crate::transfer::{Look, TransferError};
@@ -95,6 +96,13 @@ impl From<TransferError> for Fault {
 
 impl From<ChunkedError> for Fault {
     fn from(error: ChunkedError) -> Self {
+        let (code, retryable) = (error.code().to_owned(), error.retryable());
+        Self::new(&code, sentence(&error), error.hint(), retryable)
+    }
+}
+
+impl From<NotebookError> for Fault {
+    fn from(error: NotebookError) -> Self {
         let (code, retryable) = (error.code().to_owned(), error.retryable());
         Self::new(&code, sentence(&error), error.hint(), retryable)
     }

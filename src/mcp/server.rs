@@ -24,6 +24,7 @@ use super::{budget, schema};
 use crate::base::ids::JobId;
 use crate::chunked::Chunked;
 use crate::jobs::Jobs;
+use crate::notebook::Notebooks;
 use crate::runtime::connection::Connection;
 use crate::transfer::Downloads;
 
@@ -41,6 +42,7 @@ pub struct Floors {
     pub jobs: Arc<Jobs>,
     pub chunked: Chunked,
     pub downloads: Downloads,
+    pub notebooks: Notebooks,
     /// The user's own call budget.
     pub call_budget: Option<Duration>,
     /// The user's folder for results.

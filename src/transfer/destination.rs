@@ -57,7 +57,7 @@ fn head(text: &str, bytes: usize) -> &str {
 }
 
 /// Gives a finished file or folder its name, or the first numbered one that is free. Never replaces anything.
-pub(super) fn place(partial: &Path, target: &Path) -> io::Result<PathBuf> {
+pub(crate) fn place(partial: &Path, target: &Path) -> io::Result<PathBuf> {
     let mut number = 1;
     loop {
         let path = numbered(target, number);

@@ -67,7 +67,7 @@ impl TransferError {
         }
     }
 
-    pub(super) fn disk(path: &Path, source: io::Error) -> Self {
+    pub(crate) fn disk(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         let full = matches!(
             source.kind(),

@@ -5,12 +5,13 @@
 //! it, `running` and `notes` know of all transfers, of this process and of earlier ones, and `look` tells of them.
 //! - `file` and `fetch` bring one file, `pace` and `lanes` find how many requests side by side are best, `digest` hashes what comes;
 //! - `folder` brings a folder: `small` and `bundle` its small files, `growing` keeps what has come, `manifest` says what came;
-//! - `partial`, `journal` and `ranges` keep what has come of a file; `name` and `destination` decide where it may go.
+//! - `partial`, `journal` and `ranges` keep what has come of a file; `name` and `destination` decide where it may go, and
+//!   where a notebook may.
 //!
 //! Architecture Invariant: knows neither `jobs` nor `mcp`. May import `base`, `wire`, `edge`, `runtime`.
 
 mod bundle;
-mod destination;
+pub(crate) mod destination;
 mod digest;
 mod download;
 mod error;
@@ -22,7 +23,7 @@ mod journal;
 mod lanes;
 mod look;
 mod manifest;
-mod name;
+pub(crate) mod name;
 mod notes;
 mod pace;
 mod partial;

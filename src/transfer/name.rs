@@ -9,11 +9,11 @@ use super::error::{TransferError, TransferResult};
 
 /// A relative path that leads nowhere else: at least one part, each a plain name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Name(Vec<String>);
+pub(crate) struct Name(Vec<String>);
 
 impl Name {
     /// Checks `text`, with `/` between its parts; drops empty parts and `.`.
-    pub(super) fn parse(text: &str) -> TransferResult<Self> {
+    pub(crate) fn parse(text: &str) -> TransferResult<Self> {
         let outside = |why| TransferError::OutsideSaveDir {
             name: text.to_owned(),
             why,
@@ -58,7 +58,7 @@ impl Name {
     }
 
     /// The path under `root`; the folders on the way are made, and none of them may lead out of `root` by a link.
-    pub(super) fn prepare(&self, root: &Path) -> TransferResult<PathBuf> {
+    pub(crate) fn prepare(&self, root: &Path) -> TransferResult<PathBuf> {
         let mut parts = self.0.iter();
         let last = parts.next_back();
         let mut folder = root.to_owned();

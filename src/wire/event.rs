@@ -20,6 +20,8 @@ pub struct Event {
 pub enum EventKind {
     Started {
         kernel_id: String,
+        #[serde(default)]
+        execution_count: Option<u64>,
     },
     Stream {
         name: StreamName,
@@ -27,12 +29,21 @@ pub enum EventKind {
     },
     DisplayData {
         data: Map<String, Value>,
-        /// A new state of something that was displayed before.
+        #[serde(default)]
+        metadata: Map<String, Value>,
+        /// It takes the place of an earlier output.
         #[serde(default)]
         update: bool,
+        /// Which output that is, where the executor says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        display_id: Option<String>,
     },
     ExecuteResult {
         data: Map<String, Value>,
+        #[serde(default)]
+        metadata: Map<String, Value>,
+        #[serde(default)]
+        execution_count: Option<u64>,
     },
     Error(PythonError),
     Progress(Progress),

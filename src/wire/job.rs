@@ -53,6 +53,8 @@ pub struct Job {
     #[serde(default)]
     pub code_head: String,
     pub timeout_sec: f64,
+    #[serde(default, rename = "loop")]
+    pub iterations: Option<Iterations>,
     pub created_at: String,
     pub started_at: Option<String>,
     pub finished_at: Option<String>,

@@ -15,6 +15,7 @@ mod jobs;
 mod local_executor;
 mod mcp_stdio;
 mod notebook;
+mod notebook_export;
 mod official_client;
 mod output;
 mod python;

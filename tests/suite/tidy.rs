@@ -11,12 +11,13 @@ use crate::support::python::python;
 use crate::support::rust::{bare, crate_paths, words};
 
 /// A room may import those before it.
-const FLOORS: [&[&str]; 9] = [
+const FLOORS: [&[&str]; 10] = [
     &["base"],
     &["wire", "edge", "render"],
     &["runtime"],
     &["jobs", "transfer"],
     &["chunked"],
+    &["notebook"],
     &["mcp"],
     &["shutdown"],
     &["app"],

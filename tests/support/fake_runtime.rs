@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use serde_json::json;
 use smart_colab::base::ids::JobId;
 use smart_colab::runtime::{
     ByteStream, JobsQuery, ListQuery, ReadQuery, Runtime, RuntimeError, RuntimeResult,
@@ -83,6 +84,18 @@ fn answer<T>(gets_out: bool, answer: RuntimeResult<T>) -> RuntimeResult<T> {
     if gets_out { answer } else { Err(timed_out()) }
 }
 
+fn probe() -> Probe {
+    let probe = json!({
+        "executor": {"version": "0", "boot_id": "", "uptime_minutes": 1.0, "root": "/"},
+        "platform": {"system": "Linux", "release": "6", "machine": "x86_64", "colab": false},
+        "python": {"version": "3.12.1", "implementation": "CPython", "executable": "python"},
+        "compute": {"cpu_count": 2, "memory_total_gb": 1.0, "memory_available_gb": 1.0, "memory_used_pct": 1.0},
+        "gpu": [], "storage": [], "packages": {}, "package_count": 0,
+        "limits": {"max_timeout_sec": 1, "max_wait_sec": 1, "max_body_bytes": 1}, "sessions": [], "variables": [],
+    });
+    serde_json::from_value(probe).unwrap()
+}
+
 fn timed_out() -> RuntimeError {
     RuntimeError::TimedOut {
         url: URL.to_owned(),
@@ -155,8 +168,11 @@ impl Runtime for FakeRuntime {
         Err(not_found())
     }
 
-    async fn jobs(&self, _: &JobsQuery<'_>) -> RuntimeResult<Vec<Job>> {
-        unimplemented!()
+    async fn jobs(&self, query: &JobsQuery<'_>) -> RuntimeResult<Vec<Job>> {
+        let gets_out = self.arrive(None)?;
+        let mut jobs = self.world().newest();
+        jobs.truncate(usize::try_from(query.limit).unwrap());
+        answer(gets_out, Ok(jobs))
     }
 
     async fn restart_session(&self, _: &str) -> RuntimeResult<Restarted> {
@@ -176,7 +192,8 @@ impl Runtime for FakeRuntime {
     }
 
     async fn probe(&self) -> RuntimeResult<Probe> {
-        unimplemented!()
+        let gets_out = self.arrive(None)?;
+        answer(gets_out, Ok(probe()))
     }
 
     async fn variables(&self, _: &str) -> RuntimeResult<Variables> {
@@ -199,8 +216,9 @@ impl Runtime for FakeRuntime {
         unimplemented!()
     }
 
-    async fn code(&self, _: JobId) -> RuntimeResult<String> {
-        unimplemented!()
+    async fn code(&self, id: JobId) -> RuntimeResult<String> {
+        let gets_out = self.arrive(None)?;
+        answer(gets_out, self.world().code(id))
     }
 
     async fn read_file(&self, _: &ReadQuery) -> RuntimeResult<FileText> {

@@ -4,7 +4,7 @@
 //! It understands three texts of code: [`SETUP`] prepares the kernel, [`BODY`] is one iteration that needs it, [`TALK`] prints a line as it
 //! begins. Everything else just runs.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub(crate) struct World {
     pub break_at: Option<u64>,
     /// Half an iteration, a whole setup.
     pub pace: Duration,
+    /// Jobs that are listed, and whose code and output are gone.
+    pub forgotten: BTreeSet<JobId>,
     /// Called at each request that arrives.
     pub watcher: Option<Arc<dyn Watcher>>,
 
@@ -194,7 +196,14 @@ impl World {
         job.state = JobState::Running;
         job.started_at = Some("then".to_owned());
         job.kernel_id = Some(kernel_id.clone());
-        self.emit(id, EventKind::Started { kernel_id });
+        let execution_count = None;
+        self.emit(
+            id,
+            EventKind::Started {
+                kernel_id,
+                execution_count,
+            },
+        );
         if self.jobs[&id].request.code == TALK {
             let (name, text) = (StreamName::Stdout, "begun\n".to_owned());
             self.emit(id, EventKind::Stream { name, text });
@@ -304,7 +313,7 @@ impl World {
         let at = request.iterations.as_ref().map_or(0, |loop_| loop_.start);
         let job = json!({
             "id": id, "session": request.session, "state": "queued", "timeout_sec": 300.0, "created_at": "then",
-            "boot_id": format!("boot-{}", self.boots), "last_seq": 0, "log_bytes": 0,
+            "boot_id": format!("boot-{}", self.boots), "last_seq": 0, "log_bytes": 0, "loop": request.iterations,
         });
         let record = Record {
             request: request.clone(),
@@ -328,6 +337,16 @@ impl World {
             next: to as u64,
             more: to < record.events.len(),
         })
+    }
+
+    pub(crate) fn newest(&self) -> Vec<Job> {
+        let jobs = self.jobs.values().rev();
+        jobs.map(|record| record.job.clone()).collect()
+    }
+
+    pub(crate) fn code(&self, id: JobId) -> RuntimeResult<String> {
+        let record = self.jobs.get(&id).filter(|_| !self.forgotten.contains(&id));
+        Ok(record.ok_or_else(not_found)?.request.code.clone())
     }
 
     /// All that the job printed.

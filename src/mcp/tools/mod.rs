@@ -5,6 +5,7 @@ mod code;
 mod connection;
 mod files;
 mod jobs;
+mod notebook;
 mod pairing;
 mod reading;
 mod sessions;
@@ -20,6 +21,7 @@ impl Server {
             + Self::code_tools()
             + Self::job_tools()
             + Self::chunked_tools()
+            + Self::notebook_tools()
             + Self::file_tools()
             + Self::reading_tools()
             + Self::session_tools()

@@ -1,0 +1,81 @@
+//! What was run, as a notebook.
+
+use rmcp::handler::server::tool::ToolRouter;
+use rmcp::handler::server::wrapper::{Json, Parameters};
+use rmcp::service::RequestContext;
+use rmcp::{RoleServer, tool, tool_router};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::mcp::convert::Fault;
+use crate::mcp::server::Server;
+use crate::mcp::{args, call};
+use crate::notebook::export::MOST_JOBS;
+use crate::notebook::{NotebookError, Report, Wanted};
+use crate::runtime::RuntimeError;
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ExportArgs {
+    /// `main` unless given.
+    session: Option<String>,
+    /// Its name in the local save folder, `runs/monday.ipynb` too; `session-NAME-DAY.ipynb` unless given.
+    filename: Option<String>,
+    /// Only the last so many jobs, to 1,000; all of them, to 1,000, unless given.
+    #[serde(default, deserialize_with = "args::whole")]
+    last: Option<u64>,
+}
+
+#[tool_router(router = notebook_router)]
+impl Server {
+    #[tool(
+        title = "Export notebook",
+        description = "Write what was run in a session, oldest first, with text, tables, plots and errors, as a Jupyter notebook (.ipynb) into the \
+            local save folder (LOCAL_SAVE_DIR): a cell for each run of code, one for each loop of run_chunked_operation. Use it when the user wants to \
+            keep, share or rerun the work. An existing file is kept and the new one gets another name. Very long output is cut to its head and tail. \
+            When a call's time is too short for all jobs, the message says which `last` brings the rest.",
+        annotations(
+            read_only_hint = false,
+            destructive_hint = false,
+            idempotent_hint = false,
+            open_world_hint = false
+        )
+    )]
+    async fn export_notebook(
+        &self,
+        Parameters(args): Parameters<ExportArgs>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<Json<Report>, Fault> {
+        if let Some(last) = args.last
+            && !(1..=MOST_JOBS).contains(&last)
+        {
+            return Err(Fault::invalid(format!(
+                "last is {last}: it must be 1 to {MOST_JOBS}"
+            )));
+        }
+        let wanted = Wanted {
+            session: args::session_or_main(args.session)?,
+            filename: args.filename,
+            last: args.last,
+        };
+        let budget = self.budget(&context);
+        let report: Result<Report, NotebookError> =
+            call::run(self, &context, budget, async |call| {
+                let moved = |done: u64, total: u64| call.count(done, total);
+                let notebooks = &self.floors.notebooks;
+                tokio::select! {
+                    biased;
+                    () = call.cancelled.cancelled() => Err(RuntimeError::Cancelled.into()),
+                    report = notebooks.export(&wanted, call.deadline, &moved) => report,
+                }
+            })
+            .await;
+        Ok(Json(report?))
+    }
+}
+
+impl Server {
+    pub(super) fn notebook_tools() -> ToolRouter<Self> {
+        Self::notebook_router()
+    }
+}

@@ -1,0 +1,137 @@
+//! Jobs into cells: one each, and the batches of one loop in one.
+
+use std::ops::Range;
+
+use serde_json::{Value, json};
+
+use super::fetch::Fetched;
+use super::outputs::Outputs;
+use super::source::of_loop;
+use crate::jobs::ending;
+use crate::wire::job::Job;
+use crate::wire::state::{JobState, Reason};
+
+/// A cell of code that may still grow.
+pub(super) struct Cell {
+    id: String,
+    code: String,
+    iterations: Option<Iterations>,
+    execution_count: Option<u64>,
+    outputs: Outputs,
+    log_bytes: u64,
+    /// What befell its jobs, in sentences.
+    notes: Vec<String>,
+    raised: bool,
+    jobs: Vec<Value>,
+}
+
+struct Iterations {
+    range: Range<u64>,
+    total: u64,
+}
+
+impl Cell {
+    pub(super) fn new(fetched: Fetched) -> Self {
+        let job = &fetched.job;
+        let iterations = job.iterations.as_ref().map(|iterations| Iterations {
+            range: iterations.start..iterations.stop,
+            total: iterations.total,
+        });
+        let mut cell = Self {
+            id: job.id.to_string(),
+            code: fetched.code,
+            iterations,
+            execution_count: fetched.execution_count,
+            outputs: fetched.outputs,
+            log_bytes: job.log_bytes,
+            notes: Vec::new(),
+            raised: false,
+            jobs: Vec::new(),
+        };
+        cell.note(job);
+        cell
+    }
+
+    /// Takes the next batch of the same loop; gives back what is something else.
+    pub(super) fn grow(&mut self, fetched: Fetched) -> Option<Fetched> {
+        let (Some(own), Some(next)) = (&mut self.iterations, &fetched.job.iterations) else {
+            return Some(fetched);
+        };
+        // A batch that did not finish is followed by one that begins in its middle; one that begins at the loop's start is another loop.
+        let goes_on = own.range.start < next.start && next.start <= own.range.end;
+        if !goes_on || own.total != next.total || self.code != fetched.code {
+            return Some(fetched);
+        }
+        own.range.end = own.range.end.max(next.stop);
+        self.log_bytes += fetched.job.log_bytes;
+        self.execution_count = fetched.execution_count.or(self.execution_count);
+        self.outputs.absorb(fetched.outputs, fetched.job.log_bytes);
+        self.note(&fetched.job);
+        None
+    }
+
+    pub(super) fn pictures(&self) -> u64 {
+        self.outputs.pictures()
+    }
+
+    /// The cell, after one of text where there is something to say of it.
+    pub(super) fn into_values(self) -> Vec<Value> {
+        let note = (!self.notes.is_empty()).then(|| {
+            let text = self.notes.join("\n\n");
+            markdown(&format!("note-{}", self.id), &text)
+        });
+        let source = match &self.iterations {
+            Some(Iterations { range, total }) => of_loop(&self.code, range, *total),
+            None => self.code,
+        };
+        let mut metadata = json!({"smart_colab": {"jobs": self.jobs}});
+        if self.raised {
+            // Jupyter's own sign for a cell whose exception does not end a run of the whole notebook.
+            metadata["tags"] = json!(["raises-exception"]);
+        }
+        let code = json!({
+            "cell_type": "code",
+            "id": self.id,
+            "metadata": metadata,
+            "execution_count": self.execution_count,
+            "source": source,
+            "outputs": self.outputs.into_values(self.log_bytes),
+        });
+        note.into_iter().chain([code]).collect()
+    }
+
+    fn note(&mut self, job: &Job) {
+        self.jobs.push(json!({
+            "job_id": job.id,
+            "state": job.state,
+            "started_at": job.started_at,
+            "execution_time_sec": job.execution_time_sec,
+        }));
+        let by_python = matches!(job.reason, None | Some(Reason::PythonError));
+        let sentence = match job.state {
+            JobState::Succeeded => return,
+            JobState::Failed if by_python => {
+                self.raised = true;
+                return;
+            }
+            JobState::Queued => "it waited to be run when this was written".into(),
+            JobState::Running => "it still ran when this was written".into(),
+            JobState::Failed | JobState::Interrupted | JobState::TimedOut | JobState::Lost => {
+                ending::explain(job.reason.unwrap_or(Reason::Unknown), job).1
+            }
+        };
+        let what = match &job.iterations {
+            Some(batch) => format!(
+                "Of the code below, the batch from iteration {}",
+                batch.start
+            ),
+            None => "The code below".to_owned(),
+        };
+        self.notes
+            .push(format!("**{what} did not come to its end:** {sentence}."));
+    }
+}
+
+pub(super) fn markdown(id: &str, text: &str) -> Value {
+    json!({"cell_type": "markdown", "id": id, "metadata": {}, "source": text})
+}

@@ -1,0 +1,266 @@
+//! From a session's jobs to a file, within one call's time.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::cell::{Cell, markdown};
+use super::error::NotebookError;
+use super::fetch::{fetch, is_late};
+use super::file::{NotebookFile, Placed};
+use crate::base::ids::JobId;
+use crate::runtime::connection::Connection;
+use crate::runtime::{JobsQuery, Runtime, RuntimeError, RuntimeResult};
+use crate::transfer::TransferResult;
+use crate::transfer::name::Name;
+use crate::wire::machine::Probe;
+
+/// Jobs that one notebook holds; the executor lists no more.
+pub const MOST_JOBS: u64 = 1_000;
+/// Jobs fetched side by side, for the way there and back is what takes the time.
+const SIDE_BY_SIDE: usize = 4;
+/// Left of the call for ending the file.
+const RESERVE: Duration = Duration::from_secs(2);
+
+/// Which notebook is wanted.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    pub session: String,
+    /// A path under the save folder; named after the session and the day unless given.
+    pub filename: Option<String>,
+    /// Only so many of the newest jobs, 1 to [`MOST_JOBS`].
+    pub last: Option<u64>,
+}
+
+/// The notebook that was written.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Report {
+    pub path: String,
+    /// Of all kinds.
+    pub cells: u64,
+    pub pictures: u64,
+    /// Jobs that the machine has not kept, or that could not be fetched in this call.
+    pub jobs_left_out: u64,
+    pub size_bytes: u64,
+    /// What that is, and what is missing.
+    pub message: String,
+}
+
+/// Writes notebooks into the save folder.
+#[derive(Debug)]
+pub struct Notebooks {
+    connection: Arc<Connection>,
+    save_dir: PathBuf,
+}
+
+/// How far an export came.
+struct Progress {
+    file: NotebookFile,
+    pictures: u64,
+    gone: u64,
+    missing: u64,
+    /// Why jobs are missing.
+    trouble: Option<RuntimeError>,
+}
+
+impl Notebooks {
+    #[must_use]
+    pub fn new(connection: Arc<Connection>, save_dir: PathBuf) -> Self {
+        Self {
+            connection,
+            save_dir,
+        }
+    }
+
+    /// Writes what was run, oldest first, as far as `deadline` allows; `moved` hears of the jobs done, and of all.
+    ///
+    /// # Errors
+    /// [`NotebookError`]; nothing is written then.
+    pub async fn export(
+        &self,
+        wanted: &Wanted,
+        deadline: Instant,
+        moved: &(dyn Fn(u64, u64) + Send + Sync),
+    ) -> Result<Report, NotebookError> {
+        let name = Name::parse(&wanted.file())?;
+        let deadline = deadline.checked_sub(RESERVE).unwrap_or(deadline);
+        let jobs = self.jobs(wanted, deadline).await?;
+        if jobs.is_empty() {
+            return Err(NotebookError::Empty {
+                session: wanted.session.clone(),
+            });
+        }
+        let probe = |runtime: Arc<dyn Runtime>| async move { runtime.probe().await };
+        let probe = self.connection.ask(deadline, probe).await?;
+        let all = jobs.len() as u64;
+        let mut file = NotebookFile::begin(&self.save_dir, &name)?;
+        file.add(&title(&wanted.session, &probe))?;
+        let progress = self.write(file, jobs, deadline, moved).await?;
+        if progress.file.cells == 1 {
+            return Err(match progress.trouble {
+                Some(error) => error.into(),
+                None => NotebookError::Gone {
+                    session: wanted.session.clone(),
+                    jobs: all,
+                },
+            });
+        }
+        let is_whole = wanted.last.is_some() || all < MOST_JOBS;
+        Ok(progress.end(&probe, is_whole, deadline)?)
+    }
+
+    /// Oldest first.
+    async fn jobs(&self, wanted: &Wanted, deadline: Instant) -> RuntimeResult<Vec<JobId>> {
+        let query = &JobsQuery {
+            session: Some(&wanted.session),
+            state: None,
+            limit: wanted.last.unwrap_or(MOST_JOBS),
+        };
+        let question = |runtime: Arc<dyn Runtime>| async move { runtime.jobs(query).await };
+        let jobs = self.connection.ask(deadline, question).await?;
+        Ok(jobs.into_iter().rev().map(|job| job.id).collect())
+    }
+
+    async fn write(
+        &self,
+        file: NotebookFile,
+        jobs: Vec<JobId>,
+        deadline: Instant,
+        moved: &(dyn Fn(u64, u64) + Send + Sync),
+    ) -> TransferResult<Progress> {
+        let mut progress = Progress {
+            file,
+            pictures: 0,
+            gone: 0,
+            missing: 0,
+            trouble: None,
+        };
+        let all = jobs.len() as u64;
+        let fetched = stream::iter(jobs).map(|id| fetch(&self.connection, id, deadline));
+        let mut fetched = std::pin::pin!(fetched.buffered(SIDE_BY_SIDE));
+        let mut cell: Option<Cell> = None;
+        let mut done = 0;
+        while let Some(job) = fetched.next().await {
+            match job {
+                Ok(Some(job)) => {
+                    let other = match &mut cell {
+                        Some(cell) => cell.grow(job),
+                        None => Some(job),
+                    };
+                    if let Some(job) = other
+                        && let Some(before) = cell.replace(Cell::new(job))
+                    {
+                        progress.add(before)?;
+                    }
+                }
+                Ok(None) => progress.gone += 1,
+                Err(error) => {
+                    progress.missing = all - done;
+                    progress.trouble = Some(error);
+                    break;
+                }
+            }
+            done += 1;
+            moved(done, all);
+        }
+        if let Some(last) = cell {
+            progress.add(last)?;
+        }
+        Ok(progress)
+    }
+}
+
+impl Wanted {
+    fn file(&self) -> String {
+        match self.filename.as_deref().map(str::trim) {
+            None => {
+                let day = jiff::Timestamp::now().strftime("%Y-%m-%d");
+                format!("session-{}-{day}.ipynb", self.session)
+            }
+            Some(name) if name.is_empty() || name.to_lowercase().ends_with(".ipynb") => {
+                name.to_owned()
+            }
+            Some(name) => format!("{name}.ipynb"),
+        }
+    }
+}
+
+impl Progress {
+    fn add(&mut self, cell: Cell) -> TransferResult<()> {
+        self.pictures += cell.pictures();
+        cell.into_values()
+            .iter()
+            .try_for_each(|value| self.file.add(value))
+    }
+
+    fn end(self, probe: &Probe, has_all: bool, deadline: Instant) -> TransferResult<Report> {
+        let cells = self.file.cells;
+        let Placed { path, bytes } = self.file.end(&json!({
+            "name": "python",
+            "version": probe.python.version,
+            "mimetype": "text/x-python",
+            "file_extension": ".py",
+            "pygments_lexer": "ipython3",
+            "nbconvert_exporter": "python",
+            "codemirror_mode": {"name": "ipython", "version": 3},
+        }))?;
+        let mut message = format!("The notebook is {}.", path.display());
+        if !has_all {
+            message += &format!(" It holds the last {MOST_JOBS} jobs; older ones are left out.");
+        }
+        if self.gone > 0 {
+            message += &format!(
+                " {} jobs are left out: the machine has not kept them.",
+                self.gone
+            );
+        }
+        if let Some(error) = &self.trouble {
+            let why = if is_late(error, deadline) {
+                "the time of this call was up".to_owned()
+            } else {
+                error.to_string()
+            };
+            message += &format!(
+                " The newest {missing} jobs are missing: {why}. Call again with last: {missing} for a second notebook with them.",
+                missing = self.missing
+            );
+        }
+        Ok(Report {
+            path: path.display().to_string(),
+            cells,
+            pictures: self.pictures,
+            jobs_left_out: self.gone + self.missing,
+            size_bytes: bytes,
+            message,
+        })
+    }
+}
+
+fn title(session: &str, probe: &Probe) -> serde_json::Value {
+    let now = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC");
+    let place = if probe.platform.colab {
+        ", Google Colab"
+    } else {
+        ""
+    };
+    let gpus: Vec<String> = probe
+        .gpu
+        .iter()
+        .map(|gpu| format!(", {}", gpu.name))
+        .collect();
+    let text = format!(
+        "# Session {session}\n\nWhat was run in session `{session}`, written by smart-colab on {now}.\n\n\
+         Machine: {} {}{place}{}. Python {}.",
+        probe.platform.system,
+        probe.platform.machine,
+        gpus.concat(),
+        probe.python.version
+    );
+    markdown("title", &text)
+}

@@ -1,0 +1,115 @@
+//! One job with its code and its output, from the executor.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::outputs::Outputs;
+use super::shape::{is_json, is_text};
+use crate::base::ids::JobId;
+use crate::runtime::connection::Connection;
+use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
+use crate::wire::event::EventKind;
+use crate::wire::job::{Job, Poll};
+
+/// Of events in one answer.
+const PAGE_BYTES: u64 = 1024 * 1024;
+/// A job that has printed more than this is read on from its last events: a tunnel's gigabyte is not for what is left out anyway.
+const MOST_PAGES: u64 = 8;
+/// Those are so many, of 16 Ki characters at most.
+const LAST_EVENTS: u64 = 500;
+
+/// All of a job that a notebook shows.
+pub(super) struct Fetched {
+    pub(super) job: Job,
+    pub(super) code: String,
+    pub(super) outputs: Outputs,
+    pub(super) execution_count: Option<u64>,
+}
+
+/// The job as it is now; none when the executor has not kept it.
+pub(super) async fn fetch(
+    connection: &Connection,
+    job: JobId,
+    deadline: Instant,
+) -> RuntimeResult<Option<Fetched>> {
+    match fetch_whole(connection, job, deadline).await {
+        Err(error) if error.is_not_found() => Ok(None),
+        fetched => fetched.map(Some),
+    }
+}
+
+async fn fetch_whole(
+    connection: &Connection,
+    id: JobId,
+    deadline: Instant,
+) -> RuntimeResult<Fetched> {
+    let code = |runtime: Arc<dyn Runtime>| async move { runtime.code(id).await };
+    let code = connection.ask(deadline, code).await?;
+    let mut outputs = Outputs::default();
+    let mut execution_count = None;
+    let (mut after, mut pages) = (0, 0);
+    let job = loop {
+        let poll = Poll {
+            wait_sec: 0.0,
+            linger_sec: 0.0,
+            max_bytes: PAGE_BYTES,
+        };
+        let question =
+            |runtime: Arc<dyn Runtime>| async move { runtime.events(id, after, poll).await };
+        let page = connection.ask(deadline, question).await?;
+        for event in &page.events {
+            if let EventKind::Started {
+                execution_count: count,
+                ..
+            } = &event.kind
+            {
+                execution_count = *count;
+            }
+            outputs.take(event);
+        }
+        (after, pages) = (page.next, pages + 1);
+        if !page.more {
+            break page.job;
+        }
+        let last = page.job.last_seq.saturating_sub(LAST_EVENTS);
+        if pages == MOST_PAGES && last > after {
+            outputs.skip();
+            after = last;
+        }
+    };
+    for (mime, blob, value) in outputs.blobs() {
+        let question = |runtime: Arc<dyn Runtime>| async move { runtime.blob(id, blob.blob).await };
+        *value = match connection.ask(deadline, question).await {
+            Ok(bytes) => in_place(mime, &bytes),
+            Err(error) if error.is_not_found() => Value::String(String::new()),
+            Err(error) => return Err(error),
+        };
+    }
+    Ok(Fetched {
+        job,
+        code,
+        outputs,
+        execution_count,
+    })
+}
+
+fn in_place(mime: &str, bytes: &Bytes) -> Value {
+    if !is_text(mime) {
+        return Value::String(STANDARD.encode(bytes));
+    }
+    let text = String::from_utf8_lossy(bytes);
+    let json = is_json(mime)
+        .then(|| serde_json::from_str(&text).ok())
+        .flatten();
+    json.unwrap_or_else(|| Value::String(text.into_owned()))
+}
+
+/// Whether an error only says that the call's time is up.
+pub(super) fn is_late(error: &RuntimeError, deadline: Instant) -> bool {
+    matches!(error, RuntimeError::TimedOut { .. }) && Instant::now() >= deadline
+}

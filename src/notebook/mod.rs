@@ -1,0 +1,22 @@
+//! What was run in a session, as a Jupyter notebook (nbformat 4.5) that runs again.
+//!
+//! - [`export`]: from the session's jobs to a file in the user's folder, within one call's time;
+//! - `fetch`: one job with its code and output; `outputs`: that output, bounded; `shape`: it in nbformat's shapes;
+//! - `cell`: jobs into cells, the batches of a loop into one; `source`: a loop's body as a loop;
+//! - `file`: the notebook on disk, written cell by cell.
+//!
+//! Memory does not grow with the session: a few jobs are held at a time, each bounded.
+//!
+//! Architecture Invariant: knows nothing of MCP. May import every floor below.
+
+mod cell;
+mod error;
+pub mod export;
+mod fetch;
+mod file;
+mod outputs;
+mod shape;
+mod source;
+
+pub use error::NotebookError;
+pub use export::{Notebooks, Report, Wanted};

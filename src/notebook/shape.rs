@@ -1,0 +1,131 @@
+//! One output of a cell, from its event to nbformat's shape.
+
+use serde_json::{Map, Value, json};
+
+use crate::wire::event::{BlobRef, PythonError, StreamName};
+
+/// Bytes of what stands around a value in the notebook.
+const FRAME: usize = 128;
+
+#[derive(Debug)]
+pub(super) enum Item {
+    Stream { name: StreamName, text: String },
+    Rich(Rich),
+}
+
+/// An output that is not a stream.
+#[derive(Debug)]
+pub(super) struct Rich {
+    pub(super) kind: &'static str,
+    /// A mime bundle, or an error's fields.
+    pub(super) data: Map<String, Value>,
+    pub(super) metadata: Map<String, Value>,
+    pub(super) execution_count: Option<u64>,
+    pub(super) display_id: Option<String>,
+    pub(super) is_update: bool,
+}
+
+impl Rich {
+    pub(super) fn new(
+        kind: &'static str,
+        data: &Map<String, Value>,
+        metadata: &Map<String, Value>,
+    ) -> Self {
+        Self {
+            kind,
+            data: data.clone(),
+            metadata: metadata.clone(),
+            execution_count: None,
+            display_id: None,
+            is_update: false,
+        }
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.data
+            .iter()
+            .map(|(mime, value)| size(mime, value))
+            .sum()
+    }
+}
+
+impl Item {
+    pub(super) fn into_value(self) -> Value {
+        let rich = match self {
+            Self::Stream { name, text } => {
+                return json!({"output_type": "stream", "name": name, "text": text});
+            }
+            Self::Rich(rich) => rich,
+        };
+        if rich.kind == "error" {
+            let mut fields = rich.data;
+            fields.insert("output_type".to_owned(), json!("error"));
+            return Value::Object(fields);
+        }
+        let data: Map<String, Value> = (rich.data.into_iter())
+            .map(|(mime, value)| {
+                let value = in_shape(&mime, value);
+                (mime, value)
+            })
+            .collect();
+        let mut value = json!({"output_type": rich.kind, "data": data, "metadata": rich.metadata});
+        if rich.kind == "execute_result" {
+            value["execution_count"] = json!(rich.execution_count);
+        }
+        value
+    }
+}
+
+pub(super) fn is_json(mime: &str) -> bool {
+    mime == "application/json" || mime.ends_with("+json")
+}
+
+/// nbformat wants text for every mime type but JSON's.
+fn in_shape(mime: &str, value: Value) -> Value {
+    let is_text = match &value {
+        Value::String(_) => true,
+        Value::Array(lines) => lines.iter().all(Value::is_string),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
+    };
+    if is_json(mime) || is_text {
+        value
+    } else {
+        Value::String(value.to_string())
+    }
+}
+
+/// Bytes that a value takes in the notebook, before it is fetched too.
+pub(super) fn size(mime: &str, value: &Value) -> usize {
+    FRAME + length(mime, value)
+}
+
+fn length(mime: &str, value: &Value) -> usize {
+    if let Some(blob) = BlobRef::of(value) {
+        let bytes = usize::try_from(blob.bytes).unwrap_or(usize::MAX);
+        return if is_text(mime) {
+            bytes
+        } else {
+            bytes.div_ceil(3).saturating_mul(4)
+        };
+    }
+    match value {
+        Value::String(text) => text.len(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            value.to_string().len()
+        }
+    }
+}
+
+/// Whether the executor keeps the type's text as it is, and not what its base64 means.
+pub(super) fn is_text(mime: &str) -> bool {
+    let is_media = ["image/", "audio/", "video/"]
+        .iter()
+        .any(|kind| mime.starts_with(kind));
+    !(is_media && !mime.ends_with("+xml") || mime == "application/pdf")
+}
+
+pub(super) fn fields(error: &PythonError) -> Map<String, Value> {
+    let fields =
+        json!({"ename": error.ename, "evalue": error.evalue, "traceback": error.traceback});
+    fields.as_object().cloned().unwrap_or_default()
+}

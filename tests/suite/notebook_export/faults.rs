@@ -1,0 +1,229 @@
+//! An export from a machine that breaks, or has forgotten; time is the test's own.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use smart_colab::base::ids::JobId;
+use smart_colab::notebook::{NotebookError, Notebooks, Report, Wanted};
+use smart_colab::runtime::Runtime;
+use smart_colab::runtime::connection::Connection;
+use smart_colab::wire::job::{Iterations, JobRequest, OnError, Poll};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use super::check;
+use crate::support::fake_runtime::FakeRuntime;
+use crate::support::world::{BODY, Mishap, SETUP, TALK};
+
+struct Bench {
+    runtime: Arc<FakeRuntime>,
+    disk: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let disk = tempfile::tempdir().unwrap();
+        let runtime = FakeRuntime::new();
+        runtime.world().pace = Duration::from_millis(1);
+        Self { runtime, disk }
+    }
+
+    /// Runs code to its end.
+    async fn run(&self, code: &str, iterations: Option<(u64, u64)>) -> JobId {
+        let (id, poll) = (
+            JobId::fresh(),
+            Poll {
+                wait_sec: 0.0,
+                linger_sec: 0.0,
+                max_bytes: 1,
+            },
+        );
+        let request = JobRequest {
+            code: code.to_owned(),
+            session: "main".to_owned(),
+            timeout_sec: 600,
+            iterations: iterations.map(|(start, stop)| Iterations {
+                start,
+                stop,
+                total: 30,
+                on_error: OnError::Stop,
+            }),
+            kernel_id: None,
+        };
+        self.runtime
+            .put_job(id, &request, poll, None)
+            .await
+            .unwrap();
+        sleep(Duration::from_secs(1)).await;
+        id
+    }
+
+    async fn export(&self) -> Result<Report, NotebookError> {
+        let connection = Arc::new(Connection::fixed(self.runtime.clone()));
+        let notebooks = Notebooks::new(connection, self.disk.path().join("results"));
+        let wanted = Wanted {
+            session: "main".to_owned(),
+            filename: None,
+            last: None,
+        };
+        let deadline = Instant::now() + Duration::from_secs(45);
+        let exported = notebooks.export(&wanted, deadline, &|_, _| {}).await;
+        assert!(Instant::now() <= deadline);
+        exported
+    }
+
+    /// What befalls the next requests; `lost` of them behind these are refused.
+    fn befalls(&self, mishaps: &[Option<Mishap>], lost: usize) {
+        let lost = vec![Some(Mishap::Refused); lost];
+        self.runtime.world().mishaps = [mishaps, &lost].concat().into();
+    }
+
+    /// Everything in the save folder, what is hidden too.
+    fn files(&self) -> usize {
+        fs::read_dir(self.disk.path().join("results")).map_or(0, Iterator::count)
+    }
+}
+
+/// The sources of the cells of code.
+fn sources(report: &Report) -> Vec<String> {
+    let (notebook, _) = check(report.path.as_ref(), None);
+    let cells = super::code_cells(&notebook).into_iter();
+    cells
+        .map(|cell| cell["source"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_of_one_loop_are_one_cell_and_another_loop_is_another() {
+    let bench = Bench::new();
+    bench.run(SETUP, None).await;
+    for (start, stop) in [(0, 10), (10, 20), (15, 25), (25, 30), (0, 10), (10, 20)] {
+        bench.run(BODY, Some((start, stop))).await;
+    }
+    bench.run(TALK, None).await;
+    bench.run(BODY, Some((20, 30))).await;
+    let report = bench.export().await.unwrap();
+    let ranges: Vec<String> = (sources(&report).iter())
+        .map(|source| {
+            source
+                .lines()
+                .rfind(|line| line.starts_with("for"))
+                .unwrap_or(source)
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(
+        ranges,
+        [
+            SETUP,
+            "for i in range(0, 30):",
+            "for i in range(0, 20):",
+            TALK,
+            "for i in range(20, 30):"
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn replies_that_are_lost_are_asked_for_again() {
+    let bench = Bench::new();
+    for _ in 0..3 {
+        bench.run(TALK, None).await;
+    }
+    let lost = Some(Mishap::ReplyLost);
+    bench.befalls(&[lost, None, lost, None, lost, lost, None, lost], 0);
+    let report = bench.export().await.unwrap();
+    assert_eq!(sources(&report), [TALK; 3]);
+    assert_eq!(report.jobs_left_out, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_written_when_the_machine_is_away() {
+    let bench = Bench::new();
+    bench.run(TALK, None).await;
+    bench.runtime.world().is_down = true;
+    let error = bench.export().await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.retryable()),
+        ("connection_failed", true)
+    );
+    assert!(
+        error.hint().starts_with("Nothing was written."),
+        "{error:?}"
+    );
+    assert_eq!(bench.files(), 0);
+    bench.runtime.world().is_down = false;
+    // The list and the probe come, and then nothing more.
+    bench.befalls(&[None; 2], 200);
+    assert_eq!(
+        bench.export().await.unwrap_err().code(),
+        "connection_failed"
+    );
+    assert_eq!(bench.files(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_before_the_machine_went_is_written_and_the_rest_named() {
+    let bench = Bench::new();
+    for n in 0..40 {
+        bench.run(&format!("{n}"), None).await;
+    }
+    bench.befalls(&[None; 30], 1_000);
+    let report = bench.export().await.unwrap();
+    let written = sources(&report);
+    let missing = 40 - written.len() as u64;
+    assert!((5..20).contains(&written.len()), "{written:?}");
+    assert_eq!(written[4], "4");
+    assert_eq!(report.jobs_left_out, missing);
+    assert!(
+        report.message.contains(&format!("last: {missing}")),
+        "{report:?}"
+    );
+    assert!(report.message.contains("cannot be reached"), "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_that_the_machine_has_not_kept_are_counted() {
+    let bench = Bench::new();
+    let gone = bench.run("gone", None).await;
+    bench.runtime.world().forgotten.insert(gone);
+    let error = bench.export().await.unwrap_err();
+    assert_eq!((error.code(), bench.files()), ("not_found", 0));
+    bench.run(TALK, None).await;
+    let report = bench.export().await.unwrap();
+    assert_eq!(
+        (sources(&report), report.jobs_left_out),
+        (vec![TALK.to_owned()], 1)
+    );
+    assert!(report.message.contains("not kept"), "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_cannot_be_written_is_an_error_that_says_so() {
+    let bench = Bench::new();
+    bench.run(TALK, None).await;
+    // Not even root makes a folder of it.
+    fs::write(bench.disk.path().join("results"), "").unwrap();
+    let error = bench.export().await.unwrap_err();
+    assert_eq!(error.code(), "disk_failed");
+    assert!(error.hint().contains("LOCAL_SAVE_DIR"), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_session_is_its_last_thousand_jobs() {
+    let bench = Bench::new();
+    for n in 0..1_003 {
+        bench.run(&format!("{n}"), None).await;
+    }
+    let report = bench.export().await.unwrap();
+    let written = sources(&report);
+    assert_eq!((written.len(), written[0].as_str()), (1_000, "3"));
+    assert!(
+        report.message.contains("older ones are left out"),
+        "{report:?}"
+    );
+    let ids: Value = serde_json::from_slice(&fs::read(&report.path).unwrap()).unwrap();
+    assert_eq!(ids["cells"].as_array().unwrap().len(), 1_001);
+}

@@ -1,0 +1,37 @@
+"""Insists on a valid notebook and tells what it shows: `python notebook_check.py NOTEBOOK [FOLDER]`.
+
+With a folder the notebook is run there too. Prints `{"cells": […], "ran": […]}`, the text that each cell of code printed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+
+def printed(notebook: nbformat.NotebookNode) -> list[str]:
+    """What each cell of code printed to stdout."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return ["".join(output.text for output in cell.outputs if output.get("name") == "stdout") for cell in cells]
+
+
+def main(path: str, folder: str | None = None) -> None:
+    """Check, and run where it is wanted."""
+    text = Path(path).read_text(encoding="utf-8")
+    # As it stands: `nbformat.read` would mend some faults.
+    nbformat.validate(json.loads(text), version=4, version_minor=5)
+    notebook = nbformat.reads(text, as_version=nbformat.NO_CONVERT)
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5), path
+    shown = {"cells": printed(notebook)}
+    if folder is not None:
+        NotebookClient(notebook, timeout=120, resources={"metadata": {"path": folder}}).execute()
+        shown["ran"] = printed(notebook)
+    print(json.dumps(shown))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
