@@ -44,7 +44,7 @@ use report::CheckpointReport;
 pub use watch::Watch;
 
 /// Runs operations and knows what earlier ones have reached.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Chunked {
     jobs: Arc<Jobs>,
     checkpoint_dir: PathBuf,

@@ -142,7 +142,7 @@ impl Chunked {
         })
     }
 
-    async fn ask_for(&self, job: JobId, deadline: Instant) -> Result<Job, RuntimeError> {
+    pub(super) async fn ask_for(&self, job: JobId, deadline: Instant) -> Result<Job, RuntimeError> {
         let poll = Poll {
             wait_sec: 0.0,
             linger_sec: 0.0,

@@ -19,7 +19,7 @@ use crate::wire::job::{Job, Poll};
 /// Of events in one answer.
 const PAGE_BYTES: u64 = 1024 * 1024;
 /// A job that has printed more than this is read on from its last events: a tunnel's gigabyte is not for what is left out anyway.
-const MOST_PAGES: u64 = 8;
+const MOST_TEXT: usize = 8 * 1024 * 1024;
 /// Those are so many, of 16 Ki characters at most.
 const LAST_EVENTS: u64 = 500;
 
@@ -52,7 +52,7 @@ async fn fetch_whole(
     let code = connection.ask(deadline, code).await?;
     let mut outputs = Outputs::default();
     let mut execution_count = None;
-    let (mut after, mut pages) = (0, 0);
+    let (mut after, mut text_bytes) = (0, 0);
     let job = loop {
         let poll = Poll {
             wait_sec: 0.0,
@@ -70,14 +70,17 @@ async fn fetch_whole(
             {
                 execution_count = *count;
             }
+            if let EventKind::Stream { text, .. } = &event.kind {
+                text_bytes += text.len();
+            }
             outputs.take(event);
         }
-        (after, pages) = (page.next, pages + 1);
+        after = page.next;
         if !page.more {
             break page.job;
         }
         let last = page.job.last_seq.saturating_sub(LAST_EVENTS);
-        if pages == MOST_PAGES && last > after {
+        if text_bytes > MOST_TEXT && last > after {
             outputs.skip();
             after = last;
         }

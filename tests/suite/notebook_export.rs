@@ -262,7 +262,7 @@ fn code_that_did_not_come_to_its_end_says_so() {
 #[test]
 fn much_output_is_cut_and_the_notebook_says_so() {
     let mut client = Client::of("notebook-much");
-    let code = "import os\nfor n in range(12): print('x' * 2**20)\nprint('the end')";
+    let code = "import os\nfor n in range(24): print('x' * 2**20)\nprint('the end')";
     client.run(code).succeeded();
     let show = "from IPython.display import Image, display\nfor n in range(3): display(Image(data=b'\\x89PNG\\r\\n\\x1a\\n' + os.urandom(6_000_000), format='png'))";
     client.run(show).succeeded();

@@ -95,6 +95,11 @@ class Tour:
         if "get_checkpoint" in self.tools:
             for operation in (f"chunks_{session}", session):
                 await self.call("get_checkpoint", operation=operation)
+        kept = facts(await self.call("list_checkpoints"))["checkpoints"]
+        assert session in [row["operation"] for row in kept], kept
+        assert facts(await self.call("delete_checkpoint", operation=session))["files"] > 0
+        exported = facts(await self.call("export_notebook", session=session))
+        assert json.loads(Path(exported["path"]).read_text())["nbformat"] == 4, exported
         assert "x" in facts(await self.call("cleanup_colab", session=session))["cleared_variables"]
         jobs = facts(await self.call("list_jobs", session=session))["jobs"]
         assert facts(long)["job_id"] in [job["job_id"] for job in jobs], jobs

@@ -143,6 +143,9 @@ impl Server {
                 )],
             };
             view.summary.notes.extend(notes);
+            if !view.job.as_ref().is_some_and(|job| job.state.is_final()) {
+                chunked.note_end_later(id);
+            }
             Ok(view)
         });
         view.await.map(execution)

@@ -239,6 +239,26 @@ async fn the_end_that_a_look_sees_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_end_that_nobody_asks_for_is_kept_before_the_machine_goes() {
+    let bench = Bench::new(1, 1);
+    bench.world().pace = secs(300);
+    run_long(&bench, "run", 5).await.unwrap();
+    let id = bench.report("run").await.unwrap().job_id.unwrap();
+    bench.bridge().note_end_later(id.parse().unwrap());
+    sleep(secs(100)).await;
+    bench.world().is_down = true;
+    sleep(secs(100)).await;
+    bench.world().is_down = false;
+    sleep(secs(600)).await;
+    bench.world().strike(Strike::MachineReplaced);
+    let report = bench.report("run").await.unwrap();
+    assert_eq!(
+        (&*report.state, &*output(&report)),
+        ("succeeded", "begun\n")
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_name_has_one_call_at_a_time() {
     let bench = Bench::new(1, 1);
     let (one, other) = (bench.bridge(), bench.bridge());

@@ -7,7 +7,7 @@ use super::{Rig, finish, run, succeeded};
 use crate::support::proxy::{Fault, Stranger};
 
 /// Shows a red square and prints.
-const PICTURE: &str = r"
+pub(super) const PICTURE: &str = r"
 import struct, zlib
 from IPython.display import Image, display
 def chunk(kind, data): return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))

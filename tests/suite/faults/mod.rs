@@ -1,6 +1,7 @@
 //! The promises, on the way between the real binary and the real executor: code that was sent runs exactly once, what it printed is never
 //! lost, every call returns in time, every error says what to do next.
 
+mod exporting;
 mod following;
 mod keeping;
 mod lives;
