@@ -155,10 +155,15 @@ impl Chunked {
                 Some(job) if !runs.newest.is_whole => job,
                 _ => return Ok(Some(runs)),
             };
-            let Ok(lock) = folder.lock(name) else {
-                let note = "the call that runs it, or another that reads it, is under way: this is what is known so far";
-                runs.newest.notes.push(note.to_owned());
-                return Ok(Some(runs));
+            let lock = match folder.lock(name) {
+                // It was deleted, or replaced, just before.
+                Ok(_) if !runs.newest.is_there() => continue,
+                Ok(lock) => lock,
+                Err(error) => {
+                    let note = format!("this is what was known before: {error}");
+                    runs.newest.notes.push(note);
+                    return Ok(Some(runs));
+                }
             };
             let mut keeping = Keeping {
                 folder: folder.clone(),

@@ -145,6 +145,10 @@ impl KeptRun {
         self.path.with_file_name(name)
     }
 
+    pub(super) fn is_there(&self) -> bool {
+        self.path.exists()
+    }
+
     pub(super) fn save(&self) -> Result<(), ChunkedError> {
         serde_json::to_vec_pretty(self)
             .map_err(std::io::Error::from)

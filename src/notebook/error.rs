@@ -34,9 +34,12 @@ impl NotebookError {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            Self::Empty { .. } | Self::Gone { .. } => {
+            Self::Empty { .. } => {
                 "list_jobs shows what was run, and in which session. Nothing was written.".to_owned()
             }
+            Self::Gone { .. } => "Nothing was written. Where get_output still shows these jobs, the executor is of an older version: run this version's \
+                 notebook there."
+                .to_owned(),
             Self::Place(TransferError::OutsideSaveDir { .. } | TransferError::UnusableName { .. }) => {
                 "Give a plain name as filename, with folders before it if you like: runs/monday.ipynb. Nothing was written."
                     .to_owned()

@@ -247,9 +247,11 @@ mod tests {
     /// The text of each output.
     fn texts(outputs: Outputs) -> Vec<String> {
         let values = outputs.into_values(7).into_iter();
-        let text = |value: Value| match &value["text"] {
-            Value::String(text) => text.clone(),
-            _ => value["data"]["text/plain"].as_str().unwrap().to_owned(),
+        let text = |value: Value| {
+            let shown = value["text"]
+                .as_str()
+                .or(value["data"]["text/plain"].as_str());
+            shown.unwrap().to_owned()
         };
         values.map(text).collect()
     }
