@@ -219,6 +219,10 @@ async fn keep(
     let run = &mut keeping.run;
     run.renew(view);
     let mut missing = view.unkept;
+    if missing == 0 {
+        // An output may have been taken the place of since.
+        run.files.clear();
+    }
     for file in &view.files {
         match keep_file(run, &file.path) {
             Ok(path) if run.files.contains(&path) => {}

@@ -352,9 +352,11 @@ impl World {
     /// All that the job printed.
     pub(crate) fn log(&self, id: JobId) -> RuntimeResult<Vec<u8>> {
         let record = self.jobs.get(&id).ok_or_else(not_found)?;
-        let texts = record.events.iter().filter_map(|event| match &event.kind {
-            EventKind::Stream { text, .. } => Some(text.as_bytes()),
-            _ => None,
+        let texts = record.events.iter().filter_map(|event| {
+            if let EventKind::Stream { text, .. } = &event.kind {
+                return Some(text.as_bytes());
+            }
+            None
         });
         Ok(texts.flatten().copied().collect())
     }
