@@ -31,7 +31,7 @@ pub(super) struct Outputs {
 impl Outputs {
     pub(super) fn take(&mut self, event: &Event) {
         match &event.kind {
-            EventKind::Stream { name, text } => self.print(*name, text),
+            EventKind::Stream { name, text } => self.write(*name, text),
             EventKind::DisplayData {
                 data,
                 metadata,
@@ -70,7 +70,7 @@ impl Outputs {
         }
     }
 
-    fn print(&mut self, name: StreamName, text: &str) {
+    fn write(&mut self, name: StreamName, text: &str) {
         if self.gap.is_none() && self.head + text.len() <= HEAD {
             self.head += text.len();
             return self.join(name, text, usize::MAX, 0);
@@ -171,7 +171,7 @@ impl Outputs {
     pub(super) fn absorb(&mut self, later: Self, log_bytes: u64) {
         for item in later.into_items(log_bytes) {
             match item {
-                Item::Stream { name, text } => self.print(name, &text),
+                Item::Stream { name, text } => self.write(name, &text),
                 Item::Rich(rich) => self.show(rich),
             }
         }
@@ -229,7 +229,7 @@ mod tests {
         outputs
     }
 
-    fn print(name: &str, text: &str) -> Value {
+    fn stream(name: &str, text: &str) -> Value {
         json!({"type": "stream", "name": name, "text": text})
     }
 
@@ -263,9 +263,9 @@ mod tests {
             "metadata": {"m": 1}, "execution_count": 3});
         let events = [
             json!({"type": "started", "kernel_id": "k", "execution_count": 3}),
-            print("stdout", "a\r"),
-            print("stdout", "b\n"),
-            print("stderr", "c"),
+            stream("stdout", "a\r"),
+            stream("stdout", "b\n"),
+            stream("stderr", "c"),
             result,
             error,
         ];
@@ -291,7 +291,7 @@ mod tests {
         let events = [
             first,
             other,
-            print("stdout", "x"),
+            stream("stdout", "x"),
             update("three", Some("a")),
             update("four", Some("c")),
         ];
@@ -301,7 +301,7 @@ mod tests {
             show("one"),
             update("two", None),
             update("three", None),
-            print("stdout", "x"),
+            stream("stdout", "x"),
             update("four", None),
         ];
         assert_eq!(texts(outputs(&events)), ["one", "three", "x", "four"]);
@@ -311,7 +311,7 @@ mod tests {
     fn head_and_tail_of_what_was_printed_stay_and_everything_shown_between() {
         let line = "x".repeat(1023) + "\n";
         let mut events: Vec<Value> = (0..2_000)
-            .map(|n| print("stdout", &format!("{n} {line}")))
+            .map(|n| stream("stdout", &format!("{n} {line}")))
             .collect();
         events.insert(1_000, show("in the middle"));
         let texts = texts(outputs(&events));
@@ -330,10 +330,10 @@ mod tests {
 
     #[test]
     fn what_two_jobs_printed_is_bounded_together() {
-        let much = print("stdout", &"x".repeat(400_000));
+        let much = stream("stdout", &"x".repeat(400_000));
         let mut first = outputs(&[much.clone(), much.clone()]);
         first.absorb(
-            outputs(&[much.clone(), much, print("stdout", "the end")]),
+            outputs(&[much.clone(), much, stream("stdout", "the end")]),
             7,
         );
         let texts = texts(first);
