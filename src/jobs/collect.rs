@@ -94,8 +94,8 @@ impl Reader for Collector {
         match &event.kind {
             EventKind::Stream { text, .. } => self.screen.push(text),
             EventKind::DisplayData {
- data, update: true, ..
- } => {
+                data, update: true, ..
+            } => {
                 self.updating = Some(Display::of(event.seq, data));
             }
             EventKind::DisplayData { data, .. } | EventKind::ExecuteResult { data, .. } => {
