@@ -14,6 +14,7 @@ use crate::notebook::Notebooks;
 use crate::runtime::connection::Connection;
 use crate::shutdown;
 use crate::transfer::Downloads;
+use crate::transfer::upload::{Allowed, Uploads};
 
 /// What this process started must be gone by then.
 const STOPPING: Duration = Duration::from_secs(10);
@@ -40,6 +41,7 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
             settings.data_dir.join("transfers"),
         ),
         notebooks: Notebooks::new(connection.clone(), settings.save_dir.clone()),
+        uploads: Uploads::new(connection.clone(), allowed(settings)),
         call_budget: settings.call_budget,
         save_dir: settings.save_dir.clone(),
         data_dir: settings.data_dir.clone(),
@@ -49,4 +51,11 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
         tracing::warn!("the local executor did not end in time");
     }
     served
+}
+
+/// What may be uploaded.
+fn allowed(settings: &Settings) -> Allowed {
+    let mut folders = vec![settings.save_dir.clone()];
+    folders.extend(settings.upload_dirs.iter().cloned());
+    Allowed::new(folders, settings.data_dir.clone())
 }

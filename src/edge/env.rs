@@ -9,6 +9,7 @@ pub const EXECUTOR_TOKEN: &str = "SMART_COLAB_TOKEN";
 /// The executor's own, too; a local one serves this machine alone.
 pub const ALLOWED_IPS: &str = "ALLOWED_IPS";
 pub const LOCAL_SAVE_DIR: &str = "LOCAL_SAVE_DIR";
+pub const UPLOAD_DIRS: &str = "UPLOAD_DIRS";
 pub const CHECKPOINT_DIR: &str = "CHECKPOINT_DIR";
 pub const DATA_DIR: &str = "SMART_COLAB_DATA_DIR";
 pub const CALL_BUDGET_SEC: &str = "SMART_COLAB_CALL_BUDGET_SEC";

@@ -18,6 +18,8 @@ pub struct Settings {
     pub target: Target,
     /// Downloads, logs and pictures go here.
     pub save_dir: PathBuf,
+    /// Files may be uploaded from these, beside `save_dir`.
+    pub upload_dirs: Vec<PathBuf>,
     pub checkpoint_dir: PathBuf,
     /// The bridge's own state: the local executor's environment and jobs, log files.
     pub data_dir: PathBuf,
@@ -75,7 +77,7 @@ pub struct Flags {
 pub struct Faults(pub Vec<String>);
 
 impl Settings {
-    /// Reads and checks. Touches nothing on disk.
+    /// Reads and checks. Changes nothing on disk.
     ///
     /// # Errors
     /// [`Faults`] with every fault found.
@@ -87,12 +89,14 @@ impl Settings {
             note(&mut faults, target(env)).unwrap_or(Target::NotConfigured)
         };
         let call_budget = note(&mut faults, call_budget(env)).flatten();
+        let upload_dirs = upload_dirs(env, &mut faults);
         let data_dir = absolute(folder(env, env::DATA_DIR).unwrap_or_else(paths::default_data_dir));
         let settings = Self {
             target,
             save_dir: absolute(
                 folder(env, env::LOCAL_SAVE_DIR).unwrap_or_else(paths::default_save_dir),
             ),
+            upload_dirs,
             checkpoint_dir: absolute(
                 folder(env, env::CHECKPOINT_DIR).unwrap_or_else(|| data_dir.join("checkpoints")),
             ),
@@ -116,6 +120,26 @@ fn note<T>(faults: &mut Vec<String>, result: Result<T, String>) -> Option<T> {
 
 fn folder(env: &Env, name: &str) -> Option<PathBuf> {
     env.get(name).map(paths::expand_home)
+}
+
+/// Whoever mistypes one of these would learn it only from the upload that it refuses.
+fn upload_dirs(env: &Env, faults: &mut Vec<String>) -> Vec<PathBuf> {
+    let text = env.get(env::UPLOAD_DIRS).unwrap_or_default();
+    let named = std::env::split_paths(text).filter(|path| !path.as_os_str().is_empty());
+    let mut folders = Vec::new();
+    for path in named {
+        let folder = absolute(paths::expand_home(&path.to_string_lossy()));
+        if folder.is_dir() {
+            folders.push(folder);
+        } else {
+            let name = env::UPLOAD_DIRS;
+            faults.push(format!(
+                "{name} names {}, which is no folder",
+                folder.display()
+            ));
+        }
+    }
+    folders
 }
 
 /// A client's working folder is none that its user knows, and links need whole paths.
@@ -223,6 +247,28 @@ mod tests {
         let settings = read([("LOCAL_SAVE_DIR", "results"), ("CHECKPOINT_DIR", "c")]).unwrap();
         assert!(settings.save_dir.is_absolute() && settings.save_dir.ends_with("results"));
         assert!(settings.checkpoint_dir.is_absolute() && settings.data_dir.is_absolute());
+    }
+
+    #[test]
+    fn every_folder_for_uploads_that_is_missing_is_a_fault() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (folder.path().join("a b"), folder.path().join("é"));
+        std::fs::create_dir(&one).unwrap();
+        std::fs::create_dir(&other).unwrap();
+        let list = |paths: &[&std::path::Path]| {
+            let joined = std::env::join_paths(paths).unwrap();
+            joined.into_string().unwrap()
+        };
+        let text = list(&[&one, std::path::Path::new(""), &other]);
+        let settings = read([("UPLOAD_DIRS", text.as_str())]).unwrap();
+        assert_eq!(settings.upload_dirs, [one.clone(), other]);
+        assert!(read([]).unwrap().upload_dirs.is_empty());
+        let missing = [folder.path().join("none"), folder.path().join("neither")];
+        let text = list(&[&missing[0], &one, &missing[1]]);
+        let faults = read([("UPLOAD_DIRS", text.as_str()), ("COLAB_URL", "nowhere")]).unwrap_err();
+        assert_eq!(faults.len(), 3, "{faults:?}");
+        let said = faults.join(" ");
+        assert!(said.contains("none") && said.contains("neither"), "{said}");
     }
 
     #[test]

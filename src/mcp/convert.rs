@@ -19,6 +19,7 @@ use crate::jobs::view::{Summary, View};
 use crate::notebook::NotebookError;
 use crate::render::picture::Fitted;
 use crate::runtime::RuntimeError;
+use crate::transfer::upload::UploadError;
 use crate::transfer::{Look, TransferError};
 
 /// Files linked in one answer; the others lie in the same folder.
@@ -91,6 +92,13 @@ impl From<TransferError> for Fault {
     fn from(error: TransferError) -> Self {
         let (code, retryable) = (error.code().to_owned(), error.retryable());
         Self::new(&code, error.sentence(), error.hint(), retryable)
+    }
+}
+
+impl From<UploadError> for Fault {
+    fn from(error: UploadError) -> Self {
+        let (code, retryable) = (error.code().to_owned(), error.retryable());
+        Self::new(&code, sentence(&error), error.hint(), retryable)
     }
 }
 

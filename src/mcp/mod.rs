@@ -5,6 +5,7 @@
 //! - `resources/`: what can be read beside the tools; `media`: media types of files;
 //! - `convert`: results and faults as MCP shows them; `schema`: schemas as every client reads them;
 //! - `call`: a call's deadline, cancellation and progress; `budget`: how long which client waits;
+//! - `roots`: the folders that the client calls its own;
 //! - [`transport`]: stdio, made safe against early notifications and unreadable requests; `lines`: its lines.
 //!
 //! Architecture Invariant: only this room knows rmcp. May import every floor below; not `app`, not `cli`.
@@ -17,6 +18,7 @@ mod convert;
 mod lines;
 mod media;
 mod resources;
+mod roots;
 mod schema;
 pub mod serve;
 pub mod server;

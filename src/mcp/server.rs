@@ -27,6 +27,7 @@ use crate::jobs::Jobs;
 use crate::notebook::Notebooks;
 use crate::runtime::connection::Connection;
 use crate::transfer::Downloads;
+use crate::transfer::upload::Uploads;
 
 const INSTRUCTIONS: &str = "Runs Python on a Google Colab runtime or another machine, in a kernel that keeps its variables between calls. \
     Short code: run_code_quick. Anything that may take more than a minute: run_code_long. Loops of many steps that must survive \
@@ -43,6 +44,7 @@ pub struct Floors {
     pub chunked: Chunked,
     pub downloads: Downloads,
     pub notebooks: Notebooks,
+    pub uploads: Uploads,
     /// The user's own call budget.
     pub call_budget: Option<Duration>,
     /// The user's folder for results.

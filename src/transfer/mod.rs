@@ -8,6 +8,8 @@
 //! - `partial`, `journal` and `ranges` keep what has come of a file; `name` and `destination` decide where it may go, and
 //!   where a notebook may.
 //!
+//! What goes the other way is in [`upload`].
+//!
 //! Architecture Invariant: knows neither `jobs` nor `mcp`. May import `base`, `wire`, `edge`, `runtime`.
 
 mod bundle;
@@ -31,6 +33,7 @@ mod ranges;
 mod report;
 mod running;
 mod small;
+pub mod upload;
 
 pub use download::{Downloads, MAX_BYTES, Wish};
 pub use error::{TransferError, TransferResult};

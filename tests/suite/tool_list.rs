@@ -14,7 +14,7 @@ type Promise = (
     bool,
 );
 
-const PROMISED: [Promise; 19] = [
+const PROMISED: [Promise; 20] = [
     ("check_colab_connection", &[], &[], true, false),
     ("probe_colab_environment", &[], &[], true, false),
     ("run_code_quick", &["code"], &["session"], false, true),
@@ -58,6 +58,13 @@ const PROMISED: [Promise; 19] = [
         &["line", "lines"],
         true,
         false,
+    ),
+    (
+        "upload_to_colab",
+        &["local_path", "remote_path"],
+        &["max_bytes"],
+        false,
+        true,
     ),
     (
         "cleanup_colab",

@@ -9,6 +9,7 @@ mod notebook;
 mod pairing;
 mod reading;
 mod sessions;
+mod uploads;
 
 use rmcp::handler::server::tool::ToolRouter;
 
@@ -24,6 +25,7 @@ impl Server {
             + Self::notebook_tools()
             + Self::file_tools()
             + Self::reading_tools()
+            + Self::upload_tools()
             + Self::session_tools()
     }
 }

@@ -1,0 +1,48 @@
+//! The folders that the client calls its own (`roots/list`), where it has such.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rmcp::RoleServer;
+use rmcp::model::ProtocolVersion;
+use rmcp::service::RequestContext;
+use tokio::time::timeout;
+use url::Url;
+
+/// A client that declares roots and does not answer must not cost the call.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Asked anew at each call, so that a change of theirs counts at once. None from a client that does not declare them or does not answer, and
+/// none since protocol 2026-07-28, which lets a server ask nothing on its own and gives roots up.
+#[expect(deprecated, reason = "today's clients have them")]
+pub(super) async fn roots(context: &RequestContext<RoleServer>) -> Vec<PathBuf> {
+    let declared = context
+        .client_capabilities()
+        .is_some_and(|client| client.roots.is_some());
+    let may_ask = context
+        .protocol_version()
+        .is_some_and(|version| version < ProtocolVersion::V_2026_07_28);
+    if !declared || !may_ask {
+        return Vec::new();
+    }
+    let asked = context.peer.list_roots();
+    match timeout(PATIENCE, asked).await {
+        Ok(Ok(answer)) => {
+            let paths = answer.roots.iter().filter_map(|root| path(&root.uri));
+            paths.collect()
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "the client did not tell its roots");
+            Vec::new()
+        }
+        Err(_) => {
+            tracing::debug!("the client did not tell its roots in time");
+            Vec::new()
+        }
+    }
+}
+
+fn path(uri: &str) -> Option<PathBuf> {
+    let url = Url::parse(uri).ok().filter(|url| url.scheme() == "file")?;
+    url.to_file_path().ok()
+}

@@ -1,0 +1,84 @@
+//! Files to over there.
+
+use rmcp::handler::server::tool::ToolRouter;
+use rmcp::handler::server::wrapper::{Json, Parameters};
+use rmcp::service::RequestContext;
+use rmcp::{RoleServer, tool, tool_router};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::mcp::convert::Fault;
+use crate::mcp::roots::roots;
+use crate::mcp::server::Server;
+use crate::mcp::{args, call};
+use crate::transfer::upload::{Progress, Request, UploadReport, Watch};
+
+const MAX_BYTES: u64 = 2 << 30;
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct UploadArgs {
+    /// The file or folder on this computer: absolute, `~/…`, or relative to LOCAL_SAVE_DIR or a folder of UPLOAD_DIRS.
+    local_path: String,
+    /// Where it goes, absolute or relative to the content root. With `/` at the end, or where a file is sent to a folder that is there, it goes into
+    /// that folder under its own name; otherwise this is its new name.
+    remote_path: String,
+    /// More bytes than these are refused before anything is sent; 2 GiB unless given.
+    #[serde(default, deserialize_with = "args::whole")]
+    max_bytes: Option<u64>,
+}
+
+#[tool_router(router = upload_router)]
+impl Server {
+    #[tool(
+        title = "Upload",
+        description = "Copy a file or a whole folder from this computer to the runtime, such as data or code that run_code_quick is to use. Only from \
+            LOCAL_SAVE_DIR, the folders in UPLOAD_DIRS, and the client's own folders. Survives lost connections, is checked by SHA-256, \
+            replaces files of the same name over there, and sends nothing that is there already. A large file goes on in the background \
+            when the call must answer with status running: call again with the same arguments to wait for the rest.",
+        annotations(
+            read_only_hint = false,
+            destructive_hint = true,
+            idempotent_hint = true,
+            open_world_hint = false
+        )
+    )]
+    async fn upload_to_colab(
+        &self,
+        Parameters(args): Parameters<UploadArgs>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<Json<UploadReport>, Fault> {
+        let budget = self.budget(&context);
+        let request = Request {
+            local_path: args.local_path,
+            remote_path: args.remote_path,
+            max_bytes: args.max_bytes.unwrap_or(MAX_BYTES),
+        };
+        let report = call::run(self, &context, budget, async |call| {
+            let roots = roots(&context).await;
+            let progress = |progress: Progress| match progress.total_bytes {
+                #[expect(clippy::cast_precision_loss, reason = "for a progress bar")]
+                Some(total) => call.step(
+                    progress.done_bytes as f64,
+                    Some(total as f64),
+                    &progress.message,
+                ),
+                None => call.say(&progress.message),
+            };
+            let watch = Watch {
+                deadline: call.deadline,
+                cancel: call.cancelled.clone(),
+                progress: &progress,
+            };
+            self.floors.uploads.upload(&request, &roots, watch).await
+        })
+        .await;
+        Ok(Json(report?))
+    }
+}
+
+impl Server {
+    pub(super) fn upload_tools() -> ToolRouter<Self> {
+        Self::upload_router()
+    }
+}

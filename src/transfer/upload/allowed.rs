@@ -1,0 +1,302 @@
+//! Where files may come from: folders that the user named, and those that the client calls its own.
+
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+
+use super::error::{UploadError, UploadResult};
+use super::local::Place;
+use crate::edge::paths;
+
+/// What may be uploaded.
+#[derive(Debug, Clone)]
+pub struct Allowed {
+    /// Relative paths are looked up in them in this order.
+    folders: Vec<PathBuf>,
+    /// The bridge's own folder: the saved connection, with its token, is in it.
+    own_state: PathBuf,
+}
+
+/// A file or folder that may be uploaded.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) path: PathBuf,
+    /// What it is called over there, unless the call says otherwise.
+    pub(super) name: String,
+    pub(super) kind: Kind,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    File(Place),
+    Folder {
+        folder: Arc<Dir>,
+        /// Where in it the bridge's own folder is, if it is in it.
+        own_state: Option<PathBuf>,
+    },
+}
+
+impl Allowed {
+    /// From `folders`, but nothing out of `own_state`.
+    #[must_use]
+    pub fn new(folders: Vec<PathBuf>, own_state: PathBuf) -> Self {
+        Self { folders, own_state }
+    }
+
+    /// The same and more.
+    pub(super) fn and(&self, more: &[PathBuf]) -> Self {
+        Self {
+            folders: [self.folders.as_slice(), more].concat(),
+            own_state: self.own_state.clone(),
+        }
+    }
+
+    /// Finds what a call names and opens the way to it. Touches the disk.
+    pub(super) fn find(&self, text: &str) -> UploadResult<Source> {
+        let text = text.trim();
+        if text.is_empty() {
+            let which = "local_path";
+            return Err(UploadError::Empty { which });
+        }
+        let path = self.look_up(&paths::expand_home(text));
+        let real = match fs::canonicalize(&path) {
+            Ok(real) => real,
+            Err(error) => {
+                // Whether something is there is told of these folders alone.
+                self.root_of(&path, &deepest(&path))?;
+                return Err(UploadError::local(&path, error));
+            }
+        };
+        let root = self.root_of(&path, &real)?;
+        let failed = |error: io::Error| UploadError::local(&path, error);
+        let own_state = fs::canonicalize(&self.own_state).ok();
+        if let Some(own_state) = own_state.as_deref().filter(|own| !root.starts_with(own))
+            && real.starts_with(own_state)
+        {
+            return Err(UploadError::OwnState { path });
+        }
+        let folder = Dir::open_ambient_dir(&root, ambient_authority()).map_err(failed)?;
+        let relative = real.strip_prefix(&root).unwrap_or(&real);
+        let is_folder =
+            relative.as_os_str().is_empty() || folder.metadata(relative).map_err(failed)?.is_dir();
+        let kind = if is_folder {
+            let folder = if relative.as_os_str().is_empty() {
+                folder
+            } else {
+                folder.open_dir(relative).map_err(failed)?
+            };
+            let own_state = own_state
+                .as_deref()
+                .and_then(|own| own.strip_prefix(&real).ok());
+            Kind::Folder {
+                folder: Arc::new(folder),
+                own_state: own_state.map(Path::to_owned),
+            }
+        } else {
+            let relative = relative.to_owned();
+            Kind::File(Place::new(Arc::new(folder), relative, path.clone()))
+        };
+        let name = path.file_name().or(real.file_name());
+        let name = name.and_then(|name| name.to_str()).unwrap_or("files");
+        Ok(Source {
+            name: name.to_owned(),
+            kind,
+            path,
+        })
+    }
+
+    /// An absolute path; a relative one below the first folder that has it.
+    fn look_up(&self, path: &Path) -> PathBuf {
+        if path.is_absolute() {
+            return path.to_owned();
+        }
+        // Windows knows paths that are neither: joined, they would leave the folder, and are found out there.
+        let candidates: Vec<_> = self
+            .folders
+            .iter()
+            .map(|folder| folder.join(path))
+            .collect();
+        let there = candidates
+            .iter()
+            .find(|path| fs::symlink_metadata(path).is_ok());
+        let first = there.or(candidates.first()).cloned();
+        first.unwrap_or_else(|| path.to_owned())
+    }
+
+    /// The allowed folder, links followed, that `real` is in.
+    fn root_of(&self, path: &Path, real: &Path) -> UploadResult<PathBuf> {
+        let mut roots = self
+            .folders
+            .iter()
+            .filter_map(|folder| fs::canonicalize(folder).ok());
+        roots
+            .find(|root| real.starts_with(root))
+            .ok_or_else(|| UploadError::Outside {
+                path: path.to_owned(),
+                allowed: self.folders.clone(),
+            })
+    }
+}
+
+/// Where the part of `path` that is there really is, with the rest after it.
+fn deepest(path: &Path) -> PathBuf {
+    for folder in path.ancestors().skip(1) {
+        if let Ok(real) = fs::canonicalize(folder) {
+            let rest = path.strip_prefix(folder).unwrap_or(path);
+            let climbs = rest.components().any(|part| part == Component::ParentDir);
+            // With `..` in what is not there, nobody knows where it would be.
+            return if climbs {
+                PathBuf::new()
+            } else {
+                real.join(rest)
+            };
+        }
+    }
+    PathBuf::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use super::{Allowed, Kind};
+
+    /// `inside`, which is allowed, beside `outside`, which is not, and `state` of the bridge.
+    fn setting() -> (tempfile::TempDir, Allowed) {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["inside/deep", "outside", "state"] {
+            fs::create_dir_all(folder.path().join(name)).unwrap();
+        }
+        for name in [
+            "inside/a.txt",
+            "inside/deep/b.txt",
+            "outside/secret.txt",
+            "state/token",
+        ] {
+            fs::write(folder.path().join(name), name).unwrap();
+        }
+        let at = |name: &str| folder.path().join(name);
+        let allowed = Allowed::new(vec![at("inside")], at("state"));
+        (folder, allowed)
+    }
+
+    fn code(allowed: &Allowed, path: impl AsRef<Path>) -> String {
+        match allowed.find(path.as_ref().to_str().unwrap()) {
+            Ok(source) => match source.kind {
+                Kind::File(place) => place.open().map_or_else(
+                    |error| error.code().to_owned(),
+                    |_| format!("file {}", source.name),
+                ),
+                Kind::Folder { .. } => format!("folder {}", source.name),
+            },
+            Err(error) => error.code().to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_lies_in_an_allowed_folder_is_found() {
+        let (folder, allowed) = setting();
+        let inside = folder.path().join("inside");
+        assert_eq!(code(&allowed, "a.txt"), "file a.txt");
+        assert_eq!(code(&allowed, " ./deep/../a.txt "), "file a.txt");
+        assert_eq!(code(&allowed, inside.join("deep/b.txt")), "file b.txt");
+        assert_eq!(code(&allowed, "deep"), "folder deep");
+        assert_eq!(code(&allowed, "."), "folder inside");
+        assert_eq!(code(&allowed, &inside), "folder inside");
+        assert_eq!(code(&allowed, "none.txt"), "not_found");
+        assert_eq!(code(&allowed, ""), "invalid_argument");
+    }
+
+    #[test]
+    fn nothing_outside_is_found_however_it_is_spelled() {
+        let (folder, allowed) = setting();
+        let at = |name: &str| folder.path().join(name);
+        for path in [
+            at("outside/secret.txt"),
+            at("outside/none.txt"),
+            at("outside"),
+            at("inside/../outside/secret.txt"),
+            at("inside/deep/../../outside/secret.txt"),
+            at("inside/none/../../outside/secret.txt"),
+            at("inside2/a.txt"),
+            at(""),
+            PathBuf::from("../outside/secret.txt"),
+            PathBuf::from("../outside/none.txt"),
+            PathBuf::from("deep/../../outside/secret.txt"),
+            PathBuf::from("/"),
+            PathBuf::from("/etc/passwd"),
+            PathBuf::from("//etc/passwd"),
+            PathBuf::from("~"),
+            PathBuf::from("~/.ssh/id_rsa"),
+        ] {
+            assert_eq!(code(&allowed, &path), "outside_upload_dirs", "{path:?}");
+        }
+    }
+
+    #[test]
+    fn the_bridges_own_folder_is_never_uploaded() {
+        let (folder, allowed) = setting();
+        let wider = allowed.and(&[folder.path().to_owned()]);
+        for name in ["state/token", "state", "inside/../state/token"] {
+            let path = folder.path().join(name);
+            assert_eq!(code(&wider, path), "outside_upload_dirs", "{name}");
+        }
+        let Kind::Folder { own_state, .. } =
+            wider.find(folder.path().to_str().unwrap()).unwrap().kind
+        else {
+            panic!("a folder")
+        };
+        assert_eq!(own_state.as_deref(), Some(Path::new("state")));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_inside_only() {
+        use std::os::unix::fs::symlink;
+        let (folder, allowed) = setting();
+        let at = |name: &str| folder.path().join(name);
+        symlink(at("outside/secret.txt"), at("inside/out")).unwrap();
+        symlink(at("outside"), at("inside/outer")).unwrap();
+        symlink("deep/b.txt", at("inside/in")).unwrap();
+        symlink(at("inside"), at("door")).unwrap();
+        symlink("circle", at("inside/circle")).unwrap();
+        assert_eq!(code(&allowed, "out"), "outside_upload_dirs");
+        assert_eq!(code(&allowed, "outer/secret.txt"), "outside_upload_dirs");
+        assert_eq!(code(&allowed, "in"), "file in");
+        assert_eq!(code(&allowed, at("door/a.txt")), "file a.txt");
+        assert_eq!(code(&allowed, "circle"), "unreadable");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_is_put_in_place_of_a_file_after_the_check_does_not_open() {
+        let (folder, allowed) = setting();
+        let at = |name: &str| folder.path().join(name);
+        let Kind::File(file) = allowed.find("a.txt").unwrap().kind else {
+            panic!("a file")
+        };
+        let Kind::File(deep) = allowed.find("deep/b.txt").unwrap().kind else {
+            panic!("a file")
+        };
+        fs::remove_file(at("inside/a.txt")).unwrap();
+        std::os::unix::fs::symlink(at("outside/secret.txt"), at("inside/a.txt")).unwrap();
+        fs::remove_dir_all(at("inside/deep")).unwrap();
+        fs::write(at("outside/b.txt"), "secret").unwrap();
+        std::os::unix::fs::symlink(at("outside"), at("inside/deep")).unwrap();
+        assert_eq!(file.open().unwrap_err().code(), "unreadable");
+        assert_eq!(deep.open().unwrap_err().code(), "unreadable");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_told_and_not_opened() {
+        let (_folder, allowed) = setting();
+        let allowed = allowed.and(&[PathBuf::from("/dev")]);
+        assert_eq!(code(&allowed, "/dev/zero"), "invalid_argument");
+    }
+}

@@ -1,0 +1,100 @@
+//! Many small files in one request.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cap_std::fs::Dir;
+use sha2::{Digest, Sha256};
+
+use super::error::{UploadError, UploadResult};
+use super::local::{Place, hex, written};
+use super::walk::Found;
+use crate::wire::files::BundleLine;
+
+/// A file that is written to while it is read is read again.
+const MOST_CHANGES: u32 = 3;
+
+/// Files as they go together.
+#[derive(Debug, Default)]
+pub(super) struct Bundle {
+    pub(super) bytes: Bytes,
+    /// Which files are in it, with their sizes, in order.
+    pub(super) files: Vec<(usize, u64)>,
+    /// Which have grown too large for it.
+    pub(super) grown: Vec<usize>,
+    /// Which cannot be had.
+    pub(super) failed: Vec<(usize, UploadError)>,
+}
+
+impl Bundle {
+    /// Reads these files of `found`, each of at most `small` bytes.
+    pub(super) fn read(
+        which: &[usize],
+        found: &[Found],
+        place: impl Fn(&str) -> Place,
+        small: u64,
+    ) -> Self {
+        let mut bundle = Self::default();
+        let mut all = Vec::new();
+        for &index in which {
+            let Some(file) = found.get(index) else {
+                continue;
+            };
+            match read(&place(&file.name), small) {
+                Ok(Some((bytes, modified_at))) => {
+                    bundle.files.push((index, bytes.len() as u64));
+                    line(
+                        &mut all,
+                        &BundleLine::File {
+                            name: file.name.clone(),
+                            size: bytes.len() as u64,
+                            sha256: hex(&Sha256::digest(&bytes)),
+                            modified_at,
+                        },
+                    );
+                    all.extend_from_slice(&bytes);
+                }
+                Ok(None) => bundle.grown.push(index),
+                Err(error) => bundle.failed.push((index, error)),
+            }
+        }
+        line(&mut all, &BundleLine::End { end: true });
+        bundle.bytes = all.into();
+        bundle
+    }
+}
+
+/// A place in `folder`, which people know by `path`.
+pub(super) fn place_in(folder: &Arc<Dir>, path: &std::path::Path, name: &str) -> Place {
+    Place::new(folder.clone(), name.into(), path.join(name))
+}
+
+/// A small file's bytes and time of change as they are at one moment; none when it is not small any more.
+fn read(place: &Place, small: u64) -> UploadResult<Option<(Bytes, String)>> {
+    let mut changes = 0;
+    loop {
+        let file = place.open()?;
+        if file.stamp.size > small {
+            return Ok(None);
+        }
+        let bytes = file.read(&(0..file.stamp.size));
+        let read = bytes.and_then(|bytes| file.check_unchanged().map(|()| bytes));
+        match read {
+            Ok(bytes) => {
+                let now = || written(std::time::SystemTime::now());
+                let time = file.modified_at().or_else(now).unwrap_or_default();
+                return Ok(Some((bytes, time)));
+            }
+            Err(UploadError::Changed { .. }) if changes < MOST_CHANGES => changes += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn line(all: &mut Vec<u8>, line: &BundleLine) {
+    // Texts and numbers: nothing in it that JSON could not say.
+    if let Ok(mut text) = serde_json::to_vec(line) {
+        text.push(b'\n');
+        all.append(&mut text);
+    }
+}

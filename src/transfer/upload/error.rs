@@ -1,0 +1,235 @@
+//! What can go wrong while a file goes.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::runtime::RuntimeError;
+use crate::transfer::report::bytes;
+
+pub type UploadResult<T> = Result<T, UploadError>;
+
+/// A failed upload. It is `Clone`, because every call that waits for the same upload gets it. `Display` leaves the source's text out.
+#[derive(Debug, Clone, Error)]
+pub enum UploadError {
+    #[error("{} may not be uploaded: it lies outside {}", path.display(), listed(allowed))]
+    Outside {
+        path: PathBuf,
+        allowed: Vec<PathBuf>,
+    },
+    #[error("{} belongs to smart-colab itself and is not uploaded", path.display())]
+    OwnState { path: PathBuf },
+    #[error("{} is not there, on this computer", path.display())]
+    NotFound { path: PathBuf },
+    #[error("{} is neither a file nor a folder", path.display())]
+    NotAFile { path: PathBuf },
+    #[error("{} cannot be read", path.display())]
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        source: Arc<io::Error>,
+    },
+    #[error("{} was written to again and again while it was sent", path.display())]
+    Changed { path: PathBuf },
+    #[error("{} has {} in {files} file(s), and max_bytes is {} ({most})", path.display(), bytes(*size), bytes(*most))]
+    TooLarge {
+        path: PathBuf,
+        size: u64,
+        files: u64,
+        most: u64,
+    },
+    #[error("{} holds more than {most} files and folders", path.display())]
+    TooMany { path: PathBuf, most: usize },
+    #[error("no {which} was given")]
+    Empty { which: &'static str },
+    #[error("{remote} is a file there, and {} is a folder", path.display())]
+    IsAFile { remote: String, path: PathBuf },
+    #[error("{remote} is a folder there, and {} is a file", path.display())]
+    IsAFolder { remote: String, path: PathBuf },
+    #[error("{remote} could not be uploaded")]
+    Runtime {
+        remote: String,
+        #[source]
+        source: Arc<RuntimeError>,
+    },
+    #[error("the runtime's disk is full{}: {remote} does not fit", free.map(|gb| format!(" ({gb:.1} GB are free there)")).unwrap_or_default())]
+    RemoteFull { remote: String, free: Option<f64> },
+    #[error(
+        "{remote} arrived damaged: its SHA-256 is another there, and a second try did not help"
+    )]
+    Damaged { remote: String },
+    #[error("the runtime lost again and again what had arrived of {remote}")]
+    Lost { remote: String },
+    #[error("the upload to {remote} was stopped")]
+    Cancelled { remote: String },
+}
+
+impl UploadError {
+    pub(super) fn runtime(remote: &str, source: RuntimeError) -> Self {
+        let remote = remote.to_owned();
+        if source.code() == "disk_full" {
+            return Self::RemoteFull { remote, free: None };
+        }
+        let source = Arc::new(source);
+        Self::Runtime { remote, source }
+    }
+
+    pub(super) fn local(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        let kind = source.kind();
+        if matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
+            Self::NotFound { path }
+        } else if kind == io::ErrorKind::UnexpectedEof {
+            // Fewer bytes than a moment ago.
+            Self::Changed { path }
+        } else {
+            let source = Arc::new(source);
+            Self::Unreadable { path, source }
+        }
+    }
+
+    pub(super) fn cancelled(remote: &str) -> Self {
+        Self::Cancelled {
+            remote: remote.to_owned(),
+        }
+    }
+
+    /// Why an entry of a folder is left out, where the rest can go on without it.
+    pub(super) fn reason_to_skip(&self) -> Option<String> {
+        match self {
+            Self::NotFound { .. } => Some("it went away meanwhile".to_owned()),
+            Self::NotAFile { .. } => Some("it is neither a file nor a folder".to_owned()),
+            Self::Changed { .. } => Some("it was written to again and again".to_owned()),
+            Self::Unreadable { source, .. } => Some(format!("it cannot be read ({source})")),
+            Self::IsAFolder { .. } => Some("a folder has its name there".to_owned()),
+            Self::Runtime { source, .. } => refusal(source),
+            Self::Outside { .. }
+            | Self::OwnState { .. }
+            | Self::TooLarge { .. }
+            | Self::TooMany { .. }
+            | Self::Empty { .. }
+            | Self::IsAFile { .. }
+            | Self::RemoteFull { .. }
+            | Self::Damaged { .. }
+            | Self::Lost { .. }
+            | Self::Cancelled { .. } => None,
+        }
+    }
+
+    /// The stable code that the model sees.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Outside { .. } | Self::OwnState { .. } => "outside_upload_dirs",
+            Self::NotFound { .. } => "not_found",
+            Self::NotAFile { .. } | Self::Empty { .. } | Self::IsAFile { .. } => "invalid_argument",
+            Self::IsAFolder { .. } => "is_a_directory",
+            Self::Unreadable { .. } => "unreadable",
+            Self::Changed { .. } => "file_changed",
+            Self::TooLarge { .. } | Self::TooMany { .. } => "too_large",
+            Self::Runtime { source, .. } => source.code(),
+            Self::RemoteFull { .. } => "disk_full",
+            Self::Damaged { .. } | Self::Lost { .. } => "connection_failed",
+            Self::Cancelled { .. } => "cancelled",
+        }
+    }
+
+    /// What to do next, in one or two sentences.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        let hint = match self {
+            Self::Outside { .. } => {
+                "Ask the user to put it into one of these folders, or to name its folder in UPLOAD_DIRS in the client's config and restart the client."
+            }
+            Self::OwnState { .. } => "Nothing in this folder is meant for the runtime.",
+            Self::NotFound { .. } => {
+                "Check the name: a relative one is looked up in LOCAL_SAVE_DIR, then in each of UPLOAD_DIRS and the client's own folders."
+            }
+            Self::NotAFile { .. } => "Only files and folders can be uploaded.",
+            Self::Unreadable { .. } => {
+                "Check its permissions and whether another program keeps it to itself, then call again."
+            }
+            Self::Changed { .. } => {
+                "Wait until the program that writes it is done, or upload a copy of it."
+            }
+            Self::TooLarge { .. } => {
+                "Ask the user whether all of it is wanted; if so, call again with a larger max_bytes. Else upload a part of it."
+            }
+            Self::TooMany { .. } => {
+                "Pack it into one archive, upload that, and unpack it there by code."
+            }
+            Self::Empty { .. } => "Give it and call again.",
+            Self::IsAFile { .. } => {
+                "Give another remote_path, or end it with / to have the folder made in a folder."
+            }
+            Self::IsAFolder { .. } => {
+                "Give another name in remote_path, or rename what is there by code."
+            }
+            Self::Runtime { source, .. } if source.code() == "outside_root" => {
+                "Give a remote_path in the runtime's content root (/content on Colab), or a relative one."
+            }
+            Self::Runtime { source, .. } if source.is_transient() => {
+                return format!(
+                    "{} What has arrived is kept there: the same call sends the rest.",
+                    source.hint()
+                );
+            }
+            Self::Runtime { source, .. } => return source.hint(),
+            Self::RemoteFull { .. } => {
+                "Free some space there by code and call again: what has arrived is kept and the rest is sent."
+            }
+            Self::Damaged { .. } => {
+                "Something on the way changes the bytes. Call again; if it stays so, use another tunnel."
+            }
+            Self::Lost { .. } => {
+                "It may be restarted again and again: look at the notebook, then call again."
+            }
+            Self::Cancelled { .. } => {
+                "Call again to go on: what has arrived is kept there and the rest is sent."
+            }
+        };
+        hint.to_owned()
+    }
+
+    /// True when the same call may succeed without anything being changed first.
+    #[must_use]
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Runtime { source, .. } => source.is_transient(),
+            Self::Changed { .. }
+            | Self::Damaged { .. }
+            | Self::Lost { .. }
+            | Self::Cancelled { .. } => true,
+            Self::Outside { .. }
+            | Self::OwnState { .. }
+            | Self::NotFound { .. }
+            | Self::NotAFile { .. }
+            | Self::Unreadable { .. }
+            | Self::TooLarge { .. }
+            | Self::TooMany { .. }
+            | Self::Empty { .. }
+            | Self::IsAFile { .. }
+            | Self::IsAFolder { .. }
+            | Self::RemoteFull { .. } => false,
+        }
+    }
+}
+
+/// Why the executor will not have this file, whatever it thinks of others.
+fn refusal(error: &RuntimeError) -> Option<String> {
+    let RuntimeError::Refused(problem) = error else {
+        return None;
+    };
+    let is_final = !problem.retryable && matches!(problem.status, 400..=428);
+    is_final.then(|| problem.detail.clone())
+}
+
+fn listed(folders: &[PathBuf]) -> String {
+    let names: Vec<_> = folders
+        .iter()
+        .map(|folder| folder.display().to_string())
+        .collect();
+    names.join(", ")
+}

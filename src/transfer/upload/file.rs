@@ -1,0 +1,328 @@
+//! One file: its SHA-256, then the pieces that are not there yet, then its name.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use tokio::time::{Instant, sleep};
+
+use super::error::{UploadError, UploadResult};
+use super::local::{LocalFile, Place};
+use super::push::Push;
+use super::report::Tally;
+use super::target::Target;
+use crate::runtime::RuntimeError;
+use crate::transfer::file::blocking;
+use crate::wire::files::{FileType, Upload, UploadKey, UploadState};
+
+/// A file that is being written to changes again and again.
+const MOST_CHANGES: u32 = 3;
+/// An executor may lose what it has, with its machine; not every time.
+const MOST_ROUNDS: u32 = 5;
+/// Between two questions for a digest that is being made there.
+const BREATH: Duration = Duration::from_millis(200);
+/// The executor reads some 500 MB/s: enough for the largest disk of a runtime.
+const DIGEST_PATIENCE: Duration = Duration::from_secs(1800);
+
+/// A file that is there.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) sha256: String,
+    /// It was there before, whole.
+    pub(super) was_there: bool,
+}
+
+/// What came of asking for the name.
+enum Finish {
+    Complete,
+    Checking,
+    Incomplete,
+    Damaged,
+}
+
+impl Push {
+    /// Uploads a file that is all of the upload.
+    pub(super) async fn single(
+        &self,
+        place: &Place,
+        target: &Target,
+        most: u64,
+    ) -> UploadResult<()> {
+        let size = open(place).await?.stamp.size;
+        self.meter.change(|report| report.size_bytes = Some(size));
+        if size > most {
+            return Err(UploadError::TooLarge {
+                path: place.path.clone(),
+                size,
+                files: 1,
+                most,
+            });
+        }
+        let sent = self.file(place, &target.path).await?;
+        let was_another = target.there == Some(FileType::File) && !sent.was_there;
+        self.meter.change(|report| {
+            report.size_bytes = Some(report.sent_bytes + report.already_there_bytes);
+            report.sha256 = Some(sent.sha256);
+            report.files = 1;
+            report.replaced = u64::from(was_another);
+        });
+        Ok(())
+    }
+
+    /// Uploads a file to a path over there; one that changes meanwhile starts over.
+    pub(super) async fn file(&self, place: &Place, remote: &str) -> UploadResult<Sent> {
+        let (mut changes, mut damages) = (0, 0);
+        loop {
+            let file = Arc::new(open(place).await?);
+            let tally = Tally::new(&self.meter);
+            let error = match self.once(&file, remote, &tally).await {
+                Ok(sent) => return Ok(sent),
+                Err(error) => error,
+            };
+            tally.take_back();
+            if matches!(error, UploadError::Changed { .. }) && changes < MOST_CHANGES {
+                changes += 1;
+            } else if matches!(error, UploadError::Damaged { .. }) && damages == 0 {
+                damages += 1;
+            } else {
+                return Err(error);
+            }
+        }
+    }
+
+    async fn once(
+        &self,
+        file: &Arc<LocalFile>,
+        remote: &str,
+        tally: &Tally<'_>,
+    ) -> UploadResult<Sent> {
+        let sha256 = self.digest(file).await?;
+        let key = UploadKey {
+            path: remote.to_owned(),
+            size: file.stamp.size,
+            sha256,
+        };
+        for round in 0..MOST_ROUNDS {
+            let upload = self.state(&key).await?;
+            if upload.state == UploadState::Complete {
+                let was_there = round == 0;
+                tally.there(key.size);
+                let sha256 = key.sha256;
+                return Ok(Sent { sha256, was_there });
+            }
+            let missing = Missing::of(&upload, key.size);
+            tally.there(key.size - missing.bytes());
+            self.pieces(file, &key, &missing, tally).await?;
+            check(file).await?;
+            match self.finish(&key, file.modified_at().as_deref()).await? {
+                Finish::Complete => {
+                    let (sha256, was_there) = (key.sha256, false);
+                    return Ok(Sent { sha256, was_there });
+                }
+                Finish::Damaged => {
+                    return Err(UploadError::Damaged {
+                        remote: remote.to_owned(),
+                    });
+                }
+                Finish::Incomplete | Finish::Checking => {}
+            }
+        }
+        Err(UploadError::Lost {
+            remote: remote.to_owned(),
+        })
+    }
+
+    async fn digest(&self, file: &Arc<LocalFile>) -> UploadResult<String> {
+        let (file, stop, meter) = (file.clone(), self.stop.clone(), self.meter.clone());
+        blocking(move || file.sha256(&stop, |bytes| meter.read(bytes))).await
+    }
+
+    /// What is there of an upload, once the executor has made up its mind.
+    async fn state(&self, key: &UploadKey) -> UploadResult<Upload> {
+        let end = Instant::now() + DIGEST_PATIENCE;
+        loop {
+            let upload = self.ask(&key.path, || self.runtime.upload(key)).await?;
+            if upload.state != UploadState::Checking {
+                return Ok(upload);
+            }
+            self.breathe(key, end).await?;
+        }
+    }
+
+    /// Sends what is missing, several pieces side by side.
+    async fn pieces(
+        &self,
+        file: &Arc<LocalFile>,
+        key: &UploadKey,
+        missing: &Missing,
+        tally: &Tally<'_>,
+    ) -> UploadResult<()> {
+        let senders = (0..self.limits.most_streams).map(|_| async {
+            loop {
+                let turn = self.pace.turn().await;
+                let Some(range) = missing.take(self.pace.piece_bytes()) else {
+                    return Ok(());
+                };
+                let (length, offset) = (range.end - range.start, range.start);
+                let (from, wanted) = (file.clone(), range.clone());
+                let bytes = blocking(move || from.read(&wanted)).await?;
+                let began = Instant::now();
+                let request = || self.runtime.upload_piece(key, offset, bytes.clone());
+                match self.ask(&key.path, request).await {
+                    Ok(_) => {
+                        tally.sent(length);
+                        self.pace.went(turn, length, began.elapsed());
+                    }
+                    Err(error) if !is_timeout(&error) => return Err(error),
+                    Err(error) => {
+                        if !self.pace.timed_out(turn, length) {
+                            return Err(error);
+                        }
+                        missing.give_back(range);
+                    }
+                }
+            }
+        });
+        try_join_all(senders).await.map(drop)
+    }
+
+    /// Asks for the check and the name.
+    async fn finish(&self, key: &UploadKey, modified_at: Option<&str>) -> UploadResult<Finish> {
+        let end = Instant::now() + DIGEST_PATIENCE;
+        loop {
+            let request = || async {
+                match self.runtime.finish_upload(key, modified_at).await {
+                    Ok(upload) => Ok(match upload.state {
+                        UploadState::Complete => Finish::Complete,
+                        UploadState::Checking => Finish::Checking,
+                        UploadState::Open => Finish::Incomplete,
+                    }),
+                    // May be sent again, but not this request alone.
+                    Err(RuntimeError::Refused(problem)) if problem.code == "damaged" => {
+                        Ok(Finish::Damaged)
+                    }
+                    Err(RuntimeError::Refused(problem)) if problem.code == "incomplete" => {
+                        Ok(Finish::Incomplete)
+                    }
+                    Err(error) => Err(error),
+                }
+            };
+            match self.ask(&key.path, request).await? {
+                Finish::Checking => self.breathe(key, end).await?,
+                end @ (Finish::Complete | Finish::Incomplete | Finish::Damaged) => return Ok(end),
+            }
+        }
+    }
+
+    async fn breathe(&self, key: &UploadKey, end: Instant) -> UploadResult<()> {
+        if Instant::now() > end {
+            let url = self.runtime.address().to_owned();
+            return Err(UploadError::runtime(
+                &key.path,
+                RuntimeError::TimedOut { url },
+            ));
+        }
+        sleep(BREATH).await;
+        Ok(())
+    }
+}
+
+pub(super) fn is_timeout(error: &UploadError) -> bool {
+    matches!(error, UploadError::Runtime { source, .. } if matches!(**source, RuntimeError::TimedOut { .. }))
+}
+
+async fn open(place: &Place) -> UploadResult<LocalFile> {
+    let place = place.clone();
+    blocking(move || place.open()).await
+}
+
+async fn check(file: &Arc<LocalFile>) -> UploadResult<()> {
+    let file = file.clone();
+    blocking(move || file.check_unchanged()).await
+}
+
+/// Stretches of a file that are not there yet, in order.
+#[derive(Debug)]
+struct Missing(Mutex<Vec<Range<u64>>>);
+
+impl Missing {
+    fn of(upload: &Upload, size: u64) -> Self {
+        let mut gaps = Vec::new();
+        let mut at = 0;
+        for &(from, to) in &upload.received {
+            if from > at {
+                gaps.push(at..from.min(size));
+            }
+            at = at.max(to);
+        }
+        if at < size {
+            gaps.push(at..size);
+        }
+        // Taken from the end.
+        gaps.reverse();
+        Self(Mutex::new(gaps))
+    }
+
+    /// The next piece, of at most so many bytes.
+    fn take(&self, most: u64) -> Option<Range<u64>> {
+        let mut gaps = self.lock();
+        let gap = gaps.last_mut()?;
+        let end = gap.end.min(gap.start + most.max(1));
+        let piece = gap.start..end;
+        gap.start = end;
+        if gap.is_empty() {
+            gaps.pop();
+        }
+        Some(piece)
+    }
+
+    fn give_back(&self, piece: Range<u64>) {
+        self.lock().push(piece);
+    }
+
+    fn bytes(&self) -> u64 {
+        self.lock().iter().map(|gap| gap.end - gap.start).sum()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Range<u64>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Missing, Upload, UploadKey, UploadState};
+
+    fn upload(size: u64, received: Vec<(u64, u64)>) -> Upload {
+        let (path, sha256) = (String::new(), String::new());
+        Upload {
+            key: UploadKey { path, size, sha256 },
+            state: UploadState::Open,
+            received,
+        }
+    }
+
+    proptest! {
+        /// Whatever the executor says that it has, pieces and what is there make the whole, once.
+        #[test]
+        fn pieces_fill_the_gaps(size in 0_u64..500, mut ends in prop::collection::vec(0_u64..500, 0..8), most in 1_u64..100) {
+            ends.iter_mut().for_each(|end| *end = (*end).min(size));
+            ends.sort_unstable();
+            let received: Vec<_> = ends.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
+            let missing = Missing::of(&upload(size, received.clone()), size);
+            let mut times = vec![0; size as usize];
+            for (from, to) in received {
+                times[from as usize..to as usize].fill(1);
+            }
+            prop_assert_eq!(missing.bytes() as usize, times.iter().filter(|count| **count == 0).count());
+            while let Some(piece) = missing.take(most) {
+                prop_assert!(piece.end - piece.start <= most && !piece.is_empty());
+                times[piece.start as usize..piece.end as usize].iter_mut().for_each(|count| *count += 1);
+            }
+            prop_assert!(times.iter().all(|count| *count == 1));
+        }
+    }
+}

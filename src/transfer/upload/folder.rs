@@ -1,0 +1,326 @@
+//! A folder: small files many at a time, large ones one by one, several of these side by side. What is there already with its size and time of
+//! change is not sent again.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use cap_std::fs::Dir;
+use futures_util::future::try_join_all;
+use tokio::time::Instant;
+
+use super::allowed::Source;
+use super::bundle::{Bundle, place_in};
+use super::error::{UploadError, UploadResult};
+use super::file::is_timeout;
+use super::push::Push;
+use super::target::{Target, within};
+use super::walk::{Found, MOST_ENTRIES, walk};
+use crate::runtime::ListQuery;
+use crate::transfer::file::{blocking, changed_at};
+use crate::wire::files::{FileEntry, FileType};
+
+/// The API takes no more files in one bundle.
+const MOST_IN_BUNDLE: usize = 1_000;
+/// What a file's line takes of a bundle, beside its name.
+const LINE: u64 = 200;
+/// Entries of one page of a listing, and pages: of a folder with more there, the rest is taken as unknown, and sent.
+const PAGE: u64 = 1_000;
+const MOST_PAGES: usize = 200;
+/// Times are told in milliseconds, by some through a floating point number.
+const SAME_TIME: Duration = Duration::from_millis(1);
+
+/// What is known of a file's name over there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum There {
+    Nothing,
+    Same,
+    Another,
+}
+
+enum Work {
+    /// Small files, by their numbers.
+    Bundle(Vec<usize>),
+    File(usize),
+}
+
+/// One folder on its way.
+struct Sending<'a> {
+    push: &'a Push,
+    folder: Arc<Dir>,
+    path: PathBuf,
+    remote: String,
+    files: Arc<Vec<Found>>,
+    there: Vec<There>,
+    work: Mutex<VecDeque<Work>>,
+}
+
+impl Push {
+    /// Uploads all that is in a folder. What cannot be is skipped and told.
+    pub(super) async fn folder(
+        &self,
+        source: &Source,
+        folder: &Arc<Dir>,
+        own_state: Option<&Path>,
+        target: &Target,
+        most: u64,
+    ) -> UploadResult<()> {
+        let path = source.path.clone();
+        let (dir, own_state) = (folder.clone(), own_state.map(Path::to_owned));
+        let (meter, stop) = (self.meter.clone(), self.stop.clone());
+        let walked = blocking(move || {
+            walk(&dir, own_state.as_deref(), &stop, |name, why| {
+                meter.skip(name, why)
+            })
+        })
+        .await
+        .map_err(|error| UploadError::local(&path, error))?;
+        let (size, count) = (walked.bytes(), walked.files.len());
+        if walked.is_cut {
+            let most = MOST_ENTRIES;
+            return Err(UploadError::TooMany { path, most });
+        }
+        if size > most {
+            let files = count as u64;
+            return Err(UploadError::TooLarge {
+                path,
+                size,
+                files,
+                most,
+            });
+        }
+        self.meter.change(|report| {
+            report.size_bytes = Some(size);
+            report.empty_folders = walked.empty_folders;
+        });
+        let there = match target.there {
+            Some(FileType::Directory) => self.known(&target.path, &walked.files).await?,
+            _ => vec![There::Nothing; count],
+        };
+        let files = Arc::new(walked.files);
+        let sending = Sending {
+            push: self,
+            folder: folder.clone(),
+            path,
+            remote: target.path.clone(),
+            work: Mutex::new(plan(
+                &files,
+                &there,
+                self.limits.small_bytes,
+                self.limits.bundle_bytes,
+            )),
+            files,
+            there,
+        };
+        sending.all().await?;
+        self.meter.change(|report| {
+            report.size_bytes = Some(report.sent_bytes + report.already_there_bytes);
+        });
+        Ok(())
+    }
+
+    /// What the folder over there has of these files.
+    async fn known(&self, remote: &str, files: &[Found]) -> UploadResult<Vec<There>> {
+        let mut there = vec![There::Nothing; files.len()];
+        let numbers: HashMap<&str, usize> = files
+            .iter()
+            .enumerate()
+            .map(|(number, file)| (file.name.as_str(), number))
+            .collect();
+        let mut cursor = None;
+        for _ in 0..MOST_PAGES {
+            let query = ListQuery {
+                path: remote.to_owned(),
+                recursive: true,
+                limit: PAGE,
+                cursor,
+            };
+            let page = match self.ask(remote, || self.runtime.list_files(&query)).await {
+                Ok(page) => page,
+                // A mounted Drive can be too slow to list: sending what is there already is only slower.
+                Err(error) if is_timeout(&error) => break,
+                Err(error) => return Err(error),
+            };
+            for entry in page
+                .entries
+                .iter()
+                .filter(|entry| entry.kind == FileType::File)
+            {
+                if let Some(&number) = numbers.get(entry.name.as_str()) {
+                    there[number] = if is_same(&files[number], entry) {
+                        There::Same
+                    } else {
+                        There::Another
+                    };
+                }
+            }
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        for (file, _) in files
+            .iter()
+            .zip(&there)
+            .filter(|(_, there)| **there == There::Same)
+        {
+            self.meter.change(|report| {
+                report.already_there_bytes += file.stamp.size;
+                report.files += 1;
+            });
+        }
+        Ok(there)
+    }
+}
+
+/// An upload gives its files their times of change.
+fn is_same(file: &Found, entry: &FileEntry) -> bool {
+    let apart = |one: SystemTime, other: SystemTime| {
+        one.duration_since(other)
+            .or_else(|_| other.duration_since(one))
+            .unwrap_or_default()
+    };
+    let times = file.stamp.modified.zip(changed_at(&entry.modified_at));
+    file.stamp.size == entry.size
+        && times.is_some_and(|(here, there)| apart(here, there) <= SAME_TIME)
+}
+
+/// Small files together in the order of their names, large ones alone.
+fn plan(files: &[Found], there: &[There], small: u64, most: u64) -> VecDeque<Work> {
+    let mut work = VecDeque::new();
+    let (mut bundle, mut bytes) = (Vec::new(), 0);
+    for (number, file) in files.iter().enumerate() {
+        if there.get(number) == Some(&There::Same) {
+            continue;
+        }
+        if file.stamp.size > small {
+            work.push_back(Work::File(number));
+            continue;
+        }
+        let weight = file.stamp.size + file.name.len() as u64 + LINE;
+        if !bundle.is_empty() && (bytes + weight > most || bundle.len() == MOST_IN_BUNDLE) {
+            work.push_back(Work::Bundle(std::mem::take(&mut bundle)));
+            bytes = 0;
+        }
+        bundle.push(number);
+        bytes += weight;
+    }
+    if !bundle.is_empty() {
+        work.push_back(Work::Bundle(bundle));
+    }
+    work
+}
+
+impl Sending<'_> {
+    async fn all(&self) -> UploadResult<()> {
+        let senders = (0..self.push.limits.files_at_once).map(|_| async {
+            while let Some(work) = self.next() {
+                match work {
+                    Work::Bundle(numbers) => self.bundle(numbers).await?,
+                    Work::File(number) => self.file(number).await?,
+                }
+            }
+            Ok(())
+        });
+        try_join_all(senders).await.map(drop)
+    }
+
+    fn next(&self) -> Option<Work> {
+        self.work
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop_front()
+    }
+
+    fn add(&self, work: Work) {
+        self.work
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push_front(work);
+    }
+
+    async fn file(&self, number: usize) -> UploadResult<()> {
+        let name = &self.files[number].name;
+        let place = place_in(&self.folder, &self.path, name);
+        match self.push.file(&place, &within(&self.remote, name)).await {
+            Ok(sent) => {
+                let replaced = self.there[number] == There::Another && !sent.was_there;
+                self.count(0, replaced);
+                Ok(())
+            }
+            Err(error) => self.skip(name, error),
+        }
+    }
+
+    async fn bundle(&self, numbers: Vec<usize>) -> UploadResult<()> {
+        let turn = self.push.pace.turn().await;
+        let (files, folder, path) = (self.files.clone(), self.folder.clone(), self.path.clone());
+        let (wanted, small) = (numbers.clone(), self.push.limits.small_bytes);
+        let bundle = blocking(move || {
+            Bundle::read(
+                &wanted,
+                &files,
+                |name| place_in(&folder, &path, name),
+                small,
+            )
+        })
+        .await;
+        for number in bundle.grown {
+            self.add(Work::File(number));
+        }
+        for (number, error) in bundle.failed {
+            self.skip(&self.files[number].name, error)?;
+        }
+        if bundle.files.is_empty() {
+            return Ok(());
+        }
+        let (began, length) = (Instant::now(), bundle.bytes.len() as u64);
+        let request = || {
+            self.push
+                .runtime
+                .put_bundle(&self.remote, bundle.bytes.clone())
+        };
+        let reply = match self.push.ask(&self.remote, request).await {
+            Ok(reply) => reply,
+            Err(error) if is_timeout(&error) && numbers.len() > 1 => {
+                self.push.pace.timed_out(turn, length);
+                let (one, other) = numbers.split_at(numbers.len() / 2);
+                self.add(Work::Bundle(other.to_vec()));
+                self.add(Work::Bundle(one.to_vec()));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        self.push.pace.went(turn, length, began.elapsed());
+        for (&(number, bytes), written) in bundle.files.iter().zip(&reply.files) {
+            match &written.code {
+                None => self.count(bytes, self.there[number] == There::Another),
+                Some(code) if code == "disk_full" => {
+                    let remote = within(&self.remote, &self.files[number].name);
+                    return Err(UploadError::RemoteFull { remote, free: None });
+                }
+                Some(code) => {
+                    let reason = written.detail.as_ref().unwrap_or(code);
+                    self.push.meter.skip(&self.files[number].name, reason);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One more file is there.
+    fn count(&self, sent: u64, replaced: bool) {
+        self.push.meter.change(|report| {
+            report.sent_bytes += sent;
+            report.files += 1;
+            report.replaced += u64::from(replaced);
+        });
+    }
+
+    fn skip(&self, name: &str, error: UploadError) -> UploadResult<()> {
+        let reason = error.reason_to_skip().ok_or(error)?;
+        self.push.meter.skip(name, reason);
+        Ok(())
+    }
+}

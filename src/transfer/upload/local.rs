@@ -1,0 +1,180 @@
+//! A file of this computer, opened so that nothing but a regular file in the allowed folder can be read.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use cap_std::fs::{Dir, OpenOptions};
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use super::error::{UploadError, UploadResult};
+
+/// Read at once for a digest.
+const BUFFER: usize = 1 << 18;
+
+/// A path below an open folder. The folder is a handle, and whatever happens to names and links meanwhile, nothing outside it opens.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    folder: Arc<Dir>,
+    relative: PathBuf,
+    /// For people.
+    pub(super) path: PathBuf,
+}
+
+/// By what a file that was written to is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    pub(super) size: u64,
+    pub(super) modified: Option<SystemTime>,
+}
+
+#[derive(Debug)]
+pub(super) struct LocalFile {
+    file: Mutex<File>,
+    place: Place,
+    pub(super) stamp: Stamp,
+}
+
+impl Place {
+    pub(super) fn new(folder: Arc<Dir>, relative: PathBuf, path: PathBuf) -> Self {
+        Self {
+            folder,
+            relative,
+            path,
+        }
+    }
+
+    /// The file as it is now.
+    pub(super) fn open(&self) -> UploadResult<LocalFile> {
+        let failed = |error| UploadError::local(&self.path, error);
+        let not_a_file = || UploadError::NotAFile {
+            path: self.path.clone(),
+        };
+        // Before opening: to open a pipe or a device may do something.
+        if !self
+            .folder
+            .metadata(&self.relative)
+            .map_err(failed)?
+            .is_file()
+        {
+            return Err(not_a_file());
+        }
+        let file = self.folder.open_with(&self.relative, &for_reading());
+        let file = file.map_err(failed)?.into_std();
+        let about = file.metadata().map_err(failed)?;
+        if !about.is_file() {
+            return Err(not_a_file());
+        }
+        let stamp = Stamp {
+            size: about.len(),
+            modified: about.modified().ok(),
+        };
+        Ok(LocalFile {
+            file: Mutex::new(file),
+            place: self.clone(),
+            stamp,
+        })
+    }
+
+    fn stamp(&self) -> io::Result<Stamp> {
+        let about = self.folder.metadata(&self.relative)?;
+        Ok(Stamp {
+            size: about.len(),
+            modified: about
+                .modified()
+                .ok()
+                .map(cap_std::time::SystemTime::into_std),
+        })
+    }
+}
+
+/// A pipe that takes the file's place just before it is opened would have nobody write to it.
+fn for_reading() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    cap_std::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    options
+}
+
+impl LocalFile {
+    fn changed(&self) -> UploadError {
+        UploadError::Changed {
+            path: self.place.path.clone(),
+        }
+    }
+
+    fn failed(&self, error: io::Error) -> UploadError {
+        UploadError::local(&self.place.path, error)
+    }
+
+    /// Fails when what the path leads to is no longer what was opened.
+    pub(super) fn check_unchanged(&self) -> UploadResult<()> {
+        let stamp = self.place.stamp().map_err(|error| self.failed(error))?;
+        if stamp == self.stamp {
+            Ok(())
+        } else {
+            Err(self.changed())
+        }
+    }
+
+    /// The SHA-256 of the whole as 64 hexadecimal digits. `read` is told how many bytes were read so far.
+    pub(super) fn sha256(
+        &self,
+        stop: &CancellationToken,
+        read: impl Fn(u64),
+    ) -> UploadResult<String> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.seek(SeekFrom::Start(0))
+            .map_err(|error| self.failed(error))?;
+        let (mut hasher, mut buffer, mut done) = (Sha256::new(), vec![0; BUFFER], 0);
+        // One byte more than there were would never end in a file that grows faster than it is read.
+        let mut whole = (&mut *file).take(self.stamp.size);
+        while !stop.is_cancelled() {
+            let count = whole
+                .read(&mut buffer)
+                .map_err(|error| self.failed(error))?;
+            if count == 0 {
+                break;
+            }
+            hasher.update(&buffer[..count]);
+            done += count as u64;
+            read(done);
+        }
+        if done < self.stamp.size {
+            return Err(self.changed());
+        }
+        Ok(hex(&hasher.finalize()))
+    }
+
+    /// These bytes, all of them.
+    pub(super) fn read(&self, range: &Range<u64>) -> UploadResult<Bytes> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; length];
+        file.seek(SeekFrom::Start(range.start))
+            .and_then(|_| file.read_exact(&mut bytes))
+            .map_err(|error| self.failed(error))?;
+        Ok(bytes.into())
+    }
+
+    /// The time of change as the executor takes it.
+    pub(super) fn modified_at(&self) -> Option<String> {
+        written(self.stamp.modified?)
+    }
+}
+
+/// RFC 3339 with milliseconds.
+pub(super) fn written(time: SystemTime) -> Option<String> {
+    let time = jiff::Timestamp::try_from(time).ok()?;
+    Some(time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
+}
+
+pub(super) fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}

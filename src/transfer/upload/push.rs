@@ -1,0 +1,136 @@
+//! One upload: what its parts share, and how each asks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::allowed::{Kind, Source};
+use super::error::{UploadError, UploadResult};
+use super::pace::{Bounds, Pace};
+use super::report::Meter;
+use crate::runtime::{Runtime, RuntimeResult, retry};
+use crate::transfer::report::Status;
+
+/// To say how much is free there is worth so much time.
+const FREE: Duration = Duration::from_secs(5);
+
+/// How much at once, and how long to try.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// One request carries at most so many bytes of a file, in the beginning.
+    pub piece_bytes: u64,
+    /// Smaller ones are not worth their requests.
+    pub least_piece_bytes: u64,
+    /// Requests side by side in the beginning, over all files.
+    pub streams: usize,
+    pub most_streams: usize,
+    /// Files up to this size go many in one request.
+    pub small_bytes: u64,
+    /// So many bytes in one such request.
+    pub bundle_bytes: u64,
+    /// Files and bundles of a folder side by side.
+    pub files_at_once: usize,
+    /// How long a request that brings nothing is repeated; shorter than a call, so that the call can tell.
+    pub patience: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            piece_bytes: 4 << 20,
+            least_piece_bytes: 256 << 10,
+            streams: 2,
+            // With the pieces, what an upload needs of memory: 16 MiB.
+            most_streams: 4,
+            small_bytes: 256 << 10,
+            bundle_bytes: 4 << 20,
+            files_at_once: 3,
+            patience: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What the parts of one upload share.
+#[derive(Debug)]
+pub(super) struct Push {
+    pub(super) runtime: Arc<dyn Runtime>,
+    pub(super) limits: Limits,
+    pub(super) meter: Meter,
+    pub(super) pace: Pace,
+    /// Ends the reading of files; whoever cancels it drops the rest.
+    pub(super) stop: CancellationToken,
+}
+
+impl Push {
+    pub(super) fn new(
+        runtime: Arc<dyn Runtime>,
+        limits: Limits,
+        meter: Meter,
+        stop: CancellationToken,
+    ) -> Self {
+        let pace = Pace::new(Bounds {
+            piece_bytes: limits.piece_bytes,
+            least_piece_bytes: limits.least_piece_bytes,
+            streams: limits.streams,
+            most_streams: limits.most_streams,
+        });
+        Self {
+            runtime,
+            limits,
+            meter,
+            pace,
+            stop,
+        }
+    }
+
+    /// Uploads whatever `source` is, of at most so many bytes.
+    pub(super) async fn any(&self, source: &Source, remote: &str, most: u64) -> UploadResult<()> {
+        let going = async {
+            let target = self.target(source, remote).await?;
+            let path = target.path.clone();
+            self.meter.change(|report| report.remote_path = path);
+            match &source.kind {
+                Kind::File(place) => self.single(place, &target, most).await,
+                Kind::Folder { folder, own_state } => {
+                    let own_state = own_state.as_deref();
+                    self.folder(source, folder, own_state, &target, most).await
+                }
+            }
+        };
+        let result = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(UploadError::cancelled(remote)),
+            result = going => result,
+        };
+        if let Err(UploadError::RemoteFull { remote, .. }) = result {
+            let free = self.free().await;
+            return Err(UploadError::RemoteFull { remote, free });
+        }
+        result?;
+        self.meter.change(|report| report.status = Status::Complete);
+        Ok(())
+    }
+
+    /// GB that are free where files go, if the runtime says so in time.
+    async fn free(&self) -> Option<f64> {
+        let probe = timeout(FREE, self.runtime.probe()).await.ok()?.ok()?;
+        probe.storage.first().map(|storage| storage.free_gb)
+    }
+
+    /// Repeats a request while it fails in passing.
+    pub(super) async fn ask<T, F>(
+        &self,
+        remote: &str,
+        request: impl FnMut() -> F,
+    ) -> UploadResult<T>
+    where
+        F: Future<Output = RuntimeResult<T>>,
+    {
+        let deadline = Instant::now() + self.limits.patience;
+        retry::until(deadline, self.runtime.address(), request)
+            .await
+            .map_err(|error| UploadError::runtime(remote, error))
+    }
+}
