@@ -26,3 +26,4 @@ mod resources;
 mod tidy;
 mod tool_list;
 mod try_tour;
+mod upload;

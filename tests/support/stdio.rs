@@ -36,7 +36,7 @@ pub(crate) struct Bridge {
     waiting: VecDeque<Value>,
     /// Every line of stdout so far.
     pub stdout: String,
-    /// Notifications in the order of their coming.
+    /// Notifications, and requests to the client, in the order of their coming.
     pub heard: Vec<Value>,
     last_id: u64,
 }
@@ -136,13 +136,13 @@ impl Bridge {
             let Some(message) = self.next(end) else {
                 panic!("no answer to {id}; stderr: {}", self.stderr());
             };
-            if message["id"] == id {
+            if message["id"] == id && message.get("method").is_none() {
                 return content(message);
             }
-            if message.get("id").is_some() {
-                self.waiting.push_back(message);
-            } else {
+            if message.get("method").is_some() {
                 self.heard.push(message);
+            } else {
+                self.waiting.push_back(message);
             }
         }
     }
@@ -159,10 +159,10 @@ impl Bridge {
             let Some(message) = self.next(end) else {
                 panic!("not heard; stderr: {}", self.stderr());
             };
-            if message.get("id").is_some() {
-                self.waiting.push_back(message);
-            } else {
+            if message.get("method").is_some() {
                 self.heard.push(message);
+            } else {
+                self.waiting.push_back(message);
             }
         }
     }

@@ -1,0 +1,155 @@
+//! What happens to a file on this side while it goes.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+
+use super::*;
+
+#[tokio::test]
+async fn a_file_that_grows_on_the_way_starts_over() {
+    let (server, folder) = setting();
+    let old = content(4 * PIECE, 1);
+    let path = write(folder.path(), "log", &old);
+    let grown = path.clone();
+    let grow = move || {
+        let mut file = OpenOptions::new().append(true).open(grown).unwrap();
+        file.write_all(b"one more line").unwrap();
+    };
+    server.state().deeds.push((PIECE, Box::new(grow)));
+    let report = put(&bridge(&server, folder.path()), "log", "log")
+        .await
+        .unwrap();
+    let new = [old.as_slice(), b"one more line"].concat();
+    assert!(server.state().content("/content/log") == Some(&new));
+    assert_eq!(report.size_bytes, Some(new.len() as u64));
+    assert_eq!(report.sha256, Some(sha256(&new)));
+}
+
+#[tokio::test]
+async fn a_file_that_is_replaced_or_cut_on_the_way_starts_over() {
+    for new in [content(4 * PIECE, 2), content(PIECE, 3), Vec::new()] {
+        let (server, folder) = setting();
+        let path = write(folder.path(), "a", &content(4 * PIECE, 1));
+        let expected = new.clone();
+        let beside = folder.path().join("beside");
+        let replace = move || {
+            fs::write(&beside, new).unwrap();
+            fs::rename(beside, path).unwrap();
+        };
+        server.state().deeds.push((2 * PIECE, Box::new(replace)));
+        put(&bridge(&server, folder.path()), "a", "a")
+            .await
+            .unwrap();
+        assert!(server.state().content("/content/a") == Some(&expected));
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_never_stops_changing_is_given_up_and_replaces_nothing() {
+    let (server, folder) = setting();
+    let path = write(folder.path(), "log", &content(2 * PIECE, 1));
+    server.state().put("/content/log", b"old");
+    for time in 0..100 {
+        let path = path.clone();
+        let grow = move || {
+            let mut file = OpenOptions::new().append(true).open(path).unwrap();
+            file.write_all(b"more").unwrap();
+        };
+        server.state().deeds.push((time * PIECE, Box::new(grow)));
+    }
+    let error = put(&bridge(&server, folder.path()), "log", "log")
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), "file_changed");
+    assert!(
+        error.retryable() && error.hint().contains("Wait"),
+        "{error}"
+    );
+    assert_eq!(server.state().content("/content/log"), Some(&b"old"[..]));
+}
+
+#[tokio::test]
+async fn a_file_that_vanishes_on_the_way_is_told() {
+    let (server, folder) = setting();
+    let path = write(folder.path(), "a", &content(4 * PIECE, 1));
+    let remove = move || fs::remove_file(path).unwrap();
+    server.state().deeds.push((PIECE, Box::new(remove)));
+    let error = put(&bridge(&server, folder.path()), "a", "a")
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), "not_found");
+    assert!(error.to_string().contains("on this computer"), "{error}");
+    assert!(server.state().content("/content/a").is_none());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_that_takes_the_files_place_on_the_way_leaks_nothing() {
+    let (server, folder) = setting();
+    let outside = tempfile::tempdir().unwrap();
+    let secret = write(outside.path(), "secret", b"secret");
+    let inside = folder.path().join("inside");
+    let path = write(&inside, "a", &content(4 * PIECE, 1));
+    let swap = move || {
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(secret, path).unwrap();
+    };
+    server.state().deeds.push((PIECE, Box::new(swap)));
+    let error = put(&bridge(&server, &inside), "a", "a").await.unwrap_err();
+    assert_eq!(error.code(), "unreadable", "{error}");
+    assert!(server.state().files.is_empty());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_pipe_is_refused_and_waits_for_nobody() {
+    let (server, folder) = setting();
+    let pipe = folder.path().join("many/pipe");
+    write(folder.path(), "many/a", b"a");
+    let made = std::process::Command::new("mkfifo")
+        .arg(&pipe)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let uploads = bridge(&server, folder.path());
+    let error = put(&uploads, "many/pipe", "pipe").await.unwrap_err();
+    assert_eq!(error.code(), "invalid_argument", "{error}");
+    let report = put(&uploads, "many", "many").await.unwrap();
+    assert_eq!((report.files, report.skipped_count), (1, 1));
+}
+
+#[tokio::test]
+async fn names_in_every_script_and_of_every_length_arrive_as_they_are() {
+    let (server, folder) = setting();
+    let longest = "é".repeat(127) + "a";
+    let names = [
+        "Zürich – 数据.csv",
+        "данные.txt",
+        "بيانات.txt",
+        "नमस्ते",
+        "😀.png",
+        "a b&c=d#e+f%20g;h",
+        "'quoted' $(name)",
+        "-rf",
+        ".hidden",
+        longest.as_str(),
+    ];
+    for name in names {
+        write(folder.path(), &format!("many/{name}"), name.as_bytes());
+    }
+    let uploads = bridge(&server, folder.path());
+    for name in names {
+        let local = format!("many/{name}");
+        let report = put(&uploads, &local, "one/").await.unwrap();
+        assert_eq!(report.remote_path, format!("one/{name}"));
+    }
+    let report = put(&uploads, "many", "all").await.unwrap();
+    assert_eq!(report.files, names.len() as u64);
+    let state = server.state();
+    for name in names {
+        for place in ["one", "all"] {
+            let path = format!("/content/{place}/{name}");
+            assert_eq!(state.content(&path), Some(name.as_bytes()), "{path}");
+        }
+    }
+}

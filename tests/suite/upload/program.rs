@@ -1,0 +1,159 @@
+//! The same through the real program, as a client uses it.
+
+use serde_json::json;
+
+use super::*;
+use crate::support::home::Home;
+use crate::support::stdio::Bridge;
+
+/// What one request carries in the program.
+const REAL_PIECE: u64 = 4 << 20;
+
+fn start(server: &UploadServer, home: &Home, variables: &[(&str, &str)]) -> Bridge {
+    let line = server.line();
+    let mut command = home.program(&[("COLAB_URL", &line)]);
+    command.envs(variables.iter().copied());
+    Bridge::greeted(command)
+}
+
+#[test]
+fn files_go_from_the_save_folder_and_the_folders_for_uploads() {
+    let (server, home) = (UploadServer::start(), Home::new());
+    for (name, text) in [
+        ("results/a.txt", "saved"),
+        ("one/a.txt", "one"),
+        ("one/b.txt", "b"),
+        ("home/c.txt", "c"),
+    ] {
+        write(home.path(), name, text.as_bytes());
+    }
+    let (one, own) = (home.folder("one"), home.folder("home"));
+    let dirs = std::env::join_paths([&one, &own]).unwrap();
+    let mut bridge = start(&server, &home, &[("UPLOAD_DIRS", dirs.to_str().unwrap())]);
+    let absolute = one.join("a.txt");
+    for (local, expected) in [
+        ("a.txt", "saved"),
+        ("b.txt", "b"),
+        ("~/c.txt", "c"),
+        (absolute.to_str().unwrap(), "one"),
+    ] {
+        let arguments = json!({"local_path": local, "remote_path": "x/"});
+        let answer = bridge.call("upload_to_colab", arguments);
+        assert!(!answer.is_error, "{}", answer.whole);
+        assert_eq!(answer.fact("status"), "complete");
+        let path = format!("/content/{}", answer.fact("remote_path"));
+        assert_eq!(
+            server.state().content(&path),
+            Some(expected.as_bytes()),
+            "{local}"
+        );
+    }
+    assert_eq!(bridge.leave().status.code(), Some(0));
+}
+
+#[test]
+fn nothing_else_goes_however_it_is_spelled() {
+    let (server, home) = (UploadServer::start(), Home::new());
+    write(home.path(), "results/a.txt", b"a");
+    write(home.path(), "home/.ssh/id_rsa", b"key");
+    write(home.path(), "data/connection.json", b"t0ken");
+    let mut bridge = start(&server, &home, &[]);
+    let key = home.folder("home/.ssh/id_rsa");
+    let up = home.folder("results/../home/.ssh/id_rsa");
+    let data = home.folder("data/connection.json");
+    for local in [
+        key.to_str().unwrap(),
+        up.to_str().unwrap(),
+        data.to_str().unwrap(),
+        "~/.ssh/id_rsa",
+        "~",
+        "../home/.ssh/id_rsa",
+        "a/../../home/.ssh/id_rsa",
+        "/",
+        "/etc/passwd",
+        "/proc/self/environ",
+    ] {
+        let arguments = json!({"local_path": local, "remote_path": "x"});
+        let answer = bridge.call("upload_to_colab", arguments);
+        answer.refused("outside_upload_dirs");
+        let results = home.folder("results");
+        assert!(
+            answer.fact("error").contains(results.to_str().unwrap()),
+            "{}",
+            answer.facts
+        );
+        assert!(
+            answer.fact("hint").contains("UPLOAD_DIRS"),
+            "{}",
+            answer.facts
+        );
+    }
+    let arguments = json!({"local_path": "a.txt", "remote_path": "x", "max_bytes": -1});
+    bridge
+        .call("upload_to_colab", arguments)
+        .refused("invalid_argument");
+    assert!(server.state().requests.is_empty());
+}
+
+#[test]
+fn a_folder_for_uploads_that_is_missing_is_told_at_the_start() {
+    let home = Home::new();
+    let variables = [
+        ("UPLOAD_DIRS", "/no/such/folder"),
+        ("COLAB_URL", "nonsense"),
+    ];
+    let left = Bridge::start(home.program(&variables)).leave();
+    assert!(!left.status.success());
+    assert!(
+        left.stderr.contains("/no/such/folder") && left.stderr.contains("COLAB_URL"),
+        "{}",
+        left.stderr
+    );
+}
+
+#[test]
+fn a_cancelled_call_ends_the_upload() {
+    let (server, home) = (UploadServer::start(), Home::new());
+    let bytes = content(3 * REAL_PIECE, 1);
+    write(home.path(), "results/big", &bytes);
+    server.state().faults.hold_at = Some(REAL_PIECE);
+    let mut bridge = start(&server, &home, &[]);
+    let arguments = json!({"local_path": "big", "remote_path": "big"});
+    let id = bridge.begin_call("upload_to_colab", arguments.clone());
+    server.until(|state| state.arrived >= REAL_PIECE);
+    bridge.notify("notifications/cancelled", json!({"requestId": id}));
+    let before = server.state().count("GET /files/upload");
+    server.set(|state| state.faults.hold_at = None);
+    // The next call finds none under way, and asks what there is.
+    let answer = bridge.call("upload_to_colab", arguments);
+    assert_eq!(answer.fact("status"), "complete", "{}", answer.whole);
+    assert_eq!(server.state().count("GET /files/upload"), before + 1);
+    assert!(server.state().content("/content/big") == Some(&bytes));
+}
+
+#[test]
+fn five_deaths_of_the_bridge_cost_little_and_the_file_is_whole() {
+    let (server, home) = (UploadServer::start(), Home::new());
+    let bytes = content(20 * REAL_PIECE, 1);
+    write(home.path(), "results/big", &bytes);
+    let arguments = json!({"local_path": "big", "remote_path": "/content/big"});
+    for death in 1..=5 {
+        let at = death * 4 * REAL_PIECE - 1;
+        server.set(|state| state.faults.hold_at = Some(at));
+        let mut bridge = start(&server, &home, &[]);
+        bridge.begin_call("upload_to_colab", arguments.clone());
+        server.until(|state| state.arrived >= at);
+        drop(bridge);
+    }
+    server.set(|state| state.faults.hold_at = None);
+    let answer = start(&server, &home, &[]).call("upload_to_colab", arguments);
+    assert_eq!(answer.fact("status"), "complete", "{}", answer.whole);
+    assert_eq!(answer.fact("sha256"), sha256(&bytes));
+    assert!(server.state().content("/content/big") == Some(&bytes));
+    let (arrived, most) = (server.state().arrived, bytes.len() as u64 * 13 / 10);
+    assert!(
+        arrived <= most,
+        "{arrived} bytes arrived of {}",
+        bytes.len()
+    );
+}

@@ -1,0 +1,137 @@
+//! Calls end in time and uploads go on; bridges end and uploads are resumed.
+
+use std::sync::Mutex;
+
+use super::*;
+
+/// A server that stops in the middle of a file, when everything it may take has arrived.
+fn held(bytes: &[u8], at: u64) -> (UploadServer, TempDir) {
+    let (server, folder) = setting();
+    write(folder.path(), "big", bytes);
+    server.state().faults.hold_at = Some(at);
+    (server, folder)
+}
+
+fn release(server: &UploadServer) {
+    server.set(|state| state.faults.hold_at = None);
+}
+
+/// Waits, through calls whose time is up at once, until so much is there.
+async fn until_sent(uploads: &Uploads, bytes: u64) -> UploadReport {
+    loop {
+        let report = glance(uploads, "big", "big").await;
+        if report.sent_bytes >= bytes {
+            return report;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn at_its_deadline_a_call_says_running_and_the_next_one_goes_on_waiting() {
+    let bytes = content(8 * PIECE, 1);
+    let (server, folder) = held(&bytes, 5 * PIECE);
+    let uploads = bridge(&server, folder.path());
+    let report = until_sent(&uploads, PIECE).await;
+    assert_eq!(report.status, Status::Running);
+    assert_eq!(report.size_bytes, Some(bytes.len() as u64));
+    assert!(report.next_step.is_some() && report.sha256.is_none());
+    release(&server);
+    let report = put(&uploads, "big", "big").await.unwrap();
+    assert_eq!(report.status, Status::Complete);
+    assert_eq!(server.state().arrived, bytes.len() as u64);
+    assert_eq!(server.state().count("GET /files/upload"), 1);
+}
+
+#[tokio::test]
+async fn calls_for_the_same_file_share_one_upload() {
+    let (server, folder) = setting();
+    write(folder.path(), "a", &content(4 * PIECE, 1));
+    let uploads = bridge(&server, folder.path());
+    let (one, other) = tokio::join!(put(&uploads, "a", "a"), put(&uploads, "a", "a"));
+    assert_eq!(one.unwrap().sha256, other.unwrap().sha256);
+    assert_eq!(server.state().arrived, 4 * PIECE);
+}
+
+#[tokio::test]
+async fn an_upload_that_ended_unseen_is_looked_at_afresh() {
+    let (server, folder) = held(&content(2 * PIECE, 1), PIECE);
+    let uploads = bridge(&server, folder.path());
+    glance(&uploads, "big", "big").await;
+    release(&server);
+    while server.state().count("GET /files/upload") < 2 {
+        // What is there is asked anew: the file may have been written to since.
+        let report = glance(&uploads, "big", "big").await;
+        assert_eq!(report.status, Status::Running);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let report = put(&uploads, "big", "big").await.unwrap();
+    assert_eq!(report.status, Status::Complete);
+    assert_eq!(server.state().arrived, 2 * PIECE);
+}
+
+#[tokio::test]
+async fn a_cancelled_upload_stops_and_is_resumed_by_the_next_call() {
+    let bytes = content(8 * PIECE, 1);
+    let (server, folder) = held(&bytes, 5 * PIECE);
+    let uploads = bridge(&server, folder.path());
+    let sent = until_sent(&uploads, 2 * PIECE).await.sent_bytes;
+    let watch = Watch {
+        deadline: Instant::now() + LONG,
+        cancel: CancellationToken::new(),
+        progress: &|_| {},
+    };
+    watch.cancel.cancel();
+    let error = uploads.upload(&request("big", "big"), &[], watch).await;
+    assert_eq!(error.unwrap_err().code(), "cancelled");
+    release(&server);
+    let report = put(&uploads, "big", "big").await.unwrap();
+    assert!(report.already_there_bytes >= sent, "{report:?}");
+    assert_eq!(
+        report.already_there_bytes + report.sent_bytes,
+        bytes.len() as u64
+    );
+    assert!(server.state().content("/content/big") == Some(&bytes));
+}
+
+#[test]
+fn a_bridge_that_ends_leaves_what_arrived_and_the_next_one_sends_the_rest_only() {
+    let bytes = content(20 * PIECE, 1);
+    let (server, folder) = held(&bytes, 10 * PIECE);
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let first = runtime();
+    let uploads = bridge(&server, folder.path());
+    let sent = first.block_on(until_sent(&uploads, 6 * PIECE)).sent_bytes;
+    drop(uploads);
+    drop(first);
+    release(&server);
+    let report = runtime().block_on(put(&bridge(&server, folder.path()), "big", "big"));
+    let report = report.unwrap();
+    assert!(report.already_there_bytes >= sent, "{report:?}");
+    assert!(server.state().content("/content/big") == Some(&bytes));
+}
+
+#[tokio::test]
+async fn progress_grows_to_the_total() {
+    let (server, folder) = setting();
+    write(folder.path(), "a", &content(6 * PIECE, 1));
+    let seen = Mutex::new(Vec::new());
+    let watch = Watch {
+        deadline: Instant::now() + LONG,
+        cancel: CancellationToken::new(),
+        progress: &|progress| seen.lock().unwrap().push(progress),
+    };
+    let uploads = bridge(&server, folder.path());
+    uploads
+        .upload(&request("a", "a"), &[], watch)
+        .await
+        .unwrap();
+    let seen = seen.into_inner().unwrap();
+    assert!(seen.is_sorted_by_key(|progress| progress.done_bytes));
+    let total = Some(6 * PIECE);
+    assert!(
+        seen.iter()
+            .all(|progress| progress.total_bytes.is_none() || progress.total_bytes == total)
+    );
+    assert!(seen.iter().any(|progress| progress.done_bytes > 0));
+}

@@ -1,0 +1,230 @@
+//! The executor's routes for uploads on loopback, with faults at will. A thread a connection, so that it outlives the runtimes of tests.
+//! Faults count bytes and requests, never time: what they do is the same on any machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::upload_routes;
+
+pub(crate) const TOKEN: &str = "t0ken";
+pub(super) const ROOT: &str = "/content";
+const CHUNK: usize = 16 * 1024;
+
+/// What to do wrong.
+#[derive(Default)]
+pub(crate) struct Faults {
+    /// Each body takes one of these, and its connection is cut after so many bytes of it.
+    pub(crate) cuts: Vec<usize>,
+    /// So many requests with a body, or that finish an upload, are done and get no answer.
+    pub(crate) lost_replies: u32,
+    /// So many of them are answered `503 busy`, and not done.
+    pub(crate) busy: u32,
+    /// So many whole uploads are found damaged.
+    pub(crate) damaged: u32,
+    /// So many questions for an end are answered with "ask again".
+    pub(crate) checking: u32,
+    /// When so many bytes have arrived in all, what there is of uploads is lost; a list, for several times.
+    pub(crate) losses: Vec<u64>,
+    /// No body fits.
+    pub(crate) full: bool,
+    /// Bodies longer than this get no answer.
+    pub(crate) longest: Option<usize>,
+    /// When so many bytes have arrived in all, no more are taken until this is none.
+    pub(crate) hold_at: Option<u64>,
+    /// Files of bundles that are not written, with the code.
+    pub(crate) refused: BTreeMap<String, &'static str>,
+}
+
+#[derive(Default)]
+pub(super) struct Partial {
+    pub(super) bytes: Vec<u8>,
+    pub(super) is_here: Vec<bool>,
+}
+
+type Deed = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+pub(crate) struct State {
+    /// Content and time of change by absolute path.
+    pub(crate) files: BTreeMap<String, (Vec<u8>, String)>,
+    pub(crate) folders: BTreeSet<String>,
+    pub(super) uploads: BTreeMap<(String, String), Partial>,
+    pub(crate) faults: Faults,
+    /// Bytes of bodies, also of those that were cut.
+    pub(crate) arrived: u64,
+    /// The longest body.
+    pub(crate) largest: usize,
+    /// Request heads, as they came.
+    pub(crate) requests: Vec<String>,
+    /// What to do when so many bytes have arrived.
+    pub(crate) deeds: Vec<(u64, Deed)>,
+}
+
+impl State {
+    pub(crate) fn put(&mut self, path: &str, bytes: &[u8]) {
+        let old = "2026-11-21T10:00:00.123Z".to_owned();
+        self.files.insert(path.to_owned(), (bytes.to_vec(), old));
+    }
+
+    pub(crate) fn content(&self, path: &str) -> Option<&[u8]> {
+        self.files.get(path).map(|(bytes, _)| bytes.as_slice())
+    }
+
+    pub(crate) fn count(&self, start: &str) -> usize {
+        let begins = |head: &&String| head.starts_with(start);
+        self.requests.iter().filter(begins).count()
+    }
+
+    pub(super) fn is_folder(&self, path: &str) -> bool {
+        let start = format!("{path}/");
+        let holds = |file: &String| file.starts_with(&start);
+        path == ROOT
+            || self.folders.contains(path)
+            || self.folders.iter().any(holds)
+            || self.files.keys().any(holds)
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+pub(crate) struct UploadServer {
+    pub(crate) port: u16,
+    shared: Arc<Shared>,
+}
+
+impl UploadServer {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let shared = Arc::<Shared>::default();
+        let serving = shared.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shared = serving.clone();
+                // A connection that ends, ends its thread with nothing that is of interest.
+                std::thread::spawn(move || {
+                    serve(&stream, &shared);
+                    let _ = stream.shutdown(Shutdown::Both);
+                });
+            }
+        });
+        Self { port, shared }
+    }
+
+    /// The line that the notebook prints.
+    pub(crate) fn line(&self) -> String {
+        format!("http://127.0.0.1:{}#{TOKEN}", self.port)
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap()
+    }
+
+    pub(crate) fn set(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state());
+        self.shared.changed.notify_all();
+    }
+
+    /// Waits until `is_so`.
+    pub(crate) fn until(&self, is_so: impl Fn(&State) -> bool) {
+        let wait = |state: &mut State| !is_so(state);
+        drop(self.shared.changed.wait_while(self.state(), wait).unwrap());
+    }
+}
+
+/// `None` ends the connection.
+fn serve(stream: &TcpStream, shared: &Shared) -> Option<()> {
+    let mut input = BufReader::new(stream);
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if input.read_line(&mut head).ok()? == 0 {
+                return None;
+            }
+        }
+        shared.state.lock().unwrap().requests.push(head.clone());
+        let length = header(&head, "content-length").map_or(0, |text| text.parse().unwrap());
+        let body = receive(&mut input, shared, length)?;
+        let reply = upload_routes::answer(&shared.state, &head, &body)?;
+        shared.changed.notify_all();
+        send(stream, &reply)?;
+    }
+}
+
+/// The whole body, unless it is cut on the way.
+fn receive(input: &mut impl Read, shared: &Shared, length: usize) -> Option<Vec<u8>> {
+    if length == 0 {
+        return Some(Vec::new());
+    }
+    let mut state = shared.state.lock().unwrap();
+    state.largest = state.largest.max(length);
+    let cuts = &mut state.faults.cuts;
+    let cut = (!cuts.is_empty()).then(|| cuts.remove(0));
+    let is_silent = state.faults.longest.is_some_and(|longest| length > longest);
+    drop(state);
+    let mut body = Vec::with_capacity(length);
+    while body.len() < length {
+        let held = |state: &mut State| state.faults.hold_at.is_some_and(|at| state.arrived >= at);
+        drop(
+            shared
+                .changed
+                .wait_while(shared.state.lock().unwrap(), held)
+                .unwrap(),
+        );
+        let want = CHUNK.min(length - body.len());
+        let want = cut.map_or(want, |cut| want.min(cut.saturating_sub(body.len())));
+        if want == 0 {
+            return None;
+        }
+        let mut chunk = vec![0; want];
+        input.read_exact(&mut chunk).ok()?;
+        body.extend_from_slice(&chunk);
+        let mut state = shared.state.lock().unwrap();
+        state.arrived += want as u64;
+        let arrived = state.arrived;
+        if let Some(at) = state.faults.losses.iter().position(|at| arrived >= *at) {
+            state.faults.losses.remove(at);
+            state.uploads.clear();
+        }
+        let due = state.deeds.iter().position(|(at, _)| arrived >= *at);
+        let deed = due.map(|due| state.deeds.remove(due).1);
+        drop(state);
+        deed.map(|deed| deed());
+        shared.changed.notify_all();
+    }
+    if is_silent {
+        // Until the other side gives up.
+        let _ = input.read(&mut [0]);
+        return None;
+    }
+    Some(body)
+}
+
+pub(super) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut pairs = head.lines().filter_map(|line| line.split_once(": "));
+    let found = pairs.find(|(key, _)| key.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value)
+}
+
+fn send(mut stream: &TcpStream, reply: &upload_routes::Reply) -> Option<()> {
+    let (status, body) = (reply.status, reply.body.to_string());
+    let length = body.len();
+    let text = format!(
+        "HTTP/1.1 {status} Status\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nX-Smart-Colab-Api: 1\r\n\r\n{body}"
+    );
+    stream.write_all(text.as_bytes()).ok()
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
