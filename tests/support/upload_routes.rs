@@ -124,7 +124,10 @@ fn upload(
     }
     if method == "GET" {
         return describe(
-            state.uploads.get(&key).map_or_else(Vec::new, stretches),
+            state
+                .uploads
+                .get(&key)
+                .map_or_else(Vec::new, |partial| partial.received.clone()),
             "open",
         );
     }
@@ -133,15 +136,15 @@ fn upload(
     }
     let partial = state.uploads.entry(key.clone()).or_insert_with(|| Partial {
         bytes: vec![0; size],
-        is_here: vec![false; size],
+        received: Vec::new(),
     });
     if method == "PUT" {
         let offset: usize = query["offset"].parse().unwrap();
         partial.bytes[offset..offset + body.len()].copy_from_slice(body);
-        partial.is_here[offset..offset + body.len()].fill(true);
-        return describe(stretches(partial), "open");
+        note(&mut partial.received, (offset, offset + body.len()));
+        return describe(partial.received.clone(), "open");
     }
-    if partial.is_here.contains(&false) {
+    if size > 0 && partial.received != [(0, size)] {
         return problem(409, "incomplete", false);
     }
     if state.faults.checking > 0 {
@@ -158,16 +161,18 @@ fn upload(
     describe(vec![(0, size)], "complete")
 }
 
-fn stretches(partial: &Partial) -> Vec<(usize, usize)> {
-    let mut found: Vec<(usize, usize)> = Vec::new();
-    let mut at = 0;
-    for run in partial.is_here.chunk_by(|one, other| one == other) {
-        if run[0] {
-            found.push((at, at + run.len()));
+/// Adds a stretch to those that are known.
+fn note(received: &mut Vec<(usize, usize)>, new: (usize, usize)) {
+    received.push(new);
+    received.sort_unstable();
+    let mut merged: Vec<(usize, usize)> = Vec::new();
+    for &(from, to) in received.iter() {
+        match merged.last_mut() {
+            Some(last) if from <= last.1 => last.1 = last.1.max(to),
+            _ => merged.push((from, to)),
         }
-        at += run.len();
     }
-    found
+    *received = merged;
 }
 
 /// Writes a bundle's files, or nothing when it is malformed.

@@ -6,7 +6,6 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::upload_routes;
@@ -43,7 +42,8 @@ pub(crate) struct Faults {
 #[derive(Default)]
 pub(super) struct Partial {
     pub(super) bytes: Vec<u8>,
-    pub(super) is_here: Vec<bool>,
+    /// From and to, in order, apart from each other.
+    pub(super) received: Vec<(usize, usize)>,
 }
 
 type Deed = Box<dyn FnOnce() + Send>;
@@ -93,6 +93,8 @@ impl State {
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
+    /// One body comes at a time, so that what a cut or a death costs is the same on any machine.
+    turn: Mutex<()>,
     changed: Condvar,
 }
 
@@ -165,6 +167,7 @@ fn receive(input: &mut impl Read, shared: &Shared, length: usize) -> Option<Vec<
     if length == 0 {
         return Some(Vec::new());
     }
+    let turn = shared.turn.lock().unwrap();
     let mut state = shared.state.lock().unwrap();
     state.largest = state.largest.max(length);
     let cuts = &mut state.faults.cuts;
@@ -201,6 +204,7 @@ fn receive(input: &mut impl Read, shared: &Shared, length: usize) -> Option<Vec<
         deed.map(|deed| deed());
         shared.changed.notify_all();
     }
+    drop(turn);
     if is_silent {
         // Until the other side gives up.
         let _ = input.read(&mut [0]);

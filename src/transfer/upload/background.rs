@@ -89,26 +89,40 @@ impl Uploads {
         roots: &[PathBuf],
         watch: Watch<'_>,
     ) -> UploadResult<UploadReport> {
-        let running = match self.running(request) {
-            Some(running) => running,
-            None => {
-                let (allowed, path) = (self.allowed.and(roots), request.local_path.clone());
-                let source = blocking(move || allowed.find(&path)).await?;
-                let remote = &request.remote_path;
-                let runtime = tokio::select! {
-                    () = watch.cancel.cancelled() => return Err(UploadError::cancelled(remote)),
-                    runtime = self.connection.runtime(watch.deadline) => runtime,
-                };
-                let runtime = runtime.map_err(|error| UploadError::runtime(remote, error))?;
-                self.begin(request, source, runtime)
+        loop {
+            let running = match self.running(request) {
+                Some(running) => running,
+                None => self.start(request, roots, &watch).await?,
+            };
+            let state = follow(running.clone(), &watch).await;
+            let since = running.began.elapsed();
+            match state.ended {
+                None | Some(Ok(())) => return Ok(state.report.worded(since)),
+                // Another call wanted its end, this one does not.
+                Some(Err(UploadError::Cancelled { .. }))
+                    if running.stop.is_cancelled()
+                        && !watch.cancel.is_cancelled()
+                        && !self.stop.token().is_cancelled() => {}
+                Some(Err(error)) => return Err(error),
             }
-        };
-        let state = follow(running.clone(), &watch).await;
-        let since = running.began.elapsed();
-        match state.ended {
-            Some(Err(error)) => Err(error),
-            None | Some(Ok(())) => Ok(state.report.worded(since)),
         }
+    }
+
+    async fn start(
+        &self,
+        request: &Request,
+        roots: &[PathBuf],
+        watch: &Watch<'_>,
+    ) -> UploadResult<Running> {
+        let (allowed, path) = (self.allowed.and(roots), request.local_path.clone());
+        let source = blocking(move || allowed.find(&path)).await?;
+        let remote = &request.remote_path;
+        let runtime = tokio::select! {
+            () = watch.cancel.cancelled() => return Err(UploadError::cancelled(remote)),
+            runtime = self.connection.runtime(watch.deadline) => runtime,
+        };
+        let runtime = runtime.map_err(|error| UploadError::runtime(remote, error))?;
+        Ok(self.begin(request, source, runtime))
     }
 
     fn running(&self, request: &Request) -> Option<Running> {
