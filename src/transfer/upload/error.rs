@@ -54,8 +54,8 @@ pub enum UploadError {
         #[source]
         source: Arc<RuntimeError>,
     },
-    #[error("the runtime's disk is full{}: {remote} does not fit", free.map(|gb| format!(" ({gb:.1} GB are free there)")).unwrap_or_default())]
-    RemoteFull { remote: String, free: Option<f64> },
+    #[error("the runtime's disk is full{}: {detail}", free.map(|gb| format!(" ({gb:.1} GB are free there)")).unwrap_or_default())]
+    RemoteFull { detail: String, free: Option<f64> },
     #[error(
         "{remote} arrived damaged: its SHA-256 is another there, and a second try did not help"
     )]
@@ -68,10 +68,11 @@ pub enum UploadError {
 
 impl UploadError {
     pub(super) fn runtime(remote: &str, source: RuntimeError) -> Self {
-        let remote = remote.to_owned();
         if source.code() == "disk_full" {
-            return Self::RemoteFull { remote, free: None };
+            let detail = source.to_string();
+            return Self::RemoteFull { detail, free: None };
         }
+        let remote = remote.to_owned();
         let source = Arc::new(source);
         Self::Runtime { remote, source }
     }

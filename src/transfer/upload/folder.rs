@@ -297,8 +297,8 @@ impl Sending<'_> {
             match &written.code {
                 None => self.count(bytes, self.there[number] == There::Another),
                 Some(code) if code == "disk_full" => {
-                    let remote = within(&self.remote, &self.files[number].name);
-                    return Err(UploadError::RemoteFull { remote, free: None });
+                    let detail = written.detail.clone().unwrap_or_default();
+                    return Err(UploadError::RemoteFull { detail, free: None });
                 }
                 Some(code) => {
                     let reason = written.detail.as_ref().unwrap_or(code);

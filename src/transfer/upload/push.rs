@@ -104,9 +104,9 @@ impl Push {
             () = self.stop.cancelled() => Err(UploadError::cancelled(remote)),
             result = going => result,
         };
-        if let Err(UploadError::RemoteFull { remote, .. }) = result {
+        if let Err(UploadError::RemoteFull { detail, .. }) = result {
             let free = self.free().await;
-            return Err(UploadError::RemoteFull { remote, free });
+            return Err(UploadError::RemoteFull { detail, free });
         }
         result?;
         self.meter.change(|report| report.status = Status::Complete);
