@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use cap_std::fs::Dir;
 use sha2::{Digest, Sha256};
 
@@ -27,15 +27,16 @@ pub(super) struct Bundle {
 }
 
 impl Bundle {
-    /// Reads these files of `found`, each of at most `small` bytes.
+    /// Reads these files of `found`, each of at most `small` bytes, into `all`.
     pub(super) fn read(
         which: &[usize],
         found: &[Found],
         place: impl Fn(&str) -> Place,
         small: u64,
+        mut all: BytesMut,
     ) -> Self {
         let mut bundle = Self::default();
-        let mut all = Vec::new();
+        all.clear();
         for &index in which {
             let Some(file) = found.get(index) else {
                 continue;
@@ -59,7 +60,7 @@ impl Bundle {
             }
         }
         line(&mut all, &BundleLine::End { end: true });
-        bundle.bytes = all.into();
+        bundle.bytes = all.freeze();
         bundle
     }
 }
@@ -77,7 +78,7 @@ fn read(place: &Place, small: u64) -> UploadResult<Option<(Bytes, String)>> {
         if file.stamp.size > small {
             return Ok(None);
         }
-        let bytes = file.read(&(0..file.stamp.size));
+        let bytes = file.read(&(0..file.stamp.size), BytesMut::new());
         let read = bytes.and_then(|bytes| file.check_unchanged().map(|()| bytes));
         match read {
             Ok(bytes) => {
@@ -91,10 +92,10 @@ fn read(place: &Place, small: u64) -> UploadResult<Option<(Bytes, String)>> {
     }
 }
 
-fn line(all: &mut Vec<u8>, line: &BundleLine) {
+fn line(all: &mut BytesMut, line: &BundleLine) {
     // Texts and numbers: nothing in it that JSON could not say.
     if let Ok(mut text) = serde_json::to_vec(line) {
         text.push(b'\n');
-        all.append(&mut text);
+        all.extend_from_slice(&text);
     }
 }

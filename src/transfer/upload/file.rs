@@ -165,11 +165,13 @@ impl Push {
                     return Ok(());
                 };
                 let (length, offset) = (range.end - range.start, range.start);
-                let (from, wanted) = (file.clone(), range.clone());
-                let bytes = blocking(move || from.read(&wanted)).await?;
+                let (from, wanted, room) = (file.clone(), range.clone(), self.room());
+                let bytes = blocking(move || from.read(&wanted, room)).await?;
                 let began = Instant::now();
                 let request = || self.runtime.upload_piece(key, offset, bytes.clone());
-                match self.ask(&key.path, request).await {
+                let sent = self.ask(&key.path, request).await;
+                self.done_with(bytes);
+                match sent {
                     Ok(_) => {
                         tally.sent(length);
                         self.pace.went(turn, length, began.elapsed());

@@ -257,13 +257,10 @@ impl Sending<'_> {
         let turn = self.push.pace.turn().await;
         let (files, folder, path) = (self.files.clone(), self.folder.clone(), self.path.clone());
         let (wanted, small) = (numbers.clone(), self.push.limits.small_bytes);
+        let room = self.push.room();
         let bundle = blocking(move || {
-            Bundle::read(
-                &wanted,
-                &files,
-                |name| place_in(&folder, &path, name),
-                small,
-            )
+            let place = |name: &str| place_in(&folder, &path, name);
+            Bundle::read(&wanted, &files, place, small, room)
         })
         .await;
         for number in bundle.grown {
@@ -281,7 +278,9 @@ impl Sending<'_> {
                 .runtime
                 .put_bundle(&self.remote, bundle.bytes.clone())
         };
-        let reply = match self.push.ask(&self.remote, request).await {
+        let sent = self.push.ask(&self.remote, request).await;
+        self.push.done_with(bundle.bytes);
+        let reply = match sent {
             Ok(reply) => reply,
             Err(error) if is_timeout(&error) && numbers.len() > 1 => {
                 self.push.pace.timed_out(turn, length);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use cap_std::fs::{Dir, OpenOptions};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -152,15 +152,16 @@ impl LocalFile {
         Ok(hex(&hasher.finalize()))
     }
 
-    /// These bytes, all of them.
-    pub(super) fn read(&self, range: &Range<u64>) -> UploadResult<Bytes> {
+    /// These bytes, all of them, into `room`.
+    pub(super) fn read(&self, range: &Range<u64>, mut room: BytesMut) -> UploadResult<Bytes> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; length];
+        room.clear();
+        room.resize(length, 0);
         file.seek(SeekFrom::Start(range.start))
-            .and_then(|_| file.read_exact(&mut bytes))
+            .and_then(|_| file.read_exact(&mut room))
             .map_err(|error| self.failed(error))?;
-        Ok(bytes.into())
+        Ok(room.freeze())
     }
 
     /// The time of change as the executor takes it.

@@ -1,8 +1,9 @@
 //! One upload: what its parts share, and how each asks.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -59,6 +60,8 @@ pub(super) struct Push {
     pub(super) limits: Limits,
     pub(super) meter: Meter,
     pub(super) pace: Pace,
+    /// Room for bodies that no request needs now.
+    rooms: Mutex<Vec<BytesMut>>,
     /// Ends the reading of files; whoever cancels it drops the rest.
     pub(super) stop: CancellationToken,
 }
@@ -81,6 +84,7 @@ impl Push {
             limits,
             meter,
             pace,
+            rooms: Mutex::default(),
             stop,
         }
     }
@@ -111,6 +115,20 @@ impl Push {
         result?;
         self.meter.change(|report| report.status = Status::Complete);
         Ok(())
+    }
+
+    /// Room for a body. Used again and again: the allocator gives back little of what comes and goes in many threads.
+    pub(super) fn room(&self) -> BytesMut {
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        rooms.pop().unwrap_or_default()
+    }
+
+    /// A body is not needed any more.
+    pub(super) fn done_with(&self, body: Bytes) {
+        if let Ok(room) = body.try_into_mut() {
+            let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+            rooms.push(room);
+        }
     }
 
     /// GB that are free where files go, if the runtime says so in time.

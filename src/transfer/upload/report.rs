@@ -98,7 +98,7 @@ impl UploadReport {
             (Status::Running, Some(total)) => format!("{there} of {} are there.", bytes(total)),
             (Status::Running, None) => "It is being looked through.".to_owned(),
         };
-        if self.status == Status::Complete && self.sent_bytes == 0 && self.files > 0 {
+        if self.status == Status::Complete && self.sent_bytes == 0 && self.already_there_bytes > 0 {
             self.message += " They were there already: nothing was sent.";
         }
         match (self.replaced, self.is_folder) {
