@@ -201,7 +201,9 @@ fn receive(input: &mut impl Read, shared: &Shared, length: usize) -> Option<Vec<
         let due = state.deeds.iter().position(|(at, _)| arrived >= *at);
         let deed = due.map(|due| state.deeds.remove(due).1);
         drop(state);
-        deed.map(|deed| deed());
+        if let Some(deed) = deed {
+            deed();
+        }
         shared.changed.notify_all();
     }
     drop(turn);

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::support::executor::Executor;
 use crate::support::home::Home;
 use crate::support::stdio::Bridge;
 
@@ -156,4 +157,39 @@ fn five_deaths_of_the_bridge_cost_little_and_the_file_is_whole() {
         "{arrived} bytes arrived of {}",
         bytes.len()
     );
+}
+
+#[test]
+fn the_real_executor_takes_files_and_folders_and_knows_them_again() {
+    let (executor, home) = (Executor::shared(), Home::new());
+    let bytes = content(REAL_PIECE + 17, 1);
+    write(home.path(), "results/big", &bytes);
+    write(home.path(), "results/many/large", &content(300_000, 2));
+    for number in 0..20 {
+        write(
+            home.path(),
+            &format!("results/many/é/{number}"),
+            &content(number * 50, 3),
+        );
+    }
+    write(home.path(), "results/empty", b"");
+    let mut bridge = executor.bridge(&home, &[]);
+    for (local, files) in [("big", 1), ("empty", 1), ("many", 21)] {
+        let arguments = json!({"local_path": local, "remote_path": "uploads of a test/"});
+        for sends in [true, false] {
+            let answer = bridge.call("upload_to_colab", arguments.clone());
+            assert_eq!(answer.fact("status"), "complete", "{}", answer.whole);
+            assert_eq!(answer.facts["files"], files, "{}", answer.facts);
+            let sent = answer.facts["sent_bytes"].as_u64().unwrap();
+            assert_eq!(sent > 0, sends && local != "empty", "{}", answer.facts);
+        }
+    }
+    let there = executor.root().join("uploads of a test");
+    for name in ["big", "empty", "many/large", "many/é/0", "many/é/19"] {
+        let here = home.folder("results").join(name);
+        assert!(
+            fs::read(there.join(name)).unwrap() == fs::read(here).unwrap(),
+            "{name}"
+        );
+    }
 }
