@@ -86,6 +86,9 @@ class Tour:
             await self.call("run_code_quick", code=code, session=session)
             report = facts(await self.call("download_from_colab", remote_path=folder))
             assert Path(report["local_path"], "sub", "a").read_text() == "A", report
+        if "upload_to_colab" in self.tools:
+            report = facts(await self.call("upload_to_colab", local_path=report["local_path"], remote_path="up/"))
+            assert report["status"] == "complete" and report["files"] == 1, report
         if "run_chunked_operation" in self.tools:
             chunks = {"setup_code": "base = 10", "loop_code": "base + i", "n_iterations": 4, "batch_size": 2}
             done = await self.call(
