@@ -78,6 +78,9 @@ class Tour:
         await self.call("run_code_quick", code=f"open({name!r}, 'w').write('12345')", session=session)
         files = facts(await self.call("list_colab_files"))
         assert name in [entry["name"] for entry in files["entries"]], files
+        looked = await self.call("read_colab_file", path=name)
+        assert isinstance(looked.content[0], TextContent)
+        assert looked.content[0].text.strip() == "12345", looked
         if "download_from_colab" in self.tools:
             report = facts(await self.call("download_from_colab", remote_path=name))
             assert Path(report["local_path"]).read_text() == "12345", report
