@@ -98,9 +98,9 @@ def cleanup() -> dict[str, Any]:
     }
 
 
-def guard_output() -> None:
-    """Let no output be lost. Not to be called by a cell."""
-    _output.guard()
+def guard_output(journal: str) -> None:
+    """Let no output be lost; the executor has made the file `journal`. Not to be called by a cell."""
+    _output.guard(journal)
 
 
 def hear_leaving() -> None:

@@ -25,7 +25,9 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.session import Session
 
-from .kernel_output import LEAVING_TYPE
+from .bootstrap import bootstrap
+from .journal import LastWords
+from .kernel_output import LEAVING_TYPE, POSITION
 from .kernel_side import MESSAGE_TYPE
 from .leftovers import KernelNotes
 from .memory_watch import MemoryWatch
@@ -96,6 +98,8 @@ class Execution:
         self.reply: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self.idle = asyncio.Event()
         self.messages = 0
+        # Set when nobody waits for more of it.
+        self.over = asyncio.Event()
 
 
 class Kernel:
@@ -121,6 +125,7 @@ class Kernel:
         # Threads and processes of theirs may still print.
         self._ended: OrderedDict[str, Execution] = OrderedDict()
         self._requests: dict[str, asyncio.Future[Message]] = {}
+        self._last_words = LastWords(notes.journal(self.id))
         self._heard = asyncio.Event()
 
     async def start(self) -> None:
@@ -161,7 +166,10 @@ class Kernel:
                 await asyncio.wait((idle, execution.reply), timeout=grace)
                 if execution.messages == heard:
                     break
+            if self.died.is_set():
+                self._tell_last_words()
         finally:
+            execution.over.set()
             died.cancel()
             idle.cancel()
             del self._executions[execution.id]
@@ -174,12 +182,14 @@ class Kernel:
             raise KernelDied
         return None
 
-    async def request(self, operation: str, *, channel: str = "control", patience: float = 10.0) -> Any:
+    async def request(
+        self, operation: str, *, channel: str = "control", patience: float = 10.0, **arguments: str
+    ) -> Any:
         """Ask kernel_side for something, for at most `patience` seconds.
 
         On the control channel it answers while code runs. Raises KernelDied, KernelSilent.
         """
-        message_id = self._post(channel, MESSAGE_TYPE, {"operation": operation})
+        message_id = self._post(channel, MESSAGE_TYPE, {"operation": operation, **arguments})
         answer = self._requests[message_id] = asyncio.get_running_loop().create_future()
         died = asyncio.ensure_future(self.died.wait())
         try:
@@ -207,16 +217,26 @@ class Kernel:
             await self._manager.shutdown_kernel(now=True)
             self._notes.remove(self.id)
         self.died.set()
+        # Whoever waits for the end of a cell hears first what is still under way.
+        for execution in list(self._executions.values()):
+            await execution.over.wait()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._client is not None:
             self._client.stop_channels()
+        self._tell_last_words()
+        self._last_words.remove()
         self._context.destroy(linger=0)
         self._manager.context.destroy(linger=0)
 
     async def _launch(self) -> None:
         environment = {name: value for name, value in os.environ.items() if name not in SECRET_VARIABLES}
+        try:
+            self._last_words.create()
+        except OSError as error:
+            log.warning("kernel %s has no journal: %s", self.id, error)
+            self._last_words.remove()
         # What code writes to its file descriptors comes as output; our own stdout is the ready line's.
         await self._manager.start_kernel(
             cwd=str(self._root),
@@ -253,10 +273,10 @@ class Kernel:
 
     async def _prepare(self) -> None:
         """Install kernel_side, without a trace in the namespace or the history."""
-        reply = await self.finish(self._execute(_bootstrap(), lambda _kind, _content: None, silent=True))
+        reply = await self.finish(self._execute(bootstrap(), lambda _kind, _content: None, silent=True))
         if reply is None or reply["status"] != "ok":
             raise RuntimeError(f"preparing the kernel failed: {(reply or {}).get('evalue')}")
-        await self.request("guard_output", channel="shell", patience=START_TIMEOUT)
+        await self.request("guard_output", channel="shell", patience=START_TIMEOUT, journal=str(self._last_words.path))
 
     def _execute(self, code: str, on_output: Callable[[str, Message], None], **options: bool) -> Execution:
         content = {"code": code, "silent": False, "user_expressions": {}, "allow_stdin": False, **options}
@@ -279,6 +299,20 @@ class Kernel:
                 "out_of_memory": self._memory.explains(killer),
             }
         self.died.set()
+        if not self._executions:
+            await asyncio.sleep(POLL_ALIVE_EVERY)  # for what is still under way
+            self._tell_last_words()
+
+    def _tell_last_words(self) -> None:
+        """Tell what was printed and has not come: the process is gone, and nothing more comes."""
+        try:
+            for key, text in self._last_words.unheard():
+                name, _, parent = key.partition(" ")
+                execution = self._executions.get(parent) or self._ended.get(parent)
+                if execution is not None:
+                    execution.on_output("stream", {"name": name, "text": text})
+        except OSError as error:
+            log.warning("kernel %s: its journal cannot be read: %s", self.id, error)
 
     def _post(self, channel: str, kind: str, content: Message) -> str:
         """Send a message; returns its id.
@@ -309,6 +343,9 @@ class Kernel:
         elif kind == LEAVING_TYPE:
             self._post("control", MESSAGE_TYPE, {"operation": "hear_leaving"})
         parent = message["parent_header"].get("msg_id")
+        position = message["metadata"].get(POSITION)
+        if position is not None and not self._last_words.is_news(f"{content['name']} {parent}", position):
+            return  # told already, as last words
         if (ended := self._ended.get(parent)) is not None:
             ended.on_output(kind, content)
         execution = self._executions.get(parent)
@@ -339,30 +376,6 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:  # one of the nameless real-time signals
         return str(number)
-
-
-# In the order of their imports; the last one is the package itself.
-KERNEL_SIDE = ("jsonline", "loops", "kernel_output", "loop_runner", "kernel_side")
-
-
-def _bootstrap() -> str:
-    """One expression that makes the package `_smart_colab` in the kernel from the text of its files."""
-    here = Path(__file__).parent
-    sources = {f"_smart_colab.{name}": (here / f"{name}.py").read_text("utf-8") for name in KERNEL_SIDE}
-    sources["_smart_colab"] = sources.pop("_smart_colab.kernel_side")
-    script = f"""
-import sys, types
-package = sys.modules["_smart_colab"] = types.ModuleType("_smart_colab")
-package.__path__ = []
-for name, source in {sources!r}.items():
-    module = sys.modules.setdefault(name, types.ModuleType(name))
-    module.__package__ = "_smart_colab"
-    if module is not package:
-        setattr(package, name.rpartition(".")[2], module)
-    exec(compile(source, f"<{{name}}>", "exec"), module.__dict__)
-package.install(shell)
-"""
-    return f"exec({script!r}, {{'shell': get_ipython()}})"
 
 
 _background: set[asyncio.Future[Any]] = set()

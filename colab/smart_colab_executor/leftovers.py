@@ -43,6 +43,10 @@ class KernelNotes:
         with suppress(OSError):
             self._path(kernel_id).unlink(missing_ok=True)
 
+    def journal(self, kernel_id: str) -> Path:
+        """Where a kernel keeps the end of what it printed."""
+        return self._folder / f"{kernel_id}.journal"
+
     def end_leftovers(self, patience_sec: float = PATIENCE_SEC) -> None:
         """End the noted kernels that still live, with all that they started, and wait until they are gone."""
         notes = list(self._folder.glob("*.json"))
@@ -60,7 +64,7 @@ class KernelNotes:
             if survivors:
                 log.error("processes of kernels that were left behind do not end: %s", survivors)
                 return  # the next start tries again
-        for note in notes:
+        for note in [*notes, *self._folder.glob("*.journal")]:
             with suppress(OSError):
                 note.unlink()
 

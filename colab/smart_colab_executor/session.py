@@ -269,7 +269,7 @@ class Session:
             if kind == "stream":
                 job.late(content["text"])
             return
-        if self._ending is not None:
+        if self._ending is DISK_FULL:
             return
         try:
             if kind == "execute_input":

@@ -46,8 +46,11 @@ def lives(process: psutil.Process) -> bool:
 
 
 def notes_of(executor: Executor) -> list[dict[str, Any]]:
-    folder = executor.root / ".smart_colab" / "kernels"
-    return [json.loads(note.read_bytes()) for note in sorted(folder.glob("*"))]
+    return [json.loads(note.read_bytes()) for note in kept(executor, "json")]
+
+
+def kept(executor: Executor, kind: str) -> list[Path]:
+    return sorted((executor.root / ".smart_colab" / "kernels").glob(f"*.{kind}"))
 
 
 def test_a_noted_process_is_ended_with_its_children(tmp_path: Path) -> None:
@@ -97,7 +100,7 @@ def test_each_kernel_is_noted_as_long_as_it_lives(start: Start) -> None:
     assert [note["pid"] for note in notes_of(executor)] == [kernel.pid for kernel in executor.kernels()]
     executor.post("/shutdown")
     executor.process.wait(40)
-    assert notes_of(executor) == []
+    assert kept(executor, "*") == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a signal that stops a process")
@@ -120,3 +123,4 @@ def test_a_kernel_that_was_left_behind_is_ended_before_its_jobs_are_read_back(st
     assert not any(map(lives, family))
     assert second.follow(job_id).reason == "executor_restarted"
     assert {note["pid"] for note in notes_of(second)} <= {kernel.pid for kernel in second.kernels()}
+    assert len(kept(second, "journal")) <= 1

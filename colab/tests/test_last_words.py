@@ -1,0 +1,272 @@
+"""What a kernel printed comes, all of it and once, however suddenly the kernel ends."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from harness import Executor, Finished, wait_until
+
+from smart_colab_executor import journal
+from smart_colab_executor.journal import Journal, LastWords
+
+DEATHS = {
+    "SIGKILL": "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)",
+    "segfault": "import ctypes\nctypes.string_at(0)",
+    "_exit in C": "import ctypes\nctypes.CDLL(None)._exit(3)",
+    "os._exit": "import os\nos._exit(3)",
+}
+needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="has no such deaths")
+FLOOD = "for i in range(40):\n    print(chr(65 + i % 26) * 1_000_000)\n"
+
+
+@pytest.fixture
+def session(executor: Executor) -> Iterator[str]:
+    """A session of the test's own."""
+    name = f"w-{uuid.uuid4().hex[:8]}"
+    yield name
+    executor.call("DELETE", f"/sessions/{name}")
+
+
+def streams(job: Finished) -> dict[str, str]:
+    """All that came by each stream."""
+    texts = {"stdout": "", "stderr": ""}
+    for event in job.of("stream"):
+        texts[event["name"]] += event["text"]
+    return texts
+
+
+@needs_posix
+@pytest.mark.parametrize("death", DEATHS.values(), ids=list(DEATHS))
+def test_the_last_words_come_on_the_streams_that_they_were_printed_to(
+    executor: Executor, session: str, death: str
+) -> None:
+    body = "import sys\nfor i in range(200):\n    print(i, 'äü€😀')\n    print(i, file=sys.stderr)\n"
+    spoken = {
+        "stdout": "".join(f"{i} äü€😀\n" for i in range(200)),
+        "stderr": "".join(f"{i}\n" for i in range(200)),
+    }
+    for _ in range(5):
+        job = executor.run(body + death, session=session)
+        assert (streams(job), job.reason) == (spoken, "kernel_died")
+        # The log has them too.
+        assert executor.call("GET", f"/jobs/{job.job['id']}/log").body.count(b"199") == 2
+
+
+@needs_posix
+def test_the_last_words_of_a_thread_come(executor: Executor, session: str) -> None:
+    body = """
+import os, signal, threading
+def work():
+    for i in range(1000):
+        print(f'{i}\\n', end='')
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    said = executor.run(body, session=session).stdout
+    assert sorted(said.split()) == sorted(str(i) for i in range(1000) for _ in range(4))
+
+
+@needs_posix
+@pytest.mark.parametrize(
+    ("flood", "spoken"),
+    [
+        ("for i in range(1_000_000):\n    print(i)\n", "".join(f"{i}\n" for i in range(1_000_000))),
+        (FLOOD, "".join(chr(65 + i % 26) * 1_000_000 + "\n" for i in range(40))),
+    ],
+    ids=["a million lines", "40 MB in lumps"],
+)
+def test_a_flood_comes_whole_before_a_death(executor: Executor, session: str, flood: str, spoken: str) -> None:
+    assert executor.run(flood + DEATHS["SIGKILL"], session=session).stdout == spoken
+
+
+@needs_posix
+def test_what_a_kernel_printed_before_it_was_killed_on_purpose_comes(executor: Executor, session: str) -> None:
+    # Nothing is sent while `sum` holds the interpreter.
+    body = "print('begun')\nsum(range(10**12))"
+    assert executor.run(body, session=session, timeout_sec=1).stdout == "begun\n"
+    job_id = executor.submit("open('here', 'w').close()\n" + body, session=session)
+    wait_until((executor.root / "here").exists)
+    executor.post(f"/sessions/{session}/restart")
+    job = executor.follow(job_id)
+    assert (job.stdout, job.reason) == ("begun\n", "session_restarted")
+
+
+@needs_posix
+def test_what_a_thread_says_last_after_its_job_is_in_the_log(executor: Executor, session: str) -> None:
+    body = """
+import os, signal, threading
+def work():
+    gate.wait()
+    print('from the grave')
+    os.kill(os.getpid(), signal.SIGKILL)
+gate = threading.Event()
+thread = threading.Thread(target=work)
+thread.start()
+print('done')
+"""
+    first = executor.run(body, session=session)
+    executor.run("gate.set()\nthread.join()", session=session)
+    log = executor.call("GET", f"/jobs/{first.job['id']}/log").body
+    later = executor.get("/jobs?limit=1")["jobs"][0]["id"]
+    log += executor.call("GET", f"/jobs/{later}/log").body
+    # Older ipykernels say that a thread's words are those of the cell that runs.
+    assert log == b"done\nfrom the grave\n"
+
+
+@needs_posix
+def test_an_exception_in_the_middle_of_a_print_costs_no_other_words(executor: Executor, session: str) -> None:
+    body = """
+import os, signal, sys
+class Tick(Exception): pass
+def tick(*_):
+    sys.stderr.write('tick')
+    raise Tick
+signal.signal(signal.SIGALRM, tick)
+done, i = [], 0
+while True:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.003)
+        while i < 20_000:
+            i += 1
+            sys.stdout.write(f'{i}\\n')
+            done.append(i)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        break
+    except Tick:
+        pass
+with open('done', 'w') as file:
+    file.write(' '.join(map(str, done)))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    job = executor.run(body, session=session)
+    assert job.reason == "kernel_died"
+    said = job.stdout.split()
+    assert set(said) >= set((executor.root / "done").read_text().split())
+    assert said == sorted(set(said), key=int)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="cannot fork")
+def test_a_forked_process_says_its_own_words_once(executor: Executor, session: str) -> None:
+    body = """
+import os, sys
+print('before')
+child = os.fork()
+if child == 0:
+    print('in the child\\n', end='')
+    sys.stdout.flush()
+    os._exit(0)
+os.waitpid(child, 0)
+print('after')
+"""
+    job = executor.run(body, session=session)
+    assert sorted(job.stdout.split("\n")) == ["", "after", "before", "in the child"]
+    killed = executor.run(body + DEATHS["SIGKILL"], session=session)
+    assert sorted(killed.stdout.split("\n")) == ["", "after", "before", "in the child"]
+
+
+def test_ordinary_output_is_not_doubled(executor: Executor, session: str) -> None:
+    body = (
+        "import sys\nfor i in range(20_000):\n    print(i)\n    if i % 100 == 0:\n        print(i, file=sys.stderr)\n"
+    )
+    for _ in range(3):
+        said = streams(executor.run(body, session=session))
+        assert said["stdout"] == "".join(f"{i}\n" for i in range(20_000))
+        assert said["stderr"] == "".join(f"{i}\n" for i in range(0, 20_000, 100))
+
+
+def test_without_a_journal_a_kernel_works_as_ever(executor: Executor, session: str) -> None:
+    executor.run("import sys\nsys.modules['_smart_colab']._output._journal = None", session=session)
+    assert executor.run(FLOOD, session=session).stdout.count("\n") == 40
+    assert executor.run("print(1)", session=session).stdout == "1\n"
+
+
+def test_an_executor_that_does_not_say_what_it_heard_holds_no_kernel_up(executor: Executor, session: str) -> None:
+    deaf = """
+import shutil
+import sys
+output = sys.modules['_smart_colab']._output
+type(output._journal).heard = lambda journal: 0
+sys.modules['_smart_colab.kernel_output'].HEARING_PATIENCE_SEC = 0.2
+"""
+    executor.run(deaf, session=session)
+    assert executor.run(FLOOD, session=session).stdout.count("\n") == 40
+
+
+@pytest.fixture
+def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Journal, LastWords]]:
+    """Both sides of a small journal."""
+    monkeypatch.setattr(journal, "HALF_BYTES", 1000)
+    words = LastWords(tmp_path / "journal")
+    words.create()
+    yield Journal(str(words.path)), words
+    words.remove()
+
+
+def test_the_journal_gives_what_did_not_come(pair: tuple[Journal, LastWords]) -> None:
+    kernel, words = pair
+    assert list(words.unheard()) == []
+    heard = kernel.add(b"stdout 1", b"one ")
+    kernel.add(b"stdout 1", b"two ")
+    kernel.add(b"stderr 1", b"three ")
+    kernel.add(b"stdout 2", b"four")
+    assert words.is_news("stdout 1", heard)
+    assert not words.is_news("stdout 1", heard)
+    assert kernel.heard() == heard
+    assert list(words.unheard()) == [("stdout 1", "two "), ("stderr 1", "three "), ("stdout 2", "four")]
+    assert list(words.unheard()) == []
+    words.remove()
+    assert not words.path.exists()
+    assert list(words.unheard()) == []
+
+
+@pytest.mark.parametrize("count", range(1, 200, 7))
+def test_the_end_is_there_however_much_was_written(pair: tuple[Journal, LastWords], count: int) -> None:
+    kernel, words = pair
+    for i in range(count):
+        end = kernel.add(b"stdout %d" % (i // 10), b"%d\n" % i)
+        if i < count - 20:
+            words.is_news(f"stdout {i // 10}", end)
+    assert "".join(text for _, text in words.unheard()) == "".join(f"{i}\n" for i in range(max(0, count - 20), count))
+
+
+def test_what_is_missing_is_told(pair: tuple[Journal, LastWords]) -> None:
+    kernel, words = pair
+    for i in range(1000):
+        kernel.add(b"stdout 1", b"%03d\n" % i)
+    texts = [text for _, text in words.unheard()]
+    left = "".join(texts[1:]).split()
+    assert left[-1] == "999"
+    assert left == [f"{i:03d}" for i in range(int(left[0]), 1000)]
+    assert "bytes are missing here" in texts[0]
+
+
+def test_a_torn_journal_gives_what_is_whole(pair: tuple[Journal, LastWords]) -> None:
+    kernel, words = pair
+    kernel.add(b"stdout 1", b"whole")
+    kernel.add(b"stderr 1", b"torn")
+    content = words.path.read_bytes()
+    for byte in (b"\0", b"\xff"):
+        at = content.index(b"stderr 1") - 14
+        words.path.write_bytes(content[:at] + byte * 14 + content[at + 14 :])
+        fresh = LastWords(words.path)
+        fresh._file = words.path.open("r+b", buffering=0)
+        assert list(fresh.unheard()) == [("stdout 1", "whole")]
+        fresh.remove()
+
+
+def test_a_disk_that_takes_no_journal_keeps_no_kernel_from_starting(start: Callable[..., Executor]) -> None:
+    running = start()
+    folder = running.root / ".smart_colab" / "kernels"
+    wait_until(lambda: running.session()["state"] == "idle")
+    running.call("DELETE", "/sessions/main")
+    shutil.rmtree(folder)
+    folder.write_text("in the way")
+    assert running.run("print(1)").stdout == "1\n"
+    assert "has no journal" in running.log.read_text()
