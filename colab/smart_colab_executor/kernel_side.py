@@ -1,7 +1,8 @@
 """What the executor adds to each of its kernels, where it runs as the module `_smart_colab`; standard library alone.
 
 It answers `smart_colab_request` messages on the shell and the control channel (the control channel has a thread of its
-own, so it answers while a cell runs), and sets up the kernel's output and loops. It leaves no name in the namespace.
+own, so it answers while a cell runs), and sets up the kernel's output, figures and loops. It leaves no name in the
+namespace.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from itertools import islice
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from . import figures
 from .kernel_output import Output
 from .loop_runner import LoopRunner
 
@@ -54,6 +56,7 @@ def install(shell: Any) -> None:
         handlers[MESSAGE_TYPE] = _handle
     _output = Output(kernel)
     _loop_runner = LoopRunner(shell, _output)
+    figures.install()
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------

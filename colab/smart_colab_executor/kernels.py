@@ -232,6 +232,8 @@ class Kernel:
 
     async def _launch(self) -> None:
         environment = {name: value for name, value in os.environ.items() if name not in SECRET_VARIABLES}
+        # Pictures come as output, whatever matplotlib would do on this machine.
+        environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
         try:
             self._last_words.create()
         except OSError as error:

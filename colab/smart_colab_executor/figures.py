@@ -1,0 +1,169 @@
+"""Figures that their libraries would show in a window or a notebook's page, shown as pictures and text.
+
+Runs in the kernel, as `_smart_colab.figures`; standard library alone: it waits for the libraries to be imported.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import os
+import sys
+import threading
+from contextlib import suppress
+from importlib.abc import MetaPathFinder
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+RENDERER = "smart_colab"
+# A browser is started for the first picture of plotly's.
+PICTURE_PATIENCE_SEC = 20.0
+
+
+def install() -> None:
+    """Take figures up as soon as a library that makes them is imported."""
+    sys.meta_path[:0] = [
+        _AfterImport("matplotlib.backend_bases", _show_without_window),
+        _AfterImport("plotly.io._renderers", _render_here),
+    ]
+
+
+class _AfterImport(MetaPathFinder):
+    """Calls `then` with a module that has just been imported, once; an error there is not the importing code's."""
+
+    def __init__(self, name: str, then: Callable[[Any], None]) -> None:
+        self._name = name
+        self._then = then
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The import system's question."""
+        if name != self._name:
+            return None
+        with suppress(ValueError):
+            sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        loader: Any = spec and spec.loader
+        if loader is not None:
+            execute = loader.exec_module
+
+            def execute_and_tell(module: ModuleType) -> None:
+                execute(module)
+                with suppress(Exception):
+                    self._then(module)
+
+            loader.exec_module = execute_and_tell
+        return spec
+
+
+def _display(data: dict[str, Any]) -> None:
+    sys.modules["IPython.display"].display(data, raw=True)
+
+
+def _png(picture: bytes) -> str:
+    return base64.b64encode(picture).decode()
+
+
+# --- matplotlib -------------------------------------------------------------------------------------------------------
+
+
+def _show_without_window(backends: Any) -> None:
+    """Have `plt.show()` show something where the code has chosen a backend without windows, such as Agg."""
+    manager = backends.FigureManagerBase
+    show = manager.show
+    shown: WeakSet[Any] = WeakSet()
+
+    def forget(event: Any) -> None:
+        shown.discard(event.canvas.figure)  # drawn again, such as for a file: it may be another one now
+
+    def show_picture(self: Any) -> Any:
+        figure = self.canvas.figure
+        if "inline" in sys.modules["matplotlib"].get_backend():
+            return show(self)  # it shows figures by itself
+        # A figure stays open here, and the next `plt.show()` means those that are new.
+        if figure.stale or figure not in shown:
+            picture = BytesIO()
+            figure.savefig(picture, format="png", bbox_inches="tight")
+            shown.add(figure)
+            figure.stale = False  # the tight box leaves it changed
+            self.canvas.mpl_connect("draw_event", forget)
+            _display({"image/png": _png(picture.getvalue()), "text/plain": repr(figure)})
+        return None
+
+    manager.show = show_picture
+
+
+# --- plotly -----------------------------------------------------------------------------------------------------------
+
+
+def _render_here(renderers: Any) -> None:
+    """Make this the way in which plotly shows figures; its own for notebooks send four megabytes of script."""
+    picture = _Picture()
+
+    # Not a renderer of mime types: those want another package to be there.
+    class Renderer(renderers.ExternalRenderer):  # type: ignore[misc]
+        config: dict[str, Any] | None = None  # `fig.show(config=…)` sets it
+
+        def render(self, figure: dict[str, Any]) -> None:
+            io = sys.modules["plotly.io"]
+            png, note = picture.take(figure)
+            data = {
+                "text/plain": summary(figure) + note,
+                "text/html": io.to_html(figure, self.config, include_plotlyjs="cdn", validate=False),
+            }
+            _display(data if png is None else {**data, "image/png": _png(png)})
+
+    renderers.renderers[RENDERER] = Renderer()
+    if not os.environ.get("PLOTLY_RENDERER"):
+        renderers.renderers.default = RENDERER
+
+
+def summary(figure: dict[str, Any]) -> str:
+    """A figure of plotly's in a line: `Figure with 2 traces (scatter, bar): TITLE`."""
+    traces = figure.get("data") or ()
+    kinds = dict.fromkeys(str(trace.get("type", "scatter")) for trace in traces)
+    title = (figure.get("layout") or {}).get("title")
+    if isinstance(title, dict):
+        title = title.get("text")
+    many = "" if len(traces) == 1 else "s"
+    return (
+        f"Figure with {len(traces)} trace{many}"
+        + (f" ({', '.join(kinds)})" if kinds else "")
+        + (f": {title}" if title else "")
+    )
+
+
+class _Picture:
+    """Makes pictures with kaleido where it works."""
+
+    def __init__(self) -> None:
+        # Why it failed: not tried again while this kernel lives.
+        self._failure = ""
+
+    def take(self, figure: dict[str, Any]) -> tuple[bytes | None, str]:
+        """The picture or none, and what to say of it."""
+        if importlib.util.find_spec("kaleido") is None:
+            return None, "\n(`pip install kaleido` gives a picture of it)"
+        if not self._failure:
+            made: list[bytes] = []
+            # In a thread: it may hang.
+            maker = threading.Thread(target=self._make, args=(figure, made), daemon=True)
+            maker.start()
+            maker.join(PICTURE_PATIENCE_SEC)
+            if made:
+                return made[0], ""
+            self._failure = self._failure or f"it took more than {PICTURE_PATIENCE_SEC:.0f} s"
+        return None, f"\n(no picture of it, for kaleido does not work here: {self._failure})"
+
+    def _make(self, figure: dict[str, Any], made: list[bytes]) -> None:
+        try:
+            made.append(sys.modules["plotly.io"].to_image(figure, format="png", validate=False))
+        except BaseException as error:  # noqa: BLE001, RUF100 - whatever is wrong with it, the code goes on
+            self._failure = " ".join(f"{type(error).__name__}: {error}".split())[:200]
