@@ -30,9 +30,13 @@ def record(spool: Spool, kind: str, content: Mapping[str, Any]) -> None:
             event = {"type": "display_data", "data": _bundle(spool, content["data"]), "metadata": content["metadata"]}
             if kind == "update_display_data":
                 event["update"] = True
+            if display_id := content.get("transient", {}).get("display_id"):
+                event["display_id"] = display_id
             if kind == "execute_result":
                 event |= {"type": kind, "execution_count": content["execution_count"]}
             spool.append(event)
+        case "clear_output":
+            spool.append({"type": kind, "wait": bool(content.get("wait"))})
         case "error":
             spool.log("\n".join(content["traceback"]), own_line=True)
             spool.append({"type": "error", **{name: content[name] for name in ("ename", "evalue", "traceback")}})

@@ -158,9 +158,18 @@ def test_rich_output_keeps_its_mime_types(executor: Executor) -> None:
     )
     first, second, third = job.of("display_data")
     assert first["data"] == {"text/html": "<b>x</b>", "application/json": {"a": [1, None]}, "text/plain": "x"}
+    assert "display_id" not in first
     assert "update" not in second
+    assert second["display_id"] == third["display_id"] == "d"
     assert third["update"] is True
     assert third["data"] == {"text/plain": "2"}
+
+
+def test_clearing_what_was_shown_is_an_event_and_the_log_keeps_it(executor: Executor) -> None:
+    job = executor.run("from IPython.display import clear_output\nprint('one')\nclear_output(wait=True)\nprint('two')")
+    assert [event["type"] for event in job.events[1:-1]] == ["stream", "clear_output", "stream"]
+    assert job.of("clear_output")[0]["wait"] is True
+    assert executor.call("GET", f"/jobs/{job.job['id']}/log").body == b"one\ntwo\n"
 
 
 def test_a_large_text_becomes_a_blob(executor: Executor) -> None:

@@ -16,10 +16,15 @@ const FULL_PAGE_BYTES: u64 = 64 * 1024;
 
 /// Gathers the events of one answer.
 pub struct Collector {
+    limit: usize,
     screen: Screen,
     stops_when_full: bool,
-    /// The newest of updates that came one right after the other: events do not tell of which display they are, and mostly there is one.
+    /// The newest display, which an update may take the place of.
     updating: Option<Display>,
+    /// What is shown goes when something else comes.
+    clears_next: bool,
+    /// The code had something cleared that it had shown.
+    pub has_cleared: bool,
     pub attachments: Vec<Attachment>,
     pub error: Option<PythonError>,
     pub progress: Option<Progress>,
@@ -31,9 +36,12 @@ impl Collector {
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
+            limit,
             screen: Screen::new(limit),
             stops_when_full: false,
             updating: None,
+            clears_next: false,
+            has_cleared: false,
             attachments: Vec::new(),
             error: None,
             progress: None,
@@ -79,29 +87,59 @@ impl Collector {
         if let Some(text) = display.text {
             self.screen.push_block(&text);
         }
+        if display.id.is_some() {
+            self.attachments.retain(|one| one.display_id != display.id);
+        }
         self.attachments.extend(display.attachments);
+    }
+
+    /// Something new is about to be shown.
+    fn make_way(&mut self) {
+        self.settle();
+        if std::mem::take(&mut self.clears_next) {
+            self.clear();
+        }
+    }
+
+    fn clear(&mut self) {
+        self.has_cleared |= self.screen.shown() > 0 || !self.attachments.is_empty();
+        self.screen = Screen::new(self.limit);
+        self.attachments.clear();
     }
 }
 
 impl Reader for Collector {
     fn take(&mut self, event: &Event) -> ControlFlow<()> {
-        if !matches!(
-            &event.kind,
-            EventKind::DisplayData { update: true, .. } | EventKind::Progress(_)
-        ) {
-            self.settle();
-        }
         match &event.kind {
-            EventKind::Stream { text, .. } => self.screen.push(text),
-            EventKind::DisplayData {
-                data, update: true, ..
-            } => {
-                self.updating = Some(Display::of(event.seq, data));
+            EventKind::Stream { text, .. } => {
+                self.make_way();
+                self.screen.push(text);
             }
-            EventKind::DisplayData { data, .. } | EventKind::ExecuteResult { data, .. } => {
-                self.show(Display::of(event.seq, data));
+            EventKind::DisplayData {
+                data,
+                update,
+                display_id,
+                ..
+            } => {
+                let display = Display::of(event.seq, data, display_id.as_deref());
+                let before = self.updating.as_ref();
+                if *update && before.is_some_and(|before| before.id == display.id) {
+                    self.updating = None;
+                }
+                self.make_way();
+                self.updating = Some(display);
+            }
+            EventKind::ExecuteResult { data, .. } => {
+                self.make_way();
+                self.show(Display::of(event.seq, data, None));
+            }
+            EventKind::ClearOutput { wait: true } => self.clears_next = true,
+            EventKind::ClearOutput { wait: false } => {
+                self.settle();
+                self.clear();
             }
             EventKind::Error(error) => {
+                self.make_way();
                 self.screen.push_block(&traceback(error));
                 self.error = Some(error.clone());
             }
@@ -153,6 +191,7 @@ mod tests {
             let event: Event = serde_json::from_value(event).unwrap();
             let _ = collector.take(&event);
         }
+        collector.settle();
         collector
     }
 
@@ -166,22 +205,62 @@ mod tests {
     }
 
     #[test]
+    fn a_display_is_shown_in_its_last_state_whatever_comes_between() {
+        let display = |id: &str, update: bool, blob: u64| {
+            json!({"type": "display_data", "update": update, "display_id": id,
+                "data": {"image/png": {"blob": blob, "bytes": 9}}})
+        };
+        let collector = collect(&[
+            display("loss", false, 1),
+            json!({"type": "stream", "name": "stdout", "text": "epoch 1\n"}),
+            display("other", false, 2),
+            display("loss", true, 3),
+            json!({"type": "stream", "name": "stdout", "text": "epoch 2\n"}),
+            display("loss", true, 4),
+            json!({"type": "finished", "state": "succeeded", "execution_time_sec": 1.0}),
+        ]);
+        let blobs = collector.attachments.iter().map(|one| match &one.body {
+            Body::Blob(blob) => blob.blob,
+            Body::Text(text) => panic!("{text}"),
+        });
+        assert_eq!(blobs.collect::<Vec<_>>(), [2, 4]);
+        assert_eq!(collector.into_excerpt().render(), "epoch 1\nepoch 2\n");
+    }
+
+    #[test]
+    fn what_the_code_clears_is_gone_when_the_next_output_comes() {
+        let plot = json!({"type": "display_data", "data": {"image/png": {"blob": 1, "bytes": 9}}});
+        let line = |text: &str| json!({"type": "stream", "name": "stdout", "text": text});
+        let clear = |wait: bool| json!({"type": "clear_output", "wait": wait});
+        let rounds = [plot.clone(), line("one\n"), clear(true)];
+        let waiting = collect(&rounds);
+        assert_eq!(waiting.attachments.len(), 1);
+        assert!(!waiting.has_cleared);
+        let cleared = collect(&[&rounds[..], &[line("two\n"), plot]].concat());
+        assert!(cleared.has_cleared);
+        assert_eq!(cleared.attachments.len(), 1);
+        assert_eq!(cleared.into_excerpt().render(), "two\n");
+        let emptied = collect(&[line("one\n"), clear(false)]);
+        assert_eq!(emptied.into_excerpt().render(), "");
+    }
+
+    #[test]
     fn of_updates_in_a_row_the_last_is_shown() {
-        let update = |n: u32| json!({"type": "display_data", "update": true, "data": {"text/plain": format!("{n} %")}});
-        let plot = |n: u32| json!({"type": "display_data", "update": true, "data": {"image/png": {"blob": n, "bytes": 9}}});
-        let mut events = vec![json!({"type": "display_data", "data": {"text/plain": "0 %"}})];
+        let update = |n: u32| json!({"type": "display_data", "update": true, "display_id": "d", "data": {"text/plain": format!("{n} %")}});
+        let plot = |n: u32| json!({"type": "display_data", "update": true, "display_id": "p", "data": {"image/png": {"blob": n, "bytes": 9}}});
+        let mut events =
+            vec![json!({"type": "display_data", "display_id": "d", "data": {"text/plain": "0 %"}})];
         events.extend((1..=50).map(update));
         events.push(json!({"type": "stream", "name": "stdout", "text": "half\n"}));
         events.extend((51..=100).map(update));
         events.push(json!({"type": "stream", "name": "stdout", "text": "drawn\n"}));
         events.extend((1..=9).map(plot));
-        let mut collector = collect(&events);
-        collector.settle();
+        let collector = collect(&events);
         assert_eq!(collector.attachments.len(), 1);
         assert!(matches!(collector.attachments[0].body, Body::Blob(blob) if blob.blob == 9));
         assert_eq!(
             collector.into_excerpt().render(),
-            "0 %\n50 %\nhalf\n100 %\ndrawn\n"
+            "50 %\nhalf\n100 %\ndrawn\n"
         );
     }
 

@@ -29,6 +29,8 @@ pub struct Attachment {
     pub seq: u64,
     pub mime: String,
     pub body: Body,
+    /// Of the display that it is a part of.
+    pub display_id: Option<String>,
 }
 
 /// Where an attachment's bytes are.
@@ -44,17 +46,23 @@ pub enum Body {
 pub(super) struct Display {
     pub(super) text: Option<String>,
     pub(super) attachments: Vec<Attachment>,
+    /// What updates call it by.
+    pub(super) id: Option<String>,
 }
 
 impl Display {
     /// A picture instead of its description; else the text that says most. Takes CPU time where that is HTML.
-    pub(super) fn of(seq: u64, data: &Map<String, Value>) -> Self {
-        let mut display = Self::default();
+    pub(super) fn of(seq: u64, data: &Map<String, Value>, id: Option<&str>) -> Self {
+        let mut display = Self {
+            id: id.map(str::to_owned),
+            ..Self::default()
+        };
         let mut attach = |mime: &str, value: &Value| {
             display.attachments.push(Attachment {
                 seq,
                 mime: mime.to_owned(),
                 body: BlobRef::of(value).map_or_else(|| Body::Text(text(value)), Body::Blob),
+                display_id: id.map(str::to_owned),
             });
         };
         let picture = PICTURES.iter().find(|mime| data.contains_key(**mime));
@@ -155,7 +163,7 @@ mod tests {
     use super::{Body, Display};
 
     fn of(data: Value) -> Display {
-        Display::of(7, data.as_object().unwrap())
+        Display::of(7, data.as_object().unwrap(), None)
     }
 
     /// The text and the types of what is kept.

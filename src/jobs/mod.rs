@@ -243,7 +243,12 @@ impl Jobs {
             .keeper
             .keep(&self.connection, id, attachments, deadline, &mut kept);
         keeping.await;
-        if collector.left_out() > 0 || is_cut {
+        if collector.has_cleared {
+            kept.notes.push(
+                "the code cleared what it had shown before this (clear_output): the log has its text".to_owned(),
+            );
+        }
+        if collector.left_out() > 0 || is_cut || collector.has_cleared {
             self.keeper
                 .keep_log(&self.connection, id, deadline, &mut kept)
                 .await;

@@ -26,10 +26,22 @@ pub(super) struct Outputs {
     /// Text before this item is none of the tail's any more.
     trimmed: usize,
     rich: usize,
+    /// All this goes when something else comes.
+    clears_next: bool,
 }
 
 impl Outputs {
     pub(super) fn take(&mut self, event: &Event) {
+        let shows = matches!(
+            event.kind,
+            EventKind::Stream { .. }
+                | EventKind::DisplayData { .. }
+                | EventKind::ExecuteResult { .. }
+                | EventKind::Error(_)
+        );
+        if shows && self.clears_next {
+            *self = Self::default();
+        }
         match &event.kind {
             EventKind::Stream { name, text } => self.write(*name, text),
             EventKind::DisplayData {
@@ -50,6 +62,8 @@ impl Outputs {
                 execution_count: *execution_count,
                 ..Rich::new("execute_result", data, metadata)
             }),
+            EventKind::ClearOutput { wait: true } => self.clears_next = true,
+            EventKind::ClearOutput { wait: false } => *self = Self::default(),
             EventKind::Error(error) => self.show(Rich::new("error", &fields(error), &Map::new())),
             EventKind::Started { .. }
             | EventKind::Progress(_)

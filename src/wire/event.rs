@@ -34,7 +34,7 @@ pub enum EventKind {
         /// It takes the place of an earlier output.
         #[serde(default)]
         update: bool,
-        /// Which output that is, where the executor says so.
+        /// What later updates call it by, where the code gave it a name.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         display_id: Option<String>,
     },
@@ -44,6 +44,11 @@ pub enum EventKind {
         metadata: Map<String, Value>,
         #[serde(default)]
         execution_count: Option<u64>,
+    },
+    /// What was shown before is to go: now or, with `wait`, when the next output comes.
+    ClearOutput {
+        #[serde(default)]
+        wait: bool,
     },
     Error(PythonError),
     Progress(Progress),

@@ -90,7 +90,23 @@ fn what_needs_a_browser_is_kept_as_a_file() {
 fn of_a_display_that_is_updated_the_last_state_is_shown() {
     let code = "shown = display('begun', display_id=True)\nfor n in range(500): shown.update(f'{n} of 500')";
     let answer = run(&mut Client::of("updates"), code);
-    assert_eq!(answer.text, "'begun'\n'499 of 500'\n");
+    assert_eq!(answer.text, "'499 of 500'\n");
+}
+
+#[test]
+fn what_the_code_clears_is_not_shown_and_is_in_the_log() {
+    let code = "from IPython.display import clear_output\nfor n in range(3):\n    print('round', n)\n    if n < 2: clear_output(wait=True)";
+    let mut client = Client::of("clearing");
+    let answer = run(&mut client, code);
+    assert_eq!(answer.text, "round 2\n");
+    let log = std::fs::read_to_string(answer.facts["log"].as_str().unwrap()).unwrap();
+    assert_eq!(log, "round 0\nround 1\nround 2\n");
+    assert!(
+        answer.facts["notes"][0]
+            .as_str()
+            .unwrap()
+            .contains("clear_output")
+    );
 }
 
 /// What tqdm 4.70 writes: its module is not among what the tests install.
