@@ -15,8 +15,10 @@ use crate::edge::paths;
 /// What may be uploaded.
 #[derive(Debug, Clone)]
 pub struct Allowed {
-    /// Relative paths are looked up in them in this order.
+    /// The user's own; relative paths are looked up in them in this order, then in the client's.
     folders: Vec<PathBuf>,
+    /// Those that the client calls its own.
+    roots: Vec<PathBuf>,
     /// The bridge's own folder: the saved connection, with its token, is in it.
     own_state: PathBuf,
 }
@@ -44,15 +46,23 @@ impl Allowed {
     /// From `folders`, but nothing out of `own_state`.
     #[must_use]
     pub fn new(folders: Vec<PathBuf>, own_state: PathBuf) -> Self {
-        Self { folders, own_state }
+        Self {
+            folders,
+            roots: Vec::new(),
+            own_state,
+        }
     }
 
-    /// The same and more.
-    pub(super) fn and(&self, more: &[PathBuf]) -> Self {
+    /// The same and a client's roots.
+    pub(super) fn and(&self, roots: &[PathBuf]) -> Self {
         Self {
-            folders: [self.folders.as_slice(), more].concat(),
-            own_state: self.own_state.clone(),
+            roots: roots.to_vec(),
+            ..self.clone()
         }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &PathBuf> {
+        self.folders.iter().chain(&self.roots)
     }
 
     /// Finds what a call names and opens the way to it. Touches the disk.
@@ -74,8 +84,9 @@ impl Allowed {
         let root = self.root_of(&path, &real)?;
         let failed = |error: io::Error| UploadError::local(&path, error);
         let own_state = fs::canonicalize(&self.own_state).ok();
-        if let Some(own_state) = own_state.as_deref().filter(|own| !root.starts_with(own))
+        if let Some(own_state) = own_state.as_deref()
             && real.starts_with(own_state)
+            && !self.is_set_within(own_state, &root)
         {
             return Err(UploadError::OwnState { path });
         }
@@ -115,11 +126,7 @@ impl Allowed {
             return path.to_owned();
         }
         // Windows knows paths that are neither: joined, they would leave the folder, and are found out there.
-        let candidates: Vec<_> = self
-            .folders
-            .iter()
-            .map(|folder| folder.join(path))
-            .collect();
+        let candidates: Vec<_> = self.all().map(|folder| folder.join(path)).collect();
         let there = candidates
             .iter()
             .find(|path| fs::symlink_metadata(path).is_ok());
@@ -130,16 +137,27 @@ impl Allowed {
     /// The allowed folder, links followed, that `real` is in.
     fn root_of(&self, path: &Path, real: &Path) -> UploadResult<PathBuf> {
         let mut roots = self
-            .folders
-            .iter()
+            .all()
             .filter_map(|folder| fs::canonicalize(folder).ok());
         roots
             .find(|root| real.starts_with(root))
             .ok_or_else(|| UploadError::Outside {
                 path: path.to_owned(),
-                allowed: self.folders.clone(),
+                allowed: self.all().map(|folder| named(folder)).collect(),
             })
     }
+
+    /// Whether the user put a folder for results into the bridge's own one.
+    fn is_set_within(&self, own_state: &Path, root: &Path) -> bool {
+        let is_set = |folder: &PathBuf| fs::canonicalize(folder).is_ok_and(|real| real == root);
+        root != own_state && root.starts_with(own_state) && self.folders.iter().any(is_set)
+    }
+}
+
+fn named(folder: &Path) -> String {
+    let is_there = folder.is_dir();
+    let note = if is_there { "" } else { " (not there)" };
+    format!("{}{note}", folder.display())
 }
 
 /// Where the part of `path` that is there really is, with the rest after it.
@@ -246,6 +264,12 @@ mod tests {
             let path = folder.path().join(name);
             assert_eq!(code(&wider, path), "outside_upload_dirs", "{name}");
         }
+        let own = folder.path().join("state");
+        let opened_there = allowed.and(&[own.clone(), own.join("deep")]);
+        assert_eq!(
+            code(&opened_there, own.join("token")),
+            "outside_upload_dirs"
+        );
         let Kind::Folder { own_state, .. } =
             wider.find(folder.path().to_str().unwrap()).unwrap().kind
         else {

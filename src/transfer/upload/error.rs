@@ -14,10 +14,11 @@ pub type UploadResult<T> = Result<T, UploadError>;
 /// A failed upload. It is `Clone`, because every call that waits for the same upload gets it. `Display` leaves the source's text out.
 #[derive(Debug, Clone, Error)]
 pub enum UploadError {
-    #[error("{} may not be uploaded: it lies outside {}", path.display(), listed(allowed))]
+    #[error("{} may not be uploaded: it lies outside {}", path.display(), allowed.join(", "))]
     Outside {
         path: PathBuf,
-        allowed: Vec<PathBuf>,
+        /// Folders, with a word about those that are not there.
+        allowed: Vec<String>,
     },
     #[error("{} belongs to smart-colab itself and is not uploaded", path.display())]
     OwnState { path: PathBuf },
@@ -225,12 +226,4 @@ fn refusal(error: &RuntimeError) -> Option<String> {
     };
     let is_final = !problem.retryable && matches!(problem.status, 400..=428);
     is_final.then(|| problem.detail.clone())
-}
-
-fn listed(folders: &[PathBuf]) -> String {
-    let names: Vec<_> = folders
-        .iter()
-        .map(|folder| folder.display().to_string())
-        .collect();
-    names.join(", ")
 }

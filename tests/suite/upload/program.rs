@@ -97,19 +97,19 @@ fn nothing_else_goes_however_it_is_spelled() {
 }
 
 #[test]
-fn a_folder_for_uploads_that_is_missing_is_told_at_the_start() {
-    let home = Home::new();
-    let variables = [
-        ("UPLOAD_DIRS", "/no/such/folder"),
-        ("COLAB_URL", "nonsense"),
-    ];
-    let left = Bridge::start(home.program(&variables)).leave();
-    assert!(!left.status.success());
-    assert!(
-        left.stderr.contains("/no/such/folder") && left.stderr.contains("COLAB_URL"),
-        "{}",
-        left.stderr
+fn a_folder_for_uploads_that_is_missing_is_told_by_the_upload_that_it_would_have_allowed() {
+    let (server, home) = (UploadServer::start(), Home::new());
+    let missing = home.path().join("unplugged");
+    let mut bridge = start(
+        &server,
+        &home,
+        &[("UPLOAD_DIRS", missing.to_str().unwrap())],
     );
+    let arguments = json!({"local_path": missing.join("a.txt"), "remote_path": "x"});
+    let answer = bridge.call("upload_to_colab", arguments);
+    answer.refused("outside_upload_dirs");
+    let told = format!("{} (not there)", missing.display());
+    assert!(answer.fact("error").contains(&told), "{}", answer.whole);
 }
 
 #[test]
