@@ -41,7 +41,11 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
             settings.data_dir.join("transfers"),
         ),
         notebooks: Notebooks::new(connection.clone(), settings.save_dir.clone()),
-        uploads: Uploads::new(connection.clone(), allowed(settings)),
+        uploads: Uploads::new(
+            connection.clone(),
+            allowed(settings),
+            settings.data_dir.join("transfers"),
+        ),
         call_budget: settings.call_budget,
         save_dir: settings.save_dir.clone(),
         data_dir: settings.data_dir.clone(),

@@ -66,7 +66,10 @@ impl Call {
     #[expect(clippy::cast_precision_loss, reason = "for a progress bar")]
     pub(super) fn transferred(&self, progress: &Progress) {
         let total = progress.total_bytes.map(|bytes| bytes as f64);
-        self.step(progress.received_bytes as f64, total, &progress.name);
+        if total.is_none() && progress.done_bytes == 0 {
+            return self.say(&progress.message);
+        }
+        self.step(progress.done_bytes as f64, total, &progress.message);
     }
 
     /// Says what is happening, with the seconds since the call's start as its progress.

@@ -91,7 +91,7 @@ impl From<RuntimeError> for Fault {
 impl From<TransferError> for Fault {
     fn from(error: TransferError) -> Self {
         let (code, retryable) = (error.code().to_owned(), error.retryable());
-        Self::new(&code, error.sentence(), error.hint(), retryable)
+        Self::new(&code, sentence(&error), error.hint(), retryable)
     }
 }
 

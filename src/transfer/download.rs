@@ -3,19 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-
 use super::error::{TransferError, TransferResult};
 use super::file::{Limits, Pull, blocking};
 use super::lanes::Lanes;
 use super::look::Look;
 use super::name::Name;
-use super::notes::{Direction, Held, Note, Notes};
 use super::report::{DownloadReport, Status};
-use super::running::{Key, Meter, Registry, Report, Running, State, Watch};
+use super::running::{Key, Running, Watch};
+use super::transfers::{Known, Task, Transfers};
 use crate::base::ids::JobId;
-use crate::runtime::Runtime;
 use crate::runtime::connection::Connection;
 use crate::wire::files::{FileStat, FileType};
 
@@ -25,11 +21,9 @@ pub const MAX_BYTES: u64 = 2 << 30;
 /// Every download of this process, into one folder. Dropping it ends them; what has come is kept.
 #[derive(Debug)]
 pub struct Downloads {
-    connection: Arc<Connection>,
+    transfers: Transfers<DownloadReport>,
     save_dir: PathBuf,
     limits: Limits,
-    registry: Registry<DownloadReport>,
-    notes: Notes,
 }
 
 /// What is to be downloaded.
@@ -58,11 +52,9 @@ impl Downloads {
         limits: Limits,
     ) -> Self {
         Self {
-            connection,
+            transfers: Transfers::new(connection, notes_dir),
             save_dir,
             limits,
-            registry: Registry::new(),
-            notes: Notes::new(notes_dir),
         }
     }
 
@@ -74,22 +66,18 @@ impl Downloads {
     pub async fn download(&self, wish: &Wish, watch: Watch<'_>) -> TransferResult<DownloadReport> {
         let key = (wish.remote_path.clone(), wish.local_filename.clone());
         wanted_name(&key)?;
-        let running = match self.registry.find(&key) {
-            Some(running) => running,
-            None => {
-                let (notes, asked) = (self.notes.clone(), key.clone());
-                let left = blocking(move || notes.left_behind(Direction::Download, &asked)).await;
-                self.begin(key, wish.max_bytes, left, &watch).await?
+        loop {
+            let running = match self.transfers.find(&key) {
+                Some(running) => running,
+                None => {
+                    let task = self.transfers.task(key.clone(), wish.max_bytes).await;
+                    self.begin(task, &watch).await?
+                }
+            };
+            if let Some(answer) = self.transfers.wait(running, &watch).await {
+                return answer;
             }
-        };
-        let (id, began) = (running.id, running.began);
-        let mut state = running.follow(&watch).await;
-        if state.ended.is_some() {
-            self.registry.forget(id);
         }
-        state.report.ngrok_month_bytes = self.connection.ngrok_month_bytes();
-        let report = state.report.worded(began.elapsed());
-        state.ended.unwrap_or(Ok(())).map(|()| report)
     }
 
     /// Waits for the download of this id, going on with one that an earlier process left. `None` when there was never such a download.
@@ -97,117 +85,39 @@ impl Downloads {
     /// # Errors
     /// Those of reaching the runtime, when it has to be gone on with.
     pub async fn look(&self, id: JobId, watch: &Watch<'_>) -> TransferResult<Option<Look>> {
-        if let Some(running) = self.registry.get(id) {
-            return Ok(Some(self.tell(running, watch).await));
-        }
-        let notes = self.notes.clone();
-        let found = blocking(move || {
-            let note = notes.get(id)?;
-            let held = note.outcome.is_none().then(|| notes.hold(id));
-            Some((note, held.flatten()))
-        });
-        let Some((note, held)) = found.await else {
-            return Ok(None);
+        let running = match self.transfers.known(id).await {
+            Known::Not => return Ok(None),
+            Known::Told(look) => return Ok(Some(look)),
+            Known::Here(running) => running,
+            Known::Left(task) => self.begin(task, watch).await?,
         };
-        if note.direction != Direction::Download {
-            return Ok(None);
-        }
-        Ok(Some(match (note.outcome, held) {
-            (Some(outcome), _) => Look::told(outcome),
-            (None, None) => Look::elsewhere(id),
-            (None, Some(held)) => {
-                let left = Some((id, held));
-                let running = self.begin(note.key, note.max_bytes, left, watch).await?;
-                self.tell(running, watch).await
-            }
-        }))
+        Ok(Some(self.transfers.tell(running, watch).await))
     }
 
-    async fn tell(&self, running: Running<DownloadReport>, watch: &Watch<'_>) -> Look {
-        let (id, began) = (running.id, running.began);
-        let mut state = running.follow(watch).await;
-        if state.ended.is_some() {
-            self.registry.forget(id);
-        }
-        state.report.ngrok_month_bytes = self.connection.ngrok_month_bytes();
-        state.report = state.report.worded(began.elapsed());
-        Look::of(id, &state)
-    }
-
-    /// Starts the download in the background, as the one that another process left where there is one.
+    /// Starts the download in the background.
     async fn begin(
         &self,
-        key: Key,
-        max_bytes: u64,
-        left: Option<(JobId, Held)>,
+        task: Task,
         watch: &Watch<'_>,
     ) -> TransferResult<Running<DownloadReport>> {
-        let remote = &key.0;
-        let runtime = tokio::select! {
-            () = watch.cancel.cancelled() => return Err(TransferError::cancelled(remote)),
-            runtime = self.connection.runtime(watch.deadline) => runtime,
-        };
-        let runtime = runtime.map_err(|error| TransferError::runtime(remote, error))?;
-        let (id, held) = match left {
-            Some((id, held)) => (id, Some(held)),
-            None => (JobId::fresh(), None),
-        };
-        let report = DownloadReport::new(remote);
-        let note = Note::begun(id, Direction::Download, key.clone(), max_bytes);
-        let begin = |meter, stop, leaving| self.work(note, held, runtime, meter, stop, leaving);
-        Ok(self.registry.begin(key, id, report, begin))
-    }
-
-    fn work(
-        &self,
-        mut note: Note,
-        held: Option<Held>,
-        runtime: Arc<dyn Runtime>,
-        meter: Meter<DownloadReport>,
-        stop: CancellationToken,
-        leaving: CancellationToken,
-    ) -> impl Future<Output = TransferResult<()>> + Send + 'static {
-        let pull = Pull {
-            runtime: runtime.clone(),
-            limits: self.limits,
-            lanes: Lanes::new(self.limits.pace),
-            meter: meter.clone(),
-            max_bytes: note.max_bytes,
-            stop,
-        };
-        let (save_dir, connection) = (self.save_dir.clone(), self.connection.clone());
-        let notes = self.notes.clone();
-        async move {
-            let began = Instant::now();
-            let (writing, begun) = (notes.clone(), note.clone());
-            let held = blocking(move || {
-                writing.write(&begun);
-                held.or_else(|| writing.hold(begun.job_id))
-            })
-            .await;
-            let remote = note.key.0.clone();
-            let result = match wanted_name(&note.key) {
-                Ok(wanted) => pull.any(&remote, wanted, &save_dir).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = &result {
-                tracing::info!(remote, code = error.code(), "a download ended: {error}");
-                if let TransferError::Runtime { source, .. } = error {
-                    // For the next call: this one's runtime is the one that it began with.
-                    connection.heal_after(&*runtime, source);
-                }
-            }
-            if !leaving.is_cancelled() {
-                let mut report = meter.report();
-                report.took(began.elapsed());
-                let report = report.worded(began.elapsed());
-                let ended = Some(result.clone());
-                note.outcome = Some(Look::of(note.job_id, &State { report, ended }).facts);
-                blocking(move || notes.write(&note)).await;
-            }
-            drop(held);
-            result
-        }
+        let (key, max_bytes) = (task.note.key.clone(), task.note.max_bytes);
+        let runtime = self.transfers.runtime(&key.0, watch).await?;
+        let (limits, save_dir) = (self.limits, self.save_dir.clone());
+        let report = DownloadReport::new(&key.0);
+        let begin =
+            self.transfers
+                .begin(task, report, runtime, async move |runtime, meter, stop| {
+                    let pull = Pull {
+                        runtime,
+                        limits,
+                        lanes: Lanes::new(limits.pace),
+                        meter,
+                        max_bytes,
+                        stop,
+                    };
+                    pull.any(&key.0, wanted_name(&key)?, &save_dir).await
+                });
+        Ok(begin)
     }
 }
 

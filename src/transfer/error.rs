@@ -7,12 +7,12 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::report::bytes as size;
-use crate::base::causes::sentence;
+use super::running::Failure;
 use crate::runtime::RuntimeError;
 
 pub type TransferResult<T> = Result<T, TransferError>;
 
-/// A failed download. It is `Clone`, because every call that waits for the same download gets it. `Display` leaves the source's text out.
+/// A failed download. `Display` leaves the source's text out.
 #[derive(Debug, Clone, Error)]
 pub enum TransferError {
     #[error("{name:?} would lie outside the folder for downloads: {why}")]
@@ -60,13 +60,6 @@ pub enum TransferError {
 }
 
 impl TransferError {
-    pub(super) fn runtime(remote: &str, source: RuntimeError) -> Self {
-        Self::Runtime {
-            remote: remote.to_owned(),
-            source: Arc::new(source),
-        }
-    }
-
     pub(crate) fn disk(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         let full = matches!(
@@ -78,12 +71,6 @@ impl TransferError {
             Self::DiskFull { path, source }
         } else {
             Self::Disk { path, source }
-        }
-    }
-
-    pub(super) fn cancelled(remote: &str) -> Self {
-        Self::Cancelled {
-            remote: remote.to_owned(),
         }
     }
 
@@ -105,12 +92,6 @@ impl TransferError {
             Self::Disk { .. } => "disk_failed",
             Self::Cancelled { .. } => "cancelled",
         }
-    }
-
-    /// The error with its innermost cause.
-    #[must_use]
-    pub fn sentence(&self) -> String {
-        sentence(self)
     }
 
     /// What to do next, in one or two sentences.
@@ -155,6 +136,40 @@ impl TransferError {
             | Self::DiskFull { .. }
             | Self::Disk { .. } => false,
         }
+    }
+}
+
+impl Failure for TransferError {
+    fn cancelled(remote: &str) -> Self {
+        Self::Cancelled {
+            remote: remote.to_owned(),
+        }
+    }
+
+    fn runtime(remote: &str, source: RuntimeError) -> Self {
+        Self::Runtime {
+            remote: remote.to_owned(),
+            source: Arc::new(source),
+        }
+    }
+
+    fn of_runtime(&self) -> Option<&RuntimeError> {
+        let Self::Runtime { source, .. } = self else {
+            return None;
+        };
+        Some(source)
+    }
+
+    fn code(&self) -> &str {
+        self.code()
+    }
+
+    fn hint(&self) -> String {
+        self.hint()
+    }
+
+    fn retryable(&self) -> bool {
+        self.retryable()
     }
 }
 

@@ -15,6 +15,7 @@ use super::error::{TransferError, TransferResult};
 use super::file::Pull;
 use super::lanes::Lane;
 use super::partial::Block;
+use super::running::Failure;
 use crate::runtime::{ByteStream, RuntimeError, RuntimeResult, retry};
 use crate::wire::files::FileStat;
 

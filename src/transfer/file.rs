@@ -16,7 +16,7 @@ use super::lanes::Lanes;
 use super::pace::PaceLimits;
 use super::partial::Partial;
 use super::report::DownloadReport;
-use super::running::Meter;
+use super::running::{Failure, Meter};
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult, retry};
 use crate::wire::files::FileStat;
 

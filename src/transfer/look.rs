@@ -1,10 +1,9 @@
 //! A transfer as `get_output` tells of it: a sentence, and one line of facts.
 
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::error::TransferError;
-use super::running::{Report, State};
+use super::running::{Failure, Report, State};
+use crate::base::causes::sentence;
 use crate::base::ids::JobId;
 
 /// What is told.
@@ -17,7 +16,7 @@ pub struct Look {
 
 impl Look {
     /// Of a report that is put into words already.
-    pub(super) fn of<R: Report + Serialize>(id: JobId, state: &State<R>) -> Self {
+    pub(super) fn of<R: Report>(id: JobId, state: &State<R>) -> Self {
         let report = serde_json::to_value(&state.report).unwrap_or_default();
         let head = match &state.ended {
             None => json!({"success": true, "state": "running", "job_id": id}),
@@ -65,9 +64,9 @@ impl Look {
     }
 }
 
-fn failed(id: JobId, error: &TransferError) -> Value {
+fn failed(id: JobId, error: &impl Failure) -> Value {
     json!({
-        "success": false, "state": "failed", "job_id": id, "code": error.code(), "error": error.sentence(),
+        "success": false, "state": "failed", "job_id": id, "code": error.code(), "error": sentence(error),
         "hint": error.hint(), "retryable": error.retryable(),
     })
 }

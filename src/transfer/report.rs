@@ -7,12 +7,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::error::TransferError;
+use super::notes::Direction;
 use super::running::{Meter, Progress, Report};
 use crate::base::ids::JobId;
 use crate::edge::allowance::NGROK_FREE_BYTES;
-
-/// Skipped entries that are named; further ones are only counted.
-const MOST_NAMED: usize = 100;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -56,7 +54,7 @@ pub struct DownloadReport {
     pub elapsed_sec: f64,
 }
 
-/// An entry of a folder that was not downloaded.
+/// An entry of a folder that was left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Skipped {
     /// Relative to the folder.
@@ -90,14 +88,21 @@ impl DownloadReport {
 }
 
 impl Report for DownloadReport {
+    const DIRECTION: Direction = Direction::Download;
+    type Error = TransferError;
+
     fn name(&mut self, id: JobId) {
         self.job_id = id.to_string();
     }
 
+    fn remote_path(&self) -> &str {
+        &self.remote_path
+    }
+
     fn progress(&self) -> Progress {
         Progress {
-            name: self.remote_path.clone(),
-            received_bytes: self.received_bytes,
+            message: self.remote_path.clone(),
+            done_bytes: self.received_bytes,
             total_bytes: self.size_bytes,
         }
     }
@@ -107,8 +112,12 @@ impl Report for DownloadReport {
         path.is_some_and(|path| Path::new(path).exists())
     }
 
-    fn stopped(&self) -> TransferError {
-        TransferError::cancelled(&self.remote_path)
+    fn skips(&mut self) -> (&mut Vec<Skipped>, &mut u64) {
+        (&mut self.skipped, &mut self.skipped_count)
+    }
+
+    fn through_ngrok(&mut self, month_bytes: Option<u64>) {
+        self.ngrok_month_bytes = month_bytes;
     }
 
     fn took(&mut self, time: Duration) {
@@ -200,18 +209,6 @@ impl Meter<DownloadReport> {
         self.change(|report| {
             report.received_bytes = report.received_bytes.saturating_sub(bytes);
             report.resumed_bytes = report.resumed_bytes.min(report.received_bytes);
-        });
-    }
-
-    pub(super) fn skip(&self, name: &str, reason: impl Into<String>) {
-        self.change(|report| {
-            report.skipped_count += 1;
-            if report.skipped.len() < MOST_NAMED {
-                report.skipped.push(Skipped {
-                    name: name.to_owned(),
-                    reason: reason.into(),
-                });
-            }
         });
     }
 }

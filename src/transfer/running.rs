@@ -1,25 +1,31 @@
 //! Transfers that outlive the calls that asked for them, whichever way they go.
 
 use std::collections::{BTreeMap, HashMap};
+use std::error::Error;
 use std::fmt::Debug;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::error::{TransferError, TransferResult};
+use super::notes::Direction;
+use super::report::Skipped;
 use crate::base::ids::JobId;
+use crate::runtime::RuntimeError;
 
 /// Of transfers that have ended, so many are remembered.
 const REMEMBERED: usize = 200;
+/// Skipped entries that are named; further ones are only counted.
+const MOST_NAMED: usize = 100;
 
 /// How a call waits.
 pub struct Watch<'a> {
     /// When the call has to answer; the transfer goes on without it.
     pub deadline: Instant,
-    /// Ends the waiting and the transfer; what has come is kept.
+    /// Ends the waiting and the transfer; what has come, or has arrived there, is kept.
     pub cancel: CancellationToken,
     pub progress: &'a (dyn Fn(Progress) + Send + Sync),
 }
@@ -27,23 +33,42 @@ pub struct Watch<'a> {
 /// How far a transfer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
-    /// The remote path.
-    pub name: String,
-    pub received_bytes: u64,
-    /// Unknown while a large folder is still being listed.
+    /// What is happening, for people.
+    pub message: String,
+    /// Bytes that are where they go.
+    pub done_bytes: u64,
+    /// None while it is not known, and while nothing moves yet.
     pub total_bytes: Option<u64>,
 }
 
+/// Why a transfer failed. It is `Clone`, because every call that waits for the transfer gets it.
+pub(super) trait Failure: Error + Clone + Send + Sync + 'static {
+    fn cancelled(remote: &str) -> Self;
+    fn runtime(remote: &str, source: RuntimeError) -> Self;
+    /// The runtime's error, where it was one.
+    fn of_runtime(&self) -> Option<&RuntimeError>;
+    fn code(&self) -> &str;
+    fn hint(&self) -> String;
+    fn retryable(&self) -> bool;
+}
+
 /// What is told of a transfer, while it runs and when it is done.
-pub(super) trait Report: Clone + Debug + Send + Sync + 'static {
+pub(super) trait Report: Clone + Debug + Serialize + Send + Sync + 'static {
+    const DIRECTION: Direction;
+    type Error: Failure;
+
     /// Takes in its id.
     fn name(&mut self, id: JobId);
+    fn remote_path(&self) -> &str;
     fn progress(&self) -> Progress;
-    /// What it made is still there.
+    /// A result that nobody has seen yet answers the same call, because what it tells of is still so.
     fn is_there(&self) -> bool;
-    fn stopped(&self) -> TransferError;
+    /// The entries that were left out, and how many there are of them.
+    fn skips(&mut self) -> (&mut Vec<Skipped>, &mut u64);
     /// Takes in how long the whole took.
     fn took(&mut self, time: Duration);
+    /// Takes in what came through ngrok to this computer in this month, in bytes, where that is told.
+    fn through_ngrok(&mut self, _month_bytes: Option<u64>) {}
     /// Puts into words what the fields say, for a call that is answered so long after the transfer began.
     fn worded(self, since: Duration) -> Self;
 }
@@ -51,18 +76,21 @@ pub(super) trait Report: Clone + Debug + Send + Sync + 'static {
 /// What a call asks for; the same again means the same transfer: the remote path and the local one.
 pub(super) type Key = (String, Option<String>);
 
+/// How a transfer ended.
+pub(super) type Ended<R> = Result<(), <R as Report>::Error>;
+
 /// A report as it grows, and how its transfer ended.
 #[derive(Debug, Clone)]
-pub(super) struct State<R> {
+pub(super) struct State<R: Report> {
     pub(super) report: R,
-    pub(super) ended: Option<TransferResult<()>>,
+    pub(super) ended: Option<Ended<R>>,
 }
 
 /// Where the parts of a transfer note what they did.
 #[derive(Debug, Clone)]
-pub(super) struct Meter<R>(watch::Sender<State<R>>);
+pub(super) struct Meter<R: Report>(watch::Sender<State<R>>);
 
-impl<R> Meter<R> {
+impl<R: Report> Meter<R> {
     pub(super) fn new(report: R) -> (Self, watch::Receiver<State<R>>) {
         let (sender, receiver) = watch::channel(State {
             report,
@@ -75,21 +103,32 @@ impl<R> Meter<R> {
         self.0.send_modify(|state| change(&mut state.report));
     }
 
-    pub(super) fn report(&self) -> R
-    where
-        R: Clone,
-    {
+    /// An entry of a folder was left out.
+    pub(super) fn skip(&self, name: &str, reason: impl Into<String>) {
+        self.change(|report| {
+            let (skipped, count) = report.skips();
+            *count += 1;
+            if skipped.len() < MOST_NAMED {
+                skipped.push(Skipped {
+                    name: name.to_owned(),
+                    reason: reason.into(),
+                });
+            }
+        });
+    }
+
+    pub(super) fn report(&self) -> R {
         self.0.borrow().report.clone()
     }
 
-    fn end(&self, result: TransferResult<()>) {
+    fn end(&self, result: Ended<R>) {
         self.0.send_modify(|state| state.ended = Some(result));
     }
 }
 
 /// A transfer that was begun.
 #[derive(Debug, Clone)]
-pub(super) struct Running<R> {
+pub(super) struct Running<R: Report> {
     pub(super) id: JobId,
     pub(super) began: Instant,
     state: watch::Receiver<State<R>>,
@@ -105,6 +144,11 @@ impl<R: Report> Running<R> {
             Some(Err(_)) => false,
             Some(Ok(())) => state.report.is_there(),
         }
+    }
+
+    /// A call wanted its end.
+    pub(super) fn was_stopped(&self) -> bool {
+        self.stop.is_cancelled()
     }
 
     fn has_ended(&self) -> bool {
@@ -135,7 +179,8 @@ impl<R: Report> Running<R> {
                 Ok(Ok(())) => {}
                 // Its task is gone without a word: the program is ending, or there was a panic, which is in the log.
                 Ok(Err(_)) => {
-                    let ended = Some(Err(state.report.stopped()));
+                    let stopped = R::Error::cancelled(state.report.remote_path());
+                    let ended = Some(Err(stopped));
                     return State { ended, ..state };
                 }
                 Err(_) => return state,
@@ -146,13 +191,13 @@ impl<R: Report> Running<R> {
 
 /// Every transfer of this process in one direction. Dropping it ends them; what has come is kept.
 #[derive(Debug)]
-pub(super) struct Registry<R> {
+pub(super) struct Registry<R: Report> {
     all: Mutex<All<R>>,
     stop: DropGuard,
 }
 
 #[derive(Debug)]
-struct All<R> {
+struct All<R: Report> {
     /// What the same call again would mean.
     current: HashMap<Key, JobId>,
     /// Ids sort by time.
@@ -188,7 +233,7 @@ impl<R: Report> Registry<R> {
         work: impl FnOnce(Meter<R>, CancellationToken, CancellationToken) -> F,
     ) -> Running<R>
     where
-        F: Future<Output = TransferResult<()>> + Send + 'static,
+        F: Future<Output = Ended<R>> + Send + 'static,
     {
         let mut all = self.all();
         if let Some(running) = all.find(&key) {

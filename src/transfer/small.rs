@@ -16,6 +16,7 @@ use super::file::{Pull, blocking};
 use super::folder::GONE;
 use super::growing::{Growing, Wanted};
 use super::lanes::Lane;
+use super::running::Failure;
 use crate::runtime::{ByteStream, RuntimeError, RuntimeResult, retry};
 use crate::wire::files::BundleRequest;
 

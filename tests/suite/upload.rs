@@ -7,6 +7,7 @@ mod upload_server;
 
 mod faults;
 mod folders;
+mod following;
 mod local_files;
 mod program;
 mod roots;
@@ -20,10 +21,8 @@ use std::time::Duration;
 use smart_colab::edge::env::{COLAB_URL, Env};
 use smart_colab::edge::settings::{Flags, Settings};
 use smart_colab::runtime::connection::Connection;
-use smart_colab::transfer::Status;
-use smart_colab::transfer::upload::{
-    Allowed, Limits, Request, UploadError, UploadReport, Uploads, Watch,
-};
+use smart_colab::transfer::upload::{Allowed, Limits, Request, UploadError, UploadReport, Uploads};
+use smart_colab::transfer::{Status, Watch};
 use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +55,8 @@ fn bridge_to(line: &str, folder: &Path, limits: Limits) -> Uploads {
     let settings = Settings::read(&env, &Flags::default()).unwrap();
     let connection = Arc::new(Connection::new(&settings));
     let allowed = Allowed::new(vec![folder.to_owned()], folder.join("state"));
-    Uploads::with_limits(connection, allowed, limits)
+    let notes = folder.join("state/transfers");
+    Uploads::with_limits(connection, allowed, notes, limits)
 }
 
 fn bridge(server: &UploadServer, folder: &Path) -> Uploads {

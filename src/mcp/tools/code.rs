@@ -53,7 +53,7 @@ struct LongArgs {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct OutputArgs {
-    /// The job_id of an earlier answer, a download's too.
+    /// The job_id of an earlier answer, a download's or upload's too.
     job_id: String,
     /// The cursor `next` of an earlier answer: shows what came after it. Without it: head and tail of everything.
     #[serde(default, deserialize_with = "args::whole")]
@@ -153,7 +153,7 @@ impl Server {
 
     #[tool(
         title = "Get output",
-        description = "Follow a job or download that is still running, or read the output of an old one. Waits for new output or the end, as long as a call may \
+        description = "Follow a job, download or upload that is still running, or read the output of an old one. Waits for new output or the end, as long as a call may \
             take; set wait_sec to 0 to look at once. Hand `next` of the last answer back as `after` to see only what is new; without `after` it \
             shows the head and tail of everything. What that leaves out, any part of it, is read by from_byte. Looking never changes or stops the \
             job.",
@@ -203,7 +203,7 @@ impl Server {
         Self::code_router()
     }
 
-    /// What is told of a download; `None` when the id is none of one. Whoever stops looking stops nothing.
+    /// What is told of a download or upload; `None` when the id is none of one. Whoever stops looking stops nothing.
     async fn look_at_transfer(
         &self,
         id: JobId,
@@ -216,9 +216,15 @@ impl Server {
             cancel: CancellationToken::new(),
             progress: &progress,
         };
+        let look = async {
+            match self.floors.downloads.look(id, &watch).await? {
+                Some(look) => Ok(Some(look)),
+                None => Ok(self.floors.uploads.look(id, &watch).await?),
+            }
+        };
         tokio::select! {
             () = call.cancelled.cancelled() => Err(RuntimeError::Cancelled.into()),
-            look = self.floors.downloads.look(id, &watch) => Ok(look?),
+            look = look => look,
         }
     }
 

@@ -11,7 +11,8 @@ use crate::mcp::convert::Fault;
 use crate::mcp::roots::roots;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
-use crate::transfer::upload::{Progress, Request, UploadReport, Watch};
+use crate::transfer::upload::{Request, UploadReport};
+use crate::transfer::{Progress, Watch};
 
 const MAX_BYTES: u64 = 2 << 30;
 
@@ -35,7 +36,7 @@ impl Server {
         description = "Copy a file or a whole folder from this computer to the runtime, such as data or code that run_code_quick is to use. Only from \
             LOCAL_SAVE_DIR, the folders in UPLOAD_DIRS, and the client's own folders. Survives lost connections, is checked by SHA-256, \
             replaces files of the same name over there, and sends nothing that is there already. A large file goes on in the background \
-            when the call must answer with status running: call again with the same arguments to wait for the rest.",
+            when the call must answer with status running: get_output with its job_id waits for the rest.",
         annotations(
             read_only_hint = false,
             destructive_hint = true,
@@ -56,15 +57,7 @@ impl Server {
         };
         let report = call::run(self, &context, budget, async |call| {
             let roots = roots(&context).await;
-            let progress = |progress: Progress| match progress.total_bytes {
-                #[expect(clippy::cast_precision_loss, reason = "for a progress bar")]
-                Some(total) => call.step(
-                    progress.done_bytes as f64,
-                    Some(total as f64),
-                    &progress.message,
-                ),
-                None => call.say(&progress.message),
-            };
+            let progress = |progress: Progress| call.transferred(&progress);
             let watch = Watch {
                 deadline: call.deadline,
                 cancel: call.cancelled.clone(),

@@ -8,10 +8,11 @@ use thiserror::Error;
 
 use crate::runtime::RuntimeError;
 use crate::transfer::report::bytes;
+use crate::transfer::running::Failure;
 
 pub type UploadResult<T> = Result<T, UploadError>;
 
-/// A failed upload. It is `Clone`, because every call that waits for the same upload gets it. `Display` leaves the source's text out.
+/// A failed upload. `Display` leaves the source's text out.
 #[derive(Debug, Clone, Error)]
 pub enum UploadError {
     #[error("{} may not be uploaded: it lies outside {}", path.display(), allowed.join(", "))]
@@ -63,21 +64,13 @@ pub enum UploadError {
     Damaged { remote: String },
     #[error("the runtime lost again and again what had arrived of {remote}")]
     Lost { remote: String },
+    #[error("the upload cannot go on by its job_id alone: {cause}")]
+    ById { cause: Box<UploadError> },
     #[error("the upload to {remote} was stopped")]
     Cancelled { remote: String },
 }
 
 impl UploadError {
-    pub(super) fn runtime(remote: &str, source: RuntimeError) -> Self {
-        if source.code() == "disk_full" {
-            let detail = source.to_string();
-            return Self::RemoteFull { detail, free: None };
-        }
-        let remote = remote.to_owned();
-        let source = Arc::new(source);
-        Self::Runtime { remote, source }
-    }
-
     pub(super) fn local(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         let kind = source.kind();
@@ -92,10 +85,13 @@ impl UploadError {
         }
     }
 
-    pub(super) fn cancelled(remote: &str) -> Self {
-        Self::Cancelled {
-            remote: remote.to_owned(),
+    /// Of an upload that is to go on by its id alone, where the call that began it may have had more folders to look in.
+    pub(super) fn by_id(self) -> Self {
+        if !matches!(self, Self::Outside { .. } | Self::NotFound { .. }) {
+            return self;
         }
+        let cause = Box::new(self);
+        Self::ById { cause }
     }
 
     /// Why an entry of a folder is left out, where the rest can go on without it.
@@ -116,6 +112,7 @@ impl UploadError {
             | Self::RemoteFull { .. }
             | Self::Damaged { .. }
             | Self::Lost { .. }
+            | Self::ById { .. }
             | Self::Cancelled { .. } => None,
         }
     }
@@ -134,6 +131,7 @@ impl UploadError {
             Self::Runtime { source, .. } => source.code(),
             Self::RemoteFull { .. } => "disk_full",
             Self::Damaged { .. } | Self::Lost { .. } => "connection_failed",
+            Self::ById { cause } => cause.code(),
             Self::Cancelled { .. } => "cancelled",
         }
     }
@@ -188,6 +186,9 @@ impl UploadError {
             Self::Lost { .. } => {
                 "It may be restarted again and again: look at the notebook, then call again."
             }
+            Self::ById { .. } => {
+                "Call upload_to_colab again as before: it asks the client for its own folders too, and what has arrived is kept there."
+            }
             Self::Cancelled { .. } => {
                 "Call again to go on: what has arrived is kept there and the rest is sent."
             }
@@ -214,8 +215,46 @@ impl UploadError {
             | Self::Empty { .. }
             | Self::IsAFile { .. }
             | Self::IsAFolder { .. }
+            | Self::ById { .. }
             | Self::RemoteFull { .. } => false,
         }
+    }
+}
+
+impl Failure for UploadError {
+    fn cancelled(remote: &str) -> Self {
+        Self::Cancelled {
+            remote: remote.to_owned(),
+        }
+    }
+
+    fn runtime(remote: &str, source: RuntimeError) -> Self {
+        if source.code() == "disk_full" {
+            let detail = source.to_string();
+            return Self::RemoteFull { detail, free: None };
+        }
+        let remote = remote.to_owned();
+        let source = Arc::new(source);
+        Self::Runtime { remote, source }
+    }
+
+    fn of_runtime(&self) -> Option<&RuntimeError> {
+        let Self::Runtime { source, .. } = self else {
+            return None;
+        };
+        Some(source)
+    }
+
+    fn code(&self) -> &str {
+        self.code()
+    }
+
+    fn hint(&self) -> String {
+        self.hint()
+    }
+
+    fn retryable(&self) -> bool {
+        self.retryable()
     }
 }
 

@@ -10,10 +10,11 @@ use tokio::time::{Instant, sleep};
 use super::error::{UploadError, UploadResult};
 use super::local::{LocalFile, Place};
 use super::push::Push;
-use super::report::Tally;
+use super::tally::Tally;
 use super::target::Target;
 use crate::runtime::RuntimeError;
 use crate::transfer::file::blocking;
+use crate::transfer::running::Failure;
 use crate::wire::files::{FileType, Upload, UploadKey, UploadState};
 
 /// A file that is being written to changes again and again.
@@ -135,7 +136,12 @@ impl Push {
 
     async fn digest(&self, file: &Arc<LocalFile>) -> UploadResult<String> {
         let (file, stop, meter) = (file.clone(), self.stop.clone(), self.meter.clone());
-        blocking(move || file.sha256(&stop, |bytes| meter.read(bytes))).await
+        blocking(move || {
+            file.sha256(&stop, |bytes| {
+                meter.change(|report| report.read_bytes = bytes)
+            })
+        })
+        .await
     }
 
     /// What is there of an upload, once the executor has made up its mind.

@@ -10,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 use super::allowed::{Kind, Source};
 use super::error::{UploadError, UploadResult};
 use super::pace::{Bounds, Pace};
-use super::report::Meter;
+use super::report::UploadReport;
 use crate::runtime::{Runtime, RuntimeResult, retry};
 use crate::transfer::report::Status;
+use crate::transfer::running::{Failure, Meter};
 
 /// To say how much is free there is worth so much time.
 const FREE: Duration = Duration::from_secs(5);
@@ -58,7 +59,7 @@ impl Default for Limits {
 pub(super) struct Push {
     pub(super) runtime: Arc<dyn Runtime>,
     pub(super) limits: Limits,
-    pub(super) meter: Meter,
+    pub(super) meter: Meter<UploadReport>,
     pub(super) pace: Pace,
     /// Room for bodies that no request needs now.
     rooms: Mutex<Vec<BytesMut>>,
@@ -70,7 +71,7 @@ impl Push {
     pub(super) fn new(
         runtime: Arc<dyn Runtime>,
         limits: Limits,
-        meter: Meter,
+        meter: Meter<UploadReport>,
         stop: CancellationToken,
     ) -> Self {
         let pace = Pace::new(Bounds {

@@ -1,23 +1,23 @@
 //! How far an upload is: for progress while it runs, and as the tool's result.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio::sync::watch;
 
 use super::error::UploadError;
+use crate::base::ids::JobId;
+use crate::transfer::notes::Direction;
 use crate::transfer::report::{Skipped, Status, bytes};
-
-/// Skipped entries that are named; further ones are only counted.
-const MOST_NAMED: usize = 100;
+use crate::transfer::running::{Progress, Report};
 
 /// What came of a call, or what has arrived so far.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct UploadReport {
-    /// `running`: the rest goes in the background; the same call again waits for it.
+    /// `running`: the rest goes in the background.
     pub status: Status,
+    /// For get_output, which waits for it and tells how it ended.
+    pub job_id: String,
     pub local_path: String,
     /// Where the file or folder is, or is going to be.
     pub remote_path: String,
@@ -42,23 +42,16 @@ pub struct UploadReport {
     pub next_step: Option<String>,
     /// Since the upload began.
     pub elapsed_sec: f64,
-}
-
-/// How far an upload is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Progress {
-    /// What is happening, for people.
-    pub message: String,
-    /// Bytes that are there.
-    pub done_bytes: u64,
-    /// None while nothing is sent yet.
-    pub total_bytes: Option<u64>,
+    /// Of the file that is being read for its SHA-256.
+    #[serde(skip)]
+    pub(super) read_bytes: u64,
 }
 
 impl UploadReport {
-    fn new(local: &str, remote: &str) -> Self {
+    pub(super) fn new(local: &str, remote: &str) -> Self {
         Self {
             status: Status::Running,
+            job_id: String::new(),
             local_path: local.to_owned(),
             remote_path: remote.to_owned(),
             is_folder: false,
@@ -74,15 +67,57 @@ impl UploadReport {
             message: String::new(),
             next_step: None,
             elapsed_sec: 0.0,
+            read_bytes: 0,
         }
     }
 
     fn there(&self) -> u64 {
         self.sent_bytes + self.already_there_bytes
     }
+}
 
-    /// Puts into words what the fields say, for a call that is answered so long after the upload began.
-    pub(super) fn worded(mut self, since: Duration) -> Self {
+impl Report for UploadReport {
+    const DIRECTION: Direction = Direction::Upload;
+    type Error = UploadError;
+
+    fn name(&mut self, id: JobId) {
+        self.job_id = id.to_string();
+    }
+
+    fn remote_path(&self) -> &str {
+        &self.remote_path
+    }
+
+    fn progress(&self) -> Progress {
+        let (done, total) = (self.there(), self.size_bytes);
+        let message = match total {
+            None => format!("looking through {}", self.local_path),
+            Some(size) if done == 0 && !self.is_folder => {
+                format!("read {} of {}", bytes(self.read_bytes), bytes(size))
+            }
+            Some(size) => format!("{} of {} are there", bytes(done), bytes(size)),
+        };
+        Progress {
+            message,
+            done_bytes: done,
+            total_bytes: total.filter(|_| done > 0),
+        }
+    }
+
+    /// The file may have been written to since, and what is there is not sent again.
+    fn is_there(&self) -> bool {
+        false
+    }
+
+    fn skips(&mut self) -> (&mut Vec<Skipped>, &mut u64) {
+        (&mut self.skipped, &mut self.skipped_count)
+    }
+
+    fn took(&mut self, time: Duration) {
+        self.elapsed_sec = time.as_secs_f64();
+    }
+
+    fn worded(mut self, since: Duration) -> Self {
         let there = bytes(self.there());
         self.message = match (self.status, self.size_bytes) {
             (Status::Complete, _) if self.is_folder => {
@@ -114,125 +149,11 @@ impl UploadReport {
         }
         if self.status == Status::Running {
             self.elapsed_sec = since.as_secs_f64();
-            self.next_step = Some(
-                "The rest goes in the background. Call again with the same arguments to wait for it."
-                    .to_owned(),
-            );
+            self.next_step = Some(format!(
+                "The rest goes in the background. Call get_output with job_id {} to wait for it, or upload_to_colab with the same arguments.",
+                self.job_id
+            ));
         }
         self
-    }
-}
-
-/// An upload's report as it grows, and how it ended.
-#[derive(Debug, Clone)]
-pub(super) struct State {
-    pub(super) report: UploadReport,
-    /// Bytes of the file that is being read for its SHA-256.
-    pub(super) read: u64,
-    pub(super) ended: Option<Result<(), UploadError>>,
-}
-
-impl State {
-    pub(super) fn progress(&self) -> Progress {
-        let report = &self.report;
-        let (done, total) = (report.there(), report.size_bytes);
-        let message = match total {
-            None => format!("looking through {}", report.local_path),
-            Some(size) if done == 0 && !report.is_folder => {
-                format!("read {} of {}", bytes(self.read), bytes(size))
-            }
-            Some(size) => format!("{} of {} are there", bytes(done), bytes(size)),
-        };
-        Progress {
-            message,
-            done_bytes: done,
-            total_bytes: total.filter(|_| done > 0),
-        }
-    }
-}
-
-/// Where the parts of an upload note what they did.
-#[derive(Debug, Clone)]
-pub(super) struct Meter(watch::Sender<State>);
-
-impl Meter {
-    pub(super) fn new(local: &str, remote: &str) -> (Self, watch::Receiver<State>) {
-        let (sender, receiver) = watch::channel(State {
-            report: UploadReport::new(local, remote),
-            read: 0,
-            ended: None,
-        });
-        (Self(sender), receiver)
-    }
-
-    pub(super) fn change(&self, change: impl FnOnce(&mut UploadReport)) {
-        self.0.send_modify(|state| change(&mut state.report));
-    }
-
-    pub(super) fn read(&self, bytes: u64) {
-        self.0.send_modify(|state| state.read = bytes);
-    }
-
-    pub(super) fn skip(&self, name: &str, reason: impl Into<String>) {
-        self.change(|report| {
-            report.skipped_count += 1;
-            if report.skipped.len() < MOST_NAMED {
-                report.skipped.push(Skipped {
-                    name: name.to_owned(),
-                    reason: reason.into(),
-                });
-            }
-        });
-    }
-
-    pub(super) fn end(&self, result: Result<(), UploadError>) {
-        self.0.send_modify(|state| state.ended = Some(result));
-    }
-}
-
-/// What one try to send a file has added to the report; taken back unless the try is kept.
-#[derive(Debug)]
-pub(super) struct Tally<'a> {
-    meter: &'a Meter,
-    counts: Mutex<(u64, u64)>,
-}
-
-impl<'a> Tally<'a> {
-    pub(super) fn new(meter: &'a Meter) -> Self {
-        Self {
-            meter,
-            counts: Mutex::default(),
-        }
-    }
-
-    pub(super) fn sent(&self, bytes: u64) {
-        self.set(|counts| counts.0 += bytes);
-    }
-
-    /// Of the `size` bytes so many are there: what was not sent by this try was there before, or what it sent is lost.
-    pub(super) fn there(&self, bytes: u64) {
-        self.set(|counts| {
-            counts.0 = counts.0.min(bytes);
-            counts.1 = bytes - counts.0;
-        });
-    }
-
-    pub(super) fn take_back(&self) {
-        self.set(|counts| *counts = (0, 0));
-    }
-
-    fn counts(&self) -> MutexGuard<'_, (u64, u64)> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set(&self, change: impl FnOnce(&mut (u64, u64))) {
-        let mut counts = self.counts();
-        let before = *counts;
-        change(&mut counts);
-        let after = *counts;
-        self.meter.change(|report| {
-            report.sent_bytes = report.sent_bytes - before.0 + after.0;
-            report.already_there_bytes = report.already_there_bytes - before.1 + after.1;
-        });
     }
 }

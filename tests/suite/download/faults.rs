@@ -140,7 +140,7 @@ async fn a_file_that_may_not_be_read_is_told_and_leaves_nothing() {
         .await
         .unwrap_err();
     assert_eq!(error.code(), "invalid_argument");
-    assert!(!error.retryable() && error.sentence().contains("/content/closed"));
+    assert!(!error.retryable() && error.to_string().contains("/content/closed"));
     assert!(tree(&folder.path()).is_empty());
 }
 

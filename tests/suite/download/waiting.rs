@@ -160,11 +160,11 @@ async fn progress_grows_to_the_total() {
         .await
         .unwrap();
     let seen = seen.into_inner().unwrap();
-    assert!(seen.is_sorted_by_key(|progress| progress.received_bytes));
+    assert!(seen.is_sorted_by_key(|progress| progress.done_bytes));
     let total = Some(6 * PIECE);
     assert!(
         seen.iter()
             .all(|progress| progress.total_bytes.is_none() || progress.total_bytes == total)
     );
-    assert!(seen.iter().any(|progress| progress.received_bytes > 0));
+    assert!(seen.iter().any(|progress| progress.done_bytes > 0));
 }

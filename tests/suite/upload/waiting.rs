@@ -57,19 +57,19 @@ async fn calls_for_the_same_file_share_one_upload() {
 async fn an_upload_that_ended_unseen_is_looked_at_afresh() {
     let (server, folder) = held(&content(2 * PIECE, 1), PIECE);
     let uploads = bridge(&server, folder.path());
-    glance(&uploads, "big", "big").await;
+    let old = glance(&uploads, "big", "big").await.job_id;
     release(&server);
     while server.state().content("/content/big").is_none() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // Lets the upload note its end; where this is too short, the first call waits for it.
-    tokio::time::sleep(Duration::from_millis(100)).await;
     let new = content(PIECE, 2);
     write(folder.path(), "big", &new);
-    let mut report = put(&uploads, "big", "big").await.unwrap();
-    if server.state().count("GET /files/upload") == 1 {
-        report = put(&uploads, "big", "big").await.unwrap();
+    // It gives up its note as the last thing before it ends.
+    let lock = folder.path().join(format!("state/transfers/{old}.lock"));
+    while lock.exists() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    let report = put(&uploads, "big", "big").await.unwrap();
     assert_eq!(report.sha256, Some(sha256(&new)));
     assert!(server.state().content("/content/big") == Some(&new));
 }
@@ -95,6 +95,34 @@ async fn a_cancelled_upload_stops_and_is_resumed_by_the_next_call() {
         report.already_there_bytes + report.sent_bytes,
         bytes.len() as u64
     );
+    assert!(server.state().content("/content/big") == Some(&bytes));
+}
+
+#[tokio::test]
+async fn a_call_for_an_upload_that_another_call_stopped_begins_it_anew() {
+    let bytes = content(8 * PIECE, 1);
+    let (server, folder) = held(&bytes, 5 * PIECE);
+    let uploads = bridge(&server, folder.path());
+    until_sent(&uploads, PIECE).await;
+    let stopping = Watch {
+        deadline: Instant::now() + LONG,
+        cancel: CancellationToken::new(),
+        progress: &|_| {},
+    };
+    let cancel = stopping.cancel.clone();
+    let asked = request("big", "big");
+    // Both wait for the same upload before one of them is cancelled.
+    let (one, other, ()) = tokio::join!(
+        biased;
+        uploads.upload(&asked, &[], stopping),
+        put(&uploads, "big", "big"),
+        async {
+            cancel.cancel();
+            release(&server);
+        }
+    );
+    assert_eq!(one.unwrap_err().code(), "cancelled");
+    assert_eq!(other.unwrap().status, Status::Complete);
     assert!(server.state().content("/content/big") == Some(&bytes));
 }
 

@@ -1,0 +1,189 @@
+//! The transfers of one direction: those of this process, and those that others on this computer have noted.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::file::blocking;
+use super::look::Look;
+use super::notes::{Held, Note, Notes};
+use super::running::{Ended, Failure, Key, Meter, Registry, Report, Running, State, Watch};
+use crate::base::ids::JobId;
+use crate::runtime::Runtime;
+use crate::runtime::connection::Connection;
+
+/// Dropping it ends what runs.
+#[derive(Debug)]
+pub(super) struct Transfers<R: Report> {
+    connection: Arc<Connection>,
+    registry: Registry<R>,
+    notes: Notes,
+}
+
+/// What is to be carried out.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) note: Note,
+    /// It was begun by a process that is at it no more, and is this one's now.
+    held: Option<Held>,
+}
+
+/// What an id stands for.
+#[derive(Debug)]
+pub(super) enum Known<R: Report> {
+    /// No transfer in this direction.
+    Not,
+    /// One that ended in an earlier process, or that another is at.
+    Told(Look),
+    Here(Running<R>),
+    /// One that has to be gone on with.
+    Left(Task),
+}
+
+impl<R: Report> Transfers<R> {
+    /// `notes_dir` is for what other processes must know of.
+    pub(super) fn new(connection: Arc<Connection>, notes_dir: PathBuf) -> Self {
+        Self {
+            connection,
+            registry: Registry::new(),
+            notes: Notes::new(notes_dir),
+        }
+    }
+
+    pub(super) fn find(&self, key: &Key) -> Option<Running<R>> {
+        self.registry.find(key)
+    }
+
+    /// What a call asks for: the one that an earlier process left, or a new one.
+    pub(super) async fn task(&self, key: Key, max_bytes: u64) -> Task {
+        let notes = self.notes.clone();
+        blocking(move || {
+            let (id, held) = match notes.left_behind(R::DIRECTION, &key) {
+                Some((id, held)) => (id, Some(held)),
+                None => (JobId::fresh(), None),
+            };
+            let note = Note::begun(id, R::DIRECTION, key, max_bytes);
+            Task { note, held }
+        })
+        .await
+    }
+
+    pub(super) async fn known(&self, id: JobId) -> Known<R> {
+        if let Some(running) = self.registry.get(id) {
+            return Known::Here(running);
+        }
+        let notes = self.notes.clone();
+        blocking(move || {
+            let note = notes.get(id).filter(|note| note.direction == R::DIRECTION);
+            let Some(mut note) = note else {
+                return Known::Not;
+            };
+            if let Some(outcome) = note.outcome.take() {
+                return Known::Told(Look::told(outcome));
+            }
+            match notes.hold(id) {
+                Some(held) => Known::Left(Task {
+                    note,
+                    held: Some(held),
+                }),
+                None => Known::Told(Look::elsewhere(id)),
+            }
+        })
+        .await
+    }
+
+    pub(super) async fn runtime(
+        &self,
+        remote: &str,
+        watch: &Watch<'_>,
+    ) -> Result<Arc<dyn Runtime>, R::Error> {
+        let runtime = tokio::select! {
+            () = watch.cancel.cancelled() => return Err(R::Error::cancelled(remote)),
+            runtime = self.connection.runtime(watch.deadline) => runtime,
+        };
+        runtime.map_err(|error| R::Error::runtime(remote, error))
+    }
+
+    /// Starts `work` in the background, unless the same was begun meanwhile. It is given the runtime, its meter, and what stops it.
+    pub(super) fn begin<F>(
+        &self,
+        task: Task,
+        report: R,
+        runtime: Arc<dyn Runtime>,
+        work: impl FnOnce(Arc<dyn Runtime>, Meter<R>, CancellationToken) -> F,
+    ) -> Running<R>
+    where
+        F: Future<Output = Ended<R>> + Send + 'static,
+    {
+        let Task { mut note, held } = task;
+        let (key, id) = (note.key.clone(), note.job_id);
+        let (connection, notes) = (self.connection.clone(), self.notes.clone());
+        self.registry
+            .begin(key, id, report, |meter, stop, leaving| {
+                let work = work(runtime.clone(), meter.clone(), stop);
+                async move {
+                    let began = Instant::now();
+                    let (writing, begun) = (notes.clone(), note.clone());
+                    let held = blocking(move || {
+                        writing.write(&begun);
+                        held.or_else(|| writing.hold(id))
+                    })
+                    .await;
+                    let result = work.await;
+                    if let Err(error) = &result {
+                        let remote = &note.key.0;
+                        tracing::info!(job = %id, remote, code = error.code(), "a transfer ended: {error}");
+                        if let Some(error) = error.of_runtime() {
+                            // For the next call: this one's runtime is the one that it began with.
+                            connection.heal_after(&*runtime, error);
+                        }
+                    }
+                    if !leaving.is_cancelled() {
+                        let mut report = meter.report();
+                        report.took(began.elapsed());
+                        let report = report.worded(began.elapsed());
+                        let ended = Some(result.clone());
+                        note.outcome = Some(Look::of(id, &State { report, ended }).facts);
+                        blocking(move || notes.write(&note)).await;
+                    }
+                    drop(held);
+                    result
+                }
+            })
+    }
+
+    /// Waits for the end or the deadline. `None` when another call has stopped the transfer: this one has to begin it anew.
+    pub(super) async fn wait(
+        &self,
+        running: Running<R>,
+        watch: &Watch<'_>,
+    ) -> Option<Result<R, R::Error>> {
+        let state = self.follow(running.clone(), watch).await;
+        let ended = state.ended.unwrap_or(Ok(()));
+        let stopped = matches!(&ended, Err(error) if error.code() == "cancelled");
+        if stopped && running.was_stopped() && !watch.cancel.is_cancelled() {
+            return None;
+        }
+        Some(ended.map(|()| state.report))
+    }
+
+    /// Waits likewise, for one who only looks.
+    pub(super) async fn tell(&self, running: Running<R>, watch: &Watch<'_>) -> Look {
+        let id = running.id;
+        Look::of(id, &self.follow(running, watch).await)
+    }
+
+    async fn follow(&self, running: Running<R>, watch: &Watch<'_>) -> State<R> {
+        let (id, began) = (running.id, running.began);
+        let mut state = running.follow(watch).await;
+        if state.ended.is_some() {
+            self.registry.forget(id);
+        }
+        let month_bytes = self.connection.ngrok_month_bytes();
+        state.report.through_ngrok(month_bytes);
+        state.report = state.report.worded(began.elapsed());
+        state
+    }
+}

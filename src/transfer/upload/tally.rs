@@ -1,0 +1,53 @@
+//! What is counted of a file that may have to be sent anew.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::report::UploadReport;
+use crate::transfer::running::Meter;
+
+/// What one try to send a file has added to the report; taken back unless the try is kept.
+#[derive(Debug)]
+pub(super) struct Tally<'a> {
+    meter: &'a Meter<UploadReport>,
+    counts: Mutex<(u64, u64)>,
+}
+
+impl<'a> Tally<'a> {
+    pub(super) fn new(meter: &'a Meter<UploadReport>) -> Self {
+        Self {
+            meter,
+            counts: Mutex::default(),
+        }
+    }
+
+    pub(super) fn sent(&self, bytes: u64) {
+        self.set(|counts| counts.0 += bytes);
+    }
+
+    /// Of the `size` bytes so many are there: what was not sent by this try was there before, or what it sent is lost.
+    pub(super) fn there(&self, bytes: u64) {
+        self.set(|counts| {
+            counts.0 = counts.0.min(bytes);
+            counts.1 = bytes - counts.0;
+        });
+    }
+
+    pub(super) fn take_back(&self) {
+        self.set(|counts| *counts = (0, 0));
+    }
+
+    fn counts(&self) -> MutexGuard<'_, (u64, u64)> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, change: impl FnOnce(&mut (u64, u64))) {
+        let mut counts = self.counts();
+        let before = *counts;
+        change(&mut counts);
+        let after = *counts;
+        self.meter.change(|report| {
+            report.sent_bytes = report.sent_bytes - before.0 + after.0;
+            report.already_there_bytes = report.already_there_bytes - before.1 + after.1;
+        });
+    }
+}

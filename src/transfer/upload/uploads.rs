@@ -1,0 +1,127 @@
+//! Uploads that outlive the calls that asked for them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::allowed::{Allowed, Source};
+use super::error::{UploadError, UploadResult};
+use super::push::{Limits, Push};
+use super::report::UploadReport;
+use crate::base::ids::JobId;
+use crate::runtime::connection::Connection;
+use crate::transfer::file::blocking;
+use crate::transfer::look::Look;
+use crate::transfer::running::{Running, Watch};
+use crate::transfer::transfers::{Known, Task, Transfers};
+
+/// What a call asks for; the same paths again mean the same upload, while that is under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// A file or folder of this computer: absolute, `~/…`, or relative to one of the allowed folders.
+    pub local_path: String,
+    /// Where it goes: absolute, or relative to the content root.
+    pub remote_path: String,
+    /// More is not sent.
+    pub max_bytes: u64,
+}
+
+/// Every upload of this process. Dropping it ends them; what has arrived is kept there.
+#[derive(Debug)]
+pub struct Uploads {
+    transfers: Transfers<UploadReport>,
+    allowed: Allowed,
+    limits: Limits,
+}
+
+impl Uploads {
+    /// `notes_dir` is for what other processes must know of.
+    #[must_use]
+    pub fn new(connection: Arc<Connection>, allowed: Allowed, notes_dir: PathBuf) -> Self {
+        Self::with_limits(connection, allowed, notes_dir, Limits::default())
+    }
+
+    #[must_use]
+    pub fn with_limits(
+        connection: Arc<Connection>,
+        allowed: Allowed,
+        notes_dir: PathBuf,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            transfers: Transfers::new(connection, notes_dir),
+            allowed,
+            limits,
+        }
+    }
+
+    /// Uploads a file or folder, or goes on waiting for it when the same call is already under way. At the deadline the report says `running`
+    /// and the upload goes on. `roots` are folders of the client that may be uploaded from, too.
+    ///
+    /// # Errors
+    /// [`UploadError`]; what has arrived is kept there for another call, except after `Damaged`.
+    pub async fn upload(
+        &self,
+        request: &Request,
+        roots: &[PathBuf],
+        watch: Watch<'_>,
+    ) -> UploadResult<UploadReport> {
+        let remote = request.remote_path.clone();
+        let key = (remote, Some(request.local_path.clone()));
+        loop {
+            let running = match self.transfers.find(&key) {
+                Some(running) => running,
+                None => {
+                    let source = self.source(&request.local_path, roots).await?;
+                    let task = self.transfers.task(key.clone(), request.max_bytes).await;
+                    self.begin(task, source, &watch).await?
+                }
+            };
+            if let Some(answer) = self.transfers.wait(running, &watch).await {
+                return answer;
+            }
+        }
+    }
+
+    /// Waits for the upload of this id, going on with one that an earlier process left, if what it sends may still be sent. `None` when there
+    /// was never such an upload.
+    ///
+    /// # Errors
+    /// Those of finding what is to be sent and of reaching the runtime, when it has to be gone on with.
+    pub async fn look(&self, id: JobId, watch: &Watch<'_>) -> UploadResult<Option<Look>> {
+        let running = match self.transfers.known(id).await {
+            Known::Not => return Ok(None),
+            Known::Told(look) => return Ok(Some(look)),
+            Known::Here(running) => running,
+            Known::Left(task) => {
+                let local = task.note.key.1.clone().unwrap_or_default();
+                let source = self.source(&local, &[]).await.map_err(UploadError::by_id)?;
+                self.begin(task, source, watch).await?
+            }
+        };
+        Ok(Some(self.transfers.tell(running, watch).await))
+    }
+
+    /// What may be sent, looked up anew each time.
+    async fn source(&self, local: &str, roots: &[PathBuf]) -> UploadResult<Source> {
+        let (allowed, local) = (self.allowed.and(roots), local.to_owned());
+        blocking(move || allowed.find(&local)).await
+    }
+
+    /// Starts the upload in the background.
+    async fn begin(
+        &self,
+        task: Task,
+        source: Source,
+        watch: &Watch<'_>,
+    ) -> UploadResult<Running<UploadReport>> {
+        let (remote, most) = (task.note.key.0.clone(), task.note.max_bytes);
+        let runtime = self.transfers.runtime(&remote, watch).await?;
+        let report = UploadReport::new(&source.path.to_string_lossy(), &remote);
+        let limits = self.limits;
+        let work = async move |runtime, meter, stop| {
+            let push = Push::new(runtime, limits, meter, stop);
+            push.any(&source, &remote, most).await
+        };
+        Ok(self.transfers.begin(task, report, runtime, work))
+    }
+}
