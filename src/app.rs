@@ -13,7 +13,7 @@ use crate::mcp::server::{Floors, Server};
 use crate::notebook::Notebooks;
 use crate::runtime::connection::Connection;
 use crate::shutdown;
-use crate::transfer::Downloads;
+use crate::transfer::download::Downloads;
 use crate::transfer::upload::{Allowed, Uploads};
 
 /// What this process started must be gone by then.

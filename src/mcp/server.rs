@@ -26,7 +26,7 @@ use crate::chunked::Chunked;
 use crate::jobs::Jobs;
 use crate::notebook::Notebooks;
 use crate::runtime::connection::Connection;
-use crate::transfer::Downloads;
+use crate::transfer::download::Downloads;
 use crate::transfer::upload::Uploads;
 
 const INSTRUCTIONS: &str = "Runs Python on a Google Colab runtime or another machine, in a kernel that keeps its variables between calls. \

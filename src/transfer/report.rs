@@ -1,16 +1,7 @@
-//! How far a download is: for progress while it runs, and as the tool's result.
-
-use std::path::Path;
-use std::time::Duration;
+//! What the reports of both directions are made of.
 
 use schemars::JsonSchema;
 use serde::Serialize;
-
-use super::error::TransferError;
-use super::notes::Direction;
-use super::running::{Meter, Progress, Report};
-use crate::base::ids::JobId;
-use crate::edge::allowance::NGROK_FREE_BYTES;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -19,165 +10,12 @@ pub enum Status {
     Complete,
 }
 
-/// What came of a call, or what has come so far.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct DownloadReport {
-    /// `running`: the rest comes in the background.
-    pub status: Status,
-    /// For get_output, which waits for it and tells how it ended.
-    pub job_id: String,
-    pub remote_path: String,
-    /// Where the file or folder is, once it is complete.
-    pub local_path: Option<String>,
-    pub is_folder: bool,
-    /// Of the file, or of all files of the folder; null while a large folder is still being listed.
-    pub size_bytes: Option<u64>,
-    pub received_bytes: u64,
-    /// What was here already when this download began, left by an earlier one.
-    pub resumed_bytes: u64,
-    /// Of the file, checked against the executor's; null for a folder, whose files are each checked.
-    pub sha256: Option<String>,
-    /// Complete files.
-    pub files: u64,
-    /// The first 100 entries of a folder that were left out.
-    pub skipped: Vec<Skipped>,
-    pub skipped_count: u64,
-    /// Of a folder: a file beside it with the SHA-256 of each file; `sha256sum -c` in the folder for downloads checks them.
-    pub manifest: Option<String>,
-    /// A file of the wanted name was there and is kept, so this one got another name.
-    pub renamed: bool,
-    /// What came through ngrok to this computer in this month, of the 1 GB of its free plan; null where the connection is not through ngrok.
-    pub ngrok_month_bytes: Option<u64>,
-    pub message: String,
-    pub next_step: Option<String>,
-    /// Since the download began.
-    pub elapsed_sec: f64,
-}
-
 /// An entry of a folder that was left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Skipped {
     /// Relative to the folder.
     pub name: String,
     pub reason: String,
-}
-
-impl DownloadReport {
-    pub(super) fn new(remote: &str) -> Self {
-        Self {
-            status: Status::Running,
-            job_id: String::new(),
-            remote_path: remote.to_owned(),
-            local_path: None,
-            is_folder: false,
-            size_bytes: None,
-            received_bytes: 0,
-            resumed_bytes: 0,
-            sha256: None,
-            files: 0,
-            skipped: Vec::new(),
-            skipped_count: 0,
-            manifest: None,
-            renamed: false,
-            ngrok_month_bytes: None,
-            message: String::new(),
-            next_step: None,
-            elapsed_sec: 0.0,
-        }
-    }
-}
-
-impl Report for DownloadReport {
-    const DIRECTION: Direction = Direction::Download;
-    type Error = TransferError;
-
-    fn name(&mut self, id: JobId) {
-        self.job_id = id.to_string();
-    }
-
-    fn remote_path(&self) -> &str {
-        &self.remote_path
-    }
-
-    fn progress(&self) -> Progress {
-        Progress {
-            message: self.remote_path.clone(),
-            done_bytes: self.received_bytes,
-            total_bytes: self.size_bytes,
-        }
-    }
-
-    fn is_there(&self) -> bool {
-        let path = self.local_path.as_deref();
-        path.is_some_and(|path| Path::new(path).exists())
-    }
-
-    fn skips(&mut self) -> (&mut Vec<Skipped>, &mut u64) {
-        (&mut self.skipped, &mut self.skipped_count)
-    }
-
-    fn through_ngrok(&mut self, month_bytes: Option<u64>) {
-        self.ngrok_month_bytes = month_bytes;
-    }
-
-    fn took(&mut self, time: Duration) {
-        self.elapsed_sec = time.as_secs_f64();
-    }
-
-    fn worded(mut self, since: Duration) -> Self {
-        let received = bytes(self.received_bytes);
-        self.message = match (self.status, &self.local_path, self.size_bytes) {
-            (Status::Complete, Some(path), _) if self.is_folder => {
-                format!("{} files ({received}) are in {path}.", self.files)
-            }
-            (Status::Complete, path, _) => {
-                format!(
-                    "{received} are in {}.",
-                    path.as_deref().unwrap_or("the folder for downloads")
-                )
-            }
-            (Status::Running, _, Some(total)) if total == self.received_bytes => {
-                format!("{received} are here and are being checked.")
-            }
-            (Status::Running, _, Some(total)) => {
-                format!("{received} of {} are here.", bytes(total))
-            }
-            (Status::Running, _, None) => format!("{received} are here."),
-        };
-        if self.renamed {
-            self.message += " The name was taken: what had it is kept.";
-        }
-        if self.skipped_count > 0 {
-            self.message += &format!(" {} entries were skipped.", self.skipped_count);
-        }
-        if let Some(bytes) = self.ngrok_month_bytes {
-            let (megabytes, most) = (bytes / 1_000_000, NGROK_FREE_BYTES / 1_000_000_000);
-            self.message += &format!(
-                " {megabytes} MB of this month's {most} GB of ngrok's free plan went through this computer."
-            );
-        }
-        match self.status {
-            Status::Running => {
-                self.elapsed_sec = since.as_secs_f64();
-                self.next_step = Some(format!(
-                    "The rest comes in the background. Call get_output with job_id {} to wait for it, or this tool with the same arguments.",
-                    self.job_id
-                ));
-            }
-            Status::Complete => {
-                let ago = since
-                    .saturating_sub(Duration::from_secs_f64(self.elapsed_sec))
-                    .as_secs()
-                    / 60;
-                if ago > 0 {
-                    self.message += &format!(" It was complete {ago} min ago.");
-                    self.next_step =
-                        Some("Call again only if it has changed there since.".to_owned());
-                }
-            }
-        }
-        self
-    }
 }
 
 /// `312.5 MiB`
@@ -191,43 +29,9 @@ pub(super) fn bytes(count: u64) -> String {
     format!("{:.1} {name}", count as f64 / unit as f64)
 }
 
-impl Meter<DownloadReport> {
-    pub(super) fn add(&self, bytes: u64) {
-        self.change(|report| report.received_bytes += bytes);
-    }
-
-    /// Bytes that an earlier download left.
-    pub(super) fn add_resumed(&self, bytes: u64) {
-        self.change(|report| {
-            report.received_bytes += bytes;
-            report.resumed_bytes += bytes;
-        });
-    }
-
-    /// Bytes that turned out to be of no use.
-    pub(super) fn take_back(&self, bytes: u64) {
-        self.change(|report| {
-            report.received_bytes = report.received_bytes.saturating_sub(bytes);
-            report.resumed_bytes = report.resumed_bytes.min(report.received_bytes);
-        });
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::super::running::Report;
-    use super::{DownloadReport, bytes};
-
-    #[test]
-    fn what_came_through_ngrok_is_told_of_its_gigabyte() {
-        let mut report = DownloadReport::new("/content/a");
-        report.ngrok_month_bytes = Some(312_400_000);
-        let message = report.worded(Duration::ZERO).message;
-        let told = "312 MB of this month's 1 GB of ngrok's free plan went through this computer.";
-        assert!(message.ends_with(told), "{message}");
-    }
+    use super::bytes;
 
     #[test]
     fn sizes_are_written_for_people() {

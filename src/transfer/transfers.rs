@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::file::blocking;
+use super::disk::blocking;
 use super::look::Look;
 use super::notes::{Held, Note, Notes};
 use super::running::{Ended, Failure, Key, Meter, Registry, Report, Running, State, Watch};

@@ -17,9 +17,10 @@ use std::time::Duration;
 use smart_colab::edge::env::{COLAB_URL, Env};
 use smart_colab::edge::settings::{Flags, Settings};
 use smart_colab::runtime::connection::Connection;
-use smart_colab::transfer::{
-    DownloadReport, Downloads, Limits, MAX_BYTES, PaceLimits, Status, TransferError, Watch, Wish,
+use smart_colab::transfer::download::{
+    DownloadReport, Downloads, Limits, MAX_BYTES, PaceLimits, Wish,
 };
+use smart_colab::transfer::{Status, TransferError, Watch};
 use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;

@@ -13,7 +13,7 @@ use super::push::Push;
 use super::tally::Tally;
 use super::target::Target;
 use crate::runtime::RuntimeError;
-use crate::transfer::file::blocking;
+use crate::transfer::disk::blocking;
 use crate::transfer::running::Failure;
 use crate::wire::files::{FileType, Upload, UploadKey, UploadState};
 

@@ -18,7 +18,7 @@ use super::push::Push;
 use super::target::{Target, within};
 use super::walk::{Found, MOST_ENTRIES, walk};
 use crate::runtime::ListQuery;
-use crate::transfer::file::{blocking, changed_at};
+use crate::transfer::disk::{blocking, changed_at};
 use crate::wire::files::{FileEntry, FileType};
 
 /// The API takes no more files in one bundle.

@@ -9,7 +9,7 @@ use super::push::{Limits, Push};
 use super::report::UploadReport;
 use crate::base::ids::JobId;
 use crate::runtime::connection::Connection;
-use crate::transfer::file::blocking;
+use crate::transfer::disk::blocking;
 use crate::transfer::look::Look;
 use crate::transfer::running::{Running, Watch};
 use crate::transfer::transfers::{Known, Task, Transfers};

@@ -2,22 +2,22 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::digest::Follower;
-use super::error::{TransferError, TransferResult};
 use super::journal::Source;
 use super::lanes::Lanes;
 use super::pace::PaceLimits;
 use super::partial::Partial;
 use super::report::DownloadReport;
-use super::running::{Failure, Meter};
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult, retry};
+use crate::transfer::digest::Follower;
+use crate::transfer::disk::{blocking, changed_at};
+use crate::transfer::error::{TransferError, TransferResult};
+use crate::transfer::running::{Failure, Meter};
 use crate::wire::files::FileStat;
 
 /// A file that is being written to changes again and again.
@@ -209,33 +209,11 @@ impl Pull {
     }
 }
 
-/// A time as the executor writes it.
-pub(super) fn changed_at(text: &str) -> Option<SystemTime> {
-    text.parse::<jiff::Timestamp>().ok().map(SystemTime::from)
-}
-
 fn source(stat: &FileStat) -> Source {
     Source {
         remote: stat.path.clone(),
         etag: stat.etag.clone().unwrap_or_default(),
         size: stat.size,
-    }
-}
-
-/// Does file work off the async threads; starts at once, awaited or not.
-pub(super) fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> impl Future<Output = T> {
-    let task = spawn_blocking(work);
-    async {
-        match task.await {
-            Ok(value) => value,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The whole program is ending.
-                Err(_) => std::future::pending().await,
-            },
-        }
     }
 }
 

@@ -11,12 +11,12 @@ use futures_util::{StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use super::error::{TransferError, TransferResult};
 use super::file::Pull;
 use super::lanes::Lane;
 use super::partial::Block;
-use super::running::Failure;
 use crate::runtime::{ByteStream, RuntimeError, RuntimeResult, retry};
+use crate::transfer::error::{TransferError, TransferResult};
+use crate::transfer::running::Failure;
 use crate::wire::files::FileStat;
 
 /// Between two tries on a connection that gives some bytes and breaks.

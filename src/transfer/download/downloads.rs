@@ -3,16 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::error::{TransferError, TransferResult};
-use super::file::{Limits, Pull, blocking};
+use super::file::{Limits, Pull};
 use super::lanes::Lanes;
-use super::look::Look;
-use super::name::Name;
-use super::report::{DownloadReport, Status};
-use super::running::{Key, Running, Watch};
-use super::transfers::{Known, Task, Transfers};
+use super::report::DownloadReport;
 use crate::base::ids::JobId;
 use crate::runtime::connection::Connection;
+use crate::transfer::disk::blocking;
+use crate::transfer::error::{TransferError, TransferResult};
+use crate::transfer::look::Look;
+use crate::transfer::name::Name;
+use crate::transfer::report::Status;
+use crate::transfer::running::{Key, Running, Watch};
+use crate::transfer::transfers::{Known, Task, Transfers};
 use crate::wire::files::{FileStat, FileType};
 
 /// More than this is fetched only when the call says so. Bytes.
@@ -104,7 +106,7 @@ impl Downloads {
         let runtime = self.transfers.runtime(&key.0, watch).await?;
         let (limits, save_dir) = (self.limits, self.save_dir.clone());
         let report = DownloadReport::new(&key.0);
-        let begin =
+        let running =
             self.transfers
                 .begin(task, report, runtime, async move |runtime, meter, stop| {
                     let pull = Pull {
@@ -117,7 +119,7 @@ impl Downloads {
                     };
                     pull.any(&key.0, wanted_name(&key)?, &save_dir).await
                 });
-        Ok(begin)
+        Ok(running)
     }
 }
 

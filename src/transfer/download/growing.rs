@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::bundle::Small;
-use super::destination::{JOURNAL, PARTIAL, beside, place};
-use super::error::{TransferError, TransferResult};
-use super::file::changed_at;
 use super::journal::{Claim, Digests, Known};
-use super::name::Name;
 use crate::edge::store::remove_if_there;
+use crate::transfer::destination::{JOURNAL, PARTIAL, beside, place};
+use crate::transfer::disk::changed_at;
+use crate::transfer::error::{TransferError, TransferResult};
+use crate::transfer::name::Name;
 use crate::wire::files::{FileEntry, FileType};
 
 #[derive(Debug)]

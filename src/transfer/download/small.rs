@@ -10,14 +10,15 @@ use futures_util::{StreamExt, TryStreamExt};
 use tokio::time::{Instant, sleep};
 
 use super::bundle::{Item, Small, Unbundler};
-use super::digest::sha256;
-use super::error::{TransferError, TransferResult};
-use super::file::{Pull, blocking};
+use super::file::Pull;
 use super::folder::GONE;
 use super::growing::{Growing, Wanted};
 use super::lanes::Lane;
-use super::running::Failure;
 use crate::runtime::{ByteStream, RuntimeError, RuntimeResult, retry};
+use crate::transfer::digest::sha256;
+use crate::transfer::disk::blocking;
+use crate::transfer::error::{TransferError, TransferResult};
+use crate::transfer::running::Failure;
 use crate::wire::files::BundleRequest;
 
 /// Between two tries on a connection that breaks.

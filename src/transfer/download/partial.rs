@@ -12,13 +12,13 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::destination::place;
-use super::digest::Frontier;
 use super::journal::{Claim, Known, Source};
 use super::ranges::Ranges;
 use super::report::DownloadReport;
-use super::running::Meter;
 use crate::edge::store;
+use crate::transfer::destination::place;
+use crate::transfer::digest::Frontier;
+use crate::transfer::running::Meter;
 
 /// Bytes that follow each other, as they came.
 #[derive(Debug, Default)]
@@ -215,8 +215,8 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::super::report::DownloadReport;
-    use super::super::running::Meter;
     use super::{Block, Partial, Source};
+    use crate::transfer::running::Meter;
 
     fn source(size: usize) -> Source {
         Source {

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join_all;
 
-use super::error::{TransferError, TransferResult};
-use super::file::{Pull, blocking, on_disk};
+use super::file::{Pull, on_disk};
 use super::growing::{Growing, Sorted, Wanted};
 use super::manifest;
 use crate::runtime::{ListQuery, RuntimeError};
+use crate::transfer::disk::blocking;
+use crate::transfer::error::{TransferError, TransferResult};
 use crate::wire::files::{FileList, FileType};
 
 /// Entries of one page of a listing; more are not given.

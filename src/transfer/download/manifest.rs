@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::destination::{PARTIAL, beside, place};
 use super::journal::Digests;
 use crate::edge::store::remove_if_there;
+use crate::transfer::destination::{PARTIAL, beside, place};
 
 const ENDING: &str = ".sha256";
 

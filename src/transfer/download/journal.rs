@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::destination::{JOURNAL, PARTIAL, beside, numbered};
 use super::ranges::Ranges;
+use crate::transfer::destination::{JOURNAL, PARTIAL, beside, numbered};
 
 const VERSION: u32 = 2;
 
