@@ -130,12 +130,18 @@ def checked_name(name: object, *, is_windows: bool = os.name == "nt") -> str:
             f"{str(name)[:200]!r} is no name in a folder.",
             "Send names relative to the folder, with '/' and without '..'.",
         )
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgument(
+            f"{name[:200]!r} holds half of a surrogate pair.", "Send names as a listing spells them."
+        ) from None
     return name
 
 
 def _parse(bundle: bytes) -> Iterator[_File]:
     """Yield the files of a whole bundle. Raises InvalidArgument."""
-    position = 0
+    position = count = 0
     while True:
         end = bundle.find(b"\n", position, position + MAX_LINE_BYTES)
         try:
@@ -149,6 +155,9 @@ def _parse(bundle: bytes) -> Iterator[_File]:
             if position != len(bundle):
                 raise _malformed("something is behind its end")
             return
+        if count == MAX_NAMES:
+            raise _malformed(f"it has more than {MAX_NAMES} files")
+        count += 1
         name, size = checked_name(head.get("name")), head.get("size")
         if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= len(bundle) - position:
             raise _malformed(f"{name!r} has no size, or fewer bytes than that")

@@ -153,9 +153,12 @@ class Files:
 
 
 def time_text(status: os.stat_result) -> str:
-    """When a file was modified, as the API writes it."""
-    modified = datetime.fromtimestamp(status.st_mtime, UTC).isoformat(timespec="milliseconds")
-    return modified.replace("+00:00", "Z")
+    """When a file was modified, as the API writes it; the nearest such time where it has no way to write that."""
+    try:
+        modified = datetime.fromtimestamp(status.st_mtime, UTC)
+    except (ValueError, OverflowError, OSError):
+        modified = (datetime.min if status.st_mtime < 0 else datetime.max).replace(tzinfo=UTC)
+    return modified.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _kind(mode: int) -> str:

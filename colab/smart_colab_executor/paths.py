@@ -28,6 +28,10 @@ class ContentRoot:
         """Find what a request names. Raises InvalidArgument, OutsideRoot."""
         if "\0" in path:
             raise InvalidArgument("A path cannot hold a NUL character.", "Check the path.")
+        try:
+            os.fsencode(path)
+        except UnicodeEncodeError:
+            raise InvalidArgument("The path holds half of a surrogate pair.", "Send valid Unicode.") from None
         if not self._has_content and (path + "/").startswith(CONTENT + "/"):
             path = path[len(CONTENT) :].lstrip("/")
         file = self.path / path

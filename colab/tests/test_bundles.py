@@ -135,7 +135,9 @@ class TestRead:
         Path(os.fsdecode(os.fsencode(root) + b"/na\xefve")).write_bytes(b"x")
         assert read(bundles, "", "na\ufffdve")[0] == {"na\ufffdve": b"x"}
 
-    @pytest.mark.parametrize("name", ["..", "../x", "a/../b", "/etc/passwd", "", "a//b", "./a", "a/", "a\0b", 5, None])
+    @pytest.mark.parametrize(
+        "name", ["..", "../x", "a/../b", "/etc/passwd", "", "a//b", "./a", "a/", "a\0b", "\ud800", 5, None]
+    )
     def test_a_name_that_leads_elsewhere_is_refused_before_anything_is_read(
         self, bundles: Bundles, root: Path, name: object
     ) -> None:
@@ -235,10 +237,11 @@ class TestWrite:
             packed({"good": b"1"})[:-13] + b'{"name":"bad","code":"not_found","detail":"x"}\n{"end":true}\n',
             *(
                 packed({"good": b"1", name: b"2"})
-                for name in ("..", "../x", "/x", "a/../../x", "", "a//b", "a\0b", "a/")
+                for name in ("..", "../x", "/x", "a/../../x", "", "a//b", "a\0b", "a/", "\ud800", "\udc80")
             ),
             packed({"good": b"1"}, name=5),
             packed({"good": b"1", "x" * 70_000: b"2"}),
+            packed({str(number): b"" for number in range(1001)}),
         ],
         ids=lambda bundle: repr(bundle[-60:]),
     )
@@ -319,7 +322,16 @@ def test_bundles_go_both_ways_over_http(executor: Executor) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"path": "", "names": "a"}, {"path": 5, "names": []}, {"path": "", "names": [".."]}, []]
+    "body",
+    [
+        {},
+        {"path": "", "names": "a"},
+        {"path": 5, "names": []},
+        {"path": "\ud800", "names": []},
+        {"path": "", "names": [".."]},
+        {"path": "", "names": ["\ud800"]},
+        [],
+    ],
 )
 def test_a_malformed_wish_for_a_bundle_is_refused(executor: Executor, body: object) -> None:
     reply = executor.call("POST", "/files/bundle", body)

@@ -96,6 +96,12 @@ class TestList:
         os.utime(root / "b.txt", (1, 1.5))
         assert files.list("", False, 100, None)["entries"][2]["modified_at"] == "1970-01-01T00:00:01.500Z"
 
+    @pytest.mark.parametrize(
+        ("seconds", "shown"), [(10**12, "9999-12-31T23:59:59.999Z"), (-(10**12), "0001-01-01T00:00:00.000Z")]
+    )
+    def test_a_time_that_no_date_has_is_the_nearest(self, seconds: int, shown: str) -> None:
+        assert module.time_text(os.stat_result([0] * 8 + [seconds, 0])) == shown
+
     def test_recursive_names_are_relative_and_leave_out_the_executors_notes(self, files: Files, root: Path) -> None:
         put(root, "a/b/c.txt", "a.txt", ".smart_colab/jobs/1/log.txt", "d/.smart_colab/token")
         flat, deep = files.list("", False, 100, None), files.list("", True, 100, None)
