@@ -5,14 +5,21 @@ from __future__ import annotations
 import codecs
 import mimetypes
 import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedReader
+
+from .errors import Busy
 
 SNIFFED_BYTES = 8192
 BLOCK = 256 * 1024
 # The lines of a larger file are counted only where they must be.
 COUNTED_BYTES = 64 * 1024 * 1024
 MAX_LINES = 10_000
+# What goes through more of a file than it can within this time is given up, for its caller waits.
+PATIENCE_SEC = 20.0
 
 _MAGIC = {
     b"\x89PNG\r\n\x1a\n": "image/png",
@@ -60,43 +67,57 @@ def sniff(head: bytes, name: str) -> tuple[str, bool]:
     return guess if guess and is_text else "text/plain", True
 
 
-def read_lines(file: BufferedReader, line: int, lines: int, max_bytes: int) -> Lines:
-    """Read from the `line`-th line of a file that was opened just now; -1 is the last. See API.md."""
+def read_lines(
+    file: BufferedReader, line: int, lines: int, max_bytes: int, clock: Callable[[], float] = time.monotonic
+) -> Lines:
+    """Read from the `line`-th line of a file that was opened just now; -1 is the last. See API.md.
+
+    Raises Busy where the lines lie too far within the file to be found in time.
+    """
+    patience = _Patience(clock)
     size = os.fstat(file.fileno()).st_size
     if line < 0 and size > COUNTED_BYTES:
-        return _from_the_end(file, size, -line, lines, max_bytes)
+        return _from_the_end(file, size, -line, lines, max_bytes, patience)
     if line < 0:
-        line = max(1, _count(file) + 1 + line)
+        line = max(1, _count(file, patience) + 1 + line)
         file.seek(0)
-    cursor = _Cursor(file)
+    cursor = _Cursor(file, patience)
     cursor.skip(line - 1)
     page, is_cut = cursor.take(lines, max_bytes)
     is_end = cursor.is_at_end()
     following = None if is_end else cursor.newlines + 1
+    total = cursor.lines if is_end else None
     if not is_end and size <= COUNTED_BYTES:
-        cursor.skip()
-    total = cursor.lines if is_end or size <= COUNTED_BYTES else None
+        with suppress(Busy):
+            cursor.skip()
+            total = cursor.lines
     return Lines(_text(page, is_cut), line, following, total, is_cut)
 
 
-def _from_the_end(file: BufferedReader, size: int, count: int, lines: int, max_bytes: int) -> Lines:
-    start = _find_from_end(file, size, count)
+def _from_the_end(
+    file: BufferedReader, size: int, count: int, lines: int, max_bytes: int, patience: _Patience
+) -> Lines:
+    start = _find_from_end(file, size, count, patience)
     file.seek(start)
-    cursor = _Cursor(file)
+    cursor = _Cursor(file, patience)
     page, is_cut = cursor.take(lines, max_bytes)
     text = _text(page, is_cut)
     if cursor.is_at_end():
         return Lines(text, None if start else 1, None, None if start else cursor.lines, is_cut)
     # Whoever reads on needs the number of the next line.
     file.seek(0)
-    before = _count(file, start)
+    try:
+        before = _count(file, patience, start)
+    except Busy:
+        return Lines(text, None, None, None, is_cut)
     return Lines(text, before + 1, before + cursor.newlines + 1, None, is_cut)
 
 
-def _find_from_end(file: BufferedReader, size: int, count: int) -> int:
+def _find_from_end(file: BufferedReader, size: int, count: int, patience: _Patience) -> int:
     """Where the last `count` lines begin."""
     position = size
     while position > 0:
+        patience.check()
         start = max(0, position - BLOCK)
         file.seek(start)
         block = file.read(position - start)
@@ -112,9 +133,9 @@ def _find_from_end(file: BufferedReader, size: int, count: int) -> int:
     return 0
 
 
-def _count(file: BufferedReader, stop: int | None = None) -> int:
+def _count(file: BufferedReader, patience: _Patience, stop: int | None = None) -> int:
     """Count the lines up to a place, or to the end."""
-    cursor = _Cursor(file)
+    cursor = _Cursor(file, patience)
     cursor.skip(stop=stop)
     return cursor.lines
 
@@ -124,11 +145,30 @@ def _text(page: bytes, is_cut: bool) -> str:
     return codecs.getincrementaldecoder("utf-8")("replace").decode(page, final=not is_cut)
 
 
+class _Patience:
+    """The time for one read, from now on."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._end = clock() + PATIENCE_SEC
+
+    def check(self) -> None:
+        """Raises Busy when it is over."""
+        if self._clock() >= self._end:
+            raise Busy(
+                f"The file is so large that these lines were not found within {PATIENCE_SEC:.0f} s.",
+                "Ask for lines nearer to its beginning or, with a negative number, its end; or run code that reads it.",
+                status=409,
+                retryable=False,
+            )
+
+
 class _Cursor:
     """Goes through a file and counts."""
 
-    def __init__(self, file: BufferedReader) -> None:
+    def __init__(self, file: BufferedReader, patience: _Patience) -> None:
         self._file = file
+        self._patience = patience
         self._is_in_line = False
         self.newlines = 0
 
@@ -156,6 +196,7 @@ class _Cursor:
                 self._file.seek(end - len(block), os.SEEK_CUR)
                 block, found = block[:end], count
             self._pass(block, found)
+            self._patience.check()
             left -= len(block)
             count = None if count is None else count - found
 

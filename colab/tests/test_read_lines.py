@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from smart_colab_executor import textlines
-from smart_colab_executor.errors import InvalidArgument, IsADirectory, NotFound
+from smart_colab_executor.errors import Busy, InvalidArgument, IsADirectory, NotFound
 from smart_colab_executor.files import Files
 from smart_colab_executor.paths import ContentRoot
-from smart_colab_executor.textlines import BLOCK, COUNTED_BYTES, sniff
+from smart_colab_executor.textlines import BLOCK, COUNTED_BYTES, Lines, read_lines, sniff
 
 MANY = 10_000
 
@@ -176,6 +176,41 @@ class TestLarge:
     @pytest.mark.skipif(os.name == "nt", reason="no holes by default")
     def test_the_first_lines_are_read_without_the_rest(self, files: Files, large: Path) -> None:
         assert summary(page(files, 1, 1)) == ("first\n", 1, 2, None, False)
+
+
+class TestSlow:
+    """A file of which twenty blocks are read in time, or about seventy lines."""
+
+    @pytest.fixture
+    def slow(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setattr(textlines, "BLOCK", 16)
+        (root / "a").write_bytes(b"".join(b"%03d\n" % number for number in range(1, 1001)))
+        return root / "a"
+
+    def read(self, file: Path, line: int, max_bytes: int = 1024) -> Lines:
+        with file.open("rb") as stream:
+            return read_lines(stream, line, 1, max_bytes, clock=itertools.count().__next__)
+
+    def test_lines_are_told_without_the_numbers_that_take_too_long(
+        self, slow: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert self.read(slow, 50) == Lines("050\n", 50, 51, None, is_cut=False)
+        monkeypatch.setattr(textlines, "COUNTED_BYTES", 0)
+        assert self.read(slow, 50) == Lines("050\n", 50, 51, None, is_cut=False)
+        assert self.read(slow, -50) == Lines("951\n", None, None, None, is_cut=False)
+
+    @pytest.mark.parametrize("counted", [0, COUNTED_BYTES])
+    def test_lines_too_far_within_are_refused(self, slow: Path, monkeypatch: pytest.MonkeyPatch, counted: int) -> None:
+        monkeypatch.setattr(textlines, "COUNTED_BYTES", counted)
+        for line in (500, -500):
+            with pytest.raises(Busy, match="20 s") as caught:
+                self.read(slow, line)
+            assert (caught.value.retryable, bool(caught.value.hint)) == (False, True)
+
+    def test_a_line_without_an_end_is_refused(self, slow: Path) -> None:
+        slow.write_bytes(b"x" * 10_000)
+        with pytest.raises(Busy):
+            self.read(slow, 1)
 
 
 def test_there_is_no_line_0(files: Files, root: Path) -> None:
