@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .digests import Digests, etag_of
-from .errors import Damaged, DiskFull, Incomplete, InvalidArgument
+from .errors import Damaged, DiskFull, Incomplete, InvalidArgument, NotFound
 from .partials import goal_at, note_partials, partial_of, settle
 from .paths import ContentRoot, show
 from .refusals import clear_writing, is_a_folder
@@ -27,6 +27,8 @@ from .refusals import clear_writing, is_a_folder
 BLOCK = 256 * 1024
 # So many uploads are written to at once; one of them takes its pieces in turn.
 LOCKS = 64
+# Each may wait for a digest, and a call must end.
+TRIES = 2
 
 Ranges = list[tuple[int, int]]
 
@@ -101,9 +103,10 @@ class Uploads:
             raise InvalidArgument(
                 f"The piece ends at {stop}, behind the {upload.size} bytes of the file.", "Send pieces of the file."
             )
-        if self._is_there(upload):
-            return upload.describe("complete", _whole(upload))
         with self._lock(upload), clear_writing(upload.goal):
+            # Asked here, for it may have been finished while this piece waited.
+            if self._is_there(upload):
+                return upload.describe("complete", _whole(upload))
             received = self._received(upload)
             # One that is here already is left alone: its digest may be in the making.
             if length and not any(start <= offset and stop <= end for start, end in received):
@@ -118,6 +121,14 @@ class Uploads:
 
     def finish(self, upload: Upload, modified_ns: int | None) -> dict[str, Any]:
         """Check the whole and give it its name. Raises Damaged, DiskFull, Incomplete, InvalidArgument, IsADirectory."""
+        for _ in range(TRIES):
+            found = self._try_to_finish(upload, modified_ns)
+            if found is not None:
+                return found
+        return upload.describe("checking", _whole(upload))
+
+    def _try_to_finish(self, upload: Upload, modified_ns: int | None) -> dict[str, Any] | None:
+        """None where the partial file is no longer the one that was checked."""
         if self._is_there(upload):
             return upload.describe("complete", _whole(upload))
         with self._lock(upload), clear_writing(upload.goal):
@@ -129,7 +140,10 @@ class Uploads:
             etag = _etag(upload.partial) if upload.is_whole(received) else None
         if etag is None:
             return self._finished_before(upload, received)
-        digest = self._digests.get(upload.partial, etag)
+        try:
+            digest = self._digests.get(upload.partial, etag)
+        except NotFound:
+            return None
         if digest is None:
             return upload.describe("checking", received)
         with self._lock(upload), clear_writing(upload.goal):
@@ -145,7 +159,7 @@ class Uploads:
             if is_ours:
                 self._settle(upload, modified_ns)
                 return upload.describe("complete", received)
-        return self.finish(upload, modified_ns)  # another request was faster
+        return None  # another request was faster
 
     def _settle(self, upload: Upload, modified_ns: int | None) -> None:
         settle(upload.partial, upload.goal, modified_ns)

@@ -15,6 +15,7 @@ import pytest
 from upload_helpers import DATA, STATE, add, hidden, named, send, uploads_in
 
 from smart_colab_executor import digests as digests_module
+from smart_colab_executor.digests import Digests
 from smart_colab_executor.errors import (
     Damaged,
     Incomplete,
@@ -22,7 +23,7 @@ from smart_colab_executor.errors import (
     IsADirectory,
     OutsideRoot,
 )
-from smart_colab_executor.uploads import Uploads, merged
+from smart_colab_executor.uploads import Upload, Uploads, merged
 
 unix = pytest.mark.skipif(os.name == "nt", reason="Unix only")
 
@@ -108,6 +109,21 @@ class TestPieces:
         assert uploads.look(upload)["received"] == []
         assert send(uploads, "a.bin")["state"] == "complete"
 
+    def test_a_piece_that_waited_while_the_upload_was_finished_leaves_nothing(
+        self, uploads: Uploads, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload, real = named(uploads, "a.bin"), Uploads._lock
+
+        def finished_meanwhile(self: Uploads, upload: Upload) -> threading.Lock:
+            with monkeypatch.context() as patched:
+                patched.setattr(Uploads, "_lock", real)
+                send(self, "a.bin")
+            return real(self, upload)
+
+        monkeypatch.setattr(Uploads, "_lock", finished_meanwhile)
+        assert add(uploads, upload, 0, 100)["state"] == "complete"
+        assert hidden(root) == []
+
     def test_a_piece_behind_the_end_is_refused(self, uploads: Uploads, root: Path) -> None:
         with pytest.raises(InvalidArgument, match="behind"):
             uploads.add(named(uploads, "a.bin"), len(DATA) - 1, 2, io.BytesIO(b"xx"))
@@ -182,6 +198,38 @@ class TestFinish:
         assert uploads.finish(upload, None)["state"] == "complete"
         assert len(made) == 1
         assert (root / "a.bin").read_bytes() == DATA
+
+    @unix
+    def test_a_partial_file_that_is_removed_while_it_is_checked_is_incomplete(
+        self, uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload, real = named(uploads, "a.bin"), Digests.get
+
+        def removed(self: Digests, file: Path, etag: str) -> str | None:
+            upload.partial.unlink()
+            return real(self, file, etag)
+
+        add(uploads, upload, 0, len(DATA))
+        monkeypatch.setattr(Digests, "get", removed)
+        with pytest.raises(Incomplete, match=f"{len(DATA)} of its {len(DATA)} bytes"):
+            uploads.finish(upload, None)
+
+    def test_a_drive_whose_times_never_settle_is_asked_again_later(
+        self, uploads: Uploads, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload, real = named(uploads, "a.bin"), Digests.get
+        times = itertools.count(1)
+
+        def touched(self: Digests, file: Path, etag: str) -> str | None:
+            found = real(self, file, etag)
+            os.utime(file, (0, next(times)))
+            return found
+
+        add(uploads, upload, 0, len(DATA))
+        with monkeypatch.context() as patched:
+            patched.setattr(Digests, "get", touched)
+            assert uploads.finish(upload, None)["state"] == "checking"
+        assert uploads.finish(upload, None)["state"] == "complete"
 
     def test_a_file_that_is_there_already_is_complete_and_left_alone(self, uploads: Uploads, root: Path) -> None:
         (root / "a.bin").write_bytes(DATA)
