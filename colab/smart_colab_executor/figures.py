@@ -35,29 +35,35 @@ def install() -> None:
 
 
 class _AfterImport(MetaPathFinder):
-    """Calls `then` with a module that has just been imported, once; an error there is not the importing code's."""
+    """Calls `then` with a module that has just been imported, once; an error there is not the importing code's.
+
+    It stays in `sys.meta_path`: another thread's import may be going through that list.
+    """
 
     def __init__(self, name: str, then: Callable[[Any], None]) -> None:
         self._name = name
         self._then = then
+        self._is_done = False
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """The import system's question."""
-        if name != self._name:
+        if name != self._name or self._is_done:
             return None
-        with suppress(ValueError):
-            sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        others = [finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec")]
+        found = (finder.find_spec(name, path, target) for finder in others)
+        spec = next((spec for spec in found if spec is not None), None)
         loader: Any = spec and spec.loader
         if loader is not None:
             execute = loader.exec_module
 
             def execute_and_tell(module: ModuleType) -> None:
-                execute(module)
-                with suppress(Exception):
-                    self._then(module)
+                execute(module)  # may fail, and be tried again
+                if not self._is_done:
+                    with suppress(Exception):
+                        self._then(module)
+                    self._is_done = True
 
             loader.exec_module = execute_and_tell
         return spec

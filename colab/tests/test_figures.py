@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import Executor, Finished
 
-from smart_colab_executor.figures import summary
+from smart_colab_executor.figures import _AfterImport, summary
 
 AGG = "import matplotlib\nmatplotlib.use('Agg')\nimport matplotlib.pyplot as plt\n"
 FIGURE = """
@@ -76,6 +79,27 @@ def test_a_show_means_the_figures_that_are_new(executor: Executor, session: str)
     assert pictures(executor.run("plt.plot([8])\nplt.savefig('a.png')\nplt.show()", session=session)) == 1
     assert executor.run("print(len(plt.gcf().axes[0].lines))", session=session).stdout == "3\n"
     assert pictures(executor.run("plt.figure()\nplt.savefig('a.png')", session=session)) == 0, "nobody said show"
+
+
+def test_a_library_whose_import_fails_at_first_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    waiting = _AfterImport("a_library", told.append)
+    finders = [waiting, *sys.meta_path]
+    monkeypatch.setattr(sys, "meta_path", list(finders))
+    monkeypatch.syspath_prepend(tmp_path)
+    library = tmp_path / "a_library.py"
+    library.write_text("raise ImportError('something else is missing')")
+    assert importlib.util.find_spec("a_library") is not None
+    with pytest.raises(ImportError):
+        importlib.import_module("a_library")
+    assert told == []
+    library.write_text("")
+    module = importlib.import_module("a_library")
+    del sys.modules["a_library"]
+    importlib.import_module("a_library")
+    del sys.modules["a_library"]
+    assert told == [module]
+    assert sys.meta_path == finders, "another thread may be going through them"
 
 
 def test_without_the_libraries_nothing_is_imported(executor: Executor, session: str) -> None:
