@@ -2,9 +2,12 @@
 
 use std::ops::ControlFlow;
 
+use serde_json::{Map, Value};
+
 use super::display::{Attachment, Display};
 use super::follow::{PAGE_BYTES, Reader};
 use crate::base::text::{Excerpt, Screen};
+use crate::render::html;
 use crate::wire::event::{Event, EventKind, Finished, Progress, PythonError};
 
 /// Characters of text in one answer: 40,000 with the line that counts what is left out.
@@ -19,8 +22,9 @@ pub struct Collector {
     limit: usize,
     screen: Screen,
     stops_when_full: bool,
-    /// The newest display, which an update may take the place of.
-    updating: Option<Display>,
+    /// The newest display, which an update may take the place of; what none of it is seen of takes no time.
+    updating: Option<Updating>,
+    html: html::Reader,
     /// What is shown goes when something else comes.
     clears_next: bool,
     /// The code had something cleared that it had shown.
@@ -29,6 +33,12 @@ pub struct Collector {
     pub error: Option<PythonError>,
     pub progress: Option<Progress>,
     pub finished: Option<Finished>,
+}
+
+struct Updating {
+    seq: u64,
+    data: Map<String, Value>,
+    id: Option<String>,
 }
 
 impl Collector {
@@ -40,6 +50,7 @@ impl Collector {
             screen: Screen::new(limit),
             stops_when_full: false,
             updating: None,
+            html: html::Reader::default(),
             clears_next: false,
             has_cleared: false,
             attachments: Vec::new(),
@@ -78,12 +89,13 @@ impl Collector {
 
     /// Counts the newest state of a display that is updated as its last one.
     pub fn settle(&mut self) {
-        if let Some(display) = self.updating.take() {
-            self.show(display);
+        if let Some(Updating { seq, data, id }) = self.updating.take() {
+            self.show(seq, &data, id.as_deref());
         }
     }
 
-    fn show(&mut self, display: Display) {
+    fn show(&mut self, seq: u64, data: &Map<String, Value>, id: Option<&str>) {
+        let display = Display::of(seq, data, id, &mut self.html);
         if let Some(text) = display.text {
             self.screen.push_block(&text);
         }
@@ -121,17 +133,20 @@ impl Reader for Collector {
                 display_id,
                 ..
             } => {
-                let display = Display::of(event.seq, data, display_id.as_deref());
                 let before = self.updating.as_ref();
-                if *update && before.is_some_and(|before| before.id == display.id) {
+                if *update && before.is_some_and(|before| before.id == *display_id) {
                     self.updating = None;
                 }
                 self.make_way();
-                self.updating = Some(display);
+                self.updating = Some(Updating {
+                    seq: event.seq,
+                    data: data.clone(),
+                    id: display_id.clone(),
+                });
             }
             EventKind::ExecuteResult { data, .. } => {
                 self.make_way();
-                self.show(Display::of(event.seq, data, None));
+                self.show(event.seq, data, None);
             }
             EventKind::ClearOutput { wait: true } => self.clears_next = true,
             EventKind::ClearOutput { wait: false } => {
@@ -262,6 +277,23 @@ mod tests {
             collector.into_excerpt().render(),
             "50 %\nhalf\n100 %\ndrawn\n"
         );
+    }
+
+    #[test]
+    fn pages_are_read_only_where_they_are_seen_and_kept_when_they_are_many() {
+        let table = format!("<table>{}</table>", "<tr><td>x</td></tr>".repeat(9_000));
+        let page = |id: &str, update: bool| {
+            json!({"type": "display_data", "update": update, "display_id": id,
+                "data": {"text/plain": "<x object>", "text/html": table}})
+        };
+        let updates: Vec<_> = (0..50).map(|at| page("a", at > 0)).collect();
+        let collector = collect(&updates);
+        assert!(collector.attachments.is_empty());
+        assert!(collector.into_excerpt().render().starts_with("x\nx\n"));
+        let many: Vec<_> = (0..50).map(|at| page(&at.to_string(), false)).collect();
+        let collector = collect(&many);
+        assert!((40..50).contains(&collector.attachments.len()));
+        assert!(collector.into_excerpt().render().contains("kept as a file"));
     }
 
     #[test]

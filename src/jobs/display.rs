@@ -51,8 +51,13 @@ pub(super) struct Display {
 }
 
 impl Display {
-    /// A picture instead of its description; else the text that says most. Takes CPU time where that is HTML.
-    pub(super) fn of(seq: u64, data: &Map<String, Value>, id: Option<&str>) -> Self {
+    /// A picture instead of its description; else the text that says most. Takes CPU time where that is HTML, as much as `html` has left.
+    pub(super) fn of(
+        seq: u64,
+        data: &Map<String, Value>,
+        id: Option<&str>,
+        html: &mut html::Reader,
+    ) -> Self {
         let mut display = Self {
             id: id.map(str::to_owned),
             ..Self::default()
@@ -69,7 +74,7 @@ impl Display {
         if let Some(mime) = picture {
             attach(mime, &data[*mime]);
         }
-        let page = data.get(HTML).filter(|page| needs_browser(page));
+        let page = data.get(HTML).filter(|page| needs_browser(page, html));
         if let Some(page) = page {
             attach(HTML, page);
         }
@@ -80,7 +85,7 @@ impl Display {
             }
         }
         if picture.is_none() {
-            display.text = readable(data, page.is_some()).or_else(|| display.named(data));
+            display.text = readable(data, page.is_some(), html).or_else(|| display.named(data));
         }
         display
     }
@@ -103,14 +108,14 @@ impl Display {
 }
 
 /// The text that says most.
-fn readable(data: &Map<String, Value>, is_page: bool) -> Option<String> {
+fn readable(data: &Map<String, Value>, is_page: bool, html: &mut html::Reader) -> Option<String> {
     let plain = data.get(PLAIN).map(shown);
     let first = |mimes: &[&str]| mimes.iter().find_map(|mime| data.get(*mime));
     let page = data.get(HTML).filter(|_| !is_page);
     plain
         .filter(|plain| !is_empty_name(plain))
         .or_else(|| first(&TEXTS).map(shown))
-        .or_else(|| html::text(&text(page?)).filter(|text| !text.is_empty()))
+        .or_else(|| html.text(&text(page?)).filter(|text| !text.is_empty()))
         .or_else(|| {
             let value = first(&JSON)?;
             Some(json::pretty(&text(value)).unwrap_or_else(|| shown(value)))
@@ -125,10 +130,10 @@ fn is_empty_name(text: &str) -> bool {
 }
 
 /// A page that shows little as text. A table of pandas does, also where its notebook adds buttons to it.
-fn needs_browser(page: &Value) -> bool {
+fn needs_browser(page: &Value, html: &html::Reader) -> bool {
     let is_large = BlobRef::of(page).is_some();
     let page = text(page);
-    is_large || (!page.contains("class=\"dataframe") && html::is_page(&page))
+    is_large || (!page.contains("class=\"dataframe") && html.is_page(&page))
 }
 
 fn is_media(mime: &str) -> bool {
@@ -144,16 +149,9 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// Jupyter's multi-line values are a string or a list of strings (nbformat 4).
+/// A text as it is, or JSON.
 fn text(value: &Value) -> String {
-    let lines = value
-        .as_array()
-        .filter(|lines| lines.iter().all(Value::is_string));
-    match (value.as_str(), lines) {
-        (Some(text), _) => text.to_owned(),
-        (None, Some(lines)) => lines.iter().filter_map(Value::as_str).collect(),
-        (None, None) => value.to_string(),
-    }
+    json::joined(value).unwrap_or_else(|| value.to_string())
 }
 
 #[cfg(test)]
@@ -161,9 +159,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{Body, Display};
+    use crate::render::html::Reader;
 
     fn of(data: Value) -> Display {
-        Display::of(7, data.as_object().unwrap(), None)
+        Display::of(7, data.as_object().unwrap(), None, &mut Reader::default())
     }
 
     /// The text and the types of what is kept.

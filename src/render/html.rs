@@ -11,6 +11,10 @@ const LIVE: [&str; 7] = [
     "<script", "<iframe", "<audio", "<video", "<canvas", "<svg", "<object",
 ];
 
+/// Bytes of one page that are read.
+const LONGEST: usize = 256 * 1024;
+/// Bytes of all the pages of one answer that are read.
+const MOST: usize = 1024 * 1024;
 /// Elements within elements; the time to read them grows with the square of it.
 const DEEPEST: usize = 1_000;
 /// These need no end, so their beginnings say nothing of how deep it nests.
@@ -19,16 +23,47 @@ const ENDLESS: [&str; 16] = [
     "tr", "dt", "dd",
 ];
 
+/// Reads the pages of one answer: 256 KiB of each and 1 MiB of all together, as reading takes CPU time.
+#[derive(Debug)]
+pub struct Reader {
+    left: usize,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self { left: MOST }
+    }
+}
+
+impl Reader {
+    /// Whether it shows little without a browser, or is too much to be read here.
+    #[must_use]
+    pub fn is_page(&self, html: &str) -> bool {
+        !self.takes(html) || is_page(html)
+    }
+
+    /// What it says, without scripts and styles; tables keep their columns. None when it cannot be read, or is too much.
+    #[must_use]
+    pub fn text(&mut self, html: &str) -> Option<String> {
+        if !self.takes(html) {
+            return None;
+        }
+        self.left -= html.len();
+        text(html)
+    }
+
+    fn takes(&self, html: &str) -> bool {
+        html.len() <= self.left.min(LONGEST)
+    }
+}
+
 /// Whether it shows little without a browser, or nests so deep that [`text`] does not read it.
-#[must_use]
-pub fn is_page(html: &str) -> bool {
+fn is_page(html: &str) -> bool {
     let html = html.to_ascii_lowercase();
     LIVE.iter().any(|tag| html.contains(tag)) || depth(&html) > DEEPEST
 }
 
-/// What it says, without scripts and styles; tables keep their columns. None when it cannot be read. Takes CPU time.
-#[must_use]
-pub fn text(html: &str) -> Option<String> {
+fn text(html: &str) -> Option<String> {
     if depth(html) > DEEPEST {
         return None;
     }
@@ -67,7 +102,7 @@ fn depth(html: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_page, text};
+    use super::{LONGEST, MOST, Reader, is_page, text};
 
     #[test]
     fn a_page_is_its_text() {
@@ -106,6 +141,18 @@ mod tests {
         }
         let flat = "<div><p>a<br>b<p>c</div>".repeat(2_000);
         assert!(text(&flat).is_some());
+    }
+
+    #[test]
+    fn of_one_page_and_of_all_no_more_is_read_than_an_answer_has_time_for() {
+        let mut reader = Reader::default();
+        let longest = "x".repeat(LONGEST);
+        let longer = format!("{longest}x");
+        assert!(reader.is_page(&longer) && reader.text(&longer).is_none());
+        for _ in 0..MOST / LONGEST {
+            assert!(!reader.is_page(&longest) && reader.text(&longest).is_some());
+        }
+        assert!(reader.is_page("x") && reader.text("x").is_none());
     }
 
     #[test]

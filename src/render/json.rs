@@ -1,6 +1,16 @@
-//! JSON on lines of its own.
+//! JSON on lines of its own, and the texts in Jupyter's.
 
 use serde::de::IgnoredAny;
+use serde_json::Value;
+
+/// A text of Jupyter's: a string or a list of strings (nbformat 4); none when it is neither.
+#[must_use]
+pub fn joined(value: &Value) -> Option<String> {
+    match value.as_array() {
+        Some(lines) => lines.iter().map(Value::as_str).collect(),
+        None => value.as_str().map(str::to_owned),
+    }
+}
 
 /// The same JSON, indented by two; none when it is no JSON. Names keep their order and numbers their digits, so it works on the text.
 #[must_use]

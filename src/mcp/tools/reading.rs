@@ -11,13 +11,15 @@ use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use crate::mcp::convert::{Fault, reading};
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
+use crate::render::notebook::{self, Notebook};
 use crate::render::picture::{self, PictureError};
-use crate::render::{json, notebook, table};
+use crate::render::{json, table};
 use crate::runtime::{ReadQuery, Runtime, RuntimeResult};
 use crate::wire::files::FileText;
 
@@ -164,10 +166,7 @@ impl Server {
         let shown = match form {
             Form::Table { delimiter } => show_table(&file, delimiter, rows, is_whole),
             Form::Json if is_whole => show_json(&file),
-            Form::Notebook if file.size <= LARGEST => {
-                let bytes = self.fetch(&file.path, deadline).await?;
-                show_notebook(&file, &bytes)
-            }
+            Form::Notebook if file.size <= LARGEST => self.show_notebook(&file, deadline).await?,
             Form::Json | Form::Notebook | Form::Lines => None,
         };
         Ok(shown.unwrap_or_else(|| show_lines(&file, args.lines.unwrap_or(LINES))))
@@ -196,6 +195,26 @@ impl Server {
                 Ok(reading(text, None, &facts))
             }
         }
+    }
+
+    async fn show_notebook(
+        &self,
+        file: &FileText,
+        deadline: Instant,
+    ) -> RuntimeResult<Option<CallToolResult>> {
+        let bytes = self.fetch(&file.path, deadline).await?;
+        let short = spawn_blocking(move || notebook::short(&bytes, TEXT_LIMIT));
+        let Ok(short) = timeout_at(deadline, short).await else {
+            let mut facts = Facts::of(file);
+            facts.hint = Some(
+                "download_from_colab fetches it; `line` shows its JSON as plain lines.".to_owned(),
+            );
+            let text = "The notebook is not shown: it takes too long to read.".to_owned();
+            return Ok(Some(reading(text, None, &facts)));
+        };
+        // What fails at being read is shown as the text that it is.
+        let notebook = short.ok().flatten();
+        Ok(notebook.map(|notebook| tell_notebook(file, &notebook)))
     }
 
     /// A whole file, of which the size was looked at.
@@ -325,10 +344,9 @@ fn show_json(file: &FileText) -> Option<CallToolResult> {
     fits.then(|| reading(text, None, &Facts::of(file)))
 }
 
-fn show_notebook(file: &FileText, bytes: &[u8]) -> Option<CallToolResult> {
-    let notebook = notebook::short(bytes)?;
+fn tell_notebook(file: &FileText, notebook: &Notebook) -> CallToolResult {
     let (text, _, is_cut) = head(&notebook.text, u64::MAX);
-    let is_cut = is_cut || text.len() < notebook.text.len();
+    let is_cut = is_cut || notebook.is_cut || text.len() < notebook.text.len();
     let mut facts = Facts::of(file);
     // Of the JSON that it is, not of what is shown.
     (facts.first_line, facts.next_line) = (None, None);
@@ -337,7 +355,7 @@ fn show_notebook(file: &FileText, bytes: &[u8]) -> Option<CallToolResult> {
     facts.hint = is_cut.then(|| {
         "The notebook goes on: download_from_colab fetches it; `line` shows its JSON as plain lines.".to_owned()
     });
-    Some(reading(text, None, &facts))
+    reading(text, None, &facts)
 }
 
 /// As many whole lines as an answer holds, how many they are, and whether the only one of them was cut.
