@@ -1,10 +1,11 @@
 //! Events into what a person would have seen: text as on a terminal, and the pictures and files beside it.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use serde_json::{Map, Value};
 
-use super::display::{Attachment, Display};
+use super::display::{Attachment, Body, Display};
 use super::follow::{PAGE_BYTES, Reader};
 use crate::base::text::{Excerpt, Screen};
 use crate::render::html;
@@ -14,8 +15,13 @@ use crate::wire::event::{Event, EventKind, Finished, Progress, PythonError};
 pub const TEXT_LIMIT: usize = 40_000 - 64;
 /// A reader that pages through output gets about so many characters a page; a whole stream event more (16 Ki) fits still.
 const FULL_AT: usize = 23_000;
+/// And so many bytes of attachments; what one event more may bring fits still.
+const FULL_HELD: usize = MOST_HELD / 2;
 /// And is fetched not much more than that.
 const FULL_PAGE_BYTES: u64 = 64 * 1024;
+
+/// Bytes of attachments that came as text, and are held until they are files.
+const MOST_HELD: usize = 16 * 1024 * 1024;
 
 /// Gathers the events of one answer.
 pub struct Collector {
@@ -30,6 +36,10 @@ pub struct Collector {
     /// The code had something cleared that it had shown.
     pub has_cleared: bool,
     pub attachments: Vec<Attachment>,
+    /// Bytes of `attachments` in memory.
+    held: usize,
+    /// Displays that have some of `attachments`.
+    attached: HashSet<String>,
     pub error: Option<PythonError>,
     pub progress: Option<Progress>,
     pub finished: Option<Finished>,
@@ -54,6 +64,8 @@ impl Collector {
             clears_next: false,
             has_cleared: false,
             attachments: Vec::new(),
+            held: 0,
+            attached: HashSet::new(),
             error: None,
             progress: None,
             finished: None,
@@ -95,12 +107,25 @@ impl Collector {
     }
 
     fn show(&mut self, seq: u64, data: &Map<String, Value>, id: Option<&str>) {
-        let display = Display::of(seq, data, id, &mut self.html);
+        let mut display = Display::of(seq, data, id, &mut self.html);
         if let Some(text) = display.text {
             self.screen.push_block(&text);
         }
-        if display.id.is_some() {
-            self.attachments.retain(|one| one.display_id != display.id);
+        if let Some(id) = id
+            && self.attached.remove(id)
+        {
+            self.attachments
+                .retain(|one| one.display_id.as_deref() != Some(id));
+            self.held = self.attachments.iter().map(|one| one.body.held()).sum();
+        }
+        for one in &mut display.attachments {
+            if self.held + one.body.held() > MOST_HELD {
+                one.body = Body::LetGo;
+            }
+            self.held += one.body.held();
+        }
+        if let Some(id) = id.filter(|_| !display.attachments.is_empty()) {
+            self.attached.insert(id.to_owned());
         }
         self.attachments.extend(display.attachments);
     }
@@ -117,6 +142,8 @@ impl Collector {
         self.has_cleared |= self.screen.shown() > 0 || !self.attachments.is_empty();
         self.screen = Screen::new(self.limit);
         self.attachments.clear();
+        self.attached.clear();
+        self.held = 0;
     }
 }
 
@@ -162,8 +189,8 @@ impl Reader for Collector {
             EventKind::Finished(finished) => self.finished = Some(finished.clone()),
             EventKind::Started { .. } | EventKind::Unknown => {}
         }
-        let full = self.stops_when_full && self.screen.shown() >= FULL_AT;
-        if full {
+        let is_full = self.screen.shown() >= FULL_AT || self.held >= FULL_HELD;
+        if self.stops_when_full && is_full {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
@@ -236,7 +263,7 @@ mod tests {
         ]);
         let blobs = collector.attachments.iter().map(|one| match &one.body {
             Body::Blob(blob) => blob.blob,
-            Body::Text(text) => panic!("{text}"),
+            body => panic!("{body:?}"),
         });
         assert_eq!(blobs.collect::<Vec<_>>(), [2, 4]);
         assert_eq!(collector.into_excerpt().render(), "epoch 1\nepoch 2\n");
@@ -294,6 +321,35 @@ mod tests {
         let collector = collect(&many);
         assert!((40..50).contains(&collector.attachments.len()));
         assert!(collector.into_excerpt().render().contains("kept as a file"));
+    }
+
+    fn pages(count: usize) -> Vec<serde_json::Value> {
+        let page = format!("<script></script>{}", "x".repeat(200_000));
+        let page = json!({"type": "display_data", "data": {"text/html": page}});
+        vec![page; count]
+    }
+
+    #[test]
+    fn of_many_pages_those_beyond_what_is_held_are_only_counted() {
+        let collector = collect(&pages(200));
+        assert_eq!(collector.attachments.len(), 200);
+        let held = collector.attachments.iter().map(|one| one.body.held());
+        assert!((15 << 20..=16 << 20).contains(&held.sum::<usize>()));
+        let last = collector.attachments.last().unwrap();
+        assert_eq!((last.seq, &last.body), (200, &Body::LetGo));
+    }
+
+    #[test]
+    fn a_paging_reader_stops_before_it_lets_any_go() {
+        let mut collector = Collector::new(TEXT_LIMIT).stopping_when_full();
+        let mut page = pages(1).remove(0);
+        page["seq"] = json!(1);
+        let event: Event = serde_json::from_value(page).unwrap();
+        let taken = (0..200).take_while(|_| collector.take(&event).is_continue());
+        assert!((30..60).contains(&taken.count()));
+        collector.settle();
+        let mut attachments = collector.attachments.iter();
+        assert!(attachments.all(|one| one.body.held() > 0));
     }
 
     #[test]

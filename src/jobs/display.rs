@@ -39,6 +39,18 @@ pub enum Body {
     Blob(BlobRef),
     /// In the event itself, as text.
     Text(String),
+    /// The same, but let go: there were too many of them to hold.
+    LetGo,
+}
+
+impl Body {
+    /// Bytes of it in memory.
+    pub(super) fn held(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Blob(_) | Self::LetGo => 0,
+        }
+    }
 }
 
 /// What is shown of one output.
@@ -46,8 +58,6 @@ pub enum Body {
 pub(super) struct Display {
     pub(super) text: Option<String>,
     pub(super) attachments: Vec<Attachment>,
-    /// What updates call it by.
-    pub(super) id: Option<String>,
 }
 
 impl Display {
@@ -58,10 +68,7 @@ impl Display {
         id: Option<&str>,
         html: &mut html::Reader,
     ) -> Self {
-        let mut display = Self {
-            id: id.map(str::to_owned),
-            ..Self::default()
-        };
+        let mut display = Self::default();
         let mut attach = |mime: &str, value: &Value| {
             display.attachments.push(Attachment {
                 seq,

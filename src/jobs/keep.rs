@@ -90,6 +90,16 @@ impl Keeper {
                 return;
             }
         };
+        let let_go: Vec<_> = (attachments.iter())
+            .filter(|one| one.body == Body::LetGo)
+            .collect();
+        if let Some(first) = let_go.first() {
+            kept.notes.push(format!(
+                "{} outputs were too much for one answer: get_output with job_id {id} and `after` {} goes on with them",
+                let_go.len(),
+                first.seq.saturating_sub(1)
+            ));
+        }
         for (at, attachment) in attachments.iter().enumerate() {
             if Instant::now() >= deadline {
                 let left = attachments.len() - at;
@@ -132,7 +142,7 @@ impl Keeper {
                 "the log file is not complete yet ({error}): get_output with job_id {id} goes on with it"
             )),
         }
-        if path.exists() {
+        if fs::try_exists(&path).await.unwrap_or(false) {
             kept.logs.push(path);
         }
     }
@@ -169,6 +179,7 @@ impl Keeper {
         let name = format!("{id}-{:06}.{}", attachment.seq, extension(&attachment.mime));
         let path = self.save_dir.join("outputs").join(name);
         let bytes = match &attachment.body {
+            Body::LetGo => return Ok(()),
             Body::Text(text) => Bytes::from(text.clone()),
             // A blob never changes: one that is here already need not travel again.
             Body::Blob(blob) => match fs::read(&path).await {
