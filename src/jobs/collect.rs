@@ -263,7 +263,7 @@ mod tests {
         ]);
         let blobs = collector.attachments.iter().map(|one| match &one.body {
             Body::Blob(blob) => blob.blob,
-            body => panic!("{body:?}"),
+            body @ (Body::Text(_) | Body::LetGo) => panic!("{body:?}"),
         });
         assert_eq!(blobs.collect::<Vec<_>>(), [2, 4]);
         assert_eq!(collector.into_excerpt().render(), "epoch 1\nepoch 2\n");

@@ -1,6 +1,5 @@
 //! A job's output as one text: how much of it there is, a part of it, and whether it grows.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -20,12 +19,6 @@ impl Jobs {
     #[must_use]
     pub fn remembered(&self, count: usize) -> Vec<Record> {
         self.store.newest(count)
-    }
-
-    /// Where a job's log is kept on this computer, if it is: its beginning, as far as it was fetched.
-    #[must_use]
-    pub fn kept_log(&self, id: JobId) -> PathBuf {
-        self.keeper.log_path(id)
     }
 
     /// How a job stands, waiting `wait_sec` (0 to 25) for the first event after `after`; its output is not fetched.

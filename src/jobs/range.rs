@@ -1,18 +1,19 @@
 //! Any part of a job's log, by bytes: from the machine that ran it or, when that is gone, from the copy that was kept here.
 
 use std::io::SeekFrom;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::from_utf8;
+use std::time::Duration;
 
 use serde::Serialize;
-use tokio::fs::File;
+use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::time::Instant;
 
 use super::Jobs;
 use crate::base::ids::JobId;
 use crate::base::text::Screen;
-use crate::runtime::RuntimeResult;
+use crate::runtime::{RuntimeError, RuntimeResult};
 
 /// Characters of the log in one answer, before a terminal would show them.
 const CHARACTERS: usize = 30_000;
@@ -20,6 +21,8 @@ const CHARACTERS: usize = 30_000;
 const BYTES: u64 = 4 * CHARACTERS as u64 + 4;
 /// Behind every event: asks for the job alone.
 const NO_EVENTS: u64 = i64::MAX as u64;
+/// How long the runtime is asked for a log that is kept here too.
+const ASKING: Duration = Duration::from_secs(5);
 
 /// A part of a job's log.
 #[derive(Debug)]
@@ -48,11 +51,26 @@ pub struct RangeFacts {
     pub notes: Vec<String>,
 }
 
+/// How many bytes are wanted of those that are left.
+pub type Count<'a> = &'a (dyn Fn(u64) -> u64 + Sync);
+
 /// Bytes of a log, and how long it is.
-struct Piece {
-    from: u64,
-    bytes: Vec<u8>,
-    log_bytes: u64,
+#[derive(Debug)]
+pub struct Piece {
+    pub from: u64,
+    pub bytes: Vec<u8>,
+    pub log_bytes: u64,
+    pub source: Source,
+}
+
+/// Where a piece is from.
+#[derive(Debug)]
+pub enum Source {
+    Runtime,
+    /// The copy here, which is all of the log.
+    Copy,
+    /// The copy here, which may lack the end: the runtime could not be asked.
+    OldCopy(RuntimeError),
 }
 
 impl Jobs {
@@ -66,44 +84,128 @@ impl Jobs {
         from: i64,
         deadline: Instant,
     ) -> RuntimeResult<LogRange> {
-        let error = match self.piece(id, from, deadline).await {
-            Ok(piece) => return Ok(LogRange::of(id, &piece)),
-            Err(error) => error,
-        };
-        let path = self.keeper.log_path(id);
-        let Ok(piece) = read_copy(&path, from).await else {
-            return Err(error);
-        };
+        let count = |left: u64| left.min(BYTES);
+        let piece = self.log_piece(id, from, &count, deadline).await?;
         let mut range = LogRange::of(id, &piece);
-        let note =
-            format!("this is from the copy that was kept here, and may lack the end ({error})");
-        range.facts.notes.push(note);
-        range.log = Some(path);
+        if !matches!(piece.source, Source::Runtime) {
+            range.log = Some(self.keeper.log_path(id));
+        }
+        if let Source::OldCopy(error) = piece.source {
+            let note =
+                format!("this is from the copy that was kept here, and may lack the end ({error})");
+            range.facts.notes.push(note);
+        }
         Ok(range)
     }
 
-    async fn piece(&self, id: JobId, from: i64, deadline: Instant) -> RuntimeResult<Piece> {
-        let log_bytes = self.standing(id, NO_EVENTS, 0.0, deadline).await?.log_bytes;
+    /// Reads of a job's log, from byte `from` on, as many bytes as `count` wants of those that are left. Negative counts from the end. What
+    /// is kept here does not travel again, and stands in for a runtime that does not answer.
+    ///
+    /// # Errors
+    /// Those of the runtime, where no copy of the log was kept here.
+    pub async fn log_piece(
+        &self,
+        id: JobId,
+        from: i64,
+        count: Count<'_>,
+        deadline: Instant,
+    ) -> RuntimeResult<Piece> {
+        let path = self.keeper.log_path(id);
+        let kept = fs::metadata(&path).await.ok().map(|file| file.len());
+        let asking = match kept {
+            Some(_) => deadline.min(Instant::now() + ASKING),
+            None => deadline,
+        };
+        let error = match self.standing(id, NO_EVENTS, 0.0, asking).await {
+            Ok(job) => {
+                // A copy of the same length is the same: logs only grow.
+                if kept == Some(job.log_bytes)
+                    && let Ok(piece) = read_copy(&path, from, count).await
+                {
+                    return Ok(piece);
+                }
+                let fetched = self.fetch(id, from, count, job.log_bytes, deadline).await;
+                match fetched {
+                    Ok(piece) => return Ok(piece),
+                    Err(error) => error,
+                }
+            }
+            Err(error) => error,
+        };
+        match read_copy(&path, from, count).await {
+            Ok(piece) => Ok(Piece {
+                source: Source::OldCopy(error),
+                ..piece
+            }),
+            Err(_) => Err(error),
+        }
+    }
+
+    async fn fetch(
+        &self,
+        id: JobId,
+        from: i64,
+        count: Count<'_>,
+        log_bytes: u64,
+        deadline: Instant,
+    ) -> RuntimeResult<Piece> {
         let from = start(from, log_bytes);
-        let wanted = usize::try_from(BYTES.min(log_bytes - from)).unwrap_or(usize::MAX);
-        let bytes = match wanted {
+        let bytes = match count(log_bytes - from) {
             0 => Vec::new(),
-            wanted => self.log(id, from, wanted, deadline).await?,
+            count => {
+                let count = usize::try_from(count).unwrap_or(usize::MAX);
+                self.log(id, from, count, deadline).await?
+            }
         };
         Ok(Piece {
             from,
             bytes,
             log_bytes,
+            source: Source::Runtime,
         })
+    }
+}
+
+impl Piece {
+    /// The bytes of the whole characters, and how many before them are the rest of a cut one.
+    #[must_use]
+    pub fn whole_characters(&self) -> (usize, &[u8]) {
+        let is_rest = |byte: &&u8| (**byte & 0b1100_0000) == 0b1000_0000;
+        let rest = self.bytes.iter().take(3).take_while(is_rest).count();
+        let skipped = if self.from > 0 { rest } else { 0 };
+        let bytes = &self.bytes[skipped..];
+        let last = bytes.utf8_chunks().last();
+        let cut = last.map_or(0, |last| last.invalid().len());
+        match self.is_end() {
+            true => (skipped, bytes),
+            false => (skipped, &bytes[..bytes.len() - cut]),
+        }
+    }
+
+    /// At most [`CHARACTERS`] of them, up to the end of a line if one is near, and how many bytes before them are the rest of a cut character.
+    fn window(&self) -> (usize, String) {
+        let (skipped, bytes) = self.whole_characters();
+        let text = match from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
+        };
+        let cut = text.char_indices().nth(CHARACTERS);
+        let shown = cut.map_or(text, |(at, _)| &text[..at]);
+        let is_cut = cut.is_some() || !self.is_end();
+        match shown.rfind('\n') {
+            Some(at) if is_cut && at > shown.len() / 2 => (skipped, shown[..=at].to_owned()),
+            _ => (skipped, shown.to_owned()),
+        }
+    }
+
+    fn is_end(&self) -> bool {
+        self.from + self.bytes.len() as u64 >= self.log_bytes
     }
 }
 
 impl LogRange {
     fn of(id: JobId, piece: &Piece) -> Self {
-        let (skipped, text) = window(
-            &piece.bytes,
-            piece.from + piece.bytes.len() as u64 >= piece.log_bytes,
-        );
+        let (skipped, text) = piece.window();
         let from_byte = piece.from + skipped as u64;
         let next_byte = from_byte + text.len() as u64;
         let is_more = next_byte < piece.log_bytes && !text.is_empty();
@@ -136,42 +238,34 @@ fn start(from: i64, length: u64) -> u64 {
     }
 }
 
-async fn read_copy(path: &PathBuf, from: i64) -> std::io::Result<Piece> {
+async fn read_copy(path: &Path, from: i64, count: Count<'_>) -> std::io::Result<Piece> {
     let mut file = File::open(path).await?;
     let log_bytes = file.metadata().await?.len();
     let from = start(from, log_bytes);
     file.seek(SeekFrom::Start(from)).await?;
     let mut bytes = Vec::new();
-    file.take(BYTES).read_to_end(&mut bytes).await?;
+    let count = count(log_bytes - from);
+    file.take(count).read_to_end(&mut bytes).await?;
     Ok(Piece {
         from,
         bytes,
         log_bytes,
+        source: Source::Copy,
     })
-}
-
-/// At most [`CHARACTERS`] of them, up to the end of a line if one is near, and how many bytes before them are the rest of a cut character.
-fn window(bytes: &[u8], is_end: bool) -> (usize, String) {
-    let is_rest = |byte: &&u8| (**byte & 0b1100_0000) == 0b1000_0000;
-    let skipped = bytes.iter().take(3).take_while(is_rest).count();
-    let bytes = &bytes[skipped..];
-    let text = match from_utf8(bytes) {
-        Ok(text) => text,
-        // What is cut at the end comes with the next piece.
-        Err(error) => from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
-    };
-    let cut = text.char_indices().nth(CHARACTERS);
-    let shown = cut.map_or(text, |(at, _)| &text[..at]);
-    let is_cut = cut.is_some() || !is_end;
-    match shown.rfind('\n') {
-        Some(at) if is_cut && at > shown.len() / 2 => (skipped, shown[..=at].to_owned()),
-        _ => (skipped, shown.to_owned()),
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{CHARACTERS, start, window};
+    use super::{CHARACTERS, Piece, Source, start};
+
+    fn piece(log: &[u8], from: usize, to: usize) -> Piece {
+        Piece {
+            from: from as u64,
+            bytes: log[from..to].to_vec(),
+            log_bytes: log.len() as u64,
+            source: Source::Runtime,
+        }
+    }
 
     #[test]
     fn a_place_counts_from_either_end() {
@@ -181,17 +275,34 @@ mod tests {
     }
 
     #[test]
+    fn a_range_that_cuts_characters_shows_the_whole_ones() {
+        let log = "aé漢😀z\u{FFFD}";
+        for from in 0..=log.len() {
+            for to in from..=log.len() {
+                let piece = piece(log.as_bytes(), from, to);
+                let (skipped, bytes) = piece.whole_characters();
+                let text = std::str::from_utf8(bytes).unwrap();
+                assert!(log.contains(text), "{from}..{to}: {text}");
+                assert!(text.len() + 6 >= to - from, "{from}..{to}: {text}");
+                assert!(text.is_empty() || log[from + skipped..].starts_with(text));
+            }
+        }
+    }
+
+    #[test]
     fn a_window_holds_whole_characters_and_whole_lines() {
-        let line = "üüü\n";
-        let text = line.repeat(CHARACTERS);
-        let (skipped, shown) = window(&text.as_bytes()[1..], false);
+        let text = "üüü\n".repeat(CHARACTERS);
+        let (skipped, shown) = piece(text.as_bytes(), 1, text.len()).window();
         assert_eq!(skipped, 1);
         assert!(shown.starts_with("üü\n") && shown.ends_with("ü\n"));
         assert!((CHARACTERS - 4..=CHARACTERS).contains(&shown.chars().count()));
-        let (_, shown) = window(&text.as_bytes()[..9], false);
+        let (_, shown) = piece(text.as_bytes(), 0, 9).window();
         assert_eq!(shown, "üüü\n");
-        assert_eq!(window("a\nüb".as_bytes(), true), (0, "a\nüb".to_owned()));
+        let whole = "a\nüb";
+        let shown = piece(whole.as_bytes(), 0, whole.len()).window();
+        assert_eq!(shown, (0, whole.to_owned()));
         let endless = "x".repeat(CHARACTERS + 5);
-        assert_eq!(window(endless.as_bytes(), true).1.len(), CHARACTERS);
+        let shown = piece(endless.as_bytes(), 0, endless.len()).window();
+        assert_eq!(shown.1.len(), CHARACTERS);
     }
 }

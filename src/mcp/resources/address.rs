@@ -30,18 +30,6 @@ pub(super) struct Part {
     pub bytes: Option<u64>,
 }
 
-impl Part {
-    /// Begin and length in a log of `total` bytes.
-    pub(super) fn within(self, total: u64) -> (u64, u64) {
-        let from = match self.from.unwrap_or(0) {
-            from @ ..0 => total.saturating_sub(from.unsigned_abs()),
-            from => from.unsigned_abs().min(total),
-        };
-        let left = total - from;
-        (from, self.bytes.map_or(left, |bytes| bytes.min(left)))
-    }
-}
-
 /// The URI of a job's log.
 pub(in crate::mcp) fn of_log(job_id: &str) -> String {
     format!("{SCHEME}://jobs/{job_id}/log")
@@ -170,27 +158,6 @@ mod tests {
             "file:///a#b".to_owned(),
         ] {
             assert!(Address::parse(&uri).is_err(), "{uri}");
-        }
-    }
-
-    #[test]
-    fn a_part_lies_within_the_log() {
-        for (from, bytes, total, expected) in [
-            (None, None, 10, (0, 10)),
-            (Some(4), None, 10, (4, 6)),
-            (Some(4), Some(3), 10, (4, 3)),
-            (Some(40), Some(3), 10, (10, 0)),
-            (Some(-3), None, 10, (7, 3)),
-            (Some(-3), Some(1), 10, (7, 1)),
-            (Some(-30), Some(u64::MAX), 10, (0, 10)),
-            (Some(i64::MIN), None, 10, (0, 10)),
-            (Some(i64::MAX), Some(1), 0, (0, 0)),
-        ] {
-            assert_eq!(
-                Part { from, bytes }.within(total),
-                expected,
-                "{from:?} {bytes:?}"
-            );
         }
     }
 }

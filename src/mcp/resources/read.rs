@@ -1,8 +1,6 @@
 //! One resource, whole or, of a log, in part.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine;
@@ -20,19 +18,9 @@ use super::{Resources, address, on_disk};
 use crate::base::ids::JobId;
 use crate::chunked::plan::Name;
 use crate::jobs::follow::Watch;
+use crate::jobs::range::Source;
 use crate::mcp::convert::Fault;
 use crate::mcp::media::{self, Content};
-
-/// How long the runtime is asked for a log that is kept here too.
-const ASKING: Duration = Duration::from_secs(5);
-
-/// A part of a log, and what it is a part of.
-struct Piece {
-    bytes: Vec<u8>,
-    from: u64,
-    total: u64,
-    source: &'static str,
-}
 
 impl Resources {
     /// Reads by `deadline`.
@@ -91,100 +79,32 @@ impl Resources {
         part: Part,
         deadline: Instant,
     ) -> Result<ResourceContents, ResourceFault> {
+        let wanted = |left: u64| part.bytes.map_or(left, |bytes| bytes.min(left));
+        let is_too_long = |left: u64| wanted(left) > LARGEST;
+        let count = |left: u64| if is_too_long(left) { 0 } else { wanted(left) };
+        let from = part.from.unwrap_or(0);
         let jobs = &self.floors.jobs;
-        let (copy, path) = (jobs.kept_log(id), jobs.kept_log(id));
-        let kept = on_disk(move || fs::metadata(path).ok().map(|file| file.len())).await?;
-        let asking = match kept {
-            Some(_) => deadline.min(Instant::now() + ASKING),
-            None => deadline,
+        let piece = jobs.log_piece(id, from, &count, deadline).await;
+        let piece = piece.map_err(ResourceFault::of)?;
+        if is_too_long(piece.log_bytes - piece.from) {
+            return Err(too_long(id));
+        }
+        let source = match piece.source {
+            Source::Runtime => "runtime",
+            Source::Copy | Source::OldCopy(_) => "copy",
         };
-        let piece = match jobs.standing(id, 0, 0.0, asking).await {
-            // A copy of the same length is the same: logs only grow.
-            Ok(job) if kept != Some(job.log_bytes) => {
-                self.fetch(id, part, job.log_bytes, deadline).await?
-            }
-            Err(error) if kept.is_none() => return Err(ResourceFault::of(error)),
-            Ok(_) | Err(_) => {
-                let read = on_disk(move || read_copy(&copy, part)).await?;
-                read.map_err(|error| ResourceFault::internal(&error))?
-            }
-        };
-        let piece = piece.ok_or_else(|| too_long(id))?;
         let mut meta = MetaObject::new();
         for (key, value) in [
             ("from", json!(piece.from)),
-            ("log_bytes", json!(piece.total)),
-            ("source", json!(piece.source)),
+            ("log_bytes", json!(piece.log_bytes)),
+            ("source", json!(source)),
         ] {
             meta.0.insert(format!("smart-colab/{key}"), value);
         }
-        Ok(ResourceContents::text(whole_characters(&piece), uri).with_meta(meta))
+        let (_, text) = piece.whole_characters();
+        let text = String::from_utf8_lossy(text);
+        Ok(ResourceContents::text(text, uri).with_meta(meta))
     }
-
-    /// A part of a log of `total` bytes, from where its job ran; none for more than is handed out in one piece.
-    async fn fetch(
-        &self,
-        id: JobId,
-        part: Part,
-        total: u64,
-        deadline: Instant,
-    ) -> Result<Option<Piece>, ResourceFault> {
-        let (from, count) = part.within(total);
-        let Some(count) = in_one_piece(count) else {
-            return Ok(None);
-        };
-        let bytes = match count {
-            0 => Vec::new(),
-            count => {
-                let read = self.floors.jobs.log(id, from, count, deadline).await;
-                read.map_err(ResourceFault::of)?
-            }
-        };
-        Ok(Some(Piece {
-            bytes,
-            from,
-            total,
-            source: "runtime",
-        }))
-    }
-}
-
-/// The same of the copy in the user's folder.
-fn read_copy(path: &Path, part: Part) -> io::Result<Option<Piece>> {
-    let mut file = File::open(path)?;
-    let total = file.metadata()?.len();
-    let (from, count) = part.within(total);
-    if in_one_piece(count).is_none() {
-        return Ok(None);
-    }
-    let mut bytes = Vec::new();
-    file.seek(SeekFrom::Start(from))?;
-    file.take(count).read_to_end(&mut bytes)?;
-    Ok(Some(Piece {
-        bytes,
-        from,
-        total,
-        source: "copy",
-    }))
-}
-
-fn in_one_piece(count: u64) -> Option<usize> {
-    usize::try_from(count).ok().filter(|_| count <= LARGEST)
-}
-
-/// The text, without the halves of characters that a range cuts at its ends.
-fn whole_characters(piece: &Piece) -> String {
-    let mut bytes = piece.bytes.as_slice();
-    if piece.from > 0 {
-        let is_inner = |byte: &&u8| **byte & 0b1100_0000 == 0b1000_0000;
-        let inner = bytes.iter().take(3).take_while(is_inner).count();
-        bytes = &bytes[inner..];
-    }
-    let is_cut = piece.from + (piece.bytes.len() as u64) < piece.total;
-    if is_cut && let Some(last) = bytes.utf8_chunks().last() {
-        bytes = &bytes[..bytes.len() - last.invalid().len()];
-    }
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn too_long(id: JobId) -> ResourceFault {
@@ -200,26 +120,4 @@ fn too_long(id: JobId) -> ResourceFault {
         ),
         false,
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Piece, whole_characters};
-
-    #[test]
-    fn a_range_that_cuts_characters_shows_the_whole_ones() {
-        let log = "aé漢😀z\u{FFFD}".as_bytes();
-        for from in 0..=log.len() {
-            for to in from..=log.len() {
-                let text = whole_characters(&Piece {
-                    bytes: log[from..to].to_vec(),
-                    from: from as u64,
-                    total: log.len() as u64,
-                    source: "",
-                });
-                assert!("aé漢😀z\u{FFFD}".contains(&text), "{from}..{to}: {text}");
-                assert!(text.len() + 6 >= to - from, "{from}..{to}: {text}");
-            }
-        }
-    }
 }
