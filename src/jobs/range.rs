@@ -19,8 +19,6 @@ use crate::runtime::{RuntimeError, RuntimeResult};
 const CHARACTERS: usize = 30_000;
 /// So many bytes hold that many characters, whatever they are.
 const BYTES: u64 = 4 * CHARACTERS as u64 + 4;
-/// Behind every event: asks for the job alone.
-const NO_EVENTS: u64 = i64::MAX as u64;
 /// How long the runtime is asked for a log that is kept here too.
 const ASKING: Duration = Duration::from_secs(5);
 
@@ -116,7 +114,7 @@ impl Jobs {
             Some(_) => deadline.min(Instant::now() + ASKING),
             None => deadline,
         };
-        let error = match self.standing(id, NO_EVENTS, 0.0, asking).await {
+        let error = match self.standing(id, 0, 0.0, asking).await {
             Ok(job) => {
                 // A copy of the same length is the same: logs only grow.
                 if kept == Some(job.log_bytes)

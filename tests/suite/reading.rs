@@ -151,6 +151,29 @@ fn json_and_notebooks_are_made_readable() {
 }
 
 #[test]
+fn a_notebook_is_shown_as_far_as_an_answer_holds() {
+    let table = format!("<table>{}</table>", "<tr><td>x</td></tr>".repeat(150_000));
+    let table = json!({"output_type": "display_data", "data": {"text/html": table}});
+    let line = json!({"output_type": "stream", "text": ["y".repeat(99), "\n"]});
+    let outputs = [vec![table], vec![line; 1_000]].concat();
+    let notebook = json!({"cells": [{"cell_type": "code", "source": "z", "outputs": outputs}]});
+    let mut client = Client::with(&[("/n.ipynb", notebook.to_string().as_bytes())]);
+    let answer = client.look("/n.ipynb");
+    assert!(
+        answer.text.contains("z\n--- output ---\n[text/html]\n---"),
+        "{}",
+        answer.text
+    );
+    assert!(
+        (38_000..40_000).contains(&answer.text.len()),
+        "{}",
+        answer.text.len()
+    );
+    assert_eq!(answer.facts["is_cut"], true);
+    assert!(answer.fact("hint").contains("goes on"));
+}
+
+#[test]
 fn a_picture_is_shown_small() {
     let drawing = br#"<svg xmlns="http://www.w3.org/2000/svg" width="30" height="20"/>"#;
     let mut bomb = encoded(1, 1, ImageFormat::Png);

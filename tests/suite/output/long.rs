@@ -23,6 +23,7 @@ fn any_part_of_a_log_can_be_read() {
         assert!(part.text.chars().count() <= LONGEST_TEXT);
         assert_eq!(part.facts["from_byte"], from);
         assert_eq!(part.facts["log_bytes"], whole.len());
+        assert!(part.facts["notes"].is_null(), "{}", part.facts);
         read += &part.text;
         from = part.facts["next_byte"].clone();
     }
@@ -49,6 +50,9 @@ fn any_part_of_a_log_can_be_read() {
     let beyond = client.bridge.call("get_output", beyond);
     beyond.succeeded();
     assert_eq!(beyond.text, "");
+    let short = client.run("print('short')");
+    let short = json!({"job_id": short.fact("job_id"), "from_byte": 2});
+    assert_eq!(client.bridge.call("get_output", short).text, "ort\n");
     let both = json!({"job_id": job, "from_byte": 0, "after": 0});
     client
         .bridge

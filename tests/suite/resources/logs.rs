@@ -8,13 +8,14 @@ use smart_colab::base::ids::JobId;
 use super::{Client, ERAS, Era, INTERNAL, save};
 use crate::support::executor::{Executor, TOKEN, until_there};
 use crate::support::home::Home;
+use crate::support::proxy::{Fault, Proxy};
 
 fn connected(era: Era, home: &Home, executor: &Executor, budget: &str) -> Client {
-    let line = executor.line();
-    let variables = [
-        ("COLAB_URL", line.as_str()),
-        ("SMART_COLAB_CALL_BUDGET_SEC", budget),
-    ];
+    connected_by(&executor.line(), era, home, budget)
+}
+
+fn connected_by(line: &str, era: Era, home: &Home, budget: &str) -> Client {
+    let variables = [("COLAB_URL", line), ("SMART_COLAB_CALL_BUDGET_SEC", budget)];
     Client::start(era, home.program(&variables))
 }
 
@@ -138,6 +139,29 @@ fn a_log_is_read_from_its_copy_when_the_machine_is_gone() {
         listed.contains(&uri) && listed.contains(&unkept),
         "{listed:?}"
     );
+}
+
+#[test]
+fn a_log_is_read_from_its_copy_when_its_machine_answers_without_it() {
+    let home = Home::new();
+    let executor = Executor::start();
+    let tunnels = tokio::runtime::Runtime::new().unwrap();
+    let _within = tunnels.enter();
+    let proxy = Proxy::to(executor.address());
+    let line = format!("http://{}#{TOKEN}", proxy.address());
+    let mut client = connected_by(&line, Era::Modern, &home, "10");
+    let code = "for i in range(20_000):\n    print(f'line {i}')";
+    let (uri, facts) = run(&mut client, "main", code);
+    let copy = fs::File::options()
+        .write(true)
+        .open(facts["log"].as_str().unwrap());
+    copy.unwrap().set_len(100_000).unwrap();
+    proxy.on("/log", usize::MAX, Fault::Drop);
+    let content = client.content(&format!("{uri}?bytes=14"));
+    assert_eq!(content["text"], "line 0\nline 1\n");
+    assert_eq!(content["_meta"]["smart-colab/source"], "copy");
+    assert_eq!(content["_meta"]["smart-colab/log_bytes"], 100_000);
+    assert!(!proxy.seen("/log").is_empty());
 }
 
 #[test]
