@@ -90,11 +90,26 @@ impl Outputs {
             return self.join(name, text, usize::MAX, 0);
         }
         self.begin_tail();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let fits = |end: &usize| rest.is_char_boundary(*end);
+            let end = (0..=PIECE.min(rest.len())).rfind(fits);
+            let (piece, after) = rest.split_at(end.unwrap_or(rest.len()));
+            self.write_piece(name, piece);
+            rest = after;
+        }
+    }
+
+    /// Adds a piece to the tail, and takes as much off the tail's front as it has too much. What is trimmed is never joined to: it would be
+    /// counted and never be taken off.
+    fn write_piece(&mut self, name: StreamName, text: &str) {
         self.tail += text.len();
-        self.join(name, text, PIECE, self.gap.unwrap_or(0));
-        while self.tail > TAIL {
-            if let Some(Item::Stream { text, .. }) = self.items.get_mut(self.trimmed) {
-                self.tail -= text.len();
+        self.join(name, text, PIECE, self.trimmed);
+        while self.tail > TAIL
+            && let Some(item) = self.items.get_mut(self.trimmed)
+        {
+            if let Item::Stream { text, .. } = item {
+                self.tail = self.tail.saturating_sub(text.len());
                 text.clear();
             }
             self.trimmed += 1;
@@ -137,17 +152,15 @@ impl Outputs {
                 "[left out, because this cell shows so much: {}]\n",
                 left_out.join(", ")
             );
-            self.items.push(Item::Stream {
-                name: StreamName::Stdout,
-                text: note,
-            });
+            self.write(StreamName::Stdout, &note);
         }
         if rich.data.is_empty() {
             return;
         }
         let shown = rich.is_update.then(|| self.shown_before(&rich)).flatten();
         if let Some(Item::Rich(shown)) = shown.and_then(|at| self.items.get_mut(at)) {
-            self.rich -= shown.size();
+            // What was fetched into it since may be longer than was counted.
+            self.rich = self.rich.saturating_sub(shown.size());
             (shown.data, shown.metadata) = (rich.data, rich.metadata);
         } else {
             self.items.push(Item::Rich(rich));
@@ -228,6 +241,7 @@ impl Outputs {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::{HEAD, Outputs, RICH, TAIL};
@@ -343,19 +357,6 @@ mod tests {
     }
 
     #[test]
-    fn what_two_jobs_printed_is_bounded_together() {
-        let much = stream("stdout", &"x".repeat(400_000));
-        let mut first = outputs(&[much.clone(), much.clone()]);
-        first.absorb(
-            outputs(&[much.clone(), much, stream("stdout", "the end")]),
-            7,
-        );
-        let texts = texts(first);
-        assert!(texts[0].ends_with("the end") && texts[0].contains("left out here"));
-        assert!(texts[0].len() <= HEAD + TAIL + 200);
-    }
-
-    #[test]
     fn pictures_beyond_the_bound_are_told_of() {
         let picture = json!({"type": "display_data", "metadata": {},
             "data": {"image/png": {"blob": 1, "bytes": RICH / 2}, "text/plain": "a plot"}});
@@ -365,5 +366,30 @@ mod tests {
         let note = values[1]["text"].as_str().unwrap();
         assert!(note.contains("image/png of"), "{note}");
         assert_eq!(values[2]["data"], json!({"text/plain": "a plot"}));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn however_much_is_printed_and_shown_the_end_of_it_stays_within_the_bound(
+            batches in prop::collection::vec(prop::collection::vec((0_u8..5, prop::sample::select(vec![0_usize, 1, 30, 300, 510])), 0..8), 0..4),
+        ) {
+            let mut all = Outputs::default();
+            let last = [500, 300, 500, 30, 510, 30, 510].map(|kib| vec![(0, kib)]);
+            for batch in batches.into_iter().chain(last) {
+                let event = |(kind, kib): (u8, usize)| match kind {
+                    0 => stream("stdout", &"ö".repeat(kib * 512)),
+                    1 | 2 => stream("stderr", &"e".repeat(kib * 1024)),
+                    kind => json!({"type": "display_data", "metadata": {}, "update": kind == 3, "display_id": "a",
+                        "data": {"image/png": {"blob": 1, "bytes": kib * 32 * 1024}}}),
+                };
+                all.absorb(outputs(&batch.into_iter().map(event).collect::<Vec<_>>()), 7);
+            }
+            let values = all.into_values(7);
+            let texts = || values.iter().filter_map(|value| value["text"].as_str());
+            prop_assert!(texts().next_back().unwrap().ends_with(&"ö".repeat(30 * 512)));
+            prop_assert!(texts().any(|text| text.contains("left out here")));
+            prop_assert!(texts().map(str::len).sum::<usize>() <= HEAD + TAIL + 200);
+        }
     }
 }
