@@ -17,6 +17,20 @@ impl JobId {
     pub fn fresh() -> Self {
         Self(Uuid::now_v7())
     }
+
+    /// A fresh id that sorts after this one, though the clock was set back since.
+    #[must_use]
+    pub fn fresh_after(self) -> Self {
+        /// The bits of a UUIDv7 below its time.
+        const RANDOM_BITS: u32 = 80;
+        let fresh = Self::fresh();
+        if fresh > self {
+            return fresh;
+        }
+        let time = (self.0.as_u128() >> RANDOM_BITS) + 1;
+        let random = fresh.0.as_u128() & ((1 << RANDOM_BITS) - 1);
+        Self(Uuid::from_u128(time << RANDOM_BITS | random))
+    }
 }
 
 impl fmt::Display for JobId {

@@ -23,6 +23,8 @@ pub enum ChunkedError {
     },
     #[error("something of another kind is kept as {name:?}")]
     Taken { name: String },
+    #[error("{} holds files that are not smart-colab's", path.display())]
+    Foreign { path: PathBuf },
     #[error("{} is in format {version}, which this version of smart-colab does not read", path.display())]
     OtherVersion { path: PathBuf, version: u64 },
     #[error("the checkpoint at {} cannot be read: {detail}", path.display())]
@@ -65,9 +67,10 @@ impl ChunkedError {
     pub fn code(&self) -> &str {
         match self {
             Self::Invalid(_) => "invalid_argument",
-            Self::Mismatch { .. } | Self::OtherVersion { .. } | Self::Taken { .. } => {
-                "checkpoint_mismatch"
-            }
+            Self::Mismatch { .. }
+            | Self::OtherVersion { .. }
+            | Self::Taken { .. }
+            | Self::Foreign { .. } => "checkpoint_mismatch",
             Self::Corrupt { .. } | Self::CorruptResult { .. } => "checkpoint_corrupt",
             Self::NotFound { .. } => "not_found",
             Self::Busy { .. } | Self::StillRunning { .. } => "busy",
@@ -87,6 +90,8 @@ impl ChunkedError {
                 .to_owned(),
             Self::Taken { .. } => "Choose another checkpoint_name: run_code_long keeps single results, run_chunked_operation loops; or remove what is there \
                  with delete_checkpoint. Nothing was run."
+                .to_owned(),
+            Self::Foreign { .. } => "Choose another checkpoint_name, or have the user set CHECKPOINT_DIR to a folder of its own. Nothing was run."
                 .to_owned(),
             Self::OtherVersion { .. } => "Use the version that wrote it, or another checkpoint_name, or restart: true, which keeps \
                  the file aside and starts over."
@@ -130,6 +135,7 @@ impl ChunkedError {
             Self::Invalid(_)
             | Self::Mismatch { .. }
             | Self::Taken { .. }
+            | Self::Foreign { .. }
             | Self::OtherVersion { .. }
             | Self::CorruptResult { .. }
             | Self::NotFound { .. } => false,

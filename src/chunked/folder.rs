@@ -12,6 +12,10 @@ use crate::base::ids::JobId;
 use crate::edge::lock::FileLock;
 use crate::edge::store;
 
+const CHECKPOINT: &str = "checkpoint.json";
+const PREVIOUS: &str = "checkpoint.prev.json";
+const RESULTS: &str = "results.jsonl";
+const RUNS: &str = "runs";
 const LOCK: &str = "lock";
 /// What a version that kept no files wrote.
 const LEGACY_RECORD: &str = "result.json";
@@ -35,17 +39,17 @@ impl Folder {
 
     /// The state of the operation.
     pub(super) fn checkpoint(&self) -> PathBuf {
-        self.path.join("checkpoint.json")
+        self.path.join(CHECKPOINT)
     }
 
     /// The state before that one.
     pub(super) fn previous(&self) -> PathBuf {
-        self.path.join("checkpoint.prev.json")
+        self.path.join(PREVIOUS)
     }
 
     /// The values of the iterations, a line each.
     pub(super) fn results(&self) -> PathBuf {
-        self.path.join("results.jsonl")
+        self.path.join(RESULTS)
     }
 
     /// What is known of a run of code under this name; its files stand beside it.
@@ -53,11 +57,9 @@ impl Folder {
         self.runs().join(job.to_string()).join("run.json")
     }
 
-    /// The records of all runs, newest first: their ids sort by time.
+    /// The records of all runs, newest first.
     pub(super) fn records(&self) -> Vec<PathBuf> {
-        let mut ids = self.run_ids();
-        ids.sort_unstable_by(|one, other| other.cmp(one));
-        let records = ids.into_iter().map(|id| self.record(id));
+        let records = self.run_ids().into_iter().map(|id| self.record(id));
         // Older than all.
         let records = records.chain([self.path.join(LEGACY_RECORD)]);
         records.filter(|path| path.exists()).collect()
@@ -71,27 +73,32 @@ impl Folder {
         }
     }
 
-    /// Removes the runs before `job`, and what was never finished of them.
-    pub(super) fn remove_runs_before(&self, job: JobId) -> io::Result<()> {
-        for older in self.run_ids().into_iter().filter(|id| *id < job) {
-            self.remove_run(older)?;
-        }
+    /// Removes what is older than all runs.
+    pub(super) fn remove_legacy(&self) -> io::Result<()> {
         store::remove_if_there(&self.path.join(LEGACY_RECORD))
     }
 
     fn runs(&self) -> PathBuf {
-        self.path.join("runs")
+        self.path.join(RUNS)
     }
 
-    fn run_ids(&self) -> Vec<JobId> {
+    /// Newest first: they sort in the order of their beginning.
+    pub(super) fn run_ids(&self) -> Vec<JobId> {
         let entries = fs::read_dir(self.runs()).into_iter().flatten().flatten();
-        entries
+        let mut ids: Vec<JobId> = entries
             .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-            .collect()
+            .collect();
+        ids.sort_unstable_by(|one, other| other.cmp(one));
+        ids
     }
 
     /// Held by the call that works on the operation, in this process or another.
     pub(super) fn lock(&self, name: &Name) -> Result<FileLock, ChunkedError> {
+        if self.is_foreign() {
+            return Err(ChunkedError::Foreign {
+                path: self.path.clone(),
+            });
+        }
         let path = self.path.join(LOCK);
         FileLock::try_take(&path)
             .map_err(ChunkedError::disk(&path))?
@@ -150,10 +157,21 @@ impl Folder {
         Ok(())
     }
 
-    /// True when the folder holds anything, known or not, but its lock.
+    /// True when the folder holds anything that is kept under a name, readable or not.
     pub(super) fn is_there(&self) -> bool {
-        let mut entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
-        entries.any(|entry| entry.file_name() != LOCK)
+        self.names().any(|name| is_kept(&name)) || !self.run_ids().is_empty()
+    }
+
+    /// True when what the folder holds is somebody else's: nothing may be written to it, and it is nobody's to delete.
+    fn is_foreign(&self) -> bool {
+        // A crash leaves such as begin with a dot, and `runs` empty.
+        let is_strange = |name: String| !name.starts_with('.') && name != LOCK && name != RUNS;
+        !self.is_there() && self.names().any(is_strange)
+    }
+
+    fn names(&self) -> impl Iterator<Item = String> {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned())
     }
 
     /// When what is kept under this name was last changed; none where nothing is.
@@ -177,6 +195,14 @@ pub(super) fn known(checkpoint_dir: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+fn is_kept(name: &str) -> bool {
+    let is_aside = |rest: &str| rest.is_empty() || rest.starts_with(".corrupt-");
+    [CHECKPOINT, PREVIOUS]
+        .iter()
+        .any(|own| name.strip_prefix(own).is_some_and(is_aside))
+        || [RESULTS, LEGACY_RECORD].contains(&name)
 }
 
 fn changed(path: &Path) -> Option<SystemTime> {

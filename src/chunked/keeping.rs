@@ -15,7 +15,7 @@ use super::folder::Folder;
 use super::plan::Name;
 use super::report::{self, CheckpointReport};
 use super::result::{KeptRun, Runs};
-use super::{Chunked, folder};
+use super::{Chunked, folder, on_disk};
 use crate::base::ids::JobId;
 use crate::edge::lock::FileLock;
 use crate::edge::store;
@@ -42,7 +42,8 @@ pub struct Keeping {
 }
 
 impl Chunked {
-    /// Writes down, before it is sent, code that will run as `job` and be kept under `name`.
+    /// Writes down, before it is sent, code that will run as [`Keeping::job`] and be kept under `name`. Its id sorts after those of all runs
+    /// before it.
     ///
     /// # Errors
     /// [`ChunkedError::Taken`] when a chunked operation has that name, `Busy` while another call works under it; those of [`Name::new`] and
@@ -50,7 +51,6 @@ impl Chunked {
     pub fn begin_result(
         &self,
         name: &str,
-        job: JobId,
         session: &str,
         code: &str,
     ) -> Result<Keeping, ChunkedError> {
@@ -62,6 +62,8 @@ impl Chunked {
                 name: name.to_string(),
             });
         }
+        let newest = folder.run_ids().first().copied();
+        let job = newest.map_or_else(JobId::fresh, JobId::fresh_after);
         let run = KeptRun::new(&folder, &name, job, session);
         store::write_atomic(&run.code(), code.as_bytes())
             .map_err(ChunkedError::disk(&run.code()))?;
@@ -100,33 +102,51 @@ impl Chunked {
 
     /// Completes what is kept of the job, if it ran under a name and has ended. Never fails: [`Chunked::checkpoint`] tries again.
     pub async fn note_end(&self, job: JobId, watch: &Watch<'_>) {
-        for name in folder::known(&self.checkpoint_dir) {
-            let Ok(name) = Name::new(&name) else { continue };
-            let folder = self.folder(&name);
-            if !folder.record(job).exists() {
-                continue;
-            }
-            if let Err(error) = self.renewed(&name, &folder, watch).await {
+        self.end_is_kept(job, watch).await;
+    }
+
+    /// The same; false as long as another try may bring more.
+    async fn end_is_kept(&self, job: JobId, watch: &Watch<'_>) -> bool {
+        let dir = self.checkpoint_dir.clone();
+        let found = on_disk(move || {
+            let names = folder::known(&dir).into_iter();
+            let mut names = names.filter_map(|name| Name::new(&name).ok());
+            names.find(|name| Folder::new(&dir, name).record(job).exists())
+        });
+        let Some(name) = found.await else { return true };
+        let folder = self.folder(&name);
+        let renewed = match KeptRun::load(folder.record(job)) {
+            Ok(Some(run)) => self.renewed(&name, &folder, run, watch).await,
+            Ok(None) => return true,
+            Err(error) => Err(error),
+        };
+        match renewed {
+            Ok(run) => run.is_none_or(|run| run.is_whole),
+            Err(error) => {
                 tracing::warn!(%name, %error, "a result could not be completed");
+                false
             }
         }
     }
 
     /// Looks now and then whether the job has ended, for as long as this process lives, and completes what is kept of it then: its machine may
-    /// go before anyone asks.
+    /// go before anyone asks. What keeps it from being completed may pass too.
     pub fn note_end_later(&self, job: JobId) {
         let chunked = self.clone();
         tokio::spawn(async move {
             for _ in 0..LOOKS {
                 sleep(BETWEEN_LOOKS).await;
-                match chunked.ask_for(job, Instant::now() + BETWEEN_LOOKS).await {
+                let deadline = Instant::now() + BETWEEN_LOOKS;
+                match chunked.jobs.standing(job, 0, 0.0, deadline).await {
                     Ok(job) if !job.state.is_final() => continue,
                     Err(error) if !error.is_not_found() => continue,
                     Ok(_) | Err(_) => {}
                 }
                 let nobody = CancellationToken::new();
                 let watch = Watch::until(Instant::now() + KEEPING, &nobody, &|_, _| {});
-                return chunked.note_end(job, &watch).await;
+                if chunked.end_is_kept(job, &watch).await {
+                    return;
+                }
             }
         });
     }
@@ -138,71 +158,78 @@ impl Chunked {
         folder: &Folder,
         watch: &Watch<'_>,
     ) -> Result<Option<CheckpointReport>, ChunkedError> {
-        self.renewed(name, folder, watch)
-            .await?
-            .map(report::of_result)
-            .transpose()
+        while let Some(mut runs) = Runs::load(folder)? {
+            if let Some(newest) = self.renewed(name, folder, runs.newest, watch).await? {
+                if newest.end_is_known() {
+                    runs.previous = None;
+                }
+                runs.newest = newest;
+                return report::of_result(runs).map(Some);
+            }
+        }
+        Ok(None)
     }
 
+    /// The run after what is missing of it was asked for; none where there is none any more.
     async fn renewed(
         &self,
         name: &Name,
         folder: &Folder,
+        mut run: KeptRun,
         watch: &Watch<'_>,
-    ) -> Result<Option<Runs>, ChunkedError> {
-        while let Some(mut runs) = Runs::load(folder)? {
-            let job = match runs.newest.job() {
-                Some(job) if !runs.newest.is_whole => job,
-                _ => return Ok(Some(runs)),
-            };
-            let lock = match folder.lock(name) {
-                // It was deleted, or replaced, just before.
-                Ok(_) if !runs.newest.is_there() => continue,
-                Ok(lock) => lock,
-                Err(error) => {
-                    let note = format!("this is what was known before: {error}");
-                    runs.newest.notes.push(note);
-                    return Ok(Some(runs));
-                }
-            };
-            let mut keeping = Keeping {
-                folder: folder.clone(),
-                run: runs.newest,
-                job,
-                _lock: lock,
-            };
-            match self.jobs.look(job, Reading::Whole, watch).await {
-                Ok(view) => keep(&self.jobs, &mut keeping, &view, watch.deadline).await?,
-                // It never arrived: what was there before it counts again.
-                Err(RuntimeError::UnknownJob) if !keeping.run.was_heard_of() => {
-                    self.drop_result(&keeping)?;
-                    continue;
-                }
-                Err(error) if error.is_not_found() => {
-                    keeping.run.give_up(&error.to_string());
-                    keeping.close()?;
-                }
-                Err(error) => {
-                    let note = format!("the runtime could not be asked: {error}");
-                    keeping.run.notes.push(note);
-                }
+    ) -> Result<Option<KeptRun>, ChunkedError> {
+        let job = match run.job() {
+            Some(job) if !run.is_whole => job,
+            _ => return Ok(Some(run)),
+        };
+        let lock = match folder.lock(name) {
+            // It was deleted, or replaced, just before.
+            Ok(_) if !run.is_there() => return Ok(None),
+            Ok(lock) => lock,
+            Err(error) => {
+                let note = format!("this is what was known before: {error}");
+                run.notes.push(note);
+                return Ok(Some(run));
             }
-            runs.newest = keeping.run;
-            if runs.newest.has_ended() {
-                runs.previous = None;
+        };
+        let mut keeping = Keeping {
+            folder: folder.clone(),
+            run,
+            job,
+            _lock: lock,
+        };
+        match self.jobs.look(job, Reading::Whole, watch).await {
+            Ok(view) => keep(&self.jobs, &mut keeping, &view, watch.deadline).await?,
+            // It never arrived: what was there before it counts again.
+            Err(RuntimeError::UnknownJob) if !keeping.run.was_heard_of() => {
+                self.drop_result(&keeping)?;
+                return Ok(None);
             }
-            return Ok(Some(runs));
+            Err(error) if error.is_not_found() => {
+                keeping.run.give_up(&error.to_string());
+                keeping.close()?;
+            }
+            Err(error) => {
+                let note = format!("the runtime could not be asked: {error}");
+                keeping.run.notes.push(note);
+            }
         }
-        Ok(None)
+        Ok(Some(keeping.run))
     }
 }
 
 impl Keeping {
-    /// Puts the record on disk; once the run has ended, those before it are of no use.
+    /// The id to send the code with.
+    #[must_use]
+    pub fn job(&self) -> JobId {
+        self.job
+    }
+
+    /// Puts the record on disk; once a run's end is known, those before it are of no use.
     fn close(&self) -> Result<(), ChunkedError> {
         self.run.save()?;
         if self.run.has_ended()
-            && let Err(error) = self.folder.remove_runs_before(self.job)
+            && let Err(error) = Runs::tidy(&self.folder)
         {
             tracing::warn!(name = %self.run.name, %error, "an older result could not be removed");
         }
@@ -224,7 +251,11 @@ async fn keep(
         run.files.clear();
     }
     for file in &view.files {
-        match keep_file(run, &file.path) {
+        let (to, from) = (
+            run.file(file.path.file_name().unwrap_or_default()),
+            file.path.clone(),
+        );
+        match on_disk(move || keep_file(&to, &from)).await {
             Ok(path) if run.files.contains(&path) => {}
             Ok(path) => run.files.push(path),
             Err(error) => {
@@ -240,10 +271,10 @@ async fn keep(
             seed(Path::new(log), &output).await;
         }
         let trouble = match fetch_log(jobs.connection(), job.id, &output, deadline).await {
-            Ok(fetched) => fetched
-                .and_then(|()| store::sync(&output))
-                .err()
-                .map(|error| error.to_string()),
+            Ok(fetched) => {
+                let synced = on_disk(move || fetched.and_then(|()| store::sync(&output)));
+                synced.await.err().map(|error| error.to_string())
+            }
             Err(error) => Some(error.to_string()),
         };
         if let Some(trouble) = trouble {
@@ -264,19 +295,16 @@ async fn seed(log: &Path, output: &Path) {
         return;
     }
     let (log, output) = (log.to_owned(), output.to_owned());
-    let copied = tokio::task::spawn_blocking(move || store::copy_atomic(&log, &output)).await;
-    if let Ok(Err(error)) = copied {
+    if let Err(error) = on_disk(move || store::copy_atomic(&log, &output)).await {
         tracing::debug!(%error, "a log could not be copied");
     }
 }
 
 /// Copies a file to the run's folder. What a job made never changes, so one of the same name and length is the same.
-fn keep_file(run: &KeptRun, from: &Path) -> io::Result<String> {
-    let name = from.file_name().unwrap_or(from.as_os_str());
-    let to = run.file(name);
+fn keep_file(to: &Path, from: &Path) -> io::Result<String> {
     let length = from.metadata()?.len();
     if !to.metadata().is_ok_and(|there| there.len() == length) {
-        store::copy_atomic(from, &to)?;
+        store::copy_atomic(from, to)?;
     }
     Ok(to.display().to_string())
 }

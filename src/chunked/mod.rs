@@ -130,3 +130,20 @@ impl Chunked {
         Folder::new(&self.checkpoint_dir, name)
     }
 }
+
+/// Does file work off the async threads; starts at once, and is ended though nobody waits any more.
+fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> impl Future<Output = T> {
+    let task = tokio::task::spawn_blocking(work);
+    async {
+        match task.await {
+            Ok(value) => value,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The whole program is ending.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! What is kept of a run of code that was given a name: its record, as it stands on disk beside the run's files.
 
 use std::ffi::OsStr;
+use std::io;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -130,6 +131,11 @@ impl KeptRun {
         state.is_ok_and(JobState::is_final)
     }
 
+    /// False for one that was lost: it may have gone on, and an earlier result may be more.
+    pub(super) fn end_is_known(&self) -> bool {
+        self.has_ended() && self.state() != JobState::Lost.as_str()
+    }
+
     /// The whole output, as much of it as is here.
     pub(super) fn output(&self) -> PathBuf {
         self.path.with_file_name("output.log")
@@ -151,7 +157,7 @@ impl KeptRun {
 
     pub(super) fn save(&self) -> Result<(), ChunkedError> {
         serde_json::to_vec_pretty(self)
-            .map_err(std::io::Error::from)
+            .map_err(io::Error::from)
             .and_then(|bytes| store::write_atomic(&self.path, &bytes))
             .map_err(ChunkedError::disk(&self.path))
     }
@@ -186,7 +192,7 @@ impl Timing {
     }
 }
 
-/// The newest run under a name, and the newest before it that has ended while that one has not.
+/// The newest run under a name, and the newest result before it as long as its own end is not known.
 pub(super) struct Runs {
     pub(super) newest: KeptRun,
     pub(super) previous: Option<KeptRun>,
@@ -204,12 +210,34 @@ impl Runs {
             }
         };
         // One that cannot be read hides none of the others.
-        let mut older = records.filter_map(|path| KeptRun::load(path).ok().flatten());
-        let previous = if newest.has_ended() {
-            None
-        } else {
-            older.find(KeptRun::has_ended)
-        };
+        let older = records.filter_map(|path| KeptRun::load(path).ok().flatten());
+        let mut ended: Vec<_> = older.filter(KeptRun::has_ended).collect();
+        let result = ended.iter().position(KeptRun::end_is_known).unwrap_or(0);
+        let previous = (!newest.end_is_known() && !ended.is_empty()).then(|| ended.remove(result));
         Ok(Some(Self { newest, previous }))
+    }
+
+    /// Removes what is of no use: what is before the newest run whose end is known, but for runs that may still go on.
+    pub(super) fn tidy(folder: &Folder) -> io::Result<()> {
+        let mut has_result = false;
+        for id in folder.run_ids() {
+            let (has_ended, end_is_known) = match KeptRun::load(folder.record(id)) {
+                Ok(Some(run)) => (run.has_ended(), run.end_is_known()),
+                // Not even begun, or no use to anyone.
+                Ok(None)
+                | Err(ChunkedError::CorruptResult { .. } | ChunkedError::OtherVersion { .. }) => {
+                    (true, false)
+                }
+                Err(_) => (false, false),
+            };
+            if has_result && has_ended {
+                folder.remove_run(id)?;
+            }
+            has_result |= end_is_known;
+        }
+        if has_result {
+            folder.remove_legacy()?;
+        }
+        Ok(())
     }
 }

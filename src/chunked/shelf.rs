@@ -3,23 +3,21 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::Chunked;
 use super::error::ChunkedError;
 use super::folder::{Folder, known};
 use super::plan::Name;
 use super::report::{self, Kind};
 use super::result::Runs;
+use super::{Chunked, on_disk};
 use crate::base::ids::JobId;
 use crate::edge::store;
-use crate::runtime::{Runtime, RuntimeError};
-use crate::wire::job::{Job, Poll};
+use crate::runtime::RuntimeError;
 
 /// A job is asked for no longer than this before its checkpoint is deleted.
 const ASKING: Duration = Duration::from_secs(10);
@@ -59,7 +57,7 @@ impl Chunked {
     /// The newest `limit` of what is kept, newest first, and how much there is in all. Asks no runtime; what cannot be read is in it too.
     pub async fn shelf(&self, limit: usize) -> (Vec<Row>, usize) {
         let dir = self.checkpoint_dir.clone();
-        let read = tokio::task::spawn_blocking(move || {
+        on_disk(move || {
             clear(&dir);
             let names = known(&dir)
                 .into_iter()
@@ -75,9 +73,9 @@ impl Chunked {
                 size_bytes: measure(folder.path()).1,
                 ..row
             });
-            (measured.collect::<Vec<_>>(), total)
-        });
-        read.await.unwrap_or_default()
+            (measured.collect(), total)
+        })
+        .await
     }
 
     /// Removes all that is kept under a name.
@@ -90,7 +88,8 @@ impl Chunked {
         operation: &str,
         deadline: Instant,
     ) -> Result<Deleted, ChunkedError> {
-        clear(&self.checkpoint_dir);
+        let dir = self.checkpoint_dir.clone();
+        on_disk(move || clear(&dir)).await;
         let name = Name::new(operation)?;
         let folder = self.folder(&name);
         if !folder.is_there() {
@@ -102,7 +101,8 @@ impl Chunked {
         let lock = folder.lock(&name)?;
         let mut message = "It is gone for good.".to_owned();
         if let Some(job) = job_under_way(&folder) {
-            match self.ask_for(job, deadline).await {
+            let deadline = deadline.min(Instant::now() + ASKING);
+            match self.jobs.standing(job, 0, 0.0, deadline).await {
                 Ok(job) if !job.state.is_final() => {
                     return Err(ChunkedError::StillRunning {
                         operation: operation.to_owned(),
@@ -111,6 +111,11 @@ impl Chunked {
                 }
                 Ok(_) => {}
                 Err(error) if error.is_not_found() => {}
+                Err(RuntimeError::Elsewhere { place, .. }) => {
+                    message = format!(
+                        "{message} Job {job} was sent to {place}: if it still runs there, connect_colab back to it and interrupt_execution ends it."
+                    );
+                }
                 Err(error) => {
                     message = format!(
                         "{message} The runtime could not be asked ({error}): if job {job} still runs there, interrupt_execution ends it."
@@ -118,7 +123,8 @@ impl Chunked {
                 }
             }
         }
-        let (files, bytes) = measure(folder.path());
+        let path = folder.path().to_owned();
+        let (files, bytes) = on_disk(move || measure(&path)).await;
         let aside = self
             .checkpoint_dir
             .join(format!("{DELETED}{}", JobId::fresh()));
@@ -127,7 +133,8 @@ impl Chunked {
         // Under its name it is whole or gone, whatever interrupts the rest.
         fs::rename(folder.path(), &aside).map_err(ChunkedError::disk(folder.path()))?;
         store::sync_folder(&self.checkpoint_dir);
-        if let Err(error) = remove(&aside) {
+        let left = aside.clone();
+        if let Err(error) = on_disk(move || remove(&left)).await {
             message = format!(
                 "{message} Some of its files could not be removed from {} yet ({error}).",
                 aside.display()
@@ -140,19 +147,6 @@ impl Chunked {
             bytes,
             message,
         })
-    }
-
-    pub(super) async fn ask_for(&self, job: JobId, deadline: Instant) -> Result<Job, RuntimeError> {
-        let poll = Poll {
-            wait_sec: 0.0,
-            linger_sec: 0.0,
-            max_bytes: 1024,
-        };
-        let question =
-            |runtime: Arc<dyn Runtime>| async move { runtime.events(job, 0, poll).await };
-        let deadline = deadline.min(Instant::now() + ASKING);
-        let page = self.jobs.connection().ask(deadline, question).await?;
-        Ok(page.job)
     }
 }
 
@@ -247,10 +241,16 @@ fn remove(path: &Path) -> io::Result<()> {
 fn clear(checkpoint_dir: &Path) {
     let entries = fs::read_dir(checkpoint_dir).into_iter().flatten().flatten();
     for entry in entries {
-        if entry.file_name().to_string_lossy().starts_with(DELETED)
+        if is_deleted(&entry.file_name().to_string_lossy())
             && let Err(error) = remove(&entry.path())
         {
             tracing::warn!(path = %entry.path().display(), %error, "a deleted checkpoint is still there");
         }
     }
+}
+
+/// Whether it has a name that a deletion gives: what merely begins so is not ours.
+fn is_deleted(name: &str) -> bool {
+    let id = name.strip_prefix(DELETED);
+    id.is_some_and(|id| id.parse().is_ok_and(|job: JobId| job.to_string() == id))
 }

@@ -117,12 +117,15 @@ impl Server {
             )));
         }
         let request = request(args.code, args.session, timeout_sec)?;
-        let id = JobId::fresh();
         let Some(name) = args.checkpoint_name else {
-            return self.run_code(id, &request, &context).await.map(execution);
+            return self
+                .run_code(JobId::fresh(), &request, &context)
+                .await
+                .map(execution);
         };
         let chunked = &self.floors.chunked;
-        let keeping = chunked.begin_result(&name, id, &request.session, &request.code)?;
+        let keeping = chunked.begin_result(&name, &request.session, &request.code)?;
+        let id = keeping.job();
         let budget = self.budget(&context);
         let view = call::run(self, &context, budget, async |call| {
             let tell = |job: &_, line: &_| call.tell(job, line);

@@ -16,9 +16,9 @@ use crate::support::world::{Mishap, Strike, TALK};
 
 /// Runs code of a second for so long, as `run_code_long` does, and keeps what it showed.
 pub(super) async fn run_long(bench: &Bench, name: &str, seconds: u64) -> Result<(), ChunkedError> {
-    let id = JobId::fresh();
     let bridge = bench.bridge();
-    let keeping = bridge.begin_result(name, id, "main", TALK)?;
+    let keeping = bridge.begin_result(name, "main", TALK)?;
+    let id = keeping.job();
     let request = JobRequest {
         code: TALK.to_owned(),
         session: "main".to_owned(),
@@ -83,7 +83,7 @@ async fn a_result_is_found_though_its_call_never_ended() {
 #[tokio::test(start_paused = true)]
 async fn a_name_whose_code_never_arrived_is_free_again() {
     let bench = Bench::new(1, 1);
-    let begun = (bench.bridge()).begin_result("run", JobId::fresh(), "main", TALK);
+    let begun = (bench.bridge()).begin_result("run", "main", TALK);
     drop(begun.unwrap());
     let error = bench.report("run").await.unwrap_err();
     assert_eq!(error.code(), "not_found");
@@ -169,7 +169,7 @@ async fn a_run_that_never_arrived_takes_nothing_away() {
     let bench = Bench::new(1, 1);
     run_long(&bench, "run", 60).await.unwrap();
     let first = bench.report("run").await.unwrap();
-    let begun = (bench.bridge()).begin_result("run", JobId::fresh(), "main", "lost()");
+    let begun = (bench.bridge()).begin_result("run", "main", "lost()");
     drop(begun.unwrap());
     let again = bench.report("run").await.unwrap();
     assert_eq!((again.job_id, folders(&bench)), (first.job_id, 1));
@@ -262,8 +262,8 @@ async fn an_end_that_nobody_asks_for_is_kept_before_the_machine_goes() {
 async fn a_name_has_one_call_at_a_time() {
     let bench = Bench::new(1, 1);
     let (one, other) = (bench.bridge(), bench.bridge());
-    let begun = one.begin_result("run", JobId::fresh(), "main", TALK);
-    let error = other.begin_result("run", JobId::fresh(), "main", TALK);
+    let begun = one.begin_result("run", "main", TALK);
+    let error = other.begin_result("run", "main", TALK);
     assert_eq!(error.unwrap_err().code(), "busy");
     let report = bench.report("run").await.unwrap();
     assert_eq!((&*report.state, report.notes.len()), ("unknown", 1));

@@ -2,6 +2,7 @@
 
 mod books;
 mod crashes;
+mod ends;
 mod going_on;
 mod kept;
 mod losses;

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{Bench, secs};
-use crate::support::world::TALK;
+use crate::support::world::{Strike, TALK};
 
 impl Bench {
     async fn delete(&self, name: &str) -> Result<Deleted, ChunkedError> {
@@ -18,7 +18,7 @@ impl Bench {
     }
 
     /// A result's record, as a bridge leaves it.
-    fn put_result(&self, name: &str, saved_at: &str, state: &str) -> JobId {
+    pub(super) fn put_result(&self, name: &str, saved_at: &str, state: &str) -> JobId {
         let id = JobId::fresh();
         let folder = self
             .disk
@@ -164,17 +164,57 @@ async fn a_run_whose_code_still_runs_is_not_deleted_unless_its_machine_is_away()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_deletion_says_of_a_job_that_it_may_still_run_on_another_machine() {
+    let bench = Bench::new(1, 1);
+    bench.world().pace = secs(3_000);
+    super::kept::run_long(&bench, "run", 5).await.unwrap();
+    let id = bench.report("run").await.unwrap().job_id.unwrap();
+    let record = bench.disk.path().join(format!("jobs/{id}.json"));
+    let mut sent: serde_json::Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
+    sent["place"] = json!("https://other.example");
+    fs::write(record, sent.to_string()).unwrap();
+    bench.world().strike(Strike::MachineReplaced);
+    let message = bench.delete("run").await.unwrap().message;
+    assert!(
+        message.contains("sent to https://other.example"),
+        "{message}"
+    );
+    assert!(message.contains("interrupt_execution"), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deletion_that_was_broken_off_is_ended_by_the_next_look() {
     let bench = Bench::new(1, 1);
-    let left = bench.disk.path().join("checkpoints/.deleted-1");
+    let checkpoints = bench.disk.path().join("checkpoints");
+    let left = checkpoints.join(format!(".deleted-{}", JobId::fresh()));
+    fs::create_dir_all(checkpoints.join(".deleted-scenes")).unwrap();
     fs::create_dir_all(left.join("runs")).unwrap();
     fs::write(left.join("checkpoint.json"), "").unwrap();
-    let begun = bench
-        .bridge()
-        .begin_result("run", JobId::fresh(), "main", TALK);
+    let begun = bench.bridge().begin_result("run", "main", TALK);
     drop(begun.unwrap());
     let (rows, _) = bench.bridge().shelf(10).await;
-    assert_eq!((rows.len(), bench.names().len()), (1, 1));
+    let mut names = bench.names();
+    names.sort_unstable();
+    assert_eq!(rows.len(), 1);
+    assert_eq!(names, [".deleted-scenes", "run"], "what is not ours stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_is_not_ours_is_neither_deleted_nor_written_to() {
+    let bench = Bench::new(1, 1);
+    let model = bench.disk.path().join("checkpoints/op");
+    fs::create_dir_all(&model).unwrap();
+    fs::write(model.join("model.bin"), "weights").unwrap();
+    let error = bench.delete("op").await.unwrap_err();
+    assert_eq!(error.code(), "not_found");
+    let error = super::kept::run_long(&bench, "op", 5).await.unwrap_err();
+    assert_eq!(error.code(), "checkpoint_mismatch");
+    let error = bench.refused(true).await;
+    assert!(error.hint().contains("CHECKPOINT_DIR"), "{error:?}");
+    let files = fs::read_dir(&model).unwrap();
+    let files: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(files, ["model.bin"]);
+    assert_eq!(bench.world().requests, 0);
 }
 
 #[cfg(unix)]
