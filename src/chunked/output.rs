@@ -14,8 +14,6 @@ use crate::wire::event::{Event, PythonError};
 pub(super) struct Output {
     collector: Collector,
     pub(super) kept: Kept,
-    /// Attachments that were fetched.
-    fetched: usize,
     /// Jobs whose log is not kept.
     unlogged: Vec<JobId>,
     pub(super) job: Option<JobId>,
@@ -27,7 +25,6 @@ impl Output {
         Self {
             collector: Collector::new(TEXT_LIMIT),
             kept: Kept::default(),
-            fetched: 0,
             unlogged: Vec::new(),
             job: None,
             job_runs: false,
@@ -60,14 +57,12 @@ impl Output {
     /// Fetches the pictures of the job, and the logs of all jobs once the text leaves something out.
     pub(super) async fn keep(&mut self, jobs: &Jobs, deadline: Instant) {
         let Some(job) = self.job else { return };
-        self.collector.settle();
         let (keeper, connection) = (jobs.keeper(), jobs.connection());
-        let new = &self.collector.attachments[self.fetched..];
+        let new = self.collector.take_attachments();
         keeper
-            .keep(connection, job, new, deadline, &mut self.kept)
+            .keep(connection, job, &new, deadline, &mut self.kept)
             .await;
-        self.fetched = self.collector.attachments.len();
-        if self.collector.left_out() > 0 {
+        if self.collector.left_out() > 0 || self.collector.has_cleared {
             for job in self.unlogged.drain(..) {
                 keeper
                     .keep_log(connection, job, deadline, &mut self.kept)

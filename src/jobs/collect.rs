@@ -138,6 +138,14 @@ impl Collector {
         }
     }
 
+    /// Hands over what is attached, the newest state of displays with it: what comes later is new.
+    pub fn take_attachments(&mut self) -> Vec<Attachment> {
+        self.settle();
+        self.held = 0;
+        self.attached.clear();
+        std::mem::take(&mut self.attachments)
+    }
+
     fn clear(&mut self) {
         self.has_cleared |= self.screen.shown() > 0 || !self.attachments.is_empty();
         self.screen = Screen::new(self.limit);
@@ -282,6 +290,9 @@ mod tests {
         assert!(cleared.has_cleared);
         assert_eq!(cleared.attachments.len(), 1);
         assert_eq!(cleared.into_excerpt().render(), "two\n");
+        let mut handed = collect(&rounds[..2]);
+        assert_eq!(handed.take_attachments().len(), 1);
+        assert!(handed.take_attachments().is_empty());
         let emptied = collect(&[line("one\n"), clear(false)]);
         assert_eq!(emptied.into_excerpt().render(), "");
     }
