@@ -4,6 +4,8 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
 
+use same_file::Handle;
+
 /// Holds the lock until it is dropped.
 #[derive(Debug)]
 pub struct FileLock {
@@ -29,26 +31,78 @@ impl FileLock {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                Ok(Some(Self { file }))
+        loop {
+            let file = File::options()
+                .create(true)
+                .truncate(false)
+                .read(true)
+                .write(true)
+                .open(path)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+                Err(TryLockError::Error(error)) => return Err(error),
             }
-            Err(TryLockError::Error(error)) => Err(error),
+            let lock = Self { file };
+            if is_at(&lock.file, path)? {
+                return Ok(Some(lock));
+            }
         }
+    }
+}
+
+/// Whether the open file is still the one at `path`: between opening and locking, a holder that ended may have removed it, and another may
+/// have made a new one, and a lock on the removed one keeps nobody out.
+///
+/// # Errors
+/// Those of the file system, but for a missing file.
+pub fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    match Handle::from_path(path) {
+        Ok(there) => Ok(there == Handle::from_file(file.try_clone()?)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::FileLock;
+    use std::fs::{self, File};
+
+    use super::{FileLock, is_at};
+
+    #[test]
+    fn a_file_that_was_removed_and_made_anew_is_another_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.lock");
+        let old = File::create(&path).unwrap();
+        assert!(is_at(&old, &path).unwrap());
+        fs::remove_file(&path).unwrap();
+        assert!(!is_at(&old, &path).unwrap());
+        let new = File::create(&path).unwrap();
+        assert!(!is_at(&old, &path).unwrap() && is_at(&new, &path).unwrap());
+    }
+
+    #[test]
+    fn a_lock_file_that_its_holders_remove_has_one_holder_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, held) = (folder.path().join("a.lock"), folder.path().join("held"));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..2000 {
+                        if let Some(lock) = FileLock::try_take(&path).unwrap() {
+                            let alone = File::create_new(&held);
+                            assert!(alone.is_ok(), "there are two holders");
+                            fs::remove_file(&held).unwrap();
+                            fs::remove_file(&path).unwrap();
+                            drop(lock);
+                        }
+                    }
+                });
+            }
+        });
+    }
 
     #[test]
     fn a_lock_has_one_holder_until_it_is_dropped() {

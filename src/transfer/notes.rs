@@ -98,7 +98,10 @@ impl Notes {
             |note: &Note| note.outcome.is_none() && note.direction == direction && note.key == *key;
         ids(&self.0).into_iter().rev().find_map(|id| {
             self.get(id).filter(wanted)?;
-            Some((id, self.hold(id)?))
+            let held = self.hold(id)?;
+            // Whoever held it may have ended it just now.
+            self.get(id).filter(wanted)?;
+            Some((id, held))
         })
     }
 
@@ -129,7 +132,7 @@ pub(super) struct Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Before the lock ends: whoever took it between the two would hold a file that nobody finds.
+        // Before the lock ends, so that it is never another one's.
         let _ = fs::remove_file(&self.path);
     }
 }

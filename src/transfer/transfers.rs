@@ -76,19 +76,19 @@ impl<R: Report> Transfers<R> {
         }
         let notes = self.notes.clone();
         blocking(move || {
-            let note = notes.get(id).filter(|note| note.direction == R::DIRECTION);
-            let Some(mut note) = note else {
+            let note = || notes.get(id).filter(|note| note.direction == R::DIRECTION);
+            let Some(mut found) = note() else {
                 return Known::Not;
             };
-            if let Some(outcome) = note.outcome.take() {
-                return Known::Told(Look::told(outcome));
+            let held = notes.hold(id).filter(|_| found.outcome.is_none());
+            if held.is_some() {
+                // Whoever held it may have ended it just now.
+                found = note().unwrap_or(found);
             }
-            match notes.hold(id) {
-                Some(held) => Known::Left(Task {
-                    note,
-                    held: Some(held),
-                }),
-                None => Known::Told(Look::elsewhere(id)),
+            match (found.outcome.take(), held) {
+                (Some(outcome), _) => Known::Told(Look::told(outcome)),
+                (None, None) => Known::Told(Look::elsewhere(id)),
+                (None, held) => Known::Left(Task { note: found, held }),
             }
         })
         .await
@@ -127,8 +127,10 @@ impl<R: Report> Transfers<R> {
                     let began = Instant::now();
                     let (writing, begun) = (notes.clone(), note.clone());
                     let held = blocking(move || {
+                        // Held first: a note that nobody holds is one that a bridge left behind.
+                        let held = held.or_else(|| writing.hold(id));
                         writing.write(&begun);
-                        held.or_else(|| writing.hold(id))
+                        held
                     })
                     .await;
                     let result = work.await;

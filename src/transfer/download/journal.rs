@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::ranges::Ranges;
+use crate::edge::lock::is_at;
 use crate::transfer::destination::{JOURNAL, PARTIAL, beside, numbered};
 
 const VERSION: u32 = 2;
@@ -157,8 +158,7 @@ impl Claim {
                 tracing::warn!(path = %path.display(), %error, "this file system has no locks");
             }
         }
-        // Its download may have ended, and taken its name away, between opening and locking.
-        if !path.exists() {
+        if !is_at(&journal, &path)? {
             return Ok(None);
         }
         let mut bytes = Vec::new();
