@@ -226,11 +226,71 @@ impl Claim {
             serde_json::to_writer(&mut text, line)?;
             text.push(b'\n');
         }
-        self.journal.write_all(&text)
+        write_or_undo(&mut self.journal, &text, |journal, whole| {
+            journal.set_len(whole)
+        })
     }
 
     /// Takes the journal away: there is nothing to resume any more.
     pub(super) fn end(&mut self) -> io::Result<()> {
         fs::remove_file(&self.path)
+    }
+}
+
+/// Of lines that cannot be written nothing may stay: the next ones would be joined to a torn one, and the whole journal be of no use.
+fn write_or_undo<W: Write + Seek>(
+    journal: &mut W,
+    text: &[u8],
+    cut: impl FnOnce(&mut W, u64) -> io::Result<()>,
+) -> io::Result<()> {
+    let whole = journal.stream_position()?;
+    journal.write_all(text).inspect_err(|_| {
+        // Where this fails too, the journal says nothing any more, and the download begins anew.
+        let _ = cut(journal, whole).and_then(|()| journal.seek(SeekFrom::Start(whole)).map(drop));
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Cursor, Seek, SeekFrom, Write};
+
+    use super::write_or_undo;
+
+    /// A disk with room for so many bytes.
+    struct Disk(Cursor<Vec<u8>>, usize);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let room = self.1.saturating_sub(self.0.get_ref().len());
+            match self.0.write(&bytes[..bytes.len().min(room)])? {
+                0 => Err(io::ErrorKind::StorageFull.into()),
+                written => Ok(written),
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Seek for Disk {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.0.seek(to)
+        }
+    }
+
+    #[test]
+    fn a_line_that_the_full_disk_cut_is_taken_back() {
+        let mut disk = Disk(Cursor::default(), 7);
+        let mut append = |text: &[u8]| {
+            write_or_undo(&mut disk, text, |disk, whole| {
+                disk.0.get_mut().truncate(whole as usize);
+                Ok(())
+            })
+        };
+        append(b"one\n").unwrap();
+        append(b"three\n").unwrap_err();
+        append(b"2\n").unwrap();
+        assert_eq!(disk.0.into_inner(), b"one\n2\n");
     }
 }
