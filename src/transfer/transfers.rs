@@ -80,7 +80,8 @@ impl<R: Report> Transfers<R> {
             let Some(mut found) = note() else {
                 return Known::Not;
             };
-            let held = notes.hold(id).filter(|_| found.outcome.is_none());
+            let runs = found.outcome.is_none();
+            let held = runs.then(|| notes.hold(id)).flatten();
             if held.is_some() {
                 // Whoever held it may have ended it just now.
                 found = note().unwrap_or(found);

@@ -8,7 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::bundle::Small;
 use super::journal::{Claim, Digests, Known};
-use crate::edge::store::remove_if_there;
+use super::strays::remove_strays;
+use crate::edge::store::{remove_if_there, sync_files_of};
 use crate::transfer::destination::{JOURNAL, PARTIAL, beside, place};
 use crate::transfer::disk::changed_at;
 use crate::transfer::error::{TransferError, TransferResult};
@@ -23,6 +24,8 @@ pub(super) struct Growing {
     earlier: Digests,
     /// What is complete and part of what comes now.
     complete: Mutex<Digests>,
+    /// Folders that were listed, by their paths here.
+    folders: Mutex<HashSet<PathBuf>>,
     names: Names,
 }
 
@@ -64,6 +67,7 @@ impl Growing {
             claim: Mutex::new(claim),
             earlier,
             complete: Mutex::default(),
+            folders: Mutex::default(),
             names: Names::default(),
         })
     }
@@ -78,7 +82,10 @@ impl Growing {
                 (Ok(_), FileType::Link) => Err("it is a link".to_owned()),
                 (Ok(_), FileType::Other) => Err("it is neither a file nor a folder".to_owned()),
                 (Ok(name), FileType::Directory) => {
+                    let path = name.under(&self.root);
+                    self.clear_way(&path)?;
                     name.prepare_folder(&self.root)?;
+                    self.folders().insert(path);
                     continue;
                 }
                 (Ok(_), FileType::File) if !self.names.is_new(&entry.name) => {
@@ -94,8 +101,10 @@ impl Growing {
                 }
             };
             let mut target = name.under(&self.root);
-            let folder = target.parent().map(Path::to_owned);
-            if folder.is_some_and(|folder| folders.insert(folder)) {
+            if let Some(folder) = target.parent()
+                && folders.insert(folder.to_owned())
+            {
+                self.clear_way(folder)?;
                 target = name.prepare(&self.root)?;
             }
             if self.keep(&entry, &target)? {
@@ -116,6 +125,17 @@ impl Growing {
             }
         }
         Ok(sorted)
+    }
+
+    /// Removes files that an earlier download brought where there are folders now, `folder` among them.
+    fn clear_way(&self, folder: &Path) -> TransferResult<()> {
+        let inside = folder.ancestors().take_while(|path| *path != self.root);
+        for path in inside {
+            if fs::symlink_metadata(path).is_ok_and(|there| there.is_file()) {
+                fs::remove_file(path).map_err(|error| TransferError::disk(path, error))?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether an earlier download brought this state of a file; what is there of another one is removed.
@@ -139,8 +159,7 @@ impl Growing {
         Ok(false)
     }
 
-    /// Writes small files whose bytes were checked. They are not synced one by one: after a power cut those that did not reach the disk have
-    /// another size or time, and come again.
+    /// Writes small files whose bytes were checked. They are not synced one by one, which takes minutes for many: `finish` does it for all.
     pub(super) fn write(&self, files: Vec<(PathBuf, Small)>) -> TransferResult<()> {
         let mut noted = Vec::with_capacity(files.len());
         for (target, small) in files {
@@ -161,17 +180,15 @@ impl Growing {
         Ok(())
     }
 
-    /// Removes what an earlier download brought and is no part of the folder any more, and gives the folder its name.
+    /// Removes what is no part of the folder, such as files of an earlier listing, and gives the folder its name.
     pub(super) fn finish(&self, target: &Path) -> io::Result<(PathBuf, Digests)> {
         let complete = std::mem::take(&mut *self.digests());
-        let gone = self
-            .earlier
-            .keys()
-            .filter(|name| !complete.contains_key(*name));
-        for name in gone.filter_map(|name| Name::parse(name).ok()) {
-            remove_if_there(&name.under(&self.root))?;
-        }
+        let files = complete.keys().filter_map(|name| Name::parse(name).ok());
+        let mut known: HashSet<PathBuf> = files.map(|name| name.under(&self.root)).collect();
+        known.extend(self.folders().drain());
+        remove_strays(&self.root, &known)?;
         let mut claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
+        sync_files_of(&self.root)?;
         let path = place(&self.root, target)?;
         // Should it stay, the next download of this folder finds it empty and begins anew.
         let _ = claim.end();
@@ -182,6 +199,10 @@ impl Growing {
     pub(super) fn leave_out(&self, target: &Path) -> io::Result<()> {
         remove_if_there(&beside(target, PARTIAL))?;
         remove_if_there(&beside(target, JOURNAL))
+    }
+
+    fn folders(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn digests(&self) -> MutexGuard<'_, Digests> {
@@ -210,5 +231,138 @@ impl Names {
         }
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         names.insert(name.to_lowercase())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::super::bundle::Small;
+    use super::{Growing, Sorted};
+    use crate::wire::files::FileEntry;
+
+    const TIME: &str = "2026-01-02T03:04:05Z";
+    /// Larger ones come on their own.
+    const SMALL: u64 = 100;
+
+    /// Names with their sizes; a folder ends with a slash.
+    fn listing(names: &[(&str, u64)]) -> Vec<FileEntry> {
+        let entry = |(name, size): &(&str, u64)| {
+            let kind = if name.ends_with('/') {
+                "directory"
+            } else {
+                "file"
+            };
+            let name = name.trim_end_matches('/');
+            serde_json::from_value(serde_json::json!({
+                "name": name, "path": format!("/content/out/{name}"), "type": kind, "size": size, "modified_at": TIME,
+            }))
+            .unwrap()
+        };
+        names.iter().map(entry).collect()
+    }
+
+    fn open(folder: &Path, names: &[(&str, u64)]) -> (Growing, Sorted) {
+        let growing = Growing::open(&folder.join("out"), "/content/out").unwrap();
+        let sorted = growing.sort(listing(names), SMALL).unwrap();
+        (growing, sorted)
+    }
+
+    /// A download that brings all small files.
+    fn fetch(folder: &Path, names: &[(&str, u64)]) -> Growing {
+        let (growing, sorted) = open(folder, names);
+        let small = sorted.small.into_iter().map(|wanted| {
+            let small = Small {
+                name: wanted.name,
+                sha256: "0".repeat(64),
+                modified_at: TIME.to_owned(),
+                bytes: vec![7; wanted.size as usize],
+            };
+            (wanted.target, small)
+        });
+        growing.write(small.collect()).unwrap();
+        growing
+    }
+
+    fn tree(folder: &Path, below: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            let name = format!("{below}{}", entry.file_name().to_str().unwrap());
+            if entry.file_type().unwrap().is_dir() {
+                names.extend(tree(&entry.path(), &format!("{name}/")));
+                names.push(name + "/");
+            } else {
+                names.push(name);
+            }
+        }
+        names.sort();
+        names
+    }
+
+    /// What lies in the folder after a download of `first` was left in the middle and one of `then` ended.
+    fn resumed(first: &[(&str, u64)], then: &[(&str, u64)]) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        drop(fetch(folder.path(), first));
+        let target = folder.path().join("out");
+        let (path, _) = fetch(folder.path(), then).finish(&target).unwrap();
+        tree(&path, "")
+    }
+
+    #[test]
+    fn a_file_whose_name_changed_in_case_only_is_there() {
+        assert_eq!(resumed(&[("A", 1)], &[("a", 2)]), ["a"]);
+        assert_eq!(resumed(&[("A", 1)], &[("a", 1)]), ["a"]);
+        let deep = resumed(&[("D/", 0), ("D/x", 1)], &[("d/", 0), ("d/x", 1)]);
+        assert!(deep == ["d/", "d/x"] || deep == ["D/", "D/x"], "{deep:?}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_has_an_earlier_ones_place_under_another_name_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("out.partial");
+        drop(fetch(folder.path(), &[("D/x", 1)]));
+        let growing = Growing::open(&folder.path().join("out"), "/content/out").unwrap();
+        fs::rename(root.join("D"), root.join("d")).unwrap();
+        std::os::unix::fs::symlink(root.join("d"), root.join("D")).unwrap();
+        drop(growing);
+        let target = folder.path().join("out");
+        let growing = fetch(folder.path(), &[("d/x", 1)]);
+        let (path, _) = growing.finish(&target).unwrap();
+        assert_eq!(tree(&path, ""), ["d/", "d/x"]);
+    }
+
+    #[test]
+    fn a_file_may_have_become_a_folder_and_a_folder_a_file() {
+        assert_eq!(resumed(&[("x", 1)], &[("x/", 0)]), ["x/"]);
+        assert_eq!(
+            resumed(&[("x", 1)], &[("x/y/b", 1)]),
+            ["x/", "x/y/", "x/y/b"]
+        );
+        assert_eq!(resumed(&[("x/", 0), ("x/b", 1)], &[("x", 1)]), ["x"]);
+    }
+
+    #[test]
+    fn what_is_listed_no_more_does_not_come_into_the_finished_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = [
+            ("hollow/", 0),
+            ("old/", 0),
+            ("old/deep/", 0),
+            ("old/deep/a", 1),
+            ("b", 1),
+        ];
+        let growing = fetch(folder.path(), &first);
+        for leftover in ["big.partial", "big.partial.jsonl", "old/unnoted"] {
+            fs::write(growing.root.join(leftover), "left").unwrap();
+        }
+        drop(growing);
+        let then = [("hollow/", 0), ("b", 1), ("new/c", 1)];
+        let target = folder.path().join("out");
+        let (path, digests) = fetch(folder.path(), &then).finish(&target).unwrap();
+        assert_eq!(tree(&path, ""), ["b", "hollow/", "new/", "new/c"]);
+        assert_eq!(digests.into_keys().collect::<Vec<_>>(), ["b", "new/c"]);
     }
 }
