@@ -4,8 +4,8 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::sleep;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ const NGROK_DOMAINS: [&str; 5] = [
 ];
 /// What was counted is written down so often; a bridge that is killed forgets no more than that.
 const WRITE_EVERY: Duration = Duration::from_secs(3);
-/// Another bridge writes for a moment only.
+/// Another bridge writes for a moment only: at the end so often is tried.
 const TRIES: u32 = 20;
 const BREATH: Duration = Duration::from_millis(5);
 
@@ -44,7 +44,10 @@ pub fn is_ngrok(url: &Url) -> bool {
 #[derive(Debug)]
 pub struct Allowance {
     path: PathBuf,
+    /// Never held while the disk is waited for.
     pending: Mutex<Pending>,
+    /// Who holds it writes what was pending down.
+    writing: Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -71,42 +74,52 @@ impl Allowance {
                 bytes: 0,
                 written: Instant::now(),
             }),
+            writing: Mutex::default(),
         }
     }
 
-    /// Counts bytes that came.
-    pub fn add(&self, bytes: u64) {
+    /// Counts bytes that came. Waits for nothing: it is called for every chunk, and a thread of its own writes every now and then.
+    pub fn add(self: &Arc<Self>, bytes: u64) {
         let mut pending = self.pending();
         pending.bytes += bytes;
-        if pending.written.elapsed() >= WRITE_EVERY {
-            self.write(&mut pending, 1);
+        if pending.written.elapsed() < WRITE_EVERY {
+            return;
         }
+        pending.written = Instant::now();
+        drop(pending);
+        let ours = self.clone();
+        spawn(move || ours.write(1));
     }
 
-    /// Bytes of this month.
+    /// Bytes of this month. Reads and writes a small file; does not wait for another bridge.
     #[must_use]
     pub fn of_this_month(&self) -> u64 {
-        let mut pending = self.pending();
-        self.write(&mut pending, TRIES);
-        self.read().bytes + pending.bytes
+        self.write(1);
+        let _still = self.writing();
+        self.read().bytes + self.pending().bytes
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Adds what is pending to what is written; what cannot be written stays pending.
-    fn write(&self, pending: &mut Pending, tries: u32) {
-        pending.written = Instant::now();
-        if pending.bytes == 0 {
+    fn write(&self, tries: u32) {
+        let _alone = self.writing();
+        let bytes = std::mem::take(&mut self.pending().bytes);
+        if bytes == 0 {
             return;
         }
-        match self.try_write(pending.bytes, tries) {
-            Ok(true) => pending.bytes = 0,
-            Ok(false) => {}
-            Err(error) => {
-                tracing::warn!(%error, "what came through ngrok could not be written down");
-            }
+        let written = self.try_write(bytes, tries).unwrap_or_else(|error| {
+            tracing::warn!(%error, "what came through ngrok could not be written down");
+            false
+        });
+        if !written {
+            self.pending().bytes += bytes;
         }
     }
 
@@ -140,8 +153,7 @@ impl Allowance {
 
 impl Drop for Allowance {
     fn drop(&mut self) {
-        let mut pending = self.pending();
-        self.write(&mut pending, TRIES);
+        self.write(TRIES);
     }
 }
 
@@ -153,10 +165,12 @@ fn this_month() -> String {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
+    use std::sync::Arc;
 
     use url::Url;
 
-    use super::{Allowance, is_ngrok};
+    use super::{Allowance, FileLock, WRITE_EVERY, is_ngrok};
 
     #[test]
     fn only_ngroks_own_names_count() {
@@ -174,11 +188,44 @@ mod tests {
         }
     }
 
+    fn counter(path: &Path) -> Arc<Allowance> {
+        Arc::new(Allowance::new(path.to_owned()))
+    }
+
+    #[test]
+    fn counting_waits_for_no_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ngrok.json");
+        let allowance = counter(&path);
+        let disk = allowance.writing();
+        allowance.pending().written -= 2 * WRITE_EVERY;
+        // On its own thread the writing waits for the disk; here it would do so for ever.
+        allowance.add(5);
+        allowance.add(6);
+        assert_eq!(allowance.pending().bytes, 11);
+        drop(disk);
+        assert_eq!(allowance.of_this_month(), 11);
+    }
+
+    #[test]
+    fn what_another_bridge_keeps_from_being_written_counts_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ngrok.json");
+        let allowance = counter(&path);
+        let other = FileLock::try_take(&path.with_extension("lock")).unwrap();
+        allowance.add(5);
+        assert_eq!(allowance.of_this_month(), 5);
+        assert!(!path.exists());
+        drop(other);
+        drop(allowance);
+        assert_eq!(counter(&path).of_this_month(), 5);
+    }
+
     #[test]
     fn two_bridges_count_together_and_across_restarts() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ngrok.json");
-        let (one, other) = (Allowance::new(path.clone()), Allowance::new(path.clone()));
+        let (one, other) = (counter(&path), counter(&path));
         std::thread::scope(|scope| {
             for bridge in [&one, &other] {
                 scope.spawn(|| {
@@ -193,7 +240,7 @@ mod tests {
         drop(one);
         assert_eq!(other.of_this_month(), 1007);
         drop(other);
-        assert_eq!(Allowance::new(path).of_this_month(), 1007);
+        assert_eq!(counter(&path).of_this_month(), 1007);
     }
 
     #[test]
@@ -201,7 +248,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ngrok.json");
         fs::write(&path, r#"{"month":"2020-01","bytes":5}"#).unwrap();
-        let allowance = Allowance::new(path);
+        let allowance = counter(&path);
         assert_eq!(allowance.of_this_month(), 0);
         allowance.add(3);
         assert_eq!(allowance.of_this_month(), 3);
