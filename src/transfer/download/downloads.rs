@@ -168,7 +168,12 @@ impl Pull {
                 let placed = self.folder(&stat.path, &target, &root).await?;
                 self.meter
                     .change(|report| report.size_bytes = Some(report.received_bytes));
-                (placed.path, None, placed.manifest)
+                let manifest = placed.manifest.unwrap_or_else(|error| {
+                    self.meter
+                        .change(|report| report.manifest_error = Some(error.sentence()));
+                    None
+                });
+                (placed.path, None, manifest)
             }
             FileType::Link | FileType::Other => {
                 return Err(TransferError::NotAFile { remote: stat.path });

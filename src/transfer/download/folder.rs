@@ -32,8 +32,8 @@ enum Work {
 /// Where a folder came to be.
 pub(super) struct PlacedFolder {
     pub(super) path: PathBuf,
-    /// None for a folder without files.
-    pub(super) manifest: Option<PathBuf>,
+    /// None for a folder without files; an error makes the folder no less complete.
+    pub(super) manifest: TransferResult<Option<PathBuf>>,
 }
 
 impl Pull {
@@ -64,7 +64,8 @@ impl Pull {
         let (wanted, save_dir) = (target.to_owned(), save_dir.to_owned());
         let placing = on_disk(target, move || {
             let (path, digests) = growing.finish(&wanted)?;
-            let manifest = manifest::write(&save_dir, &path, &digests)?;
+            let manifest = manifest::write(&save_dir, &path, &digests)
+                .map_err(|error| TransferError::disk(&path, error));
             Ok(PlacedFolder { path, manifest })
         });
         placing.await

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use tempfile::Builder;
+
 use super::journal::Digests;
-use crate::edge::store::remove_if_there;
-use crate::transfer::destination::{PARTIAL, beside, place};
+use crate::transfer::destination::{beside, place};
 
 const ENDING: &str = ".sha256";
 
@@ -19,18 +20,46 @@ pub(super) fn write(
     if digests.is_empty() {
         return Ok(None);
     }
-    let path = beside(folder, ENDING);
-    let partial = beside(&path, PARTIAL);
-    remove_if_there(&partial)?;
     let parts = folder.strip_prefix(save_dir).unwrap_or(folder).components();
     let parts: Vec<_> = parts
         .map(|part| part.as_os_str().to_string_lossy())
         .collect();
     let prefix = parts.join("/");
-    let mut file = BufWriter::new(File::create_new(&partial)?);
+    let path = beside(folder, ENDING);
+    let inside = path.parent().unwrap_or(save_dir);
+    // Under a name of its own, with the permissions of any other file.
+    let new = Builder::new()
+        .prefix(".new-")
+        .make_in(inside, |path| File::create_new(path))?;
+    let mut file = BufWriter::new(new.as_file());
     for (name, sha256) in digests {
         writeln!(file, "{sha256}  {prefix}/{name}")?;
     }
-    file.into_inner()?;
-    place(&partial, &path).map(Some)
+    file.flush()?;
+    drop(file);
+    new.as_file().sync_all()?;
+    place(&new.into_temp_path(), &path).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use crate::transfer::download::journal::Digests;
+    use super::write;
+
+    #[test]
+    fn a_manifest_touches_no_other_downloads_partial() {
+        let save_dir = tempfile::tempdir().unwrap();
+        let partial = save_dir.path().join("out.sha256.partial");
+        fs::write(&partial, "half of it").unwrap();
+        let digests = Digests::from([("a".to_owned(), "0".repeat(64))]);
+        let folder = save_dir.path().join("out");
+        let path = write(save_dir.path(), &folder, &digests).unwrap().unwrap();
+        assert_eq!(path, save_dir.path().join("out.sha256"));
+        let line = format!("{}  out/a\n", "0".repeat(64));
+        assert_eq!(fs::read_to_string(path).unwrap(), line);
+        assert_eq!(fs::read(partial).unwrap(), b"half of it");
+        assert_eq!(fs::read_dir(save_dir.path()).unwrap().count(), 2);
+    }
 }

@@ -38,6 +38,8 @@ pub struct DownloadReport {
     pub skipped_count: u64,
     /// Of a folder: a file beside it with the SHA-256 of each file; `sha256sum -c` in the folder for downloads checks them.
     pub manifest: Option<String>,
+    /// Why there is no such file although the folder is complete.
+    pub manifest_error: Option<String>,
     /// A file of the wanted name was there and is kept, so this one got another name.
     pub renamed: bool,
     /// What came through ngrok to this computer in this month, of the 1 GB of its free plan; null where the connection is not through ngrok.
@@ -64,6 +66,7 @@ impl DownloadReport {
             skipped: Vec::new(),
             skipped_count: 0,
             manifest: None,
+            manifest_error: None,
             renamed: false,
             ngrok_month_bytes: None,
             message: String::new(),
@@ -136,6 +139,9 @@ impl Report for DownloadReport {
         if self.skipped_count > 0 {
             self.message += &format!(" {} entries were skipped.", self.skipped_count);
         }
+        if let Some(error) = &self.manifest_error {
+            self.message += &format!(" Its list of SHA-256 could not be written: {error}");
+        }
         if let Some(bytes) = self.ngrok_month_bytes {
             let (megabytes, most) = (bytes / 1_000_000, NGROK_FREE_BYTES / 1_000_000_000);
             self.message += &format!(
@@ -193,7 +199,20 @@ mod tests {
     use std::time::Duration;
 
     use super::DownloadReport;
+    use crate::transfer::report::Status;
     use crate::transfer::running::Report;
+
+    #[test]
+    fn a_folder_without_its_manifest_is_complete_and_says_why() {
+        let mut report = DownloadReport::new("/content/out");
+        (report.status, report.is_folder) = (Status::Complete, true);
+        report.local_path = Some("/saved/out".to_owned());
+        report.manifest_error = Some("The disk is full.".to_owned());
+        let message = report.worded(Duration::ZERO).message;
+        let told = "Its list of SHA-256 could not be written: The disk is full.";
+        assert!(message.starts_with("0 files"), "{message}");
+        assert!(message.ends_with(told), "{message}");
+    }
 
     #[test]
     fn what_came_through_ngrok_is_told_of_its_gigabyte() {
