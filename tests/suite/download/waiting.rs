@@ -94,6 +94,30 @@ async fn a_cancelled_download_stops_and_is_resumed_by_the_next_call() {
     assert_eq!(tree(&folder.path()), ["big"]);
 }
 
+#[tokio::test]
+async fn a_call_that_is_cancelled_ends_no_other_calls_download() {
+    let bytes = content(8 * PIECE, 1);
+    let (server, folder) = held(&bytes, 3 * PIECE);
+    let downloads = bridge(&server, &folder.path());
+    let cancelling = async {
+        until_received(&downloads, PIECE).await;
+        let watch = Watch {
+            deadline: Instant::now() + LONG,
+            cancel: CancellationToken::new(),
+            progress: &|_| {},
+        };
+        watch.cancel.cancel();
+        let cancelled = downloads.download(&wish("/content/big", None), watch).await;
+        server.release();
+        cancelled
+    };
+    let waiting = get(&downloads, "/content/big", None);
+    let (other, cancelled) = tokio::join!(waiting, cancelling);
+    assert_eq!(cancelled.unwrap_err().code(), "cancelled");
+    let report = other.unwrap();
+    assert!(std::fs::read(report.local_path.unwrap()).unwrap() == bytes);
+}
+
 #[test]
 fn a_bridge_that_is_killed_leaves_what_came_and_the_next_one_fetches_the_rest_only() {
     let bytes = content(20 * PIECE, 1);
