@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::file::{Limits, Pull};
 use super::lanes::Lanes;
 use super::report::DownloadReport;
+use crate::base::causes::sentence;
 use crate::base::ids::JobId;
 use crate::runtime::connection::Connection;
 use crate::transfer::disk::blocking;
@@ -170,7 +171,7 @@ impl Pull {
                     .change(|report| report.size_bytes = Some(report.received_bytes));
                 let manifest = placed.manifest.unwrap_or_else(|error| {
                     self.meter
-                        .change(|report| report.manifest_error = Some(error.sentence()));
+                        .change(|report| report.manifest_error = Some(sentence(&error)));
                     None
                 });
                 (placed.path, None, manifest)

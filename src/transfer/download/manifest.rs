@@ -45,8 +45,8 @@ pub(super) fn write(
 mod tests {
     use std::fs;
 
-    use crate::transfer::download::journal::Digests;
     use super::write;
+    use crate::transfer::download::journal::Digests;
 
     #[test]
     fn a_manifest_touches_no_other_downloads_partial() {
