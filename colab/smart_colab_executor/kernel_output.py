@@ -57,10 +57,15 @@ class Output:
         # For writers only: the sending thread is not to wait for one that waits for it.
         self._lock = threading.RLock()
         self._is_writing = False
+        # For those that send only. That is one thread, but for what is flushed when it is gone.
+        self._send_lock = threading.RLock()
+        self._is_sending = False
         self._is_paced = True
-        self._is_forked = False
+        self._pid = os.getpid()
         self._send = kernel.session.send
         kernel.session.send = self._send_in_order
+        self._set_parent = kernel.shell.set_parent
+        kernel.shell.set_parent = self._set_parent_of_all
         self._hold_exit()
 
     def guard(self, journal: str) -> None:
@@ -70,17 +75,13 @@ class Output:
             self._journal = Journal(journal)
         for stream in self._streams:
             self._take_over(stream)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._leave_to_child)
         # When the executor reads slowly the sender waits, where it would throw messages away.
         self._thread.schedule(lambda: self._thread.socket.setsockopt(XPUB_NODROP, 1))
 
     def flush(self) -> None:
         """Send what has been written so far."""
         self.is_fresh = False
-        # Not for nothing: the sending thread is waited for.
-        if self._waiting:
-            self._streams[0].flush()
+        self._flush()
 
     def send(self, kind: str, content: dict[str, Any], parent: dict[str, Any]) -> None:
         """Send a message of our own behind all that was flushed before. From any thread."""
@@ -95,9 +96,25 @@ class Output:
             self.before()
         self.is_fresh = True
 
+    def _flush(self) -> None:
+        # Not for nothing: the sending thread is waited for.
+        if self._waiting:
+            # A stream that is closed does not wait for it.
+            next((stream for stream in self._streams if not stream.closed), self._streams[0]).flush()
+
+    def _set_parent_of_all(self, parent: dict[str, Any]) -> None:
+        """Tell our streams which cell runs, also where user code has put something else in their place."""
+        self._set_parent(parent)
+        for stream in self._streams:
+            stream.set_parent(parent)
+
     def _send_in_order(self, stream: Any, message: Any, *rest: Any, **options: Any) -> Any:
-        if (message.get("msg_type") if isinstance(message, dict) else message) in SHOWN:
+        kind = message.get("msg_type") if isinstance(message, dict) else message
+        if kind in SHOWN:
             self._put_out()
+        if kind in SHOWN or kind == "execute_reply":
+            # ipykernel flushes only what `sys.stdout` and `sys.stderr` are now.
+            self._flush()
         return self._send(stream, message, *rest, **options)
 
     def _take_over(self, stream: Any) -> None:
@@ -105,8 +122,12 @@ class Output:
         write, send = stream.write, stream._flush
 
         def write_here(text: str) -> int:
-            if self._is_forked or not isinstance(text, str) or stream.closed:
-                return int(write(text))  # which says what is wrong with it
+            if not isinstance(text, str) or stream.closed:
+                write(text)  # which says what is wrong with it
+            if os.getpid() != self._pid:
+                # A forked child, also one that C made, sends for itself, and nothing of what its parent wrote.
+                write(text.encode("utf-8", "replace").decode())
+                return len(text)
             self._put_out()
             if len(text) <= MAX_TEXT_CHARS:
                 self._write(stream, text)
@@ -116,7 +137,7 @@ class Output:
             return len(text)
 
         stream.write = write_here
-        stream._flush = lambda: send() if self._is_forked else self._send_waiting()
+        stream._flush = lambda: self._send_waiting() if os.getpid() == self._pid else send()
 
     def _write(self, stream: Any, text: str) -> None:
         raw = text.encode("utf-8", "replace")
@@ -130,24 +151,31 @@ class Output:
             self._last_key[stream] = (parent, key)
         while True:
             with self._lock:
-                if self._written - self._sent < MAX_UNSENT_BYTES and self._written - self._heard < MAX_UNHEARD_BYTES:
-                    position = self._write_down(key, raw)
-                    self._waiting.append((key, stream, parent, text, position))
+                if self._has_room():
+                    self._write_down(key, stream, parent, text, raw)
                     break
             self._make_room(stream)
         stream._schedule_flush()
 
-    def _write_down(self, key: bytes, raw: bytes) -> int | None:
-        """Write to the journal; the position behind it, None where it is not in there. With the lock held."""
+    def _has_room(self) -> bool:
+        """Whether a text may be written now. With the lock held."""
+        if self._written - self._sent < MAX_UNSENT_BYTES and self._written - self._heard < MAX_UNHEARD_BYTES:
+            return True
+        # A print in the middle of another, or of sending (by a `__del__`), is not to wait for what waits for it.
+        return self._is_writing or threading.current_thread() is self._thread.thread
+
+    def _write_down(self, key: bytes, stream: Any, parent: dict[str, Any], text: str, raw: bytes) -> None:
+        """Write to the journal, and have it wait to be sent. With the lock held."""
         if self._is_writing:
-            return None  # a signal's handler prints in the middle of another print
+            # A signal's handler prints in the middle of another print.
+            self._waiting.append((key, stream, parent, text, None))
+            return
         try:
             self._is_writing = True
-            if self._journal is not None:
-                self._written = self._journal.add(key, raw)
-                return self._written
-            self._written += len(raw)
-            return None
+            position = None if self._journal is None else self._journal.add(key, raw)
+            self._written = self._written + len(raw) if position is None else position
+            # Before another can write: positions go up.
+            self._waiting.append((key, stream, parent, text, position))
         finally:
             self._is_writing = False
 
@@ -166,7 +194,18 @@ class Output:
         self._heard = self._sent
 
     def _send_waiting(self) -> None:
-        """Send what waits, in one message for each key. In the sending thread."""
+        """Send what waits. In the sending thread, or in any when that is gone."""
+        with self._send_lock:
+            if self._is_sending:
+                return  # a `__del__` flushes in the middle of this; what it printed is sent next
+            try:
+                self._is_sending = True
+                self._send_batch()
+            finally:
+                self._is_sending = False
+
+    def _send_batch(self) -> None:
+        """Send what waits now, in one message for each key."""
         for stream in self._streams:
             stream._flush_pending = False
         batch: dict[bytes, list[list[Any]]] = {}
@@ -181,10 +220,6 @@ class Output:
             metadata = {POSITION: position} if position else {}
             self._send(self._thread, "stream", content, parent, stream.topic, metadata=metadata)
         self._sent = end
-
-    def _leave_to_child(self) -> None:
-        """A forked child sends for itself, and nothing of what its parent wrote."""
-        self._is_forked = True
 
     def _hold_exit(self) -> None:
         """Have `os._exit` wait, for a moment at most, until the executor has what was printed before it."""

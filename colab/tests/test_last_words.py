@@ -171,6 +171,84 @@ print('after')
     assert sorted(killed.stdout.split("\n")) == ["", "after", "before", "in the child"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="cannot fork")
+def test_print_works_in_a_forked_process_with_threads(executor: Executor, session: str) -> None:
+    body = """
+import os, sys
+child = os.fork()
+if child == 0:
+    sys.stdout._subprocess_flush_pending = True  # as another thread leaves it
+    status = 1
+    try:
+        print('in the child')
+        status = 0 if sys.stdout.write('\\ud800\\n') == 2 else 2
+        sys.stdout.flush()
+    finally:
+        os._exit(status)
+print(os.waitpid(child, 0)[1])
+"""
+    job = executor.run(body, session=session)
+    assert sorted(job.stdout.split("\n")) == ["", "0", "?", "in the child"]
+
+
+@needs_posix
+def test_a_process_that_c_forked_writes_over_no_last_words(executor: Executor, session: str) -> None:
+    body = """
+import ctypes, os, signal, sys
+ours, theirs = os.pipe()
+print('before')
+child = ctypes.PyDLL(None).fork()
+if child == 0:
+    os.read(ours, 1)
+    for i in range(100):
+        print('in the child')
+    os._exit(0)
+print('after')
+os.write(theirs, b'1')
+os.waitpid(child, 0)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    said = executor.run(body, session=session).stdout.split("\n")
+    assert [line for line in said if line != "in the child"] == ["before", "after", ""]
+
+
+def test_what_is_printed_while_output_is_sent_costs_no_other_words(executor: Executor, session: str) -> None:
+    # As a `__del__` does in the thread that sends, when it collects the garbage.
+    body = """
+import sys
+output = sys.modules['_smart_colab']._output
+send = output._send
+def send_noisily(socket, message, *rest, **more):
+    if message == 'stream':
+        output._send = send
+        for _ in range(10):
+            sys.stdout.write('x' * 60_000)
+        sys.stdout.flush()
+    return send(socket, message, *rest, **more)
+output._send = send_noisily
+print('outer')
+sys.stdout.flush()
+"""
+    assert executor.run(body, session=session).stdout == "outer\n" + 600_000 * "x"
+
+
+def test_a_stream_that_code_puts_before_ours_writes_to_the_cell_that_runs(executor: Executor, session: str) -> None:
+    tee = """
+import sys
+class Tee:
+    def __init__(self, stream): self.stream = stream
+    def write(self, text): return self.stream.write(text)
+    def flush(self): pass
+sys.stdout = Tee(sys.stdout)
+print('first')
+"""
+    assert executor.run(tee, session=session).stdout == "first\n"
+    second = executor.run("print('second')\nfrom IPython.display import display\ndisplay(2)", session=session)
+    assert second.stdout == "second\n"
+    kinds = [event["type"] for event in second.events]
+    assert kinds.index("stream") < kinds.index("display_data")
+
+
 def test_ordinary_output_is_not_doubled(executor: Executor, session: str) -> None:
     body = (
         "import sys\nfor i in range(20_000):\n    print(i)\n    if i % 100 == 0:\n        print(i, file=sys.stderr)\n"
