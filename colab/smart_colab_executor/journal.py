@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from io import FileIO
 
 # More than a kernel writes before it is heard (see kernel_output).
@@ -81,7 +81,7 @@ class Chunk(NamedTuple):
 
     position: int
     key: str
-    text: bytes
+    text: memoryview
 
     @property
     def start(self) -> int:
@@ -95,7 +95,11 @@ class LastWords:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: FileIO | None = None
+        # By key, then the furthest of all, also of keys that are forgotten.
         self._heard: dict[str, int] = {}
+        self._heard_to = 0
+        # What is up to here and comes all the same was told as last words.
+        self._told = 0
 
     def create(self) -> None:
         """Make the file. Raises OSError."""
@@ -105,32 +109,39 @@ class LastWords:
         # Open from now on: code that deletes the file loses nothing. Not mapped: code that cuts it would end us.
         self._file = self.path.open("r+b", buffering=0)
 
-    def is_news(self, key: str, end: int) -> bool:
-        """Note that all that was written under `key` up to the position `end` has come; False where that was known."""
-        is_news = end > self._heard.get(key, 0)
-        if is_news and self._file is not None:
-            self._heard[key] = end
-            with suppress(OSError):  # the kernel waits for a while, once
+    def hear(self, key: str, end: int) -> bool:
+        """Note that all written under `key` up to the position `end` has come; False where `unheard` has told it."""
+        if end <= self._told:
+            return False
+        self._heard[key] = max(end, self._heard.get(key, 0))
+        if self._file is not None and end > self._heard_to:
+            self._heard_to = end
+            with suppress(OSError):  # the kernel waits for a while, and goes on
                 self._file.seek(0)
                 self._file.write(_HEARD.pack(end))
-        return is_news
+        return True
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Nobody is told what comes under these keys any more."""
+        for key in keys:
+            self._heard.pop(key, None)
 
     def unheard(self) -> Iterator[tuple[str, str]]:
         """Keys and texts that have not come, and now count as heard. The kernel is gone. Raises OSError."""
         if self._file is None:
             return
         self._file.seek(_HEARD.size)
-        chunks = _chunks(self._file.readall())
-        heard_to = max(self._heard.values(), default=0)
-        missing = chunks[0].start - heard_to if chunks else 0
+        chunks = _chunks(memoryview(self._file.readall()))
+        missing = chunks[0].start - self._heard_to if chunks else 0
         for position, key, text in chunks:
+            self._told = position + len(text)
             rest = text[max(0, self._heard.get(key, 0) - position) :]
             if rest:
-                self._heard[key] = position + len(text)
+                self._heard[key] = self._told
                 if missing > 0:
                     yield key, f"\n[{missing:,} bytes are missing here: the kernel died before they could be read]\n"
                     missing = 0
-                yield key, rest.decode("utf-8", "replace")
+                yield key, str(rest, "utf-8", "replace")
 
     def remove(self) -> None:
         """Remove the file."""
@@ -141,7 +152,7 @@ class LastWords:
             self.path.unlink(missing_ok=True)
 
 
-def _chunks(content: bytes) -> list[Chunk]:
+def _chunks(content: memoryview) -> list[Chunk]:
     """All that is there, in the order in which it was written."""
     half = len(content) // 2
     halves = [_half(content[:half]), _half(content[half:])]
@@ -150,7 +161,7 @@ def _chunks(content: bytes) -> list[Chunk]:
     return first + second
 
 
-def _half(content: bytes) -> list[Chunk]:
+def _half(content: memoryview) -> list[Chunk]:
     found: list[Chunk] = []
     at = fitting = 0
     while at + _HEADER.size <= len(content):
@@ -160,7 +171,6 @@ def _half(content: bytes) -> list[Chunk]:
             break
         at = text_at + length
         fitting = position + length
-        found.append(
-            Chunk(position, content[text_at - key_length : text_at].decode("ascii", "replace"), content[text_at:at])
-        )
+        key = str(content[text_at - key_length : text_at], "ascii", "replace")
+        found.append(Chunk(position, key, content[text_at:at]))
     return found

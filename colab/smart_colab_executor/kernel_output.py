@@ -25,9 +25,10 @@ POSITION = "smart_colab_position"
 MAX_TEXT_CHARS = 64 * 1024
 # How much may wait to be sent, and to be heard, before the writer is made to wait. All of it fits half the journal.
 MAX_UNSENT_BYTES = 256 * 1024
+MAX_UNSENT_TEXTS = 16 * 1024
 MAX_UNHEARD_BYTES = 6 * 1024 * 1024
 HEARING_PAUSE_SEC = 0.001
-# An executor that hears nothing for so long does not say what it hears.
+# An executor that hears nothing for so long is not waited for again until it says that it hears.
 HEARING_PATIENCE_SEC = 10.0
 XPUB_NODROP = 69  # zmq.XPUB_NODROP
 LAST_WORDS_SEC = 1.0
@@ -52,8 +53,8 @@ class Output:
         self._last_key: dict[Any, tuple[Any, bytes]] = dict.fromkeys(self._streams, (None, b""))
         # In the order of the journal: key, stream, header of the cell, text, and the position behind it.
         self._waiting: deque[tuple[bytes, Any, dict[str, Any], str, int | None]] = deque()
-        # Positions in what was ever written.
-        self._written = self._sent = self._heard = 0
+        # Positions in what was ever written. What is handed to the sending thread's queue goes out in its turn.
+        self._written = self._handed = self._heard = self._last_heard = 0
         # For writers only: the sending thread is not to wait for one that waits for it.
         self._lock = threading.RLock()
         self._is_writing = False
@@ -128,6 +129,8 @@ class Output:
                 # A forked child, also one that C made, sends for itself, and nothing of what its parent wrote.
                 write(text.encode("utf-8", "replace").decode())
                 return len(text)
+            if not text:
+                return 0
             self._put_out()
             if len(text) <= MAX_TEXT_CHARS:
                 self._write(stream, text)
@@ -140,9 +143,11 @@ class Output:
         stream._flush = lambda: self._send_waiting() if os.getpid() == self._pid else send()
 
     def _write(self, stream: Any, text: str) -> None:
-        raw = text.encode("utf-8", "replace")
-        if not text.isascii():
+        if text.isascii():
+            raw = text.encode()
+        else:
             # A lone surrogate would make the whole message fail, unseen, in the sending thread.
+            raw = text.encode("utf-8", "replace")
             text = raw.decode()
         parent = stream.parent_header
         last, key = self._last_key[stream]
@@ -159,7 +164,11 @@ class Output:
 
     def _has_room(self) -> bool:
         """Whether a text may be written now. With the lock held."""
-        if self._written - self._sent < MAX_UNSENT_BYTES and self._written - self._heard < MAX_UNHEARD_BYTES:
+        if (
+            self._written - self._handed < MAX_UNSENT_BYTES
+            and self._written - self._heard < MAX_UNHEARD_BYTES
+            and len(self._waiting) < MAX_UNSENT_TEXTS
+        ):
             return True
         # A print in the middle of another, or of sending (by a `__del__`), is not to wait for what waits for it.
         return self._is_writing or threading.current_thread() is self._thread.thread
@@ -183,15 +192,20 @@ class Output:
         """Wait until what was written is sent, and heard but for as much as the journal holds."""
         stream.flush()
         until = monotonic() + HEARING_PATIENCE_SEC
-        while self._journal is not None and self._is_paced:
-            heard, self._heard = self._heard, self._journal.heard()
+        while self._journal is not None:
+            heard, self._last_heard = self._last_heard, self._journal.heard()
+            if self._last_heard > heard or self._written - self._last_heard < MAX_UNHEARD_BYTES:
+                self._is_paced = True
+                until = monotonic() + HEARING_PATIENCE_SEC
+            self._heard = self._last_heard
             if self._written - self._heard < MAX_UNHEARD_BYTES:
                 return
-            if self._heard > heard:
-                until = monotonic() + HEARING_PATIENCE_SEC
+            if not self._is_paced:
+                break
             self._is_paced = monotonic() < until
             sleep(HEARING_PAUSE_SEC)
-        self._heard = self._sent
+        # Nobody says what is heard: what is sent counts.
+        self._heard = self._handed
 
     def _send_waiting(self) -> None:
         """Send what waits. In the sending thread, or in any when that is gone."""
@@ -219,7 +233,7 @@ class Output:
             position = max((position for _, _, _, position in texts if position), default=None)
             metadata = {POSITION: position} if position else {}
             self._send(self._thread, "stream", content, parent, stream.topic, metadata=metadata)
-        self._sent = end
+        self._handed = end
 
     def _hold_exit(self) -> None:
         """Have `os._exit` wait, for a moment at most, until the executor has what was printed before it."""

@@ -175,7 +175,8 @@ class Kernel:
             del self._executions[execution.id]
             self._ended[execution.id] = execution
             if len(self._ended) > ENDED_REMEMBERED:
-                self._ended.popitem(last=False)
+                forgotten, _ = self._ended.popitem(last=False)
+                self._last_words.forget(f"{name} {forgotten}" for name in ("stdout", "stderr"))
         if execution.reply.done():
             return execution.reply.result()
         if self.died.is_set():
@@ -346,7 +347,7 @@ class Kernel:
             self._post("control", MESSAGE_TYPE, {"operation": "hear_leaving"})
         parent = message["parent_header"].get("msg_id")
         position = message["metadata"].get(POSITION)
-        if position is not None and not self._last_words.is_news(f"{content['name']} {parent}", position):
+        if position is not None and not self._last_words.hear(f"{content['name']} {parent}", position):
             return  # told already, as last words
         if (ended := self._ended.get(parent)) is not None:
             ended.on_output(kind, content)

@@ -259,6 +259,20 @@ def test_ordinary_output_is_not_doubled(executor: Executor, session: str) -> Non
         assert said["stderr"] == "".join(f"{i}\n" for i in range(0, 20_000, 100))
 
 
+def test_many_small_writes_make_no_long_row_of_what_waits(executor: Executor, session: str) -> None:
+    body = """
+import sys
+output = sys.modules['_smart_colab']._output
+longest = 0
+for i in range(100_000):
+    sys.stdout.write('x' if i % 2 else '')
+    longest = max(longest, len(output._waiting))
+"""
+    assert executor.run(body, session=session).stdout == 50_000 * "x"
+    most = "sys.modules['_smart_colab.kernel_output'].MAX_UNSENT_TEXTS"
+    assert executor.run(f"print(longest <= {most})", session=session).stdout == "True\n"
+
+
 def test_without_a_journal_a_kernel_works_as_ever(executor: Executor, session: str) -> None:
     executor.run("import sys\nsys.modules['_smart_colab']._output._journal = None", session=session)
     assert executor.run(FLOOD, session=session).stdout.count("\n") == 40
@@ -270,11 +284,17 @@ def test_an_executor_that_does_not_say_what_it_heard_holds_no_kernel_up(executor
 import shutil
 import sys
 output = sys.modules['_smart_colab']._output
+hear = type(output._journal).heard
 type(output._journal).heard = lambda journal: 0
 sys.modules['_smart_colab.kernel_output'].HEARING_PATIENCE_SEC = 0.2
 """
     executor.run(deaf, session=session)
     assert executor.run(FLOOD, session=session).stdout.count("\n") == 40
+    # When it says so again it is waited for again.
+    assert executor.run("print(output._is_paced)", session=session).stdout == "False\n"
+    executor.run("type(output._journal).heard = hear", session=session)
+    assert executor.run(FLOOD, session=session).stdout.count("\n") == 40
+    assert executor.run("print(output._is_paced)", session=session).stdout == "True\n"
 
 
 @pytest.fixture
@@ -294,8 +314,7 @@ def test_the_journal_gives_what_did_not_come(pair: tuple[Journal, LastWords]) ->
     kernel.add(b"stdout 1", b"two ")
     kernel.add(b"stderr 1", b"three ")
     kernel.add(b"stdout 2", b"four")
-    assert words.is_news("stdout 1", heard)
-    assert not words.is_news("stdout 1", heard)
+    assert words.hear("stdout 1", heard)
     assert kernel.heard() == heard
     assert list(words.unheard()) == [("stdout 1", "two "), ("stderr 1", "three "), ("stdout 2", "four")]
     assert list(words.unheard()) == []
@@ -310,7 +329,7 @@ def test_the_end_is_there_however_much_was_written(pair: tuple[Journal, LastWord
     for i in range(count):
         end = kernel.add(b"stdout %d" % (i // 10), b"%d\n" % i)
         if i < count - 20:
-            words.is_news(f"stdout {i // 10}", end)
+            words.hear(f"stdout {i // 10}", end)
     assert "".join(text for _, text in words.unheard()) == "".join(f"{i}\n" for i in range(max(0, count - 20), count))
 
 
@@ -323,6 +342,26 @@ def test_what_is_missing_is_told(pair: tuple[Journal, LastWords]) -> None:
     assert left[-1] == "999"
     assert left == [f"{i:03d}" for i in range(int(left[0]), 1000)]
     assert "bytes are missing here" in texts[0]
+
+
+def test_only_what_was_told_as_last_words_is_dropped(pair: tuple[Journal, LastWords]) -> None:
+    kernel, words = pair
+    first, second, third = (kernel.add(b"stdout 1", text) for text in (b"one ", b"two ", b"three "))
+    assert words.hear("stdout 1", second)
+    assert words.hear("stdout 1", first)
+    assert kernel.heard() == second
+    assert list(words.unheard()) == [("stdout 1", "three ")]
+    assert not words.hear("stdout 1", third)
+
+
+def test_what_is_forgotten_counts_as_heard(pair: tuple[Journal, LastWords]) -> None:
+    kernel, words = pair
+    for i in range(100):
+        words.hear(f"stdout {i}", kernel.add(b"stdout %d" % i, b"x"))
+        words.forget([f"stdout {i}"])
+    kernel.add(b"stderr 100", b"last")
+    assert not words._heard
+    assert list(words.unheard())[-1] == ("stderr 100", "last")
 
 
 def test_a_torn_journal_gives_what_is_whole(pair: tuple[Journal, LastWords]) -> None:
