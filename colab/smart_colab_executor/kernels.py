@@ -214,9 +214,10 @@ class Kernel:
     async def kill(self) -> None:
         """End the process (and the processes it started) now, and let go of the channels."""
         self._was_killed = True
-        with suppress(OSError, RuntimeError):
-            await self._manager.shutdown_kernel(now=True)
-            self._notes.remove(self.id)
+        if self._manager.provisioner is not None:  # there was something to start
+            with suppress(OSError, RuntimeError):
+                await self._manager.shutdown_kernel(now=True)
+                self._notes.remove(self.id)
         self.died.set()
         # Whoever waits for the end of a cell hears first what is still under way.
         for execution in list(self._executions.values()):
@@ -235,11 +236,16 @@ class Kernel:
         environment = {name: value for name, value in os.environ.items() if name not in SECRET_VARIABLES}
         # Pictures come as output, whatever matplotlib would do on this machine.
         environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+        # A slow disk holds up no other kernel.
+        creating = asyncio.ensure_future(asyncio.to_thread(self._last_words.create))
         try:
-            self._last_words.create()
+            await asyncio.shield(creating)
         except OSError as error:
             log.warning("kernel %s has no journal: %s", self.id, error)
             self._last_words.remove()
+        finally:
+            # Also when the start is cancelled: what is not there yet cannot be removed.
+            await asyncio.wait({creating})
         # What code writes to its file descriptors comes as output; our own stdout is the ready line's.
         await self._manager.start_kernel(
             cwd=str(self._root),

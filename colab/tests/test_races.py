@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +12,11 @@ from pathlib import Path
 
 import pytest
 from harness import Executor, wait_until
+from jupyter_client.manager import AsyncKernelManager
 
+from smart_colab_executor.journal import LastWords
+from smart_colab_executor.kernels import Kernel, KernelNotStarted
+from smart_colab_executor.leftovers import KernelNotes
 from smart_colab_executor.spool import Spool
 
 
@@ -105,3 +111,35 @@ def test_a_file_that_somebody_shortened_ends_the_reading(tmp_path: Path) -> None
     spool.close()
     (tmp_path / "events.jsonl").write_bytes(b"")
     assert spool.read(0, 1_000_000) == []
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_a_slow_disk_holds_up_no_other_kernel_and_keeps_no_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_cancelled: bool
+) -> None:
+    others_ran, create = threading.Event(), LastWords.create
+    waited: list[bool] = []
+
+    def create_slowly(words: LastWords) -> None:
+        waited.append(others_ran.wait(10))
+        create(words)
+        if not is_cancelled:
+            raise OSError("no space")
+
+    async def start_one() -> None:
+        starting = asyncio.ensure_future(Kernel(tmp_path, KernelNotes(tmp_path / "kernels")).start())
+        await asyncio.sleep(0)  # it begins
+        if is_cancelled:
+            starting.cancel()
+        asyncio.get_running_loop().call_soon(others_ran.set)
+        with pytest.raises(KernelNotStarted):
+            await starting
+
+    async def start_no_process(*_: object, **__: object) -> None:
+        raise RuntimeError("not here")
+
+    monkeypatch.setattr(LastWords, "create", create_slowly)
+    monkeypatch.setattr(AsyncKernelManager, "start_kernel", start_no_process)
+    asyncio.run(start_one())
+    assert waited == [True]
+    assert list(tmp_path.glob("kernels/*")) == []
