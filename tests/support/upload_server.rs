@@ -155,19 +155,26 @@ fn serve(stream: &TcpStream, shared: &Shared) -> Option<()> {
         }
         shared.state.lock().unwrap().requests.push(head.clone());
         let length = header(&head, "content-length").map_or(0, |text| text.parse().unwrap());
-        let body = receive(&mut input, shared, length)?;
+        // Until it is stored: else the loss that comes with one body could miss the one before it.
+        let mut turn = (length > 0).then(|| shared.turn.lock().unwrap());
+        let body = receive(&mut input, shared, length, &mut turn)?;
         let reply = upload_routes::answer(&shared.state, &head, &body)?;
+        drop(turn);
         shared.changed.notify_all();
         send(stream, &reply)?;
     }
 }
 
 /// The whole body, unless it is cut on the way.
-fn receive(input: &mut impl Read, shared: &Shared, length: usize) -> Option<Vec<u8>> {
+fn receive(
+    input: &mut impl Read,
+    shared: &Shared,
+    length: usize,
+    turn: &mut Option<MutexGuard<'_, ()>>,
+) -> Option<Vec<u8>> {
     if length == 0 {
         return Some(Vec::new());
     }
-    let turn = shared.turn.lock().unwrap();
     let mut state = shared.state.lock().unwrap();
     state.largest = state.largest.max(length);
     let cuts = &mut state.faults.cuts;
@@ -206,8 +213,8 @@ fn receive(input: &mut impl Read, shared: &Shared, length: usize) -> Option<Vec<
         }
         shared.changed.notify_all();
     }
-    drop(turn);
     if is_silent {
+        *turn = None;
         // Until the other side gives up.
         let _ = input.read(&mut [0]);
         return None;
