@@ -7,7 +7,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rmcp::model::{MetaObject, ReadResourceResult, ResourceContents};
 use serde_json::json;
-use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -59,14 +58,10 @@ impl Resources {
         name: Name,
         deadline: Instant,
     ) -> Result<ResourceContents, ResourceFault> {
-        let (floors, runtime) = (self.floors.clone(), Handle::current());
-        // It reads the disk, and may ask the runtime in between.
-        let report = on_disk(move || {
-            let nobody = CancellationToken::new();
-            let watch = Watch::until(deadline, &nobody, &|_, _| {}).at_most(Duration::ZERO);
-            runtime.block_on(floors.chunked.checkpoint(name.as_str(), &watch))
-        });
-        let report = report.await?.map_err(ResourceFault::of)?;
+        let nobody = CancellationToken::new();
+        let watch = Watch::until(deadline, &nobody, &|_, _| {}).at_most(Duration::ZERO);
+        let report = self.floors.chunked.checkpoint(name.as_str(), &watch).await;
+        let report = report.map_err(ResourceFault::of)?;
         let text = serde_json::to_string_pretty(&report);
         let text = text.map_err(|error| ResourceFault::internal(&error))?;
         Ok(ResourceContents::text(text, uri).with_mime_type("application/json"))
