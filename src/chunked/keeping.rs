@@ -15,7 +15,7 @@ use super::folder::Folder;
 use super::plan::Name;
 use super::report::{self, CheckpointReport};
 use super::result::{KeptRun, Runs};
-use super::{Chunked, folder, on_disk};
+use super::{Chunked, folder};
 use crate::base::ids::JobId;
 use crate::edge::lock::FileLock;
 use crate::edge::store;
@@ -24,6 +24,7 @@ use crate::jobs::keep::fetch_log;
 use crate::jobs::view::View;
 use crate::jobs::{Jobs, Reading};
 use crate::runtime::RuntimeError;
+use crate::transfer::disk::blocking;
 
 /// A job of ten hours costs a tunnel's month 600 of its 20,000 requests so.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
@@ -108,7 +109,7 @@ impl Chunked {
     /// The same; false as long as another try may bring more.
     async fn end_is_kept(&self, job: JobId, watch: &Watch<'_>) -> bool {
         let dir = self.checkpoint_dir.clone();
-        let found = on_disk(move || {
+        let found = blocking(move || {
             let names = folder::known(&dir).into_iter();
             let mut names = names.filter_map(|name| Name::new(&name).ok());
             names.find(|name| Folder::new(&dir, name).record(job).exists())
@@ -255,7 +256,7 @@ async fn keep(
             run.file(file.path.file_name().unwrap_or_default()),
             file.path.clone(),
         );
-        match on_disk(move || keep_file(&to, &from)).await {
+        match blocking(move || keep_file(&to, &from)).await {
             Ok(path) if run.files.contains(&path) => {}
             Ok(path) => run.files.push(path),
             Err(error) => {
@@ -272,7 +273,7 @@ async fn keep(
         }
         let trouble = match fetch_log(jobs.connection(), job.id, &output, deadline).await {
             Ok(fetched) => {
-                let synced = on_disk(move || fetched.and_then(|()| store::sync(&output)));
+                let synced = blocking(move || fetched.and_then(|()| store::sync(&output)));
                 synced.await.err().map(|error| error.to_string())
             }
             Err(error) => Some(error.to_string()),
@@ -295,7 +296,7 @@ async fn seed(log: &Path, output: &Path) {
         return;
     }
     let (log, output) = (log.to_owned(), output.to_owned());
-    if let Err(error) = on_disk(move || store::copy_atomic(&log, &output)).await {
+    if let Err(error) = blocking(move || store::copy_atomic(&log, &output)).await {
         tracing::debug!(%error, "a log could not be copied");
     }
 }

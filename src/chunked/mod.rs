@@ -9,7 +9,7 @@
 //!
 //! **A checkpoint says `completed: k` only when the iterations before `k` finished**, and names the job in flight before it is sent.
 //!
-//! May import `base`, `wire`, `edge`, `runtime`, `jobs`; knows nothing of MCP.
+//! May import `base`, `wire`, `edge`, `runtime`, `jobs`, `transfer`; knows nothing of MCP.
 
 mod checkpoint;
 mod error;
@@ -128,22 +128,5 @@ impl Chunked {
 
     fn folder(&self, name: &Name) -> Folder {
         Folder::new(&self.checkpoint_dir, name)
-    }
-}
-
-/// Does file work off the async threads; starts at once, and is ended though nobody waits any more.
-fn on_disk<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> impl Future<Output = T> {
-    let task = tokio::task::spawn_blocking(work);
-    async {
-        match task.await {
-            Ok(value) => value,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The whole program is ending.
-                Err(_) => std::future::pending().await,
-            },
-        }
     }
 }

@@ -9,15 +9,16 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::Chunked;
 use super::error::ChunkedError;
 use super::folder::{Folder, known};
 use super::plan::Name;
 use super::report::{self, Kind};
 use super::result::Runs;
-use super::{Chunked, on_disk};
 use crate::base::ids::JobId;
 use crate::edge::store;
 use crate::runtime::RuntimeError;
+use crate::transfer::disk::blocking;
 
 /// A job is asked for no longer than this before its checkpoint is deleted.
 const ASKING: Duration = Duration::from_secs(10);
@@ -57,7 +58,7 @@ impl Chunked {
     /// The newest `limit` of what is kept, newest first, and how much there is in all. Asks no runtime; what cannot be read is in it too.
     pub async fn shelf(&self, limit: usize) -> (Vec<Row>, usize) {
         let dir = self.checkpoint_dir.clone();
-        on_disk(move || {
+        blocking(move || {
             clear(&dir);
             let names = known(&dir)
                 .into_iter()
@@ -89,7 +90,7 @@ impl Chunked {
         deadline: Instant,
     ) -> Result<Deleted, ChunkedError> {
         let dir = self.checkpoint_dir.clone();
-        on_disk(move || clear(&dir)).await;
+        blocking(move || clear(&dir)).await;
         let name = Name::new(operation)?;
         let folder = self.folder(&name);
         if !folder.is_there() {
@@ -124,7 +125,7 @@ impl Chunked {
             }
         }
         let path = folder.path().to_owned();
-        let (files, bytes) = on_disk(move || measure(&path)).await;
+        let (files, bytes) = blocking(move || measure(&path)).await;
         let aside = self
             .checkpoint_dir
             .join(format!("{DELETED}{}", JobId::fresh()));
@@ -134,7 +135,7 @@ impl Chunked {
         fs::rename(folder.path(), &aside).map_err(ChunkedError::disk(folder.path()))?;
         store::sync_folder(&self.checkpoint_dir);
         let left = aside.clone();
-        if let Err(error) = on_disk(move || remove(&left)).await {
+        if let Err(error) = blocking(move || remove(&left)).await {
             message = format!(
                 "{message} Some of its files could not be removed from {} yet ({error}).",
                 aside.display()

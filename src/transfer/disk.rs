@@ -4,8 +4,8 @@ use std::time::SystemTime;
 
 use tokio::task::spawn_blocking;
 
-/// Does file work off the async threads; starts at once, awaited or not.
-pub(super) fn blocking<T: Send + 'static>(
+/// Does file work off the async threads; starts at once, and is ended though nobody waits any more.
+pub(crate) fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> impl Future<Output = T> {
     let task = spawn_blocking(work);

@@ -11,7 +11,7 @@
 
 pub(crate) mod destination;
 mod digest;
-mod disk;
+pub(crate) mod disk;
 pub mod download;
 mod error;
 mod look;
@@ -26,3 +26,6 @@ pub use error::{TransferError, TransferResult};
 pub use look::Look;
 pub use report::{Skipped, Status};
 pub use running::{Progress, Watch};
+
+/// More than this is carried only when the call says so. Bytes.
+pub const MAX_BYTES: u64 = 2 << 30;

@@ -17,10 +17,8 @@ use std::time::Duration;
 use smart_colab::edge::env::{COLAB_URL, Env};
 use smart_colab::edge::settings::{Flags, Settings};
 use smart_colab::runtime::connection::Connection;
-use smart_colab::transfer::download::{
-    DownloadReport, Downloads, Limits, MAX_BYTES, PaceLimits, Wish,
-};
-use smart_colab::transfer::{Status, TransferError, Watch};
+use smart_colab::transfer::download::{DownloadReport, Downloads, Limits, PaceLimits, Wish};
+use smart_colab::transfer::{MAX_BYTES, Status, TransferError, Watch};
 use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;

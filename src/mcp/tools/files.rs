@@ -13,8 +13,8 @@ use crate::mcp::convert::Fault;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
 use crate::runtime::{ListQuery, Runtime, RuntimeResult};
-use crate::transfer::download::{DownloadReport, MAX_BYTES, Wish};
-use crate::transfer::{Progress, Watch};
+use crate::transfer::download::{DownloadReport, Wish};
+use crate::transfer::{MAX_BYTES, Progress, Watch};
 use crate::wire::files::FileList;
 
 const PAGE: u64 = 200;

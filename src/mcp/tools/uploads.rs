@@ -12,9 +12,7 @@ use crate::mcp::roots::roots;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
 use crate::transfer::upload::{Request, UploadReport};
-use crate::transfer::{Progress, Watch};
-
-const MAX_BYTES: u64 = 2 << 30;
+use crate::transfer::{MAX_BYTES, Progress, Watch};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -18,9 +18,6 @@ use crate::transfer::running::{Key, Running, Watch};
 use crate::transfer::transfers::{Known, Task, Transfers};
 use crate::wire::files::{FileStat, FileType};
 
-/// More than this is fetched only when the call says so. Bytes.
-pub const MAX_BYTES: u64 = 2 << 30;
-
 /// Every download of this process, into one folder. Dropping it ends them; what has come is kept.
 #[derive(Debug)]
 pub struct Downloads {

@@ -24,7 +24,7 @@ mod report;
 mod small;
 mod strays;
 
-pub use downloads::{Downloads, MAX_BYTES, Wish};
+pub use downloads::{Downloads, Wish};
 pub use file::Limits;
 pub use pace::PaceLimits;
 pub use report::DownloadReport;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use cap_std::fs::Dir;
-use sha2::{Digest, Sha256};
 
 use super::error::{UploadError, UploadResult};
-use super::local::{Place, hex, written};
+use super::local::{Place, written};
 use super::walk::Found;
+use crate::transfer::digest::sha256;
 use crate::wire::files::BundleLine;
 
 /// A file that is written to while it is read is read again.
@@ -49,7 +49,7 @@ impl Bundle {
                         &BundleLine::File {
                             name: file.name.clone(),
                             size: bytes.len() as u64,
-                            sha256: hex(&Sha256::digest(&bytes)),
+                            sha256: sha256(&bytes),
                             modified_at,
                         },
                     );

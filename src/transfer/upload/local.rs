@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::error::{UploadError, UploadResult};
+use crate::transfer::digest::hex;
 
 /// Read at once for a digest.
 const BUFFER: usize = 1 << 18;
@@ -174,8 +175,4 @@ impl LocalFile {
 pub(super) fn written(time: SystemTime) -> Option<String> {
     let time = jiff::Timestamp::try_from(time).ok()?;
     Some(time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
-}
-
-pub(super) fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
