@@ -17,8 +17,6 @@ const PREVIOUS: &str = "checkpoint.prev.json";
 const RESULTS: &str = "results.jsonl";
 const RUNS: &str = "runs";
 const LOCK: &str = "lock";
-/// What a version that kept no files wrote.
-const LEGACY_RECORD: &str = "result.json";
 
 /// Where the files of one name are.
 #[derive(Debug, Clone)]
@@ -60,8 +58,6 @@ impl Folder {
     /// The records of all runs, newest first.
     pub(super) fn records(&self) -> Vec<PathBuf> {
         let records = self.run_ids().into_iter().map(|id| self.record(id));
-        // Older than all.
-        let records = records.chain([self.path.join(LEGACY_RECORD)]);
         records.filter(|path| path.exists()).collect()
     }
 
@@ -71,11 +67,6 @@ impl Folder {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => Ok(()),
         }
-    }
-
-    /// Removes what is older than all runs.
-    pub(super) fn remove_legacy(&self) -> io::Result<()> {
-        store::remove_if_there(&self.path.join(LEGACY_RECORD))
     }
 
     fn runs(&self) -> PathBuf {
@@ -202,7 +193,7 @@ fn is_kept(name: &str) -> bool {
     [CHECKPOINT, PREVIOUS]
         .iter()
         .any(|own| name.strip_prefix(own).is_some_and(is_aside))
-        || [RESULTS, LEGACY_RECORD].contains(&name)
+        || name == RESULTS
 }
 
 fn changed(path: &Path) -> Option<SystemTime> {

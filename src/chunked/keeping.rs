@@ -30,6 +30,8 @@ use crate::transfer::disk::blocking;
 const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
 /// Of a day: twice the longest run.
 const LOOKS: u32 = 24 * 60;
+/// For finding out that the machine is there: what is kept is shown without waiting for one that is gone.
+const REACHING: Duration = Duration::from_secs(5);
 /// For all that a run has left, when nobody waits.
 const KEEPING: Duration = Duration::from_secs(600);
 
@@ -199,7 +201,12 @@ impl Chunked {
             job,
             _lock: lock,
         };
-        match self.jobs.look(job, Reading::Whole, watch).await {
+        let soon = watch.deadline.min(Instant::now() + REACHING);
+        let view = match self.jobs.standing(job, 0, 0.0, soon).await {
+            Ok(_) => self.jobs.look(job, Reading::Whole, watch).await,
+            Err(error) => Err(error),
+        };
+        match view {
             Ok(view) => keep(&self.jobs, &mut keeping, &view, watch.deadline).await?,
             // It never arrived: what was there before it counts again.
             Err(RuntimeError::UnknownJob) if !keeping.run.was_heard_of() => {

@@ -235,9 +235,6 @@ impl Runs {
             }
             has_result |= end_is_known;
         }
-        if has_result {
-            folder.remove_legacy()?;
-        }
         Ok(())
     }
 }

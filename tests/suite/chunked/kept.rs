@@ -3,7 +3,6 @@
 use std::fs;
 
 use serde_json::json;
-use smart_colab::base::ids::JobId;
 use smart_colab::chunked::ChunkedError;
 use smart_colab::chunked::report::{CheckpointReport, Kind};
 use smart_colab::jobs::follow::Watch as JobWatch;
@@ -196,7 +195,9 @@ async fn while_the_runtime_is_away_a_run_is_as_it_was_last_heard_of() {
     bench.world().pace = secs(30);
     run_long(&bench, "run", 5).await.unwrap();
     bench.world().is_down = true;
+    let asked = Instant::now();
     let report = bench.report("run").await.unwrap();
+    assert!(asked.elapsed() < secs(10), "{:?}", asked.elapsed());
     assert_eq!((&*report.state, &*output(&report)), ("running", "begun\n"));
     assert!(report.notes[0].contains("could not be asked"), "{report:?}");
     bench.world().is_down = false;
@@ -284,27 +285,4 @@ async fn a_record_that_cannot_be_read_is_reported_and_replaced_by_the_next_run()
     run_long(&bench, "run", 60).await.unwrap();
     assert_eq!(bench.report("run").await.unwrap().state, "succeeded");
     assert_eq!(folders(&bench), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_result_of_an_earlier_version_is_read_until_the_next_one() {
-    let bench = Bench::new(1, 1);
-    let old = bench.disk.path().join("checkpoints/run/result.json");
-    let record = json!({
-        "version": 1, "name": "run", "job_id": JobId::fresh(), "saved_at": "then", "text": "old", "files": [],
-        "facts": {"success": true, "state": "succeeded"},
-    });
-    fs::create_dir_all(old.parent().unwrap()).unwrap();
-    fs::write(&old, record.to_string()).unwrap();
-    let report = bench.report("run").await.unwrap();
-    assert_eq!(
-        (&*report.state, report.text.as_deref()),
-        ("succeeded", Some("old"))
-    );
-    run_long(&bench, "run", 60).await.unwrap();
-    assert_eq!(
-        bench.report("run").await.unwrap().text.as_deref(),
-        Some("begun\n")
-    );
-    assert!(!old.exists());
 }

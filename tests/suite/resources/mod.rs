@@ -169,15 +169,17 @@ fn note_job(home: &Home, id: JobId, code_head: &str, sent_at: &str) {
     fs::write(folder.join(format!("{id}.json")), record.to_string()).unwrap();
 }
 
-/// What a `run_code_long` under this name left.
+/// What a `run_code_long` under this name left; returns its record.
 fn keep_result(home: &Home, name: &str, text: &str) -> PathBuf {
+    let id = JobId::fresh();
     let folder = home.folder("checkpoints").join(name);
+    let folder = folder.join("runs").join(id.to_string());
     fs::create_dir_all(&folder).unwrap();
-    let result = json!({
-        "version": 1, "name": name, "job_id": JobId::fresh(), "saved_at": "2026-11-01T00:00:00Z", "text": text,
-        "facts": {"state": "succeeded"}, "files": [],
+    let record = json!({
+        "version": 1, "name": name, "job_id": id, "saved_at": "2026-11-01T00:00:00Z", "text": text,
+        "facts": {"state": "succeeded"}, "files": [], "is_whole": true,
     });
-    let path = folder.join("result.json");
-    fs::write(&path, result.to_string()).unwrap();
+    let path = folder.join("run.json");
+    fs::write(&path, record.to_string()).unwrap();
     path
 }

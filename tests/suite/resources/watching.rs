@@ -120,7 +120,7 @@ fn changes_of_files_and_checkpoints_are_told_of_whoever_made_them() {
     for era in ERAS {
         let home = Home::new();
         let file = save(&home, "a.txt", b"one");
-        let result = keep_result(&home, "op", "one");
+        let first = keep_result(&home, "op", "one");
         let (uri, checkpoint) = (uri_of(&file), "smart-colab://checkpoints/op");
         let mut client = Client::alone(era, &home);
         let stream = watch(&mut client, &[&uri, checkpoint]);
@@ -129,11 +129,12 @@ fn changes_of_files_and_checkpoints_are_told_of_whoever_made_them() {
         hear(&mut client, checkpoint, stream);
         fs::write(&file, "longer").unwrap();
         hear(&mut client, &uri, stream);
-        keep_result(&home, "op", "another");
+        let second = keep_result(&home, "op", "another");
         hear(&mut client, checkpoint, stream);
         fs::remove_file(&file).unwrap();
         hear(&mut client, &uri, stream);
-        fs::remove_file(&result).unwrap();
+        fs::remove_file(&first).unwrap();
+        fs::remove_file(&second).unwrap();
         hear(&mut client, checkpoint, stream);
         fs::write(&file, "again").unwrap();
         hear(&mut client, &uri, stream);
