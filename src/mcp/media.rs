@@ -7,7 +7,7 @@ const TEXT: &str = "text/plain";
 /// By the ending; none for one that nobody knows.
 pub(super) fn of_name(name: &str) -> Option<&'static str> {
     match name.rsplit_once('.')?.1 {
-        "log" => Some(TEXT),
+        "log" | "sha256" => Some(TEXT),
         "ipynb" => Some("application/x-ipynb+json"),
         "jsonl" => Some("application/jsonl"),
         _ => mime_guess::from_path(name).first_raw(),

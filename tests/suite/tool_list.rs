@@ -61,8 +61,8 @@ const PROMISED: [Promise; 20] = [
     ),
     (
         "upload_to_colab",
-        &["local_path", "remote_path"],
-        &["max_bytes"],
+        &["local_path"],
+        &["remote_path", "max_bytes"],
         false,
         true,
     ),

@@ -20,11 +20,16 @@ struct UploadArgs {
     /// The file or folder on this computer: absolute, `~/…`, or relative to LOCAL_SAVE_DIR or a folder of UPLOAD_DIRS.
     local_path: String,
     /// Where it goes, absolute or relative to the content root. With `/` at the end, or where a file is sent to a folder that is there, it goes into
-    /// that folder under its own name; otherwise this is its new name.
+    /// that folder under its own name; otherwise this is its new name. Into the content root unless given.
+    #[serde(default = "content_root")]
     remote_path: String,
     /// More bytes than these are refused before anything is sent; 2 GiB unless given.
     #[serde(default, deserialize_with = "args::whole")]
     max_bytes: Option<u64>,
+}
+
+fn content_root() -> String {
+    "./".to_owned()
 }
 
 #[tool_router(router = upload_router)]

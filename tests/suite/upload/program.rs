@@ -160,6 +160,21 @@ fn five_deaths_of_the_bridge_cost_little_and_the_file_is_whole() {
 }
 
 #[test]
+fn without_a_place_it_goes_into_the_content_root_under_its_own_name() {
+    let (executor, home) = (Executor::shared(), Home::new());
+    write(home.path(), "results/placeless.txt", b"a file");
+    write(home.path(), "results/placeless/b.txt", b"in a folder");
+    let mut bridge = executor.bridge(&home, &[]);
+    for local in ["placeless.txt", "placeless"] {
+        let answer = bridge.call("upload_to_colab", json!({"local_path": local}));
+        assert_eq!(answer.fact("status"), "complete", "{}", answer.whole);
+    }
+    let there = |name: &str| fs::read_to_string(executor.root().join(name)).unwrap();
+    assert_eq!(there("placeless.txt"), "a file");
+    assert_eq!(there("placeless/b.txt"), "in a folder");
+}
+
+#[test]
 fn the_real_executor_takes_files_and_folders_and_knows_them_again() {
     let (executor, home) = (Executor::shared(), Home::new());
     let bytes = content(REAL_PIECE + 17, 1);
