@@ -1,0 +1,170 @@
+//! An MCP server over stdio, spoken to as a client does: the bridge, or a peer of it. One thread, so that no hand-over is measured.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::support::executor::Executor;
+
+pub(crate) struct Server {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+    last_id: u64,
+}
+
+impl Server {
+    /// Starts it and shakes hands.
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut server = Self {
+            stdin: child.stdin.take().unwrap(),
+            stdout: BufReader::new(child.stdout.take().unwrap()),
+            child,
+            last_id: 0,
+        };
+        let client = json!({"name": "bench", "version": "1"});
+        let hello =
+            json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client});
+        server.request("initialize", hello);
+        server.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+        server
+    }
+
+    /// The bridge, which keeps all that is its own in `folder`.
+    pub(crate) fn bridge(executor: &Executor, folder: &Path) -> Self {
+        Self::start(bridge(&executor.line(), folder))
+    }
+
+    /// Asks, and passes over the notifications that come before the answer.
+    pub(crate) fn request(&mut self, method: &str, params: Value) -> Value {
+        let id = self.begin(method, params);
+        loop {
+            let message = self.next();
+            if message["id"] == id {
+                return result(message);
+            }
+        }
+    }
+
+    pub(crate) fn call(&mut self, tool: &str, arguments: &Value) -> Value {
+        self.request("tools/call", call(tool, arguments))
+    }
+
+    /// All calls at once; what they answered, in the order of their coming.
+    pub(crate) fn calls(&mut self, tool: &str, arguments: &[Value]) -> Vec<Value> {
+        for arguments in arguments {
+            self.begin("tools/call", call(tool, arguments));
+        }
+        let mut answers = Vec::new();
+        while answers.len() < arguments.len() {
+            let message = self.next();
+            if message["id"].is_u64() {
+                answers.push(result(message));
+            }
+        }
+        answers
+    }
+
+    /// Asks without waiting.
+    pub(crate) fn begin(&mut self, method: &str, params: Value) -> u64 {
+        self.last_id += 1;
+        let id = self.last_id;
+        self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
+        id
+    }
+
+    /// The next message, whatever it is.
+    pub(crate) fn next(&mut self) -> Value {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
+    }
+
+    /// Runs code on the bridge to its end, in as many calls as that takes.
+    pub(crate) fn run(&mut self, tool: &str, arguments: &Value) {
+        let mut facts = facts(&self.call(tool, arguments));
+        while facts["state"] == "running" {
+            let next = json!({"job_id": facts["job_id"], "after": facts["next"]});
+            facts = self::facts(&self.call("get_output", &next));
+        }
+        assert_eq!(facts["state"], "succeeded", "{facts}");
+    }
+
+    pub(crate) fn quick(&mut self, code: &str) {
+        self.run("run_code_quick", &json!({"code": code}));
+    }
+
+    /// A transfer on the bridge to its end; its report.
+    pub(crate) fn transfer(&mut self, tool: &str, arguments: &Value) -> Value {
+        loop {
+            let report = self.call(tool, arguments)["structuredContent"].take();
+            match report["status"].as_str() {
+                Some("complete") => return report,
+                Some("running") => {}
+                _ => panic!("{report}"),
+            }
+        }
+    }
+
+    /// Megabytes of memory that it holds now (Linux).
+    pub(crate) fn resident(&self) -> Option<f64> {
+        self.memory("VmRSS:")
+    }
+
+    /// And the most that it ever held.
+    pub(crate) fn peak(&self) -> Option<f64> {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, field: &str) -> Option<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+        let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+        Some(kibibytes * 1024.0 / 1e6)
+    }
+
+    /// Leaves as a client does.
+    pub(crate) fn leave(mut self) {
+        drop(self.stdin);
+        self.child.wait().unwrap();
+    }
+
+    fn send(&mut self, message: &Value) {
+        let line = format!("{message}\n");
+        self.stdin.write_all(line.as_bytes()).unwrap();
+    }
+}
+
+/// The real program.
+pub(crate) fn bridge(line: &str, folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_smart-colab"));
+    command
+        .env("COLAB_URL", line)
+        .env("LOCAL_SAVE_DIR", folder.join("results"))
+        .env("SMART_COLAB_DATA_DIR", folder.join("data"));
+    command
+}
+
+pub(crate) fn call(tool: &str, arguments: &Value) -> Value {
+    json!({"name": tool, "arguments": arguments})
+}
+
+/// What the answer to an execution ends with.
+pub(crate) fn facts(answer: &Value) -> Value {
+    let content = answer["content"].as_array().unwrap();
+    let text = content.last().unwrap()["text"].as_str().unwrap();
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn result(mut message: Value) -> Value {
+    assert!(message["error"].is_null(), "{message}");
+    message["result"].take()
+}

@@ -1,0 +1,83 @@
+//! Until a client can use it, and what memory it holds.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::peers::Peer;
+use crate::server::{Server, bridge};
+use crate::support::executor::Executor;
+use crate::table::{Row, in_turn};
+
+const STARTS: usize = 20;
+const CALLS: usize = 1000;
+
+pub(crate) fn rows(executor: &Executor, peers: &[Peer]) -> Vec<Row> {
+    let folder = tempfile::tempdir().unwrap();
+    let start = || Server::start(bridge(&executor.line(), folder.path()));
+    let python = Peer::python_sdk();
+    // The first ones read their programs from the disk.
+    start().leave();
+    python.start().leave();
+    let (mut listed, mut beside_listed) = (Vec::new(), Vec::new());
+    let [ours, theirs] = in_turn(
+        STARTS,
+        [&mut || started(start, &mut listed), &mut || {
+            started(|| python.start(), &mut beside_listed)
+        }],
+    );
+    let millis = |values: &[f64]| values.iter().map(|value| value * 1000.0).collect();
+    let (ours, theirs): (Vec<f64>, Vec<f64>) = (millis(&ours), millis(&theirs));
+    let mut rows = vec![
+        Row::median("spawn to the answer to initialize", "ms", ours.clone()).at_most(5.0),
+        Row::ratio(
+            "the same / a Python server with one tool",
+            "ms",
+            ("bridge", &ours),
+            ("Python", &theirs),
+        )
+        .at_most(1.0 / 50.0),
+        Row::median("spawn to the answer to tools/list", "ms", millis(&listed)),
+    ];
+    for peer in peers {
+        let times: Vec<f64> = (0..STARTS)
+            .map(|_| started(|| peer.start(), &mut Vec::new()) * 1000.0)
+            .collect();
+        rows.push(Row::ratio(
+            format!("spawn to initialize / {}", peer.name),
+            "ms",
+            ("bridge", &ours),
+            ("peer", &times),
+        ));
+    }
+    rows.extend(memory(start()));
+    rows
+}
+
+/// Seconds to `initialize`; those to `tools/list` are added to the list.
+fn started(start: impl Fn() -> Server, listed: &mut Vec<f64>) -> f64 {
+    let began = Instant::now();
+    let mut server = start();
+    let seconds = began.elapsed().as_secs_f64();
+    server.request("tools/list", json!({}));
+    listed.push(began.elapsed().as_secs_f64());
+    server.leave();
+    seconds
+}
+
+fn memory(mut bridge: Server) -> Vec<Row> {
+    bridge.request("tools/list", json!({}));
+    let Some(idle) = bridge.resident() else {
+        return Vec::new(); // The system does not tell.
+    };
+    for _ in 0..CALLS {
+        bridge.quick("x = 1");
+    }
+    let busy = bridge.resident().unwrap();
+    bridge.leave();
+    let row = |what: &str, value, bound| Row::median(what, "MB", vec![value]).at_most(bound);
+    vec![
+        row("memory idle", idle, 10.0),
+        row("memory after 1,000 calls", busy, 12.0),
+    ]
+}

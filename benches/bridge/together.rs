@@ -1,0 +1,85 @@
+//! Many calls at once.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::peers::Peer;
+use crate::server::{Server, bridge, call, facts};
+use crate::support::executor::Executor;
+use crate::table::{Row, in_turn, timed};
+
+const TURNS: usize = 10;
+const SESSIONS: usize = 64;
+const QUICK_CALLS: usize = 100;
+
+pub(crate) fn rows(executor: &Executor, _: &[Peer]) -> Vec<Row> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bridge = Server::bridge(executor, folder.path());
+    bridge.quick("x = 1");
+    let mut rows = Vec::new();
+    for count in [4, 16, 64] {
+        let arguments = vec![json!({"code": "x = 1"}); count];
+        let side = std::cell::RefCell::new(&mut bridge);
+        let [at_once, one] = in_turn(
+            TURNS,
+            [
+                &mut || timed(|| succeeded(&side.borrow_mut().calls("run_code_quick", &arguments))),
+                &mut || count as f64 * timed(|| side.borrow_mut().quick("x = 1")),
+            ],
+        );
+        let millis = |values: Vec<f64>| values.iter().map(|value| value * 1000.0).collect();
+        let (at_once, one): (Vec<f64>, Vec<f64>) = (millis(at_once), millis(one));
+        let what = format!("{count} calls at once / {count} times one call");
+        let row = Row::ratio(what, "ms", ("at once", &at_once), ("one by one", &one));
+        rows.push(if count == 16 { row.at_most(0.5) } else { row });
+    }
+    bridge.leave();
+    rows.push(beside_long_polls());
+    rows
+}
+
+/// A quick call while many sessions run code whose calls wait, beside one where nothing waits.
+fn beside_long_polls() -> Row {
+    let (busy_executor, quiet_executor) = (Executor::start(), Executor::start());
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = bridge(&busy_executor.line(), &folder.path().join("busy"));
+    command.env("SMART_COLAB_CALL_BUDGET_SEC", "3600");
+    let mut busy = Server::start(command);
+    for number in 0..SESSIONS {
+        let code = json!({"code": "import time; time.sleep(3600)", "timeout_sec": 3600, "session": format!("s{number}")});
+        busy.begin("tools/call", call("run_code_long", &code));
+    }
+    let mut quiet = Server::bridge(&quiet_executor, &folder.path().join("quiet"));
+    while running(&mut busy) < SESSIONS {
+        sleep(Duration::from_secs(1));
+    }
+    busy.quick("x = 1");
+    quiet.quick("x = 1");
+    let [beside, alone] = in_turn(
+        QUICK_CALLS,
+        [&mut || 1000.0 * timed(|| busy.quick("x = 1")), &mut || {
+            1000.0 * timed(|| quiet.quick("x = 1"))
+        }],
+    );
+    quiet.leave();
+    busy.leave();
+    let what = "x = 1 while 64 sessions' long polls wait / none";
+    Row::ratio(what, "ms", ("64 wait", &beside), ("none", &alone)).at_most(1.3)
+}
+
+fn running(bridge: &mut Server) -> usize {
+    let answer = bridge.call("list_jobs", &json!({"state": "running", "limit": 100}));
+    let jobs = answer["structuredContent"]["jobs"].as_array().cloned();
+    jobs.unwrap_or_default()
+        .iter()
+        .filter(|job| job["state"] == "running")
+        .count()
+}
+
+fn succeeded(answers: &[Value]) {
+    for answer in answers {
+        assert_eq!(facts(answer)["state"], "succeeded", "{answer}");
+    }
+}

@@ -1,0 +1,56 @@
+"""A kernel driven by jupyter_client directly: reads `{"code": …, "to": …}` a line, answers with the seconds that it took.
+
+`to` is a file that takes what the code prints.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from time import perf_counter
+
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import start_new_kernel
+
+PATIENCE = 300.0
+
+
+def run(client: BlockingKernelClient, code: str, to: str | None) -> float:
+    """From the request to the reply and the end of the output."""
+    began = perf_counter()
+    request = client.execute(code)
+    with open(Path(to), "w", encoding="utf-8") if to else nullcontext() as file:  # noqa: PTH123
+        while True:
+            message = client.get_iopub_msg(timeout=PATIENCE)
+            if message["parent_header"].get("msg_id") != request:
+                continue
+            content = message["content"]
+            if message["msg_type"] == "stream" and file is not None:
+                file.write(content["text"])
+            elif message["msg_type"] == "status" and content["execution_state"] == "idle":
+                break
+    while True:
+        reply = client.get_shell_msg(timeout=PATIENCE)
+        if reply["parent_header"].get("msg_id") == request:
+            break
+    took = perf_counter() - began
+    if reply["content"]["status"] != "ok":
+        raise RuntimeError(str(reply["content"]))
+    return took
+
+
+def main() -> None:
+    """Serve until stdin ends."""
+    manager, client = start_new_kernel(kernel_name="python3")
+    try:
+        for line in sys.stdin:
+            wanted = json.loads(line)
+            print(json.dumps(run(client, wanted["code"], wanted.get("to"))), flush=True)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+main()
