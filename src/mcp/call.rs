@@ -7,7 +7,7 @@ use rmcp::RoleServer;
 use rmcp::model::{ProgressNotificationParam, ProgressToken};
 use rmcp::service::{Peer, RequestContext};
 use tokio::sync::watch;
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::server::Server;
@@ -16,7 +16,7 @@ use crate::runtime::{RuntimeError, RuntimeResult};
 use crate::transfer::Progress;
 use crate::wire::job::Job;
 
-/// How often progress is looked at; what changed in between is one notification.
+/// Between two notifications at least, so that what changed meanwhile is one; and how often it is looked at what the connection does.
 const TICK: Duration = Duration::from_millis(250);
 /// How often a message is repeated to a caller whose work does not move.
 const REPEAT: Duration = Duration::from_secs(2);
@@ -162,10 +162,12 @@ async fn forward<T>(
     let Some(token) = token else {
         return pending().await;
     };
-    let mut ticks = interval(TICK);
     let (mut last, mut sent) = (None::<Step>, Instant::now());
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            Ok(()) = seen.changed() => sleep_until(sent + TICK).await,
+            () = sleep(TICK) => {}
+        }
         let said = seen.borrow_and_update().clone();
         let (step, is_said) = match (server.connection().doing(), said) {
             (Some(message), said) => {
