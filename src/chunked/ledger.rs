@@ -38,6 +38,8 @@ pub(super) struct Ledger {
     /// What the caller should know of the books.
     pub(super) notes: Vec<String>,
     saved: Instant,
+    /// False while the end of the last flight is not on disk.
+    is_settled: bool,
     // The last field: it is let go after everything else is closed.
     _lock: FileLock,
 }
@@ -117,6 +119,7 @@ impl Claim {
             results,
             notes,
             saved: Instant::now(),
+            is_settled: true,
             _lock: self.lock,
         })
     }
@@ -162,6 +165,19 @@ impl Ledger {
         self.save()
     }
 
+    /// The same for one that went as it should, without saving: the next launch does, or [`Ledger::settle`]. A crash before finds the job
+    /// again by its id.
+    pub(super) fn land_softly(&mut self) {
+        self.checkpoint.in_flight = None;
+        self.checkpoint.stop = None;
+        self.is_settled = false;
+    }
+
+    /// Saves what a soft landing has left open.
+    pub(super) fn settle(&mut self) -> Result<(), ChunkedError> {
+        if self.is_settled { Ok(()) } else { self.save() }
+    }
+
     /// Puts everything on disk: the results first, then the checkpoint that covers them.
     pub(super) fn save(&mut self) -> Result<(), ChunkedError> {
         self.results
@@ -170,7 +186,9 @@ impl Ledger {
         self.checkpoint.results_bytes = self.results.length();
         self.checkpoint.touch();
         self.saved = Instant::now();
-        self.folder.save(&self.checkpoint)
+        self.folder.save(&self.checkpoint)?;
+        self.is_settled = true;
+        Ok(())
     }
 
     pub(super) fn folder(&self) -> &Folder {

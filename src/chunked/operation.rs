@@ -74,14 +74,16 @@ impl<'a> Operation<'a> {
             let followed = self.find_again(&flight).await?;
             return self.land(flight, followed).await;
         }
-        if self.ledger.checkpoint.is_finished() {
-            return Ok(Some(End::Finished));
-        }
-        if self.watch.cancelled.is_cancelled() {
-            return Ok(Some(End::Cancelled));
-        }
-        if Instant::now() >= self.watch.until() {
-            return Ok(Some(End::Deadline));
+        let end = if self.ledger.checkpoint.is_finished() {
+            Some(End::Finished)
+        } else if self.watch.cancelled.is_cancelled() {
+            Some(End::Cancelled)
+        } else {
+            (Instant::now() >= self.watch.until()).then_some(End::Deadline)
+        };
+        if end.is_some() {
+            self.ledger.settle()?;
+            return Ok(end);
         }
         let flight = Flight::new(self.next_work());
         // First the checkpoint, then the job: whoever comes after a crash knows what to look for.
@@ -211,10 +213,13 @@ impl<'a> Operation<'a> {
                 self.output.error(),
             )),
         };
-        let stopped = stop.is_some();
-        self.ledger.land(stop)?;
+        let end = stop.is_some().then_some(End::Stopped);
+        match stop {
+            Some(stop) => self.ledger.land(Some(stop))?,
+            None => self.ledger.land_softly(),
+        }
         self.keep().await;
-        Ok(stopped.then_some(End::Stopped))
+        Ok(end)
     }
 
     /// The machine or the kernel has gone with the job: what it proved counts, the rest runs again after a new setup.
