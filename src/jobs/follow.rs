@@ -322,7 +322,7 @@ impl Follower {
             .as_ref()
             .and_then(|job| job.execution_time_sec)
             .unwrap_or(0.0);
-        (age / 40.0).clamp(0.05, 5.0)
+        (age / 40.0).clamp(0.02, 5.0)
     }
 }
 
