@@ -18,9 +18,9 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::budget;
 use super::convert::Fault;
 use super::resources::Resources;
-use super::{budget, schema};
 use crate::base::ids::JobId;
 use crate::chunked::Chunked;
 use crate::jobs::Jobs;
@@ -59,7 +59,6 @@ pub struct Server {
     pub(super) floors: Arc<Floors>,
     pub(super) resources: Arc<Resources>,
     router: Arc<ToolRouter<Self>>,
-    tools: Arc<Vec<Tool>>,
     /// Cancelled when the client has left or this process ends: calls that end then were not cancelled by anyone.
     leaving: CancellationToken,
 }
@@ -67,14 +66,11 @@ pub struct Server {
 impl Server {
     #[must_use]
     pub fn new(floors: Floors) -> Self {
-        let router = Self::all_tools();
-        let tools = router.list_all().into_iter().map(schema::tidy).collect();
         let floors = Arc::new(floors);
         Self {
             resources: Arc::new(Resources::new(floors.clone())),
             floors,
-            router: Arc::new(router),
-            tools: Arc::new(tools),
+            router: Arc::new(Self::all_tools()),
             leaving: CancellationToken::new(),
         }
     }
@@ -125,7 +121,7 @@ impl ServerHandler for Server {
         _request: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult::with_all_items(self.tools.as_ref().clone()))
+        Ok(ListToolsResult::with_all_items(self.router.list_all()))
     }
 
     async fn list_resources(
@@ -182,7 +178,7 @@ impl ServerHandler for Server {
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.tools.iter().find(|tool| tool.name == name).cloned()
+        self.router.get(name).cloned()
     }
 
     async fn call_tool(

@@ -15,6 +15,7 @@ use crate::chunked::report::CheckpointReport;
 use crate::chunked::shelf::{Deleted, Row};
 use crate::chunked::{ChunkedError, Outcome, Watch};
 use crate::mcp::convert::{Fault, operation};
+use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
 use crate::wire::job::OnError;
@@ -75,6 +76,7 @@ struct ShelfReport {
 impl Server {
     #[tool(
         title = "Run chunked operation",
+        input_schema = schema::input::<ChunkedArgs>(),
         description = "Run a loop of many iterations in batches, with a checkpoint after each: epochs, files, parameter sweeps. Survives lost \
             connections, a restarted client and a replaced VM: call again with the same arguments until can_continue is false, and nothing that \
             is done runs again. A failing iteration stops it there (on_error skip passes over). setup_code must make everything that loop_code \
@@ -118,6 +120,8 @@ impl Server {
 
     #[tool(
         title = "Get checkpoint",
+        input_schema = schema::input::<CheckpointArgs>(),
+        output_schema = schema::output::<CheckpointReport>(),
         description = "How far a chunked operation is, with its newest results, skipped iterations and why it stopped; or the result that run_code_long \
             kept under a checkpoint_name: its code, output, times, and the files with the whole output and the pictures. While that code runs, the \
             result before it is there as previous. Reads what is on this computer, so it answers without the runtime too. Unknown names are \
@@ -145,6 +149,8 @@ impl Server {
 
     #[tool(
         title = "List checkpoints",
+        input_schema = schema::input::<ShelfArgs>(),
+        output_schema = schema::output::<ShelfReport>(),
         description = "All that is kept under a checkpoint_name on this computer, newest first: chunked operations with how far they are, results of \
             run_code_long, their size on disk, and what cannot be read, with the reason. Asks no runtime. get_checkpoint shows one of them, \
             delete_checkpoint removes it.",
@@ -176,6 +182,8 @@ impl Server {
 
     #[tool(
         title = "Delete checkpoint",
+        input_schema = schema::input::<CheckpointArgs>(),
+        output_schema = schema::output::<Deleted>(),
         description = "Remove what is kept under a checkpoint_name on this computer: a chunked operation with all of its results, or the result of \
             run_code_long with its output and pictures. Also one that cannot be read. It is gone for good: ask the user first. Refused with busy \
             while its code runs; interrupt_execution ends that. Files that the code wrote on the runtime stay.",

@@ -18,6 +18,7 @@ use crate::jobs::view::View;
 use crate::mcp::args;
 use crate::mcp::call::{self, Call};
 use crate::mcp::convert::{self, Fault, execution, log_range};
+use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::runtime::RuntimeError;
 use crate::transfer::{Look, Progress, Watch};
@@ -70,6 +71,7 @@ struct OutputArgs {
 impl Server {
     #[tool(
         title = "Run code",
+        input_schema = schema::input::<QuickArgs>(),
         description = "Run Python that takes up to 2 minutes, in a kernel that keeps variables between calls. Shows what was printed, the last \
             expression's value, tables as text and plots as pictures; the last line is JSON with success, state, job_id. If the code is not done \
             when the call must answer, it goes on: call get_output with the job_id. Each call runs its code once; do not send it again after an \
@@ -94,6 +96,7 @@ impl Server {
 
     #[tool(
         title = "Run long code",
+        input_schema = schema::input::<LongArgs>(),
         description = "Run Python that may take minutes to hours (training, downloads, installs; to 12 h by timeout_sec). The call answers in time \
             with what was printed so far, \"state\":\"running\" and a job_id; the code goes on, survives lost connections, and get_output shows the rest. \
             At timeout_sec the code is interrupted. With checkpoint_name code, whole output and pictures are kept for get_checkpoint. For a loop that must be \
@@ -156,6 +159,7 @@ impl Server {
 
     #[tool(
         title = "Get output",
+        input_schema = schema::input::<OutputArgs>(),
         description = "Follow a job, download or upload that is still running, or read the output of an old one. Waits for new output or the end, as long as a call may \
             take; set wait_sec to 0 to look at once. Hand `next` of the last answer back as `after` to see only what is new; without `after` it \
             shows the head and tail of everything. What that leaves out, any part of it, is read by from_byte. Looking never changes or stops the \

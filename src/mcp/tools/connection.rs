@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::mcp::call;
 use crate::mcp::convert::Fault;
+use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::runtime::connection::Checked;
 use crate::runtime::{Runtime, RuntimeError};
@@ -57,6 +58,7 @@ struct ProbeReport {
 impl Server {
     #[tool(
         title = "Check connection",
+        output_schema = schema::output::<ConnectionReport>(),
         description = "Is the Colab runtime (or the local Python) reachable, and how much memory is free? Answers within 10 seconds whatever \
             happens. Use it first in a conversation, and whenever another tool reports a connection error: its suggestion says what to do.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
@@ -74,6 +76,7 @@ impl Server {
 
     #[tool(
         title = "Probe environment",
+        output_schema = schema::output::<ProbeReport>(),
         description = "What the machine is: CPU, memory, every GPU, storage, Python and installed packages with versions, kernels, and the \
             variables of the main session. Use it before choosing batch sizes, devices or libraries. Imports nothing and runs no user code.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::mcp::convert::Fault;
+use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
 use crate::runtime::{ListQuery, Runtime, RuntimeResult};
@@ -48,6 +49,8 @@ struct DownloadArgs {
 impl Server {
     #[tool(
         title = "List files",
+        input_schema = schema::input::<ListArgs>(),
+        output_schema = schema::output::<FileList>(),
         description = "The files in a folder of the runtime, with sizes and times, a page at a time, sorted by name. Use it to find what code has \
             written before download_from_colab.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
@@ -82,6 +85,8 @@ impl Server {
 
     #[tool(
         title = "Download",
+        input_schema = schema::input::<DownloadArgs>(),
+        output_schema = schema::output::<DownloadReport>(),
         description = "Copy a file or a whole folder from the runtime to this computer, into the folder for downloads (LOCAL_SAVE_DIR) and \
             nowhere else. Survives lost connections, goes on where it stopped, and is checked by SHA-256; an existing local file is kept and the new \
             one gets another name. A folder comes with NAME.sha256 beside it, for sha256sum -c. More than max_bytes (2 GiB unless given) is refused \

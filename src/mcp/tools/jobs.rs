@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::base::ids::JobId;
 use crate::jobs::overview::{Row, Wanted};
 use crate::mcp::convert::Fault;
+use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
 use crate::runtime::{Runtime, RuntimeResult};
@@ -80,6 +81,8 @@ struct InterruptReport {
 impl Server {
     #[tool(
         title = "List jobs",
+        input_schema = schema::input::<ListArgs>(),
+        output_schema = schema::output::<JobsReport>(),
         description = "The newest jobs (runs of code) with their state, session, first line and job_id, running and finished, also those of earlier \
             conversations and of a client that was closed. Use it to find code that still runs, or output whose job_id is not at hand: \
             get_output reads it. When the runtime cannot be reached, it lists what this computer remembers.",
@@ -125,6 +128,8 @@ impl Server {
 
     #[tool(
         title = "Interrupt",
+        input_schema = schema::input::<InterruptArgs>(),
+        output_schema = schema::output::<InterruptReport>(),
         description = "Stop code that runs or waits: the job of this job_id, or whatever runs in a session. It raises KeyboardInterrupt there, so \
             variables are kept, and waits a few seconds for the end. Code that does not stop (a long C call) needs restart_session. A job that has \
             ended stays as it is.",

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::mcp::convert::Fault;
+use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
 use crate::notebook::export::MOST_JOBS;
@@ -30,6 +31,8 @@ struct ExportArgs {
 impl Server {
     #[tool(
         title = "Export notebook",
+        input_schema = schema::input::<ExportArgs>(),
+        output_schema = schema::output::<Report>(),
         description = "Write what was run in a session, oldest first, with text, tables, plots and errors, as a Jupyter notebook (.ipynb) into the \
             local save folder (LOCAL_SAVE_DIR): a cell for each run of code, one for each loop of run_chunked_operation. Use it when the user wants to \
             keep, share or rerun the work. An existing file is kept and the new one gets another name. Very long output is cut to its head and tail. \

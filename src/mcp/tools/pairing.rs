@@ -11,6 +11,7 @@ use super::connection::ConnectionReport;
 use crate::edge::settings::endpoint;
 use crate::mcp::call;
 use crate::mcp::convert::Fault;
+use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::runtime::RuntimeResult;
 use crate::runtime::connection::{Checked, NEW_ADDRESS, check_endpoint};
@@ -39,6 +40,8 @@ struct PairingReport {
 impl Server {
     #[tool(
         title = "Connect to a runtime",
+        input_schema = schema::input::<ConnectArgs>(),
+        output_schema = schema::output::<PairingReport>(),
         description = "Connect to a Colab runtime by the line that its notebook prints (https://…#TOKEN): at the first time, or when the notebook was \
             started again and has a new address. Takes effect at once, without a restart, and is kept for later starts. Only with an address that \
             the user gave: all code is sent there. An address that does not answer changes nothing.",

@@ -15,6 +15,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use crate::mcp::convert::{Fault, reading};
+use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
 use crate::render::notebook::{self, Notebook};
@@ -88,6 +89,7 @@ enum Form {
 impl Server {
     #[tool(
         title = "Read file",
+        input_schema = schema::input::<ReadArgs>(),
         description = "Look into a file on the runtime without downloading it: text by lines (a negative `line` reads the end of a log), CSV as a table of \
             its first rows, JSON indented, a notebook as its cells and their text, PNG, JPEG, GIF, WebP, BMP and SVG as a picture. The last \
             line is JSON with size_bytes, mime, total_lines and next_line: hand that back as `line` to read on. With `line` any text is shown as \

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::mcp::convert::Fault;
+use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
 use crate::runtime::error::Reach;
@@ -56,6 +57,8 @@ struct RestartReport {
 impl Server {
     #[tool(
         title = "List variables",
+        input_schema = schema::input::<VariablesArgs>(),
+        output_schema = schema::output::<Variables>(),
         description = "The variables of a session: name, type, shape or length, bytes, a short repr. Works while code is running. Use it to see what \
             earlier code left, instead of printing things again.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
@@ -79,6 +82,8 @@ impl Server {
 
     #[tool(
         title = "Clean up",
+        input_schema = schema::input::<CleanupArgs>(),
+        output_schema = schema::output::<Cleanup>(),
         description = "Free memory: deletes all user variables of a session, collects garbage, empties the CUDA cache, closes figures. Ask the user \
             first: the variables are gone for good. Deletes no files, except temporary ones (*.tmp, *.temp, *.pyc) when temp_files is true, \
             each named in the report. Fails with busy while code is running in the session.",
@@ -115,6 +120,8 @@ impl Server {
 
     #[tool(
         title = "Restart session",
+        input_schema = schema::input::<RestartArgs>(),
+        output_schema = schema::output::<RestartReport>(),
         description = "End a session's Python process with everything that runs or waits in it, and start a new one. All of its variables are gone, \
             files stay. Use it when code does not stop by interrupt_execution, when memory or the GPU is not given back, or after an install that \
             needs a fresh start. With remove the session is given up and its memory freed. Ask the user first when the variables took long to make.",

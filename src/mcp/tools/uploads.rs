@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::mcp::convert::Fault;
 use crate::mcp::roots::roots;
+use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
 use crate::transfer::upload::{Request, UploadReport};
@@ -36,6 +37,8 @@ fn content_root() -> String {
 impl Server {
     #[tool(
         title = "Upload",
+        input_schema = schema::input::<UploadArgs>(),
+        output_schema = schema::output::<UploadReport>(),
         description = "Copy a file or a whole folder from this computer to the runtime, such as data or code that run_code_quick is to use. Only from \
             LOCAL_SAVE_DIR, the folders in UPLOAD_DIRS, and the client's own folders. Survives lost connections, is checked by SHA-256, \
             replaces files of the same name over there, and sends nothing that is there already. A large file goes on in the background \
