@@ -1,26 +1,34 @@
 //! Logs: to stderr for the person beside the client, and to a file a day in the data folder. stdout belongs to MCP.
 
 use std::path::Path;
+use std::str::FromStr;
 
+use tracing::Level;
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, fmt};
 
 const DAYS_KEPT: usize = 7;
 
 /// Starts logging. A folder that cannot be written costs the file, not the program; a malformed filter is said and replaced.
 pub fn start(filter: Option<&str>, data_dir: &Path) {
-    let default = || EnvFilter::new("warn,smart_colab=info");
-    let (filter, fault) = match filter.map(EnvFilter::try_new) {
+    let default = || {
+        Targets::new()
+            .with_default(LevelFilter::WARN)
+            .with_target("smart_colab", LevelFilter::INFO)
+    };
+    let (filter, fault) = match filter.map(Targets::from_str) {
         None => (default(), None),
         Some(Ok(filter)) => (filter, None),
         Some(Err(error)) => (default(), Some(error)),
     };
     // At debug it shows whole messages, and with them code and the token that connect_colab is given.
-    let filter = match "rmcp=info".parse() {
-        Ok(directive) => filter.add_directive(directive),
-        Err(_) => filter,
+    let filter = if filter.would_enable("rmcp", &Level::DEBUG) {
+        filter.with_target("rmcp", LevelFilter::INFO)
+    } else {
+        filter
     };
     let folder = data_dir.join("logs");
     // The appender speaks to stderr on its own when the folder is missing.
