@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use tracing::Level;
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::{LevelFilter, Targets, filter_fn};
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -25,11 +25,9 @@ pub fn start(filter: Option<&str>, data_dir: &Path) {
         Some(Err(error)) => (default(), Some(error)),
     };
     // At debug it shows whole messages, and with them code and the token that connect_colab is given.
-    let filter = if filter.would_enable("rmcp", &Level::DEBUG) {
-        filter.with_target("rmcp", LevelFilter::INFO)
-    } else {
-        filter
-    };
+    let discreet = filter_fn(|metadata| {
+        *metadata.level() <= Level::INFO || !metadata.target().starts_with("rmcp")
+    });
     let folder = data_dir.join("logs");
     // The appender speaks to stderr on its own when the folder is missing.
     let made = std::fs::create_dir_all(&folder);
@@ -50,6 +48,7 @@ pub fn start(filter: Option<&str>, data_dir: &Path) {
         .with_writer(std::io::stderr);
     let started = tracing_subscriber::registry()
         .with(filter)
+        .with(discreet)
         .with(stderr)
         .with(file)
         .try_init();

@@ -296,7 +296,13 @@ fn calls_run_side_by_side() {
 #[test]
 fn the_token_is_nowhere_to_be_found() {
     let marker = "marker_of_the_code";
-    for (detail, code_is_logged) in [("trace", None), ("", Some(false))] {
+    // Whole messages, with what connect_colab is given in them, would be the protocol library's own talk.
+    let of_messages = "rmcp=trace,rmcp::service=trace";
+    for (detail, code_is_logged) in [
+        ("trace", None),
+        (of_messages, Some(false)),
+        ("", Some(false)),
+    ] {
         let home = Home::new();
         let executor = Executor::shared();
         let mut bridge = executor.bridge(&home, &[("SMART_COLAB_LOG", detail)]);
