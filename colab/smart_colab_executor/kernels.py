@@ -45,6 +45,12 @@ END_GRACE = 2.0
 # fill our memory.
 RECEIVE_QUEUE_MESSAGES = 100
 ENDED_REMEMBERED = 200
+KERNEL_OPTIONS = (
+    # A file would be the one of the user's own shells, and costs four waits for the disk a cell.
+    "--HistoryManager.hist_file=:memory:",
+    # A pause before each reply, for clients that look at their channels one by one; we wait for all of a cell's end.
+    "--Kernel._execute_sleep=0",
+)
 SECRET_VARIABLES = ("SMART_COLAB_TOKEN",)
 
 
@@ -85,7 +91,7 @@ class _ThisPython(KernelSpecManager):
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         # -P: no file of the user's stands in for a module that the kernel needs to start.
-        argv = [sys.executable, "-P", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        argv = [sys.executable, "-P", "-m", "ipykernel_launcher", "-f", "{connection_file}", *KERNEL_OPTIONS]
         return KernelSpec(argv=argv, display_name=kernel_name, language="python")
 
 
