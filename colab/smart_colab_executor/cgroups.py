@@ -21,11 +21,7 @@ class MemoryGroup(NamedTuple):
 
 def memory_groups(membership: Path = MEMBERSHIP, mount: Path = MOUNT) -> Iterator[MemoryGroup]:
     """Name the groups of this process, by the file of its memberships (man 7 cgroups)."""
-    try:
-        lines = membership.read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
+    for line in (read(membership) or b"").decode().splitlines():
         _, controllers, group = line.split(":", 2)
         inner = group.lstrip("/")
         if controllers == "":
@@ -37,8 +33,14 @@ def memory_groups(membership: Path = MEMBERSHIP, mount: Path = MOUNT) -> Iterato
 
 def statistic(file: Path, name: str) -> int | None:
     """Look up a line `NAME NUMBER` in a file; None where there is none."""
+    found = re.search(rb"^%b (\d+)$" % name.encode(), read(file) or b"", re.MULTILINE)
+    return int(found[1]) if found else None
+
+
+def read(file: Path) -> bytes | None:
+    """All of a small file; None where there is none. Without what a buffer and its text cost, before and after a job."""
     try:
-        found = re.search(rf"^{name} (\d+)$", file.read_text(), re.MULTILINE)
+        with file.open("rb", buffering=0) as opened:
+            return opened.readall()
     except OSError:
         return None
-    return int(found[1]) if found else None

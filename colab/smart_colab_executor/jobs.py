@@ -12,6 +12,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -158,9 +159,9 @@ class Job:
             self.record.kernel_id = kernel_id
             self.record.started_at = now()
             self.queue_position = None
+            # The record is left behind: whoever reads the job back finds it here.
             self.spool.append({"type": "started", "kernel_id": kernel_id, "execution_count": execution_count})
             self.changed.notify_all()
-        self._save()
 
     def output(self, kind: str, content: dict[str, Any]) -> None:
         """Spool one of the kernel's messages. Raises OSError."""
@@ -203,11 +204,14 @@ class Job:
             # No file has -1 bytes: where the last event is not on disk, whoever reads the job back looks for himself.
             record.last_seq, record.events_bytes = self.spool.last_seq, self.spool.size if self.spool.is_whole else -1
             self.changed.notify_all()
+        self.on_end(self)
+
+    def save_end(self) -> None:
+        """Write the record of a finished job, which spares the next executor the look at all of its events."""
         try:
             self._save()
         except OSError as error:
             log.warning("job %s: its end could not be written down: %s", self.id, error)
-        self.on_end(self)
 
     def _seal(self) -> None:
         """Spool the last events: what the kernel reported and nobody has asked for yet, then the end."""
@@ -270,9 +274,17 @@ class JobStore:
         # Of all starts on this folder, this one among them.
         self.boots = frozenset({boot_id})
         self._on_end = on_end
+        # Nobody waits for what is written down of an end, so it holds up no kernel's next job.
+        self._ends = ThreadPoolExecutor(1, "ends")
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
         self._waiting: dict[str, Job] = {}
+
+    def __enter__(self) -> JobStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.shutdown()
 
     def load(self) -> None:
         """Read back what earlier executors left; their unfinished jobs are lost. Raises OSError."""
@@ -282,7 +294,7 @@ class JobStore:
             if not (folder / RECORD).exists():
                 continue
             try:
-                found.append(_recover(folder, self._on_end))
+                found.append(_recover(folder, self._note_end))
             except (OSError, ValueError, TypeError, KeyError) as error:
                 log.warning("jobs/%s cannot be read back and is left alone: %s", folder.name, type(error).__name__)
         self._jobs = {job.id: job for job in sorted(found, key=lambda job: (job.record.created_at, job.id))}
@@ -318,7 +330,7 @@ class JobStore:
                 # It may be there without a record: a crash came before anything was run.
                 folder.mkdir(parents=True, exist_ok=True)
                 record = Record(job_id, self._boot_id, now(), address=address)
-                job = Job(request, record, folder, Spool.create(folder), Reports(folder), self._on_end)
+                job = Job(request, record, folder, Spool.create(folder), Reports(folder), self._note_end)
                 job._save()
             except OSError as error:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -329,6 +341,13 @@ class JobStore:
                 ) from error
             self._jobs[job_id] = self._waiting[job_id] = job
             return job, True
+
+    def _note_end(self, job: Job) -> None:
+        self._ends.submit(self._write_end, job)
+
+    def _write_end(self, job: Job) -> None:
+        job.save_end()
+        self._on_end(job)
 
     def _check_queue(self, session: str) -> None:
         """Raises Busy. With the lock held."""
@@ -385,7 +404,6 @@ def _recover(folder: Path, on_end: Callable[[Job], None]) -> Job:
         record.finished_at, record.execution_time_sec = last["at"], last["execution_time_sec"]
         record.last_seq, record.events_bytes = spool.last_seq, spool.size
         job.reports.remove()
-        job._save()
         on_end(job)
         return job
     job.reports = Reports(folder, reported)

@@ -121,8 +121,8 @@ def _limits(membership: Path, mount: Path) -> Iterator[tuple[int, int]]:
 
 def _number(file: Path) -> int | None:
     try:
-        return int(file.read_text())
-    except (OSError, ValueError):  # "max"
+        return int(cgroups.read(file) or b"")
+    except ValueError:  # "max"
         return None
 
 
