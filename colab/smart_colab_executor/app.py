@@ -16,7 +16,8 @@ from .admission import Admission
 from .audit import Audit
 from .file_routes import add_file_routes
 from .files import Files
-from .jobs import MAX_HOLD_SEC, Job, JobStore, parse_id
+from .job_store import JobStore, parse_id
+from .jobs import MAX_HOLD_SEC, Job
 from .jsonline import dump
 from .manners import API_VERSION, MAX_BODY_BYTES, add_manners, request_id, sender
 from .paths import ContentRoot
@@ -117,7 +118,7 @@ def _add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
 
     @app.get("/jobs/<job_id>/log")
     def job_log(job_id: str) -> Response:
-        return serve(jobs.get(job_id).spool.log_path, "text/plain; charset=utf-8")
+        return serve(jobs.get(job_id).spool.log_file(), "text/plain; charset=utf-8")
 
     @app.get("/jobs/<job_id>/blobs/<number>")
     def blob(job_id: str, number: str) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,16 +19,23 @@ class MemoryGroup(NamedTuple):
     folder: Path
 
 
-def memory_groups(membership: Path = MEMBERSHIP, mount: Path = MOUNT) -> Iterator[MemoryGroup]:
+def memory_groups(membership: Path = MEMBERSHIP, mount: Path = MOUNT) -> tuple[MemoryGroup, ...]:
     """Name the groups of this process, by the file of its memberships (man 7 cgroups)."""
-    for line in (read(membership) or b"").decode().splitlines():
+    return _parse(read(membership) or b"", mount)
+
+
+@lru_cache(1)
+def _parse(memberships: bytes, mount: Path) -> tuple[MemoryGroup, ...]:
+    groups = []
+    for line in memberships.decode().splitlines():
         _, controllers, group = line.split(":", 2)
         inner = group.lstrip("/")
         if controllers == "":
-            yield MemoryGroup(2, mount, mount / inner)
+            groups.append(MemoryGroup(2, mount, mount / inner))
         elif "memory" in controllers.split(","):
             base = mount / "memory"
-            yield MemoryGroup(1, base, base / inner)
+            groups.append(MemoryGroup(1, base, base / inner))
+    return tuple(groups)
 
 
 def statistic(file: Path, name: str) -> int | None:
@@ -38,7 +45,7 @@ def statistic(file: Path, name: str) -> int | None:
 
 
 def read(file: Path) -> bytes | None:
-    """All of a small file; None where there is none. Without what a buffer and its text cost, before and after a job."""
+    """All of a small file, without what a buffer costs; None where there is none."""
     try:
         with file.open("rb", buffering=0) as opened:
             return opened.readall()

@@ -23,9 +23,10 @@ from .admission import TUNNEL_HEADERS, Admission, Network, parse_networks
 from .app import Config, create_app
 from .audit import Audit
 from .auth import Token
-from .jobs import Job, JobStore
-from .kernels import LoopThread
+from .job_store import JobStore
+from .jobs import Job
 from .leftovers import KernelNotes
+from .loop_thread import LoopThread
 from .partials import remove_leftovers
 from .replies import UNCOUNTED_BYTES
 from .sessions import Sessions

@@ -1,6 +1,6 @@
 """One Jupyter kernel: its process, its channels, and the messages on them.
 
-Everything here belongs to one asyncio thread (`LoopThread`); nothing blocks it for long.
+Everything here belongs to the kernels' thread (see loop_thread); nothing blocks it for long.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import zmq.asyncio
 from jupyter_client.asynchronous.client import AsyncKernelClient
@@ -30,11 +29,12 @@ from .journal import LastWords
 from .kernel_output import LEAVING_TYPE, POSITION
 from .kernel_side import MESSAGE_TYPE
 from .leftovers import KernelNotes
+from .loop_thread import in_background
 from .memory_watch import MemoryWatch
+from .probe import Memory
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
 Message = dict[str, Any]
 
 START_TIMEOUT = 90.0
@@ -64,26 +64,6 @@ class KernelNotStarted(Exception):
 
 class KernelSilent(Exception):
     """The kernel did not answer a request in time (its interpreter may be inside a long C call)."""
-
-
-class LoopThread:
-    """An asyncio loop in a thread of its own."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.SelectorEventLoop() if sys.platform == "win32" else asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever, name="kernels", daemon=True)
-
-    def __enter__(self) -> LoopThread:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(timeout=5)
-
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run `coroutine` in the loop and wait for what it returns or raises. Not to be called in the loop's thread."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
 
 
 class _ThisPython(KernelSpecManager):
@@ -149,10 +129,17 @@ class Kernel:
             raise KernelNotStarted(f"{type(error).__name__}: {error}") from error
 
     def submit(
-        self, code: str, on_output: Callable[[str, Message], None], loop: dict[str, Any] | None = None
+        self,
+        code: str,
+        on_output: Callable[[str, Message], None],
+        memory: Memory,
+        loop: dict[str, Any] | None = None,
     ) -> Execution:
-        """Send code; `on_output(kind, content)` is called with each of its iopub messages, in order."""
-        self._memory.begin()
+        """Send code; `on_output(kind, content)` is called with each of its iopub messages, in order.
+
+        `memory` is what there is before.
+        """
+        self._memory.begin(memory)
         if loop is not None:
             # Same channel, so it is there before the cell.
             self._post("shell", MESSAGE_TYPE, {"operation": "prepare_loop", **loop})
@@ -391,14 +378,3 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:  # one of the nameless real-time signals
         return str(number)
-
-
-_background: set[asyncio.Future[Any]] = set()
-
-
-def in_background(awaitable: Awaitable[Any]) -> None:
-    """Run it to its end without waiting for it."""
-    # The loop holds tasks weakly only.
-    task = asyncio.ensure_future(awaitable)
-    _background.add(task)
-    task.add_done_callback(_background.discard)

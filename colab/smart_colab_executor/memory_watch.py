@@ -18,11 +18,10 @@ class MemoryWatch:
         self._kills = 0
         self._fullest_pct = 0.0
 
-    def begin(self) -> None:
-        """Begin anew."""
+    def begin(self, memory: probe.Memory) -> None:
+        """Begin anew, with so much memory."""
         self._kills = oom_kills()
-        self._fullest_pct = 0.0
-        self.look()
+        self._fullest_pct = memory.used_pct
 
     def look(self) -> None:
         """Look at the memory, which takes less than a millisecond."""

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -105,7 +106,18 @@ def _memory(membership: Path, mount: Path) -> Memory:
 
 def _limits(membership: Path, mount: Path) -> Iterator[tuple[int, int]]:
     """Yield the (limit, used) of this process's control groups and of those around them; Linux alone has any."""
-    for group in cgroups.memory_groups(membership, mount):
+    for limit, usage, statistics, cache in _counters(cgroups.memory_groups(membership, mount)):
+        most = _number(limit)
+        if most is not None and most < 1 << 60:  # version 1 says "no limit" by a huge number
+            # Pages of files that nobody uses are given back on demand: no use of memory that matters.
+            yield most, (_number(usage) or 0) - (cgroups.statistic(statistics, cache) or 0)
+
+
+@lru_cache(1)  # to name the files takes longer than to read them
+def _counters(groups: tuple[cgroups.MemoryGroup, ...]) -> list[tuple[Path, Path, Path, str]]:
+    """The files of all limits: each with its use's and the statistics', and what these call the caches."""
+    counters = []
+    for group in groups:
         if group.version == 2:
             limit, usage, cache = "memory.max", "memory.current", "inactive_file"
         else:
@@ -113,10 +125,8 @@ def _limits(membership: Path, mount: Path) -> Iterator[tuple[int, int]]:
         for place in (group.folder, *group.folder.parents):
             if not place.is_relative_to(group.base):
                 break
-            most = _number(place / limit)
-            if most is not None and most < 1 << 60:  # version 1 says "no limit" by a huge number
-                # Pages of files that nobody uses are given back on demand: no use of memory that matters.
-                yield most, (_number(place / usage) or 0) - (cgroups.statistic(place / "memory.stat", cache) or 0)
+            counters.append((place / limit, place / usage, place / "memory.stat", cache))
+    return counters
 
 
 def _number(file: Path) -> int | None:

@@ -11,16 +11,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from . import probe
 from .errors import Busy
 from .jobs import Ending, Job
-from .kernels import Execution, Kernel, KernelDied, KernelNotStarted, KernelSilent, in_background
+from .kernels import Execution, Kernel, KernelDied, KernelNotStarted, KernelSilent
 from .leftovers import KernelNotes
+from .loop_thread import in_background
 from .spool import now
 
 log = logging.getLogger(__name__)
 
 INTERRUPT_GRACE = 5.0
 VARIABLES_TIMEOUT = 3.0
+# A snapshot is taken so long after the end of a job; those that end meanwhile share it.
+SNAPSHOT_PAUSE_SEC = 0.05
 YOUNG_SEC = 1.0
 CLEANUP_TIMEOUT = 20.0
 
@@ -53,7 +57,7 @@ class Session:
         # Whoever holds it has the kernel for itself.
         self._turn = asyncio.Lock()
         self._snapshot: dict[str, Any] | None = None
-        self._snapshot_task: asyncio.Task[None] | None = None
+        self._snapshot_due = False
 
     @property
     def kernel(self) -> Kernel | None:
@@ -181,7 +185,7 @@ class Session:
                 done: dict[str, Any] = await self.kernel.request("cleanup", channel="shell", patience=CLEANUP_TIMEOUT)
             except (KernelDied, KernelSilent) as error:
                 raise Busy("The kernel did not answer.", "Restart the session if this repeats.") from error
-            self._snapshot_task = asyncio.create_task(self._take_snapshot(self.kernel))
+            self._snapshot_soon()
             return done
 
     async def _run_queue(self) -> None:
@@ -226,9 +230,10 @@ class Session:
             self._on_output(kernel, job, kind, content)
 
         try:
-            job.start(kernel.id, kernel.execution_count + 1)
+            memory = probe.memory()
+            job.start(kernel.id, kernel.execution_count + 1, memory)
             loop = job.request.loop and {**job.request.loop, "reports": str(job.reports.path)}
-            return await self._follow(kernel, job, kernel.submit(job.request.code, on_output, loop))
+            return await self._follow(kernel, job, kernel.submit(job.request.code, on_output, memory, loop))
         except OSError:
             return DISK_FULL
         except KernelDied:
@@ -257,7 +262,7 @@ class Session:
                     await finished
                 return KILLED_AT_TIMEOUT
         reply = await finished
-        self._snapshot_task = asyncio.create_task(self._take_snapshot(kernel))
+        self._snapshot_soon()
         if timed_out:
             return Ending("timed_out", "timeout")
         if reply is not None and reply["status"] == "ok":
@@ -311,7 +316,17 @@ class Session:
         if kernel is not None:
             await kernel.kill()
 
-    async def _take_snapshot(self, kernel: Kernel) -> None:
+    def _snapshot_soon(self) -> None:
+        """Take a snapshot in a moment: it costs the kernel as much as a short job."""
+        if not self._snapshot_due:
+            self._snapshot_due = True
+            asyncio.get_running_loop().call_later(SNAPSHOT_PAUSE_SEC, lambda: in_background(self._take_snapshot()))
+
+    async def _take_snapshot(self) -> None:
+        self._snapshot_due = False
+        kernel = self.kernel
+        if kernel is None or self._start is not None:
+            return
         with suppress(KernelDied, KernelSilent):
             listing = await kernel.request("variables", patience=VARIABLES_TIMEOUT)
             if kernel is self._kernel:

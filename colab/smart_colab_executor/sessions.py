@@ -9,8 +9,9 @@ from typing import Any
 from . import probe
 from .errors import Busy, NotFound
 from .jobs import Ending, Job
-from .kernels import KernelNotStarted, LoopThread, in_background
+from .kernels import KernelNotStarted
 from .leftovers import KernelNotes
+from .loop_thread import LoopThread, in_background
 from .requests import DEFAULT_SESSION
 from .session import Session
 
@@ -48,13 +49,13 @@ class Sessions:
     def submit(self, job: Job) -> None:
         """Queue a job."""
 
-        async def enqueue() -> None:
+        def enqueue() -> None:
             if self._closed:
                 job.finish(EXECUTOR_STOPS)
             else:
                 self._open(job.request.session).enqueue(job)
 
-        self._thread.run(enqueue())
+        self._thread.call(enqueue)
 
     def interrupt(self, job: Job) -> None:
         """Take a queued job out, interrupt a running one."""

@@ -48,7 +48,7 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.log_path = folder / "log.txt"
+        self._log_path = folder / "log.txt"
         self._events_path = folder / "events.jsonl"
         self._blobs = folder / "blobs"
         self._lock = threading.Lock()
@@ -66,14 +66,6 @@ class Spool:
         self.blob_count = 0
 
     @classmethod
-    def create(cls, folder: Path) -> Spool:
-        """Make the files of a new job. Raises OSError."""
-        spool = cls(folder)
-        spool._events_path.touch()
-        spool.log_path.touch()
-        return spool
-
-    @classmethod
     def recover(cls, folder: Path, last_seq: int = 0, size: int = 0) -> Spool:
         """Take up what an earlier executor left; what a crash tore off the end is dropped. Raises OSError.
 
@@ -81,12 +73,12 @@ class Spool:
         """
         spool = cls(folder)
         spool._events_path.touch()
-        spool.log_path.touch()
         if last_seq and spool._events_path.stat().st_size == size:
             spool.last_seq, spool.size = last_seq, size
         else:
             spool._scan()
-        spool.log_bytes = spool.log_path.stat().st_size
+        with suppress(FileNotFoundError):  # it has shown nothing
+            spool.log_bytes = spool._log_path.stat().st_size
         if spool._blobs.is_dir():
             spool.blob_count = sum(1 for _ in spool._blobs.iterdir())
         return spool
@@ -151,10 +143,16 @@ class Spool:
             return
         content = text.encode("utf-8", "replace")
         if self._log is None:
-            self._log = self.log_path.open("ab", buffering=0)
+            self._log = self._log_path.open("ab", buffering=0)
         _write_whole(self._log, content, self.log_bytes)
         self.log_bytes += len(content)
         self._fresh_line = text.endswith("\n")
+
+    def log_file(self) -> Path:
+        """The file that `log` appends to; for a job that has shown nothing, an empty one. Raises OSError."""
+        if not self.log_bytes:
+            self._log_path.touch()
+        return self._log_path
 
     def keep_blob(self, content_type: str, content: bytes) -> dict[str, int]:
         """Keep bytes beside the events; returns what stands for them in the event. Raises OSError."""
@@ -181,20 +179,21 @@ class Spool:
         total = 0
         if after >= last:
             return found
-        with self._events_path.open("rb") as lines:
-            lines.seek(offset)
-            while offset < size:
-                self._index(seq, offset)
-                line = lines.readline()
-                if not line:
-                    break  # somebody shortened the file
-                offset += len(line)
-                if seq > after:
-                    if found and total + len(line) > max_bytes:
-                        return found
-                    found.append(line[:-1])
-                    total += len(line)
-                seq += 1
+        if size:
+            with self._events_path.open("rb") as lines:
+                lines.seek(offset)
+                while offset < size:
+                    self._index(seq, offset)
+                    line = lines.readline()
+                    if not line:
+                        break  # somebody shortened the file
+                    offset += len(line)
+                    if seq > after:
+                        if found and total + len(line) > max_bytes:
+                            return found
+                        found.append(line[:-1])
+                        total += len(line)
+                    seq += 1
         for seq, line in enumerate(unwritten, last - len(unwritten) + 1):
             if seq > after:
                 if found and total + len(line) > max_bytes:

@@ -157,10 +157,10 @@ def test_a_kill_for_memory_is_known(
 ) -> None:
     counted = iter([4, 4 + kills])
     monkeypatch.setattr(memory_watch, "oom_kills", lambda: next(counted))
-    fullness = iter([10.0, used_pct, 20.0])
+    fullness = iter([used_pct, 20.0])
     monkeypatch.setattr(probe, "memory", lambda: probe.Memory(1.0, 2.0, next(fullness)))
     watch = MemoryWatch()
-    watch.begin()
+    watch.begin(probe.Memory(1.0, 2.0, 10.0))
     watch.look()
     watch.look()
     assert watch.explains(signal) is expected

@@ -82,7 +82,7 @@ def test_a_users_file_stands_in_for_no_module_of_pythons(executor: Executor, ses
 
 
 def test_an_end_that_no_disk_took_is_known_to_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spool = Spool.create(tmp_path)
+    spool = Spool(tmp_path)
     spool.append({"type": "started"})
     assert spool.is_whole
     with monkeypatch.context() as patch:
@@ -105,7 +105,7 @@ def test_an_end_that_no_disk_took_is_known_to_be_missing(tmp_path: Path, monkeyp
 
 
 def test_a_file_that_somebody_shortened_ends_the_reading(tmp_path: Path) -> None:
-    spool = Spool.create(tmp_path)
+    spool = Spool(tmp_path)
     for _ in range(3):
         spool.append({"type": "x"})
     spool.close()

@@ -39,8 +39,9 @@ const TOP_LEVEL: [&str; 11] = [
 ];
 
 /// The executor's core, which can be used and tested without HTTP.
-const WITHOUT_FLASK: [&str; 13] = [
+const WITHOUT_FLASK: [&str; 14] = [
     "kernels.py",
+    "job_store.py",
     "jobs.py",
     "spool.py",
     "sessions.py",

@@ -1,0 +1,181 @@
+"""All jobs: in memory, on disk, and read back from there."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+from .errors import BootChanged, Busy, DiskFull, InvalidArgument, JobConflict, NotFound
+from .jobs import RECORD, STATES, Ending, Job, Record
+from .reports import Reports
+from .requests import JobRequest, uuid_text
+from .spool import Spool, now
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING_JOBS = 100
+# An end is written down so long after it came, when its reply is on the way.
+END_PAUSE_SEC = 0.05
+
+
+class JobStore:
+    """All jobs, in memory and under `folder`, in the order of their making."""
+
+    def __init__(self, folder: Path, boot_id: str, on_end: Callable[[Job], None] = lambda job: None) -> None:
+        self._folder = folder
+        self._boot_id = boot_id
+        # Of all starts on this folder, this one among them.
+        self.boots = frozenset({boot_id})
+        self._on_end = on_end
+        # Nobody waits for what is written down of an end, so it holds up no kernel's next job.
+        self._ends = ThreadPoolExecutor(1, "ends")
+        self._lock = threading.Lock()
+        self._jobs: dict[str, Job] = {}
+        self._waiting: dict[str, Job] = {}
+
+    def __enter__(self) -> JobStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.shutdown()
+
+    def load(self) -> None:
+        """Read back what earlier executors left; their unfinished jobs are lost. Raises OSError."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        found = []
+        for folder in self._folder.iterdir():
+            if not (folder / RECORD).exists():
+                continue
+            try:
+                found.append(_recover(folder, self._note_end))
+            except (OSError, ValueError, TypeError, KeyError) as error:
+                log.warning("jobs/%s cannot be read back and is left alone: %s", folder.name, type(error).__name__)
+        self._jobs = {job.id: job for job in sorted(found, key=lambda job: (job.record.created_at, job.id))}
+
+    def add(
+        self, job_id: str, request: JobRequest, *, address: str | None = None, expected_boot_id: str | None = None
+    ) -> tuple[Job, bool]:
+        """The job of this id, and whether it is new. It is on disk then.
+
+        Raises JobConflict when the id stands for another request, DiskFull when it cannot be written, Busy when too
+        many wait for their turn already, BootChanged when it is unknown here and was meant for another executor, where
+        its code may have run.
+        """
+        with self._lock:
+            known = self._jobs.get(job_id)
+            if known is not None:
+                if known.request != request:
+                    raise JobConflict(
+                        f"Job {job_id} exists with other code, session, timeout or loop.",
+                        "Use a new UUID for new code.",
+                    )
+                return known, False
+            folder = self._folder / job_id
+            if (folder / RECORD).exists():
+                raise JobConflict(f"Job {job_id} is known, but its record cannot be read.", "Use a new UUID.")
+            if expected_boot_id is not None and expected_boot_id not in self.boots:
+                raise BootChanged(
+                    f"Job {job_id} is not known here, and was sent to another executor before.",
+                    "Its code may have run there. Look at what it did, then send it under a new id to run it here.",
+                )
+            waiting = self._count_waiting(request.session)
+            try:
+                # It may be there without a record: a crash came before anything was run.
+                folder.mkdir(parents=True, exist_ok=True)
+                record = Record(job_id, self._boot_id, now(), address=address)
+                job = Job(request, record, folder, Spool(folder), Reports(folder), self._note_end, waiting + 1)
+                job.save()
+            except OSError as error:
+                shutil.rmtree(folder, ignore_errors=True)
+                full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+                remedy = "Free space on the disk" if full else f"Check that {self._folder} can be written to"
+                raise DiskFull(
+                    f"The job could not be written down: {error.strerror}.", f"{remedy}; nothing was run."
+                ) from error
+            self._jobs[job_id] = self._waiting[job_id] = job
+            return job, True
+
+    def _note_end(self, job: Job) -> None:
+        self._ends.submit(self._write_end, job, time.monotonic() + END_PAUSE_SEC)
+
+    def _write_end(self, job: Job, not_before: float) -> None:
+        time.sleep(max(0.0, not_before - time.monotonic()))
+        job.save_end()
+        self._on_end(job)
+
+    def _count_waiting(self, session: str) -> int:
+        """How many jobs wait in a session; raises Busy for too many. With the lock held."""
+        self._waiting = {job_id: job for job_id, job in self._waiting.items() if job.record.state == "queued"}
+        count = sum(job.request.session == session for job in self._waiting.values())
+        if count >= MAX_WAITING_JOBS:
+            raise Busy(
+                f"{MAX_WAITING_JOBS} jobs wait in session {session} already; this one was not taken.",
+                "Wait for some to end, interrupt those that are not needed, or use another session.",
+                status=409,
+                retryable=False,
+            )
+        return count
+
+    def get(self, job_id: str) -> Job:
+        """Raises InvalidArgument for what is no UUID, NotFound for an unknown one."""
+        job = self._jobs.get(parse_id(job_id))
+        if job is None:
+            raise NotFound(f"There is no job {job_id}.", "It was never sent here, or went with another machine.")
+        return job
+
+    def newest(self, state: str | None, session: str | None, limit: int) -> list[Job]:
+        """Up to `limit` jobs, newest first, of one state or session or of any. Raises InvalidArgument."""
+        if state is not None and state not in STATES:
+            raise InvalidArgument(f"There is no state {state!r}.", f"The states are {', '.join(STATES)}.")
+        with self._lock:
+            jobs = list(reversed(self._jobs.values()))
+        found = (job for job in jobs if state in (None, job.record.state) and session in (None, job.request.session))
+        return list(islice(found, limit))
+
+
+def parse_id(text: str) -> str:
+    """A job's id as it is kept. Raises InvalidArgument."""
+    return uuid_text(text, "The job's id")
+
+
+def _recover(folder: Path, on_end: Callable[[Job], None]) -> Job:
+    saved = json.loads((folder / RECORD).read_bytes())
+    record = Record(**saved["record"])
+    if record.id != folder.name:
+        raise ValueError(folder.name)
+    spool = Spool.recover(folder, record.last_seq, record.events_bytes)
+    job = Job(JobRequest(**saved["request"]), record, folder, spool, Reports(folder), on_end)
+    if job.is_final and spool.last_seq == record.last_seq:
+        return job
+    last = None
+    reported = 0
+    for last in job.spool.events():
+        reported += last["type"] == "progress"
+        if last["type"] == "started" and record.started_at is None:
+            record.started_at, record.kernel_id = last["at"], last["kernel_id"]
+    if last is not None and last["type"] == "finished":
+        # It had ended; only the record is behind.
+        record.state, record.reason, record.variables_lost = last["state"], last["reason"], last["variables_lost"]
+        record.kernel_exit = last.get("kernel_exit")
+        record.finished_at, record.execution_time_sec = last["at"], last["execution_time_sec"]
+        record.last_seq, record.events_bytes = spool.last_seq, spool.size
+        job.reports.remove()
+        on_end(job)
+        return job
+    job.reports = Reports(folder, reported)
+    was_running = record.started_at is not None
+    ending = Ending("lost", "executor_restarted", variables_lost=was_running)
+    if job.is_final:
+        # The disk was full when it ended, so its last event is missing.
+        ending = Ending(record.state, record.reason, record.variables_lost, record.kernel_exit)
+    record.state = "queued"  # the clock that measured its time is gone
+    job.finish(ending)
+    return job
