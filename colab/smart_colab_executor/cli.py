@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         jobs.load()
     except OSError as error:
         parser.error(f"--state: {error}")
-    with lock, jobs, LoopThread() as thread:
+    with lock, LoopThread() as thread:
         sessions = Sessions(root, thread, notes)
         config = Config(admission, audit, root, state, jobs, sessions, boot_id, stop)
         try:

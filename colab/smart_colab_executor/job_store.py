@@ -7,9 +7,8 @@ import json
 import logging
 import shutil
 import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -22,8 +21,6 @@ from .spool import Spool, now
 log = logging.getLogger(__name__)
 
 MAX_WAITING_JOBS = 100
-# An end is written down so long after it came, when its reply is on the way.
-END_PAUSE_SEC = 0.05
 
 
 class JobStore:
@@ -35,17 +32,9 @@ class JobStore:
         # Of all starts on this folder, this one among them.
         self.boots = frozenset({boot_id})
         self._on_end = on_end
-        # Nobody waits for what is written down of an end, so it holds up no kernel's next job.
-        self._ends = ThreadPoolExecutor(1, "ends")
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
         self._waiting: dict[str, Job] = {}
-
-    def __enter__(self) -> JobStore:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ends.shutdown()
 
     def load(self) -> None:
         """Read back what earlier executors left; their unfinished jobs are lost. Raises OSError."""
@@ -55,7 +44,7 @@ class JobStore:
             if not (folder / RECORD).exists():
                 continue
             try:
-                found.append(_recover(folder, self._note_end))
+                found.append(_recover(folder, self._on_end))
             except (OSError, ValueError, TypeError, KeyError) as error:
                 log.warning("jobs/%s cannot be read back and is left alone: %s", folder.name, type(error).__name__)
         self._jobs = {job.id: job for job in sorted(found, key=lambda job: (job.record.created_at, job.id))}
@@ -91,7 +80,7 @@ class JobStore:
                 # It may be there without a record: a crash came before anything was run.
                 folder.mkdir(parents=True, exist_ok=True)
                 record = Record(job_id, self._boot_id, now(), address=address)
-                job = Job(request, record, folder, Spool(folder), Reports(folder), self._note_end, waiting + 1)
+                job = Job(request, record, folder, Spool.create(folder), Reports(folder), self._on_end, waiting + 1)
                 job.save()
             except OSError as error:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -102,14 +91,6 @@ class JobStore:
                 ) from error
             self._jobs[job_id] = self._waiting[job_id] = job
             return job, True
-
-    def _note_end(self, job: Job) -> None:
-        self._ends.submit(self._write_end, job, time.monotonic() + END_PAUSE_SEC)
-
-    def _write_end(self, job: Job, not_before: float) -> None:
-        time.sleep(max(0.0, not_before - time.monotonic()))
-        job.save_end()
-        self._on_end(job)
 
     def _count_waiting(self, session: str) -> int:
         """How many jobs wait in a session; raises Busy for too many. With the lock held."""
@@ -147,12 +128,16 @@ def parse_id(text: str) -> str:
 
 
 def _recover(folder: Path, on_end: Callable[[Job], None]) -> Job:
-    saved = json.loads((folder / RECORD).read_bytes())
-    record = Record(**saved["record"])
+    saved, *later = (folder / RECORD).read_bytes().splitlines()
+    asked = json.loads(saved)
+    record = Record(**asked["record"])
+    with suppress(ValueError, TypeError):  # torn: its events tell the same
+        for line in filter(None, later):
+            record = Record(**json.loads(line))
     if record.id != folder.name:
         raise ValueError(folder.name)
     spool = Spool.recover(folder, record.last_seq, record.events_bytes)
-    job = Job(JobRequest(**saved["request"]), record, folder, spool, Reports(folder), on_end)
+    job = Job(JobRequest(**asked["request"]), record, folder, spool, Reports(folder), on_end)
     if job.is_final and spool.last_seq == record.last_seq:
         return job
     last = None
@@ -168,6 +153,7 @@ def _recover(folder: Path, on_end: Callable[[Job], None]) -> Job:
         record.finished_at, record.execution_time_sec = last["at"], last["execution_time_sec"]
         record.last_seq, record.events_bytes = spool.last_seq, spool.size
         job.reports.remove()
+        job.save_end()
         on_end(job)
         return job
     job.reports = Reports(folder, reported)

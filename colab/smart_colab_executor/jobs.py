@@ -18,7 +18,7 @@ from .jsonline import dump
 from .loop_runner import REPORTED_TYPE
 from .reports import Reports
 from .requests import JobRequest
-from .spool import Spool, now, write_atomically
+from .spool import Spool, append_whole, now, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Ending:
 
 @dataclass
 class Record:
-    """What `job.json` holds beside the request."""
+    """What `job.json` holds: beside the request on its first line, and as it was at the end on a second."""
 
     id: str
     boot_id: str
@@ -197,12 +197,13 @@ class Job:
             # No file has -1 bytes: where the last event is not on disk, whoever reads the job back looks for himself.
             record.last_seq, record.events_bytes = self.spool.last_seq, self.spool.size if self.spool.is_whole else -1
             self.changed.notify_all()
+        self.save_end()
         self.on_end(self)
 
     def save_end(self) -> None:
-        """Write the record of a finished job, which spares the next executor the look at all of its events."""
+        """Write the record of a finished job behind the first, which spares the next executor a look at its events."""
         try:
-            self.save()
+            append_whole(self.folder / RECORD, b"\n" + dump(asdict(self.record)))
         except OSError as error:
             log.warning("job %s: its end could not be written down: %s", self.id, error)
 
@@ -256,5 +257,5 @@ class Job:
         return round(time.monotonic() - self._started, 3)
 
     def save(self) -> None:
-        """Write `job.json`. Raises OSError."""
+        """Write what was asked, and the record as it is now. Raises OSError."""
         write_atomically(self.folder / RECORD, dump({"request": asdict(self.request), "record": asdict(self.record)}))

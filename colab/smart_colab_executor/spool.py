@@ -43,6 +43,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
+def append_whole(path: Path, content: bytes) -> None:
+    """Append all of `content`; raises OSError and then leaves the file as it was."""
+    with path.open("ab", buffering=0) as file:
+        _write_whole(file, content, file.tell())
+
+
 class Spool:
     """The output of one job in `folder`. Appends come from one thread; reads from any."""
 
@@ -64,6 +70,13 @@ class Spool:
         self.size = 0
         self.log_bytes = 0
         self.blob_count = 0
+
+    @classmethod
+    def create(cls, folder: Path) -> Spool:
+        """Make the file of a new job's events. Raises OSError."""
+        spool = cls(folder)
+        spool._events_path.touch()
+        return spool
 
     @classmethod
     def recover(cls, folder: Path, last_seq: int = 0, size: int = 0) -> Spool:
@@ -179,21 +192,20 @@ class Spool:
         total = 0
         if after >= last:
             return found
-        if size:
-            with self._events_path.open("rb") as lines:
-                lines.seek(offset)
-                while offset < size:
-                    self._index(seq, offset)
-                    line = lines.readline()
-                    if not line:
-                        break  # somebody shortened the file
-                    offset += len(line)
-                    if seq > after:
-                        if found and total + len(line) > max_bytes:
-                            return found
-                        found.append(line[:-1])
-                        total += len(line)
-                    seq += 1
+        with self._events_path.open("rb") as lines:
+            lines.seek(offset)
+            while offset < size:
+                self._index(seq, offset)
+                line = lines.readline()
+                if not line:
+                    break  # somebody shortened the file
+                offset += len(line)
+                if seq > after:
+                    if found and total + len(line) > max_bytes:
+                        return found
+                    found.append(line[:-1])
+                    total += len(line)
+                seq += 1
         for seq, line in enumerate(unwritten, last - len(unwritten) + 1):
             if seq > after:
                 if found and total + len(line) > max_bytes:

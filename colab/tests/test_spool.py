@@ -19,7 +19,7 @@ def seqs(spool: Spool, after: int, max_bytes: int) -> list[int]:
 
 
 def test_events_are_numbered_and_read_back(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
+    spool = Spool.create(tmp_path)
     for k in range(3):
         spool.append({"type": "x", "k": k})
     spool.close()
@@ -33,7 +33,7 @@ def test_events_are_numbered_and_read_back(tmp_path: Path) -> None:
 
 def test_any_cursor_reads_on_across_a_restart(tmp_path: Path) -> None:
     dice = random.Random(7)
-    spool = Spool(tmp_path)
+    spool = Spool.create(tmp_path)
     for _ in range(2000):
         spool.append({"type": "x", "text": "y" * dice.randrange(3000)})
     spool.close()
@@ -47,7 +47,7 @@ def test_any_cursor_reads_on_across_a_restart(tmp_path: Path) -> None:
 
 
 def test_a_crash_at_any_byte_keeps_the_whole_events(tmp_path: Path) -> None:
-    whole = Spool(tmp_path)
+    whole = Spool.create(tmp_path)
     ends = []
     for k in range(4):
         whole.append({"type": "x", "k": k, "text": "ü"})
@@ -84,7 +84,7 @@ class _FullDisk:
 
 
 def test_an_event_that_does_not_fit_leaves_no_trace(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
+    spool = Spool.create(tmp_path)
     spool.append({"type": "x"})
     size = spool.size
     spool._events = _FullDisk(spool._events, 10)  # type: ignore[assignment]
@@ -100,7 +100,7 @@ def test_an_event_that_does_not_fit_leaves_no_trace(tmp_path: Path) -> None:
 
 
 def test_the_log_puts_results_on_lines_of_their_own(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
+    spool = Spool.create(tmp_path)
     spool.log("no newline")
     spool.log("3", own_line=True)
     spool.log("text\n")
@@ -111,7 +111,7 @@ def test_the_log_puts_results_on_lines_of_their_own(tmp_path: Path) -> None:
 
 
 def test_blobs_keep_their_types(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
+    spool = Spool.create(tmp_path)
     assert spool.keep_blob("image/png", b"abc") == {"blob": 1, "bytes": 3}
     assert spool.keep_blob("application/vnd.x+json; a=b", b"{}") == {"blob": 2, "bytes": 2}
     found = Spool.recover(tmp_path)
@@ -147,7 +147,7 @@ def test_times_are_utc_with_milliseconds() -> None:
     ids=lambda part: str(part)[:20],
 )
 def test_binary_and_large_output_becomes_a_blob(tmp_path: Path, mime: str, value: object, kept: object) -> None:
-    spool = Spool(tmp_path)
+    spool = Spool.create(tmp_path)
     outputs.record(spool, "display_data", {"data": {mime: value}, "metadata": {}})
     spool.close()
     [event] = spool.events()
