@@ -82,7 +82,7 @@ class Execution:
         self.id = message_id
         self.on_output = on_output
         self.reply: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self.idle = asyncio.Event()
+        self.idle: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.messages = 0
         # Set when nobody waits for more of it.
         self.over = asyncio.Event()
@@ -95,7 +95,8 @@ class Kernel:
         self.id = str(uuid.uuid4())
         self.execution_count = 0
         self.pid: int | None = None
-        self.died = asyncio.Event()
+        # A future costs who waits for it no task.
+        self.died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # How the process ended by itself, as `kernel_exit` of the API shows it.
         self.exit: dict[str, Any] | None = None
         self._root = root
@@ -148,23 +149,19 @@ class Kernel:
 
     async def finish(self, execution: Execution) -> Message | None:
         """Wait for the end; the reply's content, or None where the kernel ended without one. Raises KernelDied."""
-        died = asyncio.ensure_future(self.died.wait())
-        idle = asyncio.ensure_future(execution.idle.wait())
         try:
-            await asyncio.wait((died, idle, execution.reply), return_when=asyncio.FIRST_COMPLETED)
-            while not (idle.done() and execution.reply.done()):
+            await asyncio.wait((self.died, execution.idle, execution.reply), return_when=asyncio.FIRST_COMPLETED)
+            while not (execution.idle.done() and execution.reply.done()):
                 # What was under way when the first sign of the end came may still come in, as long as it keeps coming.
-                grace = POLL_ALIVE_EVERY if self.died.is_set() else END_GRACE
+                grace = POLL_ALIVE_EVERY if self.died.done() else END_GRACE
                 heard = execution.messages
-                await asyncio.wait((idle, execution.reply), timeout=grace)
+                await asyncio.wait((execution.idle, execution.reply), timeout=grace)
                 if execution.messages == heard:
                     break
-            if self.died.is_set():
+            if self.died.done():
                 self._tell_last_words()
         finally:
             execution.over.set()
-            died.cancel()
-            idle.cancel()
             del self._executions[execution.id]
             self._ended[execution.id] = execution
             if len(self._ended) > ENDED_REMEMBERED:
@@ -172,7 +169,7 @@ class Kernel:
                 self._last_words.forget(f"{name} {forgotten}" for name in ("stdout", "stderr"))
         if execution.reply.done():
             return execution.reply.result()
-        if self.died.is_set():
+        if self.died.done():
             raise KernelDied
         return None
 
@@ -185,14 +182,12 @@ class Kernel:
         """
         message_id = self._post(channel, MESSAGE_TYPE, {"operation": operation, **arguments})
         answer = self._requests[message_id] = asyncio.get_running_loop().create_future()
-        died = asyncio.ensure_future(self.died.wait())
         try:
-            await asyncio.wait((answer, died), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((answer, self.died), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            died.cancel()
             del self._requests[message_id]
         if not answer.done():
-            raise KernelDied if self.died.is_set() else KernelSilent
+            raise KernelDied if self.died.done() else KernelSilent
         content = answer.result()
         if not content.get("ok"):
             raise KernelSilent(content.get("error"))
@@ -200,7 +195,7 @@ class Kernel:
 
     async def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the running code."""
-        if not self.died.is_set():
+        if not self.died.done():
             await self._manager.interrupt_kernel()
             self._post("control", MESSAGE_TYPE, {"operation": "wake"})
 
@@ -211,7 +206,7 @@ class Kernel:
             with suppress(OSError, RuntimeError):
                 await self._manager.shutdown_kernel(now=True)
                 self._notes.remove(self.id)
-        self.died.set()
+        self._note_death()
         # Whoever waits for the end of a cell hears first what is still under way.
         for execution in list(self._executions.values()):
             await execution.over.wait()
@@ -270,7 +265,7 @@ class Kernel:
             self._post("shell", "kernel_info_request", {})
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._heard.wait(), 0.5)
-            if self.died.is_set():
+            if self.died.done():
                 raise KernelDied("the process ended while it started")
 
     async def _prepare(self) -> None:
@@ -300,10 +295,14 @@ class Kernel:
                 "code": None if killer else code,
                 "out_of_memory": self._memory.explains(killer),
             }
-        self.died.set()
+        self._note_death()
         if not self._executions:
             await asyncio.sleep(POLL_ALIVE_EVERY)  # for what is still under way
             self._tell_last_words()
+
+    def _note_death(self) -> None:
+        if not self.died.done():
+            self.died.set_result(None)
 
     def _tell_last_words(self) -> None:
         """Tell what was printed and has not come: the process is gone, and nothing more comes."""
@@ -355,8 +354,8 @@ class Kernel:
             return
         execution.messages += 1
         if kind == "status":
-            if content["execution_state"] == "idle":
-                execution.idle.set()
+            if content["execution_state"] == "idle" and not execution.idle.done():
+                execution.idle.set_result(None)
             return
         if kind == "execute_input":
             self.execution_count = content["execution_count"]

@@ -62,7 +62,7 @@ class Session:
     @property
     def kernel(self) -> Kernel | None:
         """The kernel when it lives."""
-        return None if self._kernel is None or self._kernel.died.is_set() else self._kernel
+        return None if self._kernel is None or self._kernel.died.done() else self._kernel
 
     @property
     def state(self) -> Literal["starting", "idle", "busy", "dead"]:
