@@ -355,3 +355,16 @@ def test_execute_keeps_the_end_of_long_output(executor: Executor) -> None:
     done = executor.post("/execute", {"code": "print('a' * 2_000_000 + 'end')"})
     assert len(done["stdout"]) == 1024 * 1024
     assert done["stdout"].endswith("end\n")
+
+
+def test_the_log_of_a_job_that_shows_nothing_is_empty(executor: Executor) -> None:
+    job = executor.run("shown = None")
+    reply = executor.call("GET", f"/jobs/{job.job['id']}/log")
+    assert (reply.status, reply.body) == (200, b"")
+
+
+def test_a_kernel_writes_no_history_of_the_users_and_knows_its_own(executor: Executor) -> None:
+    executor.run("remembered = 1")
+    job = executor.run("%history -l 2\nprint(get_ipython().history_manager.hist_file)")
+    assert job.stdout.endswith(":memory:\n")
+    assert "remembered = 1" in job.stdout

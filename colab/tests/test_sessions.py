@@ -66,6 +66,8 @@ def test_a_queued_job_is_taken_out(executor: Executor) -> None:
     assert [executor.get(f"/jobs/{job}")["job"]["queue_position"] for job in (running, taken, kept)] == [None, 1, 2]
     assert executor.post(f"/jobs/{taken}/interrupt")["job"]["state"] == "interrupted"
     assert executor.get(f"/jobs/{kept}")["job"]["queue_position"] == 1
+    last = executor.call("PUT", f"/jobs/{uuid.uuid4()}", {"code": "1"}).json["job"]
+    assert (last["state"], last["queue_position"]) == ("queued", 2), "already in the reply that takes it"
     executor.post(f"/jobs/{running}/interrupt")
     assert executor.follow(kept).stdout == "kept\n"
     job = executor.follow(taken)
@@ -255,6 +257,18 @@ def test_a_kernel_that_cannot_answer_is_shown_as_it_last_was(executor: Executor,
     listing = executor.get(f"/variables?session={session}")
     assert listing["source"] == "snapshot"
     assert [row["name"] for row in listing["variables"]] == ["before"]
+
+
+def test_a_job_that_ends_is_in_the_snapshot_that_nobody_asked_for(executor: Executor, session: str) -> None:
+    executor.run("earlier = 1", session=session)
+    executor.run("before = 1", session=session)
+    code = "import time\nprint('asleep', flush=True)\ntime.sleep(0.5)\nduring = sum(range(10**11))"
+    job_id = executor.submit(code, session=session)
+    executor.wait_for_output(job_id, "asleep")
+    time.sleep(1)
+    listing = executor.get(f"/variables?session={session}")
+    assert listing["source"] == "snapshot"
+    assert [row["name"] for row in listing["variables"]] == ["before", "earlier"]
 
 
 def test_a_session_without_a_kernel_has_no_variables(executor: Executor) -> None:
