@@ -1,6 +1,6 @@
 """The end of what a kernel printed, kept where it outlives the kernel: in a file that is mapped into its memory.
 
-The kernel (here as `_smart_colab.journal`) writes a text down before it sends it; the executor, when the kernel is
+The kernel (here as `_smart_colab.journal`) writes a text down and sends it from there; the executor, when the kernel is
 gone, reads what has not come. Memory, and not `write`, which would let another thread run at every `print`. Standard
 library alone.
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,51 +30,107 @@ _LENGTH = struct.Struct("<I")
 _LENGTH_AT = 8
 
 
+class _Piece:
+    """What was written under one key in a row, from where it is not taken yet."""
+
+    __slots__ = ("base", "end", "key", "length_at", "limit", "memory", "taken", "text_at")
+
+    def __init__(self, key: bytes, memory: mmap.mmap | bytes, text_at: int, end: int) -> None:
+        self.key, self.memory, self.text_at, self.taken, self.end = key, memory, text_at, text_at, end
+        # Where its length is and where its half ends, 0 where it is not in the file; and the position of the place 0.
+        self.length_at = self.limit = self.base = 0
+
+
 class Journal:
-    """The kernel's side. Not for several threads at once; a signal's exception leaves it whole wherever it strikes."""
+    """The kernel's side. A signal's exception leaves it whole wherever it strikes.
 
-    def __init__(self, path: str) -> None:
-        """Map the file, which the executor has made. Raises OSError, ValueError."""
-        with Path(path).open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), 0)
+    For one writer at once, which may be in any thread, and one that takes; neither waits for the other.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        """Map the file, which the executor has made, or have memory of our own. Raises OSError, ValueError."""
+        if path is None:
+            self._map = mmap.mmap(-1, _HEARD.size + 2 * HALF_BYTES)
+        else:
+            with Path(path).open("r+b") as file:
+                self._map = mmap.mmap(file.fileno(), 0)
+        self.is_shared = path is not None
+        # Behind what was written last.
+        self.position = 0
+        # Whether somebody is in the middle of `add`; who is that himself, in a signal's handler, is to `hold`.
+        self.is_adding = False
         self._half = (len(self._map) - _HEARD.size) // 2
-        self._end = _HEARD.size + self._half
-        self._key = b""
-        # Where the chunk's length is, where its text is, and where it ends.
-        self._length_at = self._text_at = self._at = _HEARD.size
-        self._position = 0
+        self._last = _Piece(b"", self._map, _HEARD.size, _HEARD.size)
+        self._last.length_at, self._last.base = _HEARD.size, -_HEARD.size
+        self._last.limit = _HEARD.size + self._half
+        # In the order of writing. All but the last are taken out when they are taken.
+        self._pieces = deque([self._last])
 
-    def add(self, key: bytes, text: bytes) -> int:
-        """Write down a text of less than half a half; returns the position behind it."""
-        end = self._at + len(text)
-        if key != self._key or end > self._end:
-            self._begin(key, len(text))
-            end = self._at + len(text)
-        self._map[self._at : end] = text
-        # It counts from here on: what a sudden end tears has not been printed.
-        _LENGTH.pack_into(self._map, self._length_at, end - self._text_at)
-        self._at = end
-        return self._position + end - self._text_at
+    def add(self, key: bytes, text: bytes) -> None:
+        """Write down a text of less than half a half. What is not taken must fit a half."""
+        try:
+            self.is_adding = True
+            piece = self._last
+            end = piece.end + len(text)
+            if key != piece.key or end > piece.limit or piece is not self._pieces[-1]:
+                piece = self._begin(key, len(text))
+                end = piece.end + len(text)
+            self._map[piece.end : end] = text
+            # It counts from here on: what a sudden end tears has not been printed.
+            _LENGTH.pack_into(self._map, piece.length_at, end - piece.text_at)
+            piece.end = end
+            self.position = piece.base + end
+        finally:
+            self.is_adding = False
+
+    def hold(self, key: bytes, text: bytes) -> None:
+        """Have a text wait in its place among the others without writing it down."""
+        self._pieces.append(_Piece(key, text, 0, len(text)))
+
+    def take(self) -> list[tuple[bytes, bytes, int | None]]:
+        """All that was written and not taken: keys, texts, and the positions behind them. In one thread."""
+        pieces = list(self._pieces)
+        # In this order: one that is not the last grows only where the adding had begun before.
+        may_grow = self.is_adding
+        taken = []
+        for piece in pieces:
+            if (end := piece.end) > piece.taken:
+                position = piece.base + end if piece.length_at else None
+                taken.append((piece.key, piece.memory[piece.taken : end], position))
+                piece.taken = end
+        if not may_grow:
+            for _ in pieces[1:]:
+                self._pieces.popleft()
+        return taken
+
+    @property
+    def has_untaken(self) -> bool:
+        """Whether `take` may give something."""
+        last = self._pieces[-1]
+        return len(self._pieces) > 1 or last.end > last.taken
 
     def heard(self) -> int:
         """The position up to which the executor has heard."""
         (position,) = _HEARD.unpack_from(self._map)
         return int(position)
 
-    def _begin(self, key: bytes, size: int) -> None:
+    def _begin(self, key: bytes, size: int) -> _Piece:
+        last = self._last
         length = _HEADER.size + len(key)
         # A signal may have torn the last writing down: only what is behind us counts.
-        _LENGTH.pack_into(self._map, self._length_at, self._at - self._text_at)
-        position = self._position + self._at - self._text_at + length
-        header = _HEADER.pack(position, 0, len(key)) + key
-        at, end = self._at, self._end
-        if at + length + size > end:
-            end = len(self._map) if end < len(self._map) else _HEARD.size + self._half
-            at = end - self._half
+        _LENGTH.pack_into(self._map, last.length_at, last.end - last.text_at)
+        position = last.base + last.end + length
+        at, limit = last.end, last.limit
+        if at + length + size > limit:
+            limit = len(self._map) if limit < len(self._map) else _HEARD.size + self._half
+            at = limit - self._half
         text_at = at + length
-        self._map[at:text_at] = header
-        self._key, self._position, self._end = key, position, end
-        self._length_at, self._text_at, self._at = at + _LENGTH_AT, text_at, text_at
+        self._map[at:text_at] = _HEADER.pack(position, 0, len(key)) + key
+        piece = _Piece(key, self._map, text_at, text_at)
+        piece.length_at, piece.limit, piece.base = at + _LENGTH_AT, limit, position - text_at
+        self._last = piece
+        self._pieces.append(piece)
+        return piece
 
 
 class Chunk(NamedTuple):

@@ -1,7 +1,7 @@
 """What a kernel puts out: in pieces, none dropped, in order with a loop's reports, and to the last word.
 
 Runs in the kernel, as `_smart_colab.kernel_output`; standard library alone. The kernel's own streams keep their text in
-a buffer each, where a kernel that is killed loses it. Here it waits in `Output`, and in the journal until it is sent.
+a buffer each, where a kernel that is killed loses it. Here it waits in the journal, and is sent from there.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections import deque
 from contextlib import suppress
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,6 @@ POSITION = "smart_colab_position"
 MAX_TEXT_CHARS = 64 * 1024
 # How much may wait to be sent, and to be heard, before the writer is made to wait. All of it fits half the journal.
 MAX_UNSENT_BYTES = 256 * 1024
-MAX_UNSENT_TEXTS = 16 * 1024
 MAX_UNHEARD_BYTES = 6 * 1024 * 1024
 HEARING_PAUSE_SEC = 0.001
 # An executor that hears nothing for so long is not waited for again until it says that it hears.
@@ -34,6 +32,13 @@ XPUB_NODROP = 69  # zmq.XPUB_NODROP
 LAST_WORDS_SEC = 1.0
 # What is shown beside the streams; the rest of the messages has no place among them.
 SHOWN = frozenset({"display_data", "update_display_data", "execute_result", "error", "clear_output"})
+
+
+class Source(bytes):
+    """A stream while a cell runs: the key in the journal, and what a message of it needs."""
+
+    stream: Any
+    parent: dict[str, Any]
 
 
 class Output:
@@ -48,16 +53,13 @@ class Output:
         self._kernel = kernel
         self._thread = kernel.iopub_socket.io_thread
         self._streams: tuple[Any, Any] = (sys.stdout, sys.stderr)
-        self._journal: Journal | None = None
-        # The header of the cell that each stream was last written to in, and the key of that in the journal.
-        self._last_key: dict[Any, tuple[Any, bytes]] = dict.fromkeys(self._streams, (None, b""))
-        # In the order of the journal: key, stream, header of the cell, text, and the position behind it.
-        self._waiting: deque[tuple[bytes, Any, dict[str, Any], str, int | None]] = deque()
-        # Positions in what was ever written. What is handed to the sending thread's queue goes out in its turn.
-        self._written = self._handed = self._heard = self._last_heard = 0
+        self._journal = Journal(None)
+        # Positions: up to where may be written without a look at what follows, was handed to the sending thread's queue
+        # (which goes out in its turn), and was heard.
+        self._room = MAX_UNSENT_BYTES
+        self._handed = self._heard = self._last_heard = 0
         # For writers only: the sending thread is not to wait for one that waits for it.
         self._lock = threading.RLock()
-        self._is_writing = False
         # For those that send only. That is one thread, but for what is flushed when it is gone.
         self._send_lock = threading.RLock()
         self._is_sending = False
@@ -71,7 +73,7 @@ class Output:
 
     def guard(self, journal: str) -> None:
         """Let no output be lost or come in a lump. Not for a cell to call: IPython 9 takes `write` back after one."""
-        # Where there is none, only the last words of a kernel that is killed are lost.
+        # Where it cannot be had, only the last words of a kernel that is killed are lost.
         with suppress(OSError, ValueError):
             self._journal = Journal(journal)
         for stream in self._streams:
@@ -99,7 +101,7 @@ class Output:
 
     def _flush(self) -> None:
         # Not for nothing: the sending thread is waited for.
-        if self._waiting:
+        if self._journal.has_untaken:
             # A stream that is closed does not wait for it.
             next((stream for stream in self._streams if not stream.closed), self._streams[0]).flush()
 
@@ -121,91 +123,85 @@ class Output:
     def _take_over(self, stream: Any) -> None:
         """Have the stream's text wait here, and this send it."""
         write, send = stream.write, stream._flush
+        getpid, process = os.getpid, self._pid
+        source = Source()
+        source.parent = {}  # nobody's
 
+        # Called twice by every `print`: what can be had without a call is.
         def write_here(text: str) -> int:
-            if not isinstance(text, str) or stream.closed:
-                write(text)  # which says what is wrong with it
-            if os.getpid() != self._pid:
+            nonlocal source
+            if not isinstance(text, str) or stream.pub_thread is None:
+                write(text)  # which says what is wrong with it, or that the stream is closed
+            if getpid() != process:
                 # A forked child, also one that C made, sends for itself, and nothing of what its parent wrote.
                 write(text.encode("utf-8", "replace").decode())
                 return len(text)
             if not text:
                 return 0
-            self._put_out()
-            if len(text) <= MAX_TEXT_CHARS:
-                self._write(stream, text)
-            else:
+            if self.before is not None:
+                self.before()
+            self.is_fresh = True
+            if len(text) > MAX_TEXT_CHARS:
                 for at in range(0, len(text), MAX_TEXT_CHARS):
-                    self._write(stream, text[at : at + MAX_TEXT_CHARS])
+                    write_here(text[at : at + MAX_TEXT_CHARS])
+                return len(text)
+            try:
+                raw = text.encode()
+            except UnicodeEncodeError:  # a lone surrogate has no place in UTF-8
+                raw = text.encode("utf-8", "replace")
+            key, parent = source, stream.parent_header
+            if key.parent is not parent:
+                key = Source(f"{stream.name} {parent.get('msg_id')}".encode())
+                key.stream, key.parent = stream, parent
+                source = key
+            with self._lock:
+                is_written = self._journal.position < self._room and not self._journal.is_adding
+                if is_written:
+                    self._journal.add(key, raw)
+            if not is_written:
+                self._write_later(key, raw)
+            if not stream._flush_pending:
+                stream._schedule_flush()
             return len(text)
 
         stream.write = write_here
         stream._flush = lambda: self._send_waiting() if os.getpid() == self._pid else send()
 
-    def _write(self, stream: Any, text: str) -> None:
-        if text.isascii():
-            raw = text.encode()
-        else:
-            # A lone surrogate would make the whole message fail, unseen, in the sending thread.
-            raw = text.encode("utf-8", "replace")
-            text = raw.decode()
-        parent = stream.parent_header
-        last, key = self._last_key[stream]
-        if parent is not last:
-            key = f"{stream.name} {parent.get('msg_id')}".encode()
-            self._last_key[stream] = (parent, key)
+    def _write_later(self, key: Source, raw: bytes) -> None:
+        """Write down what found no room."""
         while True:
             with self._lock:
-                if self._has_room():
-                    self._write_down(key, stream, parent, text, raw)
-                    break
-            self._make_room(stream)
-        stream._schedule_flush()
-
-    def _has_room(self) -> bool:
-        """Whether a text may be written now. With the lock held."""
-        if (
-            self._written - self._handed < MAX_UNSENT_BYTES
-            and self._written - self._heard < MAX_UNHEARD_BYTES
-            and len(self._waiting) < MAX_UNSENT_TEXTS
-        ):
-            return True
-        # A print in the middle of another, or of sending (by a `__del__`), is not to wait for what waits for it.
-        return self._is_writing or threading.current_thread() is self._thread.thread
-
-    def _write_down(self, key: bytes, stream: Any, parent: dict[str, Any], text: str, raw: bytes) -> None:
-        """Write to the journal, and have it wait to be sent. With the lock held."""
-        if self._is_writing:
-            # A signal's handler prints in the middle of another print.
-            self._waiting.append((key, stream, parent, text, None))
-            return
-        try:
-            self._is_writing = True
-            position = None if self._journal is None else self._journal.add(key, raw)
-            self._written = self._written + len(raw) if position is None else position
-            # Before another can write: positions go up.
-            self._waiting.append((key, stream, parent, text, position))
-        finally:
-            self._is_writing = False
+                # In a signal's handler in the middle of another print, or in the middle of sending (by a `__del__`): it
+                # is not to wait for what waits for it.
+                if self._journal.is_adding or threading.current_thread() is self._thread.thread:
+                    self._journal.hold(key, raw)
+                    return
+                if self._journal.position < self._room:
+                    self._journal.add(key, raw)
+                    return
+            self._make_room(key.stream)
 
     def _make_room(self, stream: Any) -> None:
         """Wait until what was written is sent, and heard but for as much as the journal holds."""
         stream.flush()
         until = monotonic() + HEARING_PATIENCE_SEC
-        while self._journal is not None:
+        while self._journal.is_shared:
             heard, self._last_heard = self._last_heard, self._journal.heard()
-            if self._last_heard > heard or self._written - self._last_heard < MAX_UNHEARD_BYTES:
+            if self._last_heard > heard or self._journal.position - self._last_heard < MAX_UNHEARD_BYTES:
                 self._is_paced = True
                 until = monotonic() + HEARING_PATIENCE_SEC
             self._heard = self._last_heard
-            if self._written - self._heard < MAX_UNHEARD_BYTES:
-                return
+            if self._journal.position - self._heard < MAX_UNHEARD_BYTES:
+                break
             if not self._is_paced:
+                self._heard = self._handed
                 break
             self._is_paced = monotonic() < until
             sleep(HEARING_PAUSE_SEC)
-        # Nobody says what is heard: what is sent counts.
-        self._heard = self._handed
+        else:
+            # Nobody says what is heard: what is sent counts.
+            self._heard = self._handed
+        self._room = min(self._handed + MAX_UNSENT_BYTES, self._heard + MAX_UNHEARD_BYTES)
 
     def _send_waiting(self) -> None:
         """Send what waits. In the sending thread, or in any when that is gone."""
@@ -222,18 +218,19 @@ class Output:
         """Send what waits now, in one message for each key."""
         for stream in self._streams:
             stream._flush_pending = False
-        batch: dict[bytes, list[list[Any]]] = {}
-        end = self._written
-        for _ in range(len(self._waiting)):
-            key, *written = self._waiting.popleft()
-            batch.setdefault(key, []).append(written)
-        for texts in batch.values():
-            stream, parent, _, _ = texts[-1]
-            content = {"name": stream.name, "text": "".join(text for _, _, text, _ in texts)}
-            position = max((position for _, _, _, position in texts if position), default=None)
-            metadata = {POSITION: position} if position else {}
-            self._send(self._thread, "stream", content, parent, stream.topic, metadata=metadata)
+        batch: dict[Any, list[bytes]] = {}
+        ends: dict[Any, int] = {}
+        end = self._handed
+        for key, text, position in self._journal.take():
+            batch.setdefault(key, []).append(text)
+            if position is not None:
+                ends[key] = end = position
+        for key, texts in batch.items():
+            content = {"name": key.stream.name, "text": b"".join(texts).decode()}
+            metadata = {POSITION: ends[key]} if key in ends else {}
+            self._send(self._thread, "stream", content, key.parent, key.stream.topic, metadata=metadata)
         self._handed = end
+        self._room = min(end + MAX_UNSENT_BYTES, self._heard + MAX_UNHEARD_BYTES)
 
     def _hold_exit(self) -> None:
         """Have `os._exit` wait, for a moment at most, until the executor has what was printed before it."""

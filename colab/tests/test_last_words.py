@@ -40,6 +40,12 @@ def streams(job: Finished) -> dict[str, str]:
     return texts
 
 
+def add(kernel: Journal, key: bytes, text: bytes) -> int:
+    """Write a text down, and return the position behind it."""
+    kernel.add(key, text)
+    return kernel.position
+
+
 @needs_posix
 @pytest.mark.parametrize("death", DEATHS.values(), ids=list(DEATHS))
 def test_the_last_words_come_on_the_streams_that_they_were_printed_to(
@@ -261,22 +267,23 @@ def test_ordinary_output_is_not_doubled(executor: Executor, session: str) -> Non
         assert said["stderr"] == "".join(f"{i}\n" for i in range(0, 20_000, 100))
 
 
-def test_many_small_writes_make_no_long_row_of_what_waits(executor: Executor, session: str) -> None:
+def test_streams_in_turn_make_no_long_row_of_what_waits(executor: Executor, session: str) -> None:
     body = """
 import sys
-output = sys.modules['_smart_colab']._output
+journal = sys.modules['_smart_colab']._output._journal
 longest = 0
-for i in range(100_000):
-    sys.stdout.write('x' if i % 2 else '')
-    longest = max(longest, len(output._waiting))
+for i in range(50_000):
+    sys.stdout.write('x')
+    sys.stderr.write('y' if i % 2 else '')
+    longest = max(longest, len(journal._pieces))
 """
-    assert executor.run(body, session=session).stdout == 50_000 * "x"
-    most = "sys.modules['_smart_colab.kernel_output'].MAX_UNSENT_TEXTS"
-    assert executor.run(f"print(longest <= {most})", session=session).stdout == "True\n"
+    assert streams(executor.run(body, session=session)) == {"stdout": 50_000 * "x", "stderr": 25_000 * "y"}
+    assert executor.run("print(longest < 20_000)", session=session).stdout == "True\n"
 
 
 def test_without_a_journal_a_kernel_works_as_ever(executor: Executor, session: str) -> None:
-    executor.run("import sys\nsys.modules['_smart_colab']._output._journal = None", session=session)
+    body = "import sys\nsys.modules['_smart_colab']._output._journal = sys.modules['_smart_colab.journal'].Journal(None)"
+    executor.run(body, session=session)
     assert executor.run(FLOOD, session=session).stdout.count("\n") == 40
     assert executor.run("print(1)", session=session).stdout == "1\n"
 
@@ -312,7 +319,7 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Jour
 def test_the_journal_gives_what_did_not_come(pair: tuple[Journal, LastWords]) -> None:
     kernel, words = pair
     assert list(words.unheard()) == []
-    heard = kernel.add(b"stdout 1", b"one ")
+    heard = add(kernel, b"stdout 1", b"one ")
     kernel.add(b"stdout 1", b"two ")
     kernel.add(b"stderr 1", b"three ")
     kernel.add(b"stdout 2", b"four")
@@ -329,7 +336,7 @@ def test_the_journal_gives_what_did_not_come(pair: tuple[Journal, LastWords]) ->
 def test_the_end_is_there_however_much_was_written(pair: tuple[Journal, LastWords], count: int) -> None:
     kernel, words = pair
     for i in range(count):
-        end = kernel.add(b"stdout %d" % (i // 10), b"%d\n" % i)
+        end = add(kernel, b"stdout %d" % (i // 10), b"%d\n" % i)
         if i < count - 20:
             words.hear(f"stdout {i // 10}", end)
     assert "".join(text for _, text in words.unheard()) == "".join(f"{i}\n" for i in range(max(0, count - 20), count))
@@ -348,7 +355,7 @@ def test_what_is_missing_is_told(pair: tuple[Journal, LastWords]) -> None:
 
 def test_only_what_was_told_as_last_words_is_dropped(pair: tuple[Journal, LastWords]) -> None:
     kernel, words = pair
-    first, second, third = (kernel.add(b"stdout 1", text) for text in (b"one ", b"two ", b"three "))
+    first, second, third = (add(kernel, b"stdout 1", text) for text in (b"one ", b"two ", b"three "))
     assert words.hear("stdout 1", second)
     assert words.hear("stdout 1", first)
     assert kernel.heard() == second
@@ -359,7 +366,7 @@ def test_only_what_was_told_as_last_words_is_dropped(pair: tuple[Journal, LastWo
 def test_what_is_forgotten_counts_as_heard(pair: tuple[Journal, LastWords]) -> None:
     kernel, words = pair
     for i in range(100):
-        words.hear(f"stdout {i}", kernel.add(b"stdout %d" % i, b"x"))
+        words.hear(f"stdout {i}", add(kernel, b"stdout %d" % i, b"x"))
         words.forget([f"stdout {i}"])
     kernel.add(b"stderr 100", b"last")
     assert not words._heard
