@@ -26,6 +26,12 @@ MAX_TEXT_CHARS = 64 * 1024
 MAX_UNSENT_BYTES = 256 * 1024
 MAX_UNHEARD_BYTES = 6 * 1024 * 1024
 HEARING_PAUSE_SEC = 0.001
+# A text is sent after the first of these, for company's sake; but no sooner after what was sent before than the second,
+# or the third where that was much.
+FLUSH_DELAY_SEC = 0.02
+FLUSH_PAUSE_SEC = 0.05
+LONG_FLUSH_PAUSE_SEC = 0.2
+MUCH_BYTES = 4096
 # An executor that hears nothing for so long is not waited for again until it says that it hears.
 HEARING_PATIENCE_SEC = 10.0
 XPUB_NODROP = 69  # zmq.XPUB_NODROP
@@ -64,6 +70,9 @@ class Output:
         self._send_lock = threading.RLock()
         self._is_sending = False
         self._is_paced = True
+        # Whether what waits will be sent without being asked for, and when that is in order again.
+        self._is_due = False
+        self._pause_ends = 0.0
         self._pid = os.getpid()
         self._send = kernel.session.send
         kernel.session.send = self._send_in_order
@@ -163,12 +172,22 @@ class Output:
                     self._journal.add(key, raw)
             if not is_written:
                 self._write_later(key, raw)
-            if not stream._flush_pending:
-                stream._schedule_flush()
+            if not self._is_due:
+                self._schedule()
             return len(text)
 
         stream.write = write_here
         stream._flush = lambda: self._send_waiting() if os.getpid() == self._pid else send()
+
+    def _schedule(self) -> None:
+        """Have what waits sent soon."""
+        self._is_due = True
+        delay = max(FLUSH_DELAY_SEC, self._pause_ends - monotonic())
+        try:
+            self.later(delay, self._send_waiting)
+        except BaseException:  # a signal's; better twice than not at all
+            self._is_due = False
+            raise
 
     def _write_later(self, key: Source, raw: bytes) -> None:
         """Write down what found no room."""
@@ -219,8 +238,7 @@ class Output:
 
     def _send_batch(self) -> None:
         """Send what waits now, in one message for each key."""
-        for stream in self._streams:
-            stream._flush_pending = False
+        self._is_due = False
         batch: dict[Any, list[bytes]] = {}
         ends: dict[Any, int] = {}
         end = self._handed
@@ -232,6 +250,9 @@ class Output:
             content = {"name": key.stream.name, "text": b"".join(texts).decode()}
             metadata = {POSITION: ends[key]} if key in ends else {}
             self._send(self._thread, "stream", content, key.parent, key.stream.topic, metadata=metadata)
+        if batch:
+            is_much = end - self._handed > MUCH_BYTES
+            self._pause_ends = monotonic() + (LONG_FLUSH_PAUSE_SEC if is_much else FLUSH_PAUSE_SEC)
         self._handed = end
         self._room = min(end + MAX_UNSENT_BYTES, self._heard + MAX_UNHEARD_BYTES)
 

@@ -267,6 +267,22 @@ def test_ordinary_output_is_not_doubled(executor: Executor, session: str) -> Non
         assert said["stderr"] == "".join(f"{i}\n" for i in range(0, 20_000, 100))
 
 
+def test_a_line_after_a_quiet_time_comes_while_the_code_goes_on(executor: Executor, session: str) -> None:
+    body = """
+import os, sys, time
+sys.modules['_smart_colab.kernel_output'].LONG_FLUSH_PAUSE_SEC = 3600  # which is for floods alone
+for i in range(3):
+    print(f'line {i}')
+    while not os.path.exists(f'heard {i}'):
+        time.sleep(0.01)
+"""
+    job_id = executor.submit(body, session=session)
+    for i in range(3):
+        executor.wait_for_output(job_id, f"line {i}")
+        (executor.root / f"heard {i}").touch()
+    assert executor.follow(job_id).state == "succeeded"
+
+
 def test_streams_in_turn_make_no_long_row_of_what_waits(executor: Executor, session: str) -> None:
     body = """
 import sys
@@ -282,8 +298,8 @@ for i in range(50_000):
 
 
 def test_without_a_journal_a_kernel_works_as_ever(executor: Executor, session: str) -> None:
-    body = "import sys\nsys.modules['_smart_colab']._output._journal = sys.modules['_smart_colab.journal'].Journal(None)"
-    executor.run(body, session=session)
+    body = "import sys\noutput, journal = (sys.modules[f'_smart_colab{name}'] for name in ('', '.journal'))\n"
+    executor.run(body + "output._output._journal = journal.Journal(None)", session=session)
     assert executor.run(FLOOD, session=session).stdout.count("\n") == 40
     assert executor.run("print(1)", session=session).stdout == "1\n"
 
