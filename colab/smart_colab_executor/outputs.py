@@ -20,11 +20,10 @@ def record(spool: Spool, kind: str, content: Mapping[str, Any]) -> None:
     """Spool one iopub message; kinds that show nothing are passed over. Raises OSError when the disk takes no more."""
     match kind:
         case "stream":
-            text = content["text"]
-            for start in range(0, len(text), MAX_TEXT_CHARS):
-                piece = text[start : start + MAX_TEXT_CHARS]
-                spool.log(piece)
-                spool.append({"type": "stream", "name": content["name"], "text": piece})
+            name, text = content["name"], content["text"]
+            spool.log(text)
+            pieces = (text[start : start + MAX_TEXT_CHARS] for start in range(0, len(text), MAX_TEXT_CHARS))
+            spool.append_all(kind, [dump({"name": name, "text": piece}) for piece in pieces])
         case "display_data" | "update_display_data" | "execute_result":
             _log_text(spool, content["data"])
             event = {"type": "display_data", "data": _bundle(spool, content["data"]), "metadata": content["metadata"]}
