@@ -6,13 +6,9 @@ import shutil
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from harness import Executor, Finished, wait_until
-
-from smart_colab_executor import journal
-from smart_colab_executor.journal import Journal, LastWords
 
 DEATHS = {
     "SIGKILL": "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)",
@@ -38,12 +34,6 @@ def streams(job: Finished) -> dict[str, str]:
     for event in job.of("stream"):
         texts[event["name"]] += event["text"]
     return texts
-
-
-def add(kernel: Journal, key: bytes, text: bytes) -> int:
-    """Write a text down, and return the position behind it."""
-    kernel.add(key, text)
-    return kernel.position
 
 
 @needs_posix
@@ -320,87 +310,6 @@ sys.modules['_smart_colab.kernel_output'].HEARING_PATIENCE_SEC = 0.2
     executor.run("type(output._journal).heard = hear", session=session)
     assert executor.run(FLOOD, session=session).stdout.count("\n") == 40
     assert executor.run("print(output._is_paced)", session=session).stdout == "True\n"
-
-
-@pytest.fixture
-def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Journal, LastWords]]:
-    """Both sides of a small journal."""
-    monkeypatch.setattr(journal, "HALF_BYTES", 1000)
-    words = LastWords(tmp_path / "journal")
-    words.create()
-    yield Journal(str(words.path)), words
-    words.remove()
-
-
-def test_the_journal_gives_what_did_not_come(pair: tuple[Journal, LastWords]) -> None:
-    kernel, words = pair
-    assert list(words.unheard()) == []
-    heard = add(kernel, b"stdout 1", b"one ")
-    kernel.add(b"stdout 1", b"two ")
-    kernel.add(b"stderr 1", b"three ")
-    kernel.add(b"stdout 2", b"four")
-    assert words.hear("stdout 1", heard)
-    assert kernel.heard() == heard
-    assert list(words.unheard()) == [("stdout 1", "two "), ("stderr 1", "three "), ("stdout 2", "four")]
-    assert list(words.unheard()) == []
-    words.remove()
-    assert not words.path.exists()
-    assert list(words.unheard()) == []
-
-
-@pytest.mark.parametrize("count", range(1, 200, 7))
-def test_the_end_is_there_however_much_was_written(pair: tuple[Journal, LastWords], count: int) -> None:
-    kernel, words = pair
-    for i in range(count):
-        end = add(kernel, b"stdout %d" % (i // 10), b"%d\n" % i)
-        if i < count - 20:
-            words.hear(f"stdout {i // 10}", end)
-    assert "".join(text for _, text in words.unheard()) == "".join(f"{i}\n" for i in range(max(0, count - 20), count))
-
-
-def test_what_is_missing_is_told(pair: tuple[Journal, LastWords]) -> None:
-    kernel, words = pair
-    for i in range(1000):
-        kernel.add(b"stdout 1", b"%03d\n" % i)
-    texts = [text for _, text in words.unheard()]
-    left = "".join(texts[1:]).split()
-    assert left[-1] == "999"
-    assert left == [f"{i:03d}" for i in range(int(left[0]), 1000)]
-    assert "bytes are missing here" in texts[0]
-
-
-def test_only_what_was_told_as_last_words_is_dropped(pair: tuple[Journal, LastWords]) -> None:
-    kernel, words = pair
-    first, second, third = (add(kernel, b"stdout 1", text) for text in (b"one ", b"two ", b"three "))
-    assert words.hear("stdout 1", second)
-    assert words.hear("stdout 1", first)
-    assert kernel.heard() == second
-    assert list(words.unheard()) == [("stdout 1", "three ")]
-    assert not words.hear("stdout 1", third)
-
-
-def test_what_is_forgotten_counts_as_heard(pair: tuple[Journal, LastWords]) -> None:
-    kernel, words = pair
-    for i in range(100):
-        words.hear(f"stdout {i}", add(kernel, b"stdout %d" % i, b"x"))
-        words.forget([f"stdout {i}"])
-    kernel.add(b"stderr 100", b"last")
-    assert not words._heard
-    assert list(words.unheard())[-1] == ("stderr 100", "last")
-
-
-def test_a_torn_journal_gives_what_is_whole(pair: tuple[Journal, LastWords]) -> None:
-    kernel, words = pair
-    kernel.add(b"stdout 1", b"whole")
-    kernel.add(b"stderr 1", b"torn")
-    content = words.path.read_bytes()
-    for byte in (b"\0", b"\xff"):
-        at = content.index(b"stderr 1") - 14
-        words.path.write_bytes(content[:at] + byte * 14 + content[at + 14 :])
-        fresh = LastWords(words.path)
-        fresh._file = words.path.open("r+b", buffering=0)
-        assert list(fresh.unheard()) == [("stdout 1", "whole")]
-        fresh.remove()
 
 
 def test_a_disk_that_takes_no_journal_keeps_no_kernel_from_starting(start: Callable[..., Executor]) -> None:

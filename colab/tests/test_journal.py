@@ -1,0 +1,192 @@
+"""What was written down is there once and in order, whatever strikes in the middle of it."""
+
+from __future__ import annotations
+
+import dis
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from smart_colab_executor import journal
+from smart_colab_executor.journal import Journal, LastWords
+
+
+class Tick(Exception):
+    """What a signal's handler raises."""
+
+
+def add(kernel: Journal, key: bytes, text: bytes) -> int:
+    """Write a text down, and return the position behind it."""
+    kernel.add(key, text)
+    return kernel.position
+
+
+def add_struck(kernel: Journal, key: bytes, text: bytes, at: int, handle: Callable[[], None]) -> bool:
+    """Call `handle` in the middle of `add`, at the `at`-th place where Python looks for signals; False if fewer."""
+    left = at
+    is_behind_call = True
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal left, is_behind_call
+        if frame.f_code.co_filename != journal.__file__:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            if is_behind_call:
+                left -= 1
+                if left < 0:
+                    sys.settrace(None)
+                    handle()
+            is_behind_call = dis.opname[frame.f_code.co_code[frame.f_lasti]].startswith(("CALL", "RESUME"))
+        return trace if left >= 0 else None
+
+    sys.settrace(trace)
+    try:
+        kernel.add(key, text)
+    finally:
+        sys.settrace(None)
+    return left < 0
+
+
+@pytest.fixture
+def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Journal, LastWords]]:
+    """Both sides of a small journal."""
+    monkeypatch.setattr(journal, "HALF_BYTES", 1000)
+    words = LastWords(tmp_path / "journal")
+    words.create()
+    yield Journal(str(words.path)), words
+    words.remove()
+
+
+def test_the_journal_gives_what_did_not_come(pair: tuple[Journal, LastWords]) -> None:
+    kernel, words = pair
+    assert list(words.unheard()) == []
+    heard = add(kernel, b"stdout 1", b"one ")
+    kernel.add(b"stdout 1", b"two ")
+    kernel.add(b"stderr 1", b"three ")
+    kernel.add(b"stdout 2", b"four")
+    assert words.hear("stdout 1", heard)
+    assert kernel.heard() == heard
+    assert list(words.unheard()) == [("stdout 1", "two "), ("stderr 1", "three "), ("stdout 2", "four")]
+    assert list(words.unheard()) == []
+    words.remove()
+    assert not words.path.exists()
+    assert list(words.unheard()) == []
+
+
+@pytest.mark.parametrize("count", range(1, 200, 7))
+def test_the_end_is_there_however_much_was_written(pair: tuple[Journal, LastWords], count: int) -> None:
+    kernel, words = pair
+    for i in range(count):
+        end = add(kernel, b"stdout %d" % (i // 10), b"%d\n" % i)
+        if i < count - 20:
+            words.hear(f"stdout {i // 10}", end)
+    assert "".join(text for _, text in words.unheard()) == "".join(f"{i}\n" for i in range(max(0, count - 20), count))
+
+
+def test_what_is_missing_is_told(pair: tuple[Journal, LastWords]) -> None:
+    kernel, words = pair
+    for i in range(1000):
+        kernel.add(b"stdout 1", b"%03d\n" % i)
+    texts = [text for _, text in words.unheard()]
+    left = "".join(texts[1:]).split()
+    assert left[-1] == "999"
+    assert left == [f"{i:03d}" for i in range(int(left[0]), 1000)]
+    assert "bytes are missing here" in texts[0]
+
+
+def test_only_what_was_told_as_last_words_is_dropped(pair: tuple[Journal, LastWords]) -> None:
+    kernel, words = pair
+    first, second, third = (add(kernel, b"stdout 1", text) for text in (b"one ", b"two ", b"three "))
+    assert words.hear("stdout 1", second)
+    assert words.hear("stdout 1", first)
+    assert kernel.heard() == second
+    assert list(words.unheard()) == [("stdout 1", "three ")]
+    assert not words.hear("stdout 1", third)
+
+
+def test_what_is_forgotten_counts_as_heard(pair: tuple[Journal, LastWords]) -> None:
+    kernel, words = pair
+    for i in range(100):
+        words.hear(f"stdout {i}", add(kernel, b"stdout %d" % i, b"x"))
+        words.forget([f"stdout {i}"])
+    kernel.add(b"stderr 100", b"last")
+    assert not words._heard
+    assert list(words.unheard())[-1] == ("stderr 100", "last")
+
+
+def test_a_torn_journal_gives_what_is_whole(pair: tuple[Journal, LastWords]) -> None:
+    kernel, words = pair
+    kernel.add(b"stdout 1", b"whole")
+    kernel.add(b"stderr 1", b"torn")
+    content = words.path.read_bytes()
+    for byte in (b"\0", b"\xff"):
+        at = content.index(b"stderr 1") - 14
+        words.path.write_bytes(content[:at] + byte * 14 + content[at + 14 :])
+        fresh = LastWords(words.path)
+        fresh._file = words.path.open("r+b", buffering=0)
+        assert list(fresh.unheard()) == [("stdout 1", "whole")]
+        fresh.remove()
+
+
+@pytest.mark.parametrize("key", [b"stdout 1", b"stderr 1"])
+@pytest.mark.parametrize("size", [4, 400], ids=["in a half", "over its end"])
+def test_an_exception_leaves_the_journal_whole(tmp_path: Path, monkeypatch: Any, key: bytes, size: int) -> None:
+    monkeypatch.setattr(journal, "HALF_BYTES", 1000)
+
+    def tick() -> None:
+        raise Tick
+
+    at, is_struck = 0, True
+    while is_struck:
+        words = LastWords(tmp_path / f"journal {at}")
+        words.create()
+        kernel = Journal(str(words.path))
+        kernel.add(b"stdout 1", b"f" * 400)
+        kernel.add(b"stdout 1", b"F" * 400)
+        words.hear("stdout 1", kernel.position - 400)
+        try:
+            is_struck = add_struck(kernel, key, b"t" * size, at, tick)
+        except Tick:
+            is_struck = True
+        kernel.add(b"stdout 1", b"last")
+        said = b"".join(text for _, text, _ in kernel.take())
+        assert said in (b"f" * 400 + b"F" * 400 + torn + b"last" for torn in (b"", b"t" * size)), at
+        assert "".join(text for _, text in words.unheard()).encode() == said[400:], at
+        words.remove()
+        at += 1
+    assert at > 3
+
+
+@pytest.mark.parametrize("key", [b"stdout 1", b"stderr 1"])
+@pytest.mark.parametrize("takes", [False, True])
+def test_a_handler_that_prints_in_the_middle_of_a_print_costs_no_words(key: bytes, *, takes: bool) -> None:
+    at, is_struck = 0, True
+    while is_struck:
+        kernel = Journal(None)
+        taken: list[bytes] = []
+
+        def take(kernel: Journal = kernel, taken: list[bytes] = taken) -> None:
+            taken += [text for _, text, _ in kernel.take()]
+
+        def handle(kernel: Journal = kernel, take: Callable[[], None] = take) -> None:
+            (kernel.hold if kernel.is_adding else kernel.add)(b"stdout 1", b" aside")
+            if takes:
+                take()
+
+        kernel.add(b"stdout 1", b"first")
+        is_struck = add_struck(kernel, key, b" outer", at, handle)
+        kernel.add(b"stdout 1", b" last")
+        take()
+        said = b"".join(taken).split()
+        assert (
+            said in ([b"first", *two, b"last"] for two in ([b"outer", b"aside"], [b"aside", b"outer"])) or not is_struck
+        )
+        assert not kernel.has_untaken
+        at += 1
+    assert at > 3
+    assert said == [b"first", b"outer", b"last"]
