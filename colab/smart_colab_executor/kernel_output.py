@@ -107,8 +107,8 @@ class Output:
         self._thread.schedule(lambda: self._thread.io_loop.call_later(seconds, call))
 
     def _put_out(self) -> None:
-        if self.before is not None:
-            self.before()
+        if (before := self.before) is not None:
+            before()
         self.is_fresh = True
 
     def _flush(self) -> None:
@@ -150,8 +150,8 @@ class Output:
                 return len(text)
             if not text:
                 return 0
-            if self.before is not None:
-                self.before()
+            if (before := self.before) is not None:
+                before()
             self.is_fresh = True
             if len(text) > MAX_TEXT_CHARS:
                 for at in range(0, len(text), MAX_TEXT_CHARS):
