@@ -112,8 +112,8 @@ class Output:
         self.is_fresh = True
 
     def _flush(self) -> None:
-        # Not for nothing: the sending thread is waited for.
-        if self._journal.has_untaken:
+        # Not for nothing: the sending thread is waited for. In this order: what is taken is being sent.
+        if self._journal.has_untaken or self._is_sending:
             # A stream that is closed does not wait for it.
             next((stream for stream in self._streams if not stream.closed), self._streams[0]).flush()
 

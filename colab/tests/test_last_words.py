@@ -230,6 +230,27 @@ sys.stdout.flush()
     assert executor.run(body, session=session).stdout == "outer\n" + 600_000 * "x"
 
 
+def test_what_is_shown_comes_behind_the_text_that_is_just_being_sent(executor: Executor, session: str) -> None:
+    body = """
+import sys, threading, time
+from IPython.display import clear_output
+output = sys.modules['_smart_colab']._output
+send, begun = output._send, threading.Event()
+def send_slowly(socket, message, *rest, **more):
+    if message == 'stream':
+        begun.set()
+        time.sleep(0.5)
+    return send(socket, message, *rest, **more)
+output._send = send_slowly
+print('one')
+begun.wait()
+clear_output()
+output._send = send
+"""
+    job = executor.run(body, session=session)
+    assert [event["type"] for event in job.events[1:-1]] == ["stream", "clear_output"]
+
+
 def test_a_stream_that_code_puts_before_ours_writes_to_the_cell_that_runs(executor: Executor, session: str) -> None:
     tee = """
 import sys
