@@ -7,6 +7,7 @@ import json
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from typing import Any
 
 import psutil
@@ -167,7 +168,8 @@ def test_rich_output_keeps_its_mime_types(executor: Executor) -> None:
 
 def test_clearing_what_was_shown_is_an_event_and_the_log_keeps_it(executor: Executor) -> None:
     job = executor.run("from IPython.display import clear_output\nprint('one')\nclear_output(wait=True)\nprint('two')")
-    assert [event["type"] for event in job.events[1:-1]] == ["stream", "clear_output", "stream"]
+    kinds = [kind for kind, _ in groupby(event["type"] for event in job.events[1:-1])]  # a line may come in two
+    assert kinds == ["stream", "clear_output", "stream"]
     assert job.of("clear_output")[0]["wait"] is True
     assert executor.call("GET", f"/jobs/{job.job['id']}/log").body == b"one\ntwo\n"
 

@@ -234,18 +234,21 @@ def test_what_is_shown_comes_behind_the_text_that_is_just_being_sent(executor: E
     body = """
 import sys, threading, time
 from IPython.display import clear_output
-output = sys.modules['_smart_colab']._output
+output, streams = sys.modules['_smart_colab']._output, (sys.stdout, sys.stderr)
 send, begun = output._send, threading.Event()
+class Tee:  # which has ipykernel wait for nothing
+    def write(self, text): return streams[0].write(text)
+    def flush(self): pass
 def send_slowly(socket, message, *rest, **more):
     if message == 'stream':
         begun.set()
         time.sleep(0.5)
     return send(socket, message, *rest, **more)
-output._send = send_slowly
-print('one')
+output._send, sys.stdout, sys.stderr = send_slowly, Tee(), Tee()
+sys.stdout.write('one')
 begun.wait()
 clear_output()
-output._send = send
+output._send, sys.stdout, sys.stderr = send, *streams
 """
     job = executor.run(body, session=session)
     assert [event["type"] for event in job.events[1:-1]] == ["stream", "clear_output"]

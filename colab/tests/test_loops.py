@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -97,7 +98,7 @@ def test_every_iteration_reports_itself(executor: Executor) -> None:
         (i + 1, 9, i, i * 2, None, None) for i in (2, 3, 4)
     ]
     # In their place among the output.
-    kinds = [event["type"] for event in job.events]
+    kinds = [kind for kind, _ in groupby(event["type"] for event in job.events)]  # a line may come in two
     assert kinds == ["started", *["stream", "progress"] * 3, "finished"]
     assert job.job["loop"] == {"start": 2, "stop": 5, "total": 9, "on_error": "stop"}
 
