@@ -1,8 +1,10 @@
 //! What this computer knows of the jobs that its bridges sent: a small file for each, so that a bridge that was killed is followed by one that
 //! knows where its jobs are. The output itself is the executor's.
+//!
+//! A file's last line that can be read counts: adding one costs a hundredth of a new file.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
@@ -21,6 +23,8 @@ const OLDEST: Duration = Duration::from_secs(30 * 24 * 3600);
 const MOST: usize = 2_000;
 /// How many new ones make it worth while to look for old ones.
 const TIDY_EVERY: usize = 200;
+/// A file that is longer is written anew.
+const LONGEST: u64 = 16 * 1024;
 const CODE_HEAD_CHARS: usize = 120;
 
 /// One job, as it was last heard of.
@@ -105,7 +109,7 @@ impl Store {
         let path = self.path(record.job_id);
         let written = serde_json::to_vec(record)
             .map_err(io::Error::from)
-            .and_then(|bytes| write_quickly(&path, &bytes));
+            .and_then(|line| write(&path, &line));
         if let Err(error) = written {
             tracing::warn!(job = %record.job_id, %error, "a job could not be noted on this computer");
         }
@@ -149,9 +153,20 @@ fn path(folder: &Path, id: JobId) -> PathBuf {
     folder.join(format!("{id}.json"))
 }
 
+fn write(path: &Path, line: &[u8]) -> io::Result<()> {
+    match File::options().append(true).open(path) {
+        // In one go, behind what an earlier writer may have left without its end.
+        Ok(mut file) if file.metadata()?.len() < LONGEST => file.write_all(&[b"\n", line].concat()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(_) | Err(_) => write_quickly(path, line),
+    }
+}
+
 fn read(path: &Path) -> Option<Record> {
-    let record: Record = serde_json::from_slice(&read_if_there(path).ok()??).ok()?;
-    (record.version == VERSION).then_some(record)
+    let bytes = read_if_there(path).ok()??;
+    let lines = bytes.rsplit(|byte| *byte == b'\n');
+    let mut records = lines.filter_map(|line| serde_json::from_slice::<Record>(line).ok());
+    records.find(|record| record.version == VERSION)
 }
 
 /// Ids sort by the time of their making (UUIDv7).
@@ -239,6 +254,23 @@ mod tests {
         let found = store.newest(10);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].job_id, good);
+    }
+
+    #[tokio::test]
+    async fn a_torn_note_leaves_the_one_before_it_and_the_next_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path().to_owned());
+        let mut record = Record::of_request(JobId::fresh(), &request(), "local", None);
+        let path = folder.path().join(format!("{}.json", record.job_id));
+        for next in 1..200 {
+            record.next = next;
+            store.note(&record);
+            assert_eq!(store.get(record.job_id).as_ref(), Some(&record));
+            let whole = fs::read(&path).unwrap();
+            fs::write(&path, [&whole, &b"\n{\"version\":1,"[..]].concat()).unwrap();
+            assert_eq!(store.get(record.job_id).as_ref(), Some(&record));
+            assert!(whole.len() < 32 * 1024, "{} bytes", whole.len());
+        }
     }
 
     #[tokio::test]
