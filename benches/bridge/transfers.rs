@@ -35,8 +35,7 @@ fn large(executor: &Executor) -> Vec<Row> {
     fill(&executor.root().join("large"), LARGE);
     let mut bridge = Server::bridge(executor, folder.path());
     let saved = folder.path().join("results");
-    let (mut through, mut back) = (Vec::new(), Vec::new());
-    let (mut beside, mut synced) = (Vec::new(), Vec::new());
+    let (mut through, mut beside, mut synced) = (Vec::new(), Vec::new(), Vec::new());
     // The first turn is not counted: the executor makes the digest, and both sides warm up.
     for turn in 0..=TURNS {
         // Each goes first in half of the turns.
@@ -56,9 +55,6 @@ fn large(executor: &Executor) -> Vec<Row> {
             assert_eq!(fs::metadata(&path).unwrap().len(), LARGE);
             if is_bridge && turn > 0 {
                 through.push(took);
-                let place = format!("back-{turn}");
-                back.push(timed(|| upload(&mut bridge, &path, &place)));
-                fs::remove_file(executor.root().join(place)).unwrap();
             } else if turn > 0 {
                 beside.push(took);
                 synced.push(took_synced);
@@ -66,6 +62,15 @@ fn large(executor: &Executor) -> Vec<Row> {
             fs::remove_file(path).unwrap();
         }
     }
+    let peak = |bridge: &Server, what: &str| {
+        let peak = bridge.peak();
+        peak.map(|peak| Row::median(what, "MB", vec![peak]).at_most(40.0))
+    };
+    let most_down = peak(&bridge, "the bridge's most memory meanwhile");
+    let path = download(&mut bridge, "large");
+    let back = (0..TURNS).map(|turn| timed(|| upload(&mut bridge, &path, &format!("back-{turn}"))));
+    let back: Vec<f64> = back.collect();
+    let most_up = peak(&bridge, "and with the way up behind it");
     let row = |what, ours: &[f64], theirs: &[f64]| {
         Row::ratio(what, "s", ("bridge", ours), ("curl", theirs))
     };
@@ -79,11 +84,8 @@ fn large(executor: &Executor) -> Vec<Row> {
         .at_most(1.0),
         row("1 GiB up over loopback / curl down", &back, &beside),
     ];
-    rows.extend(bridge.peak().map(|peak| {
-        Row::median("the bridge's most memory meanwhile", "MB", vec![peak]).at_most(40.0)
-    }));
+    rows.extend(most_down.into_iter().chain(most_up));
     bridge.leave();
-    fs::remove_file(executor.root().join("large")).unwrap();
     rows
 }
 
