@@ -1,4 +1,4 @@
-"""A kernel driven by jupyter_client directly: reads `{"code": …, "to": …}` a line, answers with the seconds that it took.
+"""A kernel driven by jupyter_client directly: reads `{"code": …, "to": …}` a line, answers with the seconds it took.
 
 `to` is a file that takes what the code prints.
 """

@@ -13,7 +13,7 @@ namespace: dict[str, Any] = {}
 @server.tool()
 def run_code(code: str) -> str:
     """Run code."""
-    exec(code, namespace)
+    exec(code, namespace)  # noqa: S102
     return "done"
 
 
