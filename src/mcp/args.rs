@@ -1,6 +1,6 @@
 //! Arguments as models send them.
 
-use super::convert::Fault;
+use super::fault::Fault;
 use crate::base::ids::JobId;
 use crate::wire::session::is_name;
 

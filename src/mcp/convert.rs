@@ -10,111 +10,17 @@ use rmcp::handler::server::tool::IntoCallToolResult;
 use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, Resource};
 use serde::Serialize;
 
+use super::fault::Fault;
 use super::resources::address;
-use crate::base::causes::sentence;
-use crate::chunked::{ChunkedError, Outcome};
+use crate::chunked::Outcome;
 use crate::jobs::keep::KeptFile;
 use crate::jobs::range::LogRange;
 use crate::jobs::view::{Summary, View};
-use crate::notebook::NotebookError;
 use crate::render::picture::Fitted;
-use crate::runtime::RuntimeError;
-use crate::transfer::upload::UploadError;
-use crate::transfer::{Look, TransferError};
+use crate::transfer::Look;
 
 /// Files linked in one answer; the others lie in the same folder.
 const MOST_LINKS: usize = 20;
-
-/// A failed call in the words that the model sees.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Fault {
-    success: bool,
-    pub code: String,
-    pub error: String,
-    pub hint: String,
-    pub retryable: bool,
-}
-
-impl Fault {
-    pub(super) fn new(
-        code: &str,
-        error: impl Into<String>,
-        hint: impl Into<String>,
-        retryable: bool,
-    ) -> Self {
-        Self {
-            success: false,
-            code: code.to_owned(),
-            error: error.into(),
-            hint: hint.into(),
-            retryable,
-        }
-    }
-
-    /// With `advice` before the rest of the hint.
-    pub(super) fn first(self, advice: &str) -> Self {
-        let hint = format!("{advice} {}", self.hint).trim_end().to_owned();
-        Self { hint, ..self }
-    }
-
-    /// A fault of the bridge itself: `what` was being done.
-    pub(super) fn internal(what: &str) -> Self {
-        Self::new(
-            "internal",
-            format!("{what} failed inside the bridge"),
-            "This is a fault in smart-colab: please report it with the log file. The runtime is not affected.",
-            false,
-        )
-    }
-
-    pub(super) fn invalid(error: impl Into<String>) -> Self {
-        Self::new(
-            "invalid_argument",
-            error,
-            "Correct the argument and call again. Nothing was done.",
-            false,
-        )
-    }
-}
-
-impl From<RuntimeError> for Fault {
-    fn from(error: RuntimeError) -> Self {
-        Self::new(
-            error.code(),
-            sentence(&error),
-            error.hint(),
-            error.is_transient(),
-        )
-    }
-}
-
-impl From<TransferError> for Fault {
-    fn from(error: TransferError) -> Self {
-        let (code, retryable) = (error.code().to_owned(), error.retryable());
-        Self::new(&code, sentence(&error), error.hint(), retryable)
-    }
-}
-
-impl From<UploadError> for Fault {
-    fn from(error: UploadError) -> Self {
-        let (code, retryable) = (error.code().to_owned(), error.retryable());
-        Self::new(&code, sentence(&error), error.hint(), retryable)
-    }
-}
-
-impl From<ChunkedError> for Fault {
-    fn from(error: ChunkedError) -> Self {
-        let (code, retryable) = (error.code().to_owned(), error.retryable());
-        Self::new(&code, sentence(&error), error.hint(), retryable)
-    }
-}
-
-impl From<NotebookError> for Fault {
-    fn from(error: NotebookError) -> Self {
-        let (code, retryable) = (error.code().to_owned(), error.retryable());
-        Self::new(&code, sentence(&error), error.hint(), retryable)
-    }
-}
 
 impl IntoCallToolResult for Fault {
     fn into_call_tool_result(self) -> Result<CallToolResponse, ErrorData> {

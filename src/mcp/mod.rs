@@ -2,19 +2,23 @@
 //!
 //! - [`server`]: what the client is told of us, and the one place where every call passes;
 //! - `tools/`: a file for each family of tools;
-//! - `resources/`: what can be read beside the tools; `media`: media types of files;
-//! - `convert`: results and faults as MCP shows them; `schema`: schemas as every client reads them;
+//! - `resources/`: what can be read beside the tools; `answers`: the requests for it; `media`: media types of files;
+//! - `floors`: the floors below, as tools and resources find them;
+//! - `fault`: what went wrong; `convert`: results and faults as MCP shows them; `schema`: schemas as every client reads them;
 //! - `call`: a call's deadline, cancellation and progress; `budget`: how long which client waits;
 //! - `roots`: the folders that the client calls its own;
 //! - [`transport`]: stdio, made safe against early notifications and unreadable requests; `lines`: its lines.
 //!
 //! Architecture Invariant: only this room knows rmcp. May import every floor below; not `app`, not `cli`.
 
+mod answers;
 mod args;
 mod budget;
 mod call;
 pub mod client;
 mod convert;
+mod fault;
+pub mod floors;
 mod lines;
 mod media;
 mod resources;

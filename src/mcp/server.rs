@@ -1,7 +1,6 @@
 //! What the client is told of us, and the one place where every call passes.
 
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,15 +18,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::budget;
-use super::convert::Fault;
+use super::fault::Fault;
+use super::floors::Floors;
 use super::resources::Resources;
 use crate::base::ids::JobId;
-use crate::chunked::Chunked;
-use crate::jobs::Jobs;
-use crate::notebook::Notebooks;
 use crate::runtime::connection::Connection;
-use crate::transfer::download::Downloads;
-use crate::transfer::upload::Uploads;
 
 const INSTRUCTIONS: &str = "Runs Python on a Google Colab runtime or another machine, in a kernel that keeps its variables between calls. \
     Short code: run_code_quick. Anything that may take more than a minute: run_code_long. Loops of many steps that must survive \
@@ -36,22 +31,6 @@ const INSTRUCTIONS: &str = "Runs Python on a Google Colab runtime or another mac
 
 /// What [`rmcp`] puts before a text that says which argument is wrong.
 const ARGUMENT_FAULT: &str = "failed to deserialize parameters:";
-
-/// The work floors that the tools call.
-pub struct Floors {
-    pub connection: Arc<Connection>,
-    pub jobs: Arc<Jobs>,
-    pub chunked: Chunked,
-    pub downloads: Downloads,
-    pub notebooks: Notebooks,
-    pub uploads: Uploads,
-    /// The user's own call budget.
-    pub call_budget: Option<Duration>,
-    /// The user's folder for results.
-    pub save_dir: PathBuf,
-    /// The bridge's own folder.
-    pub data_dir: PathBuf,
-}
 
 /// The MCP server. Cheap to clone.
 #[derive(Clone)]

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::svg;
 
 /// Pixels on the longer side.
-pub(super) const LONGEST_SIDE: u32 = 1_200;
+const LONGEST_SIDE: u32 = 1_200;
 /// Bytes before base64.
 const LARGEST: usize = 700_000;
 const JPEG_QUALITY: u8 = 85;
@@ -93,7 +93,7 @@ async fn draw(bytes: Bytes) -> Result<DynamicImage, PictureError> {
         let work = move || {
             let _permit = permit;
             // Whoever waited may be gone.
-            let _ = done.send(svg::draw(&bytes));
+            let _ = done.send(svg::draw(&bytes, LONGEST_SIDE));
         };
         thread::Builder::new()
             .name("drawing".to_owned())

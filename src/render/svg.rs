@@ -8,8 +8,6 @@ use resvg::tiny_skia::{Color, Pixmap, Transform};
 use resvg::usvg::fontdb::{Database, Family, Query};
 use resvg::usvg::{Group, ImageHrefResolver, ImageKind, Node, Options, Tree};
 
-use super::picture::LONGEST_SIDE;
-
 const LARGEST_SOURCE: usize = 8 * 1024 * 1024;
 /// Groups within groups, each of which may take a canvas of its own.
 const DEEPEST: usize = 32;
@@ -29,7 +27,7 @@ const MOST_PIXELS: u64 = 16_000_000;
 ///
 /// # Errors
 /// Why it cannot be drawn.
-pub(super) fn draw(source: &[u8]) -> Result<DynamicImage, String> {
+pub(super) fn draw(source: &[u8], longest_side: u32) -> Result<DynamicImage, String> {
     if source.len() > LARGEST_SOURCE {
         return Err(format!("it is larger than {LARGEST_SOURCE} bytes"));
     }
@@ -54,13 +52,13 @@ pub(super) fn draw(source: &[u8]) -> Result<DynamicImage, String> {
     }
     let size = tree.size();
     #[expect(clippy::cast_precision_loss, reason = "a small number")]
-    let scale = (LONGEST_SIDE as f32 / size.width().max(size.height())).min(1.0);
+    let scale = (longest_side as f32 / size.width().max(size.height())).min(1.0);
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "1 to LONGEST_SIDE"
+        reason = "1 to the longest side"
     )]
-    let pixels = |length: f32| ((length * scale).round() as u32).clamp(1, LONGEST_SIDE);
+    let pixels = |length: f32| ((length * scale).round() as u32).clamp(1, longest_side);
     let (width, height) = (pixels(size.width()), pixels(size.height()));
     let mut canvas = Pixmap::new(width, height).ok_or("it has no size")?;
     canvas.fill(Color::WHITE);
@@ -127,7 +125,10 @@ mod tests {
 
     #[test]
     fn a_drawing_is_drawn_on_white() {
-        let drawn = draw(svg(r##"<rect width="20" height="20" fill="#f00"/>"##).as_bytes());
+        let drawn = draw(
+            svg(r##"<rect width="20" height="20" fill="#f00"/>"##).as_bytes(),
+            1_200,
+        );
         let pixels = drawn.unwrap().to_rgb8();
         assert_eq!(pixels.dimensions(), (40, 20));
         assert_eq!(pixels.get_pixel(5, 5).0, [255, 0, 0]);
@@ -137,7 +138,7 @@ mod tests {
     #[test]
     fn text_is_drawn_in_whatever_font_there_is() {
         let text = svg("<text x=\"2\" y=\"15\" font-family=\"Nowhere Sans\">Hello</text>");
-        match draw(text.as_bytes()) {
+        match draw(text.as_bytes(), 1_200) {
             Ok(drawn) => {
                 let pixels = drawn.to_rgb8();
                 assert!(pixels.pixels().any(|pixel| pixel.0 != [255; 3]));
@@ -149,10 +150,10 @@ mod tests {
     #[test]
     fn a_huge_drawing_is_drawn_small() {
         let huge = r#"<svg xmlns="http://www.w3.org/2000/svg" width="4000000" height="1000000"/>"#;
-        let drawn = draw(huge.as_bytes()).unwrap();
+        let drawn = draw(huge.as_bytes(), 1_200).unwrap();
         assert_eq!((drawn.width(), drawn.height()), (1200, 300));
         let thin = r#"<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1000000"/>"#;
-        assert_eq!(draw(thin.as_bytes()).unwrap().width(), 1);
+        assert_eq!(draw(thin.as_bytes(), 1_200).unwrap().width(), 1);
     }
 
     #[test]
@@ -166,7 +167,7 @@ mod tests {
             secret.display().to_string(),
         ] {
             let image = format!(r#"<image xlink:href="{way}" width="40" height="20"/>"#);
-            let drawn = draw(svg(&image).as_bytes()).unwrap().to_rgb8();
+            let drawn = draw(svg(&image).as_bytes(), 1_200).unwrap().to_rgb8();
             assert_eq!(drawn.get_pixel(5, 5).0, [255, 255, 255], "{way}");
         }
     }
@@ -178,7 +179,7 @@ mod tests {
                 let inside = format!("<rect width=\"9\" height=\"9\"/>{}", close.repeat(deep));
                 let drawing = svg(&format!("{}{inside}", open.repeat(deep)));
                 // Refused or drawn: it comes back.
-                let work = move || draw(drawing.as_bytes());
+                let work = move || draw(drawing.as_bytes(), 1_200);
                 let thread =
                     std::thread::Builder::new().stack_size(super::super::picture::DRAWING_STACK);
                 let drawn = thread.spawn(work).unwrap().join().unwrap();
@@ -195,6 +196,6 @@ mod tests {
             bomb += &format!("<!ENTITY a{n} \"{inside}\">");
         }
         bomb += "]><svg xmlns=\"http://www.w3.org/2000/svg\"><text>&a9;</text></svg>";
-        assert!(draw(bomb.as_bytes()).is_err());
+        assert!(draw(bomb.as_bytes(), 1_200).is_err());
     }
 }

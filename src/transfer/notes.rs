@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::running::Key;
+use super::running::{Direction, Key};
 use crate::base::ids::JobId;
 use crate::edge::lock::FileLock;
 use crate::edge::store::{read_if_there, remove_if_there, write_quickly};
@@ -17,13 +17,6 @@ use crate::edge::store::{read_if_there, remove_if_there, write_quickly};
 const VERSION: u32 = 1;
 /// Older ones are forgotten.
 const OLDEST: Duration = Duration::from_secs(30 * 24 * 3600);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Direction {
-    Download,
-    Upload,
-}
 
 /// One transfer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

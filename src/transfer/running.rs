@@ -6,12 +6,11 @@ use std::fmt::Debug;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::notes::Direction;
 use super::report::Skipped;
 use crate::base::ids::JobId;
 use crate::runtime::RuntimeError;
@@ -50,6 +49,14 @@ pub(super) trait Failure: Error + Clone + Send + Sync + 'static {
     fn code(&self) -> &str;
     fn hint(&self) -> String;
     fn retryable(&self) -> bool;
+}
+
+/// Which way it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Direction {
+    Download,
+    Upload,
 }
 
 /// What is told of a transfer, while it runs and when it is done.

@@ -4,11 +4,11 @@ use rmcp::ErrorData;
 use rmcp::model::ErrorCode;
 use serde_json::Value;
 
-use crate::mcp::convert::Fault;
+use crate::mcp::fault::Fault;
 
 /// A resource that cannot be had.
 #[derive(Debug)]
-pub(super) struct ResourceFault {
+pub(in crate::mcp) struct ResourceFault {
     /// In the words of the old era; rmcp says it in those of the new one (-32602 in place of -32002).
     code: ErrorCode,
     fault: Fault,
@@ -33,7 +33,7 @@ impl ResourceFault {
     }
 
     /// It is there, and cannot be read now, or not in one piece.
-    pub(super) fn failed(fault: impl Into<Fault>) -> Self {
+    pub(in crate::mcp) fn failed(fault: impl Into<Fault>) -> Self {
         Self {
             code: ErrorCode::INTERNAL_ERROR,
             fault: fault.into(),
@@ -58,7 +58,7 @@ impl ResourceFault {
     }
 
     /// As the answer to a request that named `uri`.
-    pub(super) fn about(self, uri: &str) -> ErrorData {
+    pub(in crate::mcp) fn about(self, uri: &str) -> ErrorData {
         let mut error = ErrorData::from(self);
         if let Some(Value::Object(data)) = &mut error.data {
             data.insert("uri".to_owned(), uri.into());

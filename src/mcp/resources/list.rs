@@ -118,7 +118,7 @@ impl Resources {
         })
     }
 
-    pub(super) fn templates(&self) -> Vec<ResourceTemplate> {
+    pub(in crate::mcp) fn templates(&self) -> Vec<ResourceTemplate> {
         let log = ResourceTemplate::new(address::LOG_TEMPLATE, "job-log")
             .with_title("Output of a job")
             .with_description(

@@ -19,24 +19,16 @@ mod saved;
 mod subscriptions;
 mod watch;
 
-use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
-use rmcp::model::{
-    ListResourceTemplatesResult, ListResourcesResult, PaginatedRequestParams,
-    ReadResourceRequestParams, ReadResourceResponse, SubscribeRequestParams,
-};
-use rmcp::service::{RequestContext, SubscriptionContext};
-use rmcp::{ErrorData, RoleServer};
+use rmcp::RoleServer;
+use rmcp::model::ListResourcesResult;
+use rmcp::service::RequestContext;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
-use super::convert::Fault;
-use super::server::{Floors, Server};
-use crate::runtime::RuntimeError;
-use fault::ResourceFault;
+use super::floors::Floors;
+pub(super) use fault::ResourceFault;
 use news::News;
 use saved::Saved;
 use subscriptions::Subscriptions;
@@ -59,83 +51,20 @@ impl Resources {
             subscriptions: Subscriptions::default(),
         }
     }
-}
 
-/// The answers to requests. Each comes in time, also where a disk or the code here fails: rmcp sends none at all after a panic.
-impl Server {
-    pub(super) async fn answer_list(
-        &self,
-        request: Option<PaginatedRequestParams>,
-        context: RequestContext<RoleServer>,
-    ) -> Result<ListResourcesResult, ErrorData> {
-        let cursor = request.and_then(|request| request.cursor);
-        let resources = &self.resources;
-        let list = async {
-            let listing = resources.listing().await?;
-            resources.seen(&listing, self.leaving());
-            if subscriptions::is_of_old_era(&context) {
-                resources.tell_lists(&context.peer, self.leaving());
-            }
-            resources.page(listing, cursor.as_deref())
-        };
-        let list = self.in_time(&context, list).await;
-        list.map_err(ErrorData::from)
-    }
-
-    pub(super) fn answer_templates(&self) -> ListResourceTemplatesResult {
-        ListResourceTemplatesResult::with_all_items(self.resources.templates())
-    }
-
-    pub(super) async fn answer_read(
-        &self,
-        request: ReadResourceRequestParams,
-        context: RequestContext<RoleServer>,
-    ) -> Result<ReadResourceResponse, ErrorData> {
-        // What the runtime leaves unanswered is then told of, or read from this computer.
-        let deadline = Instant::now() + self.budget(&context) * 7 / 8;
-        let read = self.resources.contents(&request.uri, deadline);
-        let read = self.in_time(&context, read).await;
-        read.map(ReadResourceResponse::from)
-            .map_err(|fault| fault.about(&request.uri))
-    }
-
-    pub(super) async fn answer_subscribe(
-        &self,
-        request: SubscribeRequestParams,
-        context: RequestContext<RoleServer>,
-    ) -> Result<(), ErrorData> {
-        let peer = context.peer.clone();
-        let subscribe = self.resources.subscribe(&request.uri, peer, self.leaving());
-        let subscribed = self.in_time(&context, subscribe).await;
-        subscribed.map_err(|fault| fault.about(&request.uri))
-    }
-
-    pub(super) async fn answer_listen(&self, context: SubscriptionContext) {
-        let serving = self.resources.serve(context.sink(), self.leaving());
-        tokio::select! {
-            () = context.cancelled() => {}
-            () = self.leaving().cancelled() => {}
-            () = serving => {}
-        }
-    }
-
-    async fn in_time<T>(
-        &self,
+    /// A page of what there is. Whoever has seen it is told when there is another list.
+    pub(super) async fn list(
+        self: &Arc<Self>,
+        cursor: Option<&str>,
         context: &RequestContext<RoleServer>,
-        work: impl Future<Output = Result<T, ResourceFault>>,
-    ) -> Result<T, ResourceFault> {
-        let work = AssertUnwindSafe(work).catch_unwind();
-        tokio::select! {
-            biased;
-            done = work => done.unwrap_or_else(|_| Err(ResourceFault::failed(Fault::internal("the resource")))),
-            () = context.ct.cancelled() => Err(ResourceFault::failed(RuntimeError::Cancelled)),
-            () = sleep(self.budget(context)) => Err(ResourceFault::failed(Fault::new(
-                "timed_out",
-                "this computer's disk did not answer in time",
-                "Call again.",
-                true,
-            ))),
+        leaving: &CancellationToken,
+    ) -> Result<ListResourcesResult, ResourceFault> {
+        let listing = self.listing().await?;
+        self.seen(&listing, leaving);
+        if subscriptions::is_of_old_era(context) {
+            self.tell_lists(&context.peer, leaving);
         }
+        self.page(listing, cursor)
     }
 }
 

@@ -18,12 +18,12 @@ use crate::base::ids::JobId;
 use crate::chunked::plan::Name;
 use crate::jobs::follow::Watch;
 use crate::jobs::range::Source;
-use crate::mcp::convert::Fault;
+use crate::mcp::fault::Fault;
 use crate::mcp::media::{self, Content};
 
 impl Resources {
     /// Reads by `deadline`.
-    pub(super) async fn contents(
+    pub(in crate::mcp) async fn contents(
         &self,
         uri: &str,
         deadline: Instant,

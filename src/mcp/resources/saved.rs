@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use super::address;
 use super::fault::ResourceFault;
-use crate::mcp::convert::Fault;
+use crate::mcp::fault::Fault;
 
 /// Files and folders that one look takes in, those nearest to the top first.
 const MOST_SEEN: usize = 10_000;

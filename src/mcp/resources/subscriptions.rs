@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::address::Address;
 use super::fault::ResourceFault;
 use super::{Resources, on_disk};
-use crate::mcp::convert::Fault;
+use crate::mcp::fault::Fault;
 
 /// Resources that are watched at a time.
 const MOST: usize = 100;
@@ -96,7 +96,7 @@ impl Resources {
     }
 
     /// Tells a client of the old era of each change of a resource; again is as once.
-    pub(super) async fn subscribe(
+    pub(in crate::mcp) async fn subscribe(
         self: &Arc<Self>,
         uri: &str,
         peer: Peer<RoleServer>,
@@ -156,7 +156,7 @@ impl Resources {
     }
 
     /// Serves a stream; never ends by itself.
-    pub(super) async fn serve(
+    pub(in crate::mcp) async fn serve(
         self: &Arc<Self>,
         sink: &SubscriptionSink,
         leaving: &CancellationToken,

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::base::ids::JobId;
 use crate::jobs::overview::{Row, Wanted};
-use crate::mcp::convert::Fault;
+use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};

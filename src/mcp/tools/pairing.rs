@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::connection::ConnectionReport;
 use crate::edge::settings::endpoint;
 use crate::mcp::call;
-use crate::mcp::convert::Fault;
+use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::runtime::RuntimeResult;

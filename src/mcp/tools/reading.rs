@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
-use crate::mcp::convert::{Fault, reading};
+use crate::mcp::convert::reading;
+use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};

@@ -9,7 +9,7 @@ use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::mcp::convert::Fault;
+use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};

@@ -7,7 +7,7 @@ use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::mcp::convert::Fault;
+use crate::mcp::fault::Fault;
 use crate::mcp::roots::roots;
 use crate::mcp::schema;
 use crate::mcp::server::Server;

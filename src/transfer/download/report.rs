@@ -9,8 +9,8 @@ use serde::Serialize;
 use crate::base::ids::JobId;
 use crate::edge::allowance::NGROK_FREE_BYTES;
 use crate::transfer::error::TransferError;
-use crate::transfer::notes::Direction;
 use crate::transfer::report::{Skipped, Status, bytes};
+use crate::transfer::running::Direction;
 use crate::transfer::running::{Meter, Progress, Report};
 
 /// What came of a call, or what has come so far.

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::error::UploadError;
 use crate::base::ids::JobId;
-use crate::transfer::notes::Direction;
 use crate::transfer::report::{Skipped, Status, bytes};
+use crate::transfer::running::Direction;
 use crate::transfer::running::{Progress, Report};
 
 /// What came of a call, or what has arrived so far.

@@ -1,0 +1,28 @@
+//! The floors below, as the tools and the resources find them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::chunked::Chunked;
+use crate::jobs::Jobs;
+use crate::notebook::Notebooks;
+use crate::runtime::connection::Connection;
+use crate::transfer::download::Downloads;
+use crate::transfer::upload::Uploads;
+
+/// The work floors that the tools call.
+pub struct Floors {
+    pub connection: Arc<Connection>,
+    pub jobs: Arc<Jobs>,
+    pub chunked: Chunked,
+    pub downloads: Downloads,
+    pub notebooks: Notebooks,
+    pub uploads: Uploads,
+    /// The user's own call budget.
+    pub call_budget: Option<Duration>,
+    /// The user's folder for results.
+    pub save_dir: PathBuf,
+    /// The bridge's own folder.
+    pub data_dir: PathBuf,
+}
