@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use smart_colab::base::ids::JobId;
 use smart_colab::chunked::ChunkedError;
 use smart_colab::chunked::shelf::Deleted;
@@ -170,7 +170,8 @@ async fn a_deletion_says_of_a_job_that_it_may_still_run_on_another_machine() {
     super::kept::run_long(&bench, "run", 5).await.unwrap();
     let id = bench.report("run").await.unwrap().job_id.unwrap();
     let record = bench.disk.path().join(format!("jobs/{id}.json"));
-    let mut sent: serde_json::Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
+    let noted = fs::read_to_string(&record).unwrap();
+    let mut sent: Value = serde_json::from_str(noted.lines().last().unwrap()).unwrap();
     sent["place"] = json!("https://other.example");
     fs::write(record, sent.to_string()).unwrap();
     bench.world().strike(Strike::MachineReplaced);
