@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
+use crate::http::Bare;
 use crate::link::{Link, Way};
 use crate::peers::Peer;
 use crate::server::{Server, bridge, call};
@@ -35,7 +36,17 @@ pub(crate) fn rows(executor: &Executor, _: &[Peer]) -> Vec<Row> {
     );
     let mut far = over(&link, folder.path());
     far.quick("x = 1");
-    let [warm] = in_turn(CALLS, [&mut || timed(|| far.quick("x = 1")) / round_trip]);
+    // Without TLS, for the least that a request can take.
+    let plain = Link::to(executor.address(), Way::FAR);
+    let mut bare = Bare::connect(plain.address);
+    bare.health();
+    let [warm, least] = in_turn(
+        CALLS,
+        [
+            &mut || timed(|| far.quick("x = 1")) / round_trip,
+            &mut || timed(|| bare.health()) / round_trip,
+        ],
+    );
     let [seen_far, seen_near] = in_turn(
         LINES,
         [&mut || until_seen(&mut far), &mut || until_seen(&mut near)],
@@ -49,6 +60,7 @@ pub(crate) fn rows(executor: &Executor, _: &[Peer]) -> Vec<Row> {
     vec![
         Row::median("first call of a process", "trips", first).at_most(4.0),
         Row::median("x = 1, warm", "trips", warm).at_most(1.1),
+        Row::median("a bare GET /health, warm", "trips", least),
         Row::median("line printed to seen, beyond a round trip", "ms", late).at_most(60.0),
         Row::median("line printed to seen, over loopback", "ms", seen_near).at_most(60.0),
     ]

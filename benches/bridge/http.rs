@@ -1,14 +1,14 @@
 //! HTTP clients beside the bridge: a bare one, and curl.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
 use smart_colab::base::ids::JobId;
 
-use crate::support::executor::{Executor, TOKEN};
+use crate::support::executor::TOKEN;
 
 /// The least that an HTTP client can do: one connection, one write, one read.
 pub(crate) struct Bare {
@@ -16,10 +16,18 @@ pub(crate) struct Bare {
 }
 
 impl Bare {
-    pub(crate) fn connect(executor: &Executor) -> Self {
-        let stream = TcpStream::connect(executor.address()).unwrap();
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream }
+    }
+
+    /// The least that the executor can be asked.
+    pub(crate) fn health(&mut self) {
+        let request = "GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+        self.stream.write_all(request.as_bytes()).unwrap();
+        let health: Value = serde_json::from_slice(&self.reply()).unwrap();
+        assert_eq!(health["status"], "ok", "{health}");
     }
 
     /// Runs code to its end.

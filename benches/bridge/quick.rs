@@ -15,7 +15,7 @@ const CODE: &str = "x = 1";
 pub(crate) fn rows(executor: &Executor, peers: &[Peer]) -> Vec<Row> {
     let folder = tempfile::tempdir().unwrap();
     let mut bridge = Server::bridge(executor, folder.path());
-    let (mut bare, mut kernel) = (Bare::connect(executor), Kernel::start());
+    let (mut bare, mut kernel) = (Bare::connect(executor.address()), Kernel::start());
     for _ in 0..WARM_UPS {
         bridge.quick(CODE);
         bare.run(CODE);
