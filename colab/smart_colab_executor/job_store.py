@@ -131,9 +131,10 @@ def _recover(folder: Path, on_end: Callable[[Job], None]) -> Job:
     saved, *later = (folder / RECORD).read_bytes().splitlines()
     asked = json.loads(saved)
     record = Record(**asked["record"])
-    with suppress(ValueError, TypeError):  # torn: its events tell the same
-        for line in filter(None, later):
+    for line in reversed(later):
+        with suppress(ValueError, TypeError):  # torn: the line before it or its events tell the same
             record = Record(**json.loads(line))
+            break
     if record.id != folder.name:
         raise ValueError(folder.name)
     spool = Spool.recover(folder, record.last_seq, record.events_bytes)

@@ -160,9 +160,14 @@ def test_an_end_that_was_not_yet_recorded_is_taken_from_the_events(
     kill(first)
     accepted, end = path.read_bytes().splitlines()
     path.write_bytes(accepted + torn(end))
-    again = start().follow(job.job["id"])
+    second = start()
+    again = second.follow(job.job["id"])
     assert again.events == job.events
     assert again.state == "succeeded"
+    kill(second)
+    mended = path.read_bytes()
+    start()
+    assert path.read_bytes() == mended, "it is written down again at every start"
 
 
 @pytest.mark.parametrize(
