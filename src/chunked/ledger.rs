@@ -160,7 +160,7 @@ impl Ledger {
 
     /// Ends the flight: what it proved is in the books.
     pub(super) fn land(&mut self, stop: Option<Stop>) -> Result<(), ChunkedError> {
-        self.checkpoint.in_flight = None;
+        self.land_softly();
         self.checkpoint.stop = stop;
         self.save()
     }

@@ -72,30 +72,15 @@ impl From<RuntimeError> for Fault {
     }
 }
 
-impl From<TransferError> for Fault {
-    fn from(error: TransferError) -> Self {
-        let (code, retryable) = (error.code().to_owned(), error.retryable());
-        Self::new(&code, sentence(&error), error.hint(), retryable)
-    }
+/// The errors of the floors above `runtime` have the same words.
+macro_rules! faults {
+    ($($error:ty),+) => {$(
+        impl From<$error> for Fault {
+            fn from(error: $error) -> Self {
+                Self::new(error.code(), sentence(&error), error.hint(), error.retryable())
+            }
+        }
+    )+};
 }
 
-impl From<UploadError> for Fault {
-    fn from(error: UploadError) -> Self {
-        let (code, retryable) = (error.code().to_owned(), error.retryable());
-        Self::new(&code, sentence(&error), error.hint(), retryable)
-    }
-}
-
-impl From<ChunkedError> for Fault {
-    fn from(error: ChunkedError) -> Self {
-        let (code, retryable) = (error.code().to_owned(), error.retryable());
-        Self::new(&code, sentence(&error), error.hint(), retryable)
-    }
-}
-
-impl From<NotebookError> for Fault {
-    fn from(error: NotebookError) -> Self {
-        let (code, retryable) = (error.code().to_owned(), error.retryable());
-        Self::new(&code, sentence(&error), error.hint(), retryable)
-    }
-}
+faults!(TransferError, UploadError, ChunkedError, NotebookError);
