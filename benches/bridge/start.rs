@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::peers::Peer;
 use crate::server::{Server, bridge};
 use crate::support::executor::Executor;
-use crate::table::{Row, in_turn};
+use crate::table::{Row, in_turn, millis};
 
 const STARTS: usize = 20;
 const CALLS: usize = 1000;
@@ -26,8 +26,6 @@ pub(crate) fn rows(executor: &Executor, peers: &[Peer]) -> Vec<Row> {
             started(|| python.start(), &mut beside_listed)
         }],
     );
-    let millis = |values: &[f64]| values.iter().map(|value| value * 1000.0).collect();
-    let (ours, theirs): (Vec<f64>, Vec<f64>) = (millis(&ours), millis(&theirs));
     let mut rows = vec![
         Row::median("spawn to the answer to initialize", "ms", ours.clone()).at_most(5.0),
         Row::ratio(
@@ -37,11 +35,11 @@ pub(crate) fn rows(executor: &Executor, peers: &[Peer]) -> Vec<Row> {
             ("Python", &theirs),
         )
         .at_most(1.0 / 50.0),
-        Row::median("spawn to the answer to tools/list", "ms", millis(&listed)),
+        Row::median("spawn to the answer to tools/list", "ms", listed),
     ];
     for peer in peers {
         let times: Vec<f64> = (0..STARTS)
-            .map(|_| started(|| peer.start(), &mut Vec::new()) * 1000.0)
+            .map(|_| started(|| peer.start(), &mut Vec::new()))
             .collect();
         rows.push(Row::ratio(
             format!("spawn to initialize / {}", peer.name),
@@ -54,15 +52,15 @@ pub(crate) fn rows(executor: &Executor, peers: &[Peer]) -> Vec<Row> {
     rows
 }
 
-/// Seconds to `initialize`; those to `tools/list` are added to the list.
+/// Milliseconds to `initialize`; those to `tools/list` are added to the list.
 fn started(start: impl Fn() -> Server, listed: &mut Vec<f64>) -> f64 {
     let began = Instant::now();
     let mut server = start();
-    let seconds = began.elapsed().as_secs_f64();
+    let greeted = millis(began.elapsed());
     server.request("tools/list", json!({}));
-    listed.push(began.elapsed().as_secs_f64());
+    listed.push(millis(began.elapsed()));
     server.leave();
-    seconds
+    greeted
 }
 
 fn memory(mut bridge: Server) -> Vec<Row> {

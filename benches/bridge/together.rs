@@ -25,12 +25,15 @@ pub(crate) fn rows(executor: &Executor, _: &[Peer]) -> Vec<Row> {
         let [at_once, one] = in_turn(
             TURNS,
             [
-                &mut || timed(|| succeeded(&side.borrow_mut().calls("run_code_quick", &arguments))),
-                &mut || count as f64 * timed(|| side.borrow_mut().quick("x = 1")),
+                &mut || {
+                    1000.0
+                        * timed(|| {
+                            succeeded(&side.borrow_mut().calls("run_code_quick", &arguments))
+                        })
+                },
+                &mut || 1000.0 * count as f64 * timed(|| side.borrow_mut().quick("x = 1")),
             ],
         );
-        let millis = |values: Vec<f64>| values.iter().map(|value| value * 1000.0).collect();
-        let (at_once, one): (Vec<f64>, Vec<f64>) = (millis(at_once), millis(one));
         let what = format!("{count} calls at once / {count} times one call");
         let row = Row::ratio(what, "ms", ("at once", &at_once), ("one by one", &one));
         rows.push(if count == 16 { row.at_most(0.5) } else { row });
