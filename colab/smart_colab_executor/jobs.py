@@ -249,10 +249,6 @@ class Job:
             self._interrupts.add(request_id)
             return is_new
 
-    def age(self) -> float:
-        """Seconds since the kernel began with it."""
-        return time.monotonic() - self._started
-
     def _elapsed(self) -> float:
         return round(time.monotonic() - self._started, 3)
 

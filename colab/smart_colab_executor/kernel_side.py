@@ -16,6 +16,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from . import figures
+from .interrupts import Interrupts
 from .kernel_output import Output
 from .loop_runner import LoopRunner
 
@@ -57,6 +58,7 @@ def install(shell: Any) -> None:
     _output = Output(kernel)
     _loop_runner = LoopRunner(shell, _output)
     figures.install()
+    Interrupts(shell)
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------

@@ -25,7 +25,6 @@ INTERRUPT_GRACE = 5.0
 VARIABLES_TIMEOUT = 3.0
 # A snapshot is taken so long after the end of a job; those that end meanwhile share it.
 SNAPSHOT_PAUSE_SEC = 0.05
-YOUNG_SEC = 1.0
 CLEANUP_TIMEOUT = 20.0
 
 UNKNOWN_EXIT = {"signal": None, "code": None, "out_of_memory": False}
@@ -110,16 +109,7 @@ class Session:
             self._interrupting = True
             # Before the cell has begun the kernel ignores the signal; it is sent when it begins.
             if self._began and self._kernel is not None:
-                in_background(self._insist(self._kernel, job))
-
-    async def _insist(self, kernel: Kernel, job: Job) -> None:
-        """Interrupt; twice when the cell had only just begun: the kernel can swallow a signal before it runs it."""
-        is_young = job.age() < YOUNG_SEC
-        await kernel.interrupt()
-        if is_young:
-            await asyncio.sleep(YOUNG_SEC)
-            if self._running is job:
-                await kernel.interrupt()
+                in_background(self._kernel.interrupt())
 
     async def end(self, ending: Ending, *, anew: bool = False) -> list[str]:
         """Kill the kernel and end all jobs; returns their ids. With `anew`, a new kernel is there then.
@@ -280,7 +270,7 @@ class Session:
             if kind == "execute_input":
                 self._began = True
                 if self._interrupting:
-                    in_background(self._insist(kernel, job))
+                    in_background(kernel.interrupt())
             else:
                 job.output(kind, content)
         except OSError as error:
