@@ -104,21 +104,25 @@ impl TransferError {
             }
             Self::NotAFile { .. } => "List the folder that it is in to see what is there.".to_owned(),
             Self::TooLarge { bytes, .. } => format!(
-                "Nothing came. If it is wanted, call again with max_bytes {bytes} or more; or name a part of it, or pack it by code first."
+                "Nothing came. If it is wanted, call download_from_colab again with max_bytes {bytes} or more; or name a part of it, or pack it by code first."
+            ),
+            Self::Runtime { source, .. } if source.is_transient() => format!(
+                "{} What has come is kept: download_from_colab with the same arguments fetches the rest.",
+                source.hint()
             ),
             Self::Runtime { source, .. } => source.hint(),
             Self::Damaged { .. } => {
-                "Something on the way changes the bytes. Call again; if it stays so, use another tunnel.".to_owned()
+                "Something on the way changes the bytes. Call download_from_colab again; if it stays so, use another tunnel.".to_owned()
             }
             Self::DiskFull { .. } => {
-                "Free some space on this machine and call again: what has come is kept and the rest is fetched."
+                "Free some space on this machine and call download_from_colab again: what has come is kept and the rest is fetched."
                     .to_owned()
             }
             Self::Disk { .. } => {
-                "Check that LOCAL_SAVE_DIR can be written to, then call again.".to_owned()
+                "Check that LOCAL_SAVE_DIR can be written to, then call download_from_colab again.".to_owned()
             }
             Self::Cancelled { .. } => {
-                "Call again to go on: what has come is kept and the rest is fetched.".to_owned()
+                "Call download_from_colab again to go on: what has come is kept and the rest is fetched.".to_owned()
             }
         }
     }

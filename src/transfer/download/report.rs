@@ -163,8 +163,10 @@ impl Report for DownloadReport {
                     / 60;
                 if ago > 0 {
                     self.message += &format!(" It was complete {ago} min ago.");
-                    self.next_step =
-                        Some("Call again only if it has changed there since.".to_owned());
+                    self.next_step = Some(
+                        "Call download_from_colab again only if it has changed there since."
+                            .to_owned(),
+                    );
                 }
             }
         }

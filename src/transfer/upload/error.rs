@@ -149,18 +149,18 @@ impl UploadError {
             }
             Self::NotAFile { .. } => "Only files and folders can be uploaded.",
             Self::Unreadable { .. } => {
-                "Check its permissions and whether another program keeps it to itself, then call again."
+                "Check its permissions and whether another program keeps it to itself, then call upload_to_colab again."
             }
             Self::Changed { .. } => {
                 "Wait until the program that writes it is done, or upload a copy of it."
             }
             Self::TooLarge { .. } => {
-                "Ask the user whether all of it is wanted; if so, call again with a larger max_bytes. Else upload a part of it."
+                "Ask the user whether all of it is wanted; if so, call upload_to_colab again with a larger max_bytes. Else upload a part of it."
             }
             Self::TooMany { .. } => {
                 "Pack it into one archive, upload that, and unpack it there by code."
             }
-            Self::Empty { .. } => "Give it and call again.",
+            Self::Empty { .. } => "Give it and call upload_to_colab again.",
             Self::IsAFile { .. } => {
                 "Give another remote_path, or end it with / to have the folder made in a folder."
             }
@@ -172,25 +172,25 @@ impl UploadError {
             }
             Self::Runtime { source, .. } if source.is_transient() => {
                 return format!(
-                    "{} What has arrived is kept there: the same call sends the rest.",
+                    "{} What has arrived is kept there: upload_to_colab with the same arguments sends the rest.",
                     source.hint()
                 );
             }
             Self::Runtime { source, .. } => return source.hint(),
             Self::RemoteFull { .. } => {
-                "Free some space there by code and call again: what has arrived is kept and the rest is sent."
+                "Free some space there by code and call upload_to_colab again: what has arrived is kept and the rest is sent."
             }
             Self::Damaged { .. } => {
-                "Something on the way changes the bytes. Call again; if it stays so, use another tunnel."
+                "Something on the way changes the bytes. Call upload_to_colab again; if it stays so, use another tunnel."
             }
             Self::Lost { .. } => {
-                "It may be restarted again and again: look at the notebook, then call again."
+                "It may be restarted again and again: look at the notebook, then call upload_to_colab again."
             }
             Self::ById { .. } => {
                 "Call upload_to_colab again as before: it asks the client for its own folders too, and what has arrived is kept there."
             }
             Self::Cancelled { .. } => {
-                "Call again to go on: what has arrived is kept there and the rest is sent."
+                "Call upload_to_colab again to go on: what has arrived is kept there and the rest is sent."
             }
         };
         hint.to_owned()

@@ -123,6 +123,11 @@ fn a_download_that_failed_says_so_in_the_form_of_every_error() {
         assert_eq!(failed.facts["job_id"], id.as_str());
         assert_eq!(failed.facts["remote_path"], "/content/a");
         assert!(failed.text.contains("SHA-256"), "{}", failed.text);
+        assert!(
+            failed.fact("hint").contains("Call download_from_colab"),
+            "{}",
+            failed.facts
+        );
     }
     drop(bridge);
     start(&home, &server)

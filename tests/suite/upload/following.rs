@@ -136,7 +136,11 @@ fn an_upload_that_failed_says_so_in_the_form_of_every_error() {
         assert_eq!(failed.facts["job_id"], id.as_str());
         assert_eq!(failed.facts["remote_path"], "/content/big");
         assert!(failed.text.contains("SHA-256"), "{}", failed.text);
-        assert!(failed.fact("hint").contains("tunnel"), "{}", failed.facts);
+        assert!(
+            failed.fact("hint").contains("Call upload_to_colab"),
+            "{}",
+            failed.facts
+        );
     }
     drop(bridge);
     let told = start(&home, &server).call("get_output", look);
