@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::wire::event::PythonError;
 use crate::wire::job::{Job, KernelExit};
 use crate::wire::state::Reason;
 
@@ -99,12 +100,61 @@ fn explain_death(exit: Option<&KernelExit>) -> (&'static str, Cow<'static, str>,
     ("kernel_died", sentence, hint)
 }
 
+/// What to do about an exception of the user's code, beside reading its traceback.
+pub(crate) fn advise(error: &PythonError) -> &'static str {
+    match error.ename.as_str() {
+        // Of `input()` and `getpass()`, in an ipykernel without a person beside it.
+        "StdinNotImplementedError" => {
+            "Nobody can answer input() here: put the value into the code and run it again."
+        }
+        "ModuleNotFoundError" => {
+            "If it is a package that is missing there, install it by code (%pip install NAME; a package's name can differ from its module's), then \
+             run this again."
+        }
+        "FileNotFoundError" => {
+            "The code sees the runtime's own files: list_colab_files shows them, upload_to_colab brings one from this computer. Mend the path and \
+             run it again."
+        }
+        "NameError" => {
+            "list_colab_variables shows what this session holds; a new kernel and every other session begin without variables. Run the code that \
+             makes it, or mend the name."
+        }
+        "MemoryError" => {
+            "There is too little memory for it: del what is not needed any more, or take less data at a time; probe_colab_environment shows what \
+             there is."
+        }
+        _ if is_gpu_full(error) => {
+            "The GPU's memory is full: del what is not needed any more and empty the framework's cache by code, or take smaller batches; \
+             cleanup_colab frees everything, all variables with it."
+        }
+        // What has gone wrong on the device stays so until the process ends.
+        _ if error.evalue.starts_with("CUDA error") => {
+            "After this the GPU is of no use to this Python process: call restart_session, run the setup again, then the mended code. With \
+             CUDA_LAUNCH_BLOCKING=1 set before the first use of the GPU the traceback shows the right line."
+        }
+        _ => "Read the traceback above, mend the code and run it again.",
+    }
+}
+
+/// As PyTorch, JAX, CuPy and TensorFlow say it.
+fn is_gpu_full(error: &PythonError) -> bool {
+    let evalue = error.evalue.as_str();
+    evalue.starts_with("CUDA out of memory")
+        || evalue.starts_with("CUDA error: out of memory")
+        || evalue.starts_with("RESOURCE_EXHAUSTED")
+        || matches!(
+            error.ename.as_str(),
+            "OutOfMemoryError" | "ResourceExhaustedError"
+        )
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
-    use super::explain;
+    use super::{advise, explain};
     use crate::base::ids::JobId;
+    use crate::wire::event::PythonError;
     use crate::wire::job::Job;
     use crate::wire::state::Reason;
 
@@ -118,6 +168,57 @@ mod tests {
         assert_eq!(code, "kernel_died");
         assert!(hint.contains("variables are gone"));
         sentence.into_owned()
+    }
+
+    #[test]
+    fn an_exception_is_told_with_what_helps_against_it() {
+        for (ename, evalue, advice) in [
+            ("ModuleNotFoundError", "No module named 'x'", "%pip install"),
+            ("FileNotFoundError", "[Errno 2] …", "upload_to_colab"),
+            (
+                "NameError",
+                "name 'x' is not defined",
+                "list_colab_variables",
+            ),
+            ("MemoryError", "", "less data"),
+            (
+                "OutOfMemoryError",
+                "CUDA out of memory. Tried to allocate 2.00 GiB.",
+                "smaller batches",
+            ),
+            (
+                "RuntimeError",
+                "CUDA error: out of memory\nCUDA kernel errors …",
+                "smaller batches",
+            ),
+            (
+                "XlaRuntimeError",
+                "RESOURCE_EXHAUSTED: Out of memory while …",
+                "smaller batches",
+            ),
+            (
+                "ResourceExhaustedError",
+                "{{function_node …}} OOM when …",
+                "smaller batches",
+            ),
+            (
+                "AcceleratorError",
+                "CUDA error: device-side assert triggered",
+                "restart_session",
+            ),
+            (
+                "RuntimeError",
+                "mat1 and mat2 shapes cannot be multiplied",
+                "traceback",
+            ),
+        ] {
+            let error = PythonError {
+                ename: ename.to_owned(),
+                evalue: evalue.to_owned(),
+                traceback: Vec::new(),
+            };
+            assert!(advise(&error).contains(advice), "{ename}: {evalue}");
+        }
     }
 
     #[test]

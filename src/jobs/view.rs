@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Reading;
 use super::collect::Collector;
-use super::ending::explain;
+use super::ending::{advise, explain};
 use super::follow::{Ended, Followed};
 use super::keep::{Kept, KeptFile};
 use crate::render::picture::Fitted;
@@ -211,14 +211,7 @@ impl Summary {
                     error.ename,
                     error.evalue.lines().next().unwrap_or_default()
                 );
-                let hint = match error.ename.as_str() {
-                    // Of `input()` and `getpass()`, in an ipykernel without a person beside it.
-                    "StdinNotImplementedError" => {
-                        "Nobody can answer input() here: put the value into the code and run it again."
-                    }
-                    _ => "Read the traceback above, mend the code and run it again.",
-                };
-                self.fail("python_error", &sentence, hint, false);
+                self.fail("python_error", &sentence, advise(error), false);
             }
             (_, Some((code, sentence, hint)), _) => self.fail(code, &sentence, hint, false),
             (_, None, None) => self.fail(

@@ -1,5 +1,7 @@
 //! What the reports of both directions are made of.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -16,6 +18,11 @@ pub struct Skipped {
     /// Relative to the folder.
     pub name: String,
     pub reason: String,
+}
+
+/// To the millisecond.
+pub(super) fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 /// `312.5 MiB`

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::base::ids::JobId;
 use crate::edge::allowance::NGROK_FREE_BYTES;
 use crate::transfer::error::TransferError;
-use crate::transfer::report::{Skipped, Status, bytes};
+use crate::transfer::report::{Skipped, Status, bytes, seconds};
 use crate::transfer::running::Direction;
 use crate::transfer::running::{Meter, Progress, Report};
 
@@ -110,7 +110,7 @@ impl Report for DownloadReport {
     }
 
     fn took(&mut self, time: Duration) {
-        self.elapsed_sec = time.as_secs_f64();
+        self.elapsed_sec = seconds(time);
     }
 
     fn worded(mut self, since: Duration) -> Self {
@@ -150,7 +150,7 @@ impl Report for DownloadReport {
         }
         match self.status {
             Status::Running => {
-                self.elapsed_sec = since.as_secs_f64();
+                self.elapsed_sec = seconds(since);
                 self.next_step = Some(format!(
                     "The rest comes in the background. Call get_output with job_id {} to wait for it, or this tool with the same arguments.",
                     self.job_id

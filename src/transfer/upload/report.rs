@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::error::UploadError;
 use crate::base::ids::JobId;
-use crate::transfer::report::{Skipped, Status, bytes};
+use crate::transfer::report::{Skipped, Status, bytes, seconds};
 use crate::transfer::running::Direction;
 use crate::transfer::running::{Progress, Report};
 
@@ -114,7 +114,7 @@ impl Report for UploadReport {
     }
 
     fn took(&mut self, time: Duration) {
-        self.elapsed_sec = time.as_secs_f64();
+        self.elapsed_sec = seconds(time);
     }
 
     fn worded(mut self, since: Duration) -> Self {
@@ -148,7 +148,7 @@ impl Report for UploadReport {
             self.message += &format!(" {} empty folders were not made there.", self.empty_folders);
         }
         if self.status == Status::Running {
-            self.elapsed_sec = since.as_secs_f64();
+            self.elapsed_sec = seconds(since);
             self.next_step = Some(format!(
                 "The rest goes in the background. Call get_output with job_id {} to wait for it, or upload_to_colab with the same arguments.",
                 self.job_id
