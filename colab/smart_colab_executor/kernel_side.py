@@ -46,11 +46,12 @@ SIZED = {
 _shell: Any = None
 _output: Output
 _loop_runner: LoopRunner
+_interrupts: Interrupts
 
 
 def install(shell: Any) -> None:
     """Hook into this kernel; called once, at its start."""
-    global _shell, _output, _loop_runner
+    global _shell, _output, _loop_runner, _interrupts
     _shell = shell
     kernel = shell.kernel
     for handlers in (kernel.control_handlers, kernel.shell_handlers):
@@ -58,7 +59,7 @@ def install(shell: Any) -> None:
     _output = Output(kernel)
     _loop_runner = LoopRunner(shell, _output)
     figures.install()
-    Interrupts(shell)
+    _interrupts = Interrupts(shell)
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------
@@ -118,8 +119,10 @@ def prepare_loop(start: int, stop: int, total: int, on_error: str, reports: str)
     _loop_runner.prepare(start, stop, total, reports, skip_errors=on_error == "skip")
 
 
-def wake() -> None:
-    """Let a loop that only waits look at the signals it got; without this an `await` is not interrupted."""
+def insist_on_interrupt(sent_at: float) -> None:
+    """See to it that an interrupt sent at that time (of the monotonic clock) reaches the code."""
+    _interrupts.insist(sent_at)
+    # A loop that only waits looks at the signals it got; without this an `await` is not interrupted.
     _shell.kernel.io_loop.add_callback(lambda: None)
 
 
@@ -129,7 +132,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "variables": variables,
     "cleanup": cleanup,
     "prepare_loop": prepare_loop,
-    "wake": wake,
+    "insist_on_interrupt": insist_on_interrupt,
 }
 
 

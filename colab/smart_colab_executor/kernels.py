@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable
@@ -196,8 +197,9 @@ class Kernel:
     async def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the running code."""
         if not self.died.done():
+            sent_at = time.monotonic()
             await self._manager.interrupt_kernel()
-            self._post("control", MESSAGE_TYPE, {"operation": "wake"})
+            self._post("control", MESSAGE_TYPE, {"operation": "insist_on_interrupt", "sent_at": sent_at})
 
     async def kill(self) -> None:
         """End the process (and the processes it started) now, and let go of the channels."""
