@@ -25,7 +25,7 @@ from .audit import Audit
 from .auth import Token
 from .job_store import JobStore
 from .jobs import Job
-from .leftovers import KernelNotes
+from .leftovers import KernelNotes, unread
 from .loop_thread import LoopThread
 from .partials import remove_leftovers
 from .replies import UNCOUNTED_BYTES
@@ -84,11 +84,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         lock = statelock.take(state)
         # Before the jobs are read back, for these would go on writing.
-        notes.end_leftovers()
+        journals = notes.end_leftovers()
         jobs.boots = history.note_boot(state, boot_id)
         history.remove_old_jobs(state / "jobs")
         remove_leftovers(state / "uploads")
-        jobs.load()
+        jobs.load(unread(journals))
+        for journal in journals:
+            journal.remove()
     except OSError as error:
         parser.error(f"--state: {error}")
     with lock, LoopThread() as thread:

@@ -7,10 +7,11 @@ import json
 import logging
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 
 from .errors import BootChanged, Busy, DiskFull, InvalidArgument, JobConflict, NotFound
 from .jobs import RECORD, STATES, Ending, Job, Record
@@ -36,15 +37,18 @@ class JobStore:
         self._jobs: dict[str, Job] = {}
         self._waiting: dict[str, Job] = {}
 
-    def load(self) -> None:
-        """Read back what earlier executors left; their unfinished jobs are lost. Raises OSError."""
+    def load(self, unread: Mapping[str, Sequence[tuple[str, str]]] = MappingProxyType({})) -> None:
+        """Read back what earlier executors left; their unfinished jobs are lost. Raises OSError.
+
+        `unread` is what their kernels printed for them to read: by a job's id, streams and texts.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         found = []
         for folder in self._folder.iterdir():
             if not (folder / RECORD).exists():
                 continue
             try:
-                found.append(_recover(folder, self._on_end))
+                found.append(_recover(folder, self._on_end, unread.get(folder.name, ())))
             except (OSError, ValueError, TypeError, KeyError) as error:
                 log.warning("jobs/%s cannot be read back and is left alone: %s", folder.name, type(error).__name__)
         self._jobs = {job.id: job for job in sorted(found, key=lambda job: (job.record.created_at, job.id))}
@@ -127,7 +131,7 @@ def parse_id(text: str) -> str:
     return uuid_text(text, "The job's id")
 
 
-def _recover(folder: Path, on_end: Callable[[Job], None]) -> Job:
+def _recover(folder: Path, on_end: Callable[[Job], None], unread: Sequence[tuple[str, str]]) -> Job:
     saved, *later = (folder / RECORD).read_bytes().splitlines()
     asked = json.loads(saved)
     record = Record(**asked["record"])
@@ -140,6 +144,8 @@ def _recover(folder: Path, on_end: Callable[[Job], None]) -> Job:
     spool = Spool.recover(folder, record.last_seq, record.events_bytes)
     job = Job(JobRequest(**asked["request"]), record, folder, spool, Reports(folder), on_end)
     if job.is_final and spool.last_seq == record.last_seq:
+        for _, text in unread:
+            job.late(text)
         return job
     last = None
     reported = 0
@@ -156,6 +162,8 @@ def _recover(folder: Path, on_end: Callable[[Job], None]) -> Job:
         job.reports.remove()
         job.save_end()
         on_end(job)
+        for _, text in unread:
+            job.late(text)
         return job
     job.reports = Reports(folder, reported)
     was_running = record.started_at is not None
@@ -164,5 +172,10 @@ def _recover(folder: Path, on_end: Callable[[Job], None]) -> Job:
         # The disk was full when it ended, so its last event is missing.
         ending = Ending(record.state, record.reason, record.variables_lost, record.kernel_exit)
     record.state = "queued"  # the clock that measured its time is gone
+    try:
+        for name, text in unread:
+            job.output("stream", {"name": name, "text": text})
+    except OSError as error:
+        log.warning("job %s: the last that it printed cannot be written down: %s", job.id, error)
     job.finish(ending)
     return job

@@ -4,9 +4,10 @@ The kernel (here as `_smart_colab.journal`) writes a text down and sends it from
 gone, reads what has not come. Memory, and not `write`, which would let another thread run at every `print`. Standard
 library alone.
 
-The file has a number, up to where the executor has heard, then two halves, written in turn. A half is a row of chunks,
-each a header, a key and text: what was written under one key in a row. A position counts the bytes of all chunks ever
-written; a chunk's is that of its text. Where a half's chunks end, what follows is older: its position does not fit.
+The file has a number, up to where the executor has heard all, then two halves, written in turn. A half is a row of
+chunks, each a header, a key and text: what was written under one key in a row. A position counts the bytes of all
+chunks ever written; a chunk's is that of its text. Where a half's chunks end, what follows is older: its position does
+not fit.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ class Journal:
         return len(self._pieces) > 1 or last.end > last.taken
 
     def heard(self) -> int:
-        """The position up to which the executor has heard."""
+        """The position up to which the executor has heard all."""
         (position,) = _HEARD.unpack_from(self._map)
         return int(position)
 
@@ -152,9 +153,11 @@ class LastWords:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: FileIO | None = None
-        # By key, then the furthest of all, also of keys that are forgotten.
+        # By key, then the furthest of all, also of keys that are forgotten, and what an earlier executor had heard.
         self._heard: dict[str, int] = {}
-        self._heard_to = 0
+        self._heard_to = self._heard_before = 0
+        # Up to where all is heard, as the file says it.
+        self._noted = 0
         # What is up to here and comes all the same was told as last words.
         self._told = 0
 
@@ -166,17 +169,31 @@ class LastWords:
         # Open from now on: code that deletes the file loses nothing. Not mapped: code that cuts it would end us.
         self._file = self.path.open("r+b", buffering=0)
 
-    def hear(self, key: str, end: int) -> bool:
-        """Note that all written under `key` up to the position `end` has come; False where `unheard` has told it."""
-        if end <= self._told:
-            return False
+    def take_up(self) -> None:
+        """Open the file of a kernel whose executor is gone. Raises OSError."""
+        self._file = self.path.open("r+b", buffering=0)
+        number = self._file.read(_HEARD.size)
+        if len(number) == _HEARD.size:
+            (self._noted,) = _HEARD.unpack(number)
+        self._heard_to = self._heard_before = self._noted
+
+    def has_told(self, end: int) -> bool:
+        """Whether what is up to the position `end` was told by `unheard`."""
+        return end <= self._told
+
+    def hear(self, key: str, end: int, complete: int) -> None:
+        """Note that all written under `key` up to the position `end` has come, and all under any up to `complete`."""
         self._heard[key] = max(end, self._heard.get(key, 0))
-        if self._file is not None and end > self._heard_to:
-            self._heard_to = end
+        self._heard_to = max(end, self._heard_to)
+        if complete > self._noted:
+            self._note(complete)
+
+    def _note(self, complete: int) -> None:
+        if self._file is not None:
+            self._noted = complete
             with suppress(OSError):  # the kernel waits for a while, and goes on
                 self._file.seek(0)
-                self._file.write(_HEARD.pack(end))
-        return True
+                self._file.write(_HEARD.pack(complete))
 
     def forget(self, keys: Iterable[str]) -> None:
         """Nobody is told what comes under these keys any more."""
@@ -192,13 +209,17 @@ class LastWords:
         missing = chunks[0].start - self._heard_to if chunks else 0
         for position, key, text in chunks:
             self._told = position + len(text)
-            rest = text[max(0, self._heard.get(key, 0) - position) :]
+            rest = text[max(0, self._heard.get(key, self._heard_before) - position) :]
             if rest:
                 self._heard[key] = self._told
                 if missing > 0:
-                    yield key, f"\n[{missing:,} bytes are missing here: the kernel died before they could be read]\n"
+                    yield key, f"\n[{missing:,} bytes are missing here: they could not be read in time]\n"
                     missing = 0
                 yield key, str(rest, "utf-8", "replace")
+
+    def settle(self) -> None:
+        """Note that what `unheard` told is kept elsewhere now."""
+        self._note(max(self._told, self._noted))
 
     def remove(self) -> None:
         """Remove the file."""

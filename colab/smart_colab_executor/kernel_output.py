@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 LEAVING_TYPE = "smart_colab_leaving"
 # In a stream's message: all that was written to the stream up to this position is in it, or in those before it.
 POSITION = "smart_colab_position"
+# And all that was written to any stream up to this one.
+COMPLETE = "smart_colab_complete"
 MAX_TEXT_CHARS = 64 * 1024
 # How much may wait to be sent, and to be heard, before the writer is made to wait. All of it fits half the journal.
 MAX_UNSENT_BYTES = 256 * 1024
@@ -246,9 +248,12 @@ class Output:
             batch.setdefault(key, []).append(text)
             if position is not None:
                 ends[key] = end = position
+        last = next((key for key in reversed(batch) if key in ends), None)
         for key, texts in batch.items():
             content = {"name": key.stream.name, "text": b"".join(texts).decode()}
-            metadata = {POSITION: ends[key]} if key in ends else {}
+            metadata = {}
+            if key in ends:
+                metadata = {POSITION: ends[key], COMPLETE: end if key is last else self._handed}
             self._send(self._thread, "stream", content, key.parent, key.stream.topic, metadata=metadata)
         if batch:
             is_much = end - self._handed > MUCH_BYTES

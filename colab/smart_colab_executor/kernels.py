@@ -27,7 +27,7 @@ from jupyter_client.session import Session
 
 from .bootstrap import bootstrap
 from .journal import LastWords
-from .kernel_output import LEAVING_TYPE, POSITION
+from .kernel_output import COMPLETE, LEAVING_TYPE, POSITION
 from .kernel_side import MESSAGE_TYPE
 from .leftovers import KernelNotes
 from .loop_thread import in_background
@@ -132,21 +132,22 @@ class Kernel:
 
     def submit(
         self,
+        job_id: str,
         code: str,
         on_output: Callable[[str, Message], None],
         memory: Memory,
         loop: dict[str, Any] | None = None,
     ) -> Execution:
-        """Send code; `on_output(kind, content)` is called with each of its iopub messages, in order.
+        """Send a job's code; `on_output(kind, content)` is called with each of its iopub messages, in order.
 
-        `memory` is what there is before.
+        `memory` is what there is before. The message has the job's id, so that it stands in the journal.
         """
         self._memory.begin(memory)
         if loop is not None:
             # Same channel, so it is there before the cell.
             self._post("shell", MESSAGE_TYPE, {"operation": "prepare_loop", **loop})
         # stop_on_error would make the kernel drop what is sent next; here every job stands for itself.
-        return self._execute(code, on_output, stop_on_error=False)
+        return self._execute(code, on_output, job_id, stop_on_error=False)
 
     async def finish(self, execution: Execution) -> Message | None:
         """Wait for the end; the reply's content, or None where the kernel ended without one. Raises KernelDied."""
@@ -277,10 +278,12 @@ class Kernel:
             raise RuntimeError(f"preparing the kernel failed: {(reply or {}).get('evalue')}")
         await self.request("guard_output", channel="shell", patience=START_TIMEOUT, journal=str(self._last_words.path))
 
-    def _execute(self, code: str, on_output: Callable[[str, Message], None], **options: bool) -> Execution:
+    def _execute(
+        self, code: str, on_output: Callable[[str, Message], None], message_id: str | None = None, **options: bool
+    ) -> Execution:
         content = {"code": code, "silent": False, "user_expressions": {}, "allow_stdin": False, **options}
         content["store_history"] = not content["silent"]
-        execution = Execution(self._post("shell", "execute_request", content), on_output)
+        execution = Execution(self._post("shell", "execute_request", content, message_id), on_output)
         self._executions[execution.id] = execution
         return execution
 
@@ -314,18 +317,21 @@ class Kernel:
                 execution = self._executions.get(parent) or self._ended.get(parent)
                 if execution is not None:
                     execution.on_output("stream", {"name": name, "text": text})
+            self._last_words.settle()
         except OSError as error:
             log.warning("kernel %s: its journal cannot be read: %s", self.id, error)
 
-    def _post(self, channel: str, kind: str, content: Message) -> str:
-        """Send a message; returns its id.
+    def _post(self, channel: str, kind: str, content: Message, message_id: str | None = None) -> str:
+        """Send a message, under an id of its own where none is given; returns the id.
 
         Not by the client's own methods: they send past the asyncio socket, which then misses that a reply has come.
         """
         if self._client is None:
             raise KernelDied("it has not started")
         session = self._client.session
-        message = session.msg(kind, content)
+        header = session.msg_header(kind)
+        header["msg_id"] = message_id or header["msg_id"]
+        message = session.msg(kind, content, header=header)
         sent = getattr(self._client, f"{channel}_channel").socket.send_multipart(session.serialize(message))
         if not sent.done():
             in_background(sent)
@@ -347,8 +353,14 @@ class Kernel:
             self._post("control", MESSAGE_TYPE, {"operation": "hear_leaving"})
         parent = message["parent_header"].get("msg_id")
         position = message["metadata"].get(POSITION)
-        if position is not None and not self._last_words.hear(f"{content['name']} {parent}", position):
-            return  # told already, as last words
+        if position is None:
+            self._pass_on(kind, content, parent)
+        elif not self._last_words.has_told(position):
+            self._pass_on(kind, content, parent)
+            # Only now: what was heard is with its job, should the next executor ask.
+            self._last_words.hear(f"{content['name']} {parent}", position, message["metadata"][COMPLETE])
+
+    def _pass_on(self, kind: str, content: Message, parent: str) -> None:
         if (ended := self._ended.get(parent)) is not None:
             ended.on_output(kind, content)
         execution = self._executions.get(parent)

@@ -1,4 +1,4 @@
-"""Kernels that outlive their executor: a note of each kernel's process while it lives, and an end to those left behind.
+"""Kernels that outlive their executor: a note of each one's process while it lives, an end to it, and its last words.
 
 An executor that is killed cannot end its kernels, and they run on until they notice: for a second, or for ever where
 the system hands orphans to something else than its first process.
@@ -11,11 +11,16 @@ import logging
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
+from .journal import LastWords
 from .jsonline import dump
 from .spool import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +52,11 @@ class KernelNotes:
         """Where a kernel keeps the end of what it printed."""
         return self._folder / f"{kernel_id}.journal"
 
-    def end_leftovers(self, patience_sec: float = PATIENCE_SEC) -> None:
-        """End the noted kernels that still live, with all that they started, and wait until they are gone."""
+    def end_leftovers(self, patience_sec: float = PATIENCE_SEC) -> list[LastWords]:
+        """End the noted kernels that still live, with all that they started, and wait until they are gone.
+
+        Returns the journals of those that are gone.
+        """
         notes = list(self._folder.glob("*.json"))
         doomed = [process for note in notes for process in _kernel_and_children(note)]
         for process in doomed:
@@ -63,13 +71,28 @@ class KernelNotes:
             log.warning("ended %d processes of kernels that were left behind", len(doomed) - len(survivors))
             if survivors:
                 log.error("processes of kernels that were left behind do not end: %s", survivors)
-                return  # the next start tries again
-        for note in [*notes, *self._folder.glob("*.journal")]:
+                return []  # the next start tries again
+        for note in notes:
             with suppress(OSError):
                 note.unlink()
+        return [LastWords(path) for path in self._folder.glob("*.journal")]
 
     def _path(self, kernel_id: str) -> Path:
         return self._folder / f"{kernel_id}.json"
+
+
+def unread(journals: Iterable[LastWords]) -> dict[str, list[tuple[str, str]]]:
+    """What these say that nobody has read: by the id of its job, in order, the stream's name and the text."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for journal in journals:
+        try:
+            journal.take_up()
+            for key, text in journal.unheard():
+                name, _, job_id = key.partition(" ")
+                found.setdefault(job_id, []).append((name, text))
+        except OSError as error:
+            log.warning("%s cannot be read: %s", journal.path.name, error)
+    return found
 
 
 def _kernel_and_children(note: Path) -> list[psutil.Process]:

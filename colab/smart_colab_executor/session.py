@@ -223,7 +223,8 @@ class Session:
             memory = probe.memory()
             job.start(kernel.id, kernel.execution_count + 1, memory)
             loop = job.request.loop and {**job.request.loop, "reports": str(job.reports.path)}
-            return await self._follow(kernel, job, kernel.submit(job.request.code, on_output, memory, loop))
+            execution = kernel.submit(job.id, job.request.code, on_output, memory, loop)
+            return await self._follow(kernel, job, execution)
         except OSError:
             return DISK_FULL
         except KernelDied:

@@ -75,7 +75,7 @@ def test_the_journal_gives_what_did_not_come(pair: tuple[Journal, LastWords]) ->
     kernel.add(b"stdout 1", b"two ")
     kernel.add(b"stderr 1", b"three ")
     kernel.add(b"stdout 2", b"four")
-    assert words.hear("stdout 1", heard)
+    words.hear("stdout 1", heard, heard)
     assert kernel.heard() == heard
     assert list(words.unheard()) == [("stdout 1", "two "), ("stderr 1", "three "), ("stdout 2", "four")]
     assert list(words.unheard()) == []
@@ -90,7 +90,7 @@ def test_the_end_is_there_however_much_was_written(pair: tuple[Journal, LastWord
     for i in range(count):
         end = add(kernel, b"stdout %d" % (i // 10), b"%d\n" % i)
         if i < count - 20:
-            words.hear(f"stdout {i // 10}", end)
+            words.hear(f"stdout {i // 10}", end, end)
     assert "".join(text for _, text in words.unheard()) == "".join(f"{i}\n" for i in range(max(0, count - 20), count))
 
 
@@ -108,17 +108,47 @@ def test_what_is_missing_is_told(pair: tuple[Journal, LastWords]) -> None:
 def test_only_what_was_told_as_last_words_is_dropped(pair: tuple[Journal, LastWords]) -> None:
     kernel, words = pair
     first, second, third = (add(kernel, b"stdout 1", text) for text in (b"one ", b"two ", b"three "))
-    assert words.hear("stdout 1", second)
-    assert words.hear("stdout 1", first)
+    words.hear("stdout 1", second, second)
+    words.hear("stdout 1", first, first)
     assert kernel.heard() == second
+    assert not words.has_told(second)
     assert list(words.unheard()) == [("stdout 1", "three ")]
-    assert not words.hear("stdout 1", third)
+    assert words.has_told(third)
+
+
+def test_another_reader_goes_on_behind_what_was_heard_whole(pair: tuple[Journal, LastWords]) -> None:
+    kernel, words = pair
+    one = add(kernel, b"stdout 1", b"one ")
+    kernel.add(b"stderr 1", b"two ")
+    three = add(kernel, b"stdout 1", b"three ")
+    words.hear("stdout 1", one, one)
+    # The first of two messages that came together: the other, with what was written before its end, did not come.
+    words.hear("stdout 1", three, one)
+    later = LastWords(words.path)
+    later.take_up()
+    assert list(later.unheard()) == [("stderr 1", "two "), ("stdout 1", "three ")]
+    later.settle()
+    last = LastWords(words.path)
+    last.take_up()
+    assert list(last.unheard()) == []
+    for reader in (later, last):
+        reader.remove()
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 7, b"\xff" * 100])
+def test_what_is_no_journal_says_nothing(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "journal").write_bytes(content)
+    words = LastWords(tmp_path / "journal")
+    words.take_up()
+    assert list(words.unheard()) == []
+    words.remove()
 
 
 def test_what_is_forgotten_counts_as_heard(pair: tuple[Journal, LastWords]) -> None:
     kernel, words = pair
     for i in range(100):
-        words.hear(f"stdout {i}", add(kernel, b"stdout %d" % i, b"x"))
+        end = add(kernel, b"stdout %d" % i, b"x")
+        words.hear(f"stdout {i}", end, end)
         words.forget([f"stdout {i}"])
     kernel.add(b"stderr 100", b"last")
     assert not words._heard
@@ -154,7 +184,7 @@ def test_an_exception_leaves_the_journal_whole(tmp_path: Path, monkeypatch: Any,
         kernel = Journal(str(words.path))
         kernel.add(b"stdout 1", b"f" * 400)
         kernel.add(b"stdout 1", b"F" * 400)
-        words.hear("stdout 1", kernel.position - 400)
+        words.hear("stdout 1", kernel.position - 400, kernel.position - 400)
         try:
             is_struck = add_struck(kernel, key, b"t" * size, at, tick)
         except Tick:

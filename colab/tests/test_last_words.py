@@ -6,7 +6,9 @@ import shutil
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import psutil
 import pytest
 from harness import Executor, Finished, wait_until
 
@@ -345,3 +347,52 @@ def test_a_disk_that_takes_no_journal_keeps_no_kernel_from_starting(start: Calla
     folder.write_text("in the way")
     assert running.run("print(1)").stdout == "1\n"
     assert "has no journal" in running.log.read_text()
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["of a running job", "after a job's end"])
+def test_what_no_executor_had_read_when_it_was_killed_comes_with_the_next_one(
+    start: Callable[..., Executor], tmp_path: Path, is_late: bool
+) -> None:
+    body = """
+import sys, threading, time
+from pathlib import Path
+def work():
+    print("heard", flush=True)
+    while not Path("go on").exists():
+        time.sleep(0.01)
+    for i in range(200):
+        print(i, 'äü€😀')
+        print(i, file=sys.stderr)
+    Path("said").touch()
+    time.sleep(600)
+"""
+    first = start()
+    job_id = first.submit(body + ("threading.Thread(target=work).start()" if is_late else "work()"))
+    first.wait_for_output(job_id, "heard")
+    if is_late:
+        first.follow(job_id)
+    psutil.Process(first.process.pid).suspend()
+    (tmp_path / "go on").touch()
+    wait_until((tmp_path / "said").exists)
+    first.process.kill()
+    first.process.wait()
+    # The last one finds that it is told already.
+    for _ in range(2):
+        executor = start()
+        job = executor.follow(job_id)
+        log = executor.call("GET", f"/jobs/{job_id}/log").body.decode()
+        executor.process.kill()
+        executor.process.wait()
+        assert log.startswith("heard\n")
+        assert "".join(line for line in log.splitlines(keepends=True) if "äü€😀" in line) == "".join(
+            f"{i} äü€😀\n" for i in range(200)
+        )
+        assert log.count("\n") == 401
+        if is_late:
+            assert (job.state, streams(job)) == ("succeeded", {"stdout": "heard\n", "stderr": ""})
+        else:
+            assert (job.state, job.reason) == ("lost", "executor_restarted")
+            assert streams(job) == {
+                "stdout": "heard\n" + "".join(f"{i} äü€😀\n" for i in range(200)),
+                "stderr": "".join(f"{i}\n" for i in range(200)),
+            }
