@@ -37,6 +37,8 @@ pub(crate) struct Faults {
     pub(crate) hold_at: Option<u64>,
     /// Files of bundles that are not written, with the code.
     pub(crate) refused: BTreeMap<String, &'static str>,
+    /// So many files at the end of a bundle are neither written nor answered.
+    pub(crate) unsaid: usize,
 }
 
 #[derive(Default)]

@@ -256,11 +256,11 @@ impl Sending<'_> {
     async fn bundle(&self, numbers: Vec<usize>) -> UploadResult<()> {
         let turn = self.push.pace.turn().await;
         let (files, folder, path) = (self.files.clone(), self.folder.clone(), self.path.clone());
-        let (wanted, small) = (numbers.clone(), self.push.limits.small_bytes);
+        let small = self.push.limits.small_bytes;
         let room = self.push.room();
         let bundle = blocking(move || {
             let place = |name: &str| place_in(&folder, &path, name);
-            Bundle::read(&wanted, &files, place, small, room)
+            Bundle::read(&numbers, &files, place, small, room)
         })
         .await;
         for number in bundle.grown {
@@ -282,16 +282,22 @@ impl Sending<'_> {
         self.push.done_with(bundle.bytes);
         let reply = match sent {
             Ok(reply) => reply,
-            Err(error) if is_timeout(&error) && numbers.len() > 1 => {
+            Err(error) if is_timeout(&error) && bundle.files.len() > 1 => {
                 self.push.pace.timed_out(turn, length);
-                let (one, other) = numbers.split_at(numbers.len() / 2);
-                self.add(Work::Bundle(other.to_vec()));
-                self.add(Work::Bundle(one.to_vec()));
+                let (one, other) = bundle.files.split_at(bundle.files.len() / 2);
+                for half in [other, one] {
+                    let numbers = half.iter().map(|(number, _)| *number);
+                    self.add(Work::Bundle(numbers.collect()));
+                }
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
         self.push.pace.went(turn, length, began.elapsed());
+        for &(number, _) in bundle.files.iter().skip(reply.files.len()) {
+            // Nothing is said of it.
+            self.add(Work::File(number));
+        }
         for (&(number, bytes), written) in bundle.files.iter().zip(&reply.files) {
             match &written.code {
                 None => self.count(bytes, self.there[number] == There::Another),

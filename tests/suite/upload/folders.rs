@@ -236,3 +236,46 @@ async fn cuts_and_lost_replies_harm_no_folder() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_bundle_that_is_sent_again_in_halves_tells_of_each_file_once() {
+    let (server, folder) = setting();
+    let data = folder.path().join("data");
+    write(&data, "a", &content(2 * PIECE, 1));
+    let doomed = write(&data, "b", b"b");
+    let grown = write(&data, "c", b"c");
+    for name in ["d", "e", "f"] {
+        write(&data, name, &content(2000, 2));
+    }
+    let longer = content(SMALL + 1, 3);
+    let expected = longer.clone();
+    let change = move || {
+        fs::remove_file(doomed).unwrap();
+        fs::write(grown, longer).unwrap();
+    };
+    server.state().deeds.push((1, Box::new(change)));
+    server.state().faults.longest = Some(PIECE as usize / 16);
+    let limits = Limits {
+        files_at_once: 1,
+        ..limits(Duration::from_secs(2))
+    };
+    let uploads = bridge_to(&server.line(), folder.path(), limits);
+    let report = put(&uploads, "data", "x").await.unwrap();
+    assert_eq!((report.files, report.skipped_count), (5, 1));
+    assert_eq!(report.sent_bytes, 2 * PIECE + SMALL + 1 + 6000);
+    assert!(server.state().content("/content/x/c") == Some(&expected));
+}
+
+#[tokio::test]
+async fn files_that_a_reply_passes_over_are_sent_again() {
+    let (server, folder) = setting();
+    for name in ["a", "b", "c"] {
+        write(&folder.path().join("data"), name, name.as_bytes());
+    }
+    server.state().faults.unsaid = 2;
+    let report = put(&bridge(&server, folder.path()), "data", "x")
+        .await
+        .unwrap();
+    assert_eq!((report.files, report.skipped_count), (3, 0));
+    assert_eq!(server.state().files.len(), 3);
+}
