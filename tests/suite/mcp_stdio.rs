@@ -186,6 +186,32 @@ fn a_request_that_cannot_be_read_is_answered_under_its_id() {
 }
 
 #[test]
+fn params_of_a_wrong_form_are_told_apart_from_an_unknown_method() {
+    let home = Home::new();
+    let mut bridge = unconfigured(&home);
+    bridge.initialize("2025-11-25");
+    bridge.notify("notifications/initialized", json!({}));
+    for (id, method, params, code, said) in [
+        (
+            101,
+            "tools/call",
+            json!({"name": "list_jobs", "arguments": "{}"}),
+            -32602,
+            "an object",
+        ),
+        (102, "resources/read", json!({}), -32602, "uri"),
+        (103, "tools/bake", json!({}), -32601, "tools/bake"),
+    ] {
+        let line = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        bridge.send_line(&line.to_string());
+        let error = &bridge.answer(id)["error"];
+        assert_eq!(error["code"], code, "{error}");
+        assert!(error["message"].as_str().unwrap().contains(said), "{error}");
+    }
+    ended_well(&bridge.leave());
+}
+
+#[test]
 fn a_dead_address_keeps_nobody_from_shaking_hands_and_listing_tools() {
     let home = Home::new();
     let mut bridge = Bridge::greeted(home.program(&[("COLAB_URL", DEAD)]));
