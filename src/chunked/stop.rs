@@ -49,9 +49,21 @@ pub(super) fn explain(
 
 fn after_exception(iteration: Option<u64>, error: &PythonError) -> String {
     let Some(iteration) = iteration else {
-        return "Mend setup_code and call again with restart: true.".to_owned();
+        let first = match error.ename.as_str() {
+            "ModuleNotFoundError" => {
+                "If a package is missing there, install it with run_code_quick (%pip install NAME); else mend setup_code."
+            }
+            _ if ending::is_gpu_lost(error) => {
+                "After this the GPU is of no use to this Python process: call restart_session, and mend setup_code."
+            }
+            _ => "Mend setup_code.",
+        };
+        return format!("{first} Then call again with restart: true.");
     };
-    let way_on = if error.ename == "NameError" {
+    let way_on = if ending::is_gpu_lost(error) {
+        "After this the GPU is of no use to this Python process: call restart_session, then this again with the same arguments; the setup runs \
+         again by itself. If loop_code must change, restart: true begins anew."
+    } else if error.ename == "NameError" {
         "If the setup's variables were cleaned up, run setup_code with run_code_quick in the same session, then this again with the same \
          arguments. If loop_code must change, restart: true begins anew."
     } else {
@@ -89,7 +101,7 @@ pub(super) fn incomplete(flight: &Flight, what: &str) -> Stop {
 mod tests {
     use serde_json::json;
 
-    use super::explain;
+    use super::{after_exception, explain};
     use crate::chunked::checkpoint::{Flight, Stop, Work};
     use crate::wire::event::PythonError;
     use crate::wire::job::Job;
@@ -182,6 +194,30 @@ mod tests {
             assert_eq!(stop.interrupted, state == "interrupted");
             assert!(stop.error.starts_with(place), "{stop:?}");
             assert!(stop.hint.contains(advice), "{stop:?}");
+        }
+    }
+
+    #[test]
+    fn what_keeps_a_process_from_going_on_is_told() {
+        let error = |ename: &str, evalue: &str| PythonError {
+            ename: ename.to_owned(),
+            evalue: evalue.to_owned(),
+            traceback: Vec::new(),
+        };
+        let missing = error("ModuleNotFoundError", "No module named 'x'");
+        let lost = error(
+            "AcceleratorError",
+            "CUDA error: device-side assert triggered",
+        );
+        let full = error("RuntimeError", "CUDA error: out of memory");
+        for (iteration, error, advice, is_given) in [
+            (None, &missing, "%pip install", true),
+            (None, &lost, "restart_session", true),
+            (Some(7), &lost, "restart_session", true),
+            (Some(7), &full, "restart_session", false),
+        ] {
+            let hint = after_exception(iteration, error);
+            assert_eq!(hint.contains(advice), is_given, "{hint}");
         }
     }
 }

@@ -127,13 +127,17 @@ pub(crate) fn advise(error: &PythonError) -> &'static str {
             "The GPU's memory is full: del what is not needed any more and empty the framework's cache by code, or take smaller batches; \
              cleanup_colab frees everything, all variables with it."
         }
-        // What has gone wrong on the device stays so until the process ends.
-        _ if error.evalue.starts_with("CUDA error") => {
+        _ if is_gpu_lost(error) => {
             "After this the GPU is of no use to this Python process: call restart_session, run the setup again, then the mended code. With \
              CUDA_LAUNCH_BLOCKING=1 set before the first use of the GPU the traceback shows the right line."
         }
         _ => "Read the traceback above, mend the code and run it again.",
     }
+}
+
+/// What has gone wrong on the device stays so until the process ends.
+pub(crate) fn is_gpu_lost(error: &PythonError) -> bool {
+    error.evalue.starts_with("CUDA error") && !is_gpu_full(error)
 }
 
 /// As PyTorch, JAX, CuPy and TensorFlow say it.
