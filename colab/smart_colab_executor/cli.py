@@ -90,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         remove_leftovers(state / "uploads")
         jobs.load(unread(journals))
         for journal in journals:
+            journal.settle()
             journal.remove()
     except OSError as error:
         parser.error(f"--state: {error}")

@@ -144,8 +144,7 @@ def _recover(folder: Path, on_end: Callable[[Job], None], unread: Sequence[tuple
     spool = Spool.recover(folder, record.last_seq, record.events_bytes)
     job = Job(JobRequest(**asked["request"]), record, folder, spool, Reports(folder), on_end)
     if job.is_final and spool.last_seq == record.last_seq:
-        for _, text in unread:
-            job.late(text)
+        job.late("".join(text for _, text in unread))
         return job
     last = None
     reported = 0
@@ -162,8 +161,7 @@ def _recover(folder: Path, on_end: Callable[[Job], None], unread: Sequence[tuple
         job.reports.remove()
         job.save_end()
         on_end(job)
-        for _, text in unread:
-            job.late(text)
+        job.late("".join(text for _, text in unread))
         return job
     job.reports = Reports(folder, reported)
     was_running = record.started_at is not None

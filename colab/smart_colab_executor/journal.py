@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # More than a kernel writes before it is heard (see kernel_output).
 HALF_BYTES = 8 * 1024 * 1024
+MAX_POSITION = 2**63
 _HEARD = struct.Struct("<Q")
 _HEADER = struct.Struct("<QIH")  # the position; how long the text and the key are
 _LENGTH = struct.Struct("<I")
@@ -205,7 +206,8 @@ class LastWords:
         if self._file is None:
             return
         self._file.seek(_HEARD.size)
-        chunks = _chunks(memoryview(self._file.readall()))
+        # The kernel's code can write into the file, and may have made it longer.
+        chunks = _chunks(memoryview(self._file.read(2 * HALF_BYTES)))
         missing = chunks[0].start - self._heard_to if chunks else 0
         for position, key, text in chunks:
             self._told = position + len(text)
@@ -246,6 +248,8 @@ def _half(content: memoryview) -> list[Chunk]:
         position, length, key_length = _HEADER.unpack_from(content, at)
         text_at = at + _HEADER.size + key_length
         if not key_length or text_at + length > len(content) or (found and position != fitting + text_at - at):
+            break
+        if position > MAX_POSITION:
             break
         at = text_at + length
         fitting = position + length

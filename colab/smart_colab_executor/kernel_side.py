@@ -119,9 +119,9 @@ def prepare_loop(start: int, stop: int, total: int, on_error: str, reports: str)
     _loop_runner.prepare(start, stop, total, reports, skip_errors=on_error == "skip")
 
 
-def insist_on_interrupt(sent_at: float) -> None:
-    """See to it that an interrupt sent at that time (of the monotonic clock) reaches the code."""
-    _interrupts.insist(sent_at)
+def insist_on_interrupt() -> None:
+    """See to it that an interrupt that was sent just now reaches the code."""
+    _interrupts.insist()
     # A loop that only waits looks at the signals it got; without this an `await` is not interrupted.
     _shell.kernel.io_loop.add_callback(lambda: None)
 

@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable
@@ -198,9 +197,8 @@ class Kernel:
     async def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the running code."""
         if not self.died.done():
-            sent_at = time.monotonic()
             await self._manager.interrupt_kernel()
-            self._post("control", MESSAGE_TYPE, {"operation": "insist_on_interrupt", "sent_at": sent_at})
+            self._post("control", MESSAGE_TYPE, {"operation": "insist_on_interrupt"})
 
     async def kill(self) -> None:
         """End the process (and the processes it started) now, and let go of the channels."""

@@ -57,8 +57,8 @@ class KernelNotes:
 
         Returns the journals of those that are gone.
         """
-        notes = list(self._folder.glob("*.json"))
-        doomed = [process for note in notes for process in _kernel_and_children(note)]
+        families = {note: _kernel_and_children(note) for note in self._folder.glob("*.json")}
+        doomed = [process for family in families.values() for process in family]
         for process in doomed:
             # It looks once more whether it is still the same process.
             with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
@@ -66,16 +66,21 @@ class KernelNotes:
         deadline = time.monotonic() + patience_sec
         while any(map(_lives, doomed)) and time.monotonic() < deadline:
             time.sleep(PAUSE_SEC)
+        survivors = {process.pid for process in doomed if _lives(process)}
         if doomed:
-            survivors = [process.pid for process in doomed if _lives(process)]
             log.warning("ended %d processes of kernels that were left behind", len(doomed) - len(survivors))
-            if survivors:
-                log.error("processes of kernels that were left behind do not end: %s", survivors)
-                return []  # the next start tries again
-        for note in notes:
+        if survivors:
+            log.error("processes of kernels that were left behind do not end: %s", sorted(survivors))
+        living = set()
+        for note, family in families.items():
+            if any(process.pid in survivors for process in family):
+                # The next start tries again.
+                living |= {note.stem} if family[0].pid in survivors else set()
+                continue
             with suppress(OSError):
                 note.unlink()
-        return [LastWords(path) for path in self._folder.glob("*.journal")]
+        journals = (path for path in self._folder.glob("*.journal") if path.is_file())
+        return [LastWords(path) for path in journals if path.stem not in living]
 
     def _path(self, kernel_id: str) -> Path:
         return self._folder / f"{kernel_id}.json"

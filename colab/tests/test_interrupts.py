@@ -2,138 +2,101 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
-import time
-from collections.abc import Iterator
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from harness import Executor
 
-from smart_colab_executor.interrupts import PATIENCE_SEC, Interrupts
-
 SESSION = "interrupts"
-
-
-@pytest.fixture
-def hook(executor: Executor, tmp_path: Path) -> Path:
-    """A file that IPython waits for before a cell's first line; an interrupt in there goes no further."""
-    file = tmp_path / "go on"
-    executor.run(
-        f"""
-import pathlib, time
-def wait_for_file(info):
-    get_ipython().events.unregister("pre_run_cell", wait_for_file)
+# What IPython runs before a cell's first line; an interrupt in there goes no further.
+HOOK = """
+import signal, time
+def wait(info):
+    get_ipython().events.unregister("pre_run_cell", wait)
     print("in the hook", flush=True)
-    while not pathlib.Path({str(file)!r}).exists():
+    while {condition}:
         time.sleep(0.01)
-get_ipython().events.register("pre_run_cell", wait_for_file)
-""",
-        session=SESSION,
-    )
-    return file
+get_ipython().events.register("pre_run_cell", wait)
+kept = 1
+"""
+UNTIL_IT_IS_KEPT = "not signal.getsignal(signal.SIGINT).__self__._is_due"
+needs_signals = pytest.mark.skipif(os.name == "nt", reason="Windows wakes what sleeps")
+
+
+def interrupt(executor: Executor, job_id: str, when: str) -> None:
+    executor.wait_for_output(job_id, when)
+    executor.post(f"/jobs/{job_id}/interrupt")
 
 
 @pytest.mark.parametrize(
-    "code",
+    ("code", "takes_it"),
     [
-        "print('ran')\nimport time\ntime.sleep(600)",
-        "import asyncio\nawait asyncio.sleep(600)\nprint('ran')",
-        "'shown'",
+        ("print('ran')\nimport time\ntime.sleep(600)", True),
+        ("'shown'", True),
+        ("# no line to raise it in", False),
     ],
 )
-def test_one_that_comes_before_the_first_line_is_raised_in_it(executor: Executor, hook: Path, code: str) -> None:
+def test_one_that_comes_before_the_first_line_is_raised_in_it(executor: Executor, code: str, takes_it: bool) -> None:
+    executor.run(HOOK.format(condition=UNTIL_IT_IS_KEPT), session=SESSION)
     job_id = executor.submit(code, session=SESSION)
-    executor.wait_for_output(job_id, "in the hook")
-    executor.post(f"/jobs/{job_id}/interrupt")
-    hook.touch()
+    interrupt(executor, job_id, "in the hook")
     job = executor.follow(job_id)
-    assert (job.state, job.stdout, job.of("execute_result")) == ("interrupted", "in the hook\n", [])
-    assert executor.run("print('next')", session=SESSION).stdout == "next\n"
+    assert job.state == ("interrupted" if takes_it else "succeeded")
+    assert "ran" not in job.stdout.splitlines()
+    assert job.of("execute_result") == []
+    assert executor.run("print(kept)", session=SESSION).stdout == "1\n"
+
+
+@needs_signals
+def test_what_hangs_before_the_first_line_is_interrupted_with_the_code(executor: Executor) -> None:
+    executor.run(HOOK.format(condition=True), session=SESSION)
+    job_id = executor.submit("print('ran')", session=SESSION)
+    interrupt(executor, job_id, "in the hook")
+    job = executor.follow(job_id)
+    assert (job.state, job.job["variables_lost"]) == ("interrupted", False)
+    assert "ran" not in job.stdout.splitlines()
+    assert executor.run("print(kept)", session=SESSION).stdout == "1\n"
 
 
 def test_code_that_has_only_just_begun_can_tidy_up_after_one(executor: Executor) -> None:
     code = "import time\ntry:\n    print('begun', flush=True)\n    time.sleep(600)\nexcept KeyboardInterrupt:\n"
     job_id = executor.submit(code + "    time.sleep(1.5)\n    print('saved')", session=SESSION)
-    executor.wait_for_output(job_id, "begun")
-    executor.post(f"/jobs/{job_id}/interrupt")
+    interrupt(executor, job_id, "begun")
     assert executor.follow(job_id).stdout == "begun\nsaved\n"
 
 
-def test_one_that_nobody_waited_for_does_not_come_to_the_next_cell(executor: Executor, hook: Path) -> None:
-    job_id = executor.submit("# no line to raise it in", session=SESSION)
-    executor.wait_for_output(job_id, "in the hook")
-    executor.post(f"/jobs/{job_id}/interrupt")
-    hook.touch()
-    executor.follow(job_id)
-    assert executor.run("print('next')", session=SESSION).stdout == "next\n"
+@needs_signals
+def test_one_that_another_thread_takes_wakes_what_sleeps(executor: Executor) -> None:
+    code = "import signal, time\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])\n"
+    job_id = executor.submit(code + "print('deaf', flush=True)\ntime.sleep(600)", session=SESSION)
+    interrupt(executor, job_id, "deaf")
+    assert executor.follow(job_id).state == "interrupted"
+    executor.call("DELETE", f"/sessions/{SESSION}")
 
 
-@pytest.fixture
-def shell() -> Iterator[Any]:
-    """The parts of a kernel's shell that interrupts are about, in this process."""
-
-    async def run_code(code: Any, result: Any = None, *, async_: bool = False) -> None:
-        code()
-
-    before = signal.getsignal(signal.SIGINT)
-    yield SimpleNamespace(run_code=run_code, kernel=SimpleNamespace(pre_handler_hook=lambda: None))
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="Windows wakes what sleeps")
-def test_one_that_python_does_not_see_is_sent_again(shell: Any) -> None:
-    interrupts = Interrupts(shell)
-
-    def code() -> None:
-        interrupts.insist(time.monotonic())
-        time.sleep(600)
-
-    shell.kernel.pre_handler_hook()
-    with pytest.raises(KeyboardInterrupt):
-        asyncio.run(shell.run_code(code))
+@needs_signals
+def test_a_handler_of_the_users_own_takes_it_once_and_may_put_the_old_one_back(executor: Executor) -> None:
+    code = """
+import signal, time
+asked = []
+def stop_softly(*_):
+    asked.append(1)
+    signal.signal(signal.SIGINT, old)
+old = signal.signal(signal.SIGINT, stop_softly)
+print("begun", flush=True)
+while not asked:
+    time.sleep(0.01)
+time.sleep(1.5)
+print("saved", len(asked), old is signal.default_int_handler)
+"""
+    job_id = executor.submit(code, session=SESSION)
+    interrupt(executor, job_id, "begun")
+    assert executor.follow(job_id).stdout == "begun\nsaved 1 True\n"
 
 
-@pytest.mark.skipif(os.name == "nt", reason="this process sends the signal to itself")
-def test_one_that_python_has_seen_is_not_sent_again(shell: Any) -> None:
-    interrupts = Interrupts(shell)
-
-    def code() -> None:
-        sent_at = time.monotonic()
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-        interrupts.insist(sent_at)
-        time.sleep(3 * PATIENCE_SEC)
-
-    shell.kernel.pre_handler_hook()
-    asyncio.run(shell.run_code(code))
-
-
-@pytest.mark.parametrize("is_noticed_late", [False, True])
-def test_one_that_its_cell_did_not_live_to_see_is_not_sent_to_the_next(shell: Any, is_noticed_late: bool) -> None:
-    interrupts = Interrupts(shell)
-    shell.kernel.pre_handler_hook()
-    sent_at = time.monotonic()
-    if not is_noticed_late:
-        interrupts.insist(sent_at)
-    shell.kernel.pre_handler_hook()
-    if is_noticed_late:
-        interrupts.insist(sent_at)
-    asyncio.run(shell.run_code(lambda: time.sleep(3 * PATIENCE_SEC)))
-
-
-def test_a_handler_of_the_users_own_is_left_to_itself(shell: Any) -> None:
-    interrupts, heard = Interrupts(shell), []
-
-    def code() -> None:
-        signal.signal(signal.SIGINT, lambda *_: heard.append(1))
-        interrupts.insist(time.monotonic())
-        time.sleep(3 * PATIENCE_SEC)
-
-    shell.kernel.pre_handler_hook()
-    asyncio.run(shell.run_code(code))
-    assert heard == []
+@needs_signals
+def test_the_next_cell_does_not_hear_of_one(executor: Executor) -> None:
+    job_id = executor.submit("print('begun', flush=True)\nimport time\ntime.sleep(600)", session=SESSION)
+    interrupt(executor, job_id, "begun")
+    assert executor.follow(job_id).state == "interrupted"
+    assert executor.run("import time\ntime.sleep(1.5)\nprint('whole')", session=SESSION).stdout == "whole\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import struct
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -135,13 +136,24 @@ def test_another_reader_goes_on_behind_what_was_heard_whole(pair: tuple[Journal,
         reader.remove()
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 7, b"\xff" * 100])
+@pytest.mark.parametrize(
+    "content", [b"", b"\0" * 7, b"\xff" * 100, b"\0" * 8 + struct.pack("<QIH", 2**64 - 1, 1, 1) + b"1x" + b"\0" * 100]
+)
 def test_what_is_no_journal_says_nothing(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "journal").write_bytes(content)
     words = LastWords(tmp_path / "journal")
     words.take_up()
     assert list(words.unheard()) == []
+    words.settle()
     words.remove()
+
+
+def test_what_was_added_to_the_file_is_not_read(pair: tuple[Journal, LastWords]) -> None:
+    kernel, words = pair
+    kernel.add(b"stdout 1", b"one")
+    with words.path.open("r+b") as file:
+        file.truncate(2**40)
+    assert list(words.unheard()) == [("stdout 1", "one")]
 
 
 def test_what_is_forgotten_counts_as_heard(pair: tuple[Journal, LastWords]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import uuid
@@ -376,9 +377,13 @@ def work():
     wait_until((tmp_path / "said").exists)
     first.process.kill()
     first.process.wait()
-    # The last one finds that it is told already.
+    [journal] = (tmp_path / ".smart_colab" / "kernels").glob("*.journal")
+    os.link(journal, tmp_path / "journal")
+    # The last one finds it all told, although the journal is there: as if it could not be removed.
     for _ in range(2):
         executor = start()
+        assert not journal.exists()
+        os.link(tmp_path / "journal", journal)
         job = executor.follow(job_id)
         log = executor.call("GET", f"/jobs/{job_id}/log").body.decode()
         executor.process.kill()
@@ -396,3 +401,29 @@ def work():
                 "stdout": "heard\n" + "".join(f"{i} äü€😀\n" for i in range(200)),
                 "stderr": "".join(f"{i}\n" for i in range(200)),
             }
+
+
+def test_only_the_last_message_of_several_says_that_all_is_told_up_to_it(executor: Executor, session: str) -> None:
+    job = executor.run(
+        """
+import sys
+output = sys.modules["_smart_colab"]._output
+told, send = [], output._send
+def note(*message, metadata, **options):
+    told.append((metadata["smart_colab_position"], metadata["smart_colab_complete"]))
+    return send(*message, metadata=metadata, **options)
+output.flush()
+with output._send_lock:
+    output._send = note
+    print("one")
+    print("two", file=sys.stderr)
+    print("three")
+output.flush()
+output._send = send
+first, last = told
+assert first[1] < min(first[0], last[0]), told
+assert last[1] == max(first[0], last[0]), told
+""",
+        session=session,
+    )
+    assert (job.state, streams(job)) == ("succeeded", {"stdout": "one\nthree\n", "stderr": "two\n"})

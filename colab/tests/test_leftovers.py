@@ -63,6 +63,20 @@ def test_a_noted_process_is_ended_with_its_children(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_journals_of_kernels_that_are_gone_are_handed_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes = KernelNotes(tmp_path)
+    with process_with_a_child() as family, monkeypatch.context() as patch:
+        patch.setattr(psutil.Process, "kill", lambda process: None)
+        notes.add(NOTE, family[0].pid)
+        for kernel in (NOTE, "gone"):
+            notes.journal(kernel).touch()
+        notes.journal("folder").mkdir()
+        assert [journal.path for journal in notes.end_leftovers(0)] == [notes.journal("gone")]
+    # With its note it is for the next start.
+    assert {journal.path.stem for journal in notes.end_leftovers(0)} == {NOTE, "gone"}
+    assert not (tmp_path / f"{NOTE}.json").exists()
+
+
 @pytest.mark.parametrize("other", [{"created": 1.0}, {"pid": os.getpid()}, {"pid": 2**22 + 7}, {"pid": -1}, {"pid": 0}])
 def test_another_process_of_that_number_is_let_alone(tmp_path: Path, other: dict[str, Any]) -> None:
     notes = KernelNotes(tmp_path)

@@ -112,8 +112,8 @@ pub(crate) fn advise(error: &PythonError) -> &'static str {
              run this again."
         }
         "FileNotFoundError" => {
-            "The code sees the runtime's own files: list_colab_files shows them, upload_to_colab brings one from this computer. Mend the path and \
-             run it again."
+            "The code sees the runtime's own files: list_colab_files shows them, upload_to_colab brings one from this computer. Mend the path, or \
+             install the program that is missing, and run it again."
         }
         "NameError" => {
             "list_colab_variables shows what this session holds; a new kernel and every other session begin without variables. Run the code that \
@@ -124,8 +124,9 @@ pub(crate) fn advise(error: &PythonError) -> &'static str {
              there is."
         }
         _ if is_gpu_full(error) => {
-            "The GPU's memory is full: del what is not needed any more and empty the framework's cache by code, or take smaller batches; \
-             cleanup_colab frees everything, all variables with it."
+            "The accelerator's memory is full: del what is not needed any more and empty the framework's cache by code (PyTorch: \
+             torch.cuda.empty_cache()), or take smaller batches. What JAX and TensorFlow hold is free after restart_session alone, which ends all \
+             variables."
         }
         _ if is_gpu_lost(error) => {
             "After this the GPU is of no use to this Python process: call restart_session, run the setup again, then the mended code. With \
@@ -135,21 +136,35 @@ pub(crate) fn advise(error: &PythonError) -> &'static str {
     }
 }
 
-/// What has gone wrong on the device stays so until the process ends.
+/// What the driver says when a process's context on the GPU is broken until the process ends.
+const LOST_CONTEXT: [&str; 8] = [
+    "device-side assert",
+    "illegal memory access",
+    "illegal instruction",
+    "misaligned address",
+    "unspecified launch failure",
+    "launch timed out",
+    "uncorrectable ECC error",
+    "hardware stack error",
+];
+
+/// Whether nothing more runs on the GPU in this Python process.
 pub(crate) fn is_gpu_lost(error: &PythonError) -> bool {
-    error.evalue.starts_with("CUDA error") && !is_gpu_full(error)
+    // What follows is advice, which speaks of device-side assertions every time.
+    let said = error.evalue.lines().next().unwrap_or_default();
+    said.starts_with("CUDA error") && LOST_CONTEXT.iter().any(|sign| said.contains(sign))
 }
 
 /// As PyTorch, JAX, CuPy and TensorFlow say it.
 fn is_gpu_full(error: &PythonError) -> bool {
-    let evalue = error.evalue.as_str();
-    evalue.starts_with("CUDA out of memory")
-        || evalue.starts_with("CUDA error: out of memory")
-        || evalue.starts_with("RESOURCE_EXHAUSTED")
-        || matches!(
-            error.ename.as_str(),
-            "OutOfMemoryError" | "ResourceExhaustedError"
-        )
+    const SIGNS: [&str; 4] = [
+        "CUDA out of memory",
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED",
+        "RESOURCE_EXHAUSTED",
+    ];
+    let names = ["OutOfMemoryError", "ResourceExhaustedError"];
+    SIGNS.iter().any(|sign| error.evalue.starts_with(sign)) || names.contains(&error.ename.as_str())
 }
 
 #[cfg(test)]
@@ -209,6 +224,16 @@ mod tests {
                 "AcceleratorError",
                 "CUDA error: device-side assert triggered",
                 "restart_session",
+            ),
+            (
+                "RuntimeError",
+                "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+                "smaller batches",
+            ),
+            (
+                "AcceleratorError",
+                "CUDA error: invalid device ordinal\nCompile with `TORCH_USE_CUDA_DSA` to enable device-side assertions.",
+                "traceback",
             ),
             (
                 "RuntimeError",
