@@ -71,14 +71,12 @@ class KernelNotes:
             log.warning("ended %d processes of kernels that were left behind", len(doomed) - len(survivors))
         if survivors:
             log.error("processes of kernels that were left behind do not end: %s", sorted(survivors))
-        living = set()
+        # Where something survives, the next start tries again.
         for note, family in families.items():
-            if any(process.pid in survivors for process in family):
-                # The next start tries again.
-                living |= {note.stem} if family[0].pid in survivors else set()
-                continue
-            with suppress(OSError):
-                note.unlink()
+            if survivors.isdisjoint(process.pid for process in family):
+                with suppress(OSError):
+                    note.unlink()
+        living = {note.stem for note, family in families.items() if family and family[0].pid in survivors}
         journals = (path for path in self._folder.glob("*.journal") if path.is_file())
         return [LastWords(path) for path in journals if path.stem not in living]
 
