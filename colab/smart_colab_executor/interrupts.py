@@ -51,9 +51,10 @@ class Interrupts:
                 signal.pthread_kill(main, signal.SIGINT)
 
     def _before_message(self) -> None:
-        # Until now the kernel ignored the signal. Raises ValueError where this is not the main thread.
-        self._begin()
+        # Until now the kernel ignored the signal.
         self._has_begun = self._is_due = False
+        # Both raise ValueError where this is not the main thread.
+        self._begin()
         signal.signal(signal.SIGINT, self._on_signal)
 
     def _on_signal(self, number: int, frame: Any) -> None:

@@ -55,6 +55,14 @@ class Finished:
     def stdout(self) -> str:
         return "".join(event["text"] for event in self.of("stream") if event["name"] == "stdout")
 
+    @property
+    def streams(self) -> dict[str, str]:
+        """All that came by each stream."""
+        texts = {"stdout": "", "stderr": ""}
+        for event in self.of("stream"):
+            texts[event["name"]] += event["text"]
+        return texts
+
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["type"] == kind]
 

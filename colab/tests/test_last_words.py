@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-import psutil
 import pytest
-from harness import Executor, Finished, wait_until
+from harness import Executor, wait_until
 
 DEATHS = {
     "SIGKILL": "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)",
@@ -31,14 +28,6 @@ def session(executor: Executor) -> Iterator[str]:
     executor.call("DELETE", f"/sessions/{name}")
 
 
-def streams(job: Finished) -> dict[str, str]:
-    """All that came by each stream."""
-    texts = {"stdout": "", "stderr": ""}
-    for event in job.of("stream"):
-        texts[event["name"]] += event["text"]
-    return texts
-
-
 @needs_posix
 @pytest.mark.parametrize("death", DEATHS.values(), ids=list(DEATHS))
 def test_the_last_words_come_on_the_streams_that_they_were_printed_to(
@@ -51,7 +40,7 @@ def test_the_last_words_come_on_the_streams_that_they_were_printed_to(
     }
     for _ in range(5):
         job = executor.run(body + death, session=session)
-        assert (streams(job), job.reason) == (spoken, "kernel_died")
+        assert (job.streams, job.reason) == (spoken, "kernel_died")
         # The log has them too.
         assert executor.call("GET", f"/jobs/{job.job['id']}/log").body.count(b"199") == 2
 
@@ -279,7 +268,7 @@ def test_ordinary_output_is_not_doubled(executor: Executor, session: str) -> Non
         "import sys\nfor i in range(20_000):\n    print(i)\n    if i % 100 == 0:\n        print(i, file=sys.stderr)\n"
     )
     for _ in range(3):
-        said = streams(executor.run(body, session=session))
+        said = executor.run(body, session=session).streams
         assert said["stdout"] == "".join(f"{i}\n" for i in range(20_000))
         assert said["stderr"] == "".join(f"{i}\n" for i in range(0, 20_000, 100))
 
@@ -310,7 +299,7 @@ for i in range(50_000):
     sys.stderr.write('y' if i % 2 else '')
     longest = max(longest, len(journal._pieces))
 """
-    assert streams(executor.run(body, session=session)) == {"stdout": 50_000 * "x", "stderr": 25_000 * "y"}
+    assert executor.run(body, session=session).streams == {"stdout": 50_000 * "x", "stderr": 25_000 * "y"}
     assert executor.run("print(longest < 20_000)", session=session).stdout == "True\n"
 
 
@@ -350,59 +339,6 @@ def test_a_disk_that_takes_no_journal_keeps_no_kernel_from_starting(start: Calla
     assert "has no journal" in running.log.read_text()
 
 
-@pytest.mark.parametrize("is_late", [False, True], ids=["of a running job", "after a job's end"])
-def test_what_no_executor_had_read_when_it_was_killed_comes_with_the_next_one(
-    start: Callable[..., Executor], tmp_path: Path, is_late: bool
-) -> None:
-    body = """
-import sys, threading, time
-from pathlib import Path
-def work():
-    print("heard", flush=True)
-    while not Path("go on").exists():
-        time.sleep(0.01)
-    for i in range(200):
-        print(i, 'äü€😀')
-        print(i, file=sys.stderr)
-    Path("said").touch()
-    time.sleep(600)
-"""
-    first = start()
-    job_id = first.submit(body + ("threading.Thread(target=work).start()" if is_late else "work()"))
-    first.wait_for_output(job_id, "heard")
-    if is_late:
-        first.follow(job_id)
-    psutil.Process(first.process.pid).suspend()
-    (tmp_path / "go on").touch()
-    wait_until((tmp_path / "said").exists)
-    first.process.kill()
-    first.process.wait()
-    [journal] = (tmp_path / ".smart_colab" / "kernels").glob("*.journal")
-    os.link(journal, tmp_path / "journal")
-    # The last one finds it all told, although the journal is there: as if it could not be removed.
-    for _ in range(2):
-        executor = start()
-        assert not journal.exists()
-        os.link(tmp_path / "journal", journal)
-        job = executor.follow(job_id)
-        log = executor.call("GET", f"/jobs/{job_id}/log").body.decode()
-        executor.process.kill()
-        executor.process.wait()
-        assert log.startswith("heard\n")
-        assert "".join(line for line in log.splitlines(keepends=True) if "äü€😀" in line) == "".join(
-            f"{i} äü€😀\n" for i in range(200)
-        )
-        assert log.count("\n") == 401
-        if is_late:
-            assert (job.state, streams(job)) == ("succeeded", {"stdout": "heard\n", "stderr": ""})
-        else:
-            assert (job.state, job.reason) == ("lost", "executor_restarted")
-            assert streams(job) == {
-                "stdout": "heard\n" + "".join(f"{i} äü€😀\n" for i in range(200)),
-                "stderr": "".join(f"{i}\n" for i in range(200)),
-            }
-
-
 def test_only_the_last_message_of_several_says_that_all_is_told_up_to_it(executor: Executor, session: str) -> None:
     job = executor.run(
         """
@@ -426,4 +362,4 @@ assert last[1] == max(first[0], last[0]), told
 """,
         session=session,
     )
-    assert (job.state, streams(job)) == ("succeeded", {"stdout": "one\nthree\n", "stderr": "two\n"})
+    assert (job.state, job.streams) == ("succeeded", {"stdout": "one\nthree\n", "stderr": "two\n"})
