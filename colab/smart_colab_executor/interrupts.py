@@ -37,16 +37,16 @@ class Interrupts:
         call's end. One that is kept for a first line waits for ever where what comes before it hangs.
         """
         # Windows wakes what sleeps.
-        if _WAKING is not None and hasattr(signal, "pthread_kill"):
-            threading.Thread(target=self._wake, name="interrupt", daemon=True).start()
+        if _WAKING is not None:
+            threading.Thread(target=self._wake, args=(_WAKING,), name="interrupt", daemon=True).start()
 
-    def _wake(self) -> None:
+    def _wake(self, waking: int) -> None:
         main = threading.main_thread().ident or 0
         for pause in WAKE_AFTER_SEC:
             time.sleep(pause)
             # What the signal interrupts looks for others, which Python notes without counting them.
-            if signal.getsignal(_WAKING or 0) is _do_nothing:
-                signal.pthread_kill(main, _WAKING or 0)
+            if signal.getsignal(waking) is _do_nothing:
+                signal.pthread_kill(main, waking)
             if self._is_due:
                 signal.pthread_kill(main, signal.SIGINT)
 

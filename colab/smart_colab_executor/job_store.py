@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from types import MappingProxyType
 
 from .errors import BootChanged, Busy, DiskFull, InvalidArgument, JobConflict, NotFound
 from .jobs import RECORD, STATES, Ending, Job, Record
@@ -37,7 +36,7 @@ class JobStore:
         self._jobs: dict[str, Job] = {}
         self._waiting: dict[str, Job] = {}
 
-    def load(self, unread: Mapping[str, Sequence[tuple[str, str]]] = MappingProxyType({})) -> None:
+    def load(self, unread: Mapping[str, Sequence[tuple[str, str]]]) -> None:
         """Read back what earlier executors left; their unfinished jobs are lost. Raises OSError.
 
         `unread` is what their kernels printed for them to read: by a job's id, streams and texts.

@@ -247,9 +247,9 @@ def _half(content: memoryview) -> list[Chunk]:
     while at + _HEADER.size <= len(content):
         position, length, key_length = _HEADER.unpack_from(content, at)
         text_at = at + _HEADER.size + key_length
-        if not key_length or text_at + length > len(content) or (found and position != fitting + text_at - at):
+        if not key_length or text_at + length > len(content) or position > MAX_POSITION:
             break
-        if position > MAX_POSITION:
+        if found and position != fitting + text_at - at:
             break
         at = text_at + length
         fitting = position + length

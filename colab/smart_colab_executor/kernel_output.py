@@ -225,6 +225,9 @@ class Output:
         else:
             # Nobody says what is heard: what is sent counts.
             self._heard = self._handed
+        self._measure_room()
+
+    def _measure_room(self) -> None:
         self._room = min(self._handed + MAX_UNSENT_BYTES, self._heard + MAX_UNHEARD_BYTES)
 
     def _send_waiting(self) -> None:
@@ -259,7 +262,7 @@ class Output:
             is_much = end - self._handed > MUCH_BYTES
             self._pause_ends = monotonic() + (LONG_FLUSH_PAUSE_SEC if is_much else FLUSH_PAUSE_SEC)
         self._handed = end
-        self._room = min(end + MAX_UNSENT_BYTES, self._heard + MAX_UNHEARD_BYTES)
+        self._measure_room()
 
     def _hold_exit(self) -> None:
         """Have `os._exit` wait, for a moment at most, until the executor has what was printed before it."""

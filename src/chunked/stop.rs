@@ -106,6 +106,14 @@ mod tests {
     use crate::wire::event::PythonError;
     use crate::wire::job::Job;
 
+    fn exception(ename: &str, evalue: &str) -> PythonError {
+        PythonError {
+            ename: ename.to_owned(),
+            evalue: evalue.to_owned(),
+            traceback: Vec::new(),
+        }
+    }
+
     fn stop(work: Work, state: &str, reason: &str, ename: Option<&str>) -> Stop {
         let flight = Flight::new(work);
         let job: Job = serde_json::from_value(json!({
@@ -113,11 +121,7 @@ mod tests {
             "created_at": "", "last_seq": 1, "log_bytes": 0,
         }))
         .unwrap();
-        let error = ename.map(|ename| PythonError {
-            ename: ename.to_owned(),
-            evalue: "why".to_owned(),
-            traceback: Vec::new(),
-        });
+        let error = ename.map(|ename| exception(ename, "why"));
         explain(&flight, &job, 7, error.as_ref())
     }
 
@@ -199,17 +203,12 @@ mod tests {
 
     #[test]
     fn what_keeps_a_process_from_going_on_is_told() {
-        let error = |ename: &str, evalue: &str| PythonError {
-            ename: ename.to_owned(),
-            evalue: evalue.to_owned(),
-            traceback: Vec::new(),
-        };
-        let missing = error("ModuleNotFoundError", "No module named 'x'");
-        let lost = error(
+        let missing = exception("ModuleNotFoundError", "No module named 'x'");
+        let lost = exception(
             "AcceleratorError",
             "CUDA error: device-side assert triggered",
         );
-        let full = error("RuntimeError", "CUDA error: out of memory");
+        let full = exception("RuntimeError", "CUDA error: out of memory");
         for (iteration, error, advice, is_given) in [
             (None, &missing, "%pip install", true),
             (None, &lost, "restart_session", true),
