@@ -24,7 +24,7 @@ const FLOORS: [&[&str]; 10] = [
     &["cli"],
 ];
 
-const TOP_LEVEL: [&str; 11] = [
+const TOP_LEVEL: [&str; 12] = [
     ".ci",
     ".gitignore",
     "Cargo.lock",
@@ -34,6 +34,7 @@ const TOP_LEVEL: [&str; 11] = [
     "benches",
     "colab",
     "config",
+    "findings",
     "src",
     "tests",
 ];
