@@ -121,6 +121,9 @@ impl<'a> Operation<'a> {
 
     /// A job that an earlier call recorded, and may or may not have sent.
     async fn find_again(&mut self, flight: &Flight) -> Result<Option<Followed>, ChunkedError> {
+        if let Some(turn) = self.watch.turn {
+            turn.pass();
+        }
         self.output.begin(flight.job_id);
         let mut reader = BatchReader::new(self.watch, &mut self.ledger, &mut self.output);
         let watch = self.watch.of_job();

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::jobs::follow::Watch as JobWatch;
+use crate::jobs::turns::Turn;
 
 /// Left of the call for fetching pictures and logs.
 const RESERVE: Duration = Duration::from_secs(1);
@@ -17,6 +18,8 @@ pub struct Watch<'a> {
     pub cancelled: &'a CancellationToken,
     /// Called with the iterations completed, and all of them.
     pub moved: &'a (dyn Fn(u64, u64) + Send + Sync),
+    /// Behind which other calls the first job comes.
+    pub turn: Option<&'a Turn>,
 }
 
 impl Watch<'_> {
@@ -27,6 +30,6 @@ impl Watch<'_> {
 
     /// The same for one of its jobs.
     pub(super) fn of_job(&self) -> JobWatch<'_> {
-        JobWatch::until(self.until(), self.cancelled, &|_, _| {})
+        JobWatch::until(self.until(), self.cancelled, &|_, _| {}).in_turn(self.turn)
     }
 }

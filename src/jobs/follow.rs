@@ -1,5 +1,6 @@
 //! From a cursor to the job's end, the caller's deadline or its loss of interest, by long polls.
 
+use std::future::pending;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::turns::Turn;
 use crate::base::ids::JobId;
 use crate::runtime::connection::Connection;
 use crate::runtime::error::Reach;
@@ -41,6 +43,8 @@ pub struct Watch<'a> {
     pub cancelled: &'a CancellationToken,
     /// Called after each page with the job and the reader's newest line.
     pub moved: &'a (dyn Fn(&Job, &str) + Send + Sync),
+    /// Behind which other calls what is sent comes; none where its order is of no matter.
+    pub turn: Option<&'a Turn>,
 }
 
 impl<'a> Watch<'a> {
@@ -59,7 +63,14 @@ impl<'a> Watch<'a> {
             patience: reading,
             cancelled,
             moved,
+            turn: None,
         }
+    }
+
+    /// Sends when the turn has come.
+    #[must_use]
+    pub fn in_turn(self, turn: Option<&'a Turn>) -> Self {
+        Self { turn, ..self }
     }
 
     /// Waits no longer than `wait` from now.
@@ -127,7 +138,7 @@ pub async fn submit(
     reader: &mut dyn Reader,
 ) -> RuntimeResult<Followed> {
     let arrival = &Arrival::default();
-    let sending = connection.ask(watch.deadline, |runtime| async move {
+    let question = |runtime: Arc<dyn Runtime>| async move {
         let before = arrival.of_earlier_tries();
         let sent = || Sent {
             address: runtime.address().to_owned(),
@@ -145,12 +156,22 @@ pub async fn submit(
             arrival.set(before);
         }
         answer
-    });
+    };
+    let sending = async {
+        if let Some(turn) = watch.turn {
+            turn.come(connection, watch.deadline).await?;
+        }
+        connection.ask(watch.deadline, question).await
+    };
     let first = tokio::select! {
         biased;
         page = sending => page,
         () = watch.cancelled.cancelled() => return Ok(Followed { id, job: None, next: 0, ended: Ended::Cancelled }),
+        never = pass_when_known(connection, id, watch.turn) => never,
     };
+    if let Some(turn) = watch.turn {
+        turn.pass();
+    }
     match first {
         Ok(page) => Ok(Follower {
             id,
@@ -168,6 +189,13 @@ pub async fn submit(
             ended: Ended::Trouble(error),
         }),
         Err(error) => Err(error),
+    }
+}
+
+async fn pass_when_known<T>(connection: &Connection, id: JobId, turn: Option<&Turn>) -> T {
+    match turn {
+        Some(turn) => turn.pass_when_known(connection, id).await,
+        None => pending().await,
     }
 }
 

@@ -6,6 +6,7 @@
 //! - [`keep`]: logs and pictures in the user's folder; [`range`]: any part of a log;
 //! - [`store`]: which jobs were sent where, for whoever comes after; [`overview`]: them and the runtime's own list in one;
 //! - `log`: a job's output as one text;
+//! - [`turns`]: code is sent in the order of the calls;
 //! - `control`: ending what runs, jobs and sessions;
 //! - `kernels`: whose variables are gone since their session was last heard of.
 //!
@@ -22,6 +23,7 @@ mod log;
 pub mod overview;
 pub mod range;
 pub mod store;
+pub mod turns;
 pub mod view;
 
 use std::collections::BTreeSet;

@@ -55,7 +55,7 @@ pub(super) fn required_whole<'de, D: Deserializer<'de>>(deserializer: D) -> Resu
 }
 
 /// The session that is meant where none is named.
-const MAIN: &str = "main";
+pub(super) const MAIN: &str = "main";
 /// Characters of a wrong argument that its error repeats.
 const SHOWN: usize = 64;
 

@@ -1,17 +1,22 @@
 //! One tool call: its deadline, its cancellation, and the progress that its caller sees.
 
 use std::future::{Future, pending};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::RoleServer;
-use rmcp::model::{ProgressNotificationParam, ProgressToken};
+use rmcp::model::{CallToolRequest, ProgressNotificationParam, ProgressToken};
 use rmcp::service::{Peer, RequestContext};
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::args;
 use super::server::Server;
 use crate::jobs::follow::Watch;
+use crate::jobs::turns::{Turn, Turns};
+use crate::runtime::connection::Connection;
 use crate::runtime::{RuntimeError, RuntimeResult};
 use crate::transfer::Progress;
 use crate::wire::job::Job;
@@ -25,10 +30,37 @@ const TINY: f64 = 1e-6;
 /// Clients show the last message: long lines are of no use there.
 const LONGEST_MESSAGE: usize = 200;
 
+/// How long ending what runs is put off by code that was asked for before and has not arrived.
+const MAX_TURN_WAIT: Duration = Duration::from_secs(5);
+/// Calls of these act on a session in the order in which they come.
+const IN_TURN: [&str; 6] = [
+    "run_code_quick",
+    "run_code_long",
+    "run_chunked_operation",
+    "cleanup_colab",
+    "restart_session",
+    "interrupt_execution",
+];
+
+/// Gives a call its turn: to be done where requests are read, for later they run side by side.
+pub(super) fn take_turn(turns: &Turns, call: &mut CallToolRequest) {
+    let arguments = call.params.arguments.as_ref();
+    let given = |name| arguments.and_then(|arguments| arguments.get(name));
+    // The job that an interrupt names is there already.
+    if IN_TURN.contains(&&*call.params.name) && given("job_id").is_none() {
+        let session = given("session")
+            .and_then(Value::as_str)
+            .unwrap_or(args::MAIN);
+        call.extensions.insert(Arc::new(turns.take(session)));
+    }
+}
+
 /// What a tool needs to know of the call that it answers.
 pub(super) struct Call {
     pub deadline: Instant,
     pub cancelled: CancellationToken,
+    /// Behind which other calls it comes; none for a call whose order is of no matter.
+    pub turn: Option<Arc<Turn>>,
     started: Instant,
     steps: watch::Sender<Option<Step>>,
 }
@@ -79,7 +111,17 @@ impl Call {
 
     /// A watch over a job whose newest line is the progress message.
     pub(super) fn watch<'a>(&'a self, moved: &'a (dyn Fn(&Job, &str) + Send + Sync)) -> Watch<'a> {
-        Watch::until(self.deadline, &self.cancelled, moved)
+        Watch::until(self.deadline, &self.cancelled, moved).in_turn(self.turn.as_deref())
+    }
+
+    /// Waits for what comes before it in its session; not for long, for it may be meant to end that.
+    pub(super) async fn turn_comes(&self, connection: &Connection) {
+        let deadline = self.deadline.min(Instant::now() + MAX_TURN_WAIT);
+        if let Some(turn) = &self.turn
+            && let Err(error) = turn.come(connection, deadline).await
+        {
+            tracing::debug!(%error, "went before its turn");
+        }
     }
 
     /// What to do at each page of a job.
@@ -111,6 +153,7 @@ where
     let call = Call {
         deadline: started + budget,
         cancelled: cancelled.clone(),
+        turn: context.extensions.get().cloned(),
         started,
         steps,
     };

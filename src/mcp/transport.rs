@@ -13,7 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite, Empty, empty};
 use tokio_util::codec::FramedRead;
 use tokio_util::sync::CancellationToken;
 
+use super::call::take_turn;
 use super::lines::{Line, Lines, id_of};
+use crate::jobs::turns::Turns;
 
 /// The executor refuses code over 8 MiB; this only bounds what is held in memory.
 const LONGEST_LINE: usize = 64 * 1024 * 1024;
@@ -27,6 +29,7 @@ pub struct Stdio<R: AsyncRead, W: AsyncWrite> {
     /// Only written to.
     out: AsyncRwTransport<RoleServer, Empty, W>,
     settled: bool,
+    turns: Turns,
     leaving: CancellationToken,
 }
 
@@ -41,6 +44,7 @@ where
             lines: FramedRead::new(read, Lines::new(LONGEST_LINE)),
             out: AsyncRwTransport::new_server(empty(), write),
             settled: false,
+            turns: Turns::default(),
             leaving,
         }
     }
@@ -106,11 +110,16 @@ where
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         loop {
-            let Some(message) = self.next_message().await else {
+            let Some(mut message) = self.next_message().await else {
                 self.leaving.cancel();
                 return None;
             };
             self.settled |= settles(&message);
+            if let JsonRpcMessage::Request(message) = &mut message
+                && let ClientRequest::CallToolRequest(call) = &mut message.request
+            {
+                take_turn(&self.turns, call);
+            }
             if self.settled || matches!(message, JsonRpcMessage::Request(_)) {
                 return Some(message);
             }

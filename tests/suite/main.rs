@@ -26,4 +26,5 @@ mod resources;
 mod tidy;
 mod tool_list;
 mod try_tour;
+mod turns;
 mod upload;

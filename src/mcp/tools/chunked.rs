@@ -112,6 +112,7 @@ impl Server {
                     deadline: call.deadline,
                     cancelled: &call.cancelled,
                     moved: &moved,
+                    turn: call.turn.as_deref(),
                 };
                 self.floors.chunked.run(&plan, restart, &watch).await
             })

@@ -154,6 +154,7 @@ impl Server {
         let session = args::session_or_main(args.session)?;
         let budget = self.budget(&context);
         let done: RuntimeResult<_> = call::ask(self, &context, budget, async |call| {
+            call.turn_comes(self.connection()).await;
             let (id, queued) = match named {
                 Some(id) => (id, None),
                 None => match self.running_in(&session, call.deadline).await? {

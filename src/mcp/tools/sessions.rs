@@ -105,6 +105,7 @@ impl Server {
         };
         let budget = self.budget(&context);
         let cleanup: RuntimeResult<Cleanup> = call::ask(self, &context, budget, async |call| {
+            call.turn_comes(self.connection()).await;
             let request = &request;
             // Done once: what a second run would report is not what the first one did.
             let clean = |runtime: Arc<dyn Runtime>| async move { runtime.cleanup(request).await };
@@ -142,6 +143,7 @@ impl Server {
         let budget = self.budget(&context);
         let report: RuntimeResult<RestartReport> =
             call::ask(self, &context, budget, async |call| {
+                call.turn_comes(self.connection()).await;
                 let jobs = &self.floors.jobs;
                 if remove {
                     let ended_jobs = jobs.remove_session(&name, call.deadline).await?;

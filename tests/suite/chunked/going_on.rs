@@ -40,6 +40,7 @@ async fn every_iteration_is_told_as_it_ends() {
         deadline: Instant::now() + BUDGET,
         cancelled: &token,
         moved: &moved,
+        turn: None,
     };
     bench
         .bridge()

@@ -88,6 +88,7 @@ impl Bench {
             deadline: Instant::now() + budget,
             cancelled,
             moved: &|_, _| {},
+            turn: None,
         };
         self.bridge().run(&self.plan, restart, &watch).await
     }
