@@ -3,52 +3,95 @@
 use std::sync::Arc;
 
 use rmcp::model::JsonObject;
-use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
-use serde_json::Value;
+use schemars::transform::{Transform, transform_subschemas};
+use schemars::{JsonSchema, Schema};
+use serde_json::{Value, json};
+
+/// Keywords that say something of a value and demand nothing of it.
+const ANNOTATIONS: [&str; 4] = ["$defs", "default", "description", "title"];
 
 /// What a tool takes. rmcp's own schemas would stay in memory beside the plain ones, three copies of each.
 pub(super) fn input<T: JsonSchema>() -> Arc<JsonObject> {
-    plain::<T>(SchemaSettings::draft2020_12(), true)
+    plain::<T>(SchemaSettings::draft2020_12(), Plain { is_input: true })
 }
 
 /// What a tool reports.
 pub(super) fn output<T: JsonSchema>() -> Arc<JsonObject> {
-    plain::<T>(SchemaSettings::draft2020_12().for_serialize(), false)
+    let settings = SchemaSettings::draft2020_12().for_serialize();
+    plain::<T>(settings, Plain { is_input: false })
 }
 
-/// In inputs an optional argument is one that may be left out, so `null` needs no type of its own.
-fn plain<T: JsonSchema>(settings: SchemaSettings, input: bool) -> Arc<JsonObject> {
+fn plain<T: JsonSchema>(settings: SchemaSettings, mut plain: Plain) -> Arc<JsonObject> {
     let mut schema = settings.into_generator().into_root_schema_for::<T>();
+    plain.transform(&mut schema);
     let object = schema.ensure_object();
     // The name and the comment of a Rust type tell a client nothing.
     for key in ["$schema", "title", "description"] {
         object.remove(key);
     }
-    walk_object(object, input);
     Arc::new(std::mem::take(object))
 }
 
-fn walk(value: &mut Value, input: bool) {
-    match value {
-        Value::Array(items) => items.iter_mut().for_each(|item| walk(item, input)),
-        Value::Object(object) => walk_object(object, input),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+struct Plain {
+    is_input: bool,
+}
+
+impl Transform for Plain {
+    fn transform(&mut self, schema: &mut Schema) {
+        transform_subschemas(self, schema);
+        if schema.as_bool() == Some(true) {
+            *schema = Schema::default();
+        }
+        let Some(object) = schema.as_object_mut() else {
+            return;
+        };
+        let format = object.get("format").and_then(Value::as_str);
+        if format.is_some_and(is_number_format) {
+            object.remove("format");
+        }
+        // In inputs an optional argument is one that may be left out, so `null` needs no type of its own.
+        if self.is_input {
+            drop_null(object);
+        } else {
+            split_types(object);
+        }
+        if is_free(object) {
+            let types = ["null", "boolean", "number", "string", "array", "object"];
+            let any: Vec<Value> = types.iter().map(|name| json!({"type": name})).collect();
+            object.insert("anyOf".to_owned(), any.into());
+        }
     }
 }
 
-fn walk_object(object: &mut JsonObject, input: bool) {
-    let is_number_format = object
-        .get("format")
-        .and_then(Value::as_str)
-        .is_some_and(is_number_format);
-    if is_number_format {
-        object.remove("format");
-    }
-    if input {
-        drop_null(object);
-    }
-    object.values_mut().for_each(|item| walk(item, input));
+fn is_annotation(keyword: &str) -> bool {
+    ANNOTATIONS.contains(&keyword)
+}
+
+/// True where any value will do; some clients refuse a schema that says no more.
+fn is_free(object: &JsonObject) -> bool {
+    object.keys().all(|keyword| is_annotation(keyword))
+}
+
+/// Makes several types in one keyword a choice of schemas, each of one type.
+fn split_types(object: &mut JsonObject) {
+    let Some(Value::Array(types)) = object.get("type") else {
+        return;
+    };
+    let types = types.clone();
+    let (kept, mut demands): (JsonObject, JsonObject) = std::mem::take(object)
+        .into_iter()
+        .partition(|(keyword, _)| is_annotation(keyword));
+    let choices = types.into_iter().map(|name| {
+        if name == "null" {
+            return json!({"type": name});
+        }
+        demands.insert("type".to_owned(), name);
+        Value::Object(demands.clone())
+    });
+    let choices: Vec<Value> = choices.collect();
+    *object = kept;
+    object.insert("anyOf".to_owned(), choices.into());
 }
 
 fn is_number_format(format: &str) -> bool {

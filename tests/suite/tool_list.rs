@@ -253,3 +253,48 @@ fn reports_have_an_output_schema_and_executions_have_none() {
         walk(schema, name, &mut assert_no_number_format);
     }
 }
+
+/// The rules of MCP Inspector's `--strict`, which are those of the pickiest clients.
+#[test]
+fn every_place_in_a_schema_says_of_which_one_type_it_is() {
+    for tool in listed() {
+        let name = tool["name"].as_str().unwrap();
+        for kind in ["inputSchema", "outputSchema"] {
+            if let Some(schema) = tool.get(kind) {
+                assert_portable(schema, &format!("{name}/{kind}"));
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn assert_portable(schema: &Value, way: &str) {
+    let object = schema.as_object();
+    let object = object.unwrap_or_else(|| panic!("{way} is {schema}, no object"));
+    assert!(!object.get("type").is_some_and(Value::is_array), "{way}");
+    let demands = ["type", "anyOf", "oneOf", "allOf", "enum", "const", "$ref"];
+    let demands_any = demands.iter().any(|keyword| object.contains_key(*keyword));
+    assert!(demands_any, "{way} takes anything: {schema}");
+    if let Some(Value::String(place)) = object.get("$ref") {
+        assert!(place.starts_with('#'), "{way}: {place}");
+    }
+    for (keyword, value) in object {
+        let way = format!("{way}/{keyword}");
+        match (keyword.as_str(), value) {
+            ("properties" | "$defs", Value::Object(places)) => {
+                for (name, place) in places {
+                    assert_portable(place, &format!("{way}/{name}"));
+                }
+            }
+            ("anyOf" | "oneOf" | "allOf" | "prefixItems", Value::Array(choices)) => {
+                choices
+                    .iter()
+                    .for_each(|choice| assert_portable(choice, &way));
+            }
+            ("items", place) | ("additionalProperties", place @ Value::Object(_)) => {
+                assert_portable(place, &way);
+            }
+            _ => {}
+        }
+    }
+}
