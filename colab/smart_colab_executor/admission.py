@@ -1,4 +1,4 @@
-"""Who may pass: the sender's address first, then its token, and failures slowed for each address."""
+"""Who may pass: the sender's address first, then its token; wrong tokens are put off, by address."""
 
 from __future__ import annotations
 
@@ -77,14 +77,16 @@ class Admission:
         """Raises Unauthorized, TooManyFailures."""
         if not (authorization or "").partition(" ")[2].strip():
             raise Unauthorized
+        # First: whoever guesses through the owner's own tunnel does not lock the owner out.
+        if self._token.admits(authorization):
+            return
         group = _group(sender.address)
-        with self._lock:  # or many guesses at once would all pass before the first is counted
+        with self._lock:
             wait = self._failures.wait(group)
             if wait > 0:
                 raise TooManyFailures(math.ceil(wait))
-            if not self._token.admits(authorization):
-                self._failures.count(group)
-                raise Unauthorized
+            self._failures.count(group)
+        raise Unauthorized
 
 
 class _Failures:

@@ -151,7 +151,7 @@ class AddressNotAllowed(Refused):
 
 
 class TooManyFailures(Refused):
-    """So many wrong tokens came from the sender's address that it has to wait."""
+    """The token is wrong, and too many wrong ones came from the sender's address."""
 
     status = 429
     code = "unauthorized"
@@ -159,8 +159,8 @@ class TooManyFailures(Refused):
 
     def __init__(self, retry_after_sec: int) -> None:
         super().__init__(
-            "Too many wrong tokens came from this address; until it has waited, no token of its is looked at.",
-            f"Wait {retry_after_sec} s, then send the right token.",
+            "The token is wrong, and too many wrong ones came from this address.",
+            f"Send the right token, which always passes; wait {retry_after_sec} s before another try.",
         )
         self.retry_after_sec = retry_after_sec
 
