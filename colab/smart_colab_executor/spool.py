@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import threading
 from bisect import bisect_right
 from contextlib import suppress
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from io import FileIO
 
 INDEX_EVERY_BYTES = 256 * 1024
+# What both a header and, quoted, a file's name can hold.
+MEDIA_TYPE = re.compile(r"[!-~]+/[ -~]+")
+MAX_MEDIA_TYPE_BYTES = 200
 
 
 def now() -> str:
@@ -171,7 +175,7 @@ class Spool:
         """Keep bytes beside the events; returns what stands for them in the event. Raises OSError."""
         self._blobs.mkdir(exist_ok=True)
         number = self.blob_count + 1
-        write_atomically(self._blobs / f"{number}.{quote(content_type, safe='')}", content)
+        write_atomically(self._blobs / f"{number}.{_quoted(content_type)}", content)
         self.blob_count = number
         return {"blob": number, "bytes": len(content)}
 
@@ -179,7 +183,7 @@ class Spool:
         """The file and the content type of a blob."""
         for path in self._blobs.glob(f"{number}.*"):
             if not path.name.endswith(".partial"):
-                return path, unquote(path.name.partition(".")[2])
+                return path, unquote(_quoted(unquote(path.name.partition(".")[2])))
         return None
 
     def read(self, after: int, max_bytes: int) -> list[bytes]:
@@ -246,6 +250,13 @@ class Spool:
                 if offset > self._index_offsets[-1]:
                     self._index_seqs.append(seq)
                     self._index_offsets.append(offset)
+
+
+def _quoted(content_type: str) -> str:
+    """The type as a file's name has it: a general one in place of one that is no media type, as code may name any."""
+    if MEDIA_TYPE.fullmatch(content_type) and len(found := quote(content_type, safe="")) <= MAX_MEDIA_TYPE_BYTES:
+        return found
+    return quote("text/plain" if content_type.startswith("text/") else "application/octet-stream", safe="")
 
 
 def _is_event(line: bytes, seq: int) -> bool:
