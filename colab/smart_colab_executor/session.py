@@ -44,6 +44,7 @@ class Session:
         self._notes = notes
         self._kernel: Kernel | None = None
         self._start: asyncio.Task[None] | None = None
+        self._restart: asyncio.Task[list[str]] | None = None
         self._started_at: str | None = None
         self._idle_since = 0.0
         self._queue: deque[Job] = deque()
@@ -119,10 +120,7 @@ class Session:
         # In line for the turn, ahead of whatever is sent from now on.
         turn = asyncio.ensure_future(self._turn.acquire())
         await asyncio.sleep(0)
-        ended = [*([self._running] if self._running else []), *self._queue]
-        queued, self._queue = list(self._queue), deque()
-        for job in queued:
-            job.finish(ending)
+        ended = [*([self._running.id] if self._running else []), *self._end_queued(ending)]
         self._ending = Ending(ending.state, ending.reason, variables_lost=True)
         try:
             if self._start is not None:
@@ -140,11 +138,23 @@ class Session:
                 self._turn.release()
             else:
                 turn.cancel()
-        return [job.id for job in ended]
+        return ended
 
     async def restart(self) -> list[str]:
-        """End everything and start a new kernel. Raises KernelNotStarted."""
-        return await self.end(Ending("interrupted", "session_restarted"), anew=True)
+        """End everything and start a new kernel; one restart serves all that ask meanwhile. Raises KernelNotStarted."""
+        ending = Ending("interrupted", "session_restarted")
+        if self._restart is None or self._restart.done():
+            self._restart = asyncio.create_task(self.end(ending, anew=True))
+            return await self._restart
+        ended = self._end_queued(ending)
+        await asyncio.shield(self._restart)
+        return ended
+
+    def _end_queued(self, ending: Ending) -> list[str]:
+        queued, self._queue = list(self._queue), deque()
+        for job in queued:
+            job.finish(ending)
+        return [job.id for job in queued]
 
     async def variables(self) -> dict[str, Any]:
         """The user's variables, live even while a cell runs; else as they were when the kernel was last idle."""

@@ -92,11 +92,12 @@ class Sessions:
                     status=409,
                     retryable=False,
                 )
-            try:
-                ended = restarting.result()
-            except KernelNotStarted as error:
+            error = restarting.exception()
+            if self._sessions.get(name) is not session:
+                raise NotFound(f"Session {name} was deleted meanwhile.", "Running code in it makes it.") from error
+            if isinstance(error, KernelNotStarted):
                 raise Busy("A new kernel could not be started in time.", "Try again in a minute.") from error
-            return _described(session), ended
+            return _described(session), restarting.result()
 
         described, ended = self._thread.run(restart())
         return _with_memory(*described), ended
