@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable
@@ -20,10 +19,9 @@ from typing import Any
 
 import zmq.asyncio
 from jupyter_client.asynchronous.client import AsyncKernelClient
-from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.session import Session
 
+from . import connections
 from .bootstrap import bootstrap
 from .journal import LastWords
 from .kernel_output import COMPLETE, LEAVING_TYPE, POSITION
@@ -45,12 +43,6 @@ END_GRACE = 2.0
 # fill our memory.
 RECEIVE_QUEUE_MESSAGES = 100
 ENDED_REMEMBERED = 200
-KERNEL_OPTIONS = (
-    # A file would be the one of the user's own shells, and costs four waits for the disk a cell.
-    "--HistoryManager.hist_file=:memory:",
-    # A pause before each reply, for clients that look at their channels one by one; we wait for all of a cell's end.
-    "--Kernel._execute_sleep=0",
-)
 SECRET_VARIABLES = ("SMART_COLAB_TOKEN",)
 
 
@@ -64,15 +56,6 @@ class KernelNotStarted(Exception):
 
 class KernelSilent(Exception):
     """The kernel did not answer a request in time (its interpreter may be inside a long C call)."""
-
-
-class _ThisPython(KernelSpecManager):
-    """Kernels run on the executor's own interpreter, whatever kernelspecs the machine has."""
-
-    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        # -P: no file of the user's stands in for a module that the kernel needs to start.
-        argv = [sys.executable, "-P", "-m", "ipykernel_launcher", "-f", "{connection_file}", *KERNEL_OPTIONS]
-        return KernelSpec(argv=argv, display_name=kernel_name, language="python")
 
 
 class Execution:
@@ -103,9 +86,11 @@ class Kernel:
         self._notes = notes
         self._memory = MemoryWatch()
         self._was_killed = False
+        self._killing: asyncio.Future[None] | None = None
         self._context = zmq.asyncio.Context()
         self._context.rcvhwm = RECEIVE_QUEUE_MESSAGES
-        self._manager = AsyncKernelManager(kernel_spec_manager=_ThisPython(), context=zmq.asyncio.Context())
+        self._sockets = connections.make_folder()
+        self._manager = connections.kernel_manager(self._sockets)
         self._client: AsyncKernelClient | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._executions: dict[str, Execution] = {}
@@ -201,12 +186,17 @@ class Kernel:
             self._post("control", MESSAGE_TYPE, {"operation": "insist_on_interrupt"})
 
     async def kill(self) -> None:
-        """End the process (and the processes it started) now, and let go of the channels."""
+        """End the process (and the processes it started) now, and let go of the channels; once, for all that ask."""
+        if self._killing is None:
+            self._killing = asyncio.ensure_future(self._kill())
+        await asyncio.shield(self._killing)
+
+    async def _kill(self) -> None:
         self._was_killed = True
-        if self._manager.provisioner is not None:  # there was something to start
-            with suppress(OSError, RuntimeError):
+        with suppress(OSError, RuntimeError):
+            if self._manager.provisioner is not None:  # there was something to start
                 await self._manager.shutdown_kernel(now=True)
-                self._notes.remove(self.id)
+            self._notes.remove(self.id)
         self._note_death()
         # Whoever waits for the end of a cell hears first what is still under way.
         for execution in list(self._executions.values()):
@@ -220,6 +210,8 @@ class Kernel:
         self._last_words.remove()
         self._context.destroy(linger=0)
         self._manager.context.destroy(linger=0)
+        if self._sockets is not None:
+            connections.remove_folder(self._sockets)
 
     async def _launch(self) -> None:
         environment = {name: value for name, value in os.environ.items() if name not in SECRET_VARIABLES}
@@ -235,6 +227,7 @@ class Kernel:
         finally:
             # Also when the start is cancelled: what is not there yet cannot be removed.
             await asyncio.wait({creating})
+        self._note(None)
         # What code writes to its file descriptors comes as output; our own stdout is the ready line's.
         await self._manager.start_kernel(
             cwd=str(self._root),
@@ -246,8 +239,11 @@ class Kernel:
         self._tasks.append(asyncio.create_task(self._watch()))
         process: Any = self._manager.provisioner
         self.pid = process.pid
+        self._note(process.pid)
+
+    def _note(self, pid: int | None) -> None:
         try:
-            self._notes.add(self.id, process.pid)
+            self._notes.add(self.id, pid, self._sockets)
         except OSError as error:
             log.warning("kernel %s cannot be noted: %s", self.id, error)
 

@@ -6,17 +6,18 @@ the system hands orphans to something else than its first process.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from .connections import remove_folder
 from .journal import LastWords
 from .jsonline import dump
+from .spoiled import ERRORS, read_object, set_aside
 from .spool import write_atomically
 
 if TYPE_CHECKING:
@@ -36,10 +37,12 @@ class KernelNotes:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def add(self, kernel_id: str, pid: int) -> None:
-        """Note that `pid` is a kernel's. Raises OSError."""
+    def add(self, kernel_id: str, pid: int | None, sockets: Path | None = None) -> None:
+        """Note that `pid` is a kernel's (None: not started yet), and the folder of its sockets. Raises OSError."""
         with suppress(psutil.NoSuchProcess):
-            note = {"pid": pid, "created": psutil.Process(pid).create_time()}
+            note: dict[str, Any] = {"sockets": str(sockets) if sockets else None}
+            if pid is not None:
+                note |= {"pid": pid, "created": psutil.Process(pid).create_time()}
             self._folder.mkdir(parents=True, exist_ok=True)
             write_atomically(self._path(kernel_id), dump(note))
 
@@ -57,7 +60,8 @@ class KernelNotes:
 
         Returns the journals of those that are gone.
         """
-        families = {note: _kernel_and_children(note) for note in self._folder.glob("*.json")}
+        noted = {note: _noted(note) for note in self._folder.glob("*.json")}
+        families = {note: family for note, (family, _) in noted.items()}
         doomed = [process for family in families.values() for process in family]
         for process in doomed:
             # It looks once more whether it is still the same process.
@@ -74,6 +78,8 @@ class KernelNotes:
         # Where something survives, the next start tries again.
         for note, family in families.items():
             if survivors.isdisjoint(process.pid for process in family):
+                if sockets := noted[note][1]:
+                    remove_folder(sockets)
                 with suppress(OSError):
                     note.unlink()
         living = {note.stem for note, family in families.items() if family and family[0].pid in survivors}
@@ -98,16 +104,22 @@ def unread(journals: Iterable[LastWords]) -> dict[str, list[tuple[str, str]]]:
     return found
 
 
-def _kernel_and_children(note: Path) -> list[psutil.Process]:
-    """The noted process, when it is still the same one, and all that it started."""
+def _noted(path: Path) -> tuple[list[psutil.Process], Path | None]:
+    """The noted process, when it is still the same one, and all that it started; and the folder of its sockets."""
     try:
-        noted = json.loads(note.read_bytes())
-        kernel = psutil.Process(int(noted["pid"]))
-        if abs(kernel.create_time() - float(noted["created"])) > SAME_SEC:
-            return []
-        return [kernel, *kernel.children(recursive=True)]
-    except (OSError, ValueError, TypeError, KeyError, OverflowError, psutil.Error):
-        return []
+        note = read_object(path)
+        sockets = Path(note["sockets"]) if note.get("sockets") else None
+        pid, created = (int(note["pid"]), float(note["created"])) if "pid" in note else (None, 0.0)
+    except ERRORS as error:
+        set_aside(path, error)
+        return [], None
+    try:
+        kernel = psutil.Process(pid)
+        if pid is None or abs(kernel.create_time() - created) > SAME_SEC:
+            return [], sockets
+        return [kernel, *kernel.children(recursive=True)], sockets
+    except (ValueError, OverflowError, psutil.Error):
+        return [], sockets
 
 
 def _lives(process: psutil.Process) -> bool:

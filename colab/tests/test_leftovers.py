@@ -46,7 +46,8 @@ def lives(process: psutil.Process) -> bool:
 
 
 def notes_of(executor: Executor) -> list[dict[str, Any]]:
-    return [json.loads(note.read_bytes()) for note in kept(executor, "json")]
+    notes = [json.loads(note.read_bytes()) for note in kept(executor, "json")]
+    return [note for note in notes if "pid" in note]  # those of kernels that have started
 
 
 def kept(executor: Executor, kind: str) -> list[Path]:

@@ -1,0 +1,91 @@
+"""How the executor and a kernel reach each other, out of the reach of the machine's other users.
+
+A kernel's ports on TCP are open to every user of the machine, and what it prints can be read there. Here its sockets
+lie in a folder of ours alone; where there is none (Windows, a path too long) CurveZMQ takes its place, where the
+installed versions have it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import zmq.asyncio
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+
+KERNEL_OPTIONS = (
+    # A file would be the one of the user's own shells, and costs four waits for the disk a cell.
+    "--HistoryManager.hist_file=:memory:",
+    # A pause before each reply, for clients that look at their channels one by one; we wait for all of a cell's end.
+    "--Kernel._execute_sleep=0",
+)
+FOLDER_PREFIX = "smart-colab-"
+CONNECTION_FILE = "k.json"
+SOCKETS = "k"
+# jupyter_client numbers the five sockets; the first is ours, to see that the place takes any.
+SOCKET_FILES = tuple(f"{SOCKETS}-{number}" for number in range(6))
+
+
+class _ThisPython(KernelSpecManager):
+    """Kernels run on the executor's own interpreter, whatever kernelspecs the machine has."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        # -P: no file of the user's stands in for a module that the kernel needs to start.
+        argv = [sys.executable, "-P", "-m", "ipykernel_launcher", "-f", "{connection_file}", *KERNEL_OPTIONS]
+        return KernelSpec(argv=argv, display_name=kernel_name, language="python", metadata=self.metadata)
+
+    metadata: dict[str, Any] = {}  # noqa: RUF012
+
+
+def kernel_manager(folder: Path | None) -> AsyncKernelManager:
+    """A manager for a kernel whose sockets lie in `folder`; None: on TCP."""
+    spec_manager = _ThisPython()
+    where: dict[str, Any]
+    if folder is not None:
+        where = {"transport": "ipc", "ip": str(folder / SOCKETS), "connection_file": str(folder / CONNECTION_FILE)}
+    elif hasattr(AsyncKernelManager, "transport_encryption") and zmq.has("curve"):
+        from ipykernel.kernelspec import get_kernel_dict
+
+        # Whether it can be encrypted is the installed ipykernel's to say.
+        spec_manager.metadata = get_kernel_dict()["metadata"]
+        where = {"transport_encryption": "auto"}
+    else:
+        where = {}
+    return AsyncKernelManager(kernel_spec_manager=spec_manager, context=zmq.asyncio.Context(), **where)
+
+
+def make_folder() -> Path | None:
+    """A folder for a kernel's sockets that only this user can enter; None where there is no place for one."""
+    if sys.platform == "win32" or not zmq.has("ipc"):
+        return None
+    # Not in the state folder: a socket's path may have about 100 characters.
+    for parent in (os.environ.get("XDG_RUNTIME_DIR"), os.environ.get("TMPDIR"), "/tmp", "/var/tmp"):  # noqa: S108
+        if not parent:
+            continue
+        folder = None
+        try:
+            folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=parent))
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.bind(str(folder / SOCKET_FILES[0]))
+        except OSError:  # not every file system takes sockets
+            if folder is not None:
+                remove_folder(folder)
+        else:
+            return folder
+    return None
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove such a folder, and nothing that is no such folder."""
+    if not folder.name.startswith(FOLDER_PREFIX) or folder.is_symlink():
+        return
+    with suppress(OSError):
+        for name in (CONNECTION_FILE, *SOCKET_FILES):
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()

@@ -1,0 +1,41 @@
+"""Files of the state folder that cannot be read: put out of the way, so that the executor starts all the same."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+SUFFIX = ".unreadable"
+# What reading and using such a file may raise.
+ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object that a file holds. Raises one of ERRORS."""
+    found = json.loads(path.read_bytes())
+    if not isinstance(found, dict):
+        raise TypeError("no object")
+    return found
+
+
+def set_aside(path: Path, error: BaseException) -> None:
+    """Give what cannot be read another name, and say so in the log."""
+    reason = error.strerror if isinstance(error, OSError) else type(error).__name__
+    name = f"{path.parent.name}/{path.name}"
+    for number in range(100):
+        aside = path.with_name(f"{path.name}{SUFFIX}{number or ''}")
+        if os.path.lexists(aside):
+            continue
+        try:
+            path.rename(aside)
+        except OSError as failure:
+            log.warning("%s cannot be read (%s), nor set aside: %s", name, reason, failure.strerror)
+        else:
+            log.warning("%s cannot be read (%s) and is set aside as %s", name, reason, aside.name)
+        return
+    log.warning("%s cannot be read (%s) and is left where it is", name, reason)
