@@ -15,11 +15,12 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from .digests import Digests, etag_of
 from .errors import InvalidArgument
+from .filetypes import SNIFFED_BYTES, sniff
 from .partials import is_partial
 from .paths import STATE_FOLDER, ContentRoot, names, show
 from .ranges import RangeReply, serve_open
 from .refusals import clear, not_found
-from .textlines import NO_TEXT, SNIFFED_BYTES, read_lines, sniff
+from .textlines import NO_TEXT, read_lines
 
 MAX_ENTRIES = 10_000
 TEMPORARY = (".tmp", ".temp", ".pyc")
@@ -89,15 +90,15 @@ class Files:
         with clear(file), self._root.open(file) as stream:
             status = os.fstat(stream.fileno())
             head = stream.read(SNIFFED_BYTES)
-            mime, is_text = sniff(head, file.name)
+            mime, encoding = sniff(head, file.name)
             stream.seek(0)
-            page = read_lines(stream, line, lines, max_bytes) if is_text else NO_TEXT
+            page = read_lines(stream, line, lines, max_bytes, encoding) if encoding else NO_TEXT
         return {
             "path": show(file),
             "size": max(status.st_size, len(head)),  # /proc says size 0 and has content
             "modified_at": time_text(status),
             "mime": mime,
-            "is_text": is_text,
+            "is_text": encoding is not None,
             **asdict(page),
         }
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
-import mimetypes
 import os
 import time
 from collections.abc import Callable
@@ -12,28 +10,14 @@ from dataclasses import dataclass
 from io import BufferedReader
 
 from .errors import Busy
+from .filetypes import UTF_8, Encoding
 
-SNIFFED_BYTES = 8192
 BLOCK = 256 * 1024
 # The lines of a larger file are counted only where they must be.
 COUNTED_BYTES = 64 * 1024 * 1024
 MAX_LINES = 10_000
 # What goes through more of a file than it can within this time is given up, for its caller waits.
 PATIENCE_SEC = 20.0
-
-_MAGIC = {
-    b"\x89PNG\r\n\x1a\n": "image/png",
-    b"\xff\xd8\xff": "image/jpeg",
-    b"GIF87a": "image/gif",
-    b"GIF89a": "image/gif",
-    b"%PDF-": "application/pdf",
-    b"PK\x03\x04": "application/zip",
-    b"PK\x05\x06": "application/zip",
-}
-_COMPRESSED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
-# Without the system's own lists, which differ.
-_NAMES = mimetypes.MimeTypes()
-_NAMES.add_type("text/markdown", ".md")  # Python 3.11 does not know it
 
 
 @dataclass(frozen=True)
@@ -45,43 +29,32 @@ class Lines:
     next_line: int | None
     total_lines: int | None
     is_cut: bool
+    encoding: str | None = UTF_8.name
 
 
-NO_TEXT = Lines("", None, None, None, is_cut=False)
-
-
-def sniff(head: bytes, name: str) -> tuple[str, bool]:
-    """Tell a file's media type, and whether it is text, from its first `SNIFFED_BYTES` and its name."""
-    for magic, found in _MAGIC.items():
-        if head.startswith(magic):
-            return found, False
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return "image/webp", False
-    guess, encoding = _NAMES.guess_type(name)
-    if encoding is not None:
-        guess = _COMPRESSED.get(encoding)
-    if b"\0" in head:
-        return guess if guess and not guess.startswith("text/") else "application/octet-stream", False
-    # A name can say what the content is not: .ts is a video's too.
-    is_text = guess is not None and (guess.startswith(("text/", "application/")) or guess == "image/svg+xml")
-    return guess if guess and is_text else "text/plain", True
+NO_TEXT = Lines("", None, None, None, is_cut=False, encoding=None)
 
 
 def read_lines(
-    file: BufferedReader, line: int, lines: int, max_bytes: int, clock: Callable[[], float] = time.monotonic
+    file: BufferedReader,
+    line: int,
+    lines: int,
+    max_bytes: int,
+    encoding: Encoding = UTF_8,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Lines:
     """Read from the `line`-th line of a file that was opened just now; -1 is the last. See API.md.
 
     Raises Busy where the lines lie too far within the file to be found in time.
     """
-    patience = _Patience(clock)
+    cursor = _Cursor(file, encoding, _Patience(clock))
     size = os.fstat(file.fileno()).st_size
     if line < 0 and size > COUNTED_BYTES:
-        return _from_the_end(file, size, -line, lines, max_bytes, patience)
+        return _from_the_end(cursor, size, -line, lines, max_bytes)
     if line < 0:
-        line = max(1, _count(file, patience) + 1 + line)
-        file.seek(0)
-    cursor = _Cursor(file, patience)
+        cursor.skip()
+        line = max(1, cursor.lines + 1 + line)
+        cursor.go_to(0)
     cursor.skip(line - 1)
     page, is_cut = cursor.take(lines, max_bytes)
     is_end = cursor.is_at_end()
@@ -91,58 +64,31 @@ def read_lines(
         with suppress(Busy):
             cursor.skip()
             total = cursor.lines
-    return Lines(_text(page, is_cut), line, following, total, is_cut)
+    text, name = _text(page, encoding, is_cut, is_first=line == 1)
+    return Lines(text, line, following, total, is_cut, name)
 
 
-def _from_the_end(
-    file: BufferedReader, size: int, count: int, lines: int, max_bytes: int, patience: _Patience
-) -> Lines:
-    start = _find_from_end(file, size, count, patience)
-    file.seek(start)
-    cursor = _Cursor(file, patience)
+def _from_the_end(cursor: _Cursor, size: int, count: int, lines: int, max_bytes: int) -> Lines:
+    start = cursor.find_from_end(size, count)
+    cursor.go_to(start)
     page, is_cut = cursor.take(lines, max_bytes)
-    text = _text(page, is_cut)
+    text, name = _text(page, cursor.encoding, is_cut, is_first=start == 0)
     if cursor.is_at_end():
-        return Lines(text, None if start else 1, None, None if start else cursor.lines, is_cut)
+        return Lines(text, None if start else 1, None, None if start else cursor.lines, is_cut, name)
     # Whoever reads on needs the number of the next line.
-    file.seek(0)
+    shown = cursor.newlines
+    cursor.go_to(0)
     try:
-        before = _count(file, patience, start)
+        cursor.skip(stop=start)
     except Busy:
-        return Lines(text, None, None, None, is_cut)
-    return Lines(text, before + 1, before + cursor.newlines + 1, None, is_cut)
+        return Lines(text, None, None, None, is_cut, name)
+    return Lines(text, cursor.lines + 1, cursor.lines + shown + 1, None, is_cut, name)
 
 
-def _find_from_end(file: BufferedReader, size: int, count: int, patience: _Patience) -> int:
-    """Where the last `count` lines begin."""
-    position = size
-    while position > 0:
-        patience.check()
-        start = max(0, position - BLOCK)
-        file.seek(start)
-        block = file.read(position - start)
-        # The newline at the very end begins no line.
-        stop = len(block) - 1 if position == size and block.endswith(b"\n") else len(block)
-        found = block.count(b"\n", 0, stop)
-        if found >= count:
-            for _ in range(count):
-                stop = block.rfind(b"\n", 0, stop)
-            return start + stop + 1
-        count -= found
-        position = start
-    return 0
-
-
-def _count(file: BufferedReader, patience: _Patience, stop: int | None = None) -> int:
-    """Count the lines up to a place, or to the end."""
-    cursor = _Cursor(file, patience)
-    cursor.skip(stop=stop)
-    return cursor.lines
-
-
-def _text(page: bytes, is_cut: bool) -> str:
-    """Decode a page; of a line that was cut, half a character is left out."""
-    return codecs.getincrementaldecoder("utf-8")("replace").decode(page, final=not is_cut)
+def _text(page: bytes, encoding: Encoding, is_cut: bool, is_first: bool) -> tuple[str, str]:
+    """Decode a page, without the byte order mark."""
+    text, name = encoding.decode(page, is_cut)
+    return (text.removeprefix("\ufeff") if is_first else text), name
 
 
 class _Patience:
@@ -166,8 +112,9 @@ class _Patience:
 class _Cursor:
     """Goes through a file and counts."""
 
-    def __init__(self, file: BufferedReader, patience: _Patience) -> None:
+    def __init__(self, file: BufferedReader, encoding: Encoding, patience: _Patience) -> None:
         self._file = file
+        self.encoding = encoding
         self._patience = patience
         self._is_in_line = False
         self.newlines = 0
@@ -177,6 +124,11 @@ class _Cursor:
         """The lines passed so far, with the one that has no end."""
         return self.newlines + self._is_in_line
 
+    def go_to(self, position: int) -> None:
+        """Go to the beginning of a line, and count from there."""
+        self._file.seek(position)
+        self.newlines, self._is_in_line = 0, False
+
     def is_at_end(self) -> bool:
         # peek() would do no read where its buffer is empty on Python 3.11, and some of the system's files have no size.
         byte = self._file.read(1)
@@ -184,15 +136,35 @@ class _Cursor:
             self._file.seek(-1, os.SEEK_CUR)
         return not byte
 
+    def find_from_end(self, size: int, count: int) -> int:
+        """Where the last `count` lines begin."""
+        position = size
+        while position > 0:
+            self._patience.check()
+            start = max(0, position - BLOCK) // self.encoding.width * self.encoding.width
+            self._file.seek(start)
+            block = self._file.read(position - start)
+            # The newline at the very end begins no line.
+            is_last = position == size and block.endswith(self.encoding.newline)
+            stop = len(block) - self.encoding.width if is_last else len(block)
+            found = self.encoding.count(block, stop)
+            if found >= count:
+                for _ in range(count):
+                    stop = self.encoding.rfind_newline(block, stop)
+                return start + stop + self.encoding.width
+            count -= found
+            position = start
+        return 0
+
     def skip(self, count: int | None = None, stop: int | None = None) -> None:
         """Go behind so many newlines, or to the place `stop`, or to the end."""
         left = BLOCK if stop is None else stop - self._file.tell()
         while count != 0 and (block := self._file.read(BLOCK if stop is None else min(BLOCK, left))):
-            found = block.count(b"\n")
+            found = self.encoding.count(block)
             if count is not None and found >= count:
                 end = 0
                 for _ in range(count):
-                    end = block.index(b"\n", end) + 1
+                    end = self.encoding.find(block, self.encoding.newline, end) + self.encoding.width
                 self._file.seek(end - len(block), os.SEEK_CUR)
                 block, found = block[:end], count
             self._pass(block, found)
@@ -202,24 +174,38 @@ class _Cursor:
 
     def take(self, lines: int, max_bytes: int) -> tuple[bytes, bool]:
         """Read so many whole lines, at least one; that one is cut where it is longer than `max_bytes`."""
-        data = self._file.read(max_bytes + 1)  # the newline is not counted
+        max_bytes -= max_bytes % self.encoding.width
+        data = self._file.read(max_bytes + self.encoding.width)  # the newline is not counted
         end = 0
         for _ in range(lines):
-            newline = data.find(b"\n", end)
+            newline = self.encoding.find(data, self.encoding.newline, end)
             if newline < 0:
                 if len(data) <= max_bytes:
                     end = len(data)  # the last line, without an end
                 break
-            end = newline + 1
+            end = newline + self.encoding.width
         is_cut = end == 0 and bool(data)
         page = data[: end or max_bytes]
         self._file.seek(len(page) - len(data), os.SEEK_CUR)
-        self._pass(page, page.count(b"\n"))
-        if is_cut:
-            self.skip(1)
-        return page, is_cut
+        self._pass(page, self.encoding.count(page))
+        if not is_cut:
+            return page, False
+        self.skip(1)
+        state = self._last_state(page, max_bytes)
+        return (page, True) if state is None else (state, False)
+
+    def _last_state(self, page: bytes, max_bytes: int) -> bytes | None:
+        """The end of the line just passed where carriage returns part it: a progress bar as it stood last."""
+        sign = "\r".encode(self.encoding.codec)
+        if self.encoding.find(page, sign) < 0:
+            return None
+        self._file.seek(-max_bytes, os.SEEK_CUR)
+        end = self._file.read(max_bytes)
+        # The last two characters may be a line end.
+        at = self.encoding.find(end[: -2 * self.encoding.width], sign)
+        return None if at < 0 else end[at + self.encoding.width :]
 
     def _pass(self, block: bytes, newlines: int) -> None:
         if block:
             self.newlines += newlines
-            self._is_in_line = not block.endswith(b"\n")
+            self._is_in_line = not block.endswith(self.encoding.newline)

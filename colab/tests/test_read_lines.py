@@ -1,4 +1,4 @@
-"""Texts by lines, and what a file is by its first bytes."""
+"""Texts by lines."""
 
 import itertools
 import os
@@ -13,7 +13,7 @@ from smart_colab_executor import textlines
 from smart_colab_executor.errors import Busy, InvalidArgument, IsADirectory, NotFound
 from smart_colab_executor.files import Files
 from smart_colab_executor.paths import ContentRoot
-from smart_colab_executor.textlines import BLOCK, COUNTED_BYTES, Lines, read_lines, sniff
+from smart_colab_executor.textlines import BLOCK, COUNTED_BYTES, Lines, read_lines
 
 MANY = 10_000
 
@@ -50,6 +50,7 @@ def test_a_reply_has_all_that_the_api_says(files: Files, root: Path) -> None:
         "next_line": None,
         "total_lines": 2,
         "is_cut": False,
+        "encoding": "utf-8",
     }
 
 
@@ -164,7 +165,7 @@ class TestLarge:
         self, files: Files, large: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert large.stat().st_size > COUNTED_BYTES
-        monkeypatch.setattr(textlines, "_count", None)  # what goes through the whole file
+        monkeypatch.setattr(textlines._Cursor, "skip", None)  # what goes through the whole file
         tracemalloc.start()
         try:
             found = page(files, -3)
@@ -236,43 +237,3 @@ def test_files_of_the_system_without_a_size_can_be_read(line: int) -> None:
     found = Files(ContentRoot(Path("/proc"))).read("/proc/self/status", line, MANY, 65536)
     assert found["text"].startswith("Name:")
     assert found["total_lines"] == found["text"].count("\n")
-
-
-@pytest.mark.parametrize(
-    ("head", "name", "expected"),
-    [
-        (b"\x89PNG\r\n\x1a\n\0\0", "a.txt", ("image/png", False)),
-        (b"\xff\xd8\xff\xe0\0", "a", ("image/jpeg", False)),
-        (b"GIF87a", "a", ("image/gif", False)),
-        (b"GIF89a\0", "a", ("image/gif", False)),
-        (b"RIFF\0\0\0\0WEBPVP8 ", "a", ("image/webp", False)),
-        (b"RIFF\0\0\0\0WAVEfmt ", "a.wav", ("audio/x-wav", False)),
-        (b"%PDF-1.7\n", "a", ("application/pdf", False)),
-        (b"PK\x03\x04\0", "model.pt", ("application/zip", False)),
-        (b"PK\x05\x06\0", "a", ("application/zip", False)),
-        (b"a,b\n", "a.csv", ("text/csv", True)),
-        (b"{}", "a.json", ("application/json", True)),
-        (b"{}", "a.ipynb", ("text/plain", True)),
-        (b"x = 1", "a.py", ("text/x-python", True)),
-        (b"", "empty", ("text/plain", True)),
-        (b"", ".gitignore", ("text/plain", True)),
-        (b"<svg/>", "a.svg", ("image/svg+xml", True)),
-        (b"let x: number", "a.ts", ("text/plain", True)),
-        (b"no picture", "a.png", ("text/plain", True)),
-        (b"\x1f\x8b\0", "a.tar.gz", ("application/gzip", False)),
-        (b"\0", "a.txt", ("application/octet-stream", False)),
-        (b"\0", "a.bin", ("application/octet-stream", False)),
-        (b"\0", "what", ("application/octet-stream", False)),
-    ],
-)
-def test_a_file_is_known_by_its_first_bytes_and_its_name(head: bytes, name: str, expected: tuple[str, bool]) -> None:
-    assert sniff(head, name) == expected
-
-
-def test_a_nul_byte_in_the_first_8_kib_makes_no_text(files: Files, root: Path) -> None:
-    (root / "a").write_bytes(b"x" * 8191 + b"\0")
-    found = page(files, 1)
-    assert (found["is_text"], found["mime"], found["size"]) == (False, "application/octet-stream", 8192)
-    assert summary(found) == ("", None, None, None, False)
-    (root / "a").write_bytes(b"x" * 8192 + b"\0")
-    assert page(files, 1)["is_text"] is True

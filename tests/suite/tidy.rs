@@ -40,7 +40,7 @@ const TOP_LEVEL: [&str; 12] = [
 ];
 
 /// The executor's core, which can be used and tested without HTTP.
-const WITHOUT_FLASK: [&str; 14] = [
+const WITHOUT_FLASK: [&str; 15] = [
     "kernels.py",
     "job_store.py",
     "jobs.py",
@@ -48,6 +48,7 @@ const WITHOUT_FLASK: [&str; 14] = [
     "sessions.py",
     "loops.py",
     "files.py",
+    "filetypes.py",
     "textlines.py",
     "digests.py",
     "partials.py",

@@ -1,0 +1,176 @@
+"""What a file is by its first bytes and its name, and texts that are not UTF-8 with line feeds."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smart_colab_executor import textlines
+from smart_colab_executor.files import Files
+from smart_colab_executor.filetypes import sniff
+from smart_colab_executor.paths import ContentRoot
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+@pytest.fixture
+def files(root: Path) -> Files:
+    return Files(ContentRoot(root))
+
+
+def read(files: Files, path: str, line: int = 1, lines: int = 200, max_bytes: int = 65536) -> Any:
+    return files.read(path, line, lines, max_bytes)
+
+
+@pytest.mark.parametrize(
+    ("head", "name", "expected"),
+    [
+        (b"\x89PNG\r\n\x1a\n\0\0", "a.txt", ("image/png", None)),
+        (b"\xff\xd8\xff\xe0\0", "a", ("image/jpeg", None)),
+        (b"GIF87a", "a", ("image/gif", None)),
+        (b"GIF89a\0", "a", ("image/gif", None)),
+        (b"RIFF\0\0\0\0WEBPVP8 ", "a", ("image/webp", None)),
+        (b"RIFF\0\0\0\0WAVEfmt ", "a.wav", ("audio/x-wav", None)),
+        (b"%PDF-1.7\n", "a", ("application/pdf", None)),
+        (b"PK\x03\x04\0", "model.pt", ("application/zip", None)),
+        (b"PK\x05\x06\0", "a", ("application/zip", None)),
+        (
+            b"PK\x03\x04\0",
+            "a.xlsx",
+            ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", None),
+        ),
+        (b"PAR1\x15", "part-0", ("application/vnd.apache.parquet", None)),
+        (b"\x93NUMPY\x01", "a", ("application/x-npy", None)),
+        (b"\x89HDF\r\n\x1a\n", "weights", ("application/x-hdf5", None)),
+        (b"SQLite format 3\0", "a.txt", ("application/vnd.sqlite3", None)),
+        (b"\x80\x04K\x01.", "one.pkl", ("application/x-pickle", None)),
+        (b"\x1f\x8b\x08", "a.csv.gz", ("application/gzip", None)),
+        (b"a,b\n", "a.csv", ("text/csv", "utf-8")),
+        (b"{}", "a.json", ("application/json", "utf-8")),
+        (b"{}", "a.ipynb", ("application/x-ipynb+json", "utf-8")),
+        (b"x = 1", "a.py", ("text/x-python", "utf-8")),
+        (b"", "empty", ("text/plain", "utf-8")),
+        (b"", ".gitignore", ("text/plain", "utf-8")),
+        (b"<svg/>", "a.svg", ("image/svg+xml", "utf-8")),
+        (b"let x: number", "a.ts", ("text/plain", "utf-8")),
+        (b"no picture", "a.png", ("text/plain", "utf-8")),
+        (b"\xef\xbb\xbfa,b", "a.csv", ("text/csv", "utf-8-sig")),
+        (b"\xff\xfea\0", "a.csv", ("text/csv", "utf-16")),
+        (b"\xfe\xff\0a", "a.log", ("text/plain", "utf-16")),
+        (b"\xff\xfe\0\0a\0\0\0", "a", ("text/plain", "utf-32")),
+        (b"\x1f\x8b\0", "a.tar.gz", ("application/gzip", None)),
+        (b"\0", "a.txt", ("application/octet-stream", None)),
+        (b"\0", "a.bin", ("application/octet-stream", None)),
+        (b"\0", "what", ("application/octet-stream", None)),
+    ],
+)
+def test_a_file_is_known_by_its_first_bytes_and_its_name(
+    head: bytes, name: str, expected: tuple[str, str | None]
+) -> None:
+    mime, encoding = sniff(head, name)
+    assert (mime, encoding and encoding.name) == expected
+
+
+def test_a_nul_byte_in_the_first_8_kib_makes_no_text(files: Files, root: Path) -> None:
+    (root / "a").write_bytes(b"x" * 8191 + b"\0")
+    found = read(files, "a")
+    assert (found["is_text"], found["mime"], found["size"]) == (False, "application/octet-stream", 8192)
+    lines = ("first_line", "next_line", "total_lines", "encoding")
+    assert [found["text"], *(found[name] for name in lines)] == ["", None, None, None, None]
+    (root / "a").write_bytes(b"x" * 8192 + b"\0")
+    assert read(files, "a")["is_text"] is True
+
+
+# Gujarati letters and others hold the byte of a line feed: U+0A85 beside U+0100 looks like one between two characters.
+LOOKALIKES = "\u0a85\u0100\u0a85 é€😀"
+WIDE = [f"{number} {LOOKALIKES * (number % 7)}\n" for number in range(60)]
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_a_text_with_a_mark_is_read_by_lines_from_either_end(
+    files: Files, root: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, is_large: bool
+) -> None:
+    monkeypatch.setattr(textlines, "BLOCK", 8)
+    if is_large:
+        monkeypatch.setattr(textlines, "COUNTED_BYTES", 0)
+    mark = "" if encoding == "utf-8-sig" else "\ufeff"
+    (root / "a").write_bytes((mark + "".join(WIDE)).encode(encoding))
+    for line, lines in itertools.product([1, 2, 59, 60, 61, -1, -2, -60, -99], (1, 3, 100)):
+        found = read(files, "a", line, lines)
+        start = line - 1 if line > 0 else max(0, 60 + line)
+        assert found["text"] == "".join(WIDE[start : start + lines])
+        assert found["encoding"] == (encoding if encoding == "utf-8-sig" else encoding[:6])
+        is_end = start + lines >= 60
+        assert found["next_line"] == (None if is_end else start + lines + 1)
+    text, following = "", 1
+    while following is not None:
+        found = read(files, "a", following, 100, 1024)
+        text, following = text + found["text"], found["next_line"]
+        assert found["is_cut"] is False
+    assert text == "".join(WIDE)
+
+
+def test_a_wide_line_that_is_too_long_is_cut_between_characters(files: Files, root: Path) -> None:
+    (root / "a").write_bytes(("x" * 3000 + "\nnext\n").encode("utf-16"))
+    found = read(files, "a", max_bytes=1025)
+    assert (found["text"], found["is_cut"], found["next_line"]) == ("x" * 511, True, 2)
+    assert read(files, "a", 2)["text"] == "next\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "encoding"),
+    [
+        ("Z\u00fcrich;K\u00f6ln\n".encode("latin-1"), "Z\u00fcrich;K\u00f6ln\n", "cp1252"),
+        ("\u201equoted\u201c costs 5 \u20ac\n".encode("cp1252"), "\u201equoted\u201c costs 5 \u20ac\n", "cp1252"),
+        # One bad byte among good ones, and what is in no Western language.
+        (b"gr\xc3\xbcn \xff\n", "gr\u00fcn \ufffd\n", "utf-8"),
+        ("\u041f\u0440\u0438\u0432\u0435\u0442".encode("cp1251"), "\ufffd" * 6, "utf-8"),
+        (b"plain\n", "plain\n", "utf-8"),
+    ],
+)
+def test_what_is_no_utf8_is_read_as_western_where_it_can_be(
+    files: Files, root: Path, content: bytes, text: str, encoding: str
+) -> None:
+    (root / "a").write_bytes(content)
+    found = read(files, "a")
+    assert (found["text"], found["encoding"]) == (text, encoding)
+
+
+class TestCarriageReturns:
+    def test_alone_they_end_lines(self, files: Files, root: Path) -> None:
+        for name, encoding in itertools.product(("t.csv", "note.txt"), ("utf-8", "utf-16")):
+            (root / name).write_bytes("a,b\r1,ü\r2,y\r".encode(encoding))
+            assert read(files, name)["text"] == "a,b\n1,ü\n2,y\n"
+            last = read(files, name, -1)
+            assert (last["text"], last["first_line"], last["total_lines"]) == ("2,y\n", 3, 3)
+
+    def test_those_of_a_progress_bar_end_none(self, files: Files, root: Path) -> None:
+        states = "".join(f"\r{n}%|####| {n}/100 [00:01, 9.5it/s]" for n in range(101))
+        for content in (states, states + "\ndone\n"):
+            (root / "a.log").write_text(content, newline="")
+            assert read(files, "a.log")["text"] == content
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+    @pytest.mark.parametrize("ending", ["", "\n", "\r\n", "\nafter\n"])
+    def test_of_a_long_bar_the_last_states_are_given(
+        self, files: Files, root: Path, encoding: str, ending: str
+    ) -> None:
+        states = [f"{n:3}%|{'█' * 20}| {n}/9999" for n in range(2000)]
+        (root / "a.log").write_bytes(("\r".join(states) + ending).encode(encoding))
+        found = read(files, "a.log", lines=1, max_bytes=4096)
+        assert found["text"].rstrip().split("\r")[-2:] == states[-2:]
+        assert set(found["text"].rstrip().split("\r")) <= set(states)
+        assert (found["is_cut"], found["first_line"]) == (False, 1)
+        assert found["next_line"] == (2 if "after" in ending else None)
+
+    def test_a_long_line_with_a_line_end_of_two_is_cut_as_others_are(self, files: Files, root: Path) -> None:
+        for length in (1022, 1023, 1024, 1025, 5000):
+            (root / "a").write_bytes(b"x" * length + b"\r\nnext\r\n")
+            found = read(files, "a", lines=1, max_bytes=1024)
+            assert found["text"].rstrip("\r\n") == "x" * min(length, 1024)
+            assert found["next_line"] == 2
