@@ -1,7 +1,12 @@
 //! JSON on lines of its own, and the texts in Jupyter's.
 
+use std::borrow::Cow;
+
 use serde::de::IgnoredAny;
 use serde_json::Value;
+
+/// What Python writes and JSON has no word for.
+const NO_NUMBERS: [&str; 3] = ["NaN", "-Infinity", "Infinity"];
 
 /// A text of Jupyter's: a string or a list of strings (nbformat 4); none when it is neither.
 #[must_use]
@@ -12,10 +17,62 @@ pub fn joined(value: &Value) -> Option<String> {
     }
 }
 
+/// Reads JSON as Python writes it too: `NaN` and the like are null, half of a surrogate pair (`\ud83d`) is U+FFFD.
+///
+/// # Errors
+/// When it is no JSON.
+pub fn parse(text: &str) -> serde_json::Result<Value> {
+    serde_json::from_str(&strict(text))
+}
+
+/// The same in words that JSON has.
+fn strict(text: &str) -> Cow<'_, str> {
+    let is_suspicious = NO_NUMBERS.iter().any(|word| text.contains(word))
+        || text.contains("\\ud")
+        || text.contains("\\uD");
+    if !is_suspicious {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let (mut rest, mut is_string) = (text, false);
+    while let Some(at) = rest.find(['"', '\\', 'N', 'I', '-']) {
+        out += &rest[..at];
+        rest = &rest[at..];
+        let word = NO_NUMBERS.iter().find(|word| rest.starts_with(**word));
+        let (put, length) = match (is_string, word) {
+            (false, Some(word)) => ("null", word.len()),
+            (true, _) if rest.starts_with('\\') => escaped(rest),
+            _ => (&rest[..1], 1),
+        };
+        is_string ^= rest.starts_with('"');
+        out += put;
+        rest = &rest[length..];
+    }
+    Cow::Owned(out + rest)
+}
+
+/// What stands for the escape that `text` begins with, and how long it is.
+fn escaped(text: &str) -> (&str, usize) {
+    let unit = |text: &str| {
+        let digits = text.strip_prefix("\\u")?.get(..4)?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    match unit(text) {
+        Some(0xd800..0xdc00) if matches!(unit(&text[6..]), Some(0xdc00..0xe000)) => {
+            (&text[..12], 12)
+        }
+        Some(0xd800..0xe000) => ("\u{fffd}", 6),
+        _ => {
+            let length = text.chars().take(2).map(char::len_utf8).sum();
+            (&text[..length], length)
+        }
+    }
+}
+
 /// The same JSON, indented by two; none when it is no JSON. Names keep their order and numbers their digits, so it works on the text.
 #[must_use]
 pub fn pretty(text: &str) -> Option<String> {
-    serde_json::from_str::<IgnoredAny>(text).ok()?;
+    serde_json::from_str::<IgnoredAny>(&strict(text)).ok()?;
     let mut out = String::with_capacity(text.len() * 2);
     let (mut depth, mut is_string, mut is_escaped) = (0, false, false);
     let mut rest = text.chars().peekable();
@@ -67,7 +124,24 @@ fn new_line(out: &mut String, depth: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::pretty;
+    use serde_json::json;
+
+    use super::{parse, pretty};
+
+    #[test]
+    fn what_python_writes_is_json_too() {
+        let text = r#"{"a":[NaN,-Infinity,Infinity,-1],"NaN":"-Infinity \" NaN","s":"\ud83d \ud83d\ude00 \\ud83d \udc00\n"}"#;
+        let expected = json!({"a": [null, null, null, -1], "NaN": "-Infinity \" NaN",
+            "s": "\u{fffd} \u{1f600} \\ud83d \u{fffd}\n"});
+        assert_eq!(parse(text).unwrap(), expected);
+        assert_eq!(
+            pretty("[NaN,\"\\ud83d\"]").unwrap(),
+            "[\n  NaN,\n  \"\\ud83d\"\n]"
+        );
+        for text in ["NaNs", "{\"a\":nan}", "\"\\ud83", "\"\\", "-", "[Infinity"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn it_is_indented_and_nothing_else_changes() {

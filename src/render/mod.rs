@@ -3,7 +3,8 @@
 //!
 //! - [`picture`]: pictures of any kind that fit a chat; `svg`: drawings among them;
 //! - [`html`]: pages as text;
-//! - [`table`]: CSV as an aligned table; [`json`]: JSON on lines of its own; [`notebook`]: the cells of a notebook in short form.
+//! - [`text`]: bytes as text, and what is no use in it;
+//! - [`table`]: CSV as an aligned table, `records` its rows; [`json`]: JSON on lines of its own; [`notebook`]: the cells of a notebook in short form.
 //!
 //! May import `base`; knows nothing of jobs, files or MCP, and touches no disk but for the system's fonts.
 
@@ -11,5 +12,7 @@ pub mod html;
 pub mod json;
 pub mod notebook;
 pub mod picture;
+mod records;
 mod svg;
 pub mod table;
+pub mod text;

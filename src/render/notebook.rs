@@ -1,19 +1,23 @@
 //! A notebook in short form: what its cells say and what they printed, without pictures.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::{html, json};
-use crate::base::text::Screen;
+use super::{html, json, text};
+use crate::base::text::{Excerpt, Screen};
 
 /// Characters of one output.
 const OUTPUT_LIMIT: usize = 2_000;
+/// Characters of one cell's source, where all sources together would leave little room.
+const SOURCE_LIMIT: usize = 4_000;
 
-/// The cells of a notebook (nbformat 4).
+/// The cells of a notebook, of any version of its format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notebook {
     /// A little more than was asked for, where there is so much.
     pub text: String,
     pub cells: usize,
+    /// How many of them the text has, from the first on, the last one perhaps in part.
+    pub shown_cells: usize,
     /// The text ends before the notebook does.
     pub is_cut: bool,
 }
@@ -21,66 +25,137 @@ pub struct Notebook {
 /// Its first `limit` characters or a few more; none when it is no notebook. Takes CPU time.
 #[must_use]
 pub fn short(bytes: &[u8], limit: usize) -> Option<Notebook> {
-    let notebook: Value = serde_json::from_slice(bytes).ok()?;
-    let cells = notebook["cells"].as_array()?;
+    let notebook = json::parse(&text::decode(bytes)).ok()?;
+    let cells = cells(&notebook)?;
+    let sources: Vec<String> = cells.iter().map(|cell| source(cell)).collect();
+    let is_long = sources
+        .iter()
+        .map(|source| source.chars().count())
+        .sum::<usize>()
+        > limit / 2;
     let mut html = html::Reader::default();
-    let (mut text, mut left, mut is_cut) = (String::new(), limit, false);
-    let mut push = |heading: &str, lines: &str| {
-        let part = format!("{heading}\n{}\n", lines.trim_end_matches('\n'));
-        left = left.saturating_sub(part.chars().count());
-        text += &part;
-        left == 0
+    let mut short = Notebook {
+        text: String::new(),
+        cells: cells.len(),
+        shown_cells: 0,
+        is_cut: false,
     };
-    let mut is_full = false;
-    'cells: for (at, cell) in cells.iter().enumerate() {
-        if is_full {
-            is_cut = true;
+    let mut left = limit;
+    let mut push = |short: &mut Notebook, heading: &str, lines: &str| {
+        let part = format!("{heading}\n{}\n", lines.trim_end_matches('\n'));
+        short.is_cut = left == 0;
+        if !short.is_cut {
+            left = left.saturating_sub(part.chars().count());
+            short.text += &part;
+        }
+        !short.is_cut
+    };
+    for (cell, source) in cells.iter().zip(sources) {
+        let kind = cell["cell_type"].as_str().unwrap_or("unknown");
+        let heading = format!("--- cell {} ({kind}) ---", short.shown_cells + 1);
+        let source = if is_long { excerpt(&source) } else { source };
+        if !push(&mut short, &heading, &source) {
             break;
         }
-        let kind = cell["cell_type"].as_str().unwrap_or("unknown");
-        let source = json::joined(&cell["source"]).unwrap_or_default();
-        is_full = push(&format!("--- cell {} ({kind}) ---", at + 1), &source);
-        for output in cell["outputs"].as_array().into_iter().flatten() {
-            if is_full {
-                is_cut = true;
-                break 'cells;
-            }
+        short.shown_cells += 1;
+        let mut outputs = cell["outputs"].as_array().into_iter().flatten();
+        let fits = outputs.all(|output| {
             let mut screen = Screen::new(OUTPUT_LIMIT);
-            screen.push(&shown(output, &mut html));
-            is_full = push("--- output ---", &screen.finish().render());
+            screen.push(&text::without_data(&shown(output, &mut html)));
+            push(&mut short, "--- output ---", &screen.finish().render())
+        });
+        if !fits {
+            break;
         }
     }
-    Some(Notebook {
-        text,
-        cells: cells.len(),
-        is_cut,
-    })
+    Some(short)
+}
+
+/// Those of nbformat 4 stand in the notebook, those of 2 and 3 in its worksheets.
+fn cells(notebook: &Value) -> Option<Vec<&Value>> {
+    if let Some(cells) = notebook["cells"].as_array() {
+        return Some(cells.iter().collect());
+    }
+    let sheets = notebook["worksheets"].as_array()?;
+    let cells = sheets.iter().filter_map(|sheet| sheet["cells"].as_array());
+    Some(cells.flatten().collect())
+}
+
+/// What a cell says, without pictures that were pasted into it.
+fn source(cell: &Value) -> String {
+    let names = ["source", "input", "text"];
+    let said = names.into_iter().find_map(|name| json::joined(&cell[name]));
+    let said = said.unwrap_or_default();
+    let level = cell["level"].as_u64().unwrap_or(1).clamp(1, 6);
+    let mark = match cell["cell_type"].as_str() {
+        Some("heading") => "######"[..usize::try_from(level).unwrap_or(1)].to_owned() + " ",
+        _ => String::new(),
+    };
+    mark + &text::without_data(&said)
+}
+
+fn excerpt(source: &str) -> String {
+    let mut excerpt = Excerpt::new(SOURCE_LIMIT);
+    excerpt.push(source);
+    excerpt.render()
 }
 
 fn shown(output: &Value, html: &mut html::Reader) -> String {
     match output["output_type"].as_str() {
         Some("stream") => json::joined(&output["text"]).unwrap_or_default(),
-        Some("error") => {
+        Some("error" | "pyerr") => {
             let lines = output["traceback"].as_array().into_iter().flatten();
             let lines: Vec<&str> = lines.filter_map(Value::as_str).collect();
+            if lines.is_empty() {
+                let part = |name: &str| output[name].as_str().unwrap_or_default();
+                return format!("{}: {}", part("ename"), part("evalue"));
+            }
             lines.join("\n")
         }
-        _ => {
-            let data = &output["data"];
-            let kinds = data.as_object().into_iter().flat_map(|data| data.keys());
-            let pictures = kinds.filter(|kind| kind.starts_with("image/"));
-            let mut parts: Vec<String> = pictures.map(|kind| format!("[{kind}]")).collect();
-            let plain = [&data["text/plain"], &data["text/markdown"]];
-            let plain = plain.into_iter().find(|text| !text.is_null());
-            if let Some(text) = plain {
-                parts.extend(json::joined(text));
-            } else if let Some(page) = json::joined(&data["text/html"]) {
-                let text = html.text(&page);
-                parts.push(text.unwrap_or_else(|| "[text/html]".to_owned()));
-            }
-            parts.join("\n")
-        }
+        _ => match output["data"].as_object() {
+            Some(data) => displayed(data, html),
+            None => displayed(&renamed(output), html),
+        },
     }
+}
+
+/// What an output of nbformat 2 or 3 shows, by the media types of nbformat 4.
+fn renamed(output: &Value) -> Map<String, Value> {
+    let names = [
+        ("text", "text/plain"),
+        ("html", "text/html"),
+        ("latex", "text/latex"),
+        ("svg", "image/svg+xml"),
+        ("png", "image/png"),
+        ("jpeg", "image/jpeg"),
+        ("json", "application/json"),
+        ("javascript", "application/javascript"),
+    ];
+    let there = names.iter().filter(|(old, _)| !output[old].is_null());
+    there
+        .map(|(old, new)| ((*new).to_owned(), output[old].clone()))
+        .collect()
+}
+
+/// Pictures are named, and so is what has no text.
+fn displayed(data: &Map<String, Value>, html: &mut html::Reader) -> String {
+    let pictures = data.keys().filter(|kind| kind.starts_with("image/"));
+    let mut parts: Vec<String> = pictures.map(|kind| format!("[{kind}]")).collect();
+    let text = |kind: &str| data.get(kind).and_then(json::joined);
+    let said = text("text/plain").or_else(|| text("text/markdown"));
+    if let Some(said) = said {
+        parts.push(said);
+    } else if let Some(page) = text("text/html") {
+        let read = html.text(&page);
+        parts.push(read.unwrap_or_else(|| "[text/html]".to_owned()));
+    } else if let Some(formula) = text("text/latex") {
+        parts.push(formula);
+    } else if let Some(value) = data.get("application/json") {
+        parts.push(value.to_string());
+    } else if parts.is_empty() {
+        parts.extend(data.keys().map(|kind| format!("[{kind}]")));
+    }
+    parts.join("\n")
 }
 
 #[cfg(test)]
@@ -105,6 +180,104 @@ mod tests {
         let expected = "--- cell 1 (markdown) ---\n# Title\ntext\n--- cell 2 (code) ---\nplot()\n--- output ---\n100%\n\
             --- output ---\n[image/png]\n<Figure>\n--- output ---\nValueError\nno\n";
         assert_eq!(short.text, expected);
+    }
+
+    #[test]
+    fn pasted_pictures_hide_no_later_cell() {
+        let picture = format!("data:image/png;base64,{}", "QUJD".repeat(20_000));
+        let page = json!({"output_type": "display_data", "data": {"text/html": format!("<b>x</b><img src=\"{picture}\">")}});
+        let notebook = json!({"cells": [
+            {"cell_type": "markdown", "source": format!("# T\n![p]({picture})\nend"),
+             "attachments": {"a.png": {"image/png": "QUJD".repeat(20_000)}}},
+            {"cell_type": "code", "source": ["a = '", "y".repeat(50_000), "'\n", "b"], "outputs": [page]},
+            {"cell_type": "code", "source": "last", "outputs": []},
+        ]});
+        let short = short(notebook.to_string().as_bytes(), 39_000).unwrap();
+        assert_eq!(
+            (short.cells, short.shown_cells, short.is_cut),
+            (3, 3, false)
+        );
+        let first = "--- cell 1 (markdown) ---\n# T\n![p](data:image/png;base64,…[80000 characters])\nend\n--- cell 2";
+        assert!(short.text.starts_with(first), "{}", short.text);
+        assert!(
+            short.text.contains("characters left out here"),
+            "{}",
+            short.text
+        );
+        assert!(
+            short
+                .text
+                .ends_with("--- output ---\nx\n--- cell 3 (code) ---\nlast\n"),
+            "{}",
+            short.text
+        );
+    }
+
+    #[test]
+    fn sources_are_whole_while_there_is_room() {
+        let code = "x".repeat(15_000);
+        let notebook = json!({"cells": [{"cell_type": "code", "source": code}]}).to_string();
+        assert!(
+            short(notebook.as_bytes(), 39_000)
+                .unwrap()
+                .text
+                .contains(&code)
+        );
+    }
+
+    #[test]
+    fn older_formats_are_read_too() {
+        let outputs = json!([
+            {"output_type": "stream", "stream": "stdout", "text": "printed\n"},
+            {"output_type": "pyout", "prompt_number": 3, "text": ["4", "2"]},
+            {"output_type": "display_data", "png": "QUJD", "text": "<Figure>"},
+            {"output_type": "pyerr", "ename": "E", "evalue": "no", "traceback": ["\u{1b}[31mE\u{1b}[0m: no"]},
+            {"output_type": "display_data", "html": "<b>h</b>"},
+        ]);
+        let notebook = json!({"nbformat": 3, "worksheets": [{"cells": [
+            {"cell_type": "heading", "level": 2, "source": ["Head"]},
+            {"cell_type": "code", "input": ["print 1"], "outputs": outputs}]},
+            {"cells": [{"cell_type": "markdown", "source": "second sheet"}]}]});
+        let short = short(notebook.to_string().as_bytes(), 1_000).unwrap();
+        let expected = "--- cell 1 (heading) ---\n## Head\n--- cell 2 (code) ---\nprint 1\n--- output ---\nprinted\n\
+            --- output ---\n42\n--- output ---\n[image/png]\n<Figure>\n--- output ---\nE: no\n--- output ---\nh\n\
+            --- cell 3 (markdown) ---\nsecond sheet\n";
+        assert_eq!(short.text, expected);
+    }
+
+    #[test]
+    fn an_output_without_text_is_named() {
+        let show = |data: serde_json::Value| json!({"output_type": "display_data", "data": data});
+        let outputs = [
+            show(json!({"text/latex": "$x$"})),
+            show(json!({"application/json": {"k": [1]}})),
+            show(json!({"application/vnd.plotly.v1+json": {"data": []}})),
+            show(json!({"image/svg+xml": "<svg/>"})),
+            json!({"output_type": "error", "ename": "E", "evalue": "no", "traceback": []}),
+        ];
+        let notebook = json!({"cells": [{"cell_type": "code", "source": "s", "outputs": outputs}]});
+        let short = short(notebook.to_string().as_bytes(), 1_000).unwrap();
+        let shown: Vec<_> = short.text.split("--- output ---\n").skip(1).collect();
+        assert_eq!(
+            shown,
+            [
+                "$x$\n",
+                "{\"k\":[1]}\n",
+                "[application/vnd.plotly.v1+json]\n",
+                "[image/svg+xml]\n",
+                "E: no\n"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_python_writes_is_read() {
+        let text = "\u{feff}{\"cells\":[{\"cell_type\":\"code\",\"source\":\"\\ud83d x\",\"metadata\":{\"p\":NaN}}]}";
+        let expected = "--- cell 1 (code) ---\n\u{fffd} x\n";
+        assert_eq!(short(text.as_bytes(), 100).unwrap().text, expected);
+        let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(short(&wide, 100).unwrap().text, expected);
+        assert_eq!(short(b"{\"cells\": []}", 100).unwrap().text, "");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! CSV as an aligned table.
 
-use csv::{ReaderBuilder, StringRecord};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use super::records::Records;
 
 /// Columns of characters in a cell; what is longer is cut.
 const WIDEST_CELL: usize = 40;
@@ -12,34 +13,45 @@ const GAP: &str = "  ";
 /// The head of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
+    /// Comments that stand above it, the heading, and the rows, each on a line of its own.
     pub text: String,
+    /// How many lines of the file each line of `text` and those before it take.
+    pub lines: Vec<usize>,
     /// In `text`, without the heading.
     pub rows: usize,
     /// In the file's widest row.
     pub columns: usize,
     pub shown_columns: usize,
+    pub delimiter: char,
+    /// Nothing of the file follows the last row.
+    pub is_all: bool,
+    /// A row follows whose end is not in the text.
+    pub is_open: bool,
+    /// The first line of the file that opens a quote and does not close it; it is shown with its quotes.
+    pub unclosed_line: Option<usize>,
 }
 
 /// Reads the first `rows` rows below a heading from `text`, the head of a file; `is_whole` when nothing follows it. Rows may differ in length.
-/// None when there is not even a heading.
+/// `delimiter` is what the file's name says of it. None when there is not even a heading.
 #[must_use]
-pub fn csv(text: &str, delimiter: u8, rows: usize, is_whole: bool) -> Option<Table> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader = ReaderBuilder::new()
-        .delimiter(delimiter)
-        .has_headers(false)
-        .flexible(true)
-        .from_reader(text.as_bytes());
-    let mut records = Vec::new();
-    let mut record = StringRecord::new();
-    while records.len() <= rows && reader.read_record(&mut record).unwrap_or(false) {
-        // A row whose quotes are not closed goes on behind the end of the text.
-        let is_last = usize::try_from(reader.position().byte()).is_ok_and(|at| at >= text.len());
-        let is_open = is_last && !is_whole && text.matches('"').count() % 2 == 1;
-        if !is_open {
-            records.push(record.iter().map(cell).collect::<Vec<_>>());
-        }
-    }
+pub fn csv(text: &str, delimiter: Option<char>, rows: usize, is_whole: bool) -> Option<Table> {
+    let found = Records::read(text, delimiter, rows.saturating_add(1), is_whole);
+    let ends = found.comments.iter().map(|(_, end)| *end);
+    let ends = ends.chain(found.all.iter().map(|(_, end)| *end));
+    let lines = ends
+        .scan((0, 0), |(start, lines), end| {
+            let part = &text[*start..end];
+            let is_line = part.is_empty() || part.ends_with(['\n', '\r']);
+            *lines += part.matches('\n').count() + usize::from(!is_line);
+            *start = end;
+            Some(*lines)
+        })
+        .collect();
+    let records: Vec<Vec<String>> = found
+        .all
+        .iter()
+        .map(|(record, _)| record.iter().map(|field| cell(field)).collect())
+        .collect();
     let columns = records.iter().map(Vec::len).max()?;
     let widths = (0..columns).map(|at| {
         let width = |record: &Vec<String>| record.get(at).map_or(0, |cell| cell.width());
@@ -77,22 +89,18 @@ pub fn csv(text: &str, delimiter: u8, rows: usize, is_whole: bool) -> Option<Tab
         line.truncate(line.trim_end().len());
         line + "\n"
     };
+    let comments = found.comments.iter().map(|(line, _)| format!("{line}\n"));
     Some(Table {
-        text: records.iter().map(line).collect(),
+        text: comments.chain(records.iter().map(line)).collect(),
+        lines,
         rows: records.len() - 1,
         columns,
         shown_columns: shown.len(),
+        delimiter: found.delimiter,
+        is_all: found.is_all,
+        is_open: found.is_open,
+        unclosed_line: (found.broken).map(|start| text[..start].matches('\n').count() + 1),
     })
-}
-
-/// What parts the columns: the one that the heading holds most of.
-#[must_use]
-pub fn delimiter(text: &str) -> u8 {
-    let heading = text.lines().next().unwrap_or_default().as_bytes();
-    let count = |sign: &u8| heading.iter().filter(|byte| *byte == sign).count();
-    // Of equals the last is taken: the comma.
-    let signs = [b'|', b';', b'\t', b','];
-    signs.into_iter().max_by_key(count).unwrap_or(b',')
 }
 
 /// On one line, and not too long.
@@ -116,18 +124,18 @@ fn cell(field: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{csv, delimiter};
+    use super::csv;
 
     #[test]
     fn columns_are_aligned_and_numbers_to_the_right() {
-        let table = csv("name,n\nä,1\n\"b, c\",200.5\n日本,\n", b',', 20, true).unwrap();
+        let table = csv("name,n\nä,1\n\"b, c\",200.5\n日本,\n", Some(','), 20, true).unwrap();
         assert_eq!(table.text, "name      n\nä         1\nb, c  200.5\n日本\n");
         assert_eq!((table.rows, table.columns), (3, 2));
     }
 
     #[test]
     fn ragged_rows_and_stray_quotes_are_shown_as_they_are() {
-        let table = csv("a,b\n1\n1,2,3\nsay \"x\",4\n", b',', 20, true).unwrap();
+        let table = csv("a,b\n1\n1,2,3\nsay \"x\",4\n", Some(','), 20, true).unwrap();
         assert_eq!(table.columns, 3);
         assert_eq!(table.text.lines().count(), 4);
         assert!(table.text.contains("say \"x\""), "{}", table.text);
@@ -136,21 +144,21 @@ mod tests {
     #[test]
     fn a_row_that_the_text_cuts_is_left_out() {
         let text = "a,b\n1,\"x\ny\"\n2,\"cut";
-        let table = csv(text, b',', 20, false).unwrap();
+        let table = csv(text, Some(','), 20, false).unwrap();
         assert_eq!(table.text, "a  b\n1  x y\n");
-        assert_eq!(csv(text, b',', 20, true).unwrap().rows, 2);
+        assert_eq!(csv(text, Some(','), 20, true).unwrap().rows, 2);
     }
 
     #[test]
     fn what_is_too_wide_is_cut_and_counted() {
         let heading: Vec<String> = (0..200).map(|n| format!("column-{n}")).collect();
-        let table = csv(&heading.join(","), b',', 20, true).unwrap();
+        let table = csv(&heading.join(","), Some(','), 20, true).unwrap();
         assert_eq!((table.rows, table.columns), (0, 200));
         assert!((10..40).contains(&table.shown_columns));
         assert!(table.text.chars().count() <= super::WIDEST_LINE + 1);
         let table = csv(
             &format!("{}\n{}", "x".repeat(99), "日".repeat(99)),
-            b',',
+            None,
             1,
             true,
         );
@@ -158,15 +166,21 @@ mod tests {
     }
 
     #[test]
-    fn the_delimiter_is_seen_in_the_heading() {
-        for (text, expected) in [
-            ("a,b;c,d\n", b','),
-            ("a;b;c", b';'),
-            ("a\tb", b'\t'),
-            ("a", b','),
-        ] {
-            assert_eq!(delimiter(text), expected, "{text}");
-        }
-        assert!(csv("", b',', 20, true).is_none());
+    fn each_line_says_how_many_lines_of_the_file_it_takes() {
+        let text = "sep=;\n# note\na;b\n1;\"x\ny\"\n\n2;z";
+        let table = csv(text, None, 20, true).unwrap();
+        assert_eq!(table.text, "# note\na  b\n1  x y\n2  z\n");
+        assert_eq!(table.lines, [2, 3, 5, 7]);
+        assert_eq!((table.delimiter, table.is_all, table.rows), (';', true, 2));
+        let table = csv(text, None, 1, true).unwrap();
+        assert_eq!((table.lines.last(), table.is_all), (Some(&5), false));
+        assert!(csv("", None, 20, true).is_none());
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_is_named() {
+        let table = csv("a,b\n1,\"x\n2,y\n", None, 20, true).unwrap();
+        assert_eq!(table.text, "a  b\n1  \"x\n2  y\n");
+        assert_eq!(table.unclosed_line, Some(2));
     }
 }

@@ -72,6 +72,9 @@ pub struct FileText {
     pub total_lines: Option<u64>,
     /// A single line was longer than what was asked for.
     pub is_cut: bool,
+    /// How the file is written, as Python's `open` takes it; none where it is no text, and from older executors.
+    #[serde(default)]
+    pub encoding: Option<String>,
 }
 
 /// What names an upload, so that it can be gone on with.

@@ -1,5 +1,7 @@
 //! Looking into files over there: what the model sees of each kind.
 
+mod odd;
+
 use std::io::Cursor;
 
 use base64::Engine;

@@ -1,4 +1,8 @@
-//! Looking into a file over there, as what it is: text, a table, a notebook, a picture.
+//! Looking into a file over there, as what it is: text, a table, a notebook, a picture. Here: what is read of it; `show`: what is made of that;
+//! `binary`: what opens the others.
+
+mod binary;
+mod show;
 
 use std::sync::Arc;
 
@@ -10,18 +14,19 @@ use rmcp::model::CallToolResult;
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
+use self::show::Facts;
 use crate::mcp::convert::reading;
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
-use crate::render::notebook::{self, Notebook};
+use crate::render::notebook;
 use crate::render::picture::{self, PictureError};
-use crate::render::{json, table};
+use crate::render::table::{self, Table};
 use crate::runtime::{ReadQuery, Runtime, RuntimeResult};
 use crate::wire::files::FileText;
 
@@ -31,6 +36,8 @@ const MOST_LINES: u64 = 10_000;
 const ROWS: u64 = 20;
 /// Of text fetched at once.
 const MAX_BYTES: u64 = 64 * 1024;
+/// Of a table with rows so long that few of them fit in that.
+const MAX_TABLE_BYTES: u64 = 1024 * 1024;
 /// Characters of text in one answer: 40,000 with the line of facts.
 const TEXT_LIMIT: usize = 39_000;
 /// Pictures and notebooks beyond are not fetched to be looked at.
@@ -49,39 +56,11 @@ struct ReadArgs {
     lines: Option<u64>,
 }
 
-/// What is known of the file, in the order in which it is shown.
-#[derive(Debug, Serialize)]
-struct Facts {
-    success: bool,
-    path: String,
-    size_bytes: u64,
-    mime: String,
-    modified_at: String,
-    first_line: Option<u64>,
-    /// None at the end.
-    next_line: Option<u64>,
-    /// None where the end was not seen.
-    total_lines: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rows: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    columns: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    shown_columns: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cells: Option<usize>,
-    /// The text does not show all of what it began to show.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    is_cut: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<String>,
-}
-
 /// What a file is shown as where no line is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Lines,
-    Table { delimiter: Option<u8> },
+    Table { delimiter: Option<char> },
     Json,
     Notebook,
 }
@@ -135,44 +114,75 @@ impl Server {
     }
 
     async fn look_into(&self, args: &ReadArgs, deadline: Instant) -> RuntimeResult<CallToolResult> {
-        let form = Form::of_name(&args.path);
-        let wanted = match form {
-            _ if args.line.is_some() => args.lines.unwrap_or(LINES),
-            // The heading is a line too.
-            Form::Table { .. } => (args.lines.unwrap_or(ROWS) + 1).min(MOST_LINES),
-            // Only a whole one can be indented.
-            Form::Json => MOST_LINES,
-            Form::Lines | Form::Notebook => args.lines.unwrap_or(LINES),
+        let named = Form::of_name(&args.path);
+        let lines = args.lines.unwrap_or(LINES);
+        let wanted = match named {
+            // A row may have many lines, and only a whole JSON can be indented.
+            Form::Table { .. } | Form::Json if args.line.is_none() => MOST_LINES,
+            Form::Table { .. } | Form::Json | Form::Lines | Form::Notebook => lines,
         };
-        let query = &ReadQuery {
-            path: args.path.clone(),
-            line: args.line.unwrap_or(1),
-            lines: wanted,
-            max_bytes: MAX_BYTES,
-        };
-        let read = |runtime: Arc<dyn Runtime>| async move { runtime.read_file(query).await };
-        let file = self.connection().ask(deadline, read).await?;
+        let file = self.read(args, wanted, MAX_BYTES, deadline).await?;
         let as_lines = args.line.is_some() && file.is_text;
         if picture::is_picture(&file.mime) && !as_lines {
             return self.show_picture(file, deadline).await;
         }
         if !file.is_text {
-            return Ok(tell_binary(file));
+            return Ok(show::show_binary(&file));
         }
-        let form = if as_lines {
-            Form::Lines
-        } else {
-            form.or_of_mime(&file.mime)
-        };
-        let is_whole = file.first_line == Some(1) && file.next_line.is_none() && !file.is_cut;
-        let rows = usize::try_from(args.lines.unwrap_or(ROWS)).unwrap_or(usize::MAX);
+        let form = named.or_of_mime(&file.mime);
         let shown = match form {
-            Form::Table { delimiter } => show_table(&file, delimiter, rows, is_whole),
-            Form::Json if is_whole => show_json(&file),
+            _ if as_lines => None,
+            Form::Table { delimiter } => self.show_table(&file, args, delimiter, deadline).await?,
+            Form::Json if is_whole(&file) => show::show_json(&file),
             Form::Notebook if file.size <= LARGEST => self.show_notebook(&file, deadline).await?,
             Form::Json | Form::Notebook | Form::Lines => None,
         };
-        Ok(shown.unwrap_or_else(|| show_lines(&file, args.lines.unwrap_or(LINES))))
+        let note = if as_lines { None } else { form.note() };
+        Ok(shown.unwrap_or_else(|| show::show_lines(&file, lines, note)))
+    }
+
+    /// The text without a byte order mark.
+    async fn read(
+        &self,
+        args: &ReadArgs,
+        lines: u64,
+        max_bytes: u64,
+        deadline: Instant,
+    ) -> RuntimeResult<FileText> {
+        let query = &ReadQuery {
+            path: args.path.clone(),
+            line: args.line.unwrap_or(1),
+            lines,
+            max_bytes,
+        };
+        let read = |runtime: Arc<dyn Runtime>| async move { runtime.read_file(query).await };
+        let mut file = self.connection().ask(deadline, read).await?;
+        // Older executors leave it there.
+        if file.first_line == Some(1) && file.text.starts_with('\u{feff}') {
+            file.text.remove(0);
+        }
+        Ok(file)
+    }
+
+    async fn show_table(
+        &self,
+        file: &FileText,
+        args: &ReadArgs,
+        delimiter: Option<char>,
+        deadline: Instant,
+    ) -> RuntimeResult<Option<CallToolResult>> {
+        let rows = usize::try_from(args.lines.unwrap_or(ROWS)).unwrap_or(usize::MAX);
+        let parse = |file: &FileText| table::csv(&file.text, delimiter, rows, is_whole(file));
+        let table = parse(file);
+        let is_enough = |table: &Table| table.rows >= rows || table.text.len() > TEXT_LIMIT;
+        if is_whole(file) || table.as_ref().is_some_and(is_enough) {
+            return Ok(table.map(|table| show::show_table(file, &table)));
+        }
+        let more = self
+            .read(args, MOST_LINES, MAX_TABLE_BYTES, deadline)
+            .await?;
+        let table = parse(&more).filter(|_| !more.is_cut);
+        Ok(table.map(|table| show::show_table(&more, &table)))
     }
 
     async fn show_picture(
@@ -217,7 +227,7 @@ impl Server {
         };
         // What fails at being read is shown as the text that it is.
         let notebook = short.ok().flatten();
-        Ok(notebook.map(|notebook| tell_notebook(file, &notebook)))
+        Ok(notebook.map(|notebook| show::show_notebook(file, &notebook)))
     }
 
     /// A whole file, of which the size was looked at.
@@ -238,13 +248,29 @@ impl Server {
     }
 }
 
+/// Nothing precedes or follows the text.
+fn is_whole(file: &FileText) -> bool {
+    file.first_line == Some(1) && file.next_line.is_none() && !file.is_cut
+}
+
 impl Form {
+    /// Why a file of this form is shown as lines.
+    fn note(self) -> Option<&'static str> {
+        match self {
+            Self::Json => Some("It is no JSON, or too long to be indented here."),
+            Self::Notebook => Some(
+                "It is shown as text, for it is no notebook, is being written, or is larger than 20 MB.",
+            ),
+            Self::Table { .. } | Self::Lines => None,
+        }
+    }
+
     fn of_name(path: &str) -> Self {
         let name = path.to_ascii_lowercase();
         match name.rsplit_once('.').map_or("", |(_, ending)| ending) {
             "csv" => Self::Table { delimiter: None },
-            "tsv" => Self::Table {
-                delimiter: Some(b'\t'),
+            "tsv" | "tab" => Self::Table {
+                delimiter: Some('\t'),
             },
             "json" | "geojson" => Self::Json,
             "ipynb" => Self::Notebook,
@@ -256,124 +282,11 @@ impl Form {
         match (self, mime) {
             (Self::Lines, "text/csv") => Self::Table { delimiter: None },
             (Self::Lines, "text/tab-separated-values") => Self::Table {
-                delimiter: Some(b'\t'),
+                delimiter: Some('\t'),
             },
             (Self::Lines, "application/json") => Self::Json,
+            (Self::Lines, "application/x-ipynb+json") => Self::Notebook,
             (form, _) => form,
         }
     }
-}
-
-impl Facts {
-    fn of(file: &FileText) -> Self {
-        Self {
-            success: true,
-            path: file.path.clone(),
-            size_bytes: file.size,
-            mime: file.mime.clone(),
-            modified_at: file.modified_at.clone(),
-            first_line: file.first_line,
-            next_line: file.next_line,
-            total_lines: file.total_lines,
-            rows: None,
-            columns: None,
-            shown_columns: None,
-            cells: None,
-            is_cut: false,
-            hint: None,
-        }
-    }
-}
-
-fn tell_binary(file: FileText) -> CallToolResult {
-    let mut facts = Facts::of(&file);
-    facts.hint = Some(
-        "It is not text: download_from_colab fetches it, or run code that opens it with the right library.".to_owned(),
-    );
-    let text = format!("A binary file of type {}, {} bytes.", file.mime, file.size);
-    reading(text, None, &facts)
-}
-
-fn show_lines(file: &FileText, lines: u64) -> CallToolResult {
-    let mut facts = Facts::of(file);
-    let (text, shown, is_cut) = head(&file.text, lines);
-    if shown < file.text.lines().count() {
-        facts.next_line = file.first_line.map(|first| first + shown as u64);
-    }
-    facts.is_cut = is_cut || file.is_cut;
-    let is_last_cut = facts.is_cut.then_some(
-        "The last line shown is too long and was cut: run code that reads it, or use download_from_colab.",
-    );
-    let go_on = facts
-        .next_line
-        .map(|next| format!("To read on, call again with line {next}."));
-    let hints: Vec<String> = is_last_cut
-        .map(str::to_owned)
-        .into_iter()
-        .chain(go_on)
-        .collect();
-    facts.hint = (!hints.is_empty()).then(|| hints.join(" "));
-    reading(text, None, &facts)
-}
-
-fn show_table(
-    file: &FileText,
-    delimiter: Option<u8>,
-    rows: usize,
-    is_whole: bool,
-) -> Option<CallToolResult> {
-    let delimiter = delimiter.unwrap_or_else(|| table::delimiter(&file.text));
-    let table = table::csv(&file.text, delimiter, rows, is_whole)?;
-    let mut facts = Facts::of(file);
-    let (text, shown, is_cut) = head(&table.text, u64::MAX);
-    // The heading is a line too.
-    let rows = table.rows.min(shown.saturating_sub(1));
-    facts.rows = Some(rows);
-    facts.columns = Some(table.columns);
-    facts.shown_columns = (table.shown_columns < table.columns).then_some(table.shown_columns);
-    facts.is_cut = is_cut;
-    if rows < table.rows {
-        facts.next_line = Some(rows as u64 + 2);
-    }
-    facts.hint = facts.next_line.map(|next| {
-        format!("Only the first rows: `lines` shows more of them, and line {next} reads on as plain lines. To compute with it, run code (pandas.read_csv).")
-    });
-    Some(reading(text, None, &facts))
-}
-
-fn show_json(file: &FileText) -> Option<CallToolResult> {
-    let text = json::pretty(&file.text)?;
-    let fits = text.chars().nth(TEXT_LIMIT).is_none();
-    fits.then(|| reading(text, None, &Facts::of(file)))
-}
-
-fn tell_notebook(file: &FileText, notebook: &Notebook) -> CallToolResult {
-    let (text, _, is_cut) = head(&notebook.text, u64::MAX);
-    let is_cut = is_cut || notebook.is_cut || text.len() < notebook.text.len();
-    let mut facts = Facts::of(file);
-    // Of the JSON that it is, not of what is shown.
-    (facts.first_line, facts.next_line) = (None, None);
-    facts.cells = Some(notebook.cells);
-    facts.is_cut = is_cut;
-    facts.hint = is_cut.then(|| {
-        "The notebook goes on: download_from_colab fetches it; `line` shows its JSON as plain lines.".to_owned()
-    });
-    reading(text, None, &facts)
-}
-
-/// As many whole lines as an answer holds, how many they are, and whether the only one of them was cut.
-fn head(text: &str, lines: u64) -> (String, usize, bool) {
-    let lines = usize::try_from(lines).unwrap_or(usize::MAX);
-    let (mut end, mut shown, mut characters) = (0, 0, 0);
-    for line in text.split_inclusive('\n').take(lines) {
-        characters += line.chars().count();
-        if characters > TEXT_LIMIT {
-            break;
-        }
-        (end, shown) = (end + line.len(), shown + 1);
-    }
-    if shown == 0 && !text.is_empty() {
-        return (text.chars().take(TEXT_LIMIT).collect(), 1, true);
-    }
-    (text[..end].to_owned(), shown, false)
 }

@@ -1,0 +1,228 @@
+//! What is shown of a file, and what is said of it.
+
+use rmcp::model::CallToolResult;
+use serde::Serialize;
+
+use super::{TEXT_LIMIT, binary};
+use crate::mcp::convert::reading;
+use crate::render::notebook::Notebook;
+use crate::render::table::Table;
+use crate::render::{json, text};
+use crate::wire::files::FileText;
+
+/// What is known of the file, in the order in which it is shown.
+#[derive(Debug, Serialize)]
+pub(super) struct Facts {
+    success: bool,
+    path: String,
+    size_bytes: u64,
+    mime: String,
+    modified_at: String,
+    first_line: Option<u64>,
+    /// None at the end.
+    next_line: Option<u64>,
+    /// None where the end was not seen.
+    total_lines: Option<u64>,
+    /// As Python's `open` takes it, where it is not UTF-8 alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoding: Option<String>,
+    /// Of a table, where it is no comma.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delimiter: Option<char>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    columns: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shown_columns: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cells: Option<usize>,
+    /// The text does not show all of what it began to show.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_cut: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hint: Option<String>,
+}
+
+impl Facts {
+    pub(super) fn of(file: &FileText) -> Self {
+        Self {
+            success: true,
+            path: file.path.clone(),
+            size_bytes: file.size,
+            mime: file.mime.clone(),
+            modified_at: file.modified_at.clone(),
+            first_line: file.first_line,
+            next_line: file.next_line,
+            total_lines: file.total_lines,
+            encoding: file.encoding.clone().filter(|name| name != "utf-8"),
+            delimiter: None,
+            rows: None,
+            columns: None,
+            shown_columns: None,
+            cells: None,
+            is_cut: false,
+            hint: None,
+        }
+    }
+}
+
+pub(super) fn show_binary(file: &FileText) -> CallToolResult {
+    let mut facts = Facts::of(file);
+    facts.hint = Some(format!(
+        "It is not text. This shows what is in it, as code for run_code_quick: {}. download_from_colab fetches the file.",
+        binary::reader(&file.path, &file.mime)
+    ));
+    let text = format!("A binary file of type {}, {} bytes.", file.mime, file.size);
+    reading(text, None, &facts)
+}
+
+/// `note`: why it is shown as lines.
+pub(super) fn show_lines(file: &FileText, lines: u64, note: Option<&str>) -> CallToolResult {
+    let mut facts = Facts::of(file);
+    let is_rendered = file.mime == "text/plain" && text::is_for_a_terminal(&file.text);
+    let (text, shown, is_cut) = if is_rendered {
+        terminal_head(&file.text, lines)
+    } else {
+        head(&file.text, lines)
+    };
+    if shown < file.text.lines().count() {
+        facts.next_line = file.first_line.map(|first| first + shown as u64);
+    }
+    facts.is_cut = is_cut || file.is_cut;
+    let mut hints: Vec<String> = note.map(str::to_owned).into_iter().collect();
+    if is_rendered {
+        hints.push(
+            "Shown as on a terminal: of lines that are written over, such as progress bars, the last state."
+                .to_owned(),
+        );
+    }
+    hints.extend(encoding_note(file));
+    if facts.is_cut {
+        hints.push("The last line shown is too long and was cut: run code that reads it, or use download_from_colab.".to_owned());
+    }
+    if let Some(next) = facts.next_line {
+        hints.push(format!("To read on, call again with line {next}."));
+    }
+    facts.hint = (!hints.is_empty()).then(|| hints.join(" "));
+    reading(text, None, &facts)
+}
+
+/// What is a guess, or is not readable, of how the text is written.
+fn encoding_note(file: &FileText) -> Option<String> {
+    match file.encoding.as_deref() {
+        Some("cp1252") => Some(
+            "It is not UTF-8 and is read as cp1252 (Western European), which is a guess."
+                .to_owned(),
+        ),
+        _ if file.text.contains(char::REPLACEMENT_CHARACTER) => Some(format!(
+            "Some bytes are not UTF-8 and are shown as \u{fffd}: code can read them with the right encoding, open({}, encoding=…).",
+            binary::python(&file.path)
+        )),
+        _ => None,
+    }
+}
+
+pub(super) fn show_table(file: &FileText, table: &Table) -> CallToolResult {
+    let mut facts = Facts::of(file);
+    let (text, shown, is_cut) = head(&table.text, u64::MAX);
+    let left_out = table.lines.len() - shown;
+    facts.rows = Some(table.rows.saturating_sub(left_out));
+    facts.columns = Some(table.columns);
+    facts.shown_columns = (table.shown_columns < table.columns).then_some(table.shown_columns);
+    facts.delimiter = Some(table.delimiter).filter(|sign| *sign != ',');
+    facts.is_cut = is_cut;
+    let passed = table.lines[..shown].last().copied().unwrap_or_default();
+    let has_more = left_out > 0 || !table.is_all;
+    facts.next_line = (file.first_line.filter(|_| has_more)).map(|first| first + passed as u64);
+    let mut hints: Vec<String> = encoding_note(file).into_iter().collect();
+    if let Some(line) = table.unclosed_line {
+        hints.push(format!(
+            "A quote that line {line} opens is never closed: such lines are shown with their quotes."
+        ));
+    }
+    if let Some(next) = facts.next_line {
+        let why = if left_out == 0 && table.is_open {
+            format!("The row in line {next} goes on for long, or its quote is never closed")
+        } else {
+            "Only the first rows: `lines` shows more of them".to_owned()
+        };
+        hints.push(format!(
+            "{why}; line {next} reads on as plain lines. To compute with it, run code: {}.",
+            read_csv(file, &facts)
+        ));
+    }
+    facts.hint = (!hints.is_empty()).then(|| hints.join(" "));
+    reading(text, None, &facts)
+}
+
+/// How pandas reads the table.
+fn read_csv(file: &FileText, facts: &Facts) -> String {
+    let mut code = format!("pandas.read_csv({}", binary::python(&file.path));
+    if let Some(sign) = facts.delimiter {
+        code += &format!(", sep={sign:?}");
+    }
+    if let Some(encoding) = &facts.encoding {
+        code += &format!(", encoding={encoding:?}");
+    }
+    code + ")"
+}
+
+/// None when it is no JSON, or too long.
+pub(super) fn show_json(file: &FileText) -> Option<CallToolResult> {
+    let text = json::pretty(&file.text)?;
+    let fits = text.chars().nth(TEXT_LIMIT).is_none();
+    fits.then(|| reading(text, None, &Facts::of(file)))
+}
+
+pub(super) fn show_notebook(file: &FileText, notebook: &Notebook) -> CallToolResult {
+    let (text, _, is_cut) = head(&notebook.text, u64::MAX);
+    let mut facts = Facts::of(file);
+    // Of the JSON that it is, not of what is shown.
+    (facts.first_line, facts.next_line) = (None, None);
+    facts.cells = Some(notebook.cells);
+    facts.is_cut = is_cut || notebook.is_cut || text.len() < notebook.text.len();
+    facts.hint = facts.is_cut.then(|| {
+        let (shown, cells) = (notebook.shown_cells, notebook.cells);
+        let path = binary::python(&file.path);
+        format!(
+            "The notebook goes on: it is shown as far as into cell {shown} of {cells}. Code reads a later one, import json; \
+             print(json.load(open({path}))[\"cells\"][{shown}]); download_from_colab fetches it; `line` shows its JSON as plain lines."
+        )
+    });
+    let text = if notebook.cells == 0 {
+        "The notebook has no cells.".to_owned()
+    } else {
+        text
+    };
+    reading(text, None, &facts)
+}
+
+/// The same as [`head`], of lines as a terminal shows them.
+fn terminal_head(text: &str, lines: u64) -> (String, usize, bool) {
+    let lines = usize::try_from(lines).unwrap_or(usize::MAX);
+    let wanted: Vec<&str> = text.split_inclusive('\n').take(lines).collect();
+    let rendered = text::on_a_terminal(&wanted.concat());
+    if rendered.chars().nth(TEXT_LIMIT).is_none() {
+        return (rendered, wanted.len(), false);
+    }
+    let (text, shown, is_cut) = head(text, lines as u64);
+    (text::on_a_terminal(&text), shown, is_cut)
+}
+
+/// As many whole lines as an answer holds, how many they are, and whether the only one of them was cut.
+fn head(text: &str, lines: u64) -> (String, usize, bool) {
+    let lines = usize::try_from(lines).unwrap_or(usize::MAX);
+    let (mut end, mut shown, mut characters) = (0, 0, 0);
+    for line in text.split_inclusive('\n').take(lines) {
+        characters += line.chars().count();
+        if characters > TEXT_LIMIT {
+            break;
+        }
+        (end, shown) = (end + line.len(), shown + 1);
+    }
+    if shown == 0 && !text.is_empty() {
+        return (text.chars().take(TEXT_LIMIT).collect(), 1, true);
+    }
+    (text[..end].to_owned(), shown, false)
+}
