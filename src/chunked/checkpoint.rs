@@ -7,13 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::{Name, Plan};
 use crate::base::ids::JobId;
-use crate::wire::event::{Progress, PythonError};
+use crate::wire::event::Progress;
 use crate::wire::job::JobRequest;
 
 const VERSION: u64 = 1;
 /// Skipped iterations that are named; the rest is counted.
 const SKIPPED_NAMED: usize = 100;
-const SENTENCE_CHARACTERS: usize = 300;
 
 /// The state of an operation. `completed: k` means that all iterations before `k` finished.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -186,22 +185,13 @@ impl Checkpoint {
             if self.skipped.len() < SKIPPED_NAMED {
                 self.skipped.push(Skipped {
                     iteration: self.completed,
-                    error: sentence(error),
+                    error: error.sentence(),
                 });
             }
         }
         self.completed += 1;
         self.ended_by_break = progress.message.as_deref() == Some("break");
     }
-}
-
-/// An exception in one line.
-pub(super) fn sentence(error: &PythonError) -> String {
-    let line = error.evalue.lines().next().unwrap_or_default();
-    format!("{}: {line}", error.ename)
-        .chars()
-        .take(SENTENCE_CHARACTERS)
-        .collect()
 }
 
 pub(super) fn now() -> String {

@@ -8,14 +8,14 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::checkpoint::{Checkpoint, Flight, Stop, sentence};
+use super::checkpoint::{Checkpoint, Flight, Stop};
 use super::error::ChunkedError;
 use super::folder::Folder;
 use super::plan::Plan;
 use crate::base::ids::JobId;
 use crate::edge::journal::Journal;
 use crate::edge::lock::FileLock;
-use crate::wire::event::Progress;
+use crate::wire::event::{Progress, PythonError};
 
 /// While a batch runs, what it has done is saved so often: a machine and a bridge that go together take no more with them.
 const SAVE_AFTER: Duration = Duration::from_secs(5);
@@ -144,7 +144,7 @@ impl Ledger {
         let line = ResultLine {
             i: iteration,
             result: &progress.result,
-            error: progress.error.as_ref().map(sentence),
+            error: progress.error.as_ref().map(PythonError::sentence),
         };
         let path = self.folder.results();
         serde_json::to_string(&line)

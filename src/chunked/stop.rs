@@ -1,6 +1,6 @@
 //! Why an operation stopped, in the words that the model sees.
 
-use super::checkpoint::{Flight, Stop, Work, sentence};
+use super::checkpoint::{Flight, Stop, Work};
 use crate::jobs::ending;
 use crate::wire::event::PythonError;
 use crate::wire::job::Job;
@@ -28,7 +28,7 @@ pub(super) fn explain(
     let (code, what, hint) = match error {
         Some(error) if by_python => (
             "python_error",
-            format!("failed: {}", sentence(error)),
+            format!("failed: {}", error.sentence()),
             after_exception(iteration, error),
         ),
         Some(_) | None => (

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::death;
 use crate::wire::event::PythonError;
-use crate::wire::job::{Job, KernelExit};
+use crate::wire::job::Job;
 use crate::wire::state::Reason;
 
 /// Code, sentence and hint for an end that is not success.
@@ -17,7 +18,7 @@ pub(crate) fn explain(
             "the code raised an exception",
             "Read the traceback above.",
         ),
-        Reason::KernelDied => return explain_death(job.kernel_exit.as_ref()),
+        Reason::KernelDied => return death::explain(job.kernel_exit.as_ref()),
         Reason::Timeout if job.variables_lost => (
             "timed_out",
             "the code ran out of its time, did not stop when interrupted, and its Python process was ended",
@@ -67,45 +68,16 @@ pub(crate) fn explain(
     (code, sentence.into(), hint)
 }
 
-/// The same for a kernel's process that ended under the code.
-fn explain_death(exit: Option<&KernelExit>) -> (&'static str, Cow<'static, str>, &'static str) {
-    let signal = exit.and_then(|exit| exit.signal.as_deref());
-    let sentence: Cow<'_, str> = match (signal, exit) {
-        (_, Some(exit)) if exit.out_of_memory => {
-            let how = signal.map_or(String::new(), |signal| format!(" ({signal})"));
-            let sentence = format!(
-                "the Python process was killed while the code ran{how}, probably out of memory"
-            );
-            return (
-                "kernel_died",
-                sentence.into(),
-                "All variables are gone. Run the setup again, with less data at a time; probe_colab_environment shows what memory there is.",
-            );
-        }
-        (Some(signal), _) => {
-            format!("the Python process was ended by {signal} while the code ran").into()
-        }
-        (
-            None,
-            Some(KernelExit {
-                code: Some(code), ..
-            }),
-        ) => format!("the Python process ended itself with exit code {code} while the code ran")
-            .into(),
-        (None, _) => {
-            "the Python process ended while the code ran (often for lack of memory)".into()
-        }
-    };
-    let hint = "All variables are gone. Run the setup again, with less data at a time if memory was short.";
-    ("kernel_died", sentence, hint)
-}
-
 /// What to do about an exception of the user's code, beside reading its traceback.
 pub(crate) fn advise(error: &PythonError) -> &'static str {
     match error.ename.as_str() {
-        // Of `input()` and `getpass()`, in an ipykernel without a person beside it.
-        "StdinNotImplementedError" => {
-            "Nobody can answer input() here: put the value into the code and run it again."
+        "StdinNotImplementedError" => advise_unanswered(error),
+        "SystemExit" if is_clean_exit(error) => {
+            "sys.exit() stopped only this cell: the session goes on and its variables are kept. Leave it out where more code of the cell is to run."
+        }
+        "SystemExit" => {
+            "sys.exit() stopped only this cell: the session goes on and its variables are kept. What was printed, and the exit's code or message, \
+             say why the program gave up: mend that and run it again."
         }
         "ModuleNotFoundError" => {
             "If it is a package that is missing there, install it by code (%pip install NAME; a package's name can differ from its module's), then \
@@ -136,6 +108,25 @@ pub(crate) fn advise(error: &PythonError) -> &'static str {
     }
 }
 
+/// For code that waits for a person's answer: `input()`, `getpass()`, a debugger's prompt.
+fn advise_unanswered(error: &PythonError) -> &'static str {
+    let is_debugger = error.traceback.iter().any(|part| part.contains("cmdloop"));
+    if is_debugger {
+        "Nobody can type into a debugger here. Take set_trace() or %debug out (%pdb off, where %pdb is on) and run it again; print what is of \
+         interest, %tb shows the last exception's traceback."
+    } else if error.headline().starts_with("getpass") {
+        "Nobody can answer getpass() here, and a password does not belong into the code. Ask the user to keep it where the code runs (a file, an \
+         environment variable, Colab's Secrets), read it from there by code and run it again."
+    } else {
+        "Nobody can answer input() here: put the value into the code and run it again."
+    }
+}
+
+/// `sys.exit()`, `sys.exit(0)` and their kin: the program was done.
+fn is_clean_exit(error: &PythonError) -> bool {
+    matches!(error.headline(), "" | "0" | "None" | "False")
+}
+
 /// What the driver says when a process's context on the GPU is broken until the process ends.
 const LOST_CONTEXT: [&str; 8] = [
     "device-side assert",
@@ -151,7 +142,7 @@ const LOST_CONTEXT: [&str; 8] = [
 /// Whether nothing more runs on the GPU in this Python process.
 pub(crate) fn is_gpu_lost(error: &PythonError) -> bool {
     // What follows is advice, which speaks of device-side assertions every time.
-    let said = error.evalue.lines().next().unwrap_or_default();
+    let said = error.headline();
     said.starts_with("CUDA error") && LOST_CONTEXT.iter().any(|sign| said.contains(sign))
 }
 
@@ -164,30 +155,14 @@ fn is_gpu_full(error: &PythonError) -> bool {
         "RESOURCE_EXHAUSTED",
     ];
     let names = ["OutOfMemoryError", "ResourceExhaustedError"];
-    SIGNS.iter().any(|sign| error.evalue.starts_with(sign)) || names.contains(&error.ename.as_str())
+    SIGNS.iter().any(|sign| error.headline().starts_with(sign))
+        || names.contains(&error.ename.as_str())
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
-
-    use super::{advise, explain};
-    use crate::base::ids::JobId;
+    use super::advise;
     use crate::wire::event::PythonError;
-    use crate::wire::job::Job;
-    use crate::wire::state::Reason;
-
-    fn died(exit: Value) -> String {
-        let job: Job = serde_json::from_value(json!({
-            "id": JobId::fresh(), "session": "main", "state": "failed", "reason": "kernel_died", "timeout_sec": 600, "created_at": "",
-            "last_seq": 1, "log_bytes": 0, "kernel_exit": exit,
-        }))
-        .unwrap();
-        let (code, sentence, hint) = explain(Reason::KernelDied, &job);
-        assert_eq!(code, "kernel_died");
-        assert!(hint.contains("variables are gone"));
-        sentence.into_owned()
-    }
 
     #[test]
     fn an_exception_is_told_with_what_helps_against_it() {
@@ -251,29 +226,51 @@ mod tests {
     }
 
     #[test]
-    fn a_kernels_death_is_told_with_what_is_known_of_it() {
-        for (exit, said) in [
+    fn code_that_waits_for_an_answer_is_advised_by_what_asks() {
+        let stack = "File cmd.py:126, in Cmd.cmdloop(self, intro)";
+        for (said, traceback, wanted, unwanted) in [
             (
-                json!({"signal": "SIGKILL", "code": null, "out_of_memory": true}),
-                "(SIGKILL), probably out of memory",
+                "raw_input was called, but …",
+                "cell",
+                "answer input()",
+                "debugger",
             ),
             (
-                json!({"signal": null, "code": null, "out_of_memory": true}),
-                "ran, probably out of memory",
+                "getpass was called, but …",
+                "cell",
+                "answer getpass()",
+                "into the code and",
             ),
-            (
-                json!({"signal": "SIGSEGV", "code": null, "out_of_memory": false}),
-                "ended by SIGSEGV",
-            ),
-            (json!({"signal": null, "code": 3}), "exit code 3"),
-            (
-                json!({"signal": null, "code": null}),
-                "often for lack of memory",
-            ),
-            (Value::Null, "often for lack of memory"),
+            ("raw_input was called, but …", stack, "debugger", "input()"),
         ] {
-            let sentence = died(exit.clone());
-            assert!(sentence.contains(said), "{exit}: {sentence}");
+            let error = PythonError {
+                ename: "StdinNotImplementedError".to_owned(),
+                evalue: said.to_owned(),
+                traceback: vec![traceback.to_owned()],
+            };
+            let advice = advise(&error);
+            assert!(advice.contains(wanted), "{advice}");
+            assert!(!advice.contains(unwanted), "{advice}");
+        }
+    }
+
+    #[test]
+    fn an_exit_is_known_to_stop_its_cell_alone() {
+        for (said, is_fault) in [
+            ("", false),
+            ("0", false),
+            ("None", false),
+            ("1", true),
+            ("no data", true),
+        ] {
+            let error = PythonError {
+                ename: "SystemExit".to_owned(),
+                evalue: said.to_owned(),
+                traceback: Vec::new(),
+            };
+            let advice = advise(&error);
+            assert!(advice.contains("variables are kept"), "{advice}");
+            assert_eq!(advice.contains("mend"), is_fault, "{said}: {advice}");
         }
     }
 }

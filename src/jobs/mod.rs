@@ -14,6 +14,7 @@
 
 pub mod collect;
 mod control;
+mod death;
 mod display;
 pub(crate) mod ending;
 pub mod follow;

@@ -206,12 +206,7 @@ impl Summary {
         match (job.state, because, error) {
             (JobState::Succeeded, _, _) => self.success = true,
             (_, None | Some(("python_error", _, _)), Some(error)) => {
-                let sentence = format!(
-                    "{}: {}",
-                    error.ename,
-                    error.evalue.lines().next().unwrap_or_default()
-                );
-                self.fail("python_error", &sentence, advise(error), false);
+                self.fail("python_error", &error.sentence(), advise(error), false);
             }
             (_, Some((code, sentence, hint)), _) => self.fail(code, &sentence, hint, false),
             (_, None, None) => self.fail(

@@ -74,6 +74,33 @@ pub struct PythonError {
     pub traceback: Vec<String>,
 }
 
+/// What fits in an answer's line of facts.
+const MAX_SENTENCE_CHARS: usize = 300;
+
+impl PythonError {
+    /// The first line of the message that has words in it; where none has, the first that is not blank.
+    #[must_use]
+    pub fn headline(&self) -> &str {
+        let lines = || self.evalue.lines().map(str::trim);
+        let worded = lines().find(|line| line.contains(char::is_alphanumeric));
+        let line = worded.or_else(|| lines().find(|line| !line.is_empty()));
+        line.unwrap_or_default()
+    }
+
+    /// The exception in one line of bounded length.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let sentence = match self.headline() {
+            "" => self.ename.clone(),
+            line => format!("{}: {line}", self.ename),
+        };
+        match sentence.char_indices().nth(MAX_SENTENCE_CHARS) {
+            Some((end, _)) => format!("{}…", &sentence[..end]),
+            None => sentence,
+        }
+    }
+}
+
 /// The end of one iteration of a loop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
@@ -117,5 +144,34 @@ impl BlobRef {
     #[must_use]
     pub fn of(value: &Value) -> Option<Self> {
         Self::deserialize(value).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PythonError;
+
+    #[test]
+    fn an_exception_in_one_line_has_the_first_words_of_its_message() {
+        let long = "x".repeat(5_000_000);
+        for (said, sentence) in [
+            ("no\nmore", "E: no"),
+            (
+                "\n----\nException encountered at …",
+                "E: Exception encountered at …",
+            ),
+            ("\n!!\n", "E: !!"),
+            ("\r\n  \n\t why \n", "E: why"),
+            ("", "E"),
+            (" \n\n", "E"),
+            (&long, &format!("E: {}…", &long[..297])),
+        ] {
+            let error = PythonError {
+                ename: "E".to_owned(),
+                evalue: said.to_owned(),
+                traceback: Vec::new(),
+            };
+            assert_eq!(error.sentence(), sentence);
+        }
     }
 }

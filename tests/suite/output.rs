@@ -1,5 +1,6 @@
 //! What a model sees of the code that it ran: the real program, the real executor, a real kernel.
 
+mod advice;
 mod displays;
 mod long;
 

@@ -1,0 +1,134 @@
+//! Why a kernel's process ended under the code, in the words that the model sees.
+
+use std::borrow::Cow;
+
+use crate::wire::job::KernelExit;
+
+/// Signals by which the system ends a process whose native code went wrong.
+const NATIVE_CRASHES: [&str; 7] = [
+    "SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS",
+];
+/// Windows' exit codes from here on are exceptions such as an access violation (0xC0000005).
+const FIRST_WINDOWS_EXCEPTION: i64 = 0xC000_0000;
+
+const OUT_OF_MEMORY: &str = "All variables are gone. Run the setup again, with less data at a time; probe_colab_environment shows what memory there is.";
+const PERHAPS_MEMORY: &str =
+    "All variables are gone. Run the setup again, with less data at a time if memory was short.";
+const NATIVE_CRASH: &str = "All variables are gone. A library's native code crashed, most likely in the last call that the code made: run the code in smaller \
+    steps, after `import faulthandler; faulthandler.enable()`, to see which. Check that the versions of the packages fit together and to the machine.";
+const SHORT_OF_SHARED_MEMORY: &str = "All variables are gone. Often /dev/shm is full (fewer worker processes need less of it), or a mapped file was cut while it was in use. \
+    Else a library's native code crashed in the last call: `import faulthandler; faulthandler.enable()` shows where; check the packages' versions.";
+const ENDED_ITSELF: &str = "All variables are gone. The code, or a library that it called, ended the process (os._exit() does that): take that out, then run the setup again.";
+const ENDED_BY_SIGNAL: &str = "All variables are gone. Something sent that signal on purpose: the code itself, another program, or the machine's shutdown. Run the setup again.";
+
+/// Code, sentence and hint.
+pub(super) fn explain(
+    exit: Option<&KernelExit>,
+) -> (&'static str, Cow<'static, str>, &'static str) {
+    let (sentence, hint) = causes(exit);
+    ("kernel_died", sentence, hint)
+}
+
+fn causes(exit: Option<&KernelExit>) -> (Cow<'static, str>, &'static str) {
+    let signal = exit.and_then(|exit| exit.signal.as_deref());
+    let code = exit.and_then(|exit| exit.code);
+    let by = |how: &str| format!("the Python process {how} while the code ran").into();
+    match (signal, code) {
+        _ if exit.is_some_and(|exit| exit.out_of_memory) => {
+            let how = signal.map_or(String::new(), |signal| format!(" ({signal})"));
+            let sentence = format!(
+                "the Python process was killed while the code ran{how}, probably out of memory"
+            );
+            (sentence.into(), OUT_OF_MEMORY)
+        }
+        (Some("SIGBUS"), _) => (
+            by("crashed in native code, ended by SIGBUS,"),
+            SHORT_OF_SHARED_MEMORY,
+        ),
+        (Some(signal), _) if NATIVE_CRASHES.contains(&signal) => (
+            by(&format!("crashed in native code, ended by {signal},")),
+            NATIVE_CRASH,
+        ),
+        // By which the system frees memory, too.
+        (Some("SIGKILL"), _) => (by("was ended by SIGKILL"), PERHAPS_MEMORY),
+        (Some(signal), _) => (by(&format!("was ended by {signal}")), ENDED_BY_SIGNAL),
+        (None, Some(code)) if code >= FIRST_WINDOWS_EXCEPTION => (
+            by(&format!("crashed in native code, with {code:#X},")),
+            NATIVE_CRASH,
+        ),
+        (None, Some(code)) => (
+            by(&format!("ended itself with exit code {code}")),
+            ENDED_ITSELF,
+        ),
+        (None, None) => (
+            "the Python process ended while the code ran (often for lack of memory)".into(),
+            PERHAPS_MEMORY,
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::explain;
+
+    fn explained(exit: &Value) -> String {
+        let exit = serde_json::from_value::<Option<_>>(exit.clone()).unwrap();
+        let (code, sentence, hint) = explain(exit.as_ref());
+        assert_eq!(code, "kernel_died");
+        assert!(hint.contains("variables are gone"));
+        format!("{sentence}. {hint}")
+    }
+
+    #[test]
+    fn a_death_is_explained_by_what_is_known_of_it() {
+        for (exit, said) in [
+            (
+                json!({"signal": "SIGKILL", "code": null, "out_of_memory": true}),
+                "(SIGKILL), probably out of memory",
+            ),
+            (
+                json!({"signal": null, "code": null, "out_of_memory": true}),
+                "ran, probably out of memory",
+            ),
+            (
+                json!({"signal": "SIGKILL", "code": null}),
+                "if memory was short",
+            ),
+            (json!({"signal": "SIGTERM", "code": null}), "on purpose"),
+            (json!({"signal": "SIGINT", "code": null}), "on purpose"),
+            (json!({"signal": "SIGBUS", "code": null}), "/dev/shm"),
+            (json!({"signal": null, "code": 3}), "exit code 3"),
+            (json!({"signal": null, "code": 0}), "os._exit()"),
+            (
+                json!({"signal": null, "code": 0xC000_0005_i64}),
+                "0xC0000005",
+            ),
+            (
+                json!({"signal": null, "code": null}),
+                "often for lack of memory",
+            ),
+            (Value::Null, "often for lack of memory"),
+        ] {
+            let explained = explained(&exit);
+            assert!(explained.contains(said), "{exit}: {explained}");
+        }
+    }
+
+    #[test]
+    fn only_what_memory_may_explain_is_advised_to_take_less() {
+        for signal in [
+            "SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGTERM", "SIGINT",
+        ] {
+            let explained = explained(&json!({"signal": signal, "code": null}));
+            assert!(explained.contains(signal), "{explained}");
+            assert!(!explained.contains("less data"), "{explained}");
+            let is_crash = !["SIGTERM", "SIGINT"].contains(&signal);
+            assert_eq!(explained.contains("faulthandler"), is_crash, "{explained}");
+            assert_eq!(explained.contains("versions"), is_crash, "{explained}");
+        }
+        let left = explained(&json!({"signal": null, "code": 0}));
+        assert!(!left.contains("memory"), "{left}");
+    }
+}
