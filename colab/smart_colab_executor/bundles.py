@@ -17,7 +17,7 @@ from .digests import etag_of
 from .errors import Busy, ExecutorError, InvalidArgument, TooLarge
 from .files import time_text
 from .jsonline import dump
-from .partials import goal_at, note_partials, partial_of, settle
+from .partials import goal_at, is_executable, note_partials, partial_of, settle
 from .paths import ContentRoot, show
 from .refusals import clear, clear_writing
 from .requests import time_ns
@@ -34,6 +34,7 @@ class _File:
     name: str
     content: memoryview
     modified_ns: int
+    executable: bool
 
 
 class Bundles:
@@ -96,7 +97,7 @@ class Bundles:
                 if etag_of(before) == etag_of(after):
                     sha256 = hashlib.sha256(content).hexdigest()
                     head = {"name": name, "size": len(content), "sha256": sha256, "modified_at": time_text(after)}
-                    return head, content
+                    return {**head, "executable": is_executable(after)}, content
         raise Busy(f"{show(file)} changes while it is read.", "Try again when nothing writes it.")
 
     def _write(self, folder: Path, file: _File, key: str) -> dict[str, Any]:
@@ -108,14 +109,15 @@ class Bundles:
                 self._root.check(goal)
                 try:
                     partial.write_bytes(file.content)
-                    settle(partial, goal, file.modified_ns)
+                    settle(partial, goal, file.modified_ns, file.executable)
+                    executable = is_executable(goal.stat())
                 except OSError:
                     with suppress(OSError):
                         partial.unlink()
                     raise
         except ExecutorError as error:
-            return {"name": file.name, "code": error.code, "detail": error.detail}
-        return {"name": file.name, "code": None, "detail": None}
+            return {"name": file.name, "code": error.code, "detail": error.detail, "executable": None}
+        return {"name": file.name, "code": None, "detail": None, "executable": executable}
 
 
 def checked_name(name: object, *, is_windows: bool = os.name == "nt") -> str:
@@ -165,7 +167,8 @@ def _parse(bundle: bytes) -> Iterator[_File]:
         position += size
         if head.get("sha256") != hashlib.sha256(content).hexdigest():
             raise _malformed(f"the bytes of {name!r} do not have its SHA-256")
-        yield _File(name, content, time_ns(head.get("modified_at"), "modified_at"))
+        modified_ns = time_ns(head.get("modified_at"), "modified_at")
+        yield _File(name, content, modified_ns, head.get("executable") is True)
 
 
 def _malformed(reason: str) -> InvalidArgument:

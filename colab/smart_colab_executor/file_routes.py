@@ -92,7 +92,9 @@ def _add_uploads(app: Flask, uploads: Uploads) -> None:
     @app.post("/files/upload")
     def finish() -> Response:
         time = request.args.get("modified_at")
-        return json_reply(uploads.finish(upload(), time_ns(time, "modified_at") if time else None))
+        modified_ns = time_ns(time, "modified_at") if time else None
+        executable = whole(request.args, "executable", 0, 0, 1) == 1
+        return json_reply(uploads.finish(upload(), modified_ns, executable))
 
 
 def _path() -> str:

@@ -16,7 +16,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 from .digests import Digests, etag_of
 from .errors import InvalidArgument
 from .filetypes import SNIFFED_BYTES, sniff
-from .partials import is_partial
+from .partials import is_executable, is_partial
 from .paths import STATE_FOLDER, ContentRoot, names, show
 from .ranges import RangeReply, serve_open
 from .refusals import clear, not_found
@@ -139,9 +139,9 @@ class Files:
         except OSError:
             if not os.path.islink(file):  # noqa: PTH114 - Path.is_symlink() raises where folders are closed
                 return None
-            kind = "link"  # it leads nowhere, or in circles
+            kind, executable = "link", None  # it leads nowhere, or in circles
         else:
-            kind = _kind(status.st_mode)
+            kind, executable = _kind(status.st_mode), is_executable(status)
             if is_link and (not is_followed or (recursive and kind == "directory")):
                 kind = "link"
         return {
@@ -150,6 +150,7 @@ class Files:
             "type": kind,
             "size": status.st_size if kind == "file" else 0,
             "modified_at": time_text(status),
+            "executable": executable if kind == "file" else None,
         }
 
 

@@ -45,13 +45,27 @@ def goal_at(root: ContentRoot, path: str) -> tuple[Path, Path]:
     return file, root.check(file.parent) / file.name
 
 
-def settle(partial: Path, goal: Path, modified_ns: int | None) -> None:
+def is_executable(status: os.stat_result) -> bool | None:
+    """Whether a file's owner may run it; None where the system keeps no such thing, and for what is no file."""
+    return bool(status.st_mode & stat.S_IXUSR) if os.name != "nt" and stat.S_ISREG(status.st_mode) else None
+
+
+def make_executable(file: Path) -> None:
+    """Let all those run a file who may read it. Mounted drives may know no modes."""
+    with suppress(OSError):
+        mode = stat.S_IMODE(file.stat().st_mode)
+        file.chmod(mode | (mode & 0o444) >> 2)
+
+
+def settle(partial: Path, goal: Path, modified_ns: int | None, executable: bool) -> None:
     """Give a complete file its name, over what had it before, whose mode it keeps. Raises OSError."""
     # Mounted drives may know no modes and no times; a file that is whole is not refused for that.
     with suppress(OSError):
         earlier = goal.stat().st_mode
         if stat.S_ISREG(earlier):
             partial.chmod(stat.S_IMODE(earlier))
+    if executable:
+        make_executable(partial)
     if modified_ns is not None:
         with suppress(OSError):
             os.utime(partial, ns=(modified_ns, modified_ns))

@@ -20,11 +20,12 @@ from typing import Any, BinaryIO
 
 from .digests import Digests, etag_of
 from .errors import Damaged, DiskFull, Incomplete, InvalidArgument, NotFound
-from .partials import goal_at, note_partials, partial_of, settle
+from .partials import goal_at, is_executable, make_executable, note_partials, partial_of, settle
 from .paths import ContentRoot, show
 from .refusals import clear_writing, is_a_folder
 
 BLOCK = 256 * 1024
+ZEROS = bytes(BLOCK)
 # So many uploads are written to at once; one of them takes its pieces in turn.
 LOCKS = 64
 # Each may wait for a digest, and a call must end.
@@ -66,7 +67,14 @@ class Upload:
             "sha256": self.sha256,
             "state": state,
             "received": received,
+            "executable": self._is_executable() if state == "complete" else None,
         }
+
+    def _is_executable(self) -> bool | None:
+        try:
+            return is_executable(self.goal.stat())
+        except OSError:
+            return None
 
 
 class Uploads:
@@ -119,15 +127,18 @@ class Uploads:
                 self._note(upload, received)
         return upload.describe("open", received)
 
-    def finish(self, upload: Upload, modified_ns: int | None) -> dict[str, Any]:
+    def finish(self, upload: Upload, modified_ns: int | None, executable: bool = False) -> dict[str, Any]:
         """Check the whole and give it its name. Raises Damaged, DiskFull, Incomplete, InvalidArgument, IsADirectory."""
         for _ in range(TRIES):
-            found = self._try_to_finish(upload, modified_ns)
+            found = self._try_to_finish(upload, modified_ns, executable)
+            if found is not None and executable and found["executable"] is False:
+                make_executable(upload.goal)  # it was there before
+                return upload.describe("complete", _whole(upload))
             if found is not None:
                 return found
         return upload.describe("checking", _whole(upload))
 
-    def _try_to_finish(self, upload: Upload, modified_ns: int | None) -> dict[str, Any] | None:
+    def _try_to_finish(self, upload: Upload, modified_ns: int | None, executable: bool) -> dict[str, Any] | None:
         """None where the partial file is no longer the one that was checked."""
         if self._is_there(upload):
             return upload.describe("complete", _whole(upload))
@@ -157,12 +168,12 @@ class Uploads:
                     "Send it again. If it happens again, the file changed while it was read.",
                 )
             if is_ours:
-                self._settle(upload, modified_ns)
+                self._settle(upload, modified_ns, executable)
                 return upload.describe("complete", received)
         return None  # another request was faster
 
-    def _settle(self, upload: Upload, modified_ns: int | None) -> None:
-        settle(upload.partial, upload.goal, modified_ns)
+    def _settle(self, upload: Upload, modified_ns: int | None, executable: bool) -> None:
+        settle(upload.partial, upload.goal, modified_ns, executable)
         self._note_path(upload).unlink(missing_ok=True)
         etag = _etag(upload.goal)
         if etag is not None:
@@ -271,6 +282,8 @@ def _write(partial: Path, offset: int, length: int, body: BinaryIO) -> None:
         file.seek(offset)
         try:
             _copy(body, file, length)
+            if file.seek(0, os.SEEK_END) < offset + length:
+                file.truncate(offset + length)
         except BaseException:
             file.truncate(end)
             raise
@@ -282,5 +295,15 @@ def _copy(body: BinaryIO, file: FileIO, length: int) -> None:
         if not block:
             raise InvalidArgument("The piece ended before its length.", "Send it again.")
         length -= len(block)
+        if ZEROS.startswith(block) and _skip_zeros(file, len(block)):
+            continue
         while block:
             block = block[file.write(block) :]
+
+
+def _skip_zeros(file: FileIO, length: int) -> bool:
+    """Pass over as many bytes where nothing but zeros are, or nothing yet: a hole takes no room on the disk."""
+    start = file.tell()
+    is_empty = ZEROS.startswith(file.read(length))
+    file.seek(start + length if is_empty else start)
+    return is_empty

@@ -55,7 +55,7 @@ def unpacked(bundle: bytes) -> tuple[dict[str, bytes], dict[str, str]]:
             assert set(head) == {"name", "code", "detail"}
             codes[head["name"]] = head["code"]
         else:
-            assert set(head) == {"name", "size", "sha256", "modified_at"}
+            assert set(head) == {"name", "size", "sha256", "modified_at", "executable"}
             content = files[head["name"]] = lines.take(head["size"])
             assert hashlib.sha256(content).hexdigest() == head["sha256"]
     assert lines.rest == b""
@@ -192,7 +192,9 @@ class TestWrite:
         put(root, "runs/empty", b"earlier")
         for _ in range(2):  # again it does the same
             found = bundles.write("runs", packed(files))
-            assert found == [{"name": name, "code": None, "detail": None} for name in files]
+            assert [(entry["name"], entry["code"], entry["detail"]) for entry in found] == [
+                (name, None, None) for name in files
+            ]
             for name, content in files.items():
                 assert (root / "runs" / name).read_bytes() == content
                 assert (root / "runs" / name).stat().st_mtime_ns == 981173106_789_000_000

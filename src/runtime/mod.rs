@@ -99,6 +99,7 @@ pub trait Runtime: Send + Sync + Debug {
         &self,
         key: &UploadKey,
         modified_at: Option<&str>,
+        is_executable: bool,
     ) -> RuntimeResult<Upload>;
 
     /// Asks the executor to end itself.

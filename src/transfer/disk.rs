@@ -1,5 +1,7 @@
 //! Work with files of this computer.
 
+use std::fs::File;
+use std::io;
 use std::time::SystemTime;
 
 use tokio::task::spawn_blocking;
@@ -19,6 +21,21 @@ pub(crate) fn blocking<T: Send + 'static>(
             },
         }
     }
+}
+
+/// Lets all those run a file who may read it, where the system keeps that.
+pub(super) fn make_executable(file: &File) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mut permissions = file.metadata()?.permissions();
+        let mode = permissions.mode();
+        permissions.set_mode(mode | (mode & 0o444) >> 2);
+        file.set_permissions(permissions)?;
+    }
+    #[cfg(not(unix))]
+    let _ = file;
+    Ok(())
 }
 
 /// A time as the executor writes it.

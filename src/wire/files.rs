@@ -22,6 +22,9 @@ pub struct FileEntry {
     /// Bytes.
     pub size: u64,
     pub modified_at: String,
+    /// Whether its owner may run the file; none where that is not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executable: Option<bool>,
 }
 
 /// `GET /files/list`.
@@ -44,6 +47,9 @@ pub struct FileStat {
     pub kind: FileType,
     pub size: u64,
     pub modified_at: String,
+    /// As in [`FileEntry`].
+    #[serde(default)]
+    pub executable: Option<bool>,
     /// The `ETag` of a download, quotes included; none for what is no file.
     pub etag: Option<String>,
     #[serde(default)]
@@ -95,6 +101,9 @@ pub struct Upload {
     pub state: UploadState,
     /// From and to (exclusive), in order, without overlaps.
     pub received: Vec<(u64, u64)>,
+    /// Of a complete one, as in [`FileEntry`].
+    #[serde(default)]
+    pub executable: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +134,8 @@ pub enum BundleLine {
         size: u64,
         sha256: String,
         modified_at: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        executable: Option<bool>,
     },
     Missing {
         name: String,
@@ -150,4 +161,7 @@ pub struct BundleWritten {
     /// Why it was not written.
     pub code: Option<String>,
     pub detail: Option<String>,
+    /// As in [`FileEntry`].
+    #[serde(default)]
+    pub executable: Option<bool>,
 }

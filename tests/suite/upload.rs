@@ -9,6 +9,8 @@ mod faults;
 mod folders;
 mod following;
 mod local_files;
+#[cfg(unix)]
+mod modes;
 mod program;
 mod roots;
 mod waiting;

@@ -241,7 +241,12 @@ impl Runtime for FakeRuntime {
         unimplemented!()
     }
 
-    async fn finish_upload(&self, _: &UploadKey, _: Option<&str>) -> RuntimeResult<Upload> {
+    async fn finish_upload(
+        &self,
+        _: &UploadKey,
+        _: Option<&str>,
+        _: bool,
+    ) -> RuntimeResult<Upload> {
         unimplemented!()
     }
 

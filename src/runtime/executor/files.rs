@@ -131,10 +131,14 @@ impl Executor {
         &self,
         key: &UploadKey,
         modified_at: Option<&str>,
+        is_executable: bool,
     ) -> RuntimeResult<Upload> {
         let mut call = self.upload_request(Method::POST, key);
         if let Some(time) = modified_at {
             call = call.query(&[("modified_at", time)]);
+        }
+        if is_executable {
+            call = call.query(&[("executable", "1")]);
         }
         self.http.json(call.timeout(DIGEST + ANSWER)).await
     }

@@ -310,8 +310,10 @@ impl Runtime for Executor {
         &self,
         key: &UploadKey,
         modified_at: Option<&str>,
+        is_executable: bool,
     ) -> RuntimeResult<Upload> {
-        self.files_finish_upload(key, modified_at).await
+        self.files_finish_upload(key, modified_at, is_executable)
+            .await
     }
 
     async fn shutdown(&self) -> RuntimeResult<()> {

@@ -27,6 +27,7 @@ pub(super) struct Small {
     pub(super) name: String,
     pub(super) sha256: String,
     pub(super) modified_at: String,
+    pub(super) is_executable: bool,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -68,6 +69,7 @@ impl Unbundler {
                 size,
                 sha256,
                 modified_at,
+                executable,
             } => {
                 if size > LARGEST_FILE {
                     return Err("it sent a large file in a bundle");
@@ -80,6 +82,7 @@ impl Unbundler {
                     name,
                     sha256,
                     modified_at,
+                    is_executable: executable == Some(true),
                     bytes: bytes.to_vec(),
                 };
                 (Item::File(small), begin + size)
@@ -105,6 +108,7 @@ mod tests {
             name: name.to_owned(),
             sha256: "00".to_owned(),
             modified_at: "then".to_owned(),
+            is_executable: name == "c",
             bytes: bytes.to_vec(),
         }
     }
@@ -114,8 +118,14 @@ mod tests {
         let mut items = Vec::new();
         for (name, content) in [("a", &b"1\n2"[..]), ("deep/\u{1f600}", b""), ("c", b"{}\n")] {
             let size = content.len();
-            let line =
-                format!(r#"{{"name":"{name}","size":{size},"sha256":"00","modified_at":"then"}}"#);
+            let more = match name {
+                "a" => "",
+                "c" => ",\"executable\":true",
+                _ => ",\"executable\":null",
+            };
+            let line = format!(
+                r#"{{"name":"{name}","size":{size},"sha256":"00","modified_at":"then"{more}}}"#
+            );
             bytes.extend_from_slice(line.as_bytes());
             bytes.push(b'\n');
             bytes.extend_from_slice(content);

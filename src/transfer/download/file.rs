@@ -120,7 +120,11 @@ impl Pull {
             .await?;
         };
         let (wanted, changed) = (target.to_owned(), changed_at(&stat.modified_at));
-        let path = on_disk(target, move || partial.finish(&wanted, changed)).await?;
+        let is_executable = stat.executable == Some(true);
+        let path = on_disk(target, move || {
+            partial.finish(&wanted, changed, is_executable)
+        })
+        .await?;
         Ok(Placed { path, stat, sha256 })
     }
 

@@ -11,7 +11,7 @@ use super::journal::{Claim, Digests, Known};
 use super::strays::remove_strays;
 use crate::edge::store::{remove_if_there, sync_files_of};
 use crate::transfer::destination::{JOURNAL, PARTIAL, beside, place};
-use crate::transfer::disk::changed_at;
+use crate::transfer::disk::{changed_at, make_executable};
 use crate::transfer::error::{TransferError, TransferResult};
 use crate::transfer::name::Name;
 use crate::wire::files::{FileEntry, FileType};
@@ -217,6 +217,10 @@ fn write_small(target: &Path, small: &Small) -> io::Result<()> {
     if let Some(time) = changed_at(&small.modified_at) {
         file.set_modified(time)?;
     }
+    if small.is_executable {
+        // Some disks keep no modes.
+        let _ = make_executable(&file);
+    }
     Ok(())
 }
 
@@ -278,6 +282,7 @@ mod tests {
                 name: wanted.name,
                 sha256: "0".repeat(64),
                 modified_at: TIME.to_owned(),
+                is_executable: false,
                 bytes: vec![7; wanted.size as usize],
             };
             (wanted.target, small)

@@ -42,7 +42,12 @@ impl Bundle {
                 continue;
             };
             match read(&place(&file.name), small) {
-                Ok(Some((bytes, modified_at))) => {
+                Ok(Some(read)) => {
+                    let Read {
+                        bytes,
+                        modified_at,
+                        is_executable,
+                    } = read;
                     bundle.files.push((index, bytes.len() as u64));
                     line(
                         &mut all,
@@ -51,6 +56,7 @@ impl Bundle {
                             size: bytes.len() as u64,
                             sha256: sha256(&bytes),
                             modified_at,
+                            executable: is_executable.then_some(true),
                         },
                     );
                     all.extend_from_slice(&bytes);
@@ -70,8 +76,15 @@ pub(super) fn place_in(folder: &Arc<Dir>, path: &std::path::Path, name: &str) ->
     Place::new(folder.clone(), name.into(), path.join(name))
 }
 
-/// A small file's bytes and time of change as they are at one moment; none when it is not small any more.
-fn read(place: &Place, small: u64) -> UploadResult<Option<(Bytes, String)>> {
+/// A small file as it is at one moment.
+struct Read {
+    bytes: Bytes,
+    modified_at: String,
+    is_executable: bool,
+}
+
+/// None when it is not small any more.
+fn read(place: &Place, small: u64) -> UploadResult<Option<Read>> {
     let mut changes = 0;
     loop {
         let file = place.open()?;
@@ -83,8 +96,11 @@ fn read(place: &Place, small: u64) -> UploadResult<Option<(Bytes, String)>> {
         match read {
             Ok(bytes) => {
                 let now = || written(std::time::SystemTime::now());
-                let time = file.modified_at().or_else(now).unwrap_or_default();
-                return Ok(Some((bytes, time)));
+                return Ok(Some(Read {
+                    bytes,
+                    modified_at: file.modified_at().or_else(now).unwrap_or_default(),
+                    is_executable: file.stamp.is_executable,
+                }));
             }
             Err(UploadError::Changed { .. }) if changes < MOST_CHANGES => changes += 1,
             Err(error) => return Err(error),

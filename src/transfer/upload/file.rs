@@ -32,11 +32,13 @@ pub(super) struct Sent {
     pub(super) sha256: String,
     /// It was there before, whole.
     pub(super) was_there: bool,
+    /// It can be run here and not there.
+    pub(super) cannot_run: bool,
 }
 
 /// What came of asking for the name.
 enum Finish {
-    Complete,
+    Complete { can_run: bool },
     Checking,
     Incomplete,
     Damaged,
@@ -66,6 +68,7 @@ impl Push {
             report.size_bytes = Some(report.sent_bytes + report.already_there_bytes);
             report.sha256 = Some(sent.sha256);
             report.files = 1;
+            report.not_executable = u64::from(sent.cannot_run);
             report.replaced = u64::from(was_another);
         });
         Ok(())
@@ -104,22 +107,30 @@ impl Push {
             size: file.stamp.size,
             sha256,
         };
+        let must_run = file.stamp.is_executable;
         for round in 0..MOST_ROUNDS {
             let upload = self.state(&key).await?;
-            if upload.state == UploadState::Complete {
-                let was_there = round == 0;
+            let is_complete = upload.state == UploadState::Complete;
+            let was_there = is_complete && round == 0;
+            if is_complete && (!must_run || upload.executable == Some(true)) {
                 tally.there(key.size);
-                let sha256 = key.sha256;
-                return Ok(Sent { sha256, was_there });
+                return Ok(Sent {
+                    sha256: key.sha256,
+                    was_there,
+                    cannot_run: false,
+                });
             }
             let missing = Missing::of(&upload, key.size);
             tally.there(key.size - missing.bytes());
             self.pieces(file, &key, &missing, tally).await?;
             check(file).await?;
-            match self.finish(&key, file.modified_at().as_deref()).await? {
-                Finish::Complete => {
-                    let (sha256, was_there) = (key.sha256, false);
-                    return Ok(Sent { sha256, was_there });
+            match self.finish(&key, file).await? {
+                Finish::Complete { can_run } => {
+                    return Ok(Sent {
+                        sha256: key.sha256,
+                        was_there,
+                        cannot_run: must_run && !can_run,
+                    });
                 }
                 Finish::Damaged => {
                     return Err(UploadError::Damaged {
@@ -196,13 +207,18 @@ impl Push {
     }
 
     /// Asks for the check and the name.
-    async fn finish(&self, key: &UploadKey, modified_at: Option<&str>) -> UploadResult<Finish> {
+    async fn finish(&self, key: &UploadKey, file: &LocalFile) -> UploadResult<Finish> {
+        let (modified_at, must_run) = (file.modified_at(), file.stamp.is_executable);
+        let modified_at = modified_at.as_deref();
         let end = Instant::now() + DIGEST_PATIENCE;
         loop {
             let request = || async {
-                match self.runtime.finish_upload(key, modified_at).await {
+                let finished = self.runtime.finish_upload(key, modified_at, must_run);
+                match finished.await {
                     Ok(upload) => Ok(match upload.state {
-                        UploadState::Complete => Finish::Complete,
+                        UploadState::Complete => Finish::Complete {
+                            can_run: upload.executable == Some(true),
+                        },
                         UploadState::Checking => Finish::Checking,
                         UploadState::Open => Finish::Incomplete,
                     }),
@@ -218,7 +234,9 @@ impl Push {
             };
             match self.ask(&key.path, request).await? {
                 Finish::Checking => self.breathe(key, end).await?,
-                end @ (Finish::Complete | Finish::Incomplete | Finish::Damaged) => return Ok(end),
+                end @ (Finish::Complete { .. } | Finish::Incomplete | Finish::Damaged) => {
+                    return Ok(end);
+                }
             }
         }
     }
@@ -310,6 +328,7 @@ mod tests {
             key: UploadKey { path, size, sha256 },
             state: UploadState::Open,
             received,
+            executable: None,
         }
     }
 

@@ -93,6 +93,7 @@ impl Push {
         self.meter.change(|report| {
             report.size_bytes = Some(size);
             report.empty_folders = walked.empty_folders;
+            report.hard_links = walked.hard_links;
         });
         let there = match target.there {
             Some(FileType::Directory) => self.known(&target.path, &walked.files).await?,
@@ -174,7 +175,7 @@ impl Push {
     }
 }
 
-/// An upload gives its files their times of change.
+/// An upload gives its files their times of change, and lets programs be run.
 fn is_same(file: &Found, entry: &FileEntry) -> bool {
     let apart = |one: SystemTime, other: SystemTime| {
         one.duration_since(other)
@@ -182,7 +183,9 @@ fn is_same(file: &Found, entry: &FileEntry) -> bool {
             .unwrap_or_default()
     };
     let times = file.stamp.modified.zip(changed_at(&entry.modified_at));
+    let can_run = !file.stamp.is_executable || entry.executable != Some(false);
     file.stamp.size == entry.size
+        && can_run
         && times.is_some_and(|(here, there)| apart(here, there) <= SAME_TIME)
 }
 
@@ -246,7 +249,7 @@ impl Sending<'_> {
         match self.push.file(&place, &within(&self.remote, name)).await {
             Ok(sent) => {
                 let replaced = self.there[number] == There::Another && !sent.was_there;
-                self.count(0, replaced);
+                self.count(0, replaced, sent.cannot_run);
                 Ok(())
             }
             Err(error) => self.skip(name, error),
@@ -300,7 +303,11 @@ impl Sending<'_> {
         }
         for (&(number, bytes), written) in bundle.files.iter().zip(&reply.files) {
             match &written.code {
-                None => self.count(bytes, self.there[number] == There::Another),
+                None => {
+                    let is_program = self.files[number].stamp.is_executable;
+                    let cannot_run = is_program && written.executable != Some(true);
+                    self.count(bytes, self.there[number] == There::Another, cannot_run);
+                }
                 Some(code) if code == "disk_full" => {
                     let detail = written.detail.clone().unwrap_or_default();
                     return Err(UploadError::RemoteFull { detail, free: None });
@@ -315,11 +322,12 @@ impl Sending<'_> {
     }
 
     /// One more file is there.
-    fn count(&self, sent: u64, replaced: bool) {
+    fn count(&self, sent: u64, replaced: bool, cannot_run: bool) {
         self.push.meter.change(|report| {
             report.sent_bytes += sent;
             report.files += 1;
             report.replaced += u64::from(replaced);
+            report.not_executable += u64::from(cannot_run);
         });
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
-use cap_std::fs::{Dir, OpenOptions};
+use cap_std::fs::{Dir, Metadata, OpenOptions};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +32,24 @@ pub(super) struct Place {
 pub(super) struct Stamp {
     pub(super) size: u64,
     pub(super) modified: Option<SystemTime>,
+    pub(super) is_executable: bool,
+}
+
+impl Stamp {
+    pub(super) fn of(about: &Metadata) -> Self {
+        #[cfg(unix)]
+        let is_executable = cap_std::fs::MetadataExt::mode(about) & 0o100 != 0;
+        #[cfg(not(unix))]
+        let is_executable = false;
+        Self {
+            size: about.len(),
+            modified: about
+                .modified()
+                .ok()
+                .map(cap_std::time::SystemTime::into_std),
+            is_executable,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -66,31 +84,20 @@ impl Place {
             return Err(not_a_file());
         }
         let file = self.folder.open_with(&self.relative, &for_reading());
-        let file = file.map_err(failed)?.into_std();
+        let file = file.map_err(failed)?;
         let about = file.metadata().map_err(failed)?;
         if !about.is_file() {
             return Err(not_a_file());
         }
-        let stamp = Stamp {
-            size: about.len(),
-            modified: about.modified().ok(),
-        };
         Ok(LocalFile {
-            file: Mutex::new(file),
+            file: Mutex::new(file.into_std()),
             place: self.clone(),
-            stamp,
+            stamp: Stamp::of(&about),
         })
     }
 
     fn stamp(&self) -> io::Result<Stamp> {
-        let about = self.folder.metadata(&self.relative)?;
-        Ok(Stamp {
-            size: about.len(),
-            modified: about
-                .modified()
-                .ok()
-                .map(cap_std::time::SystemTime::into_std),
-        })
+        Ok(Stamp::of(&self.folder.metadata(&self.relative)?))
     }
 }
 

@@ -38,6 +38,10 @@ pub struct UploadReport {
     pub replaced: u64,
     /// Folders without a file in them, which are not made there.
     pub empty_folders: u64,
+    /// Files that go once for each of their names in the folder, for hard links are not kept: how many times more than once.
+    pub hard_links: u64,
+    /// Files that can be run here and not there, where the executor or its disk does not keep that.
+    pub not_executable: u64,
     pub message: String,
     pub next_step: Option<String>,
     /// Since the upload began.
@@ -64,6 +68,8 @@ impl UploadReport {
             skipped_count: 0,
             replaced: 0,
             empty_folders: 0,
+            hard_links: 0,
+            not_executable: 0,
             message: String::new(),
             next_step: None,
             elapsed_sec: 0.0,
@@ -146,6 +152,24 @@ impl Report for UploadReport {
         }
         if self.empty_folders > 0 {
             self.message += &format!(" {} empty folders were not made there.", self.empty_folders);
+        }
+        if self.hard_links > 0 {
+            self.message += &format!(
+                " {} of them are hard links to others and went as files of their own.",
+                self.hard_links
+            );
+        }
+        match (self.not_executable, self.is_folder) {
+            (0, _) => {}
+            (_, false) => {
+                self.message +=
+                    " It is not executable there: run it by its interpreter, or use chmod."
+            }
+            (count, true) => {
+                self.message += &format!(
+                    " {count} of them are not executable there: run them by their interpreter, or use chmod."
+                )
+            }
         }
         if self.status == Status::Running {
             self.elapsed_sec = seconds(since);

@@ -1,9 +1,10 @@
 //! What is in a folder: its files by name, as they are at one moment.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cap_std::fs::{Dir, DirEntry};
+use cap_std::fs::{Dir, DirEntry, Metadata};
 use tokio_util::sync::CancellationToken;
 
 use super::local::Stamp;
@@ -24,6 +25,8 @@ pub(super) struct Walked {
     /// By name.
     pub(super) files: Vec<Found>,
     pub(super) empty_folders: u64,
+    /// Files that are other names of files before them.
+    pub(super) hard_links: u64,
     /// There are more than may be.
     pub(super) is_cut: bool,
 }
@@ -46,7 +49,7 @@ pub(super) fn walk(
 ) -> io::Result<Walked> {
     let mut walked = Walked::default();
     let mut folders = vec![(PathBuf::new(), String::new())];
-    let mut entries = 0;
+    let (mut entries, mut links) = (0, HashSet::new());
     while let Some((path, name)) = folders.pop() {
         let listed = if name.is_empty() {
             folder.entries()?
@@ -85,7 +88,10 @@ pub(super) fn walk(
                 continue;
             }
             match look(&entry) {
-                Ok(Look::File(stamp)) => walked.files.push(Found { name: shown, stamp }),
+                Ok(Look::File(stamp, link)) => {
+                    walked.hard_links += u64::from(link.is_some_and(|link| !links.insert(link)));
+                    walked.files.push(Found { name: shown, stamp });
+                }
                 Ok(Look::Folder) if Some(below.as_path()) == own_state => {
                     skip(&shown, "it belongs to smart-colab itself");
                 }
@@ -103,9 +109,22 @@ pub(super) fn walk(
 }
 
 enum Look {
-    File(Stamp),
+    /// With what it shares with its other names, if it has any.
+    File(Stamp, Option<(u64, u64)>),
     Folder,
     Other(&'static str),
+}
+
+#[cfg(unix)]
+fn link_of(about: &Metadata) -> Option<(u64, u64)> {
+    use cap_std::fs::MetadataExt;
+    (about.nlink() > 1).then(|| (about.dev(), about.ino()))
+}
+
+/// They cannot be seen in a listing.
+#[cfg(not(unix))]
+fn link_of(_: &Metadata) -> Option<(u64, u64)> {
+    None
 }
 
 /// Links are not followed: what they lead to is sent under its own name, or lies elsewhere.
@@ -117,13 +136,7 @@ fn look(entry: &DirEntry) -> io::Result<Look> {
     } else if kind.is_dir() {
         Look::Folder
     } else if kind.is_file() {
-        Look::File(Stamp {
-            size: about.len(),
-            modified: about
-                .modified()
-                .ok()
-                .map(cap_std::time::SystemTime::into_std),
-        })
+        Look::File(Stamp::of(&about), link_of(&about))
     } else {
         Look::Other("it is neither a file nor a folder")
     })
