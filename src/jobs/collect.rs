@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::display::{Attachment, Body, Display};
 use super::follow::{PAGE_BYTES, Reader};
-use crate::base::text::{Excerpt, Screen};
+use crate::base::text::{Excerpt, Newest, Screen};
 use crate::render::html;
 use crate::wire::event::{Event, EventKind, Finished, Progress, PythonError};
 
@@ -205,8 +205,8 @@ impl Reader for Collector {
         }
     }
 
-    fn last_line(&self) -> String {
-        self.screen.last_line()
+    fn newest(&self) -> Newest {
+        self.screen.newest()
     }
 
     fn page_bytes(&self) -> u64 {

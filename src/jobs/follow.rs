@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::turns::Turn;
 use crate::base::ids::JobId;
+use crate::base::text::Newest;
 use crate::runtime::connection::Connection;
 use crate::runtime::error::Reach;
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
@@ -30,6 +31,9 @@ const FIRST_LINGER_SEC: f64 = 0.5;
 /// Of events in one answer of the executor.
 pub const PAGE_BYTES: u64 = 1024 * 1024;
 
+/// Hears of a job that moved.
+pub type Moved<'a> = dyn Fn(&Job, &Newest) + Send + Sync + 'a;
+
 /// Who is waiting, how long, and how to tell them that something moved.
 #[derive(Clone, Copy)]
 pub struct Watch<'a> {
@@ -41,8 +45,8 @@ pub struct Watch<'a> {
     pub patience: Instant,
     /// Ends the waiting, not the job.
     pub cancelled: &'a CancellationToken,
-    /// Called after each page with the job and the reader's newest line.
-    pub moved: &'a (dyn Fn(&Job, &str) + Send + Sync),
+    /// Called after each page with the job and the reader's newest output.
+    pub moved: &'a Moved<'a>,
     /// Behind which other calls what is sent comes; none where its order is of no matter.
     pub turn: Option<&'a Turn>,
 }
@@ -50,11 +54,7 @@ pub struct Watch<'a> {
 impl<'a> Watch<'a> {
     /// Waits until shortly before `deadline`.
     #[must_use]
-    pub fn until(
-        deadline: Instant,
-        cancelled: &'a CancellationToken,
-        moved: &'a (dyn Fn(&Job, &str) + Send + Sync),
-    ) -> Self {
+    pub fn until(deadline: Instant, cancelled: &'a CancellationToken, moved: &'a Moved) -> Self {
         let left = deadline.saturating_duration_since(Instant::now());
         let reading = deadline - (left / 8).min(LONGEST_RESERVE);
         Self {
@@ -86,9 +86,9 @@ pub trait Reader: Send {
     /// `Break` means that no more is wanted now.
     fn take(&mut self, event: &Event) -> ControlFlow<()>;
 
-    /// The newest line of output, for those who wait.
-    fn last_line(&self) -> String {
-        String::new()
+    /// The newest output, for those who wait.
+    fn newest(&self) -> Newest {
+        Newest::default()
     }
 
     /// About how much of it to fetch at a time.
@@ -319,7 +319,7 @@ impl Follower {
         }
         self.next = self.next.max(page.next);
         if let Some(job) = &self.job {
-            (watch.moved)(job, &reader.last_line());
+            (watch.moved)(job, &reader.newest());
         }
         whole.then_some(Ended::Finished)
     }

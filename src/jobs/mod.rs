@@ -35,6 +35,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 
 use crate::base::ids::JobId;
+use crate::base::text::Newest;
 use crate::runtime::connection::Connection;
 use crate::runtime::{RuntimeError, RuntimeResult};
 use crate::wire::job::{Job, JobRequest};
@@ -107,12 +108,12 @@ impl Jobs {
                 .note(&Record::of_request(id, request, &place, boot_id));
         }
         let is_noted = AtomicBool::new(false);
-        let moved = |job: &Job, line: &str| {
+        let moved = |job: &Job, newest: &Newest| {
             // Once, in case this bridge ends in mid-job; what has ended is noted below.
             if !job.state.is_final() && !is_noted.swap(true, Ordering::Relaxed) {
                 self.note_job(job, 0);
             }
-            (watch.moved)(job, line);
+            (watch.moved)(job, newest);
         };
         let watch = &Watch {
             moved: &moved,

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::args;
 use super::server::Server;
-use crate::jobs::follow::Watch;
+use crate::base::text::Newest;
+use crate::jobs::follow::{Moved, Watch};
 use crate::jobs::turns::{Turn, Turns};
 use crate::runtime::connection::Connection;
 use crate::runtime::{RuntimeError, RuntimeResult};
@@ -29,6 +30,8 @@ const REPEAT: Duration = Duration::from_secs(2);
 const TINY: f64 = 1e-6;
 /// Clients show the last message: long lines are of no use there.
 const LONGEST_MESSAGE: usize = 200;
+/// A line that has no end for so long is a prompt, or says what is being done.
+const PROMPT_DELAY: Duration = Duration::from_secs(5);
 
 /// How long ending what runs is put off by code that was asked for before and has not arrived.
 const MAX_TURN_WAIT: Duration = Duration::from_secs(5);
@@ -62,7 +65,15 @@ pub(super) struct Call {
     /// Behind which other calls it comes; none for a call whose order is of no matter.
     pub turn: Option<Arc<Turn>>,
     started: Instant,
-    steps: watch::Sender<Option<Step>>,
+    said: watch::Sender<Said>,
+}
+
+/// What a call has said of itself.
+#[derive(Debug, Clone, Default)]
+struct Said {
+    step: Option<Step>,
+    /// A line without an end, and since when it stands.
+    begun: Option<(String, Instant)>,
 }
 
 /// How far the work is.
@@ -76,12 +87,13 @@ struct Step {
 impl Call {
     /// Says that `done` of `total` is done.
     pub(super) fn step(&self, done: f64, total: Option<f64>, message: &str) {
-        let message = message.trim().chars().take(LONGEST_MESSAGE).collect();
-        self.steps.send_replace(Some(Step {
+        let message = short(message);
+        let step = Step {
             done,
             total,
             message,
-        }));
+        };
+        self.said.send_modify(|said| said.step = Some(step));
     }
 
     /// Says that `done` of `total` things are done.
@@ -109,8 +121,8 @@ impl Call {
         self.step(self.started.elapsed().as_secs_f64(), None, message);
     }
 
-    /// A watch over a job whose newest line is the progress message.
-    pub(super) fn watch<'a>(&'a self, moved: &'a (dyn Fn(&Job, &str) + Send + Sync)) -> Watch<'a> {
+    /// A watch over a job whose newest output is the progress message.
+    pub(super) fn watch<'a>(&'a self, moved: &'a Moved<'a>) -> Watch<'a> {
         Watch::until(self.deadline, &self.cancelled, moved).in_turn(self.turn.as_deref())
     }
 
@@ -125,8 +137,8 @@ impl Call {
     }
 
     /// What to do at each page of a job.
-    pub(super) fn tell(&self, job: &Job, line: &str) {
-        match (line, job.queue_position) {
+    pub(super) fn tell(&self, job: &Job, newest: &Newest) {
+        match (&*newest.line, job.queue_position) {
             ("", Some(position)) => self.say(&format!(
                 "waiting behind {position} other(s) in session {}",
                 job.session
@@ -134,7 +146,26 @@ impl Call {
             ("", None) => self.say(job.state.as_str()),
             (line, _) => self.say(line),
         }
+        let begun = short(&newest.begun);
+        self.said.send_modify(|said| {
+            if said.begun.as_ref().is_none_or(|(text, _)| *text != begun) {
+                said.begun = (!begun.is_empty()).then(|| (begun, Instant::now()));
+            }
+        });
     }
+}
+
+impl Said {
+    /// The line without an end, once it has stood for a while.
+    fn prompt(&self) -> Option<String> {
+        let begun = self.begun.as_ref();
+        let standing = begun.filter(|(_, since)| since.elapsed() >= PROMPT_DELAY);
+        standing.map(|(text, _)| text.clone())
+    }
+}
+
+fn short(text: &str) -> String {
+    text.trim().chars().take(LONGEST_MESSAGE).collect()
 }
 
 /// Runs `work` and sends its progress to the caller, who asked for it by a token. Nothing is sent after the work is done.
@@ -148,14 +179,14 @@ where
     F: Future<Output = T>,
 {
     let started = Instant::now();
-    let (steps, seen) = watch::channel(None);
+    let (said, seen) = watch::channel(Said::default());
     let cancelled = CancellationToken::new();
     let call = Call {
         deadline: started + budget,
         cancelled: cancelled.clone(),
         turn: context.extensions.get().cloned(),
         started,
-        steps,
+        said,
     };
     let token = context.meta.get_progress_token();
     tokio::select! {
@@ -200,7 +231,7 @@ async fn forward<T>(
     server: &Server,
     peer: &Peer<RoleServer>,
     token: Option<ProgressToken>,
-    mut seen: watch::Receiver<Option<Step>>,
+    mut seen: watch::Receiver<Said>,
 ) -> T {
     let Some(token) = token else {
         return pending().await;
@@ -212,7 +243,8 @@ async fn forward<T>(
             () = sleep(TICK) => {}
         }
         let said = seen.borrow_and_update().clone();
-        let (step, is_said) = match (server.connection().doing(), said) {
+        let shown_instead = server.connection().doing().or_else(|| said.prompt());
+        let (step, is_said) = match (shown_instead, said.step) {
             (Some(message), said) => {
                 // What is counted has not moved, and MCP wants a number that has.
                 let done = last.as_ref().map_or(0.0, |last| last.done) + TINY;

@@ -233,6 +233,39 @@ fn progress_comes_to_those_who_ask_for_it_and_only_grows() {
 }
 
 #[test]
+fn progress_shows_whole_lines_and_what_stands_without_an_end() {
+    let (home, held) = (Home::new(), Held::new("whole-lines"));
+    let mut bridge = Executor::shared().bridge(&home, &[]);
+    let go = held.file("go").display().to_string();
+    let code = format!(
+        "import pathlib, sys, time\n\
+        for n in range(100):\n    for part in ('one ', 'whole ', 'line\\n'):\n        print(part, end='', flush=True)\n        \
+        time.sleep(0.01)\n\
+        for n in range(100):\n    for part in ('\\r', f'{{n:3}}%|', '####|'):\n        print(part, end='', flush=True)\n        \
+        time.sleep(0.01)\n\
+        print('\\nPassword?', end=' ', flush=True)\n\
+        while not pathlib.Path(r'{go}').exists():\n    time.sleep(0.01)"
+    );
+    let id = bridge.begin(
+        "tools/call",
+        json!({
+            "name": "run_code_quick",
+            "arguments": {"code": code, "session": "whole-lines"},
+            "_meta": {"progressToken": "lines"},
+        }),
+    );
+    let said = |message: &Value| message["params"]["message"].as_str().unwrap().to_owned();
+    bridge.until_heard(|message| said(message) == "Password?");
+    held.let_go();
+    Answer::of(&bridge.answer(id)).succeeded();
+    for message in bridge.heard.iter().map(said) {
+        let is_bar = message.len() <= 9 && message.ends_with("%|####|");
+        let is_known = ["running", "queued", "one whole line", "Password?"].contains(&&*message);
+        assert!(is_bar || is_known, "{message:?}");
+    }
+}
+
+#[test]
 fn a_cancelled_run_is_interrupted() {
     let (home, held) = (Home::new(), Held::new("cancelled"));
     let mut bridge = Executor::shared().bridge(&home, &[]);

@@ -3,7 +3,9 @@
 //! Imports nothing of ours.
 
 mod excerpt;
+mod newest;
 mod screen;
 
 pub use excerpt::Excerpt;
+pub use newest::Newest;
 pub use screen::Screen;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use vte::{Params, Parser, Perform};
 
-use super::Excerpt;
+use super::{Excerpt, Newest};
 
 /// A line is handed on once it is this long, so that output without line ends stays bounded.
 const LONGEST_LINE: usize = 64 * 1024;
@@ -27,7 +27,10 @@ struct Page {
     column: usize,
     /// All before `lines`.
     excerpt: Excerpt,
+    /// The last line that was ended and is not blank.
     last_line: String,
+    /// The cursor's line as it stood when the cursor last went back in it; none for a line that was only written so far.
+    drawn: Option<String>,
 }
 
 impl Screen {
@@ -40,6 +43,7 @@ impl Screen {
             column: 0,
             excerpt: Excerpt::new(limit),
             last_line: String::new(),
+            drawn: None,
         };
         Self {
             parser: Parser::new(),
@@ -59,15 +63,17 @@ impl Screen {
         self.page.part();
     }
 
-    /// The newest line that is not blank, for progress messages.
+    /// What it shows to those who wait for more.
     #[must_use]
-    pub fn last_line(&self) -> String {
-        let current: String = self.page.line().iter().collect();
-        if current.trim().is_empty() {
-            self.page.last_line.clone()
-        } else {
-            current
-        }
+    pub fn newest(&self) -> Newest {
+        let page = &self.page;
+        let (ended, current) = (page.last_line.clone(), page.line().iter().collect());
+        let (line, begun) = match &page.drawn {
+            Some(drawn) if page.column < drawn.chars().count() => (drawn.clone(), String::new()),
+            Some(_) => (current, String::new()),
+            None => (ended, current),
+        };
+        Newest { line, begun }
     }
 
     /// Characters shown so far.
@@ -125,6 +131,13 @@ impl Page {
         self.lines.truncate(1);
         self.lines[0].clear();
         (self.row, self.column) = (0, 0);
+        self.drawn = None;
+    }
+
+    /// The cursor went elsewhere than on.
+    fn note_drawn(&mut self) {
+        let line: String = self.line().iter().collect();
+        self.drawn = (!line.trim().is_empty()).then_some(line);
     }
 
     /// The same, and begins a new line.
@@ -144,6 +157,7 @@ impl Page {
             self.last_line = line;
         }
         self.column = 0;
+        self.drawn = None;
         self.row += 1;
         if self.row == self.lines.len() {
             self.lines.push_back(Vec::new());
@@ -211,8 +225,14 @@ impl Perform for Page {
     fn execute(&mut self, byte: u8) {
         match byte {
             b'\n' => self.line_feed(),
-            b'\r' => self.column = 0,
-            0x08 => self.column = self.column.saturating_sub(1),
+            b'\r' => {
+                self.note_drawn();
+                self.column = 0;
+            }
+            0x08 => {
+                self.note_drawn();
+                self.column = self.column.saturating_sub(1);
+            }
             b'\t' => self.put('\t'),
             _ => {}
         }
@@ -246,6 +266,9 @@ impl Perform for Page {
             'J' => self.erase_lines(given(0)),
             'K' => self.erase_line(given(0)),
             _ => {}
+        }
+        if matches!(action, 'A'..='H' | 'f') {
+            self.note_drawn();
         }
     }
 }
@@ -332,15 +355,6 @@ mod tests {
         screen.push_block("b");
         screen.push("c");
         assert_eq!(screen.finish().render(), "a\nb\nc");
-    }
-
-    #[test]
-    fn the_last_line_is_the_newest_that_is_not_blank() {
-        let mut screen = Screen::new(100);
-        screen.push("one\ntwo\n\n");
-        assert_eq!(screen.last_line(), "two");
-        screen.push("three");
-        assert_eq!(screen.last_line(), "three");
     }
 
     #[test]

@@ -138,7 +138,7 @@ impl Server {
         let budget = self.budget(&context);
         let report: Result<CheckpointReport, ChunkedError> =
             call::run(self, &context, budget, async |call| {
-                let tell = |job: &_, line: &_| call.tell(job, line);
+                let tell = |job: &_, newest: &_| call.tell(job, newest);
                 let watch = call.watch(&tell).at_most(Duration::ZERO);
                 self.floors
                     .chunked

@@ -132,7 +132,7 @@ impl Server {
         let id = keeping.job();
         let budget = self.budget(&context);
         let view = call::run(self, &context, budget, async |call| {
-            let tell = |job: &_, line: &_| call.tell(job, line);
+            let tell = |job: &_, newest: &_| call.tell(job, newest);
             let mut view = match self.floors.jobs.run(id, &request, &call.watch(&tell)).await {
                 Ok(view) => view,
                 Err(error) => {
@@ -194,7 +194,7 @@ impl Server {
             if let Some(look) = self.look_at_transfer(id, &call, wait).await? {
                 return Ok(convert::transfer(look));
             }
-            let tell = |job: &_, line: &_| call.tell(job, line);
+            let tell = |job: &_, newest: &_| call.tell(job, newest);
             let watch = call.watch(&tell).at_most(wait);
             let view = self.floors.jobs.look(id, reading, &watch).await?;
             if view.job.as_ref().is_some_and(|job| job.state.is_final()) {
@@ -244,7 +244,7 @@ impl Server {
     ) -> Result<View, Fault> {
         let budget = self.budget(context);
         let view = call::run(self, context, budget, async |call| {
-            let tell = |job: &_, line: &_| call.tell(job, line);
+            let tell = |job: &_, newest: &_| call.tell(job, newest);
             self.floors.jobs.run(id, request, &call.watch(&tell)).await
         });
         view.await.map_err(did_not_run)

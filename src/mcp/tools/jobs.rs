@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::base::ids::JobId;
+use crate::base::text::Newest;
 use crate::jobs::overview::{Row, Wanted};
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
@@ -163,7 +164,7 @@ impl Server {
                 },
             };
             call.say("interrupting");
-            let tell = |job: &Job, _: &str| call.say(job.state.as_str());
+            let tell = |job: &Job, _: &Newest| call.say(job.state.as_str());
             let watch = call.watch(&tell).at_most(STOPPING);
             let job = self.floors.jobs.end(id, &watch).await?;
             Ok((Some(job), queued))

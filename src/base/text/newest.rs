@@ -1,0 +1,40 @@
+//! What is newest on a screen, for those who wait.
+
+/// A whole line, and what has been begun after it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Newest {
+    /// The last line that was ended and is not blank; of one that is redrawn, its last whole state.
+    pub line: String,
+    /// A line without an end: half of one, or a prompt.
+    pub begun: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::base::text::Screen;
+
+    #[test]
+    fn half_a_line_is_never_taken_for_a_whole_one() {
+        for (pieces, line, begun) in [
+            (&["one\ntwo\n\n"][..], "two", ""),
+            (&["one\ntwo"], "one", "two"),
+            (&["epoch 3", ", loss"], "", "epoch 3, loss"),
+            (&["one\r\n", "tw"], "one", "tw"),
+            // Bars: the first state may still be half of one.
+            (&["start\n\r 10%|#"], "start", " 10%|#"),
+            (&["start\n\r 10%|# |", "\r"], " 10%|# |", ""),
+            (&["\r 10%|# |", "\r 1"], " 10%|# |", ""),
+            (&["\r 10%|# |", "\r 20%|##|"], " 20%|##|", ""),
+            (&["\r 10%|# |", "\r\u{1b}[K 2"], " 10%|# |", ""),
+            (&["\r 10%|# |", "\r100%|##|\n"], "100%|##|", ""),
+            (&["\r 10%|# |", "\r100%|##|\nDo"], "100%|##|", "Do"),
+            (&["busy |", "\u{8}/", "\u{8}-"], "busy -", ""),
+            (&["outer: 1\n\rinner: 1\u{1b}[A"], "outer: 1", ""),
+        ] {
+            let mut screen = Screen::new(100);
+            pieces.iter().for_each(|piece| screen.push(piece));
+            let newest = screen.newest();
+            assert_eq!((&*newest.line, &*newest.begun), (line, begun), "{pieces:?}");
+        }
+    }
+}
