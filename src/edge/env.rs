@@ -17,6 +17,19 @@ pub const LOG: &str = "SMART_COLAB_LOG";
 pub const PYTHON: &str = "SMART_COLAB_PYTHON";
 pub const PATH: &str = "PATH";
 
+/// What a user sets for this program, and no other reads.
+pub(super) const SETTINGS: [&str; 9] = [
+    COLAB_URL,
+    COLAB_TOKEN,
+    LOCAL_SAVE_DIR,
+    UPLOAD_DIRS,
+    CHECKPOINT_DIR,
+    DATA_DIR,
+    CALL_BUDGET_SEC,
+    LOG,
+    PYTHON,
+];
+
 /// Variables by name. Tests make their own.
 #[derive(Clone, Default)]
 pub struct Env(BTreeMap<String, String>);
@@ -34,6 +47,19 @@ impl Env {
             Some((name, value.into_string().ok()?))
         });
         Self(texts.collect())
+    }
+
+    /// The same without the variables of these names.
+    #[must_use]
+    pub fn without(&self, names: &[&str]) -> Self {
+        let kept = self
+            .0
+            .iter()
+            .filter(|(name, _)| !names.contains(&name.as_str()));
+        Self(
+            kept.map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+        )
     }
 
     /// The value, trimmed; absent and blank are the same.

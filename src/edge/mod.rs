@@ -9,6 +9,7 @@ pub mod journal;
 pub mod lock;
 pub mod pairing;
 pub mod paths;
+mod placeholder;
 pub mod settings;
 pub mod store;
 pub mod trace;

@@ -1,6 +1,7 @@
 //! What the user configured: flags over environment over defaults. All faults are reported together.
 
 use std::ffi::OsString;
+use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use url::{Host, Url};
 
 use super::env::{self, Env};
 use super::paths;
+use super::placeholder;
 use crate::base::secret::Secret;
 
 /// Everything that can be set.
@@ -77,12 +79,13 @@ pub struct Flags {
 pub struct Faults(pub Vec<String>);
 
 impl Settings {
-    /// Reads and checks. Changes nothing on disk.
+    /// Reads and checks. Makes the folders that are named, for only so is it seen whether that can be done.
     ///
     /// # Errors
     /// [`Faults`] with every fault found.
     pub fn read(env: &Env, flags: &Flags) -> Result<Self, Faults> {
         let mut faults = Vec::new();
+        let env = &without_placeholders(env, flags, &mut faults);
         let target = if flags.local {
             Target::Local
         } else {
@@ -90,20 +93,19 @@ impl Settings {
         };
         let call_budget = note(&mut faults, call_budget(env)).flatten();
         let upload_dirs = upload_dirs(env);
-        let data_dir = absolute(folder(env, env::DATA_DIR).unwrap_or_else(paths::default_data_dir));
+        let mut folder = |name| note(&mut faults, folder(env, name)).flatten();
+        let data_dir = folder(env::DATA_DIR).unwrap_or_else(|| absolute(paths::default_data_dir()));
         let settings = Self {
             target,
-            save_dir: absolute(
-                folder(env, env::LOCAL_SAVE_DIR).unwrap_or_else(paths::default_save_dir),
-            ),
+            save_dir: folder(env::LOCAL_SAVE_DIR)
+                .unwrap_or_else(|| absolute(paths::default_save_dir())),
             upload_dirs,
-            checkpoint_dir: absolute(
-                folder(env, env::CHECKPOINT_DIR).unwrap_or_else(|| data_dir.join("checkpoints")),
-            ),
+            checkpoint_dir: folder(env::CHECKPOINT_DIR)
+                .unwrap_or_else(|| data_dir.join("checkpoints")),
             data_dir,
             call_budget,
             log_filter: env.get(env::LOG).map(str::to_owned),
-            python: folder(env, env::PYTHON),
+            python: env.get(env::PYTHON).map(paths::expand_home),
             search_path: paths::search_path(env),
         };
         if faults.is_empty() {
@@ -118,8 +120,35 @@ fn note<T>(faults: &mut Vec<String>, result: Result<T, String>) -> Option<T> {
     result.map_err(|fault| faults.push(fault)).ok()
 }
 
-fn folder(env: &Env, name: &str) -> Option<PathBuf> {
-    env.get(name).map(paths::expand_home)
+/// A placeholder that nothing was put in place of is no value: what is left, with a fault for each.
+fn without_placeholders(env: &Env, flags: &Flags, faults: &mut Vec<String>) -> Env {
+    let is_remote = |name: &str| [env::COLAB_URL, env::COLAB_TOKEN].contains(&name);
+    let placeholder = |name| placeholder::find(env.get(name)?);
+    let mut names = env::SETTINGS.to_vec();
+    names.retain(|name| placeholder(name).is_some() && !(flags.local && is_remote(name)));
+    for name in &names {
+        // What looks like one may be a part of the token.
+        let shown = placeholder(name).filter(|_| !is_remote(name));
+        let shown = shown.map_or_else(String::new, |placeholder| format!(" {placeholder}"));
+        faults.push(format!(
+            "{name} holds a placeholder{shown} that the client did not replace: write the value itself into the client's config"
+        ));
+    }
+    env.without(&names)
+}
+
+/// The folder that a setting names, made where it is not there.
+fn folder(env: &Env, name: &str) -> Result<Option<PathBuf>, String> {
+    let Some(path) = env.get(name).map(paths::expand_home).map(absolute) else {
+        return Ok(None);
+    };
+    match fs::create_dir_all(&path) {
+        Ok(()) => Ok(Some(path)),
+        Err(error) => Err(format!(
+            "{name} is {}: that folder cannot be made ({error})",
+            path.display()
+        )),
+    }
 }
 
 /// Whether they are there is seen at each upload: a drive may be plugged in later.
@@ -233,8 +262,8 @@ mod tests {
 
     #[test]
     fn folders_are_absolute_whatever_the_client_says() {
-        let settings = read([("LOCAL_SAVE_DIR", "results"), ("CHECKPOINT_DIR", "c")]).unwrap();
-        assert!(settings.save_dir.is_absolute() && settings.save_dir.ends_with("results"));
+        let settings = read([("LOCAL_SAVE_DIR", "."), ("CHECKPOINT_DIR", "src/..")]).unwrap();
+        assert!(settings.save_dir.is_absolute() && settings.save_dir.is_dir());
         assert!(settings.checkpoint_dir.is_absolute() && settings.data_dir.is_absolute());
     }
 
@@ -259,13 +288,48 @@ mod tests {
 
     #[test]
     fn all_faults_are_reported_together_and_none_shows_the_token() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, made) = (folder.path().join("file"), folder.path().join("a/b"));
+        std::fs::write(&file, "").unwrap();
+        let below = file.join("results");
         let faults = read([
             ("COLAB_URL", "http://example.com/#s3cret"),
             ("SMART_COLAB_CALL_BUDGET_SEC", "soon"),
-        ])
-        .unwrap_err();
-        assert_eq!(faults.len(), 2, "{faults:?}");
+            ("LOCAL_SAVE_DIR", below.to_str().unwrap()),
+            ("CHECKPOINT_DIR", file.to_str().unwrap()),
+            ("SMART_COLAB_DATA_DIR", made.to_str().unwrap()),
+            ("UPLOAD_DIRS", "/data:${HOME}/x"),
+        ]);
+        let faults = faults.unwrap_err();
+        assert_eq!(faults.len(), 5, "{faults:?}");
         assert!(!faults.join(" ").contains("s3cret"), "{faults:?}");
+        assert!(
+            faults.join(" ").contains(below.to_str().unwrap()),
+            "{faults:?}"
+        );
+        assert!(made.is_dir());
+    }
+
+    #[test]
+    fn a_placeholder_that_was_not_replaced_is_a_fault_in_every_setting() {
+        for name in super::env::SETTINGS {
+            let faults = read([(name, "${MY_VALUE}")]).unwrap_err();
+            let [fault] = faults.as_slice() else {
+                panic!("{name}: {faults:?}")
+            };
+            assert!(
+                fault.starts_with(&format!("{name} holds a placeholder")),
+                "{fault}"
+            );
+        }
+        let secret = [
+            ("COLAB_TOKEN", "$ecret"),
+            ("COLAB_URL", "https://a.b/#${s3cret}"),
+        ];
+        let faults = read(secret).unwrap_err().join(" ");
+        assert!(!faults.contains("ecret"), "{faults}");
+        let env = Env::from([("COLAB_URL", "${user_config.url}")]);
+        assert!(Settings::read(&env, &Flags { local: true }).is_ok());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! - `tools/`: a file for each family of tools;
 //! - `resources/`: what can be read beside the tools; `answers`: the requests for it; `media`: media types of files;
 //! - `floors`: the floors below, as tools and resources find them;
+//! - `arguments`: a call's arguments against its schema; `args`: what they mean;
 //! - `fault`: what went wrong; `convert`: results and faults as MCP shows them; `schema`: schemas as every client reads them;
 //! - `call`: a call's deadline, cancellation and progress; `budget`: how long which client waits;
 //! - `roots`: the folders that the client calls its own;
@@ -13,6 +14,7 @@
 
 mod answers;
 mod args;
+mod arguments;
 mod budget;
 mod call;
 pub mod client;

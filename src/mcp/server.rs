@@ -7,17 +7,17 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use rmcp::handler::server::tool::{ToolCallContext, ToolRouter};
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, CustomRequest,
-    CustomResult, ErrorCode, Implementation, ListResourceTemplatesResult, ListResourcesResult,
-    ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse,
-    ServerCapabilities, ServerConfig, SubscribeRequestParams, SubscriptionFilter, Tool,
-    UnsubscribeRequestParams,
+    CallToolRequestParams, CallToolResponse, CallToolResult, CustomRequest, CustomResult,
+    ErrorCode, Implementation, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
+    PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
+    ServerConfig, SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::arguments;
 use super::budget;
 use super::fault::Fault;
 use super::floors::Floors;
@@ -29,9 +29,6 @@ const INSTRUCTIONS: &str = "Runs Python on a Google Colab runtime or another mac
     Short code: run_code_quick. Anything that may take more than a minute: run_code_long. Loops of many steps that must survive \
     disconnects: run_chunked_operation. A call always returns in time: code that is not done goes on, and get_output with its job_id \
     shows what comes. Errors carry a code and a hint that says what to do next.";
-
-/// What [`rmcp`] puts before a text that says which argument is wrong.
-const ARGUMENT_FAULT: &str = "failed to deserialize parameters:";
 
 /// The MCP server. Cheap to clone.
 #[derive(Clone)]
@@ -179,11 +176,19 @@ impl ServerHandler for Server {
 
     async fn call_tool(
         &self,
-        request: CallToolRequestParams,
+        mut request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let span = tracing::info_span!("call", tool = %request.name, execution = %JobId::fresh());
         let name = request.name.clone();
+        let Some(tool) = self.router.get(&request.name) else {
+            return Err(unknown_tool(&request.name));
+        };
+        let arguments = request.arguments.get_or_insert_default();
+        let ignored = match arguments::settle(tool, arguments) {
+            Ok(ignored) => ignored,
+            Err(fault) => return Ok(CallToolResult::from(fault).into()),
+        };
         let call = self
             .router
             .call(ToolCallContext::new(self, request, context));
@@ -191,7 +196,11 @@ impl ServerHandler for Server {
         let answer = AssertUnwindSafe(call).catch_unwind().instrument(span).await;
         self.resources.look_again();
         match answer {
-            Ok(response) => response.map(explain_arguments),
+            Ok(Ok(CallToolResponse::Complete(mut result))) => {
+                arguments::tell_ignored(&mut result, tool, &ignored);
+                Ok(result.into())
+            }
+            Ok(answer) => answer,
             Err(_) => {
                 tracing::error!(tool = %name, "a tool panicked");
                 Ok(CallToolResult::from(Fault::internal(&name)).into())
@@ -200,18 +209,7 @@ impl ServerHandler for Server {
     }
 }
 
-/// Gives rmcp's text about wrong arguments the form of our errors.
-fn explain_arguments(response: CallToolResponse) -> CallToolResponse {
-    let fault = if let CallToolResponse::Complete(result) = &response
-        && let [ContentBlock::Text(text)] = result.content.as_slice()
-    {
-        let why = text.text.strip_prefix(ARGUMENT_FAULT);
-        why.map(|why| Fault::invalid(why.trim()))
-    } else {
-        None
-    };
-    match fault {
-        Some(fault) => CallToolResult::from(fault).into(),
-        None => response,
-    }
+fn unknown_tool(name: &str) -> ErrorData {
+    let message = format!("there is no tool {name:?}: tools/list names those there are");
+    ErrorData::invalid_params(message, None)
 }

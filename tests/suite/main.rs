@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod arguments;
 mod calls;
 mod campaign;
 mod chunked;

@@ -263,15 +263,26 @@ fn without_an_address_every_tool_says_how_to_connect() {
 #[test]
 fn all_faults_of_a_configuration_are_told_at_once() {
     let home = Home::new();
+    let file = home.folder("file");
+    std::fs::write(&file, "").unwrap();
+    let below = file.join("results").display().to_string();
     let left = Bridge::start(home.program(&[
         ("COLAB_URL", "http://example.com/#s3cret"),
         ("SMART_COLAB_CALL_BUDGET_SEC", "soon"),
+        ("LOCAL_SAVE_DIR", &below),
+        ("CHECKPOINT_DIR", "${HOME}/checkpoints"),
     ]))
     .leave();
     assert_eq!(left.status.code(), Some(2), "{}", left.stderr);
     assert_eq!(left.stdout, "");
-    for name in ["COLAB_URL", "SMART_COLAB_CALL_BUDGET_SEC"] {
-        assert!(left.stderr.contains(name), "{}", left.stderr);
+    for said in [
+        "COLAB_URL starts with http://",
+        "SMART_COLAB_CALL_BUDGET_SEC is \"soon\"",
+        &format!("LOCAL_SAVE_DIR is {below}: that folder cannot be made"),
+        "CHECKPOINT_DIR holds a placeholder ${HOME} that the client did not replace",
+    ] {
+        assert!(left.stderr.contains(said), "{}", left.stderr);
     }
+    assert!(!home.everything().contains("${"), "no folder of that name");
     assert!(!left.stderr.contains("s3cret"), "{}", left.stderr);
 }

@@ -26,17 +26,14 @@ const SHOWN: u64 = 50;
 const MOST_SHOWN: u64 = 500;
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct ChunkedArgs {
     /// Runs once before the first iteration, and again on a new kernel: imports, data, the model.
     setup_code: String,
     /// The body of `for i in range(n_iterations)`. The value of its last expression is kept as the iteration's result.
     loop_code: String,
     /// How many iterations in all.
-    #[serde(deserialize_with = "args::required_whole")]
     n_iterations: u64,
     /// Iterations between two checkpoints, 5 minutes at most for all of them; 10 unless given.
-    #[serde(default, deserialize_with = "args::whole")]
     batch_size: Option<u64>,
     /// The operation's name; `chunked_op` unless given.
     checkpoint_name: Option<String>,
@@ -49,17 +46,14 @@ struct ChunkedArgs {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct CheckpointArgs {
     /// The checkpoint_name that it was run under.
     operation: String,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct ShelfArgs {
     /// At most so many, to 500; 50 unless given.
-    #[serde(default, deserialize_with = "args::whole")]
     limit: Option<u64>,
 }
 

@@ -30,7 +30,6 @@ const LONG_SEC: u64 = 600;
 const LONGEST_SEC: u64 = 43_200;
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct QuickArgs {
     /// Python code, as in a notebook cell: magics, `!commands` and top-level `await` work; the last expression's value is shown.
     code: String,
@@ -39,32 +38,26 @@ struct QuickArgs {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct LongArgs {
     /// Python code, as in a notebook cell.
     code: String,
     /// Keep the result under this name, for get_checkpoint.
     checkpoint_name: Option<String>,
     /// Seconds the code may run, to 43,200 (12 h); 600 unless given.
-    #[serde(default, deserialize_with = "args::whole")]
     timeout_sec: Option<u64>,
     /// A named kernel of its own; `main` unless given.
     session: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct OutputArgs {
     /// The job_id of an earlier answer, a download's or upload's too.
     job_id: String,
     /// The cursor `next` of an earlier answer: shows what came after it. Without it: head and tail of everything.
-    #[serde(default, deserialize_with = "args::whole")]
     after: Option<u64>,
     /// Seconds to wait for a running job, at most what a call may take; as long as that unless given.
-    #[serde(default, deserialize_with = "args::whole")]
     wait_sec: Option<u64>,
     /// Reads the job's whole log from this byte on, about 30,000 characters; negative counts from the end. Not together with `after`.
-    #[serde(default, deserialize_with = "args::whole_or_negative")]
     from_byte: Option<i64>,
 }
 

@@ -9,10 +9,10 @@ use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::mcp::call;
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
-use crate::mcp::{args, call};
 use crate::runtime::{ListQuery, Runtime, RuntimeResult};
 use crate::transfer::download::{DownloadReport, Wish};
 use crate::transfer::{MAX_BYTES, Progress, Watch};
@@ -22,26 +22,22 @@ const PAGE: u64 = 200;
 const LARGEST_PAGE: u64 = 1_000;
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct ListArgs {
     /// A folder, absolute or relative to the content root; the root (`/content` on Colab) unless given.
     path: Option<String>,
     /// Entries a page, to 1,000; 200 unless given.
-    #[serde(default, deserialize_with = "args::whole")]
     limit: Option<u64>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct DownloadArgs {
     /// The file or folder over there, absolute or relative to the content root.
     remote_path: String,
     /// Its name in the local save folder, `plots/loss.png` too; the remote name unless given.
     local_filename: Option<String>,
     /// Refuse more than so many bytes in all; 2147483648 (2 GiB) unless given.
-    #[serde(default, deserialize_with = "args::whole")]
     max_bytes: Option<u64>,
 }
 

@@ -31,14 +31,12 @@ const ASKING: Duration = Duration::from_secs(10);
 const STOPPING: Duration = Duration::from_secs(8);
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct ListArgs {
     /// Only jobs in this state.
     state: Option<JobState>,
     /// Only jobs of this session.
     session: Option<String>,
     /// At most so many, to 200; 20 unless given.
-    #[serde(default, deserialize_with = "args::whole")]
     limit: Option<u64>,
 }
 
@@ -56,7 +54,6 @@ struct JobsReport {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct InterruptArgs {
     /// The job to end; the one that runs in `session` unless given.
     job_id: Option<String>,

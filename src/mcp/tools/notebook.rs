@@ -16,14 +16,12 @@ use crate::notebook::{NotebookError, Report, Wanted};
 use crate::runtime::RuntimeError;
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct ExportArgs {
     /// `main` unless given.
     session: Option<String>,
     /// Its name in the local save folder, `runs/monday.ipynb` too; `session-NAME-DAY.ipynb` unless given.
     filename: Option<String>,
     /// Only the last so many jobs, to 1,000; all of them, to 1,000, unless given.
-    #[serde(default, deserialize_with = "args::whole")]
     last: Option<u64>,
 }
 

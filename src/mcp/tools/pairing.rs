@@ -17,7 +17,6 @@ use crate::runtime::RuntimeResult;
 use crate::runtime::connection::{Checked, NEW_ADDRESS, check_endpoint};
 
 #[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct ConnectArgs {
     /// The line that the Colab notebook prints, `https://…#TOKEN`, or the address alone.
     url: String,

@@ -18,14 +18,12 @@ use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use crate::wire::session::{Cleanup, CleanupRequest, Session, Variables};
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct VariablesArgs {
     /// `main` unless given.
     session: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct CleanupArgs {
     /// `main` unless given.
     session: Option<String>,
@@ -34,7 +32,6 @@ struct CleanupArgs {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct RestartArgs {
     /// `main` unless given.
     session: Option<String>,

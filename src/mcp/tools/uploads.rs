@@ -7,16 +7,15 @@ use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::mcp::call;
 use crate::mcp::fault::Fault;
 use crate::mcp::roots::roots;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
-use crate::mcp::{args, call};
 use crate::transfer::upload::{Request, UploadReport};
 use crate::transfer::{MAX_BYTES, Progress, Watch};
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct UploadArgs {
     /// The file or folder on this computer: absolute, `~/…`, or relative to LOCAL_SAVE_DIR or a folder of UPLOAD_DIRS.
     local_path: String,
@@ -25,7 +24,6 @@ struct UploadArgs {
     #[serde(default = "content_root")]
     remote_path: String,
     /// More bytes than these are refused before anything is sent; 2 GiB unless given.
-    #[serde(default, deserialize_with = "args::whole")]
     max_bytes: Option<u64>,
 }
 

@@ -19,11 +19,11 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use self::show::Facts;
+use crate::mcp::call;
 use crate::mcp::convert::reading;
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
-use crate::mcp::{args, call};
 use crate::render::notebook;
 use crate::render::picture::{self, PictureError};
 use crate::render::table::{self, Table};
@@ -44,15 +44,12 @@ const TEXT_LIMIT: usize = 39_000;
 const LARGEST: u64 = 20 * 1024 * 1024;
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct ReadArgs {
     /// A file, absolute or relative to the content root.
     path: String,
     /// Begin at this line and show plain lines: 1 is the first, -1 the last, -100 the hundredth from the end.
-    #[serde(default, deserialize_with = "args::whole_or_negative")]
     line: Option<i64>,
     /// At most so many lines, to 10,000, or rows of a table; 200 (20 rows) unless given.
-    #[serde(default, deserialize_with = "args::whole")]
     lines: Option<u64>,
 }
 

@@ -1,0 +1,76 @@
+//! Placeholders of client configs that no client has replaced: `${HOME}`, `$HOME`, `%USERPROFILE%`, `{env:HOME}`.
+
+/// The first placeholder in a setting.
+#[must_use]
+pub(super) fn find(text: &str) -> Option<&str> {
+    let starts = text.match_indices(['$', '{', '%']);
+    starts.into_iter().find_map(|(at, _)| {
+        let rest = &text[at..];
+        let before = text[..at].chars().next_back();
+        let length = braced(rest)
+            .or_else(|| percent(rest))
+            .or_else(|| dollar(rest, before))?;
+        Some(&rest[..length])
+    })
+}
+
+/// `${…}`, `{env:…}` or `{input:…}`.
+fn braced(text: &str) -> Option<usize> {
+    let is_open = ["${", "{env:", "{input:"]
+        .iter()
+        .any(|open| text.starts_with(open));
+    let end = text.find('}')?;
+    is_open.then_some(end + 1)
+}
+
+/// `%NAME%`, and not the `%41%42` of an address.
+fn percent(text: &str) -> Option<usize> {
+    let (name, _) = text.strip_prefix('%')?.split_once('%')?;
+    let is_hex = name.len() == 2 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (name_length(name) == Some(name.len()) && !is_hex).then_some(name.len() + 2)
+}
+
+/// `$NAME` where a part of a path may begin: elsewhere it may be a part of a name or a token.
+fn dollar(text: &str, before: Option<char>) -> Option<usize> {
+    let begins = before.is_none_or(|before| "/\\:;,= ".contains(before));
+    let length = name_length(text.strip_prefix('$')?)?;
+    begins.then_some(length + 1)
+}
+
+fn name_length(text: &str) -> Option<usize> {
+    let is_in_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let length = text.find(|c| !is_in_name(c)).unwrap_or(text.len());
+    let is_name = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    is_name.then_some(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::find;
+
+    #[test]
+    fn the_placeholders_of_all_clients_are_found_and_ordinary_values_are_none() {
+        for (text, found) in [
+            ("${HOME}/results", Some("${HOME}")),
+            ("/data/${user_config.folder}", Some("${user_config.folder}")),
+            ("${env:HOME}", Some("${env:HOME}")),
+            ("${COLAB_URL:-local}", Some("${COLAB_URL:-local}")),
+            ("{env:HOME}/x", Some("{env:HOME}")),
+            ("${input:token}", Some("${input:token}")),
+            ("$HOME/results", Some("$HOME")),
+            ("/data:$HOME", Some("$HOME")),
+            ("$env:USERPROFILE\\x", Some("$env")),
+            ("%USERPROFILE%\\x", Some("%USERPROFILE%")),
+            ("C:\\x\\%USERNAME%", Some("%USERNAME%")),
+            ("https://a.b/%41%42#t$oken", None),
+            ("https://a.b/%C3%A4%20x", None),
+            ("/data/a$b/100% sure/{x}", None),
+            ("smart_colab=debug,[span{field=x}]=trace", None),
+            ("~/results", None),
+            ("$", None),
+            ("${open", None),
+        ] {
+            assert_eq!(find(text), found, "{text}");
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! A call's arguments against its tool's schema, before they are read: models and clients send more than was asked for, and in other types.
+
+use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool};
+use serde_json::{Value, json};
+
+use super::fault::Fault;
+
+/// What clients add to every call for themselves: Gemini CLI.
+const ADDED_BY_CLIENTS: [&str; 1] = ["wait_for_previous"];
+/// Characters of a wrong argument that its error repeats.
+const MAX_SHOWN: usize = 64;
+/// From here on a float does not say which integer was meant.
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// Gives the arguments the types that the schema names, and removes what the tool does not know: returns those names.
+///
+/// # Errors
+/// One fault with everything that is wrong.
+pub(super) fn settle(tool: &Tool, arguments: &mut JsonObject) -> Result<Vec<String>, Fault> {
+    let schema = &*tool.input_schema;
+    let no_properties = JsonObject::new();
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let properties = properties.unwrap_or(&no_properties);
+    let (mut faults, mut ignored) = (Vec::new(), Vec::new());
+    let unknown: Vec<String> = arguments
+        .keys()
+        .filter(|name| !properties.contains_key(*name))
+        .cloned()
+        .collect();
+    for name in unknown {
+        arguments.remove(&name);
+        let mut meant = properties
+            .keys()
+            .filter(|known| !arguments.contains_key(*known));
+        if let Some(known) = meant.find(|known| is_misspelt(&name, known)) {
+            faults.push(format!(
+                "`{name}` is not an argument of {}: `{known}` is",
+                tool.name
+            ));
+        } else if !ADDED_BY_CLIENTS.contains(&&*name) {
+            ignored.push(name);
+        }
+    }
+    let required = schema.get("required").and_then(Value::as_array);
+    for (name, property) in properties {
+        let wanted = Wanted::of(property, schema);
+        match arguments.get_mut(name) {
+            None | Some(Value::Null) => {
+                arguments.remove(name);
+                if required.is_some_and(|required| required.contains(&json!(name))) {
+                    faults.push(format!(
+                        "`{name}` is missing: it wants {}",
+                        wanted.in_words()
+                    ));
+                }
+            }
+            Some(given) => match wanted.fit(given) {
+                Some(fitting) => *given = fitting,
+                None => faults.push(format!(
+                    "`{name}` wants {}; {} came",
+                    wanted.in_words(),
+                    wanted.told(given)
+                )),
+            },
+        }
+    }
+    if faults.is_empty() {
+        Ok(ignored)
+    } else {
+        Err(Fault::invalid(faults.join(". ")))
+    }
+}
+
+/// Says in an answer what was ignored.
+pub(super) fn tell_ignored(result: &mut CallToolResult, tool: &Tool, ignored: &[String]) {
+    const NAME: &str = "ignored_arguments";
+    if ignored.is_empty() {
+        return;
+    }
+    let properties = tool
+        .input_schema
+        .get("properties")
+        .and_then(Value::as_object);
+    let known: Vec<&str> = properties
+        .into_iter()
+        .flat_map(JsonObject::keys)
+        .map(String::as_str)
+        .collect();
+    let known = match known.as_slice() {
+        [] => "it has none".to_owned(),
+        known => format!("it has {}", known.join(", ")),
+    };
+    let said = format!(
+        "{} is not an argument of {}: {known}",
+        ignored.join(", "),
+        tool.name
+    );
+    if let Some(Value::Object(report)) = &mut result.structured_content {
+        report.insert(NAME.to_owned(), json!(said));
+    }
+    // The facts are the last text, in an order of their own.
+    if let Some(ContentBlock::Text(facts)) = result.content.last_mut()
+        && let Some(members) = facts.text.strip_suffix('}')
+    {
+        let comma = if members.ends_with('{') { "" } else { "," };
+        facts.text = format!("{members}{comma}\"{NAME}\":{}}}", json!(said));
+    }
+}
+
+/// True for another way to write `known`, or a slip of the keys: ignoring it could do something else than what was meant.
+fn is_misspelt(name: &str, known: &str) -> bool {
+    let plain = |name: &str| name.replace(['_', '-'], "").to_lowercase();
+    let (name, known) = (plain(name), plain(known));
+    strsim::osa_distance(&name, &known) * 4 <= known.len()
+}
+
+/// What an argument may be.
+enum Wanted<'a> {
+    Integer { is_unsigned: bool },
+    Boolean,
+    Choice(Vec<&'a Value>),
+    Text,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(property: &'a Value, root: &'a JsonObject) -> Self {
+        let place = property.get("$ref").and_then(Value::as_str);
+        let name = place.and_then(|place| place.strip_prefix("#/$defs/"));
+        let definition = name.and_then(|name| root.get("$defs")?.get(name));
+        let property = definition.unwrap_or(property);
+        let consts = property.get("oneOf").and_then(Value::as_array);
+        if let Some(choices) = property.get("enum").and_then(Value::as_array) {
+            return Self::Choice(choices.iter().collect());
+        }
+        if let Some(choices) = consts {
+            return Self::Choice(choices.iter().filter_map(|one| one.get("const")).collect());
+        }
+        match property["type"].as_str() {
+            Some("integer") => Self::Integer {
+                is_unsigned: property["minimum"] == 0,
+            },
+            Some("boolean") => Self::Boolean,
+            _ => Self::Text,
+        }
+    }
+
+    /// The value as the tool takes it; some clients know no integers, and others send everything as text.
+    fn fit(&self, given: &Value) -> Option<Value> {
+        match self {
+            Self::Integer { is_unsigned } => {
+                let number = integer(given)?;
+                (!is_unsigned || number >= 0).then(|| json!(number))
+            }
+            Self::Boolean => match given.as_str() {
+                Some(text) => text
+                    .trim()
+                    .to_lowercase()
+                    .parse::<bool>()
+                    .ok()
+                    .map(Value::Bool),
+                None => given.is_boolean().then(|| given.clone()),
+            },
+            Self::Choice(choices) => choices.contains(&given).then(|| given.clone()),
+            Self::Text => given.is_string().then(|| given.clone()),
+        }
+    }
+
+    fn in_words(&self) -> String {
+        match self {
+            Self::Integer { is_unsigned: true } => "a whole number, 0 or more".to_owned(),
+            Self::Integer { is_unsigned: false } => "a whole number".to_owned(),
+            Self::Boolean => "true or false".to_owned(),
+            Self::Choice(choices) => {
+                let choices: Vec<String> = choices.iter().map(ToString::to_string).collect();
+                format!("one of {}", choices.join(", "))
+            }
+            Self::Text => "a text".to_owned(),
+        }
+    }
+
+    /// What came in its place. A text may be secret, and what came for one is not repeated.
+    fn told(&self, given: &Value) -> String {
+        match given {
+            Value::Array(_) => "a list".to_owned(),
+            Value::Object(_) => "an object".to_owned(),
+            Value::Number(_) if matches!(self, Self::Text) => "a number".to_owned(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                let text = given.to_string();
+                let mut shown: String = text.chars().take(MAX_SHOWN).collect();
+                if shown.len() < text.len() {
+                    shown.push('…');
+                }
+                shown
+            }
+        }
+    }
+}
+
+/// The integer that may come as `600`, `600.0` or `"600"`.
+fn integer(given: &Value) -> Option<i64> {
+    let whole = |number: f64| {
+        let is_exact = number.fract() == 0.0 && number.abs() < MAX_EXACT;
+        #[expect(clippy::cast_possible_truncation, reason = "checked above")]
+        is_exact.then_some(number as i64)
+    };
+    match given {
+        Value::Number(number) => number.as_i64().or_else(|| number.as_f64().and_then(whole)),
+        Value::String(text) => {
+            let text = text.trim();
+            let number = || text.parse().ok().and_then(whole);
+            text.parse().ok().or_else(number)
+        }
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{integer, is_misspelt};
+
+    #[test]
+    fn integers_parse_from_int_float_and_string() {
+        for (given, expected) in [
+            (json!(600), Some(600)),
+            (json!(600.0), Some(600)),
+            (json!(" 600 "), Some(600)),
+            (json!("3.0"), Some(3)),
+            (json!(-20), Some(-20)),
+            (json!("-20"), Some(-20)),
+            (
+                json!(9_007_199_254_740_993_u64),
+                Some(9_007_199_254_740_993),
+            ),
+            (json!(u64::MAX), None),
+            (json!(0.5), None),
+            (json!("0.5"), None),
+            (json!(1e30), None),
+            (json!("soon"), None),
+            (json!("nan"), None),
+            (json!(""), None),
+            (json!(true), None),
+            (json!([1]), None),
+        ] {
+            assert_eq!(integer(&given), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_slip_of_the_keys_is_told_apart_from_another_argument() {
+        for (name, known, expected) in [
+            ("sesion", "session", true),
+            ("Session", "session", true),
+            ("jobId", "job_id", true),
+            ("timeout-secs", "timeout_sec", true),
+            ("timeout", "timeout_sec", false),
+            ("wait_for_previous", "wait_sec", false),
+            ("x", "path", false),
+        ] {
+            assert_eq!(is_misspelt(name, known), expected, "{name}");
+        }
+    }
+}
