@@ -5,7 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 # In the order of their imports; the last one is the package itself.
-KERNEL_SIDE = ("jsonline", "journal", "loops", "kernel_output", "loop_runner", "figures", "interrupts", "kernel_side")
+KERNEL_SIDE = (
+    "jsonline",
+    "journal",
+    "loops",
+    "kernel_output",
+    "loop_runner",
+    "figures",
+    "interrupts",
+    "classes",
+    "facts",
+    "short_repr",
+    "variables",
+    "kernel_side",
+)
 
 
 def bootstrap() -> str:

@@ -8,40 +8,20 @@ namespace.
 from __future__ import annotations
 
 import gc
-import reprlib
 import sys
-from contextlib import suppress
-from itertools import islice
-from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from . import figures
 from .interrupts import Interrupts
 from .kernel_output import Output
 from .loop_runner import LoopRunner
+from .variables import listing, user_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MESSAGE_TYPE = "smart_colab_request"
 REPLY_TYPE = "smart_colab_reply"
-MAX_VARIABLES = 500
-MAX_REPR_CHARS = 200
-# Libraries whose `len` costs nothing.
-SIZED = {
-    "array",
-    "builtins",
-    "collections",
-    "jax",
-    "numpy",
-    "pandas",
-    "polars",
-    "pyarrow",
-    "scipy",
-    "tensorflow",
-    "torch",
-}
-
 
 _shell: Any = None
 _output: Output
@@ -76,14 +56,12 @@ def _handle(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
 
 def variables() -> dict[str, Any]:
     """The user's variables, sorted by name; nothing of the user's own code is called."""
-    found = _user_variables()
-    names = sorted(found)
-    return {"variables": [describe(name, found[name]) for name in names[:MAX_VARIABLES]], "total": len(names)}
+    return listing(user_variables(_shell))
 
 
 def cleanup() -> dict[str, Any]:
     """Clear what the user made, then give memory back."""
-    names = sorted(_user_variables())
+    names = sorted(user_variables(_shell))
     for name in names:
         _shell.user_ns.pop(name, None)
     # Out, _, __, ___ and the last traceback hold on to what was cleared.
@@ -145,112 +123,6 @@ def _empty_cuda_cache() -> bool:
     except Exception:  # noqa: BLE001, RUF100
         return False
     return True
-
-
-# --- variables --------------------------------------------------------------------------------------------------------
-
-
-def _user_variables() -> dict[str, Any]:
-    hidden = _shell.user_ns_hidden
-    return {
-        name: value
-        for name, value in list(_shell.user_ns.items())
-        if not name.startswith("_")
-        and not issubclass(type(value), (ModuleType, FunctionType, type))
-        and not (name in hidden and hidden[name] is value)
-        and name not in ("In", "Out", "exit", "quit", "open", "get_ipython")
-    }
-
-
-def describe(name: str, value: object) -> dict[str, Any]:
-    """One row of the listing."""
-    kind = type(value)
-    row: dict[str, Any] = {
-        "name": name,
-        "type": kind.__name__,
-        "shape": None,
-        "length": None,
-        "bytes": None,
-        "repr": "",
-    }
-    for field, measure in (("shape", _shape), ("length", _length), ("bytes", _bytes), ("repr", _short.repr)):
-        with suppress(Exception):  # a property of a half-built object may raise anything
-            row[field] = measure(value)
-    row["repr"] = row["repr"][:MAX_REPR_CHARS]
-    return row
-
-
-def _is_library(kind: type) -> bool:
-    """Whether the class comes from a library; calling the user's own methods could take for ever."""
-    return all(base.__module__ != "__main__" for base in kind.__mro__)
-
-
-def _shape(value: Any) -> list[int] | None:
-    if type(value).__module__ == "builtins" or not _is_library(type(value)):
-        return None
-    shape = getattr(value, "shape", None)
-    return [int(size) for size in shape] if isinstance(shape, tuple) else None
-
-
-def _length(value: Any) -> int | None:
-    """Only where it is known to be there already: a lazy table's length may be a computation of hours."""
-    kind = type(value)
-    return len(value) if kind.__module__.partition(".")[0] in SIZED and hasattr(kind, "__len__") else None
-
-
-def _bytes(value: Any) -> int | None:
-    kind = type(value)
-    if kind.__module__ == "builtins":
-        return sys.getsizeof(value)
-    if not _is_library(kind):
-        return None
-    if kind.__module__.startswith("pandas") and hasattr(value, "memory_usage"):
-        usage = value.memory_usage()
-        return int(usage if isinstance(usage, int) else usage.sum())
-    size = getattr(value, "nbytes", None)
-    return int(size) if isinstance(size, int) else None
-
-
-class _ShortRepr(reprlib.Repr):
-    """A repr that touches at most a few elements and calls no code of the user's."""
-
-    PLAIN_MODULES = frozenset(
-        {"builtins", "collections", "datetime", "decimal", "fractions", "numpy", "pathlib", "uuid"}
-    )
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxlevel = 3
-        self.maxstring = self.maxother = MAX_REPR_CHARS
-        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = self.maxdeque = 10
-
-    def repr1(self, x: Any, level: int) -> str:
-        kind = type(x)
-        if kind.__name__ in ("list", "tuple", "dict", "set", "frozenset", "deque", "str", "int") and (
-            kind.__module__ in ("builtins", "collections")
-        ):
-            return super().repr1(x, level)
-        if kind in (bytes, bytearray):
-            return repr(x[: MAX_REPR_CHARS // 4]) + ("…" if len(x) > MAX_REPR_CHARS // 4 else "")
-        if kind.__module__.partition(".")[0] in self.PLAIN_MODULES and not hasattr(kind, "__len__"):
-            return super().repr1(x, level)
-        return self.outline(x, level)
-
-    def outline(self, value: Any, level: int) -> str:
-        """Type, shape and dtype of an array; type and attributes of the user's own objects."""
-        kind = type(value)
-        if _is_library(kind):
-            facts = [f"{name}={getattr(value, name)}" for name in ("shape", "dtype", "device") if hasattr(value, name)]
-            columns = getattr(value, "columns", None)
-            if columns is not None:
-                facts.append("columns=" + ", ".join(str(column) for column in islice(columns, 20)))
-        else:
-            attributes = getattr(value, "__dict__", {}) if level > 1 else {}
-            facts = [f"{name}={self.repr1(item, level - 1)}" for name, item in islice(list(attributes.items()), 10)]
-        return f"<{kind.__name__} {', '.join(facts)}>" if facts else f"<{kind.__name__}>"
-
-
-_short = _ShortRepr()
 
 
 # --- loops ------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,325 @@
+"""Shape, size and place of the values of libraries: looking computes nothing and reads nothing.
+
+Runs in the kernel, as `_smart_colab.facts`; standard library alone. A property of a lazy table may read its file, its
+length may be a computation of hours, and `hasattr` runs what a proxy stands for: only what is listed here is asked.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter, OrderedDict, defaultdict, deque
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from .classes import attributes_of, module_of, mro_of, name_of, root_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_COLUMNS = 20
+# How many elements all rows of a listing may look at to estimate what containers hold, and one container of them.
+MAX_LOOKED_AT = 20_000
+MAX_SAMPLE = 500
+MAX_NESTING = 4
+
+LISTS: tuple[type, ...] = (list, tuple, set, frozenset, deque)
+DICTS: tuple[type, ...] = (dict, OrderedDict, defaultdict, Counter)
+TEXTS: tuple[type, ...] = (str, bytes, bytearray)
+SIZED = (*LISTS, *DICTS, *TEXTS, range, memoryview, type({}.keys()), type({}.values()), type({}.items()))
+
+LAZY = "lazy: not computed"
+CLOSED = "closed"
+
+Facts = dict[str, Any]
+"""Some of `shape`, `dtype`, `device`, `columns`, `length`, `bytes` (in memory) and `note`."""
+
+
+class Measure:
+    """Looks at values; for one listing, so that all of it costs little."""
+
+    def __init__(self) -> None:
+        self._room = MAX_LOOKED_AT
+
+    def facts(self, value: object) -> Facts:
+        """What is known of a value; where looking failed, that."""
+        kind = type(value)
+        try:
+            if kind in SIZED:
+                return {"length": _length(value), "bytes": self.size(value)}
+            if (look := _find(kind)) is not None:
+                return look(self, value)
+        except Exception as error:  # noqa: BLE001, RUF100 - half built, or changed by the code that runs
+            return {"note": f"cannot be looked at: {type(error).__name__}"}
+        return {"bytes": sys.getsizeof(value)} if module_of(kind) == "builtins" else {}
+
+    def size(self, value: object, depth: int = 0) -> int:
+        """The memory that a value holds: from a sample where it holds much, 0 where that is not known."""
+        kind = type(value)
+        if kind in LISTS or kind in DICTS:
+            return sys.getsizeof(value) + (self._inner_size(value, depth) if depth < MAX_NESTING else 0)
+        if module_of(kind) == "builtins":
+            return sys.getsizeof(value)
+        if (look := _find(kind)) is None:
+            return 0
+        try:
+            return int(look(self, value).get("bytes") or 0)
+        except Exception:  # noqa: BLE001, RUF100
+            return 0
+
+    def _inner_size(self, container: Any, depth: int) -> int:
+        count = len(container)
+        sample = min(count, MAX_SAMPLE >> 2 * depth, max(self._room, 0))
+        if not sample:
+            return 0
+        # Copied at once: the container may be in use.
+        if type(container) in (list, tuple):
+            parts = list(container[:: max(1, count // sample)])[:sample]
+        elif type(container) in DICTS:
+            parts = [part for pair in list(islice(container.items(), sample)) for part in pair]
+        else:
+            parts = list(islice(container, sample))
+        return self.sampled(parts, count * (2 if type(container) in DICTS else 1), depth)
+
+    def sampled(self, parts: list[Any], count: int, depth: int = 0) -> int:
+        """The memory that `count` values hold, by some of them; what is there several times counts once."""
+        self._room -= len(parts)
+        distinct = {id(part): part for part in parts}
+        total = sum(self.size(part, depth + 1) for part in distinct.values())
+        # Where the sample repeats itself the rest is taken to do so, too.
+        return total * count // len(parts) if len(distinct) * 2 > len(parts) else total
+
+
+def _length(value: Any) -> int | None:
+    try:
+        return len(value)
+    except OverflowError:  # a huge range
+        return None
+
+
+def amount(size: float) -> str:
+    """Bytes in a handy unit."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+# --- libraries --------------------------------------------------------------------------------------------------------
+
+
+def _ndarray(measure: Measure, value: Any) -> Facts:
+    array = sys.modules["numpy"].ndarray
+    value = array.view(value, array)  # slices of a subclass are made by its own code
+    facts: Facts = {"shape": value.shape, "dtype": value.dtype}
+    size = value.nbytes
+    if facts["shape"]:
+        facts["length"] = facts["shape"][0]
+    owner, base = value, value.base
+    while isinstance(base, array):
+        owner, base = base, array.base.__get__(base)
+    if module_of(type(base)) == "mmap":
+        return {**facts, "note": f"mapped from a file, {amount(size)}"}
+    # A broadcast array repeats what it has once.
+    once = facts["dtype"].itemsize
+    for count, stride in zip(facts["shape"], value.strides, strict=True):
+        once *= count if stride else min(count, 1)
+    facts["bytes"] = min(size, once, array.nbytes.__get__(owner))
+    if facts["dtype"].kind == "O" and value.size:
+        sample = value.flat[:: max(1, value.size // MAX_SAMPLE)][:MAX_SAMPLE].tolist()
+        facts["bytes"] += measure.sampled(sample, value.size)
+    return facts
+
+
+def _pandas_values(measure: Measure, values: Any) -> int:
+    """What one of pandas' arrays holds: some have an array of Python's objects inside."""
+    if module_of(type(values)) == "__main__":
+        return 0
+    if _is_a(values, "pandas", "Categorical"):
+        return int(values.codes.nbytes + _index(measure, values.categories)["bytes"])
+    inner = getattr(values, "_ndarray", values)
+    if _find(type(inner)) is _ndarray:
+        return int(_ndarray(measure, inner).get("bytes") or 0)
+    return int(values.nbytes)
+
+
+def _index(measure: Measure, value: Any) -> Facts:
+    facts = {"shape": (len(value),), "length": len(value), "dtype": value.dtype}
+    data = attributes_of(value).get("_data")  # not `_values`, which a range would make
+    return {**facts, "bytes": int(value.nbytes) if data is None else _pandas_values(measure, data)}
+
+
+def _pandas(measure: Measure, value: Any) -> Facts:
+    manager = attributes_of(value)["_mgr"]  # a subclass of the user's leaves it alone
+    *columns, index = manager.axes
+    size = sum(_pandas_values(measure, block.values) for block in manager.blocks)
+    facts = _columns(columns[0]) if columns else {"dtype": manager.blocks[0].values.dtype}
+    shape = (len(index), *map(len, columns))
+    return {**facts, "shape": shape, "length": shape[0], "bytes": size + _index(measure, index)["bytes"]}
+
+
+def _pandas_array(measure: Measure, value: Any) -> Facts:
+    return {"shape": (len(value),), "length": len(value), "dtype": value.dtype, "bytes": _pandas_values(measure, value)}
+
+
+def _polars(_: Measure, value: Any) -> Facts:
+    shape = value.shape
+    facts = _columns(value.columns) if len(shape) == 2 else {"dtype": value.dtype}
+    return {"shape": shape, "length": shape[0], "bytes": value.estimated_size(), **facts}
+
+
+def _arrow(_: Measure, value: Any) -> Facts:
+    facts: Facts = {"length": len(value), "bytes": value.nbytes}
+    if hasattr(type(value), "column_names"):
+        return {"shape": value.shape, **facts, **_columns(value.column_names)}
+    return {**facts, "dtype": value.type}
+
+
+def _tensor(_: Measure, value: Any) -> Facts:
+    facts = {"shape": tuple(value.shape), "dtype": value.dtype, "device": value.device}
+    if facts["shape"]:
+        facts["length"] = facts["shape"][0]
+    size = value.nbytes
+    if str(facts["device"]) == "meta":
+        return {**facts, "bytes": 0, "note": "no data"}
+    if str(value.layout) == "torch.strided" and hasattr(type(value), "untyped_storage"):
+        size = min(size, value.untyped_storage().nbytes())  # an expanded one repeats what it has once
+    return {**facts, "bytes": int(size)}
+
+
+def _device_array(_: Measure, value: Any) -> Facts:
+    shape = tuple(value.shape)
+    facts = {"shape": shape, "length": shape[0] if shape else None, "bytes": getattr(value, "nbytes", None)}
+    device = value.device  # a method in older versions of jax
+    return {**facts, "dtype": value.dtype, "device": None if callable(device) else device}
+
+
+def _sparse(measure: Measure, value: Any) -> Facts:
+    parts = attributes_of(value)
+    size = sum(measure.size(part) for part in parts.values())
+    return {"shape": parts.get("_shape"), "dtype": value.dtype, "bytes": size or None}
+
+
+def _hdf5(_: Measure, value: Any) -> Facts:
+    lock = sys.modules["h5py"]._objects.phil
+    if not lock.acquire(False):  # a thread reads or writes, and waiting for it would deafen us
+        return {"note": "in use"}
+    try:
+        if not value.id.valid:
+            return {"note": CLOSED}
+        if not _is_a(value, "h5py", "Dataset"):
+            return {"note": "on disk"}
+        size = value.id.get_type().get_size() * int(value.id.get_space().get_simple_extent_npoints())
+        return {"shape": value.shape, "dtype": value.dtype, "note": f"on disk, {amount(size)}"}
+    finally:
+        lock.release()
+
+
+def _zarr(_: Measure, value: Any) -> Facts:
+    parts = attributes_of(value)  # an older version's properties may read the store
+    metadata = parts["_async_array"].metadata if "_async_array" in parts else None
+    shape = metadata.shape if metadata else parts["_shape"]
+    dtype = value.dtype if metadata else parts["_dtype"]
+    size = dtype.itemsize
+    for count in shape:
+        size *= count
+    return {"shape": shape, "dtype": dtype, "note": f"in its store, {amount(size)}"}
+
+
+def _dask_array(_: Measure, value: Any) -> Facts:
+    return {"shape": value.shape, "dtype": value.dtype, "note": LAZY}
+
+
+def _xarray_data(measure: Measure, variable: Any) -> Facts:
+    """A variable's facts, where it is in memory with its bytes."""
+    data = inner = variable._data
+    # What reads only when it is asked is wrapped; so is what has been read.
+    for _ in range(8):
+        if root_of(type(inner)) != "xarray" or not hasattr(inner, "array"):
+            break
+        inner = inner.array
+    facts = {"shape": tuple(data.shape), "dtype": data.dtype}
+    is_here = (look := _find(type(inner))) in (_ndarray, _index)
+    return {**facts, **({"bytes": look(measure, inner).get("bytes")} if look and is_here else {"note": LAZY})}
+
+
+def _xarray(measure: Measure, value: Any) -> Facts:
+    if _is_a(value, "xarray", "Dataset"):
+        parts = {name: _xarray_data(measure, variable) for name, variable in list(value._variables.items())}
+        lazy = {"note": LAZY} if any("note" in part for part in parts.values()) else {}
+        return {**_columns(list(parts)), "bytes": sum(part.get("bytes") or 0 for part in parts.values()), **lazy}
+    return _xarray_data(measure, value._variable if _is_a(value, "xarray", "DataArray") else value)
+
+
+def _array(_: Measure, value: Any) -> Facts:
+    return {"length": len(value), "dtype": value.typecode, "bytes": len(value) * value.itemsize}
+
+
+def _mapped(_: Measure, value: Any) -> Facts:
+    return {"note": "mapped memory"}
+
+
+def _huggingface(_: Measure, value: Any) -> Facts:
+    return {"shape": value.shape, **_columns(value.column_names), "note": "mapped from files"}
+
+
+def _lazy(_: Measure, value: Any) -> Facts:
+    return {"note": LAZY}
+
+
+def _columns(columns: Any) -> Facts:
+    return {"columns": list(columns[:MAX_COLUMNS])}
+
+
+# By the package and the class's name, or the package alone.
+_LOOKS: dict[tuple[str, str], Callable[[Measure, Any], Facts]] = {
+    ("numpy", "ndarray"): _ndarray,
+    ("pandas", "DataFrame"): _pandas,
+    ("pandas", "Series"): _pandas,
+    ("pandas", "Index"): _index,
+    ("pandas", "ExtensionArray"): _pandas_array,
+    ("polars", "DataFrame"): _polars,
+    ("polars", "Series"): _polars,
+    ("polars", "LazyFrame"): _lazy,
+    ("polars", "LazyGroupBy"): _lazy,
+    ("pyarrow", "_Tabular"): _arrow,
+    ("pyarrow", "Array"): _arrow,
+    ("pyarrow", "ChunkedArray"): _arrow,
+    ("pyarrow", "Dataset"): _lazy,
+    ("pyarrow", "Scanner"): _lazy,
+    ("pyarrow", "RecordBatchReader"): _lazy,
+    ("torch", "Tensor"): _tensor,
+    ("jaxlib", "ArrayImpl"): _device_array,
+    ("jax", "ArrayImpl"): _device_array,
+    ("cupy", "ndarray"): _device_array,
+    ("tensorflow", "EagerTensor"): _device_array,
+    ("scipy", "_spbase"): _sparse,
+    ("h5py", "HLObject"): _hdf5,
+    ("zarr", "Array"): _zarr,
+    ("dask", "Array"): _dask_array,
+    ("dask", "DaskMethodsMixin"): _lazy,
+    ("xarray", "DataArray"): _xarray,
+    ("xarray", "Dataset"): _xarray,
+    ("xarray", "Variable"): _xarray,
+    ("duckdb", "DuckDBPyRelation"): _lazy,
+    ("pyspark", "DataFrame"): _lazy,
+    ("ibis", "Expr"): _lazy,
+    ("datasets", "Dataset"): _huggingface,
+    ("array", "array"): _array,
+    ("mmap", "mmap"): _mapped,
+}
+
+
+def _find(kind: type) -> Callable[[Measure, Any], Facts] | None:
+    """What looks at values of this class."""
+    for base in mro_of(kind):
+        look = _LOOKS.get((root_of(base), name_of(base)))
+        if look is not None:
+            # What the others ask, a subclass of the user's could answer by code of its own.
+            is_safe = look in (_ndarray, _pandas, _lazy) or module_of(kind) != "__main__"
+            return look if is_safe else None
+    return None
+
+
+def _is_a(value: object, package: str, name: str) -> bool:
+    return any((root_of(base), name_of(base)) == (package, name) for base in mro_of(type(value)))

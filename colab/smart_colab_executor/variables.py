@@ -1,0 +1,66 @@
+"""The user's variables, as a listing shows them. Nothing of the user's own code is called, nothing computed or read.
+
+Runs in the kernel, as `_smart_colab.variables`; standard library alone.
+"""
+
+from __future__ import annotations
+
+from types import FunctionType, ModuleType
+from typing import Any
+
+from .classes import name_of
+from .facts import Measure
+from .short_repr import ShortRepr
+
+MAX_VARIABLES = 500
+NOT_THE_USERS = frozenset({"In", "Out", "exit", "quit", "open", "get_ipython"})
+
+
+def user_variables(shell: Any) -> dict[str, Any]:
+    """What the user's code has made, by name; no modules, functions and classes."""
+    hidden = shell.user_ns_hidden
+    return {
+        name: value
+        for name, value in list(shell.user_ns.items())
+        if type(name) is str
+        and not name.startswith("_")
+        and not issubclass(type(value), (ModuleType, FunctionType, type))
+        and not (name in hidden and hidden[name] is value)
+        and name not in NOT_THE_USERS
+    }
+
+
+def listing(found: dict[str, Any]) -> dict[str, Any]:
+    """What `GET /variables` shows of them, sorted by name."""
+    names = sorted(found)
+    measure = Measure()
+    short = ShortRepr(measure)
+    return {
+        "variables": [_row(name, found[name], measure, short) for name in names[:MAX_VARIABLES]],
+        "total": len(names),
+    }
+
+
+def _row(name: str, value: object, measure: Measure, short: ShortRepr) -> dict[str, Any]:
+    facts = measure.facts(value)
+    return {
+        "name": _readable(name),
+        "type": _readable(name_of(type(value))),
+        "shape": _whole(facts.get("shape")),
+        "length": facts.get("length"),
+        "bytes": facts.get("bytes"),
+        "repr": _readable(short.text(value, facts)),
+    }
+
+
+def _whole(shape: Any) -> list[int] | None:
+    """A shape, where all of it is known."""
+    try:
+        return [int(size) for size in shape] if isinstance(shape, tuple) else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _readable(text: str) -> str:
+    """Half a surrogate pair has no place in a message."""
+    return text.encode("utf-8", "replace").decode()
