@@ -18,7 +18,7 @@ from typing import Any
 
 from waitress.server import create_server
 
-from . import __version__, history, statelock
+from . import __version__, history, spoiled, statelock
 from .admission import TUNNEL_HEADERS, Admission, Network, parse_networks
 from .app import Config, create_app
 from .audit import Audit
@@ -82,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     jobs = JobStore(state / "jobs", boot_id, lambda job: _note_end(audit, job))
     notes = KernelNotes(state / "kernels")
     try:
+        spoiled.check_layout(state)
         lock = statelock.take(state)
         # Before the jobs are read back, for these would go on writing.
         journals = notes.end_leftovers()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
+from .spoiled import set_aside
 from .spool import write_atomically
 
 log = logging.getLogger(__name__)
@@ -23,7 +25,11 @@ def note_boot(state: Path, boot_id: str) -> frozenset[str]:
     Whoever meant one of these meant this folder: a job that it does not hold was never accepted, so it never ran.
     """
     path = state / "boots"
-    earlier = path.read_text("utf-8").split() if path.exists() else []
+    try:
+        earlier = path.read_text("utf-8").split() if path.exists() else []
+    except (OSError, ValueError) as error:
+        set_aside(path, error)
+        earlier = []
     boots = [*earlier[1 - BOOTS_KEPT :], boot_id]
     write_atomically(path, "\n".join(boots).encode())
     return frozenset(boots)
@@ -39,13 +45,25 @@ def remove_old_jobs(
     jobs = sorted(_jobs(folder), reverse=True)
     oldest, total = time.time() - days * 86_400, 0
     for count, (changed, job) in enumerate(jobs):
-        total += sum(file.stat().st_size for file in job.rglob("*") if file.is_file())
+        total += _size(job)
         if count and (changed < oldest or count >= max_jobs or total > max_bytes):
             log.info("jobs/%s is removed: it is old, or there are too many", job.name)
             shutil.rmtree(job, ignore_errors=True)
 
 
+def _size(job: Path) -> int:
+    size = 0
+    for file in job.rglob("*"):
+        with suppress(OSError):
+            size += file.lstat().st_size
+    return size
+
+
 def _jobs(folder: Path) -> list[tuple[float, Path]]:
     if not folder.is_dir():
         return []
-    return [(record.stat().st_mtime, record.parent) for record in folder.glob("*/job.json")]
+    found = []
+    for record in folder.glob("*/job.json"):
+        with suppress(OSError):
+            found.append((record.stat().st_mtime, record.parent))
+    return found

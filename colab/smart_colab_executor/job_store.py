@@ -16,6 +16,7 @@ from .errors import BootChanged, Busy, DiskFull, InvalidArgument, JobConflict, N
 from .jobs import RECORD, STATES, Ending, Job, Record
 from .reports import Reports
 from .requests import JobRequest, uuid_text
+from .spoiled import ERRORS
 from .spool import Spool, now
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class JobStore:
         self._on_end = on_end
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
+        self._unreadable: set[str] = set()
         self._waiting: dict[str, Job] = {}
 
     def load(self, unread: Mapping[str, Sequence[tuple[str, str]]]) -> None:
@@ -44,11 +46,12 @@ class JobStore:
         self._folder.mkdir(parents=True, exist_ok=True)
         found = []
         for folder in self._folder.iterdir():
-            if not (folder / RECORD).exists():
-                continue
             try:
-                found.append(_recover(folder, self._on_end, unread.get(folder.name, ())))
-            except (OSError, ValueError, TypeError, KeyError) as error:
+                if (folder / RECORD).exists():
+                    found.append(_recover(folder, self._on_end, unread.get(folder.name, ())))
+            except (*ERRORS, InvalidArgument) as error:
+                # Not set aside: it stands for code that may have run, and that does not run again under its id.
+                self._unreadable.add(folder.name)
                 log.warning("jobs/%s cannot be read back and is left alone: %s", folder.name, type(error).__name__)
         self._jobs = {job.id: job for job in sorted(found, key=lambda job: (job.record.created_at, job.id))}
 
@@ -71,7 +74,7 @@ class JobStore:
                     )
                 return known, False
             folder = self._folder / job_id
-            if (folder / RECORD).exists():
+            if job_id in self._unreadable:
                 raise JobConflict(f"Job {job_id} is known, but its record cannot be read.", "Use a new UUID.")
             if expected_boot_id is not None and expected_boot_id not in self.boots:
                 raise BootChanged(
@@ -133,15 +136,15 @@ def parse_id(text: str) -> str:
 def _recover(folder: Path, on_end: Callable[[Job], None], unread: Sequence[tuple[str, str]]) -> Job:
     saved, *later = (folder / RECORD).read_bytes().splitlines()
     asked = json.loads(saved)
-    record = Record(**asked["record"])
+    record = Record.parse(asked["record"])
     for line in reversed(later):
-        with suppress(ValueError, TypeError):  # torn: the line before it or its events tell the same
-            record = Record(**json.loads(line))
+        with suppress(ValueError, TypeError, RecursionError):  # torn: the line before it or its events tell the same
+            record = Record.parse(json.loads(line))
             break
     if record.id != folder.name:
         raise ValueError(folder.name)
     spool = Spool.recover(folder, record.last_seq, record.events_bytes)
-    job = Job(JobRequest(**asked["request"]), record, folder, spool, Reports(folder), on_end)
+    job = Job(JobRequest.parse(asked["request"]), record, folder, spool, Reports(folder), on_end)
     if job.is_final and spool.last_seq == record.last_seq:
         job.late("".join(text for _, text in unread))
         return job

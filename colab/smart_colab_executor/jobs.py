@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from . import outputs, probe, reports
 from .jsonline import dump
@@ -60,6 +61,26 @@ class Record:
     events_bytes: int = 0
     log_bytes_at_end: int | None = None
     address: str | None = None
+
+    @classmethod
+    def parse(cls, fields: dict[str, Any]) -> Record:
+        """Raises TypeError for what is no record."""
+        record = cls(**fields)
+        for name, kind in get_type_hints(cls).items():
+            if not _is_of(getattr(record, name), kind):
+                raise TypeError(f"{name} is malformed")
+        return record
+
+
+def _is_of(value: object, kind: Any) -> bool:
+    origin = get_origin(kind)
+    if origin is Literal:
+        return value in get_args(kind)
+    if origin is UnionType:
+        return any(_is_of(value, part) for part in get_args(kind))
+    if kind in (int, float):
+        return isinstance(value, (int, kind)) and not isinstance(value, bool)
+    return isinstance(value, origin or kind)
 
 
 @dataclass

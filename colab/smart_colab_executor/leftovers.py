@@ -108,7 +108,7 @@ def _noted(path: Path) -> tuple[list[psutil.Process], Path | None]:
     """The noted process, when it is still the same one, and all that it started; and the folder of its sockets."""
     try:
         note = read_object(path)
-        sockets = Path(note["sockets"]) if note.get("sockets") else None
+        sockets = Path(note["sockets"]) if note["sockets"] else None
         pid, created = (int(note["pid"]), float(note["created"])) if "pid" in note else (None, 0.0)
     except ERRORS as error:
         set_aside(path, error)

@@ -14,6 +14,7 @@ from pathlib import Path
 from .errors import InvalidArgument
 from .paths import ContentRoot, show
 from .refusals import clear_writing, is_a_folder
+from .spoiled import ERRORS, read_object, set_aside
 from .spool import write_atomically
 
 DAYS_KEPT = 7
@@ -83,9 +84,12 @@ def remove_leftovers(notes: Path, days: float = DAYS_KEPT) -> None:
     """Remove uploads that nothing came for in so many days, and what was left of bundles. Called at the start."""
     oldest = time.time() - days * 86_400
     for path in notes.glob("*.json"):
-        with suppress(OSError, ValueError, TypeError, KeyError):
-            note = json.loads(path.read_bytes())
+        try:
+            note = read_object(path)
             if "received" not in note or path.stat().st_mtime < oldest:
                 for partial in note["partials"]:
-                    Path(partial).unlink(missing_ok=True)
+                    with suppress(OSError):
+                        Path(partial).unlink(missing_ok=True)
                 path.unlink()
+        except ERRORS as error:
+            set_aside(path, error)

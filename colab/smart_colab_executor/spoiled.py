@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -11,6 +12,8 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 SUFFIX = ".unreadable"
+FILES = ("lock", "boots", "boots.partial", "audit.jsonl", "audit.1.jsonl")
+FOLDERS = ("jobs", "kernels", "uploads")
 # What reading and using such a file may raise.
 ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 
@@ -21,6 +24,25 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise TypeError("no object")
     return found
+
+
+def check_layout(state: Path) -> None:
+    """Set aside what stands where the executor needs a file, or a folder, of its own."""
+    for name in FILES:
+        if (path := state / name).is_dir():
+            set_aside(path, IsADirectoryError(errno.EISDIR, "a folder"))
+    for name in FOLDERS:
+        path = state / name
+        if os.path.lexists(path) and not _is_usable(path):
+            set_aside(path, NotADirectoryError(errno.ENOTDIR, "no folder that can be read"))
+
+
+def _is_usable(folder: Path) -> bool:
+    try:
+        next(folder.iterdir(), None)
+    except OSError:
+        return False
+    return True
 
 
 def set_aside(path: Path, error: BaseException) -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import re
+import shutil
 import threading
 from bisect import bisect_right
 from contextlib import suppress
@@ -19,10 +21,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from .jsonline import dump
+from .spoiled import SUFFIX, set_aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from io import FileIO
+
+log = logging.getLogger(__name__)
 
 INDEX_EVERY_BYTES = 256 * 1024
 # What both a header and, quoted, a file's name can hold.
@@ -89,6 +94,9 @@ class Spool:
         A finished job's `last_seq` and `size` save the look at every event, where they still fit the file.
         """
         spool = cls(folder)
+        for path in (spool._events_path, spool._log_path):
+            if path.is_dir():
+                set_aside(path, IsADirectoryError(errno.EISDIR, "a folder"))
         spool._events_path.touch()
         if last_seq and spool._events_path.stat().st_size == size:
             spool.last_seq, spool.size = last_seq, size
@@ -104,6 +112,10 @@ class Spool:
         with self._events_path.open("rb") as lines:
             for line in lines:
                 if not _is_event(line, self.last_seq + 1):
+                    if line.endswith(b"\n"):  # torn by no crash: what follows is kept, too
+                        aside = self._events_path.with_name(self._events_path.name + SUFFIX)
+                        shutil.copyfile(self._events_path, aside)
+                        log.warning("%s holds what is no event, and is kept as %s", self._events_path.name, aside)
                     break
                 self._note(len(line))
         if self._events_path.stat().st_size > self.size:
@@ -264,7 +276,7 @@ def _is_event(line: bytes, seq: int) -> bool:
         return False
     try:
         event = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(event, dict) and event.get("seq") == seq
 

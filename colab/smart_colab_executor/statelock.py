@@ -23,7 +23,7 @@ def take(folder: Path, patience_sec: float = PATIENCE_SEC) -> BinaryIO:
     folder.mkdir(parents=True, exist_ok=True)
     # Code and output are nobody else's business on a shared machine.
     folder.chmod(0o700)
-    file = (folder / "lock").open("ab")
+    file = _open(folder / "lock")
     deadline = time.monotonic() + patience_sec
     try:
         while not _try_lock(file.fileno()):
@@ -34,6 +34,14 @@ def take(folder: Path, patience_sec: float = PATIENCE_SEC) -> BinaryIO:
         file.close()
         raise
     return file
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("ab")
+    except PermissionError:
+        path.chmod(0o600)
+        return path.open("ab")
 
 
 if sys.platform == "win32":

@@ -7,7 +7,6 @@ is kept in memory: path, size and digest name it, its note and its partial file 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import stat
@@ -23,6 +22,7 @@ from .errors import Damaged, DiskFull, Incomplete, InvalidArgument, NotFound
 from .partials import goal_at, is_executable, make_executable, note_partials, partial_of, settle
 from .paths import ContentRoot, show
 from .refusals import clear_writing, is_a_folder
+from .spoiled import ERRORS, read_object, set_aside
 
 BLOCK = 256 * 1024
 ZEROS = bytes(BLOCK)
@@ -227,10 +227,14 @@ class Uploads:
 
     def _received(self, upload: Upload) -> Ranges:
         """Which bytes are here, by the note; none where the partial file is gone."""
+        path = self._note_path(upload)
         try:
-            note = json.loads(self._note_path(upload).read_bytes())
+            note = read_object(path)
             received = [(int(start), int(stop)) for start, stop in note["received"]]
-        except (OSError, ValueError, TypeError, KeyError):
+        except FileNotFoundError:
+            return []
+        except ERRORS as error:
+            set_aside(path, error)
             return []
         return received if upload.partial.is_file() else []
 

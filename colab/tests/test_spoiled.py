@@ -1,0 +1,183 @@
+"""A state folder with files that cannot be read: they are set aside, it is said, and the executor starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import Executor
+
+from smart_colab_executor import spoiled
+from smart_colab_executor.errors import JobConflict
+from smart_colab_executor.history import note_boot, remove_old_jobs
+from smart_colab_executor.job_store import JobStore
+from smart_colab_executor.leftovers import KernelNotes
+from smart_colab_executor.partials import remove_leftovers
+from smart_colab_executor.requests import JobRequest
+from smart_colab_executor.statelock import take
+
+Start = Callable[..., Executor]
+DEEP = b'{"a":' * 100_000
+SPOILED = [b"", b"\xff\xfe\x00", DEEP, b"[" * 100_000, b"null", b"[]", b"5", b'"x"', b"{}", b"{", b"\0" * 4096]
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def kept_job(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """A finished job as an executor leaves it, and its record."""
+    store = JobStore(folder, str(uuid.uuid4()))
+    job, _ = store.add(str(uuid.uuid4()), JobRequest("1"))
+    job.spool.append({"type": "started", "kernel_id": "k", "execution_count": 1})
+    job.spool.close()
+    return job.folder, json.loads((job.folder / "job.json").read_bytes())
+
+
+def test_an_executor_starts_whatever_is_spoiled(start: Start) -> None:
+    first = start()
+    good, bad, worse = (first.run("print('kept')").job["id"] for _ in range(3))
+    first.post("/shutdown")
+    first.process.wait(40)
+    state = first.root / ".smart_colab"
+    (state / "boots").write_bytes(b"\xff\xfe")
+    (state / "boots.partial").mkdir()
+    (state / "audit.jsonl").unlink(missing_ok=True)
+    (state / "audit.jsonl").mkdir()
+    (state / "lock").unlink()
+    (state / "lock").mkdir()
+    (state / "uploads").write_text("a file")
+    (state / "jobs" / bad / "job.json").write_bytes(DEEP)
+    (state / "jobs" / worse / "events.jsonl").write_bytes(DEEP + b"\n")
+    (state / "jobs" / "a file").touch()
+    shutil.rmtree(state / "kernels")
+    (state / "kernels").mkdir()
+    (state / "kernels" / "note.json").write_bytes(DEEP)
+    (state / "kernels" / "folder.json").mkdir()
+    second = start()
+    assert second.follow(good).stdout == "kept\n"
+    assert second.call("GET", f"/jobs/{bad}").status == 404
+    assert second.call("PUT", f"/jobs/{bad}", {"code": "print('kept')"}).json["code"] == "job_conflict"
+    assert second.call("GET", f"/jobs/{worse}").status == 200
+    assert second.run("print(1)").stdout == "1\n"
+    assert second.call("GET", f"/files/upload?path=x&size=1&sha256={'0' * 64}").status == 200
+    aside = {"boots", "boots.partial", "audit.jsonl", "lock", "uploads"}
+    assert {f"{name}.unreadable" for name in aside} <= names(state)
+    assert {"note.json.unreadable", "folder.json.unreadable"} <= names(state / "kernels")
+    said = second.log.read_text()
+    assert "Traceback" not in said
+    for name in (*aside, f"jobs/{bad}", "kernels/note.json", "kernels/folder.json"):
+        assert f"{name} cannot be read" in said, name
+    second.post("/shutdown")
+    second.process.wait(40)
+    assert start().follow(good).stdout == "kept\n"
+
+
+@pytest.mark.parametrize("content", SPOILED)
+def test_no_note_of_the_state_folder_keeps_it_from_starting(tmp_path: Path, content: bytes) -> None:
+    for name in ("kernels/0193.json", "uploads/0193.json", "jobs/0193/job.json", "boots"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    with take(tmp_path):
+        assert "new" in note_boot(tmp_path, "new")
+    assert KernelNotes(tmp_path / "kernels").end_leftovers() == []
+    remove_leftovers(tmp_path / "uploads")
+    remove_old_jobs(tmp_path / "jobs")
+    store = JobStore(tmp_path / "jobs", "new")
+    store.load({})
+    assert store.newest(None, None, 10) == []
+    assert names(tmp_path / "kernels") == {"0193.json.unreadable"}
+    assert names(tmp_path / "uploads") <= {"0193.json.unreadable"}
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value"),
+    [
+        ("record", "created_at", 5),
+        ("record", "created_at", None),
+        ("record", "finished_at", ["2026"]),
+        ("record", "state", "nonsense"),
+        ("record", "state", []),
+        ("record", "last_seq", "1"),
+        ("record", "last_seq", True),
+        ("record", "execution_time_sec", "long"),
+        ("record", "kernel_exit", []),
+        ("record", "variables_lost", 1),
+        ("record", "unknown", 1),
+        ("record", "id", str(uuid.uuid4())),
+        ("request", "code", 5),
+        ("request", "session", "a b"),
+        ("request", "timeout_sec", "long"),
+        ("request", "loop", [1]),
+        ("request", "kernel_id", 5),
+    ],
+)
+def test_a_record_of_a_wrong_shape_is_left_alone_and_never_run_again(
+    tmp_path: Path, part: str, field: str, value: object
+) -> None:
+    (folder, saved), (other, _) = kept_job(tmp_path), kept_job(tmp_path)
+    saved[part][field] = value
+    (folder / "job.json").write_text(json.dumps(saved))
+    store = JobStore(tmp_path, str(uuid.uuid4()))
+    store.load({})
+    assert [job.id for job in store.newest(None, None, 10)] == [other.name]
+    assert all(job.describe() for job in store.newest(None, None, 10))
+    with pytest.raises(JobConflict, match="cannot be read"):
+        store.add(folder.name, JobRequest("1"))
+
+
+def test_what_stands_in_a_jobs_folder_in_a_files_place_is_set_aside(tmp_path: Path) -> None:
+    folder, _ = kept_job(tmp_path)
+    (folder / "log.txt").mkdir()
+    (folder / "events.jsonl").unlink()
+    (folder / "events.jsonl").mkdir()
+    store = JobStore(tmp_path, str(uuid.uuid4()))
+    store.load({})
+    job = store.get(folder.name)
+    assert (job.record.state, job.spool.log_bytes) == ("lost", 0)
+    assert {"log.txt.unreadable", "events.jsonl.unreadable"} <= names(folder)
+
+
+def test_events_behind_a_spoiled_one_are_kept_aside(tmp_path: Path) -> None:
+    folder, _ = kept_job(tmp_path)
+    with (folder / "events.jsonl").open("ab") as file:
+        file.write(DEEP + b'\n{"seq":3,"at":"","type":"stream","name":"stdout","text":"behind"}\n')
+    JobStore(tmp_path, str(uuid.uuid4())).load({})
+    assert b"behind" in (folder / "events.jsonl.unreadable").read_bytes()
+    assert b"behind" not in (folder / "events.jsonl").read_bytes()
+
+
+def test_each_that_is_set_aside_has_a_name_of_its_own(tmp_path: Path) -> None:
+    for content in ("one", "two", "three"):
+        (tmp_path / "boots").write_text(content)
+        spoiled.set_aside(tmp_path / "boots", ValueError())
+    assert names(tmp_path) == {"boots.unreadable", "boots.unreadable1", "boots.unreadable2"}
+    spoiled.set_aside(tmp_path / "missing", ValueError())
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="everything can be read by this user")
+def test_what_may_not_be_read_is_set_aside(tmp_path: Path) -> None:
+    folder, _ = kept_job(tmp_path / "jobs")
+    for name in ("boots", "lock"):
+        (tmp_path / name).touch(mode=0)
+    for name in ("kernels", "uploads"):
+        (tmp_path / name).mkdir(mode=0)
+    folder.chmod(0)
+    spoiled.check_layout(tmp_path)
+    with take(tmp_path):
+        note_boot(tmp_path, "new")
+    remove_old_jobs(tmp_path / "jobs")
+    store = JobStore(tmp_path / "jobs", "new")
+    store.load({})
+    with pytest.raises(JobConflict):
+        store.add(folder.name, JobRequest("1"))
+    assert {"boots.unreadable", "kernels.unreadable", "uploads.unreadable"} <= names(tmp_path)
+    folder.chmod(0o700)
