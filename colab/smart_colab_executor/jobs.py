@@ -188,6 +188,8 @@ class Job:
 
     def late(self, text: str) -> None:
         """Keep what a thread or a process of the job's prints after its end: in the log, for the events are sealed."""
+        if not text:
+            return
         try:
             self.spool.log(text)
         except OSError as error:

@@ -10,10 +10,14 @@ import os
 import sys
 import threading
 from contextlib import nullcontext, suppress
-from time import monotonic, sleep
+from time import monotonic, perf_counter, sleep
 from typing import TYPE_CHECKING, Any
 
+from . import origins, pools
+from .descriptors import Descriptors
+from .forks import ChildStream
 from .journal import Journal
+from .origins import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,15 +42,12 @@ MUCH_BYTES = 4096
 HEARING_PATIENCE_SEC = 10.0
 XPUB_NODROP = 69  # zmq.XPUB_NODROP
 LAST_WORDS_SEC = 1.0
+# Between two prints so close together nothing else has written; to look costs a third of a print.
+NOTHING_WRITTEN_SEC = 0.6e-6
 # What is shown beside the streams; the rest of the messages has no place among them.
 SHOWN = frozenset({"display_data", "update_display_data", "execute_result", "error", "clear_output"})
-
-
-class Source(bytes):
-    """A stream while a cell runs: the key in the journal, and what a message of it needs."""
-
-    stream: Any
-    parent: dict[str, Any]
+# Of these, what any thread may send; ipykernel has it belong to the cell that runs.
+DISPLAYED = frozenset({"display_data", "update_display_data", "clear_output"})
 
 
 class Output:
@@ -62,12 +63,14 @@ class Output:
         self._thread = kernel.iopub_socket.io_thread
         self._streams: tuple[Any, Any] = (sys.stdout, sys.stderr)
         self._journal = Journal(None)
+        self._descriptors: Descriptors | None = None
+        self._written_at = 0.0
         # Positions: up to where may be written without a look at what follows, was handed to the sending thread's queue
         # (which goes out in its turn), and was heard.
         self._room = MAX_UNSENT_BYTES
         self._handed = self._heard = self._last_heard = 0
         # For writers only: the sending thread is not to wait for one that waits for it.
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         # For those that send only. That is one thread, but for what is flushed when it is gone.
         self._send_lock = threading.RLock()
         self._is_sending = False
@@ -85,20 +88,53 @@ class Output:
         kernel.shell.set_parent = self._set_parent_of_all
         self._hold_exit()
 
-    def guard(self, journal: str) -> None:
-        """Let no output be lost or come in a lump. Not for a cell to call: IPython 9 takes `write` back after one."""
+    def guard(self, journal: str, channel: int | None) -> None:
+        """Let no output be lost or come in a lump; `channel` is for the pipes of descriptors 1 and 2.
+
+        Not for a cell to call: IPython 9 takes `write` back after one.
+        """
         # Where it cannot be had, only the last words of a kernel that is killed are lost.
         with suppress(OSError, ValueError):
             self._journal = Journal(journal)
-        for stream in self._streams:
-            self._take_over(stream)
+        for descriptor, stream in enumerate(self._streams, start=1):
+            self._take_over(stream, descriptor)
+        if sys.platform != "win32":
+            self._descriptors = Descriptors(self, self._streams, channel)
         # When the executor reads slowly the sender waits, where it would throw messages away.
         self._thread.schedule(lambda: self._thread.socket.setsockopt(XPUB_NODROP, 1))
+
+    @property
+    def streams(self) -> tuple[Any, Any]:
+        """The kernel's own `sys.stdout` and `sys.stderr`."""
+        return self._streams
 
     def flush(self) -> None:
         """Send what has been written so far."""
         self.is_fresh = False
         self._flush()
+
+    def settle(self) -> None:
+        """Let what children and C code have written so far come before what follows."""
+        if self._descriptors is None or self._descriptors.is_settled():
+            return
+        # Not by a `__del__` while something is written down or sent: this waits for another thread to do both.
+        if not self.lock._is_owned() and threading.current_thread() is not self._thread.thread:  # type: ignore[attr-defined]
+            self._descriptors.settle()
+
+    def add_native(self, key: Source, read: Callable[[], bytes]) -> None:
+        """Write down what `read` gives, once there is room for it."""
+        if (before := self.before) is not None:
+            before()
+        while True:
+            with self.lock:
+                if self._journal.position < self._room:
+                    if raw := read():
+                        self._journal.add(key, raw)
+                    break
+            self._make_room(key.stream)
+        self.is_fresh = True
+        if not self._is_due:
+            self._schedule()
 
     def send(self, kind: str, content: dict[str, Any], parent: dict[str, Any]) -> None:
         """Send a message of our own behind all that was flushed before. From any thread."""
@@ -108,12 +144,17 @@ class Output:
         """Call `call` in the sending thread after `seconds`."""
         self._thread.schedule(lambda: self._thread.io_loop.call_later(seconds, call))
 
+    def divert(self, stream: Any, write: Callable[[str], int] | None) -> None:
+        """Have `write` take what is printed to the stream, or have it taken here again."""
+        stream.write = write or stream.write_here
+
     def _put_out(self) -> None:
         if (before := self.before) is not None:
             before()
         self.is_fresh = True
 
     def _flush(self) -> None:
+        self.settle()
         # Not for nothing: the sending thread is waited for. In this order: what is taken is being sent.
         if self._journal.has_untaken or self._is_sending:
             # A stream that is closed does not wait for it.
@@ -124,22 +165,46 @@ class Output:
         self._set_parent(parent)
         for stream in self._streams:
             stream.set_parent(parent)
+        header = parent.get("header", {})
+        if origins.current() is not header:
+            origins.begin(header)
+            if header.get("msg_type") == "execute_request" and self._descriptors is not None:
+                pools.follow()
+                self._descriptors.begin(header)
 
     def _send_in_order(self, stream: Any, message: Any, *rest: Any, **options: Any) -> Any:
         kind = message.get("msg_type") if isinstance(message, dict) else message
+        if os.getpid() != self._pid:
+            return self._show_in_child(message)
         if kind in SHOWN:
             self._put_out()
         if kind in SHOWN or kind == "execute_reply":
+            if self._descriptors is not None:
+                self._descriptors.flush()
             # ipykernel flushes only what `sys.stdout` and `sys.stderr` are now.
             self._flush()
+        if kind in DISPLAYED:
+            if isinstance(message, dict):
+                message["parent_header"] = origins.current()
+            elif len(rest) > 1:
+                rest = (rest[0], origins.current(), *rest[2:])
+            else:
+                options["parent"] = origins.current()
         return self._send(stream, message, *rest, **options)
 
-    def _take_over(self, stream: Any) -> None:
+    def _show_in_child(self, message: Any) -> None:
+        """A forked process sends nothing; what it displays is text, as in a script."""
+        if isinstance(message, dict) and message.get("msg_type") in DISPLAYED:
+            text = message["content"].get("data", {}).get("text/plain")
+            if isinstance(text, str):
+                self._streams[0].write(text + "\n")
+
+    def _take_over(self, stream: Any, descriptor: int) -> None:
         """Have the stream's text wait here, and this send it."""
-        write, send = stream.write, stream._flush
+        write, flush, current = stream.write, stream.flush, origins.current
         getpid, process = os.getpid, self._pid
-        source = Source()
-        source.parent = {}  # nobody's
+        clock, child = perf_counter, ChildStream(descriptor)
+        source = Source.of(stream, {})  # nobody's
 
         # Called twice by every `print`: what can be had without a call is.
         def write_here(text: str) -> int:
@@ -147,11 +212,12 @@ class Output:
             if not isinstance(text, str) or stream.pub_thread is None:
                 write(text)  # which says what is wrong with it, or that the stream is closed
             if getpid() != process:
-                # A forked child, also one that C made, sends for itself, and nothing of what its parent wrote.
-                write(text.encode("utf-8", "replace").decode())
-                return len(text)
+                # A forked child, also one that C made, writes for itself, and nothing of what its parent wrote.
+                return child.write(text)
             if not text:
                 return 0
+            if text != "\n" and clock() - self._written_at > NOTHING_WRITTEN_SEC:
+                self.settle()
             if (before := self.before) is not None:
                 before()
             self.is_fresh = True
@@ -163,12 +229,10 @@ class Output:
                 raw = text.encode()
             except UnicodeEncodeError:  # a lone surrogate has no place in UTF-8
                 raw = text.encode("utf-8", "replace")
-            key, parent = source, stream.parent_header
+            key, parent = source, current()
             if key.parent is not parent:
-                key = Source(f"{stream.name} {parent.get('msg_id')}".encode())
-                key.stream, key.parent = stream, parent
-                source = key
-            with self._lock:
+                source = key = Source.of(stream, parent)
+            with self.lock:
                 is_written = self._journal.position < self._room and not self._journal.is_adding
                 if is_written:
                     self._journal.add(key, raw)
@@ -176,10 +240,12 @@ class Output:
                 self._write_later(key, raw)
             if not self._is_due:
                 self._schedule()
+            self._written_at = clock()
             return len(text)
 
-        stream.write = write_here
-        stream._flush = lambda: self._send_waiting() if os.getpid() == self._pid else send()
+        stream.write = stream.write_here = write_here
+        stream.flush = lambda: flush() if getpid() == process else child.flush()
+        stream._flush = self._send_waiting
 
     def _schedule(self) -> None:
         """Have what waits sent soon."""
@@ -194,7 +260,7 @@ class Output:
     def _write_later(self, key: Source, raw: bytes) -> None:
         """Write down what found no room."""
         while True:
-            with self._lock:
+            with self.lock:
                 # In a signal's handler in the middle of another print, or in the middle of sending (by a `__del__`): it
                 # is not to wait for what waits for it.
                 if self._journal.is_adding or threading.current_thread() is self._thread.thread:

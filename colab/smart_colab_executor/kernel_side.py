@@ -11,7 +11,8 @@ import gc
 import sys
 from typing import TYPE_CHECKING, Any
 
-from . import figures
+from . import figures, origins, pools
+from .forks import Forks
 from .interrupts import Interrupts
 from .kernel_output import Output
 from .loop_runner import LoopRunner
@@ -37,6 +38,8 @@ def install(shell: Any) -> None:
     for handlers in (kernel.control_handlers, kernel.shell_handlers):
         handlers[MESSAGE_TYPE] = _handle
     _output = Output(kernel)
+    origins.install(Forks(shell, _output.streams).end_child)
+    pools.install()
     _loop_runner = LoopRunner(shell, _output)
     figures.install()
     _interrupts = Interrupts(shell)
@@ -82,9 +85,9 @@ def cleanup() -> dict[str, Any]:
     }
 
 
-def guard_output(journal: str) -> None:
-    """Let no output be lost; the executor has made the file `journal`. Not to be called by a cell."""
-    _output.guard(journal)
+def guard_output(journal: str, handle: int | None) -> None:
+    """Let no output be lost; the executor has made both, `handle` is a socket. Not to be called by a cell."""
+    _output.guard(journal, handle)
 
 
 def hear_leaving() -> None:

@@ -23,13 +23,13 @@ from jupyter_client.session import Session
 
 from . import connections
 from .bootstrap import bootstrap
-from .journal import LastWords
 from .kernel_output import COMPLETE, LEAVING_TYPE, POSITION
 from .kernel_side import MESSAGE_TYPE
 from .leftovers import KernelNotes
 from .loop_thread import in_background
 from .memory_watch import MemoryWatch
 from .probe import Memory
+from .remains import Remains
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,8 @@ END_GRACE = 2.0
 # The kernel is told never to drop output (see kernel_side), so that a short queue slows it down; an unbounded one would
 # fill our memory.
 RECEIVE_QUEUE_MESSAGES = 100
-ENDED_REMEMBERED = 200
+# A child may outlive its job by many others; what is remembered is small.
+ENDED_REMEMBERED = 10_000
 SECRET_VARIABLES = ("SMART_COLAB_TOKEN",)
 
 
@@ -97,7 +98,7 @@ class Kernel:
         # Threads and processes of theirs may still print.
         self._ended: OrderedDict[str, Execution] = OrderedDict()
         self._requests: dict[str, asyncio.Future[Message]] = {}
-        self._last_words = LastWords(notes.journal(self.id))
+        self._last_words = Remains(notes.journal(self.id))
         self._heard = asyncio.Event()
 
     async def start(self) -> None:
@@ -160,7 +161,7 @@ class Kernel:
         return None
 
     async def request(
-        self, operation: str, *, channel: str = "control", patience: float = 10.0, **arguments: str
+        self, operation: str, *, channel: str = "control", patience: float = 10.0, **arguments: Any
     ) -> Any:
         """Ask kernel_side for something, for at most `patience` seconds.
 
@@ -235,6 +236,7 @@ class Kernel:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            **self._last_words.channel(),
         )
         self._tasks.append(asyncio.create_task(self._watch()))
         process: Any = self._manager.provisioner
@@ -270,7 +272,8 @@ class Kernel:
         reply = await self.finish(self._execute(bootstrap(), lambda _kind, _content: None, silent=True))
         if reply is None or reply["status"] != "ok":
             raise RuntimeError(f"preparing the kernel failed: {(reply or {}).get('evalue')}")
-        await self.request("guard_output", channel="shell", patience=START_TIMEOUT, journal=str(self._last_words.path))
+        handed = {"journal": str(self._last_words.path), "handle": self._last_words.handle}
+        await self.request("guard_output", channel="shell", patience=START_TIMEOUT, **handed)
 
     def _execute(
         self, code: str, on_output: Callable[[str, Message], None], message_id: str | None = None, **options: bool

@@ -145,6 +145,7 @@ class Reports:
         """Write down that an iteration is done. Raises OSError."""
         if os.getpid() != self._process:
             return  # a fork that ran on into the loop: the loop is its parent's
+        self._output.settle()
         # The result comes last: the executor cuts off one that it cannot read.
         self._write(
             b'{"completed":%d,"total":%d,"message":%b,"iteration":%d,"error":%b,"result":%b}\n'

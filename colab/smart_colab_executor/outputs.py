@@ -41,6 +41,14 @@ def record(spool: Spool, kind: str, content: Mapping[str, Any]) -> None:
             spool.append({"type": "error", **{name: content[name] for name in ("ename", "evalue", "traceback")}})
 
 
+def plain_text(kind: str, content: Mapping[str, Any]) -> str:
+    """What a message shows, as text alone."""
+    if kind == "stream":
+        return str(content["text"])
+    text = content["data"].get("text/plain") if kind in ("display_data", "update_display_data") else None
+    return f"{text}\n" if isinstance(text, str) else ""
+
+
 def _log_text(spool: Spool, data: Mapping[str, Any]) -> None:
     text = data.get("text/plain")
     if isinstance(text, str):

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from . import probe
+from . import outputs, probe
 from .errors import Busy
 from .jobs import Ending, Job
 from .kernels import Execution, Kernel, KernelDied, KernelNotStarted, KernelSilent
@@ -272,8 +272,7 @@ class Session:
 
     def _on_output(self, kernel: Kernel, job: Job, kind: str, content: dict[str, Any]) -> None:
         if job.is_final:
-            if kind == "stream":
-                job.late(content["text"])
+            job.late(outputs.plain_text(kind, content))
             return
         if self._ending is DISK_FULL:
             return

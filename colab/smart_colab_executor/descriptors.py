@@ -1,0 +1,280 @@
+"""What children and C code write: file descriptors 1 and 2 are pipes, a pair for each cell.
+
+Runs in the kernel, as `_smart_colab.descriptors`, but for Windows; standard library alone. A child that outlives its
+cell keeps that cell's pipes, so that what it prints later is known to be that cell's. The kernel reads them, for it
+alone knows what Python printed in between. The executor holds a second reading end of each, and reads what is left
+when the kernel is gone.
+"""
+
+from __future__ import annotations
+
+import codecs
+import ctypes
+import multiprocessing.process
+import os
+import selectors
+import socket
+import stat
+import sys
+import threading
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from . import pools
+from .forks import write_text
+from .origins import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .kernel_output import Output
+
+STDOUT, STDERR = 1, 2
+READ_BYTES = 64 * 1024
+POLLIN = 1
+C_BUFFER_BYTES = 4096
+LINE_BUFFERED = 1  # _IOLBF of every C library here
+# How long a print waits for what was written before it to be read; it is not known to take a millisecond.
+SETTLE_TIMEOUT = 10.0
+SEND_TIMEOUT = 1.0
+
+
+class Pipe:
+    """One cell's pipe behind one descriptor."""
+
+    def __init__(self, key: Source, descriptor: int) -> None:
+        self._key, self.descriptor = key, descriptor
+        self.read_end, self.write_end = os.pipe()
+        os.set_blocking(self.read_end, False)
+        self.identity = _identity(self.read_end)
+        # How much was taken out of it, and written down.
+        self.taken = self.added = 0
+        self.is_at_end = False
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    @property
+    def key(self) -> Source:
+        """Whose text it is."""
+        return self._key
+
+    def decode(self, raw: bytes) -> bytes:
+        """What `raw` adds to the text, as UTF-8; nothing is the end."""
+        self.taken += len(raw)
+        self.is_at_end = not raw
+        return self._decoder.decode(raw, self.is_at_end).encode()
+
+
+class PoolPipe(Pipe):
+    """What the workers of process pools write to."""
+
+    def __init__(self, stream: Any, descriptor: int) -> None:
+        super().__init__(Source.of(stream, pools.user()), descriptor)
+
+    @property
+    def key(self) -> Source:
+        """The cell that used one last."""
+        if self._key.parent is not pools.user():
+            self._key = Source.of(self._key.stream, pools.user())
+        return self._key
+
+
+class Descriptors:
+    """Descriptors 1 and 2 of this kernel, and what is written to them."""
+
+    def __init__(self, output: Output, streams: tuple[Any, Any], channel: int | None) -> None:
+        self._output = output
+        self._streams = dict(zip((STDOUT, STDERR), streams, strict=True))
+        self._kernel = os.getpid()
+        self._channel = None
+        if channel is not None:
+            os.set_inheritable(channel, False)
+            self._channel = socket.socket(fileno=channel)
+            self._channel.settimeout(SEND_TIMEOUT)
+        # Both hold the interpreter: what is read is written down before another thread can end the kernel.
+        python = ctypes.PyDLL(None)
+        self._poll, self._read = python.poll, python.read
+        self._read.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
+        self._read.restype = ctypes.c_ssize_t
+        self._buffer = ctypes.create_string_buffer(READ_BYTES)
+        self._c = ctypes.CDLL(None)
+        self._c_stdout = ctypes.c_void_p.in_dll(self._c, "__stdoutp" if sys.platform == "darwin" else "stdout")
+        # Where Python is unbuffered C is so too, and writes its lines in pieces without a buffer of ours.
+        self._c_buffer = ctypes.create_string_buffer(C_BUFFER_BYTES)
+        self._c.setvbuf(self._c_stdout, self._c_buffer, LINE_BUFFERED, ctypes.c_size_t(C_BUFFER_BYTES))
+        # Children in Python would keep what they print until they end, and pools' workers do not end.
+        os.environ.setdefault("PYTHONUNBUFFERED", "1")
+        # Whose pipe each descriptor is: a descriptor's own, the other's, or none of ours (a file, say).
+        self._targets: dict[int, int | None] = {STDOUT: STDOUT, STDERR: STDERR}
+        self._pipes: dict[int, Pipe] = {}
+        self._pool_pipes: dict[int, Pipe] = {}
+        self._open: dict[tuple[int, int] | None, Pipe] = {}
+        self._selector = selectors.DefaultSelector()
+        self._is_reading = False
+        self._round = threading.Condition()
+        self._dup2 = os.dup2
+        os.dup2 = self._dup2_noticed
+        for descriptor, stream in self._streams.items():
+            _stop_watching(stream, descriptor)
+            stream.fileno = partial(int, descriptor)
+        for standard in (sys.__stdout__, sys.__stderr__):
+            with suppress(AttributeError):
+                standard.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        self._start = multiprocessing.process.BaseProcess.start
+        multiprocessing.process.BaseProcess.start = lambda process: self._start_process(process)  # type: ignore[assignment, method-assign]
+        self.begin({})
+        self._reader = threading.Thread(target=self._read_all, name="descriptors", daemon=True)
+        self._reader.start()
+
+    def begin(self, header: dict[str, Any]) -> None:
+        """Give the cell that begins pipes of its own."""
+        before = self._pipes
+        pipes: dict[int, Pipe] = {}
+        try:
+            for descriptor, stream in self._streams.items():
+                pipes[descriptor] = Pipe(Source.of(stream, header), descriptor)
+        except OSError:  # the code has used up the descriptors, and goes on with the pipes of the cell before
+            for pipe in pipes.values():
+                os.close(pipe.read_end)
+                os.close(pipe.write_end)
+            return
+        self._say(header, [pipe.read_end for pipe in pipes.values()])
+        self._listen(pipes)
+        self._pipes = pipes
+        self._lead_to(pipes)
+        # From now on they end with the last process that has them.
+        for pipe in before.values():
+            os.close(pipe.write_end)
+        self._watch_settling()
+
+    def _listen(self, pipes: dict[int, Pipe]) -> None:
+        for pipe in pipes.values():
+            self._open[pipe.identity] = pipe
+            self._selector.register(pipe.read_end, selectors.EVENT_READ, pipe)
+
+    def _lead_to(self, pipes: dict[int, Pipe]) -> None:
+        """Have the descriptors lead to these pipes, but for those that the code has lead elsewhere."""
+        for descriptor, target in self._targets.items():
+            if target is not None:
+                self._dup2(pipes[target].write_end, descriptor)
+
+    def _watch_settling(self) -> None:
+        self._awaited = [*self._pipes.values(), *self._pool_pipes.values()]
+        ends = [pipe.read_end | POLLIN << 32 for pipe in self._awaited]
+        self._poll_set = (ctypes.c_int64 * len(ends))(*ends)
+
+    def _start_process(self, process: Any) -> None:
+        """Start a process of multiprocessing's, a pool's worker with the pipes that all of them share."""
+        if not pools.is_worker(process) or os.getpid() != self._kernel:
+            self._start(process)
+            return
+        pools.note_use()
+        if not self._pool_pipes:
+            self._pool_pipes = {fd: PoolPipe(stream, fd) for fd, stream in self._streams.items()}
+            self._listen(self._pool_pipes)
+            self._watch_settling()
+        self._lead_to(self._pool_pipes)
+        try:
+            self._start(process)
+        finally:
+            self._lead_to(self._pipes)
+
+    def is_settled(self) -> bool:
+        """Whether all that this cell's children and C code have written is written down."""
+        # In this order: what is not in the pipe any more may be in the reader's hand.
+        return not self._poll(self._poll_set, len(self._poll_set), 0) and not self._is_reading
+
+    def settle(self) -> None:
+        """Wait until what they have written so far is written down."""
+        if threading.current_thread() is self._reader:
+            return
+        with self._output.lock:
+            wanted = [(pipe, pipe.taken + _pending(pipe.read_end)) for pipe in self._awaited]
+        with self._round:
+            self._round.wait_for(lambda: all(pipe.added >= end for pipe, end in wanted), SETTLE_TIMEOUT)
+
+    def flush(self) -> None:
+        """Write out what C and Python hold of lines that are not at their end."""
+        self._c.fflush(self._c_stdout)
+        with suppress(Exception):
+            sys.__stdout__.flush()  # type: ignore[union-attr]
+
+    def _read_all(self) -> None:
+        while True:
+            for ready, _ in self._selector.select():
+                pipe = ready.data
+                with suppress(Exception):  # whatever it is: the rest is read all the same
+                    self._output.add_native(pipe.key, partial(self._take, pipe))
+                self._is_reading, pipe.added = False, pipe.taken
+                if pipe.is_at_end:
+                    self._close(pipe)
+            with self._round:
+                self._round.notify_all()
+
+    def _take(self, pipe: Pipe) -> bytes:
+        self._is_reading = True
+        count = self._read(pipe.read_end, self._buffer, READ_BYTES)
+        return pipe.decode(ctypes.string_at(self._buffer, count)) if count >= 0 else b""
+
+    def _close(self, pipe: Pipe) -> None:
+        self._selector.unregister(pipe.read_end)
+        self._open.pop(pipe.identity, None)
+        os.close(pipe.read_end)
+        header = pipe.key.parent
+        if not any(other.key.parent is header for other in self._open.values()):
+            self._say(header)
+
+    def _say(self, header: dict[str, Any], read_ends: list[int] | None = None) -> None:
+        """Give the executor the reading ends of a cell's pipes, or say that nothing comes from them any more."""
+        if self._channel is not None:
+            with suppress(OSError):  # only what a sudden death leaves in them is lost
+                socket.send_fds(self._channel, [str(header.get("msg_id")).encode()], read_ends or [])
+
+    def _dup2_noticed(self, fd: int, fd2: int, inheritable: bool = True) -> int:
+        """`os.dup2`; where it brings a descriptor of ours back, it brings the running cell's."""
+        if fd2 not in self._targets or os.getpid() != self._kernel:
+            return self._dup2(fd, fd2, inheritable)
+        self._output.settle()
+        ours = self._open.get(_identity(fd))
+        target = None if ours is None else ours.descriptor
+        result = self._dup2(fd if target is None else self._pipes[target].write_end, fd2, inheritable)
+        self._targets[fd2] = target
+        # Python's text goes where the descriptor leads.
+        self._output.divert(self._streams[fd2], None if target == fd2 else self._diverting(fd2))
+        return result
+
+    def _diverting(self, descriptor: int) -> Callable[[str], int]:
+        write_here = self._streams[descriptor].write_here
+        writers = None if _identity(descriptor) is None else set(threading.enumerate())
+
+        def write(text: str) -> int:
+            # Into a pipe, but not by what was begun to read it: that would go round for ever.
+            if writers is not None and threading.current_thread() not in writers:
+                return int(write_here(text))
+            return write_text(descriptor, text)
+
+        return write
+
+
+def _identity(descriptor: int) -> tuple[int, int] | None:
+    """What both ends of a pipe have in common."""
+    status = os.fstat(descriptor)
+    return (status.st_dev, status.st_ino) if stat.S_ISFIFO(status.st_mode) else None
+
+
+def _pending(read_end: int) -> int:
+    import fcntl  # Windows has neither
+    import termios
+
+    count = ctypes.c_int()
+    fcntl.ioctl(read_end, termios.FIONREAD, count)
+    return count.value
+
+
+def _stop_watching(stream: Any, descriptor: int) -> None:
+    """End ipykernel's own thread for the descriptor, which decodes piece by piece and knows of no cells."""
+    if getattr(stream, "_should_watch", False):
+        stream._should_watch = False
+        os.write(descriptor, b"\0")  # wakes it
+        stream.watch_fd_thread.join()
+        os.close(stream._fid)

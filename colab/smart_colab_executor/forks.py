@@ -1,0 +1,107 @@
+"""What becomes of a process that user code forks: it is a plain script from then on, and never speaks for the kernel.
+
+Runs in the kernel, as `_smart_colab.forks`; standard library alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import sys
+import traceback
+from contextlib import suppress
+from typing import Any
+
+_exit = os._exit
+INTERRUPTED_CODE = 130
+
+
+class ChildStream:
+    """Writes a forked process's text to a descriptor, in whole lines: several processes may share it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._rest = ""
+
+    def write(self, text: str) -> int:
+        """Write what is a whole line now, and keep the rest."""
+        whole, newline, self._rest = (self._rest + text).rpartition("\n")
+        write_text(self._descriptor, whole + newline)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write the rest."""
+        rest, self._rest = self._rest, ""
+        write_text(self._descriptor, rest)
+
+
+class Forks:
+    """Ends a forked process where its code ends: at the end of the cell, or of the thread that forked it."""
+
+    def __init__(self, shell: Any, streams: tuple[Any, Any]) -> None:
+        self._kernel = os.getpid()
+        self._streams = streams
+        self._loop = asyncio.get_running_loop()
+        self._show, shell.showtraceback = shell.showtraceback, self._show_traceback
+        self._run, shell.run_ast_nodes = shell.run_ast_nodes, self._run_nodes
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._leave_loop)
+
+    @property
+    def is_child(self) -> bool:
+        """Whether this process is not the kernel's own."""
+        return os.getpid() != self._kernel
+
+    def end_child(self, code: int = 0) -> None:
+        """End this process where it is a forked one."""
+        if self.is_child:
+            for stream in (*self._streams, sys.stdout, sys.stderr, sys.__stdout__):
+                with suppress(Exception):
+                    stream.flush()  # type: ignore[union-attr]
+            with suppress(Exception):
+                ctypes.CDLL(None).fflush(None)
+            _exit(code)
+
+    async def _run_nodes(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return await self._run(*arguments, **options)
+        finally:
+            self.end_child()
+
+    def _show_traceback(self, *arguments: Any, **options: Any) -> Any:
+        error = sys.exc_info()[1]
+        if self.is_child and error is not None:
+            self.end_child(_report(error))
+        return self._show(*arguments, **options)
+
+    def _leave_loop(self) -> None:
+        """Let nothing of the kernel's loop run in this process: its sockets and its selector are the kernel's."""
+        for handle in getattr(self._loop, "_ready", ()):
+            handle.cancel()
+        self._loop._run_once = self._refuse_loop  # type: ignore[attr-defined]
+
+    def _refuse_loop(self) -> None:
+        sys.stderr.write("A forked process cannot wait in the kernel's event loop; it ends here.\n")
+        self.end_child(1)
+
+
+def write_text(descriptor: int, text: str) -> int:
+    """Write all of it; returns its length. Raises OSError."""
+    raw = text.encode("utf-8", "replace")
+    while raw:
+        raw = raw[os.write(descriptor, raw) :]
+    return len(text)
+
+
+def _report(error: BaseException) -> int:
+    """Report the end of a script by `error` as Python does; returns the exit code."""
+    if isinstance(error, SystemExit):
+        if error.code is None or isinstance(error.code, int):
+            return (error.code or 0) & 0xFF
+        sys.stderr.write(f"{error.code}\n")
+        return 1
+    # The first frame is IPython's.
+    frames = error.__traceback__.tb_next if error.__traceback__ is not None else None
+    sys.stderr.write("".join(traceback.format_exception(type(error), error, frames)))
+    return INTERRUPTED_CODE if isinstance(error, KeyboardInterrupt) else 1

@@ -1,0 +1,90 @@
+"""Pools outlive the cell that made them: what their workers print belongs to the cell that handed the work over.
+
+Runs in the kernel, as `_smart_colab.pools`; standard library alone. In a pool of threads each piece of work is known.
+The workers of a pool of processes have pipes of their own, whose text belongs to the cell that used one last.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import sys
+from typing import TYPE_CHECKING, Any
+
+from . import origins
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+POOL_METHODS = ("apply_async", "_map_async", "imap", "imap_unordered")
+# Where they are defined: the modules, the classes, and the methods that take work. joblib's loky among them.
+PROCESS_POOLS = (
+    ("multiprocessing.pool", "Pool", POOL_METHODS),
+    ("concurrent.futures.process", "ProcessPoolExecutor", ("submit",)),
+    ("loky.process_executor", "ProcessPoolExecutor", ("submit",)),
+    ("joblib.externals.loky.process_executor", "ProcessPoolExecutor", ("submit",)),
+)
+# What their workers run.
+WORKERS = {(module, name) for module, _, _ in PROCESS_POOLS for name in ("worker", "_process_worker")}
+
+_user: dict[str, Any] = {}
+_followed: set[str] = set()
+
+
+def user() -> dict[str, Any]:
+    """The header of the cell that used a pool of processes last."""
+    return _user
+
+
+def install() -> None:
+    """Follow pools of threads; those of other modules are followed once they are imported."""
+    executor = concurrent.futures.ThreadPoolExecutor
+    executor.submit = _handing_over(executor.submit)  # type: ignore[method-assign]
+
+
+def follow() -> None:
+    """Follow the pools that have been imported since. At a cell's begin: until its end all work is its own."""
+    for module, name, methods in PROCESS_POOLS:
+        if module in sys.modules and module not in _followed:
+            _followed.add(module)
+            pool = getattr(sys.modules[module], name)
+            for method in methods:
+                setattr(pool, method, _noting(getattr(pool, method)))
+            if (threads := getattr(sys.modules[module], "ThreadPool", None)) is not None:
+                for method in methods:
+                    setattr(threads, method, _handing_over(getattr(threads, method)))
+
+
+def is_worker(process: Any) -> bool:
+    """Whether a process that is about to start is a pool's."""
+    target = getattr(process, "_target", None)
+    return (getattr(target, "__module__", None), getattr(target, "__name__", None)) in WORKERS
+
+
+def note_use() -> None:
+    """The cell that runs uses a pool of processes."""
+    global _user
+    _user = origins.current()
+
+
+def _noting(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def note(*arguments: Any, **options: Any) -> Any:
+        note_use()
+        return method(*arguments, **options)
+
+    return note
+
+
+def _handing_over(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A pool's method whose first argument is called in a thread of the pool's."""
+
+    @functools.wraps(method)
+    def hand_over(self: Any, *arguments: Any, **options: Any) -> Any:
+        if arguments:
+            arguments = (origins.bind(arguments[0]), *arguments[1:])
+        elif "func" in options:
+            options["func"] = origins.bind(options["func"])
+        return method(self, *arguments, **options)
+
+    return hand_over

@@ -1,0 +1,168 @@
+"""A process that a cell forks is a script of its own: it never speaks for the kernel, and ends where its code ends."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from harness import Executor, wait_until
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="cannot fork")
+
+# Newer Pythons warn, in the line that forks, that the kernel has threads.
+QUIET = "import os, sys, warnings\nwarnings.simplefilter('ignore')\n"
+ENDS = {
+    "normally": ("print('child')", 0, "child\n", ""),
+    "by an expression": ("'not shown by a script'", 0, "", ""),
+    "by sys.exit": ("print('child'); sys.exit(7)", 7, "child\n", ""),
+    "by sys.exit with text": ("sys.exit('a message')", 1, "", "a message\n"),
+    "by an exception": ("fail()", 1, "", "ZeroDivisionError: division by zero\n"),
+    "by an interrupt": ("raise KeyboardInterrupt", 130, "", "KeyboardInterrupt\n"),
+    "without a line's end": ("print('child', end='')", 0, "child", ""),
+    "with C's text": ("import ctypes; ctypes.CDLL(None).printf(b'child')", 0, "child", ""),
+    "with a display": ("display('child')", 0, "'child'\n", ""),
+    "by exit()": ("exit()", 0, "", ""),
+}
+
+
+@pytest.fixture
+def session(executor: Executor) -> Iterator[str]:
+    """A session of the test's own."""
+    name = f"f-{uuid.uuid4().hex[:8]}"
+    yield name
+    executor.call("DELETE", f"/sessions/{name}")
+
+
+def family(executor: Executor, session: str) -> list[psutil.Process]:
+    """What the session's kernel has started and is no zombie."""
+    pid = int(executor.run("import os\nprint(os.getpid())", session=session).stdout)
+    children = psutil.Process(pid).children(recursive=True)
+    return [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.parametrize(("end", "code", "out", "err"), ENDS.values(), ids=list(ENDS))
+def test_a_child_that_runs_on_ends_as_a_script_does(
+    executor: Executor, session: str, end: str, code: int, out: str, err: str
+) -> None:
+    body = f"""{QUIET}
+def fail(): 1 / 0
+child = os.fork()
+if child:
+    print("parent", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+else:
+    {end}
+7 if child else fail
+"""
+    job = executor.run(body, session=session)
+    assert job.state == "succeeded"
+    assert job.stdout == f"{out}parent {code}\n"
+    assert job.streams["stderr"].endswith(err)
+    assert [event["data"]["text/plain"] for event in job.of("execute_result")] == ["7"]
+    if err and "Error" in err:
+        assert job.streams["stderr"].startswith("Traceback (most recent call last):\n")
+        assert "IPython" not in job.streams["stderr"]
+    assert executor.run("print('next')", session=session).stdout == "next\n"
+    assert not family(executor, session)
+
+
+def test_the_parent_needs_not_wait(executor: Executor, session: str) -> None:
+    job = executor.run(f"{QUIET}if os.fork() == 0: print('child')\nelse: print('parent')", session=session)
+    assert job.state == "succeeded"
+    wait_until(lambda: not family(executor, session))
+    log = executor.call("GET", f"/jobs/{job.job['id']}/log").body.decode()
+    assert sorted(log.split()) == ["child", "parent"]
+
+
+@pytest.mark.parametrize("end", ["pass", "sys.exit(3)", "1 / 0"])
+def test_forks_in_a_loop_and_in_threads_end_too(executor: Executor, session: str, end: str) -> None:
+    loop = {"start": 0, "stop": 3, "total": 3, "on_error": "stop"}
+    body = f"""{QUIET}
+child = os.fork()
+if child == 0:
+    {end}
+    os._exit(0)
+os.waitpid(child, 0)
+print('parent', i)
+"""
+    job = executor.run(body, session=session, loop=loop)
+    assert (job.state, job.stdout) == ("succeeded", "parent 0\nparent 1\nparent 2\n")
+    assert len(job.of("progress")) == 3
+    threads = f"""{QUIET}
+import threading
+def work(k):
+    child = os.fork()
+    if child == 0:
+        print('child', k)
+        {end}
+        return
+    os.waitpid(child, 0)
+threads = [threading.Thread(target=work, args=(k,)) for k in range(3)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print('parent')
+"""
+    job = executor.run(threads, session=session)
+    assert job.state == "succeeded"
+    assert sorted(job.stdout.splitlines()) == ["child 0", "child 1", "child 2", "parent"]
+    assert not family(executor, session)
+
+
+def test_a_loop_that_a_child_runs_on_is_reported_by_its_parent_alone(executor: Executor, session: str) -> None:
+    loop = {"start": 0, "stop": 3, "total": 3, "on_error": "stop"}
+    body = QUIET + "if i == 0: os.fork()\nos.write(1, b'%d\\n' % i)"
+    job = executor.run(body, session=session, loop=loop)
+    assert (job.state, len(job.of("progress"))) == ("succeeded", 3)
+    wait_until(lambda: not family(executor, session))
+    log = executor.call("GET", f"/jobs/{job.job['id']}/log").body.decode()
+    assert sorted(log.split()) == ["0", "1", "1", "2", "2"] or sorted(log.split()) == ["0", "0", "1", "1", "2", "2"]
+
+
+def test_a_child_does_not_go_on_in_the_kernels_event_loop(executor: Executor, session: str) -> None:
+    body = """
+import asyncio, os
+child = os.fork()
+await asyncio.sleep(0.01)
+print('parent', os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    job = executor.run(body, session=session)
+    assert (job.state, job.stdout) == ("succeeded", "parent 1\n")
+    assert "event loop" in job.streams["stderr"]
+    assert executor.run("await asyncio.sleep(0)\nprint('next')", session=session).stdout == "next\n"
+    assert not family(executor, session)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_processes_of_multiprocessing_print_and_fail_as_ever(executor: Executor, session: str, method: str) -> None:
+    (executor.root / "workers.py").write_text(
+        "import sys\ndef work(k):\n    sys.stdout.write(f'child {k}\\n')\n    if k == 2: raise ValueError('mine')\n"
+    )
+    body = f"""
+import multiprocessing, sys
+sys.path.insert(0, '')
+from workers import work
+processes = [multiprocessing.get_context({method!r}).Process(target=work, args=(k,)) for k in range(3)]
+for process in processes: process.start()
+for process in processes: process.join()
+print([process.exitcode for process in processes])
+"""
+    job = executor.run(body, session=session)
+    lines = job.stdout.splitlines()
+    assert (sorted(lines[:-1]), lines[-1]) == (["child 0", "child 1", "child 2"], "[0, 0, 1]")
+    assert job.streams["stderr"].endswith("ValueError: mine\n")
+    assert "Process" in job.streams["stderr"]
+
+
+def test_what_sleeps_on_goes_with_the_session(executor: Executor, session: str) -> None:
+    body = "import os, time\nif os.fork() == 0:\n    time.sleep(600)\nos.getpid()"
+    pid = int(executor.run(body, session=session).of("execute_result")[0]["data"]["text/plain"])
+    (child,) = psutil.Process(pid).children()
+    executor.call("DELETE", f"/sessions/{session}")
+    wait_until(lambda: not child.is_running())
+    # Also where the kernel dies by itself.
+    pid = int(executor.run(body, session=session).of("execute_result")[0]["data"]["text/plain"])
+    (child,) = psutil.Process(pid).children()
+    assert executor.run("os.kill(os.getpid(), 9)", session=session).reason == "kernel_died"
+    wait_until(lambda: not child.is_running())

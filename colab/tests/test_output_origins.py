@@ -1,0 +1,230 @@
+"""What threads, tasks and children put out belongs to the job that started them, also while another one runs."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from harness import Executor, wait_until
+
+# Each starts something that waits for `gate`, prints "late" and then opens the gate `done`.
+GATES = "import threading\ngate, done, ready = threading.Event(), threading.Event(), threading.Event()\n"
+SPEAK = """
+def speak():
+    ready.set()
+    gate.wait()
+    print("late")
+    done.set()
+"""
+WORKERS = {
+    "thread": "threading.Thread(target=speak).start()",
+    "thread of a thread": "threading.Thread(target=lambda: threading.Thread(target=speak).start()).start()",
+    "thread begun after the job": (
+        "def later():\n    ready.set()\n    gate.wait()\n    threading.Thread(target=speak).start()\n"
+        "threading.Thread(target=later).start()"
+    ),
+    "timer": "threading.Timer(0, speak).start()",
+    "_thread": "import _thread\n_thread.start_new_thread(speak, ())",
+    "subclass": "class T(threading.Thread):\n    def run(self): speak()\nT().start()",
+    "pool": "from concurrent.futures import ThreadPoolExecutor\nThreadPoolExecutor(1).submit(speak)",
+    "multiprocessing's pool": "from multiprocessing.pool import ThreadPool\nThreadPool(1).apply_async(speak)",
+    "logging": (
+        "import logging, sys\nlogger = logging.getLogger('mine')\n"
+        "logger.addHandler(logging.StreamHandler(sys.stdout))\nlogger.propagate = False\n"
+        "def log():\n    ready.set()\n    gate.wait()\n    logger.warning('late')\n    done.set()\n"
+        "threading.Thread(target=log).start()"
+    ),
+    "to_thread": "import asyncio\ntask = asyncio.ensure_future(asyncio.to_thread(speak))\nawait asyncio.sleep(0.01)",
+    "display": (
+        "def show():\n    ready.set()\n    gate.wait()\n    display('late')\n    done.set()\n"
+        "threading.Thread(target=show).start()"
+    ),
+}
+
+
+@pytest.fixture
+def session(executor: Executor) -> Iterator[str]:
+    """A session of the test's own."""
+    name = f"o-{uuid.uuid4().hex[:8]}"
+    yield name
+    executor.call("DELETE", f"/sessions/{name}")
+
+
+def log_of(executor: Executor, job_id: str) -> str:
+    return executor.call("GET", f"/jobs/{job_id}/log").body.decode()
+
+
+@pytest.mark.parametrize("worker", WORKERS.values(), ids=list(WORKERS))
+def test_what_a_worker_prints_during_another_job_is_its_own_jobs(executor: Executor, session: str, worker: str) -> None:
+    first = executor.run(f"{GATES}{SPEAK}{worker}\nready.wait()\nprint('first')", session=session)
+    assert (first.state, first.streams) == ("succeeded", {"stdout": "first\n", "stderr": ""})
+    second = executor.run("print('second')\ngate.set()\ndone.wait()\nprint('end')", session=session)
+    assert (second.state, second.streams) == ("succeeded", {"stdout": "second\nend\n", "stderr": ""})
+    assert not second.of("display_data")
+    first_id, second_id = first.job["id"], second.job["id"]
+    wait_until(lambda: "late" in log_of(executor, first_id))
+    assert log_of(executor, first_id).replace("'", "") == "first\nlate\n"
+    assert log_of(executor, second_id) == "second\nend\n"
+
+
+def test_a_task_prints_for_the_job_that_started_it(executor: Executor, session: str) -> None:
+    code = """
+import asyncio
+gate, done = asyncio.Event(), asyncio.Event()
+async def speak():
+    await gate.wait()
+    print("late")
+    done.set()
+task = asyncio.ensure_future(speak())
+print("first")
+"""
+    first = executor.run(code, session=session)
+    second = executor.run("print('second')\ngate.set()\nawait done.wait()", session=session)
+    assert second.stdout == "second\n"
+    wait_until(lambda: log_of(executor, first.job["id"]) == "first\nlate\n")
+
+
+@pytest.mark.parametrize(
+    ("pool", "hand_over"),
+    [
+        ("concurrent.futures.ThreadPoolExecutor(1)", "pool.submit(print, text).result()"),
+        ("concurrent.futures.ThreadPoolExecutor(1)", "list(pool.map(print, [text]))"),
+        ("multiprocessing.pool.ThreadPool(1)", "pool.apply(print, (text,))"),
+        ("multiprocessing.pool.ThreadPool(1)", "pool.map(func=print, iterable=[text])"),
+        ("multiprocessing.pool.ThreadPool(1)", "pool.starmap(print, [(text,)])"),
+        ("multiprocessing.pool.ThreadPool(1)", "list(pool.imap(print, [text]))"),
+    ],
+)
+def test_work_belongs_to_the_job_that_handed_it_over(
+    executor: Executor, session: str, pool: str, hand_over: str
+) -> None:
+    code = f"import concurrent.futures, multiprocessing.pool\npool = {pool}\ntext = 'first'\n{hand_over};"
+    assert executor.run(code, session=session).stdout == "first\n"
+    for text in ("second", "third"):
+        assert executor.run(f"text = {text!r}\n{hand_over};", session=session).stdout == f"{text}\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="ipykernel's own way is kept there")
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize(
+    ("pool", "hand_over"),
+    [
+        ("concurrent.futures.ProcessPoolExecutor(2, mp_context=context)", "list(pool.map(say, [text] * 2))"),
+        ("context.Pool(2)", "pool.map(say, [text] * 2)"),
+        ("context.Pool(2)", "pool.apply(say, (text,)); pool.apply_async(say, (text,)).get()"),
+    ],
+)
+def test_a_process_pool_that_outlives_its_job_prints_for_the_job_that_uses_it(
+    executor: Executor, session: str, pool: str, hand_over: str, method: str
+) -> None:
+    (executor.root / "saying.py").write_text("import sys\ndef say(text):\n    sys.stdout.write(f'{text}\\n')\n")
+    code = (
+        "import concurrent.futures, multiprocessing, os, sys, warnings\nwarnings.simplefilter('ignore')\n"
+        "sys.path.insert(0, '')\nfrom saying import say\n"
+        f"context = multiprocessing.get_context({method!r})\npool = {pool}\n"
+        f"text = 'first'\n{hand_over};"
+    )
+    first = executor.run(code, session=session)
+    assert (first.state, first.stdout) == ("succeeded", "first\nfirst\n")
+    for text in ("second", "third"):
+        job = executor.run(f"text = {text!r}\n{hand_over}\nprint('end')\nos.system('echo child');", session=session)
+        assert job.stdout == f"{text}\n{text}\nend\nchild\n"
+    assert log_of(executor, first.job["id"]) == "first\nfirst\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="ipykernel's own way is kept there")
+@pytest.mark.parametrize(
+    "start",
+    [
+        "subprocess.Popen(['sh', '-c', 'echo first; cat gate; echo late; echo late >&2'])",
+        "os.system('(echo first; cat gate; echo late; echo late >&2) &')",
+        "warnings.simplefilter('ignore'); os.fork() or (speak(), os._exit(0))",
+        "multiprocessing.get_context('fork').Process(target=speak).start()",
+    ],
+    ids=["Popen", "os.system", "fork", "multiprocessing"],
+)
+def test_a_child_that_outlives_its_job_prints_to_that_jobs_log(executor: Executor, session: str, start: str) -> None:
+    code = f"""
+import multiprocessing, os, subprocess, sys, warnings
+def speak():
+    print('first', flush=True); open('gate').read(); print('late'); print('late', file=sys.stderr)
+if os.path.exists('gate'): os.unlink('gate')
+os.mkfifo('gate')
+{start};
+"""
+    first = executor.run(code, session=session)
+    assert first.state == "succeeded"
+    first_id = first.job["id"]
+    wait_until(lambda: log_of(executor, first_id) == "first\n")
+    second = executor.run("print('second')\nos.system('echo child')\nopen('gate', 'w').close()", session=session)
+    third = executor.run("os.system('echo third');", session=session)
+    wait_until(lambda: log_of(executor, first_id) == "first\nlate\nlate\n")
+    assert (second.stdout, third.stdout) == ("second\nchild\n", "third\n")
+    assert log_of(executor, second.job["id"]) == "second\nchild\n"
+
+
+def test_a_failing_threads_traceback_comes_in_one_piece_in_its_own_job(executor: Executor, session: str) -> None:
+    code = """
+import sys, threading
+gate = threading.Event()
+def inner(): raise ValueError("mine")
+def fail(): gate.wait(); inner()
+pieces = []
+write = sys.stderr.write
+threads = [threading.Thread(target=fail, name=f"worker {i}") for i in range(4)]
+for thread in threads: thread.start()
+print("first")
+"""
+    first = executor.run(code, session=session)
+    second = executor.run("gate.set()\nfor thread in threads: thread.join()\nprint('second')", session=session)
+    assert second.streams == {"stdout": "second\n", "stderr": ""}
+    wait_until(lambda: log_of(executor, first.job["id"]).count("ValueError: mine\n") == 4)
+    said = log_of(executor, first.job["id"]).removeprefix("first\n")
+    for piece in said.split("Exception in thread ")[1:]:
+        assert piece.startswith("worker ")
+        assert piece.endswith("ValueError: mine\n")
+        assert "in inner" in piece
+    assert "_smart_colab" not in said
+
+
+@pytest.mark.parametrize(
+    ("failure", "heading"),
+    [
+        ("threading.Thread(target=fail, name='worker').start()", "Exception in thread worker:\n"),
+        ("_thread.start_new_thread(fail, ())", "Exception ignored in thread started by"),
+        ("class Broken:\n    def __del__(self): fail()\nBroken(); ran.set()", "Exception ignored"),
+    ],
+    ids=["thread", "_thread", "__del__"],
+)
+def test_a_failure_outside_the_cell_is_written_at_once(
+    executor: Executor, session: str, failure: str, heading: str
+) -> None:
+    code = f"""
+import _thread, threading, time
+ran = threading.Event()
+def fail():
+    try:
+        1 / 0
+    finally:
+        ran.set()
+output = sys.modules["_smart_colab"]._output
+writes = []
+add = output._journal.add
+def note(key, raw):
+    writes.append(raw.decode())
+    return add(key, raw)
+output._journal.add = note
+{failure}
+ran.wait()
+while not writes: time.sleep(0.01)
+output._journal.add = add
+"""
+    job = executor.run("import sys\n" + code, session=session)
+    assert job.state == "succeeded"
+    said = executor.run("print(writes)", session=session).stdout
+    (text,) = eval(said)
+    assert text.startswith(heading), text
+    assert text.endswith("ZeroDivisionError: division by zero\n")
+    assert "_smart_colab" not in text
