@@ -73,8 +73,14 @@ fn escaped(text: &str) -> (&str, usize) {
 #[must_use]
 pub fn pretty(text: &str) -> Option<String> {
     serde_json::from_str::<IgnoredAny>(&strict(text)).ok()?;
+    Some(indented(text))
+}
+
+/// The same of what is only the beginning of some JSON.
+#[must_use]
+pub fn indented(text: &str) -> String {
     let mut out = String::with_capacity(text.len() * 2);
-    let (mut depth, mut is_string, mut is_escaped) = (0, false, false);
+    let (mut depth, mut is_string, mut is_escaped) = (0_usize, false, false);
     let mut rest = text.chars().peekable();
     while let Some(c) = rest.next() {
         if is_string {
@@ -101,7 +107,7 @@ pub fn pretty(text: &str) -> Option<String> {
                 }
             }
             '}' | ']' => {
-                depth -= 1;
+                depth = depth.saturating_sub(1);
                 new_line(&mut out, depth);
                 out.push(c);
             }
@@ -114,7 +120,7 @@ pub fn pretty(text: &str) -> Option<String> {
             c => out.push(c),
         }
     }
-    Some(out)
+    out
 }
 
 fn new_line(out: &mut String, depth: usize) {

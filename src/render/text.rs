@@ -53,7 +53,7 @@ pub fn without_data(text: &str) -> Cow<'_, str> {
 pub fn is_for_a_terminal(text: &str) -> bool {
     let mut returns = text.match_indices('\r');
     let is_alone = |(at, _): (usize, _)| !matches!(text.as_bytes().get(at + 1), None | Some(b'\n'));
-    text.contains('\u{1b}') || returns.any(is_alone)
+    text.contains(['\u{1b}', '\u{8}']) || returns.any(is_alone)
 }
 
 /// The text as a terminal shows it: of a progress bar the last state.
@@ -104,6 +104,7 @@ mod tests {
             ("a\r", false),
             ("\ra", true),
             ("\u{1b}[31mred", true),
+            ("1/2\u{8}\u{8}\u{8}2/2", true),
         ] {
             assert_eq!(is_for_a_terminal(text), expected, "{text:?}");
         }

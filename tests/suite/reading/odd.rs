@@ -197,6 +197,9 @@ fn a_progress_bar_in_a_log_is_shown_in_its_last_state() {
         reader.on("b.log", json!({"line": -2, "lines": 1})).text,
         format!("{last}\n")
     );
+    let back = "\u{8}".repeat(4);
+    let keras = reader.look("keras.log", format!("1/10{back}2/10{back}3/10\n"));
+    assert_eq!(keras.text, "3/10\n");
     assert_eq!(
         reader.look("red.log", "\u{1b}[31mE\u{1b}[0m no\n").text,
         "E no\n"
@@ -233,6 +236,38 @@ fn notebooks_and_json_as_python_writes_them_are_read() {
     for name in ["a.jsonl", "lines.json"] {
         assert_eq!(reader.look(name, lines).text, lines);
     }
+}
+
+/// Shorter and longer than what is read at once.
+#[test]
+fn long_json_on_one_line_is_indented_as_far_as_an_answer_holds() {
+    let mut reader = Reader::new("odd-one-line");
+    for count in [8_000, 80_000] {
+        let numbers: Vec<u32> = (1_000..1_000 + count).collect();
+        let answer = reader.look("a.json", json!({ "k": numbers }).to_string());
+        assert!(
+            answer
+                .text
+                .starts_with("{\n  \"k\": [\n    1000,\n    1001,\n"),
+            "{}",
+            answer.text
+        );
+        assert!((30_000..40_000).contains(&answer.text.len()));
+        assert_eq!(
+            (&answer.facts["is_cut"], &answer.facts["total_lines"]),
+            (&json!(true), &json!(1))
+        );
+        assert!(
+            answer.fact("hint").contains("json.load"),
+            "{}",
+            answer.facts
+        );
+    }
+    let pretty = serde_json::to_string_pretty(&(0..80_000).collect::<Vec<_>>()).unwrap();
+    assert_eq!(reader.look("b.json", pretty).facts["next_line"], 201);
+    let record = json!({"x": "y".repeat(70_000)}).to_string();
+    let answer = reader.look("c.json", format!("{record}\n{record}\n"));
+    assert_eq!(answer.facts["next_line"], 2);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What opens a binary file: a line of code for each kind.
 
 /// Of names that end in two parts the longer one stands first.
-const READERS: [(&[&str], &str); 31] = [
+const READERS: [(&[&str], &str); 35] = [
     (
         &["csv.gz", "csv.bz2", "csv.xz", "csv.zst", "csv.zip"],
         "import pandas; print(pandas.read_csv(PATH, nrows=20))",
@@ -113,6 +113,22 @@ const READERS: [(&[&str], &str); 31] = [
     (
         &["tif", "tiff", "heic", "ico"],
         "import PIL.Image; print(PIL.Image.open(PATH))",
+    ),
+    (
+        &["wav", "flac", "ogg", "mp3"],
+        "import soundfile; print(soundfile.info(PATH))",
+    ),
+    (
+        &["mp4", "mov", "avi", "mkv", "webm"],
+        "import imageio.v3; print(imageio.v3.immeta(PATH))",
+    ),
+    (
+        &["docx"],
+        "import docx; print([p.text for p in docx.Document(PATH).paragraphs][:50])",
+    ),
+    (
+        &["tfrecord"],
+        "import tensorflow as tf; print(next(iter(tf.data.TFRecordDataset(PATH))))",
     ),
 ];
 

@@ -130,9 +130,9 @@ impl Server {
         let shown = match form {
             _ if as_lines => None,
             Form::Table { delimiter } => self.show_table(&file, args, delimiter, deadline).await?,
-            Form::Json if is_whole(&file) => show::show_json(&file),
+            Form::Json => show::show_json(&file, is_whole(&file)),
             Form::Notebook if file.size <= LARGEST => self.show_notebook(&file, deadline).await?,
-            Form::Json | Form::Notebook | Form::Lines => None,
+            Form::Notebook | Form::Lines => None,
         };
         let note = if as_lines { None } else { form.note() };
         Ok(shown.unwrap_or_else(|| show::show_lines(&file, lines, note)))
@@ -266,6 +266,9 @@ impl Form {
         let name = path.to_ascii_lowercase();
         match name.rsplit_once('.').map_or("", |(_, ending)| ending) {
             "csv" => Self::Table { delimiter: None },
+            "psv" => Self::Table {
+                delimiter: Some('|'),
+            },
             "tsv" | "tab" => Self::Table {
                 delimiter: Some('\t'),
             },

@@ -70,7 +70,7 @@ impl Facts {
 pub(super) fn show_binary(file: &FileText) -> CallToolResult {
     let mut facts = Facts::of(file);
     facts.hint = Some(format!(
-        "It is not text. This shows what is in it, as code for run_code_quick: {}. download_from_colab fetches the file.",
+        "It is not text: download_from_colab fetches it, or this code shows what is in it: {}",
         binary::reader(&file.path, &file.mime)
     ));
     let text = format!("A binary file of type {}, {} bytes.", file.mime, file.size);
@@ -168,11 +168,30 @@ fn read_csv(file: &FileText, facts: &Facts) -> String {
     code + ")"
 }
 
-/// None when it is no JSON, or too long.
-pub(super) fn show_json(file: &FileText) -> Option<CallToolResult> {
-    let text = json::pretty(&file.text)?;
-    let fits = text.chars().nth(TEXT_LIMIT).is_none();
-    fits.then(|| reading(text, None, &Facts::of(file)))
+/// None when it is no JSON, or longer than an answer and has lines of its own.
+pub(super) fn show_json(file: &FileText, is_whole: bool) -> Option<CallToolResult> {
+    let text = if is_whole {
+        json::pretty(&file.text)?
+    } else {
+        let is_one_line = file.is_cut && file.first_line == Some(1) && file.next_line.is_none();
+        (is_one_line && file.text.starts_with(['{', '['])).then(|| json::indented(&file.text))?
+    };
+    let mut facts = Facts::of(file);
+    let (head, shown, is_cut) = head(&text, u64::MAX);
+    facts.is_cut = !is_whole || is_cut || head.len() < text.len();
+    if facts.is_cut && file.text.lines().count() > 1 {
+        return None;
+    }
+    if facts.is_cut {
+        // Of the line that it is, not of what is shown.
+        (facts.first_line, facts.next_line) = (None, None);
+        facts.hint = Some(format!(
+            "The JSON goes on: its first {shown} lines are shown, indented. Code reads the rest, such as \
+             import json; d = json.load(open({})); print(type(d), len(d), str(d)[:2000]).",
+            binary::python(&file.path)
+        ));
+    }
+    Some(reading(head, None, &facts))
 }
 
 pub(super) fn show_notebook(file: &FileText, notebook: &Notebook) -> CallToolResult {
