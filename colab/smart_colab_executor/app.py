@@ -24,10 +24,14 @@ from .paths import ContentRoot
 from .replies import json_body, json_reply, stream_reply
 from .requests import DEFAULT_SESSION, MAX_TIMEOUT_SEC, JobRequest, number, session_name, uuid_text, whole
 from .sessions import Sessions
-from .slots import Slots
+from .slots import RETRY_AFTER_SEC, Seats, Slots
 
 MAX_LINGER_SEC = 5
 DOWNLOADS = 64
+# Requests that wait for a job, of the connections that there are.
+WAITS = 240
+EXECUTES = 32
+EXECUTE_WAIT_SEC = 600.0
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,19 @@ def create_app(config: Config) -> Flask:
 
 def _add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
     jobs, sessions = config.jobs, config.sessions
+    waits, executes = Seats(WAITS), Seats(EXECUTES)
+
+    def page(job: Job, after: int, wait: float, linger: float, max_bytes: int, status: int) -> Response:
+        with waits.take() as may_wait:
+            if wait and not may_wait:
+                if request.method == "GET":
+                    raise errors.Busy(
+                        f"{WAITS} requests wait for jobs, and no more are held at once.",
+                        "Ask again in a moment, or without 'wait'; the job goes on.",
+                        retry_after_sec=RETRY_AFTER_SEC,
+                    )
+                wait = 0  # the job was taken
+            return _page(job, after, wait, linger, max_bytes, status)
 
     def submit(job_id: str, asked: JobRequest, expected_boot_id: str | None = None) -> tuple[Job, bool]:
         if config.stop.is_set():
@@ -84,12 +101,12 @@ def _add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
         expected = request.headers.get("X-Expect-Boot-Id")
         boot_id = None if expected is None else uuid_text(expected, "X-Expect-Boot-Id")
         job, is_new = submit(job_id, JobRequest.parse(json_body()), boot_id)
-        return _page(job, 0, wait, linger, max_bytes, 201 if is_new else 200)
+        return page(job, 0, wait, linger, max_bytes, 201 if is_new else 200)
 
     @app.get("/jobs/<job_id>/events")
     def events(job_id: str) -> Response:
         after = whole(request.args, "after", 0, 0, 2**53)
-        return _page(jobs.get(job_id), after, *_page_arguments(), 200)
+        return page(jobs.get(job_id), after, *_page_arguments(), 200)
 
     @app.get("/jobs")
     def list_jobs() -> Response:
@@ -132,8 +149,16 @@ def _add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
     def run() -> Response:
         body = json_body()
         body["timeout_sec"] = body.get("timeout", 120)
-        job, _ = submit(str(uuid.uuid4()), JobRequest.parse({**body, "loop": None}))
-        job.wait()
+        asked = JobRequest.parse({**body, "loop": None})
+        with executes.take() as may_wait:
+            if not may_wait:
+                raise errors.Busy(
+                    f"{EXECUTES} /execute requests are waiting, and no more are held at once; nothing was run.",
+                    "Wait for one to end, or use PUT /jobs.",
+                    retry_after_sec=RETRY_AFTER_SEC,
+                )
+            job, _ = submit(str(uuid.uuid4()), asked)
+            job.wait(EXECUTE_WAIT_SEC)
         return json_reply(execute.summary(job))
 
 

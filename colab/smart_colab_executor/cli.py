@@ -11,12 +11,9 @@ import signal
 import sys
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-from waitress.server import create_server
 
 from . import __version__, history, spoiled, statelock
 from .admission import TUNNEL_HEADERS, Admission, Network, parse_networks
@@ -28,25 +25,13 @@ from .jobs import Job
 from .leftovers import KernelNotes, unread
 from .loop_thread import LoopThread
 from .partials import remove_leftovers
-from .replies import UNCOUNTED_BYTES
+from .server import serving
 from .sessions import Sessions
 
 TOKEN_VARIABLE = "SMART_COLAB_TOKEN"  # noqa: S105 - the name of it
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ADDRESSES_VARIABLE = "ALLOWED_IPS"
-# Long polls hold a thread each, for a while even after their client is gone, and so do downloads, DOWNLOADS of them at
-# most. Slow senders and idle connections hold none.
-THREADS = 256
-# What is kept for a slow reader in memory and temporary files; the rest waits where it comes from.
-BUFFERED_REPLY_BYTES = UNCOUNTED_BYTES
-# At a time: one thread receives for all, and by 8 KiB, as it would, an upload is five times slower.
-RECEIVED_BYTES = 256 * 1024
-# Below what Windows' select() takes, and what a process may have open on most systems.
-CONNECTIONS = 400
 OPEN_FILES = 4096
-MAX_HEADER_BYTES = 64 * 1024
-# Flask answers bodies over its own limit as API.md says; this one only bounds what is buffered before.
-MAX_BUFFERED_BODY_BYTES = 16 * 1024 * 1024
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sessions = Sessions(root, thread, notes)
         config = Config(admission, audit, root, state, jobs, sessions, boot_id, stop)
         try:
-            with _serving(config, options.host, options.port) as url:
+            with serving(create_app(config), options.host, options.port, state) as url:
                 sessions.open()
                 ready = {"url": url, "boot_id": boot_id, "version": __version__, "pid": os.getpid()}
                 _announce({**ready, "token": secret} if is_made else ready, options.ready_file)
@@ -112,32 +97,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             logging.getLogger(__name__).error("%s", error)  # noqa: TRY400 - a port in use needs no traceback
             return 1
     return 0
-
-
-@contextmanager
-def _serving(config: Config, host: str, port: int) -> Iterator[str]:
-    server: Any = create_server(
-        create_app(config),
-        host=host,
-        port=port,
-        threads=THREADS,
-        connection_limit=CONNECTIONS,
-        max_request_header_size=MAX_HEADER_BYTES,
-        max_request_body_size=MAX_BUFFERED_BODY_BYTES,
-        outbuf_high_watermark=BUFFERED_REPLY_BYTES,
-        recv_bytes=RECEIVED_BYTES,
-        asyncore_use_poll=True,  # where there is poll(): select() fails at descriptors from 1024 on
-        ident=None,
-        # The routes look at the tunnel's headers themselves, and believe them on some conditions only.
-        trusted_proxy=None,
-        clear_untrusted_proxy_headers=False,
-    )
-    thread = threading.Thread(target=server.run, name="http", daemon=True)
-    thread.start()
-    try:
-        yield f"http://[{host}]:{server.effective_port}" if ":" in host else f"http://{host}:{server.effective_port}"
-    finally:
-        server.task_dispatcher.shutdown(cancel_pending=True, timeout=3)
 
 
 def _allow_open_files() -> None:

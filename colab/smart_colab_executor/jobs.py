@@ -157,10 +157,10 @@ class Job:
         job = self.describe()
         return Page(job, events, last, job["last_seq"] > last)
 
-    def wait(self) -> None:
-        """Wait for the end."""
+    def wait(self, timeout_sec: float) -> None:
+        """Wait for the end, but no longer than that."""
         with self.changed:
-            self.changed.wait_for(lambda: self.is_final)
+            self.changed.wait_for(lambda: self.is_final, timeout_sec)
 
     def start(self, kernel_id: str, execution_count: int, memory: probe.Memory) -> None:
         """The kernel begins with it, with so much memory. Raises OSError."""

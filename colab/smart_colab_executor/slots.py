@@ -1,9 +1,10 @@
-"""A limit to what is sent at once: a slow client's download holds a thread of the server."""
+"""Limits to what is done at once: a slow download, and a request that waits, hold a thread and a connection."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from .errors import Busy
 
@@ -28,6 +29,23 @@ class Slots:
                 retry_after_sec=RETRY_AFTER_SEC,
             )
         return held
+
+
+class Seats:
+    """So many requests that wait at once, so that the others find the server free. May be asked by many threads."""
+
+    def __init__(self, count: int) -> None:
+        self._free = threading.BoundedSemaphore(count)
+
+    @contextmanager
+    def take(self) -> Iterator[bool]:
+        """Have a seat for a while; tells whether there is one."""
+        has_one = self._free.acquire(blocking=False)
+        try:
+            yield has_one
+        finally:
+            if has_one:
+                self._free.release()
 
 
 class _Held(Iterator[bytes]):

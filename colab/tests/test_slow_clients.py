@@ -8,20 +8,23 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from harness import Executor, wait_until
 
-from smart_colab_executor.app import DOWNLOADS
+from smart_colab_executor.app import DOWNLOADS, EXECUTES, WAITS
 from smart_colab_executor.errors import Busy
+from smart_colab_executor.server import CONNECTIONS, CONNECTIONS_KEPT, THREADS
 from smart_colab_executor.slots import Slots
 
 CROWD = Path(__file__).with_name("slow_clients.py")
 EACH = 50
 SAMPLES = 25
 LEAST_ROUNDS, MOST_ROUNDS = 3, 12
+SLEEP = "import time\ntime.sleep(600)"
 LARGE = "/files/download?path=large"
 
 
@@ -35,7 +38,7 @@ def crowd(executor: Executor, kind: str, count: int, path: str) -> Iterator[None
         assert process.stdin
         assert process.stdout.readline() == b"ready\n"
         yield
-        assert process.poll() is None
+        assert process.poll() is None, "it failed, or was cut off"
         process.stdin.close()
 
 
@@ -97,6 +100,40 @@ def test_more_slow_downloads_than_there_are_slots_are_put_off(executor: Executor
     for _ in range(DOWNLOADS + 1):
         assert executor.call("HEAD", LARGE).status == 200
         assert executor.call("POST", "/files/bundle", {"path": "", "names": ["executor.log"]}).status == 200
+
+
+def test_greedy_clients_leave_threads_and_connections_to_the_rest(executor: Executor) -> None:
+    assert THREADS >= CONNECTIONS_KEPT > WAITS + EXECUTES + DOWNLOADS
+    sleeper = executor.submit(f"print('asleep', flush=True)\n{SLEEP}", session="other")
+    executor.wait_for_output(sleeper, "asleep")
+    poll = f"/jobs/{sleeper}/events?after=9"
+    with crowd(executor, "execute", 99, "/execute"):
+        # Those that have no seat are answered, and did not run.
+        wait_until(lambda: executor.session("greedy")["queued_jobs"] == EXECUTES - 1)
+        refused = executor.call("POST", "/execute", {"code": "1"})
+        assert (refused.status, refused.json["code"], refused.json["retry_after_sec"]) == (503, "busy", 5)
+        with crowd(executor, "poll", 200, f"{poll}&wait=25"):
+            assert executor.call("GET", "/health").status == 200
+            assert executor.run("print(1)").stdout == "1\n"
+    with crowd(executor, "poll", WAITS + 20, f"{poll}&wait=25"):
+        wait_until(lambda: executor.call("GET", f"{poll}&wait=0.01").status == 503)
+        reply = executor.call("GET", f"{poll}&wait=25")
+        assert (reply.json["code"], reply.json["retryable"], reply.headers["Retry-After"]) == ("busy", True, "5")
+        assert executor.call("GET", poll).status == 200
+        reply = executor.call("PUT", f"/jobs/{uuid.uuid4()}?wait=25", {"code": SLEEP, "session": "third"})
+        assert (reply.status, reply.json["job"]["finished_at"]) == (201, None)
+    wait_until(lambda: executor.call("GET", f"{poll}&wait=0.01").status == 200)
+
+
+@pytest.mark.parametrize("kind", ["idle", "sender"])
+def test_connections_that_ask_nothing_give_way(executor: Executor, kind: str) -> None:
+    sleeper = executor.submit("import time\nprint('asleep', flush=True)\ntime.sleep(2)\nprint('awake')")
+    executor.wait_for_output(sleeper, "asleep")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(executor.follow, sleeper)
+        with crowd(executor, kind, CONNECTIONS + 50, "/health"):
+            assert executor.call("GET", "/health").status == 200
+            assert waiting.result().stdout == "asleep\nawake\n"
 
 
 def test_a_slot_is_free_again_when_its_body_is_read_closed_or_dropped() -> None:

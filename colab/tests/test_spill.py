@@ -1,0 +1,78 @@
+"""Large bodies and replies where the disk takes no temporary files."""
+
+from __future__ import annotations
+
+import io
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from harness import Executor
+from waitress import buffers
+from waitress.adjustments import Adjustments
+
+from smart_colab_executor import server
+
+LARGE = 4 * 1024 * 1024
+
+
+def test_a_disk_that_takes_no_more_cuts_no_body_and_no_reply(start: Callable[..., Executor], tmp_path: Path) -> None:
+    if sys.platform == "win32":
+        pytest.skip("it needs a limit to the size of files")
+    import resource
+
+    limit = 640 * 1024
+    (tmp_path / "large").write_text("x" * 99 + "\n" * LARGE)
+    executor = start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    for _ in range(3):
+        refused = executor.call("POST", "/cleanup", {"session": "nobody", "padding": "x" * LARGE})
+        assert (refused.status, refused.json["code"]) == (404, "not_found")
+        reply = executor.call("GET", f"/files/read?path=large&lines=10000&max_bytes={LARGE}")
+        assert reply.status == 200
+        assert executor.call("GET", "/files/download?path=large").body == (tmp_path / "large").read_bytes()
+    assert executor.run("print(1)").stdout == "1\n"
+
+
+def test_where_the_memory_has_no_room_either_a_body_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MAX_SPILLED_BYTES", 20_000)
+    monkeypatch.setattr(server._Buffer, "folder", tmp_path / "missing")
+    monkeypatch.setattr(buffers, "TempfileBasedBuffer", server._Buffer)
+    parser = server._Parser(Adjustments(inbuf_overflow=600))
+    parser.received(b"PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\n")
+    for _ in range(5):
+        parser.received(b"x" * 9000)
+    assert parser.completed
+    status, headers, body = parser.error.to_response()
+    assert status == "507 Insufficient Storage"
+    assert ("X-Smart-Colab-Api", "1") in headers
+    assert b'"code":"disk_full"' in body
+    parser.close()
+    assert server._Spill._held == 0
+
+
+@pytest.mark.parametrize("disk_takes", [0, 5, 12, 10_000])
+def test_what_the_disk_does_not_take_goes_on_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk_takes: int
+) -> None:
+    class Disk(io.FileIO):
+        """It takes so many bytes, and part of what is more."""
+
+        def write(self, data: object) -> int:
+            room = disk_takes - self.tell()
+            if room <= 0:
+                raise OSError(28, "no room")
+            return super().write(bytes(data)[:room])  # type: ignore[call-overload]
+
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: Disk(tmp_path / "file", "r+b"))
+    spill = server._Spill(tmp_path)
+    for part in (b"0123456789", b"abcdefghij"):
+        assert spill.write(part) == 10
+    assert spill.tell() == 20
+    spill.seek(5)
+    assert spill.read(10) == b"56789abcde"
+    assert spill.read() == b"fghij"
+    spill.close()
+    assert server._Spill._held == 0
