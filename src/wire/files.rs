@@ -22,9 +22,13 @@ pub struct FileEntry {
     /// Bytes.
     pub size: u64,
     pub modified_at: String,
-    /// Whether its owner may run the file; none where that is not kept.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Whether its owner may run the file; none where that is not kept. Listings show it of programs alone.
+    #[serde(default, skip_serializing_if = "is_no_program")]
     pub executable: Option<bool>,
+}
+
+fn is_no_program(executable: &Option<bool>) -> bool {
+    *executable != Some(true)
 }
 
 /// `GET /files/list`.
