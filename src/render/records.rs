@@ -37,7 +37,9 @@ impl<'a> Records<'a> {
         if let Some((line, end)) = comments.pop() {
             // With as many columns as the row below it the last one is the heading (`#chrom  pos`).
             let columns = |text| Record::read(text, delimiter, true).fields.len();
-            if text[body..].trim().is_empty() || columns(line) == columns(&text[body..]) {
+            let below = text[body..].trim_start_matches(['\r', '\n']);
+            let is_heading = columns(line) > 1 && columns(line) == columns(below);
+            if below.is_empty() || is_heading {
                 body = comments
                     .last()
                     .map_or(start.unwrap_or_default(), |(_, end)| *end);
@@ -255,6 +257,7 @@ mod tests {
         assert_eq!((comments, records.all.len()), (vec!["# one"], 4));
         assert_eq!(rows("#a,b\n1,2\n"), [["#a", "b"], ["1", "2"]]);
         assert_eq!(rows("#only\n"), [["#only"]]);
+        assert_eq!(rows("# one\n# two\n\na,b\n1,2\n"), [["a", "b"], ["1", "2"]]);
     }
 
     #[test]

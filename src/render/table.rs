@@ -5,7 +5,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use super::records::Records;
 
 /// Columns of characters in a cell; what is longer is cut.
-const WIDEST_CELL: usize = 40;
+pub const MAX_CELL: usize = 40;
 /// And in a line: columns beyond are counted, not shown.
 const WIDEST_LINE: usize = 240;
 const GAP: &str = "  ";
@@ -23,6 +23,8 @@ pub struct Table {
     pub columns: usize,
     pub shown_columns: usize,
     pub delimiter: char,
+    /// Some cells are too long to be shown whole.
+    pub has_cut_cells: bool,
     /// Nothing of the file follows the last row.
     pub is_all: bool,
     /// A row follows whose end is not in the text.
@@ -97,6 +99,8 @@ pub fn csv(text: &str, delimiter: Option<char>, rows: usize, is_whole: bool) -> 
         columns,
         shown_columns: shown.len(),
         delimiter: found.delimiter,
+        has_cut_cells: (found.all.iter())
+            .any(|(fields, _)| fields.iter().any(|field| field.width() > MAX_CELL)),
         is_all: found.is_all,
         is_open: found.is_open,
         unclosed_line: (found.broken).map(|start| text[..start].matches('\n').count() + 1),
@@ -110,8 +114,8 @@ fn cell(field: &str) -> String {
     for c in field.chars() {
         let c = if c.is_control() { ' ' } else { c };
         width += c.width().unwrap_or(0);
-        if width > WIDEST_CELL {
-            while cell.width() >= WIDEST_CELL {
+        if width > MAX_CELL {
+            while cell.width() >= MAX_CELL {
                 cell.pop();
             }
             cell.push('…');

@@ -60,6 +60,11 @@ fn rows_of_many_lines_are_counted_in_lines_of_the_file() {
         "{}",
         answer.text
     );
+    assert!(
+        answer.fact("hint").contains("cut at 40"),
+        "{}",
+        answer.facts
+    );
     for (newline, sign) in [("\n", ","), ("\r\n", ";"), ("\n", "\t"), ("\n", "|")] {
         let row = |n: u32| format!("{n}{sign}\"say \"\"hi\"\"{newline}twice\"{newline}");
         let rows: String = (0..50).map(row).collect();

@@ -1,7 +1,7 @@
 //! What opens a binary file: a line of code for each kind.
 
 /// Of names that end in two parts the longer one stands first.
-const READERS: [(&[&str], &str); 35] = [
+const READERS: [(&[&str], &str); 36] = [
     (
         &["csv.gz", "csv.bz2", "csv.xz", "csv.zst", "csv.zip"],
         "import pandas; print(pandas.read_csv(PATH, nrows=20))",
@@ -130,6 +130,10 @@ const READERS: [(&[&str], &str); 35] = [
         &["tfrecord"],
         "import tensorflow as tf; print(next(iter(tf.data.TFRecordDataset(PATH))))",
     ),
+    (
+        &["csv", "tsv", "txt", "log", "json", "jsonl", "md"],
+        "print(open(PATH, errors='replace').read().replace('\\0', '')[-2000:])  # without its NUL bytes",
+    ),
 ];
 
 /// Where the name says nothing.
@@ -203,7 +207,11 @@ mod tests {
                 "application/octet-stream",
                 "open(\"parquet\", 'rb')",
             ),
-            ("a.log", "application/octet-stream", "open(\"a.log\", 'rb')"),
+            (
+                "a.log",
+                "application/octet-stream",
+                "open(\"a.log\", errors='replace')",
+            ),
         ] {
             let code = reader(path, mime);
             assert!(code.contains(expected), "{path}: {code}");

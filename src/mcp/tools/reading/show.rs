@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{TEXT_LIMIT, binary};
 use crate::mcp::convert::reading;
 use crate::render::notebook::Notebook;
-use crate::render::table::Table;
+use crate::render::table::{MAX_CELL, Table};
 use crate::render::{json, text};
 use crate::wire::files::FileText;
 
@@ -139,6 +139,14 @@ pub(super) fn show_table(file: &FileText, table: &Table) -> CallToolResult {
     if let Some(line) = table.unclosed_line {
         hints.push(format!(
             "A quote that line {line} opens is never closed: such lines are shown with their quotes."
+        ));
+    }
+    if let Some(columns) = facts.shown_columns {
+        hints.push(format!("Only the first {columns} columns are shown."));
+    }
+    if table.has_cut_cells {
+        hints.push(format!(
+            "Cells are cut at {MAX_CELL} characters, and line breaks in them are blanks: `line` shows them whole."
         ));
     }
     if let Some(next) = facts.next_line {
