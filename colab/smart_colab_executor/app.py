@@ -6,6 +6,8 @@ import re
 import threading
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -135,7 +137,9 @@ def _add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
 
     @app.get("/jobs/<job_id>/log")
     def job_log(job_id: str) -> Response:
-        return serve(jobs.get(job_id).spool.log_file(), "text/plain; charset=utf-8")
+        job = jobs.get(job_id)
+        with _printed(job):
+            return serve(job.spool.log_file(), "text/plain; charset=utf-8")
 
     @app.get("/jobs/<job_id>/blobs/<number>")
     def blob(job_id: str, number: str) -> Response:
@@ -159,7 +163,8 @@ def _add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
                 )
             job, _ = submit(str(uuid.uuid4()), asked)
             job.wait(EXECUTE_WAIT_SEC)
-        return json_reply(execute.summary(job))
+        with _printed(job):
+            return json_reply(execute.summary(job))
 
 
 def _add_session_routes(app: Flask, config: Config, files: Files) -> None:
@@ -244,8 +249,27 @@ def _page_arguments() -> tuple[float, float, int]:
     )
 
 
+@contextmanager
+def _printed(job: Job) -> Iterator[None]:
+    """Say what became of a job's files. Raises NotFound, Busy."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if job.is_final:
+            raise errors.NotFound(
+                f"What job {job.id} printed is gone: its files were removed from the executor's state folder.",
+                "Run the code again if its output is needed.",
+            ) from error
+        raise errors.Busy(
+            f"The files of job {job.id} were removed from the state folder, and are being written again.",
+            "Ask again in a moment; the job goes on.",
+            retry_after_sec=1,
+        ) from error
+
+
 def _page(job: Job, after: int, wait: float, linger: float, max_bytes: int, status: int) -> Response:
-    page = job.page(after, wait, linger, max_bytes)
+    with _printed(job):
+        page = job.page(after, wait, linger, max_bytes)
     # The events are JSON already, as they were written down.
     body = b'{"job":%b,"events":[%b],"next":%d,"more":%b}' % (
         dump(page.job),

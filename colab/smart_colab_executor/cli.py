@@ -90,7 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _announce({**ready, "token": secret} if is_made else ready, options.ready_file)
                 # With a timeout, because Windows cannot interrupt a wait without one.
                 while not stop.wait(1.0):
-                    pass
+                    lock.look()
+                    sessions.keep()
                 # While it still serves, so that who waits for a job learns of its end.
                 sessions.close()
         except OSError as error:

@@ -164,6 +164,7 @@ class Job:
 
     def start(self, kernel_id: str, execution_count: int, memory: probe.Memory) -> None:
         """The kernel begins with it, with so much memory. Raises OSError."""
+        self.keep()
         if self.request.loop is not None:
             self.reports.create()
         self._started = time.monotonic()
@@ -207,6 +208,10 @@ class Job:
         """The end, once: what comes later is passed over. Never raises: a full disk must not keep a job from ending."""
         if self.is_final:
             return
+        try:
+            self.keep()
+        except OSError as error:
+            log.warning("job %s was removed, and cannot be written down again: %s", self.id, error)
         with self.changed:
             record = self.record
             record.finished_at = now()
@@ -271,6 +276,12 @@ class Job:
             is_new = request_id not in self._interrupts
             self._interrupts.add(request_id)
             return is_new
+
+    def keep(self) -> None:
+        """Write down again what was removed of a job that has not ended. Raises OSError."""
+        if not self.is_final and not (self.folder / RECORD).exists():
+            self.spool.restore()
+            self.save()
 
     def _elapsed(self) -> float:
         return round(time.monotonic() - self._started, 3)

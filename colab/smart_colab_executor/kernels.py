@@ -228,7 +228,7 @@ class Kernel:
         finally:
             # Also when the start is cancelled: what is not there yet cannot be removed.
             await asyncio.wait({creating})
-        self._note(None)
+        self.note(None)
         # What code writes to its file descriptors comes as output; our own stdout is the ready line's.
         await self._manager.start_kernel(
             cwd=str(self._root),
@@ -241,9 +241,10 @@ class Kernel:
         self._tasks.append(asyncio.create_task(self._watch()))
         process: Any = self._manager.provisioner
         self.pid = process.pid
-        self._note(process.pid)
+        self.note(process.pid)
 
-    def _note(self, pid: int | None) -> None:
+    def note(self, pid: int | None) -> None:
+        """Note the process for the next executor, should it outlive this one."""
         try:
             self._notes.add(self.id, pid, self._sockets)
         except OSError as error:

@@ -46,6 +46,10 @@ class KernelNotes:
             self._folder.mkdir(parents=True, exist_ok=True)
             write_atomically(self._path(kernel_id), dump(note))
 
+    def knows(self, kernel_id: str) -> bool:
+        """Whether there is a note."""
+        return self._path(kernel_id).exists()
+
     def remove(self, kernel_id: str) -> None:
         """The kernel's process is gone."""
         with suppress(OSError):

@@ -100,6 +100,14 @@ class Session:
             async with self._turn:
                 await self._living_kernel()
 
+    def keep(self) -> None:
+        """Write down again what was removed of its jobs and its kernel."""
+        with suppress(OSError):
+            for job in [*([self._running] if self._running else []), *self._queue]:
+                job.keep()
+        if (kernel := self.kernel) is not None and kernel.pid is not None and not self._notes.knows(kernel.id):
+            kernel.note(kernel.pid)
+
     async def interrupt(self, job: Job) -> None:
         """Take a queued job out, interrupt a running one, leave a finished one."""
         if job in self._queue:

@@ -66,6 +66,15 @@ class Sessions:
 
         self._thread.run(interrupt())
 
+    def keep(self) -> None:
+        """Write down again what was removed of the jobs that run and wait, and of the kernels."""
+
+        def keep() -> None:
+            for session in self._sessions.values():
+                session.keep()
+
+        self._thread.call(keep)
+
     def describe(self) -> list[dict[str, Any]]:
         """All sessions, `main` first."""
 

@@ -156,7 +156,7 @@ class Spool:
         if self._unwritten:
             raise OSError(errno.ENOSPC, "the disk did not take what comes before")
         if self._events is None:
-            self._events = self._events_path.open("ab", buffering=0)
+            self._events = _open(self._events_path)
         _write_whole(self._events, content, self.size)
 
     @property
@@ -172,7 +172,7 @@ class Spool:
             return
         content = text.encode("utf-8", "replace")
         if self._log is None:
-            self._log = self._log_path.open("ab", buffering=0)
+            self._log = _open(self._log_path)
         _write_whole(self._log, content, self.log_bytes)
         self.log_bytes += len(content)
         self._fresh_line = text.endswith("\n")
@@ -185,7 +185,7 @@ class Spool:
 
     def keep_blob(self, content_type: str, content: bytes) -> dict[str, int]:
         """Keep bytes beside the events; returns what stands for them in the event. Raises OSError."""
-        self._blobs.mkdir(exist_ok=True)
+        self._blobs.mkdir(parents=True, exist_ok=True)
         number = self.blob_count + 1
         write_atomically(self._blobs / f"{number}.{_quoted(content_type)}", content)
         self.blob_count = number
@@ -242,6 +242,13 @@ class Spool:
             place = bisect_right(self._index_seqs, after + 1) - 1
             return self.size - self._index_offsets[place]
 
+    def restore(self) -> None:
+        """Write down again what was removed, as far as its files are open still. Raises OSError."""
+        if not self._events_path.exists():
+            self._events = _written_again(self._events, self._events_path)
+        if self._log is not None and not self._log_path.exists():
+            self._log = _written_again(self._log, self._log_path)
+
     def close(self) -> None:
         """Close the files that are written to; reading goes on."""
         for file in (self._events, self._log):
@@ -279,6 +286,25 @@ def _is_event(line: bytes, seq: int) -> bool:
     except (ValueError, RecursionError):
         return False
     return isinstance(event, dict) and event.get("seq") == seq
+
+
+def _open(path: Path) -> FileIO:
+    """For appending, and for `_written_again`."""
+    return path.open("a+b", buffering=0)
+
+
+def _written_again(file: FileIO | None, path: Path) -> FileIO:
+    """A file with what the open one holds, which was removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.unlink(missing_ok=True)
+    again = _open(partial)
+    if file is not None:
+        file.seek(0)
+        shutil.copyfileobj(file, again)
+        file.close()
+    partial.replace(path)
+    return again
 
 
 def _write_whole(file: FileIO, content: bytes, start: int) -> None:
