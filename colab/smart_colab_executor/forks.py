@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import struct
 import sys
+import threading
 import traceback
 from contextlib import suppress
 from typing import Any
 
 _exit = os._exit
 INTERRUPTED_CODE = 130
+PID = struct.Struct("<i")
 
 
 class ChildStream:
@@ -45,8 +48,15 @@ class Forks:
         self._loop = asyncio.get_running_loop()
         self._show, shell.showtraceback = shell.showtraceback, self._show_traceback
         self._run, shell.run_ast_nodes = shell.run_ast_nodes, self._run_nodes
-        if hasattr(os, "register_at_fork"):
+        # The statuses of those that ended here and were awaited in the code's place.
+        self._ended: dict[int, int] = {}
+        self._lock = threading.Lock()
+        if hasattr(os, "fork"):
             os.register_at_fork(after_in_child=self._leave_loop)
+            self._notices, self._notice = os.pipe()
+            self._waitpid, os.waitpid = os.waitpid, self._wait_for
+            os.wait = lambda: self._wait_for(-1, 0)
+            threading.Thread(target=self._reap, name="forks", daemon=True).start()
 
     @property
     def is_child(self) -> bool:
@@ -61,7 +71,34 @@ class Forks:
                     stream.flush()  # type: ignore[union-attr]
             with suppress(Exception):
                 ctypes.CDLL(None).fflush(None)
+                os.write(self._notice, PID.pack(os.getpid()))
             _exit(code)
+
+    def _reap(self) -> None:
+        """Leave no zombies: in a script they would go with their parent."""
+        while notice := os.read(self._notices, PID.size):
+            (pid,) = PID.unpack(notice)
+            # A grandchild is not ours to await, nor what the code has awaited itself.
+            with self._lock, suppress(ChildProcessError):
+                _, self._ended[pid] = self._waitpid(pid, 0)
+
+    def _wait_for(self, pid: int, options: int) -> tuple[int, int]:
+        """`os.waitpid`, also for what was awaited here."""
+        if pid <= 0 and (ended := self._take_ended(pid)) is not None:
+            return ended
+        try:
+            return self._waitpid(pid, options)
+        except ChildProcessError:
+            if (ended := self._take_ended(pid)) is None:
+                raise
+            return ended
+
+    def _take_ended(self, pid: int) -> tuple[int, int] | None:
+        if self.is_child:  # its siblings are not its own
+            return None
+        with self._lock:
+            found = pid if pid > 0 else next(iter(self._ended), None)
+            return (found, self._ended.pop(found)) if found in self._ended else None
 
     async def _run_nodes(self, *arguments: Any, **options: Any) -> Any:
         try:

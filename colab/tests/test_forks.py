@@ -76,6 +76,18 @@ def test_the_parent_needs_not_wait(executor: Executor, session: str) -> None:
     assert sorted(log.split()) == ["child", "parent"]
 
 
+def test_a_child_leaves_no_zombie_and_can_be_waited_for_all_the_same(executor: Executor, session: str) -> None:
+    fork = f"{QUIET}child = os.fork()\nif child == 0: sys.exit(3)\nos.getpid()"
+    for wait in ("os.waitpid(child, 0)", "os.waitpid(child, os.WNOHANG)", "os.wait()", "os.waitpid(-1, 0)"):
+        job = executor.run(fork, session=session)
+        kernel = psutil.Process(int(job.of("execute_result")[0]["data"]["text/plain"]))
+        wait_until(lambda kernel=kernel: not kernel.children())
+        job = executor.run(f"ended = {wait}\nprint(ended == (child, 3 << 8))", session=session)
+        assert job.stdout == "True\n"
+        job = executor.run(f"try: {wait}\nexcept ChildProcessError: print('none')", session=session)
+        assert job.stdout == "none\n"
+
+
 @pytest.mark.parametrize("end", ["pass", "sys.exit(3)", "1 / 0"])
 def test_forks_in_a_loop_and_in_threads_end_too(executor: Executor, session: str, end: str) -> None:
     loop = {"start": 0, "stop": 3, "total": 3, "on_error": "stop"}
