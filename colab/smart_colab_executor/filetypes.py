@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import itertools
 import mimetypes
 import re
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ _MAGIC = {
 }
 # Containers of what the name says: a workbook is a zip file too.
 _CONTAINERS = ("application/zip", "application/x-hdf5")
+_TABLES = ("text/csv", "text/tab-separated-values")
 _COMPRESSED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
 # Without the system's own lists, which differ.
 _NAMES = mimetypes.MimeTypes()
@@ -133,18 +135,23 @@ def sniff(head: bytes, name: str) -> Kind:
     # A name can say what the content is not: .ts is a video's too.
     is_text = guess is not None and (guess.startswith(("text/", "application/")) or guess == "image/svg+xml")
     mime = guess if guess and is_text else "text/plain"
-    if _has_lone_carriage_returns(head, encoding):
+    if _has_lone_carriage_returns(head, encoding, mime):
         encoding = replace(encoding, newline="\r".encode(encoding.codec))
     return Kind(mime, encoding)
 
 
-def _has_lone_carriage_returns(head: bytes, encoding: Encoding) -> bool:
+def _has_lone_carriage_returns(head: bytes, encoding: Encoding, mime: str) -> bool:
     """Whether lines end as they did on the first Macs. A progress bar's carriage returns end none."""
     text = head.decode(encoding.codec, "replace")
     if "\n" in text or "\r" not in text[:-1]:
         return False
+    if mime in _TABLES:
+        return True
     lines = [line for line in text.split("\r") if line.strip()]
-    return 2 * sum(_PROGRESS.search(line) is not None for line in lines) < len(lines)
+    words = ["".join(filter(str.isalpha, line)) for line in lines]
+    progress = sum(_PROGRESS.search(line) is not None for line in lines)
+    alike = sum(one == other != "" for one, other in itertools.pairwise(words))
+    return 2 * max(progress, alike) < len(lines)
 
 
 def _is_western(page: bytes) -> bool:

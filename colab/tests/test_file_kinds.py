@@ -148,10 +148,13 @@ class TestCarriageReturns:
             assert read(files, name)["text"] == "a,b\n1,ü\n2,y\n"
             last = read(files, name, -1)
             assert (last["text"], last["first_line"], last["total_lines"]) == ("2,y\n", 3, 3)
+        (root / "t.csv").write_bytes(b"x,y\rx,1/2\rx,2/2\r")  # looks like steps of something
+        assert read(files, "t.csv")["total_lines"] == 3
 
     def test_those_of_a_progress_bar_end_none(self, files: Files, root: Path) -> None:
         states = "".join(f"\r{n}%|####| {n}/100 [00:01, 9.5it/s]" for n in range(101))
-        for content in (states, states + "\ndone\n"):
+        steps = "\r".join(f"step {n}" for n in range(9))
+        for content in (states, states + "\ndone\n", steps):
             (root / "a.log").write_text(content, newline="")
             assert read(files, "a.log")["text"] == content
 
