@@ -3,9 +3,11 @@
 use std::io;
 
 use rmcp::model::RequestId;
-use serde_json::Value;
 use tokio_util::bytes::{Buf, BytesMut};
 use tokio_util::codec::Decoder;
+
+use super::message::read_id;
+use super::scan::find;
 
 /// The id of a request stands near its beginning or at its very end.
 const END: usize = 1024;
@@ -98,7 +100,7 @@ impl Ends {
         self.tail.drain(..surplus);
     }
 
-    /// The id of the request that this was, where it is plain to see: as the last member of the message, or before its `params`.
+    /// The id of the request that this was, where it is plain to see: as the last member of the message, or before what is long.
     pub(super) fn id(&self) -> Option<RequestId> {
         let tail = String::from_utf8_lossy(&self.tail);
         let last = tail.trim_end().strip_suffix('}').and_then(|members| {
@@ -106,23 +108,13 @@ impl Ends {
             serde_json::from_str(&members[at + ID.len()..]).ok()
         });
         last.or_else(|| {
-            let head = String::from_utf8_lossy(&self.head);
-            let members = head.split("\"params\"").next()?;
-            let value = &members[members.find(ID)? + ID.len()..];
-            let mut values = serde_json::Deserializer::from_str(value).into_iter();
-            values.next()?.ok()
+            let id = &self.head[find(&self.head, &["id"])?];
+            Some(read_id(std::str::from_utf8(id).ok()?))
         })
     }
 }
 
 const ID: &str = "\"id\":";
-
-/// The id of a request that is JSON but not of the shape that it must have.
-pub(super) fn id_of(line: &[u8]) -> Option<RequestId> {
-    let message: Value = serde_json::from_slice(line).ok()?;
-    message.get("method")?;
-    serde_json::from_value(message.get("id")?.clone()).ok()
-}
 
 #[cfg(test)]
 mod tests {
@@ -131,7 +123,7 @@ mod tests {
     use tokio_util::bytes::BytesMut;
     use tokio_util::codec::Decoder;
 
-    use super::{Line, Lines, id_of};
+    use super::{Line, Lines};
 
     /// The lines of `text` when it comes in pieces of `piece` bytes.
     fn lines(text: &str, limit: usize, piece: usize) -> Vec<Line> {
@@ -186,26 +178,6 @@ mod tests {
                 }
                 assert_eq!(found[1], whole("next"));
             }
-        }
-    }
-
-    #[test]
-    fn an_id_is_found_in_a_request_of_any_shape_and_in_nothing_else() {
-        for (line, id) in [
-            (
-                r#"{"jsonrpc":"2.0","id":3,"method":"tools/call","params":[1]}"#,
-                Some(RequestId::Number(3)),
-            ),
-            (
-                r#"{"id":"x","method":5}"#,
-                Some(RequestId::String("x".into())),
-            ),
-            (r#"{"id":3,"result":5}"#, None),
-            (r#"{"method":"notifications/initialized","params":7}"#, None),
-            (r#"{"id":null,"method":"ping"}"#, None),
-            ("[1", None),
-        ] {
-            assert_eq!(id_of(line.as_bytes()), id, "{line}");
         }
     }
 

@@ -8,7 +8,8 @@
 //! - `fault`: what went wrong; `convert`: results and faults as MCP shows them; `schema`: schemas as every client reads them;
 //! - `call`: a call's deadline, cancellation and progress; `budget`: how long which client waits;
 //! - `roots`: the folders that the client calls its own;
-//! - [`transport`]: stdio, made safe against early notifications and unreadable requests; `lines`: its lines.
+//! - [`transport`]: stdio, made safe against early notifications and unreadable requests; `lines`: its lines; `message`: what they say; `scan`: what can be
+//!   found in those that no parser takes.
 //!
 //! Architecture Invariant: only this room knows rmcp. May import every floor below; not `app`, not `cli`.
 
@@ -23,8 +24,10 @@ mod fault;
 pub mod floors;
 mod lines;
 mod media;
+mod message;
 mod resources;
 mod roots;
+mod scan;
 mod schema;
 pub mod serve;
 pub mod server;

@@ -1,33 +1,37 @@
 //! stdio for rmcp, made safe against clients that speak before the handshake, and so that every request is answered, also one that cannot be
 //! read: rmcp leaves those without an answer, and their callers waiting.
 
+use std::collections::VecDeque;
 use std::future::Future;
+use std::io;
+use std::sync::Arc;
 
 use futures_util::StreamExt;
-use rmcp::model::{ClientRequest, GetMeta, JsonRpcMessage, ProtocolVersion, RequestId};
-use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
+use rmcp::model::{ClientRequest, GetMeta, JsonRpcMessage, ProtocolVersion};
+use rmcp::service::TxJsonRpcMessage;
 use rmcp::transport::Transport;
-use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::{ErrorData, RoleServer};
-use tokio::io::{AsyncRead, AsyncWrite, Empty, empty};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::Mutex;
 use tokio_util::codec::FramedRead;
 use tokio_util::sync::CancellationToken;
 
 use super::call::take_turn;
-use super::lines::{Line, Lines, id_of};
+use super::lines::{Line, Lines};
+use super::message::{self, Message, Refusal};
 use crate::jobs::turns::Turns;
 
 /// The executor refuses code over 8 MiB; this only bounds what is held in memory.
 const LONGEST_LINE: usize = 64 * 1024 * 1024;
-const UTF8_BOM: &[u8] = b"\xEF\xBB\xBF";
 
 /// Drops notifications and replies that come before client and server have settled how they talk: rmcp ends the whole server on them.
 ///
 /// A client that gives up on `server/discover` says so by a notification, and only then shakes hands.
-pub struct Stdio<R: AsyncRead, W: AsyncWrite> {
+pub struct Stdio<R, W> {
     lines: FramedRead<R, Lines>,
-    /// Only written to.
-    out: AsyncRwTransport<RoleServer, Empty, W>,
+    /// Of the line that was read last.
+    messages: VecDeque<Result<Message, Refusal>>,
+    out: Arc<Mutex<W>>,
     settled: bool,
     turns: Turns,
     leaving: CancellationToken,
@@ -42,48 +46,42 @@ where
     pub fn new(read: R, write: W, leaving: CancellationToken) -> Self {
         Self {
             lines: FramedRead::new(read, Lines::new(LONGEST_LINE)),
-            out: AsyncRwTransport::new_server(empty(), write),
+            messages: VecDeque::new(),
+            out: Arc::new(Mutex::new(write)),
             settled: false,
             turns: Turns::default(),
             leaving,
         }
     }
 
-    /// The next line that is a message; none at the end.
-    async fn next_message(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
+    /// The next message, or why it is none; nothing at the end.
+    async fn next_message(&mut self) -> Option<Result<Message, Refusal>> {
         loop {
-            let line = match self.lines.next().await? {
-                Ok(Line::Whole(line)) => line,
+            if let Some(message) = self.messages.pop_front() {
+                return Some(message);
+            }
+            match self.lines.next().await? {
+                Ok(Line::Whole(line)) => self.messages.extend(message::read(&line)),
                 Ok(Line::TooLong(ends)) => {
                     let text = "the message is longer than 64 MiB: write large data into a file and read it from the code";
-                    self.refuse(ends.id(), text.to_owned());
-                    continue;
+                    self.messages.push_back(Err(Refusal {
+                        id: ends.id(),
+                        error: ErrorData::invalid_request(text, None),
+                    }));
                 }
                 Err(error) => {
                     tracing::error!(%error, "stdin cannot be read");
                     return None;
-                }
-            };
-            let line = line.trim_ascii();
-            let line = line.strip_prefix(UTF8_BOM).unwrap_or(line);
-            if line.is_empty() {
-                continue;
-            }
-            match serde_json::from_slice(line) {
-                Ok(message) => return Some(message),
-                Err(error) => {
-                    self.refuse(id_of(line), format!("the request cannot be read: {error}"))
                 }
             }
         }
     }
 
     /// Answers what cannot be passed on; what has no id expects no answer.
-    fn refuse(&mut self, id: Option<RequestId>, text: String) {
-        tracing::debug!(?id, "{text}");
-        if let Some(id) = id {
-            let error = ErrorData::invalid_request(text, None);
-            let sending = self.out.send(JsonRpcMessage::error(error, Some(id)));
+    fn refuse(&mut self, Refusal { id, error }: Refusal) {
+        tracing::debug!(?id, "{}", error.message);
+        if id.is_some() {
+            let sending = self.send(JsonRpcMessage::error(error, id));
             // Receiving may be given up at any await, and begun again.
             tokio::spawn(async move {
                 if let Err(error) = sending.await {
@@ -92,6 +90,34 @@ where
             });
         }
     }
+
+    /// The message as rmcp takes it at this point, if it does.
+    fn admit(&mut self, mut message: Message) -> Option<Message> {
+        let JsonRpcMessage::Request(request) = &mut message else {
+            if !self.settled {
+                tracing::debug!("dropped a message that came before the handshake");
+                return None;
+            }
+            return Some(message);
+        };
+        match standing(&request.request) {
+            _ if self.settled => {}
+            Standing::Settles => self.settled = true,
+            Standing::Apart => {}
+            Standing::Early => {
+                let text = "the session has not begun: send initialize, await its answer, and send the request again; a client of 2026-07-28 \
+                     sends its version and capabilities in the request's _meta instead";
+                let error = ErrorData::invalid_request(text, None);
+                let id = Some(request.id.clone());
+                self.refuse(Refusal { id, error });
+                return None;
+            }
+        }
+        if let ClientRequest::CallToolRequest(call) = &mut request.request {
+            take_turn(&self.turns, call);
+        }
+        Some(message)
+    }
 }
 
 impl<R, W> Transport<RoleServer> for Stdio<R, W>
@@ -99,54 +125,72 @@ where
     R: AsyncRead + Send + Unpin,
     W: AsyncWrite + Send + Unpin + 'static,
 {
-    type Error = std::io::Error;
+    type Error = io::Error;
 
     fn send(
         &mut self,
         item: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
-        self.out.send(item)
-    }
-
-    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
-        loop {
-            let Some(mut message) = self.next_message().await else {
-                self.leaving.cancel();
-                return None;
+        let (out, leaving) = (self.out.clone(), self.leaving.clone());
+        async move {
+            let line = message::write(&item)?;
+            let mut out = out.lock().await;
+            let sent = async {
+                out.write_all(&line).await?;
+                out.flush().await
             };
-            self.settled |= settles(&message);
-            if let JsonRpcMessage::Request(message) = &mut message
-                && let ClientRequest::CallToolRequest(call) = &mut message.request
-            {
-                take_turn(&self.turns, call);
-            }
-            if self.settled || matches!(message, JsonRpcMessage::Request(_)) {
-                return Some(message);
-            }
-            tracing::debug!("dropped a message that came before the handshake");
+            // Where nothing can be said any more, there is no client.
+            sent.await.inspect_err(|_| leaving.cancel())
         }
     }
 
+    async fn receive(&mut self) -> Option<Message> {
+        loop {
+            match self.next_message().await {
+                Some(Ok(message)) => {
+                    if let Some(message) = self.admit(message) {
+                        return Some(message);
+                    }
+                }
+                Some(Err(refusal)) => self.refuse(refusal),
+                None => {
+                    self.leaving.cancel();
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Every line was flushed, or its reader has stopped reading: there is nothing to wait for.
     async fn close(&mut self) -> Result<(), Self::Error> {
-        self.out.close().await
+        Ok(())
     }
 }
 
-/// True for what ends rmcp's handshake: `initialize`, or a request that carries its own context; not a ping, a discovery, or a request that is refused.
-fn settles(message: &RxJsonRpcMessage<RoleServer>) -> bool {
-    let JsonRpcMessage::Request(message) = message else {
-        return false;
-    };
-    let request = &message.request;
+/// What a request means before the handshake.
+enum Standing {
+    /// It ends the handshake: `initialize`, or a request that carries its own context.
+    Settles,
+    /// It is answered and changes nothing: a ping, a discovery, or one whose context is incomplete.
+    Apart,
+    /// It belongs behind the handshake.
+    Early,
+}
+
+fn standing(request: &ClientRequest) -> Standing {
     if matches!(request, ClientRequest::InitializeRequest(_)) {
-        return true;
+        return Standing::Settles;
     }
     let asks_first = matches!(
         request,
         ClientRequest::PingRequest(_) | ClientRequest::DiscoverRequest(_)
     );
-    let missing = request
-        .get_meta()
-        .missing_required_keys(&ProtocolVersion::V_2026_07_28);
-    !asks_first && missing.is_empty()
+    let meta = request.get_meta();
+    let missing = meta.missing_required_keys(&ProtocolVersion::V_2026_07_28);
+    match missing.len() {
+        _ if asks_first => Standing::Apart,
+        0 => Standing::Settles,
+        1 => Standing::Apart,
+        _ => Standing::Early,
+    }
 }

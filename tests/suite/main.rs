@@ -23,6 +23,7 @@ mod python;
 mod reading;
 mod refusals;
 mod reports;
+mod requests;
 mod resources;
 mod tidy;
 mod tool_list;

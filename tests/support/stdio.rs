@@ -104,9 +104,9 @@ impl Bridge {
         )
     }
 
-    pub(crate) fn send_line(&mut self, line: &str) {
+    pub(crate) fn send_line(&mut self, line: impl AsRef<[u8]>) {
         let stdin = self.stdin.as_mut().unwrap();
-        stdin.write_all(line.as_bytes()).unwrap();
+        stdin.write_all(line.as_ref()).unwrap();
         stdin.write_all(b"\n").unwrap();
         stdin.flush().unwrap();
     }
@@ -174,6 +174,12 @@ impl Bridge {
     pub(crate) fn call(&mut self, tool: &str, arguments: Value) -> Answer {
         let id = self.begin_call(tool, arguments);
         Answer::of(&self.answer(id))
+    }
+
+    /// The next line as it comes.
+    pub(crate) fn line(&mut self) -> String {
+        let line = self.lines.recv_timeout(PATIENCE);
+        line.unwrap_or_else(|_| panic!("silence; stderr: {}", self.stderr()))
     }
 
     /// What it said on stderr so far.

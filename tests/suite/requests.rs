@@ -1,0 +1,176 @@
+//! Every request is answered under its id, whatever it looks like.
+
+use serde_json::{Value, json};
+
+use crate::support::executor::Executor;
+use crate::support::home::Home;
+use crate::support::stdio::{Answer, Bridge};
+
+/// Beyond what most programs hold.
+const IDS: [&str; 7] = [
+    "9223372036854775808",
+    "18446744073709551616",
+    "123456789012345678901234567890",
+    "-99999999999999999999",
+    "1.5",
+    "1e400",
+    r#""0a\"\\é""#,
+];
+
+fn parsed(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+#[test]
+fn what_no_parser_takes_is_refused_under_its_id_with_a_next_step() {
+    let home = Home::new();
+    let mut bridge = Bridge::greeted(home.program(&[]));
+    let call = |id: u32, value: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"list_jobs","arguments":{{"limit":{value}}}}}}}"#
+        )
+    };
+    let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+    let latin = [call(4, "\"").into_bytes(), vec![0xE9], b"\"}}}".to_vec()].concat();
+    for (id, line, code) in [
+        (1, call(1, &deep).into_bytes(), -32700),
+        (2, call(2, "1e999").into_bytes(), -32700),
+        (3, call(3, "NaN").into_bytes(), -32700),
+        (4, latin, -32700),
+        (5, call(5, "\"cut").replace("}}}", "").into_bytes(), -32700),
+        (6, call(6, "1").replace("2.0", "1.0").into_bytes(), -32600),
+        (
+            7,
+            call(7, "1")
+                .replace("\"method\"", "\"id\":8,\"method\"")
+                .into_bytes(),
+            -32600,
+        ),
+        (
+            9,
+            call(9, "1")
+                .replace("\"method\"", "\"result\":1,\"method\"")
+                .into_bytes(),
+            -32600,
+        ),
+    ] {
+        bridge.send_line(&line);
+        let answer = bridge.answer(id);
+        let error = &answer["error"];
+        assert_eq!(error["code"], code, "{answer}");
+        let said = error["message"].as_str().unwrap();
+        assert!(said.contains("Nothing was done: send it again"), "{said}");
+    }
+    // Nobody waits for an answer to these.
+    for line in [
+        r#"{"jsonrpc":"2.0","id":1,"result":1e999}"#,
+        r#"{"method":1e999}"#,
+        "[]",
+        "[1",
+    ] {
+        bridge.send_line(line);
+    }
+    assert_eq!(bridge.request("ping", json!({})), json!({}));
+}
+
+#[test]
+fn half_an_emoji_is_replaced_and_its_call_runs() {
+    let home = Home::new();
+    let mut bridge = Executor::shared().bridge(&home, &[]);
+    bridge.send_line(
+        r#"{"jsonrpc":"2.0","id":"half","method":"tools/call","params":{"name":"run_code_quick","arguments":{"session":"requests","code":"print('\ud83d', '\ud83d\ude00', '\\ud83d'.isascii(), '\ude00')"}}}"#,
+    );
+    let answer = parsed(&bridge.line());
+    assert_eq!(answer["id"], "half", "{answer}");
+    let answer = Answer::of(&answer["result"]);
+    assert_eq!(answer.text, "\u{fffd} 😀 False \u{fffd}\n");
+}
+
+#[test]
+fn ids_of_any_size_come_back_as_they_were_written() {
+    let home = Home::new();
+    let mut bridge = Bridge::greeted(home.program(&[]));
+    let long = format!("\"{}\"", "x".repeat(100_000));
+    for id in IDS.iter().copied().chain([long.as_str()]) {
+        for (method, params) in [
+            ("ping", "{}"),
+            ("tools/list", "{}"),
+            ("no/such/method", "{}"),
+            (
+                "tools/call",
+                r#"{"name":"list_checkpoints","arguments":{}}"#,
+            ),
+        ] {
+            bridge.send_line(format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#
+            ));
+            let line = bridge.line();
+            let expected = format!(r#""id":{id},"#);
+            assert!(line.contains(&expected), "{expected:.80}: {line:.200}");
+        }
+        bridge.send_line(format!(r#"{{"jsonrpc":"2.0","id":{id},"method":7}}"#));
+        let line = bridge.line();
+        assert!(line.contains(&format!(r#""id":{id},"#)), "{line:.200}");
+        assert!(line.contains("cannot be read"), "{line:.200}");
+    }
+}
+
+#[test]
+fn a_call_of_any_id_can_be_watched_and_cancelled() {
+    let home = Home::new();
+    let mut bridge = Executor::shared().bridge(&home, &[]);
+    for id in IDS {
+        let token = format!(r#""progressToken":{id}"#);
+        bridge.send_line(format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"run_code_quick","arguments":{{"code":"print(1, flush=True)\nimport time; time.sleep(600)","session":"requests-ids"}},"_meta":{{"progressToken":{id}}}}}}}"#
+        ));
+        let line = bridge.line();
+        assert!(line.contains(&token), "{token}: {line}");
+        bridge.send_line(format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#
+        ));
+        // The session is free again.
+        let next = bridge.call(
+            "run_code_quick",
+            json!({"code": "print(2)", "session": "requests-ids"}),
+        );
+        assert_eq!(next.text, "2\n", "{id}");
+    }
+}
+
+#[test]
+fn each_request_of_a_batch_is_answered() {
+    let home = Home::new();
+    let mut bridge = Bridge::start(home.program(&[]));
+    let hello = bridge.initialize("2025-03-26");
+    assert_eq!(hello["protocolVersion"], "2025-03-26");
+    bridge.send_line(
+        r#"[{"jsonrpc":"2.0","method":"notifications/initialized"},
+            {"jsonrpc":"2.0","id":11,"method":"ping"},
+            {"jsonrpc":"2.0","id":12,"method":"tools/call","params":{"name":"list_checkpoints","arguments":{"limit":1e999}}},
+            {"jsonrpc":"2.0","id":13,"method":"tools/list"}]"#
+            .replace('\n', " "),
+    );
+    assert_eq!(bridge.answer(11), json!({}));
+    assert_eq!(bridge.answer(12)["error"]["code"], -32700);
+    assert!(bridge.answer(13)["tools"].is_array());
+}
+
+#[test]
+fn a_request_before_the_handshake_says_what_comes_first() {
+    let home = Home::new();
+    let mut bridge = Bridge::start(home.program(&[]));
+    let call = json!({"name": "list_checkpoints", "arguments": {}});
+    for (method, params) in [
+        ("tools/call", call),
+        ("tools/list", json!({})),
+        ("resources/list", json!({})),
+    ] {
+        let answer = bridge.request(method, params);
+        let said = answer["error"]["message"].as_str().unwrap();
+        assert!(said.contains("send initialize"), "{answer}");
+    }
+    assert_eq!(bridge.request("ping", json!({})), json!({}));
+    bridge.initialize("2025-11-25");
+    assert!(bridge.request("tools/list", json!({}))["tools"].is_array());
+}
