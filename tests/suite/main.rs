@@ -13,6 +13,8 @@ mod connect;
 mod download;
 mod faults;
 mod jobs;
+#[cfg(unix)]
+mod leaving;
 mod local_executor;
 mod mcp_stdio;
 mod notebook;

@@ -177,7 +177,7 @@ fn a_request_that_cannot_be_read_is_answered_under_its_id() {
             json!({"jsonrpc": "2.0", "id": 105, "method": "tools/call", "params": {"name": "run_code_quick", "arguments": {"code": code}}}),
         ),
     ] {
-        bridge.send_line(&line.to_string());
+        bridge.send_line(line.to_string());
         let answer = bridge.answer(id);
         assert!(answer["error"]["code"].is_number(), "{answer}");
     }
@@ -203,7 +203,7 @@ fn params_of_a_wrong_form_are_told_apart_from_an_unknown_method() {
         (103, "tools/bake", json!({}), -32601, "tools/bake"),
     ] {
         let line = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
-        bridge.send_line(&line.to_string());
+        bridge.send_line(line.to_string());
         let error = &bridge.answer(id)["error"];
         assert_eq!(error["code"], code, "{error}");
         assert!(error["message"].as_str().unwrap().contains(said), "{error}");

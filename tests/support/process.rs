@@ -17,3 +17,14 @@ pub(crate) fn kill(pid: u32) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{pid}: {output:?}");
 }
+
+/// Whether the process `pid` still runs; one that has ended and was not waited for does not.
+#[cfg(unix)]
+pub(crate) fn is_running(pid: &str) -> bool {
+    let output = Command::new("ps")
+        .args(["-o", "stat=", "-p", pid])
+        .output()
+        .unwrap();
+    let state = String::from_utf8(output.stdout).unwrap();
+    !state.trim().is_empty() && !state.starts_with('Z')
+}

@@ -113,7 +113,7 @@ impl Bridge {
 
     pub(crate) fn notify(&mut self, method: &str, params: Value) {
         let message = json!({"jsonrpc": "2.0", "method": method, "params": params});
-        self.send_line(&message.to_string());
+        self.send_line(message.to_string());
     }
 
     /// Sends a request and does not wait; its id.
@@ -121,7 +121,7 @@ impl Bridge {
         self.last_id += 1;
         let message =
             json!({"jsonrpc": "2.0", "id": self.last_id, "method": method, "params": params});
-        self.send_line(&message.to_string());
+        self.send_line(message.to_string());
         self.last_id
     }
 

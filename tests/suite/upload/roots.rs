@@ -33,7 +33,7 @@ fn tell(bridge: &mut Bridge, roots: &[&str]) {
     let id = bridge.heard.remove(at)["id"].clone();
     let roots: Vec<Value> = roots.iter().map(|uri| json!({"uri": uri})).collect();
     let reply = json!({"jsonrpc": "2.0", "id": id, "result": {"roots": roots}});
-    bridge.send_line(&reply.to_string());
+    bridge.send_line(reply.to_string());
 }
 
 #[test]
