@@ -48,7 +48,7 @@ class StateLock:
 
     def look(self) -> None:
         """Make the folder again where it was removed, and say so once."""
-        if self._is_there():
+        if _is_at(self._inside, self._folder / "lock"):
             return
         if not self._is_said:
             log.error(
@@ -64,12 +64,6 @@ class StateLock:
             return  # until the next look
         self._inside.close()
         self._inside, self._is_said = inside, False
-
-    def _is_there(self) -> bool:
-        try:
-            return os.path.samestat((self._folder / "lock").stat(), os.fstat(self._inside.fileno()))
-        except OSError:
-            return False
 
 
 def take(folder: Path, patience_sec: float = PATIENCE_SEC) -> StateLock:
@@ -89,22 +83,35 @@ def _lock(path: Path, folder: Path, patience_sec: float) -> BinaryIO:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Code and output are nobody else's business on a shared machine.
     path.parent.chmod(0o700)
-    file = _open(path)
     deadline = time.monotonic() + patience_sec
-    try:
-        while not _try_lock(file.fileno()):
-            if time.monotonic() >= deadline:
-                raise BlockingIOError(errno.EAGAIN, "another executor uses this folder", str(folder))
-            time.sleep(PAUSE_SEC)
-    except OSError:
+    while True:
+        file = _open(path)
+        try:
+            # One that was removed meanwhile locks nothing.
+            if _try_lock(file.fileno()) and _is_at(file, path):
+                return file
+        except OSError:
+            file.close()
+            raise
         file.close()
-        raise
-    return file
+        if time.monotonic() >= deadline:
+            raise BlockingIOError(errno.EAGAIN, "another executor uses this folder", str(folder))
+        time.sleep(PAUSE_SEC)
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    """Whether this is the file of that name."""
+    if sys.platform == "win32":  # what is open cannot be removed there
+        return True
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except OSError:
+        return False
 
 
 def _place_outside(folder: Path) -> Path | None:
     """Where a lock for the folder lies that is removed with nothing else; None where there is no place of ours."""
-    if sys.platform == "win32":  # what is open cannot be removed there
+    if sys.platform == "win32":
         return None
     try:
         parent = Path(tempfile.gettempdir()) / f"smart-colab-locks-{os.getuid()}"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,3 +27,23 @@ def test_an_executor_that_is_ending_is_waited_for(tmp_path: Path) -> None:
     before = time.monotonic()
     statelock.take(tmp_path).close()
     assert time.monotonic() - before >= 0.2
+
+
+def test_the_one_that_was_waited_for_takes_no_lock_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock is removed when it is given back, while others wait for it."""
+    held, waits, pause = statelock.take(tmp_path), threading.Event(), time.sleep
+
+    def wait(seconds: float) -> None:
+        waits.set()
+        pause(seconds)
+
+    monkeypatch.setattr(time, "sleep", wait)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(statelock.take, tmp_path)
+        assert waits.wait(40)
+        held.close()
+        with waiting.result():
+            shutil.rmtree(tmp_path, ignore_errors=True)
+            if sys.platform != "win32":
+                with pytest.raises(BlockingIOError):
+                    statelock.take(tmp_path, patience_sec=0)
