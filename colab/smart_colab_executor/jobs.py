@@ -178,6 +178,12 @@ class Job:
             self.spool.append({"type": "started", "kernel_id": kernel_id, "execution_count": execution_count})
             self.changed.notify_all()
 
+    def put_back(self) -> None:
+        """It has not begun after all, and waits for another kernel."""
+        with self.changed:
+            self.record.state, self.record.kernel_id, self.record.started_at = "queued", None, None
+            self.changed.notify_all()
+
     def output(self, kind: str, content: dict[str, Any]) -> None:
         """Spool one of the kernel's messages. Raises OSError."""
         if kind == REPORTED_TYPE:

@@ -19,8 +19,16 @@ def dump(value: object) -> bytes:
         return b"null"
     if type(value) is int and abs(value) <= MAX_INTEGER:
         return b"%d" % value
-    # A lone surrogate has no place in UTF-8.
-    return _encoder.encode(_readable(value, MAX_DEPTH)).encode("utf-8", "replace")
+    line = _encoder.encode(_readable(value, MAX_DEPTH))
+    try:
+        return line.encode()
+    except UnicodeEncodeError:
+        return whole(line).encode()
+
+
+def whole(text: str) -> str:
+    """`text` as UTF-8 can hold it: the halves of a character joined, and U+FFFD for a lone one."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _readable(value: object, room: int) -> object:

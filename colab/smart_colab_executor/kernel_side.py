@@ -11,11 +11,14 @@ import gc
 import sys
 from typing import TYPE_CHECKING, Any
 
-from . import figures, origins, pools
+from . import figures, origins, packing, pools
 from .forks import Forks
 from .interrupts import Interrupts
 from .kernel_output import Output
+from .leaving import Leaving
 from .loop_runner import LoopRunner
+from .payloads import Payloads
+from .tracebacks import Tracebacks
 from .variables import listing, user_variables
 
 if TYPE_CHECKING:
@@ -37,12 +40,16 @@ def install(shell: Any) -> None:
     kernel = shell.kernel
     for handlers in (kernel.control_handlers, kernel.shell_handlers):
         handlers[MESSAGE_TYPE] = _handle
+    packing.install(kernel.session)
     _output = Output(kernel)
     origins.install(Forks(shell, _output.streams).end_child)
     pools.install()
     _loop_runner = LoopRunner(shell, _output)
     figures.install()
     _interrupts = Interrupts(shell)
+    Tracebacks(shell)
+    Payloads(shell)
+    Leaving(shell, _output, _loop_runner)
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------

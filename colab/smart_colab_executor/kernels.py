@@ -23,8 +23,10 @@ from jupyter_client.session import Session
 
 from . import connections
 from .bootstrap import bootstrap
+from .executions import Execution, KernelDied, KernelNotStarted, KernelSilent, Message
 from .kernel_output import COMPLETE, LEAVING_TYPE, POSITION
 from .kernel_side import MESSAGE_TYPE
+from .leaving import EXIT_TYPE
 from .leftovers import KernelNotes
 from .loop_thread import in_background
 from .memory_watch import MemoryWatch
@@ -32,8 +34,6 @@ from .probe import Memory
 from .remains import Remains
 
 log = logging.getLogger(__name__)
-
-Message = dict[str, Any]
 
 START_TIMEOUT = 90.0
 POLL_ALIVE_EVERY = 0.25
@@ -47,31 +47,6 @@ ENDED_REMEMBERED = 10_000
 SECRET_VARIABLES = ("SMART_COLAB_TOKEN",)
 
 
-class KernelDied(Exception):
-    """The process is gone, killed or by itself."""
-
-
-class KernelNotStarted(Exception):
-    """No kernel could be started; the message says why."""
-
-
-class KernelSilent(Exception):
-    """The kernel did not answer a request in time (its interpreter may be inside a long C call)."""
-
-
-class Execution:
-    """One execute_request: gathers its output until the kernel is done with it."""
-
-    def __init__(self, message_id: str, on_output: Callable[[str, Message], None]) -> None:
-        self.id = message_id
-        self.on_output = on_output
-        self.reply: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self.idle: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.messages = 0
-        # Set when nobody waits for more of it.
-        self.over = asyncio.Event()
-
-
 class Kernel:
     """A running kernel. `id` is new for every process: same id, same variables."""
 
@@ -81,6 +56,8 @@ class Kernel:
         self.pid: int | None = None
         # A future costs who waits for it no task.
         self.died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Its own code ended it, so that no other may run in it: it is to be killed.
+        self.leaves: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # How the process ended by itself, as `kernel_exit` of the API shows it.
         self.exit: dict[str, Any] | None = None
         self._root = root
@@ -349,6 +326,8 @@ class Kernel:
             self._heard.set()
         elif kind == LEAVING_TYPE:
             self._post("control", MESSAGE_TYPE, {"operation": "hear_leaving"})
+        elif kind == EXIT_TYPE:
+            self._note_exit(is_final=content["final"])
         parent = message["parent_header"].get("msg_id")
         position = message["metadata"].get(POSITION)
         if position is None:
@@ -357,6 +336,14 @@ class Kernel:
             self._pass_on(kind, content, parent)
             # Only now: what was heard is with its job, should the next executor ask.
             self._last_words.hear(f"{content['name']} {parent}", position, message["metadata"][COMPLETE])
+
+    def _note_exit(self, *, is_final: bool) -> None:
+        if not self.leaves.done():
+            self.leaves.set_result(None)
+        for execution in self._executions.values():
+            if is_final and not execution.has_begun:
+                execution.reply.set_result({"status": "aborted"})
+                execution.idle.set_result(None)
 
     def _pass_on(self, kind: str, content: Message, parent: str) -> None:
         if (ended := self._ended.get(parent)) is not None:

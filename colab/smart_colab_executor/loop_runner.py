@@ -10,11 +10,10 @@ import ast
 import os
 import sys
 import threading
-import traceback
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from . import loops
+from . import loops, tracebacks
 from .jsonline import dump
 
 if TYPE_CHECKING:
@@ -31,6 +30,10 @@ class ReportNotWritten(Exception):
     """An iteration ran, but its report could not be written down; the loop does not go on unreported."""
 
 
+class ExitCalled(BaseException):
+    """The body asked its own Python process to end: no further iteration runs."""
+
+
 class LoopRunner:
     """Rewrites the next cell into a loop and reports each of its iterations."""
 
@@ -45,6 +48,7 @@ class LoopRunner:
         self._skip_errors = False
         self._result: object = None
         self._error: dict[str, Any] | None = None
+        self._exits = False
         self._should_run_async = shell.should_run_async
         shell.should_run_async = self._loop_should_run_async
         shell.ast_transformers.append(self)
@@ -76,6 +80,8 @@ class LoopRunner:
             self._iteration, self._result, self._error, self._reported = iteration, None, None, False
             yield iteration
             self._report(None)
+            if self._exits:
+                self.exit()
 
     def keep_result(self, value: object) -> None:
         """Keep the value of the body's last expression."""
@@ -84,14 +90,19 @@ class LoopRunner:
     def skip_error(self) -> None:
         """Note the exception that is being handled."""
         error = sys.exc_info()[1]
-        # The standard library's: IPython would show the line that the frame is at now, no longer the failing one.
-        lines = traceback.format_exception(error)
-        self._error = {"ename": type(error).__name__, "evalue": str(error), "traceback": lines}
+        if error is not None:
+            self._error = tracebacks.describe(error)
 
     def finish_loop(self) -> None:
         """Report the iteration that broke out, if one did."""
         if not self._reported:
             self._report("break")
+
+    def exit(self) -> None:
+        """Raise ExitCalled where a loop runs: the kernel is to end."""
+        self._exits = True
+        if self._reports is not None:
+            raise ExitCalled("the code asked its Python process to end, so the loop ends here")
 
     def end_loop(self) -> None:
         """Let go of the file, however the loop ended."""

@@ -12,10 +12,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 from . import outputs, probe
+from .endings import (
+    DISK_FULL,
+    INTERRUPTED,
+    KERNEL_DIED,
+    KERNEL_REPLACED,
+    KILLED_AT_TIMEOUT,
+    SUCCEEDED,
+    UNKNOWN_EXIT,
+    read_reply,
+)
 from .errors import Busy
+from .executions import Execution, KernelDied, KernelLeft, KernelNotStarted, KernelSilent
 from .jobs import Ending, Job
-from .kernels import Execution, Kernel, KernelDied, KernelNotStarted, KernelSilent
+from .kernels import Kernel
 from .leftovers import KernelNotes
+from .loop_runner import ExitCalled
 from .loop_thread import in_background
 from .spool import now
 
@@ -26,13 +38,6 @@ VARIABLES_TIMEOUT = 3.0
 # A snapshot is taken so long after the end of a job; those that end meanwhile share it.
 SNAPSHOT_PAUSE_SEC = 0.05
 CLEANUP_TIMEOUT = 20.0
-
-UNKNOWN_EXIT = {"signal": None, "code": None, "out_of_memory": False}
-KERNEL_DIED = Ending("failed", "kernel_died", variables_lost=True, kernel_exit=UNKNOWN_EXIT)
-KILLED_AT_TIMEOUT = Ending("timed_out", "timeout", variables_lost=True)
-INTERRUPTED = Ending("interrupted", "interrupted")
-DISK_FULL = Ending("failed", "disk_full")
-KERNEL_REPLACED = Ending("lost", "kernel_replaced")
 
 
 class Session:
@@ -53,6 +58,8 @@ class Session:
         self._ending: Ending | None = None
         self._interrupting = False
         self._began = False
+        # What the running job has shown of these kinds.
+        self._shown: set[str] = set()
         self._work: asyncio.Task[None] | None = None
         # Whoever holds it has the kernel for itself.
         self._turn = asyncio.Lock()
@@ -202,7 +209,7 @@ class Session:
                 await self._run_next()
 
     async def _run_next(self) -> None:
-        self._ending, self._interrupting, self._began = None, False, False
+        self._ending, self._interrupting, self._began, self._shown = None, False, False, set()
         try:
             kernel = await self._living_kernel()
         except KernelNotStarted as error:
@@ -226,6 +233,12 @@ class Session:
             ending = KERNEL_DIED
             await self._let_go()
         self._running, self._idle_since = None, time.monotonic()
+        if ending is None:
+            # The kernel left before it began with it.
+            self._queue.appendleft(job)
+            job.put_back()
+            self._number_queue()
+            return
         final = self._ending or ending
         job.finish(replace(final, variables_lost=final.variables_lost or ending.variables_lost))
         if ending.variables_lost and self._ending in (None, DISK_FULL):
@@ -233,7 +246,9 @@ class Session:
             with suppress(KernelNotStarted):
                 await self._living_kernel()
 
-    async def _run(self, kernel: Kernel, job: Job) -> Ending:
+    async def _run(self, kernel: Kernel, job: Job) -> Ending | None:
+        """Run a job; None where it has not run, and may in another kernel."""
+
         def on_output(kind: str, content: dict[str, Any]) -> None:
             self._on_output(kernel, job, kind, content)
 
@@ -242,13 +257,23 @@ class Session:
             job.start(kernel.id, kernel.execution_count + 1, memory)
             loop = job.request.loop and {**job.request.loop, "reports": str(job.reports.path)}
             execution = kernel.submit(job.id, job.request.code, on_output, memory, loop)
-            return await self._follow(kernel, job, execution)
+            ending = await self._follow(kernel, job, execution)
         except OSError:
             return DISK_FULL
+        except KernelLeft:
+            await self._let_go()
+            if self._interrupting:
+                return INTERRUPTED
+            return KERNEL_REPLACED if job.request.kernel_id or self._ending else None
         except KernelDied:
             how = kernel.exit or UNKNOWN_EXIT
             await self._let_go()
             return replace(KERNEL_DIED, kernel_exit=how)
+        if kernel.leaves.done():
+            await self._let_go()
+            reason = "exited" if ending == SUCCEEDED else ending.reason
+            return replace(ending, reason=reason, variables_lost=True)
+        return ending
 
     def _fail_without_kernel(self, job: Job, why: str) -> None:
         self._number_queue()
@@ -271,12 +296,21 @@ class Session:
                     await finished
                 return KILLED_AT_TIMEOUT
         reply = await finished
+        if reply is not None and reply["status"] == "aborted":
+            raise KernelLeft
         self._snapshot_soon()
+        is_ok, error = read_reply(reply, self._shown)
+        if error is not None:
+            self._on_output(kernel, job, "error", error)
         if timed_out:
             return Ending("timed_out", "timeout")
-        if reply is not None and reply["status"] == "ok":
-            return Ending("succeeded")
-        return INTERRUPTED if self._interrupting else Ending("failed", "python_error")
+        if self._interrupting and self._began:
+            # However the code took it.
+            return INTERRUPTED
+        if is_ok:
+            return SUCCEEDED
+        has_left = reply is not None and reply.get("ename") == ExitCalled.__name__
+        return Ending("failed", "exited" if has_left else "python_error")
 
     def _on_output(self, kernel: Kernel, job: Job, kind: str, content: dict[str, Any]) -> None:
         if job.is_final:
@@ -290,6 +324,7 @@ class Session:
                 if self._interrupting:
                     in_background(kernel.interrupt())
             else:
+                self._shown.add(kind)
                 job.output(kind, content)
         except OSError as error:
             log.warning("job %s: its output cannot be written down: %s", job.id, error)
@@ -298,7 +333,7 @@ class Session:
 
     async def _living_kernel(self) -> Kernel:
         """The kernel, a new one where there is none. Raises KernelNotStarted."""
-        if self.kernel is not None:
+        if self.kernel is not None and not self.kernel.leaves.done():
             return self.kernel
         await self._let_go()
         for attempt in (1, 2):
@@ -313,10 +348,20 @@ class Session:
                     raise
             else:
                 self._started_at, self._idle_since = now(), time.monotonic()
+                kernel.leaves.add_done_callback(self._see_off)
                 break
             finally:
                 self._start = None
         return kernel
+
+    def _see_off(self, _: object) -> None:
+        in_background(self._let_go_when_idle())
+
+    async def _let_go_when_idle(self) -> None:
+        """End a kernel that was asked to leave while no job ran; else the job's end sees to it."""
+        async with self._turn:
+            if self._kernel is not None and self._kernel.leaves.done():
+                await self._let_go()
 
     async def _let_go(self) -> None:
         """Kill what is left of the kernel."""

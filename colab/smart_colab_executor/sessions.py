@@ -8,8 +8,8 @@ from typing import Any
 
 from . import probe
 from .errors import Busy, NotFound
+from .executions import KernelNotStarted
 from .jobs import Ending, Job
-from .kernels import KernelNotStarted
 from .leftovers import KernelNotes
 from .loop_thread import LoopThread, in_background
 from .requests import DEFAULT_SESSION

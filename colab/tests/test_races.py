@@ -14,8 +14,9 @@ import pytest
 from harness import Executor, wait_until
 from jupyter_client.manager import AsyncKernelManager
 
+from smart_colab_executor.executions import KernelNotStarted
 from smart_colab_executor.journal import LastWords
-from smart_colab_executor.kernels import Kernel, KernelNotStarted
+from smart_colab_executor.kernels import Kernel
 from smart_colab_executor.leftovers import KernelNotes
 from smart_colab_executor.spool import Spool
 

@@ -187,6 +187,9 @@ impl<'a> Operation<'a> {
         };
         let stop = match (job.state, flight.work) {
             (JobState::Lost, _) => return self.lose().await,
+            (JobState::Succeeded, Work::Setup) if job.variables_lost => {
+                Some(stop::explain(flight, job, checkpoint.completed, None))
+            }
             (JobState::Succeeded, Work::Setup) => {
                 checkpoint.kernel_id.clone_from(&job.kernel_id);
                 job.kernel_id

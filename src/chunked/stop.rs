@@ -3,7 +3,7 @@
 use super::checkpoint::{Flight, Stop, Work};
 use crate::jobs::ending;
 use crate::wire::event::PythonError;
-use crate::wire::job::Job;
+use crate::wire::job::{Job, OnError};
 use crate::wire::state::{JobState, Reason};
 
 /// What a job's end means for the operation whose next iteration is `completed`.
@@ -29,12 +29,19 @@ pub(super) fn explain(
         Some(error) if by_python => (
             "python_error",
             format!("failed: {}", error.sentence()),
-            after_exception(iteration, error),
+            after_exception(iteration, skips(job), error),
         ),
         Some(_) | None => (
             code,
             format!("did not finish: {why}"),
-            after_end(iteration, job.state, hint),
+            match (job.reason, iteration) {
+                (Some(Reason::Exited), Some(iteration)) => after_exit(iteration),
+                (Some(Reason::Exited), None) => {
+                    "Take the exit out of setup_code. Then call again with restart: true."
+                        .to_owned()
+                }
+                _ => after_end(iteration, job.state, hint),
+            },
         ),
     };
     Stop {
@@ -47,7 +54,11 @@ pub(super) fn explain(
     }
 }
 
-fn after_exception(iteration: Option<u64>, error: &PythonError) -> String {
+fn skips(job: &Job) -> bool {
+    (job.iterations.as_ref()).is_some_and(|iterations| iterations.on_error == OnError::Skip)
+}
+
+fn after_exception(iteration: Option<u64>, skips: bool, error: &PythonError) -> String {
     let Some(iteration) = iteration else {
         let first = match error.ename.as_str() {
             "ModuleNotFoundError" => {
@@ -66,11 +77,31 @@ fn after_exception(iteration: Option<u64>, error: &PythonError) -> String {
     } else if error.ename == "NameError" {
         "If the setup's variables were cleaned up, run setup_code with run_code_quick in the same session, then this again with the same \
          arguments. If loop_code must change, restart: true begins anew."
+    } else if skips {
+        "It is no error that on_error: \"skip\" passes over. If the cause has gone, call again with the same arguments: it is tried again. If \
+         loop_code must change, restart: true begins anew."
     } else {
         "If the cause has gone, call again with the same arguments: it is tried again. If loop_code must change, restart: true begins \
          anew; on_error: \"skip\" passes failing iterations over."
     };
-    format!("Iterations before {iteration} are done and kept. {way_on}")
+    format!("{} {way_on}", done_before(iteration))
+}
+
+fn after_exit(iteration: u64) -> String {
+    format!(
+        "{} A call with the same arguments runs the setup in a fresh Python process and iteration {iteration} again. To end a loop early use \
+         break; to change loop_code, restart: true begins anew.",
+        done_before(iteration)
+    )
+}
+
+/// What is kept when an iteration did not finish.
+fn done_before(iteration: u64) -> String {
+    match iteration {
+        0 => "No iteration is done yet.".to_owned(),
+        1 => "Iteration 0 is done and kept.".to_owned(),
+        _ => format!("Iterations before {iteration} are done and kept."),
+    }
 }
 
 fn after_end(iteration: Option<u64>, state: JobState, hint: &str) -> String {
@@ -185,6 +216,24 @@ mod tests {
             ),
             (
                 batch,
+                "failed",
+                "exited",
+                Some("ExitCalled"),
+                "python_error",
+                "iteration 7 ",
+                "iteration 7 again",
+            ),
+            (
+                Work::Setup,
+                "succeeded",
+                "exited",
+                None,
+                "python_error",
+                "the setup ",
+                "setup_code",
+            ),
+            (
+                batch,
                 "interrupted",
                 "interrupted",
                 Some("KeyboardInterrupt"),
@@ -202,6 +251,23 @@ mod tests {
     }
 
     #[test]
+    fn an_exception_says_what_is_done_and_advises_what_is_not_set_yet() {
+        let error = exception("SystemExit", "1");
+        for (iteration, done) in [
+            (0, "No iteration is done yet."),
+            (1, "Iteration 0 is done"),
+            (7, "Iterations before 7 are done"),
+        ] {
+            let hint = after_exception(Some(iteration), false, &error);
+            assert!(hint.starts_with(done), "{hint}");
+            assert!(hint.contains("passes failing iterations over"), "{hint}");
+            let hint = after_exception(Some(iteration), true, &error);
+            assert!(hint.starts_with(done), "{hint}");
+            assert!(!hint.contains("passes failing iterations over"), "{hint}");
+        }
+    }
+
+    #[test]
     fn what_keeps_a_process_from_going_on_is_told() {
         let missing = exception("ModuleNotFoundError", "No module named 'x'");
         let lost = exception(
@@ -215,7 +281,7 @@ mod tests {
             (Some(7), &lost, "restart_session", true),
             (Some(7), &full, "restart_session", false),
         ] {
-            let hint = after_exception(iteration, error);
+            let hint = after_exception(iteration, false, error);
             assert_eq!(hint.contains(advice), is_given, "{hint}");
         }
     }

@@ -7,6 +7,15 @@ use crate::wire::event::PythonError;
 use crate::wire::job::Job;
 use crate::wire::state::Reason;
 
+/// What becomes of a Python process whose own code ends it, however the job ended.
+pub(crate) const EXITED: &str = "the code called exit() or stopped its event loop: the Python process ended, and all variables are gone";
+
+/// Whether the job's own code ended its Python process.
+pub(crate) fn has_exited(job: &Job) -> bool {
+    use Reason::{Exited, Interrupted, PythonError};
+    job.variables_lost && matches!(job.reason, Some(Exited | Interrupted | PythonError))
+}
+
 /// Code, sentence and hint for an end that is not success.
 pub(crate) fn explain(
     reason: Reason,
@@ -28,6 +37,11 @@ pub(crate) fn explain(
             "timed_out",
             "the code ran out of its time and was interrupted; variables are kept",
             "Give run_code_long a larger timeout_sec, or do less at a time.",
+        ),
+        Reason::Interrupted if job.variables_lost => (
+            "cancelled",
+            "the code was interrupted",
+            "All variables are gone: run the setup again.",
         ),
         Reason::Interrupted => (
             "cancelled",
@@ -58,6 +72,11 @@ pub(crate) fn explain(
             "disk_full",
             "the machine's disk is full, so the output could not be kept and the code was stopped",
             "Delete files there, then run the code again.",
+        ),
+        Reason::Exited => (
+            "python_error",
+            EXITED,
+            "The next call starts a fresh one. Take the exit out of the code, and run the setup again.",
         ),
         Reason::Unknown => (
             "kernel_died",

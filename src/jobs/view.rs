@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Reading;
 use super::collect::Collector;
-use super::ending::{advise, explain};
+use super::ending::{EXITED, advise, explain, has_exited};
 use super::follow::{Ended, Followed};
 use super::keep::{Kept, KeptFile};
 use crate::render::picture::Fitted;
@@ -109,6 +109,9 @@ impl View {
         }
         summary.log = kept.logs.first().map(|path| path.display().to_string());
         summary.notes = kept.all_notes();
+        if followed.job.as_ref().is_some_and(has_exited) {
+            (summary.notes).push(format!("{EXITED}; the next call starts a fresh one"));
+        }
         Self {
             text: excerpt.render(),
             pictures: kept.pictures,

@@ -51,6 +51,8 @@ pub enum Reason {
     /// It never ran: the kernel that it was meant for is gone.
     KernelReplaced,
     DiskFull,
+    /// The code asked its own Python process to end: `exit()`, or a stopped event loop.
+    Exited,
     /// A reason that a newer executor knows.
     #[serde(other)]
     Unknown,

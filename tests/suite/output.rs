@@ -2,6 +2,7 @@
 
 mod advice;
 mod displays;
+mod ends;
 mod long;
 
 use std::path::PathBuf;

@@ -107,3 +107,48 @@ fn a_kernel_that_died_between_calls_is_set_up_before_the_next_batch() {
         ("set up", &json!(6))
     );
 }
+
+#[test]
+fn a_loop_that_exits_stops_at_that_iteration_and_goes_on_with_a_new_setup() {
+    let (executor, home) = (Executor::shared(), Home::new());
+    let body = "assert ready\nif i == 3 and not os.path.exists('left'):\n    open('left', 'w').close()\n    exit()\nprint('ran', i)\ni";
+    let mut arguments = arguments("leaves", body, 6, 2);
+    arguments["setup_code"] = json!("import os\nready = True\nprint('set up', flush=True)");
+    let mut bridge = executor.bridge(&home, &[]);
+    let answer = bridge.call("run_chunked_operation", arguments.clone());
+    answer.refused("python_error");
+    assert_eq!(answer.facts["completed"], 3);
+    let error = answer.fact("error");
+    assert!(error.starts_with("iteration 3 "), "{error}");
+    assert!(
+        error.contains("exit()") && error.contains("variables are gone"),
+        "{error}"
+    );
+    assert!(
+        answer.fact("hint").contains("iteration 3 again"),
+        "{}",
+        answer.facts
+    );
+    let answer = to_the_end(&mut bridge, &arguments);
+    assert_eq!(answer.facts["completed"], 6);
+    assert_eq!(answer.text, "set up\nran 3\nran 4\nran 5\n");
+}
+
+#[test]
+fn a_setup_that_exits_says_so_and_nothing_of_the_loop_runs() {
+    let (executor, home) = (Executor::shared(), Home::new());
+    let mut arguments = arguments("leaves-at-once", "print('ran')", 2, 2);
+    arguments["setup_code"] = json!("quit()");
+    let mut bridge = executor.bridge(&home, &[]);
+    let answer = bridge.call("run_chunked_operation", arguments);
+    answer.refused("python_error");
+    assert_eq!(
+        (answer.text.as_str(), &answer.facts["completed"]),
+        ("", &json!(0))
+    );
+    assert!(
+        answer.fact("error").starts_with("the setup "),
+        "{}",
+        answer.facts
+    );
+}

@@ -1,0 +1,201 @@
+"""Exceptions as the kernel shows them: every one with its name, its message and the user's own lines.
+
+Runs in the kernel, as `_smart_colab.tracebacks`; standard library alone. IPython prints some kinds to stderr, and shows
+nothing of an exception whose own methods raise; ipykernel then answers nothing, or without a name.
+"""
+
+from __future__ import annotations
+
+import linecache
+import sys
+import traceback
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Frames that are the machinery's; the user's own code never lies there.
+HIDDEN_MODULES = ("IPython", "ipykernel")
+OWN_FILES = "<_smart_colab"
+MAX_INNER_ERRORS = 20
+MAX_INNER_CHARS = 200
+
+
+def message(error: BaseException, depth: int = 3) -> str:
+    """What `str` says of it; for a group, its inner errors too, `depth` levels of them."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001, RUF100 - a user's `__str__`, or an integer of too many digits
+        return "<its text cannot be shown: str() of the exception raised another>"
+    errors = _inner(error)[:MAX_INNER_ERRORS] if depth else ()
+    inner = [f"{type(one).__name__}: {message(one, depth - 1)}" for one in errors]
+    return f"{text} [{'; '.join(one[:MAX_INNER_CHARS] for one in inner)}]" if inner else text
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """The exception as an `error` event has it, with its notes in the message."""
+    return {
+        "ename": type(error).__name__,
+        "evalue": " | ".join((message(error), *_notes(error))),
+        # The standard library's: IPython would show the line that the frame is at now, no longer the failing one.
+        "traceback": _format(error),
+    }
+
+
+class Tracebacks:
+    """Takes IPython's showing of exceptions over."""
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        # Whether an exception is being shown; a debugger that IPython calls then must not hide it.
+        self.is_showing = False
+        self._show, shell.showtraceback = shell.showtraceback, self._showtraceback
+        shell._showtraceback = self._send
+        self._execute, shell.kernel.do_execute = shell.kernel.do_execute, self._do_execute
+        # IPython 9 keeps every exception for its history, where one whose text cannot be had raises another.
+        shell._format_exception_for_storage = lambda *_arguments, **_options: {}
+        shell.events.register("pre_execute", self._begin)
+        _show_lines_that_failed()
+        # The advice at `sys.exit()` is about a terminal.
+        warnings.filterwarnings("ignore", message="To exit: use 'exit'")
+        self._usage_error = sys.modules["IPython.core.error"].UsageError
+        roots = (getattr(sys.modules[name], "__file__", None) for name in HIDDEN_MODULES)
+        self._hidden = (OWN_FILES, *(str(Path(root).parent) for root in roots if root))
+
+    def _begin(self) -> None:
+        # What an earlier cell left would be taken for this one's, in a cell with `await` at least.
+        self._shell._last_traceback = None
+        self._shell._last_traceback_during_displayhook = False
+        self._shell.displayhook.msg = None
+
+    async def _do_execute(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return await self._execute(*arguments, **options)
+        except Exception:  # noqa: BLE001, RUF100
+            # ipykernel could not put the code's exception into words, and would never answer.
+            shell = self._shell
+            result = shell.last_execution_result
+            error = result and (result.error_before_exec or result.error_in_exec)
+            return {
+                "status": "error",
+                "ename": type(error).__name__,
+                "evalue": message(error) if error else "",
+                "traceback": shell._last_traceback or [],
+                "execution_count": shell.execution_count - 1,
+                "user_expressions": {},
+                "payload": [],
+            }
+
+    def _showtraceback(self, exc_tuple: Any = None, *arguments: Any, **options: Any) -> None:
+        try:
+            kind, error, trace = self._shell._get_exc_info(exc_tuple)
+        except ValueError:
+            self._show(exc_tuple, *arguments, **options)  # which says that there is none
+            return
+        self.is_showing = True
+        try:
+            for one in _chain(error):
+                with suppress(Exception):  # a `__traceback__` of the user's own
+                    one.__traceback__ = self._without_machinery(one.__traceback__, also_first=one is not error)
+            if issubclass(kind, self._usage_error):
+                self._send(kind, error, [f"{kind.__name__}: {message(error)}"])
+            elif hasattr(error, "_render_traceback_"):
+                self._send(kind, error, error._render_traceback_())
+            elif _is_plain(error) and not (issubclass(kind, SyntaxError) and options.get("running_compiled_code")):
+                self._show((kind, error, self._without_machinery(trace)), *arguments, **options)
+            else:
+                self._send(kind, error, self._format(error))
+        except Exception:  # noqa: BLE001, RUF100
+            self._send(kind, error, self._format(error))
+        finally:
+            self.is_showing = False
+
+    def _send(self, kind: type[BaseException], error: BaseException, lines: Any) -> None:
+        """In place of ipykernel's own, which takes the exception and its lines at their word."""
+        shell, hook = self._shell, self._shell.displayhook
+        if not isinstance(lines, list) or not lines or not all(isinstance(line, str) for line in lines):
+            lines = self._format(error)
+        # IPython 7 has no notes.
+        lines = lines + [note for note in _notes(error) if not any(note in line for line in lines)]
+        if getattr(hook, "msg", None) is not None:
+            shell._last_traceback_during_displayhook = True
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):  # the user's own stream
+                stream.flush()
+        content = {"ename": kind.__name__, "evalue": message(error), "traceback": lines}
+        topic = hook.topic.replace(b"execute_result", b"error") if hook.topic else None
+        hook.session.send(hook.pub_socket, "error", content, hook.parent_header, ident=topic)
+        shell._last_traceback = lines
+
+    def _format(self, error: BaseException) -> list[str]:
+        """The standard library's traceback, with the names that IPython has for cells."""
+        lines = _format(error, self._without_machinery(error.__traceback__, also_first=True))
+        for file, count in getattr(self._shell.compile, "_filename_map", {}).items():
+            lines = [line.replace(f'"{file}"', f'"Cell In[{count}]"') for line in lines]
+        return lines
+
+    def _without_machinery(self, trace: TracebackType | None, *, also_first: bool = False) -> TracebackType | None:
+        """The traceback without frames of IPython's and ours; but for the first, which IPython itself leaves out."""
+        kept: list[TracebackType] = []
+        while trace is not None:
+            file = trace.tb_frame.f_code.co_filename
+            if not file.startswith(self._hidden) or (not kept and not also_first):
+                kept.append(trace)
+            trace = trace.tb_next
+        following = None
+        for one in reversed(kept):
+            following = TracebackType(following, one.tb_frame, one.tb_lasti, one.tb_lineno)
+        return following
+
+
+def _show_lines_that_failed() -> None:
+    """Have IPython 9.18 mark the line that raised, and not the one where a `finally` or a `with` left the frame.
+
+    It looks for a cell's file on disk, and where there is none shows where the frame is now.
+    """
+    ultratb = sys.modules["IPython.core.ultratb"]
+    count = getattr(ultratb, "get_line_number_of_frame", None)
+    if count is not None:
+        ultratb.get_line_number_of_frame = lambda frame: (  # type: ignore[attr-defined]
+            len(linecache.getlines(frame.f_code.co_filename)) or count(frame)
+        )
+
+
+def _format(error: BaseException, trace: TracebackType | None = None) -> list[str]:
+    try:
+        return traceback.format_exception(type(error), error, trace or error.__traceback__)
+    except Exception:  # noqa: BLE001, RUF100 - a user's `__str__`, before Python 3.13 its notes too
+        return [f"{type(error).__name__}: {message(error)}"]
+
+
+def _is_plain(error: BaseException) -> bool:
+    """Whether IPython can show it: no group, nor an exception whose own text raises."""
+    try:
+        str(error)
+    except Exception:  # noqa: BLE001, RUF100
+        return False
+    return not any(_inner(one) for one in _chain(error))
+
+
+def _notes(error: BaseException) -> list[str]:
+    notes = getattr(error, "__notes__", None)
+    return [note for note in notes if isinstance(note, str)][:MAX_INNER_ERRORS] if isinstance(notes, list) else []
+
+
+def _inner(error: BaseException) -> tuple[BaseException, ...]:
+    return error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The exception, what led to it and what is in it, each once."""
+    pending, seen = [error], set()
+    while pending:
+        one = pending.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            yield one
+            pending += (one.__cause__, one.__context__, *_inner(one))
