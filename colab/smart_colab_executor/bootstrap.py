@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 # In the order of their imports; the last one is the package itself.
@@ -21,6 +22,8 @@ KERNEL_SIDE = (
     "packing",
     "payloads",
     "leaving",
+    "questions",
+    *(() if sys.platform == "win32" else ("shell_commands",)),
     "classes",
     "facts",
     "short_repr",

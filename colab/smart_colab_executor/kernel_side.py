@@ -11,7 +11,7 @@ import gc
 import sys
 from typing import TYPE_CHECKING, Any
 
-from . import figures, origins, packing, pools
+from . import figures, origins, packing, pools, questions
 from .forks import Forks
 from .interrupts import Interrupts
 from .kernel_output import Output
@@ -20,6 +20,9 @@ from .loop_runner import LoopRunner
 from .payloads import Payloads
 from .tracebacks import Tracebacks
 from .variables import listing, user_variables
+
+if sys.platform != "win32":
+    from . import shell_commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,7 +50,9 @@ def install(shell: Any) -> None:
     _loop_runner = LoopRunner(shell, _output)
     figures.install()
     _interrupts = Interrupts(shell)
-    Tracebacks(shell)
+    questions.install(shell, Tracebacks(shell))
+    if sys.platform != "win32":
+        shell_commands.install(shell)
     Payloads(shell)
     Leaving(shell, _output, _loop_runner)
 

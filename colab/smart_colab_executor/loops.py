@@ -107,6 +107,24 @@ class _Placeholders(ast.NodeTransformer):
                 values.append(ast.Constant(text))
         return _at(ast.JoinedStr(values=values), node)
 
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        return self._with_docstring(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        return self._with_docstring(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        return self._with_docstring(node)
+
+    def _with_docstring(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> ast.AST:
+        """An f-string is no docstring."""
+        first = node.body[0]
+        text = first.value if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) else None
+        self.generic_visit(node)
+        if isinstance(first, ast.Expr) and text is not None:
+            first.value = text
+        return node
+
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
         # The text of an f-string already means what it says; the expressions in it are code like any other.
         for value in node.values:

@@ -40,6 +40,13 @@ def test_the_placeholder_means_the_iteration(body: str, expected: str) -> None:
     assert f"keep_result({value})" in rewritten(body)
 
 
+@pytest.mark.parametrize("head", ["def f():", "async def f():", "class C:"])
+def test_a_docstring_stays_one(head: str) -> None:
+    code = rewritten(f"{head}\n    'about {{i}}'\n    x = 'item {{i}}'")
+    assert re.search(r'"""about \{i\}"""', code), code
+    assert "x = f'item {i}'" in code
+
+
 def test_a_match_pattern_keeps_its_text() -> None:
     code = rewritten("match x:\n    case '{i}':\n        y = '{i}'")
     assert "case '{i}':" in code
@@ -93,7 +100,7 @@ def test_a_list_that_holds_itself_is_no_result() -> None:
 
 def test_every_iteration_reports_itself(executor: Executor) -> None:
     job = executor.run("print('at', i)\ni * 2", loop={"start": 2, "stop": 5, "total": 9})
-    assert job.state == "succeeded"
+    assert job.state == "succeeded", job.events
     assert progress(job, "completed", "total", "iteration", "result", "message", "error") == [
         (i + 1, 9, i, i * 2, None, None) for i in (2, 3, 4)
     ]

@@ -1,0 +1,132 @@
+"""Code that would wait for a person: it goes on at once, or says what to do instead."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+
+import pytest
+from harness import Executor, wait_until
+
+needs_terminals = pytest.mark.skipif(os.name == "nt", reason="has no pseudo-terminals")
+PYTHON = f"{sys.executable} -c"
+
+
+@pytest.fixture(scope="module")
+def session(executor: Executor) -> Iterator[str]:
+    """A session of these tests' own."""
+    yield "questions"
+    executor.call("DELETE", "/sessions/questions")
+
+
+@needs_terminals
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        ("!read answer; echo got [$answer]", "got []\n"),
+        ("!printf 'sure? '; read answer; echo $?", "sure? 1\n"),
+        ("!touch kept; rm -i kept; test -e kept && echo kept", "kept\n"),
+        (f"!{PYTHON} 'input()' 2>&1 | tail -n 1", "EOFError: EOF when reading a line\n"),
+        (f"!{PYTHON} 'import getpass; getpass.getpass()' 2>&1 | tail -n 1", "EOFError\n"),
+        ("!read answer < /dev/tty || echo none", "none\n"),
+        ("!cat; cat <&1 || true; cat <&2 || true; echo end", "end\n"),
+        ("lines = get_ipython().getoutput('cat')\nprint('got', lines)", "got []\n"),
+        ("!!read answer; echo got [$answer]", None),
+        ("%sx read answer; echo got [$answer]", None),
+        ("%%bash\nread answer < /dev/tty 2> /dev/null\necho got [$answer]", "got []\n"),
+        ("import os\nos.system('read answer; echo got [$answer]')", "got []\n"),
+        ("import subprocess\nsubprocess.run('read answer; echo got [$answer]', shell=True)", "got []\n"),
+    ],
+)
+def test_a_command_that_asks_reads_the_end(executor: Executor, session: str, code: str, shown: str | None) -> None:
+    job = executor.run(code, session=session, timeout_sec=30)
+    assert job.state == "succeeded"
+    if shown is None:
+        assert "got []" in job.of("execute_result")[0]["data"]["text/plain"]
+    else:
+        assert re.sub(r"\x1b\[[0-9;]*m", "", job.stdout).endswith(shown)
+
+
+@needs_terminals
+def test_a_command_prints_to_a_terminal_as_it_goes_with_lines_as_they_are(executor: Executor, session: str) -> None:
+    test = "import os, sys; print(sys.stdout.isatty(), sys.stdin.isatty(), os.get_terminal_size().columns)"
+    job = executor.run(f"!{PYTHON} '{test}'\n!printf 'a\\nb\\r\\n\\303'; printf '\\251 end'", session=session)
+    assert job.stdout == "True False 80\na\nb\r\né end"
+    body = "print('one', flush=True); import time; time.sleep(600)"
+    job_id = executor.submit(f'!{PYTHON} "{body}"\nprint("ran on")', session=session)
+    executor.wait_for_output(job_id, "one")
+    executor.post(f"/jobs/{job_id}/interrupt")
+    job = executor.follow(job_id)
+    assert job.state == "interrupted"
+    assert "ran on" not in job.stdout
+
+
+@needs_terminals
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [("true", 0), ("exit 3", 3), ("kill -9 $$", -9), ("sh -c 'kill -15 $$'; exit $?", -15), ("no-such-command", 127)],
+)
+def test_a_command_leaves_its_exit_code(executor: Executor, session: str, command: str, code: int) -> None:
+    job = executor.run(f"{{}}\n!{command}\nprint('code', _exit_code)", session=session)
+    assert job.stdout.endswith(f"code {code}\n")
+
+
+@needs_terminals
+def test_an_interrupt_ends_a_command_that_will_not_hear_it(executor: Executor, session: str) -> None:
+    job_id = executor.submit("!trap '' INT TERM; echo $$; while :; do sleep 0.1; done", session=session)
+    executor.wait_for_output(job_id, "\n")
+    process = int(executor.follow_once(job_id)[1]["text"])
+    executor.post(f"/jobs/{job_id}/interrupt")
+    assert executor.follow(job_id).state == "interrupted"
+
+    def is_gone() -> bool:
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+    wait_until(is_gone)
+
+
+@needs_terminals
+def test_a_command_ends_with_its_shell_whatever_it_left_running(executor: Executor, session: str) -> None:
+    job = executor.run("!sleep 600 & echo $!", session=session, timeout_sec=30)
+    assert job.state == "succeeded"
+    os.kill(int(job.stdout), 9)
+
+
+@needs_terminals
+def test_a_command_knows_the_variables_around_it(executor: Executor, session: str) -> None:
+    code = "def say(word):\n    !echo {word} $word\nsay('here')\nfor k in range(2):\n    !echo {k}"
+    assert executor.run(code, session=session).stdout == "here here\n0\n1\n"
+
+
+@pytest.mark.parametrize("code", ["%debug", "import pdb\npdb.set_trace()\nprint('on')", "breakpoint()\nprint('on')"])
+def test_a_debugger_says_that_nobody_answers_it(executor: Executor, session: str, code: str) -> None:
+    executor.run("1 / 0", session=session)
+    job = executor.run(code, session=session)
+    assert (job.state, job.reason) == ("failed", "python_error")
+    [error] = job.of("error")
+    assert error["ename"] == "StdinNotImplementedError"
+    assert "a debugger cannot be used here" in error["evalue"]
+    assert "on\n" not in job.stdout.splitlines(keepends=True)
+    assert executor.run("print(1)", session=session).stdout == "1\n"
+
+
+def test_a_debugger_that_is_always_on_hides_no_error(executor: Executor, session: str) -> None:
+    executor.run("%pdb on", session=session)
+    job = executor.run("def f():\n    raise ValueError('mine')\nf()", session=session)
+    executor.run("%pdb off", session=session)
+    [error] = job.of("error")
+    text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error["traceback"]))
+    assert (error["ename"], error["evalue"], job.stdout) == ("ValueError", "mine", "")
+    assert "raise ValueError('mine')" in text
+
+
+def test_a_debugger_with_a_script_runs(executor: Executor, session: str) -> None:
+    code = "import io, pdb\nout = io.StringIO()\npdb.Pdb(stdin=io.StringIO('p 6 * 7\\nc\\n'), stdout=out).run('1')"
+    job = executor.run(f"{code}\nprint('42' in out.getvalue())", session=session)
+    assert (job.state, job.stdout) == ("succeeded", "True\n")
