@@ -16,6 +16,7 @@ KERNEL_SIDE = (
     "descriptors",
     "kernel_output",
     "tracebacks",
+    "plain_values",
     "loop_runner",
     "figures",
     "interrupts",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import loops, tracebacks
 from .jsonline import dump
+from .plain_values import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,11 +112,11 @@ class LoopRunner:
             reports.close()
 
     def _report(self, message: str | None) -> None:
-        result, self._result = loops.as_json(self._result), None
+        (result, marked), self._result = plain(self._result), None
         if self._reports is None:
             raise ReportNotWritten("the loop has ended")
         try:
-            self._reports.add(self._iteration, self._total, message, result, self._error)
+            self._reports.add(self._iteration, self._total, message, self._error, marked, result)
         except OSError as error:
             raise ReportNotWritten(
                 f"iteration {self._iteration} has run, but its report could not be written down ({error.strerror}); "
@@ -152,15 +153,17 @@ class Reports:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
         output.before = self._tell
 
-    def add(self, iteration: int, total: int, message: str | None, result: object, error: object) -> None:
+    def add(
+        self, iteration: int, total: int, message: str | None, error: object, marked: object, result: object
+    ) -> None:
         """Write down that an iteration is done. Raises OSError."""
         if os.getpid() != self._process:
             return  # a fork that ran on into the loop: the loop is its parent's
         self._output.settle()
         # The result comes last: the executor cuts off one that it cannot read.
         self._write(
-            b'{"completed":%d,"total":%d,"message":%b,"iteration":%d,"error":%b,"result":%b}\n'
-            % (iteration + 1, total, dump(message), iteration, dump(error), dump(result))
+            b'{"completed":%d,"total":%d,"message":%b,"iteration":%d,"error":%b,"marked":%b,"result":%b}\n'
+            % (iteration + 1, total, dump(message), iteration, dump(error), dump(marked), dump(result))
         )
         self._count += 1
         if self._output.is_fresh:

@@ -7,13 +7,11 @@ that IPython parsed from the user's own text, so magics work and tracebacks show
 from __future__ import annotations
 
 import ast
-import json
-from typing import Any, TypeVar
+from typing import TypeVar
 
 VARIABLE = "i"
 PLACEHOLDER = "{i}"
 RUNTIME = "_smart_colab"
-MAX_RESULT_CHARS = 64 * 1024
 
 Node = TypeVar("Node", bound=ast.AST)
 
@@ -58,33 +56,6 @@ def awaits(body: ast.Module) -> bool:
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
             pending.extend(ast.iter_child_nodes(node))
     return False
-
-
-def as_json(value: object) -> Any:
-    """`value` as JSON can hold it in 64 Ki characters, else None."""
-    if value is None or type(value) is bool:
-        return value
-    if type(value) is int and -(2**63) < value < 2**63:
-        return value
-    pieces: list[str] = []
-    size = 0
-    try:
-        # Piece by piece, so that a huge value is given up early.
-        for piece in json.JSONEncoder(allow_nan=False, default=_scalar).iterencode(value):
-            size += len(piece)
-            if size > MAX_RESULT_CHARS:
-                return None
-            pieces.append(piece)
-        return json.loads("".join(pieces))
-    except Exception:  # noqa: BLE001, RUF100 - a user's object may raise anything
-        return None
-
-
-def _scalar(value: Any) -> Any:
-    """NumPy's and torch's scalars are as good as Python's."""
-    if getattr(value, "shape", None) == ():
-        return value.item()
-    raise TypeError
 
 
 class _Placeholders(ast.NodeTransformer):

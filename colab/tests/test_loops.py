@@ -75,29 +75,6 @@ def test_awaits_are_seen(body: str, expected: bool) -> None:
     assert loops.awaits(ast.parse(body)) is expected
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (1, 1),
-        ("x", "x"),
-        ({"a": [1, (2,)]}, {"a": [1, [2]]}),
-        (None, None),
-        (object(), None),
-        (float("nan"), None),
-        ("x" * 70_000, None),
-        (range(3), None),
-    ],
-)
-def test_a_result_is_kept_when_json_can_hold_it(value: object, expected: object) -> None:
-    assert loops.as_json(value) == expected
-
-
-def test_a_list_that_holds_itself_is_no_result() -> None:
-    endless: list[Any] = []
-    endless.append(endless)
-    assert loops.as_json(endless) is None
-
-
 def test_every_iteration_reports_itself(executor: Executor) -> None:
     job = executor.run("print('at', i)\ni * 2", loop={"start": 2, "stop": 5, "total": 9})
     assert job.state == "succeeded", job.events

@@ -1,5 +1,6 @@
 //! What is known of an operation, as it stands on disk.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use schemars::JsonSchema;
@@ -13,6 +14,8 @@ use crate::wire::job::JobRequest;
 const VERSION: u64 = 1;
 /// Skipped iterations that are named; the rest is counted.
 const SKIPPED_NAMED: usize = 100;
+/// Types of values that are counted by name.
+const KINDS_MARKED: usize = 20;
 
 /// The state of an operation. `completed: k` means that all iterations before `k` finished.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +31,9 @@ pub(super) struct Checkpoint {
     pub(super) skipped_count: u64,
     /// The first of them.
     pub(super) skipped: Vec<Skipped>,
+    /// How often which types are only marked in the results.
+    #[serde(default)]
+    pub(super) marked: BTreeMap<String, u64>,
     /// The part of the results file that belongs to the completed iterations.
     pub(super) results_bytes: u64,
     /// The kernel that the setup succeeded in.
@@ -119,6 +125,7 @@ impl Checkpoint {
             ended_by_break: false,
             skipped_count: 0,
             skipped: Vec::new(),
+            marked: BTreeMap::new(),
             results_bytes: 0,
             kernel_id: None,
             in_flight: None,
@@ -178,6 +185,19 @@ impl Checkpoint {
         (share * 1000.0).floor() / 10.0
     }
 
+    /// What the results only mark.
+    pub(super) fn marked_note(&self) -> Option<String> {
+        let kinds: Vec<String> = (self.marked.iter())
+            .map(|(kind, count)| format!("{kind} ({count})"))
+            .collect();
+        (!kinds.is_empty()).then(|| {
+            format!(
+                "some results hold what JSON cannot, marked in its place: {}",
+                kinds.join(", ")
+            )
+        })
+    }
+
     /// Counts one more iteration as finished.
     pub(super) fn count(&mut self, progress: &Progress) {
         if let Some(error) = &progress.error {
@@ -187,6 +207,11 @@ impl Checkpoint {
                     iteration: self.completed,
                     error: error.sentence(),
                 });
+            }
+        }
+        for (kind, count) in progress.marked.iter().flatten() {
+            if self.marked.len() < KINDS_MARKED || self.marked.contains_key(kind) {
+                *self.marked.entry(kind.clone()).or_default() += count;
             }
         }
         self.completed += 1;

@@ -2,10 +2,14 @@
 
 use serde::Serialize;
 
+use super::checkpoint::Skipped;
 use super::ledger::Ledger;
 use super::operation::End;
 use super::output::Output;
 use crate::jobs::keep::Kept;
+
+/// Skipped iterations that an answer names.
+const SKIPPED_SHOWN: usize = 20;
 
 /// What was shown, what was kept, and the facts.
 #[derive(Debug)]
@@ -31,6 +35,9 @@ pub struct Facts {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_command: Option<String>,
     pub skipped_count: u64,
+    /// The first of them; `get_checkpoint` names more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skipped>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_id: Option<String>,
     pub session: String,
@@ -72,6 +79,10 @@ impl Outcome {
             can_continue: goes_on,
             next_command: goes_on.then_some(again),
             skipped_count: checkpoint.skipped_count,
+            skipped: (checkpoint.skipped.iter())
+                .take(SKIPPED_SHOWN)
+                .cloned()
+                .collect(),
             job_id,
             session: checkpoint.session.clone(),
             results: ledger.folder().results().display().to_string(),
@@ -82,7 +93,10 @@ impl Outcome {
             error: None,
             hint: None,
             retryable: None,
-            notes: [ledger.notes, kept.all_notes()].concat(),
+            notes: (ledger.notes.into_iter())
+                .chain(kept.all_notes())
+                .chain(checkpoint.marked_note())
+                .collect(),
         };
         let unfinished = if job_runs { "running" } else { "paused" };
         match end {

@@ -124,7 +124,7 @@ pub(super) fn of_operation(
         timing: None,
         facts: None,
         previous: None,
-        notes: Vec::new(),
+        notes: checkpoint.marked_note().into_iter().collect(),
         updated_at: checkpoint.updated_at.clone(),
         next_step,
     })

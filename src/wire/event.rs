@@ -1,5 +1,7 @@
 //! What a job shows, event by event: Jupyter's names and shapes.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -112,6 +114,9 @@ pub struct Progress {
     /// The value of the body's last expression, where JSON can hold it.
     #[serde(default)]
     pub result: Value,
+    /// How often which types are marked in the result, or how much is left out of it.
+    #[serde(default)]
+    pub marked: Option<BTreeMap<String, u64>>,
     /// The error of an iteration that was skipped.
     pub error: Option<PythonError>,
 }

@@ -172,6 +172,7 @@ impl World {
                 } else {
                     json!(at + 1)
                 },
+                marked: None,
                 error: fails.map(|_| error("ValueError", &format!("no {at}"))),
             }),
         );

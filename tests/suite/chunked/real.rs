@@ -152,3 +152,40 @@ fn a_setup_that_exits_says_so_and_nothing_of_the_loop_runs() {
         answer.facts
     );
 }
+
+#[test]
+fn what_was_skipped_and_what_json_cannot_hold_is_said() {
+    let (executor, home) = (Executor::shared(), Home::new());
+    let body = "import datetime\nclass Thing: pass\nif i == 0:\n    raise ExceptionGroup('both', [ValueError('inner')])\n\
+        if i == 1:\n    raise ValueError(10**5000)\n\
+        [datetime.date(2026, 1, 2), {3}, float('nan'), Thing()]";
+    let mut arguments = arguments("skips", body, 4, 2);
+    arguments["on_error"] = json!("skip");
+    let mut bridge = executor.bridge(&home, &[]);
+    let answer = bridge.call("run_chunked_operation", arguments);
+    answer.succeeded();
+    let skipped = &answer.facts["skipped"];
+    assert_eq!(skipped.as_array().unwrap().len(), 2, "{skipped}");
+    let first = skipped[0]["error"].as_str().unwrap();
+    assert!(
+        first.starts_with("ExceptionGroup: both") && first.contains("ValueError: inner"),
+        "{first}"
+    );
+    assert_eq!(skipped[1]["iteration"], 1);
+    let notes = answer.facts["notes"].to_string();
+    assert!(
+        notes.contains("NaN (2)") && notes.contains("Thing (2)"),
+        "{notes}"
+    );
+    let report = bridge.call("get_checkpoint", json!({"operation": "skips"}));
+    let kept = json!(["2026-01-02", [3], "NaN", {"not_json": "Thing"}]);
+    assert_eq!(
+        report.facts["last_results"][3],
+        json!({"i": 3, "result": kept})
+    );
+    assert!(
+        report.facts["notes"].to_string().contains("Thing (2)"),
+        "{}",
+        report.facts
+    );
+}

@@ -1,0 +1,175 @@
+"""Values as JSON can hold them: what has a usual form there in that form, the rest marked with its type, and counted.
+
+Runs in the kernel, as `_smart_colab.plain_values`; standard library alone.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import enum
+import fractions
+import math
+import pathlib
+import uuid
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+# The key of the object that stands for what JSON cannot hold.
+MARK = "not_json"
+MAX_CHARS = 64 * 1024
+MAX_ITEMS = 1000
+MAX_DEPTH = 50
+# What readers in other languages take for a whole number.
+MAX_INTEGER = 2**63
+MAX_INTEGER_BITS = 100_000
+TEXTS = (decimal.Decimal, fractions.Fraction, uuid.UUID, pathlib.PurePath, complex)
+LISTS: tuple[type[Any], ...] = (
+    list,
+    tuple,
+    set,
+    frozenset,
+    deque,
+    range,
+    type({}.keys()),
+    type({}.values()),
+    type({}.items()),
+)
+
+
+def plain(value: object) -> tuple[Any, dict[str, int] | None]:
+    """`value` in about 64 Ki characters of JSON, and how often which types are only marked or cut in it."""
+    kind = type(value)
+    if value is None or kind is bool or (kind is int and -MAX_INTEGER < value < MAX_INTEGER):  # type: ignore[operator]
+        return value, None
+    walk = _Walk()
+    return walk.of(value, MAX_DEPTH), dict(walk.marked) or None
+
+
+class _Walk:
+    def __init__(self) -> None:
+        self.marked: Counter[str] = Counter()
+        self._room = MAX_CHARS
+
+    def of(self, value: Any, depth: int) -> Any:
+        try:
+            return self._of(value, depth)
+        except Exception:  # noqa: BLE001, RUF100 - a user's object may raise anything
+            return self._mark(value)
+
+    def _of(self, value: Any, depth: int) -> Any:
+        if value is None or isinstance(value, bool):
+            self._room -= 5
+            return value
+        if isinstance(value, enum.Enum):
+            return self.of(value.value, depth)
+        if isinstance(value, int):
+            return self._integer(int(value))
+        if isinstance(value, float):
+            return self._float(float(value))
+        if isinstance(value, str):
+            return self._text(str.__str__(value))
+        if isinstance(value, (datetime.date, datetime.time)):
+            return self._text(value.isoformat())
+        if isinstance(value, datetime.timedelta):
+            return self._text(f"PT{value.total_seconds()}S")
+        if isinstance(value, TEXTS):
+            return self._text(str(value))
+        if depth == 0 or self._room <= 0:
+            return self._mark(value)
+        if isinstance(value, Mapping):
+            return self._object(value.items(), len(value), depth)
+        if isinstance(value, LISTS):
+            return self._list(value, len(value), depth)
+        return self._of_library(value, depth)
+
+    def _of_library(self, value: Any, depth: int) -> Any:
+        """Arrays, tables and scalars of libraries, without an import of one."""
+        kind = type(value)
+        if kind.__module__ == "__main__":
+            return self._mark(value)
+        if kind.__name__ in ("datetime64", "timedelta64"):
+            return self._text(str(value))
+        shape = getattr(value, "shape", None)
+        if shape == () and hasattr(value, "item"):
+            item = value.item()
+            return self._mark(value) if type(item) is kind else self.of(item, depth - 1)
+        # Asked last: the columns of a lazy table are a computation.
+        if isinstance(shape, tuple) and len(shape) == 2 and hasattr(value, "head") and hasattr(value, "columns"):
+            columns = ((name, value[name]) for name in value.columns)
+            return self._object(columns, len(value.columns), depth)
+        head = getattr(value, "iloc", value)
+        for name in ("to_pylist", "tolist", "to_list"):
+            if hasattr(value, name) and hasattr(value, "__len__"):
+                rows = head[:MAX_ITEMS]
+                # Row by row where there are many: not all is needed.
+                is_deep = isinstance(shape, tuple) and len(shape) > 1 and name != "to_pylist"
+                items = rows if is_deep else getattr(rows, name)()
+                return self._list(items, len(value), depth)
+        return self._mark(value)
+
+    def _list(self, items: Iterable[Any], length: int, depth: int) -> list[Any]:
+        kept: list[Any] = []
+        for item in islice(items, MAX_ITEMS):
+            if self._room <= 0:
+                break
+            self._room -= 1
+            kept.append(self.of(item, depth - 1))
+        if isinstance(items, (set, frozenset)):
+            kept.sort(key=lambda item: (type(item).__name__, item) if isinstance(item, (int, float, str)) else ("", ""))
+        if len(kept) < length:
+            self.marked["items left out"] += length - len(kept)
+            kept.append(f"… {length - len(kept)} more")
+        return kept
+
+    def _object(self, items: Iterable[tuple[Any, Any]], length: int, depth: int) -> dict[str, Any]:
+        kept: dict[str, Any] = {}
+        for name, item in islice(items, MAX_ITEMS):
+            if self._room <= 0:
+                break
+            text = name if isinstance(name, str) else self._key(name)
+            self._room -= len(text) + 4
+            kept[text if text not in kept else f"{text} ({type(name).__name__})"] = self.of(item, depth - 1)
+        if len(kept) < length:
+            self.marked["items left out"] += length - len(kept)
+            kept["…"] = f"{length - len(kept)} more"
+        return kept
+
+    def _key(self, name: Any) -> str:
+        value = self.of(name, 3)
+        return value if isinstance(value, str) else str(value)
+
+    def _integer(self, value: int) -> Any:
+        if -MAX_INTEGER < value < MAX_INTEGER:
+            self._room -= 20
+            return value
+        if value.bit_length() > MAX_INTEGER_BITS:
+            return self._mark(value)
+        # `str` of an integer refuses more than 4300 digits.
+        return self._text(format(decimal.Decimal(value), "f"))
+
+    def _float(self, value: float) -> Any:
+        self._room -= 20
+        if math.isfinite(value):
+            return value
+        text = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        self.marked[text] += 1
+        return text
+
+    def _text(self, text: str) -> str:
+        room = max(self._room, 100)
+        self._room -= len(text) + 2
+        if len(text) <= room:
+            return text
+        self.marked["characters left out"] += len(text) - room
+        return f"{text[:room]}… {len(text) - room} more characters"
+
+    def _mark(self, value: object) -> dict[str, str]:
+        kind = type(value)
+        module = "" if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}."
+        name = f"{module}{kind.__qualname__}"[:100]
+        self._room -= len(name) + 20
+        self.marked[name] += 1
+        return {MARK: name}

@@ -1,0 +1,99 @@
+"""What a loop's result becomes in JSON: a usual form, or a mark with its type; never a silent null."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import enum
+import json
+import math
+from collections import deque, namedtuple
+from typing import Any
+
+import pytest
+
+from smart_colab_executor.plain_values import MAX_CHARS, plain
+
+Point = namedtuple("Point", "x y")
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Thing:
+    pass
+
+
+class Unkind(dict[str, int]):
+    def items(self) -> Any:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (1, 1),
+        (None, None),
+        (True, True),
+        ("x", "x"),
+        (0.5, 0.5),
+        ({"a": [1, (2,)]}, {"a": [1, [2]]}),
+        (range(3), [0, 1, 2]),
+        ({3, 1, 2}, [1, 2, 3]),
+        (frozenset("a"), ["a"]),
+        (deque([1]), [1]),
+        ({"a": 1}.keys(), ["a"]),
+        (Point(1, 2), [1, 2]),
+        (Colour.RED, "red"),
+        (datetime.date(2026, 1, 2), "2026-01-02"),
+        (datetime.datetime(2026, 1, 2, 3, tzinfo=datetime.UTC), "2026-01-02T03:00:00+00:00"),
+        (datetime.timedelta(minutes=1), "PT60.0S"),
+        (decimal.Decimal("1.10"), "1.10"),
+        (10**30, str(10**30)),
+        ([10**5000], ["1" + "0" * 5000]),
+        ({1: "a", (2, 3): "b", datetime.date(2026, 1, 2): "c"}, {"1": "a", "[2, 3]": "b", "2026-01-02": "c"}),
+        ({1: "a", "1": "b"}, {"1": "a", "1 (str)": "b"}),
+    ],
+)
+def test_what_has_a_usual_form_has_it(value: object, expected: object) -> None:
+    assert plain(value) == (expected, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "marked"),
+    [
+        (math.nan, "NaN", {"NaN": 1}),
+        ([1.0, math.nan, -math.inf], [1.0, "NaN", "-Infinity"], {"NaN": 1, "-Infinity": 1}),
+        ({"a": Thing()}, {"a": {"not_json": f"{__name__}.Thing"}}, {f"{__name__}.Thing": 1}),
+        ([object(), b"x"], [{"not_json": "object"}, {"not_json": "bytes"}], {"object": 1, "bytes": 1}),
+        (Unkind(a=1), {"not_json": f"{__name__}.Unkind"}, {f"{__name__}.Unkind": 1}),
+        (list(range(1003)), [*range(1000), "… 3 more"], {"items left out": 3}),
+        ([1 << 200_000], [{"not_json": "int"}], {"int": 1}),
+    ],
+)
+def test_the_rest_is_marked_and_counted(value: object, expected: object, marked: dict[str, int]) -> None:
+    assert plain(value) == (expected, marked)
+
+
+def test_what_is_long_is_cut_and_says_so() -> None:
+    endless: list[Any] = []
+    endless += [endless, endless]
+    for value in ("x" * 1_000_000, ["x" * 100] * 1000, {str(k): "x" * 100 for k in range(10_000)}, endless):
+        result, marked = plain(value)
+        assert len(json.dumps(result, ensure_ascii=False, allow_nan=False)) < 3 * MAX_CHARS
+        assert marked
+
+
+def test_libraries_values_have_their_form() -> None:
+    np = pytest.importorskip("numpy")
+    pd = pytest.importorskip("pandas")
+    assert plain(np.float32(0.5)) == (0.5, None)
+    assert plain(np.array([[1, 2], [3, 4]])) == ([[1, 2], [3, 4]], None)
+    assert plain(np.array([1.0, math.nan])) == ([1.0, "NaN"], {"NaN": 1})
+    assert plain(np.datetime64("2026-01-02")) == ("2026-01-02", None)
+    assert plain(np.arange(1002))[1] == {"items left out": 2}
+    assert len(json.dumps(plain(np.zeros((1000, 1_000_000), dtype="i1"))[0])) < 3 * MAX_CHARS
+    assert plain(pd.Timestamp("2026-01-02")) == ("2026-01-02T00:00:00", None)
+    assert plain(pd.Series([1, 2], index=[5.0, 6.0])) == ([1, 2], None)
+    assert plain(pd.DataFrame({"a": [1, 2], "b": ["x", None]}))[0]["a"] == [1, 2]
