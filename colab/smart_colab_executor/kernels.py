@@ -32,6 +32,7 @@ from .loop_thread import in_background
 from .memory_watch import MemoryWatch
 from .probe import Memory
 from .remains import Remains
+from .widgets import Widgets
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Kernel:
         self.leaves: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # How the process ended by itself, as `kernel_exit` of the API shows it.
         self.exit: dict[str, Any] | None = None
+        self.widgets = Widgets()
         self._root = root
         self._notes = notes
         self._memory = MemoryWatch()

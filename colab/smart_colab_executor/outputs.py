@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MAX_TEXT_CHARS = 16 * 1024
 MAX_INLINE_BYTES = 256 * 1024
+# Of a text that is too long: so much of its head, and of its tail, stands beside the blob.
+MAX_END_CHARS = 8 * 1024
 
 
 def record(spool: Spool, kind: str, content: Mapping[str, Any]) -> None:
@@ -25,15 +27,22 @@ def record(spool: Spool, kind: str, content: Mapping[str, Any]) -> None:
             pieces = (text[start : start + MAX_TEXT_CHARS] for start in range(0, len(text), MAX_TEXT_CHARS))
             spool.append_all(kind, [dump({"name": name, "text": piece}) for piece in pieces])
         case "display_data" | "update_display_data" | "execute_result":
-            _log_text(spool, content["data"])
+            is_live = bool(content.get("live"))
+            if not is_live:  # the log has a bar's last state
+                _log_text(spool, content["data"])
             event = {"type": "display_data", "data": _bundle(spool, content["data"]), "metadata": content["metadata"]}
             if kind == "update_display_data":
                 event["update"] = True
             if display_id := content.get("transient", {}).get("display_id"):
                 event["display_id"] = display_id
+            if is_live:
+                event["live"] = True
             if kind == "execute_result":
                 event |= {"type": kind, "execution_count": content["execution_count"]}
             spool.append(event)
+        case "widgets":
+            # Always a blob: it is read for a notebook alone.
+            spool.append({"type": kind, "states": spool.keep_blob("application/json", dump(content["states"]))})
         case "clear_output":
             spool.append({"type": kind, "wait": bool(content.get("wait"))})
         case "error":
@@ -51,7 +60,7 @@ def plain_text(kind: str, content: Mapping[str, Any]) -> str:
 
 def _log_text(spool: Spool, data: Mapping[str, Any]) -> None:
     text = data.get("text/plain")
-    if isinstance(text, str):
+    if isinstance(text, str) and text:
         spool.log(text, own_line=True)
 
 
@@ -64,6 +73,8 @@ def _bundle(spool: Spool, data: Mapping[str, Any]) -> dict[str, Any]:
             text = value.encode("utf-8", "replace") if isinstance(value, str) else dump(value)
             raw = text if len(text) > MAX_INLINE_BYTES else None
         bundle[mime] = value if raw is None else spool.keep_blob(mime, raw)
+        if raw is not None and isinstance(value, str) and mime.startswith("text/") and mime != "text/html":
+            bundle[mime] |= {"head": value[:MAX_END_CHARS], "tail": value[-MAX_END_CHARS:]}
     return bundle
 
 

@@ -30,6 +30,7 @@ from .leftovers import KernelNotes
 from .loop_runner import ExitCalled
 from .loop_thread import in_background
 from .spool import now
+from .widget_show import WidgetShow
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Session:
         self._turn = asyncio.Lock()
         self._snapshot: dict[str, Any] | None = None
         self._snapshot_due = False
+        self._widget_show: WidgetShow | None = None
 
     @property
     def kernel(self) -> Kernel | None:
@@ -225,7 +227,7 @@ class Session:
         if job.request.kernel_id not in (None, kernel.id):
             job.finish(KERNEL_REPLACED)
             return
-        self._running = job
+        self._running, self._widget_show = job, WidgetShow(kernel.widgets, job)
         try:
             ending = await self._run(kernel, job)
         except Exception:
@@ -240,6 +242,8 @@ class Session:
             self._number_queue()
             return
         final = self._ending or ending
+        if final is not DISK_FULL:
+            self._widget_show.end()
         job.finish(replace(final, variables_lost=final.variables_lost or ending.variables_lost))
         if ending.variables_lost and self._ending in (None, DISK_FULL):
             # Once: where a kernel dies as it starts, the next job tries again.
@@ -313,7 +317,8 @@ class Session:
         return Ending("failed", "exited" if has_left else "python_error")
 
     def _on_output(self, kernel: Kernel, job: Job, kind: str, content: dict[str, Any]) -> None:
-        if job.is_final:
+        if job.is_final or self._widget_show is None:
+            kernel.widgets.take(kind, content)
             job.late(outputs.plain_text(kind, content))
             return
         if self._ending is DISK_FULL:
@@ -325,7 +330,7 @@ class Session:
                     in_background(kernel.interrupt())
             else:
                 self._shown.add(kind)
-                job.output(kind, content)
+                self._widget_show.take(kind, content)
         except OSError as error:
             log.warning("job %s: its output cannot be written down: %s", job.id, error)
             self._ending = DISK_FULL

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use super::display::{Attachment, Body};
 use crate::base::ids::JobId;
 use crate::edge::store;
+use crate::render::page;
 use crate::render::picture::{self, Fitted, PictureError};
 use crate::runtime::connection::Connection;
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult, retry};
@@ -178,21 +179,27 @@ impl Keeper {
         // Names sort as the outputs came.
         let name = format!("{id}-{:06}.{}", attachment.seq, extension(&attachment.mime));
         let path = self.save_dir.join("outputs").join(name);
-        let bytes = match &attachment.body {
+        let is_page = page::is_page(&attachment.mime);
+        let mut bytes = match &attachment.body {
             Body::LetGo => return Ok(()),
             Body::Text(text) => Bytes::from(text.clone()),
             // A blob never changes: one that is here already need not travel again.
             Body::Blob(blob) => match fs::read(&path).await {
-                Ok(bytes) if bytes.len() as u64 == blob.bytes => Bytes::from(bytes),
+                Ok(bytes) if bytes.len() as u64 == blob.bytes && !is_page => Bytes::from(bytes),
                 Ok(_) | Err(_) => {
                     retry::until(deadline, runtime.address(), || runtime.blob(id, blob.blob))
                         .await?
                 }
             },
         };
+        let mut mime = attachment.mime.as_str();
+        if is_page {
+            bytes = page::whole(mime, &String::from_utf8_lossy(&bytes)).into();
+            mime = "text/html";
+        }
         let file = KeptFile {
             path: path.clone(),
-            mime: attachment.mime.clone(),
+            mime: mime.to_owned(),
             bytes: bytes.len() as u64,
         };
         let written = {
@@ -300,6 +307,7 @@ enum Trouble {
 
 fn extension(mime: &str) -> String {
     match mime {
+        _ if page::is_page(mime) => "html".to_owned(),
         "image/jpeg" => "jpg".to_owned(),
         "image/svg+xml" => "svg".to_owned(),
         "text/plain" => "txt".to_owned(),

@@ -1,7 +1,8 @@
 //! Running code: submit it once, follow its events, show what the model should see, keep what must not be lost.
 //!
 //! - [`follow`]: the loop over the long poll, from a cursor to an end or a deadline;
-//! - [`collect`]: events into text, pictures and files; `display`: which form of an output is shown;
+//! - [`collect`]: events into text, pictures and files; `display`: which form of an output is shown; `pending`:
+//!   displays that still change;
 //! - [`view`]: the collected output as it is handed to the face; `ending`: why a job failed, in words;
 //! - [`keep`]: logs and pictures in the user's folder; [`range`]: any part of a log;
 //! - [`store`]: which jobs were sent where, for whoever comes after; [`overview`]: them and the runtime's own list in one;
@@ -22,6 +23,7 @@ pub mod keep;
 mod kernels;
 mod log;
 pub mod overview;
+mod pending;
 pub mod range;
 pub mod store;
 pub mod turns;

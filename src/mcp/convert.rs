@@ -35,7 +35,8 @@ impl From<Fault> for CallToolResult {
 }
 
 /// An execution: text, pictures, files, and one line of facts.
-pub(super) fn execution(view: View) -> CallToolResult {
+pub(super) fn execution(mut view: View) -> CallToolResult {
+    view.summary.notes.extend(unlinked(&view.files));
     let (facts, failed) = (line(&view.summary), view.is_error());
     let logs = view
         .summary
@@ -61,7 +62,8 @@ fn log_to_come(summary: &Summary) -> Option<Resource> {
 }
 
 /// A call of a chunked operation, in the same form.
-pub(super) fn operation(outcome: Outcome) -> CallToolResult {
+pub(super) fn operation(mut outcome: Outcome) -> CallToolResult {
+    outcome.facts.notes.extend(unlinked(&outcome.kept.files));
     let (facts, failed) = (line(&outcome.facts), !outcome.facts.success);
     let (kept, name) = (outcome.kept, &outcome.facts.operation);
     let checkpoint = Resource::new(address::of_checkpoint(name), name)
@@ -127,6 +129,18 @@ fn files(files: &[KeptFile], logs: &[PathBuf]) -> impl Iterator<Item = Resource>
         .map(|file| link(&file.path, &file.mime, Some(file.bytes)));
     let logs = logs.iter().map(|log| link(log, "text/plain", None));
     files.chain(logs).flatten()
+}
+
+/// Says where the files are that are not linked.
+fn unlinked(files: &[KeptFile]) -> Option<String> {
+    let more = files
+        .len()
+        .checked_sub(MOST_LINKS)
+        .filter(|more| *more > 0)?;
+    let folder = files.last()?.path.parent()?.display();
+    Some(format!(
+        "{more} more files are kept and not linked here: they are in {folder}, named after the job"
+    ))
 }
 
 fn result(content: Vec<ContentBlock>, failed: bool) -> CallToolResult {

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::fetch::Fetched;
-use super::outputs::Outputs;
+use super::outputs::{Finished, Outputs};
 use super::source::of_loop;
 use crate::jobs::ending;
 use crate::wire::job::Job;
@@ -23,6 +23,7 @@ pub(super) struct Cell {
     notes: Vec<String>,
     raised: bool,
     jobs: Vec<Value>,
+    pub(super) widgets: Map<String, Value>,
 }
 
 struct Iterations {
@@ -47,6 +48,7 @@ impl Cell {
             notes: Vec::new(),
             raised: false,
             jobs: Vec::new(),
+            widgets: fetched.widgets,
         };
         cell.note(job);
         cell
@@ -66,6 +68,7 @@ impl Cell {
         self.log_bytes += fetched.job.log_bytes;
         self.execution_count = fetched.execution_count.or(self.execution_count);
         self.outputs.absorb(fetched.outputs, fetched.job.log_bytes);
+        self.widgets.extend(fetched.widgets);
         self.note(&fetched.job);
         None
     }
@@ -74,8 +77,8 @@ impl Cell {
         self.outputs.pictures()
     }
 
-    /// The cell, after one of text where there is something to say of it.
-    pub(super) fn into_values(self) -> Vec<Value> {
+    /// The cell, after one of text where there is something to say of it, and its outputs, which are to be put into it.
+    pub(super) fn finish(self) -> (Option<Value>, Value, Finished) {
         let note = (!self.notes.is_empty()).then(|| {
             let text = self.notes.join("\n\n");
             markdown(&format!("note-{}", self.id), &text)
@@ -95,9 +98,9 @@ impl Cell {
             "metadata": metadata,
             "execution_count": self.execution_count,
             "source": source,
-            "outputs": self.outputs.into_values(self.log_bytes),
+            "outputs": [],
         });
-        note.into_iter().chain([code]).collect()
+        (note, code, self.outputs.finish(self.log_bytes))
     }
 
     fn note(&mut self, job: &Job) {

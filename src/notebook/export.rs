@@ -7,10 +7,11 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::cell::{Cell, markdown};
+use super::displays::Displays;
 use super::error::NotebookError;
 use super::fetch::{fetch, is_late};
 use super::file::{NotebookFile, Placed};
@@ -62,6 +63,9 @@ pub struct Notebooks {
 /// How far an export came.
 struct Progress {
     file: NotebookFile,
+    displays: Displays,
+    /// States of widgets by their models' ids.
+    widgets: Map<String, Value>,
     pictures: u64,
     gone: u64,
     missing: u64,
@@ -102,7 +106,7 @@ impl Notebooks {
         let mut file = NotebookFile::begin(&self.save_dir, &name)?;
         file.add(&title(&wanted.session, &probe))?;
         let progress = self.write(file, jobs, deadline, moved).await?;
-        if progress.file.cells == 1 {
+        if progress.file.cells() == 1 {
             return Err(match progress.trouble {
                 Some(error) => error.into(),
                 None => NotebookError::Gone {
@@ -136,6 +140,8 @@ impl Notebooks {
     ) -> TransferResult<Progress> {
         let mut progress = Progress {
             file,
+            displays: Displays::default(),
+            widgets: Map::new(),
             pictures: 0,
             gone: 0,
             missing: 0,
@@ -192,24 +198,21 @@ impl Wanted {
 }
 
 impl Progress {
-    fn add(&mut self, cell: Cell) -> TransferResult<()> {
+    fn add(&mut self, mut cell: Cell) -> TransferResult<()> {
         self.pictures += cell.pictures();
-        cell.into_values()
-            .iter()
-            .try_for_each(|value| self.file.add(value))
+        self.widgets.extend(std::mem::take(&mut cell.widgets));
+        let (note, mut code, outputs) = cell.finish();
+        if let Some(note) = note {
+            self.file.add(&note)?;
+        }
+        code["outputs"] = self.displays.place(self.file.cells(), outputs).into();
+        self.file.add(&code)
     }
 
     fn end(self, probe: &Probe, has_all: bool, deadline: Instant) -> TransferResult<Report> {
-        let cells = self.file.cells;
-        let Placed { path, bytes } = self.file.end(&json!({
-            "name": "python",
-            "version": probe.python.version,
-            "mimetype": "text/x-python",
-            "file_extension": ".py",
-            "pygments_lexer": "ipython3",
-            "nbconvert_exporter": "python",
-            "codemirror_mode": {"name": "ipython", "version": 3},
-        }))?;
+        let file = self.file.updated(self.displays.updates)?;
+        let cells = file.cells() as u64;
+        let Placed { path, bytes } = file.end(&metadata(probe, self.widgets))?;
         let mut message = format!("The notebook is {}.", path.display());
         if !has_all {
             message += &format!(" It holds the last {MOST_JOBS} jobs; older ones are left out.");
@@ -240,6 +243,27 @@ impl Progress {
             message,
         })
     }
+}
+
+/// The notebook's own, as Jupyter writes them.
+fn metadata(probe: &Probe, widgets: Map<String, Value>) -> Value {
+    let mut metadata = json!({
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {
+            "name": "python",
+            "version": probe.python.version,
+            "mimetype": "text/x-python",
+            "file_extension": ".py",
+            "pygments_lexer": "ipython3",
+            "nbconvert_exporter": "python",
+            "codemirror_mode": {"name": "ipython", "version": 3},
+        },
+    });
+    if !widgets.is_empty() {
+        let states = json!({"state": widgets, "version_major": 2, "version_minor": 0});
+        metadata["widgets"] = json!({"application/vnd.jupyter.widget-state+json": states});
+    }
+    metadata
 }
 
 fn title(session: &str, probe: &Probe) -> serde_json::Value {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::outputs::Outputs;
@@ -13,7 +13,7 @@ use super::shape::{is_json, is_text};
 use crate::base::ids::JobId;
 use crate::runtime::connection::Connection;
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
-use crate::wire::event::EventKind;
+use crate::wire::event::{BlobRef, EventKind};
 use crate::wire::job::{Job, Poll};
 
 /// Of events in one answer.
@@ -29,6 +29,8 @@ pub(super) struct Fetched {
     pub(super) code: String,
     pub(super) outputs: Outputs,
     pub(super) execution_count: Option<u64>,
+    /// States of widgets by their models' ids.
+    pub(super) widgets: Map<String, Value>,
 }
 
 /// The job as it is now; none when the executor has not kept it.
@@ -52,6 +54,7 @@ async fn fetch_whole(
     let code = connection.ask(deadline, code).await?;
     let mut outputs = Outputs::default();
     let mut execution_count = None;
+    let mut states = Vec::new();
     let (mut after, mut text_bytes) = (0, 0);
     let job = loop {
         let poll = Poll {
@@ -63,15 +66,20 @@ async fn fetch_whole(
             |runtime: Arc<dyn Runtime>| async move { runtime.events(id, after, poll).await };
         let page = connection.ask(deadline, question).await?;
         for event in &page.events {
-            if let EventKind::Started {
-                execution_count: count,
-                ..
-            } = &event.kind
-            {
-                execution_count = *count;
-            }
-            if let EventKind::Stream { text, .. } = &event.kind {
-                text_bytes += text.len();
+            match &event.kind {
+                EventKind::Started {
+                    execution_count: count,
+                    ..
+                } => execution_count = *count,
+                EventKind::Stream { text, .. } => text_bytes += text.len(),
+                EventKind::Widgets { states: kept } => states.extend(BlobRef::of(kept)),
+                EventKind::DisplayData { .. }
+                | EventKind::ExecuteResult { .. }
+                | EventKind::ClearOutput { .. }
+                | EventKind::Error(_)
+                | EventKind::Progress(_)
+                | EventKind::Finished(_)
+                | EventKind::Unknown => {}
             }
             outputs.take(event);
         }
@@ -85,19 +93,28 @@ async fn fetch_whole(
             after = last;
         }
     };
-    for (mime, blob, value) in outputs.blobs() {
+    let fetch = |blob: BlobRef| async move {
         let question = |runtime: Arc<dyn Runtime>| async move { runtime.blob(id, blob.blob).await };
-        *value = match connection.ask(deadline, question).await {
-            Ok(bytes) => in_place(mime, &bytes),
-            Err(error) if error.is_not_found() => Value::String(String::new()),
-            Err(error) => return Err(error),
-        };
+        match connection.ask(deadline, question).await {
+            Err(error) if error.is_not_found() => Ok(Bytes::new()),
+            fetched => fetched,
+        }
+    };
+    for (mime, blob, value) in outputs.blobs() {
+        *value = in_place(mime, &fetch(blob).await?);
+    }
+    let mut widgets = Map::new();
+    for blob in states {
+        if let Ok(Value::Object(states)) = serde_json::from_slice(&fetch(blob).await?) {
+            widgets.extend(states);
+        }
     }
     Ok(Fetched {
         job,
         code,
         outputs,
         execution_count,
+        widgets,
     })
 }
 

@@ -1,10 +1,11 @@
 //! A notebook on disk, written cell by cell beside its place and named when it is whole.
 
-use std::io::{self, BufWriter, Write};
+use std::collections::BTreeMap;
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 use tempfile::NamedTempFile;
 
 use crate::transfer::destination::place;
@@ -15,8 +16,14 @@ use crate::transfer::{TransferError, TransferResult};
 pub(super) struct NotebookFile {
     target: PathBuf,
     file: BufWriter<NamedTempFile>,
-    pub(super) cells: u64,
+    /// Where each cell is, of all kinds.
+    places: Vec<Range<u64>>,
+    length: u64,
 }
+
+/// What comes in the place of a cell's outputs' data and metadata, by the cell's and the output's numbers.
+pub(super) type Updates =
+    BTreeMap<usize, BTreeMap<usize, (Map<String, Value>, Map<String, Value>)>>;
 
 /// A file of the user's.
 pub(super) struct Placed {
@@ -27,40 +34,79 @@ pub(super) struct Placed {
 impl NotebookFile {
     /// Will be `name` in `save_dir`, or the first numbered name that is free.
     pub(super) fn begin(save_dir: &Path, name: &Name) -> TransferResult<Self> {
-        let target = name.prepare(save_dir)?;
-        let folder = target.parent().unwrap_or(save_dir);
+        Self::begin_at(name.prepare(save_dir)?)
+    }
+
+    fn begin_at(target: PathBuf) -> TransferResult<Self> {
+        let folder = target.parent().unwrap_or(&target);
         let file = NamedTempFile::with_prefix_in(".new-", folder)
             .map_err(|error| TransferError::disk(folder, error))?;
         let mut notebook = Self {
             target,
             file: BufWriter::new(file),
-            cells: 0,
+            places: Vec::new(),
+            length: 0,
         };
-        notebook.write(|file| file.write_all(b"{\"cells\": ["))?;
+        notebook.write(b"{\"cells\": [")?;
         Ok(notebook)
     }
 
-    pub(super) fn add(&mut self, cell: &impl Serialize) -> TransferResult<()> {
-        let before: &[u8] = if self.cells == 0 { b"\n" } else { b",\n" };
-        self.cells += 1;
-        self.write(|file| {
-            file.write_all(before)?;
-            serde_json::to_writer_pretty(file, cell).map_err(io::Error::from)
-        })
+    pub(super) fn cells(&self) -> usize {
+        self.places.len()
     }
 
-    /// Ends the notebook and gives it its name. `language` is what nbformat calls `language_info`.
-    pub(super) fn end(mut self, language: &Value) -> TransferResult<Placed> {
-        let metadata = json!({
-            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-            "language_info": language,
-        });
-        self.write(|file| {
-            write!(
-                file,
-                "\n], \"metadata\": {metadata}, \"nbformat\": 4, \"nbformat_minor\": 5}}\n"
-            )
+    pub(super) fn add(&mut self, cell: &Value) -> TransferResult<()> {
+        let cell = serde_json::to_vec_pretty(cell).map_err(io::Error::from);
+        self.add_raw(&cell.map_err(|error| TransferError::disk(&self.target, error))?)
+    }
+
+    fn add_raw(&mut self, cell: &[u8]) -> TransferResult<()> {
+        self.write(if self.places.is_empty() {
+            b"\n"
+        } else {
+            b",\n"
         })?;
+        let start = self.length;
+        self.write(cell)?;
+        self.places.push(start..self.length);
+        Ok(())
+    }
+
+    /// The same notebook with what became of some outputs later; one cell after the other, for all of them may be too much.
+    pub(super) fn updated(self, mut updates: Updates) -> TransferResult<Self> {
+        if updates.is_empty() {
+            return Ok(self);
+        }
+        let failed = |error| TransferError::disk(&self.target, error);
+        let mut old = self
+            .file
+            .into_inner()
+            .map_err(|error| failed(error.into_error()))?;
+        let mut new = Self::begin_at(self.target.clone())?;
+        for (at, place) in self.places.iter().enumerate() {
+            let length = usize::try_from(place.end - place.start).unwrap_or(0);
+            let mut cell = vec![0; length];
+            old.seek(SeekFrom::Start(place.start)).map_err(failed)?;
+            old.read_exact(&mut cell).map_err(failed)?;
+            match (updates.remove(&at), serde_json::from_slice::<Value>(&cell)) {
+                (Some(updates), Ok(mut cell)) => {
+                    for (output, (data, metadata)) in updates {
+                        cell["outputs"][output]["data"] = Value::Object(data);
+                        cell["outputs"][output]["metadata"] = Value::Object(metadata);
+                    }
+                    new.add(&cell)?;
+                }
+                _ => new.add_raw(&cell)?,
+            }
+        }
+        Ok(new)
+    }
+
+    /// Ends the notebook and gives it its name. `metadata` is the whole notebook's.
+    pub(super) fn end(mut self, metadata: &Value) -> TransferResult<Placed> {
+        let end =
+            format!("\n], \"metadata\": {metadata}, \"nbformat\": 4, \"nbformat_minor\": 5}}\n");
+        self.write(end.as_bytes())?;
         let failed = |error| TransferError::disk(&self.target, error);
         let file = self
             .file
@@ -74,10 +120,9 @@ impl NotebookFile {
         Ok(Placed { path, bytes })
     }
 
-    fn write(
-        &mut self,
-        write: impl FnOnce(&mut BufWriter<NamedTempFile>) -> io::Result<()>,
-    ) -> TransferResult<()> {
-        write(&mut self.file).map_err(|error| TransferError::disk(&self.target, error))
+    fn write(&mut self, bytes: &[u8]) -> TransferResult<()> {
+        self.length += bytes.len() as u64;
+        let written = self.file.write_all(bytes);
+        written.map_err(|error| TransferError::disk(&self.target, error))
     }
 }

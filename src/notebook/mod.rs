@@ -10,6 +10,7 @@
 //! Architecture Invariant: knows nothing of MCP. May import every floor below.
 
 mod cell;
+mod displays;
 mod error;
 pub mod export;
 mod fetch;

@@ -2,10 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::base::text::Excerpt;
 use crate::wire::event::{BlobRef, PythonError, StreamName};
 
 /// Bytes of what stands around a value in the notebook.
 const FRAME: usize = 128;
+/// Of an exception's message, and of each part of its traceback.
+const ERROR_CHARACTERS: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(super) enum Item {
@@ -41,6 +44,12 @@ impl Rich {
         }
     }
 
+    pub(super) fn data_in_shape(&self) -> Map<String, Value> {
+        let data = self.data.iter();
+        data.map(|(mime, value)| (mime.clone(), in_shape(mime, value.clone())))
+            .collect()
+    }
+
     pub(super) fn size(&self) -> usize {
         self.data
             .iter()
@@ -62,12 +71,7 @@ impl Item {
             fields.insert("output_type".to_owned(), json!("error"));
             return Value::Object(fields);
         }
-        let data: Map<String, Value> = (rich.data.into_iter())
-            .map(|(mime, value)| {
-                let value = in_shape(&mime, value);
-                (mime, value)
-            })
-            .collect();
+        let data = rich.data_in_shape();
         let mut value = json!({"output_type": rich.kind, "data": data, "metadata": rich.metadata});
         if rich.kind == "execute_result" {
             value["execution_count"] = json!(rich.execution_count);
@@ -125,7 +129,13 @@ pub(super) fn is_text(mime: &str) -> bool {
 }
 
 pub(super) fn fields(error: &PythonError) -> Map<String, Value> {
+    let bounded = |text: &str| {
+        let mut excerpt = Excerpt::new(ERROR_CHARACTERS);
+        excerpt.push(text);
+        excerpt.render()
+    };
+    let traceback: Vec<String> = error.traceback.iter().map(|text| bounded(text)).collect();
     let fields =
-        json!({"ename": error.ename, "evalue": error.evalue, "traceback": error.traceback});
+        json!({"ename": error.ename, "evalue": bounded(&error.evalue), "traceback": traceback});
     fields.as_object().cloned().unwrap_or_default()
 }

@@ -4,11 +4,31 @@ use std::panic::catch_unwind;
 
 use html2text::config;
 
+use super::embedded::{in_words, without_drawings};
+
 /// Characters in a line of it; tables are made to fit.
 const WIDTH: usize = 160;
 /// What has to run or play to be seen.
 const LIVE: [&str; 7] = [
     "<script", "<iframe", "<audio", "<video", "<canvas", "<svg", "<object",
+];
+
+/// What is seen without a text.
+const VISIBLE: [&str; 6] = [
+    "<img",
+    "<input",
+    "<progress",
+    "<meter",
+    "<button",
+    "background",
+];
+
+/// Scripts that only fold, sort and copy: tables of pandas, diagrams of scikit-learn's estimators, datasets of xarray.
+const STATIC: [&str; 4] = [
+    "class=\"dataframe",
+    "id=\"sk-container-id-",
+    "class='xr-wrap'",
+    "class=\"xr-wrap\"",
 ];
 
 /// Bytes of one page that are read.
@@ -42,6 +62,24 @@ impl Reader {
         !self.takes(html) || is_page(html)
     }
 
+    /// Whether a text that stands for it says as much: what it draws beside its own text are icons, or a sketch.
+    #[must_use]
+    pub fn is_said_by(&mut self, html: &str, plain: &str) -> bool {
+        if !self.takes(html) {
+            return false;
+        }
+        self.left -= html.len();
+        let lower = html.to_ascii_lowercase();
+        if STATIC.iter().any(|sign| lower.contains(sign)) {
+            return true;
+        }
+        let is_static = LIVE
+            .iter()
+            .all(|tag| *tag == "<svg" || !lower.contains(tag));
+        let words = is_static.then(|| text(&without_drawings(html))).flatten();
+        words.is_some_and(|words| words.len() >= plain.len())
+    }
+
     /// What it says, without scripts and styles; tables keep their columns. None when it cannot be read, or is too much.
     #[must_use]
     pub fn text(&mut self, html: &str) -> Option<String> {
@@ -49,12 +87,19 @@ impl Reader {
             return None;
         }
         self.left -= html.len();
-        text(html)
+        text(&in_words(html))
     }
 
     fn takes(&self, html: &str) -> bool {
         html.len() <= self.left.min(LONGEST)
     }
+}
+
+/// Whether there is something to see in it, such as a colour, where it has no text.
+#[must_use]
+pub fn shows_something(html: &str) -> bool {
+    let html = in_words(html).to_ascii_lowercase();
+    VISIBLE.iter().any(|sign| html.contains(sign))
 }
 
 /// Whether it shows little without a browser, or nests so deep that [`text`] does not read it.

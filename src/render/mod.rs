@@ -2,15 +2,17 @@
 //! comes in.
 //!
 //! - [`picture`]: pictures of any kind that fit a chat; `svg`: drawings among them;
-//! - [`html`]: pages as text;
+//! - [`html`]: pages as text, `embedded`: what they embed in words; [`page`]: pages that open in a browser;
 //! - [`text`]: bytes as text, and what is no use in it;
 //! - [`table`]: CSV as an aligned table, `records` its rows; [`json`]: JSON on lines of its own; [`notebook`]: the cells of a notebook in short form.
 //!
 //! May import `base`; knows nothing of jobs, files or MCP, and touches no disk but for the system's fonts.
 
+mod embedded;
 pub mod html;
 pub mod json;
 pub mod notebook;
+pub mod page;
 pub mod picture;
 mod records;
 mod svg;

@@ -207,7 +207,7 @@ mod tests {
         assert!(
             short
                 .text
-                .ends_with("--- output ---\nx\n--- cell 3 (code) ---\nlast\n"),
+                .ends_with("--- output ---\nx[picture]\n--- cell 3 (code) ---\nlast\n"),
             "{}",
             short.text
         );

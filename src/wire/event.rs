@@ -39,6 +39,9 @@ pub enum EventKind {
         /// What later updates call it by, where the code gave it a name.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         display_id: Option<String>,
+        /// It goes on changing, such as a bar that is not at its end; it comes again when it does not any more.
+        #[serde(default)]
+        live: bool,
     },
     ExecuteResult {
         data: Map<String, Value>,
@@ -46,6 +49,14 @@ pub enum EventKind {
         metadata: Map<String, Value>,
         #[serde(default)]
         execution_count: Option<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        display_id: Option<String>,
+        #[serde(default)]
+        live: bool,
+    },
+    /// The widgets that changed in the job, as a notebook's metadata have them, by their models' ids.
+    Widgets {
+        states: Value,
     },
     /// What was shown before is to go: now or, with `wait`, when the next output comes.
     ClearOutput {

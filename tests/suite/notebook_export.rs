@@ -291,3 +291,47 @@ fn much_output_is_cut_and_the_notebook_says_so() {
         shown["cells"][1]
     );
 }
+
+/// What ipywidgets sends for a bar, and a display that a later cell updates: nbclient runs the same code for the comparison.
+#[test]
+fn updates_and_widgets_are_where_jupyter_has_them() {
+    let mut client = Client::of("notebook-updates");
+    let codes = [
+        r#"kernel = get_ipython().kernel
+def send(kind, content): kernel.session.send(kernel.iopub_socket, kind, content, parent=kernel.get_parent("shell"))
+state = {"_model_name": "IntProgressModel", "_model_module": "@jupyter-widgets/controls", "_model_module_version": "2.0.0", "value": 0, "max": 4}
+send("comm_open", {"comm_id": "b", "target_name": "jupyter.widget", "data": {"state": state}})
+display({"text/plain": "bar", "application/vnd.jupyter.widget-view+json": {"model_id": "b", "version_major": 2, "version_minor": 0}}, raw=True)
+send("comm_msg", {"comm_id": "b", "data": {"method": "update", "state": {"value": 4}}})"#,
+        "shown = display('one', display_id='d')\nprint('between')\ndisplay('other', display_id='e');",
+        "shown.update('two')\nprint('later')",
+        "from IPython.display import clear_output\ndisplay('gone', display_id='g')\nclear_output(wait=True)\nprint('kept')",
+        "display('newest', display_id='e')\ndisplay('nowhere', display_id='g', update=True)",
+    ];
+    for code in codes {
+        client.run(code).succeeded();
+    }
+    let report = client.export(json!({}));
+    let (notebook, _) = check(&path(&report), None);
+    let script = r"import json, sys, nbclient, nbformat
+codes = json.load(sys.stdin)
+book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in codes])
+nbclient.NotebookClient(book, kernel_name='python3').execute()
+print(json.dumps([[cell.outputs for cell in book.cells], book.metadata.widgets]))";
+    let mut child = Command::new(python())
+        .args(["-c", script])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    serde_json::to_writer(child.stdin.take().unwrap(), &codes).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let mut expected: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // A page without widgets shows the text, which is the bar's last state.
+    expected[0][0][0]["data"]["text/plain"] = json!("|██████████| 4/4");
+    let cells = code_cells(&notebook);
+    let outputs: Vec<_> = cells.iter().map(|cell| &cell["outputs"]).collect();
+    assert_eq!(json!(outputs), expected[0]);
+    assert_eq!(notebook["metadata"]["widgets"], expected[1]);
+}

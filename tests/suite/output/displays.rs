@@ -68,15 +68,17 @@ fn what_needs_a_browser_is_kept_as_a_file() {
     };
     assert_eq!(file(link).extension().unwrap(), "html");
     let kept = std::fs::read_to_string(file(link)).unwrap();
-    assert_eq!(kept, "<div id=1></div><script>draw()</script>");
+    assert!(
+        kept.contains("<body>\n<div id=1></div><script>draw()</script>\n</body>"),
+        "{kept}"
+    );
+    assert!(kept.starts_with("<!doctype html>") && kept.contains("charset=\"utf-8\""));
     let figure =
         "display({'application/vnd.plotly.v1+json': {'data': [], 'layout': {}}}, raw=True)";
     let figure = run(&mut client, figure);
-    assert!(
-        figure.links[0].ends_with(".plotly.json"),
-        "{:?}",
-        figure.links
-    );
+    assert!(figure.links[0].ends_with(".html"), "{:?}", figure.links);
+    let chart = std::fs::read_to_string(file(&figure.links[0])).unwrap();
+    assert!(chart.contains("Plotly.newPlot"), "{chart}");
     assert!(figure.text.contains("plotly"), "{}", figure.text);
     let sound = run(&mut client, "Audio(b'RIFF' + bytes(100), rate=8000)");
     assert!(
@@ -130,4 +132,58 @@ _ = sys.stderr.write('\router: 50/50\n')";
         answer.text,
         format!("100%|{bar}| 1000/1000 [00:00<00:00, 99.9it/s]\nouter: 50/50\n")
     );
+}
+
+#[test]
+fn a_value_that_is_too_long_is_its_head_and_a_link() {
+    let mut client = Client::of("long-values");
+    let code =
+        "class Long:\n    def __repr__(self): return 'head ' + 'x' * 500_000 + ' tail'\nLong()";
+    let answer = run(&mut client, code);
+    assert!(answer.text.starts_with("head xxx") && answer.text.ends_with("x tail\n"));
+    assert!(answer.text.len() < 40_000 && answer.text.contains("bytes left out here"));
+    let whole = std::fs::read_to_string(file(&answer.links[0])).unwrap();
+    assert_eq!(whole.len(), 500_010);
+}
+
+#[test]
+fn an_exceptions_message_is_bounded_in_every_place() {
+    let mut client = Client::of("long-errors");
+    let answer = client.run("raise ValueError('m' * 5_000_000)");
+    assert!(answer.is_error && answer.whole.to_string().len() < 100_000);
+    assert!(answer.fact("error").len() <= 500 && answer.text.contains("characters left out here"));
+    let log = std::fs::metadata(answer.fact("log")).unwrap();
+    assert!(log.len() > 5_000_000);
+}
+
+#[test]
+fn files_that_are_not_linked_are_counted() {
+    let code = "for n in range(25): display(SVG(f'<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{n + 1}\" height=\"9\"/>'))";
+    let answer = run(&mut Client::of("many-files"), code);
+    assert_eq!(answer.links.len(), 20);
+    let notes = answer.facts["notes"].to_string();
+    assert!(
+        notes.contains("5 more files") && notes.contains("outputs"),
+        "{notes}"
+    );
+}
+
+/// What tqdm and ipywidgets send: they are not among what the tests install.
+#[test]
+fn a_bar_that_is_a_widget_is_shown_as_it_is_by_now() {
+    let code = r#"
+kernel = get_ipython().kernel
+def send(kind, content): kernel.session.send(kernel.iopub_socket, kind, content, parent=kernel.get_parent("shell"))
+def change(**state): send("comm_msg", {"comm_id": "b", "data": {"method": "update", "state": state}})
+state = {"_model_name": "IntProgressModel", "value": 0, "max": 4}
+send("comm_open", {"comm_id": "b", "target_name": "jupyter.widget", "data": {"state": state}})
+display({"text/plain": "IntProgress(…)", "application/vnd.jupyter.widget-view+json": {"model_id": "b"}}, raw=True)
+for n in range(5):
+    print("step", n, flush=True)
+    change(value=n)
+change(bar_style="success")
+print("done")"#;
+    let answer = run(&mut Client::of("widgets"), code);
+    let steps: String = (0..5).map(|n| format!("step {n}\n")).collect();
+    assert_eq!(answer.text, format!("{steps}|██████████| 4/4\ndone\n"));
 }

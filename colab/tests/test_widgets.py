@@ -1,0 +1,143 @@
+"""Widgets: their models' messages, as ipywidgets sends them, become updates of what is displayed."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from harness import Executor
+
+from smart_colab_executor.widget_text import text
+from smart_colab_executor.widgets import VIEW, Widgets
+
+# Sends what ipywidgets 8 and tqdm 4.70 send, without them.
+STAND_IN = f"""
+kernel = get_ipython().kernel
+def send(kind, content):
+    kernel.session.send(kernel.iopub_socket, kind, content, parent=kernel.get_parent("shell"))
+def model(name, comm_id, **state):
+    state = {{"_model_name": name, "_model_module": "@jupyter-widgets/controls", **state}}
+    send("comm_open", {{"comm_id": comm_id, "target_name": "jupyter.widget", "data": {{"state": state}}}})
+def change(comm_id, **state):
+    send("comm_msg", {{"comm_id": comm_id, "data": {{"method": "update", "state": state, "buffer_paths": []}}}})
+def show(comm_id, plain):
+    display({{"text/plain": plain, "{VIEW}": {{"model_id": comm_id}}}}, raw=True)
+def bar(name, total):
+    model("FloatProgressModel", name + "bar", value=0.0, min=0.0, max=float(total), bar_style="")
+    model("HTMLModel", name + "left", value="")
+    model("HTMLModel", name + "right", value="")
+    model("HBoxModel", name, children=["IPY_MODEL_" + name + part for part in ("left", "bar", "right")])
+    show(name, f"  0%|          | 0/{{total}}")
+def step(name, n, total):
+    change(name + "bar", value=float(n))
+    change(name + "left", value=f"{{100 * n // total}}%")
+    change(name + "right", value=f"\\u2007{{n}}/{{total}}\\u2007[00:00&lt;00:00]")
+"""
+
+
+@pytest.fixture
+def session(executor: Executor) -> Iterator[str]:
+    """A session of the test's own, where widgets can be made."""
+    name = f"w-{uuid.uuid4().hex[:8]}"
+    executor.run(STAND_IN, session=name)
+    yield name
+    executor.call("DELETE", f"/sessions/{name}")
+
+
+def shown(events: list[dict[str, Any]]) -> list[tuple[str, bool]]:
+    """The texts of displays and streams, and which go on changing."""
+    texts = [(event.get("text") or event["data"]["text/plain"], event.get("live", False)) for event in events]
+    return [(text.strip(), live) for text, live in texts]
+
+
+def test_a_bar_is_shown_at_its_end_before_what_comes_next(executor: Executor, session: str) -> None:
+    code = "bar('a', 4)\nfor n in range(5): step('a', n, 4)\nchange('abar', bar_style='success')\nprint('next')"
+    job = executor.run(code, session=session)
+    full = "100%|██████████| 4/4 [00:00<00:00]"
+    assert shown(job.events[1:-2]) == [("0%|          | 0/4", True), (full, False), ("next", False)]
+    first, last = job.of("display_data")
+    assert last["update"]
+    assert last["display_id"] == first["display_id"]
+    assert executor.call("GET", f"/jobs/{job.job['id']}/log").body.decode() == f"{full}\nnext\n"
+
+
+def test_a_bar_that_stands_still_is_shown_as_it_is(executor: Executor, session: str) -> None:
+    code = "bar('a', 4)\nstep('a', 1, 4)\nimport time\nfor _ in range(3000): time.sleep(0.01)"
+    job = executor.submit(code, session=session)
+    state = ("25%|██        | 1/4 [00:00<00:00]", True)
+    while state not in shown([event for event in executor.follow_once(job) if event["type"] == "display_data"]):
+        assert executor.get(f"/jobs/{job}")["job"]["state"] in ("queued", "running")
+    executor.post(f"/jobs/{job}/interrupt")
+    ended = executor.follow(job)
+    assert shown(ended.of("display_data"))[-1] == (state[0], False)
+
+
+def test_a_bar_that_is_taken_away_is_shown_no_more(executor: Executor, session: str) -> None:
+    code = "bar('a', 4)\nstep('a', 4, 4)\nsend('comm_close', {'comm_id': 'a', 'data': {}})\nchange('abar', value=1.0)"
+    job = executor.run(code, session=session)
+    assert shown(job.of("display_data"))[-1] == ("", False)
+    assert job.of("widgets") == []
+
+
+def test_a_later_cell_updates_the_bar_and_keeps_its_state(executor: Executor, session: str) -> None:
+    executor.run("bar('a', 4)", session=session)
+    job = executor.run("step('a', 2, 4)", session=session)
+    assert shown(job.of("display_data")) == [("50%|█████     | 2/4 [00:00<00:00]", False)]
+    (kept,) = job.of("widgets")
+    states = executor.get(f"/jobs/{job.job['id']}/blobs/{kept['states']['blob']}")
+    assert states["abar"]["model_name"] == "FloatProgressModel"
+    assert states["abar"]["state"]["value"] == 2.0
+    assert set(states) == {"abar", "aleft", "aright"}
+
+
+def test_a_widget_that_says_nothing_new_stays_as_its_library_shows_it(executor: Executor, session: str) -> None:
+    code = "model('ButtonModel', 'b', description='Go')\nshow('b', 'Button(…)')\nchange('b', tooltip='x')"
+    job = executor.run(code, session=session)
+    assert shown(job.of("display_data")) == [("Button(…)", False)]
+    job = executor.run("model('LabelModel', 'l', value='x')\nshow('l', 'Label(…)')", session=session)
+    assert shown(job.of("display_data"))[-1] == ("Label(…)", False)
+    job = executor.run("change('l', value='y')", session=session)
+    assert shown(job.of("display_data")) == [("y", False)]
+
+
+def model(name: str, **state: Any) -> dict[str, Any]:
+    return {"_model_name": name, **state}
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (model("IntProgressModel", value=7, max=10, description="Load"), "Load |███████   | 7/10"),
+        (model("FloatProgressModel", value=0.5, max=1.0), "|█████     | 0.5/1"),
+        (model("HTMLModel", value="<b>a</b> &lt; b<br>c"), "a < b\nc"),
+        (model("IntSliderModel", value=5, description="x"), "x 5"),
+        (model("DropdownModel", _options_labels=["a", "b"], index=1), "b"),
+        (model("SelectMultipleModel", _options_labels=["a", "b"], index=[0, 1]), "a, b"),
+        (model("ButtonModel", description="Go"), "[Go]"),
+        (model("OutputModel", outputs=[{"output_type": "stream", "text": "in\n"}]), "in\n"),
+        (model("VBoxModel", children=["IPY_MODEL_l", "IPY_MODEL_gone", "IPY_MODEL_l"]), "label\nlabel"),
+        (model("HBoxModel", children=["IPY_MODEL_l", "IPY_MODEL_p"]), "label |          | 0/3"),
+        (model("VBoxModel", children=["IPY_MODEL_root"]), ""),
+        (model("FloatProgressModel", value="x"), " x/None"),
+        (model("AnyModel"), None),
+    ],
+)
+def test_the_text_of_a_widget(state: dict[str, Any], expected: str | None) -> None:
+    models = {
+        "root": state,
+        "l": model("LabelModel", value="label"),
+        "p": model("IntProgressModel", value=0, max=3),
+    }
+    assert text(models, "root") == expected
+
+
+def test_what_is_kept_of_widgets_is_bounded() -> None:
+    widgets = Widgets()
+    for number in range(30_000):
+        state = {"_model_name": "LabelModel", "value": "x" * 1000}
+        content = {"comm_id": str(number), "target_name": "jupyter.widget", "data": {"state": state}}
+        assert widgets.take("comm_open", content) == ()
+    ((_, kept),) = widgets.states()
+    assert 3_000 < len(kept["states"]) < 5_000

@@ -1,0 +1,243 @@
+//! Events into what a person would have seen: text as on a terminal, and the pictures and files beside it.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+use super::display::{Attachment, Body, Display};
+use super::follow::{PAGE_BYTES, Reader};
+use super::pending::{Pending, State};
+use crate::base::text::{Excerpt, Newest, Screen};
+use crate::render::html;
+use crate::wire::event::{Event, EventKind, Finished, Progress, PythonError};
+
+/// Characters of text in one answer: 40,000 with the line that counts what is left out.
+pub const TEXT_LIMIT: usize = 40_000 - 64;
+/// A reader that pages through output gets about so many characters a page; a whole stream event more (16 Ki) fits still.
+const FULL_AT: usize = 23_000;
+/// And so many bytes of attachments; what one event more may bring fits still.
+const FULL_HELD: usize = MOST_HELD / 2;
+/// And is fetched not much more than that.
+const FULL_PAGE_BYTES: u64 = 64 * 1024;
+
+/// Bytes of attachments that came as text, and are held until they are files.
+const MOST_HELD: usize = 16 * 1024 * 1024;
+
+/// Gathers the events of one answer.
+pub struct Collector {
+    limit: usize,
+    screen: Screen,
+    stops_when_full: bool,
+    pending: Pending,
+    html: html::Reader,
+    /// What is shown goes when something else comes.
+    clears_next: bool,
+    /// The code had something cleared that it had shown.
+    pub has_cleared: bool,
+    pub attachments: Vec<Attachment>,
+    /// Bytes of `attachments` in memory.
+    held: usize,
+    /// Displays that have some of `attachments`.
+    attached: HashSet<String>,
+    pub error: Option<PythonError>,
+    pub progress: Option<Progress>,
+    pub finished: Option<Finished>,
+}
+
+impl Collector {
+    /// Keeps at most `limit` characters of text.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            screen: Screen::new(limit),
+            stops_when_full: false,
+            pending: Pending::default(),
+            html: html::Reader::default(),
+            clears_next: false,
+            has_cleared: false,
+            attachments: Vec::new(),
+            held: 0,
+            attached: HashSet::new(),
+            error: None,
+            progress: None,
+            finished: None,
+        }
+    }
+
+    /// Asks for no more events once an answer is well filled, so that a reader can page without gaps.
+    #[must_use]
+    pub fn stopping_when_full(mut self) -> Self {
+        self.stops_when_full = true;
+        self
+    }
+
+    /// Characters that the text will leave out.
+    #[must_use]
+    pub fn left_out(&self) -> usize {
+        self.screen.left_out()
+    }
+
+    /// Adds what was printed after the job's end.
+    pub fn append_late(&mut self, text: &str) {
+        self.screen
+            .push_block("[the last that was printed after the end of the code, by a thread or a process of its:]");
+        self.screen.push(text);
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn into_excerpt(mut self) -> Excerpt {
+        self.settle();
+        self.screen.finish()
+    }
+
+    /// Counts the newest states of displays that are updated as their last ones.
+    pub fn settle(&mut self) {
+        for state in self.pending.take_all() {
+            self.show(&state);
+        }
+    }
+
+    fn show(&mut self, state: &State) {
+        let id = state.id.as_deref();
+        let mut display = Display::of(state.seq, &state.data, id, &mut self.html);
+        if let Some(text) = display.text.filter(|text| !text.is_empty()) {
+            self.screen.push_block(&text);
+        }
+        if let Some(id) = id
+            && self.attached.remove(id)
+        {
+            self.attachments
+                .retain(|one| one.display_id.as_deref() != Some(id));
+            self.held = self.attachments.iter().map(|one| one.body.held()).sum();
+        }
+        for one in &mut display.attachments {
+            if self.held + one.body.held() > MOST_HELD {
+                one.body = Body::LetGo;
+            }
+            self.held += one.body.held();
+        }
+        if let Some(id) = id.filter(|_| !display.attachments.is_empty()) {
+            self.attached.insert(id.to_owned());
+        }
+        self.attachments.extend(display.attachments);
+    }
+
+    /// Something new is about to be shown.
+    fn make_way(&mut self) {
+        if let Some(newest) = self.pending.take_newest() {
+            self.show(&newest);
+        }
+        if std::mem::take(&mut self.clears_next) {
+            self.clear();
+        }
+    }
+
+    fn display(&mut self, state: State) {
+        if self.pending.replaces_newest(&state) {
+            self.pending.take_newest();
+        }
+        self.make_way();
+        if let Some(oldest) = self.pending.hold(state) {
+            self.show(&oldest);
+        }
+    }
+
+    /// Hands over what is attached, the newest state of displays with it: what comes later is new.
+    pub fn take_attachments(&mut self) -> Vec<Attachment> {
+        self.settle();
+        self.held = 0;
+        self.attached.clear();
+        std::mem::take(&mut self.attachments)
+    }
+
+    fn clear(&mut self) {
+        self.settle();
+        self.pending.clear();
+        self.has_cleared |= self.screen.shown() > 0 || !self.attachments.is_empty();
+        self.screen = Screen::new(self.limit);
+        self.attachments.clear();
+        self.attached.clear();
+        self.held = 0;
+    }
+}
+
+impl Reader for Collector {
+    fn take(&mut self, event: &Event) -> ControlFlow<()> {
+        match &event.kind {
+            EventKind::Stream { text, .. } => {
+                self.make_way();
+                self.screen.push(text);
+            }
+            EventKind::DisplayData {
+                data,
+                update,
+                display_id,
+                live,
+                ..
+            } => self.display(State {
+                seq: event.seq,
+                data: data.clone(),
+                id: display_id.clone(),
+                is_update: *update,
+                is_live: *live,
+            }),
+            EventKind::ExecuteResult {
+                data,
+                display_id,
+                live,
+                ..
+            } => self.display(State {
+                seq: event.seq,
+                data: data.clone(),
+                id: display_id.clone(),
+                is_update: false,
+                is_live: *live,
+            }),
+            EventKind::ClearOutput { wait: true } => self.clears_next = true,
+            EventKind::ClearOutput { wait: false } => self.clear(),
+            EventKind::Error(error) => {
+                self.make_way();
+                self.screen.push_block(&traceback(error));
+                self.error = Some(error.clone());
+            }
+            EventKind::Progress(progress) => self.progress = Some(progress.clone()),
+            EventKind::Finished(finished) => self.finished = Some(finished.clone()),
+            EventKind::Started { .. } | EventKind::Widgets { .. } | EventKind::Unknown => {}
+        }
+        let is_full = self.screen.shown() >= FULL_AT || self.held >= FULL_HELD;
+        if self.stops_when_full && is_full {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    fn newest(&self) -> Newest {
+        match self.pending.last_line() {
+            Some(line) => Newest {
+                line: line.to_owned(),
+                begun: String::new(),
+            },
+            None => self.screen.newest(),
+        }
+    }
+
+    fn page_bytes(&self) -> u64 {
+        if self.stops_when_full {
+            FULL_PAGE_BYTES
+        } else {
+            PAGE_BYTES
+        }
+    }
+}
+
+fn traceback(error: &PythonError) -> String {
+    if error.traceback.is_empty() {
+        return format!("{}: {}", error.ename, error.evalue);
+    }
+    error.traceback.join("\n")
+}
+
+#[cfg(test)]
+mod tests;

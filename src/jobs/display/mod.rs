@@ -1,0 +1,206 @@
+//! One output in the forms that Jupyter offers: what of them is shown, and what is kept as a file.
+
+use serde_json::{Map, Value};
+
+use crate::base::text::Excerpt;
+use crate::render::{html, json, page};
+use crate::wire::event::BlobRef;
+
+/// What is shown as a picture, best first.
+const PICTURES: [&str; 6] = [
+    "image/png",
+    "image/jpeg",
+    "image/svg+xml",
+    "image/webp",
+    "image/gif",
+    "image/bmp",
+];
+const PLAIN: &str = "text/plain";
+const HTML: &str = "text/html";
+/// Texts that are meant to be formatted, and can be read as they are.
+const TEXTS: [&str; 2] = ["text/markdown", "text/latex"];
+const JSON: [&str; 2] = ["application/json", "application/geo+json"];
+const VIEW: &str = "application/vnd.jupyter.widget-view+json";
+/// Characters of a page's text where the page is kept as a file.
+const MAX_KEPT: usize = 4_000;
+/// A text of internals that is longer is not shown where there is a page.
+const MAX_INTERNALS: usize = 2_000;
+
+/// An output that is not text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// Of the event that it came in.
+    pub seq: u64,
+    pub mime: String,
+    pub body: Body,
+    /// Of the display that it is a part of.
+    pub display_id: Option<String>,
+}
+
+/// Where an attachment's bytes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    Blob(BlobRef),
+    /// In the event itself, as text.
+    Text(String),
+    /// The same, but let go: there were too many of them to hold.
+    LetGo,
+}
+
+impl Body {
+    /// Bytes of it in memory.
+    pub(super) fn held(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Blob(_) | Self::LetGo => 0,
+        }
+    }
+}
+
+/// What is shown of one output.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Display {
+    pub(super) text: Option<String>,
+    pub(super) attachments: Vec<Attachment>,
+}
+
+impl Display {
+    /// A picture instead of its description; else the text that says most. Takes CPU time where that is HTML, as much as `html` has left.
+    pub(super) fn of(
+        seq: u64,
+        data: &Map<String, Value>,
+        id: Option<&str>,
+        html: &mut html::Reader,
+    ) -> Self {
+        let mut display = Self::default();
+        let mut attach = |mime: &str, value: &Value| {
+            display.attachments.push(Attachment {
+                seq,
+                mime: mime.to_owned(),
+                body: BlobRef::of(value).map_or_else(|| Body::Text(text(value)), Body::Blob),
+                display_id: id.map(str::to_owned),
+            });
+        };
+        let picture = PICTURES.iter().find(|mime| data.contains_key(**mime));
+        if let Some(mime) = picture {
+            attach(mime, &data[*mime]);
+        }
+        let plain = data.get(PLAIN).map(shown);
+        let plain = plain.filter(|plain| !says_little(plain));
+        let page = data.get(HTML);
+        let page = page.filter(|page| needs_browser(page, plain.as_deref(), html));
+        if let Some(page) = page {
+            attach(HTML, page);
+        }
+        for (mime, value) in data {
+            let is_chart = page::is_chart(mime) && picture.is_none() && page.is_none();
+            let is_long =
+                picture.is_none() && mime != HTML && is_text(mime) && BlobRef::of(value).is_some();
+            if is_media(mime) || is_chart || is_long {
+                attach(mime, value);
+            }
+        }
+        if picture.is_none() {
+            display.text = plain
+                .or_else(|| readable(data, page.is_some(), html))
+                .or_else(|| display.named(data));
+        }
+        display
+    }
+
+    /// Names what cannot be read here.
+    fn named(&self, data: &Map<String, Value>) -> Option<String> {
+        if let Some(kept) = self.attachments.first() {
+            return Some(format!("[output of type {}, kept as a file]", kept.mime));
+        }
+        let others: Vec<&str> = (data.keys().map(String::as_str))
+            .filter(|mime| ![PLAIN, VIEW].contains(mime))
+            .collect();
+        match data.get(HTML) {
+            Some(page) if !html::shows_something(&text(page)) => None,
+            None if others.is_empty() => data.get(PLAIN).map(shown),
+            _ => Some(format!("[output of type {}]", others.join(", "))),
+        }
+    }
+}
+
+/// The text that says most where the plain one says little.
+fn readable(data: &Map<String, Value>, is_kept: bool, html: &mut html::Reader) -> Option<String> {
+    let first = |mimes: &[&str]| mimes.iter().find_map(|mime| data.get(*mime));
+    let page = data.get(HTML).filter(|page| BlobRef::of(page).is_none());
+    first(&TEXTS)
+        .map(shown)
+        .or_else(|| {
+            let text = html.text(&text(page?)).filter(|text| !text.is_empty())?;
+            let mut excerpt = Excerpt::new(if is_kept { MAX_KEPT } else { text.len() });
+            excerpt.push(&text);
+            Some(excerpt.render())
+        })
+        .or_else(|| {
+            let value = first(&JSON)?;
+            Some(json::pretty(&text(value)).unwrap_or_else(|| shown(value)))
+        })
+}
+
+/// A name, or the internals of an object instead of what it means.
+fn says_little(plain: &str) -> bool {
+    let is_call = || {
+        let name = plain.split('(').next().unwrap_or_default();
+        let is_name = name
+            .chars()
+            .all(|c| c.is_alphanumeric() || "_.".contains(c));
+        !name.is_empty() && is_name && plain.trim_end().ends_with(')')
+    };
+    is_empty_name(plain)
+        || (plain.contains(" object at 0x") && is_call())
+        || (plain.len() > MAX_INTERNALS && is_call())
+        || plain.contains("the renderer has not been properly enabled")
+}
+
+/// `<IPython.core.display.HTML object>`, `<pandas.io.formats.style.Styler at 0x7f…>`.
+fn is_empty_name(text: &str) -> bool {
+    let text = text.trim();
+    let is_name = text.starts_with('<') && text.ends_with('>') && !text.contains('\n');
+    is_name && (text.ends_with(" object>") || text.contains(" at 0x"))
+}
+
+/// A page that shows more than the plain text, and than it says as text.
+fn needs_browser(page: &Value, plain: Option<&str>, html: &mut html::Reader) -> bool {
+    if BlobRef::of(page).is_some() {
+        return true;
+    }
+    let page = text(page);
+    let is_table = page.contains("class=\"dataframe");
+    !is_table && html.is_page(&page) && plain.is_none_or(|plain| !html.is_said_by(&page, plain))
+}
+
+/// What is bounded by its own head and tail where it is too long for an event.
+fn is_text(mime: &str) -> bool {
+    mime.starts_with("text/") || JSON.contains(&mime)
+}
+
+fn is_media(mime: &str) -> bool {
+    let kind = mime.split('/').next();
+    matches!(kind, Some("audio" | "video")) || mime == "application/pdf"
+}
+
+/// A text, or its head and tail where it lies elsewhere.
+fn shown(value: &Value) -> String {
+    let Some(blob) = BlobRef::of(value) else {
+        return text(value);
+    };
+    let end = |name: &str| value[name].as_str().unwrap_or_default();
+    let (head, tail) = (end("head"), end("tail"));
+    let left_out = blob.bytes.saturating_sub((head.len() + tail.len()) as u64);
+    format!("{head}\n… [{left_out} bytes left out here; all of it is kept as a file] …\n{tail}")
+        .trim_start()
+        .to_owned()
+}
+
+/// A text as it is, or JSON.
+fn text(value: &Value) -> String {
+    json::joined(value).unwrap_or_else(|| value.to_string())
+}
+
+#[cfg(test)]
+mod tests;

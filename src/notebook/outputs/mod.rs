@@ -1,0 +1,317 @@
+//! A cell's output in nbformat's shapes, bounded: the head and the tail of what was printed, and so many bytes of everything else.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::shape::{Item, Rich, fields, size};
+use crate::wire::event::{BlobRef, Event, EventKind, StreamName};
+
+/// Bytes of printed text at a cell's head, and as many at its tail.
+const HEAD: usize = 512 * 1024;
+const TAIL: usize = HEAD;
+/// Pieces of text are joined up to this size, so that a tail is taken off piece by piece.
+const PIECE: usize = 64 * 1024;
+/// Bytes of pictures, tables and other outputs in one cell, as the notebook holds them.
+const RICH: usize = 20 * 1024 * 1024;
+
+/// The outputs of one cell.
+#[derive(Debug, Default)]
+pub(super) struct Outputs {
+    items: Vec<Item>,
+    head: usize,
+    /// Where the tail begins, once the head is full.
+    gap: Option<usize>,
+    /// Something between the two is left out.
+    is_cut: bool,
+    tail: usize,
+    /// Text before this item is none of the tail's any more.
+    trimmed: usize,
+    rich: usize,
+    /// All this goes when something else comes.
+    clears_next: bool,
+    /// What another cell's outputs went with is none of this one's: they began with a clean cell.
+    begins_clear: bool,
+    /// Display ids mean something within one kernel.
+    kernel: String,
+    /// The last states of displays that other cells show, by their ids.
+    elsewhere: BTreeMap<String, Rich>,
+    elsewhere_bytes: usize,
+}
+
+/// A cell's outputs in nbformat's shapes.
+#[derive(Debug, Default)]
+pub(super) struct Finished {
+    pub(super) values: Vec<Value>,
+    /// Which of them are displays that can be updated.
+    pub(super) displays: Vec<(String, usize)>,
+    /// Displays of other cells, as they are by now.
+    pub(super) elsewhere: BTreeMap<String, Rich>,
+}
+
+impl Outputs {
+    pub(super) fn take(&mut self, event: &Event) {
+        let shows = matches!(
+            event.kind,
+            EventKind::Stream { .. }
+                | EventKind::DisplayData { update: false, .. }
+                | EventKind::ExecuteResult { .. }
+                | EventKind::Error(_)
+        );
+        if shows && self.clears_next {
+            self.clear();
+        }
+        match &event.kind {
+            EventKind::Stream { name, text } => self.write(*name, text),
+            EventKind::DisplayData {
+                data,
+                metadata,
+                update,
+                display_id,
+                ..
+            } => self.show(Rich {
+                display_id: self.unique(display_id.as_deref()),
+                is_update: *update,
+                ..Rich::new("display_data", data, metadata)
+            }),
+            EventKind::ExecuteResult {
+                data,
+                metadata,
+                execution_count,
+                display_id,
+                ..
+            } => self.show(Rich {
+                execution_count: *execution_count,
+                display_id: self.unique(display_id.as_deref()),
+                ..Rich::new("execute_result", data, metadata)
+            }),
+            EventKind::ClearOutput { wait: true } => self.clears_next = true,
+            EventKind::ClearOutput { wait: false } => self.clear(),
+            EventKind::Error(error) => self.show(Rich::new("error", &fields(error), &Map::new())),
+            EventKind::Started { kernel_id, .. } => self.kernel.clone_from(kernel_id),
+            EventKind::Progress(_)
+            | EventKind::Widgets { .. }
+            | EventKind::Finished(_)
+            | EventKind::Unknown => {}
+        }
+    }
+
+    fn unique(&self, display_id: Option<&str>) -> Option<String> {
+        display_id.map(|id| format!("{} {id}", self.kernel))
+    }
+
+    fn clear(&mut self) {
+        *self = Self {
+            begins_clear: true,
+            kernel: std::mem::take(&mut self.kernel),
+            elsewhere: std::mem::take(&mut self.elsewhere),
+            elsewhere_bytes: self.elsewhere_bytes,
+            ..Self::default()
+        };
+    }
+
+    /// What comes from now on is the tail: something before it was not even read.
+    pub(super) fn skip(&mut self) {
+        self.begin_tail();
+        self.is_cut = true;
+    }
+
+    fn begin_tail(&mut self) {
+        if self.gap.is_none() {
+            (self.gap, self.trimmed) = (Some(self.items.len()), self.items.len());
+        }
+    }
+
+    fn write(&mut self, name: StreamName, text: &str) {
+        if self.gap.is_none() && self.head + text.len() <= HEAD {
+            self.head += text.len();
+            return self.join(name, text, usize::MAX, 0);
+        }
+        self.begin_tail();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let fits = |end: &usize| rest.is_char_boundary(*end);
+            let end = (0..=PIECE.min(rest.len())).rfind(fits);
+            let (piece, after) = rest.split_at(end.unwrap_or(rest.len()));
+            self.write_piece(name, piece);
+            rest = after;
+        }
+    }
+
+    /// Adds a piece to the tail, and takes as much off the tail's front as it has too much. What is trimmed is never joined to: it would be
+    /// counted and never be taken off.
+    fn write_piece(&mut self, name: StreamName, text: &str) {
+        self.tail += text.len();
+        self.join(name, text, PIECE, self.trimmed);
+        while self.tail > TAIL
+            && let Some(item) = self.items.get_mut(self.trimmed)
+        {
+            if let Item::Stream { text, .. } = item {
+                self.tail = self.tail.saturating_sub(text.len());
+                text.clear();
+            }
+            self.trimmed += 1;
+            self.is_cut = true;
+        }
+    }
+
+    /// Adds text to the last piece, if that is of the same stream, not before `from` and not full.
+    fn join(&mut self, name: StreamName, text: &str, full: usize, from: usize) {
+        let may_join = self.items.len() > from;
+        match self.items.last_mut() {
+            Some(Item::Stream {
+                name: last,
+                text: before,
+            }) if may_join && *last == name && before.len() < full => {
+                before.push_str(text);
+            }
+            _ => self.items.push(Item::Stream {
+                name,
+                text: text.to_owned(),
+            }),
+        }
+    }
+
+    fn show(&mut self, mut rich: Rich) {
+        let mut left_out = Vec::new();
+        let room = &mut self.rich;
+        rich.data.retain(|mime, value| {
+            let size = size(mime, value);
+            let fits = *room + size <= RICH;
+            if fits {
+                *room += size;
+            } else {
+                left_out.push(format!("{mime} of {size} bytes"));
+            }
+            fits
+        });
+        if !left_out.is_empty() {
+            let note = format!(
+                "[left out, because this cell shows so much: {}]\n",
+                left_out.join(", ")
+            );
+            self.write(StreamName::Stdout, &note);
+        }
+        if rich.data.is_empty() {
+            return;
+        }
+        let Some(id) = rich.display_id.clone() else {
+            return self.add(rich);
+        };
+        let mut is_shown = false;
+        for item in &mut self.items {
+            if let Item::Rich(shown) = item
+                && shown.display_id.as_ref() == Some(&id)
+            {
+                // What was fetched into it since may be longer than was counted.
+                self.rich = self.rich.saturating_sub(shown.size()) + rich.size();
+                (shown.data, shown.metadata) = (rich.data.clone(), rich.metadata.clone());
+                is_shown = true;
+            }
+        }
+        if !rich.is_update {
+            self.items.push(Item::Rich(rich));
+        } else if is_shown {
+            self.rich = self.rich.saturating_sub(rich.size());
+        } else {
+            self.rich = self.rich.saturating_sub(rich.size());
+            self.update_elsewhere(id, rich);
+        }
+    }
+
+    /// Adds what has no id; an update of that kind is known to be one only of an update just before it.
+    fn add(&mut self, rich: Rich) {
+        match self.items.last_mut() {
+            Some(Item::Rich(last)) if rich.is_update && last.is_update => {
+                self.rich = self.rich.saturating_sub(last.size());
+                (last.data, last.metadata) = (rich.data, rich.metadata);
+            }
+            _ => self.items.push(Item::Rich(rich)),
+        }
+    }
+
+    fn update_elsewhere(&mut self, id: String, rich: Rich) {
+        let before = self.elsewhere.get(&id).map_or(0, Rich::size);
+        let bytes = self.elsewhere_bytes.saturating_sub(before) + rich.size();
+        if bytes <= RICH {
+            self.elsewhere_bytes = bytes;
+            self.elsewhere.insert(id, rich);
+        }
+    }
+
+    /// The values that lie elsewhere, to be put in their place.
+    pub(super) fn blobs(&mut self) -> impl Iterator<Item = (&str, BlobRef, &mut Value)> {
+        let own = self.items.iter_mut().filter_map(|item| match item {
+            Item::Rich(rich) => Some(rich),
+            Item::Stream { .. } => None,
+        });
+        let all = own.chain(self.elsewhere.values_mut());
+        all.flat_map(|rich| rich.data.iter_mut())
+            .filter_map(|(mime, value)| Some((mime.as_str(), BlobRef::of(value)?, value)))
+    }
+
+    /// Adds what came after it, within the same bounds.
+    pub(super) fn absorb(&mut self, mut later: Self, log_bytes: u64) {
+        if later.begins_clear || (self.clears_next && !later.items.is_empty()) {
+            self.clear();
+        }
+        self.clears_next = later.clears_next;
+        for (_, rich) in std::mem::take(&mut later.elsewhere) {
+            self.show(rich);
+        }
+        for item in later.into_items(log_bytes) {
+            match item {
+                Item::Stream { name, text } => self.write(name, &text),
+                Item::Rich(rich) => self.show(rich),
+            }
+        }
+    }
+
+    pub(super) fn pictures(&self) -> u64 {
+        let has_picture = |item: &&Item| match item {
+            Item::Rich(rich) => rich.data.keys().any(|mime| mime.starts_with("image/")),
+            Item::Stream { .. } => false,
+        };
+        self.items.iter().filter(has_picture).count() as u64
+    }
+
+    /// In nbformat's shapes. The log that it comes from has `log_bytes`.
+    pub(super) fn finish(mut self, log_bytes: u64) -> Finished {
+        let elsewhere = std::mem::take(&mut self.elsewhere);
+        let mut joined = Self::default();
+        for item in self.into_items(log_bytes) {
+            match item {
+                Item::Stream { name, text } => joined.join(name, &text, usize::MAX, 0),
+                Item::Rich(_) => joined.items.push(item),
+            }
+        }
+        let displays = (joined.items.iter().enumerate())
+            .filter_map(|(at, item)| match item {
+                Item::Rich(rich) => Some((rich.display_id.clone()?, at)),
+                Item::Stream { .. } => None,
+            })
+            .collect();
+        Finished {
+            values: joined.items.into_iter().map(Item::into_value).collect(),
+            displays,
+            elsewhere,
+        }
+    }
+
+    fn into_items(self, log_bytes: u64) -> Vec<Item> {
+        let gap = self.gap.filter(|_| self.is_cut);
+        let mut items = self.items;
+        if let Some(gap) = gap {
+            let name = StreamName::Stdout;
+            let text = format!(
+                "\n… [a part of what was printed, {log_bytes} bytes in all, is left out here] …\n"
+            );
+            items.insert(gap, Item::Stream { name, text });
+        }
+        items.retain(|item| !matches!(item, Item::Stream { text, .. } if text.is_empty()));
+        items
+    }
+}
+
+#[cfg(test)]
+mod tests;
