@@ -26,6 +26,8 @@ MAX_DEPTH = 50
 MAX_INTEGER = 2**63
 MAX_INTEGER_BITS = 100_000
 TEXTS = (decimal.Decimal, fractions.Fraction, uuid.UUID, pathlib.PurePath, complex)
+# One of them has every class of a library that is looked into.
+LIBRARY_METHODS = ("item", "head", "to_pylist", "tolist", "to_list")
 LISTS: tuple[type[Any], ...] = (
     list,
     tuple,
@@ -88,7 +90,8 @@ class _Walk:
     def _of_library(self, value: Any, depth: int) -> Any:
         """Arrays, tables and scalars of libraries, without an import of one."""
         kind = type(value)
-        if kind.__module__ == "__main__":
+        # By its class alone: some run a query to tell their shape.
+        if kind.__module__ == "__main__" or not any(hasattr(kind, name) for name in LIBRARY_METHODS):
             return self._mark(value)
         if kind.__name__ in ("datetime64", "timedelta64"):
             return self._text(str(value))

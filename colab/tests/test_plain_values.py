@@ -85,15 +85,28 @@ def test_what_is_long_is_cut_and_says_so() -> None:
         assert marked
 
 
-def test_libraries_values_have_their_form() -> None:
+def test_what_computes_when_it_is_looked_at_is_only_marked() -> None:
+    class Query:
+        @property
+        def shape(self) -> tuple[int, int]:
+            raise AssertionError("it was run")
+
+    Query.__module__ = "library"
+    assert plain(Query())[1] == {f"library.{Query.__qualname__}": 1}
+
+
+def test_arrays_and_their_scalars_have_their_form() -> None:
     np = pytest.importorskip("numpy")
-    pd = pytest.importorskip("pandas")
     assert plain(np.float32(0.5)) == (0.5, None)
     assert plain(np.array([[1, 2], [3, 4]])) == ([[1, 2], [3, 4]], None)
     assert plain(np.array([1.0, math.nan])) == ([1.0, "NaN"], {"NaN": 1})
     assert plain(np.datetime64("2026-01-02")) == ("2026-01-02", None)
     assert plain(np.arange(1002))[1] == {"items left out": 2}
     assert len(json.dumps(plain(np.zeros((1000, 1_000_000), dtype="i1"))[0])) < 3 * MAX_CHARS
+
+
+def test_tables_have_their_form() -> None:
+    pd = pytest.importorskip("pandas")
     assert plain(pd.Timestamp("2026-01-02")) == ("2026-01-02T00:00:00", None)
     assert plain(pd.Series([1, 2], index=[5.0, 6.0])) == ([1, 2], None)
     assert plain(pd.DataFrame({"a": [1, 2], "b": ["x", None]}))[0]["a"] == [1, 2]
