@@ -139,6 +139,11 @@ pub async fn submit(
 ) -> RuntimeResult<Followed> {
     let arrival = &Arrival::default();
     let question = |runtime: Arc<dyn Runtime>| async move {
+        match runtime.meet().await {
+            // As an idle connection does that was just being closed.
+            Ok(()) | Err(RuntimeError::Broken { .. }) => {}
+            Err(error) => return Err(error),
+        }
         let before = arrival.of_earlier_tries();
         let sent = || Sent {
             address: runtime.address().to_owned(),
@@ -150,12 +155,17 @@ pub async fn submit(
         let answer = runtime
             .put_job(id, request, poll, expected.as_deref())
             .await;
-        if let Err(error) = &answer
-            && error.reach() != Reach::Unknown
-        {
-            arrival.set(before);
+        match answer {
+            // What stands between may have passed the code on, and may pass questions as they are.
+            Err(error) if error.hides_executor() => {
+                runtime.events(id, 0, poll).await.map_err(|_| error)
+            }
+            Err(error) if error.reach() != Reach::Unknown => {
+                arrival.set(before);
+                Err(error)
+            }
+            answer => answer,
         }
-        answer
     };
     let sending = async {
         if let Some(turn) = watch.turn {
@@ -335,7 +345,11 @@ impl Follower {
             let poll = Poll { max_bytes, ..hold };
             runtime.events(self.id, self.next, poll).await
         };
-        connection.ask(watch.deadline, question).await
+        if self.job.is_some() {
+            connection.ask_patiently(watch.deadline, question).await
+        } else {
+            connection.ask(watch.deadline, question).await
+        }
     }
 
     /// True while the silence is no longer than the executor was asked to hold its answer.

@@ -190,7 +190,7 @@ impl Summary {
             }
             // Whoever calls again now may have it run twice.
             (_, None) => {
-                let unclear = "It is not known whether the code arrived. When check_colab_connection says that the runtime is there, call get_output \
+                let unclear = "The code may be running: it is not known whether it arrived. When check_colab_connection says that the runtime is there, call get_output \
                      with this job_id: only if it is not found there, the code never ran and can be sent again.";
                 let remedy = if error.is_transient() {
                     String::new()

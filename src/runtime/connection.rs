@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -23,6 +23,9 @@ use crate::wire::session::Session;
 
 /// How long an address that is new may take to show that it is one.
 pub const NEW_ADDRESS: Duration = Duration::from_secs(15);
+
+/// How long nothing but refusals is met with patience: an executor that is being started anew is back by then.
+const LASTING_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The one way to the runtime of this moment.
 #[derive(Debug)]
@@ -124,8 +127,9 @@ impl Connection {
         }
     }
 
-    /// Asks the runtime until it answers, refuses for good, or `deadline` has come. Each try asks the runtime of its moment: a local
-    /// executor that died comes back at another address, and a tunnel that was opened anew is found where `connect` saved it.
+    /// Asks the runtime until it answers, refuses for good, or `deadline` has come; for ten seconds only where nothing but
+    /// [lasting](RuntimeError::is_lasting) errors came. Each try asks the runtime of its moment: a local executor that died comes back at
+    /// another address, and a tunnel that was opened anew is found where `connect` saved it.
     ///
     /// # Errors
     /// Those of [`Self::runtime`] and of [`retry::until`].
@@ -137,10 +141,32 @@ impl Connection {
     where
         F: Future<Output = RuntimeResult<T>>,
     {
-        let (answer, _) = self
-            .ask_while(deadline, RuntimeError::is_transient, |_| true, question)
-            .await;
-        answer
+        let rules = Rules {
+            may_repeat: RuntimeError::is_transient,
+            may_go_elsewhere: |_| true,
+            lasting_patience: LASTING_PATIENCE,
+        };
+        self.ask_by(rules, deadline, question).await.0
+    }
+
+    /// As [`Self::ask`], with patience until `deadline` whatever the errors: for what is known to be there.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub async fn ask_patiently<T, F>(
+        &self,
+        deadline: Instant,
+        question: impl Fn(Arc<dyn Runtime>) -> F,
+    ) -> RuntimeResult<T>
+    where
+        F: Future<Output = RuntimeResult<T>>,
+    {
+        let rules = Rules {
+            may_repeat: RuntimeError::is_transient,
+            may_go_elsewhere: |_| true,
+            lasting_patience: deadline.saturating_duration_since(Instant::now()),
+        };
+        self.ask_by(rules, deadline, question).await.0
     }
 
     /// The same for what must not be done twice: repeated only while nobody was there to get it.
@@ -155,12 +181,17 @@ impl Connection {
     where
         F: Future<Output = RuntimeResult<T>>,
     {
-        let is_unsent =
-            |error: &RuntimeError| error.is_transient() && error.reach() == Reach::Nowhere;
-        let was_not_done = |error: &RuntimeError| error.reach() != Reach::Unknown;
-        let (answer, under_way) = self
-            .ask_while(deadline, is_unsent, was_not_done, question)
-            .await;
+        let rules = Rules {
+            may_repeat: |error| error.is_transient() && error.reach() == Reach::Nowhere,
+            may_go_elsewhere: |error| error.reach() != Reach::Unknown,
+            lasting_patience: LASTING_PATIENCE,
+        };
+        let question = &question;
+        let meet_first = |runtime: Arc<dyn Runtime>| async move {
+            runtime.meet().await?;
+            question(runtime).await
+        };
+        let (answer, under_way) = self.ask_by(rules, deadline, meet_first).await;
         match (answer, under_way) {
             (Err(_), Some(url)) => Err(RuntimeError::TimedOut { url }),
             (answer, _) => answer,
@@ -168,11 +199,10 @@ impl Connection {
     }
 
     /// The answer; with an error that of the last try that came to an end, and the address of one that was still under way.
-    async fn ask_while<T, F>(
+    async fn ask_by<T, F>(
         &self,
+        rules: Rules,
         deadline: Instant,
-        may_repeat: impl Fn(&RuntimeError) -> bool,
-        may_go_elsewhere: impl Fn(&RuntimeError) -> bool,
         question: impl Fn(Arc<dyn Runtime>) -> F,
     ) -> (RuntimeResult<T>, Option<String>)
     where
@@ -185,12 +215,13 @@ impl Connection {
         let (question, mut trouble) = (&question, self.troubles.begin());
         let asked: &Mutex<Option<Arc<dyn Runtime>>> = &Mutex::default();
         let take = || asked.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut was_healed = false;
+        let began: &OnceLock<Instant> = &OnceLock::new();
+        let (mut was_healed, mut is_lasting) = (false, true);
         let next = |error: &RuntimeError| {
-            let (again, asked) = (may_repeat(error), take());
+            let (again, asked) = ((rules.may_repeat)(error), take());
             // Two addresses in turn are tried again only as long as each of them would be.
             let is_healed = (again || !was_healed)
-                && may_go_elsewhere(error)
+                && (rules.may_go_elsewhere)(error)
                 && asked.is_some_and(|asked| self.route.heal(&*asked, error));
             if !again && !is_healed {
                 return Next::Stop;
@@ -198,10 +229,16 @@ impl Connection {
             trouble.met(error);
             let hurries = is_healed && !was_healed;
             was_healed |= is_healed;
-            if hurries { Next::AtOnce } else { Next::Pause }
+            is_lasting &= error.is_lasting();
+            match began.get() {
+                _ if hurries => Next::AtOnce,
+                Some(began) if is_lasting => Next::PauseUntil(*began + rules.lasting_patience),
+                _ => Next::Pause,
+            }
         };
         let answer = retry::as_said(deadline, &address, next, || async move {
             let runtime = self.runtime(deadline).await?;
+            began.get_or_init(Instant::now);
             *asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(runtime.clone());
             question(runtime).await
         })
@@ -278,6 +315,13 @@ impl Connection {
             local.stop().await;
         }
     }
+}
+
+/// When a question is asked again, and where.
+struct Rules {
+    may_repeat: fn(&RuntimeError) -> bool,
+    may_go_elsewhere: fn(&RuntimeError) -> bool,
+    lasting_patience: Duration,
 }
 
 /// Asks an executor at `endpoint`, without connecting to it for good.

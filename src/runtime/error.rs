@@ -71,8 +71,13 @@ pub enum RuntimeError {
         detail: String,
         hint: String,
     },
+    /// Something else answers in the executor's place. Where it stands between, the executor may have got the request all the same.
     #[error("what answers at {url} is no executor: {detail}")]
-    Stranger { url: String, detail: String },
+    Stranger {
+        url: String,
+        detail: String,
+        reach: Reach,
+    },
     #[error("the file {path} changed while it was read")]
     Changed { path: String },
     #[error(
@@ -111,17 +116,42 @@ impl RuntimeError {
             | Self::Starting { .. } => true,
             Self::Refused(problem) => problem.retryable,
             Self::TunnelLimited { retry_after, .. } => retry_after.is_some(),
+            Self::Stranger { reach, .. } => *reach == Reach::Unknown,
             Self::NotConfigured
             | Self::LocalFailed { .. }
             | Self::Cancelled
             | Self::Unauthorized { .. }
             | Self::Incompatible { .. }
-            | Self::Stranger { .. }
             | Self::Replaced
             | Self::UnknownJob
             | Self::Elsewhere { .. }
             | Self::Changed { .. } => false,
         }
+    }
+
+    /// True when more tries within seconds will hardly do better: nothing is there, or what is there is no executor.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Stranger { .. }
+                | Self::TunnelOffline {
+                    reach: Reach::Nowhere,
+                    retry_after: None,
+                    ..
+                }
+        )
+    }
+
+    /// True when something answered from which it cannot be seen whether the executor got the request.
+    #[must_use]
+    pub fn hides_executor(&self) -> bool {
+        let is_answer = matches!(
+            self,
+            Self::Stranger { .. } | Self::TunnelOffline { .. } | Self::Incompatible { .. }
+        );
+        is_answer && self.reach() == Reach::Unknown
     }
 
     /// How long the other side asks to wait before the same request.
@@ -190,12 +220,11 @@ impl RuntimeError {
             | Self::Starting { .. }
             | Self::LocalFailed { .. }
             | Self::Unreachable { .. } => Reach::Nowhere,
-            Self::TunnelOffline { reach, .. } => *reach,
+            Self::TunnelOffline { reach, .. } | Self::Stranger { reach, .. } => *reach,
             Self::Refused(problem) if problem.status == 500 => Reach::Unknown,
             Self::Refused(_)
             | Self::TunnelLimited { .. }
             | Self::Unauthorized { .. }
-            | Self::Stranger { .. }
             | Self::Replaced
             | Self::UnknownJob
             | Self::Elsewhere { .. }

@@ -38,6 +38,10 @@ pub trait Runtime: Send + Sync + Debug {
     /// Which start of the executor gave the last answer; none before the first one. A new one means that all variables are gone.
     fn boot_id(&self) -> Option<String>;
 
+    /// Asks for a sign that an executor is there, where none came before: what must not be done twice goes only to one that is known.
+    async fn meet(&self) -> RuntimeResult<()> {
+        Ok(())
+    }
     async fn health(&self) -> RuntimeResult<Health>;
     async fn probe(&self) -> RuntimeResult<Probe>;
 

@@ -36,6 +36,8 @@ pub(super) enum Next {
     Stop,
     /// Another try after a pause.
     Pause,
+    /// The same, in short steps, the last of them at this time.
+    PauseUntil(Instant),
     /// Another try, which has nothing to do with what went wrong.
     AtOnce,
 }
@@ -51,6 +53,7 @@ where
     F: Future<Output = RuntimeResult<T>>,
 {
     const LONGEST: Duration = Duration::from_secs(3);
+    const MAX_STEP: Duration = Duration::from_secs(1);
     let mut pauses = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))
         .with_max_delay(LONGEST)
@@ -71,6 +74,13 @@ where
         let pause = match next(&error) {
             Next::Stop => return Err(error),
             Next::AtOnce => Duration::ZERO,
+            Next::PauseUntil(end) => {
+                let left = end.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Err(error);
+                }
+                pauses.next().unwrap_or(MAX_STEP).min(MAX_STEP).min(left)
+            }
             Next::Pause => {
                 let pause = pauses.next().unwrap_or(LONGEST);
                 error.retry_after().map_or(pause, |asked| asked.max(pause))
@@ -92,7 +102,7 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::until;
+    use super::{Next, as_said, until};
     use crate::runtime::RuntimeError;
     use crate::wire::problem::Problem;
 
@@ -129,6 +139,22 @@ mod tests {
         });
         answer.await.unwrap();
         assert_eq!(began.elapsed().as_secs(), 14);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bounded_pause_has_a_last_try_at_its_end() {
+        let (began, tries) = (Instant::now(), Cell::new(0));
+        let end = began + Duration::from_secs(10);
+        let deadline = began + Duration::from_secs(600);
+        let next = |_: &RuntimeError| Next::PauseUntil(end);
+        let answer: Result<(), _> = as_said(deadline, "there", next, || async {
+            tries.set(tries.get() + 1);
+            Err(busy(None))
+        })
+        .await;
+        assert_eq!(answer.unwrap_err().code(), "busy");
+        assert_eq!(Instant::now(), end);
+        assert!((8..40).contains(&tries.get()), "{}", tries.get());
     }
 
     #[tokio::test(start_paused = true)]

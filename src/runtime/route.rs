@@ -163,8 +163,11 @@ impl Route {
         if !error.is_stale() {
             return false;
         }
-        let is_definite =
-            error.reach() != Reach::Unknown || matches!(error, RuntimeError::Incompatible { .. });
+        let is_definite = error.reach() != Reach::Unknown
+            || matches!(
+                error,
+                RuntimeError::Incompatible { .. } | RuntimeError::Stranger { .. }
+            );
         let mut is_other = false;
         self.turn(|now| {
             if !now.leads_to(asked) {

@@ -12,4 +12,5 @@ pub(crate) mod proxy;
 pub(crate) mod python;
 pub(crate) mod rust;
 pub(crate) mod stdio;
+pub(crate) mod strangers;
 pub(crate) mod world;

@@ -65,8 +65,8 @@ const GATEWAYS: [(u16, &str, Reach); 15] = [
     ),
     (
         429,
-        "the tunnel passes nothing on because there were too many requests",
-        Reach::Nowhere,
+        "what stands before the executor says that there were too many requests",
+        Reach::Unknown,
     ),
     (
         502,
@@ -91,8 +91,8 @@ const GATEWAYS: [(u16, &str, Reach); 15] = [
     (521, "Cloudflare was refused by the machine", Reach::Nowhere),
     (
         522,
-        "Cloudflare could not connect to the machine",
-        Reach::Nowhere,
+        "Cloudflare waited in vain for the machine to take the connection or the request",
+        Reach::Unknown,
     ),
     (523, "Cloudflare cannot find the machine", Reach::Nowhere),
     (
@@ -143,14 +143,14 @@ pub(super) async fn reply(response: Response, address: &str) -> RuntimeResult<Re
         .bytes()
         .await
         .map_err(|source| RuntimeError::Broken { url: url(), source })?;
-    let mut problem = serde_json::from_slice(&body).unwrap_or_else(|_| Problem {
-        status: status.as_u16(),
-        code: "internal".to_owned(),
-        detail: format!("the executor answered {status} without saying why"),
-        hint: "Look at the notebook's log, then call again.".to_owned(),
-        retryable: status.is_server_error(),
-        retry_after_sec: None,
-    });
+    // Without the executor's own words it is no refusal of its: who answered kept its headers.
+    let mut problem: Problem =
+        serde_json::from_slice(&body).map_err(|_| RuntimeError::Stranger {
+            url: url(),
+            detail: format!("it answered {status} without saying why"),
+            reach: Reach::Unknown,
+        })?;
+    problem.status = status.as_u16();
     problem.retry_after_sec = problem.retry_after_sec.or(asked.map(|time| time.as_secs()));
     Err(RuntimeError::Refused(problem))
 }
@@ -197,7 +197,8 @@ fn stranger(status: StatusCode, headers: &HeaderMap, address: &str) -> RuntimeEr
         }
         if let Some((_, what)) = NGROK_PAGES.iter().find(|(known, _)| *known == code) {
             let detail = format!("{what} ({code})");
-            return RuntimeError::Stranger { url, detail };
+            let reach = Reach::Refused;
+            return RuntimeError::Stranger { url, detail, reach };
         }
         let known = NGROK.iter().find(|(known, ..)| *known == code);
         let (what, reach) = known.map_or(
@@ -212,10 +213,13 @@ fn stranger(status: StatusCode, headers: &HeaderMap, address: &str) -> RuntimeEr
         };
     }
     if let Some((_, what, reach)) = GATEWAYS.iter().find(|(known, ..)| *known == status) {
+        // What another than Cloudflare means by these is not known.
+        let is_certain = header(headers, "server").is_some_and(|name| name == "cloudflare")
+            || headers.contains_key("cf-ray");
         return RuntimeError::TunnelOffline {
             url,
             what: format!("{what} ({})", status.as_u16()),
-            reach: *reach,
+            reach: if is_certain { *reach } else { Reach::Unknown },
             retry_after,
         };
     }
@@ -229,6 +233,7 @@ fn stranger(status: StatusCode, headers: &HeaderMap, address: &str) -> RuntimeEr
     RuntimeError::Stranger {
         url,
         detail: format!("{what} (it answered {status})"),
+        reach: Reach::Unknown,
     }
 }
 
@@ -311,7 +316,7 @@ mod tests {
                 "tunnel_offline",
                 "too many requests",
                 true,
-                Reach::Nowhere,
+                Reach::Unknown,
             ),
             (
                 524,
@@ -323,28 +328,29 @@ mod tests {
             ),
             (
                 530,
-                vec![],
+                vec![("server", "cloudflare")],
                 "tunnel_offline",
                 "Cloudflare has no tunnel",
                 true,
                 Reach::Nowhere,
             ),
+            (530, vec![], "tunnel_offline", "(530)", true, Reach::Unknown),
             (502, vec![], "tunnel_offline", "(502)", true, Reach::Unknown),
             (
                 200,
                 vec![("content-type", "text/html; charset=utf-8")],
                 "incompatible_executor",
                 "web page",
-                false,
-                Reach::Refused,
+                true,
+                Reach::Unknown,
             ),
             (
                 200,
                 vec![],
                 "incompatible_executor",
                 "did not name itself",
-                false,
-                Reach::Refused,
+                true,
+                Reach::Unknown,
             ),
         ] {
             let status = StatusCode::from_u16(status).unwrap();

@@ -12,7 +12,7 @@ use url::Url;
 use super::classify;
 use crate::edge::allowance::Allowance;
 use crate::edge::settings::Endpoint;
-use crate::runtime::error::{RuntimeError, RuntimeResult};
+use crate::runtime::error::{Reach, RuntimeError, RuntimeResult};
 use crate::wire::API_VERSION;
 
 const CONNECT: Duration = Duration::from_secs(8);
@@ -115,7 +115,10 @@ impl Http {
 
     /// Sends, and turns every reply that is not the executor's success into an error.
     pub(super) async fn send(&self, call: RequestBuilder) -> RuntimeResult<Response> {
-        let response = call.send().await.map_err(|source| self.failed(source))?;
+        let request = call.build().map_err(|source| self.failed(source))?;
+        let is_read = request.method() == Method::GET;
+        let response = self.client.execute(request).await;
+        let response = response.map_err(|source| self.failed(source))?;
         // One that refuses the token is none of ours.
         if response.status() != StatusCode::UNAUTHORIZED
             && let Some(boot) = classify::boot_id(&response)
@@ -125,7 +128,16 @@ impl Http {
                 *boot_id = Some(boot.to_owned());
             }
         }
-        classify::reply(response, &self.address).await
+        match classify::reply(response, &self.address).await {
+            // What has never been an executor will not be one in a moment; and a question does nothing there.
+            Err(RuntimeError::Stranger { url, detail, .. })
+                if is_read && self.boot_id().is_none() =>
+            {
+                let reach = Reach::Refused;
+                Err(RuntimeError::Stranger { url, detail, reach })
+            }
+            reply => reply,
+        }
     }
 
     pub(super) async fn bytes(&self, call: RequestBuilder) -> RuntimeResult<Bytes> {

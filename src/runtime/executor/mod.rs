@@ -110,6 +110,13 @@ impl Runtime for Executor {
         self.http.boot_id()
     }
 
+    async fn meet(&self) -> RuntimeResult<()> {
+        if self.http.boot_id().is_none() {
+            self.health().await?;
+        }
+        Ok(())
+    }
+
     async fn health(&self) -> RuntimeResult<Health> {
         self.http
             .json(self.http.request(Method::GET, "health").timeout(ANSWER))

@@ -186,7 +186,8 @@ async fn a_log_that_two_calls_keep_at_once_is_the_log() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[]).await;
     // Not kept by the first call.
-    rig.proxy.on("/log", 1, Fault::Answer(Stranger::Service));
+    rig.proxy
+        .on("/log", 1, Fault::Answer(Stranger::NgrokInterstitial));
     let code = "print(*range(300_000), sep='\\n')";
     let answer = finish(&bridge, run(&bridge, code).await).await;
     assert_eq!(answer.facts["notes"].as_array().map(Vec::len), Some(1));

@@ -7,6 +7,7 @@ mod keeping;
 mod lives;
 mod sending;
 mod silence;
+mod standing_between;
 mod strangers;
 
 use std::path::PathBuf;

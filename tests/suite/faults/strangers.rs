@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use smart_colab::mcp::client::Client;
+use tokio::time::timeout;
 
-use super::{MARK, Rig, call, failed, finish, run, succeeded};
+use super::{MARK, PATIENCE, Rig, call, failed, finish, run, succeeded};
 use crate::support::executor::TOKEN;
 use crate::support::proxy::{Fault, Stranger};
 
@@ -41,6 +43,33 @@ async fn each_stranger_is_told_apart() {
             "{check:?}"
         );
     }
+}
+
+/// A call's budget is an hour here: an answer within the test's patience did not wait for it.
+#[tokio::test]
+async fn refusals_alone_are_answered_long_before_the_call_must_end() {
+    let mut rig = Rig::start().await;
+    let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "3600")]).await;
+    let refused = async |bridge: &Client, code: &str| {
+        for tool in ["run_code_quick", "run_code_long"] {
+            let answer = timeout(PATIENCE, call(bridge, tool, json!({"code": MARK}))).await;
+            let answer = answer.expect("an answer within the test's patience");
+            failed(&answer, code);
+            let hint = answer.facts["hint"].as_str().unwrap();
+            assert!(
+                hint.starts_with("The code did not run.") && hint.contains("connect_colab"),
+                "{answer:?}"
+            );
+        }
+    };
+    rig.proxy.always(Fault::Answer(Stranger::NgrokOffline));
+    refused(&bridge, "tunnel_offline").await;
+    rig.proxy.heal();
+    rig.proxy.close().await;
+    refused(&bridge, "connection_failed").await;
+    rig.proxy.open();
+    succeeded(&finish(&bridge, run(&bridge, "None").await).await);
+    assert_eq!(rig.file("ran"), "");
 }
 
 #[tokio::test]

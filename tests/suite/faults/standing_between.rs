@@ -1,0 +1,143 @@
+//! What stands between passes requests on and answers with pages of its own: what was done is never said to be undone.
+
+use serde_json::json;
+
+use super::{MARK, Rig, call, failed, finish, run, succeeded, until};
+use crate::support::proxy::{Fault, Stranger};
+
+const HTML: &str = "Content-Type: text/html";
+const OURS: &str = "Content-Type: text/html\r\nX-Smart-Colab-Api: 1\r\nX-Boot-Id: 1";
+
+const PAGES: [Stranger; 12] = [
+    Stranger::Page("200 OK", HTML, "<html>Sign in to the network</html>"),
+    Stranger::Page("200 OK", "Content-Type: application/json", "{\"ok\":true}"),
+    Stranger::Page("200 OK", HTML, ""),
+    Stranger::Page("302 Found", "Location: http://127.0.0.1:9/sign-in", ""),
+    Stranger::Page("401 Unauthorized", "WWW-Authenticate: Basic", ""),
+    Stranger::Page("403 Forbidden", HTML, "<html>blocked</html>"),
+    Stranger::Page("404 Not Found", HTML, "<html>no such page</html>"),
+    Stranger::Page("429 Too Many Requests", HTML, ""),
+    Stranger::Page("502 Bad Gateway", HTML, "<html>nginx</html>"),
+    Stranger::Page("503 Service Unavailable", HTML, ""),
+    // The executor's headers with another's page.
+    Stranger::Page("503 Service Unavailable", OURS, "<html>maintenance</html>"),
+    Stranger::Page("404 Not Found", OURS, "<html>maintenance</html>"),
+];
+
+#[tokio::test]
+async fn code_whose_answer_is_covered_runs_once_and_is_shown() {
+    let rig = Rig::start().await;
+    let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "60")]).await;
+    for (count, page) in PAGES.into_iter().enumerate() {
+        rig.proxy.on("PUT /jobs/", 1, Fault::Cover(page));
+        let answer = run(&bridge, &format!("{MARK}print('shown')")).await;
+        let answer = finish(&bridge, answer).await;
+        succeeded(&answer);
+        assert_eq!(answer.text, "shown\n", "{page:?}");
+        let ran = finish(&bridge, run(&bridge, "print(open('ran').read())").await).await;
+        assert_eq!(ran.text.trim().len(), count + 1, "{page:?}");
+    }
+}
+
+#[tokio::test]
+async fn code_that_stays_behind_a_page_may_be_running_and_is_found_by_its_id() {
+    for page in PAGES {
+        let rig = Rig::start().await;
+        let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "5")]).await;
+        // The executor is known, and then nothing but pages comes.
+        succeeded(&finish(&bridge, run(&bridge, "None").await).await);
+        rig.proxy.always(Fault::Cover(page));
+        let answer = run(&bridge, &format!("{MARK}print('there')")).await;
+        assert!(answer.is_error, "{answer:?}");
+        let hint = answer.facts["hint"].as_str().unwrap();
+        assert!(
+            hint.contains("may be running") && hint.contains("get_output"),
+            "{answer:?}"
+        );
+        assert!(!format!("{answer:?}").contains("did not run"), "{answer:?}");
+        rig.proxy.heal();
+        let job = json!({"job_id": answer.facts["job_id"]});
+        let answer = finish(&bridge, call(&bridge, "get_output", job).await).await;
+        succeeded(&answer);
+        assert_eq!(answer.text, "there\n");
+        assert_eq!(rig.file("ran"), "x");
+    }
+}
+
+#[tokio::test]
+async fn code_for_what_was_never_an_executor_is_not_sent() {
+    let rig = Rig::start().await;
+    let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "60")]).await;
+    let sent = rig.proxy.seen("PUT /jobs/").len();
+    rig.proxy.always(Fault::Answer(PAGES[0]));
+    let answer = run(&bridge, MARK).await;
+    failed(&answer, "incompatible_executor");
+    let hint = answer.facts["hint"].as_str().unwrap();
+    assert!(hint.starts_with("The code did not run."), "{answer:?}");
+    assert_eq!(rig.proxy.seen("PUT /jobs/").len(), sent);
+    rig.proxy.heal();
+    succeeded(&finish(&bridge, run(&bridge, "None").await).await);
+    assert_eq!(rig.file("ran"), "");
+}
+
+#[tokio::test]
+async fn a_first_request_that_is_covered_runs_once_too() {
+    let rig = Rig::start().await;
+    let bridge = rig.bridge(&[]).await;
+    rig.proxy.on("PUT /jobs/", 1, Fault::Cover(PAGES[0]));
+    rig.proxy.on("/events", 1, Fault::Cover(PAGES[0]));
+    let answer = finish(&bridge, run(&bridge, MARK).await).await;
+    succeeded(&answer);
+    assert_eq!(rig.file("ran"), "x");
+}
+
+#[tokio::test]
+async fn what_is_done_once_is_not_repeated_behind_a_page_and_questions_are() {
+    let rig = Rig::start().await;
+    let bridge = rig.bridge(&[]).await;
+    for page in PAGES {
+        succeeded(&finish(&bridge, run(&bridge, "x = 1").await).await);
+        for (tool, pattern, look) in [
+            ("cleanup_colab", "POST /cleanup", "list_colab_variables"),
+            ("restart_session", "/restart", "check_colab_connection"),
+        ] {
+            let before = rig.proxy.seen(pattern).len();
+            rig.proxy.on(pattern, 1, Fault::Cover(page));
+            let answer = call(&bridge, tool, json!({})).await;
+            assert!(answer.is_error, "{page:?}: {answer:?}");
+            let hint = answer.facts["hint"].as_str().unwrap();
+            assert!(
+                hint.contains("not known") && hint.contains(look),
+                "{page:?}: {answer:?}"
+            );
+            assert_eq!(rig.proxy.seen(pattern).len(), before + 1);
+        }
+        rig.proxy.on("GET /variables", 1, Fault::Cover(page));
+        let answer = call(&bridge, "list_colab_variables", json!({})).await;
+        assert!(!answer.is_error, "{page:?}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_interrupt_whose_answer_is_covered_reaches_the_code_once() {
+    let rig = Rig::start().await;
+    let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "5")]).await;
+    let code = "
+import time
+try:
+    open('begun', 'w').close()
+    time.sleep(600)
+except KeyboardInterrupt:
+    for _ in range(10): time.sleep(0.1)
+    print('saved')
+";
+    let answer = call(&bridge, "run_code_long", json!({"code": code})).await;
+    until(|| rig.executor.root().join("begun").exists()).await;
+    rig.proxy.on("/interrupt", 1, Fault::Cover(PAGES[0]));
+    let job = json!({"job_id": answer.facts["job_id"]});
+    call(&bridge, "interrupt_execution", job.clone()).await;
+    assert_eq!(rig.proxy.seen("/interrupt").len(), 2);
+    let output = finish(&bridge, call(&bridge, "get_output", job).await).await;
+    succeeded(&output);
+    assert_eq!(output.text, "saved\n");
+}
