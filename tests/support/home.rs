@@ -5,6 +5,12 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+/// Puts a file where a folder is: nothing can be written there any more, not even by root.
+pub(crate) fn break_folder(folder: &Path) {
+    std::fs::remove_dir_all(folder).unwrap();
+    std::fs::write(folder, "").unwrap();
+}
+
 /// Gone with its value.
 pub(crate) struct Home(TempDir);
 

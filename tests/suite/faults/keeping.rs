@@ -4,6 +4,7 @@ use serde_json::json;
 use smart_colab::mcp::client::Answer;
 
 use super::{Rig, finish, run, succeeded};
+use crate::support::home::break_folder;
 use crate::support::proxy::{Fault, Stranger};
 
 /// Shows a red square and prints.
@@ -65,12 +66,9 @@ async fn text_is_shown_with_a_note_when_its_picture_cannot_be_fetched() {
 #[tokio::test]
 async fn output_is_shown_with_a_note_when_the_save_folder_cannot_be_written() {
     let rig = Rig::start().await;
-    // A folder in a file cannot be made, not even by root.
-    std::fs::write(rig.folder("file"), "").unwrap();
-    let save_dir = rig.folder("file").join("results");
-    let bridge = rig
-        .bridge(&[("LOCAL_SAVE_DIR", save_dir.to_str().unwrap())])
-        .await;
+    let bridge = rig.bridge(&[]).await;
+    // Only now: a bridge does not start with a folder that cannot be made.
+    break_folder(&rig.folder("results"));
 
     let answer = finish(&bridge, run(&bridge, PICTURE).await).await;
     succeeded(&answer);
