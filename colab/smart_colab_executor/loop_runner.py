@@ -165,11 +165,14 @@ class Reports:
             b'{"completed":%d,"total":%d,"message":%b,"iteration":%d,"error":%b,"marked":%b,"result":%b}\n'
             % (iteration + 1, total, dump(message), iteration, dump(error), dump(marked), dump(result))
         )
-        self._count += 1
         if self._output.is_fresh:
+            # Counted behind it: the sending thread may come to tell meanwhile.
             self._output.flush()
+            self._count += 1
             self._tell()
-        elif monotonic() - self._told_at >= TELL_EVERY_SEC:
+            return
+        self._count += 1
+        if monotonic() - self._told_at >= TELL_EVERY_SEC:
             self._tell()
         elif not self._will_tell:
             self._will_tell = True
