@@ -24,6 +24,8 @@ const PICTURE_BUDGET: usize = 700_000;
 
 /// Of what came after a job's end.
 const LATE_BYTES: u64 = 16 * 1024;
+/// The log may grow while it is read.
+const MAX_LATE_READ: usize = 1024 * 1024;
 
 /// A file in the user's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,8 +160,14 @@ impl Keeper {
         let begin = job.log_bytes_at_end.filter(|end| *end < job.log_bytes)?;
         let from = begin.max(job.log_bytes.saturating_sub(LATE_BYTES));
         let read = |runtime: Arc<dyn Runtime>| async move {
-            let pieces: Vec<Bytes> = runtime.log(job.id, from).await?.try_collect().await?;
-            Ok(pieces.concat())
+            let mut pieces = runtime.log(job.id, from).await?;
+            let mut late = Vec::new();
+            while late.len() < MAX_LATE_READ
+                && let Some(piece) = pieces.try_next().await?
+            {
+                late.extend_from_slice(&piece);
+            }
+            Ok(late)
         };
         let late = connection.ask(deadline, read).await.ok()?;
         Some(Late {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
+use super::body::{self, MAX_FACTS_BYTES};
 use crate::runtime::error::{LONGEST_WAIT_SEC, Reach, RuntimeError, RuntimeResult};
 use crate::wire::API_VERSION;
 use crate::wire::problem::Problem;
@@ -139,10 +140,7 @@ pub(super) async fn reply(response: Response, address: &str) -> RuntimeResult<Re
         return Err(RuntimeError::Unauthorized { url: url() });
     }
     let asked = retry_after(headers);
-    let body = response
-        .bytes()
-        .await
-        .map_err(|source| RuntimeError::Broken { url: url(), source })?;
+    let body = body::collect(response, MAX_FACTS_BYTES, address, |_| ()).await?;
     // Without the executor's own words it is no refusal of its: who answered kept its headers.
     let mut problem: Problem =
         serde_json::from_slice(&body).map_err(|_| RuntimeError::Stranger {

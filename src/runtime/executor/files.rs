@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::{Method, RequestBuilder, StatusCode, header};
 
+use super::body::{MAX_FACTS_BYTES, MAX_LIST_BYTES};
 use super::{ANSWER, Executor};
 use crate::runtime::error::{RuntimeError, RuntimeResult};
 use crate::runtime::{ByteStream, ListQuery, ReadQuery};
@@ -28,7 +29,7 @@ impl Executor {
         if let Some(cursor) = &query.cursor {
             call = call.query(&[("cursor", cursor)]);
         }
-        self.http.json(call.timeout(ANSWER)).await
+        self.http.json(call.timeout(ANSWER), MAX_LIST_BYTES).await
     }
 
     pub(super) async fn files_stat(&self, path: &str, digest: bool) -> RuntimeResult<FileStat> {
@@ -39,7 +40,9 @@ impl Executor {
         if digest {
             call = call.query(&[("digest", "sha256")]);
         }
-        self.http.json(call.timeout(DIGEST + ANSWER)).await
+        self.http
+            .json(call.timeout(DIGEST + ANSWER), MAX_FACTS_BYTES)
+            .await
     }
 
     pub(super) async fn files_download(
@@ -83,7 +86,9 @@ impl Executor {
             ("max_bytes", &query.max_bytes.to_string()),
         ]);
         // It may have to count the lines of a large file.
-        self.http.json(call.timeout(DIGEST + ANSWER)).await
+        self.http
+            .json(call.timeout(DIGEST + ANSWER), MAX_LIST_BYTES)
+            .await
     }
 
     pub(super) async fn files_bundle(&self, request: &BundleRequest) -> RuntimeResult<ByteStream> {
@@ -105,12 +110,14 @@ impl Executor {
             .query(&[("path", folder)])
             .header(header::CONTENT_TYPE, "application/vnd.smart-colab.bundle")
             .body(bundle);
-        self.http.json(call.timeout(BODY)).await
+        self.http.json(call.timeout(BODY), MAX_LIST_BYTES).await
     }
 
     pub(super) async fn files_upload(&self, key: &UploadKey) -> RuntimeResult<Upload> {
         let call = self.upload_request(Method::GET, key);
-        self.http.json(call.timeout(DIGEST + ANSWER)).await
+        self.http
+            .json(call.timeout(DIGEST + ANSWER), MAX_LIST_BYTES)
+            .await
     }
 
     pub(super) async fn files_upload_piece(
@@ -124,7 +131,7 @@ impl Executor {
             .query(&[("offset", offset)])
             .header(header::CONTENT_TYPE, "application/octet-stream")
             .body(bytes);
-        self.http.json(call.timeout(BODY)).await
+        self.http.json(call.timeout(BODY), MAX_LIST_BYTES).await
     }
 
     pub(super) async fn files_finish_upload(
@@ -140,7 +147,9 @@ impl Executor {
         if is_executable {
             call = call.query(&[("executable", "1")]);
         }
-        self.http.json(call.timeout(DIGEST + ANSWER)).await
+        self.http
+            .json(call.timeout(DIGEST + ANSWER), MAX_LIST_BYTES)
+            .await
     }
 
     fn upload_request(&self, method: Method, key: &UploadKey) -> RequestBuilder {

@@ -9,6 +9,7 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
 use serde::de::DeserializeOwned;
 use url::Url;
 
+use super::body;
 use super::classify;
 use crate::edge::allowance::Allowance;
 use crate::edge::settings::Endpoint;
@@ -115,10 +116,12 @@ impl Http {
 
     /// Sends, and turns every reply that is not the executor's success into an error.
     pub(super) async fn send(&self, call: RequestBuilder) -> RuntimeResult<Response> {
-        let request = call.build().map_err(|source| self.failed(source))?;
+        let request = call
+            .build()
+            .map_err(|source| body::failed(&self.address, source))?;
         let is_read = request.method() == Method::GET;
         let response = self.client.execute(request).await;
-        let response = response.map_err(|source| self.failed(source))?;
+        let response = response.map_err(|source| body::failed(&self.address, source))?;
         // One that refuses the token is none of ours.
         if response.status() != StatusCode::UNAUTHORIZED
             && let Some(boot) = classify::boot_id(&response)
@@ -140,35 +143,27 @@ impl Http {
         }
     }
 
-    pub(super) async fn bytes(&self, call: RequestBuilder) -> RuntimeResult<Bytes> {
+    /// The whole body, of at most `limit` bytes.
+    pub(super) async fn bytes(&self, call: RequestBuilder, limit: usize) -> RuntimeResult<Bytes> {
         let response = self.send(call).await?;
-        let bytes = response
-            .bytes()
-            .await
-            .map_err(|source| self.failed(source))?;
-        self.counter.add(bytes.len());
-        Ok(bytes)
+        body::collect(response, limit, &self.address, |bytes| {
+            self.counter.add(bytes);
+        })
+        .await
     }
 
-    pub(super) async fn json<T: DeserializeOwned>(&self, call: RequestBuilder) -> RuntimeResult<T> {
-        let body = self.bytes(call).await?;
+    pub(super) async fn json<T: DeserializeOwned>(
+        &self,
+        call: RequestBuilder,
+        limit: usize,
+    ) -> RuntimeResult<T> {
+        let body = self.bytes(call, limit).await?;
         serde_json::from_slice(&body)
             .map_err(|error| self.incompatible(&format!("its answer cannot be read ({error})")))
     }
 
     pub(super) fn incompatible(&self, detail: &str) -> RuntimeError {
         RuntimeError::incompatible(&self.address, detail)
-    }
-
-    fn failed(&self, source: reqwest::Error) -> RuntimeError {
-        let url = self.address.clone();
-        if source.is_connect() {
-            RuntimeError::Unreachable { url, source }
-        } else if source.is_timeout() {
-            RuntimeError::TimedOut { url }
-        } else {
-            RuntimeError::Broken { url, source }
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The executor over HTTP: `colab/API.md` spoken by reqwest.
 
+mod body;
 mod classify;
 mod files;
 mod http;
@@ -27,6 +28,7 @@ use crate::wire::problem::Problem;
 use crate::wire::session::{
     Cleanup, CleanupRequest, Removed, Restarted, Session, SessionList, Variables,
 };
+use body::{MAX_BLOB_BYTES, MAX_EVENTS_BYTES, MAX_FACTS_BYTES, MAX_LIST_BYTES};
 use http::Http;
 
 /// How long a request may take beyond the time that the executor is asked to hold it.
@@ -119,13 +121,19 @@ impl Runtime for Executor {
 
     async fn health(&self) -> RuntimeResult<Health> {
         self.http
-            .json(self.http.request(Method::GET, "health").timeout(ANSWER))
+            .json(
+                self.http.request(Method::GET, "health").timeout(ANSWER),
+                MAX_FACTS_BYTES,
+            )
             .await
     }
 
     async fn probe(&self) -> RuntimeResult<Probe> {
         self.http
-            .json(self.http.request(Method::GET, "probe").timeout(ANSWER))
+            .json(
+                self.http.request(Method::GET, "probe").timeout(ANSWER),
+                MAX_LIST_BYTES,
+            )
             .await
     }
 
@@ -152,7 +160,11 @@ impl Runtime for Executor {
         if let Some(boot) = expected_boot {
             call = call.header("X-Expect-Boot-Id", boot);
         }
-        match self.http.json(call.timeout(held(poll))).await {
+        match self
+            .http
+            .json(call.timeout(held(poll)), MAX_EVENTS_BYTES)
+            .await
+        {
             Err(RuntimeError::Refused(problem)) if problem.status == 412 => {
                 Err(RuntimeError::Replaced)
             }
@@ -171,7 +183,7 @@ impl Runtime for Executor {
         if let Some(state) = query.state {
             call = call.query(&[("state", state.as_str())]);
         }
-        let reply: JobList = self.http.json(call.timeout(ANSWER)).await?;
+        let reply: JobList = self.http.json(call.timeout(ANSWER), MAX_LIST_BYTES).await?;
         Ok(reply.jobs)
     }
 
@@ -181,7 +193,9 @@ impl Runtime for Executor {
             .request(Method::GET, &format!("jobs/{id}/events"))
             .query(&[("after", after)])
             .query(&poll_query(poll));
-        self.http.json(call.timeout(held(poll))).await
+        self.http
+            .json(call.timeout(held(poll)), MAX_EVENTS_BYTES)
+            .await
     }
 
     async fn interrupt(&self, id: JobId, request: JobId) -> RuntimeResult<Job> {
@@ -191,7 +205,7 @@ impl Runtime for Executor {
             .header("X-Request-Id", request.to_string())
             .timeout(ANSWER);
         self.http
-            .json::<JobReply>(call)
+            .json::<JobReply>(call, MAX_FACTS_BYTES)
             .await
             .map(|reply| reply.job)
     }
@@ -220,12 +234,12 @@ impl Runtime for Executor {
             .http
             .request(Method::GET, &format!("jobs/{id}/blobs/{number}"))
             .timeout(BLOB);
-        self.http.bytes(call).await
+        self.http.bytes(call, MAX_BLOB_BYTES).await
     }
 
     async fn sessions(&self) -> RuntimeResult<Vec<Session>> {
         let call = self.http.request(Method::GET, "sessions").timeout(ANSWER);
-        let reply: SessionList = self.http.json(call).await?;
+        let reply: SessionList = self.http.json(call, MAX_LIST_BYTES).await?;
         Ok(reply.sessions)
     }
 
@@ -233,14 +247,14 @@ impl Runtime for Executor {
         let call = self
             .http
             .request(Method::POST, &format!("sessions/{name}/restart"));
-        self.http.json(call.timeout(RESTART)).await
+        self.http.json(call.timeout(RESTART), MAX_FACTS_BYTES).await
     }
 
     async fn remove_session(&self, name: &str) -> RuntimeResult<Removed> {
         let call = self
             .http
             .request(Method::DELETE, &format!("sessions/{name}"));
-        self.http.json(call.timeout(RESTART)).await
+        self.http.json(call.timeout(RESTART), MAX_FACTS_BYTES).await
     }
 
     async fn variables(&self, session: &str) -> RuntimeResult<Variables> {
@@ -248,7 +262,7 @@ impl Runtime for Executor {
             .http
             .request(Method::GET, "variables")
             .query(&[("session", session)]);
-        self.http.json(call.timeout(ANSWER)).await
+        self.http.json(call.timeout(ANSWER), MAX_LIST_BYTES).await
     }
 
     async fn cleanup(&self, request: &CleanupRequest) -> RuntimeResult<Cleanup> {
@@ -258,6 +272,7 @@ impl Runtime for Executor {
                     .request(Method::POST, "cleanup")
                     .json(request)
                     .timeout(CLEANUP),
+                MAX_LIST_BYTES,
             )
             .await
     }
@@ -267,7 +282,7 @@ impl Runtime for Executor {
             .http
             .request(Method::GET, &format!("jobs/{id}/code"))
             .timeout(BLOB);
-        let bytes = self.http.bytes(call).await?;
+        let bytes = self.http.bytes(call, LARGEST_BODY).await?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
