@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::stall::{self, Stall};
 use super::turns::Turn;
 use crate::base::ids::JobId;
 use crate::base::text::Newest;
@@ -277,12 +278,15 @@ impl Follower {
         watch: &Watch<'_>,
         reader: &mut dyn Reader,
     ) -> Followed {
-        let mut page = first;
+        let (mut page, mut stall) = (first, Stall::default());
         let ended = loop {
-            if let Some(page) = page.take()
-                && let Some(ended) = self.take(page, watch, reader)
-            {
-                break ended;
+            if let Some(page) = page.take() {
+                if let Some(ended) = self.take(page, &mut stall, watch, reader) {
+                    break ended;
+                }
+                if stall.is_hopeless() {
+                    break Ended::Trouble(stall::fault(connection, self.next));
+                }
             }
             let until = if self.more {
                 watch.reading
@@ -292,7 +296,11 @@ impl Follower {
             if self.job.is_some() && Instant::now() >= until {
                 break Ended::Deadline;
             }
-            let next_page = self.next_page(connection, watch, reader.page_bytes());
+            let max_bytes = reader.page_bytes();
+            let next_page = async {
+                stall.pause(until).await;
+                self.next_page(connection, watch, max_bytes).await
+            };
             tokio::select! {
                 biased;
                 () = watch.cancelled.cancelled() => break Ended::Cancelled,
@@ -311,9 +319,11 @@ impl Follower {
         }
     }
 
+    /// Events come once and in order: those up to the cursor were taken before. What is left out between two cannot be had.
     fn take(
         &mut self,
         page: EventPage,
+        stall: &mut Stall,
         watch: &Watch<'_>,
         reader: &mut dyn Reader,
     ) -> Option<Ended> {
@@ -321,12 +331,17 @@ impl Follower {
         self.more = page.more;
         self.job = Some(page.job);
         self.heard = Instant::now();
+        let (before, claims) = (self.next, page.more || !page.events.is_empty());
         for event in &page.events {
+            if event.seq <= self.next {
+                continue;
+            }
             self.next = event.seq;
             if reader.take(event).is_break() {
                 return Some(Ended::Full);
             }
         }
+        stall.heard(self.next > before, claims);
         self.next = self.next.max(page.next);
         if let Some(job) = &self.job {
             (watch.moved)(job, &reader.newest());

@@ -25,6 +25,7 @@ mod log;
 pub mod overview;
 mod pending;
 pub mod range;
+pub(crate) mod stall;
 pub mod store;
 pub mod turns;
 pub mod view;

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::outputs::Outputs;
 use super::shape::{is_json, is_text};
 use crate::base::ids::JobId;
+use crate::jobs::stall;
 use crate::runtime::connection::Connection;
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use crate::wire::event::{BlobRef, EventKind};
@@ -83,10 +84,13 @@ async fn fetch_whole(
             }
             outputs.take(event);
         }
-        after = page.next;
         if !page.more {
             break page.job;
         }
+        if page.next <= after {
+            return Err(stall::fault(connection, after));
+        }
+        after = page.next;
         let last = page.job.last_seq.saturating_sub(LAST_EVENTS);
         if text_bytes > MOST_TEXT && last > after {
             outputs.skip();

@@ -5,6 +5,7 @@ mod exporting;
 mod following;
 mod keeping;
 mod lives;
+mod repeating;
 mod sending;
 mod silence;
 mod standing_between;
