@@ -256,6 +256,7 @@ except KeyboardInterrupt:
     call(&bridge, "interrupt_execution", job.clone()).await;
     assert_eq!(rig.proxy.seen("/interrupt").len(), 4);
     let output = finish(&bridge, call(&bridge, "get_output", job).await).await;
-    succeeded(&output);
+    failed(&output, "cancelled");
+    assert_eq!(output.facts["state"], "interrupted");
     assert_eq!(output.text, "begun\nsaved\n");
 }

@@ -138,6 +138,7 @@ except KeyboardInterrupt:
     call(&bridge, "interrupt_execution", job.clone()).await;
     assert_eq!(rig.proxy.seen("/interrupt").len(), 2);
     let output = finish(&bridge, call(&bridge, "get_output", job).await).await;
-    succeeded(&output);
+    failed(&output, "cancelled");
+    assert_eq!(output.facts["state"], "interrupted");
     assert_eq!(output.text, "saved\n");
 }
