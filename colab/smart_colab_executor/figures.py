@@ -8,9 +8,11 @@ from __future__ import annotations
 import base64
 import importlib.util
 import os
+import re
 import sys
 import threading
 from contextlib import suppress
+from functools import wraps
 from importlib.abc import MetaPathFinder
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -24,12 +26,21 @@ if TYPE_CHECKING:
 RENDERER = "smart_colab"
 # A browser is started for the first picture of plotly's.
 PICTURE_PATIENCE_SEC = 20.0
+# The names that matplotlib and IPython have for backends that need a window or a page.
+_INTERACTIVE = re.compile(
+    r"(module://(matplotlib\.backends|ipympl)\.backend_)?"
+    r"((qt|gtk|tk|wx)\d?(agg|cairo)?|nbagg|webagg|macosx|osx|notebook|ipympl|widget)",
+    re.IGNORECASE,
+)
 
 
-def install() -> None:
+def install(shell: Any) -> None:
     """Take figures up as soon as a library that makes them is imported."""
+    _enable_inline(shell)
     sys.meta_path[:0] = [
-        _AfterImport("matplotlib.backend_bases", _show_without_window),
+        _AfterImport("matplotlib", lambda matplotlib: _use_inline(matplotlib, shell)),
+        _AfterImport("matplotlib.pyplot", lambda pyplot: _switch_to_inline(pyplot, shell)),
+        _AfterImport("matplotlib.backend_bases", lambda backends: _show_without_window(backends, shell)),
         _AfterImport("plotly.io._renderers", _render_here),
     ]
 
@@ -80,8 +91,13 @@ def _png(picture: bytes) -> str:
 # --- matplotlib -------------------------------------------------------------------------------------------------------
 
 
-def _show_without_window(backends: Any) -> None:
-    """Have `plt.show()` show something where the code has chosen a backend without windows, such as Agg."""
+def _show_without_window(backends: Any, shell: Any) -> None:
+    """Have `plt.show()` show something where the code has chosen a backend without windows, such as Agg.
+
+    And `display(fig.canvas)`, which is how ipympl's figures are shown.
+    """
+    pictures = shell.display_formatter.formatters["image/png"]
+    pictures.for_type(backends.FigureCanvasBase, lambda canvas: _picture(canvas.figure))
     manager = backends.FigureManagerBase
     show = manager.show
     shown: WeakSet[Any] = WeakSet()
@@ -95,15 +111,74 @@ def _show_without_window(backends: Any) -> None:
             return show(self)  # it shows figures by itself
         # A figure stays open here, and the next `plt.show()` means those that are new.
         if figure.stale or figure not in shown:
-            picture = BytesIO()
-            figure.savefig(picture, format="png", bbox_inches="tight")
+            picture = _picture(figure)
             shown.add(figure)
             figure.stale = False  # the tight box leaves it changed
             self.canvas.mpl_connect("draw_event", forget)
-            _display({"image/png": _png(picture.getvalue()), "text/plain": repr(figure)})
+            _display({"image/png": picture, "text/plain": repr(figure)})
         return None
 
     manager.show = show_picture
+
+
+def _picture(figure: Any) -> str:
+    picture = BytesIO()
+    figure.savefig(picture, format="png", bbox_inches="tight")
+    return _png(picture.getvalue())
+
+
+def _enable_inline(shell: Any) -> None:
+    """Have `%matplotlib widget` and `%pylab qt` make pictures, and start no event loop."""
+    enable_matplotlib = shell.enable_matplotlib
+
+    @wraps(enable_matplotlib)
+    def enable(gui: str | None = None) -> Any:
+        import matplotlib
+
+        named = matplotlib.rcParamsOrig["backend"] if gui in (None, "auto") else gui
+        return enable_matplotlib("inline" if _becomes_static(named) else gui)
+
+    shell.enable_matplotlib = enable
+
+
+def _use_inline(matplotlib: Any, shell: Any) -> None:
+    """Have `matplotlib.use("QtAgg")` make pictures, and MPLBACKEND that the code has set."""
+    use = matplotlib.use
+
+    @wraps(use)
+    def use_inline(backend: Any, **options: Any) -> None:
+        if _becomes_static(backend):
+            shell.enable_matplotlib("inline")
+        else:
+            use(backend, **options)
+
+    matplotlib.use = use_inline
+    if _INTERACTIVE.fullmatch(named := os.environ.get("MPLBACKEND", "")):
+        use_inline(named)
+
+
+def _switch_to_inline(pyplot: Any, shell: Any) -> None:
+    """Have `plt.switch_backend("QtAgg")` make pictures."""
+    switch_backend = pyplot.switch_backend
+
+    @wraps(switch_backend)
+    def switch_inline(newbackend: Any) -> None:
+        if _becomes_static(newbackend):
+            shell.enable_matplotlib("inline")
+        else:
+            switch_backend(newbackend)
+
+    pyplot.switch_backend = switch_inline
+
+
+def _becomes_static(backend: Any) -> bool:
+    """Whether the inline backend takes this one's place; says so where the code has named one."""
+    if not isinstance(backend, str):
+        return True  # matplotlib's mark for "whichever works"
+    interactive = _INTERACTIVE.fullmatch(backend) is not None
+    if interactive:
+        print(f"[matplotlib backend {backend}: figures are static pictures here]")
+    return interactive
 
 
 # --- plotly -----------------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def install(shell: Any) -> None:
     origins.install(Forks(shell, _output.streams).end_child)
     pools.install()
     _loop_runner = LoopRunner(shell, _output)
-    figures.install()
+    figures.install(shell)
     _interrupts = Interrupts(shell)
     questions.install(shell, Tracebacks(shell))
     if sys.platform != "win32":

@@ -69,6 +69,85 @@ def test_a_backend_without_windows_shows_pictures(executor: Executor, session: s
     assert job.of("stream") == [], "no warning that nothing can be shown"
 
 
+PLOT = "\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])\n"
+SWITCHES = [
+    *(f"%matplotlib {gui}" for gui in ("notebook", "nbagg", "widget", "ipympl", "qt", "qt5", "tk", "gtk", "wx")),
+    *(f"%matplotlib {gui}" for gui in ("osx", "macosx", "QtAgg")),
+    "%pylab qt --no-import-all",
+    "import matplotlib; matplotlib.use('GTK4Agg')",
+    "import matplotlib; matplotlib.use('module://ipympl.backend_nbagg')",
+    "plt.switch_backend('WebAgg')",
+]
+
+
+def assert_static(executor: Executor, session: str, code: str) -> None:
+    """The cell has its picture and one line more, and what comes later is as with the inline backend."""
+    job = executor.run(code, session=session)
+    assert pictures(job) == 1, code
+    assert job.stdout.count("figures are static pictures here]\n") == 1, code
+    assert [event for event in job.of("stream") if event["name"] == "stderr"] == [], code
+    state = executor.run("print(get_ipython().kernel.eventloop, 'inline' in plt.get_backend())", session=session)
+    assert state.stdout == "None True\n", code
+    assert pictures(state) == 0, code
+
+
+@pytest.mark.parametrize("show", ["plt.show()", "None"])
+def test_interactive_backends_give_pictures_in_the_same_cell(executor: Executor, session: str, show: str) -> None:
+    pytest.importorskip("matplotlib")
+    for switch in SWITCHES:
+        assert_static(executor, session, switch + PLOT + show)
+    again = executor.run(PLOT + show, session=session)
+    assert pictures(again) == 1
+    assert again.of("stream") == [], "said once a switch"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import matplotlib\nmatplotlib.use('QtAgg')",
+        "import matplotlib\nmatplotlib.use('nbAgg')\nimport matplotlib.pyplot as plt\nplt.ion()",
+        "import os\nos.environ['MPLBACKEND'] = 'TkAgg'",
+        "%matplotlib notebook",
+    ],
+)
+def test_an_interactive_backend_named_before_the_import_gives_pictures(
+    executor: Executor, session: str, code: str
+) -> None:
+    pytest.importorskip("matplotlib")
+    assert_static(executor, session, code + PLOT)
+
+
+def test_a_canvas_is_shown_as_a_picture(executor: Executor, session: str) -> None:
+    pytest.importorskip("matplotlib")
+    code = "%matplotlib widget\nimport matplotlib.pyplot as plt\nplt.ioff()\nfig = plt.figure()\ndisplay(fig.canvas)"
+    assert pictures(executor.run(code, session=session)) == 1
+
+
+def test_the_note_names_the_backend_once_a_switch(executor: Executor, session: str) -> None:
+    pytest.importorskip("matplotlib")
+    code = "%matplotlib widget\nimport matplotlib\nmatplotlib.use('QtAgg')"
+    assert executor.run(code, session=session).stdout == (
+        "[matplotlib backend widget: figures are static pictures here]\n"
+        "[matplotlib backend QtAgg: figures are static pictures here]\n"
+    )
+
+
+def test_static_backends_and_settings_stay_as_they_are(executor: Executor, session: str) -> None:
+    pytest.importorskip("matplotlib")
+    code = "import matplotlib.pyplot as plt\n%matplotlib inline\n%config InlineBackend.figure_formats = ['svg']\n"
+    job = executor.run(code + "plt.plot([1, 2]);", session=session)
+    assert [sorted(shown["data"]) for shown in job.of("display_data")] == [["image/svg+xml", "text/plain"]]
+    assert job.of("stream") == []
+    assert "inline" in executor.run("%matplotlib --list", session=session).stdout
+    assert "inline" in executor.run("%matplotlib", session=session).stdout
+    for switch in ("%matplotlib agg", "plt.switch_backend('svg')", "import matplotlib; matplotlib.use('pdf')"):
+        name = switch.split()[-1].split("'")[-2 if "'" in switch else 0]
+        assert executor.run(f"{switch}\nprint(plt.get_backend())", session=session).stdout == f"{name}\n"
+    wrong = executor.run("%matplotlib nosuch", session=session)
+    assert wrong.state == "failed"
+    assert wrong.stdout == ""
+
+
 def test_a_show_means_the_figures_that_are_new(executor: Executor, session: str) -> None:
     pytest.importorskip("matplotlib")
     loop = AGG + "for i in range(3):\n    plt.figure()\n    plt.plot([i])\n    plt.savefig('a.png')\n    plt.show()"
