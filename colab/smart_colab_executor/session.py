@@ -308,11 +308,10 @@ class Session:
             self._on_output(kernel, job, "error", error)
         if timed_out:
             return Ending("timed_out", "timeout")
-        if self._interrupting and self._began:
-            # However the code took it.
-            return INTERRUPTED
         if is_ok:
-            return SUCCEEDED
+            return SUCCEEDED  # also code that took the interrupt and came to its own end
+        if self._interrupting and self._began:
+            return INTERRUPTED  # whatever the exception is called
         has_left = reply is not None and reply.get("ename") == ExitCalled.__name__
         return Ending("failed", "exited" if has_left else "python_error")
 

@@ -167,9 +167,10 @@ def _show_lines_that_failed() -> None:
 
 def _format(error: BaseException, trace: TracebackType | None = None) -> list[str]:
     try:
-        return traceback.format_exception(type(error), error, trace or error.__traceback__)
+        lines = traceback.format_exception(type(error), error, trace or error.__traceback__)
     except Exception:  # noqa: BLE001, RUF100 - a user's `__str__`, before Python 3.13 its notes too
-        return [f"{type(error).__name__}: {message(error)}"]
+        lines = [f"{type(error).__name__}: {message(error)}"]
+    return [line.rstrip("\n") for line in lines]  # they are joined by line ends
 
 
 def _is_plain(error: BaseException) -> bool:

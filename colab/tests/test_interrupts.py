@@ -28,13 +28,20 @@ def interrupt(executor: Executor, job_id: str, when: str) -> None:
     executor.post(f"/jobs/{job_id}/interrupt")
 
 
-@pytest.mark.parametrize("code", ["print('ran')\nimport time\ntime.sleep(600)", "'shown'", "# no line to raise it in"])
-def test_one_that_comes_before_the_first_line_is_raised_in_it(executor: Executor, code: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "takes_it"),
+    [
+        ("print('ran')\nimport time\ntime.sleep(600)", True),
+        ("'shown'", True),
+        ("# no line to raise it in", False),
+    ],
+)
+def test_one_that_comes_before_the_first_line_is_raised_in_it(executor: Executor, code: str, takes_it: bool) -> None:
     executor.run(HOOK.format(condition=UNTIL_IT_IS_KEPT), session=SESSION)
     job_id = executor.submit(code, session=SESSION)
     interrupt(executor, job_id, "in the hook")
     job = executor.follow(job_id)
-    assert job.state == "interrupted"
+    assert job.state == ("interrupted" if takes_it else "succeeded")
     assert "ran" not in job.stdout.splitlines()
     assert job.of("execute_result") == []
     assert executor.run("print(kept)", session=SESSION).stdout == "1\n"
@@ -52,7 +59,8 @@ def test_what_hangs_before_the_first_line_is_interrupted_with_the_code(executor:
 
 
 def test_code_that_has_only_just_begun_can_tidy_up_after_one(executor: Executor) -> None:
-    code = "import time\ntry:\n    print('begun', flush=True)\n    time.sleep(600)\nexcept KeyboardInterrupt:\n"
+    code = "import time\ntry:\n    print('begun', flush=True)\n    time.sleep(600)\n"
+    code += "except KeyboardInterrupt:\n    print('saved')"
     job_id = executor.submit(code + "    time.sleep(1.5)\n    print('saved')", session=SESSION)
     interrupt(executor, job_id, "begun")
     assert executor.follow(job_id).stdout == "begun\nsaved\n"
@@ -98,15 +106,14 @@ def test_the_next_cell_does_not_hear_of_one(executor: Executor) -> None:
 @pytest.mark.parametrize(
     "takes_it",
     [
-        "except KeyboardInterrupt:\n    pass",
         "except KeyboardInterrupt:\n    raise RuntimeError('Query interrupted') from None",
         "except KeyboardInterrupt:\n    import asyncio\n    raise asyncio.CancelledError from None",
         "finally:\n    pass",
     ],
-    ids=["returns early", "a library's own error", "cancelled", "raised on"],
+    ids=["a library's own error", "cancelled", "raised on"],
 )
 @pytest.mark.parametrize("wait", ["time.sleep(600)", "await asyncio.sleep(600)"])
-def test_however_the_code_takes_it_the_job_was_interrupted(executor: Executor, wait: str, takes_it: str) -> None:
+def test_whatever_exception_it_becomes_the_job_was_interrupted(executor: Executor, wait: str, takes_it: str) -> None:
     if "await" in wait:
         takes_it = takes_it.replace("except KeyboardInterrupt", "except asyncio.CancelledError")
     code = f"import asyncio, time\ntry:\n    print('begun', flush=True)\n    {wait}\n{takes_it}"
@@ -115,3 +122,11 @@ def test_however_the_code_takes_it_the_job_was_interrupted(executor: Executor, w
     job = executor.follow(job_id)
     assert (job.state, job.reason, job.job["variables_lost"]) == ("interrupted", "interrupted", False)
     assert executor.run("print(1)", session=SESSION).stdout == "1\n"
+
+
+def test_code_that_takes_it_and_comes_to_its_end_has_succeeded(executor: Executor) -> None:
+    code = "import time\ntry:\n    print('begun', flush=True)\n    time.sleep(600)\nexcept KeyboardInterrupt:\n    print('saved')"
+    job_id = executor.submit(code, session=SESSION)
+    interrupt(executor, job_id, "begun")
+    job = executor.follow(job_id)
+    assert (job.state, job.stdout.splitlines()[-1]) == ("succeeded", "saved")

@@ -101,6 +101,11 @@ impl View {
             Ended::Deadline => summary.tell_running(followed.next),
             Ended::Cancelled => summary.tell_cancelled(),
         }
+        let outlived = collector
+            .error
+            .as_ref()
+            .filter(|_| summary.state == Some(JobState::Succeeded));
+        let outlived = outlived.map(PythonError::sentence);
         let unkept = collector.attachments.len().saturating_sub(kept.files.len());
         let excerpt = collector.into_excerpt();
         if excerpt.left_out() > 0 {
@@ -109,6 +114,11 @@ impl View {
         }
         summary.log = kept.logs.first().map(|path| path.display().to_string());
         summary.notes = kept.all_notes();
+        if let Some(error) = outlived {
+            (summary.notes).push(format!(
+                "an exception was shown and the cell went on after it, as with %run or %%capture: {error}"
+            ));
+        }
         if followed.job.as_ref().is_some_and(has_exited) {
             (summary.notes).push(format!("{EXITED}; the next call starts a fresh one"));
         }

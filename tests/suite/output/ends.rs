@@ -58,6 +58,7 @@ fn every_exception_is_said_with_its_name_and_the_users_lines() {
         let answer = client.run(code);
         answer.refused("python_error");
         assert!(answer.fact("error").contains(error), "{}", answer.facts);
+        assert!(!answer.text.contains("|\n\n"), "{}", answer.text);
         assert!(answer.text.contains(shown), "{}", answer.text);
         assert!(!answer.text.contains("IPython/"), "{}", answer.text);
         assert!(!answer.text.contains("_smart_colab"), "{}", answer.text);
@@ -87,4 +88,22 @@ fn help_and_loaded_code_are_text_in_their_place_and_in_the_notebook() {
         notebook.contains("Return the number of items"),
         "{notebook}"
     );
+}
+
+#[test]
+fn an_exception_that_the_cell_outlives_is_noted() {
+    let mut client = Client::of("outlived");
+    client
+        .run("open('bad.py', 'w').write('raise ValueError(\"from script\")\\n')")
+        .succeeded();
+    for code in ["%run bad.py", "%%capture\nraise ValueError('from script')"] {
+        let answer = client.run(code);
+        answer.succeeded();
+        let notes = answer.facts["notes"].to_string();
+        assert!(notes.contains("ValueError: from script"), "{code}: {notes}");
+        assert!(answer.text.contains("ValueError: from script"));
+    }
+    let handled = client.run("try:\n    1 / 0\nexcept ZeroDivisionError:\n    print('handled')");
+    handled.succeeded();
+    assert!(handled.facts["notes"].is_null(), "{}", handled.facts);
 }
