@@ -256,7 +256,6 @@ except KeyboardInterrupt:
     call(&bridge, "interrupt_execution", job.clone()).await;
     assert_eq!(rig.proxy.seen("/interrupt").len(), 4);
     let output = finish(&bridge, call(&bridge, "get_output", job).await).await;
-    failed(&output, "cancelled");
-    assert_eq!(output.facts["state"], "interrupted");
+    succeeded(&output);
     assert_eq!(output.text, "begun\nsaved\n");
 }

@@ -138,7 +138,6 @@ except KeyboardInterrupt:
     call(&bridge, "interrupt_execution", job.clone()).await;
     assert_eq!(rig.proxy.seen("/interrupt").len(), 2);
     let output = finish(&bridge, call(&bridge, "get_output", job).await).await;
-    failed(&output, "cancelled");
-    assert_eq!(output.facts["state"], "interrupted");
+    succeeded(&output);
     assert_eq!(output.text, "saved\n");
 }
