@@ -86,6 +86,7 @@ class Output:
             kernel.shell._tee = lambda channel: nullcontext()
         self._set_parent = kernel.shell.set_parent
         kernel.shell.set_parent = self._set_parent_of_all
+        kernel.shell.events.register("post_execute", self._take_back_broken)
         self._hold_exit()
 
     def guard(self, journal: str, channel: int | None) -> None:
@@ -159,6 +160,19 @@ class Output:
         if self._journal.has_untaken or self._is_sending:
             # A stream that is closed does not wait for it.
             next((stream for stream in self._streams if not stream.closed), self._streams[0]).flush()
+
+    def _take_back_broken(self) -> None:
+        """Put our stream back where the code left one that cannot be flushed: ipykernel would never answer."""
+        for name, own in zip(("stdout", "stderr"), self._streams, strict=True):
+            left = getattr(sys, name)
+            try:
+                left.flush()
+            except Exception as error:  # noqa: BLE001, RUF100 - a user's own stream may raise anything
+                setattr(sys, name, own)
+                why = " ".join(f"{type(error).__name__}: {error}".split())
+                self._streams[1].write(
+                    f"[sys.{name} is the session's own again: what the code left cannot be flushed ({why})]\n"
+                )
 
     def _set_parent_of_all(self, parent: dict[str, Any]) -> None:
         """Tell our streams which cell runs, also where user code has put something else in their place."""

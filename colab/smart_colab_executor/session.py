@@ -308,10 +308,11 @@ class Session:
             self._on_output(kernel, job, "error", error)
         if timed_out:
             return Ending("timed_out", "timeout")
-        if is_ok:
-            return SUCCEEDED  # also code that took the interrupt and came to its own end
-        if self._interrupting and self._began:
+        # Code that took it and came to its own end has succeeded; what `%run` and `%%capture` take they show.
+        if self._interrupting and self._began and (not is_ok or "error" in self._shown):
             return INTERRUPTED  # whatever the exception is called
+        if is_ok:
+            return SUCCEEDED
         has_left = reply is not None and reply.get("ename") == ExitCalled.__name__
         return Ending("failed", "exited" if has_left else "python_error")
 

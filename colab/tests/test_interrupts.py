@@ -122,3 +122,13 @@ def test_whatever_exception_it_becomes_the_job_was_interrupted(executor: Executo
     job = executor.follow(job_id)
     assert (job.state, job.reason, job.job["variables_lost"]) == ("interrupted", "interrupted", False)
     assert executor.run("print(1)", session=SESSION).stdout == "1\n"
+
+
+@pytest.mark.parametrize(
+    "cell", ["%%capture\n{}", "open('slow.py', 'w').write({!r})\n%run slow.py"], ids=["capture", "run"]
+)
+def test_what_a_magic_takes_and_shows_was_interrupted(executor: Executor, cell: str) -> None:
+    code = "import os, time\nos.write(1, b'begun\\n')\ntime.sleep(600)"
+    job_id = executor.submit(cell.format(code), session=SESSION)
+    interrupt(executor, job_id, "begun")
+    assert executor.follow(job_id).state == "interrupted"

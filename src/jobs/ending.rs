@@ -38,6 +38,15 @@ pub(crate) fn explain(
             "the code ran out of its time and was interrupted; variables are kept",
             "Give run_code_long a larger timeout_sec, or do less at a time.",
         ),
+        Reason::SessionRestarted | Reason::SessionDeleted | Reason::Interrupted
+            if job.started_at.is_none() =>
+        {
+            (
+                "cancelled",
+                "the code was taken out of its session's queue before it began: none of it ran",
+                "Send it again when it is wanted. After a restart of the session its variables are gone: run the setup first.",
+            )
+        }
         Reason::Interrupted if job.variables_lost => (
             "cancelled",
             "the code was interrupted",

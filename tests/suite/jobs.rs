@@ -171,12 +171,19 @@ fn a_restart_ends_the_jobs_and_the_variables_and_nobody_is_told_twice() {
     let arguments = json!({"code": waiting("anew"), "session": "anew"});
     let running = bridge.begin_call("run_code_long", arguments);
     until_there(&executor.root().join("anew-began"));
+    let behind = json!({"code": "print('ran')", "session": "anew"});
+    let queued = bridge.begin_call("run_code_long", behind);
     let report = bridge.call("restart_session", json!({"session": "anew"}));
     assert!(!report.is_error, "{}", report.whole);
     assert_eq!(report.facts["session"]["name"], "anew");
     let ended = Answer::of(&bridge.answer(running));
     ended.refused("cancelled");
-    assert_eq!(report.facts["ended_jobs"], json!([ended.facts["job_id"]]));
+    assert!(!ended.fact("error").contains("none of it ran"));
+    let never = Answer::of(&bridge.answer(queued));
+    never.refused("cancelled");
+    assert!(never.fact("error").contains("none of it ran"));
+    let both = [&ended, &never].map(|answer| &answer.facts["job_id"]);
+    assert_eq!(report.facts["ended_jobs"], json!(both));
     let fresh = run(&mut bridge, "anew", "print('x' in dir())");
     assert_eq!(fresh.text, "False\n");
     assert!(

@@ -111,7 +111,7 @@ fn a_kernel_that_died_between_calls_is_set_up_before_the_next_batch() {
 #[test]
 fn a_loop_that_exits_stops_at_that_iteration_and_goes_on_with_a_new_setup() {
     let (executor, home) = (Executor::shared(), Home::new());
-    let body = "assert ready\nif i == 3 and not os.path.exists('left'):\n    open('left', 'w').close()\n    exit()\nprint('ran', i)\ni";
+    let body = "assert ready\nif i == 3 and not os.path.exists('leaves-once'):\n    open('leaves-once', 'w').close()\n    exit()\nprint('ran', i)\ni";
     let mut arguments = arguments("leaves", body, 6, 2);
     arguments["setup_code"] = json!("import os\nready = True\nprint('set up', flush=True)");
     let mut bridge = executor.bridge(&home, &[]);
