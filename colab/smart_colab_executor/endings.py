@@ -6,6 +6,7 @@ from collections.abc import Set
 from typing import Any
 
 from .jobs import Ending
+from .leaving import CellExited
 
 # What ipykernel calls the exception of code that raised none.
 NO_ERROR = "NoneType"
@@ -26,6 +27,8 @@ def read_reply(reply: dict[str, Any] | None, shown: Set[str]) -> tuple[bool, dic
     if reply is None or reply["status"] != "error":
         return reply is not None and reply["status"] == "ok", None
     ename, evalue = reply.get("ename"), reply.get("evalue")
+    if ename == CellExited.__name__:
+        return True, None
     if ename == NO_ERROR:
         # A formatter failed, of this cell's result or of an earlier one's.
         return "execute_result" in shown or "error" not in shown, None

@@ -2,15 +2,17 @@
 
 Runs in the kernel, as `_smart_colab.leaving`; standard library alone. A kernel that leaves by itself goes on answering
 for a while, or for ever where a thread of the user's lives on. So it only says that it is to go, and takes no more
-code; the executor ends it when it has all of its output.
+code; the executor ends it when it has all of its output. IPython takes `exit(1)` for one that keeps the kernel, runs
+what stands after an `exit()`, and takes the name from scripts and modules; here it ends its cell as it ends a script.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from .kernel_output import Output
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 
 # Its content's `final`: nothing that was sent and has not begun will.
 EXIT_TYPE = "smart_colab_exit"
+
+
+class CellExited(BaseException):
+    """`exit()` was called: the rest of the cell does not run, and that is no fault."""
 
 
 class Leaving:
@@ -28,7 +34,10 @@ class Leaving:
         self.is_due = False
         self._pid = os.getpid()
         kernel = shell.kernel
-        self._ask_exit, shell.ask_exit = shell.ask_exit, self._exit_called
+        shell.ask_exit = self.ask
+        type(shell.exiter).__call__ = lambda _exiter, *arguments, **options: self._exit(*arguments, **options)
+        shell.builtin_trap.auto_builtins |= {"exit": _exit_script, "quit": _exit_script}
+        self._show, shell.showtraceback = shell.showtraceback, self._show_traceback
         # A shutdown sets it; ipykernel stops the event loop 0.1 s later.
         shell.observe(self._exit_now, "exit_now")
         with suppress(AttributeError):  # an event loop in C cannot be changed
@@ -51,11 +60,19 @@ class Leaving:
         if threading.current_thread() is threading.main_thread():
             self._loop_runner.exit()
 
-    def _exit_called(self) -> None:
-        if self._shell.keepkernel_on_exit:
-            self._ask_exit()
-        else:
+    def _exit(self, code: object = None, *, keep_kernel: bool = False) -> NoReturn:
+        """End the cell: with a code as `sys.exit(code)` does, without one for good."""
+        if code is not None or os.getpid() != self._pid:
+            raise SystemExit(code)
+        if not keep_kernel:
             self.ask()
+        if threading.current_thread() is not threading.main_thread():
+            raise SystemExit  # which ends a thread without a word
+        raise CellExited
+
+    def _show_traceback(self, exc_tuple: Any = None, *arguments: Any, **options: Any) -> Any:
+        error = exc_tuple[1] if exc_tuple else sys.exc_info()[1]
+        return None if isinstance(error, CellExited) else self._show(exc_tuple, *arguments, **options)
 
     def _exit_now(self, change: Any) -> None:
         if change["new"]:
@@ -77,3 +94,7 @@ class Leaving:
         main = threading.main_thread()
         if any(thread is not main and not thread.daemon for thread in threading.enumerate()):
             os._exit(0)  # which waits until this is heard
+
+
+def _exit_script(code: object = None) -> NoReturn:
+    raise SystemExit(code)

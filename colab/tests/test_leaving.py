@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -10,6 +11,7 @@ from harness import Executor, Finished, wait_until
 
 LIVING_THREAD = "import threading\nthreading.Thread(target=threading.Event().wait).start()\n"
 STOP_LOOP = "import asyncio\nasyncio.get_event_loop().stop()"
+LEAVES_LATER = "get_ipython().ask_exit()\nprint('in', flush=True)\nimport time\ntime.sleep(600)"
 # The loop's own: it ends whatever the code does.
 EXIT_IN_A_CALLBACK = "import asyncio, sys\nasyncio.get_event_loop().call_later({}, sys.exit)\nNone"
 
@@ -56,15 +58,65 @@ def test_the_name_alone_leaves_too(executor: Executor, session: str) -> None:
     assert executor.run("print(1)", session=session).stdout == "1\n"
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "exit()\nprint('on')",
+        "quit()\nprint('on')",
+        "def stop():\n    exit()\nfor k in range(3):\n    stop()\n    print('on')",
+        "try:\n    exit()\nexcept Exception:\n    print('on')",
+        "import asyncio\nasync def stop():\n    exit()\nawait stop()\nprint('on')",
+        "%%time\nexit()\nprint('on')",
+        "import threading\nt = threading.Thread(target=lambda: [exit(), print('on')])\nt.start()\nt.join()",
+    ],
+)
+def test_nothing_runs_after_the_exit(executor: Executor, session: str, code: str) -> None:
+    job = executor.run(code, session=session)
+    assert (ended(job), job.stdout, job.of("error")) == (("succeeded", "exited", True), "", [])
+
+
+@pytest.mark.parametrize("call", ["exit(1)", "quit(1)", "exit(0)", "exit('no data')", "exit(True)", "exit(code=3)"])
+def test_an_exit_with_a_code_stops_its_cell_alone(executor: Executor, session: str, call: str) -> None:
+    job = executor.run(f"mine = 1\n{call}\nprint('on')", session=session)
+    assert (ended(job), job.stdout) == (("failed", "python_error", False), "")
+    [error] = job.of("error")
+    assert error["ename"] == "SystemExit"
+    assert error["evalue"] in call
+    assert executor.run("print(mine)", session=session).stdout == "1\n"
+
+
+@pytest.mark.parametrize("on_error", ["stop", "skip"])
+def test_an_exit_with_a_code_stops_a_loop(executor: Executor, session: str, on_error: str) -> None:
+    body = "if i == 1:\n    exit(3)\nprint(i)"
+    job = executor.run(body, session=session, loop={"stop": 3, "on_error": on_error})
+    assert (ended(job), job.stdout) == (("failed", "python_error", False), "0\n")
+
+
+def test_an_exit_ends_a_script_or_a_module_alone(executor: Executor, session: str) -> None:
+    (executor.root / "leaves_early.py").write_text("print('in')\nexit()\nprint('never')")
+    job = executor.run("%run leaves_early.py\nprint('on')", session=session)
+    assert (ended(job), job.stdout) == (("succeeded", None, False), "in\non\n")
+    job = executor.run("import sys; sys.path.insert(0, '.')\nimport leaves_early", session=session)
+    assert (job.state, job.of("error")[0]["ename"], job.stdout) == ("failed", "SystemExit", "in\n")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="has no forks")
+def test_an_exit_ends_a_forked_process_alone(executor: Executor, session: str) -> None:
+    code = "import os\npid = os.fork()\nif not pid:\n    exit(7)\nprint(os.waitpid(pid, 0)[1] >> 8)"
+    job = executor.run(code, session=session)
+    assert (ended(job), job.stdout) == (("succeeded", None, False), "7\n")
+
+
 def test_all_that_a_leaving_cell_prints_is_kept(executor: Executor, session: str) -> None:
-    job = executor.run("exit()\nfor k in range(100_000):\n    print(k)\n'last'", session=session)
+    code = "get_ipython().ask_exit()\nfor k in range(100_000):\n    print(k)\n'last'"
+    job = executor.run(code, session=session)
     assert ended(job) == ("succeeded", "exited", True)
     assert job.stdout == "".join(f"{k}\n" for k in range(100_000))
     assert job.of("execute_result")[0]["data"]["text/plain"] == "'last'"
 
 
 def test_a_kernel_that_is_to_be_kept_is_kept(executor: Executor, session: str) -> None:
-    job = executor.run("mine = 1\nexit(keep_kernel=True)", session=session)
+    job = executor.run("mine = 1\nexit(keep_kernel=True)\nmine = 2", session=session)
     assert ended(job) == ("succeeded", None, False)
     assert executor.run("print(mine)", session=session).stdout == "1\n"
 
@@ -88,13 +140,13 @@ def test_a_job_that_is_meant_for_the_kernel_that_left_does_not_run(executor: Exe
 
 
 def test_an_exception_after_the_exit_stays_what_it_is(executor: Executor, session: str) -> None:
-    job = executor.run("exit()\n1 / 0", session=session)
+    job = executor.run("try:\n    exit()\nfinally:\n    1 / 0", session=session)
     assert ended(job) == ("failed", "python_error", True)
     assert job.of("error")[0]["ename"] == "ZeroDivisionError"
 
 
 def test_a_leaving_cell_can_be_interrupted(executor: Executor, session: str) -> None:
-    job_id = executor.submit("exit()\nprint('in', flush=True)\nimport time\ntime.sleep(600)", session=session)
+    job_id = executor.submit(LEAVES_LATER, session=session)
     executor.wait_for_output(job_id, "in")
     executor.post(f"/jobs/{job_id}/interrupt")
     assert ended(executor.follow(job_id)) == ("interrupted", "interrupted", True)
@@ -102,7 +154,7 @@ def test_a_leaving_cell_can_be_interrupted(executor: Executor, session: str) -> 
 
 
 def test_a_leaving_cell_that_runs_out_of_time_is_timed_out(executor: Executor, session: str) -> None:
-    job = executor.run("exit()\nimport time\ntime.sleep(600)", session=session, timeout_sec=1)
+    job = executor.run(LEAVES_LATER, session=session, timeout_sec=1)
     assert ended(job) == ("timed_out", "timeout", True)
 
 
@@ -153,7 +205,7 @@ def test_an_iteration_that_leaves_and_finishes_is_done(executor: Executor, sessi
 
 
 def test_a_session_can_be_restarted_while_its_kernel_leaves(executor: Executor, session: str) -> None:
-    job_id = executor.submit("exit()\nprint('in', flush=True)\nimport time\ntime.sleep(600)", session=session)
+    job_id = executor.submit(LEAVES_LATER, session=session)
     executor.wait_for_output(job_id, "in")
     executor.post(f"/sessions/{session}/restart")
     assert ended(executor.follow(job_id)) == ("interrupted", "session_restarted", True)
@@ -162,7 +214,7 @@ def test_a_session_can_be_restarted_while_its_kernel_leaves(executor: Executor, 
 
 def test_an_executor_that_restarts_knows_who_left(start: Callable[..., Executor]) -> None:
     first = start()
-    job_id = first.submit("exit()\n'shown'")
+    job_id = first.submit("print(1)\nexit()")
     first.follow(job_id)
     first.process.terminate()
     first.process.wait(20)

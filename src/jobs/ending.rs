@@ -8,7 +8,7 @@ use crate::wire::job::Job;
 use crate::wire::state::Reason;
 
 /// What becomes of a Python process whose own code ends it, however the job ended.
-pub(crate) const EXITED: &str = "the code called exit() or stopped its event loop: the Python process ended, and all variables are gone";
+pub(crate) const EXITED: &str = "the code called exit(), after which nothing more of its cell runs, or stopped its event loop: the Python process ended, and all variables are gone";
 
 /// Whether the job's own code ended its Python process.
 pub(crate) fn has_exited(job: &Job) -> bool {
@@ -101,10 +101,10 @@ pub(crate) fn advise(error: &PythonError) -> &'static str {
     match error.ename.as_str() {
         "StdinNotImplementedError" => advise_unanswered(error),
         "SystemExit" if is_clean_exit(error) => {
-            "sys.exit() stopped only this cell: the session goes on and its variables are kept. Leave it out where more code of the cell is to run."
+            "The exit stopped only this cell, what stands after it did not run: the session goes on and its variables are kept. Leave it out where more code of the cell is to run."
         }
         "SystemExit" => {
-            "sys.exit() stopped only this cell: the session goes on and its variables are kept. What was printed, and the exit's code or message, \
+            "The exit stopped only this cell, what stands after it did not run: the session goes on and its variables are kept. What was printed, and the exit's code or message, \
              say why the program gave up: mend that and run it again."
         }
         "ModuleNotFoundError" => {

@@ -40,6 +40,8 @@ fn an_exit_and_unanswered_questions_are_advised_by_their_kind() {
             ),
             ("raise SystemExit", "SystemExit", kept, &["mend"]),
             ("sys.exit(3)", "SystemExit: 3", kept, &[]),
+            ("exit(3)", "SystemExit: 3", kept, &[]),
+            ("quit(0)", "SystemExit: 0", kept, &["mend"]),
             ("sys.exit('no data')", "SystemExit: no data", kept, &[]),
             (
                 "input('name? ')",

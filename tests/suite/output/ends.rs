@@ -24,7 +24,12 @@ fn the_call_that_exits_says_that_variables_are_gone_and_the_next_has_a_fresh_pro
         assert_eq!(next.text, "False\n");
         assert!(next.facts["variables_lost"].is_null(), "{}", next.facts);
     }
-    let answer = client.run("exit()\n1 / 0");
+    let answer = client.run("exit()\nprint('on')");
+    answer.succeeded();
+    assert_eq!(answer.text, "");
+    let notes = answer.facts["notes"].to_string();
+    assert!(notes.contains("nothing more of its cell runs"), "{notes}");
+    let answer = client.run("try:\n    exit()\nfinally:\n    1 / 0");
     answer.refused("python_error");
     assert!(answer.fact("error").contains("ZeroDivisionError"));
     assert!(answer.facts["notes"].to_string().contains("gone"));
