@@ -2,7 +2,8 @@
 
 Runs in the kernel, as `_smart_colab.shell_commands`; standard library alone, for systems that have pseudo-terminals.
 IPython gives such a command a terminal to read from too, so that one with a question (`rm -i`, a child's `input()`)
-waits for ever.
+waits for ever. A program that wants single keys (an editor, a menu, `top`) opens the terminal by its name or asks its
+standard error for them: it is ended when it has waited for a while.
 """
 
 from __future__ import annotations
@@ -11,14 +12,18 @@ import codecs
 import fcntl
 import os
 import pty
+import re
 import select
 import shutil
+import signal
 import struct
 import subprocess
 import sys
 import termios
 import time
+from collections import defaultdict
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 ROWS, COLUMNS = 24, 80
@@ -27,10 +32,23 @@ POLL_SEC = 0.05
 # How long an interrupted command may tidy up, and one that was then asked to end.
 INTERRUPT_GRACE_SEC = 2.0
 TERMINATION_GRACE_SEC = 0.5
+# A program that only paints the screen may end by itself within so long.
+KEYS_PATIENCE_SEC = 2.0
+NO_KEYS = (
+    "[ended: the command took the terminal over to wait for keys, and nobody can press any here. Show a file with cat, "
+    "change it by code, and give a program its answers as options]\n"
+)
+# A pager whose output is no terminal prints all of it.
+PAGERS = "".join(f'{name}() {{ command {name} "$@" | cat; }}; ' for name in ("less", "more"))
+PAGER = re.compile(r"\b(less|more)\b")
+SHELLS_WITH_FUNCTIONS = frozenset({"sh", "bash", "dash", "ksh", "zsh"})
 
 
 def install(shell: Any) -> None:
     """Take the shell's `system` over, which `!command` calls."""
+    # What opens an editor (`git commit`) fails at once and says so, however it is run.
+    if "VISUAL" not in os.environ:
+        os.environ.setdefault("EDITOR", "false")
 
     def system(command: str) -> None:
         if command.rstrip().endswith("&"):
@@ -48,6 +66,8 @@ def run(command: str) -> int:
     """Run a command line and print what it prints as it comes; its exit code, or minus the signal that ended it."""
     # In the shell that IPython takes.
     shell = shutil.which(os.environ.get("SHELL", "sh")) or "/bin/sh"
+    if PAGER.search(command) and Path(shell).name in SHELLS_WITH_FUNCTIONS:
+        command = PAGERS + command
     screen, terminal = _terminal()
     try:
         # It stays in the kernel's group: what interrupts or kills the kernel reaches it too.
@@ -58,8 +78,11 @@ def run(command: str) -> int:
     finally:
         os.close(terminal)
     try:
-        _show(screen, process)
+        if not _show(screen, process):
+            _end(screen, process)
+            sys.stderr.write(NO_KEYS)
     except KeyboardInterrupt:
+        _show(screen, process, time.monotonic() + INTERRUPT_GRACE_SEC)
         _end(screen, process)
         raise
     finally:
@@ -77,7 +100,6 @@ def _terminal() -> tuple[int, int]:
         modes = termios.tcgetattr(terminal)
         modes[1] &= ~termios.OPOST  # a line ends in \n
         termios.tcsetattr(terminal, termios.TCSANOW, modes)
-        # A pager asks its standard error for keys, where it finds nothing else to read.
         return screen, os.open(os.ttyname(terminal), os.O_WRONLY | os.O_NOCTTY)
     except BaseException:
         os.close(screen)
@@ -86,10 +108,15 @@ def _terminal() -> tuple[int, int]:
         os.close(terminal)
 
 
-def _show(screen: int, process: subprocess.Popen[bytes], until: float | None = None) -> None:
-    """Print what comes until the process ends (what it started may live on and hold the terminal), or so long."""
+def _show(screen: int, process: subprocess.Popen[bytes], until: float | None = None) -> bool:
+    """Print what comes until the process ends (what it started may live on and hold the terminal), or so long.
+
+    Without an end of its own, until it waits for keys too: it is False then.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    while until is None or time.monotonic() < until:
+    asked_at: float | None = None
+    waits = False
+    while not waits and (until is None or time.monotonic() < until):
         has_ended = process.poll() is not None
         is_there, _, _ = select.select([screen], [], [], 0 if has_ended else POLL_SEC)
         data = b""
@@ -100,17 +127,50 @@ def _show(screen: int, process: subprocess.Popen[bytes], until: float | None = N
             sys.stdout.write(text)
         if not data and (has_ended or is_there):
             break
+        if until is None:
+            asked_at = (asked_at or time.monotonic()) if _wants_keys(screen) else None
+            waits = asked_at is not None and time.monotonic() - asked_at > KEYS_PATIENCE_SEC
     sys.stdout.write(decoder.decode(b"", final=True))
+    return not waits
+
+
+def _wants_keys(screen: int) -> bool:
+    """Whether a program has set the terminal to give single keys instead of lines."""
+    with suppress(termios.error):
+        return not termios.tcgetattr(screen)[3] & termios.ICANON
+    return False
 
 
 def _end(screen: int, process: subprocess.Popen[bytes]) -> None:
-    """See to it that a command ends that was interrupted with us."""
-    for grace, end in (
-        (INTERRUPT_GRACE_SEC, process.terminate),
-        (TERMINATION_GRACE_SEC, process.kill),
-        (TERMINATION_GRACE_SEC, process.kill),
-    ):
-        _show(screen, process, time.monotonic() + grace)
-        if process.poll() is not None:
-            return
-        end()
+    """See to it that a command ends, and what it has started."""
+    family = _family(process.pid) if process.poll() is None else []
+    for kind in (signal.SIGTERM, signal.SIGKILL):
+        family = [pid for pid in family if _send(pid, kind)]
+        until = time.monotonic() + TERMINATION_GRACE_SEC
+        while family and time.monotonic() < until:
+            _show(screen, process, time.monotonic() + POLL_SEC)
+            time.sleep(POLL_SEC)
+            family = [pid for pid in family if _send(pid, 0)]
+
+
+def _send(pid: int, kind: int) -> bool:
+    """Send a signal, 0 for none; whether the process is there."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, kind)
+        return True
+    return False
+
+
+def _family(root: int) -> list[int]:
+    """A process and those that it started, as far as the system shows them."""
+    children = defaultdict(list)
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # The name before it may hold anything.
+            children[int(stat.read_text("utf-8", "replace").rpartition(")")[2].split()[1])].append(
+                int(stat.parent.name)
+            )
+    family = [root]
+    for pid in family:
+        family += children[pid]
+    return family

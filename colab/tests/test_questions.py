@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 
+import psutil
 import pytest
 from harness import Executor, wait_until
 
 needs_terminals = pytest.mark.skipif(os.name == "nt", reason="has no pseudo-terminals")
 PYTHON = f"{sys.executable} -c"
+# As pagers and editors do; then as what paints with curses and reads its standard error does.
+WAITS_FOR_KEYS = """
+import os, sys, termios, time, tty
+terminal = os.open(os.ttyname(2), os.O_RDWR | os.O_NOCTTY) if sys.argv[1] == "opens" else 2
+tty.setcbreak(terminal)
+print(os.getpid(), "first page", flush=True)
+while sys.argv[1] != "opens":
+    time.sleep(0.1)
+os.read(terminal, 1)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +31,10 @@ def session(executor: Executor) -> Iterator[str]:
     """A session of these tests' own."""
     yield "questions"
     executor.call("DELETE", "/sessions/questions")
+
+
+def is_there(process: int) -> bool:
+    return psutil.pid_exists(process) and psutil.Process(process).status() != psutil.STATUS_ZOMBIE
 
 
 @needs_terminals
@@ -47,6 +63,47 @@ def test_a_command_that_asks_reads_the_end(executor: Executor, session: str, cod
         assert "got []" in job.of("execute_result")[0]["data"]["text/plain"]
     else:
         assert re.sub(r"\x1b\[[0-9;]*m", "", job.stdout).endswith(shown)
+
+
+@needs_terminals
+@pytest.mark.parametrize("how", ["opens", "paints"])
+@pytest.mark.parametrize("line", ["{}", "{} | cat", "sh -c '{}; true'; echo on"])
+def test_a_command_that_waits_for_keys_is_ended_with_a_word(
+    executor: Executor, session: str, how: str, line: str
+) -> None:
+    (executor.root / "waits_for_keys.py").write_text(WAITS_FOR_KEYS)
+    command = line.format(f"{sys.executable} waits_for_keys.py {how}")
+    job = executor.run(f"!{command}\nprint('after', _exit_code)", session=session, timeout_sec=60)
+    assert job.state == "succeeded"
+    pid, rest = job.stdout.split(maxsplit=1)
+    assert rest == "first page\nafter -15\n"
+    assert "to wait for keys" in job.streams["stderr"]
+    wait_until(lambda: not is_there(int(pid)))
+    assert executor.run("!echo next", session=session).stdout == "next\n"
+
+
+@needs_terminals
+@pytest.mark.parametrize("pager", ["less", "more"])
+def test_a_pager_prints_the_whole_file(executor: Executor, session: str, pager: str) -> None:
+    if shutil.which(pager) is None:
+        pytest.skip(f"has no {pager}")
+    (executor.root / "long.txt").write_text("".join(f"line {k}\n" for k in range(500)))
+    job = executor.run(f"def show(name):\n    !{pager} {{name}}; echo end\nshow('long.txt')", session=session)
+    lines = job.stdout.splitlines()
+    assert (job.state, lines[-501:]) == ("succeeded", [*(f"line {k}" for k in range(500)), "end"])
+    assert executor.run(f"!cat long.txt | {pager} | tail -n 1", session=session).stdout == "line 499\n"
+    assert executor.run("!echo less is more", session=session).stdout == "less is more\n"
+
+
+@needs_terminals
+@pytest.mark.skipif(shutil.which("git") is None, reason="has no git")
+@pytest.mark.skipif(any(name in os.environ for name in ("GIT_EDITOR", "VISUAL", "EDITOR")), reason="has an editor")
+@pytest.mark.parametrize("run", ["!{}", "import os; os.system('{}')", "%%bash\n{}", "!!{}"])
+def test_what_opens_an_editor_fails_at_once(executor: Executor, session: str, run: str) -> None:
+    commit = "git -C repository -c user.name=me -c user.email=me commit --allow-empty 2> said"
+    code = run.format(f"git init -q repository; {commit}")
+    executor.run(code, session=session, timeout_sec=60)
+    assert "problem with the editor 'false'" in (executor.root / "said").read_text()
 
 
 @needs_terminals
@@ -81,14 +138,7 @@ def test_an_interrupt_ends_a_command_that_will_not_hear_it(executor: Executor, s
     executor.post(f"/jobs/{job_id}/interrupt")
     assert executor.follow(job_id).state == "interrupted"
 
-    def is_gone() -> bool:
-        try:
-            os.kill(process, 0)
-        except ProcessLookupError:
-            return True
-        return False
-
-    wait_until(is_gone)
+    wait_until(lambda: not is_there(process))
 
 
 @needs_terminals
