@@ -41,6 +41,8 @@ def install(shell: Any) -> None:
     global _shell, _output, _loop_runner, _interrupts
     _shell = shell
     kernel = shell.kernel
+    # The launcher's arguments are not for the user's `argparse`, `unittest` or `absl`.
+    sys.argv[:] = ["cell"]
     for handlers in (kernel.control_handlers, kernel.shell_handlers):
         handlers[MESSAGE_TYPE] = _handle
     packing.install(kernel.session)

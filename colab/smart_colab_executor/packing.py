@@ -5,6 +5,7 @@ Runs in the kernel, as `_smart_colab.packing`; standard library alone.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from .jsonline import whole
@@ -13,6 +14,8 @@ from .jsonline import whole
 def install(session: Any) -> None:
     """Have the kernel's session pack what it refuses."""
     pack = session.pack
+    # NaN in displayed JSON is packed as a text; the advice is for those who write kernels.
+    warnings.filterwarnings("ignore", message="Message serialization failed with")
 
     def pack_whole(value: Any) -> Any:
         try:

@@ -7,6 +7,7 @@ nothing of an exception whose own methods raise; ipykernel then answers nothing,
 from __future__ import annotations
 
 import linecache
+import re
 import sys
 import traceback
 import warnings
@@ -23,12 +24,13 @@ HIDDEN_MODULES = ("IPython", "ipykernel")
 OWN_FILES = "<_smart_colab"
 MAX_INNER_ERRORS = 20
 MAX_INNER_CHARS = 200
+ESCAPE_CODE = re.compile(r"\x1b\[[0-9;:?]*[ -/]*[@-~]")
 
 
 def message(error: BaseException, depth: int = 3) -> str:
-    """What `str` says of it; for a group, its inner errors too, `depth` levels of them."""
+    """What `str` says of it, without colors; for a group, its inner errors too, `depth` levels of them."""
     try:
-        text = str(error)
+        text = ESCAPE_CODE.sub("", str(error))
     except Exception:  # noqa: BLE001, RUF100 - a user's `__str__`, or an integer of too many digits
         return "<its text cannot be shown: str() of the exception raised another>"
     errors = _inner(error)[:MAX_INNER_ERRORS] if depth else ()
@@ -55,6 +57,9 @@ class Tracebacks:
         self.is_showing = False
         self._show, shell.showtraceback = shell.showtraceback, self._showtraceback
         shell._showtraceback = self._send
+        # By the name of the file that stands for it, the number of each cell; IPython 7 keeps none.
+        self._cells: dict[str, int] = {}
+        self._cache, shell.compile.cache = shell.compile.cache, self._cache_cell
         self._execute, shell.kernel.do_execute = shell.kernel.do_execute, self._do_execute
         # IPython 9 keeps every exception for its history, where one whose text cannot be had raises another.
         shell._format_exception_for_storage = lambda *_arguments, **_options: {}
@@ -71,6 +76,11 @@ class Tracebacks:
         self._shell._last_traceback = None
         self._shell._last_traceback_during_displayhook = False
         self._shell.displayhook.msg = None
+
+    def _cache_cell(self, code: str, number: int = 0, *arguments: Any, **options: Any) -> Any:
+        name = self._cache(code, number, *arguments, **options)
+        self._cells[name] = number
+        return name
 
     async def _do_execute(self, *arguments: Any, **options: Any) -> Any:
         try:
@@ -126,17 +136,25 @@ class Tracebacks:
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):  # the user's own stream
                 stream.flush()
-        content = {"ename": kind.__name__, "evalue": message(error), "traceback": lines}
+        lines = [self._with_cells(line) for line in lines]
+        text = message(error)
+        if isinstance(error, SyntaxError) and error.filename in self._cells:
+            # `str` names the last part of the file's path alone.
+            text = text.replace(f"({Path(error.filename).name}, ", f"(Cell In[{self._cells[error.filename]}], ")
+        content = {"ename": kind.__name__, "evalue": text, "traceback": lines}
         topic = hook.topic.replace(b"execute_result", b"error") if hook.topic else None
         hook.session.send(hook.pub_socket, "error", content, hook.parent_header, ident=topic)
         shell._last_traceback = lines
 
     def _format(self, error: BaseException) -> list[str]:
-        """The standard library's traceback, with the names that IPython has for cells."""
-        lines = _format(error, self._without_machinery(error.__traceback__, also_first=True))
-        for file, count in getattr(self._shell.compile, "_filename_map", {}).items():
-            lines = [line.replace(f'"{file}"', f'"Cell In[{count}]"') for line in lines]
-        return lines
+        """The standard library's traceback."""
+        return _format(error, self._without_machinery(error.__traceback__, also_first=True))
+
+    def _with_cells(self, line: str) -> str:
+        """`line` with the names that IPython has for cells."""
+        for file, count in self._cells.items():
+            line = line.replace(file, f"Cell In[{count}]")
+        return line
 
     def _without_machinery(self, trace: TracebackType | None, *, also_first: bool = False) -> TracebackType | None:
         """The traceback without frames of IPython's and ours; but for the first, which IPython itself leaves out."""

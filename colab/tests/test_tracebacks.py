@@ -184,3 +184,41 @@ def test_recalled_code_is_shown(executor: Executor, session: str) -> None:
     number = executor.run("mine = 6 * 7", session=session).events[0]["execution_count"]
     job = executor.run(f"%recall {number}", session=session)
     assert job.of("display_data")[0]["data"]["text/plain"] == "mine = 6 * 7"
+
+
+@pytest.mark.parametrize("code", ["1 +", "def f(:\n    pass", "x = (\n"])
+@pytest.mark.parametrize("loop", [None, {"stop": 2}])
+def test_a_syntax_error_names_its_cell(
+    executor: Executor, session: str, code: str, loop: dict[str, int] | None
+) -> None:
+    job = executor.run(code, session=session, **({"loop": loop} if loop else {}))
+    [error], [started] = job.of("error"), job.of("started")
+    assert f"(Cell In[{started['execution_count']}], line 1)" in error["evalue"]
+    assert "ipykernel_" not in "\n".join(error["traceback"])
+
+
+def test_every_frame_of_a_cell_has_its_name(executor: Executor, session: str) -> None:
+    executor.run("def fails():\n    1 / 0", session=session)
+    [error] = executor.run("fails()", session=session).of("error")
+    assert "ipykernel_" not in "\n".join(error["traceback"])
+
+
+def test_an_error_without_its_colors_is_its_message(executor: Executor, session: str) -> None:
+    [error] = executor.run("raise ValueError('\\x1b[1;31mred\\x1b[0m \\x1b[Kpaint')", session=session).of("error")
+    assert error["evalue"] == "red paint"
+
+
+def test_numbers_that_json_lacks_are_shown_without_a_warning(executor: Executor, session: str) -> None:
+    code = "from IPython.display import JSON\nJSON({'a': float('nan'), 'b': [float('inf')]})"
+    job = executor.run(code, session=session)
+    assert job.streams == {"stdout": "", "stderr": ""}
+    assert set(job.of("execute_result")[0]["data"]["application/json"]) == {"a", "b"}
+
+
+def test_a_program_finds_no_arguments_of_the_kernels(executor: Executor, session: str) -> None:
+    parse = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--n', default=3)\nprint(p.parse_args().n)"
+    assert executor.run(parse, session=session).stdout == "3\n"
+    job = executor.run("import sys\nprint(sys.argv)\np.print_usage()", session=session)
+    assert job.stdout == "['cell']\nusage: cell [-h] [--n N]\n"
+    tests = "import unittest\nclass T(unittest.TestCase):\n    def test(self):\n        pass\nunittest.main(exit=False)"
+    assert "Ran 1 test" in executor.run(tests, session=session).streams["stderr"]

@@ -116,7 +116,7 @@ impl View {
         summary.notes = kept.all_notes();
         if let Some(error) = outlived {
             (summary.notes).push(format!(
-                "an exception was shown and the cell went on after it, as with %run or %%capture: {error}"
+                "an exception was shown and the cell went on after it (an object's display or a magic such as %run raised it): {error}"
             ));
         }
         if followed.job.as_ref().is_some_and(has_exited) {
