@@ -13,7 +13,7 @@ use super::stall::{self, Stall};
 use super::turns::Turn;
 use crate::base::ids::JobId;
 use crate::base::text::Newest;
-use crate::runtime::connection::Connection;
+use crate::runtime::connection::{Connection, LASTING_PATIENCE};
 use crate::runtime::error::Reach;
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use crate::wire::event::Event;
@@ -360,11 +360,9 @@ impl Follower {
             let poll = Poll { max_bytes, ..hold };
             runtime.events(self.id, self.next, poll).await
         };
-        if self.job.is_some() {
-            connection.ask_patiently(watch.deadline, question).await
-        } else {
-            connection.ask(watch.deadline, question).await
-        }
+        let patience = self.job.is_none().then_some(LASTING_PATIENCE);
+        let asking = connection.ask_with(patience, watch.deadline, question);
+        asking.await
     }
 
     /// True while the silence is no longer than the executor was asked to hold its answer.

@@ -25,7 +25,7 @@ use crate::wire::session::Session;
 pub const NEW_ADDRESS: Duration = Duration::from_secs(15);
 
 /// How long nothing but refusals is met with patience: an executor that is being started anew is back by then.
-const LASTING_PATIENCE: Duration = Duration::from_secs(10);
+pub const LASTING_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The one way to the runtime of this moment.
 #[derive(Debug)]
@@ -141,20 +141,17 @@ impl Connection {
     where
         F: Future<Output = RuntimeResult<T>>,
     {
-        let rules = Rules {
-            may_repeat: RuntimeError::is_transient,
-            may_go_elsewhere: |_| true,
-            lasting_patience: LASTING_PATIENCE,
-        };
-        self.ask_by(rules, deadline, question).await.0
+        self.ask_with(Some(LASTING_PATIENCE), deadline, question)
+            .await
     }
 
-    /// As [`Self::ask`], with patience until `deadline` whatever the errors: for what is known to be there.
+    /// As [`Self::ask`], with this patience for lasting errors; none means until `deadline`, for what is known to be there.
     ///
     /// # Errors
     /// As [`Self::ask`].
-    pub async fn ask_patiently<T, F>(
+    pub async fn ask_with<T, F>(
         &self,
+        lasting_patience: Option<Duration>,
         deadline: Instant,
         question: impl Fn(Arc<dyn Runtime>) -> F,
     ) -> RuntimeResult<T>
@@ -164,7 +161,7 @@ impl Connection {
         let rules = Rules {
             may_repeat: RuntimeError::is_transient,
             may_go_elsewhere: |_| true,
-            lasting_patience: deadline.saturating_duration_since(Instant::now()),
+            lasting_patience,
         };
         self.ask_by(rules, deadline, question).await.0
     }
@@ -184,7 +181,7 @@ impl Connection {
         let rules = Rules {
             may_repeat: |error| error.is_transient() && error.reach() == Reach::Nowhere,
             may_go_elsewhere: |error| error.reach() != Reach::Unknown,
-            lasting_patience: LASTING_PATIENCE,
+            lasting_patience: Some(LASTING_PATIENCE),
         };
         let question = &question;
         let meet_first = |runtime: Arc<dyn Runtime>| async move {
@@ -230,9 +227,9 @@ impl Connection {
             let hurries = is_healed && !was_healed;
             was_healed |= is_healed;
             is_lasting &= error.is_lasting();
-            match began.get() {
+            match began.get().zip(rules.lasting_patience) {
                 _ if hurries => Next::AtOnce,
-                Some(began) if is_lasting => Next::PauseUntil(*began + rules.lasting_patience),
+                Some((began, patience)) if is_lasting => Next::PauseUntil(*began + patience),
                 _ => Next::Pause,
             }
         };
@@ -321,7 +318,7 @@ impl Connection {
 struct Rules {
     may_repeat: fn(&RuntimeError) -> bool,
     may_go_elsewhere: fn(&RuntimeError) -> bool,
-    lasting_patience: Duration,
+    lasting_patience: Option<Duration>,
 }
 
 /// Asks an executor at `endpoint`, without connecting to it for good.

@@ -171,18 +171,11 @@ impl Reader for Collector {
             }
             EventKind::DisplayData {
                 data,
-                update,
                 display_id,
                 live,
                 ..
-            } => self.display(State {
-                seq: event.seq,
-                data: data.clone(),
-                id: display_id.clone(),
-                is_update: *update,
-                is_live: *live,
-            }),
-            EventKind::ExecuteResult {
+            }
+            | EventKind::ExecuteResult {
                 data,
                 display_id,
                 live,
@@ -191,7 +184,7 @@ impl Reader for Collector {
                 seq: event.seq,
                 data: data.clone(),
                 id: display_id.clone(),
-                is_update: false,
+                is_update: matches!(event.kind, EventKind::DisplayData { update: true, .. }),
                 is_live: *live,
             }),
             EventKind::ClearOutput { wait: true } => self.clears_next = true,
