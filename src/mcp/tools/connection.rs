@@ -67,7 +67,8 @@ impl Server {
         &self,
         context: RequestContext<RoleServer>,
     ) -> Json<ConnectionReport> {
-        let report = call::run(self, &context, CHECK, async |call| {
+        let budget = self.budget(&context).min(CHECK);
+        let report = call::run(self, &context, budget, async |call| {
             call.say("asking the executor");
             self.check(call.deadline).await
         });

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{MARGIN, Rig, call, failed, finish, run, succeeded, until_read};
+use crate::support::executor::TOKEN;
 use crate::support::proxy::Fault;
 
 #[tokio::test]
@@ -43,6 +44,39 @@ async fn every_tool_returns_within_its_time_when_nobody_answers() {
             }
         });
         futures_util::future::join_all(calls).await;
+    }
+}
+
+#[tokio::test]
+async fn every_tool_keeps_to_a_short_budget_when_nobody_answers() {
+    let rig = Rig::start().await;
+    let budget = |seconds| [("SMART_COLAB_CALL_BUDGET_SEC", seconds)];
+    let (bridge, slower) = (
+        rig.bridge(&budget("5")).await,
+        rig.bridge(&budget("8")).await,
+    );
+    let job = finish(&bridge, run(&bridge, "1").await).await.facts["job_id"].clone();
+    call(&slower, "list_colab_variables", json!({})).await;
+    rig.proxy.always(Fault::Silence);
+    let tools = [
+        ("check_colab_connection", json!({})),
+        ("list_jobs", json!({})),
+        ("list_colab_files", json!({})),
+        ("read_colab_file", json!({"path": "a"})),
+        ("download_from_colab", json!({"remote_path": "a"})),
+        ("interrupt_execution", json!({"job_id": job})),
+        ("restart_session", json!({})),
+        ("export_notebook", json!({})),
+        (
+            "connect_colab",
+            json!({"url": format!("http://{}/#{TOKEN}", rig.proxy.address())}),
+        ),
+    ];
+    let calls = tools.map(|(tool, arguments)| call(&bridge, tool, arguments));
+    tokio::select! {
+        biased;
+        _ = futures_util::future::join_all(calls) => {}
+        _ = call(&slower, "probe_colab_environment", json!({})) => panic!("a call took longer than its budget"),
     }
 }
 
