@@ -300,8 +300,8 @@ impl RuntimeError {
                  #, or run `smart-colab connect` in a terminal: a new start makes a new token."
                 .to_owned(),
             Self::Incompatible { hint, .. } => hint.clone(),
-            Self::Stranger { .. } => "Check that the address is the one that the notebook prints now, and call connect_colab with that; if it is, run \
-                 the notebook's start cell again."
+            Self::Stranger { .. } => "Open the address in a browser: a sign-in page of the network, a proxy or a VPN may stand between. Check that it is the one \
+                 that the notebook prints now, and call connect_colab with that; if it is, run the notebook's start cell again."
                 .to_owned(),
             Self::Changed { .. } => "Wait until the program that writes the file is done, then download it again.".to_owned(),
             Self::Replaced => "Variables and files of the old machine are gone; what was read of its output \

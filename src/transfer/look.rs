@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::running::{Failure, Report, State};
+use super::running::{Ended, Failure, Report};
 use crate::base::causes::sentence;
 use crate::base::ids::JobId;
 
@@ -16,9 +16,9 @@ pub struct Look {
 
 impl Look {
     /// Of a report that is put into words already.
-    pub(super) fn of<R: Report>(id: JobId, state: &State<R>) -> Self {
-        let report = serde_json::to_value(&state.report).unwrap_or_default();
-        let head = match &state.ended {
+    pub(super) fn of<R: Report>(id: JobId, report: &R, ended: Option<&Ended<R>>) -> Self {
+        let report = serde_json::to_value(report).unwrap_or_default();
+        let head = match ended {
             None => json!({"success": true, "state": "running", "job_id": id}),
             Some(Ok(())) => json!({"success": true, "state": "succeeded", "job_id": id}),
             Some(Err(error)) => failed(id, error),
@@ -30,9 +30,14 @@ impl Look {
                 facts.entry(name).or_insert(value);
             }
         }
-        if let Some(Err(_)) = state.ended {
+        if let Some(Err(_)) = ended {
             // What it was doing is not what is told now.
-            facts.retain(|name, _| !matches!(name.as_str(), "status" | "message" | "next_step"));
+            facts.retain(|name, _| {
+                !matches!(
+                    name.as_str(),
+                    "status" | "message" | "problem" | "next_step"
+                )
+            });
         }
         Self::told(Value::Object(facts))
     }
@@ -40,12 +45,9 @@ impl Look {
     /// Of facts that were told before.
     pub(super) fn told(facts: Value) -> Self {
         let says = |name: &str| facts[name].as_str().unwrap_or_default().to_owned();
-        let (message, more) = if facts["error"].is_null() {
-            (says("message"), says("next_step"))
-        } else {
-            (says("error"), says("hint"))
-        };
-        let text = format!("{message} {more}").trim().to_owned();
+        let parts = ["error", "message", "hint", "next_step"].map(says);
+        let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        let text = parts.join(" ");
         Self { text, facts }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! A transfer runs in the background and is resumed across broken connections and restarts of the bridge.
 //! - `running` knows the transfers of this process and lets calls wait for them, `notes` those of earlier ones, `transfers` joins the two for
-//!   either direction, and `look` tells of one by its id; `report` is what their reports are made of;
+//!   either direction, and `look` tells of one by its id; `report` is what their reports are made of,
+//!   and `trouble` what they say while nothing moves;
 //! - `name` and `destination` decide where a file may go here, a notebook's too; `digest` hashes files, `disk` keeps their work off the
 //!   async threads;
 //! - `error` is what can go wrong while a file comes here.
@@ -20,12 +21,14 @@ mod notes;
 mod report;
 mod running;
 mod transfers;
+mod trouble;
 pub mod upload;
 
 pub use error::{TransferError, TransferResult};
 pub use look::Look;
 pub use report::{Skipped, Status};
 pub use running::{Progress, Watch};
+pub use trouble::Trouble;
 
 /// More than this is carried only when the call says so. Bytes.
 pub const MAX_BYTES: u64 = 2 << 30;

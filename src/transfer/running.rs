@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::report::Skipped;
+use super::trouble::Trouble;
 use crate::base::ids::JobId;
 use crate::runtime::RuntimeError;
 
@@ -72,6 +73,8 @@ pub(super) trait Report: Clone + Debug + Serialize + Send + Sync + 'static {
     fn is_there(&self) -> bool;
     /// The entries that were left out, and how many there are of them.
     fn skips(&mut self) -> (&mut Vec<Skipped>, &mut u64);
+    /// What stands in its way.
+    fn trouble(&mut self) -> &mut Trouble;
     /// Takes in how long the whole took.
     fn took(&mut self, time: Duration);
     /// Takes in what came through ngrok to this computer in this month, in bytes, where that is told.
@@ -91,6 +94,8 @@ pub(super) type Ended<R> = Result<(), <R as Report>::Error>;
 pub(super) struct State<R: Report> {
     pub(super) report: R,
     pub(super) ended: Option<Ended<R>>,
+    /// When the last answer, or a part of one, came.
+    heard: Instant,
 }
 
 /// Where the parts of a transfer note what they did.
@@ -102,6 +107,7 @@ impl<R: Report> Meter<R> {
         let (sender, receiver) = watch::channel(State {
             report,
             ended: None,
+            heard: Instant::now(),
         });
         (Self(sender), receiver)
     }
@@ -124,12 +130,34 @@ impl<R: Report> Meter<R> {
         });
     }
 
+    pub(super) fn last_heard(&self) -> Instant {
+        self.0.borrow().heard
+    }
+
+    /// Something came, and this is what still stands in the way.
+    pub(super) fn heard(&self, trouble: Option<Trouble>) {
+        self.0.send_if_modified(|state| {
+            state.heard = Instant::now();
+            let trouble = trouble.unwrap_or_default();
+            let before = std::mem::replace(state.report.trouble(), trouble);
+            before != *state.report.trouble()
+        });
+    }
+
+    /// Nothing comes.
+    pub(super) fn stuck(&self, trouble: Trouble) {
+        self.change(|report| *report.trouble() = trouble);
+    }
+
     pub(super) fn report(&self) -> R {
         self.0.borrow().report.clone()
     }
 
     fn end(&self, result: Ended<R>) {
-        self.0.send_modify(|state| state.ended = Some(result));
+        self.0.send_modify(|state| {
+            *state.report.trouble() = Trouble::default();
+            state.ended = Some(result);
+        });
     }
 }
 

@@ -147,8 +147,7 @@ impl<R: Report> Transfers<R> {
                         let mut report = meter.report();
                         report.took(began.elapsed());
                         let report = report.worded(began.elapsed());
-                        let ended = Some(result.clone());
-                        note.outcome = Some(Look::of(id, &State { report, ended }).facts);
+                        note.outcome = Some(Look::of(id, &report, Some(&result)).facts);
                         blocking(move || notes.write(&note)).await;
                     }
                     drop(held);
@@ -175,7 +174,8 @@ impl<R: Report> Transfers<R> {
     /// Waits likewise, for one who only looks.
     pub(super) async fn tell(&self, running: Running<R>, watch: &Watch<'_>) -> Look {
         let id = running.id;
-        Look::of(id, &self.follow(running, watch).await)
+        let state = self.follow(running, watch).await;
+        Look::of(id, &state.report, state.ended.as_ref())
     }
 
     async fn follow(&self, running: Running<R>, watch: &Watch<'_>) -> State<R> {

@@ -295,11 +295,18 @@ async fn message(stream: &mut TcpStream) -> io::Result<Message> {
         let value = text.lines().find_map(|line| line.strip_prefix(name));
         value.map(|value| value.trim().to_owned())
     };
-    assert_eq!(field("transfer-encoding:"), None, "not spoken here");
     let is_reply = text.starts_with("http/");
+    let is_chunked = field("transfer-encoding:").is_some_and(|value| value == "chunked");
     let length = field("content-length:").map(|length| length.parse::<usize>().unwrap());
     let is_last = field("connection:").is_some_and(|value| value == "close");
     match length {
+        _ if is_chunked => {
+            while !ends(&bytes[head..]) {
+                if stream.read_buf(&mut bytes).await? == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+        }
         None if is_reply => {
             stream.read_to_end(&mut bytes).await?;
             let is_last = true;
@@ -323,4 +330,19 @@ async fn message(stream: &mut TcpStream) -> io::Result<Message> {
         head,
         is_last,
     })
+}
+
+/// Whether a chunked body is whole.
+fn ends(body: &[u8]) -> bool {
+    let mut rest = body;
+    while let Some(end) = rest.windows(2).position(|two| two == b"\r\n") {
+        let size = str::from_utf8(&rest[..end]).unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        match rest.get(end + 2 + size + 2..) {
+            Some(_) if size == 0 => return true,
+            Some(more) => rest = more,
+            None => return false,
+        }
+    }
+    false
 }

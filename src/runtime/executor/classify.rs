@@ -223,7 +223,9 @@ fn stranger(status: StatusCode, headers: &HeaderMap, address: &str) -> RuntimeEr
     }
     let is_page =
         header(headers, CONTENT_TYPE.as_str()).is_some_and(|kind| kind.starts_with("text/html"));
-    let what = if is_page {
+    let what = if status.is_redirection() {
+        "it sends to another address, such as a sign-in page"
+    } else if is_page {
         "a web page is there instead"
     } else {
         "it did not name itself"

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 use url::Url;
 
 use super::body;
@@ -158,8 +159,15 @@ impl Http {
         limit: usize,
     ) -> RuntimeResult<T> {
         let body = self.bytes(call, limit).await?;
-        serde_json::from_slice(&body)
-            .map_err(|error| self.incompatible(&format!("its answer cannot be read ({error})")))
+        serde_json::from_slice(&body).map_err(|error| match error.classify() {
+            Category::Data => self.incompatible(&format!("its answer cannot be read ({error})")),
+            // A page, or half an answer: something on the way changed the body and kept the headers.
+            Category::Io | Category::Syntax | Category::Eof => RuntimeError::Stranger {
+                url: self.address.clone(),
+                detail: format!("its answer is no whole JSON ({error})"),
+                reach: Reach::Unknown,
+            },
+        })
     }
 
     pub(super) fn incompatible(&self, detail: &str) -> RuntimeError {

@@ -6,17 +6,18 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use futures_util::future::try_join_all;
-use futures_util::{StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::file::Pull;
 use super::lanes::Lane;
 use super::partial::Block;
-use crate::runtime::{ByteStream, RuntimeError, RuntimeResult, retry};
+use crate::runtime::{ByteStream, RuntimeError, RuntimeResult};
 use crate::transfer::error::{TransferError, TransferResult};
 use crate::transfer::running::Failure;
+use crate::transfer::trouble::USUAL_DELAY;
 use crate::wire::files::FileStat;
 
 /// Between two tries on a connection that gives some bytes and breaks.
@@ -56,14 +57,10 @@ impl Pull {
     ) -> TransferResult<()> {
         let failed = |error| TransferError::runtime(&stat.path, error);
         while !range.is_empty() {
-            let opened = retry::until(
-                Instant::now() + self.limits.patience,
-                self.runtime.address(),
-                || {
-                    lane.begin();
-                    self.open(stat, range.clone())
-                },
-            );
+            let opened = self.until_answered(USUAL_DELAY, || {
+                lane.begin();
+                self.open(stat, range.clone())
+            });
             let (first, mut rest) = opened.await.map_err(failed)?;
             let mut block = Block::at(range.start);
             let mut next = Some(Ok(first));
@@ -81,7 +78,7 @@ impl Pull {
                     let full = std::mem::replace(&mut block, Block::at(range.start));
                     self.send(blocks, stat, full).await?;
                 }
-                next = rest.next().await;
+                next = self.hear(USUAL_DELAY, rest.try_next()).await.transpose();
             }
             lane.end();
             if block.length > 0 {
@@ -102,7 +99,7 @@ impl Pull {
         let mut stream = self.runtime.download(&stat.path, range, etag).await?;
         match stream.try_next().await? {
             Some(first) => Ok((first, stream)),
-            None => Err(self.incompatible("it sent no byte of the part that was asked for")),
+            None => Err(self.stranger("it sent no byte of the part that was asked for")),
         }
     }
 

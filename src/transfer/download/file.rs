@@ -13,11 +13,13 @@ use super::lanes::Lanes;
 use super::pace::PaceLimits;
 use super::partial::Partial;
 use super::report::DownloadReport;
+use crate::runtime::error::Reach;
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult, retry};
 use crate::transfer::digest::Follower;
 use crate::transfer::disk::{blocking, changed_at};
 use crate::transfer::error::{TransferError, TransferResult};
 use crate::transfer::running::{Failure, Meter};
+use crate::transfer::trouble::{DIGEST_DELAY, USUAL_DELAY};
 use crate::wire::files::FileStat;
 
 /// A file that is being written to changes again and again.
@@ -178,22 +180,49 @@ impl Pull {
     }
 
     pub(super) async fn stat(&self, remote: &str, digest: bool) -> TransferResult<FileStat> {
-        self.ask(remote, || self.runtime.stat(remote, digest)).await
+        let usual = if digest { DIGEST_DELAY } else { USUAL_DELAY };
+        self.ask(remote, usual, || self.runtime.stat(remote, digest))
+            .await
     }
 
-    /// Repeats a request while it fails in passing and the download is wanted.
+    /// Repeats a request, which is answered within `usual` as a rule, while it fails in passing and the download is wanted.
     pub(super) async fn ask<T, F>(
         &self,
         remote: &str,
+        usual: Duration,
         request: impl FnMut() -> F,
     ) -> TransferResult<T>
     where
         F: Future<Output = RuntimeResult<T>>,
     {
-        let deadline = Instant::now() + self.limits.patience;
-        let asking = retry::until(deadline, self.runtime.address(), request);
+        let asking = self.until_answered(usual, request);
         let answer = self.unless_stopped(remote, asking).await?;
         answer.map_err(|error| TransferError::runtime(remote, error))
+    }
+
+    /// The same for what stops with its caller.
+    pub(super) async fn until_answered<T, F>(
+        &self,
+        usual: Duration,
+        mut request: impl FnMut() -> F,
+    ) -> RuntimeResult<T>
+    where
+        F: Future<Output = RuntimeResult<T>>,
+    {
+        let deadline = Instant::now() + self.limits.patience;
+        retry::until(deadline, self.runtime.address(), || {
+            self.hear(usual, request())
+        })
+        .await
+    }
+
+    /// Notes what an answer says of the link.
+    pub(super) async fn hear<T>(
+        &self,
+        usual: Duration,
+        answer: impl Future<Output = RuntimeResult<T>>,
+    ) -> RuntimeResult<T> {
+        self.meter.hear(self.runtime.address(), usual, answer).await
     }
 
     /// What is stopped must not leave its files open: only waiting for the network is ever given up.
@@ -205,6 +234,15 @@ impl Pull {
         tokio::select! {
             () = self.stop.cancelled() => Err(TransferError::cancelled(remote)),
             done = work => Ok(done),
+        }
+    }
+
+    /// What came is not what an executor sends: another try may bring it.
+    pub(super) fn stranger(&self, detail: &str) -> RuntimeError {
+        RuntimeError::Stranger {
+            url: self.runtime.address().to_owned(),
+            detail: detail.to_owned(),
+            reach: Reach::Unknown,
         }
     }
 

@@ -11,6 +11,7 @@ use super::manifest;
 use crate::runtime::{ListQuery, RuntimeError};
 use crate::transfer::disk::blocking;
 use crate::transfer::error::{TransferError, TransferResult};
+use crate::transfer::trouble::USUAL_DELAY;
 use crate::wire::files::{FileList, FileType};
 
 /// Entries of one page of a listing; more are not given.
@@ -121,7 +122,8 @@ impl Pull {
             limit: PAGE,
             cursor,
         };
-        self.ask(remote, || self.runtime.list_files(&query)).await
+        self.ask(remote, USUAL_DELAY, || self.runtime.list_files(&query))
+            .await
     }
 
     async fn entries(

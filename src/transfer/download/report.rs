@@ -12,6 +12,7 @@ use crate::transfer::error::TransferError;
 use crate::transfer::report::{Skipped, Status, bytes, seconds};
 use crate::transfer::running::Direction;
 use crate::transfer::running::{Meter, Progress, Report};
+use crate::transfer::trouble::Trouble;
 
 /// What came of a call, or what has come so far.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -44,6 +45,8 @@ pub struct DownloadReport {
     pub renamed: bool,
     /// What came through ngrok to this computer in this month, of the 1 GB of its free plan; null where the connection is not through ngrok.
     pub ngrok_month_bytes: Option<u64>,
+    #[serde(flatten)]
+    pub trouble: Trouble,
     pub message: String,
     pub next_step: Option<String>,
     /// Since the download began.
@@ -69,6 +72,7 @@ impl DownloadReport {
             manifest_error: None,
             renamed: false,
             ngrok_month_bytes: None,
+            trouble: Trouble::default(),
             message: String::new(),
             next_step: None,
             elapsed_sec: 0.0,
@@ -90,7 +94,7 @@ impl Report for DownloadReport {
 
     fn progress(&self) -> Progress {
         Progress {
-            message: self.remote_path.clone(),
+            message: self.trouble.after(self.remote_path.clone()),
             done_bytes: self.received_bytes,
             total_bytes: self.size_bytes,
         }
@@ -107,6 +111,10 @@ impl Report for DownloadReport {
 
     fn through_ngrok(&mut self, month_bytes: Option<u64>) {
         self.ngrok_month_bytes = month_bytes;
+    }
+
+    fn trouble(&mut self) -> &mut Trouble {
+        &mut self.trouble
     }
 
     fn took(&mut self, time: Duration) {
@@ -151,6 +159,7 @@ impl Report for DownloadReport {
         match self.status {
             Status::Running => {
                 self.elapsed_sec = seconds(since);
+                self.message = self.trouble.after(self.message);
                 self.next_step = Some(format!(
                     "The rest comes in the background. Call get_output with job_id {} to wait for it, or this tool with the same arguments.",
                     self.job_id

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use tokio::time::{Instant, sleep};
 
 use super::bundle::{Item, Small, Unbundler};
@@ -14,11 +14,12 @@ use super::file::Pull;
 use super::folder::GONE;
 use super::growing::{Growing, Wanted};
 use super::lanes::Lane;
-use crate::runtime::{ByteStream, RuntimeError, RuntimeResult, retry};
+use crate::runtime::{ByteStream, RuntimeError, RuntimeResult};
 use crate::transfer::digest::sha256;
 use crate::transfer::disk::blocking;
 use crate::transfer::error::{TransferError, TransferResult};
 use crate::transfer::running::Failure;
+use crate::transfer::trouble::USUAL_DELAY;
 use crate::wire::files::BundleRequest;
 
 /// Between two tries on a connection that breaks.
@@ -83,6 +84,7 @@ impl Pull {
                 }
                 Ok(()) => {}
                 Err(error) if error.is_transient() && Instant::now() < patience => {
+                    self.meter.met(&error);
                     sleep(BREATH).await;
                 }
                 Err(error) => return Err(TransferError::runtime(remote, error)),
@@ -106,19 +108,15 @@ impl Pull {
             path: remote.to_owned(),
             names: rest.wanted.keys().cloned().collect(),
         };
-        let opened = retry::until(
-            Instant::now() + self.limits.patience,
-            self.runtime.address(),
-            || {
-                lane.begin();
-                self.open_bundle(&request)
-            },
-        );
+        let opened = self.until_answered(USUAL_DELAY, || {
+            lane.begin();
+            self.open_bundle(&request)
+        });
         let opened = self.unless_stopped(remote, opened).await?;
         let (first, mut stream) = opened.map_err(|error| TransferError::runtime(remote, error))?;
         let mut unbundler = Unbundler::default();
         let mut next = Some(Ok(first));
-        let end = loop {
+        let end = 'bundle: loop {
             let chunk = match next {
                 Some(Ok(chunk)) => chunk,
                 Some(Err(error)) => break Err(error),
@@ -131,25 +129,25 @@ impl Pull {
             lane.received(chunk.len() as u64);
             unbundler.push(&chunk);
             let (mut files, mut is_over) = (Vec::new(), false);
-            while let Some(item) = unbundler
-                .take()
-                .map_err(|detail| TransferError::runtime(remote, self.incompatible(detail)))?
-            {
-                match item {
-                    Item::File(small) => files.extend(rest.take(small)?),
-                    Item::Missing { name, code, detail } => {
+            loop {
+                match unbundler.take() {
+                    Ok(None) => break,
+                    Ok(Some(Item::File(small))) => files.extend(rest.take(small)?),
+                    Ok(Some(Item::Missing { name, code, detail })) => {
                         if let Some(reason) = rest.take_missing(&name, &code, detail) {
                             self.meter.skip(&name, reason);
                         }
                     }
-                    Item::End => is_over = true,
+                    Ok(Some(Item::End)) => is_over = true,
+                    Err(detail) => break 'bundle Err(self.stranger(detail)),
                 }
             }
             self.keep(growing, files).await?;
             if is_over {
                 break Ok(());
             }
-            next = self.unless_stopped(remote, stream.next()).await?;
+            let coming = self.hear(USUAL_DELAY, stream.try_next());
+            next = self.unless_stopped(remote, coming).await?.transpose();
         };
         lane.end();
         Ok(end)
@@ -178,7 +176,7 @@ impl Pull {
         let mut stream = self.runtime.get_bundle(request).await?;
         match stream.try_next().await? {
             Some(first) => Ok((first, stream)),
-            None => Err(self.incompatible("it sent an empty bundle")),
+            None => Err(self.stranger("it sent an empty bundle")),
         }
     }
 }

@@ -15,6 +15,7 @@ use super::target::Target;
 use crate::runtime::RuntimeError;
 use crate::transfer::disk::blocking;
 use crate::transfer::running::Failure;
+use crate::transfer::trouble::{BODY_DELAY, DIGEST_DELAY};
 use crate::wire::files::{FileType, Upload, UploadKey, UploadState};
 
 /// A file that is being written to changes again and again.
@@ -159,7 +160,9 @@ impl Push {
     async fn state(&self, key: &UploadKey) -> UploadResult<Upload> {
         let end = Instant::now() + DIGEST_PATIENCE;
         loop {
-            let upload = self.ask(&key.path, || self.runtime.upload(key)).await?;
+            let upload = self
+                .ask(&key.path, DIGEST_DELAY, || self.runtime.upload(key))
+                .await?;
             if upload.state != UploadState::Checking {
                 return Ok(upload);
             }
@@ -186,7 +189,7 @@ impl Push {
                 let bytes = blocking(move || from.read(&wanted, room)).await?;
                 let began = Instant::now();
                 let request = || self.runtime.upload_piece(key, offset, bytes.clone());
-                let sent = self.ask(&key.path, request).await;
+                let sent = self.ask(&key.path, BODY_DELAY, request).await;
                 self.done_with(bytes);
                 match sent {
                     Ok(_) => {
@@ -232,7 +235,7 @@ impl Push {
                     Err(error) => Err(error),
                 }
             };
-            match self.ask(&key.path, request).await? {
+            match self.ask(&key.path, DIGEST_DELAY, request).await? {
                 Finish::Checking => self.breathe(key, end).await?,
                 end @ (Finish::Complete { .. } | Finish::Incomplete | Finish::Damaged) => {
                     return Ok(end);

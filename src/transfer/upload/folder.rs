@@ -19,6 +19,7 @@ use super::target::{Target, within};
 use super::walk::{Found, MOST_ENTRIES, walk};
 use crate::runtime::ListQuery;
 use crate::transfer::disk::{blocking, changed_at};
+use crate::transfer::trouble::{BODY_DELAY, USUAL_DELAY};
 use crate::wire::files::{FileEntry, FileType};
 
 /// The API takes no more files in one bundle.
@@ -137,7 +138,10 @@ impl Push {
                 limit: PAGE,
                 cursor,
             };
-            let page = match self.ask(remote, || self.runtime.list_files(&query)).await {
+            let page = match self
+                .ask(remote, USUAL_DELAY, || self.runtime.list_files(&query))
+                .await
+            {
                 Ok(page) => page,
                 // A mounted Drive can be too slow to list: sending what is there already is only slower.
                 Err(error) if is_timeout(&error) => break,
@@ -281,7 +285,7 @@ impl Sending<'_> {
                 .runtime
                 .put_bundle(&self.remote, bundle.bytes.clone())
         };
-        let sent = self.push.ask(&self.remote, request).await;
+        let sent = self.push.ask(&self.remote, BODY_DELAY, request).await;
         self.push.done_with(bundle.bytes);
         let reply = match sent {
             Ok(reply) => reply,

@@ -138,18 +138,22 @@ impl Push {
         probe.storage.first().map(|storage| storage.free_gb)
     }
 
-    /// Repeats a request while it fails in passing.
+    /// Repeats a request, which is answered within `usual` as a rule, while it fails in passing.
     pub(super) async fn ask<T, F>(
         &self,
         remote: &str,
-        request: impl FnMut() -> F,
+        usual: Duration,
+        mut request: impl FnMut() -> F,
     ) -> UploadResult<T>
     where
         F: Future<Output = RuntimeResult<T>>,
     {
         let deadline = Instant::now() + self.limits.patience;
-        retry::until(deadline, self.runtime.address(), request)
-            .await
-            .map_err(|error| UploadError::runtime(remote, error))
+        let address = self.runtime.address();
+        retry::until(deadline, address, || {
+            self.meter.hear(address, usual, request())
+        })
+        .await
+        .map_err(|error| UploadError::runtime(remote, error))
     }
 }

@@ -10,6 +10,7 @@ use crate::base::ids::JobId;
 use crate::transfer::report::{Skipped, Status, bytes, seconds};
 use crate::transfer::running::Direction;
 use crate::transfer::running::{Progress, Report};
+use crate::transfer::trouble::Trouble;
 
 /// What came of a call, or what has arrived so far.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -42,6 +43,8 @@ pub struct UploadReport {
     pub hard_links: u64,
     /// Files that can be run here and not there, where the executor or its disk does not keep that.
     pub not_executable: u64,
+    #[serde(flatten)]
+    pub trouble: Trouble,
     pub message: String,
     pub next_step: Option<String>,
     /// Since the upload began.
@@ -70,6 +73,7 @@ impl UploadReport {
             empty_folders: 0,
             hard_links: 0,
             not_executable: 0,
+            trouble: Trouble::default(),
             message: String::new(),
             next_step: None,
             elapsed_sec: 0.0,
@@ -104,7 +108,7 @@ impl Report for UploadReport {
             Some(size) => format!("{} of {} are there", bytes(done), bytes(size)),
         };
         Progress {
-            message,
+            message: self.trouble.after(message),
             done_bytes: done,
             total_bytes: total.filter(|_| done > 0),
         }
@@ -117,6 +121,10 @@ impl Report for UploadReport {
 
     fn skips(&mut self) -> (&mut Vec<Skipped>, &mut u64) {
         (&mut self.skipped, &mut self.skipped_count)
+    }
+
+    fn trouble(&mut self) -> &mut Trouble {
+        &mut self.trouble
     }
 
     fn took(&mut self, time: Duration) {
@@ -173,6 +181,7 @@ impl Report for UploadReport {
         }
         if self.status == Status::Running {
             self.elapsed_sec = seconds(since);
+            self.message = self.trouble.after(self.message);
             self.next_step = Some(format!(
                 "The rest goes in the background. Call get_output with job_id {} to wait for it, or upload_to_colab with the same arguments.",
                 self.job_id

@@ -4,6 +4,7 @@
 use super::allowed::{Kind, Source};
 use super::error::{UploadError, UploadResult};
 use super::push::Push;
+use crate::transfer::trouble::USUAL_DELAY;
 use crate::wire::files::{FileStat, FileType};
 
 /// A path over there.
@@ -53,7 +54,10 @@ impl Push {
 
     /// What is at a path over there.
     async fn look(&self, remote: &str) -> UploadResult<Option<FileStat>> {
-        match self.ask(remote, || self.runtime.stat(remote, false)).await {
+        match self
+            .ask(remote, USUAL_DELAY, || self.runtime.stat(remote, false))
+            .await
+        {
             Ok(stat) => Ok(Some(stat)),
             Err(UploadError::Runtime { source, .. }) if source.is_not_found() => Ok(None),
             Err(error) => Err(error),

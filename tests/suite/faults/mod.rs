@@ -10,6 +10,7 @@ mod sending;
 mod silence;
 mod standing_between;
 mod strangers;
+mod transferring;
 
 use std::path::PathBuf;
 use std::sync::Arc;

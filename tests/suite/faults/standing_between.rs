@@ -5,10 +5,10 @@ use serde_json::json;
 use super::{MARK, Rig, call, failed, finish, run, succeeded, until};
 use crate::support::proxy::{Fault, Stranger};
 
-const HTML: &str = "Content-Type: text/html";
-const OURS: &str = "Content-Type: text/html\r\nX-Smart-Colab-Api: 1\r\nX-Boot-Id: 1";
+pub(super) const HTML: &str = "Content-Type: text/html";
+pub(super) const OURS: &str = "Content-Type: text/html\r\nX-Smart-Colab-Api: 1\r\nX-Boot-Id: 1";
 
-const PAGES: [Stranger; 12] = [
+pub(super) const PAGES: [Stranger; 12] = [
     Stranger::Page("200 OK", HTML, "<html>Sign in to the network</html>"),
     Stranger::Page("200 OK", "Content-Type: application/json", "{\"ok\":true}"),
     Stranger::Page("200 OK", HTML, ""),
@@ -115,6 +115,42 @@ async fn what_is_done_once_is_not_repeated_behind_a_page_and_questions_are() {
         rig.proxy.on("GET /variables", 1, Fault::Cover(page));
         let answer = call(&bridge, "list_colab_variables", json!({})).await;
         assert!(!answer.is_error, "{page:?}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_loop_whose_answers_are_covered_does_each_iteration_once() {
+    let rig = Rig::start().await;
+    let bridge = rig.bridge(&[]).await;
+    let whole = Stranger::Page("200 OK", OURS, "<html>maintenance</html>");
+    for (count, page) in [PAGES[0], PAGES[3], PAGES[10], whole]
+        .into_iter()
+        .enumerate()
+    {
+        for pattern in ["PUT /jobs/", "/events"] {
+            rig.proxy.on(pattern, 2, Fault::Cover(page));
+        }
+        let name = format!("loop{count}");
+        let arguments = json!({
+            "setup_code": "begun = 1", "n_iterations": 4, "batch_size": 2, "checkpoint_name": name,
+            "loop_code": "with open('ran', 'a') as ran: print(i, end='', file=ran)\ni * i",
+        });
+        let mut answer = call(&bridge, "run_chunked_operation", arguments.clone()).await;
+        for _ in 0..10 {
+            if answer.facts["state"] == "succeeded" {
+                break;
+            }
+            answer = call(&bridge, "run_chunked_operation", arguments.clone()).await;
+        }
+        succeeded(&answer);
+        assert!(!answer.text.contains("<html>"), "{answer:?}");
+        assert_eq!(rig.file("ran"), "0123".repeat(count + 1), "{page:?}");
+        rig.proxy.on("", 1, Fault::Cover(page));
+        let kept = call(&bridge, "get_checkpoint", json!({"operation": name})).await;
+        rig.proxy.heal();
+        assert_eq!(kept.facts["state"], "succeeded", "{page:?}: {kept:?}");
+        let last = json!({"i": 3, "result": 9});
+        assert_eq!(kept.facts["last_results"][3], last, "{page:?}: {kept:?}");
     }
 }
 
