@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import itertools
 import mimetypes
 import re
 from dataclasses import dataclass, replace
@@ -11,6 +10,8 @@ from typing import NamedTuple
 
 SNIFFED_BYTES = 8192
 
+# A bzip2 file begins with a block or, where it is empty, with its end.
+_BZIP2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
 _MAGIC = {
     b"\x89PNG\r\n\x1a\n": "image/png",
     b"\xff\xd8\xff": "image/jpeg",
@@ -20,17 +21,45 @@ _MAGIC = {
     b"PK\x03\x04": "application/zip",
     b"PK\x05\x06": "application/zip",
     b"\x1f\x8b\x08": "application/gzip",
+    **{b"BZh%d%b" % (size, sign): "application/x-bzip2" for size in range(1, 10) for sign in _BZIP2_BLOCKS},
     b"\xfd7zXZ\0": "application/x-xz",
     b"(\xb5/\xfd": "application/zstd",
+    b"7z\xbc\xaf\x27\x1c": "application/x-7z-compressed",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "application/x-ole-storage",
     b"PAR1": "application/vnd.apache.parquet",
     b"ARROW1": "application/vnd.apache.arrow.file",
     b"\x93NUMPY": "application/x-npy",
     b"\x89HDF\r\n\x1a\n": "application/x-hdf5",
+    b"CDF\x01": "application/x-netcdf",
+    b"CDF\x02": "application/x-netcdf",
+    b"CDF\x05": "application/x-netcdf",
     b"SQLite format 3\0": "application/vnd.sqlite3",
     **{b"\x80%c" % protocol: "application/x-pickle" for protocol in (2, 3, 4, 5)},
 }
-# Containers of what the name says: a workbook is a zip file too.
-_CONTAINERS = ("application/zip", "application/x-hdf5")
+# Where the sign stands behind the beginning.
+_INNER_MAGIC = [
+    (8, b"WEBP", "image/webp"),
+    (8, b"WAVE", "audio/x-wav"),
+    (8, b"DUCK", "application/vnd.duckdb"),
+    (257, b"ustar", "application/x-tar"),
+]
+# What a zip file is by the name of its first entry, or of another one that its head shows.
+_ZIPPED = [
+    (re.compile(rb"\A[^/]+\.npy\Z"), "application/x-npz"),
+    (re.compile(rb"\A[^/]+/data\.pkl\Z"), "application/x-pytorch"),
+]
+_OFFICE = "application/vnd.openxmlformats-officedocument."
+_OFFICE_PARTS = [
+    (b"xl/", _OFFICE + "spreadsheetml.sheet"),
+    (b"word/", _OFFICE + "wordprocessingml.document"),
+    (b"ppt/", _OFFICE + "presentationml.presentation"),
+]
+# Containers of what the name says, where it says one of these.
+_CONTAINED = {
+    "application/zip": (_OFFICE, "application/vnd.oasis.opendocument.", "application/epub+zip", "application/java"),
+    "application/x-hdf5": ("application/x-hdf", "application/x-netcdf"),
+    "application/x-ole-storage": ("application/msword", "application/vnd.ms-"),
+}
 _TABLES = ("text/csv", "text/tab-separated-values")
 _COMPRESSED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
 # Without the system's own lists, which differ.
@@ -38,8 +67,14 @@ _NAMES = mimetypes.MimeTypes()
 _NAMES.add_type("text/markdown", ".md")  # Python 3.11 does not know it
 _NAMES.add_type("application/x-ipynb+json", ".ipynb")
 _NAMES.add_type("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", ".xlsx")
+# Those of the media types outside `text` that are text.
+_TEXTS = re.compile(
+    r"image/svg\+xml|application/(.*[+-])?(json|xml|javascript|x?html|yaml|toml|sql|sh|csh|tex|latex|rtf|postscript)"
+)
 
-_PROGRESS = re.compile(r"\d%|it/s|s/it|B/s|\beta\b|\d/\d|[█━#=]{3}", re.IGNORECASE)
+_PROGRESS = re.compile(r"\d%|it/s|s/it|B/s|\beta\b|(?<![\d/])\d+/\d+(?![\d/])|[█━#=]{3}|--:--|fps=", re.IGNORECASE)
+# Of less nothing can be said.
+_SHORTEST_WIDE = 8
 # More bytes outside ASCII than this, and a text is in no Western language.
 _WESTERN_SHARE = 0.4
 
@@ -123,35 +158,62 @@ def sniff(head: bytes, name: str) -> Kind:
     guess, compression = _NAMES.guess_type(name)
     if compression is not None:
         guess = _COMPRESSED.get(compression)
-    for magic, found in _MAGIC.items():
-        if head.startswith(magic):
-            is_named = found in _CONTAINERS and guess is not None and guess.startswith("application/")
-            return Kind(guess if is_named and guess else found, None)
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return Kind("image/webp", None)
-    encoding = next((encoding for mark, encoding in _MARKS if head.startswith(mark)), UTF_8)
+    found = _by_content(head)
+    if found is not None:
+        is_named = guess is not None and guess.startswith(_CONTAINED.get(found, ()))
+        return Kind(guess if is_named and guess else found, None)
+    encoding = next((encoding for mark, encoding in _MARKS if head.startswith(mark)), None) or _unmarked(head)
     if b"\0" in head and encoding.width == 1:
         return Kind(guess if guess and not guess.startswith("text/") else "application/octet-stream", None)
-    # A name can say what the content is not: .ts is a video's too.
-    is_text = guess is not None and (guess.startswith(("text/", "application/")) or guess == "image/svg+xml")
+    # A name can say what the content is not: .ts is a video's too, and a page of an error is saved as .zip.
+    is_text = guess is not None and (guess.startswith("text/") or _TEXTS.fullmatch(guess))
     mime = guess if guess and is_text else "text/plain"
     if _has_lone_carriage_returns(head, encoding, mime):
         encoding = replace(encoding, newline="\r".encode(encoding.codec))
     return Kind(mime, encoding)
 
 
+def _by_content(head: bytes) -> str | None:
+    """The media type of what is known by a sign in its first bytes."""
+    found = next((mime for magic, mime in _MAGIC.items() if head.startswith(magic)), None)
+    if found is None:
+        return next((mime for at, sign, mime in _INNER_MAGIC if head.startswith(sign, at) and b"\0" in head), None)
+    return _zipped(head) if found == "application/zip" else found
+
+
+def _zipped(head: bytes) -> str:
+    first = head[30 : 30 + int.from_bytes(head[26:28], "little")]
+    found = next((mime for name, mime in _ZIPPED if name.fullmatch(first)), None)
+    if found is None and first == b"[Content_Types].xml":
+        # Each entry's name stands behind the fixed part of its header.
+        found = next((mime for part, mime in _OFFICE_PARTS if part in head), None)
+    return found or "application/zip"
+
+
+def _unmarked(head: bytes) -> Encoding:
+    """How a text without a mark is written: where every other byte of most characters is NUL, in UTF-16."""
+    for codec, high, low in (("utf-16-le", head[1::2], head[::2]), ("utf-16-be", head[::2], head[1::2])):
+        if len(head) < _SHORTEST_WIDE or 0 in low or 2 * high.count(0) <= len(low):
+            continue
+        text = head.decode(codec, "ignore")
+        if all(char.isprintable() or char in "\t\n\r\f\xa0" for char in text):
+            return Encoding(codec, codec, "\n".encode(codec))
+    return UTF_8
+
+
 def _has_lone_carriage_returns(head: bytes, encoding: Encoding, mime: str) -> bool:
     """Whether lines end as they did on the first Macs. A progress bar's carriage returns end none."""
-    text = head.decode(encoding.codec, "replace")
+    text = head.decode(encoding.codec, "replace").removeprefix("\ufeff")
     if "\n" in text or "\r" not in text[:-1]:
         return False
-    if mime in _TABLES:
-        return True
-    lines = [line for line in text.split("\r") if line.strip()]
-    words = ["".join(filter(str.isalpha, line)) for line in lines]
-    progress = sum(_PROGRESS.search(line) is not None for line in lines)
-    alike = sum(one == other != "" for one, other in itertools.pairwise(words))
-    return 2 * max(progress, alike) < len(lines)
+    return mime in _TABLES or not shows_progress(text)
+
+
+def shows_progress(text: str) -> bool:
+    """Whether what carriage returns part are the states of a progress bar, or of a counter that begins with one."""
+    states = [state for state in text.split("\r") if state.strip()]
+    progress = sum(_PROGRESS.search(state) is not None for state in states)
+    return text.startswith("\r") or 2 * progress >= len(states)
 
 
 def _is_western(page: bytes) -> bool:

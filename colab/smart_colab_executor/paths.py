@@ -53,7 +53,7 @@ class ContentRoot:
         if self._is_state(real):
             raise OutsideRoot(
                 f"{show(file)} belongs to the executor itself.",
-                "GET /jobs/ID/events, /log and /blobs show what jobs printed and made.",
+                "These are its notes of jobs: what a job printed and made is to be had by the job's id.",
             )
         return real
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from io import BufferedReader
 
 from .errors import Busy
-from .filetypes import UTF_8, Encoding
+from .filetypes import UTF_8, Encoding, shows_progress
 
 BLOCK = 256 * 1024
 # The lines of a larger file are counted only where they must be.
@@ -195,9 +195,9 @@ class _Cursor:
         return (page, True) if state is None else (state, False)
 
     def _last_state(self, page: bytes, max_bytes: int) -> bytes | None:
-        """The end of the line just passed where carriage returns part it: a progress bar as it stood last."""
+        """The end of the line just passed where carriage returns part the states of a progress bar in it."""
         sign = "\r".encode(self.encoding.codec)
-        if self.encoding.find(page, sign) < 0:
+        if self.encoding.find(page, sign) < 0 or not shows_progress(page.decode(self.encoding.codec, "replace")):
             return None
         self._file.seek(-max_bytes, os.SEEK_CUR)
         end = self._file.read(max_bytes)

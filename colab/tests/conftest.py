@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from harness import Executor
 
+from smart_colab_executor.files import Files
+from smart_colab_executor.paths import ContentRoot
+
 # A shell that runs the tests in the background has them ignore SIGINT, and with them all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -29,3 +32,17 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Executor]]:
             return stack.enter_context(Executor(tmp_path, *arguments, **options))
 
         yield begin
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """An empty content root."""
+    folder = tmp_path / "root"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def files(root: Path) -> Files:
+    """The files of a content root, without an executor around them."""
+    return Files(ContentRoot(root))

@@ -10,21 +10,8 @@ from smart_colab_executor import digests as digests_module
 from smart_colab_executor import files as module
 from smart_colab_executor.errors import InvalidArgument, IsADirectory, NotFound
 from smart_colab_executor.files import Files
-from smart_colab_executor.paths import ContentRoot
 
 unix = pytest.mark.skipif(os.name == "nt", reason="Unix only")
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "root"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def files(root: Path) -> Files:
-    return Files(ContentRoot(root))
 
 
 def put(root: Path, *paths: str) -> None:

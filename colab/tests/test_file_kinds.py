@@ -1,25 +1,23 @@
 """What a file is by its first bytes and its name, and texts that are not UTF-8 with line feeds."""
 
+import bz2
+import gzip
+import io
 import itertools
+import lzma
+import pickle
+import tarfile
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 
 from smart_colab_executor import textlines
 from smart_colab_executor.files import Files
-from smart_colab_executor.filetypes import sniff
-from smart_colab_executor.paths import ContentRoot
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path
-
-
-@pytest.fixture
-def files(root: Path) -> Files:
-    return Files(ContentRoot(root))
+from smart_colab_executor.filetypes import SNIFFED_BYTES, sniff
 
 
 def read(files: Files, path: str, line: int = 1, lines: int = 200, max_bytes: int = 65536) -> Any:
@@ -48,6 +46,19 @@ def read(files: Files, path: str, line: int = 1, lines: int = 200, max_bytes: in
         (b"\x89HDF\r\n\x1a\n", "weights", ("application/x-hdf5", None)),
         (b"SQLite format 3\0", "a.txt", ("application/vnd.sqlite3", None)),
         (b"\x80\x04K\x01.", "one.pkl", ("application/x-pickle", None)),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0", "a.xls", ("application/vnd.ms-excel", None)),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0", "a.csv", ("application/x-ole-storage", None)),
+        (b"CDF\x01\0\0", "a.json", ("application/x-netcdf", None)),
+        (b"12345678DUCK\0", "a.db", ("application/vnd.duckdb", None)),
+        (b"12345678DUCK soup\n", "a.txt", ("text/plain", "utf-8")),
+        (b"\x89HDF\r\n\x1a\n", "a.json", ("application/x-hdf5", None)),
+        (b"PK\x03\x04\0", "a.pdf", ("application/zip", None)),
+        (b"<html>404</html>", "data.zip", ("text/plain", "utf-8")),
+        (b"gone", "a.pdf", ("text/plain", "utf-8")),
+        (b"a: 1", "a.sh", ("application/x-sh", "utf-8")),
+        ("a,b\r\n1,ü\r\n".encode("utf-16-le"), "a.csv", ("text/csv", "utf-16-le")),
+        ("a\tb\n1\t2\n".encode("utf-16-be"), "a", ("text/plain", "utf-16-be")),
+        (b"\1\0\2\0\3\0\4\0", "a.raw", ("application/octet-stream", None)),
         (b"\x1f\x8b\x08", "a.csv.gz", ("application/gzip", None)),
         (b"a,b\n", "a.csv", ("text/csv", "utf-8")),
         (b"{}", "a.json", ("application/json", "utf-8")),
@@ -73,6 +84,48 @@ def test_a_file_is_known_by_its_first_bytes_and_its_name(
 ) -> None:
     mime, encoding = sniff(head, name)
     assert (mime, encoding and encoding.name) == expected
+
+
+def zipped(*names: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"x")
+    return file.getvalue()
+
+
+def saved(save: Callable[..., None], value: Any) -> bytes:
+    file = io.BytesIO()
+    save(file, value)
+    return file.getvalue()
+
+
+def tarred() -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("a"))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.log", "a.json", "a.md", "a", "a.png", "a.pdf"])
+def test_a_wrong_name_hides_no_kind(name: str) -> None:
+    for content, expected in [
+        (gzip.compress(b"text"), "application/gzip"),
+        (bz2.compress(b"text"), "application/x-bzip2"),
+        (bz2.compress(b"", 1), "application/x-bzip2"),
+        (lzma.compress(b"text"), "application/x-xz"),
+        (tarred(), "application/x-tar"),
+        (zipped("a.txt"), "application/zip"),
+        (saved(numpy.savez, [1]), "application/x-npz"),
+        (saved(numpy.save, [1]), "application/x-npy"),
+        (zipped("model/data.pkl", "model/data/0"), "application/x-pytorch"),
+        (
+            zipped("[Content_Types].xml", "xl/workbook.xml"),
+            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        ),
+        (pickle.dumps({}), "application/x-pickle"),
+    ]:
+        assert sniff(content[:SNIFFED_BYTES], name) == (expected, None)
 
 
 def test_a_nul_byte_in_the_first_8_kib_makes_no_text(files: Files, root: Path) -> None:
@@ -115,6 +168,15 @@ def test_a_text_with_a_mark_is_read_by_lines_from_either_end(
     assert text == "".join(WIDE)
 
 
+def test_half_a_character_at_the_end_of_a_wide_text_is_marked(files: Files, root: Path) -> None:
+    for mark, codec in itertools.product(("\ufeff", ""), ("utf-16-le", "utf-16-be")):
+        (root / "a").write_bytes((mark + "one\ntwo\n").encode(codec) + b"\n")
+        for line in (1, -3):
+            found = read(files, "a", line)
+            assert (found["text"], found["total_lines"]) == ("one\ntwo\n\ufffd", 3)
+        assert read(files, "a", -2, 1)["text"] == "two\n"
+
+
 def test_a_wide_line_that_is_too_long_is_cut_between_characters(files: Files, root: Path) -> None:
     (root / "a").write_bytes(("x" * 3000 + "\nnext\n").encode("utf-16"))
     found = read(files, "a", max_bytes=1025)
@@ -153,10 +215,24 @@ class TestCarriageReturns:
 
     def test_those_of_a_progress_bar_end_none(self, files: Files, root: Path) -> None:
         states = "".join(f"\r{n}%|####| {n}/100 [00:01, 9.5it/s]" for n in range(101))
-        steps = "\r".join(f"step {n}" for n in range(9))
-        for content in (states, states + "\ndone\n", steps):
+        counter = "".join(f"\rrow {n}" for n in range(9))
+        for content in (states, states + "\ndone\n", counter):
             (root / "a.log").write_text(content, newline="")
             assert read(files, "a.log")["text"] == content
+
+    @pytest.mark.parametrize("line", ["line {}", "{}", "step {}: loss 0.5", "1/2/24 {} €", "L {}" + " words" * 300])
+    def test_numbered_lines_are_no_progress_bar(self, files: Files, root: Path, line: str) -> None:
+        lines = [line.format(n) for n in range(1, 51)]
+        for encoding, end in itertools.product(("utf-8", "utf-16", "utf-16-le"), ("", "\r")):
+            (root / "a.txt").write_bytes(("\r".join(lines) + end).encode(encoding))
+            found = read(files, "a.txt", 11, 3)
+            assert found["text"].splitlines() == lines[10:13]
+            assert (found["next_line"], found["total_lines"]) == (14, 50)
+
+    def test_a_line_parted_by_carriage_returns_is_cut_where_it_is_no_bar(self, files: Files, root: Path) -> None:
+        (root / "a.txt").write_text("head\n" + "\r".join(f"line {n}" for n in range(999)) + "\nend\n", newline="")
+        found = read(files, "a.txt", 2, 1, 1024)
+        assert (found["text"][:13], found["is_cut"], found["next_line"]) == ("line 0\rline 1", True, 3)
 
     @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
     @pytest.mark.parametrize("ending", ["", "\n", "\r\n", "\nafter\n"])

@@ -17,18 +17,6 @@ from smart_colab_executor.paths import ContentRoot
 unix = pytest.mark.skipif(os.name == "nt", reason="Unix only")
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "root"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def files(root: Path) -> Files:
-    return Files(ContentRoot(root))
-
-
 def a_machine_without_content(root: Path) -> Files:
     found = ContentRoot(root)
     found._has_content = False

@@ -258,7 +258,8 @@ class TestState:
 def test_every_route_says_what_to_do_instead(executor: Executor, route: str, path: str) -> None:
     reply = executor.call("GET", f"/files/{route}&path={quote(path)}")
     assert (reply.status, reply.json["code"], reply.json["retryable"]) == (403, "outside_root", False)
-    assert ("GET /jobs" if "smart" in path else "shutil.copy") in reply.json["hint"]
+    assert ("job's id" if "smart" in path else "shutil.copy") in reply.json["hint"]
+    assert "GET" not in reply.json["hint"]
 
 
 def test_the_executors_own_folder_is_not_listed(executor: Executor) -> None:

@@ -18,16 +18,6 @@ from smart_colab_executor.textlines import BLOCK, COUNTED_BYTES, Lines, read_lin
 MANY = 10_000
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path
-
-
-@pytest.fixture
-def files(root: Path) -> Files:
-    return Files(ContentRoot(root))
-
-
 def page(files: Files, line: int, lines: int = MANY, max_bytes: int = 65536, path: str = "a") -> Any:
     return files.read(path, line, lines, max_bytes)
 
