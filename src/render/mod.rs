@@ -3,7 +3,7 @@
 //!
 //! - [`picture`]: pictures of any kind that fit a chat; `svg`: drawings among them;
 //! - [`html`]: pages as text, `embedded`: what they embed in words; [`page`]: pages that open in a browser;
-//! - [`text`]: bytes as text, and what is no use in it;
+//! - [`text`]: bytes as text, and what is no use in it; [`log`]: text that was written for a terminal, `progress`: the bars in it;
 //! - [`table`]: CSV as an aligned table, `records` its rows; [`json`]: JSON on lines of its own; [`notebook`]: the cells of a notebook in short form.
 //!
 //! May import `base`; knows nothing of jobs, files or MCP, and touches no disk but for the system's fonts.
@@ -11,9 +11,11 @@
 mod embedded;
 pub mod html;
 pub mod json;
+pub mod log;
 pub mod notebook;
 pub mod page;
 pub mod picture;
+mod progress;
 mod records;
 mod svg;
 pub mod table;

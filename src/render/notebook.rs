@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{html, json, text};
-use crate::base::text::{Excerpt, Screen};
+use super::{html, json, log, text};
+use crate::base::text::Excerpt;
 
 /// Characters of one output.
 const OUTPUT_LIMIT: usize = 2_000;
@@ -53,16 +53,20 @@ pub fn short(bytes: &[u8], limit: usize) -> Option<Notebook> {
     for (cell, source) in cells.iter().zip(sources) {
         let kind = cell["cell_type"].as_str().unwrap_or("unknown");
         let heading = format!("--- cell {} ({kind}) ---", short.shown_cells + 1);
-        let source = if is_long { excerpt(&source) } else { source };
+        let source = if is_long {
+            excerpt(&source, SOURCE_LIMIT)
+        } else {
+            source
+        };
         if !push(&mut short, &heading, &source) {
             break;
         }
         short.shown_cells += 1;
         let mut outputs = cell["outputs"].as_array().into_iter().flatten();
         let fits = outputs.all(|output| {
-            let mut screen = Screen::new(OUTPUT_LIMIT);
-            screen.push(&text::without_data(&shown(output, &mut html)));
-            push(&mut short, "--- output ---", &screen.finish().render())
+            let said = text::without_data(&shown(output, &mut html)).into_owned();
+            let said = excerpt(&log::plain(&said).text, OUTPUT_LIMIT);
+            push(&mut short, "--- output ---", &said)
         });
         if !fits {
             break;
@@ -94,9 +98,9 @@ fn source(cell: &Value) -> String {
     mark + &text::without_data(&said)
 }
 
-fn excerpt(source: &str) -> String {
-    let mut excerpt = Excerpt::new(SOURCE_LIMIT);
-    excerpt.push(source);
+fn excerpt(text: &str, limit: usize) -> String {
+    let mut excerpt = Excerpt::new(limit);
+    excerpt.push(text);
     excerpt.render()
 }
 

@@ -1,8 +1,6 @@
-//! Bytes as text, and text without what nobody can read in it.
+//! Bytes as text, and text without the bytes that are embedded in it.
 
 use std::borrow::Cow;
-
-use crate::base::text::Screen;
 
 /// What is embedded is left out from so many characters on.
 const LEAST_DATA: usize = 100;
@@ -48,45 +46,9 @@ pub fn without_data(text: &str) -> Cow<'_, str> {
     Cow::Owned(short + rest)
 }
 
-/// Whether a terminal would show the text in another way: lines are overwritten or coloured in it.
-#[must_use]
-pub fn is_for_a_terminal(text: &str) -> bool {
-    let mut returns = text.match_indices('\r');
-    let is_alone = |(at, _): (usize, _)| !matches!(text.as_bytes().get(at + 1), None | Some(b'\n'));
-    text.contains(['\u{1b}', '\u{8}']) || returns.any(is_alone)
-}
-
-/// The text as a terminal shows it: of a progress bar the last state. What a carriage return parts that is no such bar stands on lines of its own,
-/// for nothing was meant to be written over.
-#[must_use]
-pub fn on_a_terminal(text: &str) -> String {
-    let mut screen = Screen::new(text.len().max(1));
-    for line in text.split_inclusive('\n') {
-        if is_overwritten(line) {
-            screen.push(line);
-        } else {
-            let said = line.trim_end_matches(['\r', '\n']);
-            screen.push(&said.replace('\r', "\n"));
-            screen.push(&line[said.len()..]);
-        }
-    }
-    screen.finish().render()
-}
-
-/// Whether the states of a line follow each other as those of a progress bar do: most have the words of the one before.
-fn is_overwritten(line: &str) -> bool {
-    let states = line.split('\r').filter(|state| !state.trim().is_empty());
-    let words: Vec<String> = states
-        .map(|state| state.chars().filter(|c| c.is_alphabetic()).collect())
-        .collect();
-    let pairs = words.windows(2);
-    let alike = pairs.clone().filter(|pair| pair[0] == pair[1]).count();
-    line.contains(['\u{1b}', '\u{8}']) || 2 * alike >= pairs.len()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{decode, is_for_a_terminal, on_a_terminal, without_data};
+    use super::{decode, without_data};
 
     #[test]
     fn a_mark_says_how_a_text_is_written() {
@@ -113,31 +75,6 @@ mod tests {
         );
         for text in ["data:image/png;base64,QUJD", "no ;base64, here", ""] {
             assert_eq!(without_data(text), text);
-        }
-    }
-
-    #[test]
-    fn a_progress_bar_is_shown_in_its_last_state() {
-        for (text, expected) in [
-            ("step 1\rstep 2\rstep 3\n", "step 3\n"),
-            ("load |\rload /\rload -\rdone  \n", "done  \n"),
-            (
-                "the first one\rthe other\r\nb\n",
-                "the first one\nthe other\nb\n",
-            ),
-            ("whole\u{1b}[2K\rnew\n", "new\n"),
-        ] {
-            assert_eq!(on_a_terminal(text), expected, "{text:?}");
-        }
-        assert_eq!(on_a_terminal("a\n 1%\r 50%\r100%\nb\r\n"), "a\n100%\nb\n");
-        for (text, expected) in [
-            ("a\r\nb\r\n", false),
-            ("a\r", false),
-            ("\ra", true),
-            ("\u{1b}[31mred", true),
-            ("1/2\u{8}\u{8}\u{8}2/2", true),
-        ] {
-            assert_eq!(is_for_a_terminal(text), expected, "{text:?}");
         }
     }
 }

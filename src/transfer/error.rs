@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::report::bytes as size;
 use super::running::Failure;
+use crate::base::text::counted;
 use crate::runtime::RuntimeError;
 
 pub type TransferResult<T> = Result<T, TransferError>;
@@ -178,7 +179,9 @@ impl Failure for TransferError {
 }
 
 fn of_files(files: Option<u64>) -> String {
-    files.map_or_else(String::new, |files| format!(" in {files} files"))
+    files.map_or_else(String::new, |files| {
+        format!(" in {}", counted(files, "file", "files"))
+    })
 }
 
 #[cfg(test)]

@@ -50,6 +50,11 @@ impl Name {
         Ok(Self(parts))
     }
 
+    /// The name of a remote filewithout control characters, which cannot be typed.
+    pub(super) fn of_remote(text: &str) -> TransferResult<Self> {
+        Self::parse(&text.replace(char::is_control, "_"))
+    }
+
     /// The path under `root`, whose folders are not looked at.
     pub(super) fn under(&self, root: &Path) -> PathBuf {
         let mut path = root.to_owned();
@@ -203,6 +208,18 @@ mod tests {
         ] {
             check(text, "invalid_argument");
         }
+    }
+
+    #[test]
+    fn control_characters_of_a_remote_name_become_others() {
+        for (text, expected) in [
+            ("a b–é.txt", "a b–é.txt"),
+            ("a\nb.txt", "a_b.txt"),
+            ("\u{1b}[31mred\u{7f}\u{85}\t", "_[31mred___"),
+        ] {
+            assert_eq!(Name::of_remote(text).unwrap().0, [expected], "{text:?}");
+        }
+        assert!(Name::of_remote("con").is_err());
     }
 
     proptest! {

@@ -5,6 +5,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::base::text::counted;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -28,12 +30,32 @@ pub(super) fn seconds(time: Duration) -> f64 {
 /// `312.5 MiB`
 pub(super) fn bytes(count: u64) -> String {
     let (unit, name) = match count {
-        0..=1023 => return format!("{count} bytes"),
+        0..=1023 => return counted(count, "byte", "bytes"),
         1024..=1_048_575 => (1_u64 << 10, "KiB"),
         1_048_576..=1_073_741_823 => (1 << 20, "MiB"),
         1_073_741_824.. => (1 << 30, "GiB"),
     };
     format!("{:.1} {name}", count as f64 / unit as f64)
+}
+
+/// Bytes with their verb.
+pub(super) fn bytes_are(count: u64) -> String {
+    format!("{} {}", bytes(count), if count == 1 { "is" } else { "are" })
+}
+
+/// Of a folder.
+pub(super) fn files_are(files: u64, size: u64) -> String {
+    let (noun, verb) = if files == 1 {
+        ("file", "is")
+    } else {
+        ("files", "are")
+    };
+    format!("{files} {noun} ({}) {verb}", bytes(size))
+}
+
+/// The sentence on entries that were left out.
+pub(super) fn skipped(count: u64) -> String {
+    format!(" {} skipped.", counted(count, "entry was", "entries were"))
 }
 
 #[cfg(test)]
@@ -44,6 +66,7 @@ mod tests {
     fn sizes_are_written_for_people() {
         for (count, expected) in [
             (0, "0 bytes"),
+            (1, "1 byte"),
             (1023, "1023 bytes"),
             (1536, "1.5 KiB"),
             (5 << 20, "5.0 MiB"),

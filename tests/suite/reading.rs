@@ -1,5 +1,8 @@
 //! Looking into files over there: what the model sees of each kind.
 
+mod binary;
+mod logs;
+mod names;
 mod odd;
 
 use std::io::Cursor;

@@ -141,7 +141,7 @@ impl Pull {
         let stat = self.stat(remote, false).await?;
         let name = match wanted {
             Some(name) => name,
-            None => Name::parse(last_part(&stat))?,
+            None => Name::of_remote(last_part(&stat))?,
         };
         let root = save_dir.to_owned();
         let (target, root) = blocking(move || {

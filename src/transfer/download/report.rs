@@ -7,9 +7,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::base::ids::JobId;
+use crate::base::text::visible;
 use crate::edge::allowance::NGROK_FREE_BYTES;
 use crate::transfer::error::TransferError;
-use crate::transfer::report::{Skipped, Status, bytes, seconds};
+use crate::transfer::report::{Skipped, Status, bytes, bytes_are, files_are, seconds, skipped};
 use crate::transfer::running::Direction;
 use crate::transfer::running::{Meter, Progress, Report};
 use crate::transfer::trouble::Trouble;
@@ -122,30 +123,38 @@ impl Report for DownloadReport {
     }
 
     fn worded(mut self, since: Duration) -> Self {
-        let received = bytes(self.received_bytes);
+        let received = bytes_are(self.received_bytes);
         self.message = match (self.status, &self.local_path, self.size_bytes) {
             (Status::Complete, Some(path), _) if self.is_folder => {
-                format!("{} files ({received}) are in {path}.", self.files)
+                format!(
+                    "{} in {}.",
+                    files_are(self.files, self.received_bytes),
+                    visible(path)
+                )
             }
             (Status::Complete, path, _) => {
                 format!(
-                    "{received} are in {}.",
-                    path.as_deref().unwrap_or("the folder for downloads")
+                    "{received} in {}.",
+                    visible(path.as_deref().unwrap_or("the folder for downloads"))
                 )
             }
             (Status::Running, _, Some(total)) if total == self.received_bytes => {
-                format!("{received} are here and are being checked.")
+                format!("{received} here, being checked.")
             }
             (Status::Running, _, Some(total)) => {
-                format!("{received} of {} are here.", bytes(total))
+                format!(
+                    "{} of {} are here.",
+                    bytes(self.received_bytes),
+                    bytes(total)
+                )
             }
-            (Status::Running, _, None) => format!("{received} are here."),
+            (Status::Running, _, None) => format!("{received} here."),
         };
         if self.renamed {
             self.message += " The name was taken: what had it is kept.";
         }
         if self.skipped_count > 0 {
-            self.message += &format!(" {} entries were skipped.", self.skipped_count);
+            self.message += &skipped(self.skipped_count);
         }
         if let Some(error) = &self.manifest_error {
             self.message += &format!(" Its list of SHA-256 could not be written: {error}");

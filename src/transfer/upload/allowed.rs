@@ -67,12 +67,17 @@ impl Allowed {
 
     /// Finds what a call names and opens the way to it. Touches the disk.
     pub(super) fn find(&self, text: &str) -> UploadResult<Source> {
-        let text = text.trim();
-        if text.is_empty() {
+        if text.trim().is_empty() {
             let which = "local_path";
             return Err(UploadError::Empty { which });
         }
-        let path = self.look_up(&paths::expand_home(text));
+        // A name may end with a blank.
+        let exact = self.look_up(&paths::expand_home(text));
+        let path = if fs::symlink_metadata(&exact).is_ok() {
+            exact
+        } else {
+            self.look_up(&paths::expand_home(text.trim()))
+        };
         let real = match fs::canonicalize(&path) {
             Ok(real) => real,
             Err(error) => {
@@ -120,8 +125,12 @@ impl Allowed {
         })
     }
 
-    /// An absolute path; a relative one below the first folder that has it.
+    /// An absolute path without `.`; a relative one below the first folder that has it.
     fn look_up(&self, path: &Path) -> PathBuf {
+        let path: &Path = &path
+            .components()
+            .filter(|part| *part != Component::CurDir)
+            .collect::<PathBuf>();
         if path.is_absolute() {
             return path.to_owned();
         }

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::error::UploadError;
 use crate::base::ids::JobId;
-use crate::transfer::report::{Skipped, Status, bytes, seconds};
+use crate::base::text::{counted, visible};
+use crate::transfer::report::{Skipped, Status, bytes, bytes_are, files_are, seconds, skipped};
 use crate::transfer::running::Direction;
 use crate::transfer::running::{Progress, Report};
 use crate::transfer::trouble::Trouble;
@@ -132,19 +133,18 @@ impl Report for UploadReport {
     }
 
     fn worded(mut self, since: Duration) -> Self {
-        let there = bytes(self.there());
+        let (there, place) = (bytes_are(self.there()), visible(&self.remote_path));
         self.message = match (self.status, self.size_bytes) {
             (Status::Complete, _) if self.is_folder => {
-                format!(
-                    "{} files ({there}) are in {}.",
-                    self.files, self.remote_path
-                )
+                format!("{} in {place}.", files_are(self.files, self.there()))
             }
-            (Status::Complete, _) => format!("{there} are in {}.", self.remote_path),
+            (Status::Complete, _) => format!("{there} in {place}."),
             (Status::Running, Some(total)) if total == self.there() && total > 0 => {
-                format!("{there} are there and are being checked.")
+                format!("{there} there, being checked.")
             }
-            (Status::Running, Some(total)) => format!("{there} of {} are there.", bytes(total)),
+            (Status::Running, Some(total)) => {
+                format!("{} of {} are there.", bytes(self.there()), bytes(total))
+            }
             (Status::Running, None) => "It is being looked through.".to_owned(),
         };
         if self.status == Status::Complete && self.sent_bytes == 0 && self.already_there_bytes > 0 {
@@ -156,16 +156,21 @@ impl Report for UploadReport {
             (count, true) => self.message += &format!(" {count} of them replaced older ones."),
         }
         if self.skipped_count > 0 {
-            self.message += &format!(" {} entries were skipped.", self.skipped_count);
+            self.message += &skipped(self.skipped_count);
         }
         if self.empty_folders > 0 {
-            self.message += &format!(" {} empty folders were not made there.", self.empty_folders);
+            self.message += &format!(
+                " {} not made there.",
+                counted(self.empty_folders, "empty folder was", "empty folders were")
+            );
         }
         if self.hard_links > 0 {
-            self.message += &format!(
-                " {} of them are hard links to others and went as files of their own.",
-                self.hard_links
+            let links = counted(
+                self.hard_links,
+                "of them is a hard link to another and went as a file of its own",
+                "of them are hard links to others and went as files of their own",
             );
+            self.message += &format!(" {links}.");
         }
         match (self.not_executable, self.is_folder) {
             (0, _) => {}
@@ -174,9 +179,12 @@ impl Report for UploadReport {
                     " It is not executable there: run it by its interpreter, or use chmod."
             }
             (count, true) => {
-                self.message += &format!(
-                    " {count} of them are not executable there: run them by their interpreter, or use chmod."
-                )
+                let lost = counted(
+                    count,
+                    "of them is not executable there: run it by its interpreter, or use chmod",
+                    "of them are not executable there: run them by their interpreter, or use chmod",
+                );
+                self.message += &format!(" {lost}.");
             }
         }
         if self.status == Status::Running {

@@ -6,14 +6,14 @@ use crate::support::executor::Executor;
 use crate::support::home::Home;
 use crate::support::stdio::{Answer, Bridge};
 
-struct Reader {
-    bridge: Bridge,
-    folder: std::path::PathBuf,
+pub(super) struct Reader {
+    pub(super) bridge: Bridge,
+    pub(super) folder: std::path::PathBuf,
     _home: Home,
 }
 
 impl Reader {
-    fn new(folder: &str) -> Self {
+    pub(super) fn new(folder: &str) -> Self {
         let executor = Executor::shared();
         let home = Home::new();
         let folder = executor.root().join(folder);
@@ -25,12 +25,12 @@ impl Reader {
         }
     }
 
-    fn look(&mut self, name: &str, content: impl AsRef<[u8]>) -> Answer {
+    pub(super) fn look(&mut self, name: &str, content: impl AsRef<[u8]>) -> Answer {
         std::fs::write(self.folder.join(name), content).unwrap();
         self.on(name, json!({}))
     }
 
-    fn on(&mut self, name: &str, mut arguments: Value) -> Answer {
+    pub(super) fn on(&mut self, name: &str, mut arguments: Value) -> Answer {
         arguments["path"] = self.folder.join(name).to_str().unwrap().into();
         let answer = self.bridge.call("read_colab_file", arguments);
         answer.succeeded();

@@ -3,11 +3,12 @@
 use rmcp::model::CallToolResult;
 use serde::Serialize;
 
-use super::{TEXT_LIMIT, binary};
+use super::{LINES, TEXT_LIMIT, binary};
+use crate::base::text::counted;
 use crate::mcp::convert::reading;
 use crate::render::notebook::Notebook;
 use crate::render::table::{MAX_CELL, Table};
-use crate::render::{json, text};
+use crate::render::{json, log};
 use crate::wire::files::FileText;
 
 /// What is known of the file, in the order in which it is shown.
@@ -69,31 +70,50 @@ impl Facts {
 
 pub(super) fn show_binary(file: &FileText) -> CallToolResult {
     let mut facts = Facts::of(file);
+    let opening = binary::opening(&file.path, &file.mime);
     facts.hint = Some(format!(
         "It is not text: download_from_colab fetches it, or this code shows what is in it: {}",
-        binary::reader(&file.path, &file.mime)
+        opening.code
     ));
-    let text = format!("A binary file of type {}, {} bytes.", file.mime, file.size);
+    let size = counted(file.size, "byte", "bytes");
+    let so = if opening.is_misnamed {
+        ", whatever its name says"
+    } else {
+        ""
+    };
+    let text = format!("A binary file of type {}, {size}{so}.", file.mime);
     reading(text, None, &facts)
 }
 
 /// `note`: why it is shown as lines.
 pub(super) fn show_lines(file: &FileText, lines: u64, note: Option<&str>) -> CallToolResult {
     let mut facts = Facts::of(file);
-    let is_rendered = file.mime == "text/plain" && text::is_for_a_terminal(&file.text);
-    let (text, shown, is_cut) = if is_rendered {
-        terminal_head(&file.text, lines)
+    let is_rendered = file.mime == "text/plain" && log::is_for_a_terminal(&file.text);
+    let page = if is_rendered {
+        log_head(&file.text, lines)
     } else {
         head(&file.text, lines)
     };
+    let Head {
+        text,
+        shown,
+        is_cut,
+        left_out,
+    } = page;
     if shown < file.text.lines().count() {
         facts.next_line = file.first_line.map(|first| first + shown as u64);
     }
     facts.is_cut = is_cut || file.is_cut;
     let mut hints: Vec<String> = note.map(str::to_owned).into_iter().collect();
-    if is_rendered {
+    if left_out > 0 {
+        hints.push(format!(
+            "Of progress bars only the last state is shown: {} left out.",
+            counted(left_out as u64, "earlier one is", "earlier ones are")
+        ));
+    }
+    if is_rendered && text.lines().count() != shown {
         hints.push(
-            "Shown as on a terminal: of lines that are written over, such as progress bars, the last state."
+            "Lines are numbered by the line feeds in the file, not as they are shown here."
                 .to_owned(),
         );
     }
@@ -104,28 +124,68 @@ pub(super) fn show_lines(file: &FileText, lines: u64, note: Option<&str>) -> Cal
     if let Some(next) = facts.next_line {
         hints.push(format!("To read on, call again with line {next}."));
     }
+    let text = if file.text.is_empty() {
+        let (words, hint) = no_lines(file);
+        hints.extend(hint);
+        words
+    } else {
+        text
+    };
     facts.hint = (!hints.is_empty()).then(|| hints.join(" "));
     reading(text, None, &facts)
 }
 
+/// What is said where there is no line to show, and what to ask for.
+fn no_lines(file: &FileText) -> (String, Option<String>) {
+    let line = file.first_line.unwrap_or(1);
+    match file.total_lines {
+        Some(0) => ("The file is empty.".to_owned(), None),
+        Some(total) => (
+            format!(
+                "There is no line {line}: the file has {}.",
+                counted(total, "line", "lines")
+            ),
+            Some(format!(
+                "Ask for a line from 1 to {total}, or for -{LINES} to see its end; where it is being written, line {} will be the next.",
+                total + 1
+            )),
+        ),
+        None => (
+            format!("There is no line {line}: the file ends before it."),
+            Some(format!("Ask for line -{LINES} to see its end.")),
+        ),
+    }
+}
+
 /// What is a guess, or is not readable, of how the text is written.
 fn encoding_note(file: &FileText) -> Option<String> {
+    let path = binary::python(&file.path);
     match file.encoding.as_deref() {
         Some("cp1252") => Some(
             "It is not UTF-8 and is read as cp1252 (Western European), which is a guess."
                 .to_owned(),
         ),
-        _ if file.text.contains(char::REPLACEMENT_CHARACTER) => Some(format!(
-            "Some bytes are not UTF-8 and are shown as \u{fffd}: code can read them with the right encoding, open({}, encoding=…).",
-            binary::python(&file.path)
+        _ if !file.text.contains(char::REPLACEMENT_CHARACTER) => None,
+        Some(encoding) if encoding.starts_with("utf-16") || encoding.starts_with("utf-32") => {
+            Some(format!(
+                "What is shown as \u{fffd} is no whole character of {encoding}, such as an odd byte at the end: code reads the rest with \
+                 open({path}, encoding=\"{encoding}\", errors=\"replace\")."
+            ))
+        }
+        _ => Some(format!(
+            "Some bytes are not UTF-8 and are shown as \u{fffd}: code can read them with the right encoding, open({path}, encoding=…)."
         )),
-        _ => None,
     }
 }
 
 pub(super) fn show_table(file: &FileText, table: &Table) -> CallToolResult {
     let mut facts = Facts::of(file);
-    let (text, shown, is_cut) = head(&table.text, u64::MAX);
+    let Head {
+        text,
+        shown,
+        is_cut,
+        ..
+    } = head(&table.text, u64::MAX);
     let left_out = table.lines.len() - shown;
     facts.rows = Some(table.rows.saturating_sub(left_out));
     facts.columns = Some(table.columns);
@@ -185,8 +245,8 @@ pub(super) fn show_json(file: &FileText, is_whole: bool) -> Option<CallToolResul
         (is_one_line && file.text.starts_with(['{', '['])).then(|| json::indented(&file.text))?
     };
     let mut facts = Facts::of(file);
-    let (head, shown, is_cut) = head(&text, u64::MAX);
-    facts.is_cut = !is_whole || is_cut || head.len() < text.len();
+    let page = head(&text, u64::MAX);
+    facts.is_cut = !is_whole || page.is_cut || page.text.len() < text.len();
     if facts.is_cut && file.text.lines().count() > 1 {
         return None;
     }
@@ -194,16 +254,17 @@ pub(super) fn show_json(file: &FileText, is_whole: bool) -> Option<CallToolResul
         // Of the line that it is, not of what is shown.
         (facts.first_line, facts.next_line) = (None, None);
         facts.hint = Some(format!(
-            "The JSON goes on: its first {shown} lines are shown, indented. Code reads the rest, such as \
+            "The JSON goes on: its first {} lines are shown, indented. Code reads the rest, such as \
              import json; d = json.load(open({})); print(type(d), len(d), str(d)[:2000]).",
+            page.shown,
             binary::python(&file.path)
         ));
     }
-    Some(reading(head, None, &facts))
+    Some(reading(page.text, None, &facts))
 }
 
 pub(super) fn show_notebook(file: &FileText, notebook: &Notebook) -> CallToolResult {
-    let (text, _, is_cut) = head(&notebook.text, u64::MAX);
+    let Head { text, is_cut, .. } = head(&notebook.text, u64::MAX);
     let mut facts = Facts::of(file);
     // Of the JSON that it is, not of what is shown.
     (facts.first_line, facts.next_line) = (None, None);
@@ -225,20 +286,45 @@ pub(super) fn show_notebook(file: &FileText, notebook: &Notebook) -> CallToolRes
     reading(text, None, &facts)
 }
 
-/// The same as [`head`], of lines as a terminal shows them.
-fn terminal_head(text: &str, lines: u64) -> (String, usize, bool) {
-    let lines = usize::try_from(lines).unwrap_or(usize::MAX);
-    let wanted: Vec<&str> = text.split_inclusive('\n').take(lines).collect();
-    let rendered = text::on_a_terminal(&wanted.concat());
-    if rendered.chars().nth(TEXT_LIMIT).is_none() {
-        return (rendered, wanted.len(), false);
-    }
-    let (text, shown, is_cut) = head(text, lines as u64);
-    (text::on_a_terminal(&text), shown, is_cut)
+/// What an answer holds of a text.
+struct Head {
+    text: String,
+    /// Lines of the file.
+    shown: usize,
+    /// The only line that is shown is not whole.
+    is_cut: bool,
+    /// States of progress bars.
+    left_out: usize,
 }
 
-/// As many whole lines as an answer holds, how many they are, and whether the only one of them was cut.
-fn head(text: &str, lines: u64) -> (String, usize, bool) {
+/// The same as [`head`], of lines that were written for a terminal.
+fn log_head(text: &str, lines: u64) -> Head {
+    let lines = usize::try_from(lines).unwrap_or(usize::MAX);
+    let mut wanted: Vec<&str> = text.split_inclusive('\n').take(lines).collect();
+    loop {
+        let plain = log::plain(&wanted.concat());
+        if plain.text.chars().nth(TEXT_LIMIT).is_none() {
+            return Head {
+                text: plain.text,
+                shown: wanted.len(),
+                is_cut: false,
+                left_out: plain.left_out,
+            };
+        }
+        if wanted.len() == 1 {
+            return Head {
+                text: plain.text.chars().take(TEXT_LIMIT).collect(),
+                shown: 1,
+                is_cut: true,
+                left_out: plain.left_out,
+            };
+        }
+        wanted.truncate(wanted.len() * 3 / 4);
+    }
+}
+
+/// As many whole lines as an answer holds.
+fn head(text: &str, lines: u64) -> Head {
     let lines = usize::try_from(lines).unwrap_or(usize::MAX);
     let (mut end, mut shown, mut characters) = (0, 0, 0);
     for line in text.split_inclusive('\n').take(lines) {
@@ -248,8 +334,15 @@ fn head(text: &str, lines: u64) -> (String, usize, bool) {
         }
         (end, shown) = (end + line.len(), shown + 1);
     }
-    if shown == 0 && !text.is_empty() {
-        return (text.chars().take(TEXT_LIMIT).collect(), 1, true);
+    let is_cut = shown == 0 && !text.is_empty();
+    let text = match is_cut {
+        true => text.chars().take(TEXT_LIMIT).collect(),
+        false => text[..end].to_owned(),
+    };
+    Head {
+        text,
+        shown: shown.max(usize::from(is_cut)),
+        is_cut,
+        left_out: 0,
     }
-    (text[..end].to_owned(), shown, false)
 }
