@@ -9,7 +9,7 @@
 //! - `call`: a call's deadline, cancellation and progress; `budget`: how long which client waits;
 //! - `roots`: the folders that the client calls its own;
 //! - [`transport`]: stdio, made safe against early notifications and unreadable requests; `lines`: its lines; `message`: what they say; `scan`: what can be
-//!   found in those that no parser takes.
+//!   found in those that no parser takes; `methods`: what is answered, in words for clients that ask for something else.
 //!
 //! Architecture Invariant: only this room knows rmcp. May import every floor below; not `app`, not `cli`.
 
@@ -25,6 +25,7 @@ pub mod floors;
 mod lines;
 mod media;
 mod message;
+mod methods;
 mod resources;
 mod roots;
 mod scan;

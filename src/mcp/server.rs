@@ -21,10 +21,13 @@ use super::arguments;
 use super::budget;
 use super::fault::Fault;
 use super::floors::Floors;
+use super::methods;
 use super::resources::Resources;
 use crate::base::ids::JobId;
 use crate::runtime::connection::Connection;
 
+/// Characters of an unknown tool's name that are shown.
+const MAX_SHOWN: usize = 100;
 const INSTRUCTIONS: &str = "Runs Python on a Google Colab runtime or another machine, in a kernel that keeps its variables between calls. \
     Short code: run_code_quick. Anything that may take more than a minute: run_code_long. Loops of many steps that must survive \
     disconnects: run_chunked_operation. A call always returns in time: code that is not done goes on, and get_output with its job_id \
@@ -160,14 +163,8 @@ impl ServerHandler for Server {
         request: CustomRequest,
         _context: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
-        let method = request.method;
-        let wanted = match method.as_str() {
-            "tools/call" => "`name`, a text, and `arguments`, an object",
-            "resources/read" | "resources/subscribe" | "resources/unsubscribe" => "`uri`, a text",
-            _ => return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method, None)),
-        };
-        let message = format!("{method} wants as its params an object with {wanted}");
-        Err(ErrorData::invalid_params(message, None))
+        let unknown = |method| ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method, None);
+        Err(methods::unreadable(&request.method).unwrap_or_else(|| unknown(request.method)))
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -182,7 +179,7 @@ impl ServerHandler for Server {
         let span = tracing::info_span!("call", tool = %request.name, execution = %JobId::fresh());
         let name = request.name.clone();
         let Some(tool) = self.router.get(&request.name) else {
-            return Err(unknown_tool(&request.name));
+            return Err(self.unknown_tool(&request.name));
         };
         let arguments = request.arguments.get_or_insert_default();
         let ignored = match arguments::settle(tool, arguments) {
@@ -209,7 +206,17 @@ impl ServerHandler for Server {
     }
 }
 
-fn unknown_tool(name: &str) -> ErrorData {
-    let message = format!("there is no tool {name:?}: tools/list names those there are");
-    ErrorData::invalid_params(message, None)
+impl Server {
+    fn unknown_tool(&self, name: &str) -> ErrorData {
+        let tools = self.router.list_all();
+        let names: Vec<&str> = tools.iter().map(|tool| &*tool.name).collect();
+        let meant = methods::closest(name, names.iter().copied());
+        let meant = meant.map_or_else(String::new, |name| format!(" (did you mean {name}?)"));
+        let shown: String = name.chars().take(MAX_SHOWN).collect();
+        let message = format!(
+            "there is no tool {shown:?}{meant}: there are {}",
+            names.join(", ")
+        );
+        ErrorData::invalid_params(message, None)
+    }
 }

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::call::take_turn;
 use super::lines::{Line, Lines};
 use super::message::{self, Message, Refusal};
+use super::methods;
 use crate::jobs::turns::Turns;
 
 /// The executor refuses code over 8 MiB; this only bounds what is held in memory.
@@ -107,7 +108,8 @@ where
             Standing::Early => {
                 let text = "the session has not begun: send initialize, await its answer, and send the request again; a client of 2026-07-28 \
                      sends its version and capabilities in the request's _meta instead";
-                let error = ErrorData::invalid_request(text, None);
+                let error = unreadable_opener(&request.request)
+                    .unwrap_or_else(|| ErrorData::invalid_request(text, None));
                 let id = Some(request.id.clone());
                 self.refuse(Refusal { id, error });
                 return None;
@@ -129,9 +131,10 @@ where
 
     fn send(
         &mut self,
-        item: TxJsonRpcMessage<RoleServer>,
+        mut item: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
         let (out, leaving) = (self.out.clone(), self.leaving.clone());
+        methods::explain(&mut item);
         async move {
             let line = message::write(&item)?;
             let mut out = out.lock().await;
@@ -165,6 +168,15 @@ where
     async fn close(&mut self) -> Result<(), Self::Error> {
         Ok(())
     }
+}
+
+/// What is wrong with a request that was to open the session, and cannot be read.
+fn unreadable_opener(request: &ClientRequest) -> Option<ErrorData> {
+    let ClientRequest::CustomRequest(request) = request else {
+        return None;
+    };
+    let opens = ["initialize", "server/discover"].contains(&request.method.as_str());
+    methods::unreadable(&request.method).filter(|_| opens)
 }
 
 /// What a request means before the handshake.

@@ -201,6 +201,62 @@ fn params_of_a_wrong_form_are_told_apart_from_an_unknown_method() {
         ),
         (102, "resources/read", json!({}), -32602, "uri"),
         (103, "tools/bake", json!({}), -32601, "tools/bake"),
+        (
+            104,
+            "tools/bake",
+            json!({}),
+            -32601,
+            "It answers initialize,",
+        ),
+        (
+            105,
+            "tool/call",
+            json!({}),
+            -32601,
+            "did you mean tools/call?",
+        ),
+        (
+            106,
+            "prompts/get",
+            json!({"name": "x"}),
+            -32601,
+            "has no prompts",
+        ),
+        (
+            107,
+            "logging/setLevel",
+            json!({"level": "info"}),
+            -32601,
+            "no log messages",
+        ),
+        (
+            109,
+            "tools/call",
+            json!({"name": "run_code_quik"}),
+            -32602,
+            "did you mean run_code_quick?",
+        ),
+        (
+            110,
+            "tools/call",
+            json!({"name": "bake"}),
+            -32602,
+            "there are check_colab",
+        ),
+        (
+            111,
+            "subscriptions/listen",
+            json!({"notifications": {}}),
+            -32601,
+            "protocol version",
+        ),
+        (
+            112,
+            "initialize",
+            json!({"protocolVersion": 7}),
+            -32602,
+            "`protocolVersion`, a text",
+        ),
     ] {
         let line = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         bridge.send_line(line.to_string());

@@ -170,6 +170,9 @@ fn a_request_before_the_handshake_says_what_comes_first() {
         let said = answer["error"]["message"].as_str().unwrap();
         assert!(said.contains("send initialize"), "{answer}");
     }
+    let answer = bridge.request("initialize", json!({"protocolVersion": 7}));
+    let said = answer["error"]["message"].as_str().unwrap();
+    assert!(said.contains("initialize wants as its params"), "{answer}");
     assert_eq!(bridge.request("ping", json!({})), json!({}));
     bridge.initialize("2025-11-25");
     assert!(bridge.request("tools/list", json!({}))["tools"].is_array());

@@ -205,6 +205,8 @@ fn what_is_no_resource_cannot_be_watched() {
     for method in ["resources/subscribe", "resources/unsubscribe"] {
         let refused = client.ask(method, json!({"uri": good}));
         assert_eq!(refused["error"]["code"], -32601, "{refused}");
+        let said = refused["error"]["message"].as_str().unwrap();
+        assert!(said.contains("subscriptions/listen"), "{said}");
     }
 }
 
