@@ -37,7 +37,9 @@ pub(super) async fn run(args: ConnectArgs, settings: &Settings, env: &Env) -> Ex
         Ok(text) => text,
         Err(error) => return failed(&format!("the line could not be read: {error}")),
     };
-    let endpoint = match endpoint(&text, env.get(env::COLAB_TOKEN)) {
+    // What is pasted now is newer than what is set.
+    let beside = env.get(env::COLAB_TOKEN).filter(|_| !text.contains('#'));
+    let endpoint = match endpoint(&text, beside) {
         Ok(endpoint) => endpoint,
         Err(fault) => {
             eprintln!("smart-colab: the line {fault}");

@@ -60,7 +60,10 @@ pub fn main() -> ExitCode {
     };
     let code = match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => {
-            trace::start(settings.log_filter.as_deref(), &settings.data_dir);
+            trace::start(settings.log_filter.as_ref(), &settings.data_dir);
+            for warning in &settings.warnings {
+                tracing::warn!("{warning}");
+            }
             finish(runtime.block_on(app::run(&settings)))
         }
         Command::Connect(args) => runtime.block_on(connect::run(args, &settings, &env)),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::pasted::unquoted;
+
 pub const COLAB_URL: &str = "COLAB_URL";
 pub const COLAB_TOKEN: &str = "COLAB_TOKEN";
 /// The executor's own; never handed down, so that each local executor makes a fresh token.
@@ -62,13 +64,17 @@ impl Env {
         )
     }
 
-    /// The value, trimmed; absent and blank are the same.
+    /// The value without white space and quotes around it; absent and blank are the same.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0
             .get(name)
-            .map(|value| value.trim())
+            .map(|value| unquoted(value))
             .filter(|value| !value.is_empty())
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 }
 

@@ -1,15 +1,20 @@
-//! Where the program touches its process and its disk: environment, settings, the saved connection, folders, atomic and growing files, locks, logs, ngrok's
-//! monthly allowance.
+//! Where the program touches its process and its disk: environment, settings and what people write into them, the saved connection, folders, atomic and
+//! growing files, locks, logs, ngrok's monthly allowance.
 //!
 //! Architecture Invariant: no other room reads the environment or writes state to disk on its own. May import `base`, `wire`.
 
 pub mod allowance;
+mod endpoint;
 pub mod env;
+mod folders;
 pub mod journal;
 pub mod lock;
+mod misspelt;
 pub mod pairing;
+mod pasted;
 pub mod paths;
 mod placeholder;
+pub mod python;
 pub mod settings;
 pub mod store;
 pub mod trace;

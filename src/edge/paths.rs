@@ -22,6 +22,13 @@ const USUAL_FOLDERS: &[&str] = if cfg!(windows) {
 };
 const USUAL_FOLDERS_AT_HOME: &[&str] = &[".local/bin", ".cargo/bin", ".pyenv/shims"];
 
+/// What is wrong with a path that does not begin at the root, and what to write in its place.
+pub(super) const NOT_WHOLE: &str = if cfg!(windows) {
+    "it must be a whole path, such as C:\\Users\\me\\data or ~\\data: clients start programs in folders of their own, where a relative one leads nowhere"
+} else {
+    "it must be a whole path, such as /home/me/data or ~/data: clients start programs in folders of their own, where a relative one leads nowhere"
+};
+
 /// `~/colab_results`; under the current folder where there is no home.
 #[must_use]
 pub fn default_save_dir() -> PathBuf {

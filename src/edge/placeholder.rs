@@ -1,4 +1,33 @@
-//! Placeholders of client configs that no client has replaced: `${HOME}`, `$HOME`, `%USERPROFILE%`, `{env:HOME}`.
+//! Placeholders: those of client configs that no client has replaced (`${HOME}`, `$HOME`, `%USERPROFILE%`, `{env:HOME}`), and those of examples that
+//! no person has (`your-token-here`).
+
+/// What examples are made of.
+const EXAMPLE_WORDS: [&str; 24] = [
+    "your",
+    "my",
+    "the",
+    "paste",
+    "put",
+    "insert",
+    "replace",
+    "with",
+    "change",
+    "me",
+    "here",
+    "token",
+    "secret",
+    "colab",
+    "notebook",
+    "ngrok",
+    "sub",
+    "domain",
+    "name",
+    "static",
+    "tunnel",
+    "url",
+    "placeholder",
+    "example",
+];
 
 /// The first placeholder in a setting.
 #[must_use]
@@ -42,6 +71,37 @@ fn name_length(text: &str) -> Option<usize> {
     let length = text.find(|c| !is_in_name(c)).unwrap_or(text.len());
     let is_name = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     is_name.then_some(length)
+}
+
+/// True for what stands in an example in a token's place.
+#[must_use]
+pub(super) fn is_example(text: &str) -> bool {
+    let plain: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
+    let plain = plain.to_ascii_lowercase();
+    let is_filler = !text.is_empty() && text.chars().all(|c| "xX*.…<>[]_-".contains(c));
+    is_words(&plain) || (is_filler && text.chars().count() > 2) || text == "…"
+}
+
+/// True for a host as it stands in an example: `your-name.ngrok-free.dev`.
+#[must_use]
+pub(super) fn is_example_host(host: &str) -> bool {
+    let label = host.split('.').next().unwrap_or_default();
+    let is_yours = label.strip_prefix("your-").or(label.strip_prefix("your_"));
+    is_yours.is_some_and(is_example)
+}
+
+/// Whether it is made of words of examples alone.
+fn is_words(text: &str) -> bool {
+    let rests = |text: &str| -> Vec<usize> {
+        let words = EXAMPLE_WORDS.iter();
+        words
+            .filter(|word| text.starts_with(**word))
+            .map(|word| word.len())
+            .collect()
+    };
+    rests(text)
+        .into_iter()
+        .any(|length| length == text.len() || is_words(&text[length..]))
 }
 
 #[cfg(test)]

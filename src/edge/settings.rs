@@ -1,18 +1,19 @@
 //! What the user configured: flags over environment over defaults. All faults are reported together.
 
 use std::ffi::OsString;
-use std::fs;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
-use url::{Host, Url};
+use tracing_subscriber::filter::Targets;
 
+pub use super::endpoint::{Endpoint, endpoint};
+
+use super::endpoint::{self, Address};
 use super::env::{self, Env};
-use super::paths;
-use super::placeholder;
-use crate::base::secret::Secret;
+use super::folders::{absolute, folder, upload_dirs};
+use super::misspelt::{self, Odd};
+use super::{paths, placeholder, python, trace};
 
 /// Everything that can be set.
 #[derive(Debug, Clone)]
@@ -27,12 +28,14 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// How long a tool call may take; none means by the client's name.
     pub call_budget: Option<Duration>,
-    /// A tracing filter (`smart_colab=debug`).
-    pub log_filter: Option<String>,
+    /// What is logged (`smart_colab=debug`).
+    pub log_filter: Option<Targets>,
     /// A Python that has the executor's packages, to use instead of an environment of our own.
     pub python: Option<PathBuf>,
     /// Where programs are looked for, in the form of `PATH`.
     pub search_path: OsString,
+    /// What may not be meant, and is no reason not to start.
+    pub warnings: Vec<String>,
 }
 
 /// Where code is to run.
@@ -43,27 +46,6 @@ pub enum Target {
     /// The executor inside this binary, on this machine.
     Local,
     Remote(Endpoint),
-}
-
-/// An executor's address and the token that opens it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Without fragment.
-    pub url: Url,
-    pub token: Secret,
-}
-
-impl Endpoint {
-    /// The address for people: no token, no trailing slash.
-    #[must_use]
-    pub fn address(&self) -> String {
-        self.url.as_str().trim_end_matches('/').to_owned()
-    }
-
-    #[must_use]
-    pub fn is_loopback(&self) -> bool {
-        is_loopback(&self.url)
-    }
 }
 
 /// What a flag may say over the environment.
@@ -84,15 +66,32 @@ impl Settings {
     /// # Errors
     /// [`Faults`] with every fault found.
     pub fn read(env: &Env, flags: &Flags) -> Result<Self, Faults> {
-        let mut faults = Vec::new();
+        let (mut faults, mut warnings) = (Vec::new(), Vec::new());
         let env = &without_placeholders(env, flags, &mut faults);
+        for odd in misspelt::find(env) {
+            match odd {
+                Odd::Fault(fault) => faults.push(fault),
+                Odd::Warning(warning) => warnings.push(warning),
+            }
+        }
         let target = if flags.local {
             Target::Local
         } else {
-            note(&mut faults, target(env)).unwrap_or(Target::NotConfigured)
+            target(env, &mut faults).unwrap_or(Target::NotConfigured)
         };
+        if env.get(env::COLAB_TOKEN).is_some() && env.get(env::COLAB_URL).is_none() {
+            warnings.push(format!(
+                "{} does nothing without {}",
+                env::COLAB_TOKEN,
+                env::COLAB_URL
+            ));
+        }
         let call_budget = note(&mut faults, call_budget(env)).flatten();
-        let upload_dirs = upload_dirs(env);
+        let log_filter = note(&mut faults, log_filter(env)).flatten();
+        let upload_dirs = upload_dirs(env, &mut faults, &mut warnings);
+        let search_path = paths::search_path(env);
+        let python = python::setting(env, &search_path, target == Target::Local);
+        let python = note(&mut faults, python).flatten();
         let mut folder = |name| note(&mut faults, folder(env, name)).flatten();
         let data_dir = folder(env::DATA_DIR).unwrap_or_else(|| absolute(paths::default_data_dir()));
         let settings = Self {
@@ -104,9 +103,10 @@ impl Settings {
                 .unwrap_or_else(|| data_dir.join("checkpoints")),
             data_dir,
             call_budget,
-            log_filter: env.get(env::LOG).map(str::to_owned),
-            python: env.get(env::PYTHON).map(paths::expand_home),
-            search_path: paths::search_path(env),
+            log_filter,
+            python,
+            search_path,
+            warnings,
         };
         if faults.is_empty() {
             Ok(settings)
@@ -137,96 +137,39 @@ fn without_placeholders(env: &Env, flags: &Flags, faults: &mut Vec<String>) -> E
     env.without(&names)
 }
 
-/// The folder that a setting names, made where it is not there.
-fn folder(env: &Env, name: &str) -> Result<Option<PathBuf>, String> {
-    let Some(path) = env.get(name).map(paths::expand_home).map(absolute) else {
+fn target(env: &Env, faults: &mut Vec<String>) -> Option<Target> {
+    let token = env
+        .get(env::COLAB_TOKEN)
+        .map(endpoint::read_token)
+        .transpose();
+    let token = token.map_err(|fault| format!("{} {fault}", env::COLAB_TOKEN));
+    let token = note(faults, token);
+    let text = env.get(env::COLAB_URL)?;
+    if text.eq_ignore_ascii_case("local") {
+        return Some(Target::Local);
+    }
+    let address = Address::read(text);
+    let found = match token {
+        Some(token) => address.and_then(|address| address.with(token)).map(Some),
+        // Its fault is noted, and whether the address needs it is not known.
+        None => address.map(|_| None),
+    };
+    let found = found.map_err(|fault| format!("{} {fault} (or it is `local`)", env::COLAB_URL));
+    note(faults, found).flatten().map(Target::Remote)
+}
+
+fn log_filter(env: &Env) -> Result<Option<Targets>, String> {
+    let Some(text) = env.get(env::LOG) else {
         return Ok(None);
     };
-    match fs::create_dir_all(&path) {
-        Ok(()) => Ok(Some(path)),
-        Err(error) => Err(format!(
-            "{name} is {}: that folder cannot be made ({error})",
-            path.display()
-        )),
-    }
-}
-
-/// Whether they are there is seen at each upload: a drive may be plugged in later.
-fn upload_dirs(env: &Env) -> Vec<PathBuf> {
-    let text = env.get(env::UPLOAD_DIRS).unwrap_or_default();
-    std::env::split_paths(text)
-        .filter(|path| !path.as_os_str().is_empty())
-        .map(|path| absolute(paths::expand_home(&path.to_string_lossy())))
-        .collect()
-}
-
-/// A client's working folder is none that its user knows, and links need whole paths.
-fn absolute(path: PathBuf) -> PathBuf {
-    std::path::absolute(&path).unwrap_or(path)
-}
-
-fn target(env: &Env) -> Result<Target, String> {
-    let Some(text) = env.get(env::COLAB_URL) else {
-        return Ok(Target::NotConfigured);
-    };
-    if text.eq_ignore_ascii_case("local") {
-        return Ok(Target::Local);
-    }
-    let token = env.get(env::COLAB_TOKEN);
-    endpoint(text, token)
-        .map(Target::Remote)
-        .map_err(|fault| format!("{} {fault} (or it is `local`)", env::COLAB_URL))
-}
-
-/// Reads `https://…#TOKEN`, as the notebook prints it; `token` counts where the address has none.
-///
-/// # Errors
-/// What is wrong with the address, to be said after its name. The text itself never comes back: it may hold the token.
-pub fn endpoint(text: &str, token: Option<&str>) -> Result<Endpoint, String> {
-    let mut url = Url::parse(text.trim()).map_err(|error| {
+    let found = trace::filter(text).map(Some);
+    found.map_err(|fault| {
         format!(
-            "is not an address ({error}): it is the line that the notebook prints, https://…#TOKEN"
+            "{} is {text:?}: {fault}. Set it to a level (error, warn, info, debug, trace, off), or to levels by module, such as \
+             warn,smart_colab=debug",
+            env::LOG
         )
-    })?;
-    match url.scheme() {
-        "https" => {}
-        "http" if is_loopback(&url) => {}
-        "http" => {
-            return Err(
-                "starts with http://, which would send the token in clear text: use https://"
-                    .to_owned(),
-            );
-        }
-        _ => {
-            // Not with the text: what stands before a colon may be part of a token.
-            return Err("does not start with https://".to_owned());
-        }
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(
-            "holds a user name or password: the token belongs after a #, or beside the address"
-                .to_owned(),
-        );
-    }
-    let token = url
-        .fragment()
-        .or(token)
-        .map(str::trim)
-        .filter(|token| !token.is_empty())
-        .map(Secret::new);
-    let token = token.ok_or("has no token: copy the whole line that the notebook prints, with the part after #, or give the token beside it")?;
-    url.set_fragment(None);
-    url.set_query(None);
-    Ok(Endpoint { url, token })
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
-        Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
-        None => false,
-    }
+    })
 }
 
 fn call_budget(env: &Env) -> Result<Option<Duration>, String> {
@@ -261,10 +204,26 @@ mod tests {
     }
 
     #[test]
-    fn folders_are_absolute_whatever_the_client_says() {
-        let settings = read([("LOCAL_SAVE_DIR", "."), ("CHECKPOINT_DIR", "src/..")]).unwrap();
-        assert!(settings.save_dir.is_absolute() && settings.save_dir.is_dir());
-        assert!(settings.checkpoint_dir.is_absolute() && settings.data_dir.is_absolute());
+    fn relative_paths_are_faults_in_every_setting() {
+        for name in [
+            "LOCAL_SAVE_DIR",
+            "CHECKPOINT_DIR",
+            "SMART_COLAB_DATA_DIR",
+            "UPLOAD_DIRS",
+            "SMART_COLAB_PYTHON",
+        ] {
+            for path in ["rel/here", "./rel", "~someone/rel"] {
+                let faults = read([(name, path)]).unwrap_err();
+                let [fault] = faults.as_slice() else {
+                    panic!("{name}: {faults:?}")
+                };
+                assert!(
+                    fault.starts_with(name) && fault.contains("whole path"),
+                    "{fault}"
+                );
+            }
+        }
+        assert!(read([]).unwrap().data_dir.is_absolute());
     }
 
     #[test]
@@ -274,7 +233,11 @@ mod tests {
         std::fs::create_dir(&one).unwrap();
         let joined = std::env::join_paths([&one, &std::path::PathBuf::new(), &missing]).unwrap();
         let settings = read([("UPLOAD_DIRS", joined.to_str().unwrap())]).unwrap();
-        assert_eq!(settings.upload_dirs, [one, missing]);
+        assert_eq!(settings.upload_dirs, [one, missing.clone()]);
+        let [warning] = settings.warnings.as_slice() else {
+            panic!("{:?}", settings.warnings)
+        };
+        assert!(warning.contains(missing.to_str().unwrap()), "{warning}");
         assert!(read([]).unwrap().upload_dirs.is_empty());
     }
 

@@ -11,19 +11,34 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 const DAYS_KEPT: usize = 7;
+const CRATE: &str = "smart_colab";
 
-/// Starts logging. A folder that cannot be written costs the file, not the program; a malformed filter is said and replaced.
-pub fn start(filter: Option<&str>, data_dir: &Path) {
+/// Reads a filter.
+///
+/// # Errors
+/// What is wrong with it. A word that is no level would silence everything but a module of that name, which hardly anyone wants.
+pub(super) fn filter(text: &str) -> Result<Targets, String> {
+    let is_module = |word: &str| word.contains("::") || word == CRATE;
+    for part in text.split(',').map(str::trim) {
+        let (module, level) = part.split_once('=').unwrap_or((part, ""));
+        if module.starts_with("smart-colab") {
+            return Err(format!("modules are written with an underscore, {CRATE}"));
+        }
+        if level.is_empty() && !is_module(part) && LevelFilter::from_str(part).is_err() {
+            return Err(format!("{part:?} is no level"));
+        }
+    }
+    Targets::from_str(text).map_err(|error| error.to_string())
+}
+
+/// Starts logging. A folder that cannot be written costs the file, not the program.
+pub fn start(filter: Option<&Targets>, data_dir: &Path) {
     let default = || {
         Targets::new()
             .with_default(LevelFilter::WARN)
-            .with_target("smart_colab", LevelFilter::INFO)
+            .with_target(CRATE, LevelFilter::INFO)
     };
-    let (filter, fault) = match filter.map(Targets::from_str) {
-        None => (default(), None),
-        Some(Ok(filter)) => (filter, None),
-        Some(Err(error)) => (default(), Some(error)),
-    };
+    let filter = filter.cloned().unwrap_or_else(default);
     // At debug it shows whole messages, and with them code and the token that connect_colab is given.
     let discreet = filter_fn(|metadata| {
         *metadata.level() <= Level::INFO || !metadata.target().starts_with("rmcp")
@@ -46,13 +61,11 @@ pub fn start(filter: Option<&str>, data_dir: &Path) {
         .without_time()
         .with_target(false)
         .with_writer(std::io::stderr);
-    let started = tracing_subscriber::registry()
+    // Fails only where something logs already.
+    let _ = tracing_subscriber::registry()
         .with(filter)
         .with(discreet)
         .with(stderr)
         .with(file)
         .try_init();
-    if let (Ok(()), Some(error)) = (started, fault) {
-        tracing::warn!("SMART_COLAB_LOG is not a filter and is ignored: {error}");
-    }
 }

@@ -27,6 +27,7 @@ mod refusals;
 mod reports;
 mod requests;
 mod resources;
+mod settings;
 mod tidy;
 mod tool_list;
 mod try_tour;

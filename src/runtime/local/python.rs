@@ -10,8 +10,8 @@ use which::which_in_global;
 
 use super::command::{command, run};
 use super::fault::Fault;
+use crate::edge::python::OLDEST;
 
-const OLDEST: (u32, u32) = (3, 11);
 const NAMES: &[&str] = &[
     "python3",
     "python3.13",

@@ -1,0 +1,227 @@
+//! An executor's address and the token that opens it.
+
+use std::net::IpAddr;
+
+use url::{Host, Url};
+
+use super::{pasted, placeholder};
+use crate::base::secret::Secret;
+
+/// An executor's address and the token that opens it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Without fragment.
+    pub url: Url,
+    pub token: Secret,
+}
+
+impl Endpoint {
+    /// The address for people: no token, no trailing slash.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.url.as_str().trim_end_matches('/').to_owned()
+    }
+
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        is_loopback(&self.url)
+    }
+}
+
+/// Reads `https://…#TOKEN`, as the notebook prints it, whatever it was pasted with; `token` is the one beside the address.
+///
+/// # Errors
+/// What is wrong with the address, to be said after its name. The text itself never comes back: it may hold the token.
+pub fn endpoint(text: &str, token: Option<&str>) -> Result<Endpoint, String> {
+    let address = Address::read(text)?;
+    let beside = token.filter(|token| !token.trim().is_empty());
+    let beside = beside.map(read_token).transpose();
+    address.with(beside.map_err(|fault| format!("has a token beside it that {fault}"))?)
+}
+
+/// An address, and the token within it.
+pub(super) struct Address {
+    url: Url,
+    token: Option<Secret>,
+}
+
+impl Address {
+    pub(super) fn read(text: &str) -> Result<Self, String> {
+        let text = pasted::address(text)?;
+        // Before it is parsed: that would escape what no token has.
+        let (address, token) = text.split_once('#').unwrap_or((text, ""));
+        let mut url = Url::parse(address).map_err(|error| {
+            format!("is not an address ({error}): it is the line that the notebook prints, https://…#TOKEN")
+        })?;
+        check(&url)?;
+        url.set_query(None);
+        let token = Some(token.trim()).filter(|token| !token.is_empty());
+        let token = token.map(read_token).transpose();
+        let token = token.map_err(|fault| format!("has a token that {fault}"))?;
+        Ok(Self { url, token })
+    }
+
+    /// With the token `beside` it.
+    pub(super) fn with(self, beside: Option<Secret>) -> Result<Endpoint, String> {
+        let token = match (self.token, beside) {
+            (Some(within), Some(beside)) if within != beside => {
+                return Err("has another token after its # than the one that is given beside it: one of them is old, remove it".to_owned());
+            }
+            (Some(token), _) | (None, Some(token)) => token,
+            (None, None) => {
+                return Err("has no token: copy the whole line that the notebook prints, with the part after #, or give the token beside it \
+                     (COLAB_TOKEN)"
+                    .to_owned());
+            }
+        };
+        Ok(Endpoint {
+            url: self.url,
+            token,
+        })
+    }
+}
+
+fn check(url: &Url) -> Result<(), String> {
+    let fault = match url.scheme() {
+        "http" if !is_loopback(url) => {
+            "starts with http://, which would send the token in clear text: use https://"
+        }
+        "https" | "http" => "",
+        // Not with the text: what stands before a colon may be part of a token.
+        _ => "does not start with https:// (or http:// for this machine itself)",
+    };
+    let host = url.host_str().unwrap_or_default();
+    let fault = if !fault.is_empty() {
+        fault
+    } else if !url.username().is_empty() || url.password().is_some() {
+        "holds a user name or password: the token belongs after a #, or beside the address"
+    } else if url.port() == Some(0) {
+        "names port 0, where nothing can listen"
+    } else if host == "colab.research.google.com" {
+        "is the page of the notebook itself: run its cells, and take the line that the last one prints, https://…#TOKEN"
+    } else if placeholder::is_example_host(host) {
+        "is still an example: put the line in its place that the notebook prints, https://…#TOKEN"
+    } else {
+        return Ok(());
+    };
+    Err(fault.to_owned())
+}
+
+/// A token as it was pasted.
+///
+/// # Errors
+/// What is wrong with it, to be said after its name and without its text.
+pub(super) fn read_token(text: &str) -> Result<Secret, String> {
+    let text = pasted::unquoted(text).trim_start_matches('#');
+    let has = |is_odd: fn(char) -> bool| text.contains(is_odd);
+    let fault = if placeholder::is_example(text) {
+        "is still an example: put the part after # in its place, of the line that the notebook prints"
+    } else if text.contains("://") {
+        "is an address: the token alone is wanted, what comes after # in it"
+    } else if has(char::is_whitespace) {
+        "holds a space or a line break, which no token has: copy it again, without `Bearer` and whatever else stands beside it"
+    } else if has(|c| "\"'`“”‘’".contains(c)) {
+        "holds a quote, which no token has: copy it again without quotes"
+    } else if has(|c| !c.is_ascii_graphic()) {
+        "holds a character that no token has (it is ASCII alone): copy it again, whole and from the notebook itself"
+    } else {
+        return Ok(Secret::new(text));
+    };
+    Err(fault.to_owned())
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
+        Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{endpoint, read_token};
+
+    #[test]
+    fn tokens_that_are_none_are_refused_without_being_shown() {
+        for text in [
+            "your-token-here",
+            "<token>",
+            "TOKEN",
+            "YOUR_TOKEN",
+            "<your token>",
+            "changeme",
+            "xxxxxxxx",
+            "****",
+            "…",
+            "...",
+            "s3c ret",
+            "Bearer s3cret",
+            "s3c\nret",
+            "s3c\"ret",
+            "\"s3cret",
+            "s3cr\u{e9}t",
+            "s3cret…",
+            "https://a.b#s3cret",
+        ] {
+            let fault = read_token(text).unwrap_err();
+            assert!(!fault.contains("s3c") && !fault.contains("ret"), "{fault}");
+            let beside = endpoint("https://a.b", Some(text));
+            assert!(beside.is_err(), "{text}");
+            let within = endpoint(&format!("https://a.b#{text}"), None);
+            assert!(within.is_err() || text.contains('*'), "{text}");
+        }
+        for text in [
+            "s3cret",
+            " s3cret ",
+            "\"s3cret\"",
+            "`s3cret`",
+            "<s3cret>",
+            "#s3cret",
+        ] {
+            assert_eq!(read_token(text).unwrap().expose(), "s3cret", "{text}");
+        }
+        for text in ["t", "my-token-4711", "tokenize", "a(b)c%20!"] {
+            assert_eq!(read_token(text).unwrap().expose(), text);
+        }
+    }
+
+    #[test]
+    fn addresses_that_no_executor_has_say_what_is_wrong() {
+        for (text, word) in [
+            ("a.ngrok-free.dev#t", "is not an address"),
+            ("localhost:5001#t", "does not start with https://"),
+            ("https://a.b:99999#t", "is not an address"),
+            ("http://127.0.0.1:0#t", "port 0"),
+            (
+                "https://colab.research.google.com/drive/1#scrollTo=x",
+                "page of the notebook itself",
+            ),
+            ("https://your-name.ngrok-free.dev#t", "still an example"),
+            (
+                "https://YOUR-SUBDOMAIN.trycloudflare.com#t",
+                "still an example",
+            ),
+            ("https://a.b#", "has no token"),
+            ("https://a.b#t", ""),
+            ("https://your.b:8443/proxy/5001/?x=1#t", ""),
+        ] {
+            match endpoint(text, None) {
+                Ok(_) => assert_eq!(word, "", "{text}"),
+                Err(fault) => assert!(!word.is_empty() && fault.contains(word), "{text}: {fault}"),
+            }
+        }
+    }
+
+    #[test]
+    fn of_two_tokens_none_is_preferred() {
+        let both = |beside| endpoint("https://a.b#s3cret", Some(beside));
+        assert!(both("s3cret").is_ok() && both(" ").is_ok());
+        let fault = both("0ther").unwrap_err();
+        assert!(
+            fault.contains("another token") && !fault.contains("s3cret"),
+            "{fault}"
+        );
+    }
+}

@@ -1,0 +1,83 @@
+//! The folders that settings name.
+
+use std::path::PathBuf;
+use std::{fs, io};
+
+use super::env::{self, Env};
+use super::pasted::unquoted;
+use super::paths;
+
+/// Between the folders of a list, as in `PATH`.
+const LIST_SEPARATOR: char = if cfg!(windows) { ';' } else { ':' };
+
+/// The folder that a setting names, made where it is not there, and one that can be written.
+pub(super) fn folder(env: &Env, name: &str) -> Result<Option<PathBuf>, String> {
+    let Some(path) = env.get(name).map(paths::expand_home) else {
+        return Ok(None);
+    };
+    let shown = path.display();
+    if !path.is_absolute() {
+        return Err(format!("{name} is {shown}: {}", paths::NOT_WHOLE));
+    }
+    if path.is_file() {
+        return Err(format!(
+            "{name} is {shown}: that is a file, and a folder is wanted"
+        ));
+    }
+    fs::create_dir_all(&path).map_err(|error| {
+        format!(
+            "{name} is {shown}: that folder cannot be made ({error}); name one where you may write"
+        )
+    })?;
+    match tempfile::tempfile_in(&path) {
+        Err(error) if !is_full(&error) => Err(format!(
+            "{name} is {shown}: nothing can be written into that folder ({error}); make it writable, or name another one"
+        )),
+        Ok(_) | Err(_) => Ok(Some(absolute(path))),
+    }
+}
+
+/// A full disk is no fault of the settings, and may have room again.
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// One that is not there is kept: it is looked for at each upload, for a drive may be plugged in later.
+pub(super) fn upload_dirs(
+    env: &Env,
+    faults: &mut Vec<String>,
+    warnings: &mut Vec<String>,
+) -> Vec<PathBuf> {
+    let name = env::UPLOAD_DIRS;
+    let text = env.get(name).unwrap_or_default();
+    let mut folders = Vec::new();
+    for path in std::env::split_paths(text) {
+        let path = paths::expand_home(unquoted(&path.to_string_lossy()));
+        let shown = path.display();
+        if path.as_os_str().is_empty() {
+            continue;
+        } else if !path.is_absolute() {
+            faults.push(format!("{name} names {shown}: {}", paths::NOT_WHOLE));
+        } else if path.is_file() {
+            faults.push(format!(
+                "{name} names {shown}: that is a file; name the folder that it is in"
+            ));
+        } else {
+            if !path.is_dir() {
+                warnings.push(format!(
+                    "{name} names {shown}, which is not there: correct it (folders are separated by `{LIST_SEPARATOR}`), or make that folder"
+                ));
+            }
+            folders.push(absolute(path));
+        }
+    }
+    folders
+}
+
+/// A client's working folder is none that its user knows, and links need whole paths.
+pub(super) fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}

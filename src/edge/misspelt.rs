@@ -1,0 +1,121 @@
+//! Variables that look like settings and are none: a setting that is not obeyed must not pass in silence.
+
+use super::env::{ALLOWED_IPS, EXECUTOR_TOKEN, Env, SETTINGS};
+
+/// What is said of one.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Odd {
+    /// Surely meant for this program.
+    Fault(String),
+    /// Perhaps another program's.
+    Warning(String),
+}
+
+/// Every odd variable with a value.
+pub(super) fn find(env: &Env) -> Vec<Odd> {
+    let names = env.names();
+    let others = names
+        .filter(|name| !SETTINGS.contains(name) && ![EXECUTOR_TOKEN, ALLOWED_IPS].contains(name));
+    others
+        .filter(|name| env.get(name).is_some())
+        .filter_map(odd)
+        .collect()
+}
+
+fn odd(name: &str) -> Option<Odd> {
+    let Some(stem) = stem(name) else {
+        let known = SETTINGS
+            .iter()
+            .find(|known| is_near(&plain(name), &plain(known), 2))?;
+        return Some(Odd::Warning(format!(
+            "{name} is set, and is no setting of smart-colab: {known} is"
+        )));
+    };
+    let near = SETTINGS.iter().find(|known| {
+        let known = self::stem(known).unwrap_or_else(|| plain(known));
+        let is_shortened = known.strip_prefix("LOCAL") == Some(&stem);
+        is_shortened || is_near(&stem, &known, (known.len() / 4).max(1))
+    });
+    if let Some(known) = near {
+        return Some(Odd::Fault(format!(
+            "{name} is no setting: {known} is. Rename it in the client's config"
+        )));
+    }
+    plain(name).starts_with("SMARTCOLAB").then(|| {
+        Odd::Warning(format!(
+            "{name} is no setting of smart-colab and does nothing. There are {}",
+            SETTINGS.join(", ")
+        ))
+    })
+}
+
+/// What follows the product's name; none where a name does not begin with it.
+fn stem(name: &str) -> Option<String> {
+    let plain = plain(name);
+    let rest = plain
+        .strip_prefix("SMART")
+        .unwrap_or(&plain)
+        .strip_prefix("COLAB")?;
+    Some(rest.to_owned())
+}
+
+fn plain(name: &str) -> String {
+    name.replace(['_', '-'], "").to_ascii_uppercase()
+}
+
+fn is_near(name: &str, known: &str, distance: usize) -> bool {
+    strsim::osa_distance(name, known) <= distance
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Env, Odd, find};
+
+    #[test]
+    fn a_slip_in_a_settings_name_is_found_and_other_programs_are_left_alone() {
+        for (name, known) in [
+            ("SMART_COLAB_PYTON", "SMART_COLAB_PYTHON"),
+            ("SMART_COLAB_LOGS", "SMART_COLAB_LOG"),
+            ("SMARTCOLAB_LOG", "SMART_COLAB_LOG"),
+            ("SMART_COLAB_DATA_DIRS", "SMART_COLAB_DATA_DIR"),
+            ("SMART_COLAB_CALL_BUDGET", "SMART_COLAB_CALL_BUDGET_SEC"),
+            ("SMART_COLAB_URL", "COLAB_URL"),
+            ("SMART_COLAB_UPLOAD_DIRS", "UPLOAD_DIRS"),
+            ("SMART_COLAB_SAVE_DIR", "LOCAL_SAVE_DIR"),
+            ("COLAB_URI", "COLAB_URL"),
+            ("colab_token", "COLAB_TOKEN"),
+        ] {
+            let found = find(&Env::from([(name, "x")]));
+            let [Odd::Fault(fault)] = found.as_slice() else {
+                panic!("{name}: {found:?}")
+            };
+            assert!(fault.contains(&format!("{known} is.")), "{fault}");
+        }
+        for (name, known) in [
+            ("UPLOAD_DIR", "UPLOAD_DIRS"),
+            ("LOCAL_SAVE_DIRS", "LOCAL_SAVE_DIR"),
+            ("checkpoint_dir", "CHECKPOINT_DIR"),
+            ("SMART_COLAB_COLOUR", "SMART_COLAB_LOG"),
+        ] {
+            let found = find(&Env::from([(name, "x")]));
+            let [Odd::Warning(warning)] = found.as_slice() else {
+                panic!("{name}: {found:?}")
+            };
+            assert!(warning.contains(known), "{warning}");
+        }
+        for name in [
+            "COLAB_GPU",
+            "COLAB_TPU",
+            "COLAB_JUPYTER_TOKEN",
+            "COLAB_RELEASE_TAG",
+            "SMART_COLAB_TOKEN",
+            "PATH",
+            "LOG",
+            "TOKEN",
+            "SAVE_DIR",
+        ] {
+            assert_eq!(find(&Env::from([(name, "x")])), [], "{name}");
+        }
+        assert_eq!(find(&Env::from([("SMART_COLAB_PYTON", " ")])), []);
+    }
+}
