@@ -65,7 +65,7 @@ impl Address {
     pub(super) fn with(self, beside: Option<Secret>) -> Result<Endpoint, String> {
         let token = match (self.token, beside) {
             (Some(within), Some(beside)) if within != beside => {
-                return Err("has another token after its # than the one that is given beside it: one of them is old, remove it".to_owned());
+                return Err("has another token after its # than the one that is given beside it (COLAB_TOKEN): one of them is old, remove it".to_owned());
             }
             (Some(token), _) | (None, Some(token)) => token,
             (None, None) => {
