@@ -14,6 +14,7 @@ KERNEL_SIDE = (
     "pools",
     "forks",
     "descriptors",
+    "diversions",
     "kernel_output",
     "tracebacks",
     "plain_values",

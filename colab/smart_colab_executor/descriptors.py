@@ -23,20 +23,21 @@ from typing import TYPE_CHECKING, Any
 
 from . import pools
 from .forks import write_text
-from .origins import Source
+from .origins import Source, current
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .kernel_output import Output
 
-STDOUT, STDERR = 1, 2
+STDIN, STDOUT, STDERR = 0, 1, 2
 READ_BYTES = 64 * 1024
 POLLIN = 1
 C_BUFFER_BYTES = 4096
 LINE_BUFFERED = 1  # _IOLBF of every C library here
 # How long a print waits for what was written before it to be read; it is not known to take a millisecond.
 SETTLE_TIMEOUT = 10.0
+CLOSEFD_PLACE = 5  # behind the mode, in the arguments of `open`
 SEND_TIMEOUT = 1.0
 
 
@@ -106,14 +107,15 @@ class Descriptors:
         os.environ.setdefault("PYTHONUNBUFFERED", "1")
         # Whose pipe each descriptor is: a descriptor's own, the other's, or none of ours (a file, say).
         self._targets: dict[int, int | None] = {STDOUT: STDOUT, STDERR: STDERR}
+        self._ways_back: dict[int, Pipe] = {}
         self._pipes: dict[int, Pipe] = {}
         self._pool_pipes: dict[int, Pipe] = {}
         self._open: dict[tuple[int, int] | None, Pipe] = {}
         self._selector = selectors.DefaultSelector()
         self._is_reading = False
         self._round = threading.Condition()
-        self._dup2 = os.dup2
-        os.dup2 = self._dup2_noticed
+        self._dup2, self._close_any, self._closerange, self._fdopen = os.dup2, os.close, os.closerange, os.fdopen
+        os.dup2, os.close, os.closerange, os.fdopen = self._dup2_noticed, self._keep, self._keep_range, self._keep_file
         for descriptor, stream in self._streams.items():
             _stop_watching(stream, descriptor)
             stream.fileno = partial(int, descriptor)
@@ -129,6 +131,8 @@ class Descriptors:
     def begin(self, header: dict[str, Any]) -> None:
         """Give the cell that begins pipes of its own."""
         before = self._pipes
+        if before:
+            self.look()  # or the new pipes get the number of a closed one
         pipes: dict[int, Pipe] = {}
         try:
             for descriptor, stream in self._streams.items():
@@ -163,12 +167,49 @@ class Descriptors:
         ends = [pipe.read_end | POLLIN << 32 for pipe in self._awaited]
         self._poll_set = (ctypes.c_int64 * len(ends))(*ends)
 
+    @property
+    def diverted(self) -> list[int]:
+        """The descriptors that lead elsewhere."""
+        return [descriptor for descriptor, target in self._targets.items() if target is None]
+
+    def is_ours(self, descriptor: int) -> bool:
+        """Whether it is one of the two, or leads to a pipe of the running cell's. Raises OSError."""
+        return descriptor in self._targets or _identity(descriptor) in {pipe.identity for pipe in self._pipes.values()}
+
+    def look(self) -> list[int]:
+        """Notice what became of the descriptors without `os.dup2`; put back and return those that were closed."""
+        if not _is_open(STDIN):
+            with suppress(OSError):
+                os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)
+        closed = [descriptor for descriptor in self._targets if not _is_open(descriptor)]
+        for descriptor in closed:
+            self._dup2(self._pipes[descriptor].write_end, descriptor)
+        for descriptor, target in self._targets.items():
+            pipe = self._open.get(_identity(descriptor))
+            if pipe is None:
+                # Python's text stays here: a file that was opened later may have the number by chance.
+                self._targets[descriptor] = None
+            elif pipe.descriptor != target:
+                self._lead(descriptor, pipe.descriptor)
+        return closed
+
+    def way_back(self, descriptor: int) -> int:
+        """A descriptor by which `os.dup2` brings one back that leads elsewhere. Raises OSError."""
+        way = self._ways_back.get(descriptor)
+        # The code may have closed it, and its number be another's.
+        if way is None or not _is_open(way.write_end) or _identity(way.write_end) != way.identity:
+            way = Pipe(Source.of(self._streams[descriptor], current()), descriptor)
+            self._ways_back[descriptor] = way
+            self._listen({descriptor: way})
+        return way.write_end
+
     def _start_process(self, process: Any) -> None:
         """Start a process of multiprocessing's, a pool's worker with the pipes that all of them share."""
         if not pools.is_worker(process) or os.getpid() != self._kernel:
             self._start(process)
             return
         pools.note_use()
+        self.look()
         if not self._pool_pipes:
             self._pool_pipes = {fd: PoolPipe(stream, fd) for fd, stream in self._streams.items()}
             self._listen(self._pool_pipes)
@@ -238,10 +279,37 @@ class Descriptors:
         ours = self._open.get(_identity(fd))
         target = None if ours is None else ours.descriptor
         result = self._dup2(fd if target is None else self._pipes[target].write_end, fd2, inheritable)
-        self._targets[fd2] = target
-        # Python's text goes where the descriptor leads.
-        self._output.divert(self._streams[fd2], None if target == fd2 else self._diverting(fd2))
+        self._lead(fd2, target)
         return result
+
+    def _lead(self, descriptor: int, target: int | None) -> None:
+        """Note where a descriptor leads, and have Python's text go there too."""
+        self._targets[descriptor] = target
+        self._output.divert(self._streams[descriptor], None if target == descriptor else self._diverting(descriptor))
+
+    def _keep(self, fd: int) -> None:
+        """`os.close`; what would get the number of one of ours would get what children print."""
+        if fd not in self._targets or os.getpid() != self._kernel:
+            self._close_any(fd)
+        else:
+            self._dup2_noticed(self._pipes[fd].write_end, fd)
+
+    def _keep_range(self, fd_low: int, fd_high: int) -> None:
+        """`os.closerange`."""
+        if os.getpid() != self._kernel:
+            self._closerange(fd_low, fd_high)
+            return
+        self._closerange(fd_low, min(fd_high, STDOUT))
+        self._closerange(max(fd_low, STDERR + 1), fd_high)
+        for descriptor in self._targets:
+            if fd_low <= descriptor < fd_high:
+                self._keep(descriptor)
+
+    def _keep_file(self, fd: int, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+        """`os.fdopen`; a file closes its descriptor at its end."""
+        if fd in self._targets and os.getpid() == self._kernel and len(arguments) < CLOSEFD_PLACE:
+            options.setdefault("closefd", False)
+        return self._fdopen(fd, mode, *arguments, **options)
 
     def _diverting(self, descriptor: int) -> Callable[[str], int]:
         write_here = self._streams[descriptor].write_here
@@ -260,6 +328,14 @@ def _identity(descriptor: int) -> tuple[int, int] | None:
     """What both ends of a pipe have in common."""
     status = os.fstat(descriptor)
     return (status.st_dev, status.st_ino) if stat.S_ISFIFO(status.st_mode) else None
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def _pending(read_end: int) -> int:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import origins, pools
 from .descriptors import Descriptors
+from .diversions import Diversions
 from .forks import ChildStream
 from .journal import Journal
 from .origins import Source
@@ -86,7 +87,7 @@ class Output:
             kernel.shell._tee = lambda channel: nullcontext()
         self._set_parent = kernel.shell.set_parent
         kernel.shell.set_parent = self._set_parent_of_all
-        kernel.shell.events.register("post_execute", self._take_back_broken)
+        self._diversions = Diversions(kernel.shell, self._streams)
         self._hold_exit()
 
     def guard(self, journal: str, channel: int | None) -> None:
@@ -100,7 +101,9 @@ class Output:
         for descriptor, stream in enumerate(self._streams, start=1):
             self._take_over(stream, descriptor)
         if sys.platform != "win32":
-            self._descriptors = Descriptors(self, self._streams, channel)
+            self._descriptors = self._diversions.descriptors = Descriptors(self, self._streams, channel)
+        else:  # there these lead nowhere
+            sys.__stdout__, sys.__stderr__ = self._streams  # type: ignore[misc]
         # When the executor reads slowly the sender waits, where it would throw messages away.
         self._thread.schedule(lambda: self._thread.socket.setsockopt(XPUB_NODROP, 1))
 
@@ -158,21 +161,7 @@ class Output:
         self.settle()
         # Not for nothing: the sending thread is waited for. In this order: what is taken is being sent.
         if self._journal.has_untaken or self._is_sending:
-            # A stream that is closed does not wait for it.
-            next((stream for stream in self._streams if not stream.closed), self._streams[0]).flush()
-
-    def _take_back_broken(self) -> None:
-        """Put our stream back where the code left one that cannot be flushed: ipykernel would never answer."""
-        for name, own in zip(("stdout", "stderr"), self._streams, strict=True):
-            left = getattr(sys, name)
-            try:
-                left.flush()
-            except Exception as error:  # noqa: BLE001, RUF100 - a user's own stream may raise anything
-                setattr(sys, name, own)
-                why = " ".join(f"{type(error).__name__}: {error}".split())
-                self._streams[1].write(
-                    f"[sys.{name} is the session's own again: what the code left cannot be flushed ({why})]\n"
-                )
+            self._streams[0].flush()
 
     def _set_parent_of_all(self, parent: dict[str, Any]) -> None:
         """Tell our streams which cell runs, also where user code has put something else in their place."""
@@ -182,9 +171,11 @@ class Output:
         header = parent.get("header", {})
         if origins.current() is not header:
             origins.begin(header)
-            if header.get("msg_type") == "execute_request" and self._descriptors is not None:
-                pools.follow()
-                self._descriptors.begin(header)
+            if header.get("msg_type") == "execute_request":
+                if self._descriptors is not None:
+                    pools.follow()
+                    self._descriptors.begin(header)
+                self._diversions.begin()
 
     def _send_in_order(self, stream: Any, message: Any, *rest: Any, **options: Any) -> Any:
         kind = message.get("msg_type") if isinstance(message, dict) else message
@@ -218,13 +209,13 @@ class Output:
         write, flush, current = stream.write, stream.flush, origins.current
         getpid, process = os.getpid, self._pid
         clock, child = perf_counter, ChildStream(descriptor)
-        source = Source.of(stream, {})  # nobody's
+        source = stream.source = Source.of(stream, {})  # nobody's
 
         # Called twice by every `print`: what can be had without a call is.
         def write_here(text: str) -> int:
             nonlocal source
-            if not isinstance(text, str) or stream.pub_thread is None:
-                write(text)  # which says what is wrong with it, or that the stream is closed
+            if not isinstance(text, str):
+                write(text)  # which says what is wrong with it
             if getpid() != process:
                 # A forked child, also one that C made, writes for itself, and nothing of what its parent wrote.
                 return child.write(text)
@@ -245,7 +236,7 @@ class Output:
                 raw = text.encode("utf-8", "replace")
             key, parent = source, current()
             if key.parent is not parent:
-                source = key = Source.of(stream, parent)
+                source = key = stream.source = Source.of(stream, parent)
             with self.lock:
                 is_written = self._journal.position < self._room and not self._journal.is_adding
                 if is_written:
@@ -259,6 +250,7 @@ class Output:
 
         stream.write = stream.write_here = write_here
         stream.flush = lambda: flush() if getpid() == process else child.flush()
+        stream.close = stream.flush  # the next cell prints to it too
         stream._flush = self._send_waiting
 
     def _schedule(self) -> None:
