@@ -118,7 +118,9 @@ def _network(entry: str) -> Network:
     try:
         return ip_network(entry)
     except ValueError as error:
-        raise ValueError(f"{entry[:64]!r} is no IP address and no network: {error}") from error
+        raise ValueError(
+            f"{entry[:64]!r} is no IP address and no network: {error}; write 203.0.113.7 or 203.0.113.0/24"
+        ) from error
 
 
 def _parse(text: str) -> Address | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import logging
 import os
 import secrets
 import signal
+import socket
 import sys
 import threading
 import uuid
@@ -25,13 +27,21 @@ from .jobs import Job
 from .leftovers import KernelNotes, unread
 from .loop_thread import LoopThread
 from .partials import remove_leftovers
-from .server import serving
+from .server import CannotListen, serving
 from .sessions import Sessions
 
 TOKEN_VARIABLE = "SMART_COLAB_TOKEN"  # noqa: S105 - the name of it
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ADDRESSES_VARIABLE = "ALLOWED_IPS"
 OPEN_FILES = 4096
+MAX_PORT = 65535
+MIN_TOKEN_CHARS = 22
+ADDRESS_REMEDY = "give an address of this machine: 127.0.0.1 for itself alone, 0.0.0.0 for its network"
+LISTENING_REMEDIES = {
+    errno.EADDRINUSE: "another program listens there: choose another --port, or 0 for a free one",
+    errno.EADDRNOTAVAIL: ADDRESS_REMEDY,
+    errno.EACCES: "choose a --port from 1024 on",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,12 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         secret, is_made = _secret(options)
         allowed = _allowed(options)
+        _check_host(options.host)
+        _check_ready_file(options.ready_file)
         admission = Admission(Token(secret), allowed, options.behind)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         parser.error(str(error))
     root = options.root.resolve()
     if not root.is_dir():
-        parser.error(f"--root {root} is no folder")
+        parser.error(f"--root {root} is no folder: make it, or name another")
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # says only that requests wait for a thread
     if allowed and not options.behind and options.host in LOOPBACK:
@@ -55,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "Name the tunnel with --behind.",
             options.host,
         )
+    if len(secret) < MIN_TOKEN_CHARS:
+        logging.getLogger(__name__).warning("a token of less than %d random characters can be guessed", MIN_TOKEN_CHARS)
     _allow_open_files()
     stop = threading.Event()
     for name in ("SIGTERM", "SIGINT"):
@@ -78,8 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for journal in journals:
             journal.settle()
             journal.remove()
+    except BlockingIOError as error:
+        parser.error(f"--state {state}: {error.strerror}; name another, or end that executor first")
     except OSError as error:
-        parser.error(f"--state: {error}")
+        parser.error(f"--state {state}: {error.strerror}; name a folder in which files can be made")
     with lock, LoopThread() as thread:
         sessions = Sessions(root, thread, notes)
         config = Config(admission, audit, root, state, jobs, sessions, boot_id, stop)
@@ -94,8 +110,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     sessions.keep()
                 # While it still serves, so that who waits for a job learns of its end.
                 sessions.close()
+        except CannotListen as error:
+            remedy = LISTENING_REMEDIES.get(error.errno or 0, "choose another --host or --port")
+            parser.error(f"cannot listen at {options.host}, port {options.port}: {error.strerror}; {remedy}")
         except OSError as error:
-            logging.getLogger(__name__).error("%s", error)  # noqa: TRY400 - a port in use needs no traceback
+            logging.getLogger(__name__).error("%s", error)  # noqa: TRY400 - it needs no traceback
             return 1
     return 0
 
@@ -115,7 +134,7 @@ def _allow_open_files() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("smart_colab_executor", description="Runs code in Jupyter kernels, over HTTP.")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=5001, help="0 takes a free one")
+    parser.add_argument("--port", type=_port, default=5001, help="0 takes a free one")
     parser.add_argument("--root", type=Path, default=Path.cwd(), help="where code and relative paths start")
     parser.add_argument("--state", type=Path, help="where jobs are kept (default: ROOT/.smart_colab)")
     token = parser.add_mutually_exclusive_group()
@@ -129,14 +148,49 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > MAX_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number up to {MAX_PORT}; 0 takes a free one")
+    return int(text)
+
+
+def _check_host(host: str) -> None:
+    """Raises ValueError."""
+    try:
+        if not host:
+            raise OSError(errno.EINVAL, "it is empty")  # noqa: TRY301 - as a name that is not known
+        socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no name"
+        raise ValueError(f"--host {host}: {reason}; {ADDRESS_REMEDY}") from error
+
+
+def _check_ready_file(path: Path | None) -> None:
+    """Raises ValueError."""
+    if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+        raise ValueError(f"--ready-file {path}: name a file in a folder that is there")
+
+
 def _secret(options: argparse.Namespace) -> tuple[str, bool]:
-    """The token, and whether it was made here. Raises OSError."""
-    given = os.environ.get(TOKEN_VARIABLE)
+    """The token, and whether it was made here. Raises ValueError."""
+    source, given = f"${TOKEN_VARIABLE}", os.environ.get(TOKEN_VARIABLE)
     if options.token is not None:
-        given = options.token
+        source, given = "--token", options.token
     elif options.token_file is not None:
-        given = options.token_file.read_text("utf-8").strip()
-    return (secrets.token_urlsafe(32), True) if given is None else (given, False)
+        source = f"--token-file {options.token_file}"
+        try:
+            given = options.token_file.read_text("utf-8").strip()
+        except OSError as error:
+            raise ValueError(f"{source}: {error.strerror}; name a file that holds the token") from error
+        except UnicodeError as error:
+            raise ValueError(f"{source} is no text; name a file that holds the token") from error
+    if given is None:
+        return secrets.token_urlsafe(32), True
+    try:
+        Token(given)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}; without any, one is made") from error
+    return given, False
 
 
 def _allowed(options: argparse.Namespace) -> list[Network]:

@@ -45,12 +45,32 @@ MAX_BUFFERED_BODY_BYTES = 16 * 1024 * 1024
 MAX_SPILLED_BYTES = 256 * 1024 * 1024
 
 
+class CannotListen(OSError):
+    """The address or the port cannot be had."""
+
+
 @contextmanager
 def serving(app: Flask, host: str, port: int, temporary: Path) -> Iterator[str]:
-    """Serve, with temporary files in the folder `temporary`; yields the address. Raises OSError."""
+    """Serve, with temporary files in the folder `temporary`; yields the address. Raises CannotListen."""
     _Buffer.folder = temporary
     buffers.TempfileBasedBuffer = _Buffer
-    server: Any = create_server(
+    try:
+        server = _server(app, host, port)
+    except OSError as error:
+        raise CannotListen(*error.args) from error
+    # A name with several addresses has a server for each.
+    for part in getattr(server, "map", {0: server}).values():
+        part.channel_class = _Channel
+    thread = threading.Thread(target=server.run, name="http", daemon=True)
+    thread.start()
+    try:
+        yield f"http://[{host}]:{server.effective_port}" if ":" in host else f"http://{host}:{server.effective_port}"
+    finally:
+        server.task_dispatcher.shutdown(cancel_pending=True, timeout=3)
+
+
+def _server(app: Flask, host: str, port: int) -> Any:
+    return create_server(
         app,
         host=host,
         port=port,
@@ -66,15 +86,6 @@ def serving(app: Flask, host: str, port: int, temporary: Path) -> Iterator[str]:
         trusted_proxy=None,
         clear_untrusted_proxy_headers=False,
     )
-    # A name with several addresses has a server for each.
-    for part in getattr(server, "map", {0: server}).values():
-        part.channel_class = _Channel
-    thread = threading.Thread(target=server.run, name="http", daemon=True)
-    thread.start()
-    try:
-        yield f"http://[{host}]:{server.effective_port}" if ":" in host else f"http://{host}:{server.effective_port}"
-    finally:
-        server.task_dispatcher.shutdown(cancel_pending=True, timeout=3)
 
 
 class _NoRoom(OSError):
