@@ -21,6 +21,7 @@ KERNEL_SIDE = (
     "loop_runner",
     "figures",
     "interrupts",
+    "current_folder",
     "packing",
     "payloads",
     "leaving",

@@ -29,6 +29,7 @@ from .loop_thread import LoopThread
 from .partials import remove_leftovers
 from .server import CannotListen, serving
 from .sessions import Sessions
+from .workspace import Workspace
 
 TOKEN_VARIABLE = "SMART_COLAB_TOKEN"  # noqa: S105 - the name of it
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -97,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         parser.error(f"--state {state}: {error.strerror}; name a folder in which files can be made")
     with lock, LoopThread() as thread:
-        sessions = Sessions(root, thread, notes)
+        sessions = Sessions(Workspace(root), thread, notes)
         config = Config(admission, audit, root, state, jobs, sessions, boot_id, stop)
         try:
             with serving(create_app(config), options.host, options.port, state) as url:
@@ -106,8 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _announce({**ready, "token": secret} if is_made else ready, options.ready_file)
                 # With a timeout, because Windows cannot interrupt a wait without one.
                 while not stop.wait(1.0):
-                    lock.look()
                     sessions.keep()
+                    spoiled.clear_places(state)
+                    lock.look()
                 # While it still serves, so that who waits for a job learns of its end.
                 sessions.close()
         except CannotListen as error:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from .errors import BootChanged, Busy, DiskFull, InvalidArgument, JobConflict, NotFound
+from .errors import BootChanged, Busy, DiskFull, ExecutorError, InvalidArgument, JobConflict, NotFound
 from .jobs import RECORD, STATES, Ending, Job, Record
 from .reports import Reports
 from .requests import JobRequest, uuid_text
@@ -60,9 +60,9 @@ class JobStore:
     ) -> tuple[Job, bool]:
         """The job of this id, and whether it is new. It is on disk then.
 
-        Raises JobConflict when the id stands for another request, DiskFull when it cannot be written, Busy when too
-        many wait for their turn already, BootChanged when it is unknown here and was meant for another executor, where
-        its code may have run.
+        Raises JobConflict when the id stands for another request, DiskFull or Busy when it cannot be written, Busy when
+        too many wait for their turn already, BootChanged when it is unknown here and was meant for another executor,
+        where its code may have run.
         """
         with self._lock:
             known = self._jobs.get(job_id)
@@ -90,11 +90,7 @@ class JobStore:
                 job.save()
             except OSError as error:
                 shutil.rmtree(folder, ignore_errors=True)
-                full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-                remedy = "Free space on the disk" if full else f"Check that {self._folder} can be written to"
-                raise DiskFull(
-                    f"The job could not be written down: {error.strerror}.", f"{remedy}; nothing was run."
-                ) from error
+                raise _not_written(error, self._folder) from error
             self._jobs[job_id] = self._waiting[job_id] = job
             return job, True
 
@@ -126,6 +122,15 @@ class JobStore:
             jobs = list(reversed(self._jobs.values()))
         found = (job for job in jobs if state in (None, job.record.state) and session in (None, job.request.session))
         return list(islice(found, limit))
+
+
+def _not_written(error: OSError, folder: Path) -> ExecutorError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(f"The job could not be written down: {error.strerror}.", "Free space; nothing was run.")
+    detail = f"The job could not be written down in {folder}: {error.strerror}."
+    if isinstance(error, (FileExistsError, FileNotFoundError, NotADirectoryError)):
+        return Busy(detail, "The folder is made again within seconds; nothing was run. Send the code again then.")
+    return Busy(detail, "Check that the folder can be written to; nothing was run.", retryable=False)
 
 
 def parse_id(text: str) -> str:

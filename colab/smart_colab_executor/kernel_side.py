@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from . import figures, origins, packing, pools, questions
+from .current_folder import CurrentFolder
 from .forks import Forks
 from .interrupts import Interrupts
 from .kernel_output import Output
@@ -55,6 +56,7 @@ def install(shell: Any) -> None:
     questions.install(shell, Tracebacks(shell))
     if sys.platform != "win32":
         shell_commands.install(shell)
+    CurrentFolder(shell, _output.streams[1])
     Payloads(shell)
     Leaving(shell, _output, _loop_runner)
 

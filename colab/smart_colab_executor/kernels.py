@@ -14,7 +14,6 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import zmq.asyncio
@@ -33,6 +32,7 @@ from .memory_watch import MemoryWatch
 from .probe import Memory
 from .remains import Remains
 from .widgets import Widgets
+from .workspace import NoWorkspace, Workspace
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ SECRET_VARIABLES = ("SMART_COLAB_TOKEN",)
 class Kernel:
     """A running kernel. `id` is new for every process: same id, same variables."""
 
-    def __init__(self, root: Path, notes: KernelNotes) -> None:
+    def __init__(self, workspace: Workspace, notes: KernelNotes) -> None:
         self.id = str(uuid.uuid4())
         self.execution_count = 0
         self.pid: int | None = None
@@ -62,7 +62,7 @@ class Kernel:
         # How the process ended by itself, as `kernel_exit` of the API shows it.
         self.exit: dict[str, Any] | None = None
         self.widgets = Widgets()
-        self._root = root
+        self._workspace = workspace
         self._notes = notes
         self._memory = MemoryWatch()
         self._was_killed = False
@@ -92,7 +92,8 @@ class Kernel:
                 await self._prepare()
         except (Exception, asyncio.CancelledError) as error:
             await self.kill()
-            raise KernelNotStarted(f"{type(error).__name__}: {error}") from error
+            why = str(error) if isinstance(error, NoWorkspace) else f"{type(error).__name__}: {error}"
+            raise KernelNotStarted(why) from error
 
     def submit(
         self,
@@ -107,6 +108,8 @@ class Kernel:
         `memory` is what there is before. The message has the job's id, so that it stands in the journal.
         """
         self._memory.begin(memory)
+        with suppress(NoWorkspace):  # the kernel is there, and can do without
+            self._workspace.keep()
         if loop is not None:
             # Same channel, so it is there before the cell.
             self._post("shell", MESSAGE_TYPE, {"operation": "prepare_loop", **loop})
@@ -194,6 +197,7 @@ class Kernel:
             connections.remove_folder(self._sockets)
 
     async def _launch(self) -> None:
+        self._workspace.keep()
         environment = {name: value for name, value in os.environ.items() if name not in SECRET_VARIABLES}
         # Pictures come as output, whatever matplotlib would do on this machine.
         environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
@@ -210,7 +214,7 @@ class Kernel:
         self.note(None)
         # What code writes to its file descriptors comes as output; our own stdout is the ready line's.
         await self._manager.start_kernel(
-            cwd=str(self._root),
+            cwd=str(self._workspace.path),
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -8,7 +8,6 @@ import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal
 
 from . import outputs, probe
@@ -31,6 +30,7 @@ from .loop_runner import ExitCalled
 from .loop_thread import in_background
 from .spool import now
 from .widget_show import WidgetShow
+from .workspace import Workspace
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +44,9 @@ CLEANUP_TIMEOUT = 20.0
 class Session:
     """One named kernel and the jobs that wait for it."""
 
-    def __init__(self, name: str, root: Path, notes: KernelNotes) -> None:
+    def __init__(self, name: str, workspace: Workspace, notes: KernelNotes) -> None:
         self.name = name
-        self._root = root
+        self._workspace = workspace
         self._notes = notes
         self._kernel: Kernel | None = None
         self._start: asyncio.Task[None] | None = None
@@ -342,7 +342,7 @@ class Session:
             return self.kernel
         await self._let_go()
         for attempt in (1, 2):
-            kernel = self._kernel = Kernel(self._root, self._notes)
+            kernel = self._kernel = Kernel(self._workspace, self._notes)
             self._start = asyncio.create_task(kernel.start())
             try:
                 await self._start

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 from . import probe
@@ -14,6 +14,7 @@ from .leftovers import KernelNotes
 from .loop_thread import LoopThread, in_background
 from .requests import DEFAULT_SESSION
 from .session import Session
+from .workspace import NoWorkspace, Workspace
 
 RESTART_TIMEOUT = 20.0
 EXECUTOR_STOPS = Ending("lost", "executor_restarted")
@@ -22,8 +23,8 @@ EXECUTOR_STOPS = Ending("lost", "executor_restarted")
 class Sessions:
     """All sessions; its methods may be called from any thread but the kernels' own."""
 
-    def __init__(self, root: Path, thread: LoopThread, notes: KernelNotes) -> None:
-        self._root = root
+    def __init__(self, workspace: Workspace, thread: LoopThread, notes: KernelNotes) -> None:
+        self._workspace = workspace
         self._notes = notes
         self._thread = thread
         self._sessions: dict[str, Session] = {}
@@ -67,9 +68,11 @@ class Sessions:
         self._thread.run(interrupt())
 
     def keep(self) -> None:
-        """Write down again what was removed of the jobs that run and wait, and of the kernels."""
+        """Make again what was removed: the workspace, and what is written down of jobs and kernels."""
 
         def keep() -> None:
+            with suppress(NoWorkspace):  # who needs it says so
+                self._workspace.keep()
             for session in self._sessions.values():
                 session.keep()
 
@@ -105,7 +108,9 @@ class Sessions:
             if self._sessions.get(name) is not session:
                 raise NotFound(f"Session {name} was deleted meanwhile.", "Running code in it makes it.") from error
             if isinstance(error, KernelNotStarted):
-                raise Busy("A new kernel could not be started in time.", "Try again in a minute.") from error
+                raise Busy(
+                    f"A new kernel could not be started: {error}.", "Mend that, or try again in a minute."
+                ) from error
             return _described(session), restarting.result()
 
         described, ended = self._thread.run(restart())
@@ -139,7 +144,7 @@ class Sessions:
 
     def _open(self, name: str) -> Session:
         if name not in self._sessions:
-            self._sessions[name] = Session(name, self._root, self._notes)
+            self._sessions[name] = Session(name, self._workspace, self._notes)
         return self._sessions[name]
 
     def _get(self, name: str) -> Session:

@@ -37,6 +37,13 @@ def check_layout(state: Path) -> None:
             set_aside(path, NotADirectoryError(errno.ENOTDIR, "no folder that can be read"))
 
 
+def clear_places(state: Path) -> None:
+    """Set aside files that have come, while the executor runs, in the place of its folders."""
+    for path in (state, *(state / name for name in FOLDERS)):
+        if path.is_file():
+            set_aside(path, NotADirectoryError(errno.ENOTDIR, "no folder"))
+
+
 def _is_usable(folder: Path) -> bool:
     try:
         next(folder.iterdir(), None)

@@ -18,6 +18,7 @@ from smart_colab_executor import connections
 from smart_colab_executor.kernels import Kernel
 from smart_colab_executor.leftovers import KernelNotes
 from smart_colab_executor.probe import memory
+from smart_colab_executor.workspace import Workspace
 
 Start = Callable[..., Executor]
 unix = pytest.mark.skipif(sys.platform == "win32", reason="Windows' kernels are reached over TCP")
@@ -89,7 +90,7 @@ def test_without_a_place_for_sockets_a_kernel_is_reached_over_tcp(
     shown: list[Any] = []
 
     async def run() -> None:
-        kernel = Kernel(tmp_path, KernelNotes(tmp_path / "kernels"))
+        kernel = Kernel(Workspace(tmp_path), KernelNotes(tmp_path / "kernels"))
         await kernel.start()
         try:
             execution = kernel.submit(

@@ -19,6 +19,7 @@ from smart_colab_executor.journal import LastWords
 from smart_colab_executor.kernels import Kernel
 from smart_colab_executor.leftovers import KernelNotes
 from smart_colab_executor.spool import Spool
+from smart_colab_executor.workspace import Workspace
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ def test_a_slow_disk_holds_up_no_other_kernel_and_keeps_no_journal(
             raise OSError("no space")
 
     async def start_one() -> None:
-        starting = asyncio.ensure_future(Kernel(tmp_path, KernelNotes(tmp_path / "kernels")).start())
+        starting = asyncio.ensure_future(Kernel(Workspace(tmp_path), KernelNotes(tmp_path / "kernels")).start())
         await asyncio.sleep(0)  # it begins
         if is_cancelled:
             starting.cancel()

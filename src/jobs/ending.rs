@@ -27,6 +27,11 @@ pub(crate) fn explain(
             "the code raised an exception",
             "Read the traceback above.",
         ),
+        Reason::KernelDied if job.started_at.is_none() => (
+            "kernel_died",
+            "no Python process could be started, so none of the code ran",
+            "Do what the message above says, then send the code again.",
+        ),
         Reason::KernelDied => return death::explain(job.kernel_exit.as_ref()),
         Reason::Timeout if job.variables_lost => (
             "timed_out",
