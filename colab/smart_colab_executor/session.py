@@ -188,16 +188,15 @@ class Session:
 
     async def cleanup(self) -> dict[str, Any]:
         """Clear variables, collect garbage, close figures. Raises Busy."""
-        if self._turn.locked():
+        if self._running is not None or self._queue:
             raise Busy(f"Session {self.name} is running code.", "Wait for it to end, or interrupt it.", status=409)
+        nothing = {"cleared_variables": [], "collected_objects": 0, "cuda_cache_emptied": False, "figures_closed": 0}
+        # A kernel that is still starting holds nothing: there is no need to wait for it.
+        if self._start is not None or (self._restart is not None and not self._restart.done()):
+            return nothing
         async with self._turn:
             if self.kernel is None:
-                return {
-                    "cleared_variables": [],
-                    "collected_objects": 0,
-                    "cuda_cache_emptied": False,
-                    "figures_closed": 0,
-                }
+                return nothing
             try:
                 done: dict[str, Any] = await self.kernel.request("cleanup", channel="shell", patience=CLEANUP_TIMEOUT)
             except (KernelDied, KernelSilent) as error:

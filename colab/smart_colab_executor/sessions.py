@@ -17,7 +17,7 @@ from .session import Session
 from .workspace import NoWorkspace, Workspace
 
 RESTART_TIMEOUT = 20.0
-EXECUTOR_STOPS = Ending("lost", "executor_restarted")
+EXECUTOR_STOPS = Ending("lost", "executor_stopped")
 
 
 class Sessions:

@@ -89,7 +89,7 @@ def test_it_ends_cleanly_without_leaving_kernels(start: Start, way: str) -> None
     assert not any(kernel.is_running() for kernel in kernels)
     for job, lost in ((job_id, True), (queued, False)):
         record = json.loads((job_folder(executor, job) / "job.json").read_text().splitlines()[-1])
-        assert (record["state"], record["reason"], record["variables_lost"]) == ("lost", "executor_restarted", lost)
+        assert (record["state"], record["reason"], record["variables_lost"]) == ("lost", "executor_stopped", lost)
     for line in executor.log.read_text().splitlines():
         assert "Traceback" not in line
 

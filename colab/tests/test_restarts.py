@@ -53,3 +53,23 @@ def test_a_session_deleted_while_it_restarts_answers_both(executor: Executor, se
             assert delete.result().status == 200
             assert restart.result().status in (200, 404)
         assert executor.call("DELETE", f"/sessions/{session}").status == 404
+
+
+def test_a_session_whose_kernel_starts_is_clean_already(executor: Executor, session: str) -> None:
+    executor.run("x = 1", session=session)
+    with ThreadPoolExecutor(1) as pool:
+        restart = pool.submit(executor.call, "POST", f"/sessions/{session}/restart")
+        wait_until(lambda: starting(executor, session))
+        done = executor.call("POST", "/cleanup", {"session": session})
+        assert (done.status, done.json["cleared_variables"]) == (200, []), done.json
+        assert executor.get(f"/variables?session={session}")["variables"] == []
+        assert restart.result().status == 200
+
+
+def test_a_session_whose_first_job_waits_for_its_kernel_is_busy(executor: Executor, session: str) -> None:
+    job = executor.submit("import time\ntime.sleep(600)", session=session)
+    assert executor.call("POST", "/cleanup", {"session": session}).status == 409
+    # It is in the queue until the kernel is there, and runs after.
+    shown = executor.session(session)
+    assert (shown["queued_jobs"] == 1) != (shown["running_job"] == job)
+    executor.post(f"/jobs/{job}/interrupt")

@@ -84,6 +84,9 @@ pub struct Stop {
     pub code: String,
     pub error: String,
     pub hint: String,
+    /// The same code would fail again.
+    #[serde(default)]
+    pub code_must_change: bool,
 }
 
 /// Why a file is no checkpoint.
@@ -113,6 +116,11 @@ impl Flight {
 }
 
 impl Checkpoint {
+    /// Whether a call with the same arguments goes on.
+    pub(super) fn can_continue(&self) -> bool {
+        !self.is_finished() && !self.stop.as_ref().is_some_and(|stop| stop.code_must_change)
+    }
+
     pub(super) fn new(plan: &Plan) -> Self {
         let now = now();
         Self {

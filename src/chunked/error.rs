@@ -108,6 +108,9 @@ impl ChunkedError {
             Self::CorruptResult { .. } => "Its code and output are in the same folder. Run the code again under this name, or remove it with \
                  delete_checkpoint."
                 .to_owned(),
+            Self::NotFound { operation, .. } if operation.parse::<JobId>().is_ok() => {
+                "This is a job_id: get_output reads the job. list_checkpoints names what is kept.".to_owned()
+            }
             Self::NotFound { known, .. } if known.is_empty() => "There are no checkpoints yet.".to_owned(),
             Self::NotFound { known, .. } => format!("Known are: {}.", known.join(", ")),
             Self::Busy { .. } => {

@@ -1,5 +1,7 @@
 //! The loop: see to the job in flight, and send the next one, until the plan is done or the call must end.
 
+use std::sync::OnceLock;
+
 use tokio::time::Instant;
 
 use super::checkpoint::{Flight, Work};
@@ -10,6 +12,7 @@ use super::plan::Plan;
 use super::reader::BatchReader;
 use super::stop;
 use super::watch::Watch;
+use crate::base::text::Newest;
 use crate::jobs::Jobs;
 use crate::jobs::follow::{self, Ended, Followed};
 use crate::runtime::RuntimeError;
@@ -70,8 +73,8 @@ impl<'a> Operation<'a> {
 
     /// One job, from its being sent or found again to its end; nothing to say means that there is more to do.
     async fn step(&mut self) -> Result<Option<End>, ChunkedError> {
-        if let Some(flight) = self.ledger.checkpoint.in_flight.clone() {
-            let followed = self.find_again(&flight).await?;
+        if let Some(mut flight) = self.ledger.checkpoint.in_flight.clone() {
+            let followed = self.find_again(&mut flight).await?;
             return self.land(flight, followed).await;
         }
         let end = if self.ledger.checkpoint.is_finished() {
@@ -107,7 +110,7 @@ impl<'a> Operation<'a> {
         let kernel_id = self.ledger.checkpoint.kernel_id.as_deref();
         let request = flight.request(self.plan, kernel_id);
         let mut reader = BatchReader::new(self.watch, &mut self.ledger, &mut self.output);
-        let watch = self.watch.of_job();
+        let watch = self.watch.of_job(&|_, _| {});
         let followed = follow::submit(
             self.jobs.connection(),
             flight.job_id,
@@ -119,14 +122,18 @@ impl<'a> Operation<'a> {
         reader.done(self.jobs, followed)
     }
 
-    /// A job that an earlier call recorded, and may or may not have sent.
-    async fn find_again(&mut self, flight: &Flight) -> Result<Option<Followed>, ChunkedError> {
+    /// A job that an earlier call recorded, and may or may not have sent. An interrupt that came before this call is no news to it.
+    async fn find_again(&mut self, flight: &mut Flight) -> Result<Option<Followed>, ChunkedError> {
         if let Some(turn) = self.watch.turn {
             turn.pass();
         }
         self.output.begin(flight.job_id);
         let mut reader = BatchReader::new(self.watch, &mut self.ledger, &mut self.output);
-        let watch = self.watch.of_job();
+        let first_state = OnceLock::new();
+        let moved = |job: &Job, _: &Newest| {
+            first_state.get_or_init(|| job.state);
+        };
+        let watch = self.watch.of_job(&moved);
         let followed = follow::follow(
             self.jobs.connection(),
             flight.job_id,
@@ -135,7 +142,15 @@ impl<'a> Operation<'a> {
             &mut reader,
         )
         .await;
-        match reader.done(self.jobs, followed)? {
+        let followed = reader.done(self.jobs, followed)?;
+        if first_state.get() == Some(&JobState::Interrupted) && !flight.cancelled {
+            flight.cancelled = true;
+            self.ledger.notes.push(format!(
+                "job {} was interrupted before this call, which went on from iteration {}",
+                flight.job_id, self.ledger.checkpoint.completed
+            ));
+        }
+        match followed {
             Some(followed) => Ok(Some(followed)),
             // It never arrived, or went with its machine. Under its own id it runs once whatever became of the first try, and a batch
             // runs in the kernel of the setup or not at all.

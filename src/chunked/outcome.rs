@@ -63,7 +63,7 @@ impl Outcome {
         let checkpoint = &ledger.checkpoint;
         let (job_id, job_runs) = (output.job.map(|id| id.to_string()), output.job_runs);
         let (text, kept) = output.finish();
-        let goes_on = !checkpoint.is_finished();
+        let goes_on = checkpoint.can_continue();
         let again = format!(
             "Call run_chunked_operation again with the same arguments (checkpoint_name {:?}).",
             checkpoint.name.as_str()

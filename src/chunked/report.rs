@@ -102,7 +102,7 @@ pub(super) fn of_operation(
         total: Some(checkpoint.total),
         remaining: Some(checkpoint.remaining()),
         progress_pct: Some(checkpoint.progress_pct()),
-        can_continue: !checkpoint.is_finished(),
+        can_continue: checkpoint.can_continue(),
         skipped_count: Some(checkpoint.skipped_count),
         skipped: checkpoint.skipped.clone(),
         last_results: lines
@@ -139,10 +139,14 @@ pub(super) fn standing(checkpoint: &Checkpoint) -> (&'static str, String) {
         ),
         Some(stop) if stop.interrupted => ("interrupted", stop.hint.clone()),
         Some(stop) => ("failed", stop.hint.clone()),
-        None => (
-            "unfinished",
-            "Call run_chunked_operation again with the same arguments to go on.".to_owned(),
-        ),
+        None => {
+            let mut next_step =
+                "Call run_chunked_operation again with the same arguments to go on.".to_owned();
+            if checkpoint.in_flight.is_some() {
+                next_step += " What the job under way has done since counts; if it failed, that call says how.";
+            }
+            ("unfinished", next_step)
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Why an operation stopped, in the words that the model sees.
 
 use super::checkpoint::{Flight, Stop, Work};
-use crate::jobs::ending;
+use crate::jobs::{death, ending};
 use crate::wire::event::PythonError;
 use crate::wire::job::{Job, OnError};
 use crate::wire::state::{JobState, Reason};
@@ -21,27 +21,25 @@ pub(super) fn explain(
         || "the setup".to_owned(),
         |iteration| format!("iteration {iteration}"),
     );
-    let (code, why, hint) = ending::explain(job.reason.unwrap_or(Reason::Unknown), job);
+    let (code, why, _) = ending::explain(job.reason.unwrap_or(Reason::Unknown), job);
     let by_python = job
         .reason
         .is_none_or(|reason| reason == Reason::PythonError);
-    let (code, what, hint) = match error {
-        Some(error) if by_python => (
-            "python_error",
-            format!("failed: {}", error.sentence()),
-            after_exception(iteration, skips(job), error),
-        ),
+    let (code, what, hint, code_must_change) = match error {
+        Some(error) if by_python => {
+            let must_change = is_unparsed(error) || error.ename == UNANSWERED;
+            (
+                "python_error",
+                format!("failed: {}", error.sentence()),
+                after_exception(iteration, skips(job), error),
+                must_change,
+            )
+        }
         Some(_) | None => (
             code,
             format!("did not finish: {why}"),
-            match (job.reason, iteration) {
-                (Some(Reason::Exited), Some(iteration)) => after_exit(iteration),
-                (Some(Reason::Exited), None) => {
-                    "Take the exit out of setup_code. Then call again with restart: true."
-                        .to_owned()
-                }
-                _ => after_end(iteration, job.state, hint),
-            },
+            after_end(iteration, job),
+            iteration.is_none() && job.reason == Some(Reason::Exited),
         ),
     };
     Stop {
@@ -51,48 +49,91 @@ pub(super) fn explain(
         code: code.to_owned(),
         error: format!("{place} {what}"),
         hint,
+        code_must_change,
     }
 }
+
+/// Raised by `input()` and its kin.
+const UNANSWERED: &str = "StdinNotImplementedError";
 
 fn skips(job: &Job) -> bool {
     (job.iterations.as_ref()).is_some_and(|iterations| iterations.on_error == OnError::Skip)
 }
 
-fn after_exception(iteration: Option<u64>, skips: bool, error: &PythonError) -> String {
-    let Some(iteration) = iteration else {
-        let first = match error.ename.as_str() {
-            "ModuleNotFoundError" => {
-                "If a package is missing there, install it with run_code_quick (%pip install NAME); else mend setup_code."
-            }
-            _ if ending::is_gpu_lost(error) => {
-                "After this the GPU is of no use to this Python process: call restart_session, and mend setup_code."
-            }
-            _ => "Mend setup_code.",
-        };
-        return format!("{first} Then call again with restart: true.");
-    };
-    let way_on = if ending::is_gpu_lost(error) {
-        "After this the GPU is of no use to this Python process: call restart_session, then this again with the same arguments; the setup runs \
-         again by itself. If loop_code must change, restart: true begins anew."
-    } else if error.ename == "NameError" {
-        "If the setup's variables were cleaned up, run setup_code with run_code_quick in the same session, then this again with the same \
-         arguments. If loop_code must change, restart: true begins anew."
-    } else if skips {
-        "It is no error that on_error: \"skip\" passes over. If the cause has gone, call again with the same arguments: it is tried again. If \
-         loop_code must change, restart: true begins anew."
-    } else {
-        "If the cause has gone, call again with the same arguments: it is tried again. If loop_code must change, restart: true begins \
-         anew; on_error: \"skip\" passes failing iterations over."
-    };
-    format!("{} {way_on}", done_before(iteration))
+/// Whether the code itself is no Python. What it imports or evaluates has a traceback.
+fn is_unparsed(error: &PythonError) -> bool {
+    let is_syntax = matches!(
+        error.ename.as_str(),
+        "SyntaxError" | "IndentationError" | "TabError" | "_IncompleteInputError"
+    );
+    let has_run = |part: &String| part.contains("Traceback (most recent call last)");
+    is_syntax && !error.traceback.iter().any(has_run)
 }
 
-fn after_exit(iteration: u64) -> String {
+fn after_exception(iteration: Option<u64>, skips: bool, error: &PythonError) -> String {
+    let part = if iteration.is_some() {
+        "loop_code"
+    } else {
+        "setup_code"
+    };
+    if is_unparsed(error) {
+        return format!(
+            "{part} is no valid Python, so none of it ran: mend it, then call with restart: true."
+        );
+    }
+    if error.ename == UNANSWERED {
+        return format!(
+            "Nobody can answer input() here: put the value into {part}, then call with restart: true."
+        );
+    }
+    let Some(iteration) = iteration else {
+        return format!(
+            "{}If setup_code must change, call with restart: true, which begins anew; if the cause has gone, call again with the same \
+             arguments: the setup runs again.",
+            cause(error, false)
+        );
+    };
+    let skip = match (skips, error.ename.as_str()) {
+        (true, _) => " It is no error that on_error: \"skip\" passes over.",
+        // It is no `Exception`.
+        (false, "SystemExit") => "",
+        (false, _) => " on_error: \"skip\" passes failing iterations over.",
+    };
     format!(
-        "{} A call with the same arguments runs the setup in a fresh Python process and iteration {iteration} again. To end a loop early use \
-         break; to change loop_code, restart: true begins anew.",
-        done_before(iteration)
+        "{} {}If loop_code must change, restart: true begins anew; if the cause has gone, call again with the same arguments: iteration \
+         {iteration} is tried again.{skip}",
+        done_before(iteration),
+        cause(error, true)
     )
+}
+
+/// What may have caused it outside of the code, with a space behind.
+fn cause(error: &PythonError, is_loop: bool) -> &'static str {
+    match error.ename.as_str() {
+        "ModuleNotFoundError" => {
+            "If a package is missing there, install it with run_code_quick (%pip install NAME). "
+        }
+        "FileNotFoundError" => {
+            "If a file is missing there, upload_to_colab brings it; list_colab_files shows what there is. "
+        }
+        "NameError" if is_loop => {
+            "setup_code must make everything that loop_code needs; if its variables were cleaned up, run setup_code with run_code_quick in the \
+             same session. "
+        }
+        "NameError" => {
+            "setup_code must make everything that it needs: it runs again on a new kernel. "
+        }
+        "SystemExit" if is_loop => {
+            "sys.exit() stops the operation: break ends a loop early, continue passes an iteration over. "
+        }
+        _ if ending::is_gpu_lost(error) => {
+            "After this the GPU is of no use to this Python process: call restart_session first; the setup runs again by itself. "
+        }
+        _ if ending::is_memory_short(error) => {
+            "Memory is short: free what else is held there (list_colab_variables, restart_session of other sessions), or take less at a time. "
+        }
+        _ => "",
+    }
 }
 
 /// What is kept when an iteration did not finish.
@@ -104,15 +145,36 @@ fn done_before(iteration: u64) -> String {
     }
 }
 
-fn after_end(iteration: Option<u64>, state: JobState, hint: &str) -> String {
-    match (state, iteration) {
-        (JobState::TimedOut, None) => "The setup has 5 minutes. Do what takes longer with run_code_long, into a file that the setup reads; \
+fn after_end(iteration: Option<u64>, job: &Job) -> String {
+    match (job.reason, iteration) {
+        (Some(Reason::Timeout), None) => "The setup has 5 minutes. Do what takes longer with run_code_long, into a file that the setup reads; \
              then call again with restart: true."
             .to_owned(),
-        (JobState::TimedOut, Some(_)) => "A batch has 5 minutes. Call again with a smaller batch_size to go on from there; the setup runs \
+        (Some(Reason::Timeout), Some(_)) => "A batch has 5 minutes. Call again with a smaller batch_size to go on from there; the setup runs \
              again where it must."
             .to_owned(),
-        _ => format!("{hint} Call again with the same arguments to go on from there; the setup runs again where it must."),
+        (Some(Reason::Exited), None) => {
+            "Take the exit out of setup_code. Then call again with restart: true.".to_owned()
+        }
+        (Some(Reason::Exited), Some(iteration)) => format!(
+            "{} A call with the same arguments runs the setup in a fresh Python process and iteration {iteration} again. To end a loop early use \
+             break; to change loop_code, restart: true begins anew.",
+            done_before(iteration)
+        ),
+        (Some(Reason::KernelDied), None) => format!(
+            "{} If setup_code must change, call with restart: true; else call again with the same arguments: the setup runs again.",
+            death::advise(job.kernel_exit.as_ref())
+        ),
+        (Some(Reason::KernelDied), Some(iteration)) => format!(
+            "{} {} A call with the same arguments runs the setup and iteration {iteration} again in a new Python process; if loop_code must \
+             change, restart: true begins anew.",
+            done_before(iteration),
+            death::advise(job.kernel_exit.as_ref())
+        ),
+        (Some(Reason::DiskFull), _) => {
+            "Delete files there, then call again with the same arguments to go on from there.".to_owned()
+        }
+        _ => "Call again with the same arguments, when it is wanted, to go on from there; the setup runs again where it must.".to_owned(),
     }
 }
 
@@ -125,6 +187,7 @@ pub(super) fn incomplete(flight: &Flight, what: &str) -> Stop {
         code: "incompatible_executor".to_owned(),
         error: format!("the executor does not keep to its API: {what}"),
         hint: "Run the notebook of this bridge's version, then call again.".to_owned(),
+        code_must_change: false,
     }
 }
 
@@ -252,7 +315,7 @@ mod tests {
 
     #[test]
     fn an_exception_says_what_is_done_and_advises_what_is_not_set_yet() {
-        let error = exception("SystemExit", "1");
+        let error = exception("ValueError", "1");
         for (iteration, done) in [
             (0, "No iteration is done yet."),
             (1, "Iteration 0 is done"),
@@ -279,7 +342,8 @@ mod tests {
             (None, &missing, "%pip install", true),
             (None, &lost, "restart_session", true),
             (Some(7), &lost, "restart_session", true),
-            (Some(7), &full, "restart_session", false),
+            (Some(7), &full, "call restart_session first", false),
+            (Some(7), &full, "Memory is short", true),
         ] {
             let hint = after_exception(iteration, false, error);
             assert_eq!(hint.contains(advice), is_given, "{hint}");

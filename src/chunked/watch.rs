@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::jobs::follow::Watch as JobWatch;
+use crate::jobs::follow::{Moved, Watch as JobWatch};
 use crate::jobs::turns::Turn;
 
 /// Left of the call for fetching pictures and logs.
@@ -28,8 +28,8 @@ impl Watch<'_> {
         self.deadline.checked_sub(RESERVE).unwrap_or(self.deadline)
     }
 
-    /// The same for one of its jobs.
-    pub(super) fn of_job(&self) -> JobWatch<'_> {
-        JobWatch::until(self.until(), self.cancelled, &|_, _| {}).in_turn(self.turn)
+    /// The same for one of its jobs; `moved` is called with each answer.
+    pub(super) fn of_job<'a>(&'a self, moved: &'a Moved<'a>) -> JobWatch<'a> {
+        JobWatch::until(self.until(), self.cancelled, moved).in_turn(self.turn)
     }
 }

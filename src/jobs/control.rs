@@ -10,10 +10,11 @@ use super::Jobs;
 use super::follow::{self, Watch};
 use crate::base::ids::JobId;
 use crate::runtime::connection::Connection;
-use crate::runtime::{Runtime, RuntimeResult};
+use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use crate::wire::event::Event;
 use crate::wire::job::Job;
-use crate::wire::session::Restarted;
+use crate::wire::session::{Restarted, Session};
+use crate::wire::state::JobState;
 
 /// How long an interrupt is tried for after the caller has gone.
 const INTERRUPT: Duration = Duration::from_secs(20);
@@ -42,6 +43,42 @@ impl Jobs {
         let mut pass_over = |_: &Event| ControlFlow::Continue(());
         let followed = follow::follow(&self.connection, id, asked.last_seq, watch, &mut pass_over);
         Ok(followed.await.job.unwrap_or(asked))
+    }
+
+    /// A session, by its name.
+    ///
+    /// # Errors
+    /// [`RuntimeError::UnknownSession`] with the names there are; those of the runtime, after repeating until `deadline`.
+    pub async fn session(&self, name: &str, deadline: Instant) -> RuntimeResult<Session> {
+        let question = |runtime: Arc<dyn Runtime>| async move { runtime.sessions().await };
+        let mut sessions = self.connection.ask(deadline, question).await?;
+        match sessions.iter().position(|session| session.name == name) {
+            Some(at) => Ok(sessions.swap_remove(at)),
+            None => Err(RuntimeError::UnknownSession {
+                name: name.to_owned(),
+                known: sessions.into_iter().map(|session| session.name).collect(),
+            }),
+        }
+    }
+
+    /// The job that runs in a session or, while its kernel is still starting, waits as its first.
+    ///
+    /// # Errors
+    /// As [`Jobs::session`].
+    pub async fn current(&self, session: &str, deadline: Instant) -> RuntimeResult<Option<JobId>> {
+        let found = self.session(session, deadline).await?;
+        if let Some(id) = found.running_job {
+            return Ok(id.parse().ok());
+        }
+        if found.queued_jobs == 0 {
+            return Ok(None);
+        }
+        let queued = self.newest(Some(session), Some(JobState::Queued), deadline);
+        let first = queued
+            .await?
+            .into_iter()
+            .min_by_key(|job| job.queue_position);
+        Ok(first.map(|job| job.id))
     }
 
     /// Ends a session's kernel with all its jobs, and starts a new one. Done once, or not known to be done: see [`RuntimeError::reach`].

@@ -11,22 +11,28 @@ const NATIVE_CRASHES: [&str; 7] = [
 /// Windows' exit codes from here on are exceptions such as an access violation (0xC0000005).
 const FIRST_WINDOWS_EXCEPTION: i64 = 0xC000_0000;
 
-const OUT_OF_MEMORY: &str = "All variables are gone. Run the setup again, with less data at a time; probe_colab_environment shows what memory there is.";
-const PERHAPS_MEMORY: &str =
-    "All variables are gone. Run the setup again, with less data at a time if memory was short.";
-const NATIVE_CRASH: &str = "All variables are gone. A library's native code crashed, most likely in the last call that the code made: run the code in smaller \
-    steps, after `import faulthandler; faulthandler.enable()`, to see which. Check that the versions of the packages fit together and to the machine.";
-const SHORT_OF_SHARED_MEMORY: &str = "All variables are gone. Often /dev/shm is full (fewer worker processes need less of it), or a mapped file was cut while it was in use. \
+const OUT_OF_MEMORY: &str =
+    "Take less data at a time; probe_colab_environment shows what memory there is.";
+const PERHAPS_MEMORY: &str = "Take less data at a time if memory was short.";
+const NATIVE_CRASH: &str = "A library's native code crashed, most likely in the last call that the code made: run the code in smaller steps, after \
+    `import faulthandler; faulthandler.enable()`, to see which. Check that the versions of the packages fit together and to the machine.";
+const SHORT_OF_SHARED_MEMORY: &str = "Often /dev/shm is full (fewer worker processes need less of it), or a mapped file was cut while it was in use. \
     Else a library's native code crashed in the last call: `import faulthandler; faulthandler.enable()` shows where; check the packages' versions.";
-const ENDED_ITSELF: &str = "All variables are gone. The code, or a library that it called, ended the process (os._exit() does that): take that out, then run the setup again.";
-const ENDED_BY_SIGNAL: &str = "All variables are gone. Something sent that signal on purpose: the code itself, another program, or the machine's shutdown. Run the setup again.";
+const ENDED_ITSELF: &str = "The code, or a library that it called, ended the process (os._exit() does that): take that out.";
+const ENDED_BY_SIGNAL: &str = "Something sent that signal on purpose: the code itself, another program, or the machine's shutdown.";
 
 /// Code, sentence and hint.
 pub(super) fn explain(
     exit: Option<&KernelExit>,
-) -> (&'static str, Cow<'static, str>, &'static str) {
-    let (sentence, hint) = causes(exit);
-    ("kernel_died", sentence, hint)
+) -> (&'static str, Cow<'static, str>, Cow<'static, str>) {
+    let (sentence, advice) = causes(exit);
+    let hint = format!("All variables are gone: run the setup again. {advice}");
+    ("kernel_died", sentence, hint.into())
+}
+
+/// What keeps it from happening again.
+pub(crate) fn advise(exit: Option<&KernelExit>) -> &'static str {
+    causes(exit).1
 }
 
 fn causes(exit: Option<&KernelExit>) -> (Cow<'static, str>, &'static str) {

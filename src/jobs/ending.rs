@@ -20,7 +20,7 @@ pub(crate) fn has_exited(job: &Job) -> bool {
 pub(crate) fn explain(
     reason: Reason,
     job: &Job,
-) -> (&'static str, Cow<'static, str>, &'static str) {
+) -> (&'static str, Cow<'static, str>, Cow<'static, str>) {
     let (code, sentence, hint) = match reason {
         Reason::PythonError => (
             "python_error",
@@ -72,9 +72,14 @@ pub(crate) fn explain(
             "the session was deleted while the code ran",
             "All variables are gone: run the setup again.",
         ),
+        Reason::ExecutorStopped => (
+            "kernel_died",
+            "the executor was stopped while the code ran or waited (with `local` it ends with its client); what the code had printed is above",
+            "All variables are gone. Run the setup and the code again; keep the client open until `local` code has ended.",
+        ),
         Reason::ExecutorRestarted => (
             "kernel_died",
-            "the executor was restarted while the code ran or waited; what it had printed is above",
+            "the executor was killed, or its machine restarted, while the code ran or waited; what the code had printed is above",
             "All variables are gone. Run the setup and the code again.",
         ),
         Reason::KernelReplaced => (
@@ -98,7 +103,7 @@ pub(crate) fn explain(
             "Check the runtime with check_colab_connection, then run it again.",
         ),
     };
-    (code, sentence.into(), hint)
+    (code, sentence.into(), hint.into())
 }
 
 /// What to do about an exception of the user's code, beside reading its traceback.
@@ -177,6 +182,11 @@ pub(crate) fn is_gpu_lost(error: &PythonError) -> bool {
     // What follows is advice, which speaks of device-side assertions every time.
     let said = error.headline();
     said.starts_with("CUDA error") && LOST_CONTEXT.iter().any(|sign| said.contains(sign))
+}
+
+/// Whether the machine's or the GPU's memory was too small for it.
+pub(crate) fn is_memory_short(error: &PythonError) -> bool {
+    error.ename == "MemoryError" || is_gpu_full(error)
 }
 
 /// As PyTorch, JAX, CuPy and TensorFlow say it.

@@ -15,7 +15,7 @@
 
 pub mod collect;
 mod control;
-mod death;
+pub(crate) mod death;
 mod display;
 pub(crate) mod ending;
 pub mod follow;
@@ -215,6 +215,9 @@ impl Jobs {
         }
         if matches!(error, RuntimeError::Replaced) {
             return None;
+        }
+        if let Some(error) = self.connection.other_client(id) {
+            return Some(error);
         }
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let boot_id = self.connection.boot_id();

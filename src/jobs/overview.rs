@@ -103,7 +103,7 @@ impl Jobs {
                 .filter(|record| session.is_none_or(|session| session == record.session))
                 .map(|record| {
                     let was_asked = trouble.is_none() && place.as_ref() == Some(&record.place);
-                    of_record(record, was_asked)
+                    of_record(record, was_asked && !self.may_run_elsewhere(record))
                 }),
         );
         let state = wanted.state.map(JobState::as_str);
@@ -113,7 +113,20 @@ impl Jobs {
         Overview { rows, trouble }
     }
 
-    async fn newest(
+    /// Whether another client's executor may be running a job that this one's does not know.
+    fn may_run_elsewhere(&self, record: &Record) -> bool {
+        let has_ended = record.state.is_some_and(JobState::is_final);
+        !has_ended
+            && matches!(
+                self.connection.other_client(record.job_id),
+                Some(RuntimeError::OtherClient {
+                    has_ended: false,
+                    ..
+                })
+            )
+    }
+
+    pub(super) async fn newest(
         &self,
         session: Option<&str>,
         state: Option<JobState>,

@@ -190,7 +190,10 @@ impl Summary {
     fn tell_trouble(&mut self, error: &RuntimeError, followed: &Followed) {
         let (hint, retryable) = match (error, &followed.job) {
             (
-                RuntimeError::Replaced | RuntimeError::UnknownJob | RuntimeError::Elsewhere { .. },
+                RuntimeError::Replaced
+                | RuntimeError::UnknownJob
+                | RuntimeError::OtherClient { .. }
+                | RuntimeError::Elsewhere { .. },
                 _,
             ) => (error.hint(), false),
             (_, Some(_)) => {
@@ -221,7 +224,7 @@ impl Summary {
             (_, None | Some(("python_error", _, _)), Some(error)) => {
                 self.fail("python_error", &error.sentence(), advise(error), false);
             }
-            (_, Some((code, sentence, hint)), _) => self.fail(code, &sentence, hint, false),
+            (_, Some((code, sentence, hint)), _) => self.fail(code, &sentence, &hint, false),
             (_, None, None) => self.fail(
                 "python_error",
                 "the code failed",

@@ -30,7 +30,8 @@ pub(super) fn job_id(text: &str) -> Result<JobId, Fault> {
     text.parse().map_err(|_| {
         let shown: String = text.chars().take(SHOWN).collect();
         Fault::invalid(format!(
-            "{shown:?} is not a job_id: it is the UUID that an earlier answer named, or one of list_jobs"
+            "{shown:?} is not a job_id: it is the UUID that an earlier answer named, or one of list_jobs (what has a checkpoint_name is shown by \
+             get_checkpoint)"
         ))
     })
 }

@@ -15,6 +15,7 @@ use super::local::Local;
 use super::retry::{self, Next};
 use super::route::{Route, Way};
 use super::trouble::Troubles;
+use crate::base::ids::JobId;
 use crate::edge::allowance::Allowance;
 use crate::edge::pairing::Pairing;
 use crate::edge::settings::{Endpoint, Settings, Target};
@@ -273,6 +274,15 @@ impl Connection {
             Way::Remote(remote) => Some(remote.address()),
             Way::Local(_) => Some("local".to_owned()),
             Way::Fixed(runtime) => Some(runtime.address().to_owned()),
+        }
+    }
+
+    /// What it means that the executor does not know a job, where it is a local one and another client's knows it. Reads the disk.
+    #[must_use]
+    pub fn other_client(&self, job: JobId) -> Option<RuntimeError> {
+        match &*self.route.way() {
+            Way::Local(local) => local.other_client(job),
+            Way::NotConfigured | Way::Remote(_) | Way::Fixed(_) => None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What can go wrong between the bridge and the code.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -88,6 +89,19 @@ pub enum RuntimeError {
     Elsewhere { place: String, now: String },
     #[error("this machine knows no job of that id")]
     UnknownJob,
+    /// It is in the state folder of another local executor of this computer.
+    #[error("{}", if *has_ended {
+        "this job ended in the local executor of another client on this computer"
+    } else {
+        "this job was sent to the local executor of another client on this computer, and may be running there"
+    })]
+    OtherClient {
+        has_ended: bool,
+        /// The file with all that it printed.
+        log: PathBuf,
+    },
+    #[error("there is no session {name:?}")]
+    UnknownSession { name: String, known: Vec<String> },
     #[error("{}", .0.detail)]
     Refused(Problem),
 }
@@ -124,6 +138,8 @@ impl RuntimeError {
             | Self::Incompatible { .. }
             | Self::Replaced
             | Self::UnknownJob
+            | Self::OtherClient { .. }
+            | Self::UnknownSession { .. }
             | Self::Elsewhere { .. }
             | Self::Changed { .. } => false,
         }
@@ -176,6 +192,8 @@ impl RuntimeError {
             | Self::Stranger { .. }
             | Self::Replaced
             | Self::UnknownJob
+            | Self::OtherClient { .. }
+            | Self::UnknownSession { .. }
             | Self::Elsewhere { .. }
             | Self::Changed { .. } => None,
         }
@@ -199,6 +217,8 @@ impl RuntimeError {
             | Self::Cancelled
             | Self::Replaced
             | Self::UnknownJob
+            | Self::OtherClient { .. }
+            | Self::UnknownSession { .. }
             | Self::Elsewhere { .. }
             | Self::Changed { .. }
             | Self::Refused(_) => false,
@@ -208,8 +228,15 @@ impl RuntimeError {
     /// True when the executor answered that it does not know what was asked for.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Replaced | Self::UnknownJob)
-            || matches!(self, Self::Refused(problem) if problem.status == 404)
+        matches!(
+            self,
+            Self::Replaced
+                | Self::UnknownJob
+                | Self::OtherClient {
+                    has_ended: true,
+                    ..
+                }
+        ) || matches!(self, Self::Refused(problem) if problem.status == 404)
     }
 
     /// Whether the request may have been done in spite of the error.
@@ -227,6 +254,8 @@ impl RuntimeError {
             | Self::Unauthorized { .. }
             | Self::Replaced
             | Self::UnknownJob
+            | Self::OtherClient { .. }
+            | Self::UnknownSession { .. }
             | Self::Elsewhere { .. }
             | Self::Changed { .. } => Reach::Refused,
             Self::Broken { .. }
@@ -252,7 +281,10 @@ impl RuntimeError {
             Self::Incompatible { .. } | Self::Stranger { .. } => "incompatible_executor",
             Self::Changed { .. } => "connection_failed",
             Self::Replaced => "runtime_replaced",
-            Self::UnknownJob | Self::Elsewhere { .. } => "not_found",
+            Self::UnknownJob
+            | Self::OtherClient { .. }
+            | Self::UnknownSession { .. }
+            | Self::Elsewhere { .. } => "not_found",
             // The same to whoever must update one of the two.
             Self::Refused(problem) if problem.code == "incompatible_bridge" => {
                 "incompatible_executor"
@@ -310,6 +342,17 @@ impl RuntimeError {
             Self::Elsewhere { place, .. } => format!(
                 "Connect back to {place} with connect_colab to read it there. Send the code again only if that machine is gone."
             ),
+            Self::OtherClient { has_ended: true, log } => format!(
+                "`local` code ends with its client. What it printed is in {}; its variables are gone. Send the code again where it is wanted.",
+                log.display()
+            ),
+            Self::OtherClient { has_ended: false, log } => format!(
+                "Follow it in that client, and do not send it again while it may be running. What it has printed is in {}.",
+                log.display()
+            ),
+            Self::UnknownSession { known, .. } => {
+                format!("There are: {}. Running code in a new name makes it.", known.join(", "))
+            }
             Self::UnknownJob => "Check the job_id. If the call that named it had no answer from this machine, the code did not run here: \
                  send it again. If the job is older, its machine has been replaced by another: run the setup and the code again."
                 .to_owned(),

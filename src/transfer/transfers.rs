@@ -70,6 +70,11 @@ impl<R: Report> Transfers<R> {
         .await
     }
 
+    /// Whether a transfer of either direction has this id.
+    pub(super) fn is_noted(&self, id: JobId) -> bool {
+        self.notes.get(id).is_some()
+    }
+
     pub(super) async fn known(&self, id: JobId) -> Known<R> {
         if let Some(running) = self.registry.get(id) {
             return Known::Here(running);

@@ -47,6 +47,9 @@ pub enum Reason {
     Interrupted,
     SessionRestarted,
     SessionDeleted,
+    /// The executor was stopped on purpose, as `local` is with its client.
+    ExecutorStopped,
+    /// The executor ended without a word.
     ExecutorRestarted,
     /// It never ran: the kernel that it was meant for is gone.
     KernelReplaced,

@@ -17,6 +17,7 @@ mod jobs;
 mod leaving;
 mod local_executor;
 mod mcp_stdio;
+mod next_steps;
 mod notebook;
 mod notebook_export;
 mod official_client;

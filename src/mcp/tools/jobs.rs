@@ -1,6 +1,5 @@
 //! Which jobs there are, and ending one.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::handler::server::tool::ToolRouter;
@@ -9,7 +8,6 @@ use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
 use crate::base::ids::JobId;
 use crate::base::text::Newest;
@@ -18,9 +16,8 @@ use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
-use crate::runtime::{Runtime, RuntimeResult};
+use crate::runtime::{RuntimeError, RuntimeResult};
 use crate::wire::job::Job;
-use crate::wire::session::Session;
 use crate::wire::state::JobState;
 
 const SHOWN: u64 = 20;
@@ -69,7 +66,7 @@ struct InterruptReport {
     /// How it stands now.
     state: Option<JobState>,
     session: String,
-    /// Jobs that wait in the session and run next.
+    /// Jobs that wait in the session now; null when it could not be asked.
     queued_jobs: Option<u64>,
     /// What that means, and what to do next.
     message: String,
@@ -107,10 +104,14 @@ impl Server {
         })
         .await;
         let overview = overview?;
-        let suggestion = if overview.rows.is_empty() {
-            "There are no such jobs. run_code_quick or run_code_long starts one."
-        } else {
-            "get_output with a job_id shows its output; interrupt_execution ends one that runs."
+        let suggestion = match overview.rows.is_empty() {
+            true if wanted.session.is_some() || wanted.state.is_some() => {
+                "There are no such jobs. Without session and state all of them are listed."
+            }
+            true => "There are no jobs yet. run_code_quick or run_code_long starts one.",
+            false => {
+                "get_output with a job_id shows its output; interrupt_execution ends one that runs."
+            }
         };
         let fault = overview.trouble.map(Fault::from);
         Ok(Json(JobsReport {
@@ -153,21 +154,29 @@ impl Server {
         let budget = self.budget(&context);
         let done: RuntimeResult<_> = call::ask(self, &context, budget, async |call| {
             call.turn_comes(self.connection()).await;
-            let (id, queued) = match named {
-                Some(id) => (id, None),
-                None => match self.running_in(&session, call.deadline).await? {
-                    (Some(id), queued) => (id, Some(queued)),
-                    (None, queued) => return Ok((None, Some(queued))),
-                },
+            let jobs = &self.floors.jobs;
+            let id = match named {
+                Some(id) => Some(id),
+                None => jobs.current(&session, call.deadline).await?,
             };
-            call.say("interrupting");
-            let tell = |job: &Job, _: &Newest| call.say(job.state.as_str());
-            let watch = call.watch(&tell).at_most(STOPPING);
-            let job = self.floors.jobs.end(id, &watch).await?;
-            Ok((Some(job), queued))
+            let job = match id {
+                Some(id) => {
+                    call.say("interrupting");
+                    let tell = |job: &Job, _: &Newest| call.say(job.state.as_str());
+                    let watch = call.watch(&tell).at_most(STOPPING);
+                    Some(jobs.end(id, &watch).await?)
+                }
+                None => None,
+            };
+            let session = job.as_ref().map_or(session, |job| job.session.clone());
+            // The job has been ended, whether or not its session can be asked or is there still.
+            let queued = jobs.session(&session, call.deadline).await;
+            let queued = queued.ok().map(|session| session.queued_jobs);
+            Ok((job, session, queued))
         })
         .await;
-        let (job, queued_jobs) = done?;
+        let (job, session, queued_jobs) =
+            done.map_err(|error| self.interrupt_fault(named, error))?;
         Ok(Json(InterruptReport::of(job, session, queued_jobs)))
     }
 }
@@ -180,15 +189,21 @@ impl InterruptReport {
                 "It was interrupted, but has not stopped yet. Call again in a moment; if it stays so, restart_session ends it, and the \
                  session's variables with it."
             }
+            Some(job) if job.state == JobState::Interrupted && job.started_at.is_none() => {
+                "It was taken out of the queue before it began: none of it ran."
+            }
             Some(job) if job.state == JobState::Interrupted && !job.variables_lost => {
                 "It has stopped; variables are kept. get_output shows what it printed."
+            }
+            Some(job) if job.variables_lost => {
+                "It has ended, and the session's variables with it. get_output shows what it printed and why it ended."
             }
             Some(_) => "It has ended. get_output shows what it printed.",
         };
         Self {
-            session: job.as_ref().map_or(session, |job| job.session.clone()),
             job_id: job.as_ref().map(|job| job.id.to_string()),
             state: job.map(|job| job.state),
+            session,
             queued_jobs,
             message: message.to_owned(),
         }
@@ -200,18 +215,17 @@ impl Server {
         Self::job_router()
     }
 
-    /// The job that runs in a session, and how many wait behind it.
-    async fn running_in(
-        &self,
-        session: &str,
-        deadline: Instant,
-    ) -> RuntimeResult<(Option<JobId>, u64)> {
-        let question = |runtime: Arc<dyn Runtime>| async move { runtime.sessions().await };
-        let sessions: Vec<Session> = self.connection().ask(deadline, question).await?;
-        let found = sessions.into_iter().find(|one| one.name == session);
-        Ok(found.map_or((None, 0), |one| {
-            let running = one.running_job.and_then(|id| id.parse().ok());
-            (running, one.queued_jobs)
-        }))
+    fn interrupt_fault(&self, named: Option<JobId>, error: RuntimeError) -> Fault {
+        match named {
+            Some(id) if error.is_not_found() && self.floors.downloads.is_transfer(id) => {
+                Fault::new(
+                    "not_found",
+                    "this is a download or an upload: only code can be interrupted",
+                    "get_output with this job_id follows it. Its client ends it by cancelling the call that waits for it.",
+                    false,
+                )
+            }
+            _ => error.into(),
+        }
     }
 }

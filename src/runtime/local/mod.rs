@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::Runtime;
 use super::error::{RuntimeError, RuntimeResult};
 use super::executor::Executor;
+use crate::base::ids::JobId;
 use crate::edge::settings::Settings;
 use fault::Fault;
 use layout::Environment;
@@ -151,6 +152,17 @@ impl Local {
             State::Starting { doing, .. } => Some(doing.clone()),
             State::Down | State::Ready(_) | State::Failed(_) | State::Stopped => None,
         }
+    }
+
+    /// What it means that this executor does not know a job, where the state of another client's has it. Reads the disk.
+    #[must_use]
+    pub fn other_client(&self, job: JobId) -> Option<RuntimeError> {
+        let own = self.0.slot.get().map(|slot| slot.state.as_path());
+        let found = slot::find(&self.0.setup.folder.join("state"), own, job)?;
+        Some(RuntimeError::OtherClient {
+            has_ended: found.has_ended,
+            log: found.log,
+        })
     }
 
     /// Ends the executor, or the start of one, and waits for that, some seconds at most. Nothing is started afterwards.

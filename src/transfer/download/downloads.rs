@@ -94,6 +94,12 @@ impl Downloads {
         Ok(Some(self.transfers.tell(running, watch).await))
     }
 
+    /// Whether the id is one of a download or an upload, which are noted side by side. Reads the disk.
+    #[must_use]
+    pub fn is_transfer(&self, id: JobId) -> bool {
+        self.transfers.is_noted(id)
+    }
+
     /// Starts the download in the background.
     async fn begin(
         &self,

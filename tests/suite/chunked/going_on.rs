@@ -285,15 +285,31 @@ async fn a_call_that_is_cancelled_before_it_begins_ends_the_batch_of_the_one_bef
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_someone_else_interrupts_stops_the_operation() {
+async fn a_batch_that_someone_else_interrupts_stops_the_call_that_waits_for_it() {
+    let bench = Bench::new(30, 30);
+    let interrupt = async {
+        sleep(secs(10)).await;
+        let job = bench.report("op").await.unwrap().job_id.unwrap();
+        bench.world().interrupt(job.parse().unwrap()).unwrap();
+    };
+    let (facts, ()) = tokio::join!(bench.call(), interrupt);
+    failed(&facts, "interrupted", "cancelled");
+    assert_eq!(bench.report("op").await.unwrap().state, "interrupted");
+    bench.is_whole(&bench.call().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_was_interrupted_between_two_calls_is_gone_on_with() {
     let bench = Bench::new(30, 30);
     bench.call_within(secs(10)).await;
     let job = bench.report("op").await.unwrap().job_id.unwrap();
     bench.world().interrupt(job.parse().unwrap()).unwrap();
     let facts = bench.call().await;
-    failed(&facts, "interrupted", "cancelled");
-    assert_eq!(bench.report("op").await.unwrap().state, "interrupted");
-    bench.is_whole(&bench.call().await);
+    assert!(
+        facts.notes[0].contains("was interrupted before this call"),
+        "{facts:?}"
+    );
+    bench.is_whole(&facts);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,344 @@
+//! What an answer says to do next is what helps.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::support::executor::Executor;
+use crate::support::home::Home;
+use crate::support::python::python;
+use crate::support::stdio::{Answer, Bridge};
+
+/// Calls answer soon, whatever runs.
+const BRIEF: [(&str, &str); 1] = [("SMART_COLAB_CALL_BUDGET_SEC", "5")];
+const UNKNOWN_ID: &str = "0193a000-0000-7000-8000-000000000000";
+
+fn local(home: &Home) -> Bridge {
+    let python = python();
+    let mut command = home.program(&BRIEF);
+    command
+        .env("COLAB_URL", "local")
+        .env("SMART_COLAB_PYTHON", python);
+    Bridge::greeted(command)
+}
+
+fn sleep(bridge: &mut Bridge, session: &str) -> Answer {
+    let code = "import time\nprint('asleep', flush=True)\ntime.sleep(600)";
+    bridge.call("run_code_long", json!({"code": code, "session": session}))
+}
+
+/// The same, printing already: a kernel may take its time to start.
+fn asleep(bridge: &mut Bridge, session: &str) -> Answer {
+    let begun = sleep(bridge, session);
+    let look = json!({"job_id": begun.fact("job_id")});
+    let has_printed = (0..100).any(|_| {
+        bridge
+            .call("get_output", look.clone())
+            .text
+            .contains("asleep")
+    });
+    assert!(has_printed, "{}", begun.facts);
+    begun
+}
+
+fn chunked(bridge: &mut Bridge, name: &str, setup: &str, body: &str) -> Answer {
+    let plan = json!({
+        "setup_code": setup, "loop_code": body, "n_iterations": 3, "checkpoint_name": name, "session": name,
+    });
+    bridge.call("run_chunked_operation", plan)
+}
+
+#[test]
+fn an_operation_goes_on_in_one_call_after_an_interrupt_or_a_restart_of_its_session() {
+    let (executor, home) = (Executor::shared(), Home::new());
+    let mut bridge = executor.bridge(&home, &BRIEF);
+    for (name, tool) in [
+        ("stopped", "interrupt_execution"),
+        ("anew", "restart_session"),
+    ] {
+        let name = format!("next-{name}");
+        let body = format!(
+            "assert ready\nopen('{name}-began', 'w').close()\nwhile i == 1 and not os.path.exists('{name}-go'): time.sleep(0.02)\ni"
+        );
+        let setup = "import os, time\nready = True";
+        let begun = chunked(&mut bridge, &name, setup, &body);
+        assert_eq!(begun.facts["state"], "running", "{}", begun.facts);
+        bridge.call(tool, json!({"session": name}));
+        let report = bridge.call("get_checkpoint", json!({"operation": name}));
+        let next_step = report.fact("next_step");
+        assert!(
+            next_step.contains("run_chunked_operation again with the same arguments"),
+            "{next_step}"
+        );
+        fs::write(executor.root().join(format!("{name}-go")), "").unwrap();
+        let answer = chunked(&mut bridge, &name, setup, &body);
+        answer.succeeded();
+        assert_eq!(answer.facts["completed"], 3, "{}", answer.facts);
+        let notes = answer.facts["notes"].to_string();
+        assert!(notes.contains("interrupted before this call"), "{notes}");
+    }
+}
+
+#[test]
+fn advice_after_a_failed_operation_fits_the_failure() {
+    let (executor, home) = (Executor::shared(), Home::new());
+    let mut bridge = executor.bridge(&home, &[]);
+    fs::write(executor.root().join("next_broken.py"), "a = (\n").unwrap();
+    // Setup, body, what the hint says, and whether the same call makes sense.
+    for (at, (setup, body, advice, can_continue)) in [
+        ("", "a = (", "loop_code is no valid Python", false),
+        ("", "if i:\nprint(1)", "loop_code is no valid Python", false),
+        ("a b", "i", "setup_code is no valid Python", false),
+        ("", "import next_broken", "if the cause has gone", true),
+        (
+            "",
+            "__import__('ast').literal_eval('a b')",
+            "if the cause has gone",
+            true,
+        ),
+        ("", "input()", "put the value into loop_code", false),
+        ("input()", "i", "put the value into setup_code", false),
+        ("exit()", "i", "exit out of setup_code", false),
+        ("", "exit()", "use break", true),
+        (
+            "",
+            "import sys; sys.exit(3)",
+            "break ends a loop early",
+            true,
+        ),
+        ("undefined", "i", "setup_code must make everything", true),
+        ("", "undefined", "setup_code must make everything", true),
+        ("", "import next_absent", "%pip install", true),
+        ("import next_absent", "i", "%pip install", true),
+        ("", "open('next-absent')", "upload_to_colab", true),
+        ("", "raise MemoryError()", "Memory is short", true),
+        ("", "1 / 0", "on_error: \"skip\"", true),
+        ("", "import os; os._exit(3)", "take that out", true),
+        (
+            "import os; os._exit(3)",
+            "i",
+            "If setup_code must change",
+            true,
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("next-fails-{at}");
+        let answer = chunked(&mut bridge, &name, &format!("{setup}\n"), body);
+        let (hint, facts) = (answer.fact("hint"), &answer.facts);
+        assert!(hint.contains(advice), "{setup} | {body}: {facts}");
+        assert_eq!(facts["can_continue"], can_continue, "{body}: {facts}");
+        // There is nothing to call again without a change.
+        assert_eq!(facts["next_command"].is_string(), can_continue, "{facts}");
+        assert_eq!(hint.contains("same arguments"), can_continue, "{facts}");
+        assert!(
+            !hint.contains("un the setup again"),
+            "it runs by itself: {facts}"
+        );
+        let report = bridge.call("get_checkpoint", json!({"operation": name}));
+        assert_eq!(report.facts["can_continue"], can_continue);
+        assert_eq!(report.fact("next_step"), hint);
+        bridge.call("restart_session", json!({"session": name, "remove": true}));
+    }
+}
+
+#[test]
+fn the_first_call_does_not_find_the_session_busy_with_its_own_start() {
+    let (executor, home) = (Executor::start(), Home::new());
+    let mut bridge = executor.bridge(&home, &[]);
+    let cleaned = bridge.call("cleanup_colab", json!({}));
+    assert!(!cleaned.is_error, "{}", cleaned.facts);
+    assert_eq!(cleaned.facts["cleared_variables"], json!([]));
+    for tool in [
+        "list_colab_variables",
+        "list_colab_files",
+        "interrupt_execution",
+    ] {
+        let answer = bridge.call(tool, json!({}));
+        assert!(!answer.is_error, "{tool}: {}", answer.facts);
+    }
+    let again = bridge.call("restart_session", json!({}));
+    assert!(!again.is_error, "{}", again.facts);
+}
+
+#[test]
+fn code_that_waits_for_its_sessions_first_kernel_is_what_an_interrupt_of_the_session_ends() {
+    let home = Home::new();
+    let mut bridge = Executor::shared().bridge(&home, &[]);
+    let code = json!({"code": "import time; time.sleep(600)", "session": "next-first"});
+    let running = bridge.begin_call("run_code_quick", code);
+    let ended = bridge.call("interrupt_execution", json!({"session": "next-first"}));
+    assert_eq!(ended.facts["state"], "interrupted", "{}", ended.facts);
+    Answer::of(&bridge.answer(running)).refused("cancelled");
+}
+
+#[test]
+fn jobs_that_wait_are_counted_and_one_that_is_taken_out_has_not_run() {
+    let home = Home::new();
+    let mut bridge = Executor::shared().bridge(&home, &BRIEF);
+    let session = "next-queue";
+    let running = asleep(&mut bridge, session);
+    let [first, second] = [(); 2].map(|()| sleep(&mut bridge, session));
+    let check = bridge.call("check_colab_connection", json!({}));
+    let sessions = check.facts["sessions"].as_array().unwrap();
+    let shown = sessions.iter().find(|one| one["name"] == session).unwrap();
+    assert_eq!(shown["queued_jobs"], 2, "{shown}");
+    let end = |bridge: &mut Bridge, job: &Answer| {
+        bridge.call("interrupt_execution", json!({"job_id": job.fact("job_id")}))
+    };
+    let taken_out = end(&mut bridge, &second);
+    assert_eq!(taken_out.facts["queued_jobs"], 1, "{}", taken_out.facts);
+    assert_eq!(taken_out.fact("session"), session);
+    assert!(taken_out.fact("message").contains("none of it ran"));
+    let stopped = end(&mut bridge, &running);
+    assert_eq!(stopped.facts["queued_jobs"], 0, "{}", stopped.facts);
+    assert!(stopped.fact("message").contains("variables are kept"));
+    end(&mut bridge, &first);
+}
+
+#[test]
+fn what_is_not_there_is_refused_with_what_there_is() {
+    let home = Home::new();
+    let mut bridge = Executor::shared().bridge(&home, &BRIEF);
+    let gone = json!({"session": "next-gone"});
+    bridge.call(
+        "run_code_quick",
+        json!({"code": "1", "session": "next-gone"}),
+    );
+    bridge.call(
+        "run_code_quick",
+        json!({"code": "1", "session": "next-there"}),
+    );
+    bridge.call(
+        "restart_session",
+        json!({"session": "next-gone", "remove": true}),
+    );
+    for arguments in [json!({"session": "next-never"}), gone] {
+        for tool in [
+            "interrupt_execution",
+            "restart_session",
+            "list_colab_variables",
+            "cleanup_colab",
+        ] {
+            let refused = bridge.call(tool, arguments.clone());
+            refused.refused("not_found");
+            let hint = refused.fact("hint");
+            assert!(
+                hint.contains("main") && hint.contains("next-there"),
+                "{tool}: {hint}"
+            );
+        }
+    }
+    let none = bridge.call("list_jobs", json!({"session": "next-never"}));
+    assert!(
+        none.fact("suggestion").contains("Without session"),
+        "{}",
+        none.facts
+    );
+    for tool in ["get_output", "interrupt_execution"] {
+        let refused = bridge.call(tool, json!({"job_id": UNKNOWN_ID}));
+        refused.refused("not_found");
+        let refused = bridge.call(tool, json!({"job_id": "chunked_op"}));
+        refused.refused("invalid_argument");
+        assert!(
+            refused.fact("error").contains("get_checkpoint"),
+            "{}",
+            refused.facts
+        );
+    }
+    for tool in ["get_checkpoint", "delete_checkpoint"] {
+        let refused = bridge.call(tool, json!({"operation": UNKNOWN_ID}));
+        refused.refused("not_found");
+        assert!(
+            refused.fact("hint").contains("get_output"),
+            "{}",
+            refused.facts
+        );
+    }
+    fs::write(Executor::shared().root().join("next.txt"), "x").unwrap();
+    let download = bridge.call("download_from_colab", json!({"remote_path": "next.txt"}));
+    let refused = bridge.call(
+        "interrupt_execution",
+        json!({"job_id": download.fact("job_id")}),
+    );
+    refused.refused("not_found");
+    assert!(
+        refused.fact("error").contains("download"),
+        "{}",
+        refused.facts
+    );
+}
+
+/// A fact of a job as a bridge tells it.
+fn told(bridge: &mut Bridge, id: &str) -> (Answer, Option<Value>) {
+    let answer = bridge.call("get_output", json!({"job_id": id, "wait_sec": 0}));
+    let list = bridge.call("list_jobs", json!({}));
+    let rows = list.facts["jobs"].as_array().unwrap().clone();
+    let row = rows.into_iter().find(|row| row["job_id"] == id);
+    (answer, row.map(|row| row["state"].clone()))
+}
+
+#[test]
+fn code_of_another_local_client_is_not_called_lost_while_it_runs() {
+    let home = Home::new();
+    let mut first = local(&home);
+    let begun = asleep(&mut first, "main");
+    let id = begun.fact("job_id").to_owned();
+    let mut second = local(&home);
+    let (answer, state) = told(&mut second, &id);
+    answer.refused("not_found");
+    assert!(
+        answer.fact("error").contains("another client"),
+        "{}",
+        answer.facts
+    );
+    assert!(
+        answer.fact("hint").contains("do not send it again"),
+        "{}",
+        answer.facts
+    );
+    assert_eq!(state, Some(json!("running")));
+
+    first.leave();
+    let (answer, state) = told(&mut second, &id);
+    answer.refused("not_found");
+    assert!(answer.fact("error").contains("ended"), "{}", answer.facts);
+    let log = home
+        .folder("data/executor/state/0/jobs")
+        .join(&id)
+        .join("log.txt");
+    assert!(
+        answer.fact("hint").contains(&log.display().to_string()),
+        "{}",
+        answer.facts
+    );
+    assert_eq!(fs::read_to_string(log).unwrap(), "asleep\n");
+    assert_eq!(state, Some(json!("lost")));
+
+    // The next one takes the first one's place.
+    let (answer, _) = told(&mut local(&home), &id);
+    answer.refused("kernel_died");
+    assert!(
+        answer.fact("error").contains("ends with its client"),
+        "{}",
+        answer.facts
+    );
+    assert_eq!(answer.text, "asleep\n");
+}
+
+#[test]
+fn an_executor_that_was_killed_is_not_said_to_have_been_stopped() {
+    let (mut executor, home) = (Executor::start(), Home::new());
+    let mut bridge = executor.bridge(&home, &BRIEF);
+    let begun = sleep(&mut bridge, "main");
+    executor.kill();
+    executor.restart();
+    let answer = bridge.call("get_output", json!({"job_id": begun.fact("job_id")}));
+    answer.refused("kernel_died");
+    assert!(
+        answer.fact("error").contains("was killed"),
+        "{}",
+        answer.facts
+    );
+}
