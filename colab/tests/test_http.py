@@ -9,15 +9,17 @@ from collections.abc import Callable
 import pytest
 from harness import TOKEN, Executor, stranger
 
+# Parameters are the same in every process that runs tests, or these cannot be shared out among several.
+UNKNOWN_ID = "8ba4f3c0-52a4-4e0c-9d8e-0d6f2a0c7b11"
 ROUTES = [
-    ("PUT", f"/jobs/{uuid.uuid4()}"),
+    ("PUT", f"/jobs/{UNKNOWN_ID}"),
     ("GET", "/jobs"),
-    ("GET", f"/jobs/{uuid.uuid4()}"),
-    ("GET", f"/jobs/{uuid.uuid4()}/events"),
-    ("GET", f"/jobs/{uuid.uuid4()}/code"),
-    ("GET", f"/jobs/{uuid.uuid4()}/log"),
-    ("GET", f"/jobs/{uuid.uuid4()}/blobs/1"),
-    ("POST", f"/jobs/{uuid.uuid4()}/interrupt"),
+    ("GET", f"/jobs/{UNKNOWN_ID}"),
+    ("GET", f"/jobs/{UNKNOWN_ID}/events"),
+    ("GET", f"/jobs/{UNKNOWN_ID}/code"),
+    ("GET", f"/jobs/{UNKNOWN_ID}/log"),
+    ("GET", f"/jobs/{UNKNOWN_ID}/blobs/1"),
+    ("POST", f"/jobs/{UNKNOWN_ID}/interrupt"),
     ("GET", "/sessions"),
     ("POST", "/sessions/main/restart"),
     ("DELETE", "/sessions/main"),
@@ -101,7 +103,7 @@ def test_an_odd_request_id_is_replaced(executor: Executor, given: str) -> None:
         ("POST", "/cleanup", b"[" * 100_000, 400, "invalid_argument"),
         ("POST", "/execute", [], 400, "invalid_argument"),
         ("POST", "/execute", b'{"code": "\\ud800"}', 400, "invalid_argument"),
-        ("PUT", f"/jobs/{uuid.uuid4()}", b"x" * (8 * 1024 * 1024 + 1), 413, "invalid_argument"),
+        ("PUT", f"/jobs/{UNKNOWN_ID}", b"x" * (8 * 1024 * 1024 + 1), 413, "invalid_argument"),
         ("GET", "/files/list?limit=0", None, 400, "invalid_argument"),
         ("GET", "/files/stat?path=missing", None, 404, "not_found"),
         ("GET", "/files/download?path=.", None, 409, "is_a_directory"),
@@ -171,7 +173,7 @@ def test_a_jobs_code_is_told_as_it_was_sent(executor: Executor) -> None:
         code,
         "text/plain; charset=utf-8",
     )
-    assert executor.call("GET", f"/jobs/{uuid.uuid4()}/code").json["code"] == "not_found"
+    assert executor.call("GET", f"/jobs/{UNKNOWN_ID}/code").json["code"] == "not_found"
 
 
 def test_the_log_tells_no_code_no_query_and_no_token(start: Callable[..., Executor]) -> None:

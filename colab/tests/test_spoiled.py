@@ -112,7 +112,7 @@ def test_no_note_of_the_state_folder_keeps_it_from_starting(tmp_path: Path, cont
         ("record", "kernel_exit", []),
         ("record", "variables_lost", 1),
         ("record", "unknown", 1),
-        ("record", "id", str(uuid.uuid4())),
+        ("record", "id", "8ba4f3c0-52a4-4e0c-9d8e-0d6f2a0c7b11"),
         ("request", "code", 5),
         ("request", "session", "a b"),
         ("request", "timeout_sec", "long"),
