@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod all_python;
 mod arguments;
 mod calls;
 mod campaign;
@@ -22,7 +23,6 @@ mod notebook;
 mod notebook_export;
 mod official_client;
 mod output;
-mod python;
 mod reading;
 mod refusals;
 mod reports;
