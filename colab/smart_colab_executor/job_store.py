@@ -14,6 +14,7 @@ from pathlib import Path
 
 from .errors import BootChanged, Busy, DiskFull, ExecutorError, InvalidArgument, JobConflict, NotFound
 from .jobs import RECORD, STATES, Ending, Job, Record
+from .refusals import NO_ROOM
 from .reports import Reports
 from .requests import JobRequest, uuid_text
 from .spoiled import ERRORS
@@ -125,7 +126,8 @@ class JobStore:
 
 
 def _not_written(error: OSError, folder: Path) -> ExecutorError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    # EFBIG: a limit on the size of files, which some set to keep a disk from filling up.
+    if error.errno in (*NO_ROOM, errno.EFBIG):
         return DiskFull(f"The job could not be written down: {error.strerror}.", "Free space; nothing was run.")
     detail = f"The job could not be written down in {folder}: {error.strerror}."
     if isinstance(error, (FileExistsError, FileNotFoundError, NotADirectoryError)):
