@@ -63,8 +63,11 @@ class Diversions:
 
     def _take_back_broken(self, name: str, own: Any) -> None:
         """Put our stream back where the code left one that cannot be flushed: ipykernel would never answer."""
+        left = getattr(sys, name)
+        if left is own:  # and is flushed by ipykernel, at a cost that every cell would pay twice
+            return
         try:
-            getattr(sys, name).flush()
+            left.flush()
         except Exception as error:  # noqa: BLE001, RUF100 - a user's own stream may raise anything
             setattr(sys, name, own)
             why = " ".join(f"{type(error).__name__}: {error}".split())

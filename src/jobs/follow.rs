@@ -151,7 +151,13 @@ pub async fn submit(
             boot_id: runtime.boot_id(),
         };
         arrival.set(before.clone().or_else(|| Some(sent())));
-        let poll = poll(watch.patience, FIRST_HOLD, FIRST_LINGER_SEC);
+        // Another call of the session must not wait until this code is over.
+        let patience = if watch.turn.is_some_and(Turn::is_awaited) {
+            Instant::now()
+        } else {
+            watch.patience
+        };
+        let poll = poll(patience, FIRST_HOLD, FIRST_LINGER_SEC);
         let expected = before.as_ref().and_then(|sent| sent.expected(&*runtime));
         let answer = runtime
             .put_job(id, request, poll, expected.as_deref())

@@ -86,16 +86,22 @@ impl Turn {
             .send_if_modified(|waiting| waiting.turns.remove(&self.place));
     }
 
+    /// Whether a later call of the session waits.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.precedes_another(&self.turns.0.borrow())
+    }
+
+    fn precedes_another(&self, waiting: &Waiting) -> bool {
+        let later = (Bound::Excluded(&self.place), Bound::Unbounded);
+        let mut later = waiting.turns.range::<(String, u64), _>(later);
+        later
+            .next()
+            .is_some_and(|(session, _)| *session == self.place.0)
+    }
+
     /// While the answer to the sending of `job` is held: passes as soon as the runtime knows the job, if another call waits for that.
     pub(crate) async fn pass_when_known<T>(&self, connection: &Connection, job: JobId) -> T {
-        self.until(|waiting| {
-            let later = (Bound::Excluded(&self.place), Bound::Unbounded);
-            let mut later = waiting.turns.range::<(String, u64), _>(later);
-            later
-                .next()
-                .is_some_and(|(session, _)| *session == self.place.0)
-        })
-        .await;
+        self.until(|waiting| self.precedes_another(waiting)).await;
         let look = Poll {
             wait_sec: 0.0,
             linger_sec: 0.0,
