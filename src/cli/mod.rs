@@ -10,13 +10,13 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::Builder;
 
 use crate::app;
-use crate::edge::env::Env;
+use crate::edge::env::{Env, SETTINGS};
 use crate::edge::settings::{Flags, Settings};
 use crate::edge::trace;
 
 /// Lets Claude and other MCP clients compute on Google Colab or any machine with Python.
 #[derive(Debug, Parser)]
-#[command(name = "smart-colab", version, about)]
+#[command(name = "smart-colab", version, about, after_long_help = settings_help())]
 struct Cli {
     /// Compute on this machine, whatever COLAB_URL says.
     #[arg(long, global = true)]
@@ -33,6 +33,22 @@ enum Command {
     Connect(connect::ConnectArgs),
     /// Show the whole thing on this machine, step by step.
     Try,
+}
+
+/// The settings, for `--help`.
+fn settings_help() -> String {
+    let lines = SETTINGS.iter().map(|setting| {
+        let default = match setting.default {
+            "" => String::new(),
+            default => format!(" [default: {default}]"),
+        };
+        let text = format!("{}{default}", setting.meaning).replace('`', "");
+        format!("  {}\n          {text}\n", setting.name)
+    });
+    format!(
+        "Settings (environment variables):\n{}",
+        lines.collect::<String>()
+    )
 }
 
 /// Reads the command line and does what it says.

@@ -19,18 +19,69 @@ pub const LOG: &str = "SMART_COLAB_LOG";
 pub const PYTHON: &str = "SMART_COLAB_PYTHON";
 pub const PATH: &str = "PATH";
 
-/// What a user sets for this program, and no other reads.
-pub(super) const SETTINGS: [&str; 9] = [
-    COLAB_URL,
-    COLAB_TOKEN,
-    LOCAL_SAVE_DIR,
-    UPLOAD_DIRS,
-    CHECKPOINT_DIR,
-    DATA_DIR,
-    CALL_BUDGET_SEC,
-    LOG,
-    PYTHON,
+/// A variable that users set for this program, and what people read about it.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    pub name: &'static str,
+    /// In Markdown; empty where there is none.
+    pub default: &'static str,
+    /// In Markdown, without a full stop.
+    pub meaning: &'static str,
+}
+
+/// All settings, in the order of the documentation.
+pub const SETTINGS: [Setting; 9] = [
+    Setting {
+        name: COLAB_URL,
+        default: "the address that `connect` saved",
+        meaning: "where to compute: `https://…#TOKEN` as the notebook prints it, or `local`",
+    },
+    Setting {
+        name: COLAB_TOKEN,
+        default: "",
+        meaning: "the token, if the address does not contain it",
+    },
+    Setting {
+        name: LOCAL_SAVE_DIR,
+        default: "`~/colab_results`",
+        meaning: "downloads, pictures, logs and notebooks; with `local` also the `workspace` in which code runs",
+    },
+    Setting {
+        name: UPLOAD_DIRS,
+        default: "",
+        meaning: "folders that files may be uploaded from, besides `LOCAL_SAVE_DIR` and the client's own (its MCP roots); separated by `:`, on Windows by `;`",
+    },
+    Setting {
+        name: CHECKPOINT_DIR,
+        default: "in the data folder",
+        meaning: "checkpoints of chunked operations; code, output and pictures of named runs",
+    },
+    Setting {
+        name: CALL_BUDGET_SEC,
+        default: "45, or more for clients known to wait longer",
+        meaning: "how long a call may take, 5 to 3600 seconds",
+    },
+    Setting {
+        name: PYTHON,
+        default: "an environment of its own",
+        meaning: "for `local`: a Python that has the executor's packages",
+    },
+    Setting {
+        name: DATA_DIR,
+        default: "the platform's data folder",
+        meaning: "the local environment and its jobs, the saved address, records of jobs and transfers (30 days), ngrok traffic of this month, log files",
+    },
+    Setting {
+        name: LOG,
+        default: "`warn,smart_colab=info`",
+        meaning: "log filter in the form of tracing's `EnvFilter`; logs go to stderr and the data folder",
+    },
 ];
+
+/// The names of [`SETTINGS`].
+pub(super) fn setting_names() -> [&'static str; SETTINGS.len()] {
+    SETTINGS.map(|setting| setting.name)
+}
 
 /// Variables by name. Tests make their own.
 #[derive(Clone, Default)]

@@ -1,6 +1,6 @@
 //! Variables that look like settings and are none: a setting that is not obeyed must not pass in silence.
 
-use super::env::{ALLOWED_IPS, EXECUTOR_TOKEN, Env, SETTINGS};
+use super::env::{ALLOWED_IPS, EXECUTOR_TOKEN, Env, setting_names};
 
 /// What is said of one.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,8 +14,9 @@ pub(super) enum Odd {
 /// Every odd variable with a value.
 pub(super) fn find(env: &Env) -> Vec<Odd> {
     let names = env.names();
-    let others = names
-        .filter(|name| !SETTINGS.contains(name) && ![EXECUTOR_TOKEN, ALLOWED_IPS].contains(name));
+    let known = setting_names();
+    let others =
+        names.filter(|name| !known.contains(name) && ![EXECUTOR_TOKEN, ALLOWED_IPS].contains(name));
     others
         .filter(|name| env.get(name).is_some())
         .filter_map(odd)
@@ -24,14 +25,14 @@ pub(super) fn find(env: &Env) -> Vec<Odd> {
 
 fn odd(name: &str) -> Option<Odd> {
     let Some(stem) = stem(name) else {
-        let known = SETTINGS
-            .iter()
+        let known = setting_names()
+            .into_iter()
             .find(|known| is_near(&plain(name), &plain(known), 2))?;
         return Some(Odd::Warning(format!(
             "{name} is set, and is no setting of smart-colab: {known} is"
         )));
     };
-    let near = SETTINGS.iter().find(|known| {
+    let near = setting_names().into_iter().find(|known| {
         let known = self::stem(known).unwrap_or_else(|| plain(known));
         let is_shortened = known.strip_prefix("LOCAL") == Some(&stem);
         is_shortened || is_near(&stem, &known, (known.len() / 4).max(1))
@@ -44,7 +45,7 @@ fn odd(name: &str) -> Option<Odd> {
     plain(name).starts_with("SMARTCOLAB").then(|| {
         Odd::Warning(format!(
             "{name} is no setting of smart-colab and does nothing. There are {}",
-            SETTINGS.join(", ")
+            setting_names().join(", ")
         ))
     })
 }

@@ -124,7 +124,7 @@ fn note<T>(faults: &mut Vec<String>, result: Result<T, String>) -> Option<T> {
 fn without_placeholders(env: &Env, flags: &Flags, faults: &mut Vec<String>) -> Env {
     let is_remote = |name: &str| [env::COLAB_URL, env::COLAB_TOKEN].contains(&name);
     let placeholder = |name| placeholder::find(env.get(name)?);
-    let mut names = env::SETTINGS.to_vec();
+    let mut names = env::setting_names().to_vec();
     names.retain(|name| placeholder(name).is_some() && !(flags.local && is_remote(name)));
     for name in &names {
         // What looks like one may be a part of the token.
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_placeholder_that_was_not_replaced_is_a_fault_in_every_setting() {
-        for name in super::env::SETTINGS {
+        for name in super::env::setting_names() {
             let faults = read([(name, "${MY_VALUE}")]).unwrap_err();
             let [fault] = faults.as_slice() else {
                 panic!("{name}: {faults:?}")

@@ -11,6 +11,7 @@ mod calls;
 mod campaign;
 mod chunked;
 mod connect;
+mod docs;
 mod download;
 mod faults;
 mod jobs;

@@ -24,17 +24,25 @@ const FLOORS: [&[&str]; 10] = [
     &["cli"],
 ];
 
-const TOP_LEVEL: [&str; 12] = [
+const TOP_LEVEL: [&str; 20] = [
     ".ci",
+    ".editorconfig",
+    ".github",
     ".gitignore",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "Cargo.lock",
     "Cargo.toml",
     "LICENSE",
     "README.md",
+    "SECURITY.md",
+    "STYLE.md",
     "benches",
     "colab",
     "config",
+    "docs",
     "findings",
+    "rust-toolchain.toml",
     "src",
     "tests",
 ];

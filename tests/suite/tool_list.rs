@@ -118,7 +118,8 @@ const EXECUTIONS: [&str; 5] = [
     "read_colab_file",
 ];
 
-fn listed() -> Vec<Value> {
+/// The tools as a client sees them.
+pub(crate) fn listed() -> Vec<Value> {
     let home = Home::new();
     let mut bridge = Bridge::greeted(home.program(&[]));
     let list = bridge.request("tools/list", json!({}));

@@ -1,0 +1,80 @@
+//! What the documentation generates from the code is what the code says.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use smart_colab::edge::env::SETTINGS;
+
+use crate::tool_list::listed;
+
+const BEGIN: &str = "<!-- generated -->\n";
+const END: &str = "<!-- /generated -->";
+
+/// Compares the generated part of a page with what it should be; writes it where `SMART_COLAB_UPDATE_DOCS` is set.
+#[track_caller]
+fn generated(page: &str, wanted: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("docs")
+        .join(page);
+    let text = fs::read_to_string(&path).unwrap().replace("\r\n", "\n");
+    let (head, rest) = text.split_once(BEGIN).unwrap();
+    let (found, tail) = rest.split_once(END).unwrap();
+    if std::env::var_os("SMART_COLAB_UPDATE_DOCS").is_some() {
+        fs::write(&path, format!("{head}{BEGIN}{wanted}{END}{tail}")).unwrap();
+    } else {
+        let remedy = "run it again with SMART_COLAB_UPDATE_DOCS=1";
+        assert_eq!(found, wanted, "docs/{page} is out of date: {remedy}");
+    }
+}
+
+#[test]
+fn the_settings_page_lists_every_setting() {
+    let mut table = "| variable | default | meaning |\n|---|---|---|\n".to_owned();
+    for setting in SETTINGS {
+        let (name, default, meaning) = (setting.name, setting.default, setting.meaning);
+        writeln!(table, "| `{name}` | {default} | {meaning} |").unwrap();
+    }
+    generated("settings.md", &table);
+}
+
+#[test]
+fn the_tools_page_describes_every_tool() {
+    let tools = listed();
+    let mut page = String::new();
+    for tool in &tools {
+        let text = |key: &str| tool[key].as_str().unwrap().to_owned();
+        write!(
+            page,
+            "### `{}`\n\n{}\n\n",
+            text("name"),
+            text("description")
+        )
+        .unwrap();
+        page += &arguments(&tool["inputSchema"]);
+    }
+    generated("tools.md", &page);
+}
+
+fn arguments(schema: &Value) -> String {
+    let Some(properties) = schema["properties"]
+        .as_object()
+        .filter(|all| !all.is_empty())
+    else {
+        return String::new();
+    };
+    let required = schema["required"].as_array().cloned().unwrap_or_default();
+    let mut table = "| argument | type | meaning |\n|---|---|---|\n".to_owned();
+    for (name, property) in properties {
+        let is_required = required.iter().any(|required| required == name);
+        let need = if is_required { ", required" } else { "" };
+        // `["string", "null"]` is what may be left out.
+        let kind = &property["type"];
+        let kind = kind[0].as_str().or(kind.as_str()).unwrap_or("string");
+        let meaning = property["description"].as_str().unwrap_or_default();
+        let meaning = meaning.split_whitespace().collect::<Vec<_>>().join(" ");
+        writeln!(table, "| `{name}` | {kind}{need} | {meaning} |").unwrap();
+    }
+    table + "\n"
+}
