@@ -133,6 +133,9 @@ pub(crate) fn advise(error: &PythonError) -> &'static str {
             "There is too little memory for it: del what is not needed any more, or take less data at a time; probe_colab_environment shows what \
              there is."
         }
+        "RuntimeError" if is_in_event_loop(error) => {
+            "A cell runs inside an event loop: write `await main()` in place of `asyncio.run(main())` or `loop.run_until_complete(main())`."
+        }
         _ if is_gpu_full(error) => {
             "The accelerator's memory is full: del what is not needed any more and empty the framework's cache by code (PyTorch: \
              torch.cuda.empty_cache()), or take smaller batches. What JAX and TensorFlow hold is free after restart_session alone, which ends all \
@@ -202,6 +205,13 @@ fn is_gpu_full(error: &PythonError) -> bool {
         || names.contains(&error.ename.as_str())
 }
 
+/// What `asyncio.run` and `loop.run_until_complete` say in a cell.
+fn is_in_event_loop(error: &PythonError) -> bool {
+    ["running event loop", "event loop is already running"]
+        .iter()
+        .any(|sign| error.evalue.contains(sign))
+}
+
 #[cfg(test)]
 mod tests {
     use super::advise;
@@ -218,6 +228,16 @@ mod tests {
                 "list_colab_variables",
             ),
             ("MemoryError", "", "less data"),
+            (
+                "RuntimeError",
+                "asyncio.run() cannot be called from a running event loop",
+                "await main()",
+            ),
+            (
+                "RuntimeError",
+                "This event loop is already running",
+                "await main()",
+            ),
             (
                 "OutOfMemoryError",
                 "CUDA out of memory. Tried to allocate 2.00 GiB.",

@@ -85,6 +85,12 @@ impl Jobs {
         let count = |left: u64| left.min(BYTES);
         let piece = self.log_piece(id, from, &count, deadline).await?;
         let mut range = LogRange::of(id, &piece);
+        if u64::try_from(from).is_ok_and(|from| from > piece.log_bytes) {
+            let bytes = piece.log_bytes;
+            range.facts.hint = Some(format!(
+                "The log has {bytes} bytes so far: a negative from_byte reads its end."
+            ));
+        }
         if !matches!(piece.source, Source::Runtime) {
             range.log = Some(self.keeper.log_path(id));
         }

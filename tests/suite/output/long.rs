@@ -50,6 +50,8 @@ fn any_part_of_a_log_can_be_read() {
     let beyond = client.bridge.call("get_output", beyond);
     beyond.succeeded();
     assert_eq!(beyond.text, "");
+    let hint = beyond.fact("hint");
+    assert!(hint.contains(&format!("{} bytes", whole.len())), "{hint}");
     let short = client.run("print('short')");
     let short = json!({"job_id": short.fact("job_id"), "from_byte": 2});
     assert_eq!(client.bridge.call("get_output", short).text, "ort\n");
