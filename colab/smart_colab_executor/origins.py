@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _thread
 import functools
+import os
 import sys
 import threading
 import traceback
@@ -50,8 +51,8 @@ def begin(header: dict[str, Any]) -> None:
     _cell.set(header)
 
 
-def install(after_thread: Callable[[], None]) -> None:
-    """Follow threads; `after_thread` is called at each thread's end."""
+def install(after_fork: Callable[[], None]) -> None:
+    """Follow threads; `after_fork` is called where one ends in a process that it has forked."""
     for module, name in (
         (_thread, "start_new_thread"),
         (threading, "_start_new_thread"),
@@ -59,12 +60,12 @@ def install(after_thread: Callable[[], None]) -> None:
         (threading, "_start_joinable_thread"),
     ):
         if (start := getattr(module, name, None)) is not None:
-            setattr(module, name, _starting(start, after_thread))
+            setattr(module, name, _starting(start, after_fork))
     threading.excepthook = _report_thread
     sys.unraisablehook = _report_unraisable
 
 
-def _starting(start: Callable[..., Any], after_thread: Callable[[], None]) -> Callable[..., Any]:
+def _starting(start: Callable[..., Any], after_fork: Callable[[], None]) -> Callable[..., Any]:
     @functools.wraps(start)
     def start_here(function: Any, *arguments: Any, **options: Any) -> Any:
         if not callable(function):
@@ -74,10 +75,12 @@ def _starting(start: Callable[..., Any], after_thread: Callable[[], None]) -> Ca
         @functools.wraps(function)
         def run(*arguments: Any, **options: Any) -> None:
             _cell.set(origin)
+            process = os.getpid()
             try:
                 function(*arguments, **options)
             finally:
-                after_thread()
+                if os.getpid() != process:
+                    after_fork()
 
         return start(run, *arguments, **options)
 

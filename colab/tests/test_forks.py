@@ -167,6 +167,66 @@ print([process.exitcode for process in processes])
     assert "Process" in job.streams["stderr"]
 
 
+@pytest.mark.parametrize(
+    "work",
+    [
+        "threading.Thread(target=print, args=('in a thread',)).start(); time.sleep(0.2)",
+        "t = threading.Thread(target=int); t.start(); t.join()",
+        "t = threading.Timer(0.01, int); t.start(); t.join()",
+        "_thread.start_new_thread(int, ()); time.sleep(0.2)",
+        "with concurrent.futures.ThreadPoolExecutor(2) as pool: list(pool.map(abs, range(4)))",
+        "q.put(1); q.close(); q.join_thread()",
+    ],
+)
+@pytest.mark.parametrize(
+    "start",
+    [
+        "p = multiprocessing.get_context('fork').Process(target=work); p.start(); p.join(); print(p.exitcode)",
+        "p = os.fork()\nif p == 0: work()\nprint(os.waitstatus_to_exitcode(os.waitpid(p, 0)[1]))",
+        "def fork():\n    p = os.fork()\n    if p == 0: work()\n    ended.append(os.waitpid(p, 0)[1] >> 8)\n"
+        "ended = []\nt = threading.Thread(target=fork); t.start(); t.join(); print(*ended)",
+    ],
+    ids=["by multiprocessing", "by os.fork", "by os.fork in a thread"],
+)
+def test_a_thread_that_ends_in_a_child_ends_nothing_else(
+    executor: Executor, session: str, work: str, start: str
+) -> None:
+    body = f"""{QUIET}
+import _thread, concurrent.futures, multiprocessing, threading, time
+q = multiprocessing.get_context('fork').Queue()
+def work():
+    {work}
+    print('after the thread', flush=True)
+    os._exit(4)
+{start}
+"""
+    job = executor.run(body, session=session)
+    lines = [line for line in job.stdout.splitlines() if line != "in a thread"]
+    assert (job.state, lines) == ("succeeded", ["after the thread", "4"])
+
+
+def test_pools_of_processes_may_use_threads(executor: Executor, session: str) -> None:
+    body = f"""{QUIET}
+import concurrent.futures, multiprocessing
+context = multiprocessing.get_context('fork')
+def work(n):
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        return sum(pool.map(abs, range(n)))
+with context.Pool(2) as pool:
+    print(pool.map_async(work, [3, 4, 5]).get(timeout=60))
+with concurrent.futures.ProcessPoolExecutor(2, context) as pool:
+    print(list(pool.map(work, [3, 4, 5])))
+def put(q):
+    q.put(1)
+    sys.exit(4)
+q = context.Queue()
+process = context.Process(target=put, args=(q,))
+process.start(); process.join(); print(process.exitcode, q.get())
+"""
+    job = executor.run(body, session=session)
+    assert (job.state, job.stdout) == ("succeeded", "[3, 6, 10]\n[3, 6, 10]\n4 1\n")
+
+
 def test_what_sleeps_on_goes_with_the_session(executor: Executor, session: str) -> None:
     body = "import os, time\nif os.fork() == 0:\n    time.sleep(600)\nos.getpid()"
     pid = int(executor.run(body, session=session).of("execute_result")[0]["data"]["text/plain"])
