@@ -70,12 +70,17 @@ def _bundle(spool: Spool, data: Mapping[str, Any]) -> dict[str, Any]:
     for mime, value in data.items():
         raw = _binary(mime, value)
         if raw is None:
-            text = value.encode("utf-8", "replace") if isinstance(value, str) else dump(value)
-            raw = text if len(text) > MAX_INLINE_BYTES else None
+            whole = value.encode("utf-8", "replace") if isinstance(value, str) else dump(value)
+            raw = whole if len(whole) > MAX_INLINE_BYTES else None
         bundle[mime] = value if raw is None else spool.keep_blob(mime, raw)
-        if raw is not None and isinstance(value, str) and mime.startswith("text/") and mime != "text/html":
-            bundle[mime] |= {"head": value[:MAX_END_CHARS], "tail": value[-MAX_END_CHARS:]}
+        if raw is not None and _is_text(mime):
+            text = value if isinstance(value, str) else raw.decode()
+            bundle[mime] |= {"head": text[:MAX_END_CHARS], "tail": text[-MAX_END_CHARS:]}
     return bundle
+
+
+def _is_text(mime: str) -> bool:
+    return mime.startswith("text/") or mime == "application/json" or mime.endswith("+json")
 
 
 def _binary(mime: str, value: object) -> bytes | None:

@@ -60,3 +60,20 @@ def test_a_large_text_of_any_type_is_kept_and_served(executor: Executor, mime: s
     reply = executor.call("GET", f"/jobs/{job.job['id']}/blobs/{shown['data'][mime]['blob']}")
     assert (reply.status, reply.body.decode()) == (200, "é" * LARGE)
     assert reply.headers["Content-Type"] == served
+
+
+@pytest.mark.parametrize(
+    ("mime", "value", "head", "tail"),
+    [
+        ("text/html", f"'<p>' + 'h' * {LARGE} + '</p>'", "<p>hh", "h</p>"),
+        ("application/json", f"{{'a': 'j' * {LARGE}}}", '{"a":"jj', 'j"}'),
+        ("application/geo+json", f"list(range({LARGE}))", "[0,1,2", "299999]"),
+        ("application/vnd.mine+json", f"'x' * {LARGE} + 'end'", "xx", "xend"),
+    ],
+)
+def test_a_long_text_has_its_ends_beside_it(executor: Executor, mime: str, value: str, head: str, tail: str) -> None:
+    job = executor.run(f"from IPython.display import display\ndisplay({{{mime!r}: {value}}}, raw=True)")
+    [shown] = job.of("display_data")
+    kept = shown["data"][mime]
+    assert kept["bytes"] > LARGE
+    assert (kept["head"][: len(head)], kept["tail"][-len(tail) :]) == (head, tail)

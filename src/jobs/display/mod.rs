@@ -127,18 +127,24 @@ impl Display {
 /// The text that says most where the plain one says little.
 fn readable(data: &Map<String, Value>, is_kept: bool, html: &mut html::Reader) -> Option<String> {
     let first = |mimes: &[&str]| mimes.iter().find_map(|mime| data.get(*mime));
-    let page = data.get(HTML).filter(|page| BlobRef::of(page).is_none());
+    // Of one that lies elsewhere the head.
+    let page = data.get(HTML).and_then(|page| match BlobRef::of(page) {
+        Some(_) => Some(page["head"].as_str()?.to_owned()),
+        None => Some(text(page)),
+    });
     first(&TEXTS)
         .map(shown)
         .or_else(|| {
-            let text = html.text(&text(page?)).filter(|text| !text.is_empty())?;
+            let text = html.text(&page?).filter(|text| !text.is_empty())?;
             let mut excerpt = Excerpt::new(if is_kept { MAX_KEPT } else { text.len() });
             excerpt.push(&text);
             Some(excerpt.render())
         })
         .or_else(|| {
             let value = first(&JSON)?;
-            Some(json::pretty(&text(value)).unwrap_or_else(|| shown(value)))
+            let inline = BlobRef::of(value).is_none().then(|| text(value));
+            let pretty = inline.and_then(|text| json::pretty(&text));
+            Some(pretty.unwrap_or_else(|| shown(value)))
         })
 }
 

@@ -215,7 +215,7 @@ fn a_chart_is_kept_where_its_text_only_speaks_of_settings() {
 
 #[test]
 fn a_text_that_is_too_long_is_its_ends_and_a_file() {
-    for mime in ["text/plain", "text/markdown"] {
+    for mime in ["text/plain", "text/markdown", "application/json"] {
         let (text, kept) =
             shown(json!({mime: {"blob": 1, "bytes": 500_000, "head": "abc", "tail": "xyz"}}));
         assert_eq!(
@@ -227,4 +227,14 @@ fn a_text_that_is_too_long_is_its_ends_and_a_file() {
     // An executor of before says only how long it is.
     let (text, _) = shown(json!({"text/plain": {"blob": 1, "bytes": 500_000}}));
     assert!(text.unwrap().starts_with("… [500000 bytes"));
+}
+
+#[test]
+fn a_page_that_is_too_long_is_its_beginning_and_a_file() {
+    let page =
+        json!({"blob": 1, "bytes": 500_000, "head": "<p>first<p>second <b>bo", "tail": "</p>"});
+    let (text, kept) = shown(json!({"text/html": page}));
+    let text = text.unwrap();
+    assert!(text.contains("first") && !text.contains('<'), "{text}");
+    assert_eq!(kept, ["text/html"]);
 }
