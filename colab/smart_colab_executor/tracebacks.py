@@ -34,7 +34,8 @@ def message(error: BaseException, depth: int = 3) -> str:
     except Exception:  # noqa: BLE001, RUF100 - a user's `__str__`, or an integer of too many digits
         return "<its text cannot be shown: str() of the exception raised another>"
     errors = _inner(error)[:MAX_INNER_ERRORS] if depth else ()
-    inner = [f"{type(one).__name__}: {message(one, depth - 1)}" for one in errors]
+    # One line each: the message's first line is all that is shown of it in short.
+    inner = [": ".join((type(one).__name__, *message(one, depth - 1).strip().splitlines()[:1])) for one in errors]
     return f"{text} [{'; '.join(one[:MAX_INNER_CHARS] for one in inner)}]" if inner else text
 
 

@@ -129,6 +129,10 @@ def test_half_a_character_in_a_display_is_replaced(executor: Executor, session: 
     ("body", "parts"),
     [
         (f"raise {GROUP}", ["ExceptionGroup", "both", "ValueError: first", "KeyError: 'deep'"]),
+        (
+            "raise ExceptionGroup('b', [ValueError('\\n'), ValueError('\\ntwo\\nlines'), ValueError()])",
+            ["[ValueError; ValueError: two; ValueError]"],
+        ),
         (BROKEN.format("__str__") + "raise Broken", ["Broken", "cannot be shown"]),
         ("raise ValueError(10**5000)", ["ValueError", "cannot be shown"]),
         ("error = ValueError('x')\nerror.add_note('a note')\nraise error", ["ValueError", "x", "a note"]),
