@@ -24,8 +24,9 @@ from .audit import Audit
 from .auth import Token
 from .job_store import JobStore
 from .jobs import Job
-from .leftovers import KernelNotes, unread
+from .leftovers import KernelNotes, last_words
 from .loop_thread import LoopThread
+from .neighbours import Neighbours
 from .partials import remove_leftovers
 from .server import CannotListen, serving
 from .sessions import Sessions
@@ -79,20 +80,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     boot_id = str(uuid.uuid4())
     state = (options.state or root / ".smart_colab").resolve()
     audit = Audit(state)
-    jobs = JobStore(state / "jobs", boot_id, lambda job: _note_end(audit, job))
+    neighbours = Neighbours(state) if options.neighbours else None
+    jobs = JobStore(state / "jobs", boot_id, lambda job: _note_end(audit, job), neighbours)
     notes = KernelNotes(state / "kernels")
     try:
         spoiled.check_layout(state)
         lock = statelock.take(state)
         # Before the jobs are read back, for these would go on writing.
-        journals = notes.end_leftovers()
-        jobs.boots = history.note_boot(state, boot_id)
-        history.remove_old_jobs(state / "jobs")
-        remove_leftovers(state / "uploads")
-        jobs.load(unread(journals))
-        for journal in journals:
-            journal.settle()
-            journal.remove()
+        with last_words(notes) as unread:
+            jobs.boots = history.note_boot(state, boot_id)
+            history.remove_old_jobs(state / "jobs")
+            remove_leftovers(state / "uploads")
+            jobs.load(unread)
     except BlockingIOError as error:
         parser.error(f"--state {state}: {error.strerror}; name another, or end that executor first")
     except OSError as error:
@@ -146,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--behind", choices=sorted(TUNNEL_HEADERS), help="the tunnel that says who its clients are")
     parser.add_argument("--ready-file", type=Path, help="gets the ready line")
     parser.add_argument("--exit-with-stdin", action="store_true", help="end when stdin ends")
+    parser.add_argument("--neighbours", action="store_true", help="take over jobs from numbered states beside ours")
     parser.add_argument("--version", action="version", version=__version__)
     return parser
 

@@ -7,18 +7,19 @@ import json
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
 from .errors import BootChanged, Busy, DiskFull, ExecutorError, InvalidArgument, JobConflict, NotFound
-from .jobs import RECORD, STATES, Ending, Job, Record
+from .jobs import FINAL_STATES, RECORD, STATES, Ending, Job, Record
+from .neighbours import Neighbours, ended
 from .refusals import NO_ROOM
 from .reports import Reports
 from .requests import JobRequest, uuid_text
 from .spoiled import ERRORS
-from .spool import Spool, now
+from .spool import EVENTS, Spool, now
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +29,19 @@ MAX_WAITING_JOBS = 100
 class JobStore:
     """All jobs, in memory and under `folder`, in the order of their making."""
 
-    def __init__(self, folder: Path, boot_id: str, on_end: Callable[[Job], None] = lambda job: None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        boot_id: str,
+        on_end: Callable[[Job], None] = lambda job: None,
+        neighbours: Neighbours | None = None,
+    ) -> None:
         self._folder = folder
         self._boot_id = boot_id
         # Of all starts on this folder, this one among them.
         self.boots = frozenset({boot_id})
         self._on_end = on_end
+        self._neighbours = neighbours
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
         self._unreadable: set[str] = set()
@@ -45,8 +53,13 @@ class JobStore:
         `unread` is what their kernels printed for them to read: by a job's id, streams and texts.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._keep(self._read_back(self._folder, unread))
+        with self._lock:
+            self._adopt(self._neighbours.with_jobs() if self._neighbours else [])
+
+    def _read_back(self, jobs: Path, unread: Mapping[str, Sequence[tuple[str, str]]]) -> list[Job]:
         found = []
-        for folder in self._folder.iterdir():
+        for folder in jobs.iterdir():
             try:
                 if (folder / RECORD).exists():
                     found.append(_recover(folder, self._on_end, unread.get(folder.name, ())))
@@ -54,7 +67,49 @@ class JobStore:
                 # Not set aside: it stands for code that may have run, and that does not run again under its id.
                 self._unreadable.add(folder.name)
                 log.warning("jobs/%s cannot be read back and is left alone: %s", folder.name, type(error).__name__)
-        self._jobs = {job.id: job for job in sorted(found, key=lambda job: (job.record.created_at, job.id))}
+        return found
+
+    def _keep(self, found: Iterable[Job]) -> None:
+        jobs = [*self._jobs.values(), *found]
+        self._jobs = {job.id: job for job in sorted(jobs, key=lambda job: (job.record.created_at, job.id))}
+
+    def _adopt(self, states: Iterable[Path]) -> None:
+        """Take over all jobs of those of these executors that have ended. With the lock held."""
+        for state in states:
+            adopted: list[Job] = []
+            try:
+                with ended(state) as unread:
+                    # Ended where they are: whatever becomes of the move, they can be read.
+                    for job in self._read_back(state / "jobs", unread):
+                        adopted += self._moved(job)
+                    for folder in list((state / "jobs").iterdir()):
+                        if folder.is_dir() and not (folder / RECORD).exists():  # a crash came before anything was run
+                            folder.rename(self._folder / folder.name)
+            except BlockingIOError:
+                continue  # it lives
+            except OSError as error:
+                log.warning("jobs in %s are left there: %s", state, error)
+            if adopted:
+                log.info("%d jobs are taken over from %s: its executor has ended", len(adopted), state)
+                self._keep(adopted)
+
+    def _moved(self, job: Job) -> list[Job]:
+        """The job in our own folder; none where it cannot be moved."""
+        try:
+            return [_recover(job.folder.rename(self._folder / job.id), self._on_end, ())]
+        except (*ERRORS, InvalidArgument) as error:
+            log.warning("job %s is left in %s: %s", job.id, job.folder, error)
+            return []
+
+    def _find(self, job_id: str) -> Job | None:
+        """A job that is not here: taken over, or read where it is, if it has ended there. With the lock held."""
+        if self._neighbours is None:
+            return None
+        self._adopt(self._neighbours.with_job(job_id))
+        if job_id in self._jobs:
+            return self._jobs[job_id]
+        found = (_read_only(state / "jobs" / job_id) for state in self._neighbours.with_job(job_id))
+        return next(filter(None, found), None)
 
     def add(
         self, job_id: str, request: JobRequest, *, address: str | None = None, expected_boot_id: str | None = None
@@ -66,7 +121,7 @@ class JobStore:
         where its code may have run.
         """
         with self._lock:
-            known = self._jobs.get(job_id)
+            known = self._jobs.get(job_id) or self._find(job_id)
             if known is not None:
                 if known.request != request:
                     raise JobConflict(
@@ -77,6 +132,11 @@ class JobStore:
             folder = self._folder / job_id
             if job_id in self._unreadable:
                 raise JobConflict(f"Job {job_id} is known, but its record cannot be read.", "Use a new UUID.")
+            if self._neighbours is not None and self._neighbours.with_job(job_id):
+                raise JobConflict(
+                    f"Job {job_id} was sent to another executor of this computer, which may be running it.",
+                    "Follow it there.",
+                )
             if expected_boot_id is not None and expected_boot_id not in self.boots:
                 raise BootChanged(
                     f"Job {job_id} is not known here, and was sent to another executor before.",
@@ -112,6 +172,9 @@ class JobStore:
         """Raises InvalidArgument for what is no UUID, NotFound for an unknown one."""
         job = self._jobs.get(parse_id(job_id))
         if job is None:
+            with self._lock:
+                job = self._jobs.get(parse_id(job_id)) or self._find(parse_id(job_id))
+        if job is None:
             raise NotFound(f"There is no job {job_id}.", "It was never sent here, or went with another machine.")
         return job
 
@@ -120,6 +183,7 @@ class JobStore:
         if state is not None and state not in STATES:
             raise InvalidArgument(f"There is no state {state!r}.", f"The states are {', '.join(STATES)}.")
         with self._lock:
+            self._adopt(self._neighbours.with_jobs() if self._neighbours else [])
             jobs = list(reversed(self._jobs.values()))
         found = (job for job in jobs if state in (None, job.record.state) and session in (None, job.request.session))
         return list(islice(found, limit))
@@ -140,7 +204,7 @@ def parse_id(text: str) -> str:
     return uuid_text(text, "The job's id")
 
 
-def _recover(folder: Path, on_end: Callable[[Job], None], unread: Sequence[tuple[str, str]]) -> Job:
+def _read(folder: Path) -> tuple[JobRequest, Record]:
     saved, *later = (folder / RECORD).read_bytes().splitlines()
     asked = json.loads(saved)
     record = Record.parse(asked["record"])
@@ -150,8 +214,25 @@ def _recover(folder: Path, on_end: Callable[[Job], None], unread: Sequence[tuple
             break
     if record.id != folder.name:
         raise ValueError(folder.name)
+    return JobRequest.parse(asked["request"]), record
+
+
+def _read_only(folder: Path) -> Job | None:
+    """A job of an executor that lives, if it has ended there: nobody writes its record and events any more."""
+    try:
+        request, record = _read(folder)
+        if record.state not in FINAL_STATES or (folder / EVENTS).stat().st_size != record.events_bytes:
+            return None
+        spool = Spool.recover(folder, record.last_seq, record.events_bytes)
+        return Job(request, record, folder, spool, Reports(folder))
+    except (*ERRORS, InvalidArgument):
+        return None
+
+
+def _recover(folder: Path, on_end: Callable[[Job], None], unread: Sequence[tuple[str, str]]) -> Job:
+    request, record = _read(folder)
     spool = Spool.recover(folder, record.last_seq, record.events_bytes)
-    job = Job(JobRequest.parse(asked["request"]), record, folder, spool, Reports(folder), on_end)
+    job = Job(request, record, folder, spool, Reports(folder), on_end)
     if job.is_final and spool.last_seq == record.last_seq:
         job.late("".join(text for _, text in unread))
         return job

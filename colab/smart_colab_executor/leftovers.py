@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from .spoiled import ERRORS, read_object, set_aside
 from .spool import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +92,16 @@ class KernelNotes:
 
     def _path(self, kernel_id: str) -> Path:
         return self._folder / f"{kernel_id}.json"
+
+
+@contextmanager
+def last_words(notes: KernelNotes) -> Iterator[dict[str, list[tuple[str, str]]]]:
+    """End what is left of kernels; yields what they printed that nobody has read, and forgets it once that is kept."""
+    journals = notes.end_leftovers()
+    yield unread(journals)
+    for journal in journals:
+        journal.settle()
+        journal.remove()
 
 
 def unread(journals: Iterable[LastWords]) -> dict[str, list[tuple[str, str]]]:

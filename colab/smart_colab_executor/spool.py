@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+EVENTS = "events.jsonl"
 INDEX_EVERY_BYTES = 256 * 1024
 # What both a header and, quoted, a file's name can hold.
 MEDIA_TYPE = re.compile(r"[!-~]+/[ -~]+")
@@ -64,7 +65,7 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._log_path = folder / "log.txt"
-        self._events_path = folder / "events.jsonl"
+        self._events_path = folder / EVENTS
         self._blobs = folder / "blobs"
         self._lock = threading.Lock()
         self._index_seqs = [1]

@@ -47,10 +47,7 @@ impl<'a> BatchReader<'a> {
             return Err(trouble);
         }
         let is_unknown = matches!(&followed.ended, Ended::Trouble(error) if error.is_not_found());
-        if is_unknown
-            && let Some(error) = jobs.connection().other_client(followed.id)
-            && !error.is_not_found()
-        {
+        if is_unknown && let Some(error) = jobs.connection().other_client(followed.id) {
             // It runs there: here it would run a second time.
             return Err(error.into());
         }

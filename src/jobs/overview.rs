@@ -116,14 +116,7 @@ impl Jobs {
     /// Whether another client's executor may be running a job that this one's does not know.
     fn may_run_elsewhere(&self, record: &Record) -> bool {
         let has_ended = record.state.is_some_and(JobState::is_final);
-        !has_ended
-            && matches!(
-                self.connection.other_client(record.job_id),
-                Some(RuntimeError::OtherClient {
-                    has_ended: false,
-                    ..
-                })
-            )
+        !has_ended && self.connection.other_client(record.job_id).is_some()
     }
 
     pub(super) async fn newest(

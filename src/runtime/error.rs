@@ -89,14 +89,11 @@ pub enum RuntimeError {
     Elsewhere { place: String, now: String },
     #[error("this machine knows no job of that id")]
     UnknownJob,
-    /// It is in the state folder of another local executor of this computer.
-    #[error("{}", if *has_ended {
-        "this job ended in the local executor of another client on this computer"
-    } else {
+    /// It is in the state folder of another local executor of this computer, which has not ended it as far as is known.
+    #[error(
         "this job was sent to the local executor of another client on this computer, and may be running there"
-    })]
+    )]
     OtherClient {
-        has_ended: bool,
         /// The file with all that it printed.
         log: PathBuf,
     },
@@ -228,15 +225,8 @@ impl RuntimeError {
     /// True when the executor answered that it does not know what was asked for.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        matches!(
-            self,
-            Self::Replaced
-                | Self::UnknownJob
-                | Self::OtherClient {
-                    has_ended: true,
-                    ..
-                }
-        ) || matches!(self, Self::Refused(problem) if problem.status == 404)
+        matches!(self, Self::Replaced | Self::UnknownJob)
+            || matches!(self, Self::Refused(problem) if problem.status == 404)
     }
 
     /// Whether the request may have been done in spite of the error.
@@ -342,12 +332,9 @@ impl RuntimeError {
             Self::Elsewhere { place, .. } => format!(
                 "Connect back to {place} with connect_colab to read it there. Send the code again only if that machine is gone."
             ),
-            Self::OtherClient { has_ended: true, log } => format!(
-                "`local` code ends with its client. What it printed is in {}; its variables are gone. Send the code again where it is wanted.",
-                log.display()
-            ),
-            Self::OtherClient { has_ended: false, log } => format!(
-                "Follow it in that client, and do not send it again while it may be running. What it has printed is in {}.",
+            Self::OtherClient { log } => format!(
+                "Follow it in that client, and do not send it again: when it has ended, or that client is closed, call again here to read it. \
+                 What it has printed is in {}.",
                 log.display()
             ),
             Self::UnknownSession { known, .. } => {

@@ -23,6 +23,7 @@ mod next_steps;
 mod notebook;
 mod notebook_export;
 mod official_client;
+mod other_client;
 mod output;
 mod reading;
 mod refusals;

@@ -2,25 +2,15 @@
 
 use std::fs;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::executor::Executor;
 use crate::support::home::Home;
-use crate::support::python::python;
 use crate::support::stdio::{Answer, Bridge};
 
 /// Calls answer soon, whatever runs.
 const BRIEF: [(&str, &str); 1] = [("SMART_COLAB_CALL_BUDGET_SEC", "5")];
 const UNKNOWN_ID: &str = "0193a000-0000-7000-8000-000000000000";
-
-fn local(home: &Home) -> Bridge {
-    let python = python();
-    let mut command = home.program(&BRIEF);
-    command
-        .env("COLAB_URL", "local")
-        .env("SMART_COLAB_PYTHON", python);
-    Bridge::greeted(command)
-}
 
 fn sleep(bridge: &mut Bridge, session: &str) -> Answer {
     let code = "import time\nprint('asleep', flush=True)\ntime.sleep(600)";
@@ -268,63 +258,6 @@ fn what_is_not_there_is_refused_with_what_there_is() {
         "{}",
         refused.facts
     );
-}
-
-/// A fact of a job as a bridge tells it.
-fn told(bridge: &mut Bridge, id: &str) -> (Answer, Option<Value>) {
-    let answer = bridge.call("get_output", json!({"job_id": id, "wait_sec": 0}));
-    let list = bridge.call("list_jobs", json!({}));
-    let rows = list.facts["jobs"].as_array().unwrap().clone();
-    let row = rows.into_iter().find(|row| row["job_id"] == id);
-    (answer, row.map(|row| row["state"].clone()))
-}
-
-#[test]
-fn code_of_another_local_client_is_not_called_lost_while_it_runs() {
-    let home = Home::new();
-    let mut first = local(&home);
-    let begun = asleep(&mut first, "main");
-    let id = begun.fact("job_id").to_owned();
-    let mut second = local(&home);
-    let (answer, state) = told(&mut second, &id);
-    answer.refused("not_found");
-    assert!(
-        answer.fact("error").contains("another client"),
-        "{}",
-        answer.facts
-    );
-    assert!(
-        answer.fact("hint").contains("do not send it again"),
-        "{}",
-        answer.facts
-    );
-    assert_eq!(state, Some(json!("running")));
-
-    first.leave();
-    let (answer, state) = told(&mut second, &id);
-    answer.refused("not_found");
-    assert!(answer.fact("error").contains("ended"), "{}", answer.facts);
-    let log = home
-        .folder("data/executor/state/0/jobs")
-        .join(&id)
-        .join("log.txt");
-    assert!(
-        answer.fact("hint").contains(&log.display().to_string()),
-        "{}",
-        answer.facts
-    );
-    assert_eq!(fs::read_to_string(log).unwrap(), "asleep\n");
-    assert_eq!(state, Some(json!("lost")));
-
-    // The next one takes the first one's place.
-    let (answer, _) = told(&mut local(&home), &id);
-    answer.refused("kernel_died");
-    assert!(
-        answer.fact("error").contains("ends with its client"),
-        "{}",
-        answer.facts
-    );
-    assert_eq!(answer.text, "asleep\n");
 }
 
 #[test]

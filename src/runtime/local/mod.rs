@@ -158,11 +158,8 @@ impl Local {
     #[must_use]
     pub fn other_client(&self, job: JobId) -> Option<RuntimeError> {
         let own = self.0.slot.get().map(|slot| slot.state.as_path());
-        let found = slot::find(&self.0.setup.folder.join("state"), own, job)?;
-        Some(RuntimeError::OtherClient {
-            has_ended: found.has_ended,
-            log: found.log,
-        })
+        let log = slot::find_log(&self.0.setup.folder.join("state"), own, job)?;
+        Some(RuntimeError::OtherClient { log })
     }
 
     /// Ends the executor, or the start of one, and waits for that, some seconds at most. Nothing is started afterwards.

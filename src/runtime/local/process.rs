@@ -62,6 +62,7 @@ impl Process {
         command
             // -P: a user's own json.py in the current folder must not be taken for the library's.
             .args(["-P", "-m", "smart_colab_executor", "--exit-with-stdin"])
+            .arg("--neighbours")
             .args(["--host", "127.0.0.1", "--port", "0"])
             .arg("--root")
             .arg(root)

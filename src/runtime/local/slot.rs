@@ -37,62 +37,38 @@ impl Slot {
     }
 }
 
-/// A job in the state folder of another bridge.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Found {
-    pub(super) has_ended: bool,
-    /// All that it printed.
-    pub(super) log: PathBuf,
-}
-
-/// Looks for a job in all slots under `folder` but `own`.
-pub(super) fn find(folder: &Path, own: Option<&Path>, job: JobId) -> Option<Found> {
+/// The file with all that a job printed, where another slot under `folder` than `own` has it. The executor takes jobs over from those that have
+/// ended and reads what has ended in the others: one that it does not know may be running.
+pub(super) fn find_log(folder: &Path, own: Option<&Path>, job: JobId) -> Option<PathBuf> {
     let slots = std::fs::read_dir(folder).ok()?.flatten();
-    let mut slots = slots.map(|entry| entry.path());
-    let slot = slots.find(|slot| Some(&**slot) != own && place(slot, job).is_dir())?;
-    let place = place(&slot, job);
-    // The executor adds a second line at the job's end; one that was killed adds none, and its bridge may be gone since.
-    let record = std::fs::read_to_string(place.join("job.json")).unwrap_or_default();
-    let has_ended = record.lines().count() > 1
-        || FileLock::try_take(&slot.with_extension("lock")).is_ok_and(|lock| lock.is_some());
-    Some(Found {
-        has_ended,
-        log: place.join("log.txt"),
-    })
-}
-
-fn place(slot: &Path, job: JobId) -> PathBuf {
-    slot.join("jobs").join(job.to_string())
+    let slots = slots
+        .map(|entry| entry.path())
+        .filter(|slot| Some(&**slot) != own);
+    let mut places = slots.map(|slot| slot.join("jobs").join(job.to_string()));
+    Some(places.find(|place| place.is_dir())?.join("log.txt"))
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
 
-    use super::{Slot, find, place};
+    use super::{Slot, find_log};
     use crate::base::ids::JobId;
 
     #[test]
-    fn a_job_of_another_bridge_is_found_and_runs_until_it_or_the_bridge_has_ended() {
+    fn a_job_is_found_in_the_slots_of_others() {
         let folder = tempfile::tempdir().unwrap();
         let (own, other) = (
             Slot::take(folder.path()).unwrap(),
             Slot::take(folder.path()).unwrap(),
         );
-        let (job, ended) = (JobId::fresh(), JobId::fresh());
-        for (job, record) in [(job, "{}\n"), (ended, "{}\n{}\n")] {
-            let place = place(&other.state, job);
-            fs::create_dir_all(&place).unwrap();
-            fs::write(place.join("job.json"), record).unwrap();
-        }
-        let has_ended =
-            |job| find(folder.path(), Some(&own.state), job).map(|found| found.has_ended);
-        assert_eq!(has_ended(job), Some(false));
-        assert_eq!(has_ended(ended), Some(true));
-        assert_eq!(has_ended(JobId::fresh()), None);
-        assert_eq!(find(folder.path(), Some(&other.state), job), None);
-        drop(other);
-        assert_eq!(has_ended(job), Some(true));
+        let job = JobId::fresh();
+        let place = other.state.join("jobs").join(job.to_string());
+        fs::create_dir_all(&place).unwrap();
+        let found = |own: &Slot, job| find_log(folder.path(), Some(&own.state), job);
+        assert_eq!(found(&own, job), Some(place.join("log.txt")));
+        assert_eq!(found(&own, JobId::fresh()), None);
+        assert_eq!(found(&other, job), None);
     }
 
     #[test]
