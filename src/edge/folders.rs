@@ -1,7 +1,9 @@
 //! The folders that settings name.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
+
+use directories::UserDirs;
 
 use super::env::{self, Env};
 use super::pasted::unquoted;
@@ -24,6 +26,12 @@ pub(super) fn folder(env: &Env, name: &str) -> Result<Option<PathBuf>, String> {
             "{name} is {shown}: that is a file, and a folder is wanted"
         ));
     }
+    if let Some(what) = too_wide(&path) {
+        return Err(format!(
+            "{name} is {shown}: that is {what}, and a folder of its own is wanted, such as {}",
+            path.join("colab_results").display()
+        ));
+    }
     fs::create_dir_all(&path).map_err(|error| {
         format!(
             "{name} is {shown}: that folder cannot be made ({error}); name one where you may write"
@@ -34,6 +42,20 @@ pub(super) fn folder(env: &Env, name: &str) -> Result<Option<PathBuf>, String> {
             "{name} is {shown}: nothing can be written into that folder ({error}); make it writable, or name another one"
         )),
         Ok(_) | Err(_) => Ok(Some(absolute(path))),
+    }
+}
+
+/// What a folder is that holds all else there is: files of ours would lie among everything.
+fn too_wide(path: &Path) -> Option<&'static str> {
+    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let path = whole(path);
+    let home = UserDirs::new().map(|dirs| whole(dirs.home_dir()));
+    if path.parent().is_none() {
+        Some("the root of the disk")
+    } else if home.is_some_and(|home| home == path) {
+        Some("the home folder itself")
+    } else {
+        None
     }
 }
 

@@ -1,6 +1,6 @@
 //! Variables that look like settings and are none: a setting that is not obeyed must not pass in silence.
 
-use super::env::{ALLOWED_IPS, EXECUTOR_TOKEN, Env, setting_names};
+use super::env::{ALLOWED_IPS, EXECUTOR_TOKEN, Env, UPLOAD_DIRS, setting_names};
 
 /// What is said of one.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,12 +25,7 @@ pub(super) fn find(env: &Env) -> Vec<Odd> {
 
 fn odd(name: &str) -> Option<Odd> {
     let Some(stem) = stem(name) else {
-        let known = setting_names()
-            .into_iter()
-            .find(|known| is_near(&plain(name), &plain(known), 2))?;
-        return Some(Odd::Warning(format!(
-            "{name} is set, and is no setting of smart-colab: {known} is"
-        )));
+        return odd_elsewhere(name);
     };
     let near = setting_names().into_iter().find(|known| {
         let known = self::stem(known).unwrap_or_else(|| plain(known));
@@ -38,9 +33,7 @@ fn odd(name: &str) -> Option<Odd> {
         is_shortened || is_near(&stem, &known, (known.len() / 4).max(1))
     });
     if let Some(known) = near {
-        return Some(Odd::Fault(format!(
-            "{name} is no setting: {known} is. Rename it in the client's config"
-        )));
+        return Some(misspelt(name, known));
     }
     plain(name).starts_with("SMARTCOLAB").then(|| {
         Odd::Warning(format!(
@@ -48,6 +41,30 @@ fn odd(name: &str) -> Option<Odd> {
             setting_names().join(", ")
         ))
     })
+}
+
+/// One that does not begin with the product's name.
+fn odd_elsewhere(name: &str) -> Option<Odd> {
+    let plain_name = plain(name);
+    let distance = |known: &str| strsim::osa_distance(&plain_name, &plain(known));
+    let known = setting_names()
+        .into_iter()
+        .min_by_key(|known| distance(known))?;
+    // Other programs' names are near to a short one, and to that for uploads.
+    let is_surely_meant = known != UPLOAD_DIRS && distance(known) <= plain(known).len() / 6;
+    match distance(known) {
+        0..=2 if is_surely_meant => Some(misspelt(name, known)),
+        0..=2 => Some(Odd::Warning(format!(
+            "{name} is set, and is no setting of smart-colab: {known} is"
+        ))),
+        _ => None,
+    }
+}
+
+fn misspelt(name: &str, known: &str) -> Odd {
+    Odd::Fault(format!(
+        "{name} is no setting: {known} is. Rename it in the client's config"
+    ))
 }
 
 /// What follows the product's name; none where a name does not begin with it.
@@ -85,6 +102,12 @@ mod tests {
             ("SMART_COLAB_SAVE_DIR", "LOCAL_SAVE_DIR"),
             ("COLAB_URI", "COLAB_URL"),
             ("colab_token", "COLAB_TOKEN"),
+            ("COLB_URL", "COLAB_URL"),
+            ("LOCAL_SAVE_DIRS", "LOCAL_SAVE_DIR"),
+            ("LOCAL_SAVEDIR", "LOCAL_SAVE_DIR"),
+            ("CHECKPOINTS_DIR", "CHECKPOINT_DIR"),
+            ("CHECKPOINT_DIRS", "CHECKPOINT_DIR"),
+            ("checkpoint_dir", "CHECKPOINT_DIR"),
         ] {
             let found = find(&Env::from([(name, "x")]));
             let [Odd::Fault(fault)] = found.as_slice() else {
@@ -94,8 +117,8 @@ mod tests {
         }
         for (name, known) in [
             ("UPLOAD_DIR", "UPLOAD_DIRS"),
-            ("LOCAL_SAVE_DIRS", "LOCAL_SAVE_DIR"),
-            ("checkpoint_dir", "CHECKPOINT_DIR"),
+            ("UPLOADS_DIR", "UPLOAD_DIRS"),
+            ("SLAB_URL", "COLAB_URL"),
             ("SMART_COLAB_COLOUR", "SMART_COLAB_LOG"),
         ] {
             let found = find(&Env::from([(name, "x")]));

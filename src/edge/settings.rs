@@ -15,6 +15,9 @@ use super::folders::{absolute, folder, upload_dirs};
 use super::misspelt::{self, Odd};
 use super::{paths, placeholder, python, trace};
 
+/// With fewer random characters a token can be guessed; the executor makes longer ones.
+const MIN_TOKEN_LENGTH: usize = 22;
+
 /// Everything that can be set.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -84,6 +87,17 @@ impl Settings {
                 "{} does nothing without {}",
                 env::COLAB_TOKEN,
                 env::COLAB_URL
+            ));
+        }
+        if let Target::Remote(endpoint) = &target
+            && !endpoint.is_loopback()
+            && endpoint.token.expose().len() < MIN_TOKEN_LENGTH
+        {
+            let is_beside = env.get(env::COLAB_TOKEN).is_some();
+            warnings.push(format!(
+                "{} holds a token of fewer than {MIN_TOKEN_LENGTH} characters: if it was cut off when it was copied, copy the whole line that the \
+                 notebook prints; one of your own can be guessed",
+                if is_beside { env::COLAB_TOKEN } else { env::COLAB_URL }
             ));
         }
         let call_budget = note(&mut faults, call_budget(env)).flatten();

@@ -25,6 +25,13 @@ fn each_fault_names_its_setting_and_what_is_wanted() {
     let file = home.folder("file");
     fs::write(&file, "").unwrap();
     let (file, folder) = (file.to_str().unwrap(), home.path().to_str().unwrap());
+    let user = home.folder("home");
+    fs::create_dir(&user).unwrap();
+    let (root, user) = (
+        home.path().ancestors().last().unwrap(),
+        user.to_str().unwrap(),
+    );
+    let root = root.to_str().unwrap();
     let nowhere = home.folder("nowhere/python").display().to_string();
     let fails = |faults: &str, words: &[&str]| {
         for word in words {
@@ -81,6 +88,17 @@ fn each_fault_names_its_setting_and_what_is_wanted() {
         ("SMART_COLAB_CALL_BUDGET_SEC", "1e9", &["5 to 3600"]),
         ("SMART_COLAB_PYTON", "x", &["SMART_COLAB_PYTHON is"]),
         ("SMART_COLAB_URL", "x", &[": COLAB_URL is"]),
+        ("LOCAL_SAVE_DIRS", "/x", &["LOCAL_SAVE_DIR is"]),
+        ("LOCAL_SAVEDIR", "/x", &["LOCAL_SAVE_DIR is"]),
+        ("CHECKPOINTS_DIR", "/x", &["CHECKPOINT_DIR is"]),
+        (
+            "LOCAL_SAVE_DIR",
+            root,
+            &["root of the disk", "folder of its own"],
+        ),
+        ("LOCAL_SAVE_DIR", "~", &["home folder itself"]),
+        ("CHECKPOINT_DIR", user, &["home folder itself"]),
+        ("SMART_COLAB_DATA_DIR", "~/", &["home folder itself"]),
     ] {
         let said = faults(&home, &[(name, value)]);
         fails(&said, words);
@@ -164,8 +182,14 @@ fn what_may_be_meant_is_a_warning_and_the_server_starts() {
         ("UPLOAD_DIR", &missing, "UPLOAD_DIRS is"),
         ("SMART_COLAB_COLOUR", "red", "does nothing"),
         ("COLAB_TOKEN", "s3cret", "does nothing without COLAB_URL"),
+        (
+            "COLAB_URL",
+            "https://a.example#s3cret-21-characters-",
+            "fewer than 22 characters",
+        ),
     ] {
         let left = Bridge::greeted(home.program(&[(name, value)])).leave();
+        assert!(!left.stderr.contains("s3cret"), "{}", left.stderr);
         assert!(left.status.success(), "{}", left.stderr);
         assert!(
             left.stderr.contains(words) && left.stderr.contains(name),
