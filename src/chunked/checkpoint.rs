@@ -6,7 +6,7 @@ use std::io;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::plan::{Name, Plan};
+use super::plan::{CodeHashes, Name, Plan};
 use crate::base::ids::JobId;
 use crate::wire::event::Progress;
 use crate::wire::job::JobRequest;
@@ -23,6 +23,9 @@ pub(super) struct Checkpoint {
     version: u64,
     pub(super) name: Name,
     pub(super) plan_hash: String,
+    /// Of the plan's two texts; none in a checkpoint of an older version.
+    #[serde(default)]
+    pub(super) code_hashes: Option<CodeHashes>,
     pub(super) session: String,
     pub(super) total: u64,
     pub(super) completed: u64,
@@ -87,6 +90,9 @@ pub struct Stop {
     /// The same code would fail again.
     #[serde(default)]
     pub code_must_change: bool,
+    /// The same call may do better without any change: it was not the code that failed.
+    #[serde(default)]
+    pub retryable: bool,
 }
 
 /// Why a file is no checkpoint.
@@ -127,6 +133,7 @@ impl Checkpoint {
             version: VERSION,
             name: plan.name.clone(),
             plan_hash: plan.hash(),
+            code_hashes: Some(plan.code_hashes()),
             session: plan.session.clone(),
             total: plan.n_iterations,
             completed: 0,
@@ -141,6 +148,37 @@ impl Checkpoint {
             created_at: now.clone(),
             updated_at: now,
         }
+    }
+
+    /// The arguments in which `plan`, another one, differs from the one here.
+    pub(super) fn differing(&self, plan: &Plan) -> Vec<String> {
+        let (total, session) = (plan.n_iterations, &plan.session);
+        let mut differing = Vec::new();
+        if total != self.total {
+            differing.push(format!("n_iterations ({} before, {total} now)", self.total));
+        }
+        if *session != self.session {
+            differing.push(format!("session ({} before, {session} now)", self.session));
+        }
+        if let Some(old) = &self.code_hashes {
+            let new = plan.code_hashes();
+            let texts = [
+                ("setup_code", old.setup != new.setup),
+                ("loop_code", old.body != new.body),
+            ];
+            let changed = texts.into_iter().filter(|(_, is_other)| *is_other);
+            differing.extend(changed.map(|(name, _)| name.to_owned()));
+        } else {
+            let same_but_code = Plan {
+                n_iterations: self.total,
+                session: self.session.clone(),
+                ..plan.clone()
+            };
+            if same_but_code.hash() != self.plan_hash {
+                differing.push("setup_code or loop_code".to_owned());
+            }
+        }
+        differing
     }
 
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, Unreadable> {

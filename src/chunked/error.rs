@@ -14,10 +14,13 @@ pub enum ChunkedError {
     #[error("{0}")]
     Invalid(String),
     #[error(
-        "the checkpoint {operation:?} belongs to another plan, of which {completed} of {total} iterations are done"
+        "the checkpoint {operation:?} belongs to another plan, of which {completed} of {total} iterations are done; what differs: {}",
+        differing.join(", ")
     )]
     Mismatch {
         operation: String,
+        /// Arguments, with their values where these are short.
+        differing: Vec<String>,
         completed: u64,
         total: u64,
     },
@@ -41,8 +44,12 @@ pub enum ChunkedError {
         operation: String,
         known: Vec<String>,
     },
-    #[error("another call is working on {operation:?}")]
+    #[error(
+        "another call, of this client or another one on this computer, is working on {operation:?}"
+    )]
     Busy { operation: String },
+    #[error("code of {operation:?} may still run in another client on this computer, as job {job}")]
+    RunsInOtherClient { operation: String, job: JobId },
     #[error("code of {operation:?} still runs, as job {job}")]
     StillRunning { operation: String, job: JobId },
     #[error("{} could not be read or written", path.display())]
@@ -73,7 +80,9 @@ impl ChunkedError {
             | Self::Foreign { .. } => "checkpoint_mismatch",
             Self::Corrupt { .. } | Self::CorruptResult { .. } => "checkpoint_corrupt",
             Self::NotFound { .. } => "not_found",
-            Self::Busy { .. } | Self::StillRunning { .. } => "busy",
+            Self::Busy { .. } | Self::RunsInOtherClient { .. } | Self::StillRunning { .. } => {
+                "busy"
+            }
             Self::Disk { source, .. } if is_full(source) => "disk_full",
             Self::Disk { .. } => "internal",
             Self::Runtime(error) => error.code(),
@@ -85,7 +94,7 @@ impl ChunkedError {
     pub fn hint(&self) -> String {
         match self {
             Self::Invalid(_) => "Correct the argument and call again; nothing was run.".to_owned(),
-            Self::Mismatch { .. } => "Call again with the same arguments as before to go on, or with another checkpoint_name to keep \
+            Self::Mismatch { .. } => "Call again with what differs as it was before to go on, or with another checkpoint_name to keep \
                  both, or with restart: true to forget what is done."
                 .to_owned(),
             Self::Taken { .. } => "Choose another checkpoint_name: run_code_long keeps single results, run_chunked_operation loops; or remove what is there \
@@ -114,8 +123,12 @@ impl ChunkedError {
             Self::NotFound { known, .. } if known.is_empty() => "There are no checkpoints yet.".to_owned(),
             Self::NotFound { known, .. } => format!("Known are: {}.", known.join(", ")),
             Self::Busy { .. } => {
-                "Wait for that call to return, then call again; or use another checkpoint_name.".to_owned()
+                "Wait for that call to return, then call again; to run something beside it, use another checkpoint_name.".to_owned()
             }
+            Self::RunsInOtherClient { job, .. } => format!(
+                "In that client interrupt_execution with job_id {job} ends it, and so does closing that client; or wait for its end. Then call \
+                 again."
+            ),
             Self::StillRunning { job, .. } => {
                 format!("interrupt_execution with job_id {job} ends it; or wait for its end. Then call again.")
             }
@@ -125,7 +138,7 @@ impl ChunkedError {
             Self::Disk { source, .. } => {
                 format!("The system says: {source}. Check that CHECKPOINT_DIR is a folder that can be written, then call again.")
             }
-            Self::Runtime(error) => error.hint(),
+            Self::Runtime(error) => error.remedy(),
         }
     }
 
@@ -134,7 +147,10 @@ impl ChunkedError {
     pub fn retryable(&self) -> bool {
         match self {
             Self::Corrupt { previous, .. } => previous.is_some(),
-            Self::Busy { .. } | Self::StillRunning { .. } | Self::Disk { .. } => true,
+            Self::Busy { .. }
+            | Self::RunsInOtherClient { .. }
+            | Self::StillRunning { .. }
+            | Self::Disk { .. } => true,
             Self::Invalid(_)
             | Self::Mismatch { .. }
             | Self::Taken { .. }
@@ -142,6 +158,8 @@ impl ChunkedError {
             | Self::OtherVersion { .. }
             | Self::CorruptResult { .. }
             | Self::NotFound { .. } => false,
+            // The next call begins on the machine that is there then.
+            Self::Runtime(RuntimeError::Replaced) => true,
             Self::Runtime(error) => error.is_transient(),
         }
     }

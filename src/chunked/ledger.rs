@@ -90,6 +90,7 @@ impl Claim {
             Some(old) => {
                 return Err(ChunkedError::Mismatch {
                     operation: plan.name.to_string(),
+                    differing: old.differing(plan),
                     completed: old.completed,
                     total: old.total,
                 });

@@ -31,8 +31,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::base::ids::JobId;
 use crate::jobs::Jobs;
 use crate::jobs::follow::Watch as JobWatch;
+use crate::runtime::RuntimeError;
 pub use error::ChunkedError;
 use folder::Folder;
 pub use keeping::Keeping;
@@ -83,6 +85,12 @@ impl Chunked {
                 Ok(_) => {}
                 // A job that is not known any more needs no interrupt.
                 Err(error) if error.is_not_found() => {}
+                Err(error) if self.may_run_in_other_client(job, &error) => {
+                    return Err(ChunkedError::RunsInOtherClient {
+                        operation: plan.name.to_string(),
+                        job,
+                    });
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -124,6 +132,13 @@ impl Chunked {
     #[must_use]
     pub fn changed(&self, name: &Name) -> Option<SystemTime> {
         self.folder(name).changed()
+    }
+
+    /// What it means that `job` could not be asked for: the local executor, as far as it is there, does not know it, and another client's has it.
+    fn may_run_in_other_client(&self, job: JobId, error: &RuntimeError) -> bool {
+        matches!(error, RuntimeError::OtherClient { .. })
+            || (matches!(error, RuntimeError::Starting { .. })
+                && self.jobs.connection().other_client(job).is_some())
     }
 
     fn folder(&self, name: &Name) -> Folder {

@@ -176,7 +176,12 @@ impl<'a> Operation<'a> {
                 self.keep().await;
                 return Ok(None);
             }
-            (Ended::Finished | Ended::Full | Ended::Deadline, _) => End::Deadline,
+            (Ended::Finished | Ended::Full | Ended::Deadline, job) => {
+                if let Some(job) = job {
+                    self.output.ahead = self.jobs.ahead(&job, self.watch.deadline).await;
+                }
+                End::Deadline
+            }
             (Ended::Cancelled, _) => {
                 self.jobs.interrupt_later(flight.job_id);
                 flight.cancelled = true;

@@ -23,7 +23,7 @@ pub struct Outcome {
 #[derive(Debug, Clone, Serialize)]
 pub struct Facts {
     pub success: bool,
-    /// `succeeded`, `running` (a job goes on), `paused` (nothing runs now), `failed`, `interrupted`.
+    /// `succeeded`, `running` (a job goes on), `queued` (its job waits for other code), `paused` (nothing runs now), `failed`, `interrupted`.
     pub state: &'static str,
     pub operation: String,
     /// Iterations before this one finished.
@@ -32,6 +32,7 @@ pub struct Facts {
     pub remaining: u64,
     pub progress_pct: f64,
     pub can_continue: bool,
+    /// Absent where the same call, as it is, would only fail again: then the hint names the choices.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_command: Option<String>,
     pub skipped_count: u64,
@@ -59,7 +60,8 @@ pub struct Facts {
 }
 
 impl Outcome {
-    pub(super) fn of(end: End, ledger: Ledger, output: Output) -> Self {
+    pub(super) fn of(end: End, ledger: Ledger, mut output: Output) -> Self {
+        let ahead = output.ahead.take();
         let checkpoint = &ledger.checkpoint;
         let (job_id, job_runs) = (output.job.map(|id| id.to_string()), output.job_runs);
         let (text, kept) = output.finish();
@@ -115,6 +117,10 @@ impl Outcome {
                     "{how}{when} A call with restart: true would begin anew."
                 ));
             }
+            End::Deadline if ahead.is_some() => {
+                facts.state = "queued";
+                facts.hint = ahead;
+            }
             End::Deadline => facts.state = unfinished,
             End::Cancelled => facts.fail(
                 "interrupted",
@@ -130,12 +136,7 @@ impl Outcome {
                     } else {
                         "failed"
                     };
-                    // What befell the machine may not befall it again; code and limits fail again until they are changed.
-                    let retryable = matches!(
-                        stop.code.as_str(),
-                        "kernel_died" | "cancelled" | "disk_full"
-                    );
-                    facts.fail(state, &stop.code, &stop.error, &stop.hint, retryable);
+                    facts.fail(state, &stop.code, &stop.error, &stop.hint, stop.retryable);
                 }
             }
             End::Trouble(error) => {
@@ -161,5 +162,6 @@ impl Facts {
         self.error = Some(error.to_owned());
         self.hint = Some(hint.to_owned());
         self.retryable = Some(retryable);
+        self.next_command.take_if(|_| !retryable);
     }
 }

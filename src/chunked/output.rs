@@ -18,6 +18,8 @@ pub(super) struct Output {
     unlogged: Vec<JobId>,
     pub(super) job: Option<JobId>,
     pub(super) job_runs: bool,
+    /// What the job waits for that has not begun.
+    pub(super) ahead: Option<String>,
 }
 
 impl Output {
@@ -28,6 +30,7 @@ impl Output {
             unlogged: Vec::new(),
             job: None,
             job_runs: false,
+            ahead: None,
         }
     }
 

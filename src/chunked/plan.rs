@@ -91,6 +91,13 @@ pub struct Plan {
     pub session: String,
 }
 
+/// What the code of a plan is known by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct CodeHashes {
+    pub(super) setup: String,
+    pub(super) body: String,
+}
+
 impl Plan {
     /// # Errors
     /// [`ChunkedError::Invalid`], with all faults in one sentence.
@@ -131,11 +138,14 @@ impl Plan {
             hasher.update((part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
-        hasher
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        hex(hasher)
+    }
+
+    pub(super) fn code_hashes(&self) -> CodeHashes {
+        CodeHashes {
+            setup: hex(Sha256::new_with_prefix(&self.setup_code)),
+            body: hex(Sha256::new_with_prefix(&self.loop_code)),
+        }
     }
 
     pub(super) fn setup(&self) -> JobRequest {
@@ -163,6 +173,11 @@ impl Plan {
             kernel_id: kernel_id.map(str::to_owned),
         }
     }
+}
+
+fn hex(hasher: Sha256) -> String {
+    let digest = hasher.finalize();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -82,8 +82,8 @@ impl Chunked {
     /// Removes all that is kept under a name.
     ///
     /// # Errors
-    /// [`ChunkedError::NotFound`], with the names there are; `Busy` while a call works on it, `StillRunning` while a job of its runs; those of
-    /// the disk.
+    /// [`ChunkedError::NotFound`], with the names there are; `Busy` while a call works on it, `StillRunning` and `RunsInOtherClient` while a
+    /// job of its runs; those of the disk.
     pub async fn delete(
         &self,
         operation: &str,
@@ -111,6 +111,12 @@ impl Chunked {
                     });
                 }
                 Ok(_) => {}
+                Err(error) if self.may_run_in_other_client(job, &error) => {
+                    return Err(ChunkedError::RunsInOtherClient {
+                        operation: operation.to_owned(),
+                        job,
+                    });
+                }
                 Err(error) if error.is_not_found() => {}
                 Err(RuntimeError::Elsewhere { place, .. }) => {
                     message = format!(

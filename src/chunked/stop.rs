@@ -50,6 +50,17 @@ pub(super) fn explain(
         error: format!("{place} {what}"),
         hint,
         code_must_change,
+        retryable: may_pass(job),
+    }
+}
+
+/// Whether the same call may do better as it is: what befell the machine, or a person did, may not come again. Code that raises or ends its
+/// process, and what is too much for the limits, comes again.
+fn may_pass(job: &Job) -> bool {
+    match job.reason {
+        Some(Reason::KernelDied) => death::may_pass(job.kernel_exit.as_ref()),
+        Some(Reason::DiskFull) => true,
+        _ => job.state == JobState::Interrupted,
     }
 }
 
@@ -188,6 +199,7 @@ pub(super) fn incomplete(flight: &Flight, what: &str) -> Stop {
         error: format!("the executor does not keep to its API: {what}"),
         hint: "Run the notebook of this bridge's version, then call again.".to_owned(),
         code_must_change: false,
+        retryable: false,
     }
 }
 

@@ -18,6 +18,8 @@ use crate::wire::state::JobState;
 
 /// How long an interrupt is tried for after the caller has gone.
 const INTERRUPT: Duration = Duration::from_secs(20);
+/// How long the session of a job that waits is asked for.
+const LOOK_AHEAD: Duration = Duration::from_millis(500);
 /// Between two looks for a job that may not have arrived yet.
 const ON_ITS_WAY: Duration = Duration::from_secs(2);
 
@@ -79,6 +81,27 @@ impl Jobs {
             .into_iter()
             .min_by_key(|job| job.queue_position);
         Ok(first.map(|job| job.id))
+    }
+
+    /// What a job that has not begun waits for, and the ways out; none where no code runs before it.
+    pub(crate) async fn ahead(&self, job: &Job, deadline: Instant) -> Option<String> {
+        if job.state != JobState::Queued {
+            return None;
+        }
+        let soon = deadline.min(Instant::now() + LOOK_AHEAD);
+        let running = self.session(&job.session, soon).await.ok()?.running_job?;
+        let (id, session) = (job.id, &job.session);
+        let others = match job.queue_position {
+            Some(position @ 2..) => format!(", and {} more before it", position - 1),
+            _ => String::new(),
+        };
+        (running != id.to_string()).then(|| {
+            format!(
+                "The code has not begun: it waits for job {running}, which runs in session {session}{others}. interrupt_execution with job_id \
+                 {running} ends that job; restart_session ends all that runs and waits there, with the variables. To run this in another \
+                 session, take it out first: interrupt_execution with job_id {id}."
+            )
+        })
     }
 
     /// Ends a session's kernel with all its jobs, and starts a new one. Done once, or not known to be done: see [`RuntimeError::reach`].

@@ -35,6 +35,12 @@ pub(crate) fn advise(exit: Option<&KernelExit>) -> &'static str {
     causes(exit).1
 }
 
+/// Whether the same code may come through the next time: something else than the code and its use of memory may have ended the process.
+pub(crate) fn may_pass(exit: Option<&KernelExit>) -> bool {
+    exit.is_none_or(|exit| !exit.out_of_memory)
+        && [PERHAPS_MEMORY, ENDED_BY_SIGNAL].contains(&advise(exit))
+}
+
 fn causes(exit: Option<&KernelExit>) -> (Cow<'static, str>, &'static str) {
     let signal = exit.and_then(|exit| exit.signal.as_deref());
     let code = exit.and_then(|exit| exit.code);

@@ -42,6 +42,7 @@ use crate::base::text::Newest;
 use crate::runtime::connection::Connection;
 use crate::runtime::{RuntimeError, RuntimeResult};
 use crate::wire::job::{Job, JobRequest};
+use crate::wire::state::JobState;
 use collect::{Collector, TEXT_LIMIT};
 use follow::{Ended, Followed, Watch};
 use keep::{Keeper, Kept};
@@ -266,6 +267,18 @@ impl Jobs {
         if let Some(job) = &followed.job {
             self.kernels.told(job);
         }
-        View::of(followed, collector, reading, kept)
+        let waiting = followed.job.as_ref();
+        let waiting = waiting.filter(|job| {
+            job.state == JobState::Queued && matches!(followed.ended, Ended::Deadline)
+        });
+        let ahead = match waiting {
+            Some(job) => Some(self.ahead(job, deadline).await),
+            None => None,
+        };
+        let mut view = View::of(followed, collector, reading, kept);
+        if let Some(ahead) = ahead {
+            view.summary.tell_waiting(ahead);
+        }
+        view
     }
 }

@@ -164,6 +164,16 @@ impl Summary {
         self.hint = Some("The code goes on. Call get_output with this job_id, and `next` as `after`, for what comes.".to_owned());
     }
 
+    /// In place of what is said of code that runs.
+    pub(super) fn tell_waiting(&mut self, ahead: Option<String>) {
+        let why = ahead.unwrap_or_else(|| {
+            "The code has not begun: its session starts, or ends what was before it.".to_owned()
+        });
+        self.hint = Some(format!(
+            "{why} Call get_output with this job_id, and `next` as `after`, to wait for it."
+        ));
+    }
+
     fn tell_full(&mut self, followed: &Followed, reading: Reading) {
         self.success = true;
         self.next = Some(followed.next);
@@ -199,7 +209,10 @@ impl Summary {
             (_, Some(_)) => {
                 self.next = Some(followed.next);
                 let goes_on = "The code goes on where it runs, and its output is kept there. Call get_output with this job_id, and `next` as `after`.";
-                (format!("{goes_on} {}", error.hint()), error.is_transient())
+                (
+                    format!("{goes_on} {}", error.remedy()),
+                    error.is_transient(),
+                )
             }
             // Whoever calls again now may have it run twice.
             (_, None) => {
@@ -208,7 +221,7 @@ impl Summary {
                 let remedy = if error.is_transient() {
                     String::new()
                 } else {
-                    error.hint()
+                    error.remedy()
                 };
                 (format!("{unclear} {remedy}").trim_end().to_owned(), false)
             }

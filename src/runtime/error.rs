@@ -283,9 +283,24 @@ impl RuntimeError {
         }
     }
 
-    /// What to do next, in one or two sentences.
+    /// What to do next, in one or two sentences, and what becomes of code that is there already.
     #[must_use]
     pub fn hint(&self) -> String {
+        let is_cut_off = matches!(
+            self,
+            Self::Unreachable { .. } | Self::Broken { .. } | Self::TunnelLimited { .. }
+        );
+        let goes_on = if is_cut_off {
+            " Code that was sent before, if any, goes on running and keeps its output."
+        } else {
+            ""
+        };
+        format!("{}{goes_on}", self.remedy())
+    }
+
+    /// What to do next, and no more.
+    #[must_use]
+    pub fn remedy(&self) -> String {
         let advice = self.advice();
         match self.retry_after() {
             Some(time) => format!("{advice} Call again in {} s.", time.as_secs()),
@@ -303,7 +318,7 @@ impl RuntimeError {
             Self::LocalFailed { hint, .. } => hint.clone(),
             Self::Unreachable { .. } | Self::Broken { .. } => {
                 "Check that the notebook's start cell (or the executor, where you run one yourself) is still running; then call again. If it prints \
-                 another line now, call connect_colab with that. Code that was sent goes on running and keeps its output."
+                 another line now, call connect_colab with that."
                     .to_owned()
             }
             Self::TimedOut { .. } => {
@@ -311,7 +326,7 @@ impl RuntimeError {
             }
             Self::TunnelLimited { sign, .. } => format!(
                 "See https://ngrok.com/docs/errors/{} for when it is free again, or choose the Cloudflare tunnel in the notebook's form, run \
-                 the start cell, and call connect_colab with the new line. Code that was sent goes on and keeps its output.",
+                 the start cell, and call connect_colab with the new line.",
                 sign.to_ascii_lowercase()
             ),
             Self::Cancelled => "Call again when it is wanted.".to_owned(),

@@ -36,3 +36,4 @@ mod tool_list;
 mod try_tour;
 mod turns;
 mod upload;
+mod ways_out;

@@ -9,7 +9,7 @@ use crate::support::home::Home;
 use crate::support::stdio::{Answer, Bridge};
 
 /// Calls answer soon, whatever runs.
-const BRIEF: [(&str, &str); 1] = [("SMART_COLAB_CALL_BUDGET_SEC", "5")];
+pub(crate) const BRIEF: [(&str, &str); 1] = [("SMART_COLAB_CALL_BUDGET_SEC", "5")];
 const UNKNOWN_ID: &str = "0193a000-0000-7000-8000-000000000000";
 
 fn sleep(bridge: &mut Bridge, session: &str) -> Answer {
@@ -18,7 +18,7 @@ fn sleep(bridge: &mut Bridge, session: &str) -> Answer {
 }
 
 /// The same, printing already: a kernel may take its time to start.
-fn asleep(bridge: &mut Bridge, session: &str) -> Answer {
+pub(crate) fn asleep(bridge: &mut Bridge, session: &str) -> Answer {
     let begun = sleep(bridge, session);
     let look = json!({"job_id": begun.fact("job_id")});
     let has_printed = (0..100).any(|_| {
@@ -31,7 +31,7 @@ fn asleep(bridge: &mut Bridge, session: &str) -> Answer {
     begun
 }
 
-fn chunked(bridge: &mut Bridge, name: &str, setup: &str, body: &str) -> Answer {
+pub(crate) fn chunked(bridge: &mut Bridge, name: &str, setup: &str, body: &str) -> Answer {
     let plan = json!({
         "setup_code": setup, "loop_code": body, "n_iterations": 3, "checkpoint_name": name, "session": name,
     });
@@ -104,6 +104,7 @@ fn advice_after_a_failed_operation_fits_the_failure() {
         ("", "raise MemoryError()", "Memory is short", true),
         ("", "1 / 0", "on_error: \"skip\"", true),
         ("", "import os; os._exit(3)", "take that out", true),
+        ("", "import os; os.abort()", "native code crashed", true),
         (
             "import os; os._exit(3)",
             "i",
@@ -119,8 +120,9 @@ fn advice_after_a_failed_operation_fits_the_failure() {
         let (hint, facts) = (answer.fact("hint"), &answer.facts);
         assert!(hint.contains(advice), "{setup} | {body}: {facts}");
         assert_eq!(facts["can_continue"], can_continue, "{body}: {facts}");
-        // There is nothing to call again without a change.
-        assert_eq!(facts["next_command"].is_string(), can_continue, "{facts}");
+        // The same call would only repeat it.
+        assert!(facts["next_command"].is_null(), "{facts}");
+        assert_eq!(facts["retryable"], false, "{facts}");
         assert_eq!(hint.contains("same arguments"), can_continue, "{facts}");
         assert!(
             !hint.contains("un the setup again"),

@@ -12,7 +12,7 @@ use crate::support::stdio::{Answer, Bridge};
 const PATIENCE: Duration = Duration::from_secs(60);
 const ITERATIONS: u64 = 24;
 
-fn local(home: &Home) -> Bridge {
+pub(crate) fn local(home: &Home) -> Bridge {
     let mut command = home.program(&[("SMART_COLAB_CALL_BUDGET_SEC", "5")]);
     command
         .env("COLAB_URL", "local")

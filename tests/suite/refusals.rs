@@ -65,12 +65,31 @@ fn a_plan_that_cannot_be_run_is_refused_and_touches_no_checkpoint() {
         (json!({"on_error": "panic"}), "invalid_argument"),
         (json!({"session": "a b"}), "invalid_argument"),
         (json!({"loop_code": " "}), "invalid_argument"),
-        (json!({"loop_code": "base + i + 1"}), "checkpoint_mismatch"),
-        (json!({"setup_code": "base = 2"}), "checkpoint_mismatch"),
-        (json!({"n_iterations": 4}), "checkpoint_mismatch"),
     ] {
         let answer = bridge.call("run_chunked_operation", plan(&changes));
         answer.refused(code);
+        assert_eq!(files(&home.folder("checkpoints")), before, "{changes}");
+    }
+    for (changes, differing) in [
+        (json!({"loop_code": "base + i + 1"}), "loop_code"),
+        (json!({"setup_code": "base = 2"}), "setup_code"),
+        (json!({"n_iterations": 4}), "n_iterations (3 before, 4 now)"),
+        (
+            json!({"session": "other"}),
+            "session (refusals before, other now)",
+        ),
+        (
+            json!({"n_iterations": 2, "setup_code": "", "loop_code": "i"}),
+            "n_iterations (3 before, 2 now), setup_code, loop_code",
+        ),
+    ] {
+        let answer = bridge.call("run_chunked_operation", plan(&changes));
+        answer.refused("checkpoint_mismatch");
+        let error = answer.fact("error");
+        assert!(
+            error.ends_with(&format!("; what differs: {differing}")),
+            "{error}"
+        );
         assert_eq!(files(&home.folder("checkpoints")), before, "{changes}");
     }
     for name in ["../kept", "a/b", ".", long.as_str()] {

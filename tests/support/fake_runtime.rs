@@ -184,7 +184,7 @@ impl Runtime for FakeRuntime {
     }
 
     async fn sessions(&self) -> RuntimeResult<Vec<Session>> {
-        unimplemented!()
+        Ok(Vec::new())
     }
 
     async fn health(&self) -> RuntimeResult<Health> {

@@ -73,8 +73,9 @@ impl Server {
         title = "Run chunked operation",
         input_schema = schema::input::<ChunkedArgs>(),
         description = "Run a loop of many iterations in batches, with a checkpoint after each: epochs, files, parameter sweeps. Survives lost \
-            connections, a restarted client and a replaced VM: call again with the same arguments until can_continue is false, and nothing that \
-            is done runs again. A failing iteration stops it there (on_error skip passes over). setup_code must make everything that loop_code \
+            connections, a restarted client and a replaced VM: call again with the same arguments as long as the answer has a \
+            next_command, and nothing that is done runs again. A failing iteration stops it there (on_error skip passes over), and the hint names \
+            the choices: the same call again only repeats the failure. setup_code must make everything that loop_code \
             needs; what must outlive the VM, loop_code saves itself. A different plan under the same name is refused unless restart is true.",
         annotations(
             read_only_hint = false,

@@ -258,5 +258,8 @@ fn request(code: String, session: Option<String>, timeout_sec: u64) -> Result<Jo
 }
 
 fn did_not_run(error: RuntimeError) -> Fault {
-    Fault::from(error).first("The code did not run.")
+    let hint = error.remedy();
+    let mut fault = Fault::from(error);
+    fault.hint = hint;
+    fault.first("The code did not run.")
 }

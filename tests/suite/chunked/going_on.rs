@@ -195,7 +195,29 @@ async fn another_plan_under_the_same_name_is_refused_until_restart() {
     let error = bench.refused(false).await;
     assert_eq!(error.code(), "checkpoint_mismatch");
     assert!(
-        matches!(error, ChunkedError::Mismatch { completed, total: 10, .. } if completed == done)
+        matches!(&error, ChunkedError::Mismatch { completed, total: 10, .. } if *completed == done)
+    );
+    let says = |bench: &Bench, error: &ChunkedError, differing: &str| {
+        let error = error.to_string();
+        let end = format!("; what differs: {differing}");
+        assert!(error.ends_with(&end), "{error}");
+        assert_eq!(bench.completed(), done);
+    };
+    says(&bench, &error, "n_iterations (10 before, 11 now)");
+    // As an older version leaves it.
+    let path = bench.file("checkpoint.json");
+    let mut old: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    old.as_object_mut().unwrap().remove("code_hashes").unwrap();
+    std::fs::write(&path, old.to_string()).unwrap();
+    let error = bench.refused(false).await;
+    says(&bench, &error, "n_iterations (10 before, 11 now)");
+    bench.plan.setup_code += "\n";
+    let error = bench.refused(false).await;
+    says(
+        &bench,
+        &error,
+        "n_iterations (10 before, 11 now), setup_code or loop_code",
     );
     assert_eq!(bench.world().accepted.len(), accepted, "nothing was sent");
     assert_eq!(bench.completed(), done);

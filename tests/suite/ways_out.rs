@@ -1,0 +1,133 @@
+//! A call that cannot go on now says truly how it stands and what leads out of it.
+
+use serde_json::json;
+
+use crate::next_steps::{BRIEF, asleep, chunked};
+use crate::other_client::local;
+use crate::support::executor::Executor;
+use crate::support::home::Home;
+use crate::support::stdio::Bridge;
+
+#[test]
+fn an_operation_that_runs_in_another_local_client_is_not_deleted_or_begun_anew() {
+    let home = Home::new();
+    let mut first = local(&home);
+    let body = "import os, time\nwhile i == 1 and not os.path.exists('go'): time.sleep(0.02)\ni";
+    let begun = chunked(&mut first, "shared", "", body);
+    assert_eq!(begun.facts["state"], "running", "{}", begun.facts);
+    let mut second = local(&home);
+    let delete = json!({"operation": "shared"});
+    let anew = json!({
+        "setup_code": "", "loop_code": "i", "n_iterations": 3, "checkpoint_name": "shared", "session": "shared", "restart": true,
+    });
+    for (tool, arguments) in [
+        ("delete_checkpoint", &delete),
+        ("run_chunked_operation", &anew),
+    ] {
+        let refused = second.call(tool, arguments.clone());
+        refused.refused("busy");
+        assert!(
+            refused.fact("error").contains("another client"),
+            "{}",
+            refused.facts
+        );
+        assert!(
+            refused.fact("hint").contains(begun.fact("job_id")),
+            "{}",
+            refused.facts
+        );
+        assert_eq!(refused.facts["retryable"], true);
+    }
+    let calling = first.begin_call(
+        "run_chunked_operation",
+        json!({
+            "setup_code": "", "loop_code": body, "n_iterations": 3, "checkpoint_name": "shared", "session": "shared",
+        }),
+    );
+    second
+        .call("delete_checkpoint", delete.clone())
+        .refused("busy");
+    first.answer(calling);
+    // As the hint says.
+    first.call(
+        "interrupt_execution",
+        json!({"job_id": begun.fact("job_id")}),
+    );
+    let deleted = second.call("delete_checkpoint", delete);
+    assert!(!deleted.is_error, "{}", deleted.facts);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_operation_whose_process_was_killed_from_outside_goes_on_with_the_same_call() {
+    let (executor, home) = (Executor::shared(), Home::new());
+    let mut bridge = executor.bridge(&home, &[]);
+    let killed = "import os, signal\nfresh = not os.path.exists('next-killed')\nopen('next-killed', 'w').close()";
+    let body = "if fresh and i == 1: os.kill(os.getpid(), signal.SIGTERM)\ni";
+    let answer = chunked(&mut bridge, "next-killed", killed, body);
+    answer.refused("kernel_died");
+    assert_eq!(answer.facts["retryable"], true, "{}", answer.facts);
+    assert!(answer.facts["next_command"].is_string(), "{}", answer.facts);
+    chunked(&mut bridge, "next-killed", killed, body).succeeded();
+}
+
+#[test]
+fn code_that_waits_says_for_which_job_and_what_leads_out_of_it() {
+    let home = Home::new();
+    let mut bridge = Executor::shared().bridge(&home, &BRIEF);
+    let session = "ways-out-queue";
+    let running = asleep(&mut bridge, session);
+    let running = running.fact("job_id");
+    let code = json!({"code": "1", "session": session});
+    let quick = bridge.call("run_code_quick", code.clone());
+    let second = bridge.call("run_code_quick", code);
+    let looked = bridge.call(
+        "get_output",
+        json!({"job_id": quick.fact("job_id"), "wait_sec": 0}),
+    );
+    let operation = chunked(&mut bridge, session, "", "i");
+    assert_eq!(operation.facts["completed"], 0, "{}", operation.facts);
+    for answer in [&quick, &second, &looked, &operation] {
+        assert_eq!(answer.fact("state"), "queued", "{}", answer.facts);
+        let hint = answer.fact("hint");
+        for word in [
+            "has not begun",
+            running,
+            "restart_session",
+            "another session",
+        ] {
+            assert!(hint.contains(word), "{word}: {hint}");
+        }
+        assert!(!hint.contains("The code goes on"), "{hint}");
+    }
+    let hint = second.fact("hint");
+    assert!(hint.contains("and 1 more before it"), "{hint}");
+    assert!(operation.facts["next_command"].is_string());
+    bridge.call(
+        "restart_session",
+        json!({"session": session, "remove": true}),
+    );
+}
+
+#[test]
+fn code_that_was_never_sent_is_not_said_to_go_on() {
+    let home = Home::new();
+    for line in [
+        "http://127.0.0.1:9#aaaaaaaaaaaaaaaaaaaaaa",
+        "https://no-such-host.invalid#aaaaaaaaaaaaaaaaaaaaaa",
+    ] {
+        let variables = [BRIEF[0], ("COLAB_URL", line)];
+        let mut bridge = Bridge::greeted(home.program(&variables));
+        for tool in ["run_code_quick", "run_code_long"] {
+            let refused = bridge.call(tool, json!({"code": "1"}));
+            refused.refused("connection_failed");
+            let hint = refused.fact("hint");
+            assert!(hint.starts_with("The code did not run."), "{hint}");
+            assert!(!hint.contains("goes on"), "{hint}");
+        }
+        let refused = chunked(&mut bridge, "ways-out-unsent", "", "i");
+        refused.refused("connection_failed");
+        let hint = refused.fact("hint");
+        assert!(!hint.contains("goes on"), "{hint}");
+    }
+}
