@@ -295,13 +295,16 @@ impl RuntimeError {
         } else {
             ""
         };
-        format!("{}{goes_on}", self.remedy())
+        self.when(format!("{}{goes_on}", self.advice()))
     }
 
     /// What to do next, and no more.
     #[must_use]
     pub fn remedy(&self) -> String {
-        let advice = self.advice();
+        self.when(self.advice())
+    }
+
+    fn when(&self, advice: String) -> String {
         match self.retry_after() {
             Some(time) => format!("{advice} Call again in {} s.", time.as_secs()),
             None => advice,
