@@ -157,7 +157,13 @@ fn a_folder_that_was_left_in_the_middle_is_resumed_file_by_file() {
         .unwrap();
     assert_eq!(report.files, 6);
     assert!(report.resumed_bytes > 0);
-    assert!(server.state().total_served() < 11 * PIECE);
+    // How much the first bridge had written down when it ended is a matter of time; only the changed file comes anew.
+    let served = server.state().total_served();
+    assert!(
+        served + report.resumed_bytes <= (12 + 2) * PIECE,
+        "{served} {}",
+        report.resumed_bytes
+    );
     let here = folder.path().join("out");
     for number in 0..6 {
         let bytes = std::fs::read(here.join(number.to_string())).unwrap();
