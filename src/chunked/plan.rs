@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::error::ChunkedError;
+use crate::base::hex::hex;
 use crate::wire::job::{Iterations, JobRequest, OnError};
 use crate::wire::session::is_name;
 
@@ -138,13 +139,13 @@ impl Plan {
             hasher.update((part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
-        hex(hasher)
+        hex(&hasher.finalize())
     }
 
     pub(super) fn code_hashes(&self) -> CodeHashes {
         CodeHashes {
-            setup: hex(Sha256::new_with_prefix(&self.setup_code)),
-            body: hex(Sha256::new_with_prefix(&self.loop_code)),
+            setup: hex(&Sha256::digest(&self.setup_code)),
+            body: hex(&Sha256::digest(&self.loop_code)),
         }
     }
 
@@ -173,11 +174,6 @@ impl Plan {
             kernel_id: kernel_id.map(str::to_owned),
         }
     }
-}
-
-fn hex(hasher: Sha256) -> String {
-    let digest = hasher.finalize();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

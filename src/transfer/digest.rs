@@ -9,6 +9,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use crate::base::hex::hex;
+
 const BUFFER: usize = 256 * 1024;
 
 /// Told how far everything from the first byte on is there; dropped when no more comes.
@@ -51,15 +53,6 @@ impl Follower {
 /// Of bytes in memory.
 pub(super) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
-}
-
-pub(super) fn hex(digest: &[u8]) -> String {
-    use std::fmt::Write;
-    let mut text = String::with_capacity(64);
-    for byte in digest {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 #[cfg(test)]

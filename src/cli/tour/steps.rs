@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::screen::Screen;
 use super::{StepError, Tour};
+use crate::base::hex::hex;
 use crate::mcp::client::{Answer, Client};
 
 /// The first use makes a Python environment.
@@ -244,10 +245,7 @@ impl Walker<'_> {
             .facts;
         let path = text(&report, "local_path")?;
         let bytes = tokio::fs::read(path).await?;
-        let hash: String = Sha256::digest(&bytes)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hash = hex(&Sha256::digest(&bytes));
         expect(made.text.trim() == hash, || {
             format!("{path} has the hash {hash}, not {}", made.text.trim())
         })?;

@@ -8,6 +8,7 @@ use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
 
 use super::fault::Fault;
+use crate::base::hex::hex;
 use crate::edge::store;
 
 const NAME: &str = "smart_colab_executor";
@@ -70,11 +71,7 @@ fn content_id<'a>(files: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
         hash.update((data.len() as u64).to_le_bytes());
         hash.update(data);
     }
-    let digest = hash.finalize();
-    digest[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&hash.finalize()[..8])
 }
 
 fn write_if_other(path: &Path, data: &[u8]) -> io::Result<()> {

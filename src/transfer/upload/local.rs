@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::error::{UploadError, UploadResult};
-use crate::transfer::digest::hex;
+use crate::base::hex::hex;
 
 /// Read at once for a digest.
 const BUFFER: usize = 1 << 18;
