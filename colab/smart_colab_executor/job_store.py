@@ -170,10 +170,11 @@ class JobStore:
 
     def get(self, job_id: str) -> Job:
         """Raises InvalidArgument for what is no UUID, NotFound for an unknown one."""
-        job = self._jobs.get(parse_id(job_id))
+        canonical = parse_id(job_id)
+        job = self._jobs.get(canonical)
         if job is None:
             with self._lock:
-                job = self._jobs.get(parse_id(job_id)) or self._find(parse_id(job_id))
+                job = self._jobs.get(canonical) or self._find(canonical)
         if job is None:
             raise NotFound(f"There is no job {job_id}.", "It was never sent here, or went with another machine.")
         return job

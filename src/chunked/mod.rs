@@ -85,13 +85,10 @@ impl Chunked {
                 Ok(_) => {}
                 // A job that is not known any more needs no interrupt.
                 Err(error) if error.is_not_found() => {}
-                Err(error) if self.may_run_in_other_client(job, &error) => {
-                    return Err(ChunkedError::RunsInOtherClient {
-                        operation: plan.name.to_string(),
-                        job,
-                    });
+                Err(error) => {
+                    self.refuse_other_client(&plan.name.to_string(), job, &error)?;
+                    return Err(error.into());
                 }
-                Err(error) => return Err(error.into()),
             }
         }
         let mut operation = Operation::new(&self.jobs, plan, watch, claim.open()?);
@@ -134,11 +131,24 @@ impl Chunked {
         self.folder(name).changed()
     }
 
-    /// What it means that `job` could not be asked for: the local executor, as far as it is there, does not know it, and another client's has it.
-    fn may_run_in_other_client(&self, job: JobId, error: &RuntimeError) -> bool {
-        matches!(error, RuntimeError::OtherClient { .. })
+    /// Refuses where `error` means that `job` may run elsewhere: the local executor, as far as it is there, does not know it, and another
+    /// client's has it.
+    fn refuse_other_client(
+        &self,
+        operation: &str,
+        job: JobId,
+        error: &RuntimeError,
+    ) -> Result<(), ChunkedError> {
+        let may_run = matches!(error, RuntimeError::OtherClient { .. })
             || (matches!(error, RuntimeError::Starting { .. })
-                && self.jobs.connection().other_client(job).is_some())
+                && self.jobs.connection().other_client(job).is_some());
+        if may_run {
+            return Err(ChunkedError::RunsInOtherClient {
+                operation: operation.to_owned(),
+                job,
+            });
+        }
+        Ok(())
     }
 
     fn folder(&self, name: &Name) -> Folder {

@@ -103,7 +103,11 @@ impl Chunked {
         let mut message = "It is gone for good.".to_owned();
         if let Some(job) = job_under_way(&folder) {
             let deadline = deadline.min(Instant::now() + ASKING);
-            match self.jobs.standing(job, 0, 0.0, deadline).await {
+            let standing = self.jobs.standing(job, 0, 0.0, deadline).await;
+            if let Err(error) = &standing {
+                self.refuse_other_client(operation, job, error)?;
+            }
+            match standing {
                 Ok(job) if !job.state.is_final() => {
                     return Err(ChunkedError::StillRunning {
                         operation: operation.to_owned(),
@@ -111,12 +115,6 @@ impl Chunked {
                     });
                 }
                 Ok(_) => {}
-                Err(error) if self.may_run_in_other_client(job, &error) => {
-                    return Err(ChunkedError::RunsInOtherClient {
-                        operation: operation.to_owned(),
-                        job,
-                    });
-                }
                 Err(error) if error.is_not_found() => {}
                 Err(RuntimeError::Elsewhere { place, .. }) => {
                     message = format!(
