@@ -32,16 +32,31 @@ impl Bare {
 
     /// Runs code to its end.
     pub(crate) fn run(&mut self, code: &str) {
-        let body = json!({"code": code, "session": "main", "timeout_sec": 120}).to_string();
+        let page = self.put(
+            &JobId::fresh(),
+            "wait=5.000&linger=0.500&max_bytes=1048576",
+            &json!({"code": code, "session": "main", "timeout_sec": 120}),
+        );
+        assert_eq!(page["job"]["state"], "succeeded", "{page}");
+    }
+
+    /// Starts code in a session, and waits for nothing.
+    pub(crate) fn submit(&mut self, code: &str, session: &str) -> JobId {
+        let job_id = JobId::fresh();
+        let body = json!({"code": code, "session": session, "timeout_sec": 3600});
+        self.put(&job_id, "", &body);
+        job_id
+    }
+
+    fn put(&mut self, job_id: &JobId, query: &str, body: &Value) -> Value {
+        let body = body.to_string();
         let request = format!(
-            "PUT /jobs/{}?wait=5.000&linger=0.500&max_bytes=1048576 HTTP/1.1\r\nHost: 127.0.0.1\r\n\
+            "PUT /jobs/{job_id}?{query} HTTP/1.1\r\nHost: 127.0.0.1\r\n\
              Authorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            JobId::fresh(),
             body.len()
         );
         self.stream.write_all(request.as_bytes()).unwrap();
-        let page: Value = serde_json::from_slice(&self.reply()).unwrap();
-        assert_eq!(page["job"]["state"], "succeeded", "{page}");
+        serde_json::from_slice(&self.reply()).unwrap()
     }
 
     fn reply(&mut self) -> Vec<u8> {

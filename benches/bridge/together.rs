@@ -1,18 +1,26 @@
 //! Many calls at once.
 
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::http::Bare;
 use crate::peers::Peer;
 use crate::server::{Server, bridge, call, facts};
-use crate::support::executor::Executor;
+use crate::support::executor::{Executor, TOKEN};
+use crate::support::python::python;
 use crate::table::{Row, in_turn, timed};
 
 const TURNS: usize = 10;
 const SESSIONS: usize = 64;
 const QUICK_CALLS: usize = 100;
+/// Of each of four kinds.
+const SLOW_CLIENTS_EACH: &str = "50";
 
 pub(crate) fn rows(executor: &Executor, _: &[Peer]) -> Vec<Row> {
     let folder = tempfile::tempdir().unwrap();
@@ -40,6 +48,7 @@ pub(crate) fn rows(executor: &Executor, _: &[Peer]) -> Vec<Row> {
     }
     bridge.leave();
     rows.push(beside_long_polls());
+    rows.extend(beside_slow_clients());
     rows
 }
 
@@ -70,6 +79,68 @@ fn beside_long_polls() -> Row {
     busy.leave();
     let what = "x = 1 while 64 sessions' long polls wait / none";
     Row::ratio(what, "ms", ("64 wait", &beside), ("none", &alone)).at_most(1.3)
+}
+
+/// Calls of a client while many others send and read slowly, wait, or say nothing, beside calls of one that is alone.
+fn beside_slow_clients() -> [Row; 2] {
+    let (busy_executor, quiet_executor) = (Executor::start(), Executor::start());
+    std::fs::write(busy_executor.root().join("large"), vec![0; 64 << 20]).unwrap();
+    let mut busy = Bare::connect(busy_executor.address());
+    let mut quiet = Bare::connect(quiet_executor.address());
+    busy.run("x = 1");
+    quiet.run("x = 1");
+    let sleeper = busy.submit("import time; time.sleep(3600)", "other");
+    let poll = format!("/jobs/{sleeper}/events?after=1&wait=25");
+    let _crowds = [
+        ("sender", "/health"),
+        ("idle", "/"),
+        ("reader", "/files/download?path=large"),
+        ("poll", &poll),
+    ]
+    .map(|(kind, path)| Crowd::start(busy_executor.address(), kind, path));
+    let mut row = |what: &str, call: fn(&mut Bare)| {
+        let [beside, alone] = in_turn(
+            QUICK_CALLS,
+            [&mut || 1000.0 * timed(|| call(&mut busy)), &mut || {
+                1000.0 * timed(|| call(&mut quiet))
+            }],
+        );
+        let what = format!("{what} beside 200 slow clients / none");
+        Row::ratio(what, "ms", ("beside them", &beside), ("none", &alone)).at_most(2.0)
+    };
+    [
+        row("a look at the health", Bare::health),
+        row("x = 1, bare HTTP,", |client| client.run("x = 1")),
+    ]
+}
+
+/// Slow clients of one kind, in a process of their own; they leave with the value.
+struct Crowd(Child);
+
+impl Crowd {
+    fn start(executor: SocketAddr, kind: &str, path: &str) -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("colab/tests/slow_clients.py");
+        let mut child = Command::new(python())
+            .arg(script)
+            .args([&executor.ip().to_string(), &executor.port().to_string()])
+            .args([TOKEN, kind, SLOW_CLIENTS_EACH, path])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut ready).unwrap();
+        assert_eq!(ready.trim(), "ready");
+        Self(child)
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
 }
 
 fn running(bridge: &mut Server) -> usize {
