@@ -1,5 +1,6 @@
 //! What can go wrong between the bridge and the code.
 
+use std::error::Error as StdError;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +9,9 @@ use thiserror::Error;
 use crate::wire::problem::Problem;
 
 pub type RuntimeResult<T> = Result<T, RuntimeError>;
+
+/// What the transport says about a failed request, whichever transport it is.
+pub type Cause = Box<dyn StdError + Send + Sync>;
 
 /// Who asks for a longer wait does not mean it.
 pub(super) const LONGEST_WAIT_SEC: u64 = 24 * 3600;
@@ -36,13 +40,13 @@ pub enum RuntimeError {
     Unreachable {
         url: String,
         #[source]
-        source: reqwest::Error,
+        source: Cause,
     },
     #[error("the connection to {url} broke before the whole answer had come")]
     Broken {
         url: String,
         #[source]
-        source: reqwest::Error,
+        source: Cause,
     },
     #[error("{url} did not answer in time")]
     TimedOut { url: String },

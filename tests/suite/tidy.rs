@@ -158,9 +158,9 @@ fn only_the_face_knows_rmcp() {
 }
 
 #[test]
-fn only_the_reach_knows_reqwest() {
+fn only_the_executors_client_knows_reqwest() {
     none(&in_src(|path, text| {
-        outside("reqwest", &["src/runtime/"], path, text)
+        outside("reqwest", &["src/runtime/executor/"], path, text)
     }));
 }
 

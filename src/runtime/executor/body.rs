@@ -50,10 +50,12 @@ fn too_long(address: &str, limit: usize) -> RuntimeError {
 pub(super) fn failed(address: &str, source: reqwest::Error) -> RuntimeError {
     let url = address.to_owned();
     if source.is_connect() {
+        let source = source.into();
         RuntimeError::Unreachable { url, source }
     } else if source.is_timeout() {
         RuntimeError::TimedOut { url }
     } else {
+        let source = source.into();
         RuntimeError::Broken { url, source }
     }
 }

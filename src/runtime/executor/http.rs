@@ -76,7 +76,7 @@ impl Http {
             .build()
             .map_err(|source| RuntimeError::Unreachable {
                 url: address.clone(),
-                source,
+                source: source.into(),
             })?;
         Ok(Self {
             client,

@@ -72,7 +72,7 @@ impl Executor {
             .inspect_ok(move |bytes| counter.add(bytes.len()))
             .map_err(move |source| RuntimeError::Broken {
                 url: address.clone(),
-                source,
+                source: source.into(),
             })
             .boxed()
     }
