@@ -1,8 +1,9 @@
-//! Where code runs: the [`Runtime`] trait, its errors, how to reach one, and a folder for each backend.
+//! Where code runs: what a [`Runtime`] can be asked, in four traits, its errors, how to reach one, and a folder for each backend.
 //!
-//! Architecture Invariant: only this floor knows the HTTP client. May import `base`, `wire`, `edge`.
+//! Architecture Invariant: only `executor/` knows the HTTP client. May import `base`, `wire`, `edge`.
 //!
-//! Every method of [`Runtime`] is one request, bounded in time; [`retry::until`] repeats the ones that may be repeated.
+//! Every method of the traits is one request, bounded in time; [`retry::until`] repeats the ones that may be repeated: all but `cleanup`,
+//! `restart_session`, `remove_session` and `shutdown`.
 
 pub mod connection;
 pub mod error;
@@ -29,22 +30,22 @@ use crate::wire::session::{Cleanup, CleanupRequest, Removed, Restarted, Session,
 use crate::wire::state::JobState;
 pub use error::{RuntimeError, RuntimeResult};
 
-/// A machine that runs code. Any call may fail with a [`RuntimeError`]; all but `cleanup`,
-/// `restart_session`, `remove_session` and `shutdown` may be repeated freely.
+/// A machine that runs code: what it can be asked, and which one it is. Any call may fail with a [`RuntimeError`].
 #[async_trait]
-pub trait Runtime: Send + Sync + Debug {
+pub trait Runtime: Code + Sessions + Files + Machine + Debug {
     /// The address for people to read: no token in it.
     fn address(&self) -> &str;
     /// Which start of the executor gave the last answer; none before the first one. A new one means that all variables are gone.
     fn boot_id(&self) -> Option<String>;
-
     /// Asks for a sign that an executor is there, where none came before: what must not be done twice goes only to one that is known.
-    async fn meet(&self) -> RuntimeResult<()> {
-        Ok(())
-    }
-    async fn health(&self) -> RuntimeResult<Health>;
-    async fn probe(&self) -> RuntimeResult<Probe>;
+    async fn meet(&self) -> RuntimeResult<()>;
+    /// Asks the executor to end itself.
+    async fn shutdown(&self) -> RuntimeResult<()>;
+}
 
+/// Jobs: code that runs, its events, its output.
+#[async_trait]
+pub trait Code: Send + Sync {
     /// Starts a job, or finds the one that an earlier try started: the same id never runs twice. Where an earlier try may have reached the
     /// executor of `expected_boot`, another one that does not know the job answers [`RuntimeError::Replaced`] and does not run it.
     async fn put_job(
@@ -64,15 +65,22 @@ pub trait Runtime: Send + Sync + Debug {
     async fn blob(&self, id: JobId, number: u64) -> RuntimeResult<Bytes>;
     /// The job's code as it was sent.
     async fn code(&self, id: JobId) -> RuntimeResult<String>;
+}
 
+/// Named kernels and their variables.
+#[async_trait]
+pub trait Sessions: Send + Sync {
     async fn sessions(&self) -> RuntimeResult<Vec<Session>>;
     /// Ends a session's kernel and jobs and starts a new kernel.
     async fn restart_session(&self, name: &str) -> RuntimeResult<Restarted>;
     /// Ends a session's kernel and jobs, and forgets it.
     async fn remove_session(&self, name: &str) -> RuntimeResult<Removed>;
     async fn variables(&self, session: &str) -> RuntimeResult<Variables>;
-    async fn cleanup(&self, request: &CleanupRequest) -> RuntimeResult<Cleanup>;
+}
 
+/// Files of the runtime's disk, in both directions.
+#[async_trait]
+pub trait Files: Send + Sync {
     async fn list_files(&self, query: &ListQuery) -> RuntimeResult<FileList>;
     /// With `digest`, the executor may answer `digest_pending`: ask again.
     async fn stat(&self, path: &str, digest: bool) -> RuntimeResult<FileStat>;
@@ -105,9 +113,15 @@ pub trait Runtime: Send + Sync + Debug {
         modified_at: Option<&str>,
         is_executable: bool,
     ) -> RuntimeResult<Upload>;
+}
 
-    /// Asks the executor to end itself.
-    async fn shutdown(&self) -> RuntimeResult<()>;
+/// The computer below: its state, and room on it.
+#[async_trait]
+pub trait Machine: Send + Sync {
+    async fn health(&self) -> RuntimeResult<Health>;
+    async fn probe(&self) -> RuntimeResult<Probe>;
+    /// Collects garbage, clears caches and, if asked, temporary files.
+    async fn cleanup(&self, request: &CleanupRequest) -> RuntimeResult<Cleanup>;
 }
 
 /// Bytes as they arrive. An error ends the stream: what came before it is good.

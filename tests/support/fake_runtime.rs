@@ -11,7 +11,8 @@ use futures_util::{StreamExt, stream};
 use serde_json::json;
 use smart_colab::base::ids::JobId;
 use smart_colab::runtime::{
-    ByteStream, JobsQuery, ListQuery, ReadQuery, Runtime, RuntimeError, RuntimeResult,
+    ByteStream, Code, Files, JobsQuery, ListQuery, Machine, ReadQuery, Runtime, RuntimeError,
+    RuntimeResult, Sessions,
 };
 use smart_colab::wire::files::{
     BundleReply, BundleRequest, FileList, FileStat, FileText, Upload, UploadKey,
@@ -21,26 +22,39 @@ use smart_colab::wire::machine::{Health, Probe};
 use smart_colab::wire::session::{Cleanup, CleanupRequest, Removed, Restarted, Session, Variables};
 use tokio::time::{Instant, sleep_until};
 
+use super::fake_disk::Disk;
+use super::mishaps::Strike;
 use super::world::{Mishap, World, not_found};
 
 const URL: &str = "http://fake.invalid";
 
 /// The machine as the bridge sees it.
-pub(crate) struct FakeRuntime(Mutex<World>);
+pub(crate) struct FakeRuntime {
+    world: Mutex<World>,
+    disk: Mutex<Disk>,
+}
 
 impl FakeRuntime {
     /// An iteration takes a second.
     pub(crate) fn new() -> Arc<Self> {
         let mut world = World::default();
         world.pace = Duration::from_millis(500);
-        Arc::new(Self(Mutex::new(world)))
+        Arc::new(Self {
+            world: Mutex::new(world),
+            disk: Mutex::default(),
+        })
     }
 
     /// The world as it is now.
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
-        let mut world = self.0.lock().unwrap();
+        let mut world = self.world.lock().unwrap();
         world.advance(Instant::now());
         world
+    }
+
+    /// The files on the machine.
+    pub(crate) fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap()
     }
 
     /// Lets a request in, or not; what it says is whether its answer gets out.
@@ -84,6 +98,10 @@ fn answer<T>(gets_out: bool, answer: RuntimeResult<T>) -> RuntimeResult<T> {
     if gets_out { answer } else { Err(timed_out()) }
 }
 
+fn stream(bytes: Bytes) -> ByteStream {
+    stream::once(async { Ok(bytes) }).boxed()
+}
+
 fn probe() -> Probe {
     let probe = json!({
         "executor": {"version": "0", "boot_id": "", "uptime_minutes": 1.0, "root": "/"},
@@ -125,6 +143,19 @@ impl Runtime for FakeRuntime {
         None
     }
 
+    async fn meet(&self) -> RuntimeResult<()> {
+        Ok(())
+    }
+
+    async fn shutdown(&self) -> RuntimeResult<()> {
+        let gets_out = self.arrive(None)?;
+        self.world().is_down = true;
+        answer(gets_out, Ok(()))
+    }
+}
+
+#[async_trait]
+impl Code for FakeRuntime {
     async fn put_job(
         &self,
         id: JobId,
@@ -138,6 +169,13 @@ impl Runtime for FakeRuntime {
             return Err(timed_out());
         }
         self.hold(id, 0, poll).await
+    }
+
+    async fn jobs(&self, query: &JobsQuery<'_>) -> RuntimeResult<Vec<Job>> {
+        let gets_out = self.arrive(None)?;
+        let mut jobs = self.world().newest();
+        jobs.truncate(usize::try_from(query.limit).unwrap());
+        answer(gets_out, Ok(jobs))
     }
 
     async fn events(&self, id: JobId, after: u64, poll: Poll) -> RuntimeResult<EventPage> {
@@ -161,34 +199,127 @@ impl Runtime for FakeRuntime {
             .world()
             .log(id)?
             .split_off(usize::try_from(from).unwrap());
-        Ok(stream::once(async { Ok(Bytes::from(log)) }).boxed())
+        Ok(stream(log.into()))
     }
 
     async fn blob(&self, _: JobId, _: u64) -> RuntimeResult<Bytes> {
         Err(not_found())
     }
 
-    async fn jobs(&self, query: &JobsQuery<'_>) -> RuntimeResult<Vec<Job>> {
+    async fn code(&self, id: JobId) -> RuntimeResult<String> {
         let gets_out = self.arrive(None)?;
-        let mut jobs = self.world().newest();
-        jobs.truncate(usize::try_from(query.limit).unwrap());
-        answer(gets_out, Ok(jobs))
+        answer(gets_out, self.world().code(id))
     }
+}
 
-    async fn restart_session(&self, _: &str) -> RuntimeResult<Restarted> {
-        unimplemented!()
-    }
-
-    async fn remove_session(&self, _: &str) -> RuntimeResult<Removed> {
-        unimplemented!()
-    }
-
+/// One session, named `main`, and no look into its variables.
+#[async_trait]
+impl Sessions for FakeRuntime {
     async fn sessions(&self) -> RuntimeResult<Vec<Session>> {
         Ok(Vec::new())
     }
 
+    async fn restart_session(&self, name: &str) -> RuntimeResult<Restarted> {
+        let gets_out = self.arrive(None)?;
+        self.world().strike(Strike::SessionRestarted);
+        let session =
+            json!({"name": name, "state": "idle", "queued_jobs": 0, "execution_count": 0});
+        let session = serde_json::from_value(session).unwrap();
+        let ended_jobs = Vec::new();
+        answer(
+            gets_out,
+            Ok(Restarted {
+                session,
+                ended_jobs,
+            }),
+        )
+    }
+
+    async fn remove_session(&self, _: &str) -> RuntimeResult<Removed> {
+        let gets_out = self.arrive(None)?;
+        self.world().strike(Strike::SessionRestarted);
+        let ended_jobs = Vec::new();
+        answer(gets_out, Ok(Removed { ended_jobs }))
+    }
+
+    async fn variables(&self, session: &str) -> RuntimeResult<Variables> {
+        let gets_out = self.arrive(None)?;
+        let variables = json!({"session": session, "source": "live", "variables": [], "total": 0});
+        answer(gets_out, Ok(serde_json::from_value(variables).unwrap()))
+    }
+}
+
+#[async_trait]
+impl Files for FakeRuntime {
+    async fn list_files(&self, query: &ListQuery) -> RuntimeResult<FileList> {
+        let gets_out = self.arrive(None)?;
+        answer(gets_out, Ok(self.disk().list(query)))
+    }
+
+    async fn stat(&self, path: &str, _: bool) -> RuntimeResult<FileStat> {
+        let gets_out = self.arrive(None)?;
+        answer(gets_out, self.disk().stat(path))
+    }
+
+    async fn download(
+        &self,
+        path: &str,
+        range: Range<u64>,
+        etag: &str,
+    ) -> RuntimeResult<ByteStream> {
+        let gets_out = self.arrive(None)?;
+        answer(gets_out, self.disk().part(path, range, etag).map(stream))
+    }
+
+    async fn read_file(&self, query: &ReadQuery) -> RuntimeResult<FileText> {
+        let gets_out = self.arrive(None)?;
+        answer(gets_out, self.disk().read(query))
+    }
+
+    async fn get_bundle(&self, request: &BundleRequest) -> RuntimeResult<ByteStream> {
+        let gets_out = self.arrive(None)?;
+        answer(gets_out, Ok(stream(self.disk().bundle(request))))
+    }
+
+    async fn put_bundle(&self, folder: &str, bundle: Bytes) -> RuntimeResult<BundleReply> {
+        let gets_out = self.arrive(None)?;
+        answer(gets_out, Ok(self.disk().unpack(folder, bundle)))
+    }
+
+    async fn upload(&self, key: &UploadKey) -> RuntimeResult<Upload> {
+        let gets_out = self.arrive(None)?;
+        answer(gets_out, Ok(self.disk().upload(key)))
+    }
+
+    async fn upload_piece(
+        &self,
+        key: &UploadKey,
+        offset: u64,
+        bytes: Bytes,
+    ) -> RuntimeResult<Upload> {
+        let gets_out = self.arrive(None)?;
+        answer(gets_out, Ok(self.disk().piece(key, offset, bytes)))
+    }
+
+    async fn finish_upload(
+        &self,
+        key: &UploadKey,
+        _: Option<&str>,
+        _: bool,
+    ) -> RuntimeResult<Upload> {
+        let gets_out = self.arrive(None)?;
+        answer(gets_out, self.disk().finish(key))
+    }
+}
+
+#[async_trait]
+impl Machine for FakeRuntime {
     async fn health(&self) -> RuntimeResult<Health> {
-        unimplemented!()
+        let gets_out = self.arrive(None)?;
+        let health = json!({
+            "status": "ok", "uptime_minutes": 1.0, "memory_available_gb": 1.0, "memory_used_pct": 1.0, "version": "0",
+        });
+        answer(gets_out, Ok(serde_json::from_value(health).unwrap()))
     }
 
     async fn probe(&self) -> RuntimeResult<Probe> {
@@ -196,61 +327,12 @@ impl Runtime for FakeRuntime {
         answer(gets_out, Ok(probe()))
     }
 
-    async fn variables(&self, _: &str) -> RuntimeResult<Variables> {
-        unimplemented!()
-    }
-
-    async fn cleanup(&self, _: &CleanupRequest) -> RuntimeResult<Cleanup> {
-        unimplemented!()
-    }
-
-    async fn list_files(&self, _: &ListQuery) -> RuntimeResult<FileList> {
-        unimplemented!()
-    }
-
-    async fn stat(&self, _: &str, _: bool) -> RuntimeResult<FileStat> {
-        unimplemented!()
-    }
-
-    async fn download(&self, _: &str, _: Range<u64>, _: &str) -> RuntimeResult<ByteStream> {
-        unimplemented!()
-    }
-
-    async fn code(&self, id: JobId) -> RuntimeResult<String> {
+    async fn cleanup(&self, request: &CleanupRequest) -> RuntimeResult<Cleanup> {
         let gets_out = self.arrive(None)?;
-        answer(gets_out, self.world().code(id))
-    }
-
-    async fn read_file(&self, _: &ReadQuery) -> RuntimeResult<FileText> {
-        unimplemented!()
-    }
-
-    async fn get_bundle(&self, _: &BundleRequest) -> RuntimeResult<ByteStream> {
-        unimplemented!()
-    }
-
-    async fn put_bundle(&self, _: &str, _: Bytes) -> RuntimeResult<BundleReply> {
-        unimplemented!()
-    }
-
-    async fn upload(&self, _: &UploadKey) -> RuntimeResult<Upload> {
-        unimplemented!()
-    }
-
-    async fn upload_piece(&self, _: &UploadKey, _: u64, _: Bytes) -> RuntimeResult<Upload> {
-        unimplemented!()
-    }
-
-    async fn finish_upload(
-        &self,
-        _: &UploadKey,
-        _: Option<&str>,
-        _: bool,
-    ) -> RuntimeResult<Upload> {
-        unimplemented!()
-    }
-
-    async fn shutdown(&self) -> RuntimeResult<()> {
-        unimplemented!()
+        let cleanup = json!({
+            "session": request.session, "cleared_variables": [], "collected_objects": 0, "cuda_cache_emptied": false,
+            "figures_closed": 0, "deleted_files": [], "memory_before_gb": 1.0, "memory_after_gb": 1.0, "freed_mb": 0.0,
+        });
+        answer(gets_out, Ok(serde_json::from_value(cleanup).unwrap()))
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod cable;
 pub(crate) mod chance;
 pub(crate) mod executor;
+pub(crate) mod fake_disk;
 pub(crate) mod fake_runtime;
 pub(crate) mod home;
 pub(crate) mod machine;

@@ -386,7 +386,7 @@ pub(crate) fn not_found() -> RuntimeError {
     refused(404, "not_found")
 }
 
-fn refused(status: u16, code: &str) -> RuntimeError {
+pub(crate) fn refused(status: u16, code: &str) -> RuntimeError {
     RuntimeError::Refused(Problem {
         status,
         code: code.to_owned(),

@@ -74,7 +74,7 @@ mod tests {
     use crate::base::secret::Secret;
     use crate::edge::settings::Endpoint;
     use crate::runtime::executor::Executor;
-    use crate::runtime::{Runtime, RuntimeError};
+    use crate::runtime::{Machine, RuntimeError};
     use crate::wire::machine::Health;
 
     /// What `/health` is when this answers.

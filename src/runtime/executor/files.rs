@@ -3,13 +3,14 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use reqwest::{Method, RequestBuilder, StatusCode, header};
 
 use super::body::{MAX_FACTS_BYTES, MAX_LIST_BYTES};
 use super::{ANSWER, Executor};
 use crate::runtime::error::{RuntimeError, RuntimeResult};
-use crate::runtime::{ByteStream, ListQuery, ReadQuery};
+use crate::runtime::{ByteStream, Files, ListQuery, ReadQuery};
 use crate::wire::files::{
     BundleReply, BundleRequest, FileList, FileStat, FileText, Upload, UploadKey,
 };
@@ -19,8 +20,9 @@ const DIGEST: Duration = Duration::from_secs(20);
 /// 8 MiB over a slow line.
 const BODY: Duration = Duration::from_secs(120);
 
-impl Executor {
-    pub(super) async fn files_list(&self, query: &ListQuery) -> RuntimeResult<FileList> {
+#[async_trait]
+impl Files for Executor {
+    async fn list_files(&self, query: &ListQuery) -> RuntimeResult<FileList> {
         let mut call = self.http.request(Method::GET, "files/list").query(&[
             ("path", query.path.as_str()),
             ("recursive", if query.recursive { "1" } else { "0" }),
@@ -32,7 +34,7 @@ impl Executor {
         self.http.json(call.timeout(ANSWER), MAX_LIST_BYTES).await
     }
 
-    pub(super) async fn files_stat(&self, path: &str, digest: bool) -> RuntimeResult<FileStat> {
+    async fn stat(&self, path: &str, digest: bool) -> RuntimeResult<FileStat> {
         let mut call = self
             .http
             .request(Method::GET, "files/stat")
@@ -46,7 +48,7 @@ impl Executor {
             .await
     }
 
-    pub(super) async fn files_download(
+    async fn download(
         &self,
         path: &str,
         range: Range<u64>,
@@ -79,7 +81,7 @@ impl Executor {
         Ok(self.stream(response))
     }
 
-    pub(super) async fn files_read(&self, query: &ReadQuery) -> RuntimeResult<FileText> {
+    async fn read_file(&self, query: &ReadQuery) -> RuntimeResult<FileText> {
         let call = self.http.request(Method::GET, "files/read").query(&[
             ("path", query.path.as_str()),
             ("line", &query.line.to_string()),
@@ -92,7 +94,7 @@ impl Executor {
             .await
     }
 
-    pub(super) async fn files_bundle(&self, request: &BundleRequest) -> RuntimeResult<ByteStream> {
+    async fn get_bundle(&self, request: &BundleRequest) -> RuntimeResult<ByteStream> {
         let call = self
             .http
             .request(Method::POST, "files/bundle")
@@ -100,11 +102,7 @@ impl Executor {
         Ok(self.stream(self.http.send(call).await?))
     }
 
-    pub(super) async fn files_put_bundle(
-        &self,
-        folder: &str,
-        bundle: Bytes,
-    ) -> RuntimeResult<BundleReply> {
+    async fn put_bundle(&self, folder: &str, bundle: Bytes) -> RuntimeResult<BundleReply> {
         let call = self
             .http
             .request(Method::PUT, "files/bundle")
@@ -114,14 +112,14 @@ impl Executor {
         self.http.json(call.timeout(BODY), MAX_LIST_BYTES).await
     }
 
-    pub(super) async fn files_upload(&self, key: &UploadKey) -> RuntimeResult<Upload> {
+    async fn upload(&self, key: &UploadKey) -> RuntimeResult<Upload> {
         let call = self.upload_request(Method::GET, key);
         self.http
             .json(call.timeout(DIGEST + ANSWER), MAX_LIST_BYTES)
             .await
     }
 
-    pub(super) async fn files_upload_piece(
+    async fn upload_piece(
         &self,
         key: &UploadKey,
         offset: u64,
@@ -135,7 +133,7 @@ impl Executor {
         self.http.json(call.timeout(BODY), MAX_LIST_BYTES).await
     }
 
-    pub(super) async fn files_finish_upload(
+    async fn finish_upload(
         &self,
         key: &UploadKey,
         modified_at: Option<&str>,
@@ -152,7 +150,9 @@ impl Executor {
             .json(call.timeout(DIGEST + ANSWER), MAX_LIST_BYTES)
             .await
     }
+}
 
+impl Executor {
     fn upload_request(&self, method: Method, key: &UploadKey) -> RequestBuilder {
         self.http.request(method, "files/upload").query(&[
             ("path", key.path.as_str()),

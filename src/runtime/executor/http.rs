@@ -188,8 +188,8 @@ mod tests {
     use crate::base::secret::Secret;
     use crate::edge::allowance::Allowance;
     use crate::edge::settings::Endpoint;
-    use crate::runtime::Runtime;
     use crate::runtime::executor::Executor;
+    use crate::runtime::{Code, Machine};
 
     const BODY: &str = r#"{"status":"ok","uptime_minutes":1,"version":"1"}"#;
 

@@ -5,7 +5,6 @@ mod classify;
 mod files;
 mod http;
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,13 +14,10 @@ use futures_util::{StreamExt, TryStreamExt};
 use reqwest::{Method, Response, StatusCode, header};
 
 use super::error::{RuntimeError, RuntimeResult};
-use super::{ByteStream, JobsQuery, ListQuery, ReadQuery, Runtime};
+use super::{ByteStream, Code, JobsQuery, Machine, Runtime, Sessions};
 use crate::base::ids::JobId;
 use crate::edge::allowance::Allowance;
 use crate::edge::settings::Endpoint;
-use crate::wire::files::{
-    BundleReply, BundleRequest, FileList, FileStat, FileText, Upload, UploadKey,
-};
 use crate::wire::job::{EventPage, Job, JobList, JobReply, JobRequest, Poll};
 use crate::wire::machine::{Health, Probe};
 use crate::wire::problem::Problem;
@@ -119,24 +115,16 @@ impl Runtime for Executor {
         Ok(())
     }
 
-    async fn health(&self) -> RuntimeResult<Health> {
+    async fn shutdown(&self) -> RuntimeResult<()> {
         self.http
-            .json(
-                self.http.request(Method::GET, "health").timeout(ANSWER),
-                MAX_FACTS_BYTES,
-            )
+            .send(self.http.request(Method::POST, "shutdown").timeout(ANSWER))
             .await
+            .map(drop)
     }
+}
 
-    async fn probe(&self) -> RuntimeResult<Probe> {
-        self.http
-            .json(
-                self.http.request(Method::GET, "probe").timeout(ANSWER),
-                MAX_LIST_BYTES,
-            )
-            .await
-    }
-
+#[async_trait]
+impl Code for Executor {
     async fn put_job(
         &self,
         id: JobId,
@@ -237,6 +225,18 @@ impl Runtime for Executor {
         self.http.bytes(call, MAX_BLOB_BYTES).await
     }
 
+    async fn code(&self, id: JobId) -> RuntimeResult<String> {
+        let call = self
+            .http
+            .request(Method::GET, &format!("jobs/{id}/code"))
+            .timeout(BLOB);
+        let bytes = self.http.bytes(call, LARGEST_BODY).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+#[async_trait]
+impl Sessions for Executor {
     async fn sessions(&self) -> RuntimeResult<Vec<Session>> {
         let call = self.http.request(Method::GET, "sessions").timeout(ANSWER);
         let reply: SessionList = self.http.json(call, MAX_LIST_BYTES).await?;
@@ -264,6 +264,27 @@ impl Runtime for Executor {
             .query(&[("session", session)]);
         self.http.json(call.timeout(ANSWER), MAX_LIST_BYTES).await
     }
+}
+
+#[async_trait]
+impl Machine for Executor {
+    async fn health(&self) -> RuntimeResult<Health> {
+        self.http
+            .json(
+                self.http.request(Method::GET, "health").timeout(ANSWER),
+                MAX_FACTS_BYTES,
+            )
+            .await
+    }
+
+    async fn probe(&self) -> RuntimeResult<Probe> {
+        self.http
+            .json(
+                self.http.request(Method::GET, "probe").timeout(ANSWER),
+                MAX_LIST_BYTES,
+            )
+            .await
+    }
 
     async fn cleanup(&self, request: &CleanupRequest) -> RuntimeResult<Cleanup> {
         self.http
@@ -275,73 +296,5 @@ impl Runtime for Executor {
                 MAX_LIST_BYTES,
             )
             .await
-    }
-
-    async fn code(&self, id: JobId) -> RuntimeResult<String> {
-        let call = self
-            .http
-            .request(Method::GET, &format!("jobs/{id}/code"))
-            .timeout(BLOB);
-        let bytes = self.http.bytes(call, LARGEST_BODY).await?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    }
-
-    async fn list_files(&self, query: &ListQuery) -> RuntimeResult<FileList> {
-        self.files_list(query).await
-    }
-
-    async fn stat(&self, path: &str, digest: bool) -> RuntimeResult<FileStat> {
-        self.files_stat(path, digest).await
-    }
-
-    async fn download(
-        &self,
-        path: &str,
-        range: Range<u64>,
-        etag: &str,
-    ) -> RuntimeResult<ByteStream> {
-        self.files_download(path, range, etag).await
-    }
-
-    async fn read_file(&self, query: &ReadQuery) -> RuntimeResult<FileText> {
-        self.files_read(query).await
-    }
-
-    async fn get_bundle(&self, request: &BundleRequest) -> RuntimeResult<ByteStream> {
-        self.files_bundle(request).await
-    }
-
-    async fn put_bundle(&self, folder: &str, bundle: Bytes) -> RuntimeResult<BundleReply> {
-        self.files_put_bundle(folder, bundle).await
-    }
-
-    async fn upload(&self, key: &UploadKey) -> RuntimeResult<Upload> {
-        self.files_upload(key).await
-    }
-
-    async fn upload_piece(
-        &self,
-        key: &UploadKey,
-        offset: u64,
-        bytes: Bytes,
-    ) -> RuntimeResult<Upload> {
-        self.files_upload_piece(key, offset, bytes).await
-    }
-
-    async fn finish_upload(
-        &self,
-        key: &UploadKey,
-        modified_at: Option<&str>,
-        is_executable: bool,
-    ) -> RuntimeResult<Upload> {
-        self.files_finish_upload(key, modified_at, is_executable)
-            .await
-    }
-
-    async fn shutdown(&self) -> RuntimeResult<()> {
-        self.http
-            .send(self.http.request(Method::POST, "shutdown").timeout(ANSWER))
-            .await
-            .map(drop)
     }
 }

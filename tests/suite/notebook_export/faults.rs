@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use smart_colab::base::ids::JobId;
 use smart_colab::notebook::{NotebookError, Notebooks, Report, Wanted};
-use smart_colab::runtime::Runtime;
+use smart_colab::runtime::Code;
 use smart_colab::runtime::connection::Connection;
 use smart_colab::wire::job::{Iterations, JobRequest, OnError, Poll};
 use tempfile::TempDir;
