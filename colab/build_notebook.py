@@ -64,7 +64,7 @@ allowed_ips = ""  #@param {type:"string"}
 
 START = """\
 #@title Start (and stop)
-# The package is written out below and started: smart_colab_executor/notebook.py says what happens.
+# The package is written out below and started: smart_colab_executor/notebook/start.py says what happens.
 import os
 import shutil
 import sys
@@ -85,7 +85,7 @@ for name in [name for name in sys.modules if name.partition(".")[0] == "smart_co
     del sys.modules[name]  # of an earlier run of this cell
 sys.path[:] = [str(folder), *(path for path in sys.path if path != str(folder))]
 
-from smart_colab_executor.notebook import start
+from smart_colab_executor.notebook.start import start
 
 start(tunnel, ngrok_domain, root, allowed_ips)
 """

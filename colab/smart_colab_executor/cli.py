@@ -17,20 +17,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import __version__, history, spoiled, statelock
-from .admission import TUNNEL_HEADERS, Admission, Network, parse_networks
-from .app import Config, create_app
-from .audit import Audit
-from .auth import Token
-from .job_store import JobStore
-from .jobs import Job
-from .leftovers import KernelNotes, last_words
-from .loop_thread import LoopThread
-from .neighbours import Neighbours
-from .partials import remove_leftovers
-from .server import CannotListen, serving
-from .sessions import Sessions
-from .workspace import Workspace
+from . import __version__
+from .app import create_app
+from .core import spoiled
+from .files.partials import remove_leftovers
+from .guard.admission import TUNNEL_HEADERS, Admission, Network, parse_networks
+from .guard.audit import Audit
+from .guard.token import Token
+from .http.context import Config
+from .http.server import CannotListen, serving
+from .jobs import history
+from .jobs.job import Job
+from .jobs.neighbours import Neighbours
+from .jobs.store import JobStore
+from .kernels.leftovers import KernelNotes, last_words
+from .kernels.loop_thread import LoopThread
+from .kernels.workspace import Workspace
+from .machine import state_lock
+from .sessions.registry import Sessions
 
 TOKEN_VARIABLE = "SMART_COLAB_TOKEN"  # noqa: S105 - the name of it
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -85,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     notes = KernelNotes(state / "kernels")
     try:
         spoiled.check_layout(state)
-        lock = statelock.take(state)
+        lock = state_lock.take(state)
         # Before the jobs are read back, for these would go on writing.
         with last_words(notes) as unread:
             jobs.boots = history.note_boot(state, boot_id)

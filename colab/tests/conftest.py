@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from harness import Executor
 
-from smart_colab_executor.files import Files
-from smart_colab_executor.paths import ContentRoot
+from smart_colab_executor.files.content_root import ContentRoot
+from smart_colab_executor.files.files import Files
 
 # A shell that runs the tests in the background has them ignore SIGINT, and with them all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

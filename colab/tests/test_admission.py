@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from smart_colab_executor import admission as module
-from smart_colab_executor.admission import Admission, parse_networks
-from smart_colab_executor.auth import Token
-from smart_colab_executor.errors import AddressNotAllowed, TooManyFailures, Unauthorized
+from smart_colab_executor.core.errors import AddressNotAllowed, TooManyFailures, Unauthorized
+from smart_colab_executor.guard import admission as module
+from smart_colab_executor.guard.admission import Admission, parse_networks
+from smart_colab_executor.guard.token import Token
+from smart_colab_executor.http.problems import problem
 
 RIGHT, WRONG = "Bearer right", "Bearer wrong"
 
@@ -223,4 +224,4 @@ def test_no_token_shows_itself() -> None:
     admission = Admission(Token("very-secret"))
     with pytest.raises(Unauthorized) as caught:
         admission.check_token(admission.sender("192.0.2.1", named()), "Bearer also-secret")
-    assert "secret" not in f"{vars(admission)!r} {caught.value!r} {caught.value.problem()}"
+    assert "secret" not in f"{vars(admission)!r} {caught.value!r} {problem(caught.value)}"

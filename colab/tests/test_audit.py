@@ -14,8 +14,8 @@ import psutil
 import pytest
 from harness import Executor, wait_until
 
-from smart_colab_executor import audit as module
-from smart_colab_executor.audit import Audit
+from smart_colab_executor.guard import audit as module
+from smart_colab_executor.guard.audit import Audit
 
 
 class Clock:

@@ -76,9 +76,10 @@ def test_the_start_cell_unpacks_and_starts_what_it_carries(tmp_path: Path) -> No
     stale = root / ".smart_colab" / "package" / "smart_colab_executor"
     stale.mkdir(parents=True)
     (stale / "left_over.py").write_text("")
-    files = {"__init__.py": "", "notebook.py": "def start(*a):\n    print('started', *a)\n"}
+    start = "def start(*a):\n    print('started', *a)\n"
+    files = {"__init__.py": "", "notebook/__init__.py": "", "notebook/start.py": start}
     cells = nbformat.reads(built.build(files), as_version=4).cells  # type: ignore[no-untyped-call]
-    script = "\n".join(["import smart_colab_executor.errors", cells[1].source, cells[2].source, cells[2].source])
+    script = "\n".join(["import smart_colab_executor.core.errors", cells[1].source, cells[2].source, cells[2].source])
     environment = os.environ | {"SMART_COLAB_NOTEBOOK_ROOT": str(root), "PYTHONPATH": str(built.HERE)}
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, env=environment)
     assert done.stdout.splitlines() == [f"started ngrok  {root} "] * 2

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from harness import Executor
 
-from smart_colab_executor import bundles as module
-from smart_colab_executor.bundles import MAX_FILE_BYTES, Bundles, checked_name
-from smart_colab_executor.errors import InvalidArgument, NotFound, OutsideRoot
-from smart_colab_executor.partials import remove_leftovers
-from smart_colab_executor.paths import ContentRoot
+from smart_colab_executor.core.errors import InvalidArgument, NotFound, OutsideRoot
+from smart_colab_executor.files import bundles as module
+from smart_colab_executor.files.bundles import MAX_FILE_BYTES, Bundles, checked_name
+from smart_colab_executor.files.content_root import ContentRoot
+from smart_colab_executor.files.partials import remove_leftovers
 
 unix = pytest.mark.skipif(os.name == "nt", reason="Unix only")
 TIME = "2001-02-03T04:05:06.789Z"

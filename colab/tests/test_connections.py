@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from harness import Executor
 
-from smart_colab_executor import connections
-from smart_colab_executor.kernels import Kernel
-from smart_colab_executor.leftovers import KernelNotes
-from smart_colab_executor.probe import memory
-from smart_colab_executor.workspace import Workspace
+from smart_colab_executor.kernels import connections
+from smart_colab_executor.kernels.kernel import Kernel
+from smart_colab_executor.kernels.leftovers import KernelNotes
+from smart_colab_executor.kernels.workspace import Workspace
+from smart_colab_executor.machine.probe import memory
 
 Start = Callable[..., Executor]
 unix = pytest.mark.skipif(sys.platform == "win32", reason="Windows' kernels are reached over TCP")

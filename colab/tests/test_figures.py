@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from harness import Executor, Finished
 
-from smart_colab_executor.figures import _AfterImport, summary
+from smart_colab_executor.in_kernel.figures import _AfterImport, summary
 
 AGG = "import matplotlib\nmatplotlib.use('Agg')\nimport matplotlib.pyplot as plt\n"
 FIGURE = """

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from smart_colab_executor import digests as digests_module
-from smart_colab_executor import files as module
-from smart_colab_executor.errors import InvalidArgument, IsADirectory, NotFound
-from smart_colab_executor.files import Files
+from smart_colab_executor.core.errors import InvalidArgument, IsADirectory, NotFound
+from smart_colab_executor.files import digests as digests_module
+from smart_colab_executor.files import files as module
+from smart_colab_executor.files.files import Files
 
 unix = pytest.mark.skipif(os.name == "nt", reason="Unix only")
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy
 import pytest
 
-from smart_colab_executor import textlines
-from smart_colab_executor.files import Files
-from smart_colab_executor.filetypes import SNIFFED_BYTES, sniff
+from smart_colab_executor.files import text_lines
+from smart_colab_executor.files.file_types import SNIFFED_BYTES, sniff
+from smart_colab_executor.files.files import Files
 
 
 def read(files: Files, path: str, line: int = 1, lines: int = 200, max_bytes: int = 65536) -> Any:
@@ -148,9 +148,9 @@ WIDE = [f"{number} {LOOKALIKES * (number % 7)}\n" for number in range(60)]
 def test_a_text_with_a_mark_is_read_by_lines_from_either_end(
     files: Files, root: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, is_large: bool
 ) -> None:
-    monkeypatch.setattr(textlines, "BLOCK", 8)
+    monkeypatch.setattr(text_lines, "BLOCK", 8)
     if is_large:
-        monkeypatch.setattr(textlines, "COUNTED_BYTES", 0)
+        monkeypatch.setattr(text_lines, "COUNTED_BYTES", 0)
     mark = "" if encoding == "utf-8-sig" else "\ufeff"
     (root / "a").write_bytes((mark + "".join(WIDE)).encode(encoding))
     for line, lines in itertools.product([1, 2, 59, 60, 61, -1, -2, -60, -99], (1, 3, 100)):

@@ -7,10 +7,10 @@ import pytest
 from test_bundles import packed
 from upload_helpers import STATE, add, named, send, uploads_in
 
-from smart_colab_executor.bundles import Bundles
-from smart_colab_executor.files import Files
-from smart_colab_executor.paths import ContentRoot
-from smart_colab_executor.uploads import BLOCK, Uploads
+from smart_colab_executor.files.bundles import Bundles
+from smart_colab_executor.files.content_root import ContentRoot
+from smart_colab_executor.files.files import Files
+from smart_colab_executor.files.uploads import BLOCK, Uploads
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="no modes, and no holes by default")
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from smart_colab_executor import files as module
-from smart_colab_executor import paths
-from smart_colab_executor.errors import InvalidArgument, NotFound, OutsideRoot
-from smart_colab_executor.files import Files
-from smart_colab_executor.paths import ContentRoot
+from smart_colab_executor.core.errors import InvalidArgument, NotFound, OutsideRoot
+from smart_colab_executor.files import content_root
+from smart_colab_executor.files import files as module
+from smart_colab_executor.files.content_root import ContentRoot
+from smart_colab_executor.files.files import Files
 
 unix = pytest.mark.skipif(os.name == "nt", reason="Unix only")
 
@@ -54,7 +54,7 @@ class TestPaths:
 
     def test_a_machine_that_has_content_means_it(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         put(root, "content/a.txt")
-        monkeypatch.setattr(paths, "CONTENT", str(root / "content"))
+        monkeypatch.setattr(content_root, "CONTENT", str(root / "content"))
         assert Files(ContentRoot(root)).read(f"{root}/content/a.txt", 1, 9, 65536)["text"] == "content/a.txt"
 
     def test_a_nul_character_is_refused(self, files: Files) -> None:

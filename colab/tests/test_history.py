@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from smart_colab_executor import history
+from smart_colab_executor.jobs import history
 
 
 def make(folder: Path, name: str, age_days: float, size: int = 10) -> None:

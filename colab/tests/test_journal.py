@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from smart_colab_executor import journal
-from smart_colab_executor.journal import Journal, LastWords
+from smart_colab_executor.in_kernel import journal
+from smart_colab_executor.in_kernel.journal import Journal, LastWords
 
 
 class Tick(Exception):

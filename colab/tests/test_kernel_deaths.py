@@ -13,8 +13,9 @@ import psutil
 import pytest
 from harness import Executor, wait_until
 
-from smart_colab_executor import memory_watch, probe
-from smart_colab_executor.memory_watch import MemoryWatch, oom_kills
+from smart_colab_executor.kernels import memory_watch
+from smart_colab_executor.kernels.memory_watch import MemoryWatch, oom_kills
+from smart_colab_executor.machine import probe
 
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="has no such signals")
 

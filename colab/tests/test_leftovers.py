@@ -15,7 +15,7 @@ import psutil
 import pytest
 from harness import Executor, wait_until
 
-from smart_colab_executor.leftovers import KernelNotes
+from smart_colab_executor.kernels.leftovers import KernelNotes
 
 Start = Callable[..., Executor]
 NOTE = "0193"

@@ -3,8 +3,8 @@ from urllib.error import URLError
 
 import pytest
 
-from smart_colab_executor import livelog
-from smart_colab_executor.livelog import LiveLog
+from smart_colab_executor.notebook import live_log
+from smart_colab_executor.notebook.live_log import LiveLog
 
 
 class FakeExecutor:
@@ -14,7 +14,7 @@ class FakeExecutor:
         self.jobs: dict[str, dict[str, Any]] = {}
         self.events: dict[str, list[dict[str, Any]]] = {}
         self.down = False
-        monkeypatch.setattr(livelog, "request", self.request)
+        monkeypatch.setattr(live_log, "request", self.request)
 
     def job(self, tail: str, state: str, **more: Any) -> str:
         identity = f"01935af2-0000-7000-8000-0000{tail}"
@@ -111,10 +111,10 @@ def test_a_quick_job_is_shown_whole_in_order_of_age(executor: FakeExecutor, page
     ],
 )
 def test_events_are_made_readable(event: dict[str, Any], expected: list[str]) -> None:
-    assert list(livelog._lines(event)) == expected
+    assert list(live_log._lines(event)) == expected
 
 
-@pytest.mark.parametrize(("events", "lines"), [(livelog.EVENTS + 1, 1), (1, livelog.LINES + 1), (1000, 50)])
+@pytest.mark.parametrize(("events", "lines"), [(live_log.EVENTS + 1, 1), (1, live_log.LINES + 1), (1000, 50)])
 def test_too_much_output_is_shortened(executor: FakeExecutor, page: Page, events: int, lines: int) -> None:
     page.news()
     job = executor.job("aaaaaaaa", "running")
@@ -122,7 +122,7 @@ def test_too_much_output_is_shortened(executor: FakeExecutor, page: Page, events
         executor.add(job, type="stream", text="x\n" * (lines - 1) + "last\n")
     news = page.news()
     assert news[1] == "aaaaaaaa  │ … (the rest is in the job's log)"
-    assert len(news) == 2 + livelog.LINES
+    assert len(news) == 2 + live_log.LINES
     assert news[-1] == "aaaaaaaa  │ last"
     executor.add(job, type="stream", text="more\n")
     assert page.news() == ["aaaaaaaa  │ more"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from harness import Executor, Finished
 
-from smart_colab_executor import loops
+from smart_colab_executor.in_kernel import loops
 
 
 def progress(job: Finished, *names: str) -> list[Any]:

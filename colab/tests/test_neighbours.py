@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from harness import Executor
 
-from smart_colab_executor import statelock
+from smart_colab_executor.machine import state_lock
 
 ENDLESS = "import time\nprint('asleep', flush=True)\ntime.sleep(600)"
 
@@ -87,7 +87,7 @@ def test_a_folder_that_is_held_keeps_its_jobs(numbered: Callable[[int], Executor
     job = other.run("print('one')").job["id"]
     with other:
         pass
-    held = statelock.take(tmp_path / "states" / "1")
+    held = state_lock.take(tmp_path / "states" / "1")
     own = numbered(0)
     assert listed(own) == {}
     held.close()

@@ -17,10 +17,10 @@ from typing import Any
 import psutil
 import pytest
 
-from smart_colab_executor import notebook
-from smart_colab_executor.livelog import request
-from smart_colab_executor.notebook import NEEDED, Settings
-from smart_colab_executor.tunnels import SetupError
+from smart_colab_executor.notebook import start
+from smart_colab_executor.notebook.live_log import request
+from smart_colab_executor.notebook.start import NEEDED, Settings
+from smart_colab_executor.notebook.tunnels import SetupError
 
 HERE = Path(__file__).parent
 NAMES = (
@@ -42,7 +42,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class TestSettings:
     def read(self, tunnel: str, domain: str = "", **secrets: str) -> Settings:
-        return notebook.read_settings(tunnel, domain, Path("/content"), lambda name: secrets.get(name, ""))
+        return start.read_settings(tunnel, domain, Path("/content"), lambda name: secrets.get(name, ""))
 
     def test_ngrok_takes_its_secrets(self) -> None:
         domain = "https://mine.ngrok.app/"
@@ -71,7 +71,7 @@ class TestSettings:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def read(form: str) -> str:
-            return notebook.read_settings("none", "", Path("/content"), lambda _: "", form).allowed_ips
+            return start.read_settings("none", "", Path("/content"), lambda _: "", form).allowed_ips
 
         assert read("") == ""
         assert read(" 192.0.2.1, 10.0.0.0/8 ") == "192.0.2.1, 10.0.0.0/8"
@@ -125,22 +125,22 @@ class TestSecret:
 
     def test_it_comes_from_colab(self, colab: Callable[[str | Exception], None]) -> None:
         colab(" value\n")
-        assert notebook.secret("NGROK_TOKEN") == "value"
+        assert start.secret("NGROK_TOKEN") == "value"
 
     @pytest.mark.parametrize("error", [FakeUserdata.SecretNotFoundError(), FakeUserdata.TimeoutException()])
     def test_a_missing_one_is_empty(self, colab: Callable[[str | Exception], None], error: Exception) -> None:
         colab(error)
-        assert notebook.secret("NGROK_TOKEN") == ""
+        assert start.secret("NGROK_TOKEN") == ""
 
     def test_a_denied_one_says_what_to_switch_on(self, colab: Callable[[str | Exception], None]) -> None:
         colab(FakeUserdata.NotebookAccessError())
         with pytest.raises(SetupError, match=r"NGROK_TOKEN(.|\n)*Notebook access"):
-            notebook.secret("NGROK_TOKEN")
+            start.secret("NGROK_TOKEN")
 
     def test_outside_of_colab_it_comes_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert notebook.secret("NGROK_TOKEN") == ""
+        assert start.secret("NGROK_TOKEN") == ""
         monkeypatch.setenv("NGROK_TOKEN", "value")
-        assert notebook.secret("NGROK_TOKEN") == "value"
+        assert start.secret("NGROK_TOKEN") == "value"
 
 
 class TestInstall:
@@ -150,7 +150,7 @@ class TestInstall:
 
     def test_nothing_is_done_when_nothing_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "executable", "/nowhere/python")
-        notebook.install(NEEDED)
+        start.install(NEEDED)
 
     def test_only_what_is_missing_is_installed(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -163,7 +163,7 @@ class TestInstall:
 
         monkeypatch.setattr(subprocess, "run", run)
         with pytest.raises(SetupError, match="no network"):
-            notebook.install(["flask>=3.0", "not-on-this-machine>=1,<2"])
+            start.install(["flask>=3.0", "not-on-this-machine>=1,<2"])
         assert calls[0][:3] == [sys.executable, "-m", "pip"]
         assert [part for part in calls[0] if ">" in part] == ["not-on-this-machine>=1,<2"]
         assert "Installing not-on-this-machine" in capsys.readouterr().out
@@ -174,7 +174,7 @@ def test_a_private_file_is_private_from_the_start_and_replaced(tmp_path: Path) -
     file = tmp_path / "token"
     file.write_text("old")
     file.chmod(0o644)
-    notebook.write_private(file, "new")
+    start.write_private(file, "new")
     assert (file.read_text(), file.stat().st_mode & 0o777) == ("new", 0o600)
 
 
@@ -247,7 +247,7 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., Run]]:
 @pytest.fixture
 def cell(launch: Callable[..., Run], tmp_path: Path) -> Callable[..., Run]:
     """Run what the start cell runs, without a kernel around it."""
-    script = "import sys; from smart_colab_executor.notebook import start; start(*sys.argv[1:])"
+    script = "import sys; from smart_colab_executor.notebook.start import start; start(*sys.argv[1:])"
     return lambda tunnel="none", **environment: launch("-c", script, tunnel, "", str(tmp_path), **environment)
 
 

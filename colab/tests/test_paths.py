@@ -12,11 +12,11 @@ from urllib.parse import quote
 import pytest
 from harness import Executor
 
-from smart_colab_executor import paths
-from smart_colab_executor.errors import Busy, OutsideRoot
-from smart_colab_executor.files import Files
-from smart_colab_executor.paths import ContentRoot
-from smart_colab_executor.ranges import open_regular
+from smart_colab_executor.core.errors import Busy, OutsideRoot
+from smart_colab_executor.files import content_root
+from smart_colab_executor.files.content_root import ContentRoot
+from smart_colab_executor.files.files import Files
+from smart_colab_executor.files.ranges import open_regular
 
 unix = pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
 ROUTES = ["list?recursive=0", "list?recursive=1", "stat?", "stat?digest=sha256", "read?", "download?"]
@@ -171,7 +171,7 @@ class TestMeanwhile:
             (root / "kept").rename(root / "inside.txt")
             return opened[-1]
 
-        monkeypatch.setattr(paths, "open_regular", swapped)
+        monkeypatch.setattr(content_root, "open_regular", swapped)
         with pytest.raises(Busy):
             ways(root)[way]("inside.txt")
         assert opened
@@ -186,7 +186,7 @@ class TestMeanwhile:
             path.symlink_to(root.parent / "outside" / "secret.txt")
             return real(path)
 
-        monkeypatch.setattr(paths, "open_regular", swapped)
+        monkeypatch.setattr(content_root, "open_regular", swapped)
         with pytest.raises(OutsideRoot):
             ways(root)["read"]("inside.txt")
 
@@ -203,7 +203,7 @@ class TestMeanwhile:
                 new.pop().replace(path)
             return stream
 
-        monkeypatch.setattr(paths, "open_regular", replaced)
+        monkeypatch.setattr(content_root, "open_regular", replaced)
         found = Files(ContentRoot(root)).read("inside.txt", 1, 9, 65536)
         assert found["text"] == ("better" if os.name != "nt" else "inside")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from smart_colab_executor.plain_values import MAX_CHARS, plain
+from smart_colab_executor.in_kernel.plain_values import MAX_CHARS, plain
 
 Point = namedtuple("Point", "x y")
 

@@ -7,8 +7,8 @@ from typing import Any
 import psutil
 import pytest
 
-from smart_colab_executor import probe
-from smart_colab_executor.probe import GIB, Memory
+from smart_colab_executor.machine import probe
+from smart_colab_executor.machine.probe import GIB, Memory
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ import pytest
 from harness import Executor, wait_until
 from jupyter_client.manager import AsyncKernelManager
 
-from smart_colab_executor.executions import KernelNotStarted
-from smart_colab_executor.journal import LastWords
-from smart_colab_executor.kernels import Kernel
-from smart_colab_executor.leftovers import KernelNotes
-from smart_colab_executor.spool import Spool
-from smart_colab_executor.workspace import Workspace
+from smart_colab_executor.in_kernel.journal import LastWords
+from smart_colab_executor.jobs.spool import Spool
+from smart_colab_executor.kernels.executions import KernelNotStarted
+from smart_colab_executor.kernels.kernel import Kernel
+from smart_colab_executor.kernels.leftovers import KernelNotes
+from smart_colab_executor.kernels.workspace import Workspace
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_an_end_that_no_disk_took_is_known_to_be_missing(tmp_path: Path, monkeyp
     spool.append({"type": "started"})
     assert spool.is_whole
     with monkeypatch.context() as patch:
-        patch.setattr("smart_colab_executor.spool._write_whole", lambda *_: (_ for _ in ()).throw(OSError("full")))
+        patch.setattr("smart_colab_executor.jobs.spool.write_whole", lambda *_: (_ for _ in ()).throw(OSError("full")))
         spool.seal()
         spool.append_all("progress", [b'{"completed":1}\n', b'{"completed":2}\n'])
     # What follows stays behind it, though there is room again.

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from smart_colab_executor.errors import InvalidArgument, IsADirectory, RangeNotSatisfiable
-from smart_colab_executor.ranges import CHUNK, RangeReply, parse, serve
+from smart_colab_executor.core.errors import InvalidArgument, IsADirectory, RangeNotSatisfiable
+from smart_colab_executor.files.ranges import CHUNK, RangeReply, parse, serve
 
 ETAG = '"abc"'
 WHOLE = None

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from smart_colab_executor import textlines
-from smart_colab_executor.errors import Busy, InvalidArgument, IsADirectory, NotFound
-from smart_colab_executor.files import Files
-from smart_colab_executor.paths import ContentRoot
-from smart_colab_executor.textlines import BLOCK, COUNTED_BYTES, Lines, read_lines
+from smart_colab_executor.core.errors import Busy, InvalidArgument, IsADirectory, NotFound
+from smart_colab_executor.files import text_lines
+from smart_colab_executor.files.content_root import ContentRoot
+from smart_colab_executor.files.files import Files
+from smart_colab_executor.files.text_lines import BLOCK, COUNTED_BYTES, Lines, read_lines
 
 MANY = 10_000
 
@@ -76,9 +76,9 @@ def test_every_page_is_what_python_reads(
     files: Files, root: Path, monkeypatch: pytest.MonkeyPatch, seed: int, is_large: bool
 ) -> None:
     """With blocks of a few bytes, so that lines begin and end on every kind of border."""
-    monkeypatch.setattr(textlines, "BLOCK", 7)
+    monkeypatch.setattr(text_lines, "BLOCK", 7)
     if is_large:
-        monkeypatch.setattr(textlines, "COUNTED_BYTES", 0)
+        monkeypatch.setattr(text_lines, "COUNTED_BYTES", 0)
     rng = random.Random(seed)
     content = "".join(rng.choice("ab\n") for _ in range(rng.randint(20, 60))) + rng.choice(["", "\n"])
     (root / "a").write_text(content, newline="")
@@ -104,7 +104,7 @@ def test_pages_make_the_whole_text(
     files: Files, root: Path, monkeypatch: pytest.MonkeyPatch, first: int, is_large: bool
 ) -> None:
     if is_large:
-        monkeypatch.setattr(textlines, "COUNTED_BYTES", 0)
+        monkeypatch.setattr(text_lines, "COUNTED_BYTES", 0)
     every = [f"{number} {'é€😀' * (number % 90)}\n" for number in range(40)]
     (root / "a").write_text("".join(every), newline="")
     found, line = "", first
@@ -155,7 +155,7 @@ class TestLarge:
         self, files: Files, large: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert large.stat().st_size > COUNTED_BYTES
-        monkeypatch.setattr(textlines._Cursor, "skip", None)  # what goes through the whole file
+        monkeypatch.setattr(text_lines._Cursor, "skip", None)  # what goes through the whole file
         tracemalloc.start()
         try:
             found = page(files, -3)
@@ -174,7 +174,7 @@ class TestSlow:
 
     @pytest.fixture
     def slow(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        monkeypatch.setattr(textlines, "BLOCK", 16)
+        monkeypatch.setattr(text_lines, "BLOCK", 16)
         (root / "a").write_bytes(b"".join(b"%03d\n" % number for number in range(1, 1001)))
         return root / "a"
 
@@ -186,13 +186,13 @@ class TestSlow:
         self, slow: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert self.read(slow, 50) == Lines("050\n", 50, 51, None, is_cut=False)
-        monkeypatch.setattr(textlines, "COUNTED_BYTES", 0)
+        monkeypatch.setattr(text_lines, "COUNTED_BYTES", 0)
         assert self.read(slow, 50) == Lines("050\n", 50, 51, None, is_cut=False)
         assert self.read(slow, -50) == Lines("951\n", None, None, None, is_cut=False)
 
     @pytest.mark.parametrize("counted", [0, COUNTED_BYTES])
     def test_lines_too_far_within_are_refused(self, slow: Path, monkeypatch: pytest.MonkeyPatch, counted: int) -> None:
-        monkeypatch.setattr(textlines, "COUNTED_BYTES", counted)
+        monkeypatch.setattr(text_lines, "COUNTED_BYTES", counted)
         for line in (500, -500):
             with pytest.raises(Busy, match="20 s") as caught:
                 self.read(slow, line)

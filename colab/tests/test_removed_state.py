@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from harness import Executor, wait_until
 
-from smart_colab_executor import statelock
+from smart_colab_executor.machine import state_lock
 
 Start = Callable[..., Executor]
 RUNNING = """
@@ -86,11 +86,11 @@ def test_no_second_executor_takes_the_folder(start: Start) -> None:
     for _ in range(2):
         remove(state)
         with pytest.raises(BlockingIOError, match=r"another executor.*smart_colab"):
-            statelock.take(state, patience_sec=0)
+            state_lock.take(state, patience_sec=0)
         wait_until((state / "lock").exists)
         with pytest.raises(BlockingIOError, match="another executor"):
-            statelock.take(state, patience_sec=0)
+            state_lock.take(state, patience_sec=0)
     assert executor.run("print(1)").stdout == "1\n"
     executor.post("/shutdown")
     executor.process.wait(40)
-    statelock.take(state, patience_sec=0).close()
+    state_lock.take(state, patience_sec=0).close()

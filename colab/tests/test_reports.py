@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from harness import Executor, Finished, wait_until
 
-from smart_colab_executor.reports import Reports, readable
+from smart_colab_executor.jobs.reports import Reports, readable
 
 Start = Callable[..., Executor]
 

@@ -16,10 +16,11 @@ import pytest
 from harness import Executor, wait_until
 from slow_clients import connect
 
-from smart_colab_executor.app import DOWNLOADS, EXECUTES, WAITS
-from smart_colab_executor.errors import Busy
-from smart_colab_executor.server import CONNECTIONS, CONNECTIONS_KEPT, THREADS
-from smart_colab_executor.slots import Slots
+from smart_colab_executor.app import DOWNLOADS
+from smart_colab_executor.core.errors import Busy
+from smart_colab_executor.http.jobs import EXECUTES, WAITS
+from smart_colab_executor.http.server import CONNECTIONS, CONNECTIONS_KEPT, THREADS
+from smart_colab_executor.http.slots import Slots
 
 CROWD = Path(__file__).with_name("slow_clients.py")
 EACH = 50

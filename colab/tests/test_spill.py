@@ -13,7 +13,7 @@ from harness import Executor
 from waitress import buffers
 from waitress.adjustments import Adjustments
 
-from smart_colab_executor import server
+from smart_colab_executor.http import server
 
 LARGE = 4 * 1024 * 1024
 

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from harness import Executor
 
-from smart_colab_executor import spoiled
-from smart_colab_executor.errors import JobConflict
-from smart_colab_executor.history import note_boot, remove_old_jobs
-from smart_colab_executor.job_store import JobStore
-from smart_colab_executor.leftovers import KernelNotes
-from smart_colab_executor.partials import remove_leftovers
-from smart_colab_executor.requests import JobRequest
-from smart_colab_executor.statelock import take
+from smart_colab_executor.core import spoiled
+from smart_colab_executor.core.errors import JobConflict
+from smart_colab_executor.files.partials import remove_leftovers
+from smart_colab_executor.jobs.history import note_boot, remove_old_jobs
+from smart_colab_executor.jobs.request import JobRequest
+from smart_colab_executor.jobs.store import JobStore
+from smart_colab_executor.kernels.leftovers import KernelNotes
+from smart_colab_executor.machine.state_lock import take
 
 Start = Callable[..., Executor]
 DEEP = b'{"a":' * 100_000

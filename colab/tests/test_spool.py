@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from smart_colab_executor import outputs
-from smart_colab_executor.jsonline import dump
-from smart_colab_executor.spool import Spool, now
+from smart_colab_executor.core.clock import now
+from smart_colab_executor.in_kernel.jsonline import dump
+from smart_colab_executor.jobs import outputs
+from smart_colab_executor.jobs.spool import Spool
 
 
 def seqs(spool: Spool, after: int, max_bytes: int) -> list[int]:

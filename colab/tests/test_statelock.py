@@ -11,27 +11,27 @@ from pathlib import Path
 
 import pytest
 
-from smart_colab_executor import statelock
+from smart_colab_executor.machine import state_lock
 
 
 def test_a_folder_in_use_is_refused_and_freed_by_its_holder(tmp_path: Path) -> None:
     folder = tmp_path / "state"
-    with statelock.take(folder), pytest.raises(BlockingIOError, match="another executor"):
-        statelock.take(folder, patience_sec=0)
-    statelock.take(folder, patience_sec=0).close()
+    with state_lock.take(folder), pytest.raises(BlockingIOError, match="another executor"):
+        state_lock.take(folder, patience_sec=0)
+    state_lock.take(folder, patience_sec=0).close()
 
 
 def test_an_executor_that_is_ending_is_waited_for(tmp_path: Path) -> None:
-    held = statelock.take(tmp_path)
+    held = state_lock.take(tmp_path)
     threading.Timer(0.3, held.close).start()
     before = time.monotonic()
-    statelock.take(tmp_path).close()
+    state_lock.take(tmp_path).close()
     assert time.monotonic() - before >= 0.2
 
 
 def test_the_one_that_was_waited_for_takes_no_lock_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock is removed when it is given back, while others wait for it."""
-    held, waits, pause = statelock.take(tmp_path), threading.Event(), time.sleep
+    held, waits, pause = state_lock.take(tmp_path), threading.Event(), time.sleep
 
     def wait(seconds: float) -> None:
         waits.set()
@@ -39,11 +39,11 @@ def test_the_one_that_was_waited_for_takes_no_lock_with_it(tmp_path: Path, monke
 
     monkeypatch.setattr(time, "sleep", wait)
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(statelock.take, tmp_path)
+        waiting = pool.submit(state_lock.take, tmp_path)
         assert waits.wait(40)
         held.close()
         with waiting.result():
             shutil.rmtree(tmp_path, ignore_errors=True)
             if sys.platform != "win32":
                 with pytest.raises(BlockingIOError):
-                    statelock.take(tmp_path, patience_sec=0)
+                    state_lock.take(tmp_path, patience_sec=0)

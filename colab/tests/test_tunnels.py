@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from smart_colab_executor import tunnels
-from smart_colab_executor.tunnels import Cloudflare, Ngrok, NoTunnel, SetupError, find_cloudflared
+from smart_colab_executor.notebook import tunnels
+from smart_colab_executor.notebook.tunnels import Cloudflare, Ngrok, NoTunnel, SetupError, find_cloudflared
 
 T = TypeVar("T")
 

@@ -21,11 +21,12 @@ import pytest
 from harness import Executor, Reply
 from upload_helpers import DATA, STATE, add, hidden, named, uploads_in
 
-from smart_colab_executor.errors import DiskFull, ExecutorError
-from smart_colab_executor.files import Files
-from smart_colab_executor.partials import remove_leftovers
-from smart_colab_executor.paths import ContentRoot
-from smart_colab_executor.uploads import Upload, Uploads
+from smart_colab_executor.core.errors import DiskFull, ExecutorError
+from smart_colab_executor.files.content_root import ContentRoot
+from smart_colab_executor.files.files import Files
+from smart_colab_executor.files.partials import remove_leftovers
+from smart_colab_executor.files.uploads import Upload, Uploads
+from smart_colab_executor.http.problems import problem
 
 PIECE = 4 * 1024 * 1024
 
@@ -144,7 +145,7 @@ def test_every_error_says_what_to_do(uploads: Uploads) -> None:
             ask()
         errors.append(caught.value)
     assert all(error.hint for error in errors)
-    assert json.dumps([error.problem() for error in errors])
+    assert json.dumps([problem(error) for error in errors])
 
 
 class Remote:

@@ -14,16 +14,11 @@ from pathlib import Path
 import pytest
 from upload_helpers import DATA, STATE, add, hidden, named, send, uploads_in
 
-from smart_colab_executor import digests as digests_module
-from smart_colab_executor.digests import Digests
-from smart_colab_executor.errors import (
-    Damaged,
-    Incomplete,
-    InvalidArgument,
-    IsADirectory,
-    OutsideRoot,
-)
-from smart_colab_executor.uploads import Upload, Uploads, merged
+from smart_colab_executor.core.errors import Damaged, Incomplete, InvalidArgument, IsADirectory, OutsideRoot
+from smart_colab_executor.files import digests as digests_module
+from smart_colab_executor.files.digests import Digests
+from smart_colab_executor.files.uploads import Upload, Uploads, merged
+from smart_colab_executor.http.problems import problem
 
 unix = pytest.mark.skipif(os.name == "nt", reason="Unix only")
 
@@ -162,7 +157,7 @@ class TestFinish:
         add(uploads, upload, 0, len(DATA), DATA[::-1])
         with pytest.raises(Damaged) as caught:
             uploads.finish(upload, None)
-        assert caught.value.problem()["retryable"] is True
+        assert problem(caught.value)["retryable"] is True
         assert hidden(root) == []
         assert (root / "a.bin").read_bytes() == b"earlier"
         assert uploads.look(upload)["received"] == []

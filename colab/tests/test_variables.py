@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from smart_colab_executor.short_repr import MAX_CHARS
-from smart_colab_executor.variables import listing
+from smart_colab_executor.in_kernel.short_repr import MAX_CHARS
+from smart_colab_executor.in_kernel.variables import listing
 
 HUGE = 10**5000
 HUGE_TEXT = "<int of about 5,001 digits>"
@@ -126,7 +126,9 @@ class TestBuiltins:
             return 1
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("smart_colab_executor.facts.sys", types.SimpleNamespace(getsizeof=count, modules=sys.modules))
+            patch.setattr(
+                "smart_colab_executor.in_kernel.facts.sys", types.SimpleNamespace(getsizeof=count, modules=sys.modules)
+            )
             found = listing(values)
         assert (len(found["variables"]), found["total"]) == (500, 600)
         assert sizes < 30_000

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from harness import Executor
 
-from smart_colab_executor.widget_text import text
-from smart_colab_executor.widgets import VIEW, Widgets
+from smart_colab_executor.kernels.widget_text import text
+from smart_colab_executor.kernels.widgets import VIEW, Widgets
 
 # Sends what ipywidgets 8 and tqdm 4.70 send, without them.
 STAND_IN = f"""

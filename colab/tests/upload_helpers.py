@@ -8,9 +8,9 @@ import random
 from pathlib import Path
 from typing import Any
 
-from smart_colab_executor.digests import Digests
-from smart_colab_executor.paths import ContentRoot
-from smart_colab_executor.uploads import Upload, Uploads
+from smart_colab_executor.files.content_root import ContentRoot
+from smart_colab_executor.files.digests import Digests
+from smart_colab_executor.files.uploads import Upload, Uploads
 
 DATA = random.Random(1).randbytes(1_000_000)
 STATE = ".smart_colab"

@@ -47,25 +47,6 @@ const TOP_LEVEL: [&str; 20] = [
     "tests",
 ];
 
-/// The executor's core, which can be used and tested without HTTP.
-const WITHOUT_FLASK: [&str; 15] = [
-    "kernels.py",
-    "job_store.py",
-    "jobs.py",
-    "spool.py",
-    "sessions.py",
-    "loops.py",
-    "files.py",
-    "filetypes.py",
-    "textlines.py",
-    "digests.py",
-    "partials.py",
-    "uploads.py",
-    "bundles.py",
-    "ranges.py",
-    "probe.py",
-];
-
 const LONGEST_FILE: usize = 400;
 
 fn root() -> &'static Path {
@@ -222,31 +203,6 @@ fn every_room_says_what_it_is_for() {
     none(&faults);
 }
 
-fn flask_imports(path: &str, text: &str) -> Vec<String> {
-    let core = WITHOUT_FLASK
-        .iter()
-        .any(|name| path.ends_with(&format!("smart_colab_executor/{name}")));
-    let imports = |line: &str| {
-        let mut parts = line.split_whitespace();
-        matches!(parts.next(), Some("import" | "from"))
-            && parts.any(|part| part.split(['.', ',']).any(|name| name == "flask"))
-    };
-    let fault = core && text.lines().any(imports);
-    let fault = fault.then(|| format!("{path}: imports Flask"));
-    fault.into_iter().collect()
-}
-
-#[test]
-fn the_executors_core_never_imports_flask() {
-    let package = files("colab/smart_colab_executor", ".py");
-    for name in WITHOUT_FLASK {
-        let there = |(path, _): &(String, String)| path.ends_with(&format!("/{name}"));
-        assert!(package.iter().any(there), "{name} is gone");
-    }
-    let check = |(path, text): &(String, String)| flask_imports(path, text);
-    none(&package.iter().flat_map(check).collect::<Vec<_>>());
-}
-
 fn too_long(path: &str, text: &str) -> Vec<String> {
     let lines = text.lines().count();
     let fault = (lines > LONGEST_FILE).then(|| format!("{path}: {lines} lines"));
@@ -355,14 +311,6 @@ fn a_house_that_breaks_a_rule_is_found() {
         "eprintln!(); command.stdout(Stdio::null())",
     ));
     found(unexplained("src/jobs/mod.rs", "mod a;"));
-    found(flask_imports(
-        "colab/smart_colab_executor/jobs.py",
-        "from flask import g",
-    ));
-    found(flask_imports(
-        "colab/smart_colab_executor/jobs.py",
-        "import os, flask",
-    ));
     found(too_long("a", &"\n".repeat(LONGEST_FILE + 1)));
     assert_eq!(strangers(["src", "notes.md"]), ["notes.md"]);
 }

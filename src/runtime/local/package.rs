@@ -88,7 +88,11 @@ mod tests {
     #[test]
     fn the_package_is_whole_and_holds_no_compiled_file() {
         let names: Vec<_> = files().into_iter().map(|(name, _)| name).collect();
-        for wanted in ["__init__.py", "requirements.txt"] {
+        for wanted in [
+            "__init__.py",
+            "in_kernel/kernel_side.py",
+            "requirements.txt",
+        ] {
             assert!(names.iter().any(|name| name == wanted), "{names:?}");
         }
         for name in &names {

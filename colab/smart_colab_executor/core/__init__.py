@@ -1,0 +1,1 @@
+"""Errors, checked arguments and whole files: what every other room may use."""

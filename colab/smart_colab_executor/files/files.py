@@ -1,0 +1,202 @@
+"""The machine's files: listing, describing, reading, and clearing of temporary ones."""
+
+from __future__ import annotations
+
+import builtins
+import heapq
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from ..core.errors import InvalidArgument
+from .content_root import STATE_FOLDER, ContentRoot, names, show
+from .digests import Digests, etag_of
+from .file_types import SNIFFED_BYTES, sniff
+from .os_errors import clear, not_found
+from .partials import is_executable, is_partial
+from .ranges import RangeReply, serve_open
+from .text_lines import NO_TEXT, read_lines
+
+MAX_ENTRIES = 10_000
+TEMPORARY = (".tmp", ".temp", ".pyc")
+
+
+class Files:
+    """The files as seen from the content root. Holds no file open but while it is being read."""
+
+    def __init__(self, root: ContentRoot) -> None:
+        self._root = root
+        self.digests = Digests(root)
+
+    def list(self, path: str, recursive: bool, limit: int, cursor: str | None) -> dict[str, Any]:
+        """List a folder, sorted by name. A cursor is the last name shown, so files that come and go shift no page."""
+        if limit < 1:
+            raise InvalidArgument("limit must be at least 1.", f"Ask for 1 to {MAX_ENTRIES} entries.")
+        limit = min(limit, MAX_ENTRIES)
+        after = unquote_to_bytes(cursor) if cursor else b""
+        folder = self._root.locate(path)
+        total = 0
+
+        def keys() -> Iterator[bytes]:
+            nonlocal total
+            hidden = self._root.state_below(folder)
+            for name in _walk(folder, hidden) if recursive else names(folder):
+                if name == hidden or is_partial(os.path.basename(name)):  # noqa: PTH119
+                    continue
+                total += 1
+                key = os.fsencode(name.replace(os.sep, "/"))
+                if key > after:
+                    yield key
+
+        with clear(folder):
+            if not stat.S_ISDIR(folder.stat().st_mode):
+                raise InvalidArgument(f"{show(folder)} is a file, not a folder.", "List the folder that holds it.")
+            page = heapq.nsmallest(limit + 1, keys())  # only the page is kept, however many names there are
+        entries = [entry for key in page[:limit] if (entry := self._entry(folder, os.fsdecode(key), recursive))]
+        more = quote_from_bytes(page[limit - 1]) if len(page) > limit else None
+        return {"path": show(folder), "entries": entries, "next_cursor": more, "total": total}
+
+    def stat(self, path: str, digest: str | None) -> dict[str, Any]:
+        """Describe a file. `digest_pending` means: ask again, it is being made or the file changed meanwhile."""
+        if digest not in (None, "", "sha256"):
+            raise InvalidArgument(f"{digest!r} is no digest that is known here.", "Ask for digest=sha256.")
+        file = self._root.locate(path)
+        entry = self._entry(file.parent, file.name, recursive=False)
+        if entry is None:
+            with clear(file):
+                file.lstat()
+            raise not_found(file)
+        is_file = entry["type"] == "file"
+        reply = {**entry, "path": show(file), "etag": None, "sha256": None, "digest_pending": False}
+        if is_file:
+            with clear(file):
+                reply["etag"] = etag_of(file.stat())
+        if is_file and digest:
+            found = self.digests.get(file, str(reply["etag"]))
+            reply["sha256"] = found
+            reply["digest_pending"] = found is None
+        return reply
+
+    def read(self, path: str, line: int, lines: int, max_bytes: int) -> dict[str, Any]:
+        """Read whole lines of a text, from the `line`-th on; negative ones count from the end."""
+        if line == 0:
+            raise InvalidArgument("There is no line 0.", "1 is the first line, -1 the last.")
+        file = self._root.locate(path)
+        with clear(file), self._root.open(file) as stream:
+            status = os.fstat(stream.fileno())
+            head = stream.read(SNIFFED_BYTES)
+            mime, encoding = sniff(head, file.name)
+            stream.seek(0)
+            page = read_lines(stream, line, lines, max_bytes, encoding) if encoding else NO_TEXT
+        return {
+            "path": show(file),
+            "size": max(status.st_size, len(head)),  # /proc says size 0 and has content
+            "modified_at": time_text(status),
+            "mime": mime,
+            "is_text": encoding is not None,
+            **asdict(page),
+        }
+
+    def open_range(self, path: str, range_header: str | None, if_range: str | None) -> RangeReply:
+        """Answer a download. The ETag is of the very file that was opened, whatever has its name by then."""
+        file = self._root.locate(path)
+        with clear(file):
+            stream = self._root.open(file)
+            etag = etag_of(os.fstat(stream.fileno()))
+            return serve_open(stream, etag, "application/octet-stream", range_header, if_range)
+
+    def clear_temp(self) -> builtins.list[str]:
+        """Delete the temporary files under the root, and say which.
+
+        Links are left alone, and so are other file systems mounted below the root: a mounted Drive is the user's own.
+        """
+        deleted = []
+        top = self._root.path
+        device = top.stat().st_dev
+        for folder, folders, found in _visit(top, self._root.state_below(top)):
+            here = Path(folder)
+            folders[:] = [name for name in folders if _on(device, here / name)]
+            for name in found:
+                file = here / name
+                if file.suffix in TEMPORARY and _delete(file):
+                    deleted.append(show(file))
+        return sorted(deleted)
+
+    def _entry(self, folder: Path, name: str, recursive: bool) -> dict[str, Any] | None:
+        """Describe one name in a folder, or None when it has vanished."""
+        file = folder / name
+        try:
+            status = file.lstat()
+            is_link = stat.S_ISLNK(status.st_mode)
+            is_followed = is_link and self._root.holds(file)
+            if is_followed:
+                status = file.stat()
+        except OSError:
+            if not os.path.islink(file):  # noqa: PTH114 - Path.is_symlink() raises where folders are closed
+                return None
+            kind, executable = "link", None  # it leads nowhere, or in circles
+        else:
+            kind, executable = _kind(status.st_mode), is_executable(status)
+            if is_link and (not is_followed or (recursive and kind == "directory")):
+                kind = "link"
+        return {
+            "name": show(name),
+            "path": show(file),
+            "type": kind,
+            "size": status.st_size if kind == "file" else 0,
+            "modified_at": time_text(status),
+            "executable": executable if kind == "file" else None,
+        }
+
+
+def time_text(status: os.stat_result) -> str:
+    """When a file was modified, as the API writes it; the nearest such time where it has no way to write that."""
+    try:
+        modified = datetime.fromtimestamp(status.st_mtime, UTC)
+    except (ValueError, OverflowError, OSError):
+        modified = (datetime.min if status.st_mtime < 0 else datetime.max).replace(tzinfo=UTC)
+    return modified.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _kind(mode: int) -> str:
+    return "directory" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
+
+
+def _walk(top: Path, hidden: str | None) -> Iterator[str]:
+    """Yield every name below a folder, relative to it, but for the executor's notes and what cannot be read."""
+    next(names(top), None)  # os.walk would be silent about the top too
+    for folder, folders, files in _visit(top, hidden):
+        here = os.path.relpath(folder, top)
+        for name in (*folders, *files):
+            yield name if here == "." else os.path.join(here, name)  # noqa: PTH118
+
+
+def _visit(top: Path, hidden: str | None) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Walk through a folder as os.walk does, but for the executor's notes: ours are not shown, others' not entered."""
+    for folder, folders, files in os.walk(top):
+        here = Path(os.path.relpath(folder, top))
+        folders[:] = [name for name in folders if str(here / name) != hidden]
+        yield folder, folders, files
+        folders[:] = [name for name in folders if name != STATE_FOLDER]
+
+
+def _on(device: int, folder: Path) -> bool:
+    try:
+        return folder.lstat().st_dev == device
+    except OSError:
+        return False
+
+
+def _delete(file: Path) -> bool:
+    try:
+        if not stat.S_ISREG(file.lstat().st_mode):
+            return False
+        file.unlink()
+    except OSError:
+        return False
+    return True

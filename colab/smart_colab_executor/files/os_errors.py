@@ -1,0 +1,89 @@
+"""What the operating system refuses about a file, in plain words."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+from ..core.disk import NO_ROOM
+from ..core.errors import DiskFull, InvalidArgument, IsADirectory, NotFound
+from .content_root import names, show
+
+NAMES_COMPARED = 10_000
+
+
+@contextmanager
+def clear(file: Path) -> Iterator[None]:
+    """Say why a file cannot be read."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise not_found(file) from error
+    except IsADirectoryError as error:
+        raise is_a_folder(file) from error
+    except PermissionError as error:
+        raise InvalidArgument(
+            f"{show(file)} may not be read by the user that the executor runs as.",
+            "Change its permissions, or copy it.",
+        ) from error
+    except OSError as error:
+        raise InvalidArgument(f"{show(file)} cannot be read: {_reason(error)}.", "Check the path.") from error
+
+
+@contextmanager
+def clear_writing(file: Path) -> Iterator[None]:
+    """Say why a file, or a folder on the way to it, cannot be written."""
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InvalidArgument(
+            f"{show(_in_the_way(file))} is a file, so {show(file)} cannot be in it.",
+            "Write to another folder, or remove the file first.",
+        ) from error
+    except IsADirectoryError as error:
+        raise is_a_folder(file) from error
+    except PermissionError as error:
+        raise InvalidArgument(
+            f"{show(file)} may not be written by the user that the executor runs as.",
+            "Write to another folder, or change the folder's permissions.",
+        ) from error
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise DiskFull(
+                f"The disk took no more while {show(file)} was written ({error.strerror}).",
+                "Remove files that are not needed, then send it again: what is here already is kept.",
+            ) from error
+        raise InvalidArgument(f"{show(file)} cannot be written: {_reason(error)}.", "Check the path.") from error
+
+
+def is_a_folder(file: Path) -> IsADirectory:
+    """A file was wanted."""
+    return IsADirectory(f"{show(file)} is a folder.", "Name a file in it.")
+
+
+def not_found(file: Path) -> NotFound:
+    """Name what is like it."""
+    missing = file
+    while not os.path.isdir(missing.parent) and missing.parent != missing:  # noqa: PTH112 - never raises
+        missing = missing.parent
+    try:
+        there = [show(name) for name in islice(names(missing.parent), NAMES_COMPARED)]
+    except OSError:
+        there = []
+    near = [show(missing.parent / name) for name in difflib.get_close_matches(show(missing.name), there)]
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"List {show(missing.parent)} to see what it holds."
+    return NotFound(f"There is no {show(file)}.", hint)
+
+
+def _in_the_way(file: Path) -> Path:
+    """The deepest part of the way that there is."""
+    return next((folder for folder in file.parents if os.path.lexists(folder)), file)
+
+
+def _reason(error: OSError) -> str:
+    return f"{error.strerror or error} ({errno.errorcode.get(error.errno or 0, 'unknown')})"

@@ -1,0 +1,1 @@
+"""Who may pass, and the record of those who were refused."""

@@ -1,0 +1,33 @@
+"""Everything that the routes work with."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..guard.admission import Admission
+from ..guard.audit import Audit
+from ..jobs.store import JobStore
+from ..sessions.registry import Sessions
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the routes work with."""
+
+    admission: Admission
+    audit: Audit
+    root: Path
+    state: Path
+    jobs: JobStore
+    sessions: Sessions
+    boot_id: str
+    stop: threading.Event
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def uptime_minutes(self) -> float:
+        """Minutes since the start."""
+        return round((time.monotonic() - self.started) / 60, 1)

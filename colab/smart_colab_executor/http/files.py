@@ -1,0 +1,101 @@
+"""The routes of `/files`. See API.md."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from flask import Flask, Response, request
+
+from ..core.arguments import time_ns, whole
+from ..core.errors import InvalidArgument
+from ..files.bundles import Bundles
+from ..files.content_root import ContentRoot
+from ..files.files import MAX_ENTRIES, Files
+from ..files.text_lines import MAX_LINES
+from ..files.uploads import Upload, Uploads
+from .replies import json_body, json_reply, stream_reply
+from .slots import Slots
+
+MAX_OFFSET = 2**53
+BUNDLE = "application/vnd.smart-colab.bundle"
+
+
+def add_file_routes(app: Flask, root: ContentRoot, notes: Path, slots: Slots) -> Files:
+    """Serve the files of `root`; uploads are noted in the folder `notes`."""
+    files = Files(root)
+    _add_reading(app, files, slots)
+    _add_bundles(app, Bundles(root, notes), slots)
+    _add_uploads(app, Uploads(root, notes, files.digests))
+    return files
+
+
+def _add_reading(app: Flask, files: Files, slots: Slots) -> None:
+    @app.get("/files/list")
+    def list_files() -> Response:
+        recursive = whole(request.args, "recursive", 0, 0, 1) == 1
+        limit = whole(request.args, "limit", 200, 1, MAX_ENTRIES)
+        return json_reply(files.list(_path(), recursive, limit, request.args.get("cursor") or None))
+
+    @app.get("/files/stat")
+    def stat() -> Response:
+        return json_reply(files.stat(_path(), request.args.get("digest") or None))
+
+    @app.get("/files/read")
+    def read() -> Response:
+        line = whole(request.args, "line", 1, -MAX_OFFSET, MAX_OFFSET)
+        lines = whole(request.args, "lines", 200, 1, MAX_LINES)
+        max_bytes = whole(request.args, "max_bytes", 65536, 1024, 4 * 1024 * 1024)
+        return json_reply(files.read(_path(), line, lines, max_bytes))
+
+    @app.get("/files/download")
+    def download() -> Response:
+        wanted = request.headers.get("Range"), request.headers.get("If-Range")
+        return stream_reply(files.open_range(_path(), *wanted), slots)
+
+
+def _add_bundles(app: Flask, bundles: Bundles, slots: Slots) -> None:
+    @app.post("/files/bundle")
+    def read_bundle() -> Response:
+        body = json_body()
+        path, names = body.get("path", ""), body.get("names")
+        if not isinstance(path, str) or not isinstance(names, list):
+            raise InvalidArgument(
+                "'path' must be a text and 'names' a list.", 'Send {"path": "/content", "names": ["a.txt"]}.'
+            )
+        return Response(slots.hold(bundles.read(path, names)), mimetype=BUNDLE, direct_passthrough=True)
+
+    @app.put("/files/bundle")
+    def write_bundle() -> Response:
+        return json_reply({"files": bundles.write(_path(), request.get_data(cache=False))})
+
+
+def _add_uploads(app: Flask, uploads: Uploads) -> None:
+    def upload() -> Upload:
+        sha256 = request.args.get("sha256", "")
+        if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+            raise InvalidArgument("'sha256' must be a SHA-256.", "Send 64 hexadecimal digits in small letters.")
+        return uploads.find(_path(), whole(request.args, "size", -1, 0, MAX_OFFSET), sha256)
+
+    @app.get("/files/upload")
+    def look() -> Response:
+        return json_reply(uploads.look(upload()))
+
+    @app.put("/files/upload")
+    def add() -> Response:
+        offset = whole(request.args, "offset", -1, 0, MAX_OFFSET)
+        # The server has the whole body before the route runs, and knows its length even where the sender did not say.
+        body, length = cast(BinaryIO, request.stream), request.content_length or 0
+        return json_reply(uploads.add(upload(), offset, length, body))
+
+    @app.post("/files/upload")
+    def finish() -> Response:
+        time = request.args.get("modified_at")
+        modified_ns = time_ns(time, "modified_at") if time else None
+        executable = whole(request.args, "executable", 0, 0, 1) == 1
+        return json_reply(uploads.finish(upload(), modified_ns, executable))
+
+
+def _path() -> str:
+    return request.args.get("path", "")

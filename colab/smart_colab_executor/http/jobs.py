@@ -1,0 +1,169 @@
+"""The routes of `/jobs`, and `/execute`. See API.md."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flask import Flask, Response, request
+
+from ..core import errors
+from ..core.arguments import number, session_name, uuid_text, whole
+from ..files import ranges
+from ..in_kernel.jsonline import dump
+from ..jobs.job import MAX_HOLD_SEC, Job
+from ..jobs.request import JobRequest
+from ..jobs.store import parse_id
+from . import execute
+from .context import Config
+from .middleware import request_id, sender
+from .replies import json_body, json_reply, stream_reply
+from .slots import RETRY_AFTER_SEC, Seats, Slots
+
+MAX_LINGER_SEC = 5
+# Requests that wait for a job, of the connections that there are.
+WAITS = 240
+EXECUTES = 32
+EXECUTE_WAIT_SEC = 600.0
+
+
+def add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
+    """Serve jobs; `slots` are shared with the downloads of files."""
+    jobs, sessions = config.jobs, config.sessions
+    waits, executes = Seats(WAITS), Seats(EXECUTES)
+
+    def page(job: Job, after: int, wait: float, linger: float, max_bytes: int, status: int) -> Response:
+        with waits.take() as may_wait:
+            if wait and not may_wait:
+                if request.method == "GET":
+                    raise errors.Busy(
+                        f"{WAITS} requests wait for jobs, and no more are held at once.",
+                        "Ask again in a moment, or without 'wait'; the job goes on.",
+                        retry_after_sec=RETRY_AFTER_SEC,
+                    )
+                wait = 0  # the job was taken
+            return _page(job, after, wait, linger, max_bytes, status)
+
+    def submit(job_id: str, asked: JobRequest, expected_boot_id: str | None = None) -> tuple[Job, bool]:
+        if config.stop.is_set():
+            raise errors.Busy("The executor is stopping.", "Try again when it has started anew.")
+        job, is_new = jobs.add(job_id, asked, address=str(sender()), expected_boot_id=expected_boot_id)
+        if is_new:
+            sessions.submit(job)
+        return job, is_new
+
+    def serve(path: Path, content_type: str) -> Response:
+        wanted = request.headers.get("Range"), request.headers.get("If-Range")
+        return stream_reply(ranges.serve(path, None, content_type, *wanted), slots)
+
+    @app.put("/jobs/<job_id>")
+    def put_job(job_id: str) -> Response:
+        job_id = parse_id(job_id)
+        wait, linger, max_bytes = _page_arguments()
+        expected = request.headers.get("X-Expect-Boot-Id")
+        boot_id = None if expected is None else uuid_text(expected, "X-Expect-Boot-Id")
+        job, is_new = submit(job_id, JobRequest.parse(json_body()), boot_id)
+        return page(job, 0, wait, linger, max_bytes, 201 if is_new else 200)
+
+    @app.get("/jobs/<job_id>/events")
+    def events(job_id: str) -> Response:
+        after = whole(request.args, "after", 0, 0, 2**53)
+        return page(jobs.get(job_id), after, *_page_arguments(), 200)
+
+    @app.get("/jobs")
+    def list_jobs() -> Response:
+        session = request.args.get("session")
+        found = jobs.newest(
+            request.args.get("state") or None,
+            session_name(session) if session else None,
+            whole(request.args, "limit", 100, 1, 1000),
+        )
+        return json_reply({"jobs": [job.describe() for job in found]})
+
+    @app.get("/jobs/<job_id>")
+    def get_job(job_id: str) -> Response:
+        return json_reply({"job": jobs.get(job_id).describe()})
+
+    @app.get("/jobs/<job_id>/code")
+    def code(job_id: str) -> Response:
+        return Response(jobs.get(job_id).request.code.encode(), content_type="text/plain; charset=utf-8")
+
+    @app.post("/jobs/<job_id>/interrupt")
+    def interrupt(job_id: str) -> Response:
+        job = jobs.get(job_id)
+        if job.is_asked_anew(request_id()):
+            sessions.interrupt(job)
+        return json_reply({"job": job.describe()})
+
+    @app.get("/jobs/<job_id>/log")
+    def job_log(job_id: str) -> Response:
+        job = jobs.get(job_id)
+        with _printed(job):
+            return serve(job.spool.log_file(), "text/plain; charset=utf-8")
+
+    @app.get("/jobs/<job_id>/blobs/<number>")
+    def blob(job_id: str, number: str) -> Response:
+        found = jobs.get(job_id).spool.blob(int(number)) if re.fullmatch(r"[0-9]{1,9}", number) else None
+        if found is None:
+            raise errors.NotFound(f"The job has no blob {number[:20]}.", "Its events name the blobs.")
+        path, content_type = found
+        return serve(path, f"{content_type}; charset=utf-8" if content_type.startswith("text/") else content_type)
+
+    @app.post("/execute")
+    def run() -> Response:
+        body = json_body()
+        body["timeout_sec"] = body.get("timeout", 120)
+        asked = JobRequest.parse({**body, "loop": None})
+        with executes.take() as may_wait:
+            if not may_wait:
+                raise errors.Busy(
+                    f"{EXECUTES} /execute requests are waiting, and no more are held at once; nothing was run.",
+                    "Wait for one to end, or use PUT /jobs.",
+                    retry_after_sec=RETRY_AFTER_SEC,
+                )
+            job, _ = submit(str(uuid.uuid4()), asked)
+            job.wait(EXECUTE_WAIT_SEC)
+        with _printed(job):
+            return json_reply(execute.summary(job))
+
+
+def _page_arguments() -> tuple[float, float, int]:
+    return (
+        number(request.args, "wait", 0, 0, MAX_HOLD_SEC),
+        number(request.args, "linger", 0.05, 0, MAX_LINGER_SEC),
+        whole(request.args, "max_bytes", 256 * 1024, 1024, 4 * 1024 * 1024),
+    )
+
+
+@contextmanager
+def _printed(job: Job) -> Iterator[None]:
+    """Say what became of a job's files. Raises NotFound, Busy."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if job.is_final:
+            raise errors.NotFound(
+                f"What job {job.id} printed is gone: its files were removed from the executor's state folder.",
+                "Run the code again if its output is needed.",
+            ) from error
+        raise errors.Busy(
+            f"The files of job {job.id} were removed from the state folder, and are being written again.",
+            "Ask again in a moment; the job goes on.",
+            retry_after_sec=1,
+        ) from error
+
+
+def _page(job: Job, after: int, wait: float, linger: float, max_bytes: int, status: int) -> Response:
+    with _printed(job):
+        page = job.page(after, wait, linger, max_bytes)
+    # The events are JSON already, as they were written down.
+    body = b'{"job":%b,"events":[%b],"next":%d,"more":%b}' % (
+        dump(page.job),
+        b",".join(page.events),
+        page.next,
+        b"true" if page.more else b"false",
+    )
+    return Response(body, status, mimetype="application/json")

@@ -1,0 +1,55 @@
+"""The routes of the machine and the executor: `/health`, `/probe` and `/shutdown`. See API.md."""
+
+from __future__ import annotations
+
+from flask import Flask, Response
+
+from .. import __version__
+from ..jobs.job import MAX_HOLD_SEC
+from ..jobs.request import DEFAULT_SESSION, MAX_TIMEOUT_SEC
+from ..machine import probe
+from .context import Config
+from .middleware import API_VERSION, MAX_BODY_BYTES
+from .replies import json_reply
+
+
+def add_machine_routes(app: Flask, config: Config) -> None:
+    """Serve what is known of the machine, and the end of the executor."""
+
+    @app.get("/health")
+    def health() -> Response:
+        memory = probe.memory()
+        return json_reply(
+            {
+                "status": "ok",
+                "uptime_minutes": config.uptime_minutes,
+                "memory_available_gb": memory.available_gb,
+                "memory_used_pct": memory.used_pct,
+                "version": __version__,
+            }
+        )
+
+    @app.get("/probe")
+    def machine() -> Response:
+        executor = {
+            "version": __version__,
+            "api": API_VERSION,
+            "boot_id": config.boot_id,
+            "uptime_minutes": config.uptime_minutes,
+            "root": str(config.root),
+        }
+        limits = {"max_timeout_sec": MAX_TIMEOUT_SEC, "max_wait_sec": MAX_HOLD_SEC, "max_body_bytes": MAX_BODY_BYTES}
+        return json_reply(
+            {
+                "executor": executor,
+                **probe.machine(config.root),
+                "limits": limits,
+                "sessions": config.sessions.describe(),
+                "variables": config.sessions.variables(DEFAULT_SESSION)["variables"],
+            }
+        )
+
+    @app.post("/shutdown")
+    def shutdown() -> Response:
+        config.stop.set()
+        return json_reply({"status": "stopping"}, 202)

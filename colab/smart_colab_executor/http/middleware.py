@@ -1,0 +1,144 @@
+"""What every request and reply has in common: who may pass, the headers, the errors, the log."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import re
+import time
+import uuid
+
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+
+from .. import __version__
+from ..core import errors
+from ..guard.admission import Admission, Sender
+from ..guard.audit import Audit
+from . import problems
+from .problems import problem_reply, status_of
+
+log = logging.getLogger(__name__)
+
+API_VERSION = 1
+MAX_BODY_BYTES = 8 * 1024 * 1024
+GZIP_FROM_BYTES = 1024
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+OPEN = "health"
+
+
+def install_middleware(app: Flask, boot_id: str, admission: Admission, audit: Audit) -> None:
+    """Make all routes of `app` behave alike; the endpoint `health` wants no token."""
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    _add_door(app, admission, audit)
+    _add_finish(app, boot_id)
+    _add_problems(app)
+
+
+def sender() -> Sender:
+    """Where the request comes from."""
+    found: Sender = g.sender
+    return found
+
+
+def request_id() -> str:
+    """The request's own name for itself, or one that was made for it."""
+    found: str = g.request_id
+    return found
+
+
+def _add_door(app: Flask, admission: Admission, audit: Audit) -> None:
+    @app.before_request
+    def admit() -> None:
+        given = request.headers.get("X-Request-Id", "")
+        g.request_id = given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+        g.began = time.monotonic()
+        g.is_logged = True
+        g.sender = admission.sender(request.remote_addr or "", request.headers.get)
+        # Runs before an unknown path becomes a 404.
+        try:
+            admission.check_address(g.sender)
+            if request.endpoint != OPEN:
+                admission.check_token(g.sender, request.headers.get("Authorization"))
+        except errors.Refused as error:
+            # A flood of them fills neither the audit nor the log.
+            g.is_logged = audit.refused(str(g.sender), status_of(error), error.code, request.path)
+            raise
+        if request.endpoint != OPEN:
+            _check_version(request.headers.get("X-Smart-Colab-Api"))
+
+
+def _add_finish(app: Flask, boot_id: str) -> None:
+    @app.after_request
+    def finish(reply: Response) -> Response:
+        reply.headers["X-Boot-Id"] = boot_id
+        reply.headers["X-Request-Id"] = g.request_id
+        reply.headers["X-Smart-Colab-Api"] = str(API_VERSION)
+        _compress(reply)
+        if g.is_logged:
+            spent_ms = (time.monotonic() - g.began) * 1000
+            # Quoted, so that no path writes lines of its own.
+            log.info("%s %r %d %.0f ms %s", request.method, request.path, reply.status_code, spent_ms, g.request_id)
+        return reply
+
+
+def _add_problems(app: Flask) -> None:
+    @app.errorhandler(errors.ExecutorError)
+    def known(error: errors.ExecutorError) -> Response:
+        return problem_reply(error)
+
+    @app.errorhandler(HTTPException)
+    def http(error: HTTPException) -> Response:
+        match error:
+            case MethodNotAllowed():
+                return problem_reply(problems.MethodNotAllowed(sorted(error.valid_methods or [])))
+            case RequestEntityTooLarge():
+                return problem_reply(problems.BodyTooLarge(MAX_BODY_BYTES))
+            case _ if error.code == 404:
+                return problem_reply(
+                    errors.NotFound(f"There is no {request.path[:200]} here.", "API.md lists the routes.")
+                )
+            case _:
+                return problem_reply(
+                    errors.InvalidArgument("The request is malformed.", "API.md shows what is expected.")
+                )
+
+    @app.errorhandler(Exception)
+    def fault(error: Exception) -> Response:
+        log.error("request %s failed", g.request_id, exc_info=error)
+        return problem_reply(
+            errors.Internal(f"Request {g.request_id} failed by a fault of the executor.", "See its log.")
+        )
+
+
+def _check_version(given: str | None) -> None:
+    """Raises IncompatibleBridge for a version that is not spoken here; who names none is taken at his word."""
+    if given is None:
+        return
+    if not re.fullmatch(r"[0-9]{1,9}", given):
+        raise errors.IncompatibleBridge(
+            "X-Smart-Colab-Api holds no version number.", f"Send {API_VERSION}, or leave the header out."
+        )
+    if int(given) == API_VERSION:
+        return
+    if int(given) > API_VERSION:
+        hint = (
+            f"The executor ({__version__}) is the older one: start the notebook, or the smart-colab-executor package, "
+            "of the bridge's version."
+        )
+    else:
+        hint = "The bridge is the older one: update smart-colab, and restart the client that starts it."
+    raise errors.IncompatibleBridge(
+        f"The bridge speaks version {int(given)} of the executor's API, this executor version {API_VERSION}.",
+        hint,
+    )
+
+
+def _compress(reply: Response) -> None:
+    if reply.mimetype not in ("application/json", "application/problem+json") or reply.direct_passthrough:
+        return
+    reply.vary.add("Accept-Encoding")
+    body = reply.get_data()
+    if len(body) > GZIP_FROM_BYTES and request.accept_encodings["gzip"] > 0:
+        reply.set_data(gzip.compress(body, compresslevel=1))
+        reply.content_encoding = "gzip"

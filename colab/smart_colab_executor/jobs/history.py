@@ -1,0 +1,69 @@
+"""What earlier executors left in the state folder: which they were, and jobs that are too old, or too many, to keep."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from ..core.disk import write_atomically
+from ..core.spoiled import set_aside
+
+log = logging.getLogger(__name__)
+
+BOOTS_KEPT = 1000
+DAYS_KEPT = 30
+MAX_JOBS = 5000
+MAX_BYTES = 10 * 1024**3
+
+
+def note_boot(state: Path, boot_id: str) -> frozenset[str]:
+    """Write this start down; returns it and the earlier ones. Raises OSError.
+
+    Whoever meant one of these meant this folder: a job that it does not hold was never accepted, so it never ran.
+    """
+    path = state / "boots"
+    try:
+        earlier = path.read_text("utf-8").split() if path.exists() else []
+    except (OSError, ValueError) as error:
+        set_aside(path, error)
+        earlier = []
+    boots = [*earlier[1 - BOOTS_KEPT :], boot_id]
+    write_atomically(path, "\n".join(boots).encode())
+    return frozenset(boots)
+
+
+def remove_old_jobs(
+    folder: Path, *, days: float = DAYS_KEPT, max_jobs: int = MAX_JOBS, max_bytes: int = MAX_BYTES
+) -> None:
+    """Remove jobs that were last written to more than `days` ago, and the oldest beyond a number and a size in all.
+
+    The newest one always stays. What cannot be removed stays too.
+    """
+    jobs = sorted(_jobs(folder), reverse=True)
+    oldest, total = time.time() - days * 86_400, 0
+    for count, (changed, job) in enumerate(jobs):
+        total += _size(job)
+        if count and (changed < oldest or count >= max_jobs or total > max_bytes):
+            log.info("jobs/%s is removed: it is old, or there are too many", job.name)
+            shutil.rmtree(job, ignore_errors=True)
+
+
+def _size(job: Path) -> int:
+    size = 0
+    for file in job.rglob("*"):
+        with suppress(OSError):
+            size += file.lstat().st_size
+    return size
+
+
+def _jobs(folder: Path) -> list[tuple[float, Path]]:
+    if not folder.is_dir():
+        return []
+    found = []
+    for record in folder.glob("*/job.json"):
+        with suppress(OSError):
+            found.append((record.stat().st_mtime, record.parent))
+    return found

@@ -1,0 +1,300 @@
+"""A job: what was asked, what became of it, and both on disk.
+
+A job's state is changed by the kernels' thread alone and read by any; `job.changed` guards it and wakes those who wait.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from ..core.clock import now
+from ..core.disk import append_whole, write_atomically
+from ..in_kernel.jsonline import dump
+from ..in_kernel.loop_runner import REPORTED_TYPE
+from ..machine import probe
+from . import outputs, reports
+from .reports import Reports
+from .request import JobRequest
+from .spool import Spool
+
+log = logging.getLogger(__name__)
+
+State = Literal["queued", "running", "succeeded", "failed", "interrupted", "timed_out", "lost"]
+STATES: tuple[State, ...] = ("queued", "running", "succeeded", "failed", "interrupted", "timed_out", "lost")
+FINAL_STATES = frozenset(STATES[2:])
+RECORD = "job.json"
+MAX_HOLD_SEC = 25
+MAX_CODE_HEAD_CHARS = 120
+LOW_MEMORY_PCT = 90.0
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a job ended."""
+
+    state: State
+    reason: str | None = None
+    variables_lost: bool = False
+    kernel_exit: dict[str, Any] | None = None
+
+
+@dataclass
+class Record:
+    """What `job.json` holds: beside the request on its first line, and as it was at the end on a second."""
+
+    id: str
+    boot_id: str
+    created_at: str
+    state: State = "queued"
+    reason: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    execution_time_sec: float | None = None
+    kernel_id: str | None = None
+    variables_lost: bool = False
+    kernel_exit: dict[str, Any] | None = None
+    last_seq: int = 0
+    events_bytes: int = 0
+    log_bytes_at_end: int | None = None
+    address: str | None = None
+
+    @classmethod
+    def parse(cls, fields: dict[str, Any]) -> Record:
+        """Raises TypeError for what is no record."""
+        record = cls(**fields)
+        for name, kind in get_type_hints(cls).items():
+            if not _is_of(getattr(record, name), kind):
+                raise TypeError(f"{name} is malformed")
+        return record
+
+
+def _is_of(value: object, kind: Any) -> bool:
+    origin = get_origin(kind)
+    if origin is Literal:
+        return value in get_args(kind)
+    if origin is UnionType:
+        return any(_is_of(value, part) for part in get_args(kind))
+    if kind in (int, float):
+        return isinstance(value, (int, kind)) and not isinstance(value, bool)
+    return isinstance(value, origin or kind)
+
+
+@dataclass
+class Page:
+    """Some events of a job, as lines of JSON, and the job as it was just after them."""
+
+    job: dict[str, Any]
+    events: list[bytes]
+    next: int
+    more: bool
+
+
+@dataclass(eq=False)
+class Job:
+    """One piece of code, run once in one session."""
+
+    request: JobRequest
+    record: Record
+    folder: Path
+    spool: Spool
+    reports: Reports
+    on_end: Callable[[Job], None] = lambda job: None
+    queue_position: int | None = None
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    _started: float = 0.0
+    _memory_before_gb: float | None = None
+    _interrupts: set[str] = field(default_factory=set)
+
+    @property
+    def id(self) -> str:
+        """The caller's UUID."""
+        return self.record.id
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return self.record.state in FINAL_STATES
+
+    def describe(self) -> dict[str, Any]:
+        """The job as the API shows it."""
+        with self.changed:
+            shown = asdict(self.record)
+            del shown["events_bytes"], shown["address"]
+            lines = self.request.code.strip().splitlines()
+            shown |= {
+                "session": self.request.session,
+                "code_head": lines[0][:MAX_CODE_HEAD_CHARS] if lines else "",
+                "timeout_sec": self.request.timeout_sec,
+                "loop": self.request.loop,
+                "last_seq": self.spool.last_seq,
+                "log_bytes": self.spool.log_bytes,
+                "queue_position": self.queue_position,
+            }
+            if self.record.state == "running":
+                shown["execution_time_sec"] = self._elapsed()
+            return shown
+
+    def page(self, after: int, wait: float, linger: float, max_bytes: int) -> Page:
+        """The events behind `after`.
+
+        With `wait` (seconds) it waits for the first of them, and then, for company, `linger` seconds at most; the job's
+        end and `max_bytes` end both, and together they take no longer than MAX_HOLD_SEC.
+        """
+        latest = time.monotonic() + MAX_HOLD_SEC
+        with self.changed:
+            if wait and self.changed.wait_for(lambda: self.spool.last_seq > after or self.is_final, wait):
+                self.changed.wait_for(
+                    lambda: self.is_final or self.spool.size_behind(after) > max_bytes,
+                    min(linger, max(0.0, latest - time.monotonic())),
+                )
+        # The job is described last: a page with the `finished` event shows a job that is final.
+        events = self.spool.read(after, max_bytes)
+        last = after + len(events)
+        job = self.describe()
+        return Page(job, events, last, job["last_seq"] > last)
+
+    def wait(self, timeout_sec: float) -> None:
+        """Wait for the end, but no longer than that."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.is_final, timeout_sec)
+
+    def start(self, kernel_id: str, execution_count: int, memory: probe.Memory) -> None:
+        """The kernel begins with it, with so much memory. Raises OSError."""
+        self.keep()
+        if self.request.loop is not None:
+            self.reports.create()
+        self._started = time.monotonic()
+        self._memory_before_gb = memory.available_gb
+        with self.changed:
+            self.record.state = "running"
+            self.record.kernel_id = kernel_id
+            self.record.started_at = now()
+            self.queue_position = None
+            # The record is left behind: whoever reads the job back finds it here.
+            self.spool.append({"type": "started", "kernel_id": kernel_id, "execution_count": execution_count})
+            self.changed.notify_all()
+
+    def put_back(self) -> None:
+        """It has not begun after all, and waits for another kernel."""
+        with self.changed:
+            self.record.state, self.record.kernel_id, self.record.started_at = "queued", None, None
+            self.changed.notify_all()
+
+    def output(self, kind: str, content: dict[str, Any]) -> None:
+        """Spool one of the kernel's messages. Raises OSError."""
+        if kind == REPORTED_TYPE:
+            self._take_reports(content["count"])
+        else:
+            outputs.record(self.spool, kind, content)
+        with self.changed:
+            self.changed.notify_all()
+
+    def late(self, text: str) -> None:
+        """Keep what a thread or a process of the job's prints after its end: in the log, for the events are sealed."""
+        if not text:
+            return
+        try:
+            self.spool.log(text)
+        except OSError as error:
+            log.warning("job %s: late output cannot be written down: %s", self.id, error)
+        finally:
+            self.spool.close()
+
+    def _take_reports(self, count: int | None = None) -> None:
+        """Spool what the kernel has reported, the first `count` reports or all. Raises OSError."""
+        while lines := self.reports.read(count):
+            self.spool.append_all("progress", [text for line in lines if (text := reports.readable(line))])
+            self.reports.take(lines)
+
+    def finish(self, ending: Ending) -> None:
+        """The end, once: what comes later is passed over. Never raises: a full disk must not keep a job from ending."""
+        if self.is_final:
+            return
+        try:
+            self.keep()
+        except OSError as error:
+            log.warning("job %s was removed, and cannot be written down again: %s", self.id, error)
+        with self.changed:
+            record = self.record
+            record.finished_at = now()
+            if record.state == "running":
+                record.execution_time_sec = self._elapsed()
+            record.state, record.reason = ending.state, ending.reason
+            record.variables_lost, record.kernel_exit = ending.variables_lost, ending.kernel_exit
+            self.queue_position = None
+            self._seal()
+            record.log_bytes_at_end = self.spool.log_bytes
+            # No file has -1 bytes: where the last event is not on disk, whoever reads the job back looks for himself.
+            record.last_seq, record.events_bytes = self.spool.last_seq, self.spool.size if self.spool.is_whole else -1
+            self.changed.notify_all()
+        self.save_end()
+        self.on_end(self)
+
+    def save_end(self) -> None:
+        """Write the record of a finished job behind the first, which spares the next executor a look at its events."""
+        try:
+            append_whole(self.folder / RECORD, b"\n" + dump(asdict(self.record)))
+        except OSError as error:
+            log.warning("job %s: its end could not be written down: %s", self.id, error)
+
+    def _seal(self) -> None:
+        """Spool the last events: what the kernel reported and nobody has asked for yet, then the end."""
+        self.spool.seal()
+        if self.request.loop is not None:
+            try:
+                self._take_reports()
+            except OSError as error:
+                log.warning("job %s: its reports cannot be read: %s", self.id, error)
+        self.spool.append(self._finished_event())
+        self.spool.close()
+        if self.request.loop is not None and self.spool.is_whole:
+            self.reports.remove()
+        else:
+            self.reports.close()
+
+    def _finished_event(self) -> dict[str, Any]:
+        before = self._memory_before_gb
+        after = probe.memory() if before is not None else None
+        return {
+            "type": "finished",
+            "state": self.record.state,
+            "reason": self.record.reason,
+            "execution_time_sec": self.record.execution_time_sec,
+            "variables_lost": self.record.variables_lost,
+            "kernel_exit": self.record.kernel_exit,
+            "memory_before_gb": before,
+            "memory_after_gb": after.available_gb if after else None,
+            "memory_delta_mb": round((before - after.available_gb) * 1024, 1) if after and before is not None else None,
+            "warning": (
+                f"{after.used_pct:.0f} % of the memory is used; free some before the next step."
+                if after and after.used_pct >= LOW_MEMORY_PCT
+                else None
+            ),
+        }
+
+    def is_asked_anew(self, request_id: str) -> bool:
+        """Whether an interrupt is no repetition: code that tidies up after one is not to be interrupted in that."""
+        with self.changed:
+            is_new = request_id not in self._interrupts
+            self._interrupts.add(request_id)
+            return is_new
+
+    def keep(self) -> None:
+        """Write down again what was removed of a job that has not ended. Raises OSError."""
+        if not self.is_final and not (self.folder / RECORD).exists():
+            self.spool.restore()
+            self.save()
+
+    def _elapsed(self) -> float:
+        return round(time.monotonic() - self._started, 3)
+
+    def save(self) -> None:
+        """Write what was asked, and the record as it is now. Raises OSError."""
+        write_atomically(self.folder / RECORD, dump({"request": asdict(self.request), "record": asdict(self.record)}))

@@ -1,0 +1,45 @@
+"""State folders of other executors beside ours, numbered by their bridges: when one has ended, its jobs pass to us."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ..kernels.leftovers import KernelNotes, last_words
+from ..machine import state_lock
+
+
+class Neighbours:
+    """The numbered folders beside `state`."""
+
+    def __init__(self, state: Path) -> None:
+        self._state = state
+
+    def with_jobs(self) -> list[Path]:
+        """Those that hold jobs."""
+        found = []
+        for folder in self._others():
+            with suppress(OSError):
+                if next((folder / "jobs").iterdir(), None) is not None:
+                    found.append(folder)
+        return found
+
+    def with_job(self, job_id: str) -> list[Path]:
+        """Those that hold this job."""
+        return [folder for folder in self._others() if (folder / "jobs" / job_id).is_dir()]
+
+    def _others(self) -> list[Path]:
+        with suppress(OSError):
+            return [path for path in self._state.parent.iterdir() if path.name.isdigit() and path != self._state]
+        return []
+
+
+@contextmanager
+def ended(state: Path) -> Iterator[Mapping[str, Sequence[tuple[str, str]]]]:
+    """Hold the folder of an executor that has ended, and end its kernels; yields what they printed for nobody yet.
+
+    Raises BlockingIOError while the executor lives, and OSError.
+    """
+    with state_lock.take(state, patience_sec=0), last_words(KernelNotes(state / "kernels")) as words:
+        yield words

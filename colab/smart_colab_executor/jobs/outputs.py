@@ -1,0 +1,94 @@
+"""What a kernel says on iopub, as events of a job."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Any
+
+from ..in_kernel.jsonline import dump
+from .spool import Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_TEXT_CHARS = 16 * 1024
+MAX_INLINE_BYTES = 256 * 1024
+# Of a text that is too long: so much of its head, and of its tail, stands beside the blob.
+MAX_END_CHARS = 8 * 1024
+
+
+def record(spool: Spool, kind: str, content: Mapping[str, Any]) -> None:
+    """Spool one iopub message; kinds that show nothing are passed over. Raises OSError when the disk takes no more."""
+    match kind:
+        case "stream":
+            name, text = content["name"], content["text"]
+            spool.log(text)
+            pieces = (text[start : start + MAX_TEXT_CHARS] for start in range(0, len(text), MAX_TEXT_CHARS))
+            spool.append_all(kind, [dump({"name": name, "text": piece}) for piece in pieces])
+        case "display_data" | "update_display_data" | "execute_result":
+            is_live = bool(content.get("live"))
+            if not is_live:  # the log has a bar's last state
+                _log_text(spool, content["data"])
+            event = {"type": "display_data", "data": _bundle(spool, content["data"]), "metadata": content["metadata"]}
+            if kind == "update_display_data":
+                event["update"] = True
+            if display_id := content.get("transient", {}).get("display_id"):
+                event["display_id"] = display_id
+            if is_live:
+                event["live"] = True
+            if kind == "execute_result":
+                event |= {"type": kind, "execution_count": content["execution_count"]}
+            spool.append(event)
+        case "widgets":
+            # Always a blob: it is read for a notebook alone.
+            spool.append({"type": kind, "states": spool.keep_blob("application/json", dump(content["states"]))})
+        case "clear_output":
+            spool.append({"type": kind, "wait": bool(content.get("wait"))})
+        case "error":
+            spool.log("\n".join(content["traceback"]), own_line=True)
+            spool.append({"type": "error", **{name: content[name] for name in ("ename", "evalue", "traceback")}})
+
+
+def plain_text(kind: str, content: Mapping[str, Any]) -> str:
+    """What a message shows, as text alone."""
+    if kind == "stream":
+        return str(content["text"])
+    text = content["data"].get("text/plain") if kind in ("display_data", "update_display_data") else None
+    return f"{text}\n" if isinstance(text, str) else ""
+
+
+def _log_text(spool: Spool, data: Mapping[str, Any]) -> None:
+    text = data.get("text/plain")
+    if isinstance(text, str) and text:
+        spool.log(text, own_line=True)
+
+
+def _bundle(spool: Spool, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Jupyter's mime bundle with what is binary or large kept as blobs."""
+    bundle: dict[str, Any] = {}
+    for mime, value in data.items():
+        raw = _binary(mime, value)
+        if raw is None:
+            whole = value.encode("utf-8", "replace") if isinstance(value, str) else dump(value)
+            raw = whole if len(whole) > MAX_INLINE_BYTES else None
+        bundle[mime] = value if raw is None else spool.keep_blob(mime, raw)
+        if raw is not None and _is_text(mime):
+            text = value if isinstance(value, str) else raw.decode()
+            bundle[mime] |= {"head": text[:MAX_END_CHARS], "tail": text[-MAX_END_CHARS:]}
+    return bundle
+
+
+def _is_text(mime: str) -> bool:
+    return mime.startswith("text/") or mime == "application/json" or mime.endswith("+json")
+
+
+def _binary(mime: str, value: object) -> bytes | None:
+    kind = mime.partition("/")[0]
+    is_binary = kind in ("image", "audio", "video") and not mime.endswith("+xml")
+    if not isinstance(value, str) or not (is_binary or mime == "application/pdf"):
+        return None
+    try:
+        return base64.b64decode("".join(value.split()), validate=True)
+    except (binascii.Error, ValueError):
+        return None

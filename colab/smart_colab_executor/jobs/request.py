@@ -1,0 +1,68 @@
+"""A job as its client asked for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.arguments import session_name
+from ..core.errors import InvalidArgument
+
+MAX_TIMEOUT_SEC = 43_200
+DEFAULT_SESSION = "main"
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """A job as it was asked for, with the defaults filled in; equal when it is the same job."""
+
+    code: str
+    session: str = DEFAULT_SESSION
+    timeout_sec: float = 600
+    loop: dict[str, Any] | None = None
+    kernel_id: str | None = None
+
+    @classmethod
+    def parse(cls, body: Mapping[str, Any]) -> JobRequest:
+        """Raises InvalidArgument."""
+        code = body.get("code")
+        if not isinstance(code, str):
+            raise InvalidArgument("'code' must be a text.", 'Send {"code": "print(1)"}.')
+        try:
+            code.encode()
+        except UnicodeEncodeError:
+            raise InvalidArgument("'code' holds half of a surrogate pair.", "Send valid Unicode.") from None
+        timeout = body.get("timeout_sec", 600)
+        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 1 <= timeout <= MAX_TIMEOUT_SEC:
+            raise InvalidArgument(
+                "'timeout_sec' must be a number of seconds.", f"It may be from 1 to {MAX_TIMEOUT_SEC}."
+            )
+        loop, kernel_id = body.get("loop"), body.get("kernel_id")
+        if kernel_id is not None and not isinstance(kernel_id, str):
+            raise InvalidArgument(
+                "'kernel_id' must be a text.", "Send the kernel_id that an earlier job ran in, or none."
+            )
+        return cls(
+            code,
+            session_name(body.get("session", DEFAULT_SESSION)),
+            timeout,
+            None if loop is None else _loop(loop),
+            kernel_id,
+        )
+
+
+def _loop(loop: object) -> dict[str, Any]:
+    if not isinstance(loop, Mapping):
+        raise InvalidArgument("'loop' must be an object.", 'Send {"start": 0, "stop": 10, "total": 10}.')
+    stop = loop.get("stop")
+    parsed = {"start": loop.get("start", 0), "stop": stop, "total": loop.get("total", stop)}
+    for name, value in parsed.items():
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+            raise InvalidArgument(f"'loop.{name}' must be a whole number.", "It may not be negative.")
+    if parsed["start"] > parsed["stop"]:
+        raise InvalidArgument("'loop.start' is behind 'loop.stop'.", "The loop runs from start to stop - 1.")
+    on_error = loop.get("on_error", "stop")
+    if on_error not in ("stop", "skip"):
+        raise InvalidArgument("'loop.on_error' is unknown.", "It may be 'stop' or 'skip'.")
+    return {**parsed, "on_error": on_error}

@@ -1,0 +1,286 @@
+"""A job's output on disk: `events.jsonl`, `log.txt` and `blobs/`.
+
+Events are appended before anybody can read them and are read back from the file, so memory holds only a sparse index, a
+cursor (`seq`) stays good across restarts, and nothing is lost however slowly it is read. One writer, many readers.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import re
+import shutil
+import threading
+from bisect import bisect_right
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+from ..core.clock import now
+from ..core.disk import write_atomically, write_whole
+from ..core.spoiled import SUFFIX, set_aside
+from ..in_kernel.jsonline import dump
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from io import FileIO
+
+log = logging.getLogger(__name__)
+
+EVENTS = "events.jsonl"
+INDEX_EVERY_BYTES = 256 * 1024
+# What both a header and, quoted, a file's name can hold.
+MEDIA_TYPE = re.compile(r"[!-~]+/[ -~]+")
+MAX_MEDIA_TYPE_BYTES = 200
+
+
+class Spool:
+    """The output of one job in `folder`. Appends come from one thread; reads from any."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._log_path = folder / "log.txt"
+        self._events_path = folder / EVENTS
+        self._blobs = folder / "blobs"
+        self._lock = threading.Lock()
+        self._index_seqs = [1]
+        self._index_offsets = [0]
+        self._events: FileIO | None = None
+        self._log: FileIO | None = None
+        self._is_sealed = False
+        # The last events, where the disk took no more.
+        self._unwritten: list[bytes] = []
+        self._fresh_line = True
+        self.last_seq = 0
+        self.size = 0
+        self.log_bytes = 0
+        self.blob_count = 0
+
+    @classmethod
+    def create(cls, folder: Path) -> Spool:
+        """Make the file of a new job's events. Raises OSError."""
+        spool = cls(folder)
+        spool._events_path.touch()
+        return spool
+
+    @classmethod
+    def recover(cls, folder: Path, last_seq: int = 0, size: int = 0) -> Spool:
+        """Take up what an earlier executor left; what a crash tore off the end is dropped. Raises OSError.
+
+        A finished job's `last_seq` and `size` save the look at every event, where they still fit the file.
+        """
+        spool = cls(folder)
+        for path in (spool._events_path, spool._log_path):
+            if path.is_dir():
+                set_aside(path, IsADirectoryError(errno.EISDIR, "a folder"))
+        spool._events_path.touch()
+        if last_seq and spool._events_path.stat().st_size == size:
+            spool.last_seq, spool.size = last_seq, size
+        else:
+            spool._scan()
+        with suppress(FileNotFoundError):  # it has shown nothing
+            spool.log_bytes = spool._log_path.stat().st_size
+        if spool._blobs.is_dir():
+            spool.blob_count = sum(1 for _ in spool._blobs.iterdir())
+        return spool
+
+    def _scan(self) -> None:
+        with self._events_path.open("rb") as lines:
+            for line in lines:
+                if not _is_event(line, self.last_seq + 1):
+                    if line.endswith(b"\n"):  # torn by no crash: what follows is kept, too
+                        aside = self._events_path.with_name(self._events_path.name + SUFFIX)
+                        shutil.copyfile(self._events_path, aside)
+                        log.warning("%s holds what is no event, and is kept as %s", self._events_path.name, aside)
+                    break
+                self._note(len(line))
+        if self._events_path.stat().st_size > self.size:
+            os.truncate(self._events_path, self.size)
+
+    def append(self, event: dict[str, Any]) -> None:
+        """Write an event down; raises OSError (a full disk) and then leaves the file as it was."""
+        self._append([dump({"seq": self.last_seq + 1, "at": now(), **event}) + b"\n"])
+
+    def append_all(self, kind: str, contents: Sequence[bytes]) -> None:
+        """Write down events of one type, each given as an object of JSON; all of them or none. Raises OSError."""
+        start = b'"at":"%b","type":"%b",' % (now().encode(), kind.encode())
+        self._append(
+            [
+                b'{"seq":%d,%b%b\n' % (seq, start, content.strip()[1:])
+                for seq, content in enumerate(contents, self.last_seq + 1)
+            ]
+        )
+
+    def seal(self) -> None:
+        """Only the last events come now; they are kept in memory where the disk takes no more."""
+        self._is_sealed = True
+
+    def _append(self, lines: list[bytes]) -> None:
+        try:
+            self._write(b"".join(lines))
+        except OSError:
+            if not self._is_sealed:
+                raise
+            with self._lock:
+                self._unwritten += [line[:-1] for line in lines]
+                self.last_seq += len(lines)
+        else:
+            for line in lines:
+                self._note(len(line))
+
+    def _write(self, content: bytes) -> None:
+        if self._unwritten:
+            raise OSError(errno.ENOSPC, "the disk did not take what comes before")
+        if self._events is None:
+            self._events = _open(self._events_path)
+        write_whole(self._events, content, self.size)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all events are on disk."""
+        return not self._unwritten
+
+    def log(self, text: str, *, own_line: bool = False) -> None:
+        """Append to the text that the job showed; with `own_line` it starts and ends one. Raises OSError."""
+        if own_line:
+            text = ("" if self._fresh_line else "\n") + text + ("" if text.endswith("\n") else "\n")
+        if not text:
+            return
+        content = text.encode("utf-8", "replace")
+        if self._log is None:
+            self._log = _open(self._log_path)
+        write_whole(self._log, content, self.log_bytes)
+        self.log_bytes += len(content)
+        self._fresh_line = text.endswith("\n")
+
+    def log_file(self) -> Path:
+        """The file that `log` appends to; for a job that has shown nothing, an empty one. Raises OSError."""
+        if not self.log_bytes:
+            self._log_path.touch()
+        return self._log_path
+
+    def keep_blob(self, content_type: str, content: bytes) -> dict[str, int]:
+        """Keep bytes beside the events; returns what stands for them in the event. Raises OSError."""
+        self._blobs.mkdir(parents=True, exist_ok=True)
+        number = self.blob_count + 1
+        write_atomically(self._blobs / f"{number}.{_quoted(content_type)}", content)
+        self.blob_count = number
+        return {"blob": number, "bytes": len(content)}
+
+    def blob(self, number: int) -> tuple[Path, str] | None:
+        """The file and the content type of a blob."""
+        for path in self._blobs.glob(f"{number}.*"):
+            if not path.name.endswith(".partial"):
+                return path, unquote(_quoted(unquote(path.name.partition(".")[2])))
+        return None
+
+    def read(self, after: int, max_bytes: int) -> list[bytes]:
+        """The events behind `after` as lines of JSON: at most `max_bytes` of them, but at least one."""
+        with self._lock:
+            last, size, unwritten = self.last_seq, self.size, list(self._unwritten)
+            place = bisect_right(self._index_seqs, after + 1) - 1
+            seq, offset = self._index_seqs[place], self._index_offsets[place]
+        found: list[bytes] = []
+        total = 0
+        if after >= last:
+            return found
+        with self._events_path.open("rb") as lines:
+            lines.seek(offset)
+            while offset < size:
+                self._index(seq, offset)
+                line = lines.readline()
+                if not line:
+                    break  # somebody shortened the file
+                offset += len(line)
+                if seq > after:
+                    if found and total + len(line) > max_bytes:
+                        return found
+                    found.append(line[:-1])
+                    total += len(line)
+                seq += 1
+        for seq, line in enumerate(unwritten, last - len(unwritten) + 1):
+            if seq > after:
+                if found and total + len(line) > max_bytes:
+                    break
+                found.append(line)
+                total += len(line)
+        return found
+
+    def events(self, after: int = 0) -> Iterator[dict[str, Any]]:
+        """All events behind `after`, parsed, one at a time."""
+        while lines := self.read(after, INDEX_EVERY_BYTES):
+            after += len(lines)
+            yield from map(json.loads, lines)
+
+    def size_behind(self, after: int) -> int:
+        """About how many bytes of events are behind `after`."""
+        with self._lock:
+            place = bisect_right(self._index_seqs, after + 1) - 1
+            return self.size - self._index_offsets[place]
+
+    def restore(self) -> None:
+        """Write down again what was removed, as far as its files are open still. Raises OSError."""
+        if not self._events_path.exists():
+            self._events = _written_again(self._events, self._events_path)
+        if self._log is not None and not self._log_path.exists():
+            self._log = _written_again(self._log, self._log_path)
+
+    def close(self) -> None:
+        """Close the files that are written to; reading goes on."""
+        for file in (self._events, self._log):
+            if file is not None:
+                file.close()
+        self._events = self._log = None
+
+    def _note(self, length: int) -> None:
+        self._index(self.last_seq + 1, self.size)
+        with self._lock:
+            self.last_seq += 1
+            self.size += length
+
+    def _index(self, seq: int, offset: int) -> None:
+        """Remember where an event begins, when it is far from the last one remembered."""
+        if offset - self._index_offsets[-1] >= INDEX_EVERY_BYTES:
+            with self._lock:
+                if offset > self._index_offsets[-1]:
+                    self._index_seqs.append(seq)
+                    self._index_offsets.append(offset)
+
+
+def _quoted(content_type: str) -> str:
+    """The type as a file's name has it: a general one in place of one that is no media type, as code may name any."""
+    if MEDIA_TYPE.fullmatch(content_type) and len(found := quote(content_type, safe="")) <= MAX_MEDIA_TYPE_BYTES:
+        return found
+    return quote("text/plain" if content_type.startswith("text/") else "application/octet-stream", safe="")
+
+
+def _is_event(line: bytes, seq: int) -> bool:
+    if not line.endswith(b"\n"):
+        return False
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(event, dict) and event.get("seq") == seq
+
+
+def _open(path: Path) -> FileIO:
+    """For appending, and for `_written_again`."""
+    return path.open("a+b", buffering=0)
+
+
+def _written_again(file: FileIO | None, path: Path) -> FileIO:
+    """A file with what the open one holds, which was removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.unlink(missing_ok=True)
+    again = _open(partial)
+    if file is not None:
+        file.seek(0)
+        shutil.copyfileobj(file, again)
+        file.close()
+    partial.replace(path)
+    return again

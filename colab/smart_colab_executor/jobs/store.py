@@ -1,0 +1,271 @@
+"""All jobs: in memory, on disk, and read back from there."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
+from ..core.arguments import uuid_text
+from ..core.clock import now
+from ..core.disk import NO_ROOM
+from ..core.errors import BootChanged, Busy, DiskFull, ExecutorError, InvalidArgument, JobConflict, NotFound, Occupied
+from ..core.spoiled import ERRORS
+from .job import FINAL_STATES, RECORD, STATES, Ending, Job, Record
+from .neighbours import Neighbours, ended
+from .reports import Reports
+from .request import JobRequest
+from .spool import EVENTS, Spool
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING_JOBS = 100
+
+
+class JobStore:
+    """All jobs, in memory and under `folder`, in the order of their making."""
+
+    def __init__(
+        self,
+        folder: Path,
+        boot_id: str,
+        on_end: Callable[[Job], None] = lambda job: None,
+        neighbours: Neighbours | None = None,
+    ) -> None:
+        self._folder = folder
+        self._boot_id = boot_id
+        # Of all starts on this folder, this one among them.
+        self.boots = frozenset({boot_id})
+        self._on_end = on_end
+        self._neighbours = neighbours
+        self._lock = threading.Lock()
+        self._jobs: dict[str, Job] = {}
+        self._unreadable: set[str] = set()
+        self._waiting: dict[str, Job] = {}
+
+    def load(self, unread: Mapping[str, Sequence[tuple[str, str]]]) -> None:
+        """Read back what earlier executors left; their unfinished jobs are lost. Raises OSError.
+
+        `unread` is what their kernels printed for them to read: by a job's id, streams and texts.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._keep(self._read_back(self._folder, unread))
+        with self._lock:
+            self._adopt(self._neighbours.with_jobs() if self._neighbours else [])
+
+    def _read_back(self, jobs: Path, unread: Mapping[str, Sequence[tuple[str, str]]]) -> list[Job]:
+        found = []
+        for folder in jobs.iterdir():
+            try:
+                if (folder / RECORD).exists():
+                    found.append(_recover(folder, self._on_end, unread.get(folder.name, ())))
+            except (*ERRORS, InvalidArgument) as error:
+                # Not set aside: it stands for code that may have run, and that does not run again under its id.
+                self._unreadable.add(folder.name)
+                log.warning("jobs/%s cannot be read back and is left alone: %s", folder.name, type(error).__name__)
+        return found
+
+    def _keep(self, found: Iterable[Job]) -> None:
+        jobs = [*self._jobs.values(), *found]
+        self._jobs = {job.id: job for job in sorted(jobs, key=lambda job: (job.record.created_at, job.id))}
+
+    def _adopt(self, states: Iterable[Path]) -> None:
+        """Take over all jobs of those of these executors that have ended. With the lock held."""
+        for state in states:
+            adopted: list[Job] = []
+            try:
+                with ended(state) as unread:
+                    # Ended where they are: whatever becomes of the move, they can be read.
+                    for job in self._read_back(state / "jobs", unread):
+                        adopted += self._moved(job)
+                    for folder in list((state / "jobs").iterdir()):
+                        if folder.is_dir() and not (folder / RECORD).exists():  # a crash came before anything was run
+                            folder.rename(self._folder / folder.name)
+            except BlockingIOError:
+                continue  # it lives
+            except OSError as error:
+                log.warning("jobs in %s are left there: %s", state, error)
+            if adopted:
+                log.info("%d jobs are taken over from %s: its executor has ended", len(adopted), state)
+                self._keep(adopted)
+
+    def _moved(self, job: Job) -> list[Job]:
+        """The job in our own folder; none where it cannot be moved."""
+        try:
+            return [_recover(job.folder.rename(self._folder / job.id), self._on_end, ())]
+        except (*ERRORS, InvalidArgument) as error:
+            log.warning("job %s is left in %s: %s", job.id, job.folder, error)
+            return []
+
+    def _find(self, job_id: str) -> Job | None:
+        """A job that is not here: taken over, or read where it is, if it has ended there. With the lock held."""
+        if self._neighbours is None:
+            return None
+        self._adopt(self._neighbours.with_job(job_id))
+        if job_id in self._jobs:
+            return self._jobs[job_id]
+        found = (_read_only(state / "jobs" / job_id) for state in self._neighbours.with_job(job_id))
+        return next(filter(None, found), None)
+
+    def add(
+        self, job_id: str, request: JobRequest, *, address: str | None = None, expected_boot_id: str | None = None
+    ) -> tuple[Job, bool]:
+        """The job of this id, and whether it is new. It is on disk then.
+
+        Raises JobConflict when the id stands for another request, DiskFull or Busy when it cannot be written, Busy when
+        too many wait for their turn already, BootChanged when it is unknown here and was meant for another executor,
+        where its code may have run.
+        """
+        with self._lock:
+            known = self._jobs.get(job_id) or self._find(job_id)
+            if known is not None:
+                if known.request != request:
+                    raise JobConflict(
+                        f"Job {job_id} exists with other code, session, timeout or loop.",
+                        "Use a new UUID for new code.",
+                    )
+                return known, False
+            folder = self._folder / job_id
+            if job_id in self._unreadable:
+                raise JobConflict(f"Job {job_id} is known, but its record cannot be read.", "Use a new UUID.")
+            if self._neighbours is not None and self._neighbours.with_job(job_id):
+                raise JobConflict(
+                    f"Job {job_id} was sent to another executor of this computer, which may be running it.",
+                    "Follow it there.",
+                )
+            if expected_boot_id is not None and expected_boot_id not in self.boots:
+                raise BootChanged(
+                    f"Job {job_id} is not known here, and was sent to another executor before.",
+                    "Its code may have run there. Look at what it did, then send it under a new id to run it here.",
+                )
+            waiting = self._count_waiting(request.session)
+            try:
+                # It may be there without a record: a crash came before anything was run.
+                folder.mkdir(parents=True, exist_ok=True)
+                record = Record(job_id, self._boot_id, now(), address=address)
+                job = Job(request, record, folder, Spool.create(folder), Reports(folder), self._on_end, waiting + 1)
+                job.save()
+            except OSError as error:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise _not_written(error, self._folder) from error
+            self._jobs[job_id] = self._waiting[job_id] = job
+            return job, True
+
+    def _count_waiting(self, session: str) -> int:
+        """How many jobs wait in a session; raises Busy for too many. With the lock held."""
+        self._waiting = {job_id: job for job_id, job in self._waiting.items() if job.record.state == "queued"}
+        count = sum(job.request.session == session for job in self._waiting.values())
+        if count >= MAX_WAITING_JOBS:
+            raise Occupied(
+                f"{MAX_WAITING_JOBS} jobs wait in session {session} already; this one was not taken.",
+                "Wait for some to end, interrupt those that are not needed, or use another session.",
+                retryable=False,
+            )
+        return count
+
+    def get(self, job_id: str) -> Job:
+        """Raises InvalidArgument for what is no UUID, NotFound for an unknown one."""
+        canonical = parse_id(job_id)
+        job = self._jobs.get(canonical)
+        if job is None:
+            with self._lock:
+                job = self._jobs.get(canonical) or self._find(canonical)
+        if job is None:
+            raise NotFound(f"There is no job {job_id}.", "It was never sent here, or went with another machine.")
+        return job
+
+    def newest(self, state: str | None, session: str | None, limit: int) -> list[Job]:
+        """Up to `limit` jobs, newest first, of one state or session or of any. Raises InvalidArgument."""
+        if state is not None and state not in STATES:
+            raise InvalidArgument(f"There is no state {state!r}.", f"The states are {', '.join(STATES)}.")
+        with self._lock:
+            self._adopt(self._neighbours.with_jobs() if self._neighbours else [])
+            jobs = list(reversed(self._jobs.values()))
+        found = (job for job in jobs if state in (None, job.record.state) and session in (None, job.request.session))
+        return list(islice(found, limit))
+
+
+def _not_written(error: OSError, folder: Path) -> ExecutorError:
+    # EFBIG: a limit on the size of files, which some set to keep a disk from filling up.
+    if error.errno in (*NO_ROOM, errno.EFBIG):
+        return DiskFull(f"The job could not be written down: {error.strerror}.", "Free space; nothing was run.")
+    detail = f"The job could not be written down in {folder}: {error.strerror}."
+    if isinstance(error, (FileExistsError, FileNotFoundError, NotADirectoryError)):
+        return Busy(detail, "The folder is made again within seconds; nothing was run. Send the code again then.")
+    return Busy(detail, "Check that the folder can be written to; nothing was run.", retryable=False)
+
+
+def parse_id(text: str) -> str:
+    """A job's id as it is kept. Raises InvalidArgument."""
+    return uuid_text(text, "The job's id")
+
+
+def _read(folder: Path) -> tuple[JobRequest, Record]:
+    saved, *later = (folder / RECORD).read_bytes().splitlines()
+    asked = json.loads(saved)
+    record = Record.parse(asked["record"])
+    for line in reversed(later):
+        with suppress(ValueError, TypeError, RecursionError):  # torn: the line before it or its events tell the same
+            record = Record.parse(json.loads(line))
+            break
+    if record.id != folder.name:
+        raise ValueError(folder.name)
+    return JobRequest.parse(asked["request"]), record
+
+
+def _read_only(folder: Path) -> Job | None:
+    """A job of an executor that lives, if it has ended there: nobody writes its record and events any more."""
+    try:
+        request, record = _read(folder)
+        if record.state not in FINAL_STATES or (folder / EVENTS).stat().st_size != record.events_bytes:
+            return None
+        spool = Spool.recover(folder, record.last_seq, record.events_bytes)
+        return Job(request, record, folder, spool, Reports(folder))
+    except (*ERRORS, InvalidArgument):
+        return None
+
+
+def _recover(folder: Path, on_end: Callable[[Job], None], unread: Sequence[tuple[str, str]]) -> Job:
+    request, record = _read(folder)
+    spool = Spool.recover(folder, record.last_seq, record.events_bytes)
+    job = Job(request, record, folder, spool, Reports(folder), on_end)
+    if job.is_final and spool.last_seq == record.last_seq:
+        job.late("".join(text for _, text in unread))
+        return job
+    last = None
+    reported = 0
+    for last in job.spool.events():
+        reported += last["type"] == "progress"
+        if last["type"] == "started" and record.started_at is None:
+            record.started_at, record.kernel_id = last["at"], last["kernel_id"]
+    if last is not None and last["type"] == "finished":
+        # It had ended; only the record is behind.
+        record.state, record.reason, record.variables_lost = last["state"], last["reason"], last["variables_lost"]
+        record.kernel_exit = last.get("kernel_exit")
+        record.finished_at, record.execution_time_sec = last["at"], last["execution_time_sec"]
+        record.last_seq, record.events_bytes = spool.last_seq, spool.size
+        job.reports.remove()
+        job.save_end()
+        on_end(job)
+        job.late("".join(text for _, text in unread))
+        return job
+    job.reports = Reports(folder, reported)
+    was_running = record.started_at is not None
+    ending = Ending("lost", "executor_restarted", variables_lost=was_running)
+    if job.is_final:
+        # The disk was full when it ended, so its last event is missing.
+        ending = Ending(record.state, record.reason, record.variables_lost, record.kernel_exit)
+    record.state = "queued"  # the clock that measured its time is gone
+    try:
+        for name, text in unread:
+            job.output("stream", {"name": name, "text": text})
+    except OSError as error:
+        log.warning("job %s: the last that it printed cannot be written down: %s", job.id, error)
+    job.finish(ending)
+    return job

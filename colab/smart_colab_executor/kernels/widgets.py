@@ -1,0 +1,164 @@
+"""A kernel's widgets (ipywidgets and what is built on it), as its comm messages describe them.
+
+A notebook's page draws a widget from its model's state, which the kernel sends in messages of their own. Here the state
+is turned into updates of what is displayed, so that a bar is seen where it is, and is kept for notebooks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..in_kernel.jsonline import dump
+from .widget_text import END_STYLES, is_lively, text, tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    Message = tuple[str, dict[str, Any]]
+
+TARGET = "jupyter.widget"
+VIEW = "application/vnd.jupyter.widget-view+json"
+# The type of the message that keeps what changed in a job.
+STATES_TYPE = "widgets"
+MAX_MODELS = 10_000
+MAX_VIEWS = 200
+MAX_STATES_BYTES = 4 * 1024 * 1024
+
+
+@dataclass
+class _View:
+    """A widget that is displayed."""
+
+    view: Any
+    metadata: Mapping[str, Any]
+    plain: Any
+    # Its text when it was displayed, which stands for `plain`, and what is shown by now.
+    first: str | None
+    shown: str | None
+    is_live: bool
+
+
+class Widgets:
+    """The models of one kernel, and which of them are displayed."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, dict[str, Any]] = {}
+        self._views: dict[str, _View] = {}
+        # Since they were last shown, and since they were last kept.
+        self._unshown: set[str] = set()
+        self._unkept: dict[str, None] = {}
+        self._has_ended = False
+
+    @property
+    def are_behind(self) -> bool:
+        """Whether a change has not been shown."""
+        return bool(self._unshown and self._views)
+
+    def take(self, kind: str, content: dict[str, Any]) -> Sequence[Message]:
+        """Hear one of the kernel's messages; returns those to show in its place."""
+        if self._has_ended and not kind.startswith("comm_"):
+            # A bar at its end stands before what comes next.
+            return [*self.show(), *self.take(kind, content)]
+        match kind:
+            case "display_data" | "execute_result" if VIEW in content["data"]:
+                return [(kind, self._display(content))]
+            case "comm_open" if content.get("target_name") == TARGET:
+                self._change(content)
+            case "comm_msg" if content["comm_id"] in self._models:
+                if self._change(content).get("bar_style") in END_STYLES:
+                    self._has_ended = True
+            case "comm_close" if content["comm_id"] in self._models:
+                return list(self._close(content["comm_id"]))
+            case "comm_open" | "comm_msg" | "comm_close":
+                pass
+            case _:
+                return ((kind, content),)
+        return ()
+
+    def show(self, *, is_end: bool = False) -> Iterator[Message]:
+        """The updates of what is displayed and has changed; at a job's end also of all that might have."""
+        changed, self._unshown, self._has_ended = self._unshown, set(), False
+        for model_id, view in self._views.items():
+            is_changed = any(inside in changed for inside, _ in tree(self._models, model_id))
+            if not (is_changed or (is_end and view.is_live)):
+                continue
+            now = text(self._models, model_id)
+            is_live = not is_end and is_lively(self._models, model_id)
+            if now is None or (now == view.shown and is_live == view.is_live):
+                continue
+            view.shown, view.is_live = now, is_live
+            plain = view.plain if now == view.first else now
+            yield _update(model_id, {"text/plain": plain, VIEW: view.view}, view.metadata, is_live=is_live)
+
+    def states(self) -> Iterator[Message]:
+        """What changed since it was last kept, as a notebook's metadata have it: what is displayed first."""
+        unkept, self._unkept = self._unkept, {}
+        displayed = [inside for root in self._views for inside, _ in tree(self._models, root)]
+        kept: dict[str, Any] = {}
+        size = 0
+        for model_id in dict.fromkeys([*(one for one in displayed if one in unkept), *unkept]):
+            if (state := self._models.get(model_id)) is None:
+                continue
+            size += len(dump(state))
+            if size > MAX_STATES_BYTES:
+                break
+            kept[model_id] = {
+                "model_name": state.get("_model_name"),
+                "model_module": state.get("_model_module"),
+                "model_module_version": state.get("_model_module_version"),
+                "state": dict(state),
+            }
+        if kept:
+            yield STATES_TYPE, {"states": kept}
+
+    def _display(self, content: dict[str, Any]) -> dict[str, Any]:
+        view = content["data"][VIEW]
+        model_id = view.get("model_id") if isinstance(view, dict) else None
+        if model_id not in self._models:
+            return content
+        is_live, now = is_lively(self._models, model_id), text(self._models, model_id)
+        self._views.pop(model_id, None)
+        self._views[model_id] = _View(
+            view, content["metadata"], content["data"].get("text/plain", ""), now, now, is_live
+        )
+        if len(self._views) > MAX_VIEWS:
+            del self._views[next(iter(self._views))]
+        return {**content, "transient": {"display_id": _display_id(model_id)}, "live": is_live}
+
+    def _change(self, content: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Fold a message's state into its model; returns that state."""
+        data, model_id = content["data"], content["comm_id"]
+        state = data.get("state") if isinstance(data, dict) else None
+        if not isinstance(state, dict):
+            return {}  # a message of the widget's own
+        if model_id not in self._models:
+            if len(self._models) >= MAX_MODELS:
+                self._forget(next(iter(self._models)))
+            self._models[model_id] = {}
+        self._models[model_id].update(state)
+        self._unshown.add(model_id)
+        self._unkept[model_id] = None
+        return state
+
+    def _close(self, model_id: str) -> Iterator[Message]:
+        view = self._views.pop(model_id, None)
+        inside = [one for one, _ in tree(self._models, model_id)] if view else [model_id]
+        for one in inside:
+            self._forget(one)
+        if view is not None:
+            yield _update(model_id, {"text/plain": ""}, view.metadata, is_live=False)
+
+    def _forget(self, model_id: str) -> None:
+        self._models.pop(model_id, None)
+        self._unkept.pop(model_id, None)
+        self._unshown.discard(model_id)
+
+
+def _display_id(model_id: str) -> str:
+    return f"widget-{model_id}"
+
+
+def _update(model_id: str, data: dict[str, Any], metadata: Mapping[str, Any], *, is_live: bool) -> Message:
+    transient = {"display_id": _display_id(model_id)}
+    return "update_display_data", {"data": data, "metadata": metadata, "transient": transient, "live": is_live}

@@ -1,0 +1,1 @@
+"""Named sessions: each runs its jobs in its kernel, one after the other."""

@@ -1,0 +1,166 @@
+"""All sessions, for the other threads."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+from ..core.errors import Busy, NotFound, Occupied
+from ..jobs.job import Ending, Job
+from ..jobs.request import DEFAULT_SESSION
+from ..kernels.executions import KernelNotStarted
+from ..kernels.leftovers import KernelNotes
+from ..kernels.loop_thread import LoopThread, in_background
+from ..kernels.workspace import NoWorkspace, Workspace
+from ..machine import probe
+from .session import Session
+
+RESTART_TIMEOUT = 20.0
+EXECUTOR_STOPS = Ending("lost", "executor_stopped")
+
+
+class Sessions:
+    """All sessions; its methods may be called from any thread but the kernels' own."""
+
+    def __init__(self, workspace: Workspace, thread: LoopThread, notes: KernelNotes) -> None:
+        self._workspace = workspace
+        self._notes = notes
+        self._thread = thread
+        self._sessions: dict[str, Session] = {}
+        self._closed = False
+
+    def open(self) -> None:
+        """Make `main` and start its kernel in the background."""
+
+        async def begin() -> None:
+            in_background(self._open(DEFAULT_SESSION).warm())
+
+        self._thread.run(begin())
+
+    def close(self) -> None:
+        """End all jobs and kernels; nothing can be started after."""
+
+        async def end() -> None:
+            self._closed = True
+            await asyncio.gather(*(session.end(EXECUTOR_STOPS) for session in self._sessions.values()))
+
+        self._thread.run(end())
+
+    def submit(self, job: Job) -> None:
+        """Queue a job."""
+
+        def enqueue() -> None:
+            if self._closed:
+                job.finish(EXECUTOR_STOPS)
+            else:
+                self._open(job.request.session).enqueue(job)
+
+        self._thread.call(enqueue)
+
+    def interrupt(self, job: Job) -> None:
+        """Take a queued job out, interrupt a running one."""
+
+        async def interrupt() -> None:
+            if (session := self._sessions.get(job.request.session)) is not None:
+                await session.interrupt(job)
+
+        self._thread.run(interrupt())
+
+    def keep(self) -> None:
+        """Make again what was removed: the workspace, and what is written down of jobs and kernels."""
+
+        def keep() -> None:
+            with suppress(NoWorkspace):  # who needs it says so
+                self._workspace.keep()
+            for session in self._sessions.values():
+                session.keep()
+
+        self._thread.call(keep)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """All sessions, `main` first."""
+
+        async def describe() -> list[tuple[dict[str, Any], int | None]]:
+            self._open(DEFAULT_SESSION)
+            names = sorted(self._sessions, key=lambda name: (name != DEFAULT_SESSION, name))
+            return [_described(self._sessions[name]) for name in names]
+
+        return [_with_memory(*described) for described in self._thread.run(describe())]
+
+    def restart(self, name: str) -> tuple[dict[str, Any], list[str]]:
+        """The session with its new kernel, and the jobs that ended. Raises NotFound, Busy."""
+
+        async def restart() -> tuple[tuple[dict[str, Any], int | None], list[str]]:
+            session = self._get(name)
+            restarting = asyncio.ensure_future(session.restart())
+            in_background(restarting)
+            await asyncio.wait((restarting,), timeout=RESTART_TIMEOUT)
+            if not restarting.done():
+                restarting.add_done_callback(lambda task: task.cancelled() or task.exception())
+                raise Occupied(
+                    f"Session {name} is restarting still: its jobs are ended, its new kernel is not ready.",
+                    "Do not restart it again: it goes on, and code that is sent now runs in the new kernel.",
+                    retryable=False,
+                )
+            error = restarting.exception()
+            if self._sessions.get(name) is not session:
+                raise NotFound(f"Session {name} was deleted meanwhile.", "Running code in it makes it.") from error
+            if isinstance(error, KernelNotStarted):
+                raise Busy(
+                    f"A new kernel could not be started: {error}.", "Mend that, or try again in a minute."
+                ) from error
+            return _described(session), restarting.result()
+
+        described, ended = self._thread.run(restart())
+        return _with_memory(*described), ended
+
+    def delete(self, name: str) -> list[str]:
+        """The jobs that ended. Raises NotFound."""
+
+        async def delete() -> list[str]:
+            session = self._get(name)
+            del self._sessions[name]
+            return await session.end(Ending("interrupted", "session_deleted"))
+
+        return self._thread.run(delete())
+
+    def variables(self, name: str) -> dict[str, Any]:
+        """What `GET /variables` answers. Raises NotFound."""
+
+        async def variables() -> dict[str, Any]:
+            return await self._get(name).variables()
+
+        return self._thread.run(variables())
+
+    def cleanup(self, name: str) -> dict[str, Any]:
+        """What was cleared. Raises NotFound, Busy."""
+
+        async def cleanup() -> dict[str, Any]:
+            return await self._get(name).cleanup()
+
+        return self._thread.run(cleanup())
+
+    def _open(self, name: str) -> Session:
+        if name not in self._sessions:
+            self._sessions[name] = Session(name, self._workspace, self._notes)
+        return self._sessions[name]
+
+    def _get(self, name: str) -> Session:
+        if name == DEFAULT_SESSION:
+            return self._open(name)
+        session = self._sessions.get(name)
+        if session is None:
+            known = ", ".join(sorted({DEFAULT_SESSION, *self._sessions}))
+            raise NotFound(f"There is no session {name}.", f"There are: {known}. Running code in a new name makes it.")
+        return session
+
+
+def _described(session: Session) -> tuple[dict[str, Any], int | None]:
+    kernel = session.kernel
+    return session.describe(), kernel.pid if kernel else None
+
+
+def _with_memory(shown: dict[str, Any], pid: int | None) -> dict[str, Any]:
+    """Add the memory of the session's kernel. Not in the kernels' thread: it looks at every process of the machine."""
+    return {**shown, "memory_mb": probe.resident_mb(pid) if pid is not None else None}

@@ -1,0 +1,395 @@
+"""One session: a named kernel, which runs its jobs one after the other. All of it lives in the kernels' thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Literal
+
+from ..core.clock import now
+from ..core.errors import Busy, Occupied
+from ..in_kernel.loop_runner import ExitCalled
+from ..jobs import outputs
+from ..jobs.job import Ending, Job
+from ..kernels.executions import Execution, KernelDied, KernelLeft, KernelNotStarted, KernelSilent
+from ..kernels.kernel import Kernel
+from ..kernels.leftovers import KernelNotes
+from ..kernels.loop_thread import in_background
+from ..kernels.workspace import Workspace
+from ..machine import probe
+from .endings import (
+    DISK_FULL,
+    INTERRUPTED,
+    KERNEL_DIED,
+    KERNEL_REPLACED,
+    KILLED_AT_TIMEOUT,
+    SUCCEEDED,
+    UNKNOWN_EXIT,
+    read_reply,
+)
+from .widget_show import WidgetShow
+
+log = logging.getLogger(__name__)
+
+INTERRUPT_GRACE = 5.0
+VARIABLES_TIMEOUT = 3.0
+# A snapshot is taken so long after the end of a job; those that end meanwhile share it.
+SNAPSHOT_PAUSE_SEC = 0.05
+CLEANUP_TIMEOUT = 20.0
+
+
+class Session:
+    """One named kernel and the jobs that wait for it."""
+
+    def __init__(self, name: str, workspace: Workspace, notes: KernelNotes) -> None:
+        self.name = name
+        self._workspace = workspace
+        self._notes = notes
+        self._kernel: Kernel | None = None
+        self._start: asyncio.Task[None] | None = None
+        self._restart: asyncio.Task[list[str]] | None = None
+        self._started_at: str | None = None
+        self._idle_since = 0.0
+        self._queue: deque[Job] = deque()
+        self._running: Job | None = None
+        # Set while the running job must end in a way that the kernel does not know of.
+        self._ending: Ending | None = None
+        self._interrupting = False
+        self._began = False
+        # What the running job has shown of these kinds.
+        self._shown: set[str] = set()
+        self._work: asyncio.Task[None] | None = None
+        # Whoever holds it has the kernel for itself.
+        self._turn = asyncio.Lock()
+        self._snapshot: dict[str, Any] | None = None
+        self._snapshot_due = False
+        self._widget_show: WidgetShow | None = None
+
+    @property
+    def kernel(self) -> Kernel | None:
+        """The kernel when it lives."""
+        return None if self._kernel is None or self._kernel.died.done() else self._kernel
+
+    @property
+    def state(self) -> Literal["starting", "idle", "busy", "dead"]:
+        """`dead`: no kernel now, the next job starts one."""
+        if self._start is not None:
+            return "starting"
+        if self.kernel is None:
+            return "dead"
+        return "busy" if self._running is not None else "idle"
+
+    def describe(self) -> dict[str, Any]:
+        """The session as the API shows it, but for its memory, which takes a while to measure."""
+        kernel, state = self.kernel, self.state
+        return {
+            "name": self.name,
+            "state": state,
+            "kernel_id": kernel.id if kernel else None,
+            "started_at": self._started_at if kernel else None,
+            "running_job": self._running.id if self._running else None,
+            "queued_jobs": len(self._queue),
+            "execution_count": kernel.execution_count if kernel else 0,
+            "idle_sec": round(time.monotonic() - self._idle_since, 1) if state == "idle" else None,
+        }
+
+    def enqueue(self, job: Job) -> None:
+        """Run `job` when its turn comes."""
+        self._queue.append(job)
+        self._number_queue()
+        if self._work is None or self._work.done():
+            self._work = asyncio.create_task(self._run_queue())
+
+    async def warm(self) -> None:
+        """Have a kernel ready before the first job wants it."""
+        with suppress(KernelNotStarted):
+            async with self._turn:
+                await self._living_kernel()
+
+    def keep(self) -> None:
+        """Write down again what was removed of its jobs and its kernel."""
+        with suppress(OSError):
+            for job in [*([self._running] if self._running else []), *self._queue]:
+                job.keep()
+        if (kernel := self.kernel) is not None and kernel.pid is not None and not self._notes.knows(kernel.id):
+            kernel.note(kernel.pid)
+
+    async def interrupt(self, job: Job) -> None:
+        """Take a queued job out, interrupt a running one, leave a finished one."""
+        if job in self._queue:
+            self._queue.remove(job)
+            self._number_queue()
+            job.finish(INTERRUPTED)
+        elif job is self._running:
+            self._interrupting = True
+            # Before the cell has begun the kernel ignores the signal; it is sent when it begins.
+            if self._began and self._kernel is not None:
+                in_background(self._kernel.interrupt())
+
+    async def end(self, ending: Ending, *, anew: bool = False) -> list[str]:
+        """Kill the kernel and end all jobs; returns their ids. With `anew`, a new kernel is there then.
+
+        Raises KernelNotStarted.
+        """
+        # In line for the turn, ahead of whatever is sent from now on.
+        turn = asyncio.ensure_future(self._turn.acquire())
+        await asyncio.sleep(0)
+        ended = [*([self._running.id] if self._running else []), *self._end_queued(ending)]
+        self._ending = Ending(ending.state, ending.reason, variables_lost=True)
+        try:
+            if self._start is not None:
+                self._start.cancel()
+            elif self._kernel is not None:
+                await self._kernel.kill()
+            # The turn of the running job is over then.
+            await turn
+            await self._let_go()
+            self._ending = None
+            if anew:
+                await self._living_kernel()
+        finally:
+            if turn.done():
+                self._turn.release()
+            else:
+                turn.cancel()
+        return ended
+
+    async def restart(self) -> list[str]:
+        """End everything and start a new kernel; one restart serves all that ask meanwhile. Raises KernelNotStarted."""
+        ending = Ending("interrupted", "session_restarted")
+        if self._restart is None or self._restart.done():
+            self._restart = asyncio.create_task(self.end(ending, anew=True))
+            return await self._restart
+        ended = self._end_queued(ending)
+        await asyncio.shield(self._restart)
+        return ended
+
+    def _end_queued(self, ending: Ending) -> list[str]:
+        queued, self._queue = list(self._queue), deque()
+        for job in queued:
+            job.finish(ending)
+        return [job.id for job in queued]
+
+    async def variables(self) -> dict[str, Any]:
+        """The user's variables, live even while a cell runs; else as they were when the kernel was last idle."""
+        kernel = self.kernel
+        listing: dict[str, Any] = {"source": "none", "as_of": now(), "variables": [], "total": 0}
+        # A kernel that is still starting has none yet, and would not hear the question.
+        if kernel is not None and self._start is None:
+            try:
+                listing |= await kernel.request("variables", patience=VARIABLES_TIMEOUT)
+                listing["source"] = "live"
+            except (KernelDied, KernelSilent):
+                listing |= self._snapshot or {}
+        return {"session": self.name, "kernel_id": kernel.id if kernel else None, **listing}
+
+    async def cleanup(self) -> dict[str, Any]:
+        """Clear variables, collect garbage, close figures. Raises Busy."""
+        if self._running is not None or self._queue:
+            raise Occupied(f"Session {self.name} is running code.", "Wait for it to end, or interrupt it.")
+        nothing = {"cleared_variables": [], "collected_objects": 0, "cuda_cache_emptied": False, "figures_closed": 0}
+        # A kernel that is still starting holds nothing: there is no need to wait for it.
+        if self._start is not None or (self._restart is not None and not self._restart.done()):
+            return nothing
+        async with self._turn:
+            if self.kernel is None:
+                return nothing
+            try:
+                done: dict[str, Any] = await self.kernel.request("cleanup", channel="shell", patience=CLEANUP_TIMEOUT)
+            except (KernelDied, KernelSilent) as error:
+                raise Busy("The kernel did not answer.", "Restart the session if this repeats.") from error
+            self._snapshot_soon()
+            return done
+
+    async def _run_queue(self) -> None:
+        while self._queue:
+            async with self._turn:
+                await self._run_next()
+
+    async def _run_next(self) -> None:
+        self._ending, self._interrupting, self._began, self._shown = None, False, False, set()
+        try:
+            kernel = await self._living_kernel()
+        except KernelNotStarted as error:
+            # When the session was ended meanwhile, those that wait now came later.
+            if self._queue and self._ending is None:
+                self._fail_without_kernel(self._queue.popleft(), str(error))
+            return
+        # Only now does it leave the queue: while the kernel started it could still be taken out.
+        if not self._queue:
+            return
+        job = self._queue.popleft()
+        self._number_queue()
+        if job.request.kernel_id not in (None, kernel.id):
+            job.finish(KERNEL_REPLACED)
+            return
+        self._running, self._widget_show = job, WidgetShow(kernel.widgets, job)
+        try:
+            ending = await self._run(kernel, job)
+        except Exception:
+            log.exception("job %s", job.id)
+            ending = KERNEL_DIED
+            await self._let_go()
+        self._running, self._idle_since = None, time.monotonic()
+        if ending is None:
+            # The kernel left before it began with it.
+            self._queue.appendleft(job)
+            job.put_back()
+            self._number_queue()
+            return
+        final = self._ending or ending
+        if final is not DISK_FULL:
+            self._widget_show.end()
+        job.finish(replace(final, variables_lost=final.variables_lost or ending.variables_lost))
+        if ending.variables_lost and self._ending in (None, DISK_FULL):
+            # Once: where a kernel dies as it starts, the next job tries again.
+            with suppress(KernelNotStarted):
+                await self._living_kernel()
+
+    async def _run(self, kernel: Kernel, job: Job) -> Ending | None:
+        """Run a job; None where it has not run, and may in another kernel."""
+
+        def on_output(kind: str, content: dict[str, Any]) -> None:
+            self._on_output(kernel, job, kind, content)
+
+        try:
+            memory = probe.memory()
+            job.start(kernel.id, kernel.execution_count + 1, memory)
+            loop = job.request.loop and {**job.request.loop, "reports": str(job.reports.path)}
+            execution = kernel.submit(job.id, job.request.code, on_output, memory, loop)
+            ending = await self._follow(kernel, job, execution)
+        except OSError:
+            return DISK_FULL
+        except KernelLeft:
+            await self._let_go()
+            if self._interrupting:
+                return INTERRUPTED
+            return KERNEL_REPLACED if job.request.kernel_id or self._ending else None
+        except KernelDied:
+            how = kernel.exit or UNKNOWN_EXIT
+            await self._let_go()
+            return replace(KERNEL_DIED, kernel_exit=how)
+        if kernel.leaves.done():
+            await self._let_go()
+            reason = "exited" if ending == SUCCEEDED else ending.reason
+            return replace(ending, reason=reason, variables_lost=True)
+        return ending
+
+    def _fail_without_kernel(self, job: Job, why: str) -> None:
+        self._number_queue()
+        with suppress(OSError):
+            said = f"{why}. Send the code again; if this repeats, the executor's log says more."
+            job.output("error", {"ename": "KernelNotStarted", "evalue": said, "traceback": [said]})
+        job.finish(Ending("failed", "kernel_died", kernel_exit=UNKNOWN_EXIT))
+
+    async def _follow(self, kernel: Kernel, job: Job, execution: Execution) -> Ending:
+        """Wait for the end of the cell, but no longer than the job may take. Raises KernelDied."""
+        finished = asyncio.ensure_future(kernel.finish(execution))
+        await asyncio.wait((finished,), timeout=job.request.timeout_sec)
+        timed_out = not finished.done()
+        if timed_out:
+            await kernel.interrupt()
+            await asyncio.wait((finished,), timeout=INTERRUPT_GRACE)
+            if not finished.done():
+                await self._let_go()
+                with suppress(KernelDied):
+                    await finished
+                return KILLED_AT_TIMEOUT
+        reply = await finished
+        if reply is not None and reply["status"] == "aborted":
+            raise KernelLeft
+        self._snapshot_soon()
+        is_ok, error = read_reply(reply, self._shown)
+        if error is not None:
+            self._on_output(kernel, job, "error", error)
+        if timed_out:
+            return Ending("timed_out", "timeout")
+        # Code that took it and came to its own end has succeeded; what `%run` and `%%capture` take they show.
+        if self._interrupting and self._began and (not is_ok or "error" in self._shown):
+            return INTERRUPTED  # whatever the exception is called
+        if is_ok:
+            return SUCCEEDED
+        has_left = reply is not None and reply.get("ename") == ExitCalled.__name__
+        return Ending("failed", "exited" if has_left else "python_error")
+
+    def _on_output(self, kernel: Kernel, job: Job, kind: str, content: dict[str, Any]) -> None:
+        if job.is_final or self._widget_show is None:
+            kernel.widgets.take(kind, content)
+            job.late(outputs.plain_text(kind, content))
+            return
+        if self._ending is DISK_FULL:
+            return
+        try:
+            if kind == "execute_input":
+                self._began = True
+                if self._interrupting:
+                    in_background(kernel.interrupt())
+            else:
+                self._shown.add(kind)
+                self._widget_show.take(kind, content)
+        except OSError as error:
+            log.warning("job %s: its output cannot be written down: %s", job.id, error)
+            self._ending = DISK_FULL
+            in_background(kernel.interrupt())
+
+    async def _living_kernel(self) -> Kernel:
+        """The kernel, a new one where there is none. Raises KernelNotStarted."""
+        if self.kernel is not None and not self.kernel.leaves.done():
+            return self.kernel
+        await self._let_go()
+        for attempt in (1, 2):
+            kernel = self._kernel = Kernel(self._workspace, self._notes)
+            self._start = asyncio.create_task(kernel.start())
+            try:
+                await self._start
+            except KernelNotStarted as error:
+                # Another process may have taken one of its ports.
+                log.warning("session %s: no kernel at attempt %d: %s", self.name, attempt, error)
+                if attempt == 2 or self._ending is not None:
+                    raise
+            else:
+                self._started_at, self._idle_since = now(), time.monotonic()
+                kernel.leaves.add_done_callback(self._see_off)
+                break
+            finally:
+                self._start = None
+        return kernel
+
+    def _see_off(self, _: object) -> None:
+        in_background(self._let_go_when_idle())
+
+    async def _let_go_when_idle(self) -> None:
+        """End a kernel that was asked to leave while no job ran; else the job's end sees to it."""
+        async with self._turn:
+            if self._kernel is not None and self._kernel.leaves.done():
+                await self._let_go()
+
+    async def _let_go(self) -> None:
+        """Kill what is left of the kernel."""
+        kernel, self._kernel, self._snapshot = self._kernel, None, None
+        if kernel is not None:
+            await kernel.kill()
+
+    def _snapshot_soon(self) -> None:
+        """Take a snapshot in a moment: it costs the kernel as much as a short job."""
+        if not self._snapshot_due:
+            self._snapshot_due = True
+            asyncio.get_running_loop().call_later(SNAPSHOT_PAUSE_SEC, lambda: in_background(self._take_snapshot()))
+
+    async def _take_snapshot(self) -> None:
+        self._snapshot_due = False
+        kernel = self.kernel
+        if kernel is None or self._start is not None:
+            return
+        with suppress(KernelDied, KernelSilent):
+            listing = await kernel.request("variables", patience=VARIABLES_TIMEOUT)
+            if kernel is self._kernel:
+                self._snapshot = {"source": "snapshot", "as_of": now(), **listing}
+
+    def _number_queue(self) -> None:
+        for position, job in enumerate(self._queue, start=1):
+            job.queue_position = position
