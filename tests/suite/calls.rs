@@ -60,8 +60,11 @@ impl Drop for Held {
     }
 }
 
-fn hasty(home: &Home) -> Bridge {
-    Executor::shared().bridge(home, &[("SMART_COLAB_CALL_BUDGET_SEC", "5")])
+/// Its calls answer soon, and the session's kernel is up.
+fn hasty(home: &Home, session: &str) -> Bridge {
+    let mut bridge = Executor::shared().bridge(home, &[("SMART_COLAB_CALL_BUDGET_SEC", "5")]);
+    bridge.warm(session);
+    bridge
 }
 
 /// Everything from `after` to the job's end, call by call.
@@ -91,7 +94,7 @@ fn goes_on(answer: &Answer) {
 #[test]
 fn a_call_answers_within_its_budget_and_its_code_goes_on() {
     let (home, held) = (Home::new(), Held::new("outliving"));
-    let mut bridge = hasty(&home);
+    let mut bridge = hasty(&home, "outliving");
     let answer = bridge.call("run_code_quick", held.arguments());
     goes_on(&answer);
     let job = answer.fact("job_id").to_owned();
@@ -117,14 +120,14 @@ fn a_call_answers_within_its_budget_and_its_code_goes_on() {
 #[test]
 fn code_outlives_the_bridge_and_the_next_one_finds_its_output() {
     let (home, held) = (Home::new(), Held::new("abandoned"));
-    let mut bridge = hasty(&home);
+    let mut bridge = hasty(&home, "abandoned");
     let answer = bridge.call("run_code_long", held.arguments());
     goes_on(&answer);
     let left = bridge.leave();
     assert_eq!(left.status.code(), Some(0), "{}", left.stderr);
 
-    let mut bridge = hasty(&home);
     held.let_go();
+    let mut bridge = hasty(&home, "abandoned");
     let rest = read_on(
         &mut bridge,
         answer.fact("job_id"),
@@ -141,7 +144,7 @@ fn a_chatty_job_is_read_without_loss_or_repetition() {
         "{}\nfor i in range(20_000):\n    print('number', i)",
         held.code()
     );
-    let mut bridge = hasty(&home);
+    let mut bridge = hasty(&home, "chatty");
     let answer = bridge.call("run_code_quick", json!({"code": code, "session": "chatty"}));
     goes_on(&answer);
     held.let_go();
@@ -165,7 +168,7 @@ fn a_chatty_job_is_read_without_loss_or_repetition() {
 #[test]
 fn a_second_job_waits_its_turn() {
     let (home, held) = (Home::new(), Held::new("queue"));
-    let mut bridge = hasty(&home);
+    let mut bridge = hasty(&home, "queue");
     goes_on(&bridge.call("run_code_quick", held.arguments()));
     let second = json!({"code": "'second'", "session": "queue"});
     let answer = bridge.call("run_code_quick", second);
@@ -281,7 +284,7 @@ fn a_cancelled_run_is_interrupted() {
 #[test]
 fn a_cancelled_look_leaves_the_job_alone() {
     let (home, held) = (Home::new(), Held::new("looked-at"));
-    let mut bridge = hasty(&home);
+    let mut bridge = hasty(&home, "looked-at");
     let answer = bridge.call("run_code_quick", held.arguments());
     goes_on(&answer);
     let job = answer.fact("job_id");

@@ -21,14 +21,13 @@ fn sleep(bridge: &mut Bridge, session: &str) -> Answer {
 pub(crate) fn asleep(bridge: &mut Bridge, session: &str) -> Answer {
     let begun = sleep(bridge, session);
     let look = json!({"job_id": begun.fact("job_id")});
-    let has_printed = (0..100).any(|_| {
-        bridge
-            .call("get_output", look.clone())
-            .text
-            .contains("asleep")
-    });
-    assert!(has_printed, "{}", begun.facts);
-    begun
+    loop {
+        let answer = bridge.call("get_output", look.clone());
+        if answer.text.contains("asleep") {
+            return begun;
+        }
+        assert_ne!(answer.facts["success"], false, "{}", answer.facts);
+    }
 }
 
 pub(crate) fn chunked(bridge: &mut Bridge, name: &str, setup: &str, body: &str) -> Answer {
@@ -51,6 +50,7 @@ fn an_operation_goes_on_in_one_call_after_an_interrupt_or_a_restart_of_its_sessi
             "assert ready\nopen('{name}-began', 'w').close()\nwhile i == 1 and not os.path.exists('{name}-go'): time.sleep(0.02)\ni"
         );
         let setup = "import os, time\nready = True";
+        bridge.warm(&name);
         let begun = chunked(&mut bridge, &name, setup, &body);
         assert_eq!(begun.facts["state"], "running", "{}", begun.facts);
         bridge.call(tool, json!({"session": name}));

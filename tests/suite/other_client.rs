@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::next_steps::asleep;
 use crate::support::home::Home;
 use crate::support::python::python;
 use crate::support::stdio::{Answer, Bridge};
@@ -17,7 +18,9 @@ pub(crate) fn local(home: &Home) -> Bridge {
     command
         .env("COLAB_URL", "local")
         .env("SMART_COLAB_PYTHON", python());
-    Bridge::greeted(command)
+    let mut bridge = Bridge::greeted(command);
+    bridge.warm("main");
+    bridge
 }
 
 fn output(bridge: &mut Bridge, id: &str) -> Answer {
@@ -54,11 +57,7 @@ fn once_ended(mut call: impl FnMut() -> Answer) -> Answer {
 fn code_of_another_client_is_followed_there_and_read_here_when_that_is_closed() {
     let home = Home::new();
     let mut first = local(&home);
-    let code = "import time\nprint('asleep', flush=True)\ntime.sleep(600)";
-    let begun = first.call("run_code_long", json!({"code": code}));
-    let id = begun.fact("job_id").to_owned();
-    let has_printed = (0..100).any(|_| output(&mut first, &id).text.contains("asleep"));
-    assert!(has_printed, "{}", begun.facts);
+    let id = asleep(&mut first, "main").fact("job_id").to_owned();
     let mut second = local(&home);
     let answer = output(&mut second, &id);
     answer.refused("not_found");
@@ -100,8 +99,6 @@ fn what_has_ended_in_a_client_that_lives_is_read_in_the_other_one() {
 fn no_iteration_runs_twice(goes: impl FnOnce(Bridge)) {
     let home = Home::new();
     let mut stays = local(&home);
-    let warm = stays.call("run_code_quick", json!({"code": "print('up')"}));
-    warm.succeeded();
     let file = home.folder("iterations.txt");
     let body = format!(
         "with open({:?}, 'a') as file:\n    print(i, file=file)\nassert ready\ntime.sleep(0.2)",

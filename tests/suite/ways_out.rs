@@ -13,6 +13,7 @@ fn an_operation_that_runs_in_another_local_client_is_not_deleted_or_begun_anew()
     let home = Home::new();
     let mut first = local(&home);
     let body = "import os, time\nwhile i == 1 and not os.path.exists('go'): time.sleep(0.02)\ni";
+    first.warm("shared");
     let begun = chunked(&mut first, "shared", "", body);
     assert_eq!(begun.facts["state"], "running", "{}", begun.facts);
     let mut second = local(&home);

@@ -176,6 +176,11 @@ impl Bridge {
         Answer::of(&self.answer(id))
     }
 
+    /// [`until_warm`], by this bridge.
+    pub(crate) fn warm(&mut self, session: &str) {
+        until_warm(session, |code| self.call("run_code_quick", code));
+    }
+
     /// The next line as it comes.
     pub(crate) fn line(&mut self) -> String {
         let line = self.lines.recv_timeout(PATIENCE);
@@ -320,5 +325,18 @@ impl Answer {
     pub(crate) fn succeeded(&self) {
         assert!(!self.is_error, "{}", self.whole);
         assert_eq!(self.facts["success"], true, "{}", self.facts);
+    }
+}
+
+/// Waits until the session's kernel is up, however slowly the machine starts it: calls with a short budget then reach it.
+pub(crate) fn until_warm(session: &str, mut run: impl FnMut(Value) -> Answer) {
+    let end = Instant::now() + PATIENCE;
+    let code = json!({"code": "pass", "session": session});
+    loop {
+        let answer = run(code.clone());
+        if answer.facts["state"] == "succeeded" {
+            return;
+        }
+        assert!(Instant::now() < end, "{}", answer.facts);
     }
 }

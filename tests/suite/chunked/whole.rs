@@ -104,6 +104,7 @@ fn a_result_is_whole_once_get_output_has_seen_the_end() {
     let mut bridge = executor.bridge(&home, &[("SMART_COLAB_CALL_BUDGET_SEC", "5")]);
     let code =
         format!("import os, time\nwhile not os.path.exists('seen-go'): time.sleep(0.01)\n{CODE}");
+    bridge.warm("seen");
     let answer = run(&mut bridge, "seen", &code);
     assert_eq!(answer.fact("state"), "running", "{}", answer.facts);
     bridge

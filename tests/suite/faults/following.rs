@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{BUDGET, MARGIN, Rig, call, failed, finish, run, succeeded, until_read};
+use super::{BUDGET, MARGIN, Rig, call, failed, finish, run, succeeded, until_read, warm};
 use crate::support::proxy::{Fault, Stranger};
 
 /// Prints, waits for the file `go`, prints again.
@@ -77,6 +77,7 @@ for i in range(300):
 async fn an_answer_that_comes_just_after_the_calls_end_is_no_fault() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "8")]).await;
+    warm(&bridge).await;
     rig.proxy.on(
         "/events",
         usize::MAX,

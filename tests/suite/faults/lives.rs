@@ -6,7 +6,7 @@ use serde_json::json;
 use smart_colab::mcp::client::Client;
 use tokio::process::Command;
 
-use super::{BUDGET, MARGIN, MARK, Rig, call, failed, finish, run, succeeded, until_read};
+use super::{BUDGET, MARGIN, MARK, Rig, call, failed, finish, run, succeeded, until_read, warm};
 use crate::support::executor::Executor;
 use crate::support::python::python;
 
@@ -158,6 +158,7 @@ while True:
 async fn a_job_outlives_its_bridge_and_the_next_bridge_reads_all_of_it() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "5")]).await;
+    warm(&bridge).await;
     let code = format!(
         "{MARK}import os, time\nprint('before', flush=True)\nwhile not os.path.exists('go'): time.sleep(0.05)\nprint('after')"
     );

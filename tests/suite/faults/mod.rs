@@ -109,6 +109,14 @@ async fn call(bridge: &Client, tool: &'static str, arguments: Value) -> Answer {
     bridge.call(tool, arguments).await.unwrap()
 }
 
+/// Waits until the session's kernel is up, as [`Bridge::warm`](crate::support::stdio::Bridge::warm).
+async fn warm(bridge: &Client) {
+    let end = Instant::now() + PATIENCE;
+    while run(bridge, "pass").await.facts["state"] != "succeeded" {
+        assert!(Instant::now() < end, "the kernel does not start");
+    }
+}
+
 /// Reads on where `answer` stopped until the job is over: the last answer, with the text of all.
 async fn finish(bridge: &Client, answer: Answer) -> Answer {
     let mut answer = answer;

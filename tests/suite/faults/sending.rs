@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{MARK, Rig, call, failed, finish, run, succeeded, until};
+use super::{MARK, Rig, call, failed, finish, run, succeeded, until, warm};
 use crate::support::executor::Executor;
 use crate::support::proxy::{Fault, Stranger};
 
@@ -240,6 +240,7 @@ async fn code_that_may_have_run_on_a_machine_that_is_gone_does_not_run_on_the_ne
 async fn an_interrupt_whose_reply_is_lost_reaches_the_code_once() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "5")]).await;
+    warm(&bridge).await;
     let code = "
 import time
 try:

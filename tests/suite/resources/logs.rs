@@ -9,6 +9,7 @@ use super::{Client, ERAS, Era, INTERNAL, save};
 use crate::support::executor::{Executor, TOKEN, until_there};
 use crate::support::home::Home;
 use crate::support::proxy::{Fault, Proxy};
+use crate::support::stdio::until_warm;
 
 fn connected(era: Era, home: &Home, executor: &Executor, budget: &str) -> Client {
     connected_by(&executor.line(), era, home, budget)
@@ -69,6 +70,7 @@ fn a_running_job_is_linked_to_its_log_and_can_be_read() {
     let home = Home::new();
     let mut client = connected(Era::Modern, &home, Executor::shared(), "5");
     let code = "import time\nprint('begun', flush=True)\ntime.sleep(600)";
+    until_warm("linked", |code| client.call("run_code_quick", code));
     let arguments = json!({"code": code, "session": "linked"});
     let answer = client.call("run_code_long", arguments);
     assert_eq!(answer.facts["state"], "running");
