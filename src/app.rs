@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use crate::checkpoints::Checkpoints;
 use crate::chunked::Chunked;
 use crate::edge::settings::Settings;
 use crate::jobs::Jobs;
@@ -32,9 +33,11 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
         settings.save_dir.clone(),
         settings.data_dir.join("jobs"),
     ));
+    let checkpoints = Checkpoints::new(jobs.clone(), settings.checkpoint_dir.clone());
     let floors = Floors {
         connection: connection.clone(),
-        chunked: Chunked::new(jobs.clone(), settings.checkpoint_dir.clone()),
+        chunked: Chunked::new(jobs.clone(), checkpoints.clone()),
+        checkpoints,
         jobs,
         downloads: Downloads::new(
             connection.clone(),

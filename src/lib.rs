@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | top | `app`, `cli` | composition and the command line |
 //! | face | `mcp` | tools, results, progress: the only room that knows rmcp |
-//! | work | `notebook` over `chunked` over `jobs` and [`transfer`] | running code, following it, fetching and sending files, telling what was run |
+//! | work | `notebook` over `chunked` over `checkpoints` over `jobs` and [`transfer`] | running code, following it, keeping its results, fetching and sending files, exporting what was run |
 //! | reach | [`runtime`] | the machine that runs code: the only room that knows the HTTP client |
 //! | ground | [`wire`], [`edge`], [`render`], [`base`] | the API's types; process and disk; pictures and pages made readable; text and ids |
 //!
@@ -23,6 +23,7 @@
 
 pub mod app;
 pub mod base;
+pub mod checkpoints;
 pub mod chunked;
 pub mod cli;
 pub mod edge;

@@ -8,11 +8,11 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::checkpoint::{Checkpoint, Flight, Stop};
-use super::error::ChunkedError;
-use super::folder::Folder;
 use super::plan::Plan;
 use crate::base::ids::JobId;
+use crate::checkpoints::CheckpointError;
+use crate::checkpoints::checkpoint::{Checkpoint, Flight, Stop};
+use crate::checkpoints::folder::Folder;
 use crate::edge::journal::Journal;
 use crate::edge::lock::FileLock;
 use crate::wire::event::{Progress, PythonError};
@@ -54,17 +54,23 @@ struct ResultLine<'a> {
 }
 
 impl Claim {
-    pub(super) fn take(folder: Folder, plan: &Plan, restart: bool) -> Result<Self, ChunkedError> {
+    pub(super) fn take(
+        folder: Folder,
+        plan: &Plan,
+        restart: bool,
+    ) -> Result<Self, CheckpointError> {
         let lock = folder.lock(&plan.name)?;
         let found = match folder.load() {
             Ok(found) => found,
-            Err(ChunkedError::Corrupt { .. } | ChunkedError::OtherVersion { .. }) if restart => {
+            Err(CheckpointError::Corrupt { .. } | CheckpointError::OtherVersion { .. })
+                if restart =>
+            {
                 folder.set_unreadable_aside()?;
                 folder.load()?
             }
             Err(error) => {
                 // The good one before it is what the next call finds.
-                if let ChunkedError::Corrupt {
+                if let CheckpointError::Corrupt {
                     previous: Some(_), ..
                 } = &error
                 {
@@ -75,7 +81,7 @@ impl Claim {
         };
         let mut claim = Self {
             folder,
-            checkpoint: Checkpoint::new(plan),
+            checkpoint: plan.begin(),
             is_new: true,
             replaced_job: None,
             lock,
@@ -88,9 +94,9 @@ impl Claim {
                 claim.is_new = false;
             }
             Some(old) => {
-                return Err(ChunkedError::Mismatch {
+                return Err(CheckpointError::Mismatch {
                     operation: plan.name.to_string(),
-                    differing: old.differing(plan),
+                    differing: plan.differing(&old),
                     completed: old.completed,
                     total: old.total,
                 });
@@ -99,14 +105,14 @@ impl Claim {
         Ok(claim)
     }
 
-    pub(super) fn open(self) -> Result<Ledger, ChunkedError> {
+    pub(super) fn open(self) -> Result<Ledger, CheckpointError> {
         // Before the old results are cut away: a crash between leaves no checkpoint that claims what is not there.
         if self.is_new {
             self.folder.begin(&self.checkpoint)?;
         }
         let covered = self.checkpoint.results_bytes;
         let path = self.folder.results();
-        let results = Journal::open(&path, covered).map_err(ChunkedError::disk(&path))?;
+        let results = Journal::open(&path, covered).map_err(CheckpointError::disk(&path))?;
         let mut notes = Vec::new();
         if results.length() < covered {
             notes.push(format!(
@@ -128,14 +134,14 @@ impl Claim {
 
 impl Ledger {
     /// Writes down a job that is about to be sent.
-    pub(super) fn launch(&mut self, flight: &Flight) -> Result<(), ChunkedError> {
+    pub(super) fn launch(&mut self, flight: &Flight) -> Result<(), CheckpointError> {
         self.checkpoint.stop = None;
         self.checkpoint.in_flight = Some(flight.clone());
         self.save()
     }
 
     /// Takes the report of an iteration. Only the next one in order counts, so that no gap is ever claimed and none counts twice.
-    pub(super) fn credit(&mut self, progress: &Progress) -> Result<bool, ChunkedError> {
+    pub(super) fn credit(&mut self, progress: &Progress) -> Result<bool, CheckpointError> {
         let iteration = progress
             .iteration
             .unwrap_or(progress.completed.saturating_sub(1));
@@ -151,7 +157,7 @@ impl Ledger {
         serde_json::to_string(&line)
             .map_err(std::io::Error::from)
             .and_then(|line| self.results.append(&line))
-            .map_err(ChunkedError::disk(&path))?;
+            .map_err(CheckpointError::disk(&path))?;
         self.checkpoint.count(progress);
         if self.saved.elapsed() >= SAVE_AFTER {
             self.save()?;
@@ -160,7 +166,7 @@ impl Ledger {
     }
 
     /// Ends the flight: what it proved is in the books.
-    pub(super) fn land(&mut self, stop: Option<Stop>) -> Result<(), ChunkedError> {
+    pub(super) fn land(&mut self, stop: Option<Stop>) -> Result<(), CheckpointError> {
         self.land_softly();
         self.checkpoint.stop = stop;
         self.save()
@@ -175,15 +181,15 @@ impl Ledger {
     }
 
     /// Saves what a soft landing has left open.
-    pub(super) fn settle(&mut self) -> Result<(), ChunkedError> {
+    pub(super) fn settle(&mut self) -> Result<(), CheckpointError> {
         if self.is_settled { Ok(()) } else { self.save() }
     }
 
     /// Puts everything on disk: the results first, then the checkpoint that covers them.
-    pub(super) fn save(&mut self) -> Result<(), ChunkedError> {
+    pub(super) fn save(&mut self) -> Result<(), CheckpointError> {
         self.results
             .sync()
-            .map_err(ChunkedError::disk(&self.folder.results()))?;
+            .map_err(CheckpointError::disk(&self.folder.results()))?;
         self.checkpoint.results_bytes = self.results.length();
         self.checkpoint.touch();
         self.saved = Instant::now();

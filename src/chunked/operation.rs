@@ -4,8 +4,6 @@ use std::sync::OnceLock;
 
 use tokio::time::Instant;
 
-use super::checkpoint::{Flight, Work};
-use super::error::ChunkedError;
 use super::ledger::Ledger;
 use super::output::Output;
 use super::plan::Plan;
@@ -13,6 +11,8 @@ use super::reader::BatchReader;
 use super::stop;
 use super::watch::Watch;
 use crate::base::text::Newest;
+use crate::checkpoints::CheckpointError;
+use crate::checkpoints::checkpoint::{Flight, Work};
 use crate::jobs::Jobs;
 use crate::jobs::follow::{self, Ended, Followed};
 use crate::runtime::RuntimeError;
@@ -32,7 +32,7 @@ pub(super) enum End {
     /// The checkpoint says why.
     Stopped,
     /// What is known of the operation is in the books; the next call goes on from there.
-    Trouble(ChunkedError),
+    Trouble(CheckpointError),
 }
 
 pub(super) struct Operation<'a> {
@@ -72,7 +72,7 @@ impl<'a> Operation<'a> {
     }
 
     /// One job, from its being sent or found again to its end; nothing to say means that there is more to do.
-    async fn step(&mut self) -> Result<Option<End>, ChunkedError> {
+    async fn step(&mut self) -> Result<Option<End>, CheckpointError> {
         if let Some(mut flight) = self.ledger.checkpoint.in_flight.clone() {
             let followed = self.find_again(&mut flight).await?;
             return self.land(flight, followed).await;
@@ -105,10 +105,10 @@ impl<'a> Operation<'a> {
         Work::Batch { start, stop }
     }
 
-    async fn send(&mut self, flight: &Flight) -> Result<Option<Followed>, ChunkedError> {
+    async fn send(&mut self, flight: &Flight) -> Result<Option<Followed>, CheckpointError> {
         self.output.begin(flight.job_id);
         let kernel_id = self.ledger.checkpoint.kernel_id.as_deref();
-        let request = flight.request(self.plan, kernel_id);
+        let request = self.plan.request(flight.work, kernel_id);
         let mut reader = BatchReader::new(self.watch, &mut self.ledger, &mut self.output);
         let watch = self.watch.of_job(&|_, _| {});
         let followed = follow::submit(
@@ -123,7 +123,10 @@ impl<'a> Operation<'a> {
     }
 
     /// A job that an earlier call recorded, and may or may not have sent. An interrupt that came before this call is no news to it.
-    async fn find_again(&mut self, flight: &mut Flight) -> Result<Option<Followed>, ChunkedError> {
+    async fn find_again(
+        &mut self,
+        flight: &mut Flight,
+    ) -> Result<Option<Followed>, CheckpointError> {
         if let Some(turn) = self.watch.turn {
             turn.pass();
         }
@@ -162,7 +165,7 @@ impl<'a> Operation<'a> {
         &mut self,
         mut flight: Flight,
         followed: Option<Followed>,
-    ) -> Result<Option<End>, ChunkedError> {
+    ) -> Result<Option<End>, CheckpointError> {
         let Some(followed) = followed else {
             return self.lose().await;
         };
@@ -196,7 +199,7 @@ impl<'a> Operation<'a> {
     }
 
     /// The job is over, and all that it told is in the books.
-    async fn finish(&mut self, flight: &Flight, job: &Job) -> Result<Option<End>, ChunkedError> {
+    async fn finish(&mut self, flight: &Flight, job: &Job) -> Result<Option<End>, CheckpointError> {
         let checkpoint = &mut self.ledger.checkpoint;
         if job.variables_lost {
             checkpoint.kernel_id = None;
@@ -249,7 +252,7 @@ impl<'a> Operation<'a> {
     }
 
     /// The machine or the kernel has gone with the job: what it proved counts, the rest runs again after a new setup.
-    async fn lose(&mut self) -> Result<Option<End>, ChunkedError> {
+    async fn lose(&mut self) -> Result<Option<End>, CheckpointError> {
         self.ledger.checkpoint.kernel_id = None;
         self.ledger.land(None)?;
         self.output.job_runs = false;

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::checkpoint::Skipped;
 use super::ledger::Ledger;
 use super::operation::End;
 use super::output::Output;
+use crate::checkpoints::checkpoint::Skipped;
 use crate::jobs::keep::Kept;
 
 /// Skipped iterations that an answer names.

@@ -1,13 +1,12 @@
 //! What an operation is to do, and what makes two calls the same operation.
 
-use std::fmt;
 use std::ops::RangeInclusive;
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::error::ChunkedError;
 use crate::base::hex::hex;
+use crate::checkpoints::checkpoint::{Checkpoint, CodeHashes, Work};
+use crate::checkpoints::{CheckpointError, Name};
 use crate::wire::job::{Iterations, JobRequest, OnError};
 use crate::wire::session::is_name;
 
@@ -20,64 +19,6 @@ const ITERATIONS: RangeInclusive<u64> = 1..=1_000_000_000;
 const BATCH_SIZES: RangeInclusive<u64> = 1..=100_000;
 /// Five minutes for the setup, and for each batch.
 const TIMEOUT_SEC: u64 = 300;
-/// No file on Windows can have these names, whatever follows the first dot ("Naming Files, Paths, and Namespaces", Microsoft).
-const RESERVED: [&str; 4] = ["con", "prn", "aux", "nul"];
-
-/// A checkpoint's name: it can name a folder on every system.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Name(String);
-
-impl Name {
-    /// # Errors
-    /// [`ChunkedError::Invalid`], with the rule.
-    pub fn new(text: &str) -> Result<Self, ChunkedError> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        let shape = (1..=64).contains(&text.len()) && text.chars().all(allowed);
-        if !shape || text.starts_with('.') || text.ends_with('.') {
-            let shown: String = text.chars().take(64).collect();
-            return Err(ChunkedError::Invalid(format!(
-                "{shown:?} cannot name a checkpoint: use 1 to 64 letters, digits, '.', '_' and '-', without a dot at either end"
-            )));
-        }
-        let stem = text.split('.').next().unwrap_or_default().to_lowercase();
-        let numbered = ["com", "lpt"].iter().any(|port| {
-            stem.strip_prefix(port)
-                .is_some_and(|rest| rest.len() == 1 && rest != "0" && rest.parse::<u8>().is_ok())
-        });
-        if RESERVED.contains(&stem.as_str()) || numbered {
-            return Err(ChunkedError::Invalid(format!(
-                "{text:?} cannot name a checkpoint: Windows keeps {stem:?} for a device"
-            )));
-        }
-        Ok(Self(text.to_owned()))
-    }
-
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl TryFrom<String> for Name {
-    type Error = ChunkedError;
-
-    fn try_from(text: String) -> Result<Self, ChunkedError> {
-        Self::new(&text)
-    }
-}
-
-impl From<Name> for String {
-    fn from(name: Name) -> Self {
-        name.0
-    }
-}
 
 /// An operation: a setup, and a body that runs `n_iterations` times, `batch_size` of them in one job.
 #[derive(Debug, Clone)]
@@ -92,17 +33,10 @@ pub struct Plan {
     pub session: String,
 }
 
-/// What the code of a plan is known by.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct CodeHashes {
-    pub(super) setup: String,
-    pub(super) body: String,
-}
-
 impl Plan {
     /// # Errors
-    /// [`ChunkedError::Invalid`], with all faults in one sentence.
-    pub fn validate(&self) -> Result<(), ChunkedError> {
+    /// [`CheckpointError::Invalid`], with all faults in one sentence.
+    pub fn validate(&self) -> Result<(), CheckpointError> {
         let mut faults = Vec::new();
         if self.loop_code.trim().is_empty() {
             faults.push("loop_code is empty".to_owned());
@@ -125,7 +59,7 @@ impl Plan {
         if faults.is_empty() {
             Ok(())
         } else {
-            Err(ChunkedError::Invalid(faults.join("; ")))
+            Err(CheckpointError::Invalid(faults.join("; ")))
         }
     }
 
@@ -142,14 +76,70 @@ impl Plan {
         hex(&hasher.finalize())
     }
 
-    pub(super) fn code_hashes(&self) -> CodeHashes {
+    /// The state of an operation of which nothing is done yet.
+    pub(super) fn begin(&self) -> Checkpoint {
+        Checkpoint::new(
+            self.name.clone(),
+            self.session.clone(),
+            self.n_iterations,
+            self.hash(),
+            self.code_hashes(),
+        )
+    }
+
+    /// The arguments in which this plan differs from the one that `checkpoint` belongs to.
+    pub(super) fn differing(&self, checkpoint: &Checkpoint) -> Vec<String> {
+        let (total, session) = (self.n_iterations, &self.session);
+        let mut differing = Vec::new();
+        if total != checkpoint.total {
+            differing.push(format!(
+                "n_iterations ({} before, {total} now)",
+                checkpoint.total
+            ));
+        }
+        if *session != checkpoint.session {
+            differing.push(format!(
+                "session ({} before, {session} now)",
+                checkpoint.session
+            ));
+        }
+        if let Some(old) = &checkpoint.code_hashes {
+            let new = self.code_hashes();
+            let texts = [
+                ("setup_code", old.setup != new.setup),
+                ("loop_code", old.body != new.body),
+            ];
+            let changed = texts.into_iter().filter(|(_, is_other)| *is_other);
+            differing.extend(changed.map(|(name, _)| name.to_owned()));
+        } else {
+            let same_but_code = Self {
+                n_iterations: checkpoint.total,
+                session: checkpoint.session.clone(),
+                ..self.clone()
+            };
+            if same_but_code.hash() != checkpoint.plan_hash {
+                differing.push("setup_code or loop_code".to_owned());
+            }
+        }
+        differing
+    }
+
+    fn code_hashes(&self) -> CodeHashes {
         CodeHashes {
             setup: hex(&Sha256::digest(&self.setup_code)),
             body: hex(&Sha256::digest(&self.loop_code)),
         }
     }
 
-    pub(super) fn setup(&self) -> JobRequest {
+    /// The same request for the same work, always: the executor knows a repeated one by it.
+    pub(super) fn request(&self, work: Work, kernel_id: Option<&str>) -> JobRequest {
+        match work {
+            Work::Setup => self.setup(),
+            Work::Batch { start, stop } => self.batch(start, stop, kernel_id),
+        }
+    }
+
+    fn setup(&self) -> JobRequest {
         JobRequest {
             code: self.setup_code.clone(),
             session: self.session.clone(),
@@ -160,7 +150,7 @@ impl Plan {
     }
 
     /// Iterations that run where the setup ran, or not at all.
-    pub(super) fn batch(&self, start: u64, stop: u64, kernel_id: Option<&str>) -> JobRequest {
+    fn batch(&self, start: u64, stop: u64, kernel_id: Option<&str>) -> JobRequest {
         JobRequest {
             code: self.loop_code.clone(),
             session: self.session.clone(),
@@ -190,32 +180,6 @@ mod tests {
             batch_size: 3,
             on_error: OnError::Stop,
             session: "main".to_owned(),
-        }
-    }
-
-    #[test]
-    fn a_name_can_name_a_folder_on_every_system() {
-        let long = "x".repeat(65);
-        for (name, good) in [
-            ("chunked_op", true),
-            ("Run-2.b", true),
-            ("com10", true),
-            ("console", true),
-            ("", false),
-            (".hidden", false),
-            ("dot.", false),
-            ("..", false),
-            ("a/b", false),
-            ("a\\b", false),
-            ("a b", false),
-            ("é", false),
-            ("NUL", false),
-            ("con.txt", false),
-            ("Com1", false),
-            ("lpt9.x", false),
-            (long.as_str(), false),
-        ] {
-            assert_eq!(Name::new(name).is_ok(), good, "{name:?}");
         }
     }
 

@@ -2,10 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use super::error::ChunkedError;
 use super::ledger::Ledger;
 use super::output::Output;
 use super::watch::Watch;
+use crate::checkpoints::CheckpointError;
 use crate::jobs::Jobs;
 use crate::jobs::follow::{Ended, Followed, Reader};
 use crate::wire::event::{Event, EventKind};
@@ -15,7 +15,7 @@ pub(super) struct BatchReader<'a> {
     watch: &'a Watch<'a>,
     ledger: &'a mut Ledger,
     output: &'a mut Output,
-    trouble: Option<ChunkedError>,
+    trouble: Option<CheckpointError>,
 }
 
 impl<'a> BatchReader<'a> {
@@ -37,7 +37,7 @@ impl<'a> BatchReader<'a> {
         self,
         jobs: &Jobs,
         followed: Followed,
-    ) -> Result<Option<Followed>, ChunkedError> {
+    ) -> Result<Option<Followed>, CheckpointError> {
         let job = followed.job.as_ref();
         if job.is_some() {
             jobs.remember(followed.id);

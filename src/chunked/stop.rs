@@ -1,6 +1,6 @@
 //! Why an operation stopped, in the words that the model sees.
 
-use super::checkpoint::{Flight, Stop, Work};
+use crate::checkpoints::checkpoint::{Flight, Stop, Work};
 use crate::jobs::{death, ending};
 use crate::wire::event::PythonError;
 use crate::wire::job::{Job, OnError};
@@ -208,7 +208,7 @@ mod tests {
     use serde_json::json;
 
     use super::{after_exception, explain};
-    use crate::chunked::checkpoint::{Flight, Stop, Work};
+    use crate::checkpoints::checkpoint::{Flight, Stop, Work};
     use crate::wire::event::PythonError;
     use crate::wire::job::Job;
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::base::causes::sentence;
-use crate::chunked::ChunkedError;
+use crate::checkpoints::CheckpointError;
 use crate::notebook::NotebookError;
 use crate::runtime::RuntimeError;
 use crate::transfer::TransferError;
@@ -83,4 +83,4 @@ macro_rules! faults {
     )+};
 }
 
-faults!(TransferError, UploadError, ChunkedError, NotebookError);
+faults!(TransferError, UploadError, CheckpointError, NotebookError);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::checkpoints::Checkpoints;
 use crate::chunked::Chunked;
 use crate::jobs::Jobs;
 use crate::notebook::Notebooks;
@@ -15,6 +16,7 @@ use crate::transfer::upload::Uploads;
 pub struct Floors {
     pub connection: Arc<Connection>,
     pub jobs: Arc<Jobs>,
+    pub checkpoints: Checkpoints,
     pub chunked: Chunked,
     pub downloads: Downloads,
     pub notebooks: Notebooks,

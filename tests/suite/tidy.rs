@@ -11,11 +11,12 @@ use crate::support::python::python;
 use crate::support::rust::{bare, crate_paths, words};
 
 /// A room may import those before it.
-const FLOORS: [&[&str]; 10] = [
+const FLOORS: [&[&str]; 11] = [
     &["base"],
     &["wire", "edge", "render"],
     &["runtime"],
     &["jobs", "transfer"],
+    &["checkpoints"],
     &["chunked"],
     &["notebook"],
     &["mcp"],

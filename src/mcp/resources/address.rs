@@ -6,7 +6,7 @@ use url::Url;
 
 use super::fault::ResourceFault;
 use crate::base::ids::JobId;
-use crate::chunked::plan::Name;
+use crate::checkpoints::Name;
 
 const SCHEME: &str = "smart-colab";
 pub(super) const LOG_TEMPLATE: &str = "smart-colab://jobs/{job_id}/log{?from,bytes}";
@@ -109,7 +109,7 @@ fn part(url: &Url) -> Result<Part, ResourceFault> {
 mod tests {
     use super::{Address, Part, of_checkpoint, of_log};
     use crate::base::ids::JobId;
-    use crate::chunked::plan::Name;
+    use crate::checkpoints::Name;
 
     #[test]
     fn what_is_linked_can_be_read() {

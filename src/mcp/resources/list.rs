@@ -13,7 +13,7 @@ use super::address::Address;
 use super::fault::ResourceFault;
 use super::saved::Entry;
 use super::{Resources, address, on_disk};
-use crate::chunked::plan::Name;
+use crate::checkpoints::Name;
 use crate::jobs::store::Record;
 use crate::mcp::media;
 use crate::wire::state::JobState;
@@ -47,9 +47,9 @@ impl Resources {
             let files = saved.list().into_iter().map(Listed::of_entry);
             let logs = floors.jobs.remembered(LOGS);
             let logs = logs.into_iter().map(Listed::of_record);
-            let names = floors.chunked.known();
+            let names = floors.checkpoints.known();
             let checkpoints = names.into_iter().filter_map(|name| {
-                let at = floors.chunked.changed(&Name::new(&name).ok()?)?;
+                let at = floors.checkpoints.changed(&Name::new(&name).ok()?)?;
                 Some(Listed::of_checkpoint(name, at))
             });
             let mut all: Vec<Listed> = files.chain(logs).chain(checkpoints).collect();

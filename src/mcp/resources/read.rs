@@ -15,7 +15,7 @@ use super::fault::ResourceFault;
 use super::saved::LARGEST;
 use super::{Resources, address, on_disk};
 use crate::base::ids::JobId;
-use crate::chunked::plan::Name;
+use crate::checkpoints::Name;
 use crate::jobs::follow::Watch;
 use crate::jobs::range::Source;
 use crate::mcp::fault::Fault;
@@ -60,7 +60,7 @@ impl Resources {
     ) -> Result<ResourceContents, ResourceFault> {
         let nobody = CancellationToken::new();
         let watch = Watch::until(deadline, &nobody, &|_, _| {}).at_most(Duration::ZERO);
-        let report = self.floors.chunked.checkpoint(name.as_str(), &watch).await;
+        let report = self.floors.checkpoints.get(name.as_str(), &watch).await;
         let report = report.map_err(ResourceFault::of)?;
         let text = serde_json::to_string_pretty(&report);
         let text = text.map_err(|error| ResourceFault::internal(&error))?;

@@ -32,7 +32,7 @@ impl Resources {
             Address::Log(id, _) => self.watch_log(uri, *id, audience).await,
             Address::Checkpoint(name) => {
                 let (floors, name) = (self.floors.clone(), name.clone());
-                let look = move || floors.chunked.changed(&name).map(|at| (at, 0));
+                let look = move || floors.checkpoints.changed(&name).map(|at| (at, 0));
                 watch_state(uri, look, audience).await;
             }
             Address::File(path) => {

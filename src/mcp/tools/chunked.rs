@@ -10,10 +10,11 @@ use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::chunked::plan::{DEFAULT_BATCH_SIZE, DEFAULT_NAME, Name, Plan};
-use crate::chunked::report::CheckpointReport;
-use crate::chunked::shelf::{Deleted, Row};
-use crate::chunked::{ChunkedError, Outcome, Watch};
+use crate::checkpoints::report::CheckpointReport;
+use crate::checkpoints::shelf::{Deleted, Row};
+use crate::checkpoints::{CheckpointError, Name};
+use crate::chunked::plan::{DEFAULT_BATCH_SIZE, DEFAULT_NAME, Plan};
+use crate::chunked::{Outcome, Watch};
 use crate::mcp::convert::operation;
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
@@ -100,7 +101,7 @@ impl Server {
         };
         let restart = args.restart.unwrap_or(false);
         let budget = self.budget(&context);
-        let outcome: Result<Outcome, ChunkedError> =
+        let outcome: Result<Outcome, CheckpointError> =
             call::run(self, &context, budget, async |call| {
                 let moved = |done: u64, total: u64| call.count(done, total);
                 let watch = Watch {
@@ -131,14 +132,11 @@ impl Server {
         context: RequestContext<RoleServer>,
     ) -> Result<Json<CheckpointReport>, Fault> {
         let budget = self.budget(&context);
-        let report: Result<CheckpointReport, ChunkedError> =
+        let report: Result<CheckpointReport, CheckpointError> =
             call::run(self, &context, budget, async |call| {
                 let tell = |job: &_, newest: &_| call.tell(job, newest);
                 let watch = call.watch(&tell).at_most(Duration::ZERO);
-                self.floors
-                    .chunked
-                    .checkpoint(&args.operation, &watch)
-                    .await
+                self.floors.checkpoints.get(&args.operation, &watch).await
             })
             .await;
         Ok(Json(report?))
@@ -164,7 +162,7 @@ impl Server {
             )));
         }
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let (checkpoints, total) = self.floors.chunked.shelf(limit).await;
+        let (checkpoints, total) = self.floors.checkpoints.list(limit).await;
         let message = match total.saturating_sub(checkpoints.len()) {
             _ if total == 0 => "Nothing is kept yet.".to_owned(),
             0 => "get_checkpoint shows one of them.".to_owned(),
@@ -197,10 +195,10 @@ impl Server {
         context: RequestContext<RoleServer>,
     ) -> Result<Json<Deleted>, Fault> {
         let budget = self.budget(&context);
-        let deleted: Result<Deleted, ChunkedError> =
+        let deleted: Result<Deleted, CheckpointError> =
             call::run(self, &context, budget, async |call| {
-                let chunked = &self.floors.chunked;
-                chunked.delete(&args.operation, call.deadline).await
+                let checkpoints = &self.floors.checkpoints;
+                checkpoints.delete(&args.operation, call.deadline).await
             })
             .await;
         Ok(Json(deleted?))

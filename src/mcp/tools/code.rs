@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::base::ids::JobId;
+use crate::checkpoints::CheckpointError;
 use crate::jobs::Reading;
 use crate::jobs::view::View;
 use crate::mcp::args;
@@ -120,35 +121,23 @@ impl Server {
                 .await
                 .map(execution);
         };
-        let chunked = &self.floors.chunked;
-        let keeping = chunked.begin_result(&name, &request.session, &request.code)?;
-        let id = keeping.job();
         let budget = self.budget(&context);
-        let view = call::run(self, &context, budget, async |call| {
+        let run = call::run(self, &context, budget, async |call| {
             let tell = |job: &_, newest: &_| call.tell(job, newest);
-            let mut view = match self.floors.jobs.run(id, &request, &call.watch(&tell)).await {
-                Ok(view) => view,
-                Err(error) => {
-                    if let Err(error) = chunked.drop_result(&keeping) {
-                        tracing::warn!(%error, "what was noted of code that did not run could not be removed");
-                    }
-                    return Err(did_not_run(error));
-                }
-            };
-            let notes = match chunked.keep_result(keeping, &view, call.deadline).await {
-                Ok(notes) => notes,
-                Err(error) => vec![format!(
-                    "the result is not kept as {name}: {error}. {}",
-                    error.hint()
-                )],
-            };
-            view.summary.notes.extend(notes);
-            if !view.job.as_ref().is_some_and(|job| job.state.is_final()) {
-                chunked.note_end_later(id);
-            }
-            Ok(view)
+            let watch = call.watch(&tell);
+            self.floors.checkpoints.run(&name, &request, &watch).await
         });
-        view.await.map(execution)
+        let mut run = match run.await {
+            Err(CheckpointError::Runtime(error)) => return Err(did_not_run(error)),
+            run => run?,
+        };
+        run.view.summary.notes.extend(run.unkept.map(|error| {
+            format!(
+                "the result is not kept as {name}: {error}. {}",
+                error.hint()
+            )
+        }));
+        Ok(execution(run.view))
     }
 
     #[tool(
@@ -191,7 +180,7 @@ impl Server {
             let watch = call.watch(&tell).at_most(wait);
             let view = self.floors.jobs.look(id, reading, &watch).await?;
             if view.job.as_ref().is_some_and(|job| job.state.is_final()) {
-                self.floors.chunked.note_end(id, &watch).await;
+                self.floors.checkpoints.note_end(id, &watch).await;
             }
             Ok(execution(view))
         })

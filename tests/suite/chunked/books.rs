@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use smart_colab::chunked::ChunkedError;
+use smart_colab::checkpoints::CheckpointError;
 use tokio::time::sleep;
 
 use super::{Bench, secs};
@@ -32,7 +32,7 @@ async fn a_damaged_checkpoint_is_kept_aside_and_reported_and_the_one_before_it_i
     );
 
     let error = bench.refused(false).await;
-    let ChunkedError::Corrupt {
+    let CheckpointError::Corrupt {
         previous: Some(known),
         ..
     } = error
@@ -61,7 +61,7 @@ async fn without_a_good_checkpoint_only_a_restart_goes_on() {
         let error = bench.refused(false).await;
         assert!(matches!(
             error,
-            ChunkedError::Corrupt { previous: None, .. }
+            CheckpointError::Corrupt { previous: None, .. }
         ));
         assert!(!error.retryable());
     }
@@ -116,7 +116,7 @@ async fn where_nothing_can_be_written_nothing_is_sent() {
     let bench = Bench::new(4, 4);
     fs::write(bench.disk.path().join("checkpoints"), "a file").unwrap();
     let error = bench.refused(false).await;
-    assert!(matches!(error, ChunkedError::Disk { .. }), "{error:?}");
+    assert!(matches!(error, CheckpointError::Disk { .. }), "{error:?}");
     assert!(error.hint().contains("CHECKPOINT_DIR"), "{}", error.hint());
     assert_eq!(bench.world().requests, 0);
 }

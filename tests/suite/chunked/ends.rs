@@ -68,7 +68,7 @@ async fn the_end_of_a_run_is_kept_though_a_newer_one_goes_on() {
     sleep(secs(30)).await;
     let token = CancellationToken::new();
     let watch = JobWatch::until(Instant::now() + secs(9), &token, &|_, _| {});
-    (bench.bridge())
+    (bench.checkpoints())
         .note_end(first.parse().unwrap(), &watch)
         .await;
     bench.world().strike(Strike::MachineReplaced);
@@ -84,7 +84,7 @@ async fn an_end_that_could_not_be_kept_at_once_is_kept_later() {
     let id = bench.report("run").await.unwrap().job_id.unwrap();
     let lock = bench.disk.path().join("checkpoints/run/lock");
     let held = FileLock::try_take(&lock).unwrap().unwrap();
-    bench.bridge().note_end_later(id.parse().unwrap());
+    bench.checkpoints().note_end_later(id.parse().unwrap());
     sleep(secs(200)).await;
     drop(held);
     sleep(secs(200)).await;

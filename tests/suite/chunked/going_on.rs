@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use smart_colab::chunked::{ChunkedError, Watch};
+use smart_colab::checkpoints::CheckpointError;
+use smart_colab::chunked::Watch;
 use smart_colab::wire::job::OnError;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -195,9 +196,9 @@ async fn another_plan_under_the_same_name_is_refused_until_restart() {
     let error = bench.refused(false).await;
     assert_eq!(error.code(), "checkpoint_mismatch");
     assert!(
-        matches!(&error, ChunkedError::Mismatch { completed, total: 10, .. } if *completed == done)
+        matches!(&error, CheckpointError::Mismatch { completed, total: 10, .. } if *completed == done)
     );
-    let says = |bench: &Bench, error: &ChunkedError, differing: &str| {
+    let says = |bench: &Bench, error: &CheckpointError, differing: &str| {
         let error = error.to_string();
         let end = format!("; what differs: {differing}");
         assert!(error.ends_with(&end), "{error}");

@@ -3,8 +3,8 @@
 use std::fs;
 
 use serde_json::json;
-use smart_colab::chunked::ChunkedError;
-use smart_colab::chunked::report::{CheckpointReport, Kind};
+use smart_colab::checkpoints::CheckpointError;
+use smart_colab::checkpoints::report::{CheckpointReport, Kind};
 use smart_colab::jobs::follow::Watch as JobWatch;
 use smart_colab::wire::job::JobRequest;
 use tokio::time::{Instant, sleep};
@@ -14,9 +14,13 @@ use super::{Bench, secs};
 use crate::support::world::{Mishap, Strike, TALK};
 
 /// Runs code of a second for so long, as `run_code_long` does, and keeps what it showed.
-pub(super) async fn run_long(bench: &Bench, name: &str, seconds: u64) -> Result<(), ChunkedError> {
-    let bridge = bench.bridge();
-    let keeping = bridge.begin_result(name, "main", TALK)?;
+pub(super) async fn run_long(
+    bench: &Bench,
+    name: &str,
+    seconds: u64,
+) -> Result<(), CheckpointError> {
+    let checkpoints = bench.checkpoints();
+    let keeping = checkpoints.begin_result(name, "main", TALK)?;
     let id = keeping.job();
     let request = JobRequest {
         code: TALK.to_owned(),
@@ -28,7 +32,9 @@ pub(super) async fn run_long(bench: &Bench, name: &str, seconds: u64) -> Result<
     let token = CancellationToken::new();
     let watch = JobWatch::until(Instant::now() + secs(seconds), &token, &|_, _| {});
     let view = bench.jobs().run(id, &request, &watch).await.unwrap();
-    let notes = bridge.keep_result(keeping, &view, watch.deadline).await?;
+    let notes = checkpoints
+        .keep_result(keeping, &view, watch.deadline)
+        .await?;
     assert_eq!(notes, [""; 0]);
     Ok(())
 }
@@ -82,7 +88,7 @@ async fn a_result_is_found_though_its_call_never_ended() {
 #[tokio::test(start_paused = true)]
 async fn a_name_whose_code_never_arrived_is_free_again() {
     let bench = Bench::new(1, 1);
-    let begun = (bench.bridge()).begin_result("run", "main", TALK);
+    let begun = (bench.checkpoints()).begin_result("run", "main", TALK);
     drop(begun.unwrap());
     let error = bench.report("run").await.unwrap_err();
     assert_eq!(error.code(), "not_found");
@@ -168,7 +174,7 @@ async fn a_run_that_never_arrived_takes_nothing_away() {
     let bench = Bench::new(1, 1);
     run_long(&bench, "run", 60).await.unwrap();
     let first = bench.report("run").await.unwrap();
-    let begun = (bench.bridge()).begin_result("run", "main", "lost()");
+    let begun = (bench.checkpoints()).begin_result("run", "main", "lost()");
     drop(begun.unwrap());
     let again = bench.report("run").await.unwrap();
     assert_eq!((again.job_id, folders(&bench)), (first.job_id, 1));
@@ -230,7 +236,10 @@ async fn the_end_that_a_look_sees_is_kept() {
     sleep(secs(60)).await;
     let token = CancellationToken::new();
     let watch = JobWatch::until(Instant::now() + secs(9), &token, &|_, _| {});
-    bench.bridge().note_end(id.parse().unwrap(), &watch).await;
+    bench
+        .checkpoints()
+        .note_end(id.parse().unwrap(), &watch)
+        .await;
     bench.world().strike(Strike::MachineReplaced);
     let report = bench.report("run").await.unwrap();
     assert_eq!(
@@ -245,7 +254,7 @@ async fn an_end_that_nobody_asks_for_is_kept_before_the_machine_goes() {
     bench.world().pace = secs(300);
     run_long(&bench, "run", 5).await.unwrap();
     let id = bench.report("run").await.unwrap().job_id.unwrap();
-    bench.bridge().note_end_later(id.parse().unwrap());
+    bench.checkpoints().note_end_later(id.parse().unwrap());
     sleep(secs(100)).await;
     bench.world().is_down = true;
     sleep(secs(100)).await;
@@ -262,7 +271,7 @@ async fn an_end_that_nobody_asks_for_is_kept_before_the_machine_goes() {
 #[tokio::test(start_paused = true)]
 async fn a_name_has_one_call_at_a_time() {
     let bench = Bench::new(1, 1);
-    let (one, other) = (bench.bridge(), bench.bridge());
+    let (one, other) = (bench.checkpoints(), bench.checkpoints());
     let begun = one.begin_result("run", "main", TALK);
     let error = other.begin_result("run", "main", TALK);
     assert_eq!(error.unwrap_err().code(), "busy");

@@ -16,9 +16,10 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use smart_colab::chunked::plan::{Name, Plan};
-use smart_colab::chunked::report::CheckpointReport;
-use smart_colab::chunked::{Chunked, ChunkedError, Facts, Outcome, Watch};
+use smart_colab::checkpoints::report::CheckpointReport;
+use smart_colab::checkpoints::{CheckpointError, Checkpoints, Name};
+use smart_colab::chunked::plan::Plan;
+use smart_colab::chunked::{Chunked, Facts, Outcome, Watch};
 use smart_colab::jobs::Jobs;
 use smart_colab::jobs::follow::Watch as JobWatch;
 use smart_colab::runtime::connection::Connection;
@@ -75,7 +76,12 @@ impl Bench {
 
     /// A bridge that was just started.
     fn bridge(&self) -> Chunked {
-        Chunked::new(self.jobs(), self.disk.path().join("checkpoints"))
+        Chunked::new(self.jobs(), self.checkpoints())
+    }
+
+    /// What such a one finds.
+    fn checkpoints(&self) -> Checkpoints {
+        Checkpoints::new(self.jobs(), self.disk.path().join("checkpoints"))
     }
 
     async fn try_call(
@@ -83,7 +89,7 @@ impl Bench {
         restart: bool,
         budget: Duration,
         cancelled: &CancellationToken,
-    ) -> Result<Outcome, ChunkedError> {
+    ) -> Result<Outcome, CheckpointError> {
         let watch = Watch {
             deadline: Instant::now() + budget,
             cancelled,
@@ -125,7 +131,7 @@ impl Bench {
         panic!("it never ends");
     }
 
-    async fn refused(&self, restart: bool) -> ChunkedError {
+    async fn refused(&self, restart: bool) -> CheckpointError {
         let token = CancellationToken::new();
         let result = self.try_call(restart, BUDGET, &token).await;
         result.expect_err("it is refused")
@@ -145,11 +151,11 @@ impl Bench {
         assert!(ended.is_err(), "it was done before: {ended:?}");
     }
 
-    async fn report(&self, name: &str) -> Result<CheckpointReport, ChunkedError> {
+    async fn report(&self, name: &str) -> Result<CheckpointReport, CheckpointError> {
         let token = CancellationToken::new();
         let watch = JobWatch::until(Instant::now() + BUDGET, &token, &|_, _| {});
         let watch = watch.at_most(Duration::ZERO);
-        self.bridge().checkpoint(name, &watch).await
+        self.checkpoints().get(name, &watch).await
     }
 
     fn file(&self, name: &str) -> PathBuf {

@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 use smart_colab::base::ids::JobId;
-use smart_colab::chunked::ChunkedError;
-use smart_colab::chunked::shelf::Deleted;
+use smart_colab::checkpoints::CheckpointError;
+use smart_colab::checkpoints::shelf::Deleted;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -13,8 +13,10 @@ use super::{Bench, secs};
 use crate::support::world::{Strike, TALK};
 
 impl Bench {
-    async fn delete(&self, name: &str) -> Result<Deleted, ChunkedError> {
-        self.bridge().delete(name, Instant::now() + secs(20)).await
+    async fn delete(&self, name: &str) -> Result<Deleted, CheckpointError> {
+        self.checkpoints()
+            .delete(name, Instant::now() + secs(20))
+            .await
     }
 
     /// A result's record, as a bridge leaves it.
@@ -46,7 +48,7 @@ impl Bench {
 #[tokio::test(start_paused = true)]
 async fn all_that_is_kept_is_listed_newest_first_with_what_cannot_be_read() {
     let bench = Bench::new(4, 2);
-    assert_eq!(bench.bridge().shelf(10).await.1, 0);
+    assert_eq!(bench.checkpoints().list(10).await.1, 0);
     bench.put_result("oldest", "2020-01-01T00:00:00Z", "failed");
     bench.put_result("middle", "2021-01-01T00:00:00Z", "succeeded");
     bench.call_within(secs(4)).await;
@@ -61,7 +63,7 @@ async fn all_that_is_kept_is_listed_newest_first_with_what_cannot_be_read() {
     fs::write(bench.disk.path().join("checkpoints/stray.txt"), "").unwrap();
     bench.world().is_down = true;
 
-    let (rows, total) = bench.bridge().shelf(10).await;
+    let (rows, total) = bench.checkpoints().list(10).await;
     let mut names: Vec<_> = rows.iter().map(|row| &*row.operation).collect();
     assert_eq!((total, names.split_off(3)), (5, vec!["middle", "oldest"]));
     names.sort_unstable();
@@ -85,7 +87,7 @@ async fn all_that_is_kept_is_listed_newest_first_with_what_cannot_be_read() {
     assert_eq!(op.session.as_deref(), Some("main"));
     assert_eq!(rows[4].session.as_deref(), Some("gpu"));
 
-    let (rows, total) = bench.bridge().shelf(1).await;
+    let (rows, total) = bench.checkpoints().list(1).await;
     assert_eq!((rows.len(), total), (1, 5));
 }
 
@@ -191,9 +193,9 @@ async fn a_deletion_that_was_broken_off_is_ended_by_the_next_look() {
     fs::create_dir_all(checkpoints.join(".deleted-scenes")).unwrap();
     fs::create_dir_all(left.join("runs")).unwrap();
     fs::write(left.join("checkpoint.json"), "").unwrap();
-    let begun = bench.bridge().begin_result("run", "main", TALK);
+    let begun = bench.checkpoints().begin_result("run", "main", TALK);
     drop(begun.unwrap());
-    let (rows, _) = bench.bridge().shelf(10).await;
+    let (rows, _) = bench.checkpoints().list(10).await;
     let mut names = bench.names();
     names.sort_unstable();
     assert_eq!(rows.len(), 1);

@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::checkpoint::{Checkpoint, Skipped, Stop};
-use super::error::ChunkedError;
-use super::result::{KeptRun, Runs, Timing};
+use super::error::CheckpointError;
+use super::run::{KeptRun, Runs, Timing};
 use crate::base::text::Excerpt;
 use crate::edge::{journal, store};
 
@@ -82,17 +82,17 @@ pub struct Previous {
     pub timing: Timing,
 }
 
-pub(super) fn of_operation(
+pub(crate) fn of_operation(
     checkpoint: &Checkpoint,
     results: &Path,
-) -> Result<CheckpointReport, ChunkedError> {
+) -> Result<CheckpointReport, CheckpointError> {
     let lines = journal::last_lines(
         results,
         checkpoint.results_bytes,
         RESULTS_SHOWN,
         RESULT_BYTES_SHOWN,
     )
-    .map_err(ChunkedError::disk(results))?;
+    .map_err(CheckpointError::disk(results))?;
     let (state, next_step) = standing(checkpoint);
     Ok(CheckpointReport {
         operation: checkpoint.name.to_string(),
@@ -131,7 +131,7 @@ pub(super) fn of_operation(
 }
 
 /// An operation's state, and what to do next.
-pub(super) fn standing(checkpoint: &Checkpoint) -> (&'static str, String) {
+pub(crate) fn standing(checkpoint: &Checkpoint) -> (&'static str, String) {
     match &checkpoint.stop {
         _ if checkpoint.is_finished() => (
             "succeeded",
@@ -150,10 +150,10 @@ pub(super) fn standing(checkpoint: &Checkpoint) -> (&'static str, String) {
     }
 }
 
-pub(super) fn of_result(runs: Runs) -> Result<CheckpointReport, ChunkedError> {
+pub(crate) fn of_result(runs: Runs) -> Result<CheckpointReport, CheckpointError> {
     let run = runs.newest;
     let path = run.code();
-    let code = store::read_if_there(&path).map_err(ChunkedError::disk(&path))?;
+    let code = store::read_if_there(&path).map_err(CheckpointError::disk(&path))?;
     let state = run.state().to_owned();
     let next_step = match state.as_str() {
         "succeeded" if run.is_whole => "This is the whole result.",

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::checkpoint::now;
-use super::error::ChunkedError;
+use super::error::CheckpointError;
 use super::folder::Folder;
-use super::plan::Name;
+use super::name::Name;
 use crate::base::ids::JobId;
 use crate::edge::store;
 use crate::jobs::view::View;
@@ -32,27 +32,27 @@ pub struct Timing {
 
 /// A run as it was last heard of.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct KeptRun {
+pub(crate) struct KeptRun {
     version: u64,
-    pub(super) name: Name,
-    pub(super) job_id: String,
+    pub(crate) name: Name,
+    pub(crate) job_id: String,
     #[serde(default)]
-    pub(super) session: String,
-    pub(super) saved_at: String,
+    pub(crate) session: String,
+    pub(crate) saved_at: String,
     #[serde(default)]
-    pub(super) timing: Timing,
+    pub(crate) timing: Timing,
     /// Head and tail of the output.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// The facts that an answer about it ended with; null before the first one.
-    pub(super) facts: Value,
+    pub(crate) facts: Value,
     /// Pictures and other files that were kept.
-    pub(super) files: Vec<String>,
+    pub(crate) files: Vec<String>,
     /// What the reader should know of the record.
     #[serde(default)]
-    pub(super) notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
     /// It has ended and everything of it is here: nobody need be asked again.
     #[serde(default)]
-    pub(super) is_whole: bool,
+    pub(crate) is_whole: bool,
     /// Where the record stands.
     #[serde(skip)]
     path: PathBuf,
@@ -60,7 +60,7 @@ pub(super) struct KeptRun {
 
 impl KeptRun {
     /// Of code that is about to be sent.
-    pub(super) fn new(folder: &Folder, name: &Name, job: JobId, session: &str) -> Self {
+    pub(crate) fn new(folder: &Folder, name: &Name, job: JobId, session: &str) -> Self {
         Self {
             version: VERSION,
             name: name.clone(),
@@ -81,7 +81,7 @@ impl KeptRun {
     }
 
     /// Takes what is known now. A view that says nothing of the job takes away nothing that was known before.
-    pub(super) fn renew(&mut self, view: &View) {
+    pub(crate) fn renew(&mut self, view: &View) {
         self.saved_at = now();
         self.notes.clear();
         if view.job.is_some() || !self.was_heard_of() {
@@ -95,7 +95,7 @@ impl KeptRun {
     }
 
     /// Nothing more can come of it: its machine is gone, or does not know it any more.
-    pub(super) fn give_up(&mut self, why: &str) {
+    pub(crate) fn give_up(&mut self, why: &str) {
         self.saved_at = now();
         self.is_whole = true;
         if self.has_ended() {
@@ -113,67 +113,67 @@ impl KeptRun {
         self.facts["state"] = json!(JobState::Lost.as_str());
     }
 
-    pub(super) fn job(&self) -> Option<JobId> {
+    pub(crate) fn job(&self) -> Option<JobId> {
         self.job_id.parse().ok()
     }
 
     /// As last heard of; `unknown` where nothing was ever heard.
-    pub(super) fn state(&self) -> &str {
+    pub(crate) fn state(&self) -> &str {
         self.facts["state"].as_str().unwrap_or("unknown")
     }
 
-    pub(super) fn was_heard_of(&self) -> bool {
+    pub(crate) fn was_heard_of(&self) -> bool {
         self.facts["state"].is_string()
     }
 
-    pub(super) fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         let state = JobState::deserialize(&self.facts["state"]);
         state.is_ok_and(JobState::is_final)
     }
 
     /// False for one that was lost: it may have gone on, and an earlier result may be more.
-    pub(super) fn end_is_known(&self) -> bool {
+    pub(crate) fn end_is_known(&self) -> bool {
         self.has_ended() && self.state() != JobState::Lost.as_str()
     }
 
     /// The whole output, as much of it as is here.
-    pub(super) fn output(&self) -> PathBuf {
+    pub(crate) fn output(&self) -> PathBuf {
         self.path.with_file_name("output.log")
     }
 
     /// The code as it was sent.
-    pub(super) fn code(&self) -> PathBuf {
+    pub(crate) fn code(&self) -> PathBuf {
         self.path.with_file_name("code.py")
     }
 
     /// Where a picture or another file of its is kept.
-    pub(super) fn file(&self, name: &OsStr) -> PathBuf {
+    pub(crate) fn file(&self, name: &OsStr) -> PathBuf {
         self.path.with_file_name(name)
     }
 
-    pub(super) fn is_there(&self) -> bool {
+    pub(crate) fn is_there(&self) -> bool {
         self.path.exists()
     }
 
-    pub(super) fn save(&self) -> Result<(), ChunkedError> {
+    pub(crate) fn save(&self) -> Result<(), CheckpointError> {
         serde_json::to_vec_pretty(self)
             .map_err(io::Error::from)
             .and_then(|bytes| store::write_atomic(&self.path, &bytes))
-            .map_err(ChunkedError::disk(&self.path))
+            .map_err(CheckpointError::disk(&self.path))
     }
 
     /// The record at `path`; none where there is none any more.
-    pub(super) fn load(path: PathBuf) -> Result<Option<Self>, ChunkedError> {
-        let Some(bytes) = store::read_if_there(&path).map_err(ChunkedError::disk(&path))? else {
+    pub(crate) fn load(path: PathBuf) -> Result<Option<Self>, CheckpointError> {
+        let Some(bytes) = store::read_if_there(&path).map_err(CheckpointError::disk(&path))? else {
             return Ok(None);
         };
         match serde_json::from_slice::<Self>(&bytes) {
             Ok(run) if run.version == VERSION => Ok(Some(Self { path, ..run })),
-            Ok(run) => Err(ChunkedError::OtherVersion {
+            Ok(run) => Err(CheckpointError::OtherVersion {
                 path,
                 version: run.version,
             }),
-            Err(error) => Err(ChunkedError::CorruptResult {
+            Err(error) => Err(CheckpointError::CorruptResult {
                 path,
                 detail: error.to_string(),
             }),
@@ -193,13 +193,13 @@ impl Timing {
 }
 
 /// The newest run under a name, and the newest result before it as long as its own end is not known.
-pub(super) struct Runs {
-    pub(super) newest: KeptRun,
-    pub(super) previous: Option<KeptRun>,
+pub(crate) struct Runs {
+    pub(crate) newest: KeptRun,
+    pub(crate) previous: Option<KeptRun>,
 }
 
 impl Runs {
-    pub(super) fn load(folder: &Folder) -> Result<Option<Self>, ChunkedError> {
+    pub(crate) fn load(folder: &Folder) -> Result<Option<Self>, CheckpointError> {
         let mut records = folder.records().into_iter();
         let newest = loop {
             let Some(path) = records.next() else {
@@ -218,16 +218,16 @@ impl Runs {
     }
 
     /// Removes what is of no use: what is before the newest run whose end is known, but for runs that may still go on.
-    pub(super) fn tidy(folder: &Folder) -> io::Result<()> {
+    pub(crate) fn tidy(folder: &Folder) -> io::Result<()> {
         let mut has_result = false;
         for id in folder.run_ids() {
             let (has_ended, end_is_known) = match KeptRun::load(folder.record(id)) {
                 Ok(Some(run)) => (run.has_ended(), run.end_is_known()),
                 // Not even begun, or no use to anyone.
                 Ok(None)
-                | Err(ChunkedError::CorruptResult { .. } | ChunkedError::OtherVersion { .. }) => {
-                    (true, false)
-                }
+                | Err(
+                    CheckpointError::CorruptResult { .. } | CheckpointError::OtherVersion { .. },
+                ) => (true, false),
                 Err(_) => (false, false),
             };
             if has_result && has_ended {

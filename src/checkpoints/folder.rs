@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::checkpoint::{Checkpoint, Unreadable};
-use super::error::ChunkedError;
-use super::plan::Name;
+use super::error::CheckpointError;
+use super::name::Name;
 use crate::base::ids::JobId;
 use crate::edge::lock::FileLock;
 use crate::edge::store;
@@ -20,49 +20,49 @@ const LOCK: &str = "lock";
 
 /// Where the files of one name are.
 #[derive(Debug, Clone)]
-pub(super) struct Folder {
+pub(crate) struct Folder {
     path: PathBuf,
 }
 
 impl Folder {
-    pub(super) fn new(checkpoint_dir: &Path, name: &Name) -> Self {
+    pub(crate) fn new(checkpoint_dir: &Path, name: &Name) -> Self {
         Self {
             path: checkpoint_dir.join(name.as_str()),
         }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The state of the operation.
-    pub(super) fn checkpoint(&self) -> PathBuf {
+    pub(crate) fn checkpoint(&self) -> PathBuf {
         self.path.join(CHECKPOINT)
     }
 
     /// The state before that one.
-    pub(super) fn previous(&self) -> PathBuf {
+    pub(crate) fn previous(&self) -> PathBuf {
         self.path.join(PREVIOUS)
     }
 
     /// The values of the iterations, a line each.
-    pub(super) fn results(&self) -> PathBuf {
+    pub(crate) fn results(&self) -> PathBuf {
         self.path.join(RESULTS)
     }
 
     /// What is known of a run of code under this name; its files stand beside it.
-    pub(super) fn record(&self, job: JobId) -> PathBuf {
+    pub(crate) fn record(&self, job: JobId) -> PathBuf {
         self.runs().join(job.to_string()).join("run.json")
     }
 
     /// The records of all runs, newest first.
-    pub(super) fn records(&self) -> Vec<PathBuf> {
+    pub(crate) fn records(&self) -> Vec<PathBuf> {
         let records = self.run_ids().into_iter().map(|id| self.record(id));
         records.filter(|path| path.exists()).collect()
     }
 
     /// Removes all of a run.
-    pub(super) fn remove_run(&self, job: JobId) -> io::Result<()> {
+    pub(crate) fn remove_run(&self, job: JobId) -> io::Result<()> {
         match fs::remove_dir_all(self.runs().join(job.to_string())) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => Ok(()),
@@ -74,7 +74,7 @@ impl Folder {
     }
 
     /// Newest first: they sort in the order of their beginning.
-    pub(super) fn run_ids(&self) -> Vec<JobId> {
+    pub(crate) fn run_ids(&self) -> Vec<JobId> {
         let entries = fs::read_dir(self.runs()).into_iter().flatten().flatten();
         let mut ids: Vec<JobId> = entries
             .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
@@ -84,22 +84,22 @@ impl Folder {
     }
 
     /// Held by the call that works on the operation, in this process or another.
-    pub(super) fn lock(&self, name: &Name) -> Result<FileLock, ChunkedError> {
+    pub(crate) fn lock(&self, name: &Name) -> Result<FileLock, CheckpointError> {
         if self.is_foreign() {
-            return Err(ChunkedError::Foreign {
+            return Err(CheckpointError::Foreign {
                 path: self.path.clone(),
             });
         }
         let path = self.path.join(LOCK);
         FileLock::try_take(&path)
-            .map_err(ChunkedError::disk(&path))?
-            .ok_or_else(|| ChunkedError::Busy {
+            .map_err(CheckpointError::disk(&path))?
+            .ok_or_else(|| CheckpointError::Busy {
                 operation: name.to_string(),
             })
     }
 
     /// The newest checkpoint; none where the operation was never started.
-    pub(super) fn load(&self) -> Result<Option<Checkpoint>, ChunkedError> {
+    pub(crate) fn load(&self) -> Result<Option<Checkpoint>, CheckpointError> {
         match read(&self.checkpoint())? {
             Some(Ok(checkpoint)) => Ok(Some(checkpoint)),
             // A crash came between keeping the old checkpoint and putting the new one in its place.
@@ -119,29 +119,29 @@ impl Folder {
     }
 
     /// The first checkpoint of an operation. Nothing before it counts any more, so none is kept to fall back to.
-    pub(super) fn begin(&self, checkpoint: &Checkpoint) -> Result<(), ChunkedError> {
+    pub(crate) fn begin(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
         let path = self.checkpoint();
         checkpoint
             .to_bytes()
             .and_then(|bytes| store::write_atomic(&path, &bytes))
-            .map_err(ChunkedError::disk(&path))?;
+            .map_err(CheckpointError::disk(&path))?;
         let previous = self.previous();
-        store::remove_if_there(&previous).map_err(ChunkedError::disk(&previous))
+        store::remove_if_there(&previous).map_err(CheckpointError::disk(&previous))
     }
 
-    pub(super) fn save(&self, checkpoint: &Checkpoint) -> Result<(), ChunkedError> {
+    pub(crate) fn save(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
         let path = self.checkpoint();
         checkpoint
             .to_bytes()
             .and_then(|bytes| store::replace_keeping(&path, &self.previous(), &bytes))
-            .map_err(ChunkedError::disk(&path))
+            .map_err(CheckpointError::disk(&path))
     }
 
     /// Takes the checkpoints that cannot be read out of the way, so that nothing ever replaces them.
-    pub(super) fn set_unreadable_aside(&self) -> Result<(), ChunkedError> {
+    pub(crate) fn set_unreadable_aside(&self) -> Result<(), CheckpointError> {
         for path in [self.checkpoint(), self.previous()] {
             if let Some(Err(_)) = read(&path)? {
-                let aside = store::set_aside(&path).map_err(ChunkedError::disk(&path))?;
+                let aside = store::set_aside(&path).map_err(CheckpointError::disk(&path))?;
                 tracing::warn!(path = %aside.display(), "kept a checkpoint that cannot be read");
             }
         }
@@ -149,7 +149,7 @@ impl Folder {
     }
 
     /// True when the folder holds anything that is kept under a name, readable or not.
-    pub(super) fn is_there(&self) -> bool {
+    pub(crate) fn is_there(&self) -> bool {
         self.names().any(|name| is_kept(&name)) || !self.run_ids().is_empty()
     }
 
@@ -166,7 +166,7 @@ impl Folder {
     }
 
     /// When what is kept under this name was last changed; none where nothing is.
-    pub(super) fn changed(&self) -> Option<SystemTime> {
+    pub(crate) fn changed(&self) -> Option<SystemTime> {
         let files = [self.checkpoint(), self.previous()]
             .into_iter()
             .chain(self.records());
@@ -175,7 +175,7 @@ impl Folder {
 }
 
 /// The names under which something is kept, sorted.
-pub(super) fn known(checkpoint_dir: &Path) -> Vec<String> {
+pub(crate) fn known(checkpoint_dir: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(checkpoint_dir) else {
         return Vec::new();
     };
@@ -200,15 +200,15 @@ fn changed(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).ok()?.modified().ok()
 }
 
-fn read(path: &Path) -> Result<Option<Result<Checkpoint, Unreadable>>, ChunkedError> {
-    let bytes = store::read_if_there(path).map_err(ChunkedError::disk(path))?;
+fn read(path: &Path) -> Result<Option<Result<Checkpoint, Unreadable>>, CheckpointError> {
+    let bytes = store::read_if_there(path).map_err(CheckpointError::disk(path))?;
     Ok(bytes.map(|bytes| Checkpoint::parse(&bytes)))
 }
 
-fn unreadable(path: PathBuf, why: Unreadable, previous: Option<u64>) -> ChunkedError {
+fn unreadable(path: PathBuf, why: Unreadable, previous: Option<u64>) -> CheckpointError {
     match why {
-        Unreadable::OtherVersion(version) => ChunkedError::OtherVersion { path, version },
-        Unreadable::Corrupt(detail) => ChunkedError::Corrupt {
+        Unreadable::OtherVersion(version) => CheckpointError::OtherVersion { path, version },
+        Unreadable::Corrupt(detail) => CheckpointError::Corrupt {
             path,
             detail,
             previous,
@@ -221,22 +221,18 @@ mod tests {
     use std::fs;
 
     use super::{Folder, known};
-    use crate::chunked::checkpoint::Checkpoint;
-    use crate::chunked::error::ChunkedError;
-    use crate::chunked::plan::{Name, Plan};
-    use crate::wire::job::OnError;
+    use crate::checkpoints::CheckpointError;
+    use crate::checkpoints::Name;
+    use crate::checkpoints::checkpoint::{Checkpoint, CodeHashes};
 
     fn checkpoint(completed: u64) -> Checkpoint {
-        let plan = Plan {
-            name: Name::new("op").unwrap(),
-            setup_code: String::new(),
-            loop_code: "x".to_owned(),
-            n_iterations: 10,
-            batch_size: 3,
-            on_error: OnError::Stop,
-            session: "main".to_owned(),
+        let code_hashes = CodeHashes {
+            setup: String::new(),
+            body: "x".to_owned(),
         };
-        let mut checkpoint = Checkpoint::new(&plan);
+        let name = Name::new("op").unwrap();
+        let session = "main".to_owned();
+        let mut checkpoint = Checkpoint::new(name, session, 10, String::new(), code_hashes);
         checkpoint.completed = completed;
         checkpoint
     }
@@ -288,7 +284,7 @@ mod tests {
             assert!(
                 matches!(
                     error,
-                    ChunkedError::Corrupt {
+                    CheckpointError::Corrupt {
                         previous: Some(3),
                         ..
                     }
@@ -322,7 +318,7 @@ mod tests {
         fs::write(folder.checkpoint(), "torn").unwrap();
         let error = folder.load().unwrap_err();
         assert!(
-            matches!(error, ChunkedError::Corrupt { previous: None, .. }),
+            matches!(error, CheckpointError::Corrupt { previous: None, .. }),
             "{error:?}"
         );
     }

@@ -9,12 +9,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::Chunked;
-use super::error::ChunkedError;
+use super::Checkpoints;
+use super::error::CheckpointError;
 use super::folder::{Folder, known};
-use super::plan::Name;
+use super::name::Name;
 use super::report::{self, Kind};
-use super::result::Runs;
+use super::run::Runs;
 use crate::base::ids::JobId;
 use crate::edge::store;
 use crate::runtime::RuntimeError;
@@ -54,10 +54,10 @@ pub struct Deleted {
     pub message: String,
 }
 
-impl Chunked {
+impl Checkpoints {
     /// The newest `limit` of what is kept, newest first, and how much there is in all. Asks no runtime; what cannot be read is in it too.
-    pub async fn shelf(&self, limit: usize) -> (Vec<Row>, usize) {
-        let dir = self.checkpoint_dir.clone();
+    pub async fn list(&self, limit: usize) -> (Vec<Row>, usize) {
+        let dir = self.dir.clone();
         blocking(move || {
             clear(&dir);
             let names = known(&dir)
@@ -82,21 +82,21 @@ impl Chunked {
     /// Removes all that is kept under a name.
     ///
     /// # Errors
-    /// [`ChunkedError::NotFound`], with the names there are; `Busy` while a call works on it, `StillRunning` and `RunsInOtherClient` while a
+    /// [`CheckpointError::NotFound`], with the names there are; `Busy` while a call works on it, `StillRunning` and `RunsInOtherClient` while a
     /// job of its runs; those of the disk.
     pub async fn delete(
         &self,
         operation: &str,
         deadline: Instant,
-    ) -> Result<Deleted, ChunkedError> {
-        let dir = self.checkpoint_dir.clone();
+    ) -> Result<Deleted, CheckpointError> {
+        let dir = self.dir.clone();
         blocking(move || clear(&dir)).await;
         let name = Name::new(operation)?;
         let folder = self.folder(&name);
         if !folder.is_there() {
-            return Err(ChunkedError::NotFound {
+            return Err(CheckpointError::NotFound {
                 operation: operation.to_owned(),
-                known: known(&self.checkpoint_dir),
+                known: known(&self.dir),
             });
         }
         let lock = folder.lock(&name)?;
@@ -109,7 +109,7 @@ impl Chunked {
             }
             match standing {
                 Ok(job) if !job.state.is_final() => {
-                    return Err(ChunkedError::StillRunning {
+                    return Err(CheckpointError::StillRunning {
                         operation: operation.to_owned(),
                         job: job.id,
                     });
@@ -130,14 +130,12 @@ impl Chunked {
         }
         let path = folder.path().to_owned();
         let (files, bytes) = blocking(move || measure(&path)).await;
-        let aside = self
-            .checkpoint_dir
-            .join(format!("{DELETED}{}", JobId::fresh()));
+        let aside = self.dir.join(format!("{DELETED}{}", JobId::fresh()));
         // Windows renames no folder in which a file is open; there, whoever opens it now keeps it from being renamed.
         let _lock = (!cfg!(windows)).then_some(lock);
         // Under its name it is whole or gone, whatever interrupts the rest.
-        fs::rename(folder.path(), &aside).map_err(ChunkedError::disk(folder.path()))?;
-        store::sync_folder(&self.checkpoint_dir);
+        fs::rename(folder.path(), &aside).map_err(CheckpointError::disk(folder.path()))?;
+        store::sync_folder(&self.dir);
         let left = aside.clone();
         if let Err(error) = blocking(move || remove(&left)).await {
             message = format!(
@@ -176,7 +174,7 @@ fn row(folder: &Folder, name: &Name) -> Row {
         changed_at: changed_at(folder),
         fault: None,
     };
-    let unreadable = |kind, error: &ChunkedError| Row {
+    let unreadable = |kind, error: &CheckpointError| Row {
         fault: Some(format!("{error}. {}", error.hint())),
         ..blank(kind)
     };

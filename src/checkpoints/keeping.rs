@@ -10,12 +10,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::error::ChunkedError;
+use super::error::CheckpointError;
 use super::folder::Folder;
-use super::plan::Name;
+use super::name::Name;
 use super::report::{self, CheckpointReport};
-use super::result::{KeptRun, Runs};
-use super::{Chunked, folder};
+use super::run::{KeptRun, Runs};
+use super::{Checkpoints, folder};
 use crate::base::ids::JobId;
 use crate::edge::lock::FileLock;
 use crate::edge::store;
@@ -25,6 +25,7 @@ use crate::jobs::view::View;
 use crate::jobs::{Jobs, Reading};
 use crate::runtime::RuntimeError;
 use crate::transfer::disk::blocking;
+use crate::wire::job::JobRequest;
 
 /// A job of ten hours costs a tunnel's month 600 of its 20,000 requests so.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
@@ -44,24 +45,66 @@ pub struct Keeping {
     _lock: FileLock,
 }
 
-impl Chunked {
+/// A run of code under a name.
+#[derive(Debug)]
+pub struct NamedRun {
+    pub view: View,
+    /// Why its result is not kept under the name; none where it is.
+    pub unkept: Option<CheckpointError>,
+}
+
+impl Checkpoints {
+    /// Runs code as [`Jobs::run`] does and keeps its result under `name`; code that goes on after the watch's patience is kept at its end.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoints::begin_result`]; [`CheckpointError::Runtime`] when the code certainly did not start. Nothing is kept then.
+    pub async fn run(
+        &self,
+        name: &str,
+        request: &JobRequest,
+        watch: &Watch<'_>,
+    ) -> Result<NamedRun, CheckpointError> {
+        let keeping = self.begin_result(name, &request.session, &request.code)?;
+        let id = keeping.job();
+        let mut view = match self.jobs.run(id, request, watch).await {
+            Ok(view) => view,
+            Err(error) => {
+                if let Err(error) = self.drop_result(&keeping) {
+                    tracing::warn!(%error, "what was noted of code that did not run could not be removed");
+                }
+                return Err(error.into());
+            }
+        };
+        let unkept = match self.keep_result(keeping, &view, watch.deadline).await {
+            Ok(notes) => {
+                view.summary.notes.extend(notes);
+                None
+            }
+            Err(error) => Some(error),
+        };
+        if !view.job.as_ref().is_some_and(|job| job.state.is_final()) {
+            self.note_end_later(id);
+        }
+        Ok(NamedRun { view, unkept })
+    }
+
     /// Writes down, before it is sent, code that will run as [`Keeping::job`] and be kept under `name`. Its id sorts after those of all runs
     /// before it.
     ///
     /// # Errors
-    /// [`ChunkedError::Taken`] when a chunked operation has that name, `Busy` while another call works under it; those of [`Name::new`] and
+    /// [`CheckpointError::Taken`] when a chunked operation has that name, `Busy` while another call works under it; those of [`Name::new`] and
     /// of the disk.
     pub fn begin_result(
         &self,
         name: &str,
         session: &str,
         code: &str,
-    ) -> Result<Keeping, ChunkedError> {
+    ) -> Result<Keeping, CheckpointError> {
         let name = Name::new(name)?;
         let folder = self.folder(&name);
         let lock = folder.lock(&name)?;
         if folder.load()?.is_some() {
-            return Err(ChunkedError::Taken {
+            return Err(CheckpointError::Taken {
                 name: name.to_string(),
             });
         }
@@ -69,7 +112,7 @@ impl Chunked {
         let job = newest.map_or_else(JobId::fresh, JobId::fresh_after);
         let run = KeptRun::new(&folder, &name, job, session);
         store::write_atomic(&run.code(), code.as_bytes())
-            .map_err(ChunkedError::disk(&run.code()))?;
+            .map_err(CheckpointError::disk(&run.code()))?;
         run.save()?;
         Ok(Keeping {
             folder,
@@ -80,7 +123,7 @@ impl Chunked {
     }
 
     /// Keeps what is known of the run, and fetches by `deadline` what is not here yet. What could not be kept is said in the notes that are
-    /// returned; [`Chunked::checkpoint`] tries again.
+    /// returned; [`Checkpoints::get`] tries again.
     ///
     /// # Errors
     /// Those of the disk.
@@ -89,7 +132,7 @@ impl Chunked {
         mut keeping: Keeping,
         view: &View,
         deadline: Instant,
-    ) -> Result<Vec<String>, ChunkedError> {
+    ) -> Result<Vec<String>, CheckpointError> {
         keep(&self.jobs, &mut keeping, view, deadline).await?;
         Ok(keeping.run.notes)
     }
@@ -98,19 +141,19 @@ impl Chunked {
     ///
     /// # Errors
     /// Those of the disk.
-    pub fn drop_result(&self, keeping: &Keeping) -> Result<(), ChunkedError> {
+    fn drop_result(&self, keeping: &Keeping) -> Result<(), CheckpointError> {
         let path = keeping.folder.record(keeping.job);
-        (keeping.folder.remove_run(keeping.job)).map_err(ChunkedError::disk(&path))
+        (keeping.folder.remove_run(keeping.job)).map_err(CheckpointError::disk(&path))
     }
 
-    /// Completes what is kept of the job, if it ran under a name and has ended. Never fails: [`Chunked::checkpoint`] tries again.
+    /// Completes what is kept of the job, if it ran under a name and has ended. Never fails: [`Checkpoints::get`] tries again.
     pub async fn note_end(&self, job: JobId, watch: &Watch<'_>) {
         self.end_is_kept(job, watch).await;
     }
 
     /// The same; false as long as another try may bring more.
     async fn end_is_kept(&self, job: JobId, watch: &Watch<'_>) -> bool {
-        let dir = self.checkpoint_dir.clone();
+        let dir = self.dir.clone();
         let found = blocking(move || {
             let names = folder::known(&dir).into_iter();
             let mut names = names.filter_map(|name| Name::new(&name).ok());
@@ -135,19 +178,19 @@ impl Chunked {
     /// Looks now and then whether the job has ended, for as long as this process lives, and completes what is kept of it then: its machine may
     /// go before anyone asks. What keeps it from being completed may pass too.
     pub fn note_end_later(&self, job: JobId) {
-        let chunked = self.clone();
+        let checkpoints = self.clone();
         tokio::spawn(async move {
             for _ in 0..LOOKS {
                 sleep(BETWEEN_LOOKS).await;
                 let deadline = Instant::now() + BETWEEN_LOOKS;
-                match chunked.jobs.standing(job, 0, 0.0, deadline).await {
+                match checkpoints.jobs.standing(job, 0, 0.0, deadline).await {
                     Ok(job) if !job.state.is_final() => continue,
                     Err(error) if !error.is_not_found() => continue,
                     Ok(_) | Err(_) => {}
                 }
                 let nobody = CancellationToken::new();
                 let watch = Watch::until(Instant::now() + KEEPING, &nobody, &|_, _| {});
-                if chunked.end_is_kept(job, &watch).await {
+                if checkpoints.end_is_kept(job, &watch).await {
                     return;
                 }
             }
@@ -160,7 +203,7 @@ impl Chunked {
         name: &Name,
         folder: &Folder,
         watch: &Watch<'_>,
-    ) -> Result<Option<CheckpointReport>, ChunkedError> {
+    ) -> Result<Option<CheckpointReport>, CheckpointError> {
         while let Some(mut runs) = Runs::load(folder)? {
             if let Some(newest) = self.renewed(name, folder, runs.newest, watch).await? {
                 if newest.end_is_known() {
@@ -180,7 +223,7 @@ impl Chunked {
         folder: &Folder,
         mut run: KeptRun,
         watch: &Watch<'_>,
-    ) -> Result<Option<KeptRun>, ChunkedError> {
+    ) -> Result<Option<KeptRun>, CheckpointError> {
         let job = match run.job() {
             Some(job) if !run.is_whole => job,
             _ => return Ok(Some(run)),
@@ -234,7 +277,7 @@ impl Keeping {
     }
 
     /// Puts the record on disk; once a run's end is known, those before it are of no use.
-    fn close(&self) -> Result<(), ChunkedError> {
+    fn close(&self) -> Result<(), CheckpointError> {
         self.run.save()?;
         if self.run.has_ended()
             && let Err(error) = Runs::tidy(&self.folder)
@@ -250,7 +293,7 @@ async fn keep(
     keeping: &mut Keeping,
     view: &View,
     deadline: Instant,
-) -> Result<(), ChunkedError> {
+) -> Result<(), CheckpointError> {
     let run = &mut keeping.run;
     run.renew(view);
     let mut missing = view.unkept;

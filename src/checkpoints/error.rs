@@ -10,7 +10,7 @@ use crate::runtime::RuntimeError;
 
 /// A refused or broken-off call. `Display` is a sentence for people, without its source's text.
 #[derive(Debug, Error)]
-pub enum ChunkedError {
+pub enum CheckpointError {
     #[error("{0}")]
     Invalid(String),
     #[error(
@@ -62,9 +62,9 @@ pub enum ChunkedError {
     Runtime(#[from] RuntimeError),
 }
 
-impl ChunkedError {
-    /// Makes a [`ChunkedError::Disk`] of what happened at `path`.
-    pub(super) fn disk(path: &Path) -> impl FnOnce(io::Error) -> Self {
+impl CheckpointError {
+    /// Makes a [`CheckpointError::Disk`] of what happened at `path`.
+    pub(crate) fn disk(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Disk { path, source }
     }

@@ -6,10 +6,9 @@ use std::io;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::plan::{CodeHashes, Name, Plan};
+use super::name::Name;
 use crate::base::ids::JobId;
 use crate::wire::event::Progress;
-use crate::wire::job::JobRequest;
 
 const VERSION: u64 = 1;
 /// Skipped iterations that are named; the rest is counted.
@@ -19,34 +18,41 @@ const KINDS_MARKED: usize = 20;
 
 /// The state of an operation. `completed: k` means that all iterations before `k` finished.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Checkpoint {
+pub(crate) struct Checkpoint {
     version: u64,
-    pub(super) name: Name,
-    pub(super) plan_hash: String,
+    pub(crate) name: Name,
+    pub(crate) plan_hash: String,
     /// Of the plan's two texts; none in a checkpoint of an older version.
     #[serde(default)]
-    pub(super) code_hashes: Option<CodeHashes>,
-    pub(super) session: String,
-    pub(super) total: u64,
-    pub(super) completed: u64,
+    pub(crate) code_hashes: Option<CodeHashes>,
+    pub(crate) session: String,
+    pub(crate) total: u64,
+    pub(crate) completed: u64,
     /// `break` ended the operation before its last iteration.
-    pub(super) ended_by_break: bool,
-    pub(super) skipped_count: u64,
+    pub(crate) ended_by_break: bool,
+    pub(crate) skipped_count: u64,
     /// The first of them.
-    pub(super) skipped: Vec<Skipped>,
+    pub(crate) skipped: Vec<Skipped>,
     /// How often which types are only marked in the results.
     #[serde(default)]
-    pub(super) marked: BTreeMap<String, u64>,
+    pub(crate) marked: BTreeMap<String, u64>,
     /// The part of the results file that belongs to the completed iterations.
-    pub(super) results_bytes: u64,
+    pub(crate) results_bytes: u64,
     /// The kernel that the setup succeeded in.
-    pub(super) kernel_id: Option<String>,
+    pub(crate) kernel_id: Option<String>,
     /// Named here before it is sent, so that whoever comes next finds it instead of sending another.
-    pub(super) in_flight: Option<Flight>,
+    pub(crate) in_flight: Option<Flight>,
     /// Why the operation does not go on by itself.
-    pub(super) stop: Option<Stop>,
-    pub(super) created_at: String,
-    pub(super) updated_at: String,
+    pub(crate) stop: Option<Stop>,
+    pub(crate) created_at: String,
+    pub(crate) updated_at: String,
+}
+
+/// What the code of a plan is known by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CodeHashes {
+    pub(crate) setup: String,
+    pub(crate) body: String,
 }
 
 /// An iteration that failed and was passed over.
@@ -58,19 +64,19 @@ pub struct Skipped {
 
 /// A job of the operation whose end is not known yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Flight {
-    pub(super) job_id: JobId,
-    pub(super) work: Work,
+pub(crate) struct Flight {
+    pub(crate) job_id: JobId,
+    pub(crate) work: Work,
     /// Events up to this one were in an answer. The checkpoint may know of later ones.
-    pub(super) cursor: u64,
+    pub(crate) cursor: u64,
     /// The caller gave it up, so its being interrupted is no news.
-    pub(super) cancelled: bool,
+    pub(crate) cancelled: bool,
 }
 
 /// What a job of an operation does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub(super) enum Work {
+pub(crate) enum Work {
     Setup,
     Batch { start: u64, stop: u64 },
 }
@@ -97,13 +103,13 @@ pub struct Stop {
 
 /// Why a file is no checkpoint.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Unreadable {
+pub(crate) enum Unreadable {
     OtherVersion(u64),
     Corrupt(String),
 }
 
 impl Flight {
-    pub(super) fn new(work: Work) -> Self {
+    pub(crate) fn new(work: Work) -> Self {
         Self {
             job_id: JobId::fresh(),
             work,
@@ -111,31 +117,30 @@ impl Flight {
             cancelled: false,
         }
     }
-
-    /// The same request for the same flight, always: the executor knows a repeated one by it.
-    pub(super) fn request(&self, plan: &Plan, kernel_id: Option<&str>) -> JobRequest {
-        match self.work {
-            Work::Setup => plan.setup(),
-            Work::Batch { start, stop } => plan.batch(start, stop, kernel_id),
-        }
-    }
 }
 
 impl Checkpoint {
     /// Whether a call with the same arguments goes on.
-    pub(super) fn can_continue(&self) -> bool {
+    pub(crate) fn can_continue(&self) -> bool {
         !self.is_finished() && !self.stop.as_ref().is_some_and(|stop| stop.code_must_change)
     }
 
-    pub(super) fn new(plan: &Plan) -> Self {
+    /// Nothing is done yet of `total` iterations. `plan_hash` and `code_hashes` are what the plan is known by.
+    pub(crate) fn new(
+        name: Name,
+        session: String,
+        total: u64,
+        plan_hash: String,
+        code_hashes: CodeHashes,
+    ) -> Self {
         let now = now();
         Self {
             version: VERSION,
-            name: plan.name.clone(),
-            plan_hash: plan.hash(),
-            code_hashes: Some(plan.code_hashes()),
-            session: plan.session.clone(),
-            total: plan.n_iterations,
+            name,
+            plan_hash,
+            code_hashes: Some(code_hashes),
+            session,
+            total,
             completed: 0,
             ended_by_break: false,
             skipped_count: 0,
@@ -150,38 +155,7 @@ impl Checkpoint {
         }
     }
 
-    /// The arguments in which `plan`, another one, differs from the one here.
-    pub(super) fn differing(&self, plan: &Plan) -> Vec<String> {
-        let (total, session) = (plan.n_iterations, &plan.session);
-        let mut differing = Vec::new();
-        if total != self.total {
-            differing.push(format!("n_iterations ({} before, {total} now)", self.total));
-        }
-        if *session != self.session {
-            differing.push(format!("session ({} before, {session} now)", self.session));
-        }
-        if let Some(old) = &self.code_hashes {
-            let new = plan.code_hashes();
-            let texts = [
-                ("setup_code", old.setup != new.setup),
-                ("loop_code", old.body != new.body),
-            ];
-            let changed = texts.into_iter().filter(|(_, is_other)| *is_other);
-            differing.extend(changed.map(|(name, _)| name.to_owned()));
-        } else {
-            let same_but_code = Plan {
-                n_iterations: self.total,
-                session: self.session.clone(),
-                ..plan.clone()
-            };
-            if same_but_code.hash() != self.plan_hash {
-                differing.push("setup_code or loop_code".to_owned());
-            }
-        }
-        differing
-    }
-
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Unreadable> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Unreadable> {
         #[derive(Deserialize)]
         struct Versioned {
             version: u64,
@@ -201,19 +175,19 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    pub(super) fn to_bytes(&self) -> io::Result<Vec<u8>> {
+    pub(crate) fn to_bytes(&self) -> io::Result<Vec<u8>> {
         Ok(serde_json::to_vec_pretty(self)?)
     }
 
-    pub(super) fn touch(&mut self) {
+    pub(crate) fn touch(&mut self) {
         self.updated_at = now();
     }
 
-    pub(super) fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.ended_by_break || self.completed == self.total
     }
 
-    pub(super) fn remaining(&self) -> u64 {
+    pub(crate) fn remaining(&self) -> u64 {
         if self.is_finished() {
             0
         } else {
@@ -222,7 +196,7 @@ impl Checkpoint {
     }
 
     /// To one decimal, and 100 only when finished.
-    pub(super) fn progress_pct(&self) -> f64 {
+    pub(crate) fn progress_pct(&self) -> f64 {
         if self.is_finished() {
             return 100.0;
         }
@@ -232,7 +206,7 @@ impl Checkpoint {
     }
 
     /// What the results only mark.
-    pub(super) fn marked_note(&self) -> Option<String> {
+    pub(crate) fn marked_note(&self) -> Option<String> {
         let kinds: Vec<String> = (self.marked.iter())
             .map(|(kind, count)| format!("{kind} ({count})"))
             .collect();
@@ -245,7 +219,7 @@ impl Checkpoint {
     }
 
     /// Counts one more iteration as finished.
-    pub(super) fn count(&mut self, progress: &Progress) {
+    pub(crate) fn count(&mut self, progress: &Progress) {
         if let Some(error) = &progress.error {
             self.skipped_count += 1;
             if self.skipped.len() < SKIPPED_NAMED {
@@ -265,6 +239,6 @@ impl Checkpoint {
     }
 }
 
-pub(super) fn now() -> String {
+pub(crate) fn now() -> String {
     jiff::Timestamp::now().to_string()
 }

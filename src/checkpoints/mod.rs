@@ -1,0 +1,105 @@
+//! What is kept on this computer under a name: how far a chunked operation is, and the result of a run of code.
+//!
+//! - `name`: which names there may be; `folder`: the files of one name;
+//! - `checkpoint`: the state of an operation, as it stands on disk; `run`: a run's record, likewise;
+//! - `keeping`: runs of code under a name, from before they are sent until all of theirs is here;
+//! - [`report`]: one of them, as it is read; [`shelf`]: all of them, in a list, and removing one.
+//!
+//! May import `base`, `wire`, `edge`, `runtime`, `jobs`, `transfer`; knows nothing of MCP, nor of how an operation runs.
+
+pub(crate) mod checkpoint;
+mod error;
+pub(crate) mod folder;
+mod keeping;
+mod name;
+pub mod report;
+mod run;
+pub mod shelf;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::base::ids::JobId;
+use crate::jobs::Jobs;
+use crate::jobs::follow::Watch;
+use crate::runtime::RuntimeError;
+pub use error::CheckpointError;
+use folder::Folder;
+pub use keeping::{Keeping, NamedRun};
+pub use name::Name;
+use report::CheckpointReport;
+
+/// All that is kept under names in one folder.
+#[derive(Debug, Clone)]
+pub struct Checkpoints {
+    jobs: Arc<Jobs>,
+    dir: PathBuf,
+}
+
+impl Checkpoints {
+    /// Checkpoints are kept in `dir`, which is made when the first one is written.
+    #[must_use]
+    pub fn new(jobs: Arc<Jobs>, dir: PathBuf) -> Self {
+        Self { jobs, dir }
+    }
+
+    /// What is kept under a name. A result whose code was still running is read anew, within the watch's deadline.
+    ///
+    /// # Errors
+    /// [`CheckpointError::NotFound`], with the names there are; `Corrupt` and `OtherVersion` for a file that cannot be read.
+    pub async fn get(
+        &self,
+        operation: &str,
+        watch: &Watch<'_>,
+    ) -> Result<CheckpointReport, CheckpointError> {
+        let name = Name::new(operation)?;
+        let folder = self.folder(&name);
+        if let Some(checkpoint) = folder.load()? {
+            return report::of_operation(&checkpoint, &folder.results());
+        }
+        if let Some(report) = self.result(&name, &folder, watch).await? {
+            return Ok(report);
+        }
+        Err(CheckpointError::NotFound {
+            operation: operation.to_owned(),
+            known: folder::known(&self.dir),
+        })
+    }
+
+    /// The names under which something is kept, sorted. Reads the disk.
+    #[must_use]
+    pub fn known(&self) -> Vec<String> {
+        folder::known(&self.dir)
+    }
+
+    /// When what is kept under `name` was last changed, by this process or another; none where nothing is kept. Reads the disk.
+    #[must_use]
+    pub fn changed(&self, name: &Name) -> Option<SystemTime> {
+        self.folder(name).changed()
+    }
+
+    pub(crate) fn folder(&self, name: &Name) -> Folder {
+        Folder::new(&self.dir, name)
+    }
+
+    /// Refuses where `error` means that `job` may run elsewhere: the local executor, as far as it is there, does not know it, and another
+    /// client's has it.
+    pub(crate) fn refuse_other_client(
+        &self,
+        operation: &str,
+        job: JobId,
+        error: &RuntimeError,
+    ) -> Result<(), CheckpointError> {
+        let may_run = matches!(error, RuntimeError::OtherClient { .. })
+            || (matches!(error, RuntimeError::Starting { .. })
+                && self.jobs.connection().other_client(job).is_some());
+        if may_run {
+            return Err(CheckpointError::RunsInOtherClient {
+                operation: operation.to_owned(),
+                job,
+            });
+        }
+        Ok(())
+    }
+}
