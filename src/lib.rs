@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | top | `app`, `cli` | composition and the command line |
 //! | face | `mcp` | tools, results, progress: the only room that knows rmcp |
-//! | work | `notebook` over `chunked` over `checkpoints` over `jobs` and [`transfer`] | running code, following it, keeping its results, fetching and sending files, exporting what was run |
+//! | work | `notebook` over `chunked` over `checkpoints` over `jobs`, [`transfer`], [`reading`] and [`machine`] | running code, following it, keeping its results; sending, fetching and reading files; judging a machine; exporting what was run |
 //! | reach | [`runtime`] | the machine that runs code: the only room that knows the HTTP client |
 //! | ground | [`wire`], [`edge`], [`render`], [`base`] | the API's types; process and disk; pictures and pages made readable; text and ids |
 //!
@@ -28,8 +28,10 @@ pub mod chunked;
 pub mod cli;
 pub mod edge;
 pub mod jobs;
+pub mod machine;
 pub mod mcp;
 pub mod notebook;
+pub mod reading;
 pub mod render;
 pub mod runtime;
 pub mod shutdown;

@@ -299,7 +299,8 @@ pub(super) fn opening(path: &str, mime: &str) -> Opening {
 }
 
 /// A path as Python code has it; a string of JSON is one of Python's too.
-pub(super) fn python(path: &str) -> String {
+#[must_use]
+pub fn python(path: &str) -> String {
     serde_json::Value::from(path).to_string()
 }
 

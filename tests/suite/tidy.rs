@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 11] = [
     &["base"],
     &["wire", "edge", "render"],
     &["runtime"],
-    &["jobs", "transfer"],
+    &["jobs", "machine", "reading", "transfer"],
     &["checkpoints"],
     &["chunked"],
     &["notebook"],

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::machine::{self, Concern};
 use crate::mcp::call;
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
@@ -92,7 +93,7 @@ impl Server {
             self.connection().ask(call.deadline, question).await
         });
         let probe: Probe = probe.await.map_err(Fault::from)?;
-        let recommendations = recommend(&probe);
+        let recommendations = machine::concerns(&probe).iter().map(word).collect();
         Ok(Json(ProbeReport {
             probe,
             recommendations,
@@ -120,7 +121,7 @@ impl ConnectionReport {
             latency,
             sessions,
         } = checked;
-        let suggestion = if health.memory_used_pct > 90.0 {
+        let suggestion = if machine::is_memory_short(&health) {
             "Memory is nearly used up: delete large variables or call cleanup_colab before running more."
         } else {
             "Ready. Use run_code_quick for short code, run_code_long for anything over a minute."
@@ -158,34 +159,25 @@ impl ConnectionReport {
     }
 }
 
-fn recommend(probe: &Probe) -> Vec<String> {
-    let mut advice = Vec::new();
-    let compute = &probe.compute;
-    match probe.gpu.as_slice() {
-        [] => advice.push(format!(
+fn word(concern: &Concern) -> String {
+    match concern {
+        Concern::NoGpu { why } => format!(
             "No GPU ({}). Keep models small, or choose a GPU runtime in Colab (Runtime > Change runtime type).",
-            probe.gpu_note.as_deref().unwrap_or("none found")
-        )),
-        gpus => advice.extend(gpus.iter().filter_map(|gpu| {
-            let (total, used) = (gpu.memory_total_gb?, gpu.memory_used_gb?);
-            (used > total * 0.9)
-                .then(|| format!("GPU {} is nearly full ({used:.1} of {total:.1} GB): call cleanup_colab or restart the session.", gpu.index))
-        })),
+            why.as_deref().unwrap_or("none found")
+        ),
+        Concern::FullGpu {
+            index,
+            used_gb,
+            total_gb,
+        } => format!(
+            "GPU {index} is nearly full ({used_gb:.1} of {total_gb:.1} GB): call cleanup_colab or restart the session."
+        ),
+        Concern::LittleMemory { available_gb } => format!(
+            "Only {available_gb:.1} GB of memory are free: work in pieces, delete large variables, or call cleanup_colab."
+        ),
+        Concern::LittleDisk { path, free_gb } => format!(
+            "Only {free_gb:.1} GB are free on {path}: delete files before saving checkpoints."
+        ),
+        Concern::Temporary => "This is a Colab VM: its files vanish with it. Save what must last with download_from_colab or to Drive.".to_owned(),
     }
-    if compute.memory_available_gb < 2.0 {
-        advice.push(format!(
-            "Only {:.1} GB of memory are free: work in pieces, delete large variables, or call cleanup_colab.",
-            compute.memory_available_gb
-        ));
-    }
-    for storage in probe.storage.iter().filter(|storage| storage.free_gb < 5.0) {
-        advice.push(format!(
-            "Only {:.1} GB are free on {}: delete files before saving checkpoints.",
-            storage.free_gb, storage.path
-        ));
-    }
-    if probe.platform.colab {
-        advice.push("This is a Colab VM: its files vanish with it. Save what must last with download_from_colab or to Drive.".to_owned());
-    }
-    advice
 }

@@ -1,47 +1,22 @@
-//! Looking into a file over there, as what it is: text, a table, a notebook, a picture. Here: what is read of it; `show`: what is made of that;
-//! `binary`: what opens the others.
+//! Looking into a file over there, as what it is; `words`: what is said of it.
 
-mod binary;
-mod show;
+mod words;
 
-use std::sync::Arc;
-
-use bytes::Bytes;
-use futures_util::TryStreamExt;
 use rmcp::handler::server::tool::ToolRouter;
 use rmcp::handler::server::wrapper::Parameters;
 use rmcp::model::CallToolResult;
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
-use serde::Deserialize;
-use tokio::task::spawn_blocking;
-use tokio::time::{Instant, timeout_at};
+use serde::{Deserialize, Serialize};
 
-use self::show::Facts;
 use crate::mcp::call;
-use crate::mcp::convert::reading;
+use crate::mcp::convert;
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
-use crate::render::notebook;
-use crate::render::picture::{self, PictureError};
-use crate::render::table::{self, Table};
-use crate::runtime::{ReadQuery, Runtime, RuntimeResult};
-use crate::wire::files::FileText;
-
-const LINES: u64 = 200;
-const MOST_LINES: u64 = 10_000;
-/// Of a table.
-const ROWS: u64 = 20;
-/// Of text fetched at once.
-const MAX_BYTES: u64 = 64 * 1024;
-/// Of a table with rows so long that few of them fit in that.
-const MAX_TABLE_BYTES: u64 = 1024 * 1024;
-/// Characters of text in one answer: 40,000 with the line of facts.
-const TEXT_LIMIT: usize = 39_000;
-/// Pictures and notebooks beyond are not fetched to be looked at.
-const LARGEST: u64 = 20 * 1024 * 1024;
+use crate::reading::page::{Facts, Page};
+use crate::reading::{self, MAX_LINES, Wanted};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct ReadArgs {
@@ -53,13 +28,14 @@ struct ReadArgs {
     lines: Option<u64>,
 }
 
-/// What a file is shown as where no line is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Lines,
-    Table { delimiter: Option<char> },
-    Json,
-    Notebook,
+/// The last line of an answer.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    success: bool,
+    #[serde(flatten)]
+    facts: &'a Facts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
 }
 
 #[tool_router(router = reading_router)]
@@ -78,10 +54,11 @@ impl Server {
         Parameters(args): Parameters<ReadArgs>,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResult, Fault> {
-        let lines = args.lines.unwrap_or(LINES);
-        if !(1..=MOST_LINES).contains(&lines) {
+        if let Some(lines) = args.lines
+            && !(1..=MAX_LINES).contains(&lines)
+        {
             return Err(Fault::invalid(format!(
-                "lines is {lines}: it must be 1 to {MOST_LINES}"
+                "lines is {lines}: it must be 1 to {MAX_LINES}"
             )));
         }
         if args.line == Some(0) {
@@ -89,11 +66,16 @@ impl Server {
                 "line is 0: the first line is 1, the last is -1",
             ));
         }
+        let wanted = Wanted {
+            path: args.path,
+            line: args.line,
+            lines: args.lines,
+        };
         let budget = self.budget(&context);
-        let answer = call::ask(self, &context, budget, async |call| {
-            self.look_into(&args, call.deadline).await
+        let page = call::ask(self, &context, budget, async |call| {
+            reading::look(self.connection(), &wanted, call.deadline).await
         });
-        answer.await.map_err(|error| match error.code() {
+        page.await.map(answer).map_err(|error| match error.code() {
             "is_a_directory" => {
                 Fault::from(error).first("list_colab_files with this path shows what is in it.")
             }
@@ -109,184 +91,18 @@ impl Server {
     pub(super) fn reading_tools() -> ToolRouter<Self> {
         Self::reading_router()
     }
-
-    async fn look_into(&self, args: &ReadArgs, deadline: Instant) -> RuntimeResult<CallToolResult> {
-        let named = Form::of_name(&args.path);
-        let lines = args.lines.unwrap_or(LINES);
-        let wanted = match named {
-            // A row may have many lines, and only a whole JSON can be indented.
-            Form::Table { .. } | Form::Json if args.line.is_none() => MOST_LINES,
-            Form::Table { .. } | Form::Json | Form::Lines | Form::Notebook => lines,
-        };
-        let file = self.read(args, wanted, MAX_BYTES, deadline).await?;
-        let as_lines = args.line.is_some() && file.is_text;
-        if picture::is_picture(&file.mime) && !as_lines {
-            return self.show_picture(file, deadline).await;
-        }
-        if !file.is_text {
-            return Ok(show::show_binary(&file));
-        }
-        let form = named.or_of_mime(&file.mime);
-        let shown = match form {
-            _ if as_lines => None,
-            Form::Table { delimiter } => self.show_table(&file, args, delimiter, deadline).await?,
-            Form::Json => show::show_json(&file, is_whole(&file)),
-            Form::Notebook if file.size <= LARGEST => self.show_notebook(&file, deadline).await?,
-            Form::Notebook | Form::Lines => None,
-        };
-        let note = if as_lines { None } else { form.note() };
-        Ok(shown.unwrap_or_else(|| show::show_lines(&file, lines, note)))
-    }
-
-    /// The text without a byte order mark.
-    async fn read(
-        &self,
-        args: &ReadArgs,
-        lines: u64,
-        max_bytes: u64,
-        deadline: Instant,
-    ) -> RuntimeResult<FileText> {
-        let query = &ReadQuery {
-            path: args.path.clone(),
-            line: args.line.unwrap_or(1),
-            lines,
-            max_bytes,
-        };
-        let read = |runtime: Arc<dyn Runtime>| async move { runtime.read_file(query).await };
-        let mut file = self.connection().ask(deadline, read).await?;
-        // Older executors leave it there.
-        if file.first_line == Some(1) && file.text.starts_with('\u{feff}') {
-            file.text.remove(0);
-        }
-        Ok(file)
-    }
-
-    async fn show_table(
-        &self,
-        file: &FileText,
-        args: &ReadArgs,
-        delimiter: Option<char>,
-        deadline: Instant,
-    ) -> RuntimeResult<Option<CallToolResult>> {
-        let rows = usize::try_from(args.lines.unwrap_or(ROWS)).unwrap_or(usize::MAX);
-        let parse = |file: &FileText| table::csv(&file.text, delimiter, rows, is_whole(file));
-        let table = parse(file);
-        let is_enough = |table: &Table| table.rows >= rows || table.text.len() > TEXT_LIMIT;
-        if is_whole(file) || table.as_ref().is_some_and(is_enough) {
-            return Ok(table.map(|table| show::show_table(file, &table)));
-        }
-        let more = self
-            .read(args, MOST_LINES, MAX_TABLE_BYTES, deadline)
-            .await?;
-        let table = parse(&more).filter(|_| !more.is_cut);
-        Ok(table.map(|table| show::show_table(&more, &table)))
-    }
-
-    async fn show_picture(
-        &self,
-        file: FileText,
-        deadline: Instant,
-    ) -> RuntimeResult<CallToolResult> {
-        let mut facts = Facts::of(&file);
-        if file.size > LARGEST {
-            facts.hint = Some(format!(
-                "The picture is larger than {} MB: download_from_colab fetches it, or run code that makes it smaller.",
-                LARGEST / 1024 / 1024
-            ));
-            return Ok(reading(String::new(), None, &facts));
-        }
-        let bytes = self.fetch(&file.path, deadline).await?;
-        let fitting = timeout_at(deadline, picture::fit(&file.mime, bytes)).await;
-        match fitting.unwrap_or(Err(PictureError::TooSlow)) {
-            Ok(fitted) => Ok(reading(String::new(), Some(fitted), &facts)),
-            Err(error) => {
-                facts.hint = Some("download_from_colab fetches the file as it is.".to_owned());
-                let text = format!("The picture is not shown: {error}.");
-                Ok(reading(text, None, &facts))
-            }
-        }
-    }
-
-    async fn show_notebook(
-        &self,
-        file: &FileText,
-        deadline: Instant,
-    ) -> RuntimeResult<Option<CallToolResult>> {
-        let bytes = self.fetch(&file.path, deadline).await?;
-        let short = spawn_blocking(move || notebook::short(&bytes, TEXT_LIMIT));
-        let Ok(short) = timeout_at(deadline, short).await else {
-            let mut facts = Facts::of(file);
-            facts.hint = Some(
-                "download_from_colab fetches it; `line` shows its JSON as plain lines.".to_owned(),
-            );
-            let text = "The notebook is not shown: it takes too long to read.".to_owned();
-            return Ok(Some(reading(text, None, &facts)));
-        };
-        // What fails at being read is shown as the text that it is.
-        let notebook = short.ok().flatten();
-        Ok(notebook.map(|notebook| show::show_notebook(file, &notebook)))
-    }
-
-    /// A whole file, of which the size was looked at.
-    async fn fetch(&self, path: &str, deadline: Instant) -> RuntimeResult<Bytes> {
-        let fetch = |runtime: Arc<dyn Runtime>| async move {
-            let stat = runtime.stat(path, false).await?;
-            // It may have grown since; what comes of it then is as good as a picture can be.
-            let end = stat.size.min(LARGEST);
-            let etag = stat.etag.unwrap_or_default();
-            if end == 0 {
-                return Ok(Bytes::new());
-            }
-            let stream = runtime.download(path, 0..end, &etag).await?;
-            let pieces: Vec<Bytes> = stream.try_collect().await?;
-            Ok(pieces.concat().into())
-        };
-        self.connection().ask(deadline, fetch).await
-    }
 }
 
-/// Nothing precedes or follows the text.
-fn is_whole(file: &FileText) -> bool {
-    file.first_line == Some(1) && file.next_line.is_none() && !file.is_cut
-}
-
-impl Form {
-    /// Why a file of this form is shown as lines.
-    fn note(self) -> Option<&'static str> {
-        match self {
-            Self::Json => Some("It is no JSON, or too long to be indented here."),
-            Self::Notebook => Some(
-                "It is shown as text, for it is no notebook, is being written, or is larger than 20 MB.",
-            ),
-            Self::Table { .. } | Self::Lines => None,
-        }
-    }
-
-    fn of_name(path: &str) -> Self {
-        let name = path.to_ascii_lowercase();
-        match name.rsplit_once('.').map_or("", |(_, ending)| ending) {
-            "csv" => Self::Table { delimiter: None },
-            "psv" => Self::Table {
-                delimiter: Some('|'),
-            },
-            "tsv" | "tab" => Self::Table {
-                delimiter: Some('\t'),
-            },
-            "json" | "geojson" => Self::Json,
-            "ipynb" => Self::Notebook,
-            _ => Self::Lines,
-        }
-    }
-
-    fn or_of_mime(self, mime: &str) -> Self {
-        match (self, mime) {
-            (Self::Lines, "text/csv") => Self::Table { delimiter: None },
-            (Self::Lines, "text/tab-separated-values") => Self::Table {
-                delimiter: Some('\t'),
-            },
-            (Self::Lines, "application/json") => Self::Json,
-            (Self::Lines, "application/x-ipynb+json") => Self::Notebook,
-            (form, _) => form,
-        }
-    }
+fn answer(page: Page) -> CallToolResult {
+    let (facts, notes) = (&page.facts, &page.notes);
+    let text = notes.iter().find_map(|note| words::text(note, facts));
+    let hints: Vec<String> = (notes.iter())
+        .filter_map(|note| words::hint(note, facts))
+        .collect();
+    let line = Line {
+        success: true,
+        facts,
+        hint: (!hints.is_empty()).then(|| hints.join(" ")),
+    };
+    convert::reading(text.unwrap_or(page.text), page.picture, &line)
 }

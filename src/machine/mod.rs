@@ -1,0 +1,74 @@
+//! What the machine that runs the code says of itself, judged: what whoever uses it should mind. A face finds the words.
+//!
+//! May import `wire`.
+
+use crate::wire::machine::{Health, Probe};
+
+/// A GPU with a larger share of its memory in use is nearly full.
+const MAX_GPU_SHARE: f64 = 0.9;
+const MIN_MEMORY_GB: f64 = 2.0;
+const MIN_DISK_GB: f64 = 5.0;
+const MAX_MEMORY_PCT: f64 = 90.0;
+
+/// Something to mind.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Concern {
+    /// There is no GPU; why, in the machine's words.
+    NoGpu {
+        why: Option<String>,
+    },
+    FullGpu {
+        index: u64,
+        used_gb: f64,
+        total_gb: f64,
+    },
+    LittleMemory {
+        available_gb: f64,
+    },
+    LittleDisk {
+        path: String,
+        free_gb: f64,
+    },
+    /// The machine is lent, and its files go with it.
+    Temporary,
+}
+
+/// What to mind on a machine.
+#[must_use]
+pub fn concerns(probe: &Probe) -> Vec<Concern> {
+    let mut concerns = Vec::new();
+    if probe.gpu.is_empty() {
+        let why = probe.gpu_note.clone();
+        concerns.push(Concern::NoGpu { why });
+    }
+    concerns.extend(probe.gpu.iter().filter_map(|gpu| {
+        let (total_gb, used_gb) = (gpu.memory_total_gb?, gpu.memory_used_gb?);
+        (used_gb > total_gb * MAX_GPU_SHARE).then_some(Concern::FullGpu {
+            index: gpu.index,
+            used_gb,
+            total_gb,
+        })
+    }));
+    let available_gb = probe.compute.memory_available_gb;
+    if available_gb < MIN_MEMORY_GB {
+        concerns.push(Concern::LittleMemory { available_gb });
+    }
+    for storage in &probe.storage {
+        if storage.free_gb < MIN_DISK_GB {
+            concerns.push(Concern::LittleDisk {
+                path: storage.path.clone(),
+                free_gb: storage.free_gb,
+            });
+        }
+    }
+    if probe.platform.colab {
+        concerns.push(Concern::Temporary);
+    }
+    concerns
+}
+
+/// Whether its memory is nearly used up.
+#[must_use]
+pub fn is_memory_short(health: &Health) -> bool {
+    health.memory_used_pct > MAX_MEMORY_PCT
+}

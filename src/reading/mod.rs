@@ -1,0 +1,187 @@
+//! Looking into a file of the runtime as what it is: text, a table, JSON, a notebook, a picture.
+//!
+//! - here: what is read of it; `form`: as what it is shown; [`page`]: what is made of that;
+//! - `opening`: the code that opens what is no text; [`note`]: what there is to say beside the file.
+//!
+//! May import `base`, `wire`, `render`, `runtime`; knows nothing of MCP.
+
+mod form;
+pub mod note;
+mod opening;
+pub mod page;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout_at};
+
+use self::form::Form;
+use self::note::Note;
+pub use self::opening::python;
+pub use self::page::Page;
+use crate::render::notebook;
+use crate::render::picture::{self, PictureError};
+use crate::render::table::{self, Table};
+use crate::runtime::connection::Connection;
+use crate::runtime::{ReadQuery, Runtime, RuntimeResult};
+use crate::wire::files::FileText;
+
+/// Lines that are shown unless more are wanted, and at most.
+pub const LINES: u64 = 200;
+pub const MAX_LINES: u64 = 10_000;
+/// Of a table.
+const ROWS: u64 = 20;
+/// Of text fetched at once.
+const MAX_BYTES: u64 = 64 * 1024;
+/// Of a table with rows so long that few of them fit in that.
+const MAX_TABLE_BYTES: u64 = 1024 * 1024;
+/// Characters of text in one answer: 40,000 with the line of facts.
+const TEXT_LIMIT: usize = 39_000;
+/// Pictures and notebooks of more bytes are not fetched to be looked at.
+pub const MAX_FETCHED_BYTES: u64 = 20 * 1024 * 1024;
+
+/// What is to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Absolute, or relative to the content root.
+    pub path: String,
+    /// Begin at this line and show plain lines: 1 is the first, -1 the last.
+    pub line: Option<i64>,
+    /// So many lines, 1 to [`MAX_LINES`], or rows of a table; [`LINES`] (20 rows) unless given.
+    pub lines: Option<u64>,
+}
+
+/// Looks into a file.
+///
+/// # Errors
+/// Those of the runtime, after repeating until `deadline`.
+pub async fn look(
+    connection: &Connection,
+    wanted: &Wanted,
+    deadline: Instant,
+) -> RuntimeResult<Page> {
+    let reading = Reading {
+        connection,
+        wanted,
+        deadline,
+    };
+    reading.look().await
+}
+
+struct Reading<'a> {
+    connection: &'a Connection,
+    wanted: &'a Wanted,
+    deadline: Instant,
+}
+
+impl Reading<'_> {
+    async fn look(&self) -> RuntimeResult<Page> {
+        let named = Form::of_name(&self.wanted.path);
+        let has_line = self.wanted.line.is_some();
+        let lines = self.wanted.lines.unwrap_or(LINES);
+        let wanted = match named {
+            // A row may have many lines, and only a whole JSON can be indented.
+            Form::Table { .. } | Form::Json if !has_line => MAX_LINES,
+            Form::Table { .. } | Form::Json | Form::Lines | Form::Notebook => lines,
+        };
+        let file = self.read(wanted, MAX_BYTES).await?;
+        let as_lines = has_line && file.is_text;
+        if picture::is_picture(&file.mime) && !as_lines {
+            return self.picture(file).await;
+        }
+        if !file.is_text {
+            return Ok(Page::binary(&file));
+        }
+        let form = named.or_of_mime(&file.mime);
+        let shown = match form {
+            _ if as_lines => None,
+            Form::Table { delimiter } => self.table(&file, delimiter).await?,
+            Form::Json => Page::json(&file, is_whole(&file)),
+            Form::Notebook if file.size <= MAX_FETCHED_BYTES => self.notebook(&file).await?,
+            Form::Notebook | Form::Lines => None,
+        };
+        let why = if as_lines { None } else { form.note() };
+        Ok(shown.unwrap_or_else(|| Page::lines(&file, lines, why)))
+    }
+
+    /// The text without a byte order mark.
+    async fn read(&self, lines: u64, max_bytes: u64) -> RuntimeResult<FileText> {
+        let query = &ReadQuery {
+            path: self.wanted.path.clone(),
+            line: self.wanted.line.unwrap_or(1),
+            lines,
+            max_bytes,
+        };
+        let read = |runtime: Arc<dyn Runtime>| async move { runtime.read_file(query).await };
+        let mut file = self.connection.ask(self.deadline, read).await?;
+        // Older executors leave it there.
+        if file.first_line == Some(1) && file.text.starts_with('\u{feff}') {
+            file.text.remove(0);
+        }
+        Ok(file)
+    }
+
+    async fn table(&self, file: &FileText, delimiter: Option<char>) -> RuntimeResult<Option<Page>> {
+        let rows = usize::try_from(self.wanted.lines.unwrap_or(ROWS)).unwrap_or(usize::MAX);
+        let parse = |file: &FileText| table::csv(&file.text, delimiter, rows, is_whole(file));
+        let table = parse(file);
+        let is_enough = |table: &Table| table.rows >= rows || table.text.len() > TEXT_LIMIT;
+        if is_whole(file) || table.as_ref().is_some_and(is_enough) {
+            return Ok(table.map(|table| Page::table(file, &table)));
+        }
+        let more = self.read(MAX_LINES, MAX_TABLE_BYTES).await?;
+        let table = parse(&more).filter(|_| !more.is_cut);
+        Ok(table.map(|table| Page::table(&more, &table)))
+    }
+
+    async fn picture(&self, file: FileText) -> RuntimeResult<Page> {
+        let mut page = Page::blank(&file);
+        if file.size > MAX_FETCHED_BYTES {
+            return Ok(page.with(Note::LargePicture));
+        }
+        let bytes = self.fetch(&file.path).await?;
+        let fitting = timeout_at(self.deadline, picture::fit(&file.mime, bytes)).await;
+        match fitting.unwrap_or(Err(PictureError::TooSlow)) {
+            Ok(fitted) => {
+                page.picture = Some(fitted);
+                Ok(page)
+            }
+            Err(error) => Ok(page.with(Note::UnreadablePicture(error))),
+        }
+    }
+
+    async fn notebook(&self, file: &FileText) -> RuntimeResult<Option<Page>> {
+        let bytes = self.fetch(&file.path).await?;
+        let short = spawn_blocking(move || notebook::short(&bytes, TEXT_LIMIT));
+        let Ok(short) = timeout_at(self.deadline, short).await else {
+            return Ok(Some(Page::blank(file).with(Note::SlowNotebook)));
+        };
+        // What fails at being read is shown as the text that it is.
+        let notebook = short.ok().flatten();
+        Ok(notebook.map(|notebook| Page::notebook(file, &notebook)))
+    }
+
+    /// A whole file, of which the size was looked at.
+    async fn fetch(&self, path: &str) -> RuntimeResult<Bytes> {
+        let fetch = |runtime: Arc<dyn Runtime>| async move {
+            let stat = runtime.stat(path, false).await?;
+            // It may have grown since; what comes of it then is as good as a picture can be.
+            let end = stat.size.min(MAX_FETCHED_BYTES);
+            let etag = stat.etag.unwrap_or_default();
+            if end == 0 {
+                return Ok(Bytes::new());
+            }
+            let stream = runtime.download(path, 0..end, &etag).await?;
+            let pieces: Vec<Bytes> = stream.try_collect().await?;
+            Ok(pieces.concat().into())
+        };
+        self.connection.ask(self.deadline, fetch).await
+    }
+}
+
+/// Nothing precedes or follows the text.
+fn is_whole(file: &FileText) -> bool {
+    file.first_line == Some(1) && file.next_line.is_none() && !file.is_cut
+}
