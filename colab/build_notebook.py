@@ -1,18 +1,27 @@
 """Write smart_colab_executor.ipynb from the package: `python build_notebook.py [--check]`.
 
-The notebook carries the package as readable text, so that whoever runs it can see what runs.
+The notebook carries the package as a zip archive in one line, so that it runs as it is, and a change of the package is
+a change of one line. Compressors differ from system to system: whether the notebook is in step is judged by the files.
 """
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import re
 import sys
+import zipfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
 PACKAGE = HERE / "smart_colab_executor"
 NOTEBOOK = HERE / "smart_colab_executor.ipynb"
-CARRIED = (".py", ".txt", ".html", ".css", ".js")
+CARRIED = (".py", ".txt")
+# The earliest time that a zip archive can hold.
+NO_TIME = (1980, 1, 1, 0, 0, 0)
+COMPRESSION_LEVEL = 9
+ARCHIVE = re.compile(r'(?<=^PACKAGE = ")[A-Za-z0-9+/=]*(?="$)', re.MULTILINE)
 
 PAGE = """\
 # smart-colab: compute here from your chat
@@ -51,6 +60,10 @@ whether your use keeps them. Google's own ways to do similar work are
 [colab-mcp](https://github.com/googlecolab/colab-mcp) and
 [google-colab-cli](https://github.com/googlecolab/google-colab-cli). The executor also runs on any other machine
 with Python.
+
+**What runs here.** The long line in the **Start** cell's code is the executor itself, as a zip archive: the Python
+package that lies beside this notebook in the repository, `colab/smart_colab_executor`. It is unpacked into
+`.smart_colab/package`, where you can read it. Nothing of it is fetched from elsewhere.
 """
 
 FORM = """\
@@ -64,30 +77,29 @@ allowed_ips = ""  #@param {type:"string"}
 
 START = """\
 #@title Start (and stop)
-# The package is written out below and started: smart_colab_executor/notebook/start.py says what happens.
+# Unpacks the package and starts it: its smart_colab_executor/notebook/start.py says what happens.
+import base64
+import io
 import os
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 
-PACKAGE = {
-<files>}
+def unpacked(package, folder):
+    shutil.rmtree(folder, ignore_errors=True)
+    zipfile.ZipFile(io.BytesIO(base64.b64decode(package))).extractall(folder)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "smart_colab_executor"]:
+        del sys.modules[name]  # of an earlier run of this cell
+    sys.path[:] = [str(folder), *(path for path in sys.path if path != str(folder))]
+    from smart_colab_executor.notebook import start
+
+    return start
 
 content = "/content" if Path("/content").is_dir() else "."
 root = Path(os.environ.get("SMART_COLAB_NOTEBOOK_ROOT", content)).absolute()
-folder = root / ".smart_colab" / "package"
-shutil.rmtree(folder, ignore_errors=True)
-for name, text in PACKAGE.items():
-    file = folder / "smart_colab_executor" / name
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8", newline="\\n")
-for name in [name for name in sys.modules if name.partition(".")[0] == "smart_colab_executor"]:
-    del sys.modules[name]  # of an earlier run of this cell
-sys.path[:] = [str(folder), *(path for path in sys.path if path != str(folder))]
-
-from smart_colab_executor.notebook.start import start
-
-start(tunnel, ngrok_domain, root, allowed_ips)
+PACKAGE = "<package>"
+unpacked(PACKAGE, root / ".smart_colab" / "package").start(tunnel, ngrok_domain, root, allowed_ips)
 """
 
 
@@ -97,19 +109,29 @@ def carried(package: Path = PACKAGE) -> dict[str, str]:
     return {file.relative_to(package).as_posix(): file.read_text("utf-8") for file in files}
 
 
-def literal(text: str) -> str:
-    """Spell a text as a Python string, word for word where that can be."""
-    verbatim = "'''" not in text and text.endswith("\n")
-    return f"r'''{text}'''" if verbatim else repr(text)
+def packed(files: dict[str, str]) -> str:
+    """Pack files as a zip archive, in base64."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as written:
+        for name, text in sorted(files.items()):
+            entry = zipfile.ZipInfo(f"{PACKAGE.name}/{name}", NO_TIME)
+            entry.external_attr = 0o644 << 16
+            written.writestr(entry, text.encode(), zipfile.ZIP_DEFLATED, COMPRESSION_LEVEL)
+    return base64.b64encode(archive.getvalue()).decode()
+
+
+def unpacked(package: str) -> dict[str, str]:
+    """Read the files of such an archive. Raises ValueError, BadZipFile."""
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(package, validate=True))) as archive:
+        return {name.partition("/")[2]: archive.read(name).decode() for name in archive.namelist()}
 
 
 def build(files: dict[str, str]) -> str:
-    """Make the notebook's text; the same files give the same text."""
-    listed = "".join(f'"{name}": {literal(text)},\n' for name, text in files.items())
+    """Make the notebook's text."""
     cells = [
         _cell("about", "markdown", PAGE),
         _cell("settings", "code", FORM),
-        _cell("start", "code", START.replace("<files>", listed)),
+        _cell("start", "code", START.replace("<package>", packed(files))),
     ]
     notebook = {
         "cells": cells,
@@ -131,18 +153,32 @@ def _cell(name: str, kind: str, source: str) -> dict[str, object]:
     return cell | {"source": source.rstrip("\n").splitlines(keepends=True)}
 
 
+def is_in_step(notebook: str, files: dict[str, str]) -> bool:
+    """Whether this is the notebook of these files, by whatever compressor."""
+    try:
+        start = "".join(json.loads(notebook)["cells"][-1]["source"])
+        found = ARCHIVE.search(start)
+        return (
+            found is not None
+            and unpacked(found[0]) == files
+            and notebook == build(files).replace(packed(files), found[0])
+        )
+    except (ValueError, LookupError, TypeError, zipfile.BadZipFile):
+        return False
+
+
 def main(arguments: list[str]) -> int:
-    """Write the notebook, or with --check say whether it is the one that would be written."""
-    text = build(carried())
-    if arguments == ["--check"]:
-        if NOTEBOOK.is_file() and NOTEBOOK.read_text("utf-8") == text:
-            return 0
-        print(f"{NOTEBOOK.name} is not what build_notebook.py writes: run it, and commit the result.", file=sys.stderr)
-        return 1
-    if arguments:
+    """Write the notebook where it is not in step with the package, or with --check say so."""
+    if arguments not in ([], ["--check"]):
         print(__doc__, file=sys.stderr)
         return 2
-    NOTEBOOK.write_text(text, encoding="utf-8", newline="\n")
+    files = carried()
+    if NOTEBOOK.is_file() and is_in_step(NOTEBOOK.read_text("utf-8"), files):
+        return 0
+    if arguments:
+        print(f"{NOTEBOOK.name} is older than the package: run `python colab/build_notebook.py`.", file=sys.stderr)
+        return 1
+    NOTEBOOK.write_text(build(files), encoding="utf-8", newline="\n")
     return 0
 
 
