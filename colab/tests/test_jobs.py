@@ -257,18 +257,16 @@ def test_a_poll_without_wait_returns_what_there_is(executor: Executor) -> None:
 
 
 def test_the_end_of_a_job_ends_the_linger(executor: Executor) -> None:
-    began = time.monotonic()
-    for _ in range(6):
+    # So many whole lingers would outlast the time that a test has.
+    for _ in range(30):
         put(executor, str(uuid.uuid4()), "?wait=25&linger=5", code="1")
-    assert time.monotonic() - began < 25
 
 
 def test_a_poll_behind_the_end_does_not_wait(executor: Executor) -> None:
     job = executor.run("1")
-    began = time.monotonic()
-    for _ in range(3):
+    # So many whole waits would outlast the time that a test has.
+    for _ in range(6):
         executor.get(f"/jobs/{job.job['id']}/events?after={job.job['last_seq']}&wait=25")
-    assert time.monotonic() - began < 50
 
 
 def test_200_mb_are_printed_without_loss_in_bounded_memory(executor: Executor) -> None:

@@ -147,8 +147,11 @@ def test_a_kernel_that_dies_at_once_still_started(executor: Executor, session: s
 
 
 def test_a_kernel_that_dies_idle_is_noticed(executor: Executor, session: str) -> None:
-    job = executor.run("import os, threading\nthreading.Timer(0.5, os._exit, (1,)).start()", session=session)
+    gate = executor.root / f"gate of {session}"
+    leave = f"def leave():\n    while not os.path.exists({str(gate)!r}): time.sleep(0.05)\n    os._exit(1)\n"
+    job = executor.run(f"import os, threading, time\n{leave}threading.Thread(target=leave).start()", session=session)
     assert job.state == "succeeded"
+    gate.touch()
     wait_until(lambda: executor.session(session)["state"] == "dead")
     assert executor.session(session)["kernel_id"] is None
     assert executor.run("print('anew')", session=session).job["kernel_id"] != job.job["kernel_id"]
@@ -247,11 +250,18 @@ def test_variables_are_listed_while_code_runs(executor: Executor, session: str) 
 
 def names_while_deaf(executor: Executor, session: str) -> list[str]:
     """The variables that are shown while the kernel cannot answer."""
-    # The pause lets the kernel's sending thread run before the sum takes the interpreter for itself.
-    code = "import time\nprint('asleep', flush=True)\ntime.sleep(0.5)\nduring = sum(range(10**11))"
+    gate, deaf = executor.root / f"gate of {session}", executor.root / f"deaf {session}"
+    code = (
+        "import pathlib, time\nprint('asleep', flush=True)\n"
+        f"while not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.05)\n"
+        f"pathlib.Path({str(deaf)!r}).touch()\nduring = sum(range(10**12))"
+    )
     job_id = executor.submit(code, session=session)
     executor.wait_for_output(job_id, "asleep")
+    # A snapshot comes 0.05 s after a job, also while the next one sleeps; nothing shows when it is there.
     time.sleep(1)
+    gate.touch()
+    wait_until(deaf.exists)
     listing = executor.get(f"/variables?session={session}")
     assert listing["source"] == "snapshot"
     return [row["name"] for row in listing["variables"]]

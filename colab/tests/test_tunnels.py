@@ -85,8 +85,10 @@ class TestCloudflare:
         assert started[0].poll() is not None
 
     def test_its_end_is_noticed(self, tmp_path: Path) -> None:
-        program = cloudflared(tmp_path, OPENED, REGISTERED, then="sys.stdin.read(); time.sleep(0.5); sys.exit(1)")
-        tunnel = Cloudflare(ADDRESS, program, tmp_path / "log")
+        fall = tmp_path / "fall"
+        then = f"while not pathlib.Path({str(fall)!r}).exists(): time.sleep(0.05)"
+        tunnel = Cloudflare(ADDRESS, cloudflared(tmp_path, OPENED, REGISTERED, then=then), tmp_path / "log")
+        fall.touch()
         tunnel._process.wait(30)
         assert not tunnel.alive()
         tunnel.close()
