@@ -165,6 +165,101 @@ os.mkfifo('gate')
     assert log_of(executor, second.job["id"]) == "second\nchild\n"
 
 
+BY_A_THREAD = {
+    "run": "subprocess.run(['echo', 'late'])",
+    "both in one": "subprocess.run('echo late; echo late >&2', shell=True, stderr=subprocess.STDOUT)",
+    "sys.stdout": "subprocess.run(['echo', 'late'], stdout=sys.stdout)",
+    "to stderr": "subprocess.run(['echo', 'late'], stdout=sys.stderr)",
+    "fileno": "subprocess.check_call(['echo', 'late'], stdout=sys.stdout.fileno(), stderr=1)",
+    "__stdout__": "subprocess.run(['echo', 'late'], stdout=sys.__stdout__)",
+    "os.system": "said.append(os.system('echo late; echo late >&2; exit 3') >> 8)",
+    "os.popen": "os.popen('echo late >&2').close()",
+    "posix_spawn": "os.waitpid(os.posix_spawn('/bin/sh', ['sh', '-c', 'echo late'], os.environ), 0)",
+    "spawnlp": "os.spawnlp(os.P_WAIT, 'echo', 'echo', 'late')",
+    "fork": "os.waitpid(os.fork() or (print('late'), os.system('echo late'), sys.stdout.flush(), os._exit(0)), 0)",
+    "forked": "start('fork')",
+    "spawned": "start('spawn')",
+    "command": "get_ipython().system('echo late')",
+    "asyncio": "asyncio.run(shell('echo late'))",
+    "sys.__stdout__": "print('late', file=sys.__stdout__); sys.__stderr__.write('late\\n'); sys.__stderr__.flush()",
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="ipykernel's own way is kept there")
+@pytest.mark.parametrize("start", BY_A_THREAD.values(), ids=list(BY_A_THREAD))
+def test_a_child_that_a_thread_starts_during_another_job_prints_to_its_own_jobs_log(
+    executor: Executor, session: str, start: str
+) -> None:
+    (executor.root / "speaking.py").write_text("def speak():\n    print('late')\n")
+    code = f"""{GATES}
+import asyncio, multiprocessing, os, subprocess, sys, threading, warnings
+warnings.simplefilter("ignore")
+sys.path.insert(0, "")
+from speaking import speak
+said = []
+async def shell(command):
+    process = await asyncio.create_subprocess_shell(command)
+    await process.wait()
+def start(method):
+    process = multiprocessing.get_context(method).Process(target=speak)
+    process.start()
+    process.join()
+def work():
+    for gate in gates:
+        gate.wait()
+        {start}
+        print("then")
+        done.release()
+gates, done = [threading.Event(), threading.Event()], threading.Semaphore(0)
+threading.Thread(target=work).start()
+print("first")
+"""
+    first = executor.run(code, session=session)
+    assert first.state == "succeeded"
+    for gate in range(2):
+        during = f"print('second')\ngates[{gate}].set()\ndone.acquire()\nos.system('echo child')\nprint('end')"
+        second = executor.run(during, session=session)
+        assert (second.state, second.stdout) == ("succeeded", "second\nchild\nend\n")
+        assert log_of(executor, second.job["id"]) == "second\nchild\nend\n"
+    first_id = first.job["id"]
+    wait_until(lambda: log_of(executor, first_id).count("then") == 2)
+    lines = log_of(executor, first_id).split()
+    assert (lines[0], set(lines[1:])) == ("first", {"late", "then"})
+    assert lines[1:].count("late") >= 2
+    assert executor.run("print(set(said) <= {3})", session=session).stdout == "True\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="ipykernel's own way is kept there")
+@pytest.mark.parametrize(
+    "start",
+    [
+        "subprocess.run(['echo', 'late'], stdout=file)",
+        "subprocess.run(['echo', 'late'], stdout=file.fileno(), stderr=subprocess.STDOUT)",
+        "file.write(subprocess.run(['echo', 'late'], stdout=subprocess.PIPE).stdout)",
+        "file.write(os.popen('echo late').read().encode())",
+        "os.waitpid(os.posix_spawn('/bin/echo', ['echo', 'late'], os.environ,"
+        " file_actions=[(os.POSIX_SPAWN_DUP2, file.fileno(), 1)]), 0)",
+        "pid, terminal = pty.fork()\n    if pid == 0:\n        os.write(1, b'late'); os._exit(0)\n"
+        "    file.write(os.read(terminal, 9)); os.waitpid(pid, 0)",
+    ],
+    ids=["file", "descriptor", "pipe", "popen", "posix_spawn", "terminal"],
+)
+def test_what_a_thread_gives_its_children_to_write_to_stays(executor: Executor, session: str, start: str) -> None:
+    code = f"""{GATES}
+import os, pty, subprocess, warnings
+warnings.simplefilter("ignore")
+file = open("taken", "wb", buffering=0)
+def work():
+    gate.wait()
+    {start}
+thread = threading.Thread(target=work)
+thread.start()
+"""
+    executor.run(code, session=session)
+    second = executor.run("gate.set()\nthread.join()\nprint(open('taken').read().strip())", session=session)
+    assert (second.state, second.stdout) == ("succeeded", "late\n")
+
+
 def test_a_failing_threads_traceback_comes_in_one_piece_in_its_own_job(executor: Executor, session: str) -> None:
     code = """
 import sys, threading

@@ -8,25 +8,24 @@ when the kernel is gone.
 
 from __future__ import annotations
 
-import codecs
 import ctypes
 import multiprocessing.process
 import os
 import selectors
 import socket
-import stat
 import sys
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from . import pools
+from . import children, pools
 from .forks import write_text
 from .origins import Source, current
+from .pipes import Pipe, PoolPipe, identity, pending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from .kernel_output import Output
 
@@ -39,45 +38,6 @@ LINE_BUFFERED = 1  # _IOLBF of every C library here
 SETTLE_TIMEOUT = 10.0
 CLOSEFD_PLACE = 5  # behind the mode, in the arguments of `open`
 SEND_TIMEOUT = 1.0
-
-
-class Pipe:
-    """One cell's pipe behind one descriptor."""
-
-    def __init__(self, key: Source, descriptor: int) -> None:
-        self._key, self.descriptor = key, descriptor
-        self.read_end, self.write_end = os.pipe()
-        os.set_blocking(self.read_end, False)
-        self.identity = _identity(self.read_end)
-        # How much was taken out of it, and written down.
-        self.taken = self.added = 0
-        self.is_at_end = False
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-
-    @property
-    def key(self) -> Source:
-        """Whose text it is."""
-        return self._key
-
-    def decode(self, raw: bytes) -> bytes:
-        """What `raw` adds to the text, as UTF-8; nothing is the end."""
-        self.taken += len(raw)
-        self.is_at_end = not raw
-        return self._decoder.decode(raw, self.is_at_end).encode()
-
-
-class PoolPipe(Pipe):
-    """What the workers of process pools write to."""
-
-    def __init__(self, stream: Any, descriptor: int) -> None:
-        super().__init__(Source.of(stream, pools.user()), descriptor)
-
-    @property
-    def key(self) -> Source:
-        """The cell that used one last."""
-        if self._key.parent is not pools.user():
-            self._key = Source.of(self._key.stream, pools.user())
-        return self._key
 
 
 class Descriptors:
@@ -110,6 +70,10 @@ class Descriptors:
         self._ways_back: dict[int, Pipe] = {}
         self._pipes: dict[int, Pipe] = {}
         self._pool_pipes: dict[int, Pipe] = {}
+        # Of earlier cells whose code has started something since this one began, by the cell's id.
+        self._earlier: dict[str, dict[int, Pipe]] = {}
+        self._earlier_lock = threading.RLock()
+        self._header: dict[str, Any] = {}
         self._open: dict[tuple[int, int] | None, Pipe] = {}
         self._selector = selectors.DefaultSelector()
         self._is_reading = False
@@ -125,6 +89,7 @@ class Descriptors:
         self._start = multiprocessing.process.BaseProcess.start
         multiprocessing.process.BaseProcess.start = lambda process: self._start_process(process)  # type: ignore[assignment, method-assign]
         self.begin({})
+        children.install(self.ends, self._is_running_cells)
         self._reader = threading.Thread(target=self._read_all, name="descriptors", daemon=True)
         self._reader.start()
 
@@ -144,12 +109,51 @@ class Descriptors:
             return
         self._say(header, [pipe.read_end for pipe in pipes.values()])
         self._listen(pipes)
-        self._pipes = pipes
-        self._lead_to(pipes)
-        # From now on they end with the last process that has them.
-        for pipe in before.values():
-            os.close(pipe.write_end)
-        self._watch_settling()
+        with self._earlier_lock:
+            earlier, self._earlier = self._earlier, {}
+            self._header, self._pipes = header, pipes
+            self._lead_to(pipes)
+            self._watch_settling()
+            # From now on they end with the last process that has them.
+            for pipe in (*before.values(), *(pipe for pair in earlier.values() for pipe in pair.values())):
+                os.close(pipe.write_end)
+
+    @contextmanager
+    def ends(self) -> Iterator[dict[int, int]]:
+        """Lend what stands for the descriptors in the code that calls this: its cell's, where an earlier one's."""
+        lent: dict[int, int] = {}
+        if self._is_of_an_earlier_cell():
+            with suppress(OSError), self._earlier_lock:  # the code may have used up the descriptors
+                pipes = self._pipes_of(current())
+                for descriptor, target in self._targets.items():
+                    if target is not None:
+                        lent[descriptor] = os.dup(pipes[target].write_end)
+        try:
+            yield lent
+        finally:
+            for end in lent.values():
+                self._close_any(end)
+
+    def _is_of_an_earlier_cell(self) -> bool:
+        """Whether the code that calls this is. Not what is no cell's, such as a widget's, nor a forked process."""
+        header = current()
+        is_cells = header is not self._header and header.get("msg_type") == "execute_request"
+        return is_cells and os.getpid() == self._kernel
+
+    def _pipes_of(self, header: dict[str, Any]) -> dict[int, Pipe]:
+        """The pipes of an earlier cell. With the lock. Raises OSError."""
+        name = str(header["msg_id"])
+        if name not in self._earlier:
+            # What a sudden death leaves in them is lost, as the executor has no ends of them.
+            pipes = {fd: Pipe(Source.of(stream, header), fd) for fd, stream in self._streams.items()}
+            self._listen(pipes)
+            self._earlier[name] = pipes
+            self._watch_settling()
+        return self._earlier[name]
+
+    def _is_running_cells(self, descriptor: int) -> bool:
+        """Whether a descriptor leads to a pipe of the running cell's. Raises OSError."""
+        return identity(descriptor) in {pipe.identity for pipe in self._pipes.values()}
 
     def _listen(self, pipes: dict[int, Pipe]) -> None:
         for pipe in pipes.values():
@@ -163,7 +167,8 @@ class Descriptors:
                 self._dup2(pipes[target].write_end, descriptor)
 
     def _watch_settling(self) -> None:
-        self._awaited = [*self._pipes.values(), *self._pool_pipes.values()]
+        pairs = (self._pipes, self._pool_pipes, *self._earlier.values())
+        self._awaited = [pipe for pair in pairs for pipe in pair.values()]
         ends = [pipe.read_end | POLLIN << 32 for pipe in self._awaited]
         self._poll_set = (ctypes.c_int64 * len(ends))(*ends)
 
@@ -174,7 +179,7 @@ class Descriptors:
 
     def is_ours(self, descriptor: int) -> bool:
         """Whether it is one of the two, or leads to a pipe of the running cell's. Raises OSError."""
-        return descriptor in self._targets or _identity(descriptor) in {pipe.identity for pipe in self._pipes.values()}
+        return descriptor in self._targets or self._is_running_cells(descriptor)
 
     def look(self) -> list[int]:
         """Notice what became of the descriptors without `os.dup2`; put back and return those that were closed."""
@@ -185,7 +190,7 @@ class Descriptors:
         for descriptor in closed:
             self._dup2(self._pipes[descriptor].write_end, descriptor)
         for descriptor, target in self._targets.items():
-            pipe = self._open.get(_identity(descriptor))
+            pipe = self._open.get(identity(descriptor))
             if pipe is None:
                 # Python's text stays here: a file that was opened later may have the number by chance.
                 self._targets[descriptor] = None
@@ -197,24 +202,37 @@ class Descriptors:
         """A descriptor by which `os.dup2` brings one back that leads elsewhere. Raises OSError."""
         way = self._ways_back.get(descriptor)
         # The code may have closed it, and its number be another's.
-        if way is None or not _is_open(way.write_end) or _identity(way.write_end) != way.identity:
+        if way is None or not _is_open(way.write_end) or identity(way.write_end) != way.identity:
             way = Pipe(Source.of(self._streams[descriptor], current()), descriptor)
             self._ways_back[descriptor] = way
             self._listen({descriptor: way})
         return way.write_end
 
     def _start_process(self, process: Any) -> None:
-        """Start a process of multiprocessing's, a pool's worker with the pipes that all of them share."""
-        if not pools.is_worker(process) or os.getpid() != self._kernel:
+        """Start a process of multiprocessing's with its cell's pipes, or with those that all pools share."""
+        if os.getpid() != self._kernel:
+            self._start(process)
+        elif pools.is_worker(process):
+            pools.note_use()
+            if not self._pool_pipes:
+                self._pool_pipes = {fd: PoolPipe(stream, fd) for fd, stream in self._streams.items()}
+                self._listen(self._pool_pipes)
+                self._watch_settling()
+            self._start_with(self._pool_pipes, process)
+        else:
+            pipes: dict[int, Pipe] = {}
+            if self._is_of_an_earlier_cell():
+                with suppress(OSError), self._earlier_lock:
+                    pipes = self._pipes_of(current())
+            self._start_with(pipes, process)
+
+    def _start_with(self, pipes: dict[int, Pipe], process: Any) -> None:
+        """Start it with these pipes, if any: one that is not forked gets the descriptors as they are."""
+        if not pipes:
             self._start(process)
             return
-        pools.note_use()
         self.look()
-        if not self._pool_pipes:
-            self._pool_pipes = {fd: PoolPipe(stream, fd) for fd, stream in self._streams.items()}
-            self._listen(self._pool_pipes)
-            self._watch_settling()
-        self._lead_to(self._pool_pipes)
+        self._lead_to(pipes)
         try:
             self._start(process)
         finally:
@@ -223,14 +241,15 @@ class Descriptors:
     def is_settled(self) -> bool:
         """Whether all that this cell's children and C code have written is written down."""
         # In this order: what is not in the pipe any more may be in the reader's hand.
-        return not self._poll(self._poll_set, len(self._poll_set), 0) and not self._is_reading
+        ends = self._poll_set
+        return not self._poll(ends, len(ends), 0) and not self._is_reading
 
     def settle(self) -> None:
         """Wait until what they have written so far is written down."""
         if threading.current_thread() is self._reader:
             return
         with self._output.lock:
-            wanted = [(pipe, pipe.taken + _pending(pipe.read_end)) for pipe in self._awaited]
+            wanted = [(pipe, pipe.taken + pending(pipe.read_end)) for pipe in self._awaited]
         with self._round:
             self._round.wait_for(lambda: all(pipe.added >= end for pipe, end in wanted), SETTLE_TIMEOUT)
 
@@ -276,7 +295,7 @@ class Descriptors:
         if fd2 not in self._targets or os.getpid() != self._kernel:
             return self._dup2(fd, fd2, inheritable)
         self._output.settle()
-        ours = self._open.get(_identity(fd))
+        ours = self._open.get(identity(fd))
         target = None if ours is None else ours.descriptor
         result = self._dup2(fd if target is None else self._pipes[target].write_end, fd2, inheritable)
         self._lead(fd2, target)
@@ -313,7 +332,7 @@ class Descriptors:
 
     def _diverting(self, descriptor: int) -> Callable[[str], int]:
         write_here = self._streams[descriptor].write_here
-        writers = None if _identity(descriptor) is None else set(threading.enumerate())
+        writers = None if identity(descriptor) is None else set(threading.enumerate())
 
         def write(text: str) -> int:
             # Into a pipe, but not by what was begun to read it: that would go round for ever.
@@ -324,27 +343,12 @@ class Descriptors:
         return write
 
 
-def _identity(descriptor: int) -> tuple[int, int] | None:
-    """What both ends of a pipe have in common."""
-    status = os.fstat(descriptor)
-    return (status.st_dev, status.st_ino) if stat.S_ISFIFO(status.st_mode) else None
-
-
 def _is_open(descriptor: int) -> bool:
     try:
         os.fstat(descriptor)
     except OSError:
         return False
     return True
-
-
-def _pending(read_end: int) -> int:
-    import fcntl  # Windows has neither
-    import termios
-
-    count = ctypes.c_int()
-    fcntl.ioctl(read_end, termios.FIONREAD, count)
-    return count.value
 
 
 def _stop_watching(stream: Any, descriptor: int) -> None:

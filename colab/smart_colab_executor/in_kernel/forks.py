@@ -125,10 +125,16 @@ class Forks:
 
 def write_text(descriptor: int, text: str) -> int:
     """Write all of it; returns its length. Raises OSError."""
-    raw = text.encode("utf-8", "replace")
-    while raw:
-        raw = raw[os.write(descriptor, raw) :]
+    write_bytes(descriptor, text.encode("utf-8", "replace"))
     return len(text)
+
+
+def write_bytes(descriptor: int, raw: bytes) -> int:
+    """Write all of it; returns its length. Raises OSError."""
+    rest = raw
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+    return len(raw)
 
 
 def _report(error: BaseException) -> int:

@@ -15,6 +15,8 @@ KERNEL_SIDE = (
     "origins",
     "pools",
     "forks",
+    "children",
+    "pipes",
     "descriptors",
     "diversions",
     "kernel_output",
