@@ -6,8 +6,8 @@ use std::borrow::Cow;
 
 use rmcp::RoleServer;
 use rmcp::model::{
-    ClientNotification, ClientRequest, ErrorCode, ErrorData, JsonRpcMessage, RequestId,
-    ServerNotification,
+    ClientNotification, ClientRequest, ErrorCode, ErrorData, JsonRpcError, JsonRpcMessage,
+    RequestId, ServerNotification,
 };
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 
@@ -16,6 +16,8 @@ use super::scan::{elements, find};
 const UTF8_BOM: &[u8] = b"\xEF\xBB\xBF";
 /// Before the text of an id in the text that stands for it: no client's own id begins so.
 const FOREIGN: &str = "\u{1}id:";
+const AGAIN: &str = "Nothing was done: send it again as one line of JSON-RPC 2.0 in UTF-8, its numbers within 64 bits and less than 128 levels \
+     deep";
 /// Where ids stand.
 const IDS: [&[&str]; 3] = [
     &["id"],
@@ -23,10 +25,13 @@ const IDS: [&[&str]; 3] = [
     &["params", "_meta", "progressToken"],
 ];
 
-/// A request that is answered here.
+/// Messages in one batch; a longer one is refused.
+const MAX_BATCH: usize = 1_000;
+
+/// A message that is answered here.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    /// None where none was found: then there is nobody to answer.
+    /// None where none was found: the answer's id is null.
     pub(super) id: Option<RequestId>,
     pub(super) error: ErrorData,
 }
@@ -40,18 +45,60 @@ pub(super) fn read(line: &[u8]) -> Vec<Result<Message, Refusal>> {
     if line.is_empty() {
         return Vec::new();
     }
-    if line.starts_with(b"[") {
-        return elements(line).into_iter().map(read_one).collect();
+    if !line.starts_with(b"[") {
+        return read_one(line).into_iter().collect();
     }
-    vec![read_one(line)]
+    let (batch, is_whole) = elements(line, MAX_BATCH);
+    if is_whole && !batch.is_empty() {
+        return batch.into_iter().filter_map(read_one).collect();
+    }
+    let (code, why) = if is_whole {
+        (ErrorCode::INVALID_REQUEST, "it is empty")
+    } else if batch.len() == MAX_BATCH {
+        (
+            ErrorCode::INVALID_REQUEST,
+            "it has more than 1,000 messages",
+        )
+    } else {
+        (ErrorCode::PARSE_ERROR, "it is no JSON array")
+    };
+    // Nothing of it is run: a client that sends it again must not have it run twice.
+    let callers = batch.into_iter().filter_map(request_id).map(Some);
+    let refused = callers.chain([None]).map(|id| {
+        let message = format!("the batch cannot be read: {why}. {AGAIN}");
+        let error = ErrorData::new(code, message, None);
+        Err(Refusal { id, error })
+    });
+    refused.collect()
 }
 
-fn read_one(json: &[u8]) -> Result<Message, Refusal> {
-    match serde_json::from_slice(json) {
+/// The message, or the answer to what is none. A response that cannot be read is nothing: nobody waits for an answer to it.
+fn read_one(json: &[u8]) -> Option<Result<Message, Refusal>> {
+    let read = match serde_json::from_slice(json) {
         Ok(message) if !is_unread(&message) => Ok(message),
         Ok(message) => Ok(repaired(json).unwrap_or(message)),
-        Err(error) => repaired(json).ok_or_else(|| refusal(json, &error)),
+        Err(error) => repaired(json).ok_or(error),
+    };
+    match read {
+        Ok(JsonRpcMessage::Notification(message))
+            if matches!(
+                message.notification,
+                ClientNotification::CustomNotification(_)
+            ) && find(json, &["id"]).is_some() =>
+        {
+            let text = format!("an id is a string or a number. {AGAIN}");
+            let error = ErrorData::invalid_request(text, None);
+            Some(Err(Refusal { id: None, error }))
+        }
+        Ok(message) => Some(Ok(message)),
+        Err(_) if is_response(json) => None,
+        Err(error) => Some(Err(refusal(json, &error))),
     }
+}
+
+fn is_response(json: &[u8]) -> bool {
+    let has = |name: &str| find(json, &[name]).is_some();
+    !has("method") && (has("result") || has("error"))
 }
 
 /// True for what may be a known message with an id that rmcp cannot read.
@@ -122,10 +169,6 @@ fn without_lone_surrogates(json: &str) -> Cow<'_, str> {
 }
 
 fn refusal(json: &[u8], error: &serde_json::Error) -> Refusal {
-    let is_request = find(json, &["method"]).is_some();
-    let id = find(json, &["id"]).filter(|_| is_request);
-    let id = id.and_then(|at| std::str::from_utf8(&json[at]).ok());
-    let id = id.filter(|text| *text != "null").map(read_id);
     let (code, why) = match std::str::from_utf8(json) {
         Err(error) => {
             let why = format!("byte {} is not UTF-8", error.valid_up_to());
@@ -134,14 +177,19 @@ fn refusal(json: &[u8], error: &serde_json::Error) -> Refusal {
         Ok(_) if error.is_data() => (ErrorCode::INVALID_REQUEST, error.to_string()),
         Ok(_) => (ErrorCode::PARSE_ERROR, error.to_string()),
     };
-    let message = format!(
-        "the request cannot be read: {why}. Nothing was done: send it again as one line of JSON-RPC 2.0 in UTF-8, its numbers within \
-         64 bits and less than 128 levels deep"
-    );
+    let message = format!("the request cannot be read: {why}. {AGAIN}");
     Refusal {
-        id,
+        id: request_id(json),
         error: ErrorData::new(code, message, None),
     }
+}
+
+/// The id of a request that cannot be read.
+fn request_id(json: &[u8]) -> Option<RequestId> {
+    find(json, &["method"])?;
+    let id = std::str::from_utf8(&json[find(json, &["id"])?]).ok()?;
+    let is_id = id.starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit());
+    is_id.then(|| read_id(id))
 }
 
 /// An id as it was written.
@@ -152,6 +200,10 @@ pub(super) fn read_id(text: &str) -> RequestId {
 /// The line of a message, with its newline.
 pub(super) fn write(message: &TxJsonRpcMessage<RoleServer>) -> serde_json::Result<Vec<u8>> {
     let mut line = serde_json::to_string(message)?;
+    if let JsonRpcMessage::Error(JsonRpcError { id: None, .. }) = message {
+        // rmcp leaves it out, and JSON-RPC wants it.
+        line.insert_str(1, "\"id\":null,");
+    }
     let (key, id) = match message {
         JsonRpcMessage::Response(message) => ("id", Some(&message.id)),
         JsonRpcMessage::Error(message) => ("id", message.id.as_ref()),

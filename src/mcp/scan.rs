@@ -24,16 +24,23 @@ pub(super) fn find(json: &[u8], path: &[&str]) -> Option<Range<usize>> {
     Some(value.start + inner.start..value.start + inner.end)
 }
 
-/// The elements of an array; none of anything else.
-pub(super) fn elements(json: &[u8]) -> Vec<&[u8]> {
+/// The first elements of an array, `most` at most, and whether these are all of it and its brackets and commas are right.
+pub(super) fn elements(json: &[u8], most: usize) -> (Vec<&[u8]>, bool) {
     let mut scan = Scan { json, at: 0 };
     let mut found = Vec::new();
     let mut next = scan.opened(b'[');
-    while next.is_some() {
-        found.extend(scan.value().map(|value| &json[value]));
+    if next.is_some() && scan.ends() {
+        return (found, true);
+    }
+    while next.is_some() && found.len() < most {
+        let Some(value) = scan.value() else {
+            return (found, false);
+        };
+        found.push(&json[value]);
         next = scan.opened(b',');
     }
-    found
+    let is_whole = next.is_none() && scan.ends();
+    (found, is_whole)
 }
 
 struct Scan<'a> {
@@ -46,6 +53,12 @@ impl Scan<'_> {
     fn opened(&mut self, byte: u8) -> Option<()> {
         self.skip(|next| next.is_ascii_whitespace());
         (self.json.get(self.at) == Some(&byte)).then(|| self.at += 1)
+    }
+
+    /// Whether the array is closed here, and nothing comes behind it.
+    fn ends(&mut self) -> bool {
+        let is_closed = self.opened(b']').is_some();
+        is_closed && self.json[self.at..].trim_ascii().is_empty()
     }
 
     /// Passes over whatever is next, however deep.
@@ -151,15 +164,23 @@ mod tests {
 
     #[test]
     fn a_batch_is_taken_apart() {
-        for (json, expected) in [
-            ("[]", &[][..]),
-            (" [ {\"a\":[1,2]} , 3 ]", &["{\"a\":[1,2]}", "3"]),
-            ("[{\"a\":1},{\"b\"", &["{\"a\":1}"]),
-            ("{}", &[]),
+        for (json, expected, is_whole) in [
+            ("[]", &[][..], true),
+            (" [ {\"a\":[1,2]} , 3 ] ", &["{\"a\":[1,2]}", "3"], true),
+            ("[1,2,3]", &["1", "2", "3"], true),
+            ("[1,2,3,4]", &["1", "2", "3"], false),
+            ("[{\"a\":1},{\"b\"", &["{\"a\":1}"], false),
+            ("[1,]", &["1"], false),
+            ("[,1]", &[], false),
+            ("[1 2]", &["1"], false),
+            ("[1]]", &["1"], false),
+            ("[1", &["1"], false),
+            ("[", &[], false),
+            ("{}", &[], false),
         ] {
-            let found = elements(json.as_bytes());
+            let (found, whole) = elements(json.as_bytes(), 3);
             let expected: Vec<&[u8]> = expected.iter().map(|text| text.as_bytes()).collect();
-            assert_eq!(found, expected, "{json}");
+            assert_eq!((found, whole), (expected, is_whole), "{json}");
         }
     }
 }

@@ -13,6 +13,7 @@ use rmcp::transport::Transport;
 use rmcp::{ErrorData, RoleServer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 use tokio_util::codec::FramedRead;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,8 @@ use crate::jobs::turns::Turns;
 
 /// The executor refuses code over 8 MiB; this only bounds what is held in memory.
 const LONGEST_LINE: usize = 64 * 1024 * 1024;
+/// Refusals that wait for a client to read them; no more lines are read until it does.
+const MAX_REFUSING: usize = 1_000;
 
 /// Drops notifications and replies that come before client and server have settled how they talk: rmcp ends the whole server on them.
 ///
@@ -33,6 +36,8 @@ pub struct Stdio<R, W> {
     /// Of the line that was read last.
     messages: VecDeque<Result<Message, Refusal>>,
     out: Arc<Mutex<W>>,
+    /// Answers on their way out to what could not be passed on.
+    refusing: JoinSet<()>,
     settled: bool,
     turns: Turns,
     leaving: CancellationToken,
@@ -49,6 +54,7 @@ where
             lines: FramedRead::new(read, Lines::new(LONGEST_LINE)),
             messages: VecDeque::new(),
             out: Arc::new(Mutex::new(write)),
+            refusing: JoinSet::new(),
             settled: false,
             turns: Turns::default(),
             leaving,
@@ -58,6 +64,9 @@ where
     /// The next message, or why it is none; nothing at the end.
     async fn next_message(&mut self) -> Option<Result<Message, Refusal>> {
         loop {
+            while self.refusing.len() >= MAX_REFUSING {
+                self.refusing.join_next().await;
+            }
             if let Some(message) = self.messages.pop_front() {
                 return Some(message);
             }
@@ -78,18 +87,16 @@ where
         }
     }
 
-    /// Answers what cannot be passed on; what has no id expects no answer.
+    /// Answers what cannot be passed on.
     fn refuse(&mut self, Refusal { id, error }: Refusal) {
         tracing::debug!(?id, "{}", error.message);
-        if id.is_some() {
-            let sending = self.send(JsonRpcMessage::error(error, id));
-            // Receiving may be given up at any await, and begun again.
-            tokio::spawn(async move {
-                if let Err(error) = sending.await {
-                    tracing::debug!(%error, "an answer could not be sent");
-                }
-            });
-        }
+        let sending = self.send(JsonRpcMessage::error(error, id));
+        // Receiving may be given up at any await, and begun again.
+        self.refusing.spawn(async move {
+            if let Err(error) = sending.await {
+                tracing::debug!(%error, "an answer could not be sent");
+            }
+        });
     }
 
     /// The message as rmcp takes it at this point, if it does.
@@ -158,6 +165,7 @@ where
                 Some(Err(refusal)) => self.refuse(refusal),
                 None => {
                     self.leaving.cancel();
+                    while self.refusing.join_next().await.is_some() {}
                     return None;
                 }
             }

@@ -64,13 +64,130 @@ fn what_no_parser_takes_is_refused_under_its_id_with_a_next_step() {
     // Nobody waits for an answer to these.
     for line in [
         r#"{"jsonrpc":"2.0","id":1,"result":1e999}"#,
-        r#"{"method":1e999}"#,
-        "[]",
-        "[1",
+        r#"{"jsonrpc":"2.0","id":null,"error":{"code":1e999}}"#,
+        "",
     ] {
         bridge.send_line(line);
     }
     assert_eq!(bridge.request("ping", json!({})), json!({}));
+}
+
+/// The codes of the answers to `line`, which come before that to a ping; all have the id null.
+fn codes_under_null(bridge: &mut Bridge, line: &str) -> Vec<i64> {
+    bridge.send_line(line);
+    bridge.send_line(r#"{"jsonrpc":"2.0","id":"end","method":"ping"}"#);
+    let mut codes = Vec::new();
+    let mut is_ended = false;
+    // An answer of rmcp and one of ours may pass each other.
+    while !is_ended || codes.is_empty() {
+        let answer = parsed(&bridge.line());
+        if answer["id"] == "end" {
+            is_ended = true;
+            continue;
+        }
+        assert!(answer.as_object().unwrap().contains_key("id"), "{answer}");
+        assert_eq!(answer["id"], json!(null), "{line}: {answer}");
+        let error = &answer["error"];
+        let said = error["message"].as_str().unwrap();
+        assert!(said.contains("Nothing was done: send it again"), "{said}");
+        codes.push(error["code"].as_i64().unwrap());
+    }
+    codes
+}
+
+#[test]
+fn what_has_no_id_that_can_be_read_is_refused_under_null() {
+    let home = Home::new();
+    let mut bridge = Bridge::greeted(home.program(&[]));
+    for (line, code) in [
+        ("{", -32700),
+        (r#"{"jsonrpc":"2.0","method":"ping","id""#, -32700),
+        ("GET / HTTP/1.1", -32700),
+        (r#"{"method":1e999}"#, -32700),
+        (
+            r#"{"jsonrpc":"2.0","method":"notifications/x","params":1e999}"#,
+            -32700,
+        ),
+        ("[", -32700),
+        ("[1", -32700),
+        (r#"[{"jsonrpc":"2.0","method":"ping"},"#, -32700),
+        ("[]", -32600),
+        ("[1]", -32600),
+        ("7", -32600),
+        ("null", -32600),
+        (r#"{"jsonrpc":"2.0","method":1,"params":"bar"}"#, -32600),
+        (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, -32600),
+        (
+            r#"{"jsonrpc":"2.0","id":null,"method":"tools/call","params":{"name":"list_jobs"}}"#,
+            -32600,
+        ),
+        (r#"{"jsonrpc":"2.0","id":true,"method":"ping"}"#, -32600),
+        (r#"{"jsonrpc":"2.0","id":[1],"method":"ping"}"#, -32600),
+        (r#"{"jsonrpc":"2.0","id":{},"method":7}"#, -32600),
+        (
+            r#"[{"jsonrpc":"2.0","id":null,"method":"tools/list"}]"#,
+            -32600,
+        ),
+    ] {
+        assert_eq!(codes_under_null(&mut bridge, line), [code], "{line}");
+    }
+    // As it is sent by a client that writes an absent id as null.
+    bridge.send_line(r#"{"jsonrpc":"2.0","id":null,"method":"notifications/initialized"}"#);
+    assert_eq!(bridge.request("ping", json!({})), json!({}));
+    // Before the session too, and where the client leaves at once.
+    let mut early = Bridge::start(home.program(&[]));
+    early.send_line("{");
+    assert_eq!(parsed(&early.line())["error"]["code"], -32700);
+    early.initialize("2025-03-26");
+    early.send_line("{");
+    let left = early.leave();
+    assert!(left.stdout.trim_end().ends_with('}'), "{}", left.stdout);
+    assert_eq!(left.stdout.matches(r#""id":null"#).count(), 1);
+}
+
+#[test]
+fn each_broken_element_of_a_batch_is_refused() {
+    let home = Home::new();
+    let mut bridge = Bridge::greeted(home.program(&[]));
+    let batch = r#"[1,{"foo":"boo"},{"jsonrpc":"2.0","id":true,"method":"ping"},{"jsonrpc":"2.0","method":1e999}]"#;
+    let mut codes = codes_under_null(&mut bridge, batch);
+    while codes.len() < 4 {
+        codes.push(parsed(&bridge.line())["error"]["code"].as_i64().unwrap());
+    }
+    codes.sort_unstable();
+    assert_eq!(codes, [-32700, -32600, -32600, -32600]);
+}
+
+#[test]
+fn a_batch_that_is_cut_off_or_too_long_runs_nothing_and_refuses_its_callers() {
+    let home = Home::new();
+    let mut bridge = Bridge::greeted(home.program(&[]));
+    for (line, code) in [
+        (
+            r#"[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","method"#.to_owned(),
+            -32700,
+        ),
+        (
+            format!(
+                r#"[{{"jsonrpc":"2.0","id":1,"method":"ping"}}{}]"#,
+                ",1".repeat(100_000)
+            ),
+            -32600,
+        ),
+    ] {
+        bridge.send_line(&line);
+        let mut ids = Vec::new();
+        for _ in 0..2 {
+            let answer = parsed(&bridge.line());
+            assert_eq!(answer["error"]["code"], code, "{answer}");
+            ids.push(answer["id"].clone());
+        }
+        assert!(
+            ids.contains(&json!(1)) && ids.contains(&json!(null)),
+            "{ids:?}"
+        );
+        assert_eq!(bridge.request("ping", json!({})), json!({}));
+    }
 }
 
 #[test]
