@@ -6,12 +6,46 @@ use std::borrow::Cow;
 const MAX_CHARACTERS: usize = 500;
 /// Whose inside is shown instead of what it embeds, or is a drawing's.
 const EMBEDDING: [&str; 5] = ["iframe", "object", "video", "audio", "svg"];
-/// Those that show something where they are blank: a new line.
-const BLOCKS: [&str; 2] = ["p", "div"];
+/// What html2text knows, and the elements of the HTML standard that a browser shows like it: html2text runs their text into one line with
+/// its neighbours, or leaves it out.
+const LIKE: [(&str, &[&str]); 4] = [
+    (
+        "div",
+        &[
+            "address",
+            "article",
+            "aside",
+            "caption",
+            "center",
+            "details",
+            "dialog",
+            "dl",
+            "fieldset",
+            "figcaption",
+            "figure",
+            "footer",
+            "form",
+            "header",
+            "hgroup",
+            "legend",
+            "main",
+            "nav",
+            "optgroup",
+            "option",
+            "search",
+            "section",
+            "select",
+            "summary",
+        ],
+    ),
+    ("pre", &["listing"]),
+    ("tbody", &["tfoot"]),
+    ("ul", &["dir", "menu"]),
+];
 /// What is nothing to read, with all inside of it.
 const UNREAD: [&str; 4] = ["script", "style", "noscript", "template"];
 
-/// The page with words in the place of what it embeds; a blank block breaks the line, as it does in a browser.
+/// The page with words in the place of what it embeds; blocks are on lines of their own, and a blank one breaks the line, as in a browser.
 #[must_use]
 pub(super) fn in_words(html: &str) -> String {
     rewrite(html, true)
@@ -29,6 +63,12 @@ fn rewrite(html: &str, names_drawings: bool) -> String {
     while let Some(at) = rest.find('<') {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
+        if let Some((name, known)) = rest.strip_prefix("</").and_then(renamed) {
+            out.push_str("</");
+            out.push_str(known);
+            rest = &rest["</".len() + name.len()..];
+            continue;
+        }
         if !rest[1..].starts_with(|c: char| c.is_ascii_alphabetic()) {
             out.push('<');
             rest = &rest[1..];
@@ -51,7 +91,8 @@ fn rewrite(html: &str, names_drawings: bool) -> String {
             } else {
                 String::new()
             }),
-            name if BLOCKS.contains(&name)
+            "hr" => Some("<br>".to_owned()),
+            name if is_block(name)
                 && behind.len() < after.len()
                 && !tag.text.contains("background") =>
             {
@@ -64,12 +105,33 @@ fn rewrite(html: &str, names_drawings: bool) -> String {
             out.push_str(&words);
             rest = behind;
         } else {
-            out.push_str(tag.text);
+            let (name, known) = renamed(&tag.text[1..]).unwrap_or_default();
+            out.push('<');
+            out.push_str(known);
+            out.push_str(&tag.text[1 + name.len()..]);
             rest = after;
         }
     }
     out.push_str(rest);
     out
+}
+
+/// The name that `tag` begins with, and that of the element that stands for it.
+fn renamed(tag: &str) -> Option<(&str, &'static str)> {
+    let end = tag.find(|c: char| !c.is_ascii_alphanumeric());
+    let name = &tag[..end.unwrap_or(tag.len())];
+    let known = known(&name.to_ascii_lowercase())?;
+    Some((name, known))
+}
+
+fn known(name: &str) -> Option<&'static str> {
+    let (known, _) = LIKE.iter().find(|(_, names)| names.contains(&name))?;
+    Some(known)
+}
+
+/// Whether it shows something where it is blank: a new line.
+fn is_block(name: &str) -> bool {
+    ["p", "div"].contains(&name) || known(name) == Some("div")
 }
 
 /// An opening tag.
@@ -119,17 +181,17 @@ impl<'a> Tag<'a> {
 
 /// What is between a tag and its end, and what comes behind it.
 fn inside_of<'a>(name: &str, after: &'a str) -> Option<(&'a str, &'a str)> {
-    if ![&EMBEDDING[..], &UNREAD, &BLOCKS].concat().contains(&name) {
-        return None;
-    }
     let end = format!("</{name}");
-    if BLOCKS.contains(&name) {
+    if is_block(name) {
         let start = after.trim_start();
         let is_blank = start
             .get(..end.len())
             .is_some_and(|tag| tag.eq_ignore_ascii_case(&end));
         let behind = start.find('>').map_or("", |close| &start[close + 1..]);
         return is_blank.then_some(("", behind));
+    }
+    if !EMBEDDING.contains(&name) && !UNREAD.contains(&name) {
+        return None;
     }
     let at = (after.match_indices("</")).find(|(at, _)| {
         let tag = after.as_bytes().get(*at..*at + end.len());

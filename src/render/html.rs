@@ -147,7 +147,7 @@ fn depth(html: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST, MOST, Reader, is_page, text};
+    use super::{LONGEST, MOST, Reader, in_words, is_page, text};
 
     #[test]
     fn a_page_is_its_text() {
@@ -165,6 +165,48 @@ mod tests {
             ("1 < 2 &amp; &lt;b&gt;", "1 < 2 & <b>"),
         ] {
             assert_eq!(text(html).unwrap(), expected, "{html}");
+        }
+    }
+
+    /// Those of the HTML standard's rendering section, 15.3.
+    #[test]
+    fn every_block_is_on_lines_of_its_own() {
+        let blocks = "address article aside blockquote center dd details dialog dir div dl fieldset figcaption figure footer form \
+             h1 h2 h3 h4 h5 h6 header hgroup legend li listing main menu nav ol optgroup option p pre search section select summary ul";
+        for name in blocks.split_ascii_whitespace() {
+            for page in [
+                format!("one<{name}>two</{name}>three"),
+                format!("one<{0} class='x'>two</{0}>three", name.to_uppercase()),
+            ] {
+                // html2text takes nothing but items out of a list.
+                let page = page.replace("two", if name == "ol" { "<li>two" } else { "two" });
+                let text = text(&in_words(&page)).unwrap();
+                let lines = text
+                    .lines()
+                    .map(|line| line.trim_start_matches(['#', '*', '>', '1', '.', ' ']));
+                let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+                assert_eq!(lines, ["one", "two", "three"], "{page}");
+            }
+        }
+        for (page, expected) in [
+            ("one<hr>two<HR class='x' />three", "one\ntwo\nthree"),
+            ("one<section> </section>two", "one\ntwo"),
+            ("<details><summary>one</summary>two</details>", "one\ntwo"),
+            ("<dl><dt>a<dd>1<dt>b<dd>2</dl>", "a\n  1\nb\n  2"),
+            (
+                "<figure><img src='x' alt='[cat]'><figcaption>one</figcaption></figure>two",
+                "[[cat]]\none\ntwo",
+            ),
+            (
+                "<dl><div><dt>a</dt><dd>1</dd></div><div><dt>b</dt><dd>2</dd></div></dl>",
+                "a\n  1\nb\n  2",
+            ),
+            (
+                "<table><caption>Prices</caption><tr><td>a</td><td>1</td></tr><tfoot><tr><td>sum</td><td>1</td></tr></tfoot></table>",
+                "Prices\n\na   1\nsum 1",
+            ),
+        ] {
+            assert_eq!(text(&in_words(page)).unwrap(), expected, "{page}");
         }
     }
 
