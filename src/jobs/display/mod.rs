@@ -94,8 +94,10 @@ impl Display {
         }
         for (mime, value) in data {
             let is_chart = page::is_chart(mime) && picture.is_none() && page.is_none();
-            let is_long =
-                picture.is_none() && mime != HTML && is_text(mime) && BlobRef::of(value).is_some();
+            let is_long = picture.is_none()
+                && mime != HTML
+                && (is_text(mime) || page.is_none())
+                && BlobRef::of(value).is_some();
             if is_media(mime) || is_chart || is_long {
                 attach(mime, value);
             }

@@ -230,6 +230,34 @@ fn a_text_that_is_too_long_is_its_ends_and_a_file() {
 }
 
 #[test]
+fn a_long_value_of_any_type_is_a_file() {
+    for mime in [
+        "application/vnd.x.v1+json",
+        "application/javascript",
+        "application/x-new",
+    ] {
+        let long = json!({"blob": 1, "bytes": 500_000, "head": "abc", "tail": "xyz"});
+        let named = format!("[output of type {mime}, kept as a file]");
+        assert_eq!(
+            shown(json!({mime: long})),
+            (Some(named), vec![mime.to_owned()])
+        );
+        // Beside a text that stands for it too.
+        let (text, kept) = shown(json!({mime: long, "text/plain": "a table"}));
+        assert_eq!(
+            (text.as_deref(), kept),
+            (Some("a table"), vec![mime.to_owned()])
+        );
+    }
+    // Not the script behind a page that is kept.
+    let (_, kept) = shown(json!({
+        "application/javascript": {"blob": 1, "bytes": 500_000},
+        "text/html": "<script>x</script>",
+    }));
+    assert_eq!(kept, ["text/html"]);
+}
+
+#[test]
 fn a_page_that_is_too_long_is_its_beginning_and_a_file() {
     let page =
         json!({"blob": 1, "bytes": 500_000, "head": "<p>first<p>second <b>bo", "tail": "</p>"});
