@@ -290,6 +290,9 @@ mod tests {
             (&["\u{1b}[31mred\u{1b}[0m"], "red"),
             (&["\u{1b}[3", "1mred\u{1b}", "[0m"], "red"),
             (&[" 10%\r 50%\r100%\n"], "100%\n"),
+            // As `print(…, end="\r")` writes a counter.
+            (&["1 of 3\r", "2 of 3\r", "3 of 3\r"], "3 of 3"),
+            (&["1 of 3\r", "2 of 3\r", "\n"], "2 of 3\n"),
             (&["line\r\n"], "line\n"),
             (&["abc\rX"], "Xbc"),
             (&["Downloading 99%\r\u{1b}[KDone\n"], "Done\n"),
