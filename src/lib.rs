@@ -9,6 +9,7 @@
 //! | top | `app`, `cli` | composition and the command line |
 //! | face | `mcp` | tools, results, progress: the only room that knows rmcp |
 //! | work | `notebook` over `chunked` over `checkpoints` over `jobs`, [`transfer`], [`reading`] and [`machine`] | running code, following it, keeping its results; sending, fetching and reading files; judging a machine; exporting what was run |
+//! | call | [`caller`] | who waits for a piece of work, until when, and what it hears meanwhile |
 //! | reach | [`runtime`] | the machine that runs code: the only room that knows the HTTP client |
 //! | ground | [`wire`], [`edge`], [`render`], [`base`] | the API's types; process and disk; pictures and pages made readable; text and ids |
 //!
@@ -23,6 +24,7 @@
 
 pub mod app;
 pub mod base;
+pub mod caller;
 pub mod checkpoints;
 pub mod chunked;
 pub mod cli;

@@ -8,7 +8,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
 
 use super::error::CheckpointError;
 use super::folder::Folder;
@@ -17,9 +16,9 @@ use super::report::{self, CheckpointReport};
 use super::run::{KeptRun, Runs};
 use super::{Checkpoints, folder};
 use crate::base::ids::JobId;
+use crate::caller::Caller;
 use crate::edge::lock::FileLock;
 use crate::edge::store;
-use crate::jobs::follow::Watch;
 use crate::jobs::keep::fetch_log;
 use crate::jobs::view::View;
 use crate::jobs::{Jobs, Reading};
@@ -54,7 +53,7 @@ pub struct NamedRun {
 }
 
 impl Checkpoints {
-    /// Runs code as [`Jobs::run`] does and keeps its result under `name`; code that goes on after the watch's patience is kept at its end.
+    /// Runs code as [`Jobs::run`] does and keeps its result under `name`; code that goes on after the caller's patience is kept at its end.
     ///
     /// # Errors
     /// Those of [`Checkpoints::begin_result`]; [`CheckpointError::Runtime`] when the code certainly did not start. Nothing is kept then.
@@ -62,11 +61,11 @@ impl Checkpoints {
         &self,
         name: &str,
         request: &JobRequest,
-        watch: &Watch<'_>,
+        caller: &Caller<'_>,
     ) -> Result<NamedRun, CheckpointError> {
         let keeping = self.begin_result(name, &request.session, &request.code)?;
         let id = keeping.job();
-        let mut view = match self.jobs.run(id, request, watch).await {
+        let mut view = match self.jobs.run(id, request, caller).await {
             Ok(view) => view,
             Err(error) => {
                 if let Err(error) = self.drop_result(&keeping) {
@@ -75,7 +74,7 @@ impl Checkpoints {
                 return Err(error.into());
             }
         };
-        let unkept = match self.keep_result(keeping, &view, watch.deadline).await {
+        let unkept = match self.keep_result(keeping, &view, caller.deadline).await {
             Ok(notes) => {
                 view.summary.notes.extend(notes);
                 None
@@ -147,12 +146,12 @@ impl Checkpoints {
     }
 
     /// Completes what is kept of the job, if it ran under a name and has ended. Never fails: [`Checkpoints::get`] tries again.
-    pub async fn note_end(&self, job: JobId, watch: &Watch<'_>) {
-        self.end_is_kept(job, watch).await;
+    pub async fn note_end(&self, job: JobId, caller: &Caller<'_>) {
+        self.end_is_kept(job, caller).await;
     }
 
     /// The same; false as long as another try may bring more.
-    async fn end_is_kept(&self, job: JobId, watch: &Watch<'_>) -> bool {
+    async fn end_is_kept(&self, job: JobId, caller: &Caller<'_>) -> bool {
         let dir = self.dir.clone();
         let found = blocking(move || {
             let names = folder::known(&dir).into_iter();
@@ -162,7 +161,7 @@ impl Checkpoints {
         let Some(name) = found.await else { return true };
         let folder = self.folder(&name);
         let renewed = match KeptRun::load(folder.record(job)) {
-            Ok(Some(run)) => self.renewed(&name, &folder, run, watch).await,
+            Ok(Some(run)) => self.renewed(&name, &folder, run, caller).await,
             Ok(None) => return true,
             Err(error) => Err(error),
         };
@@ -188,9 +187,8 @@ impl Checkpoints {
                     Err(error) if !error.is_not_found() => continue,
                     Ok(_) | Err(_) => {}
                 }
-                let nobody = CancellationToken::new();
-                let watch = Watch::until(Instant::now() + KEEPING, &nobody, &|_, _| {});
-                if checkpoints.end_is_kept(job, &watch).await {
+                let caller = Caller::until(Instant::now() + KEEPING);
+                if checkpoints.end_is_kept(job, &caller).await {
                     return;
                 }
             }
@@ -202,10 +200,10 @@ impl Checkpoints {
         &self,
         name: &Name,
         folder: &Folder,
-        watch: &Watch<'_>,
+        caller: &Caller<'_>,
     ) -> Result<Option<CheckpointReport>, CheckpointError> {
         while let Some(mut runs) = Runs::load(folder)? {
-            if let Some(newest) = self.renewed(name, folder, runs.newest, watch).await? {
+            if let Some(newest) = self.renewed(name, folder, runs.newest, caller).await? {
                 if newest.end_is_known() {
                     runs.previous = None;
                 }
@@ -222,7 +220,7 @@ impl Checkpoints {
         name: &Name,
         folder: &Folder,
         mut run: KeptRun,
-        watch: &Watch<'_>,
+        caller: &Caller<'_>,
     ) -> Result<Option<KeptRun>, CheckpointError> {
         let job = match run.job() {
             Some(job) if !run.is_whole => job,
@@ -244,13 +242,13 @@ impl Checkpoints {
             job,
             _lock: lock,
         };
-        let soon = watch.deadline.min(Instant::now() + REACHING);
+        let soon = caller.deadline.min(Instant::now() + REACHING);
         let view = match self.jobs.standing(job, 0, 0.0, soon).await {
-            Ok(_) => self.jobs.look(job, Reading::Whole, watch).await,
+            Ok(_) => self.jobs.look(job, Reading::Whole, caller).await,
             Err(error) => Err(error),
         };
         match view {
-            Ok(view) => keep(&self.jobs, &mut keeping, &view, watch.deadline).await?,
+            Ok(view) => keep(&self.jobs, &mut keeping, &view, caller.deadline).await?,
             // It never arrived: what was there before it counts again.
             Err(RuntimeError::UnknownJob) if !keeping.run.was_heard_of() => {
                 self.drop_result(&keeping)?;

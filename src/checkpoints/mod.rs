@@ -5,7 +5,7 @@
 //! - `keeping`: runs of code under a name, from before they are sent until all of theirs is here;
 //! - [`report`]: one of them, as it is read; [`shelf`]: all of them, in a list, and removing one.
 //!
-//! May import `base`, `wire`, `edge`, `runtime`, `jobs`, `transfer`; knows nothing of MCP, nor of how an operation runs.
+//! May import `base`, `wire`, `edge`, `runtime`, `caller`, `jobs`, `transfer`; knows nothing of MCP, nor of how an operation runs.
 
 pub(crate) mod checkpoint;
 mod error;
@@ -21,8 +21,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::base::ids::JobId;
+use crate::caller::Caller;
 use crate::jobs::Jobs;
-use crate::jobs::follow::Watch;
 use crate::runtime::RuntimeError;
 pub use error::CheckpointError;
 use folder::Folder;
@@ -44,21 +44,21 @@ impl Checkpoints {
         Self { jobs, dir }
     }
 
-    /// What is kept under a name. A result whose code was still running is read anew, within the watch's deadline.
+    /// What is kept under a name. A result whose code was still running is read anew, within the caller's deadline.
     ///
     /// # Errors
     /// [`CheckpointError::NotFound`], with the names there are; `Corrupt` and `OtherVersion` for a file that cannot be read.
     pub async fn get(
         &self,
         operation: &str,
-        watch: &Watch<'_>,
+        caller: &Caller<'_>,
     ) -> Result<CheckpointReport, CheckpointError> {
         let name = Name::new(operation)?;
         let folder = self.folder(&name);
         if let Some(checkpoint) = folder.load()? {
             return report::of_operation(&checkpoint, &folder.results());
         }
-        if let Some(report) = self.result(&name, &folder, watch).await? {
+        if let Some(report) = self.result(&name, &folder, caller).await? {
             return Ok(report);
         }
         Err(CheckpointError::NotFound {

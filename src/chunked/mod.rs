@@ -7,7 +7,7 @@
 //!
 //! **A checkpoint says `completed: k` only when the iterations before `k` finished**, and names the job in flight before it is sent.
 //!
-//! May import `base`, `wire`, `edge`, `runtime`, `jobs`, `checkpoints`; knows nothing of MCP.
+//! May import `base`, `wire`, `edge`, `runtime`, `caller`, `jobs`, `checkpoints`; knows nothing of MCP.
 
 mod ledger;
 mod operation;
@@ -16,17 +16,16 @@ mod output;
 pub mod plan;
 mod reader;
 mod stop;
-mod watch;
 
 use std::sync::Arc;
 
+use crate::caller::Caller;
 use crate::checkpoints::{CheckpointError, Checkpoints};
 use crate::jobs::Jobs;
 use ledger::Claim;
 use operation::Operation;
 pub use outcome::{Facts, Outcome};
 use plan::Plan;
-pub use watch::Watch;
 
 /// Runs operations and goes on with what earlier calls have reached.
 #[derive(Debug)]
@@ -41,7 +40,7 @@ impl Chunked {
         Self { jobs, checkpoints }
     }
 
-    /// Starts an operation or goes on with it, for as many batches as fit until the watch's deadline. With `restart` it begins anew.
+    /// Starts an operation or goes on with it, for as many batches as fit until the caller's deadline. With `restart` it begins anew.
     ///
     /// # Errors
     /// When nothing could be begun. Later trouble is in the outcome, beside what was done.
@@ -49,7 +48,7 @@ impl Chunked {
         &self,
         plan: &Plan,
         restart: bool,
-        watch: &Watch<'_>,
+        caller: &Caller<'_>,
     ) -> Result<Outcome, CheckpointError> {
         plan.validate()?;
         let folder = self.checkpoints.folder(&plan.name);
@@ -60,7 +59,7 @@ impl Chunked {
         }
         let claim = Claim::take(folder, plan, restart)?;
         if let Some(job) = claim.replaced_job {
-            match self.jobs.interrupt(job, watch.deadline).await {
+            match self.jobs.interrupt(job, caller.deadline).await {
                 Ok(_) => {}
                 // A job that is not known any more needs no interrupt.
                 Err(error) if error.is_not_found() => {}
@@ -71,7 +70,7 @@ impl Chunked {
                 }
             }
         }
-        let mut operation = Operation::new(&self.jobs, plan, watch, claim.open()?);
+        let mut operation = Operation::new(&self.jobs, plan, caller, claim.open()?);
         let end = operation.run().await;
         Ok(Outcome::of(end, operation.ledger, operation.output))
     }

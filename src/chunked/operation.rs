@@ -1,6 +1,7 @@
 //! The loop: see to the job in flight, and send the next one, until the plan is done or the call must end.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -9,8 +10,7 @@ use super::output::Output;
 use super::plan::Plan;
 use super::reader::BatchReader;
 use super::stop;
-use super::watch::Watch;
-use crate::base::text::Newest;
+use crate::caller::{Caller, Progress};
 use crate::checkpoints::CheckpointError;
 use crate::checkpoints::checkpoint::{Flight, Work};
 use crate::jobs::Jobs;
@@ -19,6 +19,8 @@ use crate::runtime::RuntimeError;
 use crate::wire::job::Job;
 use crate::wire::state::JobState;
 
+/// Left of the call for fetching pictures and logs.
+const RESERVE: Duration = Duration::from_secs(1);
 /// Machines that may go away during one call before it says so.
 const LOSSES: u32 = 3;
 
@@ -38,7 +40,7 @@ pub(super) enum End {
 pub(super) struct Operation<'a> {
     pub(super) jobs: &'a Jobs,
     pub(super) plan: &'a Plan,
-    pub(super) watch: &'a Watch<'a>,
+    pub(super) caller: &'a Caller<'a>,
     pub(super) ledger: Ledger,
     pub(super) output: Output,
     losses: u32,
@@ -48,13 +50,13 @@ impl<'a> Operation<'a> {
     pub(super) fn new(
         jobs: &'a Jobs,
         plan: &'a Plan,
-        watch: &'a Watch<'a>,
+        caller: &'a Caller<'a>,
         ledger: Ledger,
     ) -> Self {
         Self {
             jobs,
             plan,
-            watch,
+            caller,
             ledger,
             output: Output::new(),
             losses: 0,
@@ -79,10 +81,10 @@ impl<'a> Operation<'a> {
         }
         let end = if self.ledger.checkpoint.is_finished() {
             Some(End::Finished)
-        } else if self.watch.cancelled.is_cancelled() {
+        } else if self.caller.cancelled.is_cancelled() {
             Some(End::Cancelled)
         } else {
-            (Instant::now() >= self.watch.until()).then_some(End::Deadline)
+            (Instant::now() >= self.until()).then_some(End::Deadline)
         };
         if end.is_some() {
             self.ledger.settle()?;
@@ -105,17 +107,30 @@ impl<'a> Operation<'a> {
         Work::Batch { start, stop }
     }
 
+    /// When to ask no more.
+    fn until(&self) -> Instant {
+        let deadline = self.caller.deadline;
+        deadline.checked_sub(RESERVE).unwrap_or(deadline)
+    }
+
+    /// Waits for one job of the operation, of which the caller hears only the iterations.
+    fn of_job(&self) -> Caller<'a> {
+        Caller::until(self.until())
+            .cancelled_by(&self.caller.cancelled)
+            .in_turn(self.caller.turn)
+    }
+
     async fn send(&mut self, flight: &Flight) -> Result<Option<Followed>, CheckpointError> {
         self.output.begin(flight.job_id);
         let kernel_id = self.ledger.checkpoint.kernel_id.as_deref();
         let request = self.plan.request(flight.work, kernel_id);
-        let mut reader = BatchReader::new(self.watch, &mut self.ledger, &mut self.output);
-        let watch = self.watch.of_job(&|_, _| {});
+        let caller = self.of_job();
+        let mut reader = BatchReader::new(self.caller, &mut self.ledger, &mut self.output);
         let followed = follow::submit(
             self.jobs.connection(),
             flight.job_id,
             &request,
-            &watch,
+            &caller,
             &mut reader,
         )
         .await?;
@@ -127,21 +142,23 @@ impl<'a> Operation<'a> {
         &mut self,
         flight: &mut Flight,
     ) -> Result<Option<Followed>, CheckpointError> {
-        if let Some(turn) = self.watch.turn {
+        if let Some(turn) = self.caller.turn {
             turn.pass();
         }
         self.output.begin(flight.job_id);
-        let mut reader = BatchReader::new(self.watch, &mut self.ledger, &mut self.output);
         let first_state = OnceLock::new();
-        let moved = |job: &Job, _: &Newest| {
-            first_state.get_or_init(|| job.state);
+        let report = |progress: Progress<'_>| {
+            if let Progress::Job { job, .. } = progress {
+                first_state.get_or_init(|| job.state);
+            }
         };
-        let watch = self.watch.of_job(&moved);
+        let caller = self.of_job().hearing(&report);
+        let mut reader = BatchReader::new(self.caller, &mut self.ledger, &mut self.output);
         let followed = follow::follow(
             self.jobs.connection(),
             flight.job_id,
             flight.cursor,
-            &watch,
+            &caller,
             &mut reader,
         )
         .await;
@@ -181,7 +198,7 @@ impl<'a> Operation<'a> {
             }
             (Ended::Finished | Ended::Full | Ended::Deadline, job) => {
                 if let Some(job) = job {
-                    self.output.ahead = self.jobs.ahead(&job, self.watch.deadline).await;
+                    self.output.ahead = self.jobs.ahead(&job, self.caller.deadline).await;
                 }
                 End::Deadline
             }
@@ -262,6 +279,6 @@ impl<'a> Operation<'a> {
     }
 
     async fn keep(&mut self) {
-        self.output.keep(self.jobs, self.watch.deadline).await;
+        self.output.keep(self.jobs, self.caller.deadline).await;
     }
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::ledger::Ledger;
 use super::output::Output;
-use super::watch::Watch;
+use crate::caller::{Caller, Progress};
 use crate::checkpoints::CheckpointError;
 use crate::jobs::Jobs;
 use crate::jobs::follow::{Ended, Followed, Reader};
@@ -12,7 +12,7 @@ use crate::wire::event::{Event, EventKind};
 
 /// Reads one job's events into the books and the answer.
 pub(super) struct BatchReader<'a> {
-    watch: &'a Watch<'a>,
+    caller: &'a Caller<'a>,
     ledger: &'a mut Ledger,
     output: &'a mut Output,
     trouble: Option<CheckpointError>,
@@ -20,12 +20,12 @@ pub(super) struct BatchReader<'a> {
 
 impl<'a> BatchReader<'a> {
     pub(super) fn new(
-        watch: &'a Watch<'a>,
+        caller: &'a Caller<'a>,
         ledger: &'a mut Ledger,
         output: &'a mut Output,
     ) -> Self {
         Self {
-            watch,
+            caller,
             ledger,
             output,
             trouble: None,
@@ -59,10 +59,10 @@ impl Reader for BatchReader<'_> {
     fn take(&mut self, event: &Event) -> ControlFlow<()> {
         if let EventKind::Progress(progress) = &event.kind {
             match self.ledger.credit(progress) {
-                Ok(true) => (self.watch.moved)(
-                    self.ledger.checkpoint.completed,
-                    self.ledger.checkpoint.total,
-                ),
+                Ok(true) => (self.caller.report)(Progress::Count {
+                    done: self.ledger.checkpoint.completed,
+                    total: self.ledger.checkpoint.total,
+                }),
                 Ok(false) => {}
                 Err(error) => {
                     self.trouble = Some(error);

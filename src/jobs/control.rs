@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::Jobs;
-use super::follow::{self, Watch};
+use super::follow;
 use crate::base::ids::JobId;
+use crate::caller::Caller;
 use crate::runtime::connection::Connection;
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use crate::wire::event::Event;
@@ -33,17 +34,17 @@ impl Jobs {
         asked.map_err(|error| self.refined(id, &error).unwrap_or(error))
     }
 
-    /// Asks for a job's end and waits until the watch's patience ends for it to come.
+    /// Asks for a job's end and waits until the caller's patience ends for it to come.
     ///
     /// # Errors
-    /// Those of the runtime, after repeating until the watch's deadline.
-    pub async fn end(&self, id: JobId, watch: &Watch<'_>) -> RuntimeResult<Job> {
-        let asked = self.interrupt(id, watch.deadline).await?;
+    /// Those of the runtime, after repeating until the caller's deadline.
+    pub async fn end(&self, id: JobId, caller: &Caller<'_>) -> RuntimeResult<Job> {
+        let asked = self.interrupt(id, caller.deadline).await?;
         if asked.state.is_final() {
             return Ok(asked);
         }
         let mut pass_over = |_: &Event| ControlFlow::Continue(());
-        let followed = follow::follow(&self.connection, id, asked.last_seq, watch, &mut pass_over);
+        let followed = follow::follow(&self.connection, id, asked.last_seq, caller, &mut pass_over);
         Ok(followed.await.job.unwrap_or(asked))
     }
 

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::stall::{self, Stall};
-use super::turns::Turn;
 use crate::base::ids::JobId;
 use crate::base::text::Newest;
+use crate::caller::turns::Turn;
+use crate::caller::{Caller, Progress};
 use crate::runtime::connection::{Connection, LASTING_PATIENCE};
 use crate::runtime::error::Reach;
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
@@ -25,62 +25,10 @@ const LONGEST_HOLD: Duration = Duration::from_secs(25);
 const FIRST_HOLD: Duration = Duration::from_secs(5);
 /// An executor that is silent for so long beyond its longest hold is not heard any more.
 const SILENCE: Duration = Duration::from_secs(5);
-/// For answers on their way and for what is fetched after the following.
-const LONGEST_RESERVE: Duration = Duration::from_secs(5);
 /// Quick code ends the wait by finishing, so lingering costs it nothing and saves chatty code a request.
 const FIRST_LINGER_SEC: f64 = 0.5;
 /// Of events in one answer of the executor.
 pub const PAGE_BYTES: u64 = 1024 * 1024;
-
-/// Hears of a job that moved.
-pub type Moved<'a> = dyn Fn(&Job, &Newest) + Send + Sync + 'a;
-
-/// Who is waiting, how long, and how to tell them that something moved.
-#[derive(Clone, Copy)]
-pub struct Watch<'a> {
-    /// When the caller must have its answer.
-    pub deadline: Instant,
-    /// When to stop reading, with time left to fetch pictures and logs; at least one look is always taken.
-    pub reading: Instant,
-    /// When to stop waiting for what is not there yet; not after `reading`.
-    pub patience: Instant,
-    /// Ends the waiting, not the job.
-    pub cancelled: &'a CancellationToken,
-    /// Called after each page with the job and the reader's newest output.
-    pub moved: &'a Moved<'a>,
-    /// Behind which other calls what is sent comes; none where its order is of no matter.
-    pub turn: Option<&'a Turn>,
-}
-
-impl<'a> Watch<'a> {
-    /// Waits until shortly before `deadline`.
-    #[must_use]
-    pub fn until(deadline: Instant, cancelled: &'a CancellationToken, moved: &'a Moved) -> Self {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let reading = deadline - (left / 8).min(LONGEST_RESERVE);
-        Self {
-            deadline,
-            reading,
-            patience: reading,
-            cancelled,
-            moved,
-            turn: None,
-        }
-    }
-
-    /// Sends when the turn has come.
-    #[must_use]
-    pub fn in_turn(self, turn: Option<&'a Turn>) -> Self {
-        Self { turn, ..self }
-    }
-
-    /// Waits no longer than `wait` from now.
-    #[must_use]
-    pub fn at_most(mut self, wait: Duration) -> Self {
-        self.patience = self.patience.min(Instant::now() + wait);
-        self
-    }
-}
 
 /// Takes a job's events in order.
 pub trait Reader: Send {
@@ -135,7 +83,7 @@ pub async fn submit(
     connection: &Arc<Connection>,
     id: JobId,
     request: &JobRequest,
-    watch: &Watch<'_>,
+    caller: &Caller<'_>,
     reader: &mut dyn Reader,
 ) -> RuntimeResult<Followed> {
     let arrival = &Arrival::default();
@@ -152,10 +100,10 @@ pub async fn submit(
         };
         arrival.set(before.clone().or_else(|| Some(sent())));
         // Another call of the session must not wait until this code is over.
-        let patience = if watch.turn.is_some_and(Turn::is_awaited) {
+        let patience = if caller.turn.is_some_and(Turn::is_awaited) {
             Instant::now()
         } else {
-            watch.patience
+            caller.patience
         };
         let poll = poll(patience, FIRST_HOLD, FIRST_LINGER_SEC);
         let expected = before.as_ref().and_then(|sent| sent.expected(&*runtime));
@@ -175,18 +123,18 @@ pub async fn submit(
         }
     };
     let sending = async {
-        if let Some(turn) = watch.turn {
-            turn.come(connection, watch.deadline).await?;
+        if let Some(turn) = caller.turn {
+            turn.come(connection, caller.deadline).await?;
         }
-        connection.ask(watch.deadline, question).await
+        connection.ask(caller.deadline, question).await
     };
     let first = tokio::select! {
         biased;
         page = sending => page,
-        () = watch.cancelled.cancelled() => return Ok(Followed { id, job: None, next: 0, ended: Ended::Cancelled }),
-        never = pass_when_known(connection, id, watch.turn) => never,
+        () = caller.cancelled.cancelled() => return Ok(Followed { id, job: None, next: 0, ended: Ended::Cancelled }),
+        never = pass_when_known(connection, id, caller.turn) => never,
     };
-    if let Some(turn) = watch.turn {
+    if let Some(turn) = caller.turn {
         turn.pass();
     }
     match first {
@@ -197,7 +145,7 @@ pub async fn submit(
             more: false,
             heard: Instant::now(),
         }
-        .run(connection, Some(page), watch, reader)
+        .run(connection, Some(page), caller, reader)
         .await),
         Err(error) if arrival.of_earlier_tries().is_some() => Ok(Followed {
             id,
@@ -252,7 +200,7 @@ pub async fn follow(
     connection: &Arc<Connection>,
     id: JobId,
     after: u64,
-    watch: &Watch<'_>,
+    caller: &Caller<'_>,
     reader: &mut dyn Reader,
 ) -> Followed {
     Follower {
@@ -262,7 +210,7 @@ pub async fn follow(
         more: false,
         heard: Instant::now(),
     }
-    .run(connection, None, watch, reader)
+    .run(connection, None, caller, reader)
     .await
 }
 
@@ -281,13 +229,13 @@ impl Follower {
         mut self,
         connection: &Arc<Connection>,
         first: Option<EventPage>,
-        watch: &Watch<'_>,
+        caller: &Caller<'_>,
         reader: &mut dyn Reader,
     ) -> Followed {
         let (mut page, mut stall) = (first, Stall::default());
         let ended = loop {
             if let Some(page) = page.take() {
-                if let Some(ended) = self.take(page, &mut stall, watch, reader) {
+                if let Some(ended) = self.take(page, &mut stall, caller, reader) {
                     break ended;
                 }
                 if stall.is_hopeless() {
@@ -295,9 +243,9 @@ impl Follower {
                 }
             }
             let until = if self.more {
-                watch.reading
+                caller.reading
             } else {
-                watch.patience
+                caller.patience
             };
             if self.job.is_some() && Instant::now() >= until {
                 break Ended::Deadline;
@@ -305,11 +253,11 @@ impl Follower {
             let max_bytes = reader.page_bytes();
             let next_page = async {
                 stall.pause(until).await;
-                self.next_page(connection, watch, max_bytes).await
+                self.next_page(connection, caller, max_bytes).await
             };
             tokio::select! {
                 biased;
-                () = watch.cancelled.cancelled() => break Ended::Cancelled,
+                () = caller.cancelled.cancelled() => break Ended::Cancelled,
                 answer = next_page => match answer {
                     Ok(answer) => page = Some(answer),
                     Err(RuntimeError::TimedOut { .. }) if self.may_be_late() => break Ended::Deadline,
@@ -330,7 +278,7 @@ impl Follower {
         &mut self,
         page: EventPage,
         stall: &mut Stall,
-        watch: &Watch<'_>,
+        caller: &Caller<'_>,
         reader: &mut dyn Reader,
     ) -> Option<Ended> {
         let whole = page.job.state.is_final() && !page.more;
@@ -350,7 +298,8 @@ impl Follower {
         stall.heard(self.next > before, claims);
         self.next = self.next.max(page.next);
         if let Some(job) = &self.job {
-            (watch.moved)(job, &reader.newest());
+            let newest = &reader.newest();
+            (caller.report)(Progress::Job { job, newest });
         }
         whole.then_some(Ended::Finished)
     }
@@ -358,16 +307,16 @@ impl Follower {
     async fn next_page(
         &self,
         connection: &Arc<Connection>,
-        watch: &Watch<'_>,
+        caller: &Caller<'_>,
         max_bytes: u64,
     ) -> RuntimeResult<EventPage> {
         let question = |runtime: Arc<dyn Runtime>| async move {
-            let hold = poll(watch.patience, LONGEST_HOLD, self.linger());
+            let hold = poll(caller.patience, LONGEST_HOLD, self.linger());
             let poll = Poll { max_bytes, ..hold };
             runtime.events(self.id, self.next, poll).await
         };
         let patience = self.job.is_none().then_some(LASTING_PATIENCE);
-        let asking = connection.ask_with(patience, watch.deadline, question);
+        let asking = connection.ask_with(patience, caller.deadline, question);
         asking.await
     }
 

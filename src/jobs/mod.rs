@@ -7,11 +7,10 @@
 //! - [`keep`]: logs and pictures in the user's folder; [`range`]: any part of a log;
 //! - [`store`]: which jobs were sent where, for whoever comes after; [`overview`]: them and the runtime's own list in one;
 //! - `log`: a job's output as one text;
-//! - [`turns`]: code is sent in the order of the calls;
 //! - `control`: ending what runs, jobs and sessions;
 //! - `kernels`: whose variables are gone since their session was last heard of.
 //!
-//! May import `base`, `wire`, `edge`, `runtime`; knows nothing of MCP.
+//! May import `base`, `wire`, `edge`, `render`, `runtime`, `caller`; knows nothing of MCP.
 
 pub mod collect;
 mod control;
@@ -27,7 +26,6 @@ mod pending;
 pub mod range;
 pub(crate) mod stall;
 pub mod store;
-pub mod turns;
 pub mod view;
 
 use std::collections::BTreeSet;
@@ -38,13 +36,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 
 use crate::base::ids::JobId;
-use crate::base::text::Newest;
+use crate::caller::{Caller, Progress};
 use crate::runtime::connection::Connection;
 use crate::runtime::{RuntimeError, RuntimeResult};
 use crate::wire::job::{Job, JobRequest};
 use crate::wire::state::JobState;
 use collect::{Collector, TEXT_LIMIT};
-use follow::{Ended, Followed, Watch};
+use follow::{Ended, Followed};
 use keep::{Keeper, Kept};
 use kernels::Kernels;
 use store::{Record, Store};
@@ -95,7 +93,7 @@ impl Jobs {
         &self.connection
     }
 
-    /// Runs code as the job `id`, a fresh one, and waits for its end until the watch's patience ends. A cancelled wait interrupts the job.
+    /// Runs code as the job `id`, a fresh one, and waits for its end until the caller's patience ends. A cancelled wait interrupts the job.
     ///
     /// # Errors
     /// Only when the code certainly did not start; any later trouble is in the view, beside the output so far.
@@ -103,7 +101,7 @@ impl Jobs {
         &self,
         id: JobId,
         request: &JobRequest,
-        watch: &Watch<'_>,
+        caller: &Caller<'_>,
     ) -> RuntimeResult<View> {
         let mut collector = Collector::new(TEXT_LIMIT);
         if let Some(place) = self.connection.place() {
@@ -112,18 +110,18 @@ impl Jobs {
                 .note(&Record::of_request(id, request, &place, boot_id));
         }
         let is_noted = AtomicBool::new(false);
-        let moved = |job: &Job, newest: &Newest| {
+        let report = |progress: Progress<'_>| {
             // Once, in case this bridge ends in mid-job; what has ended is noted below.
-            if !job.state.is_final() && !is_noted.swap(true, Ordering::Relaxed) {
+            if let Progress::Job { job, .. } = progress
+                && !job.state.is_final()
+                && !is_noted.swap(true, Ordering::Relaxed)
+            {
                 self.note_job(job, 0);
             }
-            (watch.moved)(job, newest);
+            (caller.report)(progress);
         };
-        let watch = &Watch {
-            moved: &moved,
-            ..*watch
-        };
-        let submitted = follow::submit(&self.connection, id, request, watch, &mut collector).await;
+        let caller = &caller.clone().hearing(&report);
+        let submitted = follow::submit(&self.connection, id, request, caller, &mut collector).await;
         let mut followed = submitted.inspect_err(|_| self.store.forget(id))?;
         self.note(&mut followed);
         if matches!(followed.ended, Ended::Cancelled) {
@@ -132,7 +130,7 @@ impl Jobs {
         let job = followed.job.as_ref();
         let is_replaced = job.is_some_and(|job| self.kernels.is_replaced(job));
         let mut view = self
-            .view(followed, collector, Reading::Whole, watch.deadline)
+            .view(followed, collector, Reading::Whole, caller.deadline)
             .await;
         if is_replaced {
             view.summary.tell_replaced();
@@ -140,7 +138,7 @@ impl Jobs {
         Ok(view)
     }
 
-    /// Reads a job's output and, while it runs, waits for more until the watch's patience ends.
+    /// Reads a job's output and, while it runs, waits for more until the caller's patience ends.
     ///
     /// # Errors
     /// When nothing at all could be read.
@@ -148,13 +146,14 @@ impl Jobs {
         &self,
         id: JobId,
         reading: Reading,
-        watch: &Watch<'_>,
+        caller: &Caller<'_>,
     ) -> RuntimeResult<View> {
         let (after, mut collector) = match reading {
             Reading::Whole => (0, Collector::new(TEXT_LIMIT)),
             Reading::From(after) => (after, Collector::new(TEXT_LIMIT).stopping_when_full()),
         };
-        let mut followed = follow::follow(&self.connection, id, after, watch, &mut collector).await;
+        let mut followed =
+            follow::follow(&self.connection, id, after, caller, &mut collector).await;
         self.note(&mut followed);
         if followed.job.is_none()
             && let Ended::Trouble(error) = followed.ended
@@ -162,7 +161,7 @@ impl Jobs {
             return Err(error);
         }
         Ok(self
-            .view(followed, collector, reading, watch.deadline)
+            .view(followed, collector, reading, caller.deadline)
             .await)
     }
 

@@ -15,11 +15,10 @@ use tokio_util::sync::CancellationToken;
 use super::args;
 use super::server::Server;
 use crate::base::text::Newest;
-use crate::jobs::follow::{Moved, Watch};
-use crate::jobs::turns::{Turn, Turns};
+use crate::caller::turns::{Turn, Turns};
+use crate::caller::{Caller, Progress, Report, Transferred};
 use crate::runtime::connection::Connection;
 use crate::runtime::{RuntimeError, RuntimeResult};
-use crate::transfer::Progress;
 use crate::wire::job::Job;
 
 /// Between two notifications at least, so that what changed meanwhile is one; and how often it is looked at what the connection does.
@@ -86,7 +85,7 @@ struct Step {
 
 impl Call {
     /// Says that `done` of `total` is done.
-    pub(super) fn step(&self, done: f64, total: Option<f64>, message: &str) {
+    fn step(&self, done: f64, total: Option<f64>, message: &str) {
         let message = short(message);
         let step = Step {
             done,
@@ -98,7 +97,7 @@ impl Call {
 
     /// Says that `done` of `total` things are done.
     #[expect(clippy::cast_precision_loss, reason = "for a progress bar")]
-    pub(super) fn count(&self, done: u64, total: u64) {
+    fn count(&self, done: u64, total: u64) {
         self.step(
             done as f64,
             Some(total as f64),
@@ -108,7 +107,7 @@ impl Call {
 
     /// Says how far a transfer is.
     #[expect(clippy::cast_precision_loss, reason = "for a progress bar")]
-    pub(super) fn transferred(&self, progress: &Progress) {
+    fn transferred(&self, progress: &Transferred) {
         let total = progress.total_bytes.map(|bytes| bytes as f64);
         if total.is_none() && progress.done_bytes == 0 {
             return self.say(&progress.message);
@@ -121,9 +120,21 @@ impl Call {
         self.step(self.started.elapsed().as_secs_f64(), None, message);
     }
 
-    /// A watch over a job whose newest output is the progress message.
-    pub(super) fn watch<'a>(&'a self, moved: &'a Moved<'a>) -> Watch<'a> {
-        Watch::until(self.deadline, &self.cancelled, moved).in_turn(self.turn.as_deref())
+    /// The same for the floors below, which report progress by `report`: [`Call::report`], or what becomes of it.
+    pub(super) fn caller<'a>(&'a self, report: &'a Report<'a>) -> Caller<'a> {
+        Caller::until(self.deadline)
+            .cancelled_by(&self.cancelled)
+            .in_turn(self.turn.as_deref())
+            .hearing(report)
+    }
+
+    /// Says how far the work is.
+    pub(super) fn report(&self, progress: Progress<'_>) {
+        match progress {
+            Progress::Job { job, newest } => self.tell(job, newest),
+            Progress::Count { done, total } => self.count(done, total),
+            Progress::Transfer(transferred) => self.transferred(transferred),
+        }
     }
 
     /// Waits for what comes before it in its session; not for long, for it may be meant to end that.
@@ -137,7 +148,7 @@ impl Call {
     }
 
     /// What to do at each page of a job.
-    pub(super) fn tell(&self, job: &Job, newest: &Newest) {
+    fn tell(&self, job: &Job, newest: &Newest) {
         match (&*newest.line, job.queue_position) {
             ("", Some(position)) => self.say(&format!(
                 "waiting behind {position} other(s) in session {}",

@@ -21,7 +21,7 @@ use super::call::take_turn;
 use super::lines::{Line, Lines};
 use super::message::{self, Message, Refusal};
 use super::methods;
-use crate::jobs::turns::Turns;
+use crate::caller::turns::Turns;
 
 /// The executor refuses code over 8 MiB; this only bounds what is held in memory.
 const LONGEST_LINE: usize = 64 * 1024 * 1024;

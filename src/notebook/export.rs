@@ -16,6 +16,7 @@ use super::error::NotebookError;
 use super::fetch::{fetch, is_late};
 use super::file::{NotebookFile, Placed};
 use crate::base::ids::JobId;
+use crate::caller::{self, Caller};
 use crate::runtime::connection::Connection;
 use crate::runtime::{JobsQuery, Runtime, RuntimeError, RuntimeResult};
 use crate::transfer::TransferResult;
@@ -82,16 +83,28 @@ impl Notebooks {
         }
     }
 
-    /// Writes what was run, oldest first, as far as `deadline` allows; `moved` hears of the jobs done, and of all.
+    /// Writes what was run, oldest first, as far as the caller's deadline allows; it hears of the jobs done, and of all.
     ///
     /// # Errors
     /// [`NotebookError`]; nothing is written then.
     pub async fn export(
         &self,
         wanted: &Wanted,
-        deadline: Instant,
-        moved: &(dyn Fn(u64, u64) + Send + Sync),
+        caller: &Caller<'_>,
     ) -> Result<Report, NotebookError> {
+        tokio::select! {
+            biased;
+            () = caller.cancelled.cancelled() => Err(RuntimeError::Cancelled.into()),
+            report = self.export_all(wanted, caller) => report,
+        }
+    }
+
+    async fn export_all(
+        &self,
+        wanted: &Wanted,
+        caller: &Caller<'_>,
+    ) -> Result<Report, NotebookError> {
+        let deadline = caller.deadline;
         let name = Name::parse(&wanted.file())?;
         let deadline = deadline.checked_sub(RESERVE).unwrap_or(deadline);
         let jobs = self.jobs(wanted, deadline).await?;
@@ -105,7 +118,7 @@ impl Notebooks {
         let all = jobs.len() as u64;
         let mut file = NotebookFile::begin(&self.save_dir, &name)?;
         file.add(&title(&wanted.session, &probe))?;
-        let progress = self.write(file, jobs, deadline, moved).await?;
+        let progress = self.write(file, jobs, deadline, caller).await?;
         if progress.file.cells() == 1 {
             return Err(match progress.trouble {
                 Some(error) => error.into(),
@@ -136,7 +149,7 @@ impl Notebooks {
         file: NotebookFile,
         jobs: Vec<JobId>,
         deadline: Instant,
-        moved: &(dyn Fn(u64, u64) + Send + Sync),
+        caller: &Caller<'_>,
     ) -> TransferResult<Progress> {
         let mut progress = Progress {
             file,
@@ -173,7 +186,7 @@ impl Notebooks {
                 }
             }
             done += 1;
-            moved(done, all);
+            (caller.report)(caller::Progress::Count { done, total: all });
         }
         if let Some(last) = cell {
             progress.add(last)?;

@@ -8,7 +8,7 @@
 //!   async threads;
 //! - `error` is what can go wrong while a file comes here.
 //!
-//! Architecture Invariant: knows neither `jobs` nor `mcp`. May import `base`, `wire`, `edge`, `runtime`.
+//! Architecture Invariant: knows neither `jobs` nor `mcp`. May import `base`, `wire`, `edge`, `runtime`, `caller`.
 
 pub(crate) mod destination;
 mod digest;
@@ -27,7 +27,6 @@ pub mod upload;
 pub use error::{TransferError, TransferResult};
 pub use look::Look;
 pub use report::{Skipped, Status};
-pub use running::{Progress, Watch};
 pub use trouble::Trouble;
 
 /// More than this is carried only when the call says so. Bytes.

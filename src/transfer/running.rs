@@ -14,32 +14,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::report::Skipped;
 use super::trouble::Trouble;
 use crate::base::ids::JobId;
+use crate::caller::{Caller, Progress, Transferred};
 use crate::runtime::RuntimeError;
 
 /// Of transfers that have ended, so many are remembered.
 const REMEMBERED: usize = 200;
 /// Skipped entries that are named; further ones are only counted.
 const MOST_NAMED: usize = 100;
-
-/// How a call waits.
-pub struct Watch<'a> {
-    /// When the call has to answer; the transfer goes on without it.
-    pub deadline: Instant,
-    /// Ends the waiting and the transfer; what has come, or has arrived there, is kept.
-    pub cancel: CancellationToken,
-    pub progress: &'a (dyn Fn(Progress) + Send + Sync),
-}
-
-/// How far a transfer is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Progress {
-    /// What is happening, for people.
-    pub message: String,
-    /// Bytes that are where they go.
-    pub done_bytes: u64,
-    /// None while it is not known, and while nothing moves yet.
-    pub total_bytes: Option<u64>,
-}
 
 /// Why a transfer failed. It is `Clone`, because every call that waits for the transfer gets it.
 pub(super) trait Failure: Error + Clone + Send + Sync + 'static {
@@ -68,7 +49,7 @@ pub(super) trait Report: Clone + Debug + Serialize + Send + Sync + 'static {
     /// Takes in its id.
     fn name(&mut self, id: JobId);
     fn remote_path(&self) -> &str;
-    fn progress(&self) -> Progress;
+    fn progress(&self) -> Transferred;
     /// A result that nobody has seen yet answers the same call, because what it tells of is still so.
     fn is_there(&self) -> bool;
     /// The entries that were left out, and how many there are of them.
@@ -191,15 +172,15 @@ impl<R: Report> Running<R> {
     }
 
     /// Waits until the transfer ends or the deadline comes.
-    pub(super) async fn follow(mut self, watch: &Watch<'_>) -> State<R> {
+    pub(super) async fn follow(mut self, caller: &Caller<'_>) -> State<R> {
         loop {
             let state = self.state.borrow_and_update().clone();
             if state.ended.is_some() {
                 return state;
             }
-            (watch.progress)(state.report.progress());
+            (caller.report)(Progress::Transfer(&state.report.progress()));
             let cancelled = async {
-                watch.cancel.cancelled().await;
+                caller.cancelled.cancelled().await;
                 self.stop.cancel();
                 // It closes its files, so that the next call finds them free.
                 std::future::pending().await
@@ -210,7 +191,7 @@ impl<R: Report> Running<R> {
                     never = cancelled => never,
                 }
             };
-            match timeout_at(watch.deadline, changed).await {
+            match timeout_at(caller.deadline, changed).await {
                 Ok(Ok(())) => {}
                 // Its task is gone without a word: the program is ending, or there was a panic, which is in the log.
                 Ok(Err(_)) => {

@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 use super::disk::blocking;
 use super::look::Look;
 use super::notes::{Held, Note, Notes};
-use super::running::{Ended, Failure, Key, Meter, Registry, Report, Running, State, Watch};
+use super::running::{Ended, Failure, Key, Meter, Registry, Report, Running, State};
 use crate::base::ids::JobId;
+use crate::caller::Caller;
 use crate::runtime::Runtime;
 use crate::runtime::connection::Connection;
 
@@ -103,11 +104,11 @@ impl<R: Report> Transfers<R> {
     pub(super) async fn runtime(
         &self,
         remote: &str,
-        watch: &Watch<'_>,
+        caller: &Caller<'_>,
     ) -> Result<Arc<dyn Runtime>, R::Error> {
         let runtime = tokio::select! {
-            () = watch.cancel.cancelled() => return Err(R::Error::cancelled(remote)),
-            runtime = self.connection.runtime(watch.deadline) => runtime,
+            () = caller.cancelled.cancelled() => return Err(R::Error::cancelled(remote)),
+            runtime = self.connection.runtime(caller.deadline) => runtime,
         };
         runtime.map_err(|error| R::Error::runtime(remote, error))
     }
@@ -165,27 +166,27 @@ impl<R: Report> Transfers<R> {
     pub(super) async fn wait(
         &self,
         running: Running<R>,
-        watch: &Watch<'_>,
+        caller: &Caller<'_>,
     ) -> Option<Result<R, R::Error>> {
-        let state = self.follow(running.clone(), watch).await;
+        let state = self.follow(running.clone(), caller).await;
         let ended = state.ended.unwrap_or(Ok(()));
         let stopped = matches!(&ended, Err(error) if error.code() == "cancelled");
-        if stopped && running.was_stopped() && !watch.cancel.is_cancelled() {
+        if stopped && running.was_stopped() && !caller.cancelled.is_cancelled() {
             return None;
         }
         Some(ended.map(|()| state.report))
     }
 
     /// Waits likewise, for one who only looks.
-    pub(super) async fn tell(&self, running: Running<R>, watch: &Watch<'_>) -> Look {
+    pub(super) async fn tell(&self, running: Running<R>, caller: &Caller<'_>) -> Look {
         let id = running.id;
-        let state = self.follow(running, watch).await;
+        let state = self.follow(running, caller).await;
         Look::of(id, &state.report, state.ended.as_ref())
     }
 
-    async fn follow(&self, running: Running<R>, watch: &Watch<'_>) -> State<R> {
+    async fn follow(&self, running: Running<R>, caller: &Caller<'_>) -> State<R> {
         let (id, began) = (running.id, running.began);
-        let mut state = running.follow(watch).await;
+        let mut state = running.follow(caller).await;
         if state.ended.is_some() {
             self.registry.forget(id);
         }

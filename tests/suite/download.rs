@@ -14,14 +14,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use smart_colab::caller::Caller;
 use smart_colab::edge::env::{COLAB_URL, Env};
 use smart_colab::edge::settings::{Flags, Settings};
 use smart_colab::runtime::connection::Connection;
 use smart_colab::transfer::download::{DownloadReport, Downloads, Limits, PaceLimits, Wish};
-use smart_colab::transfer::{MAX_BYTES, Status, TransferError, Watch};
+use smart_colab::transfer::{MAX_BYTES, Status, TransferError};
 use tempfile::TempDir;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use files_server::{FilesServer, TOKEN, sha256};
 
@@ -75,23 +75,15 @@ async fn get(
     remote: &str,
     local: Option<&str>,
 ) -> Result<DownloadReport, TransferError> {
-    let watch = Watch {
-        deadline: Instant::now() + LONG,
-        cancel: CancellationToken::new(),
-        progress: &|_| {},
-    };
-    downloads.download(&wish(remote, local), watch).await
+    let caller = Caller::until(Instant::now() + LONG);
+    downloads.download(&wish(remote, local), &caller).await
 }
 
 /// A call whose time is up at once.
 async fn glance(downloads: &Downloads, remote: &str) -> DownloadReport {
-    let watch = Watch {
-        deadline: Instant::now(),
-        cancel: CancellationToken::new(),
-        progress: &|_| {},
-    };
+    let caller = Caller::until(Instant::now());
     let wish = wish(remote, None);
-    downloads.download(&wish, watch).await.unwrap()
+    downloads.download(&wish, &caller).await.unwrap()
 }
 
 /// Bytes of which no two stretches are alike.

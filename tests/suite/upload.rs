@@ -20,14 +20,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use smart_colab::caller::Caller;
 use smart_colab::edge::env::{COLAB_URL, Env};
 use smart_colab::edge::settings::{Flags, Settings};
 use smart_colab::runtime::connection::Connection;
+use smart_colab::transfer::Status;
 use smart_colab::transfer::upload::{Allowed, Limits, Request, UploadError, UploadReport, Uploads};
-use smart_colab::transfer::{Status, Watch};
 use tempfile::TempDir;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use upload_server::{UploadServer, sha256};
 
@@ -75,22 +75,14 @@ fn request(local: &str, remote: &str) -> Request {
 
 /// A call that waits for the end.
 async fn put(uploads: &Uploads, local: &str, remote: &str) -> Result<UploadReport, UploadError> {
-    let watch = Watch {
-        deadline: Instant::now() + LONG,
-        cancel: CancellationToken::new(),
-        progress: &|_| {},
-    };
-    uploads.upload(&request(local, remote), &[], watch).await
+    let caller = Caller::until(Instant::now() + LONG);
+    uploads.upload(&request(local, remote), &[], &caller).await
 }
 
 /// A call whose time is up at once.
 async fn glance(uploads: &Uploads, local: &str, remote: &str) -> UploadReport {
-    let watch = Watch {
-        deadline: Instant::now(),
-        cancel: CancellationToken::new(),
-        progress: &|_| {},
-    };
-    let report = uploads.upload(&request(local, remote), &[], watch).await;
+    let caller = Caller::until(Instant::now());
+    let report = uploads.upload(&request(local, remote), &[], &caller).await;
     report.unwrap()
 }
 
@@ -245,16 +237,12 @@ async fn more_than_was_allowed_is_refused_with_its_size() {
         ("data", "5.9 KiB in 2 file(s)"),
         ("data/a", "2.9 KiB in 1 file(s)"),
     ] {
-        let watch = Watch {
-            deadline: Instant::now() + LONG,
-            cancel: CancellationToken::new(),
-            progress: &|_| {},
-        };
+        let caller = Caller::until(Instant::now() + LONG);
         let request = Request {
             max_bytes: 2999,
             ..request(local, "/content/d")
         };
-        let error = uploads.upload(&request, &[], watch).await.unwrap_err();
+        let error = uploads.upload(&request, &[], &caller).await.unwrap_err();
         assert_eq!(error.code(), "too_large");
         assert!(error.to_string().contains(told), "{error}");
         assert!(error.hint().contains("max_bytes"), "{error}");

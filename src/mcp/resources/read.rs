@@ -8,15 +8,14 @@ use base64::engine::general_purpose::STANDARD;
 use rmcp::model::{MetaObject, ReadResourceResult, ResourceContents};
 use serde_json::json;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::address::{Address, Part};
 use super::fault::ResourceFault;
 use super::saved::LARGEST;
 use super::{Resources, address, on_disk};
 use crate::base::ids::JobId;
+use crate::caller::Caller;
 use crate::checkpoints::Name;
-use crate::jobs::follow::Watch;
 use crate::jobs::range::Source;
 use crate::mcp::fault::Fault;
 use crate::mcp::media::{self, Content};
@@ -58,9 +57,8 @@ impl Resources {
         name: Name,
         deadline: Instant,
     ) -> Result<ResourceContents, ResourceFault> {
-        let nobody = CancellationToken::new();
-        let watch = Watch::until(deadline, &nobody, &|_, _| {}).at_most(Duration::ZERO);
-        let report = self.floors.checkpoints.get(name.as_str(), &watch).await;
+        let caller = Caller::until(deadline).at_most(Duration::ZERO);
+        let report = self.floors.checkpoints.get(name.as_str(), &caller).await;
         let report = report.map_err(ResourceFault::of)?;
         let text = serde_json::to_string_pretty(&report);
         let text = text.map_err(|error| ResourceFault::internal(&error))?;

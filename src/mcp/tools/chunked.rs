@@ -10,11 +10,12 @@ use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::caller::Progress;
 use crate::checkpoints::report::CheckpointReport;
 use crate::checkpoints::shelf::{Deleted, Row};
 use crate::checkpoints::{CheckpointError, Name};
+use crate::chunked::Outcome;
 use crate::chunked::plan::{DEFAULT_BATCH_SIZE, DEFAULT_NAME, Plan};
-use crate::chunked::{Outcome, Watch};
 use crate::mcp::convert::operation;
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
@@ -103,14 +104,9 @@ impl Server {
         let budget = self.budget(&context);
         let outcome: Result<Outcome, CheckpointError> =
             call::run(self, &context, budget, async |call| {
-                let moved = |done: u64, total: u64| call.count(done, total);
-                let watch = Watch {
-                    deadline: call.deadline,
-                    cancelled: &call.cancelled,
-                    moved: &moved,
-                    turn: call.turn.as_deref(),
-                };
-                self.floors.chunked.run(&plan, restart, &watch).await
+                let report = |progress: Progress<'_>| call.report(progress);
+                let caller = call.caller(&report);
+                self.floors.chunked.run(&plan, restart, &caller).await
             })
             .await;
         Ok(operation(outcome?))
@@ -134,9 +130,9 @@ impl Server {
         let budget = self.budget(&context);
         let report: Result<CheckpointReport, CheckpointError> =
             call::run(self, &context, budget, async |call| {
-                let tell = |job: &_, newest: &_| call.tell(job, newest);
-                let watch = call.watch(&tell).at_most(Duration::ZERO);
-                self.floors.checkpoints.get(&args.operation, &watch).await
+                let report = |progress: Progress<'_>| call.report(progress);
+                let caller = call.caller(&report).at_most(Duration::ZERO);
+                self.floors.checkpoints.get(&args.operation, &caller).await
             })
             .await;
         Ok(Json(report?))

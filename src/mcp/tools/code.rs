@@ -10,9 +10,9 @@ use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::base::ids::JobId;
+use crate::caller::{Caller, Progress};
 use crate::checkpoints::CheckpointError;
 use crate::jobs::Reading;
 use crate::jobs::view::View;
@@ -23,7 +23,7 @@ use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::runtime::RuntimeError;
-use crate::transfer::{Look, Progress, Watch};
+use crate::transfer::Look;
 use crate::wire::job::JobRequest;
 
 const QUICK_SEC: u64 = 120;
@@ -123,9 +123,9 @@ impl Server {
         };
         let budget = self.budget(&context);
         let run = call::run(self, &context, budget, async |call| {
-            let tell = |job: &_, newest: &_| call.tell(job, newest);
-            let watch = call.watch(&tell);
-            self.floors.checkpoints.run(&name, &request, &watch).await
+            let report = |progress: Progress<'_>| call.report(progress);
+            let caller = call.caller(&report);
+            self.floors.checkpoints.run(&name, &request, &caller).await
         });
         let mut run = match run.await {
             Err(CheckpointError::Runtime(error)) => return Err(did_not_run(error)),
@@ -176,11 +176,11 @@ impl Server {
             if let Some(look) = self.look_at_transfer(id, &call, wait).await? {
                 return Ok(convert::transfer(look));
             }
-            let tell = |job: &_, newest: &_| call.tell(job, newest);
-            let watch = call.watch(&tell).at_most(wait);
-            let view = self.floors.jobs.look(id, reading, &watch).await?;
+            let report = |progress: Progress<'_>| call.report(progress);
+            let caller = call.caller(&report).at_most(wait);
+            let view = self.floors.jobs.look(id, reading, &caller).await?;
             if view.job.as_ref().is_some_and(|job| job.state.is_final()) {
-                self.floors.checkpoints.note_end(id, &watch).await;
+                self.floors.checkpoints.note_end(id, &caller).await;
             }
             Ok(execution(view))
         })
@@ -200,16 +200,13 @@ impl Server {
         call: &Call,
         wait: Duration,
     ) -> Result<Option<Look>, Fault> {
-        let progress = |progress: Progress| call.transferred(&progress);
-        let watch = Watch {
-            deadline: call.deadline.min(Instant::now() + wait),
-            cancel: CancellationToken::new(),
-            progress: &progress,
-        };
+        let report = |progress: Progress<'_>| call.report(progress);
+        let deadline = call.deadline.min(Instant::now() + wait);
+        let caller = &Caller::until(deadline).hearing(&report);
         let look = async {
-            match self.floors.downloads.look(id, &watch).await? {
+            match self.floors.downloads.look(id, caller).await? {
                 Some(look) => Ok(Some(look)),
-                None => Ok(self.floors.uploads.look(id, &watch).await?),
+                None => Ok(self.floors.uploads.look(id, caller).await?),
             }
         };
         tokio::select! {
@@ -226,8 +223,11 @@ impl Server {
     ) -> Result<View, Fault> {
         let budget = self.budget(context);
         let view = call::run(self, context, budget, async |call| {
-            let tell = |job: &_, newest: &_| call.tell(job, newest);
-            self.floors.jobs.run(id, request, &call.watch(&tell)).await
+            let report = |progress: Progress<'_>| call.report(progress);
+            self.floors
+                .jobs
+                .run(id, request, &call.caller(&report))
+                .await
         });
         view.await.map_err(did_not_run)
     }

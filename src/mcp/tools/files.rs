@@ -9,13 +9,14 @@ use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::caller::Progress;
 use crate::mcp::call;
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::runtime::{ListQuery, Runtime, RuntimeResult};
+use crate::transfer::MAX_BYTES;
 use crate::transfer::download::{DownloadReport, Wish};
-use crate::transfer::{MAX_BYTES, Progress, Watch};
 use crate::wire::files::FileList;
 
 const PAGE: u64 = 200;
@@ -107,13 +108,9 @@ impl Server {
             max_bytes: args.max_bytes.unwrap_or(MAX_BYTES),
         };
         let report = call::run(self, &context, budget, async |call| {
-            let progress = |progress: Progress| call.transferred(&progress);
-            let watch = Watch {
-                deadline: call.deadline,
-                cancel: call.cancelled.clone(),
-                progress: &progress,
-            };
-            self.floors.downloads.download(&wish, watch).await
+            let report = |progress: Progress<'_>| call.report(progress);
+            let caller = call.caller(&report);
+            self.floors.downloads.download(&wish, &caller).await
         })
         .await;
         Ok(Json(report?))

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::ids::JobId;
-use crate::base::text::Newest;
+use crate::caller::Progress;
 use crate::jobs::overview::{Row, Wanted};
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
@@ -162,9 +162,13 @@ impl Server {
             let job = match id {
                 Some(id) => {
                     call.say("interrupting");
-                    let tell = |job: &Job, _: &Newest| call.say(job.state.as_str());
-                    let watch = call.watch(&tell).at_most(STOPPING);
-                    Some(jobs.end(id, &watch).await?)
+                    let report = |progress: Progress<'_>| {
+                        if let Progress::Job { job, .. } = progress {
+                            call.say(job.state.as_str());
+                        }
+                    };
+                    let caller = call.caller(&report).at_most(STOPPING);
+                    Some(jobs.end(id, &caller).await?)
                 }
                 None => None,
             };

@@ -7,13 +7,13 @@ use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::caller::Progress;
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
 use crate::notebook::export::MOST_JOBS;
 use crate::notebook::{NotebookError, Report, Wanted};
-use crate::runtime::RuntimeError;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct ExportArgs {
@@ -62,13 +62,9 @@ impl Server {
         let budget = self.budget(&context);
         let report: Result<Report, NotebookError> =
             call::run(self, &context, budget, async |call| {
-                let moved = |done: u64, total: u64| call.count(done, total);
-                let notebooks = &self.floors.notebooks;
-                tokio::select! {
-                    biased;
-                    () = call.cancelled.cancelled() => Err(RuntimeError::Cancelled.into()),
-                    report = notebooks.export(&wanted, call.deadline, &moved) => report,
-                }
+                let report = |progress: Progress<'_>| call.report(progress);
+                let caller = call.caller(&report);
+                self.floors.notebooks.export(&wanted, &caller).await
             })
             .await;
         Ok(Json(report?))

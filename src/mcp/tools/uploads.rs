@@ -7,13 +7,14 @@ use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::caller::Progress;
 use crate::mcp::call;
 use crate::mcp::fault::Fault;
 use crate::mcp::roots::roots;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
+use crate::transfer::MAX_BYTES;
 use crate::transfer::upload::{Request, UploadReport};
-use crate::transfer::{MAX_BYTES, Progress, Watch};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct UploadArgs {
@@ -61,13 +62,9 @@ impl Server {
         };
         let report = call::run(self, &context, budget, async |call| {
             let roots = roots(&context).await;
-            let progress = |progress: Progress| call.transferred(&progress);
-            let watch = Watch {
-                deadline: call.deadline,
-                cancel: call.cancelled.clone(),
-                progress: &progress,
-            };
-            self.floors.uploads.upload(&request, &roots, watch).await
+            let report = |progress: Progress<'_>| call.report(progress);
+            let caller = call.caller(&report);
+            self.floors.uploads.upload(&request, &roots, &caller).await
         })
         .await;
         Ok(Json(report?))

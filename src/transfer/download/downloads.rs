@@ -8,13 +8,14 @@ use super::lanes::Lanes;
 use super::report::DownloadReport;
 use crate::base::causes::sentence;
 use crate::base::ids::JobId;
+use crate::caller::Caller;
 use crate::runtime::connection::Connection;
 use crate::transfer::disk::blocking;
 use crate::transfer::error::{TransferError, TransferResult};
 use crate::transfer::look::Look;
 use crate::transfer::name::Name;
 use crate::transfer::report::Status;
-use crate::transfer::running::{Key, Running, Watch};
+use crate::transfer::running::{Key, Running};
 use crate::transfer::transfers::{Known, Task, Transfers};
 use crate::wire::files::{FileStat, FileType};
 
@@ -63,7 +64,11 @@ impl Downloads {
     ///
     /// # Errors
     /// [`TransferError`]; what has come is kept for another call, except after `Damaged`.
-    pub async fn download(&self, wish: &Wish, watch: Watch<'_>) -> TransferResult<DownloadReport> {
+    pub async fn download(
+        &self,
+        wish: &Wish,
+        caller: &Caller<'_>,
+    ) -> TransferResult<DownloadReport> {
         let key = (wish.remote_path.clone(), wish.local_filename.clone());
         wanted_name(&key)?;
         loop {
@@ -71,10 +76,10 @@ impl Downloads {
                 Some(running) => running,
                 None => {
                     let task = self.transfers.task(key.clone(), wish.max_bytes).await;
-                    self.begin(task, &watch).await?
+                    self.begin(task, caller).await?
                 }
             };
-            if let Some(answer) = self.transfers.wait(running, &watch).await {
+            if let Some(answer) = self.transfers.wait(running, caller).await {
                 return answer;
             }
         }
@@ -84,14 +89,14 @@ impl Downloads {
     ///
     /// # Errors
     /// Those of reaching the runtime, when it has to be gone on with.
-    pub async fn look(&self, id: JobId, watch: &Watch<'_>) -> TransferResult<Option<Look>> {
+    pub async fn look(&self, id: JobId, caller: &Caller<'_>) -> TransferResult<Option<Look>> {
         let running = match self.transfers.known(id).await {
             Known::Not => return Ok(None),
             Known::Told(look) => return Ok(Some(look)),
             Known::Here(running) => running,
-            Known::Left(task) => self.begin(task, watch).await?,
+            Known::Left(task) => self.begin(task, caller).await?,
         };
-        Ok(Some(self.transfers.tell(running, watch).await))
+        Ok(Some(self.transfers.tell(running, caller).await))
     }
 
     /// Whether the id is one of a download or an upload, which are noted side by side. Reads the disk.
@@ -104,10 +109,10 @@ impl Downloads {
     async fn begin(
         &self,
         task: Task,
-        watch: &Watch<'_>,
+        caller: &Caller<'_>,
     ) -> TransferResult<Running<DownloadReport>> {
         let (key, max_bytes) = (task.note.key.clone(), task.note.max_bytes);
-        let runtime = self.transfers.runtime(&key.0, watch).await?;
+        let runtime = self.transfers.runtime(&key.0, caller).await?;
         let (limits, save_dir) = (self.limits, self.save_dir.clone());
         let report = DownloadReport::new(&key.0);
         let running =

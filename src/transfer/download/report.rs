@@ -8,11 +8,12 @@ use serde::Serialize;
 
 use crate::base::ids::JobId;
 use crate::base::text::visible;
+use crate::caller::Transferred;
 use crate::edge::allowance::NGROK_FREE_BYTES;
 use crate::transfer::error::TransferError;
 use crate::transfer::report::{Skipped, Status, bytes, bytes_are, files_are, seconds, skipped};
 use crate::transfer::running::Direction;
-use crate::transfer::running::{Meter, Progress, Report};
+use crate::transfer::running::{Meter, Report};
 use crate::transfer::trouble::Trouble;
 
 /// What came of a call, or what has come so far.
@@ -93,8 +94,8 @@ impl Report for DownloadReport {
         &self.remote_path
     }
 
-    fn progress(&self) -> Progress {
-        Progress {
+    fn progress(&self) -> Transferred {
+        Transferred {
             message: self.trouble.after(self.remote_path.clone()),
             done_bytes: self.received_bytes,
             total_bytes: self.size_bytes,

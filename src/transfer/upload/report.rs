@@ -8,9 +8,10 @@ use serde::Serialize;
 use super::error::UploadError;
 use crate::base::ids::JobId;
 use crate::base::text::{counted, visible};
+use crate::caller::Transferred;
 use crate::transfer::report::{Skipped, Status, bytes, bytes_are, files_are, seconds, skipped};
 use crate::transfer::running::Direction;
-use crate::transfer::running::{Progress, Report};
+use crate::transfer::running::Report;
 use crate::transfer::trouble::Trouble;
 
 /// What came of a call, or what has arrived so far.
@@ -99,7 +100,7 @@ impl Report for UploadReport {
         &self.remote_path
     }
 
-    fn progress(&self) -> Progress {
+    fn progress(&self) -> Transferred {
         let (done, total) = (self.there(), self.size_bytes);
         let message = match total {
             None => format!("looking through {}", self.local_path),
@@ -108,7 +109,7 @@ impl Report for UploadReport {
             }
             Some(size) => format!("{} of {} are there", bytes(done), bytes(size)),
         };
-        Progress {
+        Transferred {
             message: self.trouble.after(message),
             done_bytes: done,
             total_bytes: total.filter(|_| done > 0),

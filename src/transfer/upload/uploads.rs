@@ -8,10 +8,11 @@ use super::error::{UploadError, UploadResult};
 use super::push::{Limits, Push};
 use super::report::UploadReport;
 use crate::base::ids::JobId;
+use crate::caller::Caller;
 use crate::runtime::connection::Connection;
 use crate::transfer::disk::blocking;
 use crate::transfer::look::Look;
-use crate::transfer::running::{Running, Watch};
+use crate::transfer::running::Running;
 use crate::transfer::transfers::{Known, Task, Transfers};
 
 /// What a call asks for; the same paths again mean the same upload, while that is under way.
@@ -63,7 +64,7 @@ impl Uploads {
         &self,
         request: &Request,
         roots: &[PathBuf],
-        watch: Watch<'_>,
+        caller: &Caller<'_>,
     ) -> UploadResult<UploadReport> {
         let remote = request.remote_path.clone();
         let key = (remote, Some(request.local_path.clone()));
@@ -73,10 +74,10 @@ impl Uploads {
                 None => {
                     let source = self.source(&request.local_path, roots).await?;
                     let task = self.transfers.task(key.clone(), request.max_bytes).await;
-                    self.begin(task, source, &watch).await?
+                    self.begin(task, source, caller).await?
                 }
             };
-            if let Some(answer) = self.transfers.wait(running, &watch).await {
+            if let Some(answer) = self.transfers.wait(running, caller).await {
                 return answer;
             }
         }
@@ -87,7 +88,7 @@ impl Uploads {
     ///
     /// # Errors
     /// Those of finding what is to be sent and of reaching the runtime, when it has to be gone on with.
-    pub async fn look(&self, id: JobId, watch: &Watch<'_>) -> UploadResult<Option<Look>> {
+    pub async fn look(&self, id: JobId, caller: &Caller<'_>) -> UploadResult<Option<Look>> {
         let running = match self.transfers.known(id).await {
             Known::Not => return Ok(None),
             Known::Told(look) => return Ok(Some(look)),
@@ -95,10 +96,10 @@ impl Uploads {
             Known::Left(task) => {
                 let local = task.note.key.1.clone().unwrap_or_default();
                 let source = self.source(&local, &[]).await.map_err(UploadError::by_id)?;
-                self.begin(task, source, watch).await?
+                self.begin(task, source, caller).await?
             }
         };
-        Ok(Some(self.transfers.tell(running, watch).await))
+        Ok(Some(self.transfers.tell(running, caller).await))
     }
 
     /// What may be sent, looked up anew each time.
@@ -112,10 +113,10 @@ impl Uploads {
         &self,
         task: Task,
         source: Source,
-        watch: &Watch<'_>,
+        caller: &Caller<'_>,
     ) -> UploadResult<Running<UploadReport>> {
         let (remote, most) = (task.note.key.0.clone(), task.note.max_bytes);
-        let runtime = self.transfers.runtime(&remote, watch).await?;
+        let runtime = self.transfers.runtime(&remote, caller).await?;
         let report = UploadReport::new(&source.path.to_string_lossy(), &remote);
         let limits = self.limits;
         let work = async move |runtime, meter, stop| {

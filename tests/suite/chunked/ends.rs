@@ -3,10 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
+use smart_colab::caller::Caller;
 use smart_colab::edge::lock::FileLock;
-use smart_colab::jobs::follow::Watch as JobWatch;
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
 
 use super::kept::run_long;
 use super::{Bench, secs};
@@ -66,10 +65,9 @@ async fn the_end_of_a_run_is_kept_though_a_newer_one_goes_on() {
     let first = bench.report("run").await.unwrap().job_id.unwrap();
     run_long(&bench, "run", 5).await.unwrap();
     sleep(secs(30)).await;
-    let token = CancellationToken::new();
-    let watch = JobWatch::until(Instant::now() + secs(9), &token, &|_, _| {});
+    let caller = Caller::until(Instant::now() + secs(9));
     (bench.checkpoints())
-        .note_end(first.parse().unwrap(), &watch)
+        .note_end(first.parse().unwrap(), &caller)
         .await;
     bench.world().strike(Strike::MachineReplaced);
     let previous = bench.report("run").await.unwrap().previous.unwrap();

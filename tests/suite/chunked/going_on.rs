@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use smart_colab::caller::{Caller, Progress};
 use smart_colab::checkpoints::CheckpointError;
-use smart_colab::chunked::Watch;
 use smart_colab::wire::job::OnError;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -33,19 +33,17 @@ async fn batches_that_fit_run_in_one_call() {
 #[tokio::test(start_paused = true)]
 async fn every_iteration_is_told_as_it_ends() {
     let bench = Bench::new(5, 2);
-    let (token, told) = (CancellationToken::new(), AtomicU64::new(0));
-    let moved = |done: u64, total: u64| {
+    let told = AtomicU64::new(0);
+    let report = |progress: Progress<'_>| {
+        let Progress::Count { done, total } = progress else {
+            panic!("{progress:?}");
+        };
         assert_eq!((told.fetch_add(1, Ordering::Relaxed) + 1, 5), (done, total));
     };
-    let watch = Watch {
-        deadline: Instant::now() + BUDGET,
-        cancelled: &token,
-        moved: &moved,
-        turn: None,
-    };
+    let caller = Caller::until(Instant::now() + BUDGET).hearing(&report);
     bench
         .bridge()
-        .run(&bench.plan, false, &watch)
+        .run(&bench.plan, false, &caller)
         .await
         .unwrap();
     assert_eq!(told.into_inner(), 5);

@@ -3,12 +3,11 @@
 use std::fs;
 
 use serde_json::json;
+use smart_colab::caller::Caller;
 use smart_colab::checkpoints::CheckpointError;
 use smart_colab::checkpoints::report::{CheckpointReport, Kind};
-use smart_colab::jobs::follow::Watch as JobWatch;
 use smart_colab::wire::job::JobRequest;
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
 
 use super::{Bench, secs};
 use crate::support::world::{Mishap, Strike, TALK};
@@ -29,11 +28,10 @@ pub(super) async fn run_long(
         iterations: None,
         kernel_id: None,
     };
-    let token = CancellationToken::new();
-    let watch = JobWatch::until(Instant::now() + secs(seconds), &token, &|_, _| {});
-    let view = bench.jobs().run(id, &request, &watch).await.unwrap();
+    let caller = Caller::until(Instant::now() + secs(seconds));
+    let view = bench.jobs().run(id, &request, &caller).await.unwrap();
     let notes = checkpoints
-        .keep_result(keeping, &view, watch.deadline)
+        .keep_result(keeping, &view, caller.deadline)
         .await?;
     assert_eq!(notes, [""; 0]);
     Ok(())
@@ -234,11 +232,10 @@ async fn the_end_that_a_look_sees_is_kept() {
     run_long(&bench, "run", 5).await.unwrap();
     let id = bench.report("run").await.unwrap().job_id.unwrap();
     sleep(secs(60)).await;
-    let token = CancellationToken::new();
-    let watch = JobWatch::until(Instant::now() + secs(9), &token, &|_, _| {});
+    let caller = Caller::until(Instant::now() + secs(9));
     bench
         .checkpoints()
-        .note_end(id.parse().unwrap(), &watch)
+        .note_end(id.parse().unwrap(), &caller)
         .await;
     bench.world().strike(Strike::MachineReplaced);
     let report = bench.report("run").await.unwrap();

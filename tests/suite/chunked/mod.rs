@@ -16,12 +16,12 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use smart_colab::caller::Caller;
 use smart_colab::checkpoints::report::CheckpointReport;
 use smart_colab::checkpoints::{CheckpointError, Checkpoints, Name};
 use smart_colab::chunked::plan::Plan;
-use smart_colab::chunked::{Chunked, Facts, Outcome, Watch};
+use smart_colab::chunked::{Chunked, Facts, Outcome};
 use smart_colab::jobs::Jobs;
-use smart_colab::jobs::follow::Watch as JobWatch;
 use smart_colab::runtime::connection::Connection;
 use smart_colab::wire::job::OnError;
 use tempfile::TempDir;
@@ -90,13 +90,8 @@ impl Bench {
         budget: Duration,
         cancelled: &CancellationToken,
     ) -> Result<Outcome, CheckpointError> {
-        let watch = Watch {
-            deadline: Instant::now() + budget,
-            cancelled,
-            moved: &|_, _| {},
-            turn: None,
-        };
-        self.bridge().run(&self.plan, restart, &watch).await
+        let caller = Caller::until(Instant::now() + budget).cancelled_by(cancelled);
+        self.bridge().run(&self.plan, restart, &caller).await
     }
 
     /// The facts of a call by a bridge that knows nothing of earlier ones; they must agree with the disk.
@@ -152,10 +147,9 @@ impl Bench {
     }
 
     async fn report(&self, name: &str) -> Result<CheckpointReport, CheckpointError> {
-        let token = CancellationToken::new();
-        let watch = JobWatch::until(Instant::now() + BUDGET, &token, &|_, _| {});
-        let watch = watch.at_most(Duration::ZERO);
-        self.checkpoints().get(name, &watch).await
+        let caller = Caller::until(Instant::now() + BUDGET);
+        let caller = caller.at_most(Duration::ZERO);
+        self.checkpoints().get(name, &caller).await
     }
 
     fn file(&self, name: &str) -> PathBuf {

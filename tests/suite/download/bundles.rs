@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
+use smart_colab::caller::Caller;
+
 use super::*;
 
 /// So many small files, in two folders.
@@ -135,12 +137,8 @@ async fn what_is_larger_than_was_agreed_to_is_refused_before_anything_comes() {
             ..wish(remote, None)
         };
         let fetch = async |max_bytes| {
-            let watch = Watch {
-                deadline: Instant::now() + LONG,
-                cancel: CancellationToken::new(),
-                progress: &|_| {},
-            };
-            downloads.download(&most(max_bytes), watch).await
+            let caller = Caller::until(Instant::now() + LONG);
+            downloads.download(&most(max_bytes), &caller).await
         };
         let error = fetch(size - 1).await.unwrap_err();
         assert_eq!(error.code(), "too_large");

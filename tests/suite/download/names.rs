@@ -1,5 +1,7 @@
 //! Files keep their names, in whatever script, where every system can have them.
 
+use smart_colab::caller::Caller;
+
 use super::*;
 
 /// Names that come as they are.
@@ -75,13 +77,9 @@ async fn a_long_name_that_is_taken_and_one_that_is_resumed_keep_within_255_bytes
     while glance(&downloads, &remote).await.received_bytes < PIECE {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let watch = Watch {
-        deadline: Instant::now() + LONG,
-        cancel: CancellationToken::new(),
-        progress: &|_| {},
-    };
-    watch.cancel.cancel();
-    let stopped = downloads.download(&wish(&remote, None), watch).await;
+    let caller = Caller::until(Instant::now() + LONG);
+    caller.cancelled.cancel();
+    let stopped = downloads.download(&wish(&remote, None), &caller).await;
     assert_eq!(stopped.unwrap_err().code(), "cancelled");
     server.release();
     let report = get(&downloads, &remote, None).await.unwrap();

@@ -2,6 +2,8 @@
 
 use std::sync::Mutex;
 
+use smart_colab::caller::{Caller, Progress};
+
 use super::*;
 
 /// A server that stops in the middle of a file, when everything it may send has been sent.
@@ -78,13 +80,11 @@ async fn a_cancelled_download_stops_and_is_resumed_by_the_next_call() {
     let (server, folder) = held(&bytes, 3 * PIECE);
     let downloads = bridge(&server, &folder.path());
     until_received(&downloads, PIECE).await;
-    let watch = Watch {
-        deadline: Instant::now() + LONG,
-        cancel: CancellationToken::new(),
-        progress: &|_| {},
-    };
-    watch.cancel.cancel();
-    let error = downloads.download(&wish("/content/big", None), watch).await;
+    let caller = Caller::until(Instant::now() + LONG);
+    caller.cancelled.cancel();
+    let error = downloads
+        .download(&wish("/content/big", None), &caller)
+        .await;
     assert_eq!(error.unwrap_err().code(), "cancelled");
     assert_eq!(tree(&folder.path()), ["big.partial", "big.partial.jsonl"]);
     server.release();
@@ -101,13 +101,11 @@ async fn a_call_that_is_cancelled_ends_no_other_calls_download() {
     let downloads = bridge(&server, &folder.path());
     let cancelling = async {
         until_received(&downloads, PIECE).await;
-        let watch = Watch {
-            deadline: Instant::now() + LONG,
-            cancel: CancellationToken::new(),
-            progress: &|_| {},
-        };
-        watch.cancel.cancel();
-        let cancelled = downloads.download(&wish("/content/big", None), watch).await;
+        let caller = Caller::until(Instant::now() + LONG);
+        caller.cancelled.cancel();
+        let cancelled = downloads
+            .download(&wish("/content/big", None), &caller)
+            .await;
         server.release();
         cancelled
     };
@@ -173,14 +171,15 @@ async fn progress_grows_to_the_total() {
     let (server, folder) = setting();
     server.state().put("/content/a", content(6 * PIECE, 1));
     let seen = Mutex::new(Vec::new());
-    let watch = Watch {
-        deadline: Instant::now() + LONG,
-        cancel: CancellationToken::new(),
-        progress: &|progress| seen.lock().unwrap().push(progress),
+    let report = |progress: Progress<'_>| {
+        if let Progress::Transfer(progress) = progress {
+            seen.lock().unwrap().push(progress.clone());
+        }
     };
+    let caller = Caller::until(Instant::now() + LONG).hearing(&report);
     let downloads = bridge(&server, &folder.path());
     downloads
-        .download(&wish("/content/a", None), watch)
+        .download(&wish("/content/a", None), &caller)
         .await
         .unwrap();
     let seen = seen.into_inner().unwrap();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use smart_colab::base::ids::JobId;
+use smart_colab::caller::Caller;
 use smart_colab::notebook::{NotebookError, Notebooks, Report, Wanted};
 use smart_colab::runtime::Code;
 use smart_colab::runtime::connection::Connection;
@@ -69,7 +70,7 @@ impl Bench {
             last: None,
         };
         let deadline = Instant::now() + Duration::from_secs(45);
-        let exported = notebooks.export(&wanted, deadline, &|_, _| {}).await;
+        let exported = notebooks.export(&wanted, &Caller::until(deadline)).await;
         assert!(Instant::now() <= deadline);
         exported
     }

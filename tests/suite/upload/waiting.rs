@@ -2,6 +2,8 @@
 
 use std::sync::Mutex;
 
+use smart_colab::caller::{Caller, Progress};
+
 use super::*;
 
 /// A server that stops in the middle of a file, when everything it may take has arrived.
@@ -80,13 +82,9 @@ async fn a_cancelled_upload_stops_and_is_resumed_by_the_next_call() {
     let (server, folder) = held(&bytes, 5 * PIECE);
     let uploads = bridge(&server, folder.path());
     let sent = until_sent(&uploads, 2 * PIECE).await.sent_bytes;
-    let watch = Watch {
-        deadline: Instant::now() + LONG,
-        cancel: CancellationToken::new(),
-        progress: &|_| {},
-    };
-    watch.cancel.cancel();
-    let error = uploads.upload(&request("big", "big"), &[], watch).await;
+    let caller = Caller::until(Instant::now() + LONG);
+    caller.cancelled.cancel();
+    let error = uploads.upload(&request("big", "big"), &[], &caller).await;
     assert_eq!(error.unwrap_err().code(), "cancelled");
     release(&server);
     let report = put(&uploads, "big", "big").await.unwrap();
@@ -104,17 +102,13 @@ async fn a_call_for_an_upload_that_another_call_stopped_begins_it_anew() {
     let (server, folder) = held(&bytes, 5 * PIECE);
     let uploads = bridge(&server, folder.path());
     until_sent(&uploads, PIECE).await;
-    let stopping = Watch {
-        deadline: Instant::now() + LONG,
-        cancel: CancellationToken::new(),
-        progress: &|_| {},
-    };
-    let cancel = stopping.cancel.clone();
+    let stopping = Caller::until(Instant::now() + LONG);
+    let cancel = stopping.cancelled.clone();
     let asked = request("big", "big");
     // Both wait for the same upload before one of them is cancelled.
     let (one, other, ()) = tokio::join!(
         biased;
-        uploads.upload(&asked, &[], stopping),
+        uploads.upload(&asked, &[], &stopping),
         put(&uploads, "big", "big"),
         async {
             cancel.cancel();
@@ -148,14 +142,15 @@ async fn progress_grows_to_the_total() {
     let (server, folder) = setting();
     write(folder.path(), "a", &content(6 * PIECE, 1));
     let seen = Mutex::new(Vec::new());
-    let watch = Watch {
-        deadline: Instant::now() + LONG,
-        cancel: CancellationToken::new(),
-        progress: &|progress| seen.lock().unwrap().push(progress),
+    let report = |progress: Progress<'_>| {
+        if let Progress::Transfer(progress) = progress {
+            seen.lock().unwrap().push(progress.clone());
+        }
     };
+    let caller = Caller::until(Instant::now() + LONG).hearing(&report);
     let uploads = bridge(&server, folder.path());
     uploads
-        .upload(&request("a", "a"), &[], watch)
+        .upload(&request("a", "a"), &[], &caller)
         .await
         .unwrap();
     let seen = seen.into_inner().unwrap();
