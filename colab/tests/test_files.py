@@ -4,7 +4,6 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,6 +12,7 @@ from smart_colab_executor.files import content_root
 from smart_colab_executor.files import files as module
 from smart_colab_executor.files.content_root import ContentRoot
 from smart_colab_executor.files.files import Files
+from smart_colab_executor.wire.files import FileList
 
 unix = pytest.mark.skipif(os.name == "nt", reason="Unix only")
 
@@ -23,11 +23,11 @@ def a_machine_without_content(root: Path) -> Files:
     return Files(found)
 
 
-def names(listing: dict[str, Any]) -> list[str]:
+def names(listing: FileList) -> list[str]:
     return [entry["name"] for entry in listing["entries"]]
 
 
-def types(listing: dict[str, Any]) -> dict[str, str]:
+def types(listing: FileList) -> dict[str, str]:
     return {entry["name"]: entry["type"] for entry in listing["entries"]}
 
 

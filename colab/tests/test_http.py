@@ -146,7 +146,13 @@ def test_the_probe_tells_all(executor: Executor) -> None:
     )
     assert probe["executor"]["boot_id"] == executor.ready["boot_id"]
     assert probe["executor"]["root"] == str(executor.root)
-    assert probe["limits"] == {"max_timeout_sec": 43200, "max_wait_sec": 25, "max_body_bytes": 8388608}
+    assert probe["limits"] == {
+        "max_timeout_sec": 43200,
+        "max_wait_sec": 25,
+        "max_body_bytes": 8388608,
+        "max_code_head_chars": 120,
+        "session_name": "[A-Za-z0-9_-]{1,64}",
+    }
     assert probe["sessions"][0]["name"] == "main"
 
 

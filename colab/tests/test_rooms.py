@@ -12,7 +12,7 @@ NAME = PACKAGE.name
 
 # A room may import those of the floors before its own.
 FLOORS = (
-    ("in_kernel",),
+    ("in_kernel", "wire"),
     ("core",),
     ("machine", "guard"),
     ("kernels", "files", "notebook"),

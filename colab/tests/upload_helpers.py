@@ -6,11 +6,11 @@ import hashlib
 import io
 import random
 from pathlib import Path
-from typing import Any
 
 from smart_colab_executor.files.content_root import ContentRoot
 from smart_colab_executor.files.digests import Digests
 from smart_colab_executor.files.uploads import Upload, Uploads
+from smart_colab_executor.wire import files as wire
 
 DATA = random.Random(1).randbytes(1_000_000)
 STATE = ".smart_colab"
@@ -25,11 +25,11 @@ def named(uploads: Uploads, path: str, data: bytes = DATA) -> Upload:
     return uploads.find(path, len(data), hashlib.sha256(data).hexdigest())
 
 
-def add(uploads: Uploads, upload: Upload, start: int, stop: int, data: bytes = DATA) -> dict[str, Any]:
+def add(uploads: Uploads, upload: Upload, start: int, stop: int, data: bytes = DATA) -> wire.Upload:
     return uploads.add(upload, start, stop - start, io.BytesIO(data[start:stop]))
 
 
-def send(uploads: Uploads, path: str, data: bytes = DATA, modified_ns: int | None = None) -> dict[str, Any]:
+def send(uploads: Uploads, path: str, data: bytes = DATA, modified_ns: int | None = None) -> wire.Upload:
     """An upload from its beginning to its end."""
     upload = named(uploads, path, data)
     add(uploads, upload, 0, len(data), data)

@@ -18,9 +18,8 @@ use crate::runtime::error::Reach;
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use crate::wire::event::Event;
 use crate::wire::job::{EventPage, Job, JobRequest, Poll};
+use crate::wire::limits::MAX_WAIT;
 
-/// The executor holds a request at most so long.
-const LONGEST_HOLD: Duration = Duration::from_secs(25);
 /// The first answer is wanted sooner, so that one that is lost without a sign leaves time for another try within the call.
 const FIRST_HOLD: Duration = Duration::from_secs(5);
 /// An executor that is silent for so long beyond its longest hold is not heard any more.
@@ -311,7 +310,7 @@ impl Follower {
         max_bytes: u64,
     ) -> RuntimeResult<EventPage> {
         let question = |runtime: Arc<dyn Runtime>| async move {
-            let hold = poll(caller.patience, LONGEST_HOLD, self.linger());
+            let hold = poll(caller.patience, MAX_WAIT, self.linger());
             let poll = Poll { max_bytes, ..hold };
             runtime.events(self.id, self.next, poll).await
         };
@@ -322,7 +321,7 @@ impl Follower {
 
     /// True while the silence is no longer than the executor was asked to hold its answer.
     fn may_be_late(&self) -> bool {
-        self.job.is_some() && self.heard.elapsed() < LONGEST_HOLD + SILENCE
+        self.job.is_some() && self.heard.elapsed() < MAX_WAIT + SILENCE
     }
 
     /// A young job is watched closely, an old one gathers, so that hours of output stay within a tunnel's monthly requests.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::ids::JobId;
 use crate::edge::store::{read_if_there, remove_if_there, write_quickly};
 use crate::wire::job::{Job, JobRequest};
+use crate::wire::limits::MAX_CODE_HEAD_CHARS;
 use crate::wire::state::JobState;
 
 const VERSION: u32 = 1;
@@ -25,7 +26,6 @@ const MOST: usize = 2_000;
 const TIDY_EVERY: usize = 200;
 /// A file that is longer is written anew.
 const LONGEST: u64 = 16 * 1024;
-const CODE_HEAD_CHARS: usize = 120;
 
 /// One job, as it was last heard of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +63,7 @@ impl Record {
             place: place.to_owned(),
             boot_id,
             session: request.session.clone(),
-            code_head: head.chars().take(CODE_HEAD_CHARS).collect(),
+            code_head: head.chars().take(MAX_CODE_HEAD_CHARS).collect(),
             sent_at: jiff::Timestamp::now().to_string(),
             state: None,
             next: 0,

@@ -3,9 +3,12 @@
 //! Only data: no HTTP, no I/O. Readers ignore unknown fields, so an older bridge talks to a newer executor.
 //! May import `base`, nothing else.
 
+#[cfg(test)]
+mod contract;
 pub mod event;
 pub mod files;
 pub mod job;
+pub mod limits;
 pub mod machine;
 pub mod problem;
 pub mod session;

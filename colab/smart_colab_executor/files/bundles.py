@@ -16,6 +16,7 @@ from typing import Any
 from ..core.arguments import time_ns
 from ..core.errors import Busy, ExecutorError, InvalidArgument, TooLarge
 from ..in_kernel.jsonline import dump
+from ..wire.files import BundleWritten
 from .content_root import ContentRoot, show
 from .digests import etag_of
 from .files import time_text
@@ -54,7 +55,7 @@ class Bundles:
             folder.stat()
         return _gathered(self._lines(folder, checked))
 
-    def write(self, path: str, bundle: bytes) -> list[dict[str, Any]]:
+    def write(self, path: str, bundle: bytes) -> list[BundleWritten]:
         """Write the files of a bundle, and say for each whether it was. Raises InvalidArgument before the first one."""
         files = list(_parse(bundle))
         folder = self._folder(path)
@@ -100,7 +101,7 @@ class Bundles:
                     return {**head, "executable": is_executable(after)}, content
         raise Busy(f"{show(file)} changes while it is read.", "Try again when nothing writes it.")
 
-    def _write(self, folder: Path, file: _File, key: str) -> dict[str, Any]:
+    def _write(self, folder: Path, file: _File, key: str) -> BundleWritten:
         try:
             _, goal = goal_at(self._root, os.path.join(folder, file.name))  # noqa: PTH118 - as above
             partial = partial_of(goal, key)

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from ..core.errors import InvalidArgument
+from ..wire.files import FileEntry, FileList, FileStat, FileType
 from .content_root import STATE_FOLDER, ContentRoot, names, show
 from .digests import Digests, etag_of
 from .file_types import SNIFFED_BYTES, sniff
@@ -33,7 +34,7 @@ class Files:
         self._root = root
         self.digests = Digests(root)
 
-    def list(self, path: str, recursive: bool, limit: int, cursor: str | None) -> dict[str, Any]:
+    def list(self, path: str, recursive: bool, limit: int, cursor: str | None) -> FileList:
         """List a folder, sorted by name. A cursor is the last name shown, so files that come and go shift no page."""
         if limit < 1:
             raise InvalidArgument("limit must be at least 1.", f"Ask for 1 to {MAX_ENTRIES} entries.")
@@ -61,7 +62,7 @@ class Files:
         more = quote_from_bytes(page[limit - 1]) if len(page) > limit else None
         return {"path": show(folder), "entries": entries, "next_cursor": more, "total": total}
 
-    def stat(self, path: str, digest: str | None) -> dict[str, Any]:
+    def stat(self, path: str, digest: str | None) -> FileStat:
         """Describe a file. `digest_pending` means: ask again, it is being made or the file changed meanwhile."""
         if digest not in (None, "", "sha256"):
             raise InvalidArgument(f"{digest!r} is no digest that is known here.", "Ask for digest=sha256.")
@@ -72,7 +73,7 @@ class Files:
                 file.lstat()
             raise not_found(file)
         is_file = entry["type"] == "file"
-        reply = {**entry, "path": show(file), "etag": None, "sha256": None, "digest_pending": False}
+        reply: FileStat = {**entry, "path": show(file), "etag": None, "sha256": None, "digest_pending": False}
         if is_file:
             with clear(file):
                 reply["etag"] = etag_of(file.stat())
@@ -127,9 +128,10 @@ class Files:
                     deleted.append(show(file))
         return sorted(deleted)
 
-    def _entry(self, folder: Path, name: str, recursive: bool) -> dict[str, Any] | None:
+    def _entry(self, folder: Path, name: str, recursive: bool) -> FileEntry | None:
         """Describe one name in a folder, or None when it has vanished."""
         file = folder / name
+        kind: FileType = "link"
         try:
             status = file.lstat()
             is_link = stat.S_ISLNK(status.st_mode)
@@ -139,7 +141,7 @@ class Files:
         except OSError:
             if not os.path.islink(file):  # noqa: PTH114 - Path.is_symlink() raises where folders are closed
                 return None
-            kind, executable = "link", None  # it leads nowhere, or in circles
+            executable = None  # it leads nowhere, or in circles
         else:
             kind, executable = _kind(status.st_mode), is_executable(status)
             if is_link and (not is_followed or (recursive and kind == "directory")):
@@ -163,7 +165,7 @@ def time_text(status: os.stat_result) -> str:
     return modified.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _kind(mode: int) -> str:
+def _kind(mode: int) -> FileType:
     return "directory" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
 
 

@@ -15,10 +15,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, Literal
 
 from ..core.errors import Damaged, DiskFull, Incomplete, InvalidArgument, NotFound
 from ..core.spoiled import ERRORS, read_object, set_aside
+from ..wire.files import Upload as FileUpload
 from .content_root import ContentRoot, show
 from .digests import Digests, etag_of
 from .os_errors import clear_writing, is_a_folder
@@ -59,7 +60,7 @@ class Upload:
         """Whether all pieces are here."""
         return received == ([(0, self.size)] if self.size else [])
 
-    def describe(self, state: str, received: Ranges) -> dict[str, Any]:
+    def describe(self, state: Literal["open", "checking", "complete"], received: Ranges) -> FileUpload:
         """As in the API."""
         return {
             "path": self.shown,
@@ -91,7 +92,7 @@ class Uploads:
         file, goal = goal_at(self._root, path)
         return Upload(show(file), goal, size, sha256)
 
-    def look(self, upload: Upload) -> dict[str, Any]:
+    def look(self, upload: Upload) -> FileUpload:
         """Say how far it has come; waits some seconds for the digest of what is at its goal.
 
         Raises DiskFull where the rest does not fit: on a full disk no piece may come as far as to `add`.
@@ -104,7 +105,7 @@ class Uploads:
                 _check_room(upload, received)
         return found
 
-    def add(self, upload: Upload, offset: int, length: int, body: BinaryIO) -> dict[str, Any]:
+    def add(self, upload: Upload, offset: int, length: int, body: BinaryIO) -> FileUpload:
         """Write a piece. Raises DiskFull, IsADirectory, InvalidArgument."""
         stop = offset + length
         if stop > upload.size:
@@ -127,7 +128,7 @@ class Uploads:
                 self._note(upload, received)
         return upload.describe("open", received)
 
-    def finish(self, upload: Upload, modified_ns: int | None, executable: bool = False) -> dict[str, Any]:
+    def finish(self, upload: Upload, modified_ns: int | None, executable: bool = False) -> FileUpload:
         """Check the whole and give it its name. Raises Damaged, DiskFull, Incomplete, InvalidArgument, IsADirectory."""
         for _ in range(TRIES):
             found = self._try_to_finish(upload, modified_ns, executable)
@@ -138,7 +139,7 @@ class Uploads:
                 return found
         return upload.describe("checking", _whole(upload))
 
-    def _try_to_finish(self, upload: Upload, modified_ns: int | None, executable: bool) -> dict[str, Any] | None:
+    def _try_to_finish(self, upload: Upload, modified_ns: int | None, executable: bool) -> FileUpload | None:
         """None where the partial file is no longer the one that was checked."""
         if self._is_there(upload):
             return upload.describe("complete", _whole(upload))
@@ -179,7 +180,7 @@ class Uploads:
         if etag is not None:
             self._digests.note(upload.goal, etag, upload.sha256)
 
-    def _finished_before(self, upload: Upload, received: Ranges) -> dict[str, Any]:
+    def _finished_before(self, upload: Upload, received: Ranges) -> FileUpload:
         found = self._look(upload, received)
         if found["state"] == "open":
             raise Incomplete(
@@ -188,7 +189,7 @@ class Uploads:
             )
         return found
 
-    def _look(self, upload: Upload, received: Ranges) -> dict[str, Any]:
+    def _look(self, upload: Upload, received: Ranges) -> FileUpload:
         etag = self._etag_there(upload)
         if etag is not None:
             digest = self._digests.get(upload.goal, etag)

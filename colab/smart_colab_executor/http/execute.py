@@ -6,14 +6,17 @@ from collections import deque
 from typing import Any
 
 from ..jobs.job import Job
+from ..wire.event import PythonError
+from ..wire.job import Execution
 
 MAX_STREAM_BYTES = 1024 * 1024
 
 
-def summary(job: Job) -> dict[str, Any]:
+def summary(job: Job) -> Execution:
     """What a finished job did; stdout and stderr are cut to their last 1 MiB."""
     streams = {"stdout": _Tail(), "stderr": _Tail()}
-    result = error = None
+    result: str | None = None
+    error: PythonError | None = None
     finished: dict[str, Any] = {}
     for event in job.spool.events():
         match event["type"]:
@@ -22,21 +25,22 @@ def summary(job: Job) -> dict[str, Any]:
             case "execute_result":
                 result = event["data"].get("text/plain")
             case "error":
-                error = {name: event[name] for name in ("ename", "evalue", "traceback")}
+                error = PythonError(ename=event["ename"], evalue=event["evalue"], traceback=event["traceback"])
             case "finished":
                 finished = event
-    memory = {
-        name: finished.get(name) for name in ("memory_before_gb", "memory_after_gb", "memory_delta_mb", "warning")
-    }
     return {
         "success": job.record.state == "succeeded",
         "state": job.record.state,
         "job_id": job.id,
-        **{name: tail.text() for name, tail in streams.items()},
+        "stdout": streams["stdout"].text(),
+        "stderr": streams["stderr"].text(),
         "result": result,
         "error": error,
         "execution_time_sec": finished.get("execution_time_sec"),
-        **memory,
+        "memory_before_gb": finished.get("memory_before_gb"),
+        "memory_after_gb": finished.get("memory_after_gb"),
+        "memory_delta_mb": finished.get("memory_delta_mb"),
+        "warning": finished.get("warning"),
     }
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from flask import Flask, Response
 
 from .. import __version__
-from ..jobs.job import MAX_HOLD_SEC
+from ..core.arguments import SESSION_NAME
+from ..jobs.job import MAX_CODE_HEAD_CHARS, MAX_HOLD_SEC
 from ..jobs.request import DEFAULT_SESSION, MAX_TIMEOUT_SEC
 from ..machine import probe
+from ..wire.machine import Limits
 from .context import Config
 from .middleware import API_VERSION, MAX_BODY_BYTES
 from .replies import json_reply
@@ -38,7 +40,13 @@ def add_machine_routes(app: Flask, config: Config) -> None:
             "uptime_minutes": config.uptime_minutes,
             "root": str(config.root),
         }
-        limits = {"max_timeout_sec": MAX_TIMEOUT_SEC, "max_wait_sec": MAX_HOLD_SEC, "max_body_bytes": MAX_BODY_BYTES}
+        limits: Limits = {
+            "max_timeout_sec": MAX_TIMEOUT_SEC,
+            "max_wait_sec": MAX_HOLD_SEC,
+            "max_body_bytes": MAX_BODY_BYTES,
+            "max_code_head_chars": MAX_CODE_HEAD_CHARS,
+            "session_name": SESSION_NAME.pattern,
+        }
         return json_reply(
             {
                 "executor": executor,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
 
 from flask import Response
 
 from ..core import errors
 from ..in_kernel.jsonline import dump
+from ..wire.problem import Problem
 
 
 class MethodNotAllowed(errors.InvalidArgument):
@@ -59,11 +59,10 @@ def status_of(error: errors.ExecutorError) -> int:
     return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
 
 
-def problem(error: errors.ExecutorError) -> dict[str, Any]:
+def problem(error: errors.ExecutorError) -> Problem:
     """Make the body of the reply."""
     status = status_of(error)
-    wait = {} if error.retry_after_sec is None else {"retry_after_sec": error.retry_after_sec}
-    return {
+    made: Problem = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
@@ -71,8 +70,10 @@ def problem(error: errors.ExecutorError) -> dict[str, Any]:
         "detail": error.detail,
         "hint": error.hint,
         "retryable": error.retryable,
-        **wait,
     }
+    if error.retry_after_sec is not None:
+        made["retry_after_sec"] = error.retry_after_sec
+    return made
 
 
 def problem_reply(error: errors.ExecutorError) -> Response:

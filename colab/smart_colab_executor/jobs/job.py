@@ -19,6 +19,7 @@ from ..core.disk import append_whole, write_atomically
 from ..in_kernel.jsonline import dump
 from ..in_kernel.loop_runner import REPORTED_TYPE
 from ..machine import probe
+from ..wire.state import JobState
 from . import outputs, reports
 from .reports import Reports
 from .request import JobRequest
@@ -26,8 +27,7 @@ from .spool import Spool
 
 log = logging.getLogger(__name__)
 
-State = Literal["queued", "running", "succeeded", "failed", "interrupted", "timed_out", "lost"]
-STATES: tuple[State, ...] = ("queued", "running", "succeeded", "failed", "interrupted", "timed_out", "lost")
+STATES: tuple[JobState, ...] = get_args(JobState)
 FINAL_STATES = frozenset(STATES[2:])
 RECORD = "job.json"
 MAX_HOLD_SEC = 25
@@ -39,7 +39,7 @@ LOW_MEMORY_PCT = 90.0
 class Ending:
     """How a job ended."""
 
-    state: State
+    state: JobState
     reason: str | None = None
     variables_lost: bool = False
     kernel_exit: dict[str, Any] | None = None
@@ -52,7 +52,7 @@ class Record:
     id: str
     boot_id: str
     created_at: str
-    state: State = "queued"
+    state: JobState = "queued"
     reason: str | None = None
     started_at: str | None = None
     finished_at: str | None = None

@@ -8,14 +8,14 @@ use super::address::Address;
 use super::subscriptions::Audience;
 use super::{Resources, on_disk};
 use crate::base::ids::JobId;
+use crate::wire::limits::MAX_WAIT;
 
 /// Between two looks at a file.
 const LOOK: Duration = Duration::from_secs(2);
 /// What changed so shortly before a watch began is told of: whoever read it before may not have seen that.
 const JUST_NOW: Duration = Duration::from_secs(10);
-/// How long one question about a job may take, and how long the executor holds it.
+/// How long one question about a job may take, which the executor may hold for `MAX_WAIT`.
 const ASKING: Duration = Duration::from_secs(40);
-const HOLD_SEC: f64 = 25.0;
 /// Between two notifications of a log: short for a young watch; a tunnel's requests are counted, and code may run for hours.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -69,7 +69,12 @@ impl Resources {
             if is_over {
                 return;
             }
-            (after, wait, last, rest) = (job.last_seq, HOLD_SEC, Some(state), FIRST_REST);
+            (after, wait, last, rest) = (
+                job.last_seq,
+                MAX_WAIT.as_secs_f64(),
+                Some(state),
+                FIRST_REST,
+            );
             let pause = begun.elapsed() / PAUSE_SHARE;
             sleep(pause.clamp(SHORTEST_PAUSE, LONGEST_PAUSE)).await;
         }

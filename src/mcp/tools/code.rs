@@ -25,10 +25,10 @@ use crate::mcp::server::Server;
 use crate::runtime::RuntimeError;
 use crate::transfer::Look;
 use crate::wire::job::JobRequest;
+use crate::wire::limits::MAX_TIMEOUT_SEC;
 
 const QUICK_SEC: u64 = 120;
 const LONG_SEC: u64 = 600;
-const LONGEST_SEC: u64 = 43_200;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct QuickArgs {
@@ -109,9 +109,9 @@ impl Server {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResult, Fault> {
         let timeout_sec = args.timeout_sec.unwrap_or(LONG_SEC);
-        if !(1..=LONGEST_SEC).contains(&timeout_sec) {
+        if !(1..=MAX_TIMEOUT_SEC).contains(&timeout_sec) {
             return Err(Fault::invalid(format!(
-                "timeout_sec is {timeout_sec}: it must be 1 to {LONGEST_SEC}"
+                "timeout_sec is {timeout_sec}: it must be 1 to {MAX_TIMEOUT_SEC}"
             )));
         }
         let request = request(args.code, args.session, timeout_sec)?;

@@ -19,6 +19,7 @@ use crate::base::ids::JobId;
 use crate::edge::allowance::Allowance;
 use crate::edge::settings::Endpoint;
 use crate::wire::job::{EventPage, Job, JobList, JobReply, JobRequest, Poll};
+use crate::wire::limits::MAX_BODY_BYTES;
 use crate::wire::machine::{Health, Probe};
 use crate::wire::problem::Problem;
 use crate::wire::session::{
@@ -29,8 +30,6 @@ use http::Http;
 
 /// How long a request may take beyond the time that the executor is asked to hold it.
 const ANSWER: Duration = Duration::from_secs(15);
-/// The executor takes no larger body.
-const LARGEST_BODY: usize = 8 * 1024 * 1024;
 /// Clearing a session collects garbage and may wait for the kernel.
 const CLEANUP: Duration = Duration::from_secs(30);
 /// A kernel is ended and started within 20 s, or the executor says that it is not.
@@ -79,7 +78,7 @@ fn too_large(bytes: usize) -> Problem {
     Problem {
         status: 413,
         code: "invalid_argument".to_owned(),
-        detail: format!("the code is larger than {LARGEST_BODY} bytes (it is {bytes})"),
+        detail: format!("the code is larger than {MAX_BODY_BYTES} bytes (it is {bytes})"),
         hint: "Put large data into a file and read it from the code.".to_owned(),
         retryable: false,
         retry_after_sec: None,
@@ -136,7 +135,7 @@ impl Code for Executor {
             self.http
                 .incompatible(&format!("the code cannot be sent ({error})"))
         })?;
-        if body.len() > LARGEST_BODY {
+        if body.len() > MAX_BODY_BYTES {
             return Err(RuntimeError::Refused(too_large(body.len())));
         }
         let mut call = self
@@ -230,7 +229,7 @@ impl Code for Executor {
             .http
             .request(Method::GET, &format!("jobs/{id}/code"))
             .timeout(BLOB);
-        let bytes = self.http.bytes(call, LARGEST_BODY).await?;
+        let bytes = self.http.bytes(call, MAX_BODY_BYTES).await?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 }

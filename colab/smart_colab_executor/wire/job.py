@@ -1,0 +1,97 @@
+"""`/jobs` and `/execute`."""
+
+from __future__ import annotations
+
+from typing import Literal, NotRequired, TypedDict
+
+from .event import Event, PythonError
+from .state import JobState, KernelExit, Reason
+
+
+class Loop(TypedDict):
+    """The iterations of a job."""
+
+    start: int
+    stop: int
+    total: int
+    on_error: Literal["stop", "skip"]
+
+
+class JobRequest(TypedDict):
+    """The body of `PUT /jobs/{id}`."""
+
+    code: str
+    session: NotRequired[str]
+    timeout_sec: NotRequired[float]
+    loop: NotRequired[Loop | None]
+    kernel_id: NotRequired[str | None]
+
+
+class Job(TypedDict):
+    """A job as it stands."""
+
+    id: str
+    session: str
+    state: JobState
+    reason: Reason | None
+    code_head: str
+    timeout_sec: float
+    loop: Loop | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    execution_time_sec: float | None
+    kernel_id: str | None
+    boot_id: str
+    variables_lost: bool
+    kernel_exit: KernelExit | None
+    last_seq: int
+    log_bytes: int
+    log_bytes_at_end: int | None
+    queue_position: int | None
+
+
+class EventPage(TypedDict):
+    """Some events of a job, and the job as it was just after them."""
+
+    job: Job
+    events: list[Event]
+    next: int
+    more: bool
+
+
+class JobList(TypedDict):
+    """`GET /jobs`."""
+
+    jobs: list[Job]
+
+
+class JobReply(TypedDict):
+    """A job alone."""
+
+    job: Job
+
+
+class ExecuteRequest(TypedDict):
+    """The body of `POST /execute`."""
+
+    code: str
+    timeout: NotRequired[float]
+    session: NotRequired[str]
+
+
+class Execution(TypedDict):
+    """`POST /execute`."""
+
+    success: bool
+    state: JobState
+    job_id: str
+    stdout: str
+    stderr: str
+    result: str | None
+    error: PythonError | None
+    execution_time_sec: float | None
+    memory_before_gb: float | None
+    memory_after_gb: float | None
+    memory_delta_mb: float | None
+    warning: str | None

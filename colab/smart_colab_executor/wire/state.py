@@ -1,0 +1,28 @@
+"""How a job stands, and why it ended."""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+JobState = Literal["queued", "running", "succeeded", "failed", "interrupted", "timed_out", "lost"]
+Reason = Literal[
+    "python_error",
+    "kernel_died",
+    "timeout",
+    "interrupted",
+    "session_restarted",
+    "session_deleted",
+    "executor_stopped",
+    "executor_restarted",
+    "kernel_replaced",
+    "disk_full",
+    "exited",
+]
+
+
+class KernelExit(TypedDict):
+    """How a kernel's process ended."""
+
+    signal: str | None
+    code: int | None
+    out_of_memory: bool

@@ -1,0 +1,151 @@
+//! The examples of `colab/API.md` are of these types, and its limits are these. `colab/tests/test_contract.py` holds the executor to the same page.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Deserializer, Value, json};
+
+use super::API_VERSION;
+use super::event::{Event, EventKind};
+use super::files::{BundleLine, BundleReply, BundleRequest, FileList, FileStat, FileText, Upload};
+use super::job::{EventPage, Job, JobRequest, KernelExit};
+use super::limits::{MAX_BODY_BYTES, MAX_CODE_HEAD_CHARS, MAX_TIMEOUT_SEC, MAX_WAIT};
+use super::machine::{Health, Probe};
+use super::problem::Problem;
+use super::session::{Cleanup, CleanupRequest, Removed, Restarted, Session, Variables, is_name};
+
+const PAGE: &str = include_str!("../../colab/API.md");
+/// What the bridge has no use for.
+const FOREIGN: [&str; 4] = ["ExecuteRequest", "Execution", "Ready", "AuditLine"];
+const UNREAD: [&str; 6] = [
+    "Problem.type",
+    "Problem.title",
+    "Probe.executor.api",
+    "Probe.limits.max_code_head_chars",
+    "Probe.limits.session_name",
+    // Shown of programs alone.
+    "FileList.entries.executable",
+];
+
+/// Each example of the page, with the name of its type.
+fn examples() -> Vec<(&'static str, Value)> {
+    let mut found = Vec::new();
+    for block in PAGE.split("\n```json").skip(1) {
+        let (name, text) = block.split_once('\n').unwrap();
+        let (text, _) = text.split_once("\n```").unwrap();
+        for value in Deserializer::from_str(text).into_iter() {
+            found.push((name.trim(), value.unwrap()));
+        }
+    }
+    assert!(!found.is_empty());
+    found
+}
+
+fn example(name: &str) -> Value {
+    let found = examples().into_iter().find(|(found, _)| *found == name);
+    found.unwrap().1
+}
+
+/// What reading an example as its type loses of it.
+fn lost(name: &str, value: &Value) -> Vec<String> {
+    match name {
+        "Problem" => through::<Problem>(name, value),
+        "JobRequest" => through::<JobRequest>(name, value),
+        "Job" => through::<Job>(name, value),
+        "KernelExit" => through::<KernelExit>(name, value),
+        "EventPage" => through::<EventPage>(name, value),
+        "Event" => {
+            let event: Event = serde_json::from_value(value.clone()).unwrap();
+            assert_ne!(event.kind, EventKind::Unknown, "{value}");
+            through::<Event>(name, value)
+        }
+        "Session" => through::<Session>(name, value),
+        "Restarted" => through::<Restarted>(name, value),
+        "Removed" => through::<Removed>(name, value),
+        "Variables" => through::<Variables>(name, value),
+        "CleanupRequest" => through::<CleanupRequest>(name, value),
+        "Cleanup" => through::<Cleanup>(name, value),
+        "Health" => through::<Health>(name, value),
+        "Probe" => through::<Probe>(name, value),
+        "FileList" => through::<FileList>(name, value),
+        "FileStat" => through::<FileStat>(name, value),
+        "FileText" => through::<FileText>(name, value),
+        "Upload" => through::<Upload>(name, value),
+        "BundleRequest" => through::<BundleRequest>(name, value),
+        "BundleReply" => through::<BundleReply>(name, value),
+        "BundleLine" => through::<BundleLine>(name, value),
+        foreign if FOREIGN.contains(&foreign) => Vec::new(),
+        unknown => vec![format!("{unknown} is no type that is known here")],
+    }
+}
+
+fn through<T: DeserializeOwned + Serialize>(name: &str, value: &Value) -> Vec<String> {
+    match serde_json::from_value::<T>(value.clone()) {
+        Ok(read) => differences(name, value, &json!(read)),
+        Err(error) => vec![format!("{name}: {error}")],
+    }
+}
+
+/// Where `read` has not what `example` has; null and nothing are the same.
+fn differences(path: &str, example: &Value, read: &Value) -> Vec<String> {
+    if UNREAD.contains(&path) {
+        return Vec::new();
+    }
+    match (example, read) {
+        (Value::Object(fields), Value::Object(_)) => fields
+            .iter()
+            .flat_map(|(name, value)| differences(&format!("{path}.{name}"), value, &read[name]))
+            .collect(),
+        (Value::Array(items), Value::Array(others)) if items.len() == others.len() => items
+            .iter()
+            .zip(others)
+            .flat_map(|(item, other)| differences(path, item, other))
+            .collect(),
+        (Value::Number(one), Value::Number(other)) if one.as_f64() == other.as_f64() => Vec::new(),
+        _ if example == read => Vec::new(),
+        _ => vec![format!("{path}: {example} was read as {read}")],
+    }
+}
+
+#[test]
+fn every_example_of_the_page_is_of_its_type() {
+    let faults: Vec<_> = examples()
+        .iter()
+        .flat_map(|(name, value)| lost(name, value))
+        .collect();
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn the_limits_of_the_page_are_the_bridges() {
+    let probe = example("Probe");
+    assert_eq!(
+        probe["limits"],
+        json!({
+            "max_timeout_sec": MAX_TIMEOUT_SEC,
+            "max_wait_sec": MAX_WAIT.as_secs(),
+            "max_body_bytes": MAX_BODY_BYTES,
+            "max_code_head_chars": MAX_CODE_HEAD_CHARS,
+            "session_name": "[A-Za-z0-9_-]{1,64}",
+        })
+    );
+    assert_eq!(probe["executor"]["api"], API_VERSION);
+    let longest = "a".repeat(64);
+    for good in ["a", "Z", "0", "_", "-", &longest] {
+        assert!(is_name(good), "{good:?}");
+    }
+    let too_long = "a".repeat(65);
+    for bad in ["", " ", "a.b", "é", "a\n", &too_long] {
+        assert!(!is_name(bad), "{bad:?}");
+    }
+}
+
+#[test]
+fn an_example_of_another_type_is_found() {
+    for (name, value) in [
+        ("Removed", json!({"ended_jobs": 1})),
+        ("Removed", json!({"ended_jobs": [], "more": 1})),
+        ("Removal", json!({})),
+    ] {
+        assert_eq!(lost(name, &value).len(), 1, "{name} {value}");
+    }
+}
