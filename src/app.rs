@@ -7,13 +7,13 @@ use tokio::time::timeout;
 
 use crate::checkpoints::Checkpoints;
 use crate::chunked::Chunked;
+use crate::connection::Connection;
 use crate::edge::settings::Settings;
 use crate::jobs::Jobs;
 use crate::mcp::floors::Floors;
 use crate::mcp::serve::{ServeError, serve};
 use crate::mcp::server::Server;
 use crate::notebook::Notebooks;
-use crate::runtime::connection::Connection;
 use crate::shutdown;
 use crate::transfer::download::Downloads;
 use crate::transfer::upload::{Allowed, Uploads};

@@ -10,7 +10,7 @@
 //! | face | `mcp` | tools, results, progress: the only room that knows rmcp |
 //! | work | `notebook` over `chunked` over `checkpoints` over `jobs`, [`transfer`], [`reading`] and [`machine`] | running code, following it, keeping its results; sending, fetching and reading files; judging a machine; exporting what was run |
 //! | call | [`caller`] | who waits for a piece of work, until when, and what it hears meanwhile |
-//! | reach | [`runtime`] | the machine that runs code: the only room that knows the HTTP client |
+//! | reach | [`connection`] over [`runtime`] | the machine that runs code, and the way to it: deadlines, retries, healing |
 //! | ground | [`wire`], [`edge`], [`render`], [`base`] | the API's types; process and disk; pictures and pages made readable; text and ids |
 //!
 //! # What always holds
@@ -28,6 +28,7 @@ pub mod caller;
 pub mod checkpoints;
 pub mod chunked;
 pub mod cli;
+pub mod connection;
 pub mod edge;
 pub mod jobs;
 pub mod machine;

@@ -3,7 +3,7 @@
 //! - here: [`Caller`], and the [`Progress`] that is reported to it;
 //! - [`turns`]: calls of one session send their code in the order in which they came.
 //!
-//! May import `base`, `wire`, `runtime`; knows nothing of MCP.
+//! May import `base`, `wire`, `runtime`, `connection`; knows nothing of MCP.
 
 pub mod turns;
 

@@ -11,9 +11,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::base::ids::JobId;
-use crate::runtime::connection::Connection;
-use crate::runtime::{RuntimeError, RuntimeResult};
-use crate::wire::job::Poll;
+use crate::connection::Connection;
+use crate::runtime::{Hold, RuntimeError, RuntimeResult};
 
 /// Between two looks for a job whose sending is not answered yet: at first, and at most.
 const FIRST_LOOK_DELAY: Duration = Duration::from_millis(10);
@@ -102,11 +101,7 @@ impl Turn {
     /// While the answer to the sending of `job` is held: passes as soon as the runtime knows the job, if another call waits for that.
     pub(crate) async fn pass_when_known<T>(&self, connection: &Connection, job: JobId) -> T {
         self.until(|waiting| self.precedes_another(waiting)).await;
-        let look = Poll {
-            wait_sec: 0.0,
-            linger_sec: 0.0,
-            max_bytes: 1024,
-        };
+        let look = Hold::none(1024);
         let mut delay = FIRST_LOOK_DELAY;
         loop {
             sleep(delay).await;

@@ -5,7 +5,7 @@
 //! - `keeping`: runs of code under a name, from before they are sent until all of theirs is here;
 //! - [`report`]: one of them, as it is read; [`shelf`]: all of them, in a list, and removing one.
 //!
-//! May import `base`, `wire`, `edge`, `runtime`, `caller`, `jobs`, `transfer`; knows nothing of MCP, nor of how an operation runs.
+//! May import `base`, `wire`, `edge`, `runtime`, `connection`, `caller`, `jobs`, `transfer`; knows nothing of MCP, nor of how an operation runs.
 
 pub(crate) mod checkpoint;
 mod error;

@@ -7,7 +7,7 @@
 //!
 //! **A checkpoint says `completed: k` only when the iterations before `k` finished**, and names the job in flight before it is sent.
 //!
-//! May import `base`, `wire`, `edge`, `runtime`, `caller`, `jobs`, `checkpoints`; knows nothing of MCP.
+//! May import `base`, `wire`, `edge`, `runtime`, `connection`, `caller`, `jobs`, `checkpoints`; knows nothing of MCP.
 
 mod ledger;
 mod operation;

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use clap::Args;
 use tokio::time::Instant;
 
+use crate::connection::{NEW_ADDRESS, check_endpoint};
 use crate::edge::env::{self, Env};
 use crate::edge::pairing::Pairing;
 use crate::edge::settings::{Endpoint, Settings, endpoint};
-use crate::runtime::connection::{NEW_ADDRESS, check_endpoint};
 
 /// No line that a notebook prints is longer.
 const LONGEST_LINE: u64 = 8 * 1024;

@@ -10,8 +10,8 @@ use super::Jobs;
 use super::follow;
 use crate::base::ids::JobId;
 use crate::caller::Caller;
-use crate::runtime::connection::Connection;
-use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
+use crate::connection::Connection;
+use crate::runtime::{Code, RuntimeError, RuntimeResult, Sessions};
 use crate::wire::event::Event;
 use crate::wire::job::Job;
 use crate::wire::session::{Restarted, Session};
@@ -53,8 +53,7 @@ impl Jobs {
     /// # Errors
     /// [`RuntimeError::UnknownSession`] with the names there are; those of the runtime, after repeating until `deadline`.
     pub async fn session(&self, name: &str, deadline: Instant) -> RuntimeResult<Session> {
-        let question = |runtime: Arc<dyn Runtime>| async move { runtime.sessions().await };
-        let mut sessions = self.connection.ask(deadline, question).await?;
+        let mut sessions = self.connection.until(deadline).sessions().await?;
         match sessions.iter().position(|session| session.name == name) {
             Some(at) => Ok(sessions.swap_remove(at)),
             None => Err(RuntimeError::UnknownSession {
@@ -110,9 +109,8 @@ impl Jobs {
     /// # Errors
     /// Those of the runtime.
     pub async fn restart_session(&self, name: &str, deadline: Instant) -> RuntimeResult<Restarted> {
-        let restart =
-            |runtime: Arc<dyn Runtime>| async move { runtime.restart_session(name).await };
-        let restarted = self.connection.ask_once(deadline, restart).await?;
+        let until = self.connection.until(deadline);
+        let restarted = until.restart_session(name).await?;
         // Whoever asked for it need not be told.
         self.kernels.forget(name);
         Ok(restarted)
@@ -127,8 +125,8 @@ impl Jobs {
         name: &str,
         deadline: Instant,
     ) -> RuntimeResult<Vec<String>> {
-        let remove = |runtime: Arc<dyn Runtime>| async move { runtime.remove_session(name).await };
-        let removed = self.connection.ask_once(deadline, remove).await?;
+        let until = self.connection.until(deadline);
+        let removed = until.remove_session(name).await?;
         self.kernels.forget(name);
         Ok(removed.ended_jobs)
     }
@@ -158,11 +156,10 @@ impl Jobs {
 
 /// However often it is sent under one `request`, code that tidies up after an interrupt is not interrupted in that.
 async fn interrupt(
-    connection: &Connection,
+    connection: &Arc<Connection>,
     id: JobId,
     request: JobId,
     deadline: Instant,
 ) -> RuntimeResult<Job> {
-    let question = |runtime: Arc<dyn Runtime>| async move { runtime.interrupt(id, request).await };
-    connection.ask(deadline, question).await
+    connection.until(deadline).interrupt(id, request).await
 }

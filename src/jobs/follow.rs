@@ -2,22 +2,21 @@
 
 use std::future::pending;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::stall::{self, Stall};
 use crate::base::ids::JobId;
 use crate::base::text::Newest;
 use crate::caller::turns::Turn;
 use crate::caller::{Caller, Progress};
-use crate::runtime::connection::{Connection, LASTING_PATIENCE};
-use crate::runtime::error::Reach;
-use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
+use crate::connection::Connection;
+use crate::runtime::arrival::Arrival;
+use crate::runtime::{Code, Hold, RuntimeError, RuntimeResult};
 use crate::wire::event::Event;
-use crate::wire::job::{EventPage, Job, JobRequest, Poll};
+use crate::wire::job::{EventPage, Job, JobRequest};
 use crate::wire::limits::MAX_WAIT;
 
 /// The first answer is wanted sooner, so that one that is lost without a sign leaves time for another try within the call.
@@ -85,47 +84,25 @@ pub async fn submit(
     caller: &Caller<'_>,
     reader: &mut dyn Reader,
 ) -> RuntimeResult<Followed> {
-    let arrival = &Arrival::default();
-    let question = |runtime: Arc<dyn Runtime>| async move {
-        match runtime.meet().await {
-            // As an idle connection does that was just being closed.
-            Ok(()) | Err(RuntimeError::Broken { .. }) => {}
-            Err(error) => return Err(error),
-        }
-        let before = arrival.of_earlier_tries();
-        let sent = || Sent {
-            address: runtime.address().to_owned(),
-            boot_id: runtime.boot_id(),
-        };
-        arrival.set(before.clone().or_else(|| Some(sent())));
-        // Another call of the session must not wait until this code is over.
-        let patience = if caller.turn.is_some_and(Turn::is_awaited) {
-            Instant::now()
-        } else {
-            caller.patience
-        };
-        let poll = poll(patience, FIRST_HOLD, FIRST_LINGER_SEC);
-        let expected = before.as_ref().and_then(|sent| sent.expected(&*runtime));
-        let answer = runtime
-            .put_job(id, request, poll, expected.as_deref())
-            .await;
-        match answer {
-            // What stands between may have passed the code on, and may pass questions as they are.
-            Err(error) if error.hides_executor() => {
-                runtime.events(id, 0, poll).await.map_err(|_| error)
-            }
-            Err(error) if error.reach() != Reach::Unknown => {
-                arrival.set(before);
-                Err(error)
-            }
-            answer => answer,
-        }
-    };
+    let arrival = Arrival::default();
     let sending = async {
         if let Some(turn) = caller.turn {
             turn.come(connection, caller.deadline).await?;
         }
-        connection.ask(caller.deadline, question).await
+        // Another call of the session must not wait until this code is over.
+        let is_awaited = caller.turn.is_some_and(Turn::is_awaited);
+        let hold = Hold {
+            until: if is_awaited {
+                Instant::now()
+            } else {
+                caller.patience
+            },
+            at_most: FIRST_HOLD,
+            linger_sec: FIRST_LINGER_SEC,
+            max_bytes: PAGE_BYTES,
+        };
+        let until = connection.until(caller.deadline);
+        until.put_job(id, request, hold, &arrival).await
     };
     let first = tokio::select! {
         biased;
@@ -146,7 +123,7 @@ pub async fn submit(
         }
         .run(connection, Some(page), caller, reader)
         .await),
-        Err(error) if arrival.of_earlier_tries().is_some() => Ok(Followed {
+        Err(error) if arrival.is_possible() => Ok(Followed {
             id,
             job: None,
             next: 0,
@@ -160,37 +137,6 @@ async fn pass_when_known<T>(connection: &Connection, id: JobId, turn: Option<&Tu
     match turn {
         Some(turn) => turn.pass_when_known(connection, id).await,
         None => pending().await,
-    }
-}
-
-/// The first try to send a job that may have arrived, the one in flight included.
-#[derive(Default)]
-struct Arrival(Mutex<Option<Sent>>);
-
-#[derive(Clone)]
-struct Sent {
-    address: String,
-    /// Which start of the executor was there, where that was known.
-    boot_id: Option<String>,
-}
-
-impl Sent {
-    /// Which start of the executor the job may have reached. Where that is not known, another address must know the job or refuse it.
-    fn expected(&self, runtime: &dyn Runtime) -> Option<String> {
-        let elsewhere = || runtime.address() != self.address;
-        let unknown = || elsewhere().then(|| Uuid::nil().to_string());
-        self.boot_id.clone().or_else(unknown)
-    }
-}
-
-impl Arrival {
-    fn of_earlier_tries(&self) -> Option<Sent> {
-        let arrival = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        arrival.clone()
-    }
-
-    fn set(&self, arrival: Option<Sent>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = arrival;
     }
 }
 
@@ -309,14 +255,17 @@ impl Follower {
         caller: &Caller<'_>,
         max_bytes: u64,
     ) -> RuntimeResult<EventPage> {
-        let question = |runtime: Arc<dyn Runtime>| async move {
-            let hold = poll(caller.patience, MAX_WAIT, self.linger());
-            let poll = Poll { max_bytes, ..hold };
-            runtime.events(self.id, self.next, poll).await
+        let hold = Hold {
+            until: caller.patience,
+            at_most: MAX_WAIT,
+            linger_sec: self.linger(),
+            max_bytes,
         };
-        let patience = self.job.is_none().then_some(LASTING_PATIENCE);
-        let asking = connection.ask_with(patience, caller.deadline, question);
-        asking.await
+        let mut until = connection.until(caller.deadline);
+        if self.job.is_some() {
+            until = until.patiently();
+        }
+        until.events(self.id, self.next, hold).await
     }
 
     /// True while the silence is no longer than the executor was asked to hold its answer.
@@ -332,16 +281,5 @@ impl Follower {
             .and_then(|job| job.execution_time_sec)
             .unwrap_or(0.0);
         (age / 40.0).clamp(0.02, 5.0)
-    }
-}
-
-fn poll(patience: Instant, longest_hold: Duration, linger_sec: f64) -> Poll {
-    let left = patience.saturating_duration_since(Instant::now());
-    let linger_sec = linger_sec.min(left.as_secs_f64() / 2.0);
-    let wait_sec = left.min(longest_hold).as_secs_f64() - linger_sec;
-    Poll {
-        wait_sec: wait_sec.max(0.0),
-        linger_sec,
-        max_bytes: PAGE_BYTES,
     }
 }

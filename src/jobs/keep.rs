@@ -12,11 +12,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::display::{Attachment, Body};
 use crate::base::ids::JobId;
+use crate::connection::Connection;
 use crate::edge::store;
 use crate::render::page;
 use crate::render::picture::{self, Fitted, PictureError};
-use crate::runtime::connection::Connection;
-use crate::runtime::{Runtime, RuntimeError, RuntimeResult, retry};
+use crate::runtime::{Code, RuntimeError, RuntimeResult};
 use crate::wire::job::Job;
 
 /// Bytes of pictures in one answer: Claude Desktop takes 1 MB in all, base64 adds a third.
@@ -76,7 +76,7 @@ impl Keeper {
     /// Adds a job's pictures and files to `kept`. Never fails: what could not be kept is noted, and is still at the executor.
     pub(crate) async fn keep(
         &self,
-        connection: &Connection,
+        connection: &Arc<Connection>,
         id: JobId,
         attachments: &[Attachment],
         deadline: Instant,
@@ -85,14 +85,13 @@ impl Keeper {
         if attachments.is_empty() {
             return;
         }
-        let runtime = match connection.runtime(deadline).await {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                kept.notes
-                    .push(format!("pictures could not be fetched: {error}"));
-                return;
-            }
-        };
+        if let Err(error) = connection.runtime(deadline).await {
+            kept.notes
+                .push(format!("pictures could not be fetched: {error}"));
+            return;
+        }
+        // They are at an executor that has just answered.
+        let until = connection.until(deadline).patiently();
         let let_go: Vec<_> = (attachments.iter())
             .filter(|one| one.body == Body::LetGo)
             .collect();
@@ -111,10 +110,7 @@ impl Keeper {
                 ));
                 return;
             }
-            if let Err(trouble) = self
-                .keep_one(&*runtime, id, attachment, deadline, kept)
-                .await
-            {
+            if let Err(trouble) = self.keep_one(&until, id, attachment, deadline, kept).await {
                 let again = match trouble {
                     Trouble::Runtime(_) => format!("; get_output with job_id {id} tries again"),
                     Trouble::Disk(_) => String::new(),
@@ -130,7 +126,7 @@ impl Keeper {
     /// Adds a job's whole log, where its text alone does not show all. Never fails, as [`Keeper::keep`].
     pub(crate) async fn keep_log(
         &self,
-        connection: &Connection,
+        connection: &Arc<Connection>,
         id: JobId,
         deadline: Instant,
         kept: &mut Kept,
@@ -153,23 +149,20 @@ impl Keeper {
     /// What a thread or a process of the job's printed after its end; none when there is nothing or it cannot be had now.
     pub(super) async fn late_output(
         &self,
-        connection: &Connection,
+        connection: &Arc<Connection>,
         job: &Job,
         deadline: Instant,
     ) -> Option<Late> {
         let begin = job.log_bytes_at_end.filter(|end| *end < job.log_bytes)?;
         let from = begin.max(job.log_bytes.saturating_sub(LATE_BYTES));
-        let read = |runtime: Arc<dyn Runtime>| async move {
-            let mut pieces = runtime.log(job.id, from).await?;
-            let mut late = Vec::new();
-            while late.len() < MAX_LATE_READ
-                && let Some(piece) = pieces.try_next().await?
-            {
-                late.extend_from_slice(&piece);
-            }
-            Ok(late)
-        };
-        let late = connection.ask(deadline, read).await.ok()?;
+        let until = connection.until(deadline);
+        let mut pieces = until.log(job.id, from).await.ok()?;
+        let mut late = Vec::new();
+        while late.len() < MAX_LATE_READ
+            && let Some(piece) = pieces.try_next().await.ok()?
+        {
+            late.extend_from_slice(&piece);
+        }
         Some(Late {
             text: String::from_utf8_lossy(&late).into_owned(),
             is_cut: from > begin,
@@ -178,7 +171,7 @@ impl Keeper {
 
     async fn keep_one(
         &self,
-        runtime: &dyn Runtime,
+        code: &dyn Code,
         id: JobId,
         attachment: &Attachment,
         deadline: Instant,
@@ -194,10 +187,7 @@ impl Keeper {
             // A blob never changes: one that is here already need not travel again.
             Body::Blob(blob) => match fs::read(&path).await {
                 Ok(bytes) if bytes.len() as u64 == blob.bytes && !is_page => Bytes::from(bytes),
-                Ok(_) | Err(_) => {
-                    retry::until(deadline, runtime.address(), || runtime.blob(id, blob.blob))
-                        .await?
-                }
+                Ok(_) | Err(_) => code.blob(id, blob.blob).await?,
             },
         };
         let mut mime = attachment.mime.as_str();
@@ -259,27 +249,18 @@ impl Kept {
 /// Brings a job's log to the file at `path`, or as much of it as comes until `deadline`: the next try goes on from there. The inner error is
 /// the disk's.
 pub(crate) async fn fetch_log(
-    connection: &Connection,
+    connection: &Arc<Connection>,
     id: JobId,
     path: &Path,
     deadline: Instant,
 ) -> RuntimeResult<io::Result<()>> {
-    let grow = |runtime: Arc<dyn Runtime>| async move { grow_log(&*runtime, id, path).await };
-    connection.ask(deadline, grow).await
-}
-
-/// Fetches what the local copy of the log lacks; the inner error is the disk's. The executor's log only ever grows, so the copy's length is
-/// the cursor, and as each byte is written to its own place, two who do this at once write the same.
-async fn grow_log(
-    runtime: &dyn Runtime,
-    id: JobId,
-    path: &Path,
-) -> Result<io::Result<()>, RuntimeError> {
+    // The executor's log only ever grows, so the copy's length is the cursor, and as each byte is written to its own place, two who do this at
+    // once write the same.
     let (mut file, from) = match open_log(path).await {
         Ok(opened) => opened,
         Err(error) => return Ok(Err(error)),
     };
-    let mut stream = runtime.log(id, from).await?;
+    let mut stream = connection.until(deadline).log(id, from).await?;
     while let Some(piece) = stream.next().await {
         if let Err(error) = file.write_all(&piece?).await {
             return Ok(Err(error));

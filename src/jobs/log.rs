@@ -1,6 +1,6 @@
 //! A job's output as one text: how much of it there is, a part of it, and whether it grows.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::time::Instant;
@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use super::Jobs;
 use super::store::Record;
 use crate::base::ids::JobId;
-use crate::runtime::{Runtime, RuntimeResult};
-use crate::wire::job::{Job, Poll};
+use crate::runtime::{Code, Hold, RuntimeResult};
+use crate::wire::job::Job;
 
 /// The fewest bytes of events that an executor can be asked for: only the job beside them is wanted.
 const FEWEST_BYTES: u64 = 1_024;
@@ -32,13 +32,9 @@ impl Jobs {
         wait_sec: f64,
         deadline: Instant,
     ) -> RuntimeResult<Job> {
-        let poll = Poll {
-            wait_sec,
-            linger_sec: 0.0,
-            max_bytes: FEWEST_BYTES,
-        };
-        let look = |runtime: Arc<dyn Runtime>| async move { runtime.events(id, after, poll).await };
-        match self.connection.ask(deadline, look).await {
+        let hold = Hold::up_to(Duration::from_secs_f64(wait_sec), FEWEST_BYTES);
+        let until = self.connection.until(deadline);
+        match until.events(id, after, hold).await {
             Ok(page) => Ok(page.job),
             Err(error) => Err(self.refined(id, &error).unwrap_or(error)),
         }
@@ -55,8 +51,8 @@ impl Jobs {
         count: usize,
         deadline: Instant,
     ) -> RuntimeResult<Vec<u8>> {
-        let read = |runtime: Arc<dyn Runtime>| async move {
-            let mut stream = runtime.log(id, from).await?;
+        let read = async {
+            let mut stream = self.connection.until(deadline).log(id, from).await?;
             let mut bytes = Vec::new();
             while bytes.len() < count
                 && let Some(piece) = stream.next().await
@@ -66,7 +62,7 @@ impl Jobs {
             bytes.truncate(count);
             Ok(bytes)
         };
-        let read = self.connection.ask(deadline, read).await;
-        read.map_err(|error| self.refined(id, &error).unwrap_or(error))
+        read.await
+            .map_err(|error| self.refined(id, &error).unwrap_or(error))
     }
 }

@@ -10,7 +10,7 @@
 //! - `control`: ending what runs, jobs and sessions;
 //! - `kernels`: whose variables are gone since their session was last heard of.
 //!
-//! May import `base`, `wire`, `edge`, `render`, `runtime`, `caller`; knows nothing of MCP.
+//! May import `base`, `wire`, `edge`, `render`, `runtime`, `connection`, `caller`; knows nothing of MCP.
 
 pub mod collect;
 mod control;
@@ -37,7 +37,7 @@ use tokio::time::Instant;
 
 use crate::base::ids::JobId;
 use crate::caller::{Caller, Progress};
-use crate::runtime::connection::Connection;
+use crate::connection::Connection;
 use crate::runtime::{RuntimeError, RuntimeResult};
 use crate::wire::job::{Job, JobRequest};
 use crate::wire::state::JobState;

@@ -1,7 +1,6 @@
 //! All jobs in one list: those that the runtime knows, and those that this computer sent and the runtime does not know.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -10,7 +9,7 @@ use tokio::time::Instant;
 use super::Jobs;
 use super::store::Record;
 use crate::base::ids::JobId;
-use crate::runtime::{JobsQuery, Runtime, RuntimeError, RuntimeResult};
+use crate::runtime::{Code, JobsQuery, RuntimeError, RuntimeResult};
 use crate::wire::job::Job;
 use crate::wire::state::{JobState, Reason};
 
@@ -130,8 +129,7 @@ impl Jobs {
             state,
             limit: LOOKED_AT,
         };
-        let question = |runtime: Arc<dyn Runtime>| async move { runtime.jobs(query).await };
-        self.connection.ask(deadline, question).await
+        self.connection.until(deadline).jobs(query).await
     }
 }
 

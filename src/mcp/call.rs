@@ -17,7 +17,7 @@ use super::server::Server;
 use crate::base::text::Newest;
 use crate::caller::turns::{Turn, Turns};
 use crate::caller::{Caller, Progress, Report, Transferred};
-use crate::runtime::connection::Connection;
+use crate::connection::Connection;
 use crate::runtime::{RuntimeError, RuntimeResult};
 use crate::wire::job::Job;
 

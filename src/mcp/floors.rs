@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::checkpoints::Checkpoints;
 use crate::chunked::Chunked;
+use crate::connection::Connection;
 use crate::jobs::Jobs;
 use crate::notebook::Notebooks;
-use crate::runtime::connection::Connection;
 use crate::transfer::download::Downloads;
 use crate::transfer::upload::Uploads;
 

@@ -24,7 +24,7 @@ use super::floors::Floors;
 use super::methods;
 use super::resources::Resources;
 use crate::base::ids::JobId;
-use crate::runtime::connection::Connection;
+use crate::connection::Connection;
 
 /// Characters of an unknown tool's name that are shown.
 const MAX_SHOWN: usize = 100;
@@ -70,7 +70,7 @@ impl Server {
         &self.leaving
     }
 
-    pub(super) fn connection(&self) -> &Connection {
+    pub(super) fn connection(&self) -> &Arc<Connection> {
         &self.floors.connection
     }
 

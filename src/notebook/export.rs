@@ -17,8 +17,8 @@ use super::fetch::{fetch, is_late};
 use super::file::{NotebookFile, Placed};
 use crate::base::ids::JobId;
 use crate::caller::{self, Caller};
-use crate::runtime::connection::Connection;
-use crate::runtime::{JobsQuery, Runtime, RuntimeError, RuntimeResult};
+use crate::connection::Connection;
+use crate::runtime::{Code, JobsQuery, Machine, RuntimeError, RuntimeResult};
 use crate::transfer::TransferResult;
 use crate::transfer::name::Name;
 use crate::wire::machine::Probe;
@@ -113,8 +113,7 @@ impl Notebooks {
                 session: wanted.session.clone(),
             });
         }
-        let probe = |runtime: Arc<dyn Runtime>| async move { runtime.probe().await };
-        let probe = self.connection.ask(deadline, probe).await?;
+        let probe = self.connection.until(deadline).probe().await?;
         let all = jobs.len() as u64;
         let mut file = NotebookFile::begin(&self.save_dir, &name)?;
         file.add(&title(&wanted.session, &probe))?;
@@ -139,8 +138,7 @@ impl Notebooks {
             state: None,
             limit: wanted.last.unwrap_or(MOST_JOBS),
         };
-        let question = |runtime: Arc<dyn Runtime>| async move { runtime.jobs(query).await };
-        let jobs = self.connection.ask(deadline, question).await?;
+        let jobs = self.connection.until(deadline).jobs(query).await?;
         Ok(jobs.into_iter().rev().map(|job| job.id).collect())
     }
 

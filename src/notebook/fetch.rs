@@ -11,11 +11,11 @@ use tokio::time::Instant;
 use super::outputs::Outputs;
 use super::shape::{is_json, is_text};
 use crate::base::ids::JobId;
+use crate::connection::Connection;
 use crate::jobs::stall;
-use crate::runtime::connection::Connection;
-use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
+use crate::runtime::{Code, Hold, RuntimeError, RuntimeResult};
 use crate::wire::event::{BlobRef, EventKind};
-use crate::wire::job::{Job, Poll};
+use crate::wire::job::Job;
 
 /// Of events in one answer.
 const PAGE_BYTES: u64 = 1024 * 1024;
@@ -36,7 +36,7 @@ pub(super) struct Fetched {
 
 /// The job as it is now; none when the executor has not kept it.
 pub(super) async fn fetch(
-    connection: &Connection,
+    connection: &Arc<Connection>,
     job: JobId,
     deadline: Instant,
 ) -> RuntimeResult<Option<Fetched>> {
@@ -47,25 +47,18 @@ pub(super) async fn fetch(
 }
 
 async fn fetch_whole(
-    connection: &Connection,
+    connection: &Arc<Connection>,
     id: JobId,
     deadline: Instant,
 ) -> RuntimeResult<Fetched> {
-    let code = |runtime: Arc<dyn Runtime>| async move { runtime.code(id).await };
-    let code = connection.ask(deadline, code).await?;
+    let until = connection.until(deadline);
+    let code = until.code(id).await?;
     let mut outputs = Outputs::default();
     let mut execution_count = None;
     let mut states = Vec::new();
     let (mut after, mut text_bytes) = (0, 0);
     let job = loop {
-        let poll = Poll {
-            wait_sec: 0.0,
-            linger_sec: 0.0,
-            max_bytes: PAGE_BYTES,
-        };
-        let question =
-            |runtime: Arc<dyn Runtime>| async move { runtime.events(id, after, poll).await };
-        let page = connection.ask(deadline, question).await?;
+        let page = until.events(id, after, Hold::none(PAGE_BYTES)).await?;
         for event in &page.events {
             match &event.kind {
                 EventKind::Started {
@@ -97,12 +90,9 @@ async fn fetch_whole(
             after = last;
         }
     };
-    let fetch = |blob: BlobRef| async move {
-        let question = |runtime: Arc<dyn Runtime>| async move { runtime.blob(id, blob.blob).await };
-        match connection.ask(deadline, question).await {
-            Err(error) if error.is_not_found() => Ok(Bytes::new()),
-            fetched => fetched,
-        }
+    let fetch = async |blob: BlobRef| match until.blob(id, blob.blob).await {
+        Err(error) if error.is_not_found() => Ok(Bytes::new()),
+        fetched => fetched,
     };
     for (mime, blob, value) in outputs.blobs() {
         *value = in_place(mime, &fetch(blob).await?);

@@ -10,8 +10,6 @@ pub mod note;
 mod opening;
 pub mod page;
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use tokio::task::spawn_blocking;
@@ -24,8 +22,7 @@ pub use self::page::Page;
 use crate::render::notebook;
 use crate::render::picture::{self, PictureError};
 use crate::render::table::{self, Table};
-use crate::runtime::connection::Connection;
-use crate::runtime::{ReadQuery, Runtime, RuntimeResult};
+use crate::runtime::{Files, ReadQuery, RuntimeResult};
 use crate::wire::files::FileText;
 
 /// Lines that are shown unless more are wanted, and at most.
@@ -56,14 +53,10 @@ pub struct Wanted {
 /// Looks into a file.
 ///
 /// # Errors
-/// Those of the runtime, after repeating until `deadline`.
-pub async fn look(
-    connection: &Connection,
-    wanted: &Wanted,
-    deadline: Instant,
-) -> RuntimeResult<Page> {
+/// Those of `files`.
+pub async fn look(files: &dyn Files, wanted: &Wanted, deadline: Instant) -> RuntimeResult<Page> {
     let reading = Reading {
-        connection,
+        files,
         wanted,
         deadline,
     };
@@ -71,7 +64,7 @@ pub async fn look(
 }
 
 struct Reading<'a> {
-    connection: &'a Connection,
+    files: &'a dyn Files,
     wanted: &'a Wanted,
     deadline: Instant,
 }
@@ -114,8 +107,7 @@ impl Reading<'_> {
             lines,
             max_bytes,
         };
-        let read = |runtime: Arc<dyn Runtime>| async move { runtime.read_file(query).await };
-        let mut file = self.connection.ask(self.deadline, read).await?;
+        let mut file = self.files.read_file(query).await?;
         // Older executors leave it there.
         if file.first_line == Some(1) && file.text.starts_with('\u{feff}') {
             file.text.remove(0);
@@ -165,19 +157,13 @@ impl Reading<'_> {
 
     /// A whole file, of which the size was looked at.
     async fn fetch(&self, path: &str) -> RuntimeResult<Bytes> {
-        let fetch = |runtime: Arc<dyn Runtime>| async move {
-            let stat = runtime.stat(path, false).await?;
-            // It may have grown since; what comes of it then is as good as a picture can be.
-            let end = stat.size.min(MAX_FETCHED_BYTES);
-            let etag = stat.etag.unwrap_or_default();
-            if end == 0 {
-                return Ok(Bytes::new());
-            }
-            let stream = runtime.download(path, 0..end, &etag).await?;
-            let pieces: Vec<Bytes> = stream.try_collect().await?;
-            Ok(pieces.concat().into())
-        };
-        self.connection.ask(self.deadline, fetch).await
+        let stat = self.files.stat(path, false).await?;
+        // It may have grown since; what comes of it then is as good as a picture can be.
+        let end = stat.size.min(MAX_FETCHED_BYTES);
+        let etag = stat.etag.unwrap_or_default();
+        let stream = self.files.download(path, 0..end, &etag).await?;
+        let pieces: Vec<Bytes> = stream.try_collect().await?;
+        Ok(pieces.concat().into())
     }
 }
 

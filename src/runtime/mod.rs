@@ -1,33 +1,32 @@
-//! Where code runs: what a [`Runtime`] can be asked, in four traits, its errors, how to reach one, and a folder for each backend.
+//! Where code runs: what a [`Runtime`] can be asked, in four traits, and its errors.
 //!
 //! Architecture Invariant: only `executor/` knows the HTTP client. May import `base`, `wire`, `edge`.
 //!
-//! Every method of the traits is one request, bounded in time; [`retry::until`] repeats the ones that may be repeated: all but `cleanup`,
-//! `restart_session`, `remove_session` and `shutdown`.
+//! Every method of a runtime is one request, bounded in time. Repeating them is the matter of the floors above.
 
-pub mod connection;
+pub mod arrival;
 pub mod error;
 pub mod executor;
 pub mod local;
-pub mod retry;
-mod route;
-mod trouble;
 
 use std::fmt::Debug;
 use std::ops::Range;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
+use tokio::time::Instant;
 
 use crate::base::ids::JobId;
 use crate::wire::files::{
     BundleReply, BundleRequest, FileList, FileStat, FileText, Upload, UploadKey,
 };
-use crate::wire::job::{EventPage, Job, JobRequest, Poll};
+use crate::wire::job::{EventPage, Job, JobRequest};
 use crate::wire::machine::{Health, Probe};
 use crate::wire::session::{Cleanup, CleanupRequest, Removed, Restarted, Session, Variables};
 use crate::wire::state::JobState;
+use arrival::Arrival;
 pub use error::{RuntimeError, RuntimeResult};
 
 /// A machine that runs code: what it can be asked, and which one it is. Any call may fail with a [`RuntimeError`].
@@ -46,18 +45,18 @@ pub trait Runtime: Code + Sessions + Files + Machine + Debug {
 /// Jobs: code that runs, its events, its output.
 #[async_trait]
 pub trait Code: Send + Sync {
-    /// Starts a job, or finds the one that an earlier try started: the same id never runs twice. Where an earlier try may have reached the
-    /// executor of `expected_boot`, another one that does not know the job answers [`RuntimeError::Replaced`] and does not run it.
+    /// Starts a job, or finds the one that an earlier try started: the same id never runs twice. Where an earlier try may have reached another
+    /// executor, as `arrival` says, one that does not know the job answers [`RuntimeError::Replaced`] and does not run it.
     async fn put_job(
         &self,
         id: JobId,
         request: &JobRequest,
-        poll: Poll,
-        expected_boot: Option<&str>,
+        hold: Hold,
+        arrival: &Arrival,
     ) -> RuntimeResult<EventPage>;
     /// The newest jobs, newest first.
     async fn jobs(&self, query: &JobsQuery<'_>) -> RuntimeResult<Vec<Job>>;
-    async fn events(&self, id: JobId, after: u64, poll: Poll) -> RuntimeResult<EventPage>;
+    async fn events(&self, id: JobId, after: u64, hold: Hold) -> RuntimeResult<EventPage>;
     /// Asks for a job's end; again under the same `request` it asks for nothing more.
     async fn interrupt(&self, id: JobId, request: JobId) -> RuntimeResult<Job>;
     /// The job's output as text, from byte `from` on.
@@ -126,6 +125,47 @@ pub trait Machine: Send + Sync {
 
 /// Bytes as they arrive. An error ends the stream: what came before it is good.
 pub type ByteStream = BoxStream<'static, RuntimeResult<Bytes>>;
+
+/// How long an answer may be held for events that are not there yet, and how much of them it may have.
+#[derive(Debug, Clone, Copy)]
+pub struct Hold {
+    /// Not after this, however late the request is sent.
+    pub until: Instant,
+    /// At most so long, up to [`MAX_WAIT`](crate::wire::limits::MAX_WAIT).
+    pub at_most: Duration,
+    /// Seconds to gather further events after the first new one, 0 to 5; half of the time that is left at most.
+    pub linger_sec: f64,
+    /// About how many bytes of events to return, 1 kB to 4 MiB.
+    pub max_bytes: u64,
+}
+
+impl Hold {
+    /// Up to `at_most` from now, for the first new event.
+    #[must_use]
+    pub fn up_to(at_most: Duration, max_bytes: u64) -> Self {
+        Self {
+            until: Instant::now() + at_most,
+            at_most,
+            linger_sec: 0.0,
+            max_bytes,
+        }
+    }
+
+    /// Not at all.
+    #[must_use]
+    pub fn none(max_bytes: u64) -> Self {
+        Self::up_to(Duration::ZERO, max_bytes)
+    }
+
+    /// Seconds to wait and to linger for a request that is sent now.
+    #[must_use]
+    pub fn seconds(&self) -> (f64, f64) {
+        let left = self.until.saturating_duration_since(Instant::now());
+        let linger = self.linger_sec.min(left.as_secs_f64() / 2.0);
+        let wait = left.min(self.at_most).as_secs_f64() - linger;
+        (wait.max(0.0), linger)
+    }
+}
 
 /// What `GET /jobs` is asked for.
 #[derive(Debug, Clone, Copy)]

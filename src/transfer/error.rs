@@ -158,13 +158,6 @@ impl Failure for TransferError {
         }
     }
 
-    fn of_runtime(&self) -> Option<&RuntimeError> {
-        let Self::Runtime { source, .. } = self else {
-            return None;
-        };
-        Some(source)
-    }
-
     fn code(&self) -> &str {
         self.code()
     }

@@ -8,7 +8,7 @@
 //!   async threads;
 //! - `error` is what can go wrong while a file comes here.
 //!
-//! Architecture Invariant: knows neither `jobs` nor `mcp`. May import `base`, `wire`, `edge`, `runtime`, `caller`.
+//! Architecture Invariant: knows neither `jobs` nor `mcp`. May import `base`, `wire`, `edge`, `runtime`, `connection`, `caller`.
 
 pub(crate) mod destination;
 mod digest;

@@ -26,8 +26,6 @@ const MOST_NAMED: usize = 100;
 pub(super) trait Failure: Error + Clone + Send + Sync + 'static {
     fn cancelled(remote: &str) -> Self;
     fn runtime(remote: &str, source: RuntimeError) -> Self;
-    /// The runtime's error, where it was one.
-    fn of_runtime(&self) -> Option<&RuntimeError>;
     fn code(&self) -> &str;
     fn hint(&self) -> String;
     fn retryable(&self) -> bool;

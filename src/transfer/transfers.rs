@@ -12,8 +12,7 @@ use super::notes::{Held, Note, Notes};
 use super::running::{Ended, Failure, Key, Meter, Registry, Report, Running, State};
 use crate::base::ids::JobId;
 use crate::caller::Caller;
-use crate::runtime::Runtime;
-use crate::runtime::connection::Connection;
+use crate::connection::Connection;
 
 /// Dropping it ends what runs.
 #[derive(Debug)]
@@ -101,35 +100,38 @@ impl<R: Report> Transfers<R> {
         .await
     }
 
-    pub(super) async fn runtime(
+    /// The connection, when there is a runtime behind it.
+    pub(super) async fn ready(
         &self,
         remote: &str,
         caller: &Caller<'_>,
-    ) -> Result<Arc<dyn Runtime>, R::Error> {
+    ) -> Result<Arc<Connection>, R::Error> {
         let runtime = tokio::select! {
             () = caller.cancelled.cancelled() => return Err(R::Error::cancelled(remote)),
             runtime = self.connection.runtime(caller.deadline) => runtime,
         };
-        runtime.map_err(|error| R::Error::runtime(remote, error))
+        match runtime {
+            Ok(_) => Ok(self.connection.clone()),
+            Err(error) => Err(R::Error::runtime(remote, error)),
+        }
     }
 
-    /// Starts `work` in the background, unless the same was begun meanwhile. It is given the runtime, its meter, and what stops it.
+    /// Starts `work` in the background, unless the same was begun meanwhile. It is given its meter, and what stops it.
     pub(super) fn begin<F>(
         &self,
         task: Task,
         report: R,
-        runtime: Arc<dyn Runtime>,
-        work: impl FnOnce(Arc<dyn Runtime>, Meter<R>, CancellationToken) -> F,
+        work: impl FnOnce(Meter<R>, CancellationToken) -> F,
     ) -> Running<R>
     where
         F: Future<Output = Ended<R>> + Send + 'static,
     {
         let Task { mut note, held } = task;
         let (key, id) = (note.key.clone(), note.job_id);
-        let (connection, notes) = (self.connection.clone(), self.notes.clone());
+        let notes = self.notes.clone();
         self.registry
             .begin(key, id, report, |meter, stop, leaving| {
-                let work = work(runtime.clone(), meter.clone(), stop);
+                let work = work(meter.clone(), stop);
                 async move {
                     let began = Instant::now();
                     let (writing, begun) = (notes.clone(), note.clone());
@@ -144,10 +146,6 @@ impl<R: Report> Transfers<R> {
                     if let Err(error) = &result {
                         let remote = &note.key.0;
                         tracing::info!(job = %id, remote, code = error.code(), "a transfer ended: {error}");
-                        if let Some(error) = error.of_runtime() {
-                            // For the next call: this one's runtime is the one that it began with.
-                            connection.heal_after(&*runtime, error);
-                        }
                     }
                     if !leaving.is_cancelled() {
                         let mut report = meter.report();

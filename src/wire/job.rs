@@ -111,14 +111,3 @@ pub struct EventPage {
 pub struct JobReply {
     pub job: Job,
 }
-
-/// How long and how much to wait for when asking for events.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Poll {
-    /// Seconds to wait for the first new event, 0 to 25.
-    pub wait_sec: f64,
-    /// Seconds to gather further ones after it, 0 to 5.
-    pub linger_sec: f64,
-    /// About how many bytes of events to return, 1 kB to 4 MiB.
-    pub max_bytes: u64,
-}

@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use smart_colab::caller::Caller;
+use smart_colab::connection::Connection;
 use smart_colab::edge::env::{COLAB_URL, Env};
 use smart_colab::edge::settings::{Flags, Settings};
-use smart_colab::runtime::connection::Connection;
 use smart_colab::transfer::download::{DownloadReport, Downloads, Limits, PaceLimits, Wish};
 use smart_colab::transfer::{MAX_BYTES, Status, TransferError};
 use tempfile::TempDir;

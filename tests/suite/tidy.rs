@@ -11,10 +11,11 @@ use crate::support::python::python;
 use crate::support::rust::{bare, crate_paths, words};
 
 /// A room may import those before it.
-const FLOORS: [&[&str]; 12] = [
+const FLOORS: [&[&str]; 13] = [
     &["base"],
     &["wire", "edge", "render"],
     &["runtime"],
+    &["connection"],
     &["caller"],
     &["jobs", "machine", "reading", "transfer"],
     &["checkpoints"],

@@ -21,9 +21,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use smart_colab::caller::Caller;
+use smart_colab::connection::Connection;
 use smart_colab::edge::env::{COLAB_URL, Env};
 use smart_colab::edge::settings::{Flags, Settings};
-use smart_colab::runtime::connection::Connection;
 use smart_colab::transfer::Status;
 use smart_colab::transfer::upload::{Allowed, Limits, Request, UploadError, UploadReport, Uploads};
 use tempfile::TempDir;

@@ -10,14 +10,15 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 use smart_colab::base::ids::JobId;
+use smart_colab::runtime::arrival::Arrival;
 use smart_colab::runtime::{
-    ByteStream, Code, Files, JobsQuery, ListQuery, Machine, ReadQuery, Runtime, RuntimeError,
+    ByteStream, Code, Files, Hold, JobsQuery, ListQuery, Machine, ReadQuery, Runtime, RuntimeError,
     RuntimeResult, Sessions,
 };
 use smart_colab::wire::files::{
     BundleReply, BundleRequest, FileList, FileStat, FileText, Upload, UploadKey,
 };
-use smart_colab::wire::job::{EventPage, Job, JobRequest, Poll};
+use smart_colab::wire::job::{EventPage, Job, JobRequest};
 use smart_colab::wire::machine::{Health, Probe};
 use smart_colab::wire::session::{Cleanup, CleanupRequest, Removed, Restarted, Session, Variables};
 use tokio::time::{Instant, sleep_until};
@@ -74,8 +75,9 @@ impl FakeRuntime {
     }
 
     /// Holds the answer as the API says.
-    async fn hold(&self, id: JobId, after: u64, poll: Poll) -> RuntimeResult<EventPage> {
-        let end = Instant::now() + Duration::from_secs_f64(poll.wait_sec);
+    async fn hold(&self, id: JobId, after: u64, hold: Hold) -> RuntimeResult<EventPage> {
+        let (wait_sec, linger_sec) = hold.seconds();
+        let end = Instant::now() + Duration::from_secs_f64(wait_sec);
         let mut linger = None;
         loop {
             let (page, due) = {
@@ -83,7 +85,7 @@ impl FakeRuntime {
                 (world.page(id, after)?, world.due)
             };
             if !page.events.is_empty() && linger.is_none() {
-                linger = Some(Instant::now() + Duration::from_secs_f64(poll.linger_sec));
+                linger = Some(Instant::now() + Duration::from_secs_f64(linger_sec));
             }
             let until = linger.unwrap_or(end);
             if page.job.state.is_final() || page.more || Instant::now() >= until {
@@ -160,15 +162,15 @@ impl Code for FakeRuntime {
         &self,
         id: JobId,
         request: &JobRequest,
-        poll: Poll,
-        _: Option<&str>,
+        hold: Hold,
+        _: &Arrival,
     ) -> RuntimeResult<EventPage> {
         let gets_out = self.arrive(Some((id, request)))?;
         self.world().put(id, request)?;
         if !gets_out {
             return Err(timed_out());
         }
-        self.hold(id, 0, poll).await
+        self.hold(id, 0, hold).await
     }
 
     async fn jobs(&self, query: &JobsQuery<'_>) -> RuntimeResult<Vec<Job>> {
@@ -178,11 +180,11 @@ impl Code for FakeRuntime {
         answer(gets_out, Ok(jobs))
     }
 
-    async fn events(&self, id: JobId, after: u64, poll: Poll) -> RuntimeResult<EventPage> {
+    async fn events(&self, id: JobId, after: u64, hold: Hold) -> RuntimeResult<EventPage> {
         if !self.arrive(None)? {
             return Err(timed_out());
         }
-        self.hold(id, after, poll).await
+        self.hold(id, after, hold).await
     }
 
     async fn interrupt(&self, id: JobId, _: JobId) -> RuntimeResult<Job> {

@@ -11,9 +11,10 @@ use futures_util::TryStreamExt;
 use smart_colab::base::ids::JobId;
 use smart_colab::edge::env::Env;
 use smart_colab::edge::settings::{Flags, Settings};
-use smart_colab::runtime::Runtime;
+use smart_colab::runtime::arrival::Arrival;
 use smart_colab::runtime::local::Local;
-use smart_colab::wire::job::{JobRequest, Poll};
+use smart_colab::runtime::{Hold, Runtime};
+use smart_colab::wire::job::JobRequest;
 use smart_colab::wire::state::JobState;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -127,14 +128,12 @@ pub(crate) async fn run(runtime: &dyn Runtime, code: &str) -> (JobId, String) {
         iterations: None,
         kernel_id: None,
     };
-    let poll = Poll {
-        wait_sec: 20.0,
-        linger_sec: 0.0,
-        max_bytes: 1 << 20,
-    };
-    let mut page = runtime.put_job(id, &request, poll, None).await.unwrap();
+    let hold = || Hold::up_to(Duration::from_secs(20), 1 << 20);
+    let arrival = Arrival::default();
+    let sent = runtime.put_job(id, &request, hold(), &arrival).await;
+    let mut page = sent.unwrap();
     while !page.job.state.is_final() {
-        page = runtime.events(id, page.next, poll).await.unwrap();
+        page = runtime.events(id, page.next, hold()).await.unwrap();
     }
     let said = log(runtime, id).await;
     assert_eq!(page.job.state, JobState::Succeeded, "{said}");

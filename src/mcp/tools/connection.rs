@@ -1,6 +1,5 @@
 //! Is the runtime there, and what is it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::handler::server::tool::ToolRouter;
@@ -11,13 +10,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::connection::Checked;
 use crate::machine::{self, Concern};
 use crate::mcp::call;
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
-use crate::runtime::connection::Checked;
-use crate::runtime::{Runtime, RuntimeError};
+use crate::runtime::{Machine, RuntimeError};
 use crate::wire::machine::Probe;
 use crate::wire::session::Session;
 
@@ -89,8 +88,7 @@ impl Server {
     ) -> Result<Json<ProbeReport>, Fault> {
         let budget = self.budget(&context);
         let probe = call::ask(self, &context, budget, async |call| {
-            let question = |runtime: Arc<dyn Runtime>| async move { runtime.probe().await };
-            self.connection().ask(call.deadline, question).await
+            self.connection().until(call.deadline).probe().await
         });
         let probe: Probe = probe.await.map_err(Fault::from)?;
         let recommendations = machine::concerns(&probe).iter().map(word).collect();

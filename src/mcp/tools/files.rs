@@ -1,7 +1,5 @@
 //! Files over there.
 
-use std::sync::Arc;
-
 use rmcp::handler::server::tool::ToolRouter;
 use rmcp::handler::server::wrapper::{Json, Parameters};
 use rmcp::service::RequestContext;
@@ -14,7 +12,7 @@ use crate::mcp::call;
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
-use crate::runtime::{ListQuery, Runtime, RuntimeResult};
+use crate::runtime::{Files, ListQuery, RuntimeResult};
 use crate::transfer::MAX_BYTES;
 use crate::transfer::download::{DownloadReport, Wish};
 use crate::wire::files::FileList;
@@ -71,10 +69,8 @@ impl Server {
         };
         let budget = self.budget(&context);
         let list: RuntimeResult<FileList> = call::ask(self, &context, budget, async |call| {
-            let query = &query;
-            let question =
-                |runtime: Arc<dyn Runtime>| async move { runtime.list_files(query).await };
-            self.connection().ask(call.deadline, question).await
+            let until = self.connection().until(call.deadline);
+            until.list_files(&query).await
         })
         .await;
         Ok(Json(list?))

@@ -8,13 +8,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::connection::ConnectionReport;
+use crate::connection::{Checked, NEW_ADDRESS, check_endpoint};
 use crate::edge::settings::endpoint;
 use crate::mcp::call;
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::runtime::RuntimeResult;
-use crate::runtime::connection::{Checked, NEW_ADDRESS, check_endpoint};
 
 #[derive(Deserialize, JsonSchema)]
 struct ConnectArgs {

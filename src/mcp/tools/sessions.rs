@@ -1,7 +1,5 @@
 //! What the kernels hold, and setting it free.
 
-use std::sync::Arc;
-
 use rmcp::handler::server::tool::ToolRouter;
 use rmcp::handler::server::wrapper::{Json, Parameters};
 use rmcp::service::RequestContext;
@@ -14,7 +12,7 @@ use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
 use crate::runtime::error::Reach;
-use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
+use crate::runtime::{Machine, RuntimeError, RuntimeResult, Sessions};
 use crate::wire::session::{Cleanup, CleanupRequest, Session, Variables};
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -68,10 +66,8 @@ impl Server {
         let session = args::session_or_main(args.session)?;
         let budget = self.budget(&context);
         let variables: RuntimeResult<Variables> = call::ask(self, &context, budget, async |call| {
-            let session = session.as_str();
-            let question =
-                |runtime: Arc<dyn Runtime>| async move { runtime.variables(session).await };
-            self.connection().ask(call.deadline, question).await
+            let until = self.connection().until(call.deadline);
+            until.variables(&session).await
         })
         .await;
         Ok(Json(variables?))
@@ -103,10 +99,8 @@ impl Server {
         let budget = self.budget(&context);
         let cleanup: RuntimeResult<Cleanup> = call::ask(self, &context, budget, async |call| {
             call.turn_comes(self.connection()).await;
-            let request = &request;
-            // Done once: what a second run would report is not what the first one did.
-            let clean = |runtime: Arc<dyn Runtime>| async move { runtime.cleanup(request).await };
-            self.connection().ask_once(call.deadline, clean).await
+            let until = self.connection().until(call.deadline);
+            until.cleanup(&request).await
         })
         .await;
         let advice =

@@ -11,14 +11,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
-use reqwest::{Method, Response, StatusCode, header};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
 
+use super::arrival::Arrival;
 use super::error::{RuntimeError, RuntimeResult};
-use super::{ByteStream, Code, JobsQuery, Machine, Runtime, Sessions};
+use super::{ByteStream, Code, Hold, JobsQuery, Machine, Runtime, Sessions};
 use crate::base::ids::JobId;
 use crate::edge::allowance::Allowance;
 use crate::edge::settings::Endpoint;
-use crate::wire::job::{EventPage, Job, JobList, JobReply, JobRequest, Poll};
+use crate::wire::job::{EventPage, Job, JobList, JobReply, JobRequest};
 use crate::wire::limits::MAX_BODY_BYTES;
 use crate::wire::machine::{Health, Probe};
 use crate::wire::problem::Problem;
@@ -54,7 +55,7 @@ impl Executor {
 
     /// Counts what comes.
     #[must_use]
-    pub(super) fn counting(mut self, allowance: Arc<Allowance>) -> Self {
+    pub fn counting(mut self, allowance: Arc<Allowance>) -> Self {
         self.http.count_in(allowance);
         self
     }
@@ -85,16 +86,15 @@ fn too_large(bytes: usize) -> Problem {
     }
 }
 
-fn poll_query(poll: Poll) -> [(&'static str, String); 3] {
-    [
-        ("wait", format!("{:.3}", poll.wait_sec)),
-        ("linger", format!("{:.3}", poll.linger_sec)),
-        ("max_bytes", poll.max_bytes.to_string()),
-    ]
-}
-
-fn held(poll: Poll) -> Duration {
-    Duration::from_secs_f64(poll.wait_sec + poll.linger_sec) + ANSWER
+/// Asks for events that are held so, and gives the answer its time.
+fn held(call: RequestBuilder, hold: Hold) -> RequestBuilder {
+    let (wait_sec, linger_sec) = hold.seconds();
+    call.query(&[
+        ("wait", format!("{wait_sec:.3}")),
+        ("linger", format!("{linger_sec:.3}")),
+        ("max_bytes", hold.max_bytes.to_string()),
+    ])
+    .timeout(Duration::from_secs_f64(wait_sec + linger_sec) + ANSWER)
 }
 
 #[async_trait]
@@ -128,8 +128,8 @@ impl Code for Executor {
         &self,
         id: JobId,
         request: &JobRequest,
-        poll: Poll,
-        expected_boot: Option<&str>,
+        hold: Hold,
+        arrival: &Arrival,
     ) -> RuntimeResult<EventPage> {
         let body = serde_json::to_vec(request).map_err(|error| {
             self.http
@@ -141,17 +141,12 @@ impl Code for Executor {
         let mut call = self
             .http
             .request(Method::PUT, &format!("jobs/{id}"))
-            .query(&poll_query(poll))
             .header(header::CONTENT_TYPE, "application/json")
             .body(body);
-        if let Some(boot) = expected_boot {
+        if let Some(boot) = arrival.expected_boot(self) {
             call = call.header("X-Expect-Boot-Id", boot);
         }
-        match self
-            .http
-            .json(call.timeout(held(poll)), MAX_EVENTS_BYTES)
-            .await
-        {
+        match self.http.json(held(call, hold), MAX_EVENTS_BYTES).await {
             Err(RuntimeError::Refused(problem)) if problem.status == 412 => {
                 Err(RuntimeError::Replaced)
             }
@@ -174,15 +169,12 @@ impl Code for Executor {
         Ok(reply.jobs)
     }
 
-    async fn events(&self, id: JobId, after: u64, poll: Poll) -> RuntimeResult<EventPage> {
+    async fn events(&self, id: JobId, after: u64, hold: Hold) -> RuntimeResult<EventPage> {
         let call = self
             .http
             .request(Method::GET, &format!("jobs/{id}/events"))
-            .query(&[("after", after)])
-            .query(&poll_query(poll));
-        self.http
-            .json(call.timeout(held(poll)), MAX_EVENTS_BYTES)
-            .await
+            .query(&[("after", after)]);
+        self.http.json(held(call, hold), MAX_EVENTS_BYTES).await
     }
 
     async fn interrupt(&self, id: JobId, request: JobId) -> RuntimeResult<Job> {

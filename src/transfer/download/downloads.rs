@@ -9,7 +9,7 @@ use super::report::DownloadReport;
 use crate::base::causes::sentence;
 use crate::base::ids::JobId;
 use crate::caller::Caller;
-use crate::runtime::connection::Connection;
+use crate::connection::Connection;
 use crate::transfer::disk::blocking;
 use crate::transfer::error::{TransferError, TransferResult};
 use crate::transfer::look::Look;
@@ -112,22 +112,22 @@ impl Downloads {
         caller: &Caller<'_>,
     ) -> TransferResult<Running<DownloadReport>> {
         let (key, max_bytes) = (task.note.key.clone(), task.note.max_bytes);
-        let runtime = self.transfers.runtime(&key.0, caller).await?;
+        let connection = self.transfers.ready(&key.0, caller).await?;
         let (limits, save_dir) = (self.limits, self.save_dir.clone());
         let report = DownloadReport::new(&key.0);
-        let running =
-            self.transfers
-                .begin(task, report, runtime, async move |runtime, meter, stop| {
-                    let pull = Pull {
-                        runtime,
-                        limits,
-                        lanes: Lanes::new(limits.pace),
-                        meter,
-                        max_bytes,
-                        stop,
-                    };
-                    pull.any(&key.0, wanted_name(&key)?, &save_dir).await
-                });
+        let running = self
+            .transfers
+            .begin(task, report, async move |meter, stop| {
+                let pull = Pull {
+                    connection,
+                    limits,
+                    lanes: Lanes::new(limits.pace),
+                    meter,
+                    max_bytes,
+                    stop,
+                };
+                pull.any(&key.0, wanted_name(&key)?, &save_dir).await
+            });
         Ok(running)
     }
 }

@@ -2,19 +2,18 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::TryStreamExt;
 use futures_util::future::try_join_all;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use super::file::Pull;
+use super::file::{Flow, Pull};
 use super::lanes::Lane;
 use super::partial::Block;
-use crate::runtime::{ByteStream, RuntimeError, RuntimeResult};
+use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use crate::transfer::error::{TransferError, TransferResult};
 use crate::transfer::running::Failure;
 use crate::transfer::trouble::USUAL_DELAY;
@@ -57,20 +56,19 @@ impl Pull {
     ) -> TransferResult<()> {
         let failed = |error| TransferError::runtime(&stat.path, error);
         while !range.is_empty() {
-            let opened = self.until_answered(USUAL_DELAY, || {
+            let opened = self.until_answered(USUAL_DELAY, |runtime| {
                 lane.begin();
-                self.open(stat, range.clone())
+                Self::open(runtime, stat, range.clone())
             });
-            let (first, mut rest) = opened.await.map_err(failed)?;
+            let mut flow = opened.await.map_err(failed)?;
             let mut block = Block::at(range.start);
-            let mut next = Some(Ok(first));
+            let mut next = Some(Ok(flow.first));
             while let Some(Ok(chunk)) = next {
                 let count = chunk.len() as u64;
                 range.start += count;
                 if range.start > range.end {
-                    return Err(failed(
-                        self.incompatible("it sent more of the file than was asked for"),
-                    ));
+                    let detail = "it sent more of the file than was asked for";
+                    return Err(failed(RuntimeError::incompatible(&flow.address, detail)));
                 }
                 lane.received(count);
                 block.push(chunk);
@@ -78,7 +76,9 @@ impl Pull {
                     let full = std::mem::replace(&mut block, Block::at(range.start));
                     self.send(blocks, stat, full).await?;
                 }
-                next = self.hear(USUAL_DELAY, rest.try_next()).await.transpose();
+                let coming = flow.rest.try_next();
+                let heard = self.meter.hear(&flow.address, USUAL_DELAY, coming).await;
+                next = heard.transpose();
             }
             lane.end();
             if block.length > 0 {
@@ -93,14 +93,15 @@ impl Pull {
         Ok(())
     }
 
-    /// A stream of the file's bytes that has begun to flow: a connection that brings none is one to try again.
-    async fn open(&self, stat: &FileStat, range: Range<u64>) -> RuntimeResult<(Bytes, ByteStream)> {
+    async fn open(
+        runtime: Arc<dyn Runtime>,
+        stat: &FileStat,
+        range: Range<u64>,
+    ) -> RuntimeResult<Flow> {
         let etag = stat.etag.as_deref().unwrap_or_default();
-        let mut stream = self.runtime.download(&stat.path, range, etag).await?;
-        match stream.try_next().await? {
-            Some(first) => Ok((first, stream)),
-            None => Err(self.stranger("it sent no byte of the part that was asked for")),
-        }
+        let stream = runtime.download(&stat.path, range, etag).await?;
+        let nothing = "it sent no byte of the part that was asked for";
+        Self::flow(&*runtime, stream, nothing).await
     }
 
     async fn send(
@@ -130,7 +131,7 @@ impl Pull {
                 return Ok(digest);
             }
             if Instant::now() > end {
-                let url = self.runtime.address().to_owned();
+                let url = self.connection.place().unwrap_or_default();
                 return failed(RuntimeError::TimedOut { url });
             }
             sleep(BREATH).await;

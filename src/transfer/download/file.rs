@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::TryStreamExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -13,8 +15,9 @@ use super::lanes::Lanes;
 use super::pace::PaceLimits;
 use super::partial::Partial;
 use super::report::DownloadReport;
+use crate::connection::Connection;
 use crate::runtime::error::Reach;
-use crate::runtime::{Runtime, RuntimeError, RuntimeResult, retry};
+use crate::runtime::{ByteStream, Runtime, RuntimeError, RuntimeResult};
 use crate::transfer::digest::Follower;
 use crate::transfer::disk::{blocking, changed_at};
 use crate::transfer::error::{TransferError, TransferResult};
@@ -64,7 +67,7 @@ impl Default for Limits {
 /// What the parts of one download share.
 #[derive(Debug)]
 pub(super) struct Pull {
-    pub(super) runtime: Arc<dyn Runtime>,
+    pub(super) connection: Arc<Connection>,
     pub(super) limits: Limits,
     pub(super) lanes: Lanes,
     pub(super) meter: Meter<DownloadReport>,
@@ -72,6 +75,13 @@ pub(super) struct Pull {
     pub(super) max_bytes: u64,
     /// Ends the download soon, with the partial file closed and its lock released.
     pub(super) stop: CancellationToken,
+}
+
+/// A stream that has begun to flow, with its first bytes and the address that it comes from.
+pub(super) struct Flow {
+    pub(super) address: String,
+    pub(super) first: Bytes,
+    pub(super) rest: ByteStream,
 }
 
 /// A file that came whole.
@@ -181,8 +191,10 @@ impl Pull {
 
     pub(super) async fn stat(&self, remote: &str, digest: bool) -> TransferResult<FileStat> {
         let usual = if digest { DIGEST_DELAY } else { USUAL_DELAY };
-        self.ask(remote, usual, || self.runtime.stat(remote, digest))
-            .await
+        self.ask(remote, usual, |runtime| async move {
+            runtime.stat(remote, digest).await
+        })
+        .await
     }
 
     /// Repeats a request, which is answered within `usual` as a rule, while it fails in passing and the download is wanted.
@@ -190,7 +202,7 @@ impl Pull {
         &self,
         remote: &str,
         usual: Duration,
-        request: impl FnMut() -> F,
+        request: impl FnMut(Arc<dyn Runtime>) -> F,
     ) -> TransferResult<T>
     where
         F: Future<Output = RuntimeResult<T>>,
@@ -204,25 +216,34 @@ impl Pull {
     pub(super) async fn until_answered<T, F>(
         &self,
         usual: Duration,
-        mut request: impl FnMut() -> F,
+        mut request: impl FnMut(Arc<dyn Runtime>) -> F,
     ) -> RuntimeResult<T>
     where
         F: Future<Output = RuntimeResult<T>>,
     {
         let deadline = Instant::now() + self.limits.patience;
-        retry::until(deadline, self.runtime.address(), || {
-            self.hear(usual, request())
-        })
-        .await
+        let heard = |runtime: Arc<dyn Runtime>| {
+            let answer = request(runtime.clone());
+            async move { self.meter.hear(runtime.address(), usual, answer).await }
+        };
+        self.connection.each_try(deadline, heard).await
     }
 
-    /// Notes what an answer says of the link.
-    pub(super) async fn hear<T>(
-        &self,
-        usual: Duration,
-        answer: impl Future<Output = RuntimeResult<T>>,
-    ) -> RuntimeResult<T> {
-        self.meter.hear(self.runtime.address(), usual, answer).await
+    /// The bytes of `stream` once it brings some: a connection that brings none is one to try again.
+    pub(super) async fn flow(
+        runtime: &dyn Runtime,
+        mut stream: ByteStream,
+        nothing: &str,
+    ) -> RuntimeResult<Flow> {
+        let address = runtime.address().to_owned();
+        match stream.try_next().await? {
+            Some(first) => Ok(Flow {
+                address,
+                first,
+                rest: stream,
+            }),
+            None => Err(Self::stranger(&address, nothing)),
+        }
     }
 
     /// What is stopped must not leave its files open: only waiting for the network is ever given up.
@@ -238,16 +259,12 @@ impl Pull {
     }
 
     /// What came is not what an executor sends: another try may bring it.
-    pub(super) fn stranger(&self, detail: &str) -> RuntimeError {
+    pub(super) fn stranger(address: &str, detail: &str) -> RuntimeError {
         RuntimeError::Stranger {
-            url: self.runtime.address().to_owned(),
+            url: address.to_owned(),
             detail: detail.to_owned(),
             reach: Reach::Unknown,
         }
-    }
-
-    pub(super) fn incompatible(&self, detail: &str) -> RuntimeError {
-        RuntimeError::incompatible(self.runtime.address(), detail)
     }
 }
 

@@ -122,8 +122,11 @@ impl Pull {
             limit: PAGE,
             cursor,
         };
-        self.ask(remote, USUAL_DELAY, || self.runtime.list_files(&query))
-            .await
+        let query = &query;
+        self.ask(remote, USUAL_DELAY, |runtime| async move {
+            runtime.list_files(query).await
+        })
+        .await
     }
 
     async fn entries(

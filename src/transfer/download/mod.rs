@@ -6,7 +6,7 @@
 //! - `folder` brings a folder: `small` and `bundle` its small files, `growing` keeps what has come, `strays` what is no part of it any more, `manifest` lists what came;
 //! - `partial`, `journal` and `ranges` keep what has come of a file.
 //!
-//! Architecture Invariant: knows neither uploads, nor `jobs`, nor `mcp`. May import `base`, `wire`, `edge`, `runtime`.
+//! Architecture Invariant: knows neither uploads, nor `jobs`, nor `mcp`. May import `base`, `wire`, `edge`, `runtime`, `connection`.
 
 mod bundle;
 mod downloads;

@@ -5,16 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::TryStreamExt;
 use tokio::time::{Instant, sleep};
 
 use super::bundle::{Item, Small, Unbundler};
-use super::file::Pull;
+use super::file::{Flow, Pull};
 use super::folder::GONE;
 use super::growing::{Growing, Wanted};
 use super::lanes::Lane;
-use crate::runtime::{ByteStream, RuntimeError, RuntimeResult};
+use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use crate::transfer::digest::sha256;
 use crate::transfer::disk::blocking;
 use crate::transfer::error::{TransferError, TransferResult};
@@ -79,7 +78,9 @@ impl Pull {
             }
             match end {
                 Ok(()) if rest.done() == before => {
-                    let error = self.incompatible("it left files out of a bundle");
+                    let address = self.connection.place().unwrap_or_default();
+                    let detail = "it left files out of a bundle";
+                    let error = RuntimeError::incompatible(&address, detail);
                     return Err(TransferError::runtime(remote, error));
                 }
                 Ok(()) => {}
@@ -108,21 +109,21 @@ impl Pull {
             path: remote.to_owned(),
             names: rest.wanted.keys().cloned().collect(),
         };
-        let opened = self.until_answered(USUAL_DELAY, || {
+        let opened = self.until_answered(USUAL_DELAY, |runtime| {
             lane.begin();
-            self.open_bundle(&request)
+            Self::open_bundle(runtime, &request)
         });
         let opened = self.unless_stopped(remote, opened).await?;
-        let (first, mut stream) = opened.map_err(|error| TransferError::runtime(remote, error))?;
+        let mut flow = opened.map_err(|error| TransferError::runtime(remote, error))?;
         let mut unbundler = Unbundler::default();
-        let mut next = Some(Ok(first));
+        let mut next = Some(Ok(flow.first));
         let end = 'bundle: loop {
             let chunk = match next {
                 Some(Ok(chunk)) => chunk,
                 Some(Err(error)) => break Err(error),
                 // Cut where nobody noticed.
                 None => {
-                    let url = self.runtime.address().to_owned();
+                    let url = flow.address;
                     break Err(RuntimeError::TimedOut { url });
                 }
             };
@@ -139,14 +140,15 @@ impl Pull {
                         }
                     }
                     Ok(Some(Item::End)) => is_over = true,
-                    Err(detail) => break 'bundle Err(self.stranger(detail)),
+                    Err(detail) => break 'bundle Err(Self::stranger(&flow.address, detail)),
                 }
             }
             self.keep(growing, files).await?;
             if is_over {
                 break Ok(());
             }
-            let coming = self.hear(USUAL_DELAY, stream.try_next());
+            let coming = flow.rest.try_next();
+            let coming = self.meter.hear(&flow.address, USUAL_DELAY, coming);
             next = self.unless_stopped(remote, coming).await?.transpose();
         };
         lane.end();
@@ -172,12 +174,12 @@ impl Pull {
         Ok(())
     }
 
-    async fn open_bundle(&self, request: &BundleRequest) -> RuntimeResult<(Bytes, ByteStream)> {
-        let mut stream = self.runtime.get_bundle(request).await?;
-        match stream.try_next().await? {
-            Some(first) => Ok((first, stream)),
-            None => Err(self.stranger("it sent an empty bundle")),
-        }
+    async fn open_bundle(
+        runtime: Arc<dyn Runtime>,
+        request: &BundleRequest,
+    ) -> RuntimeResult<Flow> {
+        let stream = runtime.get_bundle(request).await?;
+        Self::flow(&*runtime, stream, "it sent an empty bundle").await
     }
 }
 

@@ -238,13 +238,6 @@ impl Failure for UploadError {
         Self::Runtime { remote, source }
     }
 
-    fn of_runtime(&self) -> Option<&RuntimeError> {
-        let Self::Runtime { source, .. } = self else {
-            return None;
-        };
-        Some(source)
-    }
-
     fn code(&self) -> &str {
         self.code()
     }

@@ -12,7 +12,7 @@ use super::local::{LocalFile, Place};
 use super::push::Push;
 use super::tally::Tally;
 use super::target::Target;
-use crate::runtime::RuntimeError;
+use crate::runtime::{Runtime, RuntimeError};
 use crate::transfer::disk::blocking;
 use crate::transfer::running::Failure;
 use crate::transfer::trouble::{BODY_DELAY, DIGEST_DELAY};
@@ -160,9 +160,10 @@ impl Push {
     async fn state(&self, key: &UploadKey) -> UploadResult<Upload> {
         let end = Instant::now() + DIGEST_PATIENCE;
         loop {
-            let upload = self
-                .ask(&key.path, DIGEST_DELAY, || self.runtime.upload(key))
-                .await?;
+            let asked = self.ask(&key.path, DIGEST_DELAY, |runtime| async move {
+                runtime.upload(key).await
+            });
+            let upload = asked.await?;
             if upload.state != UploadState::Checking {
                 return Ok(upload);
             }
@@ -188,7 +189,10 @@ impl Push {
                 let (from, wanted, room) = (file.clone(), range.clone(), self.room());
                 let bytes = blocking(move || from.read(&wanted, room)).await?;
                 let began = Instant::now();
-                let request = || self.runtime.upload_piece(key, offset, bytes.clone());
+                let request = |runtime: Arc<dyn Runtime>| {
+                    let bytes = bytes.clone();
+                    async move { runtime.upload_piece(key, offset, bytes).await }
+                };
                 let sent = self.ask(&key.path, BODY_DELAY, request).await;
                 self.done_with(bytes);
                 match sent {
@@ -215,8 +219,8 @@ impl Push {
         let modified_at = modified_at.as_deref();
         let end = Instant::now() + DIGEST_PATIENCE;
         loop {
-            let request = || async {
-                let finished = self.runtime.finish_upload(key, modified_at, must_run);
+            let request = |runtime: Arc<dyn Runtime>| async move {
+                let finished = runtime.finish_upload(key, modified_at, must_run);
                 match finished.await {
                     Ok(upload) => Ok(match upload.state {
                         UploadState::Complete => Finish::Complete {
@@ -246,7 +250,7 @@ impl Push {
 
     async fn breathe(&self, key: &UploadKey, end: Instant) -> UploadResult<()> {
         if Instant::now() > end {
-            let url = self.runtime.address().to_owned();
+            let url = self.connection.place().unwrap_or_default();
             return Err(UploadError::runtime(
                 &key.path,
                 RuntimeError::TimedOut { url },

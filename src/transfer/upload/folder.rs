@@ -17,7 +17,7 @@ use super::file::is_timeout;
 use super::push::Push;
 use super::target::{Target, within};
 use super::walk::{Found, MOST_ENTRIES, walk};
-use crate::runtime::ListQuery;
+use crate::runtime::{ListQuery, Runtime};
 use crate::transfer::disk::{blocking, changed_at};
 use crate::transfer::trouble::{BODY_DELAY, USUAL_DELAY};
 use crate::wire::files::{FileEntry, FileType};
@@ -138,10 +138,11 @@ impl Push {
                 limit: PAGE,
                 cursor,
             };
-            let page = match self
-                .ask(remote, USUAL_DELAY, || self.runtime.list_files(&query))
-                .await
-            {
+            let query = &query;
+            let listed = self.ask(remote, USUAL_DELAY, |runtime| async move {
+                runtime.list_files(query).await
+            });
+            let page = match listed.await {
                 Ok(page) => page,
                 // A mounted Drive can be too slow to list: sending what is there already is only slower.
                 Err(error) if is_timeout(&error) => break,
@@ -280,10 +281,9 @@ impl Sending<'_> {
             return Ok(());
         }
         let (began, length) = (Instant::now(), bundle.bytes.len() as u64);
-        let request = || {
-            self.push
-                .runtime
-                .put_bundle(&self.remote, bundle.bytes.clone())
+        let request = |runtime: Arc<dyn Runtime>| {
+            let bytes = bundle.bytes.clone();
+            async move { runtime.put_bundle(&self.remote, bytes).await }
         };
         let sent = self.push.ask(&self.remote, BODY_DELAY, request).await;
         self.push.done_with(bundle.bytes);

@@ -10,7 +10,7 @@
 //! - `walk` finds what is in a folder, `folder` and `bundle` send it.
 //!
 //! Architecture Invariant: knows neither downloads, nor `jobs`, nor `mcp`. May import `base`, `wire`,
-//! `edge`, `runtime`.
+//! `edge`, `runtime`, `connection`.
 
 mod allowed;
 mod bundle;

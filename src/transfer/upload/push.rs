@@ -4,14 +4,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::allowed::{Kind, Source};
 use super::error::{UploadError, UploadResult};
 use super::pace::{Bounds, Pace};
 use super::report::UploadReport;
-use crate::runtime::{Runtime, RuntimeResult, retry};
+use crate::connection::Connection;
+use crate::runtime::{Runtime, RuntimeResult};
 use crate::transfer::report::Status;
 use crate::transfer::running::{Failure, Meter};
 
@@ -57,7 +58,7 @@ impl Default for Limits {
 /// What the parts of one upload share.
 #[derive(Debug)]
 pub(super) struct Push {
-    pub(super) runtime: Arc<dyn Runtime>,
+    pub(super) connection: Arc<Connection>,
     pub(super) limits: Limits,
     pub(super) meter: Meter<UploadReport>,
     pub(super) pace: Pace,
@@ -69,7 +70,7 @@ pub(super) struct Push {
 
 impl Push {
     pub(super) fn new(
-        runtime: Arc<dyn Runtime>,
+        connection: Arc<Connection>,
         limits: Limits,
         meter: Meter<UploadReport>,
         stop: CancellationToken,
@@ -81,7 +82,7 @@ impl Push {
             most_streams: limits.most_streams,
         });
         Self {
-            runtime,
+            connection,
             limits,
             meter,
             pace,
@@ -134,7 +135,9 @@ impl Push {
 
     /// GB that are free where files go, if the runtime says so in time.
     async fn free(&self) -> Option<f64> {
-        let probe = timeout(FREE, self.runtime.probe()).await.ok()?.ok()?;
+        let end = Instant::now() + FREE;
+        let runtime = self.connection.runtime(end).await.ok()?;
+        let probe = timeout_at(end, runtime.probe()).await.ok()?.ok()?;
         probe.storage.first().map(|storage| storage.free_gb)
     }
 
@@ -143,17 +146,17 @@ impl Push {
         &self,
         remote: &str,
         usual: Duration,
-        mut request: impl FnMut() -> F,
+        mut request: impl FnMut(Arc<dyn Runtime>) -> F,
     ) -> UploadResult<T>
     where
         F: Future<Output = RuntimeResult<T>>,
     {
         let deadline = Instant::now() + self.limits.patience;
-        let address = self.runtime.address();
-        retry::until(deadline, address, || {
-            self.meter.hear(address, usual, request())
-        })
-        .await
-        .map_err(|error| UploadError::runtime(remote, error))
+        let heard = |runtime: Arc<dyn Runtime>| {
+            let answer = request(runtime.clone());
+            async move { self.meter.hear(runtime.address(), usual, answer).await }
+        };
+        let answer = self.connection.each_try(deadline, heard).await;
+        answer.map_err(|error| UploadError::runtime(remote, error))
     }
 }

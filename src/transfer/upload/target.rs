@@ -54,10 +54,10 @@ impl Push {
 
     /// What is at a path over there.
     async fn look(&self, remote: &str) -> UploadResult<Option<FileStat>> {
-        match self
-            .ask(remote, USUAL_DELAY, || self.runtime.stat(remote, false))
-            .await
-        {
+        let looked = self.ask(remote, USUAL_DELAY, |runtime| async move {
+            runtime.stat(remote, false).await
+        });
+        match looked.await {
             Ok(stat) => Ok(Some(stat)),
             Err(UploadError::Runtime { source, .. }) if source.is_not_found() => Ok(None),
             Err(error) => Err(error),

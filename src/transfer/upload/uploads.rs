@@ -9,7 +9,7 @@ use super::push::{Limits, Push};
 use super::report::UploadReport;
 use crate::base::ids::JobId;
 use crate::caller::Caller;
-use crate::runtime::connection::Connection;
+use crate::connection::Connection;
 use crate::transfer::disk::blocking;
 use crate::transfer::look::Look;
 use crate::transfer::running::Running;
@@ -116,13 +116,13 @@ impl Uploads {
         caller: &Caller<'_>,
     ) -> UploadResult<Running<UploadReport>> {
         let (remote, most) = (task.note.key.0.clone(), task.note.max_bytes);
-        let runtime = self.transfers.runtime(&remote, caller).await?;
+        let connection = self.transfers.ready(&remote, caller).await?;
         let report = UploadReport::new(&source.path.to_string_lossy(), &remote);
         let limits = self.limits;
-        let work = async move |runtime, meter, stop| {
-            let push = Push::new(runtime, limits, meter, stop);
+        let work = async move |meter, stop| {
+            let push = Push::new(connection, limits, meter, stop);
             push.any(&source, &remote, most).await
         };
-        Ok(self.transfers.begin(task, report, runtime, work))
+        Ok(self.transfers.begin(task, report, work))
     }
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use serde_json::Value;
 use smart_colab::base::ids::JobId;
 use smart_colab::caller::Caller;
+use smart_colab::connection::Connection;
 use smart_colab::notebook::{NotebookError, Notebooks, Report, Wanted};
-use smart_colab::runtime::Code;
-use smart_colab::runtime::connection::Connection;
-use smart_colab::wire::job::{Iterations, JobRequest, OnError, Poll};
+use smart_colab::runtime::arrival::Arrival;
+use smart_colab::runtime::{Code, Hold};
+use smart_colab::wire::job::{Iterations, JobRequest, OnError};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
@@ -33,14 +34,7 @@ impl Bench {
 
     /// Runs code to its end.
     async fn run(&self, code: &str, iterations: Option<(u64, u64)>) -> JobId {
-        let (id, poll) = (
-            JobId::fresh(),
-            Poll {
-                wait_sec: 0.0,
-                linger_sec: 0.0,
-                max_bytes: 1,
-            },
-        );
+        let (id, hold) = (JobId::fresh(), Hold::none(1));
         let request = JobRequest {
             code: code.to_owned(),
             session: "main".to_owned(),
@@ -54,7 +48,7 @@ impl Bench {
             kernel_id: None,
         };
         self.runtime
-            .put_job(id, &request, poll, None)
+            .put_job(id, &request, hold, &Arrival::default())
             .await
             .unwrap();
         sleep(Duration::from_secs(1)).await;

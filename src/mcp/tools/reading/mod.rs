@@ -73,7 +73,8 @@ impl Server {
         };
         let budget = self.budget(&context);
         let page = call::ask(self, &context, budget, async |call| {
-            reading::look(self.connection(), &wanted, call.deadline).await
+            let files = self.connection().until(call.deadline);
+            reading::look(&files, &wanted, call.deadline).await
         });
         page.await.map(answer).map_err(|error| match error.code() {
             "is_a_directory" => {

@@ -1,13 +1,13 @@
 //! What calls that are being repeated have met with, for whoever waits for them.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::error::RuntimeError;
+use crate::runtime::RuntimeError;
 
 /// The troubles of all calls that are under way.
-#[derive(Debug, Default)]
-pub(super) struct Troubles(Mutex<State>);
+#[derive(Debug, Clone, Default)]
+pub(super) struct Troubles(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -16,18 +16,18 @@ struct State {
 }
 
 /// One call's trouble; over when this is dropped.
-pub(super) struct Trouble<'a> {
-    troubles: &'a Troubles,
+pub(super) struct Trouble {
+    troubles: Troubles,
     number: u64,
     tries: u32,
 }
 
 impl Troubles {
-    pub(super) fn begin(&self) -> Trouble<'_> {
+    pub(super) fn begin(&self) -> Trouble {
         let mut state = self.lock();
         state.begun += 1;
         Trouble {
-            troubles: self,
+            troubles: self.clone(),
             number: state.begun,
             tries: 1,
         }
@@ -43,7 +43,7 @@ impl Troubles {
     }
 }
 
-impl Trouble<'_> {
+impl Trouble {
     pub(super) fn met(&mut self, error: &RuntimeError) {
         self.tries += 1;
         let said = format!("{error}; trying again (try {})", self.tries);
@@ -51,7 +51,7 @@ impl Trouble<'_> {
     }
 }
 
-impl Drop for Trouble<'_> {
+impl Drop for Trouble {
     fn drop(&mut self) {
         self.troubles.lock().met.remove(&self.number);
     }

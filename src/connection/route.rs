@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use jiff::Timestamp;
 
-use super::Runtime;
-use super::error::{Reach, RuntimeError, RuntimeResult};
-use super::executor::Executor;
-use super::local::Local;
 use crate::edge::allowance::{Allowance, is_ngrok};
 use crate::edge::pairing::{Pairing, Saved};
 use crate::edge::settings::Endpoint;
+use crate::runtime::error::Reach;
+use crate::runtime::executor::Executor;
+use crate::runtime::local::Local;
+use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 
 /// The way of this moment, and the others that are known.
 #[derive(Debug)]

@@ -1,0 +1,276 @@
+//! What a runtime can be asked, asked again until it answers: the four traits once more, with a deadline, retries and healing.
+//!
+//! Here stands for each method whether it may be repeated freely or goes once.
+
+use std::future::Future;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt, stream};
+use tokio::time::Instant;
+
+use super::resumed::resumed;
+use super::tries::{Policy, Tries};
+use super::{Connection, LASTING_PATIENCE};
+use crate::base::ids::JobId;
+use crate::runtime::arrival::Arrival;
+use crate::runtime::error::Reach;
+use crate::runtime::{
+    ByteStream, Code, Files, Hold, JobsQuery, ListQuery, Machine, ReadQuery, Runtime, RuntimeError,
+    RuntimeResult, Sessions,
+};
+use crate::wire::files::{
+    BundleReply, BundleRequest, FileList, FileStat, FileText, Upload, UploadKey,
+};
+use crate::wire::job::{EventPage, Job, JobRequest};
+use crate::wire::machine::{Health, Probe};
+use crate::wire::session::{Cleanup, CleanupRequest, Removed, Restarted, Session, Variables};
+
+/// Asks the runtime of each moment until it answers, refuses for good, or the deadline has come. A method fails with the last error of the
+/// runtime, with those of [`Connection::runtime`], or with [`RuntimeError::TimedOut`] when the deadline came during the first try.
+#[derive(Debug, Clone)]
+pub struct Until {
+    connection: Arc<Connection>,
+    deadline: Instant,
+    lasting_patience: Option<Duration>,
+}
+
+impl Connection {
+    /// Asks until `deadline`; for [`LASTING_PATIENCE`] only where nothing but [lasting](RuntimeError::is_lasting) errors came.
+    #[must_use]
+    pub fn until(self: &Arc<Self>, deadline: Instant) -> Until {
+        Until {
+            connection: self.clone(),
+            deadline,
+            lasting_patience: Some(LASTING_PATIENCE),
+        }
+    }
+}
+
+impl Until {
+    /// Until the deadline whatever errors come: for what is known to be there.
+    #[must_use]
+    pub fn patiently(self) -> Self {
+        Self {
+            lasting_patience: None,
+            ..self
+        }
+    }
+
+    /// What may be done twice.
+    async fn freely<T, F>(&self, question: impl Fn(Arc<dyn Runtime>) -> F) -> RuntimeResult<T>
+    where
+        F: Future<Output = RuntimeResult<T>>,
+    {
+        self.tries(Policy::Freely).ask(question).await
+    }
+
+    /// What must not be done twice.
+    async fn once<T, F>(&self, question: impl Fn(Arc<dyn Runtime>) -> F) -> RuntimeResult<T>
+    where
+        F: Future<Output = RuntimeResult<T>>,
+    {
+        let question = &question;
+        let meet_first = |runtime: Arc<dyn Runtime>| async move {
+            runtime.meet().await?;
+            question(runtime).await
+        };
+        self.tries(Policy::Once).ask(meet_first).await
+    }
+
+    fn tries(&self, policy: Policy) -> Tries {
+        let connection = self.connection.clone();
+        Tries::new(connection, policy, self.deadline, self.lasting_patience)
+    }
+}
+
+#[async_trait]
+impl Code for Until {
+    /// Under one id, so it is repeated freely: see [`Arrival`].
+    async fn put_job(
+        &self,
+        id: JobId,
+        request: &JobRequest,
+        hold: Hold,
+        arrival: &Arrival,
+    ) -> RuntimeResult<EventPage> {
+        self.freely(|runtime| async move {
+            match runtime.meet().await {
+                // As an idle connection does that was just being closed.
+                Ok(()) | Err(RuntimeError::Broken { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            let before = arrival.begin(&*runtime);
+            match runtime.put_job(id, request, hold, &before).await {
+                // What stands between may have passed the code on, and may pass questions as they are.
+                Err(error) if error.hides_executor() => {
+                    runtime.events(id, 0, hold).await.map_err(|_| error)
+                }
+                Err(error) if error.reach() != Reach::Unknown => {
+                    arrival.take_back(&before);
+                    Err(error)
+                }
+                answer => answer,
+            }
+        })
+        .await
+    }
+
+    async fn jobs(&self, query: &JobsQuery<'_>) -> RuntimeResult<Vec<Job>> {
+        self.freely(|runtime| async move { runtime.jobs(query).await })
+            .await
+    }
+
+    async fn events(&self, id: JobId, after: u64, hold: Hold) -> RuntimeResult<EventPage> {
+        self.freely(|runtime| async move { runtime.events(id, after, hold).await })
+            .await
+    }
+
+    async fn interrupt(&self, id: JobId, request: JobId) -> RuntimeResult<Job> {
+        self.freely(|runtime| async move { runtime.interrupt(id, request).await })
+            .await
+    }
+
+    /// Where a connection breaks, the stream goes on on another one.
+    async fn log(&self, id: JobId, from: u64) -> RuntimeResult<ByteStream> {
+        let open = move |runtime: Arc<dyn Runtime>, taken| {
+            async move { runtime.log(id, from + taken).await }.boxed()
+        };
+        Ok(resumed(self.tries(Policy::Freely), open))
+    }
+
+    async fn blob(&self, id: JobId, number: u64) -> RuntimeResult<Bytes> {
+        self.freely(|runtime| async move { runtime.blob(id, number).await })
+            .await
+    }
+
+    async fn code(&self, id: JobId) -> RuntimeResult<String> {
+        self.freely(|runtime| async move { runtime.code(id).await })
+            .await
+    }
+}
+
+#[async_trait]
+impl Sessions for Until {
+    async fn sessions(&self) -> RuntimeResult<Vec<Session>> {
+        self.freely(|runtime| async move { runtime.sessions().await })
+            .await
+    }
+
+    async fn restart_session(&self, name: &str) -> RuntimeResult<Restarted> {
+        self.once(|runtime| async move { runtime.restart_session(name).await })
+            .await
+    }
+
+    async fn remove_session(&self, name: &str) -> RuntimeResult<Removed> {
+        self.once(|runtime| async move { runtime.remove_session(name).await })
+            .await
+    }
+
+    async fn variables(&self, session: &str) -> RuntimeResult<Variables> {
+        self.freely(|runtime| async move { runtime.variables(session).await })
+            .await
+    }
+}
+
+#[async_trait]
+impl Files for Until {
+    async fn list_files(&self, query: &ListQuery) -> RuntimeResult<FileList> {
+        self.freely(|runtime| async move { runtime.list_files(query).await })
+            .await
+    }
+
+    async fn stat(&self, path: &str, digest: bool) -> RuntimeResult<FileStat> {
+        self.freely(|runtime| async move { runtime.stat(path, digest).await })
+            .await
+    }
+
+    /// Where a connection breaks, the stream goes on on another one.
+    async fn download(
+        &self,
+        path: &str,
+        range: Range<u64>,
+        etag: &str,
+    ) -> RuntimeResult<ByteStream> {
+        let (path, etag) = (Arc::<str>::from(path), Arc::<str>::from(etag));
+        let open = move |runtime: Arc<dyn Runtime>, taken| {
+            let (path, etag, rest) = (path.clone(), etag.clone(), range.start + taken..range.end);
+            async move {
+                // It may break behind the last byte.
+                if rest.is_empty() {
+                    return Ok(stream::empty().boxed());
+                }
+                runtime.download(&path, rest, &etag).await
+            }
+            .boxed()
+        };
+        Ok(resumed(self.tries(Policy::Freely), open))
+    }
+
+    async fn read_file(&self, query: &ReadQuery) -> RuntimeResult<FileText> {
+        self.freely(|runtime| async move { runtime.read_file(query).await })
+            .await
+    }
+
+    /// Repeated until it begins: where it breaks later, the rest is another bundle.
+    async fn get_bundle(&self, request: &BundleRequest) -> RuntimeResult<ByteStream> {
+        self.freely(|runtime| async move { runtime.get_bundle(request).await })
+            .await
+    }
+
+    async fn put_bundle(&self, folder: &str, bundle: Bytes) -> RuntimeResult<BundleReply> {
+        let bundle = &bundle;
+        self.freely(|runtime| async move { runtime.put_bundle(folder, bundle.clone()).await })
+            .await
+    }
+
+    async fn upload(&self, key: &UploadKey) -> RuntimeResult<Upload> {
+        self.freely(|runtime| async move { runtime.upload(key).await })
+            .await
+    }
+
+    async fn upload_piece(
+        &self,
+        key: &UploadKey,
+        offset: u64,
+        bytes: Bytes,
+    ) -> RuntimeResult<Upload> {
+        let bytes = &bytes;
+        self.freely(|runtime| async move { runtime.upload_piece(key, offset, bytes.clone()).await })
+            .await
+    }
+
+    async fn finish_upload(
+        &self,
+        key: &UploadKey,
+        modified_at: Option<&str>,
+        is_executable: bool,
+    ) -> RuntimeResult<Upload> {
+        self.freely(|runtime| async move {
+            runtime.finish_upload(key, modified_at, is_executable).await
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Machine for Until {
+    async fn health(&self) -> RuntimeResult<Health> {
+        self.freely(|runtime| async move { runtime.health().await })
+            .await
+    }
+
+    async fn probe(&self) -> RuntimeResult<Probe> {
+        self.freely(|runtime| async move { runtime.probe().await })
+            .await
+    }
+
+    /// Once: what a second run would report is not what the first one did.
+    async fn cleanup(&self, request: &CleanupRequest) -> RuntimeResult<Cleanup> {
+        self.once(|runtime| async move { runtime.cleanup(request).await })
+            .await
+    }
+}
