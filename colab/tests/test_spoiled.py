@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +80,48 @@ def test_an_executor_starts_whatever_is_spoiled(start: Start) -> None:
     second.post("/shutdown")
     second.process.wait(40)
     assert start().follow(good).stdout == "kept\n"
+
+
+def put_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        # The place's own name may be too long for an address.
+        listener.bind(short := tempfile.mktemp())
+    shutil.move(short, path)
+
+
+NO_FILES: dict[str, Callable[[Path], object]] = {"folder": Path.mkdir}
+if sys.platform != "win32":
+    NO_FILES |= {"FIFO": os.mkfifo, "socket": put_socket, "device": lambda path: path.symlink_to("/dev/zero")}
+
+
+@pytest.mark.parametrize("put", NO_FILES.values(), ids=list(NO_FILES))
+def test_an_executor_starts_where_no_file_stands_in_a_files_place(start: Start, put: Callable[[Path], object]) -> None:
+    first = start()
+    good, bad, worse = (first.run("print('kept')").job["id"] for _ in range(3))
+    first.post("/shutdown")
+    first.process.wait(40)
+    state = first.root / ".smart_colab"
+    of_a_job = [state / "jobs" / worse / name for name in ("events.jsonl", "log.txt", "reports.jsonl")]
+    notes = [state / name for name in ("kernels/0193.json", "kernels/0193.journal", "uploads/0193.json")]
+    aside = [state / name for name in ("lock", "boots", "boots.partial", "audit.jsonl", "audit.1.jsonl")]
+    aside += of_a_job + notes
+    record = state / "jobs" / bad / "job.json"
+    for path in (*aside, record):
+        path.parent.mkdir(exist_ok=True)
+        path.unlink(missing_ok=True)
+        put(path)
+    second = start()
+    said = second.log.read_text()
+    assert "Traceback" not in said
+    assert second.follow(good).stdout == "kept\n"
+    assert second.call("GET", f"/jobs/{bad}").status == 404
+    assert second.call("PUT", f"/jobs/{bad}", {"code": "print('kept')"}).json["code"] == "job_conflict"
+    assert second.call("GET", f"/jobs/{worse}").status == 200
+    assert second.run("print(1)").stdout == "1\n"
+    for path in aside:
+        assert os.path.lexists(f"{path}.unreadable"), path
+        assert f"{path.parent.name}/{path.name} cannot be read (not a regular file) and is set aside" in said
+    assert f"jobs/{bad} cannot be read back" in said
 
 
 @pytest.mark.parametrize("content", SPOILED)

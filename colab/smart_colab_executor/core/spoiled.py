@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,33 @@ ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowE
 
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object that a file holds. Raises one of ERRORS."""
+    check_regular(path)
     found = json.loads(path.read_bytes())
     if not isinstance(found, dict):
         raise TypeError("no object")
     return found
 
 
+def check_regular(path: Path) -> None:
+    """Raise an OSError where this is no file: a FIFO would be waited for, and a device may have no end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
+def clear_place(path: Path) -> None:
+    """Set aside what stands in a file's place and is none: a folder, a FIFO, a socket, a device."""
+    try:
+        check_regular(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        set_aside(path, error)
+
+
 def check_layout(state: Path) -> None:
     """Set aside what stands where the executor needs a file, or a folder, of its own."""
     for name in FILES:
-        if (path := state / name).is_dir():
-            set_aside(path, IsADirectoryError(errno.EISDIR, "a folder"))
+        clear_place(state / name)
     for name in FOLDERS:
         path = state / name
         if os.path.lexists(path) and not _is_usable(path):

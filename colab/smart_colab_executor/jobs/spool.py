@@ -21,7 +21,7 @@ from urllib.parse import quote, unquote
 
 from ..core.clock import now
 from ..core.disk import write_atomically, write_whole
-from ..core.spoiled import SUFFIX, set_aside
+from ..core.spoiled import SUFFIX, clear_place
 from ..in_kernel.jsonline import dump
 
 if TYPE_CHECKING:
@@ -74,8 +74,7 @@ class Spool:
         """
         spool = cls(folder)
         for path in (spool._events_path, spool._log_path):
-            if path.is_dir():
-                set_aside(path, IsADirectoryError(errno.EISDIR, "a folder"))
+            clear_place(path)
         spool._events_path.touch()
         if last_seq and spool._events_path.stat().st_size == size:
             spool.last_seq, spool.size = last_seq, size

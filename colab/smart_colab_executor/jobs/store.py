@@ -16,9 +16,10 @@ from ..core.arguments import uuid_text
 from ..core.clock import now
 from ..core.disk import NO_ROOM
 from ..core.errors import BootChanged, Busy, DiskFull, ExecutorError, InvalidArgument, JobConflict, NotFound, Occupied
-from ..core.spoiled import ERRORS
+from ..core.spoiled import ERRORS, check_regular, clear_place
 from .job import FINAL_STATES, RECORD, STATES, Ending, Job, Record
 from .neighbours import Neighbours, ended
+from .reports import FILE as REPORTS
 from .reports import Reports
 from .request import JobRequest
 from .spool import EVENTS, Spool
@@ -207,6 +208,7 @@ def parse_id(text: str) -> str:
 
 
 def _read(folder: Path) -> tuple[JobRequest, Record]:
+    check_regular(folder / RECORD)
     saved, *later = (folder / RECORD).read_bytes().splitlines()
     asked = json.loads(saved)
     record = Record.parse(asked["record"])
@@ -234,6 +236,7 @@ def _read_only(folder: Path) -> Job | None:
 def _recover(folder: Path, on_end: Callable[[Job], None], unread: Sequence[tuple[str, str]]) -> Job:
     request, record = _read(folder)
     spool = Spool.recover(folder, record.last_seq, record.events_bytes)
+    clear_place(folder / REPORTS)
     job = Job(request, record, folder, spool, Reports(folder), on_end)
     if job.is_final and spool.last_seq == record.last_seq:
         job.late("".join(text for _, text in unread))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from ..core.disk import write_atomically
-from ..core.spoiled import ERRORS, read_object, set_aside
+from ..core.spoiled import ERRORS, clear_place, read_object, set_aside
 from ..in_kernel.journal import LastWords
 from ..in_kernel.jsonline import dump
 from .connections import remove_folder
@@ -87,8 +87,10 @@ class KernelNotes:
                 with suppress(OSError):
                     note.unlink()
         living = {note.stem for note, family in families.items() if family and family[0].pid in survivors}
-        journals = (path for path in self._folder.glob("*.journal") if path.is_file())
-        return [LastWords(path) for path in journals if path.stem not in living]
+        journals = [path for path in self._folder.glob("*.journal") if path.stem not in living]
+        for path in journals:
+            clear_place(path)
+        return [LastWords(path) for path in journals if path.exists()]
 
     def _path(self, kernel_id: str) -> Path:
         return self._folder / f"{kernel_id}.json"

@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from ..core.spoiled import clear_place
+
 log = logging.getLogger(__name__)
 
 # An executor that was told to end, by a bridge that is being restarted, needs some seconds for its kernels.
@@ -83,6 +85,7 @@ def _lock(path: Path, folder: Path, patience_sec: float) -> BinaryIO:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Code and output are nobody else's business on a shared machine.
     path.parent.chmod(0o700)
+    clear_place(path)
     deadline = time.monotonic() + patience_sec
     while True:
         file = _open(path)

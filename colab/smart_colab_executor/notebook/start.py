@@ -20,6 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ..core.spoiled import clear_place
 from ..guard.admission import parse_networks
 from .live_log import LiveLog, request
 from .tunnels import Cloudflare, Ngrok, NoTunnel, SetupError, Tunnel, end, find_cloudflared
@@ -36,6 +37,8 @@ NEEDED = (
     "waitress>=3.0",
 )
 NGROK = "ngrok>=1.4,<2"
+# In the state folder, what is read or written here.
+FILES = ("token", "ready.json", "executor.log", "cloudflared.log")
 TUNNELS = ("ngrok", "cloudflare", "none")
 
 START_WAIT = 60.0
@@ -184,6 +187,8 @@ def write_private(file: Path, text: str) -> None:
 def executor(settings: Settings, token: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """Run the executor as a process of its own; yield it and its address."""
     state = settings.state
+    for name in FILES:
+        clear_place(state / name)
     ready = state / "ready.json"
     replace_previous(ready, kept_token(state / "token"))
     write_private(state / "token", token)
