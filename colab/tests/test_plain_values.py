@@ -49,6 +49,7 @@ class Unkind(dict[str, int]):
         (datetime.date(2026, 1, 2), "2026-01-02"),
         (datetime.datetime(2026, 1, 2, 3, tzinfo=datetime.UTC), "2026-01-02T03:00:00+00:00"),
         (datetime.timedelta(minutes=1), "PT60.0S"),
+        (datetime.timedelta(microseconds=1), "PT0.000001S"),
         (decimal.Decimal("1.10"), "1.10"),
         (10**30, str(10**30)),
         ([10**5000], ["1" + "0" * 5000]),
@@ -64,6 +65,7 @@ def test_what_has_a_usual_form_has_it(value: object, expected: object) -> None:
     ("value", "expected", "marked"),
     [
         (math.nan, "NaN", {"NaN": 1}),
+        (decimal.Decimal("-Infinity"), "-Infinity", {"-Infinity": 1}),
         ([1.0, math.nan, -math.inf], [1.0, "NaN", "-Infinity"], {"NaN": 1, "-Infinity": 1}),
         ({"a": Thing()}, {"a": {"not_json": f"{__name__}.Thing"}}, {f"{__name__}.Thing": 1}),
         ([object(), b"x"], [{"not_json": "object"}, {"not_json": "bytes"}], {"object": 1, "bytes": 1}),
@@ -110,3 +112,68 @@ def test_tables_have_their_form() -> None:
     assert plain(pd.Timestamp("2026-01-02")) == ("2026-01-02T00:00:00", None)
     assert plain(pd.Series([1, 2], index=[5.0, 6.0])) == ([1, 2], None)
     assert plain(pd.DataFrame({"a": [1, 2], "b": ["x", None]}))[0]["a"] == [1, 2]
+
+
+NUMPY = {
+    "np.float32(0.5)": (0.5, None),
+    "np.longdouble(0.5)": (0.5, None),
+    "np.float16('nan')": ("NaN", {"NaN": 1}),
+    "np.uint64(3)": (3, None),
+    "np.bool_(True)": (True, None),
+    "np.str_('x')": ("x", None),
+    "np.complex64(1 + 2j)": ("(1+2j)", None),
+    "np.array(7)": (7, None),
+    "np.datetime64('2026-01-02T03')": ("2026-01-02T03", None),
+    "np.datetime64('2026-01-02', 'ns')": ("2026-01-02T00:00:00.000000000", None),
+    "np.array(np.datetime64('2026-01-02', 'ns'))": ("2026-01-02T00:00:00.000000000", None),
+    "np.datetime64('NaT', 's')": (None, {"NaT": 1}),
+    "np.timedelta64('NaT', 's')": (None, {"NaT": 1}),
+    "np.timedelta64(90, 's')": ("PT90.0S", None),
+    "np.timedelta64(1, 'ns')": ("PT0.000000001S", None),
+    "np.timedelta64(2, 'D')": ("PT172800.0S", None),
+    "np.timedelta64(2, 'Y')": ("P2Y", None),
+    "np.timedelta64(3, 'M')": ("P3M", None),
+    "np.array(['2026-01-02', 'NaT'], 'M8[ns]')": (["2026-01-02T00:00:00.000000000", None], {"NaT": 1}),
+    "np.array([['2026-01-02', 'NaT']], 'M8[D]')": ([["2026-01-02", None]], {"NaT": 1}),
+    "np.array([1, 'NaT'], 'm8[s]')": (["PT1.0S", None], {"NaT": 1}),
+    "np.ma.masked": (None, {"masked": 1}),
+    "np.ma.array([1, 2, 3], mask=[0, 1, 1])": ([1, None, None], {"masked": 2}),
+    "np.ma.array([[1.0, 2.0], [math.nan, 4.0]], mask=[[0, 1], [0, 0]])": (
+        [[1.0, None], ["NaN", 4.0]],
+        {"masked": 1, "NaN": 1},
+    ),
+    "np.ma.array(5, mask=True)": (None, {"masked": 1}),
+    "{'a': [np.ma.masked, np.datetime64('NaT', 's')], 'b': (None,)}": (
+        {"a": [None, None], "b": [None]},
+        {"masked": 1, "NaT": 1},
+    ),
+}
+PANDAS = {
+    "pd.NaT": (None, {"NaT": 1}),
+    "pd.NA": (None, {"NA": 1}),
+    "[pd.NA, None, pd.NaT]": ([None, None, None], {"NA": 1, "NaT": 1}),
+    "pd.Timestamp('2026-01-02T03:04:05.000000001')": ("2026-01-02T03:04:05.000000001", None),
+    "pd.Timedelta(minutes=1)": ("PT60.0S", None),
+    "pd.Series([1, None], dtype='Int64')": ([1, None], {"NA": 1}),
+    "pd.Series([1.0, None])": ([1.0, "NaN"], {"NaN": 1}),
+    "pd.Series(['x', None], dtype=object)": (["x", None], None),
+    "pd.Series(pd.to_datetime(['2026-01-02', None]))": (["2026-01-02T00:00:00", None], {"NaT": 1}),
+    "pd.Series(pd.to_timedelta(['1min', None]))": (["PT60.0S", None], {"NaT": 1}),
+    "pd.DatetimeIndex(['2026-01-02', None])": (["2026-01-02T00:00:00", None], {"NaT": 1}),
+    "pd.DataFrame({'a': [pd.NaT], 'b': pd.array([None], 'boolean')})": (
+        {"a": [None], "b": [None]},
+        {"NaT": 1, "NA": 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("code", NUMPY)
+def test_values_of_numpy_have_their_form_and_missing_ones_are_counted(code: str) -> None:
+    np = pytest.importorskip("numpy")
+    assert plain(eval(code, {"np": np, "math": math})) == NUMPY[code]
+
+
+@pytest.mark.parametrize("code", PANDAS)
+def test_values_of_pandas_have_their_form_and_missing_ones_are_counted(code: str) -> None:
+    pd = pytest.importorskip("pandas")
+    assert plain(eval(code, {"pd": pd})) == PANDAS[code]

@@ -205,14 +205,14 @@ impl Checkpoint {
         (share * 1000.0).floor() / 10.0
     }
 
-    /// What the results only mark.
+    /// What the results only mark, or have null for.
     pub(crate) fn marked_note(&self) -> Option<String> {
         let kinds: Vec<String> = (self.marked.iter())
             .map(|(kind, count)| format!("{kind} ({count})"))
             .collect();
         (!kinds.is_empty()).then(|| {
             format!(
-                "some results hold what JSON cannot, marked in its place: {}",
+                "some results hold what JSON cannot; in its place stands a mark, or null for a missing value: {}",
                 kinds.join(", ")
             )
         })

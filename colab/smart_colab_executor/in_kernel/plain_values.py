@@ -1,5 +1,7 @@
 """Values as JSON can hold them: what has a usual form there in that form, the rest marked with its type, and counted.
 
+What a library has in the place of a missing value becomes null, and is counted: a None of the user's own is not.
+
 Runs in the kernel, as `_smart_colab.plain_values`; standard library alone.
 """
 
@@ -10,6 +12,7 @@ import decimal
 import enum
 import fractions
 import math
+import numbers
 import pathlib
 import uuid
 from collections import Counter, deque
@@ -26,6 +29,9 @@ MAX_DEPTH = 50
 MAX_INTEGER = 2**63
 MAX_INTEGER_BITS = 100_000
 TEXTS = (decimal.Decimal, fractions.Fraction, uuid.UUID, pathlib.PurePath, complex)
+# Classes of pandas and numpy, and what their one value is called.
+MISSING = {"NaTType": "NaT", "NAType": "NA", "MaskedConstant": "masked"}
+NOT_A_TIME = "NaT"
 # One of them has every class of a library that is looked into.
 LIBRARY_METHODS = ("item", "head", "to_pylist", "tolist", "to_list")
 LISTS: tuple[type[Any], ...] = (
@@ -65,6 +71,9 @@ class _Walk:
         if value is None or isinstance(value, bool):
             self._room -= 5
             return value
+        kind = type(value)
+        if kind.__name__ in MISSING and kind.__module__.startswith(("pandas", "numpy")):
+            return self._missing(MISSING[kind.__name__])
         if isinstance(value, enum.Enum):
             return self.of(value.value, depth)
         if isinstance(value, int):
@@ -76,7 +85,9 @@ class _Walk:
         if isinstance(value, (datetime.date, datetime.time)):
             return self._text(value.isoformat())
         if isinstance(value, datetime.timedelta):
-            return self._text(f"PT{value.total_seconds()}S")
+            return self._seconds(value.total_seconds())
+        if isinstance(value, decimal.Decimal) and not value.is_finite():
+            return self._float(float(value))
         if isinstance(value, TEXTS):
             return self._text(str(value))
         if depth == 0 or self._room <= 0:
@@ -93,12 +104,9 @@ class _Walk:
         # By its class alone: some run a query to tell their shape.
         if kind.__module__ == "__main__" or not any(hasattr(kind, name) for name in LIBRARY_METHODS):
             return self._mark(value)
-        if kind.__name__ in ("datetime64", "timedelta64"):
-            return self._text(str(value))
         shape = getattr(value, "shape", None)
         if shape == () and hasattr(value, "item"):
-            item = value.item()
-            return self._mark(value) if type(item) is kind else self.of(item, depth - 1)
+            return self._scalar(value, depth)
         # Asked last: the columns of a lazy table are a computation.
         if isinstance(shape, tuple) and len(shape) == 2 and hasattr(value, "head") and hasattr(value, "columns"):
             columns = ((name, value[name]) for name in value.columns)
@@ -109,9 +117,43 @@ class _Walk:
                 rows = head[:MAX_ITEMS]
                 # Row by row where there are many: not all is needed.
                 is_deep = isinstance(shape, tuple) and len(shape) > 1 and name != "to_pylist"
-                items = rows if is_deep else getattr(rows, name)()
+                # A list of numpy's has numbers for times, and None for what is masked.
+                is_bare = kind.__module__.startswith("numpy") and (hasattr(value, "mask") or value.dtype.kind in "mM")
+                items = rows if is_deep or is_bare else getattr(rows, name)()
                 return self._list(items, len(value), depth)
         return self._mark(value)
+
+    def _scalar(self, value: Any, depth: int) -> Any:
+        """A number, a time or a text of a library's, or an array without dimensions."""
+        kind = type(value)
+        if kind.__name__ in ("datetime64", "timedelta64"):
+            return self._time(value)
+        inner = value[()] if hasattr(kind, "__getitem__") else value
+        if type(inner) is kind:
+            inner = value.item()
+        if type(inner) is not kind:
+            return self.of(inner, depth - 1)
+        # Wider than Python's own.
+        return self._float(float(value)) if isinstance(value, numbers.Real) else self._mark(value)
+
+    def _time(self, value: Any) -> Any:
+        """A point in time or a duration of numpy's."""
+        text = str(value)
+        if text == NOT_A_TIME:
+            return self._missing(NOT_A_TIME)
+        if type(value).__name__ == "datetime64":
+            return self._text(text)
+        unit = value.dtype.name.removeprefix("timedelta64")
+        if unit in ("[Y]", "[M]"):  # of no certain length
+            return self._text(f"P{value.astype(int)}{unit[1]}")
+        return self._seconds(float(value / type(value)(1, "s"))) if unit else self._text(text)
+
+    def _seconds(self, seconds: float) -> str:
+        return self._text(f"PT{decimal.Decimal(repr(seconds)):f}S")
+
+    def _missing(self, name: str) -> None:
+        self._room -= 5
+        self.marked[name] += 1
 
     def _list(self, items: Iterable[Any], length: int, depth: int) -> list[Any]:
         kept: list[Any] = []
