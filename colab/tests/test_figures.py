@@ -117,6 +117,54 @@ def test_an_interactive_backend_named_before_the_import_gives_pictures(
     assert_static(executor, session, code + PLOT)
 
 
+SHOWN = "import matplotlib.pyplot as plt\nfig = plt.figure()\nplt.plot([1, 2])\n"
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [
+            ("%matplotlib agg\n" + SHOWN + "plt.show()", 1),
+            ("plt.show()", 0),
+            ("%matplotlib inline", 0),
+            ("plt.show()", 0),
+        ],
+        [("%matplotlib agg\n" + SHOWN + "plt.show()", 1), ("%matplotlib inline\nplt.plot([3, 4]);", 1)],
+        [("%matplotlib agg\n" + SHOWN + "fig", 1), ("plt.show()", 0)],
+        [("%matplotlib agg\n" + SHOWN + "plt.show()\ndisplay(fig)", 2), ("plt.show()", 0)],
+        [(SHOWN + "plt.show()", 1), ("%matplotlib agg\nplt.show()", 0), ("%matplotlib inline\nplt.show()", 0)],
+        [(SHOWN + "display(fig)\n%matplotlib agg\nplt.show()", 1), ("plt.show()", 0)],
+        [("%config InlineBackend.close_figures = False\n" + SHOWN, 1), ("%matplotlib agg\nplt.show()", 0)],
+        [
+            (SHOWN + "plt.show()", 1),
+            (AGG + SHOWN + "plt.show()", 1),
+            ("plt.switch_backend('inline')", 0),
+            ("plt.plot([3, 4]);", 1),
+        ],
+        [(AGG + SHOWN + "plt.show()", 1), ("fig.savefig('saved.png')\nplt.show()", 0)],
+        [(AGG + SHOWN + "plt.show()", 1), ("fig.canvas.draw()\nplt.show()", 0)],
+        # What has changed comes again, and what was not shown comes.
+        [
+            (AGG + SHOWN + "plt.show()", 1),
+            ("plt.title('x')\nfig.savefig('saved.png')\nplt.show()", 1),
+            ("plt.show()", 0),
+        ],
+        [(AGG + SHOWN + "plt.show()", 1), ("plt.title('x')\nfig.canvas.draw()\nplt.show()", 1), ("plt.show()", 0)],
+        [(AGG + SHOWN + "plt.show()", 1), ("plt.title('x')", 0), ("%matplotlib inline\nplt.show()", 1)],
+        [("%matplotlib agg\n" + SHOWN, 0), ("%matplotlib inline\nplt.show()", 1)],
+    ],
+)
+def test_a_figure_that_was_shown_comes_once_whatever_backend_follows(
+    executor: Executor, session: str, cells: list[tuple[str, int]]
+) -> None:
+    pytest.importorskip("matplotlib")
+    for code, count in cells:
+        job = executor.run(code, session=session)
+        assert job.state == "succeeded", job.events
+        shown = job.of("display_data") + job.of("execute_result")
+        assert sum("image/png" in event["data"] for event in shown) == count, code
+
+
 def test_a_canvas_is_shown_as_a_picture(executor: Executor, session: str) -> None:
     pytest.importorskip("matplotlib")
     code = "%matplotlib widget\nimport matplotlib.pyplot as plt\nplt.ioff()\nfig = plt.figure()\ndisplay(fig.canvas)"

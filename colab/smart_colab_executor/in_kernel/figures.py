@@ -40,7 +40,7 @@ def install(shell: Any) -> None:
     sys.meta_path[:0] = [
         _AfterImport("matplotlib", lambda matplotlib: _use_inline(matplotlib, shell)),
         _AfterImport("matplotlib.pyplot", lambda pyplot: _switch_to_inline(pyplot, shell)),
-        _AfterImport("matplotlib.backend_bases", lambda backends: _show_without_window(backends, shell)),
+        _AfterImport("matplotlib.figure", lambda figures: _show_without_window(figures, shell)),
         _AfterImport("plotly.io._renderers", _render_here),
     ]
 
@@ -91,34 +91,79 @@ def _png(picture: bytes) -> str:
 # --- matplotlib -------------------------------------------------------------------------------------------------------
 
 
-def _show_without_window(backends: Any, shell: Any) -> None:
+# Figures that were shown, and that nothing has changed since but for their `stale`.
+_shown: WeakSet[Any] = WeakSet()
+
+
+def _show_without_window(figures: Any, shell: Any) -> None:
     """Have `plt.show()` show something where the code has chosen a backend without windows, such as Agg.
 
     And `display(fig.canvas)`, which is how ipympl's figures are shown.
     """
+    backends = sys.modules["matplotlib.backend_bases"]
     pictures = shell.display_formatter.formatters["image/png"]
     pictures.for_type(backends.FigureCanvasBase, lambda canvas: _picture(canvas.figure))
+    _follow_changes(figures.Figure, backends.FigureCanvasBase)
+    formatter = shell.display_formatter
+    form = formatter.format
+
+    def form_noticed(shown: Any, *arguments: Any, **options: Any) -> Any:
+        formed = form(shown, *arguments, **options)
+        if isinstance(shown, figures.Figure):
+            _note_shown(shown)
+        return formed
+
+    formatter.format = form_noticed
     manager = backends.FigureManagerBase
     show = manager.show
-    shown: WeakSet[Any] = WeakSet()
-
-    def forget(event: Any) -> None:
-        shown.discard(event.canvas.figure)  # drawn again, such as for a file: it may be another one now
 
     def show_picture(self: Any) -> Any:
         figure = self.canvas.figure
-        if "inline" in sys.modules["matplotlib"].get_backend():
+        if _is_inline():
             return show(self)  # it shows figures by itself
         # A figure stays open here, and the next `plt.show()` means those that are new.
-        if figure.stale or figure not in shown:
+        if not _is_as_shown(figure):
             picture = _picture(figure)
-            shown.add(figure)
-            figure.stale = False  # the tight box leaves it changed
-            self.canvas.mpl_connect("draw_event", forget)
+            _note_shown(figure)
             _display({"image/png": picture, "text/plain": repr(figure)})
         return None
 
     manager.show = show_picture
+
+
+def _follow_changes(figure_class: Any, canvas_class: Any) -> None:
+    """Drawing takes the mark of a change away, and saving sets it where there was none."""
+    draw, save = figure_class.draw, canvas_class.print_figure
+
+    @wraps(draw)
+    def draw_noticed(figure: Any, *arguments: Any, **options: Any) -> Any:
+        if figure.stale:
+            _shown.discard(figure)
+        return draw(figure, *arguments, **options)
+
+    @wraps(save)
+    def save_noticed(canvas: Any, *arguments: Any, **options: Any) -> Any:
+        is_as_shown = _is_as_shown(canvas.figure)
+        try:
+            return save(canvas, *arguments, **options)
+        finally:
+            if is_as_shown:
+                _note_shown(canvas.figure)
+
+    figure_class.draw, canvas_class.print_figure = draw_noticed, save_noticed
+
+
+def _is_inline() -> bool:
+    return "inline" in sys.modules["matplotlib"].get_backend()
+
+
+def _is_as_shown(figure: Any) -> bool:
+    return figure in _shown and not figure.stale
+
+
+def _note_shown(figure: Any) -> None:
+    _shown.add(figure)
+    figure.stale = False  # the tight box leaves it changed
 
 
 def _picture(figure: Any) -> str:
@@ -158,15 +203,23 @@ def _use_inline(matplotlib: Any, shell: Any) -> None:
 
 
 def _switch_to_inline(pyplot: Any, shell: Any) -> None:
-    """Have `plt.switch_backend("QtAgg")` make pictures."""
+    """Have `plt.switch_backend("QtAgg")` make pictures, and none of what was shown before come again."""
     switch_backend = pyplot.switch_backend
+    is_inline = True  # as every kernel starts
 
     @wraps(switch_backend)
     def switch_inline(newbackend: Any) -> None:
         if _becomes_static(newbackend):
             shell.enable_matplotlib("inline")
-        else:
-            switch_backend(newbackend)
+            return
+        nonlocal is_inline
+        was_inline = is_inline
+        switch_backend(newbackend)
+        is_inline = _is_inline()
+        # The inline backend closes what it has shown, and shows all that is open.
+        if is_inline and not was_inline:
+            for figure in filter(_is_as_shown, map(pyplot.figure, pyplot.get_fignums())):
+                pyplot.close(figure)
 
     pyplot.switch_backend = switch_inline
 
