@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::name::Name;
+use crate::base::advice::Advice;
 use crate::base::ids::JobId;
 use crate::wire::event::Progress;
 
@@ -92,7 +93,7 @@ pub struct Stop {
     pub job_id: String,
     pub code: String,
     pub error: String,
-    pub hint: String,
+    pub hint: Advice,
     /// The same code would fail again.
     #[serde(default)]
     pub code_must_change: bool,

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::base::advice::{Advice, Step};
+use crate::base::fault::Fault;
 use crate::base::ids::JobId;
 use crate::runtime::RuntimeError;
 
@@ -68,10 +70,10 @@ impl CheckpointError {
         let path = path.to_owned();
         move |source| Self::Disk { path, source }
     }
+}
 
-    /// The stable code that the model sees.
-    #[must_use]
-    pub fn code(&self) -> &str {
+impl Fault for CheckpointError {
+    fn code(&self) -> &str {
         match self {
             Self::Invalid(_) => "invalid_argument",
             Self::Mismatch { .. }
@@ -89,62 +91,72 @@ impl CheckpointError {
         }
     }
 
-    /// What to do next, in one or two sentences.
-    #[must_use]
-    pub fn hint(&self) -> String {
+    fn remedy(&self) -> Advice {
         match self {
-            Self::Invalid(_) => "Correct the argument and call again; nothing was run.".to_owned(),
+            Self::Invalid(_) => "Correct the argument and call again; nothing was run.".into(),
             Self::Mismatch { .. } => "Call again with what differs as it was before to go on, or with another checkpoint_name to keep \
                  both, or with restart: true to forget what is done."
-                .to_owned(),
-            Self::Taken { .. } => "Choose another checkpoint_name: run_code_long keeps single results, run_chunked_operation loops; or remove what is there \
-                 with delete_checkpoint. Nothing was run."
-                .to_owned(),
+                .into(),
+            Self::Taken { .. } => {
+                Advice::from("Choose another checkpoint_name: ")
+                    + Step::RunLong
+                    + " keeps single results, "
+                    + Step::RunChunked
+                    + " loops; or remove what is there with "
+                    + Step::DeleteCheckpoint
+                    + ". Nothing was run."
+            }
             Self::Foreign { .. } => "Choose another checkpoint_name, or have the user set CHECKPOINT_DIR to a folder of its own. Nothing was run."
-                .to_owned(),
+                .into(),
             Self::OtherVersion { .. } => "Use the version that wrote it, or another checkpoint_name, or restart: true, which keeps \
                  the file aside and starts over."
-                .to_owned(),
+                .into(),
             Self::Corrupt { previous: Some(completed), .. } => format!(
                 "The file is kept aside. The checkpoint before it is good and says completed: {completed}; call again to go on from \
                  there (later iterations may run a second time), or with restart: true to start over."
-            ),
+            )
+            .into(),
             Self::Corrupt { previous: None, .. } => {
                 "Look at the file. With restart: true it is kept aside and all iterations run again; another checkpoint_name \
                  leaves it where it is."
-                    .to_owned()
+                    .into()
             }
-            Self::CorruptResult { .. } => "Its code and output are in the same folder. Run the code again under this name, or remove it with \
-                 delete_checkpoint."
-                .to_owned(),
+            Self::CorruptResult { .. } => {
+                Advice::from("Its code and output are in the same folder. Run the code again under this name, or remove it with ")
+                    + Step::DeleteCheckpoint
+                    + "."
+            }
             Self::NotFound { operation, .. } if operation.parse::<JobId>().is_ok() => {
-                "This is a job_id: get_output reads the job. list_checkpoints names what is kept.".to_owned()
+                Advice::from("This is a job_id: ")
+                    + Step::Output { job: None }
+                    + " reads the job. "
+                    + Step::ListCheckpoints
+                    + " names what is kept."
             }
-            Self::NotFound { known, .. } if known.is_empty() => "There are no checkpoints yet.".to_owned(),
-            Self::NotFound { known, .. } => format!("Known are: {}.", known.join(", ")),
+            Self::NotFound { known, .. } if known.is_empty() => "There are no checkpoints yet.".into(),
+            Self::NotFound { known, .. } => format!("Known are: {}.", known.join(", ")).into(),
             Self::Busy { .. } => {
-                "Wait for that call to return, then call again; to run something beside it, use another checkpoint_name.".to_owned()
+                "Wait for that call to return, then call again; to run something beside it, use another checkpoint_name.".into()
             }
-            Self::RunsInOtherClient { job, .. } => format!(
-                "In that client interrupt_execution with job_id {job} ends it, and so does closing that client; or wait for its end. Then call \
-                 again."
-            ),
+            Self::RunsInOtherClient { job, .. } => {
+                Advice::from("In that client ")
+                    + Step::interrupt(job)
+                    + " ends it, and so does closing that client; or wait for its end. Then call again."
+            }
             Self::StillRunning { job, .. } => {
-                format!("interrupt_execution with job_id {job} ends it; or wait for its end. Then call again.")
+                Advice::from(Step::interrupt(job)) + " ends it; or wait for its end. Then call again."
             }
             Self::Disk { source, .. } if is_full(source) => {
-                "Free space on the disk of this machine (the one that runs smart-colab), then call again to go on.".to_owned()
+                "Free space on the disk of this machine (the one that runs smart-colab), then call again to go on.".into()
             }
             Self::Disk { source, .. } => {
-                format!("The system says: {source}. Check that CHECKPOINT_DIR is a folder that can be written, then call again.")
+                format!("The system says: {source}. Check that CHECKPOINT_DIR is a folder that can be written, then call again.").into()
             }
-            Self::Runtime(error) => error.remedy(),
+            Self::Runtime(error) => error.next_step(),
         }
     }
 
-    /// True when the same call may succeed later, without any change to it.
-    #[must_use]
-    pub fn retryable(&self) -> bool {
+    fn is_retryable(&self) -> bool {
         match self {
             Self::Corrupt { previous, .. } => previous.is_some(),
             Self::Busy { .. }

@@ -221,6 +221,7 @@ mod tests {
     use std::fs;
 
     use super::{Folder, known};
+    use crate::base::fault::Fault as _;
     use crate::checkpoints::CheckpointError;
     use crate::checkpoints::Name;
     use crate::checkpoints::checkpoint::{Checkpoint, CodeHashes};

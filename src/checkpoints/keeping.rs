@@ -15,6 +15,7 @@ use super::name::Name;
 use super::report::{self, CheckpointReport};
 use super::run::{KeptRun, Runs};
 use super::{Checkpoints, folder};
+use crate::base::advice::{Advice, Step};
 use crate::base::ids::JobId;
 use crate::caller::Caller;
 use crate::edge::lock::FileLock;
@@ -131,7 +132,7 @@ impl Checkpoints {
         mut keeping: Keeping,
         view: &View,
         deadline: Instant,
-    ) -> Result<Vec<String>, CheckpointError> {
+    ) -> Result<Vec<Advice>, CheckpointError> {
         keep(&self.jobs, &mut keeping, view, deadline).await?;
         Ok(keeping.run.notes)
     }
@@ -232,7 +233,7 @@ impl Checkpoints {
             Ok(lock) => lock,
             Err(error) => {
                 let note = format!("this is what was known before: {error}");
-                run.notes.push(note);
+                run.notes.push(note.into());
                 return Ok(Some(run));
             }
         };
@@ -260,7 +261,7 @@ impl Checkpoints {
             }
             Err(error) => {
                 let note = format!("the runtime could not be asked: {error}");
-                keeping.run.notes.push(note);
+                keeping.run.notes.push(note.into());
             }
         }
         Ok(Some(keeping.run))
@@ -310,7 +311,8 @@ async fn keep(
             Err(error) => {
                 missing += 1;
                 let name = file.path.display();
-                run.notes.push(format!("{name} could not be kept: {error}"));
+                run.notes
+                    .push(format!("{name} could not be kept: {error}").into());
             }
         }
     }
@@ -328,9 +330,8 @@ async fn keep(
         };
         if let Some(trouble) = trouble {
             missing += 1;
-            run.notes.push(format!(
-                "the whole output could not be kept yet ({trouble}): get_checkpoint tries again"
-            ));
+            let note = format!("the whole output could not be kept yet ({trouble}): ");
+            (run.notes).push(Advice::from(note) + Step::GetCheckpoint + " tries again");
         }
     }
     // With a cursor in its facts, only a part of it was read in time.

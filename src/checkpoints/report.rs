@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::checkpoint::{Checkpoint, Skipped, Stop};
 use super::error::CheckpointError;
 use super::run::{KeptRun, Runs, Timing};
+use crate::base::advice::{Advice, Step};
 use crate::base::text::Excerpt;
 use crate::edge::{journal, store};
 
@@ -66,9 +67,9 @@ pub struct CheckpointReport {
     /// The result of the run before, while this one has none yet.
     pub previous: Option<Previous>,
     /// What could not be kept, or asked for.
-    pub notes: Vec<String>,
+    pub notes: Vec<Advice>,
     pub updated_at: String,
-    pub next_step: String,
+    pub next_step: Advice,
 }
 
 /// A result that the next one will replace.
@@ -124,28 +125,36 @@ pub(crate) fn of_operation(
         timing: None,
         facts: None,
         previous: None,
-        notes: checkpoint.marked_note().into_iter().collect(),
+        notes: checkpoint
+            .marked_note()
+            .into_iter()
+            .map(Advice::from)
+            .collect(),
         updated_at: checkpoint.updated_at.clone(),
         next_step,
     })
 }
 
 /// An operation's state, and what to do next.
-pub(crate) fn standing(checkpoint: &Checkpoint) -> (&'static str, String) {
+pub(crate) fn standing(checkpoint: &Checkpoint) -> (&'static str, Advice) {
     match &checkpoint.stop {
         _ if checkpoint.is_finished() => (
             "succeeded",
-            "All is done; the results file holds every iteration's result.".to_owned(),
+            "All is done; the results file holds every iteration's result.".into(),
         ),
         Some(stop) if stop.interrupted => ("interrupted", stop.hint.clone()),
         Some(stop) => ("failed", stop.hint.clone()),
         None => {
-            let mut next_step =
-                "Call run_chunked_operation again with the same arguments to go on.".to_owned();
-            if checkpoint.in_flight.is_some() {
-                next_step += " What the job under way has done since counts; if it failed, that call says how.";
-            }
-            ("unfinished", next_step)
+            let again = Advice::from("Call ")
+                + Step::RunChunked
+                + " again with the same arguments to go on.";
+            let counts =
+                "What the job under way has done since counts; if it failed, that call says how.";
+            let is_under_way = checkpoint.in_flight.is_some();
+            (
+                "unfinished",
+                again.then(if is_under_way { counts } else { "" }),
+            )
         }
     }
 }
@@ -156,13 +165,15 @@ pub(crate) fn of_result(runs: Runs) -> Result<CheckpointReport, CheckpointError>
     let code = store::read_if_there(&path).map_err(CheckpointError::disk(&path))?;
     let state = run.state().to_owned();
     let next_step = match state.as_str() {
-        "succeeded" if run.is_whole => "This is the whole result.",
+        "succeeded" if run.is_whole => "This is the whole result.".into(),
         "running" | "queued" => {
-            "The code still runs: get_output with the job_id waits for it; its end is kept here."
+            Advice::from("The code still runs: ")
+                + Step::Output { job: None }
+                + " with the job_id waits for it; its end is kept here."
         }
-        "unknown" => "It is not known yet whether the code arrived. Call again.",
-        _ if run.is_whole => "Read the facts: they say what went wrong and what to do.",
-        _ => "The code has ended, and not all of its output is here yet: call again.",
+        "unknown" => "It is not known yet whether the code arrived. Call again.".into(),
+        _ if run.is_whole => "Read the facts: they say what went wrong and what to do.".into(),
+        _ => "The code has ended, and not all of its output is here yet: call again.".into(),
     };
     Ok(CheckpointReport {
         operation: run.name.to_string(),
@@ -190,7 +201,7 @@ pub(crate) fn of_result(runs: Runs) -> Result<CheckpointReport, CheckpointError>
         previous: runs.previous.map(Previous::of),
         notes: run.notes,
         updated_at: run.saved_at,
-        next_step: next_step.to_owned(),
+        next_step,
     })
 }
 

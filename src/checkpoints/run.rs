@@ -12,6 +12,7 @@ use super::checkpoint::now;
 use super::error::CheckpointError;
 use super::folder::Folder;
 use super::name::Name;
+use crate::base::advice::Advice;
 use crate::base::ids::JobId;
 use crate::edge::store;
 use crate::jobs::view::View;
@@ -49,7 +50,7 @@ pub(crate) struct KeptRun {
     pub(crate) files: Vec<String>,
     /// What the reader should know of the record.
     #[serde(default)]
-    pub(crate) notes: Vec<String>,
+    pub(crate) notes: Vec<Advice>,
     /// It has ended and everything of it is here: nobody need be asked again.
     #[serde(default)]
     pub(crate) is_whole: bool,
@@ -100,12 +101,15 @@ impl KeptRun {
         self.is_whole = true;
         if self.has_ended() {
             self.notes
-                .push(format!("no more of its output can be had: {why}"));
+                .push(format!("no more of its output can be had: {why}").into());
             return;
         }
-        self.notes.push(format!(
-            "what is here is what was read while the code ran, and its end is not known: {why}"
-        ));
+        self.notes.push(
+            format!(
+                "what is here is what was read while the code ran, and its end is not known: {why}"
+            )
+            .into(),
+        );
         if !self.facts.is_object() {
             self.facts = json!({"job_id": self.job_id});
         }

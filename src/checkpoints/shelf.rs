@@ -15,6 +15,8 @@ use super::folder::{Folder, known};
 use super::name::Name;
 use super::report::{self, Kind};
 use super::run::Runs;
+use crate::base::advice::{Advice, Step};
+use crate::base::fault::Fault;
 use crate::base::ids::JobId;
 use crate::edge::store;
 use crate::runtime::RuntimeError;
@@ -40,7 +42,7 @@ pub struct Row {
     pub size_bytes: u64,
     pub changed_at: String,
     /// Why it cannot be read.
-    pub fault: Option<String>,
+    pub fault: Option<Advice>,
 }
 
 /// What a deletion did.
@@ -51,7 +53,7 @@ pub struct Deleted {
     pub path: String,
     pub files: u64,
     pub bytes: u64,
-    pub message: String,
+    pub message: Advice,
 }
 
 impl Checkpoints {
@@ -100,7 +102,7 @@ impl Checkpoints {
             });
         }
         let lock = folder.lock(&name)?;
-        let mut message = "It is gone for good.".to_owned();
+        let mut message = Advice::from("It is gone for good.");
         if let Some(job) = job_under_way(&folder) {
             let deadline = deadline.min(Instant::now() + ASKING);
             let standing = self.jobs.standing(job, 0, 0.0, deadline).await;
@@ -117,14 +119,18 @@ impl Checkpoints {
                 Ok(_) => {}
                 Err(error) if error.is_not_found() => {}
                 Err(RuntimeError::Elsewhere { place, .. }) => {
-                    message = format!(
-                        "{message} Job {job} was sent to {place}: if it still runs there, connect_colab back to it and interrupt_execution ends it."
-                    );
+                    message = message.then(format!(
+                        "Job {job} was sent to {place}: if it still runs there, "
+                    )) + Step::Connect
+                        + " back to it and "
+                        + Step::Interrupt { job: None }
+                        + " ends it.";
                 }
                 Err(error) => {
-                    message = format!(
-                        "{message} The runtime could not be asked ({error}): if job {job} still runs there, interrupt_execution ends it."
-                    );
+                    message = message.then(format!(
+                        "The runtime could not be asked ({error}): if job {job} still runs there, "
+                    )) + Step::Interrupt { job: None }
+                        + " ends it.";
                 }
             }
         }
@@ -138,10 +144,10 @@ impl Checkpoints {
         store::sync_folder(&self.dir);
         let left = aside.clone();
         if let Err(error) = blocking(move || remove(&left)).await {
-            message = format!(
-                "{message} Some of its files could not be removed from {} yet ({error}).",
+            message = message.then(format!(
+                "Some of its files could not be removed from {} yet ({error}).",
                 aside.display()
-            );
+            ));
         }
         Ok(Deleted {
             operation: operation.to_owned(),
@@ -175,7 +181,7 @@ fn row(folder: &Folder, name: &Name) -> Row {
         fault: None,
     };
     let unreadable = |kind, error: &CheckpointError| Row {
-        fault: Some(format!("{error}. {}", error.hint())),
+        fault: Some(Advice::from(format!("{error}.")).then(error.remedy())),
         ..blank(kind)
     };
     match folder.load() {

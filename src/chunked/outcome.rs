@@ -5,6 +5,8 @@ use serde::Serialize;
 use super::ledger::Ledger;
 use super::operation::End;
 use super::output::Output;
+use crate::base::advice::{Advice, Step};
+use crate::base::fault::Fault;
 use crate::checkpoints::checkpoint::Skipped;
 use crate::jobs::keep::Kept;
 
@@ -34,7 +36,7 @@ pub struct Facts {
     pub can_continue: bool,
     /// Absent where the same call, as it is, would only fail again: then the hint names the choices.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_command: Option<String>,
+    pub next_command: Option<Advice>,
     pub skipped_count: u64,
     /// The first of them; `get_checkpoint` names more.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -52,11 +54,11 @@ pub struct Facts {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
+    pub hint: Option<Advice>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retryable: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
+    pub notes: Vec<Advice>,
 }
 
 impl Outcome {
@@ -66,10 +68,12 @@ impl Outcome {
         let (job_id, job_runs) = (output.job.map(|id| id.to_string()), output.job_runs);
         let (text, kept) = output.finish();
         let goes_on = checkpoint.can_continue();
-        let again = format!(
-            "Call run_chunked_operation again with the same arguments (checkpoint_name {:?}).",
-            checkpoint.name.as_str()
-        );
+        let again = Advice::from("Call ")
+            + Step::RunChunked
+            + format!(
+                " again with the same arguments (checkpoint_name {:?}).",
+                checkpoint.name.as_str()
+            );
         let mut facts = Facts {
             success: true,
             state: "succeeded",
@@ -95,9 +99,9 @@ impl Outcome {
             error: None,
             hint: None,
             retryable: None,
-            notes: (ledger.notes.into_iter())
+            notes: (ledger.notes.into_iter().map(Advice::from))
                 .chain(kept.all_notes())
-                .chain(checkpoint.marked_note())
+                .chain(checkpoint.marked_note().map(Advice::from))
                 .collect(),
         };
         let unfinished = if job_runs { "running" } else { "paused" };
@@ -113,9 +117,8 @@ impl Outcome {
                 } else {
                     ""
                 };
-                facts.hint = Some(format!(
-                    "{how}{when} A call with restart: true would begin anew."
-                ));
+                facts.hint =
+                    Some(format!("{how}{when} A call with restart: true would begin anew.").into());
             }
             End::Deadline if ahead.is_some() => {
                 facts.state = "queued";
@@ -136,17 +139,23 @@ impl Outcome {
                     } else {
                         "failed"
                     };
-                    facts.fail(state, &stop.code, &stop.error, &stop.hint, stop.retryable);
+                    facts.fail(
+                        state,
+                        &stop.code,
+                        &stop.error,
+                        stop.hint.clone(),
+                        stop.retryable,
+                    );
                 }
             }
             End::Trouble(error) => {
-                let hint = format!("What was done is kept. {}", error.hint());
+                let hint = Advice::from("What was done is kept.").then(error.remedy());
                 facts.fail(
                     unfinished,
                     error.code(),
                     &error.to_string(),
-                    &hint,
-                    error.retryable(),
+                    hint,
+                    error.is_retryable(),
                 );
             }
         }
@@ -155,12 +164,25 @@ impl Outcome {
 }
 
 impl Facts {
-    fn fail(&mut self, state: &'static str, code: &str, error: &str, hint: &str, retryable: bool) {
+    /// What a face words before it shows the facts.
+    pub fn advice(&mut self) -> impl Iterator<Item = &mut Advice> {
+        let hints = self.hint.iter_mut().chain(&mut self.next_command);
+        hints.chain(&mut self.notes)
+    }
+
+    fn fail(
+        &mut self,
+        state: &'static str,
+        code: &str,
+        error: &str,
+        hint: impl Into<Advice>,
+        retryable: bool,
+    ) {
         self.success = false;
         self.state = state;
         self.code = Some(code.to_owned());
         self.error = Some(error.to_owned());
-        self.hint = Some(hint.to_owned());
+        self.hint = Some(hint.into());
         self.retryable = Some(retryable);
         self.next_command.take_if(|_| !retryable);
     }

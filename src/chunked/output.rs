@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use tokio::time::Instant;
 
+use crate::base::advice::Advice;
 use crate::base::ids::JobId;
 use crate::jobs::Jobs;
 use crate::jobs::collect::{Collector, TEXT_LIMIT};
@@ -19,7 +20,7 @@ pub(super) struct Output {
     pub(super) job: Option<JobId>,
     pub(super) job_runs: bool,
     /// What the job waits for that has not begun.
-    pub(super) ahead: Option<String>,
+    pub(super) ahead: Option<Advice>,
 }
 
 impl Output {

@@ -1,5 +1,6 @@
 //! Why an operation stopped, in the words that the model sees.
 
+use crate::base::advice::{Advice, Step};
 use crate::checkpoints::checkpoint::{Flight, Stop, Work};
 use crate::jobs::{death, ending};
 use crate::wire::event::PythonError;
@@ -81,7 +82,7 @@ fn is_unparsed(error: &PythonError) -> bool {
     is_syntax && !error.traceback.iter().any(has_run)
 }
 
-fn after_exception(iteration: Option<u64>, skips: bool, error: &PythonError) -> String {
+fn after_exception(iteration: Option<u64>, skips: bool, error: &PythonError) -> Advice {
     let part = if iteration.is_some() {
         "loop_code"
     } else {
@@ -90,18 +91,19 @@ fn after_exception(iteration: Option<u64>, skips: bool, error: &PythonError) -> 
     if is_unparsed(error) {
         return format!(
             "{part} is no valid Python, so none of it ran: mend it, then call with restart: true."
-        );
+        )
+        .into();
     }
     if error.ename == UNANSWERED {
         return format!(
             "Nobody can answer input() here: put the value into {part}, then call with restart: true."
-        );
+        )
+        .into();
     }
     let Some(iteration) = iteration else {
-        return format!(
-            "{}If setup_code must change, call with restart: true, which begins anew; if the cause has gone, call again with the same \
+        return cause(error, false).then(
+            "If setup_code must change, call with restart: true, which begins anew; if the cause has gone, call again with the same \
              arguments: the setup runs again.",
-            cause(error, false)
         );
     };
     let skip = match (skips, error.ename.as_str()) {
@@ -110,40 +112,50 @@ fn after_exception(iteration: Option<u64>, skips: bool, error: &PythonError) -> 
         (false, "SystemExit") => "",
         (false, _) => " on_error: \"skip\" passes failing iterations over.",
     };
-    format!(
-        "{} {}If loop_code must change, restart: true begins anew; if the cause has gone, call again with the same arguments: iteration \
-         {iteration} is tried again.{skip}",
-        done_before(iteration),
-        cause(error, true)
-    )
+    let done = Advice::from(done_before(iteration));
+    done.then(cause(error, true)).then(format!(
+        "If loop_code must change, restart: true begins anew; if the cause has gone, call again with the same arguments: iteration \
+         {iteration} is tried again.{skip}"
+    ))
 }
 
-/// What may have caused it outside of the code, with a space behind.
-fn cause(error: &PythonError, is_loop: bool) -> &'static str {
+/// What may have caused it outside of the code.
+fn cause(error: &PythonError, is_loop: bool) -> Advice {
     match error.ename.as_str() {
         "ModuleNotFoundError" => {
-            "If a package is missing there, install it with run_code_quick (%pip install NAME). "
+            Advice::from("If a package is missing there, install it with ") + Step::RunQuick + " (%pip install NAME)."
         }
         "FileNotFoundError" => {
-            "If a file is missing there, upload_to_colab brings it; list_colab_files shows what there is. "
+            Advice::from("If a file is missing there, ")
+                + Step::Upload
+                + " brings it; "
+                + Step::ListFiles
+                + " shows what there is."
         }
         "NameError" if is_loop => {
-            "setup_code must make everything that loop_code needs; if its variables were cleaned up, run setup_code with run_code_quick in the \
-             same session. "
+            Advice::from("setup_code must make everything that loop_code needs; if its variables were cleaned up, run setup_code with ")
+                + Step::RunQuick
+                + " in the same session."
         }
         "NameError" => {
-            "setup_code must make everything that it needs: it runs again on a new kernel. "
+            "setup_code must make everything that it needs: it runs again on a new kernel.".into()
         }
         "SystemExit" if is_loop => {
-            "sys.exit() stops the operation: break ends a loop early, continue passes an iteration over. "
+            "sys.exit() stops the operation: break ends a loop early, continue passes an iteration over.".into()
         }
         _ if ending::is_gpu_lost(error) => {
-            "After this the GPU is of no use to this Python process: call restart_session first; the setup runs again by itself. "
+            Advice::from("After this the GPU is of no use to this Python process: call ")
+                + Step::RestartSession
+                + " first; the setup runs again by itself."
         }
         _ if ending::is_memory_short(error) => {
-            "Memory is short: free what else is held there (list_colab_variables, restart_session of other sessions), or take less at a time. "
+            Advice::from("Memory is short: free what else is held there (")
+                + Step::ListVariables
+                + ", "
+                + Step::RestartSession
+                + " of other sessions), or take less at a time."
         }
-        _ => "",
+        _ => Advice::default(),
     }
 }
 
@@ -156,36 +168,38 @@ fn done_before(iteration: u64) -> String {
     }
 }
 
-fn after_end(iteration: Option<u64>, job: &Job) -> String {
+fn after_end(iteration: Option<u64>, job: &Job) -> Advice {
     match (job.reason, iteration) {
-        (Some(Reason::Timeout), None) => "The setup has 5 minutes. Do what takes longer with run_code_long, into a file that the setup reads; \
-             then call again with restart: true."
-            .to_owned(),
+        (Some(Reason::Timeout), None) => {
+            Advice::from("The setup has 5 minutes. Do what takes longer with ")
+                + Step::RunLong
+                + ", into a file that the setup reads; then call again with restart: true."
+        }
         (Some(Reason::Timeout), Some(_)) => "A batch has 5 minutes. Call again with a smaller batch_size to go on from there; the setup runs \
              again where it must."
-            .to_owned(),
+            .into(),
         (Some(Reason::Exited), None) => {
-            "Take the exit out of setup_code. Then call again with restart: true.".to_owned()
+            "Take the exit out of setup_code. Then call again with restart: true.".into()
         }
         (Some(Reason::Exited), Some(iteration)) => format!(
             "{} A call with the same arguments runs the setup in a fresh Python process and iteration {iteration} again. To end a loop early use \
              break; to change loop_code, restart: true begins anew.",
             done_before(iteration)
+        )
+        .into(),
+        (Some(Reason::KernelDied), None) => death::advise(job.kernel_exit.as_ref()).then(
+            "If setup_code must change, call with restart: true; else call again with the same arguments: the setup runs again.",
         ),
-        (Some(Reason::KernelDied), None) => format!(
-            "{} If setup_code must change, call with restart: true; else call again with the same arguments: the setup runs again.",
-            death::advise(job.kernel_exit.as_ref())
-        ),
-        (Some(Reason::KernelDied), Some(iteration)) => format!(
-            "{} {} A call with the same arguments runs the setup and iteration {iteration} again in a new Python process; if loop_code must \
-             change, restart: true begins anew.",
-            done_before(iteration),
-            death::advise(job.kernel_exit.as_ref())
-        ),
+        (Some(Reason::KernelDied), Some(iteration)) => Advice::from(done_before(iteration))
+            .then(death::advise(job.kernel_exit.as_ref()))
+            .then(format!(
+                "A call with the same arguments runs the setup and iteration {iteration} again in a new Python process; if loop_code must \
+                 change, restart: true begins anew."
+            )),
         (Some(Reason::DiskFull), _) => {
-            "Delete files there, then call again with the same arguments to go on from there.".to_owned()
+            "Delete files there, then call again with the same arguments to go on from there.".into()
         }
-        _ => "Call again with the same arguments, when it is wanted, to go on from there; the setup runs again where it must.".to_owned(),
+        _ => "Call again with the same arguments, when it is wanted, to go on from there; the setup runs again where it must.".into(),
     }
 }
 
@@ -197,7 +211,7 @@ pub(super) fn incomplete(flight: &Flight, what: &str) -> Stop {
         job_id: flight.job_id.to_string(),
         code: "incompatible_executor".to_owned(),
         error: format!("the executor does not keep to its API: {what}"),
-        hint: "Run the notebook of this bridge's version, then call again.".to_owned(),
+        hint: "Run the notebook of this bridge's version, then call again.".into(),
         code_must_change: false,
         retryable: false,
     }
@@ -207,10 +221,14 @@ pub(super) fn incomplete(flight: &Flight, what: &str) -> Stop {
 mod tests {
     use serde_json::json;
 
-    use super::{after_exception, explain};
+    use super::{Advice, after_exception, explain};
     use crate::checkpoints::checkpoint::{Flight, Stop, Work};
     use crate::wire::event::PythonError;
     use crate::wire::job::Job;
+
+    fn said(advice: &Advice) -> String {
+        advice.worded(|step| format!("<{step:?}>").into())
+    }
 
     fn exception(ename: &str, evalue: &str) -> PythonError {
         PythonError {
@@ -251,7 +269,7 @@ mod tests {
                 Some("NameError"),
                 "python_error",
                 "iteration 7 ",
-                "run_code_quick",
+                "RunQuick",
             ),
             (
                 Work::Setup,
@@ -278,7 +296,7 @@ mod tests {
                 None,
                 "timed_out",
                 "the setup ",
-                "run_code_long",
+                "RunLong",
             ),
             (
                 batch,
@@ -321,7 +339,7 @@ mod tests {
             assert_eq!(stop.code, code);
             assert_eq!(stop.interrupted, state == "interrupted");
             assert!(stop.error.starts_with(place), "{stop:?}");
-            assert!(stop.hint.contains(advice), "{stop:?}");
+            assert!(format!("{:?}", stop.hint).contains(advice), "{stop:?}");
         }
     }
 
@@ -333,10 +351,10 @@ mod tests {
             (1, "Iteration 0 is done"),
             (7, "Iterations before 7 are done"),
         ] {
-            let hint = after_exception(Some(iteration), false, &error);
+            let hint = said(&after_exception(Some(iteration), false, &error));
             assert!(hint.starts_with(done), "{hint}");
             assert!(hint.contains("passes failing iterations over"), "{hint}");
-            let hint = after_exception(Some(iteration), true, &error);
+            let hint = said(&after_exception(Some(iteration), true, &error));
             assert!(hint.starts_with(done), "{hint}");
             assert!(!hint.contains("passes failing iterations over"), "{hint}");
         }
@@ -352,12 +370,12 @@ mod tests {
         let full = exception("RuntimeError", "CUDA error: out of memory");
         for (iteration, error, advice, is_given) in [
             (None, &missing, "%pip install", true),
-            (None, &lost, "restart_session", true),
-            (Some(7), &lost, "restart_session", true),
-            (Some(7), &full, "call restart_session first", false),
+            (None, &lost, "<RestartSession>", true),
+            (Some(7), &lost, "<RestartSession>", true),
+            (Some(7), &full, "call <RestartSession> first", false),
             (Some(7), &full, "Memory is short", true),
         ] {
-            let hint = after_exception(iteration, false, error);
+            let hint = said(&after_exception(iteration, false, error));
             assert_eq!(hint.contains(advice), is_given, "{hint}");
         }
     }

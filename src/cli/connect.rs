@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 use tokio::time::Instant;
 
+use super::words;
+use crate::base::fault::Fault;
 use crate::connection::{NEW_ADDRESS, check_endpoint};
 use crate::edge::env::{self, Env};
 use crate::edge::pairing::Pairing;
@@ -51,7 +53,10 @@ pub(super) async fn run(args: ConnectArgs, settings: &Settings, env: &Env) -> Ex
 
 async fn connect(endpoint: &Endpoint, pairing: &Pairing) -> ExitCode {
     match check_endpoint(endpoint, Instant::now() + NEW_ADDRESS).await {
-        Err(error) => failed(&format!("{error}\nNothing was saved. {}", error.hint())),
+        Err(error) => failed(&format!(
+            "{error}\nNothing was saved. {}",
+            error.remedy().worded(words::word)
+        )),
         Ok(checked) => match pairing.save(endpoint) {
             Err(error) => failed(&format!(
                 "the connection works, but could not be saved: {error}"

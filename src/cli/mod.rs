@@ -3,6 +3,7 @@
 mod client_config;
 mod connect;
 mod tour;
+pub mod words;
 
 use std::process::ExitCode;
 

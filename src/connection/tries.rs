@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Connection;
 use super::trouble::Trouble;
+use crate::base::fault::Fault;
 use crate::runtime::error::Reach;
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 
@@ -230,6 +231,8 @@ mod tests {
     use tokio::time::Instant;
 
     use super::{Policy, Tries};
+    use crate::base::advice::{Advice, Step};
+    use crate::base::fault::Fault as _;
     use crate::connection::Connection;
     use crate::edge::settings::endpoint;
     use crate::runtime::executor::Executor;
@@ -306,8 +309,9 @@ mod tests {
     async fn a_pause_beyond_the_deadline_ends_the_call_at_once_and_is_told() {
         let began = Instant::now();
         let answer = ask(in_30_s(), None, || Err(busy(Some(60)))).await;
-        let hint = answer.unwrap_err().hint();
-        assert_eq!(hint, "Wait. Call again in 60 s.");
+        let remedy = answer.unwrap_err().remedy();
+        let wanted = Advice::from("Wait.").then(Step::Retry { after_sec: 60 });
+        assert_eq!(remedy, wanted);
         assert_eq!(began.elapsed(), Duration::ZERO);
     }
 

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Jobs;
 use super::follow;
+use crate::base::advice::{Advice, Step};
 use crate::base::ids::JobId;
 use crate::caller::Caller;
 use crate::connection::Connection;
@@ -84,7 +85,7 @@ impl Jobs {
     }
 
     /// What a job that has not begun waits for, and the ways out; none where no code runs before it.
-    pub(crate) async fn ahead(&self, job: &Job, deadline: Instant) -> Option<String> {
+    pub(crate) async fn ahead(&self, job: &Job, deadline: Instant) -> Option<Advice> {
         if job.state != JobState::Queued {
             return None;
         }
@@ -96,11 +97,14 @@ impl Jobs {
             _ => String::new(),
         };
         (running != id.to_string()).then(|| {
-            format!(
-                "The code has not begun: it waits for job {running}, which runs in session {session}{others}. interrupt_execution with job_id \
-                 {running} ends that job; restart_session ends all that runs and waits there, with the variables. To run this in another \
-                 session, take it out first: interrupt_execution with job_id {id}."
-            )
+            Advice::from(format!(
+                "The code has not begun: it waits for job {running}, which runs in session {session}{others}. "
+            )) + Step::interrupt(&running)
+                + " ends that job; "
+                + Step::RestartSession
+                + " ends all that runs and waits there, with the variables. To run this in another session, take it out first: "
+                + Step::interrupt(id)
+                + "."
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::base::advice::{Advice, Step};
 use crate::wire::job::KernelExit;
 
 /// Signals by which the system ends a process whose native code went wrong.
@@ -11,8 +12,8 @@ const NATIVE_CRASHES: [&str; 7] = [
 /// Windows' exit codes from here on are exceptions such as an access violation (0xC0000005).
 const FIRST_WINDOWS_EXCEPTION: i64 = 0xC000_0000;
 
-const OUT_OF_MEMORY: &str =
-    "Take less data at a time; probe_colab_environment shows what memory there is.";
+/// The probe shows how much memory there is.
+const OUT_OF_MEMORY: &str = "Take less data at a time; ";
 const PERHAPS_MEMORY: &str = "Take less data at a time if memory was short.";
 const NATIVE_CRASH: &str = "A library's native code crashed, most likely in the last call that the code made: run the code in smaller steps, after \
     `import faulthandler; faulthandler.enable()`, to see which. Check that the versions of the packages fit together and to the machine.";
@@ -21,24 +22,24 @@ const SHORT_OF_SHARED_MEMORY: &str = "Often /dev/shm is full (fewer worker proce
 const ENDED_ITSELF: &str = "The code, or a library that it called, ended the process (os._exit() does that): take that out.";
 const ENDED_BY_SIGNAL: &str = "Something sent that signal on purpose: the code itself, another program, or the machine's shutdown.";
 
-/// Code, sentence and hint.
-pub(super) fn explain(
-    exit: Option<&KernelExit>,
-) -> (&'static str, Cow<'static, str>, Cow<'static, str>) {
-    let (sentence, advice) = causes(exit);
-    let hint = format!("All variables are gone: run the setup again. {advice}");
-    ("kernel_died", sentence, hint.into())
+/// Code, sentence and advice.
+pub(super) fn explain(exit: Option<&KernelExit>) -> (&'static str, Cow<'static, str>, Advice) {
+    let advice = Advice::from("All variables are gone: run the setup again.").then(advise(exit));
+    ("kernel_died", causes(exit).0, advice)
 }
 
 /// What keeps it from happening again.
-pub(crate) fn advise(exit: Option<&KernelExit>) -> &'static str {
-    causes(exit).1
+pub(crate) fn advise(exit: Option<&KernelExit>) -> Advice {
+    match causes(exit).1 {
+        OUT_OF_MEMORY => Advice::from(OUT_OF_MEMORY) + Step::Probe + " shows what memory there is.",
+        advice => advice.into(),
+    }
 }
 
 /// Whether the same code may come through the next time: something else than the code and its use of memory may have ended the process.
 pub(crate) fn may_pass(exit: Option<&KernelExit>) -> bool {
     exit.is_none_or(|exit| !exit.out_of_memory)
-        && [PERHAPS_MEMORY, ENDED_BY_SIGNAL].contains(&advise(exit))
+        && [PERHAPS_MEMORY, ENDED_BY_SIGNAL].contains(&causes(exit).1)
 }
 
 fn causes(exit: Option<&KernelExit>) -> (Cow<'static, str>, &'static str) {
@@ -87,10 +88,11 @@ mod tests {
 
     fn explained(exit: &Value) -> String {
         let exit = serde_json::from_value::<Option<_>>(exit.clone()).unwrap();
-        let (code, sentence, hint) = explain(exit.as_ref());
+        let (code, sentence, advice) = explain(exit.as_ref());
         assert_eq!(code, "kernel_died");
-        assert!(hint.contains("variables are gone"));
-        format!("{sentence}. {hint}")
+        let advice = advice.worded(|step| format!("{step:?}").into());
+        assert!(advice.contains("variables are gone"));
+        format!("{sentence}. {advice}")
     }
 
     #[test]

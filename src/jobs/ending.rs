@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::death;
+use crate::base::advice::{Advice, Step};
 use crate::wire::event::PythonError;
 use crate::wire::job::Job;
 use crate::wire::state::Reason;
@@ -16,32 +17,31 @@ pub(crate) fn has_exited(job: &Job) -> bool {
     job.variables_lost && matches!(job.reason, Some(Exited | Interrupted | PythonError))
 }
 
-/// Code, sentence and hint for an end that is not success.
-pub(crate) fn explain(
-    reason: Reason,
-    job: &Job,
-) -> (&'static str, Cow<'static, str>, Cow<'static, str>) {
-    let (code, sentence, hint) = match reason {
+/// Code, sentence and advice for an end that is not success.
+pub(crate) fn explain(reason: Reason, job: &Job) -> (&'static str, Cow<'static, str>, Advice) {
+    let (code, sentence, advice) = match reason {
         Reason::PythonError => (
             "python_error",
             "the code raised an exception",
-            "Read the traceback above.",
+            "Read the traceback above.".into(),
         ),
         Reason::KernelDied if job.started_at.is_none() => (
             "kernel_died",
             "no Python process could be started, so none of the code ran",
-            "Do what the message above says, then send the code again.",
+            "Do what the message above says, then send the code again.".into(),
         ),
         Reason::KernelDied => return death::explain(job.kernel_exit.as_ref()),
         Reason::Timeout if job.variables_lost => (
             "timed_out",
             "the code ran out of its time, did not stop when interrupted, and its Python process was ended",
-            "All variables are gone. Run the setup again, and give run_code_long a larger timeout_sec.",
+            Advice::from("All variables are gone. Run the setup again, and give ")
+                + Step::RunLong
+                + " a larger timeout_sec.",
         ),
         Reason::Timeout => (
             "timed_out",
             "the code ran out of its time and was interrupted; variables are kept",
-            "Give run_code_long a larger timeout_sec, or do less at a time.",
+            Advice::from("Give ") + Step::RunLong + " a larger timeout_sec, or do less at a time.",
         ),
         Reason::SessionRestarted | Reason::SessionDeleted | Reason::Interrupted
             if job.started_at.is_none() =>
@@ -49,66 +49,66 @@ pub(crate) fn explain(
             (
                 "cancelled",
                 "the code was taken out of its session's queue before it began: none of it ran",
-                "Send it again when it is wanted. After a restart of the session its variables are gone: run the setup first.",
+                "Send it again when it is wanted. After a restart of the session its variables are gone: run the setup first.".into(),
             )
         }
         Reason::Interrupted if job.variables_lost => (
             "cancelled",
             "the code was interrupted",
-            "All variables are gone: run the setup again.",
+            "All variables are gone: run the setup again.".into(),
         ),
         Reason::Interrupted => (
             "cancelled",
             "the code was interrupted; variables are kept",
-            "Run it again when it is wanted.",
+            "Run it again when it is wanted.".into(),
         ),
         Reason::SessionRestarted => (
             "cancelled",
             "the session was restarted while the code ran",
-            "All variables are gone: run the setup again.",
+            "All variables are gone: run the setup again.".into(),
         ),
         Reason::SessionDeleted => (
             "cancelled",
             "the session was deleted while the code ran",
-            "All variables are gone: run the setup again.",
+            "All variables are gone: run the setup again.".into(),
         ),
         Reason::ExecutorStopped => (
             "kernel_died",
             "the executor was stopped while the code ran or waited (with `local` it ends with its client); what the code had printed is above",
-            "All variables are gone. Run the setup and the code again; keep the client open until `local` code has ended.",
+            "All variables are gone. Run the setup and the code again; keep the client open until `local` code has ended.".into(),
         ),
         Reason::ExecutorRestarted => (
             "kernel_died",
             "the executor was killed, or its machine restarted, while the code ran or waited; what the code had printed is above",
-            "All variables are gone. Run the setup and the code again.",
+            "All variables are gone. Run the setup and the code again.".into(),
         ),
         Reason::KernelReplaced => (
             "kernel_died",
             "the kernel that the code was meant for is gone, so it did not run",
-            "All variables are gone. Run the setup and the code again.",
+            "All variables are gone. Run the setup and the code again.".into(),
         ),
         Reason::DiskFull => (
             "disk_full",
             "the machine's disk is full, so the output could not be kept and the code was stopped",
-            "Delete files there, then run the code again.",
+            "Delete files there, then run the code again.".into(),
         ),
         Reason::Exited => (
             "python_error",
             EXITED,
-            "The next call starts a fresh one. Take the exit out of the code, and run the setup again.",
+            "The next call starts a fresh one. Take the exit out of the code, and run the setup again.".into(),
         ),
         Reason::Unknown => (
             "kernel_died",
             "the code did not finish",
-            "Check the runtime with check_colab_connection, then run it again.",
+            Advice::from("Check the runtime with ") + Step::CheckConnection + ", then run it again.",
         ),
     };
-    (code, sentence.into(), hint.into())
+    (code, sentence.into(), advice)
 }
 
 /// What to do about an exception of the user's code, beside reading its traceback.
-pub(crate) fn advise(error: &PythonError) -> &'static str {
-    match error.ename.as_str() {
+pub(crate) fn advise(error: &PythonError) -> Advice {
+    let text = match error.ename.as_str() {
         "StdinNotImplementedError" => advise_unanswered(error),
         "SystemExit" if is_clean_exit(error) => {
             "The exit stopped only this cell, what stands after it did not run: the session goes on and its variables are kept. Leave it out where more code of the cell is to run."
@@ -122,31 +122,42 @@ pub(crate) fn advise(error: &PythonError) -> &'static str {
              run this again."
         }
         "FileNotFoundError" => {
-            "The code sees the runtime's own files: list_colab_files shows them, upload_to_colab brings one from this computer. Mend the path, or \
-             install the program that is missing, and run it again."
+            return Advice::from("The code sees the runtime's own files: ")
+                + Step::ListFiles
+                + " shows them, "
+                + Step::Upload
+                + " brings one from this computer. Mend the path, or install the program that is missing, and run it again.";
         }
         "NameError" => {
-            "list_colab_variables shows what this session holds; a new kernel and every other session begin without variables. Run the code that \
-             makes it, or mend the name."
+            return Advice::from(Step::ListVariables)
+                + " shows what this session holds; a new kernel and every other session begin without variables. Run the code that makes it, or \
+                   mend the name.";
         }
         "MemoryError" => {
-            "There is too little memory for it: del what is not needed any more, or take less data at a time; probe_colab_environment shows what \
-             there is."
+            return Advice::from(
+                "There is too little memory for it: del what is not needed any more, or take less data at a time; ",
+            ) + Step::Probe
+                + " shows what there is.";
         }
         "RuntimeError" if is_in_event_loop(error) => {
             "A cell runs inside an event loop: write `await main()` in place of `asyncio.run(main())` or `loop.run_until_complete(main())`."
         }
         _ if is_gpu_full(error) => {
-            "The accelerator's memory is full: del what is not needed any more and empty the framework's cache by code (PyTorch: \
-             torch.cuda.empty_cache()), or take smaller batches. What JAX and TensorFlow hold is free after restart_session alone, which ends all \
-             variables."
+            return Advice::from(
+                "The accelerator's memory is full: del what is not needed any more and empty the framework's cache by code (PyTorch: \
+                 torch.cuda.empty_cache()), or take smaller batches. What JAX and TensorFlow hold is free after ",
+            ) + Step::RestartSession
+                + " alone, which ends all variables.";
         }
         _ if is_gpu_lost(error) => {
-            "After this the GPU is of no use to this Python process: call restart_session, run the setup again, then the mended code. With \
-             CUDA_LAUNCH_BLOCKING=1 set before the first use of the GPU the traceback shows the right line."
+            return Advice::from("After this the GPU is of no use to this Python process: call ")
+                + Step::RestartSession
+                + ", run the setup again, then the mended code. With CUDA_LAUNCH_BLOCKING=1 set before the first use of the GPU the traceback \
+                   shows the right line.";
         }
         _ => "Read the traceback above, mend the code and run it again.",
-    }
+    };
+    text.into()
 }
 
 /// For code that waits for a person's answer: `input()`, `getpass()`, a debugger's prompt.
@@ -221,12 +232,8 @@ mod tests {
     fn an_exception_is_told_with_what_helps_against_it() {
         for (ename, evalue, advice) in [
             ("ModuleNotFoundError", "No module named 'x'", "%pip install"),
-            ("FileNotFoundError", "[Errno 2] …", "upload_to_colab"),
-            (
-                "NameError",
-                "name 'x' is not defined",
-                "list_colab_variables",
-            ),
+            ("FileNotFoundError", "[Errno 2] …", "Upload"),
+            ("NameError", "name 'x' is not defined", "ListVariables"),
             ("MemoryError", "", "less data"),
             (
                 "RuntimeError",
@@ -261,7 +268,7 @@ mod tests {
             (
                 "AcceleratorError",
                 "CUDA error: device-side assert triggered",
-                "restart_session",
+                "RestartSession",
             ),
             (
                 "RuntimeError",
@@ -284,7 +291,10 @@ mod tests {
                 evalue: evalue.to_owned(),
                 traceback: Vec::new(),
             };
-            assert!(advise(&error).contains(advice), "{ename}: {evalue}");
+            assert!(
+                format!("{:?}", advise(&error)).contains(advice),
+                "{ename}: {evalue}"
+            );
         }
     }
 
@@ -311,7 +321,7 @@ mod tests {
                 evalue: said.to_owned(),
                 traceback: vec![traceback.to_owned()],
             };
-            let advice = advise(&error);
+            let advice = format!("{:?}", advise(&error));
             assert!(advice.contains(wanted), "{advice}");
             assert!(!advice.contains(unwanted), "{advice}");
         }
@@ -331,7 +341,7 @@ mod tests {
                 evalue: said.to_owned(),
                 traceback: Vec::new(),
             };
-            let advice = advise(&error);
+            let advice = format!("{:?}", advise(&error));
             assert!(advice.contains("variables are kept"), "{advice}");
             assert_eq!(advice.contains("mend"), is_fault, "{said}: {advice}");
         }

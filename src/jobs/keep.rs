@@ -11,6 +11,7 @@ use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
 use super::display::{Attachment, Body};
+use crate::base::advice::{Advice, Step};
 use crate::base::ids::JobId;
 use crate::connection::Connection;
 use crate::edge::store;
@@ -46,7 +47,7 @@ pub struct Kept {
     /// Whole logs of jobs whose text leaves something out.
     pub logs: Vec<PathBuf>,
     /// What could not be kept, in words.
-    pub notes: Vec<String>,
+    pub notes: Vec<Advice>,
 }
 
 /// Output that came after its job's end.
@@ -87,7 +88,7 @@ impl Keeper {
         }
         if let Err(error) = connection.runtime(deadline).await {
             kept.notes
-                .push(format!("pictures could not be fetched: {error}"));
+                .push(format!("pictures could not be fetched: {error}").into());
             return;
         }
         // They are at an executor that has just answered.
@@ -96,29 +97,26 @@ impl Keeper {
             .filter(|one| one.body == Body::LetGo)
             .collect();
         if let Some(first) = let_go.first() {
-            kept.notes.push(format!(
-                "{} outputs were too much for one answer: get_output with job_id {id} and `after` {} goes on with them",
-                let_go.len(),
-                first.seq.saturating_sub(1)
-            ));
+            let after = first.seq.saturating_sub(1);
+            let many = format!("{} outputs were too much for one answer: ", let_go.len());
+            let how = format!(" and `after` {after} goes on with them");
+            kept.notes.push(Advice::from(many) + Step::output(id) + how);
         }
         for (at, attachment) in attachments.iter().enumerate() {
             if Instant::now() >= deadline {
                 let left = attachments.len() - at;
-                kept.notes.push(format!(
-                    "{left} more outputs were not fetched in time: get_output with job_id {id} goes on with them"
-                ));
+                let late = format!("{left} more outputs were not fetched in time: ");
+                (kept.notes).push(Advice::from(late) + Step::output(id) + " goes on with them");
                 return;
             }
             if let Err(trouble) = self.keep_one(&until, id, attachment, deadline, kept).await {
-                let again = match trouble {
-                    Trouble::Runtime(_) => format!("; get_output with job_id {id} tries again"),
-                    Trouble::Disk(_) => String::new(),
-                };
-                kept.notes.push(format!(
-                    "an output of type {} could not be kept: {trouble}{again}",
-                    attachment.mime
-                ));
+                let mime = &attachment.mime;
+                let note = format!("an output of type {mime} could not be kept: {trouble}");
+                let note = Advice::from(note);
+                kept.notes.push(match trouble {
+                    Trouble::Runtime(_) => note + "; " + Step::output(id) + " tries again",
+                    Trouble::Disk(_) => note,
+                });
             }
         }
     }
@@ -136,10 +134,12 @@ impl Keeper {
             Ok(Ok(())) => {}
             Ok(Err(error)) => kept
                 .notes
-                .push(format!("the log file could not be written: {error}")),
-            Err(error) => kept.notes.push(format!(
-                "the log file is not complete yet ({error}): get_output with job_id {id} goes on with it"
-            )),
+                .push(format!("the log file could not be written: {error}").into()),
+            Err(error) => kept.notes.push(
+                Advice::from(format!("the log file is not complete yet ({error}): "))
+                    + Step::output(id)
+                    + " goes on with it",
+            ),
         }
         if fs::try_exists(&path).await.unwrap_or(false) {
             kept.logs.push(path);
@@ -209,10 +209,13 @@ impl Keeper {
             let fitted = timeout_at(deadline, fitting).await;
             match fitted.unwrap_or(Err(PictureError::TooSlow)) {
                 Ok(fitted) => kept.show(fitted),
-                Err(error) => kept.notes.push(format!(
-                    "a picture of type {} is not shown: {error}",
-                    attachment.mime
-                )),
+                Err(error) => kept.notes.push(
+                    format!(
+                        "a picture of type {} is not shown: {error}",
+                        attachment.mime
+                    )
+                    .into(),
+                ),
             }
         }
         // A picture is shown whether or not the disk takes it.
@@ -225,13 +228,16 @@ impl Keeper {
 impl Kept {
     /// What could not be kept, and what could not be shown.
     #[must_use]
-    pub fn all_notes(&self) -> Vec<String> {
+    pub fn all_notes(&self) -> Vec<Advice> {
         let mut notes = self.notes.clone();
         if self.unshown > 0 {
-            notes.push(format!(
-                "{} more pictures did not fit in here: they are in the save folder's outputs",
-                self.unshown
-            ));
+            let more = self.unshown;
+            notes.push(
+                format!(
+                    "{more} more pictures did not fit in here: they are in the save folder's outputs"
+                )
+                .into(),
+            );
         }
         notes
     }

@@ -255,7 +255,7 @@ impl Jobs {
         keeping.await;
         if collector.has_cleared {
             kept.notes.push(
-                "the code cleared what it had shown before this (clear_output): the log has its text".to_owned(),
+                "the code cleared what it had shown before this (clear_output): the log has its text".into(),
             );
         }
         if collector.left_out() > 0 || is_cut || collector.has_cleared {

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::time::Instant;
 
 use super::Jobs;
+use crate::base::advice::{Advice, Step};
 use crate::base::ids::JobId;
 use crate::base::text::Screen;
 use crate::runtime::{RuntimeError, RuntimeResult};
@@ -44,9 +45,9 @@ pub struct RangeFacts {
     /// How long the log is now.
     pub log_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
+    pub hint: Option<Advice>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
+    pub notes: Vec<Advice>,
 }
 
 /// How many bytes are wanted of those that are left.
@@ -87,9 +88,10 @@ impl Jobs {
         let mut range = LogRange::of(id, &piece);
         if u64::try_from(from).is_ok_and(|from| from > piece.log_bytes) {
             let bytes = piece.log_bytes;
-            range.facts.hint = Some(format!(
-                "The log has {bytes} bytes so far: a negative from_byte reads its end."
-            ));
+            range.facts.hint = Some(
+                format!("The log has {bytes} bytes so far: a negative from_byte reads its end.")
+                    .into(),
+            );
         }
         if !matches!(piece.source, Source::Runtime) {
             range.log = Some(self.keeper.log_path(id));
@@ -97,7 +99,7 @@ impl Jobs {
         if let Source::OldCopy(error) = piece.source {
             let note =
                 format!("this is from the copy that was kept here, and may lack the end ({error})");
-            range.facts.notes.push(note);
+            range.facts.notes.push(note.into());
         }
         Ok(range)
     }
@@ -207,6 +209,13 @@ impl Piece {
     }
 }
 
+impl RangeFacts {
+    /// What a face words before it shows the facts.
+    pub fn advice(&mut self) -> impl Iterator<Item = &mut Advice> {
+        self.hint.iter_mut().chain(&mut self.notes)
+    }
+}
+
 impl LogRange {
     fn of(id: JobId, piece: &Piece) -> Self {
         let (skipped, text) = piece.window();
@@ -217,7 +226,9 @@ impl LogRange {
         let mut screen = Screen::new(CHARACTERS);
         screen.push(&text);
         let hint = next_byte.map(|_| {
-            "There is more behind it: call get_output with this job_id, and `next_byte` as `from_byte`.".to_owned()
+            Advice::from("There is more behind it: call ")
+                + Step::Output { job: None }
+                + " with this job_id, and `next_byte` as `from_byte`."
         });
         Self {
             text: screen.finish().render(),

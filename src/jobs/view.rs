@@ -7,11 +7,23 @@ use super::collect::Collector;
 use super::ending::{EXITED, advise, explain, has_exited};
 use super::follow::{Ended, Followed};
 use super::keep::{Kept, KeptFile};
+use crate::base::advice::{Advice, Step};
+use crate::base::fault::Fault;
 use crate::render::picture::Fitted;
 use crate::runtime::RuntimeError;
 use crate::wire::event::PythonError;
 use crate::wire::job::Job;
 use crate::wire::state::JobState;
+
+/// Reading the output of a job that the sentence names.
+const READ: Step = Step::Output { job: None };
+/// Which job, and from where on.
+const OF_THIS: &str = " with this job_id, and `next` as `after`";
+
+/// `first`, and a sentence that begins with reading a job's output.
+fn call(first: impl Into<Advice>) -> Advice {
+    first.into().then("Call ") + READ
+}
 
 /// One answer about one job.
 #[derive(Debug)]
@@ -63,11 +75,11 @@ pub struct Summary {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
+    pub hint: Option<Advice>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retryable: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
+    pub notes: Vec<Advice>,
 }
 
 impl View {
@@ -117,10 +129,10 @@ impl View {
         if let Some(error) = outlived {
             (summary.notes).push(format!(
                 "an exception was shown and the cell went on after it (an object's display or a magic such as %run raised it): {error}"
-            ));
+            ).into());
         }
         if followed.job.as_ref().is_some_and(has_exited) {
-            (summary.notes).push(format!("{EXITED}; the next call starts a fresh one"));
+            (summary.notes).push(format!("{EXITED}; the next call starts a fresh one").into());
         }
         Self {
             text: excerpt.render(),
@@ -140,6 +152,11 @@ impl View {
 }
 
 impl Summary {
+    /// What a face words before it shows the facts.
+    pub fn advice(&mut self) -> impl Iterator<Item = &mut Advice> {
+        self.hint.iter_mut().chain(&mut self.notes)
+    }
+
     fn tell_job(&mut self, job: &Job) {
         self.state = Some(job.state);
         self.execution_time_sec = job.execution_time_sec;
@@ -155,44 +172,40 @@ impl Summary {
         self.notes.push(format!(
             "session {session} has a new Python process since the last call: its variables and imports are gone, and if the machine is a \
              new one, its files too. If this code needed them, run the setup and then the code again."
-        ));
+        ).into());
     }
 
     fn tell_running(&mut self, next: u64) {
         self.success = true;
         self.next = Some(next);
-        self.hint = Some("The code goes on. Call get_output with this job_id, and `next` as `after`, for what comes.".to_owned());
+        self.hint = Some(call("The code goes on.") + OF_THIS + ", for what comes.");
     }
 
     /// In place of what is said of code that runs.
-    pub(super) fn tell_waiting(&mut self, ahead: Option<String>) {
+    pub(super) fn tell_waiting(&mut self, ahead: Option<Advice>) {
         let why = ahead.unwrap_or_else(|| {
-            "The code has not begun: its session starts, or ends what was before it.".to_owned()
+            "The code has not begun: its session starts, or ends what was before it.".into()
         });
-        self.hint = Some(format!(
-            "{why} Call get_output with this job_id, and `next` as `after`, to wait for it."
-        ));
+        self.hint = Some(call(why) + OF_THIS + ", to wait for it.");
     }
 
     fn tell_full(&mut self, followed: &Followed, reading: Reading) {
         self.success = true;
         self.next = Some(followed.next);
-        let how = match reading {
-            Reading::Whole => {
-                "There is more output. Call get_output with this job_id, and `next` as `after`."
-            }
+        let more = call("There is more output.");
+        self.hint = Some(match reading {
+            Reading::Whole => more + OF_THIS + ".",
             Reading::From(_) => {
-                "There is more output. Call get_output with `next` as `after` to read on, or without `after` for the head and tail of all."
+                more + " with `next` as `after` to read on, or without `after` for the head and tail of all."
             }
-        };
-        self.hint = Some(how.to_owned());
+        });
     }
 
     fn tell_cancelled(&mut self) {
         self.fail(
             "cancelled",
             "the call was cancelled",
-            "Call get_output with this job_id to see what the code printed.",
+            call("") + " with this job_id to see what the code printed.",
             true,
         );
     }
@@ -205,28 +218,31 @@ impl Summary {
                 | RuntimeError::OtherClient { .. }
                 | RuntimeError::Elsewhere { .. },
                 _,
-            ) => (error.hint(), false),
+            ) => (error.remedy(), false),
             (_, Some(_)) => {
                 self.next = Some(followed.next);
-                let goes_on = "The code goes on where it runs, and its output is kept there. Call get_output with this job_id, and `next` as `after`.";
-                (
-                    format!("{goes_on} {}", error.remedy()),
-                    error.is_transient(),
-                )
+                let goes_on = call("The code goes on where it runs, and its output is kept there.")
+                    + OF_THIS
+                    + ".";
+                (goes_on.then(error.next_step()), error.is_transient())
             }
             // Whoever calls again now may have it run twice.
             (_, None) => {
-                let unclear = "The code may be running: it is not known whether it arrived. When check_colab_connection says that the runtime is there, call get_output \
-                     with this job_id: only if it is not found there, the code never ran and can be sent again.";
+                let unclear = Advice::from(
+                    "The code may be running: it is not known whether it arrived. When ",
+                ) + Step::CheckConnection
+                    + " says that the runtime is there, call "
+                    + READ
+                    + " with this job_id: only if it is not found there, the code never ran and can be sent again.";
                 let remedy = if error.is_transient() {
-                    String::new()
+                    Advice::default()
                 } else {
-                    error.remedy()
+                    error.next_step()
                 };
-                (format!("{unclear} {remedy}").trim_end().to_owned(), false)
+                (unclear.then(remedy), false)
             }
         };
-        self.fail(error.code(), &error.to_string(), &hint, retryable);
+        self.fail(error.code(), &error.to_string(), hint, retryable);
     }
 
     fn tell_end(&mut self, job: Option<&Job>, error: Option<&PythonError>) {
@@ -237,7 +253,7 @@ impl Summary {
             (_, None | Some(("python_error", _, _)), Some(error)) => {
                 self.fail("python_error", &error.sentence(), advise(error), false);
             }
-            (_, Some((code, sentence, hint)), _) => self.fail(code, &sentence, &hint, false),
+            (_, Some((code, sentence, hint)), _) => self.fail(code, &sentence, hint, false),
             (_, None, None) => self.fail(
                 "python_error",
                 "the code failed",
@@ -249,21 +265,19 @@ impl Summary {
 
     /// The head of the text is about as long as what the log begins with.
     fn tell_left_out(&mut self, head_bytes: usize) {
-        let how = format!(
-            "What is left out: call get_output with this job_id and from_byte, {head_bytes} for what comes behind the head, or any other place \
-             in the log."
-        );
-        self.hint = Some(match self.hint.take() {
-            Some(hint) => format!("{hint} {how}"),
-            None => how,
-        });
+        let how = Advice::from("What is left out: call ")
+            + READ
+            + format!(
+                " with this job_id and from_byte, {head_bytes} for what comes behind the head, or any other place in the log."
+            );
+        self.hint = Some(self.hint.take().unwrap_or_default().then(how));
     }
 
-    fn fail(&mut self, code: &str, sentence: &str, hint: &str, retryable: bool) {
+    fn fail(&mut self, code: &str, sentence: &str, hint: impl Into<Advice>, retryable: bool) {
         self.success = false;
         self.code = Some(code.to_owned());
         self.error = Some(sentence.to_owned());
-        self.hint = Some(hint.to_owned());
+        self.hint = Some(hint.into());
         self.retryable = Some(retryable);
     }
 }

@@ -12,6 +12,8 @@ use serde::Serialize;
 
 use super::fault::Fault;
 use super::resources::address;
+use super::words;
+use crate::base::advice::Advice;
 use crate::chunked::Outcome;
 use crate::jobs::keep::KeptFile;
 use crate::jobs::range::LogRange;
@@ -37,6 +39,7 @@ impl From<Fault> for CallToolResult {
 /// An execution: text, pictures, files, and one line of facts.
 pub(super) fn execution(mut view: View) -> CallToolResult {
     view.summary.notes.extend(unlinked(&view.files));
+    words::settle(view.summary.advice());
     let (facts, failed) = (line(&view.summary), view.is_error());
     let logs = view
         .summary
@@ -64,6 +67,7 @@ fn log_to_come(summary: &Summary) -> Option<Resource> {
 /// A call of a chunked operation, in the same form.
 pub(super) fn operation(mut outcome: Outcome) -> CallToolResult {
     outcome.facts.notes.extend(unlinked(&outcome.kept.files));
+    words::settle(outcome.facts.advice());
     let (facts, failed) = (line(&outcome.facts), !outcome.facts.success);
     let (kept, name) = (outcome.kept, &outcome.facts.operation);
     let checkpoint = Resource::new(address::of_checkpoint(name), name)
@@ -75,14 +79,19 @@ pub(super) fn operation(mut outcome: Outcome) -> CallToolResult {
 }
 
 /// A transfer, in the same form.
-pub(super) fn transfer(look: Look) -> CallToolResult {
+pub(super) fn transfer(mut look: Look) -> CallToolResult {
+    words::word_all(&mut look.facts);
+    let says = |name| look.facts[name].as_str().filter(|text| !text.is_empty());
+    let parts = ["error", "message", "hint", "next_step"].map(says);
+    let text: Vec<_> = parts.into_iter().flatten().collect();
     let (facts, failed) = (line(&look.facts), look.has_failed());
-    let content = blocks(look.text, &[], std::iter::empty(), facts);
+    let content = blocks(text.join(" "), &[], std::iter::empty(), facts);
     result(content, failed)
 }
 
 /// A part of a log, in the same form.
-pub(super) fn log_range(range: LogRange) -> CallToolResult {
+pub(super) fn log_range(mut range: LogRange) -> CallToolResult {
+    words::settle(range.facts.advice());
     let facts = line(&range.facts);
     let logs: Vec<PathBuf> = range.log.into_iter().collect();
     result(blocks(range.text, &[], files(&[], &logs), facts), false)
@@ -132,15 +141,16 @@ fn files(files: &[KeptFile], logs: &[PathBuf]) -> impl Iterator<Item = Resource>
 }
 
 /// Says where the files are that are not linked.
-fn unlinked(files: &[KeptFile]) -> Option<String> {
+fn unlinked(files: &[KeptFile]) -> Option<Advice> {
     let more = files
         .len()
         .checked_sub(MOST_LINKS)
         .filter(|more| *more > 0)?;
     let folder = files.last()?.path.parent()?.display();
-    Some(format!(
+    let note = format!(
         "{more} more files are kept and not linked here: they are in {folder}, named after the job"
-    ))
+    );
+    Some(note.into())
 }
 
 fn result(content: Vec<ContentBlock>, failed: bool) -> CallToolResult {

@@ -2,12 +2,9 @@
 
 use serde::Serialize;
 
+use super::words;
 use crate::base::causes::sentence;
-use crate::checkpoints::CheckpointError;
-use crate::notebook::NotebookError;
-use crate::runtime::RuntimeError;
-use crate::transfer::TransferError;
-use crate::transfer::upload::UploadError;
+use crate::base::fault;
 
 /// A failed call in the words that the model sees.
 #[derive(Debug, Clone, Serialize)]
@@ -61,26 +58,10 @@ impl Fault {
     }
 }
 
-impl From<RuntimeError> for Fault {
-    fn from(error: RuntimeError) -> Self {
-        Self::new(
-            error.code(),
-            sentence(&error),
-            error.hint(),
-            error.is_transient(),
-        )
+/// The errors of all floors.
+impl<E: fault::Fault> From<E> for Fault {
+    fn from(error: E) -> Self {
+        let hint = words::say(&error.remedy());
+        Self::new(error.code(), sentence(&error), hint, error.is_retryable())
     }
 }
-
-/// The errors of the floors above `runtime` have the same words.
-macro_rules! faults {
-    ($($error:ty),+) => {$(
-        impl From<$error> for Fault {
-            fn from(error: $error) -> Self {
-                Self::new(error.code(), sentence(&error), error.hint(), error.retryable())
-            }
-        }
-    )+};
-}
-
-faults!(TransferError, UploadError, CheckpointError, NotebookError);

@@ -7,6 +7,7 @@
 //! - `arguments`: a call's arguments against its schema; `args`: what they mean;
 //! - `fault`: what went wrong; `convert`: results and faults as MCP shows them; `schema`: schemas as every client reads them;
 //! - `call`: a call's deadline, cancellation and progress; `budget`: how long which client waits;
+//! - [`words`]: what the floors below advise, in the names of the tools;
 //! - `roots`: the folders that the client calls its own;
 //! - [`transport`]: stdio, made safe against early notifications and unreadable requests; `lines`: its lines; `message`: what they say; `scan`: what can be
 //!   found in those that no parser takes; `methods`: what is answered, in words for clients that ask for something else.
@@ -34,3 +35,4 @@ pub mod serve;
 pub mod server;
 mod tools;
 pub mod transport;
+pub mod words;

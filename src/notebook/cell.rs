@@ -77,14 +77,15 @@ impl Cell {
         self.outputs.pictures()
     }
 
-    /// The cell, after one of text where there is something to say of it, and its outputs, which are to be put into it.
-    pub(super) fn finish(self) -> (Option<Value>, Value, Finished) {
+    /// The cell, after one of text where there is something to say of it, and its outputs, which are to be put into it. A loop is headed by
+    /// `loop_title`.
+    pub(super) fn finish(self, loop_title: &str) -> (Option<Value>, Value, Finished) {
         let note = (!self.notes.is_empty()).then(|| {
             let text = self.notes.join("\n\n");
             markdown(&format!("note-{}", self.id), &text)
         });
         let source = match &self.iterations {
-            Some(Iterations { range, total }) => of_loop(&self.code, range, *total),
+            Some(Iterations { range, total }) => of_loop(loop_title, &self.code, range, *total),
             None => self.code,
         };
         let mut metadata = json!({"smart_colab": {"jobs": self.jobs}});

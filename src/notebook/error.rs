@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::base::advice::{Advice, Step};
+use crate::base::fault::Fault;
 use crate::runtime::RuntimeError;
 use crate::transfer::TransferError;
 
@@ -19,10 +21,8 @@ pub enum NotebookError {
     Runtime(#[from] RuntimeError),
 }
 
-impl NotebookError {
-    /// The stable code that the model sees.
-    #[must_use]
-    pub fn code(&self) -> &str {
+impl Fault for NotebookError {
+    fn code(&self) -> &str {
         match self {
             Self::Empty { .. } | Self::Gone { .. } => "not_found",
             Self::Place(error) => error.code(),
@@ -30,34 +30,32 @@ impl NotebookError {
         }
     }
 
-    /// What to do next, in one or two sentences.
-    #[must_use]
-    pub fn hint(&self) -> String {
+    fn remedy(&self) -> Advice {
         match self {
             Self::Empty { .. } => {
-                "list_jobs shows what was run, and in which session. Nothing was written.".to_owned()
+                Advice::from(Step::ListJobs) + " shows what was run, and in which session. Nothing was written."
             }
-            Self::Gone { .. } => "Nothing was written. Where get_output still shows these jobs, the executor is of an older version: run this version's \
-                 notebook there."
-                .to_owned(),
+            Self::Gone { .. } => {
+                Advice::from("Nothing was written. Where ")
+                    + Step::Output { job: None }
+                    + " still shows these jobs, the executor is of an older version: run this version's notebook there."
+            }
             Self::Place(TransferError::OutsideSaveDir { .. } | TransferError::UnusableName { .. }) => {
                 "Give a plain name as filename, with folders before it if you like: runs/monday.ipynb. Nothing was written."
-                    .to_owned()
+                    .into()
             }
             Self::Place(TransferError::DiskFull { .. }) => {
-                "Free some space on this machine and call again. Nothing was written.".to_owned()
+                "Free some space on this machine and call again. Nothing was written.".into()
             }
-            Self::Place(error) => error.hint(),
-            Self::Runtime(error) => format!("Nothing was written. {}", error.hint()),
+            Self::Place(error) => error.remedy(),
+            Self::Runtime(error) => Advice::from("Nothing was written.").then(error.remedy()),
         }
     }
 
-    /// True when the same call may succeed without anything being changed first.
-    #[must_use]
-    pub fn retryable(&self) -> bool {
+    fn is_retryable(&self) -> bool {
         match self {
             Self::Empty { .. } | Self::Gone { .. } => false,
-            Self::Place(error) => error.retryable(),
+            Self::Place(error) => error.is_retryable(),
             Self::Runtime(error) => error.is_transient(),
         }
     }

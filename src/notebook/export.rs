@@ -38,6 +38,8 @@ pub struct Wanted {
     pub filename: Option<String>,
     /// Only so many of the newest jobs, 1 to [`MOST_JOBS`].
     pub last: Option<u64>,
+    /// What the face calls a chunked operation; heads the cells of one.
+    pub loop_title: String,
 }
 
 /// The notebook that was written.
@@ -117,7 +119,7 @@ impl Notebooks {
         let all = jobs.len() as u64;
         let mut file = NotebookFile::begin(&self.save_dir, &name)?;
         file.add(&title(&wanted.session, &probe))?;
-        let progress = self.write(file, jobs, deadline, caller).await?;
+        let progress = self.write(wanted, file, jobs, deadline, caller).await?;
         if progress.file.cells() == 1 {
             return Err(match progress.trouble {
                 Some(error) => error.into(),
@@ -144,6 +146,7 @@ impl Notebooks {
 
     async fn write(
         &self,
+        wanted: &Wanted,
         file: NotebookFile,
         jobs: Vec<JobId>,
         deadline: Instant,
@@ -173,7 +176,7 @@ impl Notebooks {
                     if let Some(job) = other
                         && let Some(before) = cell.replace(Cell::new(job))
                     {
-                        progress.add(before)?;
+                        progress.add(before, &wanted.loop_title)?;
                     }
                 }
                 Ok(None) => progress.gone += 1,
@@ -187,7 +190,7 @@ impl Notebooks {
             (caller.report)(caller::Progress::Count { done, total: all });
         }
         if let Some(last) = cell {
-            progress.add(last)?;
+            progress.add(last, &wanted.loop_title)?;
         }
         Ok(progress)
     }
@@ -209,10 +212,10 @@ impl Wanted {
 }
 
 impl Progress {
-    fn add(&mut self, mut cell: Cell) -> TransferResult<()> {
+    fn add(&mut self, mut cell: Cell, loop_title: &str) -> TransferResult<()> {
         self.pictures += cell.pictures();
         self.widgets.extend(std::mem::take(&mut cell.widgets));
-        let (note, mut code, outputs) = cell.finish();
+        let (note, mut code, outputs) = cell.finish(loop_title);
         if let Some(note) = note {
             self.file.add(&note)?;
         }

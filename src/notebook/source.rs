@@ -4,10 +4,10 @@ use std::ops::Range;
 
 const INDENT: &str = "    ";
 
-/// `body` under a `for` over `range`, of `total` iterations in all.
-pub(super) fn of_loop(body: &str, range: &Range<u64>, total: u64) -> String {
+/// `body` under a `for` over `range`, of `total` iterations in all, and under a comment that begins with `title`.
+pub(super) fn of_loop(title: &str, body: &str, range: &Range<u64>, total: u64) -> String {
     let mut text = format!(
-        "# run_chunked_operation: iterations {} to {} of {total}\n",
+        "# {title}: iterations {} to {} of {total}\n",
         range.start,
         range.end.saturating_sub(1)
     );
@@ -77,12 +77,12 @@ mod tests {
 
     #[test]
     fn a_body_becomes_the_body_of_a_loop() {
-        let text = of_loop("x = i\nif x:\n    print(x)\n\nx\n", &(5..8), 20);
+        let text = of_loop("chunks", "x = i\nif x:\n    print(x)\n\nx\n", &(5..8), 20);
         assert_eq!(
             text,
-            "# run_chunked_operation: iterations 5 to 7 of 20\nfor i in range(5, 8):\n    x = i\n    if x:\n        print(x)\n\n    x"
+            "# chunks: iterations 5 to 7 of 20\nfor i in range(5, 8):\n    x = i\n    if x:\n        print(x)\n\n    x"
         );
-        assert!(of_loop("files[{i}]", &(0..1), 1).contains("means the iteration's number"));
+        assert!(of_loop("", "files[{i}]", &(0..1), 1).contains("means the iteration's number"));
     }
 
     #[test]

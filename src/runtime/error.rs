@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::base::advice::{Advice, Step};
+use crate::base::fault::Fault;
 use crate::wire::problem::Problem;
 
 pub type RuntimeResult<T> = Result<T, RuntimeError>;
@@ -35,7 +37,7 @@ pub enum RuntimeError {
     #[error("the local executor is not ready yet: {doing}")]
     Starting { doing: String },
     #[error("the local executor could not be started: {detail}")]
-    LocalFailed { detail: String, hint: String },
+    LocalFailed { detail: String, remedy: Advice },
     #[error("{url} cannot be reached")]
     Unreachable {
         url: String,
@@ -74,7 +76,7 @@ pub enum RuntimeError {
     Incompatible {
         url: String,
         detail: String,
-        hint: String,
+        remedy: Advice,
     },
     /// Something else answers in the executor's place. Where it stands between, the executor may have got the request all the same.
     #[error("what answers at {url} is no executor: {detail}")]
@@ -114,9 +116,7 @@ impl RuntimeError {
         Self::Incompatible {
             url: url.to_owned(),
             detail: detail.to_owned(),
-            hint: "Check the address. If it is right, open this version's colab/smart_colab_executor.ipynb in Colab and run it, then call \
-                 connect_colab with its line."
-                .to_owned(),
+            remedy: Step::CheckAddressOrUpdate.into(),
         }
     }
 
@@ -259,9 +259,56 @@ impl RuntimeError {
         }
     }
 
-    /// The stable code that the model sees.
+    /// What to do next, without what becomes of code that was sent before.
     #[must_use]
-    pub fn code(&self) -> &str {
+    pub fn next_step(&self) -> Advice {
+        self.advice().then(self.when())
+    }
+
+    fn when(&self) -> Advice {
+        let after = self.retry_after().map(|time| time.as_secs());
+        after.map_or_else(Advice::default, |after_sec| {
+            Step::Retry { after_sec }.into()
+        })
+    }
+
+    fn advice(&self) -> Advice {
+        match self {
+            Self::NotConfigured => Step::Configure.into(),
+            Self::Starting { .. } => Step::AwaitEnvironment.into(),
+            Self::Unreachable { .. } | Self::Broken { .. } => Step::CheckExecutor.into(),
+            Self::TimedOut { .. } => Step::CheckLoad.into(),
+            Self::TunnelLimited { sign, .. } => Step::ChangeTunnel { sign: sign.clone() }.into(),
+            Self::Cancelled => "Call again when it is wanted.".into(),
+            Self::TunnelOffline { .. } => Step::RestartExecutor.into(),
+            Self::Unauthorized { .. } => Step::RenewToken.into(),
+            Self::LocalFailed { remedy, .. } | Self::Incompatible { remedy, .. } => remedy.clone(),
+            Self::Stranger { .. } => Step::CheckAddress.into(),
+            Self::Changed { .. } => "Wait until the program that writes the file is done, then download it again.".into(),
+            Self::Replaced => "Variables and files of the old machine are gone; what was read of its output \
+                 is in the save folder's logs. Run the setup and the code again."
+                .into(),
+            Self::Elsewhere { place, .. } => Advice::from(Step::ConnectBack { place: place.clone() })
+                .then("Send the code again only if that machine is gone."),
+            Self::OtherClient { log } => format!(
+                "Follow it in that client, and do not send it again: when it has ended, or that client is closed, call again here to read it. \
+                 What it has printed is in {}.",
+                log.display()
+            )
+            .into(),
+            Self::UnknownSession { known, .. } => {
+                format!("There are: {}. Running code in a new name makes it.", known.join(", ")).into()
+            }
+            Self::UnknownJob => "Check the job_id. If the call that named it had no answer from this machine, the code did not run here: \
+                 send it again. If the job is older, its machine has been replaced by another: run the setup and the code again."
+                .into(),
+            Self::Refused(problem) => problem.hint.clone().into(),
+        }
+    }
+}
+
+impl Fault for RuntimeError {
+    fn code(&self) -> &str {
         match self {
             Self::NotConfigured => "not_configured",
             Self::Starting { .. } => "busy",
@@ -287,85 +334,21 @@ impl RuntimeError {
         }
     }
 
-    /// What to do next, in one or two sentences, and what becomes of code that is there already.
-    #[must_use]
-    pub fn hint(&self) -> String {
+    fn is_retryable(&self) -> bool {
+        self.is_transient()
+    }
+
+    /// With what becomes of code that is there already.
+    fn remedy(&self) -> Advice {
         let is_cut_off = matches!(
             self,
             Self::Unreachable { .. } | Self::Broken { .. } | Self::TunnelLimited { .. }
         );
         let goes_on = if is_cut_off {
-            " Code that was sent before, if any, goes on running and keeps its output."
+            "Code that was sent before, if any, goes on running and keeps its output."
         } else {
             ""
         };
-        self.when(format!("{}{goes_on}", self.advice()))
-    }
-
-    /// What to do next, and no more.
-    #[must_use]
-    pub fn remedy(&self) -> String {
-        self.when(self.advice())
-    }
-
-    fn when(&self, advice: String) -> String {
-        match self.retry_after() {
-            Some(time) => format!("{advice} Call again in {} s.", time.as_secs()),
-            None => advice,
-        }
-    }
-
-    fn advice(&self) -> String {
-        match self {
-            Self::NotConfigured => "Ask the user for the line that the Colab notebook prints (https://…#TOKEN) and call connect_colab with it; or they \
-                 run `smart-colab connect` in a terminal, or set COLAB_URL to that line, or to `local` to compute on this machine, in the \
-                 client's config and restart the client."
-                .to_owned(),
-            Self::Starting { .. } => "The first use makes a Python environment, about a minute. Call again.".to_owned(),
-            Self::LocalFailed { hint, .. } => hint.clone(),
-            Self::Unreachable { .. } | Self::Broken { .. } => {
-                "Check that the notebook's start cell (or the executor, where you run one yourself) is still running; then call again. If it prints \
-                 another line now, call connect_colab with that."
-                    .to_owned()
-            }
-            Self::TimedOut { .. } => {
-                "The machine may be overloaded or the tunnel stuck. Call again; if it stays so, look at the notebook.".to_owned()
-            }
-            Self::TunnelLimited { sign, .. } => format!(
-                "See https://ngrok.com/docs/errors/{} for when it is free again, or choose the Cloudflare tunnel in the notebook's form, run \
-                 the start cell, and call connect_colab with the new line.",
-                sign.to_ascii_lowercase()
-            ),
-            Self::Cancelled => "Call again when it is wanted.".to_owned(),
-            Self::TunnelOffline { .. } => "Open the Colab notebook and run its start cell again. If it prints a new line, call \
-                 connect_colab with that, or run `smart-colab connect` in a terminal."
-                .to_owned(),
-            Self::Unauthorized { .. } => "Call connect_colab with the whole line that the notebook prints now, with the part after \
-                 #, or run `smart-colab connect` in a terminal: a new start makes a new token."
-                .to_owned(),
-            Self::Incompatible { hint, .. } => hint.clone(),
-            Self::Stranger { .. } => "Open the address in a browser: a sign-in page of the network, a proxy or a VPN may stand between. Check that it is the one \
-                 that the notebook prints now, and call connect_colab with that; if it is, run the notebook's start cell again."
-                .to_owned(),
-            Self::Changed { .. } => "Wait until the program that writes the file is done, then download it again.".to_owned(),
-            Self::Replaced => "Variables and files of the old machine are gone; what was read of its output \
-                 is in the save folder's logs. Run the setup and the code again."
-                .to_owned(),
-            Self::Elsewhere { place, .. } => format!(
-                "Connect back to {place} with connect_colab to read it there. Send the code again only if that machine is gone."
-            ),
-            Self::OtherClient { log } => format!(
-                "Follow it in that client, and do not send it again: when it has ended, or that client is closed, call again here to read it. \
-                 What it has printed is in {}.",
-                log.display()
-            ),
-            Self::UnknownSession { known, .. } => {
-                format!("There are: {}. Running code in a new name makes it.", known.join(", "))
-            }
-            Self::UnknownJob => "Check the job_id. If the call that named it had no answer from this machine, the code did not run here: \
-                 send it again. If the job is older, its machine has been replaced by another: run the setup and the code again."
-                .to_owned(),
-            Self::Refused(problem) => problem.hint.clone(),
-        }
+        self.advice().then(goes_on).then(self.when())
     }
 }

@@ -8,6 +8,8 @@ use thiserror::Error;
 
 use super::report::bytes as size;
 use super::running::Failure;
+use crate::base::advice::{Advice, Step};
+use crate::base::fault::Fault;
 use crate::base::text::counted;
 use crate::runtime::RuntimeError;
 
@@ -79,10 +81,10 @@ impl TransferError {
     pub(super) fn is_changed(&self) -> bool {
         matches!(self, Self::Runtime { source, .. } if matches!(**source, RuntimeError::Changed { .. }))
     }
+}
 
-    /// The stable code that the model sees.
-    #[must_use]
-    pub fn code(&self) -> &str {
+impl Fault for TransferError {
+    fn code(&self) -> &str {
         match self {
             Self::OutsideSaveDir { .. } => "outside_save_dir",
             Self::UnusableName { .. } | Self::NotAFile { .. } => "invalid_argument",
@@ -95,42 +97,44 @@ impl TransferError {
         }
     }
 
-    /// What to do next, in one or two sentences.
-    #[must_use]
-    pub fn hint(&self) -> String {
+    fn remedy(&self) -> Advice {
         match self {
             Self::OutsideSaveDir { .. } | Self::UnusableName { .. } => {
                 "Give a plain name as local_filename, with folders before it if you like: plots/loss.png."
-                    .to_owned()
+                    .into()
             }
-            Self::NotAFile { .. } => "List the folder that it is in to see what is there.".to_owned(),
-            Self::TooLarge { bytes, .. } => format!(
-                "Nothing came. If it is wanted, call download_from_colab again with max_bytes {bytes} or more; or name a part of it, or pack it by code first."
-            ),
-            Self::Runtime { source, .. } if source.is_transient() => format!(
-                "{} What has come is kept: download_from_colab with the same arguments fetches the rest.",
-                source.hint()
-            ),
-            Self::Runtime { source, .. } => source.hint(),
+            Self::NotAFile { .. } => "List the folder that it is in to see what is there.".into(),
+            Self::TooLarge { bytes, .. } => {
+                Advice::from("Nothing came. If it is wanted, call ")
+                    + Step::Download
+                    + format!(" again with max_bytes {bytes} or more; or name a part of it, or pack it by code first.")
+            }
+            Self::Runtime { source, .. } if source.is_transient() => {
+                (source.remedy()).then("What has come is kept: ")
+                    + Step::Download
+                    + " with the same arguments fetches the rest."
+            }
+            Self::Runtime { source, .. } => source.remedy(),
             Self::Damaged { .. } => {
-                "Something on the way changes the bytes. Call download_from_colab again; if it stays so, use another tunnel.".to_owned()
+                Advice::from("Something on the way changes the bytes. Call ")
+                    + Step::Download
+                    + " again; if it stays so, use another tunnel."
             }
             Self::DiskFull { .. } => {
-                "Free some space on this machine and call download_from_colab again: what has come is kept and the rest is fetched."
-                    .to_owned()
+                Advice::from("Free some space on this machine and call ")
+                    + Step::Download
+                    + " again: what has come is kept and the rest is fetched."
             }
             Self::Disk { .. } => {
-                "Check that LOCAL_SAVE_DIR can be written to, then call download_from_colab again.".to_owned()
+                Advice::from("Check that LOCAL_SAVE_DIR can be written to, then call ") + Step::Download + " again."
             }
             Self::Cancelled { .. } => {
-                "Call download_from_colab again to go on: what has come is kept and the rest is fetched.".to_owned()
+                Advice::from("Call ") + Step::Download + " again to go on: what has come is kept and the rest is fetched."
             }
         }
     }
 
-    /// True when the same call may succeed without anything being changed first.
-    #[must_use]
-    pub fn retryable(&self) -> bool {
+    fn is_retryable(&self) -> bool {
         match self {
             Self::Runtime { source, .. } => source.is_transient() || self.is_changed(),
             Self::Damaged { .. } | Self::Cancelled { .. } => true,
@@ -157,18 +161,6 @@ impl Failure for TransferError {
             source: Arc::new(source),
         }
     }
-
-    fn code(&self) -> &str {
-        self.code()
-    }
-
-    fn hint(&self) -> String {
-        self.hint()
-    }
-
-    fn retryable(&self) -> bool {
-        self.retryable()
-    }
 }
 
 fn of_files(files: Option<u64>) -> String {
@@ -182,7 +174,7 @@ mod tests {
     use std::io;
     use std::path::Path;
 
-    use super::TransferError;
+    use super::{Fault, TransferError};
 
     #[test]
     fn a_full_disk_and_a_used_up_quota_are_disk_full() {

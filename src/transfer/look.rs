@@ -1,15 +1,15 @@
-//! A transfer as `get_output` tells of it: a sentence, and one line of facts.
+//! A transfer as it is told of by its id, in one line of facts.
 
 use serde_json::{Map, Value, json};
 
 use super::running::{Ended, Failure, Report};
+use crate::base::advice::{Advice, Step};
 use crate::base::causes::sentence;
 use crate::base::ids::JobId;
 
 /// What is told.
 #[derive(Debug, Clone)]
 pub struct Look {
-    pub text: String,
     /// `success`, `state` (`running`, `succeeded`, `failed`), `job_id`, the report's fields; for what failed `code`, `error`, `hint`, `retryable`.
     pub facts: Value,
 }
@@ -44,19 +44,18 @@ impl Look {
 
     /// Of facts that were told before.
     pub(super) fn told(facts: Value) -> Self {
-        let says = |name: &str| facts[name].as_str().unwrap_or_default().to_owned();
-        let parts = ["error", "message", "hint", "next_step"].map(says);
-        let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        let text = parts.join(" ");
-        Self { text, facts }
+        Self { facts }
     }
 
     /// Of a transfer that another bridge is at.
     pub(super) fn elsewhere(id: JobId) -> Self {
+        let later = Advice::from("Call ")
+            + Step::Output { job: None }
+            + " again later to see how it ended.";
         Self::told(json!({
             "success": true, "state": "running", "job_id": id,
             "message": "Another smart-colab process of this computer is at it.",
-            "next_step": "Call get_output again later to see how it ended.",
+            "next_step": later,
         }))
     }
 
@@ -69,6 +68,6 @@ impl Look {
 fn failed(id: JobId, error: &impl Failure) -> Value {
     json!({
         "success": false, "state": "failed", "job_id": id, "code": error.code(), "error": sentence(error),
-        "hint": error.hint(), "retryable": error.retryable(),
+        "hint": error.remedy(), "retryable": error.is_retryable(),
     })
 }

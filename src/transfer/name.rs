@@ -135,6 +135,7 @@ fn is_device(lower: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use crate::base::fault::Fault as _;
     use std::fs;
     use std::path::{Component, Path};
 

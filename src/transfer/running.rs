@@ -1,7 +1,6 @@
 //! Transfers that outlive the calls that asked for them, whichever way they go.
 
 use std::collections::{BTreeMap, HashMap};
-use std::error::Error;
 use std::fmt::Debug;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,6 +12,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::report::Skipped;
 use super::trouble::Trouble;
+use crate::base::fault::Fault;
 use crate::base::ids::JobId;
 use crate::caller::{Caller, Progress, Transferred};
 use crate::runtime::RuntimeError;
@@ -23,12 +23,9 @@ const REMEMBERED: usize = 200;
 const MOST_NAMED: usize = 100;
 
 /// Why a transfer failed. It is `Clone`, because every call that waits for the transfer gets it.
-pub(super) trait Failure: Error + Clone + Send + Sync + 'static {
+pub(super) trait Failure: Fault + Clone + Send + Sync + 'static {
     fn cancelled(remote: &str) -> Self;
     fn runtime(remote: &str, source: RuntimeError) -> Self;
-    fn code(&self) -> &str;
-    fn hint(&self) -> String;
-    fn retryable(&self) -> bool;
 }
 
 /// Which way it goes.

@@ -10,6 +10,7 @@ use super::disk::blocking;
 use super::look::Look;
 use super::notes::{Held, Note, Notes};
 use super::running::{Ended, Failure, Key, Meter, Registry, Report, Running, State};
+use crate::base::fault::Fault;
 use crate::base::ids::JobId;
 use crate::caller::Caller;
 use crate::connection::Connection;

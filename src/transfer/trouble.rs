@@ -9,7 +9,9 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::running::{Meter, Report};
+use crate::base::advice::Advice;
 use crate::base::causes::sentence;
+use crate::base::fault::Fault;
 use crate::runtime::{RuntimeError, RuntimeResult};
 
 /// How long a request is without an answer in the ordinary course; shorter than the shortest call, so that this can report it.
@@ -31,7 +33,7 @@ pub struct Trouble {
     /// The same in a sentence.
     pub problem: Option<String>,
     /// What to do about it.
-    pub hint: Option<String>,
+    pub hint: Option<Advice>,
 }
 
 impl Trouble {
@@ -39,10 +41,10 @@ impl Trouble {
         Self {
             code: Some(error.code().to_owned()),
             problem: Some(problem),
-            hint: Some(format!(
-                "{} The transfer goes on by itself when the executor answers again.",
-                error.hint()
-            )),
+            hint: Some(
+                (error.remedy())
+                    .then("The transfer goes on by itself when the executor answers again."),
+            ),
         }
     }
 

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use smart_colab::base::fault::Fault as _;
 use smart_colab::caller::Caller;
 use smart_colab::connection::Connection;
 use smart_colab::edge::env::{COLAB_URL, Env};

@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use smart_colab::base::fault::Fault as _;
 use smart_colab::edge::env::Env;
 use smart_colab::edge::settings::{Flags, Settings};
 use smart_colab::runtime::RuntimeError;
 use smart_colab::runtime::local::Local;
 use tokio::time::{Instant, sleep};
 
+use crate::support::hint::Hint as _;
 use crate::support::machine::{Machine, PATIENCE, folders, log, program, ready, run, until_gone};
 use crate::support::python::python;
 

@@ -7,8 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::support::python::python;
-use crate::support::rust::{bare, crate_paths, words};
+use crate::support::rust::{bare, crate_paths, literals, words};
+use crate::tool_list::listed;
 
 /// A room may import those before it.
 const FLOORS: [&[&str]; 13] = [
@@ -206,6 +209,37 @@ fn every_room_says_what_it_is_for() {
     none(&faults);
 }
 
+/// Commands of a person in a terminal.
+const COMMANDS: [&str; 3] = [
+    "smart-colab connect",
+    "smart-colab try",
+    "smart-colab serve",
+];
+
+/// A string below the faces that names what only one of them has.
+fn face_words(tools: &[String], path: &str, text: &str) -> Vec<String> {
+    let is_face = path.starts_with("src/mcp/") || path.starts_with("src/cli/");
+    if is_face || path.ends_with("/tests.rs") {
+        return Vec::new();
+    }
+    let shipped = text.split("#[cfg(test)]\nmod ").next().unwrap_or(text);
+    let names = |literal: &&str| {
+        words(literal).any(|word| tools.iter().any(|tool| tool == word))
+            || COMMANDS.iter().any(|command| literal.contains(command))
+    };
+    let found = literals(shipped).into_iter().filter(names);
+    found
+        .map(|literal| format!("{path}: a face words this: {literal}"))
+        .collect()
+}
+
+#[test]
+fn only_the_faces_name_tools_and_commands() {
+    let name = |tool: &Value| tool["name"].as_str().unwrap().to_owned();
+    let tools: Vec<String> = listed().iter().map(name).collect();
+    none(&in_src(|path, text| face_words(&tools, path, text)));
+}
+
 fn too_long(path: &str, text: &str) -> Vec<String> {
     let lines = text.lines().count();
     let fault = (lines > LONGEST_FILE).then(|| format!("{path}: {lines} lines"));
@@ -314,6 +348,22 @@ fn a_house_that_breaks_a_rule_is_found() {
         "eprintln!(); command.stdout(Stdio::null())",
     ));
     found(unexplained("src/jobs/mod.rs", "mod a;"));
+    let tools = ["get_output".to_owned()];
+    for named in [
+        "f(\"call get_output again\")",
+        "f(\"over lines: \\\n    get_output\")",
+        "r#\"run `smart-colab connect`\"#",
+    ] {
+        found(face_words(&tools, "src/jobs/a.rs", named));
+        none(&face_words(&tools, "src/mcp/words.rs", named));
+    }
+    for harmless in [
+        "/// For `get_output`\nfn get_output() {}",
+        "f(\"get_outputs\")",
+        "#[cfg(test)]\nmod tests { f(\"get_output\") }",
+    ] {
+        none(&face_words(&tools, "src/jobs/a.rs", harmless));
+    }
     found(too_long("a", &"\n".repeat(LONGEST_FILE + 1)));
     assert_eq!(strangers(["src", "notes.md"]), ["notes.md"]);
 }

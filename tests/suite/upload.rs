@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use smart_colab::base::fault::Fault as _;
 use smart_colab::caller::Caller;
 use smart_colab::connection::Connection;
 use smart_colab::edge::env::{COLAB_URL, Env};
@@ -29,6 +30,7 @@ use smart_colab::transfer::upload::{Allowed, Limits, Request, UploadError, Uploa
 use tempfile::TempDir;
 use tokio::time::Instant;
 
+use crate::support::hint::Hint as _;
 use upload_server::{UploadServer, sha256};
 
 /// Long enough on any machine; no test waits for it to pass.
@@ -222,7 +224,7 @@ async fn where_it_cannot_go_is_told_before_anything_is_sent() {
     ] {
         let error = put(&uploads, local, remote).await.unwrap_err();
         assert_eq!(error.code(), code, "{local} {remote}: {error}");
-        assert!(!error.retryable() && !error.hint().is_empty());
+        assert!(!error.is_retryable() && !error.hint().is_empty());
     }
     assert_eq!(server.state().arrived, 0);
 }

@@ -5,6 +5,7 @@ pub(crate) mod chance;
 pub(crate) mod executor;
 pub(crate) mod fake_disk;
 pub(crate) mod fake_runtime;
+pub(crate) mod hint;
 pub(crate) mod home;
 pub(crate) mod machine;
 pub(crate) mod mishaps;

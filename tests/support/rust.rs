@@ -2,9 +2,19 @@
 
 /// The code without comments and without what stands in strings.
 pub(crate) fn bare(text: &str) -> String {
-    let mut code = String::new();
+    read(text).0
+}
+
+/// What stands in strings, quotes included.
+pub(crate) fn literals(text: &str) -> Vec<&str> {
+    read(text).1
+}
+
+fn read(text: &str) -> (String, Vec<&str>) {
+    let (mut code, mut literals) = (String::new(), Vec::new());
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
+        let is_comment = rest.starts_with("//") || rest.starts_with("/*");
         let skipped = if rest.starts_with("//") {
             rest.find('\n').unwrap_or(rest.len())
         } else if rest.starts_with("/*") {
@@ -29,9 +39,12 @@ pub(crate) fn bare(text: &str) -> String {
             continue;
         };
         code.push(' ');
+        if !is_comment {
+            literals.push(&rest[..skipped]);
+        }
         rest = &rest[skipped..];
     }
-    code
+    (code, literals)
 }
 
 /// The number of `#` of the raw string that begins here.

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use super::fault::ResourceFault;
+use crate::base::fault::Fault as _;
 use crate::base::ids::JobId;
 use crate::checkpoints::Name;
+use crate::mcp::words;
 
 const SCHEME: &str = "smart-colab";
 pub(super) const LOG_TEMPLATE: &str = "smart-colab://jobs/{job_id}/log{?from,bytes}";
@@ -75,8 +77,9 @@ impl Address {
                 Ok(Self::Log(id, part(&url)?))
             }
             (Some("checkpoints"), [name]) if url.query().is_none() => {
-                let name = Name::new(name)
-                    .map_err(|error| ResourceFault::missing(error.to_string(), error.hint()))?;
+                let name = Name::new(name).map_err(|error| {
+                    ResourceFault::missing(error.to_string(), words::say(&error.remedy()))
+                })?;
                 Ok(Self::Checkpoint(name))
             }
             _ => Err(unknown()),

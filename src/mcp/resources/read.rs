@@ -19,6 +19,7 @@ use crate::checkpoints::Name;
 use crate::jobs::range::Source;
 use crate::mcp::fault::Fault;
 use crate::mcp::media::{self, Content};
+use crate::mcp::words::Worded;
 
 impl Resources {
     /// Reads by `deadline`.
@@ -60,7 +61,7 @@ impl Resources {
         let caller = Caller::until(deadline).at_most(Duration::ZERO);
         let report = self.floors.checkpoints.get(name.as_str(), &caller).await;
         let report = report.map_err(ResourceFault::of)?;
-        let text = serde_json::to_string_pretty(&report);
+        let text = serde_json::to_string_pretty(&Worded(&report));
         let text = text.map_err(|error| ResourceFault::internal(&error))?;
         Ok(ResourceContents::text(text, uri).with_mime_type("application/json"))
     }

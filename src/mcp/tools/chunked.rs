@@ -20,6 +20,7 @@ use crate::mcp::convert::operation;
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
+use crate::mcp::words::Worded;
 use crate::mcp::{args, call};
 use crate::wire::job::OnError;
 
@@ -126,7 +127,7 @@ impl Server {
         &self,
         Parameters(args): Parameters<CheckpointArgs>,
         context: RequestContext<RoleServer>,
-    ) -> Result<Json<CheckpointReport>, Fault> {
+    ) -> Result<Json<Worded<CheckpointReport>>, Fault> {
         let budget = self.budget(&context);
         let report: Result<CheckpointReport, CheckpointError> =
             call::run(self, &context, budget, async |call| {
@@ -135,7 +136,7 @@ impl Server {
                 self.floors.checkpoints.get(&args.operation, &caller).await
             })
             .await;
-        Ok(Json(report?))
+        Ok(Json(Worded(report?)))
     }
 
     #[tool(
@@ -150,7 +151,7 @@ impl Server {
     async fn list_checkpoints(
         &self,
         Parameters(args): Parameters<ShelfArgs>,
-    ) -> Result<Json<ShelfReport>, Fault> {
+    ) -> Result<Json<Worded<ShelfReport>>, Fault> {
         let limit = args.limit.unwrap_or(SHOWN);
         if !(1..=MOST_SHOWN).contains(&limit) {
             return Err(Fault::invalid(format!(
@@ -164,11 +165,11 @@ impl Server {
             0 => "get_checkpoint shows one of them.".to_owned(),
             more => format!("{more} older ones are not shown: give a larger limit."),
         };
-        Ok(Json(ShelfReport {
+        Ok(Json(Worded(ShelfReport {
             checkpoints,
             total: total as u64,
             message,
-        }))
+        })))
     }
 
     #[tool(
@@ -189,7 +190,7 @@ impl Server {
         &self,
         Parameters(args): Parameters<CheckpointArgs>,
         context: RequestContext<RoleServer>,
-    ) -> Result<Json<Deleted>, Fault> {
+    ) -> Result<Json<Worded<Deleted>>, Fault> {
         let budget = self.budget(&context);
         let deleted: Result<Deleted, CheckpointError> =
             call::run(self, &context, budget, async |call| {
@@ -197,7 +198,7 @@ impl Server {
                 checkpoints.delete(&args.operation, call.deadline).await
             })
             .await;
-        Ok(Json(deleted?))
+        Ok(Json(Worded(deleted?)))
     }
 }
 

@@ -11,6 +11,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use crate::base::advice::Advice;
+use crate::base::fault::Fault as _;
 use crate::base::ids::JobId;
 use crate::caller::{Caller, Progress};
 use crate::checkpoints::CheckpointError;
@@ -22,6 +24,7 @@ use crate::mcp::convert::{self, execution, log_range};
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
+use crate::mcp::words;
 use crate::runtime::RuntimeError;
 use crate::transfer::Look;
 use crate::wire::job::JobRequest;
@@ -132,10 +135,7 @@ impl Server {
             run => run?,
         };
         run.view.summary.notes.extend(run.unkept.map(|error| {
-            format!(
-                "the result is not kept as {name}: {error}. {}",
-                error.hint()
-            )
+            Advice::from(format!("the result is not kept as {name}: {error}.")).then(error.remedy())
         }));
         Ok(execution(run.view))
     }
@@ -247,7 +247,7 @@ fn request(code: String, session: Option<String>, timeout_sec: u64) -> Result<Jo
 }
 
 fn did_not_run(error: RuntimeError) -> Fault {
-    let hint = error.remedy();
+    let hint = words::say(&error.next_step());
     let mut fault = Fault::from(error);
     fault.hint = hint;
     fault.first("The code did not run.")

@@ -12,6 +12,7 @@ use crate::mcp::call;
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
+use crate::mcp::words::Worded;
 use crate::runtime::{Files, ListQuery, RuntimeResult};
 use crate::transfer::MAX_BYTES;
 use crate::transfer::download::{DownloadReport, Wish};
@@ -96,7 +97,7 @@ impl Server {
         &self,
         Parameters(args): Parameters<DownloadArgs>,
         context: RequestContext<RoleServer>,
-    ) -> Result<Json<DownloadReport>, Fault> {
+    ) -> Result<Json<Worded<DownloadReport>>, Fault> {
         let budget = self.budget(&context);
         let wish = Wish {
             remote_path: args.remote_path,
@@ -109,7 +110,7 @@ impl Server {
             self.floors.downloads.download(&wish, &caller).await
         })
         .await;
-        Ok(Json(report?))
+        Ok(Json(Worded(report?)))
     }
 }
 

@@ -7,10 +7,12 @@ use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::base::advice::Step;
 use crate::caller::Progress;
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
+use crate::mcp::words;
 use crate::mcp::{args, call};
 use crate::notebook::export::MOST_JOBS;
 use crate::notebook::{NotebookError, Report, Wanted};
@@ -58,6 +60,7 @@ impl Server {
             session: args::session_or_main(args.session)?,
             filename: args.filename,
             last: args.last,
+            loop_title: words::word(&Step::RunChunked).into_owned(),
         };
         let budget = self.budget(&context);
         let report: Result<Report, NotebookError> =

@@ -13,6 +13,7 @@ use crate::mcp::fault::Fault;
 use crate::mcp::roots::roots;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
+use crate::mcp::words::Worded;
 use crate::transfer::MAX_BYTES;
 use crate::transfer::upload::{Request, UploadReport};
 
@@ -53,7 +54,7 @@ impl Server {
         &self,
         Parameters(args): Parameters<UploadArgs>,
         context: RequestContext<RoleServer>,
-    ) -> Result<Json<UploadReport>, Fault> {
+    ) -> Result<Json<Worded<UploadReport>>, Fault> {
         let budget = self.budget(&context);
         let request = Request {
             local_path: args.local_path,
@@ -67,7 +68,7 @@ impl Server {
             self.floors.uploads.upload(&request, &roots, &caller).await
         })
         .await;
-        Ok(Json(report?))
+        Ok(Json(Worded(report?)))
     }
 }
 

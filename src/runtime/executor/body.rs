@@ -71,6 +71,7 @@ mod tests {
     use url::Url;
 
     use super::MAX_FACTS_BYTES;
+    use crate::base::fault::Fault as _;
     use crate::base::secret::Secret;
     use crate::edge::settings::Endpoint;
     use crate::runtime::executor::Executor;
@@ -147,7 +148,7 @@ mod tests {
         let error = health("400 Bad Request", body.as_bytes())
             .await
             .unwrap_err();
-        let hint = error.hint();
+        let hint = error.remedy().worded(|_| "".into());
         for (text, limit) in [
             (error.code(), 100),
             (&error.to_string(), 2000),

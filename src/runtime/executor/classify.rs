@@ -7,6 +7,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
 use super::body::{self, MAX_FACTS_BYTES};
+use crate::base::advice::Step;
 use crate::runtime::error::{LONGEST_WAIT_SEC, Reach, RuntimeError, RuntimeResult};
 use crate::wire::API_VERSION;
 use crate::wire::problem::Problem;
@@ -160,15 +161,12 @@ pub(super) fn boot_id(response: &Response) -> Option<&str> {
 
 /// An executor of another time: which of the two sides is behind decides what to do.
 fn other_version(version: &str, address: &str) -> RuntimeError {
-    let (age, hint) = match version.parse::<u32>().unwrap_or(0).cmp(&API_VERSION) {
+    let (age, remedy) = match version.parse::<u32>().unwrap_or(0).cmp(&API_VERSION) {
         Ordering::Greater => (
             "newer than",
-            "Update smart-colab on this computer, then restart the client.",
+            "Update smart-colab on this computer, then restart the client.".into(),
         ),
-        Ordering::Less | Ordering::Equal => (
-            "older than",
-            "Open this version's colab/smart_colab_executor.ipynb in Colab and run it, then call connect_colab with its line.",
-        ),
+        Ordering::Less | Ordering::Equal => ("older than", Step::UpdateExecutor.into()),
     };
     let version: String = version.chars().take(20).collect();
     RuntimeError::Incompatible {
@@ -176,7 +174,7 @@ fn other_version(version: &str, address: &str) -> RuntimeError {
         detail: format!(
             "the executor is {age} this bridge (it speaks version {version} of the API, this bridge version {API_VERSION})"
         ),
-        hint: hint.to_owned(),
+        remedy,
     }
 }
 
@@ -253,6 +251,7 @@ mod tests {
     use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
     use super::{other_version, stranger};
+    use crate::base::fault::Fault as _;
     use crate::runtime::error::Reach;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -375,24 +374,22 @@ mod tests {
         let error = stranger(StatusCode::TOO_MANY_REQUESTS, &given, "https://there");
         assert!(error.is_transient());
         assert_eq!(error.retry_after().unwrap().as_secs(), 7);
-        assert!(
-            error.hint().ends_with("Call again in 7 s."),
-            "{}",
-            error.hint()
-        );
+        let remedy = format!("{:?}", error.remedy());
+        assert!(remedy.contains("Retry { after_sec: 7 }"), "{remedy}");
     }
 
     #[test]
     fn the_side_that_is_behind_is_the_one_to_update() {
         for (version, said, remedy) in [
             ("2", "newer than", "Update smart-colab"),
-            ("0", "older than", "smart_colab_executor.ipynb"),
-            ("one", "older than", "smart_colab_executor.ipynb"),
+            ("0", "older than", "UpdateExecutor"),
+            ("one", "older than", "UpdateExecutor"),
         ] {
             let error = other_version(version, "https://there");
             assert_eq!(error.code(), "incompatible_executor");
             assert!(error.to_string().contains(said), "{error}");
-            assert!(error.hint().contains(remedy), "{}", error.hint());
+            let said = format!("{:?}", error.remedy());
+            assert!(said.contains(remedy), "{said}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use crate::base::advice::Advice;
 use crate::runtime::error::RuntimeError;
 
 /// A failed start. Kept for everyone who waited for it, so it can be cloned.
@@ -10,14 +11,14 @@ use crate::runtime::error::RuntimeError;
 pub(super) struct Fault {
     /// What happened, with the last lines of the program that failed.
     pub(super) detail: String,
-    pub(super) hint: String,
+    pub(super) remedy: Advice,
 }
 
 impl Fault {
-    pub(super) fn new(detail: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(super) fn new(detail: impl Into<String>, remedy: impl Into<Advice>) -> Self {
         Self {
             detail: detail.into(),
-            hint: hint.into(),
+            remedy: remedy.into(),
         }
     }
 
@@ -27,12 +28,12 @@ impl Fault {
             error.kind(),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
         );
-        let hint = if full {
+        let remedy = if full {
             "The disk is full: free some space, then call again."
         } else {
             "Make the folder writable, or set SMART_COLAB_DATA_DIR and LOCAL_SAVE_DIR to folders that are; then call again."
         };
-        Self::new(format!("{}: {error}", path.display()), hint)
+        Self::new(format!("{}: {error}", path.display()), remedy)
     }
 }
 
@@ -40,7 +41,7 @@ impl From<Fault> for RuntimeError {
     fn from(fault: Fault) -> Self {
         Self::LocalFailed {
             detail: fault.detail,
-            hint: fault.hint,
+            remedy: fault.remedy,
         }
     }
 }

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::Runtime;
 use super::error::{RuntimeError, RuntimeResult};
 use super::executor::Executor;
+use crate::base::fault::Fault as _;
 use crate::base::ids::JobId;
 use crate::edge::settings::Settings;
 use fault::Fault;
@@ -140,7 +141,7 @@ impl Local {
             }),
             State::Stopped => Err(RuntimeError::LocalFailed {
                 detail: "the bridge is ending".to_owned(),
-                hint: "Restart the client.".to_owned(),
+                remedy: "Restart the client.".into(),
             }),
         }
     }
@@ -232,7 +233,7 @@ impl Shared {
         let state = &self.slot()?.state;
         let process = Process::start(&environment, &package, root, state, search_path).await?;
         let executor = Executor::new(&process.endpoint)
-            .map_err(|error| Fault::new(error.to_string(), error.hint()))?;
+            .map_err(|error| Fault::new(error.to_string(), error.remedy()))?;
         Ok((process, executor))
     }
 

@@ -10,6 +10,7 @@ use which::which_in_global;
 
 use super::command::{command, run};
 use super::fault::Fault;
+use crate::base::advice::Advice;
 use crate::edge::python::OLDEST;
 
 const NAMES: &[&str] = &[
@@ -138,35 +139,35 @@ pub(super) async fn find(search_path: &OsStr, venv_needed: bool) -> Result<Pytho
 /// # Errors
 /// When there is no such program, it is too old, or packages are missing: then says how to install them.
 pub(super) async fn named(python: &Path, search_path: &OsStr) -> Result<Python, Fault> {
-    let fault = |what: &str, hint: &str| {
+    let fault = |what: &str, remedy: Advice| {
         Fault::new(
             format!("SMART_COLAB_PYTHON is {}: {what}", python.display()),
-            hint,
+            remedy,
         )
     };
     const CORRECT: &str = "Correct SMART_COLAB_PYTHON, or remove it to have an environment made by itself; then restart the client.";
     let path = which_in_global(python, Some(search_path))
         .ok()
         .and_then(|mut found| found.next())
-        .ok_or_else(|| fault("there is no such program", CORRECT))?;
+        .ok_or_else(|| fault("there is no such program", CORRECT.into()))?;
     let found = ask(&path, &[])
         .await
-        .map_err(|error| fault(&format!("it does not run ({error})"), CORRECT))?;
+        .map_err(|error| fault(&format!("it does not run ({error})"), CORRECT.into()))?;
     if found.too_old() {
         let what = format!(
             "it is {}, and 3.11 is the oldest that will do",
             found.version_text()
         );
-        return Err(fault(&what, CORRECT));
+        return Err(fault(&what, CORRECT.into()));
     }
     if !found.missing.is_empty() {
         let what = format!("it has no {}", found.missing.join(", "));
-        let hint = format!(
+        let remedy = format!(
             "Run `{} -m pip install flask waitress ipykernel jupyter_client psutil nvidia-ml-py`, or remove SMART_COLAB_PYTHON to have an \
              environment made by itself; then call again.",
             path.display()
         );
-        return Err(fault(&what, &hint));
+        return Err(fault(&what, remedy.into()));
     }
     // As it was named: a wrapper may set up more than the executable itself knows of.
     Ok(Python {
@@ -259,7 +260,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let fault = find(folder.path().as_os_str(), true).await.unwrap_err();
         assert!(fault.detail.contains("none was found"), "{fault:?}");
-        assert!(fault.hint.contains("python.org"), "{fault:?}");
+        assert!(format!("{fault:?}").contains("python.org"), "{fault:?}");
     }
 
     #[tokio::test]
@@ -288,9 +289,7 @@ mod tests {
         let fault = named(&path, "".as_ref()).await.unwrap_err();
         assert!(fault.detail.ends_with("it has no flask, zmq"), "{fault:?}");
         assert!(
-            fault
-                .hint
-                .contains("mine -m pip install flask waitress ipykernel"),
+            format!("{fault:?}").contains("mine -m pip install flask waitress ipykernel"),
             "{fault:?}"
         );
         let fault = named(&folder.path().join("absent"), "".as_ref())

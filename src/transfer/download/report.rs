@@ -6,6 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::base::advice::{Advice, Step};
 use crate::base::ids::JobId;
 use crate::base::text::visible;
 use crate::caller::Transferred;
@@ -50,7 +51,7 @@ pub struct DownloadReport {
     #[serde(flatten)]
     pub trouble: Trouble,
     pub message: String,
-    pub next_step: Option<String>,
+    pub next_step: Option<Advice>,
     /// Since the download began.
     pub elapsed_sec: f64,
 }
@@ -170,10 +171,11 @@ impl Report for DownloadReport {
             Status::Running => {
                 self.elapsed_sec = seconds(since);
                 self.message = self.trouble.after(self.message);
-                self.next_step = Some(format!(
-                    "The rest comes in the background. Call get_output with job_id {} to wait for it, or this tool with the same arguments.",
-                    self.job_id
-                ));
+                self.next_step = Some(
+                    Advice::from("The rest comes in the background. Call ")
+                        + Step::output(&self.job_id)
+                        + " to wait for it, or this tool with the same arguments.",
+                );
             }
             Status::Complete => {
                 let ago = since
@@ -183,8 +185,9 @@ impl Report for DownloadReport {
                 if ago > 0 {
                     self.message += &format!(" It was complete {ago} min ago.");
                     self.next_step = Some(
-                        "Call download_from_colab again only if it has changed there since."
-                            .to_owned(),
+                        Advice::from("Call ")
+                            + Step::Download
+                            + " again only if it has changed there since.",
                     );
                 }
             }

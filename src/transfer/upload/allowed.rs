@@ -188,6 +188,7 @@ fn deepest(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use crate::base::fault::Fault as _;
     use std::fs;
     use std::path::{Path, PathBuf};
 

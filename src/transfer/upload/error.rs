@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::base::advice::{Advice, Step};
+use crate::base::fault::Fault;
 use crate::runtime::RuntimeError;
 use crate::transfer::report::bytes;
 use crate::transfer::running::Failure;
@@ -116,10 +118,10 @@ impl UploadError {
             | Self::Cancelled { .. } => None,
         }
     }
+}
 
-    /// The stable code that the model sees.
-    #[must_use]
-    pub fn code(&self) -> &str {
+impl Fault for UploadError {
+    fn code(&self) -> &str {
         match self {
             Self::Outside { .. } | Self::OwnState { .. } => "outside_upload_dirs",
             Self::NotFound { .. } => "not_found",
@@ -136,69 +138,63 @@ impl UploadError {
         }
     }
 
-    /// What to do next, in one or two sentences.
-    #[must_use]
-    pub fn hint(&self) -> String {
-        let hint = match self {
+    fn remedy(&self) -> Advice {
+        match self {
             Self::Outside { .. } => {
-                "Ask the user to put it into one of these folders, or to name its folder in UPLOAD_DIRS in the client's config and restart the client."
+                "Ask the user to put it into one of these folders, or to name its folder in UPLOAD_DIRS in the client's config and restart the client.".into()
             }
-            Self::OwnState { .. } => "Nothing in this folder is meant for the runtime.",
+            Self::OwnState { .. } => "Nothing in this folder is meant for the runtime.".into(),
             Self::NotFound { .. } => {
-                "Check the name: a relative one is looked up in LOCAL_SAVE_DIR, then in each of UPLOAD_DIRS and the client's own folders."
+                "Check the name: a relative one is looked up in LOCAL_SAVE_DIR, then in each of UPLOAD_DIRS and the client's own folders.".into()
             }
-            Self::NotAFile { .. } => "Only files and folders can be uploaded.",
+            Self::NotAFile { .. } => "Only files and folders can be uploaded.".into(),
             Self::Unreadable { .. } => {
-                "Check its permissions and whether another program keeps it to itself, then call upload_to_colab again."
+                Advice::from("Check its permissions and whether another program keeps it to itself, then call ") + Step::Upload + " again."
             }
             Self::Changed { .. } => {
-                "Wait until the program that writes it is done, or upload a copy of it."
+                "Wait until the program that writes it is done, or upload a copy of it.".into()
             }
             Self::TooLarge { .. } => {
-                "Ask the user whether all of it is wanted; if so, call upload_to_colab again with a larger max_bytes. Else upload a part of it."
+                Advice::from("Ask the user whether all of it is wanted; if so, call ") + Step::Upload + " again with a larger max_bytes. Else upload a part of it."
             }
             Self::TooMany { .. } => {
-                "Pack it into one archive, upload that, and unpack it there by code."
+                "Pack it into one archive, upload that, and unpack it there by code.".into()
             }
-            Self::Empty { .. } => "Give it and call upload_to_colab again.",
+            Self::Empty { .. } => Advice::from("Give it and call ") + Step::Upload + " again.",
             Self::IsAFile { .. } => {
-                "Give another remote_path, or end it with / to have the folder made in a folder."
+                "Give another remote_path, or end it with / to have the folder made in a folder.".into()
             }
             Self::IsAFolder { .. } => {
-                "Give another name in remote_path, or rename what is there by code."
+                "Give another name in remote_path, or rename what is there by code.".into()
             }
             Self::Runtime { source, .. } if source.code() == "outside_root" => {
-                "Give a remote_path in the runtime's content root (/content on Colab), or a relative one."
+                "Give a remote_path in the runtime's content root (/content on Colab), or a relative one.".into()
             }
             Self::Runtime { source, .. } if source.is_transient() => {
-                return format!(
-                    "{} What has arrived is kept there: upload_to_colab with the same arguments sends the rest.",
-                    source.hint()
-                );
+                (source.remedy()).then("What has arrived is kept there: ")
+                    + Step::Upload
+                    + " with the same arguments sends the rest."
             }
-            Self::Runtime { source, .. } => return source.hint(),
+            Self::Runtime { source, .. } => source.remedy(),
             Self::RemoteFull { .. } => {
-                "Free some space there by code and call upload_to_colab again: what has arrived is kept and the rest is sent."
+                Advice::from("Free some space there by code and call ") + Step::Upload + " again: what has arrived is kept and the rest is sent."
             }
             Self::Damaged { .. } => {
-                "Something on the way changes the bytes. Call upload_to_colab again; if it stays so, use another tunnel."
+                Advice::from("Something on the way changes the bytes. Call ") + Step::Upload + " again; if it stays so, use another tunnel."
             }
             Self::Lost { .. } => {
-                "It may be restarted again and again: look at the notebook, then call upload_to_colab again."
+                Advice::from("It may be restarted again and again: look at the notebook, then call ") + Step::Upload + " again."
             }
             Self::ById { .. } => {
-                "Call upload_to_colab again as before: it asks the client for its own folders too, and what has arrived is kept there."
+                Advice::from("Call ") + Step::Upload + " again as before: it asks the client for its own folders too, and what has arrived is kept there."
             }
             Self::Cancelled { .. } => {
-                "Call upload_to_colab again to go on: what has arrived is kept there and the rest is sent."
+                Advice::from("Call ") + Step::Upload + " again to go on: what has arrived is kept there and the rest is sent."
             }
-        };
-        hint.to_owned()
+        }
     }
 
-    /// True when the same call may succeed without anything being changed first.
-    #[must_use]
-    pub fn retryable(&self) -> bool {
+    fn is_retryable(&self) -> bool {
         match self {
             Self::Runtime { source, .. } => source.is_transient(),
             Self::Changed { .. }
@@ -236,18 +232,6 @@ impl Failure for UploadError {
         let remote = remote.to_owned();
         let source = Arc::new(source);
         Self::Runtime { remote, source }
-    }
-
-    fn code(&self) -> &str {
-        self.code()
-    }
-
-    fn hint(&self) -> String {
-        self.hint()
-    }
-
-    fn retryable(&self) -> bool {
-        self.retryable()
     }
 }
 

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::error::UploadError;
+use crate::base::advice::{Advice, Step};
 use crate::base::ids::JobId;
 use crate::base::text::{counted, visible};
 use crate::caller::Transferred;
@@ -48,7 +49,7 @@ pub struct UploadReport {
     #[serde(flatten)]
     pub trouble: Trouble,
     pub message: String,
-    pub next_step: Option<String>,
+    pub next_step: Option<Advice>,
     /// Since the upload began.
     pub elapsed_sec: f64,
     /// Of the file that is being read for its SHA-256.
@@ -191,10 +192,13 @@ impl Report for UploadReport {
         if self.status == Status::Running {
             self.elapsed_sec = seconds(since);
             self.message = self.trouble.after(self.message);
-            self.next_step = Some(format!(
-                "The rest goes in the background. Call get_output with job_id {} to wait for it, or upload_to_colab with the same arguments.",
-                self.job_id
-            ));
+            self.next_step = Some(
+                Advice::from("The rest goes in the background. Call ")
+                    + Step::output(&self.job_id)
+                    + " to wait for it, or "
+                    + Step::Upload
+                    + " with the same arguments.",
+            );
         }
         self
     }

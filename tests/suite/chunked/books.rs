@@ -2,10 +2,12 @@
 
 use std::fs;
 
+use smart_colab::base::fault::Fault as _;
 use smart_colab::checkpoints::CheckpointError;
 use tokio::time::sleep;
 
 use super::{Bench, secs};
+use crate::support::hint::{Hint as _, worded};
 
 /// Eight iterations done, a batch of four in each checkpoint but the newest.
 async fn half_done() -> Bench {
@@ -40,7 +42,7 @@ async fn a_damaged_checkpoint_is_kept_aside_and_reported_and_the_one_before_it_i
         panic!("{error:?}");
     };
     assert_eq!(error.code(), "checkpoint_corrupt");
-    assert!(error.retryable());
+    assert!(error.is_retryable());
     assert_eq!(bench.world().accepted.len(), accepted, "nothing was sent");
     let aside = fs::read_to_string(bench.file("checkpoint.json.corrupt-1")).unwrap();
     assert_eq!(aside, "{\"version\": 1, \"comp");
@@ -63,7 +65,7 @@ async fn without_a_good_checkpoint_only_a_restart_goes_on() {
             error,
             CheckpointError::Corrupt { previous: None, .. }
         ));
-        assert!(!error.retryable());
+        assert!(!error.is_retryable());
     }
     bench.is_whole(&bench.restart().await);
     assert!(bench.file("checkpoint.json.corrupt-1").exists());
@@ -106,7 +108,11 @@ async fn results_that_someone_deleted_are_told_and_the_rest_goes_on() {
     fs::remove_file(bench.file("results.jsonl")).unwrap();
     let facts = bench.call().await;
     assert!(facts.success && !facts.can_continue);
-    assert!(facts.notes[0].contains("lost results"), "{:?}", facts.notes);
+    assert!(
+        worded(&facts.notes[0]).contains("lost results"),
+        "{:?}",
+        facts.notes
+    );
     bench.ran_again(&[]);
 }
 
@@ -137,7 +143,7 @@ async fn a_disk_that_fails_on_the_way_ends_the_call_before_the_next_batch() {
     let facts = outcome.unwrap().facts;
     assert!(!facts.success && facts.can_continue);
     assert_eq!(facts.code.as_deref(), Some("internal"));
-    assert!(facts.hint.unwrap().contains("CHECKPOINT_DIR"));
+    assert!(worded(&facts.hint.unwrap()).contains("CHECKPOINT_DIR"));
     fs::remove_dir_all(bench.file("checkpoint.prev.json")).unwrap();
     bench.is_whole(&bench.call().await);
     bench.ran_again(&[]);

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use smart_colab::base::fault::Fault as _;
 use smart_colab::caller::{Caller, Progress};
 use smart_colab::checkpoints::CheckpointError;
 use smart_colab::wire::job::OnError;
@@ -9,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{BUDGET, Bench, failed, secs};
+use crate::support::hint::worded;
 use crate::support::world::Fails;
 
 /// First and last iteration of every batch that was accepted.
@@ -102,7 +104,7 @@ async fn an_iteration_that_always_fails_can_be_skipped_later() {
         let facts = bench.call().await;
         failed(&facts, "failed", "python_error");
         assert_eq!(facts.completed, 2);
-        assert!(facts.hint.unwrap().contains("on_error: \"skip\""));
+        assert!(worded(&facts.hint.unwrap()).contains("on_error: \"skip\""));
     }
     bench.plan.on_error = OnError::Skip;
     let facts = bench.call().await;
@@ -150,7 +152,7 @@ async fn a_break_completes_the_operation() {
             ("succeeded", false, 6)
         );
         assert_eq!(facts.remaining, 0);
-        assert!(facts.hint.unwrap().contains("break"));
+        assert!(worded(&facts.hint.unwrap()).contains("break"));
     }
     bench.has_results(6);
     assert_eq!(bench.world().begun.len(), 6);
@@ -261,7 +263,7 @@ async fn of_two_calls_at_once_one_is_told_that_the_other_works() {
         sleep(secs(3)).await;
         let error = bench.refused(false).await;
         assert_eq!(error.code(), "busy");
-        assert!(error.retryable());
+        assert!(error.is_retryable());
         // Looking is free.
         assert_eq!(bench.report("op").await.unwrap().state, "unfinished");
     };
@@ -327,7 +329,7 @@ async fn a_batch_that_was_interrupted_between_two_calls_is_gone_on_with() {
     bench.world().interrupt(job.parse().unwrap()).unwrap();
     let facts = bench.call().await;
     assert!(
-        facts.notes[0].contains("was interrupted before this call"),
+        worded(&facts.notes[0]).contains("was interrupted before this call"),
         "{facts:?}"
     );
     bench.is_whole(&facts);

@@ -3,6 +3,7 @@
 use std::fs;
 
 use serde_json::json;
+use smart_colab::base::fault::Fault as _;
 use smart_colab::caller::Caller;
 use smart_colab::checkpoints::CheckpointError;
 use smart_colab::checkpoints::report::{CheckpointReport, Kind};
@@ -10,6 +11,7 @@ use smart_colab::wire::job::JobRequest;
 use tokio::time::{Instant, sleep};
 
 use super::{Bench, secs};
+use crate::support::hint::{Hint as _, worded};
 use crate::support::world::{Mishap, Strike, TALK};
 
 /// Runs code of a second for so long, as `run_code_long` does, and keeps what it showed.
@@ -33,7 +35,7 @@ pub(super) async fn run_long(
     let notes = checkpoints
         .keep_result(keeping, &view, caller.deadline)
         .await?;
-    assert_eq!(notes, [""; 0]);
+    assert_eq!(notes, []);
     Ok(())
 }
 
@@ -63,7 +65,7 @@ async fn a_result_is_read_again_while_its_code_runs() {
     run_long(&bench, "run", 5).await.unwrap();
     let report = bench.report("run").await.unwrap();
     assert_eq!((report.kind, &*report.state), (Kind::Result, "running"));
-    assert!(report.next_step.contains("get_output"));
+    assert!(worded(&report.next_step).contains("get_output"));
     sleep(secs(60)).await;
     assert_eq!(bench.report("run").await.unwrap().state, "succeeded");
     bench.world().is_down = true;
@@ -187,7 +189,10 @@ async fn what_a_machine_had_printed_before_it_was_lost_is_the_result() {
     let report = bench.report("run").await.unwrap();
     assert_eq!((&*report.state, &*output(&report)), ("lost", "begun\n"));
     assert_eq!(report.text.as_deref(), Some("begun\n"));
-    assert!(report.notes[0].contains("end is not known"), "{report:?}");
+    assert!(
+        worded(&report.notes[0]).contains("end is not known"),
+        "{report:?}"
+    );
     let requests = bench.world().requests;
     bench.report("run").await.unwrap();
     assert_eq!(bench.world().requests, requests, "there is nothing to ask");
@@ -203,7 +208,10 @@ async fn while_the_runtime_is_away_a_run_is_as_it_was_last_heard_of() {
     let report = bench.report("run").await.unwrap();
     assert!(asked.elapsed() < secs(10), "{:?}", asked.elapsed());
     assert_eq!((&*report.state, &*output(&report)), ("running", "begun\n"));
-    assert!(report.notes[0].contains("could not be asked"), "{report:?}");
+    assert!(
+        worded(&report.notes[0]).contains("could not be asked"),
+        "{report:?}"
+    );
     bench.world().is_down = false;
     sleep(secs(60)).await;
     let report = bench.report("run").await.unwrap();

@@ -7,6 +7,7 @@ use smart_colab::wire::job::JobRequest;
 use tokio::time::{Instant, sleep};
 
 use super::{BUDGET, Bench, failed, secs};
+use crate::support::hint::worded;
 use crate::support::world::{Mishap, Strike, When};
 
 #[tokio::test(start_paused = true)]
@@ -93,7 +94,7 @@ async fn a_runtime_that_goes_silent_leaves_the_call_in_time_with_what_is_done() 
     failed(&facts, "running", "connection_failed");
     assert!(facts.completed > 3 && facts.can_continue);
     assert_eq!(facts.retryable, Some(true));
-    assert!(facts.hint.unwrap().starts_with("What was done is kept."));
+    assert!(worded(&facts.hint.unwrap()).starts_with("What was done is kept."));
     sleep(secs(20)).await;
     bench.world().is_down = false;
     bench.to_the_end().await;

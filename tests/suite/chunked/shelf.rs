@@ -3,6 +3,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
+use smart_colab::base::fault::Fault as _;
 use smart_colab::base::ids::JobId;
 use smart_colab::checkpoints::CheckpointError;
 use smart_colab::checkpoints::shelf::Deleted;
@@ -10,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{Bench, secs};
+use crate::support::hint::{Hint as _, worded};
 use crate::support::world::{Strike, TALK};
 
 impl Bench {
@@ -155,11 +157,11 @@ async fn a_run_whose_code_still_runs_is_not_deleted_unless_its_machine_is_away()
     bench.world().pace = secs(3_000);
     super::kept::run_long(&bench, "run", 5).await.unwrap();
     let error = bench.delete("run").await.unwrap_err();
-    assert_eq!((error.code(), error.retryable()), ("busy", true));
+    assert_eq!((error.code(), error.is_retryable()), ("busy", true));
     bench.world().is_down = true;
     let deleted = bench.delete("run").await.unwrap();
     assert!(
-        deleted.message.contains("interrupt_execution"),
+        worded(&deleted.message).contains("interrupt_execution"),
         "{deleted:?}"
     );
     assert_eq!(bench.names(), [""; 0]);
@@ -177,7 +179,7 @@ async fn a_deletion_says_of_a_job_that_it_may_still_run_on_another_machine() {
     sent["place"] = json!("https://other.example");
     fs::write(record, sent.to_string()).unwrap();
     bench.world().strike(Strike::MachineReplaced);
-    let message = bench.delete("run").await.unwrap().message;
+    let message = worded(&bench.delete("run").await.unwrap().message);
     assert!(
         message.contains("sent to https://other.example"),
         "{message}"

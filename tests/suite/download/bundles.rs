@@ -1,11 +1,13 @@
 //! A folder of many small files comes in few requests, and each of them is looked at.
 
+use smart_colab::base::fault::Fault as _;
 use std::collections::BTreeSet;
 use std::process::Command;
 
 use smart_colab::caller::Caller;
 
 use super::*;
+use crate::support::hint::Hint as _;
 
 /// So many small files, in two folders.
 fn many(server: &FilesServer, count: u32) {
@@ -142,7 +144,7 @@ async fn what_is_larger_than_was_agreed_to_is_refused_before_anything_comes() {
         };
         let error = fetch(size - 1).await.unwrap_err();
         assert_eq!(error.code(), "too_large");
-        assert!(!error.retryable());
+        assert!(!error.is_retryable());
         assert!(error.hint().contains(&size.to_string()), "{}", error.hint());
         let sentence = error.to_string();
         assert_eq!(sentence.contains("11 files"), remote == "/content/out");

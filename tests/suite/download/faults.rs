@@ -1,8 +1,10 @@
 //! What networks, tunnels and running programs do to a download.
 
+use smart_colab::base::fault::Fault as _;
 use std::time::Duration;
 
 use super::*;
+use crate::support::hint::Hint as _;
 
 #[tokio::test]
 async fn a_cut_connection_costs_no_byte_twice() {
@@ -64,7 +66,7 @@ async fn a_file_that_never_stops_changing_is_given_up_and_not_named() {
         .await
         .unwrap_err();
     assert!(
-        error.retryable() && error.hint().contains("Wait"),
+        error.is_retryable() && error.hint().contains("Wait"),
         "{error:?}"
     );
     assert!(!folder.path().join("log").exists());
@@ -140,7 +142,7 @@ async fn a_file_that_may_not_be_read_is_told_and_leaves_nothing() {
         .await
         .unwrap_err();
     assert_eq!(error.code(), "invalid_argument");
-    assert!(!error.retryable() && error.to_string().contains("/content/closed"));
+    assert!(!error.is_retryable() && error.to_string().contains("/content/closed"));
     assert!(tree(&folder.path()).is_empty());
 }
 
@@ -173,7 +175,7 @@ async fn a_runtime_that_cannot_be_reached_is_told_when_patience_ends() {
     let downloads = bridge_to(port, folder.path(), Duration::from_millis(50));
     let error = get(&downloads, "/content/a", None).await.unwrap_err();
     assert_eq!(error.code(), "connection_failed");
-    assert!(error.retryable());
+    assert!(error.is_retryable());
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 use smart_colab::caller::Caller;
 
 use super::*;
+use crate::support::hint::Hint as _;
+use smart_colab::base::fault::Fault as _;
 
 /// Names that come as they are.
 fn good() -> Vec<String> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use smart_colab::base::fault::Fault as _;
 use smart_colab::base::ids::JobId;
 use smart_colab::caller::Caller;
 use smart_colab::connection::Connection;
@@ -17,6 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use super::check;
 use crate::support::fake_runtime::FakeRuntime;
+use crate::support::hint::Hint as _;
 use crate::support::world::{BODY, Mishap, SETUP, TALK};
 
 struct Bench {
@@ -62,6 +64,7 @@ impl Bench {
             session: "main".to_owned(),
             filename: None,
             last: None,
+            loop_title: "loop".to_owned(),
         };
         let deadline = Instant::now() + Duration::from_secs(45);
         let exported = notebooks.export(&wanted, &Caller::until(deadline)).await;
@@ -141,7 +144,7 @@ async fn nothing_is_written_when_the_machine_is_away() {
     bench.runtime.world().is_down = true;
     let error = bench.export().await.unwrap_err();
     assert_eq!(
-        (error.code(), error.retryable()),
+        (error.code(), error.is_retryable()),
         ("connection_failed", true)
     );
     assert!(

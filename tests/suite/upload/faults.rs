@@ -1,6 +1,8 @@
 //! What networks, tunnels and executors do to an upload.
 
 use super::*;
+use crate::support::hint::Hint as _;
+use smart_colab::base::fault::Fault as _;
 
 #[tokio::test]
 async fn cut_bodies_cost_only_what_was_cut() {
@@ -81,7 +83,7 @@ async fn an_upload_that_stays_damaged_is_told_and_named_nothing() {
         .await
         .unwrap_err();
     assert!(matches!(error, UploadError::Damaged { .. }), "{error}");
-    assert!(error.retryable());
+    assert!(error.is_retryable());
     assert!(server.state().content("/content/a").is_none());
     assert_eq!(server.state().count("POST /files/upload"), 2);
 }
@@ -125,7 +127,7 @@ async fn a_full_disk_there_says_how_much_is_free() {
             .unwrap_err();
         assert_eq!(error.code(), "disk_full");
         assert!(
-            !error.retryable() && error.to_string().contains("1.5 GB"),
+            !error.is_retryable() && error.to_string().contains("1.5 GB"),
             "{error}"
         );
     }
@@ -162,7 +164,7 @@ async fn a_runtime_that_cannot_be_reached_is_told_when_patience_ends() {
     let error = put(&uploads, "a", "a").await.unwrap_err();
     assert_eq!(error.code(), "connection_failed");
     assert!(
-        error.retryable() && error.hint().contains("kept"),
+        error.is_retryable() && error.hint().contains("kept"),
         "{error}"
     );
 }

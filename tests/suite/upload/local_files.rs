@@ -1,9 +1,11 @@
 //! What happens to a file on this side while it goes.
 
+use smart_colab::base::fault::Fault as _;
 use std::fs::OpenOptions;
 use std::io::Write;
 
 use super::*;
+use crate::support::hint::Hint as _;
 
 #[tokio::test]
 async fn a_file_that_grows_on_the_way_starts_over() {
@@ -62,7 +64,7 @@ async fn a_file_that_never_stops_changing_is_given_up_and_replaces_nothing() {
         .unwrap_err();
     assert_eq!(error.code(), "file_changed");
     assert!(
-        error.retryable() && error.hint().contains("Wait"),
+        error.is_retryable() && error.hint().contains("Wait"),
         "{error}"
     );
     assert_eq!(server.state().content("/content/log"), Some(&b"old"[..]));

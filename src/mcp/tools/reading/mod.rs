@@ -10,6 +10,7 @@ use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::base::fault::Fault as _;
 use crate::mcp::call;
 use crate::mcp::convert;
 use crate::mcp::fault::Fault;

@@ -1,0 +1,53 @@
+//! What the floors below advise, in commands.
+
+use std::borrow::Cow;
+
+use crate::base::advice::Step;
+use crate::mcp::words;
+
+/// A step as a person in a terminal takes it. What has no command is a tool of the client's.
+#[must_use]
+pub fn word(step: &Step) -> Cow<'static, str> {
+    match step {
+        Step::Configure => "Run `smart-colab connect` with the line that the Colab notebook prints (https://…#TOKEN), or set COLAB_URL to that line, or to \
+             `local` to compute on this machine.",
+        Step::AwaitEnvironment => "The first use makes a Python environment, about a minute. Run this again then.",
+        Step::CheckExecutor => "Check that the notebook's start cell (or the executor, where you run one yourself) is still running; then run this again. If it \
+             prints another line now, run `smart-colab connect` with that.",
+        Step::CheckLoad => "The machine may be overloaded or the tunnel stuck. Run this again; if it stays so, look at the notebook.",
+        Step::ChangeTunnel { sign } => return format!(
+            "See https://ngrok.com/docs/errors/{} for when it is free again, or choose the Cloudflare tunnel in the notebook's form, run the start \
+             cell, and run `smart-colab connect` with the new line.",
+            sign.to_ascii_lowercase()
+        )
+        .into(),
+        Step::RestartExecutor => "Open the Colab notebook and run its start cell again. If it prints a new line, run `smart-colab connect` with that.",
+        Step::RenewToken => "Run `smart-colab connect` with the whole line that the notebook prints now, with the part after #: a new start makes a new \
+             token.",
+        Step::UpdateExecutor => "Open this version's colab/smart_colab_executor.ipynb in Colab and run it, then run `smart-colab connect` with its line.",
+        Step::CheckAddressOrUpdate => "Check the address. If it is right, open this version's colab/smart_colab_executor.ipynb in Colab and run it, then run \
+             `smart-colab connect` with its line.",
+        Step::CheckAddress => "Open the address in a browser: a sign-in page of the network, a proxy or a VPN may stand between. Check that it is the one that \
+             the notebook prints now, and run `smart-colab connect` with that; if it is, run the notebook's start cell again.",
+        Step::ConnectBack { place } => return format!("Run `smart-colab connect` with the line of {place} to go back there.").into(),
+        Step::Retry { after_sec } => return format!("Run this again in {after_sec} s.").into(),
+        Step::Connect => "`smart-colab connect`",
+        Step::CheckConnection
+        | Step::Probe
+        | Step::RunQuick
+        | Step::RunLong
+        | Step::RunChunked
+        | Step::ListJobs
+        | Step::Output { .. }
+        | Step::Interrupt { .. }
+        | Step::RestartSession
+        | Step::ListVariables
+        | Step::ListFiles
+        | Step::Upload
+        | Step::Download
+        | Step::ListCheckpoints
+        | Step::GetCheckpoint
+        | Step::DeleteCheckpoint => return format!("the client's tool {}", words::word(step)).into(),
+    }
+    .into()
+}

@@ -1,0 +1,97 @@
+//! What the floors below advise, in the names of the tools.
+
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use crate::base::advice::{Advice, Step};
+
+/// A step as a client takes it.
+#[must_use]
+pub fn word(step: &Step) -> Cow<'static, str> {
+    match step {
+        Step::Configure => "Ask the user for the line that the Colab notebook prints (https://…#TOKEN) and call connect_colab with it; or they \
+             run `smart-colab connect` in a terminal, or set COLAB_URL to that line, or to `local` to compute on this machine, in the \
+             client's config and restart the client.",
+        Step::AwaitEnvironment => "The first use makes a Python environment, about a minute. Call again.",
+        Step::CheckExecutor => "Check that the notebook's start cell (or the executor, where you run one yourself) is still running; then call again. If it \
+             prints another line now, call connect_colab with that.",
+        Step::CheckLoad => "The machine may be overloaded or the tunnel stuck. Call again; if it stays so, look at the notebook.",
+        Step::ChangeTunnel { sign } => return format!(
+            "See https://ngrok.com/docs/errors/{} for when it is free again, or choose the Cloudflare tunnel in the notebook's form, run the start \
+             cell, and call connect_colab with the new line.",
+            sign.to_ascii_lowercase()
+        )
+        .into(),
+        Step::RestartExecutor => "Open the Colab notebook and run its start cell again. If it prints a new line, call connect_colab with that, or run \
+             `smart-colab connect` in a terminal.",
+        Step::RenewToken => "Call connect_colab with the whole line that the notebook prints now, with the part after #, or run `smart-colab connect` in a \
+             terminal: a new start makes a new token.",
+        Step::UpdateExecutor => "Open this version's colab/smart_colab_executor.ipynb in Colab and run it, then call connect_colab with its line.",
+        Step::CheckAddressOrUpdate => "Check the address. If it is right, open this version's colab/smart_colab_executor.ipynb in Colab and run it, then call \
+             connect_colab with its line.",
+        Step::CheckAddress => "Open the address in a browser: a sign-in page of the network, a proxy or a VPN may stand between. Check that it is the one that \
+             the notebook prints now, and call connect_colab with that; if it is, run the notebook's start cell again.",
+        Step::ConnectBack { place } => return format!("Connect back to {place} with connect_colab to read it there.").into(),
+        Step::Retry { after_sec } => return format!("Call again in {after_sec} s.").into(),
+        Step::CheckConnection => "check_colab_connection",
+        Step::Connect => "connect_colab",
+        Step::Probe => "probe_colab_environment",
+        Step::RunQuick => "run_code_quick",
+        Step::RunLong => "run_code_long",
+        Step::RunChunked => "run_chunked_operation",
+        Step::ListJobs => "list_jobs",
+        Step::Output { job: None } => "get_output",
+        Step::Output { job: Some(id) } => return format!("get_output with job_id {id}").into(),
+        Step::Interrupt { job: None } => "interrupt_execution",
+        Step::Interrupt { job: Some(id) } => return format!("interrupt_execution with job_id {id}").into(),
+        Step::RestartSession => "restart_session",
+        Step::ListVariables => "list_colab_variables",
+        Step::ListFiles => "list_colab_files",
+        Step::Upload => "upload_to_colab",
+        Step::Download => "download_from_colab",
+        Step::ListCheckpoints => "list_checkpoints",
+        Step::GetCheckpoint => "get_checkpoint",
+        Step::DeleteCheckpoint => "delete_checkpoint",
+    }
+    .into()
+}
+
+pub(super) fn say(advice: &Advice) -> String {
+    advice.worded(word)
+}
+
+/// Words what the fields of a report advise, in their place.
+pub(super) fn settle<'a>(all: impl Iterator<Item = &'a mut Advice>) {
+    for advice in all {
+        *advice = say(advice).into();
+    }
+}
+
+/// A report, with all advice in it worded.
+#[derive(JsonSchema)]
+#[schemars(transparent)]
+pub(super) struct Worded<T>(pub(super) T);
+
+impl<T: Serialize> Serialize for Worded<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut value = serde_json::to_value(&self.0).map_err(serde::ser::Error::custom)?;
+        word_all(&mut value);
+        value.serialize(serializer)
+    }
+}
+
+/// Words all advice in `value`.
+pub(super) fn word_all(value: &mut Value) {
+    if let Some(advice) = Advice::from_json(value) {
+        *value = Value::String(say(&advice));
+        return;
+    }
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(word_all),
+        Value::Object(fields) => fields.values_mut().for_each(word_all),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
