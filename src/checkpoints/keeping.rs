@@ -20,7 +20,6 @@ use crate::base::ids::JobId;
 use crate::caller::Caller;
 use crate::edge::lock::FileLock;
 use crate::edge::store;
-use crate::jobs::keep::fetch_log;
 use crate::jobs::view::View;
 use crate::jobs::{Jobs, Reading};
 use crate::runtime::RuntimeError;
@@ -321,7 +320,7 @@ async fn keep(
         if let Some(log) = &view.summary.log {
             seed(Path::new(log), &output).await;
         }
-        let trouble = match fetch_log(jobs.connection(), job.id, &output, deadline).await {
+        let trouble = match jobs.fetch_log(job.id, &output, deadline).await {
             Ok(fetched) => {
                 let synced = blocking(move || fetched.and_then(|()| store::sync(&output)));
                 synced.await.err().map(|error| error.to_string())

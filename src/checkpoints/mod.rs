@@ -93,7 +93,7 @@ impl Checkpoints {
     ) -> Result<(), CheckpointError> {
         let may_run = matches!(error, RuntimeError::OtherClient { .. })
             || (matches!(error, RuntimeError::Starting { .. })
-                && self.jobs.connection().other_client(job).is_some());
+                && self.jobs.other_client(job).is_some());
         if may_run {
             return Err(CheckpointError::RunsInOtherClient {
                 operation: operation.to_owned(),

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use crate::caller::Caller;
 use crate::checkpoints::{CheckpointError, Checkpoints};
 use crate::jobs::Jobs;
+use crate::runtime::RuntimeError;
 use ledger::Claim;
 use operation::Operation;
 pub use outcome::{Facts, Outcome};
@@ -61,8 +62,9 @@ impl Chunked {
         if let Some(job) = claim.replaced_job {
             match self.jobs.interrupt(job, caller.deadline).await {
                 Ok(_) => {}
-                // A job that is not known any more needs no interrupt.
-                Err(error) if error.is_not_found() => {}
+                // A job that is not known any more needs no interrupt; what is done at another machine is no part of this operation.
+                Err(error)
+                    if error.is_not_found() || matches!(error, RuntimeError::Elsewhere { .. }) => {}
                 Err(error) => {
                     let name = plan.name.as_str();
                     self.checkpoints.refuse_other_client(name, job, &error)?;

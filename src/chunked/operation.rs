@@ -14,7 +14,7 @@ use crate::caller::{Caller, Progress};
 use crate::checkpoints::CheckpointError;
 use crate::checkpoints::checkpoint::{Flight, Work};
 use crate::jobs::Jobs;
-use crate::jobs::follow::{self, Ended, Followed};
+use crate::jobs::follow::{Ended, Followed};
 use crate::runtime::RuntimeError;
 use crate::wire::job::Job;
 use crate::wire::state::JobState;
@@ -126,14 +126,10 @@ impl<'a> Operation<'a> {
         let request = self.plan.request(flight.work, kernel_id);
         let caller = self.of_job();
         let mut reader = BatchReader::new(self.caller, &mut self.ledger, &mut self.output);
-        let followed = follow::submit(
-            self.jobs.connection(),
-            flight.job_id,
-            &request,
-            &caller,
-            &mut reader,
-        )
-        .await?;
+        let running = self
+            .jobs
+            .run_part(flight.job_id, &request, &caller, &mut reader);
+        let followed = running.await?;
         reader.done(self.jobs, followed)
     }
 
@@ -154,14 +150,9 @@ impl<'a> Operation<'a> {
         };
         let caller = self.of_job().hearing(&report);
         let mut reader = BatchReader::new(self.caller, &mut self.ledger, &mut self.output);
-        let followed = follow::follow(
-            self.jobs.connection(),
-            flight.job_id,
-            flight.cursor,
-            &caller,
-            &mut reader,
-        )
-        .await;
+        let (id, after) = (flight.job_id, flight.cursor);
+        let following = self.jobs.follow_part(id, after, &caller, &mut reader);
+        let followed = following.await;
         let followed = reader.done(self.jobs, followed)?;
         if first_state.get() == Some(&JobState::Interrupted) && !flight.cancelled {
             flight.cancelled = true;

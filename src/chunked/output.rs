@@ -61,16 +61,11 @@ impl Output {
     /// Fetches the pictures of the job, and the logs of all jobs once the text leaves something out.
     pub(super) async fn keep(&mut self, jobs: &Jobs, deadline: Instant) {
         let Some(job) = self.job else { return };
-        let (keeper, connection) = (jobs.keeper(), jobs.connection());
         let new = self.collector.take_attachments();
-        keeper
-            .keep(connection, job, &new, deadline, &mut self.kept)
-            .await;
+        jobs.keep(job, &new, deadline, &mut self.kept).await;
         if self.collector.left_out() > 0 || self.collector.has_cleared {
             for job in self.unlogged.drain(..) {
-                keeper
-                    .keep_log(connection, job, deadline, &mut self.kept)
-                    .await;
+                jobs.keep_log(job, deadline, &mut self.kept).await;
             }
         }
     }

@@ -39,15 +39,12 @@ impl<'a> BatchReader<'a> {
         followed: Followed,
     ) -> Result<Option<Followed>, CheckpointError> {
         let job = followed.job.as_ref();
-        if job.is_some() {
-            jobs.remember(followed.id);
-        }
         self.output.job_runs = job.is_some_and(|job| !job.state.is_final());
         if let Some(trouble) = self.trouble {
             return Err(trouble);
         }
         let is_unknown = matches!(&followed.ended, Ended::Trouble(error) if error.is_not_found());
-        if is_unknown && let Some(error) = jobs.connection().other_client(followed.id) {
+        if is_unknown && let Some(error) = jobs.other_client(followed.id) {
             // It runs there: here it would run a second time.
             return Err(error.into());
         }

@@ -10,6 +10,7 @@ use tokio::fs::{self, File, OpenOptions};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
+use super::Jobs;
 use super::display::{Attachment, Body};
 use crate::base::advice::{Advice, Step};
 use crate::base::ids::JobId;
@@ -74,8 +75,7 @@ impl Keeper {
         self.save_dir.join("logs").join(format!("{id}.log"))
     }
 
-    /// Adds a job's pictures and files to `kept`. Never fails: what could not be kept is noted, and is still at the executor.
-    pub(crate) async fn keep(
+    async fn keep(
         &self,
         connection: &Arc<Connection>,
         id: JobId,
@@ -121,8 +121,7 @@ impl Keeper {
         }
     }
 
-    /// Adds a job's whole log, where its text alone does not show all. Never fails, as [`Keeper::keep`].
-    pub(crate) async fn keep_log(
+    async fn keep_log(
         &self,
         connection: &Arc<Connection>,
         id: JobId,
@@ -225,6 +224,37 @@ impl Keeper {
     }
 }
 
+impl Jobs {
+    /// Adds a job's pictures and files to `kept`. Never fails: what could not be kept is noted, and is still at the executor.
+    pub(crate) async fn keep(
+        &self,
+        id: JobId,
+        attachments: &[Attachment],
+        deadline: Instant,
+        kept: &mut Kept,
+    ) {
+        let keeping = (self.keeper).keep(&self.connection, id, attachments, deadline, kept);
+        keeping.await;
+    }
+
+    /// Adds a job's whole log to `kept`, where its text alone does not show all. Never fails, as [`Jobs::keep`].
+    pub(crate) async fn keep_log(&self, id: JobId, deadline: Instant, kept: &mut Kept) {
+        let keeping = (self.keeper).keep_log(&self.connection, id, deadline, kept);
+        keeping.await;
+    }
+
+    /// Brings a job's log to the file at `path`, or as much of it as comes until `deadline`: the next try goes on from there. The inner error
+    /// is the disk's.
+    pub(crate) async fn fetch_log(
+        &self,
+        id: JobId,
+        path: &Path,
+        deadline: Instant,
+    ) -> RuntimeResult<io::Result<()>> {
+        fetch_log(&self.connection, id, path, deadline).await
+    }
+}
+
 impl Kept {
     /// What could not be kept, and what could not be shown.
     #[must_use]
@@ -252,9 +282,7 @@ impl Kept {
     }
 }
 
-/// Brings a job's log to the file at `path`, or as much of it as comes until `deadline`: the next try goes on from there. The inner error is
-/// the disk's.
-pub(crate) async fn fetch_log(
+async fn fetch_log(
     connection: &Arc<Connection>,
     id: JobId,
     path: &Path,

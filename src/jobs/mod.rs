@@ -42,7 +42,7 @@ use crate::runtime::{RuntimeError, RuntimeResult};
 use crate::wire::job::{Job, JobRequest};
 use crate::wire::state::JobState;
 use collect::{Collector, TEXT_LIMIT};
-use follow::{Ended, Followed};
+use follow::{Ended, Followed, Reader};
 use keep::{Keeper, Kept};
 use kernels::Kernels;
 use store::{Record, Store};
@@ -57,6 +57,8 @@ pub struct Jobs {
     connection: Arc<Connection>,
     keeper: Keeper,
     store: Store,
+    /// Of jobs that are parts of something larger, which is listed in their place.
+    parts: Store,
     kernels: Kernels,
     /// The newest jobs that the runtime told of; their ids sort by time.
     known: Mutex<BTreeSet<JobId>>,
@@ -78,19 +80,11 @@ impl Jobs {
         Self {
             connection,
             keeper: Keeper::new(save_dir),
+            parts: Store::new(store_dir.join("parts")),
             store: Store::new(store_dir),
             kernels: Kernels::default(),
             known: Mutex::default(),
         }
-    }
-
-    pub(crate) fn keeper(&self) -> &Keeper {
-        &self.keeper
-    }
-
-    #[must_use]
-    pub fn connection(&self) -> &Arc<Connection> {
-        &self.connection
     }
 
     /// Runs code as the job `id`, a fresh one, and waits for its end until the caller's patience ends. A cancelled wait interrupts the job.
@@ -104,25 +98,8 @@ impl Jobs {
         caller: &Caller<'_>,
     ) -> RuntimeResult<View> {
         let mut collector = Collector::new(TEXT_LIMIT);
-        if let Some(place) = self.connection.place() {
-            let boot_id = self.connection.boot_id();
-            self.store
-                .note(&Record::of_request(id, request, &place, boot_id));
-        }
-        let is_noted = AtomicBool::new(false);
-        let report = |progress: Progress<'_>| {
-            // Once, in case this bridge ends in mid-job; what has ended is noted below.
-            if let Progress::Job { job, .. } = progress
-                && !job.state.is_final()
-                && !is_noted.swap(true, Ordering::Relaxed)
-            {
-                self.note_job(job, 0);
-            }
-            (caller.report)(progress);
-        };
-        let caller = &caller.clone().hearing(&report);
-        let submitted = follow::submit(&self.connection, id, request, caller, &mut collector).await;
-        let mut followed = submitted.inspect_err(|_| self.store.forget(id))?;
+        let submitted = self.submit(&self.store, id, request, caller, &mut collector);
+        let mut followed = submitted.await?;
         self.note(&mut followed);
         if matches!(followed.ended, Ended::Cancelled) {
             self.interrupt_later(id);
@@ -165,6 +142,67 @@ impl Jobs {
             .await)
     }
 
+    /// Runs code as the job `id`, which is a part of something larger: it is noted like any other, but not listed among them. Its events go to
+    /// `reader`, and what it means that the runtime does not know it is for the caller to say.
+    ///
+    /// # Errors
+    /// Only when the job certainly did not start.
+    pub(crate) async fn run_part(
+        &self,
+        id: JobId,
+        request: &JobRequest,
+        caller: &Caller<'_>,
+        reader: &mut dyn Reader,
+    ) -> RuntimeResult<Followed> {
+        let followed = self
+            .submit(&self.parts, id, request, caller, reader)
+            .await?;
+        self.note_followed(&self.parts, &followed);
+        Ok(followed)
+    }
+
+    /// Follows such a part from the cursor `after` on.
+    pub(crate) async fn follow_part(
+        &self,
+        id: JobId,
+        after: u64,
+        caller: &Caller<'_>,
+        reader: &mut dyn Reader,
+    ) -> Followed {
+        let followed = follow::follow(&self.connection, id, after, caller, reader).await;
+        self.note_followed(&self.parts, &followed);
+        followed
+    }
+
+    /// Notes a job in `store` before it is sent, and again as soon as it is known to run.
+    async fn submit(
+        &self,
+        store: &Store,
+        id: JobId,
+        request: &JobRequest,
+        caller: &Caller<'_>,
+        reader: &mut dyn Reader,
+    ) -> RuntimeResult<Followed> {
+        if let Some(place) = self.connection.place() {
+            let boot_id = self.connection.boot_id();
+            store.note(&Record::of_request(id, request, &place, boot_id));
+        }
+        let is_noted = AtomicBool::new(false);
+        let report = |progress: Progress<'_>| {
+            // Once, in case this bridge ends in mid-job; what has ended is noted after it.
+            if let Progress::Job { job, .. } = progress
+                && !job.state.is_final()
+                && !is_noted.swap(true, Ordering::Relaxed)
+            {
+                self.note_job(store, job, 0);
+            }
+            (caller.report)(progress);
+        };
+        let caller = &caller.clone().hearing(&report);
+        let submitted = follow::submit(&self.connection, id, request, caller, reader).await;
+        submitted.inspect_err(|_| store.forget(id))
+    }
+
     /// Remembers a job that was heard of, and says what its trouble means.
     fn note(&self, followed: &mut Followed) {
         let id = followed.id;
@@ -180,20 +218,24 @@ impl Jobs {
             // Where it was sent stays noted: whoever answered is another.
             return;
         }
+        self.note_followed(&self.store, followed);
+    }
+
+    fn note_followed(&self, store: &Store, followed: &Followed) {
         if let Some(job) = &followed.job {
-            self.remember(id);
-            self.note_job(job, followed.next);
+            self.remember(followed.id);
+            self.note_job(store, job, followed.next);
         }
     }
 
-    fn note_job(&self, job: &Job, next: u64) {
+    fn note_job(&self, store: &Store, job: &Job, next: u64) {
         if let Some(place) = self.connection.place() {
-            self.store.note(&Record::of_job(job, next, &place));
+            store.note(&Record::of_job(job, next, &place));
         }
     }
 
     /// Remembers a job that the runtime has told of.
-    pub(crate) fn remember(&self, id: JobId) {
+    fn remember(&self, id: JobId) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(id);
         if known.len() > REMEMBERED {
@@ -201,12 +243,17 @@ impl Jobs {
         }
     }
 
+    /// What it means that the executor does not know a job, where it is a local one and another client's knows it. Reads the disk.
+    pub(crate) fn other_client(&self, id: JobId) -> Option<RuntimeError> {
+        self.connection.other_client(id)
+    }
+
     /// What it means that the machine that answered does not know a job: it was sent to another one, or went with its machine, or never arrived.
     fn refined(&self, id: JobId, error: &RuntimeError) -> Option<RuntimeError> {
         if !error.is_not_found() {
             return None;
         }
-        let record = self.store.get(id);
+        let record = self.store.get(id).or_else(|| self.parts.get(id));
         if let (Some(record), Some(now)) = (&record, self.connection.place())
             && record.place != now
         {
@@ -249,19 +296,14 @@ impl Jobs {
             }
         }
         let (id, attachments) = (followed.id, &collector.attachments);
-        let keeping = self
-            .keeper
-            .keep(&self.connection, id, attachments, deadline, &mut kept);
-        keeping.await;
+        self.keep(id, attachments, deadline, &mut kept).await;
         if collector.has_cleared {
             kept.notes.push(
                 "the code cleared what it had shown before this (clear_output): the log has its text".into(),
             );
         }
         if collector.left_out() > 0 || is_cut || collector.has_cleared {
-            self.keeper
-                .keep_log(&self.connection, id, deadline, &mut kept)
-                .await;
+            self.keep_log(id, deadline, &mut kept).await;
         }
         if let Some(job) = &followed.job {
             self.kernels.told(job);

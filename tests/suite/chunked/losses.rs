@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use smart_colab::base::ids::JobId;
+use smart_colab::runtime::RuntimeError;
 use smart_colab::wire::job::JobRequest;
 use tokio::time::{Instant, sleep};
 
@@ -255,4 +256,15 @@ async fn a_machine_that_goes_again_and_again_ends_the_call_with_what_is_known() 
     assert_eq!((facts.completed, facts.can_continue), (2, true));
     bench.is_whole(&bench.call().await);
     bench.ran_again(&[(2, 5)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_became_of_a_batch_is_known_after_its_bridge_and_its_machine_are_gone() {
+    let bench = Bench::new(4, 2);
+    let batch = bench.call().await.job_id.unwrap().parse().unwrap();
+    assert_eq!(bench.jobs().remembered(10), [], "it is listed as a job");
+    bench.world().strike(Strike::MachineReplaced);
+    let deadline = Instant::now() + secs(9);
+    let error = bench.jobs().standing(batch, 0, 0.0, deadline).await;
+    assert!(matches!(error, Err(RuntimeError::Replaced)), "{error:?}");
 }
