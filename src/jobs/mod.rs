@@ -1,6 +1,7 @@
 //! Running code: submit it once, follow its events, show what the model should see, keep what must not be lost.
 //!
 //! - [`follow`]: the loop over the long poll, from a cursor to an end or a deadline;
+//! - [`shown`]: what events do to what is seen, for every view of them;
 //! - [`collect`]: events into text, pictures and files; `display`: which form of an output is shown; `pending`:
 //!   displays that still change;
 //! - [`view`]: the collected output as it is handed to the face; `ending`: why a job failed, in words;
@@ -24,6 +25,7 @@ mod log;
 pub mod overview;
 mod pending;
 pub mod range;
+pub mod shown;
 pub(crate) mod stall;
 pub mod store;
 pub mod view;

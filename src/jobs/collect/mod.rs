@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use super::display::{Attachment, Body, Display};
 use super::follow::{PAGE_BYTES, Reader};
 use super::pending::{Pending, State};
+use super::shown::{Effect, Interpreter};
 use crate::base::text::{Excerpt, Newest, Screen};
 use crate::render::html;
 use crate::wire::event::{Event, EventKind, Finished, Progress, PythonError};
@@ -29,8 +30,7 @@ pub struct Collector {
     stops_when_full: bool,
     pending: Pending,
     html: html::Reader,
-    /// What is shown goes when something else comes.
-    clears_next: bool,
+    interpreter: Interpreter,
     /// The code had something cleared that it had shown.
     pub has_cleared: bool,
     pub attachments: Vec<Attachment>,
@@ -53,7 +53,7 @@ impl Collector {
             stops_when_full: false,
             pending: Pending::default(),
             html: html::Reader::default(),
-            clears_next: false,
+            interpreter: Interpreter::default(),
             has_cleared: false,
             attachments: Vec::new(),
             held: 0,
@@ -123,13 +123,32 @@ impl Collector {
         self.attachments.extend(display.attachments);
     }
 
+    fn apply(&mut self, seq: u64, effect: Effect<'_>) {
+        match effect {
+            Effect::Clear => self.clear(),
+            Effect::Print { text, .. } => {
+                self.make_way();
+                self.screen.push(text);
+            }
+            Effect::Show(shown) => self.display(State {
+                seq,
+                data: shown.data.clone(),
+                id: shown.display_id.map(str::to_owned),
+                is_update: shown.is_update,
+                is_live: shown.is_live,
+            }),
+            Effect::Raise(error) => {
+                self.make_way();
+                self.screen.push_block(&traceback(error));
+                self.error = Some(error.clone());
+            }
+        }
+    }
+
     /// Something new is about to be shown.
     fn make_way(&mut self) {
         if let Some(newest) = self.pending.take_newest() {
             self.show(&newest);
-        }
-        if std::mem::take(&mut self.clears_next) {
-            self.clear();
         }
     }
 
@@ -164,39 +183,14 @@ impl Collector {
 
 impl Reader for Collector {
     fn take(&mut self, event: &Event) -> ControlFlow<()> {
-        match &event.kind {
-            EventKind::Stream { text, .. } => {
-                self.make_way();
-                self.screen.push(text);
-            }
-            EventKind::DisplayData {
-                data,
-                display_id,
-                live,
-                ..
-            }
-            | EventKind::ExecuteResult {
-                data,
-                display_id,
-                live,
-                ..
-            } => self.display(State {
-                seq: event.seq,
-                data: data.clone(),
-                id: display_id.clone(),
-                is_update: matches!(event.kind, EventKind::DisplayData { update: true, .. }),
-                is_live: *live,
-            }),
-            EventKind::ClearOutput { wait: true } => self.clears_next = true,
-            EventKind::ClearOutput { wait: false } => self.clear(),
-            EventKind::Error(error) => {
-                self.make_way();
-                self.screen.push_block(&traceback(error));
-                self.error = Some(error.clone());
-            }
-            EventKind::Progress(progress) => self.progress = Some(progress.clone()),
-            EventKind::Finished(finished) => self.finished = Some(finished.clone()),
-            EventKind::Started { .. } | EventKind::Widgets { .. } | EventKind::Unknown => {}
+        for effect in self.interpreter.effects(event) {
+            self.apply(event.seq, effect);
+        }
+        if let EventKind::Progress(progress) = &event.kind {
+            self.progress = Some(progress.clone());
+        }
+        if let EventKind::Finished(finished) = &event.kind {
+            self.finished = Some(finished.clone());
         }
         let is_full = self.screen.shown() >= FULL_AT || self.held >= FULL_HELD;
         if self.stops_when_full && is_full {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::shape::{Item, Rich, fields, size};
+use crate::jobs::shown::{Effect, Interpreter, Shown};
 use crate::wire::event::{BlobRef, Event, EventKind, StreamName};
 
 /// Bytes of printed text at a cell's head, and as many at its tail.
@@ -28,8 +29,7 @@ pub(super) struct Outputs {
     /// Text before this item is none of the tail's any more.
     trimmed: usize,
     rich: usize,
-    /// All this goes when something else comes.
-    clears_next: bool,
+    interpreter: Interpreter,
     /// What another cell's outputs went with is none of this one's: they began with a clean cell.
     begins_clear: bool,
     /// Display ids mean something within one kernel.
@@ -51,48 +51,29 @@ pub(super) struct Finished {
 
 impl Outputs {
     pub(super) fn take(&mut self, event: &Event) {
-        let shows = matches!(
-            event.kind,
-            EventKind::Stream { .. }
-                | EventKind::DisplayData { update: false, .. }
-                | EventKind::ExecuteResult { .. }
-                | EventKind::Error(_)
-        );
-        if shows && self.clears_next {
-            self.clear();
+        if let EventKind::Started { kernel_id, .. } = &event.kind {
+            self.kernel.clone_from(kernel_id);
         }
-        match &event.kind {
-            EventKind::Stream { name, text } => self.write(*name, text),
-            EventKind::DisplayData {
-                data,
-                metadata,
-                update,
-                display_id,
-                ..
-            } => self.show(Rich {
-                display_id: self.unique(display_id.as_deref()),
-                is_update: *update,
-                ..Rich::new("display_data", data, metadata)
-            }),
-            EventKind::ExecuteResult {
-                data,
-                metadata,
-                execution_count,
-                display_id,
-                ..
-            } => self.show(Rich {
-                execution_count: *execution_count,
-                display_id: self.unique(display_id.as_deref()),
-                ..Rich::new("execute_result", data, metadata)
-            }),
-            EventKind::ClearOutput { wait: true } => self.clears_next = true,
-            EventKind::ClearOutput { wait: false } => self.clear(),
-            EventKind::Error(error) => self.show(Rich::new("error", &fields(error), &Map::new())),
-            EventKind::Started { kernel_id, .. } => self.kernel.clone_from(kernel_id),
-            EventKind::Progress(_)
-            | EventKind::Widgets { .. }
-            | EventKind::Finished(_)
-            | EventKind::Unknown => {}
+        for effect in self.interpreter.effects(event) {
+            match effect {
+                Effect::Clear => self.clear(),
+                Effect::Print { name, text } => self.write(name, text),
+                Effect::Show(shown) => self.show(self.rich(&shown)),
+                Effect::Raise(error) => self.show(Rich::new("error", &fields(error), &Map::new())),
+            }
+        }
+    }
+
+    fn rich(&self, shown: &Shown<'_>) -> Rich {
+        let kind = match shown.result_of {
+            Some(_) => "execute_result",
+            None => "display_data",
+        };
+        Rich {
+            execution_count: shown.result_of.flatten(),
+            display_id: self.unique(shown.display_id),
+            is_update: shown.is_update,
+            ..Rich::new(kind, shown.data, shown.metadata)
         }
     }
 
@@ -104,6 +85,7 @@ impl Outputs {
         *self = Self {
             begins_clear: true,
             kernel: std::mem::take(&mut self.kernel),
+            interpreter: std::mem::take(&mut self.interpreter),
             elsewhere: std::mem::take(&mut self.elsewhere),
             elsewhere_bytes: self.elsewhere_bytes,
             ..Self::default()
@@ -252,10 +234,11 @@ impl Outputs {
 
     /// Adds what came after it, within the same bounds.
     pub(super) fn absorb(&mut self, mut later: Self, log_bytes: u64) {
-        if later.begins_clear || (self.clears_next && !later.items.is_empty()) {
+        if later.begins_clear || (self.interpreter.is_waiting_to_clear() && !later.items.is_empty())
+        {
             self.clear();
         }
-        self.clears_next = later.clears_next;
+        self.interpreter = std::mem::take(&mut later.interpreter);
         for (_, rich) in std::mem::take(&mut later.elsewhere) {
             self.show(rich);
         }
