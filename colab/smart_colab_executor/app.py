@@ -21,7 +21,9 @@ def create_app(config: Config) -> Flask:
     app = Flask(__name__, static_folder=None)
     install_middleware(app, config.boot_id, config.admission, config.audit)
     slots = Slots(DOWNLOADS)
-    files = add_file_routes(app, ContentRoot(config.root, config.state), config.state / "uploads", slots)
+    files = add_file_routes(
+        app, ContentRoot(config.root, config.state), config.state / "uploads", slots, config.sessions.folders
+    )
     add_job_routes(app, config, slots)
     add_session_routes(app, config, files)
     add_machine_routes(app, config)

@@ -39,6 +39,25 @@ def is_there(process: int) -> bool:
 
 @needs_terminals
 @pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("!exit 3", "[`exit 3` ended with exit status 3]\n"),
+        ("!true", ""),
+        ("!nosuchprogram 2> /dev/null", "[`nosuchprogram 2> /dev/null` ended with exit status 127]\n"),
+        ("!kill -9 $$", "[`kill -9 $$` was ended by SIGKILL]\n"),
+        ("token = 'secret'\n!test $token = {token}x", "[`test $token = {token}x` ended with exit status 1]\n"),
+        ("!false\n!true\n!exit 4", "[`false` ended with exit status 1]\n[`exit 4` ended with exit status 4]\n"),
+        (f"!false {'x' * 100}", f"[`false {'x' * 54}…` ended with exit status 1]\n"),
+        ("for k in range(2):\n    !exit {k}", "[`exit {k}` ended with exit status 1]\n"),
+    ],
+)
+def test_a_command_that_fails_says_how_it_ended(executor: Executor, session: str, code: str, said: str) -> None:
+    job = executor.run(code, session=session)
+    assert (job.state, job.streams) == ("succeeded", {"stdout": "", "stderr": said})
+
+
+@needs_terminals
+@pytest.mark.parametrize(
     ("code", "shown"),
     [
         ("!read answer; echo got [$answer]", "got []\n"),

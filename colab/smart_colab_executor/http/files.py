@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from flask import Flask, Response, request
 
 from ..core.arguments import time_ns, whole
-from ..core.errors import InvalidArgument
+from ..core.errors import InvalidArgument, NotFound
 from ..files.bundles import Bundles
-from ..files.content_root import ContentRoot
+from ..files.content_root import ContentRoot, show
 from ..files.files import MAX_ENTRIES, Files
 from ..files.text_lines import MAX_LINES
 from ..files.uploads import Upload, Uploads
@@ -19,40 +23,50 @@ from .replies import json_body, json_reply, stream_reply
 from .slots import Slots
 
 MAX_OFFSET = 2**53
+MAX_FOLDERS_NAMED = 3
 BUNDLE = "application/vnd.smart-colab.bundle"
 
 
-def add_file_routes(app: Flask, root: ContentRoot, notes: Path, slots: Slots) -> Files:
-    """Serve the files of `root`; uploads are noted in the folder `notes`."""
+Folders = Callable[[], dict[str, Path]]
+
+
+def add_file_routes(app: Flask, root: ContentRoot, notes: Path, slots: Slots, folders: Folders) -> Files:
+    """Serve the files of `root`; uploads are noted in the folder `notes`, and the sessions' code is in `folders`."""
     files = Files(root)
-    _add_reading(app, files, slots)
+    _add_reading(app, files, slots, lambda path: _name_folders(path, root.path, folders))
     _add_bundles(app, Bundles(root, notes), slots)
     _add_uploads(app, Uploads(root, notes, files.digests))
     return files
 
 
-def _add_reading(app: Flask, files: Files, slots: Slots) -> None:
+def _add_reading(
+    app: Flask, files: Files, slots: Slots, naming_folders: Callable[[str], AbstractContextManager[None]]
+) -> None:
     @app.get("/files/list")
     def list_files() -> Response:
         recursive = whole(request.args, "recursive", 0, 0, 1) == 1
         limit = whole(request.args, "limit", 200, 1, MAX_ENTRIES)
-        return json_reply(files.list(_path(), recursive, limit, request.args.get("cursor") or None))
+        with naming_folders(_path()):
+            return json_reply(files.list(_path(), recursive, limit, request.args.get("cursor") or None))
 
     @app.get("/files/stat")
     def stat() -> Response:
-        return json_reply(files.stat(_path(), request.args.get("digest") or None))
+        with naming_folders(_path()):
+            return json_reply(files.stat(_path(), request.args.get("digest") or None))
 
     @app.get("/files/read")
     def read() -> Response:
         line = whole(request.args, "line", 1, -MAX_OFFSET, MAX_OFFSET)
         lines = whole(request.args, "lines", 200, 1, MAX_LINES)
         max_bytes = whole(request.args, "max_bytes", 65536, 1024, 4 * 1024 * 1024)
-        return json_reply(files.read(_path(), line, lines, max_bytes))
+        with naming_folders(_path()):
+            return json_reply(files.read(_path(), line, lines, max_bytes))
 
     @app.get("/files/download")
     def download() -> Response:
         wanted = request.headers.get("Range"), request.headers.get("If-Range")
-        return stream_reply(files.open_range(_path(), *wanted), slots)
+        with naming_folders(_path()):
+            return stream_reply(files.open_range(_path(), *wanted), slots)
 
 
 def _add_bundles(app: Flask, bundles: Bundles, slots: Slots) -> None:
@@ -95,6 +109,28 @@ def _add_uploads(app: Flask, uploads: Uploads) -> None:
         modified_ns = time_ns(time, "modified_at") if time else None
         executable = whole(request.args, "executable", 0, 0, 1) == 1
         return json_reply(uploads.finish(upload(), modified_ns, executable))
+
+
+@contextmanager
+def _name_folders(path: str, root: Path, folders: Folders) -> Iterator[None]:
+    """Where a relative path leads nowhere, say in which folders the sessions' code has gone."""
+    try:
+        yield
+    except NotFound as error:
+        if not Path(path).is_absolute():
+            moved = ((name, folder) for name, folder in folders().items() if not _is_same(folder, root))
+            for name, folder in islice(moved, MAX_FOLDERS_NAMED):
+                place = f" The code of session {show(name)} is in {show(folder)} now"
+                found = f", and there it is: {show(folder / path)}." if os.path.exists(folder / path) else "."  # noqa: PTH110 - never raises
+                error.hint += f"{place}; relative paths start in {show(root)} here{found}"
+        raise
+
+
+def _is_same(folder: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(folder, other)  # noqa: PTH121 - as above
+    except OSError:  # a folder that was removed
+        return True
 
 
 def _path() -> str:

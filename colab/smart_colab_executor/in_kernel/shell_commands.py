@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 ROWS, COLUMNS = 24, 80
+NAME_CHARS = 60
 READ_BYTES = 64 * 1024
 POLL_SEC = 0.05
 # How long an interrupted command may tidy up, and one that was then asked to end.
@@ -54,7 +55,7 @@ def install(shell: Any) -> None:
         if command.rstrip().endswith("&"):
             raise OSError("Background processes not supported.")
         # With the variables of the frame that called this.
-        code = run(shell.var_expand(command, depth=1))
+        code = run(shell.var_expand(command, depth=1), _shortened(command))
         shell.user_ns["_exit_code"] = code
         if code and getattr(shell, "system_raise_on_error", False):
             raise subprocess.CalledProcessError(code, command)
@@ -62,8 +63,11 @@ def install(shell: Any) -> None:
     shell.system = shell.system_piped = system
 
 
-def run(command: str) -> int:
-    """Run a command line and print what it prints as it comes; its exit code, or minus the signal that ended it."""
+def run(command: str, name: str) -> int:
+    """Run a command line and print what it prints as it comes; its exit code, or minus the signal that ended it.
+
+    `name` is what to call it where it fails, without values of variables: they may be secrets.
+    """
     # In the shell that IPython takes.
     shell = shutil.which(os.environ.get("SHELL", "sh")) or "/bin/sh"
     if PAGER.search(command) and Path(shell).name in SHELLS_WITH_FUNCTIONS:
@@ -77,8 +81,9 @@ def run(command: str) -> int:
         raise
     finally:
         os.close(terminal)
+    needs_keys = False
     try:
-        if not _show(screen, process):
+        if needs_keys := not _show(screen, process):
             _end(screen, process)
             sys.stderr.write(NO_KEYS)
     except KeyboardInterrupt:
@@ -89,7 +94,25 @@ def run(command: str) -> int:
         os.close(screen)
     # A shell says 128 and more for a child that a signal ended.
     code = process.wait()
-    return 128 - code if code > 128 else code
+    code = 128 - code if code > 128 else code
+    if code and not needs_keys:
+        sys.stderr.write(f"[`{name}` {_ending(code)}]\n")
+    return code
+
+
+def _shortened(command: str) -> str:
+    lines = command.strip().splitlines() or [""]
+    is_whole = len(lines) == 1 and len(lines[0]) <= NAME_CHARS
+    return lines[0] if is_whole else f"{lines[0][:NAME_CHARS]}…"
+
+
+def _ending(code: int) -> str:
+    if code > 0:
+        return f"ended with exit status {code}"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:  # a shell's own exit status over 128
+        return f"ended with exit status {128 - code}"
 
 
 def _terminal() -> tuple[int, int]:

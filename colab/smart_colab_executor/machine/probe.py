@@ -49,6 +49,14 @@ def memory() -> Memory:
     return _memory(cgroups.MEMBERSHIP, cgroups.MOUNT)
 
 
+def current_folder(pid: int) -> Path | None:
+    """Where a process is; None where the system does not tell it."""
+    try:
+        return Path(psutil.Process(pid).cwd())
+    except (psutil.Error, OSError):
+        return None
+
+
 def resident_mb(pid: int) -> float | None:
     """Measure the resident memory of a process and of all that it started; None where it is gone."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from ..core.errors import Busy, NotFound, Occupied
@@ -87,6 +88,16 @@ class Sessions:
             return [_described(self._sessions[name]) for name in names]
 
         return [_with_memory(*described) for described in self._thread.run(describe())]
+
+    def folders(self) -> dict[str, Path]:
+        """The current folder of each session's kernel, where the system tells it."""
+
+        async def processes() -> dict[str, int]:
+            kernels = {name: session.kernel for name, session in self._sessions.items()}
+            return {name: kernel.pid for name, kernel in kernels.items() if kernel and kernel.pid}
+
+        folders = {name: probe.current_folder(pid) for name, pid in self._thread.run(processes()).items()}
+        return {name: folder for name, folder in folders.items() if folder is not None}
 
     def restart(self, name: str) -> tuple[dict[str, Any], list[str]]:
         """The session with its new kernel, and the jobs that ended. Raises NotFound, Busy."""
