@@ -57,6 +57,38 @@ def test_a_kernel_that_was_ended_on_purpose_has_no_exit_to_tell(executor: Execut
 
 
 @needs_signals
+@pytest.mark.parametrize(
+    "replace",
+    [
+        "os.execv('/bin/sh', ['sh', '-c', 'echo after; exit 3'])",
+        "os.execle('/bin/sh', 'sh', '-c', 'echo after; exit 3', os.environ)",
+        "os.execvp('sh', ['sh', '-c', 'echo after; exit 3'])",
+    ],
+)
+def test_a_process_that_becomes_another_program_says_so(executor: Executor, session: str, replace: str) -> None:
+    job = executor.run(f"import os\nprint('before')\n{replace}", session=session)
+    assert (job.reason, job.job["kernel_exit"]["code"]) == ("kernel_died", 3)
+    assert job.streams["stdout"] == "before\nafter\n"
+    assert "/sh runs in the place of this Python process, whose variables are gone]\n" in job.streams["stderr"]
+
+
+@needs_signals
+def test_only_the_kernels_own_process_says_that_it_becomes_another_program(executor: Executor, session: str) -> None:
+    code = """
+import os
+os.spawnlp(os.P_WAIT, "true", "true")
+for program in ("no such program", "/", "/etc/passwd"):
+    try:
+        os.execvp(program, ["x"])
+    except OSError:
+        print("no")
+"""
+    job = executor.run(code, session=session)
+    assert (job.state, job.stdout) == ("succeeded", "no\nno\nno\n")
+    assert "in the place of" not in job.streams["stderr"]
+
+
+@needs_signals
 def test_a_job_ends_with_its_kernel_and_a_new_one_comes_unasked(executor: Executor, session: str) -> None:
     # Not only at its timeout, which the test would not live to see.
     job = executor.run("import os\nprint('on', flush=True)\nos.kill(os.getpid(), 9)", session=session)

@@ -19,7 +19,8 @@ const NATIVE_CRASH: &str = "A library's native code crashed, most likely in the 
     `import faulthandler; faulthandler.enable()`, to see which. Check that the versions of the packages fit together and to the machine.";
 const SHORT_OF_SHARED_MEMORY: &str = "Often /dev/shm is full (fewer worker processes need less of it), or a mapped file was cut while it was in use. \
     Else a library's native code crashed in the last call: `import faulthandler; faulthandler.enable()` shows where; check the packages' versions.";
-const ENDED_ITSELF: &str = "The code, or a library that it called, ended the process (os._exit() does that): take that out.";
+const ENDED_ITSELF: &str = "The code, or a library that it called, ended the process (os._exit() does that) or put another program in its place (os.exec*()): \
+    take that out, and start programs with subprocess.";
 const ENDED_BY_SIGNAL: &str = "Something sent that signal on purpose: the code itself, another program, or the machine's shutdown.";
 
 /// Code, sentence and advice.

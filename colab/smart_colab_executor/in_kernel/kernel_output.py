@@ -10,6 +10,8 @@ import os
 import sys
 import threading
 from contextlib import nullcontext, suppress
+from functools import wraps
+from pathlib import Path
 from time import monotonic, perf_counter, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +81,7 @@ class Output:
         # Whether what waits will be sent without being asked for, and when that is in order again.
         self._is_due = False
         self._pause_ends = 0.0
-        self._pid = os.getpid()
+        self._pid, self._executor = os.getpid(), os.getppid()
         self._send = kernel.session.send
         kernel.session.send = self._send_in_order
         if hasattr(kernel.shell, "_tee"):
@@ -338,19 +340,40 @@ class Output:
 
     def _hold_exit(self) -> None:
         """Have `os._exit` wait, for a moment at most, until the executor has what was printed before it."""
-        leave, kernel, executor = os._exit, os.getpid(), os.getppid()
+        leave = os._exit
 
         def leave_when_heard(status: int) -> None:
             try:
-                # A forked child has no sending thread, and without an executor nobody listens.
-                if os.getpid() == kernel and os.getppid() == executor:
-                    # Not in this thread, which may be the one that sends.
-                    threading.Thread(target=self._say_that_it_leaves, daemon=True).start()
-                    self.heard.wait(LAST_WORDS_SEC)
+                self._wait_to_be_heard()
             finally:
                 leave(status)
 
         os._exit = leave_when_heard  # type: ignore[assignment]
+        # All others of the family call these.
+        os.execv, os.execve = self._replacing(os.execv), self._replacing(os.execve)
+
+    def _replacing(self, execute: Callable[..., Any]) -> Callable[..., Any]:
+        """Have `os.execv` say what becomes of this process: to the executor it looks as if Python had ended."""
+
+        @wraps(execute)
+        def replace_when_heard(path: Any, *arguments: Any) -> Any:
+            with suppress(Exception):
+                program = os.fsdecode(path)
+                if os.getpid() == self._pid and os.access(program, os.X_OK) and Path(program).is_file():
+                    self._streams[1].write(
+                        f"[os.exec: {program} runs in the place of this Python process, whose variables are gone]\n"
+                    )
+                    self._wait_to_be_heard()
+            return execute(path, *arguments)
+
+        return replace_when_heard
+
+    def _wait_to_be_heard(self) -> None:
+        # A forked child has no sending thread, and without an executor nobody listens.
+        if os.getpid() == self._pid and os.getppid() == self._executor:
+            # Not in this thread, which may be the one that sends.
+            threading.Thread(target=self._say_that_it_leaves, daemon=True).start()
+            self.heard.wait(LAST_WORDS_SEC)
 
     def _say_that_it_leaves(self) -> None:
         with suppress(Exception):
