@@ -10,7 +10,7 @@
 //! | face | `mcp` | tools, results, progress: the only room that knows rmcp |
 //! | work | `notebook` over `chunked` over `checkpoints` over `jobs`, [`transfer`], [`reading`] and [`machine`] | running code, following it, keeping its results; sending, fetching and reading files; judging a machine; exporting what was run |
 //! | call | [`caller`] | who waits for a piece of work, until when, and what it hears meanwhile |
-//! | reach | [`connection`] over [`runtime`] | the machine that runs code, and the way to it: deadlines, retries, healing |
+//! | reach | [`connection`] over [`provision`] over [`runtime`] | asking until a deadline; how a runtime comes to life; what a runtime can be asked |
 //! | ground | [`wire`], [`edge`], [`render`], [`base`] | the API's types; process and disk; pictures and pages made readable; text and ids |
 //!
 //! # What always holds
@@ -34,6 +34,7 @@ pub mod jobs;
 pub mod machine;
 pub mod mcp;
 pub mod notebook;
+pub mod provision;
 pub mod reading;
 pub mod render;
 pub mod runtime;

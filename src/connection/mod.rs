@@ -1,27 +1,32 @@
-//! How the tools reach a runtime: lazily, so that neither start-up nor `tools/list` waits for a network or a process; and so that a runtime can be
-//! exchanged for another while calls are under way.
+//! The way to the runtime of this moment: lazily, so that neither start-up nor `tools/list` waits for a network or a process; and so that a runtime
+//! can be exchanged for another while calls are under way.
+//!
+//! - here: what leads to a runtime now, and how that stands;
+//! - [`until`](Connection::until): the four traits, asked again until a deadline; `tries`: when again; `resumed`: streams across tries;
+//! - `trouble`: what repeated calls meet with; `check`: whether there is an executor at all.
+//!
+//! May import `base`, `wire`, `edge`, `runtime`, `provision`.
 
 mod check;
 mod resumed;
-mod route;
 mod tries;
 mod trouble;
 mod until;
 
 use std::io;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::base::ids::JobId;
-use crate::edge::allowance::Allowance;
 use crate::edge::pairing::Pairing;
 use crate::edge::settings::{Endpoint, Settings, Target};
-use crate::runtime::local::Local;
+use crate::provision::remote::Remote;
+use crate::provision::{self, Provisioner};
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 pub use check::{Checked, NEW_ADDRESS, check_endpoint};
-use route::{Route, Way};
 use trouble::Troubles;
 pub use until::Until;
 
@@ -31,59 +36,67 @@ pub const LASTING_PATIENCE: Duration = Duration::from_secs(10);
 /// The one way to the runtime of this moment.
 #[derive(Debug)]
 pub struct Connection {
-    route: Route,
-    /// Where this process computes or has computed on its own machine: its jobs go on when the connection leads elsewhere.
-    local: Option<Arc<Local>>,
+    /// What leads to a runtime now.
+    provisioner: RwLock<Arc<dyn Provisioner>>,
+    /// What the settings named: jobs there go on when the connection leads elsewhere.
+    first: Arc<dyn Provisioner>,
     is_configured: bool,
+    data_dir: PathBuf,
     troubles: Troubles,
+}
+
+/// How the way to the runtime stands. What a call does in each state is in `tries`: it waits while one is starting, is repeated while one is
+/// lost, and goes over to another address when that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// No place is named: each call looks whether `connect` has saved one.
+    NotConfigured,
+    /// The runtime is being started; `step` is what that is busy with.
+    Starting { step: String },
+    /// Calls are being repeated; `trouble` is what the newest of them met with.
+    Lost { trouble: String },
+    /// Nothing is known that would keep a call from its answer.
+    Ready,
 }
 
 impl Connection {
     /// Connects to nothing yet. Where the settings name no address, what `connect` saved is taken.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        let pairing = Pairing::new(&settings.data_dir);
-        let allowance = Arc::new(Allowance::new(settings.data_dir.join("ngrok.json")));
-        let (way, local) = match &settings.target {
-            Target::NotConfigured => (Way::NotConfigured, None),
-            Target::Remote(endpoint) => (Way::remote(endpoint.clone(), Some(&allowance)), None),
-            Target::Local => {
-                let local = Arc::new(Local::new(settings));
-                (Way::Local(local.clone()), Some(local))
-            }
-        };
+        let is_configured = settings.target != Target::NotConfigured;
         Self {
-            route: Route::new(way, Some(pairing), Some(allowance)),
-            local,
-            is_configured: settings.target != Target::NotConfigured,
-            troubles: Troubles::default(),
+            is_configured,
+            ..Self::through(provision::configured(settings), &settings.data_dir)
         }
     }
 
-    /// Always to this runtime.
+    /// By a way that is no matter of the settings; addresses are saved in `data_dir`.
     #[must_use]
-    pub fn fixed(runtime: Arc<dyn Runtime>) -> Self {
+    pub fn through(provisioner: Arc<dyn Provisioner>, data_dir: &Path) -> Self {
         Self {
-            route: Route::new(Way::Fixed(runtime), None, None),
-            local: None,
+            provisioner: RwLock::new(provisioner.clone()),
+            first: provisioner,
             is_configured: true,
+            data_dir: data_dir.to_owned(),
             troubles: Troubles::default(),
         }
     }
 
-    /// Begins, in the background, what takes time: the local executor's start.
+    /// Begins, in the background, what takes time: a local executor's start.
     pub fn warm_up(&self) {
-        if let Some(local) = &self.local {
-            local.begin();
-        }
+        self.first.begin();
     }
 
     /// Leads to another executor from now on, calls that are under way among them: it may be the same machine behind another tunnel.
     ///
     /// # Errors
-    /// Those of [`Executor::new`]; nothing is changed then.
+    /// When the address cannot be used; nothing is changed then.
     pub fn connect(&self, endpoint: Endpoint) -> RuntimeResult<()> {
-        self.route.lead_to(endpoint)
+        let remote = Remote::at(endpoint, &self.data_dir);
+        remote.executor()?;
+        let mut provisioner = (self.provisioner.write()).unwrap_or_else(PoisonError::into_inner);
+        *provisioner = Arc::new(remote);
+        Ok(())
     }
 
     /// Keeps `endpoint` for later starts, and for the other servers of this computer.
@@ -91,8 +104,7 @@ impl Connection {
     /// # Errors
     /// Those of the file system.
     pub fn remember(&self, endpoint: &Endpoint) -> io::Result<()> {
-        let pairing = self.route.pairing();
-        pairing.map_or(Ok(()), |pairing| pairing.save(endpoint))
+        Pairing::new(&self.data_dir).save(endpoint)
     }
 
     /// Whether the settings named where to compute: they do so again at the next start, before what is saved.
@@ -101,83 +113,76 @@ impl Connection {
         self.is_configured
     }
 
+    /// How the way to the runtime stands.
+    #[must_use]
+    pub fn state(&self) -> State {
+        let provisioner = self.provisioner();
+        if let Some(step) = provisioner.doing() {
+            State::Starting { step }
+        } else if let Some(trouble) = self.troubles.newest() {
+            State::Lost { trouble }
+        } else if provisioner.place().is_none() {
+            State::NotConfigured
+        } else {
+            State::Ready
+        }
+    }
+
     /// The runtime, waiting for a local one to be ready until `deadline`.
     ///
     /// # Errors
     /// `NotConfigured`; `Starting` at the deadline; `LocalFailed`.
     pub async fn runtime(&self, deadline: Instant) -> RuntimeResult<Arc<dyn Runtime>> {
-        let mut way = self.route.way();
-        if matches!(*way, Way::NotConfigured) {
-            self.route.begin();
-            way = self.route.way();
-        }
-        match &*way {
-            Way::NotConfigured => Err(RuntimeError::NotConfigured),
-            Way::Remote(remote) => Ok(remote.executor()?),
-            Way::Local(local) => local.runtime(deadline).await,
-            Way::Fixed(runtime) => Ok(runtime.clone()),
-        }
-    }
-
-    /// Goes over to another known address when an error of `asked` says that its own may be an old one. Says whether another is taken now.
-    fn heal(&self, asked: &dyn Runtime, error: &RuntimeError) -> bool {
-        self.route.heal(asked, error)
+        self.provisioner().runtime(deadline).await
     }
 
     /// Where code goes, for people: an address without its token, or `local`; none when nothing is configured.
     #[must_use]
     pub fn place(&self) -> Option<String> {
-        match &*self.route.way() {
-            Way::NotConfigured => None,
-            Way::Remote(remote) => Some(remote.address()),
-            Way::Local(_) => Some("local".to_owned()),
-            Way::Fixed(runtime) => Some(runtime.address().to_owned()),
-        }
+        self.provisioner().place()
     }
 
     /// What it means that the executor does not know a job, where it is a local one and another client's knows it. Reads the disk.
     #[must_use]
     pub fn other_client(&self, job: JobId) -> Option<RuntimeError> {
-        match &*self.route.way() {
-            Way::Local(local) => local.other_client(job),
-            Way::NotConfigured | Way::Remote(_) | Way::Fixed(_) => None,
-        }
+        self.provisioner().explain_missing(job)
     }
 
     /// Which start of the executor answered last, where that is known.
     #[must_use]
     pub fn boot_id(&self) -> Option<String> {
-        match &*self.route.way() {
-            Way::Remote(remote) => remote.executor().ok()?.boot_id(),
-            Way::Fixed(runtime) => runtime.boot_id(),
-            // Its state stays at every start, and with it what it knows.
-            Way::NotConfigured | Way::Local(_) => None,
-        }
+        self.provisioner().boot_id()
     }
 
     /// Bytes that came through ngrok to this computer in this month; none where the connection is not through ngrok.
     #[must_use]
     pub fn ngrok_month_bytes(&self) -> Option<u64> {
-        match &*self.route.way() {
-            Way::Remote(remote) => remote.ngrok_bytes(),
-            Way::NotConfigured | Way::Local(_) | Way::Fixed(_) => None,
-        }
-    }
-
-    /// What a local start, or a call that is being repeated, is busy with, for progress messages; none when all goes well.
-    #[must_use]
-    pub fn doing(&self) -> Option<String> {
-        let starting = match &*self.route.way() {
-            Way::Local(local) => local.doing(),
-            Way::NotConfigured | Way::Remote(_) | Way::Fixed(_) => None,
-        };
-        starting.or_else(|| self.troubles.newest())
+        self.provisioner().ngrok_month_bytes()
     }
 
     /// Ends what this connection started.
     pub async fn stop(&self) {
-        if let Some(local) = &self.local {
-            local.stop().await;
+        self.first.stop().await;
+    }
+
+    /// Goes over to another known address when an error of `asked` says that its own may be an old one. Says whether another is taken now.
+    fn heal(&self, asked: &dyn Runtime, error: &RuntimeError) -> bool {
+        self.provisioner().heal(asked, error)
+    }
+
+    fn provisioner(&self) -> Arc<dyn Provisioner> {
+        let provisioner = (self.provisioner.read()).unwrap_or_else(PoisonError::into_inner);
+        provisioner.clone()
+    }
+}
+
+impl State {
+    /// What calls wait for, for their progress messages; none when all goes well.
+    #[must_use]
+    pub fn message(self) -> Option<String> {
+        match self {
+            Self::Starting { step: message } | Self::Lost { trouble: message } => Some(message),
+            Self::NotConfigured | Self::Ready => None,
         }
     }
 }

@@ -235,7 +235,7 @@ mod tests {
     use crate::base::fault::Fault as _;
     use crate::connection::Connection;
     use crate::edge::settings::endpoint;
-    use crate::runtime::executor::Executor;
+    use crate::provision::remote::Remote;
     use crate::runtime::{RuntimeError, RuntimeResult};
     use crate::wire::problem::Problem;
 
@@ -246,7 +246,9 @@ mod tests {
         answer: impl Fn() -> RuntimeResult<()>,
     ) -> RuntimeResult<()> {
         let there = endpoint("https://there.example/#t0ken", None).unwrap();
-        let connection = Arc::new(Connection::fixed(Arc::new(Executor::new(&there).unwrap())));
+        let data = tempfile::tempdir().unwrap();
+        let remote = Arc::new(Remote::at(there, data.path()));
+        let connection = Arc::new(Connection::through(remote, data.path()));
         let mut tries = Tries::new(connection, Policy::Freely, deadline, lasting_patience);
         tries.ask(|_| std::future::ready(answer())).await
     }

@@ -254,7 +254,11 @@ async fn forward<T>(
             () = sleep(TICK) => {}
         }
         let said = seen.borrow_and_update().clone();
-        let shown_instead = server.connection().doing().or_else(|| said.prompt());
+        let shown_instead = server
+            .connection()
+            .state()
+            .message()
+            .or_else(|| said.prompt());
         let (step, is_said) = match (shown_instead, said.step) {
             (Some(message), said) => {
                 // What is counted has not moved, and MCP wants a number that has.

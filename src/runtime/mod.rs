@@ -7,7 +7,6 @@
 pub mod arrival;
 pub mod error;
 pub mod executor;
-pub mod local;
 
 use std::fmt::Debug;
 use std::ops::Range;

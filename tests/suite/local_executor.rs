@@ -9,8 +9,9 @@ use std::time::Duration;
 use smart_colab::base::fault::Fault as _;
 use smart_colab::edge::env::Env;
 use smart_colab::edge::settings::{Flags, Settings};
+use smart_colab::provision::Provisioner;
+use smart_colab::provision::local::Local;
 use smart_colab::runtime::RuntimeError;
-use smart_colab::runtime::local::Local;
 use tokio::time::{Instant, sleep};
 
 use crate::support::hint::Hint as _;

@@ -36,4 +36,5 @@ mod tool_list;
 mod try_tour;
 mod turns;
 mod upload;
+mod ways;
 mod ways_out;

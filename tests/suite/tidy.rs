@@ -14,10 +14,11 @@ use crate::support::rust::{bare, crate_paths, literals, words};
 use crate::tool_list::listed;
 
 /// A room may import those before it.
-const FLOORS: [&[&str]; 13] = [
+const FLOORS: [&[&str]; 14] = [
     &["base"],
     &["wire", "edge", "render"],
     &["runtime"],
+    &["provision"],
     &["connection"],
     &["caller"],
     &["jobs", "machine", "reading", "transfer"],

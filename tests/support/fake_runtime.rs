@@ -100,8 +100,17 @@ fn answer<T>(gets_out: bool, answer: RuntimeResult<T>) -> RuntimeResult<T> {
     if gets_out { answer } else { Err(timed_out()) }
 }
 
-fn stream(bytes: Bytes) -> ByteStream {
-    stream::once(async { Ok(bytes) }).boxed()
+/// A stream whose end is lost breaks in the middle.
+fn flow(gets_out: bool, bytes: Bytes) -> ByteStream {
+    if gets_out {
+        return stream::once(async { Ok(bytes) }).boxed();
+    }
+    let broken = RuntimeError::Broken {
+        url: URL.to_owned(),
+        source: "connection reset".into(),
+    };
+    let half = bytes.slice(..bytes.len() / 2);
+    stream::iter([Ok(half), Err(broken)]).boxed()
 }
 
 fn probe() -> Probe {
@@ -194,14 +203,10 @@ impl Code for FakeRuntime {
     }
 
     async fn log(&self, id: JobId, from: u64) -> RuntimeResult<ByteStream> {
-        if !self.arrive(None)? {
-            return Err(timed_out());
-        }
-        let log = self
-            .world()
-            .log(id)?
-            .split_off(usize::try_from(from).unwrap());
-        Ok(stream(log.into()))
+        let gets_out = self.arrive(None)?;
+        let mut log = self.world().log(id)?;
+        let log = log.split_off(usize::try_from(from).unwrap());
+        Ok(flow(gets_out, log.into()))
     }
 
     async fn blob(&self, _: JobId, _: u64) -> RuntimeResult<Bytes> {
@@ -270,7 +275,8 @@ impl Files for FakeRuntime {
         etag: &str,
     ) -> RuntimeResult<ByteStream> {
         let gets_out = self.arrive(None)?;
-        answer(gets_out, self.disk().part(path, range, etag).map(stream))
+        let part = self.disk().part(path, range, etag)?;
+        Ok(flow(gets_out, part))
     }
 
     async fn read_file(&self, query: &ReadQuery) -> RuntimeResult<FileText> {
@@ -280,7 +286,7 @@ impl Files for FakeRuntime {
 
     async fn get_bundle(&self, request: &BundleRequest) -> RuntimeResult<ByteStream> {
         let gets_out = self.arrive(None)?;
-        answer(gets_out, Ok(stream(self.disk().bundle(request))))
+        Ok(flow(gets_out, self.disk().bundle(request)))
     }
 
     async fn put_bundle(&self, folder: &str, bundle: Bytes) -> RuntimeResult<BundleReply> {

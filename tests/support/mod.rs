@@ -1,5 +1,6 @@
 //! What tests share.
 
+pub(crate) mod at_hand;
 pub(crate) mod cable;
 pub(crate) mod chance;
 pub(crate) mod executor;

@@ -1,31 +1,21 @@
-//! One pooled, kept-alive HTTP client for one address, and what its replies mean.
+//! What the replies of one executor mean.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
-use url::Url;
 
 use super::body;
 use super::classify;
+use super::link::Link;
 use crate::edge::allowance::Allowance;
-use crate::edge::settings::Endpoint;
 use crate::runtime::error::{Reach, RuntimeError, RuntimeResult};
-use crate::wire::API_VERSION;
-
-const CONNECT: Duration = Duration::from_secs(8);
-/// A stream that gives no byte for so long is dead.
-const SILENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(super) struct Http {
-    client: Client,
-    base: Url,
-    address: String,
+    link: Link,
     boot_id: Mutex<Option<String>>,
     counter: Counter,
 }
@@ -43,48 +33,12 @@ impl Counter {
 }
 
 impl Http {
-    pub(super) fn new(endpoint: &Endpoint) -> RuntimeResult<Self> {
-        let address = endpoint.address();
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", endpoint.token.expose()))
-            .map_err(|_| RuntimeError::Unauthorized {
-                url: address.clone(),
-            })?;
-        bearer.set_sensitive(true);
-        let headers = HeaderMap::from_iter([
-            (header::AUTHORIZATION, bearer),
-            // ngrok's free plan shows browsers a page of its own unless this is there.
-            (
-                header::HeaderName::from_static("ngrok-skip-browser-warning"),
-                HeaderValue::from_static("1"),
-            ),
-            (
-                header::HeaderName::from_static("x-smart-colab-api"),
-                HeaderValue::from(API_VERSION),
-            ),
-        ]);
-        let mut builder = Client::builder()
-            .user_agent(concat!("smart-colab/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
-            .connect_timeout(CONNECT)
-            .read_timeout(SILENCE)
-            .tcp_nodelay(true)
-            .redirect(reqwest::redirect::Policy::none());
-        if endpoint.is_loopback() {
-            builder = builder.no_proxy();
-        }
-        let client = builder
-            .build()
-            .map_err(|source| RuntimeError::Unreachable {
-                url: address.clone(),
-                source: source.into(),
-            })?;
-        Ok(Self {
-            client,
-            base: endpoint.url.clone(),
-            address,
+    pub(super) fn new(link: Link) -> Self {
+        Self {
+            link,
             boot_id: Mutex::default(),
             counter: Counter::default(),
-        })
+        }
     }
 
     pub(super) fn count_in(&mut self, allowance: Arc<Allowance>) {
@@ -96,7 +50,7 @@ impl Http {
     }
 
     pub(super) fn address(&self) -> &str {
-        &self.address
+        self.link.address()
     }
 
     /// The `X-Boot-Id` of the last answer that an executor gave.
@@ -107,22 +61,16 @@ impl Http {
 
     /// A request for `route`, a path without its leading slash.
     pub(super) fn request(&self, method: Method, route: &str) -> RequestBuilder {
-        let mut url = self.base.clone();
-        url.set_path(&format!(
-            "{}/{route}",
-            self.base.path().trim_end_matches('/')
-        ));
-        self.client.request(method, url)
+        self.link.request(method, route)
     }
 
     /// Sends, and turns every reply that is not the executor's success into an error.
     pub(super) async fn send(&self, call: RequestBuilder) -> RuntimeResult<Response> {
         let request = call
             .build()
-            .map_err(|source| body::failed(&self.address, source))?;
+            .map_err(|source| body::failed(self.address(), source))?;
         let is_read = request.method() == Method::GET;
-        let response = self.client.execute(request).await;
-        let response = response.map_err(|source| body::failed(&self.address, source))?;
+        let response = self.link.send(request).await?;
         // One that refuses the token is none of ours.
         if response.status() != StatusCode::UNAUTHORIZED
             && let Some(boot) = classify::boot_id(&response)
@@ -132,7 +80,7 @@ impl Http {
                 *boot_id = Some(boot.to_owned());
             }
         }
-        match classify::reply(response, &self.address).await {
+        match classify::reply(response, self.address()).await {
             // What has never been an executor will not be one in a moment; and a question does nothing there.
             Err(RuntimeError::Stranger { url, detail, .. })
                 if is_read && self.boot_id().is_none() =>
@@ -147,7 +95,7 @@ impl Http {
     /// The whole body, of at most `limit` bytes.
     pub(super) async fn bytes(&self, call: RequestBuilder, limit: usize) -> RuntimeResult<Bytes> {
         let response = self.send(call).await?;
-        body::collect(response, limit, &self.address, |bytes| {
+        body::collect(response, limit, self.address(), |bytes| {
             self.counter.add(bytes);
         })
         .await
@@ -163,7 +111,7 @@ impl Http {
             Category::Data => self.incompatible(&format!("its answer cannot be read ({error})")),
             // A page, or half an answer: something on the way changed the body and kept the headers.
             Category::Io | Category::Syntax | Category::Eof => RuntimeError::Stranger {
-                url: self.address.clone(),
+                url: self.address().to_owned(),
                 detail: format!("its answer is no whole JSON ({error})"),
                 reach: Reach::Unknown,
             },
@@ -171,7 +119,7 @@ impl Http {
     }
 
     pub(super) fn incompatible(&self, detail: &str) -> RuntimeError {
-        RuntimeError::incompatible(&self.address, detail)
+        RuntimeError::incompatible(self.address(), detail)
     }
 }
 

@@ -4,6 +4,7 @@ mod body;
 mod classify;
 mod files;
 mod http;
+mod link;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,7 @@ use crate::wire::session::{
 };
 use body::{MAX_BLOB_BYTES, MAX_EVENTS_BYTES, MAX_FACTS_BYTES, MAX_LIST_BYTES};
 use http::Http;
+use link::Link;
 
 /// How long a request may take beyond the time that the executor is asked to hold it.
 const ANSWER: Duration = Duration::from_secs(15);
@@ -50,7 +52,8 @@ impl Executor {
     /// # Errors
     /// When the TLS machinery of this system cannot be set up.
     pub fn new(endpoint: &Endpoint) -> RuntimeResult<Self> {
-        Http::new(endpoint).map(|http| Self { http })
+        let http = Http::new(Link::new(endpoint)?);
+        Ok(Self { http })
     }
 
     /// Counts what comes.

@@ -21,13 +21,13 @@ use smart_colab::checkpoints::report::CheckpointReport;
 use smart_colab::checkpoints::{CheckpointError, Checkpoints, Name};
 use smart_colab::chunked::plan::Plan;
 use smart_colab::chunked::{Chunked, Facts, Outcome};
-use smart_colab::connection::Connection;
 use smart_colab::jobs::Jobs;
 use smart_colab::wire::job::OnError;
 use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::at_hand::at_hand;
 use crate::support::fake_runtime::FakeRuntime;
 use crate::support::hint::worded;
 use crate::support::world::{BODY, SETUP, World};
@@ -67,7 +67,7 @@ impl Bench {
     }
 
     fn jobs(&self) -> Arc<Jobs> {
-        let connection = Arc::new(Connection::fixed(self.runtime.clone()));
+        let connection = Arc::new(at_hand(self.runtime.clone(), self.disk.path()));
         Arc::new(Jobs::new(
             connection,
             self.disk.path().join("results"),

@@ -8,7 +8,6 @@ use serde_json::Value;
 use smart_colab::base::fault::Fault as _;
 use smart_colab::base::ids::JobId;
 use smart_colab::caller::Caller;
-use smart_colab::connection::Connection;
 use smart_colab::notebook::{NotebookError, Notebooks, Report, Wanted};
 use smart_colab::runtime::arrival::Arrival;
 use smart_colab::runtime::{Code, Hold};
@@ -17,6 +16,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use super::check;
+use crate::support::at_hand::at_hand;
 use crate::support::fake_runtime::FakeRuntime;
 use crate::support::hint::Hint as _;
 use crate::support::world::{BODY, Mishap, SETUP, TALK};
@@ -58,7 +58,7 @@ impl Bench {
     }
 
     async fn export(&self) -> Result<Report, NotebookError> {
-        let connection = Arc::new(Connection::fixed(self.runtime.clone()));
+        let connection = Arc::new(at_hand(self.runtime.clone(), self.disk.path()));
         let notebooks = Notebooks::new(connection, self.disk.path().join("results"));
         let wanted = Wanted {
             session: "main".to_owned(),

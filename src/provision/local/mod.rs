@@ -17,17 +17,18 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::Runtime;
-use super::error::{RuntimeError, RuntimeResult};
-use super::executor::Executor;
+use super::Provisioner;
 use crate::base::fault::Fault as _;
 use crate::base::ids::JobId;
 use crate::edge::settings::Settings;
+use crate::runtime::executor::Executor;
+use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use fault::Fault;
 use layout::Environment;
 use process::Process;
@@ -93,8 +94,15 @@ impl Local {
         }))
     }
 
-    /// Starts the executor in the background unless it is running or starting. Returns at once; call it inside a tokio runtime.
-    pub fn begin(&self) {
+    fn keeper(&self) -> std::sync::MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.0.keeper.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Provisioner for Local {
+    /// Unless it is running or starting.
+    fn begin(&self) {
         let begins = self.0.state.send_if_modified(|state| {
             let before = match state {
                 State::Down => None,
@@ -111,12 +119,8 @@ impl Local {
         }
     }
 
-    /// The running executor, started if need be.
-    ///
-    /// # Errors
-    /// [`RuntimeError::Starting`] when it is not ready by `deadline`; [`RuntimeError::LocalFailed`] when the start failed while this waited:
-    /// the next call tries again.
-    pub async fn runtime(&self, deadline: Instant) -> RuntimeResult<Arc<dyn Runtime>> {
+    /// [`RuntimeError::LocalFailed`] when the start failed while this waited: the next call tries again.
+    async fn runtime(&self, deadline: Instant) -> RuntimeResult<Arc<dyn Runtime>> {
         self.begin();
         let mut state = self.0.state.subscribe();
         let settled = state.wait_for(|state| !matches!(state, State::Starting { .. }));
@@ -146,25 +150,22 @@ impl Local {
         }
     }
 
-    /// The present step of a start; none when nothing is awaited.
-    #[must_use]
-    pub fn doing(&self) -> Option<String> {
+    fn doing(&self) -> Option<String> {
         match &*self.0.state.borrow() {
             State::Starting { doing, .. } => Some(doing.clone()),
             State::Down | State::Ready(_) | State::Failed(_) | State::Stopped => None,
         }
     }
 
-    /// What it means that this executor does not know a job, where the state of another client's has it. Reads the disk.
-    #[must_use]
-    pub fn other_client(&self, job: JobId) -> Option<RuntimeError> {
+    /// Where the state of another client's executor has the job.
+    fn explain_missing(&self, job: JobId) -> Option<RuntimeError> {
         let own = self.0.slot.get().map(|slot| slot.state.as_path());
         let log = slot::find_log(&self.0.setup.folder.join("state"), own, job)?;
         Some(RuntimeError::OtherClient { log })
     }
 
-    /// Ends the executor, or the start of one, and waits for that, some seconds at most. Nothing is started afterwards.
-    pub async fn stop(&self) {
+    /// Some seconds at most.
+    async fn stop(&self) {
         self.0.state.send_replace(State::Stopped);
         self.0.stop.cancel();
         let keeper = self.keeper().take();
@@ -173,8 +174,13 @@ impl Local {
         }
     }
 
-    fn keeper(&self) -> std::sync::MutexGuard<'_, Option<JoinHandle<()>>> {
-        self.0.keeper.lock().unwrap_or_else(PoisonError::into_inner)
+    fn place(&self) -> Option<String> {
+        Some("local".to_owned())
+    }
+
+    /// Its state stays at every start, and with it what it knows.
+    fn boot_id(&self) -> Option<String> {
+        None
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use crate::base::advice::Advice;
-use crate::runtime::error::RuntimeError;
+use crate::runtime::RuntimeError;
 
 /// A failed start. Kept for everyone who waited for it, so it can be cloned.
 #[derive(Debug, Clone, PartialEq, Eq)]
