@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::base::advice::Step;
 use crate::mcp::words;
 
-/// A step as a person in a terminal takes it. What has no command is a tool of the client's.
+/// A step as a person in a terminal takes it. What has no command is done in the client.
 #[must_use]
 pub fn word(step: &Step) -> Cow<'static, str> {
     match step {
@@ -47,7 +47,30 @@ pub fn word(step: &Step) -> Cow<'static, str> {
         | Step::Download
         | Step::ListCheckpoints
         | Step::GetCheckpoint
-        | Step::DeleteCheckpoint => return format!("the client's tool {}", words::word(step)).into(),
+        | Step::DeleteCheckpoint => return format!("`{}` in the client", words::word(step)).into(),
     }
     .into()
+}
+
+/// A hint of a server on this computer, which words it for a model.
+pub(super) fn reworded(hint: &str) -> String {
+    let sentences = [Step::CheckExecutor, Step::CheckLoad, Step::AwaitEnvironment];
+    sentences.iter().fold(hint.to_owned(), |hint, step| {
+        hint.replace(&*words::word(step), &word(step))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{reworded, word};
+    use crate::base::advice::Step;
+    use crate::mcp::words;
+
+    #[test]
+    fn a_servers_hint_is_worded_in_commands() {
+        let hint = format!("{} Its output is kept.", words::word(&Step::CheckExecutor));
+        let wanted = format!("{} Its output is kept.", word(&Step::CheckExecutor));
+        assert_eq!(reworded(&hint), wanted);
+        assert!(wanted.contains("smart-colab connect"), "{wanted}");
+    }
 }

@@ -150,6 +150,11 @@ fn the_command_saves_only_what_works_and_forgets_it_when_asked() {
         let output = connect(&home, &[], line);
         assert_eq!(output.status.code(), Some(status), "{output:?}");
         assert!(!output.stderr.is_empty() && output.stdout.is_empty());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!said.contains("connect_colab"), "{said}");
+        if status == 1 {
+            assert!(said.contains("un `smart-colab connect` with"), "{said}");
+        }
         assert!(!file.exists());
     }
     fs::create_dir_all(home.folder("data")).unwrap();

@@ -38,3 +38,4 @@ mod turns;
 mod upload;
 mod ways;
 mod ways_out;
+mod words;

@@ -20,8 +20,8 @@ use screen::Screen;
 pub(super) enum StepError {
     #[error(transparent)]
     Client(#[from] ClientError),
-    #[error("{tool} failed: {detail}")]
-    Tool { tool: &'static str, detail: String },
+    #[error("{0}")]
+    Refused(String),
     #[error("{0}")]
     Unexpected(String),
     #[error("a file could not be read")]

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::screen::Screen;
 use super::{StepError, Tour};
 use crate::base::hex::hex;
+use crate::cli::words;
 use crate::mcp::client::{Answer, Client};
 
 /// The first use makes a Python environment.
@@ -104,9 +105,9 @@ impl Walker<'_> {
                     .as_str()
                     .unwrap_or(&answer.text)
                     .trim_end_matches('.'),
-                answer.facts["hint"].as_str().unwrap_or("")
+                words::reworded(answer.facts["hint"].as_str().unwrap_or(""))
             );
-            return Err(StepError::Tool { tool, detail });
+            return Err(StepError::Refused(detail));
         }
         Ok(answer)
     }
@@ -129,12 +130,9 @@ impl Walker<'_> {
                         .as_str()
                         .unwrap_or_default()
                         .trim_end_matches('.'),
-                    text(&report, "suggestion")?
+                    words::reworded(text(&report, "suggestion")?)
                 );
-                return Err(StepError::Tool {
-                    tool: "check_colab_connection",
-                    detail,
-                });
+                return Err(StepError::Refused(detail));
             }
             sleep(Duration::from_millis(100)).await;
         }

@@ -1,9 +1,9 @@
 //! A folder of many small files comes in few requests, and each of them is looked at.
 
-use smart_colab::base::fault::Fault as _;
 use std::collections::BTreeSet;
 use std::process::Command;
 
+use smart_colab::base::fault::Fault as _;
 use smart_colab::caller::Caller;
 
 use super::*;

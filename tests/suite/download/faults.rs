@@ -1,7 +1,8 @@
 //! What networks, tunnels and running programs do to a download.
 
-use smart_colab::base::fault::Fault as _;
 use std::time::Duration;
+
+use smart_colab::base::fault::Fault as _;
 
 use super::*;
 use crate::support::hint::Hint as _;

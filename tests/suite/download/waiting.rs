@@ -1,8 +1,8 @@
 //! Calls end in time and downloads go on; bridges end and downloads are resumed.
 
-use smart_colab::base::fault::Fault as _;
 use std::sync::Mutex;
 
+use smart_colab::base::fault::Fault as _;
 use smart_colab::caller::{Caller, Progress};
 
 use super::*;

@@ -1,8 +1,9 @@
 //! What happens to a file on this side while it goes.
 
-use smart_colab::base::fault::Fault as _;
 use std::fs::OpenOptions;
 use std::io::Write;
+
+use smart_colab::base::fault::Fault as _;
 
 use super::*;
 use crate::support::hint::Hint as _;
