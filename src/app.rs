@@ -15,6 +15,7 @@ use crate::mcp::serve::{ServeError, serve};
 use crate::mcp::server::Server;
 use crate::notebook::Notebooks;
 use crate::shutdown;
+use crate::tasks::Tasks;
 use crate::transfer::download::Downloads;
 use crate::transfer::upload::{Allowed, Uploads};
 
@@ -34,22 +35,31 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
         settings.data_dir.join("jobs"),
     ));
     let checkpoints = Checkpoints::new(jobs.clone(), settings.checkpoint_dir.clone());
+    let transfers_dir = settings.data_dir.join("transfers");
+    let downloads = Arc::new(Downloads::new(
+        connection.clone(),
+        settings.save_dir.clone(),
+        transfers_dir.clone(),
+    ));
+    let uploads = Arc::new(Uploads::new(
+        connection.clone(),
+        allowed(settings),
+        transfers_dir,
+    ));
     let floors = Floors {
         connection: connection.clone(),
+        tasks: Tasks::new(
+            jobs.clone(),
+            checkpoints.clone(),
+            downloads.clone(),
+            uploads.clone(),
+        ),
         chunked: Chunked::new(jobs.clone(), checkpoints.clone()),
         checkpoints,
         jobs,
-        downloads: Downloads::new(
-            connection.clone(),
-            settings.save_dir.clone(),
-            settings.data_dir.join("transfers"),
-        ),
+        downloads,
         notebooks: Notebooks::new(connection.clone(), settings.save_dir.clone()),
-        uploads: Uploads::new(
-            connection.clone(),
-            allowed(settings),
-            settings.data_dir.join("transfers"),
-        ),
+        uploads,
         call_budget: settings.call_budget,
         save_dir: settings.save_dir.clone(),
         data_dir: settings.data_dir.clone(),

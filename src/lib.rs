@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | top | `app`, `cli` | composition and the command line |
 //! | face | `mcp` | tools, results, progress: the only room that knows rmcp |
-//! | work | `notebook` over `chunked` over `checkpoints` over `jobs`, [`transfer`], [`reading`] and [`machine`] | running code, following it, keeping its results; sending, fetching and reading files; judging a machine; exporting what was run |
+//! | work | [`tasks`] and `notebook` over `chunked` over `checkpoints` over `jobs`, [`transfer`], [`reading`] and [`machine`] | running code, following it, keeping its results; sending, fetching and reading files; judging a machine; exporting what was run; one thing for each id |
 //! | call | [`caller`] | who waits for a piece of work, until when, and what it hears meanwhile |
 //! | reach | [`connection`] over [`provision`] over [`runtime`] | asking until a deadline; how a runtime comes to life; what a runtime can be asked |
 //! | ground | [`wire`], [`edge`], [`render`], [`base`] | the API's types; process and disk; pictures and pages made readable; text and ids |
@@ -39,5 +39,6 @@ pub mod reading;
 pub mod render;
 pub mod runtime;
 pub mod shutdown;
+pub mod tasks;
 pub mod transfer;
 pub mod wire;

@@ -12,11 +12,14 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::base::ids::JobId;
 use crate::connection::Connection;
-use crate::runtime::{Hold, RuntimeError, RuntimeResult};
+use crate::runtime::Hold;
 
 /// Between two looks for a job whose sending is not answered yet: at first, and at most.
 const FIRST_LOOK_DELAY: Duration = Duration::from_millis(10);
 const MAX_LOOK_DELAY: Duration = Duration::from_secs(1);
+
+/// How long ending what runs is put off by code that was asked for before and has not arrived.
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// The calls of all sessions that have not passed yet.
 #[derive(Debug, Clone, Default)]
@@ -54,15 +57,8 @@ impl Turns {
 }
 
 impl Turn {
-    /// Waits until every earlier one has passed.
-    ///
-    /// # Errors
-    /// [`RuntimeError::TimedOut`] at the deadline.
-    pub(crate) async fn come(
-        &self,
-        connection: &Connection,
-        deadline: Instant,
-    ) -> RuntimeResult<()> {
+    /// Waits until every earlier one has passed; false when that has not come by `deadline`.
+    pub(crate) async fn comes(&self, deadline: Instant) -> bool {
         let come = self.until(|waiting| {
             let first = (self.place.0.clone(), 0);
             waiting
@@ -71,11 +67,14 @@ impl Turn {
                 .next()
                 .is_none()
         });
-        timeout_at(deadline, come)
-            .await
-            .map_err(|_| RuntimeError::TimedOut {
-                url: connection.place().unwrap_or_default(),
-            })
+        timeout_at(deadline, come).await.is_ok()
+    }
+
+    /// The same for what may be meant to end an earlier one: not for long.
+    pub(crate) async fn comes_soon(&self, deadline: Instant) {
+        if !self.comes(deadline.min(Instant::now() + MAX_WAIT)).await {
+            tracing::debug!("went before its turn");
+        }
     }
 
     /// Lets the next one go.

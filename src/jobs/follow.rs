@@ -86,8 +86,11 @@ pub async fn submit(
 ) -> RuntimeResult<Followed> {
     let arrival = Arrival::default();
     let sending = async {
-        if let Some(turn) = caller.turn {
-            turn.come(connection, caller.deadline).await?;
+        if let Some(turn) = caller.turn
+            && !turn.comes(caller.deadline).await
+        {
+            let url = connection.place().unwrap_or_default();
+            return Err(RuntimeError::TimedOut { url });
         }
         // Another call of the session must not wait until this code is over.
         let is_awaited = caller.turn.is_some_and(Turn::is_awaited);

@@ -17,7 +17,6 @@ use super::server::Server;
 use crate::base::text::Newest;
 use crate::caller::turns::{Turn, Turns};
 use crate::caller::{Caller, Progress, Report, Transferred};
-use crate::connection::Connection;
 use crate::runtime::{RuntimeError, RuntimeResult};
 use crate::wire::job::Job;
 
@@ -32,8 +31,6 @@ const LONGEST_MESSAGE: usize = 200;
 /// A line that has no end for so long is a prompt, or says what is being done.
 const PROMPT_DELAY: Duration = Duration::from_secs(5);
 
-/// How long ending what runs is put off by code that was asked for before and has not arrived.
-const MAX_TURN_WAIT: Duration = Duration::from_secs(5);
 /// Calls of these act on a session in the order in which they come.
 const IN_TURN: [&str; 6] = [
     "run_code_quick",
@@ -138,12 +135,9 @@ impl Call {
     }
 
     /// Waits for what comes before it in its session; not for long, for it may be meant to end that.
-    pub(super) async fn turn_comes(&self, connection: &Connection) {
-        let deadline = self.deadline.min(Instant::now() + MAX_TURN_WAIT);
-        if let Some(turn) = &self.turn
-            && let Err(error) = turn.come(connection, deadline).await
-        {
-            tracing::debug!(%error, "went before its turn");
+    pub(super) async fn turn_comes(&self) {
+        if let Some(turn) = &self.turn {
+            turn.comes_soon(self.deadline).await;
         }
     }
 

@@ -9,6 +9,7 @@ use crate::chunked::Chunked;
 use crate::connection::Connection;
 use crate::jobs::Jobs;
 use crate::notebook::Notebooks;
+use crate::tasks::Tasks;
 use crate::transfer::download::Downloads;
 use crate::transfer::upload::Uploads;
 
@@ -18,9 +19,10 @@ pub struct Floors {
     pub jobs: Arc<Jobs>,
     pub checkpoints: Checkpoints,
     pub chunked: Chunked,
-    pub downloads: Downloads,
+    pub downloads: Arc<Downloads>,
     pub notebooks: Notebooks,
-    pub uploads: Uploads,
+    pub tasks: Tasks,
+    pub uploads: Arc<Uploads>,
     /// The user's own call budget.
     pub call_budget: Option<Duration>,
     /// The user's folder for results.

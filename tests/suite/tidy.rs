@@ -24,7 +24,7 @@ const FLOORS: [&[&str]; 14] = [
     &["jobs", "machine", "reading", "transfer"],
     &["checkpoints"],
     &["chunked"],
-    &["notebook"],
+    &["notebook", "tasks"],
     &["mcp"],
     &["shutdown"],
     &["app"],

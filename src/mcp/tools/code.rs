@@ -9,24 +9,23 @@ use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::time::Instant;
 
 use crate::base::advice::Advice;
 use crate::base::fault::Fault as _;
 use crate::base::ids::JobId;
-use crate::caller::{Caller, Progress};
+use crate::caller::Progress;
 use crate::checkpoints::CheckpointError;
 use crate::jobs::Reading;
 use crate::jobs::view::View;
 use crate::mcp::args;
-use crate::mcp::call::{self, Call};
+use crate::mcp::call;
 use crate::mcp::convert::{self, execution, log_range};
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::words;
 use crate::runtime::RuntimeError;
-use crate::transfer::Look;
+use crate::tasks::Seen;
 use crate::wire::job::JobRequest;
 use crate::wire::limits::MAX_TIMEOUT_SEC;
 
@@ -172,47 +171,21 @@ impl Server {
             .wait_sec
             .map_or(budget, Duration::from_secs)
             .min(budget);
-        call::run(self, &context, budget, async |call| {
-            if let Some(look) = self.look_at_transfer(id, &call, wait).await? {
-                return Ok(convert::transfer(look));
-            }
+        let seen = call::run(self, &context, budget, async |call| {
             let report = |progress: Progress<'_>| call.report(progress);
-            let caller = call.caller(&report).at_most(wait);
-            let view = self.floors.jobs.look(id, reading, &caller).await?;
-            if view.job.as_ref().is_some_and(|job| job.state.is_final()) {
-                self.floors.checkpoints.note_end(id, &caller).await;
-            }
-            Ok(execution(view))
+            let caller = call.caller(&report);
+            self.floors.tasks.look(id, reading, wait, &caller).await
+        });
+        Ok(match seen.await? {
+            Seen::Job(view) => execution(*view),
+            Seen::Transfer(look) => convert::transfer(look),
         })
-        .await
     }
 }
 
 impl Server {
     pub(super) fn code_tools() -> ToolRouter<Self> {
         Self::code_router()
-    }
-
-    /// What is told of a download or upload; `None` when the id is none of one. Whoever stops looking stops nothing.
-    async fn look_at_transfer(
-        &self,
-        id: JobId,
-        call: &Call,
-        wait: Duration,
-    ) -> Result<Option<Look>, Fault> {
-        let report = |progress: Progress<'_>| call.report(progress);
-        let deadline = call.deadline.min(Instant::now() + wait);
-        let caller = &Caller::until(deadline).hearing(&report);
-        let look = async {
-            match self.floors.downloads.look(id, caller).await? {
-                Some(look) => Ok(Some(look)),
-                None => Ok(self.floors.uploads.look(id, caller).await?),
-            }
-        };
-        tokio::select! {
-            () = call.cancelled.cancelled() => Err(RuntimeError::Cancelled.into()),
-            look = look => look,
-        }
     }
 
     async fn run_code(

@@ -9,15 +9,14 @@ use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::base::ids::JobId;
 use crate::caller::Progress;
 use crate::jobs::overview::{Row, Wanted};
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
-use crate::runtime::{RuntimeError, RuntimeResult};
-use crate::wire::job::Job;
+use crate::runtime::RuntimeResult;
+use crate::tasks::{Interrupted, Target};
 use crate::wire::state::JobState;
 
 const SHOWN: u64 = 20;
@@ -149,44 +148,32 @@ impl Server {
                 "both job_id and session are given: name the job or the session",
             ));
         }
-        let named = args.job_id.as_deref().map(args::job_id).transpose()?;
-        let session = args::session_or_main(args.session)?;
+        let target = match args.job_id.as_deref() {
+            Some(id) => Target::Job(args::job_id(id)?),
+            None => Target::Session(args::session_or_main(args.session)?),
+        };
         let budget = self.budget(&context);
-        let done: RuntimeResult<_> = call::ask(self, &context, budget, async |call| {
-            call.turn_comes(self.connection()).await;
-            let jobs = &self.floors.jobs;
-            let id = match named {
-                Some(id) => Some(id),
-                None => jobs.current(&session, call.deadline).await?,
-            };
-            let job = match id {
-                Some(id) => {
-                    call.say("interrupting");
-                    let report = |progress: Progress<'_>| {
-                        if let Progress::Job { job, .. } = progress {
-                            call.say(job.state.as_str());
-                        }
-                    };
-                    let caller = call.caller(&report).at_most(STOPPING);
-                    Some(jobs.end(id, &caller).await?)
+        let done = call::run(self, &context, budget, async |call| {
+            call.say("interrupting");
+            let report = |progress: Progress<'_>| {
+                if let Progress::Job { job, .. } = progress {
+                    call.say(job.state.as_str());
                 }
-                None => None,
             };
-            let session = job.as_ref().map_or(session, |job| job.session.clone());
-            // The job has been ended, whether or not its session can be asked or is there still.
-            let queued = jobs.session(&session, call.deadline).await;
-            let queued = queued.ok().map(|session| session.queued_jobs);
-            Ok((job, session, queued))
-        })
-        .await;
-        let (job, session, queued_jobs) =
-            done.map_err(|error| self.interrupt_fault(named, error))?;
-        Ok(Json(InterruptReport::of(job, session, queued_jobs)))
+            let caller = call.caller(&report);
+            self.floors.tasks.interrupt(target, STOPPING, &caller).await
+        });
+        Ok(Json(InterruptReport::of(done.await?)))
     }
 }
 
 impl InterruptReport {
-    fn of(job: Option<Job>, session: String, queued_jobs: Option<u64>) -> Self {
+    fn of(done: Interrupted) -> Self {
+        let Interrupted {
+            job,
+            session,
+            queued_jobs,
+        } = done;
         let message = match &job {
             None => "Nothing was running there. list_jobs shows what there is.",
             Some(job) if !job.state.is_final() => {
@@ -217,19 +204,5 @@ impl InterruptReport {
 impl Server {
     pub(super) fn job_tools() -> ToolRouter<Self> {
         Self::job_router()
-    }
-
-    fn interrupt_fault(&self, named: Option<JobId>, error: RuntimeError) -> Fault {
-        match named {
-            Some(id) if error.is_not_found() && self.floors.downloads.is_transfer(id) => {
-                Fault::new(
-                    "not_found",
-                    "this is a download or an upload: only code can be interrupted",
-                    "get_output with this job_id follows it. Its client ends it by cancelling the call that waits for it.",
-                    false,
-                )
-            }
-            _ => error.into(),
-        }
     }
 }

@@ -98,7 +98,7 @@ impl Server {
         };
         let budget = self.budget(&context);
         let cleanup: RuntimeResult<Cleanup> = call::ask(self, &context, budget, async |call| {
-            call.turn_comes(self.connection()).await;
+            call.turn_comes().await;
             let until = self.connection().until(call.deadline);
             until.cleanup(&request).await
         })
@@ -134,7 +134,7 @@ impl Server {
         let budget = self.budget(&context);
         let report: RuntimeResult<RestartReport> =
             call::ask(self, &context, budget, async |call| {
-                call.turn_comes(self.connection()).await;
+                call.turn_comes().await;
                 let jobs = &self.floors.jobs;
                 if remove {
                     let ended_jobs = jobs.remove_session(&name, call.deadline).await?;

@@ -1,0 +1,54 @@
+//! What can go wrong with an id.
+
+use thiserror::Error;
+
+use crate::base::advice::{Advice, Step};
+use crate::base::fault::Fault;
+use crate::runtime::RuntimeError;
+use crate::transfer::TransferError;
+use crate::transfer::upload::UploadError;
+
+/// A task that cannot be seen, or not be ended.
+#[derive(Debug, Error)]
+pub enum TaskError {
+    #[error("this is a download or an upload: only code can be interrupted")]
+    NoCode,
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    #[error(transparent)]
+    Download(#[from] TransferError),
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+}
+
+impl Fault for TaskError {
+    fn code(&self) -> &str {
+        match self {
+            Self::NoCode => "not_found",
+            Self::Runtime(error) => error.code(),
+            Self::Download(error) => error.code(),
+            Self::Upload(error) => error.code(),
+        }
+    }
+
+    fn is_retryable(&self) -> bool {
+        match self {
+            Self::NoCode => false,
+            Self::Runtime(error) => error.is_retryable(),
+            Self::Download(error) => error.is_retryable(),
+            Self::Upload(error) => error.is_retryable(),
+        }
+    }
+
+    fn remedy(&self) -> Advice {
+        match self {
+            Self::NoCode => {
+                Advice::from(Step::Output { job: None })
+                    + " with this job_id follows it. Its client ends it by cancelling the call that waits for it."
+            }
+            Self::Runtime(error) => error.remedy(),
+            Self::Download(error) => error.remedy(),
+            Self::Upload(error) => error.remedy(),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Ending code that runs or waits.
+
+use std::time::Duration;
+
+use super::{TaskError, Tasks};
+use crate::base::ids::JobId;
+use crate::caller::Caller;
+use crate::runtime::{RuntimeError, RuntimeResult};
+use crate::wire::job::Job;
+
+/// What is to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    Job(JobId),
+    /// Whatever runs in this session.
+    Session(String),
+}
+
+/// What an interrupt did.
+#[derive(Debug)]
+pub struct Interrupted {
+    /// How the job stands now; none when nothing was running.
+    pub job: Option<Job>,
+    pub session: String,
+    /// Jobs that wait in the session now; none when it could not be asked.
+    pub queued_jobs: Option<u64>,
+}
+
+impl Tasks {
+    /// Asks for the end of code when the caller's turn has come, and waits for it, `wait` at most.
+    ///
+    /// # Errors
+    /// [`TaskError::NoCode`] for a transfer; those of the runtime, after repeating until the caller's deadline.
+    pub async fn interrupt(
+        &self,
+        target: Target,
+        wait: Duration,
+        caller: &Caller<'_>,
+    ) -> Result<Interrupted, TaskError> {
+        let named = match &target {
+            Target::Job(id) => Some(*id),
+            Target::Session(_) => None,
+        };
+        tokio::select! {
+            biased;
+            () = caller.cancelled.cancelled() => Err(RuntimeError::Cancelled.into()),
+            done = self.end(target, wait, caller) => done.map_err(|error| match named {
+                Some(id) if error.is_not_found() && self.downloads.is_transfer(id) => TaskError::NoCode,
+                _ => error.into(),
+            }),
+        }
+    }
+
+    async fn end(
+        &self,
+        target: Target,
+        wait: Duration,
+        caller: &Caller<'_>,
+    ) -> RuntimeResult<Interrupted> {
+        if let Some(turn) = caller.turn {
+            turn.comes_soon(caller.deadline).await;
+        }
+        let (id, session) = match target {
+            Target::Job(id) => (Some(id), None),
+            Target::Session(name) => (self.jobs.current(&name, caller.deadline).await?, Some(name)),
+        };
+        let job = match id {
+            Some(id) => Some(self.jobs.end(id, &caller.clone().at_most(wait)).await?),
+            None => None,
+        };
+        let of_job = job.as_ref().map(|job| job.session.clone());
+        let session = of_job.or(session).unwrap_or_default();
+        // The job has been ended, whether or not its session can be asked or is there still.
+        let queued = self.jobs.session(&session, caller.deadline).await;
+        Ok(Interrupted {
+            job,
+            session,
+            queued_jobs: queued.ok().map(|session| session.queued_jobs),
+        })
+    }
+}

@@ -1,0 +1,103 @@
+//! One id, one thing: what was started, by whichever client, is found, followed and ended by its id, be it a job or a transfer. A batch of a
+//! chunked operation is a job like any other.
+//!
+//! - here: following, for which a [`Caller`] waits; `interrupt`: ending code;
+//! - [`changes`]: whether a job's output grows, for whoever does not wait in a call;
+//! - `error`: what can go wrong with an id.
+//!
+//! May import every work floor below; knows nothing of MCP.
+
+pub mod changes;
+mod error;
+mod interrupt;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::base::ids::JobId;
+use crate::caller::Caller;
+use crate::checkpoints::Checkpoints;
+use crate::jobs::view::View;
+use crate::jobs::{Jobs, Reading};
+use crate::runtime::RuntimeError;
+use crate::transfer::Look;
+use crate::transfer::download::Downloads;
+use crate::transfer::upload::Uploads;
+pub use error::TaskError;
+pub use interrupt::{Interrupted, Target};
+
+/// All that has an id.
+#[derive(Debug, Clone)]
+pub struct Tasks {
+    jobs: Arc<Jobs>,
+    checkpoints: Checkpoints,
+    downloads: Arc<Downloads>,
+    uploads: Arc<Uploads>,
+}
+
+/// What is seen of a task.
+#[derive(Debug)]
+pub enum Seen {
+    Job(Box<View>),
+    Transfer(Look),
+}
+
+impl Tasks {
+    #[must_use]
+    pub fn new(
+        jobs: Arc<Jobs>,
+        checkpoints: Checkpoints,
+        downloads: Arc<Downloads>,
+        uploads: Arc<Uploads>,
+    ) -> Self {
+        Self {
+            jobs,
+            checkpoints,
+            downloads,
+            uploads,
+        }
+    }
+
+    /// Waits for more of a task, or for its end, `wait` at most; `reading` says how much of a job's output is wanted. A transfer that an
+    /// earlier process left is resumed. A caller that stops looking stops nothing.
+    ///
+    /// # Errors
+    /// Those of a transfer that cannot be resumed; those of the runtime when nothing of a job could be read.
+    pub async fn look(
+        &self,
+        id: JobId,
+        reading: Reading,
+        wait: Duration,
+        caller: &Caller<'_>,
+    ) -> Result<Seen, TaskError> {
+        let transfer = tokio::select! {
+            () = caller.cancelled.cancelled() => return Err(RuntimeError::Cancelled.into()),
+            look = self.look_at_transfer(id, wait, caller) => look?,
+        };
+        if let Some(look) = transfer {
+            return Ok(Seen::Transfer(look));
+        }
+        let caller = caller.clone().at_most(wait);
+        let view = self.jobs.look(id, reading, &caller).await?;
+        if view.job.as_ref().is_some_and(|job| job.state.is_final()) {
+            self.checkpoints.note_end(id, &caller).await;
+        }
+        Ok(Seen::Job(Box::new(view)))
+    }
+
+    async fn look_at_transfer(
+        &self,
+        id: JobId,
+        wait: Duration,
+        caller: &Caller<'_>,
+    ) -> Result<Option<Look>, TaskError> {
+        let deadline = caller.deadline.min(Instant::now() + wait);
+        let onlooker = Caller::until(deadline).hearing(caller.report);
+        match self.downloads.look(id, &onlooker).await? {
+            Some(look) => Ok(Some(look)),
+            None => Ok(self.uploads.look(id, &onlooker).await?),
+        }
+    }
+}
