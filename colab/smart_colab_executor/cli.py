@@ -108,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 sessions.open()
                 ready = {"url": url, "boot_id": boot_id, "version": __version__, "pid": os.getpid()}
                 _announce({**ready, "token": secret} if is_made else ready, options.ready_file)
+                _greet(url, secret if is_made else "YOUR_TOKEN")
                 # With a timeout, because Windows cannot interrupt a wait without one.
                 while not stop.wait(1.0):
                     sessions.keep()
@@ -232,6 +233,17 @@ def _announce(ready: dict[str, Any], ready_file: Path | None) -> None:
             file.write(line + "\n")
         partial.replace(ready_file)
     print(line, flush=True)
+
+
+def _greet(url: str, secret: str) -> None:
+    """Say in a terminal what to do next; programs read the line on stdout alone, and no log gets the token."""
+    if sys.stdout.isatty() and sys.stderr.isatty():
+        print(
+            f"\nThe executor is up. Connect the bridge with this line:\n\n{url}#{secret}\n\n"
+            "Whoever has the line can run code on this machine. Ctrl-C stops the executor and the code in it.",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _wait_for_end_of_stdin(stop: threading.Event) -> None:

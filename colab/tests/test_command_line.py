@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from harness import PACKAGE_PARENT
+from harness import PACKAGE_PARENT, Executor
 
 ADDRESS = "give an address of this machine"
 
@@ -85,3 +87,39 @@ def test_a_port_in_use_says_so(tmp_path: Path) -> None:
         said = start(tmp_path, "--port", str(port))
     assert f"cannot listen at 127.0.0.1, port {port}: " in said
     assert "another program listens there: choose another --port, or 0 for a free one" in said
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no pseudo-terminals")
+@pytest.mark.parametrize("token", ["", "a-token-of-the-users-own"])
+def test_in_a_terminal_it_says_how_to_connect_and_how_to_stop(tmp_path: Path, token: str) -> None:
+    import pty
+
+    screen, terminal = pty.openpty()
+    environment = {name: value for name, value in os.environ.items() if name != "SMART_COLAB_TOKEN"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "smart_colab_executor", "--port", "0", "--root", str(tmp_path)],
+        env={**environment, "PYTHONPATH": str(PACKAGE_PARENT), **({"SMART_COLAB_TOKEN": token} if token else {})},
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+    )
+    os.close(terminal)
+    shown = ""
+    while "Ctrl-C stops the executor" not in shown:
+        shown += os.read(screen, 4096).decode()
+    ready = json.loads(next(line for line in shown.splitlines() if line.startswith("{")))
+    assert f"\r\n{ready['url']}#{ready.get('token', 'YOUR_TOKEN')}\r\n" in shown
+    assert ("token" in ready) == (not token)
+    assert "a-token" not in shown
+    process.send_signal(signal.SIGINT)
+    assert process.wait(40) == 0
+    os.close(screen)
+
+
+def test_a_program_reads_one_line_and_no_log_has_the_token(tmp_path: Path) -> None:
+    with Executor(tmp_path, token=None) as executor:
+        executor.post("/shutdown")
+        assert executor.process.stdout is not None
+        assert executor.process.stdout.read() == b""
+        assert executor.token not in executor.log.read_text()
