@@ -1,4 +1,4 @@
-//! Why an operation stopped, in the words that the model sees.
+//! Why an operation stopped, and what to do about it.
 
 use crate::base::advice::{Advice, Step};
 use crate::checkpoints::checkpoint::{Flight, Stop, Work};

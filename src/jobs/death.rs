@@ -1,4 +1,4 @@
-//! Why a kernel's process ended under the code, in the words that the model sees.
+//! Why a kernel's process ended under the code, and what to do about it.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Why a job ended without success, in the words that the model sees.
+//! Why a job ended without success, and what to do about it.
 
 use std::borrow::Cow;
 

@@ -235,6 +235,7 @@ impl Bridge {
         let message: Value = serde_json::from_str(&line)
             .unwrap_or_else(|error| panic!("not JSON on stdout ({error}): {line}"));
         assert_eq!(message["jsonrpc"], "2.0", "{line}");
+        assert!(!line.contains("$advice"), "not worded: {line}");
         Some(message)
     }
 }
