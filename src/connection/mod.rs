@@ -131,7 +131,7 @@ impl Connection {
     /// The runtime, waiting for a local one to be ready until `deadline`.
     ///
     /// # Errors
-    /// `NotConfigured`; `Starting` at the deadline; `LocalFailed`.
+    /// `NotConfigured`; `Starting` at the deadline; `StartFailed`.
     pub async fn runtime(&self, deadline: Instant) -> RuntimeResult<Arc<dyn Runtime>> {
         self.provisioner().runtime(deadline).await
     }

@@ -34,10 +34,19 @@ pub enum Reach {
 pub enum RuntimeError {
     #[error("no Colab runtime is configured")]
     NotConfigured,
-    #[error("the local executor is not ready yet: {doing}")]
-    Starting { doing: String },
-    #[error("the local executor could not be started: {detail}")]
-    LocalFailed { detail: String, remedy: Advice },
+    /// A later call finds it ready.
+    #[error("{what} is not ready yet: {doing}")]
+    Starting {
+        what: &'static str,
+        doing: String,
+        remedy: Advice,
+    },
+    #[error("{what} could not be started: {detail}")]
+    StartFailed {
+        what: &'static str,
+        detail: String,
+        remedy: Advice,
+    },
     #[error("{url} cannot be reached")]
     Unreachable {
         url: String,
@@ -133,7 +142,7 @@ impl RuntimeError {
             Self::TunnelLimited { retry_after, .. } => retry_after.is_some(),
             Self::Stranger { reach, .. } => *reach == Reach::Unknown,
             Self::NotConfigured
-            | Self::LocalFailed { .. }
+            | Self::StartFailed { .. }
             | Self::Cancelled
             | Self::Unauthorized { .. }
             | Self::Incompatible { .. }
@@ -183,7 +192,7 @@ impl RuntimeError {
             }
             Self::NotConfigured
             | Self::Starting { .. }
-            | Self::LocalFailed { .. }
+            | Self::StartFailed { .. }
             | Self::Unreachable { .. }
             | Self::Broken { .. }
             | Self::TimedOut { .. }
@@ -213,7 +222,7 @@ impl RuntimeError {
             | Self::Stranger { .. }
             | Self::TimedOut { .. } => true,
             Self::Starting { .. }
-            | Self::LocalFailed { .. }
+            | Self::StartFailed { .. }
             | Self::Broken { .. }
             | Self::Cancelled
             | Self::Replaced
@@ -239,7 +248,7 @@ impl RuntimeError {
         match self {
             Self::NotConfigured
             | Self::Starting { .. }
-            | Self::LocalFailed { .. }
+            | Self::StartFailed { .. }
             | Self::Unreachable { .. } => Reach::Nowhere,
             Self::TunnelOffline { reach, .. } | Self::Stranger { reach, .. } => *reach,
             Self::Refused(problem) if problem.status == 500 => Reach::Unknown,
@@ -275,14 +284,15 @@ impl RuntimeError {
     fn advice(&self) -> Advice {
         match self {
             Self::NotConfigured => Step::Configure.into(),
-            Self::Starting { .. } => Step::AwaitEnvironment.into(),
             Self::Unreachable { .. } | Self::Broken { .. } => Step::CheckExecutor.into(),
             Self::TimedOut { .. } => Step::CheckLoad.into(),
             Self::TunnelLimited { sign, .. } => Step::ChangeTunnel { sign: sign.clone() }.into(),
             Self::Cancelled => "Call again when it is wanted.".into(),
             Self::TunnelOffline { .. } => Step::RestartExecutor.into(),
             Self::Unauthorized { .. } => Step::RenewToken.into(),
-            Self::LocalFailed { remedy, .. } | Self::Incompatible { remedy, .. } => remedy.clone(),
+            Self::Starting { remedy, .. }
+            | Self::StartFailed { remedy, .. }
+            | Self::Incompatible { remedy, .. } => remedy.clone(),
             Self::Stranger { .. } => Step::CheckAddress.into(),
             Self::Changed { .. } => "Wait until the program that writes the file is done, then download it again.".into(),
             Self::Replaced => "Variables and files of the old machine are gone; what was read of its output \
@@ -312,7 +322,7 @@ impl Fault for RuntimeError {
         match self {
             Self::NotConfigured => "not_configured",
             Self::Starting { .. } => "busy",
-            Self::LocalFailed { .. } | Self::Unreachable { .. } | Self::Broken { .. } => {
+            Self::StartFailed { .. } | Self::Unreachable { .. } | Self::Broken { .. } => {
                 "connection_failed"
             }
             Self::TimedOut { .. } => "timed_out",

@@ -37,8 +37,6 @@ pub trait Runtime: Code + Sessions + Files + Machine + Debug {
     fn boot_id(&self) -> Option<String>;
     /// Asks for a sign that an executor is there, where none came before: what must not be done twice goes only to one that is known.
     async fn meet(&self) -> RuntimeResult<()>;
-    /// Asks the executor to end itself.
-    async fn shutdown(&self) -> RuntimeResult<()>;
 }
 
 /// Jobs: code that runs, its events, its output.

@@ -47,7 +47,11 @@ impl Provisioner for Cluster {
     async fn runtime(&self, _: Instant) -> RuntimeResult<Arc<dyn Runtime>> {
         match self.doing() {
             None => Ok(self.current().clone()),
-            Some(doing) => Err(RuntimeError::Starting { doing }),
+            Some(doing) => Err(RuntimeError::Starting {
+                what: "the cluster's machine",
+                doing,
+                remedy: "Call again when it had its turn.".into(),
+            }),
         }
     }
 
@@ -136,6 +140,10 @@ async fn a_way_that_the_product_does_not_have_carries_code() {
     assert_eq!(bench.connection.state(), State::Starting { step });
     let early = bench.until().sessions().await.unwrap_err();
     assert_eq!(early.code(), "busy");
+    assert_eq!(
+        early.to_string(),
+        "the cluster's machine is not ready yet: waiting in the queue"
+    );
 
     bench.connection.warm_up();
     assert_eq!(bench.connection.state(), State::Ready);

@@ -82,9 +82,12 @@ fn faults_of_the_runtime_are_worded_by_each_face() {
     let page = faults(&[
         &RuntimeError::NotConfigured,
         &RuntimeError::Starting {
+            what: "the local executor",
             doing: text("installing"),
+            remedy: Step::AwaitEnvironment.into(),
         },
-        &RuntimeError::LocalFailed {
+        &RuntimeError::StartFailed {
+            what: "the local executor",
             detail: text("no Python"),
             remedy: "Install it.".into(),
         },

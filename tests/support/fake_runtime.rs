@@ -157,12 +157,6 @@ impl Runtime for FakeRuntime {
     async fn meet(&self) -> RuntimeResult<()> {
         Ok(())
     }
-
-    async fn shutdown(&self) -> RuntimeResult<()> {
-        let gets_out = self.arrive(None)?;
-        self.world().is_down = true;
-        answer(gets_out, Ok(()))
-    }
 }
 
 #[async_trait]

@@ -6,6 +6,9 @@ use std::path::Path;
 use crate::base::advice::Advice;
 use crate::runtime::RuntimeError;
 
+/// As errors name it.
+pub(super) const WHAT: &str = "the local executor";
+
 /// A failed start. Kept for everyone who waited for it, so it can be cloned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
@@ -39,7 +42,8 @@ impl Fault {
 
 impl From<Fault> for RuntimeError {
     fn from(fault: Fault) -> Self {
-        Self::LocalFailed {
+        Self::StartFailed {
+            what: WHAT,
             detail: fault.detail,
             remedy: fault.remedy,
         }

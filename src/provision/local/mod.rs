@@ -24,12 +24,13 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::Provisioner;
+use crate::base::advice::Step;
 use crate::base::fault::Fault as _;
 use crate::base::ids::JobId;
 use crate::edge::settings::Settings;
 use crate::runtime::executor::Executor;
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
-use fault::Fault;
+use fault::{Fault, WHAT};
 use layout::Environment;
 use process::Process;
 use slot::Slot;
@@ -119,7 +120,7 @@ impl Provisioner for Local {
         }
     }
 
-    /// [`RuntimeError::LocalFailed`] when the start failed while this waited: the next call tries again.
+    /// [`RuntimeError::StartFailed`] when the start failed while this waited: the next call tries again.
     async fn runtime(&self, deadline: Instant) -> RuntimeResult<Arc<dyn Runtime>> {
         self.begin();
         let mut state = self.0.state.subscribe();
@@ -131,19 +132,17 @@ impl Provisioner for Local {
             State::Starting {
                 doing,
                 before: None,
-            } => Err(RuntimeError::Starting {
-                doing: doing.clone(),
-            }),
+            } => Err(not_ready(doing.clone())),
             State::Starting {
                 doing,
                 before: Some(fault),
-            } => Err(RuntimeError::Starting {
-                doing: format!("{doing}; the try before failed: {}", fault.detail),
-            }),
-            State::Down => Err(RuntimeError::Starting {
-                doing: "it ended right after its start".to_owned(),
-            }),
-            State::Stopped => Err(RuntimeError::LocalFailed {
+            } => Err(not_ready(format!(
+                "{doing}; the try before failed: {}",
+                fault.detail
+            ))),
+            State::Down => Err(not_ready("it ended right after its start".to_owned())),
+            State::Stopped => Err(RuntimeError::StartFailed {
+                what: WHAT,
                 detail: "the bridge is ending".to_owned(),
                 remedy: "Restart the client.".into(),
             }),
@@ -187,6 +186,14 @@ impl Provisioner for Local {
 impl Drop for Local {
     fn drop(&mut self) {
         self.0.stop.cancel();
+    }
+}
+
+fn not_ready(doing: String) -> RuntimeError {
+    RuntimeError::Starting {
+        what: WHAT,
+        doing,
+        remedy: Step::AwaitEnvironment.into(),
     }
 }
 

@@ -116,13 +116,6 @@ impl Runtime for Executor {
         }
         Ok(())
     }
-
-    async fn shutdown(&self) -> RuntimeResult<()> {
-        self.http
-            .send(self.http.request(Method::POST, "shutdown").timeout(ANSWER))
-            .await
-            .map(drop)
-    }
 }
 
 #[async_trait]
