@@ -1,18 +1,33 @@
 //! What to do next, as a value that each face words.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::ops::Add;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Sentences for a person or a model. What each face offers in its own form (a tool, a command, a button) is a [`Step`] in them.
 ///
-/// In JSON it is a string where it holds no step, and otherwise an object that [`Advice::from_json`] knows.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Json", into = "Json")]
+/// Serialized [`in_words_of`] a face it is a string; otherwise it keeps its steps, so that a file of it can be worded by any face.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "Json")]
 pub struct Advice(Vec<Part>);
+
+/// How a face words a step.
+pub type Words = fn(&Step) -> Cow<'static, str>;
+
+thread_local! {
+    static WORDS: Cell<Option<Words>> = const { Cell::new(None) };
+}
+
+/// Runs `serialize` with all advice in it as strings in the words of a face.
+pub fn in_words_of<T>(words: Words, serialize: impl FnOnce() -> T) -> T {
+    let before = WORDS.replace(Some(words));
+    let serialized = serialize();
+    WORDS.set(before);
+    serialized
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -120,13 +135,6 @@ impl Advice {
             self + " " + other
         }
     }
-
-    /// The advice that a value in JSON is, where a step is in it.
-    #[must_use]
-    pub fn from_json(value: &Value) -> Option<Self> {
-        let is_advice = value.get(KEY).is_some();
-        is_advice.then(|| Self::deserialize(value).ok())?
-    }
 }
 
 impl<T: Into<Advice>> Add<T> for Advice {
@@ -167,8 +175,6 @@ impl From<Step> for Advice {
     }
 }
 
-const KEY: &str = "$advice";
-
 /// Advice as it stands in JSON.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
@@ -189,6 +195,15 @@ impl From<Advice> for Json {
         match texts.collect() {
             Some(text) => Self::Text(text),
             None => Self::Parts { parts: advice.0 },
+        }
+    }
+}
+
+impl Serialize for Advice {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match WORDS.get() {
+            Some(words) => serializer.serialize_str(&self.worded(words)),
+            None => Json::from(self.clone()).serialize(serializer),
         }
     }
 }
@@ -221,7 +236,7 @@ impl JsonSchema for Advice {
 mod tests {
     use serde_json::json;
 
-    use super::{Advice, Step};
+    use super::{Advice, Step, in_words_of};
 
     fn advice() -> Advice {
         Advice::from("To see it, call ") + Step::output(7) + "."
@@ -239,14 +254,24 @@ mod tests {
     }
 
     #[test]
-    fn advice_survives_json_and_plain_text_is_a_string_there() {
+    fn saved_advice_keeps_its_steps_and_a_face_words_them() {
         let saved = serde_json::to_value(advice()).unwrap();
-        assert_eq!(Advice::from_json(&saved), Some(advice()));
+        let read: Advice = serde_json::from_value(saved).unwrap();
+        assert_eq!(read, advice());
+        let shown = in_words_of(|_| "it".into(), || serde_json::to_value(&read).unwrap());
+        assert_eq!(shown, json!("To see it, call it."));
+        assert_eq!(
+            serde_json::to_value(&read).unwrap()["$advice"][0],
+            json!({"text": "To see it, call "})
+        );
+    }
+
+    #[test]
+    fn advice_without_steps_is_a_string_on_disk_too() {
         let text = Advice::from("Rest. ") + "Then call.";
         let saved = serde_json::to_value(&text).unwrap();
         assert_eq!(saved, json!("Rest. Then call."));
         let read: Advice = serde_json::from_value(saved).unwrap();
         assert_eq!(read, Advice::from("Rest. Then call."));
-        assert_eq!(Advice::from_json(&json!({"text": "user's own"})), None);
     }
 }

@@ -164,12 +164,6 @@ impl Outcome {
 }
 
 impl Facts {
-    /// What a face words before it shows the facts.
-    pub fn advice(&mut self) -> impl Iterator<Item = &mut Advice> {
-        let hints = self.hint.iter_mut().chain(&mut self.next_command);
-        hints.chain(&mut self.notes)
-    }
-
     fn fail(
         &mut self,
         state: &'static str,

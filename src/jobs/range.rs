@@ -209,13 +209,6 @@ impl Piece {
     }
 }
 
-impl RangeFacts {
-    /// What a face words before it shows the facts.
-    pub fn advice(&mut self) -> impl Iterator<Item = &mut Advice> {
-        self.hint.iter_mut().chain(&mut self.notes)
-    }
-}
-
 impl LogRange {
     fn of(id: JobId, piece: &Piece) -> Self {
         let (skipped, text) = piece.window();

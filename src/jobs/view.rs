@@ -152,11 +152,6 @@ impl View {
 }
 
 impl Summary {
-    /// What a face words before it shows the facts.
-    pub fn advice(&mut self) -> impl Iterator<Item = &mut Advice> {
-        self.hint.iter_mut().chain(&mut self.notes)
-    }
-
     fn tell_job(&mut self, job: &Job) {
         self.state = Some(job.state);
         self.execution_time_sec = job.execution_time_sec;

@@ -8,11 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 use rmcp::ErrorData;
 use rmcp::handler::server::tool::IntoCallToolResult;
 use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, Resource};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
 use super::resources::address;
-use super::words;
+use super::words::{self, Worded};
 use crate::base::advice::Advice;
 use crate::chunked::Outcome;
 use crate::jobs::keep::KeptFile;
@@ -39,7 +39,6 @@ impl From<Fault> for CallToolResult {
 /// An execution: text, pictures, files, and one line of facts.
 pub(super) fn execution(mut view: View) -> CallToolResult {
     view.summary.notes.extend(unlinked(&view.files));
-    words::settle(view.summary.advice());
     let (facts, failed) = (line(&view.summary), view.is_error());
     let logs = view
         .summary
@@ -67,7 +66,6 @@ fn log_to_come(summary: &Summary) -> Option<Resource> {
 /// A call of a chunked operation, in the same form.
 pub(super) fn operation(mut outcome: Outcome) -> CallToolResult {
     outcome.facts.notes.extend(unlinked(&outcome.kept.files));
-    words::settle(outcome.facts.advice());
     let (facts, failed) = (line(&outcome.facts), !outcome.facts.success);
     let (kept, name) = (outcome.kept, &outcome.facts.operation);
     let checkpoint = Resource::new(address::of_checkpoint(name), name)
@@ -80,7 +78,12 @@ pub(super) fn operation(mut outcome: Outcome) -> CallToolResult {
 
 /// A transfer, in the same form.
 pub(super) fn transfer(mut look: Look) -> CallToolResult {
-    words::word_all(&mut look.facts);
+    for name in ["hint", "next_step"] {
+        let advice = look.facts.get(name).map(Advice::deserialize);
+        if let Some(Ok(advice)) = advice {
+            look.facts[name] = words::say(&advice).into();
+        }
+    }
     let says = |name| look.facts[name].as_str().filter(|text| !text.is_empty());
     let parts = ["error", "message", "hint", "next_step"].map(says);
     let text: Vec<_> = parts.into_iter().flatten().collect();
@@ -90,8 +93,7 @@ pub(super) fn transfer(mut look: Look) -> CallToolResult {
 }
 
 /// A part of a log, in the same form.
-pub(super) fn log_range(mut range: LogRange) -> CallToolResult {
-    words::settle(range.facts.advice());
+pub(super) fn log_range(range: LogRange) -> CallToolResult {
     let facts = line(&range.facts);
     let logs: Vec<PathBuf> = range.log.into_iter().collect();
     result(blocks(range.text, &[], files(&[], &logs), facts), false)
@@ -163,7 +165,7 @@ fn result(content: Vec<ContentBlock>, failed: bool) -> CallToolResult {
 
 /// One line of JSON.
 pub(super) fn line<T: Serialize>(value: &T) -> String {
-    serde_json::to_string(value)
+    serde_json::to_string(&Worded(value))
         .unwrap_or_else(|error| format!("{{\"success\":false,\"error\":\"{error}\"}}"))
 }
 

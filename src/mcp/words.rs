@@ -4,9 +4,8 @@ use std::borrow::Cow;
 
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
-use serde_json::Value;
 
-use crate::base::advice::{Advice, Step};
+use crate::base::advice::{Advice, Step, in_words_of};
 
 /// A step as a client takes it.
 #[must_use]
@@ -63,13 +62,6 @@ pub(super) fn say(advice: &Advice) -> String {
     advice.worded(word)
 }
 
-/// Words what the fields of a report advise, in their place.
-pub(super) fn settle<'a>(all: impl Iterator<Item = &'a mut Advice>) {
-    for advice in all {
-        *advice = say(advice).into();
-    }
-}
-
 /// A report, with all advice in it worded.
 #[derive(JsonSchema)]
 #[schemars(transparent)]
@@ -77,21 +69,6 @@ pub(super) struct Worded<T>(pub(super) T);
 
 impl<T: Serialize> Serialize for Worded<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut value = serde_json::to_value(&self.0).map_err(serde::ser::Error::custom)?;
-        word_all(&mut value);
-        value.serialize(serializer)
-    }
-}
-
-/// Words all advice in `value`.
-pub(super) fn word_all(value: &mut Value) {
-    if let Some(advice) = Advice::from_json(value) {
-        *value = Value::String(say(&advice));
-        return;
-    }
-    match value {
-        Value::Array(values) => values.iter_mut().for_each(word_all),
-        Value::Object(fields) => fields.values_mut().for_each(word_all),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        in_words_of(word, || self.0.serialize(serializer))
     }
 }
