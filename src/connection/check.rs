@@ -1,5 +1,6 @@
 //! Whether there is an executor that takes the token, asked once.
 
+use std::io;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -39,6 +40,27 @@ impl Connection {
             checked => (runtime, checked),
         };
         Ok((runtime.address().to_owned(), checked?))
+    }
+}
+
+/// A connection that leads elsewhere than before.
+#[derive(Debug)]
+pub struct Switched {
+    pub checked: Checked,
+    /// Whether later starts on this computer will know it.
+    pub saved: io::Result<()>,
+}
+
+impl Connection {
+    /// Leads to the executor at `endpoint` from now on, and keeps it for later starts, if one answers there by `deadline`.
+    ///
+    /// # Errors
+    /// As [`check_endpoint`]; nothing is changed then.
+    pub async fn switch(&self, endpoint: Endpoint, deadline: Instant) -> RuntimeResult<Switched> {
+        let checked = check_endpoint(&endpoint, deadline).await?;
+        let saved = self.remember(&endpoint);
+        self.connect(endpoint)?;
+        Ok(Switched { checked, saved })
     }
 }
 

@@ -26,7 +26,7 @@ use crate::edge::settings::{Endpoint, Settings, Target};
 use crate::provision::remote::Remote;
 use crate::provision::{self, Provisioner};
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
-pub use check::{Checked, NEW_ADDRESS, check_endpoint};
+pub use check::{Checked, NEW_ADDRESS, Switched, check_endpoint};
 use trouble::Troubles;
 pub use until::Until;
 
@@ -91,7 +91,7 @@ impl Connection {
     ///
     /// # Errors
     /// When the address cannot be used; nothing is changed then.
-    pub fn connect(&self, endpoint: Endpoint) -> RuntimeResult<()> {
+    fn connect(&self, endpoint: Endpoint) -> RuntimeResult<()> {
         let remote = Remote::at(endpoint, &self.data_dir);
         remote.executor()?;
         let mut provisioner = (self.provisioner.write()).unwrap_or_else(PoisonError::into_inner);
@@ -103,7 +103,7 @@ impl Connection {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn remember(&self, endpoint: &Endpoint) -> io::Result<()> {
+    fn remember(&self, endpoint: &Endpoint) -> io::Result<()> {
         Pairing::new(&self.data_dir).save(endpoint)
     }
 

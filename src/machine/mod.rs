@@ -72,3 +72,54 @@ pub fn concerns(probe: &Probe) -> Vec<Concern> {
 pub fn is_memory_short(health: &Health) -> bool {
     health.memory_used_pct > MAX_MEMORY_PCT
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Concern, concerns};
+    use crate::wire::machine::Probe;
+
+    fn probe(used_gb: f64, free_gb: f64) -> Probe {
+        serde_json::from_value(json!({
+            "executor": {"version": "1", "boot_id": "b", "uptime_minutes": 1.0, "root": "/content"},
+            "platform": {"system": "Linux", "release": "6", "machine": "x86_64", "colab": true},
+            "python": {"version": "3.12", "implementation": "CPython", "executable": "python"},
+            "compute": {
+                "cpu_model": null, "cpu_count": 2, "load_1m": null,
+                "memory_total_gb": 12.0, "memory_available_gb": free_gb, "memory_used_pct": 10.0,
+            },
+            "gpu": [{
+                "index": 0, "name": "T4", "memory_total_gb": 15.0, "memory_used_gb": used_gb, "utilization_pct": null,
+                "temperature_c": null, "driver_version": null, "cuda_version": null,
+            }],
+            "gpu_note": null,
+            "storage": [{"path": "/", "total_gb": 100.0, "free_gb": free_gb, "used_pct": 10.0}],
+            "packages": {},
+            "package_count": 0,
+            "limits": {"max_timeout_sec": 1, "max_wait_sec": 1, "max_body_bytes": 1},
+            "sessions": [],
+            "variables": [],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_runs_short_is_named_and_what_does_not_is_not() {
+        assert_eq!(concerns(&probe(1.0, 50.0)), [Concern::Temporary]);
+        let short = [
+            Concern::FullGpu {
+                index: 0,
+                used_gb: 14.0,
+                total_gb: 15.0,
+            },
+            Concern::LittleMemory { available_gb: 1.0 },
+            Concern::LittleDisk {
+                path: "/".to_owned(),
+                free_gb: 1.0,
+            },
+            Concern::Temporary,
+        ];
+        assert_eq!(concerns(&probe(14.0, 1.0)), short);
+    }
+}

@@ -1,18 +1,14 @@
-//! Loops that survive, and what is kept under a name.
-
-use std::time::Duration;
+//! Loops that survive.
 
 use rmcp::handler::server::tool::ToolRouter;
-use rmcp::handler::server::wrapper::{Json, Parameters};
+use rmcp::handler::server::wrapper::Parameters;
 use rmcp::model::CallToolResult;
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::caller::Progress;
-use crate::checkpoints::report::CheckpointReport;
-use crate::checkpoints::shelf::{Deleted, Row};
 use crate::checkpoints::{CheckpointError, Name};
 use crate::chunked::Outcome;
 use crate::chunked::plan::{DEFAULT_BATCH_SIZE, DEFAULT_NAME, Plan};
@@ -20,13 +16,8 @@ use crate::mcp::convert::operation;
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
-use crate::mcp::words::Worded;
 use crate::mcp::{args, call};
 use crate::wire::job::OnError;
-
-/// Rows of a list, unless the caller says otherwise, and at most.
-const SHOWN: u64 = 50;
-const MOST_SHOWN: u64 = 500;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct ChunkedArgs {
@@ -46,28 +37,6 @@ struct ChunkedArgs {
     restart: Option<bool>,
     /// A named kernel of its own; `main` unless given.
     session: Option<String>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-struct CheckpointArgs {
-    /// The checkpoint_name that it was run under.
-    operation: String,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-struct ShelfArgs {
-    /// At most so many, to 500; 50 unless given.
-    limit: Option<u64>,
-}
-
-/// What is kept.
-#[derive(Debug, Serialize, JsonSchema)]
-struct ShelfReport {
-    /// Newest first.
-    checkpoints: Vec<Row>,
-    /// How many there are in all.
-    total: u64,
-    message: String,
 }
 
 #[tool_router(router = chunked_router)]
@@ -111,94 +80,6 @@ impl Server {
             })
             .await;
         Ok(operation(outcome?))
-    }
-
-    #[tool(
-        title = "Get checkpoint",
-        input_schema = schema::input::<CheckpointArgs>(),
-        output_schema = schema::output::<CheckpointReport>(),
-        description = "How far a chunked operation is, with its newest results, skipped iterations and why it stopped; or the result that run_code_long \
-            kept under a checkpoint_name: its code, output, times, and the files with the whole output and the pictures. While that code runs, the \
-            result before it is there as previous. Reads what is on this computer, so it answers without the runtime too. Unknown names are \
-            answered with the known ones.",
-        annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
-    )]
-    async fn get_checkpoint(
-        &self,
-        Parameters(args): Parameters<CheckpointArgs>,
-        context: RequestContext<RoleServer>,
-    ) -> Result<Json<Worded<CheckpointReport>>, Fault> {
-        let budget = self.budget(&context);
-        let report: Result<CheckpointReport, CheckpointError> =
-            call::run(self, &context, budget, async |call| {
-                let report = |progress: Progress<'_>| call.report(progress);
-                let caller = call.caller(&report).at_most(Duration::ZERO);
-                self.floors.checkpoints.get(&args.operation, &caller).await
-            })
-            .await;
-        Ok(Json(Worded(report?)))
-    }
-
-    #[tool(
-        title = "List checkpoints",
-        input_schema = schema::input::<ShelfArgs>(),
-        output_schema = schema::output::<ShelfReport>(),
-        description = "All that is kept under a checkpoint_name on this computer, newest first: chunked operations with how far they are, results of \
-            run_code_long, their size on disk, and what cannot be read, with the reason. Asks no runtime. get_checkpoint shows one of them, \
-            delete_checkpoint removes it.",
-        annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
-    )]
-    async fn list_checkpoints(
-        &self,
-        Parameters(args): Parameters<ShelfArgs>,
-    ) -> Result<Json<Worded<ShelfReport>>, Fault> {
-        let limit = args.limit.unwrap_or(SHOWN);
-        if !(1..=MOST_SHOWN).contains(&limit) {
-            return Err(Fault::invalid(format!(
-                "limit is {limit}: it must be 1 to {MOST_SHOWN}"
-            )));
-        }
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let (checkpoints, total) = self.floors.checkpoints.list(limit).await;
-        let message = match total.saturating_sub(checkpoints.len()) {
-            _ if total == 0 => "Nothing is kept yet.".to_owned(),
-            0 => "get_checkpoint shows one of them.".to_owned(),
-            more => format!("{more} older ones are not shown: give a larger limit."),
-        };
-        Ok(Json(Worded(ShelfReport {
-            checkpoints,
-            total: total as u64,
-            message,
-        })))
-    }
-
-    #[tool(
-        title = "Delete checkpoint",
-        input_schema = schema::input::<CheckpointArgs>(),
-        output_schema = schema::output::<Deleted>(),
-        description = "Remove what is kept under a checkpoint_name on this computer: a chunked operation with all of its results, or the result of \
-            run_code_long with its output and pictures. Also one that cannot be read. It is gone for good: ask the user first. Refused with busy \
-            while its code runs; interrupt_execution ends that. Files that the code wrote on the runtime stay.",
-        annotations(
-            read_only_hint = false,
-            destructive_hint = true,
-            idempotent_hint = false,
-            open_world_hint = false
-        )
-    )]
-    async fn delete_checkpoint(
-        &self,
-        Parameters(args): Parameters<CheckpointArgs>,
-        context: RequestContext<RoleServer>,
-    ) -> Result<Json<Worded<Deleted>>, Fault> {
-        let budget = self.budget(&context);
-        let deleted: Result<Deleted, CheckpointError> =
-            call::run(self, &context, budget, async |call| {
-                let checkpoints = &self.floors.checkpoints;
-                checkpoints.delete(&args.operation, call.deadline).await
-            })
-            .await;
-        Ok(Json(Worded(deleted?)))
     }
 }
 

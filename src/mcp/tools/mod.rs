@@ -1,5 +1,6 @@
 //! The tools, a file for each family. Each method is one tool: its description, its arguments, and the floor that it calls.
 
+mod checkpoints;
 mod chunked;
 mod code;
 mod connection;
@@ -22,6 +23,7 @@ impl Server {
             + Self::code_tools()
             + Self::job_tools()
             + Self::chunked_tools()
+            + Self::checkpoint_tools()
             + Self::notebook_tools()
             + Self::file_tools()
             + Self::reading_tools()

@@ -8,13 +8,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::connection::ConnectionReport;
-use crate::connection::{Checked, NEW_ADDRESS, check_endpoint};
+use crate::connection::{NEW_ADDRESS, Switched};
 use crate::edge::settings::endpoint;
 use crate::mcp::call;
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
-use crate::runtime::RuntimeResult;
 
 #[derive(Deserialize, JsonSchema)]
 struct ConnectArgs {
@@ -67,16 +66,15 @@ impl Server {
         let endpoint = endpoint(&args.url, args.token.as_deref())
             .map_err(|fault| Fault::invalid(format!("url {fault}")))?;
         let budget = self.budget(&context).min(NEW_ADDRESS);
-        let checked: RuntimeResult<Checked> = call::ask(self, &context, budget, async |call| {
+        let (url, connection) = (endpoint.address(), self.connection());
+        let switched = call::ask(self, &context, budget, async |call| {
             call.say("asking the executor");
-            check_endpoint(&endpoint, call.deadline).await
+            connection.switch(endpoint, call.deadline).await
         })
         .await;
-        let checked = checked
+        let Switched { checked, saved } = switched
             .map_err(|error| Fault::from(error).first("The connection is as it was before."))?;
-        let (url, connection) = (endpoint.address(), self.connection());
         let mut notes = Vec::new();
-        let saved = connection.remember(&endpoint);
         if let Err(error) = &saved {
             notes.push(format!(
                 "it could not be saved, so later starts will not know it: {error}"
@@ -87,7 +85,6 @@ impl Server {
                     .to_owned(),
             );
         }
-        connection.connect(endpoint)?;
         Ok(Json(PairingReport {
             connection: ConnectionReport::connected(url, checked),
             saved: saved.is_ok(),
