@@ -46,6 +46,9 @@ pub enum TransferError {
         expected: String,
         received: String,
     },
+    /// What came before is of another executor than what came last.
+    #[error("the connection led to another executor while {remote} was under way")]
+    Moved { remote: String },
     #[error("the disk is full: {} cannot be written", path.display())]
     DiskFull {
         path: PathBuf,
@@ -91,6 +94,7 @@ impl Fault for TransferError {
             Self::TooLarge { .. } => "too_large",
             Self::Runtime { source, .. } => source.code(),
             Self::Damaged { .. } => "connection_failed",
+            Self::Moved { .. } => "runtime_replaced",
             Self::DiskFull { .. } => "disk_full",
             Self::Disk { .. } => "disk_failed",
             Self::Cancelled { .. } => "cancelled",
@@ -120,6 +124,9 @@ impl Fault for TransferError {
                     + Step::Download
                     + " again; if it stays so, use another tunnel."
             }
+            Self::Moved { .. } => {
+                Advice::from("Call ") + Step::Download + " again: what has come and is the same there is kept, and the rest is fetched."
+            }
             Self::DiskFull { .. } => {
                 Advice::from("Free some space on this machine and call ")
                     + Step::Download
@@ -137,7 +144,7 @@ impl Fault for TransferError {
     fn is_retryable(&self) -> bool {
         match self {
             Self::Runtime { source, .. } => source.is_transient() || self.is_changed(),
-            Self::Damaged { .. } | Self::Cancelled { .. } => true,
+            Self::Damaged { .. } | Self::Moved { .. } | Self::Cancelled { .. } => true,
             Self::OutsideSaveDir { .. }
             | Self::UnusableName { .. }
             | Self::NotAFile { .. }

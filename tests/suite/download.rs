@@ -40,9 +40,16 @@ fn bridge(server: &FilesServer, folder: &Path) -> Downloads {
 }
 
 fn bridge_to(port: u16, folder: &Path, patience: Duration) -> Downloads {
-    let url = format!("http://127.0.0.1:{port}#{TOKEN}");
-    let env = Env::from([(COLAB_URL, url.as_str())]);
+    let env = Env::from([(COLAB_URL, line(port).as_str())]);
     let settings = Settings::read(&env, &Flags::default()).unwrap();
+    bridge_by(Arc::new(Connection::new(&settings)), folder, patience)
+}
+
+fn line(port: u16) -> String {
+    format!("http://127.0.0.1:{port}#{TOKEN}")
+}
+
+fn bridge_by(connection: Arc<Connection>, folder: &Path, patience: Duration) -> Downloads {
     let limits = Limits {
         pace: PaceLimits {
             first_piece: PIECE,
@@ -57,7 +64,6 @@ fn bridge_to(port: u16, folder: &Path, patience: Duration) -> Downloads {
         bundle_files: 5,
         patience,
     };
-    let connection = Arc::new(Connection::new(&settings));
     let notes = folder.with_extension("notes");
     Downloads::with_limits(connection, folder.to_owned(), notes, limits)
 }

@@ -57,7 +57,10 @@ fn limits(patience: Duration) -> Limits {
 fn bridge_to(line: &str, folder: &Path, limits: Limits) -> Uploads {
     let env = Env::from([(COLAB_URL, line)]);
     let settings = Settings::read(&env, &Flags::default()).unwrap();
-    let connection = Arc::new(Connection::new(&settings));
+    bridge_by(Arc::new(Connection::new(&settings)), folder, limits)
+}
+
+fn bridge_by(connection: Arc<Connection>, folder: &Path, limits: Limits) -> Uploads {
     let allowed = Allowed::new(vec![folder.to_owned()], folder.join("state"));
     let notes = folder.join("state/transfers");
     Uploads::with_limits(connection, allowed, notes, limits)

@@ -1,11 +1,13 @@
-//! A way to a runtime that is in the test's own process: it needs neither an address nor a start.
+//! Ways to runtimes that tests choose: they need no start, and lead elsewhere when the test says so.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use smart_colab::connection::Connection;
+use smart_colab::edge::settings::endpoint;
 use smart_colab::provision::Provisioner;
+use smart_colab::runtime::executor::Executor;
 use smart_colab::runtime::{Runtime, RuntimeResult};
 use tokio::time::Instant;
 
@@ -30,4 +32,42 @@ impl Provisioner for AtHand {
     fn boot_id(&self) -> Option<String> {
         self.0.boot_id()
     }
+}
+
+/// A way that leads to another runtime when it is turned.
+#[derive(Debug)]
+pub(crate) struct Turning(Mutex<Arc<dyn Runtime>>);
+
+impl Turning {
+    pub(crate) fn to(runtime: Arc<dyn Runtime>) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(runtime)))
+    }
+
+    pub(crate) fn turn(&self, runtime: Arc<dyn Runtime>) {
+        *self.0.lock().unwrap() = runtime;
+    }
+
+    fn now(&self) -> Arc<dyn Runtime> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Provisioner for Turning {
+    async fn runtime(&self, _: Instant) -> RuntimeResult<Arc<dyn Runtime>> {
+        Ok(self.now())
+    }
+
+    fn place(&self) -> Option<String> {
+        Some(self.now().address().to_owned())
+    }
+
+    fn boot_id(&self) -> Option<String> {
+        self.now().boot_id()
+    }
+}
+
+/// The executor that prints this line.
+pub(crate) fn executor(line: &str) -> Arc<dyn Runtime> {
+    Arc::new(Executor::new(&endpoint(line, None).unwrap()).unwrap())
 }

@@ -57,6 +57,8 @@ pub(crate) struct State {
     pub(crate) folders: BTreeSet<String>,
     pub(super) uploads: BTreeMap<(String, String), Partial>,
     pub(crate) faults: Faults,
+    /// Which start of the executor this is; not told while it is empty.
+    pub(crate) boot_id: &'static str,
     /// Bytes of bodies, also of those that were cut.
     pub(crate) arrived: u64,
     /// The longest body.
@@ -163,7 +165,8 @@ fn serve(stream: &TcpStream, shared: &Shared) -> Option<()> {
         let reply = upload_routes::answer(&shared.state, &head, &body)?;
         drop(turn);
         shared.changed.notify_all();
-        send(stream, &reply)?;
+        let boot_id = shared.state.lock().unwrap().boot_id;
+        send(stream, &reply, boot_id)?;
     }
 }
 
@@ -230,11 +233,15 @@ pub(super) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     found.map(|(_, value)| value)
 }
 
-fn send(mut stream: &TcpStream, reply: &upload_routes::Reply) -> Option<()> {
+fn send(mut stream: &TcpStream, reply: &upload_routes::Reply, boot_id: &str) -> Option<()> {
     let (status, body) = (reply.status, reply.body.to_string());
     let length = body.len();
+    let boot = match boot_id {
+        "" => String::new(),
+        boot_id => format!("X-Boot-Id: {boot_id}\r\n"),
+    };
     let text = format!(
-        "HTTP/1.1 {status} Status\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nX-Smart-Colab-Api: 1\r\n\r\n{body}"
+        "HTTP/1.1 {status} Status\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nX-Smart-Colab-Api: 1\r\n{boot}\r\n{body}"
     );
     stream.write_all(text.as_bytes()).ok()
 }

@@ -47,6 +47,7 @@ impl Pull {
         save_dir: &Path,
     ) -> TransferResult<PlacedFolder> {
         self.meter.change(|report| report.is_folder = true);
+        let boot_id = self.connection.boot_id();
         let survey = self.survey(remote).await?;
         self.check_size(remote, survey.bytes, Some(survey.files))?;
         self.meter
@@ -57,6 +58,13 @@ impl Pull {
         let mut page = survey.first;
         loop {
             self.entries(remote, &growing, &mut page).await?;
+            // Another one may be another machine, with other files of these names.
+            let now = self.connection.boot_id();
+            if now.is_some() && now != boot_id {
+                return Err(TransferError::Moved {
+                    remote: remote.to_owned(),
+                });
+            }
             match page.next_cursor {
                 Some(cursor) => page = self.page(remote, Some(cursor)).await?,
                 None => break,

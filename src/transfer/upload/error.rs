@@ -66,6 +66,9 @@ pub enum UploadError {
     Damaged { remote: String },
     #[error("the runtime lost again and again what had arrived of {remote}")]
     Lost { remote: String },
+    /// What was sent before is at another executor than what was sent last.
+    #[error("the connection led to another executor while {remote} was under way")]
+    Moved { remote: String },
     #[error("the upload cannot go on by its job_id alone: {cause}")]
     ById { cause: Box<UploadError> },
     #[error("the upload to {remote} was stopped")]
@@ -114,6 +117,7 @@ impl UploadError {
             | Self::RemoteFull { .. }
             | Self::Damaged { .. }
             | Self::Lost { .. }
+            | Self::Moved { .. }
             | Self::ById { .. }
             | Self::Cancelled { .. } => None,
         }
@@ -133,6 +137,7 @@ impl Fault for UploadError {
             Self::Runtime { source, .. } => source.code(),
             Self::RemoteFull { .. } => "disk_full",
             Self::Damaged { .. } | Self::Lost { .. } => "connection_failed",
+            Self::Moved { .. } => "runtime_replaced",
             Self::ById { cause } => cause.code(),
             Self::Cancelled { .. } => "cancelled",
         }
@@ -185,6 +190,9 @@ impl Fault for UploadError {
             Self::Lost { .. } => {
                 Advice::from("It may be restarted again and again: look at the notebook, then call ") + Step::Upload + " again."
             }
+            Self::Moved { .. } => {
+                Advice::from("Part of it is where the connection led before. Call ") + Step::Upload + " again: it looks at what is there now, and sends the rest."
+            }
             Self::ById { .. } => {
                 Advice::from("Call ") + Step::Upload + " again as before: it asks the client for its own folders too, and what has arrived is kept there."
             }
@@ -200,6 +208,7 @@ impl Fault for UploadError {
             Self::Changed { .. }
             | Self::Damaged { .. }
             | Self::Lost { .. }
+            | Self::Moved { .. }
             | Self::Cancelled { .. } => true,
             Self::Outside { .. }
             | Self::OwnState { .. }

@@ -54,6 +54,8 @@ struct Sending<'a> {
     remote: String,
     files: Arc<Vec<Found>>,
     there: Vec<There>,
+    /// Which start of the executor told what is there; none where that is not known.
+    boot_id: Option<String>,
     work: Mutex<VecDeque<Work>>,
 }
 
@@ -96,6 +98,7 @@ impl Push {
             report.empty_folders = walked.empty_folders;
             report.hard_links = walked.hard_links;
         });
+        let boot_id = self.connection.boot_id();
         let there = match target.there {
             Some(FileType::Directory) => self.known(&target.path, &walked.files).await?,
             _ => vec![There::Nothing; count],
@@ -114,6 +117,7 @@ impl Push {
             )),
             files,
             there,
+            boot_id,
         };
         sending.all().await?;
         self.meter.change(|report| {
@@ -228,10 +232,21 @@ impl Sending<'_> {
                     Work::Bundle(numbers) => self.bundle(numbers).await?,
                     Work::File(number) => self.file(number).await?,
                 }
+                self.check_same_executor()?;
             }
             Ok(())
         });
         try_join_all(senders).await.map(drop)
+    }
+
+    /// Another one may be another machine, which has nothing of what was sent before.
+    fn check_same_executor(&self) -> UploadResult<()> {
+        match self.push.connection.boot_id() {
+            now @ Some(_) if now != self.boot_id => Err(UploadError::Moved {
+                remote: self.remote.clone(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     fn next(&self) -> Option<Work> {

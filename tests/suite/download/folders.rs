@@ -1,6 +1,7 @@
 //! A folder comes as a folder.
 
 use super::*;
+use crate::support::at_hand::{Turning, executor};
 
 #[tokio::test]
 async fn a_folder_comes_with_all_that_is_in_it() {
@@ -195,4 +196,33 @@ async fn an_error_in_one_file_ends_the_folder_and_the_next_call_resumes_it() {
         tree(&folder.path()),
         ["out.sha256", "out/", "out/damaged", "out/slow"]
     );
+}
+
+#[tokio::test]
+async fn a_folder_that_would_be_mixed_of_two_machines_is_not_called_complete() {
+    let (old, folder) = setting();
+    let new = FilesServer::start();
+    for (server, seed) in [(&old, 1), (&new, 2)] {
+        server.set(|state| {
+            for name in ["a", "b", "c", "d"] {
+                state.put(&format!("/content/out/{name}"), content(SMALL, seed));
+            }
+            state.set_page(2);
+        });
+    }
+    old.set(|state| state.faults.hold_after = Some(0));
+    let way = Turning::to(executor(&line(old.port)));
+    let connection = Arc::new(Connection::through(way.clone(), &folder.path()));
+    let downloads = bridge_by(connection, &folder.path(), LONG);
+    while old.state().requests_for("bundle") == 0 {
+        glance(&downloads, "/content/out").await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    way.turn(executor(&line(new.port)));
+    old.release();
+    let error = get(&downloads, "/content/out", None).await.unwrap_err();
+    assert_eq!(error.code(), "runtime_replaced");
+    assert!(error.is_retryable(), "{error}");
+    let report = get(&downloads, "/content/out", None).await.unwrap();
+    assert_eq!((report.status, report.files), (Status::Complete, 4));
 }

@@ -1,6 +1,7 @@
 //! A folder goes as a folder.
 
 use super::*;
+use crate::support::at_hand::{Turning, executor};
 
 #[tokio::test]
 async fn a_folder_goes_with_all_that_is_in_it() {
@@ -278,4 +279,31 @@ async fn files_that_a_reply_passes_over_are_sent_again() {
         .unwrap();
     assert_eq!((report.files, report.skipped_count), (3, 0));
     assert_eq!(server.state().files.len(), 3);
+}
+
+#[tokio::test]
+async fn a_folder_that_would_be_spread_over_two_machines_is_not_called_complete() {
+    let (old, folder) = setting();
+    let new = UploadServer::start();
+    old.state().boot_id = "old";
+    new.state().boot_id = "new";
+    for number in 0..16 {
+        write(
+            folder.path(),
+            &format!("data/{number}"),
+            &content(SMALL, number),
+        );
+    }
+    let way = Turning::to(executor(&old.line()));
+    let connection = Arc::new(Connection::through(way.clone(), folder.path()));
+    let there = executor(&new.line());
+    let turn = move || way.turn(there);
+    old.state().deeds.push((1, Box::new(turn)));
+    let uploads = bridge_by(connection, folder.path(), limits(LONG));
+    let error = put(&uploads, "data", "data").await.unwrap_err();
+    assert_eq!(error.code(), "runtime_replaced");
+    assert!(error.is_retryable(), "{error}");
+    let report = put(&uploads, "data", "data").await.unwrap();
+    assert_eq!((report.status, report.files), (Status::Complete, 16));
+    assert_eq!(new.state().files.len(), 16);
 }

@@ -274,8 +274,10 @@ fn problem(stream: &TcpStream, status: u16, code: &str, retryable: bool) -> Opti
 
 fn send(mut stream: &TcpStream, status: &str, kind: &str, body: &str) -> Option<()> {
     let length = body.len();
+    // Each server is an executor of its own.
+    let boot = stream.local_addr().ok()?.port();
     let text = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nX-Smart-Colab-Api: 1\r\n\r\n{body}"
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nX-Smart-Colab-Api: 1\r\nX-Boot-Id: {boot}\r\n\r\n{body}"
     );
     stream.write_all(text.as_bytes()).ok()
 }
