@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use schemars::JsonSchema;
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::checkpoint::{Checkpoint, Skipped, Stop};
 use super::error::CheckpointError;
@@ -63,13 +63,25 @@ pub struct CheckpointReport {
     pub files: Vec<String>,
     pub timing: Option<Timing>,
     /// The facts that the job ended with.
-    pub facts: Option<Value>,
+    #[schemars(with = "Option<Value>")]
+    pub facts: Option<KeptFacts>,
     /// The result of the run before, while this one has none yet.
     pub previous: Option<Previous>,
     /// What could not be kept, or asked for.
     pub notes: Vec<Advice>,
     pub updated_at: String,
     pub next_step: Advice,
+}
+
+/// Facts of an answer as they were kept. What advises in them is known as such, so that a face words it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct KeptFacts {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<Advice>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Advice>,
+    #[serde(flatten)]
+    pub others: Map<String, Value>,
 }
 
 /// A result that the next one will replace.
@@ -197,7 +209,7 @@ pub(crate) fn of_result(runs: Runs) -> Result<CheckpointReport, CheckpointError>
         text: Some(run.text),
         files: run.files,
         timing: Some(run.timing),
-        facts: Some(run.facts).filter(|facts| !facts.is_null()),
+        facts: serde_json::from_value(run.facts).unwrap_or_default(),
         previous: runs.previous.map(Previous::of),
         notes: run.notes,
         updated_at: run.saved_at,

@@ -3,10 +3,12 @@
 use std::fs;
 
 use serde_json::json;
+use smart_colab::base::advice::in_words_of;
 use smart_colab::base::fault::Fault as _;
 use smart_colab::caller::Caller;
 use smart_colab::checkpoints::CheckpointError;
 use smart_colab::checkpoints::report::{CheckpointReport, Kind};
+use smart_colab::mcp::words;
 use smart_colab::wire::job::JobRequest;
 use tokio::time::{Instant, sleep};
 
@@ -66,12 +68,15 @@ async fn a_result_is_read_again_while_its_code_runs() {
     let report = bench.report("run").await.unwrap();
     assert_eq!((report.kind, &*report.state), (Kind::Result, "running"));
     assert!(worded(&report.next_step).contains("get_output"));
+    let shown = in_words_of(words::word, || json!(report));
+    let hint = shown["facts"]["hint"].as_str().unwrap();
+    assert!(hint.contains("Call get_output"), "{hint}");
     sleep(secs(60)).await;
     assert_eq!(bench.report("run").await.unwrap().state, "succeeded");
     bench.world().is_down = true;
     let report = bench.report("run").await.unwrap();
     assert_eq!(report.state, "succeeded", "the end was kept");
-    assert_eq!(report.facts.unwrap()["success"], true);
+    assert_eq!(report.facts.unwrap().others["success"], true);
 }
 
 #[tokio::test(start_paused = true)]
