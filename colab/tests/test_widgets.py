@@ -52,6 +52,16 @@ def shown(events: list[dict[str, Any]]) -> list[tuple[str, bool]]:
     return [(text.strip(), live) for text, live in texts]
 
 
+def test_a_widget_whose_name_is_cut_shows_all_of_its_text(executor: Executor, session: str) -> None:
+    """ipywidgets 8.1 writes `HTML(value='<b>xy</b> <b>x…`."""
+    job = executor.run(
+        f"model('HTMLModel', 'h', value='<b>xy</b> ' * 200)\nshow('h', {'HTML(' + 'x' * 105 + '…'!r})", session=session
+    )
+    assert {text for text, _ in shown(job.of("display_data"))} == {("xy " * 200).strip()}
+    job = executor.run("model('HTMLModel', 'i', value='ab')\nshow('i', 'HTML(value=ab)')", session=session)
+    assert {text for text, _ in shown(job.of("display_data"))} == {"HTML(value=ab)"}
+
+
 def test_a_bar_is_shown_at_its_end_before_what_comes_next(executor: Executor, session: str) -> None:
     code = "bar('a', 4)\nfor n in range(5): step('a', n, 4)\nchange('abar', bar_style='success')\nprint('next')"
     job = executor.run(code, session=session)

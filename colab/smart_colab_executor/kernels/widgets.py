@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 TARGET = "jupyter.widget"
 VIEW = "application/vnd.jupyter.widget-view+json"
+# How ipywidgets ends a name of more than 110 characters: what it leaves out stands nowhere else.
+CUT = "…"
 # The type of the message that keeps what changed in a job.
 STATES_TYPE = "widgets"
 MAX_MODELS = 10_000
@@ -118,10 +120,12 @@ class Widgets:
         if model_id not in self._models:
             return content
         is_live, now = is_lively(self._models, model_id), text(self._models, model_id)
+        plain = content["data"].get("text/plain", "")
+        if now is not None and isinstance(plain, str) and plain.endswith(CUT):
+            plain = now
+            content = {**content, "data": {**content["data"], "text/plain": plain}}
         self._views.pop(model_id, None)
-        self._views[model_id] = _View(
-            view, content["metadata"], content["data"].get("text/plain", ""), now, now, is_live
-        )
+        self._views[model_id] = _View(view, content["metadata"], plain, now, now, is_live)
         if len(self._views) > MAX_VIEWS:
             del self._views[next(iter(self._views))]
         return {**content, "transient": {"display_id": _display_id(model_id)}, "live": is_live}
