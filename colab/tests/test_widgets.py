@@ -62,6 +62,16 @@ def test_a_widget_whose_name_is_cut_shows_all_of_its_text(executor: Executor, se
     assert {text for text, _ in shown(job.of("display_data"))} == {"HTML(value=ab)"}
 
 
+def test_what_an_output_widget_captures_names_it(executor: Executor, session: str) -> None:
+    code = """model('OutputModel', 'o', outputs=[])
+change('o', msg_id='x'); print('in', flush=True); display('shown'); change('o', msg_id='')
+print('out', flush=True); change('o', msg_id='x'); 1/0"""
+    job = executor.run(code, session=session)
+    where = [(event["type"], event.get("widget")) for event in job.events[1:-2]]
+    assert where == [("stream", "o"), ("display_data", "o"), ("stream", None), ("error", "o")]
+    assert "widget" not in executor.run("print('next')", session=session).of("stream")[0]
+
+
 def test_a_bar_is_shown_at_its_end_before_what_comes_next(executor: Executor, session: str) -> None:
     code = "bar('a', 4)\nfor n in range(5): step('a', n, 4)\nchange('abar', bar_style='success')\nprint('next')"
     job = executor.run(code, session=session)

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde_json::{Map, Value, json};
 
 use super::fetch::Fetched;
-use super::outputs::{Finished, Outputs};
+use super::outputs::{Captured, Finished, Outputs};
 use super::source::of_loop;
 use crate::jobs::ending;
 use crate::wire::job::Job;
@@ -18,12 +18,13 @@ pub(super) struct Cell {
     iterations: Option<Iterations>,
     execution_count: Option<u64>,
     outputs: Outputs,
-    log_bytes: u64,
+    pub(super) log_bytes: u64,
     /// What befell its jobs, in sentences.
     notes: Vec<String>,
     raised: bool,
     jobs: Vec<Value>,
     pub(super) widgets: Map<String, Value>,
+    pub(super) captured: Captured,
 }
 
 struct Iterations {
@@ -49,6 +50,7 @@ impl Cell {
             raised: false,
             jobs: Vec::new(),
             widgets: fetched.widgets,
+            captured: fetched.captured,
         };
         cell.note(job);
         cell
@@ -69,6 +71,7 @@ impl Cell {
         self.execution_count = fetched.execution_count.or(self.execution_count);
         self.outputs.absorb(fetched.outputs, fetched.job.log_bytes);
         self.widgets.extend(fetched.widgets);
+        absorb(&mut self.captured, fetched.captured, fetched.job.log_bytes);
         self.note(&fetched.job);
         None
     }
@@ -133,6 +136,14 @@ impl Cell {
         };
         self.notes
             .push(format!("**{what} did not come to its end:** {sentence}."));
+    }
+}
+
+/// Adds what widgets showed later; the log that it comes from has `log_bytes`.
+pub(super) fn absorb(captured: &mut Captured, later: Captured, log_bytes: u64) {
+    for (widget, outputs) in later {
+        let shown = captured.entry(widget).or_default();
+        shown.absorb(outputs, log_bytes);
     }
 }
 

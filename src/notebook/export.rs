@@ -10,11 +10,12 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::cell::{Cell, markdown};
+use super::cell::{Cell, absorb, markdown};
 use super::displays::Displays;
 use super::error::NotebookError;
 use super::fetch::{fetch, is_late};
 use super::file::{NotebookFile, Placed};
+use super::outputs::Captured;
 use crate::base::ids::JobId;
 use crate::caller::{self, Caller};
 use crate::connection::Connection;
@@ -69,6 +70,9 @@ struct Progress {
     displays: Displays,
     /// States of widgets by their models' ids.
     widgets: Map<String, Value>,
+    /// What Output widgets show, and the length of all logs that it comes from.
+    captured: Captured,
+    log_bytes: u64,
     pictures: u64,
     gone: u64,
     missing: u64,
@@ -156,6 +160,8 @@ impl Notebooks {
             file,
             displays: Displays::default(),
             widgets: Map::new(),
+            captured: Captured::new(),
+            log_bytes: 0,
             pictures: 0,
             gone: 0,
             missing: 0,
@@ -215,6 +221,9 @@ impl Progress {
     fn add(&mut self, mut cell: Cell, loop_title: &str) -> TransferResult<()> {
         self.pictures += cell.pictures();
         self.widgets.extend(std::mem::take(&mut cell.widgets));
+        let captured = std::mem::take(&mut cell.captured);
+        absorb(&mut self.captured, captured, cell.log_bytes);
+        self.log_bytes += cell.log_bytes;
         let (note, mut code, outputs) = cell.finish(loop_title);
         if let Some(note) = note {
             self.file.add(&note)?;
@@ -223,7 +232,17 @@ impl Progress {
         self.file.add(&code)
     }
 
-    fn end(self, probe: &Probe, has_all: bool, deadline: Instant) -> TransferResult<Report> {
+    fn end(mut self, probe: &Probe, has_all: bool, deadline: Instant) -> TransferResult<Report> {
+        for (widget, outputs) in self.captured {
+            let shown = outputs.finish(self.log_bytes).values;
+            let model = self.widgets.get_mut(&widget);
+            let state = model.and_then(|model| model["state"].as_object_mut());
+            if let Some(state) = state {
+                let own = state.entry("outputs").or_insert(Value::Null);
+                let before = own.as_array().cloned().unwrap_or_default();
+                *own = before.into_iter().chain(shown).collect();
+            }
+        }
         let file = self.file.updated(self.displays.updates)?;
         let cells = file.cells() as u64;
         let Placed { path, bytes } = file.end(&metadata(probe, self.widgets))?;

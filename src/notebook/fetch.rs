@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::outputs::Outputs;
+use super::outputs::{Captured, Outputs};
 use super::shape::{is_json, is_text};
 use crate::base::ids::JobId;
 use crate::connection::Connection;
@@ -32,6 +32,8 @@ pub(super) struct Fetched {
     pub(super) execution_count: Option<u64>,
     /// States of widgets by their models' ids.
     pub(super) widgets: Map<String, Value>,
+    /// What Output widgets show, by their models' ids.
+    pub(super) captured: Captured,
 }
 
 /// The job as it is now; none when the executor has not kept it.
@@ -54,6 +56,7 @@ async fn fetch_whole(
     let until = connection.until(deadline);
     let code = until.code(id).await?;
     let mut outputs = Outputs::default();
+    let mut captured = Captured::new();
     let mut execution_count = None;
     let mut states = Vec::new();
     let (mut after, mut text_bytes) = (0, 0);
@@ -75,7 +78,10 @@ async fn fetch_whole(
                 | EventKind::Finished(_)
                 | EventKind::Unknown => {}
             }
-            outputs.take(event);
+            match &event.widget {
+                Some(widget) => captured.entry(widget.clone()).or_default().take(event),
+                None => outputs.take(event),
+            }
         }
         if !page.more {
             break page.job;
@@ -87,6 +93,7 @@ async fn fetch_whole(
         let last = page.job.last_seq.saturating_sub(LAST_EVENTS);
         if text_bytes > MOST_TEXT && last > after {
             outputs.skip();
+            captured.values_mut().for_each(Outputs::skip);
             after = last;
         }
     };
@@ -94,8 +101,10 @@ async fn fetch_whole(
         Err(error) if error.is_not_found() => Ok(Bytes::new()),
         fetched => fetched,
     };
-    for (mime, blob, value) in outputs.blobs() {
-        *value = in_place(mime, &fetch(blob).await?);
+    for outputs in captured.values_mut().chain([&mut outputs]) {
+        for (mime, blob, value) in outputs.blobs() {
+            *value = in_place(mime, &fetch(blob).await?);
+        }
     }
     let mut widgets = Map::new();
     for blob in states {
@@ -103,12 +112,19 @@ async fn fetch_whole(
             widgets.extend(states);
         }
     }
+    // What no widget can show that the executor has kept stays with the cell.
+    let is_kept = |(widget, _): &(String, Outputs)| widgets.contains_key(widget);
+    let (captured, loose): (Captured, Captured) = captured.into_iter().partition(is_kept);
+    for shown in loose.into_values() {
+        outputs.absorb(shown, job.log_bytes);
+    }
     Ok(Fetched {
         job,
         code,
         outputs,
         execution_count,
         widgets,
+        captured,
     })
 }
 

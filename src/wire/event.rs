@@ -13,6 +13,9 @@ pub struct Event {
     pub seq: u64,
     #[serde(default)]
     pub at: String,
+    /// The model's id of the Output widget that shows it in the cell's place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub widget: Option<String>,
     #[serde(flatten)]
     pub kind: EventKind,
 }

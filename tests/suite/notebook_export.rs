@@ -316,6 +316,23 @@ send("comm_msg", {"comm_id": "b", "data": {"method": "update", "state": {"value"
         "shown.update('two')\nprint('later')",
         "from IPython.display import clear_output\ndisplay('gone', display_id='g')\nclear_output(wait=True)\nprint('kept')",
         "display('newest', display_id='e')\ndisplay('nowhere', display_id='g', update=True)",
+        r#"def capture(msg_id): send("comm_msg", {"comm_id": "o", "data": {"method": "update", "state": {"msg_id": msg_id}, "buffer_paths": []}})
+state = {"_model_name": "OutputModel", "_model_module": "@jupyter-widgets/output", "_model_module_version": "1.0.0", "msg_id": "", "outputs": []}
+send("comm_open", {"comm_id": "o", "target_name": "jupyter.widget", "data": {"state": state}})
+display({"text/plain": "", "application/vnd.jupyter.widget-view+json": {"model_id": "o", "version_major": 2, "version_minor": 0}}, raw=True)
+capture(kernel.get_parent("shell")["header"]["msg_id"])
+print("inside", flush=True)
+display("shown")
+capture("")
+print("outside", flush=True)"#,
+        r#"capture(kernel.get_parent("shell")["header"]["msg_id"])
+print("again", flush=True)
+capture("")"#,
+        r#"capture(kernel.get_parent("shell")["header"]["msg_id"])
+clear_output()
+print("last", flush=True)
+capture("")
+print("outside")"#,
     ];
     for code in codes {
         client.run(code).succeeded();

@@ -370,7 +370,12 @@ impl World {
         let record = self.record(id);
         record.job.last_seq += 1;
         let (seq, at) = (record.job.last_seq, "then".to_owned());
-        record.events.push(Event { seq, at, kind });
+        record.events.push(Event {
+            seq,
+            at,
+            widget: None,
+            kind,
+        });
     }
 }
 

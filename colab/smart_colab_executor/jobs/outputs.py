@@ -20,17 +20,19 @@ MAX_END_CHARS = 8 * 1024
 
 def record(spool: Spool, kind: str, content: Mapping[str, Any]) -> None:
     """Spool one iopub message; kinds that show nothing are passed over. Raises OSError when the disk takes no more."""
+    captured = {"widget": content["widget"]} if "widget" in content else {}
     match kind:
         case "stream":
             name, text = content["name"], content["text"]
             spool.log(text)
             pieces = (text[start : start + MAX_TEXT_CHARS] for start in range(0, len(text), MAX_TEXT_CHARS))
-            spool.append_all(kind, [dump({"name": name, "text": piece}) for piece in pieces])
+            spool.append_all(kind, [dump({"name": name, "text": piece} | captured) for piece in pieces])
         case "display_data" | "update_display_data" | "execute_result":
             is_live = bool(content.get("live"))
             if not is_live:  # the log has a bar's last state
                 _log_text(spool, content["data"])
             event = {"type": "display_data", "data": _bundle(spool, content["data"]), "metadata": content["metadata"]}
+            event |= captured
             if kind == "update_display_data":
                 event["update"] = True
             if display_id := content.get("transient", {}).get("display_id"):
@@ -44,10 +46,11 @@ def record(spool: Spool, kind: str, content: Mapping[str, Any]) -> None:
             # Always a blob: it is read for a notebook alone.
             spool.append({"type": kind, "states": spool.keep_blob("application/json", dump(content["states"]))})
         case "clear_output":
-            spool.append({"type": kind, "wait": bool(content.get("wait"))})
+            spool.append({"type": kind, "wait": bool(content.get("wait"))} | captured)
         case "error":
             spool.log("\n".join(content["traceback"]), own_line=True)
-            spool.append({"type": "error", **{name: content[name] for name in ("ename", "evalue", "traceback")}})
+            said = {name: content[name] for name in ("ename", "evalue", "traceback")}
+            spool.append({"type": "error"} | said | captured)
 
 
 def plain_text(kind: str, content: Mapping[str, Any]) -> str:

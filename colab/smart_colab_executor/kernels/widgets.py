@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     Message = tuple[str, dict[str, Any]]
 
 TARGET = "jupyter.widget"
+OUTPUT = "OutputModel"
+# What an Output widget shows in the cell's place. An update belongs to what it updates, wherever that is.
+CAPTURED = frozenset({"clear_output", "display_data", "error", "execute_result", "stream"})
 VIEW = "application/vnd.jupyter.widget-view+json"
 # How ipywidgets ends a name of more than 110 characters: what it leaves out stands nowhere else.
 CUT = "…"
@@ -51,6 +54,8 @@ class Widgets:
         self._unshown: set[str] = set()
         self._unkept: dict[str, None] = {}
         self._has_ended = False
+        # The Output widgets that capture what the running job shows, the innermost last.
+        self._capturing: dict[str, None] = {}
 
     @property
     def are_behind(self) -> bool:
@@ -62,6 +67,8 @@ class Widgets:
         if self._has_ended and not kind.startswith("comm_"):
             # A bar at its end stands before what comes next.
             return [*self.show(), *self.take(kind, content)]
+        if self._capturing and kind in CAPTURED:
+            content = {**content, "widget": next(reversed(self._capturing))}
         match kind:
             case "display_data" | "execute_result" if VIEW in content["data"]:
                 return [(kind, self._display(content))]
@@ -95,6 +102,7 @@ class Widgets:
 
     def states(self) -> Iterator[Message]:
         """What changed since it was last kept, as a notebook's metadata have it: what is displayed first."""
+        self._capturing.clear()  # each means the messages of one job
         unkept, self._unkept = self._unkept, {}
         displayed = [inside for root in self._views for inside, _ in tree(self._models, root)]
         kept: dict[str, Any] = {}
@@ -141,6 +149,10 @@ class Widgets:
                 self._forget(next(iter(self._models)))
             self._models[model_id] = {}
         self._models[model_id].update(state)
+        if "msg_id" in state and self._models[model_id].get("_model_name") == OUTPUT:
+            self._capturing.pop(model_id, None)
+            if state["msg_id"]:
+                self._capturing[model_id] = None
         self._unshown.add(model_id)
         self._unkept[model_id] = None
         return state
@@ -155,6 +167,7 @@ class Widgets:
 
     def _forget(self, model_id: str) -> None:
         self._models.pop(model_id, None)
+        self._capturing.pop(model_id, None)
         self._unkept.pop(model_id, None)
         self._unshown.discard(model_id)
 

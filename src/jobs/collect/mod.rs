@@ -183,8 +183,12 @@ impl Collector {
 
 impl Reader for Collector {
     fn take(&mut self, event: &Event) -> ControlFlow<()> {
-        for effect in self.interpreter.effects(event) {
-            self.apply(event.seq, effect);
+        let clears = matches!(event.kind, EventKind::ClearOutput { .. });
+        // An Output widget clears itself alone.
+        if !(clears && event.widget.is_some()) {
+            for effect in self.interpreter.effects(event) {
+                self.apply(event.seq, effect);
+            }
         }
         if let EventKind::Progress(progress) = &event.kind {
             self.progress = Some(progress.clone());

@@ -39,6 +39,9 @@ pub(super) struct Outputs {
     elsewhere_bytes: usize,
 }
 
+/// The outputs that widgets show, by their models' ids.
+pub(super) type Captured = BTreeMap<String, Outputs>;
+
 /// A cell's outputs in nbformat's shapes.
 #[derive(Debug, Default)]
 pub(super) struct Finished {
