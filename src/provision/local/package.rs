@@ -16,9 +16,6 @@ const REQUIREMENTS: &str = "requirements.txt";
 
 #[derive(RustEmbed)]
 #[folder = "colab/smart_colab_executor"]
-#[exclude = "*.pyc"]
-#[exclude = "__pycache__/*"]
-#[exclude = "*/__pycache__/*"]
 struct Embedded;
 
 /// The package on disk.
@@ -56,6 +53,8 @@ pub(super) fn unpack(folder: &Path) -> Result<Package, Fault> {
 
 fn files() -> Vec<(Cow<'static, str>, Cow<'static, [u8]>)> {
     let mut files: Vec<_> = Embedded::iter()
+        // What Python writes beside its sources.
+        .filter(|name| !name.contains("__pycache__") && !name.ends_with(".pyc"))
         .filter_map(|name| Embedded::get(&name).map(|file| (name, file.data)))
         .collect();
     files.sort();

@@ -43,6 +43,8 @@ impl Link {
                 HeaderValue::from(API_VERSION),
             ),
         ]);
+        // Only the first of a process counts.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = Client::builder()
             .user_agent(concat!("smart-colab/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
