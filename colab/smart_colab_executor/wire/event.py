@@ -34,6 +34,7 @@ class Stream(TypedDict):
     type: Literal["stream"]
     name: Literal["stdout", "stderr"]
     text: str
+    widget: NotRequired[str]
 
 
 class Display(TypedDict):
@@ -48,6 +49,7 @@ class Display(TypedDict):
     display_id: NotRequired[str]
     live: NotRequired[bool]
     execution_count: NotRequired[int]
+    widget: NotRequired[str]
 
 
 class ClearOutput(TypedDict):
@@ -57,6 +59,7 @@ class ClearOutput(TypedDict):
     at: str
     type: Literal["clear_output"]
     wait: bool
+    widget: NotRequired[str]
 
 
 class Widgets(TypedDict):
@@ -82,6 +85,7 @@ class Failed(PythonError):
     seq: int
     at: str
     type: Literal["error"]
+    widget: NotRequired[str]
 
 
 class Progress(TypedDict):
