@@ -31,7 +31,7 @@ const FLOORS: [&[&str]; 14] = [
     &["cli"],
 ];
 
-const TOP_LEVEL: [&str; 20] = [
+const TOP_LEVEL: [&str; 21] = [
     ".ci",
     ".editorconfig",
     ".github",
@@ -47,6 +47,7 @@ const TOP_LEVEL: [&str; 20] = [
     "benches",
     "colab",
     "config",
+    "deny.toml",
     "docs",
     "findings",
     "rust-toolchain.toml",

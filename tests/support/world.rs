@@ -369,13 +369,9 @@ impl World {
     fn emit(&mut self, id: JobId, kind: EventKind) {
         let record = self.record(id);
         record.job.last_seq += 1;
-        let (seq, at) = (record.job.last_seq, "then".to_owned());
-        record.events.push(Event {
-            seq,
-            at,
-            widget: None,
-            kind,
-        });
+        let mut event = serde_json::to_value(kind).unwrap();
+        (event["seq"], event["at"]) = (record.job.last_seq.into(), "then".into());
+        record.events.push(serde_json::from_value(event).unwrap());
     }
 }
 
