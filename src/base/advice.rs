@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::ops::Add;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize, Serializer};
 
 /// Sentences for a person or a model. What each face offers in its own form (a tool, a command, a button) is a [`Step`] in them.
@@ -175,7 +176,7 @@ impl From<Step> for Advice {
     }
 }
 
-/// Advice as it stands in JSON.
+/// Advice as it stands in JSON. What another version saved and this one does not know is none: no state is unreadable for the sake of a hint.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Json {
@@ -184,6 +185,8 @@ enum Json {
         #[serde(rename = "$advice")]
         parts: Vec<Part>,
     },
+    #[serde(skip_serializing)]
+    Unknown(IgnoredAny),
 }
 
 impl From<Advice> for Json {
@@ -213,6 +216,7 @@ impl From<Json> for Advice {
         match json {
             Json::Text(text) => text.into(),
             Json::Parts { parts } => Self(parts),
+            Json::Unknown(_) => Self::default(),
         }
     }
 }
@@ -264,6 +268,13 @@ mod tests {
             serde_json::to_value(&read).unwrap()["$advice"][0],
             json!({"text": "To see it, call "})
         );
+    }
+
+    #[test]
+    fn advice_of_another_version_is_none() {
+        let saved = json!({"$advice": [{"text": "Call "}, {"step": "fly"}]});
+        let read: Advice = serde_json::from_value(saved).unwrap();
+        assert_eq!(read, Advice::default());
     }
 
     #[test]

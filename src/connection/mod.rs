@@ -94,8 +94,10 @@ impl Connection {
     fn connect(&self, endpoint: Endpoint) -> RuntimeResult<()> {
         let remote = Remote::at(endpoint, &self.data_dir);
         remote.executor()?;
+        // The former one is dropped outside of the lock: it may still write to the disk.
         let mut provisioner = (self.provisioner.write()).unwrap_or_else(PoisonError::into_inner);
-        *provisioner = Arc::new(remote);
+        let _former = std::mem::replace(&mut *provisioner, Arc::new(remote));
+        drop(provisioner);
         Ok(())
     }
 

@@ -54,6 +54,7 @@ where
             };
             if let Some(bytes) = &bytes {
                 self.taken += bytes.len() as u64;
+                self.tries.end_trouble();
                 self.current = Some((runtime, stream));
             }
             return Ok(bytes);

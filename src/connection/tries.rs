@@ -183,6 +183,13 @@ impl Tries {
         Ok(())
     }
 
+    /// Notes that what was asked for comes again.
+    pub(super) fn end_trouble(&mut self) {
+        if let Some(trouble) = &mut self.trouble {
+            trouble.end();
+        }
+    }
+
     /// How long to wait before another try; none when there shall be none.
     fn pause_after(
         &mut self,

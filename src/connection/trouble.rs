@@ -49,10 +49,15 @@ impl Trouble {
         let said = format!("{error}; trying again (try {})", self.tries);
         self.troubles.lock().met.insert(self.number, said);
     }
+
+    /// What was asked for comes again.
+    pub(super) fn end(&mut self) {
+        self.troubles.lock().met.remove(&self.number);
+    }
 }
 
 impl Drop for Trouble {
     fn drop(&mut self) {
-        self.troubles.lock().met.remove(&self.number);
+        self.end();
     }
 }

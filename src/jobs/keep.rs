@@ -288,6 +288,20 @@ async fn fetch_log(
     path: &Path,
     deadline: Instant,
 ) -> RuntimeResult<io::Result<()>> {
+    // A folder on a network that hangs must not hold the call up either.
+    let copying = timeout_at(deadline, copy_log(connection, id, path, deadline)).await;
+    copying.unwrap_or_else(|_| {
+        let url = connection.place().unwrap_or_default();
+        Err(RuntimeError::TimedOut { url })
+    })
+}
+
+async fn copy_log(
+    connection: &Arc<Connection>,
+    id: JobId,
+    path: &Path,
+    deadline: Instant,
+) -> RuntimeResult<io::Result<()>> {
     // The executor's log only ever grows, so the copy's length is the cursor, and as each byte is written to its own place, two who do this at
     // once write the same.
     let (mut file, from) = match open_log(path).await {
