@@ -20,7 +20,7 @@ use crate::transfer::download::Downloads;
 use crate::transfer::upload::{Allowed, Uploads};
 
 /// What this process started must be gone by then.
-const STOPPING: Duration = Duration::from_secs(10);
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves MCP on stdio until the client leaves or a signal comes, then ends what was started.
 ///
@@ -65,7 +65,7 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
         data_dir: settings.data_dir.clone(),
     };
     let served = serve(Server::new(floors), shutdown::on_signal()).await;
-    if timeout(STOPPING, connection.stop()).await.is_err() {
+    if timeout(STOP_TIMEOUT, connection.stop()).await.is_err() {
         tracing::warn!("the local executor did not end in time");
     }
     served

@@ -13,14 +13,14 @@ from .http.middleware import install_middleware
 from .http.sessions import add_session_routes
 from .http.slots import Slots
 
-DOWNLOADS = 64
+MAX_DOWNLOADS = 64
 
 
 def create_app(config: Config) -> Flask:
     """Make the WSGI application; its lifetime is within that of `config.sessions`."""
     app = Flask(__name__, static_folder=None)
     install_middleware(app, config.boot_id, config.admission, config.audit)
-    slots = Slots(DOWNLOADS)
+    slots = Slots(MAX_DOWNLOADS)
     files = add_file_routes(
         app, ContentRoot(config.root, config.state), config.state / "uploads", slots, config.sessions.folders
     )

@@ -115,7 +115,7 @@ class TestFailures:
         assert answers.count(401) == 10
 
     def test_an_attacker_with_many_addresses_fills_no_memory(self, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "ADDRESSES_KEPT", 100)
+        monkeypatch.setattr(module, "MAX_ADDRESSES", 100)
         door.knock("192.0.2.1", WRONG)
         for number in range(99):
             door.knock(f"198.51.100.{number}", WRONG)

@@ -270,7 +270,7 @@ def test_a_kaleido_that_fails_is_tried_once(executor: Executor, session: str, fa
     pytest.importorskip("plotly")
     executor.run(FIGURE + KALEIDO.format(fault), session=session)
     if "sleep" in fault:
-        executor.run("sys.modules['_smart_colab.figures'].PICTURE_PATIENCE_SEC = 0.2", session=session)
+        executor.run("sys.modules['_smart_colab.figures'].PICTURE_TIMEOUT_SEC = 0.2", session=session)
     for _ in range(2):
         job = executor.run("fig.show()", session=session)
         assert job.state == "succeeded"

@@ -68,11 +68,11 @@ class TestStat:
             return real(stream)
 
         monkeypatch.setattr(digests_module, "sha256", slow)
-        monkeypatch.setattr(digests_module, "DIGEST_WAIT", 0.01)
+        monkeypatch.setattr(digests_module, "DIGEST_TIMEOUT_SEC", 0.01)
         pending = files.stat("a", "sha256")
         assert (pending["sha256"], pending["digest_pending"]) == (None, True)
         gate.set()
-        monkeypatch.setattr(digests_module, "DIGEST_WAIT", 60)
+        monkeypatch.setattr(digests_module, "DIGEST_TIMEOUT_SEC", 60)
         done = files.stat("a", "sha256")
         assert (done["sha256"], done["digest_pending"]) == (hashlib.sha256(b"a").hexdigest(), False)
 
@@ -102,7 +102,7 @@ class TestStat:
             files.stat("a", "sha256")
 
     def test_old_digests_are_forgotten(self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(digests_module, "DIGESTS_KEPT", 2)
+        monkeypatch.setattr(digests_module, "MAX_DIGESTS", 2)
         put(root, "a", "b", "c")
         for name in "abcab":
             assert files.stat(name, "sha256")["sha256"]

@@ -50,7 +50,7 @@ def test_a_folder_that_is_not_there_holds_nothing_old(tmp_path: Path) -> None:
 
 
 def test_the_starts_on_a_folder_are_remembered_up_to_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "BOOTS_KEPT", 3)
+    monkeypatch.setattr(history, "MAX_BOOTS", 3)
     for boot in "abcd":
         boots = history.note_boot(tmp_path, boot)
     assert boots == {"b", "c", "d"}

@@ -112,9 +112,9 @@ def test_only_what_was_told_as_last_words_is_dropped(pair: tuple[Journal, LastWo
     words.hear("stdout 1", second, second)
     words.hear("stdout 1", first, first)
     assert kernel.heard() == second
-    assert not words.has_told(second)
+    assert not words.has_reported(second)
     assert list(words.unheard()) == [("stdout 1", "three ")]
-    assert words.has_told(third)
+    assert words.has_reported(third)
 
 
 def test_another_reader_goes_on_behind_what_was_heard_whole(pair: tuple[Journal, LastWords]) -> None:

@@ -317,7 +317,7 @@ import sys
 output = sys.modules['_smart_colab']._output
 hear = type(output._journal).heard
 type(output._journal).heard = lambda journal: 0
-sys.modules['_smart_colab.kernel_output'].HEARING_PATIENCE_SEC = 0.2
+sys.modules['_smart_colab.kernel_output'].HEARING_TIMEOUT_SEC = 0.2
 """
     executor.run(deaf, session=session)
     assert executor.run(FLOOD, session=session).stdout.count("\n") == 40

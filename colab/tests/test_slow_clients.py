@@ -16,10 +16,10 @@ import pytest
 from harness import Executor, wait_until
 from slow_clients import connect
 
-from smart_colab_executor.app import DOWNLOADS
+from smart_colab_executor.app import MAX_DOWNLOADS
 from smart_colab_executor.core.errors import Busy
-from smart_colab_executor.http.jobs import EXECUTES, WAITS
-from smart_colab_executor.http.server import CONNECTIONS, CONNECTIONS_KEPT, THREADS
+from smart_colab_executor.http.jobs import MAX_EXECUTES, MAX_WAITS
+from smart_colab_executor.http.server import CONNECTIONS_KEPT, MAX_CONNECTIONS, THREADS
 from smart_colab_executor.http.slots import Slots
 
 CROWD = Path(__file__).with_name("slow_clients.py")
@@ -99,7 +99,7 @@ def test_two_hundred_slow_clients_hold_up_no_quick_call(executor: Executor) -> N
 
 
 def test_more_slow_downloads_than_there_are_slots_are_put_off(executor: Executor) -> None:
-    with crowd(executor, "reader", DOWNLOADS, LARGE):
+    with crowd(executor, "reader", MAX_DOWNLOADS, LARGE):
         reply = executor.call("GET", LARGE)
         assert (reply.status, reply.json["code"], reply.json["retryable"]) == (503, "busy", True)
         assert reply.headers["Retry-After"] == str(reply.json["retry_after_sec"]) == "5"
@@ -107,25 +107,25 @@ def test_more_slow_downloads_than_there_are_slots_are_put_off(executor: Executor
         assert executor.call("GET", LARGE, Range="bytes=0-1048575").status == 206
         assert executor.call("GET", "/health").status == 200
     wait_until(lambda: executor.call("GET", LARGE, Range="bytes=0-2000000").status == 206)
-    for _ in range(DOWNLOADS + 1):
+    for _ in range(MAX_DOWNLOADS + 1):
         assert executor.call("HEAD", LARGE).status == 200
         assert executor.call("POST", "/files/bundle", {"path": "", "names": ["executor.log"]}).status == 200
 
 
 def test_greedy_clients_leave_threads_and_connections_to_the_rest(executor: Executor) -> None:
-    assert THREADS >= CONNECTIONS_KEPT > WAITS + EXECUTES + DOWNLOADS
+    assert THREADS >= CONNECTIONS_KEPT > MAX_WAITS + MAX_EXECUTES + MAX_DOWNLOADS
     sleeper = executor.submit(f"print('asleep', flush=True)\n{SLEEP}", session="other")
     executor.wait_for_output(sleeper, "asleep")
     poll = f"/jobs/{sleeper}/events?after=9"
     with crowd(executor, "execute", 99, "/execute"):
         # Those that have no seat are answered, and did not run.
-        wait_until(lambda: executor.session("greedy")["queued_jobs"] == EXECUTES - 1)
+        wait_until(lambda: executor.session("greedy")["queued_jobs"] == MAX_EXECUTES - 1)
         refused = executor.call("POST", "/execute", {"code": "1"})
         assert (refused.status, refused.json["code"], refused.json["retry_after_sec"]) == (503, "busy", 5)
         with crowd(executor, "poll", 200, f"{poll}&wait=25"):
             assert executor.call("GET", "/health").status == 200
             assert executor.run("print(1)").stdout == "1\n"
-    with crowd(executor, "poll", WAITS + 20, f"{poll}&wait=25"):
+    with crowd(executor, "poll", MAX_WAITS + 20, f"{poll}&wait=25"):
         wait_until(lambda: executor.call("GET", f"{poll}&wait=0.01").status == 503)
         reply = executor.call("GET", f"{poll}&wait=25")
         assert (reply.json["code"], reply.json["retryable"], reply.headers["Retry-After"]) == ("busy", True, "5")
@@ -141,7 +141,7 @@ def test_connections_that_ask_nothing_give_way(executor: Executor, kind: str) ->
     executor.wait_for_output(sleeper, "asleep")
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(executor.follow, sleeper)
-        with crowd(executor, kind, CONNECTIONS + 50, "/health"):
+        with crowd(executor, kind, MAX_CONNECTIONS + 50, "/health"):
             assert executor.call("GET", "/health").status == 200
             assert waiting.result().stdout == "asleep\nawake\n"
 

@@ -71,7 +71,7 @@ class TestCloudflare:
             Cloudflare(ADDRESS, program, tmp_path / "log")
 
     def test_one_that_never_registers_is_given_up(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(tunnels, "CLOUDFLARED_WAIT", 0.5)
+        monkeypatch.setattr(tunnels, "CLOUDFLARED_TIMEOUT_SEC", 0.5)
         started = []
 
         class Popen(subprocess.Popen[bytes]):

@@ -184,13 +184,13 @@ class TestFinish:
             return real(stream)
 
         monkeypatch.setattr(digests_module, "sha256", slow)
-        monkeypatch.setattr(digests_module, "DIGEST_WAIT", 0.01)
+        monkeypatch.setattr(digests_module, "DIGEST_TIMEOUT_SEC", 0.01)
         add(uploads, upload, 0, len(DATA))
         assert uploads.finish(upload, None)["state"] == "checking"
         # A piece that comes once more does not make the digest worthless.
         add(uploads, upload, 0, 100)
         gate.set()
-        monkeypatch.setattr(digests_module, "DIGEST_WAIT", 60)
+        monkeypatch.setattr(digests_module, "DIGEST_TIMEOUT_SEC", 60)
         assert uploads.finish(upload, None)["state"] == "complete"
         assert len(made) == 1
         assert (root / "a.bin").read_bytes() == DATA

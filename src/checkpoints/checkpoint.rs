@@ -13,9 +13,9 @@ use crate::wire::event::Progress;
 
 const VERSION: u64 = 1;
 /// Skipped iterations that are named; the rest is counted.
-const SKIPPED_NAMED: usize = 100;
+const MAX_SKIPPED_NAMED: usize = 100;
 /// Types of values that are counted by name.
-const KINDS_MARKED: usize = 20;
+const MAX_KINDS_MARKED: usize = 20;
 
 /// The state of an operation. `completed: k` means that all iterations before `k` finished.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -223,7 +223,7 @@ impl Checkpoint {
     pub(crate) fn count(&mut self, progress: &Progress) {
         if let Some(error) = &progress.error {
             self.skipped_count += 1;
-            if self.skipped.len() < SKIPPED_NAMED {
+            if self.skipped.len() < MAX_SKIPPED_NAMED {
                 self.skipped.push(Skipped {
                     iteration: self.completed,
                     error: error.sentence(),
@@ -231,7 +231,7 @@ impl Checkpoint {
             }
         }
         for (kind, count) in progress.marked.iter().flatten() {
-            if self.marked.len() < KINDS_MARKED || self.marked.contains_key(kind) {
+            if self.marked.len() < MAX_KINDS_MARKED || self.marked.contains_key(kind) {
                 *self.marked.entry(kind.clone()).or_default() += count;
             }
         }

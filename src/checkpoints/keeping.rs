@@ -27,13 +27,13 @@ use crate::transfer::disk::blocking;
 use crate::wire::job::JobRequest;
 
 /// A job of ten hours costs a tunnel's month 600 of its 20,000 requests so.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
+const POLL_INTERVAL: Duration = Duration::from_secs(60);
 /// Of a day: twice the longest run.
-const LOOKS: u32 = 24 * 60;
+const MAX_POLLS: u32 = 24 * 60;
 /// For finding out that the machine is there: what is kept is shown without waiting for one that is gone.
-const REACHING: Duration = Duration::from_secs(5);
+const REACH_TIMEOUT: Duration = Duration::from_secs(5);
 /// For all that a run has left, when nobody waits.
-const KEEPING: Duration = Duration::from_secs(600);
+const KEEP_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A run whose call is under way: nobody else touches what is kept under its name.
 #[derive(Debug)]
@@ -179,15 +179,15 @@ impl Checkpoints {
     pub fn note_end_later(&self, job: JobId) {
         let checkpoints = self.clone();
         tokio::spawn(async move {
-            for _ in 0..LOOKS {
-                sleep(BETWEEN_LOOKS).await;
-                let deadline = Instant::now() + BETWEEN_LOOKS;
+            for _ in 0..MAX_POLLS {
+                sleep(POLL_INTERVAL).await;
+                let deadline = Instant::now() + POLL_INTERVAL;
                 match checkpoints.jobs.standing(job, 0, 0.0, deadline).await {
                     Ok(job) if !job.state.is_final() => continue,
                     Err(error) if !error.is_not_found() => continue,
                     Ok(_) | Err(_) => {}
                 }
-                let caller = Caller::until(Instant::now() + KEEPING);
+                let caller = Caller::until(Instant::now() + KEEP_TIMEOUT);
                 if checkpoints.end_is_kept(job, &caller).await {
                     return;
                 }
@@ -242,7 +242,7 @@ impl Checkpoints {
             job,
             _lock: lock,
         };
-        let soon = caller.deadline.min(Instant::now() + REACHING);
+        let soon = caller.deadline.min(Instant::now() + REACH_TIMEOUT);
         let view = match self.jobs.standing(job, 0, 0.0, soon).await {
             Ok(_) => self.jobs.look(job, Reading::Whole, caller).await,
             Err(error) => Err(error),

@@ -14,10 +14,10 @@ use crate::base::text::Excerpt;
 use crate::edge::{journal, store};
 
 /// The newest results that a report shows; the file holds all.
-const RESULTS_SHOWN: usize = 20;
-const RESULT_BYTES_SHOWN: u64 = 16 * 1024;
+const MAX_RESULTS_SHOWN: usize = 20;
+const MAX_RESULT_BYTES_SHOWN: u64 = 16 * 1024;
 /// Characters of the code that a report shows; the file holds all.
-const CODE_SHOWN: usize = 10_000;
+const MAX_CODE_CHARS_SHOWN: usize = 10_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -102,8 +102,8 @@ pub(crate) fn of_operation(
     let lines = journal::last_lines(
         results,
         checkpoint.results_bytes,
-        RESULTS_SHOWN,
-        RESULT_BYTES_SHOWN,
+        MAX_RESULTS_SHOWN,
+        MAX_RESULT_BYTES_SHOWN,
     )
     .map_err(CheckpointError::disk(results))?;
     let (state, next_step) = standing(checkpoint);
@@ -231,7 +231,7 @@ impl Previous {
 }
 
 fn excerpt(code: &str) -> String {
-    let mut excerpt = Excerpt::new(CODE_SHOWN);
+    let mut excerpt = Excerpt::new(MAX_CODE_CHARS_SHOWN);
     excerpt.push(code);
     excerpt.render()
 }

@@ -23,7 +23,7 @@ use crate::runtime::RuntimeError;
 use crate::transfer::disk::blocking;
 
 /// A job is asked for no longer than this before its checkpoint is deleted.
-const ASKING: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is being deleted: no checkpoint's name begins with a dot.
 const DELETED: &str = ".deleted-";
 
@@ -104,7 +104,7 @@ impl Checkpoints {
         let lock = folder.lock(&name)?;
         let mut message = Advice::from("It is gone for good.");
         if let Some(job) = job_under_way(&folder) {
-            let deadline = deadline.min(Instant::now() + ASKING);
+            let deadline = deadline.min(Instant::now() + ANSWER_TIMEOUT);
             let standing = self.jobs.standing(job, 0, 0.0, deadline).await;
             if let Err(error) = &standing {
                 self.refuse_other_client(operation, job, error)?;

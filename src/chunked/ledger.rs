@@ -18,7 +18,7 @@ use crate::edge::lock::FileLock;
 use crate::wire::event::{Progress, PythonError};
 
 /// While a batch runs, what it has done is saved so often: a machine and a bridge that go together take no more with them.
-const SAVE_AFTER: Duration = Duration::from_secs(5);
+const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A claimed operation, before anything of it is changed.
 pub(super) struct Claim {
@@ -159,7 +159,7 @@ impl Ledger {
             .and_then(|line| self.results.append(&line))
             .map_err(CheckpointError::disk(&path))?;
         self.checkpoint.count(progress);
-        if self.saved.elapsed() >= SAVE_AFTER {
+        if self.saved.elapsed() >= SAVE_INTERVAL {
             self.save()?;
         }
         Ok(true)

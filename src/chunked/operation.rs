@@ -22,7 +22,7 @@ use crate::wire::state::JobState;
 /// Left of the call for fetching pictures and logs.
 const RESERVE: Duration = Duration::from_secs(1);
 /// Machines that may go away during one call before it says so.
-const LOSSES: u32 = 3;
+const MAX_LOSSES: u32 = 3;
 
 /// Why a call ended.
 #[derive(Debug)]
@@ -266,7 +266,7 @@ impl<'a> Operation<'a> {
         self.output.job_runs = false;
         self.keep().await;
         self.losses += 1;
-        Ok((self.losses > LOSSES).then(|| End::Trouble(RuntimeError::Replaced.into())))
+        Ok((self.losses > MAX_LOSSES).then(|| End::Trouble(RuntimeError::Replaced.into())))
     }
 
     async fn keep(&mut self) {

@@ -11,7 +11,7 @@ use crate::checkpoints::checkpoint::Skipped;
 use crate::jobs::keep::Kept;
 
 /// Skipped iterations that an answer names.
-const SKIPPED_SHOWN: usize = 20;
+const MAX_SKIPPED_SHOWN: usize = 20;
 
 /// What was shown, what was kept, and the facts.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl Outcome {
             next_command: goes_on.then_some(again),
             skipped_count: checkpoint.skipped_count,
             skipped: (checkpoint.skipped.iter())
-                .take(SKIPPED_SHOWN)
+                .take(MAX_SKIPPED_SHOWN)
                 .cloned()
                 .collect(),
             job_id,

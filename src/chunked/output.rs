@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::base::advice::Advice;
 use crate::base::ids::JobId;
 use crate::jobs::Jobs;
-use crate::jobs::collect::{Collector, TEXT_LIMIT};
+use crate::jobs::collect::{Collector, MAX_TEXT_CHARS};
 use crate::jobs::follow::Reader;
 use crate::jobs::keep::Kept;
 use crate::wire::event::{Event, PythonError};
@@ -26,7 +26,7 @@ pub(super) struct Output {
 impl Output {
     pub(super) fn new() -> Self {
         Self {
-            collector: Collector::new(TEXT_LIMIT),
+            collector: Collector::new(MAX_TEXT_CHARS),
             kept: Kept::default(),
             unlogged: Vec::new(),
             job: None,

@@ -18,7 +18,7 @@ pub const DEFAULT_NAME: &str = "chunked_op";
 const ITERATIONS: RangeInclusive<u64> = 1..=1_000_000_000;
 const BATCH_SIZES: RangeInclusive<u64> = 1..=100_000;
 /// Five minutes for the setup, and for each batch.
-const TIMEOUT_SEC: u64 = 300;
+const DEFAULT_TIMEOUT_SEC: u64 = 300;
 
 /// An operation: a setup, and a body that runs `n_iterations` times, `batch_size` of them in one job.
 #[derive(Debug, Clone)]
@@ -143,7 +143,7 @@ impl Plan {
         JobRequest {
             code: self.setup_code.clone(),
             session: self.session.clone(),
-            timeout_sec: TIMEOUT_SEC,
+            timeout_sec: DEFAULT_TIMEOUT_SEC,
             iterations: None,
             kernel_id: None,
         }
@@ -154,7 +154,7 @@ impl Plan {
         JobRequest {
             code: self.loop_code.clone(),
             session: self.session.clone(),
-            timeout_sec: TIMEOUT_SEC,
+            timeout_sec: DEFAULT_TIMEOUT_SEC,
             iterations: Some(Iterations {
                 start,
                 stop,

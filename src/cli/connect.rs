@@ -8,13 +8,13 @@ use tokio::time::Instant;
 
 use super::words;
 use crate::base::fault::Fault;
-use crate::connection::{NEW_ADDRESS, check_endpoint};
+use crate::connection::{NEW_ADDRESS_TIMEOUT, check_endpoint};
 use crate::edge::env::{self, Env};
 use crate::edge::pairing::Pairing;
 use crate::edge::settings::{Endpoint, Settings, endpoint};
 
 /// No line that a notebook prints is longer.
-const LONGEST_LINE: u64 = 8 * 1024;
+const MAX_LINE_BYTES: u64 = 8 * 1024;
 
 #[derive(Debug, Args)]
 pub(super) struct ConnectArgs {
@@ -52,7 +52,7 @@ pub(super) async fn run(args: ConnectArgs, settings: &Settings, env: &Env) -> Ex
 }
 
 async fn connect(endpoint: &Endpoint, pairing: &Pairing) -> ExitCode {
-    match check_endpoint(endpoint, Instant::now() + NEW_ADDRESS).await {
+    match check_endpoint(endpoint, Instant::now() + NEW_ADDRESS_TIMEOUT).await {
         Err(error) => failed(&format!(
             "{error}\nNothing was saved. {}",
             error.remedy().worded(words::word)
@@ -78,7 +78,7 @@ fn ask() -> io::Result<String> {
         eprint!("Paste the line that the notebook prints (https://…#TOKEN): ");
     }
     let mut line = String::new();
-    io::Read::take(io::stdin().lock(), LONGEST_LINE).read_line(&mut line)?;
+    io::Read::take(io::stdin().lock(), MAX_LINE_BYTES).read_line(&mut line)?;
     Ok(line)
 }
 

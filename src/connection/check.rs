@@ -13,7 +13,7 @@ use crate::wire::machine::Health;
 use crate::wire::session::Session;
 
 /// How long an address that is new may take to show that it is one.
-pub const NEW_ADDRESS: Duration = Duration::from_secs(15);
+pub const NEW_ADDRESS_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What a runtime that answers says of itself.
 #[derive(Debug)]

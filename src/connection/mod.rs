@@ -26,12 +26,12 @@ use crate::edge::settings::{Endpoint, Settings, Target};
 use crate::provision::remote::Remote;
 use crate::provision::{self, Provisioner};
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
-pub use check::{Checked, NEW_ADDRESS, Switched, check_endpoint};
+pub use check::{Checked, NEW_ADDRESS_TIMEOUT, Switched, check_endpoint};
 use trouble::Troubles;
 pub use until::Until;
 
 /// How long nothing but refusals is met with patience: an executor that is being started anew is back by then.
-pub const LASTING_PATIENCE: Duration = Duration::from_secs(10);
+pub const LASTING_ERROR_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The one way to the runtime of this moment.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 const MIN_PAUSE: Duration = Duration::from_millis(100);
 const MAX_PAUSE: Duration = Duration::from_secs(3);
 /// The same while an end of the patience is near.
-const MAX_STEP: Duration = Duration::from_secs(1);
+const MAX_SLEEP_STEP: Duration = Duration::from_secs(1);
 
 /// What may happen to a call that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,7 +218,11 @@ impl Tries {
         match began.zip(self.lasting_patience) {
             Some((began, patience)) if self.is_lasting => {
                 let left = (began + patience).saturating_duration_since(Instant::now());
-                let step = self.pauses.next().unwrap_or(MAX_STEP).min(MAX_STEP);
+                let step = self
+                    .pauses
+                    .next()
+                    .unwrap_or(MAX_SLEEP_STEP)
+                    .min(MAX_SLEEP_STEP);
                 (!left.is_zero()).then(|| step.min(left))
             }
             _ => {

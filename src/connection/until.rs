@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::resumed::resumed;
 use super::tries::{Policy, Tries};
-use super::{Connection, LASTING_PATIENCE};
+use super::{Connection, LASTING_ERROR_TIMEOUT};
 use crate::base::ids::JobId;
 use crate::runtime::arrival::Arrival;
 use crate::runtime::error::Reach;
@@ -39,13 +39,13 @@ pub struct Until {
 }
 
 impl Connection {
-    /// Asks until `deadline`; for [`LASTING_PATIENCE`] only where nothing but [lasting](RuntimeError::is_lasting) errors came.
+    /// Asks until `deadline`; for [`LASTING_ERROR_TIMEOUT`] only where nothing but [lasting](RuntimeError::is_lasting) errors came.
     #[must_use]
     pub fn until(self: &Arc<Self>, deadline: Instant) -> Until {
         Until {
             connection: self.clone(),
             deadline,
-            lasting_patience: Some(LASTING_PATIENCE),
+            lasting_patience: Some(LASTING_ERROR_TIMEOUT),
         }
     }
 }

@@ -24,10 +24,10 @@ const NGROK_DOMAINS: [&str; 5] = [
     "ngrok.io",
 ];
 /// What was counted is written down so often; a bridge that is killed forgets no more than that.
-const WRITE_EVERY: Duration = Duration::from_secs(3);
+const WRITE_INTERVAL: Duration = Duration::from_secs(3);
 /// Another bridge writes for a moment only: at the end so often is tried.
-const TRIES: u32 = 20;
-const BREATH: Duration = Duration::from_millis(5);
+const MAX_LOCK_TRIES: u32 = 20;
+const LOCK_RETRY_DELAY: Duration = Duration::from_millis(5);
 
 /// Whether what comes from this address counts.
 #[must_use]
@@ -82,7 +82,7 @@ impl Allowance {
     pub fn add(self: &Arc<Self>, bytes: u64) {
         let mut pending = self.pending();
         pending.bytes += bytes;
-        if pending.written.elapsed() < WRITE_EVERY {
+        if pending.written.elapsed() < WRITE_INTERVAL {
             return;
         }
         pending.written = Instant::now();
@@ -134,7 +134,7 @@ impl Allowance {
                 return Ok(true);
             }
             if number < tries {
-                sleep(BREATH);
+                sleep(LOCK_RETRY_DELAY);
             }
         }
         Ok(false)
@@ -153,7 +153,7 @@ impl Allowance {
 
 impl Drop for Allowance {
     fn drop(&mut self) {
-        self.write(TRIES);
+        self.write(MAX_LOCK_TRIES);
     }
 }
 
@@ -170,7 +170,7 @@ mod tests {
 
     use url::Url;
 
-    use super::{Allowance, FileLock, WRITE_EVERY, is_ngrok};
+    use super::{Allowance, FileLock, WRITE_INTERVAL, is_ngrok};
 
     #[test]
     fn only_ngroks_own_names_count() {
@@ -198,7 +198,7 @@ mod tests {
         let path = folder.path().join("ngrok.json");
         let allowance = counter(&path);
         let disk = allowance.writing();
-        allowance.pending().written -= 2 * WRITE_EVERY;
+        allowance.pending().written -= 2 * WRITE_INTERVAL;
         // On its own thread the writing waits for the disk; here it would do so for ever.
         allowance.add(5);
         allowance.add(6);

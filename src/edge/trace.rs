@@ -10,7 +10,7 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-const DAYS_KEPT: usize = 7;
+const MAX_LOG_FILES: usize = 7;
 const CRATE: &str = "smart_colab";
 
 /// Reads a filter.
@@ -50,7 +50,7 @@ pub fn start(filter: Option<&Targets>, data_dir: &Path) {
         .rotation(Rotation::DAILY)
         .filename_prefix("smart-colab")
         .filename_suffix("log")
-        .max_log_files(DAYS_KEPT)
+        .max_log_files(MAX_LOG_FILES)
         .build(folder);
     let file = made
         .ok()

@@ -19,11 +19,11 @@ use crate::wire::session::{Restarted, Session};
 use crate::wire::state::JobState;
 
 /// How long an interrupt is tried for after the caller has gone.
-const INTERRUPT: Duration = Duration::from_secs(20);
+const INTERRUPT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the session of a job that waits is asked for.
 const LOOK_AHEAD: Duration = Duration::from_millis(500);
 /// Between two looks for a job that may not have arrived yet.
-const ON_ITS_WAY: Duration = Duration::from_secs(2);
+const ARRIVAL_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Jobs {
     /// Asks for a job's end and says how it stands.
@@ -32,7 +32,7 @@ impl Jobs {
     /// Those of the runtime, after repeating until `deadline`.
     pub async fn interrupt(&self, id: JobId, deadline: Instant) -> RuntimeResult<Job> {
         let asked = interrupt(&self.connection, id, JobId::fresh(), deadline).await;
-        asked.map_err(|error| self.refined(id, &error).unwrap_or(error))
+        asked.map_err(|error| self.classify_missing(id, &error).unwrap_or(error))
     }
 
     /// Asks for a job's end and waits until the caller's patience ends for it to come.
@@ -138,15 +138,16 @@ impl Jobs {
     /// Interrupts a job after its caller has gone; one that is still on its way too.
     pub(crate) fn interrupt_later(&self, id: JobId) {
         let connection = self.connection.clone();
-        let (deadline, request) = (Instant::now() + INTERRUPT, JobId::fresh());
+        let (deadline, request) = (Instant::now() + INTERRUPT_TIMEOUT, JobId::fresh());
         tokio::spawn(async move {
             loop {
                 match interrupt(&connection, id, request, deadline).await {
                     Ok(_) => return,
                     Err(error)
-                        if error.is_not_found() && Instant::now() + ON_ITS_WAY < deadline =>
+                        if error.is_not_found()
+                            && Instant::now() + ARRIVAL_POLL_INTERVAL < deadline =>
                     {
-                        sleep(ON_ITS_WAY).await;
+                        sleep(ARRIVAL_POLL_INTERVAL).await;
                     }
                     Err(error) => {
                         tracing::warn!(job = %id, %error, "a cancelled job could not be interrupted");

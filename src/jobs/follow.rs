@@ -22,7 +22,7 @@ use crate::wire::limits::MAX_WAIT;
 /// The first answer is wanted sooner, so that one that is lost without a sign leaves time for another try within the call.
 const FIRST_HOLD: Duration = Duration::from_secs(5);
 /// An executor that is silent for so long beyond its longest hold is not heard any more.
-const SILENCE: Duration = Duration::from_secs(5);
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Quick code ends the wait by finishing, so lingering costs it nothing and saves chatty code a request.
 const FIRST_LINGER_SEC: f64 = 0.5;
 /// Of events in one answer of the executor.
@@ -273,7 +273,7 @@ impl Follower {
 
     /// True while the silence is no longer than the executor was asked to hold its answer.
     fn may_be_late(&self) -> bool {
-        self.job.is_some() && self.heard.elapsed() < MAX_WAIT + SILENCE
+        self.job.is_some() && self.heard.elapsed() < MAX_WAIT + SILENCE_TIMEOUT
     }
 
     /// A young job is watched closely, an old one gathers, so that hours of output stay within a tunnel's monthly requests.

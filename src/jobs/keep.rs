@@ -22,12 +22,12 @@ use crate::runtime::{Code, RuntimeError, RuntimeResult};
 use crate::wire::job::Job;
 
 /// Bytes of pictures in one answer: Claude Desktop takes 1 MB in all, base64 adds a third.
-const PICTURE_BUDGET: usize = 700_000;
+const MAX_PICTURE_BYTES: usize = 700_000;
 
 /// Of what came after a job's end.
-const LATE_BYTES: u64 = 16 * 1024;
+const MAX_LATE_BYTES: u64 = 16 * 1024;
 /// The log may grow while it is read.
-const MAX_LATE_READ: usize = 1024 * 1024;
+const MAX_LATE_READ_BYTES: usize = 1024 * 1024;
 
 /// A file in the user's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,11 +153,11 @@ impl Keeper {
         deadline: Instant,
     ) -> Option<Late> {
         let begin = job.log_bytes_at_end.filter(|end| *end < job.log_bytes)?;
-        let from = begin.max(job.log_bytes.saturating_sub(LATE_BYTES));
+        let from = begin.max(job.log_bytes.saturating_sub(MAX_LATE_BYTES));
         let until = connection.until(deadline);
         let mut pieces = until.log(job.id, from).await.ok()?;
         let mut late = Vec::new();
-        while late.len() < MAX_LATE_READ
+        while late.len() < MAX_LATE_READ_BYTES
             && let Some(piece) = pieces.try_next().await.ok()?
         {
             late.extend_from_slice(&piece);
@@ -274,7 +274,7 @@ impl Kept {
 
     fn show(&mut self, picture: Fitted) {
         let shown: usize = self.pictures.iter().map(|one| one.bytes.len()).sum();
-        if shown + picture.bytes.len() <= PICTURE_BUDGET {
+        if shown + picture.bytes.len() <= MAX_PICTURE_BYTES {
             self.pictures.push(picture);
         } else {
             self.unshown += 1;

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::wire::job::Job;
 
 /// Sessions remembered; more than one machine runs.
-const MOST: usize = 1_000;
+const MAX_REMEMBERED: usize = 1_000;
 
 /// The kernel of each session, as last told of.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ impl Kernels {
             return false;
         };
         let mut kernels = self.lock();
-        if kernels.len() >= MOST && !kernels.contains_key(&job.session) {
+        if kernels.len() >= MAX_REMEMBERED && !kernels.contains_key(&job.session) {
             kernels.clear();
         }
         let before = kernels.insert(job.session.clone(), kernel_id.clone());

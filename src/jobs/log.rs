@@ -12,7 +12,7 @@ use crate::runtime::{Code, Hold, RuntimeResult};
 use crate::wire::job::Job;
 
 /// The fewest bytes of events that an executor can be asked for: only the job beside them is wanted.
-const FEWEST_BYTES: u64 = 1_024;
+const MIN_BYTES: u64 = 1_024;
 
 impl Jobs {
     /// The newest jobs that this computer remembers, newest first. Reads the disk.
@@ -32,11 +32,11 @@ impl Jobs {
         wait_sec: f64,
         deadline: Instant,
     ) -> RuntimeResult<Job> {
-        let hold = Hold::up_to(Duration::from_secs_f64(wait_sec), FEWEST_BYTES);
+        let hold = Hold::up_to(Duration::from_secs_f64(wait_sec), MIN_BYTES);
         let until = self.connection.until(deadline);
         match until.events(id, after, hold).await {
             Ok(page) => Ok(page.job),
-            Err(error) => Err(self.refined(id, &error).unwrap_or(error)),
+            Err(error) => Err(self.classify_missing(id, &error).unwrap_or(error)),
         }
     }
 
@@ -63,6 +63,6 @@ impl Jobs {
             Ok(bytes)
         };
         read.await
-            .map_err(|error| self.refined(id, &error).unwrap_or(error))
+            .map_err(|error| self.classify_missing(id, &error).unwrap_or(error))
     }
 }

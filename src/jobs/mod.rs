@@ -43,7 +43,7 @@ use crate::connection::Connection;
 use crate::runtime::{RuntimeError, RuntimeResult};
 use crate::wire::job::{Job, JobRequest};
 use crate::wire::state::JobState;
-use collect::{Collector, TEXT_LIMIT};
+use collect::{Collector, MAX_TEXT_CHARS};
 use follow::{Ended, Followed, Reader};
 use keep::{Keeper, Kept};
 use kernels::Kernels;
@@ -51,7 +51,7 @@ use store::{Record, Store};
 use view::View;
 
 /// Ids of jobs that are kept in memory.
-const REMEMBERED: usize = 1_000;
+const MAX_REMEMBERED: usize = 1_000;
 
 /// Runs code on the connected runtime.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl Jobs {
         request: &JobRequest,
         caller: &Caller<'_>,
     ) -> RuntimeResult<View> {
-        let mut collector = Collector::new(TEXT_LIMIT);
+        let mut collector = Collector::new(MAX_TEXT_CHARS);
         let submitted = self.submit(&self.store, id, request, caller, &mut collector);
         let mut followed = submitted.await?;
         self.note(&mut followed);
@@ -112,7 +112,7 @@ impl Jobs {
             .view(followed, collector, Reading::Whole, caller.deadline)
             .await;
         if is_replaced {
-            view.summary.tell_replaced();
+            view.summary.note_replaced();
         }
         Ok(view)
     }
@@ -128,8 +128,8 @@ impl Jobs {
         caller: &Caller<'_>,
     ) -> RuntimeResult<View> {
         let (after, mut collector) = match reading {
-            Reading::Whole => (0, Collector::new(TEXT_LIMIT)),
-            Reading::From(after) => (after, Collector::new(TEXT_LIMIT).stopping_when_full()),
+            Reading::Whole => (0, Collector::new(MAX_TEXT_CHARS)),
+            Reading::From(after) => (after, Collector::new(MAX_TEXT_CHARS).stopping_when_full()),
         };
         let mut followed =
             follow::follow(&self.connection, id, after, caller, &mut collector).await;
@@ -211,8 +211,8 @@ impl Jobs {
         if let Ended::Trouble(error) = &mut followed.ended
             && error.is_not_found()
         {
-            if let Some(refined) = self.refined(id, error) {
-                *error = refined;
+            if let Some(missing) = self.classify_missing(id, error) {
+                *error = missing;
             }
             if matches!(error, RuntimeError::Replaced) {
                 self.kernels.told_of_all();
@@ -240,7 +240,7 @@ impl Jobs {
     fn remember(&self, id: JobId) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(id);
-        if known.len() > REMEMBERED {
+        if known.len() > MAX_REMEMBERED {
             known.pop_first();
         }
     }
@@ -251,7 +251,7 @@ impl Jobs {
     }
 
     /// What it means that the machine that answered does not know a job: it was sent to another one, or went with its machine, or never arrived.
-    fn refined(&self, id: JobId, error: &RuntimeError) -> Option<RuntimeError> {
+    fn classify_missing(&self, id: JobId, error: &RuntimeError) -> Option<RuntimeError> {
         if !error.is_not_found() {
             return None;
         }
@@ -320,7 +320,7 @@ impl Jobs {
         };
         let mut view = View::of(followed, collector, reading, kept);
         if let Some(ahead) = ahead {
-            view.summary.tell_waiting(ahead);
+            view.summary.note_waiting(ahead);
         }
         view
     }

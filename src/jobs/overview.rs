@@ -14,7 +14,7 @@ use crate::wire::job::Job;
 use crate::wire::state::{JobState, Reason};
 
 /// The runtime's newest jobs that are looked at.
-const LOOKED_AT: u64 = 200;
+const MAX_JOBS_READ: u64 = 200;
 
 /// Which jobs are wanted.
 #[derive(Debug, Clone, Default)]
@@ -69,14 +69,14 @@ impl Jobs {
     pub async fn list(&self, wanted: &Wanted, deadline: Instant) -> Overview {
         let session = wanted.session.as_deref();
         // First: what is noted after the runtime was asked, it could not tell of.
-        let remembered = self.store.newest(LOOKED_AT as usize);
+        let remembered = self.store.newest(MAX_JOBS_READ as usize);
         let place = self.connection.place();
         let (mut jobs, trouble) = match self.newest(session, None, deadline).await {
             Ok(jobs) => (jobs, None),
             Err(error) => (Vec::new(), Some(error)),
         };
         let oldest = jobs.iter().map(|job| job.id).min();
-        let is_whole = trouble.is_some() || (jobs.len() as u64) < LOOKED_AT;
+        let is_whole = trouble.is_some() || (jobs.len() as u64) < MAX_JOBS_READ;
         if !is_whole {
             // What runs for long lies behind everything that came since.
             for state in [JobState::Running, JobState::Queued] {
@@ -127,7 +127,7 @@ impl Jobs {
         let query = &JobsQuery {
             session,
             state,
-            limit: LOOKED_AT,
+            limit: MAX_JOBS_READ,
         };
         self.connection.until(deadline).jobs(query).await
     }

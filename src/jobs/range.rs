@@ -17,11 +17,11 @@ use crate::base::text::Screen;
 use crate::runtime::{RuntimeError, RuntimeResult};
 
 /// Characters of the log in one answer, before a terminal would show them.
-const CHARACTERS: usize = 30_000;
+const MAX_CHARS: usize = 30_000;
 /// So many bytes hold that many characters, whatever they are.
-const BYTES: u64 = 4 * CHARACTERS as u64 + 4;
+const MAX_BYTES: u64 = 4 * MAX_CHARS as u64 + 4;
 /// How long the runtime is asked for a log that is kept here too.
-const ASKING: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A part of a job's log.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl Jobs {
         from: i64,
         deadline: Instant,
     ) -> RuntimeResult<LogRange> {
-        let count = |left: u64| left.min(BYTES);
+        let count = |left: u64| left.min(MAX_BYTES);
         let piece = self.log_piece(id, from, &count, deadline).await?;
         let mut range = LogRange::of(id, &piece);
         if u64::try_from(from).is_ok_and(|from| from > piece.log_bytes) {
@@ -119,7 +119,7 @@ impl Jobs {
         let path = self.keeper.log_path(id);
         let kept = fs::metadata(&path).await.ok().map(|file| file.len());
         let asking = match kept {
-            Some(_) => deadline.min(Instant::now() + ASKING),
+            Some(_) => deadline.min(Instant::now() + ANSWER_TIMEOUT),
             None => deadline,
         };
         let error = match self.standing(id, 0, 0.0, asking).await {
@@ -188,14 +188,14 @@ impl Piece {
         }
     }
 
-    /// At most [`CHARACTERS`] of them, up to the end of a line if one is near, and how many bytes before them are the rest of a cut character.
+    /// At most [`MAX_CHARS`] of them, up to the end of a line if one is near, and how many bytes before them are the rest of a cut character.
     fn window(&self) -> (usize, String) {
         let (skipped, bytes) = self.whole_characters();
         let text = match from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
         };
-        let cut = text.char_indices().nth(CHARACTERS);
+        let cut = text.char_indices().nth(MAX_CHARS);
         let shown = cut.map_or(text, |(at, _)| &text[..at]);
         let is_cut = cut.is_some() || !self.is_end();
         match shown.rfind('\n') {
@@ -216,7 +216,7 @@ impl LogRange {
         let next_byte = from_byte + text.len() as u64;
         let is_more = next_byte < piece.log_bytes && !text.is_empty();
         let next_byte = is_more.then_some(next_byte);
-        let mut screen = Screen::new(CHARACTERS);
+        let mut screen = Screen::new(MAX_CHARS);
         screen.push(&text);
         let hint = next_byte.map(|_| {
             Advice::from("There is more behind it: call ")
@@ -264,7 +264,7 @@ async fn read_copy(path: &Path, from: i64, count: Count<'_>) -> std::io::Result<
 
 #[cfg(test)]
 mod tests {
-    use super::{CHARACTERS, Piece, Source, start};
+    use super::{MAX_CHARS, Piece, Source, start};
 
     fn piece(log: &[u8], from: usize, to: usize) -> Piece {
         Piece {
@@ -299,18 +299,18 @@ mod tests {
 
     #[test]
     fn a_window_holds_whole_characters_and_whole_lines() {
-        let text = "üüü\n".repeat(CHARACTERS);
+        let text = "üüü\n".repeat(MAX_CHARS);
         let (skipped, shown) = piece(text.as_bytes(), 1, text.len()).window();
         assert_eq!(skipped, 1);
         assert!(shown.starts_with("üü\n") && shown.ends_with("ü\n"));
-        assert!((CHARACTERS - 4..=CHARACTERS).contains(&shown.chars().count()));
+        assert!((MAX_CHARS - 4..=MAX_CHARS).contains(&shown.chars().count()));
         let (_, shown) = piece(text.as_bytes(), 0, 9).window();
         assert_eq!(shown, "üüü\n");
         let whole = "a\nüb";
         let shown = piece(whole.as_bytes(), 0, whole.len()).window();
         assert_eq!(shown, (0, whole.to_owned()));
-        let endless = "x".repeat(CHARACTERS + 5);
+        let endless = "x".repeat(MAX_CHARS + 5);
         let shown = piece(endless.as_bytes(), 0, endless.len()).window();
-        assert_eq!(shown.1.len(), CHARACTERS);
+        assert_eq!(shown.1.len(), MAX_CHARS);
     }
 }

@@ -19,13 +19,13 @@ use crate::wire::state::JobState;
 
 const VERSION: u32 = 1;
 /// Older ones are forgotten; no executor keeps its jobs so long.
-const OLDEST: Duration = Duration::from_secs(30 * 24 * 3600);
+const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// And so are the oldest beyond so many, of about 400 bytes each.
-const MOST: usize = 2_000;
+const MAX_NOTES: usize = 2_000;
 /// How many new ones make it worth while to look for old ones.
 const TIDY_EVERY: usize = 200;
 /// A file that is longer is written anew.
-const LONGEST: u64 = 16 * 1024;
+const MAX_NOTE_BYTES: u64 = 16 * 1024;
 
 /// One job, as it was last heard of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,7 +118,7 @@ impl Store {
             .fetch_add(usize::from(record.state.is_none()), Ordering::Relaxed);
         if record.state.is_none() && begun.is_multiple_of(TIDY_EVERY) {
             let folder = self.folder.clone();
-            tokio::task::spawn_blocking(move || tidy(&folder, OLDEST, MOST));
+            tokio::task::spawn_blocking(move || tidy(&folder, MAX_AGE, MAX_NOTES));
         }
     }
 
@@ -156,7 +156,9 @@ fn path(folder: &Path, id: JobId) -> PathBuf {
 fn write(path: &Path, line: &[u8]) -> io::Result<()> {
     match File::options().append(true).open(path) {
         // In one go, behind what an earlier writer may have left without its end.
-        Ok(mut file) if file.metadata()?.len() < LONGEST => file.write_all(&[b"\n", line].concat()),
+        Ok(mut file) if file.metadata()?.len() < MAX_NOTE_BYTES => {
+            file.write_all(&[b"\n", line].concat())
+        }
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(_) | Err(_) => write_quickly(path, line),
     }

@@ -94,7 +94,7 @@ impl View {
             ..Summary::default()
         };
         if let Some(job) = &followed.job {
-            summary.tell_job(job);
+            summary.note_job(job);
         }
         if let Some(finished) = &collector.finished {
             summary.memory_after_gb = finished.memory_after_gb;
@@ -106,12 +106,12 @@ impl View {
             .as_ref()
             .is_some_and(|job| job.state.is_final());
         match &followed.ended {
-            Ended::Trouble(error) => summary.tell_trouble(error, &followed),
-            Ended::Finished => summary.tell_end(followed.job.as_ref(), collector.error.as_ref()),
-            Ended::Full => summary.tell_full(&followed, reading),
-            Ended::Deadline if job_is_over => summary.tell_full(&followed, reading),
-            Ended::Deadline => summary.tell_running(followed.next),
-            Ended::Cancelled => summary.tell_cancelled(),
+            Ended::Trouble(error) => summary.note_trouble(error, &followed),
+            Ended::Finished => summary.note_end(followed.job.as_ref(), collector.error.as_ref()),
+            Ended::Full => summary.note_truncated(&followed, reading),
+            Ended::Deadline if job_is_over => summary.note_truncated(&followed, reading),
+            Ended::Deadline => summary.note_running(followed.next),
+            Ended::Cancelled => summary.note_cancelled(),
         }
         let outlived = collector
             .error
@@ -122,7 +122,7 @@ impl View {
         let excerpt = collector.into_excerpt();
         if excerpt.left_out() > 0 {
             summary.left_out_characters = Some(excerpt.left_out());
-            summary.tell_left_out(excerpt.head_bytes());
+            summary.note_left_out(excerpt.head_bytes());
         }
         summary.log = kept.logs.first().map(|path| path.display().to_string());
         summary.notes = kept.all_notes();
@@ -152,7 +152,7 @@ impl View {
 }
 
 impl Summary {
-    fn tell_job(&mut self, job: &Job) {
+    fn note_job(&mut self, job: &Job) {
         self.state = Some(job.state);
         self.execution_time_sec = job.execution_time_sec;
         self.session = Some(job.session.clone());
@@ -161,7 +161,7 @@ impl Summary {
     }
 
     /// Says, beside whatever else there is to say, that the job ran without the variables that earlier code left.
-    pub(super) fn tell_replaced(&mut self) {
+    pub(super) fn note_replaced(&mut self) {
         self.runtime_replaced = Some(true);
         let session = self.session.as_deref().unwrap_or("main");
         self.notes.push(format!(
@@ -170,21 +170,21 @@ impl Summary {
         ).into());
     }
 
-    fn tell_running(&mut self, next: u64) {
+    fn note_running(&mut self, next: u64) {
         self.success = true;
         self.next = Some(next);
         self.hint = Some(call("The code goes on.") + OF_THIS + ", for what comes.");
     }
 
     /// In place of what is said of code that runs.
-    pub(super) fn tell_waiting(&mut self, ahead: Option<Advice>) {
+    pub(super) fn note_waiting(&mut self, ahead: Option<Advice>) {
         let why = ahead.unwrap_or_else(|| {
             "The code has not begun: its session starts, or ends what was before it.".into()
         });
         self.hint = Some(call(why) + OF_THIS + ", to wait for it.");
     }
 
-    fn tell_full(&mut self, followed: &Followed, reading: Reading) {
+    fn note_truncated(&mut self, followed: &Followed, reading: Reading) {
         self.success = true;
         self.next = Some(followed.next);
         let more = call("There is more output.");
@@ -196,7 +196,7 @@ impl Summary {
         });
     }
 
-    fn tell_cancelled(&mut self) {
+    fn note_cancelled(&mut self) {
         self.fail(
             "cancelled",
             "the call was cancelled",
@@ -205,7 +205,7 @@ impl Summary {
         );
     }
 
-    fn tell_trouble(&mut self, error: &RuntimeError, followed: &Followed) {
+    fn note_trouble(&mut self, error: &RuntimeError, followed: &Followed) {
         let (hint, retryable) = match (error, &followed.job) {
             (
                 RuntimeError::Replaced
@@ -240,7 +240,7 @@ impl Summary {
         self.fail(error.code(), &error.to_string(), hint, retryable);
     }
 
-    fn tell_end(&mut self, job: Option<&Job>, error: Option<&PythonError>) {
+    fn note_end(&mut self, job: Option<&Job>, error: Option<&PythonError>) {
         let Some(job) = job else { return };
         let because = job.reason.map(|reason| explain(reason, job));
         match (job.state, because, error) {
@@ -259,7 +259,7 @@ impl Summary {
     }
 
     /// The head of the text is about as long as what the log begins with.
-    fn tell_left_out(&mut self, head_bytes: usize) {
+    fn note_left_out(&mut self, head_bytes: usize) {
         let how = Advice::from("What is left out: call ")
             + READ
             + format!(

@@ -72,7 +72,7 @@ pub(super) fn settle(tool: &Tool, arguments: &mut JsonObject) -> Result<Vec<Stri
 }
 
 /// Says in an answer what was ignored.
-pub(super) fn tell_ignored(result: &mut CallToolResult, tool: &Tool, ignored: &[String]) {
+pub(super) fn note_ignored(result: &mut CallToolResult, tool: &Tool, ignored: &[String]) {
     const NAME: &str = "ignored_arguments";
     if ignored.is_empty() {
         return;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Claude Desktop's code tab and Cline give up after 60 s.
-const DEFAULT: Duration = Duration::from_secs(45);
+const DEFAULT_BUDGET: Duration = Duration::from_secs(45);
 
 /// Clients known to wait longer, by the beginning of the `clientInfo.name` that they send (Gemini CLI may append the server's name),
 /// with a margin below what was measured.
@@ -18,7 +18,7 @@ pub(super) fn of(client: Option<&str>, configured: Option<Duration>) -> Duration
     configured.unwrap_or_else(|| {
         let client = client.unwrap_or_default();
         let known = PATIENT.iter().find(|(name, _)| client.starts_with(name));
-        known.map_or(DEFAULT, |(_, budget)| *budget)
+        known.map_or(DEFAULT_BUDGET, |(_, budget)| *budget)
     })
 }
 

@@ -21,13 +21,13 @@ use crate::runtime::{RuntimeError, RuntimeResult};
 use crate::wire::job::Job;
 
 /// Between two notifications at least, so that what changed meanwhile is one; and how often it is looked at what the connection does.
-const TICK: Duration = Duration::from_millis(250);
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 /// How often a message is repeated to a caller whose work does not move.
-const REPEAT: Duration = Duration::from_secs(2);
+const REPEAT_INTERVAL: Duration = Duration::from_secs(2);
 /// Less than any step of what is counted.
-const TINY: f64 = 1e-6;
+const MIN_PROGRESS_STEP: f64 = 1e-6;
 /// Clients show the last message: long lines are of no use there.
-const LONGEST_MESSAGE: usize = 200;
+const MAX_MESSAGE_CHARS: usize = 200;
 /// A line that has no end for so long is a prompt, or says what is being done.
 const PROMPT_DELAY: Duration = Duration::from_secs(5);
 
@@ -170,7 +170,7 @@ impl Said {
 }
 
 fn short(text: &str) -> String {
-    text.trim().chars().take(LONGEST_MESSAGE).collect()
+    text.trim().chars().take(MAX_MESSAGE_CHARS).collect()
 }
 
 /// Runs `work` and sends its progress to the caller, who asked for it by a token. Nothing is sent after the work is done.
@@ -244,8 +244,8 @@ async fn forward<T>(
     let (mut last, mut sent) = (None::<Step>, Instant::now());
     loop {
         tokio::select! {
-            Ok(()) = seen.changed() => sleep_until(sent + TICK).await,
-            () = sleep(TICK) => {}
+            Ok(()) = seen.changed() => sleep_until(sent + PROGRESS_INTERVAL).await,
+            () = sleep(PROGRESS_INTERVAL) => {}
         }
         let said = seen.borrow_and_update().clone();
         let shown_instead = server
@@ -256,7 +256,7 @@ async fn forward<T>(
         let (step, is_said) = match (shown_instead, said.step) {
             (Some(message), said) => {
                 // What is counted has not moved, and MCP wants a number that has.
-                let done = last.as_ref().map_or(0.0, |last| last.done) + TINY;
+                let done = last.as_ref().map_or(0.0, |last| last.done) + MIN_PROGRESS_STEP;
                 let total = said.and_then(|said| said.total);
                 let step = Step {
                     done,
@@ -270,7 +270,7 @@ async fn forward<T>(
         };
         // MCP wants progress to grow with every notification.
         let is_news = |last: &Step| {
-            let says_more = step.message != last.message || sent.elapsed() >= REPEAT;
+            let says_more = step.message != last.message || sent.elapsed() >= REPEAT_INTERVAL;
             step.done > last.done && (is_said || says_more)
         };
         if !last.as_ref().is_none_or(is_news) {

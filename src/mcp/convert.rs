@@ -22,7 +22,7 @@ use crate::render::picture::Fitted;
 use crate::transfer::Look;
 
 /// Files linked in one answer; the others lie in the same folder.
-const MOST_LINKS: usize = 20;
+const MAX_LINKS: usize = 20;
 
 impl IntoCallToolResult for Fault {
     fn into_call_tool_result(self) -> Result<CallToolResponse, ErrorData> {
@@ -136,7 +136,7 @@ fn blocks(
 fn files(files: &[KeptFile], logs: &[PathBuf]) -> impl Iterator<Item = Resource> {
     let files = files
         .iter()
-        .take(MOST_LINKS)
+        .take(MAX_LINKS)
         .map(|file| link(&file.path, &file.mime, Some(file.bytes)));
     let logs = logs.iter().map(|log| link(log, "text/plain", None));
     files.chain(logs).flatten()
@@ -146,7 +146,7 @@ fn files(files: &[KeptFile], logs: &[PathBuf]) -> impl Iterator<Item = Resource>
 fn unlinked(files: &[KeptFile]) -> Option<Advice> {
     let more = files
         .len()
-        .checked_sub(MOST_LINKS)
+        .checked_sub(MAX_LINKS)
         .filter(|more| *more > 0)?;
     let folder = files.last()?.path.parent()?.display();
     let note = format!(

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use url::Url;
 
 /// A client that declares roots and does not answer must not cost the call.
-const PATIENCE: Duration = Duration::from_secs(3);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Asked anew at each call, so that a change of theirs counts at once. None from a client that does not declare them or does not answer, and
 /// none since protocol 2026-07-28, which lets a server ask nothing on its own and gives roots up.
@@ -26,7 +26,7 @@ pub(super) async fn roots(context: &RequestContext<RoleServer>) -> Vec<PathBuf> 
         return Vec::new();
     }
     let asked = context.peer.list_roots();
-    match timeout(PATIENCE, asked).await {
+    match timeout(ANSWER_TIMEOUT, asked).await {
         Ok(Ok(answer)) => {
             let paths = answer.roots.iter().filter_map(|root| path(&root.uri));
             paths.collect()

@@ -194,7 +194,7 @@ impl ServerHandler for Server {
         self.resources.look_again();
         match answer {
             Ok(Ok(CallToolResponse::Complete(mut result))) => {
-                arguments::tell_ignored(&mut result, tool, &ignored);
+                arguments::note_ignored(&mut result, tool, &ignored);
                 Ok(result.into())
             }
             Ok(answer) => answer,

@@ -24,7 +24,7 @@ use super::methods;
 use crate::caller::turns::Turns;
 
 /// The executor refuses code over 8 MiB; this only bounds what is held in memory.
-const LONGEST_LINE: usize = 64 * 1024 * 1024;
+const MAX_LINE_BYTES: usize = 64 * 1024 * 1024;
 /// Refusals that wait for a client to read them; no more lines are read until it does.
 const MAX_REFUSING: usize = 1_000;
 
@@ -51,7 +51,7 @@ where
     /// Cancels `leaving` when the client has closed its side.
     pub fn new(read: R, write: W, leaving: CancellationToken) -> Self {
         Self {
-            lines: FramedRead::new(read, Lines::new(LONGEST_LINE)),
+            lines: FramedRead::new(read, Lines::new(MAX_LINE_BYTES)),
             messages: VecDeque::new(),
             out: Arc::new(Mutex::new(write)),
             refusing: JoinSet::new(),

@@ -25,9 +25,9 @@ use crate::transfer::name::Name;
 use crate::wire::machine::Probe;
 
 /// Jobs that one notebook holds; the executor lists no more.
-pub const MOST_JOBS: u64 = 1_000;
+pub const MAX_JOBS: u64 = 1_000;
 /// Jobs fetched side by side, for the way there and back is what takes the time.
-const SIDE_BY_SIDE: usize = 4;
+const MAX_CONCURRENT: usize = 4;
 /// Left of the call for ending the file.
 const RESERVE: Duration = Duration::from_secs(2);
 
@@ -37,7 +37,7 @@ pub struct Wanted {
     pub session: String,
     /// A path under the save folder; named after the session and the day unless given.
     pub filename: Option<String>,
-    /// Only so many of the newest jobs, 1 to [`MOST_JOBS`].
+    /// Only so many of the newest jobs, 1 to [`MAX_JOBS`].
     pub last: Option<u64>,
     /// What the face calls a chunked operation; heads the cells of one.
     pub loop_title: String,
@@ -133,7 +133,7 @@ impl Notebooks {
                 },
             });
         }
-        let is_whole = wanted.last.is_some() || all < MOST_JOBS;
+        let is_whole = wanted.last.is_some() || all < MAX_JOBS;
         Ok(progress.end(&probe, is_whole, deadline)?)
     }
 
@@ -142,7 +142,7 @@ impl Notebooks {
         let query = &JobsQuery {
             session: Some(&wanted.session),
             state: None,
-            limit: wanted.last.unwrap_or(MOST_JOBS),
+            limit: wanted.last.unwrap_or(MAX_JOBS),
         };
         let jobs = self.connection.until(deadline).jobs(query).await?;
         Ok(jobs.into_iter().rev().map(|job| job.id).collect())
@@ -169,7 +169,7 @@ impl Notebooks {
         };
         let all = jobs.len() as u64;
         let fetched = stream::iter(jobs).map(|id| fetch(&self.connection, id, deadline));
-        let mut fetched = std::pin::pin!(fetched.buffered(SIDE_BY_SIDE));
+        let mut fetched = std::pin::pin!(fetched.buffered(MAX_CONCURRENT));
         let mut cell: Option<Cell> = None;
         let mut done = 0;
         while let Some(job) = fetched.next().await {
@@ -248,7 +248,7 @@ impl Progress {
         let Placed { path, bytes } = file.end(&metadata(probe, self.widgets))?;
         let mut message = format!("The notebook is {}.", path.display());
         if !has_all {
-            message += &format!(" It holds the last {MOST_JOBS} jobs; older ones are left out.");
+            message += &format!(" It holds the last {MAX_JOBS} jobs; older ones are left out.");
         }
         if self.gone > 0 {
             message += &format!(

@@ -20,9 +20,9 @@ use crate::wire::job::Job;
 /// Of events in one answer.
 const PAGE_BYTES: u64 = 1024 * 1024;
 /// A job that has printed more than this is read on from its last events: a tunnel's gigabyte is not for what is left out anyway.
-const MOST_TEXT: usize = 8 * 1024 * 1024;
+const MAX_TEXT_BYTES: usize = 8 * 1024 * 1024;
 /// Those are so many, of 16 Ki characters at most.
-const LAST_EVENTS: u64 = 500;
+const MAX_LAST_EVENTS: u64 = 500;
 
 /// All of a job that a notebook shows.
 pub(super) struct Fetched {
@@ -90,8 +90,8 @@ async fn fetch_whole(
             return Err(stall::fault(connection, after));
         }
         after = page.next;
-        let last = page.job.last_seq.saturating_sub(LAST_EVENTS);
-        if text_bytes > MOST_TEXT && last > after {
+        let last = page.job.last_seq.saturating_sub(MAX_LAST_EVENTS);
+        if text_bytes > MAX_TEXT_BYTES && last > after {
             outputs.skip();
             captured.values_mut().for_each(Outputs::skip);
             after = last;

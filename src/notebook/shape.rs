@@ -6,9 +6,9 @@ use crate::base::text::Excerpt;
 use crate::wire::event::{BlobRef, PythonError, StreamName};
 
 /// Bytes of what stands around a value in the notebook.
-const FRAME: usize = 128;
+const FRAME_BYTES: usize = 128;
 /// Of an exception's message, and of each part of its traceback.
-const ERROR_CHARACTERS: usize = 64 * 1024;
+const MAX_ERROR_CHARS: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(super) enum Item {
@@ -100,7 +100,7 @@ fn in_shape(mime: &str, value: Value) -> Value {
 
 /// Bytes that a value takes in the notebook, before it is fetched too.
 pub(super) fn size(mime: &str, value: &Value) -> usize {
-    FRAME + length(mime, value)
+    FRAME_BYTES + length(mime, value)
 }
 
 fn length(mime: &str, value: &Value) -> usize {
@@ -130,7 +130,7 @@ pub(super) fn is_text(mime: &str) -> bool {
 
 pub(super) fn fields(error: &PythonError) -> Map<String, Value> {
     let bounded = |text: &str| {
-        let mut excerpt = Excerpt::new(ERROR_CHARACTERS);
+        let mut excerpt = Excerpt::new(MAX_ERROR_CHARS);
         excerpt.push(text);
         excerpt.render()
     };

@@ -35,7 +35,7 @@ const MAX_BYTES: u64 = 64 * 1024;
 /// Of a table with rows so long that few of them fit in that.
 const MAX_TABLE_BYTES: u64 = 1024 * 1024;
 /// Characters of text in one answer: 40,000 with the line of facts.
-const TEXT_LIMIT: usize = 39_000;
+const MAX_TEXT_CHARS: usize = 39_000;
 /// Pictures and notebooks of more bytes are not fetched to be looked at.
 pub const MAX_FETCHED_BYTES: u64 = 20 * 1024 * 1024;
 
@@ -119,7 +119,7 @@ impl Reading<'_> {
         let rows = usize::try_from(self.wanted.lines.unwrap_or(ROWS)).unwrap_or(usize::MAX);
         let parse = |file: &FileText| table::csv(&file.text, delimiter, rows, is_whole(file));
         let table = parse(file);
-        let is_enough = |table: &Table| table.rows >= rows || table.text.len() > TEXT_LIMIT;
+        let is_enough = |table: &Table| table.rows >= rows || table.text.len() > MAX_TEXT_CHARS;
         if is_whole(file) || table.as_ref().is_some_and(is_enough) {
             return Ok(table.map(|table| Page::table(file, &table)));
         }
@@ -146,7 +146,7 @@ impl Reading<'_> {
 
     async fn notebook(&self, file: &FileText) -> RuntimeResult<Option<Page>> {
         let bytes = self.fetch(&file.path).await?;
-        let short = spawn_blocking(move || notebook::short(&bytes, TEXT_LIMIT));
+        let short = spawn_blocking(move || notebook::short(&bytes, MAX_TEXT_CHARS));
         let Ok(short) = timeout_at(self.deadline, short).await else {
             return Ok(Some(Page::blank(file).with(Note::SlowNotebook)));
         };

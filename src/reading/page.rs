@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::note::Note;
-use super::{TEXT_LIMIT, opening};
+use super::{MAX_TEXT_CHARS, opening};
 use crate::render::notebook::Notebook;
 use crate::render::picture::Fitted;
 use crate::render::table::Table;
@@ -241,7 +241,7 @@ fn log_head(text: &str, lines: u64) -> Head {
     let mut wanted: Vec<&str> = text.split_inclusive('\n').take(lines).collect();
     loop {
         let plain = log::plain(&wanted.concat());
-        if plain.text.chars().nth(TEXT_LIMIT).is_none() {
+        if plain.text.chars().nth(MAX_TEXT_CHARS).is_none() {
             return Head {
                 text: plain.text,
                 shown: wanted.len(),
@@ -251,7 +251,7 @@ fn log_head(text: &str, lines: u64) -> Head {
         }
         if wanted.len() == 1 {
             return Head {
-                text: plain.text.chars().take(TEXT_LIMIT).collect(),
+                text: plain.text.chars().take(MAX_TEXT_CHARS).collect(),
                 shown: 1,
                 is_cut: true,
                 left_out: plain.left_out,
@@ -267,14 +267,14 @@ fn head(text: &str, lines: u64) -> Head {
     let (mut end, mut shown, mut characters) = (0, 0, 0);
     for line in text.split_inclusive('\n').take(lines) {
         characters += line.chars().count();
-        if characters > TEXT_LIMIT {
+        if characters > MAX_TEXT_CHARS {
             break;
         }
         (end, shown) = (end + line.len(), shown + 1);
     }
     let is_cut = shown == 0 && !text.is_empty();
     let text = match is_cut {
-        true => text.chars().take(TEXT_LIMIT).collect(),
+        true => text.chars().take(MAX_TEXT_CHARS).collect(),
         false => text[..end].to_owned(),
     };
     Head {

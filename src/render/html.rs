@@ -32,11 +32,11 @@ const STATIC: [&str; 4] = [
 ];
 
 /// Bytes of one page that are read.
-const LONGEST: usize = 256 * 1024;
+const MAX_TEXT_BYTES: usize = 256 * 1024;
 /// Bytes of all the pages of one answer that are read.
-const MOST: usize = 1024 * 1024;
+const MAX_HTML_BYTES: usize = 1024 * 1024;
 /// Elements within elements; the time to read them grows with the square of it.
-const DEEPEST: usize = 1_000;
+const MAX_DEPTH: usize = 1_000;
 /// These need no end, so their beginnings say nothing of how deep it nests.
 const ENDLESS: [&str; 16] = [
     "br", "img", "hr", "input", "meta", "link", "col", "wbr", "source", "p", "li", "td", "th",
@@ -51,7 +51,9 @@ pub struct Reader {
 
 impl Default for Reader {
     fn default() -> Self {
-        Self { left: MOST }
+        Self {
+            left: MAX_HTML_BYTES,
+        }
     }
 }
 
@@ -91,7 +93,7 @@ impl Reader {
     }
 
     fn takes(&self, html: &str) -> bool {
-        html.len() <= self.left.min(LONGEST)
+        html.len() <= self.left.min(MAX_TEXT_BYTES)
     }
 }
 
@@ -105,11 +107,11 @@ pub fn shows_something(html: &str) -> bool {
 /// Whether it shows little without a browser, or nests so deep that [`text`] does not read it.
 fn is_page(html: &str) -> bool {
     let html = html.to_ascii_lowercase();
-    LIVE.iter().any(|tag| html.contains(tag)) || depth(&html) > DEEPEST
+    LIVE.iter().any(|tag| html.contains(tag)) || depth(&html) > MAX_DEPTH
 }
 
 fn text(html: &str) -> Option<String> {
-    if depth(html) > DEEPEST {
+    if depth(html) > MAX_DEPTH {
         return None;
     }
     let read = || {
@@ -147,7 +149,7 @@ fn depth(html: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST, MOST, Reader, in_words, is_page, text};
+    use super::{MAX_HTML_BYTES, MAX_TEXT_BYTES, Reader, in_words, is_page, text};
 
     #[test]
     fn a_page_is_its_text() {
@@ -233,10 +235,10 @@ mod tests {
     #[test]
     fn of_one_page_and_of_all_no_more_is_read_than_an_answer_has_time_for() {
         let mut reader = Reader::default();
-        let longest = "x".repeat(LONGEST);
+        let longest = "x".repeat(MAX_TEXT_BYTES);
         let longer = format!("{longest}x");
         assert!(reader.is_page(&longer) && reader.text(&longer).is_none());
-        for _ in 0..MOST / LONGEST {
+        for _ in 0..MAX_HTML_BYTES / MAX_TEXT_BYTES {
             assert!(!reader.is_page(&longest) && reader.text(&longest).is_some());
         }
         assert!(reader.is_page("x") && reader.text("x").is_none());

@@ -6,9 +6,9 @@ use super::{html, json, log, text};
 use crate::base::text::Excerpt;
 
 /// Characters of one output.
-const OUTPUT_LIMIT: usize = 2_000;
+const MAX_OUTPUT_CHARS: usize = 2_000;
 /// Characters of one cell's source, where all sources together would leave little room.
-const SOURCE_LIMIT: usize = 4_000;
+const MAX_SOURCE_CHARS: usize = 4_000;
 
 /// The cells of a notebook, of any version of its format.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub fn short(bytes: &[u8], limit: usize) -> Option<Notebook> {
         let kind = cell["cell_type"].as_str().unwrap_or("unknown");
         let heading = format!("--- cell {} ({kind}) ---", short.shown_cells + 1);
         let source = if is_long {
-            excerpt(&source, SOURCE_LIMIT)
+            excerpt(&source, MAX_SOURCE_CHARS)
         } else {
             source
         };
@@ -65,7 +65,7 @@ pub fn short(bytes: &[u8], limit: usize) -> Option<Notebook> {
         let mut outputs = cell["outputs"].as_array().into_iter().flatten();
         let fits = outputs.all(|output| {
             let said = text::without_data(&shown(output, &mut html)).into_owned();
-            let said = excerpt(&log::plain(&said).text, OUTPUT_LIMIT);
+            let said = excerpt(&log::plain(&said).text, MAX_OUTPUT_CHARS);
             push(&mut short, "--- output ---", &said)
         });
         if !fits {

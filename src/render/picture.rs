@@ -19,19 +19,19 @@ use tokio::time::timeout;
 use super::svg;
 
 /// Pixels on the longer side.
-const LONGEST_SIDE: u32 = 1_200;
+const MAX_SIDE_PIXELS: u32 = 1_200;
 /// Bytes before base64.
-const LARGEST: usize = 700_000;
+const MAX_BYTES: usize = 700_000;
 const JPEG_QUALITY: u8 = 85;
 /// A picture that unpacks to more stays packed: a small file may hold a square of 100,000 pixels.
-const MOST_PIXELS: u64 = 64_000_000;
-const MOST_MEMORY: u64 = 256 * 1024 * 1024;
+const MAX_PIXELS: u64 = 64_000_000;
+const MAX_MEMORY_BYTES: u64 = 256 * 1024 * 1024;
 
 const SVG: &str = "image/svg+xml";
 /// Drawing nests as deep as the drawing does.
-pub(super) const DRAWING_STACK: usize = 64 * 1024 * 1024;
+pub(super) const DRAWING_STACK_BYTES: usize = 64 * 1024 * 1024;
 /// A drawing can be made that takes hours.
-const LONGEST_DRAWING: Duration = Duration::from_secs(10);
+const DRAW_TIMEOUT: Duration = Duration::from_secs(10);
 /// One at a time, so that no more than one goes on that nobody waits for any more.
 static DRAWING: Semaphore = Semaphore::const_new(1);
 
@@ -93,18 +93,18 @@ async fn draw(bytes: Bytes) -> Result<DynamicImage, PictureError> {
         let work = move || {
             let _permit = permit;
             // Whoever waited may be gone.
-            let _ = done.send(svg::draw(&bytes, LONGEST_SIDE));
+            let _ = done.send(svg::draw(&bytes, MAX_SIDE_PIXELS));
         };
         thread::Builder::new()
             .name("drawing".to_owned())
-            .stack_size(DRAWING_STACK)
+            .stack_size(DRAWING_STACK_BYTES)
             .spawn(work)?;
         let drawn = drawn.await;
         drawn
             .unwrap_or_else(|_| Err("the renderer failed".to_owned()))
             .map_err(PictureError::Undrawable)
     };
-    let drawn = timeout(LONGEST_DRAWING, drawing).await;
+    let drawn = timeout(DRAW_TIMEOUT, drawing).await;
     drawn.unwrap_or(Err(PictureError::TooSlow))
 }
 
@@ -116,18 +116,19 @@ fn fit_pixels(bytes: &[u8]) -> Result<Fitted, PictureError> {
         _ => None,
     };
     let mut limits = Limits::default();
-    limits.max_alloc = Some(MOST_MEMORY);
+    limits.max_alloc = Some(MAX_MEMORY_BYTES);
     reader.limits(limits);
     let mut decoder = reader.into_decoder()?;
     let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > MOST_PIXELS || decoder.total_bytes() > MOST_MEMORY {
+    if u64::from(width) * u64::from(height) > MAX_PIXELS || decoder.total_bytes() > MAX_MEMORY_BYTES
+    {
         return Err(PictureError::TooLarge { width, height });
     }
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut picture = DynamicImage::from_decoder(decoder)?;
     if let Some(mime) = as_made
-        && width.max(height) <= LONGEST_SIDE
-        && bytes.len() <= LARGEST
+        && width.max(height) <= MAX_SIDE_PIXELS
+        && bytes.len() <= MAX_BYTES
     {
         let bytes = bytes.to_vec();
         return Ok(Fitted { mime, bytes });
@@ -140,16 +141,17 @@ fn shrink(picture: &DynamicImage) -> ImageResult<Fitted> {
     let mut longest = picture.width().max(picture.height());
     loop {
         let scaled;
-        let shown = if longest <= LONGEST_SIDE && longest == picture.width().max(picture.height()) {
-            picture
-        } else {
-            longest = longest.min(LONGEST_SIDE);
-            scaled = picture.resize(longest, longest, FilterType::Triangle);
-            &scaled
-        };
+        let shown =
+            if longest <= MAX_SIDE_PIXELS && longest == picture.width().max(picture.height()) {
+                picture
+            } else {
+                longest = longest.min(MAX_SIDE_PIXELS);
+                scaled = picture.resize(longest, longest, FilterType::Triangle);
+                &scaled
+            };
         let mut png = Vec::new();
         shown.write_to(&mut Cursor::new(&mut png), ImageFormat::Png)?;
-        if png.len() <= LARGEST {
+        if png.len() <= MAX_BYTES {
             return Ok(Fitted {
                 mime: "image/png",
                 bytes: png,
@@ -158,7 +160,7 @@ fn shrink(picture: &DynamicImage) -> ImageResult<Fitted> {
         let mut jpeg = Vec::new();
         let encoder = JpegEncoder::new_with_quality(&mut jpeg, JPEG_QUALITY);
         on_white(shown).write_with_encoder(encoder)?;
-        if jpeg.len() <= LARGEST {
+        if jpeg.len() <= MAX_BYTES {
             return Ok(Fitted {
                 mime: "image/jpeg",
                 bytes: jpeg,
@@ -188,7 +190,7 @@ mod tests {
 
     use image::{DynamicImage, ImageFormat, RgbImage, RgbaImage};
 
-    use super::{Fitted, LARGEST, LONGEST_SIDE, PictureError, fit};
+    use super::{Fitted, MAX_BYTES, MAX_SIDE_PIXELS, PictureError, fit};
 
     fn noise(width: u32, height: u32) -> RgbImage {
         let mut seed = 1u32;
@@ -232,8 +234,8 @@ mod tests {
             let fitted = fitted("image/png", &bytes).await.unwrap();
             assert_eq!(fitted.mime, mime);
             let (width, height) = size(&fitted);
-            assert!(width.max(height) <= LONGEST_SIDE);
-            assert!(fitted.bytes.len() <= LARGEST, "{}", fitted.bytes.len());
+            assert!(width.max(height) <= MAX_SIDE_PIXELS);
+            assert!(fitted.bytes.len() <= MAX_BYTES, "{}", fitted.bytes.len());
         }
     }
 

@@ -1,7 +1,7 @@
 //! CSV as records: what parts its columns, where its lines end, and which of them are no records at all.
 
 /// Records that show what parts the columns.
-const SAMPLE: usize = 25;
+const SAMPLE_RECORDS: usize = 25;
 /// Of equals the first is taken.
 const DELIMITERS: [char; 4] = [',', '\t', ';', '|'];
 /// Rows with broken quotes; behind so many quotes part nothing in the whole file.
@@ -208,7 +208,7 @@ fn widths(text: &str, delimiter: char) -> Vec<usize> {
     });
     let records = records.filter(|record| !record.is_blank());
     records
-        .take(SAMPLE)
+        .take(SAMPLE_RECORDS)
         .map(|record| record.fields.len())
         .collect()
 }

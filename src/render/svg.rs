@@ -8,9 +8,9 @@ use resvg::tiny_skia::{Color, Pixmap, Transform};
 use resvg::usvg::fontdb::{Database, Family, Query};
 use resvg::usvg::{Group, ImageHrefResolver, ImageKind, Node, Options, Tree};
 
-const LARGEST_SOURCE: usize = 8 * 1024 * 1024;
+const MAX_SOURCE_BYTES: usize = 8 * 1024 * 1024;
 /// Groups within groups, each of which may take a canvas of its own.
-const DEEPEST: usize = 32;
+const MAX_DEPTH: usize = 32;
 /// What text is drawn in where its own font is not there, best first.
 const FAMILIES: [&str; 6] = [
     "Arial",
@@ -21,15 +21,15 @@ const FAMILIES: [&str; 6] = [
     "Times New Roman",
 ];
 /// Of a picture inside of a drawing.
-const MOST_PIXELS: u64 = 16_000_000;
+const MAX_PIXELS: u64 = 16_000_000;
 
 /// Draws it on white, at its own size or smaller. Takes CPU time, and stack as deep as it nests.
 ///
 /// # Errors
 /// Why it cannot be drawn.
 pub(super) fn draw(source: &[u8], longest_side: u32) -> Result<DynamicImage, String> {
-    if source.len() > LARGEST_SOURCE {
-        return Err(format!("it is larger than {LARGEST_SOURCE} bytes"));
+    if source.len() > MAX_SOURCE_BYTES {
+        return Err(format!("it is larger than {MAX_SOURCE_BYTES} bytes"));
     }
     let mut options = Options {
         image_href_resolver: ImageHrefResolver {
@@ -47,7 +47,7 @@ pub(super) fn draw(source: &[u8], longest_side: u32) -> Result<DynamicImage, Str
         }
     }
     let tree = Tree::from_data(source, &options).map_err(|error| error.to_string())?;
-    if depth(tree.root()) > DEEPEST {
+    if depth(tree.root()) > MAX_DEPTH {
         return Err("it nests too deep".to_owned());
     }
     let size = tree.size();
@@ -110,7 +110,7 @@ fn depth(group: &Group) -> usize {
 fn small_png(bytes: &[u8]) -> bool {
     let reader = ImageReader::with_format(Cursor::new(bytes), ImageFormat::Png);
     let size = reader.into_dimensions();
-    size.is_ok_and(|(width, height)| u64::from(width) * u64::from(height) <= MOST_PIXELS)
+    size.is_ok_and(|(width, height)| u64::from(width) * u64::from(height) <= MAX_PIXELS)
 }
 
 #[cfg(test)]
@@ -180,8 +180,8 @@ mod tests {
                 let drawing = svg(&format!("{}{inside}", open.repeat(deep)));
                 // Refused or drawn: it comes back.
                 let work = move || draw(drawing.as_bytes(), 1_200);
-                let thread =
-                    std::thread::Builder::new().stack_size(super::super::picture::DRAWING_STACK);
+                let thread = std::thread::Builder::new()
+                    .stack_size(super::super::picture::DRAWING_STACK_BYTES);
                 let drawn = thread.spawn(work).unwrap().join().unwrap();
                 assert!(drawn.is_err() || open == "<svg>", "{open} {deep}");
             }

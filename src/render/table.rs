@@ -7,7 +7,7 @@ use super::records::Records;
 /// Columns of characters in a cell; what is longer is cut.
 pub const MAX_CELL: usize = 40;
 /// And in a line: columns beyond are counted, not shown.
-const WIDEST_LINE: usize = 240;
+const MAX_LINE_CHARS: usize = 240;
 const GAP: &str = "  ";
 
 /// The head of a table.
@@ -59,7 +59,7 @@ pub fn csv(text: &str, delimiter: Option<char>, rows: usize, is_whole: bool) -> 
         let width = |record: &Vec<String>| record.get(at).map_or(0, |cell| cell.width());
         records.iter().map(width).max().unwrap_or(0)
     });
-    let mut room = WIDEST_LINE;
+    let mut room = MAX_LINE_CHARS;
     let shown: Vec<usize> = widths
         .take_while(|width| {
             let fits = *width <= room;
@@ -159,7 +159,7 @@ mod tests {
         let table = csv(&heading.join(","), Some(','), 20, true).unwrap();
         assert_eq!((table.rows, table.columns), (0, 200));
         assert!((10..40).contains(&table.shown_columns));
-        assert!(table.text.chars().count() <= super::WIDEST_LINE + 1);
+        assert!(table.text.chars().count() <= super::MAX_LINE_CHARS + 1);
         let table = csv(
             &format!("{}\n{}", "x".repeat(99), "日".repeat(99)),
             None,

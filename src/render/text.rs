@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// What is embedded is left out from so many characters on.
-const LEAST_DATA: usize = 100;
+const MIN_DATA_CHARS: usize = 100;
 
 /// The text of a file of which the beginning says how it is written: with a byte order mark in UTF-16, otherwise in UTF-8.
 #[must_use]
@@ -33,7 +33,7 @@ pub fn without_data(text: &str) -> Cow<'_, str> {
         let (before, after) = rest.split_at(at + MARK.len());
         let length = after.find(|c| !is_data(c)).unwrap_or(after.len());
         short += before;
-        if length < LEAST_DATA {
+        if length < MIN_DATA_CHARS {
             short += &after[..length];
         } else {
             short += &format!("…[{length} characters]");

@@ -16,7 +16,7 @@ pub type RuntimeResult<T> = Result<T, RuntimeError>;
 pub type Cause = Box<dyn StdError + Send + Sync>;
 
 /// Who asks for a longer wait does not mean it.
-pub(super) const LONGEST_WAIT_SEC: u64 = 24 * 3600;
+pub(super) const MAX_RETRY_AFTER_SEC: u64 = 24 * 3600;
 
 /// How far a failed request got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,7 +186,7 @@ impl RuntimeError {
         match self {
             Self::Refused(problem) => problem
                 .retry_after_sec
-                .map(|seconds| Duration::from_secs(seconds.min(LONGEST_WAIT_SEC))),
+                .map(|seconds| Duration::from_secs(seconds.min(MAX_RETRY_AFTER_SEC))),
             Self::TunnelOffline { retry_after, .. } | Self::TunnelLimited { retry_after, .. } => {
                 *retry_after
             }

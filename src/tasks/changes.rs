@@ -9,15 +9,15 @@ use crate::base::ids::JobId;
 use crate::wire::limits::MAX_WAIT;
 
 /// How long one question about a job may take, which the executor may hold for `MAX_WAIT`.
-const ASK_TIMEOUT: Duration = Duration::from_secs(40);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(40);
 /// Between two changes: short while they are young; a tunnel's requests are counted, and code may run for hours.
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// How much longer each pause is than the changes are old.
 const PAUSE_SHARE: u32 = 60;
 /// While the runtime cannot be asked.
-const FIRST_REST: Duration = Duration::from_secs(15);
-const MAX_REST: Duration = Duration::from_secs(300);
+const MIN_RETRY_DELAY: Duration = Duration::from_secs(15);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(300);
 
 /// The changes of one job's output. The output itself does not travel.
 #[derive(Debug)]
@@ -47,11 +47,11 @@ impl Tasks {
 impl Changes<'_> {
     /// Waits for the next change. False when there can be no more: the job has ended, or is not known any more.
     pub async fn next(&mut self) -> bool {
-        let mut rest = FIRST_REST;
+        let mut rest = MIN_RETRY_DELAY;
         self.pause().await;
         while !self.is_over() {
             let wait_sec = self.last.map_or(0.0, |_| MAX_WAIT.as_secs_f64());
-            let deadline = Instant::now() + ASK_TIMEOUT;
+            let deadline = Instant::now() + ANSWER_TIMEOUT;
             let jobs = &self.tasks.jobs;
             let job = match jobs.standing(self.id, self.after, wait_sec, deadline).await {
                 Ok(job) => job,
@@ -59,7 +59,7 @@ impl Changes<'_> {
                 Err(error) => {
                     tracing::debug!(job = %self.id, %error, "a log that is watched cannot be looked at");
                     sleep(rest).await;
-                    rest = (rest * 2).min(MAX_REST);
+                    rest = (rest * 2).min(MAX_RETRY_DELAY);
                     continue;
                 }
             };
@@ -70,7 +70,7 @@ impl Changes<'_> {
             if before.map_or(!self.is_over(), |before| before != state) {
                 return true;
             }
-            rest = FIRST_REST;
+            rest = MIN_RETRY_DELAY;
             self.pause().await;
         }
         false

@@ -9,14 +9,14 @@ use tempfile::TempPath;
 use super::digest::sha256;
 
 /// Bytes of a file's name on the file systems of today.
-pub(super) const LONGEST: usize = 255;
+pub(super) const MAX_NAME_BYTES: usize = 255;
 /// Ending of a download under way, and of what is known about it.
 pub(super) const PARTIAL: &str = ".partial";
 pub(super) const JOURNAL: &str = ".partial.jsonl";
 /// What is longer behind a dot is no extension, but a part of the name.
-const LONGEST_EXTENSION: usize = 32;
+const MAX_EXTENSION_BYTES: usize = 32;
 /// Digits of a digest that tell names apart whose beginnings are the same.
-const TELLING: usize = 12;
+const DIGEST_MARK_CHARS: usize = 12;
 
 /// The path itself for 1, then `name (2).ext`, `name (3).ext`; a name that would get too long loses the end of its stem.
 pub(super) fn numbered(path: &Path, number: u32) -> PathBuf {
@@ -28,25 +28,28 @@ pub(super) fn numbered(path: &Path, number: u32) -> PathBuf {
             .unwrap_or_default()
     };
     let (stem, ending) = match path.extension() {
-        Some(extension) if extension.len() <= LONGEST_EXTENSION => {
+        Some(extension) if extension.len() <= MAX_EXTENSION_BYTES => {
             let ending = format!(" ({number}).{}", text(Some(extension)));
             (text(path.file_stem()), ending)
         }
         Some(_) | None => (text(path.file_name()), format!(" ({number})")),
     };
-    let room = LONGEST.saturating_sub(ending.len());
+    let room = MAX_NAME_BYTES.saturating_sub(ending.len());
     path.with_file_name(format!("{}{ending}", head(&stem, room)))
 }
 
 /// `path` with `ending` after its whole name; where that would get too long, after its beginning and a part of its digest.
 pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    if name.len() + ending.len() <= LONGEST {
+    if name.len() + ending.len() <= MAX_NAME_BYTES {
         return path.with_file_name(format!("{name}{ending}"));
     }
     let digest = sha256(name.as_bytes());
-    let mark = format!("~{}{ending}", &digest[..TELLING]);
-    path.with_file_name(format!("{}{mark}", head(&name, LONGEST - mark.len())))
+    let mark = format!("~{}{ending}", &digest[..DIGEST_MARK_CHARS]);
+    path.with_file_name(format!(
+        "{}{mark}",
+        head(&name, MAX_NAME_BYTES - mark.len())
+    ))
 }
 
 /// At most so many bytes, in whole characters.
@@ -81,7 +84,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use super::{JOURNAL, LONGEST, PARTIAL, beside, numbered, place};
+    use super::{JOURNAL, MAX_NAME_BYTES, PARTIAL, beside, numbered, place};
 
     #[test]
     fn numbers_go_before_the_extension() {
@@ -107,14 +110,17 @@ mod tests {
                 .to_str()
                 .unwrap()
                 .to_owned();
-            assert!(name.len() <= LONGEST && name.ends_with(ending), "{name}");
+            assert!(
+                name.len() <= MAX_NAME_BYTES && name.ends_with(ending),
+                "{name}"
+            );
             assert_ne!(beside(&one), beside(&other));
             assert_eq!(beside("a"), Path::new("d").join(format!("a{ending}")));
         }
         let second = numbered(&Path::new("d").join(format!("{}.tar", long(""))), 2);
         let name = second.file_name().unwrap().to_str().unwrap();
         assert!(
-            name.len() <= LONGEST && name.ends_with(" (2).tar"),
+            name.len() <= MAX_NAME_BYTES && name.ends_with(" (2).tar"),
             "{name}"
         );
     }

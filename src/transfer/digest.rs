@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::hex::hex;
 
-const BUFFER: usize = 256 * 1024;
+const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Told how far everything from the first byte on is there; dropped when no more comes.
 pub(super) type Frontier = Sender<u64>;
@@ -33,14 +33,15 @@ impl Follower {
     /// The SHA-256 of all bytes up to the last frontier as 64 hexadecimal digits; `None` when stopped. Blocks until the frontier is dropped.
     pub(super) fn run(mut self, stop: &CancellationToken) -> io::Result<Option<String>> {
         let mut hasher = Sha256::new();
-        let mut buffer = vec![0; BUFFER];
+        let mut buffer = vec![0; BUFFER_BYTES];
         let mut at = 0;
         while let Ok(frontier) = self.frontier.recv() {
             while at < frontier {
                 if stop.is_cancelled() {
                     return Ok(None);
                 }
-                let most = usize::try_from(frontier - at).map_or(BUFFER, |left| left.min(BUFFER));
+                let most = usize::try_from(frontier - at)
+                    .map_or(BUFFER_BYTES, |left| left.min(BUFFER_BYTES));
                 self.file.read_exact(&mut buffer[..most])?;
                 hasher.update(&buffer[..most]);
                 at += most as u64;

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::destination::{JOURNAL, LONGEST, PARTIAL};
+use super::destination::{JOURNAL, MAX_NAME_BYTES, PARTIAL};
 use super::error::{TransferError, TransferResult};
 
 /// A relative path that leads nowhere else: at least one part, each a plain name.
@@ -112,7 +112,7 @@ fn fault(part: &str) -> Option<&'static str> {
         Some("it has a character that Windows does not allow")
     } else if lower.ends_with(PARTIAL) || lower.ends_with(JOURNAL) {
         Some("its ending is that of a download under way")
-    } else if part.len() > LONGEST {
+    } else if part.len() > MAX_NAME_BYTES {
         Some("it is too long")
     } else {
         None

@@ -16,7 +16,7 @@ use crate::edge::store::{read_if_there, remove_if_there, write_quickly};
 
 const VERSION: u32 = 1;
 /// Older ones are forgotten.
-const OLDEST: Duration = Duration::from_secs(30 * 24 * 3600);
+const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// One transfer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -99,7 +99,7 @@ impl Notes {
     }
 
     fn tidy(&self) {
-        let oldest = SystemTime::now().checked_sub(OLDEST);
+        let oldest = SystemTime::now().checked_sub(MAX_AGE);
         for id in ids(&self.0) {
             let path = self.path(id, "json");
             let changed = fs::metadata(&path).and_then(|about| about.modified());

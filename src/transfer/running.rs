@@ -18,9 +18,9 @@ use crate::caller::{Caller, Progress, Transferred};
 use crate::runtime::RuntimeError;
 
 /// Of transfers that have ended, so many are remembered.
-const REMEMBERED: usize = 200;
+const MAX_REMEMBERED: usize = 200;
 /// Skipped entries that are named; further ones are only counted.
-const MOST_NAMED: usize = 100;
+const MAX_NAMED: usize = 100;
 
 /// Why a transfer failed. It is `Clone`, because every call that waits for the transfer gets it.
 pub(super) trait Failure: Fault + Clone + Send + Sync + 'static {
@@ -97,7 +97,7 @@ impl<R: Report> Meter<R> {
         self.change(|report| {
             let (skipped, count) = report.skips();
             *count += 1;
-            if skipped.len() < MOST_NAMED {
+            if skipped.len() < MAX_NAMED {
                 skipped.push(Skipped {
                     name: name.to_owned(),
                     reason: reason.into(),
@@ -290,7 +290,7 @@ impl<R: Report> All<R> {
     }
 
     fn tidy(&mut self) {
-        while self.by_id.len() > REMEMBERED {
+        while self.by_id.len() > MAX_REMEMBERED {
             let ended = self.by_id.iter().find(|(_, running)| running.has_ended());
             let Some(id) = ended.map(|(id, _)| *id) else {
                 return;

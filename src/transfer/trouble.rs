@@ -23,7 +23,7 @@ pub(super) const DIGEST_DELAY: Duration = Duration::from_secs(24);
 /// A request that is without an answer for so many times the usual is given up: its connection may be dead, and the next try makes another.
 const MAX_DELAYS: u32 = 5;
 /// How often a silence is reported anew.
-const REPEAT: Duration = Duration::from_secs(1);
+const REPEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What stands in the way of a transfer that goes on trying; all null while it gets on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
@@ -91,7 +91,7 @@ impl<R: Report> Meter<R> {
                 let silence = since.elapsed().as_secs();
                 let problem = format!("{address} has not answered for {silence} s");
                 self.stuck(Trouble::of(&RuntimeError::TimedOut { url: url() }, problem));
-                look = Instant::now() + REPEAT;
+                look = Instant::now() + REPEAT_INTERVAL;
             }
         }
     }

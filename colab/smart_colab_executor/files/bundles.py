@@ -20,7 +20,7 @@ from ..wire.files import BundleWritten
 from .content_root import ContentRoot, show
 from .digests import etag_of
 from .files import time_text
-from .os_errors import clear, clear_writing
+from .os_errors import clear_writing, translate_os_errors
 from .partials import goal_at, is_executable, note_partials, partial_of, settle
 
 MAX_NAMES = 1000
@@ -51,7 +51,7 @@ class Bundles:
             raise InvalidArgument(f"{len(names)} names are too many.", f"Send at most {MAX_NAMES} at once.")
         checked = [checked_name(name) for name in names]
         folder = self._folder(path)
-        with clear(folder):
+        with translate_os_errors(folder):
             folder.stat()
         return _gathered(self._lines(folder, checked))
 
@@ -87,7 +87,7 @@ class Bundles:
 
     def _read(self, folder: Path, name: str) -> tuple[dict[str, Any], bytes]:
         file = self._root.locate(os.path.join(folder, name))  # noqa: PTH118 - a name that is no UTF-8 is looked for
-        with clear(file):
+        with translate_os_errors(file):
             for _ in range(2):
                 with self._root.open(file) as stream:
                     before = os.fstat(stream.fileno())

@@ -9,10 +9,10 @@ from io import BufferedReader
 from pathlib import Path
 
 from .content_root import ContentRoot
-from .os_errors import clear
+from .os_errors import translate_os_errors
 
-DIGEST_WAIT = 20.0
-DIGESTS_KEPT = 1024
+DIGEST_TIMEOUT_SEC = 20.0
+MAX_DIGESTS = 1024
 
 
 class Digests:
@@ -36,7 +36,7 @@ class Digests:
                 self._keep(key, digest)
         if isinstance(digest, str):
             return digest
-        digest.join(DIGEST_WAIT)
+        digest.join(DIGEST_TIMEOUT_SEC)
         if digest.is_alive():
             return None
         if digest.value is None:  # not kept, so that the next call tries again
@@ -44,7 +44,7 @@ class Digests:
                 if self._made.get(key) is digest:
                     del self._made[key]
             if digest.fault is not None:
-                with clear(file):
+                with translate_os_errors(file):
                     raise digest.fault
         return digest.value
 
@@ -61,7 +61,7 @@ class Digests:
 
     def _keep(self, key: tuple[str, str], digest: str | _Digest) -> None:
         self._made.pop(key, None)
-        while len(self._made) >= DIGESTS_KEPT:
+        while len(self._made) >= MAX_DIGESTS:
             del self._made[next(iter(self._made))]
         self._made[key] = digest
 

@@ -14,11 +14,11 @@ from ..core.disk import NO_ROOM
 from ..core.errors import DiskFull, InvalidArgument, IsADirectory, NotFound
 from .content_root import names, show
 
-NAMES_COMPARED = 10_000
+MAX_NAMES_COMPARED = 10_000
 
 
 @contextmanager
-def clear(file: Path) -> Iterator[None]:
+def translate_os_errors(file: Path) -> Iterator[None]:
     """Say why a file cannot be read."""
     try:
         yield
@@ -72,7 +72,7 @@ def not_found(file: Path) -> NotFound:
     while not os.path.isdir(missing.parent) and missing.parent != missing:  # noqa: PTH112 - never raises
         missing = missing.parent
     try:
-        there = [show(name) for name in islice(names(missing.parent), NAMES_COMPARED)]
+        there = [show(name) for name in islice(names(missing.parent), MAX_NAMES_COMPARED)]
     except OSError:
         there = []
     near = [show(missing.parent / name) for name in difflib.get_close_matches(show(missing.name), there)]

@@ -17,7 +17,7 @@ from ..core.spoiled import ERRORS, read_object, set_aside
 from .content_root import ContentRoot, show
 from .os_errors import clear_writing, is_a_folder
 
-DAYS_KEPT = 7
+MAX_AGE_DAYS = 7
 
 _PARTIAL = re.compile(r"\.smart-colab-[0-9a-f]{32}\.partial")
 
@@ -80,7 +80,7 @@ def note_partials(note: Path, partials: Iterable[Path], **more: object) -> None:
     write_atomically(note, json.dumps(content).encode())  # in ASCII: a name need not be UTF-8
 
 
-def remove_leftovers(notes: Path, days: float = DAYS_KEPT) -> None:
+def remove_leftovers(notes: Path, days: float = MAX_AGE_DAYS) -> None:
     """Remove uploads that nothing came for in so many days, and what was left of bundles. Called at the start."""
     oldest = time.time() - days * 86_400
     for path in notes.glob("*.json"):

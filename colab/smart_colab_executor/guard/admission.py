@@ -23,9 +23,9 @@ Network = IPv4Network | IPv6Network
 #   https://developers.cloudflare.com/fundamentals/reference/http-headers/#cf-connecting-ip
 TUNNEL_HEADERS = {"ngrok": "X-Forwarded-For", "cloudflare": "CF-Connecting-IP"}
 
-FAILURES_AT_ONCE = 10
-SECONDS_A_FAILURE = 2
-ADDRESSES_KEPT = 4096
+FAILURE_BURST = 10
+FAILURE_INTERVAL_SEC = 2
+MAX_ADDRESSES = 4096
 
 
 @dataclass(frozen=True)
@@ -99,13 +99,13 @@ class _Failures:
 
     def wait(self, group: object) -> float:
         owed = self._settled.get(group, 0.0) - self._clock()
-        return max(0.0, owed - (FAILURES_AT_ONCE - 1) * SECONDS_A_FAILURE)
+        return max(0.0, owed - (FAILURE_BURST - 1) * FAILURE_INTERVAL_SEC)
 
     def count(self, group: object) -> None:
         now = self._clock()
-        self._settled[group] = max(self._settled.get(group, now), now) + SECONDS_A_FAILURE
+        self._settled[group] = max(self._settled.get(group, now), now) + FAILURE_INTERVAL_SEC
         self._settled.move_to_end(group)
-        while len(self._settled) > ADDRESSES_KEPT:
+        while len(self._settled) > MAX_ADDRESSES:
             self._settled.popitem(last=False)
 
 

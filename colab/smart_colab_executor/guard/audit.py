@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 MAX_BYTES = 5 * 1024 * 1024
 MAX_PATH_CHARS = 200
 # Anybody can have himself refused, as often as he likes: the disk is not for that.
-REFUSALS_AT_ONCE = 100
-REFUSALS_A_SECOND = 1.0
+REFUSAL_BURST = 100
+REFUSALS_PER_SEC = 1.0
 
 
 class Audit:
@@ -31,7 +31,7 @@ class Audit:
         self._older = folder / "audit.1.jsonl"
         self._clock = clock
         self._lock = threading.Lock()
-        self._room = float(REFUSALS_AT_ONCE)
+        self._room = float(REFUSAL_BURST)
         self._looked = clock()
         self._left_out = 0
         self._is_failing = False
@@ -45,7 +45,7 @@ class Audit:
         """Note a request that was refused, unless they come too fast; returns whether it was the time to."""
         with self._lock:
             time_now = self._clock()
-            self._room = min(self._room + (time_now - self._looked) * REFUSALS_A_SECOND, REFUSALS_AT_ONCE)
+            self._room = min(self._room + (time_now - self._looked) * REFUSALS_PER_SEC, REFUSAL_BURST)
             self._looked = time_now
             if self._room < 1:
                 self._left_out += 1

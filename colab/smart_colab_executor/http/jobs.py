@@ -25,22 +25,22 @@ from .slots import RETRY_AFTER_SEC, Seats, Slots
 
 MAX_LINGER_SEC = 5
 # Requests that wait for a job, of the connections that there are.
-WAITS = 240
-EXECUTES = 32
+MAX_WAITS = 240
+MAX_EXECUTES = 32
 EXECUTE_WAIT_SEC = 600.0
 
 
 def add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
     """Serve jobs; `slots` are shared with the downloads of files."""
     jobs, sessions = config.jobs, config.sessions
-    waits, executes = Seats(WAITS), Seats(EXECUTES)
+    waits, executes = Seats(MAX_WAITS), Seats(MAX_EXECUTES)
 
     def page(job: Job, after: int, wait: float, linger: float, max_bytes: int, status: int) -> Response:
         with waits.take() as may_wait:
             if wait and not may_wait:
                 if request.method == "GET":
                     raise errors.Busy(
-                        f"{WAITS} requests wait for jobs, and no more are held at once.",
+                        f"{MAX_WAITS} requests wait for jobs, and no more are held at once.",
                         "Ask again in a moment, or without 'wait'; the job goes on.",
                         retry_after_sec=RETRY_AFTER_SEC,
                     )
@@ -94,7 +94,7 @@ def add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
     @app.post("/jobs/<job_id>/interrupt")
     def interrupt(job_id: str) -> Response:
         job = jobs.get(job_id)
-        if job.is_asked_anew(request_id()):
+        if job.is_new_request(request_id()):
             sessions.interrupt(job)
         return json_reply({"job": job.describe()})
 
@@ -120,7 +120,7 @@ def add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
         with executes.take() as may_wait:
             if not may_wait:
                 raise errors.Busy(
-                    f"{EXECUTES} /execute requests are waiting, and no more are held at once; nothing was run.",
+                    f"{MAX_EXECUTES} /execute requests are waiting, and no more are held at once; nothing was run.",
                     "Wait for one to end, or use PUT /jobs.",
                     retry_after_sec=RETRY_AFTER_SEC,
                 )

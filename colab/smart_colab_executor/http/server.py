@@ -28,17 +28,17 @@ from .replies import UNCOUNTED_BYTES
 log = logging.getLogger(__name__)
 
 # Below what Windows' select() takes, and what a process may have open on most systems.
-CONNECTIONS = 400
+MAX_CONNECTIONS = 400
 # From so many on, a new one takes the place of the one that has been idle for longest.
-CONNECTIONS_KEPT = CONNECTIONS - 16
+CONNECTIONS_KEPT = MAX_CONNECTIONS - 16
 # One for each: a request that waits holds its thread, also for a while after its client is gone.
-THREADS = CONNECTIONS
+THREADS = MAX_CONNECTIONS
 # A client that takes nothing of its reply for so long counts as idle.
-STALLED_SEC = 10.0
+STALL_TIMEOUT_SEC = 10.0
 # What is kept for a slow reader in memory and temporary files; the rest waits where it comes from.
 BUFFERED_REPLY_BYTES = UNCOUNTED_BYTES
 # At a time: one thread receives for all, and by 8 KiB, as it would, an upload is five times slower.
-RECEIVED_BYTES = 256 * 1024
+RECEIVE_BUFFER_BYTES = 256 * 1024
 MAX_HEADER_BYTES = 64 * 1024
 # Flask answers bodies over its own limit as API.md says; this one only bounds what is buffered before.
 MAX_BUFFERED_BODY_BYTES = 16 * 1024 * 1024
@@ -76,11 +76,11 @@ def _server(app: Flask, host: str, port: int) -> Any:
         host=host,
         port=port,
         threads=THREADS,
-        connection_limit=CONNECTIONS,
+        connection_limit=MAX_CONNECTIONS,
         max_request_header_size=MAX_HEADER_BYTES,
         max_request_body_size=MAX_BUFFERED_BODY_BYTES,
         outbuf_high_watermark=BUFFERED_REPLY_BYTES,
-        recv_bytes=RECEIVED_BYTES,
+        recv_bytes=RECEIVE_BUFFER_BYTES,
         asyncore_use_poll=True,  # where there is poll(): select() fails at descriptors from 1024 on
         ident=None,
         # The routes look at the tunnel's headers themselves, and believe them on some conditions only.
@@ -206,7 +206,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     @property
     def is_idle(self) -> bool:
         """Whether nothing is done for it."""
-        stalled = time.time() - self.last_activity > STALLED_SEC
+        stalled = time.time() - self.last_activity > STALL_TIMEOUT_SEC
         return not self.requests and not self.will_close and (stalled or not self.total_outbufs_len)
 
     def write_soon(self, data: Any) -> int:

@@ -35,9 +35,9 @@ POLLIN = 1
 C_BUFFER_BYTES = 4096
 LINE_BUFFERED = 1  # _IOLBF of every C library here
 # How long a print waits for what was written before it to be read; it is not known to take a millisecond.
-SETTLE_TIMEOUT = 10.0
+SETTLE_TIMEOUT_SEC = 10.0
 CLOSEFD_PLACE = 5  # behind the mode, in the arguments of `open`
-SEND_TIMEOUT = 1.0
+SEND_TIMEOUT_SEC = 1.0
 
 
 class Descriptors:
@@ -51,7 +51,7 @@ class Descriptors:
         if channel is not None:
             os.set_inheritable(channel, False)
             self._channel = socket.socket(fileno=channel)
-            self._channel.settimeout(SEND_TIMEOUT)
+            self._channel.settimeout(SEND_TIMEOUT_SEC)
         # Both hold the interpreter: what is read is written down before another thread can end the kernel.
         python = ctypes.PyDLL(None)
         self._poll, self._read = python.poll, python.read
@@ -251,7 +251,7 @@ class Descriptors:
         with self._output.lock:
             wanted = [(pipe, pipe.taken + pending(pipe.read_end)) for pipe in self._awaited]
         with self._round:
-            self._round.wait_for(lambda: all(pipe.added >= end for pipe, end in wanted), SETTLE_TIMEOUT)
+            self._round.wait_for(lambda: all(pipe.added >= end for pipe, end in wanted), SETTLE_TIMEOUT_SEC)
 
     def flush(self) -> None:
         """Write out what C and Python hold of lines that are not at their end."""

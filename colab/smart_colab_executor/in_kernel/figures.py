@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 RENDERER = "smart_colab"
 # A browser is started for the first picture of plotly's.
-PICTURE_PATIENCE_SEC = 20.0
+PICTURE_TIMEOUT_SEC = 20.0
 # The names that matplotlib and IPython have for backends that need a window or a page.
 _INTERACTIVE = re.compile(
     r"(module://(matplotlib\.backends|ipympl)\.backend_)?"
@@ -69,14 +69,14 @@ class _AfterImport(MetaPathFinder):
         if loader is not None:
             execute = loader.exec_module
 
-            def execute_and_tell(module: ModuleType) -> None:
+            def execute_and_report(module: ModuleType) -> None:
                 execute(module)  # may fail, and be tried again
                 if not self._is_done:
                     with suppress(Exception):
                         self._then(module)
                     self._is_done = True
 
-            loader.exec_module = execute_and_tell
+            loader.exec_module = execute_and_report
         return spec
 
 
@@ -290,10 +290,10 @@ class _Picture:
             # In a thread: it may hang.
             maker = threading.Thread(target=self._make, args=(figure, made), daemon=True)
             maker.start()
-            maker.join(PICTURE_PATIENCE_SEC)
+            maker.join(PICTURE_TIMEOUT_SEC)
             if made:
                 return made[0], ""
-            self._failure = self._failure or f"it took more than {PICTURE_PATIENCE_SEC:.0f} s"
+            self._failure = self._failure or f"it took more than {PICTURE_TIMEOUT_SEC:.0f} s"
         return None, f"\n(no picture of it, for kaleido does not work here: {self._failure})"
 
     def _make(self, figure: dict[str, Any], made: list[bytes]) -> None:

@@ -178,7 +178,7 @@ class LastWords:
             (self._noted,) = _HEARD.unpack(number)
         self._heard_to = self._heard_before = self._noted
 
-    def has_told(self, end: int) -> bool:
+    def has_reported(self, end: int) -> bool:
         """Whether what is up to the position `end` was told by `unheard`."""
         return end <= self._told
 

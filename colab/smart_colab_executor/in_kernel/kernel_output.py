@@ -34,7 +34,7 @@ MAX_TEXT_CHARS = 64 * 1024
 # How much may wait to be sent, and to be heard, before the writer is made to wait. All of it fits half the journal.
 MAX_UNSENT_BYTES = 256 * 1024
 MAX_UNHEARD_BYTES = 6 * 1024 * 1024
-HEARING_PAUSE_SEC = 0.001
+HEARING_POLL_INTERVAL_SEC = 0.001
 # A text is sent after the first of these, for company's sake; but no sooner after what was sent before than the second,
 # or the third where that was much.
 FLUSH_DELAY_SEC = 0.02
@@ -42,7 +42,7 @@ FLUSH_PAUSE_SEC = 0.05
 LONG_FLUSH_PAUSE_SEC = 0.2
 MUCH_BYTES = 4096
 # An executor that hears nothing for so long is not waited for again until it says that it hears.
-HEARING_PATIENCE_SEC = 10.0
+HEARING_TIMEOUT_SEC = 10.0
 XPUB_NODROP = 69  # zmq.XPUB_NODROP
 LAST_WORDS_SEC = 1.0
 # Between two prints so close together nothing else has written; to look costs a third of a print.
@@ -282,12 +282,12 @@ class Output:
     def _make_room(self, stream: Any) -> None:
         """Wait until what was written is sent, and heard but for as much as the journal holds."""
         stream.flush()
-        until = monotonic() + HEARING_PATIENCE_SEC
+        until = monotonic() + HEARING_TIMEOUT_SEC
         while self._journal.is_shared:
             heard, self._last_heard = self._last_heard, self._journal.heard()
             if self._last_heard > heard or self._journal.position - self._last_heard < MAX_UNHEARD_BYTES:
                 self._is_paced = True
-                until = monotonic() + HEARING_PATIENCE_SEC
+                until = monotonic() + HEARING_TIMEOUT_SEC
             self._heard = self._last_heard
             if self._journal.position - self._heard < MAX_UNHEARD_BYTES:
                 break
@@ -295,7 +295,7 @@ class Output:
                 self._heard = self._handed
                 break
             self._is_paced = monotonic() < until
-            sleep(HEARING_PAUSE_SEC)
+            sleep(HEARING_POLL_INTERVAL_SEC)
         else:
             # Nobody says what is heard: what is sent counts.
             self._heard = self._handed

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 REPORTED_TYPE = "smart_colab_reported"
 # A loop that shows nothing tells of its reports no more often.
-TELL_EVERY_SEC = 0.02
+REPORT_INTERVAL_SEC = 0.02
 
 
 class ReportNotWritten(Exception):
@@ -172,11 +172,11 @@ class Reports:
             self._tell()
             return
         self._count += 1
-        if monotonic() - self._told_at >= TELL_EVERY_SEC:
+        if monotonic() - self._told_at >= REPORT_INTERVAL_SEC:
             self._tell()
         elif not self._will_tell:
             self._will_tell = True
-            self._output.later(TELL_EVERY_SEC, self._tell_now)
+            self._output.later(REPORT_INTERVAL_SEC, self._report_now)
 
     def close(self) -> None:
         """Tell of the last reports; the file is the executor's alone from now on."""
@@ -195,7 +195,7 @@ class Reports:
             raise
         self._size += len(line)
 
-    def _tell_now(self) -> None:
+    def _report_now(self) -> None:
         self._will_tell = False
         self._tell()
 

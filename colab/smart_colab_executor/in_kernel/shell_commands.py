@@ -34,7 +34,7 @@ POLL_SEC = 0.05
 INTERRUPT_GRACE_SEC = 2.0
 TERMINATION_GRACE_SEC = 0.5
 # A program that only paints the screen may end by itself within so long.
-KEYS_PATIENCE_SEC = 2.0
+KEYS_TIMEOUT_SEC = 2.0
 NO_KEYS = (
     "[ended: the command took the terminal over to wait for keys, and nobody can press any here. Show a file with cat, "
     "change it by code, and give a program its answers as options]\n"
@@ -152,7 +152,7 @@ def _show(screen: int, process: subprocess.Popen[bytes], until: float | None = N
             break
         if until is None:
             asked_at = (asked_at or time.monotonic()) if _wants_keys(screen) else None
-            waits = asked_at is not None and time.monotonic() - asked_at > KEYS_PATIENCE_SEC
+            waits = asked_at is not None and time.monotonic() - asked_at > KEYS_TIMEOUT_SEC
     sys.stdout.write(decoder.decode(b"", final=True))
     return not waits
 

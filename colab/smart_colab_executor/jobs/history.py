@@ -13,8 +13,8 @@ from ..core.spoiled import set_aside
 
 log = logging.getLogger(__name__)
 
-BOOTS_KEPT = 1000
-DAYS_KEPT = 30
+MAX_BOOTS = 1000
+MAX_AGE_DAYS = 30
 MAX_JOBS = 5000
 MAX_BYTES = 10 * 1024**3
 
@@ -30,13 +30,13 @@ def note_boot(state: Path, boot_id: str) -> frozenset[str]:
     except (OSError, ValueError) as error:
         set_aside(path, error)
         earlier = []
-    boots = [*earlier[1 - BOOTS_KEPT :], boot_id]
+    boots = [*earlier[1 - MAX_BOOTS :], boot_id]
     write_atomically(path, "\n".join(boots).encode())
     return frozenset(boots)
 
 
 def remove_old_jobs(
-    folder: Path, *, days: float = DAYS_KEPT, max_jobs: int = MAX_JOBS, max_bytes: int = MAX_BYTES
+    folder: Path, *, days: float = MAX_AGE_DAYS, max_jobs: int = MAX_JOBS, max_bytes: int = MAX_BYTES
 ) -> None:
     """Remove jobs that were last written to more than `days` ago, and the oldest beyond a number and a size in all.
 

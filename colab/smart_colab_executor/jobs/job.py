@@ -279,7 +279,7 @@ class Job:
             ),
         }
 
-    def is_asked_anew(self, request_id: str) -> bool:
+    def is_new_request(self, request_id: str) -> bool:
         """Whether an interrupt is no repetition: code that tidies up after one is not to be interrupted in that."""
         with self.changed:
             is_new = request_id not in self._interrupts

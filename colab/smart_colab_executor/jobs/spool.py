@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EVENTS = "events.jsonl"
-INDEX_EVERY_BYTES = 256 * 1024
+INDEX_INTERVAL_BYTES = 256 * 1024
 # What both a header and, quoted, a file's name can hold.
 MEDIA_TYPE = re.compile(r"[!-~]+/[ -~]+")
 MAX_MEDIA_TYPE_BYTES = 200
@@ -210,7 +210,7 @@ class Spool:
 
     def events(self, after: int = 0) -> Iterator[dict[str, Any]]:
         """All events behind `after`, parsed, one at a time."""
-        while lines := self.read(after, INDEX_EVERY_BYTES):
+        while lines := self.read(after, INDEX_INTERVAL_BYTES):
             after += len(lines)
             yield from map(json.loads, lines)
 
@@ -242,7 +242,7 @@ class Spool:
 
     def _index(self, seq: int, offset: int) -> None:
         """Remember where an event begins, when it is far from the last one remembered."""
-        if offset - self._index_offsets[-1] >= INDEX_EVERY_BYTES:
+        if offset - self._index_offsets[-1] >= INDEX_INTERVAL_BYTES:
             with self._lock:
                 if offset > self._index_offsets[-1]:
                     self._index_seqs.append(seq)

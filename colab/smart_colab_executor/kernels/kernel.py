@@ -36,15 +36,15 @@ from .workspace import NoWorkspace, Workspace
 
 log = logging.getLogger(__name__)
 
-START_TIMEOUT = 90.0
-POLL_ALIVE_EVERY = 0.25
+START_TIMEOUT_SEC = 90.0
+ALIVE_POLL_INTERVAL_SEC = 0.25
 # execute_reply and idle come on two sockets; this long the other one is waited for, counted from the last output.
-END_GRACE = 2.0
+END_TIMEOUT_SEC = 2.0
 # The kernel is told never to drop output (see kernel_side), so that a short queue slows it down; an unbounded one would
 # fill our memory.
 RECEIVE_QUEUE_MESSAGES = 100
 # A child may outlive its job by many others; what is remembered is small.
-ENDED_REMEMBERED = 10_000
+MAX_ENDED_REMEMBERED = 10_000
 SECRET_VARIABLES = ("SMART_COLAB_TOKEN",)
 
 
@@ -86,7 +86,7 @@ class Kernel:
         Raises KernelNotStarted, also when it is cancelled, and then leaves no process.
         """
         try:
-            async with asyncio.timeout(START_TIMEOUT):
+            async with asyncio.timeout(START_TIMEOUT_SEC):
                 await self._launch()
                 await self._connect()
                 await self._prepare()
@@ -122,18 +122,18 @@ class Kernel:
             await asyncio.wait((self.died, execution.idle, execution.reply), return_when=asyncio.FIRST_COMPLETED)
             while not (execution.idle.done() and execution.reply.done()):
                 # What was under way when the first sign of the end came may still come in, as long as it keeps coming.
-                grace = POLL_ALIVE_EVERY if self.died.done() else END_GRACE
+                grace = ALIVE_POLL_INTERVAL_SEC if self.died.done() else END_TIMEOUT_SEC
                 heard = execution.messages
                 await asyncio.wait((execution.idle, execution.reply), timeout=grace)
                 if execution.messages == heard:
                     break
             if self.died.done():
-                self._tell_last_words()
+                self._report_last_words()
         finally:
             execution.over.set()
             del self._executions[execution.id]
             self._ended[execution.id] = execution
-            if len(self._ended) > ENDED_REMEMBERED:
+            if len(self._ended) > MAX_ENDED_REMEMBERED:
                 forgotten, _ = self._ended.popitem(last=False)
                 self._last_words.forget(f"{name} {forgotten}" for name in ("stdout", "stderr"))
         if execution.reply.done():
@@ -189,7 +189,7 @@ class Kernel:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._client is not None:
             self._client.stop_channels()
-        self._tell_last_words()
+        self._report_last_words()
         self._last_words.remove()
         self._context.destroy(linger=0)
         self._manager.context.destroy(linger=0)
@@ -257,7 +257,7 @@ class Kernel:
         if reply is None or reply["status"] != "ok":
             raise RuntimeError(f"preparing the kernel failed: {(reply or {}).get('evalue')}")
         handed = {"journal": str(self._last_words.path), "handle": self._last_words.handle}
-        await self.request("guard_output", channel="shell", patience=START_TIMEOUT, **handed)
+        await self.request("guard_output", channel="shell", patience=START_TIMEOUT_SEC, **handed)
 
     def _execute(
         self, code: str, on_output: Callable[[str, Message], None], message_id: str | None = None, **options: bool
@@ -273,7 +273,7 @@ class Kernel:
         while (code := await process.poll()) is None:
             if self._executions:
                 self._memory.look()
-            await asyncio.sleep(POLL_ALIVE_EVERY)  # a process has no event to wait for
+            await asyncio.sleep(ALIVE_POLL_INTERVAL_SEC)  # a process has no event to wait for
         if not self._was_killed:
             killer = _signal_name(-code) if code < 0 else None
             self.exit = {
@@ -283,14 +283,14 @@ class Kernel:
             }
         self._note_death()
         if not self._executions:
-            await asyncio.sleep(POLL_ALIVE_EVERY)  # for what is still under way
-            self._tell_last_words()
+            await asyncio.sleep(ALIVE_POLL_INTERVAL_SEC)  # for what is still under way
+            self._report_last_words()
 
     def _note_death(self) -> None:
         if not self.died.done():
             self.died.set_result(None)
 
-    def _tell_last_words(self) -> None:
+    def _report_last_words(self) -> None:
         """Tell what was printed and has not come: the process is gone, and nothing more comes."""
         try:
             for key, text in self._last_words.unheard():
@@ -338,7 +338,7 @@ class Kernel:
         position = message["metadata"].get(POSITION)
         if position is None:
             self._pass_on(kind, content, parent)
-        elif not self._last_words.has_told(position):
+        elif not self._last_words.has_reported(position):
             self._pass_on(kind, content, parent)
             # Only now: what was heard is with its job, should the next executor ask.
             self._last_words.hear(f"{content['name']} {parent}", position, message["metadata"][COMPLETE])

@@ -41,9 +41,9 @@ NGROK = "ngrok>=1.4,<2"
 FILES = ("token", "ready.json", "executor.log", "cloudflared.log")
 TUNNELS = ("ngrok", "cloudflare", "none")
 
-START_WAIT = 60.0
-STOP_WAIT = 20.0
-TUNNEL_RETRY = 30.0
+START_WAIT_SEC = 60.0
+STOP_TIMEOUT_SEC = 20.0
+TUNNEL_RETRY_DELAY_SEC = 30.0
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ def executor(settings: Settings, token: str) -> Iterator[tuple[subprocess.Popen[
         if process.stdin:
             process.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_WAIT)
+            process.wait(STOP_TIMEOUT_SEC)
         end(process)
 
 
@@ -234,7 +234,7 @@ def replace_previous(ready: Path, token: str) -> None:
     except (OSError, ValueError, http.client.HTTPException):
         return  # there is none, or what has its port by now is another
     print("Replacing the executor of an earlier run …", flush=True)
-    deadline = time.monotonic() + STOP_WAIT
+    deadline = time.monotonic() + STOP_TIMEOUT_SEC
     with contextlib.suppress(OSError, http.client.HTTPException):  # nobody answers: it is gone
         while request(address, token, "/health"):
             if time.monotonic() > deadline:
@@ -244,7 +244,7 @@ def replace_previous(ready: Path, token: str) -> None:
 
 def wait_ready(process: subprocess.Popen[bytes], ready: Path, settings: Settings) -> dict[str, Any]:
     """Wait until the executor says that it serves."""
-    deadline = time.monotonic() + START_WAIT
+    deadline = time.monotonic() + START_WAIT_SEC
     while True:
         ended = process.poll() is not None
         with contextlib.suppress(OSError, ValueError):  # not there, or half written
@@ -277,7 +277,7 @@ def reopened(tunnel: Tunnel, settings: Settings, address: str, token: str) -> Tu
         tunnel = open_tunnel(settings, address)
     except SetupError as error:
         print(error, flush=True)
-        time.sleep(TUNNEL_RETRY)
+        time.sleep(TUNNEL_RETRY_DELAY_SEC)
     else:
         announce(tunnel.url, token)
     return tunnel

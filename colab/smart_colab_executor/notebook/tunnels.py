@@ -20,7 +20,7 @@ from typing import Protocol, TypeVar
 T = TypeVar("T")
 
 CLOUDFLARED = "https://github.com/cloudflare/cloudflared/releases/latest/download/cloudflared-linux-{machine}"
-CLOUDFLARED_WAIT = 45.0
+CLOUDFLARED_TIMEOUT_SEC = 45.0
 
 _MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 # api.trycloudflare.com stands in cloudflared's error messages: it is no tunnel.
@@ -112,7 +112,7 @@ class Cloudflare:
 
     def _wait(self, log: Path) -> str:
         """Wait until the address is known and, as it is announced before, until it works."""
-        deadline = time.monotonic() + CLOUDFLARED_WAIT
+        deadline = time.monotonic() + CLOUDFLARED_TIMEOUT_SEC
         while True:
             ended = not self.alive()
             said = log.read_text("utf-8", "replace")

@@ -17,7 +17,7 @@ from ..kernels.workspace import NoWorkspace, Workspace
 from ..machine import probe
 from .session import Session
 
-RESTART_TIMEOUT = 20.0
+RESTART_TIMEOUT_SEC = 20.0
 EXECUTOR_STOPS = Ending("lost", "executor_stopped")
 
 
@@ -106,7 +106,7 @@ class Sessions:
             session = self._get(name)
             restarting = asyncio.ensure_future(session.restart())
             in_background(restarting)
-            await asyncio.wait((restarting,), timeout=RESTART_TIMEOUT)
+            await asyncio.wait((restarting,), timeout=RESTART_TIMEOUT_SEC)
             if not restarting.done():
                 restarting.add_done_callback(lambda task: task.cancelled() or task.exception())
                 raise Occupied(

@@ -35,11 +35,11 @@ from .widget_show import WidgetShow
 
 log = logging.getLogger(__name__)
 
-INTERRUPT_GRACE = 5.0
-VARIABLES_TIMEOUT = 3.0
+INTERRUPT_GRACE_SEC = 5.0
+VARIABLES_TIMEOUT_SEC = 3.0
 # A snapshot is taken so long after the end of a job; those that end meanwhile share it.
 SNAPSHOT_PAUSE_SEC = 0.05
-CLEANUP_TIMEOUT = 20.0
+CLEANUP_TIMEOUT_SEC = 20.0
 
 
 class Session:
@@ -108,7 +108,7 @@ class Session:
         """Have a kernel ready before the first job wants it."""
         with suppress(KernelNotStarted):
             async with self._turn:
-                await self._living_kernel()
+                await self._ensure_kernel()
 
     def keep(self) -> None:
         """Write down again what was removed of its jobs and its kernel."""
@@ -147,10 +147,10 @@ class Session:
                 await self._kernel.kill()
             # The turn of the running job is over then.
             await turn
-            await self._let_go()
+            await self._discard_kernel()
             self._ending = None
             if anew:
-                await self._living_kernel()
+                await self._ensure_kernel()
         finally:
             if turn.done():
                 self._turn.release()
@@ -181,7 +181,7 @@ class Session:
         # A kernel that is still starting has none yet, and would not hear the question.
         if kernel is not None and self._start is None:
             try:
-                listing |= await kernel.request("variables", patience=VARIABLES_TIMEOUT)
+                listing |= await kernel.request("variables", patience=VARIABLES_TIMEOUT_SEC)
                 listing["source"] = "live"
             except (KernelDied, KernelSilent):
                 listing |= self._snapshot or {}
@@ -199,7 +199,9 @@ class Session:
             if self.kernel is None:
                 return nothing
             try:
-                done: dict[str, Any] = await self.kernel.request("cleanup", channel="shell", patience=CLEANUP_TIMEOUT)
+                done: dict[str, Any] = await self.kernel.request(
+                    "cleanup", channel="shell", patience=CLEANUP_TIMEOUT_SEC
+                )
             except (KernelDied, KernelSilent) as error:
                 raise Busy("The kernel did not answer.", "Restart the session if this repeats.") from error
             self._snapshot_soon()
@@ -213,7 +215,7 @@ class Session:
     async def _run_next(self) -> None:
         self._ending, self._interrupting, self._began, self._shown = None, False, False, set()
         try:
-            kernel = await self._living_kernel()
+            kernel = await self._ensure_kernel()
         except KernelNotStarted as error:
             # When the session was ended meanwhile, those that wait now came later.
             if self._queue and self._ending is None:
@@ -233,7 +235,7 @@ class Session:
         except Exception:
             log.exception("job %s", job.id)
             ending = KERNEL_DIED
-            await self._let_go()
+            await self._discard_kernel()
         self._running, self._idle_since = None, time.monotonic()
         if ending is None:
             # The kernel left before it began with it.
@@ -248,7 +250,7 @@ class Session:
         if ending.variables_lost and self._ending in (None, DISK_FULL):
             # Once: where a kernel dies as it starts, the next job tries again.
             with suppress(KernelNotStarted):
-                await self._living_kernel()
+                await self._ensure_kernel()
 
     async def _run(self, kernel: Kernel, job: Job) -> Ending | None:
         """Run a job; None where it has not run, and may in another kernel."""
@@ -265,16 +267,16 @@ class Session:
         except OSError:
             return DISK_FULL
         except KernelLeft:
-            await self._let_go()
+            await self._discard_kernel()
             if self._interrupting:
                 return INTERRUPTED
             return KERNEL_REPLACED if job.request.kernel_id or self._ending else None
         except KernelDied:
             how = kernel.exit or UNKNOWN_EXIT
-            await self._let_go()
+            await self._discard_kernel()
             return replace(KERNEL_DIED, kernel_exit=how)
         if kernel.leaves.done():
-            await self._let_go()
+            await self._discard_kernel()
             reason = "exited" if ending == SUCCEEDED else ending.reason
             return replace(ending, reason=reason, variables_lost=True)
         return ending
@@ -293,9 +295,9 @@ class Session:
         timed_out = not finished.done()
         if timed_out:
             await kernel.interrupt()
-            await asyncio.wait((finished,), timeout=INTERRUPT_GRACE)
+            await asyncio.wait((finished,), timeout=INTERRUPT_GRACE_SEC)
             if not finished.done():
-                await self._let_go()
+                await self._discard_kernel()
                 with suppress(KernelDied):
                     await finished
                 return KILLED_AT_TIMEOUT
@@ -336,11 +338,11 @@ class Session:
             self._ending = DISK_FULL
             in_background(kernel.interrupt())
 
-    async def _living_kernel(self) -> Kernel:
+    async def _ensure_kernel(self) -> Kernel:
         """The kernel, a new one where there is none. Raises KernelNotStarted."""
         if self.kernel is not None and not self.kernel.leaves.done():
             return self.kernel
-        await self._let_go()
+        await self._discard_kernel()
         for attempt in (1, 2):
             kernel = self._kernel = Kernel(self._workspace, self._notes)
             self._start = asyncio.create_task(kernel.start())
@@ -366,9 +368,9 @@ class Session:
         """End a kernel that was asked to leave while no job ran; else the job's end sees to it."""
         async with self._turn:
             if self._kernel is not None and self._kernel.leaves.done():
-                await self._let_go()
+                await self._discard_kernel()
 
-    async def _let_go(self) -> None:
+    async def _discard_kernel(self) -> None:
         """Kill what is left of the kernel."""
         kernel, self._kernel, self._snapshot = self._kernel, None, None
         if kernel is not None:
@@ -386,7 +388,7 @@ class Session:
         if kernel is None or self._start is not None:
             return
         with suppress(KernelDied, KernelSilent):
-            listing = await kernel.request("variables", patience=VARIABLES_TIMEOUT)
+            listing = await kernel.request("variables", patience=VARIABLES_TIMEOUT_SEC)
             if kernel is self._kernel:
                 self._snapshot = {"source": "snapshot", "as_of": now(), **listing}
 

@@ -1,7 +1,7 @@
 //! The head and the tail of a text that may be endless.
 
 /// A half line of at most so many bytes is left out beside a cut.
-const LONGEST_SNIPPET: usize = 400;
+const MAX_SNIPPET_BYTES: usize = 400;
 
 /// The head and the tail of a text, and how much lies between.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,11 +90,11 @@ impl Excerpt {
             return (head, tail);
         }
         let head = match head.rfind('\n') {
-            Some(at) if head.len() - at <= LONGEST_SNIPPET => &head[..=at],
+            Some(at) if head.len() - at <= MAX_SNIPPET_BYTES => &head[..=at],
             _ => head,
         };
         let tail = match tail.find('\n') {
-            Some(at) if at < LONGEST_SNIPPET => &tail[at + 1..],
+            Some(at) if at < MAX_SNIPPET_BYTES => &tail[at + 1..],
             _ => tail,
         };
         (head, tail)

@@ -8,7 +8,7 @@ use vte::{Params, Parser, Perform};
 use super::{Excerpt, Newest};
 
 /// A line is handed on once it is this long, so that output without line ends stays bounded.
-const LONGEST_LINE: usize = 64 * 1024;
+const MAX_LINE_CHARS: usize = 64 * 1024;
 
 /// Lines that the cursor can still reach, as on the smallest terminals: what moves up further stays at the first of them.
 const ROWS: usize = 24;
@@ -181,7 +181,7 @@ impl Page {
             line.push(c);
         }
         self.column += 1;
-        if line.len() >= LONGEST_LINE {
+        if line.len() >= MAX_LINE_CHARS {
             self.hand_on();
         }
     }
@@ -251,17 +251,17 @@ impl Perform for Page {
         match action {
             'A' => self.row = self.row.saturating_sub(count),
             'B' => self.go_to(self.row + count),
-            'C' => self.column = (self.column + count).min(LONGEST_LINE - 1),
+            'C' => self.column = (self.column + count).min(MAX_LINE_CHARS - 1),
             'D' => self.column = self.column.saturating_sub(count),
             'E' => {
                 self.go_to(self.row + count);
                 self.column = 0;
             }
             'F' => (self.row, self.column) = (self.row.saturating_sub(count), 0),
-            'G' => self.column = count.min(LONGEST_LINE) - 1,
+            'G' => self.column = count.min(MAX_LINE_CHARS) - 1,
             'H' | 'f' => {
                 self.go_to(count - 1);
-                self.column = usize::from(given(1).max(1)).min(LONGEST_LINE) - 1;
+                self.column = usize::from(given(1).max(1)).min(MAX_LINE_CHARS) - 1;
             }
             'J' => self.erase_lines(given(0)),
             'K' => self.erase_line(given(0)),
@@ -374,7 +374,7 @@ mod tests {
         for _ in 0..40 {
             screen.push(&"x".repeat(10_000));
         }
-        assert!(screen.page.lines[0].len() <= super::LONGEST_LINE);
+        assert!(screen.page.lines[0].len() <= super::MAX_LINE_CHARS);
         let excerpt = screen.finish();
         assert_eq!((excerpt.total(), excerpt.left_out()), (400_000, 399_900));
     }

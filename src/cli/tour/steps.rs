@@ -15,7 +15,7 @@ use crate::cli::words;
 use crate::mcp::client::{Answer, Client};
 
 /// The first use makes a Python environment.
-const READY: Duration = Duration::from_secs(600);
+const READY_TIMEOUT: Duration = Duration::from_secs(600);
 
 const PLOT: &str = "import math\nimport matplotlib.pyplot as plt\nxs = [i / 20 for i in range(200)]\n\
     plt.plot(xs, [math.exp(-x / 4) for x in xs], label='loss')\nplt.xlabel('epoch'); plt.legend(); plt.show()";
@@ -113,7 +113,7 @@ impl Walker<'_> {
     }
 
     async fn check(&mut self) -> Result<String, StepError> {
-        let deadline = Instant::now() + READY;
+        let deadline = Instant::now() + READY_TIMEOUT;
         loop {
             let report = self.call("check_colab_connection", json!({})).await?.facts;
             if report["status"] == "connected" {

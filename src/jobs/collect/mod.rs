@@ -12,16 +12,16 @@ use crate::render::html;
 use crate::wire::event::{Event, EventKind, Finished, Progress, PythonError};
 
 /// Characters of text in one answer: 40,000 with the line that counts what is left out.
-pub const TEXT_LIMIT: usize = 40_000 - 64;
+pub const MAX_TEXT_CHARS: usize = 40_000 - 64;
 /// A reader that pages through output gets about so many characters a page; a whole stream event more (16 Ki) fits still.
 const FULL_AT: usize = 23_000;
 /// And so many bytes of attachments; what one event more may bring fits still.
-const FULL_HELD: usize = MOST_HELD / 2;
+const FULL_HELD: usize = MAX_HELD_BYTES / 2;
 /// And is fetched not much more than that.
 const FULL_PAGE_BYTES: u64 = 64 * 1024;
 
 /// Bytes of attachments that came as text, and are held until they are files.
-const MOST_HELD: usize = 16 * 1024 * 1024;
+const MAX_HELD_BYTES: usize = 16 * 1024 * 1024;
 
 /// Gathers the events of one answer.
 pub struct Collector {
@@ -112,7 +112,7 @@ impl Collector {
             self.held = self.attachments.iter().map(|one| one.body.held()).sum();
         }
         for one in &mut display.attachments {
-            if self.held + one.body.held() > MOST_HELD {
+            if self.held + one.body.held() > MAX_HELD_BYTES {
                 one.body = Body::LetGo;
             }
             self.held += one.body.held();

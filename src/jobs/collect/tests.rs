@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use super::{Collector, Reader, TEXT_LIMIT};
+use super::{Collector, MAX_TEXT_CHARS, Reader};
 use crate::jobs::display::Body;
 use crate::wire::event::Event;
 
 fn collect(events: &[serde_json::Value]) -> Collector {
-    let mut collector = Collector::new(TEXT_LIMIT);
+    let mut collector = Collector::new(MAX_TEXT_CHARS);
     for (at, event) in events.iter().enumerate() {
         let mut event = event.clone();
         event["seq"] = json!(at + 1);
@@ -125,7 +125,7 @@ fn of_many_pages_those_beyond_what_is_held_are_only_counted() {
 
 #[test]
 fn a_paging_reader_stops_before_it_lets_any_go() {
-    let mut collector = Collector::new(TEXT_LIMIT).stopping_when_full();
+    let mut collector = Collector::new(MAX_TEXT_CHARS).stopping_when_full();
     let mut page = pages(1).remove(0);
     page["seq"] = json!(1);
     let event: Event = serde_json::from_value(page).unwrap();
@@ -156,7 +156,7 @@ fn an_event_of_a_newer_executor_is_passed_over() {
 
 #[test]
 fn a_paging_reader_stops_when_its_page_is_full() {
-    let mut collector = Collector::new(TEXT_LIMIT).stopping_when_full();
+    let mut collector = Collector::new(MAX_TEXT_CHARS).stopping_when_full();
     let line = json!({"seq": 1, "type": "stream", "name": "stdout", "text": format!("{}\n", "x".repeat(9_999))});
     let event: Event = serde_json::from_value(line).unwrap();
     let taken = (0..10)
@@ -191,7 +191,7 @@ fn bars_are_shown_once_where_they_ended() {
 
 #[test]
 fn a_bar_that_runs_is_the_last_line() {
-    let mut collector = Collector::new(TEXT_LIMIT);
+    let mut collector = Collector::new(MAX_TEXT_CHARS);
     for (at, event) in [bar("a", "0 %", false, true), bar("a", "37 %", true, true)]
         .iter()
         .enumerate()

@@ -22,9 +22,9 @@ const TEXTS: [&str; 2] = ["text/markdown", "text/latex"];
 const JSON: [&str; 2] = ["application/json", "application/geo+json"];
 const VIEW: &str = "application/vnd.jupyter.widget-view+json";
 /// Characters of a page's text where the page is kept as a file.
-const MAX_KEPT: usize = 4_000;
+const MAX_TEXT_CHARS: usize = 4_000;
 /// A text of internals that is longer is not shown where there is a page.
-const MAX_INTERNALS: usize = 2_000;
+const MAX_INTERNALS_CHARS: usize = 2_000;
 
 /// An output that is not text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,7 +138,7 @@ fn readable(data: &Map<String, Value>, is_kept: bool, html: &mut html::Reader) -
         .map(shown)
         .or_else(|| {
             let text = html.text(&page?).filter(|text| !text.is_empty())?;
-            let mut excerpt = Excerpt::new(if is_kept { MAX_KEPT } else { text.len() });
+            let mut excerpt = Excerpt::new(if is_kept { MAX_TEXT_CHARS } else { text.len() });
             excerpt.push(&text);
             Some(excerpt.render())
         })
@@ -161,7 +161,7 @@ fn says_little(plain: &str) -> bool {
     };
     is_empty_name(plain)
         || (plain.contains(" object at 0x") && is_call())
-        || (plain.len() > MAX_INTERNALS && is_call())
+        || (plain.len() > MAX_INTERNALS_CHARS && is_call())
         || plain.contains("the renderer has not been properly enabled")
 }
 

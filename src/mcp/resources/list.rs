@@ -19,9 +19,9 @@ use crate::mcp::media;
 use crate::wire::state::JobState;
 
 /// In one answer: clients hand the whole of it to a model.
-const PAGE: usize = 100;
+const PAGE_SIZE: usize = 100;
 /// The newest jobs whose logs are listed; the others can be read all the same.
-const LOGS: usize = 50;
+const MAX_LOGS: usize = 50;
 
 /// All resources of a moment, newest first. There may be thousands, so each is small until its page is asked for.
 pub(super) struct Listing(Vec<Listed>);
@@ -45,7 +45,7 @@ impl Resources {
         let (floors, saved) = (self.floors.clone(), self.saved.clone());
         on_disk(move || {
             let files = saved.list().into_iter().map(Listed::of_entry);
-            let logs = floors.jobs.remembered(LOGS);
+            let logs = floors.jobs.remembered(MAX_LOGS);
             let logs = logs.into_iter().map(Listed::of_record);
             let names = floors.checkpoints.known();
             let checkpoints = names.into_iter().filter_map(|name| {
@@ -74,9 +74,9 @@ impl Resources {
                 rest.partition_point(|listed| listed.place() <= (Reverse(at), key.as_os_str()));
             rest.drain(..begin);
         }
-        let next = rest.get(PAGE - 1).filter(|_| rest.len() > PAGE);
+        let next = rest.get(PAGE_SIZE - 1).filter(|_| rest.len() > PAGE_SIZE);
         let next = next.map(Listed::cursor);
-        rest.truncate(PAGE);
+        rest.truncate(PAGE_SIZE);
         let resources = rest.into_iter().filter_map(|listed| self.describe(listed));
         let mut result = ListResourcesResult::with_all_items(resources.collect());
         result.next_cursor = next;

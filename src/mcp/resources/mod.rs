@@ -62,7 +62,7 @@ impl Resources {
         let listing = self.listing().await?;
         self.seen(&listing, leaving);
         if subscriptions::is_of_old_era(context) {
-            self.tell_lists(&context.peer, leaving);
+            self.notify_lists(&context.peer, leaving);
         }
         self.page(listing, cursor)
     }

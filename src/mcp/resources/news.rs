@@ -12,7 +12,7 @@ use super::Resources;
 use super::list::Listing;
 
 /// Between two looks, and so between two notifications.
-const PAUSE: Duration = Duration::from_secs(1);
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub(super) struct News {
@@ -55,7 +55,7 @@ impl Resources {
                     is_other
                 });
             }
-            sleep(PAUSE).await;
+            sleep(MIN_INTERVAL).await;
         }
     }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::address::{Address, Part};
 use super::fault::ResourceFault;
-use super::saved::LARGEST;
+use super::saved::MAX_BYTES;
 use super::{Resources, address, on_disk};
 use crate::base::ids::JobId;
 use crate::caller::Caller;
@@ -74,7 +74,7 @@ impl Resources {
         deadline: Instant,
     ) -> Result<ResourceContents, ResourceFault> {
         let wanted = |left: u64| part.bytes.map_or(left, |bytes| bytes.min(left));
-        let is_too_long = |left: u64| wanted(left) > LARGEST;
+        let is_too_long = |left: u64| wanted(left) > MAX_BYTES;
         let count = |left: u64| if is_too_long(left) { 0 } else { wanted(left) };
         let from = part.from.unwrap_or(0);
         let jobs = &self.floors.jobs;
@@ -107,7 +107,7 @@ fn too_long(id: JobId) -> ResourceFault {
         "invalid_argument",
         format!(
             "that is more than {} MiB of the job's log",
-            LARGEST / 1024 / 1024
+            MAX_BYTES / 1024 / 1024
         ),
         format!(
             "Read a part of it: {uri}?from=-100000 is its end, {uri}?from=0&bytes=100000 its beginning."

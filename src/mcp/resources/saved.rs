@@ -11,11 +11,11 @@ use super::fault::ResourceFault;
 use crate::mcp::fault::Fault;
 
 /// Files and folders that one look takes in, those nearest to the top first.
-const MOST_SEEN: usize = 10_000;
+const MAX_SEEN: usize = 10_000;
 /// Endings of a download under way, and of its journal.
 const UNDER_WAY: [&str; 2] = [".partial", ".partial.jsonl"];
 /// Bytes that are handed out in one piece.
-pub(super) const LARGEST: u64 = 8 * 1024 * 1024;
+pub(super) const MAX_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The user's folder.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Saved {
         }
         while let Some(folder) = folders.pop_front() {
             for found in fs::read_dir(folder).into_iter().flatten().flatten() {
-                if seen == MOST_SEEN {
+                if seen == MAX_SEEN {
                     return entries;
                 }
                 seen += 1;
@@ -152,10 +152,10 @@ impl Saved {
         }
         let mut bytes = Vec::new();
         let file = File::open(&real).map_err(failed)?;
-        file.take(LARGEST + 1)
+        file.take(MAX_BYTES + 1)
             .read_to_end(&mut bytes)
             .map_err(failed)?;
-        if bytes.len() as u64 > LARGEST {
+        if bytes.len() as u64 > MAX_BYTES {
             return Err(ResourceFault::failed(too_large(path)));
         }
         Ok(bytes)
@@ -209,7 +209,7 @@ fn too_large(path: &Path) -> Fault {
         format!(
             "{} is larger than {} MiB",
             path.display(),
-            LARGEST / 1024 / 1024
+            MAX_BYTES / 1024 / 1024
         ),
         hint,
         false,

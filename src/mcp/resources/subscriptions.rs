@@ -18,7 +18,7 @@ use super::{Resources, on_disk};
 use crate::mcp::fault::Fault;
 
 /// Resources that are watched at a time.
-const MOST: usize = 100;
+const MAX_SUBSCRIPTIONS: usize = 100;
 
 #[derive(Debug)]
 pub(super) struct Subscriptions {
@@ -32,7 +32,7 @@ pub(super) struct Subscriptions {
 impl Default for Subscriptions {
     fn default() -> Self {
         Self {
-            room: Arc::new(Semaphore::new(MOST)),
+            room: Arc::new(Semaphore::new(MAX_SUBSCRIPTIONS)),
             sessions: Mutex::default(),
             tells_lists: AtomicBool::new(false),
         }
@@ -60,7 +60,7 @@ impl Audience {
     }
 
     /// Tells of each new list; ends with the server.
-    async fn tell_lists(&self, mut marks: watch::Receiver<Option<u64>>) {
+    async fn notify_lists(&self, mut marks: watch::Receiver<Option<u64>>) {
         while marks.changed().await.is_ok() {
             match self {
                 Self::Session(peer) => log(peer.notify_resource_list_changed().await),
@@ -78,7 +78,7 @@ pub(super) fn is_of_old_era(context: &RequestContext<RoleServer>) -> bool {
 
 impl Resources {
     /// Tells a client of the old era of each new list.
-    pub(super) fn tell_lists(
+    pub(super) fn notify_lists(
         self: &Arc<Self>,
         peer: &Peer<RoleServer>,
         leaving: &CancellationToken,
@@ -90,7 +90,7 @@ impl Resources {
         let audience = Audience::Session(peer.clone());
         tokio::spawn(async move {
             leaving
-                .run_until_cancelled(audience.tell_lists(marks))
+                .run_until_cancelled(audience.notify_lists(marks))
                 .await;
         });
     }
@@ -174,7 +174,7 @@ impl Resources {
                 if let Ok(listing) = self.listing().await {
                     self.seen(&listing, leaving);
                 }
-                audience.tell_lists(marks).await;
+                audience.notify_lists(marks).await;
             }
         };
         tokio::join!(watching, telling);
@@ -185,7 +185,7 @@ impl Resources {
 fn no_room() -> ResourceFault {
     ResourceFault::failed(Fault::new(
         "busy",
-        format!("{MOST} resources are watched already"),
+        format!("{MAX_SUBSCRIPTIONS} resources are watched already"),
         "Unsubscribe from another one first.",
         true,
     ))

@@ -9,9 +9,9 @@ use super::subscriptions::Audience;
 use super::{Resources, on_disk};
 
 /// Between two looks at a file.
-const LOOK: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// What changed so shortly before a watch began is told of: whoever read it before may not have seen that.
-const JUST_NOW: Duration = Duration::from_secs(10);
+const RECENT_CHANGE_AGE: Duration = Duration::from_secs(10);
 
 impl Resources {
     /// Tells of each change of a resource, until there can be none any more.
@@ -49,13 +49,14 @@ async fn watch_state(
         if let Ok(state) = on_disk(look.clone()).await {
             let is_other = match last {
                 Some(last) => last != state,
-                None => state.is_some_and(|(at, _)| at.elapsed().is_ok_and(|age| age < JUST_NOW)),
+                None => state
+                    .is_some_and(|(at, _)| at.elapsed().is_ok_and(|age| age < RECENT_CHANGE_AGE)),
             };
             if is_other {
                 audience.updated(uri).await;
             }
             last = Some(state);
         }
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
     }
 }

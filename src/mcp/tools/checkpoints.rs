@@ -20,8 +20,8 @@ use crate::mcp::server::Server;
 use crate::mcp::words::Worded;
 
 /// Rows of a list, unless the caller says otherwise, and at most.
-const SHOWN: u64 = 50;
-const MOST_SHOWN: u64 = 500;
+const DEFAULT_SHOWN: u64 = 50;
+const MAX_SHOWN: u64 = 500;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct CheckpointArgs {
@@ -86,10 +86,10 @@ impl Server {
         &self,
         Parameters(args): Parameters<ShelfArgs>,
     ) -> Result<Json<Worded<ShelfReport>>, Fault> {
-        let limit = args.limit.unwrap_or(SHOWN);
-        if !(1..=MOST_SHOWN).contains(&limit) {
+        let limit = args.limit.unwrap_or(DEFAULT_SHOWN);
+        if !(1..=MAX_SHOWN).contains(&limit) {
             return Err(Fault::invalid(format!(
-                "limit is {limit}: it must be 1 to {MOST_SHOWN}"
+                "limit is {limit}: it must be 1 to {MAX_SHOWN}"
             )));
         }
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);

@@ -29,8 +29,8 @@ use crate::tasks::Seen;
 use crate::wire::job::JobRequest;
 use crate::wire::limits::MAX_TIMEOUT_SEC;
 
-const QUICK_SEC: u64 = 120;
-const LONG_SEC: u64 = 600;
+const QUICK_TIMEOUT_SEC: u64 = 120;
+const LONG_TIMEOUT_SEC: u64 = 600;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct QuickArgs {
@@ -85,7 +85,7 @@ impl Server {
         Parameters(args): Parameters<QuickArgs>,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResult, Fault> {
-        let request = request(args.code, args.session, QUICK_SEC)?;
+        let request = request(args.code, args.session, QUICK_TIMEOUT_SEC)?;
         self.run_code(JobId::fresh(), &request, &context)
             .await
             .map(execution)
@@ -110,7 +110,7 @@ impl Server {
         Parameters(args): Parameters<LongArgs>,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResult, Fault> {
-        let timeout_sec = args.timeout_sec.unwrap_or(LONG_SEC);
+        let timeout_sec = args.timeout_sec.unwrap_or(LONG_TIMEOUT_SEC);
         if !(1..=MAX_TIMEOUT_SEC).contains(&timeout_sec) {
             return Err(Fault::invalid(format!(
                 "timeout_sec is {timeout_sec}: it must be 1 to {MAX_TIMEOUT_SEC}"

@@ -21,7 +21,7 @@ use crate::wire::machine::Probe;
 use crate::wire::session::Session;
 
 /// The check answers in 10 s whatever happens.
-const CHECK: Duration = Duration::from_secs(9);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// How the runtime can be reached.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -67,7 +67,7 @@ impl Server {
         &self,
         context: RequestContext<RoleServer>,
     ) -> Json<ConnectionReport> {
-        let budget = self.budget(&context).min(CHECK);
+        let budget = self.budget(&context).min(CHECK_TIMEOUT);
         let report = call::run(self, &context, budget, async |call| {
             call.say("asking the executor");
             self.check(call.deadline).await

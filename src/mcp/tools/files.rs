@@ -18,8 +18,8 @@ use crate::transfer::MAX_BYTES;
 use crate::transfer::download::{DownloadReport, Wish};
 use crate::wire::files::FileList;
 
-const PAGE: u64 = 200;
-const LARGEST_PAGE: u64 = 1_000;
+const DEFAULT_PAGE_SIZE: u64 = 200;
+const MAX_PAGE_SIZE: u64 = 1_000;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct ListArgs {
@@ -56,10 +56,10 @@ impl Server {
         Parameters(args): Parameters<ListArgs>,
         context: RequestContext<RoleServer>,
     ) -> Result<Json<FileList>, Fault> {
-        let limit = args.limit.unwrap_or(PAGE);
-        if !(1..=LARGEST_PAGE).contains(&limit) {
+        let limit = args.limit.unwrap_or(DEFAULT_PAGE_SIZE);
+        if !(1..=MAX_PAGE_SIZE).contains(&limit) {
             return Err(Fault::invalid(format!(
-                "limit is {limit}: it must be 1 to {LARGEST_PAGE}"
+                "limit is {limit}: it must be 1 to {MAX_PAGE_SIZE}"
             )));
         }
         let query = ListQuery {

@@ -19,12 +19,12 @@ use crate::runtime::RuntimeResult;
 use crate::tasks::{Interrupted, Target};
 use crate::wire::state::JobState;
 
-const SHOWN: u64 = 20;
-const MOST_SHOWN: u64 = 200;
+const DEFAULT_SHOWN: u64 = 20;
+const MAX_SHOWN: u64 = 200;
 /// The list answers by then whatever happens: with what this computer remembers.
-const ASKING: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long code may take to stop before the answer says that it has not.
-const STOPPING: Duration = Duration::from_secs(8);
+const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct ListArgs {
@@ -87,8 +87,8 @@ impl Server {
         Parameters(args): Parameters<ListArgs>,
         context: RequestContext<RoleServer>,
     ) -> Result<Json<JobsReport>, Fault> {
-        let limit = args.limit.unwrap_or(SHOWN);
-        let limit = usize::try_from(limit.min(MOST_SHOWN)).unwrap_or(usize::MAX);
+        let limit = args.limit.unwrap_or(DEFAULT_SHOWN);
+        let limit = usize::try_from(limit.min(MAX_SHOWN)).unwrap_or(usize::MAX);
         if limit == 0 {
             return Err(Fault::invalid("limit is 0: it must be 1 to 200"));
         }
@@ -97,7 +97,7 @@ impl Server {
             session: args.session.map(args::session).transpose()?,
             limit,
         };
-        let budget = self.budget(&context).min(ASKING);
+        let budget = self.budget(&context).min(ANSWER_TIMEOUT);
         let overview: RuntimeResult<_> = call::ask(self, &context, budget, async |call| {
             Ok(self.floors.jobs.list(&wanted, call.deadline).await)
         })
@@ -161,7 +161,10 @@ impl Server {
                 }
             };
             let caller = call.caller(&report);
-            self.floors.tasks.interrupt(target, STOPPING, &caller).await
+            self.floors
+                .tasks
+                .interrupt(target, STOP_TIMEOUT, &caller)
+                .await
         });
         Ok(Json(InterruptReport::of(done.await?)))
     }

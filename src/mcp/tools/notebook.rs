@@ -14,7 +14,7 @@ use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::words;
 use crate::mcp::{args, call};
-use crate::notebook::export::MOST_JOBS;
+use crate::notebook::export::MAX_JOBS;
 use crate::notebook::{NotebookError, Report, Wanted};
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -50,10 +50,10 @@ impl Server {
         context: RequestContext<RoleServer>,
     ) -> Result<Json<Report>, Fault> {
         if let Some(last) = args.last
-            && !(1..=MOST_JOBS).contains(&last)
+            && !(1..=MAX_JOBS).contains(&last)
         {
             return Err(Fault::invalid(format!(
-                "last is {last}: it must be 1 to {MOST_JOBS}"
+                "last is {last}: it must be 1 to {MAX_JOBS}"
             )));
         }
         let wanted = Wanted {

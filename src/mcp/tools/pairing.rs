@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::connection::ConnectionReport;
-use crate::connection::{NEW_ADDRESS, Switched};
+use crate::connection::{NEW_ADDRESS_TIMEOUT, Switched};
 use crate::edge::settings::endpoint;
 use crate::mcp::call;
 use crate::mcp::fault::Fault;
@@ -65,7 +65,7 @@ impl Server {
         }
         let endpoint = endpoint(&args.url, args.token.as_deref())
             .map_err(|fault| Fault::invalid(format!("url {fault}")))?;
-        let budget = self.budget(&context).min(NEW_ADDRESS);
+        let budget = self.budget(&context).min(NEW_ADDRESS_TIMEOUT);
         let (url, connection) = (endpoint.address(), self.connection());
         let switched = call::ask(self, &context, budget, async |call| {
             call.say("asking the executor");

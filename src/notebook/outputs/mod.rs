@@ -9,12 +9,12 @@ use crate::jobs::shown::{Effect, Interpreter, Shown};
 use crate::wire::event::{BlobRef, Event, EventKind, StreamName};
 
 /// Bytes of printed text at a cell's head, and as many at its tail.
-const HEAD: usize = 512 * 1024;
-const TAIL: usize = HEAD;
+const MAX_HEAD_BYTES: usize = 512 * 1024;
+const MAX_TAIL_BYTES: usize = MAX_HEAD_BYTES;
 /// Pieces of text are joined up to this size, so that a tail is taken off piece by piece.
 const PIECE: usize = 64 * 1024;
 /// Bytes of pictures, tables and other outputs in one cell, as the notebook holds them.
-const RICH: usize = 20 * 1024 * 1024;
+const MAX_RICH_BYTES: usize = 20 * 1024 * 1024;
 
 /// The outputs of one cell.
 #[derive(Debug, Default)]
@@ -108,7 +108,7 @@ impl Outputs {
     }
 
     fn write(&mut self, name: StreamName, text: &str) {
-        if self.gap.is_none() && self.head + text.len() <= HEAD {
+        if self.gap.is_none() && self.head + text.len() <= MAX_HEAD_BYTES {
             self.head += text.len();
             return self.join(name, text, usize::MAX, 0);
         }
@@ -128,7 +128,7 @@ impl Outputs {
     fn write_piece(&mut self, name: StreamName, text: &str) {
         self.tail += text.len();
         self.join(name, text, PIECE, self.trimmed);
-        while self.tail > TAIL
+        while self.tail > MAX_TAIL_BYTES
             && let Some(item) = self.items.get_mut(self.trimmed)
         {
             if let Item::Stream { text, .. } = item {
@@ -162,7 +162,7 @@ impl Outputs {
         let room = &mut self.rich;
         rich.data.retain(|mime, value| {
             let size = size(mime, value);
-            let fits = *room + size <= RICH;
+            let fits = *room + size <= MAX_RICH_BYTES;
             if fits {
                 *room += size;
             } else {
@@ -218,7 +218,7 @@ impl Outputs {
     fn update_elsewhere(&mut self, id: String, rich: Rich) {
         let before = self.elsewhere.get(&id).map_or(0, Rich::size);
         let bytes = self.elsewhere_bytes.saturating_sub(before) + rich.size();
-        if bytes <= RICH {
+        if bytes <= MAX_RICH_BYTES {
             self.elsewhere_bytes = bytes;
             self.elsewhere.insert(id, rich);
         }

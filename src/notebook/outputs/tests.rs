@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{HEAD, Outputs, RICH, TAIL};
+use super::{MAX_HEAD_BYTES, MAX_RICH_BYTES, MAX_TAIL_BYTES, Outputs};
 use crate::wire::event::Event;
 
 fn outputs(events: &[Value]) -> Outputs {
@@ -110,7 +110,8 @@ fn head_and_tail_of_what_was_printed_stay_and_everything_shown_between() {
     assert!(texts[2].ends_with(&format!("1999 {line}")));
     let length: usize = texts.iter().map(String::len).sum();
     assert!(
-        (HEAD + TAIL * 7 / 8..=HEAD + TAIL + 200).contains(&length),
+        (MAX_HEAD_BYTES + MAX_TAIL_BYTES * 7 / 8..=MAX_HEAD_BYTES + MAX_TAIL_BYTES + 200)
+            .contains(&length),
         "{length}"
     );
 }
@@ -118,7 +119,7 @@ fn head_and_tail_of_what_was_printed_stay_and_everything_shown_between() {
 #[test]
 fn pictures_beyond_the_bound_are_told_of() {
     let picture = json!({"type": "display_data", "metadata": {},
-        "data": {"image/png": {"blob": 1, "bytes": RICH / 2}, "text/plain": "a plot"}});
+        "data": {"image/png": {"blob": 1, "bytes": MAX_RICH_BYTES / 2}, "text/plain": "a plot"}});
     let outputs = outputs(&[picture.clone(), picture]);
     assert_eq!(outputs.pictures(), 1);
     let values = outputs.finish(0).values;
@@ -148,7 +149,7 @@ proptest! {
         let texts = || values.iter().filter_map(|value| value["text"].as_str());
         prop_assert!(texts().next_back().unwrap().ends_with(&"ö".repeat(30 * 512)));
         prop_assert!(texts().any(|text| text.contains("left out here")));
-        prop_assert!(texts().map(str::len).sum::<usize>() <= HEAD + TAIL + 200);
+        prop_assert!(texts().map(str::len).sum::<usize>() <= MAX_HEAD_BYTES + MAX_TAIL_BYTES + 200);
     }
 }
 

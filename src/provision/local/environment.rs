@@ -20,7 +20,7 @@ use super::python;
 use crate::edge::lock::FileLock;
 use crate::edge::store;
 
-const LOCK_PAUSE: Duration = Duration::from_millis(300);
+const LOCK_RETRY_DELAY: Duration = Duration::from_millis(300);
 
 #[derive(Serialize, Deserialize)]
 struct Marker {
@@ -94,7 +94,7 @@ async fn lock(path: &Path, say: &Say<'_>) -> Result<FileLock, Fault> {
             None => {}
         }
         waiting = true;
-        sleep(LOCK_PAUSE).await;
+        sleep(LOCK_RETRY_DELAY).await;
     }
 }
 

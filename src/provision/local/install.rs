@@ -14,9 +14,9 @@ use super::layout::Environment;
 use super::python::{self, Python};
 
 /// Some 100 MB over a slow line.
-const INSTALL: Duration = Duration::from_secs(20 * 60);
-const CREATE: Duration = Duration::from_secs(5 * 60);
-const LINES_SHOWN: usize = 6;
+const INSTALL_TIMEOUT: Duration = Duration::from_secs(20 * 60);
+const CREATE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+const MAX_SHOWN_LINES: usize = 6;
 
 /// What makes environments: uv where it is there, for it is several times as fast; otherwise what Python brings along.
 pub(super) enum Tool {
@@ -64,10 +64,10 @@ impl Tool {
         };
         say("making a Python environment (first use)");
         let create = ready(self.create(place));
-        step("making the Python environment", create, CREATE).await?;
+        step("making the Python environment", create, CREATE_TIMEOUT).await?;
         say("installing packages (first use, about a minute)");
         let install = ready(self.install(&environment.python, requirements));
-        step("installing the packages", install, INSTALL).await
+        step("installing the packages", install, INSTALL_TIMEOUT).await
     }
 
     fn create(&self, place: &Path) -> Command {
@@ -119,7 +119,7 @@ async fn step(what: &str, command: Command, limit: Duration) -> Result<(), Fault
         return Ok(());
     }
     let said = format!("{}\n{}", finished.stdout, finished.stderr);
-    let last = finished.last_lines(LINES_SHOWN);
+    let last = finished.last_lines(MAX_SHOWN_LINES);
     Err(Fault::new(format!("{what} failed: {last}"), cause(&said)))
 }
 

@@ -20,12 +20,12 @@ use crate::base::secret::Secret;
 use crate::edge::settings::Endpoint;
 
 /// The first start compiles every module, and virus scanners look at each.
-const READY: Duration = Duration::from_secs(120);
+const READY_TIMEOUT: Duration = Duration::from_secs(120);
 /// From the end of stdin to the end of the process; kernels are ended in it.
-const GRACE: Duration = Duration::from_secs(10);
-const LONGEST_LINE: u64 = 4096;
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_LINE_BYTES: u64 = 4096;
 /// Lines of stderr kept for the error of a failed start.
-const LINES_KEPT: usize = 8;
+const MAX_KEPT_LINES: usize = 8;
 
 /// A serving executor.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ impl Process {
             .take()
             .map(|pipe| tokio::spawn(follow(pipe, said.clone())));
         let ready = match child.stdout.take() {
-            Some(pipe) => timeout(READY, ready_line(pipe)).await,
+            Some(pipe) => timeout(READY_TIMEOUT, ready_line(pipe)).await,
             None => Ok(None),
         };
         if let Ok(Some(endpoint)) = ready {
@@ -101,7 +101,10 @@ impl Process {
         }
         let what = match ready {
             Ok(_) => "the executor ended at its start".to_owned(),
-            Err(_) => format!("the executor did not serve within {} s", READY.as_secs()),
+            Err(_) => format!(
+                "the executor did not serve within {} s",
+                READY_TIMEOUT.as_secs()
+            ),
         };
         let _ = child.kill().await;
         if let Some(stderr) = stderr {
@@ -118,10 +121,10 @@ impl Process {
     /// Lets it end cleanly; ends it by force when that takes too long.
     pub(super) async fn stop(mut self) {
         drop(self.stdin.take());
-        if timeout(GRACE, self.child.wait()).await.is_err() {
+        if timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
             tracing::warn!(
                 "the local executor did not end within {} s and is killed",
-                GRACE.as_secs()
+                STOP_TIMEOUT.as_secs()
             );
             let _ = self.child.kill().await;
         }
@@ -158,10 +161,13 @@ async fn follow(pipe: impl AsyncRead + Send + Unpin, tail: Tail) {
     }
 }
 
-/// A line without its end, cut after [`LONGEST_LINE`]; none when there is no more.
+/// A line without its end, cut after [`MAX_LINE_BYTES`]; none when there is no more.
 async fn next_line(reader: &mut (impl AsyncBufRead + Unpin)) -> Option<String> {
     let mut line = Vec::new();
-    let read = reader.take(LONGEST_LINE).read_until(b'\n', &mut line).await;
+    let read = reader
+        .take(MAX_LINE_BYTES)
+        .read_until(b'\n', &mut line)
+        .await;
     match read {
         Ok(0) | Err(_) => None,
         Ok(_) => Some(String::from_utf8_lossy(&line).trim_end().to_owned()),
@@ -178,7 +184,7 @@ impl Tail {
         if !line.is_empty() {
             lines.push_back(line);
         }
-        if lines.len() > LINES_KEPT {
+        if lines.len() > MAX_KEPT_LINES {
             lines.pop_front();
         }
     }
@@ -191,7 +197,7 @@ impl Tail {
 
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST_LINE, next_line, ready_line};
+    use super::{MAX_LINE_BYTES, next_line, ready_line};
 
     #[tokio::test]
     async fn the_ready_line_is_found_behind_other_lines() {
@@ -203,11 +209,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_line_without_end_is_cut() {
-        let endless = vec![b'x'; 2 * LONGEST_LINE as usize];
+        let endless = vec![b'x'; 2 * MAX_LINE_BYTES as usize];
         let mut reader = endless.as_slice();
         assert_eq!(
             next_line(&mut reader).await.unwrap().len() as u64,
-            LONGEST_LINE
+            MAX_LINE_BYTES
         );
     }
 }

@@ -22,9 +22,9 @@ const NAMES: &[&str] = &[
     "python",
 ];
 /// A shim may start slowly; a Python that needs longer is of no use.
-const ANSWER: Duration = Duration::from_secs(15);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Rejected ones named in the error.
-const NAMED: usize = 6;
+const MAX_NAMED: usize = 6;
 const INSTALL: &str = "Install Python 3.11 or newer from https://www.python.org/downloads/ (or with your package manager, or `uv`), \
      or set SMART_COLAB_PYTHON to a Python that has the packages flask, waitress and ipykernel; then call again.";
 
@@ -119,11 +119,11 @@ pub(super) async fn find(search_path: &OsStr, venv_needed: bool) -> Result<Pytho
     }
     let found = match rejected.len() {
         0 => "none was found".to_owned(),
-        count if count > NAMED => {
+        count if count > MAX_NAMED => {
             format!(
                 "found {}; and {} more",
-                rejected[..NAMED].join("; "),
-                count - NAMED
+                rejected[..MAX_NAMED].join("; "),
+                count - MAX_NAMED
             )
         }
         _ => format!("found {}", rejected.join("; ")),
@@ -183,7 +183,7 @@ pub(super) async fn named(python: &Path, search_path: &OsStr) -> Result<Python, 
 pub(super) async fn ask(path: &Path, args: &[&str]) -> io::Result<Python> {
     let mut command = command(path);
     command.args(args).args(["-c", PROBE]);
-    let finished = run(command, ANSWER).await?;
+    let finished = run(command, ANSWER_TIMEOUT).await?;
     if !finished.status.success() {
         let said = finished.last_lines(1);
         return Err(io::Error::other(format!("{}: {said}", finished.status)));

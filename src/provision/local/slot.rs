@@ -8,7 +8,7 @@ use crate::base::ids::JobId;
 use crate::edge::lock::FileLock;
 
 /// More bridges at once than anyone has.
-const MOST: u32 = 100;
+const MAX_SLOTS: u32 = 100;
 
 /// A state folder that is this bridge's own while this lives.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(super) struct Slot {
 
 impl Slot {
     pub(super) fn take(folder: &Path) -> Result<Self, Fault> {
-        for number in 0..MOST {
+        for number in 0..MAX_SLOTS {
             let lock = folder.join(format!("{number}.lock"));
             if let Some(lock) =
                 FileLock::try_take(&lock).map_err(|error| Fault::disk(&lock, &error))?
@@ -31,7 +31,7 @@ impl Slot {
             }
         }
         Err(Fault::new(
-            format!("{MOST} bridges are running already"),
+            format!("{MAX_SLOTS} bridges are running already"),
             "Close clients that you no longer use, then call again.",
         ))
     }

@@ -8,7 +8,7 @@ use reqwest::{Response, StatusCode};
 
 use super::body::{self, MAX_FACTS_BYTES};
 use crate::base::advice::Step;
-use crate::runtime::error::{LONGEST_WAIT_SEC, Reach, RuntimeError, RuntimeResult};
+use crate::runtime::error::{MAX_RETRY_AFTER_SEC, Reach, RuntimeError, RuntimeResult};
 use crate::wire::API_VERSION;
 use crate::wire::problem::Problem;
 
@@ -238,7 +238,7 @@ fn stranger(status: StatusCode, headers: &HeaderMap, address: &str) -> RuntimeEr
 /// RFC 9110, section 10.2.3, in its form with seconds; the form with a date is not worth a clock that may be wrong.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds: u64 = header(headers, RETRY_AFTER.as_str())?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds.min(LONGEST_WAIT_SEC)))
+    Some(Duration::from_secs(seconds.min(MAX_RETRY_AFTER_SEC)))
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

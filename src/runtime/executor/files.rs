@@ -8,7 +8,7 @@ use bytes::Bytes;
 use reqwest::{Method, RequestBuilder, StatusCode, header};
 
 use super::body::{MAX_FACTS_BYTES, MAX_LIST_BYTES};
-use super::{ANSWER, Executor};
+use super::{ANSWER_TIMEOUT, Executor};
 use crate::runtime::error::{RuntimeError, RuntimeResult};
 use crate::runtime::{ByteStream, Files, ListQuery, ReadQuery};
 use crate::wire::files::{
@@ -16,9 +16,9 @@ use crate::wire::files::{
 };
 
 /// The executor holds a request for a digest up to 20 s.
-const DIGEST: Duration = Duration::from_secs(20);
+const DIGEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// 8 MiB over a slow line.
-const BODY: Duration = Duration::from_secs(120);
+const BODY_TIMEOUT: Duration = Duration::from_secs(120);
 
 #[async_trait]
 impl Files for Executor {
@@ -31,7 +31,9 @@ impl Files for Executor {
         if let Some(cursor) = &query.cursor {
             call = call.query(&[("cursor", cursor)]);
         }
-        self.http.json(call.timeout(ANSWER), MAX_LIST_BYTES).await
+        self.http
+            .json(call.timeout(ANSWER_TIMEOUT), MAX_LIST_BYTES)
+            .await
     }
 
     async fn stat(&self, path: &str, digest: bool) -> RuntimeResult<FileStat> {
@@ -42,9 +44,13 @@ impl Files for Executor {
         if digest {
             call = call.query(&[("digest", "sha256")]);
         }
-        let held = if digest { DIGEST } else { Duration::ZERO };
+        let held = if digest {
+            DIGEST_TIMEOUT
+        } else {
+            Duration::ZERO
+        };
         self.http
-            .json(call.timeout(held + ANSWER), MAX_FACTS_BYTES)
+            .json(call.timeout(held + ANSWER_TIMEOUT), MAX_FACTS_BYTES)
             .await
     }
 
@@ -90,7 +96,10 @@ impl Files for Executor {
         ]);
         // It may have to count the lines of a large file.
         self.http
-            .json(call.timeout(DIGEST + ANSWER), MAX_LIST_BYTES)
+            .json(
+                call.timeout(DIGEST_TIMEOUT + ANSWER_TIMEOUT),
+                MAX_LIST_BYTES,
+            )
             .await
     }
 
@@ -109,13 +118,18 @@ impl Files for Executor {
             .query(&[("path", folder)])
             .header(header::CONTENT_TYPE, "application/vnd.smart-colab.bundle")
             .body(bundle);
-        self.http.json(call.timeout(BODY), MAX_LIST_BYTES).await
+        self.http
+            .json(call.timeout(BODY_TIMEOUT), MAX_LIST_BYTES)
+            .await
     }
 
     async fn upload(&self, key: &UploadKey) -> RuntimeResult<Upload> {
         let call = self.upload_request(Method::GET, key);
         self.http
-            .json(call.timeout(DIGEST + ANSWER), MAX_LIST_BYTES)
+            .json(
+                call.timeout(DIGEST_TIMEOUT + ANSWER_TIMEOUT),
+                MAX_LIST_BYTES,
+            )
             .await
     }
 
@@ -130,7 +144,9 @@ impl Files for Executor {
             .query(&[("offset", offset)])
             .header(header::CONTENT_TYPE, "application/octet-stream")
             .body(bytes);
-        self.http.json(call.timeout(BODY), MAX_LIST_BYTES).await
+        self.http
+            .json(call.timeout(BODY_TIMEOUT), MAX_LIST_BYTES)
+            .await
     }
 
     async fn finish_upload(
@@ -147,7 +163,10 @@ impl Files for Executor {
             call = call.query(&[("executable", "1")]);
         }
         self.http
-            .json(call.timeout(DIGEST + ANSWER), MAX_LIST_BYTES)
+            .json(
+                call.timeout(DIGEST_TIMEOUT + ANSWER_TIMEOUT),
+                MAX_LIST_BYTES,
+            )
             .await
     }
 }

@@ -11,9 +11,9 @@ use crate::edge::settings::Endpoint;
 use crate::runtime::error::{RuntimeError, RuntimeResult};
 use crate::wire::API_VERSION;
 
-const CONNECT: Duration = Duration::from_secs(8);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 /// A stream that gives no byte for so long is dead.
-const SILENCE: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Knows the address and the token, and nothing of what is asked.
 #[derive(Debug)]
@@ -48,8 +48,8 @@ impl Link {
         let mut builder = Client::builder()
             .user_agent(concat!("smart-colab/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
-            .connect_timeout(CONNECT)
-            .read_timeout(SILENCE)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
             .tcp_nodelay(true)
             .redirect(reqwest::redirect::Policy::none());
         if endpoint.is_loopback() {

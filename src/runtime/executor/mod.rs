@@ -32,13 +32,13 @@ use http::Http;
 use link::Link;
 
 /// How long a request may take beyond the time that the executor is asked to hold it.
-const ANSWER: Duration = Duration::from_secs(15);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Clearing a session collects garbage and may wait for the kernel.
-const CLEANUP: Duration = Duration::from_secs(30);
+const CLEANUP_TIMEOUT: Duration = Duration::from_secs(30);
 /// A kernel is ended and started within 20 s, or the executor says that it is not.
-const RESTART: Duration = Duration::from_secs(30);
+const RESTART_TIMEOUT: Duration = Duration::from_secs(30);
 /// A picture or another binary output, over a slow tunnel.
-const BLOB: Duration = Duration::from_secs(30);
+const BLOB_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An executor at an address.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ fn held(call: RequestBuilder, hold: Hold) -> RequestBuilder {
         ("linger", format!("{linger_sec:.3}")),
         ("max_bytes", hold.max_bytes.to_string()),
     ])
-    .timeout(Duration::from_secs_f64(wait_sec + linger_sec) + ANSWER)
+    .timeout(Duration::from_secs_f64(wait_sec + linger_sec) + ANSWER_TIMEOUT)
 }
 
 #[async_trait]
@@ -161,7 +161,10 @@ impl Code for Executor {
         if let Some(state) = query.state {
             call = call.query(&[("state", state.as_str())]);
         }
-        let reply: JobList = self.http.json(call.timeout(ANSWER), MAX_LIST_BYTES).await?;
+        let reply: JobList = self
+            .http
+            .json(call.timeout(ANSWER_TIMEOUT), MAX_LIST_BYTES)
+            .await?;
         Ok(reply.jobs)
     }
 
@@ -178,7 +181,7 @@ impl Code for Executor {
             .http
             .request(Method::POST, &format!("jobs/{id}/interrupt"))
             .header("X-Request-Id", request.to_string())
-            .timeout(ANSWER);
+            .timeout(ANSWER_TIMEOUT);
         self.http
             .json::<JobReply>(call, MAX_FACTS_BYTES)
             .await
@@ -208,7 +211,7 @@ impl Code for Executor {
         let call = self
             .http
             .request(Method::GET, &format!("jobs/{id}/blobs/{number}"))
-            .timeout(BLOB);
+            .timeout(BLOB_TIMEOUT);
         self.http.bytes(call, MAX_BLOB_BYTES).await
     }
 
@@ -216,7 +219,7 @@ impl Code for Executor {
         let call = self
             .http
             .request(Method::GET, &format!("jobs/{id}/code"))
-            .timeout(BLOB);
+            .timeout(BLOB_TIMEOUT);
         let bytes = self.http.bytes(call, MAX_BODY_BYTES).await?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
@@ -225,7 +228,10 @@ impl Code for Executor {
 #[async_trait]
 impl Sessions for Executor {
     async fn sessions(&self) -> RuntimeResult<Vec<Session>> {
-        let call = self.http.request(Method::GET, "sessions").timeout(ANSWER);
+        let call = self
+            .http
+            .request(Method::GET, "sessions")
+            .timeout(ANSWER_TIMEOUT);
         let reply: SessionList = self.http.json(call, MAX_LIST_BYTES).await?;
         Ok(reply.sessions)
     }
@@ -234,14 +240,18 @@ impl Sessions for Executor {
         let call = self
             .http
             .request(Method::POST, &format!("sessions/{name}/restart"));
-        self.http.json(call.timeout(RESTART), MAX_FACTS_BYTES).await
+        self.http
+            .json(call.timeout(RESTART_TIMEOUT), MAX_FACTS_BYTES)
+            .await
     }
 
     async fn remove_session(&self, name: &str) -> RuntimeResult<Removed> {
         let call = self
             .http
             .request(Method::DELETE, &format!("sessions/{name}"));
-        self.http.json(call.timeout(RESTART), MAX_FACTS_BYTES).await
+        self.http
+            .json(call.timeout(RESTART_TIMEOUT), MAX_FACTS_BYTES)
+            .await
     }
 
     async fn variables(&self, session: &str) -> RuntimeResult<Variables> {
@@ -249,7 +259,9 @@ impl Sessions for Executor {
             .http
             .request(Method::GET, "variables")
             .query(&[("session", session)]);
-        self.http.json(call.timeout(ANSWER), MAX_LIST_BYTES).await
+        self.http
+            .json(call.timeout(ANSWER_TIMEOUT), MAX_LIST_BYTES)
+            .await
     }
 }
 
@@ -258,7 +270,9 @@ impl Machine for Executor {
     async fn health(&self) -> RuntimeResult<Health> {
         self.http
             .json(
-                self.http.request(Method::GET, "health").timeout(ANSWER),
+                self.http
+                    .request(Method::GET, "health")
+                    .timeout(ANSWER_TIMEOUT),
                 MAX_FACTS_BYTES,
             )
             .await
@@ -267,7 +281,9 @@ impl Machine for Executor {
     async fn probe(&self) -> RuntimeResult<Probe> {
         self.http
             .json(
-                self.http.request(Method::GET, "probe").timeout(ANSWER),
+                self.http
+                    .request(Method::GET, "probe")
+                    .timeout(ANSWER_TIMEOUT),
                 MAX_LIST_BYTES,
             )
             .await
@@ -279,7 +295,7 @@ impl Machine for Executor {
                 self.http
                     .request(Method::POST, "cleanup")
                     .json(request)
-                    .timeout(CLEANUP),
+                    .timeout(CLEANUP_TIMEOUT),
                 MAX_LIST_BYTES,
             )
             .await

@@ -3,9 +3,9 @@
 use crate::wire::files::BundleLine;
 
 /// The executor sends no larger file in a bundle.
-const LARGEST_FILE: u64 = 1 << 20;
+const MAX_FILE_BYTES: u64 = 1 << 20;
 /// A name of 4 kB in escaped JSON, and more than the rest of a line.
-const LONGEST_LINE: usize = 64 * 1024;
+const MAX_LINE_BYTES: usize = 64 * 1024;
 
 /// What comes out of a bundle.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Unbundler {
     pub(super) fn take(&mut self) -> Result<Option<Item>, &'static str> {
         let rest = &self.bytes[self.read..];
         let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
-            let too_long = rest.len() > LONGEST_LINE;
+            let too_long = rest.len() > MAX_LINE_BYTES;
             return if too_long {
                 Err("it sent a bundle with a line without end")
             } else {
@@ -71,7 +71,7 @@ impl Unbundler {
                 modified_at,
                 executable,
             } => {
-                if size > LARGEST_FILE {
+                if size > MAX_FILE_BYTES {
                     return Err("it sent a large file in a bundle");
                 }
                 let size = usize::try_from(size).unwrap_or(usize::MAX);

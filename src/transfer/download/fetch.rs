@@ -20,9 +20,9 @@ use crate::transfer::trouble::USUAL_DELAY;
 use crate::wire::files::FileStat;
 
 /// Between two tries on a connection that gives some bytes and breaks.
-const BREATH: Duration = Duration::from_millis(200);
+const RETRY_DELAY: Duration = Duration::from_millis(200);
 /// The executor reads some 500 MB/s: enough for the largest disk of a runtime.
-const DIGEST_PATIENCE: Duration = Duration::from_secs(1800);
+const DIGEST_TIMEOUT: Duration = Duration::from_secs(1800);
 
 impl Pull {
     /// Sends every missing byte to the writer and returns the file's SHA-256 as the executor knows it.
@@ -87,7 +87,7 @@ impl Pull {
             match next {
                 Some(Err(error)) if !error.is_transient() => return Err(failed(error)),
                 _ if range.is_empty() => {}
-                _ => sleep(BREATH).await,
+                _ => sleep(RETRY_DELAY).await,
             }
         }
         Ok(())
@@ -119,7 +119,7 @@ impl Pull {
         if let Some(known) = &stat.sha256 {
             return Ok(known.clone());
         }
-        let end = Instant::now() + DIGEST_PATIENCE;
+        let end = Instant::now() + DIGEST_TIMEOUT;
         loop {
             let now = self.stat(&stat.path, true).await?;
             let failed = |error| Err(TransferError::runtime(&stat.path, error));
@@ -134,7 +134,7 @@ impl Pull {
                 let url = self.connection.place().unwrap_or_default();
                 return failed(RuntimeError::TimedOut { url });
             }
-            sleep(BREATH).await;
+            sleep(RETRY_DELAY).await;
         }
     }
 }

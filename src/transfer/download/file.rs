@@ -26,9 +26,9 @@ use crate::transfer::trouble::{DIGEST_DELAY, USUAL_DELAY};
 use crate::wire::files::FileStat;
 
 /// A file that is being written to changes again and again.
-const MOST_CHANGES: u32 = 3;
+const MAX_CHANGES: u32 = 3;
 /// Blocks that wait to be written.
-const WAITING_BLOCKS: usize = 4;
+const MAX_WAITING_BLOCKS: usize = 4;
 
 /// How much at once, and how long to try.
 #[derive(Debug, Clone, Copy)]
@@ -108,7 +108,7 @@ impl Pull {
             };
             self.meter.take_back(partial.received());
             let damaged = matches!(error, TransferError::Damaged { .. });
-            if error.is_changed() && changes < MOST_CHANGES {
+            if error.is_changed() && changes < MAX_CHANGES {
                 changes += 1;
             } else if damaged && damages == 0 {
                 damages += 1;
@@ -156,7 +156,7 @@ impl Pull {
         };
         let stop = self.stop.clone();
         let hashing = blocking(move || follower.run(&stop));
-        let (blocks, incoming) = mpsc::channel(WAITING_BLOCKS);
+        let (blocks, incoming) = mpsc::channel(MAX_WAITING_BLOCKS);
         let meter = self.meter.clone();
         let writing = blocking(move || {
             let written = partial.write_all(incoming, &frontier, &meter);

@@ -15,7 +15,7 @@ use crate::transfer::trouble::USUAL_DELAY;
 use crate::wire::files::{FileList, FileType};
 
 /// Entries of one page of a listing; more are not given.
-const PAGE: u64 = 10_000;
+const PAGE_SIZE: u64 = 10_000;
 
 /// What is in a folder.
 struct Survey {
@@ -127,7 +127,7 @@ impl Pull {
         let query = ListQuery {
             path: remote.to_owned(),
             recursive: true,
-            limit: PAGE,
+            limit: PAGE_SIZE,
             cursor,
         };
         let query = &query;

@@ -15,7 +15,7 @@ const WORTH_KEEPING: f64 = 1.25;
 const PLENTY: f64 = 100e6;
 /// Windows from a trial that did not pay to the next one; twice as many after each.
 const FIRST_REST: u32 = 8;
-const LONGEST_REST: u32 = 128;
+const MAX_REST: u32 = 128;
 
 /// What a pace keeps to.
 #[derive(Debug, Clone, Copy)]
@@ -99,7 +99,7 @@ impl Pace {
             Some(before) if rate < before * WORTH_KEEPING => {
                 self.change(self.streams.div_ceil(2));
                 self.rest = self.next_rest;
-                self.next_rest = (self.next_rest * 2).min(LONGEST_REST);
+                self.next_rest = (self.next_rest * 2).min(MAX_REST);
             }
             kept => {
                 if kept.is_some() {

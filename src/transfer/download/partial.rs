@@ -25,7 +25,7 @@ use crate::transfer::running::Meter;
 
 /// So many bytes are sent on to the disk together while more comes, so that the sync at the end, which all wait for, finds little left
 /// to do: for 1 GiB it took 0.3 s on a disk that writes 3 GB/s.
-const SYNC_EVERY: u64 = 32 << 20;
+const SYNC_INTERVAL_BYTES: u64 = 32 << 20;
 const ZEROS: [u8; 4096] = [0; 4096];
 
 /// Bytes that follow each other, as they came.
@@ -151,7 +151,7 @@ impl Partial {
                 tell(&self.received);
                 meter.add(block.length);
                 written += block.length;
-                if written >= SYNC_EVERY && dirty.try_send(()).is_ok() {
+                if written >= SYNC_INTERVAL_BYTES && dirty.try_send(()).is_ok() {
                     written = 0;
                 }
             }

@@ -22,7 +22,7 @@ use crate::transfer::trouble::USUAL_DELAY;
 use crate::wire::files::BundleRequest;
 
 /// Between two tries on a connection that breaks.
-const BREATH: Duration = Duration::from_millis(200);
+const RETRY_DELAY: Duration = Duration::from_millis(200);
 
 /// What is still to come of a bundle.
 #[derive(Default)]
@@ -86,7 +86,7 @@ impl Pull {
                 Ok(()) => {}
                 Err(error) if error.is_transient() && Instant::now() < patience => {
                     self.meter.met(&error);
-                    sleep(BREATH).await;
+                    sleep(RETRY_DELAY).await;
                 }
                 Err(error) => return Err(TransferError::runtime(remote, error)),
             }

@@ -12,7 +12,7 @@ use crate::transfer::digest::sha256;
 use crate::wire::files::BundleLine;
 
 /// A file that is written to while it is read is read again.
-const MOST_CHANGES: u32 = 3;
+const MAX_CHANGES: u32 = 3;
 
 /// Files as they go together.
 #[derive(Debug, Default)]
@@ -102,7 +102,7 @@ fn read(place: &Place, small: u64) -> UploadResult<Option<Read>> {
                     is_executable: file.stamp.is_executable,
                 }));
             }
-            Err(UploadError::Changed { .. }) if changes < MOST_CHANGES => changes += 1,
+            Err(UploadError::Changed { .. }) if changes < MAX_CHANGES => changes += 1,
             Err(error) => return Err(error),
         }
     }

@@ -19,13 +19,13 @@ use crate::transfer::trouble::{BODY_DELAY, DIGEST_DELAY};
 use crate::wire::files::{FileType, Upload, UploadKey, UploadState};
 
 /// A file that is being written to changes again and again.
-const MOST_CHANGES: u32 = 3;
+const MAX_CHANGES: u32 = 3;
 /// An executor may lose what it has, with its machine; not every time.
-const MOST_ROUNDS: u32 = 5;
+const MAX_ROUNDS: u32 = 5;
 /// Between two questions for a digest that is being made there.
-const BREATH: Duration = Duration::from_millis(200);
+const DIGEST_POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// The executor reads some 500 MB/s: enough for the largest disk of a runtime.
-const DIGEST_PATIENCE: Duration = Duration::from_secs(1800);
+const DIGEST_TIMEOUT: Duration = Duration::from_secs(1800);
 
 /// A file that is there.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl Push {
                 Err(error) => error,
             };
             tally.take_back();
-            if matches!(error, UploadError::Changed { .. }) && changes < MOST_CHANGES {
+            if matches!(error, UploadError::Changed { .. }) && changes < MAX_CHANGES {
                 changes += 1;
             } else if matches!(error, UploadError::Damaged { .. }) && damages == 0 {
                 damages += 1;
@@ -109,7 +109,7 @@ impl Push {
             sha256,
         };
         let must_run = file.stamp.is_executable;
-        for round in 0..MOST_ROUNDS {
+        for round in 0..MAX_ROUNDS {
             let upload = self.state(&key).await?;
             let is_complete = upload.state == UploadState::Complete;
             let was_there = is_complete && round == 0;
@@ -158,7 +158,7 @@ impl Push {
 
     /// What is there of an upload, once the executor has made up its mind.
     async fn state(&self, key: &UploadKey) -> UploadResult<Upload> {
-        let end = Instant::now() + DIGEST_PATIENCE;
+        let end = Instant::now() + DIGEST_TIMEOUT;
         loop {
             let asked = self.ask(&key.path, DIGEST_DELAY, |runtime| async move {
                 runtime.upload(key).await
@@ -217,7 +217,7 @@ impl Push {
     async fn finish(&self, key: &UploadKey, file: &LocalFile) -> UploadResult<Finish> {
         let (modified_at, must_run) = (file.modified_at(), file.stamp.is_executable);
         let modified_at = modified_at.as_deref();
-        let end = Instant::now() + DIGEST_PATIENCE;
+        let end = Instant::now() + DIGEST_TIMEOUT;
         loop {
             let request = |runtime: Arc<dyn Runtime>| async move {
                 let finished = runtime.finish_upload(key, modified_at, must_run);
@@ -256,7 +256,7 @@ impl Push {
                 RuntimeError::TimedOut { url },
             ));
         }
-        sleep(BREATH).await;
+        sleep(DIGEST_POLL_INTERVAL).await;
         Ok(())
     }
 }

@@ -16,21 +16,21 @@ use super::error::{UploadError, UploadResult};
 use super::file::is_timeout;
 use super::push::Push;
 use super::target::{Target, within};
-use super::walk::{Found, MOST_ENTRIES, walk};
+use super::walk::{Found, MAX_ENTRIES, walk};
 use crate::runtime::{ListQuery, Runtime};
 use crate::transfer::disk::{blocking, changed_at};
 use crate::transfer::trouble::{BODY_DELAY, USUAL_DELAY};
 use crate::wire::files::{FileEntry, FileType};
 
 /// The API takes no more files in one bundle.
-const MOST_IN_BUNDLE: usize = 1_000;
+const MAX_BUNDLE_FILES: usize = 1_000;
 /// What a file's line takes of a bundle, beside its name.
-const LINE: u64 = 200;
+const LINE_BYTES: u64 = 200;
 /// Entries of one page of a listing, and pages: of a folder with more there, the rest is taken as unknown, and sent.
-const PAGE: u64 = 1_000;
-const MOST_PAGES: usize = 200;
+const PAGE_SIZE: u64 = 1_000;
+const MAX_PAGES: usize = 200;
 /// Times are told in milliseconds, by some through a floating point number.
-const SAME_TIME: Duration = Duration::from_millis(1);
+const MTIME_TOLERANCE: Duration = Duration::from_millis(1);
 
 /// What is known of a file's name over there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl Push {
         .map_err(|error| UploadError::local(&path, error))?;
         let (size, count) = (walked.bytes(), walked.files.len());
         if walked.is_cut {
-            let most = MOST_ENTRIES;
+            let most = MAX_ENTRIES;
             return Err(UploadError::TooMany { path, most });
         }
         if size > most {
@@ -135,11 +135,11 @@ impl Push {
             .map(|(number, file)| (file.name.as_str(), number))
             .collect();
         let mut cursor = None;
-        for _ in 0..MOST_PAGES {
+        for _ in 0..MAX_PAGES {
             let query = ListQuery {
                 path: remote.to_owned(),
                 recursive: true,
-                limit: PAGE,
+                limit: PAGE_SIZE,
                 cursor,
             };
             let query = &query;
@@ -195,7 +195,7 @@ fn is_same(file: &Found, entry: &FileEntry) -> bool {
     let can_run = !file.stamp.is_executable || entry.executable != Some(false);
     file.stamp.size == entry.size
         && can_run
-        && times.is_some_and(|(here, there)| apart(here, there) <= SAME_TIME)
+        && times.is_some_and(|(here, there)| apart(here, there) <= MTIME_TOLERANCE)
 }
 
 /// Small files together in the order of their names, large ones alone.
@@ -210,8 +210,8 @@ fn plan(files: &[Found], there: &[There], small: u64, most: u64) -> VecDeque<Wor
             work.push_back(Work::File(number));
             continue;
         }
-        let weight = file.stamp.size + file.name.len() as u64 + LINE;
-        if !bundle.is_empty() && (bytes + weight > most || bundle.len() == MOST_IN_BUNDLE) {
+        let weight = file.stamp.size + file.name.len() as u64 + LINE_BYTES;
+        if !bundle.is_empty() && (bytes + weight > most || bundle.len() == MAX_BUNDLE_FILES) {
             work.push_back(Work::Bundle(std::mem::take(&mut bundle)));
             bytes = 0;
         }

@@ -16,7 +16,7 @@ use super::error::{UploadError, UploadResult};
 use crate::base::hex::hex;
 
 /// Read at once for a digest.
-const BUFFER: usize = 1 << 18;
+const BUFFER_BYTES: usize = 1 << 18;
 
 /// A path below an open folder. The folder is a handle, and whatever happens to names and links meanwhile, nothing outside it opens.
 #[derive(Debug, Clone)]
@@ -140,7 +140,7 @@ impl LocalFile {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.seek(SeekFrom::Start(0))
             .map_err(|error| self.failed(error))?;
-        let (mut hasher, mut buffer, mut done) = (Sha256::new(), vec![0; BUFFER], 0);
+        let (mut hasher, mut buffer, mut done) = (Sha256::new(), vec![0; BUFFER_BYTES], 0);
         // One byte more than there were would never end in a file that grows faster than it is read.
         let mut whole = (&mut *file).take(self.stamp.size);
         while !stop.is_cancelled() {

@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 /// A piece that takes longer is too large: what is lost with a connection is at most so much work.
-const SLOW: Duration = Duration::from_secs(20);
+const SLOW_AFTER: Duration = Duration::from_secs(20);
 /// Another stream helps when it brings so much more.
 const HELPS: f64 = 1.1;
 
@@ -74,7 +74,7 @@ impl Pace {
 
     /// A request that carried `bytes` was answered after `took`.
     pub(super) fn went(&self, turn: SemaphorePermit<'_>, bytes: u64, took: Duration) {
-        if took > SLOW {
+        if took > SLOW_AFTER {
             self.slow_down(turn, 2);
             return;
         }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::local::Stamp;
 
 /// Files and folders of one upload: what is known of them is held in memory.
-pub(super) const MOST_ENTRIES: usize = 100_000;
+pub(super) const MAX_ENTRIES: usize = 100_000;
 
 /// A file in the folder.
 #[derive(Debug, Clone)]
@@ -65,7 +65,7 @@ pub(super) fn walk(
         let before = entries;
         for entry in listed {
             entries += 1;
-            if entries > MOST_ENTRIES || stop.is_cancelled() {
+            if entries > MAX_ENTRIES || stop.is_cancelled() {
                 walked.is_cut = true;
                 return Ok(walked);
             }
