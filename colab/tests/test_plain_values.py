@@ -114,6 +114,7 @@ def test_tables_have_their_form() -> None:
     assert plain(pd.DataFrame({"a": [1, 2], "b": ["x", None]}))[0]["a"] == [1, 2]
 
 
+RECORDS = "np.ma.array([(1, 2.0), (3, 4.0)], mask=[(0, 1), (1, 1)], dtype=[('a', int), ('b', float)])"
 NUMPY = {
     "np.float32(0.5)": (0.5, None),
     "np.longdouble(0.5)": (0.5, None),
@@ -143,6 +144,17 @@ NUMPY = {
         {"masked": 1, "NaN": 1},
     ),
     "np.ma.array(5, mask=True)": (None, {"masked": 1}),
+    f"{RECORDS}": ([[1, None], [None, None]], {"masked": 3}),
+    f"{RECORDS}[0]": ([1, None], {"masked": 1}),
+    f"{RECORDS}.reshape(2, 1)": ([[[1, None]], [[None, None]]], {"masked": 3}),
+    "np.ma.array((1, 2.0), mask=(0, 1), dtype='i8,f8')": ([1, None], {"masked": 1}),
+    "np.array([('2026-01-02', 1), ('NaT', 2)], 'M8[ns],i8')": (
+        [["2026-01-02T00:00:00.000000000", 1], [None, 2]],
+        {"NaT": 1},
+    ),
+    "np.array([('2026-01-02', 1)], 'M8[ns],i8')[0]": (["2026-01-02T00:00:00.000000000", 1], None),
+    "np.array([([1, 2], (3,))], [('a', int, 2), ('b', [('c', int)])])": ([[[1, 2], [3]]], None),
+    "{np.datetime64('NaT', 's'): 1, None: 2}": ({"NaT": 1, "None": 2}, None),
     "{'a': [np.ma.masked, np.datetime64('NaT', 's')], 'b': (None,)}": (
         {"a": [None, None], "b": [None]},
         {"masked": 1, "NaT": 1},
@@ -151,6 +163,9 @@ NUMPY = {
 PANDAS = {
     "pd.NaT": (None, {"NaT": 1}),
     "pd.NA": (None, {"NA": 1}),
+    "{pd.NaT: 1, None: 2, pd.NA: 3}": ({"NaT": 1, "None": 2, "NA": 3}, None),
+    "pd.DataFrame([[1, 2, 3]], columns=['a', 'a', 'b'])": ({"a": [1], "a (2)": [2], "b": [3]}, None),
+    "pd.DataFrame([[1, 2, 3]], columns=['1', 1, '1'])": ({"1": [1], "1 (int)": [2], "1 (2)": [3]}, None),
     "[pd.NA, None, pd.NaT]": ([None, None, None], {"NA": 1, "NaT": 1}),
     "pd.Timestamp('2026-01-02T03:04:05.000000001')": ("2026-01-02T03:04:05.000000001", None),
     "pd.Timedelta(minutes=1)": ("PT60.0S", None),
@@ -165,6 +180,10 @@ PANDAS = {
         {"NaT": 1, "NA": 1},
     ),
 }
+
+
+def test_keys_that_read_the_same_are_all_there() -> None:
+    assert plain({float("nan"): 1, float("nan"): 2, float("nan"): 3})[0] == {"NaN": 1, "NaN (2)": 2, "NaN (3)": 3}
 
 
 @pytest.mark.parametrize("code", NUMPY)

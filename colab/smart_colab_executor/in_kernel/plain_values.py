@@ -16,8 +16,8 @@ import numbers
 import pathlib
 import uuid
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import count, islice
 from typing import Any
 
 # The key of the object that stands for what JSON cannot hold.
@@ -32,6 +32,7 @@ TEXTS = (decimal.Decimal, fractions.Fraction, uuid.UUID, pathlib.PurePath, compl
 # Classes of pandas and numpy, and what their one value is called.
 MISSING = {"NaTType": "NaT", "NAType": "NA", "MaskedConstant": "masked"}
 NOT_A_TIME = "NaT"
+NUMPY_TIMES = ("datetime64", "timedelta64")
 # One of them has every class of a library that is looked into.
 LIBRARY_METHODS = ("item", "head", "to_pylist", "tolist", "to_list")
 LISTS: tuple[type[Any], ...] = (
@@ -56,6 +57,22 @@ def plain(value: object) -> tuple[Any, dict[str, int] | None]:
     return walk.of(value, MAX_DEPTH), dict(walk.marked) or None
 
 
+def _missing_name(value: object) -> str | None:
+    """What a library calls this value, if it is one that stands for a missing one."""
+    kind = type(value)
+    if not kind.__module__.startswith(("pandas", "numpy")):
+        return None
+    if kind.__name__ in NUMPY_TIMES:
+        return NOT_A_TIME if str(value) == NOT_A_TIME else None
+    return MISSING.get(kind.__name__)
+
+
+def _numbered(text: str) -> Iterator[str]:
+    """`a`, `a (2)`, `a (3)` and so on."""
+    yield text
+    yield from (f"{text} ({number})" for number in count(2))
+
+
 class _Walk:
     def __init__(self) -> None:
         self.marked: Counter[str] = Counter()
@@ -71,9 +88,10 @@ class _Walk:
         if value is None or isinstance(value, bool):
             self._room -= 5
             return value
-        kind = type(value)
-        if kind.__name__ in MISSING and kind.__module__.startswith(("pandas", "numpy")):
-            return self._missing(MISSING[kind.__name__])
+        if name := _missing_name(value):
+            self._room -= 5
+            self.marked[name] += 1
+            return None
         if isinstance(value, enum.Enum):
             return self.of(value.value, depth)
         if isinstance(value, int):
@@ -109,7 +127,11 @@ class _Walk:
             return self._scalar(value, depth)
         # Asked last: the columns of a lazy table are a computation.
         if isinstance(shape, tuple) and len(shape) == 2 and hasattr(value, "head") and hasattr(value, "columns"):
-            columns = ((name, value[name]) for name in value.columns)
+            # By their places: pandas has columns of one name.
+            places = getattr(value, "iloc", None)
+            columns = (
+                (name, value[name] if places is None else places[:, place]) for place, name in enumerate(value.columns)
+            )
             return self._object(columns, len(value.columns), depth)
         head = getattr(value, "iloc", value)
         for name in ("to_pylist", "tolist", "to_list"):
@@ -117,17 +139,19 @@ class _Walk:
                 rows = head[:MAX_ITEMS]
                 # Row by row where there are many: not all is needed.
                 is_deep = isinstance(shape, tuple) and len(shape) > 1 and name != "to_pylist"
-                # A list of numpy's has numbers for times, and None for what is masked.
-                is_bare = kind.__module__.startswith("numpy") and (hasattr(value, "mask") or value.dtype.kind in "mM")
+                # A list of numpy's has numbers for times, in fields too, and None for what is masked.
+                is_bare = kind.__module__.startswith("numpy") and (hasattr(value, "mask") or value.dtype.kind in "mMV")
                 items = rows if is_deep or is_bare else getattr(rows, name)()
                 return self._list(items, len(value), depth)
         return self._mark(value)
 
     def _scalar(self, value: Any, depth: int) -> Any:
-        """A number, a time or a text of a library's, or an array without dimensions."""
+        """A number, a time, a text or a record of a library's, or an array without dimensions."""
         kind = type(value)
-        if kind.__name__ in ("datetime64", "timedelta64"):
+        if kind.__name__ in NUMPY_TIMES:
             return self._time(value)
+        if fields := getattr(getattr(value, "dtype", None), "names", None):
+            return self._list((value[name] for name in fields), len(fields), depth)
         inner = value[()] if hasattr(kind, "__getitem__") else value
         if type(inner) is kind:
             inner = value.item()
@@ -139,8 +163,6 @@ class _Walk:
     def _time(self, value: Any) -> Any:
         """A point in time or a duration of numpy's."""
         text = str(value)
-        if text == NOT_A_TIME:
-            return self._missing(NOT_A_TIME)
         if type(value).__name__ == "datetime64":
             return self._text(text)
         unit = value.dtype.name.removeprefix("timedelta64")
@@ -150,10 +172,6 @@ class _Walk:
 
     def _seconds(self, seconds: float) -> str:
         return self._text(f"PT{decimal.Decimal(repr(seconds)):f}S")
-
-    def _missing(self, name: str) -> None:
-        self._room -= 5
-        self.marked[name] += 1
 
     def _list(self, items: Iterable[Any], length: int, depth: int) -> list[Any]:
         kept: list[Any] = []
@@ -171,18 +189,24 @@ class _Walk:
 
     def _object(self, items: Iterable[tuple[Any, Any]], length: int, depth: int) -> dict[str, Any]:
         kept: dict[str, Any] = {}
+        kinds: dict[str, type] = {}
         for name, item in islice(items, MAX_ITEMS):
             if self._room <= 0:
                 break
             text = name if isinstance(name, str) else self._key(name)
-            self._room -= len(text) + 4
-            kept[text if text not in kept else f"{text} ({type(name).__name__})"] = self.of(item, depth - 1)
+            if kinds.setdefault(text, type(name)) is not type(name):
+                text = f"{text} ({type(name).__name__})"
+            free = next(key for key in _numbered(text) if key not in kept)
+            self._room -= len(free) + 4
+            kept[free] = self.of(item, depth - 1)
         if len(kept) < length:
             self.marked["items left out"] += length - len(kept)
             kept["…"] = f"{length - len(kept)} more"
         return kept
 
     def _key(self, name: Any) -> str:
+        if missing := _missing_name(name):
+            return missing
         value = self.of(name, 3)
         return value if isinstance(value, str) else str(value)
 
