@@ -48,6 +48,7 @@ def is_there(process: int) -> bool:
         ("token = 'secret'\n!test $token = {token}x", "[`test $token = {token}x` ended with exit status 1]\n"),
         ("!false\n!true\n!exit 4", "[`false` ended with exit status 1]\n[`exit 4` ended with exit status 4]\n"),
         (f"!false {'x' * 100}", f"[`false {'x' * 54}…` ended with exit status 1]\n"),
+        (f"!{PYTHON} 'raise SystemExit(2)'", "[`python -c 'raise SystemExit(2)'` ended with exit status 2]\n"),
         ("for k in range(2):\n    !exit {k}", "[`exit {k}` ended with exit status 1]\n"),
     ],
 )

@@ -42,6 +42,7 @@ NO_KEYS = (
 # A pager whose output is no terminal prints all of it.
 PAGERS = "".join(f'{name}() {{ command {name} "$@" | cat; }}; ' for name in ("less", "more"))
 PAGER = re.compile(r"\b(less|more)\b")
+PATH_OF_PYTHON = re.compile(r"('/[^']*/python[\d.]*'|/[^\s'\"]*/python[\d.]*)(?!\S)")
 SHELLS_WITH_FUNCTIONS = frozenset({"sh", "bash", "dash", "ksh", "zsh"})
 
 
@@ -101,7 +102,11 @@ def run(command: str, name: str) -> int:
 
 
 def _shortened(command: str) -> str:
-    lines = command.strip().splitlines() or [""]
+    command = command.strip()
+    # `%pip` runs the kernel's Python by its whole path.
+    if python := PATH_OF_PYTHON.match(command):
+        command = f"python{command[python.end() :]}"
+    lines = command.splitlines() or [""]
     is_whole = len(lines) == 1 and len(lines[0]) <= NAME_CHARS
     return lines[0] if is_whole else f"{lines[0][:NAME_CHARS]}…"
 
