@@ -165,6 +165,20 @@ def test_a_figure_that_was_shown_comes_once_whatever_backend_follows(
         assert sum("image/png" in event["data"] for event in shown) == count, code
 
 
+@pytest.mark.parametrize("backend", ["inline", "agg"])
+def test_a_script_that_is_run_shows_no_figure_that_nobody_made(
+    executor: Executor, session: str, tmp_path: Path, backend: str
+) -> None:
+    pytest.importorskip("matplotlib")
+    plain, plotting = tmp_path / "plain.py", tmp_path / "plotting.py"
+    plain.write_text("print('ok')")
+    plotting.write_text("import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()")
+    executor.run(f"%matplotlib {backend}{PLOT}plt.show()\nplt.close('all')", session=session)
+    for script, count in ((plain, 0), (plotting, 1), (plain, 0)):
+        job = executor.run(f"%run {script}\nplt.show()", session=session)
+        assert pictures(job) == len(job.of("display_data")) == count, script
+
+
 def test_a_canvas_is_shown_as_a_picture(executor: Executor, session: str) -> None:
     pytest.importorskip("matplotlib")
     code = "%matplotlib widget\nimport matplotlib.pyplot as plt\nplt.ioff()\nfig = plt.figure()\ndisplay(fig.canvas)"

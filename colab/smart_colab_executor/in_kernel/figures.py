@@ -39,7 +39,7 @@ def install(shell: Any) -> None:
     _enable_inline(shell)
     sys.meta_path[:0] = [
         _AfterImport("matplotlib", lambda matplotlib: _use_inline(matplotlib, shell)),
-        _AfterImport("matplotlib.pyplot", lambda pyplot: _switch_to_inline(pyplot, shell)),
+        _AfterImport("matplotlib.pyplot", lambda pyplot: _change_pyplot(pyplot, shell)),
         _AfterImport("matplotlib.figure", lambda figures: _show_without_window(figures, shell)),
         _AfterImport("plotly.io._renderers", _render_here),
     ]
@@ -202,6 +202,11 @@ def _use_inline(matplotlib: Any, shell: Any) -> None:
         use_inline(named)
 
 
+def _change_pyplot(pyplot: Any, shell: Any) -> None:
+    _switch_to_inline(pyplot, shell)
+    _draw_what_is_there(pyplot)
+
+
 def _switch_to_inline(pyplot: Any, shell: Any) -> None:
     """Have `plt.switch_backend("QtAgg")` make pictures, and none of what was shown before come again."""
     switch_backend = pyplot.switch_backend
@@ -222,6 +227,18 @@ def _switch_to_inline(pyplot: Any, shell: Any) -> None:
                 pyplot.close(figure)
 
     pyplot.switch_backend = switch_inline
+
+
+def _draw_what_is_there(pyplot: Any) -> None:
+    """Have `plt.draw()` make no empty figure: `%run` calls it when all that was plotted is shown and closed."""
+    draw = pyplot.draw
+
+    @wraps(draw)
+    def draw_open() -> None:
+        if pyplot.get_fignums():
+            draw()
+
+    pyplot.draw = draw_open
 
 
 def _becomes_static(backend: Any) -> bool:
