@@ -136,6 +136,30 @@ def test_a_process_pool_that_outlives_its_job_prints_for_the_job_that_uses_it(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="ipykernel's own way is kept there")
 @pytest.mark.parametrize(
+    ("shown", "log"),
+    [
+        ("HTML('<style>b {}</style><p><b>late</b> &amp; rich</p>')", "late & rich\n"),
+        ("HTML('<table><tr><td>1</td><td>2</td></tr><tr><td>3</td></tr></table>')", "1 2 \n3\n"),
+        ("Markdown('**late**')", "**late**\n"),
+        ("HTML('')", "<IPython.core.display.HTML object>\n"),
+    ],
+)
+def test_what_is_displayed_after_its_jobs_end_is_text_in_that_jobs_log(
+    executor: Executor, session: str, shown: str, log: str
+) -> None:
+    code = f"""
+import threading
+from IPython.display import HTML, Markdown
+gate = threading.Event()
+threading.Thread(target=lambda: gate.wait() and display({shown})).start()
+"""
+    first = executor.run(code, session=session)
+    executor.run("gate.set()", session=session)
+    wait_until(lambda: log_of(executor, first.job["id"]) == log)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="ipykernel's own way is kept there")
+@pytest.mark.parametrize(
     "start",
     [
         "subprocess.Popen(['sh', '-c', 'echo first; cat gate; echo late; echo late >&2'])",

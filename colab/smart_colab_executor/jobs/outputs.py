@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import TYPE_CHECKING, Any
 
 from ..in_kernel.jsonline import dump
+from ..kernels.widget_text import without_tags
 from .spool import Spool
 
 if TYPE_CHECKING:
@@ -16,6 +18,9 @@ MAX_TEXT_CHARS = 16 * 1024
 MAX_INLINE_BYTES = 256 * 1024
 # Of a text that is too long: so much of its head, and of its tail, stands beside the blob.
 MAX_END_CHARS = 8 * 1024
+
+# `<IPython.core.display.HTML object>`, `<pandas.io.formats.style.Styler at 0x7f…>`.
+EMPTY_NAME = re.compile(r"<.*( object| at 0x[0-9a-fA-F]+)>")
 
 
 def record(spool: Spool, kind: str, content: Mapping[str, Any]) -> None:
@@ -57,7 +62,11 @@ def plain_text(kind: str, content: Mapping[str, Any]) -> str:
     """What a message shows, as text alone."""
     if kind == "stream":
         return str(content["text"])
-    text = content["data"].get("text/plain") if kind in ("display_data", "update_display_data") else None
+    data = content["data"] if kind in ("display_data", "update_display_data") else {}
+    text = data.get("text/plain")
+    if isinstance(text, str) and EMPTY_NAME.fullmatch(text):
+        said = data.get("text/markdown") or data.get("text/latex") or without_tags(str(data.get("text/html", "")))
+        text = str(said).strip() or text
     return f"{text}\n" if isinstance(text, str) else ""
 
 

@@ -79,7 +79,7 @@ def _text(models: Models, state: Mapping[str, Any], depth: int) -> str | None:
     if name in PROGRESS:
         return _labelled(state, f"{_bar(state)} {_number(value)}/{_number(state.get('max'))}")
     if name in MARKUP:
-        return _labelled(state, _plain(str(value)))
+        return _labelled(state, without_tags(str(value)))
     if name == "ButtonModel":
         return f"[{state.get('description') or 'button'}]"
     if name == "OutputModel":
@@ -126,11 +126,14 @@ def _bar(state: Mapping[str, Any]) -> str:
 
 
 def _labelled(state: Mapping[str, Any], shown: str) -> str:
-    description = _plain(str(state.get("description") or ""))
+    description = without_tags(str(state.get("description") or ""))
     return f"{description} {shown}".strip() if description else shown
 
 
-def _plain(markup: str) -> str:
+def without_tags(markup: str) -> str:
+    """What a piece of HTML says, in lines."""
+    markup = re.sub(r"(?is)<(script|style)\b.*?</\1>", "", markup)
+    markup = re.sub(r"(?i)</t[dh]>", " ", markup)
     lines = re.sub(r"(?i)<br\b[^>]*>|</(?:div|h\d|li|p|tr)>", "\n", markup)
     return unescape(re.sub(r"<[^>]*>", "", lines)).replace("\u2007", " ").rstrip()
 
