@@ -5,8 +5,8 @@ use std::cell::Cell;
 use std::ops::Add;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 /// Sentences for a person or a model. What each face offers in its own form (a tool, a command, a button) is a [`Step`] in them.
 ///
@@ -176,17 +176,21 @@ impl From<Step> for Advice {
     }
 }
 
-/// Advice as it stands in JSON. What another version saved and this one does not know is none: no state is unreadable for the sake of a hint.
+/// Advice as it stands in JSON. No state is unreadable for the sake of a hint of another version.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Json {
     Text(String),
     Parts {
-        #[serde(rename = "$advice")]
+        #[serde(rename = "$advice", deserialize_with = "known")]
         parts: Vec<Part>,
     },
-    #[serde(skip_serializing)]
-    Unknown(IgnoredAny),
+}
+
+/// All parts, or none where another version wrote one that is not known here.
+fn known<'de, D: Deserializer<'de>>(saved: D) -> Result<Vec<Part>, D::Error> {
+    let saved = Value::deserialize(saved)?;
+    Ok(serde_json::from_value(saved).unwrap_or_default())
 }
 
 impl From<Advice> for Json {
@@ -216,7 +220,6 @@ impl From<Json> for Advice {
         match json {
             Json::Text(text) => text.into(),
             Json::Parts { parts } => Self(parts),
-            Json::Unknown(_) => Self::default(),
         }
     }
 }
@@ -275,6 +278,7 @@ mod tests {
         let saved = json!({"$advice": [{"text": "Call "}, {"step": "fly"}]});
         let read: Advice = serde_json::from_value(saved).unwrap();
         assert_eq!(read, Advice::default());
+        assert!(serde_json::from_value::<Advice>(json!(null)).is_err());
     }
 
     #[test]
