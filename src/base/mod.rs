@@ -5,5 +5,6 @@ pub mod causes;
 pub mod fault;
 pub mod hex;
 pub mod ids;
+pub mod lock;
 pub mod secret;
 pub mod text;

@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_new_beginning_forgot_does_not_come_back() {
+    fn a_restarted_operation_does_not_return_to_its_old_state() {
         let (_dir, folder) = folder();
         folder.begin(&checkpoint(0)).unwrap();
         fs::write(folder.checkpoint(), "torn").unwrap();

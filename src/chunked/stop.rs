@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keeps_a_process_from_going_on_is_told() {
+    fn stops_name_what_prevents_resuming() {
         let missing = exception("ModuleNotFoundError", "No module named 'x'");
         let lost = exception(
             "AcceleratorError",

@@ -71,7 +71,7 @@ pub fn main() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("smart-colab: the system gives no threads: {error}");
+            eprintln!("smart-colab: could not start the async runtime: {error}");
             return ExitCode::FAILURE;
         }
     };

@@ -15,12 +15,13 @@ mod until;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::base::ids::JobId;
+use crate::base::lock::Lock;
 use crate::edge::pairing::Pairing;
 use crate::edge::settings::{Endpoint, Settings, Target};
 use crate::provision::remote::Remote;
@@ -37,7 +38,7 @@ pub const LASTING_ERROR_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Connection {
     /// What leads to a runtime now.
-    provisioner: RwLock<Arc<dyn Provisioner>>,
+    provisioner: Lock<Arc<dyn Provisioner>>,
     /// What the settings named: jobs there go on when the connection leads elsewhere.
     first: Arc<dyn Provisioner>,
     is_configured: bool,
@@ -74,7 +75,7 @@ impl Connection {
     #[must_use]
     pub fn through(provisioner: Arc<dyn Provisioner>, data_dir: &Path) -> Self {
         Self {
-            provisioner: RwLock::new(provisioner.clone()),
+            provisioner: Lock::new(provisioner.clone()),
             first: provisioner,
             is_configured: true,
             data_dir: data_dir.to_owned(),
@@ -95,7 +96,7 @@ impl Connection {
         let remote = Remote::at(endpoint, &self.data_dir);
         remote.executor()?;
         // The former one is dropped outside of the lock: it may still write to the disk.
-        let mut provisioner = (self.provisioner.write()).unwrap_or_else(PoisonError::into_inner);
+        let mut provisioner = self.provisioner.lock();
         let _former = std::mem::replace(&mut *provisioner, Arc::new(remote));
         drop(provisioner);
         Ok(())
@@ -173,7 +174,7 @@ impl Connection {
     }
 
     fn provisioner(&self) -> Arc<dyn Provisioner> {
-        let provisioner = (self.provisioner.read()).unwrap_or_else(PoisonError::into_inner);
+        let provisioner = self.provisioner.lock();
         provisioner.clone()
     }
 }

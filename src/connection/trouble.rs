@@ -1,13 +1,14 @@
 //! What calls that are being repeated have met with, for whoever waits for them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
+use crate::base::lock::Lock;
 use crate::runtime::RuntimeError;
 
 /// The troubles of all calls that are under way.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Troubles(Arc<Mutex<State>>);
+pub(super) struct Troubles(Arc<Lock<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -39,7 +40,7 @@ impl Troubles {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use url::Url;
 
 use super::lock::FileLock;
 use super::store::{read_if_there, write_quickly};
+use crate::base::lock::Lock;
 
 /// What the free plan lets out in a month. Bytes.
 pub const NGROK_FREE_BYTES: u64 = 1_000_000_000;
@@ -45,9 +46,9 @@ pub fn is_ngrok(url: &Url) -> bool {
 pub struct Allowance {
     path: PathBuf,
     /// Never held while the disk is waited for.
-    pending: Mutex<Pending>,
+    pending: Lock<Pending>,
     /// Who holds it writes what was pending down.
-    writing: Mutex<()>,
+    writing: Lock<()>,
 }
 
 #[derive(Debug)]
@@ -70,11 +71,11 @@ impl Allowance {
     pub fn new(path: PathBuf) -> Self {
         Self {
             path,
-            pending: Mutex::new(Pending {
+            pending: Lock::new(Pending {
                 bytes: 0,
                 written: Instant::now(),
             }),
-            writing: Mutex::default(),
+            writing: Lock::default(),
         }
     }
 
@@ -100,11 +101,11 @@ impl Allowance {
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pending.lock()
     }
 
     fn writing(&self) -> MutexGuard<'_, ()> {
-        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.writing.lock()
     }
 
     /// Adds what is pending to what is written; what cannot be written stays pending.
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_bridge_keeps_from_being_written_counts_all_the_same() {
+    fn bytes_are_counted_while_another_bridge_holds_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ngrok.json");
         let allowance = counter(&path);

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_tokens_none_is_preferred() {
+    fn two_different_tokens_are_refused() {
         let both = |beside| endpoint("https://a.b#s3cret", Some(beside));
         assert!(both("s3cret").is_ok() && both(" ").is_ok());
         let fault = both("0ther").unwrap_err();

@@ -101,7 +101,7 @@ mod tests {
     use super::{Journal, last_lines};
 
     #[test]
-    fn what_is_not_covered_is_cut_when_the_journal_is_opened_again() {
+    fn bytes_beyond_the_journal_are_truncated_on_reopening() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/results.jsonl");
         let mut journal = Journal::open(&path, 0).unwrap();

@@ -116,7 +116,7 @@ mod tests {
     use crate::edge::settings::endpoint;
 
     #[test]
-    fn what_was_saved_is_found_again_and_its_owners_alone() {
+    fn a_saved_address_is_read_back_and_private_to_its_owner() {
         let folder = tempfile::tempdir().unwrap();
         let pairing = Pairing::new(&folder.path().join("deep"));
         assert_eq!(pairing.load().unwrap(), None);

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_cut_off_is_not_taken() {
+    fn a_line_that_may_be_truncated_is_refused() {
         for text in [
             "https://a.b#to ken",
             "https://a.b#to\"ken",

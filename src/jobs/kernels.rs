@@ -2,8 +2,9 @@
 //! earlier code had left; the model is told so once.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
+use crate::base::lock::Lock;
 use crate::wire::job::Job;
 
 /// Sessions remembered; more than one machine runs.
@@ -11,7 +12,7 @@ const MAX_REMEMBERED: usize = 1_000;
 
 /// The kernel of each session, as last told of.
 #[derive(Debug, Default)]
-pub(super) struct Kernels(Mutex<BTreeMap<String, String>>);
+pub(super) struct Kernels(Lock<BTreeMap<String, String>>);
 
 impl Kernels {
     /// Takes note of the kernel that a new job got, and says whether its session had another one before, whose end nobody was told of.
@@ -46,7 +47,7 @@ impl Kernels {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -32,12 +32,13 @@ pub mod view;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
 use crate::base::ids::JobId;
+use crate::base::lock::Lock;
 use crate::caller::{Caller, Progress};
 use crate::connection::Connection;
 use crate::runtime::{RuntimeError, RuntimeResult};
@@ -63,7 +64,7 @@ pub struct Jobs {
     parts: Store,
     kernels: Kernels,
     /// The newest jobs that the runtime told of; their ids sort by time.
-    known: Mutex<BTreeSet<JobId>>,
+    known: Lock<BTreeSet<JobId>>,
 }
 
 /// How much of a job's output [`Jobs::look`] gathers.
@@ -85,7 +86,7 @@ impl Jobs {
             parts: Store::new(store_dir.join("parts")),
             store: Store::new(store_dir),
             kernels: Kernels::default(),
-            known: Mutex::default(),
+            known: Lock::default(),
         }
     }
 
@@ -238,7 +239,7 @@ impl Jobs {
 
     /// Remembers a job that the runtime has told of.
     fn remember(&self, id: JobId) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         known.insert(id);
         if known.len() > MAX_REMEMBERED {
             known.pop_first();
@@ -268,7 +269,7 @@ impl Jobs {
         if let Some(error) = self.connection.other_client(id) {
             return Some(error);
         }
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock();
         let boot_id = self.connection.boot_id();
         let is_gone = record.is_some_and(|record| {
             record.state.is_some() || (record.boot_id.is_some() && record.boot_id != boot_id)

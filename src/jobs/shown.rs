@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_to_be_cleared_goes_when_something_new_comes() {
+    fn a_delayed_clear_takes_effect_with_the_next_output() {
         let line = json!({"type": "stream", "name": "stdout", "text": "x"});
         let show = json!({"type": "display_data", "data": {}});
         let update = json!({"type": "display_data", "data": {}, "update": true, "display_id": "a"});

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_short_is_named_and_what_does_not_is_not() {
+    fn only_scarce_resources_are_named() {
         assert_eq!(concerns(&probe(1.0, 50.0)), [Concern::Temporary]);
         let short = [
             Concern::FullGpu {

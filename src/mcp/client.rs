@@ -1,7 +1,8 @@
 //! A small MCP client, for the tour that shows a newcomer the server as their own client will see it.
 
+use crate::base::lock::Lock;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rmcp::model::{
     CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig, ContentBlock,
@@ -44,7 +45,7 @@ pub enum ClientError {
 type Listener = Box<dyn Fn(&str) + Send>;
 
 #[derive(Clone, Default)]
-struct Ears(Arc<Mutex<Option<Listener>>>);
+struct Ears(Arc<Lock<Option<Listener>>>);
 
 impl ClientHandler for Ears {
     fn get_info(&self) -> ClientConfig {
@@ -57,7 +58,7 @@ impl ClientHandler for Ears {
         params: ProgressNotificationParam,
         _: NotificationContext<RoleClient>,
     ) {
-        let listener = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let listener = self.0.lock();
         if let (Some(listener), Some(message)) = (listener.as_ref(), params.message.as_deref()) {
             listener(message);
         }
@@ -101,7 +102,7 @@ impl Client {
 
     /// Tells `listener` of the progress of every call from now on.
     pub fn on_progress(&self, listener: impl Fn(&str) + Send + 'static) {
-        *self.ears.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(listener));
+        *self.ears.0.lock() = Some(Box::new(listener));
     }
 
     /// Calls a tool.

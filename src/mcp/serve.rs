@@ -20,7 +20,7 @@ const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(1);
 pub enum ServeError {
     #[error("the client and this server could not agree to talk")]
     Handshake(#[source] Box<ServerInitializeError>),
-    #[error("the server's task broke down")]
+    #[error("the MCP server task failed")]
     Broken(#[from] tokio::task::JoinError),
 }
 

@@ -250,7 +250,7 @@ mod tests {
     use super::{in_words, without_drawings};
 
     #[test]
-    fn what_a_page_embeds_is_named() {
+    fn embedded_media_are_named() {
         let address = "https://a.example/x?y=1";
         for (html, expected) in [
             (
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_is_kept() {
+    fn truncated_markup_is_kept_as_text() {
         for html in ["<p", "<img src='x", "a<svg>", "é<é>", "<video>x"] {
             assert!(!in_words(html).is_empty(), "{html}");
         }

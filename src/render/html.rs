@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nests_without_end_is_not_read() {
+    fn html_nested_too_deeply_is_not_rendered() {
         for tag in ["<div>", "<table><tr><td>", "<ul><li>"] {
             let deep = tag.repeat(50_000);
             assert!(text(&deep).is_none() && is_page(&deep), "{tag}");
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn of_one_page_and_of_all_no_more_is_read_than_an_answer_has_time_for() {
+    fn html_is_bounded_per_page_and_per_answer() {
         let mut reader = Reader::default();
         let longest = "x".repeat(MAX_TEXT_BYTES);
         let longer = format!("{longest}x");
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_to_run_is_known() {
+    fn pages_that_need_scripts_are_recognized() {
         assert!(is_page("<div></div><SCRIPT src='x'>") && !is_page("<table>"));
     }
 }

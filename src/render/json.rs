@@ -135,7 +135,7 @@ mod tests {
     use super::{parse, pretty};
 
     #[test]
-    fn what_python_writes_is_json_too() {
+    fn json_with_nan_and_infinity_is_accepted() {
         let text = r#"{"a":[NaN,-Infinity,Infinity,-1],"NaN":"-Infinity \" NaN","s":"\ud83d \ud83d\ude00 \\ud83d \udc00\n"}"#;
         let expected = json!({"a": [null, null, null, -1], "NaN": "-Infinity \" NaN",
             "s": "\u{fffd} \u{1f600} \\ud83d \u{fffd}\n"});
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_none() {
+    fn invalid_json_is_not_formatted() {
         assert!(pretty("{\"a\":1").is_none());
         assert!(pretty("{\"a\":1}\n{\"a\":2}").is_none());
     }

@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn what_steers_a_terminal_is_seen() {
+    fn control_sequences_are_recognized() {
         for (text, expected) in [
             ("a\r\nb\r\n", false),
             ("a\r", false),

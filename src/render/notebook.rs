@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_python_writes_is_read() {
+    fn notebooks_with_marks_nan_surrogates_and_utf16_are_read() {
         let text = "\u{feff}{\"cells\":[{\"cell_type\":\"code\",\"source\":\"\\ud83d x\",\"metadata\":{\"p\":NaN}}]}";
         let expected = "--- cell 1 (code) ---\n\u{fffd} x\n";
         assert_eq!(short(text.as_bytes(), 100).unwrap().text, expected);
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_notebook_is_none() {
+    fn other_json_is_not_taken_for_a_notebook() {
         assert!(short(b"{}", 9).is_none());
         assert!(short(b"[", 9).is_none());
     }

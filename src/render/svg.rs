@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nests_without_end_is_refused() {
+    fn svg_nested_too_deeply_is_refused() {
         for (open, close) in [("<g opacity=\".9\">", "</g>"), ("<svg>", "</svg>")] {
             for deep in [100, 1_000, 5_000] {
                 let inside = format!("<rect width=\"9\" height=\"9\"/>{}", close.repeat(deep));

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_wide_is_cut_and_counted() {
+    fn wide_tables_are_cut_and_their_columns_counted() {
         let heading: Vec<String> = (0..200).map(|n| format!("column-{n}")).collect();
         let table = csv(&heading.join(","), Some(','), 20, true).unwrap();
         assert_eq!((table.rows, table.columns), (0, 200));

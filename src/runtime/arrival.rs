@@ -1,15 +1,14 @@
 //! Where a job may be that was sent more than once.
 
-use std::sync::{Mutex, PoisonError};
-
 use uuid::Uuid;
 
 use super::Runtime;
+use crate::base::lock::Lock;
 
 /// The first try to send a job that may have arrived, the one in flight included. Code that was sent runs once because of this: a later try
 /// names the executor that may have it.
 #[derive(Debug, Default)]
-pub struct Arrival(Mutex<Option<Sent>>);
+pub struct Arrival(Lock<Option<Sent>>);
 
 #[derive(Debug, Clone)]
 struct Sent {
@@ -43,7 +42,7 @@ impl Arrival {
             boot_id: runtime.boot_id(),
         };
         self.set(before.clone().or_else(|| Some(sent())));
-        Self(Mutex::new(before))
+        Self(Lock::new(before))
     }
 
     /// The try did certainly not arrive: what was known `before` holds again.
@@ -52,13 +51,10 @@ impl Arrival {
     }
 
     fn first(&self) -> Option<Sent> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.lock().clone()
     }
 
     fn set(&self, sent: Option<Sent>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = sent;
+        *self.0.lock() = sent;
     }
 }

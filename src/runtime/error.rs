@@ -15,7 +15,7 @@ pub type RuntimeResult<T> = Result<T, RuntimeError>;
 /// What the transport says about a failed request, whichever transport it is.
 pub type Cause = Box<dyn StdError + Send + Sync>;
 
-/// Who asks for a longer wait does not mean it.
+/// Cap on Retry-After; longer values are treated as bogus.
 pub(super) const MAX_RETRY_AFTER_SEC: u64 = 24 * 3600;
 
 /// How far a failed request got.
@@ -81,14 +81,14 @@ pub enum RuntimeError {
     Cancelled,
     #[error("{url} refused the token")]
     Unauthorized { url: String },
-    #[error("what answers at {url} cannot be used: {detail}")]
+    #[error("the server at {url} cannot be used: {detail}")]
     Incompatible {
         url: String,
         detail: String,
         remedy: Advice,
     },
     /// Something else answers in the executor's place. Where it stands between, the executor may have got the request all the same.
-    #[error("what answers at {url} is no executor: {detail}")]
+    #[error("the server at {url} is not a smart-colab executor: {detail}")]
     Stranger {
         url: String,
         detail: String,

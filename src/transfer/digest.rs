@@ -65,7 +65,7 @@ mod tests {
     use super::{Follower, sha256};
 
     #[test]
-    fn what_follows_a_file_knows_its_digest_when_the_last_byte_is_told() {
+    fn a_following_digest_is_complete_with_the_last_byte() {
         let folder = tempfile::tempdir().unwrap();
         let (path, bytes) = (folder.path().join("a"), vec![7; 700_000]);
         fs::write(&path, &bytes).unwrap();

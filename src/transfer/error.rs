@@ -38,9 +38,7 @@ pub enum TransferError {
         #[source]
         source: Arc<RuntimeError>,
     },
-    #[error(
-        "{remote} came damaged: its SHA-256 is {expected} there and {received} here, and a second try did not help"
-    )]
+    #[error("{remote} failed its SHA-256 check twice (remote {expected}, local {received})")]
     Damaged {
         remote: String,
         expected: String,

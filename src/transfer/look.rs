@@ -54,7 +54,7 @@ impl Look {
             + " again later to see how it ended.";
         Self::told(json!({
             "success": true, "state": "running", "job_id": id,
-            "message": "Another smart-colab process of this computer is at it.",
+            "message": "Another smart-colab process on this computer is running this transfer.",
             "next_step": later,
         }))
     }

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_lie_outside_is_refused() {
+    fn names_that_would_escape_the_folder_are_refused() {
         for text in [
             "..",
             "../a",
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_some_system_cannot_name_is_refused() {
+    fn names_invalid_on_any_platform_are_refused() {
         for text in [
             "",
             ".",

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_bridge_left_behind_is_found_once_and_only_by_its_own_name() {
+    fn leftover_transfers_are_claimed_once_by_their_id() {
         let folder = tempfile::tempdir().unwrap();
         let notes = Notes::new(folder.path().join("transfers"));
         let id = JobId::fresh();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use super::report::Skipped;
 use super::trouble::Trouble;
 use crate::base::fault::Fault;
 use crate::base::ids::JobId;
+use crate::base::lock::Lock;
 use crate::caller::{Caller, Progress, Transferred};
 use crate::runtime::RuntimeError;
 
@@ -203,7 +204,7 @@ impl<R: Report> Running<R> {
 /// Every transfer of this process in one direction. Dropping it ends them; what has come is kept.
 #[derive(Debug)]
 pub(super) struct Registry<R: Report> {
-    all: Mutex<All<R>>,
+    all: Lock<All<R>>,
     stop: DropGuard,
 }
 
@@ -218,7 +219,7 @@ struct All<R: Report> {
 impl<R: Report> Registry<R> {
     pub(super) fn new() -> Self {
         Self {
-            all: Mutex::new(All {
+            all: Lock::new(All {
                 current: HashMap::new(),
                 by_id: BTreeMap::new(),
             }),
@@ -279,7 +280,7 @@ impl<R: Report> Registry<R> {
     }
 
     fn all(&self) -> MutexGuard<'_, All<R>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock()
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) struct Transfers<R: Report> {
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) note: Note,
-    /// It was begun by a process that is at it no more, and is this one's now.
+    /// Left by a process that has exited; this process now owns it.
     held: Option<Held>,
 }
 
@@ -39,7 +39,7 @@ pub(super) enum Known<R: Report> {
     /// One that ended in an earlier process, or that another is at.
     Told(Look),
     Here(Running<R>),
-    /// One that has to be gone on with.
+    /// One that has to be resumed.
     Left(Task),
 }
 

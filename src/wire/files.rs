@@ -87,7 +87,7 @@ pub struct FileText {
     pub encoding: Option<String>,
 }
 
-/// What names an upload, so that it can be gone on with.
+/// Identifies an upload, so that it can be resumed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UploadKey {
     pub path: String,

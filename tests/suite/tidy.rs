@@ -31,7 +31,7 @@ const FLOORS: [&[&str]; 14] = [
     &["cli"],
 ];
 
-const TOP_LEVEL: [&str; 21] = [
+const TOP_LEVEL: [&str; 22] = [
     ".ci",
     ".editorconfig",
     ".github",
@@ -45,6 +45,7 @@ const TOP_LEVEL: [&str; 21] = [
     "SECURITY.md",
     "STYLE.md",
     "benches",
+    "clippy.toml",
     "colab",
     "config",
     "deny.toml",

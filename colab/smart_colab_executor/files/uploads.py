@@ -37,7 +37,7 @@ Ranges = list[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Upload:
-    """What names an upload."""
+    """Identify an upload."""
 
     shown: str
     """The path as replies spell it."""

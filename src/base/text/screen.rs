@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_scrolled_away_stays() {
+    fn lines_that_scrolled_off_are_kept() {
         let mut screen = Screen::new(10_000);
         (0..100).for_each(|n| screen.push(&format!("{n}\n")));
         screen.push("\u{1b}[2J\u{1b}[Hend\n");

@@ -79,8 +79,9 @@ impl Collector {
 
     /// Adds what was printed after the job's end.
     pub fn append_late(&mut self, text: &str) {
-        self.screen
-            .push_block("[the last that was printed after the end of the code, by a thread or a process of its:]");
+        self.screen.push_block(
+            "[printed last after the code finished, by a background thread or child process:]",
+        );
         self.screen.push(text);
     }
 

@@ -115,7 +115,7 @@ mod tests {
     use crate::checkpoints::Name;
 
     #[test]
-    fn what_is_linked_can_be_read() {
+    fn every_linked_uri_can_be_parsed() {
         let id = JobId::fresh();
         let uri = of_log(&id.to_string());
         for (query, from, bytes) in [
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_form_of_ours_is_no_resource() {
+    fn foreign_uris_are_not_resources() {
         let id = JobId::fresh();
         for uri in [
             "".to_owned(),

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use futures_util::future::join_all;
 use rmcp::RoleServer;
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::address::Address;
 use super::fault::ResourceFault;
 use super::{Resources, on_disk};
+use crate::base::lock::Lock;
 use crate::mcp::fault::Fault;
 
 /// Resources that are watched at a time.
@@ -24,7 +25,7 @@ const MAX_SUBSCRIPTIONS: usize = 100;
 pub(super) struct Subscriptions {
     room: Arc<Semaphore>,
     /// Of the old era, by their URIs.
-    sessions: Mutex<HashMap<String, CancellationToken>>,
+    sessions: Lock<HashMap<String, CancellationToken>>,
     /// The client of the old era is told of new lists.
     tells_lists: AtomicBool,
 }
@@ -33,7 +34,7 @@ impl Default for Subscriptions {
     fn default() -> Self {
         Self {
             room: Arc::new(Semaphore::new(MAX_SUBSCRIPTIONS)),
-            sessions: Mutex::default(),
+            sessions: Lock::default(),
             tells_lists: AtomicBool::new(false),
         }
     }
@@ -135,8 +136,7 @@ impl Resources {
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<String, CancellationToken>> {
-        let sessions = self.subscriptions.sessions.lock();
-        sessions.unwrap_or_else(PoisonError::into_inner)
+        self.subscriptions.sessions.lock()
     }
 
     fn room(&self) -> Option<OwnedSemaphorePermit> {

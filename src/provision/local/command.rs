@@ -105,7 +105,7 @@ mod tests {
     use super::command;
 
     #[test]
-    fn what_would_mislead_a_python_is_not_inherited() {
+    fn variables_that_would_mislead_python_are_not_inherited() {
         let command = command(Path::new("python"));
         let removed: Vec<_> = command
             .as_std()

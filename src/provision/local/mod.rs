@@ -15,7 +15,7 @@ mod slot;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -27,6 +27,7 @@ use super::Provisioner;
 use crate::base::advice::Step;
 use crate::base::fault::Fault as _;
 use crate::base::ids::JobId;
+use crate::base::lock::Lock;
 use crate::edge::settings::Settings;
 use crate::runtime::executor::Executor;
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
@@ -49,7 +50,7 @@ struct Shared {
     /// Kept across restarts of the executor, so that its old jobs are found again.
     slot: OnceLock<Slot>,
     /// The task that starts, watches and stops the executor.
-    keeper: Mutex<Option<JoinHandle<()>>>,
+    keeper: Lock<Option<JoinHandle<()>>>,
     stop: CancellationToken,
 }
 
@@ -90,13 +91,13 @@ impl Local {
             },
             state: watch::Sender::new(State::Down),
             slot: OnceLock::new(),
-            keeper: Mutex::new(None),
+            keeper: Lock::new(None),
             stop: CancellationToken::new(),
         }))
     }
 
     fn keeper(&self) -> std::sync::MutexGuard<'_, Option<JoinHandle<()>>> {
-        self.0.keeper.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.keeper.lock()
     }
 }
 

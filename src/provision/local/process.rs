@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -16,6 +16,7 @@ use super::command::{command, path_with};
 use super::fault::Fault;
 use super::layout::Environment;
 use super::package::Package;
+use crate::base::lock::Lock;
 use crate::base::secret::Secret;
 use crate::edge::settings::Endpoint;
 
@@ -176,11 +177,11 @@ async fn next_line(reader: &mut (impl AsyncBufRead + Unpin)) -> Option<String> {
 
 /// The last lines that say something.
 #[derive(Debug, Clone, Default)]
-struct Tail(Arc<Mutex<VecDeque<String>>>);
+struct Tail(Arc<Lock<VecDeque<String>>>);
 
 impl Tail {
     fn push(&self, line: String) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.0.lock();
         if !line.is_empty() {
             lines.push_back(line);
         }
@@ -190,7 +191,7 @@ impl Tail {
     }
 
     fn text(&self) -> String {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.0.lock();
         lines.make_contiguous().join("\n")
     }
 }

@@ -1,13 +1,14 @@
 //! An executor at an address: the one that was named, or the one that `connect` saved; one takes the other's place when it is of no use.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::Provisioner;
+use crate::base::lock::Lock;
 use crate::edge::allowance::{Allowance, is_ngrok};
 use crate::edge::pairing::{Pairing, Saved};
 use crate::edge::settings::Endpoint;
@@ -19,7 +20,7 @@ use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 #[derive(Debug)]
 pub struct Remote {
     /// None until one is known.
-    address: RwLock<Option<Arc<Address>>>,
+    address: Lock<Option<Arc<Address>>>,
     /// The one that was named, to come back to when a saved one is of no use.
     home: Option<Endpoint>,
     /// What `connect` saved.
@@ -75,7 +76,7 @@ impl Remote {
 
     fn new(home: Option<Endpoint>, data_dir: &Path) -> Self {
         Self {
-            address: RwLock::new(home.clone().map(Address::new).map(Arc::new)),
+            address: Lock::new(home.clone().map(Address::new).map(Arc::new)),
             home,
             pairing: Pairing::new(data_dir),
             allowance: Arc::new(Allowance::new(data_dir.join("ngrok.json"))),
@@ -116,7 +117,7 @@ impl Remote {
     }
 
     fn known(&self) -> Option<Arc<Address>> {
-        let address = self.address.read().unwrap_or_else(PoisonError::into_inner);
+        let address = self.address.lock();
         address.clone()
     }
 
@@ -130,7 +131,7 @@ impl Remote {
 
     /// Looks at the address and exchanges it, as one step.
     fn turn(&self, other: impl FnOnce(Option<&Address>) -> Option<Endpoint>) {
-        let mut address = self.address.write().unwrap_or_else(PoisonError::into_inner);
+        let mut address = self.address.lock();
         if let Some(other) = other(address.as_deref()) {
             *address = Some(Arc::new(Address::new(other)));
         }
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn of_calls_that_fail_together_one_goes_over_and_the_others_follow() {
+    fn concurrent_failures_switch_the_address_once() {
         let folder = tempfile::tempdir().unwrap();
         let pairing = Pairing::new(folder.path());
         pairing.save(&at("https://saved.example")).unwrap();

@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_answers_is_told_by_name_with_what_may_be_done() {
+    fn each_gateway_error_names_its_sender_and_whether_the_request_arrived() {
         let ngrok = |code| vec![("ngrok-error-code", code), ("content-type", "text/html")];
         for (status, given, code, words, transient, reach) in [
             (

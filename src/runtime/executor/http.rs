@@ -1,6 +1,6 @@
 //! What the replies of one executor mean.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -10,13 +10,14 @@ use serde_json::error::Category;
 use super::body;
 use super::classify;
 use super::link::Link;
+use crate::base::lock::Lock;
 use crate::edge::allowance::Allowance;
 use crate::runtime::error::{Reach, RuntimeError, RuntimeResult};
 
 #[derive(Debug)]
 pub(super) struct Http {
     link: Link,
-    boot_id: Mutex<Option<String>>,
+    boot_id: Lock<Option<String>>,
     counter: Counter,
 }
 
@@ -36,7 +37,7 @@ impl Http {
     pub(super) fn new(link: Link) -> Self {
         Self {
             link,
-            boot_id: Mutex::default(),
+            boot_id: Lock::default(),
             counter: Counter::default(),
         }
     }
@@ -55,7 +56,7 @@ impl Http {
 
     /// The `X-Boot-Id` of the last answer that an executor gave.
     pub(super) fn boot_id(&self) -> Option<String> {
-        let boot_id = self.boot_id.lock().unwrap_or_else(PoisonError::into_inner);
+        let boot_id = self.boot_id.lock();
         boot_id.clone()
     }
 
@@ -75,7 +76,7 @@ impl Http {
         if response.status() != StatusCode::UNAUTHORIZED
             && let Some(boot) = classify::boot_id(&response)
         {
-            let mut boot_id = self.boot_id.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut boot_id = self.boot_id.lock();
             if boot_id.as_deref() != Some(boot) {
                 *boot_id = Some(boot.to_owned());
             }

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_bundle_is_refused() {
+    fn malformed_bundles_are_refused() {
         for text in [
             "no line\n",
             "{\"name\":\"a\",\"size\":9999999,\"sha256\":\"\",\"modified_at\":\"\"}\n",

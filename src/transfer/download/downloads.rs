@@ -88,7 +88,7 @@ impl Downloads {
     /// Waits for the download of this id, going on with one that an earlier process left. `None` when there was never such a download.
     ///
     /// # Errors
-    /// Those of reaching the runtime, when it has to be gone on with.
+    /// Those of reaching the runtime, when it has to be resumed.
     pub async fn look(&self, id: JobId, caller: &Caller<'_>) -> TransferResult<Option<Look>> {
         let running = match self.transfers.known(id).await {
             Known::Not => return Ok(None),

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::file::{Flow, Pull};
 use super::lanes::Lane;
 use super::partial::Block;
+use crate::base::lock::Lock;
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use crate::transfer::error::{TransferError, TransferResult};
 use crate::transfer::running::Failure;
@@ -140,21 +141,21 @@ impl Pull {
 }
 
 /// What is still to be asked for, from the first byte on.
-struct Todo(Mutex<VecDeque<Range<u64>>>);
+struct Todo(Lock<VecDeque<Range<u64>>>);
 
 impl Todo {
     fn of(missing: Vec<Range<u64>>) -> Self {
-        Self(Mutex::new(missing.into()))
+        Self(Lock::new(missing.into()))
     }
 
     fn is_empty(&self) -> bool {
-        let todo = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let todo = self.0.lock();
         todo.is_empty()
     }
 
     /// The next piece, as long as `size` says of what is left.
     fn take(&self, size: impl FnOnce(u64) -> u64) -> Option<Range<u64>> {
-        let mut todo = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut todo = self.0.lock();
         let left = todo.iter().map(|range| range.end - range.start).sum();
         let first = todo.front_mut()?;
         let end = first.start.saturating_add(size(left).max(1)).min(first.end);

@@ -1,13 +1,14 @@
 //! A folder: its small files in bundles, the others one beside the other, into `NAME.partial/`, which gets its name when all are there.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 
 use super::file::{Pull, on_disk};
 use super::growing::{Growing, Sorted, Wanted};
 use super::manifest;
+use crate::base::lock::Lock;
 use crate::runtime::{ListQuery, RuntimeError};
 use crate::transfer::disk::blocking;
 use crate::transfer::error::{TransferError, TransferResult};
@@ -171,9 +172,9 @@ impl Pull {
         growing: &Arc<Growing>,
         work: Vec<Work>,
     ) -> TransferResult<()> {
-        let queue = Mutex::new(work.into_iter());
+        let queue = Lock::new(work.into_iter());
         let next = || {
-            let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut queue = queue.lock();
             queue.next()
         };
         let workers = (0..self.limits.pace.most_streams).map(|_| async {

@@ -4,11 +4,12 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
 use super::bundle::Small;
 use super::journal::{Claim, Digests, Known};
 use super::strays::remove_strays;
+use crate::base::lock::Lock;
 use crate::edge::store::{remove_if_there, sync_files_of};
 use crate::transfer::destination::{JOURNAL, PARTIAL, beside, place};
 use crate::transfer::disk::{changed_at, make_executable};
@@ -19,13 +20,13 @@ use crate::wire::files::{FileEntry, FileType};
 #[derive(Debug)]
 pub(super) struct Growing {
     root: PathBuf,
-    claim: Mutex<Claim>,
+    claim: Lock<Claim>,
     /// What earlier downloads completed.
     earlier: Digests,
     /// What is complete and part of what comes now.
-    complete: Mutex<Digests>,
+    complete: Lock<Digests>,
     /// Folders that were listed, by their paths here.
-    folders: Mutex<HashSet<PathBuf>>,
+    folders: Lock<HashSet<PathBuf>>,
     names: Names,
 }
 
@@ -64,10 +65,10 @@ impl Growing {
         fs::create_dir_all(claim.partial())?;
         Ok(Self {
             root: claim.partial().to_owned(),
-            claim: Mutex::new(claim),
+            claim: Lock::new(claim),
             earlier,
-            complete: Mutex::default(),
-            folders: Mutex::default(),
+            complete: Lock::default(),
+            folders: Lock::default(),
             names: Names::default(),
         })
     }
@@ -173,7 +174,7 @@ impl Growing {
 
     /// Notes that these files are there and were checked.
     pub(super) fn complete(&self, files: Vec<(String, String)>) -> io::Result<()> {
-        let mut claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut claim = self.claim.lock();
         claim.complete(&files)?;
         drop(claim);
         self.digests().extend(files);
@@ -187,7 +188,7 @@ impl Growing {
         let mut known: HashSet<PathBuf> = files.map(|name| name.under(&self.root)).collect();
         known.extend(self.folders().drain());
         remove_strays(&self.root, &known)?;
-        let mut claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut claim = self.claim.lock();
         sync_files_of(&self.root)?;
         let path = place(&self.root, target)?;
         // Should it stay, the next download of this folder finds it empty and begins anew.
@@ -202,11 +203,11 @@ impl Growing {
     }
 
     fn folders(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
-        self.folders.lock().unwrap_or_else(PoisonError::into_inner)
+        self.folders.lock()
     }
 
     fn digests(&self) -> MutexGuard<'_, Digests> {
-        self.complete.lock().unwrap_or_else(PoisonError::into_inner)
+        self.complete.lock()
     }
 }
 
@@ -226,14 +227,14 @@ fn write_small(target: &Path, small: &Small) -> io::Result<()> {
 
 /// The names of a folder's files, where the system takes `a` and `A` for one.
 #[derive(Debug, Default)]
-struct Names(Mutex<HashSet<String>>);
+struct Names(Lock<HashSet<String>>);
 
 impl Names {
     fn is_new(&self, name: &str) -> bool {
         if !cfg!(any(windows, target_os = "macos")) {
             return true;
         }
-        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = self.0.lock();
         names.insert(name.to_lowercase())
     }
 }
@@ -350,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_listed_no_more_does_not_come_into_the_finished_folder() {
+    fn files_removed_during_a_download_are_left_out_of_the_folder() {
         let folder = tempfile::tempdir().unwrap();
         let first = [
             ("hollow/", 0),

@@ -1,19 +1,20 @@
 //! The requests of one transfer side by side: as many as its [`Pace`] says, which learns from what they bring.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::pace::{Pace, PaceLimits};
+use crate::base::lock::Lock;
 
 /// Long enough to see past bursts, short enough to find a link's best within seconds.
 const WINDOW: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub(super) struct Lanes {
-    state: Mutex<State>,
+    state: Lock<State>,
     freed: Notify,
 }
 
@@ -28,7 +29,7 @@ struct State {
 impl Lanes {
     pub(super) fn new(limits: PaceLimits) -> Self {
         Self {
-            state: Mutex::new(State {
+            state: Lock::new(State {
                 pace: Pace::new(limits),
                 busy: 0,
                 since: Instant::now(),
@@ -63,7 +64,7 @@ impl Lanes {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn received(&self, bytes: u64) {

@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_no_use_is_tried_again_when_the_link_changes() {
+    fn more_streams_are_tried_again_after_the_link_changes() {
         let link = |all| Link {
             each: 5e6,
             all,

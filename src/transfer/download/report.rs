@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_through_ngrok_is_told_of_its_gigabyte() {
+    fn ngrok_traffic_is_reported_against_its_monthly_gigabyte() {
         let mut report = DownloadReport::new("/content/a");
         report.ngrok_month_bytes = Some(312_400_000);
         let message = report.worded(Duration::ZERO).message;

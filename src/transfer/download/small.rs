@@ -28,7 +28,7 @@ const RETRY_DELAY: Duration = Duration::from_millis(200);
 #[derive(Default)]
 struct Rest {
     wanted: BTreeMap<String, Wanted>,
-    /// Names of what came damaged once.
+    /// Names that failed their check once.
     damaged: BTreeSet<String>,
     /// What is too large for a bundle by now.
     large: Vec<Wanted>,

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_in_an_allowed_folder_is_found() {
+    fn files_in_allowed_folders_are_found() {
         let (folder, allowed) = setting();
         let inside = folder.path().join("inside");
         assert_eq!(code(&allowed, "a.txt"), "file a.txt");
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_outside_is_found_however_it_is_spelled() {
+    fn paths_outside_allowed_folders_are_refused_in_every_spelling() {
         let (folder, allowed) = setting();
         let at = |name: &str| folder.path().join(name);
         for path in [
@@ -328,7 +328,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_is_no_file_is_told_and_not_opened() {
+    fn special_files_are_reported_and_not_opened() {
         let (_folder, allowed) = setting();
         let allowed = allowed.and(&[PathBuf::from("/dev")]);
         assert_eq!(code(&allowed, "/dev/zero"), "invalid_argument");

@@ -60,9 +60,7 @@ pub enum UploadError {
     },
     #[error("the runtime's disk is full{}: {detail}", free.map(|gb| format!(" ({gb:.1} GB are free there)")).unwrap_or_default())]
     RemoteFull { detail: String, free: Option<f64> },
-    #[error(
-        "{remote} arrived damaged: its SHA-256 is another there, and a second try did not help"
-    )]
+    #[error("{remote} failed its SHA-256 check twice")]
     Damaged { remote: String },
     #[error("the runtime lost again and again what had arrived of {remote}")]
     Lost { remote: String },

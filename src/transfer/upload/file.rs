@@ -1,7 +1,7 @@
 //! One file: its SHA-256, then the pieces that are not there yet, then its name.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
@@ -12,6 +12,7 @@ use super::local::{LocalFile, Place};
 use super::push::Push;
 use super::tally::Tally;
 use super::target::Target;
+use crate::base::lock::Lock;
 use crate::runtime::{Runtime, RuntimeError};
 use crate::transfer::disk::blocking;
 use crate::transfer::running::Failure;
@@ -277,7 +278,7 @@ async fn check(file: &Arc<LocalFile>) -> UploadResult<()> {
 
 /// Stretches of a file that are not there yet, in order.
 #[derive(Debug)]
-struct Missing(Mutex<Vec<Range<u64>>>);
+struct Missing(Lock<Vec<Range<u64>>>);
 
 impl Missing {
     fn of(upload: &Upload, size: u64) -> Self {
@@ -294,7 +295,7 @@ impl Missing {
         }
         // Taken from the end.
         gaps.reverse();
-        Self(Mutex::new(gaps))
+        Self(Lock::new(gaps))
     }
 
     /// The next piece, of at most so many bytes.
@@ -319,7 +320,7 @@ impl Missing {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Range<u64>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

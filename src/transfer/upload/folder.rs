@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use cap_std::fs::Dir;
@@ -17,6 +17,7 @@ use super::file::is_timeout;
 use super::push::Push;
 use super::target::{Target, within};
 use super::walk::{Found, MAX_ENTRIES, walk};
+use crate::base::lock::Lock;
 use crate::runtime::{ListQuery, Runtime};
 use crate::transfer::disk::{blocking, changed_at};
 use crate::transfer::trouble::{BODY_DELAY, USUAL_DELAY};
@@ -56,7 +57,7 @@ struct Sending<'a> {
     there: Vec<There>,
     /// Which start of the executor told what is there; none where that is not known.
     boot_id: Option<String>,
-    work: Mutex<VecDeque<Work>>,
+    work: Lock<VecDeque<Work>>,
 }
 
 impl Push {
@@ -109,7 +110,7 @@ impl Push {
             folder: folder.clone(),
             path,
             remote: target.path.clone(),
-            work: Mutex::new(plan(
+            work: Lock::new(plan(
                 &files,
                 &there,
                 self.limits.small_bytes,
@@ -250,17 +251,11 @@ impl Sending<'_> {
     }
 
     fn next(&self) -> Option<Work> {
-        self.work
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop_front()
+        self.work.lock().pop_front()
     }
 
     fn add(&self, work: Work) {
-        self.work
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push_front(work);
+        self.work.lock().push_front(work);
     }
 
     async fn file(&self, number: usize) -> UploadResult<()> {

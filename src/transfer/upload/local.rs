@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::{UploadError, UploadResult};
 use crate::base::hex::hex;
+use crate::base::lock::Lock;
 
 /// Read at once for a digest.
 const BUFFER_BYTES: usize = 1 << 18;
@@ -54,7 +55,7 @@ impl Stamp {
 
 #[derive(Debug)]
 pub(super) struct LocalFile {
-    file: Mutex<File>,
+    file: Lock<File>,
     place: Place,
     pub(super) stamp: Stamp,
 }
@@ -90,7 +91,7 @@ impl Place {
             return Err(not_a_file());
         }
         Ok(LocalFile {
-            file: Mutex::new(file.into_std()),
+            file: Lock::new(file.into_std()),
             place: self.clone(),
             stamp: Stamp::of(&about),
         })
@@ -137,7 +138,7 @@ impl LocalFile {
         stop: &CancellationToken,
         read: impl Fn(u64),
     ) -> UploadResult<String> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.file.lock();
         file.seek(SeekFrom::Start(0))
             .map_err(|error| self.failed(error))?;
         let (mut hasher, mut buffer, mut done) = (Sha256::new(), vec![0; BUFFER_BYTES], 0);
@@ -162,7 +163,7 @@ impl LocalFile {
 
     /// These bytes, all of them, into `room`.
     pub(super) fn read(&self, range: &Range<u64>, mut room: BytesMut) -> UploadResult<Bytes> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.file.lock();
         let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         room.clear();
         room.resize(length, 0);

@@ -1,10 +1,12 @@
 //! How much at once: as many requests side by side as help, and pieces that a slow line carries in time.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
+
+use crate::base::lock::Lock;
 
 /// A piece that takes longer is too large: what is lost with a connection is at most so much work.
 const SLOW_AFTER: Duration = Duration::from_secs(20);
@@ -25,7 +27,7 @@ pub(super) struct Bounds {
 pub(super) struct Pace {
     turns: Semaphore,
     bounds: Bounds,
-    state: Mutex<State>,
+    state: Lock<State>,
 }
 
 #[derive(Debug)]
@@ -46,7 +48,7 @@ impl Pace {
         Self {
             turns: Semaphore::new(bounds.streams),
             bounds,
-            state: Mutex::new(State {
+            state: Lock::new(State {
                 piece_bytes: bounds.piece_bytes,
                 streams: bounds.streams,
                 best: 0.0,
@@ -114,7 +116,7 @@ impl Pace {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -1,6 +1,6 @@
 //! One upload: what its parts share, and how each asks.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -11,6 +11,7 @@ use super::allowed::{Kind, Source};
 use super::error::{UploadError, UploadResult};
 use super::pace::{Bounds, Pace};
 use super::report::UploadReport;
+use crate::base::lock::Lock;
 use crate::connection::Connection;
 use crate::runtime::{Runtime, RuntimeResult};
 use crate::transfer::report::Status;
@@ -63,7 +64,7 @@ pub(super) struct Push {
     pub(super) meter: Meter<UploadReport>,
     pub(super) pace: Pace,
     /// Room for bodies that no request needs now.
-    rooms: Mutex<Vec<BytesMut>>,
+    rooms: Lock<Vec<BytesMut>>,
     /// Ends the reading of files; whoever cancels it drops the rest.
     pub(super) stop: CancellationToken,
 }
@@ -86,7 +87,7 @@ impl Push {
             limits,
             meter,
             pace,
-            rooms: Mutex::default(),
+            rooms: Lock::default(),
             stop,
         }
     }
@@ -121,14 +122,14 @@ impl Push {
 
     /// Room for a body. Used again and again: the allocator gives back little of what comes and goes in many threads.
     pub(super) fn room(&self) -> BytesMut {
-        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rooms = self.rooms.lock();
         rooms.pop().unwrap_or_default()
     }
 
     /// A body is not needed any more.
     pub(super) fn done_with(&self, body: Bytes) {
         if let Ok(room) = body.try_into_mut() {
-            let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut rooms = self.rooms.lock();
             rooms.push(room);
         }
     }

@@ -1,22 +1,23 @@
 //! What is counted of a file that may have to be sent anew.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
 use super::report::UploadReport;
+use crate::base::lock::Lock;
 use crate::transfer::running::Meter;
 
 /// What one try to send a file has added to the report; taken back unless the try is kept.
 #[derive(Debug)]
 pub(super) struct Tally<'a> {
     meter: &'a Meter<UploadReport>,
-    counts: Mutex<(u64, u64)>,
+    counts: Lock<(u64, u64)>,
 }
 
 impl<'a> Tally<'a> {
     pub(super) fn new(meter: &'a Meter<UploadReport>) -> Self {
         Self {
             meter,
-            counts: Mutex::default(),
+            counts: Lock::default(),
         }
     }
 
@@ -37,7 +38,7 @@ impl<'a> Tally<'a> {
     }
 
     fn counts(&self) -> MutexGuard<'_, (u64, u64)> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock()
     }
 
     fn set(&self, change: impl FnOnce(&mut (u64, u64))) {

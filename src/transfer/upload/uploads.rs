@@ -87,7 +87,7 @@ impl Uploads {
     /// was never such an upload.
     ///
     /// # Errors
-    /// Those of finding what is to be sent and of reaching the runtime, when it has to be gone on with.
+    /// Those of finding what is to be sent and of reaching the runtime, when it has to be resumed.
     pub async fn look(&self, id: JobId, caller: &Caller<'_>) -> UploadResult<Option<Look>> {
         let running = match self.transfers.known(id).await {
             Known::Not => return Ok(None),
