@@ -8,6 +8,7 @@ use crate::caller::{Caller, Progress};
 use crate::checkpoints::CheckpointError;
 use crate::jobs::Jobs;
 use crate::jobs::follow::{Ended, Followed, Reader};
+use crate::runtime::RuntimeError;
 use crate::wire::event::{Event, EventKind};
 
 /// Reads one job's events into the books and the answer.
@@ -38,7 +39,11 @@ impl<'a> BatchReader<'a> {
         jobs: &Jobs,
         followed: Followed,
     ) -> Result<Option<Followed>, CheckpointError> {
-        let job = followed.job.as_ref();
+        let ended_with_client = matches!(
+            followed.ended,
+            Ended::Trouble(RuntimeError::EndedWithClient)
+        );
+        let job = followed.job.as_ref().filter(|_| !ended_with_client);
         self.output.job_runs = job.is_some_and(|job| !job.state.is_final());
         if let Some(trouble) = self.trouble {
             return Err(trouble);

@@ -13,7 +13,7 @@ use crate::render::picture::Fitted;
 use crate::runtime::RuntimeError;
 use crate::wire::event::PythonError;
 use crate::wire::job::Job;
-use crate::wire::state::JobState;
+use crate::wire::state::{JobState, Reason};
 
 /// Reading the output of a job that the sentence names.
 const READ: Step = Step::Output { job: None };
@@ -206,6 +206,9 @@ impl Summary {
     }
 
     fn note_trouble(&mut self, error: &RuntimeError, followed: &Followed) {
+        if matches!(error, RuntimeError::EndedWithClient) {
+            return self.note_ended_with_client(error, followed);
+        }
         let (hint, retryable) = match (error, &followed.job) {
             (
                 RuntimeError::Replaced
@@ -238,6 +241,27 @@ impl Summary {
             }
         };
         self.fail(error.code(), &error.to_string(), hint, retryable);
+    }
+
+    /// The executor cannot say any more what the code came to, but it does not run any more. A later one knows the job again.
+    fn note_ended_with_client(&mut self, error: &RuntimeError, followed: &Followed) {
+        let Some(job) = &followed.job else {
+            let unclear = Advice::from(
+                "It is not known whether the code began; it does not run any more. Restart the client, then call ",
+            ) + READ
+                + " with this job_id: only if it is not found, the code never ran and can be sent again.";
+            return self.fail(error.code(), &error.to_string(), unclear, false);
+        };
+        self.next = Some(followed.next);
+        let rest = "Restart the client: there ";
+        let rest = Advice::from(rest) + READ + OF_THIS + " shows what else it printed.";
+        if job.state.is_final() {
+            return self.fail(error.code(), &error.to_string(), rest, false);
+        }
+        self.state = Some(JobState::Lost);
+        self.variables_lost = Some(true);
+        let (code, _, hint) = explain(Reason::ExecutorStopped, job);
+        self.fail(code, &error.to_string(), rest.then(hint), false);
     }
 
     fn note_end(&mut self, job: Option<&Job>, error: Option<&PythonError>) {
@@ -274,5 +298,61 @@ impl Summary {
         self.error = Some(sentence.to_owned());
         self.hint = Some(hint.into());
         self.retryable = Some(retryable);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::View;
+    use crate::base::ids::JobId;
+    use crate::jobs::Reading;
+    use crate::jobs::collect::Collector;
+    use crate::jobs::follow::{Ended, Followed};
+    use crate::jobs::keep::Kept;
+    use crate::runtime::RuntimeError;
+    use crate::wire::state::JobState;
+
+    /// What is said when the bridge has stopped its executor while it followed a job in `state`; none of which nothing was heard.
+    fn ended_with_client(state: Option<&str>) -> View {
+        let id = JobId::fresh();
+        let job = state.map(|state| {
+            let job = json!({
+                "id": id, "session": "main", "state": state, "timeout_sec": 300, "created_at": "", "last_seq": 9, "log_bytes": 0,
+            });
+            serde_json::from_value(job).unwrap()
+        });
+        let followed = Followed {
+            id,
+            job,
+            next: 7,
+            ended: Ended::Trouble(RuntimeError::EndedWithClient),
+        };
+        let kept = Kept::default();
+        View::of(followed, Collector::new(1_000), Reading::Whole, kept)
+    }
+
+    #[test]
+    fn code_that_was_followed_when_the_bridge_ended_its_executor_is_lost() {
+        for (heard, shown) in [
+            (None, None),
+            (Some("queued"), Some(JobState::Lost)),
+            (Some("running"), Some(JobState::Lost)),
+            (Some("succeeded"), Some(JobState::Succeeded)),
+        ] {
+            let view = ended_with_client(heard);
+            assert!(view.is_error());
+            let summary = view.summary;
+            assert_eq!(summary.state, shown);
+            assert_eq!(summary.next, heard.map(|_| 7));
+            assert!(summary.error.unwrap().contains("ends with its client"));
+            let hint = summary
+                .hint
+                .unwrap()
+                .worded(|step| format!("<{step:?}>").into());
+            assert!(hint.contains("Restart the client"), "{hint}");
+            assert!(!hint.contains("goes on"), "{hint}");
+        }
     }
 }

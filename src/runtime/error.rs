@@ -47,6 +47,9 @@ pub enum RuntimeError {
         detail: String,
         remedy: Advice,
     },
+    /// This bridge stopped its local executor, which ends all code there.
+    #[error("the executor was stopped (with `local` it ends with its client)")]
+    EndedWithClient,
     #[error("{url} cannot be reached")]
     Unreachable {
         url: String,
@@ -143,6 +146,7 @@ impl RuntimeError {
             Self::Stranger { reach, .. } => *reach == Reach::Unknown,
             Self::NotConfigured
             | Self::StartFailed { .. }
+            | Self::EndedWithClient
             | Self::Cancelled
             | Self::Unauthorized { .. }
             | Self::Incompatible { .. }
@@ -193,6 +197,7 @@ impl RuntimeError {
             Self::NotConfigured
             | Self::Starting { .. }
             | Self::StartFailed { .. }
+            | Self::EndedWithClient
             | Self::Unreachable { .. }
             | Self::Broken { .. }
             | Self::TimedOut { .. }
@@ -223,6 +228,7 @@ impl RuntimeError {
             | Self::TimedOut { .. } => true,
             Self::Starting { .. }
             | Self::StartFailed { .. }
+            | Self::EndedWithClient
             | Self::Broken { .. }
             | Self::Cancelled
             | Self::Replaced
@@ -249,6 +255,7 @@ impl RuntimeError {
             Self::NotConfigured
             | Self::Starting { .. }
             | Self::StartFailed { .. }
+            | Self::EndedWithClient
             | Self::Unreachable { .. } => Reach::Nowhere,
             Self::TunnelOffline { reach, .. } | Self::Stranger { reach, .. } => *reach,
             Self::Refused(problem) if problem.status == 500 => Reach::Unknown,
@@ -293,6 +300,7 @@ impl RuntimeError {
             Self::Starting { remedy, .. }
             | Self::StartFailed { remedy, .. }
             | Self::Incompatible { remedy, .. } => remedy.clone(),
+            Self::EndedWithClient => "Restart the client.".into(),
             Self::Stranger { .. } => Step::CheckAddress.into(),
             Self::Changed { .. } => "Wait until the program that writes the file is done, then download it again.".into(),
             Self::Replaced => "Variables and files of the old machine are gone; what was read of its output \
@@ -322,9 +330,10 @@ impl Fault for RuntimeError {
         match self {
             Self::NotConfigured => "not_configured",
             Self::Starting { .. } => "busy",
-            Self::StartFailed { .. } | Self::Unreachable { .. } | Self::Broken { .. } => {
-                "connection_failed"
-            }
+            Self::StartFailed { .. }
+            | Self::EndedWithClient
+            | Self::Unreachable { .. }
+            | Self::Broken { .. } => "connection_failed",
             Self::TimedOut { .. } => "timed_out",
             Self::TunnelOffline { .. } | Self::TunnelLimited { .. } => "tunnel_offline",
             Self::Cancelled => "cancelled",

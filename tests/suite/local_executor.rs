@@ -67,7 +67,7 @@ async fn code_runs_in_the_users_workspace_and_the_executor_ends_with_the_bridge(
     local.stop().await;
     until_gone(runtime.address()).await;
     let late = local.runtime(Instant::now() + PATIENCE).await.unwrap_err();
-    assert!(matches!(late, RuntimeError::StartFailed { .. }), "{late:?}");
+    assert!(matches!(late, RuntimeError::EndedWithClient), "{late:?}");
 }
 
 #[tokio::test]

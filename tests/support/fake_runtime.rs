@@ -65,6 +65,9 @@ impl FakeRuntime {
         let mishap = world.mishaps.pop_front().flatten();
         let start = batch.and_then(|(_, job)| Some(job.iterations.as_ref()?.start));
         let is_cut = start.is_some() && start == world.refuses_start;
+        if world.ended_with_client {
+            return Err(RuntimeError::EndedWithClient);
+        }
         if world.is_down || is_cut || mishap == Some(Mishap::Refused) {
             return Err(unreachable());
         }

@@ -32,6 +32,7 @@ pub(crate) struct World {
     pub mishaps: VecDeque<Option<Mishap>>,
     /// No request gets through.
     pub is_down: bool,
+    pub ended_with_client: bool,
     /// No batch that begins here gets through.
     pub refuses_start: Option<u64>,
     pub strikes: Vec<(When, Strike)>,

@@ -142,11 +142,7 @@ impl Provisioner for Local {
                 fault.detail
             ))),
             State::Down => Err(not_ready("it ended right after its start".to_owned())),
-            State::Stopped => Err(RuntimeError::StartFailed {
-                what: WHAT,
-                detail: "the bridge is ending".to_owned(),
-                remedy: "Restart the client.".into(),
-            }),
+            State::Stopped => Err(RuntimeError::EndedWithClient),
         }
     }
 

@@ -104,6 +104,22 @@ async fn a_runtime_that_goes_silent_leaves_the_call_in_time_with_what_is_done() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_runs_any_more_where_the_executor_ended_with_its_client() {
+    let bench = Bench::new(20, 10);
+    let leave = async {
+        sleep(secs(8)).await;
+        bench.world().ended_with_client = true;
+    };
+    let (facts, ()) = tokio::join!(bench.call(), leave);
+    failed(&facts, "paused", "connection_failed");
+    assert_eq!(facts.retryable, Some(false));
+    bench.world().ended_with_client = false;
+    bench.to_the_end().await;
+    bench.has_results(20);
+    bench.ran_again(&[]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_executor_that_restarts_in_a_batch_costs_the_iteration_under_way() {
     for (when, again) in [(When::Within(5), vec![(5, 2)]), (When::Before(5), vec![])] {
         let bench = Bench::new(10, 4);
