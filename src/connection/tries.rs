@@ -44,20 +44,21 @@ impl Policy {
 }
 
 impl Connection {
-    /// For a caller that watches each try and reports by itself what it meets with: asks until `deadline`, whatever errors come, a question
-    /// that may be repeated freely.
+    /// For a caller that watches each try and reports by itself what it meets with: asks until `deadline` a question that may be repeated
+    /// freely; for `lasting_patience`, if there is one, only where nothing but [lasting](RuntimeError::is_lasting) errors came.
     ///
     /// # Errors
     /// As those of [`Until`](super::Until).
     pub async fn each_try<T, F>(
         self: &Arc<Self>,
         deadline: Instant,
+        lasting_patience: Option<Duration>,
         question: impl FnMut(Arc<dyn Runtime>) -> F,
     ) -> RuntimeResult<T>
     where
         F: Future<Output = RuntimeResult<T>>,
     {
-        let mut tries = Tries::new(self.clone(), Policy::Freely, deadline, None);
+        let mut tries = Tries::new(self.clone(), Policy::Freely, deadline, lasting_patience);
         tries.trouble = None;
         tries.ask(question).await
     }

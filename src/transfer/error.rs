@@ -20,6 +20,8 @@ pub type TransferResult<T> = Result<T, TransferError>;
 pub enum TransferError {
     #[error("{name:?} would lie outside the folder for downloads: {why}")]
     OutsideSaveDir { name: String, why: &'static str },
+    #[error("remote_path is empty")]
+    NoRemotePath,
     #[error("{name:?} cannot be the name of a file here: {why}")]
     UnusableName { name: String, why: &'static str },
     #[error("{remote} is neither a file nor a folder")]
@@ -88,7 +90,9 @@ impl Fault for TransferError {
     fn code(&self) -> &str {
         match self {
             Self::OutsideSaveDir { .. } => "outside_save_dir",
-            Self::UnusableName { .. } | Self::NotAFile { .. } => "invalid_argument",
+            Self::NoRemotePath | Self::UnusableName { .. } | Self::NotAFile { .. } => {
+                "invalid_argument"
+            }
             Self::TooLarge { .. } => "too_large",
             Self::Runtime { source, .. } => source.code(),
             Self::Damaged { .. } => "connection_failed",
@@ -104,6 +108,9 @@ impl Fault for TransferError {
             Self::OutsideSaveDir { .. } | Self::UnusableName { .. } => {
                 "Give a plain name as local_filename, with folders before it if you like: plots/loss.png."
                     .into()
+            }
+            Self::NoRemotePath => {
+                Advice::from("Give the path of a file or folder there as remote_path: ") + Step::ListFiles + " shows what there is."
             }
             Self::NotAFile { .. } => "List the folder that it is in to see what is there.".into(),
             Self::TooLarge { bytes, .. } => {
@@ -144,6 +151,7 @@ impl Fault for TransferError {
             Self::Runtime { source, .. } => source.is_transient() || self.is_changed(),
             Self::Damaged { .. } | Self::Moved { .. } | Self::Cancelled { .. } => true,
             Self::OutsideSaveDir { .. }
+            | Self::NoRemotePath
             | Self::UnusableName { .. }
             | Self::NotAFile { .. }
             | Self::TooLarge { .. }

@@ -73,6 +73,8 @@ pub(super) struct State<R: Report> {
     pub(super) ended: Option<Ended<R>>,
     /// When the last answer, or a part of one, came.
     heard: Instant,
+    /// Whether the executor has answered this transfer.
+    was_answered: bool,
 }
 
 /// Where the parts of a transfer note what they did.
@@ -85,6 +87,7 @@ impl<R: Report> Meter<R> {
             report,
             ended: None,
             heard: Instant::now(),
+            was_answered: false,
         });
         (Self(sender), receiver)
     }
@@ -111,10 +114,15 @@ impl<R: Report> Meter<R> {
         self.0.borrow().heard
     }
 
+    pub(super) fn was_answered(&self) -> bool {
+        self.0.borrow().was_answered
+    }
+
     /// Something came, and this is what still stands in the way.
     pub(super) fn heard(&self, trouble: Option<Trouble>) {
         self.0.send_if_modified(|state| {
             state.heard = Instant::now();
+            state.was_answered |= trouble.is_none();
             let trouble = trouble.unwrap_or_default();
             let before = std::mem::replace(state.report.trouble(), trouble);
             before != *state.report.trouble()

@@ -12,6 +12,7 @@ use super::running::{Meter, Report};
 use crate::base::advice::Advice;
 use crate::base::causes::sentence;
 use crate::base::fault::Fault;
+use crate::connection::LASTING_ERROR_TIMEOUT;
 use crate::runtime::{RuntimeError, RuntimeResult};
 
 /// How long a request is without an answer in the ordinary course; shorter than the shortest call, so that this can report it.
@@ -58,6 +59,12 @@ impl Trouble {
 }
 
 impl<R: Report> Meter<R> {
+    /// How long a request is repeated where nothing but [lasting](RuntimeError::is_lasting) errors comes. None, which is as long as after any
+    /// other error, once the executor has answered this transfer.
+    pub(super) fn lasting_patience(&self) -> Option<Duration> {
+        (!self.was_answered()).then_some(LASTING_ERROR_TIMEOUT)
+    }
+
     /// Notes an error that another try may not meet with.
     pub(super) fn met(&self, error: &RuntimeError) {
         self.heard(Some(Trouble::of(error, sentence(error))));

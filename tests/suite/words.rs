@@ -91,6 +91,7 @@ fn faults_of_the_runtime_are_worded_by_each_face() {
             detail: text("no Python"),
             remedy: "Install it.".into(),
         },
+        &RuntimeError::EndedWithClient,
         &unreachable(),
         &RuntimeError::Broken {
             url: url(),
@@ -221,6 +222,7 @@ fn faults_of_downloads_and_exports_are_worded_by_each_face() {
             name: name(),
             why: "it has ..",
         },
+        &TransferError::NoRemotePath,
         &TransferError::UnusableName {
             name: name(),
             why: "it is empty",

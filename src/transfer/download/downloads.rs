@@ -135,10 +135,7 @@ impl Downloads {
 /// What the call said of the name here.
 fn wanted_name((remote, local): &Key) -> TransferResult<Option<Name>> {
     if remote.trim().is_empty() {
-        return Err(TransferError::UnusableName {
-            name: remote.to_owned(),
-            why: "no remote path was given",
-        });
+        return Err(TransferError::NoRemotePath);
     }
     local
         .as_deref()

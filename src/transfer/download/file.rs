@@ -222,11 +222,14 @@ impl Pull {
         F: Future<Output = RuntimeResult<T>>,
     {
         let deadline = Instant::now() + self.limits.patience;
+        let lasting_patience = self.meter.lasting_patience();
         let heard = |runtime: Arc<dyn Runtime>| {
             let answer = request(runtime.clone());
             async move { self.meter.hear(runtime.address(), usual, answer).await }
         };
-        self.connection.each_try(deadline, heard).await
+        self.connection
+            .each_try(deadline, lasting_patience, heard)
+            .await
     }
 
     /// The bytes of `stream` once it brings some: a connection that brings none is one to try again.
@@ -283,4 +286,23 @@ pub(super) async fn on_disk<T: Send + 'static>(
     blocking(work)
         .await
         .map_err(|error| TransferError::disk(path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DownloadReport, Meter, RuntimeError};
+
+    #[test]
+    fn an_executor_that_has_answered_is_waited_for_longer() {
+        let (meter, _state) = Meter::new(DownloadReport::new("a"));
+        let refused = RuntimeError::Unreachable {
+            url: "there".to_owned(),
+            source: "refused".into(),
+        };
+        meter.met(&refused);
+        assert!(meter.lasting_patience().is_some());
+        meter.heard(None);
+        meter.met(&refused);
+        assert_eq!(meter.lasting_patience(), None);
+    }
 }

@@ -153,11 +153,15 @@ impl Push {
         F: Future<Output = RuntimeResult<T>>,
     {
         let deadline = Instant::now() + self.limits.patience;
+        let lasting_patience = self.meter.lasting_patience();
         let heard = |runtime: Arc<dyn Runtime>| {
             let answer = request(runtime.clone());
             async move { self.meter.hear(runtime.address(), usual, answer).await }
         };
-        let answer = self.connection.each_try(deadline, heard).await;
+        let answer = self
+            .connection
+            .each_try(deadline, lasting_patience, heard)
+            .await;
         answer.map_err(|error| UploadError::runtime(remote, error))
     }
 }

@@ -168,15 +168,17 @@ async fn a_file_that_vanishes_on_the_way_is_not_found_and_gets_no_name() {
 }
 
 #[tokio::test]
-async fn a_runtime_that_cannot_be_reached_is_told_when_patience_ends() {
+async fn a_runtime_that_cannot_be_reached_is_told_when_patience_ends_and_long_before() {
     let folder = tempfile::tempdir().unwrap();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port();
     drop(free);
-    let downloads = bridge_to(port, folder.path(), Duration::from_millis(50));
-    let error = get(&downloads, "/content/a", None).await.unwrap_err();
-    assert_eq!(error.code(), "connection_failed");
-    assert!(error.is_retryable());
+    for patience in [Duration::from_millis(50), 2 * LONG] {
+        let downloads = bridge_to(port, folder.path(), patience);
+        let error = get(&downloads, "/content/a", None).await.unwrap_err();
+        assert_eq!(error.code(), "connection_failed");
+        assert!(error.is_retryable());
+    }
 }
 
 #[tokio::test]

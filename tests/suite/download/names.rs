@@ -118,6 +118,9 @@ async fn names_that_some_system_cannot_have_are_refused_or_skipped_and_told() {
         assert_eq!(error.code(), "invalid_argument", "{name}");
         assert!(error.hint().contains("local_filename"));
     }
+    let error = get(&downloads, " ", None).await.unwrap_err();
+    assert_eq!(error.code(), "invalid_argument");
+    assert!(!error.hint().contains("local_filename"), "{error}");
     let path = "/content/one/CON";
     let report = get(&downloads, path, Some("console")).await.unwrap();
     assert_eq!(report.size_bytes, Some(10));

@@ -154,17 +154,19 @@ async fn pieces_that_a_slow_line_cannot_carry_are_made_smaller() {
 }
 
 #[tokio::test]
-async fn a_runtime_that_cannot_be_reached_is_told_when_patience_ends() {
+async fn a_runtime_that_cannot_be_reached_is_told_when_patience_ends_and_long_before() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "a", b"a");
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let line = format!("http://{}#t", free.local_addr().unwrap());
     drop(free);
-    let uploads = bridge_to(&line, folder.path(), limits(Duration::from_millis(50)));
-    let error = put(&uploads, "a", "a").await.unwrap_err();
-    assert_eq!(error.code(), "connection_failed");
-    assert!(
-        error.is_retryable() && error.hint().contains("kept"),
-        "{error}"
-    );
+    for patience in [Duration::from_millis(50), 2 * LONG] {
+        let uploads = bridge_to(&line, folder.path(), limits(patience));
+        let error = put(&uploads, "a", "a").await.unwrap_err();
+        assert_eq!(error.code(), "connection_failed");
+        assert!(
+            error.is_retryable() && error.hint().contains("kept"),
+            "{error}"
+        );
+    }
 }
