@@ -125,6 +125,14 @@ class TestStat:
             files.stat("zzz", None)
         assert "List" in caught.value.hint
 
+    @unix
+    def test_a_link_that_leads_nowhere_is_called_so(self, files: Files, root: Path) -> None:
+        (root / "dang").symlink_to(root / "gone")
+        for path in ("dang", "dang/below"):
+            with pytest.raises(NotFound, match="dang is a link that leads nowhere") as caught:
+                files.read(path, 1, 1, 1000)
+            assert "Did you mean" not in caught.value.hint
+
 
 class TestDownload:
     def test_a_range_with_the_etag_of_stat(self, files: Files, root: Path) -> None:

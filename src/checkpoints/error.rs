@@ -93,7 +93,7 @@ impl Fault for CheckpointError {
 
     fn remedy(&self) -> Advice {
         match self {
-            Self::Invalid(_) => "Correct the argument and call again; nothing was run.".into(),
+            Self::Invalid(_) => "Correct the argument and call again. Nothing was done.".into(),
             Self::Mismatch { .. } => "Call again with what differs as it was before to go on, or with another checkpoint_name to keep \
                  both, or with restart: true to forget what is done."
                 .into(),

@@ -107,9 +107,9 @@ fn after_exception(iteration: Option<u64>, skips: bool, error: &PythonError) -> 
         );
     };
     let skip = match (skips, error.ename.as_str()) {
+        // They are no `Exception`, and skipping is no way out.
+        (_, "SystemExit" | "KeyboardInterrupt") => "",
         (true, _) => " It is no error that on_error: \"skip\" passes over.",
-        // It is no `Exception`.
-        (false, "SystemExit") => "",
         (false, _) => " on_error: \"skip\" passes failing iterations over.",
     };
     let done = Advice::from(done_before(iteration));
@@ -357,6 +357,16 @@ mod tests {
             let hint = said(&after_exception(Some(iteration), true, &error));
             assert!(hint.starts_with(done), "{hint}");
             assert!(!hint.contains("passes failing iterations over"), "{hint}");
+        }
+    }
+
+    #[test]
+    fn what_is_never_skipped_is_not_advised_to_be() {
+        for ename in ["KeyboardInterrupt", "SystemExit"] {
+            for skips in [false, true] {
+                let hint = said(&after_exception(Some(7), skips, &exception(ename, "")));
+                assert!(!hint.contains("skip"), "{hint}");
+            }
         }
     }
 

@@ -48,6 +48,10 @@ pub(super) struct Address {
 impl Address {
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let text = pasted::address(text)?;
+        if text.eq_ignore_ascii_case("local") {
+            return Err("is the word `local`, which is no address: set COLAB_URL=local in the client's config for smart-colab to compute on \
+                this computer".to_owned());
+        }
         // Before it is parsed: that would escape what no token has.
         let (address, token) = text.split_once('#').unwrap_or((text, ""));
         let mut url = Url::parse(address).map_err(|error| {
@@ -191,6 +195,7 @@ mod tests {
     fn addresses_that_no_executor_has_say_what_is_wrong() {
         for (text, word) in [
             ("a.ngrok-free.dev#t", "is not an address"),
+            ("Local\n", "set COLAB_URL=local"),
             ("localhost:5001#t", "does not start with https://"),
             ("https://a.b:99999#t", "is not an address"),
             ("http://127.0.0.1:0#t", "port 0"),

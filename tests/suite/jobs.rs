@@ -280,6 +280,7 @@ fn arguments_that_name_nothing_are_refused_and_nothing_is_done() {
         ),
         ("list_jobs", json!({"state": "asleep"}), "invalid_argument"),
         ("list_jobs", json!({"limit": 0}), "invalid_argument"),
+        ("list_jobs", json!({"limit": 201}), "invalid_argument"),
         (
             "run_code_quick",
             json!({"code": "1", "session": "ü"}),

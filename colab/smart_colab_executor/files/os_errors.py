@@ -71,8 +71,10 @@ def not_found(file: Path) -> NotFound:
     missing = file
     while not os.path.isdir(missing.parent) and missing.parent != missing:  # noqa: PTH112 - never raises
         missing = missing.parent
+    if os.path.islink(missing) and not os.path.exists(missing):  # noqa: PTH110, PTH114 - never raise
+        return NotFound(f"{show(missing)} is a link that leads nowhere.", "Mend the link, or name another file.")
     try:
-        there = [show(name) for name in islice(names(missing.parent), MAX_NAMES_COMPARED)]
+        there = [show(name) for name in islice(names(missing.parent), MAX_NAMES_COMPARED) if name != missing.name]
     except OSError:
         there = []
     near = [show(missing.parent / name) for name in difflib.get_close_matches(show(missing.name), there)]

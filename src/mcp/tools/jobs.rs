@@ -88,10 +88,12 @@ impl Server {
         context: RequestContext<RoleServer>,
     ) -> Result<Json<JobsReport>, Fault> {
         let limit = args.limit.unwrap_or(DEFAULT_SHOWN);
-        let limit = usize::try_from(limit.min(MAX_SHOWN)).unwrap_or(usize::MAX);
-        if limit == 0 {
-            return Err(Fault::invalid("limit is 0: it must be 1 to 200"));
+        if !(1..=MAX_SHOWN).contains(&limit) {
+            return Err(Fault::invalid(format!(
+                "limit is {limit}: it must be 1 to {MAX_SHOWN}"
+            )));
         }
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let wanted = Wanted {
             state: args.state,
             session: args.session.map(args::session).transpose()?,
