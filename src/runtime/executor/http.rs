@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -72,16 +73,12 @@ impl Http {
             .map_err(|source| body::failed(self.address(), source))?;
         let is_read = request.method() == Method::GET;
         let response = self.link.send(request).await?;
-        // One that refuses the token is none of ours.
-        if response.status() != StatusCode::UNAUTHORIZED
-            && let Some(boot) = classify::boot_id(&response)
-        {
-            let mut boot_id = self.boot_id.lock();
-            if boot_id.as_deref() != Some(boot) {
-                *boot_id = Some(boot.to_owned());
-            }
+        let boot_id = self.new_boot_id(&response);
+        let reply = classify::reply(response, self.address()).await;
+        if boot_id.is_some() && matches!(reply, Ok(_) | Err(RuntimeError::Refused(_))) {
+            *self.boot_id.lock() = boot_id;
         }
-        match classify::reply(response, self.address()).await {
+        match reply {
             // What has never been an executor will not be one in a moment; and a question does nothing there.
             Err(RuntimeError::Stranger { url, detail, .. })
                 if is_read && self.boot_id().is_none() =>
@@ -91,6 +88,19 @@ impl Http {
             }
             reply => reply,
         }
+    }
+
+    /// The boot id of a response, where it is another than the last one. One that refuses the token is none of ours, and a page is what something
+    /// on the way has put in the place of a response, of which it may keep the headers.
+    fn new_boot_id(&self, response: &Response) -> Option<String> {
+        let is_page = || {
+            let media_type = response.headers().get(CONTENT_TYPE);
+            media_type.is_some_and(|media_type| media_type.as_bytes().starts_with(b"text/html"))
+        };
+        let boot_id = classify::boot_id(response)?;
+        let is_ours = response.status() != StatusCode::UNAUTHORIZED && !is_page();
+        let is_new = is_ours && self.boot_id.lock().as_deref() != Some(boot_id);
+        is_new.then(|| boot_id.to_owned())
     }
 
     /// The whole body, of at most `limit` bytes.
@@ -138,42 +148,78 @@ mod tests {
     use crate::edge::allowance::Allowance;
     use crate::edge::settings::Endpoint;
     use crate::runtime::executor::Executor;
-    use crate::runtime::{Code, Machine};
+    use crate::runtime::{Code, Machine, Runtime};
 
     const BODY: &str = r#"{"status":"ok","uptime_minutes":1,"version":"1"}"#;
 
-    #[tokio::test]
-    async fn what_comes_is_counted_whether_it_is_a_stream_or_not() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    /// Answers each request with the next of `replies`, heads without their first line and length, then the last one again and again.
+    async fn serve(listener: TcpListener, replies: &[(&str, &str)]) {
+        for number in 0.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await.unwrap();
+            let (head, body) = replies[number.min(replies.len() - 1)];
+            let length = body.len();
+            let reply = format!(
+                "HTTP/1.1 {head}\r\nX-Smart-Colab-Api: 1\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+            );
+            stream.write_all(reply.as_bytes()).await.unwrap();
+        }
+    }
+
+    fn at(listener: &TcpListener) -> Executor {
         let address = listener.local_addr().unwrap();
-        let serving = async {
-            loop {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let mut request = [0; 4096];
-                let _ = stream.read(&mut request).await.unwrap();
-                let length = BODY.len();
-                let reply = format!(
-                    "HTTP/1.1 200 OK\r\nX-Smart-Colab-Api: 1\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{BODY}"
-                );
-                stream.write_all(reply.as_bytes()).await.unwrap();
-            }
-        };
-        let folder = tempfile::tempdir().unwrap();
-        let allowance = Arc::new(Allowance::new(folder.path().join("ngrok.json")));
         let endpoint = Endpoint {
             url: Url::parse(&format!("http://{address}")).unwrap(),
             token: Secret::new("token"),
         };
-        let executor = Executor::new(&endpoint)
-            .unwrap()
-            .counting(allowance.clone());
+        Executor::new(&endpoint).unwrap()
+    }
+
+    #[tokio::test]
+    async fn pages_that_kept_an_executors_headers_name_no_boot() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let executor = at(&listener);
+        let replies = [
+            (
+                "200 OK\r\nContent-Type: application/json\r\nX-Boot-Id: a",
+                BODY,
+            ),
+            ("503 Unavailable\r\nX-Boot-Id: b", "<html>"),
+            (
+                "200 OK\r\nContent-Type: text/html\r\nX-Boot-Id: b",
+                "<html>",
+            ),
+            (
+                "200 OK\r\nContent-Type: application/json\r\nX-Boot-Id: b",
+                BODY,
+            ),
+        ];
+        let asking = async {
+            for boot_id in ["a", "a", "a", "b"] {
+                let _ = executor.health().await;
+                assert_eq!(executor.boot_id().as_deref(), Some(boot_id));
+            }
+        };
+        tokio::select! {
+            () = serve(listener, &replies) => unreachable!(),
+            () = asking => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_is_counted_whether_it_is_a_stream_or_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let allowance = Arc::new(Allowance::new(folder.path().join("ngrok.json")));
+        let executor = at(&listener).counting(allowance.clone());
         let asking = async {
             let _ = executor.health().await;
             let log = executor.log(JobId::fresh(), 0).await.unwrap();
             log.collect::<Vec<_>>().await.len()
         };
         tokio::select! {
-            () = serving => unreachable!(),
+            () = serve(listener, &[("200 OK", BODY)]) => unreachable!(),
             count = asking => assert!(count > 0),
         }
         assert_eq!(allowance.of_this_month(), 2 * BODY.len() as u64);
