@@ -347,7 +347,11 @@ fn what_a_thread_prints_after_the_end_is_shown_by_a_later_look() {
         again.succeeded();
         assert!(again.text.starts_with("early words\n"), "{}", again.text);
         if again.text.ends_with("late words\n") {
-            assert!(again.text.contains("after the end"), "{}", again.text);
+            assert!(
+                again.text.contains("after the code finished"),
+                "{}",
+                again.text
+            );
             break;
         }
         assert!(std::time::Instant::now() < end, "{}", again.text);

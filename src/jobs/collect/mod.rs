@@ -80,7 +80,7 @@ impl Collector {
     /// Adds what was printed after the job's end.
     pub fn append_late(&mut self, text: &str) {
         self.screen.push_block(
-            "[printed last after the code finished, by a background thread or child process:]",
+            "[printed after the code finished, by a background thread or child process:]",
         );
         self.screen.push(text);
     }
