@@ -20,7 +20,7 @@ from ..wire.files import BundleWritten
 from .content_root import ContentRoot, show
 from .digests import etag_of
 from .files import time_text
-from .os_errors import clear_writing, translate_os_errors
+from .os_errors import translate_read_errors, translate_write_errors
 from .partials import goal_at, is_executable, note_partials, partial_of, settle
 
 MAX_NAMES = 1000
@@ -51,7 +51,7 @@ class Bundles:
             raise InvalidArgument(f"{len(names)} names are too many.", f"Send at most {MAX_NAMES} at once.")
         checked = [checked_name(name) for name in names]
         folder = self._folder(path)
-        with translate_os_errors(folder):
+        with translate_read_errors(folder):
             folder.stat()
         return _gathered(self._lines(folder, checked))
 
@@ -61,7 +61,7 @@ class Bundles:
         folder = self._folder(path)
         key = uuid.uuid4().hex
         note = self._notes / f"{key}.json"
-        with clear_writing(folder):
+        with translate_write_errors(folder):
             places = {folder / Path(file.name).parent for file in files}
             note_partials(note, [partial_of(place / "x", key) for place in places])
         try:
@@ -87,7 +87,7 @@ class Bundles:
 
     def _read(self, folder: Path, name: str) -> tuple[dict[str, Any], bytes]:
         file = self._root.locate(os.path.join(folder, name))  # noqa: PTH118 - a name that is no UTF-8 is looked for
-        with translate_os_errors(file):
+        with translate_read_errors(file):
             for _ in range(2):
                 with self._root.open(file) as stream:
                     before = os.fstat(stream.fileno())
@@ -105,7 +105,7 @@ class Bundles:
         try:
             _, goal = goal_at(self._root, os.path.join(folder, file.name))  # noqa: PTH118 - as above
             partial = partial_of(goal, key)
-            with clear_writing(goal):
+            with translate_write_errors(goal):
                 goal.parent.mkdir(parents=True, exist_ok=True)
                 self._root.check(goal)
                 try:

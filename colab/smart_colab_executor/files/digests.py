@@ -9,7 +9,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from .content_root import ContentRoot
-from .os_errors import translate_os_errors
+from .os_errors import translate_read_errors
 
 DIGEST_TIMEOUT_SEC = 20.0
 MAX_DIGESTS = 1024
@@ -44,7 +44,7 @@ class Digests:
                 if self._made.get(key) is digest:
                     del self._made[key]
             if digest.fault is not None:
-                with translate_os_errors(file):
+                with translate_read_errors(file):
                     raise digest.fault
         return digest.value
 

@@ -18,7 +18,7 @@ from ..wire.files import FileEntry, FileList, FileStat, FileType
 from .content_root import STATE_FOLDER, ContentRoot, names, show
 from .digests import Digests, etag_of
 from .file_types import SNIFFED_BYTES, sniff
-from .os_errors import not_found, translate_os_errors
+from .os_errors import not_found, translate_read_errors
 from .partials import is_executable, is_partial
 from .ranges import RangeReply, serve_open
 from .text_lines import NO_TEXT, read_lines
@@ -54,7 +54,7 @@ class Files:
                 if key > after:
                     yield key
 
-        with translate_os_errors(folder):
+        with translate_read_errors(folder):
             if not stat.S_ISDIR(folder.stat().st_mode):
                 raise InvalidArgument(f"{show(folder)} is a file, not a folder.", "List the folder that holds it.")
             page = heapq.nsmallest(limit + 1, keys())  # only the page is kept, however many names there are
@@ -69,13 +69,13 @@ class Files:
         file = self._root.locate(path)
         entry = self._entry(file.parent, file.name, recursive=False)
         if entry is None:
-            with translate_os_errors(file):
+            with translate_read_errors(file):
                 file.lstat()
             raise not_found(file)
         is_file = entry["type"] == "file"
         reply: FileStat = {**entry, "path": show(file), "etag": None, "sha256": None, "digest_pending": False}
         if is_file:
-            with translate_os_errors(file):
+            with translate_read_errors(file):
                 reply["etag"] = etag_of(file.stat())
         if is_file and digest:
             found = self.digests.get(file, str(reply["etag"]))
@@ -88,7 +88,7 @@ class Files:
         if line == 0:
             raise InvalidArgument("There is no line 0.", "1 is the first line, -1 the last.")
         file = self._root.locate(path)
-        with translate_os_errors(file), self._root.open(file) as stream:
+        with translate_read_errors(file), self._root.open(file) as stream:
             status = os.fstat(stream.fileno())
             head = stream.read(SNIFFED_BYTES)
             mime, encoding = sniff(head, file.name)
@@ -106,7 +106,7 @@ class Files:
     def open_range(self, path: str, range_header: str | None, if_range: str | None) -> RangeReply:
         """Answer a download. The ETag is of the very file that was opened, whatever has its name by then."""
         file = self._root.locate(path)
-        with translate_os_errors(file):
+        with translate_read_errors(file):
             stream = self._root.open(file)
             etag = etag_of(os.fstat(stream.fileno()))
             return serve_open(stream, etag, "application/octet-stream", range_header, if_range)

@@ -18,7 +18,7 @@ MAX_NAMES_COMPARED = 10_000
 
 
 @contextmanager
-def translate_os_errors(file: Path) -> Iterator[None]:
+def translate_read_errors(file: Path) -> Iterator[None]:
     """Say why a file cannot be read."""
     try:
         yield
@@ -36,7 +36,7 @@ def translate_os_errors(file: Path) -> Iterator[None]:
 
 
 @contextmanager
-def clear_writing(file: Path) -> Iterator[None]:
+def translate_write_errors(file: Path) -> Iterator[None]:
     """Say why a file, or a folder on the way to it, cannot be written."""
     try:
         yield

@@ -15,7 +15,7 @@ from ..core.disk import write_atomically
 from ..core.errors import InvalidArgument
 from ..core.spoiled import ERRORS, read_object, set_aside
 from .content_root import ContentRoot, show
-from .os_errors import clear_writing, is_a_folder
+from .os_errors import is_a_folder, translate_write_errors
 
 MAX_AGE_DAYS = 7
 
@@ -38,7 +38,7 @@ def goal_at(root: ContentRoot, path: str) -> tuple[Path, Path]:
     Raises IsADirectory, InvalidArgument, OutsideRoot.
     """
     file = root.locate(path)
-    with clear_writing(file):
+    with translate_write_errors(file):
         if file.name == ".." or path.endswith("/") or file.is_dir():
             raise is_a_folder(file)
     if is_partial(file.name):

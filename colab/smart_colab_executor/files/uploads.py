@@ -22,7 +22,7 @@ from ..core.spoiled import ERRORS, read_object, set_aside
 from ..wire.files import Upload as FileUpload
 from .content_root import ContentRoot, show
 from .digests import Digests, etag_of
-from .os_errors import clear_writing, is_a_folder
+from .os_errors import is_a_folder, translate_write_errors
 from .partials import goal_at, is_executable, make_executable, note_partials, partial_of, settle
 
 BLOCK = 256 * 1024
@@ -101,7 +101,7 @@ class Uploads:
             received = self._received(upload)
         found = self._look(upload, received)
         if found["state"] == "open":
-            with clear_writing(upload.goal):
+            with translate_write_errors(upload.goal):
                 _check_room(upload, received)
         return found
 
@@ -112,7 +112,7 @@ class Uploads:
             raise InvalidArgument(
                 f"The piece ends at {stop}, behind the {upload.size} bytes of the file.", "Send pieces of the file."
             )
-        with self._lock(upload), clear_writing(upload.goal):
+        with self._lock(upload), translate_write_errors(upload.goal):
             # Asked here, for it may have been finished while this piece waited.
             if self._is_there(upload):
                 return upload.describe("complete", _whole(upload))
@@ -143,7 +143,7 @@ class Uploads:
         """None where the partial file is no longer the one that was checked."""
         if self._is_there(upload):
             return upload.describe("complete", _whole(upload))
-        with self._lock(upload), clear_writing(upload.goal):
+        with self._lock(upload), translate_write_errors(upload.goal):
             received = self._received(upload)
             if upload.size == 0:
                 self._make_folder(upload)
@@ -158,7 +158,7 @@ class Uploads:
             return None
         if digest is None:
             return upload.describe("checking", received)
-        with self._lock(upload), clear_writing(upload.goal):
+        with self._lock(upload), translate_write_errors(upload.goal):
             is_ours = _etag(upload.partial) == etag
             if digest != upload.sha256:
                 if is_ours:

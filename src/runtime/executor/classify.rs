@@ -154,6 +154,11 @@ pub(super) async fn reply(response: Response, address: &str) -> RuntimeResult<Re
     Err(RuntimeError::Refused(problem))
 }
 
+/// Whether a web page follows these headers.
+pub(super) fn is_page(headers: &HeaderMap) -> bool {
+    header(headers, CONTENT_TYPE.as_str()).is_some_and(|kind| kind.starts_with("text/html"))
+}
+
 /// Which start of an executor answered.
 pub(super) fn boot_id(response: &Response) -> Option<&str> {
     header(response.headers(), "x-boot-id")
@@ -219,11 +224,9 @@ fn stranger(status: StatusCode, headers: &HeaderMap, address: &str) -> RuntimeEr
             retry_after,
         };
     }
-    let is_page =
-        header(headers, CONTENT_TYPE.as_str()).is_some_and(|kind| kind.starts_with("text/html"));
     let what = if status.is_redirection() {
         "it sends to another address, such as a sign-in page"
-    } else if is_page {
+    } else if is_page(headers) {
         "a web page is there instead"
     } else {
         "it did not name itself"

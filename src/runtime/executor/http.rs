@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -93,12 +92,9 @@ impl Http {
     /// The boot id of a response, where it is another than the last one. One that refuses the token is none of ours, and a page is what something
     /// on the way has put in the place of a response, of which it may keep the headers.
     fn new_boot_id(&self, response: &Response) -> Option<String> {
-        let is_page = || {
-            let media_type = response.headers().get(CONTENT_TYPE);
-            media_type.is_some_and(|media_type| media_type.as_bytes().starts_with(b"text/html"))
-        };
         let boot_id = classify::boot_id(response)?;
-        let is_ours = response.status() != StatusCode::UNAUTHORIZED && !is_page();
+        let is_ours =
+            response.status() != StatusCode::UNAUTHORIZED && !classify::is_page(response.headers());
         let is_new = is_ours && self.boot_id.lock().as_deref() != Some(boot_id);
         is_new.then(|| boot_id.to_owned())
     }
