@@ -160,6 +160,8 @@ impl Plan {
                 stop,
                 total: self.n_iterations,
                 on_error: self.on_error,
+                batch_size: None,
+                setup: None,
             }),
             kernel_id: kernel_id.map(str::to_owned),
         }

@@ -84,6 +84,7 @@ impl Interpreter {
             EventKind::ClearOutput { wait: false } => (true, Some(Effect::Clear)),
             EventKind::Started { .. }
             | EventKind::Widgets { .. }
+            | EventKind::Batch { .. }
             | EventKind::Progress(_)
             | EventKind::Finished(_)
             | EventKind::Unknown => (false, None),

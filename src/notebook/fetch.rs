@@ -74,6 +74,7 @@ async fn fetch_whole(
                 | EventKind::ExecuteResult { .. }
                 | EventKind::ClearOutput { .. }
                 | EventKind::Error(_)
+                | EventKind::Batch { .. }
                 | EventKind::Progress(_)
                 | EventKind::Finished(_)
                 | EventKind::Unknown => {}

@@ -67,6 +67,11 @@ pub enum EventKind {
         wait: bool,
     },
     Error(PythonError),
+    /// A loop's iterations from `start` to before `stop` begin; what comes before the first batch is the setup's.
+    Batch {
+        start: u64,
+        stop: u64,
+    },
     Progress(Progress),
     Finished(Finished),
     /// An event that a newer executor sends.

@@ -11,7 +11,7 @@ use crate::base::ids::JobId;
 pub struct JobRequest {
     pub code: String,
     pub session: String,
-    /// Seconds of run time, 1 to 43,200, not counting the time in the queue.
+    /// Seconds of run time, 1 to 43,200, not counting the time in the queue; for each step of a loop.
     pub timeout_sec: u64,
     #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
     pub iterations: Option<Iterations>,
@@ -20,7 +20,7 @@ pub struct JobRequest {
     pub kernel_id: Option<String>,
 }
 
-/// Makes `code` the body of `for i in range(start, stop)`.
+/// Makes `code` the body of `for i in range(start, stop)`, which runs step by step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Iterations {
     pub start: u64,
@@ -28,6 +28,12 @@ pub struct Iterations {
     /// Iterations of the whole operation, for progress.
     pub total: u64,
     pub on_error: OnError,
+    /// Iterations a step, 1 to 100,000; none for all in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_size: Option<u64>,
+    /// Code that runs once before the first iteration, in a step of its own. A job's description leaves it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setup: Option<String>,
 }
 
 /// What a failing iteration does to the rest.
@@ -55,6 +61,9 @@ pub struct Job {
     pub timeout_sec: f64,
     #[serde(default, rename = "loop")]
     pub iterations: Option<Iterations>,
+    /// The loop's iterations before this number are reported; none where there is no loop.
+    #[serde(default)]
+    pub completed: Option<u64>,
     pub created_at: String,
     pub started_at: Option<String>,
     pub finished_at: Option<String>,

@@ -91,6 +91,11 @@ def add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
     def code(job_id: str) -> Response:
         return Response(jobs.get(job_id).request.code.encode(), content_type="text/plain; charset=utf-8")
 
+    @app.get("/jobs/<job_id>/setup")
+    def setup(job_id: str) -> Response:
+        loop = jobs.get(job_id).request.loop or {}
+        return Response((loop.get("setup") or "").encode(), content_type="text/plain; charset=utf-8")
+
     @app.post("/jobs/<job_id>/interrupt")
     def interrupt(job_id: str) -> Response:
         job = jobs.get(job_id)

@@ -64,6 +64,7 @@ class Record:
     events_bytes: int = 0
     log_bytes_at_end: int | None = None
     address: str | None = None
+    completed: int | None = None
 
     @classmethod
     def parse(cls, fields: dict[str, Any]) -> Record:
@@ -132,7 +133,7 @@ class Job:
                 "session": self.request.session,
                 "code_head": lines[0][:MAX_CODE_HEAD_CHARS] if lines else "",
                 "timeout_sec": self.request.timeout_sec,
-                "loop": self.request.loop,
+                "loop": self.request.described_loop(),
                 "last_seq": self.spool.last_seq,
                 "log_bytes": self.spool.log_bytes,
                 "queue_position": self.queue_position,
@@ -210,8 +211,10 @@ class Job:
     def _take_reports(self, count: int | None = None) -> None:
         """Spool what the kernel has reported, the first `count` reports or all. Raises OSError."""
         while lines := self.reports.read(count):
-            self.spool.append_all("progress", [text for line in lines if (text := reports.readable(line))])
+            readable = [text for line in lines if (text := reports.readable(line))]
+            self.spool.append_all("progress", readable)
             self.reports.take(lines)
+            self.record.completed = (self.record.completed or 0) + len(readable)
 
     def finish(self, ending: Ending) -> None:
         """The end, once: what comes later is passed over. Never raises: a full disk must not keep a job from ending."""

@@ -10,6 +10,7 @@ from ..core.arguments import session_name
 from ..core.errors import InvalidArgument
 
 MAX_TIMEOUT_SEC = 43_200
+MAX_BATCH_SIZE = 100_000
 DEFAULT_SESSION = "main"
 
 
@@ -23,16 +24,14 @@ class JobRequest:
     loop: dict[str, Any] | None = None
     kernel_id: str | None = None
 
+    def described_loop(self) -> dict[str, Any] | None:
+        """The loop as a job's description shows it: the setup may be long."""
+        return self.loop and {name: value for name, value in self.loop.items() if name != "setup"}
+
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> JobRequest:
         """Raises InvalidArgument."""
-        code = body.get("code")
-        if not isinstance(code, str):
-            raise InvalidArgument("'code' must be a text.", 'Send {"code": "print(1)"}.')
-        try:
-            code.encode()
-        except UnicodeEncodeError:
-            raise InvalidArgument("'code' holds half of a surrogate pair.", "Send valid Unicode.") from None
+        code = _text(body.get("code"), "code", 'Send {"code": "print(1)"}.')
         timeout = body.get("timeout_sec", 600)
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 1 <= timeout <= MAX_TIMEOUT_SEC:
             raise InvalidArgument(
@@ -52,6 +51,16 @@ class JobRequest:
         )
 
 
+def _text(value: object, name: str, hint: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidArgument(f"'{name}' must be a text.", hint)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgument(f"'{name}' holds half of a surrogate pair.", "Send valid Unicode.") from None
+    return value
+
+
 def _loop(loop: object) -> dict[str, Any]:
     if not isinstance(loop, Mapping):
         raise InvalidArgument("'loop' must be an object.", 'Send {"start": 0, "stop": 10, "total": 10}.')
@@ -65,4 +74,14 @@ def _loop(loop: object) -> dict[str, Any]:
     on_error = loop.get("on_error", "stop")
     if on_error not in ("stop", "skip"):
         raise InvalidArgument("'loop.on_error' is unknown.", "It may be 'stop' or 'skip'.")
-    return {**parsed, "on_error": on_error}
+    batch_size, setup = loop.get("batch_size"), loop.get("setup")
+    if batch_size is not None and (
+        isinstance(batch_size, bool) or not isinstance(batch_size, int) or not 1 <= batch_size <= MAX_BATCH_SIZE
+    ):
+        raise InvalidArgument(
+            "'loop.batch_size' must be a whole number of iterations.",
+            f"It may be from 1 to {MAX_BATCH_SIZE}; leave it out to run all in one step.",
+        )
+    if setup is not None:
+        _text(setup, "loop.setup", "Send the code that runs before the first iteration, or none.")
+    return {**parsed, "on_error": on_error, "batch_size": batch_size, "setup": setup}

@@ -149,7 +149,8 @@ class JobStore:
             try:
                 # It may be there without a record: a crash came before anything was run.
                 folder.mkdir(parents=True, exist_ok=True)
-                record = Record(job_id, self._boot_id, now(), address=address)
+                completed = request.loop["start"] if request.loop else None
+                record = Record(job_id, self._boot_id, now(), address=address, completed=completed)
                 job = Job(request, record, folder, Spool.create(folder), Reports(folder), self._on_end, waiting + 1)
                 job.save()
             except OSError as error:
@@ -247,6 +248,8 @@ def _recover(folder: Path, on_end: Callable[[Job], None], unread: Sequence[tuple
         reported += last["type"] == "progress"
         if last["type"] == "started" and record.started_at is None:
             record.started_at, record.kernel_id = last["at"], last["kernel_id"]
+    if request.loop is not None:
+        record.completed = request.loop["start"] + reported
     if last is not None and last["type"] == "finished":
         # It had ended; only the record is behind.
         record.state, record.reason, record.variables_lost = last["state"], last["reason"], last["variables_lost"]

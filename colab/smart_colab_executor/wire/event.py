@@ -88,6 +88,16 @@ class Failed(PythonError):
     widget: NotRequired[str]
 
 
+class Batch(TypedDict):
+    """Some iterations begin."""
+
+    seq: int
+    at: str
+    type: Literal["batch"]
+    start: int
+    stop: int
+
+
 class Progress(TypedDict):
     """The end of an iteration."""
 
@@ -120,4 +130,4 @@ class Finished(TypedDict):
     warning: str | None
 
 
-Event = Started | Stream | Display | ClearOutput | Widgets | Failed | Progress | Finished
+Event = Started | Stream | Display | ClearOutput | Widgets | Failed | Batch | Progress | Finished

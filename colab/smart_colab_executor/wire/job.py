@@ -15,6 +15,13 @@ class Loop(TypedDict):
     stop: int
     total: int
     on_error: Literal["stop", "skip"]
+    batch_size: NotRequired[int | None]
+
+
+class LoopRequest(Loop):
+    """The iterations that a job is to run, and what prepares them."""
+
+    setup: NotRequired[str | None]
 
 
 class JobRequest(TypedDict):
@@ -23,7 +30,7 @@ class JobRequest(TypedDict):
     code: str
     session: NotRequired[str]
     timeout_sec: NotRequired[float]
-    loop: NotRequired[Loop | None]
+    loop: NotRequired[LoopRequest | None]
     kernel_id: NotRequired[str | None]
 
 
@@ -37,6 +44,7 @@ class Job(TypedDict):
     code_head: str
     timeout_sec: float
     loop: Loop | None
+    completed: int | None
     created_at: str
     started_at: str | None
     finished_at: str | None

@@ -46,6 +46,8 @@ impl Bench {
                 stop,
                 total: 30,
                 on_error: OnError::Stop,
+                batch_size: None,
+                setup: None,
             }),
             kernel_id: None,
         };
