@@ -83,7 +83,7 @@ def test_every_iteration_reports_itself(executor: Executor) -> None:
     ]
     # In their place among the output.
     kinds = [kind for kind, _ in groupby(event["type"] for event in job.events)]  # a line may come in two
-    assert kinds == ["started", *["stream", "progress"] * 3, "finished"]
+    assert kinds == ["started", "batch", *["stream", "progress"] * 3, "finished"]
     assert job.job["loop"] == {"start": 2, "stop": 5, "total": 9, "on_error": "stop", "batch_size": None}
 
 

@@ -133,7 +133,7 @@ def test_a_report_is_seen_while_the_next_iteration_runs(executor: Executor, sess
     # Fast ones before it, so that it is told of together with others, and later.
     body = "import time\nif i == 50:\n    time.sleep(600)"
     job_id = executor.submit(body, session=session, loop={"stop": 100})
-    wait_until(lambda: executor.get(f"/jobs/{job_id}")["job"]["last_seq"] == 51)
+    wait_until(lambda: executor.get(f"/jobs/{job_id}")["job"]["last_seq"] == 52)
     executor.post(f"/jobs/{job_id}/interrupt")
     assert completed(executor.follow(job_id)) == list(range(1, 51))
 

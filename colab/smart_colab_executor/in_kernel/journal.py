@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from io import FileIO
 
 # More than a kernel writes before it is heard (see kernel_output).
@@ -154,11 +154,10 @@ class LastWords:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: FileIO | None = None
-        # By key, then the furthest of all, also of keys that are forgotten, and what an earlier executor had heard.
-        self._heard: dict[str, int] = {}
-        self._heard_to = self._heard_before = 0
-        # Up to where all is heard, as the file says it.
+        # Up to where all is heard, as the file says it; by key where it is further; and the furthest of all.
         self._noted = 0
+        self._heard: dict[str, int] = {}
+        self._heard_to = 0
         # What is up to here and comes all the same was told as last words.
         self._told = 0
 
@@ -176,7 +175,7 @@ class LastWords:
         number = self._file.read(_HEARD.size)
         if len(number) == _HEARD.size:
             (self._noted,) = _HEARD.unpack(number)
-        self._heard_to = self._heard_before = self._noted
+        self._heard_to = self._noted
 
     def has_reported(self, end: int) -> bool:
         """Whether what is up to the position `end` was told by `unheard`."""
@@ -190,16 +189,12 @@ class LastWords:
             self._note(complete)
 
     def _note(self, complete: int) -> None:
+        self._noted = complete
+        self._heard = {key: end for key, end in self._heard.items() if end > complete}
         if self._file is not None:
-            self._noted = complete
             with suppress(OSError):  # the kernel waits for a while, and goes on
                 self._file.seek(0)
                 self._file.write(_HEARD.pack(complete))
-
-    def forget(self, keys: Iterable[str]) -> None:
-        """Nobody is told what comes under these keys any more."""
-        for key in keys:
-            self._heard.pop(key, None)
 
     def unheard(self) -> Iterator[tuple[str, str]]:
         """Keys and texts that have not come, and now count as heard. The kernel is gone. Raises OSError."""
@@ -211,7 +206,7 @@ class LastWords:
         missing = chunks[0].start - self._heard_to if chunks else 0
         for position, key, text in chunks:
             self._told = position + len(text)
-            rest = text[max(0, self._heard.get(key, self._heard_before) - position) :]
+            rest = text[max(0, max(self._heard.get(key, 0), self._noted) - position) :]
             if rest:
                 self._heard[key] = self._told
                 if missing > 0:

@@ -5,10 +5,12 @@ A job's state is changed by the kernels' thread alone and read by any; `job.chan
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import UnionType
@@ -24,6 +26,7 @@ from . import outputs, reports
 from .reports import Reports
 from .request import JobRequest
 from .spool import Spool
+from .steps import Step, steps
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +102,7 @@ class Page:
 
 @dataclass(eq=False)
 class Job:
-    """One piece of code, run once in one session."""
+    """One piece of code, run once in one session, step by step."""
 
     request: JobRequest
     record: Record
@@ -109,9 +112,20 @@ class Job:
     on_end: Callable[[Job], None] = lambda job: None
     queue_position: int | None = None
     changed: threading.Condition = field(default_factory=threading.Condition)
+    # The step that runs, or is the next to run.
+    step: Step = field(init=False)
+    # For its turn: to begin, or to go on with the next step.
+    is_waiting: bool = True
+    _steps: Iterator[Step] = field(init=False)
+    _has_broken: bool = False
+    _lacks_output: bool = False
     _started: float = 0.0
     _memory_before_gb: float | None = None
     _interrupts: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._steps = steps(self.id, self.request)
+        self.step = next(self._steps)
 
     @property
     def id(self) -> str:
@@ -122,6 +136,11 @@ class Job:
     def is_final(self) -> bool:
         """Whether it has ended, in whatever way."""
         return self.record.state in FINAL_STATES
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a kernel has begun with it, and it has not ended."""
+        return self.record.state == "running"
 
     def describe(self) -> dict[str, Any]:
         """The job as the API shows it."""
@@ -166,11 +185,18 @@ class Job:
         with self.changed:
             self.changed.wait_for(lambda: self.is_final, timeout_sec)
 
-    def start(self, kernel_id: str, execution_count: int, memory: probe.Memory) -> None:
-        """The kernel begins with it, with so much memory. Raises OSError."""
+    def begin_step(self, kernel_id: str, execution_count: int, memory: probe.Memory) -> None:
+        """The kernel begins with its next step, with so much memory. Raises OSError."""
         self.keep()
-        if self.request.loop is not None:
-            self.reports.create()
+        if self._lacks_output:
+            raise OSError(errno.ENOSPC, "what was put out between two steps could not be written down")
+        if self.record.started_at is None:
+            self._start(kernel_id, execution_count, memory)
+        self.is_waiting = False
+        if self.step.batch is not None:
+            self._begin_batch(self.step.batch)
+
+    def _start(self, kernel_id: str, execution_count: int, memory: probe.Memory) -> None:
         self._started = time.monotonic()
         self._memory_before_gb = memory.available_gb
         with self.changed:
@@ -182,20 +208,57 @@ class Job:
             self.spool.append({"type": "started", "kernel_id": kernel_id, "execution_count": execution_count})
             self.changed.notify_all()
 
+    def _begin_batch(self, batch: range) -> None:
+        """Make a file for its reports. Raises OSError.
+
+        In this order: whoever reads the job back takes as many of the file's reports for known as there are `progress`
+        events behind the last `batch`.
+        """
+        self.reports.remove()
+        with self.changed:
+            self.spool.append({"type": "batch", "start": batch.start, "stop": batch.stop})
+            self.changed.notify_all()
+        self.reports.create()
+
+    def end_step(self) -> bool:
+        """The step has succeeded: go over to the next one, if there is one. Raises OSError."""
+        if (batch := self.step.batch) is not None:
+            self._take_reports()
+            self._notify()
+            # A loop that did not come to its end must not leave a gap.
+            if self._has_broken or (self.record.completed or 0) < batch.stop:
+                return False
+        if (following := next(self._steps, None)) is None:
+            return False
+        self.step, self.is_waiting = following, True
+        return True
+
+    def loop_arguments(self) -> dict[str, Any] | None:
+        """What the kernel is to know of the loop before the step's code; None where the step is no batch."""
+        loop, batch = self.request.loop, self.step.batch
+        if loop is None or batch is None:
+            return None
+        own = {"start": batch.start, "stop": batch.stop, "reports": str(self.reports.path)}
+        return {"total": loop["total"], "on_error": loop["on_error"], **own}
+
     def put_back(self) -> None:
         """It has not begun after all, and waits for another kernel."""
         with self.changed:
             self.record.state, self.record.kernel_id, self.record.started_at = "queued", None, None
+            self.is_waiting = True
             self.changed.notify_all()
 
     def output(self, kind: str, content: dict[str, Any]) -> None:
-        """Spool one of the kernel's messages. Raises OSError."""
-        if kind == REPORTED_TYPE:
-            self._take_reports(content["count"])
-        else:
-            outputs.record(self.spool, kind, content)
-        with self.changed:
-            self.changed.notify_all()
+        """Spool one of the kernel's messages. Raises OSError, and then at the next step, too."""
+        try:
+            if kind == REPORTED_TYPE:
+                self._take_reports(content["count"])
+            else:
+                outputs.record(self.spool, kind, content)
+        except OSError:
+            self._lacks_output = True
+            raise
+        self._notify()
 
     def late(self, text: str) -> None:
         """Keep what a thread or a process of the job's prints after its end: in the log, for the events are sealed."""
@@ -214,6 +277,7 @@ class Job:
             readable = [text for line in lines if (text := reports.readable(line))]
             self.spool.append_all("progress", readable)
             self.reports.take(lines)
+            self._has_broken = reports.is_break(lines[-1])
             self.record.completed = (self.record.completed or 0) + len(readable)
 
     def finish(self, ending: Ending) -> None:
@@ -257,10 +321,10 @@ class Job:
                 log.warning("job %s: its reports cannot be read: %s", self.id, error)
         self.spool.append(self._finished_event())
         self.spool.close()
+        self.reports.close()
         if self.request.loop is not None and self.spool.is_whole:
-            self.reports.remove()
-        else:
-            self.reports.close()
+            with suppress(OSError):
+                self.reports.remove()
 
     def _finished_event(self) -> dict[str, Any]:
         before = self._memory_before_gb
@@ -294,6 +358,10 @@ class Job:
         if not self.is_final and not (self.folder / RECORD).exists():
             self.spool.restore()
             self.save()
+
+    def _notify(self) -> None:
+        with self.changed:
+            self.changed.notify_all()
 
     def _elapsed(self) -> float:
         return round(time.monotonic() - self._started, 3)

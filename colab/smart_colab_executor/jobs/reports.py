@@ -1,4 +1,4 @@
-"""The reports of a loop's iterations: a file that the kernel writes line by line, and the executor reads."""
+"""The reports of a batch's iterations: a file that the kernel writes line by line, and the executor reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BATCH_BYTES = 1024 * 1024
 
 
 class Reports:
-    """What the executor has taken of a job's reports, and what is still to be taken. In one thread at a time."""
+    """What the executor has taken of a batch's reports, and what is still to be taken. In one thread at a time."""
 
     def __init__(self, folder: Path, taken: int = 0) -> None:
         """Begin behind the first `taken` reports, which an earlier executor has taken."""
@@ -26,8 +26,9 @@ class Reports:
         self._file: BufferedReader | None = None
 
     def create(self) -> None:
-        """Make the file, which the kernel appends to. Raises OSError."""
+        """Make the file of a batch, which the kernel appends to. Raises OSError."""
         self.path.touch()
+        self.taken = self._to_pass = self._offset = 0
         # Open from now on: code that deletes the file loses no report.
         self._file = self.path.open("rb")
 
@@ -61,16 +62,20 @@ class Reports:
         self._offset += sum(map(len, lines))
 
     def remove(self) -> None:
-        """Remove the file; all of it is kept elsewhere."""
+        """Remove the file; all of it is kept elsewhere. Raises OSError."""
         self.close()
-        with suppress(OSError):
-            self.path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the file, and leave it where it is."""
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def is_break(line: bytes) -> bool:
+    """Whether a report is that of an iteration that broke out of the loop."""
+    return line.partition(b',"iteration":')[0].endswith(b'"message":"break"')
 
 
 def readable(line: bytes) -> bytes | None:

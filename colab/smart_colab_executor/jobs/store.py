@@ -48,7 +48,7 @@ class JobStore:
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
         self._unreadable: set[str] = set()
-        self._waiting: dict[str, Job] = {}
+        self._unfinished: dict[str, Job] = {}
 
     def load(self, unread: Mapping[str, Sequence[tuple[str, str]]]) -> None:
         """Read back what earlier executors left; their unfinished jobs are lost. Raises OSError.
@@ -156,13 +156,13 @@ class JobStore:
             except OSError as error:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise _not_written(error, self._folder) from error
-            self._jobs[job_id] = self._waiting[job_id] = job
+            self._jobs[job_id] = self._unfinished[job_id] = job
             return job, True
 
     def _count_waiting(self, session: str) -> int:
         """How many jobs wait in a session; raises Busy for too many. With the lock held."""
-        self._waiting = {job_id: job for job_id, job in self._waiting.items() if job.record.state == "queued"}
-        count = sum(job.request.session == session for job in self._waiting.values())
+        self._unfinished = {job_id: job for job_id, job in self._unfinished.items() if not job.is_final}
+        count = sum(job.is_waiting and job.request.session == session for job in self._unfinished.values())
         if count >= MAX_WAITING_JOBS:
             raise Occupied(
                 f"{MAX_WAITING_JOBS} jobs wait in session {session} already; this one was not taken.",
@@ -243,20 +243,23 @@ def _recover(folder: Path, on_end: Callable[[Job], None], unread: Sequence[tuple
         job.late("".join(text for _, text in unread))
         return job
     last = None
-    reported = 0
+    earlier = reported = 0
     for last in job.spool.events():
+        if last["type"] == "batch":
+            earlier, reported = earlier + reported, 0
         reported += last["type"] == "progress"
         if last["type"] == "started" and record.started_at is None:
             record.started_at, record.kernel_id = last["at"], last["kernel_id"]
     if request.loop is not None:
-        record.completed = request.loop["start"] + reported
+        record.completed = request.loop["start"] + earlier + reported
     if last is not None and last["type"] == "finished":
         # It had ended; only the record is behind.
         record.state, record.reason, record.variables_lost = last["state"], last["reason"], last["variables_lost"]
         record.kernel_exit = last.get("kernel_exit")
         record.finished_at, record.execution_time_sec = last["at"], last["execution_time_sec"]
         record.last_seq, record.events_bytes = spool.last_seq, spool.size
-        job.reports.remove()
+        with suppress(OSError):
+            job.reports.remove()
         job.save_end()
         on_end(job)
         job.late("".join(text for _, text in unread))

@@ -11,6 +11,7 @@ from .. import in_kernel
 KERNEL_SIDE = (
     "jsonline",
     "journal",
+    "message_ids",
     "loops",
     "origins",
     "pools",

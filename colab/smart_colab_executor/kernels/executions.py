@@ -28,9 +28,11 @@ class KernelLeft(Exception):
 class Execution:
     """One execute_request: gathers its output until the kernel is done with it."""
 
-    def __init__(self, message_id: str, on_output: Callable[[str, Message], None]) -> None:
+    def __init__(self, message_id: str, on_output: Callable[[str, Message], None], *, counts: bool) -> None:
+        """`counts`: whether it has a number of its own in the kernel's history."""
         self.id = message_id
         self.on_output = on_output
+        self.counts = counts
         self.reply: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self.idle: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.messages = 0

@@ -23,6 +23,7 @@ from jupyter_client.session import Session
 from ..in_kernel.kernel_output import COMPLETE, LEAVING_TYPE, POSITION
 from ..in_kernel.kernel_side import MESSAGE_TYPE
 from ..in_kernel.leaving import EXIT_TYPE
+from ..in_kernel.message_ids import job_of
 from ..machine.probe import Memory
 from . import connections
 from .bootstrap import bootstrap
@@ -74,7 +75,7 @@ class Kernel:
         self._client: AsyncKernelClient | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._executions: dict[str, Execution] = {}
-        # Threads and processes of theirs may still print.
+        # The last one of each job: threads and processes of any may still print.
         self._ended: OrderedDict[str, Execution] = OrderedDict()
         self._requests: dict[str, asyncio.Future[Message]] = {}
         self._last_words = Remains(notes.journal(self.id))
@@ -97,15 +98,18 @@ class Kernel:
 
     def submit(
         self,
-        job_id: str,
+        message_id: str,
         code: str,
         on_output: Callable[[str, Message], None],
         memory: Memory,
         loop: dict[str, Any] | None = None,
+        *,
+        is_repeated: bool = False,
     ) -> Execution:
-        """Send a job's code; `on_output(kind, content)` is called with each of its iopub messages, in order.
+        """Send a step's code; `on_output(kind, content)` is called with each of its iopub messages, in order.
 
-        `memory` is what there is before. The message has the job's id, so that it stands in the journal.
+        `memory` is what there is before. The message's id names the job, so that it stands in the journal. With
+        `is_repeated` the code is in the kernel's history already, which would grow with every step.
         """
         self._memory.begin(memory)
         with suppress(NoWorkspace):  # the kernel is there, and can do without
@@ -114,7 +118,7 @@ class Kernel:
             # Same channel, so it is there before the cell.
             self._post("shell", MESSAGE_TYPE, {"operation": "prepare_loop", **loop})
         # stop_on_error would make the kernel drop what is sent next; here every job stands for itself.
-        return self._execute(code, on_output, job_id, stop_on_error=False)
+        return self._execute(code, on_output, message_id, stop_on_error=False, store_history=not is_repeated)
 
     async def finish(self, execution: Execution) -> Message | None:
         """Wait for the end; the reply's content, or None where the kernel ended without one. Raises KernelDied."""
@@ -132,10 +136,11 @@ class Kernel:
         finally:
             execution.over.set()
             del self._executions[execution.id]
-            self._ended[execution.id] = execution
+            job_id = job_of(execution.id)
+            self._ended[job_id] = execution
+            self._ended.move_to_end(job_id)
             if len(self._ended) > MAX_ENDED_REMEMBERED:
-                forgotten, _ = self._ended.popitem(last=False)
-                self._last_words.forget(f"{name} {forgotten}" for name in ("stdout", "stderr"))
+                self._ended.popitem(last=False)
         if execution.reply.done():
             return execution.reply.result()
         if self.died.done():
@@ -262,9 +267,9 @@ class Kernel:
     def _execute(
         self, code: str, on_output: Callable[[str, Message], None], message_id: str | None = None, **options: bool
     ) -> Execution:
+        counts = options.setdefault("store_history", not options.get("silent", False))
         content = {"code": code, "silent": False, "user_expressions": {}, "allow_stdin": False, **options}
-        content["store_history"] = not content["silent"]
-        execution = Execution(self._post("shell", "execute_request", content, message_id), on_output)
+        execution = Execution(self._post("shell", "execute_request", content, message_id), on_output, counts=counts)
         self._executions[execution.id] = execution
         return execution
 
@@ -295,8 +300,7 @@ class Kernel:
         try:
             for key, text in self._last_words.unheard():
                 name, _, parent = key.partition(" ")
-                execution = self._executions.get(parent) or self._ended.get(parent)
-                if execution is not None:
+                if (execution := self._execution(parent)) is not None:
                     execution.on_output("stream", {"name": name, "text": text})
             self._last_words.settle()
         except OSError as error:
@@ -351,10 +355,14 @@ class Kernel:
                 execution.reply.set_result({"status": "aborted"})
                 execution.idle.set_result(None)
 
-    def _pass_on(self, kind: str, content: Message, parent: str) -> None:
-        if (ended := self._ended.get(parent)) is not None:
-            ended.on_output(kind, content)
-        execution = self._executions.get(parent)
+    def _execution(self, message_id: str | None) -> Execution | None:
+        """What a message of this parent belongs to: what runs, or the last that ran for the same job."""
+        if message_id is None:
+            return None
+        return self._executions.get(message_id) or self._ended.get(job_of(message_id))
+
+    def _pass_on(self, kind: str, content: Message, parent: str | None) -> None:
+        execution = self._execution(parent)
         if execution is None:
             return
         execution.messages += 1
@@ -362,7 +370,7 @@ class Kernel:
             if content["execution_state"] == "idle" and not execution.idle.done():
                 execution.idle.set_result(None)
             return
-        if kind == "execute_input":
+        if kind == "execute_input" and execution.counts:
             self.execution_count = content["execution_count"]
         execution.on_output(kind, content)
 

@@ -18,6 +18,7 @@ from ..core.disk import write_atomically
 from ..core.spoiled import ERRORS, clear_place, read_object, set_aside
 from ..in_kernel.journal import LastWords
 from ..in_kernel.jsonline import dump
+from ..in_kernel.message_ids import job_of
 from .connections import remove_folder
 
 if TYPE_CHECKING:
@@ -113,8 +114,8 @@ def unread(journals: Iterable[LastWords]) -> dict[str, list[tuple[str, str]]]:
         try:
             journal.take_up()
             for key, text in journal.unheard():
-                name, _, job_id = key.partition(" ")
-                found.setdefault(job_id, []).append((name, text))
+                name, _, message_id = key.partition(" ")
+                found.setdefault(job_of(message_id), []).append((name, text))
         except OSError as error:
             log.warning("%s cannot be read: %s", journal.path.name, error)
     return found

@@ -30,7 +30,7 @@ class Remains(LastWords):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        # By the id of their job.
+        # By the id of their cell's message.
         self._read_ends: dict[str, list[int]] = {}
         self._ours: socket.socket | None = None
         self._theirs: socket.socket | None = None
@@ -54,10 +54,10 @@ class Remains(LastWords):
         yield from super().unheard()
         self._receive()
         while self._read_ends:
-            job_id, read_ends = self._read_ends.popitem()
+            message_id, read_ends = self._read_ends.popitem()
             for name, read_end in zip(STREAMS, read_ends, strict=True):
                 if text := _read_rest(read_end):
-                    yield f"{name} {job_id}", text
+                    yield f"{name} {message_id}", text
 
     def remove(self) -> None:
         """Remove the file and close the pipes."""
@@ -73,16 +73,16 @@ class Remains(LastWords):
         self._ours = self._theirs = None
 
     def _receive(self) -> None:
-        """Take the reading ends of a job's pipes, or close those of a job whose pipes have ended."""
+        """Take the reading ends of a cell's pipes, or close those of a cell whose pipes have ended."""
         with suppress(BlockingIOError):
             while self._ours is not None:
                 name, read_ends, *_ = socket.recv_fds(self._ours, MAX_MESSAGE_BYTES, len(STREAMS))
                 for read_end in read_ends:
                     os.set_inheritable(read_end, False)
-                job_id = name.decode("ascii", "replace")
-                _close(self._read_ends.pop(job_id, []))
+                message_id = name.decode("ascii", "replace")
+                _close(self._read_ends.pop(message_id, []))
                 if len(read_ends) == len(STREAMS):
-                    self._read_ends[job_id] = read_ends
+                    self._read_ends[message_id] = read_ends
                 else:
                     _close(read_ends)
 

@@ -17,6 +17,10 @@ INTERRUPTED = Ending("interrupted", "interrupted")
 DISK_FULL = Ending("failed", "disk_full")
 SUCCEEDED = Ending("succeeded")
 KERNEL_REPLACED = Ending("lost", "kernel_replaced")
+# The kernel that it began in ended between two of its steps.
+KERNEL_GONE = Ending("lost", "kernel_replaced", variables_lost=True)
+# A step has succeeded, and there is a further one.
+GOES_ON = Ending("running")
 
 
 def read_reply(reply: dict[str, Any] | None, shown: Set[str]) -> tuple[bool, dict[str, Any] | None]:

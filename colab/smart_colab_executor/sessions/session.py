@@ -1,4 +1,7 @@
-"""One session: a named kernel, which runs its jobs one after the other. All of it lives in the kernels' thread."""
+"""One session: a named kernel, which runs its jobs one after the other, a loop's steps in turn with the others.
+
+All of it lives in the kernels' thread.
+"""
 
 from __future__ import annotations
 
@@ -12,30 +15,17 @@ from typing import Any, Literal
 
 from ..core.clock import now
 from ..core.errors import Busy, Occupied
-from ..in_kernel.loop_runner import ExitCalled
-from ..jobs import outputs
 from ..jobs.job import Ending, Job
-from ..kernels.executions import Execution, KernelDied, KernelLeft, KernelNotStarted, KernelSilent
+from ..kernels.executions import KernelDied, KernelNotStarted, KernelSilent
 from ..kernels.kernel import Kernel
 from ..kernels.leftovers import KernelNotes
 from ..kernels.loop_thread import in_background
 from ..kernels.workspace import Workspace
-from ..machine import probe
-from .endings import (
-    DISK_FULL,
-    INTERRUPTED,
-    KERNEL_DIED,
-    KERNEL_REPLACED,
-    KILLED_AT_TIMEOUT,
-    SUCCEEDED,
-    UNKNOWN_EXIT,
-    read_reply,
-)
-from .widget_show import WidgetShow
+from .endings import DISK_FULL, GOES_ON, INTERRUPTED, KERNEL_DIED, KERNEL_GONE, KERNEL_REPLACED, UNKNOWN_EXIT
+from .turn import Turn
 
 log = logging.getLogger(__name__)
 
-INTERRUPT_GRACE_SEC = 5.0
 VARIABLES_TIMEOUT_SEC = 3.0
 # A snapshot is taken so long after the end of a job; those that end meanwhile share it.
 SNAPSHOT_PAUSE_SEC = 0.05
@@ -54,20 +44,16 @@ class Session:
         self._restart: asyncio.Task[list[str]] | None = None
         self._started_at: str | None = None
         self._idle_since = 0.0
+        # Those that have not begun, and those between two steps: all of these began in the kernel that there is.
         self._queue: deque[Job] = deque()
-        self._running: Job | None = None
-        # Set while the running job must end in a way that the kernel does not know of.
+        self._running: Turn | None = None
+        # Set while all jobs must end in a way that the kernel does not know of.
         self._ending: Ending | None = None
-        self._interrupting = False
-        self._began = False
-        # What the running job has shown of these kinds.
-        self._shown: set[str] = set()
         self._work: asyncio.Task[None] | None = None
         # Whoever holds it has the kernel for itself.
         self._turn = asyncio.Lock()
         self._snapshot: dict[str, Any] | None = None
         self._snapshot_due = False
-        self._widget_show: WidgetShow | None = None
 
     @property
     def kernel(self) -> Kernel | None:
@@ -81,18 +67,25 @@ class Session:
             return "starting"
         if self.kernel is None:
             return "dead"
-        return "busy" if self._running is not None else "idle"
+        return "busy" if self._running_job is not None else "idle"
+
+    @property
+    def _running_job(self) -> Job | None:
+        """The job that is at its turn; where none is, the first of those between two steps."""
+        if self._running is not None:
+            return self._running.job
+        return next((job for job in self._queue if job.has_begun), None)
 
     def describe(self) -> dict[str, Any]:
         """The session as the API shows it, but for its memory, which takes a while to measure."""
-        kernel, state = self.kernel, self.state
+        kernel, state, running = self.kernel, self.state, self._running_job
         return {
             "name": self.name,
             "state": state,
             "kernel_id": kernel.id if kernel else None,
             "started_at": self._started_at if kernel else None,
-            "running_job": self._running.id if self._running else None,
-            "queued_jobs": len(self._queue),
+            "running_job": running.id if running else None,
+            "queued_jobs": sum(not job.has_begun for job in self._queue),
             "execution_count": kernel.execution_count if kernel else 0,
             "idle_sec": round(time.monotonic() - self._idle_since, 1) if state == "idle" else None,
         }
@@ -113,22 +106,19 @@ class Session:
     def keep(self) -> None:
         """Write down again what was removed of its jobs and its kernel."""
         with suppress(OSError):
-            for job in [*([self._running] if self._running else []), *self._queue]:
+            for job in [*([self._running.job] if self._running else []), *self._queue]:
                 job.keep()
         if (kernel := self.kernel) is not None and kernel.pid is not None and not self._notes.knows(kernel.id):
             kernel.note(kernel.pid)
 
     async def interrupt(self, job: Job) -> None:
-        """Take a queued job out, interrupt a running one, leave a finished one."""
+        """Take one out that is queued or between two steps, interrupt a running one, leave a finished one."""
         if job in self._queue:
             self._queue.remove(job)
             self._number_queue()
             job.finish(INTERRUPTED)
-        elif job is self._running:
-            self._interrupting = True
-            # Before the cell has begun the kernel ignores the signal; it is sent when it begins.
-            if self._began and self._kernel is not None:
-                in_background(self._kernel.interrupt())
+        elif self._running is not None and self._running.job is job:
+            self._running.interrupt()
 
     async def end(self, ending: Ending, *, anew: bool = False) -> list[str]:
         """Kill the kernel and end all jobs; returns their ids. With `anew`, a new kernel is there then.
@@ -138,7 +128,7 @@ class Session:
         # In line for the turn, ahead of whatever is sent from now on.
         turn = asyncio.ensure_future(self._turn.acquire())
         await asyncio.sleep(0)
-        ended = [*([self._running.id] if self._running else []), *self._end_queued(ending)]
+        ended = [*([self._running.job.id] if self._running else []), *self._end_queued(ending)]
         self._ending = Ending(ending.state, ending.reason, variables_lost=True)
         try:
             if self._start is not None:
@@ -171,7 +161,7 @@ class Session:
     def _end_queued(self, ending: Ending) -> list[str]:
         queued, self._queue = list(self._queue), deque()
         for job in queued:
-            job.finish(ending)
+            job.finish(replace(ending, variables_lost=job.has_begun))
         return [job.id for job in queued]
 
     async def variables(self) -> dict[str, Any]:
@@ -213,7 +203,7 @@ class Session:
                 await self._run_next()
 
     async def _run_next(self) -> None:
-        self._ending, self._interrupting, self._began, self._shown = None, False, False, set()
+        self._ending = None
         try:
             kernel = await self._ensure_kernel()
         except KernelNotStarted as error:
@@ -229,57 +219,38 @@ class Session:
         if job.request.kernel_id not in (None, kernel.id):
             job.finish(KERNEL_REPLACED)
             return
-        self._running, self._widget_show = job, WidgetShow(kernel.widgets, job)
+        turn = self._running = Turn(kernel, job, lambda: self._running)
         try:
-            ending = await self._run(kernel, job)
+            ending = await turn.run()
         except Exception:
             log.exception("job %s", job.id)
             ending = KERNEL_DIED
             await self._discard_kernel()
+        if kernel.died.done() or kernel.leaves.done():
+            await self._discard_kernel()
+        else:
+            self._snapshot_soon()
         self._running, self._idle_since = None, time.monotonic()
-        if ending is None:
-            # The kernel left before it began with it.
-            self._queue.appendleft(job)
-            job.put_back()
-            self._number_queue()
+        final = self._ending or (DISK_FULL if turn.disk_is_full else ending)
+        turn.end(shows=final not in (None, DISK_FULL))
+        if final is None or final is GOES_ON:
+            self._queue_again(job, is_first=final is None)
             return
-        final = self._ending or ending
-        if final is not DISK_FULL:
-            self._widget_show.end()
-        job.finish(replace(final, variables_lost=final.variables_lost or ending.variables_lost))
-        if ending.variables_lost and self._ending in (None, DISK_FULL):
+        lost = ending is not None and ending.variables_lost
+        job.finish(replace(final, variables_lost=final.variables_lost or lost))
+        if lost and self._ending is None:
             # Once: where a kernel dies as it starts, the next job tries again.
             with suppress(KernelNotStarted):
                 await self._ensure_kernel()
 
-    async def _run(self, kernel: Kernel, job: Job) -> Ending | None:
-        """Run a job; None where it has not run, and may in another kernel."""
-
-        def on_output(kind: str, content: dict[str, Any]) -> None:
-            self._on_output(kernel, job, kind, content)
-
-        try:
-            memory = probe.memory()
-            job.start(kernel.id, kernel.execution_count + 1, memory)
-            loop = job.request.loop and {**job.request.loop, "reports": str(job.reports.path)}
-            execution = kernel.submit(job.id, job.request.code, on_output, memory, loop)
-            ending = await self._follow(kernel, job, execution)
-        except OSError:
-            return DISK_FULL
-        except KernelLeft:
-            await self._discard_kernel()
-            if self._interrupting:
-                return INTERRUPTED
-            return KERNEL_REPLACED if job.request.kernel_id or self._ending else None
-        except KernelDied:
-            how = kernel.exit or UNKNOWN_EXIT
-            await self._discard_kernel()
-            return replace(KERNEL_DIED, kernel_exit=how)
-        if kernel.leaves.done():
-            await self._discard_kernel()
-            reason = "exited" if ending == SUCCEEDED else ending.reason
-            return replace(ending, reason=reason, variables_lost=True)
-        return ending
+    def _queue_again(self, job: Job, *, is_first: bool) -> None:
+        """Have it wait for another kernel, ahead of all, where it has run nothing; else for its next step."""
+        if is_first:
+            self._queue.appendleft(job)
+            job.put_back()
+        else:
+            self._queue.append(job)
+        self._number_queue()
 
     def _fail_without_kernel(self, job: Job, why: str) -> None:
         self._number_queue()
@@ -287,56 +258,6 @@ class Session:
             said = f"{why}. Send the code again; if this repeats, the executor's log says more."
             job.output("error", {"ename": "KernelNotStarted", "evalue": said, "traceback": [said]})
         job.finish(Ending("failed", "kernel_died", kernel_exit=UNKNOWN_EXIT))
-
-    async def _follow(self, kernel: Kernel, job: Job, execution: Execution) -> Ending:
-        """Wait for the end of the cell, but no longer than the job may take. Raises KernelDied."""
-        finished = asyncio.ensure_future(kernel.finish(execution))
-        await asyncio.wait((finished,), timeout=job.request.timeout_sec)
-        timed_out = not finished.done()
-        if timed_out:
-            await kernel.interrupt()
-            await asyncio.wait((finished,), timeout=INTERRUPT_GRACE_SEC)
-            if not finished.done():
-                await self._discard_kernel()
-                with suppress(KernelDied):
-                    await finished
-                return KILLED_AT_TIMEOUT
-        reply = await finished
-        if reply is not None and reply["status"] == "aborted":
-            raise KernelLeft
-        self._snapshot_soon()
-        is_ok, error = read_reply(reply, self._shown)
-        if error is not None:
-            self._on_output(kernel, job, "error", error)
-        if timed_out:
-            return Ending("timed_out", "timeout")
-        # Code that took it and came to its own end has succeeded; what `%run` and `%%capture` take they show.
-        if self._interrupting and self._began and (not is_ok or "error" in self._shown):
-            return INTERRUPTED  # whatever the exception is called
-        if is_ok:
-            return SUCCEEDED
-        has_left = reply is not None and reply.get("ename") == ExitCalled.__name__
-        return Ending("failed", "exited" if has_left else "python_error")
-
-    def _on_output(self, kernel: Kernel, job: Job, kind: str, content: dict[str, Any]) -> None:
-        if job.is_final or self._widget_show is None:
-            kernel.widgets.take(kind, content)
-            job.late(outputs.plain_text(kind, content))
-            return
-        if self._ending is DISK_FULL:
-            return
-        try:
-            if kind == "execute_input":
-                self._began = True
-                if self._interrupting:
-                    in_background(kernel.interrupt())
-            else:
-                self._shown.add(kind)
-                self._widget_show.take(kind, content)
-        except OSError as error:
-            log.warning("job %s: its output cannot be written down: %s", job.id, error)
-            self._ending = DISK_FULL
-            in_background(kernel.interrupt())
 
     async def _ensure_kernel(self) -> Kernel:
         """The kernel, a new one where there is none. Raises KernelNotStarted."""
@@ -371,10 +292,14 @@ class Session:
                 await self._discard_kernel()
 
     async def _discard_kernel(self) -> None:
-        """Kill what is left of the kernel."""
+        """Kill what is left of the kernel, and end the jobs that have further steps to run in it."""
         kernel, self._kernel, self._snapshot = self._kernel, None, None
         if kernel is not None:
             await kernel.kill()
+        for job in [job for job in self._queue if job.has_begun]:
+            self._queue.remove(job)
+            job.finish(KERNEL_GONE)
+        self._number_queue()
 
     def _snapshot_soon(self) -> None:
         """Take a snapshot in a moment: it costs the kernel as much as a short job."""
@@ -394,4 +319,4 @@ class Session:
 
     def _number_queue(self) -> None:
         for position, job in enumerate(self._queue, start=1):
-            job.queue_position = position
+            job.queue_position = None if job.has_begun else position

@@ -21,13 +21,13 @@ PAUSE_GROWTH = 1.01
 
 
 class WidgetShow:
-    """Gives a running job what its kernel says, with what the widgets show by now."""
+    """Gives a job, while a step of it runs, what its kernel says, with what the widgets show by now."""
 
     def __init__(self, widgets: Widgets, job: Job) -> None:
         self._widgets = widgets
         self._job = job
         self._pause = PAUSE_SEC
-        self._is_due = False
+        self._is_due = self._is_over = False
 
     def take(self, kind: str, content: dict[str, Any]) -> None:
         """Give the job one of the kernel's messages. Raises OSError."""
@@ -38,13 +38,14 @@ class WidgetShow:
             asyncio.get_running_loop().call_later(self._pause, self._show)
 
     def end(self) -> None:
-        """Show what is there at the job's end, and keep the state of what changed."""
+        """Show what is there at the step's end, and keep the state of what changed."""
+        self._is_over = True
         self._give(self._widgets.show(is_end=True))
         self._give(self._widgets.states())
 
     def _show(self) -> None:
         self._is_due = False
-        if not self._job.is_final:
+        if not (self._is_over or self._job.is_final):
             self._give(self._widgets.show())
             self._pause = min(self._pause * PAUSE_GROWTH, MAX_PAUSE_SEC)
 

@@ -1,0 +1,173 @@
+"""A job's turn: one step of it in its session's kernel. All of it lives in the kernels' thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from ..in_kernel.loop_runner import REPORTED_TYPE, ExitCalled
+from ..jobs import outputs
+from ..jobs.job import Ending, Job
+from ..kernels.executions import Execution, KernelDied, KernelLeft
+from ..kernels.kernel import Kernel
+from ..kernels.loop_thread import in_background
+from ..machine import probe
+from .endings import (
+    DISK_FULL,
+    GOES_ON,
+    INTERRUPTED,
+    KERNEL_DIED,
+    KERNEL_GONE,
+    KERNEL_REPLACED,
+    KILLED_AT_TIMEOUT,
+    SUCCEEDED,
+    UNKNOWN_EXIT,
+    read_reply,
+)
+from .widget_show import WidgetShow
+
+log = logging.getLogger(__name__)
+
+INTERRUPT_GRACE_SEC = 5.0
+
+
+class Turn:
+    """One step of a job, and what its kernel says of it, also after the step's end."""
+
+    def __init__(self, kernel: Kernel, job: Job, running: Callable[[], Turn | None]) -> None:
+        """`running` returns the turn that the session is at."""
+        self.job = job
+        self.disk_is_full = False
+        self._kernel = kernel
+        self._running = running
+        self._widget_show = WidgetShow(kernel.widgets, job)
+        self._is_over = self._has_begun = self._is_interrupted = False
+        # What the step has shown of these kinds.
+        self._shown: set[str] = set()
+
+    async def run(self) -> Ending | None:
+        """Run the step; returns how the job ends, GOES_ON if it does not, None where nothing has run yet.
+
+        The kernel may be gone then, or about to leave.
+        """
+        kernel, job = self._kernel, self.job
+        is_first = job.record.kernel_id is None
+        try:
+            ending = await self._run_step()
+            goes_on = ending == SUCCEEDED and job.end_step()
+        except OSError:
+            return DISK_FULL
+        except KernelLeft:
+            if self._is_interrupted:
+                return INTERRUPTED
+            if is_first:
+                return KERNEL_REPLACED if job.request.kernel_id else None
+            return KERNEL_GONE
+        except KernelDied:
+            return replace(KERNEL_DIED, kernel_exit=kernel.exit or UNKNOWN_EXIT)
+        if kernel.leaves.done():
+            reason = "exited" if ending == SUCCEEDED else ending.reason
+            return replace(ending, state="failed" if goes_on else ending.state, reason=reason, variables_lost=True)
+        if goes_on:
+            return INTERRUPTED if self._is_interrupted else GOES_ON
+        return ending
+
+    def interrupt(self) -> None:
+        """Interrupt the step; what the job would run after it does not run."""
+        self._is_interrupted = True
+        # Before the cell has begun the kernel ignores the signal; it is sent when it begins.
+        if self._has_begun:
+            in_background(self._kernel.interrupt())
+
+    def end(self, *, shows: bool) -> None:
+        """The turn is over; with `shows`, the job shows what its widgets show by now."""
+        if shows:
+            self._widget_show.end()
+        self._is_over = True
+
+    async def _run_step(self) -> Ending:
+        """Raises OSError, KernelDied, KernelLeft."""
+        kernel, job = self._kernel, self.job
+        memory = probe.memory()
+        job.begin_step(kernel.id, kernel.execution_count + 1, memory)
+        step, loop = job.step, job.loop_arguments()
+        execution = kernel.submit(
+            step.message_id, step.code, self._on_output, memory, loop, is_repeated=step.is_repeated
+        )
+        return await self._follow(execution)
+
+    async def _follow(self, execution: Execution) -> Ending:
+        """Wait for the end of the cell, but no longer than the step may take. Raises KernelDied, KernelLeft."""
+        kernel = self._kernel
+        finished = asyncio.ensure_future(kernel.finish(execution))
+        await asyncio.wait((finished,), timeout=self.job.request.timeout_sec)
+        timed_out = not finished.done()
+        if timed_out:
+            await kernel.interrupt()
+            await asyncio.wait((finished,), timeout=INTERRUPT_GRACE_SEC)
+            if not finished.done():
+                await kernel.kill()
+                with suppress(KernelDied):
+                    await finished
+                return KILLED_AT_TIMEOUT
+        reply = await finished
+        if reply is not None and reply["status"] == "aborted":
+            raise KernelLeft
+        is_ok, error = read_reply(reply, self._shown)
+        if error is not None:
+            self._on_output("error", error)
+        if timed_out:
+            return Ending("timed_out", "timeout")
+        # Code that took it and came to its own end has succeeded; what `%run` and `%%capture` take they show.
+        if self._is_interrupted and self._has_begun and (not is_ok or "error" in self._shown):
+            return INTERRUPTED  # whatever the exception is called
+        if is_ok:
+            return SUCCEEDED
+        has_left = reply is not None and reply.get("ename") == ExitCalled.__name__
+        return Ending("failed", "exited" if has_left else "python_error")
+
+    def _on_output(self, kind: str, content: dict[str, Any]) -> None:
+        if self.job.is_final:
+            self._kernel.widgets.take(kind, content)
+            self.job.late(outputs.plain_text(kind, content))
+        elif self._is_over:
+            self._take_late(kind, content)
+        elif kind == "execute_input":
+            self._has_begun = True
+            if self._is_interrupted:
+                in_background(self._kernel.interrupt())
+        else:
+            self._shown.add(kind)
+            self._keep(kind, content)
+
+    def _take_late(self, kind: str, content: dict[str, Any]) -> None:
+        """Keep what threads and processes of the step put out while the job goes on."""
+        running = self._running()
+        if kind == REPORTED_TYPE:
+            return  # taken at the step's end
+        if running is not None and running.job is self.job:
+            running._keep(kind, content)
+        elif kind.startswith("comm_"):
+            self._kernel.widgets.take(kind, content)
+        else:  # not by way of the widgets: another job may be at its turn
+            try:
+                self.job.output(kind, content)
+            except OSError as error:
+                self._warn(error)
+
+    def _keep(self, kind: str, content: dict[str, Any]) -> None:
+        if self.disk_is_full:
+            return
+        try:
+            self._widget_show.take(kind, content)
+        except OSError as error:
+            self._warn(error)
+            self.disk_is_full = True
+            in_background(self._kernel.interrupt())
+
+    def _warn(self, error: OSError) -> None:
+        log.warning("job %s: its output cannot be written down: %s", self.job.id, error)
