@@ -111,6 +111,15 @@ def test_figures_are_shown_with_their_step(executor: Executor, session: str) -> 
     assert all("image/png" in event["data"] for event in job.of("display_data"))
 
 
+def test_a_diverted_stream_is_said_once_in_a_job(executor: Executor, session: str) -> None:
+    divert = "import io, sys\nsys.stdout = io.StringIO()"
+    own = executor.run("i", session=session, loop=loop(4, 1, divert))
+    assert own.streams == {"stdout": "", "stderr": ""}
+    for _ in range(2):
+        later = executor.run("i", session=session, loop=loop(4, 1))
+        assert later.streams["stderr"].count("an earlier cell put there") == 1
+
+
 def test_the_history_has_a_body_once(executor: Executor, session: str) -> None:
     executor.run("i", session=session, loop=loop(5, 1, "x = 'the setup'"))
     job = executor.run("print(len(In), In[1:3])\nx", session=session)

@@ -1,8 +1,8 @@
-"""Where a cell's output goes at its end: what is broken is put back, and what goes elsewhere is said in each cell.
+"""Where a cell's output goes at its end: what is broken is put back, and what goes elsewhere is said in each job.
 
 Runs in the kernel, as `_smart_colab.diversions`; standard library alone. As in every kernel, a stream or a descriptor
 that the code has replaced stays so from cell to cell; without a word the later ones would look as if they printed
-nothing.
+nothing. Of a job's steps one says so, and none where the job itself has replaced it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .descriptors import Descriptors
 
 NAMES = ("stdout", "stderr")
+# Jobs between whose steps others run.
+MAX_JOBS = 100
 
 
 class Diversions:
@@ -31,12 +33,31 @@ class Diversions:
         self._found_diverted: set[int] = set()
         # The code's own streams, and whether they pass on to ours.
         self._passing: dict[str, tuple[Any, bool]] = {}
+        # What each of the last jobs' steps has found or left there.
+        self._known: dict[str, tuple[dict[str, Any], set[int]]] = {}
+        self._job = ""
         shell.events.register("post_execute", self._look)
 
-    def begin(self) -> None:
-        """A cell begins."""
-        self._found = {name: getattr(sys, name, None) for name in NAMES}
-        self._found_diverted = set(self.descriptors.diverted) if self.descriptors is not None else set()
+    def begin(self, job: str) -> None:
+        """A cell of this job's begins."""
+        self._job = job
+        streams, descriptors = self._known.get(job, ({}, set()))
+        found = {name: getattr(sys, name, None) for name in NAMES}
+        self._found = {name: stream for name, stream in found.items() if stream is not streams.get(name)}
+        self._found_diverted = set(self._diverted) - descriptors
+
+    @property
+    def _diverted(self) -> list[int]:
+        return self.descriptors.diverted if self.descriptors is not None else []
+
+    def _note(self) -> None:
+        """Note what the job knows of: its next step is not to say it again."""
+        self._known.pop(self._job, None)
+        streams = {name: stream for name, own in self._own.items() if (stream := getattr(sys, name)) is not own}
+        if streams or self._diverted:
+            self._known[self._job] = streams, set(self._diverted)
+            if len(self._known) > MAX_JOBS:
+                del self._known[next(iter(self._known))]
 
     def _look(self) -> None:
         for name, own in self._own.items():
@@ -49,16 +70,19 @@ class Diversions:
                     f"sys.{name} is {_described(left)}, which an earlier cell put there: what is printed goes into it. "
                     f"To have it here again: sys.{name} = sys.__{name}__"
                 )
-        if self.descriptors is None:
-            return
-        for descriptor in self.descriptors.look():
+        if self.descriptors is not None:
+            self._look_at_descriptors(self.descriptors)
+        self._note()
+
+    def _look_at_descriptors(self, descriptors: Descriptors) -> None:
+        for descriptor in descriptors.look():
             self._say(f"descriptor {descriptor} is the session's own again: the code closed it")
-        for descriptor in self._found_diverted.intersection(self.descriptors.diverted):
+        for descriptor in self._found_diverted.intersection(descriptors.diverted):
             self._found_diverted.remove(descriptor)
             with suppress(OSError):  # the code has used up the descriptors
                 self._say(
                     f"descriptor {descriptor} leads {_place(descriptor)} since an earlier cell: what is written to it "
-                    f"goes there. To have it here again: os.dup2({self.descriptors.way_back(descriptor)}, {descriptor})"
+                    f"goes there. To have it here again: os.dup2({descriptors.way_back(descriptor)}, {descriptor})"
                 )
 
     def _take_back_broken(self, name: str, own: Any) -> None:

@@ -20,6 +20,7 @@ from .descriptors import Descriptors
 from .diversions import Diversions
 from .forks import ChildStream
 from .journal import Journal
+from .message_ids import job_of
 from .origins import Source
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ class Output:
                 if self._descriptors is not None:
                     pools.follow()
                     self._descriptors.begin(header)
-                self._diversions.begin()
+                self._diversions.begin(job_of(str(header.get("msg_id"))))
 
     def _send_in_order(self, stream: Any, message: Any, *rest: Any, **options: Any) -> Any:
         kind = message.get("msg_type") if isinstance(message, dict) else message
