@@ -43,7 +43,7 @@ pub(crate) fn rows(executor: &Executor, _: &[Peer]) -> Vec<Row> {
     };
     vec![
         Row::median(
-            "set-up and one iteration",
+            "setup and one iteration",
             "ms",
             one.iter().map(|value| value * 1000.0).collect(),
         ),
@@ -58,7 +58,7 @@ pub(crate) fn rows(executor: &Executor, _: &[Peer]) -> Vec<Row> {
     ]
 }
 
-/// What a batch costs over 80 ms, beyond a round trip: the least that can be asked over the same way.
+/// Measures a batch over 80 ms beyond a round trip, which is the cheapest request over the same link.
 fn far_batch(executor: &Executor, folder: &Path) -> Row {
     let link = Link::to(executor.address(), Way::FAR);
     let mut far = Server::start(bridge(&link.line(), folder));
@@ -76,7 +76,7 @@ fn far_batch(executor: &Executor, folder: &Path) -> Row {
     Row::median("a batch over 80 ms, beyond a round trip", "ms", beyond).at_most(10.0)
 }
 
-/// A whole operation, under a name of its own.
+/// Runs a whole operation under its own name.
 fn operate(bridge: &mut Server, iterations: u32, batches: u32) {
     let name = uuid::Uuid::now_v7().to_string();
     let arguments = json!({

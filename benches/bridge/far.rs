@@ -1,4 +1,4 @@
-//! Over TLS and 80 ms, as through a tunnel: in round trips.
+//! Calls over TLS and 80 ms, as through a tunnel, in round trips.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,14 +15,14 @@ use crate::table::{Row, in_turn, millis, timed};
 const FIRST_CALLS: usize = 5;
 const CALLS: usize = 50;
 const LINES: usize = 10;
-/// The line is printed in quiet, and the client sees when it was.
+/// Prints one line, with its time, between two pauses.
 const CODE: &str = "import time\ntime.sleep(0.7)\nprint(f'<{time.time():.6f}>')\ntime.sleep(0.7)";
 
 pub(crate) fn rows(executor: &Executor, _: &[Peer]) -> Vec<Row> {
     let link = Link::tls_to(executor.address(), Way::FAR);
     let round_trip = Way::FAR.round_trip.as_secs_f64();
     let folder = tempfile::tempdir().unwrap();
-    // The session's kernel is there.
+    // Starts the session's kernel.
     let mut near = Server::bridge(executor, folder.path());
     near.quick("x = 1");
     let [first] = in_turn(
@@ -36,7 +36,7 @@ pub(crate) fn rows(executor: &Executor, _: &[Peer]) -> Vec<Row> {
     );
     let mut far = over(&link, folder.path());
     far.quick("x = 1");
-    // Without TLS, for the least that a request can take.
+    // Without TLS, for the cheapest request.
     let plain = Link::to(executor.address(), Way::FAR);
     let mut bare = Bare::connect(plain.address);
     bare.health();
@@ -61,8 +61,18 @@ pub(crate) fn rows(executor: &Executor, _: &[Peer]) -> Vec<Row> {
         Row::median("first call of a process", "trips", first).at_most(4.0),
         Row::median("x = 1, warm", "trips", warm).at_most(1.1),
         Row::median("a bare GET /health, warm", "trips", least),
-        Row::median("line printed to seen, beyond a round trip", "ms", late).at_most(60.0),
-        Row::median("line printed to seen, over loopback", "ms", seen_near).at_most(60.0),
+        Row::median(
+            "line printed to notification, beyond a round trip",
+            "ms",
+            late,
+        )
+        .at_most(60.0),
+        Row::median(
+            "line printed to notification, over loopback",
+            "ms",
+            seen_near,
+        )
+        .at_most(60.0),
     ]
 }
 
@@ -72,7 +82,7 @@ fn over(link: &Link, folder: &Path) -> Server {
     Server::start(command)
 }
 
-/// Milliseconds from a line's printing to the notification that shows it.
+/// Returns the milliseconds from printing a line to the notification that shows it.
 fn until_seen(bridge: &mut Server) -> f64 {
     let mut params = call("run_code_long", &json!({"code": CODE}));
     params["_meta"] = json!({"progressToken": "line"});

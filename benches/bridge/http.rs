@@ -10,7 +10,7 @@ use smart_colab::base::ids::JobId;
 
 use crate::support::executor::TOKEN;
 
-/// The least that an HTTP client can do: one connection, one write, one read.
+/// A minimal HTTP client: one connection, one write, one read.
 pub(crate) struct Bare {
     stream: TcpStream,
 }
@@ -22,7 +22,7 @@ impl Bare {
         Self { stream }
     }
 
-    /// The least that the executor can be asked.
+    /// Sends the executor's cheapest request.
     pub(crate) fn health(&mut self) {
         let request = "GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
         self.stream.write_all(request.as_bytes()).unwrap();
@@ -40,7 +40,7 @@ impl Bare {
         assert_eq!(page["job"]["state"], "succeeded", "{page}");
     }
 
-    /// Starts code in a session, and waits for nothing.
+    /// Submits code to a session without waiting; returns its job id.
     pub(crate) fn submit(&mut self, code: &str, session: &str) -> JobId {
         let job_id = JobId::fresh();
         let body = json!({"code": code, "session": session, "timeout_sec": 3600});
@@ -86,7 +86,7 @@ impl Bare {
     }
 }
 
-/// Downloads by curl, on one connection.
+/// Downloads by curl over one connection.
 pub(crate) fn curl(url: &str, path: &str, to: &Path) {
     let status = Command::new("curl")
         .args(["--silent", "--fail", "--header"])

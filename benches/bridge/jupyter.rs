@@ -1,4 +1,4 @@
-//! A kernel driven by `jupyter_client` directly: the way without an executor and without a bridge.
+//! A kernel driven by `jupyter_client` directly, without executor or bridge.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -39,12 +39,12 @@ impl Kernel {
         }
     }
 
-    /// Runs code to its end; the seconds that it took.
+    /// Runs code to its end; returns the seconds it took.
     pub(crate) fn run(&mut self, code: &str) -> f64 {
         self.ask(&json!({"code": code}).to_string())
     }
 
-    /// The same; what it prints goes to a file.
+    /// Runs code to its end with its output written to a file; returns the seconds it took.
     pub(crate) fn run_to(&mut self, code: &str, path: &Path) -> f64 {
         self.ask(&json!({"code": code, "to": path}).to_string())
     }

@@ -1,4 +1,4 @@
-//! A long way between a bridge and an executor, as through a tunnel: everything takes its time, connections carry only so much, and
+//! A long link between a bridge and an executor, as through a tunnel: it has latency and capped bandwidth, and
 //! TLS ends at its far end.
 
 use std::io;
@@ -22,16 +22,16 @@ use tokio_rustls::rustls::ServerConfig;
 use crate::support::executor::TOKEN;
 
 const PIECE: usize = 16 * 1024;
-/// Pieces under way in one direction of a connection.
-const UNDER_WAY: usize = 256;
+/// Pieces in flight in one direction of a connection.
+const MAX_IN_FLIGHT: usize = 256;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Way {
-    /// From one end to the other and back.
+    /// Time to the other end and back.
     pub round_trip: Duration,
-    /// Bytes a second of one connection, each way.
+    /// Bytes per second of one connection, in each direction.
     pub each: Option<f64>,
-    /// And of all together.
+    /// Bytes per second of all connections together.
     pub all: Option<f64>,
 }
 
@@ -46,12 +46,12 @@ impl Way {
 /// Open until it is dropped.
 pub(crate) struct Link {
     pub address: SocketAddr,
-    /// The certificate of one with TLS.
+    /// The certificate, with TLS.
     certificate: Option<(TempDir, PathBuf)>,
     _runtime: Runtime,
 }
 
-/// What the connections of a link share: until when each direction is taken.
+/// Until when each direction is busy, shared by a link's connections.
 type Taken = Arc<[Mutex<Option<Instant>>; 2]>;
 
 impl Link {
@@ -102,12 +102,12 @@ impl Link {
         format!("{scheme}://{}", self.address)
     }
 
-    /// What a bridge is given as `COLAB_URL`.
+    /// Returns the value for `COLAB_URL`.
     pub(crate) fn line(&self) -> String {
         format!("{}#{TOKEN}", self.url())
     }
 
-    /// A file of what is to be trusted, for `SSL_CERT_FILE`.
+    /// Returns the certificate's path, for `SSL_CERT_FILE`.
     pub(crate) fn certificate(&self) -> &Path {
         &self.certificate.as_ref().expect("a link with TLS").1
     }
@@ -121,9 +121,9 @@ async fn carry(
     taken: Taken,
 ) -> io::Result<()> {
     near.set_nodelay(true)?;
-    // As long as shaking hands takes.
+    // The time of a TCP handshake.
     sleep(way.round_trip).await;
-    let (link, mut end) = duplex(PIECE * UNDER_WAY);
+    let (link, mut end) = duplex(PIECE * MAX_IN_FLIGHT);
     let delayed = async {
         let (from_near, to_near) = near.split();
         let (from_end, to_end) = split(link);
@@ -149,7 +149,7 @@ async fn pump(
     way: Way,
     taken: &Mutex<Option<Instant>>,
 ) -> io::Result<()> {
-    let (sender, mut pieces) = mpsc::channel::<(Instant, Vec<u8>)>(UNDER_WAY);
+    let (sender, mut pieces) = mpsc::channel::<(Instant, Vec<u8>)>(MAX_IN_FLIGHT);
     let taking = async {
         let mut free = Instant::now();
         loop {

@@ -1,4 +1,4 @@
-//! Looks at a full machine.
+//! Inspecting a full machine.
 
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
-//! What the bridge costs, measured beside the thing itself in one run; `benches/README.md` says how to use it and what was learnt by it.
+//! The bridge's overhead, measured beside the bare alternative in one run. `benches/README.md` has usage and results.
 //!
-//! A group of measurements is a module with a function `rows`. Each has an executor of its own, so that none finds what another left.
+//! A group of measurements is a module with a function `rows`. Each has its own executor, so that none is affected by another's state.
 
 #![allow(
     clippy::unwrap_used,
@@ -34,7 +34,7 @@ use peers::Peer;
 use support::executor::Executor;
 use table::Row;
 
-/// What a group measures: beside which peers, with which executor.
+/// Measures a group with an executor, beside peers.
 type Group = fn(&Executor, &[Peer]) -> Vec<Row>;
 
 const GROUPS: [(&str, Group); 8] = [

@@ -1,4 +1,4 @@
-//! Much output, end to end.
+//! Large output, end to end.
 
 use serde_json::json;
 
@@ -44,9 +44,11 @@ pub(crate) fn rows(executor: &Executor, _: &[Peer]) -> Vec<Row> {
             rows.push(Row::median("lines a second, end to end", "/s", rates));
         }
     }
-    rows.extend(bridge.peak().map(|peak| {
-        Row::median("the bridge's most memory meanwhile", "MB", vec![peak]).at_most(40.0)
-    }));
+    rows.extend(
+        bridge
+            .peak()
+            .map(|peak| Row::median("the bridge's peak memory", "MB", vec![peak]).at_most(40.0)),
+    );
     kernel.leave();
     bridge.leave();
     rows

@@ -1,4 +1,4 @@
-//! Other MCP servers that run code, measured beside the bridge where they are installed: a small description each.
+//! Descriptions of other MCP servers that run code, measured beside the bridge if installed.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::server::Server;
 use crate::support::python::python;
 
-/// How a server is started and told to run code.
+/// How to start a server and run code on it.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Peer {
@@ -19,7 +19,7 @@ pub(crate) struct Peer {
     command: Vec<String>,
     #[serde(default)]
     env: HashMap<String, String>,
-    /// The tool that runs code, and its argument that takes the code.
+    /// The tool that runs code, and the argument that takes the code.
     tool: String,
     argument: String,
     /// Its other arguments.
@@ -33,7 +33,7 @@ impl Peer {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
-    /// A server of the official Python SDK with one tool.
+    /// Describes a one-tool server on the official Python SDK.
     pub(crate) fn python_sdk() -> Self {
         let peers = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers");
         Self::read(&format!("{peers}/python_sdk.json"))

@@ -1,4 +1,4 @@
-//! An MCP server over stdio, spoken to as a client does: the bridge, or a peer of it. One thread, so that no hand-over is measured.
+//! An MCP server driven over stdio: the bridge or a peer. Single-threaded, so that no hand-over is measured.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -16,7 +16,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it and shakes hands.
+    /// Starts the server and performs the handshake.
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
@@ -38,12 +38,12 @@ impl Server {
         server
     }
 
-    /// The bridge, which keeps all that is its own in `folder`.
+    /// Starts the bridge with its state in `folder`.
     pub(crate) fn bridge(executor: &Executor, folder: &Path) -> Self {
         Self::start(bridge(&executor.line(), folder))
     }
 
-    /// Asks, and passes over the notifications that come before the answer.
+    /// Sends a request and returns its result, skipping notifications.
     pub(crate) fn request(&mut self, method: &str, params: Value) -> Value {
         let id = self.begin(method, params);
         loop {
@@ -58,7 +58,7 @@ impl Server {
         self.request("tools/call", call(tool, arguments))
     }
 
-    /// All calls at once; what they answered, in the order of their coming.
+    /// Sends all calls at once; returns the answers in the order received.
     pub(crate) fn calls(&mut self, tool: &str, arguments: &[Value]) -> Vec<Value> {
         for arguments in arguments {
             self.begin("tools/call", call(tool, arguments));
@@ -73,7 +73,7 @@ impl Server {
         answers
     }
 
-    /// Asks without waiting.
+    /// Sends a request without waiting; returns its id.
     pub(crate) fn begin(&mut self, method: &str, params: Value) -> u64 {
         self.last_id += 1;
         let id = self.last_id;
@@ -81,14 +81,14 @@ impl Server {
         id
     }
 
-    /// The next message, whatever it is.
+    /// Reads the next message.
     pub(crate) fn next(&mut self) -> Value {
         let mut line = String::new();
         self.stdout.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
     }
 
-    /// Runs code on the bridge to its end, in as many calls as that takes.
+    /// Runs code on the bridge to its end, in as many calls as needed.
     pub(crate) fn run(&mut self, tool: &str, arguments: &Value) {
         let mut facts = facts(&self.call(tool, arguments));
         while facts["state"] == "running" {
@@ -102,7 +102,7 @@ impl Server {
         self.run("run_code_quick", &json!({"code": code}));
     }
 
-    /// A transfer on the bridge to its end; its report.
+    /// Runs a transfer on the bridge to its end; returns its report.
     pub(crate) fn transfer(&mut self, tool: &str, arguments: &Value) -> Value {
         loop {
             let report = self.call(tool, arguments)["structuredContent"].take();
@@ -114,12 +114,12 @@ impl Server {
         }
     }
 
-    /// Megabytes of memory that it holds now (Linux).
+    /// Returns the resident memory in MB (Linux).
     pub(crate) fn resident(&self) -> Option<f64> {
         self.memory("VmRSS:")
     }
 
-    /// And the most that it ever held.
+    /// Returns the peak resident memory in MB (Linux).
     pub(crate) fn peak(&self) -> Option<f64> {
         self.memory("VmHWM:")
     }
@@ -131,7 +131,7 @@ impl Server {
         Some(kibibytes * 1024.0 / 1e6)
     }
 
-    /// Leaves as a client does.
+    /// Disconnects by closing stdin, and waits for the server's end.
     pub(crate) fn leave(mut self) {
         drop(self.stdin);
         self.child.wait().unwrap();
@@ -143,7 +143,7 @@ impl Server {
     }
 }
 
-/// The real program.
+/// Returns the real program.
 pub(crate) fn bridge(line: &str, folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_smart-colab"));
     command
@@ -157,7 +157,7 @@ pub(crate) fn call(tool: &str, arguments: &Value) -> Value {
     json!({"name": tool, "arguments": arguments})
 }
 
-/// What the answer to an execution ends with.
+/// Returns the facts in the last block of an execution's answer.
 pub(crate) fn facts(answer: &Value) -> Value {
     let content = answer["content"].as_array().unwrap();
     let text = content.last().unwrap()["text"].as_str().unwrap();

@@ -1,4 +1,4 @@
-//! Until a client can use it, and what memory it holds.
+//! Start time and memory.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ pub(crate) fn rows(executor: &Executor, peers: &[Peer]) -> Vec<Row> {
     let folder = tempfile::tempdir().unwrap();
     let start = || Server::start(bridge(&executor.line(), folder.path()));
     let python = Peer::python_sdk();
-    // The first ones read their programs from the disk.
+    // The first starts read the programs from the disk.
     start().leave();
     python.start().leave();
     let (mut listed, mut beside_listed) = (Vec::new(), Vec::new());
@@ -52,7 +52,7 @@ pub(crate) fn rows(executor: &Executor, peers: &[Peer]) -> Vec<Row> {
     rows
 }
 
-/// Milliseconds to `initialize`; those to `tools/list` are added to the list.
+/// Returns the milliseconds to `initialize` and pushes those to `tools/list`.
 fn started(start: impl Fn() -> Server, listed: &mut Vec<f64>) -> f64 {
     let began = Instant::now();
     let mut server = start();
@@ -66,7 +66,7 @@ fn started(start: impl Fn() -> Server, listed: &mut Vec<f64>) -> f64 {
 fn memory(mut bridge: Server) -> Vec<Row> {
     bridge.request("tools/list", json!({}));
     let Some(idle) = bridge.resident() else {
-        return Vec::new(); // The system does not tell.
+        return Vec::new(); // Not reported by this system.
     };
     for _ in 0..CALLS {
         bridge.quick("x = 1");

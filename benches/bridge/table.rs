@@ -1,4 +1,4 @@
-//! What was measured, beside what is wanted: a line each, and all of it as JSON.
+//! Measurements and their bounds, as a table and as JSON.
 
 use std::fs;
 use std::path::Path;
@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 pub(crate) struct Row {
     what: String,
     unit: &'static str,
-    /// What counts: the median, or of two sides the ratio of their medians.
+    /// The median or, for two sides, the ratio of their medians.
     measured: f64,
-    /// The most that is wanted.
+    /// The upper limit.
     bound: Option<f64>,
     sides: Vec<Side>,
 }
 
-/// What was measured of one way of doing it.
+/// The measurements of one side.
 struct Side {
     name: String,
     unit: &'static str,
@@ -25,7 +25,7 @@ struct Side {
 }
 
 impl Row {
-    /// The median of what was measured.
+    /// Creates a row with the median of `values`.
     pub(crate) fn median(what: impl Into<String>, unit: &'static str, values: Vec<f64>) -> Self {
         let measured = median(&values);
         Self {
@@ -37,7 +37,7 @@ impl Row {
         }
     }
 
-    /// How often the median of the second side goes into that of the first.
+    /// Creates a row with the median of the first side divided by that of the second.
     pub(crate) fn ratio(
         what: impl Into<String>,
         unit: &'static str,
@@ -70,7 +70,7 @@ impl Row {
             let verdict = if self.is_missed() { "MISSED" } else { "ok" };
             format!("<= {bound:<6} {verdict}")
         });
-        let sides: Vec<_> = self.sides.iter().map(Side::told).collect();
+        let sides: Vec<_> = self.sides.iter().map(Side::summary).collect();
         println!(
             "  {:<58} {:>9} {:<6} {wanted:<17} {}",
             self.what,
@@ -99,7 +99,7 @@ impl Side {
         Self { name, unit, values }
     }
 
-    fn told(&self) -> String {
+    fn summary(&self) -> String {
         let (lowest, highest) = (quantile(&self.values, 0.0), quantile(&self.values, 1.0));
         let spread = format!("{} to {}", digits(lowest), digits(highest));
         match (self.name.as_str(), self.values.len()) {
@@ -114,7 +114,7 @@ impl Side {
     }
 }
 
-/// Puts all rows where the build is.
+/// Writes all rows to the build folder.
 pub(crate) fn write(groups: &[(&str, Vec<Row>)]) {
     let all: serde_json::Map<String, Value> = groups
         .iter()
@@ -125,17 +125,17 @@ pub(crate) fn write(groups: &[(&str, Vec<Row>)]) {
         .collect();
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench-bridge.json");
     fs::write(&path, serde_json::to_vec_pretty(&all).unwrap()).unwrap();
-    println!("all of it: {}", path.display());
+    println!("full results: {}", path.display());
 }
 
-/// Times what a way of doing it takes, in seconds.
+/// Returns the seconds that `work` takes.
 pub(crate) fn timed(work: impl FnOnce()) -> f64 {
     let began = Instant::now();
     work();
     began.elapsed().as_secs_f64()
 }
 
-/// Runs the sides in turn, so many times; each goes first as often as the others. The values of each.
+/// Runs the sides in turn, rotating which goes first; returns the values of each.
 pub(crate) fn in_turn<const N: usize>(
     turns: usize,
     sides: [&mut dyn FnMut() -> f64; N],
@@ -165,7 +165,7 @@ fn quantile(values: &[f64], share: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * share).round() as usize]
 }
 
-/// Three digits that count.
+/// Formats a value to three significant digits.
 fn digits(value: f64) -> String {
     let places = if value.abs() >= 100.0 {
         0

@@ -19,7 +19,7 @@ use crate::table::{Row, in_turn, timed};
 const TURNS: usize = 10;
 const SESSIONS: usize = 64;
 const QUICK_CALLS: usize = 100;
-/// Of each of four kinds.
+/// Clients of each of the four kinds.
 const SLOW_CLIENTS_EACH: &str = "50";
 
 pub(crate) fn rows(executor: &Executor, _: &[Peer]) -> Vec<Row> {
@@ -42,8 +42,8 @@ pub(crate) fn rows(executor: &Executor, _: &[Peer]) -> Vec<Row> {
                 &mut || 1000.0 * count as f64 * timed(|| side.borrow_mut().quick("x = 1")),
             ],
         );
-        let what = format!("{count} calls at once / {count} times one call");
-        let row = Row::ratio(what, "ms", ("at once", &at_once), ("one by one", &one));
+        let what = format!("{count} concurrent calls / {count} times one call");
+        let row = Row::ratio(what, "ms", ("concurrent", &at_once), ("one by one", &one));
         rows.push(if count == 16 { row.at_most(0.5) } else { row });
     }
     bridge.leave();
@@ -52,7 +52,7 @@ pub(crate) fn rows(executor: &Executor, _: &[Peer]) -> Vec<Row> {
     rows
 }
 
-/// A quick call while many sessions run code whose calls wait, beside one where nothing waits.
+/// Measures a quick call while many sessions' calls wait, beside one with none waiting.
 fn beside_long_polls() -> Row {
     let (busy_executor, quiet_executor) = (Executor::start(), Executor::start());
     let folder = tempfile::tempdir().unwrap();
@@ -81,7 +81,7 @@ fn beside_long_polls() -> Row {
     Row::ratio(what, "ms", ("64 wait", &beside), ("none", &alone)).at_most(1.3)
 }
 
-/// Calls of a client while many others send and read slowly, wait, or say nothing, beside calls of one that is alone.
+/// Measures calls of a client beside many that send or read slowly, wait or idle, and calls of a client alone.
 fn beside_slow_clients() -> [Row; 2] {
     let (busy_executor, quiet_executor) = (Executor::start(), Executor::start());
     std::fs::write(busy_executor.root().join("large"), vec![0; 64 << 20]).unwrap();
@@ -109,12 +109,12 @@ fn beside_slow_clients() -> [Row; 2] {
         Row::ratio(what, "ms", ("beside them", &beside), ("none", &alone)).at_most(2.0)
     };
     [
-        row("a look at the health", Bare::health),
+        row("GET /health", Bare::health),
         row("x = 1, bare HTTP,", |client| client.run("x = 1")),
     ]
 }
 
-/// Slow clients of one kind, in a process of their own; they leave with the value.
+/// Slow clients of one kind, in their own process; they disconnect on drop.
 struct Crowd(Child);
 
 impl Crowd {

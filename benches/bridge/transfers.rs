@@ -1,4 +1,4 @@
-//! Files beside curl: over loopback, over a long way whose connections carry only so much, and many small ones.
+//! File transfers beside curl: over loopback, over a long link with capped connections, and many small files.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -36,7 +36,7 @@ fn large(executor: &Executor) -> Vec<Row> {
     let mut bridge = Server::bridge(executor, folder.path());
     let saved = folder.path().join("results");
     let (mut through, mut beside, mut synced) = (Vec::new(), Vec::new(), Vec::new());
-    // The first turn is not counted: the executor makes the digest, and both sides warm up.
+    // The first turn is not counted: the executor computes the digest, and both sides warm up.
     for turn in 0..=TURNS {
         // Each goes first in half of the turns.
         for is_bridge in [turn % 2 == 0, turn % 2 == 1] {
@@ -49,7 +49,7 @@ fn large(executor: &Executor) -> Vec<Row> {
                 path
             };
             let took = began.elapsed().as_secs_f64();
-            // Does nothing for the bridge: what it has named is on the disk.
+            // A no-op for the bridge, which syncs a file before it names it.
             File::open(&path).unwrap().sync_all().unwrap();
             let took_synced = began.elapsed().as_secs_f64();
             assert_eq!(fs::metadata(&path).unwrap().len(), LARGE);
@@ -66,25 +66,20 @@ fn large(executor: &Executor) -> Vec<Row> {
         let peak = bridge.peak();
         peak.map(|peak| Row::median(what, "MB", vec![peak]).at_most(40.0))
     };
-    let most_down = peak(&bridge, "the bridge's most memory meanwhile");
+    let peak_down = peak(&bridge, "the bridge's peak memory");
     let path = download(&mut bridge, "large");
     let back = (0..TURNS).map(|turn| timed(|| upload(&mut bridge, &path, &format!("back-{turn}"))));
     let back: Vec<f64> = back.collect();
-    let most_up = peak(&bridge, "and with the way up behind it");
+    let peak_up = peak(&bridge, "the same after uploads");
     let row = |what, ours: &[f64], theirs: &[f64]| {
         Row::ratio(what, "s", ("bridge", ours), ("curl", theirs))
     };
     let mut rows = vec![
         row("1 GiB down over loopback / curl", &through, &beside).at_most(1.1),
-        row(
-            "the same / curl, and the file on the disk",
-            &through,
-            &synced,
-        )
-        .at_most(1.0),
+        row("the same / curl and a sync", &through, &synced).at_most(1.0),
         row("1 GiB up over loopback / curl down", &back, &beside),
     ];
-    rows.extend(most_down.into_iter().chain(most_up));
+    rows.extend(peak_down.into_iter().chain(peak_up));
     bridge.leave();
     rows
 }
@@ -102,7 +97,7 @@ fn far(executor: &Executor) -> Vec<Row> {
     let row = |what, ours| Row::ratio(what, "s", ("bridge", &[ours]), ("curl", &[beside]));
     vec![
         row("256 MiB down, 20 MB/s each, 80 all, 80 ms / curl", down).at_most(0.33),
-        row("256 MiB up over the same way / curl down", up),
+        row("256 MiB up over the same link / curl down", up),
     ]
 }
 
@@ -136,7 +131,7 @@ fn upload(bridge: &mut Server, local: &Path, remote: &str) {
     bridge.transfer("upload_to_colab", &arguments);
 }
 
-/// Bytes that no one can compress.
+/// Returns incompressible bytes.
 fn fill(path: &Path, length: u64) {
     let mut file = BufWriter::new(File::create(path).unwrap());
     let mut state = length | 1;

@@ -1,6 +1,6 @@
-"""A kernel driven by jupyter_client directly: reads `{"code": …, "to": …}` a line, answers with the seconds it took.
+"""Drive a kernel by jupyter_client directly: reads `{"code": …, "to": …}` a line, answers with the seconds it took.
 
-`to` is a file that takes what the code prints.
+`to` is a file for the code's output.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PATIENCE = 300.0
 
 
 def run(client: BlockingKernelClient, code: str, to: str | None) -> float:
-    """From the request to the reply and the end of the output."""
+    """Return the seconds from the request to the reply and the end of the output."""
     began = perf_counter()
     request = client.execute(code)
     with open(Path(to), "w", encoding="utf-8") if to else nullcontext() as file:  # noqa: PTH123

@@ -1,4 +1,4 @@
-"""The least MCP server in Python: one tool, which runs code in this very process."""
+"""A minimal MCP server in Python: one tool, which runs code in this process."""
 
 from __future__ import annotations
 
