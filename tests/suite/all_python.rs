@@ -1,4 +1,4 @@
-//! The executor's own tests, in Python. Named so that they begin first: tests begin in the order of their names, and this one takes longest.
+//! The executor's own Python tests. The module's name sorts first because tests start in name order and this one takes longest.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::thread::available_parallelism;
 
 use crate::support::python::python;
 
-/// Kernels and executors are mostly waited for.
+/// Python tests mostly wait for kernels and executors.
 const PROCESSES_PER_CORE: usize = 2;
 
 #[test]
@@ -21,7 +21,7 @@ fn the_python_tests_pass() {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    // Which ones failed stands at the end.
+    // pytest prints the failed tests at the end.
     assert!(
         output.status.success(),
         "{}\n{said}",

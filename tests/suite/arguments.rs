@@ -1,4 +1,4 @@
-//! Arguments as models and clients send them: of another type, too many, misspelt.
+//! Arguments as models and clients send them: of another type, superfluous, misspelt.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::support::home::Home;
 use crate::support::stdio::{Answer, Bridge};
 
 #[track_caller]
-fn refused_saying(answer: &Answer, said: &[&str]) {
+fn assert_refused_saying(answer: &Answer, said: &[&str]) {
     answer.refused("invalid_argument");
     for said in said {
         assert!(
@@ -19,7 +19,7 @@ fn refused_saying(answer: &Answer, said: &[&str]) {
 }
 
 #[test]
-fn every_argument_of_a_wrong_type_is_named_with_what_came() {
+fn every_argument_of_a_wrong_type_is_named_with_its_value() {
     let home = Home::new();
     let mut bridge = Bridge::greeted(home.program(&[]));
     let list = bridge.request("tools/list", json!({}));
@@ -38,17 +38,17 @@ fn every_argument_of_a_wrong_type_is_named_with_what_came() {
                 let mut arguments = json!({});
                 arguments[argument.0] = given;
                 let answer = bridge.call(name, arguments);
-                refused_saying(&answer, &[&wanted, came]);
+                assert_refused_saying(&answer, &[&wanted, came]);
                 assert!(!answer.whole.to_string().contains("s3cret"), "{name}");
             }
         }
         let required = tool["inputSchema"]["required"].as_array();
         for argument in required.into_iter().flatten() {
             let missing = format!("`{}` is missing", argument.as_str().unwrap());
-            refused_saying(&bridge.call(name, json!({})), &[&missing]);
+            assert_refused_saying(&bridge.call(name, json!({})), &[&missing]);
         }
     }
-    // All of them in one sentence each.
+    // Each problem is named in one sentence.
     let arguments = json!({"code": 5, "timeout_sec": "ten", "checkpoint_name": false});
     let answer = bridge.call("run_code_long", arguments);
     let said = [
@@ -56,7 +56,7 @@ fn every_argument_of_a_wrong_type_is_named_with_what_came() {
         "`timeout_sec` wants a whole number, 0 or more; \"ten\" came",
         "`checkpoint_name` wants a text; false came",
     ];
-    refused_saying(&answer, &said);
+    assert_refused_saying(&answer, &said);
     let arguments = json!({"setup_code": "", "n_iterations": -1.0, "on_error": "panic", "restart": 1, "batch_size": 2.5});
     let answer = bridge.call("run_chunked_operation", arguments);
     let said = [
@@ -66,11 +66,11 @@ fn every_argument_of_a_wrong_type_is_named_with_what_came() {
         "`restart` wants true or false; 1 came",
         "`batch_size` wants a whole number, 0 or more; 2.5 came",
     ];
-    refused_saying(&answer, &said);
+    assert_refused_saying(&answer, &said);
 }
 
 #[test]
-fn numbers_and_booleans_come_in_the_types_that_clients_have() {
+fn numbers_and_booleans_parse_from_the_types_that_clients_send() {
     let home = Home::new();
     let mut bridge = Executor::shared().bridge(&home, &[]);
     for (timeout, remove) in [
@@ -101,7 +101,7 @@ fn numbers_and_booleans_come_in_the_types_that_clients_have() {
 }
 
 #[test]
-fn what_no_tool_knows_is_ignored_and_said_once() {
+fn unknown_arguments_are_ignored_and_reported_once() {
     let home = Home::new();
     let mut bridge = Executor::shared().bridge(&home, &[]);
     let code = |extra: Value| {
@@ -152,7 +152,7 @@ fn what_no_tool_knows_is_ignored_and_said_once() {
 }
 
 #[test]
-fn a_misspelt_argument_is_refused_before_anything_is_done() {
+fn a_misspelt_argument_is_refused_before_anything_runs() {
     let home = Home::new();
     let mut bridge = Executor::shared().bridge(&home, &[]);
     let kept = json!({"code": "kept = 1", "session": "arguments-kept"});
@@ -162,7 +162,7 @@ fn a_misspelt_argument_is_refused_before_anything_is_done() {
         arguments[name] = json!("arguments-kept");
         let answer = bridge.call("restart_session", arguments);
         let said = format!("`{name}` is not an argument of restart_session: `session` is");
-        refused_saying(&answer, &[&said]);
+        assert_refused_saying(&answer, &[&said]);
     }
     let look = json!({"code": "kept", "session": "arguments-kept"});
     assert_eq!(bridge.call("run_code_quick", look).text, "1\n");

@@ -9,7 +9,7 @@ use crate::support::executor::{Executor, TOKEN, until_there};
 use crate::support::home::Home;
 use crate::support::stdio::{Answer, Bridge, PATIENCE};
 
-/// Code that prints until it is let go, so that no test depends on the machine's speed.
+/// Code that prints until it is released, so that no test depends on the machine's speed.
 struct Held {
     session: &'static str,
     folder: PathBuf,
@@ -22,7 +22,7 @@ impl Held {
         Self { session, folder }
     }
 
-    /// Begins by a first line, says numbers, tells of an interrupt by a file, and ends by a last line.
+    /// Prints a first line, then numbers until released, then a last line; an interrupt leaves a file.
     fn code(&self) -> String {
         let folder = self.folder.display();
         format!(
@@ -40,11 +40,11 @@ impl Held {
         self.folder.join(name)
     }
 
-    fn let_go(&self) {
+    fn release(&self) {
         std::fs::write(self.file("go"), "").unwrap();
     }
 
-    fn shown(text: &str) {
+    fn assert_whole(text: &str) {
         let mut lines = text.lines();
         assert_eq!(lines.next(), Some("first"), "{text}");
         assert_eq!(lines.next_back(), Some("last"), "{text}");
@@ -60,14 +60,14 @@ impl Drop for Held {
     }
 }
 
-/// Its calls answer soon, and the session's kernel is up.
-fn hasty(home: &Home, session: &str) -> Bridge {
+/// Starts a bridge with a short call budget and warms up the session's kernel.
+fn start_with_short_budget(home: &Home, session: &str) -> Bridge {
     let mut bridge = Executor::shared().bridge(home, &[("SMART_COLAB_CALL_BUDGET_SEC", "5")]);
     bridge.warm(session);
     bridge
 }
 
-/// Everything from `after` to the job's end, call by call.
+/// Reads from `after` to the job's end, call by call.
 fn read_on(bridge: &mut Bridge, job: &str, mut after: Value) -> String {
     let end = Instant::now() + PATIENCE;
     let mut text = String::new();
@@ -84,7 +84,7 @@ fn read_on(bridge: &mut Bridge, job: &str, mut after: Value) -> String {
 }
 
 #[track_caller]
-fn goes_on(answer: &Answer) {
+fn assert_running(answer: &Answer) {
     assert!(!answer.is_error, "{}", answer.whole);
     assert_eq!(answer.fact("state"), "running");
     assert!(answer.facts["next"].is_u64(), "{}", answer.facts);
@@ -92,48 +92,48 @@ fn goes_on(answer: &Answer) {
 }
 
 #[test]
-fn a_call_answers_within_its_budget_and_its_code_goes_on() {
+fn a_call_answers_within_its_budget_and_its_code_keeps_running() {
     let (home, held) = (Home::new(), Held::new("outliving"));
-    let mut bridge = hasty(&home, "outliving");
+    let mut bridge = start_with_short_budget(&home, "outliving");
     let answer = bridge.call("run_code_quick", held.arguments());
-    goes_on(&answer);
+    assert_running(&answer);
     let job = answer.fact("job_id").to_owned();
     let mut text = answer.text.clone();
 
     let waited = json!({"job_id": job, "after": answer.facts["next"]});
     let answer = bridge.call("get_output", waited);
-    goes_on(&answer);
+    assert_running(&answer);
     text.push_str(&answer.text);
     let at_once = json!({"job_id": job, "after": answer.facts["next"], "wait_sec": 0});
     let answer = bridge.call("get_output", at_once);
-    goes_on(&answer);
+    assert_running(&answer);
     text.push_str(&answer.text);
 
-    held.let_go();
+    held.release();
     text.push_str(&read_on(&mut bridge, &job, answer.facts["next"].clone()));
-    Held::shown(&text);
+    Held::assert_whole(&text);
 
     let whole = bridge.call("get_output", json!({"job_id": job}));
     assert_eq!(whole.text, text, "without `after` it shows everything");
 }
 
 #[test]
-fn code_outlives_the_bridge_and_the_next_one_finds_its_output() {
+fn code_outlives_the_bridge_and_the_next_bridge_reads_its_output() {
     let (home, held) = (Home::new(), Held::new("abandoned"));
-    let mut bridge = hasty(&home, "abandoned");
+    let mut bridge = start_with_short_budget(&home, "abandoned");
     let answer = bridge.call("run_code_long", held.arguments());
-    goes_on(&answer);
+    assert_running(&answer);
     let left = bridge.leave();
     assert_eq!(left.status.code(), Some(0), "{}", left.stderr);
 
-    held.let_go();
-    let mut bridge = hasty(&home, "abandoned");
+    held.release();
+    let mut bridge = start_with_short_budget(&home, "abandoned");
     let rest = read_on(
         &mut bridge,
         answer.fact("job_id"),
         answer.facts["next"].clone(),
     );
-    Held::shown(&(answer.text + &rest));
+    Held::assert_whole(&(answer.text + &rest));
 }
 
 /// Far more than a page, printed between two calls.
@@ -144,10 +144,10 @@ fn a_chatty_job_is_read_without_loss_or_repetition() {
         "{}\nfor i in range(20_000):\n    print('number', i)",
         held.code()
     );
-    let mut bridge = hasty(&home, "chatty");
+    let mut bridge = start_with_short_budget(&home, "chatty");
     let answer = bridge.call("run_code_quick", json!({"code": code, "session": "chatty"}));
-    goes_on(&answer);
-    held.let_go();
+    assert_running(&answer);
+    held.release();
     let rest = read_on(
         &mut bridge,
         answer.fact("job_id"),
@@ -155,7 +155,7 @@ fn a_chatty_job_is_read_without_loss_or_repetition() {
     );
     let text = answer.text + &rest;
     let (held_part, numbers) = text.split_at(text.find("number").unwrap());
-    Held::shown(held_part);
+    Held::assert_whole(held_part);
     let expected: String = (0..20_000).map(|i| format!("number {i}\n")).collect();
     assert!(
         numbers == expected,
@@ -168,8 +168,8 @@ fn a_chatty_job_is_read_without_loss_or_repetition() {
 #[test]
 fn a_second_job_waits_its_turn() {
     let (home, held) = (Home::new(), Held::new("queue"));
-    let mut bridge = hasty(&home, "queue");
-    goes_on(&bridge.call("run_code_quick", held.arguments()));
+    let mut bridge = start_with_short_budget(&home, "queue");
+    assert_running(&bridge.call("run_code_quick", held.arguments()));
     let second = json!({"code": "'second'", "session": "queue"});
     let answer = bridge.call("run_code_quick", second);
     assert!(!answer.is_error, "{}", answer.whole);
@@ -179,7 +179,7 @@ fn a_second_job_waits_its_turn() {
     let mut patient = Executor::shared().bridge(&home, &[]);
     let other = patient.call("run_code_quick", elsewhere);
     assert_eq!(other.text.trim_end(), "'elsewhere'", "sessions do not wait");
-    held.let_go();
+    held.release();
     let job = answer.fact("job_id").to_owned();
     let text = read_on(&mut patient, &job, json!(0));
     assert_eq!(text.trim_end(), "'second'");
@@ -192,14 +192,18 @@ fn progress(token: &'static str) -> impl Fn(&Value) -> bool {
 }
 
 #[test]
-fn progress_comes_to_those_who_ask_for_it_and_only_grows() {
+fn progress_is_sent_only_on_request_and_only_grows() {
     let (home, held) = (Home::new(), Held::new("progress"));
     let mut bridge = Executor::shared().bridge(&home, &[]);
     bridge.call(
         "run_code_quick",
         json!({"code": "1", "session": "progress"}),
     );
-    assert_eq!(bridge.heard, Vec::<Value>::new(), "nobody asked");
+    assert_eq!(
+        bridge.heard,
+        Vec::<Value>::new(),
+        "no progress was requested"
+    );
 
     let id = bridge.begin(
         "tools/call",
@@ -215,8 +219,8 @@ fn progress_comes_to_those_who_ask_for_it_and_only_grows() {
             progress("mine")(message) && line.parse::<u64>().is_ok_and(|number| number > least)
         });
     }
-    held.let_go();
-    Held::shown(&Answer::of(&bridge.answer(id)).text);
+    held.release();
+    Held::assert_whole(&Answer::of(&bridge.answer(id)).text);
     let amounts: Vec<f64> = bridge
         .heard
         .iter()
@@ -232,11 +236,11 @@ fn progress_comes_to_those_who_ask_for_it_and_only_grows() {
     );
     let heard = bridge.heard.len();
     assert_eq!(bridge.request("ping", json!({})), json!({}));
-    assert_eq!(bridge.heard.len(), heard, "nothing comes after the answer");
+    assert_eq!(bridge.heard.len(), heard, "no progress after the answer");
 }
 
 #[test]
-fn progress_shows_whole_lines_and_what_stands_without_an_end() {
+fn progress_shows_whole_lines_and_a_prompt_without_a_newline() {
     let (home, held) = (Home::new(), Held::new("whole-lines"));
     let mut bridge = Executor::shared().bridge(&home, &[]);
     let go = held.file("go").display().to_string();
@@ -259,7 +263,7 @@ fn progress_shows_whole_lines_and_what_stands_without_an_end() {
     );
     let said = |message: &Value| message["params"]["message"].as_str().unwrap().to_owned();
     bridge.until_heard(|message| said(message) == "Password?");
-    held.let_go();
+    held.release();
     Answer::of(&bridge.answer(id)).succeeded();
     for message in bridge.heard.iter().map(said) {
         let is_bar = message.len() <= 9 && message.ends_with("%|####|");
@@ -282,11 +286,11 @@ fn a_cancelled_run_is_interrupted() {
 }
 
 #[test]
-fn a_cancelled_look_leaves_the_job_alone() {
+fn cancelling_get_output_does_not_interrupt_the_job() {
     let (home, held) = (Home::new(), Held::new("looked-at"));
-    let mut bridge = hasty(&home, "looked-at");
+    let mut bridge = start_with_short_budget(&home, "looked-at");
     let answer = bridge.call("run_code_quick", held.arguments());
-    goes_on(&answer);
+    assert_running(&answer);
     let job = answer.fact("job_id");
     let look = json!({
         "name": "get_output",
@@ -297,14 +301,14 @@ fn a_cancelled_look_leaves_the_job_alone() {
     bridge.until_heard(progress("look"));
     bridge.notify("notifications/cancelled", json!({"requestId": id}));
     let answer = bridge.call("get_output", json!({"job_id": job, "wait_sec": 1}));
-    goes_on(&answer);
-    held.let_go();
-    Held::shown(&read_on(&mut bridge, answer.fact("job_id"), json!(0)));
+    assert_running(&answer);
+    held.release();
+    Held::assert_whole(&read_on(&mut bridge, answer.fact("job_id"), json!(0)));
     assert!(!held.file("interrupted").exists());
 }
 
 #[test]
-fn calls_run_side_by_side() {
+fn calls_run_concurrently() {
     let (home, held) = (Home::new(), Held::new("side"));
     let mut bridge = Executor::shared().bridge(&home, &[]);
     let id = bridge.begin_call("run_code_quick", held.arguments());
@@ -324,15 +328,15 @@ fn calls_run_side_by_side() {
     let cleanup = bridge.call("cleanup_colab", json!({"session": "side"}));
     cleanup.refused("busy");
     assert_eq!(cleanup.facts["retryable"], true);
-    held.let_go();
-    Held::shown(&Answer::of(&bridge.answer(id)).text);
+    held.release();
+    Held::assert_whole(&Answer::of(&bridge.answer(id)).text);
 }
 
-/// Nothing that is said, logged or kept on this side shows the token; code is shown by no log of ordinary detail.
+/// No answer, log or file on this side contains the token, and logs at ordinary levels contain no code.
 #[test]
-fn the_token_is_nowhere_to_be_found() {
+fn the_token_appears_in_no_message_log_or_file() {
     let marker = "marker_of_the_code";
-    // Whole messages, with what connect_colab is given in them, would be the protocol library's own talk.
+    // At these levels rmcp would log whole messages, connect_colab's arguments included.
     let of_messages = "rmcp=trace,rmcp::service=trace";
     for (detail, code_is_logged) in [
         ("trace", None),
@@ -355,7 +359,7 @@ fn the_token_is_nowhere_to_be_found() {
         if code_is_logged == Some(false) {
             assert!(!logs.contains(marker), "{logs}");
         } else {
-            assert!(logs.len() > 1_000, "traced nothing: {logs}");
+            assert!(logs.len() > 1_000, "nothing was traced: {logs}");
         }
         let said = left.stdout + &left.stderr + &home.everything() + &executor.stderr();
         let at = said.find(TOKEN);
@@ -372,7 +376,7 @@ fn text_of(folder: &Path) -> String {
 }
 
 #[test]
-fn code_goes_on_when_its_client_leaves() {
+fn code_keeps_running_when_its_client_disconnects() {
     let home = Home::new();
     let held = Held::new("left");
     let mut bridge = Executor::shared().bridge(&home, &[]);
@@ -383,7 +387,7 @@ fn code_goes_on_when_its_client_leaves() {
     );
     until_there(&held.file("begun"));
     bridge.leave();
-    held.let_go();
+    held.release();
     until_there(&held.file("done"));
     assert!(!held.file("interrupted").exists());
 }

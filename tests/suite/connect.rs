@@ -1,4 +1,4 @@
-//! Going over to another runtime: by a tool, or by a command in a terminal while servers run.
+//! Switching to another runtime, by a tool or by a terminal command while servers run.
 
 use std::fs;
 use std::io::Write;
@@ -10,8 +10,8 @@ use crate::support::executor::{Executor, TOKEN};
 use crate::support::home::Home;
 use crate::support::stdio::{Answer, Bridge};
 
-/// An address of this machine where nobody listens.
-const DEAD: &str = "http://127.0.0.1:9/#old-t0ken";
+/// A local address that refuses connections.
+const DEAD_URL: &str = "http://127.0.0.1:9/#old-t0ken";
 
 fn run(bridge: &mut Bridge, code: &str) -> Answer {
     bridge.call(
@@ -20,13 +20,13 @@ fn run(bridge: &mut Bridge, code: &str) -> Answer {
     )
 }
 
-/// `smart-colab connect` with `line` pasted into it.
+/// Runs `smart-colab connect` with `line` on stdin.
 fn connect(home: &Home, arguments: &[&str], line: &str) -> Output {
     let mut command = home.program(&[]);
     command.arg("connect").args(arguments);
     let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = pipes.stderr(Stdio::piped()).spawn().unwrap();
-    // One that wants no line may be gone by now.
+    // A command that reads no line may have exited.
     let _ = child.stdin.take().unwrap().write_all(line.as_bytes());
     let output = child.wait_with_output().unwrap();
     let said = format!("{output:?}");
@@ -38,7 +38,7 @@ fn connect(home: &Home, arguments: &[&str], line: &str) -> Output {
 }
 
 #[test]
-fn a_tool_connects_at_once_and_for_later_starts() {
+fn connect_colab_connects_at_once_and_for_later_starts() {
     let (executor, home) = (Executor::shared(), Home::new());
     let mut bridge = Bridge::greeted(home.program(&[]));
     run(&mut bridge, "1").refused("not_configured");
@@ -64,9 +64,9 @@ fn a_tool_connects_at_once_and_for_later_starts() {
 }
 
 #[test]
-fn address_and_token_may_come_apart_and_a_configured_address_is_told_of() {
+fn address_and_token_may_be_separate_and_a_configured_address_is_noted() {
     let (executor, home) = (Executor::shared(), Home::new());
-    let mut bridge = Bridge::greeted(home.program(&[("COLAB_URL", DEAD)]));
+    let mut bridge = Bridge::greeted(home.program(&[("COLAB_URL", DEAD_URL)]));
     let arguments = json!({"url": executor.url, "token": TOKEN});
     let report = bridge.call("connect_colab", arguments);
     assert_eq!(report.fact("status"), "connected");
@@ -82,7 +82,7 @@ fn an_address_that_cannot_be_used_changes_nothing() {
     let wrong = format!("{}#old-t0ken", executor.url);
     for (url, code) in [
         (wrong.as_str(), "unauthorized"),
-        (DEAD, "connection_failed"),
+        (DEAD_URL, "connection_failed"),
         ("http://example.com/#t", "invalid_argument"),
         ("ftp://example.com/#t", "invalid_argument"),
         ("https://example.com", "invalid_argument"),
@@ -99,9 +99,9 @@ fn an_address_that_cannot_be_used_changes_nothing() {
 }
 
 #[test]
-fn a_command_in_a_terminal_heals_a_call_that_is_under_way() {
+fn the_connect_command_heals_a_running_call() {
     let (executor, home) = (Executor::shared(), Home::new());
-    let mut bridge = Bridge::greeted(home.program(&[("COLAB_URL", DEAD)]));
+    let mut bridge = Bridge::greeted(home.program(&[("COLAB_URL", DEAD_URL)]));
     let code = "with open('healed', 'a') as file: print('x', end='', file=file)\nprint('here')";
     let params = json!({
         "name": "run_code_quick", "arguments": {"code": code, "session": "connect"}, "_meta": {"progressToken": "p"},
@@ -127,10 +127,10 @@ fn a_command_in_a_terminal_heals_a_call_that_is_under_way() {
 }
 
 #[test]
-fn the_check_goes_over_to_the_saved_connection_too() {
+fn the_connection_check_switches_to_the_saved_connection() {
     let (executor, home) = (Executor::shared(), Home::new());
     assert!(connect(&home, &[], &executor.line()).status.success());
-    for stale in [DEAD.to_owned(), format!("{}#old-t0ken", executor.url)] {
+    for stale in [DEAD_URL.to_owned(), format!("{}#old-t0ken", executor.url)] {
         let mut bridge = Bridge::greeted(home.program(&[("COLAB_URL", &stale)]));
         let check = bridge.call("check_colab_connection", json!({}));
         assert_eq!(check.fact("status"), "connected", "{}", check.facts);
@@ -144,7 +144,7 @@ fn the_command_saves_only_what_works_and_forgets_it_when_asked() {
     for (line, status) in [
         ("https://example.com\n", 2),
         ("\n", 2),
-        (DEAD, 1),
+        (DEAD_URL, 1),
         (&format!("{}#old-t0ken", executor.url), 1),
     ] {
         let output = connect(&home, &[], line);
@@ -168,7 +168,7 @@ fn the_command_saves_only_what_works_and_forgets_it_when_asked() {
 }
 
 #[test]
-fn a_job_of_the_runtime_before_is_said_to_be_there_and_is_found_again() {
+fn a_job_of_the_previous_runtime_is_located_and_found_again() {
     let (first, second, home) = (Executor::shared(), Executor::start(), Home::new());
     let mut bridge = first.bridge(&home, &[]);
     let ran = run(&mut bridge, "print('there')");

@@ -1,4 +1,4 @@
-//! What the documentation generates from the code is what the code says.
+//! Generated parts of the documentation match the code.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::tool_list::listed;
 const BEGIN: &str = "<!-- generated -->\n";
 const END: &str = "<!-- /generated -->";
 
-/// Compares the generated part of a page with what it should be; writes it where `SMART_COLAB_UPDATE_DOCS` is set.
+/// Compares a page's generated part with the expected text, or writes it if `SMART_COLAB_UPDATE_DOCS` is set.
 #[track_caller]
 fn generated(page: &str, wanted: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -69,7 +69,7 @@ fn arguments(schema: &Value) -> String {
     for (name, property) in properties {
         let is_required = required.iter().any(|required| required == name);
         let need = if is_required { ", required" } else { "" };
-        // `["string", "null"]` is what may be left out.
+        // `["string", "null"]` marks an optional argument.
         let kind = &property["type"];
         let kind = kind[0].as_str().or(kind.as_str()).unwrap_or("string");
         let meaning = property["description"].as_str().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Files come whole, or it is said why not, whatever the network and the file do meanwhile.
+//! Downloads arrive whole or report why not, whatever the network and the file do meanwhile.
 
 #[path = "../support/files_server/mod.rs"]
 pub(crate) mod files_server;
@@ -26,17 +26,17 @@ use tokio::time::Instant;
 
 use files_server::{FilesServer, TOKEN, sha256};
 
-/// Long enough on any machine; no test waits for it to pass.
-const LONG: Duration = Duration::from_secs(120);
+/// Call timeout, long enough on any machine; no test waits for it to pass.
+const CALL_TIMEOUT: Duration = Duration::from_secs(120);
 const BLOCK: u64 = 16 * 1024;
 const PIECE: u64 = 8 * BLOCK;
-const AT_ONCE: usize = 4;
-/// Files of so many bytes come in bundles.
+const STREAMS: usize = 4;
+/// Files up to this size are fetched in bundles.
 const SMALL: u64 = 1000;
 
-/// A bridge's downloads from `server` into `folder`, in small pieces.
+/// Creates a bridge's downloads from `server` into `folder`, in small pieces.
 fn bridge(server: &FilesServer, folder: &Path) -> Downloads {
-    bridge_to(server.port, folder, LONG)
+    bridge_to(server.port, folder, CALL_TIMEOUT)
 }
 
 fn bridge_to(port: u16, folder: &Path, patience: Duration) -> Downloads {
@@ -55,8 +55,8 @@ fn bridge_by(connection: Arc<Connection>, folder: &Path, patience: Duration) -> 
             first_piece: PIECE,
             smallest_piece: PIECE,
             largest_piece: PIECE,
-            first_streams: AT_ONCE,
-            most_streams: AT_ONCE,
+            first_streams: STREAMS,
+            most_streams: STREAMS,
         },
         block_bytes: BLOCK,
         small_bytes: SMALL,
@@ -76,24 +76,24 @@ fn wish(remote: &str, local: Option<&str>) -> Wish {
     }
 }
 
-/// A call that waits for the end.
+/// Makes a call that waits for the end.
 async fn get(
     downloads: &Downloads,
     remote: &str,
     local: Option<&str>,
 ) -> Result<DownloadReport, TransferError> {
-    let caller = Caller::until(Instant::now() + LONG);
+    let caller = Caller::until(Instant::now() + CALL_TIMEOUT);
     downloads.download(&wish(remote, local), &caller).await
 }
 
-/// A call whose time is up at once.
+/// Makes a call whose deadline has passed.
 async fn glance(downloads: &Downloads, remote: &str) -> DownloadReport {
     let caller = Caller::until(Instant::now());
     let wish = wish(remote, None);
     downloads.download(&wish, &caller).await.unwrap()
 }
 
-/// Bytes of which no two stretches are alike.
+/// Returns bytes without repetition.
 fn content(length: u64, seed: u32) -> Vec<u8> {
     let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
     (0..length)
@@ -104,7 +104,7 @@ fn content(length: u64, seed: u32) -> Vec<u8> {
         .collect()
 }
 
-/// What lies in a folder, by relative name; a folder ends with a slash.
+/// Lists a folder's content by relative name; a folder ends with a slash.
 fn tree(folder: &Path) -> Vec<String> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
@@ -124,7 +124,7 @@ fn tree(folder: &Path) -> Vec<String> {
     names
 }
 
-/// The folder for downloads; what the bridge notes lies beside it.
+/// The folder for downloads; the bridge keeps its records beside it.
 struct Folder(TempDir);
 
 impl Folder {
@@ -140,7 +140,7 @@ fn setting() -> (FilesServer, Folder) {
 }
 
 #[tokio::test]
-async fn a_file_comes_whole_under_its_own_name() {
+async fn a_file_arrives_whole_under_its_own_name() {
     let (server, folder) = setting();
     let bytes = content(5 * PIECE + 17, 1);
     server.state().put("/content/model.pt", bytes.clone());
@@ -159,7 +159,7 @@ async fn a_file_comes_whole_under_its_own_name() {
 }
 
 #[tokio::test]
-async fn an_empty_file_comes() {
+async fn an_empty_file_is_downloaded() {
     let (server, folder) = setting();
     server.state().put("/content/empty", Vec::new());
     let report = get(
@@ -190,7 +190,7 @@ async fn an_existing_file_is_kept_and_the_new_one_is_numbered() {
 }
 
 #[tokio::test]
-async fn a_file_that_only_looks_like_a_partial_one_is_kept() {
+async fn a_file_that_only_looks_like_a_partial_download_is_kept() {
     let (server, folder) = setting();
     server.state().put("/content/a.txt", b"new".to_vec());
     for name in ["a.txt.partial", "a (2).txt.partial.jsonl"] {
@@ -210,7 +210,7 @@ async fn a_file_that_only_looks_like_a_partial_one_is_kept() {
 }
 
 #[tokio::test]
-async fn a_name_that_leads_outside_is_refused_before_anything_is_asked() {
+async fn a_name_outside_the_folder_is_refused_before_any_request() {
     let (server, folder) = setting();
     let downloads = bridge(&server, &folder.path());
     for name in ["../a", "/a", "C:\\a", "x/../../a"] {
@@ -221,7 +221,7 @@ async fn a_name_that_leads_outside_is_refused_before_anything_is_asked() {
 }
 
 #[tokio::test]
-async fn two_files_of_one_name_at_once_both_come_whole() {
+async fn two_files_with_one_name_both_arrive_whole() {
     let (server, folder) = setting();
     let (one, other) = (content(3 * PIECE, 1), content(4 * PIECE, 2));
     server.state().put("/content/run1/model.pt", one.clone());
@@ -237,7 +237,7 @@ async fn two_files_of_one_name_at_once_both_come_whole() {
 }
 
 #[tokio::test]
-async fn two_bridges_that_fetch_one_file_do_not_share_a_partial() {
+async fn two_bridges_that_fetch_one_file_do_not_share_a_partial_file() {
     let (server, folder) = setting();
     let bytes = content(3 * PIECE, 1);
     server.state().put("/content/model.pt", bytes.clone());

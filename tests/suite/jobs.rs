@@ -1,4 +1,4 @@
-//! Jobs after their call: found again, ended, and what a session's new kernel means to the next call.
+//! Jobs after their call: listing and interrupting them, and the first call after a session got a new kernel.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use crate::support::executor::{Executor, until_there};
 use crate::support::home::Home;
 use crate::support::stdio::{Answer, Bridge};
 
-/// Makes the file `NAME-began`, and goes on when there is a file `NAME-go`.
+/// Returns code that creates `NAME-began`, then waits for `NAME-go`.
 fn waiting(name: &str) -> String {
     format!(
         "import os, time\nprint('before', flush=True)\nopen('{name}-began', 'w').close()\n\
@@ -52,7 +52,7 @@ fn a_killed_bridges_job_is_listed_and_read_by_the_next_one() {
 }
 
 #[test]
-fn without_its_runtime_the_list_is_what_this_computer_remembers() {
+fn without_its_runtime_list_jobs_shows_what_this_computer_recorded() {
     let (mut executor, home) = (Executor::start(), Home::new());
     let mut bridge = executor.bridge(&home, &[]);
     run(&mut bridge, "main", "print(1)").succeeded();
@@ -66,7 +66,7 @@ fn without_its_runtime_the_list_is_what_this_computer_remembers() {
         (&json!("succeeded"), &json!("memory"))
     );
 
-    // A machine that knows nothing of it: what ended has ended, what ran is lost.
+    // Another machine does not know the job: its end stands, but its output is gone.
     let other = Executor::start();
     let mut bridge = other.bridge(&home, &[]);
     let [row] = rows(&bridge.call("list_jobs", json!({})))
@@ -82,13 +82,13 @@ fn without_its_runtime_the_list_is_what_this_computer_remembers() {
 }
 
 #[test]
-fn what_runs_for_long_is_listed_however_much_came_after_it() {
+fn a_long_running_job_is_listed_however_many_jobs_followed() {
     let (executor, home) = (Executor::shared(), Home::new());
     let mut bridge = executor.bridge(&home, &[]);
     let arguments = json!({"code": waiting("behind-many"), "session": "behind-many"});
     let running = bridge.begin_call("run_code_long", arguments);
     until_there(&executor.root().join("behind-many-began"));
-    // A job each, and more of them than a list looks at.
+    // Each iteration is a job, and they are more than a list covers.
     let many = json!({
         "setup_code": "None", "loop_code": "i", "n_iterations": 201, "batch_size": 1, "checkpoint_name": "many", "session": "many",
     });
@@ -103,7 +103,7 @@ fn what_runs_for_long_is_listed_however_much_came_after_it() {
 }
 
 #[test]
-fn an_interrupt_of_a_session_ends_what_runs_there_and_keeps_its_variables() {
+fn interrupting_a_session_ends_its_job_and_keeps_its_variables() {
     let (executor, home) = (Executor::shared(), Home::new());
     let mut bridge = executor.bridge(&home, &[]);
     run(&mut bridge, "stopped", "x = 5").succeeded();
@@ -128,7 +128,7 @@ fn an_interrupt_of_a_session_ends_what_runs_there_and_keeps_its_variables() {
         "{}",
         nothing.facts
     );
-    // What has ended stays as it is.
+    // An interrupt does not change a job that has ended.
     let job = json!({"job_id": kept.facts["job_id"]});
     assert_eq!(
         bridge.call("interrupt_execution", job).fact("state"),
@@ -137,7 +137,7 @@ fn an_interrupt_of_a_session_ends_what_runs_there_and_keeps_its_variables() {
 }
 
 #[test]
-fn a_job_that_waits_is_taken_out_and_never_runs() {
+fn an_interrupted_queued_job_never_runs() {
     let (executor, home) = (Executor::shared(), Home::new());
     let mut bridge = executor.bridge(&home, &[]);
     let arguments = json!({"code": waiting("ahead"), "session": "ahead"});
@@ -164,7 +164,7 @@ fn a_job_that_waits_is_taken_out_and_never_runs() {
 }
 
 #[test]
-fn a_restart_ends_the_jobs_and_the_variables_and_nobody_is_told_twice() {
+fn a_restart_ends_jobs_and_variables_and_is_not_reported_again() {
     let (executor, home) = (Executor::shared(), Home::new());
     let mut bridge = executor.bridge(&home, &[]);
     run(&mut bridge, "anew", "x = 5").succeeded();
@@ -206,7 +206,7 @@ fn a_restart_ends_the_jobs_and_the_variables_and_nobody_is_told_twice() {
 }
 
 #[test]
-fn a_session_whose_process_died_between_calls_is_told_of_once() {
+fn a_kernel_death_between_calls_is_reported_once() {
     let (executor, home) = (Executor::shared(), Home::new());
     let mut bridge = executor.bridge(&home, &[]);
     let code = "import os, threading, time\nx = 5\n\
@@ -238,7 +238,7 @@ fn a_session_whose_process_died_between_calls_is_told_of_once() {
 }
 
 #[test]
-fn arguments_that_name_nothing_are_refused_and_nothing_is_done() {
+fn invalid_and_unknown_ids_and_names_are_refused() {
     let home = Home::new();
     let mut bridge = Executor::shared().bridge(&home, &[]);
     let unknown = "0193d000-0000-7000-8000-000000000000";

@@ -18,7 +18,7 @@ use crate::support::hint::Hint as _;
 use crate::support::machine::{Machine, PATIENCE, folders, log, program, ready, run, until_gone};
 use crate::support::python::python;
 
-/// Not a test: the body of [`Machine::bridge`]'s process. Says what it does, runs `TEST_CODE`, reads the job `TEST_JOB`, then waits for its stdin's end.
+/// Not a test: the body of [`Machine::bridge`]'s process. Reports its progress, runs `TEST_CODE`, reads the job `TEST_JOB`, then waits for the end of stdin.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "run by other tests, as their bridge"]
 async fn bridge_process() {
@@ -111,7 +111,7 @@ async fn an_executor_that_died_is_started_again_and_its_jobs_are_kept() {
 }
 
 #[tokio::test]
-async fn two_bridges_at_once_have_an_executor_each_and_the_next_finds_the_firsts_jobs() {
+async fn concurrent_bridges_have_an_executor_each_and_later_ones_find_their_jobs() {
     let machine = Machine::new();
     let (first, second) = (
         Local::new(&machine.with_packages()),
@@ -120,7 +120,7 @@ async fn two_bridges_at_once_have_an_executor_each_and_the_next_finds_the_firsts
     let (one, two) = (ready(&first).await, ready(&second).await);
     let (job, _) = run(&*one, "print('one')").await;
     run(&*two, "print('two')").await;
-    // It has ended: it can be read from there, too.
+    // It has ended, so it can be read there too.
     assert_eq!(log(&*two, job).await, "one");
     first.stop().await;
     drop(first);
@@ -155,8 +155,8 @@ async fn without_python_the_error_says_how_to_get_one() {
     assert!(error.hint().contains("python.org"), "{}", error.hint());
 }
 
-/// A machine whose Python makes environments of nothing: its pip notes each try in `tried`, then does as `pip` says; all else is done by
-/// the Python of the tests.
+/// Creates a machine whose Python makes empty environments: its pip records each try in `tried`, then runs `pip`; the tests' Python does
+/// the rest.
 #[cfg(unix)]
 fn with_fake_python(machine: &Machine, pip: &str) -> Settings {
     let programs = machine.folder("bin");
@@ -175,7 +175,7 @@ fn with_fake_python(machine: &Machine, pip: &str) -> Settings {
     );
     program(&programs.join("python3"), &script);
     let mut settings = machine.finding_only(&programs);
-    // Where `mkdir` and `cp` are.
+    // For `mkdir` and `cp`.
     settings.search_path.push(":/usr/bin:/bin");
     settings
 }
@@ -188,7 +188,7 @@ fn tries(machine: &Machine) -> usize {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn failing_pip_is_told_leaves_nothing_and_is_tried_again_by_the_next_call() {
+async fn a_pip_failure_is_reported_leaves_nothing_and_is_retried_by_the_next_call() {
     let machine = Machine::new();
     let pip = "echo 'WARNING: NewConnectionError: Connection refused' >&2; echo 'ERROR: No matching distribution' >&2; exit 1";
     let local = Local::new(&with_fake_python(&machine, pip));
@@ -205,7 +205,7 @@ async fn failing_pip_is_told_leaves_nothing_and_is_tried_again_by_the_next_call(
         );
         assert_eq!(tries(&machine), number);
     }
-    // Who cannot wait learns why the try before failed.
+    // A call that cannot wait reports why the previous try failed.
     let error = local.runtime(Instant::now()).await.unwrap_err();
     assert!(error.is_transient(), "{error:?}");
     assert!(
@@ -219,7 +219,7 @@ async fn failing_pip_is_told_leaves_nothing_and_is_tried_again_by_the_next_call(
 
 #[cfg(unix)]
 #[tokio::test]
-async fn two_bridges_at_once_make_one_environment_and_half_made_ones_are_removed() {
+async fn concurrent_bridges_make_one_environment_and_remove_half_made_ones() {
     let machine = Machine::new();
     let settings = with_fake_python(&machine, "sleep 1");
     let (first, second) = (Local::new(&settings), Local::new(&settings));
@@ -243,7 +243,7 @@ async fn two_bridges_at_once_make_one_environment_and_half_made_ones_are_removed
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_damaged_environment_is_made_again() {
+async fn a_damaged_environment_is_rebuilt() {
     let machine = Machine::new();
     let settings = with_fake_python(&machine, "true");
     let local = Local::new(&settings);
@@ -261,26 +261,29 @@ async fn a_damaged_environment_is_made_again() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_killed_bridge_takes_its_executor_along() {
+async fn the_executor_of_a_killed_bridge_ends() {
     let machine = Machine::new();
     let mut bridge = machine.bridge(
         "print('up')",
         &[("SMART_COLAB_PYTHON", python().to_str().unwrap())],
     );
-    let address = bridge.hear("address: ");
-    assert_eq!(bridge.hear("said: "), "up");
+    let address = bridge.wait_for_line("address: ");
+    assert_eq!(bridge.wait_for_line("said: "), "up");
     bridge.child.kill().unwrap();
     until_gone(&address).await;
 }
 
-/// The only test that installs packages: from nothing, over a half made environment, and then used without any network.
+/// The only test that installs packages: from nothing, over a half-made environment, then without any network.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_environment_is_made_once_and_used_offline_from_then_on() {
+async fn an_environment_is_made_once_and_then_used_offline() {
     let machine = Machine::new();
     let environments = machine.folder("data/executor/environment");
 
     let mut killed = machine.bridge("print('never')", &[]);
-    while !killed.hear("doing: ").starts_with("installing packages") {}
+    while !killed
+        .wait_for_line("doing: ")
+        .starts_with("installing packages")
+    {}
     drop(killed);
     let half_made = folders(&environments);
     assert_eq!(half_made.len(), 1);
@@ -292,7 +295,7 @@ async fn an_environment_is_made_once_and_used_offline_from_then_on() {
     let (job, said) = run(&*runtime, "import sys; print(sys.prefix)").await;
     local.stop().await;
     drop(local);
-    // The killed bridge's installer may be at work still, but not in the environment that is used.
+    // The killed bridge's installer may still run, but not in the environment in use.
     assert!(folders(&environments).contains(&PathBuf::from(&said)));
     assert_ne!(half_made, [PathBuf::from(&said)]);
 
@@ -321,11 +324,11 @@ async fn an_environment_is_made_once_and_used_offline_from_then_on() {
             ("SMART_COLAB_TOKEN", "s3cret"),
         ],
     );
-    let address = offline.hear("address: ");
+    let address = offline.wait_for_line("address: ");
     eprintln!("second start: {:.1} s", started.elapsed().as_secs_f64());
-    assert_eq!(offline.hear("earlier: "), said);
-    assert_eq!(offline.hear("said: "), "3 []");
+    assert_eq!(offline.wait_for_line("earlier: "), said);
+    assert_eq!(offline.wait_for_line("said: "), "3 []");
     drop(offline.child.stdin.take());
-    offline.hear("stopped");
+    offline.wait_for_line("stopped");
     until_gone(&address).await;
 }

@@ -1,4 +1,4 @@
-//! Everything above one module: real processes, real sockets.
+//! Integration tests with real processes and real sockets.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
@@ -7,16 +7,17 @@ mod support;
 
 mod all_python;
 mod arguments;
+mod call_order;
 mod calls;
 mod campaign;
 mod chunked;
 mod connect;
+#[cfg(unix)]
+mod disconnecting;
 mod docs;
 mod download;
 mod faults;
 mod jobs;
-#[cfg(unix)]
-mod leaving;
 mod local_executor;
 mod mcp_stdio;
 mod next_steps;
@@ -25,6 +26,7 @@ mod notebook_export;
 mod official_client;
 mod other_client;
 mod output;
+mod provisioners;
 mod reading;
 mod refusals;
 mod reports;
@@ -34,8 +36,6 @@ mod settings;
 mod tidy;
 mod tool_list;
 mod try_tour;
-mod turns;
 mod upload;
-mod ways;
 mod ways_out;
 mod words;

@@ -1,24 +1,24 @@
-//! The server's life on stdio, as clients of every age see it.
+//! The server on stdio, for clients of every protocol version.
 
 use serde_json::{Value, json};
 
 use crate::support::home::Home;
 use crate::support::stdio::{Bridge, Left, MODERN, modern};
 
-/// Nobody listens there, so whoever needs the network waits or fails.
-const DEAD: &str = "https://127.0.0.1:9/#dead-t0ken";
+/// Refuses connections, so a call that needs the network waits or fails.
+const DEAD_URL: &str = "https://127.0.0.1:9/#dead-t0ken";
 
 fn unconfigured(home: &Home) -> Bridge {
     Bridge::start(home.program(&[]))
 }
 
 #[track_caller]
-fn ended_well(left: &Left) {
+fn assert_clean_exit(left: &Left) {
     assert_eq!(left.status.code(), Some(0), "{}", left.stderr);
 }
 
 #[test]
-fn every_version_of_the_old_handshake_is_answered_with_itself() {
+fn every_known_protocol_version_is_echoed_by_initialize() {
     for version in ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"] {
         let home = Home::new();
         let mut bridge = unconfigured(&home);
@@ -30,30 +30,30 @@ fn every_version_of_the_old_handshake_is_answered_with_itself() {
         assert!(instructions.chars().count() < 4_096);
         bridge.notify("notifications/initialized", json!({}));
         assert_eq!(bridge.request("ping", json!({})), json!({}));
-        ended_well(&bridge.leave());
+        assert_clean_exit(&bridge.leave());
     }
 }
 
 #[test]
-fn a_version_of_the_future_is_answered_with_one_that_is_known() {
+fn an_unknown_protocol_version_is_answered_with_a_known_one() {
     let home = Home::new();
     let mut bridge = unconfigured(&home);
     let hello = bridge.initialize("2199-01-01");
     assert!(hello["protocolVersion"].is_string(), "{hello}");
-    ended_well(&bridge.leave());
+    assert_clean_exit(&bridge.leave());
 }
 
 #[test]
 fn a_modern_client_calls_without_any_handshake() {
     let home = Home::new();
-    let mut bridge = Bridge::start(home.program(&[("COLAB_URL", DEAD)]));
+    let mut bridge = Bridge::start(home.program(&[("COLAB_URL", DEAD_URL)]));
     let tools = bridge.request("tools/list", modern(json!({})));
     assert!(tools["tools"].is_array(), "{tools}");
     let call = json!({"name": "check_colab_connection", "arguments": {}});
     let report = bridge.request("tools/call", modern(call));
     let facts = &report["structuredContent"];
     assert_eq!(facts["status"], "disconnected", "{report}");
-    ended_well(&bridge.leave());
+    assert_clean_exit(&bridge.leave());
 }
 
 #[test]
@@ -65,15 +65,15 @@ fn a_modern_client_discovers_and_then_calls() {
     assert!(versions.contains(&json!(MODERN)), "{found}");
     let tools = bridge.request("tools/list", modern(json!({})));
     assert!(tools["tools"].is_array(), "{tools}");
-    ended_well(&bridge.leave());
+    assert_clean_exit(&bridge.leave());
 }
 
-/// Claude Code asks the new way, may lose patience with it, and then shakes hands the old way.
+/// Claude Code tries `server/discover`, may time out, and then sends `initialize`.
 #[test]
-fn discovery_can_be_given_up_for_the_old_handshake() {
+fn a_client_may_fall_back_from_discovery_to_the_handshake() {
     for giving_up in [false, true] {
         let home = Home::new();
-        let mut bridge = Bridge::start(home.program(&[("COLAB_URL", DEAD)]));
+        let mut bridge = Bridge::start(home.program(&[("COLAB_URL", DEAD_URL)]));
         let id = bridge.begin("server/discover", modern(json!({})));
         if giving_up {
             let params = json!({"requestId": id, "reason": "timeout"});
@@ -87,7 +87,7 @@ fn discovery_can_be_given_up_for_the_old_handshake() {
         bridge.notify("notifications/initialized", json!({}));
         let tools = bridge.request("tools/list", json!({}));
         assert!(tools["tools"].is_array(), "{tools}");
-        ended_well(&bridge.leave());
+        assert_clean_exit(&bridge.leave());
     }
 }
 
@@ -100,25 +100,25 @@ fn a_ping_and_a_notification_may_come_before_the_handshake() {
     bridge.notify("notifications/roots/list_changed", json!({}));
     let hello = bridge.initialize("2025-06-18");
     assert_eq!(hello["protocolVersion"], "2025-06-18", "{hello}");
-    ended_well(&bridge.leave());
+    assert_clean_exit(&bridge.leave());
 }
 
 #[test]
-fn a_client_that_leaves_at_once_is_no_fault() {
+fn a_client_that_disconnects_at_once_is_not_an_error() {
     let home = Home::new();
     let left = unconfigured(&home).leave();
-    ended_well(&left);
+    assert_clean_exit(&left);
     assert_eq!(left.stdout, "");
 }
 
 #[test]
-fn a_client_that_leaves_later_finds_nothing_but_messages_on_stdout() {
+fn stdout_holds_only_messages_until_the_client_disconnects() {
     let home = Home::new();
     let mut bridge = Bridge::greeted(home.program(&[("SMART_COLAB_LOG", "trace")]));
     bridge.request("tools/list", json!({}));
     bridge.call("check_colab_connection", json!({}));
     let left = bridge.leave();
-    ended_well(&left);
+    assert_clean_exit(&left);
     assert_eq!(left.stdout.lines().count(), 3, "{}", left.stdout);
     for line in left.stdout.lines() {
         let message: Value = serde_json::from_str(line).unwrap();
@@ -147,16 +147,16 @@ fn a_malformed_line_is_survived() {
     let answer = bridge.request("no/such/method", json!({}));
     assert!(answer["error"]["code"].is_number(), "{answer}");
     assert_eq!(bridge.request("ping", json!({})), json!({}));
-    ended_well(&bridge.leave());
+    assert_clean_exit(&bridge.leave());
 }
 
 #[test]
-fn a_request_that_cannot_be_read_is_answered_under_its_id() {
+fn a_malformed_request_is_answered_under_its_id() {
     let home = Home::new();
     let mut bridge = unconfigured(&home);
     bridge.initialize("2025-11-25");
     bridge.notify("notifications/initialized", json!({}));
-    // One beyond what is held in memory, too.
+    // Including one larger than the memory limit.
     let code = "x".repeat(65 * 1024 * 1024);
     for (id, line) in [
         (
@@ -182,11 +182,11 @@ fn a_request_that_cannot_be_read_is_answered_under_its_id() {
         assert!(answer["error"]["code"].is_number(), "{answer}");
     }
     assert_eq!(bridge.request("ping", json!({})), json!({}));
-    ended_well(&bridge.leave());
+    assert_clean_exit(&bridge.leave());
 }
 
 #[test]
-fn params_of_a_wrong_form_are_told_apart_from_an_unknown_method() {
+fn malformed_params_and_unknown_methods_have_different_errors() {
     let home = Home::new();
     let mut bridge = unconfigured(&home);
     bridge.initialize("2025-11-25");
@@ -264,13 +264,13 @@ fn params_of_a_wrong_form_are_told_apart_from_an_unknown_method() {
         assert_eq!(error["code"], code, "{error}");
         assert!(error["message"].as_str().unwrap().contains(said), "{error}");
     }
-    ended_well(&bridge.leave());
+    assert_clean_exit(&bridge.leave());
 }
 
 #[test]
-fn a_dead_address_keeps_nobody_from_shaking_hands_and_listing_tools() {
+fn a_dead_address_does_not_block_the_handshake_or_the_tool_list() {
     let home = Home::new();
-    let mut bridge = Bridge::greeted(home.program(&[("COLAB_URL", DEAD)]));
+    let mut bridge = Bridge::greeted(home.program(&[("COLAB_URL", DEAD_URL)]));
     let tools = bridge.request("tools/list", json!({}));
     assert!(tools["tools"].is_array(), "{tools}");
     let report = bridge.call("check_colab_connection", json!({}));
@@ -279,7 +279,7 @@ fn a_dead_address_keeps_nobody_from_shaking_hands_and_listing_tools() {
     assert!(!report.fact("suggestion").is_empty());
     assert_eq!(report.facts["url"], "https://127.0.0.1:9");
     let left = bridge.leave();
-    ended_well(&left);
+    assert_clean_exit(&left);
     assert!(!(left.stdout + &left.stderr + &home.everything()).contains("dead-t0ken"));
 }
 
@@ -313,11 +313,11 @@ fn without_an_address_every_tool_says_how_to_connect() {
     assert_eq!(report.facts["status"], "disconnected");
     assert_eq!(report.facts["code"], "not_configured");
     assert!(report.fact("suggestion").contains("COLAB_URL"));
-    ended_well(&bridge.leave());
+    assert_clean_exit(&bridge.leave());
 }
 
 #[test]
-fn all_faults_of_a_configuration_are_told_at_once() {
+fn all_configuration_errors_are_reported_at_once() {
     let home = Home::new();
     let file = home.folder("file");
     std::fs::write(&file, "").unwrap();

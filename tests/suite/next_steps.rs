@@ -1,4 +1,4 @@
-//! What an answer says to do next is what helps.
+//! The next step that an answer advises works.
 
 use std::fs;
 
@@ -8,8 +8,8 @@ use crate::support::executor::Executor;
 use crate::support::home::Home;
 use crate::support::stdio::{Answer, Bridge};
 
-/// Calls answer soon, whatever runs.
-pub(crate) const BRIEF: [(&str, &str); 1] = [("SMART_COLAB_CALL_BUDGET_SEC", "5")];
+/// A short call budget, so that calls answer soon.
+pub(crate) const SHORT_BUDGET: [(&str, &str); 1] = [("SMART_COLAB_CALL_BUDGET_SEC", "5")];
 const UNKNOWN_ID: &str = "0193a000-0000-7000-8000-000000000000";
 
 fn sleep(bridge: &mut Bridge, session: &str) -> Answer {
@@ -17,8 +17,8 @@ fn sleep(bridge: &mut Bridge, session: &str) -> Answer {
     bridge.call("run_code_long", json!({"code": code, "session": session}))
 }
 
-/// The same, printing already: a kernel may take its time to start.
-pub(crate) fn asleep(bridge: &mut Bridge, session: &str) -> Answer {
+/// Starts sleeping code and waits for its first output, because a kernel may start slowly.
+pub(crate) fn start_sleeping(bridge: &mut Bridge, session: &str) -> Answer {
     let begun = sleep(bridge, session);
     let look = json!({"job_id": begun.fact("job_id")});
     loop {
@@ -38,9 +38,9 @@ pub(crate) fn chunked(bridge: &mut Bridge, name: &str, setup: &str, body: &str) 
 }
 
 #[test]
-fn an_operation_goes_on_in_one_call_after_an_interrupt_or_a_restart_of_its_session() {
+fn an_operation_continues_in_one_call_after_its_session_was_interrupted_or_restarted() {
     let (executor, home) = (Executor::shared(), Home::new());
-    let mut bridge = executor.bridge(&home, &BRIEF);
+    let mut bridge = executor.bridge(&home, &SHORT_BUDGET);
     for (name, tool) in [
         ("stopped", "interrupt_execution"),
         ("anew", "restart_session"),
@@ -74,7 +74,7 @@ fn advice_after_a_failed_operation_fits_the_failure() {
     let (executor, home) = (Executor::shared(), Home::new());
     let mut bridge = executor.bridge(&home, &[]);
     fs::write(executor.root().join("next_broken.py"), "a = (\n").unwrap();
-    // Setup, body, what the hint says, and whether the same call makes sense.
+    // Setup, body, the hint's words, and whether to repeat the call.
     for (at, (setup, body, advice, can_continue)) in [
         ("", "a = (", "loop_code is no valid Python", false),
         ("", "if i:\nprint(1)", "loop_code is no valid Python", false),
@@ -120,13 +120,13 @@ fn advice_after_a_failed_operation_fits_the_failure() {
         let (hint, facts) = (answer.fact("hint"), &answer.facts);
         assert!(hint.contains(advice), "{setup} | {body}: {facts}");
         assert_eq!(facts["can_continue"], can_continue, "{body}: {facts}");
-        // The same call would only repeat it.
+        // The same call would only fail again.
         assert!(facts["next_command"].is_null(), "{facts}");
         assert_eq!(facts["retryable"], false, "{facts}");
         assert_eq!(hint.contains("same arguments"), can_continue, "{facts}");
         assert!(
             !hint.contains("un the setup again"),
-            "it runs by itself: {facts}"
+            "the setup runs by itself: {facts}"
         );
         let report = bridge.call("get_checkpoint", json!({"operation": name}));
         assert_eq!(report.facts["can_continue"], can_continue);
@@ -155,7 +155,7 @@ fn the_first_call_does_not_find_the_session_busy_with_its_own_start() {
 }
 
 #[test]
-fn code_that_waits_for_its_sessions_first_kernel_is_what_an_interrupt_of_the_session_ends() {
+fn interrupting_a_session_ends_code_that_waits_for_its_first_kernel() {
     let home = Home::new();
     let mut bridge = Executor::shared().bridge(&home, &[]);
     let code = json!({"code": "import time; time.sleep(600)", "session": "next-first"});
@@ -166,11 +166,11 @@ fn code_that_waits_for_its_sessions_first_kernel_is_what_an_interrupt_of_the_ses
 }
 
 #[test]
-fn jobs_that_wait_are_counted_and_one_that_is_taken_out_has_not_run() {
+fn queued_jobs_are_counted_and_an_interrupted_one_is_reported_as_not_run() {
     let home = Home::new();
-    let mut bridge = Executor::shared().bridge(&home, &BRIEF);
+    let mut bridge = Executor::shared().bridge(&home, &SHORT_BUDGET);
     let session = "next-queue";
-    let running = asleep(&mut bridge, session);
+    let running = start_sleeping(&mut bridge, session);
     let [first, second] = [(); 2].map(|()| sleep(&mut bridge, session));
     let check = bridge.call("check_colab_connection", json!({}));
     let sessions = check.facts["sessions"].as_array().unwrap();
@@ -190,9 +190,9 @@ fn jobs_that_wait_are_counted_and_one_that_is_taken_out_has_not_run() {
 }
 
 #[test]
-fn what_is_not_there_is_refused_with_what_there_is() {
+fn an_unknown_name_is_refused_with_the_known_ones() {
     let home = Home::new();
-    let mut bridge = Executor::shared().bridge(&home, &BRIEF);
+    let mut bridge = Executor::shared().bridge(&home, &SHORT_BUDGET);
     let gone = json!({"session": "next-gone"});
     bridge.call(
         "run_code_quick",
@@ -263,9 +263,9 @@ fn what_is_not_there_is_refused_with_what_there_is() {
 }
 
 #[test]
-fn an_executor_that_was_killed_is_not_said_to_have_been_stopped() {
+fn a_killed_executor_is_not_reported_as_stopped() {
     let (mut executor, home) = (Executor::start(), Home::new());
-    let mut bridge = executor.bridge(&home, &BRIEF);
+    let mut bridge = executor.bridge(&home, &SHORT_BUDGET);
     let begun = sleep(&mut bridge, "main");
     executor.kill();
     executor.restart();

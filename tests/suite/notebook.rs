@@ -1,4 +1,4 @@
-//! The notebook as its user runs it, all cells, with the bridge at the line that it prints.
+//! All cells of the notebook, as its user runs them, with a bridge connected to the printed line.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -69,10 +69,10 @@ fn the_line_that_the_notebook_prints_connects_the_bridge() {
     let place = root.canonicalize().unwrap();
     let expected = format!("from the notebook\n'{}'", place.display());
     assert_eq!(answer.text.trim_end(), expected);
-    // Who sits at the notebook sees what runs.
+    // The notebook shows what runs.
     while !printed.contains("from the notebook") {
         let Ok(line) = lines.recv_timeout(PATIENCE) else {
-            panic!("it is not shown live: {printed}");
+            panic!("the job is not shown live: {printed}");
         };
         printed.push_str(&line);
         printed.push('\n');
@@ -87,7 +87,7 @@ fn the_line_that_the_notebook_prints_connects_the_bridge() {
         }
         if Instant::now() > end {
             let _ = notebook.kill();
-            panic!("the notebook stays: {printed}");
+            panic!("the notebook keeps running: {printed}");
         }
         sleep(Duration::from_millis(20));
     };
@@ -96,7 +96,10 @@ fn the_line_that_the_notebook_prints_connects_the_bridge() {
         "{printed}\n{}",
         complaints.join().unwrap()
     );
-    assert!(TcpStream::connect(address).is_err(), "it still serves");
+    assert!(
+        TcpStream::connect(address).is_err(),
+        "the executor still serves"
+    );
     let report = bridge.call("check_colab_connection", json!({}));
     assert_eq!(report.fact("code"), "connection_failed", "{}", report.facts);
 }

@@ -1,4 +1,4 @@
-//! What was run in a session, as a notebook: the real program, the real executor, nbformat's own opinion.
+//! Exporting a session as a notebook, with the real program and executor, validated by nbformat.
 
 mod faults;
 
@@ -42,7 +42,7 @@ impl Client {
     }
 }
 
-/// The notebook, and what nbformat's tools make of it.
+/// Validates the notebook by nbformat and runs it in `folder` if given; returns the notebook and what it prints.
 fn check(path: &Path, folder: Option<&Path>) -> (Value, Value) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/notebook_check.py");
     let mut command = Command::new(python());
@@ -169,7 +169,7 @@ fn a_session_becomes_a_notebook_that_runs_again_and_prints_the_same() {
 }
 
 #[test]
-fn it_lies_in_the_save_folder_and_replaces_nothing() {
+fn exports_stay_in_the_save_folder_and_replace_nothing() {
     let mut client = Client::of("notebook-names");
     client.run("print(1)");
     let results = client.home.folder("results");
@@ -208,7 +208,7 @@ fn it_lies_in_the_save_folder_and_replaces_nothing() {
 }
 
 #[test]
-fn only_the_last_jobs_are_written_where_so_many_are_wanted() {
+fn last_limits_the_export_to_the_newest_jobs() {
     let mut client = Client::of("notebook-last");
     client.export(json!({})).refused("not_found");
     let results = fs::read_dir(client.home.folder("results")).unwrap();
@@ -227,7 +227,7 @@ fn only_the_last_jobs_are_written_where_so_many_are_wanted() {
 }
 
 #[test]
-fn code_that_did_not_come_to_its_end_says_so() {
+fn code_that_did_not_finish_is_marked_in_the_notebook() {
     let (executor, home) = (Executor::shared(), Home::new());
     let mut bridge = executor.bridge(&home, &[("SMART_COLAB_CALL_BUDGET_SEC", "5")]);
     let session = "notebook-ends";
@@ -269,7 +269,7 @@ fn code_that_did_not_come_to_its_end_says_so() {
 }
 
 #[test]
-fn much_output_is_cut_and_the_notebook_says_so() {
+fn long_output_is_cut_and_the_notebook_says_so() {
     let mut client = Client::of("notebook-much");
     let code = "import os\nfor n in range(24): print('x' * 2**20)\nprint('the end')";
     client.run(code).succeeded();
@@ -301,9 +301,9 @@ fn much_output_is_cut_and_the_notebook_says_so() {
     );
 }
 
-/// What ipywidgets sends for a bar, and a display that a later cell updates: nbclient runs the same code for the comparison.
+/// Sends what ipywidgets sends for a bar, and updates a display from a later cell; nbclient runs the same code for comparison.
 #[test]
-fn updates_and_widgets_are_where_jupyter_has_them() {
+fn updates_and_widgets_match_jupyter() {
     let mut client = Client::of("notebook-updates");
     let codes = [
         r#"kernel = get_ipython().kernel
@@ -354,7 +354,7 @@ print(json.dumps([[cell.outputs for cell in book.cells], book.metadata.widgets])
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
     let mut expected: Value = serde_json::from_slice(&output.stdout).unwrap();
-    // A page without widgets shows the text, which is the bar's last state.
+    // A viewer without widgets shows the text, which is the bar's last state.
     expected[0][0][0]["data"]["text/plain"] = json!("|██████████| 4/4");
     let cells = code_cells(&notebook);
     let outputs: Vec<_> = cells.iter().map(|cell| &cell["outputs"]).collect();

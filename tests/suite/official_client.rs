@@ -1,4 +1,4 @@
-//! The official Python client gets along with the program, in both eras of the protocol.
+//! The official Python client works with the program in both protocol eras.
 
 use std::path::Path;
 use std::process::Command;

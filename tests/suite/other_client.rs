@@ -1,11 +1,11 @@
-//! Two clients of one computer, each with a `local` executor of its own: what one was sent, the other finds.
+//! Two clients on one computer, each with its own `local` executor: each finds the other's jobs.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::next_steps::asleep;
+use crate::next_steps::start_sleeping;
 use crate::support::home::Home;
 use crate::support::python::python;
 use crate::support::stdio::{Answer, Bridge};
@@ -27,7 +27,7 @@ fn output(bridge: &mut Bridge, id: &str) -> Answer {
     bridge.call("get_output", json!({"job_id": id, "wait_sec": 0}))
 }
 
-/// Its rows in a list, the one row that there is.
+/// Lists jobs and returns the one row of this job.
 fn row(bridge: &mut Bridge, id: &str) -> Value {
     let list = bridge.call("list_jobs", json!({}));
     let rows = list.facts["jobs"].as_array().unwrap().iter();
@@ -37,7 +37,7 @@ fn row(bridge: &mut Bridge, id: &str) -> Value {
     row
 }
 
-/// Calls again while the other client's executor is still ending.
+/// Repeats `call` while the other client's executor is still ending.
 fn once_ended(mut call: impl FnMut() -> Answer) -> Answer {
     let end = Instant::now() + PATIENCE;
     loop {
@@ -54,10 +54,10 @@ fn once_ended(mut call: impl FnMut() -> Answer) -> Answer {
 }
 
 #[test]
-fn code_of_another_client_is_followed_there_and_read_here_when_that_is_closed() {
+fn another_clients_job_is_readable_once_that_client_is_closed() {
     let home = Home::new();
     let mut first = local(&home);
-    let id = asleep(&mut first, "main").fact("job_id").to_owned();
+    let id = start_sleeping(&mut first, "main").fact("job_id").to_owned();
     let mut second = local(&home);
     let answer = output(&mut second, &id);
     answer.refused("not_found");
@@ -84,7 +84,7 @@ fn code_of_another_client_is_followed_there_and_read_here_when_that_is_closed() 
 }
 
 #[test]
-fn what_has_ended_in_a_client_that_lives_is_read_in_the_other_one() {
+fn a_finished_job_of_a_running_client_is_readable_in_another() {
     let home = Home::new();
     let (mut first, mut second) = (local(&home), local(&home));
     let run = first.call("run_code_quick", json!({"code": "print('done')"}));
@@ -95,10 +95,10 @@ fn what_has_ended_in_a_client_that_lives_is_read_in_the_other_one() {
     assert_eq!(row(&mut second, &id)["state"], "succeeded");
 }
 
-/// An operation is begun in one client, which goes in its only batch, and goes on in one that was open before.
-fn no_iteration_runs_twice(goes: impl FnOnce(Bridge)) {
+/// Begins an operation in one client, ends that client by `disconnect` during the only batch, and continues in another that is already open.
+fn no_iteration_runs_twice(disconnect: impl FnOnce(Bridge)) {
     let home = Home::new();
-    let mut stays = local(&home);
+    let mut second = local(&home);
     let file = home.folder("iterations.txt");
     let body = format!(
         "with open({:?}, 'a') as file:\n    print(i, file=file)\nassert ready\ntime.sleep(0.2)",
@@ -108,8 +108,8 @@ fn no_iteration_runs_twice(goes: impl FnOnce(Bridge)) {
         "setup_code": "import time\nready = True", "loop_code": body, "n_iterations": ITERATIONS, "batch_size": ITERATIONS,
         "checkpoint_name": "handed",
     });
-    let mut leaves = local(&home);
-    leaves.begin_call("run_chunked_operation", plan.clone());
+    let mut first = local(&home);
+    first.begin_call("run_chunked_operation", plan.clone());
     let ran = || {
         let text = fs::read_to_string(&file).unwrap_or_default();
         let numbers = text.lines().map(|line| line.parse::<u64>().unwrap());
@@ -117,33 +117,33 @@ fn no_iteration_runs_twice(goes: impl FnOnce(Bridge)) {
     };
     let end = Instant::now() + PATIENCE;
     while ran().len() < 6 {
-        assert!(Instant::now() < end, "it does not begin");
+        assert!(Instant::now() < end, "the operation does not begin");
         std::thread::sleep(Duration::from_millis(10));
     }
-    goes(leaves);
+    disconnect(first);
 
     loop {
-        let answer = once_ended(|| stays.call("run_chunked_operation", plan.clone()));
+        let answer = once_ended(|| second.call("run_chunked_operation", plan.clone()));
         if answer.facts["completed"] == ITERATIONS {
             break;
         }
         assert!(Instant::now() < end + PATIENCE, "{}", answer.facts);
     }
     let mut finished = ran();
-    // The one that was cut off in its middle begins again.
+    // The iteration that was cut off begins again.
     finished.dedup();
     assert_eq!(finished, (0..ITERATIONS).collect::<Vec<_>>());
     assert!(ran().len() <= finished.len() + 1, "{:?}", ran());
 }
 
 #[test]
-fn an_operation_of_a_client_that_is_closed_goes_on_in_another() {
+fn an_operation_of_a_closed_client_continues_in_another() {
     no_iteration_runs_twice(|bridge| {
         bridge.leave();
     });
 }
 
 #[test]
-fn an_operation_of_a_client_that_is_killed_goes_on_in_another() {
+fn an_operation_of_a_killed_client_continues_in_another() {
     no_iteration_runs_twice(drop);
 }

@@ -1,4 +1,4 @@
-//! What a model sees of the code that it ran: the real program, the real executor, a real kernel.
+//! The answer that a model gets for code it ran, with the real program, executor and kernel.
 
 mod advice;
 mod displays;
@@ -17,7 +17,7 @@ use crate::support::executor::Executor;
 use crate::support::home::Home;
 use crate::support::stdio::{Answer, Bridge};
 
-const LONGEST_TEXT: usize = 40_000;
+const MAX_TEXT_CHARS: usize = 40_000;
 
 /// A client with a session of its own.
 struct Client {
@@ -42,7 +42,7 @@ impl Client {
         self.bridge.call("run_code_quick", arguments)
     }
 
-    /// A finished job's whole output, page by page.
+    /// Reads a finished job's whole output, page by page.
     fn read(&mut self, job: &str) -> String {
         let mut read = String::new();
         let mut after = json!(0);
@@ -50,7 +50,7 @@ impl Client {
             let page = json!({"job_id": job, "after": after});
             let page = self.bridge.call("get_output", page);
             page.succeeded();
-            assert!(page.text.chars().count() <= LONGEST_TEXT);
+            assert!(page.text.chars().count() <= MAX_TEXT_CHARS);
             assert!(page.facts["left_out_characters"].is_null());
             read.push_str(&page.text);
             after = page.facts["next"].clone();
@@ -64,7 +64,7 @@ fn file(link: &str) -> PathBuf {
 }
 
 #[test]
-fn output_comes_first_then_the_value_then_one_line_of_facts() {
+fn an_answer_is_output_then_value_then_one_line_of_facts() {
     let mut client = Client::of("first");
     let answer = client.run("x = 21\nprint('hello')\nx * 2");
     answer.succeeded();
@@ -110,7 +110,7 @@ fn an_exception_is_an_error_with_the_users_frames() {
 }
 
 #[test]
-fn a_table_is_text() {
+fn a_table_is_shown_as_text() {
     let code = "class Table:\n    def __repr__(self): return '   a  b\\n0  1  2'\n    \
         def _repr_html_(self): return '<table><tr><td>1</td></tr></table>'\n\
         display(Table())\nTable()";
@@ -120,7 +120,7 @@ fn a_table_is_text() {
 }
 
 #[test]
-fn a_plot_is_a_picture_and_a_file() {
+fn a_plot_is_shown_and_saved() {
     let mut client = Client::of("plot");
     let code = "import matplotlib.pyplot as plt\nplt.plot([1, 2, 4])\nplt.show()";
     let answer = client.run(code);
@@ -135,8 +135,12 @@ fn a_plot_is_a_picture_and_a_file() {
     };
     let kept = file(link);
     assert!(kept.starts_with(client.home.folder("results")), "{link}");
-    assert_eq!(std::fs::read(kept).unwrap(), shown, "small: as made");
-    assert!(!answer.text.contains(&data[..40]), "base64 in the text");
+    assert_eq!(
+        std::fs::read(kept).unwrap(),
+        shown,
+        "a small picture is shown unchanged"
+    );
+    assert!(!answer.text.contains(&data[..40]), "the text has no base64");
 
     let code = "from IPython.display import Image, SVG, display\nimport io\n\
         figure = plt.figure(figsize=(30, 12), dpi=100)\nplt.plot([1, 2, 4])\nbuffer = io.BytesIO()\n\
@@ -168,15 +172,15 @@ fn long_output_shows_its_ends_and_is_kept_whole() {
     let answer = client.run("for i in range(30_000):\n    print(f'line {i}: ü')");
     answer.succeeded();
     let length = answer.text.chars().count();
-    assert!(length <= LONGEST_TEXT, "{length} characters");
-    assert!(length > LONGEST_TEXT / 2, "{length} characters");
+    assert!(length <= MAX_TEXT_CHARS, "{length} characters");
+    assert!(length > MAX_TEXT_CHARS / 2, "{length} characters");
     assert!(answer.text.starts_with("line 0: ü\nline 1: ü\n"));
     assert!(answer.text.ends_with("line 29998: ü\nline 29999: ü\n"));
     let whole: String = (0..30_000).map(|i| format!("line {i}: ü\n")).collect();
     let left_out = answer.facts["left_out_characters"].as_u64().unwrap();
     assert!(
         answer.text.contains(&left_out.to_string()),
-        "the text tells the count"
+        "the text has the count"
     );
     let log = PathBuf::from(answer.fact("log"));
     assert!(log.starts_with(client.home.folder("results").join("logs")));
@@ -187,7 +191,7 @@ fn long_output_shows_its_ends_and_is_kept_whole() {
 }
 
 #[test]
-fn a_look_without_a_wait_reads_all_that_is_there() {
+fn get_output_without_a_wait_reads_everything_so_far() {
     let mut client = Client::of("look");
     let code =
         "for i in range(4_000):\n    print('x' * 999, flush=True)\nraise ValueError('the end')";
@@ -200,15 +204,15 @@ fn a_look_without_a_wait_reads_all_that_is_there() {
 }
 
 #[test]
-fn a_line_without_an_end_is_kept_whole() {
+fn a_line_without_a_newline_is_kept_whole() {
     let mut client = Client::of("endless");
     for length in [39_000, 60_000, 300_000] {
         let code = format!("import sys\n_ = sys.stdout.write('x' * {length})");
         let answer = client.run(&code);
         answer.succeeded();
-        assert!(answer.text.chars().count() <= LONGEST_TEXT);
+        assert!(answer.text.chars().count() <= MAX_TEXT_CHARS);
         let whole = "x".repeat(length);
-        if length > LONGEST_TEXT {
+        if length > MAX_TEXT_CHARS {
             let log = std::fs::read_to_string(answer.fact("log")).unwrap();
             assert!(log == whole, "{length}: {}", log.len());
         } else {
@@ -247,7 +251,7 @@ fn input_fails_at_once_and_says_why() {
 }
 
 #[test]
-fn sessions_are_apart() {
+fn sessions_do_not_share_variables() {
     let mut one = Client::of("apart-1");
     let mut two = Client::of("apart-2");
     one.run("x = 'of one'").succeeded();
@@ -257,7 +261,7 @@ fn sessions_are_apart() {
 }
 
 #[test]
-fn a_kernel_that_ends_under_its_code_is_told() {
+fn a_kernel_that_dies_under_its_code_is_reported() {
     let mut client = Client::of("ending");
     client.run("x = 1").succeeded();
     let answer = client.run("print('last words', flush=True)\nimport os\nos._exit(1)");
@@ -268,7 +272,7 @@ fn a_kernel_that_ends_under_its_code_is_told() {
 }
 
 #[test]
-fn code_that_runs_out_of_its_time_is_stopped() {
+fn code_that_times_out_is_stopped() {
     let mut client = Client::of("timeout");
     let arguments = json!({
         "code": "print('begun', flush=True)\nimport time\ntime.sleep(600)",
@@ -283,7 +287,7 @@ fn code_that_runs_out_of_its_time_is_stopped() {
 }
 
 #[test]
-fn wrong_arguments_are_named() {
+fn invalid_arguments_are_named() {
     let mut client = Client::of("wrong");
     for (tool, arguments, named) in [
         ("run_code_quick", json!({}), "code"),
@@ -320,8 +324,8 @@ fn wrong_arguments_are_named() {
     ] {
         let answer = client.bridge.call(tool, arguments.clone());
         answer.refused("invalid_argument");
-        let told = answer.fact("error");
-        assert!(told.contains(named), "{tool} {arguments}: {told}");
+        let said = answer.fact("error");
+        assert!(said.contains(named), "{tool} {arguments}: {said}");
     }
     let id = Uuid::now_v7().to_string();
     let answer = client.bridge.call("get_output", json!({"job_id": id}));
@@ -332,7 +336,7 @@ fn wrong_arguments_are_named() {
 }
 
 #[test]
-fn what_a_thread_prints_after_the_end_is_shown_by_a_later_look() {
+fn a_threads_output_after_the_end_is_shown_by_a_later_get_output() {
     let mut client = Client::of("late");
     let code = "import os, threading, time\ndef speak():\n    while not os.path.exists('late-go'): time.sleep(0.02)\n    print('late words', flush=True)\n\
         threading.Thread(target=speak).start()\nprint('early words')";
@@ -359,7 +363,7 @@ fn what_a_thread_prints_after_the_end_is_shown_by_a_later_look() {
 }
 
 #[test]
-fn code_that_is_too_long_is_refused_with_an_answer() {
+fn code_that_is_too_long_is_refused() {
     let mut client = Client::of("long-code");
     for mebibytes in [9, 20] {
         let code = format!("#{}\n1", "x".repeat(mebibytes << 20));
@@ -371,7 +375,7 @@ fn code_that_is_too_long_is_refused_with_an_answer() {
             answer.facts
         );
     }
-    // What fits is run.
+    // Code at the limit runs.
     let code = format!("#{}\n1", "x".repeat(7 << 20));
     assert_eq!(client.run(&code).text.trim_end(), "1");
     assert_eq!(

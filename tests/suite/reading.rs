@@ -1,4 +1,4 @@
-//! Looking into files over there: what the model sees of each kind.
+//! Reading remote files: what the model sees of each kind.
 
 mod binary;
 mod logs;
@@ -17,7 +17,7 @@ use crate::support::executor::Executor;
 use crate::support::home::Home;
 use crate::support::stdio::{Answer, Bridge};
 
-/// A client whose runtime holds these files.
+/// A client whose runtime has given files.
 struct Client {
     bridge: Bridge,
     server: FilesServer,
@@ -65,7 +65,7 @@ fn encoded(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
 }
 
 #[test]
-fn a_text_is_read_on_from_the_line_that_is_named() {
+fn a_text_is_read_from_the_requested_line() {
     let mut client = Client::with(&[("/content/a.log", numbered(1..=500).as_bytes())]);
     let answer = client.look("/content/a.log");
     assert_eq!(answer.text, numbered(1..=200));
@@ -83,7 +83,7 @@ fn a_text_is_read_on_from_the_line_that_is_named() {
 }
 
 #[test]
-fn a_long_text_is_read_in_answers_that_fit() {
+fn a_long_text_is_paged() {
     let lines: String = (0..300)
         .map(|n| format!("{n}{}\n", "x".repeat(400)))
         .collect();
@@ -107,7 +107,7 @@ fn a_long_text_is_read_in_answers_that_fit() {
 }
 
 #[test]
-fn a_csv_is_a_table_of_its_first_rows() {
+fn a_csv_is_shown_as_a_table_of_its_first_rows() {
     let mut csv = "name,value\n".to_owned();
     csv.extend((0..1000).map(|n| format!("row {n},{n}.5\n")));
     let mut client = Client::with(&[("/t.csv", csv.as_bytes())]);
@@ -128,7 +128,7 @@ fn a_csv_is_a_table_of_its_first_rows() {
 }
 
 #[test]
-fn json_and_notebooks_are_made_readable() {
+fn json_and_notebooks_are_formatted() {
     let picture = "iVBORw0KGgo".repeat(2000);
     let notebook = json!({"cells": [{"cell_type": "code", "source": ["1 + 1"], "outputs": [
         {"output_type": "display_data", "data": {"image/png": picture}},
@@ -156,7 +156,7 @@ fn json_and_notebooks_are_made_readable() {
 }
 
 #[test]
-fn a_notebook_is_shown_as_far_as_an_answer_holds() {
+fn a_notebook_is_shown_up_to_the_answers_limit() {
     let table = format!("<table>{}</table>", "<tr><td>x</td></tr>".repeat(150_000));
     let table = json!({"output_type": "display_data", "data": {"text/html": table}});
     let line = json!({"output_type": "stream", "text": ["y".repeat(99), "\n"]});
@@ -179,7 +179,7 @@ fn a_notebook_is_shown_as_far_as_an_answer_holds() {
 }
 
 #[test]
-fn a_picture_is_shown_small() {
+fn a_picture_is_shown_scaled_down() {
     let drawing = br#"<svg xmlns="http://www.w3.org/2000/svg" width="30" height="20"/>"#;
     let mut bomb = encoded(1, 1, ImageFormat::Png);
     bomb.truncate(40);
@@ -231,7 +231,7 @@ fn a_large_picture_and_a_binary_file_are_not_fetched() {
 }
 
 #[test]
-fn what_is_no_file_is_told() {
+fn folders_missing_files_and_bad_ranges_are_refused() {
     let mut client = Client::with(&[("/folder/a.txt", b"x")]);
     let answer = client.read(json!({"path": "/folder"}));
     answer.refused("is_a_directory");
@@ -250,7 +250,7 @@ fn what_is_no_file_is_told() {
 }
 
 #[test]
-fn the_real_executor_is_read_alike() {
+fn the_real_executor_reads_as_the_fake_one_does() {
     let executor = Executor::shared();
     let folder = executor.root().join("reading");
     std::fs::create_dir_all(&folder).unwrap();

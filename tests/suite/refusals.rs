@@ -1,4 +1,4 @@
-//! Input that cannot be used: each gets its code, a sentence and a hint, nothing is run and no checkpoint is touched.
+//! Invalid input gets a code, a message and a hint; nothing runs and no checkpoint is touched.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ fn plan(changes: &Value) -> Value {
     plan
 }
 
-/// Every file below a folder with its content.
+/// Returns every file below a folder with its content.
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -45,7 +45,7 @@ fn operated() -> (Home, Bridge) {
 }
 
 #[test]
-fn a_plan_that_cannot_be_run_is_refused_and_touches_no_checkpoint() {
+fn an_invalid_plan_is_refused_and_touches_no_checkpoint() {
     let (home, mut bridge) = operated();
     let before = files(&home.folder("checkpoints"));
     assert!(!before.is_empty());
@@ -100,13 +100,13 @@ fn a_plan_that_cannot_be_run_is_refused_and_touches_no_checkpoint() {
     unknown.refused("not_found");
     assert!(
         unknown.whole.to_string().contains("kept"),
-        "it names what there is"
+        "the known names are listed"
     );
     assert_eq!(files(&home.folder("checkpoints")), before);
 }
 
 #[test]
-fn code_that_cannot_work_stops_an_operation_before_its_first_iteration() {
+fn invalid_code_stops_an_operation_before_its_first_iteration() {
     let (_home, mut bridge) = operated();
     for (name, changes) in [
         (
@@ -128,7 +128,7 @@ fn code_that_cannot_work_stops_an_operation_before_its_first_iteration() {
 }
 
 #[test]
-fn a_cursor_that_is_none_of_the_jobs_shows_nothing_and_breaks_nothing() {
+fn a_cursor_past_the_end_shows_nothing_and_an_invalid_one_is_refused() {
     let home = Home::new();
     let mut bridge = Executor::shared().bridge(&home, &[]);
     let arguments = json!({"code": "print('whole')", "session": "refusals-cursor"});

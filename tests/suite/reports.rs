@@ -1,4 +1,4 @@
-//! What the report tools tell: the connection, the machine, its files, its variables.
+//! The report tools: the connection, the machine, its files and its variables.
 
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ fn names<'a>(list: &'a Value, field: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn a_report_is_the_same_as_structure_and_as_text() {
+fn a_report_is_the_same_as_structured_content_and_as_text() {
     let home = Home::new();
     let mut bridge = bridge(&home);
     for (tool, arguments) in [
@@ -35,7 +35,7 @@ fn a_report_is_the_same_as_structure_and_as_text() {
         ("list_colab_files", json!({})),
         ("list_colab_variables", json!({})),
     ] {
-        // That both say the same is checked wherever an answer is read.
+        // `Answer::of` checks that both forms are equal.
         let answer = bridge.call(tool, arguments);
         assert!(!answer.is_error, "{}", answer.whole);
         assert!(answer.whole["structuredContent"].is_object(), "{tool}");
@@ -44,7 +44,7 @@ fn a_report_is_the_same_as_structure_and_as_text() {
 }
 
 #[test]
-fn the_check_tells_how_things_are() {
+fn the_connection_check_reports_the_runtime() {
     let home = Home::new();
     let answer = bridge(&home).call("check_colab_connection", json!({}));
     assert_eq!(answer.fact("status"), "connected");
@@ -56,7 +56,7 @@ fn the_check_tells_how_things_are() {
 }
 
 #[test]
-fn a_wrong_token_is_told_without_being_shown() {
+fn a_wrong_token_is_reported_without_being_shown() {
     let home = Home::new();
     let line = format!("{}#wr0ng-t0ken", Executor::shared().url);
     let mut bridge = Bridge::greeted(home.program(&[("COLAB_URL", &line)]));
@@ -87,7 +87,7 @@ fn the_probe_describes_the_machine() {
 }
 
 #[test]
-fn variables_are_listed_with_what_they_are() {
+fn variables_are_listed_with_type_shape_and_length() {
     let home = Home::new();
     let mut bridge = bridge(&home);
     let code = "import numpy, os\ngrid = numpy.zeros((3, 4))\nword = 'würfel' * 1000\n_hidden = 1";
@@ -124,7 +124,7 @@ fn variables_are_listed_with_what_they_are() {
 }
 
 #[test]
-fn cleaning_up_deletes_no_file_of_the_users() {
+fn cleanup_deletes_no_user_file() {
     let home = Home::new();
     let mut bridge = bridge(&home);
     let root = Executor::shared().root();
@@ -184,7 +184,7 @@ fn files_are_listed_page_by_page() {
     assert_eq!(found[0]["type"], "file");
     assert_eq!(found[4]["type"], "directory");
 
-    // A path of the answer is good for the next question.
+    // A path in an answer can be used in the next call.
     let inner = json!({"path": found[4]["path"]});
     let page = bridge.call("list_colab_files", inner);
     assert_eq!(page.facts["entries"], json!([]), "{}", page.whole);

@@ -1,4 +1,4 @@
-//! Every request is answered under its id, whatever it looks like.
+//! Every request is answered under its id, however malformed.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::support::executor::Executor;
 use crate::support::home::Home;
 use crate::support::stdio::{Answer, Bridge};
 
-/// Beyond what most programs hold.
+/// Ids beyond the number types of most programs.
 const IDS: [&str; 7] = [
     "9223372036854775808",
     "18446744073709551616",
@@ -22,7 +22,7 @@ fn parsed(line: &str) -> Value {
 }
 
 #[test]
-fn what_no_parser_takes_is_refused_under_its_id_with_a_next_step() {
+fn malformed_json_is_refused_under_its_id_with_a_hint() {
     let home = Home::new();
     let mut bridge = Bridge::greeted(home.program(&[]));
     let call = |id: u32, value: &str| {
@@ -61,7 +61,7 @@ fn what_no_parser_takes_is_refused_under_its_id_with_a_next_step() {
         let said = error["message"].as_str().unwrap();
         assert!(said.contains("Nothing was done: send it again"), "{said}");
     }
-    // Nobody waits for an answer to these.
+    // Responses and empty lines get no answer.
     for line in [
         r#"{"jsonrpc":"2.0","id":1,"result":1e999}"#,
         r#"{"jsonrpc":"2.0","id":null,"error":{"code":1e999}}"#,
@@ -72,13 +72,13 @@ fn what_no_parser_takes_is_refused_under_its_id_with_a_next_step() {
     assert_eq!(bridge.request("ping", json!({})), json!({}));
 }
 
-/// The codes of the answers to `line`, which come before that to a ping; all have the id null.
+/// Returns the codes of the answers to `line` up to that of a ping, and asserts that all have the id null.
 fn codes_under_null(bridge: &mut Bridge, line: &str) -> Vec<i64> {
     bridge.send_line(line);
     bridge.send_line(r#"{"jsonrpc":"2.0","id":"end","method":"ping"}"#);
     let mut codes = Vec::new();
     let mut is_ended = false;
-    // An answer of rmcp and one of ours may pass each other.
+    // An answer of rmcp and one of ours may arrive in either order.
     while !is_ended || codes.is_empty() {
         let answer = parsed(&bridge.line());
         if answer["id"] == "end" {
@@ -96,7 +96,7 @@ fn codes_under_null(bridge: &mut Bridge, line: &str) -> Vec<i64> {
 }
 
 #[test]
-fn what_has_no_id_that_can_be_read_is_refused_under_null() {
+fn a_request_without_a_readable_id_is_refused_under_null() {
     let home = Home::new();
     let mut bridge = Bridge::greeted(home.program(&[]));
     for (line, code) in [
@@ -131,10 +131,10 @@ fn what_has_no_id_that_can_be_read_is_refused_under_null() {
     ] {
         assert_eq!(codes_under_null(&mut bridge, line), [code], "{line}");
     }
-    // As it is sent by a client that writes an absent id as null.
+    // A client that writes an absent id as null sends this.
     bridge.send_line(r#"{"jsonrpc":"2.0","id":null,"method":"notifications/initialized"}"#);
     assert_eq!(bridge.request("ping", json!({})), json!({}));
-    // Before the session too, and where the client leaves at once.
+    // Before the handshake too, and when the client disconnects at once.
     let mut early = Bridge::start(home.program(&[]));
     early.send_line("{");
     assert_eq!(parsed(&early.line())["error"]["code"], -32700);
@@ -159,7 +159,7 @@ fn each_broken_element_of_a_batch_is_refused() {
 }
 
 #[test]
-fn a_batch_that_is_cut_off_or_too_long_runs_nothing_and_refuses_its_callers() {
+fn a_truncated_or_oversized_batch_runs_nothing_and_refuses_every_call() {
     let home = Home::new();
     let mut bridge = Bridge::greeted(home.program(&[]));
     for (line, code) in [
@@ -191,7 +191,7 @@ fn a_batch_that_is_cut_off_or_too_long_runs_nothing_and_refuses_its_callers() {
 }
 
 #[test]
-fn half_an_emoji_is_replaced_and_its_call_runs() {
+fn a_lone_surrogate_is_replaced_and_its_call_runs() {
     let home = Home::new();
     let mut bridge = Executor::shared().bridge(&home, &[]);
     bridge.send_line(
@@ -204,7 +204,7 @@ fn half_an_emoji_is_replaced_and_its_call_runs() {
 }
 
 #[test]
-fn ids_of_any_size_come_back_as_they_were_written() {
+fn ids_are_echoed_exactly_as_sent() {
     let home = Home::new();
     let mut bridge = Bridge::greeted(home.program(&[]));
     let long = format!("\"{}\"", "x".repeat(100_000));
@@ -233,7 +233,7 @@ fn ids_of_any_size_come_back_as_they_were_written() {
 }
 
 #[test]
-fn a_call_of_any_id_can_be_watched_and_cancelled() {
+fn calls_with_any_id_report_progress_and_can_be_cancelled() {
     let home = Home::new();
     let mut bridge = Executor::shared().bridge(&home, &[]);
     for id in IDS {
@@ -274,7 +274,7 @@ fn each_request_of_a_batch_is_answered() {
 }
 
 #[test]
-fn a_request_before_the_handshake_says_what_comes_first() {
+fn a_request_before_the_handshake_asks_for_initialize() {
     let home = Home::new();
     let mut bridge = Bridge::start(home.program(&[]));
     let call = json!({"name": "list_checkpoints", "arguments": {}});

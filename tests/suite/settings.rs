@@ -1,4 +1,4 @@
-//! What is wrong with the settings is said at the start, all at once, with the setting's name and what to put in its place.
+//! Errors in settings are reported at the start, all at once, each with the setting's name and a valid value.
 
 use std::fs;
 use std::process::Stdio;
@@ -9,7 +9,7 @@ use crate::support::executor::{Executor, TOKEN};
 use crate::support::home::Home;
 use crate::support::stdio::Bridge;
 
-/// What a start with `variables` says before it ends with a fault.
+/// Starts with `variables`, asserts that it fails, and returns stderr.
 fn faults(home: &Home, variables: &[(&str, &str)]) -> String {
     let mut command = home.program(variables);
     let output = command.stdin(Stdio::null()).output().unwrap();
@@ -20,7 +20,7 @@ fn faults(home: &Home, variables: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn each_fault_names_its_setting_and_what_is_wanted() {
+fn each_error_names_its_setting_and_the_expected_value() {
     let home = Home::new();
     let file = home.folder("file");
     fs::write(&file, "").unwrap();
@@ -112,7 +112,7 @@ fn each_fault_names_its_setting_and_what_is_wanted() {
 }
 
 #[test]
-fn all_faults_are_in_one_message() {
+fn all_errors_are_in_one_message() {
     let home = Home::new();
     let said = faults(
         &home,
@@ -131,7 +131,7 @@ fn all_faults_are_in_one_message() {
 
 #[cfg(unix)]
 #[test]
-fn a_python_that_cannot_run_the_executor_is_a_fault_where_it_is_needed() {
+fn an_unusable_python_is_an_error_only_where_it_is_needed() {
     let home = Home::new();
     let python = home.folder("python");
     let path = python.to_str().unwrap();
@@ -158,10 +158,10 @@ fn a_python_that_cannot_run_the_executor_is_a_fault_where_it_is_needed() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_folder_that_cannot_be_written_is_a_fault() {
+fn a_save_folder_that_cannot_be_written_is_an_error() {
     let home = Home::new();
     for name in ["LOCAL_SAVE_DIR", "CHECKPOINT_DIR", "SMART_COLAB_DATA_DIR"] {
-        // Not even root can write there.
+        // A file in the folder's place, which stops even root.
         for folder in ["/proc", "/proc/x"] {
             let said = faults(&home, &[(name, folder)]);
             assert!(said.contains(&format!("{name} is {folder}: ")), "{said}");
@@ -174,7 +174,7 @@ fn a_folder_that_cannot_be_written_is_a_fault() {
 }
 
 #[test]
-fn what_may_be_meant_is_a_warning_and_the_server_starts() {
+fn suspicious_settings_are_warnings_and_the_server_starts() {
     let home = Home::new();
     let missing = home.folder("missing").display().to_string();
     for (name, value, words) in [
@@ -200,7 +200,7 @@ fn what_may_be_meant_is_a_warning_and_the_server_starts() {
 }
 
 #[test]
-fn empty_values_are_none_and_quotes_around_others_do_not_matter() {
+fn empty_values_are_unset_and_surrounding_quotes_are_ignored() {
     let home = Home::new();
     let quoted = format!("\"{}\"", home.folder("a b").display());
     let left = Bridge::greeted(home.program(&[
@@ -218,7 +218,7 @@ fn empty_values_are_none_and_quotes_around_others_do_not_matter() {
 }
 
 #[test]
-fn a_pasted_line_connects_whatever_stands_around_it() {
+fn a_pasted_line_connects_despite_surrounding_markup() {
     let (executor, home) = (Executor::shared(), Home::new());
     let mut bridge = Bridge::greeted(home.program(&[]));
     let line = executor.line();

@@ -1,6 +1,6 @@
-//! The house stays as it was planned: floors, rooms, sizes.
+//! The architecture's rules: floors, rooms, file sizes.
 //!
-//! Every rule is a function from (path, text) to what it finds, so that each can be shown a house that breaks it.
+//! Every rule is a function from (path, text) to its violations, so that each is itself tested on sources that break it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,10 +10,10 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::python::python;
-use crate::support::rust::{bare, crate_paths, literals, words};
+use crate::support::rust::{code_only, crate_paths, literals, words};
 use crate::tool_list::listed;
 
-/// A room may import those before it.
+/// A room may import only rooms of the floors before its own.
 const FLOORS: [&[&str]; 14] = [
     &["base"],
     &["wire", "edge", "render"],
@@ -56,13 +56,13 @@ const TOP_LEVEL: [&str; 22] = [
     "tests",
 ];
 
-const LONGEST_FILE: usize = 400;
+const MAX_LINES: usize = 400;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Files of ours in `folder`, by their path from the top with `/`.
+/// Returns our files in `folder` by their path from the repository's root, with `/`.
 fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
@@ -93,14 +93,14 @@ fn from_top(path: &Path) -> String {
     parts.join("/")
 }
 
-/// Every file under `src` that breaks `rule`.
+/// Returns the violations of `rule` under `src`.
 fn in_src(rule: impl Fn(&str, &str) -> Vec<String>) -> Vec<String> {
     let check = |(path, text): &(String, String)| rule(path, text);
     files("src", ".rs").iter().flat_map(check).collect()
 }
 
 #[track_caller]
-fn none(faults: &[String]) {
+fn assert_none(faults: &[String]) {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
@@ -129,34 +129,34 @@ fn upward_imports(path: &str, text: &str) -> Vec<String> {
 
 #[test]
 fn imports_go_down_only() {
-    none(&in_src(upward_imports));
+    assert_none(&in_src(upward_imports));
 }
 
-/// `word` may stand only in files whose path begins with one of `rooms`.
+/// Finds `word` in files whose path begins with none of `rooms`.
 fn outside(word: &str, rooms: &[&str], path: &str, text: &str) -> Vec<String> {
     let allowed = rooms.iter().any(|room| path.starts_with(room));
-    let named = !allowed && words(&bare(text)).any(|found| found == word);
+    let named = !allowed && words(&code_only(text)).any(|found| found == word);
     let fault = named.then(|| format!("{path}: {word} belongs to {}", rooms.join(", ")));
     fault.into_iter().collect()
 }
 
 #[test]
 fn only_the_face_knows_rmcp() {
-    none(&in_src(|path, text| {
+    assert_none(&in_src(|path, text| {
         outside("rmcp", &["src/mcp/"], path, text)
     }));
 }
 
 #[test]
 fn only_the_executors_client_knows_reqwest() {
-    none(&in_src(|path, text| {
+    assert_none(&in_src(|path, text| {
         outside("reqwest", &["src/runtime/executor/"], path, text)
     }));
 }
 
 fn environment_read(path: &str, text: &str) -> Vec<String> {
-    let flat: String = bare(text).split_whitespace().collect();
-    // These two only take a text apart and put it together.
+    let flat: String = code_only(text).split_whitespace().collect();
+    // These two only split and join text.
     let flat = flat
         .replace("std::env::split_paths", "")
         .replace("std::env::join_paths", "");
@@ -170,15 +170,15 @@ fn environment_read(path: &str, text: &str) -> Vec<String> {
 
 #[test]
 fn only_the_edge_reads_the_environment() {
-    none(&in_src(environment_read));
+    assert_none(&in_src(environment_read));
 }
 
-/// stdout belongs to MCP: the line that serves it is the one exception outside of the command line.
-fn speaks(path: &str, text: &str) -> Vec<String> {
+/// Finds writes to stdout, which belongs to MCP. The line that serves MCP is the one exception outside the command line.
+fn stdout_writes(path: &str, text: &str) -> Vec<String> {
     if path.starts_with("src/cli/") {
         return Vec::new();
     }
-    let mut flat: String = bare(text).split_whitespace().collect();
+    let mut flat: String = code_only(text).split_whitespace().collect();
     if path == "src/mcp/serve.rs" {
         flat = flat.replacen("tokio::io::stdout()", "", 1);
     }
@@ -189,11 +189,11 @@ fn speaks(path: &str, text: &str) -> Vec<String> {
 }
 
 #[test]
-fn only_the_command_line_speaks_on_stdout() {
-    none(&in_src(speaks));
+fn only_the_command_line_writes_to_stdout() {
+    assert_none(&in_src(stdout_writes));
 }
 
-fn unexplained(path: &str, text: &str) -> Vec<String> {
+fn missing_room_docs(path: &str, text: &str) -> Vec<String> {
     let explained = text.starts_with("//! ");
     let fault = path.ends_with("/mod.rs") && !explained;
     let fault = fault.then(|| format!("{path}: does not open with what the room is for"));
@@ -202,24 +202,24 @@ fn unexplained(path: &str, text: &str) -> Vec<String> {
 
 #[test]
 fn every_room_says_what_it_is_for() {
-    let mut faults = in_src(unexplained);
+    let mut faults = in_src(missing_room_docs);
     for (path, _) in files("src", ".rs") {
         let folder = PathBuf::from(&path).parent().unwrap().join("mod.rs");
         if folder != Path::new("src/mod.rs") && !root().join(&folder).exists() {
             faults.push(format!("{} is missing", folder.display()));
         }
     }
-    none(&faults);
+    assert_none(&faults);
 }
 
-/// Commands of a person in a terminal.
+/// Commands for a person at a terminal.
 const COMMANDS: [&str; 3] = [
     "smart-colab connect",
     "smart-colab try",
     "smart-colab serve",
 ];
 
-/// A string below the faces that names what only one of them has.
+/// Finds strings below the faces that name a tool or a command.
 fn face_words(tools: &[String], path: &str, text: &str) -> Vec<String> {
     let is_face = path.starts_with("src/mcp/") || path.starts_with("src/cli/");
     if is_face || path.ends_with("/tests.rs") {
@@ -240,17 +240,17 @@ fn face_words(tools: &[String], path: &str, text: &str) -> Vec<String> {
 fn only_the_faces_name_tools_and_commands() {
     let name = |tool: &Value| tool["name"].as_str().unwrap().to_owned();
     let tools: Vec<String> = listed().iter().map(name).collect();
-    none(&in_src(|path, text| face_words(&tools, path, text)));
+    assert_none(&in_src(|path, text| face_words(&tools, path, text)));
 }
 
 fn too_long(path: &str, text: &str) -> Vec<String> {
     let lines = text.lines().count();
-    let fault = (lines > LONGEST_FILE).then(|| format!("{path}: {lines} lines"));
+    let fault = (lines > MAX_LINES).then(|| format!("{path}: {lines} lines"));
     fault.into_iter().collect()
 }
 
 #[test]
-fn no_file_is_longer_than_one_sitting() {
+fn no_file_exceeds_400_lines() {
     let mut all = files("colab", ".py");
     all.extend(files("tests", ".py"));
     for folder in ["src", "tests", "benches"] {
@@ -259,17 +259,17 @@ fn no_file_is_longer_than_one_sitting() {
         }
     }
     let check = |(path, text): &(String, String)| too_long(path, text);
-    none(&all.iter().flat_map(check).collect::<Vec<_>>());
+    assert_none(&all.iter().flat_map(check).collect::<Vec<_>>());
 }
 
-fn strangers<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+fn unknown_entries<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let unknown = names.into_iter().filter(|name| !TOP_LEVEL.contains(name));
     unknown.map(str::to_owned).collect()
 }
 
-/// What git holds; without git (an unpacked archive) what lies there, but for hidden and built things.
+/// Checks git's files or, in an unpacked archive without git, everything but hidden and built entries.
 #[test]
-fn the_top_level_holds_what_was_planned() {
+fn the_top_level_holds_only_known_entries() {
     let listed = Command::new("git")
         .args(["ls-files"])
         .current_dir(root())
@@ -285,11 +285,11 @@ fn the_top_level_holds_what_was_planned() {
             .filter(|name| !name.starts_with('.') && name != "target")
             .collect(),
     };
-    none(&strangers(names.iter().map(String::as_str)));
+    assert_none(&unknown_entries(names.iter().map(String::as_str)));
 }
 
 #[test]
-fn the_notebook_is_in_step_with_the_package() {
+fn the_notebook_is_built_from_the_current_package() {
     let output = Command::new(python())
         .args(["colab/build_notebook.py", "--check"])
         .current_dir(root())
@@ -303,9 +303,8 @@ fn the_notebook_is_in_step_with_the_package() {
     );
 }
 
-/// Each rule finds what it is for.
 #[test]
-fn a_house_that_breaks_a_rule_is_found() {
+fn each_rule_finds_its_violations() {
     let found = |faults: Vec<String>| assert_eq!(faults.len(), 1, "{faults:?}");
     for import in [
         "use crate::mcp::server;",
@@ -324,7 +323,7 @@ fn a_house_that_breaks_a_rule_is_found() {
         "use super::mcp;",
         "mod tests { use super::super::retry; }",
     ] {
-        none(&upward_imports("src/runtime/executor/http.rs", harmless));
+        assert_none(&upward_imports("src/runtime/executor/http.rs", harmless));
     }
     found(outside(
         "rmcp",
@@ -332,7 +331,7 @@ fn a_house_that_breaks_a_rule_is_found() {
         "src/jobs/a.rs",
         "use rmcp::model;",
     ));
-    none(&outside(
+    assert_none(&outside(
         "rmcp",
         &["src/mcp/"],
         "src/jobs/a.rs",
@@ -343,14 +342,14 @@ fn a_house_that_breaks_a_rule_is_found() {
         "src/jobs/a.rs",
         "use std::env;\nfn f() {}",
     ));
-    none(&environment_read("src/jobs/a.rs", "env!(\"A\")"));
-    found(speaks("src/jobs/a.rs", "println!(\"a\")"));
-    found(speaks("src/jobs/a.rs", "write(std::io::stdout())"));
-    none(&speaks(
+    assert_none(&environment_read("src/jobs/a.rs", "env!(\"A\")"));
+    found(stdout_writes("src/jobs/a.rs", "println!(\"a\")"));
+    found(stdout_writes("src/jobs/a.rs", "write(std::io::stdout())"));
+    assert_none(&stdout_writes(
         "src/jobs/a.rs",
         "eprintln!(); command.stdout(Stdio::null())",
     ));
-    found(unexplained("src/jobs/mod.rs", "mod a;"));
+    found(missing_room_docs("src/jobs/mod.rs", "mod a;"));
     let tools = ["get_output".to_owned()];
     for named in [
         "f(\"call get_output again\")",
@@ -358,15 +357,15 @@ fn a_house_that_breaks_a_rule_is_found() {
         "r#\"run `smart-colab connect`\"#",
     ] {
         found(face_words(&tools, "src/jobs/a.rs", named));
-        none(&face_words(&tools, "src/mcp/words.rs", named));
+        assert_none(&face_words(&tools, "src/mcp/words.rs", named));
     }
     for harmless in [
         "/// For `get_output`\nfn get_output() {}",
         "f(\"get_outputs\")",
         "#[cfg(test)]\nmod tests { f(\"get_output\") }",
     ] {
-        none(&face_words(&tools, "src/jobs/a.rs", harmless));
+        assert_none(&face_words(&tools, "src/jobs/a.rs", harmless));
     }
-    found(too_long("a", &"\n".repeat(LONGEST_FILE + 1)));
-    assert_eq!(strangers(["src", "notes.md"]), ["notes.md"]);
+    found(too_long("a", &"\n".repeat(MAX_LINES + 1)));
+    assert_eq!(unknown_entries(["src", "notes.md"]), ["notes.md"]);
 }

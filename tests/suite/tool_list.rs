@@ -1,12 +1,12 @@
-//! What a client learns of the tools before it calls any.
+//! The list of tools as a client sees it.
 
 use serde_json::{Map, Value, json};
 
 use crate::support::home::Home;
 use crate::support::stdio::Bridge;
 
-/// Name, required arguments, optional arguments, and whether it only reads and whether it destroys.
-type Promise = (
+/// Name, required and optional arguments, read-only hint, destructive hint.
+type ExpectedTool = (
     &'static str,
     &'static [&'static str],
     &'static [&'static str],
@@ -14,7 +14,7 @@ type Promise = (
     bool,
 );
 
-const PROMISED: [Promise; 20] = [
+const EXPECTED_TOOLS: [ExpectedTool; 20] = [
     ("check_colab_connection", &[], &[], true, false),
     ("probe_colab_environment", &[], &[], true, false),
     ("run_code_quick", &["code"], &["session"], false, true),
@@ -109,7 +109,7 @@ const PROMISED: [Promise; 20] = [
     ("connect_colab", &["url"], &["token"], false, false),
 ];
 
-/// These answer in content blocks only: structured content would hide their text and pictures.
+/// Tools that answer in content blocks only, because structured content would hide their text and pictures.
 const EXECUTIONS: [&str; 5] = [
     "run_code_quick",
     "run_code_long",
@@ -118,7 +118,7 @@ const EXECUTIONS: [&str; 5] = [
     "read_colab_file",
 ];
 
-/// The tools as a client sees them.
+/// Lists the tools as a client sees them.
 pub(crate) fn listed() -> Vec<Value> {
     let home = Home::new();
     let mut bridge = Bridge::greeted(home.program(&[]));
@@ -138,17 +138,17 @@ fn names(value: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn the_tools_are_those_that_were_promised() {
+fn the_tools_and_their_arguments_are_as_specified() {
     let tools = listed();
     let mut found: Vec<&str> = tools
         .iter()
         .map(|tool| tool["name"].as_str().unwrap())
         .collect();
     found.sort_unstable();
-    let mut promised: Vec<&str> = PROMISED.iter().map(|promise| promise.0).collect();
-    promised.sort_unstable();
-    assert_eq!(found, promised);
-    for (name, required, optional, _, _) in PROMISED {
+    let mut expected: Vec<&str> = EXPECTED_TOOLS.iter().map(|tool| tool.0).collect();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    for (name, required, optional, _, _) in EXPECTED_TOOLS {
         let tool = tools.iter().find(|tool| tool["name"] == name).unwrap();
         let schema = &tool["inputSchema"];
         assert_eq!(names(&schema["required"]), required, "{name}");
@@ -159,7 +159,7 @@ fn the_tools_are_those_that_were_promised() {
 }
 
 #[test]
-fn every_tool_tells_what_it_is_and_what_it_does() {
+fn every_tool_has_a_title_a_description_and_annotations() {
     for tool in listed() {
         let name = tool["name"].as_str().unwrap();
         assert!(!tool["title"].as_str().unwrap().is_empty(), "{name}");
@@ -177,12 +177,12 @@ fn every_tool_tells_what_it_is_and_what_it_does() {
             "idempotentHint",
             "openWorldHint",
         ] {
-            // The last three mean something only for tools that change things.
+            // The other hints have a meaning only for tools that change something.
             let needed = hint == "readOnlyHint" || notes["readOnlyHint"] == false;
             assert!(!needed || notes[hint].is_boolean(), "{name}: {notes}");
         }
-        let promised = PROMISED.iter().find(|promise| promise.0 == name);
-        let Some((.., reads, destroys)) = promised else {
+        let expected = EXPECTED_TOOLS.iter().find(|tool| tool.0 == name);
+        let Some((.., reads, destroys)) = expected else {
             continue;
         };
         assert_eq!(notes["readOnlyHint"], *reads, "{name}");
@@ -192,7 +192,7 @@ fn every_tool_tells_what_it_is_and_what_it_does() {
     }
 }
 
-/// Every place in a schema, with its way there.
+/// Visits every object in a schema, with its path.
 fn walk(value: &Value, way: &str, visit: &mut dyn FnMut(&str, &Map<String, Value>)) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| walk(item, way, visit)),
@@ -207,7 +207,7 @@ fn walk(value: &Value, way: &str, visit: &mut dyn FnMut(&str, &Map<String, Value
 }
 
 #[test]
-fn input_schemas_are_plain_enough_for_every_client() {
+fn input_schemas_are_described_and_use_no_unions_or_number_formats() {
     for tool in listed() {
         let schema = &tool["inputSchema"];
         assert_eq!(schema["type"], "object", "{schema}");
@@ -255,9 +255,9 @@ fn reports_have_an_output_schema_and_executions_have_none() {
     }
 }
 
-/// The rules of MCP Inspector's `--strict`, which are those of the pickiest clients.
+/// Follows the rules of MCP Inspector's `--strict`, which cover the strictest clients.
 #[test]
-fn every_place_in_a_schema_says_of_which_one_type_it_is() {
+fn every_schema_node_has_exactly_one_type() {
     for tool in listed() {
         let name = tool["name"].as_str().unwrap();
         for kind in ["inputSchema", "outputSchema"] {
@@ -271,7 +271,7 @@ fn every_place_in_a_schema_says_of_which_one_type_it_is() {
 #[track_caller]
 fn assert_portable(schema: &Value, way: &str) {
     let object = schema.as_object();
-    let object = object.unwrap_or_else(|| panic!("{way} is {schema}, no object"));
+    let object = object.unwrap_or_else(|| panic!("{way} is not an object: {schema}"));
     assert!(!object.get("type").is_some_and(Value::is_array), "{way}");
     let demands = ["type", "anyOf", "oneOf", "allOf", "enum", "const", "$ref"];
     let demands_any = demands.iter().any(|keyword| object.contains_key(*keyword));

@@ -1,4 +1,4 @@
-//! `smart-colab try`: what a newcomer sees first.
+//! `smart-colab try`, the first thing that a newcomer sees.
 
 use std::process::{Command, Output};
 
@@ -31,7 +31,7 @@ fn the_tour_passes_every_step_and_ends_with_the_configuration() {
         assert!(said.contains(part), "{part} is missing: {said}");
     }
     assert!(home.folder("results/try").is_dir(), "{said}");
-    // What it started is gone: its port refuses.
+    // The executor it started has ended: its port refuses connections.
     let url = said
         .split_whitespace()
         .find(|word| word.starts_with("http://127.0.0.1:"));

@@ -1,4 +1,4 @@
-//! Files go whole, or it is said why not, whatever the network and the file do meanwhile; and nothing goes that was not allowed.
+//! Uploads arrive whole or report why not, whatever the network and the file do meanwhile; nothing is sent without permission.
 
 #[path = "../support/upload_routes.rs"]
 mod upload_routes;
@@ -33,12 +33,12 @@ use tokio::time::Instant;
 use crate::support::hint::Hint as _;
 use upload_server::{UploadServer, sha256};
 
-/// Long enough on any machine; no test waits for it to pass.
-const LONG: Duration = Duration::from_secs(120);
+/// Call timeout, long enough on any machine; no test waits for it to pass.
+const CALL_TIMEOUT: Duration = Duration::from_secs(120);
 const PIECE: u64 = 64 * 1024;
 const STREAMS: u64 = 2;
 const SMALL: u64 = 4 * 1024;
-const MOST: u64 = 1 << 30;
+const MAX_BYTES: u64 = 1 << 30;
 
 fn limits(patience: Duration) -> Limits {
     Limits {
@@ -53,7 +53,7 @@ fn limits(patience: Duration) -> Limits {
     }
 }
 
-/// A bridge's uploads from `folder` to whoever listens at the address, in small pieces.
+/// Creates a bridge's uploads from `folder` through `line`, with these `limits`.
 fn bridge_to(line: &str, folder: &Path, limits: Limits) -> Uploads {
     let env = Env::from([(COLAB_URL, line)]);
     let settings = Settings::read(&env, &Flags::default()).unwrap();
@@ -67,31 +67,31 @@ fn bridge_by(connection: Arc<Connection>, folder: &Path, limits: Limits) -> Uplo
 }
 
 fn bridge(server: &UploadServer, folder: &Path) -> Uploads {
-    bridge_to(&server.line(), folder, limits(LONG))
+    bridge_to(&server.line(), folder, limits(CALL_TIMEOUT))
 }
 
 fn request(local: &str, remote: &str) -> Request {
     Request {
         local_path: local.to_owned(),
         remote_path: remote.to_owned(),
-        max_bytes: MOST,
+        max_bytes: MAX_BYTES,
     }
 }
 
-/// A call that waits for the end.
+/// Makes a call that waits for the end.
 async fn put(uploads: &Uploads, local: &str, remote: &str) -> Result<UploadReport, UploadError> {
-    let caller = Caller::until(Instant::now() + LONG);
+    let caller = Caller::until(Instant::now() + CALL_TIMEOUT);
     uploads.upload(&request(local, remote), &[], &caller).await
 }
 
-/// A call whose time is up at once.
+/// Makes a call whose deadline has passed.
 async fn glance(uploads: &Uploads, local: &str, remote: &str) -> UploadReport {
     let caller = Caller::until(Instant::now());
     let report = uploads.upload(&request(local, remote), &[], &caller).await;
     report.unwrap()
 }
 
-/// Bytes of which no two stretches are alike.
+/// Returns bytes without repetition.
 fn content(length: u64, seed: u32) -> Vec<u8> {
     let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
     (0..length)
@@ -102,7 +102,7 @@ fn content(length: u64, seed: u32) -> Vec<u8> {
         .collect()
 }
 
-/// A file below a folder, and the folders on the way.
+/// Writes a file below a folder, creating its parents.
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = folder.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -115,7 +115,7 @@ fn setting() -> (UploadServer, TempDir) {
 }
 
 #[tokio::test]
-async fn a_file_arrives_whole_with_its_time_of_change() {
+async fn a_file_arrives_whole_with_its_modification_time() {
     let (server, folder) = setting();
     let bytes = content(5 * PIECE + 17, 1);
     let path = write(folder.path(), "model.pt", &bytes);
@@ -158,7 +158,7 @@ async fn an_empty_file_arrives() {
 }
 
 #[tokio::test]
-async fn what_is_there_already_is_not_sent_again() {
+async fn a_file_that_is_already_there_is_not_sent_again() {
     let (server, folder) = setting();
     let bytes = content(3 * PIECE, 1);
     write(folder.path(), "a", &bytes);
@@ -175,7 +175,7 @@ async fn what_is_there_already_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn another_file_of_the_name_is_replaced_and_told() {
+async fn a_different_file_of_that_name_is_replaced_and_reported() {
     let (server, folder) = setting();
     write(folder.path(), "a.txt", b"new");
     server.state().put("/content/a.txt", b"old");
@@ -188,7 +188,7 @@ async fn another_file_of_the_name_is_replaced_and_told() {
 }
 
 #[tokio::test]
-async fn a_file_goes_into_a_folder_under_its_own_name() {
+async fn a_file_is_put_into_a_folder_under_its_own_name() {
     let (server, folder) = setting();
     write(folder.path(), "deep/a.txt", b"a");
     server.state().folders.insert("/content/data".to_owned());
@@ -209,7 +209,7 @@ async fn a_file_goes_into_a_folder_under_its_own_name() {
 }
 
 #[tokio::test]
-async fn where_it_cannot_go_is_told_before_anything_is_sent() {
+async fn an_invalid_destination_is_refused_before_anything_is_sent() {
     let (server, folder) = setting();
     write(folder.path(), "a.txt", b"a");
     write(folder.path(), "many/a.txt", b"a");
@@ -233,23 +233,23 @@ async fn where_it_cannot_go_is_told_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn more_than_was_allowed_is_refused_with_its_size() {
+async fn an_upload_above_max_bytes_is_refused_with_its_size() {
     let (server, folder) = setting();
     write(folder.path(), "data/a", &content(3000, 1));
     write(folder.path(), "data/b", &content(3000, 2));
     let uploads = bridge(&server, folder.path());
-    for (local, told) in [
+    for (local, said) in [
         ("data", "5.9 KiB in 2 file(s)"),
         ("data/a", "2.9 KiB in 1 file(s)"),
     ] {
-        let caller = Caller::until(Instant::now() + LONG);
+        let caller = Caller::until(Instant::now() + CALL_TIMEOUT);
         let request = Request {
             max_bytes: 2999,
             ..request(local, "/content/d")
         };
         let error = uploads.upload(&request, &[], &caller).await.unwrap_err();
         assert_eq!(error.code(), "too_large");
-        assert!(error.to_string().contains(told), "{error}");
+        assert!(error.to_string().contains(said), "{error}");
         assert!(error.hint().contains("max_bytes"), "{error}");
     }
     assert_eq!(server.state().arrived, 0);

@@ -1,15 +1,15 @@
-//! A call that cannot go on now says truly how it stands and what leads out of it.
+//! A call that cannot continue reports the true state and the way out.
 
 use serde_json::json;
 
-use crate::next_steps::{BRIEF, asleep, chunked};
+use crate::next_steps::{SHORT_BUDGET, chunked, start_sleeping};
 use crate::other_client::local;
 use crate::support::executor::Executor;
 use crate::support::home::Home;
 use crate::support::stdio::Bridge;
 
 #[test]
-fn an_operation_that_runs_in_another_local_client_is_not_deleted_or_begun_anew() {
+fn an_operation_running_in_another_local_client_is_neither_deleted_nor_restarted() {
     let home = Home::new();
     let mut first = local(&home);
     let body = "import os, time\nwhile i == 1 and not os.path.exists('go'): time.sleep(0.02)\ni";
@@ -60,7 +60,7 @@ fn an_operation_that_runs_in_another_local_client_is_not_deleted_or_begun_anew()
 
 #[cfg(unix)]
 #[test]
-fn an_operation_whose_process_was_killed_from_outside_goes_on_with_the_same_call() {
+fn an_operation_whose_kernel_was_killed_continues_with_the_same_call() {
     let (executor, home) = (Executor::shared(), Home::new());
     let mut bridge = executor.bridge(&home, &[]);
     let killed = "import os, signal\nfresh = not os.path.exists('next-killed')\nopen('next-killed', 'w').close()";
@@ -73,11 +73,11 @@ fn an_operation_whose_process_was_killed_from_outside_goes_on_with_the_same_call
 }
 
 #[test]
-fn code_that_waits_says_for_which_job_and_what_leads_out_of_it() {
+fn queued_code_names_the_job_ahead_and_how_to_get_past_it() {
     let home = Home::new();
-    let mut bridge = Executor::shared().bridge(&home, &BRIEF);
+    let mut bridge = Executor::shared().bridge(&home, &SHORT_BUDGET);
     let session = "ways-out-queue";
-    let running = asleep(&mut bridge, session);
+    let running = start_sleeping(&mut bridge, session);
     let running = running.fact("job_id");
     let code = json!({"code": "1", "session": session});
     let quick = bridge.call("run_code_quick", code.clone());
@@ -111,13 +111,13 @@ fn code_that_waits_says_for_which_job_and_what_leads_out_of_it() {
 }
 
 #[test]
-fn code_that_was_never_sent_is_not_said_to_go_on() {
+fn code_that_was_never_sent_is_not_reported_as_running() {
     let home = Home::new();
     for line in [
         "http://127.0.0.1:9#aaaaaaaaaaaaaaaaaaaaaa",
         "https://no-such-host.invalid#aaaaaaaaaaaaaaaaaaaaaa",
     ] {
-        let variables = [BRIEF[0], ("COLAB_URL", line)];
+        let variables = [SHORT_BUDGET[0], ("COLAB_URL", line)];
         let mut bridge = Bridge::greeted(home.program(&variables));
         for tool in ["run_code_quick", "run_code_long"] {
             let refused = bridge.call(tool, json!({"code": "1"}));

@@ -1,4 +1,4 @@
-//! Every fault and every step in the words of each face, and the command line's help. `INSTA_UPDATE=always` accepts what has changed.
+//! Every error and every step in the words of each face, and the command line's help. `INSTA_UPDATE=always` accepts changes.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -38,8 +38,8 @@ fn disk() -> Arc<io::Error> {
     Arc::new(io::Error::other("the disk's own words"))
 }
 
-/// What is said of it, once where the faces agree.
-fn told(heading: &str, word: impl Fn(fn(&Step) -> Cow<'static, str>) -> String) -> String {
+/// Renders an entry, once if the faces agree.
+fn entry(heading: &str, word: impl Fn(fn(&Step) -> Cow<'static, str>) -> String) -> String {
     let (tools, commands) = (word(mcp::words::word), word(cli::words::word));
     if tools == commands {
         format!("{heading}\n    {tools}\n")
@@ -57,7 +57,7 @@ fn faults(all: &[&dyn Fault]) -> String {
             ""
         };
         let heading = format!("{}{retry}: {}", fault.code(), sentence(fault));
-        page += &told(&heading, |word| fault.remedy().worded(word));
+        page += &entry(&heading, |word| fault.remedy().worded(word));
     }
     page
 }
@@ -322,7 +322,7 @@ fn faults_of_uploads_are_worded_by_each_face() {
     insta::assert_snapshot!(page);
 }
 
-/// The names; the sentences are those of the runtime's faults.
+/// Covers the steps' names; their sentences are in the runtime's errors.
 #[test]
 fn steps_are_named_by_each_face() {
     let mut page = String::new();
@@ -347,12 +347,12 @@ fn steps_are_named_by_each_face() {
         Step::GetCheckpoint,
         Step::DeleteCheckpoint,
     ] {
-        page += &told(&format!("{step:?}"), |word| word(&step).into_owned());
+        page += &entry(&format!("{step:?}"), |word| word(&step).into_owned());
     }
     insta::assert_snapshot!(page);
 }
 
-/// But for the settings, which their page lists.
+/// Leaves out the settings, which have a page of their own.
 #[test]
 fn help_says_what_each_command_does() {
     let mut page = String::new();

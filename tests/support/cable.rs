@@ -1,4 +1,4 @@
-//! The way between a bridge and an executor as networks have it: it knows nothing of HTTP, and breaks at any byte, in either direction.
+//! A TCP link between a bridge and an executor that breaks at any byte, in either direction.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,31 +18,31 @@ pub(crate) enum Way {
     ToBridge,
 }
 
-/// What befalls a connection at one byte.
+/// A connection's fault at one byte.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Break {
-    /// It ends, for either side as if the other had closed it.
+    /// Both ends see the connection closed.
     Cut,
-    /// It ends as when a router has forgotten it.
+    /// Both ends see a reset, as from a router that dropped the connection.
     Reset,
-    /// Its bytes wait.
+    /// The bytes wait.
     Delay(Duration),
-    /// Nothing that goes this way arrives any more; the connection stays.
+    /// Nothing more arrives in this direction; the connection stays open.
     Swallow,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fault {
-    /// On the connection that carries this many more bytes that way.
+    /// Breaks the connection that carries the byte at this offset from now, in this direction.
     At(Way, u64, Break),
-    /// All connections end, and for so long nobody is there.
+    /// Ends all connections and refuses new ones for this time.
     Refuse(Duration),
-    /// Connections are there and made, and for so long nothing moves on them.
+    /// Accepts connections but moves no byte for this time.
     Silence(Duration),
 }
 
 struct Armed {
-    /// None is either.
+    /// `None` is either direction.
     way: Option<Way>,
     left: u64,
     what: Break,
@@ -51,9 +51,9 @@ struct Armed {
 struct State {
     target: SocketAddr,
     armed: Mutex<Option<Armed>>,
-    /// How many breaks have befallen connections.
+    /// Counts breaks so far.
     struck: watch::Sender<u64>,
-    /// Bytes that came from the executor.
+    /// Bytes received from the executor.
     carried: watch::Sender<u64>,
     is_silent: watch::Sender<bool>,
 }
@@ -88,19 +88,19 @@ impl Cable {
         self.address
     }
 
-    /// How many bytes have come from the executor.
+    /// Watches the bytes received from the executor.
     pub(crate) fn carried(&self) -> watch::Receiver<u64> {
         self.state.carried.subscribe()
     }
 
-    /// Does it, and returns when it is done. A break that meets no traffic for `patience` befalls the next byte, whichever way that goes.
+    /// Applies a fault and returns when it is over. A break that sees no traffic for `patience` strikes at the next byte in either direction.
     pub(crate) async fn strike(&mut self, fault: Fault, patience: Duration) {
         match fault {
             Fault::At(way, left, what) => {
                 let mut struck = self.state.struck.subscribe();
                 self.state.arm(Some(way), left, what);
                 if timeout(patience, struck.changed()).await.is_err() {
-                    self.state.hasten();
+                    self.state.strike_next_byte();
                     struck.changed().await.unwrap();
                 }
             }
@@ -109,7 +109,7 @@ impl Cable {
                 while !self.serving.is_finished() {
                     tokio::task::yield_now().await;
                 }
-                // Held, so that nobody else gets the port.
+                // Held, so that no other process gets the port.
                 let socket = reserve(self.address);
                 sleep(time).await;
                 self.serving = open(socket, &self.state);
@@ -155,7 +155,7 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
     }
 }
 
-/// Until either side ends, or the connection breaks.
+/// Carries bytes until either side ends or the connection breaks.
 async fn carry(mut bridge: TcpStream, state: Arc<State>) -> io::Result<()> {
     let mut executor = TcpStream::connect(state.target).await?;
     bridge.set_nodelay(true)?;
@@ -213,14 +213,14 @@ impl State {
         *self.armed.lock().unwrap() = Some(Armed { way, left, what });
     }
 
-    /// What has not come yet comes with the next byte.
-    fn hasten(&self) {
+    /// Moves a pending break to the next byte.
+    fn strike_next_byte(&self) {
         if let Some(armed) = self.armed.lock().unwrap().as_mut() {
             (armed.way, armed.left) = (None, 0);
         }
     }
 
-    /// What befalls the next `length` bytes, and after how many of them.
+    /// Takes the break due within the next `length` bytes, with its offset.
     fn take(&self, way: Way, length: usize) -> Option<(usize, Break)> {
         let mut armed = self.armed.lock().unwrap();
         let coming = armed

@@ -1,27 +1,27 @@
-//! Chance that can be had again: numbers from a seed that is told.
+//! Reproducible random numbers from a printed seed.
 
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 use std::time::Duration;
 
-/// The seed of this run, or the one that is to be run again.
+/// The variable with the seed to replay.
 pub(crate) const SEED: &str = "SMART_COLAB_SEED";
 
-/// A sequence of numbers (splitmix64).
+/// A splitmix64 generator.
 pub(crate) struct Chance(u64);
 
 impl Chance {
-    /// Chance for the test `name`, `round` rounds after the first; says how to have the same again.
+    /// Creates the generator for a round of the test `name` and prints its seed.
     pub(crate) fn of(name: &str, round: u64) -> Self {
         let seed = std::env::var(SEED).map_or_else(
             |_| RandomState::new().hash_one(name) >> 32,
             |text| {
                 text.parse()
-                    .unwrap_or_else(|_| panic!("{SEED} is no number: {text}"))
+                    .unwrap_or_else(|_| panic!("{SEED} is not a number: {text}"))
             },
         );
         let seed = seed.wrapping_add(round);
-        // The harness shows it where the test fails.
+        // The harness shows this if the test fails.
         eprintln!("{name}: {SEED}={seed}");
         let mut start = Self(seed);
         for byte in name.bytes() {
@@ -30,7 +30,7 @@ impl Chance {
         start
     }
 
-    /// A sequence of its own, for something that goes on beside this one.
+    /// Splits off an independent generator, for concurrent use.
     pub(crate) fn branch(&mut self) -> Self {
         Self(self.next())
     }
@@ -51,7 +51,7 @@ impl Chance {
         Duration::from_millis(self.within(range))
     }
 
-    /// Small numbers as often as large ones: 0 to 4,095.
+    /// Returns 0 to 4,095, small numbers as often as large ones.
     pub(crate) fn bytes(&mut self) -> u64 {
         let magnitude = self.within(0..13);
         self.within(0..1 << magnitude)

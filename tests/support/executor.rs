@@ -1,4 +1,4 @@
-//! The real executor, as a user starts it on a machine of theirs.
+//! The real executor, started as a user starts it.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -16,10 +16,10 @@ use super::home::Home;
 use super::python::python;
 use super::stdio::{Bridge, PATIENCE};
 
-/// Looked for wherever it must not be.
+/// Searched for wherever it must not appear.
 pub(crate) const TOKEN: &str = "t0ken-of-the-tests-7f3a9c";
 
-/// Ends with its value, and with this process however that ends: it lives as long as its stdin.
+/// Ended on drop, and when this process ends in any way, because it lives as long as its stdin.
 pub(crate) struct Executor {
     child: Child,
     folder: TempDir,
@@ -43,26 +43,26 @@ impl Executor {
         executor
     }
 
-    /// Ends as a process does when memory is short: without a word.
+    /// Kills it, as the OOM killer does.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Starts again at the same address, with what it had written down.
+    /// Restarts it at the same address, with its state on disk.
     pub(crate) fn restart(&mut self) {
         self.child = spawn(self.folder.path(), self.address().port());
         assert_eq!(self.ready(), self.url);
     }
 
-    /// The address that it says it serves.
+    /// Waits for the address that it reports.
     fn ready(&mut self) -> String {
         let mut line = String::new();
         BufReader::new(self.child.stdout.take().unwrap())
             .read_line(&mut line)
             .unwrap();
         let ready: Value = serde_json::from_str(&line)
-            .unwrap_or_else(|_| panic!("it did not start: {}", self.stderr()));
+            .unwrap_or_else(|_| panic!("the executor did not start: {}", self.stderr()));
         ready["url"].as_str().unwrap().to_owned()
     }
 
@@ -71,18 +71,18 @@ impl Executor {
         address.parse().unwrap()
     }
 
-    /// One for all tests that need no executor of their own; each takes a session of its own.
+    /// Returns the executor shared by tests that need none of their own; each uses its own session.
     pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<Executor> = OnceLock::new();
-        SHARED.get_or_init(|| Self::start_in(lasting_folder()))
+        SHARED.get_or_init(|| Self::start_in(shared_folder()))
     }
 
-    /// The line that the notebook prints.
+    /// Returns the connection line, as the notebook prints it.
     pub(crate) fn line(&self) -> String {
         format!("{}#{TOKEN}", self.url)
     }
 
-    /// A server of `home` that is connected to it.
+    /// Starts a bridge of `home` that is connected to this executor.
     pub(crate) fn bridge(&self, home: &Home, variables: &[(&str, &str)]) -> Bridge {
         let line = self.line();
         let mut command = home.program(&[("COLAB_URL", &line)]);
@@ -90,7 +90,7 @@ impl Executor {
         Bridge::greeted(command)
     }
 
-    /// Where its code runs.
+    /// Returns the folder in which its code runs.
     pub(crate) fn root(&self) -> PathBuf {
         self.folder.path().join("root")
     }
@@ -138,8 +138,8 @@ impl Drop for Executor {
     }
 }
 
-/// What is shared is never dropped, so its folder lies with what was built, and the next day's run takes it away.
-fn lasting_folder() -> TempDir {
+/// Returns a folder for the shared executor. It is never dropped, so a run on a later day removes it from the build folder.
+fn shared_folder() -> TempDir {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
     std::fs::create_dir_all(place).unwrap();
     for entry in std::fs::read_dir(place).unwrap().flatten() {
@@ -160,11 +160,11 @@ fn lasting_folder() -> TempDir {
         .unwrap()
 }
 
-/// A file that running code makes.
+/// Waits for a file that running code creates.
 pub(crate) fn until_there(path: &Path) {
     let end = Instant::now() + PATIENCE;
     while !path.exists() {
-        assert!(Instant::now() < end, "{} does not come", path.display());
+        assert!(Instant::now() < end, "{} was not created", path.display());
         sleep(Duration::from_millis(20));
     }
 }

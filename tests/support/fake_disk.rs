@@ -1,4 +1,4 @@
-//! The disk of a fake machine: files in memory, by their paths.
+//! The disk of a fake machine: files in memory, by path.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -19,7 +19,7 @@ const TIME: &str = "2026-01-02T03:04:05Z";
 #[derive(Default)]
 pub(crate) struct Disk {
     pub(crate) files: BTreeMap<String, Bytes>,
-    /// Pieces of uploads that are not finished, by their begins.
+    /// Pieces of unfinished uploads, by offset.
     pieces: BTreeMap<String, BTreeMap<u64, Bytes>>,
 }
 
@@ -28,7 +28,7 @@ impl Disk {
         self.files.get(path).ok_or_else(not_found)
     }
 
-    /// All in one page, whatever is asked for.
+    /// Lists everything in one page, whatever the query.
     pub(crate) fn list(&self, query: &ListQuery) -> FileList {
         let folder = format!("{}/", query.path);
         let files = self.files.iter();
@@ -76,7 +76,7 @@ impl Disk {
         Ok(bytes.slice(index(range.start)..index(range.end).min(bytes.len())))
     }
 
-    /// Everything from a line on, as text.
+    /// Reads text from a line to the end.
     pub(crate) fn read(&self, query: &ReadQuery) -> RuntimeResult<FileText> {
         let bytes = self.file(&query.path)?;
         let text = String::from_utf8_lossy(bytes);

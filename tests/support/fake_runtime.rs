@@ -1,4 +1,4 @@
-//! A [`Runtime`] in the test's own process: a [`World`] behind a way that may lose requests and answers.
+//! A [`Runtime`] in the test's own process: a [`World`] behind a link that may lose requests and replies.
 
 use std::fmt;
 use std::ops::Range;
@@ -36,7 +36,7 @@ pub(crate) struct FakeRuntime {
 }
 
 impl FakeRuntime {
-    /// An iteration takes a second.
+    /// Creates a machine on which an iteration takes a second.
     pub(crate) fn new() -> Arc<Self> {
         let mut world = World::default();
         world.pace = Duration::from_millis(500);
@@ -46,19 +46,19 @@ impl FakeRuntime {
         })
     }
 
-    /// The world as it is now.
+    /// Returns the world, advanced to now.
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         let mut world = self.world.lock().unwrap();
         world.advance(Instant::now());
         world
     }
 
-    /// The files on the machine.
+    /// Returns the files on the machine.
     pub(crate) fn disk(&self) -> MutexGuard<'_, Disk> {
         self.disk.lock().unwrap()
     }
 
-    /// Lets a request in, or not; what it says is whether its answer gets out.
+    /// Admits a request or fails it; returns whether its reply gets out.
     fn arrive(&self, batch: Option<(JobId, &JobRequest)>) -> RuntimeResult<bool> {
         let mut world = self.world();
         world.requests += 1;
@@ -77,7 +77,7 @@ impl FakeRuntime {
         Ok(mishap.is_none())
     }
 
-    /// Holds the answer as the API says.
+    /// Long-polls as the API specifies.
     async fn hold(&self, id: JobId, after: u64, hold: Hold) -> RuntimeResult<EventPage> {
         let (wait_sec, linger_sec) = hold.seconds();
         let end = Instant::now() + Duration::from_secs_f64(wait_sec);
@@ -103,7 +103,7 @@ fn answer<T>(gets_out: bool, answer: RuntimeResult<T>) -> RuntimeResult<T> {
     if gets_out { answer } else { Err(timed_out()) }
 }
 
-/// A stream whose end is lost breaks in the middle.
+/// Returns a stream that breaks in the middle if its reply is lost.
 fn flow(gets_out: bool, bytes: Bytes) -> ByteStream {
     if gets_out {
         return stream::once(async { Ok(bytes) }).boxed();
@@ -216,7 +216,7 @@ impl Code for FakeRuntime {
     }
 }
 
-/// One session, named `main`, and no look into its variables.
+/// One session, `main`, without access to its variables.
 #[async_trait]
 impl Sessions for FakeRuntime {
     async fn sessions(&self) -> RuntimeResult<Vec<Session>> {

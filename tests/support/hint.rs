@@ -1,4 +1,4 @@
-//! What faults and reports advise, as a client reads it.
+//! The advice of errors and reports, as a client reads it.
 
 use smart_colab::base::advice::Advice;
 use smart_colab::base::fault::Fault;

@@ -1,17 +1,17 @@
-//! A user's machine of its own: every folder that the program may use, in one temporary place.
+//! A user's home: every folder that the program may use, in one temporary place.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
 
-/// Puts a file where a folder is: nothing can be written there any more, not even by root.
+/// Replaces a folder by a file, so that not even root can write there.
 pub(crate) fn break_folder(folder: &Path) {
     std::fs::remove_dir_all(folder).unwrap();
     std::fs::write(folder, "").unwrap();
 }
 
-/// Gone with its value.
+/// Removed on drop.
 pub(crate) struct Home(TempDir);
 
 impl Home {
@@ -27,7 +27,7 @@ impl Home {
         self.0.path().join(name)
     }
 
-    /// The program under test, knowing nothing of the machine that the tests run on but its `PATH`.
+    /// Returns the program under test, with nothing of this machine's environment but `PATH`.
     pub(crate) fn program(&self, variables: &[(&str, &str)]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_smart-colab"));
         for (name, _) in std::env::vars_os() {
@@ -49,7 +49,7 @@ impl Home {
         command
     }
 
-    /// Everything that the program has written here, names and contents, as text.
+    /// Returns everything that the program wrote, names and contents, as text.
     pub(crate) fn everything(&self) -> String {
         let mut whole = String::new();
         let mut folders = vec![self.path().to_owned()];

@@ -1,4 +1,4 @@
-//! A user's machine, the bridges on it, and what is asked of their executors.
+//! A user's machine, bridges on it, and helpers for their executors.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep};
 
 use super::python::python;
 
-/// For what must happen, on however slow a machine.
+/// Limit for waits, generous for slow machines.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A user's machine, with nothing on it yet.
@@ -50,7 +50,7 @@ impl Machine {
         Settings::read(&env, &Flags { local: true }).unwrap()
     }
 
-    /// With the packages at hand, so that nothing is installed.
+    /// Settings with the tests' Python, so that nothing is installed.
     pub(crate) fn with_packages(&self) -> Settings {
         Settings {
             python: Some(python()),
@@ -58,7 +58,7 @@ impl Machine {
         }
     }
 
-    /// Finds only what is in `folder`.
+    /// Settings whose search path is `folder` alone.
     pub(crate) fn finding_only(&self, folder: &Path) -> Settings {
         Settings {
             search_path: folder.into(),
@@ -66,7 +66,7 @@ impl Machine {
         }
     }
 
-    /// A bridge in a process of its own, with more variables; its body is `local_executor::bridge_process`.
+    /// Starts a bridge in its own process with more variables; its body is `local_executor::bridge_process`.
     pub(crate) fn bridge(&self, code: &str, variables: &[(&str, &str)]) -> Bridge {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
@@ -94,8 +94,8 @@ pub(crate) struct Bridge {
 }
 
 impl Bridge {
-    /// What it says next that starts with `mark`.
-    pub(crate) fn hear(&mut self, mark: &str) -> String {
+    /// Waits for the next line that starts with `mark`; returns the rest of it.
+    pub(crate) fn wait_for_line(&mut self, mark: &str) -> String {
         let mut line = String::new();
         while self.lines.read_line(&mut line).unwrap() > 0 {
             if let Some(rest) = line.trim_end().strip_prefix(mark) {
@@ -114,12 +114,12 @@ impl Drop for Bridge {
     }
 }
 
-/// The executor, started if need be.
+/// Returns the executor, starting it if needed.
 pub(crate) async fn ready(local: &Local) -> Arc<dyn Runtime> {
     local.runtime(Instant::now() + PATIENCE).await.unwrap()
 }
 
-/// Runs code to its good end; its id and what it printed.
+/// Runs code and asserts its success; returns its id and output.
 pub(crate) async fn run(runtime: &dyn Runtime, code: &str) -> (JobId, String) {
     let id = JobId::fresh();
     let request = JobRequest {
@@ -141,7 +141,7 @@ pub(crate) async fn run(runtime: &dyn Runtime, code: &str) -> (JobId, String) {
     (id, said)
 }
 
-/// All that a job printed.
+/// Returns all that a job printed.
 pub(crate) async fn log(runtime: &dyn Runtime, id: JobId) -> String {
     let parts: Vec<_> = runtime
         .log(id, 0)
@@ -153,7 +153,7 @@ pub(crate) async fn log(runtime: &dyn Runtime, id: JobId) -> String {
     String::from_utf8(parts.concat()).unwrap().trim().to_owned()
 }
 
-/// Waits until nothing serves at `address`.
+/// Waits until nothing listens at `address`.
 pub(crate) async fn until_gone(address: &str) {
     let address = address.strip_prefix("http://").unwrap();
     let end = Instant::now() + PATIENCE;
@@ -163,18 +163,18 @@ pub(crate) async fn until_gone(address: &str) {
     }
 }
 
-/// Makes the file `path` a program that runs `script` in a shell.
+/// Writes an executable to `path` that runs `script` in a shell.
 #[cfg(unix)]
 pub(crate) fn program(path: &Path, script: &str) {
     let text = path.with_extension("txt");
     fs::write(&text, format!("#!/bin/sh\n{script}\n")).unwrap();
-    // Copied by another process: a file that was open for writing here may be "busy" for a child.
+    // Installed by another process, because a file once open for writing here may be "busy" for a child.
     let mut install = Command::new("install");
     install.args(["-m", "755"]).arg(&text).arg(path);
     assert!(install.status().unwrap().success());
 }
 
-/// The folders in `place`.
+/// Lists the folders in `place`.
 pub(crate) fn folders(place: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(place).into_iter().flatten();
     entries

@@ -1,32 +1,32 @@
-//! What can befall a machine, and when.
+//! Faults of a simulated machine, and when they strike.
 
-/// What befalls a request.
+/// A fault of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mishap {
-    /// Nobody is there.
+    /// The connection is refused.
     Refused,
-    /// It is done, and the answer does not come back.
+    /// The request is executed, but its reply is lost.
     ReplyLost,
 }
 
-/// What befalls the machine.
+/// A fault of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Strike {
     KernelDies,
-    /// The jobs stay known.
+    /// The jobs are kept.
     ExecutorRestarts,
     MachineReplaced,
     SessionRestarted,
 }
 
-/// When it does.
+/// When a machine's fault strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum When {
     /// Before this iteration begins.
     Before(u64),
-    /// Between an iteration's begin and its end.
+    /// Between this iteration's begin and its end.
     Within(u64),
-    /// Before the step of this number, of all that the machine takes.
+    /// Before the machine's step of this number.
     Step(u64),
 }
 

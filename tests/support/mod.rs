@@ -1,6 +1,5 @@
-//! What tests share.
+//! Helpers that tests share.
 
-pub(crate) mod at_hand;
 pub(crate) mod cable;
 pub(crate) mod chance;
 pub(crate) mod executor;
@@ -11,6 +10,7 @@ pub(crate) mod home;
 pub(crate) mod machine;
 pub(crate) mod mishaps;
 pub(crate) mod process;
+pub(crate) mod provisioners;
 pub(crate) mod proxy;
 pub(crate) mod python;
 pub(crate) mod rust;

@@ -1,6 +1,6 @@
-"""Insists on a valid notebook and tells what it shows: `python notebook_check.py NOTEBOOK [FOLDER]`.
+"""Validate a notebook and print what it shows: `python notebook_check.py NOTEBOOK [FOLDER]`.
 
-With a folder the notebook is run there too. Prints `{"cells": […], "ran": […]}`, the text that each cell of code printed.
+With a folder the notebook is run there too. Prints `{"cells": […], "ran": […]}`, the text that each code cell printed.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from nbclient import NotebookClient
 
 
 def printed(notebook: nbformat.NotebookNode) -> list[str]:
-    """What each cell of code printed to stdout."""
+    """Return what each code cell printed to stdout."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     return ["".join(output.text for output in cell.outputs if output.get("name") == "stdout") for cell in cells]
 
 
 def main(path: str, folder: str | None = None) -> None:
-    """Check, and run where it is wanted."""
+    """Validate the notebook and, with a folder, run it."""
     text = Path(path).read_text(encoding="utf-8")
-    # As it stands: `nbformat.read` would mend some faults.
+    # Validate the raw text, because `nbformat.read` would repair some errors.
     nbformat.validate(json.loads(text), version=4, version_minor=5)
     notebook = nbformat.reads(text, as_version=nbformat.NO_CONVERT)
     assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5), path

@@ -1,7 +1,7 @@
-"""The official MCP client drives the program through every tool and resource: `python official_client.py PROGRAM HOME LINE`.
+"""Drive the program through every tool and resource by the official MCP client: `python official_client.py PROGRAM HOME LINE`.
 
-It checks each result against the protocol's types and each report against the schema that its tool declares. Ends with
-exit code 0 and one line a mode when all is well.
+Checks each result against the protocol's types and each report against its tool's schema. On success the exit code is 0 and
+each mode prints one line.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PLOT = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\n'done'"
 
 
 def facts(result: CallToolResult) -> dict[str, Any]:
-    """A report's structure, or the line that ends an execution."""
+    """Return a report's structure, or the facts that end an execution's answer."""
     last = result.content[-1]
     assert isinstance(last, TextContent), result
     read: dict[str, Any] = json.loads(last.text)
@@ -32,7 +32,7 @@ def facts(result: CallToolResult) -> dict[str, Any]:
 
 
 class Tour:
-    """Calls tools, and remembers which."""
+    """Calls tools and records which."""
 
     def __init__(self, client: Client, tools: dict[str, Any]) -> None:
         self.client = client
@@ -40,7 +40,7 @@ class Tour:
         self.called: set[str] = set()
 
     async def call(self, tool: str, /, **arguments: Any) -> CallToolResult:
-        """Insist on success; `call_tool` itself validates structured content against the output schema."""
+        """Assert success; `call_tool` itself validates structured content against the output schema."""
         self.called.add(tool)
         result = await self.client.call_tool(tool, arguments)
         assert not result.is_error, result
@@ -49,7 +49,7 @@ class Tour:
         return result
 
     async def every_tool(self, session: str) -> str:
-        """One sensible use of each; the job that counted to eight."""
+        """Use each tool once; return the id of the job that counted to eight."""
         assert facts(await self.call("check_colab_connection"))["status"] == "connected"
         assert facts(await self.call("probe_colab_environment"))["compute"]["cpu_count"] > 0
 
@@ -117,7 +117,7 @@ class Tour:
 
 
 async def listed(client: Client) -> dict[str, Any]:
-    """The tools, each with schemas that are schemas."""
+    """Return the tools, with valid schemas."""
     tools = {tool.name: tool for tool in (await client.list_tools()).tools}
     for tool in tools.values():
         for schema in filter(None, (tool.input_schema, tool.output_schema)):
@@ -126,7 +126,7 @@ async def listed(client: Client) -> dict[str, Any]:
 
 
 async def main(program: str, home: str, line: str) -> None:
-    """Every way of connecting; then without an address."""
+    """Run the tour in every mode, then without an address."""
     folders = {
         "HOME": "home",
         "SMART_COLAB_DATA_DIR": "data",
@@ -147,7 +147,7 @@ async def main(program: str, home: str, line: str) -> None:
             assert facts(failed)["code"] == "python_error", failed
             count = await every_resource(client, ears, Path(home), job)
             print(f"{mode}: {client.protocol_version}, {len(tour.called)} tools, {count} resources")
-    # What connect_colab saved would be found again.
+    # Otherwise the connection that connect_colab saved would be used.
     (Path(home) / "data" / "connection.json").unlink()
     lost = StdioServerParameters(command=program, env=environment)
     async with Client(lost, read_timeout_seconds=PATIENCE) as client:

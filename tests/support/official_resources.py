@@ -1,4 +1,4 @@
-"""The official MCP client lists, reads and watches resources, each in the way of its era."""
+"""List, read and watch resources by the official MCP client, in both protocol eras."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from mcp.shared.exceptions import MCPError
 from mcp.types import BlobResourceContents, ResourceUpdatedNotification, TextResourceContents
 
 PATIENCE = 120.0
-# Of an error that says that there is no such resource.
+# The error code for an unknown resource.
 MISSING = {True: -32602, False: -32002}
 
 
 class Ears:
-    """Hears what a client of the old era is told unasked."""
+    """Collects notifications to a client of the old era."""
 
     def __init__(self) -> None:
         self.updated: asyncio.Queue[str] = asyncio.Queue()
@@ -32,7 +32,7 @@ class Ears:
 
 
 async def read(client: Client, uri: str) -> str | bytes:
-    """The one content of a resource."""
+    """Return the one content of a resource."""
     (content,) = (await client.read_resource(uri)).contents
     assert str(content.uri) == uri, content
     if isinstance(content, TextResourceContents):
@@ -41,8 +41,8 @@ async def read(client: Client, uri: str) -> str | bytes:
     return base64.b64decode(content.blob)
 
 
-async def told(client: Client, ears: Ears, uri: str, change: Callable[[], object]) -> None:
-    """Watch a resource until it is told of `change`."""
+async def await_update(client: Client, ears: Ears, uri: str, change: Callable[[], object]) -> None:
+    """Watch a resource until `change` is notified."""
     if client.protocol_version >= "2026":
         async with client.listen(resource_subscriptions=[uri]) as stream:
             assert stream.honored.resource_subscriptions == [uri], stream.honored
@@ -60,7 +60,7 @@ async def told(client: Client, ears: Ears, uri: str, change: Callable[[], object
 
 
 async def every_resource(client: Client, ears: Ears, home: Path, job: str) -> int:
-    """Read all that is listed and watch a file; how many resources there were."""
+    """Read every listed resource and watch a file; return the number of resources."""
     modern = client.protocol_version >= "2026"
     templates = (await client.list_resource_templates()).resource_templates
     assert len({template.uri_template for template in templates}) == 3, templates
@@ -97,6 +97,6 @@ async def every_resource(client: Client, ears: Ears, home: Path, job: str) -> in
     watched.write_text("one")
     os.utime(watched, (0, 0))
     async with asyncio.timeout(PATIENCE):
-        await told(client, ears, watched.as_uri(), lambda: watched.write_text("two"))
+        await await_update(client, ears, watched.as_uri(), lambda: watched.write_text("two"))
     assert await read(client, watched.as_uri()) == "two"
     return len(resources)

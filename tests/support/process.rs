@@ -1,8 +1,8 @@
-//! Processes that end without having been asked.
+//! Killing processes and checking whether they run.
 
 use std::process::Command;
 
-/// Ends the process `pid` as a lack of memory does. It must be one that the caller has started.
+/// Kills the process `pid` by SIGKILL, as the OOM killer does. The caller must have started it.
 pub(crate) fn kill(pid: u32) {
     let pid = pid.to_string();
     let mut command = if cfg!(windows) {
@@ -18,7 +18,7 @@ pub(crate) fn kill(pid: u32) {
     assert!(output.status.success(), "{pid}: {output:?}");
 }
 
-/// Whether the process `pid` still runs; one that has ended and was not waited for does not.
+/// Returns whether the process `pid` runs; a zombie does not.
 #[cfg(unix)]
 pub(crate) fn is_running(pid: &str) -> bool {
     let output = Command::new("ps")

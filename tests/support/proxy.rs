@@ -1,4 +1,4 @@
-//! A tunnel that can be told to fail: HTTP/1.1 between the bridge and the executor, with kept-alive connections on both sides.
+//! An HTTP/1.1 proxy between bridge and executor that fails on demand, with keep-alive connections on both sides.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,35 +13,35 @@ use tokio::time::sleep;
 
 pub(crate) use super::strangers::Stranger;
 
-/// What happens to one request.
+/// The fault of one request.
 #[derive(Debug, Clone)]
 pub(crate) enum Fault {
-    /// The connection ends before the executor gets anything, as when an idle one was just being closed.
+    /// Closes the connection before the executor gets anything, as when an idle one was just being closed.
     Drop,
-    /// The executor gets it and answers; the connection ends instead of the answer.
+    /// The executor replies; the connection is closed instead.
     LoseReply,
-    /// As much of the answer comes as this share of it.
+    /// Sends only this share of the reply.
     CutReply(f64),
-    /// The connection ends, and the executor gets it so much later.
+    /// Closes the connection; the request reaches the executor this much later.
     ArriveLate(Duration),
-    /// The answer comes so much later.
+    /// Delays the reply.
     DelayReply(Duration),
-    /// Nothing happens any more, and the connection stays.
+    /// Does nothing and keeps the connection open.
     Silence,
-    /// The executor gets it and answers, and the answer stays under way.
+    /// The executor replies; the reply is never delivered, and the connection stays open.
     SwallowReply,
-    /// Another than the executor answers.
+    /// Another server answers; the executor gets nothing.
     Answer(Stranger),
-    /// The executor gets it and answers, and what comes is another's answer.
-    Cover(Stranger),
+    /// The executor replies; another server's reply is delivered instead.
+    ReplaceReply(Stranger),
 }
 
-/// One request as it passed.
+/// A request that passed the proxy.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     /// `PUT /jobs/…?wait=…`
     pub(crate) line: String,
-    /// The head of the answer, where one came from the executor.
+    /// The head of the executor's reply, if there was one.
     pub(crate) reply: String,
 }
 
@@ -58,11 +58,11 @@ struct State {
     seen: Vec<Seen>,
 }
 
-/// The tunnel. Open until it is closed or dropped.
+/// The proxy, open until closed or dropped.
 pub(crate) struct Proxy {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
-    /// Held while the proxy is closed, so that nobody else gets the port.
+    /// Held while the proxy is closed, so that no other process gets the port.
     reserved: Option<TcpSocket>,
     serving: Option<AbortHandle>,
     cuts: watch::Sender<()>,
@@ -90,7 +90,7 @@ impl Proxy {
         self.address
     }
 
-    /// The next `times` requests whose `METHOD /path?query` has `pattern` in it meet with `fault`. Earlier rules come first.
+    /// Applies `fault` to the next `times` requests whose `METHOD /path?query` contains `pattern`. Earlier rules take precedence.
     pub(crate) fn on(&self, pattern: &'static str, times: usize, fault: Fault) {
         self.state().rules.push(Rule {
             pattern,
@@ -99,22 +99,22 @@ impl Proxy {
         });
     }
 
-    /// Every request from now on meets with `fault`.
+    /// Applies `fault` to every request from now on.
     pub(crate) fn always(&self, fault: Fault) {
         self.on("", usize::MAX, fault);
     }
 
-    /// Forgets all faults.
+    /// Removes all faults.
     pub(crate) fn heal(&self) {
         self.state().rules.clear();
     }
 
-    /// Leads to another executor from the next request on.
+    /// Forwards to another executor from the next request on.
     pub(crate) fn lead_to(&self, upstream: SocketAddr) {
         self.state().upstream = Some(upstream);
     }
 
-    /// The requests so far whose line has `pattern` in it.
+    /// Returns the requests so far whose line contains `pattern`.
     pub(crate) fn seen(&self, pattern: &str) -> Vec<Seen> {
         let state = self.state();
         let seen = state.seen.iter().filter(|seen| seen.line.contains(pattern));
@@ -173,7 +173,7 @@ async fn serve(listener: TcpListener, state: Arc<Mutex<State>>, mut cuts: watch:
             accepted = listener.accept() => {
                 let (client, _) = accepted.unwrap();
                 let _ = client.set_nodelay(true);
-                // A connection that breaks is what this is for.
+                // Broken connections are expected.
                 connections.spawn(carry(client, state.clone()));
             }
             Some(_) = connections.join_next() => {}
@@ -224,7 +224,7 @@ async fn carry(mut client: TcpStream, state: Arc<Mutex<State>>) -> io::Result<()
             Some(Fault::SwallowReply) => std::future::pending().await,
             Some(Fault::CutReply(share)) => bytes = &bytes[..part(bytes.len(), share)],
             Some(Fault::DelayReply(time)) => sleep(time).await,
-            Some(Fault::Cover(stranger)) => {
+            Some(Fault::ReplaceReply(stranger)) => {
                 client.write_all(&stranger.reply()).await?;
                 continue;
             }
@@ -262,7 +262,7 @@ impl State {
 struct Message {
     bytes: Vec<u8>,
     head: usize,
-    /// The connection ends with it.
+    /// The connection ends after this message.
     is_last: bool,
 }
 
@@ -279,7 +279,7 @@ impl Message {
     }
 }
 
-/// Reads one message: as long as it says, or, a reply that does not say, to the connection's end.
+/// Reads one message to its stated length or, for a reply without one, to the connection's end.
 async fn message(stream: &mut TcpStream) -> io::Result<Message> {
     let mut bytes = Vec::new();
     let head = loop {
@@ -332,7 +332,7 @@ async fn message(stream: &mut TcpStream) -> io::Result<Message> {
     })
 }
 
-/// Whether a chunked body is whole.
+/// Returns whether a chunked body is complete.
 fn ends(body: &[u8]) -> bool {
     let mut rest = body;
     while let Some(end) = rest.windows(2).position(|two| two == b"\r\n") {

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 
-/// A Python with everything in `colab/requirements-dev.txt`. Made once for a target folder; of several test processes one makes it.
+/// Returns a Python with everything in `colab/requirements-dev.txt`, created once for a target folder, by one of the test processes.
 pub(crate) fn python() -> PathBuf {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(ready).clone()

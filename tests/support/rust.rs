@@ -1,11 +1,11 @@
-//! Rust source, read just well enough to see what it names.
+//! A minimal Rust lexer that finds the names in a source.
 
-/// The code without comments and without what stands in strings.
-pub(crate) fn bare(text: &str) -> String {
+/// Returns the code without comments and the contents of strings.
+pub(crate) fn code_only(text: &str) -> String {
     read(text).0
 }
 
-/// What stands in strings, quotes included.
+/// Returns the string literals, quotes included.
 pub(crate) fn literals(text: &str) -> Vec<&str> {
     read(text).1
 }
@@ -47,14 +47,14 @@ fn read(text: &str) -> (String, Vec<&str>) {
     (code, literals)
 }
 
-/// The number of `#` of the raw string that begins here.
+/// Returns the number of `#` of the raw string that begins here.
 fn raw_string(rest: &str) -> Option<usize> {
     let marks = rest.strip_prefix('r')?;
     let count = marks.len() - marks.trim_start_matches('#').len();
     marks[count..].starts_with('"').then_some(count)
 }
 
-/// The length of the string that begins here, quotes included.
+/// Returns the length of the string literal that begins here, quotes included.
 fn string(rest: &str) -> usize {
     let mut escaped = false;
     for (at, c) in rest.char_indices().skip(1) {
@@ -67,15 +67,15 @@ fn string(rest: &str) -> usize {
     rest.len()
 }
 
-/// Identifiers and keywords.
+/// Returns the identifiers and keywords.
 pub(crate) fn words(code: &str) -> impl Iterator<Item = &str> {
     code.split(|c: char| !c.is_alphanumeric() && c != '_')
         .filter(|word| !word.is_empty())
 }
 
-/// The top-level modules that a file of `src` names by `crate::…` or by enough `super::`s.
+/// Returns the top-level modules that a file of `src` names by `crate::…` or by enough `super::`s.
 pub(crate) fn crate_paths(path: &str, text: &str) -> Vec<String> {
-    let flat: String = bare(text)
+    let flat: String = code_only(text)
         .split_whitespace()
         .collect::<Vec<_>>()
         .join(" ")
@@ -99,7 +99,7 @@ pub(crate) fn crate_paths(path: &str, text: &str) -> Vec<String> {
     found
 }
 
-/// `a` of `a::b`, and each of `{a::b, c}`.
+/// Returns `a` of `a::b`, and the heads of each path in `{a::b, c}`.
 fn heads(rest: &str) -> Vec<String> {
     let Some(group) = rest.strip_prefix('{') else {
         return words(rest).next().map(str::to_owned).into_iter().collect();

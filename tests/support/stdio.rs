@@ -1,4 +1,4 @@
-//! The real program, spoken to line by line as a client does, with nothing of our own MCP code in between.
+//! Drives the real program line by line, without any of our own MCP code.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// Far beyond what any answer needs on a slow machine: reaching it means that none comes.
+/// Far longer than any answer takes on a slow machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The version from which on there is no handshake.
+/// The first protocol version without a handshake.
 pub(crate) const MODERN: &str = "2026-07-28";
 
-/// `params` with what each request of a modern client says of it.
+/// Adds the metadata that a modern client sends with each request.
 pub(crate) fn modern(mut params: Value) -> Value {
     params["_meta"] = json!({
         "io.modelcontextprotocol/protocolVersion": MODERN,
@@ -36,12 +36,12 @@ pub(crate) struct Bridge {
     waiting: VecDeque<Value>,
     /// Every line of stdout so far.
     pub stdout: String,
-    /// Notifications, and requests to the client, in the order of their coming.
+    /// Notifications, and requests to the client, in the order received.
     pub heard: Vec<Value>,
     last_id: u64,
 }
 
-/// What a server left behind.
+/// The exit status and all output of a server that has ended.
 pub(crate) struct Left {
     pub status: ExitStatus,
     pub stdout: String,
@@ -85,7 +85,7 @@ impl Bridge {
         }
     }
 
-    /// Started, and past the handshake that today's clients make.
+    /// Starts the server and performs the handshake of today's clients.
     pub(crate) fn greeted(command: Command) -> Self {
         let mut bridge = Self::start(command);
         bridge.initialize("2025-11-25");
@@ -116,7 +116,7 @@ impl Bridge {
         self.send_line(message.to_string());
     }
 
-    /// Sends a request and does not wait; its id.
+    /// Sends a request without waiting; returns its id.
     pub(crate) fn begin(&mut self, method: &str, params: Value) -> u64 {
         self.last_id += 1;
         let message =
@@ -125,7 +125,7 @@ impl Bridge {
         self.last_id
     }
 
-    /// The answer to a request: its result, or the whole error.
+    /// Waits for the answer to a request; returns its result, or the whole error message.
     pub(crate) fn answer(&mut self, id: u64) -> Value {
         let at = self.waiting.iter().position(|message| message["id"] == id);
         if let Some(message) = at.and_then(|at| self.waiting.remove(at)) {
@@ -152,12 +152,12 @@ impl Bridge {
         self.answer(id)
     }
 
-    /// Takes what comes until a notification suits.
+    /// Reads messages until a notification satisfies `suits`.
     pub(crate) fn until_heard(&mut self, suits: impl Fn(&Value) -> bool) {
         let end = Instant::now() + PATIENCE;
         while !self.heard.iter().any(&suits) {
             let Some(message) = self.next(end) else {
-                panic!("not heard; stderr: {}", self.stderr());
+                panic!("no such notification; stderr: {}", self.stderr());
             };
             if message.get("method").is_some() {
                 self.heard.push(message);
@@ -176,23 +176,23 @@ impl Bridge {
         Answer::of(&self.answer(id))
     }
 
-    /// [`until_warm`], by this bridge.
+    /// Calls [`until_warm`] on this bridge.
     pub(crate) fn warm(&mut self, session: &str) {
         until_warm(session, |code| self.call("run_code_quick", code));
     }
 
-    /// The next line as it comes.
+    /// Reads the next line of stdout.
     pub(crate) fn line(&mut self) -> String {
         let line = self.lines.recv_timeout(PATIENCE);
         line.unwrap_or_else(|_| panic!("silence; stderr: {}", self.stderr()))
     }
 
-    /// What it said on stderr so far.
+    /// Returns stderr so far.
     pub(crate) fn stderr(&self) -> String {
         String::from_utf8_lossy(&self.stderr.lock().unwrap()).into_owned()
     }
 
-    /// The most memory that it ever held, in bytes.
+    /// Returns the peak memory in bytes.
     #[cfg(target_os = "linux")]
     pub(crate) fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
@@ -202,7 +202,7 @@ impl Bridge {
         kilobytes.parse::<u64>().unwrap() * 1024
     }
 
-    /// Leaves as a client does, and waits for the program's end.
+    /// Disconnects by closing stdin, and waits for the program's end.
     pub(crate) fn leave(mut self) -> Left {
         drop(self.stdin.take());
         let end = Instant::now() + PATIENCE;
@@ -211,7 +211,11 @@ impl Bridge {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(Instant::now() < end, "it stays; stderr: {}", self.stderr());
+            assert!(
+                Instant::now() < end,
+                "the program keeps running; stderr: {}",
+                self.stderr()
+            );
             sleep(Duration::from_millis(10));
         };
         self.reader.take().unwrap().join().unwrap();
@@ -222,7 +226,7 @@ impl Bridge {
         }
     }
 
-    /// The next message; none at the end of stdout. Whatever is not JSON-RPC on stdout is a fault.
+    /// Reads the next message, or `None` at the end of stdout. Fails on anything but JSON-RPC.
     fn next(&mut self, end: Instant) -> Option<Value> {
         let left = end.saturating_duration_since(Instant::now());
         let line = match self.lines.recv_timeout(left) {
@@ -235,7 +239,7 @@ impl Bridge {
         let message: Value = serde_json::from_str(&line)
             .unwrap_or_else(|error| panic!("not JSON on stdout ({error}): {line}"));
         assert_eq!(message["jsonrpc"], "2.0", "{line}");
-        assert!(!line.contains("$advice"), "not worded: {line}");
+        assert!(!line.contains("$advice"), "advice without words: {line}");
         Some(message)
     }
 }
@@ -279,7 +283,7 @@ impl Answer {
         };
         let blocks = result["content"]
             .as_array()
-            .unwrap_or_else(|| panic!("no tool result: {result}"));
+            .unwrap_or_else(|| panic!("not a tool result: {result}"));
         let text_of = |value: &Value| value.as_str().unwrap().to_owned();
         let mut texts = Vec::new();
         for block in blocks {
@@ -295,22 +299,25 @@ impl Answer {
         }
         let line = texts.pop().unwrap_or_default();
         answer.facts = serde_json::from_str(&line)
-            .unwrap_or_else(|error| panic!("the last text is no JSON ({error}): {line}"));
+            .unwrap_or_else(|error| panic!("the last text is not JSON ({error}): {line}"));
         if let Some(structured) = result.get("structuredContent") {
-            assert_eq!(structured, &answer.facts, "one report, two contents");
+            assert_eq!(
+                structured, &answer.facts,
+                "text and structured content differ"
+            );
         }
         answer.text = texts.concat();
         answer
     }
 
-    /// A fact that is a string.
+    /// Returns a fact that must be a string.
     #[track_caller]
     pub(crate) fn fact(&self, name: &str) -> &str {
         let fact = self.facts[name].as_str();
         fact.unwrap_or_else(|| panic!("no {name} in {}", self.facts))
     }
 
-    /// Insists on the form that every error has.
+    /// Asserts an error with `code` and the fields of every error.
     #[track_caller]
     pub(crate) fn refused(&self, code: &str) {
         assert!(self.is_error, "{}", self.whole);
@@ -329,7 +336,7 @@ impl Answer {
     }
 }
 
-/// Waits until the session's kernel is up, however slowly the machine starts it: calls with a short budget then reach it.
+/// Waits until the session's kernel is up, however slow the machine, so that calls with a short budget reach it.
 pub(crate) fn until_warm(session: &str, mut run: impl FnMut(Value) -> Answer) {
     let end = Instant::now() + PATIENCE;
     let code = json!({"code": "pass", "session": session});

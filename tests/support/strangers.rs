@@ -1,23 +1,23 @@
-//! What answers where an executor should.
+//! Servers that answer in the executor's place.
 
-/// Those who answer instead of an executor.
+/// A server that answers in the executor's place.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Stranger {
-    /// ngrok, when no agent is connected.
+    /// ngrok without a connected agent.
     NgrokOffline,
-    /// ngrok, when the plan's requests are used up.
+    /// ngrok with the plan's requests used up.
     NgrokLimited,
-    /// ngrok's page for browsers.
+    /// ngrok's warning page for browsers.
     NgrokInterstitial,
-    /// Cloudflare, in one of its statuses.
+    /// Cloudflare with this status.
     Cloudflare(u16),
-    /// ngrok, when there were too many requests this minute.
+    /// ngrok with too many requests this minute.
     NgrokBusy,
-    /// An executor of another version of the API.
+    /// An executor with another API version.
     Executor(&'static str),
-    /// A web service that has nothing to do with this.
+    /// An unrelated web service.
     Service,
-    /// Status line, header and body of what stands between.
+    /// Status, header and body of an intermediary's page.
     Page(&'static str, &'static str, &'static str),
 }
 

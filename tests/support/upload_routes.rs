@@ -1,4 +1,4 @@
-//! What the fake executor answers, and what it does.
+//! The fake executor's upload routes.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -21,7 +21,7 @@ fn problem(status: u16, code: &str, retryable: bool) -> Reply {
     Reply { status, body }
 }
 
-/// `None` is no answer.
+/// Answers a request; `None` sends no reply.
 pub(super) fn answer(shared: &Mutex<State>, head: &str, body: &[u8]) -> Option<Reply> {
     let (method, target) = head.split_once(' ')?;
     let target = target.split(' ').next()?;
@@ -161,7 +161,7 @@ fn upload(
     describe(vec![(0, size)], "complete")
 }
 
-/// Adds a stretch to those that are known.
+/// Adds a range to the received ones.
 fn note(received: &mut Vec<(usize, usize)>, new: (usize, usize)) {
     received.push(new);
     received.sort_unstable();
@@ -197,7 +197,7 @@ fn unpack(state: &mut State, folder: &str, body: &[u8]) -> Reply {
     }
     assert!(rest.is_empty() && found.len() <= 1000 && body.len() <= 8 << 20);
     let mut files = Vec::new();
-    let said = found.len().saturating_sub(state.faults.unsaid);
+    let said = found.len().saturating_sub(state.faults.unreported);
     for (line, bytes) in found.into_iter().take(said) {
         let name = line["name"].as_str().unwrap();
         let code = state.faults.refused.get(name).copied();

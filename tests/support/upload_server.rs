@@ -1,5 +1,5 @@
-//! The executor's routes for uploads on loopback, with faults at will. A thread a connection, so that it outlives the runtimes of tests.
-//! Faults count bytes and requests, never time: what they do is the same on any machine.
+//! The executor's upload routes on loopback, with faults on demand. Each connection has a thread, so that it outlives the tests' runtimes.
+//! Faults count bytes and requests, never time, so they behave the same on any machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,59 +14,59 @@ pub(crate) const TOKEN: &str = "t0ken";
 pub(super) const ROOT: &str = "/content";
 const CHUNK: usize = 16 * 1024;
 
-/// What to do wrong.
+/// The faults to inject.
 #[derive(Default)]
 pub(crate) struct Faults {
-    /// Each body takes one of these, and its connection is cut after so many bytes of it.
+    /// Each body takes one entry, and its connection is cut after so many bytes of it.
     pub(crate) cuts: Vec<usize>,
-    /// So many requests with a body, or that finish an upload, are done and get no answer.
+    /// Number of requests with a body, or that finish an upload, to execute without a reply.
     pub(crate) lost_replies: u32,
-    /// So many of them are answered `503 busy`, and not done.
+    /// Number of them to answer `503 busy` without execution.
     pub(crate) busy: u32,
-    /// So many whole uploads are found damaged.
+    /// Number of complete uploads to report as damaged.
     pub(crate) damaged: u32,
-    /// So many questions for an end are answered with "ask again".
+    /// Number of finish requests to answer with "ask again".
     pub(crate) checking: u32,
-    /// When so many bytes have arrived in all, what there is of uploads is lost; a list, for several times.
+    /// After so many bytes in all, unfinished uploads are lost, once for each entry.
     pub(crate) losses: Vec<u64>,
-    /// No body fits.
+    /// The disk is full for every body.
     pub(crate) full: bool,
-    /// Bodies longer than this get no answer.
+    /// Bodies longer than this get no reply.
     pub(crate) longest: Option<usize>,
-    /// When so many bytes have arrived in all, no more are taken until this is none.
+    /// After so many bytes in all, none are read until this is `None`.
     pub(crate) hold_at: Option<u64>,
-    /// Files of bundles that are not written, with the code.
+    /// Bundled files to refuse, with the error code.
     pub(crate) refused: BTreeMap<String, &'static str>,
-    /// So many files at the end of a bundle are neither written nor answered.
-    pub(crate) unsaid: usize,
+    /// Number of files at the end of a bundle to neither write nor report.
+    pub(crate) unreported: usize,
 }
 
 #[derive(Default)]
 pub(super) struct Partial {
     pub(super) bytes: Vec<u8>,
-    /// From and to, in order, apart from each other.
+    /// Sorted, disjoint ranges.
     pub(super) received: Vec<(usize, usize)>,
 }
 
-type Deed = Box<dyn FnOnce() + Send>;
+type Action = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
 pub(crate) struct State {
-    /// Content and time of change by absolute path.
+    /// Content and modification time by absolute path.
     pub(crate) files: BTreeMap<String, (Vec<u8>, String)>,
     pub(crate) folders: BTreeSet<String>,
     pub(super) uploads: BTreeMap<(String, String), Partial>,
     pub(crate) faults: Faults,
-    /// Which start of the executor this is; not told while it is empty.
+    /// The executor's boot id; not sent while empty.
     pub(crate) boot_id: &'static str,
-    /// Bytes of bodies, also of those that were cut.
+    /// Bytes of bodies received, including those of cut bodies.
     pub(crate) arrived: u64,
     /// The longest body.
     pub(crate) largest: usize,
-    /// Request heads, as they came.
+    /// Request heads, as received.
     pub(crate) requests: Vec<String>,
-    /// What to do when so many bytes have arrived.
-    pub(crate) deeds: Vec<(u64, Deed)>,
+    /// Actions to run once so many bytes have arrived.
+    pub(crate) actions: Vec<(u64, Action)>,
 }
 
 impl State {
@@ -97,7 +97,7 @@ impl State {
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
-    /// One body comes at a time, so that what a cut or a death costs is the same on any machine.
+    /// Admits one body at a time, so that a cut or a kill costs the same on any machine.
     turn: Mutex<()>,
     changed: Condvar,
 }
@@ -116,7 +116,7 @@ impl UploadServer {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let shared = serving.clone();
-                // A connection that ends, ends its thread with nothing that is of interest.
+                // A closed connection only ends its thread.
                 std::thread::spawn(move || {
                     serve(&stream, &shared);
                     let _ = stream.shutdown(Shutdown::Both);
@@ -126,7 +126,7 @@ impl UploadServer {
         Self { port, shared }
     }
 
-    /// The line that the notebook prints.
+    /// Returns the connection line, as the notebook prints it.
     pub(crate) fn line(&self) -> String {
         format!("http://127.0.0.1:{}#{TOKEN}", self.port)
     }
@@ -159,7 +159,7 @@ fn serve(stream: &TcpStream, shared: &Shared) -> Option<()> {
         }
         shared.state.lock().unwrap().requests.push(head.clone());
         let length = header(&head, "content-length").map_or(0, |text| text.parse().unwrap());
-        // Until it is stored: else the loss that comes with one body could miss the one before it.
+        // Held until the body is stored; otherwise a loss triggered by one body could miss the one before it.
         let mut turn = (length > 0).then(|| shared.turn.lock().unwrap());
         let body = receive(&mut input, shared, length, &mut turn)?;
         let reply = upload_routes::answer(&shared.state, &head, &body)?;
@@ -170,7 +170,7 @@ fn serve(stream: &TcpStream, shared: &Shared) -> Option<()> {
     }
 }
 
-/// The whole body, unless it is cut on the way.
+/// Reads the whole body; `None` if it is cut.
 fn receive(
     input: &mut impl Read,
     shared: &Shared,
@@ -210,17 +210,17 @@ fn receive(
             state.faults.losses.remove(at);
             state.uploads.clear();
         }
-        let due = state.deeds.iter().position(|(at, _)| arrived >= *at);
-        let deed = due.map(|due| state.deeds.remove(due).1);
+        let due = state.actions.iter().position(|(at, _)| arrived >= *at);
+        let action = due.map(|due| state.actions.remove(due).1);
         drop(state);
-        if let Some(deed) = deed {
-            deed();
+        if let Some(action) = action {
+            action();
         }
         shared.changed.notify_all();
     }
     if is_silent {
         *turn = None;
-        // Until the other side gives up.
+        // Wait until the client gives up.
         let _ = input.read(&mut [0]);
         return None;
     }

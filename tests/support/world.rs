@@ -1,7 +1,6 @@
-//! What happens on a machine that does what the executor's API says, step by step, in the time of the test's clock, and breaks when it is
-//! told to.
+//! A simulated machine that follows the executor's API step by step, on the test's clock, and fails on demand.
 //!
-//! It understands three texts of code: [`SETUP`] prepares the kernel, [`BODY`] is one iteration that needs it, [`TALK`] prints a line as it
+//! It understands three pieces of code: [`SETUP`] prepares the kernel, [`BODY`] is one iteration that needs it, [`TALK`] prints a line as it
 //! begins. Everything else just runs.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -22,40 +21,40 @@ pub(crate) use super::mishaps::{Fails, Mishap, Strike, When};
 pub(crate) const SETUP: &str = "x = 1";
 pub(crate) const BODY: &str = "x + {i}";
 pub(crate) const TALK: &str = "print('begun')";
-/// So few that a batch takes several pages.
+/// Small enough that a batch takes several pages.
 const EVENTS_IN_A_PAGE: usize = 3;
 
-/// What the machine went through, and what is to come.
+/// The machine's history and its planned faults.
 #[derive(Default)]
 pub(crate) struct World {
-    /// Requests to come, in order.
+    /// One for each coming request, in order.
     pub mishaps: VecDeque<Option<Mishap>>,
     /// No request gets through.
     pub is_down: bool,
     pub ended_with_client: bool,
-    /// No batch that begins here gets through.
+    /// A batch that begins at this iteration does not get through.
     pub refuses_start: Option<u64>,
     pub strikes: Vec<(When, Strike)>,
     pub failing: BTreeMap<u64, Fails>,
     pub failing_setup: Option<Fails>,
     pub break_at: Option<u64>,
-    /// Half an iteration, a whole setup.
+    /// The time of half an iteration, and of a setup.
     pub pace: Duration,
-    /// Jobs that are listed, and whose code and output are gone.
+    /// Jobs that are listed but whose code and output are gone.
     pub forgotten: BTreeSet<JobId>,
     /// Called at each request that arrives.
     pub watcher: Option<Arc<dyn Watcher>>,
 
-    /// Of each iteration: how often it began, how often it came to its end, and how often it was ended before.
+    /// For each iteration: how often it began, how often it finished, and how often it was cut off.
     pub begun: BTreeMap<u64, u32>,
     pub ended: BTreeMap<u64, u32>,
     pub cut_off: BTreeMap<u64, u32>,
-    /// Each begin of an iteration, in order.
+    /// The iterations begun, in order.
     pub log: Vec<u64>,
     pub setups: u32,
-    /// Iterations that began in a kernel without setup.
-    pub naked: u32,
-    /// Accepted requests for new jobs.
+    /// Counts iterations that began in a kernel without setup.
+    pub without_setup: u32,
+    /// New jobs accepted.
     pub accepted: Vec<JobRequest>,
     pub interrupts: u32,
     pub requests: u32,
@@ -71,7 +70,7 @@ pub(crate) struct World {
     pub due: Option<Instant>,
 }
 
-/// Told of the world and of the job that comes with a request, if one does.
+/// Receives the world and, for a request that submits one, the job.
 pub(crate) trait Watcher: Fn(&World, Option<(JobId, &JobRequest)>) + Send + Sync {}
 
 impl<F: Fn(&World, Option<(JobId, &JobRequest)>) + Send + Sync> Watcher for F {}
@@ -85,7 +84,7 @@ struct Record {
     request: JobRequest,
     job: Job,
     events: Vec<Event>,
-    /// The iteration that is next or, `within`, under way.
+    /// The next iteration or, if `within`, the running one.
     at: u64,
     within: bool,
 }
@@ -115,16 +114,16 @@ impl World {
         let record = &self.jobs[&id];
         let runs = record.job.state == JobState::Running && record.request.iterations.is_some();
         let (at, within, steps) = (record.at, record.within, self.steps);
-        let comes = |when: &When| match *when {
+        let is_due = |when: &When| match *when {
             When::Before(i) => runs && !within && at == i,
             When::Within(i) => runs && within && at == i,
             When::Step(n) => n <= steps,
         };
-        let position = self.strikes.iter().position(|(when, _)| comes(when))?;
+        let position = self.strikes.iter().position(|(when, _)| is_due(when))?;
         Some(self.strikes.remove(position).1)
     }
 
-    /// One step of the running job: its start, an iteration's begin or end, its own end.
+    /// Performs one step of the running job: its start, an iteration's begin or end, or its own end.
     fn step(&mut self, id: JobId) {
         let state = self.jobs[&id].job.state;
         if state == JobState::Queued {
@@ -140,7 +139,7 @@ impl World {
                 return self.end(id, JobState::Succeeded, None);
             }
             if record.request.code == BODY && !self.kernel.as_ref().is_some_and(|k| k.is_set_up) {
-                self.naked += 1;
+                self.without_setup += 1;
                 return self.raise(id, "NameError", "name 'x' is not defined");
             }
             *self.begun.entry(at).or_default() += 1;
@@ -232,7 +231,7 @@ impl World {
         self.end(id, JobState::Failed, Some(Reason::PythonError));
     }
 
-    /// The end of a job that is in the queue.
+    /// Ends a job in the queue.
     fn end(&mut self, id: JobId, state: JobState, reason: Option<Reason>) {
         self.queue.retain(|queued| *queued != id);
         let record = self.record(id);
@@ -351,7 +350,7 @@ impl World {
         Ok(record.ok_or_else(not_found)?.request.code.clone())
     }
 
-    /// All that the job printed.
+    /// Returns all that the job printed.
     pub(crate) fn log(&self, id: JobId) -> RuntimeResult<Vec<u8>> {
         let record = self.jobs.get(&id).ok_or_else(not_found)?;
         let texts = record.events.iter().filter_map(|event| {

@@ -1,4 +1,4 @@
-//! A large file through a network that is cut again and again, to bridges that are killed.
+//! Downloading a large file while connections are cut and bridges are killed.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -7,17 +7,17 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use super::{Caller, PATIENCE, SHORT, executor, so_many};
+use super::{Caller, MIN_BUDGET, PATIENCE, executor, scaled};
 use crate::support::cable::{Break, Cable, Fault, Way};
 use crate::support::chance::Chance;
 use crate::support::home::Home;
 
-/// Of what the executor sends, so much at most is sent twice: what lies in the system's buffers when a bridge is killed, some MB for each stream.
-const MOST_TWICE: f64 = 0.3;
+/// Upper limit on the share of bytes sent twice. A killed bridge loses what lies in socket buffers, some MB for each stream.
+const MAX_SENT_TWICE: f64 = 0.3;
 
 #[tokio::test]
-async fn a_large_file_comes_whole_through_cuts_and_deaths_and_little_of_it_twice() {
-    let (size, cuts, deaths) = (so_many(96 << 20, 256 << 20), so_many(12, 50), so_many(2, 5));
+async fn a_large_download_survives_cuts_and_kills_and_refetches_little() {
+    let (size, cuts, kills) = (scaled(96 << 20, 256 << 20), scaled(12, 50), scaled(2, 5));
     let mut chance = Chance::of("downloads", 0);
     let (executor, home) = (executor().await, Home::new());
     let bytes = content(size, &mut chance);
@@ -25,28 +25,28 @@ async fn a_large_file_comes_whole_through_cuts_and_deaths_and_little_of_it_twice
     let mut cable = Cable::to(executor.address());
     let (address, mut carried) = (cable.address(), cable.carried());
 
-    let mut blades = chance.branch();
+    let mut cut_chance = chance.branch();
     let cutting = async {
         for _ in 0..cuts {
-            let what = [Break::Cut, Break::Reset][usize::from(blades.within(0..4) == 0)];
-            let at = Fault::At(Way::ToBridge, blades.within(0..2 * size / cuts), what);
+            let what = [Break::Cut, Break::Reset][usize::from(cut_chance.within(0..4) == 0)];
+            let at = Fault::At(Way::ToBridge, cut_chance.within(0..2 * size / cuts), what);
             cable.strike(at, PATIENCE).await;
         }
         std::future::pending::<()>().await;
     };
     let downloading = async {
         let mut job = None;
-        for number in 1..=deaths {
-            let caller = Caller::start(&home, address, SHORT).await;
-            let mark = number * size / (deaths + 1);
+        for number in 1..=kills {
+            let caller = Caller::start(&home, address, MIN_BUDGET).await;
+            let mark = number * size / (kills + 1);
             tokio::select! {
                 () = until(&mut carried, mark) => {}
-                path = whole(&caller, &mut job) => panic!("it was whole before {mark} bytes had come: {path}"),
+                path = finish_download(&caller, &mut job) => panic!("complete before {mark} bytes were carried: {path}"),
             }
             caller.client.kill().await;
         }
-        let caller = Caller::start(&home, address, SHORT).await;
-        whole(&caller, &mut job).await
+        let caller = Caller::start(&home, address, MIN_BUDGET).await;
+        finish_download(&caller, &mut job).await
     };
     let path = tokio::select! {
         path = downloading => path,
@@ -57,17 +57,20 @@ async fn a_large_file_comes_whole_through_cuts_and_deaths_and_little_of_it_twice
     let results: Vec<_> = fs::read_dir(home.folder("results")).unwrap().collect();
     assert_eq!(results.len(), 1, "{results:?}");
     let share = *carried.borrow() as f64 / size as f64;
-    eprintln!("{cuts} cuts, {deaths} deaths: {share:.2} times the file came");
-    assert!(share <= 1.0 + MOST_TWICE, "{share:.2} times the file came");
+    eprintln!("{cuts} cuts, {kills} kills: the file was sent {share:.2} times");
+    assert!(
+        share <= 1.0 + MAX_SENT_TWICE,
+        "the file was sent {share:.2} times"
+    );
 }
 
-/// Waits until so many bytes have come through the cable.
+/// Waits until the cable has carried `bytes`.
 async fn until(carried: &mut watch::Receiver<u64>, bytes: u64) {
     carried.wait_for(|carried| *carried >= bytes).await.unwrap();
 }
 
-/// Goes on with the download under its id until it is complete; where it is.
-async fn whole(caller: &Caller, job: &mut Option<String>) -> String {
+/// Resumes the download by its id until it is complete; returns the local path.
+async fn finish_download(caller: &Caller, job: &mut Option<String>) -> String {
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
         let answer = match job.as_ref() {
@@ -79,19 +82,19 @@ async fn whole(caller: &Caller, job: &mut Option<String>) -> String {
         };
         *job = answer.facts["job_id"].as_str().map(str::to_owned);
         if answer.is_error {
-            // The bridge died before it had noted the download, or a pause of the network was too long.
+            // The bridge died before it recorded the download, or the network was down for too long.
             *job = None;
             tokio::time::sleep(Duration::from_millis(100)).await;
         } else if let Some(path) = answer.facts["local_path"].as_str() {
             return path.to_owned();
         }
     }
-    panic!("it did not come in time");
+    panic!("the download did not complete in time");
 }
 
 fn content(size: u64, chance: &mut Chance) -> Vec<u8> {
     let size = usize::try_from(size).unwrap();
-    // Of a length that no power of two divides, so that no two pieces are alike.
+    // An odd length, so that no two pieces are equal.
     let pattern: Vec<u8> = (0..125_003)
         .flat_map(|_| chance.next().to_le_bytes())
         .collect();

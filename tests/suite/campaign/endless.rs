@@ -8,11 +8,11 @@ use super::{Caller, MARGIN, Reader, executor};
 use crate::support::home::Home;
 
 const TIMEOUT_SEC: u64 = 5;
-/// Its time, the grace after the interrupt, and what ending takes.
-const GONE_WITHIN: f64 = 12.0;
+/// The timeout, the grace period after the interrupt, and the time to end the process.
+const MAX_RUN_SEC: f64 = 12.0;
 
-/// The processor time that all kernels and their children take in two seconds, in seconds.
-const BURNT: &str = "
+/// Prints the processor seconds that all kernels and their children use in two seconds.
+const MEASURE_CPU: &str = "
 import os, time, psutil
 def burnt():
     total = 0
@@ -26,7 +26,7 @@ print(burnt() - before)
 ";
 
 #[tokio::test]
-async fn code_that_never_ends_is_gone_in_time_and_leaves_the_processor_idle() {
+async fn code_that_never_ends_is_killed_in_time_and_leaves_the_processor_idle() {
     let (executor, home) = (executor().await, Home::new());
     let caller = Caller::start(&home, executor.address(), Duration::from_secs(30)).await;
     for session in ["python", "c", "watch"] {
@@ -34,7 +34,7 @@ async fn code_that_never_ends_is_gone_in_time_and_leaves_the_processor_idle() {
     }
     for (session, code, keeps_variables) in [
         ("python", "while True: pass", true),
-        // One call into C, which never looks for an interrupt and never gives up the interpreter.
+        // One call into C, which never checks for interrupts and never releases the GIL.
         ("c", "sum(range(10**12))", false),
     ] {
         let started = Instant::now();
@@ -45,17 +45,17 @@ async fn code_that_never_ends_is_gone_in_time_and_leaves_the_processor_idle() {
         assert_eq!(facts["state"], "timed_out", "{facts}");
         assert_eq!(facts["code"], "timed_out", "{facts}");
         let ran = facts["execution_time_sec"].as_f64().unwrap();
-        assert!(ran < GONE_WITHIN, "{facts}");
+        assert!(ran < MAX_RUN_SEC, "{facts}");
         assert!(
-            took < Duration::from_secs_f64(GONE_WITHIN) + MARGIN,
+            took < Duration::from_secs_f64(MAX_RUN_SEC) + MARGIN,
             "{took:?}"
         );
         assert_eq!(facts["variables_lost"] != true, keeps_variables, "{facts}");
 
         let next = caller.quick("print('kept' in dir())", session).await;
-        next.has(if keeps_variables { "True\n" } else { "False\n" });
+        next.assert_read(if keeps_variables { "True\n" } else { "False\n" });
         if cfg!(unix) {
-            let burnt: Reader = caller.quick(BURNT, "watch").await;
+            let burnt: Reader = caller.quick(MEASURE_CPU, "watch").await;
             let burnt: f64 = burnt.text.trim().parse().unwrap();
             assert!(
                 burnt < 1.0,

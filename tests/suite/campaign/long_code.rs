@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{Caller, PATIENCE, Reader, SHORT, executor, is_long, so_many, until};
+use super::{Caller, MIN_BUDGET, PATIENCE, Reader, executor, is_long, scaled, until};
 use crate::support::chance::Chance;
 use crate::support::home::Home;
 
@@ -27,18 +27,18 @@ fn expected(lines: u64) -> String {
 #[tokio::test]
 async fn code_that_runs_longer_than_a_call_is_followed_to_its_end() {
     let (executor, home) = (executor().await, Home::new());
-    // Ten minutes and the usual budget, or so long that a call which waited for the end would be late.
-    let lines = so_many(240, 6_000);
+    // Ten minutes with the usual budget, or long enough that a call that waited for the end would be late.
+    let lines = scaled(240, 6_000);
     let budget = if is_long() {
         Duration::from_secs(45)
     } else {
-        SHORT
+        MIN_BUDGET
     };
     let caller = Caller::start(&home, executor.address(), budget).await;
     let started = Instant::now();
     let reader = caller.run(&code(lines), "main", 1_200).await;
     let reader = caller.finish(reader).await;
-    reader.has(&expected(lines));
+    reader.assert_read(&expected(lines));
     assert!(started.elapsed() > Duration::from_secs(lines / 10));
     assert_eq!(
         fs::read_to_string(executor.root().join("ran")).unwrap(),
@@ -47,8 +47,8 @@ async fn code_that_runs_longer_than_a_call_is_followed_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_job_whose_bridges_are_killed_one_after_another_is_read_whole_by_the_last() {
-    for round in 0..so_many(1, 5) {
+async fn a_job_whose_bridges_are_killed_in_turn_is_read_in_full_by_the_last() {
+    for round in 0..scaled(1, 5) {
         outlive(Chance::of("bridges", round)).await;
     }
 }
@@ -56,16 +56,16 @@ async fn a_job_whose_bridges_are_killed_one_after_another_is_read_whole_by_the_l
 async fn outlive(mut chance: Chance) {
     const LINES: u64 = 120;
     let (executor, home) = (executor().await, Home::new());
-    let start = || Caller::start(&home, executor.address(), SHORT);
+    let start = || Caller::start(&home, executor.address(), MIN_BUDGET);
     let (code, ran) = (code(LINES), executor.root().join("ran"));
-    // The first one dies before it has told of the job: it would wait for longer than a kernel needs to start.
+    // The first bridge dies before it has reported the job: its call waits longer than a kernel takes to start.
     let bridge = Caller::start(&home, executor.address(), PATIENCE).await;
     let it_runs = async {
-        until("the code's begin", || ran.exists()).await;
+        until("the code to begin", || ran.exists()).await;
         sleep(chance.millis(0..1_000)).await;
     };
     tokio::select! {
-        _ = bridge.run(&code, "main", 600) => panic!("it answers too soon"),
+        _ = bridge.run(&code, "main", 600) => panic!("the call returned before its bridge was killed"),
         () = it_runs => {}
     }
     bridge.client.kill().await;
@@ -87,19 +87,19 @@ async fn outlive(mut chance: Chance) {
     let last = start().await;
     last.finish(Reader::of(&reader.job))
         .await
-        .has(&expected(LINES));
-    last.finish(reader).await.has(&expected(LINES));
+        .assert_read(&expected(LINES));
+    last.finish(reader).await.assert_read(&expected(LINES));
     assert_eq!(fs::read_to_string(ran).unwrap(), "x");
 }
 
-/// In short looks, so that some are answered and one is cut off.
+/// Reads in short calls, so that some are answered and one is cut off.
 async fn read_on(bridge: &Caller, reader: &mut Reader) {
     while reader.end.is_none() {
-        reader.look(bridge, Some(1)).await;
+        reader.read_page(bridge, Some(1)).await;
     }
 }
 
-/// The job as a conversation that knows of none finds it.
+/// Finds the one running job, as a new conversation would.
 async fn only_job(bridge: &Caller) -> String {
     let listed = bridge.call("list_jobs", json!({"state": "running"})).await;
     let jobs = listed.facts["jobs"].as_array().unwrap();

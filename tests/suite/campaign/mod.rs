@@ -1,10 +1,10 @@
-//! The promises under a long series of faults at random moments: a real bridge over real stdio, a real executor, real kernels.
+//! The guarantees under long series of random faults, with a real bridge over stdio, a real executor and real kernels.
 //!
-//! Each test tells its seed; `SMART_COLAB_SEED` runs it again. With `SMART_COLAB_CAMPAIGN=long` there is more of everything.
+//! Each test prints its seed; `SMART_COLAB_SEED` replays it. `SMART_COLAB_CAMPAIGN=long` scales every test up.
 
-mod deaths;
 mod downloads;
 mod endless;
+mod kills;
 mod long_code;
 mod network;
 mod sessions;
@@ -20,21 +20,21 @@ use tokio::time::sleep;
 use crate::support::executor::{Executor, TOKEN};
 use crate::support::home::Home;
 
-/// What a call may take beyond its budget: the process's own time on a busy machine.
+/// Allowance beyond a call's budget, for the process's own time on a busy machine.
 const MARGIN: Duration = Duration::from_secs(10);
-/// The shortest that a bridge takes.
-const SHORT: Duration = Duration::from_secs(5);
-/// For one job and all the calls about it; the machine may be slow.
+/// The shortest budget that can be configured.
+const MIN_BUDGET: Duration = Duration::from_secs(5);
+/// Limit for one job and all calls about it, generous for slow machines.
 const PATIENCE: Duration = Duration::from_secs(400);
-/// What was under way when a call ended has arrived, or never will.
-const UNDER_WAY: Duration = Duration::from_secs(5);
+/// After this time a request in flight when a call ended has arrived, or never will.
+const ARRIVAL_TIME: Duration = Duration::from_secs(5);
 
 fn is_long() -> bool {
     std::env::var("SMART_COLAB_CAMPAIGN").is_ok_and(|form| form == "long")
 }
 
-/// By the form of the campaign.
-fn so_many(short: u64, long: u64) -> u64 {
+/// Picks the count for the short or the long campaign.
+fn scaled(short: u64, long: u64) -> u64 {
     if is_long() { long } else { short }
 }
 
@@ -42,7 +42,7 @@ async fn executor() -> Executor {
     tokio::task::spawn_blocking(Executor::start).await.unwrap()
 }
 
-/// What the executor itself has at `route`.
+/// Asks the executor itself for `route`.
 async fn ask(executor: &Executor, route: &str) -> String {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -51,14 +51,14 @@ async fn ask(executor: &Executor, route: &str) -> String {
     reply.error_for_status().unwrap().text().await.unwrap()
 }
 
-/// A bridge, and how long its calls may take.
+/// A bridge and the budget of its calls.
 struct Caller {
     client: Client,
     budget: Duration,
 }
 
 impl Caller {
-    /// A new process of `home`, which reaches the executor at `address`.
+    /// Starts a bridge in `home` that reaches the executor at `address`.
     async fn start(home: &Home, address: SocketAddr, budget: Duration) -> Self {
         let line = format!("http://{address}/#{TOKEN}");
         let mut command = home.program(&[("COLAB_URL", &line)]);
@@ -67,7 +67,7 @@ impl Caller {
         Self { client, budget }
     }
 
-    /// Every call answers in time.
+    /// Calls a tool and asserts that it answers in time.
     async fn call(&self, tool: &'static str, arguments: Value) -> Answer {
         let started = Instant::now();
         let answer = self.client.call(tool, arguments).await.unwrap();
@@ -79,7 +79,7 @@ impl Caller {
         answer
     }
 
-    /// Runs code as a model does: sends it again only when it is said that it has not run.
+    /// Runs code as a model does: sends it again only if the answer says that it did not run.
     async fn run(&self, code: &str, session: &str, timeout_sec: u64) -> Reader {
         let arguments = json!({"code": code, "session": session, "timeout_sec": timeout_sec});
         let end = Instant::now() + PATIENCE;
@@ -94,7 +94,7 @@ impl Caller {
                 reader.take(answer);
                 return reader;
             }
-            sleep(UNDER_WAY).await;
+            sleep(ARRIVAL_TIME).await;
             loop {
                 let answer = self
                     .call("get_output", json!({"job_id": job, "after": 0}))
@@ -109,10 +109,10 @@ impl Caller {
                 assert!(Instant::now() < end, "{answer:?}");
             }
         }
-        panic!("it could not be sent");
+        panic!("the code could not be sent");
     }
 
-    /// Runs short code to its good end.
+    /// Runs short code and asserts its success.
     async fn quick(&self, code: &str, session: &str) -> Reader {
         let reader = self.run(code, session, 60).await;
         self.finish(reader).await
@@ -122,13 +122,13 @@ impl Caller {
         let end = Instant::now() + PATIENCE.max(self.budget * 20);
         while reader.end.is_none() {
             assert!(Instant::now() < end, "{} of output", reader.text.len());
-            reader.look(self, None).await;
+            reader.read_page(self, None).await;
         }
         reader
     }
 }
 
-/// What a client has read of a job, page by page.
+/// The output of a job that a client has read so far, page by page.
 struct Reader {
     job: String,
     next: u64,
@@ -147,8 +147,8 @@ impl Reader {
         }
     }
 
-    /// One more page; what is not there yet is waited for `wait_sec`, or as long as a call may take.
-    async fn look(&mut self, caller: &Caller, wait_sec: Option<u64>) {
+    /// Reads one more page, waiting up to `wait_sec`, or as long as a call may take.
+    async fn read_page(&mut self, caller: &Caller, wait_sec: Option<u64>) {
         let mut arguments = json!({"job_id": self.job, "after": self.next});
         if let Some(wait_sec) = wait_sec {
             arguments["wait_sec"] = json!(wait_sec);
@@ -165,7 +165,7 @@ impl Reader {
         }
         self.text += &answer.text;
         if let Some(next) = facts["next"].as_u64() {
-            assert!(next >= self.next, "it goes back: {facts}");
+            assert!(next >= self.next, "the cursor goes back: {facts}");
             self.next = next;
         } else if facts["state"].is_string() {
             self.end = Some(answer.facts);
@@ -177,32 +177,32 @@ impl Reader {
     }
 
     #[track_caller]
-    fn has(&self, expected: &str) {
-        same(&self.text, expected);
+    fn assert_read(&self, expected: &str) {
+        assert_same_lines(&self.text, expected);
         assert_eq!(self.end.as_ref().unwrap()["state"], "succeeded");
     }
 }
 
-/// Insists on each line, once and in order, and shows where that fails.
+/// Asserts each line once and in order, and shows the first difference.
 #[track_caller]
-fn same(text: &str, expected: &str) {
+fn assert_same_lines(text: &str, expected: &str) {
     if text == expected {
         return;
     }
     let mut pairs = text.lines().zip(expected.lines()).enumerate();
     let fault = pairs.find(|(_, (is, should))| is != should);
     panic!(
-        "{} lines instead of {}; first fault: {fault:?}",
+        "{} lines instead of {}; first difference: {fault:?}",
         text.lines().count(),
         expected.lines().count(),
     );
 }
 
-/// Waits for what must come, on however slow a machine.
+/// Waits until `holds`, however slow the machine.
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !holds() {
-        assert!(Instant::now() < end, "{what} does not come");
+        assert!(Instant::now() < end, "timed out waiting for {what}");
         sleep(Duration::from_millis(10)).await;
     }
 }

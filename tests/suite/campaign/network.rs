@@ -1,4 +1,4 @@
-//! A job's code and its output through a network that breaks two hundred times.
+//! Sending a job and reading its output over a network that breaks two hundred times.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -8,21 +8,21 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{Caller, PATIENCE, Reader, SHORT, ask, executor, same, so_many};
+use super::{Caller, MIN_BUDGET, PATIENCE, Reader, ask, assert_same_lines, executor, scaled};
 use crate::support::cable::{Break, Cable, Fault, Way};
 use crate::support::chance::Chance;
 use crate::support::home::Home;
 
 const FAULTS: usize = 200;
-/// Those of them that come before anything else.
-const SENDING: usize = 2;
+/// Faults that strike while the code is sent, before all others.
+const SENDING_FAULTS: usize = 2;
 const LINES: u64 = 20_000;
-/// Those who follow the job side by side. A swallowed answer costs one of them a call.
+/// Concurrent readers of the job. A swallowed answer costs one of them a call.
 const READERS: usize = 3;
-/// A fault that meets no traffic for so long comes with the next byte.
+/// A fault that sees no traffic for this long strikes at the next byte.
 const FAULT_PATIENCE: Duration = Duration::from_millis(700);
 
-/// Prints its lines in many pieces that end anywhere, the last of them when most of the faults have come: each is a byte in the file `struck`.
+/// Prints its lines in pieces cut at arbitrary points, the last ones after most faults have struck. Each fault adds a byte to the file `struck`.
 const CODE: &str = "
 import hashlib, os, sys, time
 with open('ran', 'a') as ran: ran.write('x')
@@ -45,7 +45,7 @@ fn expected() -> String {
     (0..LINES).map(line).collect()
 }
 
-/// A hundred cuts and a hundred others.
+/// Half of the faults end a connection; the others delay, swallow, refuse or fall silent.
 fn faults(chance: &mut Chance) -> Vec<Fault> {
     let at = |chance: &mut Chance, what| {
         let way = [Way::ToExecutor, Way::ToBridge][usize::from(chance.within(0..3) > 0)];
@@ -53,9 +53,9 @@ fn faults(chance: &mut Chance) -> Vec<Fault> {
     };
     let mut faults: Vec<_> = (0..FAULTS)
         .map(|number| match number {
-            // These come first, while the code is sent: what arrived is not known then.
-            0..SENDING => Fault::At(Way::ToBridge, chance.within(0..300), Break::Cut),
-            SENDING..60 => at(chance, Break::Cut),
+            // First, while the code is sent and the bridge cannot know what arrived.
+            0..SENDING_FAULTS => Fault::At(Way::ToBridge, chance.within(0..300), Break::Cut),
+            SENDING_FAULTS..60 => at(chance, Break::Cut),
             60..100 => at(chance, Break::Reset),
             100..140 => {
                 let time = chance.millis(20..1_500);
@@ -66,13 +66,13 @@ fn faults(chance: &mut Chance) -> Vec<Fault> {
             _ => Fault::Silence(chance.millis(100..1_500)),
         })
         .collect();
-    chance.shuffle(&mut faults[SENDING..]);
+    chance.shuffle(&mut faults[SENDING_FAULTS..]);
     faults
 }
 
 #[tokio::test]
-async fn a_network_that_breaks_two_hundred_times_costs_no_line_and_no_second_run() {
-    for round in 0..so_many(1, 3) {
+async fn two_hundred_network_faults_lose_no_line_and_cause_no_second_run() {
+    for round in 0..scaled(1, 3) {
         survive(Chance::of("network", round)).await;
     }
 }
@@ -82,7 +82,7 @@ async fn survive(mut chance: Chance) {
     let root = executor.root();
     fs::write(root.join("struck"), "").unwrap();
     let mut cable = Cable::to(executor.address());
-    let caller = Caller::start(&home, cable.address(), SHORT).await;
+    let caller = Caller::start(&home, cable.address(), MIN_BUDGET).await;
 
     let (faults, mut pauses) = (faults(&mut chance), chance.branch());
     let is_over = AtomicBool::new(false);
@@ -94,7 +94,7 @@ async fn survive(mut chance: Chance) {
         for fault in faults {
             let strike = cable.strike(fault, FAULT_PATIENCE);
             let met = tokio::time::timeout(PATIENCE, strike).await;
-            met.unwrap_or_else(|_| panic!("nobody met {fault:?}"));
+            met.unwrap_or_else(|_| panic!("no traffic met {fault:?}"));
             struck.write_all(b"x").unwrap();
             tokio::time::sleep(pauses.millis(0..150)).await;
         }
@@ -115,17 +115,17 @@ async fn survive(mut chance: Chance) {
     assert_eq!(
         fs::read_to_string(root.join("ran")).unwrap(),
         "x",
-        "it ran once"
+        "the code ran once"
     );
     let log = ask(&executor, &format!("jobs/{job}/log")).await;
-    same(&log, &expected);
-    // Copied piece by piece while there were faults.
+    assert_same_lines(&log, &expected);
+    // This file was copied piece by piece while faults struck.
     let whole = caller.call("get_output", json!({"job_id": job})).await;
     let kept = whole.facts["log"].as_str().unwrap();
-    same(&fs::read_to_string(kept).unwrap(), &expected);
+    assert_same_lines(&fs::read_to_string(kept).unwrap(), &expected);
 }
 
-/// Reads the job to its end, and again from its beginning while there are faults to come.
+/// Reads the job to its end, and again from its beginning until all faults have struck.
 async fn follow(
     caller: &Caller,
     mut reader: Reader,
@@ -139,13 +139,13 @@ async fn follow(
             assert!(Instant::now() < end, "{} bytes in time", reader.text.len());
             let waits = [None, None, Some(0), Some(1), Some(3)];
             let wait = waits[usize::try_from(chance.within(0..5)).unwrap()];
-            reader.look(caller, wait).await;
+            reader.read_page(caller, wait).await;
             if !expected.starts_with(&reader.text) {
-                same(&reader.text, expected);
+                assert_same_lines(&reader.text, expected);
             }
         }
-        reader.has(expected);
-        // Head and tail, with the log beside it.
+        reader.assert_read(expected);
+        // A call without `after` shows head and tail and copies the log.
         let whole = json!({"job_id": reader.job});
         caller.call("get_output", whole).await;
         if is_over.load(Ordering::Relaxed) {

@@ -1,12 +1,12 @@
-//! Sessions side by side.
+//! Concurrent sessions.
 
 use std::fs;
 use std::time::Duration;
 
-use super::{Caller, executor, so_many};
+use super::{Caller, executor, scaled};
 use crate::support::home::Home;
 
-/// Prints at full speed from the moment when the other one does too; `LABEL` and `OTHER` are names, `LINES` a number.
+/// Prints at full speed once the other session is ready. `LABEL` and `OTHER` are names, `LINES` is a number.
 const CODE: &str = "
 import os
 open('LABEL', 'w').close()
@@ -15,13 +15,13 @@ for number in range(LINES): print('LABEL', number)
 ";
 
 #[tokio::test]
-async fn sessions_that_print_at_full_speed_side_by_side_never_meet() {
+async fn sessions_printing_at_full_speed_never_mix_their_output() {
     let (executor, home) = (executor().await, Home::new());
     let caller = Caller::start(&home, executor.address(), Duration::from_secs(10)).await;
     for session in ["left", "right"] {
         caller.quick("None", session).await;
     }
-    let lines = so_many(20_000, 200_000);
+    let lines = scaled(20_000, 200_000);
     for round in 0..3 {
         let (left, right) = (format!("left-{round}"), format!("right-{round}"));
         let one = async |session: &str, label: &str, other: &str| {
@@ -36,7 +36,7 @@ async fn sessions_that_print_at_full_speed_side_by_side_never_meet() {
             tokio::join!(one("left", &left, &right), one("right", &right, &left));
         for (reader, label) in [(at_left, &left), (at_right, &right)] {
             let expected: String = (0..lines).map(|i| format!("{label} {i}\n")).collect();
-            reader.has(&expected);
+            reader.assert_read(&expected);
             fs::remove_file(executor.root().join(label)).unwrap();
         }
     }

@@ -1,4 +1,4 @@
-//! Whatever breaks, whenever it breaks, in whatever order: the promises hold, and whoever calls again gets to the end.
+//! Random failures in any order: the guarantees hold, and repeated calls complete the operation.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,40 +18,40 @@ use tokio_util::sync::CancellationToken;
 use super::{BUDGET, Bench, secs};
 use crate::support::world::{BODY, Fails, Mishap, Strike, When, World};
 
-const MOST_ITERATIONS: u64 = 12;
-/// Far more than any script needs.
-const MOST_CALLS: usize = 60;
+const MAX_ITERATIONS: u64 = 12;
+/// More calls than any script needs.
+const MAX_CALLS: usize = 60;
 
-/// What goes wrong in one operation's life.
+/// The failures during one operation.
 #[derive(Debug, Clone)]
 struct Script {
     iterations: u64,
     batch_size: u64,
-    /// Half an iteration.
+    /// Half of an iteration's time.
     pace_ms: u64,
     skips: bool,
     break_at: Option<u64>,
     failing: BTreeSet<u64>,
     setup_fails: bool,
-    /// Of the requests, in order.
+    /// One for each request, in order.
     mishaps: Vec<Option<Mishap>>,
-    /// Before the machine's step of this number.
+    /// Each strikes before the machine's step of this number.
     strikes: Vec<(u64, Strike)>,
     callers: Vec<Caller>,
 }
 
-/// Someone who calls, and the time until the next one does.
+/// A call and the time until the next one.
 #[derive(Debug, Clone)]
 struct Caller {
-    stays: Stays,
+    ending: Ending,
     then_ms: u64,
 }
 
 #[derive(Debug, Clone)]
-enum Stays {
-    /// With so many seconds for the call.
-    ToTheEnd(u64),
-    /// The bridge is killed after so many milliseconds.
+enum Ending {
+    /// The call has this many seconds.
+    AtDeadline(u64),
+    /// The bridge is killed after this many milliseconds.
     DiesAfter(u64),
     CancelsAfter(u64),
 }
@@ -68,21 +68,21 @@ fn scripts() -> impl Strategy<Value = Script> {
         1 => Just(Some(Mishap::Refused)),
         2 => Just(Some(Mishap::ReplyLost)),
     ];
-    let stays = prop_oneof![
-        (3u64..60).prop_map(Stays::ToTheEnd),
-        (0u64..15_000).prop_map(Stays::DiesAfter),
-        (0u64..15_000).prop_map(Stays::CancelsAfter),
+    let ending = prop_oneof![
+        (3u64..60).prop_map(Ending::AtDeadline),
+        (0u64..15_000).prop_map(Ending::DiesAfter),
+        (0u64..15_000).prop_map(Ending::CancelsAfter),
     ];
-    let caller = (stays, 0u64..8_000).prop_map(|(stays, then_ms)| Caller { stays, then_ms });
-    let shape = (1..=MOST_ITERATIONS, 1u64..=6, 100u64..2_500, any::<bool>());
+    let caller = (ending, 0u64..8_000).prop_map(|(ending, then_ms)| Caller { ending, then_ms });
+    let shape = (1..=MAX_ITERATIONS, 1u64..=6, 100u64..2_500, any::<bool>());
     let ends = (
-        option::weighted(0.2, 0..MOST_ITERATIONS),
-        btree_set(0..MOST_ITERATIONS, 0..3),
+        option::weighted(0.2, 0..MAX_ITERATIONS),
+        btree_set(0..MAX_ITERATIONS, 0..3),
         any::<bool>(),
     );
     let troubles = (
         vec(mishap, 0..40),
-        // Half of all operations lose nothing.
+        // Half of all operations suffer no loss.
         prop_oneof![Just(Vec::new()), vec((0u64..60, strike), 0..5)],
         vec(caller, 0..6),
     );
@@ -104,7 +104,7 @@ fn scripts() -> impl Strategy<Value = Script> {
     )
 }
 
-/// For each batch that was sent: how many iterations had begun, and how many the checkpoint called completed.
+/// For each batch sent: how many iterations had begun, and how many the checkpoint counted as completed.
 type Sent = Arc<Mutex<Vec<(usize, u64)>>>;
 
 impl Script {
@@ -116,14 +116,18 @@ impl Script {
         let all = Sent::default();
         let (checkpoint, known) = (bench.file("checkpoint.json"), all.clone());
         let watcher = Arc::new(move |world: &World, sent: Option<(JobId, &JobRequest)>| {
-            // It is there and whole at each request: the bridge may die in it.
+            // The checkpoint must be readable at each request, because the bridge may die during it.
             let bytes = fs::read(&checkpoint).unwrap();
             let checkpoint: Value = serde_json::from_slice(&bytes).unwrap();
             let completed = checkpoint["completed"].as_u64().unwrap();
-            claims_what_was_done(world, completed);
+            assert_completed_ended(world, completed);
             if let Some((id, request)) = sent {
                 let named = &checkpoint["in_flight"]["job_id"];
-                assert_eq!(named, &id.to_string(), "it is named before it is sent");
+                assert_eq!(
+                    named,
+                    &id.to_string(),
+                    "the batch is recorded before it is sent"
+                );
                 if request.code == BODY {
                     known.lock().unwrap().push((world.log.len(), completed));
                 }
@@ -148,20 +152,20 @@ impl Script {
     async fn play(&self) {
         let (bench, sent) = self.bench();
         let last = Caller {
-            stays: Stays::ToTheEnd(BUDGET.as_secs()),
+            ending: Ending::AtDeadline(BUDGET.as_secs()),
             then_ms: 0,
         };
         let callers = self.callers.iter().chain(std::iter::repeat(&last));
         let mut is_done = false;
-        for caller in callers.take(MOST_CALLS) {
+        for caller in callers.take(MAX_CALLS) {
             is_done = caller.call(&bench).await;
-            claims_what_was_done(&bench.world(), bench.completed());
+            assert_completed_ended(&bench.world(), bench.completed());
             if is_done {
                 break;
             }
             sleep(Duration::from_millis(caller.then_ms)).await;
         }
-        assert!(is_done, "it never ends");
+        assert!(is_done, "the operation never completes");
         self.check(&bench, &sent.lock().unwrap());
     }
 
@@ -174,15 +178,15 @@ impl Script {
         let world = bench.world();
         for (begun, completed) in sent {
             let again = world.log[*begun..].iter().find(|i| *i < completed);
-            assert_eq!(again, None, "it was completed when a batch was sent");
+            assert_eq!(again, None, "a completed iteration began again");
         }
         if world.losses == 0 {
             for (iteration, times) in &world.begun {
                 let cut_off = world.cut_off.get(iteration).copied().unwrap_or(0);
-                assert_eq!(*times, 1 + cut_off, "{iteration} ran again without need");
+                assert_eq!(*times, 1 + cut_off, "{iteration} ran again without a loss");
             }
         }
-        assert_eq!(world.naked, 0, "an iteration ran without the setup");
+        assert_eq!(world.without_setup, 0, "an iteration ran without the setup");
         let text = fs::read_to_string(bench.file("results.jsonl")).unwrap();
         let kept: Vec<u64> = text
             .lines()
@@ -197,16 +201,16 @@ impl Script {
 }
 
 impl Caller {
-    /// True when nothing is left to do.
+    /// Returns whether the operation is complete.
     async fn call(&self, bench: &Bench) -> bool {
         let token = CancellationToken::new();
-        let (budget, ends) = match self.stays {
-            Stays::ToTheEnd(seconds) => (secs(seconds), None),
-            Stays::DiesAfter(ms) | Stays::CancelsAfter(ms) => (BUDGET, Some(ms)),
+        let (budget, ends) = match self.ending {
+            Ending::AtDeadline(seconds) => (secs(seconds), None),
+            Ending::DiesAfter(ms) | Ending::CancelsAfter(ms) => (BUDGET, Some(ms)),
         };
         let call = bench.try_call(false, budget, &token);
-        let outcome = match (&self.stays, ends) {
-            (Stays::DiesAfter(_), Some(ms)) => timeout(Duration::from_millis(ms), call).await.ok(),
+        let outcome = match (&self.ending, ends) {
+            (Ending::DiesAfter(_), Some(ms)) => timeout(Duration::from_millis(ms), call).await.ok(),
             (_, Some(ms)) => {
                 let cancel = async {
                     sleep(Duration::from_millis(ms)).await;
@@ -229,14 +233,14 @@ impl Caller {
     }
 }
 
-/// A checkpoint that says `completed: k` speaks the truth.
-fn claims_what_was_done(world: &World, completed: u64) {
+/// Asserts that the iterations that a checkpoint counts as completed have ended.
+fn assert_completed_ended(world: &World, completed: u64) {
     let missing = (0..completed).find(|i| !world.ended.contains_key(i));
     assert_eq!(missing, None, "completed: {completed}");
 }
 
 #[test]
-fn whatever_breaks_every_iteration_is_done_and_none_that_is_done_runs_again() {
+fn every_iteration_finishes_and_none_runs_again_whatever_breaks() {
     let config = Config {
         failure_persistence: None,
         ..Config::default()

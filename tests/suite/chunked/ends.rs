@@ -1,4 +1,4 @@
-//! Which of several runs under one name stay, and that an end is kept whatever comes between.
+//! Which of several runs under one name are kept, and that an end is saved whatever happens in between.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use smart_colab::caller::Caller;
 use smart_colab::edge::lock::FileLock;
 use tokio::time::{Instant, sleep};
 
-use super::kept::run_long;
+use super::results::run_long;
 use super::{Bench, secs};
 use crate::support::world::Strike;
 
@@ -16,7 +16,7 @@ fn runs(bench: &Bench) -> PathBuf {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_was_lost_leaves_the_result_before_it() {
+async fn a_lost_run_keeps_the_previous_result() {
     let bench = Bench::new(1, 1);
     run_long(&bench, "run", 60).await.unwrap();
     let first = bench.report("run").await.unwrap().job_id.unwrap();
@@ -33,7 +33,7 @@ async fn a_run_that_was_lost_leaves_the_result_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_goes_on_is_not_removed_when_a_later_one_ends() {
+async fn a_running_run_is_not_removed_when_a_later_one_ends() {
     let bench = Bench::new(1, 1);
     let ended = bench.put_result("run", "2020-01-01T00:00:00Z", "lost");
     let running = bench.put_result("run", "2020-01-01T00:00:00Z", "running");
@@ -44,7 +44,7 @@ async fn a_run_that_goes_on_is_not_removed_when_a_later_one_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_newest_run_is_the_newest_though_the_clock_was_set_back() {
+async fn the_newest_run_is_found_after_the_clock_was_set_back() {
     let bench = Bench::new(1, 1);
     let id = bench.put_result("run", "2020-01-01T00:00:00Z", "failed");
     let future = "7fffffff-ffff-7fff-bfff-ffffffffffff";
@@ -58,7 +58,7 @@ async fn the_newest_run_is_the_newest_though_the_clock_was_set_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_a_run_is_kept_though_a_newer_one_goes_on() {
+async fn the_end_of_a_run_is_kept_while_a_newer_one_runs() {
     let bench = Bench::new(1, 1);
     bench.world().pace = secs(30);
     run_long(&bench, "run", 5).await.unwrap();
@@ -75,7 +75,7 @@ async fn the_end_of_a_run_is_kept_though_a_newer_one_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_that_could_not_be_kept_at_once_is_kept_later() {
+async fn an_end_that_could_not_be_saved_is_saved_later() {
     let bench = Bench::new(1, 1);
     bench.world().pace = secs(30);
     run_long(&bench, "run", 5).await.unwrap();

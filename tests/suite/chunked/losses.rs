@@ -1,4 +1,4 @@
-//! What goes away in the middle: answers, bridges, kernels, executors, whole machines.
+//! Losses during an operation: answers, bridges, kernels, executors, whole machines.
 
 use std::time::Duration;
 
@@ -12,33 +12,33 @@ use crate::support::hint::worded;
 use crate::support::world::{Mishap, Strike, When};
 
 #[tokio::test(start_paused = true)]
-async fn a_bridge_that_dies_in_a_batch_is_followed_by_one_that_repeats_nothing() {
+async fn a_bridge_that_dies_during_a_batch_is_succeeded_by_one_that_repeats_nothing() {
     let bench = Bench::new(10, 4);
     for seconds in [1, 3, 6] {
         bench.call_and_die_after(secs(seconds)).await;
     }
-    bench.is_whole(&bench.call().await);
-    bench.ran_again(&[]);
+    bench.assert_complete(&bench.call().await);
+    bench.assert_begun_again(&[]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_dead_bridge_had_read_is_in_the_next_answer() {
+async fn output_read_by_a_dead_bridge_is_in_the_next_answer() {
     let bench = Bench::new(30, 30);
     bench.call_and_die_after(secs(20)).await;
     assert!(bench.completed() > 0, "a part of the batch is saved");
     let text = bench.read_within(BUDGET).await;
     assert_eq!(text.lines().count(), 30);
-    bench.has_results(30);
+    bench.assert_results(30);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_ended_while_no_bridge_was_there_counts() {
+async fn a_batch_that_ended_while_no_bridge_was_running_counts() {
     let bench = Bench::new(10, 10);
     bench.call_and_die_after(secs(3)).await;
     assert_eq!(bench.completed(), 0);
     sleep(secs(100)).await;
-    bench.is_whole(&bench.call_within(secs(3)).await);
-    bench.ran_again(&[]);
+    bench.assert_complete(&bench.call_within(secs(3)).await);
+    bench.assert_begun_again(&[]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -50,12 +50,12 @@ async fn a_batch_whose_answer_is_lost_runs_once() {
         .world()
         .mishaps
         .extend([lost, lost, refused, None, lost, lost, refused, lost]);
-    bench.is_whole(&bench.call().await);
-    bench.ran_again(&[]);
+    bench.assert_complete(&bench.call().await);
+    bench.assert_begun_again(&[]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_was_written_down_and_never_sent_is_sent_by_the_next_call() {
+async fn a_batch_recorded_but_never_sent_is_sent_by_the_next_call() {
     let bench = Bench::new(6, 6);
     bench.world().is_down = true;
     let facts = bench.call().await;
@@ -64,8 +64,8 @@ async fn a_batch_that_was_written_down_and_never_sent_is_sent_by_the_next_call()
     let named = bench.checkpoint()["in_flight"]["job_id"].clone();
     assert!(named.is_string());
     bench.world().is_down = false;
-    bench.is_whole(&bench.call().await);
-    bench.ran_again(&[]);
+    bench.assert_complete(&bench.call().await);
+    bench.assert_begun_again(&[]);
     assert_eq!(bench.world().setups, 1);
 }
 
@@ -77,13 +77,13 @@ async fn a_batch_that_never_arrived_needs_no_new_setup() {
     failed(&facts, "paused", "connection_failed");
     assert_eq!(facts.completed, 3);
     bench.world().refuses_start = None;
-    bench.is_whole(&bench.call().await);
-    bench.ran_again(&[]);
+    bench.assert_complete(&bench.call().await);
+    bench.assert_begun_again(&[]);
     assert_eq!(bench.world().setups, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_runtime_that_goes_silent_leaves_the_call_in_time_with_what_is_done() {
+async fn a_call_to_a_silent_runtime_returns_in_time_with_what_is_done() {
     let bench = Bench::new(100, 10);
     let began = Instant::now();
     let cut = async {
@@ -98,13 +98,13 @@ async fn a_runtime_that_goes_silent_leaves_the_call_in_time_with_what_is_done() 
     assert!(worded(&facts.hint.unwrap()).starts_with("What was done is kept."));
     sleep(secs(20)).await;
     bench.world().is_down = false;
-    bench.to_the_end().await;
-    bench.has_results(100);
-    bench.ran_again(&[]);
+    bench.call_to_the_end().await;
+    bench.assert_results(100);
+    bench.assert_begun_again(&[]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_runs_any_more_where_the_executor_ended_with_its_client() {
+async fn a_local_executor_that_ended_with_its_client_runs_nothing() {
     let bench = Bench::new(20, 10);
     let leave = async {
         sleep(secs(8)).await;
@@ -114,31 +114,31 @@ async fn nothing_runs_any_more_where_the_executor_ended_with_its_client() {
     failed(&facts, "paused", "connection_failed");
     assert_eq!(facts.retryable, Some(false));
     bench.world().ended_with_client = false;
-    bench.to_the_end().await;
-    bench.has_results(20);
-    bench.ran_again(&[]);
+    bench.call_to_the_end().await;
+    bench.assert_results(20);
+    bench.assert_begun_again(&[]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_executor_that_restarts_in_a_batch_costs_the_iteration_under_way() {
+async fn an_executor_restart_during_a_batch_costs_only_the_current_iteration() {
     for (when, again) in [(When::Within(5), vec![(5, 2)]), (When::Before(5), vec![])] {
         let bench = Bench::new(10, 4);
         bench.world().strikes.push((when, Strike::ExecutorRestarts));
-        bench.is_whole(&bench.call().await);
-        bench.ran_again(&again);
+        bench.assert_complete(&bench.call().await);
+        bench.assert_begun_again(&again);
         assert_eq!(bench.world().setups, 2);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_machine_that_is_replaced_in_a_batch_is_set_up_and_goes_on_where_the_checkpoint_is() {
+async fn a_machine_replaced_during_a_batch_is_set_up_and_resumes_from_the_checkpoint() {
     let bench = Bench::new(10, 4);
     bench
         .world()
         .strikes
         .push((When::Within(5), Strike::MachineReplaced));
     let facts = bench.call().await;
-    bench.is_whole(&facts);
+    bench.assert_complete(&facts);
     assert_eq!(bench.world().setups, 2);
     let world = bench.world();
     for done in 0..4 {
@@ -147,12 +147,12 @@ async fn a_machine_that_is_replaced_in_a_batch_is_set_up_and_goes_on_where_the_c
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_machine_that_is_replaced_between_calls_is_set_up() {
+async fn a_machine_replaced_between_calls_is_set_up() {
     for seconds in [4, 6, 9] {
         let bench = Bench::new(10, 4);
         let done = bench.call_within(secs(seconds)).await.completed;
         bench.world().strike(Strike::MachineReplaced);
-        bench.is_whole(&bench.call().await);
+        bench.assert_complete(&bench.call().await);
         let world = bench.world();
         assert_eq!(world.setups, 2);
         assert!((0..done).all(|i| world.begun[&i] == 1), "{:?}", world.begun);
@@ -160,20 +160,20 @@ async fn a_machine_that_is_replaced_between_calls_is_set_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bridge_and_a_machine_that_go_together_take_a_few_seconds_of_a_long_batch() {
+async fn losing_bridge_and_machine_together_costs_a_few_seconds_of_a_long_batch() {
     let bench = Bench::new(100, 100);
     bench.call_and_die_after(secs(35)).await;
     let (saved, done) = (bench.completed(), bench.world().ended.len() as u64);
     assert!(saved <= done && saved + 8 > done, "{saved} of {done}");
     bench.world().strike(Strike::MachineReplaced);
-    bench.to_the_end().await;
-    bench.has_results(100);
+    bench.call_to_the_end().await;
+    bench.assert_results(100);
     let world = bench.world();
     assert!((0..saved).all(|i| world.begun[&i] == 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kernel_that_dies_in_a_batch_stops_it_and_the_next_call_sets_up_and_goes_on() {
+async fn a_kernel_death_stops_the_batch_and_the_next_call_sets_up_and_continues() {
     let bench = Bench::new(10, 4);
     bench
         .world()
@@ -188,8 +188,8 @@ async fn a_kernel_that_dies_in_a_batch_stops_it_and_the_next_call_sets_up_and_go
             .unwrap()
             .starts_with("iteration 6 did not finish")
     );
-    bench.is_whole(&bench.call().await);
-    bench.ran_again(&[(6, 2)]);
+    bench.assert_complete(&bench.call().await);
+    bench.assert_begun_again(&[(6, 2)]);
     // The setup, two batches, the setup, one more.
     assert_eq!(bench.world().accepted.len(), 5);
 }
@@ -202,8 +202,8 @@ async fn a_kernel_that_dies_after_the_last_iteration_of_a_batch_costs_a_setup() 
         .world()
         .strikes
         .push((When::Before(4), Strike::KernelDies));
-    bench.is_whole(&bench.call().await);
-    bench.ran_again(&[]);
+    bench.assert_complete(&bench.call().await);
+    bench.assert_begun_again(&[]);
     assert_eq!(bench.world().setups, 2);
 }
 
@@ -214,12 +214,12 @@ async fn a_kernel_that_dies_after_the_very_last_iteration_costs_nothing() {
         .world()
         .strikes
         .push((When::Before(8), Strike::KernelDies));
-    bench.is_whole(&bench.call().await);
+    bench.assert_complete(&bench.call().await);
     assert_eq!(bench.world().setups, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_is_restarted_stops_the_operation_until_it_is_called_again() {
+async fn a_session_restart_stops_the_operation_until_the_next_call() {
     let bench = Bench::new(8, 4);
     bench
         .world()
@@ -228,7 +228,7 @@ async fn a_session_that_is_restarted_stops_the_operation_until_it_is_called_agai
     let facts = bench.call().await;
     failed(&facts, "interrupted", "cancelled");
     assert_eq!(facts.completed, 1);
-    bench.is_whole(&bench.call().await);
+    bench.assert_complete(&bench.call().await);
     assert_eq!(bench.world().setups, 2);
 }
 
@@ -236,7 +236,7 @@ async fn a_session_that_is_restarted_stops_the_operation_until_it_is_called_agai
 async fn no_batch_runs_in_a_kernel_that_was_replaced_while_it_waited_its_turn() {
     let bench = Bench::new(8, 4);
     bench.call_within(secs(3)).await;
-    // Someone's own code stands before the next batch, and takes the kernel with it.
+    // Other code is queued before the next batch, and kills the kernel.
     let other = JobRequest {
         code: "train()".to_owned(),
         session: "main".to_owned(),
@@ -247,7 +247,7 @@ async fn no_batch_runs_in_a_kernel_that_was_replaced_while_it_waited_its_turn() 
     bench.world().put(JobId::fresh(), &other).unwrap();
     bench.world().pace = secs(5);
     let kill = async {
-        // The first batch is over, and the other code runs.
+        // The first batch has ended and the other code is running.
         loop {
             sleep(Duration::from_millis(100)).await;
             let mut world = bench.world();
@@ -257,28 +257,32 @@ async fn no_batch_runs_in_a_kernel_that_was_replaced_while_it_waited_its_turn() 
         }
     };
     tokio::join!(bench.call(), kill);
-    bench.is_whole(&bench.to_the_end().await);
-    bench.ran_again(&[]);
+    bench.assert_complete(&bench.call_to_the_end().await);
+    bench.assert_begun_again(&[]);
     assert_eq!(bench.world().setups, 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_machine_that_goes_again_and_again_ends_the_call_with_what_is_known() {
+async fn a_machine_that_is_lost_repeatedly_ends_the_call_with_a_report() {
     let bench = Bench::new(4, 4);
     let strike = (When::Within(2), Strike::ExecutorRestarts);
     bench.world().strikes.extend([strike; 4]);
     let facts = bench.call().await;
     failed(&facts, "paused", "runtime_replaced");
     assert_eq!((facts.completed, facts.can_continue), (2, true));
-    bench.is_whole(&bench.call().await);
-    bench.ran_again(&[(2, 5)]);
+    bench.assert_complete(&bench.call().await);
+    bench.assert_begun_again(&[(2, 5)]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_became_of_a_batch_is_known_after_its_bridge_and_its_machine_are_gone() {
+async fn the_fate_of_a_batch_is_known_after_its_bridge_and_machine_are_gone() {
     let bench = Bench::new(4, 2);
     let batch = bench.call().await.job_id.unwrap().parse().unwrap();
-    assert_eq!(bench.jobs().remembered(10), [], "it is listed as a job");
+    assert_eq!(
+        bench.jobs().remembered(10),
+        [],
+        "the batch is listed as a job"
+    );
     bench.world().strike(Strike::MachineReplaced);
     let deadline = Instant::now() + secs(9);
     let error = bench.jobs().standing(batch, 0, 0.0, deadline).await;

@@ -1,14 +1,14 @@
-//! Loops that survive, against a machine that breaks in every way; time is the test's own.
+//! Chunked operations on a fake machine that fails in every way, on the test's own clock.
 
-mod books;
+mod batches;
+mod checkpoint_file;
 mod crashes;
 mod ends;
-mod going_on;
-mod kept;
+mod listing;
 mod losses;
 mod real;
-mod shelf;
-mod whole;
+mod results;
+mod saved_results;
 
 use std::fs;
 use std::path::PathBuf;
@@ -27,14 +27,14 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::at_hand::at_hand;
 use crate::support::fake_runtime::FakeRuntime;
 use crate::support::hint::worded;
+use crate::support::provisioners::connect_to;
 use crate::support::world::{BODY, SETUP, World};
 
 const BUDGET: Duration = Duration::from_secs(45);
 
-/// A machine, a user's disk, and one operation.
+/// A machine, a user's disk and one operation.
 struct Bench {
     runtime: Arc<FakeRuntime>,
     disk: TempDir,
@@ -42,11 +42,11 @@ struct Bench {
 }
 
 impl Bench {
-    /// `n` iterations of a second each.
+    /// Creates an operation of `n` iterations of a second each.
     fn new(n: u64, batch_size: u64) -> Self {
         Self {
             runtime: FakeRuntime::new(),
-            // In memory where that can be had: every batch syncs its files several times.
+            // In memory if possible, because every batch syncs its files several times.
             disk: tempfile::tempdir_in("/dev/shm")
                 .or_else(|_| tempfile::tempdir())
                 .unwrap(),
@@ -67,7 +67,7 @@ impl Bench {
     }
 
     fn jobs(&self) -> Arc<Jobs> {
-        let connection = Arc::new(at_hand(self.runtime.clone(), self.disk.path()));
+        let connection = Arc::new(connect_to(self.runtime.clone(), self.disk.path()));
         Arc::new(Jobs::new(
             connection,
             self.disk.path().join("results"),
@@ -75,12 +75,12 @@ impl Bench {
         ))
     }
 
-    /// A bridge that was just started.
+    /// Returns the operations of a bridge that has just started.
     fn bridge(&self) -> Chunked {
         Chunked::new(self.jobs(), self.checkpoints())
     }
 
-    /// What such a one finds.
+    /// Returns the checkpoints of a bridge that has just started.
     fn checkpoints(&self) -> Checkpoints {
         Checkpoints::new(self.jobs(), self.disk.path().join("checkpoints"))
     }
@@ -95,7 +95,7 @@ impl Bench {
         self.bridge().run(&self.plan, restart, &caller).await
     }
 
-    /// The facts of a call by a bridge that knows nothing of earlier ones; they must agree with the disk.
+    /// Calls from a new bridge; returns its facts, which must agree with the disk.
     async fn call_within(&self, budget: Duration) -> Facts {
         let token = CancellationToken::new();
         let facts = self.try_call(false, budget, &token).await.unwrap().facts;
@@ -106,7 +106,7 @@ impl Bench {
         facts
     }
 
-    /// The text of a call.
+    /// Calls from a new bridge; returns its text.
     async fn read_within(&self, budget: Duration) -> String {
         let token = CancellationToken::new();
         self.try_call(false, budget, &token).await.unwrap().text
@@ -116,21 +116,21 @@ impl Bench {
         self.call_within(BUDGET).await
     }
 
-    /// Calls again while that leads on, but not for ever.
-    async fn to_the_end(&self) -> Facts {
+    /// Calls while the operation can continue, up to a limit.
+    async fn call_to_the_end(&self) -> Facts {
         for _ in 0..20 {
             let facts = self.call().await;
             if !facts.can_continue {
                 return facts;
             }
         }
-        panic!("it never ends");
+        panic!("the operation never completes");
     }
 
     async fn refused(&self, restart: bool) -> CheckpointError {
         let token = CancellationToken::new();
         let result = self.try_call(restart, BUDGET, &token).await;
-        result.expect_err("it is refused")
+        result.expect_err("the call is refused")
     }
 
     async fn restart(&self) -> Facts {
@@ -139,12 +139,12 @@ impl Bench {
         outcome.unwrap().facts
     }
 
-    /// A bridge that is gone after `time`, with nothing said.
+    /// Calls from a bridge that dies after `time`, without an answer.
     async fn call_and_die_after(&self, time: Duration) {
         let token = CancellationToken::new();
         let call = self.try_call(false, BUDGET, &token);
         let ended = tokio::time::timeout(time, call).await;
-        assert!(ended.is_err(), "it was done before: {ended:?}");
+        assert!(ended.is_err(), "the call returned first: {ended:?}");
     }
 
     async fn report(&self, name: &str) -> Result<CheckpointReport, CheckpointError> {
@@ -157,7 +157,7 @@ impl Bench {
         self.disk.path().join("checkpoints/op").join(name)
     }
 
-    /// What the checkpoint says now.
+    /// Reads the checkpoint.
     fn checkpoint(&self) -> Value {
         let bytes = fs::read(self.file("checkpoint.json")).unwrap();
         serde_json::from_slice(&bytes).unwrap()
@@ -167,15 +167,15 @@ impl Bench {
         self.checkpoint()["completed"].as_u64().unwrap()
     }
 
-    /// The same, before the first call too.
+    /// Returns the completed iterations, or `None` before the first call.
     fn completed_or_none(&self) -> Option<u64> {
         let there = self.file("checkpoint.json").exists();
         there.then(|| self.completed())
     }
 
-    /// The results file holds each of the first `n` iterations once, in order.
+    /// Asserts that the results file holds each of the first `n` iterations once, in order.
     #[track_caller]
-    fn has_results(&self, n: u64) {
+    fn assert_results(&self, n: u64) {
         let text = fs::read_to_string(self.file("results.jsonl")).unwrap();
         let lines: Vec<Value> = text
             .lines()
@@ -185,22 +185,22 @@ impl Bench {
         assert_eq!(lines, wanted);
     }
 
-    /// All is done, each iteration's result is kept once, and none ran without the setup.
+    /// Asserts that all iterations are done, each result is saved once, and none ran without the setup.
     #[track_caller]
-    fn is_whole(&self, facts: &Facts) {
+    fn assert_complete(&self, facts: &Facts) {
         assert!(facts.success, "{facts:?}");
         assert_eq!((facts.state, facts.can_continue), ("succeeded", false));
         assert_eq!(facts.completed, self.plan.n_iterations);
         assert!((facts.progress_pct - 100.0).abs() < f64::EPSILON);
-        self.has_results(self.plan.n_iterations);
+        self.assert_results(self.plan.n_iterations);
         let world = self.world();
         assert!((0..self.plan.n_iterations).all(|i| world.ended[&i] >= 1));
-        assert_eq!(world.naked, 0);
+        assert_eq!(world.without_setup, 0);
     }
 
-    /// Each iteration began so often; all others once.
+    /// Asserts how often the iterations in `again` began; all others began once.
     #[track_caller]
-    fn ran_again(&self, again: &[(u64, u32)]) {
+    fn assert_begun_again(&self, again: &[(u64, u32)]) {
         let world = self.world();
         let more: Vec<_> = world
             .begun

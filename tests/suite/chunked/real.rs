@@ -1,4 +1,4 @@
-//! The real program, the real executor, a real kernel.
+//! Chunked operations with the real program, executor and kernel.
 
 use std::fs;
 use std::path::Path;
@@ -20,8 +20,8 @@ fn arguments(session: &str, loop_code: &str, n: u64, batch_size: u64) -> Value {
     })
 }
 
-/// Calls until nothing is left to do.
-fn to_the_end(bridge: &mut Bridge, arguments: &Value) -> Answer {
+/// Calls until the operation is complete.
+fn call_to_the_end(bridge: &mut Bridge, arguments: &Value) -> Answer {
     loop {
         let answer = bridge.call("run_chunked_operation", arguments.clone());
         answer.succeeded();
@@ -37,11 +37,11 @@ fn lines(path: &Path) -> Vec<u64> {
 }
 
 #[test]
-fn a_bridge_killed_in_a_batch_is_followed_by_one_that_finishes_and_repeats_nothing() {
+fn a_bridge_killed_during_a_batch_is_succeeded_by_one_that_finishes_and_repeats_nothing() {
     let (executor, home) = (Executor::shared(), Home::new());
     let root = executor.root();
     let go = root.join("killed-go");
-    // In its 13th iteration, in the second batch, it waits until the bridge is gone.
+    // The 13th iteration, in the second batch, waits until the bridge is gone.
     let body = format!(
         "assert ready\nwith open('killed.txt', 'a') as file:\n    print(i, file=file)\n\
          while i == 12 and not os.path.exists({:?}):\n    time.sleep(0.01)\ni * i",
@@ -58,7 +58,7 @@ fn a_bridge_killed_in_a_batch_is_followed_by_one_that_finishes_and_repeats_nothi
     fs::write(&go, "").unwrap();
 
     let mut second = executor.bridge(&home, &[]);
-    let answer = to_the_end(&mut second, &arguments);
+    let answer = call_to_the_end(&mut second, &arguments);
     assert_eq!(answer.facts["completed"], 30);
     assert_eq!(lines(&root.join("killed.txt")), (0..30).collect::<Vec<_>>());
     let report = second.call("get_checkpoint", json!({"operation": "killed"}));
@@ -70,7 +70,7 @@ fn a_bridge_killed_in_a_batch_is_followed_by_one_that_finishes_and_repeats_nothi
 }
 
 #[test]
-fn a_kernel_that_dies_in_an_iteration_stops_there_and_the_next_call_sets_up_and_goes_on() {
+fn a_kernel_death_stops_the_operation_and_the_next_call_sets_up_and_continues() {
     let (executor, home) = (Executor::shared(), Home::new());
     let body = "assert ready\nwith open('dies.txt', 'a') as file:\n    print(i, file=file)\n\
         if i == 7 and not os.path.exists('died'):\n    open('died', 'w').close()\n    os._exit(1)";
@@ -79,10 +79,10 @@ fn a_kernel_that_dies_in_an_iteration_stops_there_and_the_next_call_sets_up_and_
     let answer = bridge.call("run_chunked_operation", arguments.clone());
     answer.refused("kernel_died");
     assert_eq!(answer.fact("state"), "failed");
-    // What a process tells just before its sudden end may go with it.
+    // A process that dies suddenly may lose what it reported last.
     let done = answer.facts["completed"].as_u64().unwrap();
     assert!((5..=7).contains(&done), "{}", answer.facts);
-    let answer = to_the_end(&mut bridge, &arguments);
+    let answer = call_to_the_end(&mut bridge, &arguments);
     assert_eq!(answer.facts["completed"], 12);
     let wanted: Vec<u64> = (0..=7).chain(done..12).collect();
     assert_eq!(lines(&executor.root().join("dies.txt")), wanted);
@@ -101,7 +101,7 @@ fn a_kernel_that_died_between_calls_is_set_up_before_the_next_batch() {
     fs::write(executor.root().join("mended"), "").unwrap();
     let end = json!({"code": "import os\nos._exit(1)", "session": "anew"});
     bridge.call("run_code_quick", end).refused("kernel_died");
-    let answer = to_the_end(&mut bridge, &arguments);
+    let answer = call_to_the_end(&mut bridge, &arguments);
     assert_eq!(
         (answer.text.trim(), &answer.facts["completed"]),
         ("set up", &json!(6))
@@ -109,7 +109,7 @@ fn a_kernel_that_died_between_calls_is_set_up_before_the_next_batch() {
 }
 
 #[test]
-fn a_loop_that_exits_stops_at_that_iteration_and_goes_on_with_a_new_setup() {
+fn an_iteration_that_exits_stops_the_operation_and_a_new_setup_continues_it() {
     let (executor, home) = (Executor::shared(), Home::new());
     let body = "assert ready\nif i == 3 and not os.path.exists('leaves-once'):\n    open('leaves-once', 'w').close()\n    exit()\nprint('ran', i)\ni";
     let mut arguments = arguments("leaves", body, 6, 2);
@@ -129,13 +129,13 @@ fn a_loop_that_exits_stops_at_that_iteration_and_goes_on_with_a_new_setup() {
         "{}",
         answer.facts
     );
-    let answer = to_the_end(&mut bridge, &arguments);
+    let answer = call_to_the_end(&mut bridge, &arguments);
     assert_eq!(answer.facts["completed"], 6);
     assert_eq!(answer.text, "set up\nran 3\nran 4\nran 5\n");
 }
 
 #[test]
-fn a_setup_that_exits_says_so_and_nothing_of_the_loop_runs() {
+fn a_setup_that_exits_is_reported_and_the_loop_does_not_run() {
     let (executor, home) = (Executor::shared(), Home::new());
     let mut arguments = arguments("leaves-at-once", "print('ran')", 2, 2);
     arguments["setup_code"] = json!("quit()");
@@ -154,7 +154,7 @@ fn a_setup_that_exits_says_so_and_nothing_of_the_loop_runs() {
 }
 
 #[test]
-fn what_was_skipped_and_what_json_cannot_hold_is_said() {
+fn skipped_iterations_and_unserializable_results_are_reported() {
     let (executor, home) = (Executor::shared(), Home::new());
     let body = "import datetime\nclass Thing: pass\nif i == 0:\n    raise ExceptionGroup('both', [ValueError('inner')])\n\
         if i == 1:\n    raise ValueError(10**5000)\n\

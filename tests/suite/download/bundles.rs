@@ -1,4 +1,4 @@
-//! A folder of many small files comes in few requests, and each of them is looked at.
+//! Many small files are fetched in few requests, and each is verified.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -9,8 +9,8 @@ use smart_colab::caller::Caller;
 use super::*;
 use crate::support::hint::Hint as _;
 
-/// So many small files, in two folders.
-fn many(server: &FilesServer, count: u32) {
+/// Creates `count` small files in two folders.
+fn create_small_files(server: &FilesServer, count: u32) {
     server.set(|state| {
         for number in 0..count {
             let path = format!("/content/out/{}/{number}", number % 2);
@@ -20,7 +20,7 @@ fn many(server: &FilesServer, count: u32) {
 }
 
 #[track_caller]
-fn all_there(folder: &Folder, count: u32) {
+fn assert_all_there(folder: &Folder, count: u32) {
     for number in 0..count {
         let path = folder.path().join(format!("out/{}/{number}", number % 2));
         let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{number}: {error}"));
@@ -32,19 +32,23 @@ fn all_there(folder: &Folder, count: u32) {
 }
 
 #[tokio::test]
-async fn small_files_come_many_in_one_request() {
+async fn many_small_files_are_fetched_in_one_request() {
     let (server, folder) = setting();
-    many(&server, 100);
+    create_small_files(&server, 100);
     let downloads = bridge(&server, &folder.path());
     let report = get(&downloads, "/content/out", None).await.unwrap();
     assert_eq!((report.files, report.skipped_count), (100, 0));
-    all_there(&folder, 100);
-    assert_eq!(server.state().requests_for("bundle"), 20, "five in each");
+    assert_all_there(&folder, 100);
+    assert_eq!(
+        server.state().requests_for("bundle"),
+        20,
+        "five files in each request"
+    );
     assert_eq!(server.state().requests_for("download"), 0);
 }
 
 #[tokio::test]
-async fn a_cut_bundle_keeps_what_came_before_the_cut() {
+async fn a_cut_bundle_keeps_the_files_before_the_cut() {
     let (server, folder) = setting();
     server.set(|state| {
         for number in 0..5 {
@@ -67,22 +71,22 @@ async fn a_cut_bundle_keeps_what_came_before_the_cut() {
 }
 
 #[tokio::test]
-async fn a_damaged_small_file_comes_again_and_one_that_stays_damaged_is_told() {
+async fn a_damaged_small_file_is_refetched_and_one_that_stays_damaged_is_reported() {
     let (server, folder) = setting();
-    many(&server, 3);
-    server.state().faults.lies = 2;
+    create_small_files(&server, 3);
+    server.state().faults.wrong_digests = 2;
     let downloads = bridge(&server, &folder.path());
     let report = get(&downloads, "/content/out", None).await.unwrap();
     assert_eq!(report.files, 3);
-    all_there(&folder, 3);
-    server.state().faults.lies = 100;
+    assert_all_there(&folder, 3);
+    server.state().faults.wrong_digests = 100;
     let error = get(&downloads, "/content/out", None).await.unwrap_err();
     assert!(matches!(error, TransferError::Damaged { .. }), "{error:?}");
     assert!(!folder.path().join("out (2)").exists());
 }
 
 #[tokio::test]
-async fn files_that_cannot_be_had_are_skipped_and_told_and_leave_nothing() {
+async fn unreadable_files_are_skipped_and_reported_and_leave_nothing() {
     let (server, folder) = setting();
     let path = |name: &str| format!("/content/out/{name}");
     server.set(|state| {
@@ -109,7 +113,7 @@ async fn files_that_cannot_be_had_are_skipped_and_told_and_leave_nothing() {
 }
 
 #[tokio::test]
-async fn a_small_file_that_has_grown_large_meanwhile_comes_on_its_own() {
+async fn a_small_file_that_has_grown_large_is_fetched_on_its_own() {
     let (server, folder) = setting();
     let large = content(1_200_000, 2);
     server.set(|state| {
@@ -123,9 +127,9 @@ async fn a_small_file_that_has_grown_large_meanwhile_comes_on_its_own() {
 }
 
 #[tokio::test]
-async fn what_is_larger_than_was_agreed_to_is_refused_before_anything_comes() {
+async fn a_download_above_max_bytes_is_refused_before_any_byte_is_served() {
     let (server, folder) = setting();
-    many(&server, 10);
+    create_small_files(&server, 10);
     server
         .state()
         .put("/content/out/large", content(3 * PIECE, 1));
@@ -139,7 +143,7 @@ async fn what_is_larger_than_was_agreed_to_is_refused_before_anything_comes() {
             ..wish(remote, None)
         };
         let fetch = async |max_bytes| {
-            let caller = Caller::until(Instant::now() + LONG);
+            let caller = Caller::until(Instant::now() + CALL_TIMEOUT);
             downloads.download(&most(max_bytes), &caller).await
         };
         let error = fetch(size - 1).await.unwrap_err();
@@ -160,9 +164,9 @@ async fn what_is_larger_than_was_agreed_to_is_refused_before_anything_comes() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_manifest_lies_beside_the_folder_and_sha256sum_agrees() {
+async fn the_manifest_beside_the_folder_passes_sha256sum() {
     let (server, folder) = setting();
-    many(&server, 7);
+    create_small_files(&server, 7);
     server.set(|state| {
         state.put("/content/out/large", content(3 * PIECE, 1));
         state.put(
@@ -190,9 +194,9 @@ async fn a_manifest_lies_beside_the_folder_and_sha256sum_agrees() {
 }
 
 #[test]
-fn a_folder_that_is_resumed_has_the_digests_of_its_first_part_too_and_nothing_that_is_gone() {
+fn the_manifest_of_a_resumed_folder_lists_its_first_part_and_no_vanished_file() {
     let (server, folder) = setting();
-    many(&server, 20);
+    create_small_files(&server, 20);
     server.set(|state| {
         state.put("/content/out/zz", content(9 * PIECE, 1));
         state.faults.stuck = Some("/content/out/zz".to_owned());

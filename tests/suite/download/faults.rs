@@ -1,4 +1,4 @@
-//! What networks, tunnels and running programs do to a download.
+//! Downloads over failing networks and tunnels, of files that programs change.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::*;
 use crate::support::hint::Hint as _;
 
 #[tokio::test]
-async fn a_cut_connection_costs_no_byte_twice() {
+async fn a_cut_connection_refetches_no_byte() {
     let (server, folder) = setting();
     let bytes = content(5 * PIECE, 1);
     server.set(|state| {
@@ -33,7 +33,7 @@ async fn a_busy_executor_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_digest_that_is_still_being_made_is_asked_for_again() {
+async fn a_digest_that_is_not_ready_is_requested_again() {
     let (server, folder) = setting();
     let bytes = content(PIECE, 1);
     server.state().put("/content/a", bytes.clone());
@@ -43,7 +43,7 @@ async fn a_digest_that_is_still_being_made_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_file_that_changes_on_the_way_starts_over() {
+async fn a_file_that_changes_during_its_transfer_starts_over() {
     let (server, folder) = setting();
     let (old, new) = (content(6 * PIECE, 1), content(5 * PIECE + 1, 2));
     server.set(|state| {
@@ -59,10 +59,10 @@ async fn a_file_that_changes_on_the_way_starts_over() {
 }
 
 #[tokio::test]
-async fn a_file_that_never_stops_changing_is_given_up_and_not_named() {
+async fn a_file_that_keeps_changing_fails_and_gets_no_name() {
     let (server, folder) = setting();
     server.state().put("/content/log", content(2 * PIECE, 0));
-    server.state().faults.restless = true;
+    server.state().faults.keeps_changing = true;
     let error = get(&bridge(&server, &folder.path()), "/content/log", None)
         .await
         .unwrap_err();
@@ -78,7 +78,7 @@ async fn damaged_bytes_are_fetched_once_more() {
     let (server, folder) = setting();
     let bytes = content(2 * PIECE, 1);
     server.state().put("/content/a", bytes.clone());
-    server.state().faults.lies = 1;
+    server.state().faults.wrong_digests = 1;
     let report = get(&bridge(&server, &folder.path()), "/content/a", None)
         .await
         .unwrap();
@@ -87,10 +87,10 @@ async fn damaged_bytes_are_fetched_once_more() {
 }
 
 #[tokio::test]
-async fn bytes_that_stay_damaged_are_thrown_away_and_told() {
+async fn bytes_that_stay_damaged_are_discarded_and_reported() {
     let (server, folder) = setting();
     server.state().put("/content/a", content(2 * PIECE, 1));
-    server.state().faults.lies = 9;
+    server.state().faults.wrong_digests = 9;
     let error = get(&bridge(&server, &folder.path()), "/content/a", None)
         .await
         .unwrap_err();
@@ -133,7 +133,7 @@ async fn a_missing_file_is_not_found_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_file_that_may_not_be_read_is_told_and_leaves_nothing() {
+async fn a_file_without_read_permission_is_reported_and_leaves_nothing() {
     let (server, folder) = setting();
     server.set(|state| {
         state.put("/content/closed", content(3 * PIECE, 1));
@@ -148,7 +148,7 @@ async fn a_file_that_may_not_be_read_is_told_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_file_that_vanishes_on_the_way_is_not_found_and_gets_no_name() {
+async fn a_file_that_vanishes_during_its_download_is_not_found_and_gets_no_name() {
     let (server, folder) = setting();
     server.set(|state| {
         state.put("/content/a", content(9 * PIECE, 1));
@@ -168,12 +168,12 @@ async fn a_file_that_vanishes_on_the_way_is_not_found_and_gets_no_name() {
 }
 
 #[tokio::test]
-async fn a_runtime_that_cannot_be_reached_is_told_when_patience_ends_and_long_before() {
+async fn an_unreachable_runtime_is_reported_early_and_fails_when_patience_ends() {
     let folder = tempfile::tempdir().unwrap();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port();
     drop(free);
-    for patience in [Duration::from_millis(50), 2 * LONG] {
+    for patience in [Duration::from_millis(50), 2 * CALL_TIMEOUT] {
         let downloads = bridge_to(port, folder.path(), patience);
         let error = get(&downloads, "/content/a", None).await.unwrap_err();
         assert_eq!(error.code(), "connection_failed");
@@ -182,7 +182,7 @@ async fn a_runtime_that_cannot_be_reached_is_told_when_patience_ends_and_long_be
 }
 
 #[tokio::test]
-async fn bytes_are_asked_for_as_they_are_so_that_no_tunnel_compresses_them() {
+async fn bytes_are_requested_without_compression() {
     let (server, folder) = setting();
     server.state().put("/content/a.csv", content(PIECE, 1));
     get(&bridge(&server, &folder.path()), "/content/a.csv", None)

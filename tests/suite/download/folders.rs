@@ -1,10 +1,10 @@
-//! A folder comes as a folder.
+//! Downloading folders.
 
 use super::*;
-use crate::support::at_hand::{Turning, executor};
+use crate::support::provisioners::{Switchable, executor};
 
 #[tokio::test]
-async fn a_folder_comes_with_all_that_is_in_it() {
+async fn a_folder_arrives_with_everything_in_it() {
     let (server, folder) = setting();
     let files = [
         ("a.txt", 3),
@@ -69,7 +69,7 @@ async fn a_folder_comes_with_all_that_is_in_it() {
 }
 
 #[tokio::test]
-async fn an_empty_folder_comes_and_an_existing_one_is_kept() {
+async fn an_empty_folder_arrives_and_an_existing_one_is_kept() {
     let (server, folder) = setting();
     server.state().others = vec![("/content/out".to_owned(), "directory")];
     std::fs::create_dir(folder.path().join("out")).unwrap();
@@ -82,7 +82,7 @@ async fn an_empty_folder_comes_and_an_existing_one_is_kept() {
 }
 
 #[tokio::test]
-async fn a_hostile_name_in_a_folder_is_skipped_and_escapes_nowhere() {
+async fn a_hostile_name_in_a_folder_is_skipped_and_escapes_nothing() {
     let (server, folder) = setting();
     server.set(|state| {
         for name in [
@@ -108,7 +108,7 @@ async fn a_hostile_name_in_a_folder_is_skipped_and_escapes_nowhere() {
 }
 
 #[test]
-fn a_folder_that_was_left_in_the_middle_is_resumed_file_by_file() {
+fn an_interrupted_folder_is_resumed_file_by_file() {
     let (server, folder) = setting();
     server.set(|state| {
         for number in 0..6 {
@@ -141,7 +141,7 @@ fn a_folder_that_was_left_in_the_middle_is_resumed_file_by_file() {
         0
     );
 
-    // A file that was complete changes: its old state must not come through.
+    // A complete file changes: its old content must not survive.
     let complete = (0..6).find(|number| {
         let path = folder.path().join(format!("out.partial/{number}"));
         path.exists()
@@ -158,7 +158,7 @@ fn a_folder_that_was_left_in_the_middle_is_resumed_file_by_file() {
         .unwrap();
     assert_eq!(report.files, 6);
     assert!(report.resumed_bytes > 0);
-    // How much the first bridge had written down when it ended is a matter of time; only the changed file comes anew.
+    // How much the first bridge had recorded depends on timing; only the changed file must be fetched again.
     let served = server.state().total_served();
     assert!(
         served + report.resumed_bytes <= (12 + 2) * PIECE,
@@ -180,14 +180,14 @@ async fn an_error_in_one_file_ends_the_folder_and_the_next_call_resumes_it() {
     server.set(|state| {
         state.put("/content/out/damaged", content(10, 1));
         state.put("/content/out/slow", content(3 * PIECE, 2));
-        state.faults.lies = 100;
+        state.faults.wrong_digests = 100;
         state.faults.stuck = Some("/content/out/slow".to_owned());
     });
     let downloads = bridge(&server, &folder.path());
     let error = get(&downloads, "/content/out", None).await.unwrap_err();
     assert!(matches!(error, TransferError::Damaged { .. }), "{error:?}");
     server.set(|state| {
-        state.faults.lies = 0;
+        state.faults.wrong_digests = 0;
         state.faults.stuck = None;
     });
     let report = get(&downloads, "/content/out", None).await.unwrap();
@@ -199,7 +199,7 @@ async fn an_error_in_one_file_ends_the_folder_and_the_next_call_resumes_it() {
 }
 
 #[tokio::test]
-async fn a_folder_that_would_be_mixed_of_two_machines_is_not_called_complete() {
+async fn a_folder_mixed_from_two_machines_is_not_called_complete() {
     let (old, folder) = setting();
     let new = FilesServer::start();
     for (server, seed) in [(&old, 1), (&new, 2)] {
@@ -211,14 +211,14 @@ async fn a_folder_that_would_be_mixed_of_two_machines_is_not_called_complete() {
         });
     }
     old.set(|state| state.faults.hold_after = Some(0));
-    let way = Turning::to(executor(&line(old.port)));
+    let way = Switchable::to(executor(&line(old.port)));
     let connection = Arc::new(Connection::through(way.clone(), &folder.path()));
-    let downloads = bridge_by(connection, &folder.path(), LONG);
+    let downloads = bridge_by(connection, &folder.path(), CALL_TIMEOUT);
     while old.state().requests_for("bundle") == 0 {
         glance(&downloads, "/content/out").await;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    way.turn(executor(&line(new.port)));
+    way.switch_to(executor(&line(new.port)));
     old.release();
     let error = get(&downloads, "/content/out", None).await.unwrap_err();
     assert_eq!(error.code(), "runtime_replaced");

@@ -1,4 +1,4 @@
-//! A download has an id, under which `get_output` follows it, in this bridge and in the ones after it.
+//! `get_output` follows a download by its id, in this bridge and in later ones.
 
 use serde_json::json;
 
@@ -6,14 +6,14 @@ use super::*;
 use crate::support::home::Home;
 use crate::support::stdio::Bridge;
 
-/// A bridge whose calls answer within seconds.
+/// Starts a bridge whose calls answer within seconds.
 fn start(home: &Home, server: &FilesServer) -> Bridge {
     let line = format!("http://127.0.0.1:{}#{TOKEN}", server.port);
     let budget = ("SMART_COLAB_CALL_BUDGET_SEC", "5");
     Bridge::greeted(home.program(&[("COLAB_URL", &line), budget]))
 }
 
-/// A file of which a part comes, and the rest when it is released.
+/// Creates a server that sends part of a file, and the rest once released.
 fn held() -> (FilesServer, Vec<u8>) {
     let (server, bytes) = (FilesServer::start(), content(40 * PIECE, 1));
     server.set(|state| {
@@ -24,7 +24,7 @@ fn held() -> (FilesServer, Vec<u8>) {
 }
 
 #[test]
-fn get_output_follows_a_download_to_its_end_and_tells_it_again() {
+fn get_output_follows_a_download_to_its_end_and_repeats_the_report() {
     let (home, (server, bytes)) = (Home::new(), held());
     let mut bridge = start(&home, &server);
     let begun = bridge.call(
@@ -53,17 +53,17 @@ fn get_output_follows_a_download_to_its_end_and_tells_it_again() {
     assert!(ended.text.contains(&path), "{}", ended.text);
     assert!(std::fs::read(&path).unwrap() == bytes);
     drop(bridge);
-    // A new bridge tells of it as well, and the runtime is not asked.
+    // A new bridge reports it too, without a request to the runtime.
     server.state().requests.clear();
     let mut bridge = start(&home, &server);
-    let told = bridge.call("get_output", look);
-    told.succeeded();
-    assert_eq!(told.fact("local_path"), path);
+    let report = bridge.call("get_output", look);
+    report.succeeded();
+    assert_eq!(report.fact("local_path"), path);
     assert!(server.state().requests.is_empty());
 }
 
 #[test]
-fn get_output_of_a_new_bridge_goes_on_with_what_a_killed_one_left() {
+fn get_output_of_a_new_bridge_resumes_what_a_killed_one_left() {
     let (home, (server, bytes)) = (Home::new(), held());
     let mut bridge = start(&home, &server);
     let begun = bridge.call(
@@ -83,13 +83,13 @@ fn get_output_of_a_new_bridge_goes_on_with_what_a_killed_one_left() {
 }
 
 #[test]
-fn the_same_call_to_a_new_bridge_goes_on_under_the_same_id() {
+fn the_same_call_to_a_new_bridge_resumes_under_the_same_id() {
     let (home, (server, _)) = (Home::new(), held());
     let call = json!({"remote_path": "/content/big"});
     let mut bridge = start(&home, &server);
     let begun = bridge.call("download_from_colab", call.clone());
     let id = begun.fact("job_id").to_owned();
-    // While a bridge is at it, another one leaves it alone.
+    // While one bridge runs the download, another does not touch it.
     let mut other = start(&home, &server);
     let look = json!({"job_id": id, "wait_sec": 0});
     let seen = other.call("get_output", look);
@@ -104,11 +104,11 @@ fn the_same_call_to_a_new_bridge_goes_on_under_the_same_id() {
 }
 
 #[test]
-fn a_download_that_failed_says_so_in_the_form_of_every_error() {
+fn a_failed_download_is_reported_as_every_error_is() {
     let (home, server) = (Home::new(), FilesServer::start());
     server.set(|state| {
         state.put("/content/a", content(3 * PIECE, 1));
-        state.faults.lies = 100;
+        state.faults.wrong_digests = 100;
         state.faults.hold_after = Some(PIECE);
     });
     let mut bridge = start(&home, &server);
@@ -136,7 +136,7 @@ fn a_download_that_failed_says_so_in_the_form_of_every_error() {
 }
 
 #[test]
-fn whoever_stops_looking_stops_nothing() {
+fn cancelling_get_output_does_not_stop_the_download() {
     let (home, (server, _)) = (Home::new(), held());
     let mut bridge = start(&home, &server);
     let begun = bridge.call(

@@ -1,4 +1,4 @@
-//! Files keep their names, in whatever script, where every system can have them.
+//! Files keep their names in any script, if every system allows them.
 
 use smart_colab::caller::Caller;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::support::hint::Hint as _;
 use smart_colab::base::fault::Fault as _;
 
-/// Names that come as they are.
+/// Returns names that are kept as they are.
 fn good() -> Vec<String> {
     let mut names: Vec<String> = [
         "Zürich – Übersicht.csv",
@@ -24,7 +24,7 @@ fn good() -> Vec<String> {
     .map(str::to_owned)
     .to_vec();
     if cfg!(target_os = "linux") {
-        // The same to look at, and to macOS.
+        // Equal to the eye, and on macOS.
         names.push("\u{e9}cole.txt".to_owned());
     }
     names.push("x".repeat(255));
@@ -33,9 +33,9 @@ fn good() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn names_in_every_script_and_of_every_length_come_as_they_are() {
+async fn names_in_any_script_and_of_any_length_are_kept() {
     if cfg!(windows) {
-        return; // It allows fewer of them.
+        return; // This file system allows fewer bytes.
     }
     let (server, folder) = setting();
     for name in good() {
@@ -66,7 +66,7 @@ async fn names_in_every_script_and_of_every_length_come_as_they_are() {
 }
 
 #[tokio::test]
-async fn a_long_name_that_is_taken_and_one_that_is_resumed_keep_within_255_bytes() {
+async fn numbered_and_partial_names_stay_within_255_bytes() {
     let (server, folder) = setting();
     let name = format!("{}.bin", "y".repeat(251));
     let bytes = content(8 * PIECE, 1);
@@ -79,7 +79,7 @@ async fn a_long_name_that_is_taken_and_one_that_is_resumed_keep_within_255_bytes
     while glance(&downloads, &remote).await.received_bytes < PIECE {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let caller = Caller::until(Instant::now() + LONG);
+    let caller = Caller::until(Instant::now() + CALL_TIMEOUT);
     caller.cancelled.cancel();
     let stopped = downloads.download(&wish(&remote, None), &caller).await;
     assert_eq!(stopped.unwrap_err().code(), "cancelled");
@@ -94,7 +94,7 @@ async fn a_long_name_that_is_taken_and_one_that_is_resumed_keep_within_255_bytes
 }
 
 #[tokio::test]
-async fn names_that_some_system_cannot_have_are_refused_or_skipped_and_told() {
+async fn names_that_some_system_forbids_are_refused_or_skipped_and_reported() {
     let (server, folder) = setting();
     let bad = ["CON", "nul.txt", "a.", "b ", "tab\tin", "x.partial"];
     for name in bad {

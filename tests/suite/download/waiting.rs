@@ -1,4 +1,4 @@
-//! Calls end in time and downloads go on; bridges end and downloads are resumed.
+//! Calls end in time while downloads keep running; bridges end and downloads are resumed.
 
 use std::sync::Mutex;
 
@@ -7,7 +7,7 @@ use smart_colab::caller::{Caller, Progress};
 
 use super::*;
 
-/// A server that stops in the middle of a file, when everything it may send has been sent.
+/// Creates a server that stops in the middle of a file, after sending `after` bytes.
 fn held(bytes: &[u8], after: u64) -> (FilesServer, Folder) {
     let (server, folder) = setting();
     server.state().put("/content/big", bytes.to_vec());
@@ -15,7 +15,7 @@ fn held(bytes: &[u8], after: u64) -> (FilesServer, Folder) {
     (server, folder)
 }
 
-/// Waits, through calls whose time is up at once, until so much has come.
+/// Waits, by calls whose deadline has passed, until so much has been received.
 async fn until_received(downloads: &Downloads, bytes: u64) -> DownloadReport {
     loop {
         let report = glance(downloads, "/content/big").await;
@@ -27,7 +27,7 @@ async fn until_received(downloads: &Downloads, bytes: u64) -> DownloadReport {
 }
 
 #[tokio::test]
-async fn at_its_deadline_a_call_says_running_and_the_next_one_goes_on_waiting() {
+async fn at_its_deadline_a_call_reports_running_and_the_next_one_keeps_waiting() {
     let bytes = content(8 * PIECE, 1);
     let (server, folder) = held(&bytes, 3 * PIECE);
     let downloads = bridge(&server, &folder.path());
@@ -43,7 +43,7 @@ async fn at_its_deadline_a_call_says_running_and_the_next_one_goes_on_waiting() 
 }
 
 #[tokio::test]
-async fn what_came_after_the_last_call_is_handed_to_the_next_one_and_not_fetched_again() {
+async fn bytes_received_between_calls_are_not_fetched_again() {
     let bytes = content(2 * PIECE, 1);
     let (server, folder) = held(&bytes, PIECE);
     let downloads = bridge(&server, &folder.path());
@@ -52,12 +52,12 @@ async fn what_came_after_the_last_call_is_handed_to_the_next_one_and_not_fetched
     while tree(&folder.path()) != ["big"] {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // Lets the download note its end; where this is too short, the call waits for it and tells the same.
+    // Lets the download record its end; if this is too short, the call waits for it and reports the same.
     tokio::time::sleep(Duration::from_millis(100)).await;
     let report = get(&downloads, "/content/big", None).await.unwrap();
     assert_eq!(report.status, Status::Complete);
     assert_eq!(server.state().total_served(), bytes.len() as u64);
-    // That result was handed out: to ask again is to download again.
+    // The result was reported: another call downloads again.
     let again = get(&downloads, "/content/big", None).await.unwrap();
     assert!(again.renamed);
 }
@@ -81,7 +81,7 @@ async fn a_cancelled_download_stops_and_is_resumed_by_the_next_call() {
     let (server, folder) = held(&bytes, 3 * PIECE);
     let downloads = bridge(&server, &folder.path());
     until_received(&downloads, PIECE).await;
-    let caller = Caller::until(Instant::now() + LONG);
+    let caller = Caller::until(Instant::now() + CALL_TIMEOUT);
     caller.cancelled.cancel();
     let error = downloads
         .download(&wish("/content/big", None), &caller)
@@ -96,13 +96,13 @@ async fn a_cancelled_download_stops_and_is_resumed_by_the_next_call() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_cancelled_ends_no_other_calls_download() {
+async fn a_cancelled_call_does_not_end_another_calls_download() {
     let bytes = content(8 * PIECE, 1);
     let (server, folder) = held(&bytes, 3 * PIECE);
     let downloads = bridge(&server, &folder.path());
     let cancelling = async {
         until_received(&downloads, PIECE).await;
-        let caller = Caller::until(Instant::now() + LONG);
+        let caller = Caller::until(Instant::now() + CALL_TIMEOUT);
         caller.cancelled.cancel();
         let cancelled = downloads
             .download(&wish("/content/big", None), &caller)
@@ -118,7 +118,7 @@ async fn a_call_that_is_cancelled_ends_no_other_calls_download() {
 }
 
 #[test]
-fn a_bridge_that_is_killed_leaves_what_came_and_the_next_one_fetches_the_rest_only() {
+fn after_a_kill_the_next_bridge_fetches_only_the_rest() {
     let bytes = content(20 * PIECE, 1);
     let (server, folder) = held(&bytes, 10 * PIECE);
     let runtime = || tokio::runtime::Runtime::new().unwrap();
@@ -143,9 +143,9 @@ fn a_bridge_that_is_killed_leaves_what_came_and_the_next_one_fetches_the_rest_on
         "{} < {here}",
         report.resumed_bytes
     );
-    // Connections of the first bridge may have been served some last blocks after it was gone.
+    // The server may have sent some last blocks to the first bridge after its death.
     let fetched = server.state().total_served() - before;
-    let lost = AT_ONCE as u64 * 2 * BLOCK;
+    let lost = STREAMS as u64 * 2 * BLOCK;
     assert!(
         fetched <= bytes.len() as u64 - here + lost,
         "{fetched} bytes were fetched"
@@ -154,7 +154,7 @@ fn a_bridge_that_is_killed_leaves_what_came_and_the_next_one_fetches_the_rest_on
 }
 
 #[tokio::test]
-async fn what_an_older_state_of_the_file_left_is_not_used() {
+async fn a_partial_download_of_an_older_file_is_not_used() {
     let (old, new) = (content(8 * PIECE, 1), content(8 * PIECE, 2));
     let (server, folder) = held(&old, 3 * PIECE);
     let downloads = bridge(&server, &folder.path());
@@ -177,7 +177,7 @@ async fn progress_grows_to_the_total() {
             seen.lock().unwrap().push(progress.clone());
         }
     };
-    let caller = Caller::until(Instant::now() + LONG).hearing(&report);
+    let caller = Caller::until(Instant::now() + CALL_TIMEOUT).hearing(&report);
     let downloads = bridge(&server, &folder.path());
     downloads
         .download(&wish("/content/a", None), &caller)

@@ -1,4 +1,4 @@
-//! A notebook over a way that breaks or is slow: it holds what came in time, and says what is missing.
+//! Exporting over a link that breaks or is slow: the notebook holds what arrived in time, and the report says what is missing.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn notebook(report: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn what_breaks_on_the_way_is_fetched_again() {
+async fn an_export_fetches_broken_answers_again() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[]).await;
     succeeded(&finish(&bridge, run(&bridge, PICTURE).await).await);
@@ -31,7 +31,7 @@ async fn what_breaks_on_the_way_is_fetched_again() {
 }
 
 #[tokio::test]
-async fn a_way_that_is_too_slow_for_all_is_told_with_how_to_get_the_rest() {
+async fn an_export_over_a_slow_link_says_how_to_get_the_rest() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[]).await;
     for n in 0..20 {
@@ -42,10 +42,10 @@ async fn a_way_that_is_too_slow_for_all_is_told_with_how_to_get_the_rest() {
     let report = call(&bridge, "export_notebook", json!({"filename": "slow"})).await;
     assert!(!report.is_error, "{report:?}");
     let missing = report.facts["jobs_left_out"].as_u64().unwrap();
-    let told = report.facts["message"].as_str().unwrap();
-    assert!(told.contains("time of this call was up"), "{told}");
-    assert!(told.contains(&format!("last: {missing}")), "{told}");
-    // The title, and the job of the rig's own.
+    let said = report.facts["message"].as_str().unwrap();
+    assert!(said.contains("time of this call was up"), "{said}");
+    assert!(said.contains(&format!("last: {missing}")), "{said}");
+    // Leave out the title; the rig ran one job of its own.
     let written = report.facts["cells"].as_u64().unwrap() - 1;
     assert_eq!(written + missing, 21);
 

@@ -1,4 +1,4 @@
-//! Output on its way back: nothing of it is lost or shown twice, whatever happens to the polls.
+//! Reading output: nothing is lost or shown twice, whatever happens to the polls.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ print('after')
 ";
 
 #[tokio::test]
-async fn a_call_whose_tunnel_drops_shows_what_there_was_and_get_output_the_rest() {
+async fn a_call_whose_tunnel_drops_shows_its_output_so_far_and_get_output_the_rest() {
     let mut rig = Rig::start().await;
     let bridge = rig.bridge(&[]).await;
     let started = Instant::now();
@@ -49,7 +49,7 @@ async fn a_call_whose_tunnel_drops_shows_what_there_was_and_get_output_the_rest(
 }
 
 #[tokio::test]
-async fn output_comes_whole_and_once_through_a_tunnel_that_loses_every_other_answer() {
+async fn output_arrives_whole_and_once_through_a_tunnel_that_loses_every_other_answer() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[]).await;
     for _ in 0..12 {
@@ -74,7 +74,7 @@ for i in range(300):
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_just_after_the_calls_end_is_no_fault() {
+async fn an_answer_that_arrives_just_after_the_deadline_is_not_an_error() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "8")]).await;
     warm(&bridge).await;
@@ -96,7 +96,7 @@ async fn an_answer_that_comes_just_after_the_calls_end_is_no_fault() {
 async fn output_of_many_pages_is_read_without_a_gap_and_kept_whole() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[]).await;
-    // Several times what one answer of the executor holds, so that cut answers hit gzip in the middle.
+    // Several times the size of one reply, so that a cut lands in the middle of a gzip stream.
     let code =
         "print(*(f'{i:07} {hash(str(i))}' for i in range(110_000)), sep='\\n')\nprint('end')";
     rig.proxy.on("/events", 2, Fault::CutReply(0.6));
@@ -154,7 +154,7 @@ async fn output_of_many_pages_is_read_without_a_gap_and_kept_whole() {
 }
 
 #[tokio::test]
-async fn one_piece_of_output_larger_than_a_page_is_shown() {
+async fn one_write_larger_than_a_page_is_shown() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[]).await;
     let code = "
@@ -183,10 +183,10 @@ async fn get_output_reads_a_finished_job_through_lost_answers() {
 }
 
 #[tokio::test]
-async fn a_log_that_two_calls_keep_at_once_is_the_log() {
+async fn a_log_saved_by_concurrent_calls_is_intact() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[]).await;
-    // Not kept by the first call.
+    // The first call cannot save the log.
     rig.proxy
         .on("/log", 1, Fault::Answer(Stranger::NgrokInterstitial));
     let code = "print(*range(300_000), sep='\\n')";

@@ -1,4 +1,4 @@
-//! Pictures and logs that cannot be fetched or kept: the output is shown all the same, and a note says what is missing.
+//! Pictures and logs that cannot be fetched or saved: the output is still shown, and a note says what is missing.
 
 use serde_json::json;
 use smart_colab::mcp::client::Answer;
@@ -67,7 +67,7 @@ async fn text_is_shown_with_a_note_when_its_picture_cannot_be_fetched() {
 async fn output_is_shown_with_a_note_when_the_save_folder_cannot_be_written() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[]).await;
-    // Only now: a bridge does not start with a folder that cannot be made.
+    // Not earlier: a bridge does not start with a folder that cannot be created.
     break_folder(&rig.folder("results"));
 
     let answer = finish(&bridge, run(&bridge, PICTURE).await).await;
@@ -76,7 +76,7 @@ async fn output_is_shown_with_a_note_when_the_save_folder_cannot_be_written() {
     assert_eq!(
         (answer.pictures, notes(&answer)),
         (1, 1),
-        "the picture needs no disk: {answer:?}"
+        "the picture is shown without a disk: {answer:?}"
     );
 
     let long = "for i in range(20_000): print(i)";

@@ -1,14 +1,14 @@
-//! The promises, on the way between the real binary and the real executor: code that was sent runs exactly once, what it printed is never
-//! lost, every call returns in time, every error says what to do next.
+//! The guarantees under faults between the real binary and the real executor: sent code runs exactly once, its output is never
+//! lost, every call returns in time, and every error says what to do next.
 
 mod exporting;
 mod following;
+mod intermediaries;
 mod keeping;
-mod lives;
+mod process_deaths;
 mod repeating;
 mod sending;
 mod silence;
-mod standing_between;
 mod strangers;
 mod transferring;
 
@@ -25,14 +25,14 @@ use tokio::process::Command;
 use crate::support::executor::{Executor, TOKEN};
 use crate::support::proxy::Proxy;
 
-/// For what has no bound of its own; the machine may be slow.
+/// Limit for waits without a bound of their own, generous for slow machines.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// What a call may take, where a test says nothing else.
+/// A call's budget unless a test sets another.
 const BUDGET: Duration = Duration::from_secs(15);
-/// What a call may take beyond its budget: the process's own time on a busy machine.
+/// Allowance beyond a call's budget, for the process's own time on a busy machine.
 const MARGIN: Duration = Duration::from_secs(10);
 
-/// A bridge's way to a machine.
+/// An executor behind a proxy, and a folder for bridges.
 struct Rig {
     executor: Executor,
     proxy: Proxy,
@@ -40,7 +40,7 @@ struct Rig {
 }
 
 impl Rig {
-    /// With a kernel that has run code, so that its start is in nobody's time.
+    /// Starts the executor and its kernel, so that no call waits for the kernel's start.
     async fn start() -> Self {
         let executor = tokio::task::spawn_blocking(Executor::start).await.unwrap();
         let proxy = Proxy::to(executor.address());
@@ -60,7 +60,7 @@ impl Rig {
         self.folder.path().join(name)
     }
 
-    /// A new process of the real binary.
+    /// Starts a process of the real binary.
     async fn bridge(&self, variables: &[(&str, &str)]) -> Client {
         let mut command = Command::new(env!("CARGO_BIN_EXE_smart-colab"));
         command
@@ -76,24 +76,24 @@ impl Rig {
         Client::start(command).await.unwrap()
     }
 
-    /// What the code left on the machine.
+    /// Reads a file that code wrote on the machine.
     fn file(&self, name: &str) -> String {
         std::fs::read_to_string(self.executor.root().join(name)).unwrap_or_default()
     }
 }
 
-/// Leaves a mark in the file `ran` each time it runs.
+/// Appends a mark to the file `ran` each time it runs.
 const MARK: &str = "with open('ran', 'a') as ran: ran.write('x')\n";
 
 async fn until(mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !holds() {
-        assert!(Instant::now() < end, "waited in vain");
+        assert!(Instant::now() < end, "timed out");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Waits until the bridge, in a call that is under way, has read `line`.
+/// Waits until the bridge has read `line` during a running call.
 async fn until_read(bridge: &Client, line: &'static str) {
     let heard = Arc::new(AtomicBool::new(false));
     let hears = heard.clone();
@@ -113,11 +113,11 @@ async fn call(bridge: &Client, tool: &'static str, arguments: Value) -> Answer {
 async fn warm(bridge: &Client) {
     let end = Instant::now() + PATIENCE;
     while run(bridge, "pass").await.facts["state"] != "succeeded" {
-        assert!(Instant::now() < end, "the kernel does not start");
+        assert!(Instant::now() < end, "the kernel did not start");
     }
 }
 
-/// Reads on where `answer` stopped until the job is over: the last answer, with the text of all.
+/// Reads from the end of `answer` until the job is over; returns the last answer with the text of all.
 async fn finish(bridge: &Client, answer: Answer) -> Answer {
     let mut answer = answer;
     let end = Instant::now() + PATIENCE;
@@ -139,7 +139,7 @@ fn succeeded(answer: &Answer) {
     assert!(!answer.is_error, "{answer:?}");
 }
 
-/// A fault as the model needs it: its code, in words, and what to do. Never the token.
+/// Asserts an error with `code`, a message and a hint, and without the token.
 fn failed(answer: &Answer, code: &str) {
     assert_eq!(answer.facts["code"], code, "{answer:?}");
     assert!(answer.is_error, "{answer:?}");

@@ -1,4 +1,4 @@
-//! An executor that gives the same events again, or claims events that it does not give.
+//! An executor that repeats events, or announces events that it does not send.
 
 use serde_json::{Value, json};
 use smart_colab::mcp::client::Client;
@@ -15,7 +15,7 @@ while not os.path.exists('go'): time.sleep(0.05)
 print('after')
 ";
 
-/// A page of a job that runs.
+/// Returns a page of a running job.
 fn page(events: &Value, next: u64, more: bool) -> Stranger {
     let job = json!({
         "id": "01890a5d-ac96-774b-bcce-b302099a8057", "session": "main", "state": "running", "timeout_sec": 60,
@@ -29,7 +29,7 @@ fn printed(seq: u64, text: &str) -> Value {
     json!({"seq": seq, "type": "stream", "name": "stdout", "text": text})
 }
 
-async fn let_go(rig: &Rig, bridge: &Client, job: &Value) {
+async fn release(rig: &Rig, bridge: &Client, job: &Value) {
     std::fs::write(rig.executor.root().join("go"), "").unwrap();
     let output = call(bridge, "get_output", json!({"job_id": job})).await;
     let output = finish(bridge, output).await;
@@ -38,7 +38,7 @@ async fn let_go(rig: &Rig, bridge: &Client, job: &Value) {
 }
 
 #[tokio::test]
-async fn events_that_are_claimed_and_never_come_end_the_wait_with_a_fault() {
+async fn events_announced_but_never_sent_end_the_wait_with_an_error() {
     for stale in [
         page(&json!([]), 0, true),
         page(&json!([printed(1, "again\n")]), 1, true),
@@ -59,12 +59,12 @@ async fn events_that_are_claimed_and_never_come_end_the_wait_with_a_fault() {
         let asked = rig.proxy.seen("/events").len();
         assert!(asked < 20, "{asked} requests");
         rig.proxy.heal();
-        let_go(&rig, &bridge, &answer.facts["job_id"]).await;
+        release(&rig, &bridge, &answer.facts["job_id"]).await;
     }
 }
 
 #[tokio::test]
-async fn an_executor_that_does_not_hold_its_answers_is_asked_with_pauses() {
+async fn an_executor_that_does_not_long_poll_is_polled_with_pauses() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "15")]).await;
     let empty = page(&json!([]), 0, false);
@@ -75,11 +75,11 @@ async fn an_executor_that_does_not_hold_its_answers_is_asked_with_pauses() {
     let asked = rig.proxy.seen("/events").len();
     assert!(asked < 50, "{asked} requests");
     rig.proxy.heal();
-    let_go(&rig, &bridge, &answer.facts["job_id"]).await;
+    release(&rig, &bridge, &answer.facts["job_id"]).await;
 }
 
 #[tokio::test]
-async fn events_that_come_again_are_shown_once() {
+async fn repeated_events_are_shown_once() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[]).await;
     let again = json!([printed(1, "again\n"), printed(0, "backward\n")]);

@@ -1,4 +1,4 @@
-//! Code on its way to the machine: it runs exactly once and its output is shown, whatever happens to the request or its answer.
+//! Sending code: it runs exactly once and its output is shown, whatever happens to the request or its reply.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use super::{MARK, Rig, call, failed, finish, run, succeeded, until, warm};
 use crate::support::executor::Executor;
 use crate::support::proxy::{Fault, Stranger};
 
-/// Sends marking code through `faults`, one for each try.
-async fn runs_once(faults: &[Fault]) {
+/// Sends marking code through `faults`, one for each try, and asserts one run.
+async fn assert_runs_once(faults: &[Fault]) {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "60")]).await;
     for fault in faults {
@@ -32,12 +32,12 @@ async fn runs_once(faults: &[Fault]) {
 
 #[tokio::test]
 async fn code_whose_reply_is_lost_runs_once_and_is_shown() {
-    runs_once(&[Fault::LoseReply, Fault::LoseReply]).await;
+    assert_runs_once(&[Fault::LoseReply, Fault::LoseReply]).await;
 }
 
 #[tokio::test]
 async fn code_whose_reply_is_cut_runs_once_and_is_shown() {
-    runs_once(&[
+    assert_runs_once(&[
         Fault::CutReply(0.1),
         Fault::CutReply(0.5),
         Fault::CutReply(0.9),
@@ -47,7 +47,7 @@ async fn code_whose_reply_is_cut_runs_once_and_is_shown() {
 
 #[tokio::test]
 async fn code_that_arrives_after_its_repetitions_runs_once_and_is_shown() {
-    runs_once(&[
+    assert_runs_once(&[
         Fault::ArriveLate(Duration::from_secs(2)),
         Fault::Drop,
         Fault::LoseReply,
@@ -58,12 +58,12 @@ async fn code_that_arrives_after_its_repetitions_runs_once_and_is_shown() {
 
 #[tokio::test]
 async fn code_whose_reply_never_comes_is_sent_again_within_the_call() {
-    runs_once(&[Fault::SwallowReply]).await;
+    assert_runs_once(&[Fault::SwallowReply]).await;
 }
 
 #[tokio::test]
-async fn code_that_gateways_answer_for_runs_once_and_is_shown() {
-    runs_once(&[
+async fn code_answered_by_gateway_errors_runs_once_and_is_shown() {
+    assert_runs_once(&[
         Fault::Answer(Stranger::Cloudflare(502)),
         Fault::Answer(Stranger::Cloudflare(524)),
         Fault::Answer(Stranger::NgrokOffline),
@@ -72,7 +72,7 @@ async fn code_that_gateways_answer_for_runs_once_and_is_shown() {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_just_closed_is_not_noticed_by_any_tool() {
+async fn no_tool_notices_an_idle_connection_that_was_closed() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[]).await;
     let job = run(&bridge, "x = 1").await.facts["job_id"].clone();
@@ -93,7 +93,7 @@ async fn a_connection_that_was_just_closed_is_not_noticed_by_any_tool() {
 }
 
 #[tokio::test]
-async fn a_cleanup_that_may_have_been_done_is_not_repeated_and_says_so() {
+async fn a_cleanup_with_an_unknown_outcome_is_not_repeated_and_says_so() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[]).await;
     run(&bridge, "x = 1").await;
@@ -111,10 +111,10 @@ async fn a_cleanup_that_may_have_been_done_is_not_repeated_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_cleanup_that_was_not_sent_is_sent_when_the_way_is_free() {
+async fn a_cleanup_that_was_not_sent_is_sent_once_the_connection_is_back() {
     let mut rig = Rig::start().await;
     run(&rig.bridge(&[]).await, "x = 1").await;
-    // A bridge without a pooled connection, on which the request might have got through.
+    // A fresh bridge, because a request on a pooled connection might have got through.
     let bridge = rig.bridge(&[]).await;
     rig.proxy.close().await;
     let opening = async {
@@ -149,7 +149,7 @@ async fn a_machine_that_refuses_connections_for_a_while_gets_the_code_once() {
 }
 
 #[tokio::test]
-async fn code_that_could_not_be_sent_at_all_is_said_not_to_have_run() {
+async fn code_that_was_never_sent_is_reported_as_not_run() {
     let mut rig = Rig::start().await;
     let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "5")]).await;
     rig.proxy.close().await;
@@ -169,7 +169,7 @@ async fn code_that_could_not_be_sent_at_all_is_said_not_to_have_run() {
 }
 
 #[tokio::test]
-async fn code_of_which_nothing_was_heard_can_be_asked_for_by_its_job_id() {
+async fn code_without_any_reply_can_be_looked_up_by_its_job_id() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "5")]).await;
     for (fault, ran) in [(Fault::LoseReply, true), (Fault::Drop, false)] {
@@ -198,7 +198,7 @@ async fn code_of_which_nothing_was_heard_can_be_asked_for_by_its_job_id() {
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_believed_after_an_unclear_one_hides_nothing() {
+async fn a_strangers_answer_after_a_lost_reply_does_not_hide_the_run() {
     for stranger in [Stranger::Service, Stranger::Executor("2")] {
         let rig = Rig::start().await;
         let bridge = rig.bridge(&[]).await;
@@ -214,7 +214,7 @@ async fn an_answer_that_cannot_be_believed_after_an_unclear_one_hides_nothing() 
 }
 
 #[tokio::test]
-async fn code_that_may_have_run_on_a_machine_that_is_gone_does_not_run_on_the_next() {
+async fn code_that_may_have_run_on_a_lost_machine_does_not_run_on_the_next() {
     let rig = Rig::start().await;
     let other = tokio::task::spawn_blocking(Executor::start).await.unwrap();
     let bridge = rig.bridge(&[]).await;
@@ -231,7 +231,7 @@ async fn code_that_may_have_run_on_a_machine_that_is_gone_does_not_run_on_the_ne
     failed(&answer, "runtime_replaced");
     until(|| rig.file("ran") == "x").await;
     assert!(!other.root().join("ran").exists());
-    // What is sent anew is for the new machine.
+    // Code sent now is for the new machine.
     succeeded(&finish(&bridge, run(&bridge, MARK).await).await);
     assert!(other.root().join("ran").exists());
 }

@@ -1,4 +1,4 @@
-//! Every call returns in time, also when nobody answers any more.
+//! Every call returns in time when the executor stops answering.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::support::executor::TOKEN;
 use crate::support::proxy::Fault;
 
 #[tokio::test]
-async fn every_tool_returns_within_its_time_when_nobody_answers() {
+async fn every_tool_returns_within_its_deadline_when_the_executor_is_silent() {
     let budget = Duration::from_secs(6);
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "6")]).await;
@@ -48,7 +48,7 @@ async fn every_tool_returns_within_its_time_when_nobody_answers() {
 }
 
 #[tokio::test]
-async fn every_tool_keeps_to_a_short_budget_when_nobody_answers() {
+async fn every_tool_keeps_to_a_short_budget_when_the_executor_is_silent() {
     let rig = Rig::start().await;
     let budget = |seconds| [("SMART_COLAB_CALL_BUDGET_SEC", seconds)];
     let (bridge, slower) = (
@@ -83,7 +83,7 @@ async fn every_tool_keeps_to_a_short_budget_when_nobody_answers() {
 #[tokio::test]
 async fn a_job_that_falls_silent_is_reported_with_what_it_had_printed() {
     let rig = Rig::start().await;
-    // Longer than the executor may hold an answer.
+    // Longer than the executor may hold a long poll.
     let budget = Duration::from_secs(45);
     let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "45")]).await;
     let started = Instant::now();

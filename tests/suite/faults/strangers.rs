@@ -1,4 +1,4 @@
-//! Somebody else answers: each is told apart, and the error says what to do.
+//! Servers that answer instead of the executor: each kind has its error code and its advice.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::support::executor::TOKEN;
 use crate::support::proxy::{Fault, Stranger};
 
 #[tokio::test]
-async fn each_stranger_is_told_apart() {
+async fn each_kind_of_foreign_server_has_its_error_code() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "5")]).await;
     for (stranger, code) in [
@@ -47,7 +47,7 @@ async fn each_stranger_is_told_apart() {
 
 /// A call's budget is an hour here: an answer within the test's patience did not wait for it.
 #[tokio::test]
-async fn refusals_alone_are_answered_long_before_the_call_must_end() {
+async fn refused_connections_fail_long_before_the_deadline() {
     let mut rig = Rig::start().await;
     let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "3600")]).await;
     let refused = async |bridge: &Client, code: &str| {
@@ -73,7 +73,7 @@ async fn refusals_alone_are_answered_long_before_the_call_must_end() {
 }
 
 #[tokio::test]
-async fn a_tunnel_that_asks_for_patience_gets_it_and_the_code_runs_once() {
+async fn a_rate_limited_tunnel_is_retried_after_its_delay_and_the_code_runs_once() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[]).await;
     rig.proxy
@@ -83,7 +83,7 @@ async fn a_tunnel_that_asks_for_patience_gets_it_and_the_code_runs_once() {
     succeeded(&answer);
     assert!(
         began.elapsed() >= Duration::from_secs(2),
-        "it came too soon"
+        "the retry came too soon"
     );
     assert_eq!(rig.file("ran"), "x");
 }
@@ -93,7 +93,7 @@ async fn a_wrong_token_is_refused_and_never_shown() {
     let rig = Rig::start().await;
     let url = format!("http://{}/#a-wrong-token", rig.proxy.address());
     let bridge = rig.bridge(&[("COLAB_URL", &url)]).await;
-    // Something to write into the log.
+    // Makes the bridge write to its log.
     rig.proxy.on("PUT /jobs/", 1, Fault::Drop);
     let answer = run(&bridge, "1").await;
     failed(&answer, "unauthorized");
@@ -112,7 +112,7 @@ async fn a_wrong_token_is_refused_and_never_shown() {
             "{shown}"
         );
     }
-    assert!(logs(&rig).contains("smart_colab"), "there is a log");
+    assert!(logs(&rig).contains("smart_colab"), "the log was written");
 }
 
 fn logs(rig: &Rig) -> String {

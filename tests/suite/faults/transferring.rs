@@ -1,20 +1,20 @@
-//! What stands between, in the way of files: each call says so in time, the transfer goes on when it is gone, and files are whole or not there.
+//! Intermediaries that block transfers: each call reports it in time, the transfer resumes afterwards, and files are whole or absent.
 
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use smart_colab::mcp::client::{Answer, Client};
 
-use super::standing_between::{HTML, OURS, PAGES};
+use super::intermediaries::{HTML, OURS, PAGES};
 use super::{PATIENCE, Rig, call, failed};
 use crate::support::proxy::{Fault, Stranger};
 
 /// More than one piece.
 const LARGE: usize = 6 << 20;
-/// The shortest call that can be configured.
-const SHORT: (&str, &str) = ("SMART_COLAB_CALL_BUDGET_SEC", "5");
+/// The shortest call budget that can be configured.
+const MIN_BUDGET: (&str, &str) = ("SMART_COLAB_CALL_BUDGET_SEC", "5");
 
-/// No two stretches of it are the same.
+/// Returns bytes without repetition.
 fn content(length: usize) -> Vec<u8> {
     (0..length as u32 / 4).flat_map(u32::to_le_bytes).collect()
 }
@@ -27,8 +27,8 @@ fn here(rig: &Rig, name: &str) -> PathBuf {
     rig.folder("results").join(name)
 }
 
-/// A file there, one here, and a folder on each side with small files and a large one.
-fn lay_out(rig: &Rig) {
+/// Creates a file and a folder with small files and a large one, on the machine and on this side.
+fn create_files(rig: &Rig) {
     std::fs::create_dir_all(rig.folder("results")).unwrap();
     for (place, name) in [(there(rig, ""), "down"), (here(rig, ""), "up")] {
         std::fs::write(place.join(format!("{name}.bin")), content(LARGE)).unwrap();
@@ -42,7 +42,7 @@ fn lay_out(rig: &Rig) {
     }
 }
 
-/// The four kinds of transfers.
+/// Lists the four kinds of transfers.
 fn transfers() -> [(&'static str, Value); 4] {
     let down = |path| ("download_from_colab", json!({"remote_path": path}));
     let up = |path| {
@@ -52,7 +52,7 @@ fn transfers() -> [(&'static str, Value); 4] {
     [down("down.bin"), down("down.d"), up("up.bin"), up("up.d")]
 }
 
-/// Waits for the end of a transfer, by its id.
+/// Waits for the end of a transfer.
 async fn ended(bridge: &Client, id: &Value) -> Answer {
     let end = std::time::Instant::now() + PATIENCE;
     loop {
@@ -64,8 +64,8 @@ async fn ended(bridge: &Client, id: &Value) -> Answer {
     }
 }
 
-/// All arrived whole, once, under their names, with nothing half beside them.
-fn arrived(rig: &Rig) {
+/// Asserts that all files arrived whole and once, under their names, without partial files.
+fn assert_arrived(rig: &Rig) {
     for (place, name) in [(here(rig, ""), "down"), (there(rig, ""), "up")] {
         assert_eq!(
             std::fs::read(place.join(format!("{name}.bin"))).unwrap(),
@@ -92,8 +92,8 @@ fn arrived(rig: &Rig) {
     }
 }
 
-/// What a report says while nothing moves: what stands between, what to do, and that it goes on. Never the page itself.
-fn stands_still(answer: &Answer, words: &str) {
+/// Asserts that the report of a stalled transfer names the cause, says that it resumes by itself, and does not contain the page.
+fn assert_stalled(answer: &Answer, words: &str) {
     let said = |name: &str| answer.facts[name].as_str().unwrap_or_default().to_owned();
     assert!(!answer.is_error, "{answer:?}");
     assert!(said("problem").contains(words), "{words}: {answer:?}");
@@ -102,17 +102,17 @@ fn stands_still(answer: &Answer, words: &str) {
     assert!(!format!("{answer:?}").contains("<html>"), "{answer:?}");
 }
 
-/// Begins all transfers behind `fault`, looks at each, takes the fault away, and waits for them.
-async fn behind(fault: Fault, words: &str) {
+/// Begins all transfers behind `fault`, checks each report, removes the fault, and waits for their end.
+async fn check_transfers_behind(fault: Fault, words: &str) {
     let rig = Rig::start().await;
-    lay_out(&rig);
-    let bridge = rig.bridge(&[SHORT]).await;
+    create_files(&rig);
+    let bridge = rig.bridge(&[MIN_BUDGET]).await;
     call(&bridge, "list_colab_files", json!({})).await;
     rig.proxy.always(fault);
     let begun = transfers().map(async |(tool, arguments)| {
         let answer = call(&bridge, tool, arguments).await;
         assert_eq!(answer.facts["status"], "running", "{answer:?}");
-        stands_still(&answer, words);
+        assert_stalled(&answer, words);
         answer.facts["job_id"].clone()
     });
     let ids = futures_util::future::join_all(begun).await;
@@ -120,7 +120,7 @@ async fn behind(fault: Fault, words: &str) {
         let look = json!({"job_id": id, "wait_sec": 0});
         let answer = call(&bridge, "get_output", look).await;
         assert_eq!(answer.facts["state"], "running", "{answer:?}");
-        stands_still(&answer, words);
+        assert_stalled(&answer, words);
         assert!(answer.text.contains(words), "{answer:?}");
     }
     rig.proxy.heal();
@@ -130,22 +130,22 @@ async fn behind(fault: Fault, words: &str) {
         assert_eq!(answer.facts["problem"], Value::Null, "{answer:?}");
         assert_eq!(answer.facts["hint"], Value::Null, "{answer:?}");
     }
-    arrived(&rig);
+    assert_arrived(&rig);
 }
 
 #[tokio::test]
-async fn a_transfer_behind_a_web_page_says_so_and_goes_on_after_it() {
-    behind(Fault::Answer(PAGES[0]), "a web page is there instead").await;
+async fn a_transfer_behind_a_web_page_says_so_and_resumes() {
+    check_transfers_behind(Fault::Answer(PAGES[0]), "a web page is there instead").await;
 }
 
 #[tokio::test]
-async fn a_transfer_behind_a_redirect_says_so_and_goes_on_after_it() {
-    behind(Fault::Answer(PAGES[3]), "sends to another address").await;
+async fn a_transfer_behind_a_redirect_says_so_and_resumes() {
+    check_transfers_behind(Fault::Answer(PAGES[3]), "sends to another address").await;
 }
 
 #[tokio::test]
-async fn a_transfer_behind_a_tunnels_own_error_says_so_and_goes_on_after_it() {
-    behind(
+async fn a_transfer_behind_a_tunnel_error_says_so_and_resumes() {
+    check_transfers_behind(
         Fault::Answer(Stranger::Page(
             "502 Bad Gateway",
             HTML,
@@ -157,17 +157,17 @@ async fn a_transfer_behind_a_tunnels_own_error_says_so_and_goes_on_after_it() {
 }
 
 #[tokio::test]
-async fn a_transfer_behind_an_empty_answer_says_so_and_goes_on_after_it() {
+async fn a_transfer_behind_an_empty_answer_says_so_and_resumes() {
     let empty = Stranger::Page("200 OK", "Content-Type: text/plain", "");
-    behind(Fault::Answer(empty), "did not name itself").await;
+    check_transfers_behind(Fault::Answer(empty), "did not name itself").await;
 }
 
 #[tokio::test]
-async fn a_transfer_in_silence_says_so_and_goes_on_after_it() {
-    behind(Fault::Silence, "has not answered for").await;
+async fn a_transfer_to_a_silent_server_says_so_and_resumes() {
+    check_transfers_behind(Fault::Silence, "has not answered for").await;
 }
 
-/// The requests of transfers, each of which is covered in turn.
+/// The requests of transfers; the reply to each is replaced in turn.
 const REQUESTS: [&str; 7] = [
     "GET /files/stat",
     "GET /files/list",
@@ -179,7 +179,7 @@ const REQUESTS: [&str; 7] = [
 ];
 
 #[tokio::test]
-async fn files_arrive_whole_whichever_request_is_covered_or_cut() {
+async fn files_arrive_whole_whichever_reply_is_replaced_or_cut() {
     let kept_headers = [
         Stranger::Page("200 OK", OURS, "<html>maintenance</html>"),
         Stranger::Page("200 OK", OURS, ""),
@@ -188,12 +188,12 @@ async fn files_arrive_whole_whichever_request_is_covered_or_cut() {
     let mut faults: Vec<_> = [PAGES[0], PAGES[3]]
         .into_iter()
         .chain(kept_headers)
-        .map(Fault::Cover)
+        .map(Fault::ReplaceReply)
         .collect();
     faults.push(Fault::CutReply(0.6));
     for fault in faults {
         let rig = Rig::start().await;
-        lay_out(&rig);
+        create_files(&rig);
         let bridge = rig.bridge(&[]).await;
         call(&bridge, "list_colab_files", json!({})).await;
         for request in REQUESTS {
@@ -208,17 +208,17 @@ async fn files_arrive_whole_whichever_request_is_covered_or_cut() {
             }
         });
         futures_util::future::join_all(begun).await;
-        arrived(&rig);
+        assert_arrived(&rig);
     }
 }
 
 #[tokio::test]
-async fn a_transfer_that_comes_to_another_executor_brings_nothing_half() {
+async fn a_transfer_that_reaches_another_executor_leaves_no_half_file() {
     let (rig, other) = (Rig::start().await, Rig::start().await);
-    lay_out(&rig);
-    let bridge = rig.bridge(&[SHORT]).await;
+    create_files(&rig);
+    let bridge = rig.bridge(&[MIN_BUDGET]).await;
     call(&bridge, "list_colab_files", json!({})).await;
-    // The first pieces pass, the others wait behind a page; then another machine is there.
+    // The first pieces pass, the others get a page; then another machine answers.
     rig.proxy.on("/files/download", 1, Fault::CutReply(0.5));
     rig.proxy.on("/files/upload", 2, Fault::LoseReply);
     for request in ["/files/download", "/files/bundle", "/files/upload"] {
@@ -234,7 +234,7 @@ async fn a_transfer_that_comes_to_another_executor_brings_nothing_half() {
     for (tool, arguments, id) in begun {
         let mut answer = ended(&bridge, &id).await;
         if arguments["local_path"] == "up.d" {
-            // What was sent first is not there: as the hint says, the next call sends that too.
+            // The pieces sent first are lost; as the hint says, the next call sends them again.
             failed(&answer, "runtime_replaced");
             let again = call(&bridge, tool, arguments).await;
             answer = ended(&bridge, &again.facts["job_id"]).await;
@@ -242,7 +242,7 @@ async fn a_transfer_that_comes_to_another_executor_brings_nothing_half() {
         if tool == "upload_to_colab" {
             assert_eq!(answer.facts["state"], "succeeded", "{answer:?}");
         } else {
-            // Where the files were is no place of the other one.
+            // The path lies outside the other executor's content root.
             failed(&answer, "outside_root");
         }
     }
@@ -261,24 +261,24 @@ async fn a_transfer_that_comes_to_another_executor_brings_nothing_half() {
 }
 
 #[tokio::test]
-async fn a_bridge_ends_in_time_while_only_pages_or_silence_come() {
+async fn a_bridge_exits_in_time_while_the_server_sends_only_pages_or_nothing() {
     for fault in [Fault::Answer(PAGES[0]), Fault::Silence] {
         let rig = Rig::start().await;
-        lay_out(&rig);
-        let bridge = rig.bridge(&[SHORT]).await;
+        create_files(&rig);
+        let bridge = rig.bridge(&[MIN_BUDGET]).await;
         call(&bridge, "list_colab_files", json!({})).await;
         rig.proxy.always(fault);
         for (tool, arguments) in transfers() {
             call(&bridge, tool, arguments).await;
         }
         bridge.leave().await;
-        // What was under way goes on with the next one.
+        // The next bridge resumes the transfers.
         rig.proxy.heal();
         let bridge = rig.bridge(&[]).await;
         for (tool, arguments) in transfers() {
             let answer = call(&bridge, tool, arguments).await;
             assert_eq!(answer.facts["status"], "complete", "{answer:?}");
         }
-        arrived(&rig);
+        assert_arrived(&rig);
     }
 }

@@ -1,4 +1,4 @@
-//! An export from a machine that breaks, or has forgotten; time is the test's own.
+//! Exporting from a machine that fails or has dropped jobs, on the test's own clock.
 
 use std::fs;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use super::check;
-use crate::support::at_hand::at_hand;
 use crate::support::fake_runtime::FakeRuntime;
 use crate::support::hint::Hint as _;
+use crate::support::provisioners::connect_to;
 use crate::support::world::{BODY, Mishap, SETUP, TALK};
 
 struct Bench {
@@ -60,7 +60,7 @@ impl Bench {
     }
 
     async fn export(&self) -> Result<Report, NotebookError> {
-        let connection = Arc::new(at_hand(self.runtime.clone(), self.disk.path()));
+        let connection = Arc::new(connect_to(self.runtime.clone(), self.disk.path()));
         let notebooks = Notebooks::new(connection, self.disk.path().join("results"));
         let wanted = Wanted {
             session: "main".to_owned(),
@@ -74,19 +74,19 @@ impl Bench {
         exported
     }
 
-    /// What befalls the next requests; `lost` of them behind these are refused.
-    fn befalls(&self, mishaps: &[Option<Mishap>], lost: usize) {
+    /// Applies `mishaps` to the next requests and refuses the `lost` that follow.
+    fn set_mishaps(&self, mishaps: &[Option<Mishap>], lost: usize) {
         let lost = vec![Some(Mishap::Refused); lost];
         self.runtime.world().mishaps = [mishaps, &lost].concat().into();
     }
 
-    /// Everything in the save folder, what is hidden too.
+    /// Lists everything in the save folder, including hidden files.
     fn files(&self) -> usize {
         fs::read_dir(self.disk.path().join("results")).map_or(0, Iterator::count)
     }
 }
 
-/// The sources of the cells of code.
+/// Returns the sources of the code cells.
 fn sources(report: &Report) -> Vec<String> {
     let (notebook, _) = check(report.path.as_ref(), None);
     let cells = super::code_cells(&notebook).into_iter();
@@ -96,7 +96,7 @@ fn sources(report: &Report) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn batches_of_one_loop_are_one_cell_and_another_loop_is_another() {
+async fn batches_of_one_loop_share_a_cell_and_another_loop_has_its_own() {
     let bench = Bench::new();
     bench.run(SETUP, None).await;
     for (start, stop) in [(0, 10), (10, 20), (15, 25), (25, 30), (0, 10), (10, 20)] {
@@ -127,20 +127,20 @@ async fn batches_of_one_loop_are_one_cell_and_another_loop_is_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn replies_that_are_lost_are_asked_for_again() {
+async fn lost_replies_are_requested_again() {
     let bench = Bench::new();
     for _ in 0..3 {
         bench.run(TALK, None).await;
     }
     let lost = Some(Mishap::ReplyLost);
-    bench.befalls(&[lost, None, lost, None, lost, lost, None, lost], 0);
+    bench.set_mishaps(&[lost, None, lost, None, lost, lost, None, lost], 0);
     let report = bench.export().await.unwrap();
     assert_eq!(sources(&report), [TALK; 3]);
     assert_eq!(report.jobs_left_out, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_written_when_the_machine_is_away() {
+async fn nothing_is_written_when_the_machine_is_unreachable() {
     let bench = Bench::new();
     bench.run(TALK, None).await;
     bench.runtime.world().is_down = true;
@@ -155,8 +155,8 @@ async fn nothing_is_written_when_the_machine_is_away() {
     );
     assert_eq!(bench.files(), 0);
     bench.runtime.world().is_down = false;
-    // The list and the probe come, and then nothing more.
-    bench.befalls(&[None; 2], 200);
+    // The list and the probe arrive, then nothing more.
+    bench.set_mishaps(&[None; 2], 200);
     assert_eq!(
         bench.export().await.unwrap_err().code(),
         "connection_failed"
@@ -165,12 +165,12 @@ async fn nothing_is_written_when_the_machine_is_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_came_before_the_machine_went_is_written_and_the_rest_named() {
+async fn jobs_fetched_before_the_machine_was_lost_are_written_and_the_rest_counted() {
     let bench = Bench::new();
     for n in 0..40 {
         bench.run(&format!("{n}"), None).await;
     }
-    bench.befalls(&[None; 30], 1_000);
+    bench.set_mishaps(&[None; 30], 1_000);
     let report = bench.export().await.unwrap();
     let written = sources(&report);
     let missing = 40 - written.len() as u64;
@@ -185,7 +185,7 @@ async fn what_came_before_the_machine_went_is_written_and_the_rest_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn jobs_that_the_machine_has_not_kept_are_counted() {
+async fn jobs_that_the_machine_no_longer_has_are_counted() {
     let bench = Bench::new();
     let gone = bench.run("gone", None).await;
     bench.runtime.world().forgotten.insert(gone);
@@ -201,10 +201,10 @@ async fn jobs_that_the_machine_has_not_kept_are_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_folder_that_cannot_be_written_is_an_error_that_says_so() {
+async fn a_folder_that_cannot_be_written_is_an_error() {
     let bench = Bench::new();
     bench.run(TALK, None).await;
-    // Not even root makes a folder of it.
+    // A file in its place, which stops even root.
     fs::write(bench.disk.path().join("results"), "").unwrap();
     let error = bench.export().await.unwrap_err();
     assert_eq!(error.code(), "disk_failed");
@@ -212,7 +212,7 @@ async fn a_folder_that_cannot_be_written_is_an_error_that_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_long_session_is_its_last_thousand_jobs() {
+async fn a_long_session_is_exported_as_its_last_thousand_jobs() {
     let bench = Bench::new();
     for n in 0..1_003 {
         bench.run(&format!("{n}"), None).await;

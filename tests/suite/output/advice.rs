@@ -1,8 +1,8 @@
-//! What a failed call says of its cause, and what it advises.
+//! The cause and the advice that a failed call reports.
 
 use super::Client;
 
-/// Code, the error's words, and words that are and are not in its hint.
+/// Code, its error, and words that its hint has and has not.
 type Case = (
     &'static str,
     &'static str,
@@ -10,7 +10,7 @@ type Case = (
     &'static [&'static str],
 );
 
-fn advised(client: &mut Client, cases: &[Case]) {
+fn assert_advice(client: &mut Client, cases: &[Case]) {
     for (code, said, wanted, unwanted) in cases {
         let answer = client.run(code);
         assert!(answer.is_error, "{code}: {}", answer.whole);
@@ -26,10 +26,10 @@ fn advised(client: &mut Client, cases: &[Case]) {
 }
 
 #[test]
-fn an_exit_and_unanswered_questions_are_advised_by_their_kind() {
+fn exits_and_input_prompts_have_their_own_advice() {
     let mut client = Client::of("advice");
     let kept: &[&str] = &["only this cell", "variables are kept"];
-    advised(
+    assert_advice(
         &mut client,
         &[
             (
@@ -86,7 +86,7 @@ fn an_error_is_named_by_the_first_words_of_its_message() {
 }
 
 #[test]
-fn a_dead_kernel_is_advised_by_how_it_died() {
+fn the_advice_for_a_dead_kernel_fits_the_cause() {
     let mut client = Client::of("deaths");
     let no_memory: &[&str] = &["memory", "less data"];
     let mut cases: Vec<Case> = vec![(
@@ -113,5 +113,5 @@ fn a_dead_kernel_is_advised_by_how_it_died() {
             ),
         ] as [Case; 3]);
     }
-    advised(&mut client, &cases);
+    assert_advice(&mut client, &cases);
 }

@@ -1,4 +1,4 @@
-//! Pictures, pages, tables and bars, as real code makes them.
+//! Pictures, HTML, tables and progress bars, as real code makes them.
 
 use super::{Client, file};
 
@@ -12,7 +12,7 @@ fn run(client: &mut Client, code: &str) -> crate::support::stdio::Answer {
 }
 
 #[test]
-fn pictures_come_in_order_and_their_files_sort_so() {
+fn pictures_are_in_order_and_their_file_names_sort() {
     let mut client = Client::of("pictures");
     let code = "import io\nfrom PIL import Image as P\ndef made(kind, size):\n    out = io.BytesIO()\n    \
         P.new('RGB', size).save(out, kind)\n    return out.getvalue()\n\
@@ -38,7 +38,7 @@ fn pictures_come_in_order_and_their_files_sort_so() {
 }
 
 #[test]
-fn what_is_displayed_is_text_where_it_can_be() {
+fn displays_are_shown_as_text_where_possible() {
     let mut client = Client::of("texts");
     let table = "HTML('<style>td {color: red}</style><table><tr><th>name</th><th>n</th></tr><tr><td>a</td><td>1</td></tr></table>')";
     assert_eq!(run(&mut client, table).text, "name n\na    1\n");
@@ -56,7 +56,7 @@ fn what_is_displayed_is_text_where_it_can_be() {
 }
 
 #[test]
-fn what_needs_a_browser_is_kept_as_a_file() {
+fn displays_that_need_a_browser_are_saved_as_files() {
     let mut client = Client::of("pages");
     let page = run(
         &mut client,
@@ -89,14 +89,14 @@ fn what_needs_a_browser_is_kept_as_a_file() {
 }
 
 #[test]
-fn of_a_display_that_is_updated_the_last_state_is_shown() {
+fn an_updated_display_is_shown_in_its_last_state() {
     let code = "shown = display('begun', display_id=True)\nfor n in range(500): shown.update(f'{n} of 500')";
     let answer = run(&mut Client::of("updates"), code);
     assert_eq!(answer.text, "'499 of 500'\n");
 }
 
 #[test]
-fn what_the_code_clears_is_not_shown_and_is_in_the_log() {
+fn cleared_output_is_hidden_but_kept_in_the_log() {
     let code = "from IPython.display import clear_output\nfor n in range(3):\n    print('round', n)\n    if n < 2: clear_output(wait=True)";
     let mut client = Client::of("clearing");
     let answer = run(&mut client, code);
@@ -111,9 +111,9 @@ fn what_the_code_clears_is_not_shown_and_is_in_the_log() {
     );
 }
 
-/// What tqdm 4.70 writes: its module is not among what the tests install.
+/// Writes what tqdm 4.70 writes, because the tests do not install it.
 #[test]
-fn a_progress_bar_is_a_line() {
+fn a_progress_bar_is_shown_as_one_line() {
     let mut client = Client::of("bars");
     let code = r"import sys
 for n in range(1001):
@@ -135,7 +135,7 @@ _ = sys.stderr.write('\router: 50/50\n')";
 }
 
 #[test]
-fn a_value_that_is_too_long_is_its_head_and_a_link() {
+fn a_long_value_is_shown_as_its_head_and_a_link() {
     let mut client = Client::of("long-values");
     let code =
         "class Long:\n    def __repr__(self): return 'head ' + 'x' * 500_000 + ' tail'\nLong()";
@@ -168,9 +168,9 @@ fn files_that_are_not_linked_are_counted() {
     );
 }
 
-/// What tqdm and ipywidgets send: they are not among what the tests install.
+/// Sends what tqdm and ipywidgets send, because the tests do not install them.
 #[test]
-fn a_bar_that_is_a_widget_is_shown_as_it_is_by_now() {
+fn a_widget_bar_is_shown_in_its_current_state() {
     let code = r#"
 kernel = get_ipython().kernel
 def send(kind, content): kernel.session.send(kernel.iopub_socket, kind, content, parent=kernel.get_parent("shell"))

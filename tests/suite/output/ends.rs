@@ -1,11 +1,11 @@
-//! Code that ends in odd ways: the process that it leaves, exceptions that are hard to show, help that has a pager.
+//! Code with unusual endings: exits, exceptions that are hard to show, help with a pager.
 
 use serde_json::json;
 
 use super::Client;
 
 #[test]
-fn the_call_that_exits_says_that_variables_are_gone_and_the_next_has_a_fresh_process() {
+fn a_call_that_exits_reports_lost_variables_and_the_next_has_a_fresh_process() {
     let mut client = Client::of("exits");
     client.run("mine = 1").succeeded();
     for exit in [
@@ -36,7 +36,7 @@ fn the_call_that_exits_says_that_variables_are_gone_and_the_next_has_a_fresh_pro
 }
 
 #[test]
-fn every_exception_is_said_with_its_name_and_the_users_lines() {
+fn every_exception_is_shown_with_its_name_and_the_users_lines() {
     let mut client = Client::of("odd-exceptions");
     let group = "raise ExceptionGroup('both', [ValueError('first'), ExceptionGroup('in', [KeyError('deep')])])";
     let unspeakable =
@@ -71,7 +71,7 @@ fn every_exception_is_said_with_its_name_and_the_users_lines() {
 }
 
 #[test]
-fn help_and_loaded_code_are_text_in_their_place_and_in_the_notebook() {
+fn help_and_loaded_code_are_shown_as_text_and_exported() {
     let mut client = Client::of("pager");
     let answer =
         client.run("def f():\n    return 41 + 1\n\nprint('before')\nlen?\nf??\nprint('after')");
@@ -96,7 +96,7 @@ fn help_and_loaded_code_are_text_in_their_place_and_in_the_notebook() {
 }
 
 #[test]
-fn an_exception_that_the_cell_outlives_is_noted() {
+fn an_exception_that_a_magic_swallows_is_noted() {
     let mut client = Client::of("outlived");
     client
         .run("open('bad.py', 'w').write('raise ValueError(\"from script\")\\n')")

@@ -1,8 +1,8 @@
-//! Output beyond what an answer holds.
+//! Output longer than an answer's limit.
 
 use serde_json::json;
 
-use super::{Client, LONGEST_TEXT};
+use super::{Client, MAX_TEXT_CHARS};
 use crate::support::executor::Executor;
 use crate::support::home::Home;
 
@@ -20,7 +20,7 @@ fn any_part_of_a_log_can_be_read() {
             .bridge
             .call("get_output", json!({"job_id": job, "from_byte": from}));
         part.succeeded();
-        assert!(part.text.chars().count() <= LONGEST_TEXT);
+        assert!(part.text.chars().count() <= MAX_TEXT_CHARS);
         assert_eq!(part.facts["from_byte"], from);
         assert_eq!(part.facts["log_bytes"], whole.len());
         assert!(part.facts["notes"].is_null(), "{}", part.facts);
@@ -28,7 +28,7 @@ fn any_part_of_a_log_can_be_read() {
         from = part.facts["next_byte"].clone();
     }
     assert!(read == whole, "{} of {}", read.len(), whole.len());
-    // The hint names where the head ends.
+    // The hint names the end of the head.
     let head = answer.text.split("\n… [").next().unwrap();
     let behind: usize = hint
         .split("from_byte, ")
@@ -63,7 +63,7 @@ fn any_part_of_a_log_can_be_read() {
 }
 
 #[test]
-fn a_log_that_was_kept_outlives_its_machine() {
+fn a_saved_log_outlives_its_machine() {
     let executor = Executor::start();
     let home = Home::new();
     let mut bridge = executor.bridge(&home, &[]);
@@ -95,10 +95,10 @@ fn a_log_that_was_kept_outlives_its_machine() {
         .refused("connection_failed");
 }
 
-/// Less than the output itself: none of it is held whole.
+/// Less than the output itself, so it is never held whole.
 #[cfg(target_os = "linux")]
 #[test]
-fn much_output_takes_little_memory() {
+fn long_output_is_not_held_in_memory() {
     const MEBIBYTES: u64 = 24;
     let mut client = Client::of("memory");
     client.run("1").succeeded();

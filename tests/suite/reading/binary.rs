@@ -1,10 +1,10 @@
-//! The code that comes with a file that is no text: it is run, whatever the file is called.
+//! The code hinted for a binary file runs, whatever the file's name.
 
 use serde_json::json;
 
 use super::odd::Reader;
 
-/// Makes the files with what every environment of the executor's tests has.
+/// Writes the files with packages that every test environment has.
 const MAKE: &str = r#"
 import bz2, gzip, lzma, os, pickle, sqlite3, sys, tarfile, types, zipfile
 import numpy
@@ -62,7 +62,7 @@ stand_in("pyarrow", input_stream=opened)
 "#;
 
 #[test]
-fn the_code_of_a_hint_runs_whatever_the_file_is_called() {
+fn the_hinted_code_reads_the_file_whatever_its_name() {
     let mut reader = Reader::new("binary-hints");
     let run = |reader: &mut Reader, code: &str| {
         let arguments = json!({"code": code, "session": "binary-hints"});
@@ -125,7 +125,7 @@ fn the_code_of_a_hint_runs_whatever_the_file_is_called() {
 }
 
 #[test]
-fn one_byte_is_no_bytes() {
+fn one_byte_is_counted_in_the_singular() {
     let answer = Reader::new("binary-one").look("a.bin", b"\0");
     assert_eq!(
         answer.text,

@@ -1,4 +1,4 @@
-//! Logs that were written for a terminal: no line is lost, and bars are shown in their last state.
+//! Logs written for a terminal: no line is lost, and bars are shown in their last state.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::odd::Reader;
 
-/// `L 1` to `L 50`, each with `before` and `after` around it.
+/// Returns `L 1` to `L 50`, each between `before` and `after`.
 fn numbered(before: &str, after: &str) -> String {
     (1..=50).fold(String::new(), |mut text, n| {
         write!(text, "{before}L {n}{after}").unwrap();
@@ -15,7 +15,7 @@ fn numbered(before: &str, after: &str) -> String {
 }
 
 #[test]
-fn no_line_of_a_log_is_lost_whatever_a_terminal_would_clear() {
+fn log_lines_that_a_terminal_would_clear_are_kept() {
     let mut reader = Reader::new("logs");
     for before in [
         "\u{1b}[2J\u{1b}[H",
@@ -39,7 +39,7 @@ fn no_line_of_a_log_is_lost_whatever_a_terminal_would_clear() {
         assert_eq!(answer.text, "L 41\nL 42\n", "{before:?}");
         assert_eq!(answer.facts["next_line"], 43);
     }
-    // What parts words of a line ends none.
+    // A separator within a line does not end it.
     for sign in ["\u{c}", "\u{b}", "\u{85}", "\u{2028}"] {
         let text = numbered("\u{1b}[1m", &format!("{sign}\u{1b}[0m\n"));
         let answer = reader.look("a.log", text);
@@ -49,7 +49,7 @@ fn no_line_of_a_log_is_lost_whatever_a_terminal_would_clear() {
 }
 
 #[test]
-fn numbered_lines_that_carriage_returns_end_are_lines() {
+fn lines_ended_by_carriage_returns_are_shown_as_lines() {
     let mut reader = Reader::new("logs-mac");
     for name in ["a.txt", "a.log", "a.csv"] {
         reader.look(name, numbered("", "\r"));
@@ -68,7 +68,7 @@ fn numbered_lines_that_carriage_returns_end_are_lines() {
 }
 
 #[test]
-fn of_several_bars_each_is_shown_once() {
+fn each_of_several_bars_is_shown_once() {
     let mut reader = Reader::new("logs-bars");
     // As tqdm writes `position=1` within `position=0`.
     let inner = |n: u32| format!("\n\rinner:  {n}0%|##  | {n}/10 [00:01, {n}it/s]\u{1b}[A");
@@ -96,7 +96,7 @@ fn of_several_bars_each_is_shown_once() {
 }
 
 #[test]
-fn what_is_behind_the_end_is_said() {
+fn a_line_past_the_end_is_refused_with_the_line_count() {
     let mut reader = Reader::new("logs-end");
     reader.look("a.log", "one\ntwo\n");
     let answer = reader.on("a.log", json!({"line": 9}));

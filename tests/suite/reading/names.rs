@@ -1,4 +1,4 @@
-//! Files whose names a person would not choose: listed, read and fetched all the same.
+//! Files with unusual names are listed, read and fetched like any other.
 #![cfg(unix)]
 
 use serde_json::json;
@@ -7,7 +7,7 @@ use crate::support::executor::Executor;
 use crate::support::home::Home;
 
 #[test]
-fn a_file_with_control_characters_in_its_name_goes_both_ways() {
+fn names_with_control_characters_survive_upload_and_download() {
     let executor = Executor::shared();
     let home = Home::new();
     let mut bridge = executor.bridge(&home, &[]);

@@ -1,4 +1,4 @@
-//! Files as programs really write them, read from the real executor: nothing is hidden, and reading on begins behind what was shown.
+//! Files as programs really write them, read from the real executor: nothing is hidden, and the next page starts after the last line shown.
 
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ fn wide(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn rows_of_many_lines_are_counted_in_lines_of_the_file() {
+fn multiline_rows_are_counted_in_file_lines() {
     let mut reader = Reader::new("odd-rows");
     let long = "para\n".repeat(22);
     let answer = reader.look(
@@ -77,9 +77,9 @@ fn rows_of_many_lines_are_counted_in_lines_of_the_file() {
     }
 }
 
-/// The row is longer than what is read at first, and its end is not far enough.
+/// A row longer than the first read, and one whose end lies too far.
 #[test]
-fn a_row_longer_than_a_page_is_no_end() {
+fn a_row_longer_than_a_page_does_not_end_the_table() {
     let mut reader = Reader::new("odd-long");
     let cell = "y".repeat(99) + "\n";
     let answer = reader.look(
@@ -108,7 +108,7 @@ fn a_row_longer_than_a_page_is_no_end() {
 }
 
 #[test]
-fn a_table_is_read_as_its_rows_are_written() {
+fn a_table_is_read_in_the_dialect_of_its_rows() {
     let mut reader = Reader::new("odd-tables");
     for (name, content, text, delimiter) in [
         ("sep.csv", "sep=;\na;b\n1;2\n", "a  b\n1  2\n", json!(";")),
@@ -186,7 +186,7 @@ fn a_progress_bar_in_a_log_is_shown_in_its_last_state() {
         .collect();
     let answer = reader.look("a.log", format!("begin\n{}\nend\n", &bar[..1_000]));
     assert_eq!(answer.text.lines().count(), 3, "{}", answer.text);
-    // More than a page of states.
+    // The bar's states fill more than a page.
     let answer = reader.look("b.log", format!("begin\r\n{bar}\r\nend\r\n"));
     let last = "9000/9000 [==>   ] loss: 0.1234";
     let second = reader.on("b.log", json!({"line": answer.facts["next_line"]}));
@@ -212,7 +212,7 @@ fn a_progress_bar_in_a_log_is_shown_in_its_last_state() {
 }
 
 #[test]
-fn notebooks_and_json_as_python_writes_them_are_read() {
+fn python_flavoured_json_and_notebooks_are_read() {
     let mut reader = Reader::new("odd-json");
     let nan =
         r#"{"cells":[{"cell_type":"code","source":"\ud83d","outputs":[],"metadata":{"p":NaN}}]}"#;
@@ -243,9 +243,9 @@ fn notebooks_and_json_as_python_writes_them_are_read() {
     }
 }
 
-/// Shorter and longer than what is read at once.
+/// Shorter and longer than one read.
 #[test]
-fn long_json_on_one_line_is_indented_as_far_as_an_answer_holds() {
+fn long_json_on_one_line_is_indented_up_to_the_answers_limit() {
     let mut reader = Reader::new("odd-one-line");
     for count in [8_000, 80_000] {
         let numbers: Vec<u32> = (1_000..1_000 + count).collect();
@@ -293,7 +293,7 @@ fn a_long_notebook_says_which_cells_it_shows() {
 }
 
 #[test]
-fn a_binary_file_comes_with_code_that_reads_it() {
+fn a_binary_file_is_answered_with_code_that_reads_it() {
     let mut reader = Reader::new("odd-binary");
     for (name, head, mime, code) in [
         (

@@ -7,11 +7,11 @@ use crate::support::executor::Executor;
 use crate::support::home::Home;
 
 #[test]
-fn a_checkpoint_says_what_get_checkpoint_says() {
+fn a_checkpoint_resource_matches_get_checkpoint() {
     let home = Home::new();
     keep_result(&home, "best.run-1", "accuracy 0.9");
     for era in ERAS {
-        let mut client = Client::alone(era, &home);
+        let mut client = Client::offline(era, &home);
         let uri = "smart-colab://checkpoints/best.run-1";
         let content = client.content(uri);
         assert_eq!(content["mimeType"], "application/json");

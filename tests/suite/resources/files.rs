@@ -1,4 +1,4 @@
-//! Saved files, read; and what is none of them.
+//! Reading saved files, and refusing everything else.
 
 use std::fs;
 
@@ -6,13 +6,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::{Client, DEAD, ERAS, Era, INTERNAL, save, uri_of};
+use super::{Client, DEAD_URL, ERAS, Era, INTERNAL, save, uri_of};
 use crate::support::home::Home;
 
-const LARGEST: usize = 8 * 1024 * 1024;
+const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 #[test]
-fn text_comes_as_text_and_the_rest_as_bytes() {
+fn text_files_are_read_as_text_and_others_as_blobs() {
     let home = Home::new();
     let png = b"\x89PNG\r\n\x1a\n\0\0".as_slice();
     let picture = uri_of(&save(&home, "outputs/a.png", png));
@@ -20,7 +20,7 @@ fn text_comes_as_text_and_the_rest_as_bytes() {
     let latin = uri_of(&save(&home, "latin.txt", b"caf\xE9"));
     let nothing = uri_of(&save(&home, "empty.txt", b""));
     for era in ERAS {
-        let mut client = Client::alone(era, &home);
+        let mut client = Client::offline(era, &home);
         for (uri, bytes, mime) in [
             (&picture, png, "image/png"),
             (&latin, b"caf\xE9", "text/plain"),
@@ -40,7 +40,7 @@ fn text_comes_as_text_and_the_rest_as_bytes() {
 }
 
 #[test]
-fn nothing_outside_of_the_folder_is_read() {
+fn nothing_outside_the_folder_is_read() {
     let home = Home::new();
     let inside = save(&home, "a/inside.txt", b"inside");
     let outside = home.folder("secret.txt");
@@ -96,7 +96,7 @@ fn nothing_outside_of_the_folder_is_read() {
         }
     }
     for era in ERAS {
-        let mut client = Client::alone(era, &home);
+        let mut client = Client::offline(era, &home);
         for uri in &attempts {
             let error = client.refused(uri, era.missing());
             assert_eq!(error["data"]["code"], "not_found", "{error}");
@@ -114,13 +114,13 @@ fn nothing_outside_of_the_folder_is_read() {
     }
 }
 
-/// The same words whether or not there is something: nobody learns what lies elsewhere.
+/// The words are the same whether or not the file exists, so a refusal reveals nothing.
 #[test]
-fn a_refusal_does_not_tell_what_is_outside() {
+fn a_refusal_does_not_reveal_what_is_outside() {
     let home = Home::new();
     save(&home, "a.txt", b"");
     fs::write(home.folder("one"), "").unwrap();
-    let mut client = Client::alone(Era::Modern, &home);
+    let mut client = Client::offline(Era::Modern, &home);
     let mut said = ["one", "two"].map(|name| {
         let error = client.refused(&uri_of(&home.folder(name)), Era::Modern.missing());
         let message = error["message"].as_str().unwrap();
@@ -131,7 +131,7 @@ fn a_refusal_does_not_tell_what_is_outside() {
     assert!(one.contains("can be read here"), "{one}");
 }
 
-/// Someone keeps results and state in one place.
+/// A user may keep results and state in one folder.
 #[test]
 fn the_token_is_in_no_resource() {
     for data in ["results/.data", "results/data", "results"] {
@@ -141,7 +141,10 @@ fn the_token_is_in_no_resource() {
         let connection = r#"{"version":1,"url":"https://127.0.0.1:9/","token":"dead-t0ken"}"#;
         fs::write(&saved, connection).unwrap();
         let data = home.folder(data).display().to_string();
-        let variables = [("COLAB_URL", DEAD), ("SMART_COLAB_DATA_DIR", data.as_str())];
+        let variables = [
+            ("COLAB_URL", DEAD_URL),
+            ("SMART_COLAB_DATA_DIR", data.as_str()),
+        ];
         let mut client = Client::start(Era::Handshake, home.program(&variables));
         for resource in client.list() {
             let uri = resource["uri"].as_str().unwrap();
@@ -158,7 +161,7 @@ fn the_token_is_in_no_resource() {
 }
 
 #[test]
-fn a_file_that_is_gone_a_folder_and_a_pipe_are_no_resources() {
+fn deleted_files_folders_and_pipes_are_not_resources() {
     let home = Home::new();
     let file = save(&home, "a/b.txt", b"b");
     let mut uris = vec![
@@ -168,7 +171,7 @@ fn a_file_that_is_gone_a_folder_and_a_pipe_are_no_resources() {
         uri_of(&home.folder("results").join("ж".repeat(200))),
     ];
     for era in ERAS {
-        let mut client = Client::alone(era, &home);
+        let mut client = Client::offline(era, &home);
         assert_eq!(client.text(&uri_of(&file)), "b");
         let gone = save(&home, "gone.txt", b"");
         assert_eq!(client.text(&uri_of(&gone)), "");
@@ -187,7 +190,7 @@ fn a_file_that_is_gone_a_folder_and_a_pipe_are_no_resources() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_says_why() {
+fn an_unreadable_file_is_refused_with_the_reason() {
     #[cfg(unix)]
     {
         use std::os::unix::fs::{PermissionsExt, symlink};
@@ -197,7 +200,7 @@ fn a_file_that_cannot_be_read_says_why() {
         let endless = home.folder("results").join("endless");
         symlink("endless", &endless).unwrap();
         for era in ERAS {
-            let mut client = Client::alone(era, &home);
+            let mut client = Client::offline(era, &home);
             let error = client.refused(&uri_of(&endless), INTERNAL);
             assert!(
                 error["message"]
@@ -214,14 +217,14 @@ fn a_file_that_cannot_be_read_says_why() {
 }
 
 #[test]
-fn a_file_is_handed_out_whole_or_not_at_all() {
+fn a_file_is_served_whole_or_refused() {
     let home = Home::new();
-    let largest = uri_of(&save(&home, "largest.bin", &vec![0; LARGEST]));
-    let larger = uri_of(&save(&home, "larger.bin", &vec![0; LARGEST + 1]));
-    let log = uri_of(&save(&home, "logs/a.log", &vec![b'a'; LARGEST + 1]));
-    let mut client = Client::alone(Era::Modern, &home);
+    let largest = uri_of(&save(&home, "largest.bin", &vec![0; MAX_BYTES]));
+    let larger = uri_of(&save(&home, "larger.bin", &vec![0; MAX_BYTES + 1]));
+    let log = uri_of(&save(&home, "logs/a.log", &vec![b'a'; MAX_BYTES + 1]));
+    let mut client = Client::offline(Era::Modern, &home);
     let blob = client.content(&largest)["blob"].as_str().unwrap().len();
-    assert_eq!(blob, LARGEST.div_ceil(3) * 4);
+    assert_eq!(blob, MAX_BYTES.div_ceil(3) * 4);
     let error = client.refused(&larger, INTERNAL);
     assert!(
         error["message"].as_str().unwrap().contains("8 MiB"),

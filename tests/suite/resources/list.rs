@@ -1,4 +1,4 @@
-//! What there is to read, told at once and without a network.
+//! Listing resources at once and without a network.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::{Client, ERAS, Era, keep_result, note_job, save, uri_of, uris};
 use crate::support::home::Home;
 use crate::support::stdio::Bridge;
 
-/// Names in many scripts, and with what has a meaning in URIs.
+/// Names in many scripts, and with characters that are reserved in URIs.
 const NAMES: [&str; 9] = [
     "plain.csv",
     "größe.txt",
@@ -24,15 +24,15 @@ const NAMES: [&str; 9] = [
     "no ending",
 ];
 
-/// Lets a file be as old as that.
-fn age(path: &Path, seconds: u64) {
+/// Sets a file's age.
+fn set_age(path: &Path, seconds: u64) {
     let file = File::options().write(true).open(path).unwrap();
     file.set_modified(SystemTime::now() - Duration::from_secs(seconds))
         .unwrap();
 }
 
 #[test]
-fn resources_are_announced_in_both_eras() {
+fn both_protocol_eras_announce_resources() {
     let home = Home::new();
     let expected = json!({"subscribe": true, "listChanged": true});
     let mut old = Bridge::start(home.program(&[]));
@@ -48,7 +48,7 @@ fn saved_files_are_listed_newest_first_whatever_their_names() {
     let mut expected = Vec::new();
     for (at, name) in NAMES.iter().enumerate() {
         let path = save(&home, name, "x".repeat(at).as_bytes());
-        age(&path, 10 * (at as u64 + 1));
+        set_age(&path, 10 * (at as u64 + 1));
         expected.push(uri_of(&path));
     }
     for hidden in [
@@ -60,7 +60,7 @@ fn saved_files_are_listed_newest_first_whatever_their_names() {
         save(&home, hidden, b"no");
     }
     for era in ERAS {
-        let mut client = Client::alone(era, &home);
+        let mut client = Client::offline(era, &home);
         let listed = client.list();
         assert_eq!(uris(&listed), expected, "{era:?}");
         for (at, (resource, name)) in listed.iter().zip(NAMES).enumerate() {
@@ -79,15 +79,15 @@ fn saved_files_are_listed_newest_first_whatever_their_names() {
 }
 
 #[test]
-fn thousands_of_files_come_page_by_page_each_once() {
+fn thousands_of_files_are_paged_without_repetition() {
     let home = Home::new();
     for n in 0..5_000 {
         save(&home, &format!("run {}/{n}.txt", n % 7), b"");
     }
-    let mut client = Client::alone(Era::Handshake, &home);
+    let mut client = Client::offline(Era::Handshake, &home);
     let first = client.ask("resources/list", json!({}));
     assert!(first["resources"].as_array().unwrap().len() <= 1_000);
-    // What comes meanwhile is newer than all that is still to come.
+    // A file added meanwhile is newer than the pages still to come.
     save(&home, "meanwhile.txt", b"");
     let mut rest = Vec::new();
     let mut cursor = first["nextCursor"].clone();
@@ -113,7 +113,7 @@ fn thousands_of_files_come_page_by_page_each_once() {
 }
 
 #[test]
-fn logs_and_checkpoints_stand_between_the_files_by_their_age() {
+fn logs_checkpoints_and_files_are_sorted_together_by_age() {
     let home = Home::new();
     let (old, new) = (JobId::fresh(), JobId::fresh());
     note_job(&home, old, "import torch", "2026-01-01T00:00:00Z");
@@ -124,7 +124,7 @@ fn logs_and_checkpoints_stand_between_the_files_by_their_age() {
     handle.set_modified(between.into()).unwrap();
     keep_result(&home, "best", "42");
     for era in ERAS {
-        let listed = Client::alone(era, &home).list();
+        let listed = Client::offline(era, &home).list();
         let expected = [
             "smart-colab://checkpoints/best".to_owned(),
             format!("smart-colab://jobs/{new}/log"),
@@ -139,10 +139,10 @@ fn logs_and_checkpoints_stand_between_the_files_by_their_age() {
 }
 
 #[test]
-fn what_cannot_be_read_spoils_nothing_else() {
+fn unreadable_entries_do_not_hide_the_others() {
     let home = Home::new();
-    let mut client = Client::alone(Era::Modern, &home);
-    assert_eq!(client.list(), [] as [Value; 0], "no folder is there yet");
+    let mut client = Client::offline(Era::Modern, &home);
+    assert_eq!(client.list(), [] as [Value; 0], "no folder exists yet");
 
     let good = save(&home, "good.txt", b"good");
     note_job(&home, JobId::fresh(), "1", "yesterday, or so");
@@ -171,7 +171,7 @@ fn what_cannot_be_read_spoils_nothing_else() {
     assert!(listed.contains(&torn), "{listed:?}");
     let logs = listed.iter().filter(|uri| uri.contains("jobs"));
     assert_eq!(logs.count(), 1, "{listed:?}");
-    // To whoever may look into every folder the file in the closed one is there too.
+    // A user who may read every folder sees the file in the closed one too.
     assert!((3..=4).contains(&listed.len()), "{listed:?}");
     client.refused(&torn, super::INTERNAL);
     #[cfg(unix)]
@@ -189,7 +189,7 @@ fn the_newest_fifty_logs_are_listed() {
     for (at, id) in ids.iter().enumerate() {
         note_job(&home, *id, "1", &format!("2026-01-01T00:00:{at:02}Z"));
     }
-    let listed = uris(&Client::alone(Era::Handshake, &home).list());
+    let listed = uris(&Client::offline(Era::Handshake, &home).list());
     let newest = ids.iter().rev().take(50);
     let newest: Vec<String> = newest
         .map(|id| format!("smart-colab://jobs/{id}/log"))
@@ -198,10 +198,10 @@ fn the_newest_fifty_logs_are_listed() {
 }
 
 #[test]
-fn templates_say_how_the_rest_is_named() {
+fn templates_describe_unlisted_resources() {
     let home = Home::new();
     for era in ERAS {
-        let mut client = Client::alone(era, &home);
+        let mut client = Client::offline(era, &home);
         let listed = client.ask("resources/templates/list", json!({}));
         let templates = listed["resourceTemplates"].as_array().unwrap();
         let forms: Vec<&str> = templates

@@ -1,4 +1,4 @@
-//! Logs of jobs, read where they are and where they were kept.
+//! Job logs, read from the machine and from their copies.
 
 use std::fs;
 
@@ -102,7 +102,7 @@ fn a_log_that_is_too_long_is_read_in_parts() {
     assert_eq!(client.text(&format!("{uri}?from=-1000")), line);
     let content = client.content(&format!("{uri}?from=8999000"));
     assert_eq!(content["text"], line);
-    // What was fetched before does not travel again, unless there is more by now.
+    // A fetched log is not fetched again unless it has grown.
     assert_eq!(content["_meta"]["smart-colab/source"], "copy");
     let copy = facts["log"].as_str().unwrap();
     let copy = fs::File::options().write(true).open(copy).unwrap();
@@ -167,7 +167,7 @@ fn a_log_is_read_from_its_copy_when_its_machine_answers_without_it() {
 }
 
 #[test]
-fn a_job_that_nobody_knows_has_no_log() {
+fn an_unknown_job_has_no_log() {
     for era in ERAS {
         let home = Home::new();
         let mut client = connected(era, &home, Executor::shared(), "45");
@@ -194,9 +194,9 @@ fn without_an_address_a_log_says_how_to_connect() {
     assert!(error["message"].as_str().unwrap().contains("COLAB_URL"));
 }
 
-/// A read that its caller gives up holds nothing up.
+/// Nor does a read that its client cancels.
 #[test]
-fn other_requests_are_answered_while_a_log_is_waited_for() {
+fn a_log_read_that_waits_does_not_block_other_requests() {
     let home = Home::new();
     let executor = Executor::start();
     let mut client = connected(Era::Modern, &home, &executor, "45");

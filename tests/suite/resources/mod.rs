@@ -1,4 +1,4 @@
-//! Logs, saved files and checkpoints as resources, to clients of both eras.
+//! Logs, saved files and checkpoints as resources, for clients of both protocol eras.
 
 mod checkpoints;
 mod files;
@@ -17,8 +17,8 @@ use url::Url;
 use crate::support::home::Home;
 use crate::support::stdio::{Answer, Bridge, modern};
 
-/// Nobody listens there, so whoever needs the network waits or fails.
-const DEAD: &str = "https://127.0.0.1:9/#dead-t0ken";
+/// Refuses connections, so a call that needs the network waits or fails.
+const DEAD_URL: &str = "https://127.0.0.1:9/#dead-t0ken";
 const ERAS: [Era; 2] = [Era::Handshake, Era::Modern];
 const INTERNAL: i64 = -32603;
 
@@ -29,7 +29,7 @@ enum Era {
 }
 
 impl Era {
-    /// The code of an error that says: there is no such resource.
+    /// Returns the JSON-RPC code for an unknown resource.
     fn missing(self) -> i64 {
         match self {
             Self::Handshake => -32002,
@@ -53,9 +53,9 @@ impl Client {
         Self { bridge, era }
     }
 
-    /// Of a machine that cannot be reached.
-    fn alone(era: Era, home: &Home) -> Self {
-        Self::start(era, home.program(&[("COLAB_URL", DEAD)]))
+    /// Starts a client whose runtime is unreachable.
+    fn offline(era: Era, home: &Home) -> Self {
+        Self::start(era, home.program(&[("COLAB_URL", DEAD_URL)]))
     }
 
     fn params(&self, params: Value) -> Value {
@@ -79,7 +79,7 @@ impl Client {
         Answer::of(&self.ask("tools/call", json!({"name": tool, "arguments": arguments})))
     }
 
-    /// Every resource, page by page.
+    /// Lists every resource, page by page.
     fn list(&mut self) -> Vec<Value> {
         let (mut all, mut params) = (Vec::new(), json!({}));
         loop {
@@ -97,7 +97,7 @@ impl Client {
         self.ask("resources/read", json!({"uri": uri}))
     }
 
-    /// The one content of a resource.
+    /// Reads a resource and returns its one content.
     #[track_caller]
     fn content(&mut self, uri: &str) -> Value {
         let read = self.read(uri);
@@ -116,7 +116,7 @@ impl Client {
         text.unwrap_or_else(|| panic!("{content}")).to_owned()
     }
 
-    /// Insists on an error in the form that each has.
+    /// Asserts that reading `uri` fails with `code` and the fields of every error.
     #[track_caller]
     fn refused(&mut self, uri: &str, code: i64) -> Value {
         let answer = self.read(uri);
@@ -131,7 +131,7 @@ impl Client {
         error.clone()
     }
 
-    /// What was heard of a method so far.
+    /// Returns the notifications of a method so far.
     fn heard(&self, method: &str) -> Vec<Value> {
         let heard = self.bridge.heard.iter();
         heard
@@ -150,7 +150,7 @@ fn uri_of(path: &Path) -> String {
     Url::from_file_path(path).unwrap().into()
 }
 
-/// A file in the user's folder for results.
+/// Writes a file into the save folder.
 fn save(home: &Home, name: &str, bytes: &[u8]) -> PathBuf {
     let path = home.folder("results").join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -158,7 +158,7 @@ fn save(home: &Home, name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// What an earlier bridge noted of a job.
+/// Writes a job's record as an earlier bridge left it.
 fn note_job(home: &Home, id: JobId, code_head: &str, sent_at: &str) {
     let folder = home.folder("data").join("jobs");
     fs::create_dir_all(&folder).unwrap();
@@ -169,7 +169,7 @@ fn note_job(home: &Home, id: JobId, code_head: &str, sent_at: &str) {
     fs::write(folder.join(format!("{id}.json")), record.to_string()).unwrap();
 }
 
-/// What a `run_code_long` under this name left; returns its record.
+/// Writes the result of a `run_code_long` under this name; returns its record's path.
 fn keep_result(home: &Home, name: &str, text: &str) -> PathBuf {
     let id = JobId::fresh();
     let folder = home.folder("checkpoints").join(name);

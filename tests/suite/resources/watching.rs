@@ -1,4 +1,4 @@
-//! Who wants to know of changes hears of them, and only as long as they want to.
+//! Notifications reach subscribed clients, and only while they are subscribed.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ const UPDATED: &str = "notifications/resources/updated";
 const LIST_CHANGED: &str = "notifications/resources/list_changed";
 const STREAM: &str = "io.modelcontextprotocol/subscriptionId";
 
-/// Asks to be told of `uris`; the stream's id, where the era has one.
+/// Subscribes to `uris`; returns the stream's id in the era that has one.
 fn watch(client: &mut Client, uris: &[&str]) -> Option<u64> {
     match client.era {
         Era::Handshake => {
@@ -28,7 +28,7 @@ fn watch(client: &mut Client, uris: &[&str]) -> Option<u64> {
     }
 }
 
-/// Opens a stream and waits until it stands.
+/// Opens a stream and waits for its acknowledgement.
 fn listen(client: &mut Client, wishes: Value) -> u64 {
     let id = client.begin("subscriptions/listen", json!({"notifications": wishes}));
     client.bridge.until_heard(|message| {
@@ -38,9 +38,9 @@ fn listen(client: &mut Client, wishes: Value) -> u64 {
     id
 }
 
-/// Waits for the news of `uri`, and forgets that they came.
+/// Waits for an update of `uri` and drops all its notifications so far.
 #[track_caller]
-fn hear(client: &mut Client, uri: &str, stream: Option<u64>) {
+fn wait_for_update(client: &mut Client, uri: &str, stream: Option<u64>) {
     let is_it = |message: &Value| {
         message["method"] == UPDATED
             && message["params"]["uri"] == uri
@@ -50,19 +50,23 @@ fn hear(client: &mut Client, uri: &str, stream: Option<u64>) {
     client.bridge.heard.retain(|message| !is_it(message));
 }
 
-/// The same of a new list.
+/// Waits for a change of the list and drops its notification.
 #[track_caller]
-fn hear_of_list(client: &mut Client, stream: Option<u64>) {
+fn wait_for_list_change(client: &mut Client, stream: Option<u64>) {
     let is_it = |message: &Value| message["method"] == LIST_CHANGED;
     client.bridge.until_heard(is_it);
-    for told in client.heard(LIST_CHANGED) {
-        assert_eq!(told["params"]["_meta"][STREAM].as_u64(), stream, "{told}");
+    for change in client.heard(LIST_CHANGED) {
+        assert_eq!(
+            change["params"]["_meta"][STREAM].as_u64(),
+            stream,
+            "{change}"
+        );
     }
     let first = client.bridge.heard.iter().position(is_it).unwrap();
     client.bridge.heard.remove(first);
 }
 
-fn give_up(client: &mut Client, uri: &str, stream: Option<u64>) {
+fn unwatch(client: &mut Client, uri: &str, stream: Option<u64>) {
     match stream {
         None => {
             let done = client.ask("resources/unsubscribe", json!({"uri": uri}));
@@ -76,7 +80,7 @@ fn give_up(client: &mut Client, uri: &str, stream: Option<u64>) {
 }
 
 #[test]
-fn a_growing_log_is_told_of_until_its_job_ends() {
+fn a_growing_log_is_notified_until_its_job_ends() {
     for era in ERAS {
         let home = Home::new();
         let executor = Executor::start();
@@ -86,99 +90,99 @@ fn a_growing_log_is_told_of_until_its_job_ends() {
             ("SMART_COLAB_CALL_BUDGET_SEC", "5"),
         ];
         let mut client = Client::start(era, home.program(&variables));
-        // Prints what the test wrote, until it says that it is enough.
+        // Prints a number for each file of the test, up to 3.
         let code = "import os, time\nn = 0\nwhile True:\n    if os.path.exists(f'go{n}'):\n        n += 1\n        print(n, flush=True)\n        \
                     if n == 3: break\n    time.sleep(0.05)";
         let answer = client.call("run_code_long", json!({"code": code}));
         let uri = answer.links[0].clone();
         let stream = watch(&mut client, &[&uri]);
-        // What was printed before it was watched.
-        hear(&mut client, &uri, stream);
+        // Output printed before the subscription counts as an update.
+        wait_for_update(&mut client, &uri, stream);
         for n in 0..3 {
             fs::write(executor.root().join(format!("go{n}")), "").unwrap();
-            hear(&mut client, &uri, stream);
+            wait_for_update(&mut client, &uri, stream);
         }
         let whole = loop {
             let text = client.text(&uri);
             if text.contains('3') {
                 break text;
             }
-            hear(&mut client, &uri, stream);
+            wait_for_update(&mut client, &uri, stream);
         };
         assert_eq!(whole, "1\n2\n3\n");
         let count = client.heard(UPDATED).len();
         assert!(
             count <= 2,
-            "{count} more, of an end that came in two pieces at most"
+            "{count} more updates; the end takes at most two"
         );
         assert_eq!(client.bridge.leave().status.code(), Some(0));
     }
 }
 
 #[test]
-fn changes_of_files_and_checkpoints_are_told_of_whoever_made_them() {
+fn file_and_checkpoint_changes_by_any_process_are_notified() {
     for era in ERAS {
         let home = Home::new();
         let file = save(&home, "a.txt", b"one");
         let first = keep_result(&home, "op", "one");
         let (uri, checkpoint) = (uri_of(&file), "smart-colab://checkpoints/op");
-        let mut client = Client::alone(era, &home);
+        let mut client = Client::offline(era, &home);
         let stream = watch(&mut client, &[&uri, checkpoint]);
-        // They came to be so shortly before that nobody can say who has seen them.
-        hear(&mut client, &uri, stream);
-        hear(&mut client, checkpoint, stream);
+        // The files are so new that the client may not have read this state.
+        wait_for_update(&mut client, &uri, stream);
+        wait_for_update(&mut client, checkpoint, stream);
         fs::write(&file, "longer").unwrap();
-        hear(&mut client, &uri, stream);
+        wait_for_update(&mut client, &uri, stream);
         let second = keep_result(&home, "op", "another");
-        hear(&mut client, checkpoint, stream);
+        wait_for_update(&mut client, checkpoint, stream);
         fs::remove_file(&file).unwrap();
-        hear(&mut client, &uri, stream);
+        wait_for_update(&mut client, &uri, stream);
         fs::remove_file(&first).unwrap();
         fs::remove_file(&second).unwrap();
-        hear(&mut client, checkpoint, stream);
+        wait_for_update(&mut client, checkpoint, stream);
         fs::write(&file, "again").unwrap();
-        hear(&mut client, &uri, stream);
+        wait_for_update(&mut client, &uri, stream);
     }
 }
 
 #[test]
-fn who_gives_up_hears_no_more() {
+fn unsubscribing_stops_notifications() {
     for era in ERAS {
         let home = Home::new();
         let (first, second) = (save(&home, "a", b""), save(&home, "b", b""));
         let (dropped, kept) = (uri_of(&first), uri_of(&second));
-        let mut client = Client::alone(era, &home);
-        let given_up = watch(&mut client, &[&dropped]);
+        let mut client = Client::offline(era, &home);
+        let dropped_stream = watch(&mut client, &[&dropped]);
         let stream = watch(&mut client, &[&kept]);
-        hear(&mut client, &dropped, given_up);
-        hear(&mut client, &kept, stream);
-        give_up(&mut client, &dropped, given_up);
+        wait_for_update(&mut client, &dropped, dropped_stream);
+        wait_for_update(&mut client, &kept, stream);
+        unwatch(&mut client, &dropped, dropped_stream);
         client.list();
         client.bridge.heard.clear();
-        // Both are looked at equally often: after the third change of one, the other's first has been passed over.
+        // Both are polled equally often: after three updates of one, an update of the other would have arrived.
         fs::write(&first, "changed").unwrap();
         for text in ["1", "22", "333"] {
             fs::write(&second, text).unwrap();
-            hear(&mut client, &kept, stream);
+            wait_for_update(&mut client, &kept, stream);
         }
         assert!(
             client.heard(UPDATED).is_empty(),
             "{:?}",
             client.bridge.heard
         );
-        give_up(&mut client, &kept, stream);
+        unwatch(&mut client, &kept, stream);
         client.list();
     }
 }
 
 #[test]
-fn what_is_no_resource_cannot_be_watched() {
+fn an_unknown_resource_cannot_be_watched() {
     let home = Home::new();
     let outside = home.folder("secret.txt");
     fs::write(&outside, "").unwrap();
     let gone = home.folder("results").join("gone.txt");
     save(&home, "a.txt", b"");
-    let mut client = Client::alone(Era::Handshake, &home);
+    let mut client = Client::offline(Era::Handshake, &home);
     for uri in [
         &uri_of(&outside),
         &uri_of(&gone),
@@ -192,8 +196,8 @@ fn what_is_no_resource_cannot_be_watched() {
             "{refused}"
         );
     }
-    // A stream says which of its wishes are met.
-    let mut client = Client::alone(Era::Modern, &home);
+    // A stream acknowledges what it accepts.
+    let mut client = Client::offline(Era::Modern, &home);
     let good = "smart-colab://checkpoints/op";
     listen(
         &mut client,
@@ -211,22 +215,22 @@ fn what_is_no_resource_cannot_be_watched() {
 }
 
 #[test]
-fn a_hundred_resources_are_watched_and_not_more() {
+fn at_most_a_hundred_resources_are_watched() {
     let home = Home::new();
     let uris: Vec<String> = (0..101)
         .map(|n| format!("smart-colab://checkpoints/op{n}"))
         .collect();
-    let mut client = Client::alone(Era::Handshake, &home);
+    let mut client = Client::offline(Era::Handshake, &home);
     for uri in &uris[..100] {
         watch(&mut client, &[uri, uri]);
     }
     let refused = client.ask("resources/subscribe", json!({"uri": uris[100]}));
     assert_eq!(refused["error"]["data"]["code"], "busy", "{refused}");
-    give_up(&mut client, &uris[0], None);
-    // Its place is free as soon as its watch has ended.
+    unwatch(&mut client, &uris[0], None);
+    // The slot is free once the watch has ended.
     while client.ask("resources/subscribe", json!({"uri": uris[100]})) != json!({}) {}
 
-    let mut client = Client::alone(Era::Modern, &home);
+    let mut client = Client::offline(Era::Modern, &home);
     listen(&mut client, json!({"resourceSubscriptions": uris}));
     let heard = client.heard("notifications/subscriptions/acknowledged");
     let accepted = &heard[0]["params"]["notifications"]["resourceSubscriptions"];
@@ -234,7 +238,7 @@ fn a_hundred_resources_are_watched_and_not_more() {
 }
 
 #[test]
-fn new_resources_are_told_of() {
+fn new_resources_are_notified() {
     for era in ERAS {
         let home = Home::new();
         let line = Executor::shared().line();
@@ -248,30 +252,33 @@ fn new_resources_are_told_of() {
         let running = client.call("run_code_long", code);
         client.list();
         let stream = (era == Era::Modern).then(|| {
-            // Who did not ask for it hears nothing.
+            // A client that did not ask for it gets no notification.
             listen(
                 &mut client,
                 json!({"resourceSubscriptions": ["smart-colab://checkpoints/op"]}),
             );
             listen(&mut client, json!({"resourcesListChanged": true}))
         });
-        // Calls that leave nothing new, and time enough to look after each.
+        // Calls that create nothing, and time to poll after each.
         let again = json!({"job_id": running.fact("job_id"), "wait_sec": 2});
         for _ in 0..2 {
             client.call("get_output", again.clone());
         }
-        assert!(client.heard(LIST_CHANGED).is_empty(), "of nothing");
+        assert!(
+            client.heard(LIST_CHANGED).is_empty(),
+            "notified without a change"
+        );
         for n in 0..2 {
             let code = json!({"code": n.to_string(), "session": format!("{session}-2")});
             client.call("run_code_quick", code);
-            hear_of_list(&mut client, stream);
+            wait_for_list_change(&mut client, stream);
         }
         client.call("interrupt_execution", json!({"session": session}));
     }
 }
 
 #[test]
-fn whoever_has_seen_no_list_is_told_of_none() {
+fn a_client_that_never_listed_resources_gets_no_list_changes() {
     let home = Home::new();
     let line = Executor::shared().line();
     let mut bridge = Bridge::greeted(home.program(&[("COLAB_URL", &line)]));
@@ -285,7 +292,7 @@ fn whoever_has_seen_no_list_is_told_of_none() {
 }
 
 #[test]
-fn a_client_that_leaves_ends_its_watches() {
+fn watches_end_when_their_client_disconnects() {
     for era in ERAS {
         let home = Home::new();
         let executor = Executor::start();
@@ -302,7 +309,7 @@ fn a_client_that_leaves_ends_its_watches() {
         let file = uri_of(&save(&home, "a.txt", b""));
         let unknown = format!("smart-colab://jobs/{unknown}/log");
         let stream = watch(&mut client, &[&log, &file, &unknown]);
-        hear(&mut client, &log, stream);
+        wait_for_update(&mut client, &log, stream);
         let left = client.bridge.leave();
         assert_eq!(left.status.code(), Some(0), "{}", left.stderr);
         assert!(

@@ -1,11 +1,11 @@
-//! What networks, tunnels and executors do to an upload.
+//! Uploads over failing networks, tunnels and executors.
 
 use super::*;
 use crate::support::hint::Hint as _;
 use smart_colab::base::fault::Fault as _;
 
 #[tokio::test]
-async fn cut_bodies_cost_only_what_was_cut() {
+async fn a_cut_body_resends_only_the_missing_bytes() {
     let (server, folder) = setting();
     let bytes = content(6 * PIECE, 1);
     write(folder.path(), "a", &bytes);
@@ -21,11 +21,11 @@ async fn cut_bodies_cost_only_what_was_cut() {
 }
 
 #[tokio::test]
-async fn lost_replies_are_no_harm() {
+async fn lost_replies_do_no_harm() {
     let (server, folder) = setting();
     let bytes = content(3 * PIECE, 1);
     write(folder.path(), "a", &bytes);
-    // Every piece, and the end of it all.
+    // Every piece and the request that finishes the upload.
     server.state().faults.lost_replies = 4;
     put(&bridge(&server, folder.path()), "a", "a")
         .await
@@ -51,7 +51,7 @@ async fn a_busy_executor_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_check_that_takes_long_is_waited_for() {
+async fn a_slow_digest_check_is_waited_for() {
     let (server, folder) = setting();
     write(folder.path(), "a", &content(PIECE, 1));
     server.state().faults.checking = 3;
@@ -75,7 +75,7 @@ async fn a_damaged_upload_is_sent_once_more() {
 }
 
 #[tokio::test]
-async fn an_upload_that_stays_damaged_is_told_and_named_nothing() {
+async fn an_upload_that_stays_damaged_fails_and_gets_no_name() {
     let (server, folder) = setting();
     write(folder.path(), "a", &content(2 * PIECE, 1));
     server.state().faults.damaged = 99;
@@ -89,7 +89,7 @@ async fn an_upload_that_stays_damaged_is_told_and_named_nothing() {
 }
 
 #[tokio::test]
-async fn an_executor_that_forgets_gets_the_rest_again() {
+async fn an_executor_that_lost_pieces_is_sent_them_again() {
     let (server, folder) = setting();
     let bytes = content(8 * PIECE, 1);
     write(folder.path(), "a", &bytes);
@@ -105,7 +105,7 @@ async fn an_executor_that_forgets_gets_the_rest_again() {
 }
 
 #[tokio::test]
-async fn an_executor_that_always_forgets_is_given_up() {
+async fn an_executor_that_keeps_losing_pieces_fails_the_upload() {
     let (server, folder) = setting();
     write(folder.path(), "a", &content(2 * PIECE, 1));
     server.state().faults.losses = (0..100).map(|time| time * PIECE).collect();
@@ -116,7 +116,7 @@ async fn an_executor_that_always_forgets_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_full_disk_there_says_how_much_is_free() {
+async fn a_full_remote_disk_is_reported_with_its_free_space() {
     let (server, folder) = setting();
     write(folder.path(), "a", &content(2 * PIECE, 1));
     write(folder.path(), "many/a", b"a");
@@ -134,7 +134,7 @@ async fn a_full_disk_there_says_how_much_is_free() {
 }
 
 #[tokio::test]
-async fn pieces_that_a_slow_line_cannot_carry_are_made_smaller() {
+async fn pieces_too_large_for_a_slow_link_are_made_smaller() {
     let (server, folder) = setting();
     let bytes = content(2 * PIECE, 1);
     write(folder.path(), "a", &bytes);
@@ -154,13 +154,13 @@ async fn pieces_that_a_slow_line_cannot_carry_are_made_smaller() {
 }
 
 #[tokio::test]
-async fn a_runtime_that_cannot_be_reached_is_told_when_patience_ends_and_long_before() {
+async fn an_unreachable_runtime_is_reported_early_and_fails_when_patience_ends() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "a", b"a");
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let line = format!("http://{}#t", free.local_addr().unwrap());
     drop(free);
-    for patience in [Duration::from_millis(50), 2 * LONG] {
+    for patience in [Duration::from_millis(50), 2 * CALL_TIMEOUT] {
         let uploads = bridge_to(&line, folder.path(), limits(patience));
         let error = put(&uploads, "a", "a").await.unwrap_err();
         assert_eq!(error.code(), "connection_failed");

@@ -1,10 +1,10 @@
-//! A folder goes as a folder.
+//! Uploading folders.
 
 use super::*;
-use crate::support::at_hand::{Turning, executor};
+use crate::support::provisioners::{Switchable, executor};
 
 #[tokio::test]
-async fn a_folder_goes_with_all_that_is_in_it() {
+async fn a_folder_is_uploaded_with_everything_in_it() {
     let (server, folder) = setting();
     let files = [
         ("a.txt", 3),
@@ -37,7 +37,7 @@ async fn a_folder_goes_with_all_that_is_in_it() {
 }
 
 #[tokio::test]
-async fn many_small_files_go_in_few_requests() {
+async fn many_small_files_are_sent_in_few_requests() {
     let (server, folder) = setting();
     for number in 0..2_500 {
         write(
@@ -48,7 +48,7 @@ async fn many_small_files_go_in_few_requests() {
     }
     let limits = Limits {
         bundle_bytes: 4 << 20,
-        ..limits(LONG)
+        ..limits(CALL_TIMEOUT)
     };
     let uploads = bridge_to(&server.line(), folder.path(), limits);
     let report = put(&uploads, "data", "data").await.unwrap();
@@ -58,7 +58,7 @@ async fn many_small_files_go_in_few_requests() {
 }
 
 #[tokio::test]
-async fn the_same_folder_goes_to_the_same_place_and_sends_only_what_is_new() {
+async fn uploading_a_folder_again_sends_only_new_files() {
     let (server, folder) = setting();
     let data = folder.path().join("data");
     for (name, length) in [("a", 10), ("b", 20), ("large", 2 * PIECE)] {
@@ -83,7 +83,7 @@ async fn the_same_folder_goes_to_the_same_place_and_sends_only_what_is_new() {
     assert_eq!(state.files.len(), 5);
 }
 
-/// Bytes of all bundles.
+/// Returns the bytes of all bundles.
 fn bundle_bytes(server: &UploadServer) -> u64 {
     let length = |head: &String| {
         let lower = head.to_lowercase();
@@ -101,7 +101,7 @@ fn bundle_bytes(server: &UploadServer) -> u64 {
 }
 
 #[tokio::test]
-async fn a_folder_goes_into_another_when_that_is_said() {
+async fn a_folder_is_put_into_an_existing_folder_or_one_named_with_a_slash() {
     let (server, folder) = setting();
     write(folder.path(), "data/a", b"a");
     for (remote, expected) in [
@@ -118,7 +118,7 @@ async fn a_folder_goes_into_another_when_that_is_said() {
 }
 
 #[tokio::test]
-async fn an_empty_folder_is_told_to_be_none() {
+async fn an_empty_folder_is_reported_as_empty() {
     let (server, folder) = setting();
     fs::create_dir(folder.path().join("data")).unwrap();
     let report = put(&bridge(&server, folder.path()), "data", "data")
@@ -130,7 +130,7 @@ async fn an_empty_folder_is_told_to_be_none() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn links_and_the_bridges_own_folder_are_left_out_and_told() {
+async fn links_and_the_bridges_own_folder_are_skipped_and_reported() {
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::symlink;
     let (server, folder) = setting();
@@ -167,7 +167,7 @@ async fn links_and_the_bridges_own_folder_are_left_out_and_told() {
 }
 
 #[tokio::test]
-async fn what_goes_away_or_is_refused_is_skipped_and_the_rest_arrives() {
+async fn vanished_and_refused_files_are_skipped_and_the_rest_arrives() {
     let (server, folder) = setting();
     let data = folder.path().join("data");
     write(&data, "a/large", &content(4 * PIECE, 1));
@@ -190,10 +190,10 @@ async fn what_goes_away_or_is_refused_is_skipped_and_the_rest_arrives() {
             .iter()
             .for_each(|path| fs::remove_file(path).unwrap())
     };
-    server.state().deeds.push((1, Box::new(vanish)));
+    server.state().actions.push((1, Box::new(vanish)));
     let limits = Limits {
         files_at_once: 1,
-        ..limits(LONG)
+        ..limits(CALL_TIMEOUT)
     };
     let uploads = bridge_to(&server.line(), folder.path(), limits);
     let report = put(&uploads, "data", "x").await.unwrap();
@@ -239,7 +239,7 @@ async fn cuts_and_lost_replies_harm_no_folder() {
 }
 
 #[tokio::test]
-async fn a_bundle_that_is_sent_again_in_halves_tells_of_each_file_once() {
+async fn a_bundle_resent_in_halves_reports_each_file_once() {
     let (server, folder) = setting();
     let data = folder.path().join("data");
     write(&data, "a", &content(2 * PIECE, 1));
@@ -254,7 +254,7 @@ async fn a_bundle_that_is_sent_again_in_halves_tells_of_each_file_once() {
         fs::remove_file(doomed).unwrap();
         fs::write(grown, longer).unwrap();
     };
-    server.state().deeds.push((1, Box::new(change)));
+    server.state().actions.push((1, Box::new(change)));
     server.state().faults.longest = Some(PIECE as usize / 16);
     let limits = Limits {
         files_at_once: 1,
@@ -268,12 +268,12 @@ async fn a_bundle_that_is_sent_again_in_halves_tells_of_each_file_once() {
 }
 
 #[tokio::test]
-async fn files_that_a_reply_passes_over_are_sent_again() {
+async fn files_missing_from_a_reply_are_sent_again() {
     let (server, folder) = setting();
     for name in ["a", "b", "c"] {
         write(&folder.path().join("data"), name, name.as_bytes());
     }
-    server.state().faults.unsaid = 2;
+    server.state().faults.unreported = 2;
     let report = put(&bridge(&server, folder.path()), "data", "x")
         .await
         .unwrap();
@@ -282,7 +282,7 @@ async fn files_that_a_reply_passes_over_are_sent_again() {
 }
 
 #[tokio::test]
-async fn a_folder_that_would_be_spread_over_two_machines_is_not_called_complete() {
+async fn a_folder_spread_over_two_machines_is_not_called_complete() {
     let (old, folder) = setting();
     let new = UploadServer::start();
     old.state().boot_id = "old";
@@ -294,12 +294,12 @@ async fn a_folder_that_would_be_spread_over_two_machines_is_not_called_complete(
             &content(SMALL, number),
         );
     }
-    let way = Turning::to(executor(&old.line()));
+    let way = Switchable::to(executor(&old.line()));
     let connection = Arc::new(Connection::through(way.clone(), folder.path()));
     let there = executor(&new.line());
-    let turn = move || way.turn(there);
-    old.state().deeds.push((1, Box::new(turn)));
-    let uploads = bridge_by(connection, folder.path(), limits(LONG));
+    let turn = move || way.switch_to(there);
+    old.state().actions.push((1, Box::new(turn)));
+    let uploads = bridge_by(connection, folder.path(), limits(CALL_TIMEOUT));
     let error = put(&uploads, "data", "data").await.unwrap_err();
     assert_eq!(error.code(), "runtime_replaced");
     assert!(error.is_retryable(), "{error}");

@@ -1,4 +1,4 @@
-//! An upload has an id, under which `get_output` follows it, in this bridge and in the ones after it.
+//! `get_output` follows an upload by its id, in this bridge and in later ones.
 
 use serde_json::json;
 
@@ -6,17 +6,17 @@ use super::*;
 use crate::support::home::Home;
 use crate::support::stdio::Bridge;
 
-/// What one request carries in the program.
+/// The program's piece size in bytes.
 const REAL_PIECE: u64 = 4 << 20;
 
-/// A bridge whose calls answer within seconds.
+/// Starts a bridge whose calls answer within seconds.
 fn start(home: &Home, server: &UploadServer) -> Bridge {
     let line = server.line();
     let budget = ("SMART_COLAB_CALL_BUDGET_SEC", "5");
     Bridge::greeted(home.program(&[("COLAB_URL", &line), budget]))
 }
 
-/// A file of which a part arrives, and the rest when it is released.
+/// Creates a server that takes part of a file, and the rest once released.
 fn held() -> (UploadServer, Home, Vec<u8>) {
     let (server, home) = (UploadServer::start(), Home::new());
     let bytes = content(5 * REAL_PIECE, 1);
@@ -29,7 +29,7 @@ fn release(server: &UploadServer) {
     server.set(|state| state.faults.hold_at = None);
 }
 
-/// The id under which it goes on when the call has answered.
+/// Begins an upload that outlives its call; returns its id.
 fn begin(bridge: &mut Bridge) -> String {
     let arguments = json!({"local_path": "big", "remote_path": "/content/big"});
     let begun = bridge.call("upload_to_colab", arguments);
@@ -41,7 +41,7 @@ fn begin(bridge: &mut Bridge) -> String {
 }
 
 #[test]
-fn get_output_follows_an_upload_to_its_end_and_tells_it_again() {
+fn get_output_follows_an_upload_to_its_end_and_repeats_the_report() {
     let (server, home, bytes) = held();
     let mut bridge = start(&home, &server);
     let id = begin(&mut bridge);
@@ -60,20 +60,20 @@ fn get_output_follows_an_upload_to_its_end_and_tells_it_again() {
     assert!(ended.text.contains("/content/big"), "{}", ended.text);
     assert!(server.state().content("/content/big") == Some(&bytes));
     drop(bridge);
-    // A new bridge tells of it as well, and the runtime is not asked.
+    // A new bridge reports it too, without a request to the runtime.
     server.state().requests.clear();
-    let told = start(&home, &server).call("get_output", look);
-    told.succeeded();
-    assert_eq!(told.facts["sha256"], sha256(&bytes));
+    let report = start(&home, &server).call("get_output", look);
+    report.succeeded();
+    assert_eq!(report.facts["sha256"], sha256(&bytes));
     assert!(server.state().requests.is_empty());
 }
 
 #[test]
-fn get_output_of_a_new_bridge_goes_on_with_what_a_killed_one_left() {
+fn get_output_of_a_new_bridge_resumes_what_a_killed_one_left() {
     let (server, home, bytes) = held();
     let mut bridge = start(&home, &server);
     let id = begin(&mut bridge);
-    // While a bridge is at it, another one leaves it alone.
+    // While one bridge runs the upload, another does not touch it.
     let mut other = start(&home, &server);
     let seen = other.call("get_output", json!({"job_id": id, "wait_sec": 0}));
     seen.succeeded();
@@ -90,7 +90,7 @@ fn get_output_of_a_new_bridge_goes_on_with_what_a_killed_one_left() {
 }
 
 #[test]
-fn what_may_be_uploaded_is_asked_anew_by_a_new_bridge() {
+fn a_new_bridge_checks_upload_permission_again() {
     let (server, home) = (UploadServer::start(), Home::new());
     let bytes = content(5 * REAL_PIECE, 1);
     let path = write(home.path(), "other/big", &bytes);
@@ -114,7 +114,7 @@ fn what_may_be_uploaded_is_asked_anew_by_a_new_bridge() {
     let hint = refused.fact("hint");
     assert!(hint.contains("Call upload_to_colab again"), "{hint}");
     assert!(server.state().content("/content/big").is_none());
-    // What was refused is not lost: where it is allowed, it goes on.
+    // A refusal does not lose the upload: it resumes where it is allowed.
     let ended = run(&allowed).call("upload_to_colab", call);
     assert_eq!(ended.facts["status"], "complete", "{}", ended.facts);
     assert_eq!(ended.fact("job_id"), id);
@@ -122,7 +122,7 @@ fn what_may_be_uploaded_is_asked_anew_by_a_new_bridge() {
 }
 
 #[test]
-fn an_upload_that_failed_says_so_in_the_form_of_every_error() {
+fn a_failed_upload_is_reported_as_every_error_is() {
     let (server, home, _) = held();
     server.state().faults.damaged = 100;
     let mut bridge = start(&home, &server);
@@ -143,6 +143,6 @@ fn an_upload_that_failed_says_so_in_the_form_of_every_error() {
         );
     }
     drop(bridge);
-    let told = start(&home, &server).call("get_output", look);
-    told.refused("connection_failed");
+    let report = start(&home, &server).call("get_output", look);
+    report.refused("connection_failed");
 }

@@ -1,4 +1,4 @@
-//! What happens to a file on this side while it goes.
+//! Local files that change during their upload.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -9,7 +9,7 @@ use super::*;
 use crate::support::hint::Hint as _;
 
 #[tokio::test]
-async fn a_file_that_grows_on_the_way_starts_over() {
+async fn a_file_that_grows_during_its_upload_starts_over() {
     let (server, folder) = setting();
     let old = content(4 * PIECE, 1);
     let path = write(folder.path(), "log", &old);
@@ -18,7 +18,7 @@ async fn a_file_that_grows_on_the_way_starts_over() {
         let mut file = OpenOptions::new().append(true).open(grown).unwrap();
         file.write_all(b"one more line").unwrap();
     };
-    server.state().deeds.push((PIECE, Box::new(grow)));
+    server.state().actions.push((PIECE, Box::new(grow)));
     let report = put(&bridge(&server, folder.path()), "log", "log")
         .await
         .unwrap();
@@ -29,7 +29,7 @@ async fn a_file_that_grows_on_the_way_starts_over() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_replaced_or_cut_on_the_way_starts_over() {
+async fn a_file_replaced_or_truncated_during_its_upload_starts_over() {
     for new in [content(4 * PIECE, 2), content(PIECE, 3), Vec::new()] {
         let (server, folder) = setting();
         let path = write(folder.path(), "a", &content(4 * PIECE, 1));
@@ -39,7 +39,7 @@ async fn a_file_that_is_replaced_or_cut_on_the_way_starts_over() {
             fs::write(&beside, new).unwrap();
             fs::rename(beside, path).unwrap();
         };
-        server.state().deeds.push((2 * PIECE, Box::new(replace)));
+        server.state().actions.push((2 * PIECE, Box::new(replace)));
         put(&bridge(&server, folder.path()), "a", "a")
             .await
             .unwrap();
@@ -48,7 +48,7 @@ async fn a_file_that_is_replaced_or_cut_on_the_way_starts_over() {
 }
 
 #[tokio::test]
-async fn a_file_that_never_stops_changing_is_given_up_and_replaces_nothing() {
+async fn a_file_that_keeps_changing_fails_and_replaces_nothing() {
     let (server, folder) = setting();
     let path = write(folder.path(), "log", &content(2 * PIECE, 1));
     server.state().put("/content/log", b"old");
@@ -58,7 +58,7 @@ async fn a_file_that_never_stops_changing_is_given_up_and_replaces_nothing() {
             let mut file = OpenOptions::new().append(true).open(path).unwrap();
             file.write_all(b"more").unwrap();
         };
-        server.state().deeds.push((time * PIECE, Box::new(grow)));
+        server.state().actions.push((time * PIECE, Box::new(grow)));
     }
     let error = put(&bridge(&server, folder.path()), "log", "log")
         .await
@@ -72,11 +72,11 @@ async fn a_file_that_never_stops_changing_is_given_up_and_replaces_nothing() {
 }
 
 #[tokio::test]
-async fn a_file_that_vanishes_on_the_way_is_told() {
+async fn a_file_that_vanishes_during_its_upload_is_reported() {
     let (server, folder) = setting();
     let path = write(folder.path(), "a", &content(4 * PIECE, 1));
     let remove = move || fs::remove_file(path).unwrap();
-    server.state().deeds.push((PIECE, Box::new(remove)));
+    server.state().actions.push((PIECE, Box::new(remove)));
     let error = put(&bridge(&server, folder.path()), "a", "a")
         .await
         .unwrap_err();
@@ -87,7 +87,7 @@ async fn a_file_that_vanishes_on_the_way_is_told() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_link_that_takes_the_files_place_on_the_way_leaks_nothing() {
+async fn a_link_that_replaces_the_file_during_its_upload_leaks_nothing() {
     let (server, folder) = setting();
     let outside = tempfile::tempdir().unwrap();
     let secret = write(outside.path(), "secret", b"secret");
@@ -97,7 +97,7 @@ async fn a_link_that_takes_the_files_place_on_the_way_leaks_nothing() {
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink(secret, path).unwrap();
     };
-    server.state().deeds.push((PIECE, Box::new(swap)));
+    server.state().actions.push((PIECE, Box::new(swap)));
     let error = put(&bridge(&server, &inside), "a", "a").await.unwrap_err();
     assert_eq!(error.code(), "unreadable", "{error}");
     assert!(server.state().files.is_empty());
@@ -105,7 +105,7 @@ async fn a_link_that_takes_the_files_place_on_the_way_leaks_nothing() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_pipe_is_refused_and_waits_for_nobody() {
+async fn a_pipe_is_refused_without_waiting_for_a_writer() {
     let (server, folder) = setting();
     let pipe = folder.path().join("many/pipe");
     write(folder.path(), "many/a", b"a");
@@ -122,7 +122,7 @@ async fn a_pipe_is_refused_and_waits_for_nobody() {
 }
 
 #[tokio::test]
-async fn names_in_every_script_and_of_every_length_arrive_as_they_are() {
+async fn names_in_any_script_and_of_any_length_arrive_unchanged() {
     let (server, folder) = setting();
     let longest = "é".repeat(127) + "a";
     let names = [

@@ -1,4 +1,4 @@
-//! What a file is beside its bytes, on the way there and back: whether it can be run, holes, and hard links.
+//! File properties beyond the bytes, there and back: executable bits, holes and hard links.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::support::executor::Executor;
 use crate::support::home::Home;
 use crate::support::stdio::{Answer, Bridge};
 
-/// Beyond this a file is no part of a bundle.
+/// Too large for a bundle.
 const LARGE: u64 = 300_000;
 
 fn program(folder: &Path, name: &str, size: u64, mode: u32) {
@@ -30,7 +30,7 @@ fn call(bridge: &mut Bridge, tool: &str, arguments: serde_json::Value) -> Answer
 }
 
 #[test]
-fn programs_can_be_run_there_and_when_they_come_back() {
+fn programs_stay_executable_through_upload_and_download() {
     let (executor, home) = (Executor::shared(), Home::new());
     let mut bridge = executor.bridge(&home, &[]);
     let there = executor.root().join("modes");
@@ -78,7 +78,7 @@ fn programs_can_be_run_there_and_when_they_come_back() {
 }
 
 #[test]
-fn what_is_there_without_being_executable_becomes_so() {
+fn an_unchanged_file_that_became_executable_is_updated() {
     let (executor, home) = (Executor::shared(), Home::new());
     let mut bridge = executor.bridge(&home, &[]);
     let there = executor.root().join("modes-later");
@@ -106,9 +106,9 @@ fn what_is_there_without_being_executable_becomes_so() {
     }
 }
 
-/// The server here is as executors were before they knew of it.
+/// The server behaves like an executor that does not support the bit.
 #[test]
-fn an_executor_that_does_not_keep_it_is_named() {
+fn an_executor_that_drops_the_executable_bit_is_reported() {
     let (server, home) = (UploadServer::start(), Home::new());
     let line = server.line();
     let mut bridge = Bridge::greeted(home.program(&[("COLAB_URL", &line)]));
@@ -167,7 +167,7 @@ fn hard_links_are_counted() {
 }
 
 #[test]
-fn holes_stay_holes_both_ways() {
+fn sparse_files_stay_sparse_through_upload_and_download() {
     const SIZE: u64 = 32 << 20;
     let (executor, home) = (Executor::shared(), Home::new());
     let mut bridge = executor.bridge(&home, &[]);

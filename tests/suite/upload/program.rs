@@ -1,4 +1,4 @@
-//! The same through the real program, as a client uses it.
+//! Uploads through the real program, as a client uses it.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::support::executor::Executor;
 use crate::support::home::Home;
 use crate::support::stdio::Bridge;
 
-/// What one request carries in the program.
+/// The program's piece size in bytes.
 const REAL_PIECE: u64 = 4 << 20;
 
 fn start(server: &UploadServer, home: &Home, variables: &[(&str, &str)]) -> Bridge {
@@ -18,7 +18,7 @@ fn start(server: &UploadServer, home: &Home, variables: &[(&str, &str)]) -> Brid
 }
 
 #[test]
-fn files_go_from_the_save_folder_and_the_folders_for_uploads() {
+fn files_are_uploaded_from_the_save_folder_and_upload_dirs() {
     let (server, home) = (UploadServer::start(), Home::new());
     for (name, text) in [
         ("results/a.txt", "saved"),
@@ -53,7 +53,7 @@ fn files_go_from_the_save_folder_and_the_folders_for_uploads() {
 }
 
 #[test]
-fn nothing_else_goes_however_it_is_spelled() {
+fn no_spelling_of_a_path_escapes_the_allowed_folders() {
     let (server, home) = (UploadServer::start(), Home::new());
     write(home.path(), "results/a.txt", b"a");
     write(home.path(), "home/.ssh/id_rsa", b"key");
@@ -97,7 +97,7 @@ fn nothing_else_goes_however_it_is_spelled() {
 }
 
 #[test]
-fn a_folder_for_uploads_that_is_missing_is_told_by_the_upload_that_it_would_have_allowed() {
+fn a_missing_upload_dir_is_named_by_the_upload_it_would_have_allowed() {
     let (server, home) = (UploadServer::start(), Home::new());
     let missing = home.path().join("unplugged");
     let mut bridge = start(
@@ -108,8 +108,8 @@ fn a_folder_for_uploads_that_is_missing_is_told_by_the_upload_that_it_would_have
     let arguments = json!({"local_path": missing.join("a.txt"), "remote_path": "x"});
     let answer = bridge.call("upload_to_colab", arguments);
     answer.refused("outside_upload_dirs");
-    let told = format!("{} (not there)", missing.display());
-    assert!(answer.fact("error").contains(&told), "{}", answer.whole);
+    let expected = format!("{} (not there)", missing.display());
+    assert!(answer.fact("error").contains(&expected), "{}", answer.whole);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_cancelled_call_ends_the_upload() {
     bridge.notify("notifications/cancelled", json!({"requestId": id}));
     let before = server.state().count("GET /files/upload");
     server.set(|state| state.faults.hold_at = None);
-    // The next call finds none under way, and asks what there is.
+    // The next call finds no running upload and asks the executor what it has.
     let answer = bridge.call("upload_to_colab", arguments);
     assert_eq!(answer.fact("status"), "complete", "{}", answer.whole);
     assert_eq!(server.state().count("GET /files/upload"), before + 1);
@@ -133,7 +133,7 @@ fn a_cancelled_call_ends_the_upload() {
 }
 
 #[test]
-fn five_deaths_of_the_bridge_cost_little_and_the_file_is_whole() {
+fn an_upload_survives_five_bridge_kills_and_resends_little() {
     let (server, home) = (UploadServer::start(), Home::new());
     let bytes = content(20 * REAL_PIECE, 1);
     write(home.path(), "results/big", &bytes);
@@ -160,7 +160,7 @@ fn five_deaths_of_the_bridge_cost_little_and_the_file_is_whole() {
 }
 
 #[test]
-fn without_a_place_it_goes_into_the_content_root_under_its_own_name() {
+fn without_a_destination_a_file_is_put_into_the_content_root() {
     let (executor, home) = (Executor::shared(), Home::new());
     write(home.path(), "results/placeless.txt", b"a file");
     write(home.path(), "results/placeless/b.txt", b"in a folder");
@@ -175,7 +175,7 @@ fn without_a_place_it_goes_into_the_content_root_under_its_own_name() {
 }
 
 #[test]
-fn the_real_executor_takes_files_and_folders_and_knows_them_again() {
+fn the_real_executor_takes_files_and_folders_and_recognizes_them() {
     let (executor, home) = (Executor::shared(), Home::new());
     let bytes = content(REAL_PIECE + 17, 1);
     write(home.path(), "results/big", &bytes);

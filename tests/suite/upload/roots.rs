@@ -1,4 +1,4 @@
-//! Folders that the client calls its own.
+//! Uploads from the client's roots.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::support::home::Home;
 use crate::support::stdio::{Answer, Bridge};
 
-/// A client that has such folders.
+/// Starts a client that declares roots.
 fn start(server: &UploadServer, home: &Home, capabilities: &Value) -> Bridge {
     let line = server.line();
     let mut bridge = Bridge::start(home.program(&[("COLAB_URL", &line)]));
@@ -25,8 +25,8 @@ fn upload(bridge: &mut Bridge, local: &Path, answer: impl FnOnce(&mut Bridge)) -
     Answer::of(&bridge.answer(id))
 }
 
-/// Answers the next question for roots.
-fn tell(bridge: &mut Bridge, roots: &[&str]) {
+/// Answers the next `roots/list` request.
+fn answer_roots(bridge: &mut Bridge, roots: &[&str]) {
     let is_question = |message: &Value| message["method"] == "roots/list";
     bridge.until_heard(is_question);
     let at = bridge.heard.iter().position(is_question).unwrap();
@@ -37,20 +37,20 @@ fn tell(bridge: &mut Bridge, roots: &[&str]) {
 }
 
 #[test]
-fn files_go_from_the_clients_folders_as_they_are_at_each_call() {
+fn files_are_uploaded_from_the_clients_current_roots() {
     let (server, home) = (UploadServer::start(), Home::new());
     let path = write(home.path(), "my project/ä.csv", b"1,2");
     let folder = url::Url::from_file_path(home.folder("my project")).unwrap();
     let mut bridge = start(&server, &home, &json!({"roots": {}}));
     let answer = upload(&mut bridge, &path, |bridge| {
-        tell(bridge, &["https://example.com/", folder.as_str()])
+        answer_roots(bridge, &["https://example.com/", folder.as_str()])
     });
     assert_eq!(answer.fact("status"), "complete", "{}", answer.whole);
-    let answer = upload(&mut bridge, &path, |bridge| tell(bridge, &[]));
+    let answer = upload(&mut bridge, &path, |bridge| answer_roots(bridge, &[]));
     answer.refused("outside_upload_dirs");
     let outside = write(home.path(), "other/secret", b"s");
     let answer = upload(&mut bridge, &outside, |bridge| {
-        tell(bridge, &[folder.as_str(), "file://host/x", "nonsense"])
+        answer_roots(bridge, &[folder.as_str(), "file://host/x", "nonsense"])
     });
     answer.refused("outside_upload_dirs");
     assert!(
@@ -61,7 +61,7 @@ fn files_go_from_the_clients_folders_as_they_are_at_each_call() {
 }
 
 #[test]
-fn a_client_that_declares_roots_and_does_not_tell_them_has_none() {
+fn a_client_that_declares_roots_but_lists_none_has_none() {
     let (server, home) = (UploadServer::start(), Home::new());
     let path = write(home.path(), "project/a", b"a");
     let mut bridge = start(&server, &home, &json!({"roots": {"listChanged": true}}));
@@ -69,7 +69,7 @@ fn a_client_that_declares_roots_and_does_not_tell_them_has_none() {
 }
 
 #[test]
-fn a_client_without_roots_is_not_asked() {
+fn a_client_without_the_roots_capability_is_not_asked() {
     let (server, home) = (UploadServer::start(), Home::new());
     let path = write(home.path(), "project/a", b"a");
     let mut bridge = start(&server, &home, &json!({}));

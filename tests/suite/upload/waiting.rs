@@ -1,4 +1,4 @@
-//! Calls end in time and uploads go on; bridges end and uploads are resumed.
+//! Calls end in time while uploads keep running; bridges end and uploads are resumed.
 
 use std::sync::Mutex;
 
@@ -7,7 +7,7 @@ use smart_colab::caller::{Caller, Progress};
 
 use super::*;
 
-/// A server that stops in the middle of a file, when everything it may take has arrived.
+/// Creates a server that stops in the middle of a file, after receiving `at` bytes.
 fn held(bytes: &[u8], at: u64) -> (UploadServer, TempDir) {
     let (server, folder) = setting();
     write(folder.path(), "big", bytes);
@@ -19,7 +19,7 @@ fn release(server: &UploadServer) {
     server.set(|state| state.faults.hold_at = None);
 }
 
-/// Waits, through calls whose time is up at once, until so much is there.
+/// Waits, by calls whose deadline has passed, until so much has arrived.
 async fn until_sent(uploads: &Uploads, bytes: u64) -> UploadReport {
     loop {
         let report = glance(uploads, "big", "big").await;
@@ -31,7 +31,7 @@ async fn until_sent(uploads: &Uploads, bytes: u64) -> UploadReport {
 }
 
 #[tokio::test]
-async fn at_its_deadline_a_call_says_running_and_the_next_one_goes_on_waiting() {
+async fn at_its_deadline_a_call_reports_running_and_the_next_one_keeps_waiting() {
     let bytes = content(8 * PIECE, 1);
     let (server, folder) = held(&bytes, 5 * PIECE);
     let uploads = bridge(&server, folder.path());
@@ -57,7 +57,7 @@ async fn calls_for_the_same_file_share_one_upload() {
 }
 
 #[tokio::test]
-async fn an_upload_that_ended_unseen_is_looked_at_afresh() {
+async fn a_file_changed_after_an_unseen_upload_is_sent_anew() {
     let (server, folder) = held(&content(2 * PIECE, 1), PIECE);
     let uploads = bridge(&server, folder.path());
     let old = glance(&uploads, "big", "big").await.job_id;
@@ -67,7 +67,7 @@ async fn an_upload_that_ended_unseen_is_looked_at_afresh() {
     }
     let new = content(PIECE, 2);
     write(folder.path(), "big", &new);
-    // It gives up its note as the last thing before it ends.
+    // Removing its lock is the last thing that the upload does.
     let lock = folder.path().join(format!("state/transfers/{old}.lock"));
     while lock.exists() {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -83,7 +83,7 @@ async fn a_cancelled_upload_stops_and_is_resumed_by_the_next_call() {
     let (server, folder) = held(&bytes, 5 * PIECE);
     let uploads = bridge(&server, folder.path());
     let sent = until_sent(&uploads, 2 * PIECE).await.sent_bytes;
-    let caller = Caller::until(Instant::now() + LONG);
+    let caller = Caller::until(Instant::now() + CALL_TIMEOUT);
     caller.cancelled.cancel();
     let error = uploads.upload(&request("big", "big"), &[], &caller).await;
     assert_eq!(error.unwrap_err().code(), "cancelled");
@@ -98,12 +98,12 @@ async fn a_cancelled_upload_stops_and_is_resumed_by_the_next_call() {
 }
 
 #[tokio::test]
-async fn a_call_for_an_upload_that_another_call_stopped_begins_it_anew() {
+async fn an_upload_stopped_by_another_call_begins_anew() {
     let bytes = content(8 * PIECE, 1);
     let (server, folder) = held(&bytes, 5 * PIECE);
     let uploads = bridge(&server, folder.path());
     until_sent(&uploads, PIECE).await;
-    let stopping = Caller::until(Instant::now() + LONG);
+    let stopping = Caller::until(Instant::now() + CALL_TIMEOUT);
     let cancel = stopping.cancelled.clone();
     let asked = request("big", "big");
     // Both wait for the same upload before one of them is cancelled.
@@ -122,7 +122,7 @@ async fn a_call_for_an_upload_that_another_call_stopped_begins_it_anew() {
 }
 
 #[test]
-fn a_bridge_that_ends_leaves_what_arrived_and_the_next_one_sends_the_rest_only() {
+fn after_a_bridge_ends_the_next_one_sends_only_the_rest() {
     let bytes = content(20 * PIECE, 1);
     let (server, folder) = held(&bytes, 10 * PIECE);
     let runtime = || tokio::runtime::Runtime::new().unwrap();
@@ -148,7 +148,7 @@ async fn progress_grows_to_the_total() {
             seen.lock().unwrap().push(progress.clone());
         }
     };
-    let caller = Caller::until(Instant::now() + LONG).hearing(&report);
+    let caller = Caller::until(Instant::now() + CALL_TIMEOUT).hearing(&report);
     let uploads = bridge(&server, folder.path());
     uploads
         .upload(&request("a", "a"), &[], &caller)

@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use super::{Shared, modified_at, send_bytes, sha256};
 
-const LARGEST: usize = 1 << 20;
-const MOST_NAMES: usize = 1000;
+const MAX_FILE_BYTES: usize = 1 << 20;
+const MAX_NAMES: usize = 1000;
 
 pub(super) fn send(mut stream: &TcpStream, shared: &Shared, request: &Value) -> Option<()> {
     let folder = request["path"].as_str()?.trim_end_matches('/');
     let names = request["names"].as_array()?;
-    assert!(names.len() <= MOST_NAMES, "{} names", names.len());
+    assert!(names.len() <= MAX_NAMES, "{} names", names.len());
     let (mut body, mut ends) = (Vec::new(), Vec::new());
     let mut state = shared.state.lock().unwrap();
     for name in names {
@@ -25,10 +25,10 @@ pub(super) fn send(mut stream: &TcpStream, shared: &Shared, request: &Value) -> 
         let line = match &there {
             None => missing("not_found"),
             Some(_) if state.faults.unreadable.contains(&path) => missing("invalid_argument"),
-            Some((bytes, _)) if bytes.len() > LARGEST => missing("too_large"),
+            Some((bytes, _)) if bytes.len() > MAX_FILE_BYTES => missing("too_large"),
             Some((bytes, version)) => {
-                let is_lie = state.faults.lies > 0;
-                state.faults.lies = state.faults.lies.saturating_sub(1);
+                let is_lie = state.faults.wrong_digests > 0;
+                state.faults.wrong_digests = state.faults.wrong_digests.saturating_sub(1);
                 let digest = if is_lie {
                     "0".repeat(64)
                 } else {

@@ -1,5 +1,5 @@
-//! The executor's file routes on loopback, with faults at will. A thread a connection, so that it outlives the runtimes of tests.
-//! Faults count bytes and requests, never time: what they do is the same on any machine.
+//! The executor's file routes on loopback, with faults on demand. Each connection has a thread, so that it outlives the tests' runtimes.
+//! Faults count bytes and requests, never time, so they behave the same on any machine.
 
 mod bundle;
 mod read;
@@ -16,32 +16,32 @@ use sha2::{Digest, Sha256};
 pub(crate) const TOKEN: &str = "t0ken";
 const CHUNK: usize = 16 * 1024;
 
-/// What to do wrong.
+/// The faults to inject.
 #[derive(Default)]
 pub(crate) struct Faults {
-    /// Each reply with bytes takes one of these and is cut after so many bytes.
+    /// Each reply with bytes takes one entry and is cut after so many bytes.
     pub(crate) cuts: Vec<usize>,
-    /// So many requests for bytes are answered `503 busy`.
+    /// Number of requests for bytes to answer `503 busy`.
     pub(crate) busy: u32,
-    /// So many digests are wrong.
-    pub(crate) lies: u32,
-    /// So many requests for a digest are answered with "ask again".
+    /// Number of wrong digests to send.
+    pub(crate) wrong_digests: u32,
+    /// Number of digest requests to answer with "ask again".
     pub(crate) pending: u32,
-    /// A file changes whenever it was asked about.
-    pub(crate) restless: bool,
-    /// Replies name, and carry, another range than was asked for.
+    /// A file changes after each request about it.
+    pub(crate) keeps_changing: bool,
+    /// Replies name and carry another range than the requested one.
     pub(crate) shifted: bool,
-    /// Replies carry more than was asked for, in a body without a length.
+    /// Replies carry more than requested, in a body without a length.
     pub(crate) too_much: bool,
-    /// No byte of this file comes.
+    /// No byte of this file is sent.
     pub(crate) stuck: Option<String>,
-    /// When so many bytes were served in all, no more come until this is none.
+    /// After so many bytes in all, none are sent until this is `None`.
     pub(crate) hold_after: Option<u64>,
-    /// These may not be read.
+    /// Files without read permission.
     pub(crate) unreadable: BTreeSet<String>,
-    /// These are in listings and nowhere else: they vanished since.
+    /// Files that are listed but have vanished since.
     pub(crate) vanished: BTreeSet<String>,
-    /// When so many bytes were served in all, the file gets another content; a list, for several times.
+    /// After so many bytes in all, the file gets this content, once for each entry.
     pub(crate) changes: Vec<(u64, String, Vec<u8>)>,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct State {
     pub(crate) faults: Faults,
     /// Bytes served, by path.
     pub(crate) served: BTreeMap<String, u64>,
-    /// Request heads, as they came.
+    /// Request heads, as received.
     pub(crate) requests: Vec<String>,
     page: usize,
     grown: Option<(String, Vec<u8>)>,
@@ -69,7 +69,7 @@ impl State {
         self.files.remove(path);
     }
 
-    /// The next listing shows the file as it is, and then it has these bytes.
+    /// Replaces the file's content after the next listing.
     pub(crate) fn grow_after_listing(&mut self, path: &str, bytes: Vec<u8>) {
         self.grown = Some((path.to_owned(), bytes));
     }
@@ -113,7 +113,7 @@ impl FilesServer {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let shared = shared.clone();
-                // A connection that ends, ends its thread with an error that is of no interest.
+                // The error of a closed connection only ends its thread.
                 std::thread::spawn(move || serve(&stream, &shared));
             }
         });
@@ -164,7 +164,7 @@ fn answer(stream: &TcpStream, shared: &Shared, head: &str, body: &[u8]) -> Optio
     match url.path() {
         "/files/stat" => {
             let reply = replies::stat(&mut state, &path, query.contains_key("digest"));
-            if state.faults.restless
+            if state.faults.keeps_changing
                 && let Some((_, version)) = state.files.get_mut(&path)
             {
                 *version += 1;
@@ -217,7 +217,7 @@ fn answer(stream: &TcpStream, shared: &Shared, head: &str, body: &[u8]) -> Optio
     }
 }
 
-/// Sends a body with what the faults say of it; `path_at` says whose byte it is.
+/// Sends a body, applying the faults; `path_at` maps an offset to its file.
 fn send_bytes(
     mut stream: &TcpStream,
     shared: &Shared,

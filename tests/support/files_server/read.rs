@@ -1,10 +1,10 @@
-//! `GET /files/read` of [`super`], as `colab/API.md` says it.
+//! `GET /files/read` as `colab/API.md` specifies it.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-/// The reply for a file of these bytes.
+/// Returns the reply for a file of these bytes.
 pub(super) fn read(path: &str, bytes: &[u8], query: &BTreeMap<String, String>) -> Value {
     let number = |name: &str| query[name].parse::<i64>().unwrap();
     let (line, lines) = (number("line"), number("lines") as usize);

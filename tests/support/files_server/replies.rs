@@ -1,4 +1,4 @@
-//! What the routes for one file answer.
+//! Replies of the routes for one file.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -31,8 +31,8 @@ pub(super) fn stat(state: &mut State, path: &str, digest: bool) -> Option<Value>
         state.faults.pending -= 1;
         reply["digest_pending"] = true.into();
     } else if digest {
-        let lie = state.faults.lies > 0;
-        state.faults.lies = state.faults.lies.saturating_sub(1);
+        let lie = state.faults.wrong_digests > 0;
+        state.faults.wrong_digests = state.faults.wrong_digests.saturating_sub(1);
         reply["sha256"] = if lie { "0".repeat(64) } else { sha256(bytes) }.into();
     }
     Some(reply)

@@ -1,4 +1,4 @@
-//! A machine without fault: batches, deadlines, failing iterations, callers who come back.
+//! A healthy machine: batches, deadlines, failing iterations and repeated calls.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,7 +13,7 @@ use super::{BUDGET, Bench, failed, secs};
 use crate::support::hint::worded;
 use crate::support::world::Fails;
 
-/// First and last iteration of every batch that was accepted.
+/// Returns the first and last iteration of every accepted batch.
 fn batches(bench: &Bench) -> Vec<(u64, u64)> {
     let world = bench.world();
     let loops = world
@@ -26,21 +26,24 @@ fn batches(bench: &Bench) -> Vec<(u64, u64)> {
 #[tokio::test(start_paused = true)]
 async fn batches_that_fit_run_in_one_call() {
     let bench = Bench::new(10, 4);
-    bench.is_whole(&bench.call().await);
-    bench.ran_again(&[]);
+    bench.assert_complete(&bench.call().await);
+    bench.assert_begun_again(&[]);
     assert_eq!(batches(&bench), [(0, 4), (4, 8), (8, 10)]);
     assert_eq!(bench.world().setups, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_iteration_is_told_as_it_ends() {
+async fn progress_is_reported_after_every_iteration() {
     let bench = Bench::new(5, 2);
-    let told = AtomicU64::new(0);
+    let reported = AtomicU64::new(0);
     let report = |progress: Progress<'_>| {
         let Progress::Count { done, total } = progress else {
             panic!("{progress:?}");
         };
-        assert_eq!((told.fetch_add(1, Ordering::Relaxed) + 1, 5), (done, total));
+        assert_eq!(
+            (reported.fetch_add(1, Ordering::Relaxed) + 1, 5),
+            (done, total)
+        );
     };
     let caller = Caller::until(Instant::now() + BUDGET).hearing(&report);
     bench
@@ -48,11 +51,11 @@ async fn every_iteration_is_told_as_it_ends() {
         .run(&bench.plan, false, &caller)
         .await
         .unwrap();
-    assert_eq!(told.into_inner(), 5);
+    assert_eq!(reported.into_inner(), 5);
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_the_deadline_a_batch_goes_on_and_the_next_call_follows_it() {
+async fn at_the_deadline_a_batch_keeps_running_and_the_next_call_follows_it() {
     let bench = Bench::new(30, 30);
     let began = Instant::now();
     let facts = bench.call_within(secs(20)).await;
@@ -61,13 +64,13 @@ async fn at_the_deadline_a_batch_goes_on_and_the_next_call_follows_it() {
     assert_eq!((facts.state, facts.can_continue), ("running", true));
     assert!((10..20).contains(&facts.completed), "{facts:?}");
     assert_eq!(facts.remaining, 30 - facts.completed);
-    bench.is_whole(&bench.call().await);
-    bench.ran_again(&[]);
+    bench.assert_complete(&bench.call().await);
+    bench.assert_begun_again(&[]);
     assert_eq!(batches(&bench), [(0, 30)]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_printed_comes_in_one_answer_and_in_no_other() {
+async fn printed_output_appears_in_exactly_one_answer() {
     let bench = Bench::new(30, 10);
     let mut text = String::new();
     while bench.completed_or_none() < Some(30) {
@@ -78,7 +81,7 @@ async fn what_is_printed_comes_in_one_answer_and_in_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failing_iteration_stops_there_and_the_next_call_tries_it_again() {
+async fn a_failing_iteration_stops_the_operation_and_the_next_call_retries_it() {
     let bench = Bench::new(10, 4);
     bench.world().failing.insert(5, Fails::Once);
     let facts = bench.call().await;
@@ -91,8 +94,8 @@ async fn a_failing_iteration_stops_there_and_the_next_call_tries_it_again() {
     let report = bench.report("op").await.unwrap();
     assert_eq!(report.state, "failed");
     assert_eq!(report.stop.unwrap().iteration, Some(5));
-    bench.is_whole(&bench.call().await);
-    bench.ran_again(&[(5, 2)]);
+    bench.assert_complete(&bench.call().await);
+    bench.assert_begun_again(&[(5, 2)]);
     assert_eq!(bench.world().setups, 1, "the kernel is the same");
 }
 
@@ -112,7 +115,7 @@ async fn an_iteration_that_always_fails_can_be_skipped_later() {
         (facts.state, facts.completed, facts.skipped_count),
         ("succeeded", 6, 1)
     );
-    bench.ran_again(&[(2, 3)]);
+    bench.assert_begun_again(&[(2, 3)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -137,7 +140,7 @@ async fn skipped_iterations_are_counted_and_named() {
     assert_eq!(skipped, [(1, "ValueError: no 1"), (4, "ValueError: no 4")]);
     assert_eq!(report.last_results[1]["error"], "ValueError: no 1");
     assert_eq!(report.last_results.len(), 6);
-    bench.ran_again(&[]);
+    bench.assert_begun_again(&[]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,24 +157,24 @@ async fn a_break_completes_the_operation() {
         assert_eq!(facts.remaining, 0);
         assert!(worded(&facts.hint.unwrap()).contains("break"));
     }
-    bench.has_results(6);
+    bench.assert_results(6);
     assert_eq!(bench.world().begun.len(), 6);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_finished_operation_runs_nothing_when_called_again() {
     let bench = Bench::new(4, 4);
-    bench.is_whole(&bench.call().await);
+    bench.assert_complete(&bench.call().await);
     let requests = bench.world().requests;
     bench.world().is_down = true;
-    bench.is_whole(&bench.call().await);
+    bench.assert_complete(&bench.call().await);
     assert_eq!(bench.world().requests, requests);
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_all_iterations_are_known_to_be_done_nothing_more_is_waited_for() {
+async fn a_call_returns_once_every_iteration_is_done() {
     let bench = Bench::new(4, 4);
-    // The last iteration ends with the fifth second, the job half a second later.
+    // The last iteration ends after five seconds, the job half a second later.
     bench.call_within(secs(3)).await;
     let facts = loop {
         let facts = bench
@@ -181,9 +184,9 @@ async fn when_all_iterations_are_known_to_be_done_nothing_more_is_waited_for() {
             break facts;
         }
     };
-    bench.is_whole(&facts);
+    bench.assert_complete(&facts);
     bench.world().is_down = true;
-    bench.is_whole(&bench.call().await);
+    bench.assert_complete(&bench.call().await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -205,7 +208,7 @@ async fn another_plan_under_the_same_name_is_refused_until_restart() {
         assert_eq!(bench.completed(), done);
     };
     says(&bench, &error, "n_iterations (10 before, 11 now)");
-    // As an older version leaves it.
+    // As an older version left it.
     let path = bench.file("checkpoint.json");
     let mut old: serde_json::Value =
         serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -222,27 +225,27 @@ async fn another_plan_under_the_same_name_is_refused_until_restart() {
     );
     assert_eq!(bench.world().accepted.len(), accepted, "nothing was sent");
     assert_eq!(bench.completed(), done);
-    bench.is_whole(&bench.restart().await);
+    bench.assert_complete(&bench.restart().await);
     assert_eq!(bench.world().interrupts, 1, "the batch in flight was ended");
 }
 
 #[tokio::test(start_paused = true)]
-async fn batches_may_change_their_size_on_the_way() {
+async fn the_batch_size_may_change_between_calls() {
     let mut bench = Bench::new(12, 8);
     bench.call_within(secs(7)).await;
     bench.plan.batch_size = 3;
-    bench.is_whole(&bench.call().await);
-    bench.ran_again(&[]);
+    bench.assert_complete(&bench.call().await);
+    bench.assert_begun_again(&[]);
     assert_eq!(batches(&bench), [(0, 8), (8, 11), (11, 12)]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_begins_anew() {
+async fn a_restart_begins_at_the_first_iteration() {
     let bench = Bench::new(4, 4);
     bench.call().await;
-    bench.is_whole(&bench.restart().await);
+    bench.assert_complete(&bench.restart().await);
     let twice: Vec<_> = (0..4).map(|i| (i, 2)).collect();
-    bench.ran_again(&twice);
+    bench.assert_begun_again(&twice);
     assert_eq!(bench.world().setups, 2);
 }
 
@@ -257,23 +260,23 @@ async fn a_restart_that_cannot_end_the_batch_in_flight_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_calls_at_once_one_is_told_that_the_other_works() {
+async fn the_second_of_two_concurrent_calls_is_refused_as_busy() {
     let bench = Bench::new(10, 4);
     let second = async {
         sleep(secs(3)).await;
         let error = bench.refused(false).await;
         assert_eq!(error.code(), "busy");
         assert!(error.is_retryable());
-        // Looking is free.
+        // `get_checkpoint` changes nothing.
         assert_eq!(bench.report("op").await.unwrap().state, "unfinished");
     };
     let (facts, ()) = tokio::join!(bench.call(), second);
-    bench.is_whole(&facts);
-    bench.ran_again(&[]);
+    bench.assert_complete(&facts);
+    bench.assert_begun_again(&[]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_call_interrupts_the_batch_and_says_what_was_done() {
+async fn a_cancelled_call_interrupts_the_batch_and_reports_what_was_done() {
     let bench = Bench::new(10, 10);
     let token = CancellationToken::new();
     let cancel = async {
@@ -290,13 +293,13 @@ async fn a_cancelled_call_interrupts_the_batch_and_says_what_was_done() {
     let done = bench.world().ended.len() as u64;
     assert_eq!(bench.completed(), facts.completed);
     assert!(facts.completed <= done && done < 6);
-    bench.is_whole(&bench.call().await);
-    // The one that was interrupted began twice.
-    bench.ran_again(&[(done, 2)]);
+    bench.assert_complete(&bench.call().await);
+    // The interrupted iteration began twice.
+    bench.assert_begun_again(&[(done, 2)]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_is_cancelled_before_it_begins_ends_the_batch_of_the_one_before() {
+async fn a_call_cancelled_before_it_begins_ends_the_previous_calls_batch() {
     let bench = Bench::new(30, 30);
     bench.call_within(secs(10)).await;
     let token = CancellationToken::new();
@@ -308,7 +311,7 @@ async fn a_call_that_is_cancelled_before_it_begins_ends_the_batch_of_the_one_bef
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_someone_else_interrupts_stops_the_call_that_waits_for_it() {
+async fn an_interrupt_from_elsewhere_stops_the_call_that_waits_for_the_batch() {
     let bench = Bench::new(30, 30);
     let interrupt = async {
         sleep(secs(10)).await;
@@ -318,11 +321,11 @@ async fn a_batch_that_someone_else_interrupts_stops_the_call_that_waits_for_it()
     let (facts, ()) = tokio::join!(bench.call(), interrupt);
     failed(&facts, "interrupted", "cancelled");
     assert_eq!(bench.report("op").await.unwrap().state, "interrupted");
-    bench.is_whole(&bench.call().await);
+    bench.assert_complete(&bench.call().await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_was_interrupted_between_two_calls_is_gone_on_with() {
+async fn a_batch_interrupted_between_two_calls_is_resumed() {
     let bench = Bench::new(30, 30);
     bench.call_within(secs(10)).await;
     let job = bench.report("op").await.unwrap().job_id.unwrap();
@@ -332,11 +335,11 @@ async fn a_batch_that_was_interrupted_between_two_calls_is_gone_on_with() {
         worded(&facts.notes[0]).contains("was interrupted before this call"),
         "{facts:?}"
     );
-    bench.is_whole(&facts);
+    bench.assert_complete(&facts);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_setup_that_fails_stops_before_the_first_iteration() {
+async fn a_failing_setup_stops_before_the_first_iteration() {
     let bench = Bench::new(4, 4);
     bench.world().failing_setup = Some(Fails::Once);
     let facts = bench.call().await;
@@ -346,5 +349,5 @@ async fn a_setup_that_fails_stops_before_the_first_iteration() {
         Some("the setup failed: ImportError: no such module")
     );
     assert!(bench.world().begun.is_empty());
-    bench.is_whole(&bench.call().await);
+    bench.assert_complete(&bench.call().await);
 }

@@ -1,4 +1,4 @@
-//! However a client leaves, the program ends and takes along what it started, also when a call is under way and nobody reads the answers.
+//! However a client disconnects, the program exits and ends its executor and kernel, even during a call and with stdout unread.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -13,7 +13,7 @@ use crate::support::process::is_running;
 use crate::support::python::python;
 use crate::support::stdio::{Bridge, PATIENCE};
 
-/// A client on a local executor, with code under way, that reads nothing any more.
+/// A client on a local executor with running code, that has stopped reading stdout.
 struct Client {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -30,7 +30,7 @@ fn program(home: &Home) -> Command {
 }
 
 impl Client {
-    fn waiting() -> Self {
+    fn start() -> Self {
         let home = Home::new();
         let mut command = program(&home);
         command
@@ -75,7 +75,7 @@ impl Client {
         until_there(&self.home.folder("results/workspace").join(name));
     }
 
-    /// Asks for more than a pipe holds, and waits until that was read.
+    /// Requests more than a pipe holds, and waits until the program has read the requests.
     fn fill_the_pipe(&mut self) {
         for _ in 0..60 {
             self.send("tools/list", json!({}));
@@ -90,17 +90,17 @@ impl Client {
         assert!(sent.unwrap().success());
     }
 
-    /// Waits for the end of all three processes; what was printed is kept.
-    fn ends(mut self) {
+    /// Asserts that all three processes end and that the output is kept.
+    fn assert_all_end(mut self) {
         let end = Instant::now() + PATIENCE;
         while self.child.try_wait().unwrap().is_none() {
-            assert!(Instant::now() < end, "it stays");
+            assert!(Instant::now() < end, "the program keeps running");
             sleep(Duration::from_millis(10));
         }
         let pids = self.home.folder("results/workspace/pids");
         for pid in std::fs::read_to_string(pids).unwrap().split(' ') {
             while is_running(pid) {
-                assert!(Instant::now() < end, "{pid} stays");
+                assert!(Instant::now() < end, "{pid} keeps running");
                 sleep(Duration::from_millis(10));
             }
         }
@@ -120,27 +120,27 @@ impl Drop for Client {
 }
 
 #[test]
-fn a_client_that_reads_nothing_and_leaves_takes_all_along() {
-    let mut client = Client::waiting();
+fn a_client_that_stops_reading_and_leaves_ends_every_process() {
+    let mut client = Client::start();
     client.fill_the_pipe();
     drop(client.stdin.take());
-    client.ends();
+    client.assert_all_end();
 }
 
 #[test]
-fn a_line_that_is_dead_on_the_other_side_ends_all() {
-    let mut client = Client::waiting();
+fn a_closed_stdout_ends_every_process() {
+    let mut client = Client::start();
     drop(client.stdout.take());
     client.send("tools/list", json!({}));
-    client.ends();
+    client.assert_all_end();
 }
 
 #[test]
-fn a_signal_ends_all_though_nothing_is_read() {
+fn a_signal_ends_every_process_while_stdout_is_full() {
     for signal in ["-TERM", "-INT"] {
-        let mut client = Client::waiting();
+        let mut client = Client::start();
         client.fill_the_pipe();
         client.signal(signal);
-        client.ends();
+        client.assert_all_end();
     }
 }

@@ -1,4 +1,4 @@
-//! What is kept of a run with a name, by the real program, from the real executor.
+//! The saved result of a named run, with the real program and executor.
 
 use std::fs;
 use std::path::Path;
@@ -25,7 +25,7 @@ fn read(path: &Value) -> String {
 }
 
 #[track_caller]
-fn is_whole(report: &Answer) {
+fn assert_whole(report: &Answer) {
     let whole: String = (0..30_000).map(|i| format!("line {i}: ü\n")).collect();
     assert!(read(&report.facts["output_file"]).starts_with(&whole));
     assert_eq!(read(&report.facts["code_file"]), CODE);
@@ -46,14 +46,14 @@ fn is_whole(report: &Answer) {
 }
 
 #[test]
-fn code_output_pictures_and_times_stay_when_everything_else_is_gone() {
+fn code_output_pictures_and_times_survive_the_loss_of_everything_else() {
     let (mut executor, home) = (Executor::start(), Home::new());
     let mut bridge = executor.bridge(&home, &[]);
     run(&mut bridge, "whole", CODE).succeeded();
     executor.kill();
     fs::remove_dir_all(home.folder("results")).unwrap();
     let report = get(&mut bridge, "whole");
-    is_whole(&report);
+    assert_whole(&report);
     assert_eq!(report.fact("session"), "whole");
     let list = bridge.call("list_checkpoints", json!({}));
     let row = &list.facts["checkpoints"][0];
@@ -99,7 +99,7 @@ fn a_run_whose_bridge_was_killed_is_kept_by_the_next_one() {
 }
 
 #[test]
-fn a_result_is_whole_once_get_output_has_seen_the_end() {
+fn a_result_is_complete_once_get_output_has_seen_the_end() {
     let (mut executor, home) = (Executor::start(), Home::new());
     let mut bridge = executor.bridge(&home, &[("SMART_COLAB_CALL_BUDGET_SEC", "5")]);
     let code =
@@ -126,11 +126,11 @@ fn a_result_is_whole_once_get_output_has_seen_the_end() {
 }
 
 #[test]
-fn what_the_disk_does_not_take_is_said_and_the_rest_is_kept() {
+fn results_that_the_disk_refuses_are_reported_and_the_rest_is_kept() {
     let (executor, home) = (Executor::shared(), Home::new());
     let (results, checkpoints) = (home.folder("results"), home.folder("checkpoints"));
     let mut bridge = executor.bridge(&home, &[]);
-    // Only now: a bridge does not start with a folder that cannot be made.
+    // Not earlier: a bridge does not start with a folder that cannot be created.
     break_folder(&results);
     let answer = run(&mut bridge, "no-pictures", CODE);
     answer.succeeded();
@@ -142,10 +142,10 @@ fn what_the_disk_does_not_take_is_said_and_the_rest_is_kept() {
         "{}",
         report.facts
     );
-    // Its folder can be written again.
+    // The folder can be written again.
     fs::remove_file(&results).unwrap();
     let mut bridge = executor.bridge(&home, &[]);
-    is_whole(&get(&mut bridge, "no-pictures"));
+    assert_whole(&get(&mut bridge, "no-pictures"));
 
     let marker = "nowhere-ran";
     break_folder(&checkpoints);
@@ -159,5 +159,5 @@ fn what_the_disk_does_not_take_is_said_and_the_rest_is_kept() {
         "{}",
         answer.facts
     );
-    assert!(!Path::exists(&executor.root().join(marker)), "it ran");
+    assert!(!Path::exists(&executor.root().join(marker)), "the code ran");
 }

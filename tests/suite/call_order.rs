@@ -1,4 +1,4 @@
-//! Calls that a client sends at once act on their session in the order in which it sent them.
+//! Concurrent calls act on their session in the order in which the client sent them.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ fn quick(session: &str, code: &str) -> (&'static str, Value) {
     ("run_code_quick", json!({"code": code, "session": session}))
 }
 
-/// All calls in one breath; their answers.
+/// Sends all calls without waiting, then returns their answers.
 fn at_once(bridge: &mut Bridge, calls: &[(&str, Value)]) -> Vec<Answer> {
     let ids: Vec<u64> = calls
         .iter()
@@ -47,7 +47,7 @@ fn code_runs_in_the_order_in_which_it_was_sent() {
 }
 
 #[test]
-fn code_that_takes_its_time_is_not_overtaken_and_other_sessions_do_not_wait_for_it() {
+fn slow_code_is_not_overtaken_and_does_not_block_other_sessions() {
     let home = Home::new();
     let mut bridge = Executor::shared().bridge(&home, &[]);
     let (slow, other) = ("turns-slow", "turns-other");
@@ -65,7 +65,7 @@ fn code_that_takes_its_time_is_not_overtaken_and_other_sessions_do_not_wait_for_
     bridge
         .call("run_code_quick", quick(other, "1").1)
         .succeeded();
-    // It came last, and must not wait for the end of what it is to end.
+    // Sent last, but must not wait for the code that it is to interrupt.
     let ended = bridge.call("interrupt_execution", json!({"session": slow}));
     assert_eq!(ended.facts["state"], "interrupted", "{}", ended.facts);
     assert!(Answer::of(&bridge.answer(hold)).is_error);
@@ -73,7 +73,7 @@ fn code_that_takes_its_time_is_not_overtaken_and_other_sessions_do_not_wait_for_
 }
 
 #[test]
-fn a_restart_comes_between_what_was_sent_before_and_after_it() {
+fn a_restart_takes_effect_between_the_calls_before_and_after_it() {
     let home = Home::new();
     let mut bridge = Executor::shared().bridge(&home, &[]);
     let session = "turns-restart";
@@ -97,7 +97,7 @@ fn a_restart_comes_between_what_was_sent_before_and_after_it() {
 }
 
 #[test]
-fn a_call_that_is_refused_or_cancelled_lets_the_next_one_pass() {
+fn a_refused_or_cancelled_call_does_not_block_the_next_one() {
     let home = Home::new();
     let mut bridge = Executor::shared().bridge(&home, &[]);
     let session = "turns-freed";

@@ -1,4 +1,4 @@
-//! The checkpoint on disk: damaged, of another version, or on a disk that takes nothing.
+//! The checkpoint on disk: damaged, of another version, or on a disk that cannot be written.
 
 use std::fs;
 
@@ -22,7 +22,7 @@ async fn half_done() -> Bench {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_damaged_checkpoint_is_kept_aside_and_reported_and_the_one_before_it_is_used() {
+async fn a_damaged_checkpoint_is_set_aside_and_reported_and_the_previous_one_is_used() {
     let bench = half_done().await;
     let accepted = bench.world().accepted.len();
     fs::write(bench.file("checkpoint.json"), "{\"version\": 1, \"comp").unwrap();
@@ -30,7 +30,7 @@ async fn a_damaged_checkpoint_is_kept_aside_and_reported_and_the_one_before_it_i
     assert_eq!(error.code(), "checkpoint_corrupt");
     assert!(
         bench.file("checkpoint.json").exists(),
-        "looking changes nothing"
+        "get_checkpoint changes nothing"
     );
 
     let error = bench.refused(false).await;
@@ -49,13 +49,13 @@ async fn a_damaged_checkpoint_is_kept_aside_and_reported_and_the_one_before_it_i
 
     assert_eq!(bench.report("op").await.unwrap().completed, Some(known));
     let facts = bench.call().await;
-    bench.is_whole(&facts);
+    bench.assert_complete(&facts);
     let world = bench.world();
     assert!((0..known).all(|i| world.begun[&i] == 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_good_checkpoint_only_a_restart_goes_on() {
+async fn without_a_valid_checkpoint_only_a_restart_continues() {
     let bench = half_done().await;
     fs::write(bench.file("checkpoint.json"), "").unwrap();
     fs::write(bench.file("checkpoint.prev.json"), "no").unwrap();
@@ -67,7 +67,7 @@ async fn without_a_good_checkpoint_only_a_restart_goes_on() {
         ));
         assert!(!error.is_retryable());
     }
-    bench.is_whole(&bench.restart().await);
+    bench.assert_complete(&bench.restart().await);
     assert!(bench.file("checkpoint.json.corrupt-1").exists());
     let kept = fs::read_to_string(bench.file("checkpoint.prev.json.corrupt-1"));
     assert_eq!(kept.unwrap(), "no");
@@ -88,7 +88,7 @@ async fn a_checkpoint_of_another_version_is_refused_and_kept() {
         fs::read_to_string(bench.file("checkpoint.json")).unwrap(),
         newer
     );
-    bench.is_whole(&bench.restart().await);
+    bench.assert_complete(&bench.restart().await);
     let kept = fs::read_to_string(bench.file("checkpoint.json.corrupt-1"));
     assert_eq!(kept.unwrap(), newer);
 }
@@ -103,7 +103,7 @@ async fn a_restart_ends_the_batch_that_only_the_previous_checkpoint_names() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn results_that_someone_deleted_are_told_and_the_rest_goes_on() {
+async fn deleted_results_are_reported_and_the_operation_continues() {
     let bench = half_done().await;
     fs::remove_file(bench.file("results.jsonl")).unwrap();
     let facts = bench.call().await;
@@ -113,12 +113,12 @@ async fn results_that_someone_deleted_are_told_and_the_rest_goes_on() {
         "{:?}",
         facts.notes
     );
-    bench.ran_again(&[]);
+    bench.assert_begun_again(&[]);
 }
 
-/// As root, permissions bind nobody: a file where the folder should be refuses everyone.
+/// Permissions do not stop root; a file in the folder's place does.
 #[tokio::test(start_paused = true)]
-async fn where_nothing_can_be_written_nothing_is_sent() {
+async fn nothing_is_sent_when_the_checkpoint_cannot_be_written() {
     let bench = Bench::new(4, 4);
     fs::write(bench.disk.path().join("checkpoints"), "a file").unwrap();
     let error = bench.refused(false).await;
@@ -128,11 +128,11 @@ async fn where_nothing_can_be_written_nothing_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_disk_that_fails_on_the_way_ends_the_call_before_the_next_batch() {
+async fn a_disk_failure_ends_the_call_before_the_next_batch() {
     let bench = Bench::new(20, 4);
     let spoil = async {
         sleep(secs(6)).await;
-        // What takes the old checkpoint's place from now on is in the way.
+        // From now on a folder blocks the path of the previous checkpoint.
         let previous = bench.file("checkpoint.prev.json");
         fs::remove_file(&previous).unwrap();
         fs::create_dir_all(previous.join("in the way")).unwrap();
@@ -145,6 +145,6 @@ async fn a_disk_that_fails_on_the_way_ends_the_call_before_the_next_batch() {
     assert_eq!(facts.code.as_deref(), Some("internal"));
     assert!(worded(&facts.hint.unwrap()).contains("CHECKPOINT_DIR"));
     fs::remove_dir_all(bench.file("checkpoint.prev.json")).unwrap();
-    bench.is_whole(&bench.call().await);
-    bench.ran_again(&[]);
+    bench.assert_complete(&bench.call().await);
+    bench.assert_begun_again(&[]);
 }

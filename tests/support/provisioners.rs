@@ -1,4 +1,4 @@
-//! Ways to runtimes that tests choose: they need no start, and lead elsewhere when the test says so.
+//! Provisioners for runtimes that tests choose; they start nothing.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -12,15 +12,15 @@ use smart_colab::runtime::{Runtime, RuntimeResult};
 use tokio::time::Instant;
 
 #[derive(Debug)]
-struct AtHand(Arc<dyn Runtime>);
+struct Fixed(Arc<dyn Runtime>);
 
-/// A connection that leads to `runtime`; addresses would be saved in `data_dir`.
-pub(crate) fn at_hand(runtime: Arc<dyn Runtime>, data_dir: &Path) -> Connection {
-    Connection::through(Arc::new(AtHand(runtime)), data_dir)
+/// Connects to `runtime`; a saved address would be in `data_dir`.
+pub(crate) fn connect_to(runtime: Arc<dyn Runtime>, data_dir: &Path) -> Connection {
+    Connection::through(Arc::new(Fixed(runtime)), data_dir)
 }
 
 #[async_trait]
-impl Provisioner for AtHand {
+impl Provisioner for Fixed {
     async fn runtime(&self, _: Instant) -> RuntimeResult<Arc<dyn Runtime>> {
         Ok(self.0.clone())
     }
@@ -34,40 +34,40 @@ impl Provisioner for AtHand {
     }
 }
 
-/// A way that leads to another runtime when it is turned.
+/// A provisioner that switches to another runtime on demand.
 #[derive(Debug)]
-pub(crate) struct Turning(Mutex<Arc<dyn Runtime>>);
+pub(crate) struct Switchable(Mutex<Arc<dyn Runtime>>);
 
-impl Turning {
+impl Switchable {
     pub(crate) fn to(runtime: Arc<dyn Runtime>) -> Arc<Self> {
         Arc::new(Self(Mutex::new(runtime)))
     }
 
-    pub(crate) fn turn(&self, runtime: Arc<dyn Runtime>) {
+    pub(crate) fn switch_to(&self, runtime: Arc<dyn Runtime>) {
         *self.0.lock().unwrap() = runtime;
     }
 
-    fn now(&self) -> Arc<dyn Runtime> {
+    fn current(&self) -> Arc<dyn Runtime> {
         self.0.lock().unwrap().clone()
     }
 }
 
 #[async_trait]
-impl Provisioner for Turning {
+impl Provisioner for Switchable {
     async fn runtime(&self, _: Instant) -> RuntimeResult<Arc<dyn Runtime>> {
-        Ok(self.now())
+        Ok(self.current())
     }
 
     fn place(&self) -> Option<String> {
-        Some(self.now().address().to_owned())
+        Some(self.current().address().to_owned())
     }
 
     fn boot_id(&self) -> Option<String> {
-        self.now().boot_id()
+        self.current().boot_id()
     }
 }
 
-/// The executor that prints this line.
+/// Returns the client of the executor that printed `line`.
 pub(crate) fn executor(line: &str) -> Arc<dyn Runtime> {
     Arc::new(Executor::new(&endpoint(line, None).unwrap()).unwrap())
 }

@@ -1,4 +1,4 @@
-//! What stands between passes requests on and answers with pages of its own: what was done is never said to be undone.
+//! Intermediaries that forward a request and reply with a page of their own: what ran is never reported as not run.
 
 use serde_json::json;
 
@@ -19,17 +19,17 @@ pub(super) const PAGES: [Stranger; 12] = [
     Stranger::Page("429 Too Many Requests", HTML, ""),
     Stranger::Page("502 Bad Gateway", HTML, "<html>nginx</html>"),
     Stranger::Page("503 Service Unavailable", HTML, ""),
-    // The executor's headers with another's page.
+    // The executor's headers with a foreign page.
     Stranger::Page("503 Service Unavailable", OURS, "<html>maintenance</html>"),
     Stranger::Page("404 Not Found", OURS, "<html>maintenance</html>"),
 ];
 
 #[tokio::test]
-async fn code_whose_answer_is_covered_runs_once_and_is_shown() {
+async fn code_whose_reply_is_replaced_by_a_page_runs_once_and_is_shown() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "60")]).await;
     for (count, page) in PAGES.into_iter().enumerate() {
-        rig.proxy.on("PUT /jobs/", 1, Fault::Cover(page));
+        rig.proxy.on("PUT /jobs/", 1, Fault::ReplaceReply(page));
         let answer = run(&bridge, &format!("{MARK}print('shown')")).await;
         let answer = finish(&bridge, answer).await;
         succeeded(&answer);
@@ -40,13 +40,13 @@ async fn code_whose_answer_is_covered_runs_once_and_is_shown() {
 }
 
 #[tokio::test]
-async fn code_that_stays_behind_a_page_may_be_running_and_is_found_by_its_id() {
+async fn code_whose_replies_stay_replaced_may_be_running_and_is_found_by_its_id() {
     for page in PAGES {
         let rig = Rig::start().await;
         let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "5")]).await;
-        // The executor is known, and then nothing but pages comes.
+        // The executor is known, then every reply is a page.
         succeeded(&finish(&bridge, run(&bridge, "None").await).await);
-        rig.proxy.always(Fault::Cover(page));
+        rig.proxy.always(Fault::ReplaceReply(page));
         let answer = run(&bridge, &format!("{MARK}print('there')")).await;
         assert!(answer.is_error, "{answer:?}");
         let hint = answer.facts["hint"].as_str().unwrap();
@@ -65,7 +65,7 @@ async fn code_that_stays_behind_a_page_may_be_running_and_is_found_by_its_id() {
 }
 
 #[tokio::test]
-async fn code_for_what_was_never_an_executor_is_not_sent() {
+async fn code_is_not_sent_to_a_server_that_never_was_an_executor() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "60")]).await;
     let sent = rig.proxy.seen("PUT /jobs/").len();
@@ -81,18 +81,18 @@ async fn code_for_what_was_never_an_executor_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_first_request_that_is_covered_runs_once_too() {
+async fn a_first_request_whose_reply_is_replaced_runs_once() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[]).await;
-    rig.proxy.on("PUT /jobs/", 1, Fault::Cover(PAGES[0]));
-    rig.proxy.on("/events", 1, Fault::Cover(PAGES[0]));
+    rig.proxy.on("PUT /jobs/", 1, Fault::ReplaceReply(PAGES[0]));
+    rig.proxy.on("/events", 1, Fault::ReplaceReply(PAGES[0]));
     let answer = finish(&bridge, run(&bridge, MARK).await).await;
     succeeded(&answer);
     assert_eq!(rig.file("ran"), "x");
 }
 
 #[tokio::test]
-async fn what_is_done_once_is_not_repeated_behind_a_page_and_questions_are() {
+async fn queries_but_not_actions_are_repeated_when_a_reply_is_replaced() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[]).await;
     for page in PAGES {
@@ -102,7 +102,7 @@ async fn what_is_done_once_is_not_repeated_behind_a_page_and_questions_are() {
             ("restart_session", "/restart", "check_colab_connection"),
         ] {
             let before = rig.proxy.seen(pattern).len();
-            rig.proxy.on(pattern, 1, Fault::Cover(page));
+            rig.proxy.on(pattern, 1, Fault::ReplaceReply(page));
             let answer = call(&bridge, tool, json!({})).await;
             assert!(answer.is_error, "{page:?}: {answer:?}");
             let hint = answer.facts["hint"].as_str().unwrap();
@@ -112,14 +112,14 @@ async fn what_is_done_once_is_not_repeated_behind_a_page_and_questions_are() {
             );
             assert_eq!(rig.proxy.seen(pattern).len(), before + 1);
         }
-        rig.proxy.on("GET /variables", 1, Fault::Cover(page));
+        rig.proxy.on("GET /variables", 1, Fault::ReplaceReply(page));
         let answer = call(&bridge, "list_colab_variables", json!({})).await;
         assert!(!answer.is_error, "{page:?}: {answer:?}");
     }
 }
 
 #[tokio::test]
-async fn a_loop_whose_answers_are_covered_does_each_iteration_once() {
+async fn a_loop_whose_replies_are_replaced_does_each_iteration_once() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[]).await;
     let whole = Stranger::Page("200 OK", OURS, "<html>maintenance</html>");
@@ -128,7 +128,7 @@ async fn a_loop_whose_answers_are_covered_does_each_iteration_once() {
         .enumerate()
     {
         for pattern in ["PUT /jobs/", "/events"] {
-            rig.proxy.on(pattern, 2, Fault::Cover(page));
+            rig.proxy.on(pattern, 2, Fault::ReplaceReply(page));
         }
         let name = format!("loop{count}");
         let arguments = json!({
@@ -145,7 +145,7 @@ async fn a_loop_whose_answers_are_covered_does_each_iteration_once() {
         succeeded(&answer);
         assert!(!answer.text.contains("<html>"), "{answer:?}");
         assert_eq!(rig.file("ran"), "0123".repeat(count + 1), "{page:?}");
-        rig.proxy.on("", 1, Fault::Cover(page));
+        rig.proxy.on("", 1, Fault::ReplaceReply(page));
         let kept = call(&bridge, "get_checkpoint", json!({"operation": name})).await;
         rig.proxy.heal();
         assert_eq!(kept.facts["state"], "succeeded", "{page:?}: {kept:?}");
@@ -155,7 +155,7 @@ async fn a_loop_whose_answers_are_covered_does_each_iteration_once() {
 }
 
 #[tokio::test]
-async fn an_interrupt_whose_answer_is_covered_reaches_the_code_once() {
+async fn an_interrupt_whose_reply_is_replaced_reaches_the_code_once() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "5")]).await;
     let code = "
@@ -169,7 +169,7 @@ except KeyboardInterrupt:
 ";
     let answer = call(&bridge, "run_code_long", json!({"code": code})).await;
     until(|| rig.executor.root().join("begun").exists()).await;
-    rig.proxy.on("/interrupt", 1, Fault::Cover(PAGES[0]));
+    rig.proxy.on("/interrupt", 1, Fault::ReplaceReply(PAGES[0]));
     let job = json!({"job_id": answer.facts["job_id"]});
     call(&bridge, "interrupt_execution", job.clone()).await;
     assert_eq!(rig.proxy.seen("/interrupt").len(), 2);

@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use smart_colab::mcp::client::Answer;
 use tokio::time::sleep;
 
-use super::{Caller, PATIENCE, executor, so_many};
+use super::{Caller, PATIENCE, executor, scaled};
 use crate::support::chance::Chance;
 use crate::support::executor::Executor;
 use crate::support::home::Home;
 use crate::support::process;
 
 const ITERATIONS: u64 = 300;
-const LARGEST_BATCH: u64 = 20;
+const MAX_BATCH: u64 = 20;
 const BUDGET: Duration = Duration::from_secs(10);
 
 const SETUP: &str = "
@@ -28,7 +28,7 @@ os.replace('pid.new', 'pid')
 def note(number):
     with open('done', 'a') as file: file.write(f'{number} {os.getpid()}\\n')
 ";
-/// Some time passes before the note and some after it, so that a death can come at either.
+/// Sleeps before and after the note, so that a kill can strike on either side of it.
 const BODY: &str = "
 time.sleep(0.01 * (i % 3))
 note(i)
@@ -43,43 +43,43 @@ enum Victim {
     Kernel,
 }
 
-/// Who dies, when so many iterations are noted, after so long.
+/// KillCounts `victim` a time `after` so many iterations are noted.
 #[derive(Debug)]
-struct Blow {
+struct Kill {
     victim: Victim,
     noted: u64,
     after: Duration,
 }
 
-/// How many of each.
+/// How often each process is killed.
 #[derive(Clone, Copy)]
-struct Deaths {
+struct KillCounts {
     bridge: u64,
     executor: u64,
     kernel: u64,
 }
 
-impl Deaths {
-    /// All of them, in the order of their coming. The operation cannot be over before.
-    fn blows(self, chance: &mut Chance) -> Vec<Blow> {
-        let mut blows = Vec::new();
+impl KillCounts {
+    /// Returns all kills in order, early enough that the operation cannot end before the last.
+    fn schedule(self, chance: &mut Chance) -> Vec<Kill> {
+        let mut kills = Vec::new();
         for (victim, count) in [
             (Victim::Bridge, self.bridge),
             (Victim::Executor, self.executor),
             (Victim::Kernel, self.kernel),
         ] {
             for _ in 0..count {
-                let noted = chance.within(0..ITERATIONS - LARGEST_BATCH - 5);
+                let noted = chance.within(0..ITERATIONS - MAX_BATCH - 5);
                 let after = chance.millis(0..40);
-                blows.push(Blow {
+                kills.push(Kill {
                     victim,
                     noted,
                     after,
                 });
             }
         }
-        blows.sort_by_key(|blow| blow.noted);
-        blows
+        kills.sort_by_key(|kill| kill.noted);
+        kills
     }
 }
 
@@ -97,7 +97,7 @@ impl Rig {
         self.executor.root().join(name)
     }
 
-    /// Of every note: the iteration, and the process that did it.
+    /// Returns every note as the iteration and the process id that ran it.
     fn notes(&self) -> Vec<(u64, u64)> {
         let text = fs::read_to_string(self.file("done")).unwrap_or_default();
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -108,27 +108,27 @@ impl Rig {
         whole.lines().map(note).collect()
     }
 
-    /// Waits for the moment of `blow`; for ever when there is none.
-    async fn due(&self, blow: Option<&Blow>) {
-        let Some(blow) = blow else {
+    /// Waits until `kill` is due; forever without one.
+    async fn wait_until_due(&self, kill: Option<&Kill>) {
+        let Some(kill) = kill else {
             return std::future::pending().await;
         };
         let is_due = || {
-            // One that has gone already cannot be killed.
-            let can_die = blow.victim != Victim::Kernel || self.file("pid").exists();
+            // A kernel that has exited cannot be killed.
+            let can_die = kill.victim != Victim::Kernel || self.file("pid").exists();
             let noted = self.notes().last().map_or(0, |(number, _)| number + 1);
-            can_die && noted >= blow.noted
+            can_die && noted >= kill.noted
         };
         while !is_due() {
             sleep(Duration::from_millis(3)).await;
         }
-        sleep(blow.after).await;
+        sleep(kill.after).await;
     }
 
     fn kill_executor(&mut self) {
         self.executor.kill();
         self.executor.restart();
-        // The kernel that was left went before the new one served.
+        // The orphaned kernel ended before the new executor started to serve.
         let _ = fs::remove_file(self.file("pid"));
     }
 
@@ -138,15 +138,19 @@ impl Rig {
         process::kill(pid.parse().unwrap());
     }
 
-    /// Calls until nothing is left to do, and strikes meanwhile.
-    async fn operate(&mut self, arguments: &Value, blows: Vec<Blow>) {
+    /// Calls until the operation is complete, killing processes meanwhile.
+    async fn operate(&mut self, arguments: &Value, kills: Vec<Kill>) {
         let end = Instant::now() + PATIENCE;
-        let mut blows = blows.into_iter().peekable();
+        let mut kills = kills.into_iter().peekable();
         let mut caller = self.bridge().await;
         loop {
             let notes = self.notes();
-            assert!(Instant::now() < end, "it never ends: {:?}", notes.last());
-            let Some(answer) = self.call(&caller, arguments, &mut blows).await else {
+            assert!(
+                Instant::now() < end,
+                "the operation never completes: {:?}",
+                notes.last()
+            );
+            let Some(answer) = self.call(&caller, arguments, &mut kills).await else {
                 caller.client.kill().await;
                 caller = self.bridge().await;
                 continue;
@@ -157,27 +161,27 @@ impl Rig {
                 assert_eq!(facts["can_continue"], true, "{facts}");
             } else if facts["can_continue"] == false {
                 assert_eq!(facts["completed"], ITERATIONS, "{facts}");
-                let to_come = blows.next();
-                assert!(to_come.is_none(), "{to_come:?} is still to come");
+                let to_come = kills.next();
+                assert!(to_come.is_none(), "{to_come:?} did not strike");
                 return;
             }
         }
     }
 
-    /// One call, and the blows that are due before its answer; none when the bridge is to die before it.
+    /// Makes one call and the kills that are due before its answer; `None` when the bridge is to die before it.
     async fn call(
         &mut self,
         caller: &Caller,
         arguments: &Value,
-        blows: &mut Peekable<IntoIter<Blow>>,
+        kills: &mut Peekable<IntoIter<Kill>>,
     ) -> Option<Answer> {
         let mut call = pin!(caller.call("run_chunked_operation", arguments.clone()));
         loop {
             tokio::select! {
                 answer = &mut call => return Some(answer),
-                () = self.due(blows.peek()) => {}
+                () = self.wait_until_due(kills.peek()) => {}
             }
-            match blows.next().map(|blow| blow.victim) {
+            match kills.next().map(|kill| kill.victim) {
                 Some(Victim::Executor) => self.kill_executor(),
                 Some(Victim::Kernel) => self.kill_kernel(),
                 Some(Victim::Bridge) | None => return None,
@@ -186,7 +190,7 @@ impl Rig {
     }
 }
 
-async fn survive(mut chance: Chance, deaths: Deaths) {
+async fn survive(mut chance: Chance, counts: KillCounts) {
     let mut rig = Rig {
         executor: executor().await,
         home: Home::new(),
@@ -195,18 +199,18 @@ async fn survive(mut chance: Chance, deaths: Deaths) {
         "setup_code": SETUP,
         "loop_code": BODY,
         "n_iterations": ITERATIONS,
-        "batch_size": chance.within(3..LARGEST_BATCH + 1),
+        "batch_size": chance.within(3..MAX_BATCH + 1),
         "checkpoint_name": "operation",
     });
-    let blows = deaths.blows(&mut chance);
-    rig.operate(&arguments, blows).await;
+    let kills = counts.schedule(&mut chance);
+    rig.operate(&arguments, kills).await;
 
     let notes = rig.notes();
     let mut again = 0;
     for pair in notes.windows(2) {
         let ((before, one), (number, other)) = (pair[0], pair[1]);
         if number == before {
-            // The one in flight: the last of a process that has died.
+            // Only the iteration in flight may run again: the last of a dead process.
             assert_ne!(one, other, "{pair:?}");
             again += 1;
         } else {
@@ -214,7 +218,7 @@ async fn survive(mut chance: Chance, deaths: Deaths) {
         }
     }
     assert_eq!((notes[0].0, notes[notes.len() - 1].0), (0, ITERATIONS - 1));
-    assert!(again <= deaths.executor + deaths.kernel, "{again} again");
+    assert!(again <= counts.executor + counts.kernel, "{again} again");
 
     let results = rig
         .home
@@ -232,25 +236,25 @@ async fn survive(mut chance: Chance, deaths: Deaths) {
 }
 
 #[tokio::test]
-async fn bridges_that_are_killed_repeat_no_iteration_and_skip_none() {
-    let deaths = Deaths {
-        bridge: so_many(6, 20),
+async fn killed_bridges_neither_repeat_nor_skip_an_iteration() {
+    let counts = KillCounts {
+        bridge: scaled(6, 20),
         executor: 0,
         kernel: 0,
     };
-    for round in 0..so_many(1, 3) {
-        survive(Chance::of("bridge deaths", round), deaths).await;
+    for round in 0..scaled(1, 3) {
+        survive(Chance::of("bridge kills", round), counts).await;
     }
 }
 
 #[tokio::test]
-async fn whatever_is_killed_each_iteration_that_finished_stands_once() {
-    let deaths = Deaths {
-        bridge: so_many(6, 20),
-        executor: so_many(3, 10),
-        kernel: so_many(3, 10),
+async fn every_finished_iteration_is_recorded_once_whatever_is_killed() {
+    let counts = KillCounts {
+        bridge: scaled(6, 20),
+        executor: scaled(3, 10),
+        kernel: scaled(3, 10),
     };
-    for round in 0..so_many(1, 3) {
-        survive(Chance::of("deaths", round), deaths).await;
+    for round in 0..scaled(1, 3) {
+        survive(Chance::of("kills", round), counts).await;
     }
 }

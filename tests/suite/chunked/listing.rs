@@ -1,4 +1,4 @@
-//! The list of what is kept, and taking things off it.
+//! Listing and deleting checkpoints.
 
 use std::fs;
 
@@ -48,7 +48,7 @@ impl Bench {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_that_is_kept_is_listed_newest_first_with_what_cannot_be_read() {
+async fn checkpoints_are_listed_newest_first_including_unreadable_ones() {
     let bench = Bench::new(4, 2);
     assert_eq!(bench.checkpoints().list(10).await.1, 0);
     bench.put_result("oldest", "2020-01-01T00:00:00Z", "failed");
@@ -94,7 +94,7 @@ async fn all_that_is_kept_is_listed_newest_first_with_what_cannot_be_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_checkpoint_is_gone_and_nothing_else() {
+async fn deleting_a_checkpoint_removes_nothing_else() {
     let bench = Bench::new(4, 4);
     bench.call().await;
     bench.put_result("other", "2020-01-01T00:00:00Z", "succeeded");
@@ -111,7 +111,7 @@ async fn a_deleted_checkpoint_is_gone_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_read_can_be_deleted() {
+async fn unreadable_checkpoints_can_be_deleted() {
     let bench = Bench::new(4, 4);
     bench.call().await;
     fs::write(bench.file("checkpoint.json"), "torn").unwrap();
@@ -121,7 +121,7 @@ async fn what_cannot_be_read_can_be_deleted() {
     let record = format!("checkpoints/run/runs/{id}/run.json");
     fs::write(bench.disk.path().join(record), [0xff, 0]).unwrap();
     bench.delete("run").await.unwrap();
-    // And what a restart has kept aside, when nothing else is left.
+    // Also files that a restart set aside, when nothing else is left.
     fs::create_dir(bench.file("")).unwrap();
     fs::write(bench.file("checkpoint.json.corrupt-1"), "torn").unwrap();
     bench.delete("op").await.unwrap();
@@ -129,7 +129,7 @@ async fn what_cannot_be_read_can_be_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_operation_that_a_call_works_on_is_not_deleted() {
+async fn an_operation_in_use_by_a_call_is_not_deleted() {
     let bench = Bench::new(40, 10);
     let token = CancellationToken::new();
     let call = bench.try_call(false, secs(30), &token);
@@ -139,7 +139,7 @@ async fn an_operation_that_a_call_works_on_is_not_deleted() {
     };
     let (_, refused) = tokio::join!(call, delete);
     assert_eq!(refused.unwrap_err().code(), "busy");
-    // The call was answered, and its batch goes on.
+    // The call has returned; its batch keeps running.
     let error = bench.delete("op").await.unwrap_err();
     assert_eq!(error.code(), "busy");
     assert!(
@@ -152,10 +152,10 @@ async fn an_operation_that_a_call_works_on_is_not_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_whose_code_still_runs_is_not_deleted_unless_its_machine_is_away() {
+async fn a_run_whose_code_still_runs_is_not_deleted_unless_its_machine_is_unreachable() {
     let bench = Bench::new(1, 1);
     bench.world().pace = secs(3_000);
-    super::kept::run_long(&bench, "run", 5).await.unwrap();
+    super::results::run_long(&bench, "run", 5).await.unwrap();
     let error = bench.delete("run").await.unwrap_err();
     assert_eq!((error.code(), error.is_retryable()), ("busy", true));
     bench.world().is_down = true;
@@ -168,10 +168,10 @@ async fn a_run_whose_code_still_runs_is_not_deleted_unless_its_machine_is_away()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deletion_says_of_a_job_that_it_may_still_run_on_another_machine() {
+async fn a_deletion_reports_a_job_that_may_still_run_on_another_machine() {
     let bench = Bench::new(1, 1);
     bench.world().pace = secs(3_000);
-    super::kept::run_long(&bench, "run", 5).await.unwrap();
+    super::results::run_long(&bench, "run", 5).await.unwrap();
     let id = bench.report("run").await.unwrap().job_id.unwrap();
     let record = bench.disk.path().join(format!("jobs/{id}.json"));
     let noted = fs::read_to_string(&record).unwrap();
@@ -188,7 +188,7 @@ async fn a_deletion_says_of_a_job_that_it_may_still_run_on_another_machine() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deletion_that_was_broken_off_is_ended_by_the_next_look() {
+async fn a_deletion_that_was_cut_short_is_finished_by_the_next_list() {
     let bench = Bench::new(1, 1);
     let checkpoints = bench.disk.path().join("checkpoints");
     let left = checkpoints.join(format!(".deleted-{}", JobId::fresh()));
@@ -212,7 +212,7 @@ async fn a_folder_that_is_not_ours_is_neither_deleted_nor_written_to() {
     fs::write(model.join("model.bin"), "weights").unwrap();
     let error = bench.delete("op").await.unwrap_err();
     assert_eq!(error.code(), "not_found");
-    let error = super::kept::run_long(&bench, "op", 5).await.unwrap_err();
+    let error = super::results::run_long(&bench, "op", 5).await.unwrap_err();
     assert_eq!(error.code(), "checkpoint_mismatch");
     let error = bench.refused(true).await;
     assert!(error.hint().contains("CHECKPOINT_DIR"), "{error:?}");
@@ -224,7 +224,7 @@ async fn a_folder_that_is_not_ours_is_neither_deleted_nor_written_to() {
 
 #[cfg(unix)]
 #[tokio::test(start_paused = true)]
-async fn what_a_link_leads_to_stays() {
+async fn deleting_a_checkpoint_never_follows_links() {
     let bench = Bench::new(1, 1);
     let elsewhere = bench.disk.path().join("elsewhere");
     fs::create_dir_all(elsewhere.join("data")).unwrap();

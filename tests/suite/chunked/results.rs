@@ -1,4 +1,4 @@
-//! What `get_checkpoint` answers, and under which names.
+//! `get_checkpoint`: its answers and the names it knows.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ use super::{Bench, secs};
 use crate::support::hint::{Hint as _, worded};
 use crate::support::world::{Mishap, Strike, TALK};
 
-/// Runs code of a second for so long, as `run_code_long` does, and keeps what it showed.
+/// Runs code under `name` for up to `seconds`, as `run_code_long` does, and saves its result.
 pub(super) async fn run_long(
     bench: &Bench,
     name: &str,
@@ -75,16 +75,16 @@ async fn a_result_is_read_again_while_its_code_runs() {
     assert_eq!(bench.report("run").await.unwrap().state, "succeeded");
     bench.world().is_down = true;
     let report = bench.report("run").await.unwrap();
-    assert_eq!(report.state, "succeeded", "the end was kept");
+    assert_eq!(report.state, "succeeded", "the end was saved");
     assert_eq!(report.facts.unwrap().others["success"], true);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_result_is_found_though_its_call_never_ended() {
+async fn a_result_is_found_after_its_call_was_dropped() {
     let bench = Bench::new(1, 1);
     bench.world().pace = secs(30);
     let call = tokio::time::timeout(secs(5), run_long(&bench, "run", 600));
-    assert!(call.await.is_err(), "it was done before");
+    assert!(call.await.is_err(), "the call returned first");
     assert_eq!(bench.report("run").await.unwrap().state, "running");
     sleep(secs(60)).await;
     assert_eq!(bench.report("run").await.unwrap().state, "succeeded");
@@ -150,7 +150,7 @@ fn output(report: &CheckpointReport) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_result_before_stays_until_the_next_run_has_ended() {
+async fn the_previous_result_is_kept_until_the_next_run_has_ended() {
     let bench = Bench::new(1, 1);
     run_long(&bench, "run", 60).await.unwrap();
     let first = bench.report("run").await.unwrap();
@@ -175,7 +175,7 @@ async fn the_result_before_stays_until_the_next_run_has_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_never_arrived_takes_nothing_away() {
+async fn a_run_that_never_arrived_keeps_the_previous_result() {
     let bench = Bench::new(1, 1);
     run_long(&bench, "run", 60).await.unwrap();
     let first = bench.report("run").await.unwrap();
@@ -186,7 +186,7 @@ async fn a_run_that_never_arrived_takes_nothing_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_machine_had_printed_before_it_was_lost_is_the_result() {
+async fn the_output_printed_before_the_machine_was_lost_is_the_result() {
     let bench = Bench::new(1, 1);
     bench.world().pace = secs(30);
     run_long(&bench, "run", 5).await.unwrap();
@@ -204,7 +204,7 @@ async fn what_a_machine_had_printed_before_it_was_lost_is_the_result() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_the_runtime_is_away_a_run_is_as_it_was_last_heard_of() {
+async fn while_the_runtime_is_unreachable_the_last_known_state_is_reported() {
     let bench = Bench::new(1, 1);
     bench.world().pace = secs(30);
     run_long(&bench, "run", 5).await.unwrap();
@@ -224,7 +224,7 @@ async fn while_the_runtime_is_away_a_run_is_as_it_was_last_heard_of() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_that_are_lost_while_a_result_is_kept_are_asked_for_again() {
+async fn lost_answers_are_requested_again_while_a_result_is_saved() {
     let bench = Bench::new(1, 1);
     bench.world().pace = secs(30);
     run_long(&bench, "run", 5).await.unwrap();
@@ -239,7 +239,7 @@ async fn answers_that_are_lost_while_a_result_is_kept_are_asked_for_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_that_a_look_sees_is_kept() {
+async fn an_end_seen_by_get_output_is_saved() {
     let bench = Bench::new(1, 1);
     bench.world().pace = secs(30);
     run_long(&bench, "run", 5).await.unwrap();
@@ -259,7 +259,7 @@ async fn the_end_that_a_look_sees_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_that_nobody_asks_for_is_kept_before_the_machine_goes() {
+async fn an_end_is_saved_before_the_machine_goes_without_any_call() {
     let bench = Bench::new(1, 1);
     bench.world().pace = secs(300);
     run_long(&bench, "run", 5).await.unwrap();

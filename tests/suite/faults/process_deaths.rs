@@ -1,4 +1,4 @@
-//! Processes that end: the executor, its kernel, the bridge.
+//! Processes that die: the executor, its kernel, the bridge.
 
 use std::time::{Duration, Instant};
 
@@ -10,19 +10,19 @@ use super::{BUDGET, MARGIN, MARK, Rig, call, failed, finish, run, succeeded, unt
 use crate::support::executor::Executor;
 use crate::support::python::python;
 
-/// Prints, then goes on for long.
-const LONG: &str = "
+/// Prints, then keeps running.
+const LONG_CODE: &str = "
 import time
 print('printed', flush=True)
 time.sleep(600)
 ";
 
 #[tokio::test]
-async fn a_job_whose_executor_was_killed_is_lost_with_all_that_it_had_printed() {
+async fn a_job_whose_executor_was_killed_is_lost_but_its_output_is_kept() {
     let mut rig = Rig::start().await;
     let bridge = rig.bridge(&[]).await;
     let started = Instant::now();
-    let code = format!("{MARK}{LONG}");
+    let code = format!("{MARK}{LONG_CODE}");
     let restart = async {
         until_read(&bridge, "printed").await;
         rig.executor.kill();
@@ -54,7 +54,7 @@ async fn a_job_whose_executor_was_killed_is_lost_with_all_that_it_had_printed() 
 }
 
 #[tokio::test]
-async fn a_job_of_a_machine_that_was_replaced_is_said_to_be_gone() {
+async fn a_job_of_a_replaced_machine_is_reported_as_gone() {
     let rig = Rig::start().await;
     let other = tokio::task::spawn_blocking(Executor::start).await.unwrap();
     let bridge = rig.bridge(&[]).await;
@@ -65,10 +65,10 @@ async fn a_job_of_a_machine_that_was_replaced_is_said_to_be_gone() {
     let replace = async {
         until_read(&bridge, "printed").await;
         rig.proxy.lead_to(other.address());
-        // The request that the old machine holds ends with it.
+        // The long poll that the old machine holds ends with it.
         rig.proxy.cut();
     };
-    let (answer, ()) = tokio::join!(run(&bridge, LONG), replace);
+    let (answer, ()) = tokio::join!(run(&bridge, LONG_CODE), replace);
     failed(&answer, "runtime_replaced");
     assert_eq!(answer.text, "printed\n");
     let hint = answer.facts["hint"].as_str().unwrap();
@@ -78,7 +78,7 @@ async fn a_job_of_a_machine_that_was_replaced_is_said_to_be_gone() {
         "runtime_replaced",
     );
 
-    // The next bridge of this computer knows it; one of another computer cannot.
+    // The next bridge on this computer knows the job; one on another computer cannot.
     let newer = rig.bridge(&[]).await;
     failed(
         &call(&newer, "get_output", json!({"job_id": old})).await,
@@ -99,7 +99,7 @@ async fn a_job_of_a_machine_that_was_replaced_is_said_to_be_gone() {
 async fn a_kernel_that_ends_itself_fails_its_code_and_the_next_call_works() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[]).await;
-    // The sleep is for what a dying process takes along: what it has handed to its own sending thread.
+    // Sleep, because a dying process loses what its sending thread has not sent.
     let code = format!(
         "{MARK}import os, time\nprint('last words', flush=True)\ntime.sleep(1)\nos._exit(1)"
     );
@@ -116,7 +116,7 @@ async fn a_kernel_that_ends_itself_fails_its_code_and_the_next_call_works() {
 }
 
 #[tokio::test]
-async fn code_that_runs_out_of_its_time_is_interrupted_with_its_output_and_its_variables() {
+async fn code_that_times_out_is_interrupted_and_keeps_its_output_and_variables() {
     let rig = Rig::start().await;
     let bridge = rig.bridge(&[]).await;
     let code = "import time\nx = 5\nprint('begun', flush=True)\ntime.sleep(600)";

@@ -1,4 +1,4 @@
-//! Ways to a runtime: one that the product does not have, and what calls do when the runtime behind it fails.
+//! Provisioners: a custom one, and calls whose runtime fails behind it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep};
 use crate::support::fake_runtime::FakeRuntime;
 use crate::support::world::{Mishap, TALK};
 
-/// Machines that come out of a queue: the next takes the place of one that is lost.
+/// A queue of machines: the next replaces one that is lost.
 #[derive(Debug)]
 struct Cluster {
     machines: Vec<Arc<FakeRuntime>>,
@@ -105,7 +105,7 @@ impl Bench {
         }
     }
 
-    /// One whose start is over.
+    /// Creates a bench whose first machine is ready.
     fn ready(machines: usize) -> Self {
         let bench = Self::new(machines);
         bench.connection.warm_up();
@@ -121,8 +121,8 @@ impl Bench {
         &self.cluster.machines[at]
     }
 
-    /// The first machine's next requests meet with this.
-    fn befall(&self, mishap: Mishap) {
+    /// Applies `mishap` to the next request to the first machine, and resets its count.
+    fn set_mishap(&self, mishap: Mishap) {
         let mut world = self.machine(0).world();
         world.requests = 0;
         world.mishaps = [Some(mishap)].into();
@@ -134,7 +134,7 @@ impl Bench {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_way_that_the_product_does_not_have_carries_code() {
+async fn a_custom_provisioner_runs_code() {
     let bench = Bench::new(1);
     let step = "waiting in the queue".to_owned();
     assert_eq!(bench.connection.state(), State::Starting { step });
@@ -172,7 +172,7 @@ async fn a_way_that_the_product_does_not_have_carries_code() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_goes_over_to_the_runtime_that_takes_the_place_of_a_lost_one() {
+async fn a_call_switches_to_the_runtime_that_replaces_a_lost_one() {
     let bench = Bench::ready(2);
     bench.machine(0).world().is_down = true;
     let began = Instant::now();
@@ -182,7 +182,7 @@ async fn a_call_goes_over_to_the_runtime_that_takes_the_place_of_a_lost_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_runtime_is_asked_again_and_the_state_says_so() {
+async fn a_lost_runtime_is_retried_and_the_state_says_so() {
     let bench = Bench::ready(1);
     bench.machine(0).world().is_down = true;
     let until = bench.until();
@@ -201,7 +201,7 @@ async fn a_lost_runtime_is_asked_again_and_the_state_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_must_not_be_done_twice_goes_again_only_where_nothing_got_it() {
+async fn actions_are_retried_only_if_the_request_never_arrived() {
     let bench = Bench::ready(1);
     let request = CleanupRequest {
         session: "main".to_owned(),
@@ -229,19 +229,19 @@ async fn what_must_not_be_done_twice_goes_again_only_where_nothing_got_it() {
             assert_eq!(bench.requests(), 2 + tries, "{at}");
         }
     }
-    bench.befall(Mishap::ReplyLost);
+    bench.set_mishap(Mishap::ReplyLost);
     bench.until().probe().await.unwrap();
     assert_eq!(bench.requests(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_file_goes_on_where_its_connection_broke() {
+async fn a_file_resumes_where_its_connection_broke() {
     let bench = Bench::ready(1);
     let (path, bytes) = ("/content/a.txt", Bytes::from_static(b"0123456789"));
     let files = [(path.to_owned(), bytes.clone())].into();
     bench.machine(0).disk().files = files;
     let etag = bench.until().stat(path, false).await.unwrap().etag.unwrap();
-    bench.befall(Mishap::ReplyLost);
+    bench.set_mishap(Mishap::ReplyLost);
     let stream = bench.until().download(path, 0..10, &etag).await.unwrap();
     let pieces: Vec<Bytes> = stream.try_collect().await.unwrap();
     assert_eq!(pieces, [&bytes[..5], &bytes[5..]]);
