@@ -19,10 +19,10 @@ use crate::tasks::Tasks;
 use crate::transfer::download::Downloads;
 use crate::transfer::upload::{Allowed, Uploads};
 
-/// What this process started must be gone by then.
+/// Limit for stopping what this process started.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves MCP on stdio until the client leaves or a signal comes, then ends what was started.
+/// Serves MCP on stdio until the client disconnects or a signal arrives, then stops what was started.
 ///
 /// # Errors
 /// When the handshake with the client fails.
@@ -43,7 +43,7 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
     ));
     let uploads = Arc::new(Uploads::new(
         connection.clone(),
-        allowed(settings),
+        allowed_uploads(settings),
         transfers_dir,
     ));
     let floors = Floors {
@@ -66,13 +66,13 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
     };
     let served = serve(Server::new(floors), shutdown::on_signal()).await;
     if timeout(STOP_TIMEOUT, connection.stop()).await.is_err() {
-        tracing::warn!("the local executor did not end in time");
+        tracing::warn!("the local executor did not stop in time");
     }
     served
 }
 
-/// What may be uploaded.
-fn allowed(settings: &Settings) -> Allowed {
+/// The folders that files may be uploaded from, and those that they may not.
+fn allowed_uploads(settings: &Settings) -> Allowed {
     let mut folders = vec![settings.save_dir.clone()];
     folders.extend(settings.upload_dirs.iter().cloned());
     Allowed::new(folders, settings.data_dir.clone())

@@ -9,15 +9,15 @@
 //! | top | `app`, `cli` | composition and the command line |
 //! | face | `mcp` | tools, results, progress: the only room that knows rmcp |
 //! | work | [`tasks`] and `notebook` over `chunked` over `checkpoints` over `jobs`, [`transfer`], [`reading`] and [`machine`] | running code, following it, keeping its results; sending, fetching and reading files; judging a machine; exporting what was run; one thing for each id |
-//! | call | [`caller`] | who waits for a piece of work, until when, and what it hears meanwhile |
-//! | reach | [`connection`] over [`provision`] over [`runtime`] | asking until a deadline; how a runtime comes to life; what a runtime can be asked |
+//! | call | [`caller`] | the call behind a piece of work: its deadline, cancellation, progress reports and turn |
+//! | reach | [`connection`] over [`provision`] over [`runtime`] | retrying requests until a deadline; provisioning a runtime; the requests that a runtime answers |
 //! | ground | [`wire`], [`edge`], [`render`], [`base`] | the API's types; process and disk; pictures and pages made readable; text and ids |
 //!
-//! # What always holds
+//! # Invariants
 //!
-//! - Code that was sent runs exactly once: its id is made here, before the first try, and the executor knows ids again.
-//! - What code printed is never lost: the executor keeps it on disk, and every view names the cursor to go on from.
-//! - Every call returns in time: each has a deadline, and what is not done by then goes on without it.
+//! - Code that was sent runs exactly once: its id is made here, before the first try, and the executor recognises ids that it has seen.
+//! - Output is never lost: the executor keeps it on disk, and every view names the cursor to continue from.
+//! - Every call returns in time: each has a deadline, and work that is unfinished by then continues in the background.
 //! - Every error says what to do next.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]

@@ -1,21 +1,21 @@
-//! When to end: one token for the whole process, cancelled by a signal or by the client's leaving.
+//! Shutdown: one token for the whole process, cancelled by a signal or when the client disconnects.
 
 use tokio_util::sync::CancellationToken;
 
-/// A token that is cancelled at the first signal that asks this process to end.
+/// Returns a token that the first termination signal cancels.
 #[must_use]
 pub fn on_signal() -> CancellationToken {
     let token = CancellationToken::new();
     let cancelled = token.clone();
     tokio::spawn(async move {
-        wait().await;
+        wait_for_signal().await;
         cancelled.cancel();
     });
     token
 }
 
 #[cfg(unix)]
-async fn wait() {
+async fn wait_for_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         return std::future::pending().await;
@@ -27,7 +27,7 @@ async fn wait() {
 }
 
 #[cfg(not(unix))]
-async fn wait() {
+async fn wait_for_signal() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }

@@ -1,4 +1,4 @@
-//! What to do next, as a value that each face words.
+//! Remedies as values, which each face words.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-/// Sentences for a person or a model. What each face offers in its own form (a tool, a command, a button) is a [`Step`] in them.
+/// Sentences for a person or a model. Whatever each face offers in its own form (a tool, a command, a button) is a [`Step`] in them.
 ///
 /// Serialized [`in_words_of`] a face it is a string; otherwise it keeps its steps, so that a file of it can be worded by any face.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -22,7 +22,7 @@ thread_local! {
     static WORDS: Cell<Option<Words>> = const { Cell::new(None) };
 }
 
-/// Runs `serialize` with all advice in it as strings in the words of a face.
+/// Runs `serialize`; all advice in it becomes strings in the words of a face.
 pub fn in_words_of<T>(words: Words, serialize: impl FnOnce() -> T) -> T {
     let before = WORDS.replace(Some(words));
     let serialized = serialize();
@@ -37,38 +37,38 @@ enum Part {
     Step(Step),
 }
 
-/// What a face words: a whole sentence, or the name of something that can be done.
+/// A part of advice that each face words: a whole sentence, or the name of an action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     // Sentences.
     /// Name a machine for the first time.
     Configure,
-    /// Wait until the local environment is made.
+    /// Wait until the local environment is ready.
     AwaitEnvironment,
     /// See whether the executor still runs, and where.
     CheckExecutor,
     /// Try again, and look at the machine if that does not help.
     CheckLoad,
-    /// Wait for the tunnel's plan, which ngrok explains under `sign`, or take another tunnel.
+    /// Wait until the tunnel's plan renews, or use another tunnel; `sign` is ngrok's error code.
     ChangeTunnel {
         sign: String,
     },
     /// Start the executor again where it ran.
     RestartExecutor,
-    /// Give the address with the token that is valid now.
+    /// Supply the address with the current token.
     RenewToken,
     /// Run this version's executor.
     UpdateExecutor,
-    /// The same, if the address is the right one.
+    /// Check the address; if it is right, run this version's executor.
     CheckAddressOrUpdate,
-    /// Find out what answers in the executor's place.
+    /// Find out which server answers in place of the executor.
     CheckAddress,
-    /// Return to the machine of `place`.
+    /// Reconnect to the machine at `place`.
     ConnectBack {
         place: String,
     },
-    /// Try again after so many seconds.
+    /// Retry after this many seconds.
     Retry {
         after_sec: u64,
     },
@@ -81,11 +81,11 @@ pub enum Step {
     RunLong,
     RunChunked,
     ListJobs,
-    /// Read or follow a job: one that the sentence names where there is no id.
+    /// Read or follow a job; without an id, the one that the sentence names.
     Output {
         job: Option<String>,
     },
-    /// End a job: one that the sentence names where there is no id.
+    /// End a job; without an id, the one that the sentence names.
     Interrupt {
         job: Option<String>,
     },
@@ -100,13 +100,13 @@ pub enum Step {
 }
 
 impl Step {
-    /// Reading the job `id`.
+    /// The step that reads the job `id`.
     pub fn output(id: impl ToString) -> Self {
         let job = Some(id.to_string());
         Self::Output { job }
     }
 
-    /// Ending the job `id`.
+    /// The step that ends the job `id`.
     pub fn interrupt(id: impl ToString) -> Self {
         let job = Some(id.to_string());
         Self::Interrupt { job }
@@ -114,7 +114,7 @@ impl Step {
 }
 
 impl Advice {
-    /// The whole in the words of a face.
+    /// Renders the advice; `word` words each step.
     pub fn worded(&self, word: impl Fn(&Step) -> Cow<'static, str>) -> String {
         let mut text = String::new();
         for part in &self.0 {
@@ -126,7 +126,7 @@ impl Advice {
         text
     }
 
-    /// With `other` behind it, as sentences of its own.
+    /// Appends `other` as separate sentences.
     #[must_use]
     pub fn then(self, other: impl Into<Self>) -> Self {
         let other = other.into();
@@ -176,19 +176,19 @@ impl From<Step> for Advice {
     }
 }
 
-/// Advice as it stands in JSON. No state is unreadable for the sake of a hint of another version.
+/// Advice in JSON. A hint that another version wrote never makes a state file unreadable.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Json {
     Text(String),
     Parts {
-        #[serde(rename = "$advice", deserialize_with = "known")]
+        #[serde(rename = "$advice", deserialize_with = "known_parts")]
         parts: Vec<Part>,
     },
 }
 
-/// All parts, or none where another version wrote one that is not known here.
-fn known<'de, D: Deserializer<'de>>(saved: D) -> Result<Vec<Part>, D::Error> {
+/// Reads all parts; none if one of them is unknown to this version.
+fn known_parts<'de, D: Deserializer<'de>>(saved: D) -> Result<Vec<Part>, D::Error> {
     let saved = Value::deserialize(saved)?;
     Ok(serde_json::from_value(saved).unwrap_or_default())
 }
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_worded_where_they_stand() {
+    fn steps_are_worded_in_place() {
         let worded = advice()
             .then("Then rest.")
             .worded(|step| format!("<{step:?}>").into());
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn advice_of_another_version_is_none() {
+    fn advice_with_an_unknown_step_reads_as_empty() {
         let saved = json!({"$advice": [{"text": "Call "}, {"step": "fly"}]});
         let read: Advice = serde_json::from_value(saved).unwrap();
         assert_eq!(read, Advice::default());

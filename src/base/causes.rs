@@ -1,8 +1,8 @@
-//! Errors in words.
+//! Errors as sentences.
 
 use std::error::Error;
 
-/// An error with the innermost of its causes, which says most (`connection refused`).
+/// An error with its innermost cause, which says most (`connection refused`).
 #[must_use]
 pub fn sentence(error: &dyn Error) -> String {
     let root = std::iter::successors(error.source(), |cause: &&(dyn Error + 'static)| {

@@ -1,4 +1,4 @@
-//! What every error of ours can say of itself.
+//! The interface of every error that a face reports.
 
 use std::error::Error;
 
@@ -6,9 +6,9 @@ use super::advice::Advice;
 
 /// A failure that a face reports. `Display` is a sentence for people: what happened.
 pub trait Fault: Error {
-    /// The stable code that models and tests know it by.
+    /// The stable code that models and tests rely on.
     fn code(&self) -> &str;
-    /// True when the same call may succeed without anything being changed first.
+    /// True if the same call may succeed without any change.
     fn is_retryable(&self) -> bool;
     /// What to do next, in one or two sentences.
     fn remedy(&self) -> Advice;

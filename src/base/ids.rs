@@ -1,4 +1,4 @@
-//! Names for what crosses the wire.
+//! Identifiers that cross the wire.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,13 +12,13 @@ use uuid::Uuid;
 pub struct JobId(Uuid);
 
 impl JobId {
-    /// A fresh id that sorts by its time of making.
+    /// A fresh id that sorts by its creation time.
     #[must_use]
     pub fn fresh() -> Self {
         Self(Uuid::now_v7())
     }
 
-    /// A fresh id that sorts after this one, though the clock was set back since.
+    /// A fresh id that sorts after this one, even if the clock has been set back since.
     #[must_use]
     pub fn fresh_after(self) -> Self {
         /// The bits of a UUIDv7 below its time.

@@ -1,8 +1,8 @@
-//! A mutex that knows no poison.
+//! A mutex without poisoning.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// [`Mutex`] without poisoning: no holder here leaves half a change behind when it panics, so what it left is good.
+/// [`Mutex`] without poisoning: no holder here panics halfway through a change, so the value stays consistent.
 #[derive(Debug, Default)]
 pub struct Lock<T>(Mutex<T>);
 

@@ -1,5 +1,5 @@
-//! How much has come through ngrok in this calendar month. Its free plan lets 1 GB a month out of an endpoint, counts nothing that goes in,
-//! and begins anew on the first (<https://ngrok.com/docs/pricing-limits/free-plan-limits/>); only the account's own page knows what other
+//! Counts the bytes received through ngrok in this calendar month. Its free plan lets 1 GB a month out of an endpoint, does not count what goes
+//! in, and resets on the first (<https://ngrok.com/docs/pricing-limits/free-plan-limits/>); only the account's own page includes what other
 //! computers fetched.
 
 use std::io;
@@ -15,7 +15,7 @@ use super::lock::FileLock;
 use super::store::{read_if_there, write_quickly};
 use crate::base::lock::Lock;
 
-/// What the free plan lets out in a month. Bytes.
+/// Bytes that the free plan lets out in a month.
 pub const NGROK_FREE_BYTES: u64 = 1_000_000_000;
 const NGROK_DOMAINS: [&str; 5] = [
     "ngrok-free.app",
@@ -24,13 +24,13 @@ const NGROK_DOMAINS: [&str; 5] = [
     "ngrok.dev",
     "ngrok.io",
 ];
-/// What was counted is written down so often; a bridge that is killed forgets no more than that.
+/// The count is saved this often; a bridge that is killed loses no more than that.
 const WRITE_INTERVAL: Duration = Duration::from_secs(3);
-/// Another bridge writes for a moment only: at the end so often is tried.
+/// Tries to save at the end: another bridge holds the lock only for a moment.
 const MAX_LOCK_TRIES: u32 = 20;
 const LOCK_RETRY_DELAY: Duration = Duration::from_millis(5);
 
-/// Whether what comes from this address counts.
+/// Whether traffic from this address counts.
 #[must_use]
 pub fn is_ngrok(url: &Url) -> bool {
     url.host_str().is_some_and(|host| {
@@ -41,19 +41,19 @@ pub fn is_ngrok(url: &Url) -> bool {
     })
 }
 
-/// The count of this computer, which all its bridges share. Nothing here fails its caller.
+/// This computer's count, shared by all its bridges. Failures are logged and never reach the caller.
 #[derive(Debug)]
 pub struct Allowance {
     path: PathBuf,
-    /// Never held while the disk is waited for.
+    /// Never held during disk access.
     pending: Lock<Pending>,
-    /// Who holds it writes what was pending down.
+    /// Held while pending bytes are saved.
     writing: Lock<()>,
 }
 
 #[derive(Debug)]
 struct Pending {
-    /// Bytes that are not written down yet.
+    /// Bytes that are not saved yet.
     bytes: u64,
     written: Instant,
 }
@@ -79,7 +79,7 @@ impl Allowance {
         }
     }
 
-    /// Counts bytes that came. Waits for nothing: it is called for every chunk, and a thread of its own writes every now and then.
+    /// Counts received bytes. Never blocks: it is called for every chunk, and a thread of its own saves the count now and then.
     pub fn add(self: &Arc<Self>, bytes: u64) {
         let mut pending = self.pending();
         pending.bytes += bytes;
@@ -92,7 +92,7 @@ impl Allowance {
         spawn(move || ours.write(1));
     }
 
-    /// Bytes of this month. Reads and writes a small file; does not wait for another bridge.
+    /// Bytes received this month. Reads and writes a small file; does not wait for another bridge.
     #[must_use]
     pub fn of_this_month(&self) -> u64 {
         self.write(1);
@@ -108,7 +108,7 @@ impl Allowance {
         self.writing.lock()
     }
 
-    /// Adds what is pending to what is written; what cannot be written stays pending.
+    /// Adds pending bytes to the saved count; bytes that cannot be saved stay pending.
     fn write(&self, tries: u32) {
         let _alone = self.writing();
         let bytes = std::mem::take(&mut self.pending().bytes);
@@ -116,7 +116,7 @@ impl Allowance {
             return;
         }
         let written = self.try_write(bytes, tries).unwrap_or_else(|error| {
-            tracing::warn!(%error, "what came through ngrok could not be written down");
+            tracing::warn!(%error, "the count of ngrok traffic could not be saved");
             false
         });
         if !written {
@@ -141,7 +141,7 @@ impl Allowance {
         Ok(false)
     }
 
-    /// A record of another month, or one that cannot be read, counts nothing.
+    /// A record of another month, or one that cannot be read, counts as zero.
     fn read(&self) -> Record {
         let bytes = read_if_there(&self.path).ok().flatten();
         let record: Option<Record> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -174,7 +174,7 @@ mod tests {
     use super::{Allowance, FileLock, WRITE_INTERVAL, is_ngrok};
 
     #[test]
-    fn only_ngroks_own_names_count() {
+    fn only_domains_of_ngrok_count() {
         for (url, expected) in [
             ("https://a-b.ngrok-free.app", true),
             ("https://a.ngrok-free.dev/x", true),
@@ -194,13 +194,13 @@ mod tests {
     }
 
     #[test]
-    fn counting_waits_for_no_disk() {
+    fn counting_never_waits_for_the_disk() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ngrok.json");
         let allowance = counter(&path);
         let disk = allowance.writing();
         allowance.pending().written -= 2 * WRITE_INTERVAL;
-        // On its own thread the writing waits for the disk; here it would do so for ever.
+        // The writing thread waits for the disk; this one would wait for ever.
         allowance.add(5);
         allowance.add(6);
         assert_eq!(allowance.pending().bytes, 11);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn another_month_begins_at_nothing() {
+    fn a_new_month_starts_at_zero() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ngrok.json");
         fs::write(&path, r#"{"month":"2020-01","bytes":5}"#).unwrap();

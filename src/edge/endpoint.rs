@@ -28,15 +28,15 @@ impl Endpoint {
     }
 }
 
-/// Reads `https://…#TOKEN`, as the notebook prints it, whatever it was pasted with; `token` is the one beside the address.
+/// Reads `https://…#TOKEN`, as the notebook prints it, from pasted text; `token` is one that was given separately.
 ///
 /// # Errors
-/// What is wrong with the address, to be said after its name. The text itself never comes back: it may hold the token.
+/// The fault, worded to follow the setting's name. It never quotes the text, which may hold the token.
 pub fn endpoint(text: &str, token: Option<&str>) -> Result<Endpoint, String> {
     let address = Address::read(text)?;
     let beside = token.filter(|token| !token.trim().is_empty());
     let beside = beside.map(read_token).transpose();
-    address.with(beside.map_err(|fault| format!("has a token beside it that {fault}"))?)
+    address.with(beside.map_err(|fault| format!("has a separate token that {fault}"))?)
 }
 
 /// An address, and the token within it.
@@ -49,13 +49,13 @@ impl Address {
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let text = pasted::address(text)?;
         if text.eq_ignore_ascii_case("local") {
-            return Err("is the word `local`, which is no address: set COLAB_URL=local in the client's config for smart-colab to compute on \
-                this computer".to_owned());
+            return Err("is the word `local`, not an address: to run code on this computer, set COLAB_URL=local in the client's config"
+                .to_owned());
         }
-        // Before it is parsed: that would escape what no token has.
+        // Split before parsing, which would escape characters that no token has.
         let (address, token) = text.split_once('#').unwrap_or((text, ""));
         let mut url = Url::parse(address).map_err(|error| {
-            format!("is not an address ({error}): it is the line that the notebook prints, https://…#TOKEN")
+            format!("is not an address ({error}): copy the line that the notebook prints, https://…#TOKEN")
         })?;
         check(&url)?;
         url.set_query(None);
@@ -65,15 +65,15 @@ impl Address {
         Ok(Self { url, token })
     }
 
-    /// With the token `beside` it.
+    /// Adds the token that was given separately.
     pub(super) fn with(self, beside: Option<Secret>) -> Result<Endpoint, String> {
         let token = match (self.token, beside) {
             (Some(within), Some(beside)) if within != beside => {
-                return Err("has another token after its # than the one that is given beside it (COLAB_TOKEN): one of them is old, remove it".to_owned());
+                return Err("has a different token after its # than the one given separately (COLAB_TOKEN): remove the old one".to_owned());
             }
             (Some(token), _) | (None, Some(token)) => token,
             (None, None) => {
-                return Err("has no token: copy the whole line that the notebook prints, with the part after #, or give the token beside it \
+                return Err("has no token: copy the whole line that the notebook prints, with the part after #, or give the token separately \
                      (COLAB_TOKEN)"
                     .to_owned());
             }
@@ -91,43 +91,43 @@ fn check(url: &Url) -> Result<(), String> {
             "starts with http://, which would send the token in clear text: use https://"
         }
         "https" | "http" => "",
-        // Not with the text: what stands before a colon may be part of a token.
+        // The text is not quoted: what stands before a colon may be part of a token.
         _ => "does not start with https:// (or http:// for this machine itself)",
     };
     let host = url.host_str().unwrap_or_default();
     let fault = if !fault.is_empty() {
         fault
     } else if !url.username().is_empty() || url.password().is_some() {
-        "holds a user name or password: the token belongs after a #, or beside the address"
+        "contains a user name or password: put the token after a #, or give it separately"
     } else if url.port() == Some(0) {
         "names port 0, where nothing can listen"
     } else if host == "colab.research.google.com" {
-        "is the page of the notebook itself: run its cells, and take the line that the last one prints, https://…#TOKEN"
+        "is the page of the notebook itself: run its cells, and copy the line that the last one prints, https://…#TOKEN"
     } else if placeholder::is_example_host(host) {
-        "is still an example: put the line in its place that the notebook prints, https://…#TOKEN"
+        "is still an example: replace it with the line that the notebook prints, https://…#TOKEN"
     } else {
         return Ok(());
     };
     Err(fault.to_owned())
 }
 
-/// A token as it was pasted.
+/// Reads a pasted token.
 ///
 /// # Errors
-/// What is wrong with it, to be said after its name and without its text.
+/// The fault, worded to follow the setting's name. It never quotes the text.
 pub(super) fn read_token(text: &str) -> Result<Secret, String> {
     let text = pasted::unquoted(text).trim_start_matches('#');
     let has = |is_odd: fn(char) -> bool| text.contains(is_odd);
     let fault = if placeholder::is_example(text) {
-        "is still an example: put the part after # in its place, of the line that the notebook prints"
+        "is still an example: replace it with the part after # of the line that the notebook prints"
     } else if text.contains("://") {
-        "is an address: the token alone is wanted, what comes after # in it"
+        "is an address: give only the token, the part after #"
     } else if has(char::is_whitespace) {
-        "holds a space or a line break, which no token has: copy it again, without `Bearer` and whatever else stands beside it"
+        "contains a space or a line break, which no token has: copy it again, without `Bearer` or anything else around it"
     } else if has(|c| "\"'`“”‘’".contains(c)) {
-        "holds a quote, which no token has: copy it again without quotes"
+        "contains a quote, which no token has: copy it again without quotes"
     } else if has(|c| !c.is_ascii_graphic()) {
-        "holds a character that no token has (it is ASCII alone): copy it again, whole and from the notebook itself"
+        "contains a character that no token has (tokens are ASCII): copy the whole token again from the notebook itself"
     } else {
         return Ok(Secret::new(text));
     };
@@ -148,7 +148,7 @@ mod tests {
     use super::{endpoint, read_token};
 
     #[test]
-    fn tokens_that_are_none_are_refused_without_being_shown() {
+    fn invalid_tokens_are_refused_without_being_shown() {
         for text in [
             "your-token-here",
             "<token>",
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_no_executor_has_say_what_is_wrong() {
+    fn the_fault_of_an_invalid_address_is_named() {
         for (text, word) in [
             ("a.ngrok-free.dev#t", "is not an address"),
             ("Local\n", "set COLAB_URL=local"),
@@ -225,7 +225,7 @@ mod tests {
         assert!(both("s3cret").is_ok() && both(" ").is_ok());
         let fault = both("0ther").unwrap_err();
         assert!(
-            fault.contains("another token") && !fault.contains("s3cret"),
+            fault.contains("different token") && !fault.contains("s3cret"),
             "{fault}"
         );
     }

@@ -6,9 +6,9 @@ use super::pasted::unquoted;
 
 pub const COLAB_URL: &str = "COLAB_URL";
 pub const COLAB_TOKEN: &str = "COLAB_TOKEN";
-/// The executor's own; never handed down, so that each local executor makes a fresh token.
+/// Belongs to the executor; never inherited, so that each local executor makes a fresh token.
 pub const EXECUTOR_TOKEN: &str = "SMART_COLAB_TOKEN";
-/// The executor's own, too; a local one serves this machine alone.
+/// Belongs to the executor too; a local one serves only this machine.
 pub const ALLOWED_IPS: &str = "ALLOWED_IPS";
 pub const LOCAL_SAVE_DIR: &str = "LOCAL_SAVE_DIR";
 pub const UPLOAD_DIRS: &str = "UPLOAD_DIRS";
@@ -19,7 +19,7 @@ pub const LOG: &str = "SMART_COLAB_LOG";
 pub const PYTHON: &str = "SMART_COLAB_PYTHON";
 pub const PATH: &str = "PATH";
 
-/// A variable that users set for this program, and what people read about it.
+/// A variable that users set for this program, with its documentation.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
     pub name: &'static str,
@@ -102,7 +102,7 @@ impl Env {
         Self(texts.collect())
     }
 
-    /// The same without the variables of these names.
+    /// Returns a copy without these variables.
     #[must_use]
     pub fn without(&self, names: &[&str]) -> Self {
         let kept = self

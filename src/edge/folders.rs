@@ -12,40 +12,40 @@ use super::paths;
 /// Between the folders of a list, as in `PATH`.
 const LIST_SEPARATOR: char = if cfg!(windows) { ';' } else { ':' };
 
-/// The folder that a setting names, made where it is not there, and one that can be written.
+/// Returns the folder that a setting names; creates it if it is missing, and checks that it is writable.
 pub(super) fn folder(env: &Env, name: &str) -> Result<Option<PathBuf>, String> {
     let Some(path) = env.get(name).map(paths::expand_home) else {
         return Ok(None);
     };
     let shown = path.display();
     if !path.is_absolute() {
-        return Err(format!("{name} is {shown}: {}", paths::NOT_WHOLE));
+        return Err(format!("{name} is {shown}: {}", paths::RELATIVE_PATH_FAULT));
     }
     if path.is_file() {
         return Err(format!(
-            "{name} is {shown}: that is a file, and a folder is wanted"
+            "{name} is {shown}: that is a file; name a folder"
         ));
     }
     if let Some(what) = too_wide(&path) {
         return Err(format!(
-            "{name} is {shown}: that is {what}, and a folder of its own is wanted, such as {}",
+            "{name} is {shown}: that is {what}; name a folder of its own, such as {}",
             path.join("colab_results").display()
         ));
     }
     fs::create_dir_all(&path).map_err(|error| {
         format!(
-            "{name} is {shown}: that folder cannot be made ({error}); name one where you may write"
+            "{name} is {shown}: that folder cannot be created ({error}); name one that you can write to"
         )
     })?;
     match tempfile::tempfile_in(&path) {
         Err(error) if !is_full(&error) => Err(format!(
-            "{name} is {shown}: nothing can be written into that folder ({error}); make it writable, or name another one"
+            "{name} is {shown}: that folder is not writable ({error}); make it writable, or name another one"
         )),
         Ok(_) | Err(_) => Ok(Some(absolute(path))),
     }
 }
 
-/// What a folder is that holds all else there is: files of ours would lie among everything.
+/// Names a folder that is too broad: this program's files would lie among everything else.
 fn too_wide(path: &Path) -> Option<&'static str> {
     let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let path = whole(path);
@@ -59,7 +59,7 @@ fn too_wide(path: &Path) -> Option<&'static str> {
     }
 }
 
-/// A full disk is no fault of the settings, and may have room again.
+/// A full disk is not a fault of the settings, and may have room again.
 fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -67,7 +67,7 @@ fn is_full(error: &io::Error) -> bool {
     )
 }
 
-/// One that is not there is kept: it is looked for at each upload, for a drive may be plugged in later.
+/// A missing folder is kept: each upload looks for it again, as a drive may be plugged in later.
 pub(super) fn upload_dirs(
     env: &Env,
     faults: &mut Vec<String>,
@@ -82,7 +82,7 @@ pub(super) fn upload_dirs(
         if path.as_os_str().is_empty() {
             continue;
         } else if !path.is_absolute() {
-            faults.push(format!("{name} names {shown}: {}", paths::NOT_WHOLE));
+            faults.push(format!("{name} names {shown}: {}", paths::RELATIVE_PATH_FAULT));
         } else if path.is_file() {
             faults.push(format!(
                 "{name} names {shown}: that is a file; name the folder that it is in"
@@ -90,7 +90,7 @@ pub(super) fn upload_dirs(
         } else {
             if !path.is_dir() {
                 warnings.push(format!(
-                    "{name} names {shown}, which is not there: correct it (folders are separated by `{LIST_SEPARATOR}`), or make that folder"
+                    "{name} names {shown}, which does not exist: correct it (folders are separated by `{LIST_SEPARATOR}`), or create that folder"
                 ));
             }
             folders.push(absolute(path));
@@ -99,7 +99,7 @@ pub(super) fn upload_dirs(
     folders
 }
 
-/// A client's working folder is none that its user knows, and links need whole paths.
+/// Users do not know a client's working folder, and links need absolute paths.
 pub(super) fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }

@@ -1,4 +1,4 @@
-//! A file that only grows, under a reader's promise: the bytes that someone wrote down as covered stay, what a crash left behind them goes.
+//! An append-only file: bytes that its owner has recorded as covered stay; what a crash left after them is cut off.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -12,11 +12,11 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal at `path` and cuts it to `covered` bytes; [`Journal::length`] is less when someone shortened the file.
-    /// Makes the file and missing folders.
+    /// Opens the journal at `path` and cuts it to `covered` bytes; [`Journal::length`] is less if the file was shortened.
+    /// Creates the file and missing folders.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// File system errors.
     pub fn open(path: &Path, covered: u64) -> io::Result<Self> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
@@ -40,7 +40,7 @@ impl Journal {
             length,
         };
         if torn {
-            // Someone shortened it in mid-line: what comes next shall not be glued to that.
+            // The file was shortened in mid-line: the next line must not be appended to the fragment.
             journal.append("")?;
         }
         Ok(journal)
@@ -55,17 +55,17 @@ impl Journal {
     /// Adds a line. It is on disk after [`Journal::sync`].
     ///
     /// # Errors
-    /// Those of the file system.
+    /// File system errors.
     pub fn append(&mut self, line: &str) -> io::Result<()> {
         writeln!(self.file, "{line}")?;
         self.length += line.len() as u64 + 1;
         Ok(())
     }
 
-    /// Puts all that was appended on disk.
+    /// Flushes all appended lines to disk.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// File system errors.
     pub fn sync(&mut self) -> io::Result<()> {
         self.file.flush()?;
         self.file.get_ref().sync_data()
@@ -75,7 +75,7 @@ impl Journal {
 /// The last whole lines within the first `covered` bytes: at most `count`, from at most `bytes` bytes. Empty without a file.
 ///
 /// # Errors
-/// Those of the file system, but for a missing file.
+/// File system errors, except for a missing file.
 pub fn last_lines(path: &Path, covered: u64, count: usize, bytes: u64) -> io::Result<Vec<String>> {
     let mut file = match File::open(path) {
         Ok(file) => file,
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_that_someone_shortened_says_its_real_length() {
+    fn a_shortened_journal_reports_its_real_length() {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::open(&folder.path().join("results.jsonl"), 100).unwrap();
         assert_eq!(journal.length(), 0);

@@ -1,4 +1,4 @@
-//! What one process does at a time, across processes. The system ends a lock with its holder, however that dies.
+//! Locks between processes. The system releases a lock when its holder ends, however that happens.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -14,19 +14,19 @@ pub struct FileLock {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        // A child process that is just being started holds a copy of the handle for a moment; closing ours would not end the lock.
-        // Where the system cannot unlock, closing has to do.
+        // A child process that is just being started holds a copy of the handle for a moment; closing ours would not release the lock.
+        // If the system cannot unlock, closing has to do.
         let _ = self.file.unlock();
     }
 }
 
 impl FileLock {
-    /// Takes the lock on the file at `path` unless another holds it (`None`). Makes the file and missing folders.
+    /// Takes the lock on the file at `path`; none if it is held already. Creates the file and missing folders.
     ///
-    /// On a file system without locks everyone gets it: better than none at all.
+    /// On a file system without locks it is always taken: better than never.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// File system errors.
     pub fn try_take(path: &Path) -> io::Result<Option<Self>> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
@@ -52,11 +52,11 @@ impl FileLock {
     }
 }
 
-/// Whether the open file is still the one at `path`: between opening and locking, a holder that ended may have removed it, and another may
-/// have made a new one, and a lock on the removed one keeps nobody out.
+/// Whether the open file is still the one at `path`. Between opening and locking, a holder that ended may have removed it and another process
+/// may have created a new one; a lock on the removed file excludes no other process.
 ///
 /// # Errors
-/// Those of the file system, but for a missing file.
+/// File system errors, except for a missing file.
 pub fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     match Handle::from_path(path) {
         Ok(there) => Ok(there == Handle::from_file(file.try_clone()?)?),
@@ -72,7 +72,7 @@ mod tests {
     use super::{FileLock, is_at};
 
     #[test]
-    fn a_file_that_was_removed_and_made_anew_is_another_one() {
+    fn a_file_that_was_removed_and_created_again_is_a_different_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.lock");
         let old = File::create(&path).unwrap();

@@ -1,8 +1,8 @@
-//! Variables that look like settings and are none: a setting that is not obeyed must not pass in silence.
+//! Finds variables that look like misspelt settings: an ignored setting must not go unnoticed.
 
 use super::env::{ALLOWED_IPS, EXECUTOR_TOKEN, Env, UPLOAD_DIRS, setting_names};
 
-/// What is said of one.
+/// The finding about one variable.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Odd {
     /// Surely meant for this program.
@@ -19,13 +19,13 @@ pub(super) fn find(env: &Env) -> Vec<Odd> {
         names.filter(|name| !known.contains(name) && ![EXECUTOR_TOKEN, ALLOWED_IPS].contains(name));
     others
         .filter(|name| env.get(name).is_some())
-        .filter_map(odd)
+        .filter_map(classify)
         .collect()
 }
 
-fn odd(name: &str) -> Option<Odd> {
+fn classify(name: &str) -> Option<Odd> {
     let Some(stem) = stem(name) else {
-        return odd_elsewhere(name);
+        return classify_unprefixed(name);
     };
     let near = setting_names().into_iter().find(|known| {
         let known = self::stem(known).unwrap_or_else(|| plain(known));
@@ -37,25 +37,25 @@ fn odd(name: &str) -> Option<Odd> {
     }
     plain(name).starts_with("SMARTCOLAB").then(|| {
         Odd::Warning(format!(
-            "{name} is no setting of smart-colab and does nothing. There are {}",
+            "{name} is not a setting of smart-colab and has no effect. The settings are {}",
             setting_names().join(", ")
         ))
     })
 }
 
-/// One that does not begin with the product's name.
-fn odd_elsewhere(name: &str) -> Option<Odd> {
+/// Classifies a name that does not begin with the product's.
+fn classify_unprefixed(name: &str) -> Option<Odd> {
     let plain_name = plain(name);
     let distance = |known: &str| strsim::osa_distance(&plain_name, &plain(known));
     let known = setting_names()
         .into_iter()
         .min_by_key(|known| distance(known))?;
-    // Other programs' names are near to a short one, and to that for uploads.
+    // Other programs' variables may resemble short names, and that for uploads.
     let is_surely_meant = known != UPLOAD_DIRS && distance(known) <= plain(known).len() / 6;
     match distance(known) {
         0..=2 if is_surely_meant => Some(misspelt(name, known)),
         0..=2 => Some(Odd::Warning(format!(
-            "{name} is set, and is no setting of smart-colab: {known} is"
+            "{name} is set, but is not a setting of smart-colab: {known} is"
         ))),
         _ => None,
     }
@@ -63,11 +63,11 @@ fn odd_elsewhere(name: &str) -> Option<Odd> {
 
 fn misspelt(name: &str, known: &str) -> Odd {
     Odd::Fault(format!(
-        "{name} is no setting: {known} is. Rename it in the client's config"
+        "{name} is not a setting: {known} is. Rename it in the client's config"
     ))
 }
 
-/// What follows the product's name; none where a name does not begin with it.
+/// The part after the product's name; none if the name does not begin with it.
 fn stem(name: &str) -> Option<String> {
     let plain = plain(name);
     let rest = plain
@@ -90,7 +90,7 @@ mod tests {
     use super::{Env, Odd, find};
 
     #[test]
-    fn a_slip_in_a_settings_name_is_found_and_other_programs_are_left_alone() {
+    fn misspelt_settings_are_found_and_variables_of_other_programs_are_not() {
         for (name, known) in [
             ("SMART_COLAB_PYTON", "SMART_COLAB_PYTHON"),
             ("SMART_COLAB_LOGS", "SMART_COLAB_LOG"),

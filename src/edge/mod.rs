@@ -1,4 +1,4 @@
-//! Where the program touches its process and its disk: environment, settings and what people write into them, the saved connection, folders, atomic and
+//! The program's access to its process and its disk: environment, settings and what users write into them, the saved connection, folders, atomic and
 //! growing files, locks, logs, ngrok's monthly allowance.
 //!
 //! Architecture Invariant: no other room reads the environment or writes state to disk on its own. May import `base`, `wire`.

@@ -13,11 +13,11 @@ use super::store::{read_if_there, remove_if_there, set_aside, write_atomic};
 const VERSION: u32 = 1;
 const FILE: &str = "connection.json";
 
-/// Where it is saved.
+/// The file that holds the saved connection.
 #[derive(Debug)]
 pub struct Pairing(PathBuf);
 
-/// A connection as it was saved.
+/// A saved connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Saved {
     pub endpoint: Endpoint,
@@ -32,7 +32,7 @@ struct Content {
     saved_at: String,
 }
 
-/// Why what was saved cannot be used. Never shows the token.
+/// Why the saved connection cannot be used. Never shows the token.
 #[derive(Debug, Error)]
 pub enum PairingError {
     #[error("{} cannot be read", .path.display())]
@@ -53,10 +53,10 @@ impl Pairing {
         Self(data_dir.join(FILE))
     }
 
-    /// What was saved last; none when nothing was.
+    /// Returns the saved connection, if there is one.
     ///
     /// # Errors
-    /// When the file cannot be read or used; it is left as it is.
+    /// If the file cannot be read or used; it is left as it is.
     pub fn load(&self) -> Result<Option<Saved>, PairingError> {
         let path = || self.0.clone();
         let bytes = read_if_there(&self.0).map_err(|source| PairingError::Disk {
@@ -64,7 +64,7 @@ impl Pairing {
             source,
         })?;
         let Some(bytes) = bytes else { return Ok(None) };
-        // Not with serde's own words: they may quote the text.
+        // serde's own message is dropped: it may quote the text.
         let content: Content =
             serde_json::from_slice(&bytes).map_err(|_| PairingError::Corrupt { path: path() })?;
         let at = content.saved_at.parse().ok();
@@ -79,10 +79,10 @@ impl Pairing {
         })
     }
 
-    /// Saves `endpoint` in place of what was there; what could not be used is kept beside it.
+    /// Saves `endpoint` in place of the saved connection; a file that could not be used is kept beside it.
     ///
     /// # Errors
-    /// Those of the file system; what was there stays.
+    /// File system errors; the saved connection stays.
     pub fn save(&self, endpoint: &Endpoint) -> io::Result<()> {
         if matches!(self.load(), Err(PairingError::Corrupt { .. })) {
             set_aside(&self.0)?;
@@ -93,14 +93,14 @@ impl Pairing {
             token: endpoint.token.expose().to_owned(),
             saved_at: Timestamp::now().to_string(),
         };
-        // Temporary files are their owner's alone from the beginning, and stay so under their new name.
+        // Temporary files are private to their owner from the start, and stay so under their new name.
         write_atomic(&self.0, &serde_json::to_vec_pretty(&content)?)
     }
 
-    /// Forgets it, and says whether there was one.
+    /// Deletes the saved connection; returns whether there was one.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// File system errors.
     pub fn forget(&self) -> io::Result<bool> {
         let was_there = self.0.try_exists()?;
         remove_if_there(&self.0)?;
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_used_is_told_without_its_text_and_kept_when_another_is_saved() {
+    fn an_unusable_file_is_reported_without_its_text_and_kept_beside_the_next() {
         let folder = tempfile::tempdir().unwrap();
         let (pairing, path) = (Pairing::new(folder.path()), folder.path().join(FILE));
         for text in [

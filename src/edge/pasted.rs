@@ -1,9 +1,9 @@
 //! An address as people paste it: quoted, as code, as a Markdown link, at the end of a sentence.
 
-/// End an address, for no address and no token has them.
+/// Characters that end an address: no address and no token contains them.
 const ENDS: &str =
     "\"'`<>()[]{}|*\\“”‘’«»„「」『』（）【】《》，。、；：！？\u{200B}\u{200C}\u{200D}\u{FEFF}";
-/// End a sentence.
+/// Characters that may end a sentence.
 const PUNCTUATION: [char; 6] = ['.', ',', ';', ':', '!', '?'];
 const QUOTES: [(char, char); 6] = [
     ('"', '"'),
@@ -17,7 +17,7 @@ const QUOTES: [(char, char); 6] = [
 /// The one address in `text`; the text itself where there is none.
 ///
 /// # Errors
-/// What is ambiguous, to be said after the text's name.
+/// The ambiguity, worded to follow the text's name.
 pub(super) fn address(text: &str) -> Result<&str, String> {
     let (found, after) = addresses(text);
     let Some(whole) = found.iter().copied().max_by_key(|found| found.len()) else {
@@ -30,28 +30,28 @@ pub(super) fn address(text: &str) -> Result<&str, String> {
     };
     if !found.iter().all(is_of_it) {
         return Err(
-            "holds several addresses: give the line alone that the notebook prints".to_owned(),
+            "contains several addresses: give only the line that the notebook prints".to_owned(),
         );
     }
     if after.contains(char::is_alphanumeric) {
         return Err(
-            "goes on after a space or a quote: give the line alone that the notebook prints. Its token has no such characters; one of your own \
-             that has them is replaced by one that has not"
+            "continues after a space or a quote: give only the line that the notebook prints. Its token has no such characters; if you chose \
+             the token yourself, choose one without them"
                 .to_owned(),
         );
     }
     Ok(whole)
 }
 
-/// The addresses in a text, and what comes after the last.
+/// The addresses in a text, and the text after the last.
 fn addresses(text: &str) -> (Vec<&str>, &str) {
-    // In ASCII alone, so that every byte keeps its place.
+    // ASCII only, so that byte offsets stay the same.
     let lower = text.to_ascii_lowercase();
     let (mut found, mut at) = (Vec::new(), 0);
     while let Some(start) = next(&lower, at) {
         let rest = &text[start..];
         let host = rest.find("://").map_or(0, |at| at + 3);
-        // The brackets of an IPv6 address are its own.
+        // The brackets of an IPv6 address belong to it.
         let is_bracketed = rest[host..].starts_with('[');
         let from = rest.find(']').filter(|_| is_bracketed);
         let from = from.map_or(host, |end| end + 1);
@@ -69,7 +69,7 @@ fn next(lower: &str, at: usize) -> Option<usize> {
     found.min().map(|found| at + found)
 }
 
-/// Without a sentence's end, where it can be no part of the token: an executor's own tokens are of letters, digits, `-` and `_`.
+/// Strips the end of a sentence unless it may belong to the token: tokens that executors make consist of letters, digits, `-` and `_`.
 fn without_punctuation(address: &str) -> &str {
     let trimmed = address.trim_end_matches(PUNCTUATION);
     let token = trimmed.split_once('#').map_or("", |(_, token)| token);
@@ -100,7 +100,7 @@ mod tests {
     use super::{address, unquoted};
 
     #[test]
-    fn an_address_is_found_in_whatever_it_was_pasted_with() {
+    fn an_address_is_found_in_pasted_text() {
         const LINE: &str = "https://a-b.ngrok-free.dev#Abc-_9";
         for text in [
             "LINE",
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_around_a_value_are_none_of_it() {
+    fn quotes_around_a_value_are_stripped() {
         for (text, expected) in [
             (" \"local\" ", "local"),
             ("'~/a b'", "~/a b"),

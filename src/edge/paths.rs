@@ -8,7 +8,7 @@ use directories::{ProjectDirs, UserDirs};
 
 use super::env::{self, Env};
 
-/// Where people's programs are when `PATH` does not say so: a client started from a desktop hands down a bare `PATH`.
+/// Usual folders of programs, searched after `PATH`: a client started from a desktop passes on a bare `PATH`.
 const USUAL_FOLDERS: &[&str] = if cfg!(windows) {
     &[]
 } else {
@@ -22,11 +22,11 @@ const USUAL_FOLDERS: &[&str] = if cfg!(windows) {
 };
 const USUAL_FOLDERS_AT_HOME: &[&str] = &[".local/bin", ".cargo/bin", ".pyenv/shims"];
 
-/// What is wrong with a path that does not begin at the root, and what to write in its place.
-pub(super) const NOT_WHOLE: &str = if cfg!(windows) {
-    "it must be a whole path, such as C:\\Users\\me\\data or ~\\data: clients start programs in folders of their own, where a relative one leads nowhere"
+/// Why relative paths are refused, and what to write instead.
+pub(super) const RELATIVE_PATH_FAULT: &str = if cfg!(windows) {
+    "it must be an absolute path, such as C:\\Users\\me\\data or ~\\data: clients start programs in folders of their own, so a relative one leads nowhere"
 } else {
-    "it must be a whole path, such as /home/me/data or ~/data: clients start programs in folders of their own, where a relative one leads nowhere"
+    "it must be an absolute path, such as /home/me/data or ~/data: clients start programs in folders of their own, so a relative one leads nowhere"
 };
 
 /// `~/colab_results`; under the current folder where there is no home.
@@ -47,7 +47,7 @@ pub fn default_data_dir() -> PathBuf {
     )
 }
 
-/// A path as people write it in a config: a leading `~` is their home.
+/// Expands a path from a config: a leading `~` is the user's home.
 #[must_use]
 pub fn expand_home(text: &str) -> PathBuf {
     match (text.strip_prefix('~'), UserDirs::new()) {
@@ -61,7 +61,7 @@ pub fn expand_home(text: &str) -> PathBuf {
 /// This program's own file, for starting it again and for naming it in a client's config.
 ///
 /// # Errors
-/// When the platform does not tell.
+/// If the platform cannot report it.
 pub fn program() -> io::Result<PathBuf> {
     std::env::current_exe()
 }

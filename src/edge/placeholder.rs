@@ -1,7 +1,7 @@
-//! Placeholders: those of client configs that no client has replaced (`${HOME}`, `$HOME`, `%USERPROFILE%`, `{env:HOME}`), and those of examples that
-//! no person has (`your-token-here`).
+//! Finds placeholders: those of client configs that the client did not replace (`${HOME}`, `$HOME`, `%USERPROFILE%`, `{env:HOME}`), and those of
+//! examples that the user did not (`your-token-here`).
 
-/// What examples are made of.
+/// Words that examples consist of.
 const EXAMPLE_WORDS: [&str; 24] = [
     "your",
     "my",
@@ -73,7 +73,7 @@ fn name_length(text: &str) -> Option<usize> {
     is_name.then_some(length)
 }
 
-/// True for what stands in an example in a token's place.
+/// True for the token of an example.
 #[must_use]
 pub(super) fn is_example(text: &str) -> bool {
     let plain: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
@@ -82,7 +82,7 @@ pub(super) fn is_example(text: &str) -> bool {
     is_words(&plain) || (is_filler && text.chars().count() > 2) || text == "…"
 }
 
-/// True for a host as it stands in an example: `your-name.ngrok-free.dev`.
+/// True for the host of an example: `your-name.ngrok-free.dev`.
 #[must_use]
 pub(super) fn is_example_host(host: &str) -> bool {
     let label = host.split('.').next().unwrap_or_default();
@@ -90,7 +90,7 @@ pub(super) fn is_example_host(host: &str) -> bool {
     is_yours.is_some_and(is_example)
 }
 
-/// Whether it is made of words of examples alone.
+/// Whether the text consists of example words only.
 fn is_words(text: &str) -> bool {
     let rests = |text: &str| -> Vec<usize> {
         let words = EXAMPLE_WORDS.iter();
@@ -109,7 +109,7 @@ mod tests {
     use super::find;
 
     #[test]
-    fn the_placeholders_of_all_clients_are_found_and_ordinary_values_are_none() {
+    fn placeholders_of_all_clients_are_found_and_ordinary_values_are_not() {
         for (text, found) in [
             ("${HOME}/results", Some("${HOME}")),
             ("/data/${user_config.folder}", Some("${user_config.folder}")),

@@ -1,4 +1,4 @@
-//! The Python that a setting names, looked at before it is needed.
+//! Checks the Python that a setting names before it is needed.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -12,15 +12,15 @@ use which::which_in_global;
 use super::env::{self, COLAB_TOKEN, COLAB_URL, Env};
 use super::paths;
 
-/// The oldest that runs the executor.
-pub const OLDEST: (u32, u32) = (3, 11);
-/// One that is slower is looked at when it is needed.
+/// The oldest version that runs the executor.
+pub const MIN_VERSION: (u32, u32) = (3, 11);
+/// A slower Python is checked when it is needed.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
-/// Understood by every Python, even 2.7.
+/// Runs on every Python, even 2.7.
 const PROBE: &str = "import sys; print('%d.%d' % sys.version_info[:2])";
 
-/// The Python that is to run the executor; run to be looked at where it is certain to be needed.
+/// The Python that is to run the executor; it is run as a check if it is certain to be needed.
 pub(super) fn setting(
     env: &Env,
     search_path: &OsStr,
@@ -32,10 +32,10 @@ pub(super) fn setting(
     let found = program(text, search_path);
     let checked = found.and_then(|path| if is_needed { check(&path) } else { Ok(()) });
     checked.map_err(|fault| {
-        let (name, (major, minor)) = (env::PYTHON, OLDEST);
+        let (name, (major, minor)) = (env::PYTHON, MIN_VERSION);
         format!(
-            "{name} is {text}: {fault}. Set it to a Python {major}.{minor} or newer that has the executor's packages, or remove it to have an \
-             environment made"
+            "{name} is {text}: {fault}. Set it to a Python {major}.{minor} or newer that has the executor's packages, or remove it: then \
+             smart-colab makes its own environment"
         )
     })?;
     Ok(Some(paths::expand_home(text)))
@@ -44,7 +44,7 @@ pub(super) fn setting(
 /// The program that `text` names.
 ///
 /// # Errors
-/// Why there is none, to be said after the text.
+/// The fault, worded to follow the text.
 fn program(text: &str, search_path: &OsStr) -> Result<PathBuf, String> {
     let path = paths::expand_home(text);
     let found = || which_in_global(&path, Some(search_path)).ok()?.next();
@@ -52,22 +52,22 @@ fn program(text: &str, search_path: &OsStr) -> Result<PathBuf, String> {
         let is_path = text.contains(['/', MAIN_SEPARATOR_STR.chars().next().unwrap_or('/')]);
         return match found() {
             Some(found) if !is_path => Ok(found),
-            _ if is_path => Err(paths::NOT_WHOLE.to_owned()),
-            _ => Err("no program of that name is on PATH: give its whole path".to_owned()),
+            _ if is_path => Err(paths::RELATIVE_PATH_FAULT.to_owned()),
+            _ => Err("no program of that name is on PATH: give its absolute path".to_owned()),
         };
     }
     match fs::metadata(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Err("there is no such program".to_owned())
         }
-        Err(error) => Err(format!("it cannot be looked at ({error})")),
-        Ok(metadata) if metadata.is_dir() => Err(within(&path)),
+        Err(error) => Err(format!("it cannot be accessed ({error})")),
+        Ok(metadata) if metadata.is_dir() => Err(describe_folder(&path)),
         Ok(_) => found().ok_or_else(|| "it is not executable".to_owned()),
     }
 }
 
-/// What to say of a folder.
-fn within(folder: &Path) -> String {
+/// The fault of a folder, with the program in it if there is one.
+fn describe_folder(folder: &Path) -> String {
     let names = [
         "bin/python",
         "bin/python3",
@@ -76,15 +76,15 @@ fn within(folder: &Path) -> String {
     ];
     let inner = names.map(|name| folder.join(name));
     inner.iter().find(|path| path.is_file()).map_or_else(
-        || "it is a folder, and the program itself is wanted".to_owned(),
+        || "it is a folder: name the program itself".to_owned(),
         |path| format!("it is a folder: the program in it is {}", path.display()),
     )
 }
 
-/// Runs it to see that it is a Python that will do.
+/// Runs the program to check that it is a suitable Python.
 ///
 /// # Errors
-/// Why it will not, to be said after its name. One that does not answer in time is given the benefit of the doubt.
+/// The fault, worded to follow the program's name. A program that does not answer in time passes.
 fn check(program: &Path) -> Result<(), String> {
     let answer = run(program).map_err(|error| format!("it does not run ({error})"))?;
     let Some((status, said, complaint)) = answer else {
@@ -94,25 +94,25 @@ fn check(program: &Path) -> Result<(), String> {
         let why = complaint.lines().rfind(|line| !line.trim().is_empty());
         return Err(format!(
             "it does not run ({status}: {})",
-            why.unwrap_or("it says nothing")
+            why.unwrap_or("no output")
         ));
     }
     // A site hook may print before it.
     let version = said.lines().last().unwrap_or_default().trim();
     let numbers = version.split_once('.');
     match numbers.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?))) {
-        None => Err("it is no Python".to_owned()),
-        Some(found) if found < OLDEST => {
-            let (major, minor) = OLDEST;
+        None => Err("it is not a Python".to_owned()),
+        Some(found) if found < MIN_VERSION => {
+            let (major, minor) = MIN_VERSION;
             Err(format!(
-                "it is {version}, and {major}.{minor} is the oldest that will do"
+                "it is {version}, but {major}.{minor} is the oldest supported version"
             ))
         }
         Some(_) => Ok(()),
     }
 }
 
-/// Its status, and what it says on stdout and stderr; none when it takes too long.
+/// Returns the program's status, stdout and stderr; none if it takes too long.
 fn run(program: &Path) -> io::Result<Option<(ExitStatus, String, String)>> {
     // No pipes: a child of its own could hold them open.
     let (mut said, mut complaint) = (tempfile::tempfile()?, tempfile::tempfile()?);

@@ -1,4 +1,4 @@
-//! What the user configured: flags over environment over defaults. All faults are reported together.
+//! The user's settings: flags override the environment, which overrides defaults. All faults are reported together.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -15,8 +15,8 @@ use super::folders::{absolute, folder, upload_dirs};
 use super::misspelt::{self, Odd};
 use super::{paths, placeholder, python, trace};
 
-/// With fewer random characters a token can be guessed; the executor makes longer ones.
-const MIN_TOKEN_LENGTH: usize = 22;
+/// Tokens with fewer random characters can be guessed; the executor makes longer ones.
+const MIN_TOKEN_CHARS: usize = 22;
 
 /// Everything that can be set.
 #[derive(Debug, Clone)]
@@ -24,20 +24,20 @@ pub struct Settings {
     pub target: Target,
     /// Downloads, logs and pictures go here.
     pub save_dir: PathBuf,
-    /// Files may be uploaded from these, beside `save_dir`.
+    /// Folders that files may be uploaded from, besides `save_dir`.
     pub upload_dirs: Vec<PathBuf>,
     pub checkpoint_dir: PathBuf,
     /// The bridge's own state: the local executor's environment and jobs, log files.
     pub data_dir: PathBuf,
-    /// How long a tool call may take; none means by the client's name.
+    /// How long a tool call may take; none means that it depends on the client.
     pub call_budget: Option<Duration>,
-    /// What is logged (`smart_colab=debug`).
+    /// Log filter (`smart_colab=debug`).
     pub log_filter: Option<Targets>,
     /// A Python that has the executor's packages, to use instead of an environment of our own.
     pub python: Option<PathBuf>,
-    /// Where programs are looked for, in the form of `PATH`.
+    /// Folders that are searched for programs, in the form of `PATH`.
     pub search_path: OsString,
-    /// What may not be meant, and is no reason not to start.
+    /// Doubtful settings that do not prevent a start.
     pub warnings: Vec<String>,
 }
 
@@ -51,7 +51,7 @@ pub enum Target {
     Remote(Endpoint),
 }
 
-/// What a flag may say over the environment.
+/// Command-line flags that override the environment.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
     /// `--local`
@@ -64,7 +64,7 @@ pub struct Flags {
 pub struct Faults(pub Vec<String>);
 
 impl Settings {
-    /// Reads and checks. Makes the folders that are named, for only so is it seen whether that can be done.
+    /// Reads and checks the settings. Creates the named folders: only that shows whether it is possible.
     ///
     /// # Errors
     /// [`Faults`] with every fault found.
@@ -84,19 +84,19 @@ impl Settings {
         };
         if env.get(env::COLAB_TOKEN).is_some() && env.get(env::COLAB_URL).is_none() {
             warnings.push(format!(
-                "{} does nothing without {}",
+                "{} has no effect without {}",
                 env::COLAB_TOKEN,
                 env::COLAB_URL
             ));
         }
         if let Target::Remote(endpoint) = &target
             && !endpoint.is_loopback()
-            && endpoint.token.expose().len() < MIN_TOKEN_LENGTH
+            && endpoint.token.expose().len() < MIN_TOKEN_CHARS
         {
             let is_beside = env.get(env::COLAB_TOKEN).is_some();
             warnings.push(format!(
-                "{} holds a token of fewer than {MIN_TOKEN_LENGTH} characters: if it was cut off when it was copied, copy the whole line that the \
-                 notebook prints; one of your own can be guessed",
+                "{} holds a token of fewer than {MIN_TOKEN_CHARS} characters: if it was cut off when it was copied, copy the whole line that the \
+                 notebook prints; if you chose it yourself, it can be guessed",
                 if is_beside { env::COLAB_TOKEN } else { env::COLAB_URL }
             ));
         }
@@ -134,14 +134,14 @@ fn note<T>(faults: &mut Vec<String>, result: Result<T, String>) -> Option<T> {
     result.map_err(|fault| faults.push(fault)).ok()
 }
 
-/// A placeholder that nothing was put in place of is no value: what is left, with a fault for each.
+/// Removes values in which a placeholder was not replaced, and notes a fault for each.
 fn without_placeholders(env: &Env, flags: &Flags, faults: &mut Vec<String>) -> Env {
     let is_remote = |name: &str| [env::COLAB_URL, env::COLAB_TOKEN].contains(&name);
     let placeholder = |name| placeholder::find(env.get(name)?);
     let mut names = env::setting_names().to_vec();
     names.retain(|name| placeholder(name).is_some() && !(flags.local && is_remote(name)));
     for name in &names {
-        // What looks like one may be a part of the token.
+        // What looks like a placeholder may be part of the token.
         let shown = placeholder(name).filter(|_| !is_remote(name));
         let shown = shown.map_or_else(String::new, |placeholder| format!(" {placeholder}"));
         faults.push(format!(
@@ -165,7 +165,7 @@ fn target(env: &Env, faults: &mut Vec<String>) -> Option<Target> {
     let address = Address::read(text);
     let found = match token {
         Some(token) => address.and_then(|address| address.with(token)).map(Some),
-        // Its fault is noted, and whether the address needs it is not known.
+        // The token's fault is noted; whether the address needs it is unknown.
         None => address.map(|_| None),
     };
     let found = found.map_err(|fault| format!("{} {fault} (or it is `local`)", env::COLAB_URL));
@@ -232,7 +232,7 @@ mod tests {
                     panic!("{name}: {faults:?}")
                 };
                 assert!(
-                    fault.starts_with(name) && fault.contains("whole path"),
+                    fault.starts_with(name) && fault.contains("absolute path"),
                     "{fault}"
                 );
             }

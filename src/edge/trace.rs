@@ -1,4 +1,4 @@
-//! Logs: to stderr for the person beside the client, and to a file a day in the data folder. stdout belongs to MCP.
+//! Logs: to stderr for the person at the client, and to one file a day in the data folder. stdout belongs to MCP.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -13,10 +13,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 const MAX_LOG_FILES: usize = 7;
 const CRATE: &str = "smart_colab";
 
-/// Reads a filter.
+/// Parses a filter.
 ///
 /// # Errors
-/// What is wrong with it. A word that is no level would silence everything but a module of that name, which hardly anyone wants.
+/// The fault of the filter. A word that is not a level would silence everything but a module of that name, which is hardly ever meant.
 pub(super) fn filter(text: &str) -> Result<Targets, String> {
     let is_module = |word: &str| word.contains("::") || word == CRATE;
     for part in text.split(',').map(str::trim) {
@@ -25,13 +25,13 @@ pub(super) fn filter(text: &str) -> Result<Targets, String> {
             return Err(format!("modules are written with an underscore, {CRATE}"));
         }
         if level.is_empty() && !is_module(part) && LevelFilter::from_str(part).is_err() {
-            return Err(format!("{part:?} is no level"));
+            return Err(format!("{part:?} is not a level"));
         }
     }
     Targets::from_str(text).map_err(|error| error.to_string())
 }
 
-/// Starts logging. A folder that cannot be written costs the file, not the program.
+/// Starts logging; only to stderr if the folder is not writable.
 pub fn start(filter: Option<&Targets>, data_dir: &Path) {
     let default = || {
         Targets::new()
@@ -39,12 +39,12 @@ pub fn start(filter: Option<&Targets>, data_dir: &Path) {
             .with_target(CRATE, LevelFilter::INFO)
     };
     let filter = filter.cloned().unwrap_or_else(default);
-    // At debug it shows whole messages, and with them code and the token that connect_colab is given.
+    // At debug, rmcp logs whole messages, with code and the token that connect_colab is given.
     let discreet = filter_fn(|metadata| {
         *metadata.level() <= Level::INFO || !metadata.target().starts_with("rmcp")
     });
     let folder = data_dir.join("logs");
-    // The appender speaks to stderr on its own when the folder is missing.
+    // The appender prints to stderr by itself if the folder is missing.
     let made = std::fs::create_dir_all(&folder);
     let file = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
@@ -61,7 +61,7 @@ pub fn start(filter: Option<&Targets>, data_dir: &Path) {
         .without_time()
         .with_target(false)
         .with_writer(std::io::stderr);
-    // Fails only where something logs already.
+    // Fails only if logging was started already.
     let _ = tracing_subscriber::registry()
         .with(filter)
         .with(discreet)

@@ -1,4 +1,4 @@
-//! The examples of `colab/API.md` are of these types, and its limits are these. `colab/tests/test_contract.py` holds the executor to the same page.
+//! Checks that the examples of `colab/API.md` fit these types, and its limits these constants. `colab/tests/test_contract.py` checks the executor.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -14,7 +14,7 @@ use super::problem::Problem;
 use super::session::{Cleanup, CleanupRequest, Removed, Restarted, Session, Variables, is_name};
 
 const PAGE: &str = include_str!("../../colab/API.md");
-/// What the bridge has no use for.
+/// Types that the bridge does not use.
 const FOREIGN: [&str; 4] = ["ExecuteRequest", "Execution", "Ready", "AuditLine"];
 const UNREAD: [&str; 6] = [
     "Problem.type",
@@ -22,7 +22,7 @@ const UNREAD: [&str; 6] = [
     "Probe.executor.api",
     "Probe.limits.max_code_head_chars",
     "Probe.limits.session_name",
-    // Shown of programs alone.
+    // Serialized for programs only.
     "FileList.entries.executable",
 ];
 
@@ -45,47 +45,47 @@ fn example(name: &str) -> Value {
     found.unwrap().1
 }
 
-/// What reading an example as its type loses of it.
-fn lost(name: &str, value: &Value) -> Vec<String> {
+/// Reports what is lost when an example is read as its type.
+fn find_losses(name: &str, value: &Value) -> Vec<String> {
     match name {
-        "Problem" => through::<Problem>(name, value),
-        "JobRequest" => through::<JobRequest>(name, value),
-        "Job" => through::<Job>(name, value),
-        "KernelExit" => through::<KernelExit>(name, value),
-        "EventPage" => through::<EventPage>(name, value),
+        "Problem" => round_trip::<Problem>(name, value),
+        "JobRequest" => round_trip::<JobRequest>(name, value),
+        "Job" => round_trip::<Job>(name, value),
+        "KernelExit" => round_trip::<KernelExit>(name, value),
+        "EventPage" => round_trip::<EventPage>(name, value),
         "Event" => {
             let event: Event = serde_json::from_value(value.clone()).unwrap();
             assert_ne!(event.kind, EventKind::Unknown, "{value}");
-            through::<Event>(name, value)
+            round_trip::<Event>(name, value)
         }
-        "Session" => through::<Session>(name, value),
-        "Restarted" => through::<Restarted>(name, value),
-        "Removed" => through::<Removed>(name, value),
-        "Variables" => through::<Variables>(name, value),
-        "CleanupRequest" => through::<CleanupRequest>(name, value),
-        "Cleanup" => through::<Cleanup>(name, value),
-        "Health" => through::<Health>(name, value),
-        "Probe" => through::<Probe>(name, value),
-        "FileList" => through::<FileList>(name, value),
-        "FileStat" => through::<FileStat>(name, value),
-        "FileText" => through::<FileText>(name, value),
-        "Upload" => through::<Upload>(name, value),
-        "BundleRequest" => through::<BundleRequest>(name, value),
-        "BundleReply" => through::<BundleReply>(name, value),
-        "BundleLine" => through::<BundleLine>(name, value),
+        "Session" => round_trip::<Session>(name, value),
+        "Restarted" => round_trip::<Restarted>(name, value),
+        "Removed" => round_trip::<Removed>(name, value),
+        "Variables" => round_trip::<Variables>(name, value),
+        "CleanupRequest" => round_trip::<CleanupRequest>(name, value),
+        "Cleanup" => round_trip::<Cleanup>(name, value),
+        "Health" => round_trip::<Health>(name, value),
+        "Probe" => round_trip::<Probe>(name, value),
+        "FileList" => round_trip::<FileList>(name, value),
+        "FileStat" => round_trip::<FileStat>(name, value),
+        "FileText" => round_trip::<FileText>(name, value),
+        "Upload" => round_trip::<Upload>(name, value),
+        "BundleRequest" => round_trip::<BundleRequest>(name, value),
+        "BundleReply" => round_trip::<BundleReply>(name, value),
+        "BundleLine" => round_trip::<BundleLine>(name, value),
         foreign if FOREIGN.contains(&foreign) => Vec::new(),
-        unknown => vec![format!("{unknown} is no type that is known here")],
+        unknown => vec![format!("{unknown} is an unknown type")],
     }
 }
 
-fn through<T: DeserializeOwned + Serialize>(name: &str, value: &Value) -> Vec<String> {
+fn round_trip<T: DeserializeOwned + Serialize>(name: &str, value: &Value) -> Vec<String> {
     match serde_json::from_value::<T>(value.clone()) {
         Ok(read) => differences(name, value, &json!(read)),
         Err(error) => vec![format!("{name}: {error}")],
     }
 }
 
-/// Where `read` has not what `example` has; null and nothing are the same.
+/// Reports where `read` differs from `example`; null and absent are the same.
 fn differences(path: &str, example: &Value, read: &Value) -> Vec<String> {
     if UNREAD.contains(&path) {
         return Vec::new();
@@ -107,16 +107,16 @@ fn differences(path: &str, example: &Value, read: &Value) -> Vec<String> {
 }
 
 #[test]
-fn every_example_of_the_page_is_of_its_type() {
+fn every_example_of_the_page_fits_its_type() {
     let faults: Vec<_> = examples()
         .iter()
-        .flat_map(|(name, value)| lost(name, value))
+        .flat_map(|(name, value)| find_losses(name, value))
         .collect();
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
 #[test]
-fn the_limits_of_the_page_are_the_bridges() {
+fn the_limits_of_the_page_are_those_of_the_bridge() {
     let probe = example("Probe");
     assert_eq!(
         probe["limits"],
@@ -140,12 +140,12 @@ fn the_limits_of_the_page_are_the_bridges() {
 }
 
 #[test]
-fn an_example_of_another_type_is_found() {
+fn an_example_that_does_not_fit_its_type_is_reported() {
     for (name, value) in [
         ("Removed", json!({"ended_jobs": 1})),
         ("Removed", json!({"ended_jobs": [], "more": 1})),
         ("Removal", json!({})),
     ] {
-        assert_eq!(lost(name, &value).len(), 1, "{name} {value}");
+        assert_eq!(find_losses(name, &value).len(), 1, "{name} {value}");
     }
 }

@@ -1,4 +1,4 @@
-//! What a job shows, event by event: Jupyter's names and shapes.
+//! The events of a job, in Jupyter's names and shapes.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub struct Event {
     pub seq: u64,
     #[serde(default)]
     pub at: String,
-    /// The model's id of the Output widget that shows it in the cell's place.
+    /// Model id of the Output widget that shows the event instead of the cell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub widget: Option<String>,
     #[serde(flatten)]
@@ -36,13 +36,13 @@ pub enum EventKind {
         data: Map<String, Value>,
         #[serde(default)]
         metadata: Map<String, Value>,
-        /// It takes the place of an earlier output.
+        /// Replaces an earlier output.
         #[serde(default)]
         update: bool,
-        /// What later updates call it by, where the code gave it a name.
+        /// The id that later updates refer to, if the code gave it one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         display_id: Option<String>,
-        /// It goes on changing, such as a bar that is not at its end; it comes again when it does not any more.
+        /// Still changing, such as an unfinished progress bar; the output is sent again once it is final.
         #[serde(default)]
         live: bool,
     },
@@ -57,11 +57,11 @@ pub enum EventKind {
         #[serde(default)]
         live: bool,
     },
-    /// The widgets that changed in the job, as a notebook's metadata have them, by their models' ids.
+    /// The widgets that changed in the job, by model id, in the form of a notebook's metadata.
     Widgets {
         states: Value,
     },
-    /// What was shown before is to go: now or, with `wait`, when the next output comes.
+    /// Earlier output is cleared: now or, with `wait`, when the next output arrives.
     ClearOutput {
         #[serde(default)]
         wait: bool,
@@ -74,7 +74,7 @@ pub enum EventKind {
     },
     Progress(Progress),
     Finished(Finished),
-    /// An event that a newer executor sends.
+    /// An event that only newer executors send.
     #[serde(other)]
     Unknown,
 }
@@ -95,11 +95,11 @@ pub struct PythonError {
     pub traceback: Vec<String>,
 }
 
-/// What fits in an answer's line of facts.
+/// Fits in an answer's line of facts.
 const MAX_SENTENCE_CHARS: usize = 300;
 
 impl PythonError {
-    /// The first line of the message that has words in it; where none has, the first that is not blank.
+    /// The first line of the message with words in it, or else the first that is not blank.
     #[must_use]
     pub fn headline(&self) -> &str {
         let lines = || self.evalue.lines().map(str::trim);
@@ -133,7 +133,7 @@ pub struct Progress {
     /// The value of the body's last expression, where JSON can hold it.
     #[serde(default)]
     pub result: Value,
-    /// How often which types are marked in the result, or how much is left out of it.
+    /// How often each type is marked in the result, or how much is left out of it.
     #[serde(default)]
     pub marked: Option<BTreeMap<String, u64>>,
     /// The error of an iteration that was skipped.
@@ -156,7 +156,7 @@ pub struct Finished {
     pub warning: Option<String>,
 }
 
-/// A value in `data` that lies at `/jobs/{id}/blobs/{blob}` instead of in the event.
+/// A value of `data` that is stored at `/jobs/{id}/blobs/{blob}` instead of in the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct BlobRef {
     pub blob: u64,
@@ -176,7 +176,7 @@ mod tests {
     use super::PythonError;
 
     #[test]
-    fn an_exception_in_one_line_has_the_first_words_of_its_message() {
+    fn a_sentence_has_the_first_words_of_the_message_and_a_bounded_length() {
         let long = "x".repeat(5_000_000);
         for (said, sentence) in [
             ("no\nmore", "E: no"),

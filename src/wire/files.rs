@@ -22,12 +22,12 @@ pub struct FileEntry {
     /// Bytes.
     pub size: u64,
     pub modified_at: String,
-    /// Whether its owner may run the file; none where that is not kept. Listings show it of programs alone.
-    #[serde(default, skip_serializing_if = "is_no_program")]
+    /// Whether the owner may execute the file; none if the file system does not record it. Listings have it for programs only.
+    #[serde(default, skip_serializing_if = "is_not_program")]
     pub executable: Option<bool>,
 }
 
-fn is_no_program(executable: &Option<bool>) -> bool {
+fn is_not_program(executable: &Option<bool>) -> bool {
     *executable != Some(true)
 }
 
@@ -36,7 +36,7 @@ fn is_no_program(executable: &Option<bool>) -> bool {
 pub struct FileList {
     pub path: String,
     pub entries: Vec<FileEntry>,
-    /// Hand this back as `cursor` for the next page.
+    /// Pass this as `cursor` for the next page.
     pub next_cursor: Option<String>,
     /// Entries in the folder.
     pub total: u64,
@@ -54,11 +54,11 @@ pub struct FileStat {
     /// As in [`FileEntry`].
     #[serde(default)]
     pub executable: Option<bool>,
-    /// The `ETag` of a download, quotes included; none for what is no file.
+    /// The `ETag` of a download, quotes included; none for anything but a file.
     pub etag: Option<String>,
     #[serde(default)]
     pub sha256: Option<String>,
-    /// The digest was asked for and is still being made.
+    /// The requested digest is still being computed.
     #[serde(default)]
     pub digest_pending: bool,
 }
@@ -67,22 +67,22 @@ pub struct FileStat {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileText {
     pub path: String,
-    /// Of the whole file, in bytes.
+    /// Size of the whole file, in bytes.
     pub size: u64,
     pub modified_at: String,
     pub mime: String,
     pub is_text: bool,
     /// Whole lines; empty where `is_text` is false.
     pub text: String,
-    /// 1 is the first; none where the file is no text.
+    /// 1 is the first; none if the file is not text.
     pub first_line: Option<u64>,
     /// None at the end.
     pub next_line: Option<u64>,
-    /// None where the end was not seen.
+    /// None if the end was not reached.
     pub total_lines: Option<u64>,
-    /// A single line was longer than what was asked for.
+    /// A single line was longer than the requested bytes.
     pub is_cut: bool,
-    /// How the file is written, as Python's `open` takes it; none where it is no text, and from older executors.
+    /// Encoding as Python's `open` takes it; none if the file is not text, and from older executors.
     #[serde(default)]
     pub encoding: Option<String>,
 }
@@ -93,19 +93,19 @@ pub struct UploadKey {
     pub path: String,
     /// Bytes.
     pub size: u64,
-    /// 64 hexadecimal digits, small letters.
+    /// 64 lowercase hexadecimal digits.
     pub sha256: String,
 }
 
-/// What has come of an upload.
+/// The state of an upload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upload {
     #[serde(flatten)]
     pub key: UploadKey,
     pub state: UploadState,
-    /// From and to (exclusive), in order, without overlaps.
+    /// Byte ranges (start, exclusive end), in order, without overlaps.
     pub received: Vec<(u64, u64)>,
-    /// Of a complete one, as in [`FileEntry`].
+    /// Only of a complete upload; as in [`FileEntry`].
     #[serde(default)]
     pub executable: Option<bool>,
 }
@@ -114,13 +114,13 @@ pub struct Upload {
 #[serde(rename_all = "snake_case")]
 pub enum UploadState {
     Open,
-    /// Ask again.
+    /// The digest is being checked: ask again.
     Checking,
     /// The file at the path has these bytes.
     Complete,
 }
 
-/// What `POST /files/bundle` is asked for.
+/// The body of `POST /files/bundle`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BundleRequest {
     /// The folder.
@@ -151,7 +151,7 @@ pub enum BundleLine {
     },
 }
 
-/// `PUT /files/bundle`.
+/// The reply to `PUT /files/bundle`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BundleReply {
     /// In the bundle's order.

@@ -36,7 +36,7 @@ pub struct Iterations {
     pub setup: Option<String>,
 }
 
-/// What a failing iteration does to the rest.
+/// Whether a failing iteration ends the operation.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
 )]
@@ -45,11 +45,11 @@ pub enum OnError {
     /// Ends the operation at that iteration.
     #[default]
     Stop,
-    /// Is noted, and the next iteration runs.
+    /// Is recorded, and the next iteration runs.
     Skip,
 }
 
-/// A job as the executor tells of it.
+/// A job as the executor reports it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     pub id: JobId,
@@ -80,7 +80,7 @@ pub struct Job {
     /// The `seq` of the newest event.
     pub last_seq: u64,
     pub log_bytes: u64,
-    /// How long the log was when the job ended: what is behind it was printed later, by a thread or a process of its.
+    /// Length of the log when the job ended; anything after it was printed later, by a background thread or child process.
     #[serde(default)]
     pub log_bytes_at_end: Option<u64>,
     pub queue_position: Option<u64>,
@@ -89,11 +89,11 @@ pub struct Job {
 /// How a kernel's process ended, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelExit {
-    /// `SIGKILL`; none where it ended by itself.
+    /// Such as `SIGKILL`; none if it exited by itself.
     pub signal: Option<String>,
-    /// The exit code; none where a signal ended it.
+    /// The exit code; none if a signal ended it.
     pub code: Option<i64>,
-    /// The system ended it, or probably did, because memory ran out.
+    /// The system ended it, certainly or probably, because memory ran out.
     #[serde(default)]
     pub out_of_memory: bool,
 }
@@ -111,7 +111,7 @@ pub struct EventPage {
     pub events: Vec<Event>,
     /// The `after` of the next call.
     pub next: u64,
-    /// Further events are there already.
+    /// Further events are available already.
     pub more: bool,
 }
 

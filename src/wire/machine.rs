@@ -28,7 +28,7 @@ pub struct Probe {
     /// Why `gpu` is empty.
     pub gpu_note: Option<String>,
     pub storage: Vec<Storage>,
-    /// Well-known packages of data work that are installed, with their versions.
+    /// Well-known data packages that are installed, with their versions.
     pub packages: BTreeMap<String, String>,
     pub package_count: u64,
     pub limits: Limits,

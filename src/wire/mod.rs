@@ -1,4 +1,4 @@
-//! The executor's HTTP API as types, one file a family of routes. `colab/API.md` is the text these follow.
+//! The executor's HTTP API as types, one file for each family of routes. `colab/API.md` specifies them.
 //!
 //! Only data: no HTTP, no I/O. Readers ignore unknown fields, so an older bridge talks to a newer executor.
 //! May import `base`, nothing else.

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// What an error's sentences may say in a tool's answer.
+/// Longest sentence of an error in a tool's answer.
 const MAX_TEXT_CHARS: usize = 2000;
 const MAX_CODE_CHARS: usize = 100;
 
-/// What the executor answers when it refuses.
+/// The executor's reply when it refuses a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     pub status: u16,

@@ -13,7 +13,7 @@ pub enum SessionState {
     Dead,
 }
 
-/// Whether the executor takes `name` for a session: 1 to 64 letters, digits, `_` and `-`.
+/// Whether the executor accepts `name` for a session: 1 to 64 letters, digits, `_` and `-`.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
@@ -44,7 +44,7 @@ pub struct SessionList {
     pub sessions: Vec<Session>,
 }
 
-/// What `POST /sessions/{name}/restart` did.
+/// The reply to `POST /sessions/{name}/restart`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Restarted {
     pub session: Session,
@@ -52,7 +52,7 @@ pub struct Restarted {
     pub ended_jobs: Vec<String>,
 }
 
-/// What `DELETE /sessions/{name}` did.
+/// The reply to `DELETE /sessions/{name}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Removed {
     /// Jobs that ran or waited there.
@@ -70,7 +70,7 @@ pub struct Variable {
     pub repr: String,
 }
 
-/// Where a list of variables comes from.
+/// The source of a list of variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VariableSource {
@@ -81,7 +81,7 @@ pub enum VariableSource {
     None,
 }
 
-/// `GET /variables`.
+/// The reply to `GET /variables`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Variables {
     pub session: String,
@@ -99,7 +99,7 @@ pub struct CleanupRequest {
     pub temp_files: bool,
 }
 
-/// What `POST /cleanup` did.
+/// The reply to `POST /cleanup`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cleanup {
     pub session: String,

@@ -1,4 +1,4 @@
-//! How a job stands, and why it ended.
+//! The state of a job, and why it ended.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ pub enum JobState {
 }
 
 impl JobState {
-    /// True when no further event can come.
+    /// True if no further event can follow.
     #[must_use]
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Queued | Self::Running)
@@ -49,14 +49,14 @@ pub enum Reason {
     SessionDeleted,
     /// The executor was stopped on purpose, as `local` is with its client.
     ExecutorStopped,
-    /// The executor ended without a word.
+    /// The executor ended without reporting it.
     ExecutorRestarted,
     /// It never ran: the kernel that it was meant for is gone.
     KernelReplaced,
     DiskFull,
     /// The code asked its own Python process to end: `exit()`, or a stopped event loop.
     Exited,
-    /// A reason that a newer executor knows.
+    /// A reason that only newer executors send.
     #[serde(other)]
     Unknown,
 }

@@ -334,7 +334,7 @@ fn all_configuration_errors_are_reported_at_once() {
     for said in [
         "COLAB_URL starts with http://",
         "SMART_COLAB_CALL_BUDGET_SEC is \"soon\"",
-        &format!("LOCAL_SAVE_DIR is {below}: that folder cannot be made"),
+        &format!("LOCAL_SAVE_DIR is {below}: that folder cannot be created"),
         "CHECKPOINT_DIR holds a placeholder ${HOME} that the client did not replace",
     ] {
         assert!(left.stderr.contains(said), "{}", left.stderr);

@@ -48,12 +48,12 @@ fn each_error_names_its_setting_and_the_expected_value() {
         ),
         ("SMART_COLAB_PYTHON", folder, &["it is a folder", "3.11"]),
         ("SMART_COLAB_PYTHON", "no-such-python", &["on PATH", "3.11"]),
-        ("SMART_COLAB_PYTHON", "venv/bin/python", &["whole path"]),
-        ("LOCAL_SAVE_DIR", file, &["a file", "a folder is wanted"]),
-        ("LOCAL_SAVE_DIR", "results", &["whole path", "~"]),
-        ("CHECKPOINT_DIR", "./results", &["whole path"]),
-        ("SMART_COLAB_DATA_DIR", "data", &["whole path"]),
-        ("UPLOAD_DIRS", "data", &["whole path"]),
+        ("SMART_COLAB_PYTHON", "venv/bin/python", &["absolute path"]),
+        ("LOCAL_SAVE_DIR", file, &["is a file", "name a folder"]),
+        ("LOCAL_SAVE_DIR", "results", &["absolute path", "~"]),
+        ("CHECKPOINT_DIR", "./results", &["absolute path"]),
+        ("SMART_COLAB_DATA_DIR", "data", &["absolute path"]),
+        ("UPLOAD_DIRS", "data", &["absolute path"]),
         ("UPLOAD_DIRS", file, &["is a file", "name the folder"]),
         ("COLAB_TOKEN", "your-token-here", &["still an example"]),
         ("COLAB_TOKEN", "s3cret s3cret", &["a space"]),
@@ -62,7 +62,7 @@ fn each_error_names_its_setting_and_the_expected_value() {
         (
             "COLAB_URL",
             "https://a.example#<token>",
-            &["COLAB_URL", "give the line alone"],
+            &["COLAB_URL", "give only the line"],
         ),
         (
             "COLAB_URL",
@@ -72,7 +72,7 @@ fn each_error_names_its_setting_and_the_expected_value() {
         (
             "COLAB_URL",
             "https://a.example#s3cret s3cret",
-            &["give the line alone"],
+            &["give only the line"],
         ),
         ("COLAB_URL", "ftp://a.example#s3cret", &["https://"]),
         ("COLAB_URL", "https://a.example:99999#s3cret", &["port"]),
@@ -82,7 +82,7 @@ fn each_error_names_its_setting_and_the_expected_value() {
             "loud==",
             &["a level", "warn,smart_colab=debug"],
         ),
-        ("SMART_COLAB_LOG", "loud", &["no level", "debug"]),
+        ("SMART_COLAB_LOG", "loud", &["not a level", "debug"]),
         ("SMART_COLAB_LOG", "smart-colab=debug", &["underscore"]),
         ("SMART_COLAB_CALL_BUDGET_SEC", "4", &["5 to 3600"]),
         ("SMART_COLAB_CALL_BUDGET_SEC", "1e9", &["5 to 3600"]),
@@ -108,7 +108,7 @@ fn each_error_names_its_setting_and_the_expected_value() {
         ("COLAB_URL", "https://a.example#s3cret"),
         ("COLAB_TOKEN", "0ther"),
     ];
-    fails(&faults(&home, &differing), &["another token", "remove it"]);
+    fails(&faults(&home, &differing), &["different token", "remove the old one"]);
 }
 
 #[test]
@@ -140,8 +140,8 @@ fn an_unusable_python_is_an_error_only_where_it_is_needed() {
     let said = faults(&home, &local);
     assert!(said.contains("not executable"), "{said}");
     for (script, words) in [
-        ("echo 3.8", "it is 3.8, and 3.11 is the oldest"),
-        ("echo hello", "it is no Python"),
+        ("echo 3.8", "it is 3.8, but 3.11 is the oldest"),
+        ("echo hello", "it is not a Python"),
         (
             "echo 'pyenv: no such version' >&2; exit 127",
             "pyenv: no such version",
@@ -166,7 +166,7 @@ fn a_save_folder_that_cannot_be_written_is_an_error() {
             let said = faults(&home, &[(name, folder)]);
             assert!(said.contains(&format!("{name} is {folder}: ")), "{said}");
             assert!(
-                said.contains("name one where you may write") || said.contains("name another"),
+                said.contains("name one that you can write to") || said.contains("name another"),
                 "{said}"
             );
         }
@@ -178,10 +178,10 @@ fn suspicious_settings_are_warnings_and_the_server_starts() {
     let home = Home::new();
     let missing = home.folder("missing").display().to_string();
     for (name, value, words) in [
-        ("UPLOAD_DIRS", &*missing, "which is not there"),
+        ("UPLOAD_DIRS", &*missing, "which does not exist"),
         ("UPLOAD_DIR", &missing, "UPLOAD_DIRS is"),
-        ("SMART_COLAB_COLOUR", "red", "does nothing"),
-        ("COLAB_TOKEN", "s3cret", "does nothing without COLAB_URL"),
+        ("SMART_COLAB_COLOUR", "red", "has no effect"),
+        ("COLAB_TOKEN", "s3cret", "has no effect without COLAB_URL"),
         (
             "COLAB_URL",
             "https://a.example#s3cret-21-characters-",
@@ -243,8 +243,8 @@ fn a_pasted_line_connects_despite_surrounding_markup() {
     assert!(!report.is_error, "{}", report.whole);
     for (url, token, words) in [
         (format!("{line} {line}x"), None, "several addresses"),
-        (format!("{line} please"), None, "give the line alone"),
-        (line.clone(), Some("0ther"), "another token"),
+        (format!("{line} please"), None, "give only the line"),
+        (line.clone(), Some("0ther"), "different token"),
         (
             executor.url.clone(),
             Some("<your-token>"),

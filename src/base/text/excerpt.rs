@@ -1,6 +1,6 @@
-//! The head and the tail of a text that may be endless.
+//! The head and the tail of a text of unbounded length.
 
-/// A half line of at most so many bytes is left out beside a cut.
+/// Longest partial line that is dropped beside a cut, so that the excerpt shows whole lines.
 const MAX_SNIPPET_BYTES: usize = 400;
 
 /// The head and the tail of a text, and how much lies between.
@@ -47,7 +47,7 @@ impl Excerpt {
         }
     }
 
-    /// Characters pushed.
+    /// Characters pushed so far.
     #[must_use]
     pub fn total(&self) -> usize {
         self.total
@@ -60,13 +60,13 @@ impl Excerpt {
         self.total - head.chars().count() - tail.chars().count()
     }
 
-    /// The length of what [`Excerpt::render`] shows before the first thing that it leaves out.
+    /// Length of the part that [`Excerpt::render`] shows before the cut.
     #[must_use]
     pub fn head_bytes(&self) -> usize {
         self.kept().0.len()
     }
 
-    /// The text, with a line that counts what was left out in its middle.
+    /// The text; where it was cut, a line counts the characters that were left out.
     #[must_use]
     pub fn render(&self) -> String {
         let (head, tail) = self.kept();
@@ -79,7 +79,7 @@ impl Excerpt {
         }
     }
 
-    /// Head and tail; where something is missing between them, both end at a whole line if one is near.
+    /// Head and tail; if text is left out between them, both are cut at a line end if one is near.
     fn kept(&self) -> (&str, &str) {
         let start = match self.half {
             0 => self.tail.len(),

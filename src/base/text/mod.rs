@@ -1,7 +1,7 @@
-//! Text as a person would have seen it: [`Screen`], a terminal that one can only read back, and [`Excerpt`], the head and tail of what it showed;
-//! [`counted`] and [`visible`], numbers and names in sentences.
+//! Text as a terminal shows it: [`Screen`], a terminal in memory, and [`Excerpt`], the head and tail of its output; [`counted`] and [`visible`],
+//! numbers and names in sentences.
 //!
-//! Imports nothing of ours.
+//! Imports no other module of this crate.
 
 mod excerpt;
 mod newest;

@@ -1,11 +1,11 @@
-//! What is newest on a screen, for those who wait.
+//! The newest line of a screen, for progress reports.
 
-/// A whole line, and what has been begun after it.
+/// The last complete line, and the unfinished one after it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Newest {
-    /// The last line that was ended and is not blank; of one that is redrawn, its last whole state.
+    /// The last complete line that is not blank; for a line that is redrawn, its last complete state.
     pub line: String,
-    /// A line without an end: half of one, or a prompt.
+    /// A line without an end: a partial one, or a prompt.
     pub begun: String,
 }
 
@@ -14,13 +14,13 @@ mod tests {
     use crate::base::text::Screen;
 
     #[test]
-    fn half_a_line_is_never_taken_for_a_whole_one() {
+    fn a_partial_line_is_never_taken_for_a_complete_one() {
         for (pieces, line, begun) in [
             (&["one\ntwo\n\n"][..], "two", ""),
             (&["one\ntwo"], "one", "two"),
             (&["epoch 3", ", loss"], "", "epoch 3, loss"),
             (&["one\r\n", "tw"], "one", "tw"),
-            // Bars: the first state may still be half of one.
+            // Bars: the first state may still be incomplete.
             (&["start\n\r 10%|#"], "start", " 10%|#"),
             (&["start\n\r 10%|# |", "\r"], " 10%|# |", ""),
             (&["\r 10%|# |", "\r 1"], " 10%|# |", ""),

@@ -1,5 +1,5 @@
-//! Output as a terminal would show it: escape sequences gone, `\r`, backspace and the cursor's ways applied, and never more than a bounded
-//! excerpt in memory.
+//! Output as a terminal shows it: escape sequences are removed, `\r`, backspace and cursor movements are applied, and only a bounded excerpt is
+//! kept in memory.
 
 use std::collections::VecDeque;
 
@@ -7,29 +7,29 @@ use vte::{Params, Parser, Perform};
 
 use super::{Excerpt, Newest};
 
-/// A line is handed on once it is this long, so that output without line ends stays bounded.
+/// A line this long is flushed to the excerpt, so that output without line ends stays bounded.
 const MAX_LINE_CHARS: usize = 64 * 1024;
 
-/// Lines that the cursor can still reach, as on the smallest terminals: what moves up further stays at the first of them.
+/// Lines that the cursor can still reach, as on the smallest terminals; moving up further stops at the first of them.
 const ROWS: usize = 24;
 
-/// A terminal one can only read back: text goes in piece by piece, an [`Excerpt`] comes out.
+/// A terminal in memory: takes text piece by piece and returns an [`Excerpt`].
 pub struct Screen {
     parser: Parser,
     page: Page,
 }
 
 struct Page {
-    /// The newest ones; never empty.
+    /// The newest lines; never empty.
     lines: VecDeque<Vec<char>>,
-    /// The cursor's, in `lines`.
+    /// The cursor's row in `lines`.
     row: usize,
     column: usize,
-    /// All before `lines`.
+    /// All text before `lines`.
     excerpt: Excerpt,
-    /// The last line that was ended and is not blank.
+    /// The last complete line that is not blank.
     last_line: String,
-    /// The cursor's line as it stood when the cursor last went back in it; none for a line that was only written so far.
+    /// The cursor's line as it was when the cursor last moved back in it; none for a line that was only appended to.
     drawn: Option<String>,
 }
 
@@ -51,19 +51,19 @@ impl Screen {
         }
     }
 
-    /// Shows more text; a sequence may be split between two pieces.
+    /// Writes more text; an escape sequence may be split between two pieces.
     pub fn push(&mut self, text: &str) {
         self.parser.advance(&mut self.page, text.as_bytes());
     }
 
-    /// Shows `text` on lines of its own, which what comes later does not change.
+    /// Writes `text` on lines of its own, which later output does not change.
     pub fn push_block(&mut self, text: &str) {
-        self.page.part();
+        self.page.break_line();
         self.push(text);
-        self.page.part();
+        self.page.break_line();
     }
 
-    /// What it shows to those who wait for more.
+    /// The newest line, for progress reports.
     #[must_use]
     pub fn newest(&self) -> Newest {
         let page = &self.page;
@@ -83,7 +83,7 @@ impl Screen {
         self.page.excerpt.total() + lines + self.page.lines.len() - 1
     }
 
-    /// Characters that are left out of what was shown so far.
+    /// Characters shown so far that the excerpt leaves out.
     #[must_use]
     pub fn left_out(&self) -> usize {
         let mut excerpt = self.page.excerpt.clone();
@@ -91,16 +91,16 @@ impl Screen {
         excerpt.left_out()
     }
 
-    /// All that was kept.
+    /// The excerpt of everything that was written.
     #[must_use]
     pub fn finish(mut self) -> Excerpt {
-        self.page.hand_on();
+        self.page.flush_lines();
         self.page.excerpt
     }
 }
 
 impl Page {
-    /// The lines that can still change; what is blank behind the cursor was erased.
+    /// The lines that can still change; blanks behind the cursor count as erased.
     fn text(&self) -> String {
         let is_blank = |line: &Vec<char>| line.iter().all(|c| *c == ' ');
         let written = self.lines.iter().rposition(|line| !is_blank(line));
@@ -124,8 +124,8 @@ impl Page {
         }
     }
 
-    /// Lets go of them all: what comes now comes behind.
-    fn hand_on(&mut self) {
+    /// Moves all lines to the excerpt; later output follows them.
+    fn flush_lines(&mut self) {
         let text = self.text();
         self.excerpt.push(&text);
         self.lines.truncate(1);
@@ -134,19 +134,19 @@ impl Page {
         self.drawn = None;
     }
 
-    /// The cursor went elsewhere than on.
+    /// Remembers the line as drawn: the cursor moved other than forward.
     fn note_drawn(&mut self) {
         let line: String = self.line().iter().collect();
         self.drawn = (!line.trim().is_empty()).then_some(line);
     }
 
-    /// The same, and begins a new line.
-    fn part(&mut self) {
+    /// Flushes all lines and starts a new one.
+    fn break_line(&mut self) {
         self.row = self.lines.len() - 1;
         if !self.lines[self.row].is_empty() {
             self.line_feed();
         }
-        self.hand_on();
+        self.flush_lines();
     }
 
     fn line_feed(&mut self) {
@@ -182,7 +182,7 @@ impl Page {
         }
         self.column += 1;
         if line.len() >= MAX_LINE_CHARS {
-            self.hand_on();
+            self.flush_lines();
         }
     }
 
@@ -210,7 +210,7 @@ impl Page {
                 self.lines.truncate(self.row + 1);
                 self.lines.iter_mut().for_each(Vec::clear);
             }
-            // What has left the screen stays.
+            // Lines that have scrolled off stay.
             _ => return,
         }
         self.erase_line(what);
@@ -238,7 +238,7 @@ impl Perform for Page {
         }
     }
 
-    /// What progress bars and displays that redraw themselves use.
+    /// The sequences that progress bars and displays that redraw themselves use.
     fn csi_dispatch(&mut self, params: &Params, _intermediates: &[u8], ignore: bool, action: char) {
         if ignore {
             return;
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_that_is_being_written_counts() {
+    fn the_unfinished_line_is_counted() {
         let mut screen = Screen::new(100);
         screen.push(&"x".repeat(130));
         assert_eq!((screen.shown(), screen.left_out()), (130, 30));

@@ -25,14 +25,14 @@ mod tests {
     use super::{counted, visible};
 
     #[test]
-    fn one_is_not_many() {
+    fn only_one_takes_the_singular() {
         for (count, expected) in [(0, "0 files"), (1, "1 file"), (2, "2 files")] {
             assert_eq!(counted(count, "file", "files"), expected);
         }
     }
 
     #[test]
-    fn control_characters_are_seen() {
+    fn control_characters_are_escaped() {
         assert_eq!(visible("a\n\u{1b}é/\\"), "a\\n\\u{1b}é/\\");
     }
 }

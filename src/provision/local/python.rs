@@ -11,7 +11,7 @@ use which::which_in_global;
 use super::command::{command, run};
 use super::fault::Fault;
 use crate::base::advice::Advice;
-use crate::edge::python::OLDEST;
+use crate::edge::python::MIN_VERSION;
 
 const NAMES: &[&str] = &[
     "python3",
@@ -77,7 +77,7 @@ impl Python {
     }
 
     fn too_old(&self) -> bool {
-        (self.version.0, self.version.1) < OLDEST
+        (self.version.0, self.version.1) < MIN_VERSION
     }
 
     /// Why no environment can be made with it.
