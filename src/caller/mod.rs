@@ -1,7 +1,7 @@
-//! Who asked for a piece of work: until when it waits, what ends its waiting, what it hears meanwhile, and behind which other calls it comes.
+//! The call that asked for a piece of work: how long it waits, what cancels the wait, where progress is reported, and its turn among other calls.
 //!
 //! - here: [`Caller`], and the [`Progress`] that is reported to it;
-//! - [`turns`]: calls of one session send their code in the order in which they came.
+//! - [`turns`]: calls of one session send their code in the order in which they arrived.
 //!
 //! May import `base`, `wire`, `runtime`, `connection`; knows nothing of MCP.
 
@@ -16,37 +16,37 @@ use crate::base::text::Newest;
 use crate::wire::job::Job;
 use turns::Turn;
 
-/// For answers on their way and for what is fetched after the following.
+/// Time that is reserved for responses in flight, and for files that are fetched after the output.
 const MAX_RESERVE: Duration = Duration::from_secs(5);
 
-/// Hears of progress.
+/// Receives progress.
 pub type Report<'a> = dyn Fn(Progress<'_>) + Send + Sync + 'a;
 
-/// One call that waits for work, which may well outlive it.
+/// One call that waits for work, which may outlive the call.
 #[derive(Clone)]
 pub struct Caller<'a> {
-    /// When it must have its answer.
+    /// When the call must be answered.
     pub deadline: Instant,
     /// When to stop reading a job's output, with time left to fetch pictures and logs; at least one look is always taken.
     pub reading: Instant,
     /// When to stop waiting for output that is not there yet; not after `reading`.
     pub patience: Instant,
-    /// Ends the waiting. What that means for the work, each piece of work says.
+    /// Cancels the wait. Each piece of work defines what that means for itself.
     pub cancelled: CancellationToken,
     pub report: &'a Report<'a>,
-    /// Behind which other calls what it sends comes; none where its order is of no matter.
+    /// The call's turn to send code; none if the order does not matter.
     pub turn: Option<&'a Turn>,
 }
 
-/// What moved.
+/// A progress report.
 #[derive(Debug, Clone, Copy)]
 pub enum Progress<'a> {
-    /// A job, of which a page of events was read.
+    /// A page of the job's events was read.
     Job {
         job: &'a Job,
         newest: &'a Newest,
     },
-    /// So many of all things are done.
+    /// Items done, of all items.
     Count {
         done: u64,
         total: u64,
@@ -54,19 +54,19 @@ pub enum Progress<'a> {
     Transfer(&'a Transferred),
 }
 
-/// How far a transfer is.
+/// The progress of a transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transferred {
     /// What is happening, for people.
     pub message: String,
-    /// Bytes that are where they go.
+    /// Bytes that have arrived.
     pub done_bytes: u64,
-    /// None while it is not known, and while nothing moves yet.
+    /// None while the total is unknown, and before the first byte.
     pub total_bytes: Option<u64>,
 }
 
 impl<'a> Caller<'a> {
-    /// Waits until shortly before `deadline`, whatever happens, and hears of nothing.
+    /// A caller that waits until shortly before `deadline` and receives no progress.
     #[must_use]
     pub fn until(deadline: Instant) -> Self {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -76,12 +76,12 @@ impl<'a> Caller<'a> {
             reading,
             patience: reading,
             cancelled: CancellationToken::new(),
-            report: &unheard,
+            report: &ignore,
             turn: None,
         }
     }
 
-    /// Waits until `token` is cancelled.
+    /// Stops waiting when `token` is cancelled.
     #[must_use]
     pub fn cancelled_by(self, token: &CancellationToken) -> Self {
         Self {
@@ -90,16 +90,16 @@ impl<'a> Caller<'a> {
         }
     }
 
-    /// Hears of progress by `report`.
+    /// Receives progress through `report`.
     #[must_use]
-    pub fn hearing<'b>(self, report: &'b Report<'b>) -> Caller<'b>
+    pub fn with_report<'b>(self, report: &'b Report<'b>) -> Caller<'b>
     where
         'a: 'b,
     {
         Caller { report, ..self }
     }
 
-    /// Sends when the turn has come.
+    /// Sends code only in this turn.
     #[must_use]
     pub fn in_turn(self, turn: Option<&'a Turn>) -> Self {
         Self { turn, ..self }
@@ -113,4 +113,4 @@ impl<'a> Caller<'a> {
     }
 }
 
-fn unheard(_: Progress<'_>) {}
+fn ignore(_: Progress<'_>) {}

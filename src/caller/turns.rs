@@ -1,5 +1,5 @@
-//! Calls run side by side, and the code of one session must be sent in the order in which they came: each call takes its turn when it arrives,
-//! and lets the next one pass as soon as its own code has arrived.
+//! Calls run concurrently, but the code of one session must be sent in the order in which they arrived: each call takes a turn on arrival, and
+//! lets the next one pass as soon as the runtime has its code.
 
 use std::collections::BTreeSet;
 use std::future::pending;
@@ -14,14 +14,14 @@ use crate::base::ids::JobId;
 use crate::connection::Connection;
 use crate::runtime::Hold;
 
-/// Between two looks for a job whose sending is not answered yet: at first, and at most.
-const FIRST_LOOK_DELAY: Duration = Duration::from_millis(10);
-const MAX_LOOK_DELAY: Duration = Duration::from_secs(1);
+/// Delay between polls for a job whose submission is not answered yet: the first and the longest.
+const FIRST_POLL_DELAY: Duration = Duration::from_millis(10);
+const MAX_POLL_DELAY: Duration = Duration::from_secs(1);
 
-/// How long ending what runs is put off by code that was asked for before and has not arrived.
+/// The longest time that an interrupt waits for code of earlier calls to arrive.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// The calls of all sessions that have not passed yet.
+/// The turns of all sessions that have not passed yet.
 #[derive(Debug, Clone, Default)]
 pub struct Turns(Arc<watch::Sender<Waiting>>);
 
@@ -40,7 +40,7 @@ pub struct Turn {
 }
 
 impl Turns {
-    /// The place behind all that were taken for `session` before.
+    /// Takes the turn behind all earlier ones of `session`.
     #[must_use]
     pub fn take(&self, session: &str) -> Turn {
         let mut place = (session.to_owned(), 0);
@@ -57,9 +57,9 @@ impl Turns {
 }
 
 impl Turn {
-    /// Waits until every earlier one has passed; false when that has not come by `deadline`.
-    pub(crate) async fn comes(&self, deadline: Instant) -> bool {
-        let come = self.until(|waiting| {
+    /// Waits until every earlier turn has passed; false if that takes longer than until `deadline`.
+    pub(crate) async fn wait(&self, deadline: Instant) -> bool {
+        let passed = self.until(|waiting| {
             let first = (self.place.0.clone(), 0);
             waiting
                 .turns
@@ -67,17 +67,17 @@ impl Turn {
                 .next()
                 .is_none()
         });
-        timeout_at(deadline, come).await.is_ok()
+        timeout_at(deadline, passed).await.is_ok()
     }
 
-    /// The same for what may be meant to end an earlier one: not for long.
-    pub(crate) async fn comes_soon(&self, deadline: Instant) {
-        if !self.comes(deadline.min(Instant::now() + MAX_WAIT)).await {
-            tracing::debug!("went before its turn");
+    /// Like [`Self::wait`], but only briefly: for calls that may be meant to end an earlier one.
+    pub(crate) async fn wait_briefly(&self, deadline: Instant) {
+        if !self.wait(deadline.min(Instant::now() + MAX_WAIT)).await {
+            tracing::debug!("going ahead before the turn has come");
         }
     }
 
-    /// Lets the next one go.
+    /// Lets the next call go ahead.
     pub(crate) fn pass(&self) {
         self.turns
             .0
@@ -97,18 +97,18 @@ impl Turn {
             .is_some_and(|(session, _)| *session == self.place.0)
     }
 
-    /// While the answer to the sending of `job` is held: passes as soon as the runtime knows the job, if another call waits for that.
+    /// Passes as soon as the runtime knows `job`, if another call waits for that. To be polled while the response to the submission is held.
     pub(crate) async fn pass_when_known<T>(&self, connection: &Connection, job: JobId) -> T {
         self.until(|waiting| self.precedes_another(waiting)).await;
-        let look = Hold::none(1024);
-        let mut delay = FIRST_LOOK_DELAY;
+        let hold = Hold::none(1024);
+        let mut delay = FIRST_POLL_DELAY;
         loop {
             sleep(delay).await;
-            delay = (delay * 2).min(MAX_LOOK_DELAY);
+            delay = (delay * 2).min(MAX_POLL_DELAY);
             let Ok(runtime) = connection.runtime(Instant::now()).await else {
                 continue;
             };
-            if runtime.events(job, 0, look).await.is_ok() {
+            if runtime.events(job, 0, hold).await.is_ok() {
                 self.pass();
                 return pending().await;
             }

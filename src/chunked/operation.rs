@@ -148,7 +148,7 @@ impl<'a> Operation<'a> {
                 first_state.get_or_init(|| job.state);
             }
         };
-        let caller = self.of_job().hearing(&report);
+        let caller = self.of_job().with_report(&report);
         let mut reader = BatchReader::new(self.caller, &mut self.ledger, &mut self.output);
         let (id, after) = (flight.job_id, flight.cursor);
         let following = self.jobs.follow_part(id, after, &caller, &mut reader);

@@ -1,4 +1,4 @@
-//! Whether there is an executor that takes the token, asked once.
+//! Checks once whether there is an executor that accepts the token.
 
 use std::io;
 use std::time::Duration;
@@ -12,23 +12,23 @@ use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use crate::wire::machine::Health;
 use crate::wire::session::Session;
 
-/// How long an address that is new may take to show that it is one.
+/// Limit for checking that there is an executor at a new address.
 pub const NEW_ADDRESS_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What a runtime that answers says of itself.
+/// The state of a runtime that answered.
 #[derive(Debug)]
 pub struct Checked {
     pub health: Health,
-    /// Of one request on an open connection.
+    /// Round trip of one request on an open connection.
     pub latency: Duration,
     pub sessions: Vec<Session>,
 }
 
 impl Connection {
-    /// What the runtime says of itself, and its address: asked once, and once more where a saved connection leads elsewhere.
+    /// Returns the runtime's address and state. Asks once, and once more if a saved connection leads elsewhere.
     ///
     /// # Errors
-    /// Those of [`Self::runtime`] and of [`check`].
+    /// As [`Self::runtime`] and [`check`].
     pub async fn check(&self, deadline: Instant) -> RuntimeResult<(String, Checked)> {
         let runtime = self.runtime(deadline).await?;
         let (runtime, checked) = match check(&*runtime, deadline).await {
@@ -43,16 +43,16 @@ impl Connection {
     }
 }
 
-/// A connection that leads elsewhere than before.
+/// The outcome of [`Connection::switch`].
 #[derive(Debug)]
 pub struct Switched {
     pub checked: Checked,
-    /// Whether later starts on this computer will know it.
+    /// Whether the address was saved for later starts on this computer.
     pub saved: io::Result<()>,
 }
 
 impl Connection {
-    /// Leads to the executor at `endpoint` from now on, and keeps it for later starts, if one answers there by `deadline`.
+    /// Switches to the executor at `endpoint` and saves the address for later starts, if an executor answers there by `deadline`.
     ///
     /// # Errors
     /// As [`check_endpoint`]; nothing is changed then.
@@ -64,18 +64,18 @@ impl Connection {
     }
 }
 
-/// Asks an executor at `endpoint`, without connecting to it for good.
+/// Checks the executor at `endpoint` without switching to it.
 ///
 /// # Errors
-/// Those of [`check`], and [`RuntimeError::TimedOut`] after `deadline`.
+/// As [`check`].
 pub async fn check_endpoint(endpoint: &Endpoint, deadline: Instant) -> RuntimeResult<Checked> {
     check(&Executor::new(endpoint)?, deadline).await
 }
 
-/// `/sessions` because it tells whether the token is right, `/health` for the latency.
+/// Requests `/sessions`, which shows whether the token is right, and `/health` for the latency.
 ///
 /// # Errors
-/// Those of the runtime; [`RuntimeError::TimedOut`] after `deadline`.
+/// The errors of the runtime; [`RuntimeError::TimedOut`] after `deadline`.
 async fn check(runtime: &dyn Runtime, deadline: Instant) -> RuntimeResult<Checked> {
     let asking = async {
         let sessions = match runtime.sessions().await {

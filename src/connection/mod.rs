@@ -1,9 +1,9 @@
-//! The way to the runtime of this moment: lazily, so that neither start-up nor `tools/list` waits for a network or a process; and so that a runtime
-//! can be exchanged for another while calls are under way.
+//! The connection to the current runtime. It is made lazily, so that neither start-up nor `tools/list` waits for a network or a process, and so
+//! that the runtime can be exchanged while calls are in flight.
 //!
-//! - here: what leads to a runtime now, and how that stands;
-//! - [`until`](Connection::until): the four traits, asked again until a deadline; `tries`: when again; `resumed`: streams across tries;
-//! - `trouble`: what repeated calls meet with; `check`: whether there is an executor at all.
+//! - here: the current provisioner, and the state of the connection;
+//! - [`until`](Connection::until): the four traits with retries until a deadline; `tries`: when to retry; `resumed`: streams across tries;
+//! - `trouble`: the errors of calls that are being retried; `check`: whether there is an executor at all.
 //!
 //! May import `base`, `wire`, `edge`, `runtime`, `provision`.
 
@@ -31,37 +31,37 @@ pub use check::{Checked, NEW_ADDRESS_TIMEOUT, Switched, check_endpoint};
 use trouble::Troubles;
 pub use until::Until;
 
-/// How long nothing but refusals is met with patience: an executor that is being started anew is back by then.
+/// How long calls are retried while only lasting errors occur: an executor that restarts is back by then.
 pub const LASTING_ERROR_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The one way to the runtime of this moment.
+/// The connection to the current runtime.
 #[derive(Debug)]
 pub struct Connection {
-    /// What leads to a runtime now.
+    /// The current provisioner.
     provisioner: Lock<Arc<dyn Provisioner>>,
-    /// What the settings named: jobs there go on when the connection leads elsewhere.
+    /// The provisioner of the settings: jobs there keep running when the connection leads elsewhere.
     first: Arc<dyn Provisioner>,
     is_configured: bool,
     data_dir: PathBuf,
     troubles: Troubles,
 }
 
-/// How the way to the runtime stands. What a call does in each state is in `tries`: it waits while one is starting, is repeated while one is
-/// lost, and goes over to another address when that is known.
+/// The state of the connection. `tries` defines what a call does in each state: it waits while the runtime is starting, is retried while the
+/// runtime is lost, and switches to another address once that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// No place is named: each call looks whether `connect` has saved one.
+    /// No address is known: each call checks whether `connect` has saved one.
     NotConfigured,
-    /// The runtime is being started; `step` is what that is busy with.
+    /// The runtime is being started; `step` is the current step.
     Starting { step: String },
-    /// Calls are being repeated; `trouble` is what the newest of them met with.
+    /// Calls are being retried; `trouble` is the last error of the newest of them.
     Lost { trouble: String },
-    /// Nothing is known that would keep a call from its answer.
+    /// Nothing is known that would make a call fail.
     Ready,
 }
 
 impl Connection {
-    /// Connects to nothing yet. Where the settings name no address, what `connect` saved is taken.
+    /// Connects to nothing yet. If the settings name no address, the one that `connect` saved is used.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
         let is_configured = settings.target != Target::NotConfigured;
@@ -71,7 +71,7 @@ impl Connection {
         }
     }
 
-    /// By a way that is no matter of the settings; addresses are saved in `data_dir`.
+    /// Uses `provisioner` instead of the settings'; addresses are saved in `data_dir`.
     #[must_use]
     pub fn through(provisioner: Arc<dyn Provisioner>, data_dir: &Path) -> Self {
         Self {
@@ -83,40 +83,40 @@ impl Connection {
         }
     }
 
-    /// Begins, in the background, what takes time: a local executor's start.
+    /// Starts a local executor in the background, as that takes time.
     pub fn warm_up(&self) {
         self.first.begin();
     }
 
-    /// Leads to another executor from now on, calls that are under way among them: it may be the same machine behind another tunnel.
+    /// Switches to another executor, also for calls in flight: it may be the same machine behind another tunnel.
     ///
     /// # Errors
-    /// When the address cannot be used; nothing is changed then.
+    /// If the address cannot be used; nothing is changed then.
     fn connect(&self, endpoint: Endpoint) -> RuntimeResult<()> {
         let remote = Remote::at(endpoint, &self.data_dir);
         remote.executor()?;
-        // The former one is dropped outside of the lock: it may still write to the disk.
+        // The former provisioner is dropped outside the lock: it may still write to the disk.
         let mut provisioner = self.provisioner.lock();
         let _former = std::mem::replace(&mut *provisioner, Arc::new(remote));
         drop(provisioner);
         Ok(())
     }
 
-    /// Keeps `endpoint` for later starts, and for the other servers of this computer.
+    /// Saves `endpoint` for later starts, and for other servers on this computer.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// File system errors.
     fn remember(&self, endpoint: &Endpoint) -> io::Result<()> {
         Pairing::new(&self.data_dir).save(endpoint)
     }
 
-    /// Whether the settings named where to compute: they do so again at the next start, before what is saved.
+    /// Whether the settings name a runtime: at the next start it takes precedence over a saved address.
     #[must_use]
     pub fn is_configured(&self) -> bool {
         self.is_configured
     }
 
-    /// How the way to the runtime stands.
+    /// The state of the connection.
     #[must_use]
     pub fn state(&self) -> State {
         let provisioner = self.provisioner();
@@ -131,7 +131,7 @@ impl Connection {
         }
     }
 
-    /// The runtime, waiting for a local one to be ready until `deadline`.
+    /// Returns the runtime; waits until `deadline` for a local one to be ready.
     ///
     /// # Errors
     /// `NotConfigured`; `Starting` at the deadline; `StartFailed`.
@@ -139,36 +139,36 @@ impl Connection {
         self.provisioner().runtime(deadline).await
     }
 
-    /// Where code goes, for people: an address without its token, or `local`; none when nothing is configured.
+    /// Where code runs, for people: an address without its token, or `local`; none if nothing is configured.
     #[must_use]
     pub fn place(&self) -> Option<String> {
         self.provisioner().place()
     }
 
-    /// What it means that the executor does not know a job, where it is a local one and another client's knows it. Reads the disk.
+    /// Returns why a local executor does not know a job, if another client's executor knows it. Reads the disk.
     #[must_use]
     pub fn other_client(&self, job: JobId) -> Option<RuntimeError> {
         self.provisioner().explain_missing(job)
     }
 
-    /// Which start of the executor answered last, where that is known.
+    /// The boot id of the executor that answered last, if known.
     #[must_use]
     pub fn boot_id(&self) -> Option<String> {
         self.provisioner().boot_id()
     }
 
-    /// Bytes that came through ngrok to this computer in this month; none where the connection is not through ngrok.
+    /// Bytes that this computer received through ngrok this month; none if the connection does not go through ngrok.
     #[must_use]
     pub fn ngrok_month_bytes(&self) -> Option<u64> {
         self.provisioner().ngrok_month_bytes()
     }
 
-    /// Ends what this connection started.
+    /// Stops what this connection started.
     pub async fn stop(&self) {
         self.first.stop().await;
     }
 
-    /// Goes over to another known address when an error of `asked` says that its own may be an old one. Says whether another is taken now.
+    /// Switches to another known address if `error` of `asked` suggests that its own is outdated; returns whether another one is in use now.
     fn heal(&self, asked: &dyn Runtime, error: &RuntimeError) -> bool {
         self.provisioner().heal(asked, error)
     }
@@ -180,7 +180,7 @@ impl Connection {
 }
 
 impl State {
-    /// What calls wait for, for their progress messages; none when all goes well.
+    /// What calls are waiting for, for their progress messages; none if nothing is wrong.
     #[must_use]
     pub fn message(self) -> Option<String> {
         match self {

@@ -9,16 +9,16 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::tries::Tries;
 use crate::runtime::{ByteStream, Runtime, RuntimeResult};
 
-/// What of a stream has come, and what brings the rest.
+/// The progress of a stream, and how to fetch the rest.
 struct Resumed<O> {
     tries: Tries,
-    /// Opens the stream behind so many bytes.
+    /// Opens the stream after so many bytes.
     open: O,
     current: Option<(Arc<dyn Runtime>, ByteStream)>,
     taken: u64,
 }
 
-/// The bytes of a stream that `open` can open behind the bytes that were taken, until the deadline of `tries`.
+/// Returns the bytes of a stream; whenever it breaks, `open` reopens it after the bytes received so far, until the deadline of `tries`.
 pub(super) fn resumed<O>(tries: Tries, open: O) -> ByteStream
 where
     O: Fn(Arc<dyn Runtime>, u64) -> BoxFuture<'static, RuntimeResult<ByteStream>> + Send + 'static,
@@ -45,11 +45,11 @@ where
             let Some((runtime, mut stream)) = self.current.take() else {
                 let runtime = self.tries.runtime().await?;
                 let opening = (self.open)(runtime.clone(), self.taken);
-                let opened = self.tries.heard(&*runtime, opening).await?;
+                let opened = self.tries.attempt(&*runtime, opening).await?;
                 self.current = opened.map(|stream| (runtime, stream));
                 continue;
             };
-            let Some(bytes) = self.tries.heard(&*runtime, stream.try_next()).await? else {
+            let Some(bytes) = self.tries.attempt(&*runtime, stream.try_next()).await? else {
                 continue;
             };
             if let Some(bytes) = &bytes {

@@ -1,4 +1,4 @@
-//! When a call is tried again, after which pause, and where: the rules for each kind of call, and one call's way through them.
+//! When a call is retried, after which pause, and where: the rules for each kind of call, and the tries of one call.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -15,15 +15,15 @@ use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 
 const MIN_PAUSE: Duration = Duration::from_millis(100);
 const MAX_PAUSE: Duration = Duration::from_secs(3);
-/// The same while an end of the patience is near.
+/// The longest pause while only lasting errors occur, as the patience for them is short.
 const MAX_SLEEP_STEP: Duration = Duration::from_secs(1);
 
-/// What may happen to a call that failed.
+/// When and where a failed call may be retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Policy {
-    /// Asking twice does no harm: repeated while the error may pass, elsewhere too.
+    /// Repeating is harmless: retried while the error is transient, at another address too.
     Freely,
-    /// What must not be done twice: repeated only while nothing was there to get it, and tried only at an executor that has shown itself.
+    /// Must not run twice: retried only if nothing received it, and sent only to an executor that has answered before.
     Once,
 }
 
@@ -44,11 +44,11 @@ impl Policy {
 }
 
 impl Connection {
-    /// For a caller that watches each try and reports by itself what it meets with: asks until `deadline` a question that may be repeated
-    /// freely; for `lasting_patience`, if there is one, only where nothing but [lasting](RuntimeError::is_lasting) errors came.
+    /// Retries a request that may be repeated freely until `deadline`, or only for `lasting_patience`, if there is one, while nothing but
+    /// [lasting](RuntimeError::is_lasting) errors occur. For callers that watch each try and report its errors themselves.
     ///
     /// # Errors
-    /// As those of [`Until`](super::Until).
+    /// As [`Until`](super::Until).
     pub async fn each_try<T, F>(
         self: &Arc<Self>,
         deadline: Instant,
@@ -69,7 +69,7 @@ pub(super) struct Tries {
     connection: Arc<Connection>,
     policy: Policy,
     deadline: Instant,
-    /// How long nothing but [lasting](RuntimeError::is_lasting) errors is met with patience; none means until the deadline.
+    /// How long to retry while only [lasting](RuntimeError::is_lasting) errors occur; none means until the deadline.
     lasting_patience: Option<Duration>,
     pauses: ExponentialBackoff,
     /// When the first try began, and where.
@@ -77,7 +77,7 @@ pub(super) struct Tries {
     last: Option<RuntimeError>,
     was_healed: bool,
     is_lasting: bool,
-    /// Where progress messages find what this call meets with; none where its caller reports that.
+    /// Where progress messages find this call's errors; none if its caller reports them.
     trouble: Option<Trouble>,
 }
 
@@ -107,7 +107,7 @@ impl Tries {
         }
     }
 
-    /// Asks until there is an answer, or an error that counts.
+    /// Retries until there is an answer, or an error that is not to be retried.
     pub(super) async fn ask<T, F>(
         &mut self,
         mut question: impl FnMut(Arc<dyn Runtime>) -> F,
@@ -117,14 +117,14 @@ impl Tries {
     {
         loop {
             let runtime = self.runtime().await?;
-            if let Some(answer) = self.heard(&*runtime, question(runtime.clone())).await? {
+            if let Some(answer) = self.attempt(&*runtime, question(runtime.clone())).await? {
                 return Ok(answer);
             }
         }
     }
 
-    /// The runtime of this try: a local executor that died comes back at another address, and a tunnel that was opened anew is found where
-    /// `connect` saved it.
+    /// Returns the runtime for this try: a local executor that died is restarted at another address, and a tunnel that was reopened has the
+    /// address that `connect` saved.
     pub(super) async fn runtime(&mut self) -> RuntimeResult<Arc<dyn Runtime>> {
         loop {
             match self.connection.runtime(self.deadline).await {
@@ -134,26 +134,26 @@ impl Tries {
                     return Ok(runtime);
                 }
                 Err(error) if self.began.is_none() => return Err(error),
-                Err(error) => self.failed(None, error).await?,
+                Err(error) => self.wait_for_retry(None, error).await?,
             }
         }
     }
 
-    /// Waits for an answer of `runtime`; none when another try is due.
-    pub(super) async fn heard<T>(
+    /// Waits for the answer of `runtime`; none if another try is due.
+    pub(super) async fn attempt<T>(
         &mut self,
         runtime: &dyn Runtime,
         answer: impl Future<Output = RuntimeResult<T>>,
     ) -> RuntimeResult<Option<T>> {
         match timeout_at(self.deadline, answer).await {
             Ok(Ok(answer)) => Ok(Some(answer)),
-            Ok(Err(error)) => self.failed(Some(runtime), error).await.map(|()| None),
-            Err(_) => Err(self.late(runtime)),
+            Ok(Err(error)) => self.wait_for_retry(Some(runtime), error).await.map(|()| None),
+            Err(_) => Err(self.late_error(runtime)),
         }
     }
 
-    /// The deadline came while a try was under way. The last error that came says more than that, but not for what may have been done.
-    fn late(&mut self, runtime: &dyn Runtime) -> RuntimeError {
+    /// The error for a deadline during a try. The last error before it says more, except for a request that may have been carried out.
+    fn late_error(&mut self, runtime: &dyn Runtime) -> RuntimeError {
         let first = self.began.as_ref().map(|(_, address)| address.clone());
         match (self.policy, self.last.take()) {
             (Policy::Freely, Some(error)) => error,
@@ -166,8 +166,8 @@ impl Tries {
         }
     }
 
-    /// Waits until another try is due; the error where none is. A pause that would end after the deadline ends the call at once.
-    async fn failed(
+    /// Waits until another try is due; returns the error if none is. A pause that would end after the deadline ends the call at once.
+    async fn wait_for_retry(
         &mut self,
         asked: Option<&dyn Runtime>,
         error: RuntimeError,
@@ -184,21 +184,21 @@ impl Tries {
         Ok(())
     }
 
-    /// Notes that what was asked for comes again.
+    /// Notes that data is arriving again.
     pub(super) fn end_trouble(&mut self) {
         if let Some(trouble) = &mut self.trouble {
             trouble.end();
         }
     }
 
-    /// How long to wait before another try; none when there shall be none.
+    /// How long to wait before another try; none if there is to be none.
     fn pause_after(
         &mut self,
         asked: Option<&dyn Runtime>,
         error: &RuntimeError,
     ) -> Option<Duration> {
         let again = self.policy.may_repeat(error);
-        // Two addresses in turn are tried again only as long as each of them would be.
+        // Switching back and forth between two addresses ends when retrying at either of them would.
         let is_healed = (again || !self.was_healed)
             && self.policy.may_go_elsewhere(error)
             && asked.is_some_and(|asked| self.connection.heal(asked, error));
@@ -206,13 +206,13 @@ impl Tries {
             return None;
         }
         if let Some(trouble) = &mut self.trouble {
-            trouble.met(error);
+            trouble.record(error);
         }
         let is_first_heal = is_healed && !self.was_healed;
         self.was_healed |= is_healed;
         self.is_lasting &= error.is_lasting();
         if is_first_heal {
-            // Another address has nothing to do with what went wrong.
+            // The new address is not affected by the error.
             return Some(Duration::ZERO);
         }
         let began = self.began.as_ref().map(|(began, _)| *began);
@@ -251,7 +251,7 @@ mod tests {
     use crate::runtime::{RuntimeError, RuntimeResult};
     use crate::wire::problem::Problem;
 
-    /// A call until `deadline`, and what it met with: each try takes no time and is answered by `answer`.
+    /// The outcome of a call until `deadline`; each try takes no time and is answered by `answer`.
     async fn ask(
         deadline: Instant,
         lasting_patience: Option<Duration>,
@@ -281,13 +281,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wish_beyond_all_reason_is_an_error_like_any_other() {
+    async fn an_absurd_retry_after_is_an_error_like_any_other() {
         let answer = ask(in_30_s(), None, || Err(busy(Some(u64::MAX)))).await;
         assert_eq!(answer.unwrap_err().code(), "busy");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_pause_that_is_asked_for_is_kept() {
+    async fn a_requested_pause_is_observed() {
         let (began, tries) = (Instant::now(), Cell::new(0));
         let answer = ask(in_30_s(), None, || {
             tries.set(tries.get() + 1);
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_bounded_pause_has_a_last_try_at_its_end() {
+    async fn a_bounded_patience_has_a_last_try_at_its_end() {
         let (began, tries) = (Instant::now(), Cell::new(0));
         let patience = Duration::from_secs(10);
         let deadline = began + Duration::from_secs(600);
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_beyond_the_deadline_ends_the_call_at_once_and_is_told() {
+    async fn a_pause_beyond_the_deadline_ends_the_call_at_once_and_is_reported() {
         let began = Instant::now();
         let answer = ask(in_30_s(), None, || Err(busy(Some(60)))).await;
         let remedy = answer.unwrap_err().remedy();
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_a_wish_the_pauses_grow_and_end_with_the_deadline() {
+    async fn without_a_requested_pause_the_pauses_grow_and_end_with_the_deadline() {
         let (began, tries) = (Instant::now(), Cell::new(0));
         let answer = ask(in_30_s(), None, || {
             tries.set(tries.get() + 1);

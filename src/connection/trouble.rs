@@ -1,4 +1,4 @@
-//! What calls that are being repeated have met with, for whoever waits for them.
+//! The errors of calls that are being retried, for their progress messages.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard};
@@ -6,7 +6,7 @@ use std::sync::{Arc, MutexGuard};
 use crate::base::lock::Lock;
 use crate::runtime::RuntimeError;
 
-/// The troubles of all calls that are under way.
+/// The troubles of all calls in flight.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Troubles(Arc<Lock<State>>);
 
@@ -34,7 +34,7 @@ impl Troubles {
         }
     }
 
-    /// What the call that began last has met with, if any did.
+    /// The last error of the newest call that has one.
     pub(super) fn newest(&self) -> Option<String> {
         self.lock().met.values().next_back().cloned()
     }
@@ -45,13 +45,13 @@ impl Troubles {
 }
 
 impl Trouble {
-    pub(super) fn met(&mut self, error: &RuntimeError) {
+    pub(super) fn record(&mut self, error: &RuntimeError) {
         self.tries += 1;
         let said = format!("{error}; trying again (try {})", self.tries);
         self.troubles.lock().met.insert(self.number, said);
     }
 
-    /// What was asked for comes again.
+    /// Ends the trouble: data is arriving again.
     pub(super) fn end(&mut self) {
         self.troubles.lock().met.remove(&self.number);
     }

@@ -1,6 +1,6 @@
-//! What a runtime can be asked, asked again until it answers: the four traits once more, with a deadline, retries and healing.
+//! The four traits of a runtime with a deadline, retries and healing.
 //!
-//! Here stands for each method whether it may be repeated freely or goes once.
+//! Each method states whether its request may be repeated freely or is sent once.
 
 use std::future::Future;
 use std::ops::Range;
@@ -29,8 +29,8 @@ use crate::wire::job::{EventPage, Job, JobRequest};
 use crate::wire::machine::{Health, Probe};
 use crate::wire::session::{Cleanup, CleanupRequest, Removed, Restarted, Session, Variables};
 
-/// Asks the runtime of each moment until it answers, refuses for good, or the deadline has come. A method fails with the last error of the
-/// runtime, with those of [`Connection::runtime`], or with [`RuntimeError::TimedOut`] when the deadline came during the first try.
+/// Asks the current runtime until it answers, refuses for good, or the deadline passes. A method fails with the last error of the runtime, with
+/// those of [`Connection::runtime`], or with [`RuntimeError::TimedOut`] if the deadline passed during the first try.
 #[derive(Debug, Clone)]
 pub struct Until {
     connection: Arc<Connection>,
@@ -39,7 +39,7 @@ pub struct Until {
 }
 
 impl Connection {
-    /// Asks until `deadline`; for [`LASTING_ERROR_TIMEOUT`] only where nothing but [lasting](RuntimeError::is_lasting) errors came.
+    /// Retries until `deadline`, or only for [`LASTING_ERROR_TIMEOUT`] while nothing but [lasting](RuntimeError::is_lasting) errors occur.
     #[must_use]
     pub fn until(self: &Arc<Self>, deadline: Instant) -> Until {
         Until {
@@ -51,7 +51,7 @@ impl Connection {
 }
 
 impl Until {
-    /// Until the deadline whatever errors come: for what is known to be there.
+    /// Retries until the deadline whatever errors occur: for a runtime that is known to be there.
     #[must_use]
     pub fn patiently(self) -> Self {
         Self {
@@ -60,7 +60,7 @@ impl Until {
         }
     }
 
-    /// What may be done twice.
+    /// Sends a request that may be carried out twice.
     async fn freely<T, F>(&self, question: impl Fn(Arc<dyn Runtime>) -> F) -> RuntimeResult<T>
     where
         F: Future<Output = RuntimeResult<T>>,
@@ -68,7 +68,7 @@ impl Until {
         self.tries(Policy::Freely).ask(question).await
     }
 
-    /// What must not be done twice.
+    /// Sends a request that must not be carried out twice.
     async fn once<T, F>(&self, question: impl Fn(Arc<dyn Runtime>) -> F) -> RuntimeResult<T>
     where
         F: Future<Output = RuntimeResult<T>>,
@@ -89,7 +89,7 @@ impl Until {
 
 #[async_trait]
 impl Code for Until {
-    /// Under one id, so it is repeated freely: see [`Arrival`].
+    /// Repeated freely, as the id stays the same: see [`Arrival`].
     async fn put_job(
         &self,
         id: JobId,
@@ -99,13 +99,13 @@ impl Code for Until {
     ) -> RuntimeResult<EventPage> {
         self.freely(|runtime| async move {
             match runtime.meet().await {
-                // As an idle connection does that was just being closed.
+                // An idle connection may just have been closed.
                 Ok(()) | Err(RuntimeError::Broken { .. }) => {}
                 Err(error) => return Err(error),
             }
             let before = arrival.begin(&*runtime);
             match runtime.put_job(id, request, hold, &before).await {
-                // What stands between may have passed the code on, and may pass questions as they are.
+                // A gateway in between may have forwarded the code, and may forward reads unharmed.
                 Err(error) if error.hides_executor() => {
                     runtime.events(id, 0, hold).await.map_err(|_| error)
                 }
@@ -134,7 +134,7 @@ impl Code for Until {
             .await
     }
 
-    /// Where a connection breaks, the stream goes on on another one.
+    /// If a connection breaks, the stream continues on another one.
     async fn log(&self, id: JobId, from: u64) -> RuntimeResult<ByteStream> {
         let open = move |runtime: Arc<dyn Runtime>, taken| {
             async move { runtime.log(id, from + taken).await }.boxed()
@@ -188,7 +188,7 @@ impl Files for Until {
             .await
     }
 
-    /// Where a connection breaks, the stream goes on on another one.
+    /// If a connection breaks, the stream continues on another one.
     async fn download(
         &self,
         path: &str,
@@ -199,7 +199,7 @@ impl Files for Until {
         let open = move |runtime: Arc<dyn Runtime>, taken| {
             let (path, etag, rest) = (path.clone(), etag.clone(), range.start + taken..range.end);
             async move {
-                // It may break behind the last byte.
+                // It may break after the last byte.
                 if rest.is_empty() {
                     return Ok(stream::empty().boxed());
                 }
@@ -215,7 +215,7 @@ impl Files for Until {
             .await
     }
 
-    /// Repeated until it begins: where it breaks later, the rest is another bundle.
+    /// Repeated until it begins; if it breaks later, the rest is another bundle.
     async fn get_bundle(&self, request: &BundleRequest) -> RuntimeResult<ByteStream> {
         self.freely(|runtime| async move { runtime.get_bundle(request).await })
             .await
@@ -268,7 +268,7 @@ impl Machine for Until {
             .await
     }
 
-    /// Once: what a second run would report is not what the first one did.
+    /// Sent once: a second run would not report what the first one did.
     async fn cleanup(&self, request: &CleanupRequest) -> RuntimeResult<Cleanup> {
         self.once(|runtime| async move { runtime.cleanup(request).await })
             .await

@@ -87,7 +87,7 @@ pub async fn submit(
     let arrival = Arrival::default();
     let sending = async {
         if let Some(turn) = caller.turn
-            && !turn.comes(caller.deadline).await
+            && !turn.wait(caller.deadline).await
         {
             let url = connection.place().unwrap_or_default();
             return Err(RuntimeError::TimedOut { url });

@@ -201,7 +201,7 @@ impl Jobs {
             }
             (caller.report)(progress);
         };
-        let caller = &caller.clone().hearing(&report);
+        let caller = &caller.clone().with_report(&report);
         let submitted = follow::submit(&self.connection, id, request, caller, reader).await;
         submitted.inspect_err(|_| store.forget(id))
     }

@@ -1,4 +1,4 @@
-//! What the machine that runs the code says of itself, judged: what whoever uses it should mind. A face finds the words.
+//! Judges a machine by its report of itself: what its user should know. A face words it.
 //!
 //! May import `wire`.
 
@@ -10,10 +10,10 @@ const MIN_MEMORY_GB: f64 = 2.0;
 const MIN_DISK_GB: f64 = 5.0;
 const MAX_MEMORY_PCT: f64 = 90.0;
 
-/// Something to mind.
+/// Something that the user of a machine should know.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Concern {
-    /// There is no GPU; why, in the machine's words.
+    /// There is no GPU; `why` is the machine's own explanation.
     NoGpu {
         why: Option<String>,
     },
@@ -29,11 +29,11 @@ pub enum Concern {
         path: String,
         free_gb: f64,
     },
-    /// The machine is lent, and its files go with it.
+    /// The machine is temporary, and so are its files.
     Temporary,
 }
 
-/// What to mind on a machine.
+/// Returns what the user of a machine should know.
 #[must_use]
 pub fn concerns(probe: &Probe) -> Vec<Concern> {
     let mut concerns = Vec::new();
@@ -67,7 +67,7 @@ pub fn concerns(probe: &Probe) -> Vec<Concern> {
     concerns
 }
 
-/// Whether its memory is nearly used up.
+/// Whether the machine's memory is nearly used up.
 #[must_use]
 pub fn is_memory_short(health: &Health) -> bool {
     health.memory_used_pct > MAX_MEMORY_PCT

@@ -122,7 +122,7 @@ impl Call {
         Caller::until(self.deadline)
             .cancelled_by(&self.cancelled)
             .in_turn(self.turn.as_deref())
-            .hearing(report)
+            .with_report(report)
     }
 
     /// Says how far the work is.
@@ -137,7 +137,7 @@ impl Call {
     /// Waits for what comes before it in its session; not for long, for it may be meant to end that.
     pub(super) async fn turn_comes(&self) {
         if let Some(turn) = &self.turn {
-            turn.comes_soon(self.deadline).await;
+            turn.wait_briefly(self.deadline).await;
         }
     }
 

@@ -1,31 +1,31 @@
-//! Where a job may be that was sent more than once.
+//! Tracks where a job may be that was sent more than once.
 
 use uuid::Uuid;
 
 use super::Runtime;
 use crate::base::lock::Lock;
 
-/// The first try to send a job that may have arrived, the one in flight included. Code that was sent runs once because of this: a later try
-/// names the executor that may have it.
+/// The first submission of a job that may have arrived, including one in flight. It makes code run only once: a later try names the executor
+/// that may have it.
 #[derive(Debug, Default)]
 pub struct Arrival(Lock<Option<Sent>>);
 
 #[derive(Debug, Clone)]
 struct Sent {
     address: String,
-    /// Which start of the executor was there, where that was known.
+    /// The boot id of the executor there, if known.
     boot_id: Option<String>,
 }
 
 impl Arrival {
-    /// Whether the job may be at an executor, for all that is known.
+    /// Whether the job may have reached an executor.
     #[must_use]
     pub fn is_possible(&self) -> bool {
         self.first().is_some()
     }
 
-    /// Which start of the executor `runtime` must be to take the job without knowing it; none where no earlier try can have arrived. Where that
-    /// is not known, another address must know the job or refuse it.
+    /// The boot id that `runtime` must have to accept the job if it does not know it; none if no earlier try can have arrived. If that id is
+    /// unknown, a runtime at another address must know the job or refuse it.
     #[must_use]
     pub fn expected_boot(&self, runtime: &dyn Runtime) -> Option<String> {
         let sent = self.first()?;
@@ -34,7 +34,7 @@ impl Arrival {
         sent.boot_id.clone().or_else(unknown)
     }
 
-    /// Notes that the job goes to `runtime` now; returns what was known before.
+    /// Notes that the job is being sent to `runtime`; returns the state before.
     pub fn begin(&self, runtime: &dyn Runtime) -> Self {
         let before = self.first();
         let sent = || Sent {
@@ -45,7 +45,7 @@ impl Arrival {
         Self(Lock::new(before))
     }
 
-    /// The try did certainly not arrive: what was known `before` holds again.
+    /// Restores the state `before` a try that certainly did not arrive.
     pub fn take_back(&self, before: &Self) {
         self.set(before.first());
     }

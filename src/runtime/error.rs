@@ -1,4 +1,4 @@
-//! What can go wrong between the bridge and the code.
+//! The errors between the bridge and the code.
 
 use std::error::Error as StdError;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::wire::problem::Problem;
 
 pub type RuntimeResult<T> = Result<T, RuntimeError>;
 
-/// What the transport says about a failed request, whichever transport it is.
+/// The error of the transport, whichever it is.
 pub type Cause = Box<dyn StdError + Send + Sync>;
 
 /// Cap on Retry-After; longer values are treated as bogus.
@@ -21,11 +21,11 @@ pub(super) const MAX_RETRY_AFTER_SEC: u64 = 24 * 3600;
 /// How far a failed request got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// It never left, or nobody was there.
+    /// It was not sent, or nothing received it.
     Nowhere,
-    /// Somebody got it and did nothing with it.
+    /// It was received, and nothing was done.
     Refused,
-    /// It may have been done.
+    /// It may have been carried out.
     Unknown,
 }
 
@@ -56,7 +56,7 @@ pub enum RuntimeError {
         #[source]
         source: Cause,
     },
-    #[error("the connection to {url} broke before the whole answer had come")]
+    #[error("the connection to {url} broke before the whole response arrived")]
     Broken {
         url: String,
         #[source]
@@ -64,20 +64,20 @@ pub enum RuntimeError {
     },
     #[error("{url} did not answer in time")]
     TimedOut { url: String },
-    /// A tunnel answers in the executor's place; `what` says which, and what that means.
+    /// A tunnel answers in place of the executor; `what` names it and the meaning of its answer.
     #[error("{what} (at {url})")]
     TunnelOffline {
         url: String,
         what: String,
         reach: Reach,
-        /// How long it asks to wait.
+        /// How long the tunnel asks to wait.
         retry_after: Option<Duration>,
     },
-    #[error("ngrok passes nothing on: a limit of its plan is used up ({sign}, at {url})")]
+    #[error("ngrok forwards nothing: a limit of its plan is used up ({sign}, at {url})")]
     TunnelLimited {
         url: String,
         sign: String,
-        /// How long it asks to wait; none for a limit of the month.
+        /// How long ngrok asks to wait; none for a monthly limit.
         retry_after: Option<Duration>,
     },
     #[error("the call was cancelled")]
@@ -90,7 +90,7 @@ pub enum RuntimeError {
         detail: String,
         remedy: Advice,
     },
-    /// Something else answers in the executor's place. Where it stands between, the executor may have got the request all the same.
+    /// Another server answers in place of the executor. If it is a gateway, the executor may have received the request all the same.
     #[error("the server at {url} is not a smart-colab executor: {detail}")]
     Stranger {
         url: String,
@@ -103,16 +103,16 @@ pub enum RuntimeError {
         "the machine that this job was sent to has been replaced by another, which does not know it"
     )]
     Replaced,
-    #[error("this job was sent to {place}, and the connection leads to {now} now")]
+    #[error("this job was sent to {place}, but the connection now leads to {now}")]
     Elsewhere { place: String, now: String },
-    #[error("this machine knows no job of that id")]
+    #[error("this machine knows no job with that id")]
     UnknownJob,
-    /// It is in the state folder of another local executor of this computer, which has not ended it as far as is known.
+    /// The job is in the state folder of another local executor on this computer, and has not ended as far as is known.
     #[error(
         "this job was sent to the local executor of another client on this computer, and may be running there"
     )]
     OtherClient {
-        /// The file with all that it printed.
+        /// The file with the job's whole output.
         log: PathBuf,
     },
     #[error("there is no session {name:?}")]
@@ -122,7 +122,7 @@ pub enum RuntimeError {
 }
 
 impl RuntimeError {
-    /// What answers keeps to no version of the API that is known here.
+    /// The error for a server that follows no known version of the API.
     #[must_use]
     pub fn incompatible(url: &str, detail: &str) -> Self {
         Self::Incompatible {
@@ -132,7 +132,7 @@ impl RuntimeError {
         }
     }
 
-    /// True when the same request may succeed if it is sent again. Whether it may be sent again is its own matter: see [`super::Runtime`].
+    /// True if the same request may succeed when it is sent again. Whether it may be sent again depends on the request: see [`super::Runtime`].
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -159,7 +159,7 @@ impl RuntimeError {
         }
     }
 
-    /// True when more tries within seconds will hardly do better: nothing is there, or what is there is no executor.
+    /// True if more tries within seconds will hardly help: nothing is there, or not an executor.
     #[must_use]
     pub fn is_lasting(&self) -> bool {
         matches!(
@@ -174,7 +174,7 @@ impl RuntimeError {
         )
     }
 
-    /// True when something answered from which it cannot be seen whether the executor got the request.
+    /// True if something else answered, and the executor may have received the request.
     #[must_use]
     pub fn hides_executor(&self) -> bool {
         let is_answer = matches!(
@@ -184,7 +184,7 @@ impl RuntimeError {
         is_answer && self.reach() == Reach::Unknown
     }
 
-    /// How long the other side asks to wait before the same request.
+    /// How long the other side asks to wait before the request is repeated.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -214,7 +214,7 @@ impl RuntimeError {
         }
     }
 
-    /// True when the address or the token that was used may be an old one.
+    /// True if the address or the token may be outdated.
     #[must_use]
     pub fn is_stale(&self) -> bool {
         match self {
@@ -241,14 +241,14 @@ impl RuntimeError {
         }
     }
 
-    /// True when the executor answered that it does not know what was asked for.
+    /// True if the executor answered that it does not know the requested item.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Replaced | Self::UnknownJob)
             || matches!(self, Self::Refused(problem) if problem.status == 404)
     }
 
-    /// Whether the request may have been done in spite of the error.
+    /// Whether the request may have been carried out in spite of the error.
     #[must_use]
     pub fn reach(&self) -> Reach {
         match self {
@@ -275,13 +275,13 @@ impl RuntimeError {
         }
     }
 
-    /// What to do next, without what becomes of code that was sent before.
+    /// The next step, without the fate of code that was sent before.
     #[must_use]
     pub fn next_step(&self) -> Advice {
-        self.advice().then(self.when())
+        self.advice().then(self.retry_step())
     }
 
-    fn when(&self) -> Advice {
+    fn retry_step(&self) -> Advice {
         let after = self.retry_after().map(|time| time.as_secs());
         after.map_or_else(Advice::default, |after_sec| {
             Step::Retry { after_sec }.into()
@@ -294,7 +294,7 @@ impl RuntimeError {
             Self::Unreachable { .. } | Self::Broken { .. } => Step::CheckExecutor.into(),
             Self::TimedOut { .. } => Step::CheckLoad.into(),
             Self::TunnelLimited { sign, .. } => Step::ChangeTunnel { sign: sign.clone() }.into(),
-            Self::Cancelled => "Call again when it is wanted.".into(),
+            Self::Cancelled => "Call again if it is still wanted.".into(),
             Self::TunnelOffline { .. } => Step::RestartExecutor.into(),
             Self::Unauthorized { .. } => Step::RenewToken.into(),
             Self::Starting { remedy, .. }
@@ -303,21 +303,21 @@ impl RuntimeError {
             Self::EndedWithClient => "Restart the client.".into(),
             Self::Stranger { .. } => Step::CheckAddress.into(),
             Self::Changed { .. } => "Wait until the program that writes the file is done, then download it again.".into(),
-            Self::Replaced => "Variables and files of the old machine are gone; what was read of its output \
+            Self::Replaced => "Variables and files of the old machine are gone; the output that was read \
                  is in the save folder's logs. Run the setup and the code again."
                 .into(),
             Self::Elsewhere { place, .. } => Advice::from(Step::ConnectBack { place: place.clone() })
                 .then("Send the code again only if that machine is gone."),
             Self::OtherClient { log } => format!(
                 "Follow it in that client, and do not send it again: when it has ended, or that client is closed, call again here to read it. \
-                 What it has printed is in {}.",
+                 Its output so far is in {}.",
                 log.display()
             )
             .into(),
             Self::UnknownSession { known, .. } => {
-                format!("There are: {}. Running code in a new name makes it.", known.join(", ")).into()
+                format!("The sessions are: {}. Running code under a new name creates one.", known.join(", ")).into()
             }
-            Self::UnknownJob => "Check the job_id. If the call that named it had no answer from this machine, the code did not run here: \
+            Self::UnknownJob => "Check the job_id. If the call that named it got no answer from this machine, the code did not run here: \
                  send it again. If the job is older, its machine has been replaced by another: run the setup and the code again."
                 .into(),
             Self::Refused(problem) => problem.hint.clone().into(),
@@ -345,7 +345,7 @@ impl Fault for RuntimeError {
             | Self::OtherClient { .. }
             | Self::UnknownSession { .. }
             | Self::Elsewhere { .. } => "not_found",
-            // The same to whoever must update one of the two.
+            // In both cases the user has to update one of the two sides.
             Self::Refused(problem) if problem.code == "incompatible_bridge" => {
                 "incompatible_executor"
             }
@@ -357,17 +357,17 @@ impl Fault for RuntimeError {
         self.is_transient()
     }
 
-    /// With what becomes of code that is there already.
+    /// Includes the fate of code that was sent before.
     fn remedy(&self) -> Advice {
         let is_cut_off = matches!(
             self,
             Self::Unreachable { .. } | Self::Broken { .. } | Self::TunnelLimited { .. }
         );
-        let goes_on = if is_cut_off {
-            "Code that was sent before, if any, goes on running and keeps its output."
+        let fate = if is_cut_off {
+            "Code that was sent before, if any, keeps running, and its output is kept."
         } else {
             ""
         };
-        self.advice().then(goes_on).then(self.when())
+        self.advice().then(fate).then(self.retry_step())
     }
 }

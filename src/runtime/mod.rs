@@ -1,8 +1,8 @@
-//! Where code runs: what a [`Runtime`] can be asked, in four traits, and its errors.
+//! Where code runs: the requests that a [`Runtime`] answers, in four traits, and its errors.
 //!
 //! Architecture Invariant: only `executor/` knows the HTTP client. May import `base`, `wire`, `edge`.
 //!
-//! Every method of a runtime is one request, bounded in time. Repeating them is the matter of the floors above.
+//! Every method of a runtime is one request, bounded in time. Retries belong to the floors above.
 
 pub mod arrival;
 pub mod error;
@@ -28,14 +28,14 @@ use crate::wire::state::JobState;
 use arrival::Arrival;
 pub use error::{RuntimeError, RuntimeResult};
 
-/// A machine that runs code: what it can be asked, and which one it is. Any call may fail with a [`RuntimeError`].
+/// A machine that runs code: the requests that it answers, and its identity. Any call may fail with a [`RuntimeError`].
 #[async_trait]
 pub trait Runtime: Code + Sessions + Files + Machine + Debug {
     /// The address for people to read: no token in it.
     fn address(&self) -> &str;
-    /// Which start of the executor gave the last answer; none before the first one. A new one means that all variables are gone.
+    /// The boot id of the executor that gave the last answer; none before the first one. A new id means that all variables are gone.
     fn boot_id(&self) -> Option<String>;
-    /// Asks for a sign that an executor is there, where none came before: what must not be done twice goes only to one that is known.
+    /// Checks that an executor is there, unless it has answered before: requests that must not run twice go only to a known executor.
     async fn meet(&self) -> RuntimeResult<()>;
 }
 
@@ -54,7 +54,7 @@ pub trait Code: Send + Sync {
     /// The newest jobs, newest first.
     async fn jobs(&self, query: &JobsQuery<'_>) -> RuntimeResult<Vec<Job>>;
     async fn events(&self, id: JobId, after: u64, hold: Hold) -> RuntimeResult<EventPage>;
-    /// Asks for a job's end; again under the same `request` it asks for nothing more.
+    /// Interrupts a job; repeating it under the same `request` has no further effect.
     async fn interrupt(&self, id: JobId, request: JobId) -> RuntimeResult<Job>;
     /// The job's output as text, from byte `from` on.
     async fn log(&self, id: JobId, from: u64) -> RuntimeResult<ByteStream>;
@@ -69,19 +69,18 @@ pub trait Sessions: Send + Sync {
     async fn sessions(&self) -> RuntimeResult<Vec<Session>>;
     /// Ends a session's kernel and jobs and starts a new kernel.
     async fn restart_session(&self, name: &str) -> RuntimeResult<Restarted>;
-    /// Ends a session's kernel and jobs, and forgets it.
+    /// Ends a session's kernel and jobs, and removes it.
     async fn remove_session(&self, name: &str) -> RuntimeResult<Removed>;
     async fn variables(&self, session: &str) -> RuntimeResult<Variables>;
 }
 
-/// Files of the runtime's disk, in both directions.
+/// Files on the runtime's disk, in both directions.
 #[async_trait]
 pub trait Files: Send + Sync {
     async fn list_files(&self, query: &ListQuery) -> RuntimeResult<FileList>;
     /// With `digest`, the executor may answer `digest_pending`: ask again.
     async fn stat(&self, path: &str, digest: bool) -> RuntimeResult<FileStat>;
-    /// The bytes in `range` of the file while it is still the one with this `etag`;
-    /// [`RuntimeError::Changed`] when it no longer is.
+    /// The bytes in `range` of the file if it still has this `etag`; otherwise [`RuntimeError::Changed`].
     async fn download(
         &self,
         path: &str,
@@ -93,16 +92,16 @@ pub trait Files: Send + Sync {
     async fn get_bundle(&self, request: &BundleRequest) -> RuntimeResult<ByteStream>;
     /// Writes a bundle's files into a folder.
     async fn put_bundle(&self, folder: &str, bundle: Bytes) -> RuntimeResult<BundleReply>;
-    /// What has come of an upload so far.
+    /// The state of an upload.
     async fn upload(&self, key: &UploadKey) -> RuntimeResult<Upload>;
-    /// At most 8 MiB of an upload.
+    /// Sends at most 8 MiB of an upload.
     async fn upload_piece(
         &self,
         key: &UploadKey,
         offset: u64,
         bytes: Bytes,
     ) -> RuntimeResult<Upload>;
-    /// Has an upload checked and named, with this time of change (RFC 3339).
+    /// Has an upload checked and put in its place, with this modification time (RFC 3339).
     async fn finish_upload(
         &self,
         key: &UploadKey,
@@ -111,7 +110,7 @@ pub trait Files: Send + Sync {
     ) -> RuntimeResult<Upload>;
 }
 
-/// The computer below: its state, and room on it.
+/// The machine itself: its state, and cleaning it up.
 #[async_trait]
 pub trait Machine: Send + Sync {
     async fn health(&self) -> RuntimeResult<Health>;
@@ -120,24 +119,24 @@ pub trait Machine: Send + Sync {
     async fn cleanup(&self, request: &CleanupRequest) -> RuntimeResult<Cleanup>;
 }
 
-/// Bytes as they arrive. An error ends the stream: what came before it is good.
+/// Bytes as they arrive. An error ends the stream: the bytes before it are good.
 pub type ByteStream = BoxStream<'static, RuntimeResult<Bytes>>;
 
-/// How long an answer may be held for events that are not there yet, and how much of them it may have.
+/// How long a response may be held for events that do not exist yet, and how large it may be.
 #[derive(Debug, Clone, Copy)]
 pub struct Hold {
     /// Not after this, however late the request is sent.
     pub until: Instant,
-    /// At most so long, up to [`MAX_WAIT`](crate::wire::limits::MAX_WAIT).
+    /// The longest wait, up to [`MAX_WAIT`](crate::wire::limits::MAX_WAIT).
     pub at_most: Duration,
-    /// Seconds to gather further events after the first new one, 0 to 5; half of the time that is left at most.
+    /// Seconds to gather further events after the first new one, 0 to 5; at most half of the time that is left.
     pub linger_sec: f64,
     /// About how many bytes of events to return, 1 kB to 4 MiB.
     pub max_bytes: u64,
 }
 
 impl Hold {
-    /// Up to `at_most` from now, for the first new event.
+    /// Waits up to `at_most` from now for the first new event.
     #[must_use]
     pub fn up_to(at_most: Duration, max_bytes: u64) -> Self {
         Self {
@@ -148,7 +147,7 @@ impl Hold {
         }
     }
 
-    /// Not at all.
+    /// Does not wait.
     #[must_use]
     pub fn none(max_bytes: u64) -> Self {
         Self::up_to(Duration::ZERO, max_bytes)
@@ -164,7 +163,7 @@ impl Hold {
     }
 }
 
-/// What `GET /jobs` is asked for.
+/// The parameters of `GET /jobs`.
 #[derive(Debug, Clone, Copy)]
 pub struct JobsQuery<'a> {
     pub session: Option<&'a str>,
@@ -173,7 +172,7 @@ pub struct JobsQuery<'a> {
     pub limit: u64,
 }
 
-/// What `GET /files/list` is asked for.
+/// The parameters of `GET /files/list`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListQuery {
     /// Empty for the content root.
@@ -184,7 +183,7 @@ pub struct ListQuery {
     pub cursor: Option<String>,
 }
 
-/// What `GET /files/read` is asked for.
+/// The parameters of `GET /files/read`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadQuery {
     pub path: String,

@@ -58,7 +58,7 @@ impl Tasks {
         caller: &Caller<'_>,
     ) -> RuntimeResult<Interrupted> {
         if let Some(turn) = caller.turn {
-            turn.comes_soon(caller.deadline).await;
+            turn.wait_briefly(caller.deadline).await;
         }
         let (id, session) = match target {
             Target::Job(id) => (Some(id), None),

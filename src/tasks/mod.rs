@@ -94,7 +94,7 @@ impl Tasks {
         caller: &Caller<'_>,
     ) -> Result<Option<Look>, TaskError> {
         let deadline = caller.deadline.min(Instant::now() + wait);
-        let onlooker = Caller::until(deadline).hearing(caller.report);
+        let onlooker = Caller::until(deadline).with_report(caller.report);
         match self.downloads.look(id, &onlooker).await? {
             Some(look) => Ok(Some(look)),
             None => Ok(self.uploads.look(id, &onlooker).await?),

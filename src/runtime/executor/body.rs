@@ -1,4 +1,4 @@
-//! The bodies of answers: read whole, unpacked, and no longer than their route can need.
+//! Response bodies: read whole, decompressed, and no longer than their route can need.
 
 use bytes::{Bytes, BytesMut};
 use reqwest::Response;
@@ -7,16 +7,16 @@ use crate::runtime::error::{RuntimeError, RuntimeResult};
 
 const MIB: usize = 1024 * 1024;
 
-/// What is of one size whatever the code did, and every refusal.
+/// Responses whose size does not depend on the user's code, and every refusal.
 pub(super) const MAX_FACTS_BYTES: usize = MIB;
-/// Lists, and text of which at most 4 MiB are asked for: JSON may take six bytes for one.
+/// Lists, and text of at most 4 MiB: JSON may take six bytes for one.
 pub(super) const MAX_LIST_BYTES: usize = 64 * MIB;
 /// A page has at least one event, and nothing bounds an exception's message.
 pub(super) const MAX_EVENTS_BYTES: usize = 128 * MIB;
 /// A picture, a page, or another output that came as one.
 pub(super) const MAX_BLOB_BYTES: usize = 256 * MIB;
 
-/// Reads an answer of at most `limit` bytes, counted as they come out of their compression.
+/// Reads a response of at most `limit` bytes, counted after decompression.
 pub(super) async fn collect(
     mut response: Response,
     limit: usize,
@@ -40,13 +40,13 @@ pub(super) async fn collect(
 
 fn too_long(address: &str, limit: usize) -> RuntimeError {
     let detail = format!(
-        "its answer is longer than the {} MiB that this request can need",
+        "its response is longer than the {} MiB that this request can need",
         limit / MIB
     );
     RuntimeError::incompatible(address, &detail)
 }
 
-/// Why there is no answer, or no whole one.
+/// The error for a response that is missing or incomplete.
 pub(super) fn failed(address: &str, source: reqwest::Error) -> RuntimeError {
     let url = address.to_owned();
     if source.is_connect() {
@@ -78,7 +78,7 @@ mod tests {
     use crate::runtime::{Machine, RuntimeError};
     use crate::wire::machine::Health;
 
-    /// What `/health` is when this answers.
+    /// Requests `/health` from a server that sends this response.
     async fn health(head: &str, body: &[u8]) -> Result<Health, RuntimeError> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = Endpoint {
@@ -92,7 +92,7 @@ mod tests {
             let head =
                 format!("HTTP/1.1 {head}\r\nX-Smart-Colab-Api: 1\r\nConnection: close\r\n\r\n");
             stream.write_all(head.as_bytes()).await.unwrap();
-            // Who has read enough hangs up.
+            // A client that has read enough hangs up.
             let _ = stream.write_all(body).await;
             let _ = stream.shutdown().await;
         };
@@ -100,7 +100,7 @@ mod tests {
         tokio::join!(executor.health(), serving).0
     }
 
-    /// A right answer, so long.
+    /// A valid response of this length.
     fn answer(length: usize) -> Vec<u8> {
         let mut body =
             br#"{"status":"ok","uptime_minutes":1,"version":"1","memory_available_gb":1,"memory_used_pct":1}"#.to_vec();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_is_read_up_to_what_its_route_can_need() {
+    async fn a_response_is_read_up_to_the_limit_of_its_route() {
         let fits = answer(MAX_FACTS_BYTES);
         let gzip = "200 OK\r\nContent-Encoding: gzip";
         health("200 OK", &fits).await.unwrap();
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_says_no_more_than_can_be_read() {
+    async fn the_sentences_of_a_refusal_are_bounded() {
         let long = "é".repeat(100_000);
         let body = format!(r#"{{"status":400,"code":"{long}","detail":"{long}","hint":"{long}"}}"#);
         let error = health("400 Bad Request", body.as_bytes())

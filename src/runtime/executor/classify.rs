@@ -1,4 +1,4 @@
-//! Who answered: the executor, a tunnel that has lost it, or something else.
+//! Tells apart what answered: the executor, a tunnel that has lost it, or another server.
 
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -12,8 +12,7 @@ use crate::runtime::error::{MAX_RETRY_AFTER_SEC, Reach, RuntimeError, RuntimeRes
 use crate::wire::API_VERSION;
 use crate::wire::problem::Problem;
 
-/// ngrok's codes that can come in an executor's place, what they mean, and whether the request certainly reached nobody
-/// (<https://ngrok.com/docs/errors>).
+/// ngrok's codes for a lost executor, their meaning, and how far the request got (<https://ngrok.com/docs/errors>).
 const NGROK: [(&str, &str, Reach); 3] = [
     (
         "ERR_NGROK_3200",
@@ -22,25 +21,25 @@ const NGROK: [(&str, &str, Reach); 3] = [
     ),
     (
         "ERR_NGROK_8012",
-        "ngrok's agent is there, but finds no executor on its machine",
+        "ngrok's agent is running, but finds no executor on its machine",
         Reach::Nowhere,
     ),
     (
         "ERR_NGROK_3004",
-        "ngrok got no whole answer from the executor",
+        "ngrok got no complete response from the executor",
         Reach::Unknown,
     ),
 ];
 
-/// ngrok's codes that another try does not change.
+/// ngrok's codes that do not change when the request is repeated.
 const NGROK_PAGES: [(&str, &str); 2] = [
     (
         "ERR_NGROK_6022",
-        "ngrok wants its account to be verified before it passes anything on",
+        "ngrok requires its account to be verified before it forwards anything",
     ),
     (
         "ERR_NGROK_6024",
-        "ngrok shows its warning page for browsers instead of passing the request on",
+        "ngrok shows its warning page for browsers instead of forwarding the request",
     ),
 ];
 
@@ -53,31 +52,31 @@ const NGROK_LIMITED: [&str; 5] = [
     "ERR_NGROK_4027",
 ];
 
-/// Statuses of gateways and of Cloudflare ("Cloudflare 5xx errors"), what they mean, and whether the request certainly reached nobody.
+/// Statuses of gateways and of Cloudflare ("Cloudflare 5xx errors"), their meaning, and how far the request got.
 const GATEWAYS: [(u16, &str, Reach); 15] = [
     (
         408,
-        "whatever stands before the executor gave up waiting",
+        "a gateway in front of the executor gave up waiting",
         Reach::Unknown,
     ),
     (
         500,
-        "whatever stands before the executor failed",
+        "a gateway in front of the executor failed",
         Reach::Unknown,
     ),
     (
         429,
-        "what stands before the executor says that there were too many requests",
+        "a gateway in front of the executor reports too many requests",
         Reach::Unknown,
     ),
     (
         502,
-        "the tunnel got no answer from the executor",
+        "the tunnel got no response from the executor",
         Reach::Unknown,
     ),
     (
         503,
-        "the tunnel has nobody to pass requests to",
+        "the tunnel has no server to forward requests to",
         Reach::Unknown,
     ),
     (
@@ -87,13 +86,13 @@ const GATEWAYS: [(u16, &str, Reach); 15] = [
     ),
     (
         520,
-        "Cloudflare got an answer that it does not understand",
+        "Cloudflare got a response that it does not understand",
         Reach::Unknown,
     ),
-    (521, "Cloudflare was refused by the machine", Reach::Nowhere),
+    (521, "the machine refused Cloudflare's connection", Reach::Nowhere),
     (
         522,
-        "Cloudflare waited in vain for the machine to take the connection or the request",
+        "Cloudflare timed out before the machine accepted the connection or the request",
         Reach::Unknown,
     ),
     (523, "Cloudflare cannot find the machine", Reach::Nowhere),
@@ -114,7 +113,7 @@ const GATEWAYS: [(u16, &str, Reach); 15] = [
     ),
     (
         527,
-        "Cloudflare lost the way to the machine",
+        "Cloudflare lost its connection to the machine",
         Reach::Unknown,
     ),
     (
@@ -124,7 +123,7 @@ const GATEWAYS: [(u16, &str, Reach); 15] = [
     ),
 ];
 
-/// Passes the executor's successes on; everything else becomes an error.
+/// Returns the executor's successes; everything else becomes an error.
 pub(super) async fn reply(response: Response, address: &str) -> RuntimeResult<Response> {
     let url = || address.to_owned();
     let headers = response.headers();
@@ -142,7 +141,7 @@ pub(super) async fn reply(response: Response, address: &str) -> RuntimeResult<Re
     }
     let asked = retry_after(headers);
     let body = body::collect(response, MAX_FACTS_BYTES, address, |_| ()).await?;
-    // Without the executor's own words it is no refusal of its: who answered kept its headers.
+    // Without a problem in its body it is not the executor's refusal: a gateway answered and kept the headers.
     let mut problem: Problem =
         serde_json::from_slice(&body).map_err(|_| RuntimeError::Stranger {
             url: url(),
@@ -159,12 +158,12 @@ pub(super) fn is_page(headers: &HeaderMap) -> bool {
     header(headers, CONTENT_TYPE.as_str()).is_some_and(|kind| kind.starts_with("text/html"))
 }
 
-/// Which start of an executor answered.
+/// The boot id of the executor that answered.
 pub(super) fn boot_id(response: &Response) -> Option<&str> {
     header(response.headers(), "x-boot-id")
 }
 
-/// An executor of another time: which of the two sides is behind decides what to do.
+/// The error for another version of the API; the remedy depends on which side is behind.
 fn other_version(version: &str, address: &str) -> RuntimeError {
     let (age, remedy) = match version.parse::<u32>().unwrap_or(0).cmp(&API_VERSION) {
         Ordering::Greater => (
@@ -183,7 +182,7 @@ fn other_version(version: &str, address: &str) -> RuntimeError {
     }
 }
 
-/// An answer that did not come from an executor.
+/// The error for a response that did not come from an executor.
 fn stranger(status: StatusCode, headers: &HeaderMap, address: &str) -> RuntimeError {
     let url = address.to_owned();
     let retry_after = retry_after(headers);
@@ -203,7 +202,7 @@ fn stranger(status: StatusCode, headers: &HeaderMap, address: &str) -> RuntimeEr
         }
         let known = NGROK.iter().find(|(known, ..)| *known == code);
         let (what, reach) = known.map_or(
-            ("ngrok answers in the executor's place", Reach::Unknown),
+            ("ngrok answers in place of the executor", Reach::Unknown),
             |(_, what, reach)| (*what, *reach),
         );
         return RuntimeError::TunnelOffline {
@@ -214,7 +213,7 @@ fn stranger(status: StatusCode, headers: &HeaderMap, address: &str) -> RuntimeEr
         };
     }
     if let Some((_, what, reach)) = GATEWAYS.iter().find(|(known, ..)| *known == status) {
-        // What another than Cloudflare means by these is not known.
+        // What gateways other than Cloudflare mean by these is not known.
         let is_certain = header(headers, "server").is_some_and(|name| name == "cloudflare")
             || headers.contains_key("cf-ray");
         return RuntimeError::TunnelOffline {
@@ -225,11 +224,11 @@ fn stranger(status: StatusCode, headers: &HeaderMap, address: &str) -> RuntimeEr
         };
     }
     let what = if status.is_redirection() {
-        "it sends to another address, such as a sign-in page"
+        "it redirects to another address, such as a sign-in page"
     } else if is_page(headers) {
-        "a web page is there instead"
+        "it serves a web page"
     } else {
-        "it did not name itself"
+        "it did not identify itself"
     };
     RuntimeError::Stranger {
         url,
@@ -269,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn each_gateway_error_names_its_sender_and_whether_the_request_arrived() {
+    fn each_gateway_error_names_its_sender_and_how_far_the_request_got() {
         let ngrok = |code| vec![("ngrok-error-code", code), ("content-type", "text/html")];
         for (status, given, code, words, transient, reach) in [
             (
@@ -284,7 +283,7 @@ mod tests {
                 502,
                 ngrok("ERR_NGROK_3004"),
                 "tunnel_offline",
-                "ngrok got no whole answer",
+                "ngrok got no complete response",
                 true,
                 Reach::Unknown,
             ),
@@ -350,7 +349,7 @@ mod tests {
                 200,
                 vec![],
                 "incompatible_executor",
-                "did not name itself",
+                "did not identify itself",
                 true,
                 Reach::Unknown,
             ),
@@ -372,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_to_wait_is_heard() {
+    fn a_retry_after_header_is_read() {
         let given = headers(&[("ngrok-error-code", "ERR_NGROK_734"), ("retry-after", "7")]);
         let error = stranger(StatusCode::TOO_MANY_REQUESTS, &given, "https://there");
         assert!(error.is_transient());

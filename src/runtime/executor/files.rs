@@ -67,7 +67,7 @@ impl Files for Executor {
             .query(&[("path", path)])
             .header(header::RANGE, format!("bytes={}-{last}", range.start))
             .header(header::IF_RANGE, etag)
-            // A tunnel that compresses on the way would drop the length and weaken the ETag.
+            // A tunnel that compresses would drop the length and weaken the ETag.
             .header(header::ACCEPT_ENCODING, "identity");
         let response = self.http.send(call).await?;
         if response.status() != StatusCode::PARTIAL_CONTENT {
@@ -82,7 +82,7 @@ impl Files for Executor {
         if !given.is_some_and(|text| text.starts_with(&format!("bytes {}-{last}/", range.start))) {
             return Err(self
                 .http
-                .incompatible("it answered with another part of the file than was asked for"));
+                .incompatible("it returned another part of the file than the requested one"));
         }
         Ok(self.stream(response))
     }

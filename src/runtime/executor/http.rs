@@ -1,4 +1,4 @@
-//! What the replies of one executor mean.
+//! Interprets the responses of one executor.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub(super) struct Http {
     counter: Counter,
 }
 
-/// Of bytes that come, where somebody counts them.
+/// Counts received bytes, if there is an allowance for them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Counter(Option<Arc<Allowance>>);
 
@@ -65,7 +65,7 @@ impl Http {
         self.link.request(method, route)
     }
 
-    /// Sends, and turns every reply that is not the executor's success into an error.
+    /// Sends a request; every response that is not the executor's success becomes an error.
     pub(super) async fn send(&self, call: RequestBuilder) -> RuntimeResult<Response> {
         let request = call
             .build()
@@ -78,7 +78,7 @@ impl Http {
             *self.boot_id.lock() = boot_id;
         }
         match reply {
-            // What has never been an executor will not be one in a moment; and a question does nothing there.
+            // A server that has never been an executor will not become one soon, and a read has no effect there.
             Err(RuntimeError::Stranger { url, detail, .. })
                 if is_read && self.boot_id().is_none() =>
             {
@@ -89,8 +89,8 @@ impl Http {
         }
     }
 
-    /// The boot id of a response, where it is another than the last one. One that refuses the token is none of ours, and a page is what something
-    /// on the way has put in the place of a response, of which it may keep the headers.
+    /// The boot id of a response, if it differs from the last one. A response that refuses the token is not from our executor, and a page is from
+    /// a gateway, which may keep the headers of the response that it replaces.
     fn new_boot_id(&self, response: &Response) -> Option<String> {
         let boot_id = classify::boot_id(response)?;
         let is_ours =
@@ -115,11 +115,11 @@ impl Http {
     ) -> RuntimeResult<T> {
         let body = self.bytes(call, limit).await?;
         serde_json::from_slice(&body).map_err(|error| match error.classify() {
-            Category::Data => self.incompatible(&format!("its answer cannot be read ({error})")),
-            // A page, or half an answer: something on the way changed the body and kept the headers.
+            Category::Data => self.incompatible(&format!("its response cannot be read ({error})")),
+            // A page, or half a response: a gateway changed the body and kept the headers.
             Category::Io | Category::Syntax | Category::Eof => RuntimeError::Stranger {
                 url: self.address().to_owned(),
-                detail: format!("its answer is no whole JSON ({error})"),
+                detail: format!("its response is not complete JSON ({error})"),
                 reach: Reach::Unknown,
             },
         })
@@ -148,7 +148,7 @@ mod tests {
 
     const BODY: &str = r#"{"status":"ok","uptime_minutes":1,"version":"1"}"#;
 
-    /// Answers each request with the next of `replies`, heads without their first line and length, then the last one again and again.
+    /// Answers each request with the next of `replies` (status with headers, and body), then repeats the last one.
     async fn serve(listener: TcpListener, replies: &[(&str, &str)]) {
         for number in 0.. {
             let (mut stream, _) = listener.accept().await.unwrap();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn pages_that_kept_an_executors_headers_name_no_boot() {
+    async fn pages_that_kept_an_executors_headers_do_not_change_the_boot_id() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let executor = at(&listener);
         let replies = [
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_comes_is_counted_whether_it_is_a_stream_or_not() {
+    async fn received_bytes_are_counted_in_streams_and_in_whole_bodies() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let allowance = Arc::new(Allowance::new(folder.path().join("ngrok.json")));

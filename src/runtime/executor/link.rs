@@ -1,4 +1,4 @@
-//! What carries requests to an executor and its answers back: one pooled, kept-alive HTTP client for one address.
+//! The transport to an executor: one pooled, kept-alive HTTP client for one address.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::runtime::error::{RuntimeError, RuntimeResult};
 use crate::wire::API_VERSION;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
-/// A stream that gives no byte for so long is dead.
+/// A stream without a byte for so long is dead.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Knows the address and the token, and nothing of what is asked.
+/// Knows the address and the token, but nothing of the requests.
 #[derive(Debug)]
 pub(super) struct Link {
     client: Client,
@@ -43,7 +43,7 @@ impl Link {
                 HeaderValue::from(API_VERSION),
             ),
         ]);
-        // Only the first of a process counts.
+        // Only the first call of a process has an effect.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = Client::builder()
             .user_agent(concat!("smart-colab/", env!("CARGO_PKG_VERSION")))
@@ -83,7 +83,7 @@ impl Link {
         self.client.request(method, url)
     }
 
-    /// Brings a request there and the head of its answer back, whoever gave it.
+    /// Sends a request and returns the head of the response, whichever server sent it.
     pub(super) async fn send(&self, request: Request) -> RuntimeResult<Response> {
         let answer = self.client.execute(request).await;
         answer.map_err(|source| body::failed(&self.address, source))

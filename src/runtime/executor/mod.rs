@@ -31,7 +31,7 @@ use body::{MAX_BLOB_BYTES, MAX_EVENTS_BYTES, MAX_FACTS_BYTES, MAX_LIST_BYTES};
 use http::Http;
 use link::Link;
 
-/// How long a request may take beyond the time that the executor is asked to hold it.
+/// Limit for a request beyond the time that the executor is asked to hold it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Clearing a session collects garbage and may wait for the kernel.
 const CLEANUP_TIMEOUT: Duration = Duration::from_secs(30);
@@ -50,13 +50,13 @@ impl Executor {
     /// Makes no connection yet.
     ///
     /// # Errors
-    /// When the TLS machinery of this system cannot be set up.
+    /// If TLS cannot be set up on this system.
     pub fn new(endpoint: &Endpoint) -> RuntimeResult<Self> {
         let http = Http::new(Link::new(endpoint)?);
         Ok(Self { http })
     }
 
-    /// Counts what comes.
+    /// Counts received bytes in `allowance`.
     #[must_use]
     pub fn counting(mut self, allowance: Arc<Allowance>) -> Self {
         self.http.count_in(allowance);
@@ -77,7 +77,7 @@ impl Executor {
     }
 }
 
-/// What the executor would answer, without sending it all.
+/// The executor's refusal, made here to save sending the code.
 fn too_large(bytes: usize) -> Problem {
     Problem {
         status: 413,
@@ -89,7 +89,7 @@ fn too_large(bytes: usize) -> Problem {
     }
 }
 
-/// Asks for events that are held so, and gives the answer its time.
+/// Adds the hold to a request for events, with a timeout that allows for it.
 fn held(call: RequestBuilder, hold: Hold) -> RequestBuilder {
     let (wait_sec, linger_sec) = hold.seconds();
     call.query(&[
@@ -199,7 +199,7 @@ impl Code for Executor {
             }
             Ok(_) => Err(self
                 .http
-                .incompatible("a Range of the log was asked for and not given")),
+                .incompatible("it ignored the requested range of the log")),
             Err(RuntimeError::Refused(problem)) if problem.status == 416 => {
                 Ok(futures_util::stream::empty().boxed())
             }

@@ -45,7 +45,7 @@ async fn progress_is_reported_after_every_iteration() {
             (done, total)
         );
     };
-    let caller = Caller::until(Instant::now() + BUDGET).hearing(&report);
+    let caller = Caller::until(Instant::now() + BUDGET).with_report(&report);
     bench
         .bridge()
         .run(&bench.plan, false, &caller)

@@ -177,7 +177,7 @@ async fn progress_grows_to_the_total() {
             seen.lock().unwrap().push(progress.clone());
         }
     };
-    let caller = Caller::until(Instant::now() + CALL_TIMEOUT).hearing(&report);
+    let caller = Caller::until(Instant::now() + CALL_TIMEOUT).with_report(&report);
     let downloads = bridge(&server, &folder.path());
     downloads
         .download(&wish("/content/a", None), &caller)

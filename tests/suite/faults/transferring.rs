@@ -135,12 +135,12 @@ async fn check_transfers_behind(fault: Fault, words: &str) {
 
 #[tokio::test]
 async fn a_transfer_behind_a_web_page_says_so_and_resumes() {
-    check_transfers_behind(Fault::Answer(PAGES[0]), "a web page is there instead").await;
+    check_transfers_behind(Fault::Answer(PAGES[0]), "it serves a web page").await;
 }
 
 #[tokio::test]
 async fn a_transfer_behind_a_redirect_says_so_and_resumes() {
-    check_transfers_behind(Fault::Answer(PAGES[3]), "sends to another address").await;
+    check_transfers_behind(Fault::Answer(PAGES[3]), "redirects to another address").await;
 }
 
 #[tokio::test]
@@ -159,7 +159,7 @@ async fn a_transfer_behind_a_tunnel_error_says_so_and_resumes() {
 #[tokio::test]
 async fn a_transfer_behind_an_empty_answer_says_so_and_resumes() {
     let empty = Stranger::Page("200 OK", "Content-Type: text/plain", "");
-    check_transfers_behind(Fault::Answer(empty), "did not name itself").await;
+    check_transfers_behind(Fault::Answer(empty), "did not identify itself").await;
 }
 
 #[tokio::test]
