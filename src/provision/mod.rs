@@ -1,9 +1,9 @@
-//! How a runtime comes to life: one trait, and a folder for each way.
+//! Provisioning a runtime: one trait, and a folder for each implementation.
 //!
-//! - [`remote`]: an executor at an address, started by somebody else: the configured one, or the one that `connect` saved;
-//! - [`local`]: the executor that is inside this binary, started on this machine.
+//! - [`remote`]: an executor that was started elsewhere, at the configured address or the one that `connect` saved;
+//! - [`local`]: the executor that is embedded in this binary, started on this machine.
 //!
-//! Another way is a folder here, a line in [`configured`], and a name in the settings. May import `base`, `wire`, `edge`, `runtime`.
+//! A new provisioner is a folder here, a line in [`configured`], and a name in the settings. May import `base`, `wire`, `edge`, `runtime`.
 
 pub mod local;
 pub mod remote;
@@ -20,7 +20,7 @@ use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use local::Local;
 use remote::Remote;
 
-/// The way that the settings name. The one place where ways are registered.
+/// Returns the provisioner that the settings name. The one place where provisioners are registered.
 #[must_use]
 pub fn configured(settings: &Settings) -> Arc<dyn Provisioner> {
     match &settings.target {
@@ -30,44 +30,44 @@ pub fn configured(settings: &Settings) -> Arc<dyn Provisioner> {
     }
 }
 
-/// A way to a runtime. Making one starts nothing and waits for nothing.
+/// Finds or starts a runtime. Making one starts nothing and waits for nothing.
 #[async_trait]
 pub trait Provisioner: Debug + Send + Sync {
-    /// Begins, in the background, what takes time. Returns at once; call it inside a tokio runtime.
+    /// Starts slow work in the background. Returns at once; call it inside a tokio runtime.
     fn begin(&self) {}
 
-    /// The runtime, found or started, and ready.
+    /// Returns the runtime, found or started, once it is ready.
     ///
     /// # Errors
     /// Why there is none by `deadline`; with [`RuntimeError::Starting`] a later call finds it.
     async fn runtime(&self, deadline: Instant) -> RuntimeResult<Arc<dyn Runtime>>;
 
-    /// What a start is busy with, for people; none when none is under way.
+    /// The current step of a start, for people; none if no start is in progress.
     fn doing(&self) -> Option<String> {
         None
     }
 
-    /// After `error` of `asked`: whether there is another runtime now, at which the same call may do better.
+    /// Called after `error` of `asked`; returns whether there is another runtime now, where the same call may succeed.
     fn heal(&self, _asked: &dyn Runtime, _error: &RuntimeError) -> bool {
         false
     }
 
-    /// Ends what was started here, and waits for that. Nothing is started afterwards.
+    /// Stops what was started here, and waits for its end. Nothing is started afterwards.
     async fn stop(&self) {}
 
-    /// Where code goes, for people: an address without its token, or a word; none while that is not known.
+    /// Where code runs, for people: an address without its token, or a word; none while it is unknown.
     fn place(&self) -> Option<String>;
 
-    /// Which start of the runtime knows the jobs that are sent now: another one does not. None while that is not known, and where every start
-    /// knows the jobs of those before it.
+    /// The boot id of the runtime that knows the jobs that are sent now; with another id they are unknown. None while it is not known, and if
+    /// every start knows the jobs of earlier ones.
     fn boot_id(&self) -> Option<String>;
 
-    /// What it means that the runtime does not know a job, where more is known here. May read the disk.
+    /// Returns why the runtime does not know a job, if more is known here. May read the disk.
     fn explain_missing(&self, _job: JobId) -> Option<RuntimeError> {
         None
     }
 
-    /// Bytes that came through ngrok to this computer in this month; none where the way is not through ngrok.
+    /// Bytes that this computer received through ngrok this month; none if the runtime is not behind ngrok.
     fn ngrok_month_bytes(&self) -> Option<u64> {
         None
     }

@@ -1,4 +1,4 @@
-//! Child processes: cleared of what would lead them astray, bounded in time, gone when nobody waits for them.
+//! Child processes: without variables that would mislead them, bounded in time, killed when dropped.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -11,9 +11,9 @@ use tokio::time::timeout;
 
 use crate::edge::env;
 
-/// Each of these points a Python at another one's library, or pip at another place than the environment it runs in.
-/// The address and token of a remote executor are nobody's business here: user code would inherit them.
-const ASTRAY: &[&str] = &[
+/// Variables that child processes do not inherit. They point Python at another library or pip at another environment; the address and token of a
+/// remote executor would reach user code.
+const REMOVED_VARIABLES: &[&str] = &[
     "PYTHONHOME",
     "PYTHONPATH",
     "PYTHONSTARTUP",
@@ -35,7 +35,7 @@ const ASTRAY: &[&str] = &[
     env::ALLOWED_IPS,
 ];
 
-/// What a finished program left.
+/// Status and output of a finished program.
 #[derive(Debug)]
 pub(super) struct Finished {
     pub(super) status: ExitStatus,
@@ -44,7 +44,7 @@ pub(super) struct Finished {
 }
 
 impl Finished {
-    /// The last `count` lines that say something, of stderr where it has any.
+    /// The last `count` lines that are not blank, of stderr if it has any, or else of stdout.
     pub(super) fn last_lines(&self, count: usize) -> String {
         let said = if self.stderr.trim().is_empty() {
             &self.stdout
@@ -62,7 +62,7 @@ impl Finished {
 /// `program` in a process group of its own (Ctrl-C in a terminal is for the bridge alone), without a window on Windows.
 pub(super) fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
-    for name in ASTRAY {
+    for name in REMOVED_VARIABLES {
         command.env_remove(name);
     }
     #[cfg(unix)]
@@ -76,10 +76,10 @@ pub(super) fn command(program: &Path) -> Command {
 #[cfg(windows)]
 const CREATE_NO_WINDOW: u32 = 0x0800_0000;
 
-/// Runs to the end and keeps what was said. Ended when dropped.
+/// Runs a program to its end and returns its output. It is killed when dropped.
 ///
 /// # Errors
-/// When the program cannot be started; `TimedOut` after `limit`.
+/// If the program cannot be started; `TimedOut` after `limit`.
 pub(super) async fn run(mut command: Command, limit: Duration) -> io::Result<Finished> {
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
     let output = timeout(limit, output)

@@ -1,7 +1,7 @@
 //! The Python environment of the local executor: made at first use, used without any network from then on.
 //!
-//! An environment cannot be moved, so each is made in a new folder, and a marker that names the folder is written when all is in it. A folder
-//! that no marker names is half made. A marker's name changes with the requirements, so a new version of the bridge makes a new environment.
+//! An environment cannot be moved, so each is made in a new folder, and a marker that names the folder is written once it is complete. A folder
+//! that no marker names is incomplete. A marker's name changes with the requirements, so a new version of the bridge makes a new environment.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -29,10 +29,10 @@ struct Marker {
     python_version: String,
 }
 
-/// The environment under `folder` for `package`, made if need be. Of several bridges that come at once, one makes it and the others wait.
+/// Returns the environment under `folder` for `package`, and makes it if need be. Of several bridges at once, one makes it and the others wait.
 ///
 /// # Errors
-/// No Python, or the packages could not be installed; with a hint by the cause.
+/// If there is no Python, or the packages could not be installed; with a remedy by the cause.
 pub(super) async fn ready(
     folder: &Path,
     package: &Package,
@@ -44,7 +44,7 @@ pub(super) async fn ready(
     if let Some(environment) = complete(folder, &marker).await? {
         // An installer may outlive a killed bridge and bring back the folder that was removed under it.
         if let Ok(Some(_lock)) = FileLock::try_take(&in_use) {
-            remove_half_made(folder, &marker, &package.requirements_id).await;
+            remove_incomplete(folder, &marker, &package.requirements_id).await;
         }
         return Ok(environment);
     }
@@ -52,11 +52,11 @@ pub(super) async fn ready(
     if let Some(environment) = complete(folder, &marker).await? {
         return Ok(environment);
     }
-    remove_half_made(folder, &marker, &package.requirements_id).await;
+    remove_incomplete(folder, &marker, &package.requirements_id).await;
     make(folder, &marker, package, search_path, say).await
 }
 
-/// What the marker names, if its Python still runs: an upgrade of the system may have taken it away or made it another version.
+/// The environment that the marker names, if its Python still runs: an upgrade of the system may have removed it or changed its version.
 async fn complete(folder: &Path, path: &Path) -> Result<Option<Environment>, Fault> {
     let bytes = store::read_if_there(path).map_err(|error| Fault::disk(path, &error))?;
     let Some(marker) = bytes.and_then(|bytes| serde_json::from_slice::<Marker>(&bytes).ok()) else {
@@ -64,7 +64,7 @@ async fn complete(folder: &Path, path: &Path) -> Result<Option<Environment>, Fau
     };
     let environment = Environment::at(&folder.join(&marker.folder));
     match python::ask(&environment.python, &[]).await {
-        Ok(python) if python.runs_what_was_made_for(&marker.python_version) => {
+        Ok(python) if python.matches_environment_of(&marker.python_version) => {
             Ok(Some(environment))
         }
         Ok(python) => {
@@ -72,14 +72,14 @@ async fn complete(folder: &Path, path: &Path) -> Result<Option<Environment>, Fau
             tracing::warn!(
                 folder = marker.folder,
                 version,
-                "packages are gone or for another Python: the environment is made again"
+                "making the Python environment again: its packages are gone or for another Python"
             );
             Ok(None)
         }
-        // A machine under load is no reason to make everything anew.
+        // A machine under load is no reason to make it again.
         Err(error) if error.kind() == std::io::ErrorKind::TimedOut => Ok(Some(environment)),
         Err(error) => {
-            tracing::warn!(folder = marker.folder, %error, "the Python environment is damaged and is made again");
+            tracing::warn!(folder = marker.folder, %error, "making the Python environment again: it is damaged");
             Ok(None)
         }
     }
@@ -90,7 +90,7 @@ async fn lock(path: &Path, say: &Say<'_>) -> Result<FileLock, Fault> {
     loop {
         match FileLock::try_take(path).map_err(|error| Fault::disk(path, &error))? {
             Some(lock) => return Ok(lock),
-            None if !waiting => say("waiting for another smart-colab that installs the packages"),
+            None if !waiting => say("waiting for another smart-colab process, which is installing the packages"),
             None => {}
         }
         waiting = true;
@@ -98,8 +98,8 @@ async fn lock(path: &Path, say: &Say<'_>) -> Result<FileLock, Fault> {
     }
 }
 
-/// What cannot be removed only takes space.
-async fn remove_half_made(folder: &Path, marker: &Path, id: &str) {
+/// Removes incomplete environments. One that cannot be removed only takes space.
+async fn remove_incomplete(folder: &Path, marker: &Path, id: &str) {
     let named = store::read_if_there(marker)
         .ok()
         .flatten()

@@ -1,4 +1,4 @@
-//! Why the local executor is not there, and what its user can do.
+//! Why the local executor did not start, and the remedy.
 
 use std::io;
 use std::path::Path;
@@ -6,10 +6,10 @@ use std::path::Path;
 use crate::base::advice::Advice;
 use crate::runtime::RuntimeError;
 
-/// As errors name it.
+/// The name of the local executor in errors.
 pub(super) const WHAT: &str = "the local executor";
 
-/// A failed start. Kept for everyone who waited for it, so it can be cloned.
+/// A failed start, cloned for every call that waited for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
     /// What happened, with the last lines of the program that failed.
@@ -25,7 +25,7 @@ impl Fault {
         }
     }
 
-    /// A file or folder of ours that cannot be read or written.
+    /// The fault for a file or folder of this program that cannot be read or written.
     pub(super) fn disk(path: &Path, error: &io::Error) -> Self {
         let full = matches!(
             error.kind(),

@@ -18,17 +18,17 @@ const INSTALL_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 const CREATE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 const MAX_SHOWN_LINES: usize = 6;
 
-/// What makes environments: uv where it is there, for it is several times as fast; otherwise what Python brings along.
+/// A tool that makes environments: uv if it is installed, as it is several times as fast; otherwise Python's own venv and pip.
 pub(super) enum Tool {
     /// Without any Python, uv fetches one.
     Uv(PathBuf, Option<Python>),
     Pip(Python),
 }
 
-/// The best tool, and the one to try when that fails.
+/// The best tool, and the one to try if that fails.
 ///
 /// # Errors
-/// When there is neither uv nor a Python with `venv`.
+/// If there is neither uv nor a Python with `venv`.
 pub(super) async fn tools(search_path: &OsStr) -> Result<(Tool, Option<Tool>), Fault> {
     let uv = which_in_global("uv", Some(search_path))
         .ok()
@@ -38,7 +38,7 @@ pub(super) async fn tools(search_path: &OsStr) -> Result<(Tool, Option<Tool>), F
         return Ok((Tool::Pip(python), None));
     };
     let python = python::find(search_path, false).await.ok();
-    // pip may know an index or a proxy that uv was not told of.
+    // pip may be configured for an index or a proxy that uv does not know.
     let pip = python.clone().filter(Python::makes_environments);
     Ok((Tool::Uv(uv, python), pip.map(Tool::Pip)))
 }
@@ -47,7 +47,7 @@ impl Tool {
     /// Makes `environment` in the empty folder `place` and installs what the file `requirements` names.
     ///
     /// # Errors
-    /// With the last lines of the program that failed, and a hint by what it said.
+    /// The last lines of the program that failed, and a remedy by its output.
     pub(super) async fn fill(
         &self,
         place: &Path,
@@ -57,7 +57,7 @@ impl Tool {
         say: &Say<'_>,
     ) -> Result<(), Fault> {
         let path = path_with(&environment.programs, search_path);
-        // Neither tool shall find the configuration of a project that the client happens to be in.
+        // Neither tool may find the configuration of a project that the client happens to be in.
         let ready = |mut command: Command| {
             command.current_dir(place).env("PATH", &path);
             command
@@ -113,32 +113,32 @@ impl Tool {
 async fn step(what: &str, command: Command, limit: Duration) -> Result<(), Fault> {
     let finished = run(command, limit)
         .await
-        .map_err(|error| Fault::new(format!("{what} failed: {error}"), cause("")))?;
+        .map_err(|error| Fault::new(format!("{what} failed: {error}"), remedy_for("")))?;
     tracing::debug!("{what}: {}", finished.stdout);
     if finished.status.success() {
         return Ok(());
     }
     let said = format!("{}\n{}", finished.stdout, finished.stderr);
     let last = finished.last_lines(MAX_SHOWN_LINES);
-    Err(Fault::new(format!("{what} failed: {last}"), cause(&said)))
+    Err(Fault::new(format!("{what} failed: {last}"), remedy_for(&said)))
 }
 
-/// What helps, by what pip or uv said. Only the words of the hint hang on this.
-fn cause(said: &str) -> &'static str {
-    let says = |marks: &[&str]| marks.iter().any(|mark| said.contains(mark));
-    if says(&["No space left", "Disk quota", "not enough space"]) {
+/// Chooses the remedy by the output of pip or uv. Only the words of the hint depend on it.
+fn remedy_for(said: &str) -> &'static str {
+    let has = |marks: &[&str]| marks.iter().any(|mark| said.contains(mark));
+    if has(&["No space left", "Disk quota", "not enough space"]) {
         "The disk is full: free some space (about 500 MB are needed), then call again."
-    } else if says(&[
+    } else if has(&[
         "CERTIFICATE_VERIFY_FAILED",
         "SSLError",
         "invalid peer certificate",
         "UnknownIssuer",
     ]) {
-        "The package index was reached with a certificate that is not trusted, as behind a company's proxy: set PIP_CERT (or SSL_CERT_FILE for uv) \
+        "The certificate of the package index is not trusted, as behind a company's proxy: set PIP_CERT (or SSL_CERT_FILE for uv) \
          to the company's certificates in the client's config, restart the client, and call again."
-    } else if says(&["ProxyError", "407 Proxy", "Tunnel connection failed"]) {
-        "The proxy refused: correct HTTPS_PROXY in the client's config, restart the client, and call again."
-    } else if says(&[
+    } else if has(&["ProxyError", "407 Proxy", "Tunnel connection failed"]) {
+        "The proxy refused the connection: correct HTTPS_PROXY in the client's config, restart the client, and call again."
+    } else if has(&[
         "NewConnectionError",
         "Failed to establish a new connection",
         "ConnectTimeout",
@@ -151,13 +151,13 @@ fn cause(said: &str) -> &'static str {
     ]) {
         "The package index cannot be reached. The first use needs the network once: connect (behind a proxy, set HTTPS_PROXY in the client's config), \
          then call again."
-    } else if says(&[
+    } else if has(&[
         "No matching distribution",
         "No solution found",
         "Failed building wheel",
         "Failed to build",
     ]) {
-        "A package is not to be had for this Python: install Python 3.12 or 3.13 beside it, or set SMART_COLAB_PYTHON to a Python that has \
+        "A package is not available for this Python: install Python 3.12 or 3.13 beside it, or set SMART_COLAB_PYTHON to a Python that has \
          flask, waitress and ipykernel; then call again."
     } else {
         "Call again to try once more, or set SMART_COLAB_PYTHON to a Python that has the packages flask, waitress and ipykernel."
@@ -166,10 +166,10 @@ fn cause(said: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::cause;
+    use super::remedy_for;
 
     #[test]
-    fn the_hint_fits_what_pip_said() {
+    fn the_remedy_fits_the_output_of_pip() {
         for (said, word) in [
             ("ERROR: [Errno 28] No space left on device", "disk is full"),
             (
@@ -191,7 +191,7 @@ mod tests {
             ),
             ("Segmentation fault", "Call again"),
         ] {
-            assert!(cause(said).contains(word), "{said}: {}", cause(said));
+            assert!(remedy_for(said).contains(word), "{said}: {}", remedy_for(said));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where the parts of a Python environment are.
+//! The paths of a Python environment.
 
 use std::path::{Path, PathBuf};
 
@@ -8,9 +8,9 @@ use super::python::Python;
 #[derive(Debug, Clone)]
 pub(super) struct Environment {
     pub(super) python: PathBuf,
-    /// Where its `pip` and the like are.
+    /// The folder of `pip` and the like.
     pub(super) programs: PathBuf,
-    /// What to do when the executor does not start with it.
+    /// The remedy if the executor does not start with it.
     pub(super) remedy: String,
 }
 
@@ -27,7 +27,7 @@ impl Environment {
             python: programs.join(python),
             programs,
             remedy: format!(
-                "Call again. If it fails again, delete the folder {} to have its packages installed anew, then call again.",
+                "Call again. If it fails again, delete the folder {} so that its packages are installed again, then call again.",
                 folder.display()
             ),
         }
@@ -39,8 +39,8 @@ impl Environment {
         Self {
             programs: python.parent().unwrap_or(Path::new("")).to_owned(),
             remedy: format!(
-                "Run `{} -m pip install --upgrade flask waitress ipykernel jupyter_client`, or remove SMART_COLAB_PYTHON to have an environment \
-                 made by itself; then call again.",
+                "Run `{} -m pip install --upgrade flask waitress ipykernel jupyter_client`, or remove SMART_COLAB_PYTHON: then \
+                 smart-colab makes its own environment; then call again.",
                 python.display()
             ),
             python,

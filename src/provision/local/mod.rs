@@ -1,7 +1,7 @@
-//! The executor that is inside this binary, run on this machine: no account, no tunnel, nothing to install but Python.
+//! The executor that is embedded in this binary, run on this machine: no account, no tunnel, nothing to install but Python.
 //!
 //! Under the data folder, in `executor/`: `package/` (unpacked from the binary), `environment/` (Python packages), `state/` (jobs). User code
-//! starts in `LOCAL_SAVE_DIR/workspace`, where its user finds the files that it writes.
+//! starts in `LOCAL_SAVE_DIR/workspace`, where the user finds the files that it writes.
 
 mod command;
 mod environment;
@@ -36,10 +36,10 @@ use layout::Environment;
 use process::Process;
 use slot::Slot;
 
-/// Tells what a start is busy with.
+/// Reports the current step of a start.
 type Say<'a> = dyn Fn(&str) + Send + Sync + 'a;
 
-/// The local executor: started when it is first wanted, again when it failed or died, stopped at the end or when dropped.
+/// The local executor: started when it is first needed, again after it failed or died, stopped at the end or when dropped.
 #[derive(Debug)]
 pub struct Local(Arc<Shared>);
 
@@ -56,9 +56,9 @@ struct Shared {
 
 #[derive(Debug)]
 struct Setup {
-    /// Ours: package, environment, state.
+    /// This program's folder: package, environment, state.
     folder: PathBuf,
-    /// The user's: where code starts.
+    /// The user's folder, where code starts.
     root: PathBuf,
     python: Option<PathBuf>,
     search_path: OsString,
@@ -66,11 +66,11 @@ struct Setup {
 
 #[derive(Debug)]
 enum State {
-    /// Not wanted yet, or died.
+    /// Not needed yet, or died.
     Down,
     Starting {
         doing: String,
-        /// Why the try before this one failed, for who cannot wait for the end of this one.
+        /// Why the previous try failed, for callers that cannot wait for the end of this one.
         before: Option<Fault>,
     },
     Ready(Arc<Executor>),
@@ -103,7 +103,7 @@ impl Local {
 
 #[async_trait]
 impl Provisioner for Local {
-    /// Unless it is running or starting.
+    /// Starts the executor unless it is running or starting.
     fn begin(&self) {
         let begins = self.0.state.send_if_modified(|state| {
             let before = match state {
@@ -116,12 +116,12 @@ impl Provisioner for Local {
             true
         });
         if begins {
-            let keeper = tokio::spawn(keep(self.0.clone()));
+            let keeper = tokio::spawn(supervise(self.0.clone()));
             *self.keeper() = Some(keeper);
         }
     }
 
-    /// [`RuntimeError::StartFailed`] when the start failed while this waited: the next call tries again.
+    /// Fails with [`RuntimeError::StartFailed`] if the start failed during the wait: the next call tries again.
     async fn runtime(&self, deadline: Instant) -> RuntimeResult<Arc<dyn Runtime>> {
         self.begin();
         let mut state = self.0.state.subscribe();
@@ -138,7 +138,7 @@ impl Provisioner for Local {
                 doing,
                 before: Some(fault),
             } => Err(not_ready(format!(
-                "{doing}; the try before failed: {}",
+                "{doing}; the previous try failed: {}",
                 fault.detail
             ))),
             State::Down => Err(not_ready("it ended right after its start".to_owned())),
@@ -153,14 +153,14 @@ impl Provisioner for Local {
         }
     }
 
-    /// Where the state of another client's executor has the job.
+    /// Looks for the job in the state of other clients' executors.
     fn explain_missing(&self, job: JobId) -> Option<RuntimeError> {
         let own = self.0.slot.get().map(|slot| slot.state.as_path());
         let log = slot::find_log(&self.0.setup.folder.join("state"), own, job)?;
         Some(RuntimeError::OtherClient { log })
     }
 
-    /// Some seconds at most.
+    /// Takes a few seconds at most.
     async fn stop(&self) {
         self.0.state.send_replace(State::Stopped);
         self.0.stop.cancel();
@@ -174,7 +174,7 @@ impl Provisioner for Local {
         Some("local".to_owned())
     }
 
-    /// Its state stays at every start, and with it what it knows.
+    /// None: its state is kept across starts, and with it all jobs.
     fn boot_id(&self) -> Option<String> {
         None
     }
@@ -194,8 +194,8 @@ fn not_ready(doing: String) -> RuntimeError {
     }
 }
 
-/// One life of the executor, from its start to its end.
-async fn keep(shared: Arc<Shared>) {
+/// Starts the executor once and watches it until its end.
+async fn supervise(shared: Arc<Shared>) {
     let started = tokio::select! {
         biased;
         () = shared.stop.cancelled() => return,
@@ -205,11 +205,11 @@ async fn keep(shared: Arc<Shared>) {
         Ok(started) => started,
         Err(fault) => {
             tracing::warn!("the local executor could not be started: {}", fault.detail);
-            return shared.turn(State::Failed(fault));
+            return shared.set_state(State::Failed(fault));
         }
     };
     tracing::info!("the local executor is ready");
-    shared.turn(State::Ready(Arc::new(executor)));
+    shared.set_state(State::Ready(Arc::new(executor)));
     tokio::select! {
         () = shared.stop.cancelled() => process.stop().await,
         end = process.ended() => {
@@ -217,7 +217,7 @@ async fn keep(shared: Arc<Shared>) {
                 Ok(status) => tracing::warn!("the local executor ended ({status}); the next call starts it again"),
                 Err(error) => tracing::warn!("the local executor was lost ({error}); the next call starts it again"),
             }
-            shared.turn(State::Down);
+            shared.set_state(State::Down);
         }
     }
 }
@@ -268,8 +268,8 @@ impl Shared {
         });
     }
 
-    /// Goes to `next`; from `Stopped` there is no way.
-    fn turn(&self, next: State) {
+    /// Changes the state to `next`, unless it is `Stopped`.
+    fn set_state(&self, next: State) {
         self.state.send_if_modified(|state| {
             let alive = !matches!(state, State::Stopped);
             if alive {

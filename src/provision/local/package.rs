@@ -1,4 +1,4 @@
-//! The executor's Python package: inside this binary, and unpacked from it.
+//! The executor's Python package: embedded in this binary, and unpacked from it.
 
 use std::borrow::Cow;
 use std::io;
@@ -21,7 +21,7 @@ struct Embedded;
 /// The package on disk.
 #[derive(Debug, Clone)]
 pub(super) struct Package {
-    /// What `PYTHONPATH` must name.
+    /// The folder for `PYTHONPATH`.
     pub(super) folder: PathBuf,
     /// The pinned packages that it needs, for pip.
     pub(super) requirements: PathBuf,
@@ -29,8 +29,8 @@ pub(super) struct Package {
     pub(super) requirements_id: String,
 }
 
-/// Puts the package under `folder`, in a folder named by its content. What is there and right stays; what is missing or was changed is
-/// written again, each file atomically, so that any number of bridges may do this at once.
+/// Unpacks the package under `folder`, in a folder named by its content. Correct files stay; missing and changed ones are written, each
+/// atomically, so that any number of bridges may do this at once.
 pub(super) fn unpack(folder: &Path) -> Result<Package, Fault> {
     let files = files();
     let folder = folder.join(content_id(
@@ -38,7 +38,7 @@ pub(super) fn unpack(folder: &Path) -> Result<Package, Fault> {
     ));
     for (name, data) in &files {
         let path = folder.join(NAME).join(&**name);
-        write_if_other(&path, data).map_err(|error| Fault::disk(&path, &error))?;
+        write_if_different(&path, data).map_err(|error| Fault::disk(&path, &error))?;
     }
     let requirements = files
         .iter()
@@ -53,7 +53,7 @@ pub(super) fn unpack(folder: &Path) -> Result<Package, Fault> {
 
 fn files() -> Vec<(Cow<'static, str>, Cow<'static, [u8]>)> {
     let mut files: Vec<_> = Embedded::iter()
-        // What Python writes beside its sources.
+        // Python writes these beside its sources.
         .filter(|name| !name.contains("__pycache__") && !name.ends_with(".pyc"))
         .filter_map(|name| Embedded::get(&name).map(|file| (name, file.data)))
         .collect();
@@ -73,7 +73,7 @@ fn content_id<'a>(files: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
     hex(&hash.finalize()[..8])
 }
 
-fn write_if_other(path: &Path, data: &[u8]) -> io::Result<()> {
+fn write_if_different(path: &Path, data: &[u8]) -> io::Result<()> {
     if store::read_if_there(path)?.as_deref() == Some(data) {
         return Ok(());
     }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_package_is_mended_and_a_good_one_left_alone() {
+    fn a_damaged_package_is_repaired_and_a_good_one_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let package = unpack(folder.path()).unwrap();
         let init = package.folder.join("smart_colab_executor/__init__.py");

@@ -1,4 +1,4 @@
-//! The executor as a child process. It ends when its stdin does, so it cannot outlive the bridge, however that ends.
+//! The executor as a child process. It ends when its stdin closes, so it cannot outlive the bridge, however that ends.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -22,7 +22,7 @@ use crate::edge::settings::Endpoint;
 
 /// The first start compiles every module, and virus scanners look at each.
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
-/// From the end of stdin to the end of the process; kernels are ended in it.
+/// From closing stdin to the end of the process, which ends its kernels first.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_LINE_BYTES: u64 = 4096;
 /// Lines of stderr kept for the error of a failed start.
@@ -33,7 +33,7 @@ const MAX_KEPT_LINES: usize = 8;
 pub(super) struct Process {
     pub(super) endpoint: Endpoint,
     child: Child,
-    /// Open for as long as the executor shall live.
+    /// Open for as long as the executor is to run.
     stdin: Option<ChildStdin>,
 }
 
@@ -48,7 +48,7 @@ impl Process {
     /// Starts the executor and waits until it serves. `root` and `state` are absolute.
     ///
     /// # Errors
-    /// With the last lines that the executor wrote.
+    /// The last lines that the executor wrote.
     pub(super) async fn start(
         environment: &Environment,
         package: &Package,
@@ -101,7 +101,7 @@ impl Process {
             });
         }
         let what = match ready {
-            Ok(_) => "the executor ended at its start".to_owned(),
+            Ok(_) => "the executor ended during its start".to_owned(),
             Err(_) => format!(
                 "the executor did not serve within {} s",
                 READY_TIMEOUT.as_secs()
@@ -114,12 +114,12 @@ impl Process {
         Err(fault(format!("{what}: {}", said.text())))
     }
 
-    /// Waits for the end, which nobody asked for.
+    /// Waits for an unexpected end.
     pub(super) async fn ended(&mut self) -> std::io::Result<ExitStatus> {
         self.child.wait().await
     }
 
-    /// Lets it end cleanly; ends it by force when that takes too long.
+    /// Stops the executor cleanly, and kills it if that takes too long.
     pub(super) async fn stop(mut self) {
         drop(self.stdin.take());
         if timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
@@ -132,7 +132,7 @@ impl Process {
     }
 }
 
-/// Reads up to the ready line and goes on reading in the background, so that the pipe never fills.
+/// Reads up to the ready line and keeps reading in the background, so that the pipe never fills.
 async fn ready_line(pipe: impl AsyncRead + Send + Unpin + 'static) -> Option<Endpoint> {
     let mut reader = BufReader::new(pipe);
     while let Some(line) = next_line(&mut reader).await {
@@ -162,7 +162,7 @@ async fn follow(pipe: impl AsyncRead + Send + Unpin, tail: Tail) {
     }
 }
 
-/// A line without its end, cut after [`MAX_LINE_BYTES`]; none when there is no more.
+/// A line without its end, cut after [`MAX_LINE_BYTES`]; none at the end of the stream.
 async fn next_line(reader: &mut (impl AsyncBufRead + Unpin)) -> Option<String> {
     let mut line = Vec::new();
     let read = reader
@@ -175,7 +175,7 @@ async fn next_line(reader: &mut (impl AsyncBufRead + Unpin)) -> Option<String> {
     }
 }
 
-/// The last lines that say something.
+/// The last lines that are not blank.
 #[derive(Debug, Clone, Default)]
 struct Tail(Arc<Lock<VecDeque<String>>>);
 

@@ -21,9 +21,9 @@ const NAMES: &[&str] = &[
     "python3.11",
     "python",
 ];
-/// A shim may start slowly; a Python that needs longer is of no use.
+/// A shim may start slowly; a Python that needs longer than this is of no use.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
-/// Rejected ones named in the error.
+/// Rejected Pythons that the error names.
 const MAX_NAMED: usize = 6;
 const INSTALL: &str = "Install Python 3.11 or newer from https://www.python.org/downloads/ (or with your package manager, or `uv`), \
      or set SMART_COLAB_PYTHON to a Python that has the packages flask, waitress and ipykernel; then call again.";
@@ -47,7 +47,7 @@ print(json.dumps({
 }))
 "#;
 
-/// A Python, as it tells of itself.
+/// A Python, as it describes itself.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct Python {
     pub(super) executable: PathBuf,
@@ -66,8 +66,8 @@ impl Python {
         format!("{major}.{minor}.{patch}")
     }
 
-    /// True when the packages are all there and for this minor version.
-    pub(super) fn runs_what_was_made_for(&self, version: &str) -> bool {
+    /// True if all packages are installed and for this minor version.
+    pub(super) fn matches_environment_of(&self, version: &str) -> bool {
         let (major, minor, _) = self.version;
         self.missing.is_empty() && version.starts_with(&format!("{major}.{minor}."))
     }
@@ -80,13 +80,13 @@ impl Python {
         (self.version.0, self.version.1) < MIN_VERSION
     }
 
-    /// Why no environment can be made with it.
-    fn unsuited(&self, venv_needed: bool) -> Option<String> {
+    /// Why no environment can be made with it; none if one can.
+    fn rejection_reason(&self, venv_needed: bool) -> Option<String> {
         let version = self.version_text();
         if self.too_old() {
             Some(format!("{version} is too old"))
         } else if !self.cpython {
-            Some(format!("{version} is PyPy, and CPython is needed"))
+            Some(format!("{version} is PyPy, but CPython is needed"))
         } else if venv_needed && !self.venv {
             let (major, minor, _) = self.version;
             Some(format!(
@@ -98,15 +98,15 @@ impl Python {
     }
 }
 
-/// The first Python on `search_path` that suits; `venv_needed` when nothing else can make an environment.
+/// Finds the first suitable Python on `search_path`; `venv_needed` if nothing else can make an environment.
 ///
 /// # Errors
-/// Names what was found, why it does not suit, and how to get a Python.
+/// Names the Pythons that were found, why each is unsuitable, and how to get one.
 pub(super) async fn find(search_path: &OsStr, venv_needed: bool) -> Result<Python, Fault> {
     let mut rejected = Vec::new();
     for (path, args) in candidates(search_path) {
         let reason = match ask(&path, args).await {
-            Ok(python) => match python.unsuited(venv_needed) {
+            Ok(python) => match python.rejection_reason(venv_needed) {
                 None => {
                     tracing::debug!(path = %path.display(), version = python.version_text(), "found a Python");
                     return Ok(python);
@@ -134,10 +134,10 @@ pub(super) async fn find(search_path: &OsStr, venv_needed: bool) -> Result<Pytho
     ))
 }
 
-/// The Python that the user named, when it has what the executor needs.
+/// Returns the Python that the user named, if it has what the executor needs.
 ///
 /// # Errors
-/// When there is no such program, it is too old, or packages are missing: then says how to install them.
+/// If there is no such program, it is too old, or packages are missing: the remedy says how to install them.
 pub(super) async fn named(python: &Path, search_path: &OsStr) -> Result<Python, Fault> {
     let fault = |what: &str, remedy: Advice| {
         Fault::new(
@@ -145,7 +145,7 @@ pub(super) async fn named(python: &Path, search_path: &OsStr) -> Result<Python, 
             remedy,
         )
     };
-    const CORRECT: &str = "Correct SMART_COLAB_PYTHON, or remove it to have an environment made by itself; then restart the client.";
+    const CORRECT: &str = "Correct SMART_COLAB_PYTHON, or remove it so that smart-colab makes its own environment; then restart the client.";
     let path = which_in_global(python, Some(search_path))
         .ok()
         .and_then(|mut found| found.next())
@@ -155,7 +155,7 @@ pub(super) async fn named(python: &Path, search_path: &OsStr) -> Result<Python, 
         .map_err(|error| fault(&format!("it does not run ({error})"), CORRECT.into()))?;
     if found.too_old() {
         let what = format!(
-            "it is {}, and 3.11 is the oldest that will do",
+            "it is {}, but 3.11 is the oldest supported version",
             found.version_text()
         );
         return Err(fault(&what, CORRECT.into()));
@@ -163,23 +163,23 @@ pub(super) async fn named(python: &Path, search_path: &OsStr) -> Result<Python, 
     if !found.missing.is_empty() {
         let what = format!("it has no {}", found.missing.join(", "));
         let remedy = format!(
-            "Run `{} -m pip install flask waitress ipykernel jupyter_client psutil nvidia-ml-py`, or remove SMART_COLAB_PYTHON to have an \
-             environment made by itself; then call again.",
+            "Run `{} -m pip install flask waitress ipykernel jupyter_client psutil nvidia-ml-py`, or remove SMART_COLAB_PYTHON: then \
+             smart-colab makes its own environment; then call again.",
             path.display()
         );
         return Err(fault(&what, remedy.into()));
     }
-    // As it was named: a wrapper may set up more than the executable itself knows of.
+    // Kept as it was named: a wrapper may set up more than the executable itself knows of.
     Ok(Python {
         executable: path,
         ..found
     })
 }
 
-/// What the Python at `path` says of itself.
+/// Asks the Python at `path` to describe itself.
 ///
 /// # Errors
-/// When it does not start, fails, says something else, or takes too long.
+/// If it does not start, fails, prints something else, or takes too long.
 pub(super) async fn ask(path: &Path, args: &[&str]) -> io::Result<Python> {
     let mut command = command(path);
     command.args(args).args(["-c", PROBE]);
@@ -200,7 +200,7 @@ fn candidates(search_path: &OsStr) -> Vec<(PathBuf, &'static [&'static str])> {
             .into_iter()
             .flatten()
         {
-            // Apple's own is older than 3.11, and without the developer tools it opens a dialog.
+            // Apple's own Python is older than 3.11, and without the developer tools it opens a dialog.
             let apples = cfg!(target_os = "macos") && path.starts_with("/usr/bin");
             if !apples && found.iter().all(|(other, _)| *other != path) {
                 found.push((path, args));
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_suited_one_is_taken_past_old_and_broken_ones() {
+    async fn old_and_broken_pythons_are_skipped() {
         let folder = tempfile::tempdir().unwrap();
         fake(folder.path(), "python3", &says("[3,9,18]", ""));
         fake(
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_any_the_error_says_how_to_get_one() {
+    async fn without_a_python_the_error_says_how_to_get_one() {
         let folder = tempfile::tempdir().unwrap();
         let fault = find(folder.path().as_os_str(), true).await.unwrap_err();
         assert!(fault.detail.contains("none was found"), "{fault:?}");
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn unsuited_ones_are_named_with_their_reasons() {
+    async fn unsuitable_pythons_are_named_with_their_reasons() {
         let folder = tempfile::tempdir().unwrap();
         fake(folder.path(), "python3", &says("[3,9,18]", ""));
         fake(

@@ -1,5 +1,5 @@
-//! Where an executor keeps its jobs. Several bridges may run at once, and no two executors may share a state folder: each bridge holds the
-//! first numbered one that is free, so that the next start finds the jobs of the last.
+//! The state folder of a local executor, with its jobs. Several bridges may run at once, and no two executors may share a state folder: each bridge
+//! holds the first numbered one that is free, so that the next start finds the jobs of the last.
 
 use std::path::{Path, PathBuf};
 
@@ -7,10 +7,10 @@ use super::fault::Fault;
 use crate::base::ids::JobId;
 use crate::edge::lock::FileLock;
 
-/// More bridges at once than anyone has.
+/// More bridges than ever run at once.
 const MAX_SLOTS: u32 = 100;
 
-/// A state folder that is this bridge's own while this lives.
+/// A state folder that belongs to this bridge until this is dropped.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) state: PathBuf,
@@ -37,8 +37,8 @@ impl Slot {
     }
 }
 
-/// The file with all that a job printed, where another slot under `folder` than `own` has it. The executor takes jobs over from those that have
-/// ended and reads what has ended in the others: one that it does not know may be running.
+/// Finds the output file of a job in the slots under `folder` other than `own`. An executor takes over the jobs of executors that have ended, and
+/// reads the finished jobs of others: a job that it does not know may be running.
 pub(super) fn find_log(folder: &Path, own: Option<&Path>, job: JobId) -> Option<PathBuf> {
     let slots = std::fs::read_dir(folder).ok()?.flatten();
     let slots = slots
@@ -56,7 +56,7 @@ mod tests {
     use crate::base::ids::JobId;
 
     #[test]
-    fn a_job_is_found_in_the_slots_of_others() {
+    fn a_job_is_found_in_the_slots_of_other_bridges() {
         let folder = tempfile::tempdir().unwrap();
         let (own, other) = (
             Slot::take(folder.path()).unwrap(),

@@ -1,4 +1,4 @@
-//! An executor at an address: the one that was named, or the one that `connect` saved; one takes the other's place when it is of no use.
+//! An executor at an address: the configured one, or the one that `connect` saved; each is replaced by the other if it is of no use.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -16,25 +16,25 @@ use crate::runtime::error::Reach;
 use crate::runtime::executor::Executor;
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 
-/// The address of this moment, and the others that are known.
+/// The current address, and the other known ones.
 #[derive(Debug)]
 pub struct Remote {
     /// None until one is known.
     address: Lock<Option<Arc<Address>>>,
-    /// The one that was named, to come back to when a saved one is of no use.
+    /// The configured address, to fall back to if a saved one is of no use.
     home: Option<Endpoint>,
-    /// What `connect` saved.
+    /// The connection that `connect` saved.
     pairing: Pairing,
-    /// What came through ngrok.
+    /// Counts the traffic through ngrok.
     allowance: Arc<Allowance>,
 }
 
-/// An address, with its executor from the first time that it is wanted.
+/// An address, with its executor from its first use on.
 #[derive(Debug)]
 struct Address {
     endpoint: Endpoint,
     executor: OnceLock<Arc<Executor>>,
-    /// When this address was taken.
+    /// When this address became the current one.
     since: Timestamp,
 }
 
@@ -47,7 +47,7 @@ impl Address {
         }
     }
 
-    /// Whether `asked` is what this address leads to.
+    /// Whether `asked` is the executor of this address.
     fn leads_to(&self, asked: &dyn Runtime) -> bool {
         let executor = self.executor.get();
         executor.is_some_and(|executor| std::ptr::addr_eq(Arc::as_ptr(executor), asked))
@@ -60,7 +60,7 @@ impl Address {
 }
 
 impl Remote {
-    /// The executor at `endpoint`; what is saved and counted is in `data_dir`.
+    /// The executor at `endpoint`; the saved address and the traffic count are in `data_dir`.
     #[must_use]
     pub fn at(endpoint: Endpoint, data_dir: &Path) -> Self {
         Self::new(Some(endpoint), data_dir)
@@ -83,10 +83,10 @@ impl Remote {
         }
     }
 
-    /// The executor of this moment.
+    /// The current executor.
     ///
     /// # Errors
-    /// [`RuntimeError::NotConfigured`]; those of [`Executor::new`].
+    /// [`RuntimeError::NotConfigured`]; as [`Executor::new`].
     pub fn executor(&self) -> RuntimeResult<Arc<Executor>> {
         let address = self.address().ok_or(RuntimeError::NotConfigured)?;
         self.executor_at(&address)
@@ -103,11 +103,11 @@ impl Remote {
         Ok(address.executor.get_or_init(|| Arc::new(made)).clone())
     }
 
-    /// The address, or the saved one where none is known.
+    /// The current address; the saved one if there is none yet.
     fn address(&self) -> Option<Arc<Address>> {
         let known = self.known();
         if known.is_none() {
-            self.turn(|now| match now {
+            self.exchange(|now| match now {
                 None => Some(self.load()?.endpoint),
                 Some(_) => None,
             });
@@ -121,7 +121,7 @@ impl Remote {
         address.clone()
     }
 
-    /// A file that cannot be used is as good as none; who saves anew is told of it.
+    /// Loads the saved address. A file that cannot be used is logged and counts as none.
     fn load(&self) -> Option<Saved> {
         self.pairing.load().unwrap_or_else(|fault| {
             tracing::warn!("the saved connection cannot be used: {fault}");
@@ -129,8 +129,8 @@ impl Remote {
         })
     }
 
-    /// Looks at the address and exchanges it, as one step.
-    fn turn(&self, other: impl FnOnce(Option<&Address>) -> Option<Endpoint>) {
+    /// Inspects the address and exchanges it in one step.
+    fn exchange(&self, other: impl FnOnce(Option<&Address>) -> Option<Endpoint>) {
         let mut address = self.address.lock();
         if let Some(other) = other(address.as_deref()) {
             *address = Some(Arc::new(Address::new(other)));
@@ -144,8 +144,8 @@ impl Provisioner for Remote {
         Ok(self.executor()?)
     }
 
-    /// Another address is taken when the error says that this one or its token may be an old one, and
-    /// - one was saved since this one was taken, or
+    /// Switches to another address if the error suggests that this one or its token is outdated, and
+    /// - another one was saved since this one became current, or
     /// - this one has never answered, and the error leaves no doubt.
     fn heal(&self, asked: &dyn Runtime, error: &RuntimeError) -> bool {
         if !error.is_stale() {
@@ -157,10 +157,10 @@ impl Provisioner for Remote {
                 RuntimeError::Incompatible { .. } | RuntimeError::Stranger { .. }
             );
         let mut is_other = false;
-        self.turn(|now| {
+        self.exchange(|now| {
             let now = now?;
             if !now.leads_to(asked) {
-                // Another call has seen to it.
+                // Another call has switched already.
                 is_other = true;
                 return None;
             }
@@ -172,7 +172,7 @@ impl Provisioner for Remote {
             let other = others.find(|other| *other != now.endpoint)?;
             tracing::info!(
                 address = other.address(),
-                "going over to another known address"
+                "switching to another known address"
             );
             is_other = true;
             Some(other)
@@ -229,7 +229,7 @@ mod tests {
         let first = remote.executor().unwrap();
         assert!(remote.heal(&*first, &refused()));
         assert_eq!(place(&remote), "https://saved.example");
-        // An error of the first address, told late.
+        // A late error of the first address.
         assert!(remote.heal(&*first, &refused()));
         assert_eq!(place(&remote), "https://saved.example");
         // The saved one is of no use either.
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_alone_leads_only_to_what_was_saved_since() {
+    fn a_timeout_alone_leads_only_to_an_address_saved_since() {
         let folder = tempfile::tempdir().unwrap();
         let pairing = Pairing::new(folder.path());
         pairing.save(&at("https://old.example")).unwrap();
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_configured_the_saved_way_is_taken() {
+    fn without_a_configured_address_the_saved_one_is_used() {
         let folder = tempfile::tempdir().unwrap();
         let remote = Remote::saved(folder.path());
         assert_eq!(remote.place(), None);
