@@ -1,4 +1,4 @@
-//! What is known of an operation, as it stands on disk.
+//! The state of an operation, as it is on disk.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,7 +12,7 @@ use crate::base::ids::JobId;
 use crate::wire::event::Progress;
 
 const VERSION: u64 = 1;
-/// Skipped iterations that are named; the rest is counted.
+/// Skipped iterations that are named; the rest are counted.
 const MAX_SKIPPED_NAMED: usize = 100;
 /// Types of values that are counted by name.
 const MAX_KINDS_MARKED: usize = 20;
@@ -23,7 +23,7 @@ pub(crate) struct Checkpoint {
     version: u64,
     pub(crate) name: Name,
     pub(crate) plan_hash: String,
-    /// Of the plan's two texts; none in a checkpoint of an older version.
+    /// Hashes of the plan's two texts; none in a checkpoint of an older version.
     #[serde(default)]
     pub(crate) code_hashes: Option<CodeHashes>,
     pub(crate) session: String,
@@ -32,49 +32,49 @@ pub(crate) struct Checkpoint {
     /// `break` ended the operation before its last iteration.
     pub(crate) ended_by_break: bool,
     pub(crate) skipped_count: u64,
-    /// The first of them.
+    /// The first skipped iterations.
     pub(crate) skipped: Vec<Skipped>,
-    /// How often which types are only marked in the results.
+    /// How often each type is only marked in the results.
     #[serde(default)]
     pub(crate) marked: BTreeMap<String, u64>,
     /// The part of the results file that belongs to the completed iterations.
     pub(crate) results_bytes: u64,
     /// The kernel that the setup succeeded in.
     pub(crate) kernel_id: Option<String>,
-    /// Named here before it is sent, so that whoever comes next finds it instead of sending another.
+    /// Recorded before it is sent, so that the next call finds it instead of sending another.
     pub(crate) in_flight: Option<Flight>,
-    /// Why the operation does not go on by itself.
+    /// Why the operation does not continue by itself.
     pub(crate) stop: Option<Stop>,
     pub(crate) created_at: String,
     pub(crate) updated_at: String,
 }
 
-/// What the code of a plan is known by.
+/// Hashes that identify the code of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CodeHashes {
     pub(crate) setup: String,
     pub(crate) body: String,
 }
 
-/// An iteration that failed and was passed over.
+/// An iteration that failed and was skipped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Skipped {
     pub iteration: u64,
     pub error: String,
 }
 
-/// A job of the operation whose end is not known yet.
+/// A job of the operation that is not known to have ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Flight {
     pub(crate) job_id: JobId,
     pub(crate) work: Work,
-    /// Events up to this one were in an answer. The checkpoint may know of later ones.
+    /// Events up to this one were in an answer. The checkpoint may include later ones.
     pub(crate) cursor: u64,
-    /// The caller gave it up, so its being interrupted is no news.
+    /// The caller cancelled it, so its interruption is expected.
     pub(crate) cancelled: bool,
 }
 
-/// What a job of an operation does.
+/// The work of a job of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Work {
@@ -89,7 +89,7 @@ pub struct Stop {
     pub interrupted: bool,
     /// The iteration that did not finish; none when it was the setup.
     pub iteration: Option<u64>,
-    /// Hand it to `get_output` for what it printed.
+    /// Pass it to `get_output` for the job's output.
     pub job_id: String,
     pub code: String,
     pub error: String,
@@ -97,12 +97,12 @@ pub struct Stop {
     /// The same code would fail again.
     #[serde(default)]
     pub code_must_change: bool,
-    /// The same call may do better without any change: it was not the code that failed.
+    /// The same call may succeed without any change: it was not the code that failed.
     #[serde(default)]
     pub retryable: bool,
 }
 
-/// Why a file is no checkpoint.
+/// Why a file cannot be read as a checkpoint.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Unreadable {
     OtherVersion(u64),
@@ -121,12 +121,12 @@ impl Flight {
 }
 
 impl Checkpoint {
-    /// Whether a call with the same arguments goes on.
+    /// Whether a call with the same arguments continues the operation.
     pub(crate) fn can_continue(&self) -> bool {
         !self.is_finished() && !self.stop.as_ref().is_some_and(|stop| stop.code_must_change)
     }
 
-    /// Nothing is done yet of `total` iterations. `plan_hash` and `code_hashes` are what the plan is known by.
+    /// A checkpoint with none of `total` iterations done. `plan_hash` and `code_hashes` identify the plan.
     pub(crate) fn new(
         name: Name,
         session: String,
@@ -196,7 +196,7 @@ impl Checkpoint {
         }
     }
 
-    /// To one decimal, and 100 only when finished.
+    /// Percentage to one decimal; 100 only if finished.
     pub(crate) fn progress_pct(&self) -> f64 {
         if self.is_finished() {
             return 100.0;
@@ -206,14 +206,14 @@ impl Checkpoint {
         (share * 1000.0).floor() / 10.0
     }
 
-    /// What the results only mark, or have null for.
+    /// Names the values that the results only mark, or have null for.
     pub(crate) fn marked_note(&self) -> Option<String> {
         let kinds: Vec<String> = (self.marked.iter())
             .map(|(kind, count)| format!("{kind} ({count})"))
             .collect();
         (!kinds.is_empty()).then(|| {
             format!(
-                "some results hold what JSON cannot; in its place stands a mark, or null for a missing value: {}",
+                "some results contain values that JSON cannot hold; a mark replaces each, and null a missing value: {}",
                 kinds.join(", ")
             )
         })

@@ -1,4 +1,4 @@
-//! Why an operation could not be started, or could not go on.
+//! Why an operation could not be started or continued.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,23 +10,23 @@ use crate::base::fault::Fault;
 use crate::base::ids::JobId;
 use crate::runtime::RuntimeError;
 
-/// A refused or broken-off call. `Display` is a sentence for people, without its source's text.
+/// A refused or aborted call. `Display` is a sentence for people, without its source's text.
 #[derive(Debug, Error)]
 pub enum CheckpointError {
     #[error("{0}")]
     Invalid(String),
     #[error(
-        "the checkpoint {operation:?} belongs to another plan, of which {completed} of {total} iterations are done; what differs: {}",
+        "the checkpoint {operation:?} belongs to a different plan, with {completed} of {total} iterations done; what differs: {}",
         differing.join(", ")
     )]
     Mismatch {
         operation: String,
-        /// Arguments, with their values where these are short.
+        /// Arguments, with their values if these are short.
         differing: Vec<String>,
         completed: u64,
         total: u64,
     },
-    #[error("something of another kind is kept as {name:?}")]
+    #[error("{name:?} already names a checkpoint of another kind")]
     Taken { name: String },
     #[error("{} holds files that are not smart-colab's", path.display())]
     Foreign { path: PathBuf },
@@ -36,10 +36,10 @@ pub enum CheckpointError {
     Corrupt {
         path: PathBuf,
         detail: String,
-        /// What the good one before it says is completed, where there is one.
+        /// Completed iterations of the checkpoint before it, if that is readable.
         previous: Option<u64>,
     },
-    #[error("what is kept of a run at {} cannot be read: {detail}", path.display())]
+    #[error("the record of a run at {} cannot be read: {detail}", path.display())]
     CorruptResult { path: PathBuf, detail: String },
     #[error("there is no checkpoint named {operation:?}")]
     NotFound {
@@ -47,12 +47,12 @@ pub enum CheckpointError {
         known: Vec<String>,
     },
     #[error(
-        "another call, of this client or another one on this computer, is working on {operation:?}"
+        "another call, from this client or another one on this computer, is working on {operation:?}"
     )]
     Busy { operation: String },
-    #[error("code of {operation:?} may still run in another client on this computer, as job {job}")]
+    #[error("code of {operation:?} may still be running in another client on this computer, as job {job}")]
     RunsInOtherClient { operation: String, job: JobId },
-    #[error("code of {operation:?} still runs, as job {job}")]
+    #[error("code of {operation:?} is still running, as job {job}")]
     StillRunning { operation: String, job: JobId },
     #[error("{} could not be read or written", path.display())]
     Disk {
@@ -65,7 +65,7 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
-    /// Makes a [`CheckpointError::Disk`] of what happened at `path`.
+    /// Makes a [`CheckpointError::Disk`] of an error at `path`.
     pub(crate) fn disk(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Disk { path, source }
@@ -94,30 +94,30 @@ impl Fault for CheckpointError {
     fn remedy(&self) -> Advice {
         match self {
             Self::Invalid(_) => "Correct the argument and call again. Nothing was done.".into(),
-            Self::Mismatch { .. } => "Call again with what differs as it was before to go on, or with another checkpoint_name to keep \
-                 both, or with restart: true to forget what is done."
+            Self::Mismatch { .. } => "Call again with the former values to continue, with another checkpoint_name to keep both, or with \
+                 restart: true to discard what is done."
                 .into(),
             Self::Taken { .. } => {
                 Advice::from("Choose another checkpoint_name: ")
                     + Step::RunLong
                     + " keeps single results, "
                     + Step::RunChunked
-                    + " loops; or remove what is there with "
+                    + " loops; or remove the existing one with "
                     + Step::DeleteCheckpoint
                     + ". Nothing was run."
             }
             Self::Foreign { .. } => "Choose another checkpoint_name, or have the user set CHECKPOINT_DIR to a folder of its own. Nothing was run."
                 .into(),
-            Self::OtherVersion { .. } => "Use the version that wrote it, or another checkpoint_name, or restart: true, which keeps \
+            Self::OtherVersion { .. } => "Use the version that wrote it, or another checkpoint_name, or restart: true, which sets \
                  the file aside and starts over."
                 .into(),
             Self::Corrupt { previous: Some(completed), .. } => format!(
-                "The file is kept aside. The checkpoint before it is good and says completed: {completed}; call again to go on from \
+                "The file is set aside. The checkpoint before it is intact, with completed: {completed}; call again to continue from \
                  there (later iterations may run a second time), or with restart: true to start over."
             )
             .into(),
             Self::Corrupt { previous: None, .. } => {
-                "Look at the file. With restart: true it is kept aside and all iterations run again; another checkpoint_name \
+                "Inspect the file. With restart: true it is set aside and all iterations run again; another checkpoint_name \
                  leaves it where it is."
                     .into()
             }
@@ -131,26 +131,26 @@ impl Fault for CheckpointError {
                     + Step::Output { job: None }
                     + " reads the job. "
                     + Step::ListCheckpoints
-                    + " names what is kept."
+                    + " lists the checkpoints."
             }
             Self::NotFound { known, .. } if known.is_empty() => "There are no checkpoints yet.".into(),
-            Self::NotFound { known, .. } => format!("Known are: {}.", known.join(", ")).into(),
+            Self::NotFound { known, .. } => format!("The checkpoints are: {}.", known.join(", ")).into(),
             Self::Busy { .. } => {
-                "Wait for that call to return, then call again; to run something beside it, use another checkpoint_name.".into()
+                "Wait for that call to return, then call again; to run something at the same time, use another checkpoint_name.".into()
             }
             Self::RunsInOtherClient { job, .. } => {
                 Advice::from("In that client ")
                     + Step::interrupt(job)
-                    + " ends it, and so does closing that client; or wait for its end. Then call again."
+                    + " ends it, and so does closing that client; or wait until it ends. Then call again."
             }
             Self::StillRunning { job, .. } => {
-                Advice::from(Step::interrupt(job)) + " ends it; or wait for its end. Then call again."
+                Advice::from(Step::interrupt(job)) + " ends it; or wait until it ends. Then call again."
             }
             Self::Disk { source, .. } if is_full(source) => {
-                "Free space on the disk of this machine (the one that runs smart-colab), then call again to go on.".into()
+                "Free space on the disk of this machine (the one that runs smart-colab), then call again to continue.".into()
             }
             Self::Disk { source, .. } => {
-                format!("The system says: {source}. Check that CHECKPOINT_DIR is a folder that can be written, then call again.").into()
+                format!("The system says: {source}. Check that CHECKPOINT_DIR is a writable folder, then call again.").into()
             }
             Self::Runtime(error) => error.next_step(),
         }
@@ -170,7 +170,7 @@ impl Fault for CheckpointError {
             | Self::OtherVersion { .. }
             | Self::CorruptResult { .. }
             | Self::NotFound { .. } => false,
-            // The next call begins on the machine that is there then.
+            // The next call starts on the new machine.
             Self::Runtime(RuntimeError::Replaced) => true,
             Self::Runtime(error) => error.is_transient(),
         }

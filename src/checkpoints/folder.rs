@@ -18,7 +18,7 @@ const RESULTS: &str = "results.jsonl";
 const RUNS: &str = "runs";
 const LOCK: &str = "lock";
 
-/// Where the files of one name are.
+/// The files of one name.
 #[derive(Debug, Clone)]
 pub(crate) struct Folder {
     path: PathBuf,
@@ -40,17 +40,17 @@ impl Folder {
         self.path.join(CHECKPOINT)
     }
 
-    /// The state before that one.
+    /// The previous state.
     pub(crate) fn previous(&self) -> PathBuf {
         self.path.join(PREVIOUS)
     }
 
-    /// The values of the iterations, a line each.
+    /// The results of the iterations, one line each.
     pub(crate) fn results(&self) -> PathBuf {
         self.path.join(RESULTS)
     }
 
-    /// What is known of a run of code under this name; its files stand beside it.
+    /// The record of a run of code under this name; its files are beside it.
     pub(crate) fn record(&self, job: JobId) -> PathBuf {
         self.runs().join(job.to_string()).join("run.json")
     }
@@ -61,7 +61,7 @@ impl Folder {
         records.filter(|path| path.exists()).collect()
     }
 
-    /// Removes all of a run.
+    /// Removes a run with all its files.
     pub(crate) fn remove_run(&self, job: JobId) -> io::Result<()> {
         match fs::remove_dir_all(self.runs().join(job.to_string())) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -73,7 +73,7 @@ impl Folder {
         self.path.join(RUNS)
     }
 
-    /// Newest first: they sort in the order of their beginning.
+    /// Ids of all runs, newest first: they sort by creation time.
     pub(crate) fn run_ids(&self) -> Vec<JobId> {
         let entries = fs::read_dir(self.runs()).into_iter().flatten().flatten();
         let mut ids: Vec<JobId> = entries
@@ -83,7 +83,7 @@ impl Folder {
         ids
     }
 
-    /// Held by the call that works on the operation, in this process or another.
+    /// Takes the lock of the operation; [`CheckpointError::Busy`] while a call works on it, in this process or another.
     pub(crate) fn lock(&self, name: &Name) -> Result<FileLock, CheckpointError> {
         if self.is_foreign() {
             return Err(CheckpointError::Foreign {
@@ -98,11 +98,11 @@ impl Folder {
             })
     }
 
-    /// The newest checkpoint; none where the operation was never started.
+    /// Loads the newest checkpoint; none if the operation was never started.
     pub(crate) fn load(&self) -> Result<Option<Checkpoint>, CheckpointError> {
         match read(&self.checkpoint())? {
             Some(Ok(checkpoint)) => Ok(Some(checkpoint)),
-            // A crash came between keeping the old checkpoint and putting the new one in its place.
+            // A crash happened between keeping the old checkpoint and writing the new one.
             None => match read(&self.previous())? {
                 Some(Ok(checkpoint)) => Ok(Some(checkpoint)),
                 Some(Err(why)) => Err(unreadable(self.previous(), why, None)),
@@ -118,7 +118,7 @@ impl Folder {
         }
     }
 
-    /// The first checkpoint of an operation. Nothing before it counts any more, so none is kept to fall back to.
+    /// Saves the first checkpoint of an operation and removes the previous one: there is nothing to fall back to.
     pub(crate) fn begin(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
         let path = self.checkpoint();
         checkpoint
@@ -137,7 +137,7 @@ impl Folder {
             .map_err(CheckpointError::disk(&path))
     }
 
-    /// Takes the checkpoints that cannot be read out of the way, so that nothing ever replaces them.
+    /// Renames the checkpoints that cannot be read, so that nothing ever replaces them.
     pub(crate) fn set_unreadable_aside(&self) -> Result<(), CheckpointError> {
         for path in [self.checkpoint(), self.previous()] {
             if let Some(Err(_)) = read(&path)? {
@@ -148,14 +148,14 @@ impl Folder {
         Ok(())
     }
 
-    /// True when the folder holds anything that is kept under a name, readable or not.
+    /// True if the folder holds anything that is kept under the name, readable or not.
     pub(crate) fn is_there(&self) -> bool {
         self.names().any(|name| is_kept(&name)) || !self.run_ids().is_empty()
     }
 
-    /// True when what the folder holds is somebody else's: nothing may be written to it, and it is nobody's to delete.
+    /// True if the folder holds only files of other programs: nothing may be written there or deleted.
     fn is_foreign(&self) -> bool {
-        // A crash leaves such as begin with a dot, and `runs` empty.
+        // A crash may leave files that begin with a dot, and an empty `runs`.
         let is_strange = |name: String| !name.starts_with('.') && name != LOCK && name != RUNS;
         !self.is_there() && self.names().any(is_strange)
     }
@@ -165,7 +165,7 @@ impl Folder {
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned())
     }
 
-    /// When what is kept under this name was last changed; none where nothing is.
+    /// When the files under this name were last changed; none if there are none.
     pub(crate) fn changed(&self) -> Option<SystemTime> {
         let files = [self.checkpoint(), self.previous()]
             .into_iter()
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_checkpoint_is_the_one_that_counts() {
+    fn the_newest_checkpoint_is_loaded() {
         let (dir, folder) = folder();
         assert_eq!(folder.load().unwrap(), Some(checkpoint_of(&folder)));
         assert_eq!(folder.load().unwrap().unwrap().completed, 6);
@@ -295,7 +295,7 @@ mod tests {
             assert_eq!(
                 fs::read(folder.checkpoint()).unwrap(),
                 bytes,
-                "looking changes nothing"
+                "loading changes nothing"
             );
         }
     }

@@ -1,7 +1,7 @@
-//! Runs of code under a name: their output is kept whole, whatever becomes of the machine and of the user's folder of logs.
+//! Runs of code under a name: their output is kept whole, whatever happens to the machine and to the user's log folder.
 //!
-//! Each run has a folder of its own, `runs/JOB_ID/`, from before its code is sent. The newest that has ended is the result; when it has,
-//! those before it go. So a run that is under way, or that never arrives, takes nothing away.
+//! Each run has a folder of its own, `runs/JOB_ID/`, which exists before its code is sent. The newest run that has ended is the result, and older
+//! ones are removed only then. So a run that is in progress, or that never arrives, removes nothing.
 
 use std::io;
 use std::path::Path;
@@ -26,16 +26,16 @@ use crate::runtime::RuntimeError;
 use crate::transfer::disk::blocking;
 use crate::wire::job::JobRequest;
 
-/// A job of ten hours costs a tunnel's month 600 of its 20,000 requests so.
+/// At this interval a job of ten hours costs 600 of the 20,000 requests of a tunnel's month.
 const POLL_INTERVAL: Duration = Duration::from_secs(60);
-/// Of a day: twice the longest run.
+/// Polls for a day: twice the longest run.
 const MAX_POLLS: u32 = 24 * 60;
-/// For finding out that the machine is there: what is kept is shown without waiting for one that is gone.
+/// For checking that the machine is there: kept results are shown without waiting for one that is gone.
 const REACH_TIMEOUT: Duration = Duration::from_secs(5);
-/// For all that a run has left, when nobody waits.
+/// For fetching everything of a run in the background.
 const KEEP_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// A run whose call is under way: nobody else touches what is kept under its name.
+/// A run whose call is in progress. It holds the lock on everything under its name.
 #[derive(Debug)]
 pub struct Keeping {
     folder: Folder,
@@ -48,15 +48,15 @@ pub struct Keeping {
 #[derive(Debug)]
 pub struct NamedRun {
     pub view: View,
-    /// Why its result is not kept under the name; none where it is.
+    /// Why its result is not kept under the name; none if it is.
     pub unkept: Option<CheckpointError>,
 }
 
 impl Checkpoints {
-    /// Runs code as [`Jobs::run`] does and keeps its result under `name`; code that goes on after the caller's patience is kept at its end.
+    /// Runs code as [`Jobs::run`] does and keeps its result under `name`; code that outlives the call is kept when it ends.
     ///
     /// # Errors
-    /// Those of [`Checkpoints::begin_result`]; [`CheckpointError::Runtime`] when the code certainly did not start. Nothing is kept then.
+    /// As [`Checkpoints::begin_result`]; [`CheckpointError::Runtime`] if the code certainly did not start. Nothing is kept then.
     pub async fn run(
         &self,
         name: &str,
@@ -69,7 +69,7 @@ impl Checkpoints {
             Ok(view) => view,
             Err(error) => {
                 if let Err(error) = self.drop_result(&keeping) {
-                    tracing::warn!(%error, "what was noted of code that did not run could not be removed");
+                    tracing::warn!(%error, "the record of code that did not run could not be removed");
                 }
                 return Err(error.into());
             }
@@ -87,11 +87,10 @@ impl Checkpoints {
         Ok(NamedRun { view, unkept })
     }
 
-    /// Writes down, before it is sent, code that will run as [`Keeping::job`] and be kept under `name`. Its id sorts after those of all runs
-    /// before it.
+    /// Records code before it is sent. It will run as [`Keeping::job`] and be kept under `name`; its id sorts after those of all earlier runs.
     ///
     /// # Errors
-    /// [`CheckpointError::Taken`] when a chunked operation has that name, `Busy` while another call works under it; those of [`Name::new`] and
+    /// [`CheckpointError::Taken`] if a chunked operation has that name, `Busy` while another call works under it; those of [`Name::new`] and
     /// of the disk.
     pub fn begin_result(
         &self,
@@ -121,8 +120,8 @@ impl Checkpoints {
         })
     }
 
-    /// Keeps what is known of the run, and fetches by `deadline` what is not here yet. What could not be kept is said in the notes that are
-    /// returned; [`Checkpoints::get`] tries again.
+    /// Saves the state of the run, and fetches missing output until `deadline`. The returned notes name what could not be saved;
+    /// [`Checkpoints::get`] tries again.
     ///
     /// # Errors
     /// Those of the disk.
@@ -136,7 +135,7 @@ impl Checkpoints {
         Ok(keeping.run.notes)
     }
 
-    /// Forgets a run whose code did not run.
+    /// Removes the record of code that did not run.
     ///
     /// # Errors
     /// Those of the disk.
@@ -145,13 +144,13 @@ impl Checkpoints {
         (keeping.folder.remove_run(keeping.job)).map_err(CheckpointError::disk(&path))
     }
 
-    /// Completes what is kept of the job, if it ran under a name and has ended. Never fails: [`Checkpoints::get`] tries again.
+    /// Completes the record of the job if it ran under a name and has ended. Never fails: [`Checkpoints::get`] tries again.
     pub async fn note_end(&self, job: JobId, caller: &Caller<'_>) {
-        self.end_is_kept(job, caller).await;
+        self.complete_record(job, caller).await;
     }
 
-    /// The same; false as long as another try may bring more.
-    async fn end_is_kept(&self, job: JobId, caller: &Caller<'_>) -> bool {
+    /// Like [`Self::note_end`]; false as long as another try may fetch more.
+    async fn complete_record(&self, job: JobId, caller: &Caller<'_>) -> bool {
         let dir = self.dir.clone();
         let found = blocking(move || {
             let names = folder::known(&dir).into_iter();
@@ -161,7 +160,7 @@ impl Checkpoints {
         let Some(name) = found.await else { return true };
         let folder = self.folder(&name);
         let renewed = match KeptRun::load(folder.record(job)) {
-            Ok(Some(run)) => self.renewed(&name, &folder, run, caller).await,
+            Ok(Some(run)) => self.refresh(&name, &folder, run, caller).await,
             Ok(None) => return true,
             Err(error) => Err(error),
         };
@@ -174,8 +173,8 @@ impl Checkpoints {
         }
     }
 
-    /// Looks now and then whether the job has ended, for as long as this process lives, and completes what is kept of it then: its machine may
-    /// go before anyone asks. What keeps it from being completed may pass too.
+    /// Polls until the job has ended, for as long as this process lives, and completes its record then: its machine may be gone before the next
+    /// call. Failures may be temporary, so it tries again.
     pub fn note_end_later(&self, job: JobId) {
         let checkpoints = self.clone();
         tokio::spawn(async move {
@@ -188,14 +187,14 @@ impl Checkpoints {
                     Ok(_) | Err(_) => {}
                 }
                 let caller = Caller::until(Instant::now() + KEEP_TIMEOUT);
-                if checkpoints.end_is_kept(job, &caller).await {
+                if checkpoints.complete_record(job, &caller).await {
                     return;
                 }
             }
         });
     }
 
-    /// What `run_code_long` has kept under a name, after what is missing was asked for; none where there is nothing.
+    /// Reports the result that `run_code_long` kept under a name, after fetching what is missing; none if there is none.
     pub(super) async fn result(
         &self,
         name: &Name,
@@ -203,7 +202,7 @@ impl Checkpoints {
         caller: &Caller<'_>,
     ) -> Result<Option<CheckpointReport>, CheckpointError> {
         while let Some(mut runs) = Runs::load(folder)? {
-            if let Some(newest) = self.renewed(name, folder, runs.newest, caller).await? {
+            if let Some(newest) = self.refresh(name, folder, runs.newest, caller).await? {
                 if newest.end_is_known() {
                     runs.previous = None;
                 }
@@ -214,8 +213,8 @@ impl Checkpoints {
         Ok(None)
     }
 
-    /// The run after what is missing of it was asked for; none where there is none any more.
-    async fn renewed(
+    /// Fetches what is missing of the run and returns it; none if it no longer exists.
+    async fn refresh(
         &self,
         name: &Name,
         folder: &Folder,
@@ -227,11 +226,11 @@ impl Checkpoints {
             _ => return Ok(Some(run)),
         };
         let lock = match folder.lock(name) {
-            // It was deleted, or replaced, just before.
+            // It has just been deleted or replaced.
             Ok(_) if !run.is_there() => return Ok(None),
             Ok(lock) => lock,
             Err(error) => {
-                let note = format!("this is what was known before: {error}");
+                let note = format!("this is the last known state: {error}");
                 run.notes.push(note.into());
                 return Ok(Some(run));
             }
@@ -249,7 +248,7 @@ impl Checkpoints {
         };
         match view {
             Ok(view) => keep(&self.jobs, &mut keeping, &view, caller.deadline).await?,
-            // It never arrived: what was there before it counts again.
+            // It never arrived: the result before it counts again.
             Err(RuntimeError::UnknownJob) if !keeping.run.was_heard_of() => {
                 self.drop_result(&keeping)?;
                 return Ok(None);
@@ -274,7 +273,7 @@ impl Keeping {
         self.job
     }
 
-    /// Puts the record on disk; once a run's end is known, those before it are of no use.
+    /// Saves the record; once a run's end is known, older ones are removed.
     fn close(&self) -> Result<(), CheckpointError> {
         self.run.save()?;
         if self.run.has_ended()
@@ -296,7 +295,7 @@ async fn keep(
     run.renew(view);
     let mut missing = view.unkept;
     if missing == 0 {
-        // An output may have been taken the place of since.
+        // An output may have been replaced since.
         run.files.clear();
     }
     for file in &view.files {
@@ -311,14 +310,14 @@ async fn keep(
                 missing += 1;
                 let name = file.path.display();
                 run.notes
-                    .push(format!("{name} could not be kept: {error}").into());
+                    .push(format!("{name} could not be saved: {error}").into());
             }
         }
     }
     if let Some(job) = &view.job {
         let output = run.output();
         if let Some(log) = &view.summary.log {
-            seed(Path::new(log), &output).await;
+            seed_output(Path::new(log), &output).await;
         }
         let trouble = match jobs.fetch_log(job.id, &output, deadline).await {
             Ok(fetched) => {
@@ -329,17 +328,17 @@ async fn keep(
         };
         if let Some(trouble) = trouble {
             missing += 1;
-            let note = format!("the whole output could not be kept yet ({trouble}): ");
+            let note = format!("the whole output could not be saved yet ({trouble}): ");
             (run.notes).push(Advice::from(note) + Step::GetCheckpoint + " tries again");
         }
     }
-    // With a cursor in its facts, only a part of it was read in time.
+    // A cursor in its facts means that only part of it was read in time.
     run.is_whole = run.has_ended() && missing == 0 && run.facts["next"].is_null();
     keeping.close()
 }
 
-/// Begins the output with what is in the folder of logs already. Where that fails it is fetched.
-async fn seed(log: &Path, output: &Path) {
+/// Starts the output file with the log that is here already. If that fails, everything is fetched.
+async fn seed_output(log: &Path, output: &Path) {
     if output.exists() {
         return;
     }
@@ -349,7 +348,7 @@ async fn seed(log: &Path, output: &Path) {
     }
 }
 
-/// Copies a file to the run's folder. What a job made never changes, so one of the same name and length is the same.
+/// Copies a file to the run's folder. A job's files never change, so one of the same name and length is the same.
 fn keep_file(to: &Path, from: &Path) -> io::Result<String> {
     let length = from.metadata()?.len();
     if !to.metadata().is_ok_and(|there| there.len() == length) {

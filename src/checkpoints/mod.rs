@@ -1,9 +1,9 @@
-//! What is kept on this computer under a name: how far a chunked operation is, and the result of a run of code.
+//! Checkpoints on this computer, by name: the progress of a chunked operation, or the result of a run of code.
 //!
-//! - `name`: which names there may be; `folder`: the files of one name;
-//! - `checkpoint`: the state of an operation, as it stands on disk; `run`: a run's record, likewise;
-//! - `keeping`: runs of code under a name, from before they are sent until all of theirs is here;
-//! - [`report`]: one of them, as it is read; [`shelf`]: all of them, in a list, and removing one.
+//! - `name`: which names are valid; `folder`: the files of one name;
+//! - `checkpoint`: the state of an operation, as it is on disk; `run`: the record of a run, likewise;
+//! - `keeping`: runs of code under a name, from before they are sent until their results are complete;
+//! - [`report`]: one checkpoint in detail; [`shelf`]: the list of all, and removing one.
 //!
 //! May import `base`, `wire`, `edge`, `runtime`, `connection`, `caller`, `jobs`, `transfer`; knows nothing of MCP, nor of how an operation runs.
 
@@ -30,7 +30,7 @@ pub use keeping::{Keeping, NamedRun};
 pub use name::Name;
 use report::CheckpointReport;
 
-/// All that is kept under names in one folder.
+/// All checkpoints in one folder.
 #[derive(Debug, Clone)]
 pub struct Checkpoints {
     jobs: Arc<Jobs>,
@@ -38,16 +38,16 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Checkpoints are kept in `dir`, which is made when the first one is written.
+    /// Keeps checkpoints in `dir`, which is created with the first one.
     #[must_use]
     pub fn new(jobs: Arc<Jobs>, dir: PathBuf) -> Self {
         Self { jobs, dir }
     }
 
-    /// What is kept under a name. A result whose code was still running is read anew, within the caller's deadline.
+    /// Reports the checkpoint of a name. A result whose code was still running is refreshed within the caller's deadline.
     ///
     /// # Errors
-    /// [`CheckpointError::NotFound`], with the names there are; `Corrupt` and `OtherVersion` for a file that cannot be read.
+    /// [`CheckpointError::NotFound`], with the existing names; `Corrupt` and `OtherVersion` for a file that cannot be read.
     pub async fn get(
         &self,
         operation: &str,
@@ -67,13 +67,13 @@ impl Checkpoints {
         })
     }
 
-    /// The names under which something is kept, sorted. Reads the disk.
+    /// The names of all checkpoints, sorted. Reads the disk.
     #[must_use]
     pub fn known(&self) -> Vec<String> {
         folder::known(&self.dir)
     }
 
-    /// When what is kept under `name` was last changed, by this process or another; none where nothing is kept. Reads the disk.
+    /// When the checkpoint `name` was last changed, by this process or another; none if there is none. Reads the disk.
     #[must_use]
     pub fn changed(&self, name: &Name) -> Option<SystemTime> {
         self.folder(name).changed()
@@ -83,8 +83,8 @@ impl Checkpoints {
         Folder::new(&self.dir, name)
     }
 
-    /// Refuses where `error` means that `job` may run elsewhere: the local executor, as far as it is there, does not know it, and another
-    /// client's has it.
+    /// Refuses if `error` means that `job` may be running elsewhere: the local executor is not ready or does not know it, and that of another
+    /// client has it.
     pub(crate) fn refuse_other_client(
         &self,
         operation: &str,

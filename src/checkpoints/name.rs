@@ -1,4 +1,4 @@
-//! The name under which something is kept.
+//! The name of a checkpoint.
 
 use std::fmt;
 
@@ -15,6 +15,8 @@ const RESERVED: [&str; 4] = ["con", "prn", "aux", "nul"];
 pub struct Name(String);
 
 impl Name {
+    /// Checks a name.
+    ///
     /// # Errors
     /// [`CheckpointError::Invalid`], with the rule.
     pub fn new(text: &str) -> Result<Self, CheckpointError> {
@@ -33,7 +35,7 @@ impl Name {
         });
         if RESERVED.contains(&stem.as_str()) || numbered {
             return Err(CheckpointError::Invalid(format!(
-                "{text:?} cannot name a checkpoint: Windows keeps {stem:?} for a device"
+                "{text:?} cannot name a checkpoint: Windows reserves {stem:?} for a device"
             )));
         }
         Ok(Self(text.to_owned()))

@@ -1,4 +1,4 @@
-//! What `get_checkpoint` answers.
+//! The answer of `get_checkpoint`.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::base::advice::{Advice, Step};
 use crate::base::text::Excerpt;
 use crate::edge::{journal, store};
 
-/// The newest results that a report shows; the file holds all.
+/// Newest results that a report shows; the file holds all.
 const MAX_RESULTS_SHOWN: usize = 20;
 const MAX_RESULT_BYTES_SHOWN: u64 = 16 * 1024;
 /// Characters of the code that a report shows; the file holds all.
@@ -22,18 +22,18 @@ const MAX_CODE_CHARS_SHOWN: usize = 10_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Of `run_chunked_operation`.
+    /// Made by `run_chunked_operation`.
     Chunked,
-    /// Of `run_code_long`.
+    /// Made by `run_code_long`.
     Result,
 }
 
-/// What is kept under a name. Fields of the other kind are null.
+/// The checkpoint of a name. Fields of the other kind are null.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct CheckpointReport {
     pub operation: String,
     pub kind: Kind,
-    /// `succeeded`, `unfinished`, `failed`, `interrupted`; of a result, the state of its job.
+    /// `succeeded`, `unfinished`, `failed`, `interrupted`; for a result, the state of its job.
     pub state: String,
     /// Iterations before this one finished.
     pub completed: Option<u64>,
@@ -42,13 +42,13 @@ pub struct CheckpointReport {
     pub progress_pct: Option<f64>,
     pub can_continue: bool,
     pub skipped_count: Option<u64>,
-    /// The first 100 iterations that failed and were passed over.
+    /// The first 100 iterations that failed and were skipped.
     pub skipped: Vec<Skipped>,
     /// The newest results, one for each iteration: `{"i": 3, "result": …}`.
     pub last_results: Vec<Value>,
     /// The file with all results.
     pub results: Option<String>,
-    /// Why the operation does not go on by itself.
+    /// Why the operation does not continue by itself.
     pub stop: Option<Stop>,
     /// The job in flight, or the one whose result this is.
     pub job_id: Option<String>,
@@ -56,24 +56,24 @@ pub struct CheckpointReport {
     /// Head and tail of the code, and the file with all of it.
     pub code: Option<String>,
     pub code_file: Option<String>,
-    /// Head and tail of what the job showed, and the file with all of it.
+    /// Head and tail of the job's output, and the file with all of it.
     pub text: Option<String>,
     pub output_file: Option<String>,
-    /// Pictures and other files that were kept of it.
+    /// Pictures and other files of the job that were kept.
     pub files: Vec<String>,
     pub timing: Option<Timing>,
     /// The facts that the job ended with.
     #[schemars(with = "Option<Value>")]
     pub facts: Option<KeptFacts>,
-    /// The result of the run before, while this one has none yet.
+    /// The result of the previous run, while this one has none yet.
     pub previous: Option<Previous>,
-    /// What could not be kept, or asked for.
+    /// What could not be saved or fetched.
     pub notes: Vec<Advice>,
     pub updated_at: String,
     pub next_step: Advice,
 }
 
-/// Facts of an answer as they were kept. What advises in them is known as such, so that a face words it.
+/// Facts of an answer as they were saved. The advice in them is typed, so that a face words it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct KeptFacts {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,16 +152,16 @@ pub(crate) fn standing(checkpoint: &Checkpoint) -> (&'static str, Advice) {
     match &checkpoint.stop {
         _ if checkpoint.is_finished() => (
             "succeeded",
-            "All is done; the results file holds every iteration's result.".into(),
+            "All iterations are done; the results file holds the result of each.".into(),
         ),
         Some(stop) if stop.interrupted => ("interrupted", stop.hint.clone()),
         Some(stop) => ("failed", stop.hint.clone()),
         None => {
             let again = Advice::from("Call ")
                 + Step::RunChunked
-                + " again with the same arguments to go on.";
+                + " again with the same arguments to continue.";
             let counts =
-                "What the job under way has done since counts; if it failed, that call says how.";
+                "Progress of the running job since then counts; if it failed, that call reports how.";
             let is_under_way = checkpoint.in_flight.is_some();
             (
                 "unfinished",
@@ -179,13 +179,13 @@ pub(crate) fn of_result(runs: Runs) -> Result<CheckpointReport, CheckpointError>
     let next_step = match state.as_str() {
         "succeeded" if run.is_whole => "This is the whole result.".into(),
         "running" | "queued" => {
-            Advice::from("The code still runs: ")
+            Advice::from("The code is still running: ")
                 + Step::Output { job: None }
-                + " with the job_id waits for it; its end is kept here."
+                + " with the job_id waits for it; its result will be kept here."
         }
         "unknown" => "It is not known yet whether the code arrived. Call again.".into(),
         _ if run.is_whole => "Read the facts: they say what went wrong and what to do.".into(),
-        _ => "The code has ended, and not all of its output is here yet: call again.".into(),
+        _ => "The code has ended, but not all of its output has been fetched yet: call again.".into(),
     };
     Ok(CheckpointReport {
         operation: run.name.to_string(),

@@ -1,4 +1,4 @@
-//! What is kept of a run of code that was given a name: its record, as it stands on disk beside the run's files.
+//! The record of a named run of code, as it is on disk beside the run's files.
 
 use std::ffi::OsStr;
 use std::io;
@@ -21,7 +21,7 @@ use crate::wire::state::JobState;
 
 const VERSION: u64 = 1;
 
-/// When a run was sent, began and ended (RFC 3339), and how long it took.
+/// When a run was sent, started and finished (RFC 3339), and how long it took.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Timing {
     pub created_at: Option<String>,
@@ -31,7 +31,7 @@ pub struct Timing {
     pub execution_time_sec: Option<f64>,
 }
 
-/// A run as it was last heard of.
+/// The last known state of a run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct KeptRun {
     version: u64,
@@ -48,19 +48,19 @@ pub(crate) struct KeptRun {
     pub(crate) facts: Value,
     /// Pictures and other files that were kept.
     pub(crate) files: Vec<String>,
-    /// What the reader should know of the record.
+    /// Notes on the record for its reader.
     #[serde(default)]
     pub(crate) notes: Vec<Advice>,
-    /// It has ended and everything of it is here: nobody need be asked again.
+    /// It has ended and everything of it is here: nothing has to be fetched again.
     #[serde(default)]
     pub(crate) is_whole: bool,
-    /// Where the record stands.
+    /// The path of the record.
     #[serde(skip)]
     path: PathBuf,
 }
 
 impl KeptRun {
-    /// Of code that is about to be sent.
+    /// A record of code that is about to be sent.
     pub(crate) fn new(folder: &Folder, name: &Name, job: JobId, session: &str) -> Self {
         Self {
             version: VERSION,
@@ -81,7 +81,7 @@ impl KeptRun {
         }
     }
 
-    /// Takes what is known now. A view that says nothing of the job takes away nothing that was known before.
+    /// Updates the record from `view`. A view without the job removes nothing that was known before.
     pub(crate) fn renew(&mut self, view: &View) {
         self.saved_at = now();
         self.notes.clear();
@@ -95,18 +95,18 @@ impl KeptRun {
         }
     }
 
-    /// Nothing more can come of it: its machine is gone, or does not know it any more.
+    /// Closes the record of a run whose machine is gone or does not know it any more: nothing more can be fetched.
     pub(crate) fn give_up(&mut self, why: &str) {
         self.saved_at = now();
         self.is_whole = true;
         if self.has_ended() {
             self.notes
-                .push(format!("no more of its output can be had: {why}").into());
+                .push(format!("the rest of its output is lost: {why}").into());
             return;
         }
         self.notes.push(
             format!(
-                "what is here is what was read while the code ran, and its end is not known: {why}"
+                "this is the output that was read while the code ran; how it ended is unknown: {why}"
             )
             .into(),
         );
@@ -121,7 +121,7 @@ impl KeptRun {
         self.job_id.parse().ok()
     }
 
-    /// As last heard of; `unknown` where nothing was ever heard.
+    /// The last known state; `unknown` if there is none.
     pub(crate) fn state(&self) -> &str {
         self.facts["state"].as_str().unwrap_or("unknown")
     }
@@ -135,22 +135,22 @@ impl KeptRun {
         state.is_ok_and(JobState::is_final)
     }
 
-    /// False for one that was lost: it may have gone on, and an earlier result may be more.
+    /// False for a run that was lost: it may have continued, and an earlier result may be worth more.
     pub(crate) fn end_is_known(&self) -> bool {
         self.has_ended() && self.state() != JobState::Lost.as_str()
     }
 
-    /// The whole output, as much of it as is here.
+    /// The file with the output, as much of it as is here.
     pub(crate) fn output(&self) -> PathBuf {
         self.path.with_file_name("output.log")
     }
 
-    /// The code as it was sent.
+    /// The file with the code as it was sent.
     pub(crate) fn code(&self) -> PathBuf {
         self.path.with_file_name("code.py")
     }
 
-    /// Where a picture or another file of its is kept.
+    /// Where a picture or another file of the run is kept.
     pub(crate) fn file(&self, name: &OsStr) -> PathBuf {
         self.path.with_file_name(name)
     }
@@ -166,7 +166,7 @@ impl KeptRun {
             .map_err(CheckpointError::disk(&self.path))
     }
 
-    /// The record at `path`; none where there is none any more.
+    /// Loads the record at `path`; none if it no longer exists.
     pub(crate) fn load(path: PathBuf) -> Result<Option<Self>, CheckpointError> {
         let Some(bytes) = store::read_if_there(&path).map_err(CheckpointError::disk(&path))? else {
             return Ok(None);
@@ -213,7 +213,7 @@ impl Runs {
                 break run;
             }
         };
-        // One that cannot be read hides none of the others.
+        // A record that cannot be read hides none of the others.
         let older = records.filter_map(|path| KeptRun::load(path).ok().flatten());
         let mut ended: Vec<_> = older.filter(KeptRun::has_ended).collect();
         let result = ended.iter().position(KeptRun::end_is_known).unwrap_or(0);
@@ -221,13 +221,13 @@ impl Runs {
         Ok(Some(Self { newest, previous }))
     }
 
-    /// Removes what is of no use: what is before the newest run whose end is known, but for runs that may still go on.
+    /// Removes the runs before the newest one whose end is known, except those that may still be running.
     pub(crate) fn tidy(folder: &Folder) -> io::Result<()> {
         let mut has_result = false;
         for id in folder.run_ids() {
             let (has_ended, end_is_known) = match KeptRun::load(folder.record(id)) {
                 Ok(Some(run)) => (run.has_ended(), run.end_is_known()),
-                // Not even begun, or no use to anyone.
+                // Not recorded yet, or of no use.
                 Ok(None)
                 | Err(
                     CheckpointError::CorruptResult { .. } | CheckpointError::OtherVersion { .. },

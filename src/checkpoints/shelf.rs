@@ -1,4 +1,4 @@
-//! All that is kept, in a list, and taking one thing off it.
+//! The list of all checkpoints, and removing one.
 
 use std::fs;
 use std::io;
@@ -22,30 +22,30 @@ use crate::edge::store;
 use crate::runtime::RuntimeError;
 use crate::transfer::disk::blocking;
 
-/// A job is asked for no longer than this before its checkpoint is deleted.
+/// Limit for asking about a job before its checkpoint is deleted.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// What is being deleted: no checkpoint's name begins with a dot.
+/// Prefix of folders that are being deleted: no checkpoint's name begins with a dot.
 const DELETED: &str = ".deleted-";
 
-/// One name under which something is kept. What does not apply, or cannot be read, is null.
+/// One checkpoint. What does not apply, or cannot be read, is null.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Row {
     pub operation: String,
     pub kind: Kind,
-    /// As get_checkpoint says it, without asking the runtime; `unreadable` beside a fault.
+    /// As get_checkpoint reports it, without asking the runtime; `unreadable` beside a fault.
     pub state: String,
     /// Iterations before this one finished.
     pub completed: Option<u64>,
     pub n_iterations: Option<u64>,
     pub session: Option<String>,
-    /// All files of it.
+    /// Total size of its files.
     pub size_bytes: u64,
     pub changed_at: String,
     /// Why it cannot be read.
     pub fault: Option<Advice>,
 }
 
-/// What a deletion did.
+/// The outcome of a deletion.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Deleted {
     pub operation: String,
@@ -57,11 +57,11 @@ pub struct Deleted {
 }
 
 impl Checkpoints {
-    /// The newest `limit` of what is kept, newest first, and how much there is in all. Asks no runtime; what cannot be read is in it too.
+    /// The newest `limit` checkpoints, newest first, and the number of all. Asks no runtime; includes checkpoints that cannot be read.
     pub async fn list(&self, limit: usize) -> (Vec<Row>, usize) {
         let dir = self.dir.clone();
         blocking(move || {
-            clear(&dir);
+            remove_leftovers(&dir);
             let names = known(&dir)
                 .into_iter()
                 .filter_map(|name| Name::new(&name).ok());
@@ -81,18 +81,18 @@ impl Checkpoints {
         .await
     }
 
-    /// Removes all that is kept under a name.
+    /// Removes a checkpoint with all its files.
     ///
     /// # Errors
-    /// [`CheckpointError::NotFound`], with the names there are; `Busy` while a call works on it, `StillRunning` and `RunsInOtherClient` while a
-    /// job of its runs; those of the disk.
+    /// [`CheckpointError::NotFound`], with the existing names; `Busy` while a call works on it, `StillRunning` and `RunsInOtherClient` while a
+    /// job of it is running; those of the disk.
     pub async fn delete(
         &self,
         operation: &str,
         deadline: Instant,
     ) -> Result<Deleted, CheckpointError> {
         let dir = self.dir.clone();
-        blocking(move || clear(&dir)).await;
+        blocking(move || remove_leftovers(&dir)).await;
         let name = Name::new(operation)?;
         let folder = self.folder(&name);
         if !folder.is_there() {
@@ -120,7 +120,7 @@ impl Checkpoints {
                 Err(error) if error.is_not_found() => {}
                 Err(RuntimeError::Elsewhere { place, .. }) => {
                     message = message.then(format!(
-                        "Job {job} was sent to {place}: if it still runs there, "
+                        "Job {job} was sent to {place}: if it is still running there, "
                     )) + Step::Connect
                         + " back to it and "
                         + Step::Interrupt { job: None }
@@ -128,7 +128,7 @@ impl Checkpoints {
                 }
                 Err(error) => {
                     message = message.then(format!(
-                        "The runtime could not be asked ({error}): if job {job} still runs there, "
+                        "The runtime could not be asked ({error}): if job {job} is still running there, "
                     )) + Step::Interrupt { job: None }
                         + " ends it.";
                 }
@@ -137,9 +137,9 @@ impl Checkpoints {
         let path = folder.path().to_owned();
         let (files, bytes) = blocking(move || measure(&path)).await;
         let aside = self.dir.join(format!("{DELETED}{}", JobId::fresh()));
-        // Windows renames no folder in which a file is open; there, whoever opens it now keeps it from being renamed.
+        // Windows cannot rename a folder with an open file, so the lock has to be released first; a process that takes it now prevents the rename.
         let _lock = (!cfg!(windows)).then_some(lock);
-        // Under its name it is whole or gone, whatever interrupts the rest.
+        // Under its name it is complete or gone, whatever interrupts the removal.
         fs::rename(folder.path(), &aside).map_err(CheckpointError::disk(folder.path()))?;
         store::sync_folder(&self.dir);
         let left = aside.clone();
@@ -159,7 +159,7 @@ impl Checkpoints {
     }
 }
 
-/// A job of what is kept there that may still run. What cannot be read names none.
+/// The job of a checkpoint that may still be running; none if the checkpoint cannot be read.
 fn job_under_way(folder: &Folder) -> Option<JobId> {
     if let Ok(Some(checkpoint)) = folder.load() {
         return Some(checkpoint.in_flight?.job_id);
@@ -200,7 +200,7 @@ fn row(folder: &Folder, name: &Name) -> Row {
     }
     match Runs::load(folder) {
         Err(error) => unreadable(Kind::Result, &error),
-        // It was removed just now.
+        // It has just been removed.
         Ok(None) => blank(Kind::Result),
         Ok(Some(Runs { newest, .. })) => Row {
             state: newest.state().to_owned(),
@@ -211,7 +211,7 @@ fn row(folder: &Folder, name: &Name) -> Row {
     }
 }
 
-/// When what is in the folder was last written.
+/// When the files in the folder were last written.
 fn changed_at(folder: &Folder) -> String {
     let changed = folder.changed().unwrap_or(SystemTime::UNIX_EPOCH);
     jiff::Timestamp::try_from(changed).map_or_else(|_| String::new(), |time| time.to_string())
@@ -232,7 +232,7 @@ fn measure(path: &Path) -> (u64, u64) {
     })
 }
 
-/// Removes a folder with all that is in it, or a link and nothing behind it.
+/// Removes a folder with its contents, or a link but not its target.
 fn remove(path: &Path) -> io::Result<()> {
     let removed = match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
@@ -240,14 +240,14 @@ fn remove(path: &Path) -> io::Result<()> {
         Err(error) => Err(error),
     };
     match removed {
-        // Another process clears up too.
+        // Another process may remove it at the same time.
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
     }
 }
 
-/// Removes what deletions that were broken off have left.
-fn clear(checkpoint_dir: &Path) {
+/// Removes what interrupted deletions have left.
+fn remove_leftovers(checkpoint_dir: &Path) {
     let entries = fs::read_dir(checkpoint_dir).into_iter().flatten().flatten();
     for entry in entries {
         if is_deleted(&entry.file_name().to_string_lossy())
@@ -258,7 +258,7 @@ fn clear(checkpoint_dir: &Path) {
     }
 }
 
-/// Whether it has a name that a deletion gives: what merely begins so is not ours.
+/// Whether a deletion gave this name: another one with the same prefix is not ours.
 fn is_deleted(name: &str) -> bool {
     let id = name.strip_prefix(DELETED);
     id.is_some_and(|id| id.parse().is_ok_and(|job: JobId| job.to_string() == id))

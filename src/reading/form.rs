@@ -1,8 +1,8 @@
-//! As what a file is shown.
+//! The form in which a file is shown.
 
 use super::note::Note;
 
-/// What a file is shown as where no line is asked for.
+/// The form in which a file is shown if no line is requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Lines,

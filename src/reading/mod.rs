@@ -1,7 +1,7 @@
-//! Looking into a file of the runtime as what it is: text, a table, JSON, a notebook, a picture.
+//! Shows a file of the runtime by its kind: text, a table, JSON, a notebook, a picture.
 //!
-//! - here: what is read of it; `form`: as what it is shown; [`page`]: what is made of that;
-//! - `opening`: the code that opens what is no text; [`note`]: what there is to say beside the file.
+//! - here: reading the file; `form`: the form in which it is shown; [`page`]: the page that is shown;
+//! - `opening`: the code that opens a file that is not text; [`note`]: notes on the page.
 //!
 //! May import `base`, `wire`, `render`, `runtime`; knows nothing of MCP.
 
@@ -25,35 +25,35 @@ use crate::render::table::{self, Table};
 use crate::runtime::{Files, ReadQuery, RuntimeResult};
 use crate::wire::files::FileText;
 
-/// Lines that are shown unless more are wanted, and at most.
+/// Lines that are shown by default, and at most.
 pub const LINES: u64 = 200;
 pub const MAX_LINES: u64 = 10_000;
-/// Of a table.
+/// Rows of a table that are shown by default.
 const ROWS: u64 = 20;
-/// Of text fetched at once.
+/// Bytes of text that one request fetches.
 const MAX_BYTES: u64 = 64 * 1024;
-/// Of a table with rows so long that few of them fit in that.
+/// Bytes of a table whose rows are too long for that.
 const MAX_TABLE_BYTES: u64 = 1024 * 1024;
-/// Characters of text in one answer: 40,000 with the line of facts.
+/// Characters of text in one answer; with the line of facts, 40,000.
 const MAX_TEXT_CHARS: usize = 39_000;
-/// Pictures and notebooks of more bytes are not fetched to be looked at.
+/// Larger pictures and notebooks are not fetched to be shown. Bytes.
 pub const MAX_FETCHED_BYTES: u64 = 20 * 1024 * 1024;
 
-/// What is to be read.
+/// A request to show a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     /// Absolute, or relative to the content root.
     pub path: String,
     /// Begin at this line and show plain lines: 1 is the first, -1 the last.
     pub line: Option<i64>,
-    /// So many lines, 1 to [`MAX_LINES`], or rows of a table; [`LINES`] (20 rows) unless given.
+    /// Number of lines, 1 to [`MAX_LINES`], or of rows of a table; [`LINES`] (20 rows) by default.
     pub lines: Option<u64>,
 }
 
-/// Looks into a file.
+/// Reads a file and makes the page that shows it.
 ///
 /// # Errors
-/// Those of `files`.
+/// The errors of `files`.
 pub async fn look(files: &dyn Files, wanted: &Wanted, deadline: Instant) -> RuntimeResult<Page> {
     let reading = Reading {
         files,
@@ -150,15 +150,15 @@ impl Reading<'_> {
         let Ok(short) = timeout_at(self.deadline, short).await else {
             return Ok(Some(Page::blank(file).with(Note::SlowNotebook)));
         };
-        // What fails at being read is shown as the text that it is.
+        // A notebook that cannot be parsed is shown as text.
         let notebook = short.ok().flatten();
         Ok(notebook.map(|notebook| Page::notebook(file, &notebook)))
     }
 
-    /// A whole file, of which the size was looked at.
+    /// Fetches a whole file whose size was checked.
     async fn fetch(&self, path: &str) -> RuntimeResult<Bytes> {
         let stat = self.files.stat(path, false).await?;
-        // It may have grown since; what comes of it then is as good as a picture can be.
+        // It may have grown since; then only its beginning is fetched.
         let end = stat.size.min(MAX_FETCHED_BYTES);
         let etag = stat.etag.unwrap_or_default();
         let stream = self.files.download(path, 0..end, &etag).await?;
@@ -167,7 +167,7 @@ impl Reading<'_> {
     }
 }
 
-/// Nothing precedes or follows the text.
+/// Whether the text is the whole file.
 fn is_whole(file: &FileText) -> bool {
     file.first_line == Some(1) && file.next_line.is_none() && !file.is_cut
 }

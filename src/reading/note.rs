@@ -1,44 +1,44 @@
-//! What there is to say of a file beside what is shown of it; a face finds the words.
+//! Notes on a file that is shown. A face words them.
 
 use crate::render::picture::PictureError;
 
-/// One thing to say.
+/// One note.
 #[derive(Debug)]
 pub enum Note {
     /// It is not text.
     Binary {
-        /// A line of code that shows what is in it.
+        /// A line of code that shows its content.
         code: String,
-        /// It is not what its name says.
+        /// Its content does not match its name.
         is_misnamed: bool,
     },
     EmptyFile,
     EmptyNotebook,
-    /// The line that was asked for is not there.
+    /// The requested line does not exist.
     NoSuchLine {
         line: u64,
-        /// How many there are; none where the end was not seen.
+        /// The number of lines; none if the end was not reached.
         total: Option<u64>,
     },
-    /// The picture is larger than what is fetched to be looked at.
+    /// The picture is too large to be fetched.
     LargePicture,
     UnreadablePicture(PictureError),
     /// The notebook takes too long to read.
     SlowNotebook,
-    /// It is shown as lines: it is no JSON, or too long to be indented.
+    /// Shown as lines: it is not JSON, or too long to be indented.
     NotAsJson,
-    /// It is shown as lines: it is no notebook, not a whole one, or too large.
+    /// Shown as lines: it is not a notebook, incomplete, or too large.
     NotAsNotebook,
     /// Earlier states of progress bars are left out.
     EarlierProgress {
         count: usize,
     },
-    /// The lines that are shown are not those of the file.
+    /// The lines shown differ from those of the file.
     OtherLines,
     GuessedEncoding,
-    /// Some bytes are no character of the file's encoding.
+    /// Some bytes are not valid in the file's encoding.
     OddBytes,
-    /// The last line that is shown is not whole.
+    /// The last line shown is incomplete.
     CutLine,
     /// A line opens a quote that is never closed.
     UnclosedQuote {
@@ -55,14 +55,14 @@ pub enum Note {
     /// There are more rows.
     NextRow {
         line: u64,
-        /// All that follows is one row as far as was read.
+        /// The rest that was read is all one row.
         is_endless: bool,
     },
     /// Only the first lines of the indented JSON are shown.
     CutJson {
         lines: usize,
     },
-    /// The notebook is shown as far as into a cell.
+    /// The notebook is cut, perhaps within a cell.
     CutNotebook {
         shown_cells: usize,
         cells: usize,

@@ -1,14 +1,14 @@
-//! What opens a binary file: a line of code for each kind.
+//! Code that opens a binary file: one line for each kind.
 
-/// What opens the files of some endings.
+/// Code that opens files with certain extensions.
 struct Reader {
     endings: &'static [&'static str],
-    /// Other kinds, by an ending of theirs, that it reads under these names.
+    /// Other kinds that it also reads under these names, each by one of its extensions.
     also: &'static [&'static str],
     code: &'static str,
 }
 
-/// Of names that end in two parts the longer one stands first.
+/// Double extensions come before their last part.
 const READERS: [Reader; 40] = [
     reader(
         &["csv.zst"],
@@ -218,7 +218,7 @@ const READERS: [Reader; 40] = [
     ),
 ];
 
-/// What a file is by its content, with an ending of such files.
+/// Kinds by content, each with an extension of such files.
 const KINDS: [(&str, &str); 22] = [
     ("application/vnd.apache.parquet", "parquet"),
     ("application/vnd.apache.arrow.file", "arrow"),
@@ -262,15 +262,15 @@ const fn reader(
     }
 }
 
-/// How a file is opened.
+/// The way to open a file.
 pub(super) struct Opening {
-    /// A line of code that shows what is in it.
+    /// A line of code that shows its content.
     pub(super) code: String,
-    /// It is not what its name says.
+    /// Its content does not match its name.
     pub(super) is_misnamed: bool,
 }
 
-/// Its content decides, then its name: `.pt` says more than that it is a zip file.
+/// Finds the code by content, then by name: `.pt` says more than that it is a zip file.
 pub(super) fn opening(path: &str, mime: &str) -> Opening {
     let name = path.to_ascii_lowercase();
     let is_named = |ending: &&str| {
@@ -298,7 +298,7 @@ pub(super) fn opening(path: &str, mime: &str) -> Opening {
     }
 }
 
-/// A path as Python code has it; a string of JSON is one of Python's too.
+/// A path as a Python literal; every JSON string is one.
 #[must_use]
 pub fn python(path: &str) -> String {
     serde_json::Value::from(path).to_string()
@@ -309,7 +309,7 @@ mod tests {
     use super::{KINDS, READERS, opening};
 
     #[test]
-    fn a_file_is_opened_as_what_it_is_then_as_what_its_name_says() {
+    fn a_file_is_opened_by_its_content_then_by_its_name() {
         for (path, mime, expected, is_misnamed) in [
             (
                 "/c/a.PARQUET",

@@ -1,4 +1,4 @@
-//! What is shown of a file once it is read.
+//! The page that shows a file once it is read.
 
 use serde::Serialize;
 
@@ -10,17 +10,17 @@ use crate::render::table::Table;
 use crate::render::{json, log};
 use crate::wire::files::FileText;
 
-/// What is shown of a file, what is known of it, and what there is to say.
+/// The text or picture of a file, facts about it, and notes.
 #[derive(Debug)]
 pub struct Page {
     pub text: String,
     pub picture: Option<Fitted>,
     pub facts: Facts,
-    /// In the order in which they are to be said.
+    /// In the order in which they are shown.
     pub notes: Vec<Note>,
 }
 
-/// What is known of the file, in the order in which it is shown.
+/// Facts about the file, in the order in which they are shown.
 #[derive(Debug, Serialize)]
 pub struct Facts {
     pub path: String,
@@ -30,12 +30,12 @@ pub struct Facts {
     pub first_line: Option<u64>,
     /// None at the end.
     pub next_line: Option<u64>,
-    /// None where the end was not seen.
+    /// None if the end was not reached.
     pub total_lines: Option<u64>,
-    /// As Python's `open` takes it, where it is not UTF-8 alone.
+    /// As Python's `open` takes it, unless it is UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoding: Option<String>,
-    /// Of a table, where it is no comma.
+    /// Delimiter of a table, unless it is a comma.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delimiter: Option<char>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,7 +46,7 @@ pub struct Facts {
     pub shown_columns: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cells: Option<usize>,
-    /// The text does not show all of what it began to show.
+    /// The text is cut.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_cut: bool,
 }
@@ -73,7 +73,7 @@ impl Facts {
 }
 
 impl Page {
-    /// With nothing shown and nothing said.
+    /// A page with only the facts.
     pub(super) fn blank(file: &FileText) -> Self {
         Self {
             text: String::new(),
@@ -96,7 +96,7 @@ impl Page {
         })
     }
 
-    /// `why`: why it is shown as lines.
+    /// A page of plain lines; `why` explains why it is shown so.
     pub(super) fn lines(file: &FileText, lines: u64, why: Option<Note>) -> Self {
         let mut page = Self::blank(file);
         let is_rendered = file.mime == "text/plain" && log::is_for_a_terminal(&file.text);
@@ -169,7 +169,7 @@ impl Page {
         page
     }
 
-    /// None when it is no JSON, or longer than an answer and has lines of its own.
+    /// A page of indented JSON; none if it is not JSON, or longer than an answer and already on several lines.
     pub(super) fn json(file: &FileText, is_whole: bool) -> Option<Self> {
         let text = if is_whole {
             json::pretty(&file.text)?
@@ -185,7 +185,7 @@ impl Page {
             return None;
         }
         if page.facts.is_cut {
-            // Of the line that it is, not of what is shown.
+            // These count lines of the file, not of the page.
             (page.facts.first_line, page.facts.next_line) = (None, None);
             page.notes.push(Note::CutJson { lines: head.shown });
         }
@@ -197,7 +197,7 @@ impl Page {
         let mut page = Self::blank(file);
         let head = head(&notebook.text, u64::MAX);
         let (facts, notes) = (&mut page.facts, &mut page.notes);
-        // Of the JSON that it is, not of what is shown.
+        // These count lines of the JSON, not of the page.
         (facts.first_line, facts.next_line) = (None, None);
         facts.cells = Some(notebook.cells);
         facts.is_cut = head.is_cut || notebook.is_cut || head.text.len() < notebook.text.len();
@@ -216,7 +216,7 @@ impl Page {
     }
 }
 
-/// What is a guess, or is not readable, of how the text is written.
+/// Notes a guessed encoding, or bytes that are not valid in it.
 fn encoding_note(file: &FileText) -> Option<Note> {
     match file.encoding.as_deref() {
         Some("cp1252") => Some(Note::GuessedEncoding),
@@ -224,18 +224,18 @@ fn encoding_note(file: &FileText) -> Option<Note> {
     }
 }
 
-/// What an answer holds of a text.
+/// The part of a text that fits in an answer.
 struct Head {
     text: String,
     /// Lines of the file.
     shown: usize,
-    /// The only line that is shown is not whole.
+    /// The only line shown is incomplete.
     is_cut: bool,
-    /// States of progress bars.
+    /// States of progress bars that were left out.
     left_out: usize,
 }
 
-/// The same as [`head`], of lines that were written for a terminal.
+/// Like [`head`], for lines that were written for a terminal.
 fn log_head(text: &str, lines: u64) -> Head {
     let lines = usize::try_from(lines).unwrap_or(usize::MAX);
     let mut wanted: Vec<&str> = text.split_inclusive('\n').take(lines).collect();
@@ -261,7 +261,7 @@ fn log_head(text: &str, lines: u64) -> Head {
     }
 }
 
-/// As many whole lines as an answer holds.
+/// Takes as many whole lines as fit in an answer.
 fn head(text: &str, lines: u64) -> Head {
     let lines = usize::try_from(lines).unwrap_or(usize::MAX);
     let (mut end, mut shown, mut characters) = (0, 0, 0);

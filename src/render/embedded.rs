@@ -1,13 +1,13 @@
-//! What a page embeds, in words: pictures, pages, sounds and drawings, which its text leaves out.
+//! Names what a page embeds and its text leaves out: pictures, pages, sounds and drawings.
 
 use std::borrow::Cow;
 
 /// Characters of a drawing's own text, and of an address.
 const MAX_CHARACTERS: usize = 500;
-/// Whose inside is shown instead of what it embeds, or is a drawing's.
+/// Elements whose content is a fallback for what they embed, or a drawing.
 const EMBEDDING: [&str; 5] = ["iframe", "object", "video", "audio", "svg"];
-/// What html2text knows, and the elements of the HTML standard that a browser shows like it: html2text runs their text into one line with
-/// its neighbours, or leaves it out.
+/// Elements that html2text knows, and those of the HTML standard that a browser shows alike: html2text joins their text with its neighbours on
+/// one line, or leaves it out.
 const LIKE: [(&str, &[&str]); 4] = [
     (
         "div",
@@ -42,16 +42,16 @@ const LIKE: [(&str, &[&str]); 4] = [
     ("tbody", &["tfoot"]),
     ("ul", &["dir", "menu"]),
 ];
-/// What is nothing to read, with all inside of it.
+/// Elements that are left out with their content.
 const UNREAD: [&str; 4] = ["script", "style", "noscript", "template"];
 
-/// The page with words in the place of what it embeds; blocks are on lines of their own, and a blank one breaks the line, as in a browser.
+/// Replaces what a page embeds by words; blocks are on lines of their own, and a blank one breaks the line, as in a browser.
 #[must_use]
 pub(super) fn in_words(html: &str) -> String {
     rewrite(html, true)
 }
 
-/// The same without a word about its drawings.
+/// Like [`in_words`], but leaves drawings out.
 #[must_use]
 pub(super) fn without_drawings(html: &str) -> String {
     rewrite(html, false)
@@ -74,7 +74,7 @@ fn rewrite(html: &str, names_drawings: bool) -> String {
             rest = &rest[1..];
             continue;
         }
-        // One that does not end is the last.
+        // A tag that does not end is the last.
         let Some(tag) = Tag::read(rest) else { break };
         let after = &rest[tag.text.len()..];
         let (inside, behind) = inside_of(&tag.name, after).unwrap_or(("", after));
@@ -116,7 +116,7 @@ fn rewrite(html: &str, names_drawings: bool) -> String {
     out
 }
 
-/// The name that `tag` begins with, and that of the element that stands for it.
+/// The name that `tag` begins with, and that of the element that replaces it.
 fn renamed(tag: &str) -> Option<(&str, &'static str)> {
     let end = tag.find(|c: char| !c.is_ascii_alphanumeric());
     let name = &tag[..end.unwrap_or(tag.len())];
@@ -129,7 +129,7 @@ fn known(name: &str) -> Option<&'static str> {
     Some(known)
 }
 
-/// Whether it shows something where it is blank: a new line.
+/// Whether a blank element still breaks the line.
 fn is_block(name: &str) -> bool {
     ["p", "div"].contains(&name) || known(name) == Some("div")
 }
@@ -141,7 +141,7 @@ struct Tag<'a> {
 }
 
 impl<'a> Tag<'a> {
-    /// The one that `html` begins with.
+    /// Reads the tag that `html` begins with.
     fn read(html: &'a str) -> Option<Self> {
         let inside = html.strip_prefix('<')?;
         let name_end = inside.find(|c: char| !c.is_ascii_alphanumeric())?;
@@ -179,7 +179,7 @@ impl<'a> Tag<'a> {
     }
 }
 
-/// What is between a tag and its end, and what comes behind it.
+/// The content of an element, and the text after its end.
 fn inside_of<'a>(name: &str, after: &'a str) -> Option<(&'a str, &'a str)> {
     let end = format!("</{name}");
     if is_block(name) {

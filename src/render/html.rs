@@ -6,14 +6,14 @@ use html2text::config;
 
 use super::embedded::{in_words, without_drawings};
 
-/// Characters in a line of it; tables are made to fit.
+/// Characters in a line; tables are made to fit.
 const WIDTH: usize = 160;
-/// What has to run or play to be seen.
+/// Elements that have to run or play to be seen.
 const LIVE: [&str; 7] = [
     "<script", "<iframe", "<audio", "<video", "<canvas", "<svg", "<object",
 ];
 
-/// What is seen without a text.
+/// Signs of something that is seen without a text.
 const VISIBLE: [&str; 6] = [
     "<img",
     "<input",
@@ -31,13 +31,13 @@ const STATIC: [&str; 4] = [
     "class=\"xr-wrap\"",
 ];
 
-/// Bytes of one page that are read.
+/// Largest page that is read. Bytes.
 const MAX_TEXT_BYTES: usize = 256 * 1024;
-/// Bytes of all the pages of one answer that are read.
+/// Bytes of all pages of one answer that are read.
 const MAX_HTML_BYTES: usize = 1024 * 1024;
-/// Elements within elements; the time to read them grows with the square of it.
+/// Deepest nesting of elements; the time to read a page grows with its square.
 const MAX_DEPTH: usize = 1_000;
-/// These need no end, so their beginnings say nothing of how deep it nests.
+/// Elements that need no end tag, and so do not count as nesting.
 const ENDLESS: [&str; 16] = [
     "br", "img", "hr", "input", "meta", "link", "col", "wbr", "source", "p", "li", "td", "th",
     "tr", "dt", "dd",
@@ -58,16 +58,16 @@ impl Default for Reader {
 }
 
 impl Reader {
-    /// Whether it shows little without a browser, or is too much to be read here.
+    /// Whether a page shows little without a browser, or is too large to be read here.
     #[must_use]
     pub fn is_page(&self, html: &str) -> bool {
-        !self.takes(html) || is_page(html)
+        !self.has_room_for(html) || is_page(html)
     }
 
-    /// Whether a text that stands for it says as much: what it draws beside its own text are icons, or a sketch.
+    /// Whether its plain-text alternative says as much: what the page draws beside its own text are icons, or a sketch.
     #[must_use]
-    pub fn is_said_by(&mut self, html: &str, plain: &str) -> bool {
-        if !self.takes(html) {
+    pub fn is_covered_by(&mut self, html: &str, plain: &str) -> bool {
+        if !self.has_room_for(html) {
             return false;
         }
         self.left -= html.len();
@@ -82,29 +82,29 @@ impl Reader {
         words.is_some_and(|words| words.len() >= plain.len())
     }
 
-    /// What it says, without scripts and styles; tables keep their columns. None when it cannot be read, or is too much.
+    /// The text of a page, without scripts and styles; tables keep their columns. None if it cannot be read, or is too large.
     #[must_use]
     pub fn text(&mut self, html: &str) -> Option<String> {
-        if !self.takes(html) {
+        if !self.has_room_for(html) {
             return None;
         }
         self.left -= html.len();
         text(&in_words(html))
     }
 
-    fn takes(&self, html: &str) -> bool {
+    fn has_room_for(&self, html: &str) -> bool {
         html.len() <= self.left.min(MAX_TEXT_BYTES)
     }
 }
 
-/// Whether there is something to see in it, such as a colour, where it has no text.
+/// Whether a page without text still has something to see, such as a colour.
 #[must_use]
 pub fn shows_something(html: &str) -> bool {
     let html = in_words(html).to_ascii_lowercase();
     VISIBLE.iter().any(|sign| html.contains(sign))
 }
 
-/// Whether it shows little without a browser, or nests so deep that [`text`] does not read it.
+/// Whether a page shows little without a browser, or nests so deep that [`text`] does not read it.
 fn is_page(html: &str) -> bool {
     let html = html.to_ascii_lowercase();
     LIVE.iter().any(|tag| html.contains(tag)) || depth(&html) > MAX_DEPTH
@@ -121,13 +121,13 @@ fn text(html: &str) -> Option<String> {
             .string_from_read(html.as_bytes(), WIDTH)
             .ok()
     };
-    // A fault in reading a stranger's page must not take the rest of the output with it.
+    // A panic in reading a page must not lose the rest of the output.
     let text = catch_unwind(read).ok()??;
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     Some(lines.join("\n").trim_matches('\n').to_owned())
 }
 
-/// About how deep it nests.
+/// Estimates how deep a page nests.
 fn depth(html: &str) -> usize {
     let (mut depth, mut deepest) = (0usize, 0);
     for tag in html.split('<').skip(1) {
@@ -170,7 +170,7 @@ mod tests {
         }
     }
 
-    /// Those of the HTML standard's rendering section, 15.3.
+    /// The blocks of the HTML standard's rendering section, 15.3.
     #[test]
     fn every_block_is_on_lines_of_its_own() {
         let blocks = "address article aside blockquote center dd details dialog dir div dl fieldset figcaption figure footer form \
@@ -180,7 +180,7 @@ mod tests {
                 format!("one<{name}>two</{name}>three"),
                 format!("one<{0} class='x'>two</{0}>three", name.to_uppercase()),
             ] {
-                // html2text takes nothing but items out of a list.
+                // html2text reads nothing but items in a list.
                 let page = page.replace("two", if name == "ol" { "<li>two" } else { "two" });
                 let text = text(&in_words(&page)).unwrap();
                 let lines = text

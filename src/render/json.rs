@@ -1,14 +1,14 @@
-//! JSON on lines of its own, and the texts in Jupyter's.
+//! Indents JSON, and reads texts in Jupyter's.
 
 use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-/// What Python writes and JSON has no word for.
+/// Numbers that Python writes and JSON does not have.
 const NO_NUMBERS: [&str; 3] = ["NaN", "-Infinity", "Infinity"];
 
-/// A text of Jupyter's: a string or a list of strings (nbformat 4); none when it is neither.
+/// Joins a text of Jupyter's, a string or a list of strings (nbformat 4); none if it is neither.
 #[must_use]
 pub fn joined(value: &Value) -> Option<String> {
     match value.as_array() {
@@ -17,15 +17,15 @@ pub fn joined(value: &Value) -> Option<String> {
     }
 }
 
-/// Reads JSON as Python writes it too: `NaN` and the like are null, half of a surrogate pair (`\ud83d`) is U+FFFD.
+/// Parses JSON, also as Python writes it: `NaN` and the like become null, half of a surrogate pair (`\ud83d`) becomes U+FFFD.
 ///
 /// # Errors
-/// When it is no JSON.
+/// If it is not JSON.
 pub fn parse(text: &str) -> serde_json::Result<Value> {
     serde_json::from_str(&strict(text))
 }
 
-/// The same in words that JSON has.
+/// Rewrites what only Python writes as standard JSON.
 fn strict(text: &str) -> Cow<'_, str> {
     let is_suspicious = NO_NUMBERS.iter().any(|word| text.contains(word))
         || text.contains("\\ud")
@@ -51,7 +51,7 @@ fn strict(text: &str) -> Cow<'_, str> {
     Cow::Owned(out + rest)
 }
 
-/// What stands for the escape that `text` begins with, and how long it is.
+/// The replacement for the escape that `text` begins with, and the escape's length.
 fn escaped(text: &str) -> (&str, usize) {
     let unit = |text: &str| {
         let digits = text.strip_prefix("\\u")?.get(..4)?;
@@ -69,14 +69,14 @@ fn escaped(text: &str) -> (&str, usize) {
     }
 }
 
-/// The same JSON, indented by two; none when it is no JSON. Names keep their order and numbers their digits, so it works on the text.
+/// Indents JSON by two; none if it is not JSON. Names keep their order and numbers their digits, so it works on the text.
 #[must_use]
 pub fn pretty(text: &str) -> Option<String> {
     serde_json::from_str::<IgnoredAny>(&strict(text)).ok()?;
     Some(indented(text))
 }
 
-/// The same of what is only the beginning of some JSON.
+/// Like [`pretty`], for the beginning of some JSON.
 #[must_use]
 pub fn indented(text: &str) -> String {
     let mut out = String::with_capacity(text.len() * 2);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_indented_and_nothing_else_changes() {
+    fn json_is_indented_and_otherwise_unchanged() {
         let text = r#" {"b":[1,2.50,{"x":{}}, [ ]],"a":"q\"{,}\\","n":1e400} "#;
         let expected = "{\n  \"b\": [\n    1,\n    2.50,\n    {\n      \"x\": {}\n    },\n    []\n  ],\n  \"a\": \"q\\\"{,}\\\\\",\n  \"n\": 1e400\n}";
         assert_eq!(pretty(text).unwrap(), expected);

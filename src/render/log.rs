@@ -1,13 +1,13 @@
-//! Logs as a person reads them: without what steers a terminal, each progress bar in its last state, and no other line lost.
+//! Logs for reading: without terminal control sequences, each progress bar in its last state, and no other line lost.
 
 use std::collections::HashMap;
 
 use super::progress::replaces;
 
-/// Columns that the cursor can be sent to.
+/// Last column that the cursor can be sent to.
 const MAX_COLUMN: usize = 200;
 
-/// Whether a terminal would show the text in another way: lines are overwritten or coloured in it.
+/// Whether a terminal would show the text differently: lines in it are overwritten or coloured.
 #[must_use]
 pub fn is_for_a_terminal(text: &str) -> bool {
     let mut returns = text.match_indices('\r');
@@ -15,16 +15,16 @@ pub fn is_for_a_terminal(text: &str) -> bool {
     text.contains(['\u{1b}', '\u{8}']) || returns.any(is_alone)
 }
 
-/// A log without what steers a terminal.
+/// A log without terminal control sequences.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plain {
     pub text: String,
-    /// States of progress bars that newer ones replace.
+    /// States of progress bars that newer ones replaced.
     pub left_out: usize,
 }
 
-/// What a log says, in the order in which it was written. A terminal would overwrite and clear lines: here only a progress bar replaces what it
-/// wrote before in the same row, and all else stands on lines of its own.
+/// The text of a log, in the order in which it was written. A terminal would overwrite and clear lines; here only a progress bar replaces its
+/// earlier state in the same row, and everything else is on lines of its own.
 #[must_use]
 pub fn plain(text: &str) -> Plain {
     let mut page = Page::default();
@@ -44,7 +44,7 @@ pub fn plain(text: &str) -> Plain {
     }
 }
 
-/// What stood in a row until something else was written there.
+/// The content of a row until something else was written there.
 #[derive(Debug)]
 struct State {
     text: String,
@@ -57,7 +57,7 @@ struct Page {
     /// The newest state of each row that the cursor can find again.
     newest: HashMap<i64, usize>,
     row: i64,
-    /// What is being written, and where in it.
+    /// The line that is being written, and the cursor's column in it.
     line: Vec<char>,
     column: usize,
     /// Something was written since the last line feed.
@@ -68,7 +68,7 @@ struct Page {
 }
 
 impl Page {
-    /// A line of the file. A sequence that it does not end steers nothing.
+    /// Reads a line of the file. A sequence that does not end in it has no effect.
     fn read(&mut self, line: &str) {
         let said = line.strip_suffix('\n').unwrap_or(line);
         let said = said.strip_suffix('\r').unwrap_or(said);
@@ -109,7 +109,7 @@ impl Page {
         self.column += 1;
     }
 
-    /// To the beginning of the line what was written is a state of its own; less is corrected in its place.
+    /// Moving back to the beginning ends the state of the line; moving back less corrects it in place.
     fn go_left(&mut self, columns: usize) {
         self.column = self.column.saturating_sub(columns);
         if self.column == 0 && self.line.len() > 1 {
@@ -129,7 +129,7 @@ impl Page {
         self.row = self.row.saturating_add(rows);
     }
 
-    /// The cursor goes where no row is known.
+    /// The cursor moves to an unknown row.
     fn forget_rows(&mut self) {
         self.end_state();
         self.newest.clear();
@@ -171,7 +171,7 @@ impl Page {
             (true, 'K') => self.end_state(),
             (true, 'J') if sequence.number == 0 => {}
             (true, 'H' | 'f' | 'd' | 'J' | 'L' | 'M' | 'S' | 'T' | 'u') => self.forget_rows(),
-            // Another screen.
+            // The alternate screen.
             (true, 'h' | 'l') if matches!(sequence.number, 47 | 1047 | 1049) => self.forget_rows(),
             (false, 'M') => self.go_down(-1),
             (false, 'D' | 'E') => self.go_down(1),
@@ -181,18 +181,18 @@ impl Page {
     }
 }
 
-/// What follows an escape character.
+/// The sequence after an escape character.
 #[derive(Debug, Default)]
 struct Sequence {
     /// `ESC [ … action`, not `ESC action`.
     is_control: bool,
-    /// The first parameter; 0 where there is none.
+    /// The first parameter; 0 if there is none.
     number: usize,
     action: char,
 }
 
 impl Sequence {
-    /// Reads one, and says what stands behind it.
+    /// Reads a sequence, and returns the text after it.
     fn read(text: &str) -> (Self, &str) {
         let Some(kind) = text.chars().next().filter(|c| matches!(c, ' '..='~')) else {
             return (Self::default(), text);
@@ -235,7 +235,7 @@ impl Sequence {
     }
 }
 
-/// Such a string ends with BEL or `ESC \`.
+/// The text after a control string, which ends with BEL or `ESC \`.
 fn behind_string(text: &str) -> &str {
     let end = text.find(['\u{7}', '\u{1b}']);
     let Some((end, rest)) = end.and_then(|at| text.split_at_checked(at)?.1.split_at_checked(1))
@@ -355,7 +355,7 @@ mod tests {
             ("1/2/24 a\r2/2/24 a\n", "1/2/24 a\n2/2/24 a\n"),
             ("\rL 1\rL 2\r\r\n", "L 1\nL 2\n"),
             ("\u{1b}[31ma\n\n \nb\n\n", "a\n\n\nb\n\n"),
-            // What is never ended hides nothing.
+            // A sequence without an end hides nothing.
             ("\u{1b}]0;a\nb\u{1b}[3\nc\u{1b}Pd\n\u{1b}", "0;a\nb\ncd"),
             (
                 "\u{1b}[0mab\u{c}c\u{b}d\u{85}e\u{2028}f\tg\n",

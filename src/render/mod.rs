@@ -1,9 +1,9 @@
-//! What programs make, as a model and a person in a chat can read it: bytes in, text or a small picture out, bounded in size and time whatever
-//! comes in.
+//! Makes the output of programs readable for a model and a person in a chat: bytes in, text or a small picture out, bounded in size and time
+//! whatever the input.
 //!
 //! - [`picture`]: pictures of any kind that fit a chat; `svg`: drawings among them;
-//! - [`html`]: pages as text, `embedded`: what they embed in words; [`page`]: pages that open in a browser;
-//! - [`text`]: bytes as text, and what is no use in it; [`log`]: text that was written for a terminal, `progress`: the bars in it;
+//! - [`html`]: pages as text, `embedded`: words for what they embed; [`page`]: pages that open in a browser;
+//! - [`text`]: bytes as text, without embedded data; [`log`]: text that was written for a terminal, `progress`: the bars in it;
 //! - [`table`]: CSV as an aligned table, `records` its rows; [`json`]: JSON on lines of its own; [`notebook`]: the cells of a notebook in short form.
 //!
 //! May import `base`; knows nothing of jobs, files or MCP, and touches no disk but for the system's fonts.

@@ -1,4 +1,4 @@
-//! A notebook in short form: what its cells say and what they printed, without pictures.
+//! A notebook in short form: the sources and printed outputs of its cells, without pictures.
 
 use serde_json::{Map, Value};
 
@@ -7,22 +7,22 @@ use crate::base::text::Excerpt;
 
 /// Characters of one output.
 const MAX_OUTPUT_CHARS: usize = 2_000;
-/// Characters of one cell's source, where all sources together would leave little room.
+/// Characters of one cell's source, if all sources together would leave little room.
 const MAX_SOURCE_CHARS: usize = 4_000;
 
 /// The cells of a notebook, of any version of its format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notebook {
-    /// A little more than was asked for, where there is so much.
+    /// May be a little longer than requested.
     pub text: String,
     pub cells: usize,
-    /// How many of them the text has, from the first on, the last one perhaps in part.
+    /// How many cells the text has, from the first on, the last one perhaps in part.
     pub shown_cells: usize,
     /// The text ends before the notebook does.
     pub is_cut: bool,
 }
 
-/// Its first `limit` characters or a few more; none when it is no notebook. Takes CPU time.
+/// The first `limit` characters of a notebook or a few more; none if it is not a notebook. Takes CPU time.
 #[must_use]
 pub fn short(bytes: &[u8], limit: usize) -> Option<Notebook> {
     let notebook = json::parse(&text::decode(bytes)).ok()?;
@@ -75,7 +75,7 @@ pub fn short(bytes: &[u8], limit: usize) -> Option<Notebook> {
     Some(short)
 }
 
-/// Those of nbformat 4 stand in the notebook, those of 2 and 3 in its worksheets.
+/// The cells: in nbformat 4 of the notebook, in 2 and 3 of its worksheets.
 fn cells(notebook: &Value) -> Option<Vec<&Value>> {
     if let Some(cells) = notebook["cells"].as_array() {
         return Some(cells.iter().collect());
@@ -85,7 +85,7 @@ fn cells(notebook: &Value) -> Option<Vec<&Value>> {
     Some(cells.flatten().collect())
 }
 
-/// What a cell says, without pictures that were pasted into it.
+/// The source of a cell, without pictures that were pasted into it.
 fn source(cell: &Value) -> String {
     let names = ["source", "input", "text"];
     let said = names.into_iter().find_map(|name| json::joined(&cell[name]));
@@ -123,7 +123,7 @@ fn shown(output: &Value, html: &mut html::Reader) -> String {
     }
 }
 
-/// What an output of nbformat 2 or 3 shows, by the media types of nbformat 4.
+/// The data of an output of nbformat 2 or 3, by the media types of nbformat 4.
 fn renamed(output: &Value) -> Map<String, Value> {
     let names = [
         ("text", "text/plain"),
@@ -141,7 +141,7 @@ fn renamed(output: &Value) -> Map<String, Value> {
         .collect()
 }
 
-/// Pictures are named, and so is what has no text.
+/// The text of an output; pictures are named, and so is what has no text.
 fn displayed(data: &Map<String, Value>, html: &mut html::Reader) -> String {
     let pictures = data.keys().filter(|kind| kind.starts_with("image/"));
     let mut parts: Vec<String> = pictures.map(|kind| format!("[{kind}]")).collect();
@@ -169,7 +169,7 @@ mod tests {
     use super::short;
 
     #[test]
-    fn cells_and_their_text_come_without_pictures() {
+    fn cells_are_shown_with_their_text_and_without_pictures() {
         let picture = "iVBORw0KGgo".repeat(1000);
         let notebook = json!({"nbformat": 4, "cells": [
             {"cell_type": "markdown", "source": ["# Title\n", "text"]},
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_of_it_is_made_into_text_than_is_asked_for() {
+    fn no_more_text_is_made_than_requested() {
         let output = json!({"output_type": "stream", "text": "x".repeat(99)});
         let cell = json!({"cell_type": "code", "source": "y", "outputs": vec![output; 500]});
         let notebook = json!({"cells": vec![cell; 9]}).to_string();

@@ -1,4 +1,4 @@
-//! Whole pages: what a notebook shows as a part of its own page, or draws with a script that it brings, as a file that opens in a browser.
+//! Whole pages that open in a browser, from outputs that a notebook shows within its own page or draws with a script.
 
 const VEGA: [&str; 2] = ["application/vnd.vegalite.v", "application/vnd.vega.v"];
 const PLOTLY: &str = "application/vnd.plotly.v";
@@ -11,13 +11,13 @@ pub fn is_page(mime: &str) -> bool {
     mime == "text/html" || is_chart(mime)
 }
 
-/// Whether it is a chart's description, which a script draws.
+/// Whether this kind of output is a chart's description, which a script draws.
 #[must_use]
 pub fn is_chart(mime: &str) -> bool {
     mime.starts_with(PLOTLY) || VEGA.iter().any(|kind| mime.starts_with(kind))
 }
 
-/// A whole page of an output. What is one already only gets its charset.
+/// Makes a whole page of an output. One that is whole already only gets its charset.
 #[must_use]
 pub fn whole(mime: &str, content: &str) -> String {
     if is_chart(mime) {
@@ -46,7 +46,7 @@ pub fn whole(mime: &str, content: &str) -> String {
 }
 
 fn chart(mime: &str, description: &str) -> String {
-    // Nothing in it ends the script.
+    // So that nothing in it ends the script.
     let description = description.replace('<', "\\u003c");
     if mime.starts_with(PLOTLY) {
         return format!(

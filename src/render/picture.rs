@@ -23,16 +23,16 @@ const MAX_SIDE_PIXELS: u32 = 1_200;
 /// Bytes before base64.
 const MAX_BYTES: usize = 700_000;
 const JPEG_QUALITY: u8 = 85;
-/// A picture that unpacks to more stays packed: a small file may hold a square of 100,000 pixels.
+/// Pictures with more pixels are not decoded: a small file may hold a square of 100,000 pixels.
 const MAX_PIXELS: u64 = 64_000_000;
 const MAX_MEMORY_BYTES: u64 = 256 * 1024 * 1024;
 
 const SVG: &str = "image/svg+xml";
-/// Drawing nests as deep as the drawing does.
+/// The renderer recurses as deep as the drawing nests.
 pub(super) const DRAWING_STACK_BYTES: usize = 64 * 1024 * 1024;
-/// A drawing can be made that takes hours.
+/// A drawing may be made to take hours.
 const DRAW_TIMEOUT: Duration = Duration::from_secs(10);
-/// One at a time, so that no more than one goes on that nobody waits for any more.
+/// One drawing at a time, so that at most one keeps running after its call has timed out.
 static DRAWING: Semaphore = Semaphore::const_new(1);
 
 /// A picture as it is sent: a PNG or a JPEG.
@@ -45,7 +45,7 @@ pub struct Fitted {
 /// Why a picture cannot be shown, as the end of a sentence.
 #[derive(Debug, Error)]
 pub enum PictureError {
-    #[error("it has {width} × {height} pixels, which is too much to unpack here")]
+    #[error("it has {width} × {height} pixels, which is too much to decode here")]
     TooLarge { width: u32, height: u32 },
     #[error("it takes too long to draw")]
     TooSlow,
@@ -57,7 +57,7 @@ pub enum PictureError {
     Thread(#[from] io::Error),
 }
 
-/// Whether [`fit`] knows this kind of picture.
+/// Whether [`fit`] supports this kind of picture.
 #[must_use]
 pub fn is_picture(mime: &str) -> bool {
     matches!(
@@ -66,11 +66,11 @@ pub fn is_picture(mime: &str) -> bool {
     )
 }
 
-/// A PNG or JPEG as made when it is small enough. Else scaled down, as PNG or, where that is too large, as JPEG; of a moving picture the
-/// first frame.
+/// Returns a PNG or JPEG unchanged if it is small enough; otherwise scales it down, as PNG or, if that is too large, as JPEG. Of an animation,
+/// the first frame.
 ///
 /// # Errors
-/// When the bytes are no picture of a known kind, or one that would take too much memory or time.
+/// If the bytes are not a picture of a known kind, or would take too much memory or time.
 pub async fn fit(mime: &str, bytes: Bytes) -> Result<Fitted, PictureError> {
     if mime == SVG {
         let drawn = draw(bytes).await?;
@@ -92,7 +92,7 @@ async fn draw(bytes: Bytes) -> Result<DynamicImage, PictureError> {
         let (done, drawn) = oneshot::channel();
         let work = move || {
             let _permit = permit;
-            // Whoever waited may be gone.
+            // The receiver may be gone.
             let _ = done.send(svg::draw(&bytes, MAX_SIDE_PIXELS));
         };
         thread::Builder::new()
@@ -170,7 +170,7 @@ fn shrink(picture: &DynamicImage) -> ImageResult<Fitted> {
     }
 }
 
-/// A JPEG knows no transparency, and what is transparent is black underneath as often as not.
+/// Blends on white: a JPEG has no transparency, and transparent pixels are often black underneath.
 fn on_white(picture: &DynamicImage) -> RgbImage {
     if !picture.color().has_alpha() {
         return picture.to_rgb8();
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_small_picture_stays_as_made() {
+    async fn a_small_picture_stays_unchanged() {
         let bytes = encoded(RgbImage::new(640, 480), ImageFormat::Png);
         assert_eq!(fitted("image/png", &bytes).await.unwrap().bytes, bytes);
     }
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_bomb_is_not_unpacked() {
+    async fn a_decompression_bomb_is_not_decoded() {
         let mut bytes = encoded(RgbImage::new(1, 1), ImageFormat::Png);
         // The header's width and height, and the checksum over them.
         bytes[16..24].copy_from_slice(&[0, 1, 0x86, 0xa0, 0, 1, 0x86, 0xa0]);
@@ -275,14 +275,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_transparent_is_white_in_a_jpeg() {
+    async fn transparent_pixels_are_white_in_a_jpeg() {
         let picture = RgbaImage::from_fn(2, 1, |x, _| image::Rgba([0, 0, 0, x as u8 * 255]));
         let flat = super::on_white(&picture.into());
         assert_eq!(flat.into_raw(), [255, 255, 255, 0, 0, 0]);
     }
 
     #[tokio::test]
-    async fn what_is_no_picture_is_an_error() {
+    async fn bytes_that_are_not_a_picture_are_an_error() {
         assert!(fitted("image/png", b"not a picture").await.is_err());
         assert!(fitted("image/svg+xml", b"not a drawing").await.is_err());
     }

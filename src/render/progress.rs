@@ -1,4 +1,4 @@
-//! What progress bars, counters and spinners look like.
+//! Recognises progress bars, counters and spinners.
 
 /// Whether `new` is a later state of the bar, counter or spinner that `old` is.
 pub(super) fn replaces(old: &str, new: &str, is_counter: bool) -> bool {
@@ -25,7 +25,7 @@ fn total(state: &str) -> Option<&str> {
     words.into_iter().find_map(|word| {
         let (done, total) = word.split_once('/')?;
         let total = Some(total).filter(is_amount).filter(|_| is_amount(&done))?;
-        // A date has two.
+        // A date has two slashes.
         (!total.contains('/')).then_some(total)
     })
 }
@@ -41,7 +41,7 @@ fn has_percent(state: &str) -> bool {
     before.any(|before| before.ends_with(|c: char| c.is_ascii_digit()))
 }
 
-/// A row of the same sign, as bars are drawn.
+/// Whether it has a row of the same sign, as bars are drawn.
 fn has_graph(state: &str) -> bool {
     ["███", "━━━", "###", "==="]
         .iter()

@@ -1,30 +1,30 @@
-//! CSV as records: what parts its columns, where its lines end, and which of them are no records at all.
+//! CSV as records: finds its delimiter, the ends of its records, and lines that are not records.
 
-/// Records that show what parts the columns.
+/// Records that are sampled to find the delimiter.
 const SAMPLE_RECORDS: usize = 25;
-/// Of equals the first is taken.
+/// The first wins a tie.
 const DELIMITERS: [char; 4] = [',', '\t', ';', '|'];
-/// Rows with broken quotes; behind so many quotes part nothing in the whole file.
+/// Rows with broken quotes; after so many, quotes are read as plain characters.
 const MAX_BROKEN: usize = 20;
 
 /// Some records from the head of a file.
 #[derive(Debug)]
 pub(super) struct Records<'a> {
     pub(super) delimiter: char,
-    /// Lines of comment above the first record, as they are, each with the place where it ends.
+    /// Comment lines above the first record, unchanged, each with its end in the text.
     pub(super) comments: Vec<(&'a str, usize)>,
-    /// The heading first, each with the place where it ends in the text.
+    /// The heading first, each with its end in the text.
     pub(super) all: Vec<(Vec<String>, usize)>,
-    /// Where the first record begins whose quotes are not closed as they must be: it is a line, with its quotes.
+    /// Where the first record with broken quotes begins; it is read as a line, with its quotes.
     pub(super) broken: Option<usize>,
     /// The last record is the last of the file.
     pub(super) is_all: bool,
-    /// The quotes of the record behind the last are not closed in the text, and the file goes on behind it.
+    /// A further record has quotes that are not closed in the text, and the file continues after the text.
     pub(super) is_open: bool,
 }
 
 impl<'a> Records<'a> {
-    /// Reads at most so many from `text`, the head of a file; `is_whole` when nothing follows it. `delimiter`: what the file's name says.
+    /// Reads at most `most` records from `text`, the head of a file; `is_whole` if nothing follows it. `delimiter` is the one that the file's name implies.
     pub(super) fn read(
         text: &'a str,
         delimiter: Option<char>,
@@ -35,7 +35,7 @@ impl<'a> Records<'a> {
         let (mut comments, mut body) = comments(text, start.unwrap_or_default());
         let delimiter = declared.unwrap_or_else(|| choose(&text[body..], delimiter));
         if let Some((line, end)) = comments.pop() {
-            // With as many columns as the row below it the last one is the heading (`#chrom  pos`).
+            // A last comment with as many columns as the row below is the heading (`#chrom  pos`).
             let columns = |text| Record::read(text, delimiter, true).fields.len();
             let below = text[body..].trim_start_matches(['\r', '\n']);
             let is_heading = columns(line) > 1 && columns(line) == columns(below);
@@ -81,15 +81,15 @@ impl<'a> Records<'a> {
     }
 }
 
-/// One record, and how it is written.
+/// One record, with the state of its quotes.
 #[derive(Debug)]
 struct Record {
     fields: Vec<String>,
-    /// In bytes, with its line end.
+    /// Bytes, including its line end.
     length: usize,
     /// The text ends within its quotes.
     is_open: bool,
-    /// It has several lines, and something stands behind a closing quote: it was opened in vain.
+    /// It has several lines, and text follows a closing quote: the opening quote was not meant as one.
     is_broken: bool,
 }
 
@@ -102,7 +102,7 @@ enum At {
 }
 
 impl Record {
-    /// Reads the first one of a text, leniently: a quote within a field is one as any other.
+    /// Reads the first record of a text, leniently: a quote within a field is an ordinary character.
     fn read(text: &str, delimiter: char, quoting: bool) -> Self {
         let mut record = Self {
             fields: Vec::new(),
@@ -155,7 +155,7 @@ impl Record {
     }
 }
 
-/// Excel's first line `sep=;`, and its length.
+/// The delimiter in Excel's first line `sep=;`, and the line's length.
 fn declared(text: &str) -> Option<(char, usize)> {
     let line = text.split_inclusive('\n').next()?;
     let said = line.trim_end_matches(['\r', '\n']).trim_matches('"');
@@ -166,7 +166,7 @@ fn declared(text: &str) -> Option<(char, usize)> {
         .then_some((only, line.len()))
 }
 
-/// The lines from `start` on that begin with `#`, and where they end.
+/// The lines from `start` on that begin with `#`, and their end.
 fn comments(text: &str, start: usize) -> (Vec<(&str, usize)>, usize) {
     let mut end = start;
     let mut found = Vec::new();
@@ -180,7 +180,7 @@ fn comments(text: &str, start: usize) -> (Vec<(&str, usize)>, usize) {
     (found, end)
 }
 
-/// What parts the columns: what parts most rows alike. What the name says is taken where it parts any.
+/// Chooses the delimiter that gives most rows the same number of columns. The one that the name implies wins if it splits any row.
 fn choose(text: &str, named: Option<char>) -> char {
     let parted = |sign: &char| {
         let widths = widths(text, *sign);
@@ -193,12 +193,12 @@ fn choose(text: &str, named: Option<char>) -> char {
     if let Some(sign) = named.filter(|sign| parted(sign).0 > 0) {
         return sign;
     }
-    // The last of equals is taken.
+    // The last wins a tie.
     let signs = DELIMITERS.iter().rev();
     signs.copied().max_by_key(parted).unwrap_or(',')
 }
 
-/// Columns of the first records.
+/// Numbers of columns of the first records.
 fn widths(text: &str, delimiter: char) -> Vec<usize> {
     let mut rest = text;
     let records = std::iter::from_fn(|| {
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rows_decide_what_parts_the_columns() {
+    fn the_rows_decide_the_delimiter() {
         for (text, expected) in [
             ("a,b;c,d\n", ','),
             ("a;b;c", ';'),

@@ -1,4 +1,4 @@
-//! Drawings as pixels. What a drawing names outside of itself is not looked at: no file, no address.
+//! Draws SVG as pixels. References outside the drawing are not followed: no file, no address.
 
 use std::io::Cursor;
 use std::sync::{Arc, OnceLock};
@@ -9,9 +9,9 @@ use resvg::usvg::fontdb::{Database, Family, Query};
 use resvg::usvg::{Group, ImageHrefResolver, ImageKind, Node, Options, Tree};
 
 const MAX_SOURCE_BYTES: usize = 8 * 1024 * 1024;
-/// Groups within groups, each of which may take a canvas of its own.
+/// Deepest nesting of groups, each of which may take a canvas of its own.
 const MAX_DEPTH: usize = 32;
-/// What text is drawn in where its own font is not there, best first.
+/// Fonts for text whose own font is missing, best first.
 const FAMILIES: [&str; 6] = [
     "Arial",
     "Helvetica",
@@ -20,10 +20,10 @@ const FAMILIES: [&str; 6] = [
     "Noto Sans",
     "Times New Roman",
 ];
-/// Of a picture inside of a drawing.
+/// Pixels of a picture inside a drawing.
 const MAX_PIXELS: u64 = 16_000_000;
 
-/// Draws it on white, at its own size or smaller. Takes CPU time, and stack as deep as it nests.
+/// Draws an SVG on white, at its own size or smaller. Takes CPU time, and stack as deep as it nests.
 ///
 /// # Errors
 /// Why it cannot be drawn.
@@ -67,13 +67,13 @@ pub(super) fn draw(source: &[u8], longest_side: u32) -> Result<DynamicImage, Str
         Transform::from_scale(scale, scale),
         &mut canvas.as_mut(),
     );
-    // On white nothing is transparent, so there is no alpha to take back.
+    // On white nothing is transparent, so the premultiplied colours need no conversion.
     let pixels = RgbaImage::from_raw(width, height, canvas.take());
     let pixels = pixels.ok_or("it has no size")?;
     Ok(DynamicImage::ImageRgba8(pixels).into_rgb8().into())
 }
 
-/// The system's, looked for once, when the first drawing with text comes.
+/// The system's fonts, loaded once, for the first drawing with text.
 fn fonts() -> Arc<Database> {
     static FONTS: OnceLock<Arc<Database>> = OnceLock::new();
     let load = || {
@@ -87,7 +87,7 @@ fn fonts() -> Arc<Database> {
             };
             fonts.query(&query).is_some()
         };
-        // Text in a font that is not there is drawn in the serif one, and not at all where that is not there either.
+        // Text in a missing font is drawn in the serif one, and not at all if that is missing too.
         let usual = FAMILIES.into_iter().find(|name| is_there(name));
         let any = || Some(fonts.faces().next()?.families.first()?.0.clone());
         if let Some(family) = usual.map(str::to_owned).or_else(any) {
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_not_looked_at() {
+    fn referenced_files_are_not_read() {
         let folder = tempfile::tempdir().unwrap();
         let secret = folder.path().join("secret.png");
         let red = image::RgbImage::from_pixel(40, 20, image::Rgb([255, 0, 0]));
@@ -178,7 +178,7 @@ mod tests {
             for deep in [100, 1_000, 5_000] {
                 let inside = format!("<rect width=\"9\" height=\"9\"/>{}", close.repeat(deep));
                 let drawing = svg(&format!("{}{inside}", open.repeat(deep)));
-                // Refused or drawn: it comes back.
+                // Refused or drawn: the call returns.
                 let work = move || draw(drawing.as_bytes(), 1_200);
                 let thread = std::thread::Builder::new()
                     .stack_size(super::super::picture::DRAWING_STACK_BYTES);

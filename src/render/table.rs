@@ -4,22 +4,22 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::records::Records;
 
-/// Columns of characters in a cell; what is longer is cut.
+/// Width of a cell in terminal columns; longer ones are cut.
 pub const MAX_CELL: usize = 40;
-/// And in a line: columns beyond are counted, not shown.
+/// Width of a line; columns beyond it are counted, not shown.
 const MAX_LINE_CHARS: usize = 240;
 const GAP: &str = "  ";
 
 /// The head of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
-    /// Comments that stand above it, the heading, and the rows, each on a line of its own.
+    /// Comments above the table, the heading, and the rows, each on a line of its own.
     pub text: String,
-    /// How many lines of the file each line of `text` and those before it take.
+    /// For each line of `text`, the lines of the file that it and those before it take.
     pub lines: Vec<usize>,
-    /// In `text`, without the heading.
+    /// Rows in `text`, without the heading.
     pub rows: usize,
-    /// In the file's widest row.
+    /// Columns of the widest row.
     pub columns: usize,
     pub shown_columns: usize,
     pub delimiter: char,
@@ -27,14 +27,14 @@ pub struct Table {
     pub has_cut_cells: bool,
     /// Nothing of the file follows the last row.
     pub is_all: bool,
-    /// A row follows whose end is not in the text.
+    /// A row follows that does not end in the text.
     pub is_open: bool,
     /// The first line of the file that opens a quote and does not close it; it is shown with its quotes.
     pub unclosed_line: Option<usize>,
 }
 
-/// Reads the first `rows` rows below a heading from `text`, the head of a file; `is_whole` when nothing follows it. Rows may differ in length.
-/// `delimiter` is what the file's name says of it. None when there is not even a heading.
+/// Reads the first `rows` rows below a heading from `text`, the head of a file; `is_whole` if nothing follows it. Rows may differ in length.
+/// `delimiter` is the one that the file's name implies. None if there is not even a heading.
 #[must_use]
 pub fn csv(text: &str, delimiter: Option<char>, rows: usize, is_whole: bool) -> Option<Table> {
     let found = Records::read(text, delimiter, rows.saturating_add(1), is_whole);
@@ -107,7 +107,7 @@ pub fn csv(text: &str, delimiter: Option<char>, rows: usize, is_whole: bool) -> 
     })
 }
 
-/// On one line, and not too long.
+/// A field on one line, cut to [`MAX_CELL`].
 fn cell(field: &str) -> String {
     let mut cell = String::new();
     let mut width = 0;
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_the_text_cuts_is_left_out() {
+    fn an_incomplete_last_row_is_left_out() {
         let text = "a,b\n1,\"x\ny\"\n2,\"cut";
         let table = csv(text, Some(','), 20, false).unwrap();
         assert_eq!(table.text, "a  b\n1  x y\n");

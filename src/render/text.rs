@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-/// What is embedded is left out from so many characters on.
+/// Embedded data of fewer characters is kept.
 const MIN_DATA_CHARS: usize = 100;
 
-/// The text of a file of which the beginning says how it is written: with a byte order mark in UTF-16, otherwise in UTF-8.
+/// Decodes a file by its byte order mark: UTF-16 with one, otherwise UTF-8.
 #[must_use]
 pub fn decode(bytes: &[u8]) -> Cow<'_, str> {
     let wide = |from: fn([u8; 2]) -> u16| {
@@ -23,7 +23,7 @@ pub fn decode(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// The text without the bytes of pictures and others that are embedded in it (`data:image/png;base64,…`).
+/// Removes the data of pictures and the like that are embedded in a text (`data:image/png;base64,…`).
 #[must_use]
 pub fn without_data(text: &str) -> Cow<'_, str> {
     const MARK: &str = ";base64,";
@@ -51,7 +51,7 @@ mod tests {
     use super::{decode, without_data};
 
     #[test]
-    fn a_mark_says_how_a_text_is_written() {
+    fn a_byte_order_mark_decides_the_encoding() {
         for (bytes, expected) in [
             (&b"\xef\xbb\xbfa"[..], "a"),
             (b"\xff\xfea\0=\xd8\0\xde", "a\u{1f600}"),

@@ -179,7 +179,7 @@ fn needs_browser(page: &Value, plain: Option<&str>, html: &mut html::Reader) -> 
     }
     let page = text(page);
     let is_table = page.contains("class=\"dataframe");
-    !is_table && html.is_page(&page) && plain.is_none_or(|plain| !html.is_said_by(&page, plain))
+    !is_table && html.is_page(&page) && plain.is_none_or(|plain| !html.is_covered_by(&page, plain))
 }
 
 /// What is bounded by its own head and tail where it is too long for an event.

@@ -132,7 +132,7 @@ async fn an_unknown_name_is_answered_with_the_known_ones() {
     let error = bench.report("nothing").await.unwrap_err();
     assert_eq!(
         (error.code(), &*error.hint()),
-        ("not_found", "Known are: op, run.")
+        ("not_found", "The checkpoints are: op, run.")
     );
     for name in ["..", "a/b", "", "nul"] {
         let error = bench.report(name).await.unwrap_err();
