@@ -10,6 +10,6 @@ pub trait Fault: Error {
     fn code(&self) -> &str;
     /// True if the same call may succeed without any change.
     fn is_retryable(&self) -> bool;
-    /// What to do next, in one or two sentences.
+    /// The next step, in one or two sentences.
     fn remedy(&self) -> Advice;
 }

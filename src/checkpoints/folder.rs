@@ -175,7 +175,7 @@ impl Folder {
 }
 
 /// The names under which something is kept, sorted.
-pub(crate) fn known(checkpoint_dir: &Path) -> Vec<String> {
+pub(crate) fn list_names(checkpoint_dir: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(checkpoint_dir) else {
         return Vec::new();
     };
@@ -220,7 +220,7 @@ fn unreadable(path: PathBuf, why: Unreadable, previous: Option<u64>) -> Checkpoi
 mod tests {
     use std::fs;
 
-    use super::{Folder, known};
+    use super::{Folder, list_names};
     use crate::base::fault::Fault as _;
     use crate::checkpoints::CheckpointError;
     use crate::checkpoints::Name;
@@ -252,7 +252,7 @@ mod tests {
         let (dir, folder) = folder();
         assert_eq!(folder.load().unwrap(), Some(checkpoint_of(&folder)));
         assert_eq!(folder.load().unwrap().unwrap().completed, 6);
-        assert_eq!(known(dir.path()), ["op"]);
+        assert_eq!(list_names(dir.path()), ["op"]);
     }
 
     fn checkpoint_of(folder: &Folder) -> Checkpoint {

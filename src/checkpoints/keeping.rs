@@ -124,21 +124,21 @@ impl Checkpoints {
     /// [`Checkpoints::get`] tries again.
     ///
     /// # Errors
-    /// Those of the disk.
+    /// Disk errors.
     pub async fn keep_result(
         &self,
         mut keeping: Keeping,
         view: &View,
         deadline: Instant,
     ) -> Result<Vec<Advice>, CheckpointError> {
-        keep(&self.jobs, &mut keeping, view, deadline).await?;
+        update_run(&self.jobs, &mut keeping, view, deadline).await?;
         Ok(keeping.run.notes)
     }
 
     /// Removes the record of code that did not run.
     ///
     /// # Errors
-    /// Those of the disk.
+    /// Disk errors.
     fn drop_result(&self, keeping: &Keeping) -> Result<(), CheckpointError> {
         let path = keeping.folder.record(keeping.job);
         (keeping.folder.remove_run(keeping.job)).map_err(CheckpointError::disk(&path))
@@ -153,7 +153,7 @@ impl Checkpoints {
     async fn complete_record(&self, job: JobId, caller: &Caller<'_>) -> bool {
         let dir = self.dir.clone();
         let found = blocking(move || {
-            let names = folder::known(&dir).into_iter();
+            let names = folder::list_names(&dir).into_iter();
             let mut names = names.filter_map(|name| Name::new(&name).ok());
             names.find(|name| Folder::new(&dir, name).record(job).exists())
         });
@@ -207,7 +207,7 @@ impl Checkpoints {
                     runs.previous = None;
                 }
                 runs.newest = newest;
-                return report::of_result(runs).map(Some);
+                return report::report_result(runs).map(Some);
             }
         }
         Ok(None)
@@ -247,7 +247,7 @@ impl Checkpoints {
             Err(error) => Err(error),
         };
         match view {
-            Ok(view) => keep(&self.jobs, &mut keeping, &view, caller.deadline).await?,
+            Ok(view) => update_run(&self.jobs, &mut keeping, &view, caller.deadline).await?,
             // It never arrived: the result before it counts again.
             Err(RuntimeError::UnknownJob) if !keeping.run.was_heard_of() => {
                 self.drop_result(&keeping)?;
@@ -285,7 +285,7 @@ impl Keeping {
     }
 }
 
-async fn keep(
+async fn update_run(
     jobs: &Jobs,
     keeping: &mut Keeping,
     view: &View,

@@ -56,21 +56,21 @@ impl Checkpoints {
         let name = Name::new(operation)?;
         let folder = self.folder(&name);
         if let Some(checkpoint) = folder.load()? {
-            return report::of_operation(&checkpoint, &folder.results());
+            return report::report_operation(&checkpoint, &folder.results());
         }
         if let Some(report) = self.result(&name, &folder, caller).await? {
             return Ok(report);
         }
         Err(CheckpointError::NotFound {
             operation: operation.to_owned(),
-            known: folder::known(&self.dir),
+            known: folder::list_names(&self.dir),
         })
     }
 
     /// The names of all checkpoints, sorted. Reads the disk.
     #[must_use]
     pub fn known(&self) -> Vec<String> {
-        folder::known(&self.dir)
+        folder::list_names(&self.dir)
     }
 
     /// When the checkpoint `name` was last changed, by this process or another; none if there is none. Reads the disk.

@@ -67,7 +67,7 @@ pub struct CheckpointReport {
     pub facts: Option<KeptFacts>,
     /// The result of the previous run, while this one has none yet.
     pub previous: Option<Previous>,
-    /// What could not be saved or fetched.
+    /// Notes on what could not be saved or fetched.
     pub notes: Vec<Advice>,
     pub updated_at: String,
     pub next_step: Advice,
@@ -95,7 +95,7 @@ pub struct Previous {
     pub timing: Timing,
 }
 
-pub(crate) fn of_operation(
+pub(crate) fn report_operation(
     checkpoint: &Checkpoint,
     results: &Path,
 ) -> Result<CheckpointReport, CheckpointError> {
@@ -106,7 +106,7 @@ pub(crate) fn of_operation(
         MAX_RESULT_BYTES_SHOWN,
     )
     .map_err(CheckpointError::disk(results))?;
-    let (state, next_step) = standing(checkpoint);
+    let (state, next_step) = describe_state(checkpoint);
     Ok(CheckpointReport {
         operation: checkpoint.name.to_string(),
         kind: Kind::Chunked,
@@ -148,7 +148,7 @@ pub(crate) fn of_operation(
 }
 
 /// An operation's state, and what to do next.
-pub(crate) fn standing(checkpoint: &Checkpoint) -> (&'static str, Advice) {
+pub(crate) fn describe_state(checkpoint: &Checkpoint) -> (&'static str, Advice) {
     match &checkpoint.stop {
         _ if checkpoint.is_finished() => (
             "succeeded",
@@ -171,7 +171,7 @@ pub(crate) fn standing(checkpoint: &Checkpoint) -> (&'static str, Advice) {
     }
 }
 
-pub(crate) fn of_result(runs: Runs) -> Result<CheckpointReport, CheckpointError> {
+pub(crate) fn report_result(runs: Runs) -> Result<CheckpointReport, CheckpointError> {
     let run = runs.newest;
     let path = run.code();
     let code = store::read_if_there(&path).map_err(CheckpointError::disk(&path))?;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::Checkpoints;
 use super::error::CheckpointError;
-use super::folder::{Folder, known};
+use super::folder::{Folder, list_names};
 use super::name::Name;
 use super::report::{self, Kind};
 use super::run::Runs;
@@ -62,7 +62,7 @@ impl Checkpoints {
         let dir = self.dir.clone();
         blocking(move || {
             remove_leftovers(&dir);
-            let names = known(&dir)
+            let names = list_names(&dir)
                 .into_iter()
                 .filter_map(|name| Name::new(&name).ok());
             let mut rows: Vec<(Folder, Row)> = names
@@ -98,7 +98,7 @@ impl Checkpoints {
         if !folder.is_there() {
             return Err(CheckpointError::NotFound {
                 operation: operation.to_owned(),
-                known: known(&self.dir),
+                known: list_names(&self.dir),
             });
         }
         let lock = folder.lock(&name)?;
@@ -189,7 +189,7 @@ fn row(folder: &Folder, name: &Name) -> Row {
         Ok(None) => {}
         Ok(Some(checkpoint)) => {
             return Row {
-                state: report::standing(&checkpoint).0.to_owned(),
+                state: report::describe_state(&checkpoint).0.to_owned(),
                 completed: Some(checkpoint.completed),
                 n_iterations: Some(checkpoint.total),
                 session: Some(checkpoint.session),

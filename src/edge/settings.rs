@@ -100,13 +100,13 @@ impl Settings {
                 if is_beside { env::COLAB_TOKEN } else { env::COLAB_URL }
             ));
         }
-        let call_budget = note(&mut faults, call_budget(env)).flatten();
-        let log_filter = note(&mut faults, log_filter(env)).flatten();
+        let call_budget = collect_fault(&mut faults, call_budget(env)).flatten();
+        let log_filter = collect_fault(&mut faults, log_filter(env)).flatten();
         let upload_dirs = upload_dirs(env, &mut faults, &mut warnings);
         let search_path = paths::search_path(env);
         let python = python::setting(env, &search_path, target == Target::Local);
-        let python = note(&mut faults, python).flatten();
-        let mut folder = |name| note(&mut faults, folder(env, name)).flatten();
+        let python = collect_fault(&mut faults, python).flatten();
+        let mut folder = |name| collect_fault(&mut faults, folder(env, name)).flatten();
         let data_dir = folder(env::DATA_DIR).unwrap_or_else(|| absolute(paths::default_data_dir()));
         let settings = Self {
             target,
@@ -130,7 +130,7 @@ impl Settings {
     }
 }
 
-fn note<T>(faults: &mut Vec<String>, result: Result<T, String>) -> Option<T> {
+fn collect_fault<T>(faults: &mut Vec<String>, result: Result<T, String>) -> Option<T> {
     result.map_err(|fault| faults.push(fault)).ok()
 }
 
@@ -157,7 +157,7 @@ fn target(env: &Env, faults: &mut Vec<String>) -> Option<Target> {
         .map(endpoint::read_token)
         .transpose();
     let token = token.map_err(|fault| format!("{} {fault}", env::COLAB_TOKEN));
-    let token = note(faults, token);
+    let token = collect_fault(faults, token);
     let text = env.get(env::COLAB_URL)?;
     if text.eq_ignore_ascii_case("local") {
         return Some(Target::Local);
@@ -169,7 +169,7 @@ fn target(env: &Env, faults: &mut Vec<String>) -> Option<Target> {
         None => address.map(|_| None),
     };
     let found = found.map_err(|fault| format!("{} {fault} (or it is `local`)", env::COLAB_URL));
-    note(faults, found).flatten().map(Target::Remote)
+    collect_fault(faults, found).flatten().map(Target::Remote)
 }
 
 fn log_filter(env: &Env) -> Result<Option<Targets>, String> {

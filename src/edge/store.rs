@@ -147,7 +147,7 @@ mod tests {
     use super::{read_if_there, replace_keeping, set_aside};
 
     #[test]
-    fn a_replaced_file_stands_beside_the_new_one() {
+    fn a_replaced_file_is_kept_beside_the_new_one() {
         let folder = tempfile::tempdir().unwrap();
         let (path, previous) = (folder.path().join("deep/a"), folder.path().join("deep/b"));
         for text in ["one", "two", "three"] {

@@ -151,7 +151,7 @@ impl Call {
             ("", None) => self.say(job.state.as_str()),
             (line, _) => self.say(line),
         }
-        let begun = short(&newest.begun);
+        let begun = short(&newest.unfinished);
         self.said.send_modify(|said| {
             if said.begun.as_ref().is_none_or(|(text, _)| *text != begun) {
                 said.begun = (!begun.is_empty()).then(|| (begun, Instant::now()));

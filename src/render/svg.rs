@@ -48,7 +48,7 @@ pub(super) fn draw(source: &[u8], longest_side: u32) -> Result<DynamicImage, Str
     }
     let tree = Tree::from_data(source, &options).map_err(|error| error.to_string())?;
     if depth(tree.root()) > MAX_DEPTH {
-        return Err("it nests too deep".to_owned());
+        return Err("it nests too deeply".to_owned());
     }
     let size = tree.size();
     #[expect(clippy::cast_precision_loss, reason = "a small number")]

@@ -6,7 +6,7 @@ pub struct Newest {
     /// The last complete line that is not blank; for a line that is redrawn, its last complete state.
     pub line: String,
     /// A line without an end: a partial one, or a prompt.
-    pub begun: String,
+    pub unfinished: String,
 }
 
 #[cfg(test)]
@@ -15,7 +15,7 @@ mod tests {
 
     #[test]
     fn a_partial_line_is_never_taken_for_a_complete_one() {
-        for (pieces, line, begun) in [
+        for (pieces, line, unfinished) in [
             (&["one\ntwo\n\n"][..], "two", ""),
             (&["one\ntwo"], "one", "two"),
             (&["epoch 3", ", loss"], "", "epoch 3, loss"),
@@ -36,7 +36,7 @@ mod tests {
             let mut screen = Screen::new(100);
             pieces.iter().for_each(|piece| screen.push(piece));
             let newest = screen.newest();
-            assert_eq!((&*newest.line, &*newest.begun), (line, begun), "{pieces:?}");
+            assert_eq!((&*newest.line, &*newest.unfinished), (line, unfinished), "{pieces:?}");
         }
     }
 }

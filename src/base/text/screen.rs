@@ -68,12 +68,12 @@ impl Screen {
     pub fn newest(&self) -> Newest {
         let page = &self.page;
         let (ended, current) = (page.last_line.clone(), page.line().iter().collect());
-        let (line, begun) = match &page.drawn {
+        let (line, unfinished) = match &page.drawn {
             Some(drawn) if page.column < drawn.chars().count() => (drawn.clone(), String::new()),
             Some(_) => (current, String::new()),
             None => (ended, current),
         };
-        Newest { line, begun }
+        Newest { line, unfinished }
     }
 
     /// Characters shown so far.

@@ -209,7 +209,7 @@ impl Reader for Collector {
         match self.pending.last_line() {
             Some(line) => Newest {
                 line: line.to_owned(),
-                begun: String::new(),
+                unfinished: String::new(),
             },
             None => self.screen.newest(),
         }

@@ -105,18 +105,18 @@ impl Remote {
 
     /// The current address; the saved one if there is none yet.
     fn address(&self) -> Option<Arc<Address>> {
-        let known = self.known();
+        let known = self.current();
         if known.is_none() {
             self.exchange(|now| match now {
                 None => Some(self.load()?.endpoint),
                 Some(_) => None,
             });
-            return self.known();
+            return self.current();
         }
         known
     }
 
-    fn known(&self) -> Option<Arc<Address>> {
+    fn current(&self) -> Option<Arc<Address>> {
         let address = self.address.lock();
         address.clone()
     }
@@ -181,15 +181,15 @@ impl Provisioner for Remote {
     }
 
     fn place(&self) -> Option<String> {
-        Some(self.known()?.endpoint.address())
+        Some(self.current()?.endpoint.address())
     }
 
     fn boot_id(&self) -> Option<String> {
-        self.executor_at(&*self.known()?).ok()?.boot_id()
+        self.executor_at(&*self.current()?).ok()?.boot_id()
     }
 
     fn ngrok_month_bytes(&self) -> Option<u64> {
-        let is_counted = is_ngrok(&self.known()?.endpoint.url);
+        let is_counted = is_ngrok(&self.current()?.endpoint.url);
         is_counted.then(|| self.allowance.of_this_month())
     }
 }

@@ -1,4 +1,4 @@
-//! Tells apart what answered: the executor, a tunnel that has lost it, or another server.
+//! Classifies what answered: the executor, a tunnel that has lost it, or another server.
 
 use std::cmp::Ordering;
 use std::time::Duration;
