@@ -50,7 +50,9 @@ pub enum CheckpointError {
         "another call, from this client or another one on this computer, is working on {operation:?}"
     )]
     Busy { operation: String },
-    #[error("code of {operation:?} may still be running in another client on this computer, as job {job}")]
+    #[error(
+        "code of {operation:?} may still be running in another client on this computer, as job {job}"
+    )]
     RunsInOtherClient { operation: String, job: JobId },
     #[error("code of {operation:?} is still running, as job {job}")]
     StillRunning { operation: String, job: JobId },

@@ -160,8 +160,7 @@ pub(crate) fn describe_state(checkpoint: &Checkpoint) -> (&'static str, Advice) 
             let again = Advice::from("Call ")
                 + Step::RunChunked
                 + " again with the same arguments to continue.";
-            let counts =
-                "Progress of the running job since then counts; if it failed, that call reports how.";
+            let counts = "Progress of the running job since then counts; if it failed, that call reports how.";
             let is_under_way = checkpoint.in_flight.is_some();
             (
                 "unfinished",
@@ -185,7 +184,9 @@ pub(crate) fn report_result(runs: Runs) -> Result<CheckpointReport, CheckpointEr
         }
         "unknown" => "It is not known yet whether the code arrived. Call again.".into(),
         _ if run.is_whole => "Read the facts: they say what went wrong and what to do.".into(),
-        _ => "The code has ended, but not all of its output has been fetched yet: call again.".into(),
+        _ => {
+            "The code has ended, but not all of its output has been fetched yet: call again.".into()
+        }
     };
     Ok(CheckpointReport {
         operation: run.name.to_string(),

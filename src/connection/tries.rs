@@ -147,7 +147,10 @@ impl Tries {
     ) -> RuntimeResult<Option<T>> {
         match timeout_at(self.deadline, answer).await {
             Ok(Ok(answer)) => Ok(Some(answer)),
-            Ok(Err(error)) => self.wait_for_retry(Some(runtime), error).await.map(|()| None),
+            Ok(Err(error)) => self
+                .wait_for_retry(Some(runtime), error)
+                .await
+                .map(|()| None),
             Err(_) => Err(self.late_error(runtime)),
         }
     }

@@ -22,9 +22,7 @@ pub(super) fn folder(env: &Env, name: &str) -> Result<Option<PathBuf>, String> {
         return Err(format!("{name} is {shown}: {}", paths::RELATIVE_PATH_FAULT));
     }
     if path.is_file() {
-        return Err(format!(
-            "{name} is {shown}: that is a file; name a folder"
-        ));
+        return Err(format!("{name} is {shown}: that is a file; name a folder"));
     }
     if let Some(what) = too_wide(&path) {
         return Err(format!(
@@ -82,7 +80,10 @@ pub(super) fn upload_dirs(
         if path.as_os_str().is_empty() {
             continue;
         } else if !path.is_absolute() {
-            faults.push(format!("{name} names {shown}: {}", paths::RELATIVE_PATH_FAULT));
+            faults.push(format!(
+                "{name} names {shown}: {}",
+                paths::RELATIVE_PATH_FAULT
+            ));
         } else if path.is_file() {
             faults.push(format!(
                 "{name} names {shown}: that is a file; name the folder that it is in"

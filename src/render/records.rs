@@ -24,7 +24,8 @@ pub(super) struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    /// Reads at most `most` records from `text`, the head of a file; `is_whole` if nothing follows it. `delimiter` is the one that the file's name implies.
+    /// Reads at most `most` records from `text`, the head of a file; `is_whole` if nothing follows it. `delimiter` is the one that the file's
+    /// name implies.
     pub(super) fn read(
         text: &'a str,
         delimiter: Option<char>,

@@ -108,7 +108,10 @@ fn each_error_names_its_setting_and_the_expected_value() {
         ("COLAB_URL", "https://a.example#s3cret"),
         ("COLAB_TOKEN", "0ther"),
     ];
-    fails(&faults(&home, &differing), &["different token", "remove the old one"]);
+    fails(
+        &faults(&home, &differing),
+        &["different token", "remove the old one"],
+    );
 }
 
 #[test]

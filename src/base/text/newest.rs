@@ -36,7 +36,11 @@ mod tests {
             let mut screen = Screen::new(100);
             pieces.iter().for_each(|piece| screen.push(piece));
             let newest = screen.newest();
-            assert_eq!((&*newest.line, &*newest.unfinished), (line, unfinished), "{pieces:?}");
+            assert_eq!(
+                (&*newest.line, &*newest.unfinished),
+                (line, unfinished),
+                "{pieces:?}"
+            );
         }
     }
 }

@@ -90,7 +90,9 @@ async fn lock(path: &Path, say: &Say<'_>) -> Result<FileLock, Fault> {
     loop {
         match FileLock::try_take(path).map_err(|error| Fault::disk(path, &error))? {
             Some(lock) => return Ok(lock),
-            None if !waiting => say("waiting for another smart-colab process, which is installing the packages"),
+            None if !waiting => {
+                say("waiting for another smart-colab process, which is installing the packages")
+            }
             None => {}
         }
         waiting = true;

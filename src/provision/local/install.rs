@@ -120,7 +120,10 @@ async fn step(what: &str, command: Command, limit: Duration) -> Result<(), Fault
     }
     let said = format!("{}\n{}", finished.stdout, finished.stderr);
     let last = finished.last_lines(MAX_SHOWN_LINES);
-    Err(Fault::new(format!("{what} failed: {last}"), remedy_for(&said)))
+    Err(Fault::new(
+        format!("{what} failed: {last}"),
+        remedy_for(&said),
+    ))
 }
 
 /// Chooses the remedy by the output of pip or uv. Only the words of the hint depend on it.
@@ -191,7 +194,11 @@ mod tests {
             ),
             ("Segmentation fault", "Call again"),
         ] {
-            assert!(remedy_for(said).contains(word), "{said}: {}", remedy_for(said));
+            assert!(
+                remedy_for(said).contains(word),
+                "{said}: {}",
+                remedy_for(said)
+            );
         }
     }
 }

@@ -89,7 +89,11 @@ const GATEWAYS: [(u16, &str, Reach); 15] = [
         "Cloudflare got a response that it does not understand",
         Reach::Unknown,
     ),
-    (521, "the machine refused Cloudflare's connection", Reach::Nowhere),
+    (
+        521,
+        "the machine refused Cloudflare's connection",
+        Reach::Nowhere,
+    ),
     (
         522,
         "Cloudflare timed out before the machine accepted the connection or the request",
