@@ -181,7 +181,7 @@ impl Checkpoints {
             for _ in 0..MAX_POLLS {
                 sleep(POLL_INTERVAL).await;
                 let deadline = Instant::now() + POLL_INTERVAL;
-                match checkpoints.jobs.standing(job, 0, 0.0, deadline).await {
+                match checkpoints.jobs.poll(job, 0, 0.0, deadline).await {
                     Ok(job) if !job.state.is_final() => continue,
                     Err(error) if !error.is_not_found() => continue,
                     Ok(_) | Err(_) => {}
@@ -242,7 +242,7 @@ impl Checkpoints {
             _lock: lock,
         };
         let soon = caller.deadline.min(Instant::now() + REACH_TIMEOUT);
-        let view = match self.jobs.standing(job, 0, 0.0, soon).await {
+        let view = match self.jobs.poll(job, 0, 0.0, soon).await {
             Ok(_) => self.jobs.look(job, Reading::Whole, caller).await,
             Err(error) => Err(error),
         };

@@ -105,7 +105,7 @@ impl Checkpoints {
         let mut message = Advice::from("It is gone for good.");
         if let Some(job) = job_under_way(&folder) {
             let deadline = deadline.min(Instant::now() + ANSWER_TIMEOUT);
-            let standing = self.jobs.standing(job, 0, 0.0, deadline).await;
+            let standing = self.jobs.poll(job, 0, 0.0, deadline).await;
             if let Err(error) = &standing {
                 self.refuse_other_client(operation, job, error)?;
             }

@@ -189,7 +189,7 @@ impl<'a> Operation<'a> {
             }
             (Ended::Finished | Ended::Full | Ended::Deadline, job) => {
                 if let Some(job) = job {
-                    self.output.ahead = self.jobs.ahead(&job, self.caller.deadline).await;
+                    self.output.ahead = self.jobs.explain_queue(&job, self.caller.deadline).await;
                 }
                 End::Deadline
             }

@@ -59,7 +59,7 @@ pub(super) fn explain(
 /// process, and what is too much for the limits, comes again.
 fn may_pass(job: &Job) -> bool {
     match job.reason {
-        Some(Reason::KernelDied) => death::may_pass(job.kernel_exit.as_ref()),
+        Some(Reason::KernelDied) => death::may_succeed_again(job.kernel_exit.as_ref()),
         Some(Reason::DiskFull) => true,
         _ => job.state == JobState::Interrupted,
     }

@@ -1,4 +1,4 @@
-//! Ending what runs: jobs, and sessions with all of theirs.
+//! Ending jobs, and sessions with all their jobs.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -18,27 +18,27 @@ use crate::wire::job::Job;
 use crate::wire::session::{Restarted, Session};
 use crate::wire::state::JobState;
 
-/// How long an interrupt is tried for after the caller has gone.
+/// How long an interrupt is retried after the caller has gone.
 const INTERRUPT_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long the session of a job that waits is asked for.
-const LOOK_AHEAD: Duration = Duration::from_millis(500);
-/// Between two looks for a job that may not have arrived yet.
+/// How long to wait for the session of a queued job.
+const SESSION_TIMEOUT: Duration = Duration::from_millis(500);
+/// Interval between checks for a job that may not have arrived yet.
 const ARRIVAL_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Jobs {
-    /// Asks for a job's end and says how it stands.
+    /// Requests a job's end and returns its current state.
     ///
     /// # Errors
-    /// Those of the runtime, after repeating until `deadline`.
+    /// As the runtime reports, after retries until `deadline`.
     pub async fn interrupt(&self, id: JobId, deadline: Instant) -> RuntimeResult<Job> {
         let asked = interrupt(&self.connection, id, JobId::fresh(), deadline).await;
         asked.map_err(|error| self.classify_missing(id, &error).unwrap_or(error))
     }
 
-    /// Asks for a job's end and waits until the caller's patience ends for it to come.
+    /// Requests a job's end and waits for it until the caller's patience ends.
     ///
     /// # Errors
-    /// Those of the runtime, after repeating until the caller's deadline.
+    /// As the runtime reports, after retries until the caller's deadline.
     pub async fn end(&self, id: JobId, caller: &Caller<'_>) -> RuntimeResult<Job> {
         let asked = self.interrupt(id, caller.deadline).await?;
         if asked.state.is_final() {
@@ -49,10 +49,10 @@ impl Jobs {
         Ok(followed.await.job.unwrap_or(asked))
     }
 
-    /// A session, by its name.
+    /// Looks up a session by its name.
     ///
     /// # Errors
-    /// [`RuntimeError::UnknownSession`] with the names there are; those of the runtime, after repeating until `deadline`.
+    /// [`RuntimeError::UnknownSession`] with the existing names; else as the runtime reports, after retries until `deadline`.
     pub async fn session(&self, name: &str, deadline: Instant) -> RuntimeResult<Session> {
         let mut sessions = self.connection.until(deadline).sessions().await?;
         match sessions.iter().position(|session| session.name == name) {
@@ -64,7 +64,7 @@ impl Jobs {
         }
     }
 
-    /// The job that runs in a session or, while its kernel is still starting, waits as its first.
+    /// The job running in a session or, while its kernel is still starting, the first in its queue.
     ///
     /// # Errors
     /// As [`Jobs::session`].
@@ -84,12 +84,12 @@ impl Jobs {
         Ok(first.map(|job| job.id))
     }
 
-    /// What a job that has not begun waits for, and the ways out; none where no code runs before it.
-    pub(crate) async fn ahead(&self, job: &Job, deadline: Instant) -> Option<Advice> {
+    /// Explains what a queued job waits for, and the ways out; none where no other code runs in its session.
+    pub(crate) async fn explain_queue(&self, job: &Job, deadline: Instant) -> Option<Advice> {
         if job.state != JobState::Queued {
             return None;
         }
-        let soon = deadline.min(Instant::now() + LOOK_AHEAD);
+        let soon = deadline.min(Instant::now() + SESSION_TIMEOUT);
         let running = self.session(&job.session, soon).await.ok()?.running_job?;
         let (id, session) = (job.id, &job.session);
         let others = match job.queue_position {
@@ -98,32 +98,33 @@ impl Jobs {
         };
         (running != id.to_string()).then(|| {
             Advice::from(format!(
-                "The code has not begun: it waits for job {running}, which runs in session {session}{others}. "
+                "The code has not started: it waits for job {running}, which runs in session {session}{others}. "
             )) + Step::interrupt(&running)
                 + " ends that job; "
                 + Step::RestartSession
-                + " ends all that runs and waits there, with the variables. To run this in another session, take it out first: "
+                + " ends all running and queued code there and loses the variables. To run this code in another session, first take it out of the queue: "
                 + Step::interrupt(id)
                 + "."
         })
     }
 
-    /// Ends a session's kernel with all its jobs, and starts a new one. Done once, or not known to be done: see [`RuntimeError::reach`].
+    /// Ends a session's kernel with all its jobs, and starts a new one. Happens at most once; whether it did after an error, see
+    /// [`RuntimeError::reach`].
     ///
     /// # Errors
-    /// Those of the runtime.
+    /// As the runtime reports.
     pub async fn restart_session(&self, name: &str, deadline: Instant) -> RuntimeResult<Restarted> {
         let until = self.connection.until(deadline);
         let restarted = until.restart_session(name).await?;
-        // Whoever asked for it need not be told.
+        // Requested by the caller, so not worth a note in its next answer.
         self.kernels.forget(name);
         Ok(restarted)
     }
 
-    /// Ends a session's kernel with all its jobs for good; what it returns and when it fails as [`Jobs::restart_session`].
+    /// Ends a session's kernel with all its jobs for good and returns the ids of those jobs.
     ///
     /// # Errors
-    /// Those of the runtime.
+    /// As [`Jobs::restart_session`].
     pub async fn remove_session(
         &self,
         name: &str,
@@ -135,7 +136,7 @@ impl Jobs {
         Ok(removed.ended_jobs)
     }
 
-    /// Interrupts a job after its caller has gone; one that is still on its way too.
+    /// Interrupts a job after its caller has gone, even one that has not reached the executor yet.
     pub(crate) fn interrupt_later(&self, id: JobId) {
         let connection = self.connection.clone();
         let (deadline, request) = (Instant::now() + INTERRUPT_TIMEOUT, JobId::fresh());
@@ -159,7 +160,7 @@ impl Jobs {
     }
 }
 
-/// However often it is sent under one `request`, code that tidies up after an interrupt is not interrupted in that.
+/// Interrupts a job once for each `request`, however often it is sent, so that a retry does not interrupt the code's own cleanup.
 async fn interrupt(
     connection: &Arc<Connection>,
     id: JobId,

@@ -1,44 +1,44 @@
-//! Why a kernel's process ended under the code, and what to do about it.
+//! Explains why a kernel's process ended while code ran, and what to do about it.
 
 use std::borrow::Cow;
 
 use crate::base::advice::{Advice, Step};
 use crate::wire::job::KernelExit;
 
-/// Signals by which the system ends a process whose native code went wrong.
+/// Signals by which the system ends a process after a fault in its native code.
 const NATIVE_CRASHES: [&str; 7] = [
     "SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS",
 ];
-/// Windows' exit codes from here on are exceptions such as an access violation (0xC0000005).
+/// On Windows, exit codes from here on are exceptions such as an access violation (0xC0000005).
 const FIRST_WINDOWS_EXCEPTION: i64 = 0xC000_0000;
 
-/// The probe shows how much memory there is.
-const OUT_OF_MEMORY: &str = "Take less data at a time; ";
-const PERHAPS_MEMORY: &str = "Take less data at a time if memory was short.";
+/// Completed by the step that shows how much memory there is.
+const OUT_OF_MEMORY: &str = "Process less data at a time; ";
+const PERHAPS_MEMORY: &str = "If memory was short, process less data at a time.";
 const NATIVE_CRASH: &str = "A library's native code crashed, most likely in the last call that the code made: run the code in smaller steps, after \
-    `import faulthandler; faulthandler.enable()`, to see which. Check that the versions of the packages fit together and to the machine.";
-const SHORT_OF_SHARED_MEMORY: &str = "Often /dev/shm is full (fewer worker processes need less of it), or a mapped file was cut while it was in use. \
-    Else a library's native code crashed in the last call: `import faulthandler; faulthandler.enable()` shows where; check the packages' versions.";
-const ENDED_ITSELF: &str = "The code, or a library that it called, ended the process (os._exit() does that) or put another program in its place (os.exec*()): \
-    take that out, and start programs with subprocess.";
+    `import faulthandler; faulthandler.enable()`, to see which. Check that the versions of the packages fit each other and the machine.";
+const SHORT_OF_SHARED_MEMORY: &str = "Often /dev/shm is full (fewer worker processes need less of it), or a mapped file was truncated while in use. \
+    Otherwise a library's native code crashed in the last call: `import faulthandler; faulthandler.enable()` shows where; check the packages' versions.";
+const ENDED_ITSELF: &str = "The code, or a library that it called, ended the process (os._exit() does that) or replaced it with another program (os.exec*()): \
+    remove that call, and start programs with subprocess.";
 const ENDED_BY_SIGNAL: &str = "Something sent that signal on purpose: the code itself, another program, or the machine's shutdown.";
 
-/// Code, sentence and advice.
+/// The error's code, sentence and advice for a kernel that died.
 pub(super) fn explain(exit: Option<&KernelExit>) -> (&'static str, Cow<'static, str>, Advice) {
     let advice = Advice::from("All variables are gone: run the setup again.").then(advise(exit));
     ("kernel_died", causes(exit).0, advice)
 }
 
-/// What keeps it from happening again.
+/// Advises how to keep it from happening again.
 pub(crate) fn advise(exit: Option<&KernelExit>) -> Advice {
     match causes(exit).1 {
-        OUT_OF_MEMORY => Advice::from(OUT_OF_MEMORY) + Step::Probe + " shows what memory there is.",
+        OUT_OF_MEMORY => Advice::from(OUT_OF_MEMORY) + Step::Probe + " shows how much memory there is.",
         advice => advice.into(),
     }
 }
 
-/// Whether the same code may come through the next time: something else than the code and its use of memory may have ended the process.
-pub(crate) fn may_pass(exit: Option<&KernelExit>) -> bool {
+/// Whether the same code may succeed when run again: something other than the code and its use of memory may have ended the process.
+pub(crate) fn may_succeed_again(exit: Option<&KernelExit>) -> bool {
     exit.is_none_or(|exit| !exit.out_of_memory)
         && [PERHAPS_MEMORY, ENDED_BY_SIGNAL].contains(&causes(exit).1)
 }
@@ -63,7 +63,7 @@ fn causes(exit: Option<&KernelExit>) -> (Cow<'static, str>, &'static str) {
             by(&format!("crashed in native code, ended by {signal},")),
             NATIVE_CRASH,
         ),
-        // By which the system frees memory, too.
+        // The out-of-memory killer sends it too.
         (Some("SIGKILL"), _) => (by("was ended by SIGKILL"), PERHAPS_MEMORY),
         (Some(signal), _) => (by(&format!("was ended by {signal}")), ENDED_BY_SIGNAL),
         (None, Some(code)) if code >= FIRST_WINDOWS_EXCEPTION => (
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_death_is_explained_by_what_is_known_of_it() {
+    fn a_death_is_explained_by_its_signal_and_exit_code() {
         for (exit, said) in [
             (
                 json!({"signal": "SIGKILL", "code": null, "out_of_memory": true}),
@@ -109,7 +109,7 @@ mod tests {
             ),
             (
                 json!({"signal": "SIGKILL", "code": null}),
-                "if memory was short",
+                "If memory was short",
             ),
             (json!({"signal": "SIGTERM", "code": null}), "on purpose"),
             (json!({"signal": "SIGINT", "code": null}), "on purpose"),
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_memory_may_explain_is_advised_to_take_less() {
+    fn less_data_is_advised_only_where_memory_may_be_the_cause() {
         for signal in [
             "SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGTERM", "SIGINT",
         ] {

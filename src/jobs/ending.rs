@@ -1,4 +1,4 @@
-//! Why a job ended without success, and what to do about it.
+//! Explains why a job ended without success, and what to do about it.
 
 use std::borrow::Cow;
 
@@ -8,8 +8,8 @@ use crate::wire::event::PythonError;
 use crate::wire::job::Job;
 use crate::wire::state::Reason;
 
-/// What becomes of a Python process whose own code ends it, however the job ended.
-pub(crate) const EXITED: &str = "the code called exit(), after which nothing more of its cell runs, or stopped its event loop: the Python process ended, and all variables are gone";
+/// Explains that the code ended its own Python process, however the job ended.
+pub(crate) const EXITED: &str = "the code called exit(), which skips the rest of its cell, or stopped its event loop: the Python process ended, and all variables are gone";
 
 /// Whether the job's own code ended its Python process.
 pub(crate) fn has_exited(job: &Job) -> bool {
@@ -17,7 +17,7 @@ pub(crate) fn has_exited(job: &Job) -> bool {
     job.variables_lost && matches!(job.reason, Some(Exited | Interrupted | PythonError))
 }
 
-/// Code, sentence and advice for an end that is not success.
+/// The error's code, sentence and advice for a job that did not succeed.
 pub(crate) fn explain(reason: Reason, job: &Job) -> (&'static str, Cow<'static, str>, Advice) {
     let (code, sentence, advice) = match reason {
         Reason::PythonError => (
@@ -28,19 +28,19 @@ pub(crate) fn explain(reason: Reason, job: &Job) -> (&'static str, Cow<'static, 
         Reason::KernelDied if job.started_at.is_none() => (
             "kernel_died",
             "no Python process could be started, so none of the code ran",
-            "Do what the message above says, then send the code again.".into(),
+            "Follow the message above, then send the code again.".into(),
         ),
         Reason::KernelDied => return death::explain(job.kernel_exit.as_ref()),
         Reason::Timeout if job.variables_lost => (
             "timed_out",
-            "the code ran out of its time, did not stop when interrupted, and its Python process was ended",
+            "the code exceeded its timeout, did not stop when interrupted, and its Python process was ended",
             Advice::from("All variables are gone. Run the setup again, and give ")
                 + Step::RunLong
                 + " a larger timeout_sec.",
         ),
         Reason::Timeout => (
             "timed_out",
-            "the code ran out of its time and was interrupted; variables are kept",
+            "the code exceeded its timeout and was interrupted; variables are kept",
             Advice::from("Give ") + Step::RunLong + " a larger timeout_sec, or do less at a time.",
         ),
         Reason::SessionRestarted | Reason::SessionDeleted | Reason::Interrupted
@@ -48,8 +48,8 @@ pub(crate) fn explain(reason: Reason, job: &Job) -> (&'static str, Cow<'static, 
         {
             (
                 "cancelled",
-                "the code was taken out of its session's queue before it began: none of it ran",
-                "Send it again when it is wanted. After a restart of the session its variables are gone: run the setup first.".into(),
+                "the code was removed from its session's queue before it started: none of it ran",
+                "Send it again if it is still needed. After a session restart the variables are gone: run the setup first.".into(),
             )
         }
         Reason::Interrupted if job.variables_lost => (
@@ -60,7 +60,7 @@ pub(crate) fn explain(reason: Reason, job: &Job) -> (&'static str, Cow<'static, 
         Reason::Interrupted => (
             "cancelled",
             "the code was interrupted; variables are kept",
-            "Run it again when it is wanted.".into(),
+            "Run it again if it is still needed.".into(),
         ),
         Reason::SessionRestarted => (
             "cancelled",
@@ -74,12 +74,12 @@ pub(crate) fn explain(reason: Reason, job: &Job) -> (&'static str, Cow<'static, 
         ),
         Reason::ExecutorStopped => (
             "kernel_died",
-            "the executor was stopped while the code ran or waited (with `local` it ends with its client); what the code had printed is above",
+            "the executor was stopped while the code was running or queued (with `local` it ends with its client); what the code had printed is above",
             "All variables are gone. Run the setup and the code again; keep the client open until `local` code has ended.".into(),
         ),
         Reason::ExecutorRestarted => (
             "kernel_died",
-            "the executor was killed, or its machine restarted, while the code ran or waited; what the code had printed is above",
+            "the executor was killed, or its machine restarted, while the code was running or queued; what the code had printed is above",
             "All variables are gone. Run the setup and the code again.".into(),
         ),
         Reason::KernelReplaced => (
@@ -90,12 +90,12 @@ pub(crate) fn explain(reason: Reason, job: &Job) -> (&'static str, Cow<'static, 
         Reason::DiskFull => (
             "disk_full",
             "the machine's disk is full, so the output could not be kept and the code was stopped",
-            "Delete files there, then run the code again.".into(),
+            "Delete files on the machine, then run the code again.".into(),
         ),
         Reason::Exited => (
             "python_error",
             EXITED,
-            "The next call starts a fresh one. Take the exit out of the code, and run the setup again.".into(),
+            "The next call starts a new one. Remove the exit from the code, and run the setup again.".into(),
         ),
         Reason::Unknown => (
             "kernel_died",
@@ -106,19 +106,19 @@ pub(crate) fn explain(reason: Reason, job: &Job) -> (&'static str, Cow<'static, 
     (code, sentence.into(), advice)
 }
 
-/// What to do about an exception of the user's code, beside reading its traceback.
+/// Advises on an exception of the user's code, beyond reading its traceback.
 pub(crate) fn advise(error: &PythonError) -> Advice {
     let text = match error.ename.as_str() {
         "StdinNotImplementedError" => advise_unanswered(error),
         "SystemExit" if is_clean_exit(error) => {
-            "The exit stopped only this cell, what stands after it did not run: the session goes on and its variables are kept. Leave it out where more code of the cell is to run."
+            "The exit stopped only this cell, and the code after it did not run: the session and its variables are kept. Remove the exit if the rest of the cell should run."
         }
         "SystemExit" => {
-            "The exit stopped only this cell, what stands after it did not run: the session goes on and its variables are kept. What was printed, and the exit's code or message, \
-             say why the program gave up: mend that and run it again."
+            "The exit stopped only this cell, and the code after it did not run: the session and its variables are kept. The output, and the exit's code or message, \
+             say why the program gave up: fix that and run it again."
         }
         "ModuleNotFoundError" => {
-            "If it is a package that is missing there, install it by code (%pip install NAME; a package's name can differ from its module's), then \
+            "If a package is missing on the runtime, install it from code (%pip install NAME; a package's name can differ from its module's), then \
              run this again."
         }
         "FileNotFoundError" => {
@@ -126,60 +126,60 @@ pub(crate) fn advise(error: &PythonError) -> Advice {
                 + Step::ListFiles
                 + " shows them, "
                 + Step::Upload
-                + " brings one from this computer. Mend the path, or install the program that is missing, and run it again.";
+                + " sends one from this computer. Fix the path, or install the missing program, and run the code again.";
         }
         "NameError" => {
             return Advice::from(Step::ListVariables)
-                + " shows what this session holds; a new kernel and every other session begin without variables. Run the code that makes it, or \
-                   mend the name.";
+                + " shows what this session holds; a new kernel and every other session start without variables. Run the code that defines the name, or \
+                   fix it.";
         }
         "MemoryError" => {
             return Advice::from(
-                "There is too little memory for it: del what is not needed any more, or take less data at a time; ",
+                "There is not enough memory: del what is no longer needed, or process less data at a time; ",
             ) + Step::Probe
-                + " shows what there is.";
+                + " shows how much there is.";
         }
         "RuntimeError" if is_in_event_loop(error) => {
-            "A cell runs inside an event loop: write `await main()` in place of `asyncio.run(main())` or `loop.run_until_complete(main())`."
+            "A cell runs inside an event loop: write `await main()` instead of `asyncio.run(main())` or `loop.run_until_complete(main())`."
         }
         _ if is_gpu_full(error) => {
             return Advice::from(
-                "The accelerator's memory is full: del what is not needed any more and empty the framework's cache by code (PyTorch: \
-                 torch.cuda.empty_cache()), or take smaller batches. What JAX and TensorFlow hold is free after ",
+                "The accelerator's memory is full: del what is no longer needed and empty the framework's cache from code (PyTorch: \
+                 torch.cuda.empty_cache()), or use smaller batches. Memory that JAX and TensorFlow hold is released only by ",
             ) + Step::RestartSession
-                + " alone, which ends all variables.";
+                + ", which loses all variables.";
         }
         _ if is_gpu_lost(error) => {
-            return Advice::from("After this the GPU is of no use to this Python process: call ")
+            return Advice::from("After this error the Python process can no longer use the GPU: call ")
                 + Step::RestartSession
-                + ", run the setup again, then the mended code. With CUDA_LAUNCH_BLOCKING=1 set before the first use of the GPU the traceback \
+                + ", run the setup again, then the fixed code. With CUDA_LAUNCH_BLOCKING=1 set before the first use of the GPU the traceback \
                    shows the right line.";
         }
-        _ => "Read the traceback above, mend the code and run it again.",
+        _ => "Read the traceback above, fix the code and run it again.",
     };
     text.into()
 }
 
-/// For code that waits for a person's answer: `input()`, `getpass()`, a debugger's prompt.
+/// Advises on code that asks for input: `input()`, `getpass()`, a debugger's prompt.
 fn advise_unanswered(error: &PythonError) -> &'static str {
     let is_debugger = error.traceback.iter().any(|part| part.contains("cmdloop"));
     if is_debugger {
-        "Nobody can type into a debugger here. Take set_trace() or %debug out (%pdb off, where %pdb is on) and run it again; print what is of \
+        "A debugger gets no input here. Remove set_trace() or %debug (%pdb off, where %pdb is on) and run the code again; print the values of \
          interest, %tb shows the last exception's traceback."
     } else if error.headline().starts_with("getpass") {
-        "Nobody can answer getpass() here, and a password does not belong into the code. Ask the user to keep it where the code runs (a file, an \
-         environment variable, Colab's Secrets), read it from there by code and run it again."
+        "There is no input to answer getpass() here, and a password does not belong in the code. Ask the user to store it where the code runs (a file, an \
+         environment variable, Colab's Secrets), read it from there and run the code again."
     } else {
-        "Nobody can answer input() here: put the value into the code and run it again."
+        "There is no input to answer input() here: put the value in the code and run it again."
     }
 }
 
-/// `sys.exit()`, `sys.exit(0)` and their kin: the program was done.
+/// Whether the program exited without failure, as `sys.exit()` and `sys.exit(0)` do.
 fn is_clean_exit(error: &PythonError) -> bool {
     matches!(error.headline(), "" | "0" | "None" | "False")
 }
 
-/// What the driver says when a process's context on the GPU is broken until the process ends.
+/// Driver messages after which a process's GPU context is unusable until the process ends.
 const LOST_CONTEXT: [&str; 8] = [
     "device-side assert",
     "illegal memory access",
@@ -191,19 +191,19 @@ const LOST_CONTEXT: [&str; 8] = [
     "hardware stack error",
 ];
 
-/// Whether nothing more runs on the GPU in this Python process.
+/// Whether this Python process can no longer use the GPU.
 pub(crate) fn is_gpu_lost(error: &PythonError) -> bool {
-    // What follows is advice, which speaks of device-side assertions every time.
+    // Only the headline: the advice after it mentions device-side assertions every time.
     let said = error.headline();
     said.starts_with("CUDA error") && LOST_CONTEXT.iter().any(|sign| said.contains(sign))
 }
 
-/// Whether the machine's or the GPU's memory was too small for it.
+/// Whether the machine's or the GPU's memory was exhausted.
 pub(crate) fn is_memory_short(error: &PythonError) -> bool {
     error.ename == "MemoryError" || is_gpu_full(error)
 }
 
-/// As PyTorch, JAX, CuPy and TensorFlow say it.
+/// Recognizes the messages of PyTorch, JAX, CuPy and TensorFlow.
 fn is_gpu_full(error: &PythonError) -> bool {
     const SIGNS: [&str; 4] = [
         "CUDA out of memory",
@@ -216,7 +216,7 @@ fn is_gpu_full(error: &PythonError) -> bool {
         || names.contains(&error.ename.as_str())
 }
 
-/// What `asyncio.run` and `loop.run_until_complete` say in a cell.
+/// Recognizes the errors of `asyncio.run` and `loop.run_until_complete` in a cell.
 fn is_in_event_loop(error: &PythonError) -> bool {
     ["running event loop", "event loop is already running"]
         .iter()
@@ -229,7 +229,7 @@ mod tests {
     use crate::wire::event::PythonError;
 
     #[test]
-    fn an_exception_is_told_with_what_helps_against_it() {
+    fn an_exception_comes_with_advice_for_its_cause() {
         for (ename, evalue, advice) in [
             ("ModuleNotFoundError", "No module named 'x'", "%pip install"),
             ("FileNotFoundError", "[Errno 2] …", "Upload"),
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn code_that_waits_for_an_answer_is_advised_by_what_asks() {
+    fn code_that_asks_for_input_is_advised_by_what_asks() {
         let stack = "File cmd.py:126, in Cmd.cmdloop(self, intro)";
         for (said, traceback, wanted, unwanted) in [
             (
@@ -312,7 +312,7 @@ mod tests {
                 "getpass was called, but …",
                 "cell",
                 "answer getpass()",
-                "into the code and",
+                "value in the code",
             ),
             ("raw_input was called, but …", stack, "debugger", "input()"),
         ] {
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exit_is_known_to_stop_its_cell_alone() {
+    fn an_exit_is_reported_as_stopping_only_its_cell() {
         for (said, is_fault) in [
             ("", false),
             ("0", false),
@@ -343,7 +343,7 @@ mod tests {
             };
             let advice = format!("{:?}", advise(&error));
             assert!(advice.contains("variables are kept"), "{advice}");
-            assert_eq!(advice.contains("mend"), is_fault, "{said}: {advice}");
+            assert_eq!(advice.contains("fix"), is_fault, "{said}: {advice}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! From a cursor to the job's end, the caller's deadline or its loss of interest, by long polls.
+//! Follows a job by long polls, from a cursor to the job's end, the caller's deadline or its cancellation.
 
 use std::future::pending;
 use std::ops::ControlFlow;
@@ -19,26 +19,26 @@ use crate::wire::event::Event;
 use crate::wire::job::{EventPage, Job, JobRequest};
 use crate::wire::limits::MAX_WAIT;
 
-/// The first answer is wanted sooner, so that one that is lost without a sign leaves time for another try within the call.
+/// Longest hold of the first request: short, so that one lost without a sign leaves time for a retry within the call.
 const FIRST_HOLD: Duration = Duration::from_secs(5);
-/// An executor that is silent for so long beyond its longest hold is not heard any more.
+/// Silence beyond the longest hold after which the executor counts as unreachable.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Quick code ends the wait by finishing, so lingering costs it nothing and saves chatty code a request.
 const FIRST_LINGER_SEC: f64 = 0.5;
-/// Of events in one answer of the executor.
+/// Bytes of events in one response of the executor.
 pub const PAGE_BYTES: u64 = 1024 * 1024;
 
 /// Takes a job's events in order.
 pub trait Reader: Send {
-    /// `Break` means that no more is wanted now.
+    /// Takes one event; `Break` asks for no more of them.
     fn take(&mut self, event: &Event) -> ControlFlow<()>;
 
-    /// The newest output, for those who wait.
+    /// The newest output, for progress reports.
     fn newest(&self) -> Newest {
         Newest::default()
     }
 
-    /// About how much of it to fetch at a time.
+    /// Approximate bytes of events to fetch at a time.
     fn page_bytes(&self) -> u64 {
         PAGE_BYTES
     }
@@ -54,29 +54,29 @@ impl<F: FnMut(&Event) -> ControlFlow<()> + Send> Reader for F {
 #[derive(Debug)]
 pub struct Followed {
     pub id: JobId,
-    /// As last heard of; none when nothing was ever heard.
+    /// As last reported by the executor; none if it never answered.
     pub job: Option<Job>,
-    /// The cursor to go on from.
+    /// The cursor to continue from.
     pub next: u64,
     pub ended: Ended,
 }
 
 #[derive(Debug)]
 pub enum Ended {
-    /// The job is over and all its events were taken.
+    /// The job has ended and all its events were taken.
     Finished,
     /// The reader has enough for now.
     Full,
     Deadline,
     Cancelled,
-    /// The runtime cannot be reached; the job may well go on.
+    /// The runtime cannot be reached; the job may still be running.
     Trouble(RuntimeError),
 }
 
-/// Starts a job and follows it. Sending is repeated under the same id until the deadline.
+/// Starts a job and follows it. The request is retried under the same id until the deadline.
 ///
 /// # Errors
-/// Only when the job certainly did not start. When that is not known, the result is `Trouble` without a job.
+/// Only when the job certainly did not start. If that is unknown, the result is `Trouble` without a job.
 pub async fn submit(
     connection: &Arc<Connection>,
     id: JobId,
@@ -92,7 +92,7 @@ pub async fn submit(
             let url = connection.place().unwrap_or_default();
             return Err(RuntimeError::TimedOut { url });
         }
-        // Another call of the session must not wait until this code is over.
+        // Another call of the session must not wait until this code has ended.
         let is_awaited = caller.turn.is_some_and(Turn::is_awaited);
         let hold = Hold {
             until: if is_awaited {
@@ -143,7 +143,7 @@ async fn pass_when_known<T>(connection: &Connection, id: JobId, turn: Option<&Tu
     }
 }
 
-/// Follows a job that was started before.
+/// Follows a job that was started earlier.
 pub async fn follow(
     connection: &Arc<Connection>,
     id: JobId,
@@ -166,9 +166,9 @@ struct Follower {
     id: JobId,
     next: u64,
     job: Option<Job>,
-    /// Further events are there already.
+    /// Further events are available at once.
     more: bool,
-    /// When the last answer came.
+    /// When the last response was received.
     heard: Instant,
 }
 
@@ -208,7 +208,7 @@ impl Follower {
                 () = caller.cancelled.cancelled() => break Ended::Cancelled,
                 answer = next_page => match answer {
                     Ok(answer) => page = Some(answer),
-                    Err(RuntimeError::TimedOut { .. }) if self.may_be_late() => break Ended::Deadline,
+                    Err(RuntimeError::TimedOut { .. }) if self.may_be_holding() => break Ended::Deadline,
                     Err(error) => break Ended::Trouble(error),
                 },
             }
@@ -221,7 +221,7 @@ impl Follower {
         }
     }
 
-    /// Events come once and in order: those up to the cursor were taken before. What is left out between two cannot be had.
+    /// Takes each event once and in order: those up to the cursor were taken before. A gap between two cannot be filled.
     fn take(
         &mut self,
         page: EventPage,
@@ -243,7 +243,7 @@ impl Follower {
                 return Some(Ended::Full);
             }
         }
-        stall.heard(self.next > before, claims);
+        stall.count_response(self.next > before, claims);
         self.next = self.next.max(page.next);
         if let Some(job) = &self.job {
             let newest = &reader.newest();
@@ -271,12 +271,13 @@ impl Follower {
         until.events(self.id, self.next, hold).await
     }
 
-    /// True while the silence is no longer than the executor was asked to hold its answer.
-    fn may_be_late(&self) -> bool {
+    /// Whether the silence is no longer than the executor was asked to hold its response.
+    fn may_be_holding(&self) -> bool {
         self.job.is_some() && self.heard.elapsed() < MAX_WAIT + SILENCE_TIMEOUT
     }
 
-    /// A young job is watched closely, an old one gathers, so that hours of output stay within a tunnel's monthly requests.
+    /// Seconds to collect events after the first: few for a young job, more for an old one, so that hours of output stay within a tunnel's
+    /// monthly request quota.
     fn linger(&self) -> f64 {
         let age = self
             .job

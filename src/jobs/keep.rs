@@ -1,4 +1,4 @@
-//! What a job leaves in the user's folder: pictures and files always, the whole log when an answer could not hold it.
+//! Keeps a job's output in the user's folder: pictures and files always, the whole log when an answer could not hold it.
 
 use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -21,12 +21,12 @@ use crate::render::picture::{self, Fitted, PictureError};
 use crate::runtime::{Code, RuntimeError, RuntimeResult};
 use crate::wire::job::Job;
 
-/// Bytes of pictures in one answer: Claude Desktop takes 1 MB in all, base64 adds a third.
+/// Bytes of pictures in one answer: Claude Desktop accepts 1 MB in total, and base64 adds a third.
 const MAX_PICTURE_BYTES: usize = 700_000;
 
-/// Of what came after a job's end.
+/// Bytes shown of output printed after a job's end.
 const MAX_LATE_BYTES: u64 = 16 * 1024;
-/// The log may grow while it is read.
+/// Bytes read of it at most: the log may grow while it is read.
 const MAX_LATE_READ_BYTES: usize = 1024 * 1024;
 
 /// A file in the user's folder.
@@ -37,24 +37,24 @@ pub struct KeptFile {
     pub bytes: u64,
 }
 
-/// All that was kept of one answer.
+/// Everything kept for one answer.
 #[derive(Debug, Default)]
 pub struct Kept {
-    /// To show, in order.
+    /// Pictures to show, in order.
     pub pictures: Vec<Fitted>,
-    /// Pictures for which an answer has no room; they are among `files`.
+    /// Number of pictures for which the answer has no room; they are among `files`.
     pub unshown: usize,
     pub files: Vec<KeptFile>,
-    /// Whole logs of jobs whose text leaves something out.
+    /// Whole logs of jobs whose text omits something.
     pub logs: Vec<PathBuf>,
-    /// What could not be kept, in words.
+    /// Notes on output that could not be kept.
     pub notes: Vec<Advice>,
 }
 
-/// Output that came after its job's end.
+/// Output printed after its job's end.
 #[derive(Debug)]
 pub(super) struct Late {
-    /// The last of it, 16 KiB at most.
+    /// Its end, 16 KiB at most.
     pub(super) text: String,
     pub(super) is_cut: bool,
 }
@@ -88,25 +88,25 @@ impl Keeper {
         }
         if let Err(error) = connection.runtime(deadline).await {
             kept.notes
-                .push(format!("pictures could not be fetched: {error}").into());
+                .push(format!("pictures and other outputs could not be fetched: {error}").into());
             return;
         }
-        // They are at an executor that has just answered.
+        // The executor has just answered.
         let until = connection.until(deadline).patiently();
-        let let_go: Vec<_> = (attachments.iter())
-            .filter(|one| one.body == Body::LetGo)
+        let dropped: Vec<_> = (attachments.iter())
+            .filter(|one| one.body == Body::Dropped)
             .collect();
-        if let Some(first) = let_go.first() {
+        if let Some(first) = dropped.first() {
             let after = first.seq.saturating_sub(1);
-            let many = format!("{} outputs were too much for one answer: ", let_go.len());
-            let how = format!(" and `after` {after} goes on with them");
+            let many = format!("{} outputs were too much for one answer: ", dropped.len());
+            let how = format!(" and `after` {after} continues with them");
             kept.notes.push(Advice::from(many) + Step::output(id) + how);
         }
         for (at, attachment) in attachments.iter().enumerate() {
             if Instant::now() >= deadline {
                 let left = attachments.len() - at;
                 let late = format!("{left} more outputs were not fetched in time: ");
-                (kept.notes).push(Advice::from(late) + Step::output(id) + " goes on with them");
+                (kept.notes).push(Advice::from(late) + Step::output(id) + " continues with them");
                 return;
             }
             if let Err(trouble) = self.keep_one(&until, id, attachment, deadline, kept).await {
@@ -114,7 +114,7 @@ impl Keeper {
                 let note = format!("an output of type {mime} could not be kept: {trouble}");
                 let note = Advice::from(note);
                 kept.notes.push(match trouble {
-                    Trouble::Runtime(_) => note + "; " + Step::output(id) + " tries again",
+                    Trouble::Runtime(_) => note + "; " + Step::output(id) + " retries",
                     Trouble::Disk(_) => note,
                 });
             }
@@ -137,7 +137,7 @@ impl Keeper {
             Err(error) => kept.notes.push(
                 Advice::from(format!("the log file is not complete yet ({error}): "))
                     + Step::output(id)
-                    + " goes on with it",
+                    + " continues it",
             ),
         }
         if fs::try_exists(&path).await.unwrap_or(false) {
@@ -145,7 +145,7 @@ impl Keeper {
         }
     }
 
-    /// What a thread or a process of the job's printed after its end; none when there is nothing or it cannot be had now.
+    /// Fetches what the job's threads and child processes printed after its end; none if there is nothing or the runtime does not answer.
     pub(super) async fn late_output(
         &self,
         connection: &Arc<Connection>,
@@ -176,14 +176,14 @@ impl Keeper {
         deadline: Instant,
         kept: &mut Kept,
     ) -> Result<(), Trouble> {
-        // Names sort as the outputs came.
+        // Names sort in the order of the outputs.
         let name = format!("{id}-{:06}.{}", attachment.seq, extension(&attachment.mime));
         let path = self.save_dir.join("outputs").join(name);
         let is_page = page::is_page(&attachment.mime);
         let mut bytes = match &attachment.body {
-            Body::LetGo => return Ok(()),
+            Body::Dropped => return Ok(()),
             Body::Text(text) => Bytes::from(text.clone()),
-            // A blob never changes: one that is here already need not travel again.
+            // A blob never changes, so a local copy is not downloaded again.
             Body::Blob(blob) => match fs::read(&path).await {
                 Ok(bytes) if bytes.len() as u64 == blob.bytes && !is_page => Bytes::from(bytes),
                 Ok(_) | Err(_) => code.blob(id, blob.blob).await?,
@@ -217,7 +217,7 @@ impl Keeper {
                 ),
             }
         }
-        // A picture is shown whether or not the disk takes it.
+        // A picture is shown even if it could not be written.
         written.map_err(io::Error::other)??;
         kept.files.push(file);
         Ok(())
@@ -225,7 +225,7 @@ impl Keeper {
 }
 
 impl Jobs {
-    /// Adds a job's pictures and files to `kept`. Never fails: what could not be kept is noted, and is still at the executor.
+    /// Adds a job's pictures and files to `kept`. Never fails: what could not be kept is noted there, and the executor still has it.
     pub(crate) async fn keep(
         &self,
         id: JobId,
@@ -237,14 +237,14 @@ impl Jobs {
         keeping.await;
     }
 
-    /// Adds a job's whole log to `kept`, where its text alone does not show all. Never fails, as [`Jobs::keep`].
+    /// Adds a job's whole log to `kept`, for a text that omits something. Never fails, as [`Jobs::keep`].
     pub(crate) async fn keep_log(&self, id: JobId, deadline: Instant, kept: &mut Kept) {
         let keeping = (self.keeper).keep_log(&self.connection, id, deadline, kept);
         keeping.await;
     }
 
-    /// Brings a job's log to the file at `path`, or as much of it as comes until `deadline`: the next try goes on from there. The inner error
-    /// is the disk's.
+    /// Copies a job's log to the file at `path`, as far as it arrives by `deadline`; the next call continues from there. The inner error is the
+    /// disk's.
     pub(crate) async fn fetch_log(
         &self,
         id: JobId,
@@ -256,7 +256,7 @@ impl Jobs {
 }
 
 impl Kept {
-    /// What could not be kept, and what could not be shown.
+    /// Notes on what could not be kept or shown.
     #[must_use]
     pub fn all_notes(&self) -> Vec<Advice> {
         let mut notes = self.notes.clone();
@@ -264,7 +264,7 @@ impl Kept {
             let more = self.unshown;
             notes.push(
                 format!(
-                    "{more} more pictures did not fit in here: they are in the save folder's outputs"
+                    "{more} more pictures did not fit into this answer: they are in the save folder's outputs"
                 )
                 .into(),
             );
@@ -288,7 +288,7 @@ async fn fetch_log(
     path: &Path,
     deadline: Instant,
 ) -> RuntimeResult<io::Result<()>> {
-    // A folder on a network that hangs must not hold the call up either.
+    // A folder on a hanging network drive must not hold up the call either.
     let copying = timeout_at(deadline, copy_log(connection, id, path, deadline)).await;
     copying.unwrap_or_else(|_| {
         let url = connection.place().unwrap_or_default();
@@ -302,8 +302,8 @@ async fn copy_log(
     path: &Path,
     deadline: Instant,
 ) -> RuntimeResult<io::Result<()>> {
-    // The executor's log only ever grows, so the copy's length is the cursor, and as each byte is written to its own place, two who do this at
-    // once write the same.
+    // The executor's log only grows, so the copy's length is the cursor. Each byte has a fixed position, so two concurrent copies write the
+    // same.
     let (mut file, from) = match open_log(path).await {
         Ok(opened) => opened,
         Err(error) => return Ok(Err(error)),
@@ -317,7 +317,7 @@ async fn copy_log(
     Ok(file.flush().await)
 }
 
-/// The local copy, ready to be written to at its end, and its length.
+/// Opens the local copy for appending, and returns it with its length.
 async fn open_log(path: &Path) -> io::Result<(File, u64)> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).await?;
@@ -333,7 +333,7 @@ async fn open_log(path: &Path) -> io::Result<(File, u64)> {
     Ok((file, length))
 }
 
-/// Keeping fails at the network or at the disk.
+/// Keeping fails at the runtime or at the disk.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
     #[error(transparent)]

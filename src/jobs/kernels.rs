@@ -1,5 +1,5 @@
-//! Whose variables are gone. A session's kernel has an id of its own, so a job in another kernel than the one before it ran without what
-//! earlier code had left; the model is told so once.
+//! Detects lost variables. Each kernel has an id, so a job in a kernel other than its session's last ran without the variables of earlier code;
+//! this is reported once.
 
 use std::collections::BTreeMap;
 use std::sync::MutexGuard;
@@ -7,16 +7,16 @@ use std::sync::MutexGuard;
 use crate::base::lock::Lock;
 use crate::wire::job::Job;
 
-/// Sessions remembered; more than one machine runs.
+/// Sessions remembered: more than one machine runs at a time.
 const MAX_REMEMBERED: usize = 1_000;
 
-/// The kernel of each session, as last told of.
+/// The kernel of each session, as last reported to the caller.
 #[derive(Debug, Default)]
 pub(super) struct Kernels(Lock<BTreeMap<String, String>>);
 
 impl Kernels {
-    /// Takes note of the kernel that a new job got, and says whether its session had another one before, whose end nobody was told of.
-    pub(super) fn is_replaced(&self, job: &Job) -> bool {
+    /// Records a new job's kernel, and returns whether its session had another one before whose end was not reported.
+    pub(super) fn record_kernel(&self, job: &Job) -> bool {
         let Some(kernel_id) = &job.kernel_id else {
             return false;
         };
@@ -28,20 +28,20 @@ impl Kernels {
         before.is_some_and(|before| before != *kernel_id)
     }
 
-    /// The end of the kernel that a job took with it, or went with, is told with the job.
-    pub(super) fn told(&self, job: &Job) {
+    /// Forgets the kernel that ended with a job: its end is reported with the job.
+    pub(super) fn forget_lost(&self, job: &Job) {
         let mut kernels = self.lock();
         if job.variables_lost && kernels.get(&job.session) == job.kernel_id.as_ref() {
             kernels.remove(&job.session);
         }
     }
 
-    /// All of them went with their machine, and that is told.
-    pub(super) fn told_of_all(&self) {
+    /// Forgets all kernels: they ended with their machine, which is reported.
+    pub(super) fn forget_all(&self) {
         self.lock().clear();
     }
 
-    /// The end of the session's kernel was asked for.
+    /// Forgets a session's kernel, whose end the caller requested.
     pub(super) fn forget(&self, session: &str) {
         self.lock().remove(session);
     }
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_kernel_is_told_of_once_for_each_session() {
+    fn a_new_kernel_is_reported_once_for_each_session() {
         let kernels = Kernels::default();
         for (session, kernel_id, is_replaced) in [
             ("main", Some("a"), false),
@@ -81,7 +81,7 @@ mod tests {
         ] {
             let job = job(session, kernel_id, false);
             assert_eq!(
-                kernels.is_replaced(&job),
+                kernels.record_kernel(&job),
                 is_replaced,
                 "{session} {kernel_id:?}"
             );
@@ -89,15 +89,15 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_whose_end_was_told_or_asked_for_is_no_news() {
+    fn a_kernel_whose_end_was_reported_or_requested_is_not_reported_again() {
         let kernels = Kernels::default();
-        kernels.is_replaced(&job("main", Some("a"), false));
-        kernels.told(&job("main", Some("a"), true));
-        assert!(!kernels.is_replaced(&job("main", Some("b"), false)));
+        kernels.record_kernel(&job("main", Some("a"), false));
+        kernels.forget_lost(&job("main", Some("a"), true));
+        assert!(!kernels.record_kernel(&job("main", Some("b"), false)));
         kernels.forget("main");
-        assert!(!kernels.is_replaced(&job("main", Some("c"), false)));
-        // An old job tells nothing of the kernel that is there now.
-        kernels.told(&job("main", Some("a"), true));
-        assert!(kernels.is_replaced(&job("main", Some("d"), false)));
+        assert!(!kernels.record_kernel(&job("main", Some("c"), false)));
+        // An old job says nothing about the current kernel.
+        kernels.forget_lost(&job("main", Some("a"), true));
+        assert!(kernels.record_kernel(&job("main", Some("d"), false)));
     }
 }

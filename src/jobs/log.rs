@@ -1,4 +1,4 @@
-//! A job's output as one text: how much of it there is, a part of it, and whether it grows.
+//! A job's output as one text: its length, any part of it, and whether it is growing.
 
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ use crate::base::ids::JobId;
 use crate::runtime::{Code, Hold, RuntimeResult};
 use crate::wire::job::Job;
 
-/// The fewest bytes of events that an executor can be asked for: only the job beside them is wanted.
+/// The fewest bytes of events that can be requested: only the job beside them is wanted.
 const MIN_BYTES: u64 = 1_024;
 
 impl Jobs {
-    /// The newest jobs that this computer remembers, newest first. Reads the disk.
+    /// The jobs recorded on this computer, newest first. Reads the disk.
     #[must_use]
     pub fn remembered(&self, count: usize) -> Vec<Record> {
         self.store.newest(count)
     }
 
-    /// How a job stands, waiting `wait_sec` (0 to 25) for the first event after `after`; its output is not fetched.
+    /// Returns a job's state after waiting up to `wait_sec` (0 to 25) for the first event after `after`; its output is not fetched.
     ///
     /// # Errors
-    /// Those of the runtime, after repeating until `deadline`.
-    pub async fn standing(
+    /// As the runtime reports, after retries until `deadline`.
+    pub async fn poll(
         &self,
         id: JobId,
         after: u64,
@@ -40,10 +40,10 @@ impl Jobs {
         }
     }
 
-    /// At most `count` bytes of a job's log, from byte `from` on.
+    /// Reads at most `count` bytes of a job's log, from byte `from` on.
     ///
     /// # Errors
-    /// Those of the runtime, after repeating until `deadline`.
+    /// As the runtime reports, after retries until `deadline`.
     pub async fn log(
         &self,
         id: JobId,

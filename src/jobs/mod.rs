@@ -1,15 +1,15 @@
 //! Running code: submit it once, follow its events, show what the model should see, keep what must not be lost.
 //!
 //! - [`follow`]: the loop over the long poll, from a cursor to an end or a deadline;
-//! - [`shown`]: what events do to what is seen, for every view of them;
-//! - [`collect`]: events into text, pictures and files; `display`: which form of an output is shown; `pending`:
+//! - [`shown`]: translates events into changes of the visible output, for every view of them;
+//! - [`collect`]: events into text, pictures and files; `display`: which MIME type of an output is shown; `pending`:
 //!   displays that still change;
 //! - [`view`]: the collected output as it is handed to the face; `ending`: why a job failed, in words;
 //! - [`keep`]: logs and pictures in the user's folder; [`range`]: any part of a log;
-//! - [`store`]: which jobs were sent where, for whoever comes after; [`overview`]: them and the runtime's own list in one;
+//! - [`store`]: which jobs were sent where, for later processes; [`overview`]: those and the runtime's own list in one;
 //! - `log`: a job's output as one text;
-//! - `control`: ending what runs, jobs and sessions;
-//! - `kernels`: whose variables are gone since their session was last heard of.
+//! - `control`: ending jobs and sessions;
+//! - `kernels`: detects sessions whose variables were lost since their last job.
 //!
 //! May import `base`, `wire`, `edge`, `render`, `runtime`, `connection`, `caller`; knows nothing of MCP.
 
@@ -51,7 +51,7 @@ use kernels::Kernels;
 use store::{Record, Store};
 use view::View;
 
-/// Ids of jobs that are kept in memory.
+/// Ids of jobs kept in memory.
 const MAX_REMEMBERED: usize = 1_000;
 
 /// Runs code on the connected runtime.
@@ -60,24 +60,24 @@ pub struct Jobs {
     connection: Arc<Connection>,
     keeper: Keeper,
     store: Store,
-    /// Of jobs that are parts of something larger, which is listed in their place.
+    /// Records of jobs that are parts of a larger task, which is listed in their place.
     parts: Store,
     kernels: Kernels,
-    /// The newest jobs that the runtime told of; their ids sort by time.
+    /// The newest jobs that the runtime reported; their ids sort by time.
     known: Lock<BTreeSet<JobId>>,
 }
 
-/// How much of a job's output [`Jobs::look`] gathers.
+/// How much of a job's output [`Jobs::look`] reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading {
-    /// Head and tail of everything.
+    /// Head and tail of all output.
     Whole,
-    /// What comes after this cursor, as much as one answer holds.
+    /// The output after this cursor, as much as one answer holds.
     From(u64),
 }
 
 impl Jobs {
-    /// Logs and pictures are kept under `save_dir`, notes of what was sent in `store_dir`.
+    /// Creates the room; it keeps logs and pictures under `save_dir`, and records of sent jobs in `store_dir`.
     #[must_use]
     pub fn new(connection: Arc<Connection>, save_dir: PathBuf, store_dir: PathBuf) -> Self {
         Self {
@@ -90,10 +90,11 @@ impl Jobs {
         }
     }
 
-    /// Runs code as the job `id`, a fresh one, and waits for its end until the caller's patience ends. A cancelled wait interrupts the job.
+    /// Runs code as the job `id`, which must be a fresh one, and waits for its end until the caller's patience ends. A cancelled wait interrupts
+    /// the job.
     ///
     /// # Errors
-    /// Only when the code certainly did not start; any later trouble is in the view, beside the output so far.
+    /// Only when the code certainly did not start; any later failure is in the view, beside the output so far.
     pub async fn run(
         &self,
         id: JobId,
@@ -108,7 +109,7 @@ impl Jobs {
             self.interrupt_later(id);
         }
         let job = followed.job.as_ref();
-        let is_replaced = job.is_some_and(|job| self.kernels.is_replaced(job));
+        let is_replaced = job.is_some_and(|job| self.kernels.record_kernel(job));
         let mut view = self
             .view(followed, collector, Reading::Whole, caller.deadline)
             .await;
@@ -121,7 +122,7 @@ impl Jobs {
     /// Reads a job's output and, while it runs, waits for more until the caller's patience ends.
     ///
     /// # Errors
-    /// When nothing at all could be read.
+    /// When nothing could be read.
     pub async fn look(
         &self,
         id: JobId,
@@ -145,8 +146,8 @@ impl Jobs {
             .await)
     }
 
-    /// Runs code as the job `id`, which is a part of something larger: it is noted like any other, but not listed among them. Its events go to
-    /// `reader`, and what it means that the runtime does not know it is for the caller to say.
+    /// Runs code as the job `id`, a part of a larger task: it is recorded like any other job, but not listed. Its events go to `reader`; a
+    /// "not found" is left for the caller to interpret.
     ///
     /// # Errors
     /// Only when the job certainly did not start.
@@ -164,7 +165,7 @@ impl Jobs {
         Ok(followed)
     }
 
-    /// Follows such a part from the cursor `after` on.
+    /// Follows a job started by [`Jobs::run_part`] from the cursor `after` on.
     pub(crate) async fn follow_part(
         &self,
         id: JobId,
@@ -177,7 +178,7 @@ impl Jobs {
         followed
     }
 
-    /// Notes a job in `store` before it is sent, and again as soon as it is known to run.
+    /// Records a job in `store` before it is sent, and again once it is known to run.
     async fn submit(
         &self,
         store: &Store,
@@ -192,7 +193,7 @@ impl Jobs {
         }
         let is_noted = AtomicBool::new(false);
         let report = |progress: Progress<'_>| {
-            // Once, in case this bridge ends in mid-job; what has ended is noted after it.
+            // Once, in case this bridge ends mid-job; a finished job is recorded by the caller.
             if let Progress::Job { job, .. } = progress
                 && !job.state.is_final()
                 && !is_noted.swap(true, Ordering::Relaxed)
@@ -206,7 +207,7 @@ impl Jobs {
         submitted.inspect_err(|_| store.forget(id))
     }
 
-    /// Remembers a job that was heard of, and says what its trouble means.
+    /// Records a followed job, and classifies the error where the runtime does not know it.
     fn note(&self, followed: &mut Followed) {
         let id = followed.id;
         if let Ended::Trouble(error) = &mut followed.ended
@@ -216,9 +217,9 @@ impl Jobs {
                 *error = missing;
             }
             if matches!(error, RuntimeError::Replaced) {
-                self.kernels.told_of_all();
+                self.kernels.forget_all();
             }
-            // Where it was sent stays noted: whoever answered is another.
+            // Where it was sent stays recorded: another executor answered.
             return;
         }
         self.note_followed(&self.store, followed);
@@ -237,7 +238,7 @@ impl Jobs {
         }
     }
 
-    /// Remembers a job that the runtime has told of.
+    /// Remembers a job that the runtime has reported.
     fn remember(&self, id: JobId) {
         let mut known = self.known.lock();
         known.insert(id);
@@ -246,12 +247,12 @@ impl Jobs {
         }
     }
 
-    /// What it means that the executor does not know a job, where it is a local one and another client's knows it. Reads the disk.
+    /// Returns the error for a job that a local executor does not know because another client's executor has it. Reads the disk.
     pub(crate) fn other_client(&self, id: JobId) -> Option<RuntimeError> {
         self.connection.other_client(id)
     }
 
-    /// What it means that the machine that answered does not know a job: it was sent to another one, or went with its machine, or never arrived.
+    /// Classifies a "not found" for a job: it was sent to another machine, was lost with its machine, or never arrived.
     fn classify_missing(&self, id: JobId, error: &RuntimeError) -> Option<RuntimeError> {
         if !error.is_not_found() {
             return None;
@@ -302,26 +303,26 @@ impl Jobs {
         self.keep(id, attachments, deadline, &mut kept).await;
         if collector.has_cleared {
             kept.notes.push(
-                "the code cleared what it had shown before this (clear_output): the log has its text".into(),
+                "the code cleared its earlier output (clear_output): the log has the text of it".into(),
             );
         }
         if collector.left_out() > 0 || is_cut || collector.has_cleared {
             self.keep_log(id, deadline, &mut kept).await;
         }
         if let Some(job) = &followed.job {
-            self.kernels.told(job);
+            self.kernels.forget_lost(job);
         }
         let waiting = followed.job.as_ref();
         let waiting = waiting.filter(|job| {
             job.state == JobState::Queued && matches!(followed.ended, Ended::Deadline)
         });
-        let ahead = match waiting {
-            Some(job) => Some(self.ahead(job, deadline).await),
+        let queue = match waiting {
+            Some(job) => Some(self.explain_queue(job, deadline).await),
             None => None,
         };
         let mut view = View::of(followed, collector, reading, kept);
-        if let Some(ahead) = ahead {
-            view.summary.note_waiting(ahead);
+        if let Some(queue) = queue {
+            view.summary.note_queued(queue);
         }
         view
     }

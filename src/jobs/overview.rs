@@ -1,4 +1,4 @@
-//! All jobs in one list: those that the runtime knows, and those that this computer sent and the runtime does not know.
+//! Lists all jobs: those that the runtime knows, and those recorded on this computer that the runtime does not know.
 
 use std::collections::BTreeSet;
 
@@ -13,10 +13,10 @@ use crate::runtime::{Code, JobsQuery, RuntimeError, RuntimeResult};
 use crate::wire::job::Job;
 use crate::wire::state::{JobState, Reason};
 
-/// The runtime's newest jobs that are looked at.
+/// Number of the runtime's newest jobs that are read.
 const MAX_JOBS_READ: u64 = 200;
 
-/// Which jobs are wanted.
+/// Filters for the list of jobs.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
     pub state: Option<JobState>,
@@ -24,13 +24,13 @@ pub struct Wanted {
     pub limit: usize,
 }
 
-/// Where a row comes from.
+/// The source of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// The machine that runs it.
     Runtime,
-    /// What this computer remembers, because the machine does not know it or cannot be asked.
+    /// The record on this computer, because the machine does not know the job or does not answer.
     Memory,
 }
 
@@ -38,20 +38,20 @@ pub enum Source {
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Row {
     pub job_id: String,
-    /// `queued`, `running`, `succeeded`, `failed`, `interrupted`, `timed_out`, `lost`; `unknown` for one that was never heard of again.
+    /// `queued`, `running`, `succeeded`, `failed`, `interrupted`, `timed_out`, `lost`; `unknown` if no response to it was ever received.
     pub state: &'static str,
-    /// Why it ended as it did.
+    /// Why it ended without success.
     pub reason: Option<Reason>,
     pub session: String,
     /// The first line of the code.
     pub code_head: String,
     pub created_at: String,
     pub finished_at: Option<String>,
-    /// While it runs, the time so far.
+    /// Seconds; while it runs, so far.
     pub execution_time_sec: Option<f64>,
     /// 1 is next.
     pub queue_position: Option<u64>,
-    /// The cursor that was read to from this computer: hand it to get_output as `after` for what is new.
+    /// The cursor up to which this computer has read: pass it to get_output as `after` for new output.
     pub next: Option<u64>,
     pub source: Source,
 }
@@ -60,15 +60,15 @@ pub struct Row {
 #[derive(Debug)]
 pub struct Overview {
     pub rows: Vec<Row>,
-    /// Why the runtime could not be asked.
+    /// Why the runtime did not answer.
     pub trouble: Option<RuntimeError>,
 }
 
 impl Jobs {
-    /// Lists jobs, with what this computer remembers where the runtime does not answer by `deadline`.
+    /// Lists jobs, from this computer's records alone where the runtime does not answer by `deadline`.
     pub async fn list(&self, wanted: &Wanted, deadline: Instant) -> Overview {
         let session = wanted.session.as_deref();
-        // First: what is noted after the runtime was asked, it could not tell of.
+        // Read before the request: the runtime's answer cannot include jobs recorded after it.
         let remembered = self.store.newest(MAX_JOBS_READ as usize);
         let place = self.connection.place();
         let (mut jobs, trouble) = match self.newest(session, None, deadline).await {
@@ -78,7 +78,7 @@ impl Jobs {
         let oldest = jobs.iter().map(|job| job.id).min();
         let is_whole = trouble.is_some() || (jobs.len() as u64) < MAX_JOBS_READ;
         if !is_whole {
-            // What runs for long lies behind everything that came since.
+            // Long-running jobs are behind all newer ones.
             for state in [JobState::Running, JobState::Queued] {
                 jobs.extend(
                     self.newest(session, Some(state), deadline)
@@ -149,11 +149,11 @@ fn of_job(job: &Job, record: Option<&Record>) -> Row {
     }
 }
 
-/// A job that the runtime has not told of; `was_asked` says whether the one that it was sent to was asked at all.
+/// The row of a job that the runtime did not list; `was_asked` says whether the runtime that it was sent to was asked at all.
 fn of_record(record: &Record, was_asked: bool) -> Row {
     let state = match record.state {
         Some(state) if state.is_final() || !was_asked => state.as_str(),
-        // Its machine is another one, or gone.
+        // Its machine was replaced or is gone.
         Some(_) => JobState::Lost.as_str(),
         None => "unknown",
     };

@@ -1,10 +1,10 @@
-//! Displays whose last state is not known yet: the newest one, which an update may take the place of, and those that go on changing.
+//! Displays whose final state is not known yet: the newest one, which an update may replace, and those that keep changing.
 
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-/// Displays that go on changing at once; the oldest of more is shown as it is.
+/// Live displays held at once; beyond that the oldest is shown as it is.
 const MAX_LIVE: usize = 64;
 
 /// One state of a display.
@@ -17,25 +17,25 @@ pub(super) struct State {
     pub(super) is_live: bool,
 }
 
-/// Holds back what is not to be shown yet; what none of it is seen of takes no time.
+/// Holds displays back until their state is final; replaced states cost no rendering time.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     newest: Option<State>,
-    /// In the order in which they were displayed.
+    /// In display order.
     live: Vec<State>,
     displayed: HashSet<String>,
-    /// Displays that the code has cleared: their updates are not seen.
+    /// Ids of displays that the code has cleared: their updates are not shown.
     cleared: HashSet<String>,
 }
 
 impl Pending {
-    /// Whether it is a new state of the newest display, which is not to be shown then.
+    /// Whether `state` replaces the newest display, which then is not shown.
     pub(super) fn replaces_newest(&self, state: &State) -> bool {
         let newest = self.newest.as_ref();
         state.is_update && newest.is_some_and(|newest| newest.id == state.id)
     }
 
-    /// Holds a state; gives back one that has to make room.
+    /// Holds a state; returns the one that it displaced, to be shown.
     pub(super) fn hold(&mut self, state: State) -> Option<State> {
         if let Some(id) = &state.id {
             if state.is_update && self.cleared.contains(id) {
@@ -59,12 +59,12 @@ impl Pending {
         None
     }
 
-    /// The newest display, which counts as shown then.
+    /// Takes the newest display, to be shown.
     pub(super) fn take_newest(&mut self) -> Option<State> {
         self.newest.take()
     }
 
-    /// All that is held, which counts as shown then.
+    /// Takes all held displays, to be shown.
     pub(super) fn take_all(&mut self) -> Vec<State> {
         self.newest
             .take()
@@ -73,14 +73,14 @@ impl Pending {
             .collect()
     }
 
-    /// Nothing that was displayed so far is seen any more.
+    /// Drops all held displays, and ignores later updates of any display so far.
     pub(super) fn clear(&mut self) {
         self.newest = None;
         self.live.clear();
         self.cleared.extend(self.displayed.drain());
     }
 
-    /// A line of what is changing.
+    /// The first line of the newest live display.
     pub(super) fn last_line(&self) -> Option<&str> {
         let text = self.live.last()?.data.get("text/plain")?.as_str()?;
         text.lines().find(|line| !line.trim().is_empty())

@@ -1,4 +1,4 @@
-//! Any part of a job's log, by bytes: from the machine that ran it or, when that is gone, from the copy that was kept here.
+//! Reads any part of a job's log, by bytes: from the machine that ran it or, if that is gone, from the local copy.
 
 use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
@@ -16,11 +16,11 @@ use crate::base::ids::JobId;
 use crate::base::text::Screen;
 use crate::runtime::{RuntimeError, RuntimeResult};
 
-/// Characters of the log in one answer, before a terminal would show them.
+/// Characters of the log in one answer, before terminal codes are applied.
 const MAX_CHARS: usize = 30_000;
-/// So many bytes hold that many characters, whatever they are.
+/// Bytes that hold [`MAX_CHARS`] characters of any kind.
 const MAX_BYTES: u64 = 4 * MAX_CHARS as u64 + 4;
-/// How long the runtime is asked for a log that is kept here too.
+/// How long to wait for the runtime when there is a local copy of the log.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A part of a job's log.
@@ -29,20 +29,20 @@ pub struct LogRange {
     /// As a terminal would show it.
     pub text: String,
     pub facts: RangeFacts,
-    /// The local copy, where the text is from there.
+    /// The local copy, if the text was read from it.
     pub log: Option<PathBuf>,
 }
 
-/// The facts beside it, in the order in which they are shown.
+/// The facts beside the text, in the order in which they are shown.
 #[derive(Debug, Serialize)]
 pub struct RangeFacts {
     pub success: bool,
     pub job_id: String,
-    /// Where the text begins; a little behind what was asked for when that is inside of a character.
+    /// Where the text begins; a little after the requested byte if that is inside a character.
     pub from_byte: u64,
-    /// Where to go on; none at the log's end.
+    /// Where to continue; none at the log's end.
     pub next_byte: Option<u64>,
-    /// How long the log is now.
+    /// The log's current length.
     pub log_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<Advice>,
@@ -50,10 +50,10 @@ pub struct RangeFacts {
     pub notes: Vec<Advice>,
 }
 
-/// How many bytes are wanted of those that are left.
+/// Maps the number of bytes left to the number wanted.
 pub type Count<'a> = &'a (dyn Fn(u64) -> u64 + Sync);
 
-/// Bytes of a log, and how long it is.
+/// Bytes of a log, and the log's length.
 #[derive(Debug)]
 pub struct Piece {
     pub from: u64,
@@ -62,13 +62,13 @@ pub struct Piece {
     pub source: Source,
 }
 
-/// Where a piece is from.
+/// Where a piece was read from.
 #[derive(Debug)]
 pub enum Source {
     Runtime,
-    /// The copy here, which is all of the log.
+    /// The local copy, which is complete.
     Copy,
-    /// The copy here, which may lack the end: the runtime could not be asked.
+    /// The local copy, which may lack the end: the runtime did not answer.
     OldCopy(RuntimeError),
 }
 
@@ -76,7 +76,7 @@ impl Jobs {
     /// Reads about 30,000 characters of a job's log from byte `from` on; negative counts from the end.
     ///
     /// # Errors
-    /// When the runtime cannot be asked, or does not know the job, and no copy of its log was kept here.
+    /// When the runtime does not answer or does not know the job, and there is no local copy of its log.
     pub async fn read_log(
         &self,
         id: JobId,
@@ -98,17 +98,17 @@ impl Jobs {
         }
         if let Source::OldCopy(error) = piece.source {
             let note =
-                format!("this is from the copy that was kept here, and may lack the end ({error})");
+                format!("this was read from the local copy, which may lack the end ({error})");
             range.facts.notes.push(note.into());
         }
         Ok(range)
     }
 
-    /// Reads of a job's log, from byte `from` on, as many bytes as `count` wants of those that are left. Negative counts from the end. What
-    /// is kept here does not travel again, and stands in for a runtime that does not answer.
+    /// Reads `count(left)` bytes of a job's log from byte `from` on; negative counts from the end. A complete local copy saves the download, and
+    /// any local copy replaces a runtime that does not answer.
     ///
     /// # Errors
-    /// Those of the runtime, where no copy of the log was kept here.
+    /// As the runtime reports, if there is no local copy of the log.
     pub async fn log_piece(
         &self,
         id: JobId,
@@ -122,9 +122,9 @@ impl Jobs {
             Some(_) => deadline.min(Instant::now() + ANSWER_TIMEOUT),
             None => deadline,
         };
-        let error = match self.standing(id, 0, 0.0, asking).await {
+        let error = match self.poll(id, 0, 0.0, asking).await {
             Ok(job) => {
-                // A copy of the same length is the same: logs only grow.
+                // A copy of the same length is complete: logs only grow.
                 if kept == Some(job.log_bytes)
                     && let Ok(piece) = read_copy(&path, from, count).await
                 {
@@ -173,7 +173,7 @@ impl Jobs {
 }
 
 impl Piece {
-    /// The bytes of the whole characters, and how many before them are the rest of a cut one.
+    /// The bytes of the complete characters, and how many bytes before them belong to a cut one.
     #[must_use]
     pub fn whole_characters(&self) -> (usize, &[u8]) {
         let is_rest = |byte: &&u8| (**byte & 0b1100_0000) == 0b1000_0000;
@@ -188,7 +188,7 @@ impl Piece {
         }
     }
 
-    /// At most [`MAX_CHARS`] of them, up to the end of a line if one is near, and how many bytes before them are the rest of a cut character.
+    /// At most [`MAX_CHARS`] complete characters, up to the end of a line if one is near, and how many bytes before them belong to a cut one.
     fn window(&self) -> (usize, String) {
         let (skipped, bytes) = self.whole_characters();
         let text = match from_utf8(bytes) {
@@ -219,7 +219,7 @@ impl LogRange {
         let mut screen = Screen::new(MAX_CHARS);
         screen.push(&text);
         let hint = next_byte.map(|_| {
-            Advice::from("There is more behind it: call ")
+            Advice::from("The log continues: call ")
                 + Step::Output { job: None }
                 + " with this job_id, and `next_byte` as `from_byte`."
         });
@@ -276,14 +276,14 @@ mod tests {
     }
 
     #[test]
-    fn a_place_counts_from_either_end() {
+    fn an_offset_counts_from_either_end() {
         for (from, expected) in [(0, 0), (7, 7), (99, 10), (-3, 7), (-99, 0), (i64::MIN, 0)] {
             assert_eq!(start(from, 10), expected, "{from}");
         }
     }
 
     #[test]
-    fn a_range_that_cuts_characters_shows_the_whole_ones() {
+    fn a_range_that_cuts_characters_shows_only_complete_ones() {
         let log = "aé漢😀z\u{FFFD}";
         for from in 0..=log.len() {
             for to in from..=log.len() {

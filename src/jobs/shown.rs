@@ -1,13 +1,13 @@
-//! What events do to what a person sees. Views differ in how they show it, not in what it means.
+//! Translates events into changes of the visible output. Views differ in how they render it, not in what it means.
 
 use serde_json::{Map, Value};
 
 use crate::wire::event::{Event, EventKind, PythonError, StreamName};
 
-/// What one event does to what is seen.
+/// One change of the visible output.
 #[derive(Debug, PartialEq)]
 pub enum Effect<'a> {
-    /// All that was shown goes.
+    /// Removes everything shown so far.
     Clear,
     Print {
         name: StreamName,
@@ -23,22 +23,22 @@ pub struct Shown<'a> {
     pub data: &'a Map<String, Value>,
     pub metadata: &'a Map<String, Value>,
     pub display_id: Option<&'a str>,
-    /// It is a new state of an earlier display, by its id.
+    /// A new state of an earlier display with the same id.
     pub is_update: bool,
-    /// It goes on changing.
+    /// More updates are expected.
     pub is_live: bool,
-    /// The number of the cell whose value it is; none for a display.
+    /// The execution count of the cell whose value it is; none for a display.
     pub result_of: Option<Option<u64>>,
 }
 
-/// Translates a job's events, given in their order, into effects.
+/// Translates a job's events, given in order, into effects.
 #[derive(Debug, Default)]
 pub struct Interpreter {
     clears_next: bool,
 }
 
 impl Interpreter {
-    /// What an event does, in order. An update shows nothing new, so what waits to be cleared goes on waiting.
+    /// The effects of one event, in order. An update shows nothing new, so it does not trigger a delayed clear.
     pub fn effects<'a>(&mut self, event: &'a Event) -> impl Iterator<Item = Effect<'a>> + use<'a> {
         let (is_new, effect) = match &event.kind {
             EventKind::Stream { name, text } => (true, Some(Effect::Print { name: *name, text })),
@@ -94,7 +94,7 @@ impl Interpreter {
         clear.into_iter().chain(effect)
     }
 
-    /// Whether all that is shown goes when something new comes.
+    /// Whether the next output clears everything shown so far.
     #[must_use]
     pub fn is_waiting_to_clear(&self) -> bool {
         self.clears_next

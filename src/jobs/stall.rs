@@ -1,4 +1,4 @@
-//! An executor whose answers do not lead on is asked with pauses, and not forever.
+//! Slows down, and finally stops, polling an executor whose responses make no progress.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::runtime::RuntimeError;
 
 const MIN_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(2);
-/// After so many answers that claim events and have none that is new, no other will.
+/// Responses that claim events but contain no new one, after which polling is given up.
 const MAX_EMPTY_CLAIMS: u32 = 8;
 
-/// The answers since the last new event.
+/// Counts the responses since the last new event.
 #[derive(Default)]
 pub(super) struct Stall {
     asked: Option<Instant>,
@@ -21,8 +21,8 @@ pub(super) struct Stall {
 }
 
 impl Stall {
-    /// Notes an answer: whether it had a new event, and whether it claims that there are any.
-    pub(super) fn heard(&mut self, is_new: bool, claims: bool) {
+    /// Counts a response: whether it had a new event, and whether it claims that there are any.
+    pub(super) fn count_response(&mut self, is_new: bool, claims: bool) {
         if is_new {
             *self = Self::default();
         } else {
@@ -31,12 +31,12 @@ impl Stall {
         }
     }
 
-    /// True when asking on is of no use.
+    /// Whether polling on is useless.
     pub(super) fn is_hopeless(&self) -> bool {
         self.claims >= MAX_EMPTY_CLAIMS
     }
 
-    /// Waits until the next question may be asked, `end` at the latest. A question that was held for long needs no pause.
+    /// Waits until the next request may be sent, `end` at the latest. A request that was held for long needs no pause.
     pub(super) async fn pause(&mut self, end: Instant) {
         if let (Some(asked), Some(doublings)) = (self.asked, self.answers.checked_sub(1)) {
             let pause = MIN_PAUSE * 2_u32.pow(doublings.min(10));
@@ -46,9 +46,9 @@ impl Stall {
     }
 }
 
-/// Events after `cursor` are claimed and not given.
+/// The error of an executor that claims events after `cursor` and does not send them.
 pub(crate) fn fault(connection: &Connection, cursor: u64) -> RuntimeError {
     let url = connection.place().unwrap_or_default();
-    let detail = format!("it says that there are events after {cursor} and does not give them");
+    let detail = format!("it claims events after {cursor} and does not send them");
     RuntimeError::incompatible(&url, &detail)
 }

@@ -1,7 +1,7 @@
-//! What this computer knows of the jobs that its bridges sent: a small file for each, so that a bridge that was killed is followed by one that
-//! knows where its jobs are. The output itself is the executor's.
+//! Records the jobs sent from this computer in one small file each, so that after a bridge was killed the next one knows where its jobs are. The
+//! output itself is kept by the executor.
 //!
-//! A file's last line that can be read counts: adding one costs a hundredth of a new file.
+//! The last readable line of a file counts: appending one costs a hundredth of a new file.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -18,37 +18,37 @@ use crate::wire::limits::MAX_CODE_HEAD_CHARS;
 use crate::wire::state::JobState;
 
 const VERSION: u32 = 1;
-/// Older ones are forgotten; no executor keeps its jobs so long.
+/// Older records are removed; no executor keeps its jobs this long.
 const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
-/// And so are the oldest beyond so many, of about 400 bytes each.
+/// The oldest records beyond this number are removed; each has about 400 bytes.
 const MAX_NOTES: usize = 2_000;
-/// How many new ones make it worth while to look for old ones.
+/// New records between two searches for old ones.
 const TIDY_EVERY: usize = 200;
-/// A file that is longer is written anew.
+/// A longer file is replaced instead of appended to.
 const MAX_NOTE_BYTES: u64 = 16 * 1024;
 
-/// One job, as it was last heard of.
+/// One job, as last reported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     version: u32,
     pub job_id: JobId,
     /// Where it was sent: an address without its token, or `local`.
     pub place: String,
-    /// Which start of the executor was there then, where that was known.
+    /// The executor's boot id at that time, if known.
     #[serde(default)]
     pub boot_id: Option<String>,
     pub session: String,
     /// The first line of the code.
     pub code_head: String,
     pub sent_at: String,
-    /// None when no answer ever came.
+    /// None if no response was ever received.
     pub state: Option<JobState>,
-    /// The cursor to go on from: what is before it was shown.
+    /// The cursor to continue from: everything before it was shown.
     pub next: u64,
 }
 
 impl Record {
-    /// Of a job that is about to be sent.
+    /// Records a job that is about to be sent.
     #[must_use]
     pub fn of_request(
         id: JobId,
@@ -70,7 +70,7 @@ impl Record {
         }
     }
 
-    /// Of a job that was heard of.
+    /// Records a job that the runtime reported.
     #[must_use]
     pub fn of_job(job: &Job, next: u64, place: &str) -> Self {
         Self {
@@ -87,11 +87,11 @@ impl Record {
     }
 }
 
-/// The records, under one folder, which several bridges may share. Nothing here fails its caller: a job runs whether or not it can be noted.
+/// The records, under one folder that several bridges may share. Failures are only logged: a job runs whether or not it can be recorded.
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
-    /// Since old ones were last looked for.
+    /// New records since the last search for old ones.
     begun: AtomicUsize,
 }
 
@@ -104,14 +104,14 @@ impl Store {
         }
     }
 
-    /// Notes a job, in place of what was noted of it before.
+    /// Records a job, replacing its earlier record.
     pub fn note(&self, record: &Record) {
         let path = self.path(record.job_id);
         let written = serde_json::to_vec(record)
             .map_err(io::Error::from)
             .and_then(|line| write(&path, &line));
         if let Err(error) = written {
-            tracing::warn!(job = %record.job_id, %error, "a job could not be noted on this computer");
+            tracing::warn!(job = %record.job_id, %error, "could not record a job on this computer");
         }
         let begun = self
             .begun
@@ -125,11 +125,11 @@ impl Store {
     /// Forgets a job that certainly did not run.
     pub fn forget(&self, id: JobId) {
         if let Err(error) = remove_if_there(&self.path(id)) {
-            tracing::warn!(job = %id, %error, "the note of a job that did not run could not be removed");
+            tracing::warn!(job = %id, %error, "could not remove the record of a job that did not run");
         }
     }
 
-    /// What is known of a job; a record that cannot be read is none.
+    /// Reads a job's record; none if it cannot be read.
     #[must_use]
     pub fn get(&self, id: JobId) -> Option<Record> {
         read(&self.path(id))
@@ -155,7 +155,7 @@ fn path(folder: &Path, id: JobId) -> PathBuf {
 
 fn write(path: &Path, line: &[u8]) -> io::Result<()> {
     match File::options().append(true).open(path) {
-        // In one go, behind what an earlier writer may have left without its end.
+        // In one write, after a line that an earlier writer may have left unfinished.
         Ok(mut file) if file.metadata()?.len() < MAX_NOTE_BYTES => {
             file.write_all(&[b"\n", line].concat())
         }
@@ -171,7 +171,7 @@ fn read(path: &Path) -> Option<Record> {
     records.find(|record| record.version == VERSION)
 }
 
-/// Ids sort by the time of their making (UUIDv7).
+/// The recorded ids; they sort by creation time (UUIDv7).
 fn ids(folder: &Path) -> Vec<JobId> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
@@ -182,7 +182,7 @@ fn ids(folder: &Path) -> Vec<JobId> {
         .collect()
 }
 
-/// Removes what is older than `oldest`, the oldest beyond `most`, and what a killed bridge left half-written.
+/// Removes records older than `oldest`, the oldest ones beyond `most`, and half-written files of killed bridges.
 fn tidy(folder: &Path, oldest: Duration, most: usize) {
     let limit = SystemTime::now().checked_sub(oldest);
     let mut kept = ids(folder);
@@ -196,7 +196,7 @@ fn tidy(folder: &Path, oldest: Duration, most: usize) {
     });
     for path in surplus.chain(old).collect::<Vec<_>>() {
         if let Err(error) = remove_if_there(&path) {
-            tracing::debug!(path = %path.display(), %error, "an old note could not be removed");
+            tracing::debug!(path = %path.display(), %error, "could not remove an old record");
         }
     }
 }
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_bridge_finds_what_was_noted_newest_first() {
+    async fn another_bridge_reads_the_records_newest_first() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path().join("jobs"));
         let ids = [JobId::fresh(), JobId::fresh(), JobId::fresh()];
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_torn_note_leaves_the_one_before_it_and_the_next_counts() {
+    async fn a_torn_line_hides_neither_the_one_before_nor_the_next() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path().to_owned());
         let mut record = Record::of_request(JobId::fresh(), &request(), "local", None);
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_oldest_go_by_number_and_the_old_by_age() {
+    async fn records_are_removed_by_number_and_by_age() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path().to_owned());
         let ids: Vec<JobId> = (0..5).map(|_| JobId::fresh()).collect();

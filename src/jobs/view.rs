@@ -1,4 +1,4 @@
-//! What the model sees of a job: its text, its pictures and files, and one line of facts at the end.
+//! Composes the model's view of a job: its text, its pictures and files, and one line of facts at the end.
 
 use serde::Serialize;
 
@@ -15,12 +15,12 @@ use crate::wire::event::PythonError;
 use crate::wire::job::Job;
 use crate::wire::state::{JobState, Reason};
 
-/// Reading the output of a job that the sentence names.
+/// The step that reads the output of the job named in the sentence.
 const READ: Step = Step::Output { job: None };
-/// Which job, and from where on.
+/// The arguments that continue this job's output.
 const OF_THIS: &str = " with this job_id, and `next` as `after`";
 
-/// `first`, and a sentence that begins with reading a job's output.
+/// Appends to `first` the beginning of a sentence that calls for reading a job's output.
 fn call(first: impl Into<Advice>) -> Advice {
     first.into().then("Call ") + READ
 }
@@ -31,14 +31,14 @@ pub struct View {
     pub text: String,
     pub pictures: Vec<Fitted>,
     pub files: Vec<KeptFile>,
-    /// Pictures and files that could not be kept.
+    /// Number of pictures and files that could not be kept.
     pub unkept: usize,
     pub summary: Summary,
-    /// As last heard of; none when nothing was ever heard.
+    /// As last reported by the executor; none if it never answered.
     pub job: Option<Job>,
 }
 
-/// The facts, in the order in which they are shown. What does not apply is absent.
+/// The facts, in the order in which they are shown. Those that do not apply are absent.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Summary {
     pub success: bool,
@@ -49,7 +49,7 @@ pub struct Summary {
     pub job_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
-    /// The cursor to hand to `get_output` as `after`.
+    /// The cursor to pass to `get_output` as `after`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,14 +60,14 @@ pub struct Summary {
     pub memory_delta_mb: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
-    /// Where the whole output is, when the text leaves some out.
+    /// Path of the whole output, if the text omits some.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left_out_characters: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variables_lost: Option<bool>,
-    /// The session's variables went before this job began, and nobody was told.
+    /// The session's variables were lost before this job started, and that was not reported yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime_replaced: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,11 +128,11 @@ impl View {
         summary.notes = kept.all_notes();
         if let Some(error) = outlived {
             (summary.notes).push(format!(
-                "an exception was shown and the cell went on after it (an object's display or a magic such as %run raised it): {error}"
+                "an exception was shown and the cell continued after it (an object's display or a magic such as %run raised it): {error}"
             ).into());
         }
         if followed.job.as_ref().is_some_and(has_exited) {
-            (summary.notes).push(format!("{EXITED}; the next call starts a fresh one").into());
+            (summary.notes).push(format!("{EXITED}; the next call starts a new one").into());
         }
         Self {
             text: excerpt.render(),
@@ -144,7 +144,7 @@ impl View {
         }
     }
 
-    /// True when the tool call counts as failed.
+    /// Whether the tool call counts as failed.
     #[must_use]
     pub fn is_error(&self) -> bool {
         !self.summary.success
@@ -160,26 +160,26 @@ impl Summary {
         self.variables_lost = job.variables_lost.then_some(true);
     }
 
-    /// Says, beside whatever else there is to say, that the job ran without the variables that earlier code left.
+    /// Notes, beside everything else, that the job ran without the variables of earlier code.
     pub(super) fn note_replaced(&mut self) {
         self.runtime_replaced = Some(true);
         let session = self.session.as_deref().unwrap_or("main");
         self.notes.push(format!(
-            "session {session} has a new Python process since the last call: its variables and imports are gone, and if the machine is a \
-             new one, its files too. If this code needed them, run the setup and then the code again."
+            "session {session} has a new Python process since the last call: its variables and imports are gone, and on a new machine \
+             its files too. If this code needed them, run the setup and then the code again."
         ).into());
     }
 
     fn note_running(&mut self, next: u64) {
         self.success = true;
         self.next = Some(next);
-        self.hint = Some(call("The code goes on.") + OF_THIS + ", for what comes.");
+        self.hint = Some(call("The code is still running.") + OF_THIS + ", for further output.");
     }
 
-    /// In place of what is said of code that runs.
-    pub(super) fn note_waiting(&mut self, ahead: Option<Advice>) {
-        let why = ahead.unwrap_or_else(|| {
-            "The code has not begun: its session starts, or ends what was before it.".into()
+    /// Replaces the hint for running code.
+    pub(super) fn note_queued(&mut self, why: Option<Advice>) {
+        let why = why.unwrap_or_else(|| {
+            "The code has not started: its session is starting, or ending earlier code.".into()
         });
         self.hint = Some(call(why) + OF_THIS + ", to wait for it.");
     }
@@ -219,19 +219,19 @@ impl Summary {
             ) => (error.remedy(), false),
             (_, Some(_)) => {
                 self.next = Some(followed.next);
-                let goes_on = call("The code goes on where it runs, and its output is kept there.")
+                let hint = call("The code keeps running on its machine, and its output is kept there.")
                     + OF_THIS
                     + ".";
-                (goes_on.then(error.next_step()), error.is_transient())
+                (hint.then(error.next_step()), error.is_transient())
             }
-            // Whoever calls again now may have it run twice.
+            // Sending the code again now might run it twice.
             (_, None) => {
                 let unclear = Advice::from(
-                    "The code may be running: it is not known whether it arrived. When ",
+                    "The code may be running: it is not known whether it arrived. Once ",
                 ) + Step::CheckConnection
-                    + " says that the runtime is there, call "
+                    + " reports a connected runtime, call "
                     + READ
-                    + " with this job_id: only if it is not found there, the code never ran and can be sent again.";
+                    + " with this job_id: only if the job is not found there, the code never ran and can be sent again.";
                 let remedy = if error.is_transient() {
                     Advice::default()
                 } else {
@@ -243,17 +243,17 @@ impl Summary {
         self.fail(error.code(), &error.to_string(), hint, retryable);
     }
 
-    /// The executor cannot say any more what the code came to, but it does not run any more. A later one knows the job again.
+    /// Reports code that has stopped with its executor, which can no longer report the outcome. A later executor knows the job again.
     fn note_ended_with_client(&mut self, error: &RuntimeError, followed: &Followed) {
         let Some(job) = &followed.job else {
             let unclear = Advice::from(
-                "It is not known whether the code began; it does not run any more. Restart the client, then call ",
+                "It is not known whether the code started; it is no longer running. Restart the client, then call ",
             ) + READ
-                + " with this job_id: only if it is not found, the code never ran and can be sent again.";
+                + " with this job_id: only if the job is not found, the code never ran and can be sent again.";
             return self.fail(error.code(), &error.to_string(), unclear, false);
         };
         self.next = Some(followed.next);
-        let rest = "Restart the client: there ";
+        let rest = "Restart the client: then ";
         let rest = Advice::from(rest) + READ + OF_THIS + " shows what else it printed.";
         if job.state.is_final() {
             return self.fail(error.code(), &error.to_string(), rest, false);
@@ -282,12 +282,12 @@ impl Summary {
         }
     }
 
-    /// The head of the text is about as long as what the log begins with.
+    /// Points at the omitted text: the log begins with about as many bytes as the head of the text.
     fn note_left_out(&mut self, head_bytes: usize) {
-        let how = Advice::from("What is left out: call ")
+        let how = Advice::from("For the omitted text, call ")
             + READ
             + format!(
-                " with this job_id and from_byte, {head_bytes} for what comes behind the head, or any other place in the log."
+                " with this job_id and from_byte, {head_bytes} to read on after the head, or any other place in the log."
             );
         self.hint = Some(self.hint.take().unwrap_or_default().then(how));
     }
@@ -314,7 +314,7 @@ mod tests {
     use crate::runtime::RuntimeError;
     use crate::wire::state::JobState;
 
-    /// What is said when the bridge has stopped its executor while it followed a job in `state`; none of which nothing was heard.
+    /// The view when the bridge stopped its executor while it followed a job in `state`; none if the executor never answered.
     fn ended_with_client(state: Option<&str>) -> View {
         let id = JobId::fresh();
         let job = state.map(|state| {
@@ -352,7 +352,8 @@ mod tests {
                 .unwrap()
                 .worded(|step| format!("<{step:?}>").into());
             assert!(hint.contains("Restart the client"), "{hint}");
-            assert!(!hint.contains("goes on"), "{hint}");
+            assert!(!hint.contains("keeps running"), "{hint}");
+            assert!(!hint.contains("still running"), "{hint}");
         }
     }
 }

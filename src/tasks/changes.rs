@@ -53,7 +53,7 @@ impl Changes<'_> {
             let wait_sec = self.last.map_or(0.0, |_| MAX_WAIT.as_secs_f64());
             let deadline = Instant::now() + ANSWER_TIMEOUT;
             let jobs = &self.tasks.jobs;
-            let job = match jobs.standing(self.id, self.after, wait_sec, deadline).await {
+            let job = match jobs.poll(self.id, self.after, wait_sec, deadline).await {
                 Ok(job) => job,
                 Err(error) if error.is_not_found() => return false,
                 Err(error) => {

@@ -1,4 +1,4 @@
-//! Events into what a person would have seen: text as on a terminal, and the pictures and files beside it.
+//! Renders events as a person would have seen them: text as on a terminal, and the pictures and files beside it.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -11,19 +11,19 @@ use crate::base::text::{Excerpt, Newest, Screen};
 use crate::render::html;
 use crate::wire::event::{Event, EventKind, Finished, Progress, PythonError};
 
-/// Characters of text in one answer: 40,000 with the line that counts what is left out.
+/// Characters of text in one answer: 40,000 including the line that counts the omitted ones.
 pub const MAX_TEXT_CHARS: usize = 40_000 - 64;
-/// A reader that pages through output gets about so many characters a page; a whole stream event more (16 Ki) fits still.
+/// Characters at which a page is full when paging through output; one more whole stream event (16 Ki) still fits.
 const FULL_AT: usize = 23_000;
-/// And so many bytes of attachments; what one event more may bring fits still.
+/// Bytes of attachments at which a page is full; those of one more event still fit.
 const FULL_HELD: usize = MAX_HELD_BYTES / 2;
-/// And is fetched not much more than that.
+/// Bytes fetched at a time when paging: little more than one page shows.
 const FULL_PAGE_BYTES: u64 = 64 * 1024;
 
-/// Bytes of attachments that came as text, and are held until they are files.
+/// Bytes of attachments received as text and held in memory until they are written to files.
 const MAX_HELD_BYTES: usize = 16 * 1024 * 1024;
 
-/// Gathers the events of one answer.
+/// Collects the events of one answer.
 pub struct Collector {
     limit: usize,
     screen: Screen,
@@ -31,12 +31,12 @@ pub struct Collector {
     pending: Pending,
     html: html::Reader,
     interpreter: Interpreter,
-    /// The code had something cleared that it had shown.
+    /// The code cleared some of its own output.
     pub has_cleared: bool,
     pub attachments: Vec<Attachment>,
     /// Bytes of `attachments` in memory.
     held: usize,
-    /// Displays that have some of `attachments`.
+    /// Ids of the displays that `attachments` belong to.
     attached: HashSet<String>,
     pub error: Option<PythonError>,
     pub progress: Option<Progress>,
@@ -64,20 +64,20 @@ impl Collector {
         }
     }
 
-    /// Asks for no more events once an answer is well filled, so that a reader can page without gaps.
+    /// Stops taking events once an answer is full, so that the output can be paged without gaps.
     #[must_use]
     pub fn stopping_when_full(mut self) -> Self {
         self.stops_when_full = true;
         self
     }
 
-    /// Characters that the text will leave out.
+    /// Number of characters omitted from the text.
     #[must_use]
     pub fn left_out(&self) -> usize {
         self.screen.left_out()
     }
 
-    /// Adds what was printed after the job's end.
+    /// Adds output printed after the job's end.
     pub fn append_late(&mut self, text: &str) {
         self.screen.push_block(
             "[printed after the code finished, by a background thread or child process:]",
@@ -85,14 +85,14 @@ impl Collector {
         self.screen.push(text);
     }
 
-    /// The text.
+    /// Finishes and returns the text.
     #[must_use]
     pub fn into_excerpt(mut self) -> Excerpt {
         self.settle();
         self.screen.finish()
     }
 
-    /// Counts the newest states of displays that are updated as their last ones.
+    /// Shows the pending states of updatable displays, as their final ones.
     pub fn settle(&mut self) {
         for state in self.pending.take_all() {
             self.show(&state);
@@ -114,7 +114,7 @@ impl Collector {
         }
         for one in &mut display.attachments {
             if self.held + one.body.held() > MAX_HELD_BYTES {
-                one.body = Body::LetGo;
+                one.body = Body::Dropped;
             }
             self.held += one.body.held();
         }
@@ -128,7 +128,7 @@ impl Collector {
         match effect {
             Effect::Clear => self.clear(),
             Effect::Print { text, .. } => {
-                self.make_way();
+                self.show_newest();
                 self.screen.push(text);
             }
             Effect::Show(shown) => self.display(State {
@@ -139,15 +139,15 @@ impl Collector {
                 is_live: shown.is_live,
             }),
             Effect::Raise(error) => {
-                self.make_way();
+                self.show_newest();
                 self.screen.push_block(&traceback(error));
                 self.error = Some(error.clone());
             }
         }
     }
 
-    /// Something new is about to be shown.
-    fn make_way(&mut self) {
+    /// Shows the held display before something new is shown.
+    fn show_newest(&mut self) {
         if let Some(newest) = self.pending.take_newest() {
             self.show(&newest);
         }
@@ -157,13 +157,13 @@ impl Collector {
         if self.pending.replaces_newest(&state) {
             self.pending.take_newest();
         }
-        self.make_way();
+        self.show_newest();
         if let Some(oldest) = self.pending.hold(state) {
             self.show(&oldest);
         }
     }
 
-    /// Hands over what is attached, the newest state of displays with it: what comes later is new.
+    /// Takes the attachments, including the newest states of displays; later ones count as new.
     pub fn take_attachments(&mut self) -> Vec<Attachment> {
         self.settle();
         self.held = 0;

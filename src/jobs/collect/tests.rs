@@ -1,4 +1,4 @@
-//! Events become what a person would have seen.
+//! Events are rendered as a person would have seen them.
 
 use serde_json::json;
 
@@ -19,7 +19,7 @@ fn collect(events: &[serde_json::Value]) -> Collector {
 }
 
 #[test]
-fn what_is_displayed_stands_on_lines_of_its_own() {
+fn displayed_text_starts_on_its_own_line() {
     let collector = collect(&[
         json!({"type": "stream", "name": "stdout", "text": "before"}),
         json!({"type": "execute_result", "data": {"text/plain": "   a\n0  1"}, "execution_count": 1}),
@@ -28,7 +28,7 @@ fn what_is_displayed_stands_on_lines_of_its_own() {
 }
 
 #[test]
-fn a_display_is_shown_in_its_last_state_whatever_comes_between() {
+fn a_display_is_shown_in_its_last_state_despite_output_between() {
     let display = |id: &str, update: bool, blob: u64| {
         json!({"type": "display_data", "update": update, "display_id": id,
             "data": {"image/png": {"blob": blob, "bytes": 9}}})
@@ -44,14 +44,14 @@ fn a_display_is_shown_in_its_last_state_whatever_comes_between() {
     ]);
     let blobs = collector.attachments.iter().map(|one| match &one.body {
         Body::Blob(blob) => blob.blob,
-        body @ (Body::Text(_) | Body::LetGo) => panic!("{body:?}"),
+        body @ (Body::Text(_) | Body::Dropped) => panic!("{body:?}"),
     });
     assert_eq!(blobs.collect::<Vec<_>>(), [2, 4]);
     assert_eq!(collector.into_excerpt().render(), "epoch 1\nepoch 2\n");
 }
 
 #[test]
-fn what_the_code_clears_is_gone_when_the_next_output_comes() {
+fn cleared_output_disappears_with_the_next_output() {
     let plot = json!({"type": "display_data", "data": {"image/png": {"blob": 1, "bytes": 9}}});
     let line = |text: &str| json!({"type": "stream", "name": "stdout", "text": text});
     let clear = |wait: bool| json!({"type": "clear_output", "wait": wait});
@@ -71,7 +71,7 @@ fn what_the_code_clears_is_gone_when_the_next_output_comes() {
 }
 
 #[test]
-fn of_updates_in_a_row_the_last_is_shown() {
+fn consecutive_updates_show_only_the_last() {
     let update = |n: u32| json!({"type": "display_data", "update": true, "display_id": "d", "data": {"text/plain": format!("{n} %")}});
     let plot = |n: u32| json!({"type": "display_data", "update": true, "display_id": "p", "data": {"image/png": {"blob": n, "bytes": 9}}});
     let mut events =
@@ -91,7 +91,7 @@ fn of_updates_in_a_row_the_last_is_shown() {
 }
 
 #[test]
-fn pages_are_read_only_where_they_are_seen_and_kept_when_they_are_many() {
+fn html_is_parsed_only_where_shown_and_kept_as_files_when_there_are_many() {
     let table = format!("<table>{}</table>", "<tr><td>x</td></tr>".repeat(9_000));
     let page = |id: &str, update: bool| {
         json!({"type": "display_data", "update": update, "display_id": id,
@@ -114,17 +114,17 @@ fn pages(count: usize) -> Vec<serde_json::Value> {
 }
 
 #[test]
-fn of_many_pages_those_beyond_what_is_held_are_only_counted() {
+fn pages_beyond_the_memory_limit_are_only_counted() {
     let collector = collect(&pages(200));
     assert_eq!(collector.attachments.len(), 200);
     let held = collector.attachments.iter().map(|one| one.body.held());
     assert!((15 << 20..=16 << 20).contains(&held.sum::<usize>()));
     let last = collector.attachments.last().unwrap();
-    assert_eq!((last.seq, &last.body), (200, &Body::LetGo));
+    assert_eq!((last.seq, &last.body), (200, &Body::Dropped));
 }
 
 #[test]
-fn a_paging_reader_stops_before_it_lets_any_go() {
+fn a_paging_reader_stops_before_it_drops_an_attachment() {
     let mut collector = Collector::new(MAX_TEXT_CHARS).stopping_when_full();
     let mut page = pages(1).remove(0);
     page["seq"] = json!(1);
@@ -137,7 +137,7 @@ fn a_paging_reader_stops_before_it_lets_any_go() {
 }
 
 #[test]
-fn a_traceback_comes_without_its_colours() {
+fn a_traceback_is_shown_without_colours() {
     let collector = collect(&[json!({
         "type": "error", "ename": "ValueError", "evalue": "no", "traceback": ["\u{1b}[31mValueError\u{1b}[0m: no"]
     })]);
@@ -146,7 +146,7 @@ fn a_traceback_comes_without_its_colours() {
 }
 
 #[test]
-fn an_event_of_a_newer_executor_is_passed_over() {
+fn an_unknown_event_type_is_skipped() {
     let collector = collect(&[
         json!({"type": "hologram", "at": "now"}),
         json!({"type": "stream", "name": "stderr", "text": "x"}),
@@ -171,7 +171,7 @@ fn bar(id: &str, text: &str, update: bool, live: bool) -> serde_json::Value {
 }
 
 #[test]
-fn bars_are_shown_once_where_they_ended() {
+fn a_progress_bar_is_shown_once_in_its_final_state() {
     let line = |text: &str| json!({"type": "stream", "name": "stdout", "text": text});
     let events = [
         bar("outer", "0 of 2", false, true),
@@ -190,7 +190,7 @@ fn bars_are_shown_once_where_they_ended() {
 }
 
 #[test]
-fn a_bar_that_runs_is_the_last_line() {
+fn a_running_progress_bar_is_the_last_line() {
     let mut collector = Collector::new(MAX_TEXT_CHARS);
     for (at, event) in [bar("a", "0 %", false, true), bar("a", "37 %", true, true)]
         .iter()
@@ -206,7 +206,7 @@ fn a_bar_that_runs_is_the_last_line() {
 }
 
 #[test]
-fn updates_of_what_is_cleared_are_not_shown() {
+fn updates_of_a_cleared_display_are_not_shown() {
     for wait in [true, false] {
         let events = [
             bar("a", "0 %", false, true),

@@ -1,4 +1,4 @@
-//! One output in the forms that Jupyter offers: what of them is shown, and what is kept as a file.
+//! Chooses among the MIME types of one output: which is shown, and which are kept as files.
 
 use serde_json::{Map, Value};
 
@@ -6,7 +6,7 @@ use crate::base::text::Excerpt;
 use crate::render::{html, json, page};
 use crate::wire::event::BlobRef;
 
-/// What is shown as a picture, best first.
+/// MIME types shown as pictures, best first.
 const PICTURES: [&str; 6] = [
     "image/png",
     "image/jpeg",
@@ -17,23 +17,23 @@ const PICTURES: [&str; 6] = [
 ];
 const PLAIN: &str = "text/plain";
 const HTML: &str = "text/html";
-/// Texts that are meant to be formatted, and can be read as they are.
+/// Markup that is readable without rendering.
 const TEXTS: [&str; 2] = ["text/markdown", "text/latex"];
 const JSON: [&str; 2] = ["application/json", "application/geo+json"];
 const VIEW: &str = "application/vnd.jupyter.widget-view+json";
-/// Characters of a page's text where the page is kept as a file.
+/// Characters shown of a page's text where the page is kept as a file.
 const MAX_TEXT_CHARS: usize = 4_000;
-/// A text of internals that is longer is not shown where there is a page.
+/// A longer `repr` of an object's internals is not shown where there is a page.
 const MAX_INTERNALS_CHARS: usize = 2_000;
 
 /// An output that is not text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
-    /// Of the event that it came in.
+    /// The number of its event.
     pub seq: u64,
     pub mime: String,
     pub body: Body,
-    /// Of the display that it is a part of.
+    /// The id of its display, where it has one.
     pub display_id: Option<String>,
 }
 
@@ -43,21 +43,21 @@ pub enum Body {
     Blob(BlobRef),
     /// In the event itself, as text.
     Text(String),
-    /// The same, but let go: there were too many of them to hold.
-    LetGo,
+    /// Dropped from memory: there were too many attachments to hold.
+    Dropped,
 }
 
 impl Body {
-    /// Bytes of it in memory.
+    /// Size in memory, in bytes.
     pub(super) fn held(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
-            Self::Blob(_) | Self::LetGo => 0,
+            Self::Blob(_) | Self::Dropped => 0,
         }
     }
 }
 
-/// What is shown of one output.
+/// The text and the attachments of one output.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Display {
     pub(super) text: Option<String>,
@@ -65,7 +65,7 @@ pub(super) struct Display {
 }
 
 impl Display {
-    /// A picture instead of its description; else the text that says most. Takes CPU time where that is HTML, as much as `html` has left.
+    /// Prefers a picture to its description, and else the most informative text. Rendering HTML takes CPU time, at most what `html` has left.
     pub(super) fn of(
         seq: u64,
         data: &Map<String, Value>,
@@ -105,13 +105,13 @@ impl Display {
         if picture.is_none() {
             display.text = plain
                 .or_else(|| readable(data, page.is_some(), html))
-                .or_else(|| display.named(data));
+                .or_else(|| display.describe_unreadable(data));
         }
         display
     }
 
-    /// Names what cannot be read here.
-    fn named(&self, data: &Map<String, Value>) -> Option<String> {
+    /// Names the types of an output that has no readable form.
+    fn describe_unreadable(&self, data: &Map<String, Value>) -> Option<String> {
         if let Some(kept) = self.attachments.first() {
             return Some(format!("[output of type {}, kept as a file]", kept.mime));
         }
@@ -126,10 +126,10 @@ impl Display {
     }
 }
 
-/// The text that says most where the plain one says little.
+/// The most informative text where the plain one says little.
 fn readable(data: &Map<String, Value>, is_kept: bool, html: &mut html::Reader) -> Option<String> {
     let first = |mimes: &[&str]| mimes.iter().find_map(|mime| data.get(*mime));
-    // Of one that lies elsewhere the head.
+    // Only the head, where the page itself is in a blob.
     let page = data.get(HTML).and_then(|page| match BlobRef::of(page) {
         Some(_) => Some(page["head"].as_str()?.to_owned()),
         None => Some(text(page)),
@@ -150,7 +150,7 @@ fn readable(data: &Map<String, Value>, is_kept: bool, html: &mut html::Reader) -
         })
 }
 
-/// A name, or the internals of an object instead of what it means.
+/// Whether a text is only an object's name, or its internals rather than its meaning.
 fn says_little(plain: &str) -> bool {
     let is_call = || {
         let name = plain.split('(').next().unwrap_or_default();
@@ -172,7 +172,7 @@ fn is_empty_name(text: &str) -> bool {
     is_name && (text.ends_with(" object>") || text.contains(" at 0x"))
 }
 
-/// A page that shows more than the plain text, and than it says as text.
+/// Whether a page shows more than the plain text and its own text do.
 fn needs_browser(page: &Value, plain: Option<&str>, html: &mut html::Reader) -> bool {
     if BlobRef::of(page).is_some() {
         return true;
@@ -182,7 +182,7 @@ fn needs_browser(page: &Value, plain: Option<&str>, html: &mut html::Reader) -> 
     !is_table && html.is_page(&page) && plain.is_none_or(|plain| !html.is_covered_by(&page, plain))
 }
 
-/// What is bounded by its own head and tail where it is too long for an event.
+/// Whether the executor sends a head and a tail where the value is too long for an event.
 fn is_text(mime: &str) -> bool {
     mime.starts_with("text/") || JSON.contains(&mime)
 }
@@ -192,7 +192,7 @@ fn is_media(mime: &str) -> bool {
     matches!(kind, Some("audio" | "video")) || mime == "application/pdf"
 }
 
-/// A text, or its head and tail where it lies elsewhere.
+/// A text, or its head and tail where it is in a blob.
 fn shown(value: &Value) -> String {
     let Some(blob) = BlobRef::of(value) else {
         return text(value);
@@ -200,12 +200,12 @@ fn shown(value: &Value) -> String {
     let end = |name: &str| value[name].as_str().unwrap_or_default();
     let (head, tail) = (end("head"), end("tail"));
     let left_out = blob.bytes.saturating_sub((head.len() + tail.len()) as u64);
-    format!("{head}\n… [{left_out} bytes left out here; all of it is kept as a file] …\n{tail}")
+    format!("{head}\n[… {left_out} bytes skipped; the whole is kept as a file …]\n{tail}")
         .trim_start()
         .to_owned()
 }
 
-/// A text as it is, or JSON.
+/// A text unchanged, anything else as JSON.
 fn text(value: &Value) -> String {
     json::joined(value).unwrap_or_else(|| value.to_string())
 }

@@ -1,4 +1,4 @@
-//! Which form of an output is shown, and which is kept.
+//! Which MIME type of an output is shown, and which are kept.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ fn of(data: Value) -> Display {
     Display::of(7, data.as_object().unwrap(), None, &mut Reader::default())
 }
 
-/// The text and the types of what is kept.
+/// The text, and the MIME types of the kept attachments.
 fn shown(data: Value) -> (Option<String>, Vec<String>) {
     let display = of(data);
     let kept = display.attachments.into_iter().map(|one| one.mime);
@@ -23,7 +23,7 @@ fn text_of(data: Value) -> String {
 }
 
 #[test]
-fn a_plot_is_a_picture_and_not_its_description() {
+fn a_plot_is_shown_as_a_picture_without_its_description() {
     let data =
         json!({"text/plain": "<Figure size 640x480>", "image/png": {"blob": 1, "bytes": 20}});
     let display = of(data);
@@ -35,14 +35,14 @@ fn a_plot_is_a_picture_and_not_its_description() {
 }
 
 #[test]
-fn a_table_is_its_plain_text_also_with_buttons() {
+fn a_table_is_shown_as_plain_text_even_with_scripts() {
     let data = json!({"text/plain": "   a\n0  1", "text/html":
         "<script>x</script><table class=\"dataframe\"></table>"});
     assert_eq!(text_of(data), "   a\n0  1");
 }
 
 #[test]
-fn html_is_text_where_the_plain_text_says_nothing() {
+fn html_is_shown_as_text_where_the_plain_text_says_nothing() {
     for plain in [
         "<IPython.core.display.HTML object>",
         "<pandas.io.formats.style.Styler at 0x7f00>",
@@ -89,7 +89,7 @@ fn figures_without_a_viewer_and_media_are_kept() {
 }
 
 #[test]
-fn other_texts_come_as_they_are() {
+fn markup_and_json_are_shown_as_text() {
     let object = "<IPython.core.display.X object>";
     for (mime, value, expected) in [
         ("text/markdown", json!("# Title"), "# Title"),
@@ -117,7 +117,7 @@ fn other_texts_come_as_they_are() {
 }
 
 #[test]
-fn a_page_stands_for_internals() {
+fn a_page_is_shown_instead_of_internals() {
     let table = "<style>x</style><table><tr><td>a</td><td>1</td></tr></table>";
     let long = format!("GT(_tbl_data={})", "x, ".repeat(2_000));
     for plain in [
@@ -130,7 +130,7 @@ fn a_page_stands_for_internals() {
             "a 1"
         );
     }
-    // What is a text of its own stays one, however long.
+    // A meaningful text is shown, however long.
     let frame = "   a\n0  1\n".repeat(1_000);
     assert_eq!(
         text_of(json!({"text/plain": frame, "text/html": table})),
@@ -139,7 +139,7 @@ fn a_page_stands_for_internals() {
 }
 
 #[test]
-fn a_drawing_beside_text_leaves_the_text() {
+fn a_page_with_a_drawing_is_kept_and_its_text_shown() {
     let page = "<p>Score 5</p><svg><rect/></svg>";
     let (text, kept) = shown(json!({"text/plain": "<x object>", "text/html": page}));
     assert_eq!(
@@ -173,7 +173,7 @@ fn a_page_that_adds_nothing_to_the_text_is_not_kept() {
 }
 
 #[test]
-fn what_cannot_be_read_here_is_named() {
+fn an_unreadable_output_is_named_by_its_type() {
     let object = "<IPython.core.display.X object>";
     for (mime, value, expected) in [
         (
@@ -202,7 +202,7 @@ fn what_cannot_be_read_here_is_named() {
 }
 
 #[test]
-fn a_chart_is_kept_where_its_text_only_speaks_of_settings() {
+fn a_chart_is_kept_where_its_text_is_only_a_renderer_notice() {
     let plain = "<VegaLite 6 object>\n\nIf you see this message, it means the renderer has not been properly enabled\nfor the frontend";
     let mime = "application/vnd.vegalite.v6+json";
     let (text, kept) = shown(json!({"text/plain": plain, mime: {"mark": "bar"}}));
@@ -214,23 +214,23 @@ fn a_chart_is_kept_where_its_text_only_speaks_of_settings() {
 }
 
 #[test]
-fn a_text_that_is_too_long_is_its_ends_and_a_file() {
+fn a_long_text_is_shown_by_its_ends_and_kept_as_a_file() {
     for mime in ["text/plain", "text/markdown", "application/json"] {
         let (text, kept) =
             shown(json!({mime: {"blob": 1, "bytes": 500_000, "head": "abc", "tail": "xyz"}}));
         assert_eq!(
             text.unwrap(),
-            "abc\n… [499994 bytes left out here; all of it is kept as a file] …\nxyz"
+            "abc\n[… 499994 bytes skipped; the whole is kept as a file …]\nxyz"
         );
         assert_eq!(kept, [mime]);
     }
-    // An executor of before says only how long it is.
+    // An older executor sends only the length.
     let (text, _) = shown(json!({"text/plain": {"blob": 1, "bytes": 500_000}}));
-    assert!(text.unwrap().starts_with("… [500000 bytes"));
+    assert!(text.unwrap().starts_with("[… 500000 bytes"));
 }
 
 #[test]
-fn a_long_value_of_any_type_is_a_file() {
+fn a_long_value_of_any_type_is_kept_as_a_file() {
     for mime in [
         "application/vnd.x.v1+json",
         "application/javascript",
@@ -242,14 +242,14 @@ fn a_long_value_of_any_type_is_a_file() {
             shown(json!({mime: long})),
             (Some(named), vec![mime.to_owned()])
         );
-        // Beside a text that stands for it too.
+        // Even where a text is shown in its place.
         let (text, kept) = shown(json!({mime: long, "text/plain": "a table"}));
         assert_eq!(
             (text.as_deref(), kept),
             (Some("a table"), vec![mime.to_owned()])
         );
     }
-    // Not the script behind a page that is kept.
+    // But not a script whose page is kept.
     let (_, kept) = shown(json!({
         "application/javascript": {"blob": 1, "bytes": 500_000},
         "text/html": "<script>x</script>",
@@ -258,7 +258,7 @@ fn a_long_value_of_any_type_is_a_file() {
 }
 
 #[test]
-fn a_page_that_is_too_long_is_its_beginning_and_a_file() {
+fn a_long_page_is_shown_by_its_beginning_and_kept_as_a_file() {
     let page =
         json!({"blob": 1, "bytes": 500_000, "head": "<p>first<p>second <b>bo", "tail": "</p>"});
     let (text, kept) = shown(json!({"text/html": page}));

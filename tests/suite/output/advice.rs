@@ -53,7 +53,7 @@ fn exits_and_input_prompts_have_their_own_advice() {
                 "import getpass; getpass.getpass()",
                 "",
                 &["getpass()"],
-                &["into the code and"],
+                &["value in the code"],
             ),
             (
                 "import pdb; pdb.set_trace()\n1",
