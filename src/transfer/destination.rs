@@ -1,4 +1,4 @@
-//! Where a download lies, under way and when it is done. No existing file is ever replaced.
+//! Names and placement of downloads, partial and complete. No existing file is ever replaced.
 
 use std::fs;
 use std::io;
@@ -8,17 +8,17 @@ use tempfile::TempPath;
 
 use super::digest::sha256;
 
-/// Bytes of a file's name on the file systems of today.
+/// Bytes of a file name that common file systems allow.
 pub(super) const MAX_NAME_BYTES: usize = 255;
-/// Ending of a download under way, and of what is known about it.
+/// Endings of an unfinished download and of its journal.
 pub(super) const PARTIAL: &str = ".partial";
 pub(super) const JOURNAL: &str = ".partial.jsonl";
-/// What is longer behind a dot is no extension, but a part of the name.
+/// Anything longer after a dot is part of the name, not an extension.
 const MAX_EXTENSION_BYTES: usize = 32;
-/// Digits of a digest that tell names apart whose beginnings are the same.
+/// Digits of the digest that distinguishes shortened names.
 const DIGEST_MARK_CHARS: usize = 12;
 
-/// The path itself for 1, then `name (2).ext`, `name (3).ext`; a name that would get too long loses the end of its stem.
+/// Returns the path itself for 1, then `name (2).ext`, `name (3).ext`; shortens the stem where the name would get too long.
 pub(super) fn numbered(path: &Path, number: u32) -> PathBuf {
     if number <= 1 {
         return path.to_owned();
@@ -38,7 +38,7 @@ pub(super) fn numbered(path: &Path, number: u32) -> PathBuf {
     path.with_file_name(format!("{}{ending}", head(&stem, room)))
 }
 
-/// `path` with `ending` after its whole name; where that would get too long, after its beginning and a part of its digest.
+/// Appends `ending` to the whole name of `path`; where that would get too long, to its beginning and a part of its digest.
 pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     if name.len() + ending.len() <= MAX_NAME_BYTES {
@@ -52,14 +52,14 @@ pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     ))
 }
 
-/// At most so many bytes, in whole characters.
+/// The longest prefix of whole characters within `bytes`.
 fn head(text: &str, bytes: usize) -> &str {
     let fits = |end: &usize| text.is_char_boundary(*end);
     let end = (0..=bytes.min(text.len())).rev().find(fits);
     &text[..end.unwrap_or(0)]
 }
 
-/// Gives a finished file or folder its name, or the first numbered one that is free. Never replaces anything.
+/// Renames a finished file or folder to `target`, or to the first free numbered name. Never replaces anything.
 pub(crate) fn place(partial: &Path, target: &Path) -> io::Result<PathBuf> {
     let mut number = 1;
     loop {
@@ -70,7 +70,7 @@ pub(crate) fn place(partial: &Path, target: &Path) -> io::Result<PathBuf> {
         match moving.persist_noclobber(&path) {
             Ok(()) => return Ok(path),
             Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-            // Some network mounts know neither a rename that replaces nothing nor hard links.
+            // Some network mounts support neither a non-replacing rename nor hard links.
             Err(_) if fs::symlink_metadata(&path).is_err() => {
                 return fs::rename(partial, &path).map(|()| path);
             }
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn long_names_keep_within_what_file_systems_allow_and_stay_apart() {
+    fn long_names_are_shortened_to_the_limit_and_stay_distinct() {
         let long = |last: &str| format!("{}{last}", "\u{6570}".repeat(84));
         let (one, other) = (long("ab"), long("ac"));
         assert_eq!(one.len(), 254);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_placing_keeps_what_was_downloaded() {
+    fn a_failed_placement_keeps_the_downloaded_bytes() {
         let folder = tempfile::tempdir().unwrap();
         let partial = folder.path().join("a.partial");
         fs::write(&partial, "bytes").unwrap();

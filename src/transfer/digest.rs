@@ -1,5 +1,5 @@
-//! The SHA-256 of a file that is still being written: what is there from the first byte on is hashed while the rest comes, so that little
-//! is left to do at the end, in whatever order the bytes came and whoever wrote them.
+//! Hashes a file (SHA-256) while it is being written: the contiguous part from the first byte on is hashed while the rest arrives, so that little
+//! work is left at the end, whatever the order of the writes.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,10 +13,10 @@ use crate::base::hex::hex;
 
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// Told how far everything from the first byte on is there; dropped when no more comes.
+/// Receives the length of the contiguous part from the first byte on; dropped after the last write.
 pub(super) type Frontier = Sender<u64>;
 
-/// Hashes the file at `path` behind its frontier.
+/// Hashes a file up to its frontier.
 #[derive(Debug)]
 pub(super) struct Follower {
     file: File,
@@ -30,7 +30,8 @@ impl Follower {
         Ok((sender, Self { file, frontier }))
     }
 
-    /// The SHA-256 of all bytes up to the last frontier as 64 hexadecimal digits; `None` when stopped. Blocks until the frontier is dropped.
+    /// Returns the SHA-256 of all bytes up to the last frontier as 64 hexadecimal digits; `None` when stopped. Blocks until the frontier is
+    /// dropped.
     pub(super) fn run(mut self, stop: &CancellationToken) -> io::Result<Option<String>> {
         let mut hasher = Sha256::new();
         let mut buffer = vec![0; BUFFER_BYTES];
@@ -51,7 +52,7 @@ impl Follower {
     }
 }
 
-/// Of bytes in memory.
+/// The SHA-256 of bytes in memory, as 64 hexadecimal digits.
 pub(super) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
@@ -65,7 +66,7 @@ mod tests {
     use super::{Follower, sha256};
 
     #[test]
-    fn a_following_digest_is_complete_with_the_last_byte() {
+    fn a_digest_that_follows_the_writer_covers_the_last_byte() {
         let folder = tempfile::tempdir().unwrap();
         let (path, bytes) = (folder.path().join("a"), vec![7; 700_000]);
         fs::write(&path, &bytes).unwrap();

@@ -1,4 +1,4 @@
-//! Work with files of this computer.
+//! File work on this computer, off the async threads.
 
 use std::fs::File;
 use std::io;
@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use tokio::task::spawn_blocking;
 
-/// Does file work off the async threads; starts at once, and is ended though nobody waits any more.
+/// Runs file work off the async threads; it starts at once, and runs to its end even if the returned future is dropped.
 pub(crate) fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> impl Future<Output = T> {
@@ -23,7 +23,7 @@ pub(crate) fn blocking<T: Send + 'static>(
     }
 }
 
-/// Lets all those run a file who may read it, where the system keeps that.
+/// Makes a file executable for everyone who may read it, where the system supports modes.
 pub(super) fn make_executable(file: &File) -> io::Result<()> {
     #[cfg(unix)]
     {
@@ -38,7 +38,7 @@ pub(super) fn make_executable(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// A time as the executor writes it.
+/// Parses a modification time as the executor writes it.
 pub(super) fn changed_at(text: &str) -> Option<SystemTime> {
     text.parse::<jiff::Timestamp>().ok().map(SystemTime::from)
 }

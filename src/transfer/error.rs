@@ -1,4 +1,4 @@
-//! What can go wrong while a file comes.
+//! Errors of downloads.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,18 +15,18 @@ use crate::runtime::RuntimeError;
 
 pub type TransferResult<T> = Result<T, TransferError>;
 
-/// A failed download. `Display` leaves the source's text out.
+/// A failed download. `Display` omits the source's text.
 #[derive(Debug, Clone, Error)]
 pub enum TransferError {
-    #[error("{name:?} would lie outside the folder for downloads: {why}")]
+    #[error("{name:?} would be outside the folder for downloads: {why}")]
     OutsideSaveDir { name: String, why: &'static str },
     #[error("remote_path is empty")]
     NoRemotePath,
-    #[error("{name:?} cannot be the name of a file here: {why}")]
+    #[error("{name:?} cannot be a file name on this computer: {why}")]
     UnusableName { name: String, why: &'static str },
     #[error("{remote} is neither a file nor a folder")]
     NotAFile { remote: String },
-    #[error("{remote} has {}{}, more than max_bytes allows ({})", size(*bytes), of_files(*files), size(*max_bytes))]
+    #[error("{remote} has {}{}, which exceeds max_bytes ({})", size(*bytes), of_files(*files), size(*max_bytes))]
     TooLarge {
         remote: String,
         bytes: u64,
@@ -46,8 +46,8 @@ pub enum TransferError {
         expected: String,
         received: String,
     },
-    /// What came before is of another executor than what came last.
-    #[error("the connection led to another executor while {remote} was under way")]
+    /// The parts of the folder came from two executors.
+    #[error("the connection switched to another executor while {remote} was being downloaded")]
     Moved { remote: String },
     #[error("the disk is full: {} cannot be written", path.display())]
     DiskFull {
@@ -80,7 +80,7 @@ impl TransferError {
         }
     }
 
-    /// The file was written to while it was read.
+    /// Whether the file was written to while it was read.
     pub(super) fn is_changed(&self) -> bool {
         matches!(self, Self::Runtime { source, .. } if matches!(**source, RuntimeError::Changed { .. }))
     }
@@ -110,38 +110,38 @@ impl Fault for TransferError {
                     .into()
             }
             Self::NoRemotePath => {
-                Advice::from("Give the path of a file or folder there as remote_path: ") + Step::ListFiles + " shows what there is."
+                Advice::from("Give the path of a file or folder on the runtime as remote_path: ") + Step::ListFiles + " shows what there is."
             }
-            Self::NotAFile { .. } => "List the folder that it is in to see what is there.".into(),
+            Self::NotAFile { .. } => "List its folder to see what is there.".into(),
             Self::TooLarge { bytes, .. } => {
-                Advice::from("Nothing came. If it is wanted, call ")
+                Advice::from("Nothing was downloaded. To get all of it, call ")
                     + Step::Download
-                    + format!(" again with max_bytes {bytes} or more; or name a part of it, or pack it by code first.")
+                    + format!(" again with max_bytes {bytes} or more; otherwise download a part of it, or compress it from code first.")
             }
             Self::Runtime { source, .. } if source.is_transient() => {
-                (source.remedy()).then("What has come is kept: ")
+                (source.remedy()).then("The received bytes are kept: ")
                     + Step::Download
                     + " with the same arguments fetches the rest."
             }
             Self::Runtime { source, .. } => source.remedy(),
             Self::Damaged { .. } => {
-                Advice::from("Something on the way changes the bytes. Call ")
+                Advice::from("Something between here and the runtime changes the bytes. Call ")
                     + Step::Download
-                    + " again; if it stays so, use another tunnel."
+                    + " again; if that fails too, use another tunnel."
             }
             Self::Moved { .. } => {
-                Advice::from("Call ") + Step::Download + " again: what has come and is the same there is kept, and the rest is fetched."
+                Advice::from("Call ") + Step::Download + " again: received files that are the same on the new runtime are kept, and the rest is fetched."
             }
             Self::DiskFull { .. } => {
-                Advice::from("Free some space on this machine and call ")
+                Advice::from("Free some space on this computer and call ")
                     + Step::Download
-                    + " again: what has come is kept and the rest is fetched."
+                    + " again: the received bytes are kept and the rest is fetched."
             }
             Self::Disk { .. } => {
-                Advice::from("Check that LOCAL_SAVE_DIR can be written to, then call ") + Step::Download + " again."
+                Advice::from("Check that LOCAL_SAVE_DIR is writable, then call ") + Step::Download + " again."
             }
             Self::Cancelled { .. } => {
-                Advice::from("Call ") + Step::Download + " again to go on: what has come is kept and the rest is fetched."
+                Advice::from("Call ") + Step::Download + " again to continue: the received bytes are kept and the rest is fetched."
             }
         }
     }
@@ -190,7 +190,7 @@ mod tests {
     use super::{Fault, TransferError};
 
     #[test]
-    fn a_full_disk_and_a_used_up_quota_are_disk_full() {
+    fn a_full_disk_and_an_exceeded_quota_are_disk_full() {
         for (kind, code) in [
             (io::ErrorKind::StorageFull, "disk_full"),
             (io::ErrorKind::QuotaExceeded, "disk_full"),

@@ -1,4 +1,4 @@
-//! A transfer as it is told of by its id, in one line of facts.
+//! The facts about a transfer that is looked up by its id.
 
 use serde_json::{Map, Value, json};
 
@@ -7,15 +7,15 @@ use crate::base::advice::{Advice, Step};
 use crate::base::causes::sentence;
 use crate::base::ids::JobId;
 
-/// What is told.
+/// The state of a transfer, or its result.
 #[derive(Debug, Clone)]
 pub struct Look {
-    /// `success`, `state` (`running`, `succeeded`, `failed`), `job_id`, the report's fields; for what failed `code`, `error`, `hint`, `retryable`.
+    /// `success`, `state` (`running`, `succeeded`, `failed`), `job_id`, the report's fields; for a failed one `code`, `error`, `hint`, `retryable`.
     pub facts: Value,
 }
 
 impl Look {
-    /// Of a report that is put into words already.
+    /// Describes a transfer by its worded report.
     pub(super) fn of<R: Report>(id: JobId, report: &R, ended: Option<&Ended<R>>) -> Self {
         let report = serde_json::to_value(report).unwrap_or_default();
         let head = match ended {
@@ -31,7 +31,7 @@ impl Look {
             }
         }
         if let Some(Err(_)) = ended {
-            // What it was doing is not what is told now.
+            // The error replaces the progress.
             facts.retain(|name, _| {
                 !matches!(
                     name.as_str(),
@@ -39,20 +39,20 @@ impl Look {
                 )
             });
         }
-        Self::told(Value::Object(facts))
+        Self::from_facts(Value::Object(facts))
     }
 
-    /// Of facts that were told before.
-    pub(super) fn told(facts: Value) -> Self {
+    /// Repeats recorded facts.
+    pub(super) fn from_facts(facts: Value) -> Self {
         Self { facts }
     }
 
-    /// Of a transfer that another bridge is at.
+    /// Describes a transfer that another bridge is running.
     pub(super) fn elsewhere(id: JobId) -> Self {
         let later = Advice::from("Call ")
             + Step::Output { job: None }
             + " again later to see how it ended.";
-        Self::told(json!({
+        Self::from_facts(json!({
             "success": true, "state": "running", "job_id": id,
             "message": "Another smart-colab process on this computer is running this transfer.",
             "next_step": later,

@@ -1,12 +1,11 @@
-//! Files between this computer and the runtime: what comes is in [`download`], what goes in [`upload`].
+//! Copies files between this computer and the runtime, by [`download`] and [`upload`].
 //!
 //! A transfer runs in the background and is resumed across broken connections and restarts of the bridge.
-//! - `running` knows the transfers of this process and lets calls wait for them, `notes` those of earlier ones, `transfers` joins the two for
-//!   either direction, and `look` tells of one by its id; `report` is what their reports are made of,
-//!   and `trouble` what they say while nothing moves;
-//! - `name` and `destination` decide where a file may go here, a notebook's too; `digest` hashes files, `disk` keeps their work off the
+//! - `running` holds the transfers of this process and lets calls wait for them, `notes` records those of earlier processes, `transfers` joins
+//!   the two for either direction, and `look` describes one by its id; `report` has the parts of their reports, and `trouble` explains stalls;
+//! - `name` and `destination` decide where a file may be written here, a notebook's too; `digest` hashes files, `disk` keeps file work off the
 //!   async threads;
-//! - `error` is what can go wrong while a file comes here.
+//! - `error` lists the errors of downloads.
 //!
 //! Architecture Invariant: knows neither `jobs` nor `mcp`. May import `base`, `wire`, `edge`, `runtime`, `connection`, `caller`.
 
@@ -29,5 +28,5 @@ pub use look::Look;
 pub use report::{Skipped, Status};
 pub use trouble::Trouble;
 
-/// More than this is carried only when the call says so. Bytes.
+/// Default limit of a transfer, in bytes; more needs an explicit `max_bytes`.
 pub const MAX_BYTES: u64 = 2 << 30;

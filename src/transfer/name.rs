@@ -1,5 +1,5 @@
-//! Names of what is downloaded: checked as text, then their folders on the disk. The same rules hold on every platform, so that a name that
-//! works for one user works for all.
+//! Names of downloads: checked as text, then their folders on the disk. The same rules hold on every platform, so that a name that works for
+//! one user works for all.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::destination::{JOURNAL, MAX_NAME_BYTES, PARTIAL};
 use super::error::{TransferError, TransferResult};
 
-/// A relative path that leads nowhere else: at least one part, each a plain name.
+/// A relative path that cannot leave its folder: at least one part, each a plain name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Name(Vec<String>);
 
@@ -23,7 +23,7 @@ impl Name {
             why,
         };
         if text.contains('\\') {
-            return Err(outside("it has a backslash; folders end with /"));
+            return Err(outside("it has a backslash; separate folders with /"));
         }
         if text.starts_with('/') {
             return Err(outside("it is an absolute path"));
@@ -50,19 +50,19 @@ impl Name {
         Ok(Self(parts))
     }
 
-    /// The name of a remote filewithout control characters, which cannot be typed.
+    /// Parses the name of a remote file, with control characters replaced, which cannot be typed.
     pub(super) fn of_remote(text: &str) -> TransferResult<Self> {
         Self::parse(&text.replace(char::is_control, "_"))
     }
 
-    /// The path under `root`, whose folders are not looked at.
+    /// The path under `root`, without looking at the disk.
     pub(super) fn under(&self, root: &Path) -> PathBuf {
         let mut path = root.to_owned();
         path.extend(&self.0);
         path
     }
 
-    /// The path under `root`; the folders on the way are made, and none of them may lead out of `root` by a link.
+    /// Returns the path under `root` after creating its parent folders, none of which may leave `root` by a link.
     pub(crate) fn prepare(&self, root: &Path) -> TransferResult<PathBuf> {
         let mut parts = self.0.iter();
         let last = parts.next_back();
@@ -73,28 +73,28 @@ impl Name {
             if !make_folder(&folder)?.starts_with(&real_root) {
                 return Err(TransferError::OutsideSaveDir {
                     name: self.0.join("/"),
-                    why: "a link on the way leads out",
+                    why: "one of its folders is a link that leads outside",
                 });
             }
         }
         Ok(folder.join(last.map_or("", String::as_str)))
     }
 
-    /// The same path as a folder that is there.
+    /// Creates the whole path as a folder.
     pub(super) fn prepare_folder(&self, root: &Path) -> TransferResult<()> {
         let path = Self([self.0.as_slice(), &[String::new()]].concat());
         path.prepare(root).map(drop)
     }
 }
 
-/// Makes the folder if it is missing and says where it really is.
+/// Creates the folder if it is missing, and returns its canonical path.
 fn make_folder(path: &Path) -> TransferResult<PathBuf> {
     fs::create_dir_all(path)
         .and_then(|()| fs::canonicalize(path))
         .map_err(|error| TransferError::disk(path, error))
 }
 
-/// `C:` alone would make Windows forget the folder that the name is joined to.
+/// Detects `C:`, which would make Windows ignore the folder that the name is joined to.
 fn starts_with_drive(part: &str) -> bool {
     let bytes = part.as_bytes();
     bytes.get(1) == Some(&b':') && bytes.first().is_some_and(u8::is_ascii_alphabetic)
@@ -107,11 +107,11 @@ fn fault(part: &str) -> Option<&'static str> {
     } else if part.ends_with(['.', ' ']) {
         Some("it ends with a dot or a space")
     } else if is_device(&lower) {
-        Some("Windows keeps it for a device")
+        Some("Windows reserves it for a device")
     } else if cfg!(windows) && part.contains(['<', '>', ':', '"', '|', '?', '*']) {
         Some("it has a character that Windows does not allow")
     } else if lower.ends_with(PARTIAL) || lower.ends_with(JOURNAL) {
-        Some("its ending is that of a download under way")
+        Some("its ending is reserved for unfinished downloads")
     } else if part.len() > MAX_NAME_BYTES {
         Some("it is too long")
     } else {
@@ -119,7 +119,7 @@ fn fault(part: &str) -> Option<&'static str> {
     }
 }
 
-/// `con`, `nul.txt`, `com1`: devices in every folder of Windows, whatever their extension.
+/// Detects `con`, `nul.txt`, `com1`: devices in every folder of Windows, whatever their extension.
 fn is_device(lower: &str) -> bool {
     let stem = lower.split('.').next().unwrap_or_default().trim_end();
     match stem {
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_names_are_taken_and_tidied() {
+    fn plain_names_are_accepted_and_normalized() {
         check("a.png", "a.png");
         check("plots/a.png", "plots/a.png");
         check("./plots//a.png", "plots/a.png");
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_of_a_remote_name_become_others() {
+    fn control_characters_of_a_remote_name_are_replaced() {
         for (text, expected) in [
             ("a b–é.txt", "a b–é.txt"),
             ("a\nb.txt", "a_b.txt"),
@@ -241,7 +241,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_link_on_the_way_may_not_lead_out() {
+    fn a_link_to_the_outside_is_refused_as_a_parent() {
         let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::create_dir(root.path().join("inside")).unwrap();
         let link =

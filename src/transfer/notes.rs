@@ -1,5 +1,5 @@
-//! What this computer knows of its transfers: a small file for each, so that a bridge that was killed is followed by one that goes on with
-//! what it began, and tells of what has ended. What has come lies beside its goal.
+//! Records this computer's transfers in one small file each, so that after a bridge was killed the next one resumes its transfers, and reports
+//! those that have ended. The received bytes are beside their destination.
 
 use std::fs;
 use std::io;
@@ -15,19 +15,19 @@ use crate::edge::lock::FileLock;
 use crate::edge::store::{read_if_there, remove_if_there, write_quickly};
 
 const VERSION: u32 = 1;
-/// Older ones are forgotten.
+/// Older records are removed.
 const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// One transfer.
+/// The record of one transfer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Note {
     version: u32,
     pub(super) job_id: JobId,
     pub(super) direction: Direction,
-    /// The path over there, and the name here.
+    /// The remote path, and the local one.
     pub(super) key: Key,
     pub(super) max_bytes: u64,
-    /// What was told at its end; none while it runs, and when its bridge was killed.
+    /// The facts at its end; none while it runs, or if its bridge was killed.
     pub(super) outcome: Option<Value>,
 }
 
@@ -44,7 +44,7 @@ impl Note {
     }
 }
 
-/// The notes, in one folder, which several bridges may share. Only reading them can fail a caller: a transfer runs whether or not it is noted.
+/// The records, in one folder that several bridges may share. Failed writes are only logged: a transfer runs whether or not it is recorded.
 #[derive(Debug, Clone)]
 pub(super) struct Notes(PathBuf);
 
@@ -58,18 +58,18 @@ impl Notes {
             .map_err(io::Error::from)
             .and_then(|bytes| write_quickly(&self.path(note.job_id, "json"), &bytes));
         if let Err(error) = written {
-            tracing::warn!(job = %note.job_id, %error, "a transfer could not be noted on this computer");
+            tracing::warn!(job = %note.job_id, %error, "could not record a transfer on this computer");
         }
     }
 
-    /// What is known of a transfer; a note that cannot be read is none.
+    /// Reads a transfer's record; none if it cannot be read.
     pub(super) fn get(&self, id: JobId) -> Option<Note> {
         let bytes = read_if_there(&self.path(id, "json")).ok()??;
         let note: Note = serde_json::from_slice(&bytes).ok()?;
         (note.version == VERSION).then_some(note)
     }
 
-    /// The right to carry out a transfer, which one process has at a time; none where another has it.
+    /// Locks a transfer, which one process may run at a time; none if another process holds it.
     pub(super) fn hold(&self, id: JobId) -> Option<Held> {
         let path = self.path(id, "lock");
         match FileLock::try_take(&path) {
@@ -78,13 +78,13 @@ impl Notes {
                 path,
             }),
             Err(error) => {
-                tracing::warn!(job = %id, %error, "a transfer's note could not be locked");
+                tracing::warn!(job = %id, %error, "could not lock the record of a transfer");
                 Some(Held { _lock: None, path })
             }
         }
     }
 
-    /// A transfer that a bridge began and no bridge is at.
+    /// Finds and locks a transfer that a bridge started and no bridge is running.
     pub(super) fn left_behind(&self, direction: Direction, key: &Key) -> Option<(JobId, Held)> {
         self.tidy();
         let wanted =
@@ -92,7 +92,7 @@ impl Notes {
         ids(&self.0).into_iter().rev().find_map(|id| {
             self.get(id).filter(wanted)?;
             let held = self.hold(id)?;
-            // Whoever held it may have ended it just now.
+            // Its last holder may have ended it just now.
             self.get(id).filter(wanted)?;
             Some((id, held))
         })
@@ -104,7 +104,7 @@ impl Notes {
             let path = self.path(id, "json");
             let changed = fs::metadata(&path).and_then(|about| about.modified());
             if changed.is_ok_and(|changed| Some(changed) < oldest) {
-                // What stays goes another time.
+                // A leftover is removed another time.
                 let _ = remove_if_there(&path);
                 let _ = remove_if_there(&self.path(id, "lock"));
             }
@@ -116,7 +116,7 @@ impl Notes {
     }
 }
 
-/// Until it is dropped, this process alone is at a transfer.
+/// The lock on a transfer, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Held {
     _lock: Option<FileLock>,
@@ -125,12 +125,12 @@ pub(super) struct Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Before the lock ends, so that it is never another one's.
+        // Before the lock is released: afterwards the file may be another process's.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// In the order of their making.
+/// The recorded ids, in order of creation.
 fn ids(folder: &Path) -> Vec<JobId> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut ids: Vec<JobId> = entries
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn leftover_transfers_are_claimed_once_by_their_id() {
+    fn an_abandoned_transfer_is_claimed_by_one_process_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let notes = Notes::new(folder.path().join("transfers"));
         let id = JobId::fresh();
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn old_notes_are_forgotten() {
+    fn old_records_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let notes = Notes::new(folder.path().to_owned());
         let ids = [JobId::fresh(), JobId::fresh()];

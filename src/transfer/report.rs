@@ -1,4 +1,4 @@
-//! What the reports of both directions are made of.
+//! Parts of the reports of both directions.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub enum Status {
     Complete,
 }
 
-/// An entry of a folder that was left out.
+/// A skipped entry of a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Skipped {
     /// Relative to the folder.
@@ -22,12 +22,12 @@ pub struct Skipped {
     pub reason: String,
 }
 
-/// To the millisecond.
+/// Seconds, rounded to the millisecond.
 pub(super) fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
-/// `312.5 MiB`
+/// Formats a size, as `312.5 MiB`.
 pub(super) fn bytes(count: u64) -> String {
     let (unit, name) = match count {
         0..=1023 => return counted(count, "byte", "bytes"),
@@ -38,12 +38,12 @@ pub(super) fn bytes(count: u64) -> String {
     format!("{:.1} {name}", count as f64 / unit as f64)
 }
 
-/// Bytes with their verb.
+/// Formats a size with its verb.
 pub(super) fn bytes_are(count: u64) -> String {
     format!("{} {}", bytes(count), if count == 1 { "is" } else { "are" })
 }
 
-/// Of a folder.
+/// Formats a folder's files and size with their verb.
 pub(super) fn files_are(files: u64, size: u64) -> String {
     let (noun, verb) = if files == 1 {
         ("file", "is")
@@ -53,7 +53,7 @@ pub(super) fn files_are(files: u64, size: u64) -> String {
     format!("{files} {noun} ({}) {verb}", bytes(size))
 }
 
-/// The sentence on entries that were left out.
+/// The sentence about skipped entries.
 pub(super) fn skipped(count: u64) -> String {
     format!(" {} skipped.", counted(count, "entry was", "entries were"))
 }

@@ -1,4 +1,4 @@
-//! Transfers that outlive the calls that asked for them, whichever way they go.
+//! Transfers in either direction that outlive the calls that started them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
@@ -18,18 +18,18 @@ use crate::base::lock::Lock;
 use crate::caller::{Caller, Progress, Transferred};
 use crate::runtime::RuntimeError;
 
-/// Of transfers that have ended, so many are remembered.
+/// Ended transfers that are remembered.
 const MAX_REMEMBERED: usize = 200;
-/// Skipped entries that are named; further ones are only counted.
+/// Skipped entries that are listed; further ones are only counted.
 const MAX_NAMED: usize = 100;
 
-/// Why a transfer failed. It is `Clone`, because every call that waits for the transfer gets it.
+/// The error of a transfer. `Clone`, because every call that waits for the transfer gets it.
 pub(super) trait Failure: Fault + Clone + Send + Sync + 'static {
     fn cancelled(remote: &str) -> Self;
     fn runtime(remote: &str, source: RuntimeError) -> Self;
 }
 
-/// Which way it goes.
+/// The direction of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Direction {
@@ -37,47 +37,45 @@ pub(super) enum Direction {
     Upload,
 }
 
-/// What is told of a transfer, while it runs and when it is done.
+/// Describes a transfer, while it runs and when it has ended.
 pub(super) trait Report: Clone + Debug + Serialize + Send + Sync + 'static {
     const DIRECTION: Direction;
     type Error: Failure;
 
-    /// Takes in its id.
-    fn name(&mut self, id: JobId);
+    fn set_id(&mut self, id: JobId);
     fn remote_path(&self) -> &str;
     fn progress(&self) -> Transferred;
-    /// A result that nobody has seen yet answers the same call, because what it tells of is still so.
+    /// Whether an unread result may still answer the same call, because it is still true.
     fn is_there(&self) -> bool;
-    /// The entries that were left out, and how many there are of them.
+    /// The listed skipped entries, and the number of all.
     fn skips(&mut self) -> (&mut Vec<Skipped>, &mut u64);
-    /// What stands in its way.
+    /// Why it is stalled.
     fn trouble(&mut self) -> &mut Trouble;
-    /// Takes in how long the whole took.
-    fn took(&mut self, time: Duration);
-    /// Takes in what came through ngrok to this computer in this month, in bytes, where that is told.
-    fn through_ngrok(&mut self, _month_bytes: Option<u64>) {}
-    /// Puts into words what the fields say, for a call that is answered so long after the transfer began.
+    fn set_elapsed(&mut self, time: Duration);
+    /// Sets the bytes received through ngrok by this computer this month, for reports that show them.
+    fn set_ngrok_bytes(&mut self, _month_bytes: Option<u64>) {}
+    /// Adds the sentences, for an answer given `since` the transfer's start.
     fn worded(self, since: Duration) -> Self;
 }
 
-/// What a call asks for; the same again means the same transfer: the remote path and the local one.
+/// The remote and the local path of a call; the same paths mean the same transfer.
 pub(super) type Key = (String, Option<String>);
 
 /// How a transfer ended.
 pub(super) type Ended<R> = Result<(), <R as Report>::Error>;
 
-/// A report as it grows, and how its transfer ended.
+/// The current report, and how the transfer ended.
 #[derive(Debug, Clone)]
 pub(super) struct State<R: Report> {
     pub(super) report: R,
     pub(super) ended: Option<Ended<R>>,
-    /// When the last answer, or a part of one, came.
-    heard: Instant,
+    /// When the last response, or part of one, was received.
+    last_response: Instant,
     /// Whether the executor has answered this transfer.
     was_answered: bool,
 }
 
-/// Where the parts of a transfer note what they did.
+/// Collects the progress of a transfer's parts.
 #[derive(Debug, Clone)]
 pub(super) struct Meter<R: Report>(watch::Sender<State<R>>);
 
@@ -86,7 +84,7 @@ impl<R: Report> Meter<R> {
         let (sender, receiver) = watch::channel(State {
             report,
             ended: None,
-            heard: Instant::now(),
+            last_response: Instant::now(),
             was_answered: false,
         });
         (Self(sender), receiver)
@@ -96,7 +94,7 @@ impl<R: Report> Meter<R> {
         self.0.send_modify(|state| change(&mut state.report));
     }
 
-    /// An entry of a folder was left out.
+    /// Records a skipped entry of a folder.
     pub(super) fn skip(&self, name: &str, reason: impl Into<String>) {
         self.change(|report| {
             let (skipped, count) = report.skips();
@@ -110,18 +108,18 @@ impl<R: Report> Meter<R> {
         });
     }
 
-    pub(super) fn last_heard(&self) -> Instant {
-        self.0.borrow().heard
+    pub(super) fn last_response(&self) -> Instant {
+        self.0.borrow().last_response
     }
 
     pub(super) fn was_answered(&self) -> bool {
         self.0.borrow().was_answered
     }
 
-    /// Something came, and this is what still stands in the way.
-    pub(super) fn heard(&self, trouble: Option<Trouble>) {
+    /// Records a response, and the trouble that it reports, if any.
+    pub(super) fn note_response(&self, trouble: Option<Trouble>) {
         self.0.send_if_modified(|state| {
-            state.heard = Instant::now();
+            state.last_response = Instant::now();
             state.was_answered |= trouble.is_none();
             let trouble = trouble.unwrap_or_default();
             let before = std::mem::replace(state.report.trouble(), trouble);
@@ -129,8 +127,8 @@ impl<R: Report> Meter<R> {
         });
     }
 
-    /// Nothing comes.
-    pub(super) fn stuck(&self, trouble: Trouble) {
+    /// Records a silence.
+    pub(super) fn note_silence(&self, trouble: Trouble) {
         self.change(|report| *report.trouble() = trouble);
     }
 
@@ -146,7 +144,7 @@ impl<R: Report> Meter<R> {
     }
 }
 
-/// A transfer that was begun.
+/// A transfer that was started.
 #[derive(Debug, Clone)]
 pub(super) struct Running<R: Report> {
     pub(super) id: JobId,
@@ -156,8 +154,8 @@ pub(super) struct Running<R: Report> {
 }
 
 impl<R: Report> Running<R> {
-    /// Something to wait for, or a result that nobody has seen yet and that is still there.
-    fn is_of_use(&self) -> bool {
+    /// Whether it can answer the same call: it is running, or its result is unread and still true.
+    fn is_reusable(&self) -> bool {
         let state = self.state.borrow();
         match &state.ended {
             None => !self.stop.is_cancelled() && self.state.has_changed().is_ok(),
@@ -166,7 +164,7 @@ impl<R: Report> Running<R> {
         }
     }
 
-    /// A call wanted its end.
+    /// Whether a cancelled call has stopped it.
     pub(super) fn was_stopped(&self) -> bool {
         self.stop.is_cancelled()
     }
@@ -175,7 +173,7 @@ impl<R: Report> Running<R> {
         self.state.borrow().ended.is_some()
     }
 
-    /// Waits until the transfer ends or the deadline comes.
+    /// Waits until the transfer ends or the deadline passes.
     pub(super) async fn follow(mut self, caller: &Caller<'_>) -> State<R> {
         loop {
             let state = self.state.borrow_and_update().clone();
@@ -186,7 +184,7 @@ impl<R: Report> Running<R> {
             let cancelled = async {
                 caller.cancelled.cancelled().await;
                 self.stop.cancel();
-                // It closes its files, so that the next call finds them free.
+                // The transfer closes its files first, so that the next call finds them free.
                 std::future::pending().await
             };
             let changed = async {
@@ -197,7 +195,7 @@ impl<R: Report> Running<R> {
             };
             match timeout_at(caller.deadline, changed).await {
                 Ok(Ok(())) => {}
-                // Its task is gone without a word: the program is ending, or there was a panic, which is in the log.
+                // Its task ended without a result: the program is ending, or it panicked, which is in the log.
                 Ok(Err(_)) => {
                     let stopped = R::Error::cancelled(state.report.remote_path());
                     let ended = Some(Err(stopped));
@@ -209,7 +207,7 @@ impl<R: Report> Running<R> {
     }
 }
 
-/// Every transfer of this process in one direction. Dropping it ends them; what has come is kept.
+/// All transfers of this process in one direction. Dropping it ends them; the transferred bytes are kept.
 #[derive(Debug)]
 pub(super) struct Registry<R: Report> {
     all: Lock<All<R>>,
@@ -218,7 +216,7 @@ pub(super) struct Registry<R: Report> {
 
 #[derive(Debug)]
 struct All<R: Report> {
-    /// What the same call again would mean.
+    /// The transfer that the same call would join.
     current: HashMap<Key, JobId>,
     /// Ids sort by time.
     by_id: BTreeMap<JobId, Running<R>>,
@@ -243,8 +241,8 @@ impl<R: Report> Registry<R> {
         self.all().find(key)
     }
 
-    /// Does `work` in the background as the transfer `id`, unless the same was begun meanwhile. The work is given its meter, what stops it,
-    /// and what says that the whole process stops.
+    /// Runs `work` in the background as the transfer `id`, unless the same transfer was started meanwhile. The work gets its meter, the token
+    /// that stops it, and the token that stops all transfers of this process.
     pub(super) fn begin<F>(
         &self,
         key: Key,
@@ -259,7 +257,7 @@ impl<R: Report> Registry<R> {
         if let Some(running) = all.find(&key) {
             return running;
         }
-        report.name(id);
+        report.set_id(id);
         let (meter, state) = Meter::new(report);
         let leaving = self.stop.token().clone();
         let stop = leaving.child_token();
@@ -267,7 +265,7 @@ impl<R: Report> Registry<R> {
         let work = work(meter.clone(), stop.clone(), leaving);
         tokio::spawn(async move {
             let result = work.await;
-            meter.change(|report| report.took(began.elapsed()));
+            meter.change(|report| report.set_elapsed(began.elapsed()));
             meter.end(result);
         });
         let running = Running {
@@ -282,7 +280,7 @@ impl<R: Report> Registry<R> {
         running
     }
 
-    /// Its result was handed out: the same call again means to begin anew.
+    /// Forgets a transfer whose result was returned: the same call starts a new one.
     pub(super) fn forget(&self, id: JobId) {
         self.all().current.retain(|_, current| *current != id);
     }
@@ -295,7 +293,7 @@ impl<R: Report> Registry<R> {
 impl<R: Report> All<R> {
     fn find(&self, key: &Key) -> Option<Running<R>> {
         let running = self.by_id.get(self.current.get(key)?)?;
-        running.is_of_use().then(|| running.clone())
+        running.is_reusable().then(|| running.clone())
     }
 
     fn tidy(&mut self) {

@@ -1,4 +1,4 @@
-//! The transfers of one direction: those of this process, and those that others on this computer have noted.
+//! The transfers of one direction: those of this process, and those recorded by others on this computer.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::base::ids::JobId;
 use crate::caller::Caller;
 use crate::connection::Connection;
 
-/// Dropping it ends what runs.
+/// All transfers of one direction. Dropping it ends those of this process.
 #[derive(Debug)]
 pub(super) struct Transfers<R: Report> {
     connection: Arc<Connection>,
@@ -23,7 +23,7 @@ pub(super) struct Transfers<R: Report> {
     notes: Notes,
 }
 
-/// What is to be carried out.
+/// A transfer to be carried out.
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) note: Note,
@@ -31,20 +31,20 @@ pub(super) struct Task {
     held: Option<Held>,
 }
 
-/// What an id stands for.
+/// The meaning of an id.
 #[derive(Debug)]
 pub(super) enum Known<R: Report> {
-    /// No transfer in this direction.
-    Not,
-    /// One that ended in an earlier process, or that another is at.
-    Told(Look),
-    Here(Running<R>),
-    /// One that has to be resumed.
+    /// Not a transfer in this direction.
+    Unknown,
+    /// It ended in an earlier process, or another process is running it.
+    Reported(Look),
+    Running(Running<R>),
+    /// Left by an earlier process; it has to be resumed.
     Left(Task),
 }
 
 impl<R: Report> Transfers<R> {
-    /// `notes_dir` is for what other processes must know of.
+    /// `notes_dir` holds the records shared with other processes.
     pub(super) fn new(connection: Arc<Connection>, notes_dir: PathBuf) -> Self {
         Self {
             connection,
@@ -57,7 +57,7 @@ impl<R: Report> Transfers<R> {
         self.registry.find(key)
     }
 
-    /// What a call asks for: the one that an earlier process left, or a new one.
+    /// Returns the task for a call: the one that an earlier process left, or a new one.
     pub(super) async fn task(&self, key: Key, max_bytes: u64) -> Task {
         let notes = self.notes.clone();
         blocking(move || {
@@ -76,32 +76,32 @@ impl<R: Report> Transfers<R> {
         self.notes.get(id).is_some()
     }
 
-    pub(super) async fn known(&self, id: JobId) -> Known<R> {
+    pub(super) async fn classify(&self, id: JobId) -> Known<R> {
         if let Some(running) = self.registry.get(id) {
-            return Known::Here(running);
+            return Known::Running(running);
         }
         let notes = self.notes.clone();
         blocking(move || {
             let note = || notes.get(id).filter(|note| note.direction == R::DIRECTION);
             let Some(mut found) = note() else {
-                return Known::Not;
+                return Known::Unknown;
             };
             let runs = found.outcome.is_none();
             let held = runs.then(|| notes.hold(id)).flatten();
             if held.is_some() {
-                // Whoever held it may have ended it just now.
+                // Its last holder may have ended it just now.
                 found = note().unwrap_or(found);
             }
             match (found.outcome.take(), held) {
-                (Some(outcome), _) => Known::Told(Look::told(outcome)),
-                (None, None) => Known::Told(Look::elsewhere(id)),
+                (Some(outcome), _) => Known::Reported(Look::from_facts(outcome)),
+                (None, None) => Known::Reported(Look::elsewhere(id)),
                 (None, held) => Known::Left(Task { note: found, held }),
             }
         })
         .await
     }
 
-    /// The connection, when there is a runtime behind it.
+    /// Waits until a runtime is connected, and returns the connection.
     pub(super) async fn ready(
         &self,
         remote: &str,
@@ -117,7 +117,7 @@ impl<R: Report> Transfers<R> {
         }
     }
 
-    /// Starts `work` in the background, unless the same was begun meanwhile. It is given its meter, and what stops it.
+    /// Starts `work` in the background, unless the same transfer was started meanwhile. The work gets its meter, and the token that stops it.
     pub(super) fn begin<F>(
         &self,
         task: Task,
@@ -137,7 +137,7 @@ impl<R: Report> Transfers<R> {
                     let began = Instant::now();
                     let (writing, begun) = (notes.clone(), note.clone());
                     let held = blocking(move || {
-                        // Held first: a note that nobody holds is one that a bridge left behind.
+                        // Locked before written: an unlocked record counts as abandoned.
                         let held = held.or_else(|| writing.hold(id));
                         writing.write(&begun);
                         held
@@ -150,7 +150,7 @@ impl<R: Report> Transfers<R> {
                     }
                     if !leaving.is_cancelled() {
                         let mut report = meter.report();
-                        report.took(began.elapsed());
+                        report.set_elapsed(began.elapsed());
                         let report = report.worded(began.elapsed());
                         note.outcome = Some(Look::of(id, &report, Some(&result)).facts);
                         blocking(move || notes.write(&note)).await;
@@ -161,7 +161,7 @@ impl<R: Report> Transfers<R> {
             })
     }
 
-    /// Waits for the end or the deadline. `None` when another call has stopped the transfer: this one has to begin it anew.
+    /// Waits for the end or the deadline. `None` if another call has stopped the transfer: this one has to start it again.
     pub(super) async fn wait(
         &self,
         running: Running<R>,
@@ -176,8 +176,8 @@ impl<R: Report> Transfers<R> {
         Some(ended.map(|()| state.report))
     }
 
-    /// Waits likewise, for one who only looks.
-    pub(super) async fn tell(&self, running: Running<R>, caller: &Caller<'_>) -> Look {
+    /// Waits for the end or the deadline, and describes the transfer for a lookup by its id.
+    pub(super) async fn look(&self, running: Running<R>, caller: &Caller<'_>) -> Look {
         let id = running.id;
         let state = self.follow(running, caller).await;
         Look::of(id, &state.report, state.ended.as_ref())
@@ -190,7 +190,7 @@ impl<R: Report> Transfers<R> {
             self.registry.forget(id);
         }
         let month_bytes = self.connection.ngrok_month_bytes();
-        state.report.through_ngrok(month_bytes);
+        state.report.set_ngrok_bytes(month_bytes);
         state.report = state.report.worded(began.elapsed());
         state
     }

@@ -1,4 +1,4 @@
-//! Why a transfer does not get on: what its last tries met with, for the calls that ask how far it is.
+//! Explains why a transfer is stalled: the last error or silence, for the calls that ask for its progress.
 
 use std::future::Future;
 use std::pin::pin;
@@ -15,23 +15,23 @@ use crate::base::fault::Fault;
 use crate::connection::LASTING_ERROR_TIMEOUT;
 use crate::runtime::{RuntimeError, RuntimeResult};
 
-/// How long a request is without an answer in the ordinary course; shorter than the shortest call, so that this can report it.
+/// Usual time to a response; shorter than the shortest call, so that the call can report a longer silence.
 pub(super) const USUAL_DELAY: Duration = Duration::from_secs(3);
-/// The same for one that carries a piece over a slow line.
+/// The same for a request that carries a piece over a slow link.
 pub(super) const BODY_DELAY: Duration = Duration::from_secs(8);
-/// The same for one that the executor holds while it reads a file.
+/// The same for a request that the executor holds while it reads a file.
 pub(super) const DIGEST_DELAY: Duration = Duration::from_secs(24);
-/// A request that is without an answer for so many times the usual is given up: its connection may be dead, and the next try makes another.
+/// A request is given up after this many usual delays: its connection may be dead, and the retry opens another.
 const MAX_DELAYS: u32 = 5;
-/// How often a silence is reported anew.
+/// Interval between reports of the same silence.
 const REPEAT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What stands in the way of a transfer that goes on trying; all null while it gets on.
+/// Why a transfer is stalled while it keeps retrying; all null while it makes progress.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Trouble {
-    /// The stable code of what the last try met with, while the transfer does not get on.
+    /// The stable code of the last error.
     pub code: Option<String>,
-    /// The same in a sentence.
+    /// The same error as a sentence.
     pub problem: Option<String>,
     /// What to do about it.
     pub hint: Option<Advice>,
@@ -44,34 +44,34 @@ impl Trouble {
             problem: Some(problem),
             hint: Some(
                 (error.remedy())
-                    .then("The transfer goes on by itself when the executor answers again."),
+                    .then("The transfer continues by itself once the executor answers again."),
             ),
         }
     }
 
-    /// `message`, and behind it what stands in the way.
+    /// Appends the problem to `message`.
     pub(super) fn after(&self, message: String) -> String {
         match &self.problem {
-            Some(problem) => format!("{message} It does not get on: {problem}."),
+            Some(problem) => format!("{message} It is stalled: {problem}."),
             None => message,
         }
     }
 }
 
 impl<R: Report> Meter<R> {
-    /// How long a request is repeated where nothing but [lasting](RuntimeError::is_lasting) errors comes. None, which is as long as after any
-    /// other error, once the executor has answered this transfer.
+    /// How long to retry after [lasting](RuntimeError::is_lasting) errors. None, which is as long as after other errors, once the executor has
+    /// answered this transfer.
     pub(super) fn lasting_patience(&self) -> Option<Duration> {
         (!self.was_answered()).then_some(LASTING_ERROR_TIMEOUT)
     }
 
-    /// Notes an error that another try may not meet with.
-    pub(super) fn met(&self, error: &RuntimeError) {
-        self.heard(Some(Trouble::of(error, sentence(error))));
+    /// Records a transient error.
+    pub(super) fn note_error(&self, error: &RuntimeError) {
+        self.note_response(Some(Trouble::of(error, sentence(error))));
     }
 
-    /// Waits for an answer, or for a part of one, and notes what that says of the link: an error that may pass, or a silence of more than `usual`.
-    pub(super) async fn hear<T>(
+    /// Waits for a response, or part of one, and records transient errors and silences of more than `usual`.
+    pub(super) async fn watch<T>(
         &self,
         address: &str,
         usual: Duration,
@@ -82,8 +82,8 @@ impl<R: Report> Meter<R> {
         loop {
             if let Ok(answer) = timeout_at(look, &mut answer).await {
                 match &answer {
-                    Err(error) if error.is_transient() => self.met(error),
-                    Ok(_) | Err(_) => self.heard(None),
+                    Err(error) if error.is_transient() => self.note_error(error),
+                    Ok(_) | Err(_) => self.note_response(None),
                 }
                 return answer;
             }
@@ -92,12 +92,12 @@ impl<R: Report> Meter<R> {
                 return Err(RuntimeError::TimedOut { url: url() });
             }
             // Another request of the same transfer may have been answered since.
-            let since = self.last_heard().max(asked);
+            let since = self.last_response().max(asked);
             look = since + usual;
             if look <= Instant::now() {
                 let silence = since.elapsed().as_secs();
                 let problem = format!("{address} has not answered for {silence} s");
-                self.stuck(Trouble::of(&RuntimeError::TimedOut { url: url() }, problem));
+                self.note_silence(Trouble::of(&RuntimeError::TimedOut { url: url() }, problem));
                 look = Instant::now() + REPEAT_INTERVAL;
             }
         }

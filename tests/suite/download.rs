@@ -19,7 +19,7 @@ use smart_colab::caller::Caller;
 use smart_colab::connection::Connection;
 use smart_colab::edge::env::{COLAB_URL, Env};
 use smart_colab::edge::settings::{Flags, Settings};
-use smart_colab::transfer::download::{DownloadReport, Downloads, Limits, PaceLimits, Wish};
+use smart_colab::transfer::download::{DownloadReport, Downloads, Limits, PaceLimits, DownloadRequest};
 use smart_colab::transfer::{MAX_BYTES, Status, TransferError};
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -68,8 +68,8 @@ fn bridge_by(connection: Arc<Connection>, folder: &Path, patience: Duration) -> 
     Downloads::with_limits(connection, folder.to_owned(), notes, limits)
 }
 
-fn wish(remote: &str, local: Option<&str>) -> Wish {
-    Wish {
+fn wish(remote: &str, local: Option<&str>) -> DownloadRequest {
+    DownloadRequest {
         remote_path: remote.to_owned(),
         local_filename: local.map(str::to_owned),
         max_bytes: MAX_BYTES,

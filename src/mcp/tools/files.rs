@@ -15,7 +15,7 @@ use crate::mcp::server::Server;
 use crate::mcp::words::Worded;
 use crate::runtime::{Files, ListQuery, RuntimeResult};
 use crate::transfer::MAX_BYTES;
-use crate::transfer::download::{DownloadReport, Wish};
+use crate::transfer::download::{DownloadReport, DownloadRequest};
 use crate::wire::files::FileList;
 
 const DEFAULT_PAGE_SIZE: u64 = 200;
@@ -99,7 +99,7 @@ impl Server {
         context: RequestContext<RoleServer>,
     ) -> Result<Json<Worded<DownloadReport>>, Fault> {
         let budget = self.budget(&context);
-        let wish = Wish {
+        let wish = DownloadRequest {
             remote_path: args.remote_path,
             local_filename: args.local_filename,
             max_bytes: args.max_bytes.unwrap_or(MAX_BYTES),

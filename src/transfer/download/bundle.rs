@@ -1,27 +1,27 @@
-//! A bundle as it comes: a line of JSON for each file, and right behind it the file's bytes (`colab/API.md`). No I/O.
+//! Parses a bundle: a line of JSON for each file, directly followed by the file's bytes (`colab/API.md`). No I/O.
 
 use crate::wire::files::BundleLine;
 
 /// The executor sends no larger file in a bundle.
 const MAX_FILE_BYTES: u64 = 1 << 20;
-/// A name of 4 kB in escaped JSON, and more than the rest of a line.
+/// Enough for a name of 4 kB in escaped JSON and the rest of the line.
 const MAX_LINE_BYTES: usize = 64 * 1024;
 
-/// What comes out of a bundle.
+/// One item of a bundle.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Item {
     File(Small),
-    /// It cannot be had.
+    /// A file that the executor could not read.
     Missing {
         name: String,
         code: String,
         detail: String,
     },
-    /// Nothing is cut off.
+    /// The end marker: nothing was cut off.
     End,
 }
 
-/// A file whose bytes fit into memory many times over.
+/// A small file with its bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Small {
     pub(super) name: String,
@@ -31,11 +31,11 @@ pub(super) struct Small {
     pub(super) bytes: Vec<u8>,
 }
 
-/// Takes bytes as they come and gives files as they are whole.
+/// Takes bytes as they arrive and returns files as they are complete.
 #[derive(Debug, Default)]
 pub(super) struct Unbundler {
     bytes: Vec<u8>,
-    /// What was given out already.
+    /// Bytes already returned as items.
     read: usize,
 }
 
@@ -46,22 +46,22 @@ impl Unbundler {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next one, if it is whole.
+    /// Returns the next item, if it is complete.
     ///
     /// # Errors
-    /// Why this is no bundle.
+    /// Why the bytes are not a bundle.
     pub(super) fn take(&mut self) -> Result<Option<Item>, &'static str> {
         let rest = &self.bytes[self.read..];
         let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
             let too_long = rest.len() > MAX_LINE_BYTES;
             return if too_long {
-                Err("it sent a bundle with a line without end")
+                Err("it sent a bundle with an endless line")
             } else {
                 Ok(None)
             };
         };
         let line = serde_json::from_slice(&rest[..end]);
-        let line: BundleLine = line.map_err(|_| "it sent a bundle with a line that is none")?;
+        let line: BundleLine = line.map_err(|_| "it sent a bundle with a malformed line")?;
         let begin = end + 1;
         let (item, length) = match line {
             BundleLine::File {
@@ -145,7 +145,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_bundle_is_read_in_whatever_pieces_it_comes(sizes in prop::collection::vec(1_usize..80, 1..60)) {
+        fn a_bundle_is_parsed_from_pieces_of_any_size(sizes in prop::collection::vec(1_usize..80, 1..60)) {
             let (bytes, expected) = bundle();
             let (mut unbundler, mut found) = (Unbundler::default(), Vec::new());
             let (mut rest, mut sizes) = (bytes.as_slice(), sizes.into_iter().cycle());

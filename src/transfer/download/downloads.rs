@@ -1,4 +1,4 @@
-//! Downloads that outlive the calls that asked for them.
+//! Downloads that outlive the calls that started them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::transfer::running::{Key, Running};
 use crate::transfer::transfers::{Known, Task, Transfers};
 use crate::wire::files::{FileStat, FileType};
 
-/// Every download of this process, into one folder. Dropping it ends them; what has come is kept.
+/// All downloads of this process, into one folder. Dropping it ends them; the received bytes are kept.
 #[derive(Debug)]
 pub struct Downloads {
     transfers: Transfers<DownloadReport>,
@@ -27,19 +27,19 @@ pub struct Downloads {
     limits: Limits,
 }
 
-/// What is to be downloaded.
+/// The arguments of a download.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wish {
+pub struct DownloadRequest {
     /// A file or folder.
     pub remote_path: String,
     /// A path under the folder for downloads; without one the remote name is used.
     pub local_filename: Option<String>,
-    /// What is larger is refused.
+    /// Larger files and folders are refused.
     pub max_bytes: u64,
 }
 
 impl Downloads {
-    /// Into `save_dir`, which is made when the first file comes; `notes_dir` is for what other processes must know of.
+    /// Downloads into `save_dir`, which is created with the first file; `notes_dir` holds the records shared with other processes.
     #[must_use]
     pub fn new(connection: Arc<Connection>, save_dir: PathBuf, notes_dir: PathBuf) -> Self {
         Self::with_limits(connection, save_dir, notes_dir, Limits::default())
@@ -59,23 +59,23 @@ impl Downloads {
         }
     }
 
-    /// Downloads a file or folder, or goes on waiting for it when the same call is already under way. At the deadline the report says
-    /// `running` and the download goes on; a result that came meanwhile is kept for the next such call.
+    /// Downloads a file or folder, or joins the running download of the same arguments. At the deadline the report says `running` and the
+    /// download continues; its result is kept for the next such call.
     ///
     /// # Errors
-    /// [`TransferError`]; what has come is kept for another call, except after `Damaged`.
+    /// [`TransferError`]; received bytes are kept for another call, except after `Damaged`.
     pub async fn download(
         &self,
-        wish: &Wish,
+        request: &DownloadRequest,
         caller: &Caller<'_>,
     ) -> TransferResult<DownloadReport> {
-        let key = (wish.remote_path.clone(), wish.local_filename.clone());
+        let key = (request.remote_path.clone(), request.local_filename.clone());
         wanted_name(&key)?;
         loop {
             let running = match self.transfers.find(&key) {
                 Some(running) => running,
                 None => {
-                    let task = self.transfers.task(key.clone(), wish.max_bytes).await;
+                    let task = self.transfers.task(key.clone(), request.max_bytes).await;
                     self.begin(task, caller).await?
                 }
             };
@@ -85,21 +85,21 @@ impl Downloads {
         }
     }
 
-    /// Waits for the download of this id, going on with one that an earlier process left. `None` when there was never such a download.
+    /// Waits for the download of this id, resuming one that an earlier process left. `None` if there was never such a download.
     ///
     /// # Errors
-    /// Those of reaching the runtime, when it has to be resumed.
+    /// As for reaching the runtime, if the download has to be resumed.
     pub async fn look(&self, id: JobId, caller: &Caller<'_>) -> TransferResult<Option<Look>> {
-        let running = match self.transfers.known(id).await {
-            Known::Not => return Ok(None),
-            Known::Told(look) => return Ok(Some(look)),
-            Known::Here(running) => running,
+        let running = match self.transfers.classify(id).await {
+            Known::Unknown => return Ok(None),
+            Known::Reported(look) => return Ok(Some(look)),
+            Known::Running(running) => running,
             Known::Left(task) => self.begin(task, caller).await?,
         };
-        Ok(Some(self.transfers.tell(running, caller).await))
+        Ok(Some(self.transfers.look(running, caller).await))
     }
 
-    /// Whether the id is one of a download or an upload, which are noted side by side. Reads the disk.
+    /// Whether the id belongs to a download or an upload; both are recorded in the same folder. Reads the disk.
     #[must_use]
     pub fn is_transfer(&self, id: JobId) -> bool {
         self.transfers.is_noted(id)
@@ -126,13 +126,13 @@ impl Downloads {
                     max_bytes,
                     stop,
                 };
-                pull.any(&key.0, wanted_name(&key)?, &save_dir).await
+                pull.download(&key.0, wanted_name(&key)?, &save_dir).await
             });
         Ok(running)
     }
 }
 
-/// What the call said of the name here.
+/// Checks the paths of a call, and parses the local name.
 fn wanted_name((remote, local): &Key) -> TransferResult<Option<Name>> {
     if remote.trim().is_empty() {
         return Err(TransferError::NoRemotePath);
@@ -144,8 +144,13 @@ fn wanted_name((remote, local): &Key) -> TransferResult<Option<Name>> {
 }
 
 impl Pull {
-    /// Downloads whatever is at `remote`.
-    async fn any(&self, remote: &str, wanted: Option<Name>, save_dir: &Path) -> TransferResult<()> {
+    /// Downloads the file or folder at `remote`.
+    async fn download(
+        &self,
+        remote: &str,
+        wanted: Option<Name>,
+        save_dir: &Path,
+    ) -> TransferResult<()> {
         let stat = self.stat(remote, false).await?;
         let name = match wanted {
             Some(name) => name,
@@ -196,7 +201,7 @@ impl Pull {
     }
 }
 
-/// The file's own name, on a machine with any kind of slash.
+/// The file's own name, whichever slash its machine uses.
 fn last_part(stat: &FileStat) -> &str {
     let parts = stat.name.rsplit(['/', '\\']);
     parts

@@ -1,4 +1,4 @@
-//! The missing bytes of one file, in pieces side by side.
+//! Fetches the missing bytes of one file, in concurrent pieces.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -20,13 +20,13 @@ use crate::transfer::running::Failure;
 use crate::transfer::trouble::USUAL_DELAY;
 use crate::wire::files::FileStat;
 
-/// Between two tries on a connection that gives some bytes and breaks.
+/// Pause before retrying a connection that broke.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
 /// The executor reads some 500 MB/s: enough for the largest disk of a runtime.
 const DIGEST_TIMEOUT: Duration = Duration::from_secs(1800);
 
 impl Pull {
-    /// Sends every missing byte to the writer and returns the file's SHA-256 as the executor knows it.
+    /// Sends every missing byte to the writer and returns the file's SHA-256 as the executor reports it.
     pub(super) async fn fetch(
         &self,
         stat: &FileStat,
@@ -47,7 +47,7 @@ impl Pull {
         Ok(digest)
     }
 
-    /// Fetches a piece, going on where a connection broke.
+    /// Fetches a piece, resuming where a connection broke.
     async fn piece(
         &self,
         stat: &FileStat,
@@ -68,7 +68,7 @@ impl Pull {
                 let count = chunk.len() as u64;
                 range.start += count;
                 if range.start > range.end {
-                    let detail = "it sent more of the file than was asked for";
+                    let detail = "it sent more bytes than requested";
                     return Err(failed(RuntimeError::incompatible(&flow.address, detail)));
                 }
                 lane.received(count);
@@ -78,8 +78,8 @@ impl Pull {
                     self.send(blocks, stat, full).await?;
                 }
                 let coming = flow.rest.try_next();
-                let heard = self.meter.hear(&flow.address, USUAL_DELAY, coming).await;
-                next = heard.transpose();
+                let received = self.meter.watch(&flow.address, USUAL_DELAY, coming).await;
+                next = received.transpose();
             }
             lane.end();
             if block.length > 0 {
@@ -101,7 +101,7 @@ impl Pull {
     ) -> RuntimeResult<Flow> {
         let etag = stat.etag.as_deref().unwrap_or_default();
         let stream = runtime.download(&stat.path, range, etag).await?;
-        let nothing = "it sent no byte of the part that was asked for";
+        let nothing = "it sent no byte of the requested range";
         Self::flow(&*runtime, stream, nothing).await
     }
 
@@ -111,7 +111,7 @@ impl Pull {
         stat: &FileStat,
         block: Block,
     ) -> TransferResult<()> {
-        // The writer goes away early only when it failed, and then it is its error that counts.
+        // The writer ends early only after a failure, and then its error counts.
         let sent = blocks.send(block).await;
         sent.map_err(|_| TransferError::cancelled(&stat.path))
     }
@@ -140,7 +140,7 @@ impl Pull {
     }
 }
 
-/// What is still to be asked for, from the first byte on.
+/// Ranges still to be requested, in order.
 struct Todo(Lock<VecDeque<Range<u64>>>);
 
 impl Todo {
@@ -153,7 +153,7 @@ impl Todo {
         todo.is_empty()
     }
 
-    /// The next piece, as long as `size` says of what is left.
+    /// Takes the next piece; `size` maps the bytes left to its length.
     fn take(&self, size: impl FnOnce(u64) -> u64) -> Option<Range<u64>> {
         let mut todo = self.0.lock();
         let left = todo.iter().map(|range| range.end - range.start).sum();

@@ -1,4 +1,4 @@
-//! One file: its pieces into a partial file, the whole checked against the executor's SHA-256, then named.
+//! Downloads one file: its pieces into a partial file, checked against the executor's SHA-256, then renamed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,23 +25,23 @@ use crate::transfer::running::{Failure, Meter};
 use crate::transfer::trouble::{DIGEST_DELAY, USUAL_DELAY};
 use crate::wire::files::FileStat;
 
-/// A file that is being written to changes again and again.
+/// Restarts for a file that is being written to while it is read.
 const MAX_CHANGES: u32 = 3;
-/// Blocks that wait to be written.
+/// Blocks queued for the writer.
 const MAX_WAITING_BLOCKS: usize = 4;
 
-/// How much at once, and how long to try.
+/// Sizes, concurrency and patience of downloads.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     pub pace: PaceLimits,
-    /// So many bytes of a piece are written and noted together.
+    /// Bytes of a piece that are written and journaled together.
     pub block_bytes: u64,
-    /// A folder's files of at most so many bytes come in bundles.
+    /// A folder's files up to this size are fetched in bundles.
     pub small_bytes: u64,
-    /// Bytes and files of a bundle, about; the executor takes at most 1,000 names.
+    /// Approximate bytes and files of a bundle; the executor accepts at most 1,000 names.
     pub bundle_bytes: u64,
     pub bundle_files: usize,
-    /// How long a request that brings nothing is repeated; shorter than a call, so that the call can tell.
+    /// How long a failing request is retried; shorter than a call, so that the call can report it.
     pub patience: Duration,
 }
 
@@ -64,27 +64,27 @@ impl Default for Limits {
     }
 }
 
-/// What the parts of one download share.
+/// State shared by the parts of one download.
 #[derive(Debug)]
 pub(super) struct Pull {
     pub(super) connection: Arc<Connection>,
     pub(super) limits: Limits,
     pub(super) lanes: Lanes,
     pub(super) meter: Meter<DownloadReport>,
-    /// What is larger is refused before anything comes. Bytes.
+    /// Larger downloads are refused before any byte is requested.
     pub(super) max_bytes: u64,
     /// Ends the download soon, with the partial file closed and its lock released.
     pub(super) stop: CancellationToken,
 }
 
-/// A stream that has begun to flow, with its first bytes and the address that it comes from.
+/// A response body, with its first bytes and the address that it comes from.
 pub(super) struct Flow {
     pub(super) address: String,
     pub(super) first: Bytes,
     pub(super) rest: ByteStream,
 }
 
-/// A file that came whole.
+/// A completely downloaded file.
 #[derive(Debug)]
 pub(super) struct Placed {
     pub(super) path: PathBuf,
@@ -140,7 +140,7 @@ impl Pull {
         Ok(Placed { path, stat, sha256 })
     }
 
-    /// Fetches what is missing and checks the whole, which is hashed while it comes. The partial comes back in any case, closed to writers.
+    /// Fetches the missing bytes and checks the whole file, which is hashed while it arrives. Returns the partial in any case, without writers.
     async fn fill(
         &self,
         mut partial: Partial,
@@ -166,7 +166,7 @@ impl Pull {
             let fetching = self.fetch(stat, missing, blocks);
             self.unless_stopped(&stat.path, fetching).await?
         };
-        // The writer ends when the last sender of blocks is gone, however the fetching ended, and the follower when the writer has.
+        // The writer ends when the last sender of blocks is dropped, however fetching ended, and the follower after the writer.
         let (hashed, (partial, written), fetched) = tokio::join!(hashing, writing, fetching);
         let on_disk = |error| TransferError::disk(partial.path(), error);
         let result = match (written, fetched, hashed) {
@@ -197,7 +197,7 @@ impl Pull {
         .await
     }
 
-    /// Repeats a request, which is answered within `usual` as a rule, while it fails in passing and the download is wanted.
+    /// Sends a request that is normally answered within `usual`; retries transient failures until the download is stopped.
     pub(super) async fn ask<T, F>(
         &self,
         remote: &str,
@@ -212,7 +212,7 @@ impl Pull {
         answer.map_err(|error| TransferError::runtime(remote, error))
     }
 
-    /// The same for what stops with its caller.
+    /// Like [`Self::ask`], for futures that the caller itself stops.
     pub(super) async fn until_answered<T, F>(
         &self,
         usual: Duration,
@@ -223,16 +223,16 @@ impl Pull {
     {
         let deadline = Instant::now() + self.limits.patience;
         let lasting_patience = self.meter.lasting_patience();
-        let heard = |runtime: Arc<dyn Runtime>| {
+        let watched = |runtime: Arc<dyn Runtime>| {
             let answer = request(runtime.clone());
-            async move { self.meter.hear(runtime.address(), usual, answer).await }
+            async move { self.meter.watch(runtime.address(), usual, answer).await }
         };
         self.connection
-            .each_try(deadline, lasting_patience, heard)
+            .each_try(deadline, lasting_patience, watched)
             .await
     }
 
-    /// The bytes of `stream` once it brings some: a connection that brings none is one to try again.
+    /// Waits for the first bytes of `stream`; an empty body is a transient error with `nothing` as its detail.
     pub(super) async fn flow(
         runtime: &dyn Runtime,
         mut stream: ByteStream,
@@ -245,11 +245,11 @@ impl Pull {
                 first,
                 rest: stream,
             }),
-            None => Err(Self::stranger(&address, nothing)),
+            None => Err(Self::malformed(&address, nothing)),
         }
     }
 
-    /// What is stopped must not leave its files open: only waiting for the network is ever given up.
+    /// Gives up waiting for the network when the download is stopped; file work is never interrupted, so that no file stays open.
     pub(super) async fn unless_stopped<T>(
         &self,
         remote: &str,
@@ -261,8 +261,8 @@ impl Pull {
         }
     }
 
-    /// What came is not what an executor sends: another try may bring it.
-    pub(super) fn stranger(address: &str, detail: &str) -> RuntimeError {
+    /// The transient error for a response that an executor would not send.
+    pub(super) fn malformed(address: &str, detail: &str) -> RuntimeError {
         RuntimeError::Stranger {
             url: address.to_owned(),
             detail: detail.to_owned(),
@@ -293,16 +293,16 @@ mod tests {
     use super::{DownloadReport, Meter, RuntimeError};
 
     #[test]
-    fn an_executor_that_has_answered_is_waited_for_longer() {
+    fn a_transfer_that_was_answered_once_retries_for_longer() {
         let (meter, _state) = Meter::new(DownloadReport::new("a"));
         let refused = RuntimeError::Unreachable {
             url: "there".to_owned(),
             source: "refused".into(),
         };
-        meter.met(&refused);
+        meter.note_error(&refused);
         assert!(meter.lasting_patience().is_some());
-        meter.heard(None);
-        meter.met(&refused);
+        meter.note_response(None);
+        meter.note_error(&refused);
         assert_eq!(meter.lasting_patience(), None);
     }
 }

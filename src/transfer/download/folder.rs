@@ -1,4 +1,4 @@
-//! A folder: its small files in bundles, the others one beside the other, into `NAME.partial/`, which gets its name when all are there.
+//! Downloads a folder: small files in bundles, the others concurrently, into `NAME.partial/`, which is renamed when complete.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,32 +15,32 @@ use crate::transfer::error::{TransferError, TransferResult};
 use crate::transfer::trouble::USUAL_DELAY;
 use crate::wire::files::{FileList, FileType};
 
-/// Entries of one page of a listing; more are not given.
+/// Entries of one page of a listing, the most that the executor sends.
 const PAGE_SIZE: u64 = 10_000;
 
-/// What is in a folder.
+/// The size of a folder, and the first page of its listing.
 struct Survey {
     first: FileList,
     files: u64,
     bytes: u64,
 }
 
-/// What is fetched at a time.
+/// A unit of work for one worker.
 enum Work {
     Bundle(Vec<Wanted>),
     File(Wanted),
 }
 
-/// Where a folder came to be.
+/// A completely downloaded folder.
 pub(super) struct PlacedFolder {
     pub(super) path: PathBuf,
-    /// None for a folder without files; an error makes the folder no less complete.
+    /// None for a folder without files; the folder is complete even if this failed.
     pub(super) manifest: TransferResult<Option<PathBuf>>,
 }
 
 impl Pull {
-    /// Downloads a folder with all that is in it to `target`, somewhere under `save_dir`, or to a numbered name beside it. What cannot be
-    /// downloaded is skipped and told; what an earlier download left complete is kept when its size and time of change are still the remote ones.
+    /// Downloads a folder recursively to `target`, somewhere under `save_dir`, or to a numbered name beside it. Entries that cannot be downloaded
+    /// are skipped and reported; files completed by an earlier download are kept if their size and modification time are still the remote ones.
     pub(super) async fn folder(
         &self,
         remote: &str,
@@ -59,7 +59,7 @@ impl Pull {
         let mut page = survey.first;
         loop {
             self.entries(remote, &growing, &mut page).await?;
-            // Another one may be another machine, with other files of these names.
+            // Another executor may be on another machine, with other files of these names.
             let now = self.connection.boot_id();
             if now.is_some() && now != boot_id {
                 return Err(TransferError::Moved {
@@ -81,7 +81,7 @@ impl Pull {
         placing.await
     }
 
-    /// Refuses what is larger than was agreed to.
+    /// Refuses a download larger than `max_bytes`.
     pub(super) fn check_size(
         &self,
         remote: &str,
@@ -99,7 +99,7 @@ impl Pull {
         })
     }
 
-    /// Adds up what is there. Of a very large listing only the first page is kept: the others are asked for again when their turn comes.
+    /// Counts files and bytes. Keeps only the first page of the listing; later pages are requested again when they are fetched.
     async fn survey(&self, remote: &str) -> TransferResult<Survey> {
         let first = self.page(remote, None).await?;
         let (mut files, mut bytes) = (0, 0);
@@ -165,7 +165,7 @@ impl Pull {
         self.work(remote, growing, work).await
     }
 
-    /// Several at once. After an error nothing new begins, but what was under way is brought to its end, so that no lock stays.
+    /// Runs the work concurrently. After an error nothing new starts, but running work ends in an orderly way, so that no lock stays.
     async fn work(
         &self,
         remote: &str,
@@ -181,7 +181,7 @@ impl Pull {
             while let Some(work) = next() {
                 let done = match work {
                     Work::Bundle(wanted) => self.bundle(remote, growing, wanted).await,
-                    Work::File(wanted) => self.one_of_many(growing, wanted).await,
+                    Work::File(wanted) => self.file_in_folder(growing, wanted).await,
                 };
                 if let Err(error) = done {
                     self.stop.cancel();
@@ -196,8 +196,8 @@ impl Pull {
         first.map_or(Ok(()), Err)
     }
 
-    /// A file of its own, which is skipped where it cannot be had.
-    pub(super) async fn one_of_many(
+    /// Downloads one file of a folder; skips it if it cannot be read.
+    pub(super) async fn file_in_folder(
         &self,
         growing: &Arc<Growing>,
         wanted: Wanted,
@@ -220,11 +220,11 @@ impl Pull {
                 self.meter.change(|report| report.files += 1);
                 Ok(())
             }
-            Err(error) => match why_left_out(&error) {
+            Err(error) => match reason_to_skip(&error) {
                 Some(reason) => {
                     self.meter.skip(&name, reason);
                     let target = wanted.target.clone();
-                    on_disk(&wanted.target, move || ours.leave_out(&target)).await
+                    on_disk(&wanted.target, move || ours.discard_partial(&target)).await
                 }
                 None => Err(error),
             },
@@ -232,10 +232,10 @@ impl Pull {
     }
 }
 
-pub(super) const GONE: &str = "it changed or went away while it was read";
+pub(super) const GONE: &str = "it changed or was removed while it was read";
 
-/// Why a folder comes without a file, where that is the file's own fault.
-fn why_left_out(error: &TransferError) -> Option<String> {
+/// The reason to skip a file, where only this file is affected.
+fn reason_to_skip(error: &TransferError) -> Option<String> {
     let TransferError::Runtime { source, .. } = error else {
         return None;
     };

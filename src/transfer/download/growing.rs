@@ -1,4 +1,4 @@
-//! A folder that is being put together: `NAME.partial/`, all our own until it has its name, and its journal, which says what in it is complete.
+//! A folder being downloaded: `NAME.partial/`, used by nothing else until it is renamed, and its journal, which records the complete files.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -21,16 +21,16 @@ use crate::wire::files::{FileEntry, FileType};
 pub(super) struct Growing {
     root: PathBuf,
     claim: Lock<Claim>,
-    /// What earlier downloads completed.
+    /// Files completed by earlier downloads.
     earlier: Digests,
-    /// What is complete and part of what comes now.
+    /// Complete files of this download.
     complete: Lock<Digests>,
-    /// Folders that were listed, by their paths here.
+    /// Listed folders, by their local paths.
     folders: Lock<HashSet<PathBuf>>,
     names: Names,
 }
 
-/// A file that is to be fetched.
+/// A file to be fetched.
 #[derive(Debug)]
 pub(super) struct Wanted {
     /// Relative to the folder, with `/`.
@@ -40,19 +40,19 @@ pub(super) struct Wanted {
     pub(super) target: PathBuf,
 }
 
-/// What is to be done about the entries of a listing.
+/// The entries of a listing, by how they are handled.
 #[derive(Debug, Default)]
 pub(super) struct Sorted {
     pub(super) small: Vec<Wanted>,
     pub(super) large: Vec<Wanted>,
-    /// Sizes of files that are complete already.
+    /// Sizes of files that are already complete.
     pub(super) here: Vec<u64>,
     /// Names and reasons.
     pub(super) skipped: Vec<(String, String)>,
 }
 
 impl Growing {
-    /// Goes on with what an earlier download of the same folder left beside `target`, or begins.
+    /// Resumes an earlier download of the same folder beside `target`, or starts a new one.
     pub(super) fn open(target: &Path, remote: &str) -> io::Result<Self> {
         let (mut claim, known) = Claim::take(target, remote, true)?;
         let earlier = match known {
@@ -73,7 +73,7 @@ impl Growing {
         })
     }
 
-    /// Makes the folders, and says of the files which are to be fetched, and how.
+    /// Creates the folders, and sorts the files by how they are to be fetched.
     pub(super) fn sort(&self, entries: Vec<FileEntry>, small_bytes: u64) -> TransferResult<Sorted> {
         let mut sorted = Sorted::default();
         let mut folders = HashSet::new();
@@ -84,13 +84,13 @@ impl Growing {
                 (Ok(_), FileType::Other) => Err("it is neither a file nor a folder".to_owned()),
                 (Ok(name), FileType::Directory) => {
                     let path = name.under(&self.root);
-                    self.clear_way(&path)?;
+                    self.remove_files_on_the_way(&path)?;
                     name.prepare_folder(&self.root)?;
                     self.folders().insert(path);
                     continue;
                 }
                 (Ok(_), FileType::File) if !self.names.is_new(&entry.name) => {
-                    Err("its name differs from another one only in case".to_owned())
+                    Err("its name differs from another one only in upper and lower case".to_owned())
                 }
                 (Ok(name), FileType::File) => Ok(name),
             };
@@ -105,7 +105,7 @@ impl Growing {
             if let Some(folder) = target.parent()
                 && folders.insert(folder.to_owned())
             {
-                self.clear_way(folder)?;
+                self.remove_files_on_the_way(folder)?;
                 target = name.prepare(&self.root)?;
             }
             if self.keep(&entry, &target)? {
@@ -128,8 +128,8 @@ impl Growing {
         Ok(sorted)
     }
 
-    /// Removes files that an earlier download brought where there are folders now, `folder` among them.
-    fn clear_way(&self, folder: &Path) -> TransferResult<()> {
+    /// Removes files of an earlier download where `folder` or one of its parents is needed now.
+    fn remove_files_on_the_way(&self, folder: &Path) -> TransferResult<()> {
         let inside = folder.ancestors().take_while(|path| *path != self.root);
         for path in inside {
             if fs::symlink_metadata(path).is_ok_and(|there| there.is_file()) {
@@ -139,7 +139,7 @@ impl Growing {
         Ok(())
     }
 
-    /// Whether an earlier download brought this state of a file; what is there of another one is removed.
+    /// Keeps a file that an earlier download completed and that is unchanged, and returns true; removes any other one.
     fn keep(&self, entry: &FileEntry, target: &Path) -> TransferResult<bool> {
         let Ok(there) = fs::symlink_metadata(target) else {
             return Ok(false);
@@ -160,7 +160,7 @@ impl Growing {
         Ok(false)
     }
 
-    /// Writes small files whose bytes were checked. They are not synced one by one, which takes minutes for many: `finish` does it for all.
+    /// Writes small files whose bytes were checked. Syncing each would take minutes for many: `finish` syncs all of them.
     pub(super) fn write(&self, files: Vec<(PathBuf, Small)>) -> TransferResult<()> {
         let mut noted = Vec::with_capacity(files.len());
         for (target, small) in files {
@@ -172,7 +172,7 @@ impl Growing {
             .map_err(|error| TransferError::disk(&self.root, error))
     }
 
-    /// Notes that these files are there and were checked.
+    /// Records these files as complete and checked.
     pub(super) fn complete(&self, files: Vec<(String, String)>) -> io::Result<()> {
         let mut claim = self.claim.lock();
         claim.complete(&files)?;
@@ -181,7 +181,7 @@ impl Growing {
         Ok(())
     }
 
-    /// Removes what is no part of the folder, such as files of an earlier listing, and gives the folder its name.
+    /// Removes everything that is not part of the folder, such as files of an earlier listing, and renames the folder.
     pub(super) fn finish(&self, target: &Path) -> io::Result<(PathBuf, Digests)> {
         let complete = std::mem::take(&mut *self.digests());
         let files = complete.keys().filter_map(|name| Name::parse(name).ok());
@@ -191,13 +191,13 @@ impl Growing {
         let mut claim = self.claim.lock();
         sync_files_of(&self.root)?;
         let path = place(&self.root, target)?;
-        // Should it stay, the next download of this folder finds it empty and begins anew.
+        // If it stays, the next download of this folder finds an empty partial and fetches all files.
         let _ = claim.end();
         Ok((path, complete))
     }
 
-    /// Removes what has come of a file that is left out.
-    pub(super) fn leave_out(&self, target: &Path) -> io::Result<()> {
+    /// Removes the partial of a skipped file.
+    pub(super) fn discard_partial(&self, target: &Path) -> io::Result<()> {
         remove_if_there(&beside(target, PARTIAL))?;
         remove_if_there(&beside(target, JOURNAL))
     }
@@ -212,20 +212,20 @@ impl Growing {
 }
 
 fn write_small(target: &Path, small: &Small) -> io::Result<()> {
-    // Whatever took the name meanwhile, a link among them, is not written to.
+    // Never writes to a file or link that took the name meanwhile.
     let mut file = File::create_new(target)?;
     file.write_all(&small.bytes)?;
     if let Some(time) = changed_at(&small.modified_at) {
         file.set_modified(time)?;
     }
     if small.is_executable {
-        // Some disks keep no modes.
+        // Some file systems have no modes.
         let _ = make_executable(&file);
     }
     Ok(())
 }
 
-/// The names of a folder's files, where the system takes `a` and `A` for one.
+/// The names of a folder's files, to detect clashes on systems where `a` and `A` are the same.
 #[derive(Debug, Default)]
 struct Names(Lock<HashSet<String>>);
 
@@ -249,7 +249,7 @@ mod tests {
     use crate::wire::files::FileEntry;
 
     const TIME: &str = "2026-01-02T03:04:05Z";
-    /// Larger ones come on their own.
+    /// Larger files are fetched singly.
     const SMALL: u64 = 100;
 
     /// Names with their sizes; a folder ends with a slash.
@@ -275,7 +275,7 @@ mod tests {
         (growing, sorted)
     }
 
-    /// A download that brings all small files.
+    /// A download that receives all small files.
     fn fetch(folder: &Path, names: &[(&str, u64)]) -> Growing {
         let (growing, sorted) = open(folder, names);
         let small = sorted.small.into_iter().map(|wanted| {
@@ -307,7 +307,7 @@ mod tests {
         names
     }
 
-    /// What lies in the folder after a download of `first` was left in the middle and one of `then` ended.
+    /// The folder's content after an interrupted download of `first` and a complete one of `then`.
     fn resumed(first: &[(&str, u64)], then: &[(&str, u64)]) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         drop(fetch(folder.path(), first));
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_whose_name_changed_in_case_only_is_there() {
+    fn a_file_renamed_only_in_case_is_kept() {
         assert_eq!(resumed(&[("A", 1)], &[("a", 2)]), ["a"]);
         assert_eq!(resumed(&[("A", 1)], &[("a", 1)]), ["a"]);
         let deep = resumed(&[("D/", 0), ("D/x", 1)], &[("d/", 0), ("d/x", 1)]);
@@ -326,7 +326,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_file_that_has_an_earlier_ones_place_under_another_name_is_there() {
+    fn a_file_reached_by_another_spelling_of_its_folder_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("out.partial");
         drop(fetch(folder.path(), &[("D/x", 1)]));
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn files_removed_during_a_download_are_left_out_of_the_folder() {
+    fn files_missing_from_the_new_listing_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let first = [
             ("hollow/", 0),

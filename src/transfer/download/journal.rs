@@ -1,8 +1,8 @@
-//! What is known about a download under way: `NAME.partial.jsonl` beside `NAME.partial`.
+//! The journal of an unfinished download: `NAME.partial.jsonl` beside `NAME.partial`.
 //!
-//! Lines of JSON, only ever appended, so that a crash at any point leaves a journal that says too little and never too much: a torn
-//! last line is cut off. The first line names what is fetched; the same line later on means that the download started over. The open
-//! journal is also the lock that keeps every other download, of this process or another, out of the partial file.
+//! Lines of JSON are only appended, so that after a crash at any point the journal claims too little and never too much: a torn last line is
+//! cut off. The first line names the source; the same line later on means that the download started over. The open journal is also the lock
+//! that keeps every other download, of this process or another, out of the partial file.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -44,14 +44,14 @@ enum Line {
         from: u64,
         to: u64,
     },
-    /// A file of the folder is there and was checked.
+    /// A file of the folder is complete and checked.
     Complete {
         name: String,
         sha256: String,
     },
 }
 
-/// What a journal says.
+/// The content of a journal.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Known {
     Nothing,
@@ -59,10 +59,10 @@ pub(super) enum Known {
     Folder { remote: String, complete: Digests },
 }
 
-/// SHA-256 of files, 64 hexadecimal digits, by their names in their folder.
+/// Digests (SHA-256, 64 hexadecimal digits) by the files' names in their folder.
 pub(super) type Digests = BTreeMap<String, String>;
 
-/// Reads the lines of a journal; `None` when it is not one that this version wrote.
+/// Reads the lines of a journal; `None` if this version did not write it.
 fn replay(text: &str) -> Option<Known> {
     let mut known = Known::Nothing;
     for line in text.lines() {
@@ -107,13 +107,13 @@ pub(super) struct Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        // As in `edge::lock`: a child process that is just being started would keep the lock for a moment.
+        // As in `edge::lock`: a child process that is just starting would hold the lock for a moment.
         let _ = self.journal.unlock();
     }
 }
 
 impl Claim {
-    /// The first of `NAME.partial`, `NAME (2).partial`, … that is free, or that an earlier download of the same remote path left.
+    /// Claims the first of `NAME.partial`, `NAME (2).partial`, … that is free or was left by an earlier download of the same remote path.
     pub(super) fn take(target: &Path, remote: &str, folder: bool) -> io::Result<(Self, Known)> {
         let ours = |known: &Known| match known {
             Known::Nothing => true,
@@ -129,7 +129,7 @@ impl Claim {
         }
     }
 
-    /// `None` when another download has it, or when the files of these names are not ours.
+    /// `None` if another download holds it, or if files of these names belong to something else.
     fn try_take(target: &Path) -> io::Result<Option<(Self, Known)>> {
         let (partial, path) = (beside(target, PARTIAL), beside(target, JOURNAL));
         let is_link = |path: &Path| fs::symlink_metadata(path).is_ok_and(|at| at.is_symlink());
@@ -183,12 +183,12 @@ impl Claim {
         Ok(Some((claim, known)))
     }
 
-    /// `NAME.partial`
+    /// The path `NAME.partial`.
     pub(super) fn partial(&self) -> &Path {
         &self.partial
     }
 
-    /// From here on the partial file is to hold this, and holds nothing of it yet.
+    /// Starts the journal of a file, or starts it over: nothing is received yet.
     pub(super) fn begin_file(&mut self, source: &Source) -> io::Result<()> {
         self.append(&[Line::File {
             version: VERSION,
@@ -203,7 +203,7 @@ impl Claim {
         }])
     }
 
-    /// To be called after the bytes were written, never before.
+    /// Records received bytes. Call it after the bytes were written, never before.
     pub(super) fn received(&mut self, bytes: &Range<u64>) -> io::Result<()> {
         self.append(&[Line::Received {
             from: bytes.start,
@@ -211,7 +211,7 @@ impl Claim {
         }])
     }
 
-    /// To be called after the files got their names, never before.
+    /// Records complete files. Call it after the files were renamed, never before.
     pub(super) fn complete(&mut self, files: &[(String, String)]) -> io::Result<()> {
         let lines = files.iter().map(|(name, sha256)| Line::Complete {
             name: name.clone(),
@@ -231,13 +231,13 @@ impl Claim {
         })
     }
 
-    /// Takes the journal away: there is nothing to resume any more.
+    /// Removes the journal: there is nothing left to resume.
     pub(super) fn end(&mut self) -> io::Result<()> {
         fs::remove_file(&self.path)
     }
 }
 
-/// Of lines that cannot be written nothing may stay: the next ones would be joined to a torn one, and the whole journal be of no use.
+/// Appends lines, and cuts off a partial write: the next line would be joined to a torn one and make the whole journal unreadable.
 fn write_or_undo<W: Write + Seek>(
     journal: &mut W,
     text: &[u8],
@@ -245,7 +245,7 @@ fn write_or_undo<W: Write + Seek>(
 ) -> io::Result<()> {
     let whole = journal.stream_position()?;
     journal.write_all(text).inspect_err(|_| {
-        // Where this fails too, the journal says nothing any more, and the download begins anew.
+        // If this fails too, the journal is unreadable, and the download starts over.
         let _ = cut(journal, whole).and_then(|()| journal.seek(SeekFrom::Start(whole)).map(drop));
     })
 }
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_the_full_disk_cut_is_taken_back() {
+    fn a_line_cut_by_a_full_disk_is_removed() {
         let mut disk = Disk(Cursor::default(), 7);
         let mut append = |text: &[u8]| {
             write_or_undo(&mut disk, text, |disk, whole| {

@@ -1,4 +1,4 @@
-//! The requests of one transfer side by side: as many as its [`Pace`] says, which learns from what they bring.
+//! Limits the concurrent requests of one transfer to what its [`Pace`] allows, and feeds it their throughput.
 
 use std::sync::MutexGuard;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::pace::{Pace, PaceLimits};
 use crate::base::lock::Lock;
 
-/// Long enough to see past bursts, short enough to find a link's best within seconds.
+/// Measuring window: long enough to average bursts, short enough to find a link's best within seconds.
 const WINDOW: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Lanes {
         }
     }
 
-    /// Waits until one more request may be made.
+    /// Waits until one more request may be sent.
     pub(super) async fn enter(&self) -> Lane<'_> {
         loop {
             let freed = self.freed.notified();
@@ -58,7 +58,7 @@ impl Lanes {
         }
     }
 
-    /// Bytes of the next request, when so many are `left` to be asked for.
+    /// Bytes of the next request, with `left` bytes still to be requested.
     pub(super) fn piece(&self, left: u64) -> u64 {
         self.state().pace.piece(left)
     }
@@ -75,7 +75,7 @@ impl Lanes {
             return;
         }
         let (came, streams) = (state.bytes, state.pace.streams());
-        // One that is not in use says nothing about how many are best.
+        // With idle lanes the throughput says nothing about the best number.
         if state.busy >= streams {
             state.pace.window(came, took);
         }
@@ -87,7 +87,7 @@ impl Lanes {
     }
 }
 
-/// The right to one request at a time, until it is dropped.
+/// A permit for one request at a time, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Lane<'a> {
     lanes: &'a Lanes,
@@ -96,7 +96,7 @@ pub(super) struct Lane<'a> {
 }
 
 impl Lane<'_> {
-    /// A request is made now: what was before it, a pause or a wait for an executor, says nothing about the link.
+    /// Starts measuring a request: a pause or a wait before it says nothing about the link.
     pub(super) fn begin(&mut self) {
         self.began = Instant::now();
         self.bytes = 0;
@@ -107,7 +107,7 @@ impl Lane<'_> {
         self.lanes.received(bytes);
     }
 
-    /// The request is over, whole or not.
+    /// Ends measuring a request, complete or not.
     pub(super) fn end(&self) {
         let took = self.began.elapsed();
         self.lanes.state().pace.request(self.bytes, took);
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn more_streams_are_opened_while_all_are_busy_and_only_then() {
+    async fn streams_are_added_only_while_all_are_busy() {
         for (busy, expected) in [(1, false), (2, true)] {
             let lanes = lanes();
             let mut held = Vec::new();

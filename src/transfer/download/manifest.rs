@@ -1,4 +1,4 @@
-//! What came with a folder, in the format of `sha256sum`: from the folder for downloads, `sha256sum -c NAME.sha256` checks it at any later time.
+//! Lists a folder's files in the format of `sha256sum`: in the folder for downloads, `sha256sum -c NAME.sha256` checks them at any later time.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -11,7 +11,7 @@ use crate::transfer::destination::{beside, place};
 
 const ENDING: &str = ".sha256";
 
-/// Writes the digests of `folder`'s files beside it, if there are any; an existing file keeps its name.
+/// Writes the digests of `folder`'s files beside it, if there are any; never replaces an existing file.
 pub(super) fn write(
     save_dir: &Path,
     folder: &Path,
@@ -27,7 +27,7 @@ pub(super) fn write(
     let prefix = parts.join("/");
     let path = beside(folder, ENDING);
     let inside = path.parent().unwrap_or(save_dir);
-    // Under a name of its own, with the permissions of any other file.
+    // `make_in`, because a default temporary file would be private to the user.
     let new = Builder::new()
         .prefix(".new-")
         .make_in(inside, |path| File::create_new(path))?;
@@ -49,7 +49,7 @@ mod tests {
     use crate::transfer::download::journal::Digests;
 
     #[test]
-    fn a_manifest_touches_no_other_downloads_partial() {
+    fn a_manifest_leaves_another_downloads_partial_alone() {
         let save_dir = tempfile::tempdir().unwrap();
         let partial = save_dir.path().join("out.sha256.partial");
         fs::write(&partial, "half of it").unwrap();

@@ -1,10 +1,11 @@
-//! Files that come from the runtime to the folder for downloads, and nowhere else.
+//! Downloads files from the runtime to the folder for downloads, and nowhere else.
 //!
-//! What comes is checked against the SHA-256 there, keeps its time of change, and never replaces a local file.
-//! - `downloads` lets calls wait for a download, and `report` says what came;
-//! - `file` and `fetch` bring one file, `pace` and `lanes` find how many requests side by side are best;
-//! - `folder` brings a folder: `small` and `bundle` its small files, `growing` keeps what has come, `strays` what is no part of it any more, `manifest` lists what came;
-//! - `partial`, `journal` and `ranges` keep what has come of a file.
+//! Each file is checked against the executor's SHA-256, keeps its modification time, and never replaces a local file.
+//! - `downloads` lets calls wait for a download, and `report` describes its progress and result;
+//! - `file` and `fetch` download one file; `pace` and `lanes` find the best number of concurrent requests;
+//! - `folder` downloads a folder: `small` and `bundle` its small files, `growing` holds the received ones, `strays` removes those no longer
+//!   part of it, `manifest` lists them;
+//! - `partial`, `journal` and `ranges` hold the received bytes of a file.
 //!
 //! Architecture Invariant: knows neither uploads, nor `jobs`, nor `mcp`. May import `base`, `wire`, `edge`, `runtime`, `connection`.
 
@@ -24,7 +25,7 @@ mod report;
 mod small;
 mod strays;
 
-pub use downloads::{Downloads, Wish};
+pub use downloads::{DownloadRequest, Downloads};
 pub use file::Limits;
 pub use pace::PaceLimits;
 pub use report::DownloadReport;

@@ -1,30 +1,30 @@
-//! How many requests side by side, and of how many bytes. It is told of bytes and durations and knows no clock.
+//! Chooses the number and size of concurrent requests from reported bytes and durations. Reads no clock.
 //!
-//! A link that is capped per connection (most tunnels and distant hosts) is filled by more streams; one that is capped in all, or that
-//! is no limit at all, is not: so more streams are tried, and kept only where they pay.
+//! More streams fill a link that is capped per connection (most tunnels and distant hosts), but not one that is capped in total or not the
+//! bottleneck: so more streams are tried, and kept only if they raise the throughput.
 
 use std::time::Duration;
 
-/// A request is made so large that it takes about so long.
-const HELD: f64 = 8.0;
-/// And no request is made for less than this, but for the last bytes: its own cost must stay small.
-const WORTH_ASKING: f64 = 0.25;
-/// Twice the streams must bring so much more to be kept; the rest is noise.
-const WORTH_KEEPING: f64 = 1.25;
-/// So much a second is more than any connection is capped at: more streams would only cost.
-const PLENTY: f64 = 100e6;
-/// Windows from a trial that did not pay to the next one; twice as many after each.
-const FIRST_REST: u32 = 8;
-const MAX_REST: u32 = 128;
+/// Intended duration of a request.
+const TARGET_REQUEST_SEC: f64 = 8.0;
+/// Minimum duration of a request, except for the last bytes: its overhead must stay small.
+const MIN_REQUEST_SEC: f64 = 0.25;
+/// Throughput ratio at which doubled streams are kept; less is noise.
+const MIN_GAIN: f64 = 1.25;
+/// Throughput above any per-connection cap: more streams would only cost.
+const MAX_TRIAL_BYTES_PER_SEC: f64 = 100e6;
+/// Windows from an unsuccessful trial to the next one; doubled after each.
+const FIRST_TRIAL_PAUSE: u32 = 8;
+const MAX_TRIAL_PAUSE: u32 = 128;
 
-/// What a pace keeps to.
+/// The bounds of a pace.
 #[derive(Debug, Clone, Copy)]
 pub struct PaceLimits {
-    /// Bytes of a request before anything is known of the link, and at its least and its most.
+    /// Bytes of a request before the first measurement, at least and at most.
     pub first_piece: u64,
     pub smallest_piece: u64,
     pub largest_piece: u64,
-    /// Requests side by side at first, and at most.
+    /// Concurrent requests at first and at most.
     pub first_streams: usize,
     pub most_streams: usize,
 }
@@ -33,15 +33,15 @@ pub struct PaceLimits {
 pub(super) struct Pace {
     limits: PaceLimits,
     streams: usize,
-    /// Bytes a second of one request.
+    /// Bytes per second of one request.
     rate: Option<f64>,
-    /// Bytes a second in all before there were more streams, while these are on trial.
+    /// Total bytes per second before more streams were added, during a trial.
     before: Option<f64>,
-    /// The next window is still mixed with what was before the last change.
+    /// The next window still includes throughput from before the last change.
     is_settling: bool,
-    /// Windows to the next trial, and how many there will be after that.
-    rest: u32,
-    next_rest: u32,
+    /// Windows to the next trial, and the pause after that one.
+    pause: u32,
+    next_pause: u32,
 }
 
 impl Pace {
@@ -51,19 +51,19 @@ impl Pace {
             streams: limits.first_streams,
             rate: None,
             before: None,
-            // Connections are being made.
+            // Connections are being established.
             is_settling: true,
-            rest: 0,
-            next_rest: FIRST_REST,
+            pause: 0,
+            next_pause: FIRST_TRIAL_PAUSE,
         }
     }
 
-    /// How many requests may be under way.
+    /// Number of concurrent requests allowed.
     pub(super) fn streams(&self) -> usize {
         self.streams
     }
 
-    /// Bytes of the next request, when so many are `left` to be asked for. Towards the end pieces get smaller, so that all streams end together.
+    /// Bytes of the next request, with `left` bytes still to be requested. Pieces get smaller towards the end, so that all streams end together.
     pub(super) fn piece(&self, left: u64) -> u64 {
         let PaceLimits {
             first_piece,
@@ -72,7 +72,10 @@ impl Pace {
             ..
         } = self.limits;
         let (long, short) = match self.rate {
-            Some(rate) => ((rate * HELD) as u64, (rate * WORTH_ASKING) as u64),
+            Some(rate) => (
+                (rate * TARGET_REQUEST_SEC) as u64,
+                (rate * MIN_REQUEST_SEC) as u64,
+            ),
             None => (first_piece, first_piece / 4),
         };
         let share = left / self.streams.max(1) as u64;
@@ -80,34 +83,34 @@ impl Pace {
         bytes.clamp(smallest_piece, largest_piece)
     }
 
-    /// A request brought so many bytes in so long.
+    /// Measures one request.
     pub(super) fn request(&mut self, bytes: u64, took: Duration) {
         if bytes < self.limits.smallest_piece {
-            return; // It was waiting more than anything else.
+            return; // Latency would dominate.
         }
         let rate = bytes as f64 / took.as_secs_f64().max(1e-6);
         self.rate = Some(self.rate.map_or(rate, |known| f64::midpoint(known, rate)));
     }
 
-    /// All streams together, each of them busy, brought so many bytes in so long.
+    /// Measures all streams together, each of them busy, over one window.
     pub(super) fn window(&mut self, bytes: u64, took: Duration) {
         if std::mem::take(&mut self.is_settling) {
             return;
         }
         let rate = bytes as f64 / took.as_secs_f64().max(1e-6);
         match self.before.take() {
-            Some(before) if rate < before * WORTH_KEEPING => {
+            Some(before) if rate < before * MIN_GAIN => {
                 self.change(self.streams.div_ceil(2));
-                self.rest = self.next_rest;
-                self.next_rest = (self.next_rest * 2).min(MAX_REST);
+                self.pause = self.next_pause;
+                self.next_pause = (self.next_pause * 2).min(MAX_TRIAL_PAUSE);
             }
             kept => {
                 if kept.is_some() {
-                    self.next_rest = FIRST_REST;
+                    self.next_pause = FIRST_TRIAL_PAUSE;
                 }
-                if self.rest > 0 {
-                    self.rest -= 1;
-                } else if rate < PLENTY && self.streams < self.limits.most_streams {
+                if self.pause > 0 {
+                    self.pause -= 1;
+                } else if rate < MAX_TRIAL_BYTES_PER_SEC && self.streams < self.limits.most_streams {
                     self.before = Some(rate);
                     self.change(self.streams * 2);
                 }
@@ -140,12 +143,14 @@ mod tests {
         })
     }
 
-    /// A link: each connection brings at most so many bytes a second, all together at most so many, and a request waits so long first.
+    /// A simulated link.
     struct Link {
+        /// Bytes per second of one connection, and of all together.
         each: f64,
         all: f64,
+        /// Seconds before the first byte of a request.
         wait: f64,
-        /// Each window is this much off, up and down in turn.
+        /// Relative error of each window, up and down in turn.
         noise: f64,
     }
 
@@ -154,7 +159,7 @@ mod tests {
             (self.each * streams as f64).min(self.all)
         }
 
-        /// Runs it for so many windows; the most streams that there were.
+        /// Runs it for some windows, and returns the highest number of streams.
         fn run(&self, pace: &mut Pace, windows: u32) -> usize {
             let mut most = 0;
             for number in 0..windows {
@@ -174,7 +179,7 @@ mod tests {
             most
         }
 
-        /// How long the next request will be held.
+        /// Seconds that the next request will take.
         fn held(&self, pace: &Pace) -> f64 {
             let one = self.rate(pace.streams()) / pace.streams() as f64;
             self.wait + pace.piece(u64::MAX) as f64 / one
@@ -182,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_is_capped_per_connection_ends_with_many_streams_within_seconds() {
+    fn a_link_capped_per_connection_gets_many_streams_within_seconds() {
         let link = Link {
             each: 5e6,
             all: 1e9,
@@ -197,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_is_capped_in_all_does_not_run_away() {
+    fn a_link_capped_in_total_keeps_few_streams() {
         let link = Link {
             each: 1e9,
             all: 10e6,
@@ -214,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_between_the_two_ends_where_more_brings_nothing() {
+    fn streams_stop_growing_where_more_bring_no_gain() {
         let link = Link {
             each: 5e6,
             all: 20e6,
@@ -227,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_pays_for_no_trials_and_few_requests() {
+    fn loopback_needs_no_trials_and_few_requests() {
         let link = Link {
             each: 400e6,
             all: 700e6,
@@ -245,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn no_request_is_held_for_long_on_a_slow_link() {
+    fn requests_on_a_slow_link_stay_short() {
         for each in [30e3, 100e3, 1e6, 20e6] {
             let link = Link {
                 each,

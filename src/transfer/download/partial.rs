@@ -1,7 +1,7 @@
-//! A file that is being put together: its bytes in `NAME.partial`, what is known of them in the journal.
+//! A file being downloaded: its bytes in `NAME.partial`, the received ranges in the journal.
 //!
-//! Neither is synced while bytes come: after a power cut the journal may know of bytes that never reached the disk, and it is the
-//! SHA-256 of the whole file that finds this out.
+//! Neither is synced while bytes arrive: after a power cut the journal may list bytes that never reached the disk, which the SHA-256 of the whole
+//! file detects.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Seek, SeekFrom, Write};
@@ -23,15 +23,15 @@ use crate::transfer::digest::Frontier;
 use crate::transfer::disk::make_executable;
 use crate::transfer::running::Meter;
 
-/// So many bytes are sent on to the disk together while more comes, so that the sync at the end, which all wait for, finds little left
-/// to do: for 1 GiB it took 0.3 s on a disk that writes 3 GB/s.
+/// Bytes between background syncs, so that the final sync, which delays the result, has little left to do: for 1 GiB it took 0.3 s on a disk
+/// that writes 3 GB/s.
 const SYNC_INTERVAL_BYTES: u64 = 32 << 20;
 const ZEROS: [u8; 4096] = [0; 4096];
 
-/// Bytes that follow each other, as they came.
+/// Contiguous bytes, in the chunks in which they were received.
 #[derive(Debug, Default)]
 pub(super) struct Block {
-    /// Where in the file they begin.
+    /// Their offset in the file.
     pub(super) at: u64,
     pub(super) chunks: Vec<Bytes>,
     pub(super) length: u64,
@@ -67,14 +67,14 @@ impl Block {
 pub(super) struct Partial {
     claim: Claim,
     file: File,
-    /// Where the next write would go.
+    /// The file's current write offset.
     position: u64,
     source: Source,
     received: Ranges,
 }
 
 impl Partial {
-    /// Goes on with what an earlier download of the same state of the file left beside `target`, or begins.
+    /// Resumes an earlier download of the same state of the file beside `target`, or starts a new one.
     pub(super) fn open(target: &Path, source: &Source) -> io::Result<Self> {
         let (mut claim, known) = Claim::take(target, &source.remote, false)?;
         let (known, received) = match known {
@@ -104,7 +104,7 @@ impl Partial {
         Ok(partial)
     }
 
-    /// Forgets what is here.
+    /// Discards the received bytes.
     pub(super) fn start_over(&mut self, source: &Source) -> io::Result<()> {
         self.claim.begin_file(source)?;
         (self.source, self.received) = (source.clone(), Ranges::default());
@@ -119,36 +119,36 @@ impl Partial {
         self.received.missing(self.source.size)
     }
 
-    /// Bytes.
+    /// Number of bytes received.
     pub(super) fn received(&self) -> u64 {
         self.received.total()
     }
 
-    /// Writes what comes until nobody can send any more, and tells how far everything from the first byte on is here.
+    /// Writes blocks until all senders are dropped, and reports the frontier after each.
     pub(super) fn write_all(
         &mut self,
         mut blocks: mpsc::Receiver<Block>,
         frontier: &Frontier,
         meter: &Meter<DownloadReport>,
     ) -> io::Result<()> {
-        let tell = |received: &Ranges| {
-            // Who hashes goes away early only when it failed, and then it is its error that counts.
+        let report = |received: &Ranges| {
+            // The hasher ends early only after a failure, and then its error counts.
             let _ = frontier.send(received.frontier());
         };
-        tell(&self.received);
+        report(&self.received);
         let file = self.file.try_clone()?;
         thread::scope(|scope| {
             let (dirty, syncs) = sync_channel(1);
             scope.spawn(move || {
                 for () in syncs {
-                    // Where it fails, the sync at the end tells.
+                    // The final sync reports a failure.
                     let _ = file.sync_data();
                 }
             });
             let mut written = 0;
             while let Some(block) = blocks.blocking_recv() {
                 self.write(&block)?;
-                tell(&self.received);
+                report(&self.received);
                 meter.add(block.length);
                 written += block.length;
                 if written >= SYNC_INTERVAL_BYTES && dirty.try_send(()).is_ok() {
@@ -170,10 +170,10 @@ impl Partial {
         if self.position != range.start {
             self.file.seek(SeekFrom::Start(range.start))?;
         }
-        // Not known while a write may have failed in the middle.
+        // Unknown if the write fails halfway.
         self.position = u64::MAX;
         if block.is_zeros() {
-            // A hole. What is there of this state of the file are zeros too.
+            // Leaves a hole: the file was empty before, so any bytes there are zeros too.
             if self.file.metadata()?.len() < range.end {
                 self.file.set_len(range.end)?;
             }
@@ -186,7 +186,7 @@ impl Partial {
         Ok(())
     }
 
-    /// Gives the whole file its time of change and its name; an existing file keeps its own.
+    /// Sets the complete file's modification time and renames it; never replaces an existing file.
     pub(super) fn finish(
         self,
         target: &Path,
@@ -197,26 +197,26 @@ impl Partial {
             mut claim, file, ..
         } = self;
         if let Some(time) = changed {
-            // Only a folder that is resumed needs it, and where it fails, the file comes once more.
+            // Only resuming a folder needs it; without it the file is fetched once more.
             let _ = file.set_modified(time);
         }
         if is_executable {
-            // Some disks keep no modes; the bytes are whole.
+            // Some file systems have no modes; the content is complete.
             let _ = make_executable(&file);
         }
         file.sync_all()?;
-        // Windows does not rename a file that is open in every mode.
+        // Windows cannot rename an open file in every mode.
         drop(file);
         let path = place(claim.partial(), target)?;
         if let Some(folder) = path.parent() {
             store::sync_folder(folder);
         }
-        // Should it stay, it speaks of a file that is not there, and the next download starts over.
+        // If it stays, its partial is missing, and the next download starts over.
         let _ = claim.end();
         Ok(path)
     }
 
-    /// Leaves what is here for the next download, if there is anything.
+    /// Leaves received bytes for the next download; discards an empty partial.
     pub(super) fn leave(self) {
         if self.received() == 0 {
             self.discard();
@@ -228,14 +228,14 @@ impl Partial {
             mut claim, file, ..
         } = self;
         drop(file);
-        // What cannot be removed is in nobody's way: its journal tells the next download to start over.
+        // A leftover does no harm: its journal makes the next download start over.
         if fs::remove_file(claim.partial()).is_ok() {
             let _ = claim.end();
         }
     }
 }
 
-/// All of them in as few system calls as may be.
+/// Writes all chunks in as few system calls as possible.
 fn write_chunks(file: &mut File, chunks: &[Bytes]) -> io::Result<()> {
     let mut slices: Vec<IoSlice> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
     let mut rest = slices.as_mut_slice();
@@ -277,7 +277,7 @@ mod tests {
         Partial::open(&folder.join("a"), &source(size)).unwrap()
     }
 
-    /// What the network would bring of a missing stretch, from somewhere in it on, in chunks.
+    /// A block as the network would deliver it: part of a missing range, in chunks.
     fn block(content: &[u8], missing: &Range<u64>, skip: usize, most: usize) -> Block {
         let bytes = &content[missing.start as usize..missing.end as usize];
         let skip = skip.min(bytes.len());
@@ -298,7 +298,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Blocks of any size come in any order, and every now and then the program dies: with the journal torn at any byte after its first line.
+        /// Blocks of any size arrive in any order, and now and then the program dies, with the journal torn at any byte after its first line.
         #[test]
         fn a_file_is_whole_whenever_its_journal_says_so(
             content in prop::collection::vec(any::<u8>(), 0..6000),
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partial_file_that_was_cut_or_removed_starts_over() {
+    fn a_removed_partial_file_starts_over() {
         let folder = tempfile::tempdir().unwrap();
         let mut partial = open(folder.path(), 3000);
         partial.write(&sevens(1024, 1024)).unwrap();
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_download_under_way_has_its_partial_to_itself() {
+    fn concurrent_downloads_use_different_partials() {
         let folder = tempfile::tempdir().unwrap();
         let (one, other) = (open(folder.path(), 10), open(folder.path(), 10));
         assert_ne!(one.path(), other.path());
@@ -373,7 +373,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_full_disk_keeps_what_was_written_before() {
+    fn a_full_disk_keeps_the_bytes_written_before() {
         let folder = tempfile::tempdir().unwrap();
         let mut partial = open(folder.path(), 2000);
         partial.write(&sevens(0, 1024)).unwrap();
@@ -381,7 +381,7 @@ mod tests {
         let (sender, blocks) = mpsc::channel(1);
         sender.try_send(sevens(1024, 100)).unwrap();
         drop(sender);
-        let (frontier, _told) = std::sync::mpsc::channel();
+        let (frontier, _reported) = std::sync::mpsc::channel();
         let error = partial
             .write_all(blocks, &frontier, &Meter::new(DownloadReport::new("a")).0)
             .unwrap_err();

@@ -1,4 +1,4 @@
-//! Which bytes of a file are there: ranges in order, which neither overlap nor touch. No I/O.
+//! The received bytes of a file, as ordered ranges that neither overlap nor touch. No I/O.
 
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ impl Ranges {
         self.0.splice(from..to, [joined]);
     }
 
-    /// What of the first `size` bytes is not there.
+    /// The gaps in the first `size` bytes.
     pub(super) fn missing(&self, size: u64) -> Vec<Range<u64>> {
         let ends = std::iter::once(0).chain(self.0.iter().map(|range| range.end));
         let starts = self.0.iter().map(|range| range.start);
@@ -30,18 +30,18 @@ impl Ranges {
             .collect()
     }
 
-    /// Bytes.
+    /// Number of bytes.
     pub(super) fn total(&self) -> u64 {
         self.0.iter().map(|range| range.end - range.start).sum()
     }
 
-    /// How far everything from the first byte on is there.
+    /// Length of the contiguous part from the first byte on.
     pub(super) fn frontier(&self) -> u64 {
         let first = self.0.first().filter(|first| first.start == 0);
         first.map_or(0, |first| first.end)
     }
 
-    /// A file that has these bytes is at least so long.
+    /// Minimum length of a file that has these bytes.
     pub(super) fn reach(&self) -> u64 {
         self.0.last().map_or(0, |last| last.end)
     }

@@ -1,4 +1,4 @@
-//! How far a download is: for progress while it runs, and as the tool's result.
+//! The state of a download: for progress while it runs, and as the tool's result.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,42 +17,42 @@ use crate::transfer::running::Direction;
 use crate::transfer::running::{Meter, Report};
 use crate::transfer::trouble::Trouble;
 
-/// What came of a call, or what has come so far.
+/// The result of a download, or its state so far.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct DownloadReport {
-    /// `running`: the rest comes in the background.
+    /// `running`: it continues in the background.
     pub status: Status,
-    /// For get_output, which waits for it and tells how it ended.
+    /// For get_output, which waits for it and returns its result.
     pub job_id: String,
     pub remote_path: String,
     /// Where the file or folder is, once it is complete.
     pub local_path: Option<String>,
     pub is_folder: bool,
-    /// Of the file, or of all files of the folder; null while a large folder is still being listed.
+    /// Size of the file or of all files of the folder; null while a large folder is being listed.
     pub size_bytes: Option<u64>,
     pub received_bytes: u64,
-    /// What was here already when this download began, left by an earlier one.
+    /// Bytes kept from an earlier, interrupted download.
     pub resumed_bytes: u64,
-    /// Of the file, checked against the executor's; null for a folder, whose files are each checked.
+    /// The file's SHA-256, checked against the executor's; null for a folder, whose files are each checked.
     pub sha256: Option<String>,
-    /// Complete files.
+    /// Number of complete files.
     pub files: u64,
-    /// The first 100 entries of a folder that were left out.
+    /// The first 100 skipped entries of a folder.
     pub skipped: Vec<Skipped>,
     pub skipped_count: u64,
-    /// Of a folder: a file beside it with the SHA-256 of each file; `sha256sum -c` in the folder for downloads checks them.
+    /// For a folder: a file beside it with the SHA-256 of each file; `sha256sum -c` in the folder for downloads checks them.
     pub manifest: Option<String>,
-    /// Why there is no such file although the folder is complete.
+    /// Why the manifest could not be written although the folder is complete.
     pub manifest_error: Option<String>,
-    /// A file of the wanted name was there and is kept, so this one got another name.
+    /// A local file had this name and is kept, so this one got another name.
     pub renamed: bool,
-    /// What came through ngrok to this computer in this month, of the 1 GB of its free plan; null where the connection is not through ngrok.
+    /// Bytes received through ngrok by this computer this month, of the free plan's 1 GB; null without ngrok.
     pub ngrok_month_bytes: Option<u64>,
     #[serde(flatten)]
     pub trouble: Trouble,
     pub message: String,
     pub next_step: Option<Advice>,
-    /// Since the download began.
+    /// Seconds since the download started.
     pub elapsed_sec: f64,
 }
 
@@ -87,7 +87,7 @@ impl Report for DownloadReport {
     const DIRECTION: Direction = Direction::Download;
     type Error = TransferError;
 
-    fn name(&mut self, id: JobId) {
+    fn set_id(&mut self, id: JobId) {
         self.job_id = id.to_string();
     }
 
@@ -112,7 +112,7 @@ impl Report for DownloadReport {
         (&mut self.skipped, &mut self.skipped_count)
     }
 
-    fn through_ngrok(&mut self, month_bytes: Option<u64>) {
+    fn set_ngrok_bytes(&mut self, month_bytes: Option<u64>) {
         self.ngrok_month_bytes = month_bytes;
     }
 
@@ -120,7 +120,7 @@ impl Report for DownloadReport {
         &mut self.trouble
     }
 
-    fn took(&mut self, time: Duration) {
+    fn set_elapsed(&mut self, time: Duration) {
         self.elapsed_sec = seconds(time);
     }
 
@@ -141,30 +141,30 @@ impl Report for DownloadReport {
                 )
             }
             (Status::Running, _, Some(total)) if total == self.received_bytes => {
-                format!("{received} here, being checked.")
+                format!("{} received, being checked.", bytes(self.received_bytes))
             }
             (Status::Running, _, Some(total)) => {
                 format!(
-                    "{} of {} are here.",
+                    "{} of {} received.",
                     bytes(self.received_bytes),
                     bytes(total)
                 )
             }
-            (Status::Running, _, None) => format!("{received} here."),
+            (Status::Running, _, None) => format!("{} received.", bytes(self.received_bytes)),
         };
         if self.renamed {
-            self.message += " The name was taken: what had it is kept.";
+            self.message += " It got another name, because a file or folder with its name already exists and is kept.";
         }
         if self.skipped_count > 0 {
             self.message += &skipped(self.skipped_count);
         }
         if let Some(error) = &self.manifest_error {
-            self.message += &format!(" Its list of SHA-256 could not be written: {error}");
+            self.message += &format!(" Its manifest (SHA-256 of each file) could not be written: {error}");
         }
         if let Some(bytes) = self.ngrok_month_bytes {
             let (megabytes, most) = (bytes / 1_000_000, NGROK_FREE_BYTES / 1_000_000_000);
             self.message += &format!(
-                " {megabytes} MB of this month's {most} GB of ngrok's free plan went through this computer."
+                " This computer has used {megabytes} MB of this month's {most} GB of ngrok's free plan."
             );
         }
         match self.status {
@@ -172,7 +172,7 @@ impl Report for DownloadReport {
                 self.elapsed_sec = seconds(since);
                 self.message = self.trouble.after(self.message);
                 self.next_step = Some(
-                    Advice::from("The rest comes in the background. Call ")
+                    Advice::from("The download continues in the background. Call ")
                         + Step::output(&self.job_id)
                         + " to wait for it, or this tool with the same arguments.",
                 );
@@ -183,11 +183,11 @@ impl Report for DownloadReport {
                     .as_secs()
                     / 60;
                 if ago > 0 {
-                    self.message += &format!(" It was complete {ago} min ago.");
+                    self.message += &format!(" It was completed {ago} min ago.");
                     self.next_step = Some(
                         Advice::from("Call ")
                             + Step::Download
-                            + " again only if it has changed there since.",
+                            + " again only if it has changed on the runtime since.",
                     );
                 }
             }
@@ -201,7 +201,7 @@ impl Meter<DownloadReport> {
         self.change(|report| report.received_bytes += bytes);
     }
 
-    /// Bytes that an earlier download left.
+    /// Adds bytes kept from an earlier download.
     pub(super) fn add_resumed(&self, bytes: u64) {
         self.change(|report| {
             report.received_bytes += bytes;
@@ -209,7 +209,7 @@ impl Meter<DownloadReport> {
         });
     }
 
-    /// Bytes that turned out to be of no use.
+    /// Subtracts bytes that turned out to be useless.
     pub(super) fn take_back(&self, bytes: u64) {
         self.change(|report| {
             report.received_bytes = report.received_bytes.saturating_sub(bytes);
@@ -233,9 +233,9 @@ mod tests {
         report.local_path = Some("/saved/out".to_owned());
         report.manifest_error = Some("The disk is full.".to_owned());
         let message = report.worded(Duration::ZERO).message;
-        let told = "Its list of SHA-256 could not be written: The disk is full.";
+        let expected = "Its manifest (SHA-256 of each file) could not be written: The disk is full.";
         assert!(message.starts_with("0 files"), "{message}");
-        assert!(message.ends_with(told), "{message}");
+        assert!(message.ends_with(expected), "{message}");
     }
 
     #[test]
@@ -243,7 +243,7 @@ mod tests {
         let mut report = DownloadReport::new("/content/a");
         report.ngrok_month_bytes = Some(312_400_000);
         let message = report.worded(Duration::ZERO).message;
-        let told = "312 MB of this month's 1 GB of ngrok's free plan went through this computer.";
-        assert!(message.ends_with(told), "{message}");
+        let expected = "This computer has used 312 MB of this month's 1 GB of ngrok's free plan.";
+        assert!(message.ends_with(expected), "{message}");
     }
 }

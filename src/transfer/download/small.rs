@@ -1,4 +1,4 @@
-//! Many small files, a bundle a request.
+//! Fetches many small files, one bundle per request.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -21,21 +21,21 @@ use crate::transfer::running::Failure;
 use crate::transfer::trouble::USUAL_DELAY;
 use crate::wire::files::BundleRequest;
 
-/// Between two tries on a connection that breaks.
+/// Pause before retrying a connection that broke.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
 
-/// What is still to come of a bundle.
+/// The missing files of a bundle.
 #[derive(Default)]
 struct Rest {
     wanted: BTreeMap<String, Wanted>,
     /// Names that failed their check once.
     damaged: BTreeSet<String>,
-    /// What is too large for a bundle by now.
+    /// Files that have grown too large for a bundle.
     large: Vec<Wanted>,
 }
 
 impl Pull {
-    /// In the order of their names.
+    /// Groups files into bundles, in order.
     pub(super) fn bundles_of(&self, small: Vec<Wanted>) -> Vec<Vec<Wanted>> {
         let mut bundles: Vec<Vec<Wanted>> = Vec::new();
         let mut bytes = u64::MAX;
@@ -56,7 +56,7 @@ impl Pull {
         bundles
     }
 
-    /// Fetches these files of the folder `remote`, going on where a connection broke.
+    /// Fetches these files of the folder `remote`, resuming where a connection broke.
     pub(super) async fn bundle(
         &self,
         remote: &str,
@@ -72,7 +72,7 @@ impl Pull {
         while !rest.wanted.is_empty() {
             let before = rest.done();
             let lane = self.unless_stopped(remote, self.lanes.enter()).await?;
-            let end = self.ask_for(remote, growing, &mut rest, lane).await?;
+            let end = self.request_rest(remote, growing, &mut rest, lane).await?;
             if rest.done() != before {
                 patience = Instant::now() + self.limits.patience;
             }
@@ -85,20 +85,20 @@ impl Pull {
                 }
                 Ok(()) => {}
                 Err(error) if error.is_transient() && Instant::now() < patience => {
-                    self.meter.met(&error);
+                    self.meter.note_error(&error);
                     sleep(RETRY_DELAY).await;
                 }
                 Err(error) => return Err(TransferError::runtime(remote, error)),
             }
         }
         for wanted in rest.large {
-            self.one_of_many(growing, wanted).await?;
+            self.file_in_folder(growing, wanted).await?;
         }
         Ok(())
     }
 
-    /// One request, and how what it brings ended.
-    async fn ask_for(
+    /// Sends one request for the missing files, and returns how its response ended.
+    async fn request_rest(
         &self,
         remote: &str,
         growing: &Arc<Growing>,
@@ -121,7 +121,7 @@ impl Pull {
             let chunk = match next {
                 Some(Ok(chunk)) => chunk,
                 Some(Err(error)) => break Err(error),
-                // Cut where nobody noticed.
+                // Cut off without an error.
                 None => {
                     let url = flow.address;
                     break Err(RuntimeError::TimedOut { url });
@@ -140,7 +140,7 @@ impl Pull {
                         }
                     }
                     Ok(Some(Item::End)) => is_over = true,
-                    Err(detail) => break 'bundle Err(Self::stranger(&flow.address, detail)),
+                    Err(detail) => break 'bundle Err(Self::malformed(&flow.address, detail)),
                 }
             }
             self.keep(growing, files).await?;
@@ -148,14 +148,14 @@ impl Pull {
                 break Ok(());
             }
             let coming = flow.rest.try_next();
-            let coming = self.meter.hear(&flow.address, USUAL_DELAY, coming);
+            let coming = self.meter.watch(&flow.address, USUAL_DELAY, coming);
             next = self.unless_stopped(remote, coming).await?.transpose();
         };
         lane.end();
         Ok(end)
     }
 
-    /// Writes and notes files that were checked.
+    /// Writes and records checked files.
     async fn keep(
         &self,
         growing: &Arc<Growing>,
@@ -184,12 +184,12 @@ impl Pull {
 }
 
 impl Rest {
-    /// Changes with every file that is dealt with.
+    /// A value that changes with every file handled.
     fn done(&self) -> (usize, usize) {
         (self.wanted.len(), self.damaged.len())
     }
 
-    /// Where a file that came belongs; none when it was not asked for, or is to come once more.
+    /// Returns the target of a received file; none if it was not requested, or failed its check and is requested again.
     fn take(&mut self, small: Small) -> TransferResult<Option<(PathBuf, Small)>> {
         let Some(wanted) = self.wanted.get(&small.name) else {
             return Ok(None);
@@ -209,7 +209,7 @@ impl Rest {
         })
     }
 
-    /// Why a file is left out; none when it comes on its own.
+    /// Returns why a file is skipped; none if it is fetched singly instead.
     fn take_missing(&mut self, name: &str, code: &str, detail: String) -> Option<String> {
         let wanted = self.wanted.remove(name)?;
         match code {

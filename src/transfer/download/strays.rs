@@ -1,18 +1,18 @@
-//! What came into a growing folder and is no part of it any more.
+//! Removes files that are no longer part of a folder being downloaded.
 
 use std::collections::HashSet;
 use std::fs::{self, FileType};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Removes all that is under `root` and neither known nor a folder of something known.
+/// Removes everything under `root` that is neither known nor a parent of something known.
 pub(super) fn remove_strays(root: &Path, known: &HashSet<PathBuf>) -> io::Result<()> {
     let mut unknown = Vec::new();
     find_unknown(root, known, &mut unknown)?;
     if unknown.is_empty() {
         return Ok(());
     }
-    // The disk may write names in its own way: it keeps the case that a name, or a folder on the way, once had.
+    // The file system may spell names differently: it keeps the case that a name, or a parent folder, once had.
     let known = known.iter().map(fs::canonicalize);
     let known: HashSet<PathBuf> = known.filter_map(Result::ok).collect();
     for (path, kind) in unknown {
@@ -28,7 +28,7 @@ pub(super) fn remove_strays(root: &Path, known: &HashSet<PathBuf>) -> io::Result
     Ok(())
 }
 
-/// What is in a folder comes before the folder.
+/// Lists a folder's unknown content before the folder itself.
 fn find_unknown(
     folder: &Path,
     known: &HashSet<PathBuf>,

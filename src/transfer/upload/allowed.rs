@@ -1,4 +1,4 @@
-//! Where files may come from: folders that the user named, and those that the client calls its own.
+//! Decides which files may be uploaded: those in folders that the user named, and in the client's roots.
 
 use std::fs;
 use std::io;
@@ -12,12 +12,12 @@ use super::error::{UploadError, UploadResult};
 use super::local::Place;
 use crate::edge::paths;
 
-/// What may be uploaded.
+/// The folders that may be uploaded from.
 #[derive(Debug, Clone)]
 pub struct Allowed {
-    /// The user's own; relative paths are looked up in them in this order, then in the client's.
+    /// Folders named by the user; relative paths are looked up in these in order, then in the client's roots.
     folders: Vec<PathBuf>,
-    /// Those that the client calls its own.
+    /// The client's roots.
     roots: Vec<PathBuf>,
     /// The bridge's own folder: the saved connection, with its token, is in it.
     own_state: PathBuf,
@@ -27,7 +27,7 @@ pub struct Allowed {
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) path: PathBuf,
-    /// What it is called over there, unless the call says otherwise.
+    /// Its remote name, unless the call gives another.
     pub(super) name: String,
     pub(super) kind: Kind,
 }
@@ -37,13 +37,13 @@ pub(super) enum Kind {
     File(Place),
     Folder {
         folder: Arc<Dir>,
-        /// Where in it the bridge's own folder is, if it is in it.
+        /// Relative path of the bridge's own folder, if it is inside.
         own_state: Option<PathBuf>,
     },
 }
 
 impl Allowed {
-    /// From `folders`, but nothing out of `own_state`.
+    /// Allows `folders`, except for `own_state`.
     #[must_use]
     pub fn new(folders: Vec<PathBuf>, own_state: PathBuf) -> Self {
         Self {
@@ -53,7 +53,7 @@ impl Allowed {
         }
     }
 
-    /// The same and a client's roots.
+    /// Additionally allows a client's roots.
     pub(super) fn and(&self, roots: &[PathBuf]) -> Self {
         Self {
             roots: roots.to_vec(),
@@ -65,13 +65,13 @@ impl Allowed {
         self.folders.iter().chain(&self.roots)
     }
 
-    /// Finds what a call names and opens the way to it. Touches the disk.
+    /// Finds and checks the file or folder that a call names, and opens its allowed folder. Reads the disk.
     pub(super) fn find(&self, text: &str) -> UploadResult<Source> {
         if text.trim().is_empty() {
             let which = "local_path";
             return Err(UploadError::Empty { which });
         }
-        // A name may end with a blank.
+        // A name may end with a space.
         let exact = self.look_up(&paths::expand_home(text));
         let path = if fs::symlink_metadata(&exact).is_ok() {
             exact
@@ -81,7 +81,7 @@ impl Allowed {
         let real = match fs::canonicalize(&path) {
             Ok(real) => real,
             Err(error) => {
-                // Whether something is there is told of these folders alone.
+                // Outside these folders, whether something exists is not disclosed.
                 self.root_of(&path, &deepest(&path))?;
                 return Err(UploadError::local(&path, error));
             }
@@ -125,7 +125,7 @@ impl Allowed {
         })
     }
 
-    /// An absolute path without `.`; a relative one below the first folder that has it.
+    /// Normalizes an absolute path; resolves a relative one in the first folder that has it.
     fn look_up(&self, path: &Path) -> PathBuf {
         let path: &Path = &path
             .components()
@@ -134,7 +134,7 @@ impl Allowed {
         if path.is_absolute() {
             return path.to_owned();
         }
-        // Windows knows paths that are neither: joined, they would leave the folder, and are found out there.
+        // Windows has paths that are neither: joined, they leave the folder, which the later check finds.
         let candidates: Vec<_> = self.all().map(|folder| folder.join(path)).collect();
         let there = candidates
             .iter()
@@ -143,7 +143,7 @@ impl Allowed {
         first.unwrap_or_else(|| path.to_owned())
     }
 
-    /// The allowed folder, links followed, that `real` is in.
+    /// The canonical allowed folder that contains `real`.
     fn root_of(&self, path: &Path, real: &Path) -> UploadResult<PathBuf> {
         let mut roots = self
             .all()
@@ -156,7 +156,7 @@ impl Allowed {
             })
     }
 
-    /// Whether the user put a folder for results into the bridge's own one.
+    /// Whether the user configured `root` inside the bridge's own folder.
     fn is_set_within(&self, own_state: &Path, root: &Path) -> bool {
         let is_set = |folder: &PathBuf| fs::canonicalize(folder).is_ok_and(|real| real == root);
         root != own_state && root.starts_with(own_state) && self.folders.iter().any(is_set)
@@ -165,17 +165,17 @@ impl Allowed {
 
 fn named(folder: &Path) -> String {
     let is_there = folder.is_dir();
-    let note = if is_there { "" } else { " (not there)" };
+    let note = if is_there { "" } else { " (missing)" };
     format!("{}{note}", folder.display())
 }
 
-/// Where the part of `path` that is there really is, with the rest after it.
+/// Canonicalizes the existing part of `path`, and appends the rest.
 fn deepest(path: &Path) -> PathBuf {
     for folder in path.ancestors().skip(1) {
         if let Ok(real) = fs::canonicalize(folder) {
             let rest = path.strip_prefix(folder).unwrap_or(path);
             let climbs = rest.components().any(|part| part == Component::ParentDir);
-            // With `..` in what is not there, nobody knows where it would be.
+            // With `..` in the missing part, its place is undefined.
             return if climbs {
                 PathBuf::new()
             } else {
@@ -308,7 +308,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_link_that_is_put_in_place_of_a_file_after_the_check_does_not_open() {
+    fn a_file_replaced_by_a_link_after_the_check_does_not_open() {
         let (folder, allowed) = setting();
         let at = |name: &str| folder.path().join(name);
         let Kind::File(file) = allowed.find("a.txt").unwrap().kind else {

@@ -1,4 +1,4 @@
-//! Many small files in one request.
+//! Packs many small files into one request.
 
 use std::sync::Arc;
 
@@ -11,18 +11,18 @@ use super::walk::Found;
 use crate::transfer::digest::sha256;
 use crate::wire::files::BundleLine;
 
-/// A file that is written to while it is read is read again.
+/// Rereads of a file that is written to while it is read.
 const MAX_CHANGES: u32 = 3;
 
-/// Files as they go together.
+/// The body of a request, and the files in it.
 #[derive(Debug, Default)]
 pub(super) struct Bundle {
     pub(super) bytes: Bytes,
-    /// Which files are in it, with their sizes, in order.
+    /// Numbers and sizes of its files, in order.
     pub(super) files: Vec<(usize, u64)>,
-    /// Which have grown too large for it.
+    /// Numbers of files that have grown too large for it.
     pub(super) grown: Vec<usize>,
-    /// Which cannot be had.
+    /// Numbers of files that could not be read.
     pub(super) failed: Vec<(usize, UploadError)>,
 }
 
@@ -71,19 +71,19 @@ impl Bundle {
     }
 }
 
-/// A place in `folder`, which people know by `path`.
+/// A place in `folder`, whose path for messages is `path`.
 pub(super) fn place_in(folder: &Arc<Dir>, path: &std::path::Path, name: &str) -> Place {
     Place::new(folder.clone(), name.into(), path.join(name))
 }
 
-/// A small file as it is at one moment.
+/// A consistent snapshot of a small file.
 struct Read {
     bytes: Bytes,
     modified_at: String,
     is_executable: bool,
 }
 
-/// None when it is not small any more.
+/// Reads a file; none if it is no longer small.
 fn read(place: &Place, small: u64) -> UploadResult<Option<Read>> {
     let mut changes = 0;
     loop {
@@ -109,7 +109,7 @@ fn read(place: &Place, small: u64) -> UploadResult<Option<Read>> {
 }
 
 fn line(all: &mut BytesMut, line: &BundleLine) {
-    // Texts and numbers: nothing in it that JSON could not say.
+    // Only texts and numbers, which always serialize.
     if let Ok(mut text) = serde_json::to_vec(line) {
         text.push(b'\n');
         all.extend_from_slice(&text);

@@ -1,4 +1,4 @@
-//! What can go wrong while a file goes.
+//! Errors of uploads.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,18 +14,18 @@ use crate::transfer::running::Failure;
 
 pub type UploadResult<T> = Result<T, UploadError>;
 
-/// A failed upload. `Display` leaves the source's text out.
+/// A failed upload. `Display` omits the source's text.
 #[derive(Debug, Clone, Error)]
 pub enum UploadError {
-    #[error("{} may not be uploaded: it lies outside {}", path.display(), allowed.join(", "))]
+    #[error("{} may not be uploaded: it is outside {}", path.display(), allowed.join(", "))]
     Outside {
         path: PathBuf,
-        /// Folders, with a word about those that are not there.
+        /// Folders, with a note on missing ones.
         allowed: Vec<String>,
     },
     #[error("{} belongs to smart-colab itself and is not uploaded", path.display())]
     OwnState { path: PathBuf },
-    #[error("{} is not there, on this computer", path.display())]
+    #[error("{} does not exist on this computer", path.display())]
     NotFound { path: PathBuf },
     #[error("{} is neither a file nor a folder", path.display())]
     NotAFile { path: PathBuf },
@@ -35,7 +35,7 @@ pub enum UploadError {
         #[source]
         source: Arc<io::Error>,
     },
-    #[error("{} was written to again and again while it was sent", path.display())]
+    #[error("{} was repeatedly written to while it was sent", path.display())]
     Changed { path: PathBuf },
     #[error("{} has {} in {files} file(s), and max_bytes is {} ({most})", path.display(), bytes(*size), bytes(*most))]
     TooLarge {
@@ -48,9 +48,9 @@ pub enum UploadError {
     TooMany { path: PathBuf, most: usize },
     #[error("no {which} was given")]
     Empty { which: &'static str },
-    #[error("{remote} is a file there, and {} is a folder", path.display())]
+    #[error("{remote} is a file on the runtime, but {} is a folder", path.display())]
     IsAFile { remote: String, path: PathBuf },
-    #[error("{remote} is a folder there, and {} is a file", path.display())]
+    #[error("{remote} is a folder on the runtime, but {} is a file", path.display())]
     IsAFolder { remote: String, path: PathBuf },
     #[error("{remote} could not be uploaded")]
     Runtime {
@@ -58,16 +58,16 @@ pub enum UploadError {
         #[source]
         source: Arc<RuntimeError>,
     },
-    #[error("the runtime's disk is full{}: {detail}", free.map(|gb| format!(" ({gb:.1} GB are free there)")).unwrap_or_default())]
+    #[error("the runtime's disk is full{}: {detail}", free.map(|gb| format!(" ({gb:.1} GB free)")).unwrap_or_default())]
     RemoteFull { detail: String, free: Option<f64> },
     #[error("{remote} failed its SHA-256 check twice")]
     Damaged { remote: String },
-    #[error("the runtime lost again and again what had arrived of {remote}")]
+    #[error("the runtime repeatedly lost the received part of {remote}")]
     Lost { remote: String },
-    /// What was sent before is at another executor than what was sent last.
-    #[error("the connection led to another executor while {remote} was under way")]
+    /// The parts of the folder went to two executors.
+    #[error("the connection switched to another executor while {remote} was being uploaded")]
     Moved { remote: String },
-    #[error("the upload cannot go on by its job_id alone: {cause}")]
+    #[error("the upload cannot be resumed by its job_id alone: {cause}")]
     ById { cause: Box<UploadError> },
     #[error("the upload to {remote} was stopped")]
     Cancelled { remote: String },
@@ -80,7 +80,7 @@ impl UploadError {
         if matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
             Self::NotFound { path }
         } else if kind == io::ErrorKind::UnexpectedEof {
-            // Fewer bytes than a moment ago.
+            // The file got shorter.
             Self::Changed { path }
         } else {
             let source = Arc::new(source);
@@ -88,7 +88,7 @@ impl UploadError {
         }
     }
 
-    /// Of an upload that is to go on by its id alone, where the call that began it may have had more folders to look in.
+    /// Wraps the error of an upload resumed by its id alone: the call that started it may have had more folders to look in.
     pub(super) fn by_id(self) -> Self {
         if !matches!(self, Self::Outside { .. } | Self::NotFound { .. }) {
             return self;
@@ -97,14 +97,14 @@ impl UploadError {
         Self::ById { cause }
     }
 
-    /// Why an entry of a folder is left out, where the rest can go on without it.
+    /// The reason to skip an entry of a folder, where only this entry is affected.
     pub(super) fn reason_to_skip(&self) -> Option<String> {
         match self {
-            Self::NotFound { .. } => Some("it went away meanwhile".to_owned()),
+            Self::NotFound { .. } => Some("it was removed meanwhile".to_owned()),
             Self::NotAFile { .. } => Some("it is neither a file nor a folder".to_owned()),
-            Self::Changed { .. } => Some("it was written to again and again".to_owned()),
+            Self::Changed { .. } => Some("it was repeatedly written to".to_owned()),
             Self::Unreadable { source, .. } => Some(format!("it cannot be read ({source})")),
-            Self::IsAFolder { .. } => Some("a folder has its name there".to_owned()),
+            Self::IsAFolder { .. } => Some("the runtime has a folder of its name".to_owned()),
             Self::Runtime { source, .. } => refusal(source),
             Self::Outside { .. }
             | Self::OwnState { .. }
@@ -144,58 +144,58 @@ impl Fault for UploadError {
     fn remedy(&self) -> Advice {
         match self {
             Self::Outside { .. } => {
-                "Ask the user to put it into one of these folders, or to name its folder in UPLOAD_DIRS in the client's config and restart the client.".into()
+                "Ask the user to put it in one of these folders, or to add its folder to UPLOAD_DIRS in the client's config and restart the client.".into()
             }
             Self::OwnState { .. } => "Nothing in this folder is meant for the runtime.".into(),
             Self::NotFound { .. } => {
-                "Check the name: a relative one is looked up in LOCAL_SAVE_DIR, then in each of UPLOAD_DIRS and the client's own folders.".into()
+                "Check the path: a relative one is looked up in LOCAL_SAVE_DIR, then in each of UPLOAD_DIRS and the client's own folders.".into()
             }
             Self::NotAFile { .. } => "Only files and folders can be uploaded.".into(),
             Self::Unreadable { .. } => {
-                Advice::from("Check its permissions and whether another program keeps it to itself, then call ") + Step::Upload + " again."
+                Advice::from("Check its permissions and whether another program has locked it, then call ") + Step::Upload + " again."
             }
             Self::Changed { .. } => {
-                "Wait until the program that writes it is done, or upload a copy of it.".into()
+                "Wait until the program that writes it has finished, or upload a copy of it.".into()
             }
             Self::TooLarge { .. } => {
-                Advice::from("Ask the user whether all of it is wanted; if so, call ") + Step::Upload + " again with a larger max_bytes. Else upload a part of it."
+                Advice::from("Ask the user whether all of it is wanted; if so, call ") + Step::Upload + " again with a larger max_bytes. Otherwise upload a part of it."
             }
             Self::TooMany { .. } => {
-                "Pack it into one archive, upload that, and unpack it there by code.".into()
+                "Pack it into one archive, upload that, and unpack it from code.".into()
             }
             Self::Empty { .. } => Advice::from("Give it and call ") + Step::Upload + " again.",
             Self::IsAFile { .. } => {
-                "Give another remote_path, or end it with / to have the folder made in a folder.".into()
+                "Give another remote_path.".into()
             }
             Self::IsAFolder { .. } => {
-                "Give another name in remote_path, or rename what is there by code.".into()
+                "Give another name in remote_path, or rename the existing folder from code.".into()
             }
             Self::Runtime { source, .. } if source.code() == "outside_root" => {
                 "Give a remote_path in the runtime's content root (/content on Colab), or a relative one.".into()
             }
             Self::Runtime { source, .. } if source.is_transient() => {
-                (source.remedy()).then("What has arrived is kept there: ")
+                (source.remedy()).then("The runtime keeps the part that has arrived: ")
                     + Step::Upload
                     + " with the same arguments sends the rest."
             }
             Self::Runtime { source, .. } => source.remedy(),
             Self::RemoteFull { .. } => {
-                Advice::from("Free some space there by code and call ") + Step::Upload + " again: what has arrived is kept and the rest is sent."
+                Advice::from("Free some space on the runtime from code and call ") + Step::Upload + " again: the part that has arrived is kept and the rest is sent."
             }
             Self::Damaged { .. } => {
-                Advice::from("Something on the way changes the bytes. Call ") + Step::Upload + " again; if it stays so, use another tunnel."
+                Advice::from("Something between here and the runtime changes the bytes. Call ") + Step::Upload + " again; if that fails too, use another tunnel."
             }
             Self::Lost { .. } => {
-                Advice::from("It may be restarted again and again: look at the notebook, then call ") + Step::Upload + " again."
+                Advice::from("It may be restarting repeatedly: look at the notebook, then call ") + Step::Upload + " again."
             }
             Self::Moved { .. } => {
-                Advice::from("Part of it is where the connection led before. Call ") + Step::Upload + " again: it looks at what is there now, and sends the rest."
+                Advice::from("Part of it is on the earlier runtime. Call ") + Step::Upload + " again: it checks what the new runtime has, and sends the rest."
             }
             Self::ById { .. } => {
-                Advice::from("Call ") + Step::Upload + " again as before: it asks the client for its own folders too, and what has arrived is kept there."
+                Advice::from("Call ") + Step::Upload + " again with the same arguments: it also asks the client for its own folders, and the part that has arrived is kept."
             }
             Self::Cancelled { .. } => {
-                Advice::from("Call ") + Step::Upload + " again to go on: what has arrived is kept there and the rest is sent."
+                Advice::from("Call ") + Step::Upload + " again to continue: the part that has arrived is kept and the rest is sent."
             }
         }
     }
@@ -242,7 +242,7 @@ impl Failure for UploadError {
     }
 }
 
-/// Why the executor will not have this file, whatever it thinks of others.
+/// Why the executor refuses this file for good, though perhaps not others.
 fn refusal(error: &RuntimeError) -> Option<String> {
     let RuntimeError::Refused(problem) = error else {
         return None;

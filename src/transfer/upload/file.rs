@@ -1,4 +1,4 @@
-//! One file: its SHA-256, then the pieces that are not there yet, then its name.
+//! Uploads one file: computes its SHA-256, sends the missing pieces, then has it renamed.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,26 +19,26 @@ use crate::transfer::running::Failure;
 use crate::transfer::trouble::{BODY_DELAY, DIGEST_DELAY};
 use crate::wire::files::{FileType, Upload, UploadKey, UploadState};
 
-/// A file that is being written to changes again and again.
+/// Restarts for a file that is being written to while it is read.
 const MAX_CHANGES: u32 = 3;
-/// An executor may lose what it has, with its machine; not every time.
+/// Attempts with an executor that loses received pieces, for example with its machine.
 const MAX_ROUNDS: u32 = 5;
-/// Between two questions for a digest that is being made there.
+/// Interval between requests for a digest that the executor is computing.
 const DIGEST_POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// The executor reads some 500 MB/s: enough for the largest disk of a runtime.
 const DIGEST_TIMEOUT: Duration = Duration::from_secs(1800);
 
-/// A file that is there.
+/// A file that has arrived.
 #[derive(Debug)]
 pub(super) struct Sent {
     pub(super) sha256: String,
-    /// It was there before, whole.
+    /// It was already complete on the runtime.
     pub(super) was_there: bool,
-    /// It can be run here and not there.
+    /// It is executable here and not on the runtime.
     pub(super) cannot_run: bool,
 }
 
-/// What came of asking for the name.
+/// The result of a request to finish an upload.
 enum Finish {
     Complete { can_run: bool },
     Checking,
@@ -47,7 +47,7 @@ enum Finish {
 }
 
 impl Push {
-    /// Uploads a file that is all of the upload.
+    /// Uploads a single file.
     pub(super) async fn single(
         &self,
         place: &Place,
@@ -76,7 +76,7 @@ impl Push {
         Ok(())
     }
 
-    /// Uploads a file to a path over there; one that changes meanwhile starts over.
+    /// Uploads a file to a remote path, and starts over if it changes meanwhile.
     pub(super) async fn file(&self, place: &Place, remote: &str) -> UploadResult<Sent> {
         let (mut changes, mut damages) = (0, 0);
         loop {
@@ -157,7 +157,7 @@ impl Push {
         .await
     }
 
-    /// What is there of an upload, once the executor has made up its mind.
+    /// Waits until the executor has checked the existing file, and returns the upload's state.
     async fn state(&self, key: &UploadKey) -> UploadResult<Upload> {
         let end = Instant::now() + DIGEST_TIMEOUT;
         loop {
@@ -168,11 +168,11 @@ impl Push {
             if upload.state != UploadState::Checking {
                 return Ok(upload);
             }
-            self.breathe(key, end).await?;
+            self.pause_polling(key, end).await?;
         }
     }
 
-    /// Sends what is missing, several pieces side by side.
+    /// Sends the missing pieces concurrently.
     async fn pieces(
         &self,
         file: &Arc<LocalFile>,
@@ -187,19 +187,19 @@ impl Push {
                     return Ok(());
                 };
                 let (length, offset) = (range.end - range.start, range.start);
-                let (from, wanted, room) = (file.clone(), range.clone(), self.room());
-                let bytes = blocking(move || from.read(&wanted, room)).await?;
+                let (from, wanted, buffer) = (file.clone(), range.clone(), self.take_buffer());
+                let bytes = blocking(move || from.read(&wanted, buffer)).await?;
                 let began = Instant::now();
                 let request = |runtime: Arc<dyn Runtime>| {
                     let bytes = bytes.clone();
                     async move { runtime.upload_piece(key, offset, bytes).await }
                 };
                 let sent = self.ask(&key.path, BODY_DELAY, request).await;
-                self.done_with(bytes);
+                self.recycle(bytes);
                 match sent {
                     Ok(_) => {
                         tally.sent(length);
-                        self.pace.went(turn, length, began.elapsed());
+                        self.pace.completed(turn, length, began.elapsed());
                     }
                     Err(error) if !is_timeout(&error) => return Err(error),
                     Err(error) => {
@@ -214,7 +214,7 @@ impl Push {
         try_join_all(senders).await.map(drop)
     }
 
-    /// Asks for the check and the name.
+    /// Requests the check and the rename.
     async fn finish(&self, key: &UploadKey, file: &LocalFile) -> UploadResult<Finish> {
         let (modified_at, must_run) = (file.modified_at(), file.stamp.is_executable);
         let modified_at = modified_at.as_deref();
@@ -230,7 +230,7 @@ impl Push {
                         UploadState::Checking => Finish::Checking,
                         UploadState::Open => Finish::Incomplete,
                     }),
-                    // May be sent again, but not this request alone.
+                    // Its pieces have to be sent again, not only this request.
                     Err(RuntimeError::Refused(problem)) if problem.code == "damaged" => {
                         Ok(Finish::Damaged)
                     }
@@ -241,7 +241,7 @@ impl Push {
                 }
             };
             match self.ask(&key.path, DIGEST_DELAY, request).await? {
-                Finish::Checking => self.breathe(key, end).await?,
+                Finish::Checking => self.pause_polling(key, end).await?,
                 end @ (Finish::Complete { .. } | Finish::Incomplete | Finish::Damaged) => {
                     return Ok(end);
                 }
@@ -249,7 +249,7 @@ impl Push {
         }
     }
 
-    async fn breathe(&self, key: &UploadKey, end: Instant) -> UploadResult<()> {
+    async fn pause_polling(&self, key: &UploadKey, end: Instant) -> UploadResult<()> {
         if Instant::now() > end {
             let url = self.connection.place().unwrap_or_default();
             return Err(UploadError::runtime(
@@ -276,7 +276,7 @@ async fn check(file: &Arc<LocalFile>) -> UploadResult<()> {
     blocking(move || file.check_unchanged()).await
 }
 
-/// Stretches of a file that are not there yet, in order.
+/// Ranges of a file that have not arrived yet, in order.
 #[derive(Debug)]
 struct Missing(Lock<Vec<Range<u64>>>);
 
@@ -298,7 +298,7 @@ impl Missing {
         Self(Lock::new(gaps))
     }
 
-    /// The next piece, of at most so many bytes.
+    /// Takes the next piece, of at most `most` bytes.
     fn take(&self, most: u64) -> Option<Range<u64>> {
         let mut gaps = self.lock();
         let gap = gaps.last_mut()?;
@@ -341,7 +341,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the executor says that it has, pieces and what is there make the whole, once.
+        /// Whatever ranges the executor reports, these and the pieces cover the file exactly once.
         #[test]
         fn pieces_fill_the_gaps(size in 0_u64..500, mut ends in prop::collection::vec(0_u64..500, 0..8), most in 1_u64..100) {
             ends.iter_mut().for_each(|end| *end = (*end).min(size));

@@ -1,5 +1,5 @@
-//! A folder: small files many at a time, large ones one by one, several of these side by side. What is there already with its size and time of
-//! change is not sent again.
+//! Uploads a folder: small files in bundles, large ones singly, several requests concurrently. Files that the runtime has with the same size and
+//! modification time are not sent again.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -23,17 +23,17 @@ use crate::transfer::disk::{blocking, changed_at};
 use crate::transfer::trouble::{BODY_DELAY, USUAL_DELAY};
 use crate::wire::files::{FileEntry, FileType};
 
-/// The API takes no more files in one bundle.
+/// Files in one bundle that the API accepts.
 const MAX_BUNDLE_FILES: usize = 1_000;
-/// What a file's line takes of a bundle, beside its name.
+/// Bytes of a file's line in a bundle, beside its name.
 const LINE_BYTES: u64 = 200;
-/// Entries of one page of a listing, and pages: of a folder with more there, the rest is taken as unknown, and sent.
+/// Entries of one page of a remote listing, and pages; files beyond these count as unknown and are sent.
 const PAGE_SIZE: u64 = 1_000;
 const MAX_PAGES: usize = 200;
-/// Times are told in milliseconds, by some through a floating point number.
+/// Times have milliseconds, and some systems round them through a floating point number.
 const MTIME_TOLERANCE: Duration = Duration::from_millis(1);
 
-/// What is known of a file's name over there.
+/// How a local file compares to the remote one of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum There {
     Nothing,
@@ -47,7 +47,7 @@ enum Work {
     File(usize),
 }
 
-/// One folder on its way.
+/// One folder being uploaded.
 struct Sending<'a> {
     push: &'a Push,
     folder: Arc<Dir>,
@@ -55,13 +55,13 @@ struct Sending<'a> {
     remote: String,
     files: Arc<Vec<Found>>,
     there: Vec<There>,
-    /// Which start of the executor told what is there; none where that is not known.
+    /// Boot id of the executor that reported `there`; none if unknown.
     boot_id: Option<String>,
     work: Lock<VecDeque<Work>>,
 }
 
 impl Push {
-    /// Uploads all that is in a folder. What cannot be is skipped and told.
+    /// Uploads a folder's content. Entries that cannot be uploaded are skipped and reported.
     pub(super) async fn folder(
         &self,
         source: &Source,
@@ -101,7 +101,7 @@ impl Push {
         });
         let boot_id = self.connection.boot_id();
         let there = match target.there {
-            Some(FileType::Directory) => self.known(&target.path, &walked.files).await?,
+            Some(FileType::Directory) => self.compare(&target.path, &walked.files).await?,
             _ => vec![There::Nothing; count],
         };
         let files = Arc::new(walked.files);
@@ -127,8 +127,8 @@ impl Push {
         Ok(())
     }
 
-    /// What the folder over there has of these files.
-    async fn known(&self, remote: &str, files: &[Found]) -> UploadResult<Vec<There>> {
+    /// Compares these files with the remote folder's.
+    async fn compare(&self, remote: &str, files: &[Found]) -> UploadResult<Vec<There>> {
         let mut there = vec![There::Nothing; files.len()];
         let numbers: HashMap<&str, usize> = files
             .iter()
@@ -149,7 +149,7 @@ impl Push {
             });
             let page = match listed.await {
                 Ok(page) => page,
-                // A mounted Drive can be too slow to list: sending what is there already is only slower.
+                // A mounted Drive can be too slow to list: sending every file is only slower.
                 Err(error) if is_timeout(&error) => break,
                 Err(error) => return Err(error),
             };
@@ -185,7 +185,7 @@ impl Push {
     }
 }
 
-/// An upload gives its files their times of change, and lets programs be run.
+/// Whether an earlier upload sent this file: uploads set the modification time and the executable mode.
 fn is_same(file: &Found, entry: &FileEntry) -> bool {
     let apart = |one: SystemTime, other: SystemTime| {
         one.duration_since(other)
@@ -199,7 +199,7 @@ fn is_same(file: &Found, entry: &FileEntry) -> bool {
         && times.is_some_and(|(here, there)| apart(here, there) <= MTIME_TOLERANCE)
 }
 
-/// Small files together in the order of their names, large ones alone.
+/// Plans the requests: small files in bundles in the order of their names, large ones singly.
 fn plan(files: &[Found], there: &[There], small: u64, most: u64) -> VecDeque<Work> {
     let mut work = VecDeque::new();
     let (mut bundle, mut bytes) = (Vec::new(), 0);
@@ -240,7 +240,7 @@ impl Sending<'_> {
         try_join_all(senders).await.map(drop)
     }
 
-    /// Another one may be another machine, which has nothing of what was sent before.
+    /// Fails if another executor answers now: it may be on another machine without the files sent before.
     fn check_same_executor(&self) -> UploadResult<()> {
         match self.push.connection.boot_id() {
             now @ Some(_) if now != self.boot_id => Err(UploadError::Moved {
@@ -275,10 +275,10 @@ impl Sending<'_> {
         let turn = self.push.pace.turn().await;
         let (files, folder, path) = (self.files.clone(), self.folder.clone(), self.path.clone());
         let small = self.push.limits.small_bytes;
-        let room = self.push.room();
+        let buffer = self.push.take_buffer();
         let bundle = blocking(move || {
             let place = |name: &str| place_in(&folder, &path, name);
-            Bundle::read(&numbers, &files, place, small, room)
+            Bundle::read(&numbers, &files, place, small, buffer)
         })
         .await;
         for number in bundle.grown {
@@ -296,7 +296,7 @@ impl Sending<'_> {
             async move { runtime.put_bundle(&self.remote, bytes).await }
         };
         let sent = self.push.ask(&self.remote, BODY_DELAY, request).await;
-        self.push.done_with(bundle.bytes);
+        self.push.recycle(bundle.bytes);
         let reply = match sent {
             Ok(reply) => reply,
             Err(error) if is_timeout(&error) && bundle.files.len() > 1 => {
@@ -310,9 +310,9 @@ impl Sending<'_> {
             }
             Err(error) => return Err(error),
         };
-        self.push.pace.went(turn, length, began.elapsed());
+        self.push.pace.completed(turn, length, began.elapsed());
         for &(number, _) in bundle.files.iter().skip(reply.files.len()) {
-            // Nothing is said of it.
+            // The reply does not mention it.
             self.add(Work::File(number));
         }
         for (&(number, bytes), written) in bundle.files.iter().zip(&reply.files) {
@@ -335,7 +335,7 @@ impl Sending<'_> {
         Ok(())
     }
 
-    /// One more file is there.
+    /// Counts a file that has arrived.
     fn count(&self, sent: u64, replaced: bool, cannot_run: bool) {
         self.push.meter.change(|report| {
             report.sent_bytes += sent;

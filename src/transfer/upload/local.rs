@@ -1,4 +1,4 @@
-//! A file of this computer, opened so that nothing but a regular file in the allowed folder can be read.
+//! Opens local files so that only regular files in the allowed folder can be read.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -16,19 +16,19 @@ use super::error::{UploadError, UploadResult};
 use crate::base::hex::hex;
 use crate::base::lock::Lock;
 
-/// Read at once for a digest.
+/// Bytes read at a time for a digest.
 const BUFFER_BYTES: usize = 1 << 18;
 
-/// A path below an open folder. The folder is a handle, and whatever happens to names and links meanwhile, nothing outside it opens.
+/// A path below an open folder. The folder is a handle: whatever happens to names and links meanwhile, nothing outside it opens.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
     folder: Arc<Dir>,
     relative: PathBuf,
-    /// For people.
+    /// The path for messages.
     pub(super) path: PathBuf,
 }
 
-/// By what a file that was written to is told.
+/// Identifies one state of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
     pub(super) size: u64,
@@ -69,13 +69,13 @@ impl Place {
         }
     }
 
-    /// The file as it is now.
+    /// Opens the file in its current state.
     pub(super) fn open(&self) -> UploadResult<LocalFile> {
         let failed = |error| UploadError::local(&self.path, error);
         let not_a_file = || UploadError::NotAFile {
             path: self.path.clone(),
         };
-        // Before opening: to open a pipe or a device may do something.
+        // Before opening: opening a pipe or a device may have effects.
         if !self
             .folder
             .metadata(&self.relative)
@@ -102,7 +102,7 @@ impl Place {
     }
 }
 
-/// A pipe that takes the file's place just before it is opened would have nobody write to it.
+/// Options that do not block on a pipe that replaces the file just before it is opened.
 fn for_reading() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -122,7 +122,7 @@ impl LocalFile {
         UploadError::local(&self.place.path, error)
     }
 
-    /// Fails when what the path leads to is no longer what was opened.
+    /// Fails if the path no longer leads to the state that was opened.
     pub(super) fn check_unchanged(&self) -> UploadResult<()> {
         let stamp = self.place.stamp().map_err(|error| self.failed(error))?;
         if stamp == self.stamp {
@@ -132,7 +132,7 @@ impl LocalFile {
         }
     }
 
-    /// The SHA-256 of the whole as 64 hexadecimal digits. `read` is told how many bytes were read so far.
+    /// Computes the SHA-256 of the whole file as 64 hexadecimal digits; calls `read` with the number of bytes read so far.
     pub(super) fn sha256(
         &self,
         stop: &CancellationToken,
@@ -142,7 +142,7 @@ impl LocalFile {
         file.seek(SeekFrom::Start(0))
             .map_err(|error| self.failed(error))?;
         let (mut hasher, mut buffer, mut done) = (Sha256::new(), vec![0; BUFFER_BYTES], 0);
-        // One byte more than there were would never end in a file that grows faster than it is read.
+        // Bounded: a file that grows faster than it is read would never end.
         let mut whole = (&mut *file).take(self.stamp.size);
         while !stop.is_cancelled() {
             let count = whole
@@ -161,25 +161,25 @@ impl LocalFile {
         Ok(hex(&hasher.finalize()))
     }
 
-    /// These bytes, all of them, into `room`.
-    pub(super) fn read(&self, range: &Range<u64>, mut room: BytesMut) -> UploadResult<Bytes> {
+    /// Reads exactly these bytes into `buffer`.
+    pub(super) fn read(&self, range: &Range<u64>, mut buffer: BytesMut) -> UploadResult<Bytes> {
         let mut file = self.file.lock();
         let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        room.clear();
-        room.resize(length, 0);
+        buffer.clear();
+        buffer.resize(length, 0);
         file.seek(SeekFrom::Start(range.start))
-            .and_then(|_| file.read_exact(&mut room))
+            .and_then(|_| file.read_exact(&mut buffer))
             .map_err(|error| self.failed(error))?;
-        Ok(room.freeze())
+        Ok(buffer.freeze())
     }
 
-    /// The time of change as the executor takes it.
+    /// The modification time in the executor's format.
     pub(super) fn modified_at(&self) -> Option<String> {
         written(self.stamp.modified?)
     }
 }
 
-/// RFC 3339 with milliseconds.
+/// Formats a time as RFC 3339 with milliseconds.
 pub(super) fn written(time: SystemTime) -> Option<String> {
     let time = jiff::Timestamp::try_from(time).ok()?;
     Some(time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())

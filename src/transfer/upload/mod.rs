@@ -1,13 +1,13 @@
-//! Files and folders of this computer that go to the runtime.
+//! Uploads files and folders of this computer to the runtime.
 //!
-//! What goes is read only from folders that the user allowed, checked there against the SHA-256 made here, and gets its name at once over
-//! what had it before. What has arrived is known by the executor alone; here is noted only what was to go where, so that an upload is
-//! resumed across broken connections and restarts of the bridge.
+//! Files are read only from folders that the user allowed, checked on the runtime against the SHA-256 computed here, and atomically replace an
+//! existing file of their name. Only the executor knows which bytes have arrived; this computer records only source and target, so that an
+//! upload is resumed across broken connections and restarts of the bridge.
 //!
-//! - `uploads` lets calls wait for an upload; `allowed` says where files may come from, `local` opens them;
-//! - `push` and `target` say how one upload goes; `file` sends a file in pieces, as many at once as `pace` finds good, and counts
+//! - `uploads` lets calls wait for an upload; `allowed` decides which files may be read, `local` opens them;
+//! - `push` and `target` carry out one upload; `file` sends a file in pieces, as many at once as `pace` allows, and counts
 //!   them by its `tally`;
-//! - `walk` finds what is in a folder, `folder` and `bundle` send it.
+//! - `walk` lists a folder, `folder` and `bundle` send it.
 //!
 //! Architecture Invariant: knows neither downloads, nor `jobs`, nor `mcp`. May import `base`, `wire`,
 //! `edge`, `runtime`, `connection`.

@@ -1,4 +1,4 @@
-//! How much at once: as many requests side by side as help, and pieces that a slow line carries in time.
+//! Chooses the number of concurrent requests, as many as raise the throughput, and pieces small enough for a slow link.
 
 use std::sync::MutexGuard;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use tokio::time::Instant;
 
 use crate::base::lock::Lock;
 
-/// A piece that takes longer is too large: what is lost with a connection is at most so much work.
-const SLOW_AFTER: Duration = Duration::from_secs(20);
-/// Another stream helps when it brings so much more.
-const HELPS: f64 = 1.1;
+/// A piece that takes longer is too large: a broken connection loses at most this much work.
+const MAX_PIECE_TIME: Duration = Duration::from_secs(20);
+/// Throughput ratio at which another stream is kept.
+const MIN_GAIN: f64 = 1.1;
 
-/// How much at once, in the beginning and at most.
+/// The initial values and the bounds of a pace.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     pub(super) piece_bytes: u64,
@@ -22,7 +22,7 @@ pub(super) struct Bounds {
     pub(super) most_streams: usize,
 }
 
-/// What all requests of one upload that carry bytes share.
+/// State shared by all requests of one upload that carry bytes.
 #[derive(Debug)]
 pub(super) struct Pace {
     turns: Semaphore,
@@ -34,9 +34,9 @@ pub(super) struct Pace {
 struct State {
     piece_bytes: u64,
     streams: usize,
-    /// Bytes a second that fewer streams brought.
+    /// Bytes per second with fewer streams.
     best: f64,
-    /// More streams did not help.
+    /// More streams did not raise the throughput.
     settled: bool,
     since: Instant,
     pieces: usize,
@@ -60,7 +60,7 @@ impl Pace {
         }
     }
 
-    /// The right to have one request with bytes under way.
+    /// Waits for the permit to send one request with bytes.
     pub(super) async fn turn(&self) -> SemaphorePermit<'_> {
         match self.turns.acquire().await {
             Ok(turn) => turn,
@@ -69,27 +69,27 @@ impl Pace {
         }
     }
 
-    /// Of the next piece, at most.
+    /// Maximum size of the next piece.
     pub(super) fn piece_bytes(&self) -> u64 {
         self.state().piece_bytes
     }
 
-    /// A request that carried `bytes` was answered after `took`.
-    pub(super) fn went(&self, turn: SemaphorePermit<'_>, bytes: u64, took: Duration) {
-        if took > SLOW_AFTER {
+    /// Measures a request that carried `bytes` and was answered after `took`.
+    pub(super) fn completed(&self, turn: SemaphorePermit<'_>, bytes: u64, took: Duration) {
+        if took > MAX_PIECE_TIME {
             self.slow_down(turn, 2);
             return;
         }
         let mut state = self.state();
         state.pieces += 1;
         state.bytes += bytes;
-        // Each stream twice: the first ones of a new stream are under way when the window opens.
+        // Two requests per stream: the first ones started before the window opened.
         if state.settled || state.pieces < 2 * state.streams {
             return;
         }
         #[expect(clippy::cast_precision_loss, reason = "a rate")]
         let rate = state.bytes as f64 / state.since.elapsed().as_secs_f64().max(1e-6);
-        if rate < HELPS * state.best || state.streams >= self.bounds.most_streams {
+        if rate < MIN_GAIN * state.best || state.streams >= self.bounds.most_streams {
             state.settled = true;
             return;
         }
@@ -99,7 +99,7 @@ impl Pace {
         self.turns.add_permits(1);
     }
 
-    /// A request that carried `bytes` got no answer in time. False when smaller ones are not worth a try.
+    /// Slows down after a request that carried `bytes` timed out; returns false if smaller pieces are not worth a try.
     pub(super) fn timed_out(&self, turn: SemaphorePermit<'_>, bytes: u64) -> bool {
         self.slow_down(turn, 4);
         bytes > self.bounds.least_piece_bytes
@@ -135,18 +135,18 @@ mod tests {
         most_streams: 4,
     };
 
-    /// So many pieces, each answered after so long, over a line that carries `streams` at once without getting slower.
+    /// Completes `count` pieces over a link that carries `line` streams at once without getting slower.
     async fn pieces(pace: &Pace, count: usize, line: usize) {
         for _ in 0..count {
             let streams = pace.state().streams;
             let each = Duration::from_millis(1000 / streams.min(line) as u64);
             advance(each).await;
-            pace.went(pace.turn().await, 4000, each);
+            pace.completed(pace.turn().await, 4000, each);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn streams_grow_while_they_help() {
+    async fn streams_are_added_while_throughput_rises() {
         for (line, expected) in [(1, 3), (2, 3), (3, 4), (9, 4)] {
             let pace = Pace::new(BOUNDS);
             pieces(&pace, 100, line).await;
@@ -157,9 +157,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn slow_pieces_get_smaller_and_streams_fewer() {
+    async fn a_slow_link_gets_smaller_pieces_and_fewer_streams() {
         let pace = Pace::new(BOUNDS);
-        pace.went(pace.turn().await, 4000, Duration::from_secs(21));
+        pace.completed(pace.turn().await, 4000, Duration::from_secs(21));
         assert_eq!(
             (pace.piece_bytes(), pace.turns.available_permits()),
             (2000, 1)

@@ -1,4 +1,4 @@
-//! One upload: what its parts share, and how each asks.
+//! Carries out one upload: the state shared by its parts, and how they send requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,26 +17,26 @@ use crate::runtime::{Runtime, RuntimeResult};
 use crate::transfer::report::Status;
 use crate::transfer::running::{Failure, Meter};
 
-/// To say how much is free there is worth so much time.
-const FREE: Duration = Duration::from_secs(5);
+/// How long to wait for the runtime's free space, for a better error message.
+const FREE_SPACE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How much at once, and how long to try.
+/// Sizes, concurrency and patience of uploads.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// One request carries at most so many bytes of a file, in the beginning.
+    /// Initial maximum of a file's bytes in one request.
     pub piece_bytes: u64,
-    /// Smaller ones are not worth their requests.
+    /// Minimum size of a piece: smaller ones are not worth their requests.
     pub least_piece_bytes: u64,
-    /// Requests side by side in the beginning, over all files.
+    /// Initial number of concurrent requests, over all files.
     pub streams: usize,
     pub most_streams: usize,
-    /// Files up to this size go many in one request.
+    /// Files up to this size are sent in bundles.
     pub small_bytes: u64,
-    /// So many bytes in one such request.
+    /// Bytes of a bundle.
     pub bundle_bytes: u64,
-    /// Files and bundles of a folder side by side.
+    /// Concurrent files and bundles of a folder.
     pub files_at_once: usize,
-    /// How long a request that brings nothing is repeated; shorter than a call, so that the call can tell.
+    /// How long a failing request is retried; shorter than a call, so that the call can report it.
     pub patience: Duration,
 }
 
@@ -46,7 +46,7 @@ impl Default for Limits {
             piece_bytes: 4 << 20,
             least_piece_bytes: 256 << 10,
             streams: 2,
-            // With the pieces, what an upload needs of memory: 16 MiB.
+            // Times the piece size: 16 MiB of memory.
             most_streams: 4,
             small_bytes: 256 << 10,
             bundle_bytes: 4 << 20,
@@ -56,16 +56,16 @@ impl Default for Limits {
     }
 }
 
-/// What the parts of one upload share.
+/// State shared by the parts of one upload.
 #[derive(Debug)]
 pub(super) struct Push {
     pub(super) connection: Arc<Connection>,
     pub(super) limits: Limits,
     pub(super) meter: Meter<UploadReport>,
     pub(super) pace: Pace,
-    /// Room for bodies that no request needs now.
-    rooms: Lock<Vec<BytesMut>>,
-    /// Ends the reading of files; whoever cancels it drops the rest.
+    /// Unused buffers for request bodies.
+    buffers: Lock<Vec<BytesMut>>,
+    /// Ends the reading of files; the rest of the upload is dropped by `upload`.
     pub(super) stop: CancellationToken,
 }
 
@@ -87,14 +87,19 @@ impl Push {
             limits,
             meter,
             pace,
-            rooms: Lock::default(),
+            buffers: Lock::default(),
             stop,
         }
     }
 
-    /// Uploads whatever `source` is, of at most so many bytes.
-    pub(super) async fn any(&self, source: &Source, remote: &str, most: u64) -> UploadResult<()> {
-        let going = async {
+    /// Uploads the file or folder `source`, of at most `most` bytes.
+    pub(super) async fn upload(
+        &self,
+        source: &Source,
+        remote: &str,
+        most: u64,
+    ) -> UploadResult<()> {
+        let work = async {
             let target = self.target(source, remote).await?;
             let path = target.path.clone();
             self.meter.change(|report| report.remote_path = path);
@@ -109,10 +114,10 @@ impl Push {
         let result = tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(UploadError::cancelled(remote)),
-            result = going => result,
+            result = work => result,
         };
         if let Err(UploadError::RemoteFull { detail, .. }) = result {
-            let free = self.free().await;
+            let free = self.free_gb().await;
             return Err(UploadError::RemoteFull { detail, free });
         }
         result?;
@@ -120,29 +125,29 @@ impl Push {
         Ok(())
     }
 
-    /// Room for a body. Used again and again: the allocator gives back little of what comes and goes in many threads.
-    pub(super) fn room(&self) -> BytesMut {
-        let mut rooms = self.rooms.lock();
-        rooms.pop().unwrap_or_default()
+    /// Takes a buffer for a body. Buffers are reused: the allocator returns little memory that is allocated and freed in many threads.
+    pub(super) fn take_buffer(&self) -> BytesMut {
+        let mut buffers = self.buffers.lock();
+        buffers.pop().unwrap_or_default()
     }
 
-    /// A body is not needed any more.
-    pub(super) fn done_with(&self, body: Bytes) {
-        if let Ok(room) = body.try_into_mut() {
-            let mut rooms = self.rooms.lock();
-            rooms.push(room);
+    /// Keeps the buffer of a finished request for the next one.
+    pub(super) fn recycle(&self, body: Bytes) {
+        if let Ok(buffer) = body.try_into_mut() {
+            let mut buffers = self.buffers.lock();
+            buffers.push(buffer);
         }
     }
 
-    /// GB that are free where files go, if the runtime says so in time.
-    async fn free(&self) -> Option<f64> {
-        let end = Instant::now() + FREE;
+    /// Free GB on the runtime's content disk, if the runtime answers in time.
+    async fn free_gb(&self) -> Option<f64> {
+        let end = Instant::now() + FREE_SPACE_TIMEOUT;
         let runtime = self.connection.runtime(end).await.ok()?;
         let probe = timeout_at(end, runtime.probe()).await.ok()?.ok()?;
         probe.storage.first().map(|storage| storage.free_gb)
     }
 
-    /// Repeats a request, which is answered within `usual` as a rule, while it fails in passing.
+    /// Sends a request that is normally answered within `usual`; retries transient failures.
     pub(super) async fn ask<T, F>(
         &self,
         remote: &str,
@@ -154,13 +159,13 @@ impl Push {
     {
         let deadline = Instant::now() + self.limits.patience;
         let lasting_patience = self.meter.lasting_patience();
-        let heard = |runtime: Arc<dyn Runtime>| {
+        let watched = |runtime: Arc<dyn Runtime>| {
             let answer = request(runtime.clone());
-            async move { self.meter.hear(runtime.address(), usual, answer).await }
+            async move { self.meter.watch(runtime.address(), usual, answer).await }
         };
         let answer = self
             .connection
-            .each_try(deadline, lasting_patience, heard)
+            .each_try(deadline, lasting_patience, watched)
             .await;
         answer.map_err(|error| UploadError::runtime(remote, error))
     }

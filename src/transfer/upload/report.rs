@@ -1,4 +1,4 @@
-//! How far an upload is: for progress while it runs, and as the tool's result.
+//! The state of an upload: for progress while it runs, and as the tool's result.
 
 use std::time::Duration;
 
@@ -15,44 +15,44 @@ use crate::transfer::running::Direction;
 use crate::transfer::running::Report;
 use crate::transfer::trouble::Trouble;
 
-/// What came of a call, or what has arrived so far.
+/// The result of an upload, or its state so far.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct UploadReport {
-    /// `running`: the rest goes in the background.
+    /// `running`: it continues in the background.
     pub status: Status,
-    /// For get_output, which waits for it and tells how it ended.
+    /// For get_output, which waits for it and returns its result.
     pub job_id: String,
     pub local_path: String,
-    /// Where the file or folder is, or is going to be.
+    /// Where the file or folder is, or will be.
     pub remote_path: String,
     pub is_folder: bool,
-    /// Of the file, or of all files of the folder; null while a folder is still being looked through.
+    /// Size of the file or of all files of the folder; null while a folder is being scanned.
     pub size_bytes: Option<u64>,
     pub sent_bytes: u64,
-    /// What was there already when this upload began: the same content, or what an earlier upload left.
+    /// Bytes that the runtime already had: the same content, or the part sent by an earlier upload.
     pub already_there_bytes: u64,
-    /// Of the file, checked against the executor's; null for a folder, whose files are each checked.
+    /// The file's SHA-256, checked against the executor's; null for a folder, whose files are each checked.
     pub sha256: Option<String>,
-    /// Files that are there.
+    /// Number of files that have arrived.
     pub files: u64,
-    /// The first 100 entries of a folder that were left out.
+    /// The first 100 skipped entries of a folder.
     pub skipped: Vec<Skipped>,
     pub skipped_count: u64,
-    /// Files that were there with another content and have been replaced.
+    /// Number of existing files with other content that were replaced.
     pub replaced: u64,
-    /// Folders without a file in them, which are not made there.
+    /// Number of folders without files, which are not created.
     pub empty_folders: u64,
-    /// Files that go once for each of their names in the folder, for hard links are not kept: how many times more than once.
+    /// Number of further hard links to a file, each sent as a file of its own.
     pub hard_links: u64,
-    /// Files that can be run here and not there, where the executor or its disk does not keep that.
+    /// Number of files that lost their executable mode, which the executor or its disk does not support.
     pub not_executable: u64,
     #[serde(flatten)]
     pub trouble: Trouble,
     pub message: String,
     pub next_step: Option<Advice>,
-    /// Since the upload began.
+    /// Seconds since the upload started.
     pub elapsed_sec: f64,
-    /// Of the file that is being read for its SHA-256.
+    /// Bytes read of the file that is being hashed.
     #[serde(skip)]
     pub(super) read_bytes: u64,
 }
@@ -84,7 +84,7 @@ impl UploadReport {
         }
     }
 
-    fn there(&self) -> u64 {
+    fn arrived(&self) -> u64 {
         self.sent_bytes + self.already_there_bytes
     }
 }
@@ -93,7 +93,7 @@ impl Report for UploadReport {
     const DIRECTION: Direction = Direction::Upload;
     type Error = UploadError;
 
-    fn name(&mut self, id: JobId) {
+    fn set_id(&mut self, id: JobId) {
         self.job_id = id.to_string();
     }
 
@@ -102,13 +102,13 @@ impl Report for UploadReport {
     }
 
     fn progress(&self) -> Transferred {
-        let (done, total) = (self.there(), self.size_bytes);
+        let (done, total) = (self.arrived(), self.size_bytes);
         let message = match total {
-            None => format!("looking through {}", self.local_path),
+            None => format!("scanning {}", self.local_path),
             Some(size) if done == 0 && !self.is_folder => {
                 format!("read {} of {}", bytes(self.read_bytes), bytes(size))
             }
-            Some(size) => format!("{} of {} are there", bytes(done), bytes(size)),
+            Some(size) => format!("{} of {} sent", bytes(done), bytes(size)),
         };
         Transferred {
             message: self.trouble.after(message),
@@ -117,7 +117,7 @@ impl Report for UploadReport {
         }
     }
 
-    /// The file may have been written to since, and what is there is not sent again.
+    /// Never: the file may have been written to since, and unchanged content is not sent again anyway.
     fn is_there(&self) -> bool {
         false
     }
@@ -130,47 +130,47 @@ impl Report for UploadReport {
         &mut self.trouble
     }
 
-    fn took(&mut self, time: Duration) {
+    fn set_elapsed(&mut self, time: Duration) {
         self.elapsed_sec = seconds(time);
     }
 
     fn worded(mut self, since: Duration) -> Self {
-        let (there, place) = (bytes_are(self.there()), visible(&self.remote_path));
+        let (arrived, place) = (self.arrived(), visible(&self.remote_path));
         self.message = match (self.status, self.size_bytes) {
             (Status::Complete, _) if self.is_folder => {
-                format!("{} in {place}.", files_are(self.files, self.there()))
+                format!("{} in {place}.", files_are(self.files, arrived))
             }
-            (Status::Complete, _) => format!("{there} in {place}."),
-            (Status::Running, Some(total)) if total == self.there() && total > 0 => {
-                format!("{there} there, being checked.")
+            (Status::Complete, _) => format!("{} in {place}.", bytes_are(arrived)),
+            (Status::Running, Some(total)) if total == arrived && total > 0 => {
+                format!("{} sent, being checked.", bytes(arrived))
             }
             (Status::Running, Some(total)) => {
-                format!("{} of {} are there.", bytes(self.there()), bytes(total))
+                format!("{} of {} sent.", bytes(arrived), bytes(total))
             }
-            (Status::Running, None) => "It is being looked through.".to_owned(),
+            (Status::Running, None) => "The folder is being scanned.".to_owned(),
         };
         if self.status == Status::Complete && self.sent_bytes == 0 && self.already_there_bytes > 0 {
-            self.message += " They were there already: nothing was sent.";
+            self.message += " The runtime already had this content: nothing was sent.";
         }
         match (self.replaced, self.is_folder) {
             (0, _) => {}
-            (_, false) => self.message += " It replaced the file that had its name.",
-            (count, true) => self.message += &format!(" {count} of them replaced older ones."),
+            (_, false) => self.message += " It replaced the existing file.",
+            (count, true) => self.message += &format!(" {count} of them replaced existing files."),
         }
         if self.skipped_count > 0 {
             self.message += &skipped(self.skipped_count);
         }
         if self.empty_folders > 0 {
             self.message += &format!(
-                " {} not made there.",
+                " {} not created.",
                 counted(self.empty_folders, "empty folder was", "empty folders were")
             );
         }
         if self.hard_links > 0 {
             let links = counted(
                 self.hard_links,
-                "of them is a hard link to another and went as a file of its own",
-                "of them are hard links to others and went as files of their own",
+                "of them is a hard link to another and was sent as a file of its own",
+                "of them are hard links to others and were sent as files of their own",
             );
             self.message += &format!(" {links}.");
         }
@@ -193,7 +193,7 @@ impl Report for UploadReport {
             self.elapsed_sec = seconds(since);
             self.message = self.trouble.after(self.message);
             self.next_step = Some(
-                Advice::from("The rest goes in the background. Call ")
+                Advice::from("The upload continues in the background. Call ")
                     + Step::output(&self.job_id)
                     + " to wait for it, or "
                     + Step::Upload

@@ -1,4 +1,4 @@
-//! What is counted of a file that may have to be sent anew.
+//! Counts the bytes of a file that may have to be sent again.
 
 use std::sync::MutexGuard;
 
@@ -6,7 +6,7 @@ use super::report::UploadReport;
 use crate::base::lock::Lock;
 use crate::transfer::running::Meter;
 
-/// What one try to send a file has added to the report; taken back unless the try is kept.
+/// Bytes that one attempt to send a file has added to the report; taken back if the attempt fails.
 #[derive(Debug)]
 pub(super) struct Tally<'a> {
     meter: &'a Meter<UploadReport>,
@@ -25,7 +25,7 @@ impl<'a> Tally<'a> {
         self.set(|counts| counts.0 += bytes);
     }
 
-    /// Of the `size` bytes so many are there: what was not sent by this try was there before, or what it sent is lost.
+    /// Sets the bytes that have arrived: those not sent by this attempt were there before, and fewer mean that sent ones were lost.
     pub(super) fn there(&self, bytes: u64) {
         self.set(|counts| {
             counts.0 = counts.0.min(bytes);

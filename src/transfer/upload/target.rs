@@ -1,5 +1,5 @@
-//! Where an upload goes. The same call goes to the same place however often it is made: what an earlier one left there must not turn a
-//! file's or folder's name into that of a folder to put it in.
+//! Decides where an upload goes. The same call always goes to the same place: the result of an earlier one must not turn a file's or folder's
+//! name into that of a folder to put it in.
 
 use super::allowed::{Kind, Source};
 use super::error::{UploadError, UploadResult};
@@ -7,16 +7,16 @@ use super::push::Push;
 use crate::transfer::trouble::USUAL_DELAY;
 use crate::wire::files::{FileStat, FileType};
 
-/// A path over there.
+/// A remote path.
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) path: String,
-    /// What is there now.
+    /// What exists there now.
     pub(super) there: Option<FileType>,
 }
 
 impl Push {
-    /// `remote` itself, or a name in it: when it ends with `/`, when it is the content root, and for a file also when it is any folder.
+    /// Resolves `remote` to itself, or to a name in it: if it ends with `/`, if it is the content root, and for a file also if it is any folder.
     pub(super) async fn target(&self, source: &Source, remote: &str) -> UploadResult<Target> {
         let remote = remote.trim();
         let is_folder = matches!(source.kind, Kind::Folder { .. });
@@ -52,7 +52,7 @@ impl Push {
         }
     }
 
-    /// What is at a path over there.
+    /// Looks up a remote path.
     async fn look(&self, remote: &str) -> UploadResult<Option<FileStat>> {
         let looked = self.ask(remote, USUAL_DELAY, |runtime| async move {
             runtime.stat(remote, false).await
@@ -70,7 +70,7 @@ impl Push {
     }
 }
 
-/// A name in a folder over there, with `/` as everywhere on the wire.
+/// Joins a name to a remote folder, with `/` as everywhere on the wire.
 pub(super) fn within(folder: &str, name: &str) -> String {
     match folder {
         "" | "." => name.to_owned(),

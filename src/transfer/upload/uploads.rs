@@ -1,4 +1,4 @@
-//! Uploads that outlive the calls that asked for them.
+//! Uploads that outlive the calls that started them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,18 +15,18 @@ use crate::transfer::look::Look;
 use crate::transfer::running::Running;
 use crate::transfer::transfers::{Known, Task, Transfers};
 
-/// What a call asks for; the same paths again mean the same upload, while that is under way.
+/// The arguments of an upload; the same paths mean the same upload while that is running.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// A file or folder of this computer: absolute, `~/…`, or relative to one of the allowed folders.
     pub local_path: String,
-    /// Where it goes: absolute, or relative to the content root.
+    /// Remote path: absolute, or relative to the content root.
     pub remote_path: String,
-    /// More is not sent.
+    /// Larger files and folders are refused.
     pub max_bytes: u64,
 }
 
-/// Every upload of this process. Dropping it ends them; what has arrived is kept there.
+/// All uploads of this process. Dropping it ends them; the executor keeps the part that has arrived.
 #[derive(Debug)]
 pub struct Uploads {
     transfers: Transfers<UploadReport>,
@@ -35,7 +35,7 @@ pub struct Uploads {
 }
 
 impl Uploads {
-    /// `notes_dir` is for what other processes must know of.
+    /// Uploads from `allowed`; `notes_dir` holds the records shared with other processes.
     #[must_use]
     pub fn new(connection: Arc<Connection>, allowed: Allowed, notes_dir: PathBuf) -> Self {
         Self::with_limits(connection, allowed, notes_dir, Limits::default())
@@ -55,11 +55,11 @@ impl Uploads {
         }
     }
 
-    /// Uploads a file or folder, or goes on waiting for it when the same call is already under way. At the deadline the report says `running`
-    /// and the upload goes on. `roots` are folders of the client that may be uploaded from, too.
+    /// Uploads a file or folder, or joins the running upload of the same arguments. At the deadline the report says `running` and the upload
+    /// continues. `roots` are folders of the client that may be uploaded from, too.
     ///
     /// # Errors
-    /// [`UploadError`]; what has arrived is kept there for another call, except after `Damaged`.
+    /// [`UploadError`]; the executor keeps the part that has arrived for another call, except after `Damaged`.
     pub async fn upload(
         &self,
         request: &Request,
@@ -83,26 +83,26 @@ impl Uploads {
         }
     }
 
-    /// Waits for the upload of this id, going on with one that an earlier process left, if what it sends may still be sent. `None` when there
-    /// was never such an upload.
+    /// Waits for the upload of this id, resuming one that an earlier process left, if its source is still allowed. `None` if there was never
+    /// such an upload.
     ///
     /// # Errors
-    /// Those of finding what is to be sent and of reaching the runtime, when it has to be resumed.
+    /// As for finding the source and reaching the runtime, if the upload has to be resumed.
     pub async fn look(&self, id: JobId, caller: &Caller<'_>) -> UploadResult<Option<Look>> {
-        let running = match self.transfers.known(id).await {
-            Known::Not => return Ok(None),
-            Known::Told(look) => return Ok(Some(look)),
-            Known::Here(running) => running,
+        let running = match self.transfers.classify(id).await {
+            Known::Unknown => return Ok(None),
+            Known::Reported(look) => return Ok(Some(look)),
+            Known::Running(running) => running,
             Known::Left(task) => {
                 let local = task.note.key.1.clone().unwrap_or_default();
                 let source = self.source(&local, &[]).await.map_err(UploadError::by_id)?;
                 self.begin(task, source, caller).await?
             }
         };
-        Ok(Some(self.transfers.tell(running, caller).await))
+        Ok(Some(self.transfers.look(running, caller).await))
     }
 
-    /// What may be sent, looked up anew each time.
+    /// Finds the source; checked again for each call, because permissions may change.
     async fn source(&self, local: &str, roots: &[PathBuf]) -> UploadResult<Source> {
         let (allowed, local) = (self.allowed.and(roots), local.to_owned());
         blocking(move || allowed.find(&local)).await
@@ -121,7 +121,7 @@ impl Uploads {
         let limits = self.limits;
         let work = async move |meter, stop| {
             let push = Push::new(connection, limits, meter, stop);
-            push.any(&source, &remote, most).await
+            push.upload(&source, &remote, most).await
         };
         Ok(self.transfers.begin(task, report, work))
     }

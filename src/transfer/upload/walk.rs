@@ -1,4 +1,4 @@
-//! What is in a folder: its files by name, as they are at one moment.
+//! Lists a folder's files by name, in their current state.
 
 use std::collections::HashSet;
 use std::io;
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::local::Stamp;
 
-/// Files and folders of one upload: what is known of them is held in memory.
+/// Files and folders of one upload; their list is held in memory.
 pub(super) const MAX_ENTRIES: usize = 100_000;
 
 /// A file in the folder.
@@ -22,12 +22,12 @@ pub(super) struct Found {
 
 #[derive(Debug, Default)]
 pub(super) struct Walked {
-    /// By name.
+    /// Sorted by name.
     pub(super) files: Vec<Found>,
     pub(super) empty_folders: u64,
-    /// Files that are other names of files before them.
+    /// Number of further names of files listed before.
     pub(super) hard_links: u64,
-    /// There are more than may be.
+    /// The listing stopped at [`MAX_ENTRIES`], or because the upload was stopped.
     pub(super) is_cut: bool,
 }
 
@@ -37,7 +37,7 @@ impl Walked {
     }
 }
 
-/// Finds every file below `folder`. What is none, and what cannot be read, is told to `skip` with a reason; `own_state` is left out too.
+/// Finds every file below `folder`. Calls `skip` with a reason for special files, for entries that cannot be read, and for `own_state`.
 ///
 /// # Errors
 /// When the folder itself cannot be read.
@@ -109,7 +109,7 @@ pub(super) fn walk(
 }
 
 enum Look {
-    /// With what it shares with its other names, if it has any.
+    /// With the identity shared by its hard links, if it has any.
     File(Stamp, Option<(u64, u64)>),
     Folder,
     Other(&'static str),
@@ -121,13 +121,13 @@ fn link_of(about: &Metadata) -> Option<(u64, u64)> {
     (about.nlink() > 1).then(|| (about.dev(), about.ino()))
 }
 
-/// They cannot be seen in a listing.
+/// Other platforms do not report hard links in a listing.
 #[cfg(not(unix))]
 fn link_of(_: &Metadata) -> Option<(u64, u64)> {
     None
 }
 
-/// Links are not followed: what they lead to is sent under its own name, or lies elsewhere.
+/// Examines an entry. Links are not followed: their targets are sent under their own names, or are elsewhere.
 fn look(entry: &DirEntry) -> io::Result<Look> {
     let about = entry.metadata()?;
     let kind = about.file_type();

@@ -138,7 +138,7 @@ async fn a_download_above_max_bytes_is_refused_before_any_byte_is_served() {
         ("/content/out", 3 * PIECE + 45),
         ("/content/out/large", 3 * PIECE),
     ] {
-        let most = |max_bytes| Wish {
+        let most = |max_bytes| DownloadRequest {
             max_bytes,
             ..wish(remote, None)
         };

@@ -40,7 +40,7 @@ fn get_output_follows_a_download_to_its_end_and_repeats_the_report() {
     assert_eq!(running.facts["state"], "running");
     assert_eq!(running.facts["job_id"], id.as_str());
     assert!(
-        running.text.contains(" of 5.0 MiB are here."),
+        running.text.contains(" of 5.0 MiB received."),
         "{}",
         running.text
     );

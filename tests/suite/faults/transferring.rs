@@ -98,7 +98,7 @@ fn assert_stalled(answer: &Answer, words: &str) {
     assert!(!answer.is_error, "{answer:?}");
     assert!(said("problem").contains(words), "{words}: {answer:?}");
     assert!(said("message").contains(words), "{words}: {answer:?}");
-    assert!(said("hint").contains("goes on by itself"), "{answer:?}");
+    assert!(said("hint").contains("continues by itself"), "{answer:?}");
     assert!(!format!("{answer:?}").contains("<html>"), "{answer:?}");
 }
 

@@ -87,7 +87,7 @@ fn a_saved_log_outlives_its_machine() {
         part.facts["notes"][0]
             .as_str()
             .unwrap()
-            .contains("kept here")
+            .contains("local copy")
     );
     let nothing = json!({"job_id": quiet.fact("job_id"), "from_byte": 0});
     bridge

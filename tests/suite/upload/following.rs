@@ -51,7 +51,7 @@ fn get_output_follows_an_upload_to_its_end_and_repeats_the_report() {
     assert_eq!(running.facts["state"], "running");
     assert_eq!(running.facts["job_id"], id.as_str());
     let text = &running.text;
-    assert!(text.contains(" of 20.0 MiB are there."), "{text}");
+    assert!(text.contains(" of 20.0 MiB sent."), "{text}");
     release(&server);
     let ended = bridge.call("get_output", json!({"job_id": id}));
     ended.succeeded();

@@ -108,7 +108,7 @@ fn a_missing_upload_dir_is_named_by_the_upload_it_would_have_allowed() {
     let arguments = json!({"local_path": missing.join("a.txt"), "remote_path": "x"});
     let answer = bridge.call("upload_to_colab", arguments);
     answer.refused("outside_upload_dirs");
-    let expected = format!("{} (not there)", missing.display());
+    let expected = format!("{} (missing)", missing.display());
     assert!(answer.fact("error").contains(&expected), "{}", answer.whole);
 }
 
