@@ -1,6 +1,6 @@
-//! The books of one operation while a call works on it: nobody else writes them then.
+//! The files of one operation while a call works on it; a lock keeps other processes from writing them.
 //!
-//! All writing is done on the spot, without waiting: what is dropped with its call has then written everything or nothing.
+//! All writes are synchronous: a future that is dropped with its call has written everything or nothing.
 
 use std::time::Duration;
 
@@ -17,30 +17,30 @@ use crate::edge::journal::Journal;
 use crate::edge::lock::FileLock;
 use crate::wire::event::{Progress, PythonError};
 
-/// While a batch runs, what it has done is saved so often: a machine and a bridge that go together take no more with them.
+/// How often progress is saved while a batch runs: if the machine and the bridge fail together, no more than this is lost.
 const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A claimed operation, before anything of it is changed.
+/// A locked operation, before anything is changed.
 pub(super) struct Claim {
     folder: Folder,
     checkpoint: Checkpoint,
     is_new: bool,
-    /// A job of the operation that this one replaces.
+    /// The running job of the operation that this one replaces.
     pub(super) replaced_job: Option<JobId>,
     lock: FileLock,
 }
 
-/// An operation whose books are open.
+/// An operation whose files are open for writing.
 pub(super) struct Ledger {
     folder: Folder,
     pub(super) checkpoint: Checkpoint,
     results: Journal,
-    /// What the caller should know of the books.
+    /// Notes for the caller.
     pub(super) notes: Vec<String>,
     saved: Instant,
-    /// False while the end of the last flight is not on disk.
+    /// Whether the end of the last job is on disk.
     is_settled: bool,
-    // The last field: it is let go after everything else is closed.
+    // The last field, so that the lock is released after everything else is closed.
     _lock: FileLock,
 }
 
@@ -69,7 +69,7 @@ impl Claim {
                 folder.load()?
             }
             Err(error) => {
-                // The good one before it is what the next call finds.
+                // The next call then finds the good one before it.
                 if let CheckpointError::Corrupt {
                     previous: Some(_), ..
                 } = &error
@@ -106,7 +106,7 @@ impl Claim {
     }
 
     pub(super) fn open(self) -> Result<Ledger, CheckpointError> {
-        // Before the old results are cut away: a crash between leaves no checkpoint that claims what is not there.
+        // Before the old results are truncated: after a crash in between no checkpoint claims missing results.
         if self.is_new {
             self.folder.begin(&self.checkpoint)?;
         }
@@ -116,7 +116,7 @@ impl Claim {
         let mut notes = Vec::new();
         if results.length() < covered {
             notes.push(format!(
-                "{} has lost results that were in it; the iterations themselves are done",
+                "{} has lost some results; the iterations themselves are done",
                 path.display()
             ));
         }
@@ -133,14 +133,14 @@ impl Claim {
 }
 
 impl Ledger {
-    /// Writes down a job that is about to be sent.
+    /// Records a job that is about to be sent.
     pub(super) fn launch(&mut self, flight: &Flight) -> Result<(), CheckpointError> {
         self.checkpoint.stop = None;
         self.checkpoint.in_flight = Some(flight.clone());
         self.save()
     }
 
-    /// Takes the report of an iteration. Only the next one in order counts, so that no gap is ever claimed and none counts twice.
+    /// Records a finished iteration, and returns true. Ignores all but the next one in order, so that none is skipped or counted twice.
     pub(super) fn credit(&mut self, progress: &Progress) -> Result<bool, CheckpointError> {
         let iteration = progress
             .iteration
@@ -165,27 +165,27 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Ends the flight: what it proved is in the books.
+    /// Records the end of the job in flight, and saves.
     pub(super) fn land(&mut self, stop: Option<Stop>) -> Result<(), CheckpointError> {
-        self.land_softly();
+        self.land_unsaved();
         self.checkpoint.stop = stop;
         self.save()
     }
 
-    /// The same for one that went as it should, without saving: the next launch does, or [`Ledger::settle`]. A crash before finds the job
-    /// again by its id.
-    pub(super) fn land_softly(&mut self) {
+    /// Records the end of a job that succeeded, without saving: the next launch or [`Ledger::settle`] saves. After a crash before that, the
+    /// job is found again by its id.
+    pub(super) fn land_unsaved(&mut self) {
         self.checkpoint.in_flight = None;
         self.checkpoint.stop = None;
         self.is_settled = false;
     }
 
-    /// Saves what a soft landing has left open.
+    /// Saves what [`Ledger::land_unsaved`] has left unsaved.
     pub(super) fn settle(&mut self) -> Result<(), CheckpointError> {
         if self.is_settled { Ok(()) } else { self.save() }
     }
 
-    /// Puts everything on disk: the results first, then the checkpoint that covers them.
+    /// Saves everything: the results first, then the checkpoint that covers them.
     pub(super) fn save(&mut self) -> Result<(), CheckpointError> {
         self.results
             .sync()

@@ -1,9 +1,9 @@
-//! Loops that survive: a plan runs in batches, a checkpoint is written after each, and whoever calls again goes on where it stopped.
+//! Resumable loops: a plan runs in batches, a checkpoint is written after each, and a repeated call continues where the last one stopped.
 //!
-//! - [`plan`]: what is to be done, and what makes two calls the same operation;
-//! - `operation`: the loop over setup and batches; `reader` takes what one job tells;
-//! - `ledger`: the books while a call works; what stands on disk is in `checkpoints`;
-//! - `outcome`: what the model sees; `stop`: why an operation stopped.
+//! - [`plan`]: the work, and what makes two calls the same operation;
+//! - `operation`: the loop over setup and batches; `reader` records the events of one job;
+//! - `ledger`: the files while a call works; their format is in `checkpoints`;
+//! - `outcome`: the answer; `output`: its text and pictures; `stop`: why an operation stopped.
 //!
 //! **A checkpoint says `completed: k` only when the iterations before `k` finished**, and names the job in flight before it is sent.
 //!
@@ -28,7 +28,7 @@ use operation::Operation;
 pub use outcome::{Facts, Outcome};
 use plan::Plan;
 
-/// Runs operations and goes on with what earlier calls have reached.
+/// Runs operations, and continues those of earlier calls.
 #[derive(Debug)]
 pub struct Chunked {
     jobs: Arc<Jobs>,
@@ -41,10 +41,10 @@ impl Chunked {
         Self { jobs, checkpoints }
     }
 
-    /// Starts an operation or goes on with it, for as many batches as fit until the caller's deadline. With `restart` it begins anew.
+    /// Starts or continues an operation, for as many batches as fit until the caller's deadline. With `restart` it starts over.
     ///
     /// # Errors
-    /// When nothing could be begun. Later trouble is in the outcome, beside what was done.
+    /// When nothing could be started. Later failures are in the outcome, beside the progress.
     pub async fn run(
         &self,
         plan: &Plan,
@@ -62,7 +62,7 @@ impl Chunked {
         if let Some(job) = claim.replaced_job {
             match self.jobs.interrupt(job, caller.deadline).await {
                 Ok(_) => {}
-                // A job that is not known any more needs no interrupt; what is done at another machine is no part of this operation.
+                // An unknown job needs no interrupt, and one on another machine does not affect this operation.
                 Err(error)
                     if error.is_not_found() || matches!(error, RuntimeError::Elsewhere { .. }) => {}
                 Err(error) => {

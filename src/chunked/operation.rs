@@ -1,4 +1,4 @@
-//! The loop: see to the job in flight, and send the next one, until the plan is done or the call must end.
+//! The loop: follow the job in flight, and send the next one, until the plan is done or the call must end.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -19,21 +19,21 @@ use crate::runtime::RuntimeError;
 use crate::wire::job::Job;
 use crate::wire::state::JobState;
 
-/// Left of the call for fetching pictures and logs.
+/// Time of the call reserved for fetching pictures and logs.
 const RESERVE: Duration = Duration::from_secs(1);
-/// Machines that may go away during one call before it says so.
+/// Machines that may be lost during one call before it fails.
 const MAX_LOSSES: u32 = 3;
 
 /// Why a call ended.
 #[derive(Debug)]
 pub(super) enum End {
     Finished,
-    /// A job goes on.
+    /// A job is still running.
     Deadline,
     Cancelled,
     /// The checkpoint says why.
     Stopped,
-    /// What is known of the operation is in the books; the next call goes on from there.
+    /// The progress is recorded; the next call continues from there.
     Trouble(CheckpointError),
 }
 
@@ -73,7 +73,7 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// One job, from its being sent or found again to its end; nothing to say means that there is more to do.
+    /// Runs one job from its sending or rediscovery to its end; `None` means that there is more to do.
     async fn step(&mut self) -> Result<Option<End>, CheckpointError> {
         if let Some(mut flight) = self.ledger.checkpoint.in_flight.clone() {
             let followed = self.find_again(&mut flight).await?;
@@ -91,7 +91,7 @@ impl<'a> Operation<'a> {
             return Ok(end);
         }
         let flight = Flight::new(self.next_work());
-        // First the checkpoint, then the job: whoever comes after a crash knows what to look for.
+        // First the checkpoint, then the job: after a crash the next call knows its id.
         self.ledger.launch(&flight)?;
         let followed = self.send(&flight).await?;
         self.land(flight, followed).await
@@ -107,14 +107,14 @@ impl<'a> Operation<'a> {
         Work::Batch { start, stop }
     }
 
-    /// When to ask no more.
+    /// When to stop following jobs.
     fn until(&self) -> Instant {
         let deadline = self.caller.deadline;
         deadline.checked_sub(RESERVE).unwrap_or(deadline)
     }
 
-    /// Waits for one job of the operation, of which the caller hears only the iterations.
-    fn of_job(&self) -> Caller<'a> {
+    /// The caller of one job of the operation; the operation's own caller hears only of iterations.
+    fn job_caller(&self) -> Caller<'a> {
         Caller::until(self.until())
             .cancelled_by(&self.caller.cancelled)
             .in_turn(self.caller.turn)
@@ -124,7 +124,7 @@ impl<'a> Operation<'a> {
         self.output.begin(flight.job_id);
         let kernel_id = self.ledger.checkpoint.kernel_id.as_deref();
         let request = self.plan.request(flight.work, kernel_id);
-        let caller = self.of_job();
+        let caller = self.job_caller();
         let mut reader = BatchReader::new(self.caller, &mut self.ledger, &mut self.output);
         let running = self
             .jobs
@@ -133,7 +133,7 @@ impl<'a> Operation<'a> {
         reader.done(self.jobs, followed)
     }
 
-    /// A job that an earlier call recorded, and may or may not have sent. An interrupt that came before this call is no news to it.
+    /// Follows a job that an earlier call recorded, and may not have sent. An interrupt before this call does not stop the operation.
     async fn find_again(
         &mut self,
         flight: &mut Flight,
@@ -148,7 +148,7 @@ impl<'a> Operation<'a> {
                 first_state.get_or_init(|| job.state);
             }
         };
-        let caller = self.of_job().with_report(&report);
+        let caller = self.job_caller().with_report(&report);
         let mut reader = BatchReader::new(self.caller, &mut self.ledger, &mut self.output);
         let (id, after) = (flight.job_id, flight.cursor);
         let following = self.jobs.follow_part(id, after, &caller, &mut reader);
@@ -157,13 +157,13 @@ impl<'a> Operation<'a> {
         if first_state.get() == Some(&JobState::Interrupted) && !flight.cancelled {
             flight.cancelled = true;
             self.ledger.notes.push(format!(
-                "job {} was interrupted before this call, which went on from iteration {}",
+                "job {} was interrupted before this call, which continued from iteration {}",
                 flight.job_id, self.ledger.checkpoint.completed
             ));
         }
         match followed {
             Some(followed) => Ok(Some(followed)),
-            // It never arrived, or went with its machine. Under its own id it runs once whatever became of the first try, and a batch
+            // It never arrived, or was lost with its machine. Under the same id it runs once whatever happened to the first try, and a batch
             // runs in the kernel of the setup or not at all.
             None => self.send(flight).await,
         }
@@ -180,7 +180,7 @@ impl<'a> Operation<'a> {
         flight.cursor = followed.next;
         let end = match (followed.ended, followed.job) {
             (Ended::Finished, Some(job)) => return self.finish(&flight, &job).await,
-            // The job's own end is no news any more.
+            // All iterations are done: the job's own end does not matter.
             _ if self.ledger.checkpoint.is_finished() => {
                 self.ledger.land(None)?;
                 self.output.job_runs = false;
@@ -189,7 +189,7 @@ impl<'a> Operation<'a> {
             }
             (Ended::Finished | Ended::Full | Ended::Deadline, job) => {
                 if let Some(job) = job {
-                    self.output.ahead = self.jobs.explain_queue(&job, self.caller.deadline).await;
+                    self.output.queue = self.jobs.explain_queue(&job, self.caller.deadline).await;
                 }
                 End::Deadline
             }
@@ -206,7 +206,7 @@ impl<'a> Operation<'a> {
         Ok(Some(end))
     }
 
-    /// The job is over, and all that it told is in the books.
+    /// Evaluates a job that has ended and whose events are all recorded.
     async fn finish(&mut self, flight: &Flight, job: &Job) -> Result<Option<End>, CheckpointError> {
         let checkpoint = &mut self.ledger.checkpoint;
         if job.variables_lost {
@@ -225,7 +225,7 @@ impl<'a> Operation<'a> {
                 checkpoint.kernel_id.clone_from(&job.kernel_id);
                 job.kernel_id
                     .is_none()
-                    .then(|| stop::incomplete(flight, "it names no kernel for a job that ran"))
+                    .then(|| stop::incomplete(flight, "it reported no kernel for a job that ran"))
             }
             (JobState::Succeeded, Work::Batch { .. }) => (!is_done).then(|| {
                 stop::incomplete(
@@ -234,7 +234,7 @@ impl<'a> Operation<'a> {
                 )
             }),
             (JobState::Interrupted, _) if flight.cancelled || checkpoint.is_finished() => None,
-            // Whatever befell it came after its last iteration.
+            // The failure came after its last iteration.
             (JobState::Failed | JobState::TimedOut, _) if is_done => None,
             (
                 JobState::Queued
@@ -253,13 +253,13 @@ impl<'a> Operation<'a> {
         let end = stop.is_some().then_some(End::Stopped);
         match stop {
             Some(stop) => self.ledger.land(Some(stop))?,
-            None => self.ledger.land_softly(),
+            None => self.ledger.land_unsaved(),
         }
         self.keep().await;
         Ok(end)
     }
 
-    /// The machine or the kernel has gone with the job: what it proved counts, the rest runs again after a new setup.
+    /// Handles a job lost with its machine or kernel: its recorded iterations count, the rest runs again after a new setup.
     async fn lose(&mut self) -> Result<Option<End>, CheckpointError> {
         self.ledger.checkpoint.kernel_id = None;
         self.ledger.land(None)?;

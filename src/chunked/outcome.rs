@@ -1,4 +1,4 @@
-//! What one call of an operation comes to.
+//! The outcome of one call of an operation.
 
 use serde::Serialize;
 
@@ -10,10 +10,10 @@ use crate::base::fault::Fault;
 use crate::checkpoints::checkpoint::Skipped;
 use crate::jobs::keep::Kept;
 
-/// Skipped iterations that an answer names.
+/// Skipped iterations listed in an answer.
 const MAX_SKIPPED_SHOWN: usize = 20;
 
-/// What was shown, what was kept, and the facts.
+/// The text, the kept files, and the facts.
 #[derive(Debug)]
 pub struct Outcome {
     pub text: String,
@@ -21,32 +21,32 @@ pub struct Outcome {
     pub facts: Facts,
 }
 
-/// The last line of the answer. What does not apply is absent.
+/// The last line of the answer. Fields that do not apply are absent.
 #[derive(Debug, Clone, Serialize)]
 pub struct Facts {
     pub success: bool,
-    /// `succeeded`, `running` (a job goes on), `queued` (its job waits for other code), `paused` (nothing runs now), `failed`, `interrupted`.
+    /// `succeeded`, `running` (a job is running), `queued` (its job waits for other code), `paused` (nothing runs now), `failed`, `interrupted`.
     pub state: &'static str,
     pub operation: String,
-    /// Iterations before this one finished.
+    /// Iterations before this number are done.
     pub completed: u64,
     pub total: u64,
     pub remaining: u64,
     pub progress_pct: f64,
     pub can_continue: bool,
-    /// Absent where the same call, as it is, would only fail again: then the hint names the choices.
+    /// Absent if the same call would only fail again: then the hint names the choices.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_command: Option<Advice>,
     pub skipped_count: u64,
-    /// The first of them; `get_checkpoint` names more.
+    /// The first of them; `get_checkpoint` lists more.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Skipped>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_id: Option<String>,
     pub session: String,
-    /// A JSON line for each iteration, in this file.
+    /// Path of the file with a JSON line for each iteration.
     pub results: String,
-    /// Of the jobs of this call, when the text leaves something out.
+    /// Paths of the logs of this call's jobs, if the text omits something.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,11 +63,11 @@ pub struct Facts {
 
 impl Outcome {
     pub(super) fn of(end: End, ledger: Ledger, mut output: Output) -> Self {
-        let ahead = output.ahead.take();
+        let queue = output.queue.take();
         let checkpoint = &ledger.checkpoint;
         let (job_id, job_runs) = (output.job.map(|id| id.to_string()), output.job_runs);
         let (text, kept) = output.finish();
-        let goes_on = checkpoint.can_continue();
+        let can_continue = checkpoint.can_continue();
         let again = Advice::from("Call ")
             + Step::RunChunked
             + format!(
@@ -82,8 +82,8 @@ impl Outcome {
             total: checkpoint.total,
             remaining: checkpoint.remaining(),
             progress_pct: checkpoint.progress_pct(),
-            can_continue: goes_on,
-            next_command: goes_on.then_some(again),
+            can_continue,
+            next_command: can_continue.then_some(again),
             skipped_count: checkpoint.skipped_count,
             skipped: (checkpoint.skipped.iter())
                 .take(MAX_SKIPPED_SHOWN)
@@ -113,23 +113,23 @@ impl Outcome {
                     "All iterations are done."
                 };
                 let when = if facts.job_id.is_none() {
-                    " That was so before: nothing ran now."
+                    " They were done before this call, so nothing ran."
                 } else {
                     ""
                 };
                 facts.hint =
-                    Some(format!("{how}{when} A call with restart: true would begin anew.").into());
+                    Some(format!("{how}{when} A call with restart: true would start over.").into());
             }
-            End::Deadline if ahead.is_some() => {
+            End::Deadline if queue.is_some() => {
                 facts.state = "queued";
-                facts.hint = ahead;
+                facts.hint = queue;
             }
             End::Deadline => facts.state = unfinished,
             End::Cancelled => facts.fail(
                 "interrupted",
                 "cancelled",
                 "the call was cancelled",
-                "What was done is kept.",
+                "The completed iterations are kept.",
                 true,
             ),
             End::Stopped => {
@@ -149,7 +149,7 @@ impl Outcome {
                 }
             }
             End::Trouble(error) => {
-                let hint = Advice::from("What was done is kept.").then(error.remedy());
+                let hint = Advice::from("The completed iterations are kept.").then(error.remedy());
                 facts.fail(
                     unfinished,
                     error.code(),

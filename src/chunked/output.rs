@@ -1,4 +1,4 @@
-//! What the jobs of one call showed, together.
+//! The combined output of the jobs of one call.
 
 use std::ops::ControlFlow;
 
@@ -15,12 +15,12 @@ use crate::wire::event::{Event, PythonError};
 pub(super) struct Output {
     collector: Collector,
     pub(super) kept: Kept,
-    /// Jobs whose log is not kept.
+    /// Jobs whose log is not kept yet.
     unlogged: Vec<JobId>,
     pub(super) job: Option<JobId>,
     pub(super) job_runs: bool,
-    /// What the job waits for that has not begun.
-    pub(super) ahead: Option<Advice>,
+    /// What the queued job waits for.
+    pub(super) queue: Option<Advice>,
 }
 
 impl Output {
@@ -31,11 +31,11 @@ impl Output {
             unlogged: Vec::new(),
             job: None,
             job_runs: false,
-            ahead: None,
+            queue: None,
         }
     }
 
-    /// What comes now is of this job.
+    /// Assigns the following output to this job.
     pub(super) fn begin(&mut self, job: JobId) {
         self.job = Some(job);
         self.collector.error = None;
@@ -53,12 +53,12 @@ impl Output {
         self.collector.error.as_ref()
     }
 
-    /// The text, and what was kept beside it.
+    /// Finishes and returns the text, and the files kept beside it.
     pub(super) fn finish(self) -> (String, Kept) {
         (self.collector.into_excerpt().render(), self.kept)
     }
 
-    /// Fetches the pictures of the job, and the logs of all jobs once the text leaves something out.
+    /// Fetches the pictures of the job, and the logs of all jobs once the text omits something.
     pub(super) async fn keep(&mut self, jobs: &Jobs, deadline: Instant) {
         let Some(job) = self.job else { return };
         let new = self.collector.take_attachments();

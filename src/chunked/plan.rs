@@ -1,4 +1,4 @@
-//! What an operation is to do, and what makes two calls the same operation.
+//! The work of an operation, and what makes two calls the same operation.
 
 use std::ops::RangeInclusive;
 
@@ -10,9 +10,9 @@ use crate::checkpoints::{CheckpointError, Name};
 use crate::wire::job::{Iterations, JobRequest, OnError};
 use crate::wire::session::is_name;
 
-/// Iterations in one job, unless the caller says otherwise.
+/// Default number of iterations in one job.
 pub const DEFAULT_BATCH_SIZE: u64 = 10;
-/// The operation's name, unless the caller says otherwise.
+/// Default name of an operation.
 pub const DEFAULT_NAME: &str = "chunked_op";
 
 const ITERATIONS: RangeInclusive<u64> = 1..=1_000_000_000;
@@ -34,6 +34,8 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Checks the arguments.
+    ///
     /// # Errors
     /// [`CheckpointError::Invalid`], with all faults in one sentence.
     pub fn validate(&self) -> Result<(), CheckpointError> {
@@ -47,7 +49,7 @@ impl Plan {
         ] {
             if !allowed.contains(&value) {
                 faults.push(format!(
-                    "{name} is {value}: it may be {} to {}",
+                    "{name} is {value}: it must be {} to {}",
                     allowed.start(),
                     allowed.end()
                 ));
@@ -63,8 +65,8 @@ impl Plan {
         }
     }
 
-    /// The same for two calls that mean the same work. How large batches are and what a failing iteration does may change on the way: what
-    /// is done stays as good as it was.
+    /// A hash that is equal for calls that mean the same work. The batch size and the handling of failing iterations may change between calls:
+    /// finished iterations stay valid.
     pub(super) fn hash(&self) -> String {
         let mut hasher = Sha256::new();
         let total = self.n_iterations.to_string();
@@ -76,7 +78,7 @@ impl Plan {
         hex(&hasher.finalize())
     }
 
-    /// The state of an operation of which nothing is done yet.
+    /// The checkpoint of an operation that has not started.
     pub(super) fn begin(&self) -> Checkpoint {
         Checkpoint::new(
             self.name.clone(),
@@ -131,7 +133,7 @@ impl Plan {
         }
     }
 
-    /// The same request for the same work, always: the executor knows a repeated one by it.
+    /// The request for a piece of work. Always the same for the same work: the executor recognizes a retry by it.
     pub(super) fn request(&self, work: Work, kernel_id: Option<&str>) -> JobRequest {
         match work {
             Work::Setup => self.setup(),
@@ -149,7 +151,7 @@ impl Plan {
         }
     }
 
-    /// Iterations that run where the setup ran, or not at all.
+    /// A batch that runs in the kernel of the setup or not at all.
     fn batch(&self, start: u64, stop: u64, kernel_id: Option<&str>) -> JobRequest {
         JobRequest {
             code: self.loop_code.clone(),
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_of_a_plan_are_told_together() {
+    fn all_faults_of_a_plan_are_reported_together() {
         let bad = Plan {
             loop_code: " \n".to_owned(),
             n_iterations: 0,
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn another_work_makes_another_plan_another_way_to_do_it_does_not() {
+    fn the_hash_depends_on_the_work_but_not_on_batching() {
         let same = Plan {
             batch_size: 7,
             on_error: OnError::Skip,

@@ -1,4 +1,4 @@
-//! Takes what one job of an operation tells, into the books and the answer.
+//! Records the events of one job of an operation in the ledger and the answer.
 
 use std::ops::ControlFlow;
 
@@ -11,7 +11,7 @@ use crate::jobs::follow::{Ended, Followed, Reader};
 use crate::runtime::RuntimeError;
 use crate::wire::event::{Event, EventKind};
 
-/// Reads one job's events into the books and the answer.
+/// Reads one job's events into the ledger and the answer.
 pub(super) struct BatchReader<'a> {
     caller: &'a Caller<'a>,
     ledger: &'a mut Ledger,
@@ -33,7 +33,7 @@ impl<'a> BatchReader<'a> {
         }
     }
 
-    /// What became of the job; none when the executor does not know it.
+    /// Returns where following the job ended; none if the executor does not know it.
     pub(super) fn done(
         self,
         jobs: &Jobs,
@@ -50,7 +50,7 @@ impl<'a> BatchReader<'a> {
         }
         let is_unknown = matches!(&followed.ended, Ended::Trouble(error) if error.is_not_found());
         if is_unknown && let Some(error) = jobs.other_client(followed.id) {
-            // It runs there: here it would run a second time.
+            // It may be running there; sending it again would run it twice.
             return Err(error.into());
         }
         Ok((!is_unknown).then_some(followed))

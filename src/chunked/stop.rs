@@ -1,4 +1,4 @@
-//! Why an operation stopped, and what to do about it.
+//! Explains why an operation stopped, and what to do about it.
 
 use crate::base::advice::{Advice, Step};
 use crate::checkpoints::checkpoint::{Flight, Stop, Work};
@@ -7,7 +7,7 @@ use crate::wire::event::PythonError;
 use crate::wire::job::{Job, OnError};
 use crate::wire::state::{JobState, Reason};
 
-/// What a job's end means for the operation whose next iteration is `completed`.
+/// Explains a job's end for the operation whose next iteration is `completed`.
 pub(super) fn explain(
     flight: &Flight,
     job: &Job,
@@ -51,13 +51,13 @@ pub(super) fn explain(
         error: format!("{place} {what}"),
         hint,
         code_must_change,
-        retryable: may_pass(job),
+        retryable: may_succeed_again(job),
     }
 }
 
-/// Whether the same call may do better as it is: what befell the machine, or a person did, may not come again. Code that raises or ends its
-/// process, and what is too much for the limits, comes again.
-fn may_pass(job: &Job) -> bool {
+/// Whether the same call may succeed: a machine's failure or a person's interrupt may not recur, but code that raises, ends its process or
+/// exceeds a limit will do so again.
+fn may_succeed_again(job: &Job) -> bool {
     match job.reason {
         Some(Reason::KernelDied) => death::may_succeed_again(job.kernel_exit.as_ref()),
         Some(Reason::DiskFull) => true,
@@ -65,14 +65,14 @@ fn may_pass(job: &Job) -> bool {
     }
 }
 
-/// Raised by `input()` and its kin.
+/// Raised by `input()`, `getpass()` and debuggers.
 const UNANSWERED: &str = "StdinNotImplementedError";
 
 fn skips(job: &Job) -> bool {
     (job.iterations.as_ref()).is_some_and(|iterations| iterations.on_error == OnError::Skip)
 }
 
-/// Whether the code itself is no Python. What it imports or evaluates has a traceback.
+/// Whether the code itself does not parse. A syntax error in imported or evaluated code has a traceback.
 fn is_unparsed(error: &PythonError) -> bool {
     let is_syntax = matches!(
         error.ename.as_str(),
@@ -90,76 +90,76 @@ fn after_exception(iteration: Option<u64>, skips: bool, error: &PythonError) -> 
     };
     if is_unparsed(error) {
         return format!(
-            "{part} is no valid Python, so none of it ran: mend it, then call with restart: true."
+            "{part} is not valid Python, so none of it ran: fix it, then call with restart: true."
         )
         .into();
     }
     if error.ename == UNANSWERED {
         return format!(
-            "Nobody can answer input() here: put the value into {part}, then call with restart: true."
+            "There is no input to answer input() here: put the value in {part}, then call with restart: true."
         )
         .into();
     }
     let Some(iteration) = iteration else {
         return cause(error, false).then(
-            "If setup_code must change, call with restart: true, which begins anew; if the cause has gone, call again with the same \
+            "If setup_code must change, call with restart: true, which starts over; if the cause is gone, call again with the same \
              arguments: the setup runs again.",
         );
     };
     let skip = match (skips, error.ename.as_str()) {
-        // They are no `Exception`, and skipping is no way out.
+        // Not subclasses of `Exception`, so they are never skipped.
         (_, "SystemExit" | "KeyboardInterrupt") => "",
-        (true, _) => " It is no error that on_error: \"skip\" passes over.",
-        (false, _) => " on_error: \"skip\" passes failing iterations over.",
+        (true, _) => " on_error: \"skip\" does not skip this kind of error.",
+        (false, _) => " on_error: \"skip\" skips failing iterations.",
     };
     let done = Advice::from(done_before(iteration));
     done.then(cause(error, true)).then(format!(
-        "If loop_code must change, restart: true begins anew; if the cause has gone, call again with the same arguments: iteration \
-         {iteration} is tried again.{skip}"
+        "If loop_code must change, restart: true starts over; if the cause is gone, call again with the same arguments: iteration \
+         {iteration} is retried.{skip}"
     ))
 }
 
-/// What may have caused it outside of the code.
+/// Advises on causes outside of the code.
 fn cause(error: &PythonError, is_loop: bool) -> Advice {
     match error.ename.as_str() {
         "ModuleNotFoundError" => {
-            Advice::from("If a package is missing there, install it with ") + Step::RunQuick + " (%pip install NAME)."
+            Advice::from("If a package is missing on the runtime, install it with ") + Step::RunQuick + " (%pip install NAME)."
         }
         "FileNotFoundError" => {
-            Advice::from("If a file is missing there, ")
+            Advice::from("If a file is missing on the runtime, ")
                 + Step::Upload
-                + " brings it; "
+                + " sends it; "
                 + Step::ListFiles
                 + " shows what there is."
         }
         "NameError" if is_loop => {
-            Advice::from("setup_code must make everything that loop_code needs; if its variables were cleaned up, run setup_code with ")
+            Advice::from("setup_code must define everything that loop_code needs; if its variables were cleaned up, run setup_code with ")
                 + Step::RunQuick
                 + " in the same session."
         }
         "NameError" => {
-            "setup_code must make everything that it needs: it runs again on a new kernel.".into()
+            "setup_code must define everything that it needs: it runs again on a new kernel.".into()
         }
         "SystemExit" if is_loop => {
-            "sys.exit() stops the operation: break ends a loop early, continue passes an iteration over.".into()
+            "sys.exit() stops the operation: break ends a loop early, continue skips the rest of an iteration.".into()
         }
         _ if ending::is_gpu_lost(error) => {
-            Advice::from("After this the GPU is of no use to this Python process: call ")
+            Advice::from("After this error the Python process can no longer use the GPU: call ")
                 + Step::RestartSession
                 + " first; the setup runs again by itself."
         }
         _ if ending::is_memory_short(error) => {
-            Advice::from("Memory is short: free what else is held there (")
+            Advice::from("Memory is short: free other variables and sessions (")
                 + Step::ListVariables
                 + ", "
                 + Step::RestartSession
-                + " of other sessions), or take less at a time."
+                + "), or process less at a time."
         }
         _ => Advice::default(),
     }
 }
 
-/// What is kept when an iteration did not finish.
+/// Says which iterations are kept when one did not finish.
 fn done_before(iteration: u64) -> String {
     match iteration {
         0 => "No iteration is done yet.".to_owned(),
@@ -171,46 +171,46 @@ fn done_before(iteration: u64) -> String {
 fn after_end(iteration: Option<u64>, job: &Job) -> Advice {
     match (job.reason, iteration) {
         (Some(Reason::Timeout), None) => {
-            Advice::from("The setup has 5 minutes. Do what takes longer with ")
+            Advice::from("The setup has a timeout of 5 minutes. Run longer work with ")
                 + Step::RunLong
-                + ", into a file that the setup reads; then call again with restart: true."
+                + ", which writes a file for the setup to read; then call again with restart: true."
         }
-        (Some(Reason::Timeout), Some(_)) => "A batch has 5 minutes. Call again with a smaller batch_size to go on from there; the setup runs \
-             again where it must."
+        (Some(Reason::Timeout), Some(_)) => "A batch has a timeout of 5 minutes. Call again with a smaller batch_size to continue from there; the setup runs \
+             again if needed."
             .into(),
         (Some(Reason::Exited), None) => {
-            "Take the exit out of setup_code. Then call again with restart: true.".into()
+            "Remove the exit from setup_code. Then call again with restart: true.".into()
         }
         (Some(Reason::Exited), Some(iteration)) => format!(
-            "{} A call with the same arguments runs the setup in a fresh Python process and iteration {iteration} again. To end a loop early use \
-             break; to change loop_code, restart: true begins anew.",
+            "{} A call with the same arguments runs the setup in a new Python process and iteration {iteration} again. To end a loop early use \
+             break; to change loop_code, restart: true starts over.",
             done_before(iteration)
         )
         .into(),
         (Some(Reason::KernelDied), None) => death::advise(job.kernel_exit.as_ref()).then(
-            "If setup_code must change, call with restart: true; else call again with the same arguments: the setup runs again.",
+            "If setup_code must change, call with restart: true; otherwise call again with the same arguments: the setup runs again.",
         ),
         (Some(Reason::KernelDied), Some(iteration)) => Advice::from(done_before(iteration))
             .then(death::advise(job.kernel_exit.as_ref()))
             .then(format!(
                 "A call with the same arguments runs the setup and iteration {iteration} again in a new Python process; if loop_code must \
-                 change, restart: true begins anew."
+                 change, restart: true starts over."
             )),
         (Some(Reason::DiskFull), _) => {
-            "Delete files there, then call again with the same arguments to go on from there.".into()
+            "Delete files on the machine, then call again with the same arguments to continue from there.".into()
         }
-        _ => "Call again with the same arguments, when it is wanted, to go on from there; the setup runs again where it must.".into(),
+        _ => "Call again with the same arguments to continue from there; the setup runs again if needed.".into(),
     }
 }
 
-/// An executor that does not keep to the protocol.
+/// The stop for an executor that violates the protocol.
 pub(super) fn incomplete(flight: &Flight, what: &str) -> Stop {
     Stop {
         interrupted: false,
         iteration: None,
         job_id: flight.job_id.to_string(),
         code: "incompatible_executor".to_owned(),
-        error: format!("the executor does not keep to its API: {what}"),
+        error: format!("the executor violates its API: {what}"),
         hint: "Run the notebook of this bridge's version, then call again.".into(),
         code_must_change: false,
         retryable: false,
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exception_says_what_is_done_and_advises_what_is_not_set_yet() {
+    fn an_exception_says_what_is_done_and_advises_skip_only_where_unset() {
         let error = exception("ValueError", "1");
         for (iteration, done) in [
             (0, "No iteration is done yet."),
@@ -353,15 +353,15 @@ mod tests {
         ] {
             let hint = said(&after_exception(Some(iteration), false, &error));
             assert!(hint.starts_with(done), "{hint}");
-            assert!(hint.contains("passes failing iterations over"), "{hint}");
+            assert!(hint.contains("skips failing iterations"), "{hint}");
             let hint = said(&after_exception(Some(iteration), true, &error));
             assert!(hint.starts_with(done), "{hint}");
-            assert!(!hint.contains("passes failing iterations over"), "{hint}");
+            assert!(!hint.contains("skips failing iterations"), "{hint}");
         }
     }
 
     #[test]
-    fn what_is_never_skipped_is_not_advised_to_be() {
+    fn skip_is_not_advised_for_exceptions_that_are_never_skipped() {
         for ename in ["KeyboardInterrupt", "SystemExit"] {
             for skips in [false, true] {
                 let hint = said(&after_exception(Some(7), skips, &exception(ename, "")));
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn stops_name_what_prevents_resuming() {
+    fn stops_name_what_has_to_be_fixed_before_resuming() {
         let missing = exception("ModuleNotFoundError", "No module named 'x'");
         let lost = exception(
             "AcceleratorError",

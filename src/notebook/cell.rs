@@ -1,4 +1,4 @@
-//! Jobs into cells: one each, and the batches of one loop in one.
+//! Converts jobs into cells: one each, and one for all batches of a loop.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use crate::jobs::ending;
 use crate::wire::job::Job;
 use crate::wire::state::{JobState, Reason};
 
-/// A cell of code that may still grow.
+/// A code cell to which further batches may be added.
 pub(super) struct Cell {
     id: String,
     code: String,
@@ -19,7 +19,7 @@ pub(super) struct Cell {
     execution_count: Option<u64>,
     outputs: Outputs,
     pub(super) log_bytes: u64,
-    /// What befell its jobs, in sentences.
+    /// Sentences on jobs that did not finish.
     notes: Vec<String>,
     raised: bool,
     jobs: Vec<Value>,
@@ -56,14 +56,14 @@ impl Cell {
         cell
     }
 
-    /// Takes the next batch of the same loop; gives back what is something else.
+    /// Adds the next batch of the same loop; returns any other job unchanged.
     pub(super) fn grow(&mut self, fetched: Fetched) -> Option<Fetched> {
         let (Some(own), Some(next)) = (&mut self.iterations, &fetched.job.iterations) else {
             return Some(fetched);
         };
-        // A batch that did not finish is followed by one that begins in its middle; one that begins at the loop's start is another loop.
-        let goes_on = own.range.start < next.start && next.start <= own.range.end;
-        if !goes_on || own.total != next.total || self.code != fetched.code {
+        // An unfinished batch is followed by one that begins in its middle; one that begins at the loop's start is another loop.
+        let continues = own.range.start < next.start && next.start <= own.range.end;
+        if !continues || own.total != next.total || self.code != fetched.code {
             return Some(fetched);
         }
         own.range.end = own.range.end.max(next.stop);
@@ -80,8 +80,7 @@ impl Cell {
         self.outputs.pictures()
     }
 
-    /// The cell, after one of text where there is something to say of it, and its outputs, which are to be put into it. A loop is headed by
-    /// `loop_title`.
+    /// Returns an optional note cell, the code cell without outputs, and the outputs to put into it. A loop is headed by `loop_title`.
     pub(super) fn finish(self, loop_title: &str) -> (Option<Value>, Value, Finished) {
         let note = (!self.notes.is_empty()).then(|| {
             let text = self.notes.join("\n\n");
@@ -93,7 +92,7 @@ impl Cell {
         };
         let mut metadata = json!({"smart_colab": {"jobs": self.jobs}});
         if self.raised {
-            // Jupyter's own sign for a cell whose exception does not end a run of the whole notebook.
+            // Jupyter's tag for a cell whose exception does not stop running the whole notebook.
             metadata["tags"] = json!(["raises-exception"]);
         }
         let code = json!({
@@ -121,25 +120,25 @@ impl Cell {
                 self.raised = true;
                 return;
             }
-            JobState::Queued => "it waited to be run when this was written".into(),
-            JobState::Running => "it still ran when this was written".into(),
+            JobState::Queued => "it was queued when this was written".into(),
+            JobState::Running => "it was still running when this was written".into(),
             JobState::Failed | JobState::Interrupted | JobState::TimedOut | JobState::Lost => {
                 ending::explain(job.reason.unwrap_or(Reason::Unknown), job).1
             }
         };
         let what = match &job.iterations {
             Some(batch) => format!(
-                "Of the code below, the batch from iteration {}",
+                "The batch of the code below from iteration {}",
                 batch.start
             ),
             None => "The code below".to_owned(),
         };
         self.notes
-            .push(format!("**{what} did not come to its end:** {sentence}."));
+            .push(format!("**{what} did not finish:** {sentence}."));
     }
 }
 
-/// Adds what widgets showed later; the log that it comes from has `log_bytes`.
+/// Adds later outputs of widgets, from a log of `log_bytes`.
 pub(super) fn absorb(captured: &mut Captured, later: Captured, log_bytes: u64) {
     for (widget, outputs) in later {
         let shown = captured.entry(widget).or_default();

@@ -1,4 +1,4 @@
-//! Outputs of one cell that the code of a later one updates.
+//! Applies updates that the code of a later cell makes to an earlier cell's outputs.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::file::Updates;
 use super::outputs::Finished;
 
-/// Where the displays of a notebook are that can be updated, and what became of them.
+/// The places of a notebook's updatable displays, and their updates.
 #[derive(Debug, Default)]
 pub(super) struct Displays {
     places: HashMap<String, Vec<(usize, usize)>>,
@@ -15,7 +15,7 @@ pub(super) struct Displays {
 }
 
 impl Displays {
-    /// Notes the displays of a cell, the `cell`-th of the notebook; gives back its outputs.
+    /// Records the displays of the `cell`-th cell of the notebook; returns its outputs.
     pub(super) fn place(&mut self, cell: usize, outputs: Finished) -> Vec<Value> {
         for (id, rich) in outputs.elsewhere {
             for (cell, output) in self.places.get(&id).into_iter().flatten() {
@@ -28,7 +28,7 @@ impl Displays {
         }
         for (id, at) in outputs.displays {
             let places = self.places.entry(id).or_default();
-            // Displayed again: all of them show the same.
+            // Displayed again: all places of an id show the same.
             for (cell, output) in &*places {
                 let map = |field: &str| outputs.values[at][field].as_object().cloned();
                 let state = (

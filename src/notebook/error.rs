@@ -1,4 +1,4 @@
-//! Why no notebook was written.
+//! Errors of exporting a notebook.
 
 use thiserror::Error;
 
@@ -7,12 +7,12 @@ use crate::base::fault::Fault;
 use crate::runtime::RuntimeError;
 use crate::transfer::TransferError;
 
-/// A refused or failed export: nothing was written. `Display` is a sentence for people, without its source's text.
+/// A refused or failed export: nothing was written. `Display` omits the source's text.
 #[derive(Debug, Error)]
 pub enum NotebookError {
     #[error("nothing was run in session {session:?}")]
     Empty { session: String },
-    #[error("the machine has not kept what was run in session {session:?}: {jobs} jobs are gone")]
+    #[error("the machine no longer has the code that was run in session {session:?}: {jobs} jobs are gone")]
     Gone { session: String, jobs: u64 },
     /// The name or the disk.
     #[error(transparent)]
@@ -33,19 +33,19 @@ impl Fault for NotebookError {
     fn remedy(&self) -> Advice {
         match self {
             Self::Empty { .. } => {
-                Advice::from(Step::ListJobs) + " shows what was run, and in which session. Nothing was written."
+                Advice::from(Step::ListJobs) + " shows the jobs and their sessions. Nothing was written."
             }
             Self::Gone { .. } => {
-                Advice::from("Nothing was written. Where ")
+                Advice::from("Nothing was written. If ")
                     + Step::Output { job: None }
-                    + " still shows these jobs, the executor is of an older version: run this version's notebook there."
+                    + " still shows these jobs, the executor is an older version: run this version's notebook on the runtime."
             }
             Self::Place(TransferError::OutsideSaveDir { .. } | TransferError::UnusableName { .. }) => {
                 "Give a plain name as filename, with folders before it if you like: runs/monday.ipynb. Nothing was written."
                     .into()
             }
             Self::Place(TransferError::DiskFull { .. }) => {
-                "Free some space on this machine and call again. Nothing was written.".into()
+                "Free some space on this computer and call again. Nothing was written.".into()
             }
             Self::Place(error) => error.remedy(),
             Self::Runtime(error) => Advice::from("Nothing was written.").then(error.remedy()),

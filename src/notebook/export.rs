@@ -1,4 +1,4 @@
-//! From a session's jobs to a file, within one call's time.
+//! Exports a session's jobs to a file, within one call's time.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,22 +24,22 @@ use crate::transfer::TransferResult;
 use crate::transfer::name::Name;
 use crate::wire::machine::Probe;
 
-/// Jobs that one notebook holds; the executor lists no more.
+/// Jobs in one notebook: the executor lists no more.
 pub const MAX_JOBS: u64 = 1_000;
-/// Jobs fetched side by side, for the way there and back is what takes the time.
+/// Jobs fetched concurrently: the time goes into round trips.
 const MAX_CONCURRENT: usize = 4;
-/// Left of the call for ending the file.
+/// Time of the call reserved for finishing the file.
 const RESERVE: Duration = Duration::from_secs(2);
 
-/// Which notebook is wanted.
+/// The arguments of an export.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     pub session: String,
-    /// A path under the save folder; named after the session and the day unless given.
+    /// A path under the save folder; by default named after the session and the day.
     pub filename: Option<String>,
-    /// Only so many of the newest jobs, 1 to [`MAX_JOBS`].
+    /// Number of newest jobs to export, 1 to [`MAX_JOBS`].
     pub last: Option<u64>,
-    /// What the face calls a chunked operation; heads the cells of one.
+    /// The face's name for a chunked operation, which heads its cells.
     pub loop_title: String,
 }
 
@@ -47,13 +47,13 @@ pub struct Wanted {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Report {
     pub path: String,
-    /// Of all kinds.
+    /// Number of cells of all kinds.
     pub cells: u64,
     pub pictures: u64,
-    /// Jobs that the machine has not kept, or that could not be fetched in this call.
+    /// Jobs that the machine no longer has, or that could not be fetched in this call.
     pub jobs_left_out: u64,
     pub size_bytes: u64,
-    /// What that is, and what is missing.
+    /// Where the notebook is, and what is missing.
     pub message: String,
 }
 
@@ -64,13 +64,13 @@ pub struct Notebooks {
     save_dir: PathBuf,
 }
 
-/// How far an export came.
+/// The state of an export.
 struct Progress {
     file: NotebookFile,
     displays: Displays,
     /// States of widgets by their models' ids.
     widgets: Map<String, Value>,
-    /// What Output widgets show, and the length of all logs that it comes from.
+    /// Contents of Output widgets, and the total length of the logs that they come from.
     captured: Captured,
     log_bytes: u64,
     pictures: u64,
@@ -89,10 +89,10 @@ impl Notebooks {
         }
     }
 
-    /// Writes what was run, oldest first, as far as the caller's deadline allows; it hears of the jobs done, and of all.
+    /// Writes a session's jobs, oldest first, as far as the caller's deadline allows; reports the number of jobs done.
     ///
     /// # Errors
-    /// [`NotebookError`]; nothing is written then.
+    /// [`NotebookError`]; then nothing was written.
     pub async fn export(
         &self,
         wanted: &Wanted,
@@ -137,7 +137,7 @@ impl Notebooks {
         Ok(progress.end(&probe, is_whole, deadline)?)
     }
 
-    /// Oldest first.
+    /// The ids of the session's jobs, oldest first.
     async fn jobs(&self, wanted: &Wanted, deadline: Instant) -> RuntimeResult<Vec<JobId>> {
         let query = &JobsQuery {
             session: Some(&wanted.session),
@@ -248,22 +248,22 @@ impl Progress {
         let Placed { path, bytes } = file.end(&metadata(probe, self.widgets))?;
         let mut message = format!("The notebook is {}.", path.display());
         if !has_all {
-            message += &format!(" It holds the last {MAX_JOBS} jobs; older ones are left out.");
+            message += &format!(" It contains the last {MAX_JOBS} jobs; older ones are not included.");
         }
         if self.gone > 0 {
             message += &format!(
-                " {} jobs are left out: the machine has not kept them.",
+                " {} jobs are not included: the machine no longer has them.",
                 self.gone
             );
         }
         if let Some(error) = &self.trouble {
             let why = if is_late(error, deadline) {
-                "the time of this call was up".to_owned()
+                "this call ran out of time".to_owned()
             } else {
                 error.to_string()
             };
             message += &format!(
-                " The newest {missing} jobs are missing: {why}. Call again with last: {missing} for a second notebook with them.",
+                " The newest {missing} jobs are missing: {why}. To get them in a second notebook, call again with last: {missing}.",
                 missing = self.missing
             );
         }
@@ -278,7 +278,7 @@ impl Progress {
     }
 }
 
-/// The notebook's own, as Jupyter writes them.
+/// The notebook's metadata, as Jupyter writes it.
 fn metadata(probe: &Probe, widgets: Map<String, Value>) -> Value {
     let mut metadata = json!({
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -312,7 +312,7 @@ fn title(session: &str, probe: &Probe) -> serde_json::Value {
         .map(|gpu| format!(", {}", gpu.name))
         .collect();
     let text = format!(
-        "# Session {session}\n\nWhat was run in session `{session}`, written by smart-colab on {now}.\n\n\
+        "# Session {session}\n\nThe code run in session `{session}`, exported by smart-colab on {now}.\n\n\
          Machine: {} {}{place}{}. Python {}.",
         probe.platform.system,
         probe.platform.machine,

@@ -1,4 +1,4 @@
-//! One job with its code and its output, from the executor.
+//! Fetches one job with its code and its output from the executor.
 
 use std::sync::Arc;
 
@@ -17,14 +17,14 @@ use crate::runtime::{Code, Hold, RuntimeError, RuntimeResult};
 use crate::wire::event::{BlobRef, EventKind};
 use crate::wire::job::Job;
 
-/// Of events in one answer.
+/// Bytes of events in one response.
 const PAGE_BYTES: u64 = 1024 * 1024;
-/// A job that has printed more than this is read on from its last events: a tunnel's gigabyte is not for what is left out anyway.
+/// Printed bytes after which only a job's last events are read: the rest is omitted anyway and would use up a tunnel's quota.
 const MAX_TEXT_BYTES: usize = 8 * 1024 * 1024;
-/// Those are so many, of 16 Ki characters at most.
+/// Number of these last events, of 16 Ki characters at most.
 const MAX_LAST_EVENTS: u64 = 500;
 
-/// All of a job that a notebook shows.
+/// A job with everything that a notebook shows of it.
 pub(super) struct Fetched {
     pub(super) job: Job,
     pub(super) code: String,
@@ -32,11 +32,11 @@ pub(super) struct Fetched {
     pub(super) execution_count: Option<u64>,
     /// States of widgets by their models' ids.
     pub(super) widgets: Map<String, Value>,
-    /// What Output widgets show, by their models' ids.
+    /// Contents of Output widgets by their models' ids.
     pub(super) captured: Captured,
 }
 
-/// The job as it is now; none when the executor has not kept it.
+/// Fetches a job in its current state; none if the executor no longer has it.
 pub(super) async fn fetch(
     connection: &Arc<Connection>,
     job: JobId,
@@ -113,7 +113,7 @@ async fn fetch_whole(
             widgets.extend(states);
         }
     }
-    // What no widget can show that the executor has kept stays with the cell.
+    // Output captured by a widget whose state was not kept stays with the cell.
     let is_kept = |(widget, _): &(String, Outputs)| widgets.contains_key(widget);
     let (captured, loose): (Captured, Captured) = captured.into_iter().partition(is_kept);
     for shown in loose.into_values() {
@@ -140,7 +140,7 @@ fn in_place(mime: &str, bytes: &Bytes) -> Value {
     json.unwrap_or_else(|| Value::String(text.into_owned()))
 }
 
-/// Whether an error only says that the call's time is up.
+/// Whether an error only means that the call's time has run out.
 pub(super) fn is_late(error: &RuntimeError, deadline: Instant) -> bool {
     matches!(error, RuntimeError::TimedOut { .. }) && Instant::now() >= deadline
 }

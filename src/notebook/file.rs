@@ -1,4 +1,4 @@
-//! A notebook on disk, written cell by cell beside its place and named when it is whole.
+//! Writes a notebook to disk, cell by cell under a temporary name, and renames it when complete.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
@@ -12,27 +12,27 @@ use crate::transfer::destination::place;
 use crate::transfer::name::Name;
 use crate::transfer::{TransferError, TransferResult};
 
-/// A notebook that is being written. Dropped before its end it leaves nothing.
+/// A notebook being written. If dropped before `end`, it leaves no file.
 pub(super) struct NotebookFile {
     target: PathBuf,
     file: BufWriter<NamedTempFile>,
-    /// Where each cell is, of all kinds.
+    /// The byte range of each cell.
     places: Vec<Range<u64>>,
     length: u64,
 }
 
-/// What comes in the place of a cell's outputs' data and metadata, by the cell's and the output's numbers.
+/// New data and metadata of outputs, by the numbers of the cell and the output.
 pub(super) type Updates =
     BTreeMap<usize, BTreeMap<usize, (Map<String, Value>, Map<String, Value>)>>;
 
-/// A file of the user's.
+/// A finished file.
 pub(super) struct Placed {
     pub(super) path: PathBuf,
     pub(super) bytes: u64,
 }
 
 impl NotebookFile {
-    /// Will be `name` in `save_dir`, or the first numbered name that is free.
+    /// Begins the notebook that will be `name` in `save_dir`, or the first free numbered name.
     pub(super) fn begin(save_dir: &Path, name: &Name) -> TransferResult<Self> {
         Self::begin_at(name.prepare(save_dir)?)
     }
@@ -72,7 +72,7 @@ impl NotebookFile {
         Ok(())
     }
 
-    /// The same notebook with what became of some outputs later; one cell after the other, for all of them may be too much.
+    /// Rewrites the notebook with updated outputs, cell by cell, because all of them may not fit into memory.
     pub(super) fn updated(self, mut updates: Updates) -> TransferResult<Self> {
         if updates.is_empty() {
             return Ok(self);
@@ -102,7 +102,7 @@ impl NotebookFile {
         Ok(new)
     }
 
-    /// Ends the notebook and gives it its name. `metadata` is the whole notebook's.
+    /// Finishes and renames the notebook. `metadata` is the whole notebook's.
     pub(super) fn end(mut self, metadata: &Value) -> TransferResult<Placed> {
         let end =
             format!("\n], \"metadata\": {metadata}, \"nbformat\": 4, \"nbformat_minor\": 5}}\n");
@@ -114,7 +114,7 @@ impl NotebookFile {
             .map_err(|error| failed(error.into_error()))?;
         file.as_file().sync_all().map_err(failed)?;
         let bytes = file.as_file().metadata().map_err(failed)?.len();
-        // Closed before it is renamed; its guard takes it away where that fails.
+        // Closed before the rename; the guard removes it if that fails.
         let written = file.into_temp_path();
         let path = place(&written, &self.target).map_err(failed)?;
         Ok(Placed { path, bytes })

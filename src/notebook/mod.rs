@@ -1,8 +1,8 @@
-//! What was run in a session, as a Jupyter notebook (nbformat 4.5) that runs again.
+//! Exports the code run in a session as a Jupyter notebook (nbformat 4.5) that can be run again.
 //!
 //! - [`export`]: from the session's jobs to a file in the user's folder, within one call's time;
-//! - `fetch`: one job with its code and output; `outputs`: that output, bounded; `shape`: it in nbformat's shapes;
-//! - `cell`: jobs into cells, the batches of a loop into one; `source`: a loop's body as a loop;
+//! - `fetch`: one job with its code and output; `outputs`: that output, bounded; `shape`: its form in nbformat;
+//! - `cell`: jobs into cells, the batches of a loop into one; `source`: a loop's body as a loop; `displays`: updates of earlier cells;
 //! - `file`: the notebook on disk, written cell by cell.
 //!
 //! Memory does not grow with the session: a few jobs are held at a time, each bounded.

@@ -1,13 +1,13 @@
-//! One output of a cell, from its event to nbformat's shape.
+//! Converts one output of a cell to nbformat.
 
 use serde_json::{Map, Value, json};
 
 use crate::base::text::Excerpt;
 use crate::wire::event::{BlobRef, PythonError, StreamName};
 
-/// Bytes of what stands around a value in the notebook.
+/// Bytes of JSON around a value in the notebook.
 const FRAME_BYTES: usize = 128;
-/// Of an exception's message, and of each part of its traceback.
+/// Characters of an exception's message, and of each part of its traceback.
 const MAX_ERROR_CHARS: usize = 64 * 1024;
 
 #[derive(Debug)]
@@ -84,7 +84,7 @@ pub(super) fn is_json(mime: &str) -> bool {
     mime == "application/json" || mime.ends_with("+json")
 }
 
-/// nbformat wants text for every mime type but JSON's.
+/// Converts a value to text, which nbformat requires for every MIME type but JSON's.
 fn in_shape(mime: &str, value: Value) -> Value {
     let is_text = match &value {
         Value::String(_) => true,
@@ -98,7 +98,7 @@ fn in_shape(mime: &str, value: Value) -> Value {
     }
 }
 
-/// Bytes that a value takes in the notebook, before it is fetched too.
+/// Bytes of a value in the notebook; also for a blob that is not fetched yet.
 pub(super) fn size(mime: &str, value: &Value) -> usize {
     FRAME_BYTES + length(mime, value)
 }
@@ -120,7 +120,7 @@ fn length(mime: &str, value: &Value) -> usize {
     }
 }
 
-/// Whether the executor keeps the type's text as it is, and not what its base64 means.
+/// Whether the executor keeps this type as text, rather than as decoded base64.
 pub(super) fn is_text(mime: &str) -> bool {
     let is_media = ["image/", "audio/", "video/"]
         .iter()

@@ -1,10 +1,10 @@
-//! A loop's body as the loop that it ran in.
+//! Turns a loop's body into the loop that it ran in.
 
 use std::ops::Range;
 
 const INDENT: &str = "    ";
 
-/// `body` under a `for` over `range`, of `total` iterations in all, and under a comment that begins with `title`.
+/// Puts `body` under a `for` over `range`, of `total` iterations, and under a comment that begins with `title`.
 pub(super) fn of_loop(title: &str, body: &str, range: &Range<u64>, total: u64) -> String {
     let mut text = format!(
         "# {title}: iterations {} to {} of {total}\n",
@@ -12,7 +12,7 @@ pub(super) fn of_loop(title: &str, body: &str, range: &Range<u64>, total: u64) -
         range.end.saturating_sub(1)
     );
     if body.contains("{i}") {
-        text.push_str("# There, {i} means the iteration's number: here write i.\n");
+        text.push_str("# In that tool {i} means the iteration's number: in a notebook write i.\n");
     }
     text.push_str(&format!(
         "for i in range({}, {}):\n",
@@ -22,7 +22,7 @@ pub(super) fn of_loop(title: &str, body: &str, range: &Range<u64>, total: u64) -
     text
 }
 
-/// Every line of code one step further in; lines inside of a string stay as they are, because they are its value.
+/// Indents every line of code; lines inside a string stay unchanged, because they are its value.
 fn indented(body: &str) -> String {
     let first = body.lines().find(|line| !line.trim().is_empty());
     let margin = first.map_or("", |line| &line[..line.len() - line.trim_start().len()]);
@@ -42,7 +42,7 @@ fn indented(body: &str) -> String {
     lines.join("\n")
 }
 
-/// The triple quote that is open after `line`, when `open` was before it.
+/// The triple quote that is open after `line`, if `open` was open before it.
 fn open_quote(line: &str, mut open: Option<&'static str>) -> Option<&'static str> {
     let mut rest = line;
     while let Some(c) = rest.chars().next() {
@@ -67,7 +67,7 @@ fn open_quote(line: &str, mut open: Option<&'static str>) -> Option<&'static str
         }
         rest = chars.as_str();
     }
-    // A plain string ends with its line, or the code is none.
+    // A plain string ends with its line in valid code.
     open.filter(|quote| quote.len() == 3)
 }
 
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_indented_already_is_moved_as_a_whole() {
+    fn an_indented_body_is_shifted_as_a_whole() {
         assert_eq!(
             indented("\n  a\n  if a:\n    b\n"),
             "\n    a\n    if a:\n      b"
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_inside_of_a_string_keep_their_value() {
+    fn lines_inside_a_string_are_not_indented() {
         for (body, expected) in [
             ("s = '''a\n  b\n'''\nt", "    s = '''a\n  b\n'''\n    t"),
             (

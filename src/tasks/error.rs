@@ -1,4 +1,4 @@
-//! What can go wrong with an id.
+//! Errors of tasks.
 
 use thiserror::Error;
 
@@ -8,7 +8,7 @@ use crate::runtime::RuntimeError;
 use crate::transfer::TransferError;
 use crate::transfer::upload::UploadError;
 
-/// A task that cannot be seen, or not be ended.
+/// A task could not be followed or ended.
 #[derive(Debug, Error)]
 pub enum TaskError {
     #[error("this is a download or an upload: only code can be interrupted")]
@@ -44,7 +44,7 @@ impl Fault for TaskError {
         match self {
             Self::NoCode => {
                 Advice::from(Step::Output { job: None })
-                    + " with this job_id follows it. Its client ends it by cancelling the call that waits for it."
+                    + " with this job_id follows it. To end it, cancel the call that waits for it."
             }
             Self::Runtime(error) => error.remedy(),
             Self::Download(error) => error.remedy(),

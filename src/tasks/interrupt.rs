@@ -1,4 +1,4 @@
-//! Ending code that runs or waits.
+//! Ending running or queued code.
 
 use std::time::Duration;
 
@@ -8,29 +8,29 @@ use crate::caller::Caller;
 use crate::runtime::{RuntimeError, RuntimeResult};
 use crate::wire::job::Job;
 
-/// What is to end.
+/// The code to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     Job(JobId),
-    /// Whatever runs in this session.
+    /// The job running in this session.
     Session(String),
 }
 
-/// What an interrupt did.
+/// The result of an interrupt.
 #[derive(Debug)]
 pub struct Interrupted {
-    /// How the job stands now; none when nothing was running.
+    /// The job's current state; none if nothing was running.
     pub job: Option<Job>,
     pub session: String,
-    /// Jobs that wait in the session now; none when it could not be asked.
+    /// Number of jobs queued in the session now; none if unknown.
     pub queued_jobs: Option<u64>,
 }
 
 impl Tasks {
-    /// Asks for the end of code when the caller's turn has come, and waits for it, `wait` at most.
+    /// Interrupts code once it is the caller's turn, and waits for its end, `wait` at most.
     ///
     /// # Errors
-    /// [`TaskError::NoCode`] for a transfer; those of the runtime, after repeating until the caller's deadline.
+    /// [`TaskError::NoCode`] for a transfer; else as the runtime reports, after retries until the caller's deadline.
     pub async fn interrupt(
         &self,
         target: Target,
@@ -70,7 +70,7 @@ impl Tasks {
         };
         let of_job = job.as_ref().map(|job| job.session.clone());
         let session = of_job.or(session).unwrap_or_default();
-        // The job has been ended, whether or not its session can be asked or is there still.
+        // The interrupt succeeded, even if its session is gone or this request fails.
         let queued = self.jobs.session(&session, caller.deadline).await;
         Ok(Interrupted {
             job,

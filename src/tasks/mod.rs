@@ -1,9 +1,8 @@
-//! One id, one thing: what was started, by whichever client, is found, followed and ended by its id, be it a job or a transfer. A batch of a
-//! chunked operation is a job like any other.
+//! Finds, follows and ends a job or a transfer by its id, whichever client started it. A batch of a chunked operation is a job like any other.
 //!
-//! - here: following, for which a [`Caller`] waits; `interrupt`: ending code;
-//! - [`changes`]: whether a job's output grows, for whoever does not wait in a call;
-//! - `error`: what can go wrong with an id.
+//! - here: following, while a [`Caller`] waits; `interrupt`: ending code;
+//! - [`changes`]: whether a job's output changes, for watchers outside of a call;
+//! - `error`: errors of tasks.
 //!
 //! May import every work floor below; knows nothing of MCP.
 
@@ -28,7 +27,7 @@ use crate::transfer::upload::Uploads;
 pub use error::TaskError;
 pub use interrupt::{Interrupted, Target};
 
-/// All that has an id.
+/// Jobs and transfers, by their ids.
 #[derive(Debug, Clone)]
 pub struct Tasks {
     jobs: Arc<Jobs>,
@@ -37,7 +36,7 @@ pub struct Tasks {
     uploads: Arc<Uploads>,
 }
 
-/// What is seen of a task.
+/// The view of a task.
 #[derive(Debug)]
 pub enum Seen {
     Job(Box<View>),
@@ -60,11 +59,11 @@ impl Tasks {
         }
     }
 
-    /// Waits for more of a task, or for its end, `wait` at most; `reading` says how much of a job's output is wanted. A transfer that an
-    /// earlier process left is resumed. A caller that stops looking stops nothing.
+    /// Waits for output of a task, or for its end, `wait` at most; `reading` selects a job's output. Resumes a transfer that an earlier process
+    /// left. Cancelling the call does not stop the task.
     ///
     /// # Errors
-    /// Those of a transfer that cannot be resumed; those of the runtime when nothing of a job could be read.
+    /// As for resuming a transfer, or as the runtime reports if nothing of a job could be read.
     pub async fn look(
         &self,
         id: JobId,

@@ -283,7 +283,7 @@ fn long_output_is_cut_and_the_notebook_says_so() {
     let text = shown["cells"][0].as_str().unwrap();
     assert!(text.starts_with("xxx") && text.ends_with("x\nthe end\n"));
     assert!(
-        text.contains("is left out here") && text.len() < 1_100_000,
+        text.contains("is skipped here") && text.len() < 1_100_000,
         "{}",
         text.len()
     );

@@ -1,4 +1,4 @@
-//! A cell's output in nbformat's shapes, bounded: the head and the tail of what was printed, and so many bytes of everything else.
+//! A cell's output in the form of nbformat, bounded: the head and the tail of printed text, and a limited size of everything else.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ use crate::wire::event::{BlobRef, Event, EventKind, StreamName};
 /// Bytes of printed text at a cell's head, and as many at its tail.
 const MAX_HEAD_BYTES: usize = 512 * 1024;
 const MAX_TAIL_BYTES: usize = MAX_HEAD_BYTES;
-/// Pieces of text are joined up to this size, so that a tail is taken off piece by piece.
-const PIECE: usize = 64 * 1024;
-/// Bytes of pictures, tables and other outputs in one cell, as the notebook holds them.
+/// Bytes up to which text is joined into one piece, so that the tail is trimmed piece by piece.
+const MAX_PIECE_BYTES: usize = 64 * 1024;
+/// Bytes of pictures, tables and other outputs in one cell, as encoded in the notebook.
 const MAX_RICH_BYTES: usize = 20 * 1024 * 1024;
 
 /// The outputs of one cell.
@@ -23,32 +23,32 @@ pub(super) struct Outputs {
     head: usize,
     /// Where the tail begins, once the head is full.
     gap: Option<usize>,
-    /// Something between the two is left out.
+    /// Something between head and tail is omitted.
     is_cut: bool,
     tail: usize,
-    /// Text before this item is none of the tail's any more.
+    /// Text before this item no longer belongs to the tail.
     trimmed: usize,
     rich: usize,
     interpreter: Interpreter,
-    /// What another cell's outputs went with is none of this one's: they began with a clean cell.
+    /// The outputs began by clearing the cell, so earlier ones are dropped.
     begins_clear: bool,
-    /// Display ids mean something within one kernel.
+    /// The kernel's id: display ids are unique only within one kernel.
     kernel: String,
-    /// The last states of displays that other cells show, by their ids.
+    /// Final states of displays in other cells, by their ids.
     elsewhere: BTreeMap<String, Rich>,
     elsewhere_bytes: usize,
 }
 
-/// The outputs that widgets show, by their models' ids.
+/// The contents of Output widgets, by their models' ids.
 pub(super) type Captured = BTreeMap<String, Outputs>;
 
-/// A cell's outputs in nbformat's shapes.
+/// A cell's outputs in the form of nbformat.
 #[derive(Debug, Default)]
 pub(super) struct Finished {
     pub(super) values: Vec<Value>,
-    /// Which of them are displays that can be updated.
+    /// Ids and numbers of the displays that can be updated.
     pub(super) displays: Vec<(String, usize)>,
-    /// Displays of other cells, as they are by now.
+    /// Current states of displays in other cells.
     pub(super) elsewhere: BTreeMap<String, Rich>,
 }
 
@@ -95,7 +95,7 @@ impl Outputs {
         };
     }
 
-    /// What comes from now on is the tail: something before it was not even read.
+    /// Starts the tail, because the events before it were not read.
     pub(super) fn skip(&mut self) {
         self.begin_tail();
         self.is_cut = true;
@@ -116,18 +116,18 @@ impl Outputs {
         let mut rest = text;
         while !rest.is_empty() {
             let fits = |end: &usize| rest.is_char_boundary(*end);
-            let end = (0..=PIECE.min(rest.len())).rfind(fits);
+            let end = (0..=MAX_PIECE_BYTES.min(rest.len())).rfind(fits);
             let (piece, after) = rest.split_at(end.unwrap_or(rest.len()));
             self.write_piece(name, piece);
             rest = after;
         }
     }
 
-    /// Adds a piece to the tail, and takes as much off the tail's front as it has too much. What is trimmed is never joined to: it would be
-    /// counted and never be taken off.
+    /// Adds a piece to the tail, and trims the surplus off the tail's front. Nothing is joined to a trimmed piece: it would be counted and never
+    /// trimmed.
     fn write_piece(&mut self, name: StreamName, text: &str) {
         self.tail += text.len();
-        self.join(name, text, PIECE, self.trimmed);
+        self.join(name, text, MAX_PIECE_BYTES, self.trimmed);
         while self.tail > MAX_TAIL_BYTES
             && let Some(item) = self.items.get_mut(self.trimmed)
         {
@@ -140,7 +140,7 @@ impl Outputs {
         }
     }
 
-    /// Adds text to the last piece, if that is of the same stream, not before `from` and not full.
+    /// Adds text to the last piece if that is of the same stream, not before `from` and not full; else as a new piece.
     fn join(&mut self, name: StreamName, text: &str, full: usize, from: usize) {
         let may_join = self.items.len() > from;
         match self.items.last_mut() {
@@ -172,7 +172,7 @@ impl Outputs {
         });
         if !left_out.is_empty() {
             let note = format!(
-                "[left out, because this cell shows so much: {}]\n",
+                "[… omitted, because this cell has too much output: {} …]\n",
                 left_out.join(", ")
             );
             self.write(StreamName::Stdout, &note);
@@ -188,7 +188,7 @@ impl Outputs {
             if let Item::Rich(shown) = item
                 && shown.display_id.as_ref() == Some(&id)
             {
-                // What was fetched into it since may be longer than was counted.
+                // Its fetched content may be larger than the size counted before.
                 self.rich = self.rich.saturating_sub(shown.size()) + rich.size();
                 (shown.data, shown.metadata) = (rich.data.clone(), rich.metadata.clone());
                 is_shown = true;
@@ -204,7 +204,7 @@ impl Outputs {
         }
     }
 
-    /// Adds what has no id; an update of that kind is known to be one only of an update just before it.
+    /// Adds an output without an id; an update without an id replaces only an update just before it.
     fn add(&mut self, rich: Rich) {
         match self.items.last_mut() {
             Some(Item::Rich(last)) if rich.is_update && last.is_update => {
@@ -224,7 +224,7 @@ impl Outputs {
         }
     }
 
-    /// The values that lie elsewhere, to be put in their place.
+    /// The values kept in blobs, to be replaced by their content.
     pub(super) fn blobs(&mut self) -> impl Iterator<Item = (&str, BlobRef, &mut Value)> {
         let own = self.items.iter_mut().filter_map(|item| match item {
             Item::Rich(rich) => Some(rich),
@@ -235,7 +235,7 @@ impl Outputs {
             .filter_map(|(mime, value)| Some((mime.as_str(), BlobRef::of(value)?, value)))
     }
 
-    /// Adds what came after it, within the same bounds.
+    /// Adds later outputs, within the same bounds.
     pub(super) fn absorb(&mut self, mut later: Self, log_bytes: u64) {
         if later.begins_clear || (self.interpreter.is_waiting_to_clear() && !later.items.is_empty())
         {
@@ -261,7 +261,7 @@ impl Outputs {
         self.items.iter().filter(has_picture).count() as u64
     }
 
-    /// In nbformat's shapes. The log that it comes from has `log_bytes`.
+    /// Converts the outputs to nbformat. `log_bytes` is the length of their log.
     pub(super) fn finish(mut self, log_bytes: u64) -> Finished {
         let elsewhere = std::mem::take(&mut self.elsewhere);
         let mut joined = Self::default();
@@ -290,7 +290,7 @@ impl Outputs {
         if let Some(gap) = gap {
             let name = StreamName::Stdout;
             let text = format!(
-                "\n… [a part of what was printed, {log_bytes} bytes in all, is left out here] …\n"
+                "\n[… part of the output, {log_bytes} bytes in total, is skipped here …]\n"
             );
             items.insert(gap, Item::Stream { name, text });
         }

@@ -1,4 +1,4 @@
-//! What is shown becomes a cell's outputs.
+//! Events become a cell's outputs.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ fn texts(outputs: Outputs) -> Vec<String> {
 }
 
 #[test]
-fn events_come_in_the_shapes_of_nbformat() {
+fn events_are_converted_to_nbformat() {
     let error = json!({"type": "error", "ename": "E", "evalue": "v", "traceback": ["t"]});
     let result = json!({"type": "execute_result", "data": {"text/plain": "1", "application/json": {"a": 1}, "application/x": [1]},
         "metadata": {"m": 1}, "execution_count": 3});
@@ -70,7 +70,7 @@ fn events_come_in_the_shapes_of_nbformat() {
 }
 
 #[test]
-fn an_update_takes_the_place_of_what_it_updates() {
+fn an_update_replaces_its_display() {
     let mut first = show("one");
     first["display_id"] = json!("a");
     let mut other = show("two");
@@ -85,7 +85,7 @@ fn an_update_takes_the_place_of_what_it_updates() {
     let elsewhere = outputs(&events).finish(7).elsewhere;
     assert_eq!(elsewhere[" c"].data["text/plain"], "four");
     assert_eq!(texts(outputs(&events)), ["three", "two", "x"]);
-    // Where the executor does not say what is updated, nothing but an update is replaced.
+    // An update without an id replaces only another update.
     let events = [
         show("one"),
         update("two", None),
@@ -97,7 +97,7 @@ fn an_update_takes_the_place_of_what_it_updates() {
 }
 
 #[test]
-fn head_and_tail_of_what_was_printed_stay_and_everything_shown_between() {
+fn long_text_keeps_its_head_and_tail_and_all_displays_between() {
     let line = "x".repeat(1023) + "\n";
     let mut events: Vec<Value> = (0..2_000)
         .map(|n| stream("stdout", &format!("{n} {line}")))
@@ -105,7 +105,7 @@ fn head_and_tail_of_what_was_printed_stay_and_everything_shown_between() {
     events.insert(1_000, show("in the middle"));
     let texts = texts(outputs(&events));
     assert_eq!(texts.len(), 3);
-    assert!(texts[0].starts_with("0 x") && texts[0].contains("7 bytes in all, is left out here"));
+    assert!(texts[0].starts_with("0 x") && texts[0].contains("7 bytes in total, is skipped here"));
     assert_eq!(texts[1], "in the middle");
     assert!(texts[2].ends_with(&format!("1999 {line}")));
     let length: usize = texts.iter().map(String::len).sum();
@@ -117,7 +117,7 @@ fn head_and_tail_of_what_was_printed_stay_and_everything_shown_between() {
 }
 
 #[test]
-fn pictures_beyond_the_bound_are_told_of() {
+fn pictures_beyond_the_limit_are_noted() {
     let picture = json!({"type": "display_data", "metadata": {},
         "data": {"image/png": {"blob": 1, "bytes": MAX_RICH_BYTES / 2}, "text/plain": "a plot"}});
     let outputs = outputs(&[picture.clone(), picture]);
@@ -131,7 +131,7 @@ fn pictures_beyond_the_bound_are_told_of() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
-    fn however_much_is_printed_and_shown_the_end_of_it_stays_within_the_bound(
+    fn any_output_keeps_its_end_within_the_limit(
         batches in prop::collection::vec(prop::collection::vec((0_u8..5, prop::sample::select(vec![0_usize, 1, 30, 300, 510])), 0..8), 0..4),
     ) {
         let mut all = Outputs::default();
@@ -148,13 +148,13 @@ proptest! {
         let values = all.finish(7).values;
         let texts = || values.iter().filter_map(|value| value["text"].as_str());
         prop_assert!(texts().next_back().unwrap().ends_with(&"ö".repeat(30 * 512)));
-        prop_assert!(texts().any(|text| text.contains("left out here")));
+        prop_assert!(texts().any(|text| text.contains("skipped here")));
         prop_assert!(texts().map(str::len).sum::<usize>() <= MAX_HEAD_BYTES + MAX_TAIL_BYTES + 200);
     }
 }
 
 #[test]
-fn what_is_cleared_does_not_come_back() {
+fn cleared_output_does_not_come_back() {
     let clear = |wait: bool| json!({"type": "clear_output", "wait": wait});
     let mut first = show("one");
     first["display_id"] = json!("a");
@@ -167,10 +167,10 @@ fn what_is_cleared_does_not_come_back() {
         ];
         assert_eq!(texts(outputs(&events)), ["x"]);
     }
-    // What waits for the next output is not cleared by an update, which is none.
+    // An update is not new output, so it does not trigger a delayed clear.
     let events = [first.clone(), clear(true), update("two", Some("a"))];
     assert_eq!(texts(outputs(&events)), ["two"]);
-    // Nor does it in the next batch of a loop.
+    // A delayed clear carries over to the next batch of a loop.
     let mut all = outputs(&[first, clear(true)]);
     all.absorb(outputs(&[stream("stdout", "x")]), 7);
     assert_eq!(texts(all), ["x"]);

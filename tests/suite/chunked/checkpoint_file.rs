@@ -109,7 +109,7 @@ async fn deleted_results_are_reported_and_the_operation_continues() {
     let facts = bench.call().await;
     assert!(facts.success && !facts.can_continue);
     assert!(
-        worded(&facts.notes[0]).contains("lost results"),
+        worded(&facts.notes[0]).contains("lost some results"),
         "{:?}",
         facts.notes
     );

@@ -95,7 +95,7 @@ async fn a_call_to_a_silent_runtime_returns_in_time_with_what_is_done() {
     failed(&facts, "running", "connection_failed");
     assert!(facts.completed > 3 && facts.can_continue);
     assert_eq!(facts.retryable, Some(true));
-    assert!(worded(&facts.hint.unwrap()).starts_with("What was done is kept."));
+    assert!(worded(&facts.hint.unwrap()).starts_with("The completed iterations are kept."));
     sleep(secs(20)).await;
     bench.world().is_down = false;
     bench.call_to_the_end().await;

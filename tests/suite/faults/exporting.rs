@@ -43,7 +43,7 @@ async fn an_export_over_a_slow_link_says_how_to_get_the_rest() {
     assert!(!report.is_error, "{report:?}");
     let missing = report.facts["jobs_left_out"].as_u64().unwrap();
     let said = report.facts["message"].as_str().unwrap();
-    assert!(said.contains("time of this call was up"), "{said}");
+    assert!(said.contains("this call ran out of time"), "{said}");
     assert!(said.contains(&format!("last: {missing}")), "{said}");
     // Leave out the title; the rig ran one job of its own.
     let written = report.facts["cells"].as_u64().unwrap() - 1;

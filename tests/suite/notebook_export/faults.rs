@@ -197,7 +197,7 @@ async fn jobs_that_the_machine_no_longer_has_are_counted() {
         (sources(&report), report.jobs_left_out),
         (vec![TALK.to_owned()], 1)
     );
-    assert!(report.message.contains("not kept"), "{report:?}");
+    assert!(report.message.contains("no longer has them"), "{report:?}");
 }
 
 #[tokio::test(start_paused = true)]
