@@ -1,10 +1,10 @@
-//! The lines that make an MCP client start this program.
+//! Configuration that makes an MCP client start this program.
 
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-/// The entry for Claude Desktop's `claude_desktop_config.json` and others of its form.
+/// The entry for `claude_desktop_config.json` of Claude Desktop, and other files of this form.
 #[must_use]
 pub(super) fn claude_desktop(program: &Path, env: &[(&str, &str)]) -> String {
     let env: serde_json::Map<String, Value> = env

@@ -1,4 +1,4 @@
-//! `smart-colab connect`: saves a connection for every server of this computer; running ones find it when a call fails.
+//! `smart-colab connect`: saves a connection for all servers on this computer; running ones switch to it when a call fails.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
@@ -13,33 +13,33 @@ use crate::edge::env::{self, Env};
 use crate::edge::pairing::Pairing;
 use crate::edge::settings::{Endpoint, Settings, endpoint};
 
-/// No line that a notebook prints is longer.
+/// Bytes read of the pasted line; those that notebooks print are shorter.
 const MAX_LINE_BYTES: u64 = 8 * 1024;
 
 #[derive(Debug, Args)]
 pub(super) struct ConnectArgs {
-    /// The line that the notebook prints, https://…#TOKEN. Better left out and pasted: command lines are seen by others and kept.
+    /// The line that the notebook prints, https://…#TOKEN. Safer to omit it and paste it when asked: command lines are visible to others and saved.
     url: Option<String>,
     /// Forget the saved connection.
     #[arg(long, conflicts_with = "url")]
     forget: bool,
 }
 
-/// Does it, says so, and never shows the token.
+/// Runs the command and reports its result, without showing the token.
 pub(super) async fn run(args: ConnectArgs, settings: &Settings, env: &Env) -> ExitCode {
     let pairing = Pairing::new(&settings.data_dir);
     if args.forget {
         return match pairing.forget() {
-            Ok(true) => said("The saved connection is forgotten."),
+            Ok(true) => said("The saved connection was removed."),
             Ok(false) => said("There was no saved connection."),
-            Err(error) => failed(&format!("it could not be removed: {error}")),
+            Err(error) => failed(&format!("the saved connection could not be removed: {error}")),
         };
     }
     let text = match args.url.map_or_else(ask, Ok) {
         Ok(text) => text,
         Err(error) => return failed(&format!("the line could not be read: {error}")),
     };
-    // What is pasted now is newer than what is set.
+    // A token in the pasted line is newer than the configured one.
     let beside = env.get(env::COLAB_TOKEN).filter(|_| !text.contains('#'));
     let endpoint = match endpoint(&text, beside) {
         Ok(endpoint) => endpoint,
@@ -63,7 +63,7 @@ async fn connect(endpoint: &Endpoint, pairing: &Pairing) -> ExitCode {
             )),
             Ok(()) => said(&format!(
                 "Connected to {} (executor {}, {:.1} GB of memory free).\n\
-                 Saved: servers without COLAB_URL use it from now on, and running ones go over to it when their connection fails.",
+                 Saved: servers without COLAB_URL use it from now on, and running ones switch to it when their connection fails.",
                 endpoint.address(),
                 checked.health.version,
                 checked.health.memory_available_gb,
@@ -72,7 +72,7 @@ async fn connect(endpoint: &Endpoint, pairing: &Pairing) -> ExitCode {
     }
 }
 
-/// A line from stdin, so that the token is on no command line.
+/// Reads the line from stdin, so that the token is on no command line.
 fn ask() -> io::Result<String> {
     if io::stdin().is_terminal() {
         eprint!("Paste the line that the notebook prints (https://…#TOKEN): ");

@@ -32,11 +32,11 @@ enum Command {
     Serve,
     /// Connect the servers of this computer to a notebook.
     Connect(connect::ConnectArgs),
-    /// Show the whole thing on this machine, step by step.
+    /// Demonstrate everything on this machine, step by step.
     Try,
 }
 
-/// The settings, for `--help`.
+/// Describes the settings for `--help`.
 fn settings_help() -> String {
     let lines = SETTINGS.iter().map(|setting| {
         let default = match setting.default {
@@ -52,7 +52,7 @@ fn settings_help() -> String {
     )
 }
 
-/// Reads the command line and does what it says.
+/// Parses the command line and runs the command.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -92,7 +92,7 @@ pub fn main() -> ExitCode {
             }
         }
     };
-    // tokio's thread that reads stdin may never return.
+    // tokio's stdin thread may never return.
     runtime.shutdown_background();
     code
 }

@@ -1,33 +1,33 @@
-//! What the floors below advise, in commands.
+//! Words the advice of the floors below with commands.
 
 use std::borrow::Cow;
 
 use crate::base::advice::Step;
 use crate::mcp::words;
 
-/// A step as a person in a terminal takes it. What has no command is done in the client.
+/// Words a step for a person in a terminal. Steps without a command are done in the client.
 #[must_use]
 pub fn word(step: &Step) -> Cow<'static, str> {
     match step {
         Step::Configure => "Run `smart-colab connect` with the line that the Colab notebook prints (https://…#TOKEN), or set COLAB_URL to that line, or to \
              `local` to compute on this machine.",
-        Step::AwaitEnvironment => "The first use makes a Python environment, about a minute. Run this again then.",
-        Step::CheckExecutor => "Check that the notebook's start cell (or the executor, where you run one yourself) is still running; then run this again. If it \
+        Step::AwaitEnvironment => "The first use creates a Python environment, which takes about a minute. Then run this again.",
+        Step::CheckExecutor => "Check that the notebook's start cell (or the executor, if you run one yourself) is still running; then run this again. If it \
              prints another line now, run `smart-colab connect` with that.",
-        Step::CheckLoad => "The machine may be overloaded or the tunnel stuck. Run this again; if it stays so, look at the notebook.",
+        Step::CheckLoad => "The machine may be overloaded or the tunnel stuck. Run this again; if that fails too, look at the notebook.",
         Step::ChangeTunnel { sign } => return format!(
-            "See https://ngrok.com/docs/errors/{} for when it is free again, or choose the Cloudflare tunnel in the notebook's form, run the start \
+            "See https://ngrok.com/docs/errors/{} for when it is available again, or choose the Cloudflare tunnel in the notebook's form, run the start \
              cell, and run `smart-colab connect` with the new line.",
             sign.to_ascii_lowercase()
         )
         .into(),
         Step::RestartExecutor => "Open the Colab notebook and run its start cell again. If it prints a new line, run `smart-colab connect` with that.",
-        Step::RenewToken => "Run `smart-colab connect` with the whole line that the notebook prints now, with the part after #: a new start makes a new \
+        Step::RenewToken => "Run `smart-colab connect` with the whole line that the notebook prints now, with the part after #: each start creates a new \
              token.",
         Step::UpdateExecutor => "Open this version's colab/smart_colab_executor.ipynb in Colab and run it, then run `smart-colab connect` with its line.",
         Step::CheckAddressOrUpdate => "Check the address. If it is right, open this version's colab/smart_colab_executor.ipynb in Colab and run it, then run \
              `smart-colab connect` with its line.",
-        Step::CheckAddress => "Open the address in a browser: a sign-in page of the network, a proxy or a VPN may stand between. Check that it is the one that \
+        Step::CheckAddress => "Open the address in a browser: a sign-in page of the network, a proxy or a VPN may be in between. Check that it is the one that \
              the notebook prints now, and run `smart-colab connect` with that; if it is, run the notebook's start cell again.",
         Step::ConnectBack { place } => return format!("Run `smart-colab connect` with the line of {place} to go back there.").into(),
         Step::Retry { after_sec } => return format!("Run this again in {after_sec} s.").into(),
@@ -52,7 +52,7 @@ pub fn word(step: &Step) -> Cow<'static, str> {
     .into()
 }
 
-/// A hint of a server on this computer, which words it for a model.
+/// Rewords a hint of a server on this computer, which is worded for a model.
 pub(super) fn reworded(hint: &str) -> String {
     let sentences = [Step::CheckExecutor, Step::CheckLoad, Step::AwaitEnvironment];
     sentences.iter().fold(hint.to_owned(), |hint, step| {

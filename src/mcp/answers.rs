@@ -1,4 +1,4 @@
-//! The answers to requests for resources.
+//! Answers requests for resources.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -17,7 +17,7 @@ use super::resources::ResourceFault;
 use super::server::Server;
 use crate::runtime::RuntimeError;
 
-/// Each comes in time, also where a disk or the code here fails: rmcp sends none at all after a panic.
+/// Each answer is sent in time, even if a disk hangs or this code panics: after a panic rmcp would send none.
 impl Server {
     pub(super) async fn answer_list(
         &self,
@@ -39,7 +39,7 @@ impl Server {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        // What the runtime leaves unanswered is then told of, or read from this computer.
+        // Leaves time to report a silent runtime, or to read from this computer instead.
         let deadline = Instant::now() + self.budget(&context) * 7 / 8;
         let read = self.resources.contents(&request.uri, deadline);
         let read = self.in_time(&context, read).await;

@@ -1,22 +1,22 @@
-//! A call's arguments against its tool's schema, before they are read: models and clients send more than was asked for, and in other types.
+//! Fits a call's arguments to its tool's schema: models and clients send additional arguments, and other types.
 
 use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool};
 use serde_json::{Value, json};
 
 use super::fault::Fault;
 
-/// What clients add to every call for themselves: Gemini CLI.
+/// Arguments that clients add to every call for their own use: Gemini CLI.
 const ADDED_BY_CLIENTS: [&str; 1] = ["wait_for_previous"];
-/// Characters of a wrong argument that its error repeats.
+/// Characters of a wrong argument that its error quotes.
 const MAX_SHOWN: usize = 64;
-/// From here on a float does not say which integer was meant.
+/// From 2^53 on a float does not represent every integer.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// Gives the arguments the types that the schema names, and removes what the tool does not know: returns those names.
+/// Converts the arguments to the schema's types, removes those that the tool does not have, and returns their names.
 ///
 /// # Errors
-/// One fault with everything that is wrong.
-pub(super) fn settle(tool: &Tool, arguments: &mut JsonObject) -> Result<Vec<String>, Fault> {
+/// One fault that lists everything wrong.
+pub(super) fn fit_to_schema(tool: &Tool, arguments: &mut JsonObject) -> Result<Vec<String>, Fault> {
     let schema = &*tool.input_schema;
     let no_properties = JsonObject::new();
     let properties = schema.get("properties").and_then(Value::as_object);
@@ -49,7 +49,7 @@ pub(super) fn settle(tool: &Tool, arguments: &mut JsonObject) -> Result<Vec<Stri
                 arguments.remove(name);
                 if required.is_some_and(|required| required.contains(&json!(name))) {
                     faults.push(format!(
-                        "`{name}` is missing: it wants {}",
+                        "`{name}` is missing: it must be {}",
                         wanted.in_words()
                     ));
                 }
@@ -57,9 +57,9 @@ pub(super) fn settle(tool: &Tool, arguments: &mut JsonObject) -> Result<Vec<Stri
             Some(given) => match wanted.fit(given) {
                 Some(fitting) => *given = fitting,
                 None => faults.push(format!(
-                    "`{name}` wants {}; {} came",
+                    "`{name}` must be {}, not {}",
                     wanted.in_words(),
-                    wanted.told(given)
+                    wanted.quote(given)
                 )),
             },
         }
@@ -71,7 +71,7 @@ pub(super) fn settle(tool: &Tool, arguments: &mut JsonObject) -> Result<Vec<Stri
     }
 }
 
-/// Says in an answer what was ignored.
+/// Reports ignored arguments in an answer.
 pub(super) fn note_ignored(result: &mut CallToolResult, tool: &Tool, ignored: &[String]) {
     const NAME: &str = "ignored_arguments";
     if ignored.is_empty() {
@@ -98,7 +98,7 @@ pub(super) fn note_ignored(result: &mut CallToolResult, tool: &Tool, ignored: &[
     if let Some(Value::Object(report)) = &mut result.structured_content {
         report.insert(NAME.to_owned(), json!(said));
     }
-    // The facts are the last text, in an order of their own.
+    // The facts are the last text block; their order is kept.
     if let Some(ContentBlock::Text(facts)) = result.content.last_mut()
         && let Some(members) = facts.text.strip_suffix('}')
     {
@@ -107,14 +107,14 @@ pub(super) fn note_ignored(result: &mut CallToolResult, tool: &Tool, ignored: &[
     }
 }
 
-/// True for another way to write `known`, or a slip of the keys: ignoring it could do something else than what was meant.
+/// Whether `name` is a typo or another spelling of `known`: ignoring it could change what the call does.
 fn is_misspelt(name: &str, known: &str) -> bool {
     let plain = |name: &str| name.replace(['_', '-'], "").to_lowercase();
     let (name, known) = (plain(name), plain(known));
     strsim::osa_distance(&name, &known) * 4 <= known.len()
 }
 
-/// What an argument may be.
+/// The expected type of an argument.
 enum Wanted<'a> {
     Integer { is_unsigned: bool },
     Boolean,
@@ -144,7 +144,7 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    /// The value as the tool takes it; some clients know no integers, and others send everything as text.
+    /// Converts the value to this type; some clients have no integers, and others send everything as text.
     fn fit(&self, given: &Value) -> Option<Value> {
         match self {
             Self::Integer { is_unsigned } => {
@@ -174,12 +174,12 @@ impl<'a> Wanted<'a> {
                 let choices: Vec<String> = choices.iter().map(ToString::to_string).collect();
                 format!("one of {}", choices.join(", "))
             }
-            Self::Text => "a text".to_owned(),
+            Self::Text => "a string".to_owned(),
         }
     }
 
-    /// What came in its place. A text may be secret, and what came for one is not repeated.
-    fn told(&self, given: &Value) -> String {
+    /// Quotes a wrong value. Text may be secret, so a value given for one is not quoted.
+    fn quote(&self, given: &Value) -> String {
         match given {
             Value::Array(_) => "a list".to_owned(),
             Value::Object(_) => "an object".to_owned(),
@@ -196,7 +196,7 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// The integer that may come as `600`, `600.0` or `"600"`.
+/// Parses an integer given as `600`, `600.0` or `"600"`.
 fn integer(given: &Value) -> Option<i64> {
     let whole = |number: f64| {
         let is_exact = number.fract() == 0.0 && number.abs() < MAX_EXACT;
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_of_the_keys_is_told_apart_from_another_argument() {
+    fn a_typo_is_distinguished_from_another_argument() {
         for (name, known, expected) in [
             ("sesion", "session", true),
             ("Session", "session", true),

@@ -1,4 +1,4 @@
-//! How long a tool call may take: long enough to be useful, shorter than the client's patience.
+//! Chooses how long a tool call may take: long enough to be useful, shorter than the client's timeout.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const PATIENT: [(&str, Duration); 3] = [
     ("gemini-cli-mcp-client", Duration::from_secs(550)),
 ];
 
-/// The user's own setting wins over the table.
+/// The budget for a client; the user's setting has priority.
 pub(super) fn of(client: Option<&str>, configured: Option<Duration>) -> Duration {
     configured.unwrap_or_else(|| {
         let client = client.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! One tool call: its deadline, its cancellation, and the progress that its caller sees.
+//! One tool call: its deadline, its cancellation, and its progress notifications.
 
 use std::future::{Future, pending};
 use std::sync::Arc;
@@ -20,18 +20,18 @@ use crate::caller::{Caller, Progress, Report, Transferred};
 use crate::runtime::{RuntimeError, RuntimeResult};
 use crate::wire::job::Job;
 
-/// Between two notifications at least, so that what changed meanwhile is one; and how often it is looked at what the connection does.
+/// Minimum interval between two notifications, which combines the changes in between, and the polling interval of the connection's state.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
-/// How often a message is repeated to a caller whose work does not move.
+/// Interval at which a message is repeated while the work makes no progress.
 const REPEAT_INTERVAL: Duration = Duration::from_secs(2);
-/// Less than any step of what is counted.
+/// Smaller than any counted step.
 const MIN_PROGRESS_STEP: f64 = 1e-6;
-/// Clients show the last message: long lines are of no use there.
+/// Characters of a message: clients show only the last one, on one line.
 const MAX_MESSAGE_CHARS: usize = 200;
-/// A line that has no end for so long is a prompt, or says what is being done.
+/// A line that is unfinished for this long is a prompt, or describes the current work.
 const PROMPT_DELAY: Duration = Duration::from_secs(5);
 
-/// Calls of these act on a session in the order in which they come.
+/// Tools whose calls act on a session in the order of their arrival.
 const IN_TURN: [&str; 6] = [
     "run_code_quick",
     "run_code_long",
@@ -41,11 +41,11 @@ const IN_TURN: [&str; 6] = [
     "interrupt_execution",
 ];
 
-/// Gives a call its turn: to be done where requests are read, for later they run side by side.
+/// Assigns a call its turn. Must be called where requests are read, because later they run concurrently.
 pub(super) fn take_turn(turns: &Turns, call: &mut CallToolRequest) {
     let arguments = call.params.arguments.as_ref();
     let given = |name| arguments.and_then(|arguments| arguments.get(name));
-    // The job that an interrupt names is there already.
+    // A job named by an interrupt exists already.
     if IN_TURN.contains(&&*call.params.name) && given("job_id").is_none() {
         let session = given("session")
             .and_then(Value::as_str)
@@ -54,25 +54,25 @@ pub(super) fn take_turn(turns: &Turns, call: &mut CallToolRequest) {
     }
 }
 
-/// What a tool needs to know of the call that it answers.
+/// The context of a tool call.
 pub(super) struct Call {
     pub deadline: Instant,
     pub cancelled: CancellationToken,
-    /// Behind which other calls it comes; none for a call whose order is of no matter.
+    /// Its turn among the calls of its session; none if the order does not matter.
     pub turn: Option<Arc<Turn>>,
     started: Instant,
     said: watch::Sender<Said>,
 }
 
-/// What a call has said of itself.
+/// The last reported progress of a call.
 #[derive(Debug, Clone, Default)]
 struct Said {
     step: Option<Step>,
-    /// A line without an end, and since when it stands.
+    /// An unfinished line, and since when it is unchanged.
     begun: Option<(String, Instant)>,
 }
 
-/// How far the work is.
+/// One progress report.
 #[derive(Debug, Clone, PartialEq)]
 struct Step {
     done: f64,
@@ -81,7 +81,7 @@ struct Step {
 }
 
 impl Call {
-    /// Says that `done` of `total` is done.
+    /// Reports that `done` of `total` is done.
     fn step(&self, done: f64, total: Option<f64>, message: &str) {
         let message = short(message);
         let step = Step {
@@ -92,7 +92,7 @@ impl Call {
         self.said.send_modify(|said| said.step = Some(step));
     }
 
-    /// Says that `done` of `total` things are done.
+    /// Reports a number of things done.
     #[expect(clippy::cast_precision_loss, reason = "for a progress bar")]
     fn count(&self, done: u64, total: u64) {
         self.step(
@@ -102,7 +102,7 @@ impl Call {
         );
     }
 
-    /// Says how far a transfer is.
+    /// Reports the progress of a transfer.
     #[expect(clippy::cast_precision_loss, reason = "for a progress bar")]
     fn transferred(&self, progress: &Transferred) {
         let total = progress.total_bytes.map(|bytes| bytes as f64);
@@ -112,12 +112,12 @@ impl Call {
         self.step(progress.done_bytes as f64, total, &progress.message);
     }
 
-    /// Says what is happening, with the seconds since the call's start as its progress.
+    /// Reports a message, with the seconds since the call's start as its progress.
     pub(super) fn say(&self, message: &str) {
         self.step(self.started.elapsed().as_secs_f64(), None, message);
     }
 
-    /// The same for the floors below, which report progress by `report`: [`Call::report`], or what becomes of it.
+    /// The caller for the floors below, which report progress to `report`: [`Call::report`], or a wrapper of it.
     pub(super) fn caller<'a>(&'a self, report: &'a Report<'a>) -> Caller<'a> {
         Caller::until(self.deadline)
             .cancelled_by(&self.cancelled)
@@ -125,24 +125,24 @@ impl Call {
             .with_report(report)
     }
 
-    /// Says how far the work is.
+    /// Reports progress of the floors below.
     pub(super) fn report(&self, progress: Progress<'_>) {
         match progress {
-            Progress::Job { job, newest } => self.tell(job, newest),
+            Progress::Job { job, newest } => self.report_job(job, newest),
             Progress::Count { done, total } => self.count(done, total),
             Progress::Transfer(transferred) => self.transferred(transferred),
         }
     }
 
-    /// Waits for what comes before it in its session; not for long, for it may be meant to end that.
-    pub(super) async fn turn_comes(&self) {
+    /// Waits for earlier calls of its session; not for long, because this call may be meant to end them.
+    pub(super) async fn await_turn(&self) {
         if let Some(turn) = &self.turn {
             turn.wait_briefly(self.deadline).await;
         }
     }
 
-    /// What to do at each page of a job.
-    fn tell(&self, job: &Job, newest: &Newest) {
+    /// Reports the state and the newest output of a job.
+    fn report_job(&self, job: &Job, newest: &Newest) {
         match (&*newest.line, job.queue_position) {
             ("", Some(position)) => self.say(&format!(
                 "waiting behind {position} other(s) in session {}",
@@ -161,7 +161,7 @@ impl Call {
 }
 
 impl Said {
-    /// The line without an end, once it has stood for a while.
+    /// The unfinished line, once it has been unchanged for a while.
     fn prompt(&self) -> Option<String> {
         let begun = self.begun.as_ref();
         let standing = begun.filter(|(_, since)| since.elapsed() >= PROMPT_DELAY);
@@ -173,7 +173,7 @@ fn short(text: &str) -> String {
     text.trim().chars().take(MAX_MESSAGE_CHARS).collect()
 }
 
-/// Runs `work` and sends its progress to the caller, who asked for it by a token. Nothing is sent after the work is done.
+/// Runs `work` and sends its progress to the client, if it gave a progress token. Nothing is sent after the work is done.
 pub(super) async fn run<T, F>(
     server: &Server,
     context: &RequestContext<RoleServer>,
@@ -197,12 +197,12 @@ where
     tokio::select! {
         biased;
         done = work(call) => done,
-        never = pass_on(server, &context.ct, cancelled) => never,
-        never = forward(server, &context.peer, token, seen) => never,
+        never = forward_cancellation(server, &context.ct, cancelled) => never,
+        never = forward_progress(server, &context.peer, token, seen) => never,
     }
 }
 
-/// The same for a question that is given up when its caller cancels.
+/// Like [`run`], for a request that is dropped when the client cancels.
 pub(super) async fn ask<T, F>(
     server: &Server,
     context: &RequestContext<RoleServer>,
@@ -223,8 +223,12 @@ where
     .await
 }
 
-/// Cancels the call when its caller does. A client that leaves cancels nothing: its code goes on, where its executor does.
-async fn pass_on<T>(server: &Server, asked: &CancellationToken, cancelled: CancellationToken) -> T {
+/// Cancels the call when the client does. A client that disconnects cancels nothing: its code keeps running as long as its executor does.
+async fn forward_cancellation<T>(
+    server: &Server,
+    asked: &CancellationToken,
+    cancelled: CancellationToken,
+) -> T {
     asked.cancelled().await;
     if !server.is_leaving() {
         cancelled.cancel();
@@ -232,7 +236,7 @@ async fn pass_on<T>(server: &Server, asked: &CancellationToken, cancelled: Cance
     pending().await
 }
 
-async fn forward<T>(
+async fn forward_progress<T>(
     server: &Server,
     peer: &Peer<RoleServer>,
     token: Option<ProgressToken>,
@@ -255,7 +259,7 @@ async fn forward<T>(
             .or_else(|| said.prompt());
         let (step, is_said) = match (shown_instead, said.step) {
             (Some(message), said) => {
-                // What is counted has not moved, and MCP wants a number that has.
+                // The count has not changed, but MCP requires the progress to increase.
                 let done = last.as_ref().map_or(0.0, |last| last.done) + MIN_PROGRESS_STEP;
                 let total = said.and_then(|said| said.total);
                 let step = Step {
@@ -268,7 +272,7 @@ async fn forward<T>(
             (None, Some(said)) => (said, true),
             (None, None) => continue,
         };
-        // MCP wants progress to grow with every notification.
+        // MCP requires the progress to increase with every notification.
         let is_news = |last: &Step| {
             let says_more = step.message != last.message || sent.elapsed() >= REPEAT_INTERVAL;
             step.done > last.done && (is_said || says_more)
@@ -281,7 +285,7 @@ async fn forward<T>(
             .with_message(step.message.clone());
         param.total = step.total;
         if let Err(error) = peer.notify_progress(param).await {
-            tracing::debug!(%error, "progress could not be sent");
+            tracing::debug!(%error, "could not send progress");
         }
         last = Some(step);
     }

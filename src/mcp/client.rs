@@ -1,4 +1,4 @@
-//! A small MCP client, for the tour that shows a newcomer the server as their own client will see it.
+//! A small MCP client, for the tour that shows a new user the server as a client sees it.
 
 use crate::base::lock::Lock;
 use std::process::Stdio;
@@ -14,20 +14,20 @@ use serde_json::Value;
 use thiserror::Error;
 use tokio::process::{Child, Command};
 
-/// What a call brought.
+/// The result of a call.
 #[derive(Debug, Default)]
 pub struct Answer {
     pub is_error: bool,
-    /// The text blocks but the last one, when that is a line of facts.
+    /// The text blocks, without a last line of facts.
     pub text: String,
-    /// A report's structured content, or an execution's last line.
+    /// A report's structured content, or the last line of an execution.
     pub facts: Value,
     pub pictures: usize,
-    /// Addresses of the files that were kept.
+    /// URIs of the kept files.
     pub links: Vec<String>,
 }
 
-/// Why the client cannot go on.
+/// An error of the client.
 #[derive(Debug, Error)]
 pub enum ClientError {
     #[error("the server's process could not be started")]
@@ -45,9 +45,9 @@ pub enum ClientError {
 type Listener = Box<dyn Fn(&str) + Send>;
 
 #[derive(Clone, Default)]
-struct Ears(Arc<Lock<Option<Listener>>>);
+struct ProgressHandler(Arc<Lock<Option<Listener>>>);
 
-impl ClientHandler for Ears {
+impl ClientHandler for ProgressHandler {
     fn get_info(&self) -> ClientConfig {
         let identity = Implementation::new("smart-colab-try", env!("CARGO_PKG_VERSION"));
         ClientConfig::new(ClientCapabilities::default(), identity)
@@ -65,15 +65,15 @@ impl ClientHandler for Ears {
     }
 }
 
-/// A server of our own making, over its real stdin and stdout.
+/// A connection to a child process of this program, over its stdin and stdout.
 pub struct Client {
-    service: RunningService<RoleClient, Ears>,
-    ears: Ears,
+    service: RunningService<RoleClient, ProgressHandler>,
+    handler: ProgressHandler,
     child: Child,
 }
 
 impl Client {
-    /// Starts `command` as an MCP server and shakes hands with it.
+    /// Starts `command` as an MCP server and performs the handshake.
     ///
     /// # Errors
     /// When it cannot be started or does not speak MCP.
@@ -90,25 +90,25 @@ impl Client {
             .take()
             .zip(child.stdin.take())
             .ok_or_else(gone)?;
-        let ears = Ears::default();
-        let service = ears.clone().serve((stdout, stdin)).await;
+        let handler = ProgressHandler::default();
+        let service = handler.clone().serve((stdout, stdin)).await;
         let service = service.map_err(|error| ClientError::Handshake(Box::new(error)))?;
         Ok(Self {
             service,
-            ears,
+            handler,
             child,
         })
     }
 
-    /// Tells `listener` of the progress of every call from now on.
+    /// Reports the progress of every call to `listener` from now on.
     pub fn on_progress(&self, listener: impl Fn(&str) + Send + 'static) {
-        *self.ears.0.lock() = Some(Box::new(listener));
+        *self.handler.0.lock() = Some(Box::new(listener));
     }
 
     /// Calls a tool.
     ///
     /// # Errors
-    /// When no answer comes. A tool's own error is an [`Answer`].
+    /// When no response is received. A tool's own error is an [`Answer`].
     pub async fn call(&self, tool: &'static str, arguments: Value) -> Result<Answer, ClientError> {
         let mut request = CallToolRequestParams::new(tool);
         if let Value::Object(arguments) = arguments {
@@ -122,20 +122,20 @@ impl Client {
         Ok(Answer::from(result))
     }
 
-    /// Ends the server as a crash would, without a word to it.
+    /// Kills the server, as a crash would end it.
     pub async fn kill(mut self) {
         if let Err(error) = self.child.kill().await {
-            tracing::debug!(%error, "the server was gone already");
+            tracing::debug!(%error, "could not kill the server");
         }
     }
 
-    /// Leaves as a client does, and waits for the server's end.
+    /// Closes the connection as a client does, and waits for the server's end.
     pub async fn leave(mut self) {
         if let Err(error) = self.service.close().await {
-            tracing::debug!(%error, "the connection was gone already");
+            tracing::debug!(%error, "could not close the connection");
         }
         if let Err(error) = self.child.wait().await {
-            tracing::debug!(%error, "the server could not be waited for");
+            tracing::debug!(%error, "could not wait for the server");
         }
     }
 }

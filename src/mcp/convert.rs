@@ -1,5 +1,5 @@
-//! Results and faults as MCP shows them. Execution tools answer in content blocks only, because clients hide text and pictures that stand beside
-//! structured content; report tools answer in structured content and the same JSON as text.
+//! Converts results and faults to MCP. Execution tools answer in content blocks only, because clients hide text and pictures beside structured
+//! content; report tools answer in structured content and the same JSON as text.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ use crate::jobs::view::{Summary, View};
 use crate::render::picture::Fitted;
 use crate::transfer::Look;
 
-/// Files linked in one answer; the others lie in the same folder.
+/// Files linked in one answer; the others are in the same folder.
 const MAX_LINKS: usize = 20;
 
 impl IntoCallToolResult for Fault {
@@ -36,7 +36,7 @@ impl From<Fault> for CallToolResult {
     }
 }
 
-/// An execution: text, pictures, files, and one line of facts.
+/// Converts an execution: text, pictures, files, and one line of facts.
 pub(super) fn execution(mut view: View) -> CallToolResult {
     view.summary.notes.extend(unlinked(&view.files));
     let (facts, failed) = (line(&view.summary), view.is_error());
@@ -51,7 +51,7 @@ pub(super) fn execution(mut view: View) -> CallToolResult {
     result(content, failed)
 }
 
-/// The log as a resource, where there is more to read than the text says and no file that has it.
+/// The log as a resource, if there is more output than the text shows and no file with it.
 fn log_to_come(summary: &Summary) -> Option<Resource> {
     let runs = summary.state.is_some_and(|state| !state.is_final());
     let is_partial = runs || summary.left_out_characters.is_some();
@@ -63,7 +63,7 @@ fn log_to_come(summary: &Summary) -> Option<Resource> {
     })
 }
 
-/// A call of a chunked operation, in the same form.
+/// Converts a call of a chunked operation to the same form.
 pub(super) fn operation(mut outcome: Outcome) -> CallToolResult {
     outcome.facts.notes.extend(unlinked(&outcome.kept.files));
     let (facts, failed) = (line(&outcome.facts), !outcome.facts.success);
@@ -76,7 +76,7 @@ pub(super) fn operation(mut outcome: Outcome) -> CallToolResult {
     result(content, failed)
 }
 
-/// A transfer, in the same form.
+/// Converts a transfer to the same form.
 pub(super) fn transfer(mut look: Look) -> CallToolResult {
     for name in ["hint", "next_step"] {
         let advice = look.facts.get(name).map(Advice::deserialize);
@@ -92,14 +92,14 @@ pub(super) fn transfer(mut look: Look) -> CallToolResult {
     result(content, failed)
 }
 
-/// A part of a log, in the same form.
+/// Converts a part of a log to the same form.
 pub(super) fn log_range(range: LogRange) -> CallToolResult {
     let facts = line(&range.facts);
     let logs: Vec<PathBuf> = range.log.into_iter().collect();
     result(blocks(range.text, &[], files(&[], &logs), facts), false)
 }
 
-/// A file's content, in the same form.
+/// Converts a file's content to the same form.
 pub(super) fn reading<T: Serialize>(
     text: String,
     picture: Option<Fitted>,
@@ -132,7 +132,7 @@ fn blocks(
     content
 }
 
-/// Files that were kept, as resources.
+/// Links kept files as resources.
 fn files(files: &[KeptFile], logs: &[PathBuf]) -> impl Iterator<Item = Resource> {
     let files = files
         .iter()
@@ -142,7 +142,7 @@ fn files(files: &[KeptFile], logs: &[PathBuf]) -> impl Iterator<Item = Resource>
     files.chain(logs).flatten()
 }
 
-/// Says where the files are that are not linked.
+/// Notes where the files beyond the linked ones are.
 fn unlinked(files: &[KeptFile]) -> Option<Advice> {
     let more = files
         .len()
@@ -150,7 +150,7 @@ fn unlinked(files: &[KeptFile]) -> Option<Advice> {
         .filter(|more| *more > 0)?;
     let folder = files.last()?.path.parent()?.display();
     let note = format!(
-        "{more} more files are kept and not linked here: they are in {folder}, named after the job"
+        "{more} more files are kept but not linked here: they are in {folder}, named after the job"
     );
     Some(note.into())
 }
@@ -163,7 +163,7 @@ fn result(content: Vec<ContentBlock>, failed: bool) -> CallToolResult {
     }
 }
 
-/// One line of JSON.
+/// Serializes a value as one line of JSON, with its advice worded.
 pub(super) fn line<T: Serialize>(value: &T) -> String {
     serde_json::to_string(&Worded(value))
         .unwrap_or_else(|error| format!("{{\"success\":false,\"error\":\"{error}\"}}"))

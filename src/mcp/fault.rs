@@ -1,4 +1,4 @@
-//! What went wrong, in the fields that every failed call has; [`super::convert`] gives it the form of MCP.
+//! The fields of every failed call; [`super::convert`] converts them to MCP.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use super::words;
 use crate::base::causes::sentence;
 use crate::base::fault;
 
-/// A failed call in the words that the model sees.
+/// A failed call, worded for the model.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Fault {
     success: bool,
@@ -32,18 +32,18 @@ impl Fault {
         }
     }
 
-    /// With `advice` before the rest of the hint.
+    /// Puts `advice` before the rest of the hint.
     pub(super) fn first(self, advice: &str) -> Self {
         let hint = format!("{advice} {}", self.hint).trim_end().to_owned();
         Self { hint, ..self }
     }
 
-    /// A fault of the bridge itself: `what` was being done.
+    /// A fault of the bridge itself while it was doing `what`.
     pub(super) fn internal(what: &str) -> Self {
         Self::new(
             "internal",
             format!("{what} failed inside the bridge"),
-            "This is a fault in smart-colab: please report it with the log file. The runtime is not affected.",
+            "This is a bug in smart-colab: please report it with the log file. The runtime is not affected.",
             false,
         )
     }

@@ -1,4 +1,4 @@
-//! The floors below, as the tools and the resources find them.
+//! The floors below, for the tools and the resources.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! stdin in lines of bounded length. Of one that is too long its ends are kept: they tell which request it was, so that it can be answered.
+//! Splits stdin into lines of bounded length. For one that is too long the ends are kept, which identify the request, so that it can be answered.
 
 use std::io;
 
@@ -9,8 +9,8 @@ use tokio_util::codec::Decoder;
 use super::message::read_id;
 use super::scan::find;
 
-/// The id of a request stands near its beginning or at its very end.
-const END: usize = 1024;
+/// Bytes kept of each end: the id of a request is near its beginning or at its very end.
+const MAX_END_BYTES: usize = 1024;
 
 /// One line, without its newline.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(super) enum Line {
     TooLong(Ends),
 }
 
-/// What is kept of a line that is too long.
+/// The ends of a line that is too long.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Ends {
     head: Vec<u8>,
@@ -30,9 +30,9 @@ pub(super) struct Ends {
 #[derive(Debug)]
 pub(super) struct Lines {
     limit: usize,
-    /// Bytes of the buffer that hold no newline.
+    /// Bytes of the buffer known to hold no newline.
     searched: usize,
-    /// The line that is being dropped.
+    /// The ends of the line being dropped.
     dropped: Option<Ends>,
 }
 
@@ -80,7 +80,7 @@ impl Decoder for Lines {
         }
     }
 
-    /// A client that leaves in the middle of a line has said nothing.
+    /// Drops an unfinished last line.
     fn decode_eof(&mut self, bytes: &mut BytesMut) -> io::Result<Option<Line>> {
         let line = self.decode(bytes)?;
         if line.is_none() {
@@ -92,15 +92,15 @@ impl Decoder for Lines {
 
 impl Ends {
     fn add(&mut self, bytes: &[u8]) {
-        let room = END.saturating_sub(self.head.len()).min(bytes.len());
+        let room = MAX_END_BYTES.saturating_sub(self.head.len()).min(bytes.len());
         self.head.extend_from_slice(&bytes[..room]);
         self.tail
-            .extend_from_slice(&bytes[bytes.len().saturating_sub(END)..]);
-        let surplus = self.tail.len().saturating_sub(END);
+            .extend_from_slice(&bytes[bytes.len().saturating_sub(MAX_END_BYTES)..]);
+        let surplus = self.tail.len().saturating_sub(MAX_END_BYTES);
         self.tail.drain(..surplus);
     }
 
-    /// The id of the request that this was, where it is plain to see: as the last member of the message, or before what is long.
+    /// The request's id, if it is the last member of the message or before the long one.
     pub(super) fn id(&self) -> Option<RequestId> {
         let tail = String::from_utf8_lossy(&self.tail);
         let last = tail.trim_end().strip_suffix('}').and_then(|members| {
@@ -125,7 +125,7 @@ mod tests {
 
     use super::{Line, Lines};
 
-    /// The lines of `text` when it comes in pieces of `piece` bytes.
+    /// The lines of `text` received in pieces of `piece` bytes.
     fn lines(text: &str, limit: usize, piece: usize) -> Vec<Line> {
         let (mut lines, mut bytes, mut found) = (Lines::new(limit), BytesMut::new(), Vec::new());
         for part in text.as_bytes().chunks(piece) {
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_a_long_line_tell_its_id_and_the_next_line_is_whole() {
+    fn the_ends_of_a_long_line_hold_its_id_and_the_next_line_is_whole() {
         let long = "x".repeat(10_000);
         for (message, id) in [
             (
@@ -167,7 +167,7 @@ mod tests {
             (format!(r#"{{"params":{{"code":"{long}","id":7}}}}"#), None),
         ] {
             for piece in [1, 100, 100_000] {
-                // A piece that is whole is taken as it is.
+                // A line that arrives in one piece is accepted up to that size.
                 let limit = if piece == 100_000 { 20_000 } else { 5_000 };
                 let found = lines(&format!("{message}\nnext\n"), limit, piece);
                 assert_eq!(found.len(), 2);
@@ -183,7 +183,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lines_do_not_depend_on_how_their_bytes_come(
+        fn lines_do_not_depend_on_the_size_of_reads(
             texts in proptest::collection::vec("[a-z]{0,30}", 0..20),
             piece in 1usize..40,
             torn in any::<bool>(),

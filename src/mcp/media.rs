@@ -1,10 +1,10 @@
 //! Media types of files, by their names and their bytes.
 
-/// Of what is nothing better.
+/// The type of files of unknown type.
 pub(super) const BINARY: &str = "application/octet-stream";
 const TEXT: &str = "text/plain";
 
-/// By the ending; none for one that nobody knows.
+/// The type by the file's extension; none for an unknown one.
 pub(super) fn of_name(name: &str) -> Option<&'static str> {
     match name.rsplit_once('.')?.1 {
         "log" | "sha256" => Some(TEXT),
@@ -14,14 +14,14 @@ pub(super) fn of_name(name: &str) -> Option<&'static str> {
     }
 }
 
-/// A file as a resource holds it.
+/// A file's content as a resource holds it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Content {
     Text(String),
     Blob(Vec<u8>),
 }
 
-/// Text where the bytes are text, whatever the name says: no picture, sound or archive is.
+/// Returns text where the bytes are text, whatever the name says: pictures, sound and archives never are.
 pub(super) fn content(name: &str, bytes: Vec<u8>) -> (Content, &'static str) {
     let known = of_name(name);
     if bytes.contains(&0) {

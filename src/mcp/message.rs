@@ -1,6 +1,7 @@
-//! Lines into messages and back: what rmcp cannot read is repaired where that changes nothing, and is answered where it cannot be.
+//! Converts lines into messages and back: a message that rmcp cannot read is repaired where that does not change it, and answered with an error
+//! otherwise.
 //!
-//! rmcp holds ids of 64 bits. Any other one goes through it as a text that holds it as it was written, and comes out again as it was.
+//! rmcp supports ids of 64 bits. Any other id passes through it as a string with the original text, and is restored on output.
 
 use std::borrow::Cow;
 
@@ -14,11 +15,11 @@ use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use super::scan::{elements, find};
 
 const UTF8_BOM: &[u8] = b"\xEF\xBB\xBF";
-/// Before the text of an id in the text that stands for it: no client's own id begins so.
+/// The prefix of such a string: no client's own id begins with it.
 const FOREIGN: &str = "\u{1}id:";
-const AGAIN: &str = "Nothing was done: send it again as one line of JSON-RPC 2.0 in UTF-8, its numbers within 64 bits and less than 128 levels \
-     deep";
-/// Where ids stand.
+const AGAIN: &str = "Nothing was done: send it again as one line of JSON-RPC 2.0 in UTF-8, with numbers within 64 bits and fewer than 128 levels \
+     of nesting";
+/// Paths of ids.
 const IDS: [&[&str]; 3] = [
     &["id"],
     &["params", "requestId"],
@@ -28,17 +29,17 @@ const IDS: [&[&str]; 3] = [
 /// Messages in one batch; a longer one is refused.
 const MAX_BATCH: usize = 1_000;
 
-/// A message that is answered here.
+/// The answer to a message that is not passed to rmcp.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    /// None where none was found: the answer's id is null.
+    /// None if none was found: the answer's id is null.
     pub(super) id: Option<RequestId>,
     pub(super) error: ErrorData,
 }
 
 pub(super) type Message = RxJsonRpcMessage<RoleServer>;
 
-/// The messages of a line: one, or those of a batch, which the version of 2025-03-26 knows.
+/// Reads the messages of a line: one, or a batch as in protocol version 2025-03-26.
 pub(super) fn read(line: &[u8]) -> Vec<Result<Message, Refusal>> {
     let line = line.trim_ascii();
     let line = line.strip_prefix(UTF8_BOM).unwrap_or(line);
@@ -60,9 +61,9 @@ pub(super) fn read(line: &[u8]) -> Vec<Result<Message, Refusal>> {
             "it has more than 1,000 messages",
         )
     } else {
-        (ErrorCode::PARSE_ERROR, "it is no JSON array")
+        (ErrorCode::PARSE_ERROR, "it is not a JSON array")
     };
-    // Nothing of it is run: a client that sends it again must not have it run twice.
+    // None of it is run: a client that sends it again must not have it run twice.
     let callers = batch.into_iter().filter_map(request_id).map(Some);
     let refused = callers.chain([None]).map(|id| {
         let message = format!("the batch cannot be read: {why}. {AGAIN}");
@@ -72,7 +73,7 @@ pub(super) fn read(line: &[u8]) -> Vec<Result<Message, Refusal>> {
     refused.collect()
 }
 
-/// The message, or the answer to what is none. A response that cannot be read is nothing: nobody waits for an answer to it.
+/// Reads a message, or returns the answer to an unreadable one. An unreadable response is ignored, because responses are not answered.
 fn read_one(json: &[u8]) -> Option<Result<Message, Refusal>> {
     let read = match serde_json::from_slice(json) {
         Ok(message) if !is_unread(&message) => Ok(message),
@@ -86,7 +87,7 @@ fn read_one(json: &[u8]) -> Option<Result<Message, Refusal>> {
                 ClientNotification::CustomNotification(_)
             ) && find(json, &["id"]).is_some() =>
         {
-            let text = format!("an id is a string or a number. {AGAIN}");
+            let text = format!("an id must be a string or a number. {AGAIN}");
             let error = ErrorData::invalid_request(text, None);
             Some(Err(Refusal { id: None, error }))
         }
@@ -101,7 +102,7 @@ fn is_response(json: &[u8]) -> bool {
     !has("method") && (has("result") || has("error"))
 }
 
-/// True for what may be a known message with an id that rmcp cannot read.
+/// Whether it may be a known message with an id that rmcp cannot read.
 fn is_unread(message: &Message) -> bool {
     match message {
         JsonRpcMessage::Request(message) => {
@@ -117,7 +118,7 @@ fn is_unread(message: &Message) -> bool {
     }
 }
 
-/// The message, where only halves of emoji and ids kept rmcp from reading it.
+/// Reads a message after replacing lone surrogates and ids that rmcp cannot read.
 fn repaired(json: &[u8]) -> Option<Message> {
     let text = std::str::from_utf8(json).ok()?;
     let mut text = without_lone_surrogates(text);
@@ -140,7 +141,7 @@ fn foreign_id(text: &str) -> RequestId {
     RequestId::String(format!("{FOREIGN}{text}").into())
 }
 
-/// With U+FFFD in place of each half of a pair: JSON.stringify writes them, and no Rust text can hold them.
+/// Replaces each lone surrogate by U+FFFD: JSON.stringify writes them, and a Rust string cannot hold them.
 fn without_lone_surrogates(json: &str) -> Cow<'_, str> {
     let unit = |at: usize| {
         let digits = json.get(at..)?.strip_prefix("\\u")?.get(..4)?;
@@ -157,7 +158,7 @@ fn without_lone_surrogates(json: &str) -> Cow<'_, str> {
                 at += 6;
                 done = at;
             }
-            // What is escaped may be a backslash.
+            // The escaped character may be a backslash.
             _ => at += 1 + json[at + 1..].chars().next().map_or(0, char::len_utf8),
         }
     }
@@ -192,16 +193,16 @@ fn request_id(json: &[u8]) -> Option<RequestId> {
     is_id.then(|| read_id(id))
 }
 
-/// An id as it was written.
+/// Reads an id; one that rmcp does not support is kept as its text.
 pub(super) fn read_id(text: &str) -> RequestId {
     serde_json::from_str(text).unwrap_or_else(|_| foreign_id(text))
 }
 
-/// The line of a message, with its newline.
+/// Serializes a message as a line, with its newline.
 pub(super) fn write(message: &TxJsonRpcMessage<RoleServer>) -> serde_json::Result<Vec<u8>> {
     let mut line = serde_json::to_string(message)?;
     if let JsonRpcMessage::Error(JsonRpcError { id: None, .. }) = message {
-        // rmcp leaves it out, and JSON-RPC wants it.
+        // rmcp omits a null id, which JSON-RPC requires.
         line.insert_str(1, "\"id\":null,");
     }
     let (key, id) = match message {
@@ -215,7 +216,7 @@ pub(super) fn write(message: &TxJsonRpcMessage<RoleServer>) -> serde_json::Resul
     if let Some(id @ RequestId::String(text)) = id
         && let Some(foreign) = text.strip_prefix(FOREIGN)
     {
-        // Within a text the quotes would be escaped.
+        // Within a string the quotes would be escaped.
         let internal = format!("\"{key}\":{}", id.clone().into_json_value());
         line = line.replacen(&internal, &format!("\"{key}\":{foreign}"), 1);
     }
@@ -236,7 +237,7 @@ mod tests {
     use super::without_lone_surrogates;
 
     #[test]
-    fn halves_of_pairs_are_replaced_and_whole_ones_stay() {
+    fn lone_surrogates_are_replaced_and_pairs_are_kept() {
         for (json, expected) in [
             (r#""\ud83d""#, r#""\ufffd""#),
             (r#""a\uDE00b\ud83d""#, r#""a\ufffdb\ufffd""#),

@@ -1,21 +1,21 @@
-//! The methods that this server answers, in words for clients that ask for others, or with params that are none.
+//! Errors for requests with an unknown method or unreadable params, which describe what this server supports.
 
 use rmcp::model::{ErrorCode, JsonRpcMessage};
 use rmcp::service::TxJsonRpcMessage;
 use rmcp::{ErrorData, RoleServer};
 
-/// Each with what its params must hold.
+/// The supported methods, each with its params.
 const METHODS: [(&str, &str); 12] = [
     (
         "initialize",
-        "an object with `protocolVersion`, a text, `capabilities`, an object, and `clientInfo`, an object with `name` and `version`",
+        "an object with `protocolVersion`, a string, `capabilities`, an object, and `clientInfo`, an object with `name` and `version`",
     ),
     ("server/discover", MODERN),
-    ("ping", "an object or none"),
+    ("ping", "an object or absent"),
     ("tools/list", PAGED),
     (
         "tools/call",
-        "an object with `name`, a text, and `arguments`, an object",
+        "an object with `name`, a string, and `arguments`, an object",
     ),
     ("resources/list", PAGED),
     ("resources/templates/list", PAGED),
@@ -28,22 +28,22 @@ const METHODS: [(&str, &str); 12] = [
     ),
     ("prompts/list", PAGED),
 ];
-const PAGED: &str = "an object with `cursor`, a text of an earlier answer, or none";
-const BY_URI: &str = "an object with `uri`, a text";
+const PAGED: &str = "an object with `cursor`, a string from an earlier answer, or absent";
+const BY_URI: &str = "an object with `uri`, a string";
 const MODERN: &str = "an object whose `_meta` has the client's version, name and capabilities";
-/// Characters of a name that are shown.
+/// Characters of a name that are quoted.
 const MAX_SHOWN: usize = 100;
-/// Slips of the keys at which a name still counts as misspelt.
+/// Edit distance up to which a name counts as misspelt.
 const MAX_SLIPS: usize = 2;
 
-/// A request whose params cannot be read; none where its method is unknown.
+/// The error for a request whose params cannot be read; none if its method is unknown.
 pub(super) fn unreadable(method: &str) -> Option<ErrorData> {
     let (_, wanted) = METHODS.iter().find(|(known, _)| *known == method)?;
-    let message = format!("{method} wants as its params {wanted}. Nothing was done");
+    let message = format!("the params of {method} must be {wanted}. Nothing was done");
     Some(ErrorData::invalid_params(message, None))
 }
 
-/// Puts a sentence in place of the bare name that stands in rmcp's own answer to an unknown method.
+/// Replaces the bare name in rmcp's answer to an unknown method by a sentence.
 pub(super) fn explain(message: &mut TxJsonRpcMessage<RoleServer>) {
     if let JsonRpcMessage::Error(answer) = message
         && answer.error.code == ErrorCode::METHOD_NOT_FOUND
@@ -57,8 +57,8 @@ fn unknown(method: &str) -> String {
     let names = METHODS.map(|(name, _)| name);
     if names.contains(&method) {
         return format!(
-            "{shown} is no method of the protocol version that this session has: with 2026-07-28 there are subscriptions/listen in place of \
-             resources/subscribe and resources/unsubscribe, and server/discover in place of initialize and ping; before, it is the other way round"
+            "{shown} is not a method of this session's protocol version: 2026-07-28 has subscriptions/listen instead of \
+             resources/subscribe and resources/unsubscribe, and server/discover instead of initialize and ping; earlier versions have the latter"
         );
     }
     let meant = closest(method, names);
@@ -67,17 +67,17 @@ fn unknown(method: &str) -> String {
         Some(("prompts", _)) => "this server has no prompts",
         Some(("logging", _)) => "this server sends no log messages to its clients",
         Some(("tasks", _)) => {
-            "this server has no tasks of the protocol: long code has a job_id, and get_output"
+            "this server does not use MCP tasks: long code has a job_id, which get_output follows"
         }
-        _ => "this server does not know it",
+        _ => "this server does not have it",
     };
     format!(
-        "the method {shown:?} is not answered{meant}: {what}. It answers {}",
+        "the method {shown:?} is not supported{meant}: {what}. Supported are {}",
         names.join(", ")
     )
 }
 
-/// The name that was meant, where one is near.
+/// The most similar name, if one is similar enough.
 pub(super) fn closest<'a>(
     given: &str,
     names: impl IntoIterator<Item = &'a str>,

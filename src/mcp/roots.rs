@@ -1,4 +1,4 @@
-//! The folders that the client calls its own (`roots/list`), where it has such.
+//! The client's roots (`roots/list`).
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use rmcp::service::RequestContext;
 use tokio::time::timeout;
 use url::Url;
 
-/// A client that declares roots and does not answer must not cost the call.
+/// How long to wait for a client that declares roots but does not answer, without failing the call.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Asked anew at each call, so that a change of theirs counts at once. None from a client that does not declare them or does not answer, and
-/// none since protocol 2026-07-28, which lets a server ask nothing on its own and gives roots up.
+/// Requests the roots; called for each upload, so that a change takes effect at once. Empty if the client does not declare roots or does not
+/// answer, and since protocol 2026-07-28, which deprecates roots and allows no requests by a server.
 #[expect(deprecated, reason = "today's clients have them")]
 pub(super) async fn roots(context: &RequestContext<RoleServer>) -> Vec<PathBuf> {
     let declared = context
@@ -32,11 +32,11 @@ pub(super) async fn roots(context: &RequestContext<RoleServer>) -> Vec<PathBuf> 
             paths.collect()
         }
         Ok(Err(error)) => {
-            tracing::debug!(%error, "the client did not tell its roots");
+            tracing::debug!(%error, "the client did not return its roots");
             Vec::new()
         }
         Err(_) => {
-            tracing::debug!("the client did not tell its roots in time");
+            tracing::debug!("the client did not return its roots in time");
             Vec::new()
         }
     }

@@ -1,21 +1,21 @@
-//! Finding a member in JSON that no parser takes: too deep, cut off, or with a number or a byte that is none. The request that it was is answered
-//! under the id that is found so.
+//! Finds a member in unparsable JSON: too deep, cut off, or with an invalid number or byte. This yields the id under which an unreadable request
+//! is answered.
 
 use std::ops::Range;
 
-/// Where the value at `path` stands in an object, members of members.
+/// The range of the value at `path` in an object, a path of member names.
 pub(super) fn find(json: &[u8], path: &[&str]) -> Option<Range<usize>> {
     let (name, below) = path.split_first()?;
     let mut scan = Scan { json, at: 0 };
-    scan.opened(b'{')?;
+    scan.skip_byte(b'{')?;
     let value = loop {
         let key = scan.value()?;
-        scan.opened(b':')?;
+        scan.skip_byte(b':')?;
         let value = scan.value()?;
         if serde_json::from_slice::<String>(&json[key]).is_ok_and(|key| key == *name) {
             break value;
         }
-        scan.opened(b',')?;
+        scan.skip_byte(b',')?;
     };
     if below.is_empty() {
         return Some(value);
@@ -24,11 +24,11 @@ pub(super) fn find(json: &[u8], path: &[&str]) -> Option<Range<usize>> {
     Some(value.start + inner.start..value.start + inner.end)
 }
 
-/// The first elements of an array, `most` at most, and whether these are all of it and its brackets and commas are right.
+/// The first elements of an array, at most `most`, and whether these are all and its brackets and commas are correct.
 pub(super) fn elements(json: &[u8], most: usize) -> (Vec<&[u8]>, bool) {
     let mut scan = Scan { json, at: 0 };
     let mut found = Vec::new();
-    let mut next = scan.opened(b'[');
+    let mut next = scan.skip_byte(b'[');
     if next.is_some() && scan.ends() {
         return (found, true);
     }
@@ -37,7 +37,7 @@ pub(super) fn elements(json: &[u8], most: usize) -> (Vec<&[u8]>, bool) {
             return (found, false);
         };
         found.push(&json[value]);
-        next = scan.opened(b',');
+        next = scan.skip_byte(b',');
     }
     let is_whole = next.is_none() && scan.ends();
     (found, is_whole)
@@ -49,19 +49,19 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    /// Passes over `byte` where it is next.
-    fn opened(&mut self, byte: u8) -> Option<()> {
+    /// Skips `byte` if it is next.
+    fn skip_byte(&mut self, byte: u8) -> Option<()> {
         self.skip(|next| next.is_ascii_whitespace());
         (self.json.get(self.at) == Some(&byte)).then(|| self.at += 1)
     }
 
-    /// Whether the array is closed here, and nothing comes behind it.
+    /// Whether the array is closed here, and nothing follows.
     fn ends(&mut self) -> bool {
-        let is_closed = self.opened(b']').is_some();
+        let is_closed = self.skip_byte(b']').is_some();
         is_closed && self.json[self.at..].trim_ascii().is_empty()
     }
 
-    /// Passes over whatever is next, however deep.
+    /// Skips one value, however deep, and returns its range.
     fn value(&mut self) -> Option<Range<usize>> {
         self.skip(|next| next.is_ascii_whitespace());
         let (start, mut depth) = (self.at, 0_usize);
@@ -118,7 +118,7 @@ mod tests {
     use super::{elements, find};
 
     #[test]
-    fn a_member_is_found_in_whatever_is_no_json() {
+    fn a_member_is_found_in_invalid_json() {
         let deep = format!(r#"{{"params":{}1,"id":7}}"#, "[".repeat(50_000));
         let closed = format!(
             r#"{{"params":{}{},"id":7}}"#,
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_taken_apart() {
+    fn a_batch_is_split_into_its_messages() {
         for (json, expected, is_whole) in [
             ("[]", &[][..], true),
             (" [ {\"a\":[1,2]} , 3 ] ", &["{\"a\":[1,2]}", "3"], true),

@@ -1,4 +1,4 @@
-//! Schemas as every client reads them: schemars' optional arguments and number formats trip strict ones.
+//! Generates schemas that every client accepts: strict ones reject schemars' optional arguments and number formats.
 
 use std::sync::Arc;
 
@@ -8,15 +8,15 @@ use schemars::transform::{Transform, transform_subschemas};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 
-/// Keywords that say something of a value and demand nothing of it.
+/// Keywords that describe a value without constraining it.
 const ANNOTATIONS: [&str; 4] = ["$defs", "default", "description", "title"];
 
-/// What a tool takes. rmcp's own schemas would stay in memory beside the plain ones, three copies of each.
+/// The schema of a tool's arguments. rmcp's own schemas would stay in memory beside the plain ones, three copies of each.
 pub(super) fn input<T: JsonSchema>() -> Arc<JsonObject> {
     plain::<T>(SchemaSettings::draft2020_12(), Plain { is_input: true })
 }
 
-/// What a tool reports.
+/// The schema of a tool's report.
 pub(super) fn output<T: JsonSchema>() -> Arc<JsonObject> {
     let settings = SchemaSettings::draft2020_12().for_serialize();
     plain::<T>(settings, Plain { is_input: false })
@@ -26,7 +26,7 @@ fn plain<T: JsonSchema>(settings: SchemaSettings, mut plain: Plain) -> Arc<JsonO
     let mut schema = settings.into_generator().into_root_schema_for::<T>();
     plain.transform(&mut schema);
     let object = schema.ensure_object();
-    // The name and the comment of a Rust type tell a client nothing.
+    // The name and the comment of a Rust type are of no use to a client.
     for key in ["$schema", "title", "description"] {
         object.remove(key);
     }
@@ -50,7 +50,7 @@ impl Transform for Plain {
         if format.is_some_and(is_number_format) {
             object.remove("format");
         }
-        // In inputs an optional argument is one that may be left out, so `null` needs no type of its own.
+        // An optional argument may be omitted, so `null` needs no type of its own.
         if self.is_input {
             drop_null(object);
         } else {
@@ -68,12 +68,12 @@ fn is_annotation(keyword: &str) -> bool {
     ANNOTATIONS.contains(&keyword)
 }
 
-/// True where any value will do; some clients refuse a schema that says no more.
+/// Whether any value is valid; some clients reject such a schema without a type.
 fn is_free(object: &JsonObject) -> bool {
     object.keys().all(|keyword| is_annotation(keyword))
 }
 
-/// Makes several types in one keyword a choice of schemas, each of one type.
+/// Converts several types in one keyword to alternative schemas of one type each.
 fn split_types(object: &mut JsonObject) {
     let Some(Value::Array(types)) = object.get("type") else {
         return;

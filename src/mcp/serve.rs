@@ -1,4 +1,4 @@
-//! The server's life on stdio: from the first line to the client's leaving.
+//! Runs the server on stdio until the client disconnects.
 
 use std::time::Duration;
 
@@ -12,22 +12,22 @@ use tokio_util::sync::CancellationToken;
 use super::server::Server;
 use super::transport::Stdio;
 
-/// For the answers to calls that end at once, after the client has left or this process is to end.
+/// Time for the answers to calls that end at once, after the client has disconnected or a shutdown was requested.
 const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why serving failed.
 #[derive(Debug, Error)]
 pub enum ServeError {
-    #[error("the client and this server could not agree to talk")]
+    #[error("the MCP handshake with the client failed")]
     Handshake(#[source] Box<ServerInitializeError>),
     #[error("the MCP server task failed")]
     Broken(#[from] tokio::task::JoinError),
 }
 
-/// Serves MCP on stdin and stdout until the client leaves or `shutdown` is cancelled.
+/// Serves MCP on stdin and stdout until the client disconnects or `shutdown` is cancelled.
 ///
 /// # Errors
-/// When the handshake fails. A client that leaves before it is no error.
+/// When the handshake fails. A client that disconnects before it is not an error.
 pub async fn serve(server: Server, shutdown: CancellationToken) -> Result<(), ServeError> {
     let leaving = shutdown.child_token();
     let transport = Stdio::new(tokio::io::stdin(), tokio::io::stdout(), leaving.clone());
@@ -35,12 +35,12 @@ pub async fn serve(server: Server, shutdown: CancellationToken) -> Result<(), Se
     tokio::select! {
         biased;
         served = serve_on(server, transport, shutdown) => served,
-        () = given_up(leaving) => Ok(()),
+        () = last_answers(leaving) => Ok(()),
     }
 }
 
-/// What is not answered by then is not waited for; nor is a client that does not read its answers.
-async fn given_up(leaving: CancellationToken) {
+/// Waits for the end of the time for last answers; later ones, and a client that does not read them, are given up.
+async fn last_answers(leaving: CancellationToken) {
     leaving.cancelled().await;
     sleep(LAST_ANSWERS_TIMEOUT).await;
 }

@@ -1,4 +1,4 @@
-//! What the client is told of us, and the one place where every call passes.
+//! The server's identity and capabilities, and the one place that every call passes.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -26,12 +26,12 @@ use super::resources::Resources;
 use crate::base::ids::JobId;
 use crate::connection::Connection;
 
-/// Characters of an unknown tool's name that are shown.
+/// Characters of an unknown tool's name that are quoted.
 const MAX_SHOWN: usize = 100;
 const INSTRUCTIONS: &str = "Runs Python on a Google Colab runtime or another machine, in a kernel that keeps its variables between calls. \
     Short code: run_code_quick. Anything that may take more than a minute: run_code_long. Loops of many steps that must survive \
-    disconnects: run_chunked_operation. A call always returns in time: code that is not done goes on, and get_output with its job_id \
-    shows what comes. Errors carry a code and a hint that says what to do next.";
+    disconnects: run_chunked_operation. A call always returns in time: unfinished code keeps running, and get_output with its job_id \
+    shows further output. Errors have a code and a hint that says what to do next.";
 
 /// The MCP server. Cheap to clone.
 #[derive(Clone)]
@@ -39,7 +39,7 @@ pub struct Server {
     pub(super) floors: Arc<Floors>,
     pub(super) resources: Arc<Resources>,
     router: Arc<ToolRouter<Self>>,
-    /// Cancelled when the client has left or this process ends: calls that end then were not cancelled by anyone.
+    /// Cancelled when the client has disconnected or this process ends: calls that end then were not cancelled by the client.
     leaving: CancellationToken,
 }
 
@@ -55,7 +55,7 @@ impl Server {
         }
     }
 
-    /// The same server, told of its end by `leaving`.
+    /// Makes `leaving` the token of the server's end.
     #[must_use]
     pub(super) fn ending_with(self, leaving: CancellationToken) -> Self {
         Self { leaving, ..self }
@@ -65,7 +65,7 @@ impl Server {
         self.leaving.is_cancelled()
     }
 
-    /// Cancelled when the client has left.
+    /// Cancelled when the client has disconnected.
     pub(super) fn leaving(&self) -> &CancellationToken {
         &self.leaving
     }
@@ -157,7 +157,7 @@ impl ServerHandler for Server {
         Ok(())
     }
 
-    /// A request that rmcp does not know, or knows and cannot read.
+    /// Answers a request that rmcp does not know, or knows and cannot read.
     async fn on_custom_request(
         &self,
         request: CustomRequest,
@@ -182,16 +182,16 @@ impl ServerHandler for Server {
             return Err(self.unknown_tool(&request.name));
         };
         let arguments = request.arguments.get_or_insert_default();
-        let ignored = match arguments::settle(tool, arguments) {
+        let ignored = match arguments::fit_to_schema(tool, arguments) {
             Ok(ignored) => ignored,
             Err(fault) => return Ok(CallToolResult::from(fault).into()),
         };
         let call = self
             .router
             .call(ToolCallContext::new(self, request, context));
-        // rmcp answers nothing at all when a tool panics.
+        // rmcp sends no answer when a tool panics.
         let answer = AssertUnwindSafe(call).catch_unwind().instrument(span).await;
-        self.resources.look_again();
+        self.resources.check_list();
         match answer {
             Ok(Ok(CallToolResponse::Complete(mut result))) => {
                 arguments::note_ignored(&mut result, tool, &ignored);

@@ -1,5 +1,5 @@
-//! stdio for rmcp, made safe against clients that speak before the handshake, and so that every request is answered, also one that cannot be
-//! read: rmcp leaves those without an answer, and their callers waiting.
+//! stdio for rmcp, made safe against messages before the handshake, and with an answer to every request, even an unreadable one, which rmcp would
+//! leave unanswered.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -23,20 +23,20 @@ use super::message::{self, Message, Refusal};
 use super::methods;
 use crate::caller::turns::Turns;
 
-/// The executor refuses code over 8 MiB; this only bounds what is held in memory.
+/// Bounds memory only: the executor refuses code over 8 MiB.
 const MAX_LINE_BYTES: usize = 64 * 1024 * 1024;
-/// Refusals that wait for a client to read them; no more lines are read until it does.
+/// Refusals queued for a client that does not read them; no more lines are read until it does.
 const MAX_REFUSING: usize = 1_000;
 
-/// Drops notifications and replies that come before client and server have settled how they talk: rmcp ends the whole server on them.
+/// The transport. Drops notifications and replies before the handshake: rmcp would end the whole server on them.
 ///
-/// A client that gives up on `server/discover` says so by a notification, and only then shakes hands.
+/// A client that gives up on `server/discover` sends a notification, and only then performs the handshake.
 pub struct Stdio<R, W> {
     lines: FramedRead<R, Lines>,
-    /// Of the line that was read last.
+    /// Messages of the line that was read last.
     messages: VecDeque<Result<Message, Refusal>>,
     out: Arc<Mutex<W>>,
-    /// Answers on their way out to what could not be passed on.
+    /// Refusals being sent.
     refusing: JoinSet<()>,
     settled: bool,
     turns: Turns,
@@ -61,7 +61,7 @@ where
         }
     }
 
-    /// The next message, or why it is none; nothing at the end.
+    /// The next message or refusal; none at the end of stdin.
     async fn next_message(&mut self) -> Option<Result<Message, Refusal>> {
         loop {
             while self.refusing.len() >= MAX_REFUSING {
@@ -73,7 +73,7 @@ where
             match self.lines.next().await? {
                 Ok(Line::Whole(line)) => self.messages.extend(message::read(&line)),
                 Ok(Line::TooLong(ends)) => {
-                    let text = "the message is longer than 64 MiB: write large data into a file and read it from the code";
+                    let text = "the message is longer than 64 MiB: write large data to a file and read that from the code";
                     self.messages.push_back(Err(Refusal {
                         id: ends.id(),
                         error: ErrorData::invalid_request(text, None),
@@ -87,19 +87,19 @@ where
         }
     }
 
-    /// Answers what cannot be passed on.
+    /// Sends a refusal.
     fn refuse(&mut self, Refusal { id, error }: Refusal) {
         tracing::debug!(?id, "{}", error.message);
         let sending = self.send(JsonRpcMessage::error(error, id));
-        // Receiving may be given up at any await, and begun again.
+        // `receive` may be dropped at any await, and called again.
         self.refusing.spawn(async move {
             if let Err(error) = sending.await {
-                tracing::debug!(%error, "an answer could not be sent");
+                tracing::debug!(%error, "could not send an answer");
             }
         });
     }
 
-    /// The message as rmcp takes it at this point, if it does.
+    /// Returns the message, if rmcp accepts it at this point.
     fn admit(&mut self, mut message: Message) -> Option<Message> {
         let JsonRpcMessage::Request(request) = &mut message else {
             if !self.settled {
@@ -113,7 +113,7 @@ where
             Standing::Settles => self.settled = true,
             Standing::Apart => {}
             Standing::Early => {
-                let text = "the session has not begun: send initialize, await its answer, and send the request again; a client of 2026-07-28 \
+                let text = "the session has not started: send initialize, await its answer, and send the request again; a client of 2026-07-28 \
                      sends its version and capabilities in the request's _meta instead";
                 let error = unreadable_opener(&request.request)
                     .unwrap_or_else(|| ErrorData::invalid_request(text, None));
@@ -149,7 +149,7 @@ where
                 out.write_all(&line).await?;
                 out.flush().await
             };
-            // Where nothing can be said any more, there is no client.
+            // A client to which nothing can be sent has disconnected.
             sent.await.inspect_err(|_| leaving.cancel())
         }
     }
@@ -178,7 +178,7 @@ where
     }
 }
 
-/// What is wrong with a request that was to open the session, and cannot be read.
+/// The error for an unreadable request that would open the session.
 fn unreadable_opener(request: &ClientRequest) -> Option<ErrorData> {
     let ClientRequest::CustomRequest(request) = request else {
         return None;
@@ -187,13 +187,13 @@ fn unreadable_opener(request: &ClientRequest) -> Option<ErrorData> {
     methods::unreadable(&request.method).filter(|_| opens)
 }
 
-/// What a request means before the handshake.
+/// How a request is handled before the handshake.
 enum Standing {
-    /// It ends the handshake: `initialize`, or a request that carries its own context.
+    /// It completes the handshake: `initialize`, or a request that carries its own context.
     Settles,
     /// It is answered and changes nothing: a ping, a discovery, or one whose context is incomplete.
     Apart,
-    /// It belongs behind the handshake.
+    /// It is refused, because it must come after the handshake.
     Early,
 }
 

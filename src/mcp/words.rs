@@ -1,4 +1,4 @@
-//! What the floors below advise, in the names of the tools.
+//! Words the advice of the floors below with the names of the tools.
 
 use std::borrow::Cow;
 
@@ -7,19 +7,19 @@ use serde::{Serialize, Serializer};
 
 use crate::base::advice::{Advice, Step, in_words_of};
 
-/// A step as a client takes it.
+/// Words a step for a client's model.
 #[must_use]
 pub fn word(step: &Step) -> Cow<'static, str> {
     match step {
         Step::Configure => "Ask the user for the line that the Colab notebook prints (https://…#TOKEN) and call connect_colab with it; or they \
              run `smart-colab connect` in a terminal, or set COLAB_URL to that line, or to `local` to compute on this machine, in the \
              client's config and restart the client.",
-        Step::AwaitEnvironment => "The first use makes a Python environment, about a minute. Call again.",
-        Step::CheckExecutor => "Check that the notebook's start cell (or the executor, where you run one yourself) is still running; then call again. If it \
+        Step::AwaitEnvironment => "The first use creates a Python environment, which takes about a minute. Call again.",
+        Step::CheckExecutor => "Check that the notebook's start cell (or the executor, if you run one yourself) is still running; then call again. If it \
              prints another line now, call connect_colab with that.",
-        Step::CheckLoad => "The machine may be overloaded or the tunnel stuck. Call again; if it stays so, look at the notebook.",
+        Step::CheckLoad => "The machine may be overloaded or the tunnel stuck. Call again; if that fails too, look at the notebook.",
         Step::ChangeTunnel { sign } => return format!(
-            "See https://ngrok.com/docs/errors/{} for when it is free again, or choose the Cloudflare tunnel in the notebook's form, run the start \
+            "See https://ngrok.com/docs/errors/{} for when it is available again, or choose the Cloudflare tunnel in the notebook's form, run the start \
              cell, and call connect_colab with the new line.",
             sign.to_ascii_lowercase()
         )
@@ -27,11 +27,11 @@ pub fn word(step: &Step) -> Cow<'static, str> {
         Step::RestartExecutor => "Open the Colab notebook and run its start cell again. If it prints a new line, call connect_colab with that, or run \
              `smart-colab connect` in a terminal.",
         Step::RenewToken => "Call connect_colab with the whole line that the notebook prints now, with the part after #, or run `smart-colab connect` in a \
-             terminal: a new start makes a new token.",
+             terminal: each start creates a new token.",
         Step::UpdateExecutor => "Open this version's colab/smart_colab_executor.ipynb in Colab and run it, then call connect_colab with its line.",
         Step::CheckAddressOrUpdate => "Check the address. If it is right, open this version's colab/smart_colab_executor.ipynb in Colab and run it, then call \
              connect_colab with its line.",
-        Step::CheckAddress => "Open the address in a browser: a sign-in page of the network, a proxy or a VPN may stand between. Check that it is the one that \
+        Step::CheckAddress => "Open the address in a browser: a sign-in page of the network, a proxy or a VPN may be in between. Check that it is the one that \
              the notebook prints now, and call connect_colab with that; if it is, run the notebook's start cell again.",
         Step::ConnectBack { place } => return format!("Connect back to {place} with connect_colab to read it there.").into(),
         Step::Retry { after_sec } => return format!("Call again in {after_sec} s.").into(),
@@ -58,11 +58,12 @@ pub fn word(step: &Step) -> Cow<'static, str> {
     .into()
 }
 
+/// Words advice with the names of the tools.
 pub(super) fn say(advice: &Advice) -> String {
     advice.worded(word)
 }
 
-/// A report, with all advice in it worded.
+/// A report whose advice is worded when it is serialized.
 #[derive(JsonSchema)]
 #[schemars(transparent)]
 pub(super) struct Worded<T>(pub(super) T);

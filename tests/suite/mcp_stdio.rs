@@ -255,7 +255,7 @@ fn malformed_params_and_unknown_methods_have_different_errors() {
             "initialize",
             json!({"protocolVersion": 7}),
             -32602,
-            "`protocolVersion`, a text",
+            "`protocolVersion`, a string",
         ),
     ] {
         let line = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});

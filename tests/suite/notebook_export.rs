@@ -259,7 +259,7 @@ fn code_that_did_not_finish_is_marked_in_the_notebook() {
     for (note, word) in
         notes
             .iter()
-            .zip(["out of its time", "Python process", "still ran", "waited"])
+            .zip(["exceeded its timeout", "Python process", "still running", "was queued"])
     {
         assert!(note["source"].as_str().unwrap().contains(word), "{note}");
     }

@@ -242,7 +242,7 @@ print('plain', file=sys.stderr)";
 fn input_fails_at_once_and_says_why() {
     let answer = Client::of("input").run("name = input('Your name? ')");
     answer.refused("python_error");
-    assert!(answer.fact("hint").contains("put the value into the code"));
+    assert!(answer.fact("hint").contains("put the value in the code"));
     assert!(
         answer.fact("error").to_lowercase().contains("input"),
         "{}",

@@ -1,4 +1,4 @@
-//! `smart-colab try`: the whole thing on the user's own machine, through the real server, step by step.
+//! `smart-colab try`: a tour of everything on the user's own machine, through the real server, step by step.
 
 mod screen;
 mod steps;
@@ -28,7 +28,7 @@ pub(super) enum StepError {
     Disk(#[from] io::Error),
 }
 
-/// Where the tour runs its servers, and what they are told.
+/// The tour's program and folders.
 struct Tour {
     program: PathBuf,
     save_dir: PathBuf,
@@ -46,13 +46,13 @@ impl Tour {
     }
 }
 
-/// Walks through every step and shows the client's config at the end. True when all went well.
+/// Runs every step and shows the client's config at the end. Returns true if all steps passed.
 pub(super) async fn run(settings: &Settings) -> bool {
     let screen = Screen::new();
     let program = match paths::program() {
         Ok(program) => program,
         Err(error) => {
-            screen.say(&format!("this program cannot find itself: {error}"));
+            screen.say(&format!("The path of this program could not be determined: {error}"));
             return false;
         }
     };
@@ -66,7 +66,7 @@ pub(super) async fn run(settings: &Settings) -> bool {
     let local = [(env::COLAB_URL, "local")];
     if passed {
         screen.say(&format!(
-            "\nAll steps passed; what they made is in {}.\n\nFor Claude Desktop, put this into claude_desktop_config.json \
+            "\nAll steps passed; their files are in {}.\n\nFor Claude Desktop, put this into claude_desktop_config.json \
              (Settings > Developer > Edit Config) and restart it:\n\n{}\n\nFor Claude Code, run:\n\n  {}\n\n\
              To compute on Google Colab instead, put the line that the notebook prints in place of `local`.",
             tour.save_dir.display(),
@@ -76,7 +76,7 @@ pub(super) async fn run(settings: &Settings) -> bool {
     } else {
         let logs = settings.data_dir.join("logs");
         screen.say(&format!(
-            "\nNot all steps passed. The log in {} tells more.",
+            "\nNot all steps passed. See the log in {}.",
             logs.display()
         ));
     }

@@ -1,10 +1,10 @@
-//! A line for each step: a spinner while it runs, its time and its outcome when it is done.
+//! Shows a line for each step: a spinner while it runs, then its time and its outcome.
 
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Where the tour is shown: stdout, which is the person's here and not MCP's.
+/// The tour's output: stdout, which this command does not use for MCP.
 pub(super) struct Screen;
 
 /// A step that is running.
@@ -42,7 +42,7 @@ impl Screen {
 }
 
 impl Running {
-    /// A handle for those who tell of progress from elsewhere.
+    /// A handle for progress reports from other threads.
     pub(super) fn bar(&self) -> ProgressBar {
         self.bar.clone()
     }

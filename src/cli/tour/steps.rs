@@ -1,4 +1,4 @@
-//! What the tour shows.
+//! The steps of the tour.
 
 use std::error::Error;
 use std::io;
@@ -14,7 +14,7 @@ use crate::base::hex::hex;
 use crate::cli::words;
 use crate::mcp::client::{Answer, Client};
 
-/// The first use makes a Python environment.
+/// Long enough to create the Python environment at the first use.
 const READY_TIMEOUT: Duration = Duration::from_secs(600);
 
 const PLOT: &str = "import math\nimport matplotlib.pyplot as plt\nxs = [i / 20 for i in range(200)]\n\
@@ -37,7 +37,7 @@ pub(super) async fn walk(tour: &Tour, screen: &Screen) -> bool {
     outcome.is_ok()
 }
 
-/// A step failed, and the screen says so.
+/// A step failed, and the screen shows it.
 struct Failed;
 
 struct Walker<'a> {
@@ -91,7 +91,7 @@ impl Walker<'_> {
         }
     }
 
-    /// Calls a tool and insists on its success.
+    /// Calls a tool, and fails unless it succeeds.
     async fn call(&self, tool: &'static str, arguments: Value) -> Result<Answer, StepError> {
         let client = self
             .client
@@ -165,7 +165,7 @@ impl Walker<'_> {
     async fn plot(&mut self) -> Result<String, StepError> {
         let answer = self.call("run_code_quick", json!({"code": PLOT})).await?;
         expect(answer.pictures == 1, || {
-            format!("{} pictures came: {}", answer.pictures, answer.text)
+            format!("{} pictures were shown: {}", answer.pictures, answer.text)
         })?;
         answer
             .links
@@ -194,7 +194,7 @@ impl Walker<'_> {
         })
     }
 
-    /// Kills the server in the middle, as a closed laptop or a crashed client would.
+    /// Kills the server midway, as a closed laptop or a crashed client would.
     async fn interrupted_chunks(&mut self) -> Result<String, StepError> {
         let client = self
             .client
@@ -208,7 +208,7 @@ impl Walker<'_> {
         client.kill().await;
         Ok(match early {
             Some(_) => "done before it could be interrupted".to_owned(),
-            None => "killed in the middle of 12 steps".to_owned(),
+            None => "killed midway through 12 steps".to_owned(),
         })
     }
 
@@ -224,14 +224,14 @@ impl Walker<'_> {
             format!("it ended with {}", answer.facts)
         })?;
         Ok(format!(
-            "went on from step {} to 12 of 12",
+            "resumed from step {} to 12 of 12",
             before["completed"]
         ))
     }
 
     async fn download(&mut self) -> Result<String, StepError> {
         let made = self.call("run_code_quick", json!({"code": FILE})).await?;
-        // Of an earlier tour: it would be kept, and ever more of them.
+        // Left by an earlier tour: it would be kept, and each tour would add another.
         if let Err(error) = tokio::fs::remove_file(self.tour.save_dir.join("try.bin")).await
             && error.kind() != io::ErrorKind::NotFound
         {

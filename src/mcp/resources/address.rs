@@ -14,21 +14,21 @@ const SCHEME: &str = "smart-colab";
 pub(super) const LOG_TEMPLATE: &str = "smart-colab://jobs/{job_id}/log{?from,bytes}";
 pub(super) const CHECKPOINT_TEMPLATE: &str = "smart-colab://checkpoints/{name}";
 
-/// What a URI names; whether it is there is another matter.
+/// The resource that a URI names; it may not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Address {
     Log(JobId, Part),
     Checkpoint(Name),
-    /// Of any file: which ones are resources, `Saved` knows.
+    /// Any file; `Saved` decides which ones are resources.
     File(PathBuf),
 }
 
 /// A part of a log, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Part {
-    /// Where it begins; before 0, counted from the end. None for the beginning.
+    /// Where it begins; negative counts from the end. None for the beginning.
     pub from: Option<i64>,
-    /// How long it is; none for all there is.
+    /// Its length; none for everything.
     pub bytes: Option<u64>,
 }
 
@@ -52,7 +52,7 @@ impl Address {
         let unknown = || {
             ResourceFault::missing(
                 "this server has no resource of that form",
-                "resources/list and resources/templates/list say what there is.",
+                "resources/list and resources/templates/list show the existing ones.",
             )
         };
         let url = Url::parse(uri).map_err(|_| unknown())?;
@@ -70,8 +70,8 @@ impl Address {
             (Some("jobs"), [id, "log"]) => {
                 let id = id.parse().map_err(|_| {
                     ResourceFault::missing(
-                        "no job can have that id",
-                        "It is the UUID that an earlier answer named, or one of list_jobs.",
+                        "that is not a job's id",
+                        "Give the UUID from an earlier answer or from list_jobs.",
                     )
                 })?;
                 Ok(Self::Log(id, part(&url)?))
@@ -94,15 +94,15 @@ fn part(url: &Url) -> Result<Part, ResourceFault> {
         match key.as_ref() {
             "from" if part.from.is_none() => {
                 let from = value.parse();
-                let why = "it is a number of bytes, or one below 0 to count from the end";
+                let why = "it must be a number of bytes, negative to count from the end";
                 part.from = Some(from.map_err(|_| fault(why))?);
             }
             "bytes" if part.bytes.is_none() => {
                 let bytes = value.parse().ok().filter(|bytes| *bytes > 0);
                 part.bytes =
-                    Some(bytes.ok_or_else(|| fault("it is a number of bytes, 1 or more"))?);
+                    Some(bytes.ok_or_else(|| fault("it must be a number of bytes, 1 or more"))?);
             }
-            _ => return Err(fault("a log is read with from and bytes, each once")),
+            _ => return Err(fault("a log's URI takes from and bytes, each once")),
         }
     }
     Ok(part)

@@ -1,4 +1,4 @@
-//! Why a resource is not handed out, in the form of JSON-RPC: a sentence that clients show, and the fields of our other errors.
+//! Errors of resources in the form of JSON-RPC: a sentence that clients show, and the fields of the other errors.
 
 use rmcp::ErrorData;
 use rmcp::model::ErrorCode;
@@ -6,16 +6,16 @@ use serde_json::Value;
 
 use crate::mcp::fault::Fault;
 
-/// A resource that cannot be had.
+/// A resource could not be read.
 #[derive(Debug)]
 pub(in crate::mcp) struct ResourceFault {
-    /// In the words of the old era; rmcp says it in those of the new one (-32602 in place of -32002).
+    /// As in earlier protocol versions; rmcp converts it for 2026-07-28 (-32602 instead of -32002).
     code: ErrorCode,
     fault: Fault,
 }
 
 impl ResourceFault {
-    /// There is no such resource, or none that is handed out.
+    /// There is no such resource, or it may not be read.
     pub(super) fn missing(error: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             code: ErrorCode::RESOURCE_NOT_FOUND,
@@ -23,16 +23,16 @@ impl ResourceFault {
         }
     }
 
-    /// The URI asks for what cannot be.
+    /// The URI or an argument is invalid.
     pub(super) fn invalid(error: impl Into<String>) -> Self {
-        let hint = "resources/templates/list says what a URI may hold.";
+        let hint = "resources/templates/list shows the form of the URIs.";
         Self {
             code: ErrorCode::INVALID_PARAMS,
             fault: Fault::new("invalid_argument", error, hint, false),
         }
     }
 
-    /// It is there, and cannot be read now, or not in one piece.
+    /// It exists, but cannot be read now, or not in one piece.
     pub(in crate::mcp) fn failed(fault: impl Into<Fault>) -> Self {
         Self {
             code: ErrorCode::INTERNAL_ERROR,
@@ -40,7 +40,7 @@ impl ResourceFault {
         }
     }
 
-    /// A fault of any floor, which says `not_found` where something is missing.
+    /// Converts a fault of any floor, whose code is `not_found` if something is missing.
     pub(super) fn of(fault: impl Into<Fault>) -> Self {
         let fault = fault.into();
         let code = match fault.code.as_str() {
@@ -50,14 +50,14 @@ impl ResourceFault {
         Self { code, fault }
     }
 
-    /// The bridge's own failure.
+    /// A failure of the bridge itself.
     pub(super) fn internal(error: &dyn std::error::Error) -> Self {
         let hint = "Call again; if it fails again, look at the log file.";
-        let error = format!("the bridge failed at it ({error})");
+        let error = format!("the bridge failed to read the resource ({error})");
         Self::failed(Fault::new("internal", error, hint, true))
     }
 
-    /// As the answer to a request that named `uri`.
+    /// Converts the fault to the answer to a request for `uri`.
     pub(in crate::mcp) fn about(self, uri: &str) -> ErrorData {
         let mut error = ErrorData::from(self);
         if let Some(Value::Object(data)) = &mut error.data {

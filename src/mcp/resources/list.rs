@@ -1,4 +1,4 @@
-//! What there is, newest first, from what this computer knows: no network, and nothing that cannot be read spoils the rest.
+//! Lists the resources, newest first, from this computer alone: without network, and skipping unreadable ones.
 
 use std::cmp::Reverse;
 use std::ffi::OsStr;
@@ -18,16 +18,16 @@ use crate::jobs::store::Record;
 use crate::mcp::media;
 use crate::wire::state::JobState;
 
-/// In one answer: clients hand the whole of it to a model.
+/// Resources in one answer: clients pass all of it to a model.
 const PAGE_SIZE: usize = 100;
-/// The newest jobs whose logs are listed; the others can be read all the same.
+/// Jobs whose logs are listed, the newest ones; the others can still be read.
 const MAX_LOGS: usize = 50;
 
-/// All resources of a moment, newest first. There may be thousands, so each is small until its page is asked for.
+/// A snapshot of all resources, newest first. There may be thousands, so each is small until its page is requested.
 pub(super) struct Listing(Vec<Listed>);
 
 struct Listed {
-    /// Of the last change or of the sending.
+    /// Time of the last change, or of sending.
     at: SystemTime,
     /// A file's path, or the URI.
     key: PathBuf,
@@ -59,7 +59,7 @@ impl Resources {
         .await
     }
 
-    /// What follows `cursor`, which an earlier page named.
+    /// The page after `cursor`, which an earlier page returned.
     pub(super) fn page(
         &self,
         listing: Listing,
@@ -68,7 +68,7 @@ impl Resources {
         let mut rest = listing.0;
         if let Some(cursor) = cursor {
             let (at, key) = parse(cursor).ok_or_else(|| {
-                ResourceFault::invalid("no page ended at this cursor: list without one")
+                ResourceFault::invalid("no page ended at this cursor: list without a cursor")
             })?;
             let begin =
                 rest.partition_point(|listed| listed.place() <= (Reverse(at), key.as_os_str()));
@@ -83,7 +83,7 @@ impl Resources {
         Ok(result)
     }
 
-    /// None for a file whose path no URI can hold.
+    /// Describes a resource; none for a file whose path no URI can represent.
     fn describe(&self, listed: Listed) -> Option<Resource> {
         let uri = listed.uri()?;
         let at = listed.at;
@@ -106,7 +106,7 @@ impl Resources {
                 Resource::new(uri, format!("jobs/{}/log", record.job_id))
                     .with_title(title)
                     .with_description(format!(
-                        "Output of a job in session {}, sent at {}; {state} when last heard of",
+                        "Output of a job in session {}, sent at {}; last known state: {state}",
                         record.session, record.sent_at
                     ))
                     .with_mime_type("text/plain")
@@ -122,13 +122,13 @@ impl Resources {
         let log = ResourceTemplate::new(address::LOG_TEMPLATE, "job-log")
             .with_title("Output of a job")
             .with_description(
-                "All that a job printed, while it runs too. `from` and `bytes` read a part; a `from` below 0 counts from the end.",
+                "Everything that a job printed, also while it runs. `from` and `bytes` select a part; a negative `from` counts from the end.",
             )
             .with_mime_type("text/plain");
         let checkpoint = ResourceTemplate::new(address::CHECKPOINT_TEMPLATE, "checkpoint")
             .with_title("Checkpoint")
             .with_description(
-                "How far a chunked operation is, or the result that run_code_long kept: what get_checkpoint answers.",
+                "Progress of a chunked operation, or the result that run_code_long kept, as get_checkpoint returns it.",
             )
             .with_mime_type("application/json");
         let file = address::of_file(self.saved.root()).map(|root| {
@@ -142,7 +142,7 @@ impl Resources {
 }
 
 impl Listing {
-    /// The same for the same resources, whatever was written to them.
+    /// A value that is equal for the same set of resources, whatever their content.
     pub(super) fn mark(&self) -> u64 {
         let marks = self.0.iter().map(|listed| {
             let mut hasher = DefaultHasher::new();
@@ -179,7 +179,7 @@ impl Listed {
         }
     }
 
-    /// Newest first, and every resource in a place of its own: a cursor names it, and what is new comes before it.
+    /// The sort key: newest first, and unique, so that a cursor can name it and newer resources come before it.
     fn place(&self) -> (Reverse<SystemTime>, &OsStr) {
         (Reverse(self.at), self.key.as_os_str())
     }
@@ -198,7 +198,7 @@ impl Listed {
     }
 }
 
-/// The place that [`Listed::cursor`] names.
+/// Parses the cursor written by [`Listed::cursor`].
 fn parse(cursor: &str) -> Option<(SystemTime, PathBuf)> {
     let (nanoseconds, uri) = cursor.split_once(' ')?;
     let since = Duration::from_nanos(nanoseconds.parse().ok()?);

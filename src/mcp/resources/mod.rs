@@ -1,12 +1,12 @@
-//! What can be read beside the tools: logs of jobs, files in the user's folder, checkpoints.
+//! MCP resources: logs of jobs, files in the user's folder, checkpoints.
 //!
-//! - `address`: the URIs; `fault`: what is answered where there is nothing to read;
-//! - `saved`: the files of `LOCAL_SAVE_DIR`, and what is none of them;
-//! - `list`: what there is, newest first; `read`: one of them;
-//! - `news`: whether there is another list than before; `watch`: whether one of them has changed; `subscriptions`: who wants to know, in both eras
-//!   of the protocol.
+//! - `address`: the URIs; `fault`: the errors;
+//! - `saved`: the readable files of `LOCAL_SAVE_DIR`;
+//! - `list`: all resources, newest first; `read`: one of them;
+//! - `news`: detects changes of the list; `watch`: detects changes of one resource; `subscriptions`: who is notified, in both forms of the
+//!   protocol.
 //!
-//! Nothing here runs before a client asks for it. Reads the disk only on threads that may wait.
+//! Nothing here runs before a client requests it. The disk is read only on blocking threads.
 //!
 //! May import what `mcp` may.
 
@@ -52,7 +52,7 @@ impl Resources {
         }
     }
 
-    /// A page of what there is. Whoever has seen it is told when there is another list.
+    /// Returns a page of the list. A client that has received one is notified when the list changes.
     pub(super) async fn list(
         self: &Arc<Self>,
         cursor: Option<&str>,
@@ -61,14 +61,14 @@ impl Resources {
     ) -> Result<ListResourcesResult, ResourceFault> {
         let listing = self.listing().await?;
         self.seen(&listing, leaving);
-        if subscriptions::is_of_old_era(context) {
+        if subscriptions::has_handshake(context) {
             self.notify_lists(&context.peer, leaving);
         }
         self.page(listing, cursor)
     }
 }
 
-/// Does what waits for the disk where that holds up nobody.
+/// Runs disk work on a blocking thread.
 async fn on_disk<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ResourceFault> {

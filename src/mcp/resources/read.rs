@@ -1,4 +1,4 @@
-//! One resource, whole or, of a log, in part.
+//! Reads one resource, or a part of a log.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::mcp::media::{self, Content};
 use crate::mcp::words::Worded;
 
 impl Resources {
-    /// Reads by `deadline`.
+    /// Reads the resource `uri` by `deadline`.
     pub(in crate::mcp) async fn contents(
         &self,
         uri: &str,
@@ -106,11 +106,11 @@ fn too_long(id: JobId) -> ResourceFault {
     ResourceFault::failed(Fault::new(
         "invalid_argument",
         format!(
-            "that is more than {} MiB of the job's log",
+            "the requested part of the job's log is longer than {} MiB",
             MAX_BYTES / 1024 / 1024
         ),
         format!(
-            "Read a part of it: {uri}?from=-100000 is its end, {uri}?from=0&bytes=100000 its beginning."
+            "Read a smaller part: {uri}?from=-100000 is the end, {uri}?from=0&bytes=100000 the beginning."
         ),
         false,
     ))

@@ -1,4 +1,4 @@
-//! The files of `LOCAL_SAVE_DIR`: which there are, and which one a path means. All of it reads the disk.
+//! Lists and reads the files of `LOCAL_SAVE_DIR`. All of it reads the disk.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -10,22 +10,22 @@ use super::address;
 use super::fault::ResourceFault;
 use crate::mcp::fault::Fault;
 
-/// Files and folders that one look takes in, those nearest to the top first.
+/// Files and folders of one listing, those nearest to the top first.
 const MAX_SEEN: usize = 10_000;
-/// Endings of a download under way, and of its journal.
-const UNDER_WAY: [&str; 2] = [".partial", ".partial.jsonl"];
-/// Bytes that are handed out in one piece.
+/// Endings of an unfinished download and of its journal.
+const UNFINISHED: [&str; 2] = [".partial", ".partial.jsonl"];
+/// Bytes of one read.
 pub(super) const MAX_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The user's folder.
 #[derive(Debug)]
 pub(super) struct Saved {
     root: PathBuf,
-    /// The bridge's own folder, which holds the token: never handed out, should it lie in the user's.
+    /// The bridge's own folder, which holds the token: never readable, even inside the user's folder.
     private: PathBuf,
 }
 
-/// A file as it is listed.
+/// A listed file.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub path: PathBuf,
@@ -42,7 +42,7 @@ impl Saved {
         &self.root
     }
 
-    /// The files that can be read, in no order. What is hidden, under way, a link or unreadable is left out.
+    /// Lists the readable files, unordered. Hidden, unfinished and unreadable ones and links are omitted.
     pub(super) fn list(&self) -> Vec<Entry> {
         let (mut entries, mut seen) = (Vec::new(), 0);
         let mut folders = VecDeque::from([self.root.clone()]);
@@ -78,29 +78,29 @@ impl Saved {
         parts.join("/")
     }
 
-    /// What is in the folder and nobody's business.
+    /// Whether a file or folder is hidden, unfinished or private.
     fn is_withheld(&self, path: &Path) -> bool {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let is_under_way = UNDER_WAY.iter().any(|ending| name.ends_with(ending));
-        name.starts_with('.') || is_under_way || path == self.private
+        let is_unfinished = UNFINISHED.iter().any(|ending| name.ends_with(ending));
+        name.starts_with('.') || is_unfinished || path == self.private
     }
 
-    /// Where a file of the folder really is. A path that leads elsewhere is refused without a look at what is there.
+    /// Returns a file's canonical path. Refuses a path outside the folder without disclosing whether it exists.
     pub(super) fn find(&self, path: &Path) -> Result<PathBuf, ResourceFault> {
         let outside = || {
             ResourceFault::missing(
                 format!(
-                    "only files in {} can be read here, and {} is not one of them",
+                    "only files in {} can be read as resources, and {} is not one of them",
                     self.root.display(),
                     path.display()
                 ),
-                "resources/list says which there are.",
+                "resources/list shows the readable files.",
             )
         };
         let gone = || {
             ResourceFault::missing(
-                format!("{} is not there, or not any more", path.display()),
-                "resources/list says which files there are.",
+                format!("{} does not exist", path.display()),
+                "resources/list shows the readable files.",
             )
         };
         let real_root = fs::canonicalize(&self.root).map_err(|_| outside())?;
@@ -133,21 +133,21 @@ impl Saved {
         parts.any(|part| self.is_withheld(Path::new(part.as_os_str())))
     }
 
-    /// The whole of a file.
+    /// Reads a whole file.
     pub(super) fn read(&self, path: &Path) -> Result<Vec<u8>, ResourceFault> {
         let real = self.find(path)?;
         let failed = |error: io::Error| match is_missing(&error) {
             true => ResourceFault::missing(
-                format!("{} is not there any more", path.display()),
-                "resources/list says which files there are.",
+                format!("{} does not exist any more", path.display()),
+                "resources/list shows the readable files.",
             ),
             false => unreadable(path, &error),
         };
-        // Before it is opened: opening a pipe would wait for its other end.
+        // Checked before opening: opening a pipe would block until its other end is opened.
         if !fs::metadata(&real).map_err(failed)?.is_file() {
             return Err(ResourceFault::missing(
-                format!("{} is no file", path.display()),
-                "resources/list says which files there are.",
+                format!("{} is not a file", path.display()),
+                "resources/list shows the readable files.",
             ));
         }
         let mut bytes = Vec::new();
@@ -161,7 +161,7 @@ impl Saved {
         Ok(bytes)
     }
 
-    /// What tells one state of a file from another; none while it is not there or not ours.
+    /// Identifies a file's state by time and size; none if it does not exist or is not readable.
     pub(super) fn changed(&self, path: &Path) -> Option<(SystemTime, u64)> {
         let metadata = fs::metadata(self.find(path).ok()?).ok()?;
         Some((metadata.modified().ok()?, metadata.len()))
@@ -198,11 +198,11 @@ fn too_large(path: &Path) -> Fault {
     let is_log = path.extension().is_some_and(|ending| ending == "log");
     let hint = if is_log {
         format!(
-            "A part of a job's log is read by {}, for example with from=-100000.",
+            "To read a part of a job's log use {}, for example with from=-100000.",
             address::LOG_TEMPLATE
         )
     } else {
-        "Open it on this computer, or read a part of it there.".to_owned()
+        "Open it on this computer with another program.".to_owned()
     };
     Fault::new(
         "invalid_argument",

@@ -1,5 +1,5 @@
-//! Who is told of changes. Clients of the old era subscribe to one resource after the other and hear of new lists unasked; clients of 2026-07-28 open
-//! streams, and hear what each asked for. rmcp keeps the two apart.
+//! Subscriptions to changes. Clients of earlier protocol versions subscribe to single resources and are always notified of new lists; clients of
+//! 2026-07-28 open streams, each with its own filter. rmcp separates the two.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,16 +18,16 @@ use super::{Resources, on_disk};
 use crate::base::lock::Lock;
 use crate::mcp::fault::Fault;
 
-/// Resources that are watched at a time.
+/// Resources watched at a time.
 const MAX_SUBSCRIPTIONS: usize = 100;
 
 #[derive(Debug)]
 pub(super) struct Subscriptions {
     room: Arc<Semaphore>,
-    /// Of the old era, by their URIs.
+    /// Subscriptions of a client with a handshake, by URI.
     sessions: Lock<HashMap<String, CancellationToken>>,
-    /// The client of the old era is told of new lists.
-    tells_lists: AtomicBool,
+    /// Whether such a client is notified of new lists.
+    notifies_lists: AtomicBool,
 }
 
 impl Default for Subscriptions {
@@ -35,22 +35,22 @@ impl Default for Subscriptions {
         Self {
             room: Arc::new(Semaphore::new(MAX_SUBSCRIPTIONS)),
             sessions: Lock::default(),
-            tells_lists: AtomicBool::new(false),
+            notifies_lists: AtomicBool::new(false),
         }
     }
 }
 
-/// Who listens.
+/// The receiver of notifications.
 #[derive(Debug)]
 pub(super) enum Audience {
-    /// A client of the old era.
+    /// A client with a handshake (before 2026-07-28).
     Session(Peer<RoleServer>),
-    /// A stream of the new one.
+    /// A stream of a client of 2026-07-28.
     Stream(SubscriptionSink),
 }
 
 impl Audience {
-    pub(super) async fn updated(&self, uri: &str) {
+    pub(super) async fn notify_updated(&self, uri: &str) {
         match self {
             Self::Session(peer) => {
                 let param = ResourceUpdatedNotificationParam::new(uri);
@@ -60,7 +60,7 @@ impl Audience {
         }
     }
 
-    /// Tells of each new list; ends with the server.
+    /// Notifies of each new list; ends with the server.
     async fn notify_lists(&self, mut marks: watch::Receiver<Option<u64>>) {
         while marks.changed().await.is_ok() {
             match self {
@@ -71,20 +71,20 @@ impl Audience {
     }
 }
 
-/// True for a request of a client that shook hands.
-pub(super) fn is_of_old_era(context: &RequestContext<RoleServer>) -> bool {
+/// Whether the client uses a protocol version with a handshake (before 2026-07-28).
+pub(super) fn has_handshake(context: &RequestContext<RoleServer>) -> bool {
     let version = context.protocol_version();
     version.is_none_or(|version| version.has_initialize())
 }
 
 impl Resources {
-    /// Tells a client of the old era of each new list.
+    /// Notifies a client with a handshake of each new list.
     pub(super) fn notify_lists(
         self: &Arc<Self>,
         peer: &Peer<RoleServer>,
         leaving: &CancellationToken,
     ) {
-        if self.subscriptions.tells_lists.swap(true, Ordering::Relaxed) {
+        if self.subscriptions.notifies_lists.swap(true, Ordering::Relaxed) {
             return;
         }
         let (marks, leaving) = (self.marks(), leaving.clone());
@@ -96,7 +96,7 @@ impl Resources {
         });
     }
 
-    /// Tells a client of the old era of each change of a resource; again is as once.
+    /// Notifies a client with a handshake of each change of a resource; repeating it has no effect.
     pub(in crate::mcp) async fn subscribe(
         self: &Arc<Self>,
         uri: &str,
@@ -143,7 +143,7 @@ impl Resources {
         self.subscriptions.room.clone().try_acquire_owned().ok()
     }
 
-    /// What of a new stream's wishes can be met: all but URIs that name nothing, and those that are too many.
+    /// Filters the subscriptions of a new stream: drops invalid URIs, and those beyond the limit.
     pub(in crate::mcp) fn accepted(&self, requested: &SubscriptionFilter) -> SubscriptionFilter {
         let mut accepted = requested.clone();
         if let Some(uris) = &mut accepted.resource_subscriptions {
@@ -155,7 +155,7 @@ impl Resources {
         accepted
     }
 
-    /// Serves a stream; never ends by itself.
+    /// Serves a stream; never returns.
     pub(in crate::mcp) async fn serve(
         self: &Arc<Self>,
         sink: &SubscriptionSink,
@@ -168,7 +168,7 @@ impl Resources {
                 self.watch(uri, &address, audience).await;
             }
         }));
-        let telling = async {
+        let notifying = async {
             if accepted.resources_list_changed == Some(true) {
                 let marks = self.marks();
                 if let Ok(listing) = self.listing().await {
@@ -177,7 +177,7 @@ impl Resources {
                 audience.notify_lists(marks).await;
             }
         };
-        tokio::join!(watching, telling);
+        tokio::join!(watching, notifying);
         std::future::pending().await
     }
 }
@@ -186,13 +186,13 @@ fn no_room() -> ResourceFault {
     ResourceFault::failed(Fault::new(
         "busy",
         format!("{MAX_SUBSCRIPTIONS} resources are watched already"),
-        "Unsubscribe from another one first.",
+        "Unsubscribe from one of them first.",
         true,
     ))
 }
 
 fn log<E: std::error::Error>(sent: Result<(), E>) {
     if let Err(error) = sent {
-        tracing::debug!(%error, "a notification could not be sent");
+        tracing::debug!(%error, "could not send a notification");
     }
 }

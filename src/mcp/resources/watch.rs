@@ -1,4 +1,4 @@
-//! Whether one resource has changed.
+//! Watches one resource for changes.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,19 +8,19 @@ use super::address::Address;
 use super::subscriptions::Audience;
 use super::{Resources, on_disk};
 
-/// Between two looks at a file.
+/// Interval between two checks of a file.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
-/// What changed so shortly before a watch began is told of: whoever read it before may not have seen that.
+/// A change this shortly before a watch began is notified too: the client may have read the resource before it.
 const RECENT_CHANGE_AGE: Duration = Duration::from_secs(10);
 
 impl Resources {
-    /// Tells of each change of a resource, until there can be none any more.
+    /// Notifies of each change of a resource, until there can be no more.
     pub(super) async fn watch(&self, uri: &str, address: &Address, audience: &Audience) {
         match address {
             Address::Log(id, _) => {
                 let mut changes = self.floors.tasks.changes(*id);
                 while changes.next().await {
-                    audience.updated(uri).await;
+                    audience.notify_updated(uri).await;
                 }
             }
             Address::Checkpoint(name) => {
@@ -53,7 +53,7 @@ async fn watch_state(
                     .is_some_and(|(at, _)| at.elapsed().is_ok_and(|age| age < RECENT_CHANGE_AGE)),
             };
             if is_other {
-                audience.updated(uri).await;
+                audience.notify_updated(uri).await;
             }
             last = Some(state);
         }

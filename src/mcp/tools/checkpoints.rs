@@ -1,4 +1,4 @@
-//! What is kept under a name.
+//! Tools for checkpoints and named results.
 
 use std::time::Duration;
 
@@ -19,28 +19,28 @@ use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::words::Worded;
 
-/// Rows of a list, unless the caller says otherwise, and at most.
+/// Rows of a list, by default and at most.
 const DEFAULT_SHOWN: u64 = 50;
 const MAX_SHOWN: u64 = 500;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct CheckpointArgs {
-    /// The checkpoint_name that it was run under.
+    /// The checkpoint_name under which it was run.
     operation: String,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct ShelfArgs {
-    /// At most so many, to 500; 50 unless given.
+    /// Maximum number of rows, up to 500; default 50.
     limit: Option<u64>,
 }
 
-/// What is kept.
+/// The kept checkpoints.
 #[derive(Debug, Serialize, JsonSchema)]
 struct ShelfReport {
     /// Newest first.
     checkpoints: Vec<Row>,
-    /// How many there are in all.
+    /// Total number.
     total: u64,
     message: String,
 }
@@ -51,10 +51,10 @@ impl Server {
         title = "Get checkpoint",
         input_schema = schema::input::<CheckpointArgs>(),
         output_schema = schema::output::<CheckpointReport>(),
-        description = "How far a chunked operation is, with its newest results, skipped iterations and why it stopped; or the result that run_code_long \
-            kept under a checkpoint_name: its code, output, times, and the files with the whole output and the pictures. While that code runs, the \
-            result before it is there as previous. Reads what is on this computer, so it answers without the runtime too. Unknown names are \
-            answered with the known ones.",
+        description = "Show the progress of a chunked operation, with its newest results, skipped iterations and why it stopped; or the result that \
+            run_code_long kept under a checkpoint_name: its code, output, times, and the files with the whole output and the pictures. While that \
+            code runs, its earlier result is shown as previous. Reads only this computer, so it works without the runtime. For an unknown name it \
+            lists the known ones.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
     async fn get_checkpoint(
@@ -77,8 +77,8 @@ impl Server {
         title = "List checkpoints",
         input_schema = schema::input::<ShelfArgs>(),
         output_schema = schema::output::<ShelfReport>(),
-        description = "All that is kept under a checkpoint_name on this computer, newest first: chunked operations with how far they are, results of \
-            run_code_long, their size on disk, and what cannot be read, with the reason. Asks no runtime. get_checkpoint shows one of them, \
+        description = "List everything kept under a checkpoint_name on this computer, newest first: chunked operations with their progress, results of \
+            run_code_long, their size on disk, and unreadable ones with the reason. Needs no runtime. get_checkpoint shows one of them, \
             delete_checkpoint removes it.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
@@ -95,9 +95,9 @@ impl Server {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let (checkpoints, total) = self.floors.checkpoints.list(limit).await;
         let message = match total.saturating_sub(checkpoints.len()) {
-            _ if total == 0 => "Nothing is kept yet.".to_owned(),
+            _ if total == 0 => "There are no checkpoints yet.".to_owned(),
             0 => "get_checkpoint shows one of them.".to_owned(),
-            more => format!("{more} older ones are not shown: give a larger limit."),
+            more => format!("{more} older ones are not shown: call again with a larger limit."),
         };
         Ok(Json(Worded(ShelfReport {
             checkpoints,
@@ -110,9 +110,9 @@ impl Server {
         title = "Delete checkpoint",
         input_schema = schema::input::<CheckpointArgs>(),
         output_schema = schema::output::<Deleted>(),
-        description = "Remove what is kept under a checkpoint_name on this computer: a chunked operation with all of its results, or the result of \
-            run_code_long with its output and pictures. Also one that cannot be read. It is gone for good: ask the user first. Refused with busy \
-            while its code runs; interrupt_execution ends that. Files that the code wrote on the runtime stay.",
+        description = "Delete a checkpoint from this computer: a chunked operation with all of its results, or a result of run_code_long with its \
+            output and pictures; unreadable ones too. This cannot be undone: ask the user first. Fails with busy while its code runs; \
+            interrupt_execution ends that. Files that the code wrote on the runtime stay.",
         annotations(
             read_only_hint = false,
             destructive_hint = true,

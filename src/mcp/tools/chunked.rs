@@ -1,4 +1,4 @@
-//! Loops that survive.
+//! The tool for resumable loops.
 
 use rmcp::handler::server::tool::ToolRouter;
 use rmcp::handler::server::wrapper::Parameters;
@@ -25,17 +25,17 @@ struct ChunkedArgs {
     setup_code: String,
     /// The body of `for i in range(n_iterations)`. The value of its last expression is kept as the iteration's result.
     loop_code: String,
-    /// How many iterations in all.
+    /// Total number of iterations.
     n_iterations: u64,
-    /// Iterations between two checkpoints, 5 minutes at most for all of them; 10 unless given.
+    /// Iterations between two checkpoints, which together may take 5 minutes; default 10.
     batch_size: Option<u64>,
-    /// The operation's name; `chunked_op` unless given.
+    /// The operation's name; default `chunked_op`.
     checkpoint_name: Option<String>,
-    /// Whether a failing iteration stops the operation (the default) or is noted and skipped.
+    /// Whether a failing iteration stops the operation (the default) or is recorded and skipped.
     on_error: Option<OnError>,
-    /// Forget what an earlier operation of this name has done.
+    /// Discard the results of an earlier operation of this name and start over.
     restart: Option<bool>,
-    /// A named kernel of its own; `main` unless given.
+    /// The kernel to use, by name; default `main`.
     session: Option<String>,
 }
 
@@ -46,9 +46,9 @@ impl Server {
         input_schema = schema::input::<ChunkedArgs>(),
         description = "Run a loop of many iterations in batches, with a checkpoint after each: epochs, files, parameter sweeps. Survives lost \
             connections, a restarted client and a replaced VM: call again with the same arguments as long as the answer has a \
-            next_command, and nothing that is done runs again. A failing iteration stops it there (on_error skip passes over), and the hint names \
-            the choices: the same call again only repeats the failure. setup_code must make everything that loop_code \
-            needs; what must outlive the VM, loop_code saves itself. A different plan under the same name is refused unless restart is true.",
+            next_command; finished iterations do not run again. A failing iteration stops the loop (unless on_error is skip), and the hint names \
+            the choices: the same call only repeats the failure. setup_code must define everything that loop_code \
+            needs; loop_code must itself save what has to outlive the VM. A different plan under the same name is refused unless restart is true.",
         annotations(
             read_only_hint = false,
             destructive_hint = true,

@@ -1,4 +1,4 @@
-//! Running code and reading its output.
+//! Tools for running code and reading its output.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ const LONG_TIMEOUT_SEC: u64 = 600;
 struct QuickArgs {
     /// Python code, as in a notebook cell: magics, `!commands` and top-level `await` work; the last expression's value is shown.
     code: String,
-    /// A named kernel of its own; `main` unless given.
+    /// The kernel to use, by name; default `main`.
     session: Option<String>,
 }
 
@@ -46,19 +46,19 @@ struct LongArgs {
     code: String,
     /// Keep the result under this name, for get_checkpoint.
     checkpoint_name: Option<String>,
-    /// Seconds the code may run, to 43,200 (12 h); 600 unless given.
+    /// Seconds the code may run, up to 43,200 (12 h); default 600.
     timeout_sec: Option<u64>,
-    /// A named kernel of its own; `main` unless given.
+    /// The kernel to use, by name; default `main`.
     session: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct OutputArgs {
-    /// The job_id of an earlier answer, a download's or upload's too.
+    /// The job_id from an earlier answer; also of a download or upload.
     job_id: String,
-    /// The cursor `next` of an earlier answer: shows what came after it. Without it: head and tail of everything.
+    /// The cursor `next` from an earlier answer: shows the output after it. Without it: head and tail of all output.
     after: Option<u64>,
-    /// Seconds to wait for a running job, at most what a call may take; as long as that unless given.
+    /// Seconds to wait for a running job; by default and at most as long as a call may take.
     wait_sec: Option<u64>,
     /// Reads the job's whole log from this byte on, about 30,000 characters; negative counts from the end. Not together with `after`.
     from_byte: Option<i64>,
@@ -69,10 +69,10 @@ impl Server {
     #[tool(
         title = "Run code",
         input_schema = schema::input::<QuickArgs>(),
-        description = "Run Python that takes up to 2 minutes, in a kernel that keeps variables between calls. Shows what was printed, the last \
-            expression's value, tables as text and plots as pictures; the last line is JSON with success, state, job_id. If the code is not done \
-            when the call must answer, it goes on: call get_output with the job_id. Each call runs its code once; do not send it again after an \
-            unclear error before get_output was asked. For longer work use run_code_long, for many steps run_chunked_operation.",
+        description = "Run Python that takes up to 2 minutes, in a kernel that keeps variables between calls. Shows the printed output, the last \
+            expression's value, tables as text and plots as pictures; the last line is JSON with success, state, job_id. If the code has not finished \
+            when the call must answer, it keeps running: call get_output with the job_id. Each call runs its code once; after an unclear error \
+            call get_output before sending it again. For longer work use run_code_long, for many steps run_chunked_operation.",
         annotations(
             read_only_hint = false,
             destructive_hint = true,
@@ -95,9 +95,9 @@ impl Server {
         title = "Run long code",
         input_schema = schema::input::<LongArgs>(),
         description = "Run Python that may take minutes to hours (training, downloads, installs; to 12 h by timeout_sec). The call answers in time \
-            with what was printed so far, \"state\":\"running\" and a job_id; the code goes on, survives lost connections, and get_output shows the rest. \
-            At timeout_sec the code is interrupted. With checkpoint_name code, whole output and pictures are kept for get_checkpoint. For a loop that must be \
-            resumable after a lost VM use run_chunked_operation.",
+            with the output so far, \"state\":\"running\" and a job_id; the code keeps running, survives lost connections, and get_output shows the rest. \
+            After timeout_sec the code is interrupted. With checkpoint_name, the code, its whole output and its pictures are kept for get_checkpoint. For a \
+            loop that must be resumable after a lost VM use run_chunked_operation.",
         annotations(
             read_only_hint = false,
             destructive_hint = true,
@@ -142,10 +142,10 @@ impl Server {
     #[tool(
         title = "Get output",
         input_schema = schema::input::<OutputArgs>(),
-        description = "Follow a job, download or upload that is still running, or read the output of an old one. Waits for new output or the end, as long as a call may \
-            take; set wait_sec to 0 to look at once. Hand `next` of the last answer back as `after` to see only what is new; without `after` it \
-            shows the head and tail of everything. What that leaves out, any part of it, is read by from_byte. Looking never changes or stops the \
-            job.",
+        description = "Follow a running job, download or upload, or read the output of an old one. Waits for new output or the end, as long as a call may \
+            take; wait_sec 0 returns at once. Pass `next` from the last answer as `after` to see only new output; without `after` it \
+            shows the head and tail of all output. from_byte reads any part of the log, also what the head and tail omit. Never changes or stops \
+            the job.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
     async fn get_output(

@@ -1,4 +1,4 @@
-//! Is the runtime there, and what is it.
+//! Tools for checking the connection and probing the machine.
 
 use std::time::Duration;
 
@@ -20,10 +20,10 @@ use crate::runtime::{Machine, RuntimeError};
 use crate::wire::machine::Probe;
 use crate::wire::session::Session;
 
-/// The check answers in 10 s whatever happens.
+/// The check always answers within 10 s.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(9);
 
-/// How the runtime can be reached.
+/// The state of the connection.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ConnectionReport {
     /// `connected` or `disconnected`.
@@ -35,22 +35,22 @@ pub(super) struct ConnectionReport {
     memory_available_gb: Option<f64>,
     memory_used_pct: Option<f64>,
     executor_version: Option<String>,
-    /// The kernels there, and what they are busy with.
+    /// The runtime's kernels, and the jobs running in them.
     sessions: Vec<Session>,
-    /// The stable code of what is wrong.
+    /// The stable code of the error.
     code: Option<String>,
-    /// What is wrong, in a sentence.
+    /// The error as a sentence.
     problem: Option<String>,
     /// What to do next.
     suggestion: String,
 }
 
-/// The probe and what follows from it.
+/// The probe, with recommendations.
 #[derive(Debug, Serialize, JsonSchema)]
 struct ProbeReport {
     #[serde(flatten)]
     probe: Probe,
-    /// What to mind on this machine.
+    /// Advice for working on this machine.
     recommendations: Vec<String>,
 }
 
@@ -59,8 +59,8 @@ impl Server {
     #[tool(
         title = "Check connection",
         output_schema = schema::output::<ConnectionReport>(),
-        description = "Is the Colab runtime (or the local Python) reachable, and how much memory is free? Answers within 10 seconds whatever \
-            happens. Use it first in a conversation, and whenever another tool reports a connection error: its suggestion says what to do.",
+        description = "Check whether the Colab runtime (or the local Python) is reachable, and how much memory is free. Always answers within 10 \
+            seconds. Use it first in a conversation, and whenever another tool reports a connection error: its suggestion says what to do.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
     async fn check_colab_connection(
@@ -78,7 +78,7 @@ impl Server {
     #[tool(
         title = "Probe environment",
         output_schema = schema::output::<ProbeReport>(),
-        description = "What the machine is: CPU, memory, every GPU, storage, Python and installed packages with versions, kernels, and the \
+        description = "Describe the machine: CPU, memory, every GPU, storage, Python and installed packages with versions, kernels, and the \
             variables of the main session. Use it before choosing batch sizes, devices or libraries. Imports nothing and runs no user code.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
@@ -171,11 +171,11 @@ fn word(concern: &Concern) -> String {
             "GPU {index} is nearly full ({used_gb:.1} of {total_gb:.1} GB): call cleanup_colab or restart the session."
         ),
         Concern::LittleMemory { available_gb } => format!(
-            "Only {available_gb:.1} GB of memory are free: work in pieces, delete large variables, or call cleanup_colab."
+            "Only {available_gb:.1} GB of memory are free: process data in parts, delete large variables, or call cleanup_colab."
         ),
         Concern::LittleDisk { path, free_gb } => format!(
             "Only {free_gb:.1} GB are free on {path}: delete files before saving checkpoints."
         ),
-        Concern::Temporary => "This is a Colab VM: its files vanish with it. Save what must last with download_from_colab or to Drive.".to_owned(),
+        Concern::Temporary => "This is a Colab VM: its files are lost with it. Save what must last with download_from_colab or to Drive.".to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! Files over there.
+//! Tools for listing and downloading the runtime's files.
 
 use rmcp::handler::server::tool::ToolRouter;
 use rmcp::handler::server::wrapper::{Json, Parameters};
@@ -23,21 +23,21 @@ const MAX_PAGE_SIZE: u64 = 1_000;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct ListArgs {
-    /// A folder, absolute or relative to the content root; the root (`/content` on Colab) unless given.
+    /// A folder, absolute or relative to the content root; default: the root (`/content` on Colab).
     path: Option<String>,
-    /// Entries a page, to 1,000; 200 unless given.
+    /// Entries per page, up to 1,000; default 200.
     limit: Option<u64>,
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct DownloadArgs {
-    /// The file or folder over there, absolute or relative to the content root.
+    /// The file or folder on the runtime, absolute or relative to the content root.
     remote_path: String,
-    /// Its name in the local save folder, `plots/loss.png` too; the remote name unless given.
+    /// Its name in the local save folder, such as `plots/loss.png`; default: the remote name.
     local_filename: Option<String>,
-    /// Refuse more than so many bytes in all; 2147483648 (2 GiB) unless given.
+    /// Refuse a larger file or folder; default 2147483648 bytes (2 GiB).
     max_bytes: Option<u64>,
 }
 
@@ -47,8 +47,8 @@ impl Server {
         title = "List files",
         input_schema = schema::input::<ListArgs>(),
         output_schema = schema::output::<FileList>(),
-        description = "The files in a folder of the runtime, with sizes and times, a page at a time, sorted by name. Use it to find what code has \
-            written before download_from_colab.",
+        description = "List the files in a folder of the runtime, with sizes and times, one page at a time, sorted by name. Use it to find files that \
+            code has written, for download_from_colab.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
     async fn list_colab_files(
@@ -82,9 +82,9 @@ impl Server {
         input_schema = schema::input::<DownloadArgs>(),
         output_schema = schema::output::<DownloadReport>(),
         description = "Copy a file or a whole folder from the runtime to this computer, into the folder for downloads (LOCAL_SAVE_DIR) and \
-            nowhere else. Survives lost connections, goes on where it stopped, and is checked by SHA-256; an existing local file is kept and the new \
-            one gets another name. A folder comes with NAME.sha256 beside it, for sha256sum -c. More than max_bytes (2 GiB unless given) is refused \
-            with its size before anything comes. A large file goes on in the background when the call must answer with status running: \
+            nowhere else. Survives lost connections, resumes where it stopped, and is checked by SHA-256; an existing local file is kept and the new \
+            one gets another name. Beside a folder it writes NAME.sha256, for sha256sum -c. More than max_bytes (default 2 GiB) is refused \
+            before anything is downloaded. If the call must answer earlier, with status running, the download continues in the background: \
             get_output with its job_id waits for the rest.",
         annotations(
             read_only_hint = false,
@@ -99,7 +99,7 @@ impl Server {
         context: RequestContext<RoleServer>,
     ) -> Result<Json<Worded<DownloadReport>>, Fault> {
         let budget = self.budget(&context);
-        let wish = DownloadRequest {
+        let request = DownloadRequest {
             remote_path: args.remote_path,
             local_filename: args.local_filename,
             max_bytes: args.max_bytes.unwrap_or(MAX_BYTES),
@@ -107,7 +107,7 @@ impl Server {
         let report = call::run(self, &context, budget, async |call| {
             let report = |progress: Progress<'_>| call.report(progress);
             let caller = call.caller(&report);
-            self.floors.downloads.download(&wish, &caller).await
+            self.floors.downloads.download(&request, &caller).await
         })
         .await;
         Ok(Json(Worded(report?)))

@@ -1,4 +1,4 @@
-//! Which jobs there are, and ending one.
+//! Tools for listing and interrupting jobs.
 
 use std::time::Duration;
 
@@ -21,9 +21,9 @@ use crate::wire::state::JobState;
 
 const DEFAULT_SHOWN: u64 = 20;
 const MAX_SHOWN: u64 = 200;
-/// The list answers by then whatever happens: with what this computer remembers.
+/// After this time the list is answered from this computer's records.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long code may take to stop before the answer says that it has not.
+/// How long to wait for interrupted code to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -32,7 +32,7 @@ struct ListArgs {
     state: Option<JobState>,
     /// Only jobs of this session.
     session: Option<String>,
-    /// At most so many, to 200; 20 unless given.
+    /// Maximum number of jobs, up to 200; default 20.
     limit: Option<u64>,
 }
 
@@ -41,9 +41,9 @@ struct ListArgs {
 struct JobsReport {
     /// Newest first.
     jobs: Vec<Row>,
-    /// The stable code of why the runtime could not be asked.
+    /// The stable code of the error, if the runtime did not answer.
     code: Option<String>,
-    /// Why it could not be asked, in a sentence; the jobs are then those that this computer remembers, as they were last heard of.
+    /// The error as a sentence; then the jobs are those recorded on this computer, in their last known states.
     problem: Option<String>,
     /// What to do next.
     suggestion: String,
@@ -51,23 +51,23 @@ struct JobsReport {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct InterruptArgs {
-    /// The job to end; the one that runs in `session` unless given.
+    /// The job to stop; default: the one running in `session`.
     job_id: Option<String>,
-    /// Ends what runs there; `main` unless given.
+    /// The session whose running job to stop; default `main`.
     session: Option<String>,
 }
 
-/// What an interrupt did.
+/// The result of an interrupt.
 #[derive(Debug, Serialize, JsonSchema)]
 struct InterruptReport {
-    /// The job that was asked to end; null when none was running.
+    /// The interrupted job; null if none was running.
     job_id: Option<String>,
-    /// How it stands now.
+    /// Its current state.
     state: Option<JobState>,
     session: String,
-    /// Jobs that wait in the session now; null when it could not be asked.
+    /// Number of jobs queued in the session now; null if unknown.
     queued_jobs: Option<u64>,
-    /// What that means, and what to do next.
+    /// What happened, and what to do next.
     message: String,
 }
 
@@ -77,9 +77,9 @@ impl Server {
         title = "List jobs",
         input_schema = schema::input::<ListArgs>(),
         output_schema = schema::output::<JobsReport>(),
-        description = "The newest jobs (runs of code) with their state, session, first line and job_id, running and finished, also those of earlier \
-            conversations and of a client that was closed. Use it to find code that still runs, or output whose job_id is not at hand: \
-            get_output reads it. When the runtime cannot be reached, it lists what this computer remembers.",
+        description = "List the newest jobs (runs of code) with their state, session, first line and job_id, running and finished, also those of earlier \
+            conversations and closed clients. Use it to find code that is still running, or output whose job_id you do not have: \
+            get_output reads it. If the runtime cannot be reached, it lists the jobs recorded on this computer.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
     async fn list_jobs(
@@ -107,11 +107,11 @@ impl Server {
         let overview = overview?;
         let suggestion = match overview.rows.is_empty() {
             true if wanted.session.is_some() || wanted.state.is_some() => {
-                "There are no such jobs. Without session and state all of them are listed."
+                "There are no such jobs. Omit session and state to list all jobs."
             }
             true => "There are no jobs yet. run_code_quick or run_code_long starts one.",
             false => {
-                "get_output with a job_id shows its output; interrupt_execution ends one that runs."
+                "get_output with a job_id shows its output; interrupt_execution stops a running one."
             }
         };
         let fault = overview.trouble.map(Fault::from);
@@ -130,9 +130,9 @@ impl Server {
         title = "Interrupt",
         input_schema = schema::input::<InterruptArgs>(),
         output_schema = schema::output::<InterruptReport>(),
-        description = "Stop code that runs or waits: the job of this job_id, or whatever runs in a session. It raises KeyboardInterrupt there, so \
-            variables are kept, and waits a few seconds for the end. Code that does not stop (a long C call) needs restart_session. A job that has \
-            ended stays as it is.",
+        description = "Stop running or queued code: the job with this job_id, or the job running in a session. Raises KeyboardInterrupt in it, so \
+            variables are kept, and waits a few seconds for its end. Code that does not stop (a long C call) needs restart_session. Does nothing to a \
+            finished job.",
         annotations(
             read_only_hint = false,
             destructive_hint = true,
@@ -147,7 +147,7 @@ impl Server {
     ) -> Result<Json<InterruptReport>, Fault> {
         if args.job_id.is_some() && args.session.is_some() {
             return Err(Fault::invalid(
-                "both job_id and session are given: name the job or the session",
+                "both job_id and session are given: give only one of them",
             ));
         }
         let target = match args.job_id.as_deref() {
@@ -180,19 +180,19 @@ impl InterruptReport {
             queued_jobs,
         } = done;
         let message = match &job {
-            None => "Nothing was running there. list_jobs shows what there is.",
+            None => "Nothing was running in this session. list_jobs shows the existing jobs.",
             Some(job) if !job.state.is_final() => {
-                "It was interrupted, but has not stopped yet. Call again in a moment; if it stays so, restart_session ends it, and the \
-                 session's variables with it."
+                "It was interrupted, but has not stopped yet. Call again in a moment; if it does not stop, restart_session ends it and loses \
+                 the session's variables."
             }
             Some(job) if job.state == JobState::Interrupted && job.started_at.is_none() => {
-                "It was taken out of the queue before it began: none of it ran."
+                "It was removed from the queue before it started: none of it ran."
             }
             Some(job) if job.state == JobState::Interrupted && !job.variables_lost => {
                 "It has stopped; variables are kept. get_output shows what it printed."
             }
             Some(job) if job.variables_lost => {
-                "It has ended, and the session's variables with it. get_output shows what it printed and why it ended."
+                "It has ended, and the session's variables are lost. get_output shows what it printed and why it ended."
             }
             Some(_) => "It has ended. get_output shows what it printed.",
         };

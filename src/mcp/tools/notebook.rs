@@ -1,4 +1,4 @@
-//! What was run, as a notebook.
+//! The tool for exporting a session as a notebook.
 
 use rmcp::handler::server::tool::ToolRouter;
 use rmcp::handler::server::wrapper::{Json, Parameters};
@@ -19,11 +19,11 @@ use crate::notebook::{NotebookError, Report, Wanted};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct ExportArgs {
-    /// `main` unless given.
+    /// The session; default `main`.
     session: Option<String>,
-    /// Its name in the local save folder, `runs/monday.ipynb` too; `session-NAME-DAY.ipynb` unless given.
+    /// Its name in the local save folder, such as `runs/monday.ipynb`; default `session-NAME-DAY.ipynb`.
     filename: Option<String>,
-    /// Only the last so many jobs, to 1,000; all of them, to 1,000, unless given.
+    /// Number of newest jobs to export, up to 1,000; default: all, up to 1,000.
     last: Option<u64>,
 }
 
@@ -33,10 +33,10 @@ impl Server {
         title = "Export notebook",
         input_schema = schema::input::<ExportArgs>(),
         output_schema = schema::output::<Report>(),
-        description = "Write what was run in a session, oldest first, with text, tables, plots and errors, as a Jupyter notebook (.ipynb) into the \
-            local save folder (LOCAL_SAVE_DIR): a cell for each run of code, one for each loop of run_chunked_operation. Use it when the user wants to \
+        description = "Export the code run in a session, oldest first, with text, tables, plots and errors, as a Jupyter notebook (.ipynb) in the \
+            local save folder (LOCAL_SAVE_DIR): one cell per run of code, one per loop of run_chunked_operation. Use it when the user wants to \
             keep, share or rerun the work. An existing file is kept and the new one gets another name. Very long output is cut to its head and tail. \
-            When a call's time is too short for all jobs, the message says which `last` brings the rest.",
+            If the call runs out of time, the message says which `last` exports the rest.",
         annotations(
             read_only_hint = false,
             destructive_hint = false,

@@ -1,4 +1,4 @@
-//! Going over to another runtime, without a restart.
+//! The tool for switching to another runtime without a restart.
 
 use rmcp::handler::server::tool::ToolRouter;
 use rmcp::handler::server::wrapper::{Json, Parameters};
@@ -19,7 +19,7 @@ use crate::mcp::server::Server;
 struct ConnectArgs {
     /// The line that the Colab notebook prints, `https://…#TOKEN`, or the address alone.
     url: String,
-    /// The token, where it is not in the address.
+    /// The token, if it is not in the address.
     token: Option<String>,
 }
 
@@ -30,7 +30,7 @@ struct PairingReport {
     connection: ConnectionReport,
     /// Whether later starts on this computer use it too.
     saved: bool,
-    /// What to mind.
+    /// What the user should know.
     notes: Vec<String>,
 }
 
@@ -40,9 +40,9 @@ impl Server {
         title = "Connect to a runtime",
         input_schema = schema::input::<ConnectArgs>(),
         output_schema = schema::output::<PairingReport>(),
-        description = "Connect to a Colab runtime by the line that its notebook prints (https://…#TOKEN): at the first time, or when the notebook was \
-            started again and has a new address. Takes effect at once, without a restart, and is kept for later starts. Only with an address that \
-            the user gave: all code is sent there. An address that does not answer changes nothing.",
+        description = "Connect to a Colab runtime by the line that its notebook prints (https://…#TOKEN): the first time, or after the notebook was \
+            restarted and has a new address. Takes effect at once, without a restart, and is saved for later starts. Use only an address that \
+            the user gave: all code is sent there. If the address does not answer, nothing changes.",
         annotations(
             read_only_hint = false,
             destructive_hint = false,
@@ -58,8 +58,8 @@ impl Server {
         if args.url.trim().eq_ignore_ascii_case("local") {
             return Err(Fault::new(
                 "invalid_argument",
-                "computing on this machine is the user's own choice, made in the client's config",
-                "The user sets COLAB_URL to `local` in the client's config for smart-colab and restarts the client. Nothing was changed.",
+                "only the user can choose to compute on this machine, in the client's config",
+                "Ask the user to set COLAB_URL to `local` in the client's config for smart-colab and restart the client. Nothing was changed.",
                 false,
             ));
         }
@@ -73,15 +73,15 @@ impl Server {
         })
         .await;
         let Switched { checked, saved } = switched
-            .map_err(|error| Fault::from(error).first("The connection is as it was before."))?;
+            .map_err(|error| Fault::from(error).first("The connection was not changed."))?;
         let mut notes = Vec::new();
         if let Err(error) = &saved {
             notes.push(format!(
-                "it could not be saved, so later starts will not know it: {error}"
+                "it could not be saved, so later starts will not use it: {error}"
             ));
         } else if connection.is_configured() {
             notes.push(
-                "COLAB_URL is set in the client's config and is tried first at the next start: to keep this connection, the user removes it there."
+                "COLAB_URL is set in the client's config and is tried first at the next start: to keep this connection, the user has to remove it there."
                     .to_owned(),
             );
         }

@@ -1,4 +1,4 @@
-//! What the kernels hold, and setting it free.
+//! Tools for the variables of sessions: listing, deleting, restarting.
 
 use rmcp::handler::server::tool::ToolRouter;
 use rmcp::handler::server::wrapper::{Json, Parameters};
@@ -17,34 +17,34 @@ use crate::wire::session::{Cleanup, CleanupRequest, Session, Variables};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct VariablesArgs {
-    /// `main` unless given.
+    /// The session; default `main`.
     session: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct CleanupArgs {
-    /// `main` unless given.
+    /// The session; default `main`.
     session: Option<String>,
-    /// Also delete *.tmp, *.temp and *.pyc under the content root; no unless given.
+    /// Also delete *.tmp, *.temp and *.pyc under the content root; default false.
     temp_files: Option<bool>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct RestartArgs {
-    /// `main` unless given.
+    /// The session; default `main`.
     session: Option<String>,
-    /// Give the session up instead of starting it anew: its memory is free then; no unless given.
+    /// Remove the session instead of restarting it, which frees its memory; default false.
     remove: Option<bool>,
 }
 
-/// What a restart did.
+/// The result of a restart.
 #[derive(Debug, Serialize, JsonSchema)]
 struct RestartReport {
-    /// The session with its new kernel; null when it was removed.
+    /// The session with its new kernel; null if it was removed.
     session: Option<Session>,
-    /// Jobs that ran or waited there and were ended.
+    /// Running and queued jobs that were ended.
     ended_jobs: Vec<String>,
-    /// What that means, and what to do next.
+    /// What happened, and what to do next.
     message: String,
 }
 
@@ -54,8 +54,8 @@ impl Server {
         title = "List variables",
         input_schema = schema::input::<VariablesArgs>(),
         output_schema = schema::output::<Variables>(),
-        description = "The variables of a session: name, type, shape or length, bytes, a short repr. Works while code is running. Use it to see what \
-            earlier code left, instead of printing things again.",
+        description = "List the variables of a session: name, type, shape or length, bytes, a short repr. Works while code is running. Use it to see the \
+            results of earlier code, instead of printing them again.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
     async fn list_colab_variables(
@@ -77,9 +77,9 @@ impl Server {
         title = "Clean up",
         input_schema = schema::input::<CleanupArgs>(),
         output_schema = schema::output::<Cleanup>(),
-        description = "Free memory: deletes all user variables of a session, collects garbage, empties the CUDA cache, closes figures. Ask the user \
-            first: the variables are gone for good. Deletes no files, except temporary ones (*.tmp, *.temp, *.pyc) when temp_files is true, \
-            each named in the report. Fails with busy while code is running in the session.",
+        description = "Free memory: delete all user variables of a session, collect garbage, empty the CUDA cache, close figures. Ask the user \
+            first: the variables cannot be recovered. Deletes no files, except temporary ones (*.tmp, *.temp, *.pyc) if temp_files is true, \
+            each listed in the report. Fails with busy while code is running in the session.",
         annotations(
             read_only_hint = false,
             destructive_hint = true,
@@ -98,7 +98,7 @@ impl Server {
         };
         let budget = self.budget(&context);
         let cleanup: RuntimeResult<Cleanup> = call::ask(self, &context, budget, async |call| {
-            call.turn_comes().await;
+            call.await_turn().await;
             let until = self.connection().until(call.deadline);
             until.cleanup(&request).await
         })
@@ -114,9 +114,9 @@ impl Server {
         title = "Restart session",
         input_schema = schema::input::<RestartArgs>(),
         output_schema = schema::output::<RestartReport>(),
-        description = "End a session's Python process with everything that runs or waits in it, and start a new one. All of its variables are gone, \
-            files stay. Use it when code does not stop by interrupt_execution, when memory or the GPU is not given back, or after an install that \
-            needs a fresh start. With remove the session is given up and its memory freed. Ask the user first when the variables took long to make.",
+        description = "End a session's Python process with all its running and queued code, and start a new one. All of its variables are lost, \
+            files stay. Use it if interrupt_execution does not stop code, if memory or the GPU is not released, or after an install that \
+            needs a restart. With remove the session is removed and its memory freed. Ask the user first if the variables took long to compute.",
         annotations(
             read_only_hint = false,
             destructive_hint = true,
@@ -134,12 +134,12 @@ impl Server {
         let budget = self.budget(&context);
         let report: RuntimeResult<RestartReport> =
             call::ask(self, &context, budget, async |call| {
-                call.turn_comes().await;
+                call.await_turn().await;
                 let jobs = &self.floors.jobs;
                 if remove {
                     let ended_jobs = jobs.remove_session(&name, call.deadline).await?;
                     let message =
-                        format!("Session {name} is gone. Running code in that name makes it anew.");
+                        format!("Session {name} was removed. Running code in it creates it again.");
                     return Ok(RestartReport {
                         session: None,
                         ended_jobs,
@@ -165,7 +165,7 @@ impl Server {
     }
 }
 
-/// Says, of something that is done once and whose answer was lost, where to look.
+/// Adds `advice` on where to look, if the answer to a request that is sent only once was lost.
 fn unclear_first(error: RuntimeError, advice: &str) -> Fault {
     let is_clear = error.reach() != Reach::Unknown;
     let fault = Fault::from(error);

@@ -1,4 +1,4 @@
-//! Files to over there.
+//! The tool for uploading files to the runtime.
 
 use rmcp::handler::server::tool::ToolRouter;
 use rmcp::handler::server::wrapper::{Json, Parameters};
@@ -21,11 +21,11 @@ use crate::transfer::upload::{Request, UploadReport};
 struct UploadArgs {
     /// The file or folder on this computer: absolute, `~/…`, or relative to LOCAL_SAVE_DIR or a folder of UPLOAD_DIRS.
     local_path: String,
-    /// Where it goes, absolute or relative to the content root. With `/` at the end, or where a file is sent to a folder that is there, it goes into
-    /// that folder under its own name; otherwise this is its new name. Into the content root unless given.
+    /// Target on the runtime, absolute or relative to the content root. If it ends with `/`, or if a file is sent to an existing folder, it goes into
+    /// that folder under its own name; otherwise this is its new name. Default: the content root.
     #[serde(default = "content_root")]
     remote_path: String,
-    /// More bytes than these are refused before anything is sent; 2 GiB unless given.
+    /// Refuse a larger file or folder before anything is sent; default 2 GiB, in bytes.
     max_bytes: Option<u64>,
 }
 
@@ -39,10 +39,10 @@ impl Server {
         title = "Upload",
         input_schema = schema::input::<UploadArgs>(),
         output_schema = schema::output::<UploadReport>(),
-        description = "Copy a file or a whole folder from this computer to the runtime, such as data or code that run_code_quick is to use. Only from \
+        description = "Copy a file or a whole folder from this computer to the runtime, such as data or code for run_code_quick. Only from \
             LOCAL_SAVE_DIR, the folders in UPLOAD_DIRS, and the client's own folders. Survives lost connections, is checked by SHA-256, \
-            replaces files of the same name over there, and sends nothing that is there already. A large file goes on in the background \
-            when the call must answer with status running: get_output with its job_id waits for the rest.",
+            replaces the runtime's files of the same name, and does not send unchanged content again. If the call must answer earlier, with \
+            status running, the upload continues in the background: get_output with its job_id waits for the rest.",
         annotations(
             read_only_hint = false,
             destructive_hint = true,

@@ -128,7 +128,7 @@ fn a_refusal_does_not_reveal_what_is_outside() {
     });
     let [one, two] = &mut said;
     assert_eq!(one, two);
-    assert!(one.contains("can be read here"), "{one}");
+    assert!(one.contains("can be read as resources"), "{one}");
 }
 
 /// A user may keep results and state in one folder.

@@ -1,4 +1,4 @@
-//! Looking into a file over there, as what it is; `words`: what is said of it.
+//! The tool for reading a file on the runtime by its format; `words`: the sentences about it.
 
 mod words;
 
@@ -23,9 +23,9 @@ use crate::reading::{self, MAX_LINES, Wanted};
 struct ReadArgs {
     /// A file, absolute or relative to the content root.
     path: String,
-    /// Begin at this line and show plain lines: 1 is the first, -1 the last, -100 the hundredth from the end.
+    /// Start at this line and show plain lines: 1 is the first, -1 the last, -100 the hundredth from the end.
     line: Option<i64>,
-    /// At most so many lines, to 10,000, or rows of a table; 200 (20 rows) unless given.
+    /// Maximum number of lines, up to 10,000, or of table rows; default 200 (20 rows).
     lines: Option<u64>,
 }
 
@@ -44,10 +44,10 @@ impl Server {
     #[tool(
         title = "Read file",
         input_schema = schema::input::<ReadArgs>(),
-        description = "Look into a file on the runtime without downloading it: text by lines (a negative `line` reads the end of a log), CSV as a table of \
+        description = "Read a file on the runtime without downloading it: text by lines (a negative `line` reads the end of a log), CSV as a table of \
             its first rows, JSON indented, a notebook as its cells and their text, PNG, JPEG, GIF, WebP, BMP and SVG as a picture. The last \
-            line is JSON with size_bytes, mime, total_lines and next_line: hand that back as `line` to read on. With `line` any text is shown as \
-            plain lines. To have the whole file on this computer use download_from_colab; to compute with it, run code that opens it.",
+            line is JSON with size_bytes, mime, total_lines and next_line: pass that as `line` to read on. With `line` any text is shown as \
+            plain lines. To get the whole file use download_from_colab; to compute with it, run code that opens it.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
     async fn read_colab_file(
@@ -79,10 +79,10 @@ impl Server {
         });
         page.await.map(answer).map_err(|error| match error.code() {
             "is_a_directory" => {
-                Fault::from(error).first("list_colab_files with this path shows what is in it.")
+                Fault::from(error).first("list_colab_files with this path shows its content.")
             }
             "not_found" => {
-                Fault::from(error).first("list_colab_files shows which files there are.")
+                Fault::from(error).first("list_colab_files shows the existing files.")
             }
             _ => Fault::from(error),
         })

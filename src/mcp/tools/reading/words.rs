@@ -1,4 +1,4 @@
-//! What is said of a file beside what is shown of it.
+//! The sentences about a file, beside its content.
 
 use crate::base::text::counted;
 use crate::reading::note::Note;
@@ -6,13 +6,13 @@ use crate::reading::page::Facts;
 use crate::reading::{LINES, MAX_FETCHED_BYTES, python};
 use crate::render::table::MAX_CELL;
 
-/// In place of the file's text, where there is none to show.
+/// The text shown if the file itself has none to show.
 pub(super) fn text(note: &Note, facts: &Facts) -> Option<String> {
     Some(match note {
         Note::Binary { is_misnamed, .. } => {
             let size = counted(facts.size_bytes, "byte", "bytes");
             let so = if *is_misnamed {
-                ", whatever its name says"
+                ", despite its name"
             } else {
                 ""
             };
@@ -50,72 +50,72 @@ pub(super) fn text(note: &Note, facts: &Facts) -> Option<String> {
     })
 }
 
-/// What it means, and what to do next.
+/// What a note means, and what to do next.
 pub(super) fn hint(note: &Note, facts: &Facts) -> Option<String> {
     let path = python(&facts.path);
     Some(match note {
         Note::EmptyFile | Note::EmptyNotebook => return None,
         Note::Binary { code, .. } => format!(
-            "It is not text: download_from_colab fetches it, or this code shows what is in it: {code}"
+            "It is not text: download_from_colab fetches it, or this code shows its content: {code}"
         ),
         Note::NoSuchLine {
             total: Some(total), ..
         } => format!(
-            "Ask for a line from 1 to {total}, or for -{LINES} to see its end; where it is being written, line {} will be the next.",
+            "Give a line from 1 to {total}, or -{LINES} to see its end; if the file is still being written, line {} will be the next.",
             total + 1
         ),
-        Note::NoSuchLine { total: None, .. } => format!("Ask for line -{LINES} to see its end."),
+        Note::NoSuchLine { total: None, .. } => format!("Give line -{LINES} to see its end."),
         Note::LargePicture => format!(
-            "The picture is larger than {} MB: download_from_colab fetches it, or run code that makes it smaller.",
+            "The picture is larger than {} MB: download_from_colab fetches it, or run code that scales it down.",
             MAX_FETCHED_BYTES / 1024 / 1024
         ),
-        Note::UnreadablePicture(_) => "download_from_colab fetches the file as it is.".to_owned(),
+        Note::UnreadablePicture(_) => "download_from_colab fetches the unchanged file.".to_owned(),
         Note::SlowNotebook => {
             "download_from_colab fetches it; `line` shows its JSON as plain lines.".to_owned()
         }
-        Note::NotAsJson => "It is no JSON, or too long to be indented here.".to_owned(),
+        Note::NotAsJson => "It is not valid JSON, or too long to be indented here.".to_owned(),
         Note::NotAsNotebook => format!(
-            "It is shown as text, for it is no notebook, is being written, or is larger than {} MB.",
+            "It is shown as text, because it is not a valid notebook, is still being written, or is larger than {} MB.",
             MAX_FETCHED_BYTES / 1024 / 1024
         ),
         Note::EarlierProgress { count } => format!(
-            "Of progress bars only the last state is shown: {} left out.",
+            "Progress bars are shown only in their last state: {} omitted.",
             counted(*count as u64, "earlier one is", "earlier ones are")
         ),
         Note::OtherLines => {
-            "Lines are numbered by the line feeds in the file, not as they are shown here."
+            "Lines are numbered by the line feeds in the file, not by the lines shown here."
                 .to_owned()
         }
         Note::GuessedEncoding => {
             "It is not UTF-8 and is read as cp1252 (Western European), which is a guess.".to_owned()
         }
         Note::OddBytes => odd_bytes(&path, facts.encoding.as_deref()),
-        Note::CutLine => "The last line shown is too long and was cut: run code that reads it, or use download_from_colab.".to_owned(),
+        Note::CutLine => "The last line shown is too long and was cut: read it from code, or use download_from_colab.".to_owned(),
         Note::UnclosedQuote { line } => format!(
-            "A quote that line {line} opens is never closed: such lines are shown with their quotes."
+            "A quote opened in line {line} is never closed: such lines are shown with their quotes."
         ),
         Note::CutColumns { shown } => format!("Only the first {shown} columns are shown."),
         Note::CutCells => format!(
-            "Cells are cut at {MAX_CELL} characters, and line breaks in them are blanks: `line` shows them whole."
+            "Cells are cut at {MAX_CELL} characters, and line breaks in them are shown as spaces: `line` shows them whole."
         ),
         Note::NextLine { line } => format!("To read on, call again with line {line}."),
         Note::NextRow { line, is_endless } => {
             let why = if *is_endless {
-                format!("The row in line {line} goes on for long, or its quote is never closed")
+                format!("The row in line {line} is very long, or its quote is never closed")
             } else {
-                "Only the first rows: `lines` shows more of them".to_owned()
+                "Only the first rows are shown: `lines` shows more".to_owned()
             };
             format!(
-                "{why}; line {line} reads on as plain lines. To compute with it, run code: {}.",
+                "{why}; line {line} continues as plain lines. To compute with it, run code: {}.",
                 read_csv(&path, facts)
             )
         }
         Note::CutJson { lines } => format!(
-            "The JSON goes on: its first {lines} lines are shown, indented. Code reads the rest, such as \
+            "The JSON continues: its first {lines} lines are shown, indented. Read the rest from code, such as \
              import json; d = json.load(open({path})); print(type(d), len(d), str(d)[:2000])."
         ),
         Note::CutNotebook { shown_cells, cells } => format!(
-            "The notebook goes on: it is shown as far as into cell {shown_cells} of {cells}. Code reads a later one, import json; \
+            "The notebook continues: it is shown up to cell {shown_cells} of {cells}. Read a later one from code, import json; \
              print(json.load(open({path}))[\"cells\"][{shown_cells}]); download_from_colab fetches it; `line` shows its JSON as plain lines."
         ),
     })
@@ -125,17 +125,17 @@ fn odd_bytes(path: &str, encoding: Option<&str>) -> String {
     match encoding {
         Some(encoding) if encoding.starts_with("utf-16") || encoding.starts_with("utf-32") => {
             format!(
-                "What is shown as \u{fffd} is no whole character of {encoding}, such as an odd byte at the end: code reads the rest with \
+                "\u{fffd} stands for an invalid character of {encoding}, such as an odd byte at the end: read the rest from code with \
                  open({path}, encoding=\"{encoding}\", errors=\"replace\")."
             )
         }
         _ => format!(
-            "Some bytes are not UTF-8 and are shown as \u{fffd}: code can read them with the right encoding, open({path}, encoding=…)."
+            "Some bytes are not UTF-8 and are shown as \u{fffd}: read them from code with the right encoding, open({path}, encoding=…)."
         ),
     }
 }
 
-/// How pandas reads the table.
+/// Code that reads the table with pandas.
 fn read_csv(path: &str, facts: &Facts) -> String {
     let mut code = format!("pandas.read_csv({path}");
     if let Some(sign) = facts.delimiter {
