@@ -19,7 +19,7 @@ pub(super) struct Output {
     unlogged: Vec<JobId>,
     pub(super) job: Option<JobId>,
     pub(super) job_runs: bool,
-    /// What the queued job waits for.
+    /// Explains what the queued job waits for.
     pub(super) queue: Option<Advice>,
 }
 

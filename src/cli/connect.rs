@@ -32,7 +32,9 @@ pub(super) async fn run(args: ConnectArgs, settings: &Settings, env: &Env) -> Ex
         return match pairing.forget() {
             Ok(true) => said("The saved connection was removed."),
             Ok(false) => said("There was no saved connection."),
-            Err(error) => failed(&format!("the saved connection could not be removed: {error}")),
+            Err(error) => failed(&format!(
+                "the saved connection could not be removed: {error}"
+            )),
         };
     }
     let text = match args.url.map_or_else(ask, Ok) {

@@ -32,7 +32,9 @@ pub(super) fn explain(exit: Option<&KernelExit>) -> (&'static str, Cow<'static, 
 /// Advises how to keep it from happening again.
 pub(crate) fn advise(exit: Option<&KernelExit>) -> Advice {
     match causes(exit).1 {
-        OUT_OF_MEMORY => Advice::from(OUT_OF_MEMORY) + Step::Probe + " shows how much memory there is.",
+        OUT_OF_MEMORY => {
+            Advice::from(OUT_OF_MEMORY) + Step::Probe + " shows how much memory there is."
+        }
         advice => advice.into(),
     }
 }

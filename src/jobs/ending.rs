@@ -150,8 +150,9 @@ pub(crate) fn advise(error: &PythonError) -> Advice {
                 + ", which loses all variables.";
         }
         _ if is_gpu_lost(error) => {
-            return Advice::from("After this error the Python process can no longer use the GPU: call ")
-                + Step::RestartSession
+            return Advice::from(
+                "After this error the Python process can no longer use the GPU: call ",
+            ) + Step::RestartSession
                 + ", run the setup again, then the fixed code. With CUDA_LAUNCH_BLOCKING=1 set before the first use of the GPU the traceback \
                    shows the right line.";
         }

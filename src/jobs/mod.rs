@@ -303,7 +303,8 @@ impl Jobs {
         self.keep(id, attachments, deadline, &mut kept).await;
         if collector.has_cleared {
             kept.notes.push(
-                "the code cleared its earlier output (clear_output): the log has the text of it".into(),
+                "the code cleared its earlier output (clear_output): the log has the text of it"
+                    .into(),
             );
         }
         if collector.left_out() > 0 || is_cut || collector.has_cleared {

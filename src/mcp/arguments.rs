@@ -167,8 +167,8 @@ impl<'a> Wanted<'a> {
 
     fn in_words(&self) -> String {
         match self {
-            Self::Integer { is_unsigned: true } => "a whole number, 0 or more".to_owned(),
-            Self::Integer { is_unsigned: false } => "a whole number".to_owned(),
+            Self::Integer { is_unsigned: true } => "an integer of 0 or more".to_owned(),
+            Self::Integer { is_unsigned: false } => "an integer".to_owned(),
             Self::Boolean => "true or false".to_owned(),
             Self::Choice(choices) => {
                 let choices: Vec<String> = choices.iter().map(ToString::to_string).collect();

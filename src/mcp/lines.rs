@@ -92,7 +92,9 @@ impl Decoder for Lines {
 
 impl Ends {
     fn add(&mut self, bytes: &[u8]) {
-        let room = MAX_END_BYTES.saturating_sub(self.head.len()).min(bytes.len());
+        let room = MAX_END_BYTES
+            .saturating_sub(self.head.len())
+            .min(bytes.len());
         self.head.extend_from_slice(&bytes[..room]);
         self.tail
             .extend_from_slice(&bytes[bytes.len().saturating_sub(MAX_END_BYTES)..]);

@@ -127,10 +127,7 @@ impl Cell {
             }
         };
         let what = match &job.iterations {
-            Some(batch) => format!(
-                "The batch of the code below from iteration {}",
-                batch.start
-            ),
+            Some(batch) => format!("The batch of the code below from iteration {}", batch.start),
             None => "The code below".to_owned(),
         };
         self.notes

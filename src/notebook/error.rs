@@ -12,7 +12,9 @@ use crate::transfer::TransferError;
 pub enum NotebookError {
     #[error("nothing was run in session {session:?}")]
     Empty { session: String },
-    #[error("the machine no longer has the code that was run in session {session:?}: {jobs} jobs are gone")]
+    #[error(
+        "the machine no longer has the code that was run in session {session:?}: {jobs} jobs are gone"
+    )]
     Gone { session: String, jobs: u64 },
     /// The name or the disk.
     #[error(transparent)]

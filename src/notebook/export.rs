@@ -248,7 +248,8 @@ impl Progress {
         let Placed { path, bytes } = file.end(&metadata(probe, self.widgets))?;
         let mut message = format!("The notebook is {}.", path.display());
         if !has_all {
-            message += &format!(" It contains the last {MAX_JOBS} jobs; older ones are not included.");
+            message +=
+                &format!(" It contains the last {MAX_JOBS} jobs; older ones are not included.");
         }
         if self.gone > 0 {
             message += &format!(

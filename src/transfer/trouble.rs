@@ -33,7 +33,7 @@ pub struct Trouble {
     pub code: Option<String>,
     /// The same error as a sentence.
     pub problem: Option<String>,
-    /// What to do about it.
+    /// The remedy.
     pub hint: Option<Advice>,
 }
 

@@ -30,10 +30,10 @@ fn every_argument_of_a_wrong_type_is_named_with_its_value() {
             .into_iter()
             .flatten()
         {
-            let wanted = format!("`{}` wants ", argument.0);
+            let wanted = format!("`{}` must be ", argument.0);
             for (given, came) in [
-                (json!(["s3cret"]), "; a list came"),
-                (json!({"s3cret": 1}), "; an object came"),
+                (json!(["s3cret"]), ", not a list"),
+                (json!({"s3cret": 1}), ", not an object"),
             ] {
                 let mut arguments = json!({});
                 arguments[argument.0] = given;
@@ -52,19 +52,19 @@ fn every_argument_of_a_wrong_type_is_named_with_its_value() {
     let arguments = json!({"code": 5, "timeout_sec": "ten", "checkpoint_name": false});
     let answer = bridge.call("run_code_long", arguments);
     let said = [
-        "`code` wants a text; a number came",
-        "`timeout_sec` wants a whole number, 0 or more; \"ten\" came",
-        "`checkpoint_name` wants a text; false came",
+        "`code` must be a string, not a number",
+        "`timeout_sec` must be an integer of 0 or more, not \"ten\"",
+        "`checkpoint_name` must be a string, not false",
     ];
     assert_refused_saying(&answer, &said);
     let arguments = json!({"setup_code": "", "n_iterations": -1.0, "on_error": "panic", "restart": 1, "batch_size": 2.5});
     let answer = bridge.call("run_chunked_operation", arguments);
     let said = [
-        "`loop_code` is missing: it wants a text",
-        "`n_iterations` wants a whole number, 0 or more; -1.0 came",
-        "`on_error` wants one of \"stop\", \"skip\"; \"panic\" came",
-        "`restart` wants true or false; 1 came",
-        "`batch_size` wants a whole number, 0 or more; 2.5 came",
+        "`loop_code` is missing: it must be a string",
+        "`n_iterations` must be an integer of 0 or more, not -1.0",
+        "`on_error` must be one of \"stop\", \"skip\", not \"panic\"",
+        "`restart` must be true or false, not 1",
+        "`batch_size` must be an integer of 0 or more, not 2.5",
     ];
     assert_refused_saying(&answer, &said);
 }

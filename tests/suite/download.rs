@@ -19,7 +19,9 @@ use smart_colab::caller::Caller;
 use smart_colab::connection::Connection;
 use smart_colab::edge::env::{COLAB_URL, Env};
 use smart_colab::edge::settings::{Flags, Settings};
-use smart_colab::transfer::download::{DownloadReport, Downloads, Limits, PaceLimits, DownloadRequest};
+use smart_colab::transfer::download::{
+    DownloadReport, DownloadRequest, Downloads, Limits, PaceLimits,
+};
 use smart_colab::transfer::{MAX_BYTES, Status, TransferError};
 use tempfile::TempDir;
 use tokio::time::Instant;

@@ -206,7 +206,7 @@ fn malformed_params_and_unknown_methods_have_different_errors() {
             "tools/bake",
             json!({}),
             -32601,
-            "It answers initialize,",
+            "Supported are initialize,",
         ),
         (
             105,

@@ -77,7 +77,12 @@ fn advice_after_a_failed_operation_fits_the_failure() {
     // Setup, body, the hint's words, and whether to repeat the call.
     for (at, (setup, body, advice, can_continue)) in [
         ("", "a = (", "loop_code is not valid Python", false),
-        ("", "if i:\nprint(1)", "loop_code is not valid Python", false),
+        (
+            "",
+            "if i:\nprint(1)",
+            "loop_code is not valid Python",
+            false,
+        ),
         ("a b", "i", "setup_code is not valid Python", false),
         ("", "import next_broken", "if the cause is gone", true),
         (

@@ -256,11 +256,12 @@ fn code_that_did_not_finish_is_marked_in_the_notebook() {
         .iter()
         .filter(|cell| cell["cell_type"] == "markdown")
         .collect();
-    for (note, word) in
-        notes
-            .iter()
-            .zip(["exceeded its timeout", "Python process", "still running", "was queued"])
-    {
+    for (note, word) in notes.iter().zip([
+        "exceeded its timeout",
+        "Python process",
+        "still running",
+        "was queued",
+    ]) {
         assert!(note["source"].as_str().unwrap().contains(word), "{note}");
     }
     assert_eq!(notes.len(), 4);

@@ -311,7 +311,7 @@ fn invalid_arguments_are_named() {
         (
             "run_code_long",
             json!({"code": "1", "timeout_sec": "soon"}),
-            "whole number",
+            "integer",
         ),
         ("list_colab_files", json!({"limit": 0}), "limit"),
         ("list_colab_files", json!({"limit": 1_001}), "limit"),

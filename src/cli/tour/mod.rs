@@ -52,7 +52,9 @@ pub(super) async fn run(settings: &Settings) -> bool {
     let program = match paths::program() {
         Ok(program) => program,
         Err(error) => {
-            screen.say(&format!("The path of this program could not be determined: {error}"));
+            screen.say(&format!(
+                "The path of this program could not be determined: {error}"
+            ));
             return false;
         }
     };

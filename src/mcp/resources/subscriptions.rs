@@ -84,7 +84,11 @@ impl Resources {
         peer: &Peer<RoleServer>,
         leaving: &CancellationToken,
     ) {
-        if self.subscriptions.notifies_lists.swap(true, Ordering::Relaxed) {
+        if self
+            .subscriptions
+            .notifies_lists
+            .swap(true, Ordering::Relaxed)
+        {
             return;
         }
         let (marks, leaving) = (self.marks(), leaving.clone());

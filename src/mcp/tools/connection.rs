@@ -41,7 +41,7 @@ pub(super) struct ConnectionReport {
     code: Option<String>,
     /// The error as a sentence.
     problem: Option<String>,
-    /// What to do next.
+    /// The next step.
     suggestion: String,
 }
 

@@ -45,7 +45,7 @@ struct JobsReport {
     code: Option<String>,
     /// The error as a sentence; then the jobs are those recorded on this computer, in their last known states.
     problem: Option<String>,
-    /// What to do next.
+    /// The next step.
     suggestion: String,
 }
 
@@ -67,7 +67,7 @@ struct InterruptReport {
     session: String,
     /// Number of jobs queued in the session now; null if unknown.
     queued_jobs: Option<u64>,
-    /// What happened, and what to do next.
+    /// The result, and the next step.
     message: String,
 }
 

@@ -30,7 +30,7 @@ struct PairingReport {
     connection: ConnectionReport,
     /// Whether later starts on this computer use it too.
     saved: bool,
-    /// What the user should know.
+    /// Notes for the user.
     notes: Vec<String>,
 }
 

@@ -44,7 +44,7 @@ struct RestartReport {
     session: Option<Session>,
     /// Running and queued jobs that were ended.
     ended_jobs: Vec<String>,
-    /// What happened, and what to do next.
+    /// The result, and the next step.
     message: String,
 }
 

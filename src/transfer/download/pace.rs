@@ -110,7 +110,8 @@ impl Pace {
                 }
                 if self.pause > 0 {
                     self.pause -= 1;
-                } else if rate < MAX_TRIAL_BYTES_PER_SEC && self.streams < self.limits.most_streams {
+                } else if rate < MAX_TRIAL_BYTES_PER_SEC && self.streams < self.limits.most_streams
+                {
                     self.before = Some(rate);
                     self.change(self.streams * 2);
                 }

@@ -159,7 +159,8 @@ impl Report for DownloadReport {
             self.message += &skipped(self.skipped_count);
         }
         if let Some(error) = &self.manifest_error {
-            self.message += &format!(" Its manifest (SHA-256 of each file) could not be written: {error}");
+            self.message +=
+                &format!(" Its manifest (SHA-256 of each file) could not be written: {error}");
         }
         if let Some(bytes) = self.ngrok_month_bytes {
             let (megabytes, most) = (bytes / 1_000_000, NGROK_FREE_BYTES / 1_000_000_000);
@@ -233,7 +234,8 @@ mod tests {
         report.local_path = Some("/saved/out".to_owned());
         report.manifest_error = Some("The disk is full.".to_owned());
         let message = report.worded(Duration::ZERO).message;
-        let expected = "Its manifest (SHA-256 of each file) could not be written: The disk is full.";
+        let expected =
+            "Its manifest (SHA-256 of each file) could not be written: The disk is full.";
         assert!(message.starts_with("0 files"), "{message}");
         assert!(message.ends_with(expected), "{message}");
     }

@@ -11,7 +11,7 @@ use crate::wire::files::{FileStat, FileType};
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) path: String,
-    /// What exists there now.
+    /// The kind of the existing entry there, if any.
     pub(super) there: Option<FileType>,
 }
 

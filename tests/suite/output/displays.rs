@@ -141,7 +141,12 @@ fn a_long_value_is_shown_as_its_head_and_a_link() {
         "class Long:\n    def __repr__(self): return 'head ' + 'x' * 500_000 + ' tail'\nLong()";
     let answer = run(&mut client, code);
     assert!(answer.text.starts_with("head xxx") && answer.text.ends_with("x tail\n"));
-    assert!(answer.text.len() < 40_000 && answer.text.contains("bytes skipped; the whole is kept as a file"));
+    assert!(
+        answer.text.len() < 40_000
+            && answer
+                .text
+                .contains("bytes skipped; the whole is kept as a file")
+    );
     let whole = std::fs::read_to_string(file(&answer.links[0])).unwrap();
     assert_eq!(whole.len(), 500_010);
 }

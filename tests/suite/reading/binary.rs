@@ -118,7 +118,10 @@ fn the_hinted_code_reads_the_file_whatever_its_name() {
         assert_eq!(answer.fact("mime"), mime, "{name}");
         let says_so = answer.text.contains("whatever its name says");
         assert_eq!(says_so, is_misnamed, "{name}: {}", answer.text);
-        let (_, code) = answer.fact("hint").split_once("what is in it: ").unwrap();
+        let (_, code) = answer
+            .fact("hint")
+            .split_once("this code shows its content: ")
+            .unwrap();
         let text = run(&mut reader, code);
         assert!(text.contains(shown), "{name}: {code}\n{text}");
     }

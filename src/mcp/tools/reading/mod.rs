@@ -81,9 +81,7 @@ impl Server {
             "is_a_directory" => {
                 Fault::from(error).first("list_colab_files with this path shows its content.")
             }
-            "not_found" => {
-                Fault::from(error).first("list_colab_files shows the existing files.")
-            }
+            "not_found" => Fault::from(error).first("list_colab_files shows the existing files."),
             _ => Fault::from(error),
         })
     }

@@ -50,7 +50,7 @@ pub(super) fn text(note: &Note, facts: &Facts) -> Option<String> {
     })
 }
 
-/// What a note means, and what to do next.
+/// Explains a note, and gives the next step.
 pub(super) fn hint(note: &Note, facts: &Facts) -> Option<String> {
     let path = python(&facts.path);
     Some(match note {
