@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# A DuckDBPyRelation is lazy, so looking at one should cost nothing: its columns and types are known without running it.
+# A DuckDBPyRelation is lazy, so inspecting one should cost nothing: its columns and types are known without running it.
 #
 # `relation.shape`, `len(relation)` and with it `bool(relation)` run the whole query to count its rows (duckdb 2.0.1).
-# So `if relation:` and `hasattr(relation, "shape")` do, too, which every viewer of variables asks: it takes as long as
-# the query, reads its files, and raises IOException, which is no AttributeError, where one of them is gone.
+# So do `if relation:` and `hasattr(relation, "shape")`, which every variable viewer calls: it takes as long as the
+# query, reads its files, and raises IOException, which is not an AttributeError, if one of them is missing.
 set -euo pipefail
 
 folder=$(mktemp -d)
@@ -33,7 +33,7 @@ def look(name, ask):
     return said
 
 
-print("duckdb", duckdb.__version__, "- the file of the relation is gone")
+print("duckdb", duckdb.__version__, "- the relation's file is missing")
 seen = [
     look("relation.columns", lambda: relation.columns),
     look('hasattr(relation, "columns")', lambda: hasattr(relation, "columns")),

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # One would expect text that a child process writes to a notebook's stdout to arrive as it was written.
 # ipykernel 7.4.0 puts a pipe behind file descriptors 1 and 2, reads it in pieces of up to 1,000 bytes, and decodes each
-# piece by itself with errors="replace". A character that lies across the border of two pieces becomes two or more U+FFFD;
-# a writer that flushes in the middle of a character makes such a border anywhere. `print` in the kernel is not affected.
-# It matters for every child process, C library or `os.write` whose output is not ASCII: what it said cannot be restored.
+# piece by itself with errors="replace". A character that spans two pieces becomes two or more U+FFFD;
+# a writer that flushes in the middle of a character can cause this anywhere. `print` in the kernel is not affected.
+# It matters for every child process, C library or `os.write` whose output is not ASCII: the text cannot be restored.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -32,6 +32,6 @@ finally:
 text = "".join(texts)
 damaged = text.count("\ufffd")
 print("ipykernel", importlib.metadata.version("ipykernel"), "on Python", sys.version.split()[0])
-print(f"a child wrote 6,000 characters in one print; {len(text.strip()):,} came, {damaged} of them U+FFFD")
+print(f"a child wrote 6,000 characters in one print; {len(text.strip()):,} arrived, {damaged} of them U+FFFD")
 sys.exit(0 if damaged else "the text came whole: the behaviour has changed")
 PYTHON

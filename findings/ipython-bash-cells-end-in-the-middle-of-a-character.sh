@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# One would expect a `%%bash` cell to show all that the script prints.
-# IPython 9.18.1 decodes the script's output incrementally as it comes, and takes a piece that decodes to nothing for the
-# end. A piece does so where it holds only the first bytes of a character, as when a program writes its bytes unbuffered
-# and pauses between them; nothing that comes after it is shown, in any language, and no error either. `!command` is not
+# One would expect a `%%bash` cell to show everything that the script prints.
+# IPython 9.18.1 decodes the script's output incrementally as it arrives, and treats a piece that decodes to nothing as the
+# end. That happens for a piece with only the first bytes of a character, as when a program writes its bytes unbuffered
+# and pauses between them; nothing after it is shown, in any language, and no error either. `!command` is not
 # affected.
-# It matters for scripts that stream text beyond ASCII, such as the tokens of a language model: the cell's output may stop
+# It matters for scripts that stream non-ASCII text, such as the tokens of a language model: the cell's output may stop
 # anywhere, and looks complete.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -2,10 +2,10 @@
 # One would expect: the arrow in a traceback of a notebook cell marks the line that raised.
 #
 # What happens: IPython 9.18.1 looks for the cell's file on disk and, as there is none, takes a fast path that reads
-# `frame.f_lineno` in place of `tb.tb_lineno`. That is where the frame was last, so that with a `finally` (or a `with`)
-# around the failing line the arrow stands at the end of the cell. Python's own traceback has the right line.
+# `frame.f_lineno` instead of `tb.tb_lineno`. That is the frame's last line, so that with a `finally` (or a `with`)
+# around the failing line the arrow points to the end of the cell. Python's own traceback has the right line.
 #
-# Why it matters: a person, and a model more so, mends the line that is marked.
+# Why it matters: a person, and even more a model, fixes the marked line.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -34,7 +34,7 @@ try:
     exec(compile(CELL, "cell", "exec"), {})
 except ZeroDivisionError as error:
     raised = traceback.extract_tb(error.__traceback__)[-1].lineno
-print(f"IPython {IPython.__version__}, Python {sys.version.split()[0]}: raised in line {raised}, marked is line {shown}")
+print(f"IPython {IPython.__version__}, Python {sys.version.split()[0]}: raised in line {raised}, marked in line {shown}")
 print(text)
 sys.exit(0 if (raised, shown) == (2, 5) else 1)
 PYTHON

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# One would expect `nbformat.write(nbformat.read(path), path)` to leave a valid notebook as it was, or to fail before it touches the file.
-# JSON may hold half of a surrogate pair as `\ud83d`: JSON.stringify writes an emoji cut in two that way, so a notebook can have it in an
-# output. nbformat 5.11.1 reads and validates such a notebook. Writing it, it opens the file first, which empties it, and encodes the text
-# afterwards, which fails: UnicodeEncodeError, and the file has 0 bytes.
+# One would expect `nbformat.write(nbformat.read(path), path)` to leave a valid notebook unchanged, or to fail before it touches the file.
+# JSON may contain a lone surrogate as `\ud83d`: JSON.stringify writes an emoji cut in two that way, so a notebook can have it in an
+# output. nbformat 5.11.1 reads and validates such a notebook. To write it, it first opens the file, which empties it, and then encodes the
+# text, which fails: UnicodeEncodeError, and the file has 0 bytes.
 # It matters for every tool that edits notebooks in place: one odd character in one output costs the whole notebook. Encode first, write
 # to another file and rename it.
 set -euo pipefail

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# One would expect: `tolist()` gives times as `datetime`s, whatever their unit, and says what is missing.
+# One would expect: `tolist()` returns times as `datetime`s, whatever their unit, and marks missing values.
 #
-# What happens (numpy 2.4.6): an array of datetime64[us] has datetimes in its list, one of datetime64[ns], which is
-# what pandas makes, has bare integers; NaT and the masked elements of a masked array are both None there. And
-# `numpy.ma.masked.item()` is 0.0, so that whoever asks a scalar for its value gets a number for a missing one.
+# What happens (numpy 2.4.6): an array of datetime64[us] becomes a list of datetimes, one of datetime64[ns], the unit
+# that pandas uses, a list of integers; NaT and the masked elements of a masked array both become None. And
+# `numpy.ma.masked.item()` is 0.0, so that reading a scalar's value yields a number for a missing one.
 #
-# Why it matters: a program that writes results as JSON by `tolist()` and `item()` writes wrong values, and no error.
+# Why it matters: a program that writes results as JSON by `tolist()` and `item()` writes wrong values without an error.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# A Series of dtype `str` is one dtype to the user, so `memory_usage()` and `nbytes` should say the same wherever it is.
+# A Series of dtype `str` is one dtype to the user, so `memory_usage()` and `nbytes` should be the same on every machine.
 #
-# They depend on whether pyarrow happens to be installed (pandas 3.1.1): with it the texts are counted, without it only
-# the pointers to them, 8 kB for 1 MB. The dtype prints as `str` in both; only `deep=True` agrees, at the price of a
-# look at every text. Whoever shows what fills the memory is a hundred times off on half of the machines.
+# They depend on whether pyarrow happens to be installed (pandas 3.1.1): with it the strings are counted, without it only
+# the pointers to them, 8 kB for 1 MB. The dtype prints as `str` in both cases; only `deep=True` agrees, at the cost of
+# visiting every string. A tool that shows memory usage is off by a factor of a hundred on half of the machines.
 set -euo pipefail
 
 folder=$(mktemp -d)
