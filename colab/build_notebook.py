@@ -1,7 +1,7 @@
 """Write smart_colab_executor.ipynb from the package: `python build_notebook.py [--check]`.
 
-The notebook carries the package as a zip archive in one line, so that it runs as it is, and a change of the package is
-a change of one line. Compressors differ from system to system: whether the notebook is in step is judged by the files.
+The notebook contains the package as a zip archive in one line, so that it runs by itself and a change of the package
+changes one line. Compressors differ between systems, so the notebook is compared by the files in the archive.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 PACKAGE = HERE / "smart_colab_executor"
 NOTEBOOK = HERE / "smart_colab_executor.ipynb"
 CARRIED = (".py", ".txt")
-# The earliest time that a zip archive can hold.
+# The earliest time in a zip archive.
 NO_TIME = (1980, 1, 1, 0, 0, 0)
 COMPRESSION_LEVEL = 9
 ARCHIVE = re.compile(r'(?<=^PACKAGE = ")[A-Za-z0-9+/=]*(?="$)', re.MULTILINE)
@@ -37,47 +37,47 @@ draws and saves comes back there.
    GitHub](https://github.com/cloudflare/cloudflared/releases) when it is missing.
 2. Run both cells, and leave this page open.
 3. Copy the line `https://…#TOKEN` that **Start** prints into your client's settings as `COLAB_URL`, or take the
-   printed configuration whole, and restart the client.
+   whole printed configuration, and restart the client.
 
-**The line is a key.** Whoever has it can run any code on this machine, and so can read and change all that this
-machine can reach, a mounted Google Drive among it. It stays in this notebook's output: clear the output before you
-share the notebook. To end it all, stop the Start cell. With the address of your own network (search the web for
-"what is my IP") in the form's `allowed_ips`, or in the environment's `ALLOWED_IPS`, the line is of no use from
+**The line is a key.** Anyone with it can run any code on this machine, and so can read and change everything that
+this machine can reach, including a mounted Google Drive. It stays in this notebook's output: clear the output before
+you share the notebook. To stop everything, stop the Start cell. With the address of your own network (search the web
+for "what is my IP") in the form's `allowed_ips`, or in the environment's `ALLOWED_IPS`, the line is useless from
 elsewhere.
 
-**Running it again.** The token stays the same as long as this machine lives (`/content/.smart_colab/token`). With
+**Running it again.** The token stays the same as long as this machine exists (`/content/.smart_colab/token`). With
 your [ngrok domain](https://dashboard.ngrok.com/domains) as the Secret `NGROK_DOMAIN` (or in the form) the address
 stays the same too, and with a long random text as the Secret `SMART_COLAB_TOKEN` the token does even on a new
-machine: then the bridge's settings stay good for ever. A Cloudflare address is new at every start.
+machine: then the bridge's settings stay valid. A Cloudflare address is new at every start.
 
 **Colab's rules.** [Colab's FAQ](https://research.google.com/colaboratory/faq.html) lists what is not allowed on
 runtimes that run free of charge, without a positive compute unit balance, and may be ended at any time without
 warning; among it "remote control such as SSH shells, remote desktops" and "bypassing the notebook UI to interact
 primarily via a web UI". It says that a paid plan with a positive compute unit balance removes these. On every plan
 it disallows, among other things, "connecting to remote proxies" and "web service offerings not related to
-interactive compute with Colab". Using this notebook can fall under these rules; read them, and decide for yourself
-whether your use keeps them. Google's own ways to do similar work are
+interactive compute with Colab". These rules may apply to using this notebook; read them, and decide for yourself
+whether your use complies. Google's own ways to do similar work are
 [colab-mcp](https://github.com/googlecolab/colab-mcp) and
 [google-colab-cli](https://github.com/googlecolab/google-colab-cli). The executor also runs on any other machine
 with Python.
 
 **What runs here.** The long line in the **Start** cell's code is the executor itself, as a zip archive: the Python
-package that lies beside this notebook in the repository, `colab/smart_colab_executor`. It is unpacked into
-`.smart_colab/package`, where you can read it. Nothing of it is fetched from elsewhere.
+package beside this notebook in the repository, `colab/smart_colab_executor`. It is unpacked into
+`.smart_colab/package`, where you can read it. No part of it is downloaded.
 """
 
 FORM = """\
 #@title Settings
 tunnel = "ngrok"  #@param ["ngrok", "cloudflare", "none"]
-#@markdown Your fixed ngrok domain, or nothing (then the Secret NGROK_DOMAIN, then a domain that ngrok chooses):
+#@markdown Your fixed ngrok domain; if empty, the Secret NGROK_DOMAIN, else a domain that ngrok chooses:
 ngrok_domain = ""  #@param {type:"string"}
-#@markdown The only addresses and networks to serve, such as `203.0.113.7, 198.51.100.0/24`; nothing means all:
+#@markdown The only addresses and networks to serve, such as `203.0.113.7, 198.51.100.0/24`; empty means all:
 allowed_ips = ""  #@param {type:"string"}
 """
 
 START = """\
 #@title Start (and stop)
-# Unpacks the package and starts it: its smart_colab_executor/notebook/start.py says what happens.
+# Unpacks the package and starts it; see smart_colab_executor/notebook/start.py.
 import base64
 import io
 import os
@@ -90,7 +90,7 @@ def unpacked(package, folder):
     shutil.rmtree(folder, ignore_errors=True)
     zipfile.ZipFile(io.BytesIO(base64.b64decode(package))).extractall(folder)
     for name in [name for name in sys.modules if name.partition(".")[0] == "smart_colab_executor"]:
-        del sys.modules[name]  # of an earlier run of this cell
+        del sys.modules[name]  # from an earlier run of this cell
     sys.path[:] = [str(folder), *(path for path in sys.path if path != str(folder))]
     from smart_colab_executor.notebook import start
 
@@ -104,7 +104,7 @@ unpacked(PACKAGE, root / ".smart_colab" / "package").start(tunnel, ngrok_domain,
 
 
 def carried(package: Path = PACKAGE) -> dict[str, str]:
-    """Read the package's files, by their names relative to it."""
+    """Return the package's files by their relative names."""
     files = sorted(file for file in package.rglob("*") if file.suffix in CARRIED)
     return {file.relative_to(package).as_posix(): file.read_text("utf-8") for file in files}
 
@@ -121,13 +121,13 @@ def packed(files: dict[str, str]) -> str:
 
 
 def unpacked(package: str) -> dict[str, str]:
-    """Read the files of such an archive. Raises ValueError, BadZipFile."""
+    """Return the files in an archive of `packed`. Raises ValueError, BadZipFile."""
     with zipfile.ZipFile(io.BytesIO(base64.b64decode(package, validate=True))) as archive:
         return {name.partition("/")[2]: archive.read(name).decode() for name in archive.namelist()}
 
 
 def build(files: dict[str, str]) -> str:
-    """Make the notebook's text."""
+    """Return the notebook's text."""
     cells = [
         _cell("about", "markdown", PAGE),
         _cell("settings", "code", FORM),
@@ -154,7 +154,7 @@ def _cell(name: str, kind: str, source: str) -> dict[str, object]:
 
 
 def is_in_step(notebook: str, files: dict[str, str]) -> bool:
-    """Whether this is the notebook of these files, by whatever compressor."""
+    """Return whether a notebook contains exactly these files, whatever the compressor."""
     try:
         start = "".join(json.loads(notebook)["cells"][-1]["source"])
         found = ARCHIVE.search(start)
@@ -168,7 +168,7 @@ def is_in_step(notebook: str, files: dict[str, str]) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the notebook where it is not in step with the package, or with --check say so."""
+    """Write the notebook if it differs from the package; with --check only report that."""
     if arguments not in ([], ["--check"]):
         print(__doc__, file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""The HTTP application, put together. See API.md."""
+"""Assembles the HTTP application. See API.md."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_DOWNLOADS = 64
 
 
 def create_app(config: Config) -> Flask:
-    """Make the WSGI application; its lifetime is within that of `config.sessions`."""
+    """Create the WSGI application; it must not outlive `config.sessions`."""
     app = Flask(__name__, static_folder=None)
     install_middleware(app, config.boot_id, config.admission, config.audit)
     slots = Slots(MAX_DOWNLOADS)

@@ -1,4 +1,4 @@
-"""The command line: settings in, a serving process out, a clean end."""
+"""The command line: read settings, serve, shut down cleanly."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from .kernels.workspace import Workspace
 from .machine import state_lock
 from .sessions.registry import Sessions
 
-TOKEN_VARIABLE = "SMART_COLAB_TOKEN"  # noqa: S105 - the name of it
+TOKEN_VARIABLE = "SMART_COLAB_TOKEN"  # noqa: S105 - a name, not a token
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ADDRESSES_VARIABLE = "ALLOWED_IPS"
 OPEN_FILES = 4096
@@ -51,7 +51,7 @@ LISTENING_REMEDIES = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until told to stop; returns the exit code."""
+    """Serve until asked to stop; return the exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
@@ -64,17 +64,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     root = options.root.resolve()
     if not root.is_dir():
-        parser.error(f"--root {root} is no folder: make it, or name another")
+        parser.error(f"--root {root} is not a folder: create it, or name another")
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # says only that requests wait for a thread
     if allowed and not options.behind and options.host in LOOPBACK:
         logging.getLogger(__name__).warning(
-            "--allow-ips keeps nobody out: at %s only this machine can connect, and with it all that a tunnel brings. "
+            "--allow-ips has no effect: at %s only this machine can connect, and a tunnel's traffic comes from it too. "
             "Name the tunnel with --behind.",
             options.host,
         )
     if len(secret) < MIN_TOKEN_CHARS:
-        logging.getLogger(__name__).warning("a token of less than %d random characters can be guessed", MIN_TOKEN_CHARS)
+        logging.getLogger(__name__).warning(
+            "a token of fewer than %d random characters can be guessed", MIN_TOKEN_CHARS
+        )
     _allow_open_files()
     stop = threading.Event()
     for name in ("SIGTERM", "SIGINT"):
@@ -90,16 +92,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         spoiled.check_layout(state)
         lock = state_lock.take(state)
-        # Before the jobs are read back, for these would go on writing.
+        # Before the jobs are read back: leftover kernels would keep writing.
         with last_words(notes) as unread:
             jobs.boots = history.note_boot(state, boot_id)
             history.remove_old_jobs(state / "jobs")
             remove_leftovers(state / "uploads")
             jobs.load(unread)
     except BlockingIOError as error:
-        parser.error(f"--state {state}: {error.strerror}; name another, or end that executor first")
+        parser.error(f"--state {state}: {error.strerror}; name another folder, or stop that executor first")
     except OSError as error:
-        parser.error(f"--state {state}: {error.strerror}; name a folder in which files can be made")
+        parser.error(f"--state {state}: {error.strerror}; name a folder in which files can be created")
     with lock, LoopThread() as thread:
         sessions = Sessions(Workspace(root), thread, notes)
         config = Config(admission, audit, root, state, jobs, sessions, boot_id, stop)
@@ -111,10 +113,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _greet(url, secret if is_made else "YOUR_TOKEN")
                 # With a timeout, because Windows cannot interrupt a wait without one.
                 while not stop.wait(1.0):
-                    sessions.keep()
+                    sessions.restore_records()
                     spoiled.clear_places(state)
-                    lock.look()
-                # While it still serves, so that who waits for a job learns of its end.
+                    lock.restore_folder()
+                # While it still serves, so that requests that wait for a job receive its end.
                 sessions.close()
         except CannotListen as error:
             remedy = LISTENING_REMEDIES.get(error.errno or 0, "choose another --host or --port")
@@ -126,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _allow_open_files() -> None:
-    """Let this process hold all its connections at once; macOS begins with 256 files."""
+    """Raise the limit on open files to what all connections need; macOS starts with 256."""
     if sys.platform == "win32":
         return
     import resource
@@ -142,44 +144,44 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=_port, default=5001, help="0 takes a free one")
     parser.add_argument("--root", type=Path, default=Path.cwd(), help="where code and relative paths start")
-    parser.add_argument("--state", type=Path, help="where jobs are kept (default: ROOT/.smart_colab)")
+    parser.add_argument("--state", type=Path, help="where to keep jobs (default: ROOT/.smart_colab)")
     token = parser.add_mutually_exclusive_group()
-    token.add_argument("--token", help=f"or ${TOKEN_VARIABLE}; without any, one is made")
+    token.add_argument("--token", help=f"or ${TOKEN_VARIABLE}; without one, a token is generated")
     token.add_argument("--token-file", type=Path)
-    parser.add_argument("--allow-ips", help=f"serve these addresses and networks alone; or ${ADDRESSES_VARIABLE}")
-    parser.add_argument("--behind", choices=sorted(TUNNEL_HEADERS), help="the tunnel that says who its clients are")
-    parser.add_argument("--ready-file", type=Path, help="gets the ready line")
-    parser.add_argument("--exit-with-stdin", action="store_true", help="end when stdin ends")
-    parser.add_argument("--neighbours", action="store_true", help="take over jobs from numbered states beside ours")
+    parser.add_argument("--allow-ips", help=f"serve only these addresses and networks; or ${ADDRESSES_VARIABLE}")
+    parser.add_argument("--behind", choices=sorted(TUNNEL_HEADERS), help="the tunnel whose header names the client")
+    parser.add_argument("--ready-file", type=Path, help="where to write the ready line")
+    parser.add_argument("--exit-with-stdin", action="store_true", help="exit when stdin closes")
+    parser.add_argument("--neighbours", action="store_true", help="take over jobs from numbered states beside this one")
     parser.add_argument("--version", action="version", version=__version__)
     return parser
 
 
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > MAX_PORT:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number up to {MAX_PORT}; 0 takes a free one")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number up to {MAX_PORT}; 0 takes a free one")
     return int(text)
 
 
 def _check_host(host: str) -> None:
-    """Raises ValueError."""
+    """Raise ValueError for a host that cannot be resolved."""
     try:
         if not host:
-            raise OSError(errno.EINVAL, "it is empty")  # noqa: TRY301 - as a name that is not known
+            raise OSError(errno.EINVAL, "it is empty")  # noqa: TRY301 - handled like an unknown name
         socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no name"
+        reason = error.strerror if isinstance(error, OSError) else "it is not a valid name"
         raise ValueError(f"--host {host}: {reason}; {ADDRESS_REMEDY}") from error
 
 
 def _check_ready_file(path: Path | None) -> None:
-    """Raises ValueError."""
+    """Raise ValueError for a path at which no file can be created."""
     if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
-        raise ValueError(f"--ready-file {path}: name a file in a folder that is there")
+        raise ValueError(f"--ready-file {path}: name a file in an existing folder")
 
 
 def _secret(options: argparse.Namespace) -> tuple[str, bool]:
-    """The token, and whether it was made here. Raises ValueError."""
+    """Return the token, and whether it was generated here. Raises ValueError."""
     source, given = f"${TOKEN_VARIABLE}", os.environ.get(TOKEN_VARIABLE)
     if options.token is not None:
         source, given = "--token", options.token
@@ -190,18 +192,18 @@ def _secret(options: argparse.Namespace) -> tuple[str, bool]:
         except OSError as error:
             raise ValueError(f"{source}: {error.strerror}; name a file that holds the token") from error
         except UnicodeError as error:
-            raise ValueError(f"{source} is no text; name a file that holds the token") from error
+            raise ValueError(f"{source} is not text; name a file that holds the token") from error
     if given is None:
         return secrets.token_urlsafe(32), True
     try:
         Token(given)
     except ValueError as error:
-        raise ValueError(f"{source}: {error}; without any, one is made") from error
+        raise ValueError(f"{source}: {error}; without a token, one is generated") from error
     return given, False
 
 
 def _allowed(options: argparse.Namespace) -> list[Network]:
-    """The addresses to serve, empty for all. Raises ValueError."""
+    """Return the networks to serve, empty for all. Raises ValueError."""
     if options.allow_ips is not None:
         source, text = "--allow-ips", options.allow_ips
     else:
@@ -236,11 +238,11 @@ def _announce(ready: dict[str, Any], ready_file: Path | None) -> None:
 
 
 def _greet(url: str, secret: str) -> None:
-    """Say in a terminal what to do next; programs read the line on stdout alone, and no log gets the token."""
+    """Print the next step in a terminal; programs read only the line on stdout, and no log receives the token."""
     if sys.stdout.isatty() and sys.stderr.isatty():
         print(
             f"\nThe executor is up. Connect the bridge with this line:\n\n{url}#{secret}\n\n"
-            "Whoever has the line can run code on this machine. Ctrl-C stops the executor and the code in it.",
+            "Anyone with this line can run code on this machine. Ctrl-C stops the executor and the code that it runs.",
             file=sys.stderr,
             flush=True,
         )
@@ -248,7 +250,7 @@ def _greet(url: str, secret: str) -> None:
 
 def _wait_for_end_of_stdin(stop: threading.Event) -> None:
     try:
-        # Not by sys.stdin: its lock, held by a thread that waits, makes Python abort at the end.
+        # Not sys.stdin: its lock, held by a waiting thread, makes Python abort at exit.
         while os.read(sys.stdin.fileno(), 4096):
             pass
     finally:

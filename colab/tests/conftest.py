@@ -12,20 +12,20 @@ from harness import Executor
 from smart_colab_executor.files.content_root import ContentRoot
 from smart_colab_executor.files.files import Files
 
-# A shell that runs the tests in the background has them ignore SIGINT, and with them all that they start.
+# A shell that runs the tests in the background makes them, and their child processes, ignore SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
 def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
-    """One executor for the tests that leave it whole. Behind a tunnel, so that a test can call from any address."""
+    """Share one executor among tests that keep it usable. Behind a tunnel, so that a test can use any address."""
     with Executor(tmp_path_factory.mktemp("root"), "--behind", "cloudflare") as running:
         yield running
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Executor]]:
-    """Start executors of the test's own; all of them are under `tmp_path`."""
+    """Start executors for one test; all of them are under `tmp_path`."""
     with ExitStack() as stack:
 
         def begin(*arguments: str, **options: Any) -> Executor:
@@ -36,7 +36,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Executor]]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """An empty content root."""
+    """Create an empty content root."""
     folder = tmp_path / "root"
     folder.mkdir()
     return folder
@@ -44,5 +44,5 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def files(root: Path) -> Files:
-    """The files of a content root, without an executor around them."""
+    """Serve the files of a content root without an executor."""
     return Files(ContentRoot(root))

@@ -1,4 +1,4 @@
-"""API.md's examples, and values held against the types of the wire."""
+"""Reads API.md's examples, and checks values against the protocol's types."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODULES = (event, files, job, machine, problem, session)
 
 
 def examples() -> list[tuple[str, Any]]:
-    """Read every example, with the name of its type."""
+    """Return every example with the name of its type."""
     found = []
     for name, text in BLOCK.findall(PAGE):
         rest = text.strip()
@@ -28,12 +28,12 @@ def examples() -> list[tuple[str, Any]]:
 
 
 def kind_of(name: str) -> Any:
-    """Find the type of this name. Raises StopIteration."""
+    """Return the type of this name. Raises StopIteration."""
     return next(getattr(module, name) for module in MODULES if hasattr(module, name))
 
 
 def faults(value: Any, kind: Any, where: str = "") -> list[str]:
-    """What keeps a value of JSON from being of a type."""
+    """Return the reasons why a JSON value does not match a type."""
     origin, parts = get_origin(kind), get_args(kind)
     wrong = [f"{where or 'it'}: {value!r:.60} is no {kind}"]
     if kind is Any:
@@ -42,7 +42,7 @@ def faults(value: Any, kind: Any, where: str = "") -> list[str]:
         return _object_faults(value, kind, where) if isinstance(value, dict) else wrong
     if origin in (Union, types.UnionType):
         tried = [faults(value, part, where) for part in parts]
-        # Of several objects the one that fits best tells most.
+        # Among several objects, the best match gives the most useful faults.
         return min(tried, key=len)
     if origin is NotRequired:
         return faults(value, parts[0], where)

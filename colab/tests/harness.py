@@ -1,4 +1,4 @@
-"""A real executor in a process of its own, and a client for it."""
+"""A real executor in its own process, and a client for it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Reply:
 
 @dataclass
 class Finished:
-    """A job that has ended, with all of its events."""
+    """A finished job with all its events."""
 
     job: dict[str, Any]
     events: list[dict[str, Any]]
@@ -57,7 +57,7 @@ class Finished:
 
     @property
     def streams(self) -> dict[str, str]:
-        """All that came by each stream."""
+        """The text of each stream."""
         texts = {"stdout": "", "stderr": ""}
         for event in self.of("stream"):
             texts[event["name"]] += event["text"]
@@ -71,7 +71,7 @@ _strangers = itertools.count(1)
 
 
 def stranger() -> str:
-    """An address that nobody called from before: wrong tokens are counted for each."""
+    """Return a new address, since wrong tokens are counted per address."""
     return str(ipaddress.ip_address("10.0.0.0") + next(_strangers))
 
 
@@ -79,7 +79,7 @@ class Executor:
     """`python -m smart_colab_executor` under `root`, on a free port."""
 
     def __init__(self, root: Path, *arguments: str, token: str | None = TOKEN, **popen: Any) -> None:
-        # ipykernel listens to file descriptors only where it sees no pytest.
+        # ipykernel does not watch file descriptors if it detects pytest.
         ours = ("SMART_COLAB", "PYTEST_", "ALLOWED_IPS")
         environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         environment |= {"PYTHONPATH": str(PACKAGE_PARENT), **popen.pop("env", {})}
@@ -127,7 +127,7 @@ class Executor:
         source: str | None = None,
         **headers: str,
     ) -> Reply:
-        """One request; `token=None` sends none. Header names have `_` for `-`. `source`: the address to call from."""
+        """Send one request; `token=None` sends none. Header names have `_` for `-`. `source`: the sender's address."""
         secret = self.token if token == "" else token
         host, port = self.ready["url"].removeprefix("http://").split(":")
         connection = http.client.HTTPConnection(
@@ -155,7 +155,7 @@ class Executor:
         return reply.json
 
     def submit(self, code: str, **fields: Any) -> str:
-        """Start a job; returns its id."""
+        """Start a job; return its id."""
         job_id = str(uuid.uuid4())
         reply = self.call("PUT", f"/jobs/{job_id}", {"code": code, **fields})
         assert reply.status == 201, reply.body
@@ -172,7 +172,7 @@ class Executor:
                 return Finished(page["job"], events)
 
     def follow_once(self, job_id: str) -> list[dict[str, Any]]:
-        """The events there are now, up to 4 MiB."""
+        """Return the events so far, up to 4 MiB."""
         page = self.get(f"/jobs/{job_id}/events?max_bytes=4194304")
         return page["events"]  # type: ignore[no-any-return]
 

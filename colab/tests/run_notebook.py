@@ -1,4 +1,4 @@
-"""Run the notebook without a browser or a tunnel, printing what it prints: `python run_notebook.py ROOT`.
+"""Run the notebook without a browser or a tunnel, and print its output: `python run_notebook.py ROOT`.
 
 It ends when the executor is shut down (POST /shutdown), or when this process is interrupted.
 """
@@ -22,14 +22,14 @@ class PrintingClient(NotebookClient):
     """Prints streams as they arrive."""
 
     def process_message(self, msg: dict[str, Any], *arguments: Any, **options: Any) -> Any:
-        """Print, and go on as usual."""
+        """Print, then continue as usual."""
         if msg["msg_type"] == "stream":
             print(msg["content"]["text"], end="", flush=True)
         return super().process_message(msg, *arguments, **options)
 
 
 def main(root: Path, settings: Path) -> None:
-    """Run every cell in a kernel of this very Python."""
+    """Run every cell in a kernel of this Python."""
     kernel = settings / "kernels" / "smart-colab-test" / "kernel.json"
     kernel.parent.mkdir(parents=True)
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]

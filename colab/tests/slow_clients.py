@@ -1,6 +1,6 @@
-"""A crowd of slow clients, in a process of its own: `python slow_clients.py HOST PORT TOKEN KIND COUNT PATH`.
+"""A crowd of slow clients, in a separate process: `python slow_clients.py HOST PORT TOKEN KIND COUNT PATH`.
 
-It says "ready" when all are at it, and goes on until its stdin ends.
+It prints "ready" when all are connected, and runs until its stdin ends.
 
 - `sender`: sends a request one byte at a time
 - `reader`: reads its reply in small pieces, with long pauses
@@ -54,7 +54,7 @@ def main(host: str, port: int, token: str, kind: str, count: int, path: str) -> 
         slow = request[:-2] + padding
         for byte in slow:
             for client in crowd:
-                with suppress(ConnectionError):  # the slowest give way to others
+                with suppress(ConnectionError):  # the slowest are disconnected in favor of others
                     client.send(bytes([byte]))
             if over.wait(PAUSE_SEC):
                 break
@@ -72,7 +72,7 @@ def main(host: str, port: int, token: str, kind: str, count: int, path: str) -> 
                 try:
                     assert key.fileobj.recv(65536)
                     key.fileobj.sendall(request)
-                except (AssertionError, ConnectionError):  # between two requests it may have to give way
+                except (AssertionError, ConnectionError):  # it may be disconnected between two requests
                     answered.unregister(key.fileobj)
     else:
         over.wait()

@@ -1,4 +1,4 @@
-"""Loops that run in steps, as requests, and what their events say."""
+"""Requests for loops that run in steps, and readers of their events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audit's file: its size, a full disk, a flood of refusals."""
+"""The audit file: its size, a full disk, a flood of refusals."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def refuse(audit: Audit, path: str = "/jobs") -> bool:
     return audit.refused("192.0.2.1", 401, "unauthorized", path)
 
 
-def test_a_flood_of_refusals_is_counted_and_not_written_down(tmp_path: Path) -> None:
+def test_a_flood_of_refusals_is_counted_instead_of_recorded(tmp_path: Path) -> None:
     clock = Clock()
     audit = Audit(tmp_path, clock)
     assert [refuse(audit) for _ in range(1000)].count(True) == 100
@@ -49,9 +49,7 @@ def test_a_flood_of_refusals_is_counted_and_not_written_down(tmp_path: Path) -> 
     assert [refuse(audit) for _ in range(1000)].count(True) == 100
 
 
-def test_at_its_limit_the_file_takes_the_place_of_the_older_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_file_replaces_the_previous_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_BYTES", 1000)
     audit = Audit(tmp_path)
     for number in range(100):
@@ -63,20 +61,20 @@ def test_at_its_limit_the_file_takes_the_place_of_the_older_one(
     assert sorted(file.name for file in tmp_path.iterdir()) == ["audit.1.jsonl", "audit.jsonl"]
 
 
-def test_a_new_executor_goes_on_with_the_file(tmp_path: Path) -> None:
+def test_a_new_executor_appends_to_the_file(tmp_path: Path) -> None:
     Audit(tmp_path).job(id=1)
     Audit(tmp_path).job(id=2)
     assert [entry["id"] for entry in entries(tmp_path)] == [1, 2]
 
 
-def test_many_threads_write_whole_lines(tmp_path: Path) -> None:
+def test_concurrent_threads_write_whole_lines(tmp_path: Path) -> None:
     audit = Audit(tmp_path)
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda number: audit.job(id=number), range(500)))
     assert sorted(entry["id"] for entry in entries(tmp_path)) == list(range(500))
 
 
-def test_no_path_writes_lines_of_its_own(tmp_path: Path) -> None:
+def test_a_path_cannot_forge_lines(tmp_path: Path) -> None:
     audit = Audit(tmp_path)
     refuse(audit, "/a\n\r\x1b[2J\u2028\x85é")
     text = (tmp_path / "audit.jsonl").read_bytes()
@@ -86,9 +84,7 @@ def test_no_path_writes_lines_of_its_own(tmp_path: Path) -> None:
     assert entries(tmp_path)[0]["path"] == "/a\n\r\x1b[2J\u2028\x85é"
 
 
-def test_where_it_cannot_be_written_it_says_so_once_and_disturbs_nobody(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_failing_write_is_logged_once_and_raises_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = tmp_path / "missing"
     audit = Audit(folder)
     with caplog.at_level(logging.WARNING):
@@ -107,17 +103,17 @@ def test_where_it_cannot_be_written_it_says_so_once_and_disturbs_nobody(
 @pytest.mark.skipif(
     not hasattr(psutil, "RLIMIT_FSIZE"), reason="needs a limit on the size of files to stand for a full disk"
 )
-def test_a_full_disk_tears_no_line_and_keeps_no_job_from_ending(start: Callable[..., Executor]) -> None:
+def test_a_full_disk_truncates_no_line_and_lets_jobs_end(start: Callable[..., Executor]) -> None:
     executor = start(stderr=subprocess.DEVNULL)
     first = executor.run("1").job["id"]
     state = executor.root / ".smart_colab"
     wait_until((state / "audit.jsonl").exists)
     psutil.Process(executor.process.pid).rlimit(psutil.RLIMIT_FSIZE, (3000, 3000))
-    # Long lines, then short ones, until not even a job's line fits.
+    # Long lines, then short ones, until even a job's line does not fit.
     for length in [200] * 15 + [1] * 15:
         assert executor.call("GET", "/" + "x" * length, token=None).status == 401
     assert executor.run("print('runs')").state == "succeeded"
-    # What does not fit is cut off again: until then the line of the job's end may be there in part.
+    # A line that does not fit is removed again: until then, part of the last line may be in the file.
     wait_until(lambda: (state / "audit.jsonl").read_bytes().endswith(b"\n"))
     found = entries(state)
     assert 5 < len(found) < 30

@@ -1,4 +1,4 @@
-"""What code shows under mime types of its own making."""
+"""Output with custom mime types."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ def test_a_large_text_of_any_type_is_kept_and_served(executor: Executor, mime: s
         ("application/vnd.mine+json", f"'x' * {LARGE} + 'end'", "xx", "xend"),
     ],
 )
-def test_a_long_text_has_its_ends_beside_it(executor: Executor, mime: str, value: str, head: str, tail: str) -> None:
+def test_a_large_text_has_its_head_and_tail_in_the_event(
+    executor: Executor, mime: str, value: str, head: str, tail: str
+) -> None:
     job = executor.run(f"from IPython.display import display\ndisplay({{{mime!r}: {value}}}, raw=True)")
     [shown] = job.of("display_data")
     kept = shown["data"][mime]

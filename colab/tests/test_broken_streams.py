@@ -1,4 +1,4 @@
-"""A cell that leaves `sys.stdout` or `sys.stderr` broken ends all the same, and the next one prints."""
+"""A cell that leaves `sys.stdout` or `sys.stderr` broken still ends, and the next one prints."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ NO_FLUSH = "import sys\nclass Tee:\n    def write(self, text):\n        return l
     ],
     ids=["closed by with", "closed", "stderr closed", "no flush", "stderr without flush", "none"],
 )
-def test_a_stream_that_cannot_be_flushed_is_put_back(executor: Executor, code: str, name: str) -> None:
+def test_a_stream_that_cannot_be_flushed_is_restored(executor: Executor, code: str, name: str) -> None:
     job = executor.run(code, session=SESSION)
     assert job.state == "succeeded", job.events
-    assert f"[sys.{name} is the session's own again" in job.streams["stderr"]
+    assert f"[sys.{name} has been restored" in job.streams["stderr"]
     after = executor.run("import sys\nprint('out')\nprint('err', file=sys.stderr)", session=SESSION)
     assert after.streams == {"stdout": "out\n", "stderr": "err\n"}
 
@@ -42,7 +42,7 @@ def test_a_failure_under_a_closed_stream_is_shown(executor: Executor) -> None:
     assert executor.run("print('next')", session=SESSION).stdout == "next\n"
 
 
-def test_a_stream_that_works_stays(executor: Executor) -> None:
+def test_a_working_stream_is_kept(executor: Executor) -> None:
     code = "import io, sys\nmine = sys.stdout = io.StringIO()\nprint('kept')"
     assert executor.run(code, session=SESSION).state == "succeeded"
     back = "value = mine.getvalue()\nsys.stdout = sys.__stdout__\nprint(value)"

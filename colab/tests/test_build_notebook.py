@@ -11,14 +11,14 @@ import build_notebook as built
 NOTEBOOK = nbformat.read(built.NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
 
 
-def test_the_committed_notebook_is_the_one_that_the_package_gives() -> None:
+def test_the_committed_notebook_matches_the_package() -> None:
     done = subprocess.run(
         [sys.executable, built.HERE / "build_notebook.py", "--check"], check=False, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_stale_notebook_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stale_notebook_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(built, "NOTEBOOK", tmp_path / "other.ipynb")
     assert built.main(["--check"]) == 1
     assert built.main([]) == 0
@@ -28,7 +28,7 @@ def test_a_stale_notebook_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert built.main(["--unknown"]) == 2
 
 
-def test_it_has_a_page_a_form_and_a_start() -> None:
+def test_the_notebook_has_a_page_a_form_and_a_start_cell() -> None:
     nbformat.validate(NOTEBOOK)
     assert [(cell.id, cell.cell_type) for cell in NOTEBOOK.cells] == [
         ("about", "markdown"),
@@ -38,7 +38,7 @@ def test_it_has_a_page_a_form_and_a_start() -> None:
     assert all(not cell.outputs for cell in NOTEBOOK.cells[1:])
 
 
-def test_it_carries_every_file_of_the_package_as_it_is() -> None:
+def test_the_notebook_contains_every_file_of_the_package_unchanged() -> None:
     carried = built.carried()
     wanted = {file.relative_to(built.PACKAGE).as_posix() for file in built.PACKAGE.rglob("*.py")}
     assert {*wanted, "requirements.txt"} <= set(carried)
@@ -60,7 +60,7 @@ def test_the_same_files_give_the_same_notebook() -> None:
     assert built.unpacked(built.packed(files)) == files
 
 
-def test_another_compressor_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_notebook_is_compared_independently_of_the_compressor(monkeypatch: pytest.MonkeyPatch) -> None:
     files = {"a.py": "a = 1\n" * 100}
     with monkeypatch.context() as patch:
         patch.setattr(built, "COMPRESSION_LEVEL", 0)
@@ -71,8 +71,8 @@ def test_another_compressor_makes_no_difference(monkeypatch: pytest.MonkeyPatch)
     assert not built.is_in_step(other.replace("title Settings", "title Others"), files)
 
 
-def test_the_start_cell_unpacks_and_starts_what_it_carries(tmp_path: Path) -> None:
-    """With a package that tells of its start, and a copy of another version in the way."""
+def test_the_start_cell_unpacks_and_starts_its_package(tmp_path: Path) -> None:
+    """Use a package that prints its start, with a stale copy of another version in place."""
     root = tmp_path / "root"
     stale = root / ".smart_colab" / "package" / "smart_colab_executor"
     stale.mkdir(parents=True)
@@ -87,7 +87,7 @@ def test_the_start_cell_unpacks_and_starts_what_it_carries(tmp_path: Path) -> No
     assert not (stale / "left_over.py").exists()
 
 
-def test_the_page_says_what_to_know() -> None:
+def test_the_page_mentions_what_users_must_know() -> None:
     page = " ".join(NOTEBOOK.cells[0].source.split())
     for said in (
         "bypassing the notebook UI to interact primarily via a web UI",
@@ -95,7 +95,7 @@ def test_the_page_says_what_to_know() -> None:
         "positive compute unit balance",
         "colab-mcp",
         "google-colab-cli",
-        "Whoever has it can run any code on this machine",
+        "Anyone with it can run any code on this machine",
         "SMART_COLAB_TOKEN",
         "NGROK_TOKEN",
         "NGROK_DOMAIN",

@@ -16,7 +16,7 @@ from harness import Executor
 
 from smart_colab_executor.core.errors import InvalidArgument, NotFound, OutsideRoot
 from smart_colab_executor.files import bundles as module
-from smart_colab_executor.files.bundles import MAX_FILE_BYTES, Bundles, checked_name
+from smart_colab_executor.files.bundles import MAX_FILE_BYTES, Bundles, check_name
 from smart_colab_executor.files.content_root import ContentRoot
 from smart_colab_executor.files.partials import remove_leftovers
 
@@ -38,7 +38,7 @@ def bundles(root: Path) -> Bundles:
 
 
 def packed(files: dict[str, bytes], **change: object) -> bytes:
-    """A bundle of these files; `change` changes each line."""
+    """Return a bundle of these files; `change` overrides fields of each line."""
     pieces = []
     for name, content in files.items():
         sha256 = hashlib.sha256(content).hexdigest()
@@ -48,7 +48,7 @@ def packed(files: dict[str, bytes], **change: object) -> bytes:
 
 
 def unpacked(bundle: bytes) -> tuple[dict[str, bytes], dict[str, str]]:
-    """The files of a bundle, and the codes of those that could not be had."""
+    """Return the files of a bundle, and the codes of unreadable ones."""
     files, codes, lines = {}, {}, BytesReader(bundle)
     while (head := lines.json()) != {"end": True}:
         if "code" in head:
@@ -89,7 +89,7 @@ def partials(root: Path) -> list[Path]:
 
 
 class TestRead:
-    def test_files_come_in_order_with_what_cannot_be_had_named(self, bundles: Bundles, root: Path) -> None:
+    def test_files_are_returned_in_order_with_unreadable_ones_named(self, bundles: Bundles, root: Path) -> None:
         put(root, "runs/a.txt", b"a\nb")
         put(root, "runs/deep/名 é.bin", bytes(range(256)))
         put(root, "runs/empty", b"")
@@ -104,12 +104,12 @@ class TestRead:
         assert read(bundles, "", "runs/a.txt")[0] == {"runs/a.txt": b"a\nb"}
         assert read(bundles, str(root / "runs")) == ({}, {})
 
-    def test_the_time_is_the_files_own(self, bundles: Bundles, root: Path) -> None:
+    def test_a_bundled_file_has_its_modification_time(self, bundles: Bundles, root: Path) -> None:
         put(root, "a", b"")
         os.utime(root / "a", (1, 1.5))
         assert BytesReader(b"".join(bundles.read("", ["a"]))).json()["modified_at"] == "1970-01-01T00:00:01.500Z"
 
-    def test_files_are_read_one_after_the_other(self, bundles: Bundles, root: Path) -> None:
+    def test_files_are_read_one_at_a_time(self, bundles: Bundles, root: Path) -> None:
         names = [f"{number}" for number in range(20)]
         for name in names:
             put(root, name, bytes(MAX_FILE_BYTES))
@@ -119,7 +119,7 @@ class TestRead:
         assert len(list(bundles.read("", names))) == 1
 
     @unix
-    def test_links_that_lead_out_and_the_executors_own_are_refused(
+    def test_links_out_of_the_root_and_the_executors_own_files_are_refused(
         self, bundles: Bundles, root: Path, tmp_path: Path
     ) -> None:
         put(tmp_path, "secret", b"secret")
@@ -131,21 +131,21 @@ class TestRead:
         assert codes == {"out": "outside_root", f"{STATE}/token": "outside_root", "pipe": "invalid_argument"}
 
     @unix
-    def test_a_name_that_is_no_utf8_is_found_as_it_was_listed(self, bundles: Bundles, root: Path) -> None:
+    def test_a_non_utf8_name_is_found_as_listed(self, bundles: Bundles, root: Path) -> None:
         Path(os.fsdecode(os.fsencode(root) + b"/na\xefve")).write_bytes(b"x")
         assert read(bundles, "", "na\ufffdve")[0] == {"na\ufffdve": b"x"}
 
     @pytest.mark.parametrize(
         "name", ["..", "../x", "a/../b", "/etc/passwd", "", "a//b", "./a", "a/", "a\0b", "\ud800", 5, None]
     )
-    def test_a_name_that_leads_elsewhere_is_refused_before_anything_is_read(
+    def test_a_name_outside_the_folder_is_refused_before_anything_is_read(
         self, bundles: Bundles, root: Path, name: object
     ) -> None:
         put(root, "a", b"")
         with pytest.raises(InvalidArgument):
             bundles.read("", ["a", name])
 
-    def test_folders_that_are_none_are_refused(self, bundles: Bundles, root: Path) -> None:
+    def test_invalid_folders_and_too_many_names_are_refused(self, bundles: Bundles, root: Path) -> None:
         put(root, "file", b"")
         for path, error in (("file", InvalidArgument), ("none", NotFound), ("..", OutsideRoot)):
             with pytest.raises(error):
@@ -154,7 +154,7 @@ class TestRead:
             bundles.read("", ["a"] * 1001)
 
     @pytest.mark.parametrize(("changes", "expected"), [(1, ({"a": b"new"}, {})), (2, ({}, {"a": "busy"}))])
-    def test_a_file_that_changes_while_it_is_read_is_read_once_more(
+    def test_a_file_that_changes_while_read_is_read_once_more(
         self, bundles: Bundles, root: Path, monkeypatch: pytest.MonkeyPatch, changes: int, expected: object
     ) -> None:
         put(root, "a", b"old")
@@ -186,11 +186,11 @@ class TestRead:
 
 
 class TestWrite:
-    def test_what_was_packed_is_there(self, bundles: Bundles, root: Path) -> None:
+    def test_bundled_files_are_written(self, bundles: Bundles, root: Path) -> None:
         rng = random.Random(1)
         files = {f"deep/{n % 3}/名 {n}.bin": rng.randbytes(rng.randint(0, 9999)) for n in range(30)} | {"empty": b""}
         put(root, "runs/empty", b"earlier")
-        for _ in range(2):  # again it does the same
+        for _ in range(2):  # writing again has the same result
             found = bundles.write("runs", packed(files))
             assert [(entry["name"], entry["code"], entry["detail"]) for entry in found] == [
                 (name, None, None) for name in files
@@ -205,7 +205,7 @@ class TestWrite:
         assert bundles.write("new", packed({})) == []
         assert not (root / "new").exists()
 
-    def test_a_folder_or_a_file_in_the_way_is_told_and_the_rest_is_written(self, bundles: Bundles, root: Path) -> None:
+    def test_a_blocked_file_is_reported_and_the_rest_is_written(self, bundles: Bundles, root: Path) -> None:
         put(root, "file", b"x")
         (root / "folder").mkdir()
         found = bundles.write("", packed({"file/a": b"1", "folder": b"2", "x" * 300: b"3", "good": b"4"}))
@@ -253,7 +253,7 @@ class TestWrite:
         assert sorted(root.rglob("*")) == [root / STATE]
 
     @unix
-    def test_nothing_is_written_through_a_link_that_leads_out_or_into_the_executors_own(
+    def test_nothing_is_written_through_links_out_of_the_root_or_into_the_state_folder(
         self, bundles: Bundles, root: Path, tmp_path: Path
     ) -> None:
         (tmp_path / "outside").mkdir()
@@ -266,7 +266,7 @@ class TestWrite:
         with pytest.raises(InvalidArgument, match="is a file"):
             bundles.write("c", packed({"a": b"1"}))
 
-    def test_a_full_disk_is_told_for_the_file_that_it_hit(
+    def test_a_full_disk_is_reported_for_the_affected_file(
         self, bundles: Bundles, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         real = Path.write_bytes
@@ -284,14 +284,14 @@ class TestWrite:
         assert (root / "large").read_bytes() == b"earlier"
         assert partials(root) == []
 
-    def test_what_a_killed_executor_left_is_removed_by_the_next(
+    def test_leftovers_of_a_killed_executor_are_removed_by_the_next(
         self, bundles: Bundles, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def die(*_: object) -> None:
             sys.exit(9)
 
         with monkeypatch.context() as patched:
-            patched.setattr(module, "settle", die)
+            patched.setattr(module, "rename_into_place", die)
             patched.setattr(Path, "unlink", lambda *_, **__: None)
             with pytest.raises(SystemExit):
                 bundles.write("deep", packed({"er/a": b"1", "b": b"2"}))
@@ -300,7 +300,7 @@ class TestWrite:
         assert partials(root) == []
 
     @unix
-    def test_the_mode_of_a_file_stays(self, bundles: Bundles, root: Path) -> None:
+    def test_a_replaced_file_keeps_its_mode(self, bundles: Bundles, root: Path) -> None:
         put(root, "a.sh", b"")
         (root / "a.sh").chmod(0o751)
         bundles.write("", packed({"a.sh": b"1"}))
@@ -308,13 +308,13 @@ class TestWrite:
 
 
 @pytest.mark.parametrize("name", ["a\\b", "..\\x", "C:x", "a:stream", ".. /x", "a./b", "a "])
-def test_on_windows_no_name_means_another_place(name: str) -> None:
+def test_names_that_windows_reinterprets_are_refused(name: str) -> None:
     with pytest.raises(InvalidArgument):
-        checked_name(name, is_windows=True)
-    assert checked_name(name, is_windows=False) == name
+        check_name(name, is_windows=True)
+    assert check_name(name, is_windows=False) == name
 
 
-def test_bundles_go_both_ways_over_http(executor: Executor) -> None:
+def test_bundles_are_read_and_written_over_http(executor: Executor) -> None:
     files = {f"deep/{number}.txt": b"x" * number for number in range(300)}
     reply = executor.call("PUT", "/files/bundle?path=bundled", packed(files))
     assert [entry["code"] for entry in reply.json["files"]] == [None] * 300
@@ -335,7 +335,7 @@ def test_bundles_go_both_ways_over_http(executor: Executor) -> None:
         [],
     ],
 )
-def test_a_malformed_wish_for_a_bundle_is_refused(executor: Executor, body: object) -> None:
+def test_a_malformed_bundle_request_is_refused(executor: Executor, body: object) -> None:
     reply = executor.call("POST", "/files/bundle", body)
     assert (reply.status, reply.json["code"]) == (400, "invalid_argument")
 

@@ -1,4 +1,4 @@
-"""Options that cannot work end the start, with exit code 2 and a sentence that says what to do."""
+"""Invalid options end the start with exit code 2 and a sentence with a remedy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ADDRESS = "give an address of this machine"
 
 
 def start(folder: Path, *arguments: str, **environment: str) -> str:
-    """What a start that fails says at its end."""
+    """Return the last line that a failing start prints."""
     ours = {name: value for name, value in os.environ.items() if name not in ("ALLOWED_IPS", "SMART_COLAB_TOKEN")}
     done = subprocess.run(
         [sys.executable, "-m", "smart_colab_executor", "--port", "0", "--root", str(folder), *arguments],
@@ -38,33 +38,33 @@ def start(folder: Path, *arguments: str, **environment: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--port", "70000"], "--port: '70000' is no port: give a number up to 65535; 0 takes a free one"),
-        (["--port=-1"], "--port: '-1' is no port"),
-        (["--port", "http"], "--port: 'http' is no port"),
-        (["--port", "1e3"], "--port: '1e3' is no port"),
-        (["--port", ""], "--port: '' is no port"),
+        (["--port", "70000"], "--port: '70000' is not a port: give a number up to 65535; 0 takes a free one"),
+        (["--port=-1"], "--port: '-1' is not a port"),
+        (["--port", "http"], "--port: 'http' is not a port"),
+        (["--port", "1e3"], "--port: '1e3' is not a port"),
+        (["--port", ""], "--port: '' is not a port"),
         (["--host", "nope.invalid"], ADDRESS),
         (["--host", "999.1.1.1"], ADDRESS),
         (["--host", "http://127.0.0.1"], ADDRESS),
         (["--host", ""], ADDRESS),
         (["--host", "a" * 70 + ".b"], ADDRESS),
         (["--host", "192.0.2.1"], ADDRESS),
-        (["--root", "missing"], "missing is no folder: make it"),
-        (["--root", "file"], "file is no folder: make it"),
-        (["--state", "file"], "name a folder in which files can be made"),
-        (["--state", "file/below"], "name a folder in which files can be made"),
+        (["--root", "missing"], "missing is not a folder: create it"),
+        (["--root", "file"], "file is not a folder: create it"),
+        (["--state", "file"], "name a folder in which files can be created"),
+        (["--state", "file/below"], "name a folder in which files can be created"),
         (["--token-file", "missing"], "--token-file missing: No such file or directory; name a file"),
         (["--token-file", "."], "name a file that holds the token"),
-        (["--token-file", "binary"], "--token-file binary is no text; name a file"),
+        (["--token-file", "binary"], "--token-file binary is not text; name a file"),
         (["--token-file", "empty"], "--token-file empty: the token must be printable ASCII"),
         (["--token", "with space"], "--token: the token must be printable ASCII"),
-        (["--ready-file", "missing/ready"], "--ready-file missing/ready: name a file in a folder that is there"),
+        (["--ready-file", "missing/ready"], "--ready-file missing/ready: name a file in an existing folder"),
         (["--ready-file", "."], "--ready-file .: name a file"),
-        (["--allow-ips", "10.0.0.0/33"], "--allow-ips: '10.0.0.0/33' is no IP address and no network"),
+        (["--allow-ips", "10.0.0.0/33"], "--allow-ips: '10.0.0.0/33' is neither an IP address nor a network"),
         (["--allow-ips", "10.0.0.5/24"], "has host bits set; write 203.0.113.7 or 203.0.113.0/24"),
     ],
 )
-def test_an_option_that_cannot_work_says_what_to_do(tmp_path: Path, arguments: list[str], said: str) -> None:
+def test_an_invalid_option_gives_a_remedy(tmp_path: Path, arguments: list[str], said: str) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "empty").touch()
     (tmp_path / "binary").write_bytes(b"\xff\xfe\xd0")
@@ -72,16 +72,16 @@ def test_an_option_that_cannot_work_says_what_to_do(tmp_path: Path, arguments: l
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="where no user may write")
-def test_a_state_folder_that_cannot_be_written_says_what_to_do(tmp_path: Path) -> None:
+def test_an_unwritable_state_folder_gives_a_remedy(tmp_path: Path) -> None:
     assert "--state /proc/state: " in start(tmp_path, "--state", "/proc/state")
 
 
-def test_settings_of_the_environment_are_named(tmp_path: Path) -> None:
-    assert "$ALLOWED_IPS: 'anywhere' is no IP address" in start(tmp_path, ALLOWED_IPS="anywhere")
+def test_invalid_environment_settings_are_named(tmp_path: Path) -> None:
+    assert "$ALLOWED_IPS: 'anywhere' is neither an IP address" in start(tmp_path, ALLOWED_IPS="anywhere")
     assert "$SMART_COLAB_TOKEN: the token must be" in start(tmp_path, SMART_COLAB_TOKEN="")
 
 
-def test_a_port_in_use_says_so(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = start(tmp_path, "--port", str(port))
@@ -91,7 +91,7 @@ def test_a_port_in_use_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="has no pseudo-terminals")
 @pytest.mark.parametrize("token", ["", "a-token-of-the-users-own"])
-def test_in_a_terminal_it_says_how_to_connect_and_how_to_stop(tmp_path: Path, token: str) -> None:
+def test_a_terminal_gets_instructions_to_connect_and_stop(tmp_path: Path, token: str) -> None:
     import pty
 
     screen, terminal = pty.openpty()
@@ -117,7 +117,7 @@ def test_in_a_terminal_it_says_how_to_connect_and_how_to_stop(tmp_path: Path, to
     os.close(screen)
 
 
-def test_a_program_reads_one_line_and_no_log_has_the_token(tmp_path: Path) -> None:
+def test_a_program_reads_one_ready_line_and_no_log_has_the_token(tmp_path: Path) -> None:
     with Executor(tmp_path, token=None) as executor:
         executor.post("/shutdown")
         assert executor.process.stdout is not None

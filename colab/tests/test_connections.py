@@ -1,4 +1,4 @@
-"""How a kernel is reached: by nobody but this user."""
+"""A kernel can be reached only by this user."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def socket_folders(executor: Executor) -> list[Path]:
 
 
 @unix
-def test_a_kernel_listens_where_only_this_user_can_go(start: Start, tmp_path: Path) -> None:
+def test_a_kernels_sockets_are_private_to_the_user(start: Start, tmp_path: Path) -> None:
     folder = tmp_path / "short"
     folder.mkdir()
     executor = start(env={"XDG_RUNTIME_DIR": str(folder)})
@@ -57,7 +57,7 @@ def test_the_sockets_of_a_killed_executor_are_removed_by_the_next(start: Start) 
     first.run("1")
     [left] = socket_folders(first)
     for kernel in first.kernels():
-        kernel.suspend()  # else it might remove some of them itself
+        kernel.suspend()  # otherwise it might remove some of them itself
     first.process.kill()
     first.process.wait()
     assert left.is_dir()
@@ -68,7 +68,7 @@ def test_the_sockets_of_a_killed_executor_are_removed_by_the_next(start: Start) 
 
 @unix
 @pytest.mark.parametrize("unusable", ["x" * 100, "missing", "file/below"])
-def test_a_place_that_takes_no_sockets_is_passed_over(
+def test_a_folder_that_supports_no_sockets_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unusable: str
 ) -> None:
     (tmp_path / "file").touch()
@@ -83,9 +83,7 @@ def test_a_place_that_takes_no_sockets_is_passed_over(
     assert list((tmp_path / ("x" * 100)).iterdir()) == []
 
 
-def test_without_a_place_for_sockets_a_kernel_is_reached_over_tcp(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tcp_is_used_without_a_folder_for_sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "make_folder", lambda: None)
     shown: list[Any] = []
 
@@ -108,7 +106,7 @@ def test_without_a_place_for_sockets_a_kernel_is_reached_over_tcp(
     assert "reached\n" in shown
 
 
-def test_only_a_folder_of_sockets_is_removed(tmp_path: Path) -> None:
+def test_only_socket_folders_are_removed(tmp_path: Path) -> None:
     other, ours, full = tmp_path / "other", tmp_path / "smart-colab-x", tmp_path / "smart-colab-full"
     for folder in (other, ours, full):
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""API.md, the types of the wire, and what the executor answers are one contract."""
+"""API.md, the protocol's types and the executor's replies agree."""
 
 import json
 import re
@@ -22,17 +22,17 @@ def example(name: str) -> Any:
 
 
 @pytest.mark.parametrize(("name", "value"), EXAMPLES)
-def test_every_example_of_the_page_is_of_its_type(name: str, value: Any) -> None:
+def test_every_example_matches_its_type(name: str, value: Any) -> None:
     assert name, f"an example has no type: {value!r:.80}"
     assert faults(value, kind_of(name)) == []
 
 
-def test_no_example_hides_in_a_sentence() -> None:
+def test_examples_are_only_in_named_blocks() -> None:
     assert re.findall(r'`\{\s*".*?`', PAGE) == []
     assert PAGE.count("```json") == len(re.findall(r"^```json \w+$", PAGE, re.MULTILINE))
 
 
-def test_the_limits_of_the_page_are_the_executors() -> None:
+def test_the_pages_limits_match_the_executors() -> None:
     assert example("Probe")["limits"] == {
         "max_timeout_sec": MAX_TIMEOUT_SEC,
         "max_wait_sec": MAX_HOLD_SEC,
@@ -54,13 +54,13 @@ def test_the_limits_of_the_page_are_the_executors() -> None:
         ({"end": False}, "BundleLine", ".end: False is no"),
     ],
 )
-def test_a_value_of_another_type_is_found(value: Any, kind: str, fault: str) -> None:
+def test_a_value_of_the_wrong_type_is_detected(value: Any, kind: str, fault: str) -> None:
     found = faults(value, kind_of(kind))
     assert len(found) == 1
     assert fault in found[0]
 
 
-def test_what_the_executor_answers_is_of_the_types_that_the_page_names(executor: Executor) -> None:
+def test_replies_of_the_executor_match_the_types_on_the_page(executor: Executor) -> None:
     def check(name: str, text: bytes) -> None:
         assert faults(json.loads(text), kind_of(name)) == [], text
 

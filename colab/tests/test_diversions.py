@@ -1,4 +1,4 @@
-"""Streams and descriptors that a cell closes, or leads elsewhere and never back."""
+"""Streams and descriptors that a cell closes, or redirects and never restores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ print("python error", file=sys.stderr)
 os.system("echo child error >&2");
 """
 ALL = {"stdout": "python\nchild\n", "stderr": "python error\nchild error\n"}
-SAYS = re.compile(r"^\[(sys\.std\w+|descriptor \d) .*\. To have it here again: (.*)\]$", re.MULTILINE)
+SAYS = re.compile(r"^\[(sys\.std\w+|descriptor \d) .*\. To restore it: (.*)\]$", re.MULTILINE)
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="descriptors are not followed there")
 
@@ -27,7 +27,7 @@ def session(request: pytest.FixtureRequest) -> str:
 
 
 def way_back(job: Finished) -> dict[str, str]:
-    """What the job says of where its output goes, and the code that brings it back."""
+    """Return the redirected streams that a job reports, with the code that restores each."""
     return dict(SAYS.findall(job.streams["stderr"]))
 
 
@@ -52,18 +52,18 @@ def test_closing_a_descriptor_loses_nothing(executor: Executor, session: str, co
 
 
 @posix
-def test_descriptors_that_c_code_closes_are_put_back(executor: Executor, session: str) -> None:
-    # What opens a file in another thread could get their numbers.
+def test_descriptors_closed_by_c_code_are_restored(executor: Executor, session: str) -> None:
+    # A file opened in another thread could reuse their numbers.
     executor.run("import ctypes\nget_ipython().history_manager.enabled = False", session=session)
     job = executor.run("for fd in range(3): ctypes.CDLL(None).close(fd)", session=session)
-    said = "[descriptor {} is the session's own again: the code closed it]\n"
+    said = "[descriptor {} was closed by the code and has been restored]\n"
     assert job.streams["stderr"] == said.format(1) + said.format(2)
     for _ in range(2):
         assert executor.run(PRINTS, session=session).streams == ALL
 
 
 @pytest.mark.parametrize("code", ["sys.stdout.close()", "sys.stderr.close()", "with sys.stdout: print('inside')"])
-def test_the_own_streams_cannot_be_closed(executor: Executor, session: str, code: str) -> None:
+def test_the_kernels_streams_cannot_be_closed(executor: Executor, session: str, code: str) -> None:
     assert executor.run(f"import sys\n{code}\nprint('after')", session=session).stdout.endswith("after\n")
     assert executor.run(PRINTS, session=session).streams == ALL
 
@@ -75,15 +75,13 @@ def test_the_own_streams_cannot_be_closed(executor: Executor, session: str, code
         ("sys.stderr = io.StringIO()", "sys.stderr"),
         ("contextlib.redirect_stdout(io.StringIO()).__enter__()", "sys.stdout"),
         ("sys.stdout = Mute(sys.stdout)", "sys.stdout"),
-        pytest.param("sys.stdout = os.fdopen(os.dup(1), 'w')", "sys.stdout", marks=posix),  # that cell's own
+        pytest.param("sys.stdout = os.fdopen(os.dup(1), 'w')", "sys.stdout", marks=posix),  # a stream of that cell
         pytest.param("os.dup2(os.open(os.devnull, os.O_WRONLY), 1)", "descriptor 1", marks=posix),
         pytest.param("os.dup2(os.open('file', os.O_WRONLY | os.O_CREAT), 2)", "descriptor 2", marks=posix),
         pytest.param("ctypes.CDLL(None).dup2(os.open(os.devnull, 1), 2)", "descriptor 2", marks=posix),
     ],
 )
-def test_every_later_cell_says_that_its_output_goes_elsewhere(
-    executor: Executor, session: str, code: str, name: str
-) -> None:
+def test_every_later_cell_reports_redirected_output(executor: Executor, session: str, code: str, name: str) -> None:
     prelude = """
 import contextlib, ctypes, io, os, sys
 class Mute:
@@ -101,11 +99,11 @@ class Mute:
 
 
 @posix
-def test_the_way_back_is_good_for_every_time(executor: Executor, session: str) -> None:
+def test_the_restoring_code_works_repeatedly(executor: Executor, session: str) -> None:
     for _ in range(2):
         executor.run("import os\nnothing = os.open(os.devnull, 1)\nos.dup2(nothing, 1);", session=session)
         back = way_back(executor.run("1", session=session))["descriptor 1"]
-        # As one that the code saved is closed behind its use.
+        # Like a saved descriptor that the code closes after use.
         number = back.removeprefix("os.dup2(").partition(",")[0]
         executor.run(f"{back}\nos.close({number})", session=session)
         assert executor.run(PRINTS, session=session).streams == ALL
@@ -119,7 +117,7 @@ def test_the_way_back_is_good_for_every_time(executor: Executor, session: str) -
         pytest.param("os.dup2(2, 1)", marks=posix),
     ],
 )
-def test_nothing_is_said_where_the_output_comes(executor: Executor, session: str, code: str) -> None:
+def test_no_note_is_printed_while_output_is_shown(executor: Executor, session: str, code: str) -> None:
     tee = """
 import os, sys
 class Tee:

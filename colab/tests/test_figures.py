@@ -1,4 +1,4 @@
-"""What matplotlib's and plotly's figures look like where there is no window and no page."""
+"""Figures of matplotlib and plotly without a window or a page."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ plotly.io.to_image = to_image
 
 @pytest.fixture
 def session(executor: Executor) -> Iterator[str]:
-    """A session of the test's own."""
+    """Name a new session for the test."""
     name = f"f-{uuid.uuid4().hex[:8]}"
     yield name
     executor.call("DELETE", f"/sessions/{name}")
@@ -47,13 +47,11 @@ def pictures(job: Finished) -> int:
 
 
 @pytest.mark.parametrize("backend", ["", "Agg", "TkAgg"])
-def test_figures_come_as_pictures_whatever_backend_the_machine_names(
-    start: Callable[..., Executor], backend: str
-) -> None:
+def test_figures_are_pictures_whatever_the_machines_backend(start: Callable[..., Executor], backend: str) -> None:
     pytest.importorskip("matplotlib")
     running = start(env={"MPLBACKEND": backend} if backend else {})
     assert pictures(running.run("import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()")) == 1
-    # Without `show` too, at the end of the cell.
+    # Also without `show`, at the end of the cell.
     assert pictures(running.run("plt.plot([1, 2]);")) == 1
 
 
@@ -81,7 +79,7 @@ SWITCHES = [
 
 
 def assert_static(executor: Executor, session: str, code: str) -> None:
-    """The cell has its picture and one line more, and what comes later is as with the inline backend."""
+    """Assert that a cell shows its picture and one note, and that later cells use the inline backend."""
     job = executor.run(code, session=session)
     assert pictures(job) == 1, code
     assert job.stdout.count("figures are static pictures here]\n") == 1, code
@@ -143,7 +141,7 @@ SHOWN = "import matplotlib.pyplot as plt\nfig = plt.figure()\nplt.plot([1, 2])\n
         ],
         [(AGG + SHOWN + "plt.show()", 1), ("fig.savefig('saved.png')\nplt.show()", 0)],
         [(AGG + SHOWN + "plt.show()", 1), ("fig.canvas.draw()\nplt.show()", 0)],
-        # What has changed comes again, and what was not shown comes.
+        # Changed figures are shown again, and so are those not shown yet.
         [
             (AGG + SHOWN + "plt.show()", 1),
             ("plt.title('x')\nfig.savefig('saved.png')\nplt.show()", 1),
@@ -154,7 +152,7 @@ SHOWN = "import matplotlib.pyplot as plt\nfig = plt.figure()\nplt.plot([1, 2])\n
         [("%matplotlib agg\n" + SHOWN, 0), ("%matplotlib inline\nplt.show()", 1)],
     ],
 )
-def test_a_figure_that_was_shown_comes_once_whatever_backend_follows(
+def test_a_shown_figure_is_not_repeated_after_a_backend_switch(
     executor: Executor, session: str, cells: list[tuple[str, int]]
 ) -> None:
     pytest.importorskip("matplotlib")
@@ -166,9 +164,7 @@ def test_a_figure_that_was_shown_comes_once_whatever_backend_follows(
 
 
 @pytest.mark.parametrize("backend", ["inline", "agg"])
-def test_a_script_that_is_run_shows_no_figure_that_nobody_made(
-    executor: Executor, session: str, tmp_path: Path, backend: str
-) -> None:
+def test_running_a_script_shows_no_empty_figure(executor: Executor, session: str, tmp_path: Path, backend: str) -> None:
     pytest.importorskip("matplotlib")
     plain, plotting = tmp_path / "plain.py", tmp_path / "plotting.py"
     plain.write_text("print('ok')")
@@ -185,7 +181,7 @@ def test_a_canvas_is_shown_as_a_picture(executor: Executor, session: str) -> Non
     assert pictures(executor.run(code, session=session)) == 1
 
 
-def test_the_note_names_the_backend_once_a_switch(executor: Executor, session: str) -> None:
+def test_the_note_names_the_backend_once_per_switch(executor: Executor, session: str) -> None:
     pytest.importorskip("matplotlib")
     code = "%matplotlib widget\nimport matplotlib\nmatplotlib.use('QtAgg')"
     assert executor.run(code, session=session).stdout == (
@@ -194,7 +190,7 @@ def test_the_note_names_the_backend_once_a_switch(executor: Executor, session: s
     )
 
 
-def test_static_backends_and_settings_stay_as_they_are(executor: Executor, session: str) -> None:
+def test_static_backends_and_settings_are_unchanged(executor: Executor, session: str) -> None:
     pytest.importorskip("matplotlib")
     code = "import matplotlib.pyplot as plt\n%matplotlib inline\n%config InlineBackend.figure_formats = ['svg']\n"
     job = executor.run(code + "plt.plot([1, 2]);", session=session)
@@ -210,19 +206,19 @@ def test_static_backends_and_settings_stay_as_they_are(executor: Executor, sessi
     assert wrong.stdout == ""
 
 
-def test_a_show_means_the_figures_that_are_new(executor: Executor, session: str) -> None:
+def test_a_show_displays_only_new_or_changed_figures(executor: Executor, session: str) -> None:
     pytest.importorskip("matplotlib")
     loop = AGG + "for i in range(3):\n    plt.figure()\n    plt.plot([i])\n    plt.savefig('a.png')\n    plt.show()"
     assert pictures(executor.run(loop, session=session)) == 3
     assert pictures(executor.run("plt.show()", session=session)) == 0
-    # Changed, whether it is drawn elsewhere before or not; and it is still open for a file.
+    # Changed, whether it was drawn elsewhere before or not; and it can still be saved to a file.
     assert pictures(executor.run("plt.plot([7])\nplt.show()", session=session)) == 1
     assert pictures(executor.run("plt.plot([8])\nplt.savefig('a.png')\nplt.show()", session=session)) == 1
     assert executor.run("print(len(plt.gcf().axes[0].lines))", session=session).stdout == "3\n"
     assert pictures(executor.run("plt.figure()\nplt.savefig('a.png')", session=session)) == 0, "nobody said show"
 
 
-def test_a_library_whose_import_fails_at_first_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_is_hooked_after_a_failed_first_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Any] = []
     waiting = _AfterImport("a_library", told.append)
     finders = [waiting, *sys.meta_path]
@@ -250,7 +246,7 @@ def test_without_the_libraries_nothing_is_imported(executor: Executor, session: 
 
 @pytest.mark.parametrize("show", ["fig", "display(fig)", "fig.show()"])
 @pytest.mark.parametrize("colab", [False, True], ids=["plain", "in Colab"])
-def test_a_plotly_figure_comes_as_text_and_html(executor: Executor, session: str, show: str, colab: bool) -> None:
+def test_a_plotly_figure_is_text_and_html(executor: Executor, session: str, show: str, colab: bool) -> None:
     pytest.importorskip("plotly")
     code = "import sys, types\nsys.modules['google.colab'] = types.ModuleType('google.colab')\n" if colab else ""
     job = executor.run(code + FIGURE + show, session=session)
@@ -258,7 +254,7 @@ def test_a_plotly_figure_comes_as_text_and_html(executor: Executor, session: str
     (shown,) = job.events[1:-1]
     assert shown["type"] == "display_data"
     text, html = shown["data"].pop("text/plain"), shown["data"].pop("text/html")
-    assert text == f"{SUMMARY}\n(`pip install kaleido` gives a picture of it)"
+    assert text == f"{SUMMARY}\n(for a picture: `pip install kaleido`)"
     assert "https://cdn.plot.ly/plotly-" in html
     assert len(html) < 20_000
     assert shown["data"] == {}
@@ -280,7 +276,7 @@ def test_a_plotly_figure_has_a_picture_where_kaleido_works(executor: Executor, s
         ("import time; time.sleep(600)", "it took more than 0 s"),
     ],
 )
-def test_a_kaleido_that_fails_is_tried_once(executor: Executor, session: str, fault: str, said: str) -> None:
+def test_a_failing_kaleido_is_tried_once(executor: Executor, session: str, fault: str, said: str) -> None:
     pytest.importorskip("plotly")
     executor.run(FIGURE + KALEIDO.format(fault), session=session)
     if "sleep" in fault:
@@ -289,11 +285,11 @@ def test_a_kaleido_that_fails_is_tried_once(executor: Executor, session: str, fa
         job = executor.run("fig.show()", session=session)
         assert job.state == "succeeded"
         (shown,) = job.events[1:-1]
-        assert shown["data"]["text/plain"] == (f"{SUMMARY}\n(no picture of it, for kaleido does not work here: {said})")
+        assert shown["data"]["text/plain"] == (f"{SUMMARY}\n(no picture: kaleido does not work here: {said})")
     assert executor.run("print(calls)", session=session).stdout == "['png']\n"
 
 
-def test_a_renderer_that_the_user_names_is_used(executor: Executor, session: str) -> None:
+def test_a_renderer_chosen_by_the_user_is_used(executor: Executor, session: str) -> None:
     pytest.importorskip("plotly")
     code = FIGURE + "import plotly.io\nplotly.io.renderers.default = 'json'\nprint(plotly.io.renderers.default)"
     assert executor.run(code, session=session).stdout == "json\n"
@@ -309,5 +305,5 @@ def test_a_renderer_that_the_user_names_is_used(executor: Executor, session: str
         ({"data": [], "layout": {"title": {"x": 0.05}}}, "Figure with 0 traces"),
     ],
 )
-def test_a_plotly_figure_is_said_in_a_line(figure: dict[str, Any], expected: str) -> None:
+def test_a_plotly_figure_is_summarized_in_a_line(figure: dict[str, Any], expected: str) -> None:
     assert summary(figure) == expected

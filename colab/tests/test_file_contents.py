@@ -21,7 +21,7 @@ def put(root: Path, *paths: str) -> None:
 
 
 class TestStat:
-    def test_a_file_a_folder_and_no_digest(self, files: Files, root: Path) -> None:
+    def test_stat_describes_files_and_folders_without_a_digest(self, files: Files, root: Path) -> None:
         put(root, "a/b.txt")
         found = files.stat("a/b.txt", None)
         assert found["name"] == "b.txt"
@@ -36,7 +36,7 @@ class TestStat:
         )
         assert files.stat("", None)["path"] == str(root)
 
-    def test_the_digest_is_of_the_content_and_made_once(
+    def test_the_digest_matches_the_content_and_is_computed_once(
         self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         put(root, "a")
@@ -56,9 +56,7 @@ class TestStat:
         assert files.stat("a", "sha256")["sha256"] == hashlib.sha256(b"other").hexdigest()
         assert files.stat("a", None)["etag"] != first["etag"]
 
-    def test_a_digest_that_takes_longer_is_pending(
-        self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_slow_digest_is_pending(self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         put(root, "a")
         gate = threading.Event()
         real = digests_module.sha256
@@ -76,7 +74,7 @@ class TestStat:
         done = files.stat("a", "sha256")
         assert (done["sha256"], done["digest_pending"]) == (hashlib.sha256(b"a").hexdigest(), False)
 
-    def test_a_digest_of_a_file_that_changed_meanwhile_is_not_given(
+    def test_a_digest_of_a_changed_file_is_not_returned(
         self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         put(root, "a")
@@ -91,7 +89,7 @@ class TestStat:
             assert files.stat("a", "sha256")["digest_pending"] is True
         assert files.stat("a", "sha256")["sha256"] == hashlib.sha256(b"changed").hexdigest()
 
-    def test_a_digest_that_fails_says_why(self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_failed_digest_gives_the_reason(self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         put(root, "a")
 
         def fail(_: BufferedReader) -> str:
@@ -101,19 +99,19 @@ class TestStat:
         with pytest.raises(InvalidArgument, match="Input/output error"):
             files.stat("a", "sha256")
 
-    def test_old_digests_are_forgotten(self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_old_digests_are_evicted(self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(digests_module, "MAX_DIGESTS", 2)
         put(root, "a", "b", "c")
         for name in "abcab":
             assert files.stat(name, "sha256")["sha256"]
         assert len(files.digests._made) == 2
 
-    def test_other_digests_are_unknown(self, files: Files, root: Path) -> None:
+    def test_unsupported_digests_are_refused(self, files: Files, root: Path) -> None:
         put(root, "a")
         with pytest.raises(InvalidArgument, match="md5"):
             files.stat("a", "md5")
 
-    def test_a_missing_file_names_its_likes(self, files: Files, root: Path) -> None:
+    def test_a_missing_file_suggests_similar_names(self, files: Files, root: Path) -> None:
         put(root, "results/model_final.pt", "results/notes.md")
         with pytest.raises(NotFound) as caught:
             files.stat("results/model_finel.pt", None)
@@ -126,16 +124,16 @@ class TestStat:
         assert "List" in caught.value.hint
 
     @unix
-    def test_a_link_that_leads_nowhere_is_called_so(self, files: Files, root: Path) -> None:
+    def test_a_broken_link_is_reported_as_such(self, files: Files, root: Path) -> None:
         (root / "dang").symlink_to(root / "gone")
         for path in ("dang", "dang/below"):
-            with pytest.raises(NotFound, match="dang is a link that leads nowhere") as caught:
+            with pytest.raises(NotFound, match="dang is a broken link") as caught:
                 files.read(path, 1, 1, 1000)
             assert "Did you mean" not in caught.value.hint
 
 
 class TestDownload:
-    def test_a_range_with_the_etag_of_stat(self, files: Files, root: Path) -> None:
+    def test_stats_etag_is_valid_for_a_range(self, files: Files, root: Path) -> None:
         (root / "a").write_text("0123456789")
         etag = files.stat("a", None)["etag"]
         reply = files.open_range("a", "bytes=2-4", etag)
@@ -144,7 +142,7 @@ class TestDownload:
         reply = files.open_range("a", "bytes=2-4", etag)
         assert (reply.status, b"".join(reply.body)) == (200, b"abcdefghijk")
 
-    def test_a_replaced_file_is_served_as_it_was_opened(self, files: Files, root: Path) -> None:
+    def test_a_replaced_file_is_served_as_opened(self, files: Files, root: Path) -> None:
         (root / "a").write_text("old")
         reply = files.open_range("a", None, None)
         (root / "b").write_text("new!")
@@ -152,7 +150,7 @@ class TestDownload:
             (root / "b").replace(root / "a")
         assert b"".join(reply.body) == b"old"
 
-    def test_folders_and_missing_files(self, files: Files) -> None:
+    def test_folders_and_missing_files_cannot_be_downloaded(self, files: Files) -> None:
         with pytest.raises(IsADirectory):
             files.open_range("", None, None)
         with pytest.raises(NotFound):
@@ -160,7 +158,7 @@ class TestDownload:
 
 
 class TestClearTemp:
-    def test_only_temporary_files_go(self, files: Files, root: Path) -> None:
+    def test_only_temporary_files_are_deleted(self, files: Files, root: Path) -> None:
         put(root, "a.tmp", "b/c.temp", "b/__pycache__/d.pyc", "keep.txt", "tmp", "x.tmp/inside.txt", "B.TMP")
         put(root, ".smart_colab/jobs/1/e.tmp")
         deleted = files.clear_temp()

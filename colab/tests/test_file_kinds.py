@@ -1,4 +1,4 @@
-"""What a file is by its first bytes and its name, and texts that are not UTF-8 with line feeds."""
+"""Detection of a file's kind, and texts that are not UTF-8 with line feeds."""
 
 import bz2
 import gzip
@@ -79,9 +79,7 @@ def read(files: Files, path: str, line: int = 1, lines: int = 200, max_bytes: in
         (b"\0", "what", ("application/octet-stream", None)),
     ],
 )
-def test_a_file_is_known_by_its_first_bytes_and_its_name(
-    head: bytes, name: str, expected: tuple[str, str | None]
-) -> None:
+def test_kind_is_detected_by_first_bytes_and_name(head: bytes, name: str, expected: tuple[str, str | None]) -> None:
     mime, encoding = sniff(head, name)
     assert (mime, encoding and encoding.name) == expected
 
@@ -108,7 +106,7 @@ def tarred() -> bytes:
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.log", "a.json", "a.md", "a", "a.png", "a.pdf"])
-def test_a_wrong_name_hides_no_kind(name: str) -> None:
+def test_kind_is_detected_despite_a_wrong_name(name: str) -> None:
     for content, expected in [
         (gzip.compress(b"text"), "application/gzip"),
         (bz2.compress(b"text"), "application/x-bzip2"),
@@ -128,7 +126,7 @@ def test_a_wrong_name_hides_no_kind(name: str) -> None:
         assert sniff(content[:SNIFFED_BYTES], name) == (expected, None)
 
 
-def test_a_nul_byte_in_the_first_8_kib_makes_no_text(files: Files, root: Path) -> None:
+def test_a_nul_byte_in_the_first_8_kib_means_binary(files: Files, root: Path) -> None:
     (root / "a").write_bytes(b"x" * 8191 + b"\0")
     found = read(files, "a")
     assert (found["is_text"], found["mime"], found["size"]) == (False, "application/octet-stream", 8192)
@@ -138,19 +136,19 @@ def test_a_nul_byte_in_the_first_8_kib_makes_no_text(files: Files, root: Path) -
     assert read(files, "a")["is_text"] is True
 
 
-# Gujarati letters and others hold the byte of a line feed: U+0A85 beside U+0100 looks like one between two characters.
+# Some letters contain the byte of a line feed: U+0A85 beside U+0100 looks like one that is not aligned.
 LOOKALIKES = "\u0a85\u0100\u0a85 é€😀"
 WIDE = [f"{number} {LOOKALIKES * (number % 7)}\n" for number in range(60)]
 
 
 @pytest.mark.parametrize("is_large", [False, True])
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
-def test_a_text_with_a_mark_is_read_by_lines_from_either_end(
+def test_a_text_with_a_byte_order_mark_is_read_from_either_end(
     files: Files, root: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, is_large: bool
 ) -> None:
     monkeypatch.setattr(text_lines, "BLOCK", 8)
     if is_large:
-        monkeypatch.setattr(text_lines, "COUNTED_BYTES", 0)
+        monkeypatch.setattr(text_lines, "MAX_COUNTED_BYTES", 0)
     mark = "" if encoding == "utf-8-sig" else "\ufeff"
     (root / "a").write_bytes((mark + "".join(WIDE)).encode(encoding))
     for line, lines in itertools.product([1, 2, 59, 60, 61, -1, -2, -60, -99], (1, 3, 100)):
@@ -168,7 +166,7 @@ def test_a_text_with_a_mark_is_read_by_lines_from_either_end(
     assert text == "".join(WIDE)
 
 
-def test_half_a_character_at_the_end_of_a_wide_text_is_marked(files: Files, root: Path) -> None:
+def test_a_partial_character_at_the_end_of_a_wide_text_is_replaced(files: Files, root: Path) -> None:
     for mark, codec in itertools.product(("\ufeff", ""), ("utf-16-le", "utf-16-be")):
         (root / "a").write_bytes((mark + "one\ntwo\n").encode(codec) + b"\n")
         for line in (1, -3):
@@ -177,7 +175,7 @@ def test_half_a_character_at_the_end_of_a_wide_text_is_marked(files: Files, root
         assert read(files, "a", -2, 1)["text"] == "two\n"
 
 
-def test_a_wide_line_that_is_too_long_is_cut_between_characters(files: Files, root: Path) -> None:
+def test_a_too_long_wide_line_is_cut_between_characters(files: Files, root: Path) -> None:
     (root / "a").write_bytes(("x" * 3000 + "\nnext\n").encode("utf-16"))
     found = read(files, "a", max_bytes=1025)
     assert (found["text"], found["is_cut"], found["next_line"]) == ("x" * 511, True, 2)
@@ -189,13 +187,13 @@ def test_a_wide_line_that_is_too_long_is_cut_between_characters(files: Files, ro
     [
         ("Z\u00fcrich;K\u00f6ln\n".encode("latin-1"), "Z\u00fcrich;K\u00f6ln\n", "cp1252"),
         ("\u201equoted\u201c costs 5 \u20ac\n".encode("cp1252"), "\u201equoted\u201c costs 5 \u20ac\n", "cp1252"),
-        # One bad byte among good ones, and what is in no Western language.
+        # One invalid byte among valid ones, and a text in no Western language.
         (b"gr\xc3\xbcn \xff\n", "gr\u00fcn \ufffd\n", "utf-8"),
         ("\u041f\u0440\u0438\u0432\u0435\u0442".encode("cp1251"), "\ufffd" * 6, "utf-8"),
         (b"plain\n", "plain\n", "utf-8"),
     ],
 )
-def test_what_is_no_utf8_is_read_as_western_where_it_can_be(
+def test_invalid_utf8_is_read_as_western_if_plausible(
     files: Files, root: Path, content: bytes, text: str, encoding: str
 ) -> None:
     (root / "a").write_bytes(content)
@@ -204,16 +202,16 @@ def test_what_is_no_utf8_is_read_as_western_where_it_can_be(
 
 
 class TestCarriageReturns:
-    def test_alone_they_end_lines(self, files: Files, root: Path) -> None:
+    def test_lone_carriage_returns_end_lines(self, files: Files, root: Path) -> None:
         for name, encoding in itertools.product(("t.csv", "note.txt"), ("utf-8", "utf-16")):
             (root / name).write_bytes("a,b\r1,ü\r2,y\r".encode(encoding))
             assert read(files, name)["text"] == "a,b\n1,ü\n2,y\n"
             last = read(files, name, -1)
             assert (last["text"], last["first_line"], last["total_lines"]) == ("2,y\n", 3, 3)
-        (root / "t.csv").write_bytes(b"x,y\rx,1/2\rx,2/2\r")  # looks like steps of something
+        (root / "t.csv").write_bytes(b"x,y\rx,1/2\rx,2/2\r")  # looks like progress
         assert read(files, "t.csv")["total_lines"] == 3
 
-    def test_those_of_a_progress_bar_end_none(self, files: Files, root: Path) -> None:
+    def test_carriage_returns_of_a_progress_bar_end_no_lines(self, files: Files, root: Path) -> None:
         states = "".join(f"\r{n}%|####| {n}/100 [00:01, 9.5it/s]" for n in range(101))
         counter = "".join(f"\rrow {n}" for n in range(9))
         for content in (states, states + "\ndone\n", counter):
@@ -221,7 +219,7 @@ class TestCarriageReturns:
             assert read(files, "a.log")["text"] == content
 
     @pytest.mark.parametrize("line", ["line {}", "{}", "step {}: loss 0.5", "1/2/24 {} €", "L {}" + " words" * 300])
-    def test_numbered_lines_are_no_progress_bar(self, files: Files, root: Path, line: str) -> None:
+    def test_numbered_lines_are_not_a_progress_bar(self, files: Files, root: Path, line: str) -> None:
         lines = [line.format(n) for n in range(1, 51)]
         for encoding, end in itertools.product(("utf-8", "utf-16", "utf-16-le"), ("", "\r")):
             (root / "a.txt").write_bytes(("\r".join(lines) + end).encode(encoding))
@@ -229,14 +227,16 @@ class TestCarriageReturns:
             assert found["text"].splitlines() == lines[10:13]
             assert (found["next_line"], found["total_lines"]) == (14, 50)
 
-    def test_a_line_parted_by_carriage_returns_is_cut_where_it_is_no_bar(self, files: Files, root: Path) -> None:
+    def test_a_long_line_with_carriage_returns_is_cut_unless_it_is_a_progress_bar(
+        self, files: Files, root: Path
+    ) -> None:
         (root / "a.txt").write_text("head\n" + "\r".join(f"line {n}" for n in range(999)) + "\nend\n", newline="")
         found = read(files, "a.txt", 2, 1, 1024)
         assert (found["text"][:13], found["is_cut"], found["next_line"]) == ("line 0\rline 1", True, 3)
 
     @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
     @pytest.mark.parametrize("ending", ["", "\n", "\r\n", "\nafter\n"])
-    def test_of_a_long_bar_the_last_states_are_given(
+    def test_a_long_progress_bar_is_cut_to_its_last_states(
         self, files: Files, root: Path, encoding: str, ending: str
     ) -> None:
         states = [f"{n:3}%|{'█' * 20}| {n}/9999" for n in range(2000)]
@@ -247,7 +247,7 @@ class TestCarriageReturns:
         assert (found["is_cut"], found["first_line"]) == (False, 1)
         assert found["next_line"] == (2 if "after" in ending else None)
 
-    def test_a_long_line_with_a_line_end_of_two_is_cut_as_others_are(self, files: Files, root: Path) -> None:
+    def test_a_long_line_with_crlf_is_cut_like_others(self, files: Files, root: Path) -> None:
         for length in (1022, 1023, 1024, 1025, 5000):
             (root / "a").write_bytes(b"x" * length + b"\r\nnext\r\n")
             found = read(files, "a", lines=1, max_bytes=1024)

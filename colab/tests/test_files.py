@@ -39,20 +39,20 @@ def put(root: Path, *paths: str) -> None:
 
 class TestPaths:
     @pytest.mark.parametrize("path", ["a/b.txt", "./a/b.txt", "/content/a/b.txt", "/content//a/b.txt"])
-    def test_a_path_is_found_from_the_root_or_as_in_content(self, root: Path, path: str) -> None:
+    def test_paths_start_in_the_root_or_in_content(self, root: Path, path: str) -> None:
         files = a_machine_without_content(root)
         put(root, "a/b.txt")
         assert files.read(path, 1, 9, 65536)["text"] == "a/b.txt"
         assert files.stat(path, None)["path"] == str(root / "a/b.txt")
 
-    def test_content_is_the_root_itself(self, root: Path) -> None:
+    def test_content_means_the_root(self, root: Path) -> None:
         files = a_machine_without_content(root)
         put(root, "a")
         assert files.list("/content", recursive=False, limit=9, cursor=None) == files.list("", False, 9, None)
         with pytest.raises(OutsideRoot):
             files.stat("/contents", None)
 
-    def test_a_machine_that_has_content_means_it(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_existing_content_folder_is_not_remapped(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         put(root, "content/a.txt")
         monkeypatch.setattr(content_root, "CONTENT", str(root / "content"))
         assert Files(ContentRoot(root)).read(f"{root}/content/a.txt", 1, 9, 65536)["text"] == "content/a.txt"
@@ -62,7 +62,7 @@ class TestPaths:
             files.stat("a\0b", None)
 
     @unix
-    def test_a_name_that_is_no_utf8_is_shown_and_found_again(self, files: Files, root: Path) -> None:
+    def test_a_non_utf8_name_is_shown_and_found_again(self, files: Files, root: Path) -> None:
         folder = os.fsencode(root) + b"/caf\xe9"
         Path(os.fsdecode(folder)).mkdir()
         Path(os.fsdecode(folder + b"/na\xefve.txt")).write_text("coffee")
@@ -74,7 +74,7 @@ class TestPaths:
 
 
 class TestList:
-    def test_entries_say_what_there_is(self, files: Files, root: Path) -> None:
+    def test_entries_describe_their_files(self, files: Files, root: Path) -> None:
         put(root, "b.txt", "a/x", ".hidden")
         listing = files.list("", False, 100, None)
         assert types(listing) == {".hidden": "file", "a": "directory", "b.txt": "file"}
@@ -87,10 +87,10 @@ class TestList:
     @pytest.mark.parametrize(
         ("seconds", "shown"), [(10**12, "9999-12-31T23:59:59.999Z"), (-(10**12), "0001-01-01T00:00:00.000Z")]
     )
-    def test_a_time_that_no_date_has_is_the_nearest(self, seconds: int, shown: str) -> None:
+    def test_a_time_out_of_range_becomes_the_nearest_date(self, seconds: int, shown: str) -> None:
         assert module.time_text(os.stat_result([0] * 8 + [seconds, 0])) == shown
 
-    def test_recursive_names_are_relative_and_leave_out_the_executors_notes(self, files: Files, root: Path) -> None:
+    def test_recursive_names_are_relative_and_omit_the_executors_files(self, files: Files, root: Path) -> None:
         put(root, "a/b/c.txt", "a.txt", ".smart_colab/jobs/1/log.txt", "d/.smart_colab/token")
         flat, deep = files.list("", False, 100, None), files.list("", True, 100, None)
         assert names(flat) == ["a", "a.txt", "d"]
@@ -100,7 +100,7 @@ class TestList:
 
     @pytest.mark.parametrize("recursive", [False, True])
     @pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
-    def test_pages_make_the_whole_list(self, files: Files, root: Path, recursive: bool, limit: int) -> None:
+    def test_pages_add_up_to_the_whole_list(self, files: Files, root: Path, recursive: bool, limit: int) -> None:
         put(root, *(f"{name}/{number}" for name in ("ä", "b b", "%41", "c+d") for number in range(3)))
         whole = files.list("", recursive, 1000, None)
         found, cursor = [], None
@@ -113,7 +113,7 @@ class TestList:
                 break
         assert found == whole["entries"]
 
-    def test_files_that_come_and_go_shift_no_page(self, files: Files, root: Path) -> None:
+    def test_created_and_deleted_files_shift_no_page(self, files: Files, root: Path) -> None:
         put(root, "b", "c", "d", "e")
         first = files.list("", False, 2, None)
         (root / "b").unlink()
@@ -121,7 +121,7 @@ class TestList:
         put(root, "a")
         assert names(files.list("", False, 2, first["next_cursor"])) == ["d", "e"]
 
-    def test_a_limit_over_the_most_means_the_most(
+    def test_a_limit_above_the_maximum_means_the_maximum(
         self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(module, "MAX_ENTRIES", 2)
@@ -131,7 +131,7 @@ class TestList:
             files.list("", False, 0, None)
 
     @unix
-    def test_links_are_what_they_lead_to_but_for_folders_when_recursive(self, files: Files, root: Path) -> None:
+    def test_links_have_their_targets_type_except_folders_in_recursive_lists(self, files: Files, root: Path) -> None:
         put(root, "folder/file")
         (root / "to_file").symlink_to("folder/file")
         (root / "to_folder").symlink_to("folder")
@@ -147,30 +147,28 @@ class TestList:
         assert not any(name.startswith(("to_folder/", "folder/up/")) for name in deep)
 
     @unix
-    def test_pipes_and_sockets_are_other_things(
-        self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_pipes_and_sockets_have_type_other(self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         os.mkfifo(root / "pipe")
         monkeypatch.chdir(root)  # a socket's path must be short
         with socket.socket(socket.AF_UNIX) as bound:
             bound.bind("sock")
         assert types(files.list("", False, 100, None)) == {"pipe": "other", "sock": "other"}
 
-    def test_a_file_that_vanishes_meanwhile_is_left_out(
+    def test_a_file_that_vanishes_meanwhile_is_omitted(
         self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         put(root, "a", "b")
         monkeypatch.setattr(module, "names", lambda _: iter(["a", "ghost", "b"]))
         assert names(files.list("", False, 100, None)) == ["a", "b"]
 
-    def test_a_file_is_no_folder(self, files: Files, root: Path) -> None:
+    def test_a_file_cannot_be_listed(self, files: Files, root: Path) -> None:
         put(root, "a.txt")
         with pytest.raises(InvalidArgument, match="not a folder"):
             files.list("a.txt", False, 9, None)
         with pytest.raises(NotFound):
             files.list("a.txt/b", False, 9, None)
 
-    def test_what_the_system_refuses_is_said(self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_errors_of_the_system_are_reported(self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         put(root, "closed/a")
 
         def refuse(path: Path) -> None:
@@ -178,13 +176,13 @@ class TestList:
 
         monkeypatch.setattr(os, "scandir", refuse)
         for recursive in (False, True):
-            with pytest.raises(InvalidArgument, match="may not be read"):
+            with pytest.raises(InvalidArgument, match="cannot be read by the user"):
                 files.list("closed", recursive, 9, None)
 
 
 @unix
 class TestClosed:
-    """What the executor's user may not read; root, who may all, steps down for it."""
+    """Files without read permission; root drops its privileges for these tests."""
 
     @pytest.fixture
     def files(self) -> Iterator[Files]:
@@ -202,12 +200,12 @@ class TestClosed:
             for path in ("closed", "file"):
                 (root / path).chmod(0o700)
 
-    def test_the_rest_is_listed(self, files: Files) -> None:
+    def test_readable_files_beside_closed_ones_are_listed(self, files: Files) -> None:
         assert names(files.list("", True, 9, None)) == ["closed", "file", "open", "open/b"]
         assert files.stat("file", None)["type"] == "file"
         assert files.clear_temp() == []
 
-    def test_each_way_to_read_says_so(self, files: Files) -> None:
+    def test_every_route_reports_a_closed_file(self, files: Files) -> None:
         for ask in (
             lambda: files.list("closed", False, 9, None),
             lambda: files.list("closed", True, 9, None),
@@ -218,5 +216,5 @@ class TestClosed:
             lambda: files.open_range("file", None, None),
             lambda: files.list("closed/none/none", False, 9, None),
         ):
-            with pytest.raises(InvalidArgument, match="may not be read"):
+            with pytest.raises(InvalidArgument, match="cannot be read by the user"):
                 ask()

@@ -1,4 +1,4 @@
-"""A process that a cell forks is a script of its own: it never speaks for the kernel, and ends where its code ends."""
+"""A process forked by a cell behaves like a script: it sends no messages for the kernel, and ends with its code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness import Executor, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="cannot fork")
 
-# Newer Pythons warn, in the line that forks, that the kernel has threads.
+# Newer versions of Python warn at a fork that the kernel has threads.
 QUIET = "import os, sys, warnings\nwarnings.simplefilter('ignore')\n"
 ENDS = {
     "normally": ("print('child')", 0, "child\n", ""),
@@ -30,21 +30,21 @@ ENDS = {
 
 @pytest.fixture
 def session(executor: Executor) -> Iterator[str]:
-    """A session of the test's own."""
+    """Name a new session for the test."""
     name = f"f-{uuid.uuid4().hex[:8]}"
     yield name
     executor.call("DELETE", f"/sessions/{name}")
 
 
 def family(executor: Executor, session: str) -> list[psutil.Process]:
-    """What the session's kernel has started and is no zombie."""
+    """Return the children of the session's kernel that are not zombies."""
     pid = int(executor.run("import os\nprint(os.getpid())", session=session).stdout)
     children = psutil.Process(pid).children(recursive=True)
     return [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
 
 
 @pytest.mark.parametrize(("end", "code", "out", "err"), ENDS.values(), ids=list(ENDS))
-def test_a_child_that_runs_on_ends_as_a_script_does(
+def test_a_forked_child_ends_like_a_script(
     executor: Executor, session: str, end: str, code: int, out: str, err: str
 ) -> None:
     body = f"""{QUIET}
@@ -68,7 +68,7 @@ else:
     assert not family(executor, session)
 
 
-def test_the_parent_needs_not_wait(executor: Executor, session: str) -> None:
+def test_the_parent_need_not_wait_for_its_child(executor: Executor, session: str) -> None:
     job = executor.run(f"{QUIET}if os.fork() == 0: print('child')\nelse: print('parent')", session=session)
     assert job.state == "succeeded"
     wait_until(lambda: not family(executor, session))
@@ -76,7 +76,7 @@ def test_the_parent_needs_not_wait(executor: Executor, session: str) -> None:
     assert sorted(log.split()) == ["child", "parent"]
 
 
-def test_a_child_leaves_no_zombie_and_can_be_waited_for_all_the_same(executor: Executor, session: str) -> None:
+def test_a_child_leaves_no_zombie_and_can_still_be_waited_for(executor: Executor, session: str) -> None:
     fork = f"{QUIET}child = os.fork()\nif child == 0: sys.exit(3)\nos.getpid()"
     for wait in ("os.waitpid(child, 0)", "os.waitpid(child, os.WNOHANG)", "os.wait()", "os.waitpid(-1, 0)"):
         job = executor.run(fork, session=session)
@@ -89,7 +89,7 @@ def test_a_child_leaves_no_zombie_and_can_be_waited_for_all_the_same(executor: E
 
 
 @pytest.mark.parametrize("end", ["pass", "sys.exit(3)", "1 / 0"])
-def test_forks_in_a_loop_and_in_threads_end_too(executor: Executor, session: str, end: str) -> None:
+def test_forks_in_loops_and_threads_end_too(executor: Executor, session: str, end: str) -> None:
     loop = {"start": 0, "stop": 3, "total": 3, "on_error": "stop"}
     body = f"""{QUIET}
 child = os.fork()
@@ -122,7 +122,7 @@ print('parent')
     assert not family(executor, session)
 
 
-def test_a_loop_that_a_child_runs_on_is_reported_by_its_parent_alone(executor: Executor, session: str) -> None:
+def test_only_the_parent_reports_a_loop_that_a_child_continues(executor: Executor, session: str) -> None:
     loop = {"start": 0, "stop": 3, "total": 3, "on_error": "stop"}
     body = QUIET + "if i == 0: os.fork()\nos.write(1, b'%d\\n' % i)"
     job = executor.run(body, session=session, loop=loop)
@@ -132,7 +132,7 @@ def test_a_loop_that_a_child_runs_on_is_reported_by_its_parent_alone(executor: E
     assert sorted(log.split()) == ["0", "1", "1", "2", "2"] or sorted(log.split()) == ["0", "0", "1", "1", "2", "2"]
 
 
-def test_a_child_does_not_go_on_in_the_kernels_event_loop(executor: Executor, session: str) -> None:
+def test_a_child_does_not_continue_in_the_kernels_event_loop(executor: Executor, session: str) -> None:
     body = """
 import asyncio, os
 child = os.fork()
@@ -147,7 +147,7 @@ print('parent', os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_processes_of_multiprocessing_print_and_fail_as_ever(executor: Executor, session: str, method: str) -> None:
+def test_multiprocessing_processes_print_and_fail_as_usual(executor: Executor, session: str, method: str) -> None:
     (executor.root / "workers.py").write_text(
         "import sys\ndef work(k):\n    sys.stdout.write(f'child {k}\\n')\n    if k == 2: raise ValueError('mine')\n"
     )
@@ -188,9 +188,7 @@ print([process.exitcode for process in processes])
     ],
     ids=["by multiprocessing", "by os.fork", "by os.fork in a thread"],
 )
-def test_a_thread_that_ends_in_a_child_ends_nothing_else(
-    executor: Executor, session: str, work: str, start: str
-) -> None:
+def test_a_thread_ending_in_a_child_ends_nothing_else(executor: Executor, session: str, work: str, start: str) -> None:
     body = f"""{QUIET}
 import _thread, concurrent.futures, multiprocessing, threading, time
 q = multiprocessing.get_context('fork').Queue()
@@ -205,7 +203,7 @@ def work():
     assert (job.state, lines) == ("succeeded", ["after the thread", "4"])
 
 
-def test_pools_of_processes_may_use_threads(executor: Executor, session: str) -> None:
+def test_process_pools_may_use_threads(executor: Executor, session: str) -> None:
     body = f"""{QUIET}
 import concurrent.futures, multiprocessing
 context = multiprocessing.get_context('fork')
@@ -227,13 +225,13 @@ process.start(); process.join(); print(process.exitcode, q.get())
     assert (job.state, job.stdout) == ("succeeded", "[3, 6, 10]\n[3, 6, 10]\n4 1\n")
 
 
-def test_what_sleeps_on_goes_with_the_session(executor: Executor, session: str) -> None:
+def test_sleeping_children_end_with_the_session(executor: Executor, session: str) -> None:
     body = "import os, time\nif os.fork() == 0:\n    time.sleep(600)\nos.getpid()"
     pid = int(executor.run(body, session=session).of("execute_result")[0]["data"]["text/plain"])
     (child,) = psutil.Process(pid).children()
     executor.call("DELETE", f"/sessions/{session}")
     wait_until(lambda: not child.is_running())
-    # Also where the kernel dies by itself.
+    # Also if the kernel dies by itself.
     pid = int(executor.run(body, session=session).of("execute_result")[0]["data"]["text/plain"])
     (child,) = psutil.Process(pid).children()
     assert executor.run("os.kill(os.getpid(), 9)", session=session).reason == "kernel_died"

@@ -1,4 +1,4 @@
-"""Who may pass, and what is noted about it, on a real server."""
+"""Admission and the audit log, on a real server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def audit(executor: Executor, event: str) -> list[dict[str, Any]]:
 
 class TestFailures:
     @linux
-    def test_a_thousand_guesses_are_slowed_and_disturb_nobody_else(self, start: Start) -> None:
+    def test_a_thousand_guesses_are_throttled_and_other_requests_unaffected(self, start: Start) -> None:
         executor = start()
         began = time.monotonic()
         answers = []
@@ -42,12 +42,12 @@ class TestFailures:
         assert last.headers["Retry-After"] == str(last.json["retry_after_sec"])
         assert last.json["retry_after_sec"] in (1, 2)
         assert executor.call("GET", "/health", source="127.0.0.2").status == 200
-        # The disk is not filled with them.
+        # They do not fill the disk.
         noted = len(audit(executor, "refused"))
         assert 100 <= noted <= 100 + (time.monotonic() - began) + 1
         assert len(executor.log.read_text().splitlines()) < noted + 200
 
-    def test_behind_a_tunnel_each_of_its_clients_is_counted(self, executor: Executor) -> None:
+    def test_clients_behind_a_tunnel_are_counted_separately(self, executor: Executor) -> None:
         guesser, other = stranger(), stranger()
         for _ in range(11):
             reply = executor.call("GET", "/jobs", token="wrong", CF_Connecting_IP=guesser)
@@ -60,7 +60,7 @@ class TestFailures:
 class TestAddresses:
     @linux
     def test_only_listed_addresses_are_served(self, start: Start) -> None:
-        """127.0.0.0/8 is this machine's own, so that only a tunnel can bring others."""
+        """Use a tunnel: connections from 127.0.0.0/8 are local and always served."""
         executor = start("--allow-ips", "192.0.2.0/24, 2001:db8::/32", "--behind", "ngrok")
         for named, status in [
             ("192.0.2.9", 200),
@@ -86,7 +86,7 @@ class TestAddresses:
         assert executor.call("GET", "/jobs", CF_Connecting_IP="192.0.2.2").status == 403
 
     @pytest.mark.parametrize("arguments", [["--allow-ips", "1.2.3.4 nonsense"], ["--behind", "nonsense"]])
-    def test_nonsense_is_refused_at_the_start(self, arguments: list[str]) -> None:
+    def test_invalid_lists_are_refused_at_startup(self, arguments: list[str]) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "smart_colab_executor", "--port", "0", *arguments],
             env={**os.environ, "PYTHONPATH": str(PACKAGE_PARENT)},
@@ -98,10 +98,10 @@ class TestAddresses:
         assert done.returncode == 2
         assert "nonsense" in done.stderr
 
-    def test_a_list_that_a_tunnel_would_get_around_is_warned_of(self, start: Start) -> None:
+    def test_an_allow_list_that_a_tunnel_bypasses_gives_a_warning(self, start: Start) -> None:
         assert "--behind" in start("--allow-ips", "192.0.2.1").log.read_text()
 
-    def test_a_list_behind_a_tunnel_is_no_reason_to_warn(self, start: Start) -> None:
+    def test_an_allow_list_behind_a_named_tunnel_gives_no_warning(self, start: Start) -> None:
         assert "--behind" not in start("--allow-ips", "192.0.2.1", "--behind", "ngrok").log.read_text()
 
 
@@ -110,7 +110,7 @@ class TestVersion:
         ("given", "hint"),
         [("2", "executor (0."), ("999999999", "executor (0."), ("0", "update smart-colab"), ("x", "Send 1")],
     )
-    def test_a_sender_of_another_version_is_told_which_side_is_older(
+    def test_another_version_is_refused_with_the_older_side_named(
         self, executor: Executor, given: str, hint: str
     ) -> None:
         reply = executor.call("GET", "/jobs", X_Smart_Colab_Api=given)
@@ -119,15 +119,15 @@ class TestVersion:
         assert executor.call("GET", "/health", X_Smart_Colab_Api=given).headers["X-Smart-Colab-Api"] == "1"
 
     @pytest.mark.parametrize("given", ["", "-1", "1.0", "1, 1", "1" * 5000, "²"])
-    def test_what_is_no_number_is_no_version(self, executor: Executor, given: str) -> None:
+    def test_a_version_that_is_not_a_number_is_refused(self, executor: Executor, given: str) -> None:
         reply = executor.call("GET", "/jobs", X_Smart_Colab_Api=given)
         assert (reply.status, reply.json["code"]) == (400, "incompatible_bridge")
 
-    def test_the_same_version_and_none_are_served(self, executor: Executor) -> None:
+    def test_the_same_version_or_no_version_is_served(self, executor: Executor) -> None:
         assert executor.call("GET", "/jobs", X_Smart_Colab_Api="1").status == 200
         assert executor.call("GET", "/jobs").status == 200
 
-    def test_without_the_token_it_is_not_even_looked_at(self, executor: Executor) -> None:
+    def test_the_version_is_not_checked_without_the_token(self, executor: Executor) -> None:
         assert executor.call("GET", "/jobs", token=None, X_Smart_Colab_Api="2").status == 401
 
 
@@ -143,14 +143,14 @@ class TestBoot:
         assert self.put(executor, job_id, executor.ready["boot_id"].upper())[0] == 201
         assert executor.follow(job_id).stdout == "ran\n"
 
-    def test_a_job_meant_for_another_and_unknown_here_does_not(self, executor: Executor) -> None:
+    def test_an_unknown_job_meant_for_another_executor_does_not_run(self, executor: Executor) -> None:
         job_id = str(uuid.uuid4())
         reply = executor.call("PUT", f"/jobs/{job_id}", self.BODY, X_Expect_Boot_Id=str(uuid.uuid4()))
         assert (reply.status, reply.json["code"], reply.json["retryable"]) == (412, "boot_changed", False)
         assert executor.call("GET", f"/jobs/{job_id}").status == 404
         assert self.put(executor, job_id, executor.ready["boot_id"])[0] == 201
 
-    def test_a_job_that_is_known_is_answered_as_ever(self, start: Start) -> None:
+    def test_a_known_job_is_answered_as_usual(self, start: Start) -> None:
         first = start()
         job_id = first.run("print('ran')").job["id"]
         first.post("/shutdown")
@@ -160,7 +160,7 @@ class TestBoot:
         assert second.ready["boot_id"] != boot_id
         assert self.put(second, job_id, boot_id) == (200, None)
         assert self.put(second, job_id, boot_id, {"code": "other"}) == (409, "job_conflict")
-        # What this folder does not hold was never accepted by an earlier start on it.
+        # A job that is not in this folder was never accepted by an earlier start on it.
         assert self.put(second, str(uuid.uuid4()), boot_id) == (201, None)
         assert self.put(second, str(uuid.uuid4()), str(uuid.UUID(int=0))) == (412, "boot_changed")
         (second.root / ".smart_colab" / "jobs" / job_id / "job.json").write_bytes(b"torn")
@@ -169,12 +169,12 @@ class TestBoot:
         assert self.put(start(), job_id, boot_id) == (409, "job_conflict")
 
     @pytest.mark.parametrize("given", ["", "nonsense", "0" * 32, "x" * 5000])
-    def test_what_is_no_boot_id_is_refused(self, executor: Executor, given: str) -> None:
+    def test_a_malformed_boot_id_is_refused(self, executor: Executor, given: str) -> None:
         assert self.put(executor, str(uuid.uuid4()), given) == (400, "invalid_argument")
 
 
 class TestAudit:
-    def test_it_tells_which_jobs_ended_and_who_was_refused(self, start: Start) -> None:
+    def test_the_audit_records_ended_jobs_and_refused_requests(self, start: Start) -> None:
         executor = start("--behind", "cloudflare", "--allow-ips", "192.0.2.0/24")
         job_id = str(uuid.uuid4())
         code = "secret_code = 1\nprint('secret' + '_output')"
@@ -185,7 +185,7 @@ class TestAudit:
         executor.call("GET", "/a%0ab", CF_Connecting_IP="198.51.100.1")
         executor.call("GET", "/" + "x" * 1000, token=None)
         executor.call("GET", "/files/read?path=../x")
-        wait_until(lambda: len(audit(executor, "job")) == 2)  # a moment after the job's own end
+        wait_until(lambda: len(audit(executor, "job")) == 2)  # just after the job's own end
         one, two = audit(executor, "job")
         assert one.pop("at") >= job.job["finished_at"]
         assert one == {
@@ -214,7 +214,7 @@ class TestAudit:
         assert TOKEN not in text
         assert "address" not in executor.get(f"/jobs/{job_id}")["job"]
 
-    def test_a_job_that_an_executor_left_behind_is_noted_by_the_next_one(self, start: Start) -> None:
+    def test_a_leftover_job_is_recorded_by_the_next_executor(self, start: Start) -> None:
         first = start()
         job_id = first.submit("import time\nprint('asleep', flush=True)\ntime.sleep(600)")
         first.wait_for_output(job_id, "asleep")
@@ -225,7 +225,7 @@ class TestAudit:
         assert (entry["id"], entry["state"], entry["reason"]) == (job_id, "lost", "executor_restarted")
         assert entry["address"] == "127.0.0.1"
 
-    def test_an_end_that_was_not_yet_recorded_is_noted_by_the_next_one(self, start: Start) -> None:
+    def test_an_unrecorded_end_is_recorded_by_the_next_executor(self, start: Start) -> None:
         first = start()
         job_id = first.run("1").job["id"]
         first.process.kill()

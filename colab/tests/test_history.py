@@ -1,4 +1,4 @@
-"""What is kept of earlier executors, and what is not."""
+"""Retention of jobs and starts of earlier executors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def names(folder: Path) -> set[str]:
         ({"days": 0, "max_jobs": 0, "max_bytes": 0}, {"a"}),
     ],
 )
-def test_old_jobs_go_by_age_number_and_size_but_the_newest_stays(
+def test_old_jobs_are_removed_by_age_number_and_size_except_the_newest(
     tmp_path: Path, limits: dict[str, int], kept: set[str]
 ) -> None:
     for name, age in (("b", 2), ("c", 9), ("a", 1)):
@@ -45,11 +45,11 @@ def test_old_jobs_go_by_age_number_and_size_but_the_newest_stays(
     assert names(tmp_path) == kept | {"no-record"}
 
 
-def test_a_folder_that_is_not_there_holds_nothing_old(tmp_path: Path) -> None:
+def test_a_missing_folder_has_no_old_jobs(tmp_path: Path) -> None:
     history.remove_old_jobs(tmp_path / "jobs")
 
 
-def test_the_starts_on_a_folder_are_remembered_up_to_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limited_number_of_starts_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "MAX_BOOTS", 3)
     for boot in "abcd":
         boots = history.note_boot(tmp_path, boot)

@@ -1,4 +1,4 @@
-"""What every request and reply has in common, and the routes of the machine."""
+"""Common parts of requests and replies, and the routes of the machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from harness import TOKEN, Executor, stranger
 
-# Parameters are the same in every process that runs tests, or these cannot be shared out among several.
+# Parameters are equal in every test process, or the tests cannot be distributed.
 UNKNOWN_ID = "8ba4f3c0-52a4-4e0c-9d8e-0d6f2a0c7b11"
 ROUTES = [
     ("PUT", f"/jobs/{UNKNOWN_ID}"),
@@ -49,7 +49,7 @@ ROUTES = [
 @pytest.mark.parametrize(
     "token", [None, "wrong", TOKEN + "x", "ü", ""], ids=["none", "wrong", "longer", "odd", "blank"]
 )
-def test_without_the_token_nothing_is_told(executor: Executor, method: str, path: str, token: str | None) -> None:
+def test_nothing_is_revealed_without_the_token(executor: Executor, method: str, path: str, token: str | None) -> None:
     if token == "":
         reply = executor.call(method, path, token=None, Authorization="Bearer ")
     elif token == "ü":
@@ -71,7 +71,7 @@ def test_another_scheme_is_refused(executor: Executor) -> None:
     assert ask(f"bearer {TOKEN}") == 200
 
 
-def test_health_is_open(executor: Executor) -> None:
+def test_health_needs_no_token(executor: Executor) -> None:
     reply = executor.call("GET", "/health", token=None)
     assert reply.status == 200
     health = reply.json
@@ -79,7 +79,7 @@ def test_health_is_open(executor: Executor) -> None:
     assert health["status"] == "ok"
 
 
-def test_every_reply_names_boot_request_and_api(executor: Executor) -> None:
+def test_every_reply_names_boot_id_request_id_and_api_version(executor: Executor) -> None:
     for path, token in (("/health", None), ("/jobs", None), ("/jobs", TOKEN), ("/nothing", TOKEN)):
         reply = executor.call("GET", path, token=token, X_Request_Id="abc-1.2_3")
         assert reply.headers["X-Boot-Id"] == executor.ready["boot_id"]
@@ -88,7 +88,7 @@ def test_every_reply_names_boot_request_and_api(executor: Executor) -> None:
 
 
 @pytest.mark.parametrize("given", ["a b", "x" * 65, "<script>"])
-def test_an_odd_request_id_is_replaced(executor: Executor, given: str) -> None:
+def test_an_invalid_request_id_is_replaced(executor: Executor, given: str) -> None:
     answered = executor.call("GET", "/health", X_Request_Id=given).headers["X-Request-Id"]
     assert str(uuid.UUID(answered)) == answered
 
@@ -109,7 +109,9 @@ def test_an_odd_request_id_is_replaced(executor: Executor, given: str) -> None:
         ("GET", "/files/download?path=.", None, 409, "is_a_directory"),
     ],
 )
-def test_errors_are_problems(executor: Executor, method: str, path: str, body: object, status: int, code: str) -> None:
+def test_errors_are_problem_json(
+    executor: Executor, method: str, path: str, body: object, status: int, code: str
+) -> None:
     reply = executor.call(method, path, body)
     assert reply.headers["Content-Type"] == "application/problem+json"
     problem = reply.json
@@ -139,7 +141,7 @@ def test_long_json_is_gzipped_when_accepted(executor: Executor) -> None:
     )
 
 
-def test_the_probe_tells_all(executor: Executor) -> None:
+def test_the_probe_has_all_its_parts(executor: Executor) -> None:
     probe = executor.get("/probe")
     assert {"executor", "platform", "python", "compute", "gpu", "gpu_note", "storage", "packages", "limits"} < set(
         probe
@@ -171,7 +173,7 @@ def test_files_are_served(executor: Executor) -> None:
     assert (part.status, part.body) == (206, b"789")
 
 
-def test_a_jobs_code_is_told_as_it_was_sent(executor: Executor) -> None:
+def test_a_jobs_code_is_returned_as_sent(executor: Executor) -> None:
     code = "\n\nx = 'é😀'  # \r\n\tend\n"
     reply = executor.call("GET", f"/jobs/{executor.submit(code)}/code")
     assert (reply.status, reply.body.decode(), reply.headers["Content-Type"]) == (
@@ -182,7 +184,7 @@ def test_a_jobs_code_is_told_as_it_was_sent(executor: Executor) -> None:
     assert executor.call("GET", f"/jobs/{UNKNOWN_ID}/code").json["code"] == "not_found"
 
 
-def test_the_log_tells_no_code_no_query_and_no_token(start: Callable[..., Executor]) -> None:
+def test_the_log_has_no_code_no_query_and_no_token(start: Callable[..., Executor]) -> None:
     executor = start()
     executor.run("secret_code = 'hunter2'")
     executor.call("GET", "/files/list?path=secret_path")
@@ -194,7 +196,7 @@ def test_the_log_tells_no_code_no_query_and_no_token(start: Callable[..., Execut
         assert secret not in log
 
 
-def test_no_path_writes_lines_of_its_own_into_the_log(start: Callable[..., Executor]) -> None:
+def test_a_path_cannot_forge_lines_in_the_log(start: Callable[..., Executor]) -> None:
     executor = start()
     executor.call("GET", "/%0aforged", token=None)
     assert "forged" in executor.log.read_text()

@@ -1,4 +1,4 @@
-"""Interrupts come to the user's code: each once, and none is lost on the way."""
+"""Interrupts reach the user's code: each exactly once, and none is lost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from harness import Executor
 
 SESSION = "interrupts"
-# What IPython runs before a cell's first line; an interrupt in there goes no further.
+# A hook that IPython runs before a cell's first line; it swallows an interrupt.
 HOOK = """
 import signal, time
 def wait(info):
@@ -19,7 +19,7 @@ def wait(info):
 get_ipython().events.register("pre_run_cell", wait)
 kept = 1
 """
-# Else a slow machine is still in the hook when the signal comes again, which may then be raised there.
+# Otherwise a slow machine is still in the hook at the repeated signal, which may then be raised there.
 ONE_SIGNAL_ALONE = "import sys\nsys.modules['_smart_colab.interrupts'].WAKE_AFTER_SEC = ()\n"
 UNTIL_IT_IS_KEPT = "not signal.getsignal(signal.SIGINT).__self__._is_due"
 needs_signals = pytest.mark.skipif(os.name == "nt", reason="Windows wakes what sleeps")
@@ -38,7 +38,7 @@ def interrupt(executor: Executor, job_id: str, when: str) -> None:
         ("# no line to raise it in", False),
     ],
 )
-def test_one_that_comes_before_the_first_line_is_raised_in_it(executor: Executor, code: str, takes_it: bool) -> None:
+def test_an_interrupt_before_the_first_line_is_raised_in_it(executor: Executor, code: str, takes_it: bool) -> None:
     session = "interrupted-once"
     executor.run(ONE_SIGNAL_ALONE + HOOK.format(condition=UNTIL_IT_IS_KEPT), session=session)
     job_id = executor.submit(code, session=session)
@@ -51,7 +51,7 @@ def test_one_that_comes_before_the_first_line_is_raised_in_it(executor: Executor
 
 
 @needs_signals
-def test_what_hangs_before_the_first_line_is_interrupted_with_the_code(executor: Executor) -> None:
+def test_a_hang_before_the_first_line_is_interrupted_with_the_code(executor: Executor) -> None:
     executor.run(HOOK.format(condition=True), session=SESSION)
     job_id = executor.submit("print('ran')", session=SESSION)
     interrupt(executor, job_id, "in the hook")
@@ -61,7 +61,7 @@ def test_what_hangs_before_the_first_line_is_interrupted_with_the_code(executor:
     assert executor.run("print(kept)", session=SESSION).stdout == "1\n"
 
 
-def test_code_that_has_only_just_begun_can_tidy_up_after_one(executor: Executor) -> None:
+def test_code_that_just_started_can_clean_up_after_an_interrupt(executor: Executor) -> None:
     code = "import time\ntry:\n    print('begun', flush=True)\n    time.sleep(600)\nexcept KeyboardInterrupt:\n"
     job_id = executor.submit(code + "    time.sleep(1.5)\n    print('saved')", session=SESSION)
     interrupt(executor, job_id, "begun")
@@ -70,7 +70,7 @@ def test_code_that_has_only_just_begun_can_tidy_up_after_one(executor: Executor)
 
 
 @needs_signals
-def test_one_that_another_thread_takes_wakes_what_sleeps(executor: Executor) -> None:
+def test_an_interrupt_received_by_another_thread_wakes_a_sleep(executor: Executor) -> None:
     code = "import signal, time\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])\n"
     job_id = executor.submit(code + "print('deaf', flush=True)\ntime.sleep(600)", session=SESSION)
     interrupt(executor, job_id, "deaf")
@@ -79,7 +79,7 @@ def test_one_that_another_thread_takes_wakes_what_sleeps(executor: Executor) -> 
 
 
 @needs_signals
-def test_a_handler_of_the_users_own_takes_it_once_and_may_put_the_old_one_back(executor: Executor) -> None:
+def test_a_users_handler_runs_once_and_may_restore_the_old_one(executor: Executor) -> None:
     code = """
 import signal, time
 asked = []
@@ -99,7 +99,7 @@ print("saved", len(asked), old is signal.default_int_handler)
 
 
 @needs_signals
-def test_the_next_cell_does_not_hear_of_one(executor: Executor) -> None:
+def test_an_interrupt_does_not_reach_the_next_cell(executor: Executor) -> None:
     job_id = executor.submit("print('begun', flush=True)\nimport time\ntime.sleep(600)", session=SESSION)
     interrupt(executor, job_id, "begun")
     assert executor.follow(job_id).state == "interrupted"
@@ -116,7 +116,7 @@ def test_the_next_cell_does_not_hear_of_one(executor: Executor) -> None:
     ids=["a library's own error", "cancelled", "raised on"],
 )
 @pytest.mark.parametrize("wait", ["time.sleep(600)", "await asyncio.sleep(600)"])
-def test_whatever_exception_it_becomes_the_job_was_interrupted(executor: Executor, wait: str, takes_it: str) -> None:
+def test_a_job_is_interrupted_whatever_exception_it_raises(executor: Executor, wait: str, takes_it: str) -> None:
     if "await" in wait:
         takes_it = takes_it.replace("except KeyboardInterrupt", "except asyncio.CancelledError")
     code = f"import asyncio, time\ntry:\n    print('begun', flush=True)\n    {wait}\n{takes_it}"
@@ -130,7 +130,7 @@ def test_whatever_exception_it_becomes_the_job_was_interrupted(executor: Executo
 @pytest.mark.parametrize(
     "cell", ["%%capture\n{}", "open('slow.py', 'w').write({!r})\n%run slow.py"], ids=["capture", "run"]
 )
-def test_what_a_magic_takes_and_shows_was_interrupted(executor: Executor, cell: str) -> None:
+def test_an_interrupt_shown_by_a_magic_counts_as_interrupted(executor: Executor, cell: str) -> None:
     code = "import os, time\nos.write(1, b'begun\\n')\ntime.sleep(600)"
     job_id = executor.submit(cell.format(code), session=SESSION)
     interrupt(executor, job_id, "begun")

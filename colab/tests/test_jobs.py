@@ -1,4 +1,4 @@
-"""Jobs: exactly once, in order, with all of their output."""
+"""Jobs run exactly once, in order, and keep all their output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def put(executor: Executor, job_id: str, query: str = "", **body: Any) -> Any:
     return executor.call("PUT", f"/jobs/{job_id}{query}", body)
 
 
-def test_quick_code_comes_back_in_the_reply_to_the_put(executor: Executor) -> None:
+def test_quick_code_is_finished_in_the_reply_to_the_put(executor: Executor) -> None:
     job_id = str(uuid.uuid4())
     reply = put(executor, job_id, "?wait=25&linger=5", code="'4' + '2'")
     assert reply.status == 201
@@ -36,7 +36,7 @@ def test_quick_code_comes_back_in_the_reply_to_the_put(executor: Executor) -> No
     assert executor.get(f"/jobs/{job_id}")["job"] == job
 
 
-def test_a_put_repeated_does_not_run_the_code_again(executor: Executor) -> None:
+def test_a_repeated_put_does_not_run_the_code_again(executor: Executor) -> None:
     executor.run("runs = 0")
     job_id = str(uuid.uuid4())
     assert put(executor, job_id, code="runs += 1").status == 201
@@ -60,7 +60,7 @@ def test_simultaneous_puts_run_the_code_once(executor: Executor) -> None:
     [{"code": "2"}, {"session": "b"}, {"timeout_sec": 5}, {"loop": {"stop": 1}}],
     ids=lambda other: next(iter(other)),
 )
-def test_another_body_under_the_same_id_is_a_conflict(executor: Executor, other: dict[str, Any]) -> None:
+def test_a_different_body_under_the_same_id_is_a_conflict(executor: Executor, other: dict[str, Any]) -> None:
     job_id = str(uuid.uuid4())
     assert put(executor, job_id, code="1").status == 201
     reply = put(executor, job_id, **{"code": "1", **other})
@@ -104,19 +104,19 @@ def test_malformed_parameters_are_refused(executor: Executor, path: str) -> None
     assert (reply.status, reply.json["code"]) == (400, "invalid_argument")
 
 
-def test_streams_come_in_order_and_apart(executor: Executor) -> None:
+def test_streams_are_ordered_and_separate(executor: Executor) -> None:
     job = executor.run("import sys\nprint('a')\nprint('b', file=sys.stderr)\nprint('ü€😀')")
     assert "".join(event["text"] for event in job.of("stream") if event["name"] == "stderr") == "b\n"
     assert job.stdout == "a\nü€😀\n"
 
 
-def test_what_cannot_be_encoded_does_not_break_the_events(executor: Executor) -> None:
+def test_unencodable_text_does_not_break_the_events(executor: Executor) -> None:
     job = executor.run("print('\\ud800x')")
     assert job.state == "succeeded"
     assert job.stdout.endswith("x\n")
 
 
-def test_a_subprocess_and_a_file_descriptor_are_heard(executor: Executor) -> None:
+def test_output_of_subprocesses_and_descriptors_is_captured(executor: Executor) -> None:
     job = executor.run("import os, subprocess, time\nsubprocess.run(['echo', 'from afar'])\ntime.sleep(0.5)")
     assert "from afar" in job.stdout
 
@@ -166,9 +166,9 @@ def test_rich_output_keeps_its_mime_types(executor: Executor) -> None:
     assert third["data"] == {"text/plain": "2"}
 
 
-def test_clearing_what_was_shown_is_an_event_and_the_log_keeps_it(executor: Executor) -> None:
+def test_clearing_output_is_an_event_and_the_log_keeps_the_text(executor: Executor) -> None:
     job = executor.run("from IPython.display import clear_output\nprint('one')\nclear_output(wait=True)\nprint('two')")
-    kinds = [kind for kind, _ in groupby(event["type"] for event in job.events[1:-1])]  # a line may come in two
+    kinds = [kind for kind, _ in groupby(event["type"] for event in job.events[1:-1])]  # a line may be split
     assert kinds == ["stream", "clear_output", "stream"]
     assert job.of("clear_output")[0]["wait"] is True
     assert executor.call("GET", f"/jobs/{job.job['id']}/log").body == b"one\ntwo\n"
@@ -223,7 +223,7 @@ def test_pages_are_bounded_and_complete(executor: Executor) -> None:
 def test_a_page_has_at_least_one_event_however_large(executor: Executor) -> None:
     job = executor.run("print('x' * 60_000, end='')")
     page = executor.get(f"/jobs/{job.job['id']}/events?after=1&max_bytes=1024")
-    # A stream comes in pieces of 16 Ki characters.
+    # A stream is split into pieces of 16 Ki characters.
     assert [len(event["text"]) for event in page["events"]] == [16_384]
     assert page["more"] is True
 
@@ -237,7 +237,7 @@ def test_a_long_poll_wakes_at_the_first_event(executor: Executor) -> None:
     executor.follow(job_id)
 
 
-def test_a_poll_gathers_while_it_lingers(executor: Executor) -> None:
+def test_a_poll_collects_events_while_it_lingers(executor: Executor) -> None:
     code = "import time\nfor k in range(100):\n    print(k, flush=True)\n    time.sleep(0.02)"
     job_id = executor.submit(code)
     pages, after, final = 0, 0, False
@@ -247,7 +247,7 @@ def test_a_poll_gathers_while_it_lingers(executor: Executor) -> None:
     assert pages <= 3
 
 
-def test_a_poll_without_wait_returns_what_there_is(executor: Executor) -> None:
+def test_a_poll_without_wait_returns_existing_events(executor: Executor) -> None:
     job_id = executor.submit("import time\ntime.sleep(60)")
     executor.get(f"/jobs/{job_id}/events?after=0&wait=25&linger=0")
     page = executor.get(f"/jobs/{job_id}/events?after=1")
@@ -257,14 +257,14 @@ def test_a_poll_without_wait_returns_what_there_is(executor: Executor) -> None:
 
 
 def test_the_end_of_a_job_ends_the_linger(executor: Executor) -> None:
-    # So many whole lingers would outlast the time that a test has.
+    # This many full lingers would exceed the test's timeout.
     for _ in range(30):
         put(executor, str(uuid.uuid4()), "?wait=25&linger=5", code="1")
 
 
-def test_a_poll_behind_the_end_does_not_wait(executor: Executor) -> None:
+def test_a_poll_past_the_end_does_not_wait(executor: Executor) -> None:
     job = executor.run("1")
-    # So many whole waits would outlast the time that a test has.
+    # This many full waits would exceed the test's timeout.
     for _ in range(6):
         executor.get(f"/jobs/{job.job['id']}/events?after={job.job['last_seq']}&wait=25")
 
@@ -331,14 +331,14 @@ def test_input_fails_at_once(executor: Executor) -> None:
     assert job.of("error")[0]["ename"] == "StdinNotImplementedError"
 
 
-def test_memory_is_told_at_the_end(executor: Executor) -> None:
+def test_memory_is_reported_at_the_end(executor: Executor) -> None:
     [finished] = executor.run("1").of("finished")
     assert finished["memory_before_gb"] > 0
     assert finished["memory_after_gb"] > 0
     assert isinstance(finished["memory_delta_mb"], float)
 
 
-def test_execute_answers_with_everything(executor: Executor) -> None:
+def test_execute_returns_the_whole_result(executor: Executor) -> None:
     done = executor.post(
         "/execute", {"code": "import sys\nprint('o')\nprint('e', file=sys.stderr)\n6 * 7", "timeout": 30}
     )
@@ -363,7 +363,7 @@ def test_the_log_of_a_job_that_shows_nothing_is_empty(executor: Executor) -> Non
     assert (reply.status, reply.body) == (200, b"")
 
 
-def test_a_kernel_writes_no_history_of_the_users_and_knows_its_own(executor: Executor) -> None:
+def test_a_kernel_keeps_its_history_out_of_the_users_file(executor: Executor) -> None:
     executor.run("remembered = 1")
     job = executor.run("%history -l 2\nprint(get_ipython().history_manager.hist_file)")
     assert job.stdout.endswith(":memory:\n")

@@ -1,4 +1,4 @@
-"""What was written down is there once and in order, whatever strikes in the middle of it."""
+"""Text in the journal is kept once and in order, whatever interrupts the writing."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from smart_colab_executor.in_kernel.journal import Journal, LastWords
 
 
 class Tick(Exception):
-    """What a signal's handler raises."""
+    """Raised by a signal handler."""
 
 
 def add(kernel: Journal, key: bytes, text: bytes) -> int:
-    """Write a text down, and return the position behind it."""
+    """Add a text, and return the position of its end."""
     kernel.add(key, text)
     return kernel.position
 
 
 def add_struck(kernel: Journal, key: bytes, text: bytes, at: int, handle: Callable[[], None]) -> bool:
-    """Call `handle` in the middle of `add`, at the `at`-th place where Python looks for signals; False if fewer."""
+    """Call `handle` during `add`, at Python's `at`-th check for signals; return False if there are fewer."""
     left = at
     is_behind_call = True
 
@@ -55,13 +55,13 @@ def add_struck(kernel: Journal, key: bytes, text: bytes, at: int, handle: Callab
 
 @pytest.fixture(scope="module", autouse=True)
 def _traces_opcodes() -> None:
-    # Python 3.12 begins to with the second trace.
+    # Python 3.12 starts tracing opcodes with the second trace.
     add_struck(Journal(None), b"stdout 1", b"text", sys.maxsize, lambda: None)
 
 
 @pytest.fixture
 def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Journal, LastWords]]:
-    """Both sides of a small journal."""
+    """Open both sides of a small journal."""
     monkeypatch.setattr(journal, "HALF_BYTES", 1000)
     words = LastWords(tmp_path / "journal")
     words.create()
@@ -69,69 +69,71 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Jour
     words.remove()
 
 
-def test_the_journal_gives_what_did_not_come(pair: tuple[Journal, LastWords]) -> None:
+def test_the_journal_returns_unreceived_text(pair: tuple[Journal, LastWords]) -> None:
     kernel, words = pair
-    assert list(words.unheard()) == []
+    assert list(words.take_unreceived()) == []
     heard = add(kernel, b"stdout 1", b"one ")
     kernel.add(b"stdout 1", b"two ")
     kernel.add(b"stderr 1", b"three ")
     kernel.add(b"stdout 2", b"four")
-    words.hear("stdout 1", heard, heard)
-    assert kernel.heard() == heard
-    assert list(words.unheard()) == [("stdout 1", "two "), ("stderr 1", "three "), ("stdout 2", "four")]
-    assert list(words.unheard()) == []
+    words.acknowledge("stdout 1", heard, heard)
+    assert kernel.acknowledged() == heard
+    assert list(words.take_unreceived()) == [("stdout 1", "two "), ("stderr 1", "three "), ("stdout 2", "four")]
+    assert list(words.take_unreceived()) == []
     words.remove()
     assert not words.path.exists()
-    assert list(words.unheard()) == []
+    assert list(words.take_unreceived()) == []
 
 
 @pytest.mark.parametrize("count", range(1, 200, 7))
-def test_the_end_is_there_however_much_was_written(pair: tuple[Journal, LastWords], count: int) -> None:
+def test_the_latest_text_is_kept_however_much_was_written(pair: tuple[Journal, LastWords], count: int) -> None:
     kernel, words = pair
     for i in range(count):
         end = add(kernel, b"stdout %d" % (i // 10), b"%d\n" % i)
         if i < count - 20:
-            words.hear(f"stdout {i // 10}", end, end)
-    assert "".join(text for _, text in words.unheard()) == "".join(f"{i}\n" for i in range(max(0, count - 20), count))
+            words.acknowledge(f"stdout {i // 10}", end, end)
+    assert "".join(text for _, text in words.take_unreceived()) == "".join(
+        f"{i}\n" for i in range(max(0, count - 20), count)
+    )
 
 
-def test_what_is_missing_is_told(pair: tuple[Journal, LastWords]) -> None:
+def test_missing_bytes_are_reported(pair: tuple[Journal, LastWords]) -> None:
     kernel, words = pair
     for i in range(1000):
         kernel.add(b"stdout 1", b"%03d\n" % i)
-    texts = [text for _, text in words.unheard()]
+    texts = [text for _, text in words.take_unreceived()]
     left = "".join(texts[1:]).split()
     assert left[-1] == "999"
     assert left == [f"{i:03d}" for i in range(int(left[0]), 1000)]
     assert "bytes are missing here" in texts[0]
 
 
-def test_only_what_was_told_as_last_words_is_dropped(pair: tuple[Journal, LastWords]) -> None:
+def test_only_text_already_reported_is_dropped(pair: tuple[Journal, LastWords]) -> None:
     kernel, words = pair
     first, second, third = (add(kernel, b"stdout 1", text) for text in (b"one ", b"two ", b"three "))
-    words.hear("stdout 1", second, second)
-    words.hear("stdout 1", first, first)
-    assert kernel.heard() == second
+    words.acknowledge("stdout 1", second, second)
+    words.acknowledge("stdout 1", first, first)
+    assert kernel.acknowledged() == second
     assert not words.has_reported(second)
-    assert list(words.unheard()) == [("stdout 1", "three ")]
+    assert list(words.take_unreceived()) == [("stdout 1", "three ")]
     assert words.has_reported(third)
 
 
-def test_another_reader_goes_on_behind_what_was_heard_whole(pair: tuple[Journal, LastWords]) -> None:
+def test_the_next_reader_continues_after_fully_received_text(pair: tuple[Journal, LastWords]) -> None:
     kernel, words = pair
     one = add(kernel, b"stdout 1", b"one ")
     kernel.add(b"stderr 1", b"two ")
     three = add(kernel, b"stdout 1", b"three ")
-    words.hear("stdout 1", one, one)
-    # The first of two messages that came together: the other, with what was written before its end, did not come.
-    words.hear("stdout 1", three, one)
+    words.acknowledge("stdout 1", one, one)
+    # The first of two messages of a batch: the other, with text written before its end, was not received.
+    words.acknowledge("stdout 1", three, one)
     later = LastWords(words.path)
-    later.take_up()
-    assert list(later.unheard()) == [("stderr 1", "two "), ("stdout 1", "three ")]
-    later.settle()
+    later.open_existing()
+    assert list(later.take_unreceived()) == [("stderr 1", "two "), ("stdout 1", "three ")]
+    later.mark_reported()
     last = LastWords(words.path)
-    last.take_up()
-    assert list(last.unheard()) == []
+    last.open_existing()
+    assert list(last.take_unreceived()) == []
     for reader in (later, last):
         reader.remove()
 
@@ -139,34 +141,34 @@ def test_another_reader_goes_on_behind_what_was_heard_whole(pair: tuple[Journal,
 @pytest.mark.parametrize(
     "content", [b"", b"\0" * 7, b"\xff" * 100, b"\0" * 8 + struct.pack("<QIH", 2**64 - 1, 1, 1) + b"1x" + b"\0" * 100]
 )
-def test_what_is_no_journal_says_nothing(tmp_path: Path, content: bytes) -> None:
+def test_a_malformed_journal_yields_nothing(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "journal").write_bytes(content)
     words = LastWords(tmp_path / "journal")
-    words.take_up()
-    assert list(words.unheard()) == []
-    words.settle()
+    words.open_existing()
+    assert list(words.take_unreceived()) == []
+    words.mark_reported()
     words.remove()
 
 
-def test_what_was_added_to_the_file_is_not_read(pair: tuple[Journal, LastWords]) -> None:
+def test_bytes_appended_to_the_file_are_ignored(pair: tuple[Journal, LastWords]) -> None:
     kernel, words = pair
     kernel.add(b"stdout 1", b"one")
     with words.path.open("r+b") as file:
         file.truncate(2**40)
-    assert list(words.unheard()) == [("stdout 1", "one")]
+    assert list(words.take_unreceived()) == [("stdout 1", "one")]
 
 
-def test_what_is_heard_whole_takes_no_memory(pair: tuple[Journal, LastWords]) -> None:
+def test_received_text_takes_no_memory(pair: tuple[Journal, LastWords]) -> None:
     kernel, words = pair
     for i in range(100):
         end = add(kernel, b"stdout %d" % i, b"x")
-        words.hear(f"stdout {i}", end, end)
+        words.acknowledge(f"stdout {i}", end, end)
     kernel.add(b"stderr 100", b"last")
     assert not words._heard
-    assert list(words.unheard())[-1] == ("stderr 100", "last")
+    assert list(words.take_unreceived())[-1] == ("stderr 100", "last")
 
 
-def test_a_torn_journal_gives_what_is_whole(pair: tuple[Journal, LastWords]) -> None:
+def test_a_truncated_journal_yields_its_whole_chunks(pair: tuple[Journal, LastWords]) -> None:
     kernel, words = pair
     kernel.add(b"stdout 1", b"whole")
     kernel.add(b"stderr 1", b"torn")
@@ -176,13 +178,13 @@ def test_a_torn_journal_gives_what_is_whole(pair: tuple[Journal, LastWords]) -> 
         words.path.write_bytes(content[:at] + byte * 14 + content[at + 14 :])
         fresh = LastWords(words.path)
         fresh._file = words.path.open("r+b", buffering=0)
-        assert list(fresh.unheard()) == [("stdout 1", "whole")]
+        assert list(fresh.take_unreceived()) == [("stdout 1", "whole")]
         fresh.remove()
 
 
 @pytest.mark.parametrize("key", [b"stdout 1", b"stderr 1"])
 @pytest.mark.parametrize("size", [4, 400], ids=["in a half", "over its end"])
-def test_an_exception_leaves_the_journal_whole(tmp_path: Path, monkeypatch: Any, key: bytes, size: int) -> None:
+def test_an_exception_leaves_the_journal_consistent(tmp_path: Path, monkeypatch: Any, key: bytes, size: int) -> None:
     monkeypatch.setattr(journal, "HALF_BYTES", 1000)
 
     def tick() -> None:
@@ -195,7 +197,7 @@ def test_an_exception_leaves_the_journal_whole(tmp_path: Path, monkeypatch: Any,
         kernel = Journal(str(words.path))
         kernel.add(b"stdout 1", b"f" * 400)
         kernel.add(b"stdout 1", b"F" * 400)
-        words.hear("stdout 1", kernel.position - 400, kernel.position - 400)
+        words.acknowledge("stdout 1", kernel.position - 400, kernel.position - 400)
         try:
             is_struck = add_struck(kernel, key, b"t" * size, at, tick)
         except Tick:
@@ -203,7 +205,7 @@ def test_an_exception_leaves_the_journal_whole(tmp_path: Path, monkeypatch: Any,
         kernel.add(b"stdout 1", b"last")
         said = b"".join(text for _, text, _ in kernel.take())
         assert said in (b"f" * 400 + b"F" * 400 + torn + b"last" for torn in (b"", b"t" * size)), at
-        assert "".join(text for _, text in words.unheard()).encode() == said[400:], at
+        assert "".join(text for _, text in words.take_unreceived()).encode() == said[400:], at
         words.remove()
         at += 1
     assert at > 3
@@ -211,7 +213,7 @@ def test_an_exception_leaves_the_journal_whole(tmp_path: Path, monkeypatch: Any,
 
 @pytest.mark.parametrize("key", [b"stdout 1", b"stderr 1"])
 @pytest.mark.parametrize("takes", [False, True])
-def test_a_handler_that_prints_in_the_middle_of_a_print_costs_no_words(key: bytes, *, takes: bool) -> None:
+def test_a_handler_that_prints_during_a_print_loses_no_text(key: bytes, *, takes: bool) -> None:
     at, is_struck = 0, True
     while is_struck:
         kernel = Journal(None)

@@ -1,4 +1,4 @@
-"""How a kernel died, what it said last, and what comes after it."""
+"""Deaths of kernels: their causes, their last output, and the new kernel."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="has no such 
 
 @pytest.fixture
 def session(executor: Executor) -> Iterator[str]:
-    """A session of the test's own."""
+    """Name a new session for the test."""
     name = f"d-{uuid.uuid4().hex[:8]}"
     yield name
     executor.call("DELETE", f"/sessions/{name}")
@@ -29,7 +29,7 @@ def session(executor: Executor) -> Iterator[str]:
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=needs_signals) for name in ("SIGKILL", "SIGSEGV", "SIGABRT")]
 )
-def test_the_signal_that_ended_a_kernel_is_told(executor: Executor, session: str, name: str) -> None:
+def test_the_signal_that_ended_a_kernel_is_reported(executor: Executor, session: str, name: str) -> None:
     job = executor.run(f"import os, signal\nos.kill(os.getpid(), signal.{name})", session=session)
     assert (job.state, job.reason) == ("failed", "kernel_died")
     expected = {"signal": name, "code": None, "out_of_memory": False}
@@ -37,12 +37,12 @@ def test_the_signal_that_ended_a_kernel_is_told(executor: Executor, session: str
 
 
 @pytest.mark.parametrize("code", [0, 3])
-def test_the_code_that_a_kernel_ended_with_is_told(executor: Executor, session: str, code: int) -> None:
+def test_the_exit_code_of_a_kernel_is_reported(executor: Executor, session: str, code: int) -> None:
     job = executor.run(f"import os\nos._exit({code})", session=session)
     assert job.job["kernel_exit"] == {"signal": None, "code": code, "out_of_memory": False}
 
 
-def test_a_kernel_that_was_ended_on_purpose_has_no_exit_to_tell(executor: Executor, session: str) -> None:
+def test_a_kernel_killed_on_purpose_has_no_kernel_exit(executor: Executor, session: str) -> None:
     fine = executor.run("1", session=session)
     stubborn = (
         "import time\nwhile True:\n    try:\n        time.sleep(600)\n    except KeyboardInterrupt:\n        pass"
@@ -65,15 +65,15 @@ def test_a_kernel_that_was_ended_on_purpose_has_no_exit_to_tell(executor: Execut
         "os.execvp('sh', ['sh', '-c', 'echo after; exit 3'])",
     ],
 )
-def test_a_process_that_becomes_another_program_says_so(executor: Executor, session: str, replace: str) -> None:
+def test_a_process_replaced_by_exec_is_noted(executor: Executor, session: str, replace: str) -> None:
     job = executor.run(f"import os\nprint('before')\n{replace}", session=session)
     assert (job.reason, job.job["kernel_exit"]["code"]) == ("kernel_died", 3)
     assert job.streams["stdout"] == "before\nafter\n"
-    assert "/sh runs in the place of this Python process, whose variables are gone]\n" in job.streams["stderr"]
+    assert "/sh replaces this Python process; its variables are gone]\n" in job.streams["stderr"]
 
 
 @needs_signals
-def test_only_the_kernels_own_process_says_that_it_becomes_another_program(executor: Executor, session: str) -> None:
+def test_exec_is_noted_only_in_the_kernels_own_process(executor: Executor, session: str) -> None:
     code = """
 import os
 os.spawnlp(os.P_WAIT, "true", "true")
@@ -85,12 +85,12 @@ for program in ("no such program", "/", "/etc/passwd"):
 """
     job = executor.run(code, session=session)
     assert (job.state, job.stdout) == ("succeeded", "no\nno\nno\n")
-    assert "in the place of" not in job.streams["stderr"]
+    assert "replaces this Python process" not in job.streams["stderr"]
 
 
 @needs_signals
-def test_a_job_ends_with_its_kernel_and_a_new_one_comes_unasked(executor: Executor, session: str) -> None:
-    # Not only at its timeout, which the test would not live to see.
+def test_a_job_ends_with_its_kernel_and_a_new_kernel_starts(executor: Executor, session: str) -> None:
+    # Not only at its timeout, which is longer than the test's own.
     job = executor.run("import os\nprint('on', flush=True)\nos.kill(os.getpid(), 9)", session=session)
     assert (job.stdout, job.reason) == ("on\n", "kernel_died")
     wait_until(lambda: executor.session(session)["state"] == "idle")
@@ -98,7 +98,7 @@ def test_a_job_ends_with_its_kernel_and_a_new_one_comes_unasked(executor: Execut
 
 
 @needs_signals
-def test_a_kernel_that_is_ended_from_outside_is_told(executor: Executor, session: str) -> None:
+def test_a_kernel_killed_from_outside_is_reported(executor: Executor, session: str) -> None:
     job_id = executor.submit("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)", session=session)
     executor.wait_for_output(job_id, "\n")
     psutil.Process(int(executor.call("GET", f"/jobs/{job_id}/log").body)).kill()
@@ -107,7 +107,7 @@ def test_a_kernel_that_is_ended_from_outside_is_told(executor: Executor, session
 
 
 @pytest.mark.parametrize("flush", [True, False])
-def test_what_was_printed_before_an_exit_is_heard(executor: Executor, session: str, flush: bool) -> None:
+def test_text_printed_before_an_exit_is_received(executor: Executor, session: str, flush: bool) -> None:
     for k in range(5):
         job = executor.run(f"import os\nprint('last', {k}, flush={flush})\nos._exit(1)", session=session)
         assert (job.stdout, job.reason) == (f"last {k}\n", "kernel_died")
@@ -117,7 +117,7 @@ def test_what_was_printed_before_an_exit_is_heard(executor: Executor, session: s
 def test_a_forked_process_exits_at_once(executor: Executor, session: str) -> None:
     code = """
 import os, sys
-sys.modules["_smart_colab.kernel_output"].LAST_WORDS_SEC = 3600  # how long a kernel waits to be heard
+sys.modules["_smart_colab.kernel_output"].EXIT_TIMEOUT_SEC = 3600
 if os.fork() == 0:
     os._exit(7)
 print(os.WEXITSTATUS(os.wait()[1]))
@@ -130,7 +130,7 @@ print(os.WEXITSTATUS(os.wait()[1]))
     [("sum(range(10**12))", False), ("while True: pass", True)],
     ids=["inside one call", "in Python"],
 )
-def test_code_that_computes_for_ever_is_gone_after_its_timeout(
+def test_code_that_never_ends_is_killed_after_its_timeout(
     executor: Executor, session: str, code: str, kept: bool
 ) -> None:
     kernel = int(executor.run("import os\nmine = 1\nprint(os.getpid())", session=session).stdout)
@@ -139,7 +139,7 @@ def test_code_that_computes_for_ever_is_gone_after_its_timeout(
     assert (job.state, job.reason, job.job["variables_lost"]) == ("timed_out", "timeout", not kept)
     after = executor.run("print('mine' in globals(), os.getpid() if 'os' in globals() else 0)", session=session)
     assert after.stdout == (f"True {kernel}\n" if kept else "False 0\n")
-    # One process for it as before, and nothing that computes on.
+    # One process for it as before, and nothing keeps computing.
     assert len(executor.kernels()) == len(before)
     assert (kernel in {process.pid for process in executor.kernels()}) is kept
     kernels = psutil.Process(executor.process.pid).children(recursive=True)
@@ -152,7 +152,7 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_the_systems_kills_are_counted_in_our_own_group_first(tmp_path: Path) -> None:
+def test_out_of_memory_kills_are_counted_in_our_own_group_first(tmp_path: Path) -> None:
     whole = write(tmp_path / "vmstat", "oom_kill_other 1\noom_kill 7\nswap_ra 2\n")
     version_2 = write(tmp_path / "2", "0::/ours\n")
     version_1 = write(tmp_path / "1", "5:cpu,memory:/ours\n0::/\n")
@@ -177,7 +177,7 @@ def test_the_systems_kills_are_counted_in_our_own_group_first(tmp_path: Path) ->
         ("SIGKILL", 50.0, 1, True),
     ],
 )
-def test_a_kill_for_memory_is_known(
+def test_a_kill_for_memory_is_detected(
     monkeypatch: pytest.MonkeyPatch, signal: str | None, used_pct: float, kills: int, expected: bool
 ) -> None:
     counted = iter([4, 4 + kills])
@@ -185,7 +185,7 @@ def test_a_kill_for_memory_is_known(
     fullness = iter([used_pct, 20.0])
     monkeypatch.setattr(probe, "memory", lambda: probe.Memory(1.0, 2.0, next(fullness)))
     watch = MemoryWatch()
-    watch.begin(probe.Memory(1.0, 2.0, 10.0))
-    watch.look()
-    watch.look()
-    assert watch.explains(signal) is expected
+    watch.start(probe.Memory(1.0, 2.0, 10.0))
+    watch.measure()
+    watch.measure()
+    assert watch.is_memory_kill(signal) is expected

@@ -1,4 +1,4 @@
-"""What a kernel printed comes, all of it and once, however suddenly the kernel ends."""
+"""All output of a kernel arrives exactly once, however suddenly the kernel ends."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FLOOD = "for i in range(40):\n    print(chr(65 + i % 26) * 1_000_000)\n"
 
 @pytest.fixture
 def session(executor: Executor) -> Iterator[str]:
-    """A session of the test's own."""
+    """Name a new session for the test."""
     name = f"w-{uuid.uuid4().hex[:8]}"
     yield name
     executor.call("DELETE", f"/sessions/{name}")
@@ -30,9 +30,7 @@ def session(executor: Executor) -> Iterator[str]:
 
 @needs_posix
 @pytest.mark.parametrize("death", DEATHS.values(), ids=list(DEATHS))
-def test_the_last_words_come_on_the_streams_that_they_were_printed_to(
-    executor: Executor, session: str, death: str
-) -> None:
+def test_last_output_arrives_on_its_own_streams(executor: Executor, session: str, death: str) -> None:
     body = "import sys\nfor i in range(200):\n    print(i, 'äü€😀')\n    print(i, file=sys.stderr)\n"
     spoken = {
         "stdout": "".join(f"{i} äü€😀\n" for i in range(200)),
@@ -41,12 +39,12 @@ def test_the_last_words_come_on_the_streams_that_they_were_printed_to(
     for _ in range(5):
         job = executor.run(body + death, session=session)
         assert (job.streams, job.reason) == (spoken, "kernel_died")
-        # The log has them too.
+        # The log has it too.
         assert executor.call("GET", f"/jobs/{job.job['id']}/log").body.count(b"199") == 2
 
 
 @needs_posix
-def test_the_last_words_of_a_thread_come(executor: Executor, session: str) -> None:
+def test_last_output_of_a_thread_arrives(executor: Executor, session: str) -> None:
     body = """
 import os, signal, threading
 def work():
@@ -70,13 +68,13 @@ os.kill(os.getpid(), signal.SIGKILL)
     ],
     ids=["a million lines", "40 MB in lumps"],
 )
-def test_a_flood_comes_whole_before_a_death(executor: Executor, session: str, flood: str, spoken: str) -> None:
+def test_a_flood_before_a_death_arrives_whole(executor: Executor, session: str, flood: str, spoken: str) -> None:
     assert executor.run(flood + DEATHS["SIGKILL"], session=session).stdout == spoken
 
 
 @needs_posix
-def test_what_a_kernel_printed_before_it_was_killed_on_purpose_comes(executor: Executor, session: str) -> None:
-    # Nothing is sent while `sum` holds the interpreter.
+def test_output_before_a_kill_on_purpose_arrives(executor: Executor, session: str) -> None:
+    # Nothing is sent while `sum` holds the GIL.
     body = "print('begun')\nsum(range(10**12))"
     assert executor.run(body, session=session, timeout_sec=1).stdout == "begun\n"
     job_id = executor.submit("open('here', 'w').close()\n" + body, session=session)
@@ -87,7 +85,7 @@ def test_what_a_kernel_printed_before_it_was_killed_on_purpose_comes(executor: E
 
 
 @needs_posix
-def test_what_a_thread_says_last_after_its_job_is_in_the_log(executor: Executor, session: str) -> None:
+def test_last_output_of_a_thread_after_its_job_is_in_the_log(executor: Executor, session: str) -> None:
     body = """
 import os, signal, threading
 def work():
@@ -104,12 +102,12 @@ print('done')
     log = executor.call("GET", f"/jobs/{first.job['id']}/log").body
     later = executor.get("/jobs?limit=1")["jobs"][0]["id"]
     log += executor.call("GET", f"/jobs/{later}/log").body
-    # Older ipykernels say that a thread's words are those of the cell that runs.
+    # Older ipykernels attribute a thread's output to the running cell.
     assert log == b"done\nfrom the grave\n"
 
 
 @needs_posix
-def test_an_exception_in_the_middle_of_a_print_costs_no_other_words(executor: Executor, session: str) -> None:
+def test_an_exception_during_a_print_loses_no_other_text(executor: Executor, session: str) -> None:
     body = """
 import os, signal, sys
 class Tick(Exception): pass
@@ -141,7 +139,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="cannot fork")
-def test_a_forked_process_says_its_own_words_once(executor: Executor, session: str) -> None:
+def test_a_forked_process_prints_its_own_text_once(executor: Executor, session: str) -> None:
     body = """
 import os, sys
 print('before')
@@ -155,7 +153,7 @@ print('after')
 """
     job = executor.run(body, session=session)
     assert sorted(job.stdout.split("\n")) == ["", "after", "before", "in the child"]
-    # The child's words go through its parent, and may be on their way when that is killed.
+    # The child's text passes through its parent, and may be in flight when the parent is killed.
     killed = executor.run(body + DEATHS["SIGKILL"], session=session)
     said = killed.stdout.replace("in the child\n", "", 1)
     assert said == "before\nafter\n"
@@ -167,7 +165,7 @@ def test_print_works_in_a_forked_process_with_threads(executor: Executor, sessio
 import os, sys
 child = os.fork()
 if child == 0:
-    sys.stdout._subprocess_flush_pending = True  # as another thread leaves it
+    sys.stdout._subprocess_flush_pending = True  # as left by another thread
     status = 1
     try:
         print('in the child')
@@ -182,7 +180,7 @@ print(os.waitpid(child, 0)[1])
 
 
 @needs_posix
-def test_a_process_that_c_forked_writes_over_no_last_words(executor: Executor, session: str) -> None:
+def test_a_process_forked_by_c_does_not_overwrite_the_journal(executor: Executor, session: str) -> None:
     body = """
 import ctypes, os, signal, sys
 ours, theirs = os.pipe()
@@ -202,8 +200,8 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert [line for line in said if line != "in the child"] == ["before", "after", ""]
 
 
-def test_what_is_printed_while_output_is_sent_costs_no_other_words(executor: Executor, session: str) -> None:
-    # As a `__del__` does in the thread that sends, when it collects the garbage.
+def test_printing_while_output_is_sent_loses_no_other_text(executor: Executor, session: str) -> None:
+    # Like a `__del__` during garbage collection in the sending thread.
     body = """
 import sys
 output = sys.modules['_smart_colab']._output
@@ -222,13 +220,13 @@ sys.stdout.flush()
     assert executor.run(body, session=session).stdout == "outer\n" + 600_000 * "x"
 
 
-def test_what_is_shown_comes_behind_the_text_that_is_just_being_sent(executor: Executor, session: str) -> None:
+def test_a_display_follows_the_text_being_sent(executor: Executor, session: str) -> None:
     body = """
 import sys, threading, time
 from IPython.display import clear_output
 output, streams = sys.modules['_smart_colab']._output, (sys.stdout, sys.stderr)
 send, begun = output._send, threading.Event()
-class Tee:  # which has ipykernel wait for nothing
+class Tee:  # makes ipykernel wait for nothing
     def write(self, text): return streams[0].write(text)
     def flush(self): pass
 def send_slowly(socket, message, *rest, **more):
@@ -246,7 +244,7 @@ output._send, sys.stdout, sys.stderr = send, *streams
     assert [event["type"] for event in job.events[1:-1]] == ["stream", "clear_output"]
 
 
-def test_a_stream_that_code_puts_before_ours_writes_to_the_cell_that_runs(executor: Executor, session: str) -> None:
+def test_a_wrapped_stream_writes_to_the_running_cell(executor: Executor, session: str) -> None:
     tee = """
 import sys
 class Tee:
@@ -273,10 +271,10 @@ def test_ordinary_output_is_not_doubled(executor: Executor, session: str) -> Non
         assert said["stderr"] == "".join(f"{i}\n" for i in range(0, 20_000, 100))
 
 
-def test_a_line_after_a_quiet_time_comes_while_the_code_goes_on(executor: Executor, session: str) -> None:
+def test_a_line_after_a_pause_arrives_while_the_code_runs(executor: Executor, session: str) -> None:
     body = """
 import os, sys, time
-sys.modules['_smart_colab.kernel_output'].LONG_FLUSH_PAUSE_SEC = 3600  # which is for floods alone
+sys.modules['_smart_colab.kernel_output'].LONG_FLUSH_PAUSE_SEC = 3600  # applies only to floods
 for i in range(3):
     print(f'line {i}')
     while not os.path.exists(f'heard {i}'):
@@ -289,7 +287,7 @@ for i in range(3):
     assert executor.follow(job_id).state == "succeeded"
 
 
-def test_streams_in_turn_make_no_long_row_of_what_waits(executor: Executor, session: str) -> None:
+def test_alternating_streams_make_no_long_queue(executor: Executor, session: str) -> None:
     body = """
 import sys
 journal = sys.modules['_smart_colab']._output._journal
@@ -303,32 +301,32 @@ for i in range(50_000):
     assert executor.run("print(longest < 20_000)", session=session).stdout == "True\n"
 
 
-def test_without_a_journal_a_kernel_works_as_ever(executor: Executor, session: str) -> None:
+def test_a_kernel_works_without_a_journal(executor: Executor, session: str) -> None:
     body = "import sys\noutput, journal = (sys.modules[f'_smart_colab{name}'] for name in ('', '.journal'))\n"
     executor.run(body + "output._output._journal = journal.Journal(None)", session=session)
     assert executor.run(FLOOD, session=session).stdout.count("\n") == 40
     assert executor.run("print(1)", session=session).stdout == "1\n"
 
 
-def test_an_executor_that_does_not_say_what_it_heard_holds_no_kernel_up(executor: Executor, session: str) -> None:
+def test_missing_acknowledgements_do_not_block_a_kernel(executor: Executor, session: str) -> None:
     deaf = """
 import shutil
 import sys
 output = sys.modules['_smart_colab']._output
-hear = type(output._journal).heard
-type(output._journal).heard = lambda journal: 0
-sys.modules['_smart_colab.kernel_output'].HEARING_TIMEOUT_SEC = 0.2
+hear = type(output._journal).acknowledged
+type(output._journal).acknowledged = lambda journal: 0
+sys.modules['_smart_colab.kernel_output'].ACKNOWLEDGEMENT_TIMEOUT_SEC = 0.2
 """
     executor.run(deaf, session=session)
     assert executor.run(FLOOD, session=session).stdout.count("\n") == 40
-    # When it says so again it is waited for again.
+    # After a new acknowledgement, writers wait again.
     assert executor.run("print(output._is_paced)", session=session).stdout == "False\n"
-    executor.run("type(output._journal).heard = hear", session=session)
+    executor.run("type(output._journal).acknowledged = hear", session=session)
     assert executor.run(FLOOD, session=session).stdout.count("\n") == 40
     assert executor.run("print(output._is_paced)", session=session).stdout == "True\n"
 
 
-def test_a_disk_that_takes_no_journal_keeps_no_kernel_from_starting(start: Callable[..., Executor]) -> None:
+def test_a_kernel_starts_even_if_the_disk_is_full_for_its_journal(start: Callable[..., Executor]) -> None:
     running = start()
     folder = running.root / ".smart_colab" / "kernels"
     wait_until(lambda: running.session()["state"] == "idle")
@@ -339,7 +337,7 @@ def test_a_disk_that_takes_no_journal_keeps_no_kernel_from_starting(start: Calla
     assert "has no journal" in running.log.read_text()
 
 
-def test_only_the_last_message_of_several_says_that_all_is_told_up_to_it(executor: Executor, session: str) -> None:
+def test_only_the_last_message_of_a_batch_completes_its_position(executor: Executor, session: str) -> None:
     job = executor.run(
         """
 import sys

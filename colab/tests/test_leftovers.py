@@ -47,14 +47,14 @@ def lives(process: psutil.Process) -> bool:
 
 def notes_of(executor: Executor) -> list[dict[str, Any]]:
     notes = [json.loads(note.read_bytes()) for note in kept(executor, "json")]
-    return [note for note in notes if "pid" in note]  # those of kernels that have started
+    return [note for note in notes if "pid" in note]  # of kernels that have started
 
 
 def kept(executor: Executor, kind: str) -> list[Path]:
     return sorted((executor.root / ".smart_colab" / "kernels").glob(f"*.{kind}"))
 
 
-def test_a_noted_process_is_ended_with_its_children(tmp_path: Path) -> None:
+def test_a_recorded_process_is_ended_with_its_children(tmp_path: Path) -> None:
     notes = KernelNotes(tmp_path)
     with process_with_a_child() as family:
         assert len(family) == 2
@@ -64,7 +64,7 @@ def test_a_noted_process_is_ended_with_its_children(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_journals_of_kernels_that_are_gone_are_handed_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_journals_of_ended_kernels_are_returned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notes = KernelNotes(tmp_path)
     with process_with_a_child() as family, monkeypatch.context() as patch:
         patch.setattr(psutil.Process, "kill", lambda process: None)
@@ -73,13 +73,13 @@ def test_the_journals_of_kernels_that_are_gone_are_handed_out(tmp_path: Path, mo
             notes.journal(kernel).touch()
         notes.journal("folder").mkdir()
         assert [journal.path for journal in notes.end_leftovers(0)] == [notes.journal("gone")]
-    # With its note it is for the next start.
+    # With its record it stays for the next start.
     assert {journal.path.stem for journal in notes.end_leftovers(0)} == {NOTE, "gone"}
     assert not (tmp_path / f"{NOTE}.json").exists()
 
 
 @pytest.mark.parametrize("other", [{"created": 1.0}, {"pid": os.getpid()}, {"pid": 2**22 + 7}, {"pid": -1}, {"pid": 0}])
-def test_another_process_of_that_number_is_let_alone(tmp_path: Path, other: dict[str, Any]) -> None:
+def test_another_process_with_the_same_pid_is_left_alone(tmp_path: Path, other: dict[str, Any]) -> None:
     notes = KernelNotes(tmp_path)
     with process_with_a_child() as family:
         notes.add(NOTE, family[0].pid)
@@ -91,20 +91,20 @@ def test_another_process_of_that_number_is_let_alone(tmp_path: Path, other: dict
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"pid":"x","created":1}', b'{"pid":1e999,"created":1}'])
-def test_a_note_that_cannot_be_read_ends_nothing(tmp_path: Path, content: bytes) -> None:
+def test_an_unreadable_record_ends_nothing(tmp_path: Path, content: bytes) -> None:
     (tmp_path / f"{NOTE}.json").write_bytes(content)
     KernelNotes(tmp_path).end_leftovers()
     KernelNotes(tmp_path / "missing").end_leftovers()
 
 
-def test_a_process_that_is_gone_already_is_not_noted(tmp_path: Path) -> None:
+def test_an_ended_process_is_not_recorded(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
     KernelNotes(tmp_path).add(NOTE, process.pid)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_each_kernel_is_noted_as_long_as_it_lives(start: Start) -> None:
+def test_each_kernel_is_recorded_while_it_runs(start: Start) -> None:
     executor = start()
     executor.run("1")
     executor.run("1", session="other")
@@ -119,7 +119,7 @@ def test_each_kernel_is_noted_as_long_as_it_lives(start: Start) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a signal that stops a process")
-def test_a_kernel_that_was_left_behind_is_ended_before_its_jobs_are_read_back(start: Start) -> None:
+def test_a_leftover_kernel_is_ended_before_its_jobs_are_read_back(start: Start) -> None:
     first = start()
     job_id = first.submit(
         "import subprocess, sys, time\n"
@@ -131,7 +131,7 @@ def test_a_kernel_that_was_left_behind_is_ended_before_its_jobs_are_read_back(st
     family = [*kernels, *(child for kernel in kernels for child in kernel.children())]
     assert len(family) == 2
     for process in kernels:
-        process.suspend()  # else it might notice by itself that its executor is gone
+        process.suspend()  # otherwise it might notice that its executor has ended
     first.process.kill()
     first.process.wait()
     second = start()

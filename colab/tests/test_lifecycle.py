@@ -1,4 +1,4 @@
-"""The executor's own life: its start, its end, what is left after a crash, and a full disk."""
+"""The executor's lifecycle: start, end, recovery after a crash, and a full disk."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def job_folder(executor: Executor, job_id: str) -> Path:
     return executor.root / ".smart_colab" / "jobs" / job_id
 
 
-def test_the_ready_line_tells_where_it_serves(start: Start, tmp_path: Path) -> None:
+def test_the_ready_line_names_the_address(start: Start, tmp_path: Path) -> None:
     executor = start("--ready-file", str(tmp_path / "ready.json"))
     assert sorted(executor.ready) == ["boot_id", "pid", "url", "version"]
     assert executor.ready["pid"] == executor.process.pid
@@ -39,7 +39,7 @@ def test_the_ready_line_tells_where_it_serves(start: Start, tmp_path: Path) -> N
         assert stat.S_IMODE((tmp_path / "ready.json").stat().st_mode) == 0o600
 
 
-def test_a_made_token_is_told_once(start: Start) -> None:
+def test_a_generated_token_is_printed_once(start: Start) -> None:
     executor = start(token=None)
     assert len(executor.ready["token"]) >= 32
     assert executor.call("GET", "/jobs").status == 200
@@ -57,7 +57,7 @@ def test_the_token_can_come_from_a_file(start: Start, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments", [["--token", "-"], ["--token", ""], ["--token-file", "missing"], ["--root", "missing"]]
 )
-def test_a_senseless_start_is_refused(tmp_path: Path, arguments: list[str]) -> None:
+def test_an_invalid_start_is_refused(tmp_path: Path, arguments: list[str]) -> None:
     command = [sys.executable, "-m", "smart_colab_executor", "--port", "0", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE_PARENT)}
     done = subprocess.run(
@@ -69,7 +69,7 @@ def test_a_senseless_start_is_refused(tmp_path: Path, arguments: list[str]) -> N
 
 
 @pytest.mark.parametrize("way", ["terminate", "shutdown", "stdin"])
-def test_it_ends_cleanly_without_leaving_kernels(start: Start, way: str) -> None:
+def test_a_clean_end_leaves_no_kernels(start: Start, way: str) -> None:
     options = {"stdin": subprocess.PIPE} if way == "stdin" else {}
     executor = start("--exit-with-stdin", **options) if way == "stdin" else start()
     job_id = executor.submit(SLEEP)
@@ -112,7 +112,7 @@ def test_jobs_survive_a_restart_and_are_not_run_again(start: Start) -> None:
     assert (second.root / "count").read_text() == "x"
 
 
-def test_a_killed_executors_jobs_are_lost_with_all_they_printed(start: Start) -> None:
+def test_a_killed_executors_jobs_are_lost_and_keep_their_output(start: Start) -> None:
     first = start()
     running = first.submit(SLEEP)
     first.wait_for_output(running, "asleep")
@@ -122,7 +122,7 @@ def test_a_killed_executors_jobs_are_lost_with_all_they_printed(start: Start) ->
     # The kernel watches its parent.
     wait_until(lambda: not any(kernel.is_running() and kernel.status() != psutil.STATUS_ZOMBIE for kernel in kernels))
     second = start()
-    # The cursor of before the crash is still good.
+    # The cursor from before the crash is still valid.
     job = second.follow(running, after=2)
     assert [(event["type"], event["seq"]) for event in job.events] == [("finished", 3)]
     assert (job.state, job.reason, job.job["variables_lost"]) == ("lost", "executor_restarted", True)
@@ -136,7 +136,7 @@ def test_a_killed_executors_jobs_are_lost_with_all_they_printed(start: Start) ->
 
 
 @pytest.mark.parametrize("torn", [b'{"seq":3,"at":"2026', b'{"seq":3}', b"\x00\x00\x00\n", b'{"seq":7,"type":"x"}\n'])
-def test_a_torn_last_line_is_dropped(start: Start, torn: bytes) -> None:
+def test_a_truncated_last_line_is_dropped(start: Start, torn: bytes) -> None:
     first = start()
     job_id = first.submit(SLEEP)
     first.wait_for_output(job_id, "asleep")
@@ -145,14 +145,12 @@ def test_a_torn_last_line_is_dropped(start: Start, torn: bytes) -> None:
         file.write(torn)
     job = start().follow(job_id)
     assert [event["seq"] for event in job.events] == list(range(1, len(job.events) + 1))
-    kinds = [kind for kind, _ in groupby(event["type"] for event in job.events)]  # a line may come in two
+    kinds = [kind for kind, _ in groupby(event["type"] for event in job.events)]  # a line may be split
     assert kinds == ["started", "stream", "finished"]
 
 
 @pytest.mark.parametrize("torn", [lambda end: b"", lambda end: b"\n", lambda end: b"\n" + end[:-9]])
-def test_an_end_that_was_not_yet_recorded_is_taken_from_the_events(
-    start: Start, torn: Callable[[bytes], bytes]
-) -> None:
+def test_an_unrecorded_end_is_taken_from_the_events(start: Start, torn: Callable[[bytes], bytes]) -> None:
     first = start()
     job = first.run("print(1)")
     path = job_folder(first, job.job["id"]) / "job.json"
@@ -167,13 +165,13 @@ def test_an_end_that_was_not_yet_recorded_is_taken_from_the_events(
     kill(second)
     mended = path.read_bytes()
     start()
-    assert path.read_bytes() == mended, "it is written down again at every start"
+    assert path.read_bytes() == mended, "it is rewritten at every start"
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b'{"request":{},"record":{}}', b'{"request":{"code":1},"record":{"id":"x"}}']
 )
-def test_a_corrupt_record_does_not_keep_it_from_starting(start: Start, content: bytes) -> None:
+def test_a_corrupt_record_does_not_prevent_a_start(start: Start, content: bytes) -> None:
     first = start()
     corrupt, whole = first.run("1").job["id"], first.run("2").job["id"]
     kill(first)
@@ -182,12 +180,12 @@ def test_a_corrupt_record_does_not_keep_it_from_starting(start: Start, content: 
     second = start()
     assert second.call("GET", f"/jobs/{corrupt}").status == 404
     assert second.get(f"/jobs/{whole}")["job"]["state"] == "succeeded"
-    # What cannot be read is not overwritten, and its code is not run a second time.
+    # An unreadable record is not overwritten, and its code is not run again.
     assert second.call("PUT", f"/jobs/{corrupt}", {"code": "1"}).status == 409
     assert path.read_bytes() == content
 
 
-def test_the_state_can_lie_elsewhere(start: Start, tmp_path: Path) -> None:
+def test_the_state_folder_can_be_elsewhere(start: Start, tmp_path: Path) -> None:
     executor = start("--state", str(tmp_path / "elsewhere"))
     job = executor.run("1")
     assert (tmp_path / "elsewhere" / "jobs" / job.job["id"] / "events.jsonl").exists()
@@ -198,13 +196,13 @@ def test_the_state_can_lie_elsewhere(start: Start, tmp_path: Path) -> None:
     not hasattr(psutil, "RLIMIT_FSIZE"), reason="needs a limit on the size of files to stand for a full disk"
 )
 class TestFullDisk:
-    """A limit on the size of the executor's files refuses to write as a full disk does."""
+    """A limit on the size of the executor's files makes writes fail like a full disk."""
 
     def limit(self, executor: Executor, size: int) -> None:
         unlimited = psutil.Process(executor.process.pid).rlimit(psutil.RLIMIT_FSIZE)[1]
         psutil.Process(executor.process.pid).rlimit(psutil.RLIMIT_FSIZE, (size, unlimited))
 
-    def test_a_job_whose_output_does_not_fit_fails_alone(self, start: Start) -> None:
+    def test_a_job_whose_output_does_not_fit_fails_without_others(self, start: Start) -> None:
         executor = start()
         executor.run("kept = 1")
         self.limit(executor, 500_000)
@@ -217,7 +215,7 @@ class TestFullDisk:
         self.limit(executor, psutil.RLIM_INFINITY)
         assert executor.run("print(kept)").stdout == "1\n"
 
-    def test_a_job_that_cannot_be_written_down_is_not_run(self, start: Start) -> None:
+    def test_a_job_that_cannot_be_recorded_is_not_run(self, start: Start) -> None:
         executor = start(stderr=subprocess.DEVNULL)
         executor.run("ran = False")
         job_id = str(uuid.uuid4())

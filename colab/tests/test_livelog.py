@@ -8,7 +8,7 @@ from smart_colab_executor.notebook.live_log import LiveLog
 
 
 class FakeExecutor:
-    """Jobs and their events, answered as by the HTTP API."""
+    """Jobs and their events, served like by the HTTP API."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.jobs: dict[str, dict[str, Any]] = {}
@@ -41,7 +41,7 @@ class FakeExecutor:
 
 
 class Page:
-    """What stands under the cell, without the times."""
+    """The output under the cell, without the times."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
@@ -62,7 +62,7 @@ def page(executor: FakeExecutor, capsys: pytest.CaptureFixture[str]) -> Page:
     return Page(capsys)
 
 
-def test_a_job_from_its_queueing_to_its_end(executor: FakeExecutor, page: Page) -> None:
+def test_a_job_is_shown_from_queue_to_end(executor: FakeExecutor, page: Page) -> None:
     assert page.news() == []
     job = executor.job("aaaaaaaa", "queued")
     assert page.news() == ["aaaaaaaa  queued: code_of_aaaaaaaa()"]
@@ -78,13 +78,13 @@ def test_a_job_from_its_queueing_to_its_end(executor: FakeExecutor, page: Page) 
     assert page.news() == []
 
 
-def test_what_ended_before_is_history_and_what_runs_is_not(executor: FakeExecutor, page: Page) -> None:
+def test_only_jobs_still_running_at_the_first_look_are_shown(executor: FakeExecutor, page: Page) -> None:
     executor.add(executor.job("aaaaaaaa", "succeeded"), type="stream", text="old")
     executor.add(executor.job("bbbbbbbb", "running"), type="stream", text="still")
     assert page.news() == ["bbbbbbbb  running: code_of_bbbbbbbb()", "bbbbbbbb  │ still"]
 
 
-def test_a_quick_job_is_shown_whole_in_order_of_age(executor: FakeExecutor, page: Page) -> None:
+def test_quick_jobs_are_shown_whole_in_order(executor: FakeExecutor, page: Page) -> None:
     page.news()
     executor.job("aaaaaaaa", "lost", reason="executor_restarted")
     executor.job("bbbbbbbb", "interrupted", started_at=None)
@@ -110,7 +110,7 @@ def test_a_quick_job_is_shown_whole_in_order_of_age(executor: FakeExecutor, page
         ({"type": "later-invention"}, []),
     ],
 )
-def test_events_are_made_readable(event: dict[str, Any], expected: list[str]) -> None:
+def test_events_are_shown_as_text(event: dict[str, Any], expected: list[str]) -> None:
     assert list(live_log._lines(event)) == expected
 
 
@@ -128,7 +128,7 @@ def test_too_much_output_is_shortened(executor: FakeExecutor, page: Page, events
     assert page.news() == ["aaaaaaaa  │ more"]
 
 
-def test_a_failed_look_is_made_up_for(executor: FakeExecutor, page: Page) -> None:
+def test_a_failed_request_is_caught_up(executor: FakeExecutor, page: Page) -> None:
     executor.down = True
     assert page.news() == []
     executor.down = False

@@ -35,13 +35,13 @@ def rewritten(body: str, *, skip_errors: bool = False) -> str:
         ("b'{i}'", "b'{i}'"),
     ],
 )
-def test_the_placeholder_means_the_iteration(body: str, expected: str) -> None:
+def test_the_placeholder_is_the_iteration_number(body: str, expected: str) -> None:
     value = ast.unparse(ast.parse(expected))
     assert f"keep_result({value})" in rewritten(body)
 
 
 @pytest.mark.parametrize("head", ["def f():", "async def f():", "class C:"])
-def test_a_docstring_stays_one(head: str) -> None:
+def test_a_docstring_stays_a_docstring(head: str) -> None:
     code = rewritten(f"{head}\n    'about {{i}}'\n    x = 'item {{i}}'")
     assert re.search(r'"""about \{i\}"""', code), code
     assert "x = f'item {i}'" in code
@@ -71,7 +71,7 @@ def test_every_body_compiles(body: str) -> None:
         ("x = 1", False),
     ],
 )
-def test_awaits_are_seen(body: str, expected: bool) -> None:
+def test_awaits_are_detected(body: str, expected: bool) -> None:
     assert loops.awaits(ast.parse(body)) is expected
 
 
@@ -81,8 +81,8 @@ def test_every_iteration_reports_itself(executor: Executor) -> None:
     assert progress(job, "completed", "total", "iteration", "result", "message", "error") == [
         (i + 1, 9, i, i * 2, None, None) for i in (2, 3, 4)
     ]
-    # In their place among the output.
-    kinds = [kind for kind, _ in groupby(event["type"] for event in job.events)]  # a line may come in two
+    # In order with the output.
+    kinds = [kind for kind, _ in groupby(event["type"] for event in job.events)]  # a line may be split
     assert kinds == ["started", "batch", *["stream", "progress"] * 3, "finished"]
     assert job.job["loop"] == {"start": 2, "stop": 5, "total": 9, "on_error": "stop", "batch_size": None}
 
@@ -114,7 +114,7 @@ def test_an_error_stops_the_loop_and_shows_the_users_lines(executor: Executor) -
     assert "_smart_colab" not in text
 
 
-def test_skipped_errors_are_told(executor: Executor) -> None:
+def test_skipped_errors_are_reported(executor: Executor) -> None:
     body = "x = 1\nif i == 1:\n    raise ValueError('odd')\ni"
     job = executor.run(body, loop={"stop": 3, "on_error": "skip"})
     assert job.state == "succeeded"
@@ -142,11 +142,11 @@ def test_skipping_does_not_catch_an_interrupt(executor: Executor) -> None:
     ["print(i)\nif i == 1:\n    continue", "    print(i)\n    x = 1", "\tprint(i)\n\tx = 1", "\n\n  print(i)\n"],
     ids=["flush", "spaces", "tabs", "blank lines"],
 )
-def test_any_indentation_will_do(executor: Executor, body: str) -> None:
+def test_any_indentation_is_accepted(executor: Executor, body: str) -> None:
     assert executor.run(body, loop={"stop": 2}).stdout == "0\n1\n"
 
 
-def test_a_text_of_many_lines_keeps_them(executor: Executor) -> None:
+def test_a_multiline_string_keeps_its_lines(executor: Executor) -> None:
     job = executor.run('text = """a\n  b\nc"""\ntext', loop={"stop": 1})
     assert progress(job, "result") == ["a\n  b\nc"]
 

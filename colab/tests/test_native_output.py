@@ -1,4 +1,4 @@
-"""What children and C code write to the file descriptors comes whole, in its place, to the last word."""
+"""Output of children and C code on the file descriptors arrives whole and in order, even at a sudden end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEATHS = {
 
 @pytest.fixture
 def session(executor: Executor) -> Iterator[str]:
-    """A session of the test's own."""
+    """Name a new session for the test."""
     name = f"n-{uuid.uuid4().hex[:8]}"
     yield name
     executor.call("DELETE", f"/sessions/{name}")
@@ -47,12 +47,12 @@ def test_text_outside_ascii_is_decoded_as_one_stream(executor: Executor, code: s
     assert job.stdout == text
 
 
-def test_each_stream_is_decoded_for_itself(executor: Executor) -> None:
+def test_each_stream_is_decoded_separately(executor: Executor) -> None:
     code = f"{C}for byte in '日本'.encode():\n    os.write(1, bytes([byte]))\n    os.write(2, bytes([byte]))"
     assert executor.run(code).streams == {"stdout": "日本", "stderr": "日本"}
 
 
-def test_prints_children_and_c_code_come_in_their_order(executor: Executor) -> None:
+def test_output_of_python_children_and_c_is_ordered(executor: Executor) -> None:
     code = f"""{C}
 for i in range(200):
     print(i, "python")
@@ -72,7 +72,7 @@ for i in range(200):
     assert executor.run(code).stdout == expected
 
 
-def test_what_is_shown_comes_behind_what_was_written_before(executor: Executor) -> None:
+def test_a_display_follows_earlier_native_output(executor: Executor) -> None:
     code = f"{C}for i in range(5):\n    os.system(f'echo {{i}}')\n    display(i)\nC.printf(b'last')\n42"
     shown = [
         event["text"] if event["type"] == "stream" else event["data"]["text/plain"]
@@ -82,7 +82,7 @@ def test_what_is_shown_comes_behind_what_was_written_before(executor: Executor) 
     assert "".join(shown) == "0\n01\n12\n23\n34\n4last42"
 
 
-def test_a_loops_reports_come_behind_what_its_iteration_wrote(executor: Executor) -> None:
+def test_a_loops_report_follows_its_iterations_output(executor: Executor) -> None:
     loop = {"start": 0, "stop": 20, "total": 20, "on_error": "stop"}
     job = executor.run("import os\nos.system(f'echo {i}');", loop=loop)
     order = [event.get("text", event["type"]) for event in job.events[1:-1]]
@@ -90,14 +90,14 @@ def test_a_loops_reports_come_behind_what_its_iteration_wrote(executor: Executor
 
 
 @pytest.mark.parametrize("code", ["stdout=sys.stdout, stderr=subprocess.STDOUT", "stdout=1, stderr=1", ""])
-def test_a_child_is_given_our_streams(executor: Executor, code: str) -> None:
+def test_a_child_can_be_given_our_streams(executor: Executor, code: str) -> None:
     child = 'for i in range(3): print(i)\nraise SystemExit("bad")'
     job = executor.run(f"{C}subprocess.check_call([sys.executable, '-c', {child!r}], {code})")
     assert (job.state, job.streams["stdout"] + job.streams["stderr"]) == ("failed", "0\n1\n2\nbad\n")
     assert job.streams["stderr"] == ("" if code else "bad\n")
 
 
-def test_fileno_names_a_descriptor_whose_bytes_are_kept(executor: Executor) -> None:
+def test_bytes_written_to_fileno_are_kept(executor: Executor) -> None:
     code = f"""{C}
 import faulthandler
 assert (sys.stdout.fileno(), sys.stderr.fileno()) == (1, 2)
@@ -114,7 +114,7 @@ faulthandler.dump_traceback(all_threads=False)
     assert "(most recent call first):\n" in streams["stderr"]
 
 
-def test_a_descriptor_that_leads_elsewhere_mutes_all_until_it_is_brought_back(executor: Executor, session: str) -> None:
+def test_a_redirected_descriptor_mutes_all_output_until_restored(executor: Executor, session: str) -> None:
     mute = f"""{C}
 print("heard")
 saved = os.dup(1)
@@ -135,7 +135,7 @@ print("not muted", file=sys.stderr)
     assert executor.run("os.system('echo next');", session=session).stdout == "next\n"
 
 
-def test_a_descriptor_can_lead_to_a_file_or_to_the_other_stream(executor: Executor, session: str) -> None:
+def test_a_descriptor_can_be_redirected_to_a_file_or_the_other_stream(executor: Executor, session: str) -> None:
     code = f"""{C}
 saved = os.dup(1)
 with open("captured", "w+b") as file:
@@ -151,7 +151,7 @@ print("error", file=sys.stderr); os.system("echo child >&2")
 """
     job = executor.run(code, session=session)
     assert job.streams == {"stdout": "b'python\\nc\\nchild\\n'\nerror\nchild\n", "stderr": ""}
-    # Also in the next cell, whose pipes are others.
+    # Also in the next cell, which has other pipes.
     again = executor.run(
         "os.system('echo more >&2')\nos.dup2(saved_err, 2)\nos.system('echo apart >&2');", session=session
     )
@@ -159,7 +159,7 @@ print("error", file=sys.stderr); os.system("echo child >&2")
 
 
 def test_a_thread_that_reads_a_descriptors_pipe_can_print_what_it_reads(executor: Executor, session: str) -> None:
-    # As wurlitzer does it.
+    # Like wurlitzer.
     code = f"""{C}
 import threading
 saved, (ours, theirs) = os.dup(1), os.pipe()
@@ -188,7 +188,7 @@ taken = []
 try:
     while True: taken.append(os.dup(0))
 except OSError:
-    # Enough for one pipe, and for what ipykernel and zmq open.
+    # Enough for one pipe, and for the files of ipykernel and zmq.
     for _ in range(3): os.close(taken.pop())
     print('full')
 """
@@ -200,7 +200,7 @@ except OSError:
 
 
 @pytest.mark.parametrize("death", DEATHS.values(), ids=list(DEATHS))
-def test_the_last_words_of_c_code_and_children_come(executor: Executor, session: str, death: str) -> None:
+def test_last_output_of_c_code_and_children_arrives(executor: Executor, session: str, death: str) -> None:
     code = f"""{C}
 print("python")
 C.puts("ä last of C".encode())
@@ -216,7 +216,7 @@ os.write(2, "last ü of all\\n".encode())
 
 
 @pytest.mark.parametrize("death", [DEATHS["segfault"], DEATHS["abort"], "import ctypes\nctypes.CDLL(None).abort()"])
-def test_what_is_written_in_the_handler_of_a_fatal_signal_comes(executor: Executor, session: str, death: str) -> None:
+def test_output_of_a_fatal_signals_handler_arrives(executor: Executor, session: str, death: str) -> None:
     for enable in ("faulthandler.enable()", "faulthandler.enable(file=sys.stderr)"):
         job = executor.run(f"import faulthandler, sys\n{enable}\n{death}", session=session)
         assert job.reason == "kernel_died"
@@ -224,8 +224,8 @@ def test_what_is_written_in_the_handler_of_a_fatal_signal_comes(executor: Execut
         assert "most recent call first" in job.streams["stderr"]
 
 
-def test_what_fills_a_pipe_before_a_death_comes_whole(executor: Executor, session: str) -> None:
-    # Written with the interpreter held, so that the kernel reads none of it.
+def test_a_full_pipe_at_a_death_arrives_whole(executor: Executor, session: str) -> None:
+    # Written while holding the GIL, so that the kernel reads none of it.
     code = """
 import ctypes, os, signal
 C = ctypes.PyDLL(None)
@@ -238,12 +238,12 @@ C.kill(os.getpid(), signal.SIGKILL)
     assert job.streams == {"stdout": "123456789\n" * 6000, "stderr": "end\n"}
 
 
-def test_a_childs_flood_comes_whole(executor: Executor) -> None:
+def test_a_childs_flood_arrives_whole(executor: Executor) -> None:
     code = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'for i in range(2_000_000): print(i)']);"
     assert executor.run(code).stdout == "".join(f"{i}\n" for i in range(2_000_000))
 
 
-def test_cells_leave_no_descriptors_behind(executor: Executor, session: str) -> None:
+def test_cells_leak_no_descriptors(executor: Executor, session: str) -> None:
     count = "import os\nprint(len(os.listdir('/dev/fd')))"
     before = executor.run(count, session=session).stdout
     for _ in range(20):

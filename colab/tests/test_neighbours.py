@@ -1,4 +1,4 @@
-"""Jobs pass from an executor that has ended to those with state folders beside its own."""
+"""Jobs of an ended executor are taken over by executors with neighbouring state folders."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def listed(executor: Executor) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("end", ["killed", "stopped"])
-def test_an_executor_takes_over_the_jobs_of_one_that_has_ended(numbered: Callable[[int], Executor], end: str) -> None:
+def test_jobs_of_an_ended_executor_are_taken_over(numbered: Callable[[int], Executor], end: str) -> None:
     own, other = numbered(0), numbered(1)
     ended = other.run("print('one')").job["id"]
     running = other.submit(ENDLESS)
@@ -47,13 +47,13 @@ def test_an_executor_takes_over_the_jobs_of_one_that_has_ended(numbered: Callabl
     assert [rows[job]["state"] for job in (ended, running)] == ["succeeded", "lost"]
     assert all(rows[job]["finished_at"] for job in (ended, running))
     assert not any(kernel.is_running() and kernel.status() != "zombie" for kernel in kernels)
-    # Sent once more, it is the job that it was.
+    # Sent again, it is the same job.
     assert own.call("PUT", f"/jobs/{running}", {"code": ENDLESS}).status == 200
-    # The next one in its place reads them where they are now.
+    # The next executor in its place reads them from where they are now.
     assert numbered(1).follow(ended).stdout == "one\n"
 
 
-def test_jobs_are_taken_over_at_a_start_and_by_a_list(numbered: Callable[[int], Executor]) -> None:
+def test_jobs_are_taken_over_at_startup_and_when_listed(numbered: Callable[[int], Executor]) -> None:
     first, second = numbered(0), numbered(1)
     jobs = [second.run("1").job["id"]]
     with second:
@@ -65,7 +65,7 @@ def test_jobs_are_taken_over_at_a_start_and_by_a_list(numbered: Callable[[int], 
     assert list(listed(numbered(1))) == jobs[::-1]
 
 
-def test_nothing_is_taken_from_an_executor_that_lives_and_what_has_ended_there_is_read(
+def test_a_running_executor_keeps_its_jobs_and_ended_ones_can_be_read(
     numbered: Callable[[int], Executor],
 ) -> None:
     own, other = numbered(0), numbered(1)
@@ -82,7 +82,7 @@ def test_nothing_is_taken_from_an_executor_that_lives_and_what_has_ended_there_i
     assert other.get(f"/jobs/{running}")["job"]["state"] == "running"
 
 
-def test_a_folder_that_is_held_keeps_its_jobs(numbered: Callable[[int], Executor], tmp_path: Path) -> None:
+def test_a_locked_folder_keeps_its_jobs(numbered: Callable[[int], Executor], tmp_path: Path) -> None:
     other = numbered(1)
     job = other.run("print('one')").job["id"]
     with other:
@@ -94,9 +94,7 @@ def test_a_folder_that_is_held_keeps_its_jobs(numbered: Callable[[int], Executor
     assert set(listed(own)) == {job}
 
 
-def test_a_job_that_cannot_be_read_back_keeps_the_others_from_nothing(
-    numbered: Callable[[int], Executor], tmp_path: Path
-) -> None:
+def test_an_unreadable_job_does_not_block_the_others(numbered: Callable[[int], Executor], tmp_path: Path) -> None:
     other = numbered(1)
     good, bad = (other.run("print('one')").job["id"] for _ in range(2))
     with other:
@@ -111,7 +109,7 @@ def test_a_job_that_cannot_be_read_back_keeps_the_others_from_nothing(
     assert own.call("PUT", f"/jobs/{never_run}", {"code": "print('one')"}).status == 201
 
 
-def test_unasked_an_executor_looks_at_no_neighbour(start: Callable[..., Executor], tmp_path: Path) -> None:
+def test_neighbours_are_ignored_without_the_option(start: Callable[..., Executor], tmp_path: Path) -> None:
     other = start("--state", str(tmp_path / "1"))
     job = other.run("1").job["id"]
     with other:

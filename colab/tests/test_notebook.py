@@ -57,11 +57,11 @@ class TestSettings:
         with pytest.raises(SetupError, match="NGROK_TOKEN"):
             self.read("ngrok")
 
-    def test_the_others_ask_for_none_of_ngroks(self) -> None:
+    def test_other_tunnels_need_no_ngrok_secrets(self) -> None:
         assert self.read("Cloudflare").tunnel == "cloudflare"
         assert self.read("none").port == 0
 
-    def test_the_environment_goes_before_the_form(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_environment_overrides_the_form(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SMART_COLAB_TUNNEL", "none")
         monkeypatch.setenv("SMART_COLAB_NOTEBOOK_PORT", "5001")
         found = self.read("ngrok")
@@ -83,14 +83,14 @@ class TestSettings:
         assert read("192.0.2.1") == "192.0.2.1"
 
     @pytest.mark.parametrize("name", ["SMART_COLAB_TUNNEL", "SMART_COLAB_NOTEBOOK_PORT"])
-    def test_nonsense_is_refused(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def test_invalid_settings_are_refused(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         monkeypatch.setenv(name, "nonsense")
         with pytest.raises(SetupError, match="nonsense"):
             self.read("none")
 
 
 class FakeUserdata(ModuleType):
-    """As google.colab.userdata."""
+    """Imitates google.colab.userdata."""
 
     class NotebookAccessError(Exception):
         pass
@@ -123,32 +123,32 @@ class TestSecret:
 
         return answer
 
-    def test_it_comes_from_colab(self, colab: Callable[[str | Exception], None]) -> None:
+    def test_a_secret_is_read_from_colab(self, colab: Callable[[str | Exception], None]) -> None:
         colab(" value\n")
         assert start.secret("NGROK_TOKEN") == "value"
 
     @pytest.mark.parametrize("error", [FakeUserdata.SecretNotFoundError(), FakeUserdata.TimeoutException()])
-    def test_a_missing_one_is_empty(self, colab: Callable[[str | Exception], None], error: Exception) -> None:
+    def test_a_missing_secret_is_empty(self, colab: Callable[[str | Exception], None], error: Exception) -> None:
         colab(error)
         assert start.secret("NGROK_TOKEN") == ""
 
-    def test_a_denied_one_says_what_to_switch_on(self, colab: Callable[[str | Exception], None]) -> None:
+    def test_a_denied_secret_gives_the_remedy(self, colab: Callable[[str | Exception], None]) -> None:
         colab(FakeUserdata.NotebookAccessError())
         with pytest.raises(SetupError, match=r"NGROK_TOKEN(.|\n)*Notebook access"):
             start.secret("NGROK_TOKEN")
 
-    def test_outside_of_colab_it_comes_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_outside_colab_a_secret_is_read_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert start.secret("NGROK_TOKEN") == ""
         monkeypatch.setenv("NGROK_TOKEN", "value")
         assert start.secret("NGROK_TOKEN") == "value"
 
 
 class TestInstall:
-    def test_what_is_needed_is_what_the_package_says(self) -> None:
+    def test_needed_packages_match_the_packages_dependencies(self) -> None:
         project = tomllib.loads((HERE.parent / "pyproject.toml").read_text("utf-8"))["project"]
         assert sorted(NEEDED) == sorted(project["dependencies"])
 
-    def test_nothing_is_done_when_nothing_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_nothing_is_installed_when_nothing_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "executable", "/nowhere/python")
         start.install(NEEDED)
 
@@ -170,7 +170,7 @@ class TestInstall:
 
 
 @posix
-def test_a_private_file_is_private_from_the_start_and_replaced(tmp_path: Path) -> None:
+def test_a_private_file_is_private_at_all_times(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("old")
     file.chmod(0o644)
@@ -179,7 +179,7 @@ def test_a_private_file_is_private_from_the_start_and_replaced(tmp_path: Path) -
 
 
 class Run:
-    """A process that runs the notebook, or its start cell's module; its output line by line."""
+    """A process that runs the notebook or its start cell's module, with its output line by line."""
 
     def __init__(self, *command: str, root: Path, **environment: str) -> None:
         self.root = root
@@ -202,7 +202,7 @@ class Run:
         self._lines.put(None)
 
     def until(self, text: str) -> str:
-        """Read on to the line that holds the text; the test's own timeout is the only one."""
+        """Read up to the line with the text; limited only by the test's timeout."""
         while True:
             try:
                 line = self._lines.get(timeout=100)
@@ -246,13 +246,13 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., Run]]:
 
 @pytest.fixture
 def cell(launch: Callable[..., Run], tmp_path: Path) -> Callable[..., Run]:
-    """Run what the start cell runs, without a kernel around it."""
+    """Run the start cell's code without a kernel."""
     script = "import sys; from smart_colab_executor.notebook.start import start; start(*sys.argv[1:])"
     return lambda tunnel="none", **environment: launch("-c", script, tunnel, "", str(tmp_path), **environment)
 
 
 def put(address: str, token: str, code: str, number: int = 1) -> dict[str, Any]:
-    """Run code, as the bridge does."""
+    """Run code like the bridge."""
     path = f"/jobs/01935af2-0000-7000-8000-{number:012d}?wait=25&linger=5"
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     asked = urllib.request.Request(address + path, json.dumps({"code": code}).encode(), headers, method="PUT")
@@ -272,7 +272,7 @@ def printed(page: dict[str, Any]) -> str:
     return "".join(event["text"] for event in page["events"] if event["type"] == "stream")
 
 
-def test_the_notebook_serves_shows_what_runs_and_ends_when_it_is_shut_down(
+def test_the_notebook_serves_shows_running_code_and_ends_on_shutdown(
     launch: Callable[..., Run], tmp_path: Path
 ) -> None:
     run = launch(str(HERE / "run_notebook.py"), str(tmp_path), SMART_COLAB_TOKEN="a-fixed-token-of-the-user-0123456789")
@@ -321,8 +321,8 @@ def test_stopping_the_cell_stops_executor_and_tunnel(cell: Callable[..., Run], t
     finished(address, token)
     kernels = process.children(recursive=True)
     assert kernels
-    run.until("What runs")
-    os.killpg(run.process.pid, signal.SIGINT)  # as Jupyter interrupts a kernel: its whole group
+    run.until("Running code")
+    os.killpg(run.process.pid, signal.SIGINT)  # Jupyter interrupts a kernel's whole group
     assert run.end() == 0
     assert "Stopped" in "\n".join(run.output)
     assert psutil.wait_procs([process, *kernels], timeout=60)[1] == []
@@ -337,7 +337,7 @@ def test_an_executor_does_not_outlive_its_notebook(cell: Callable[..., Run]) -> 
     assert psutil.wait_procs([process], timeout=60)[1] == []
 
 
-def test_an_executor_that_cannot_start_says_why(cell: Callable[..., Run]) -> None:
+def test_an_executor_that_cannot_start_gives_the_reason(cell: Callable[..., Run]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         run = cell(SMART_COLAB_NOTEBOOK_PORT=str(taken.getsockname()[1]))
         assert run.end() != 0
@@ -354,8 +354,8 @@ def test_an_executor_that_dies_ends_the_cell_with_an_error(cell: Callable[..., R
 
 
 @posix
-def test_a_tunnel_that_falls_is_opened_again_under_running_code(cell: Callable[..., Run], tmp_path: Path) -> None:
-    """With a cloudflared that makes up a name at every start and ends when a file appears."""
+def test_a_closed_tunnel_is_reopened_while_code_runs(cell: Callable[..., Run], tmp_path: Path) -> None:
+    """Use a cloudflared that invents a name at every start and ends when a file appears."""
     program = tmp_path / "bin" / "cloudflared"
     program.parent.mkdir()
     program.write_text(
@@ -377,9 +377,9 @@ def test_a_tunnel_that_falls_is_opened_again_under_running_code(cell: Callable[.
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(urllib.request.Request(behind, headers={"CF-Connecting-IP": "192.0.2.2"}))
     urllib.request.urlopen(urllib.request.Request(behind, headers={"CF-Connecting-IP": "192.0.2.1"})).close()
-    run.until("What runs")
+    run.until("Running code")
     (tmp_path / "fall").touch()
-    run.until("The tunnel is gone")
+    run.until("The tunnel closed")
     second, token_now = run.line_to_copy()
     assert first.startswith("https://name-")
     assert second != first

@@ -1,4 +1,4 @@
-"""What threads, tasks and children put out belongs to the job that started them, also while another one runs."""
+"""Output of threads, tasks and children belongs to the job that started them, even while another one runs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ WORKERS = {
 
 @pytest.fixture
 def session(executor: Executor) -> Iterator[str]:
-    """A session of the test's own."""
+    """Name a new session for the test."""
     name = f"o-{uuid.uuid4().hex[:8]}"
     yield name
     executor.call("DELETE", f"/sessions/{name}")
@@ -57,7 +57,9 @@ def log_of(executor: Executor, job_id: str) -> str:
 
 
 @pytest.mark.parametrize("worker", WORKERS.values(), ids=list(WORKERS))
-def test_what_a_worker_prints_during_another_job_is_its_own_jobs(executor: Executor, session: str, worker: str) -> None:
+def test_a_workers_output_during_another_job_belongs_to_its_own_job(
+    executor: Executor, session: str, worker: str
+) -> None:
     first = executor.run(f"{GATES}{SPEAK}{worker}\nready.wait()\nprint('first')", session=session)
     assert (first.state, first.streams) == ("succeeded", {"stdout": "first\n", "stderr": ""})
     second = executor.run("print('second')\ngate.set()\ndone.wait()\nprint('end')", session=session)
@@ -97,9 +99,7 @@ print("first")
         ("multiprocessing.pool.ThreadPool(1)", "list(pool.imap(print, [text]))"),
     ],
 )
-def test_work_belongs_to_the_job_that_handed_it_over(
-    executor: Executor, session: str, pool: str, hand_over: str
-) -> None:
+def test_work_belongs_to_the_job_that_submitted_it(executor: Executor, session: str, pool: str, hand_over: str) -> None:
     code = f"import concurrent.futures, multiprocessing.pool\npool = {pool}\ntext = 'first'\n{hand_over};"
     assert executor.run(code, session=session).stdout == "first\n"
     for text in ("second", "third"):
@@ -144,7 +144,7 @@ def test_a_process_pool_that_outlives_its_job_prints_for_the_job_that_uses_it(
         ("HTML('')", "<IPython.core.display.HTML object>\n"),
     ],
 )
-def test_what_is_displayed_after_its_jobs_end_is_text_in_that_jobs_log(
+def test_a_display_after_its_jobs_end_is_text_in_that_jobs_log(
     executor: Executor, session: str, shown: str, log: str
 ) -> None:
     code = f"""
@@ -268,7 +268,7 @@ print("first")
     ],
     ids=["file", "descriptor", "pipe", "popen", "posix_spawn", "terminal"],
 )
-def test_what_a_thread_gives_its_children_to_write_to_stays(executor: Executor, session: str, start: str) -> None:
+def test_streams_that_a_thread_passes_to_its_children_are_kept(executor: Executor, session: str, start: str) -> None:
     code = f"""{GATES}
 import os, pty, subprocess, warnings
 warnings.simplefilter("ignore")
@@ -284,7 +284,7 @@ thread.start()
     assert (second.state, second.stdout) == ("succeeded", "late\n")
 
 
-def test_a_failing_threads_traceback_comes_in_one_piece_in_its_own_job(executor: Executor, session: str) -> None:
+def test_a_failing_threads_traceback_is_in_one_piece_in_its_own_job(executor: Executor, session: str) -> None:
     code = """
 import sys, threading
 gate = threading.Event()

@@ -70,7 +70,7 @@ def refused(root: Path, path: str) -> None:
         "{root}x/file",
     ],
 )
-def test_no_spelling_leads_out(root: Path, path: str) -> None:
+def test_no_spelling_leaves_the_root(root: Path, path: str) -> None:
     refused(root, path.format(outside=root.parent / "outside", root=root))
 
 
@@ -79,7 +79,7 @@ def test_no_spelling_leads_out(root: Path, path: str) -> None:
     "path",
     ["C:\\Windows\\win.ini", "C:", "D:\\x", "Z:x", "\\\\server\\share\\x", "\\\\.\\PhysicalDrive0", "..\\outside"],
 )
-def test_no_spelling_of_windows_leads_out(root: Path, path: str) -> None:
+def test_no_windows_spelling_leaves_the_root(root: Path, path: str) -> None:
     refused(root, path)
 
 
@@ -98,7 +98,7 @@ def test_no_spelling_of_windows_leads_out(root: Path, path: str) -> None:
         "to_folder/../outside/secret.txt",
     ],
 )
-def test_no_link_leads_out(root: Path, path: str) -> None:
+def test_no_link_leaves_the_root(root: Path, path: str) -> None:
     outside = root.parent / "outside"
     (root / "to_file").symlink_to(outside / "secret.txt")
     (root / "to_folder").symlink_to(outside)
@@ -110,7 +110,7 @@ def test_no_link_leads_out(root: Path, path: str) -> None:
 
 
 @unix
-def test_links_that_lead_out_are_listed_as_links(root: Path) -> None:
+def test_links_out_of_the_root_are_listed_as_links(root: Path) -> None:
     outside = root.parent / "outside"
     (root / "to_file").symlink_to(outside / "secret.txt")
     (root / "to_folder").symlink_to(outside)
@@ -152,18 +152,18 @@ def test_a_hard_link_is_a_file_of_the_root(root: Path) -> None:
 
 
 class TestMeanwhile:
-    """Code changes what a name stands for while it is being opened."""
+    """Code changes the target of a name while it is opened."""
 
     @unix
     @pytest.mark.parametrize("way", ["read", "download", "digest"])
-    def test_a_link_put_under_a_name_that_was_looked_at_opens_nothing(
+    def test_a_link_swapped_in_after_the_check_opens_nothing(
         self, root: Path, way: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         opened = []
         real = open_regular
 
         def swapped(path: Path) -> BufferedReader:
-            """Between the look at the name and the opening, and back again after it."""
+            """Swap the target between the check and the opening, and swap it back afterwards."""
             (root / "inside.txt").rename(root / "kept")
             path.symlink_to(root.parent / "outside" / "secret.txt")
             opened.append(real(path))
@@ -178,7 +178,7 @@ class TestMeanwhile:
         assert all(stream.closed for stream in opened)
 
     @unix
-    def test_a_link_that_stays_there_is_refused(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_link_that_stays_swapped_in_is_refused(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         real = open_regular
 
         def swapped(path: Path) -> BufferedReader:
@@ -190,9 +190,7 @@ class TestMeanwhile:
         with pytest.raises(OutsideRoot):
             ways(root)["read"]("inside.txt")
 
-    def test_a_file_that_was_just_replaced_by_a_better_one_is_read(
-        self, root: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_file_replaced_while_opened_is_read(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         real = open_regular
         new = [root / "new"]
         new[0].write_text("better")
@@ -221,7 +219,7 @@ class TestState:
             (root / "alias").symlink_to(".smart_colab")
         refused(root, path)
 
-    def test_it_is_not_listed_wherever_it_lies(self, root: Path) -> None:
+    def test_the_state_folder_is_not_listed_wherever_it_is(self, root: Path) -> None:
         state = root / "sub" / "state"
         (state / "jobs").mkdir(parents=True)
         (state / "a.tmp").write_text("")
@@ -234,8 +232,8 @@ class TestState:
             files.list("sub/state", True, 99, None)
 
     @unix
-    def test_another_name_for_it_is_no_way_in(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """As on a file system that does not tell large letters from small ones."""
+    def test_another_name_for_the_state_folder_is_refused(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Imitate a case-insensitive file system."""
         (root / ".smart_colab").mkdir()
         (root / ".smart_colab" / "token").write_text("secret")
         real = Path.stat
@@ -255,7 +253,7 @@ class TestState:
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("path", ["../x", "/etc/passwd", ".smart_colab/lock", ".smart_colab"])
-def test_every_route_says_what_to_do_instead(executor: Executor, route: str, path: str) -> None:
+def test_every_route_gives_a_remedy(executor: Executor, route: str, path: str) -> None:
     reply = executor.call("GET", f"/files/{route}&path={quote(path)}")
     assert (reply.status, reply.json["code"], reply.json["retryable"]) == (403, "outside_root", False)
     assert ("job's id" if "smart" in path else "shutil.copy") in reply.json["hint"]

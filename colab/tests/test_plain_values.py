@@ -1,4 +1,4 @@
-"""What a loop's result becomes in JSON: a usual form, or a mark with its type; never a silent null."""
+"""Conversion of a loop's result to JSON: a usual form, or a mark with its type; never a silent null."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Unkind(dict[str, int]):
         ({1: "a", "1": "b"}, {"1": "a", "1 (str)": "b"}),
     ],
 )
-def test_what_has_a_usual_form_has_it(value: object, expected: object) -> None:
+def test_values_with_a_usual_json_form_have_it(value: object, expected: object) -> None:
     assert plain(value) == (expected, None)
 
 
@@ -74,11 +74,11 @@ def test_what_has_a_usual_form_has_it(value: object, expected: object) -> None:
         ([1 << 200_000], [{"not_json": "int"}], {"int": 1}),
     ],
 )
-def test_the_rest_is_marked_and_counted(value: object, expected: object, marked: dict[str, int]) -> None:
+def test_other_values_are_marked_and_counted(value: object, expected: object, marked: dict[str, int]) -> None:
     assert plain(value) == (expected, marked)
 
 
-def test_what_is_long_is_cut_and_says_so() -> None:
+def test_long_values_are_cut_and_counted() -> None:
     endless: list[Any] = []
     endless += [endless, endless]
     for value in ("x" * 1_000_000, ["x" * 100] * 1000, {str(k): "x" * 100 for k in range(10_000)}, endless):
@@ -87,7 +87,7 @@ def test_what_is_long_is_cut_and_says_so() -> None:
         assert marked
 
 
-def test_what_computes_when_it_is_looked_at_is_only_marked() -> None:
+def test_lazy_values_are_only_marked() -> None:
     class Query:
         @property
         def shape(self) -> tuple[int, int]:
@@ -97,7 +97,7 @@ def test_what_computes_when_it_is_looked_at_is_only_marked() -> None:
     assert plain(Query())[1] == {f"library.{Query.__qualname__}": 1}
 
 
-def test_arrays_and_their_scalars_have_their_form() -> None:
+def test_arrays_and_their_scalars_become_lists_and_numbers() -> None:
     np = pytest.importorskip("numpy")
     assert plain(np.float32(0.5)) == (0.5, None)
     assert plain(np.array([[1, 2], [3, 4]])) == ([[1, 2], [3, 4]], None)
@@ -107,7 +107,7 @@ def test_arrays_and_their_scalars_have_their_form() -> None:
     assert len(json.dumps(plain(np.zeros((1000, 1_000_000), dtype="i1"))[0])) < 3 * MAX_CHARS
 
 
-def test_tables_have_their_form() -> None:
+def test_tables_become_columns() -> None:
     pd = pytest.importorskip("pandas")
     assert plain(pd.Timestamp("2026-01-02")) == ("2026-01-02T00:00:00", None)
     assert plain(pd.Series([1, 2], index=[5.0, 6.0])) == ([1, 2], None)
@@ -182,17 +182,17 @@ PANDAS = {
 }
 
 
-def test_keys_that_read_the_same_are_all_there() -> None:
+def test_keys_with_the_same_text_are_all_kept() -> None:
     assert plain({float("nan"): 1, float("nan"): 2, float("nan"): 3})[0] == {"NaN": 1, "NaN (2)": 2, "NaN (3)": 3}
 
 
 @pytest.mark.parametrize("code", NUMPY)
-def test_values_of_numpy_have_their_form_and_missing_ones_are_counted(code: str) -> None:
+def test_numpy_values_are_converted_and_missing_ones_counted(code: str) -> None:
     np = pytest.importorskip("numpy")
     assert plain(eval(code, {"np": np, "math": math})) == NUMPY[code]
 
 
 @pytest.mark.parametrize("code", PANDAS)
-def test_values_of_pandas_have_their_form_and_missing_ones_are_counted(code: str) -> None:
+def test_pandas_values_are_converted_and_missing_ones_counted(code: str) -> None:
     pd = pytest.importorskip("pandas")
     assert plain(eval(code, {"pd": pd})) == PANDAS[code]

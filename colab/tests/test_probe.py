@@ -28,25 +28,25 @@ class TestMemory:
         (tmp_path / "membership").write_text(membership)
         return probe._memory(tmp_path / "membership", tmp_path / "cgroup")
 
-    def test_the_machines_own(self, tmp_path: Path) -> None:
+    def test_the_machines_memory_counts_without_limits(self, tmp_path: Path) -> None:
         assert probe._memory(tmp_path / "none", tmp_path / "none") == Memory(12.0, 16.0, 25.0)
         assert self.measure(tmp_path, "0::/\n") == Memory(12.0, 16.0, 25.0)
 
-    def test_a_container_of_version_2(self, tmp_path: Path) -> None:
+    def test_a_cgroup_v2_limit_counts(self, tmp_path: Path) -> None:
         stat = f"anon 5\ninactive_file {GIB}\nactive_file 7"
         group(tmp_path / "cgroup", memory__max=str(4 * GIB), memory__current=str(2 * GIB), memory__stat=stat)
         assert self.measure(tmp_path, "0::/\n") == Memory(3.0, 4.0, 25.0)
 
-    def test_the_narrowest_of_the_groups_around_counts(self, tmp_path: Path) -> None:
+    def test_the_tightest_parent_limit_counts(self, tmp_path: Path) -> None:
         group(tmp_path / "cgroup" / "a", memory__max=str(2 * GIB), memory__current=str(GIB))
         group(tmp_path / "cgroup" / "a" / "b", memory__max="max", memory__current=str(GIB))
         assert self.measure(tmp_path, "0::/a/b\n") == Memory(1.0, 2.0, 50.0)
 
-    def test_a_limit_above_the_machine_is_none(self, tmp_path: Path) -> None:
+    def test_a_limit_above_the_machines_memory_is_ignored(self, tmp_path: Path) -> None:
         group(tmp_path / "cgroup", memory__max=str(64 * GIB), memory__current=str(GIB))
         assert self.measure(tmp_path, "0::/\n") == Memory(12.0, 16.0, 25.0)
 
-    def test_a_container_of_version_1(self, tmp_path: Path) -> None:
+    def test_a_cgroup_v1_limit_counts(self, tmp_path: Path) -> None:
         group(
             tmp_path / "cgroup" / "memory",
             memory__limit_in_bytes=str(2 * GIB),
@@ -56,23 +56,23 @@ class TestMemory:
         lines = "9:name=systemd:/x\n4:cpu,cpuacct:/docker/1\n3:memory:/docker/1\n0::/system.slice\n"
         assert self.measure(tmp_path, lines) == Memory(1.0, 2.0, 50.0)
 
-    def test_version_1_without_a_limit(self, tmp_path: Path) -> None:
+    def test_a_cgroup_v1_without_a_limit_is_ignored(self, tmp_path: Path) -> None:
         group(tmp_path / "cgroup" / "memory", memory__limit_in_bytes=str(0x7FFFFFFFFFFFF000))
         assert self.measure(tmp_path, "3:memory:/\n") == Memory(12.0, 16.0, 25.0)
 
-    def test_a_group_over_its_limit_has_nothing_left(self, tmp_path: Path) -> None:
+    def test_a_group_over_its_limit_has_no_memory_available(self, tmp_path: Path) -> None:
         group(tmp_path / "cgroup", memory__max=str(GIB), memory__current=str(2 * GIB))
         assert self.measure(tmp_path, "0::/\n") == Memory(0.0, 1.0, 100.0)
 
 
-def test_the_memory_of_this_machine() -> None:
+def test_this_machines_memory_is_plausible() -> None:
     now = probe.memory()
     assert 0 < now.available_gb <= now.total_gb
     assert 0 <= now.used_pct <= 100
 
 
 class FakeNvml(ModuleType):
-    """Two GPUs: one that answers all, one as under MIG, which refuses much."""
+    """Two GPUs: one that supports all queries, and one under MIG that refuses many."""
 
     class NVMLError(Exception):
         pass
@@ -130,7 +130,9 @@ class FakeNvml(ModuleType):
 
 class TestGpus:
     @pytest.mark.parametrize("as_bytes", [False, True])
-    def test_all_of_them_with_what_each_can_tell(self, monkeypatch: pytest.MonkeyPatch, as_bytes: bool) -> None:
+    def test_every_gpu_is_listed_with_its_supported_facts(
+        self, monkeypatch: pytest.MonkeyPatch, as_bytes: bool
+    ) -> None:
         nvml = FakeNvml(as_bytes=as_bytes)
         monkeypatch.setitem(sys.modules, "pynvml", nvml)
         gpus, note = probe._gpus()
@@ -153,18 +155,20 @@ class TestGpus:
         [
             (FakeNvml(FakeNvml.NVMLError_LibraryNotFound()), "no NVIDIA driver"),
             (FakeNvml(FakeNvml.NVMLError_DriverNotLoaded()), "no NVIDIA driver"),
-            (FakeNvml(FakeNvml.NVMLError("version mismatch")), "NVML says: version mismatch"),
+            (FakeNvml(FakeNvml.NVMLError("version mismatch")), "NVML reports: version mismatch"),
             (FakeNvml(count=0), "the NVIDIA driver sees no GPU"),
             (None, "nvidia-ml-py is not installed"),
         ],
     )
-    def test_none_says_why(self, monkeypatch: pytest.MonkeyPatch, nvml: FakeNvml | None, note: str) -> None:
+    def test_a_missing_gpu_gives_the_reason(
+        self, monkeypatch: pytest.MonkeyPatch, nvml: FakeNvml | None, note: str
+    ) -> None:
         monkeypatch.setitem(sys.modules, "pynvml", nvml)
         assert probe._gpus() == ([], note)
 
 
 class TestMachine:
-    def test_it_has_the_parts_of_the_probe_and_is_json(self, tmp_path: Path) -> None:
+    def test_the_machine_has_all_parts_of_the_probe_as_json(self, tmp_path: Path) -> None:
         found = probe.machine(tmp_path)
         assert list(found) == [
             "platform",
@@ -195,7 +199,7 @@ class TestMachine:
         assert packages["torch"] == "9.9"
         assert "polars" not in packages
 
-    def test_colab_is_known_by_its_environment(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_colab_is_detected_by_its_environment(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab_2026")
         assert dict(probe.machine(tmp_path)["platform"])["colab"] is True  # type: ignore[call-overload]
 

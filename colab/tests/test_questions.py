@@ -1,4 +1,4 @@
-"""Code that would wait for a person: it goes on at once, or says what to do instead."""
+"""Code that would wait for a person continues at once, or gets an explanation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness import Executor, wait_until
 
 needs_terminals = pytest.mark.skipif(os.name == "nt", reason="has no pseudo-terminals")
 PYTHON = f"{sys.executable} -c"
-# As pagers and editors do; then as what paints with curses and reads its standard error does.
+# Like pagers and editors; then like a curses program that reads its standard error.
 WAITS_FOR_KEYS = """
 import os, sys, termios, time, tty
 terminal = os.open(os.ttyname(2), os.O_RDWR | os.O_NOCTTY) if sys.argv[1] == "opens" else 2
@@ -28,7 +28,7 @@ os.read(terminal, 1)
 
 @pytest.fixture(scope="module")
 def session(executor: Executor) -> Iterator[str]:
-    """A session of these tests' own."""
+    """Name a session for these tests."""
     yield "questions"
     executor.call("DELETE", "/sessions/questions")
 
@@ -52,7 +52,7 @@ def is_there(process: int) -> bool:
         ("for k in range(2):\n    !exit {k}", "[`exit {k}` ended with exit status 1]\n"),
     ],
 )
-def test_a_command_that_fails_says_how_it_ended(executor: Executor, session: str, code: str, said: str) -> None:
+def test_a_failed_command_reports_how_it_ended(executor: Executor, session: str, code: str, said: str) -> None:
     job = executor.run(code, session=session)
     assert (job.state, job.streams) == ("succeeded", {"stdout": "", "stderr": said})
 
@@ -76,7 +76,7 @@ def test_a_command_that_fails_says_how_it_ended(executor: Executor, session: str
         ("import subprocess\nsubprocess.run('read answer; echo got [$answer]', shell=True)", "got []\n"),
     ],
 )
-def test_a_command_that_asks_reads_the_end(executor: Executor, session: str, code: str, shown: str | None) -> None:
+def test_a_command_that_asks_reads_end_of_file(executor: Executor, session: str, code: str, shown: str | None) -> None:
     job = executor.run(code, session=session, timeout_sec=30)
     assert job.state == "succeeded"
     if shown is None:
@@ -88,7 +88,7 @@ def test_a_command_that_asks_reads_the_end(executor: Executor, session: str, cod
 @needs_terminals
 @pytest.mark.parametrize("how", ["opens", "paints"])
 @pytest.mark.parametrize("line", ["{}", "{} | cat", "sh -c '{}; true'; echo on"])
-def test_a_command_that_waits_for_keys_is_ended_with_a_word(
+def test_a_command_that_waits_for_keys_is_ended_with_a_note(
     executor: Executor, session: str, how: str, line: str
 ) -> None:
     (executor.root / "waits_for_keys.py").write_text(WAITS_FOR_KEYS)
@@ -97,7 +97,7 @@ def test_a_command_that_waits_for_keys_is_ended_with_a_word(
     assert job.state == "succeeded"
     pid, rest = job.stdout.split(maxsplit=1)
     assert rest == "first page\nafter -15\n"
-    assert "to wait for keys" in job.streams["stderr"]
+    assert "single-key input" in job.streams["stderr"]
     wait_until(lambda: not is_there(int(pid)))
     assert executor.run("!echo next", session=session).stdout == "next\n"
 
@@ -119,7 +119,7 @@ def test_a_pager_prints_the_whole_file(executor: Executor, session: str, pager: 
 @pytest.mark.skipif(shutil.which("git") is None, reason="has no git")
 @pytest.mark.skipif(any(name in os.environ for name in ("GIT_EDITOR", "VISUAL", "EDITOR")), reason="has an editor")
 @pytest.mark.parametrize("run", ["!{}", "import os; os.system('{}')", "%%bash\n{}", "!!{}"])
-def test_what_opens_an_editor_fails_at_once(executor: Executor, session: str, run: str) -> None:
+def test_a_command_that_opens_an_editor_fails_at_once(executor: Executor, session: str, run: str) -> None:
     commit = "git -C repository -c user.name=me -c user.email=me commit --allow-empty 2> said"
     code = run.format(f"git init -q repository; {commit}")
     executor.run(code, session=session, timeout_sec=60)
@@ -127,7 +127,7 @@ def test_what_opens_an_editor_fails_at_once(executor: Executor, session: str, ru
 
 
 @needs_terminals
-def test_a_command_prints_to_a_terminal_as_it_goes_with_lines_as_they_are(executor: Executor, session: str) -> None:
+def test_a_commands_output_is_live_with_unchanged_lines(executor: Executor, session: str) -> None:
     test = "import os, sys; print(sys.stdout.isatty(), sys.stdin.isatty(), os.get_terminal_size().columns)"
     job = executor.run(f"!{PYTHON} '{test}'\n!printf 'a\\nb\\r\\n\\303'; printf '\\251 end'", session=session)
     assert job.stdout == "True False 80\na\nb\r\né end"
@@ -145,13 +145,13 @@ def test_a_command_prints_to_a_terminal_as_it_goes_with_lines_as_they_are(execut
     ("command", "code"),
     [("true", 0), ("exit 3", 3), ("kill -9 $$", -9), ("sh -c 'kill -15 $$'; exit $?", -15), ("no-such-command", 127)],
 )
-def test_a_command_leaves_its_exit_code(executor: Executor, session: str, command: str, code: int) -> None:
+def test_a_commands_exit_code_is_available(executor: Executor, session: str, command: str, code: int) -> None:
     job = executor.run(f"{{}}\n!{command}\nprint('code', _exit_code)", session=session)
     assert job.stdout.endswith(f"code {code}\n")
 
 
 @needs_terminals
-def test_an_interrupt_ends_a_command_that_will_not_hear_it(executor: Executor, session: str) -> None:
+def test_an_interrupt_ends_a_command_that_ignores_it(executor: Executor, session: str) -> None:
     job_id = executor.submit("!trap '' INT TERM; echo $$; while :; do sleep 0.1; done", session=session)
     executor.wait_for_output(job_id, "\n")
     process = int(executor.follow_once(job_id)[1]["text"])
@@ -169,13 +169,13 @@ def test_a_command_ends_with_its_shell_whatever_it_left_running(executor: Execut
 
 
 @needs_terminals
-def test_a_command_knows_the_variables_around_it(executor: Executor, session: str) -> None:
+def test_a_command_can_use_local_variables(executor: Executor, session: str) -> None:
     code = "def say(word):\n    !echo {word} $word\nsay('here')\nfor k in range(2):\n    !echo {k}"
     assert executor.run(code, session=session).stdout == "here here\n0\n1\n"
 
 
 @pytest.mark.parametrize("code", ["%debug", "import pdb\npdb.set_trace()\nprint('on')", "breakpoint()\nprint('on')"])
-def test_a_debugger_says_that_nobody_answers_it(executor: Executor, session: str, code: str) -> None:
+def test_a_debugger_call_raises_an_explanation(executor: Executor, session: str, code: str) -> None:
     executor.run("1 / 0", session=session)
     job = executor.run(code, session=session)
     assert (job.state, job.reason) == ("failed", "python_error")

@@ -1,4 +1,4 @@
-"""What comes at an awkward moment: while a session restarts, after a cell has ended, from a file in the way."""
+"""Events at awkward moments: during a restart, after the end of a cell, with a file in the way."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from smart_colab_executor.kernels.workspace import Workspace
 
 @pytest.fixture
 def session(executor: Executor) -> Iterator[str]:
-    """A session of the test's own."""
+    """Name a new session for the test."""
     name = f"r-{uuid.uuid4().hex[:8]}"
     yield name
     executor.call("DELETE", f"/sessions/{name}")
@@ -48,7 +48,7 @@ def test_a_job_sent_while_its_session_restarts_runs_in_the_new_kernel(
             assert (job.state, job.reason) == ("interrupted", "session_restarted")
         else:
             assert (job.state, job.stdout) == ("succeeded", f"{k}\n")
-            # Only one that was done before the restart began ran in the old kernel.
+            # Only a job finished before the restart ran in the old kernel.
             assert job.job["kernel_id"] != old or jobs.index(job_id) == 0
 
 
@@ -74,7 +74,7 @@ def test_what_a_thread_prints_after_its_cell_is_in_the_log(executor: Executor, s
     assert executor.follow(job.job["id"]).stdout == "early\n", "the events are sealed"
 
 
-def test_a_users_file_stands_in_for_no_module_of_pythons(executor: Executor, session: str) -> None:
+def test_a_users_file_does_not_shadow_a_module_of_python(executor: Executor, session: str) -> None:
     guilty = executor.root / "types.py"
     guilty.write_text("raise ImportError('mine')\n")
     try:
@@ -83,7 +83,7 @@ def test_a_users_file_stands_in_for_no_module_of_pythons(executor: Executor, ses
         guilty.unlink()
 
 
-def test_an_end_that_no_disk_took_is_known_to_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_end_lost_to_a_full_disk_is_known_to_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spool = Spool(tmp_path)
     spool.append({"type": "started"})
     assert spool.is_whole
@@ -91,7 +91,7 @@ def test_an_end_that_no_disk_took_is_known_to_be_missing(tmp_path: Path, monkeyp
         patch.setattr("smart_colab_executor.jobs.spool.write_whole", lambda *_: (_ for _ in ()).throw(OSError("full")))
         spool.seal()
         spool.append_all("progress", [b'{"completed":1}\n', b'{"completed":2}\n'])
-    # What follows stays behind it, though there is room again.
+    # Later events stay in order after it, although there is room again.
     spool.append({"type": "finished"})
     spool.close()
     assert not spool.is_whole
@@ -106,7 +106,7 @@ def test_an_end_that_no_disk_took_is_known_to_be_missing(tmp_path: Path, monkeyp
     assert json.loads(spool.read(2, 1)[0])["completed"] == 2
 
 
-def test_a_file_that_somebody_shortened_ends_the_reading(tmp_path: Path) -> None:
+def test_reading_stops_at_the_end_of_a_truncated_file(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     for _ in range(3):
         spool.append({"type": "x"})
@@ -116,7 +116,7 @@ def test_a_file_that_somebody_shortened_ends_the_reading(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("is_cancelled", [False, True])
-def test_a_slow_disk_holds_up_no_other_kernel_and_keeps_no_journal(
+def test_a_slow_disk_delays_no_other_kernel_and_leaves_no_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_cancelled: bool
 ) -> None:
     others_ran, create = threading.Event(), LastWords.create
@@ -130,7 +130,7 @@ def test_a_slow_disk_holds_up_no_other_kernel_and_keeps_no_journal(
 
     async def start_one() -> None:
         starting = asyncio.ensure_future(Kernel(Workspace(tmp_path), KernelNotes(tmp_path / "kernels")).start())
-        await asyncio.sleep(0)  # it begins
+        await asyncio.sleep(0)  # lets it start
         if is_cancelled:
             starting.cancel()
         asyncio.get_running_loop().call_soon(others_ran.set)

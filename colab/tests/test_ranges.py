@@ -51,25 +51,25 @@ def ten(tmp_path: Path) -> Path:
         ("", WHOLE),
     ],
 )
-def test_a_header_means_a_range(header: str | None, expected: tuple[int, int] | None) -> None:
+def test_a_range_header_is_parsed(header: str | None, expected: tuple[int, int] | None) -> None:
     assert parse(header, 10) == expected
 
 
 @pytest.mark.parametrize(
     ("header", "size"), [("bytes=10-", 10), ("bytes=10-12", 10), ("bytes=-0", 10), ("bytes=0-", 0), ("bytes=-0", 0)]
 )
-def test_a_range_outside_of_the_file_cannot_be_met(header: str, size: int) -> None:
+def test_a_range_outside_the_file_is_not_satisfiable(header: str, size: int) -> None:
     with pytest.raises(RangeNotSatisfiable) as caught:
         parse(header, size)
     assert caught.value.size == size
 
 
-def test_the_last_bytes_of_an_empty_file_are_the_whole_of_it() -> None:
+def test_a_suffix_range_of_an_empty_file_is_the_whole_file() -> None:
     assert parse("bytes=-5", 0) is WHOLE
 
 
-def test_any_range_is_the_slice_of_its_numbers(tmp_path: Path) -> None:
-    """Every pair of numbers around the borders, against Python's own slicing."""
+def test_every_range_matches_pythons_slice(tmp_path: Path) -> None:
+    """Compare every pair of numbers around the boundaries with Python's slicing."""
     data = random.Random(1).randbytes(7)
     file = tmp_path / "seven"
     file.write_bytes(data)
@@ -98,7 +98,7 @@ def test_any_range_is_the_slice_of_its_numbers(tmp_path: Path) -> None:
             assert "Content-Range" not in reply.headers
 
 
-def test_pieces_of_any_size_make_the_whole(tmp_path: Path) -> None:
+def test_pieces_of_any_size_add_up_to_the_file(tmp_path: Path) -> None:
     data = random.Random(2).randbytes(2 * CHUNK + 17)
     file = tmp_path / "large"
     file.write_bytes(data)
@@ -110,7 +110,7 @@ def test_pieces_of_any_size_make_the_whole(tmp_path: Path) -> None:
         assert b"".join(pieces) == data
 
 
-def test_the_whole_file_comes_in_chunks_with_its_headers(tmp_path: Path) -> None:
+def test_the_whole_file_is_sent_in_chunks_with_headers(tmp_path: Path) -> None:
     file = tmp_path / "large"
     file.write_bytes(bytes(CHUNK + 1))
     reply = serve(file, ETAG, "text/plain", None, None)
@@ -137,25 +137,23 @@ def test_the_whole_file_comes_in_chunks_with_its_headers(tmp_path: Path) -> None
         (None, ETAG, 200),
     ],
 )
-def test_if_range_wants_the_very_same_strong_etag(
-    ten: Path, etag: str | None, if_range: str | None, status: int
-) -> None:
+def test_if_range_needs_the_same_strong_etag(ten: Path, etag: str | None, if_range: str | None, status: int) -> None:
     reply = serve(ten, etag, "x/y", "bytes=1-2", if_range)
     assert (reply.status, read(reply)) == (status, b"12" if status == 206 else b"0123456789")
 
 
-def test_a_changed_file_is_answered_whole_even_where_the_range_is_outside_of_it(ten: Path) -> None:
+def test_a_changed_file_is_sent_whole_even_for_an_unsatisfiable_range(ten: Path) -> None:
     assert serve(ten, ETAG, "x/y", "bytes=50-", '"before"').status == 200
 
 
-def test_a_file_that_grows_gives_no_more_than_was_promised(ten: Path) -> None:
+def test_a_growing_file_sends_only_the_promised_bytes(ten: Path) -> None:
     reply = serve(ten, ETAG, "x/y", None, None)
     with ten.open("ab") as file:
         file.write(b"more")
     assert read(reply) == b"0123456789"
 
 
-def test_a_file_that_shrinks_ends_early(ten: Path) -> None:
+def test_a_shrinking_file_ends_early(ten: Path) -> None:
     reply = serve(ten, ETAG, "x/y", None, None)
     ten.write_bytes(b"012")
     assert read(reply) == b"012"
@@ -197,7 +195,7 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="FIFOs are Unix")
-def test_a_fifo_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_fifo_is_refused_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InvalidArgument, match="no regular file"):
+    with pytest.raises(InvalidArgument, match="not a regular file"):
         serve(tmp_path / "pipe", ETAG, "x/y", None, None)

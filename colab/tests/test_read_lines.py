@@ -1,4 +1,4 @@
-"""Texts by lines."""
+"""Reading texts by lines."""
 
 import itertools
 import os
@@ -13,7 +13,7 @@ from smart_colab_executor.core.errors import Busy, InvalidArgument, IsADirectory
 from smart_colab_executor.files import text_lines
 from smart_colab_executor.files.content_root import ContentRoot
 from smart_colab_executor.files.files import Files
-from smart_colab_executor.files.text_lines import BLOCK, COUNTED_BYTES, Lines, read_lines
+from smart_colab_executor.files.text_lines import BLOCK, MAX_COUNTED_BYTES, Lines, read_lines
 
 MANY = 10_000
 
@@ -26,7 +26,7 @@ def summary(found: dict[str, Any]) -> tuple[str, int | None, int | None, int | N
     return found["text"], found["first_line"], found["next_line"], found["total_lines"], found["is_cut"]
 
 
-def test_a_reply_has_all_that_the_api_says(files: Files, root: Path) -> None:
+def test_a_reply_has_all_documented_fields(files: Files, root: Path) -> None:
     (root / "notes.md").write_text("# one\ntwo\n")
     os.utime(root / "notes.md", (1, 1.5))
     assert page(files, 1, path="notes.md") == {
@@ -72,13 +72,13 @@ def test_lines_are_counted_from_either_end(
 
 @pytest.mark.parametrize("is_large", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_every_page_is_what_python_reads(
+def test_every_page_matches_pythons_reading(
     files: Files, root: Path, monkeypatch: pytest.MonkeyPatch, seed: int, is_large: bool
 ) -> None:
-    """With blocks of a few bytes, so that lines begin and end on every kind of border."""
+    """Use blocks of a few bytes, so that lines start and end at every kind of boundary."""
     monkeypatch.setattr(text_lines, "BLOCK", 7)
     if is_large:
-        monkeypatch.setattr(text_lines, "COUNTED_BYTES", 0)
+        monkeypatch.setattr(text_lines, "MAX_COUNTED_BYTES", 0)
     rng = random.Random(seed)
     content = "".join(rng.choice("ab\n") for _ in range(rng.randint(20, 60))) + rng.choice(["", "\n"])
     (root / "a").write_text(content, newline="")
@@ -100,11 +100,11 @@ def test_every_page_is_what_python_reads(
 
 @pytest.mark.parametrize("is_large", [False, True])
 @pytest.mark.parametrize("first", [1, -40])
-def test_pages_make_the_whole_text(
+def test_pages_add_up_to_the_whole_text(
     files: Files, root: Path, monkeypatch: pytest.MonkeyPatch, first: int, is_large: bool
 ) -> None:
     if is_large:
-        monkeypatch.setattr(text_lines, "COUNTED_BYTES", 0)
+        monkeypatch.setattr(text_lines, "MAX_COUNTED_BYTES", 0)
     every = [f"{number} {'é€😀' * (number % 90)}\n" for number in range(40)]
     (root / "a").write_text("".join(every), newline="")
     found, line = "", first
@@ -116,7 +116,7 @@ def test_pages_make_the_whole_text(
     assert found == "".join(every)
 
 
-def test_a_line_that_is_too_long_is_cut_between_characters(files: Files, root: Path) -> None:
+def test_a_too_long_line_is_cut_between_characters(files: Files, root: Path) -> None:
     (root / "a").write_text("x" + "é" * 5000 + "\nnext\n", newline="")
     text, first, following, total, is_cut = summary(page(files, 1, 9, 1024))
     assert text == "x" + "é" * 511
@@ -128,7 +128,7 @@ def test_a_line_that_is_too_long_is_cut_between_characters(files: Files, root: P
     assert summary(page(files, -1, 9, 1024)) == ("x" * 1024, 2, None, 2, True)
 
 
-def test_a_page_of_just_so_many_bytes_is_not_cut(files: Files, root: Path) -> None:
+def test_a_page_of_exactly_max_bytes_is_not_cut(files: Files, root: Path) -> None:
     (root / "a").write_text("x" * 1024 + "\n" + "y" * 1024, newline="")
     assert summary(page(files, 1, 9, 1024)) == ("x" * 1024 + "\n", 1, 2, 2, False)
     assert summary(page(files, 2, 9, 1024)) == ("y" * 1024, 2, None, 2, False)
@@ -142,7 +142,7 @@ def test_invalid_utf8_is_replaced(files: Files, root: Path) -> None:
 class TestLarge:
     @pytest.fixture
     def large(self, root: Path) -> Path:
-        """4 GiB, all hole but for its last megabytes."""
+        """Create a sparse file of 4 GiB with content only in its last megabytes."""
         file = root / "a"
         with file.open("wb") as stream:
             stream.write(b"first\n" + b"x" * 10_000)
@@ -154,8 +154,8 @@ class TestLarge:
     def test_the_last_lines_are_read_without_the_rest(
         self, files: Files, large: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        assert large.stat().st_size > COUNTED_BYTES
-        monkeypatch.setattr(text_lines._Cursor, "skip", None)  # what goes through the whole file
+        assert large.stat().st_size > MAX_COUNTED_BYTES
+        monkeypatch.setattr(text_lines._Cursor, "skip", None)  # the method that scans the whole file
         tracemalloc.start()
         try:
             found = page(files, -3)
@@ -170,7 +170,7 @@ class TestLarge:
 
 
 class TestSlow:
-    """A file of which twenty blocks are read in time, or about seventy lines."""
+    """A file of which only twenty blocks, about seventy lines, can be read in time."""
 
     @pytest.fixture
     def slow(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -182,35 +182,37 @@ class TestSlow:
         with file.open("rb") as stream:
             return read_lines(stream, line, 1, max_bytes, clock=itertools.count().__next__)
 
-    def test_lines_are_told_without_the_numbers_that_take_too_long(
+    def test_lines_are_returned_without_numbers_that_take_too_long(
         self, slow: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert self.read(slow, 50) == Lines("050\n", 50, 51, None, is_cut=False)
-        monkeypatch.setattr(text_lines, "COUNTED_BYTES", 0)
+        monkeypatch.setattr(text_lines, "MAX_COUNTED_BYTES", 0)
         assert self.read(slow, 50) == Lines("050\n", 50, 51, None, is_cut=False)
         assert self.read(slow, -50) == Lines("951\n", None, None, None, is_cut=False)
 
-    @pytest.mark.parametrize("counted", [0, COUNTED_BYTES])
-    def test_lines_too_far_within_are_refused(self, slow: Path, monkeypatch: pytest.MonkeyPatch, counted: int) -> None:
-        monkeypatch.setattr(text_lines, "COUNTED_BYTES", counted)
+    @pytest.mark.parametrize("counted", [0, MAX_COUNTED_BYTES])
+    def test_lines_too_deep_in_the_file_are_refused(
+        self, slow: Path, monkeypatch: pytest.MonkeyPatch, counted: int
+    ) -> None:
+        monkeypatch.setattr(text_lines, "MAX_COUNTED_BYTES", counted)
         for line in (500, -500):
             with pytest.raises(Busy, match="20 s") as caught:
                 self.read(slow, line)
             assert (caught.value.retryable, bool(caught.value.hint)) == (False, True)
 
-    def test_a_line_without_an_end_is_refused(self, slow: Path) -> None:
+    def test_an_endless_line_is_refused(self, slow: Path) -> None:
         slow.write_bytes(b"x" * 10_000)
         with pytest.raises(Busy):
             self.read(slow, 1)
 
 
-def test_there_is_no_line_0(files: Files, root: Path) -> None:
+def test_line_0_is_refused(files: Files, root: Path) -> None:
     (root / "a").touch()
     with pytest.raises(InvalidArgument, match="no line 0"):
         page(files, 0)
 
 
-def test_what_is_no_file_is_refused(files: Files, root: Path) -> None:
+def test_anything_but_a_file_is_refused(files: Files, root: Path) -> None:
     with pytest.raises(IsADirectory):
         page(files, 1, path="")
     with pytest.raises(NotFound):
@@ -223,7 +225,7 @@ def test_what_is_no_file_is_refused(files: Files, root: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
 @pytest.mark.parametrize("line", [1, -1000])
-def test_files_of_the_system_without_a_size_can_be_read(line: int) -> None:
+def test_system_files_without_a_size_can_be_read(line: int) -> None:
     found = Files(ContentRoot(Path("/proc"))).read("/proc/self/status", line, MANY, 65536)
     assert found["text"].startswith("Name:")
     assert found["total_lines"] == found["text"].count("\n")

@@ -29,12 +29,12 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="what is open ca
 
 
 def remove(folder: Path) -> None:
-    """At once, or what is made again meanwhile is in the way."""
+    """Remove a folder in one step, as the executor may be recreating it."""
     shutil.rmtree(folder.rename(folder.with_name(f"removed-{uuid.uuid4()}")))
 
 
 @pytest.mark.parametrize("removed", ["", "jobs"])
-def test_what_runs_and_waits_is_kept_and_what_is_gone_says_so(start: Start, removed: str) -> None:
+def test_running_and_waiting_jobs_are_kept_and_lost_output_is_reported(start: Start, removed: str) -> None:
     executor = start()
     old = executor.run("print('old')").job["id"]
     silent = executor.run("1").job["id"]
@@ -70,7 +70,7 @@ def test_what_runs_and_waits_is_kept_and_what_is_gone_says_so(start: Start, remo
     assert second.call("GET", f"/jobs/{old}").status == 404
 
 
-def test_a_job_that_ends_before_the_folder_is_made_again_is_kept(start: Start) -> None:
+def test_a_job_that_ends_before_the_folder_is_recreated_is_kept(start: Start) -> None:
     executor = start()
     running = executor.submit(RUNNING)
     executor.wait_for_output(running, "before")

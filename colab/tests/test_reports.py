@@ -1,4 +1,4 @@
-"""The reports of a loop's iterations: none is lost, none comes twice, and each has its place among the output."""
+"""Reports of a loop's iterations: none is lost or repeated, and each is in order with the output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Start = Callable[..., Executor]
 
 @pytest.fixture
 def session(executor: Executor) -> Iterator[str]:
-    """A session of the test's own."""
+    """Name a new session for the test."""
     name = f"l-{uuid.uuid4().hex[:8]}"
     yield name
     executor.call("DELETE", f"/sessions/{name}")
@@ -34,7 +34,7 @@ def file_of(executor: Executor, job_id: str) -> Path:
 
 
 def in_order(job: Finished) -> list[Any]:
-    """What the loop did, in short: the lines that it printed, and the numbers of its reports."""
+    """Return the lines that a loop printed and the numbers of its reports, in order."""
     shown: list[Any] = []
     for event in job.events:
         if event["type"] == "stream":
@@ -48,7 +48,7 @@ def in_order(job: Finished) -> list[Any]:
 
 @pytest.mark.parametrize("kill_signal", ["SIGKILL", "SIGSEGV"])
 @pytest.mark.skipif(sys.platform == "win32", reason="has no such signals")
-def test_a_kernel_that_is_killed_loses_no_report(executor: Executor, session: str, kill_signal: str) -> None:
+def test_a_killed_kernel_loses_no_report(executor: Executor, session: str, kill_signal: str) -> None:
     body = f"import os, signal\nif i == 300:\n    os.kill(os.getpid(), signal.{kill_signal})"
     job = executor.run(body, session=session, loop={"stop": 1000})
     assert job.reason == "kernel_died"
@@ -56,7 +56,7 @@ def test_a_kernel_that_is_killed_loses_no_report(executor: Executor, session: st
     assert not file_of(executor, job.job["id"]).exists()
 
 
-def test_a_loop_that_is_killed_at_its_timeout_loses_no_report(executor: Executor, session: str) -> None:
+def test_a_loop_killed_at_its_timeout_loses_no_report(executor: Executor, session: str) -> None:
     body = """
 while i == 200:
     try:
@@ -81,9 +81,9 @@ def test_a_restart_loses_no_report(executor: Executor, session: str) -> None:
 
 
 @pytest.mark.parametrize("pause", [0, 0.002], ids=["fast", "slow"])
-def test_an_executor_that_is_killed_loses_no_report(start: Start, pause: float) -> None:
+def test_a_killed_executor_loses_no_report(start: Start, pause: float) -> None:
     first = start()
-    # The body's own record of what has run; it is written just before the iteration ends.
+    # The body's own record of the iterations, written just before each one ends.
     body = f"import os, time\nos.write(done, b'%d\\n' % i)\ntime.sleep({pause})\ni"
     first.run("import os\ndone = os.open('done', os.O_WRONLY | os.O_CREAT | os.O_APPEND)")
     job_id = first.submit(body, loop={"stop": 10_000_000})
@@ -100,7 +100,7 @@ def test_an_executor_that_is_killed_loses_no_report(start: Start, pause: float) 
     assert not file_of(second, job_id).exists()
 
 
-def test_what_a_crash_left_of_a_report_is_dropped(start: Start) -> None:
+def test_a_report_truncated_by_a_crash_is_dropped(start: Start) -> None:
     first = start()
     body = "if i == 3:\n    print('there', flush=True)\n    import time\n    time.sleep(600)"
     job_id = first.submit(body, loop={"stop": 5})
@@ -129,8 +129,8 @@ if i == 99:
     assert in_order(job) == [*expected, "error"]
 
 
-def test_a_report_is_seen_while_the_next_iteration_runs(executor: Executor, session: str) -> None:
-    # Fast ones before it, so that it is told of together with others, and later.
+def test_a_report_arrives_while_the_next_iteration_runs(executor: Executor, session: str) -> None:
+    # Fast iterations before it, so that it is announced later together with others.
     body = "import time\nif i == 50:\n    time.sleep(600)"
     job_id = executor.submit(body, session=session, loop={"stop": 100})
     wait_until(lambda: executor.get(f"/jobs/{job_id}")["job"]["last_seq"] == 52)
@@ -143,7 +143,7 @@ def test_large_results_are_reported_whole(executor: Executor, session: str) -> N
     assert [event["result"] for event in job.of("progress")] == [chr(97 + i % 26) * 65_000 for i in range(200)]
 
 
-def test_results_that_few_can_read_are_reported_in_a_form_that_all_can(executor: Executor, session: str) -> None:
+def test_unusual_results_are_reported_in_portable_json(executor: Executor, session: str) -> None:
     body = """
 import sys
 sys.setrecursionlimit(100_000)
@@ -160,7 +160,7 @@ for _ in range(2_000):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files to stand for a full disk")
-def test_a_loop_that_cannot_report_does_not_go_on(executor: Executor, session: str) -> None:
+def test_a_loop_that_cannot_report_stops(executor: Executor, session: str) -> None:
     body = """
 import resource
 if i == 3:
@@ -173,7 +173,7 @@ ran = i
     assert error["ename"] == "ReportNotWritten"
     assert "iteration 3 has run" in error["evalue"]
     assert completed(job) == [1, 2, 3]
-    # Not by a print: IPython's history, which the limit hits too, has its say among the output.
+    # Not by a print: IPython's history, which the limit affects too, also prints.
     rows = executor.get(f"/variables?session={session}")["variables"]
     assert [row["repr"] for row in rows if row["name"] == "ran"] == ["3"]
 
@@ -187,7 +187,7 @@ def test_a_loop_that_removes_its_own_file_loses_no_report(executor: Executor, se
 def test_a_forked_process_reports_nothing(executor: Executor, session: str) -> None:
     if sys.platform == "win32":
         pytest.skip("cannot fork")
-    # The fork goes on through the loop until it comes to iteration 2.
+    # The fork continues the loop until iteration 2.
     body = """
 import os
 if i == 1:
@@ -214,12 +214,12 @@ output._send = count
     executor.run(count, session=session)
     job = executor.run("x = i", session=session, loop={"stop": 20_000})
     assert completed(job) == list(range(1, 20_001))
-    # One takes 180 µs, and an iteration without 12; they are sent in steps of 20 ms.
+    # A message takes 180 µs, an iteration without one 12 µs; they are sent every 20 ms.
     told = executor.run("print(sent.count('smart_colab_reported'))", session=session)
     assert 0 < int(told.stdout) < 2000
 
 
-def test_a_full_disk_of_the_executors_keeps_the_reports_for_later(tmp_path: Path) -> None:
+def test_the_executors_full_disk_keeps_reports_for_later(tmp_path: Path) -> None:
     lines = [b'{"completed":%d,"result":null}\n' % (k + 1) for k in range(5)]
     reports = Reports(tmp_path)
     reports.create()
@@ -235,7 +235,7 @@ def test_a_full_disk_of_the_executors_keeps_the_reports_for_later(tmp_path: Path
     assert Reports(tmp_path).read() == []
 
 
-def test_a_report_is_read_without_a_result_that_cannot_be() -> None:
+def test_a_report_with_an_unreadable_result_is_read_without_it() -> None:
     deep = b'{"completed":1,"error":null,"result":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n"
     assert json.loads(readable(deep) or b"") == {"completed": 1, "error": None, "result": None}
     assert readable(b"[]\n") is readable(b"nothing\n") is readable(b"3\n") is None

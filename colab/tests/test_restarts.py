@@ -1,4 +1,4 @@
-"""Several restarts of one session at once."""
+"""Concurrent restarts of one session."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def starting(executor: Executor, session: str) -> bool:
     return bool(executor.session(session)["state"] == "starting")
 
 
-def test_restarts_at_once_are_one(executor: Executor, session: str) -> None:
+def test_concurrent_restarts_are_one(executor: Executor, session: str) -> None:
     running = executor.submit("import time\nprint('asleep', flush=True)\ntime.sleep(600)", session=session)
     executor.wait_for_output(running, "asleep")
     with ThreadPoolExecutor(4) as pool:
@@ -30,7 +30,7 @@ def test_restarts_at_once_are_one(executor: Executor, session: str) -> None:
     assert executor.run("print(1)", session=session).stdout == "1\n"
 
 
-def test_what_waits_for_a_new_kernel_is_ended_by_the_next_restart(executor: Executor, session: str) -> None:
+def test_jobs_waiting_for_a_new_kernel_are_ended_by_the_next_restart(executor: Executor, session: str) -> None:
     executor.run("1", session=session)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(executor.call, "POST", f"/sessions/{session}/restart")
@@ -38,13 +38,13 @@ def test_what_waits_for_a_new_kernel_is_ended_by_the_next_restart(executor: Exec
         waiting = executor.submit("print('ran')", session=session)
         second = executor.post(f"/sessions/{session}/restart")
         assert first.result().status == 200
-    # It may have begun before the second restart came; then that is a restart of its own.
+    # It may have started before the second restart arrived, which is then a separate one.
     ended = executor.follow(waiting)
     assert (ended.state, ended.stdout) in [("interrupted", ""), ("succeeded", "ran\n")]
     assert (waiting in second["ended_jobs"]) == (ended.state == "interrupted")
 
 
-def test_a_session_deleted_while_it_restarts_answers_both(executor: Executor, session: str) -> None:
+def test_deleting_a_restarting_session_answers_both_requests(executor: Executor, session: str) -> None:
     for _ in range(3):
         executor.run("1", session=session)
         with ThreadPoolExecutor(2) as pool:
@@ -55,7 +55,7 @@ def test_a_session_deleted_while_it_restarts_answers_both(executor: Executor, se
         assert executor.call("DELETE", f"/sessions/{session}").status == 404
 
 
-def test_a_session_whose_kernel_starts_is_clean_already(executor: Executor, session: str) -> None:
+def test_cleanup_of_a_starting_session_has_nothing_to_do(executor: Executor, session: str) -> None:
     executor.run("x = 1", session=session)
     with ThreadPoolExecutor(1) as pool:
         restart = pool.submit(executor.call, "POST", f"/sessions/{session}/restart")
@@ -66,10 +66,10 @@ def test_a_session_whose_kernel_starts_is_clean_already(executor: Executor, sess
         assert restart.result().status == 200
 
 
-def test_a_session_whose_first_job_waits_for_its_kernel_is_busy(executor: Executor, session: str) -> None:
+def test_cleanup_of_a_starting_session_with_a_job_is_refused(executor: Executor, session: str) -> None:
     job = executor.submit("import time\ntime.sleep(600)", session=session)
     assert executor.call("POST", "/cleanup", {"session": session}).status == 409
-    # It is in the queue until the kernel is there, and runs after.
+    # It is queued until the kernel is ready, and then runs.
     shown = executor.session(session)
     assert (shown["queued_jobs"] == 1) != (shown["running_job"] == job)
     executor.post(f"/jobs/{job}/interrupt")

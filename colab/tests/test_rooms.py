@@ -1,4 +1,4 @@
-"""The package stays as it was planned: rooms in an order, and what each may import."""
+"""The package keeps its structure: rooms on floors, with the imports allowed to each."""
 
 import ast
 import sys
@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "smart_colab_executor"
 NAME = PACKAGE.name
 
-# A room may import those of the floors before its own.
+# A room may import rooms of earlier floors.
 FLOORS = (
     ("in_kernel", "wire"),
     ("core",),
@@ -24,11 +24,11 @@ FLOORS = (
     ("__main__",),
 )
 MAX_ROOMS = 12
-# What imports Flask, or what Flask stands on.
+# Rooms that may import Flask or its dependencies.
 WEB = {"flask", "werkzeug", "waitress"}
 WEB_ROOMS = {"http", "app"}
 # These run where nothing is installed for us: beside the user's code, and before the notebook has installed anything.
-# What is named here is imported in a function, once it is known to be there.
+# The modules named here are imported inside a function, once they are known to exist.
 STANDARD_LIBRARY_AND = {"in_kernel": {"matplotlib"}, "notebook": {"google", "ngrok"}}
 
 
@@ -61,7 +61,7 @@ def floor_of(room: str) -> int | None:
 
 
 def faults(path: str, text: str) -> list[str]:
-    """What a file, named by its path in the package, does that its room may not."""
+    """Return the violations in a file, given its path in the package."""
     own = room_of(path)
     if own == "__init__":
         return []
@@ -84,11 +84,11 @@ def files() -> dict[str, str]:
     return {file.relative_to(PACKAGE).as_posix(): file.read_text("utf-8") for file in sorted(PACKAGE.rglob("*.py"))}
 
 
-def test_imports_go_down_only_and_stay_where_they_belong() -> None:
+def test_imports_only_go_down_and_stay_where_they_belong() -> None:
     assert [fault for path, text in files().items() for fault in faults(path, text)] == []
 
 
-def test_the_package_is_a_few_rooms_and_each_says_what_it_is_for() -> None:
+def test_every_room_of_the_package_is_documented() -> None:
     rooms = {path.partition("/")[0] for path in files() if "/" in path}
     assert len(rooms) <= MAX_ROOMS
     planned = {room for floor in FLOORS for room in floor} | {"__init__"}
@@ -116,7 +116,7 @@ def test_the_package_is_a_few_rooms_and_each_says_what_it_is_for() -> None:
         ("cellar/a.py", ""),
     ],
 )
-def test_a_file_that_breaks_a_rule_is_found(path: str, text: str) -> None:
+def test_a_file_that_breaks_a_rule_is_detected(path: str, text: str) -> None:
     assert len(faults(path, text)) == 1
 
 
@@ -129,5 +129,5 @@ def test_a_file_that_breaks_a_rule_is_found(path: str, text: str) -> None:
         ("app.py", "from .http.jobs import add_job_routes"),
     ],
 )
-def test_what_is_allowed_is_left_alone(path: str, text: str) -> None:
+def test_allowed_imports_are_accepted(path: str, text: str) -> None:
     assert faults(path, text) == []

@@ -1,4 +1,4 @@
-"""What a session tells of its rest and its memory, how much may wait in it, and how long it is waited for."""
+"""A session's idle time and memory, and the limits on its queue and its answers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SLEEP = "import time\nprint('asleep', flush=True)\ntime.sleep(600)"
 
 @pytest.fixture
 def session(executor: Executor) -> Iterator[str]:
-    """A session of the test's own."""
+    """Name a new session for the test."""
     name = f"q-{uuid.uuid4().hex[:8]}"
     yield name
     executor.call("DELETE", f"/sessions/{name}")
 
 
-def test_a_session_tells_how_long_it_has_rested(executor: Executor, session: str) -> None:
+def test_a_session_reports_its_idle_time(executor: Executor, session: str) -> None:
     began = time.monotonic()
     executor.run("1", session=session)
     wait_until(lambda: (executor.session(session)["idle_sec"] or 0) >= 0.5)
@@ -42,7 +42,7 @@ def test_a_session_tells_how_long_it_has_rested(executor: Executor, session: str
     assert 0 <= shown["idle_sec"] <= time.monotonic() - began
 
 
-def test_a_session_tells_the_memory_of_its_kernel_and_its_children(executor: Executor, session: str) -> None:
+def test_a_session_reports_the_memory_of_its_kernel_and_children(executor: Executor, session: str) -> None:
     executor.run("1", session=session)
     alone = executor.session(session)["memory_mb"]
     assert 10 < alone < 1000
@@ -60,7 +60,7 @@ def test_a_session_tells_the_memory_of_its_kernel_and_its_children(executor: Exe
     executor.run("child.kill()\nchild.wait()\nchild.stdout.close()", session=session)
 
 
-def test_a_session_without_a_kernel_has_no_memory_and_no_rest(start: Start) -> None:
+def test_a_session_without_a_kernel_has_no_memory_and_idle_time(start: Start) -> None:
     executor = start()
     executor.call("DELETE", "/sessions/main")
     shown = executor.session()
@@ -99,9 +99,7 @@ def test_jobs_are_listed_by_session(executor: Executor, session: str) -> None:
     assert executor.call("GET", "/jobs?session=a%20b").status == 400
 
 
-def test_neither_a_restart_nor_a_cleanup_is_waited_for_too_long(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_restarts_and_cleanups_answer_in_time(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held = tmp_path / "held"
     startup = tmp_path / "ipython" / "profile_default" / "startup"
     startup.mkdir(parents=True)
@@ -111,7 +109,7 @@ def test_neither_a_restart_nor_a_cleanup_is_waited_for_too_long(
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     executor = start()
     executor.run("1")
-    # After the job has ended, a thread of its takes the interpreter for itself.
+    # After the job has ended, one of its threads holds the GIL.
     go, gone = tmp_path / "go", tmp_path / "gone"
     silence = f"""
 import pathlib, threading, time
@@ -132,14 +130,14 @@ threading.Thread(target=compute).start()
         restarted, cleaned = restart.result(), cleanup.result()
     assert (restarted.status, restarted.json["code"], restarted.json["retryable"]) == (409, "busy", False)
     assert (cleaned.status, cleaned.json["code"], cleaned.json["retryable"]) == (503, "busy", True)
-    # The restart goes on, and what is sent waits for it.
+    # The restart continues, and new code waits for it.
     job_id = executor.submit("print('anew')")
     held.unlink()
     assert executor.follow(job_id).stdout == "anew\n"
     assert executor.post("/sessions/silent/restart")["session"]["state"] == "idle"
 
 
-def test_an_interrupt_that_is_sent_again_reaches_the_code_once(executor: Executor) -> None:
+def test_a_repeated_interrupt_request_reaches_the_code_once(executor: Executor) -> None:
     code = (
         "import time\ntry:\n    print('begun', flush=True)\n    time.sleep(600)\n"
         "except KeyboardInterrupt:\n    time.sleep(1.5)\n    print('saved')"

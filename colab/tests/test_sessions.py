@@ -1,4 +1,4 @@
-"""Sessions: kernels that die, hang, are interrupted, restarted, looked into and cleaned."""
+"""Sessions: kernels that die, hang, are interrupted, restarted, inspected and cleaned up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SLEEP = "import time\nprint('asleep', flush=True)\ntime.sleep(600)"
 
 @pytest.fixture
 def session(executor: Executor) -> Iterator[str]:
-    """A session of the test's own."""
+    """Name a new session for the test."""
     name = f"s-{uuid.uuid4().hex[:8]}"
     yield name
     executor.call("DELETE", f"/sessions/{name}")
@@ -37,7 +37,7 @@ def test_an_interrupt_right_after_the_put_is_not_lost(executor: Executor) -> Non
         assert executor.follow(job_id).state == "interrupted"
 
 
-def test_a_job_whose_kernel_still_starts_is_taken_out(executor: Executor, session: str) -> None:
+def test_a_job_waiting_for_its_kernels_start_can_be_interrupted(executor: Executor, session: str) -> None:
     job_id = executor.submit("print('never')", session=session)
     executor.post(f"/jobs/{job_id}/interrupt")
     job = executor.follow(job_id)
@@ -59,7 +59,7 @@ def test_an_awaiting_job_is_interrupted(executor: Executor) -> None:
     assert executor.follow(job_id).state == "interrupted"
 
 
-def test_a_queued_job_is_taken_out(executor: Executor) -> None:
+def test_a_queued_job_is_removed_by_an_interrupt(executor: Executor) -> None:
     running = executor.submit(SLEEP)
     executor.wait_for_output(running, "asleep")
     taken, kept = executor.submit("print('never')"), executor.submit("print('kept')")
@@ -83,7 +83,7 @@ def test_jobs_of_a_session_run_in_order(executor: Executor) -> None:
     assert executor.run("print(order)").stdout == f"{list(range(12))}\n"
 
 
-def test_sessions_run_side_by_side_and_apart(executor: Executor, session: str) -> None:
+def test_sessions_are_concurrent_and_isolated(executor: Executor, session: str) -> None:
     sleeping = executor.submit(SLEEP)
     executor.wait_for_output(sleeping, "asleep")
     executor.run("only_here = 1", session=session)
@@ -109,7 +109,7 @@ def test_a_timeout_interrupts_and_keeps_the_variables(executor: Executor, sessio
     assert executor.run("print(kept)", session=session).stdout == "1\n"
 
 
-def test_a_timeout_kills_code_that_will_not_stop(executor: Executor, session: str) -> None:
+def test_a_timeout_kills_code_that_ignores_the_interrupt(executor: Executor, session: str) -> None:
     code = """
 import time
 while True:
@@ -126,7 +126,7 @@ while True:
     assert after.job["kernel_id"] != job.job["kernel_id"]
 
 
-def test_a_kernel_that_dies_fails_its_job_alone(executor: Executor, session: str) -> None:
+def test_a_dying_kernel_fails_only_its_job(executor: Executor, session: str) -> None:
     job_id = executor.submit(
         "import os\nprint('last words', flush=True)\nimport time; time.sleep(1)\nos._exit(1)", session=session
     )
@@ -139,14 +139,14 @@ def test_a_kernel_that_dies_fails_its_job_alone(executor: Executor, session: str
     assert following.job["kernel_id"] != job.job["kernel_id"]
 
 
-def test_a_kernel_that_dies_at_once_still_started(executor: Executor, session: str) -> None:
+def test_a_job_that_kills_its_kernel_at_once_has_started(executor: Executor, session: str) -> None:
     executor.run("1", session=session)
     job = executor.run("import os; os._exit(1)", session=session)
     assert [event["type"] for event in job.events] == ["started", "finished"]
     assert job.reason == "kernel_died"
 
 
-def test_a_kernel_that_dies_idle_is_noticed(executor: Executor, session: str) -> None:
+def test_an_idle_kernels_death_is_detected(executor: Executor, session: str) -> None:
     gate = executor.root / f"gate of {session}"
     leave = f"def leave():\n    while not os.path.exists({str(gate)!r}): time.sleep(0.05)\n    os._exit(1)\n"
     job = executor.run(f"import os, threading, time\n{leave}threading.Thread(target=leave).start()", session=session)
@@ -157,7 +157,7 @@ def test_a_kernel_that_dies_idle_is_noticed(executor: Executor, session: str) ->
     assert executor.run("print('anew')", session=session).job["kernel_id"] != job.job["kernel_id"]
 
 
-def test_a_job_meant_for_a_kernel_runs_there_or_not_at_all(executor: Executor, session: str) -> None:
+def test_a_job_with_a_kernel_id_runs_there_or_not_at_all(executor: Executor, session: str) -> None:
     kernel_id = executor.run("x = 1", session=session).job["kernel_id"]
     assert executor.run("print(x)", session=session, kernel_id=kernel_id).stdout == "1\n"
     dying = executor.submit("import os, time\ntime.sleep(0.5)\nos._exit(1)", session=session)
@@ -184,7 +184,7 @@ def test_a_restart_ends_the_jobs_and_clears_the_variables(executor: Executor, se
     assert executor.run("print('gone' in dir())", session=session).stdout == "False\n"
 
 
-def test_a_deleted_session_is_gone_with_its_kernel(executor: Executor, session: str) -> None:
+def test_deleting_a_session_ends_its_kernel(executor: Executor, session: str) -> None:
     running = executor.submit(
         "import os\nprint(os.getpid(), flush=True)\nimport time\ntime.sleep(600)", session=session
     )
@@ -197,7 +197,7 @@ def test_a_deleted_session_is_gone_with_its_kernel(executor: Executor, session: 
     assert executor.call("DELETE", f"/sessions/{session}").status == 404
 
 
-def test_main_comes_back_after_it_was_deleted(executor: Executor) -> None:
+def test_main_is_recreated_after_deletion(executor: Executor) -> None:
     assert executor.call("DELETE", "/sessions/main").status == 200
     assert executor.session()["state"] == "dead"
     assert executor.run("print('back')").stdout == "back\n"
@@ -249,7 +249,7 @@ def test_variables_are_listed_while_code_runs(executor: Executor, session: str) 
 
 
 def names_while_deaf(executor: Executor, session: str) -> list[str]:
-    """The variables that are shown while the kernel cannot answer."""
+    """Return the variables listed while the kernel cannot answer."""
     gate, deaf = executor.root / f"gate of {session}", executor.root / f"deaf {session}"
     code = (
         "import pathlib, time\nprint('asleep', flush=True)\n"
@@ -258,7 +258,7 @@ def names_while_deaf(executor: Executor, session: str) -> list[str]:
     )
     job_id = executor.submit(code, session=session)
     executor.wait_for_output(job_id, "asleep")
-    # A snapshot comes 0.05 s after a job, also while the next one sleeps; nothing shows when it is there.
+    # A snapshot is taken 0.05 s after a job, even while the next one sleeps; nothing shows when it is ready.
     time.sleep(1)
     gate.touch()
     wait_until(deaf.exists)
@@ -267,14 +267,14 @@ def names_while_deaf(executor: Executor, session: str) -> list[str]:
     return [row["name"] for row in listing["variables"]]
 
 
-def test_a_kernel_that_cannot_answer_is_shown_as_it_last_was(executor: Executor, session: str) -> None:
+def test_variables_of_a_busy_kernel_come_from_the_snapshot(executor: Executor, session: str) -> None:
     executor.run("before = 1", session=session)
-    # A look proves that the snapshot of the last idle moment was taken before.
+    # A live listing proves that the snapshot was taken before.
     executor.get(f"/variables?session={session}")
     assert names_while_deaf(executor, session) == ["before"]
 
 
-def test_a_job_that_ends_is_in_the_snapshot_that_nobody_asked_for(executor: Executor, session: str) -> None:
+def test_a_snapshot_is_taken_after_every_job(executor: Executor, session: str) -> None:
     executor.run("earlier = 1", session=session)
     executor.run("before = 1", session=session)
     assert names_while_deaf(executor, session) == ["before", "earlier"]
@@ -327,7 +327,7 @@ def test_the_namespace_and_the_history_start_clean(executor: Executor, session: 
     assert executor.session(session)["execution_count"] == 1
 
 
-def test_a_background_thread_prints_into_the_cell_that_runs(executor: Executor, session: str) -> None:
+def test_a_background_thread_does_not_disturb_later_cells(executor: Executor, session: str) -> None:
     executor.run(
         "import threading, time\nstop = threading.Event()\n"
         "def tick():\n    while not stop.wait(0.01):\n        print('tick', flush=True)\n"
@@ -341,7 +341,7 @@ def test_a_background_thread_prints_into_the_cell_that_runs(executor: Executor, 
     assert later.stdout == "alone\n"
 
 
-def test_a_session_tells_what_it_does(executor: Executor, session: str) -> None:
+def test_a_session_reports_its_state(executor: Executor, session: str) -> None:
     job_id = executor.submit(SLEEP, session=session)
     executor.wait_for_output(job_id, "asleep")
     executor.submit("1", session=session)
@@ -358,7 +358,7 @@ def test_code_starts_in_the_root(executor: Executor) -> None:
     assert executor.run("import os\nprint(os.getcwd())").stdout.strip() == str(executor.root)
 
 
-def test_many_polls_do_not_slow_a_job_down_to_a_halt(executor: Executor) -> None:
+def test_many_polls_do_not_stall_a_job(executor: Executor) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     job_id = executor.submit(SLEEP)

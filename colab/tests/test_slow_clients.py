@@ -1,4 +1,4 @@
-"""Slow clients hold up no other calls. What they cost the others is measured by `benches/bridge/together.rs`."""
+"""Slow clients do not block other calls. Their cost to others is measured by `benches/bridge/together.rs`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from slow_clients import connect
 from smart_colab_executor.app import MAX_DOWNLOADS
 from smart_colab_executor.core.errors import Busy
 from smart_colab_executor.http.jobs import MAX_EXECUTES, MAX_WAITS
-from smart_colab_executor.http.server import CONNECTIONS_KEPT, MAX_CONNECTIONS, THREADS
+from smart_colab_executor.http.server import EVICT_IDLE_FROM_CONNECTIONS, MAX_CONNECTIONS, THREADS
 from smart_colab_executor.http.slots import Slots
 
 CROWD = Path(__file__).with_name("slow_clients.py")
@@ -30,7 +30,7 @@ LARGE = "/files/download?path=large"
 
 @contextmanager
 def crowd(executor: Executor, kind: str, count: int, path: str) -> Iterator[None]:
-    """Slow clients in a process of their own, so that they cost this one's calls nothing."""
+    """Run slow clients in a separate process, so that they do not slow down this one's calls."""
     host, port = executor.ready["url"].removeprefix("http://").split(":")
     command = [sys.executable, str(CROWD), host, port, executor.token, kind, str(count), path]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -54,11 +54,11 @@ def get(executor: Executor, path: str) -> bytes:
 
 
 def is_silent(client: socket.socket) -> bool:
-    """Whether nothing came, not even the connection's end."""
+    """Return whether nothing was received, not even the connection's end."""
     return not select.select([client], [], [], 0)[0]
 
 
-def test_two_hundred_slow_clients_hold_up_no_quick_call(executor: Executor) -> None:
+def test_two_hundred_slow_clients_delay_no_quick_call(executor: Executor) -> None:
     gate = executor.root / "gate"
     code = f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.05)\nprint('open')"
     poll = get(executor, f"/jobs/{executor.submit(code, session='other')}/events?after=1&wait=25&linger=0")
@@ -78,7 +78,7 @@ def test_two_hundred_slow_clients_hold_up_no_quick_call(executor: Executor) -> N
         def is_served_beside_all() -> bool:
             assert executor.call("GET", "/health").status == 200
             assert executor.run("print(1)").stdout == "1\n"
-            # A poll is answered after 25 s at most. The calls may have waited for that: it counts for nothing.
+            # A poll is answered within 25 s. The calls may have waited for that, which is not counted.
             answered = [client for client in polls if not is_silent(client)]
             for client in answered:
                 assert client.recv(65536)
@@ -98,7 +98,7 @@ def test_two_hundred_slow_clients_hold_up_no_quick_call(executor: Executor) -> N
             assert client.recv(1024)
 
 
-def test_more_slow_downloads_than_there_are_slots_are_put_off(executor: Executor) -> None:
+def test_slow_downloads_beyond_the_slots_are_refused(executor: Executor) -> None:
     with crowd(executor, "reader", MAX_DOWNLOADS, LARGE):
         reply = executor.call("GET", LARGE)
         assert (reply.status, reply.json["code"], reply.json["retryable"]) == (503, "busy", True)
@@ -112,13 +112,13 @@ def test_more_slow_downloads_than_there_are_slots_are_put_off(executor: Executor
         assert executor.call("POST", "/files/bundle", {"path": "", "names": ["executor.log"]}).status == 200
 
 
-def test_greedy_clients_leave_threads_and_connections_to_the_rest(executor: Executor) -> None:
-    assert THREADS >= CONNECTIONS_KEPT > MAX_WAITS + MAX_EXECUTES + MAX_DOWNLOADS
+def test_greedy_clients_leave_threads_and_connections_to_others(executor: Executor) -> None:
+    assert THREADS >= EVICT_IDLE_FROM_CONNECTIONS > MAX_WAITS + MAX_EXECUTES + MAX_DOWNLOADS
     sleeper = executor.submit(f"print('asleep', flush=True)\n{SLEEP}", session="other")
     executor.wait_for_output(sleeper, "asleep")
     poll = f"/jobs/{sleeper}/events?after=9"
     with crowd(executor, "execute", 99, "/execute"):
-        # Those that have no seat are answered, and did not run.
+        # Requests without a seat are answered, and did not run.
         wait_until(lambda: executor.session("greedy")["queued_jobs"] == MAX_EXECUTES - 1)
         refused = executor.call("POST", "/execute", {"code": "1"})
         assert (refused.status, refused.json["code"], refused.json["retry_after_sec"]) == (503, "busy", 5)
@@ -136,7 +136,7 @@ def test_greedy_clients_leave_threads_and_connections_to_the_rest(executor: Exec
 
 
 @pytest.mark.parametrize("kind", ["idle", "sender"])
-def test_connections_that_ask_nothing_give_way(executor: Executor, kind: str) -> None:
+def test_idle_connections_give_way(executor: Executor, kind: str) -> None:
     sleeper = executor.submit("import time\nprint('asleep', flush=True)\ntime.sleep(2)\nprint('awake')")
     executor.wait_for_output(sleeper, "asleep")
     with ThreadPoolExecutor(1) as pool:
@@ -146,7 +146,7 @@ def test_connections_that_ask_nothing_give_way(executor: Executor, kind: str) ->
             assert waiting.result().stdout == "asleep\nawake\n"
 
 
-def test_a_slot_is_free_again_when_its_body_is_read_closed_or_dropped() -> None:
+def test_a_slot_is_released_when_its_body_is_read_closed_or_dropped() -> None:
     slots = Slots(1)
 
     def busy() -> bool:

@@ -1,4 +1,4 @@
-"""Large bodies and replies where the disk takes no temporary files."""
+"""Large bodies and replies when the disk has no room for temporary files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from smart_colab_executor.http import server
 LARGE = 4 * 1024 * 1024
 
 
-def test_a_disk_that_takes_no_more_cuts_no_body_and_no_reply(start: Callable[..., Executor], tmp_path: Path) -> None:
+def test_a_full_disk_truncates_no_body_and_no_reply(start: Callable[..., Executor], tmp_path: Path) -> None:
     if sys.platform == "win32":
         pytest.skip("it needs a limit to the size of files")
     import resource
@@ -35,7 +35,7 @@ def test_a_disk_that_takes_no_more_cuts_no_body_and_no_reply(start: Callable[...
     assert executor.run("print(1)").stdout == "1\n"
 
 
-def test_where_the_memory_has_no_room_either_a_body_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_is_refused_when_disk_and_memory_are_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "MAX_SPILLED_BYTES", 20_000)
     monkeypatch.setattr(server._Buffer, "folder", tmp_path / "missing")
     monkeypatch.setattr(buffers, "TempfileBasedBuffer", server._Buffer)
@@ -53,11 +53,11 @@ def test_where_the_memory_has_no_room_either_a_body_is_refused(tmp_path: Path, m
 
 
 @pytest.mark.parametrize("disk_takes", [0, 5, 12, 10_000])
-def test_what_the_disk_does_not_take_goes_on_in_memory(
+def test_a_spill_continues_in_memory_when_the_disk_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk_takes: int
 ) -> None:
     class Disk(io.FileIO):
-        """It takes so many bytes, and part of what is more."""
+        """Accepts a limited number of bytes, and part of a write beyond."""
 
         def write(self, data: object) -> int:
             room = disk_takes - self.tell()

@@ -1,4 +1,4 @@
-"""A state folder with files that cannot be read: they are set aside, it is said, and the executor starts."""
+"""Unreadable files in a state folder are set aside and logged, and the executor starts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def names(folder: Path) -> set[str]:
 
 
 def kept_job(folder: Path) -> tuple[Path, dict[str, Any]]:
-    """A finished job as an executor leaves it, and its record."""
+    """Create a finished job as an executor leaves it; return its folder and record."""
     store = JobStore(folder, str(uuid.uuid4()))
     job, _ = store.add(str(uuid.uuid4()), JobRequest("1"))
     job.spool.append({"type": "started", "kernel_id": "k", "execution_count": 1})
@@ -43,7 +43,7 @@ def kept_job(folder: Path) -> tuple[Path, dict[str, Any]]:
     return job.folder, json.loads((job.folder / "job.json").read_bytes())
 
 
-def test_an_executor_starts_whatever_is_spoiled(start: Start) -> None:
+def test_an_executor_starts_with_any_spoiled_files(start: Start) -> None:
     first = start()
     good, bad, worse = (first.run("print('kept')").job["id"] for _ in range(3))
     first.post("/shutdown")
@@ -84,7 +84,7 @@ def test_an_executor_starts_whatever_is_spoiled(start: Start) -> None:
 
 def put_socket(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
-        # The place's own name may be too long for an address.
+        # The path itself may be too long for an address.
         listener.bind(short := tempfile.mktemp())
     shutil.move(short, path)
 
@@ -95,7 +95,9 @@ if sys.platform != "win32":
 
 
 @pytest.mark.parametrize("put", NO_FILES.values(), ids=list(NO_FILES))
-def test_an_executor_starts_where_no_file_stands_in_a_files_place(start: Start, put: Callable[[Path], object]) -> None:
+def test_an_executor_starts_when_files_are_replaced_by_other_things(
+    start: Start, put: Callable[[Path], object]
+) -> None:
     first = start()
     good, bad, worse = (first.run("print('kept')").job["id"] for _ in range(3))
     first.post("/shutdown")
@@ -120,12 +122,12 @@ def test_an_executor_starts_where_no_file_stands_in_a_files_place(start: Start, 
     assert second.run("print(1)").stdout == "1\n"
     for path in aside:
         assert os.path.lexists(f"{path}.unreadable"), path
-        assert f"{path.parent.name}/{path.name} cannot be read (not a regular file) and is set aside" in said
+        assert f"{path.parent.name}/{path.name} cannot be read (not a regular file) and was set aside" in said
     assert f"jobs/{bad} cannot be read back" in said
 
 
 @pytest.mark.parametrize("content", SPOILED)
-def test_no_note_of_the_state_folder_keeps_it_from_starting(tmp_path: Path, content: bytes) -> None:
+def test_no_spoiled_record_prevents_a_start(tmp_path: Path, content: bytes) -> None:
     for name in ("kernels/0193.json", "uploads/0193.json", "jobs/0193/job.json", "boots"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -164,9 +166,7 @@ def test_no_note_of_the_state_folder_keeps_it_from_starting(tmp_path: Path, cont
         ("request", "kernel_id", 5),
     ],
 )
-def test_a_record_of_a_wrong_shape_is_left_alone_and_never_run_again(
-    tmp_path: Path, part: str, field: str, value: object
-) -> None:
+def test_a_malformed_record_is_kept_and_never_run_again(tmp_path: Path, part: str, field: str, value: object) -> None:
     (folder, saved), (other, _) = kept_job(tmp_path), kept_job(tmp_path)
     saved[part][field] = value
     (folder / "job.json").write_text(json.dumps(saved))
@@ -178,7 +178,7 @@ def test_a_record_of_a_wrong_shape_is_left_alone_and_never_run_again(
         store.add(folder.name, JobRequest("1"))
 
 
-def test_what_stands_in_a_jobs_folder_in_a_files_place_is_set_aside(tmp_path: Path) -> None:
+def test_anything_in_place_of_a_jobs_file_is_set_aside(tmp_path: Path) -> None:
     folder, _ = kept_job(tmp_path)
     (folder / "log.txt").mkdir()
     (folder / "events.jsonl").unlink()
@@ -190,7 +190,7 @@ def test_what_stands_in_a_jobs_folder_in_a_files_place_is_set_aside(tmp_path: Pa
     assert {"log.txt.unreadable", "events.jsonl.unreadable"} <= names(folder)
 
 
-def test_events_behind_a_spoiled_one_are_kept_aside(tmp_path: Path) -> None:
+def test_events_after_a_spoiled_one_are_kept_aside(tmp_path: Path) -> None:
     folder, _ = kept_job(tmp_path)
     with (folder / "events.jsonl").open("ab") as file:
         file.write(DEEP + b'\n{"seq":3,"at":"","type":"stream","name":"stdout","text":"behind"}\n')
@@ -199,7 +199,7 @@ def test_events_behind_a_spoiled_one_are_kept_aside(tmp_path: Path) -> None:
     assert b"behind" not in (folder / "events.jsonl").read_bytes()
 
 
-def test_each_that_is_set_aside_has_a_name_of_its_own(tmp_path: Path) -> None:
+def test_files_set_aside_get_distinct_names(tmp_path: Path) -> None:
     for content in ("one", "two", "three"):
         (tmp_path / "boots").write_text(content)
         spoiled.set_aside(tmp_path / "boots", ValueError())
@@ -208,7 +208,7 @@ def test_each_that_is_set_aside_has_a_name_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="everything can be read by this user")
-def test_what_may_not_be_read_is_set_aside(tmp_path: Path) -> None:
+def test_a_file_without_read_permission_is_set_aside(tmp_path: Path) -> None:
     folder, _ = kept_job(tmp_path / "jobs")
     for name in ("boots", "lock"):
         (tmp_path / name).touch(mode=0)

@@ -32,7 +32,7 @@ def test_events_are_numbered_and_read_back(tmp_path: Path) -> None:
     assert [event["k"] for event in spool.events(1)] == [1, 2]
 
 
-def test_any_cursor_reads_on_across_a_restart(tmp_path: Path) -> None:
+def test_any_cursor_stays_valid_across_a_restart(tmp_path: Path) -> None:
     dice = random.Random(7)
     spool = Spool.create(tmp_path)
     for _ in range(2000):
@@ -47,7 +47,7 @@ def test_any_cursor_reads_on_across_a_restart(tmp_path: Path) -> None:
             assert found or after == 2000
 
 
-def test_a_crash_at_any_byte_keeps_the_whole_events(tmp_path: Path) -> None:
+def test_a_crash_at_any_byte_keeps_complete_events(tmp_path: Path) -> None:
     whole = Spool.create(tmp_path)
     ends = []
     for k in range(4):
@@ -65,7 +65,7 @@ def test_a_crash_at_any_byte_keeps_the_whole_events(tmp_path: Path) -> None:
 
 
 class _FullDisk:
-    """A file that takes some bytes of a write, then no more."""
+    """A file that accepts some bytes of a write, then fails."""
 
     def __init__(self, file: Any, room: int) -> None:
         self._file, self._room = file, room
@@ -163,7 +163,7 @@ def test_binary_and_large_output_becomes_a_blob(tmp_path: Path, mime: str, value
     assert event["data"] == {mime: kept}
 
 
-def test_what_other_readers_cannot_hold_becomes_null() -> None:
+def test_values_that_other_readers_cannot_parse_become_null() -> None:
     deep: object = 1
     for _ in range(200):
         deep = [deep]

@@ -14,7 +14,7 @@ import pytest
 from smart_colab_executor.machine import state_lock
 
 
-def test_a_folder_in_use_is_refused_and_freed_by_its_holder(tmp_path: Path) -> None:
+def test_a_folder_in_use_is_refused_until_released(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     with state_lock.take(folder), pytest.raises(BlockingIOError, match="another executor"):
         state_lock.take(folder, patience_sec=0)
@@ -29,8 +29,8 @@ def test_an_executor_that_is_ending_is_waited_for(tmp_path: Path) -> None:
     assert time.monotonic() - before >= 0.2
 
 
-def test_the_one_that_was_waited_for_takes_no_lock_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lock is removed when it is given back, while others wait for it."""
+def test_releasing_a_lock_does_not_remove_a_waiters_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock file is removed on release, while others wait for it."""
     held, waits, pause = state_lock.take(tmp_path), threading.Event(), time.sleep
 
     def wait(seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""What a loop's steps put out: by threads and children of earlier ones, as figures, and once where once is enough."""
+"""The output of a loop's steps: of threads and children of earlier steps, figures, and notes that appear once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def log_of(executor: Executor, job_id: str) -> str:
     return executor.call("GET", f"/jobs/{job_id}/log").body.decode()
 
 
-def test_a_thread_of_an_earlier_step_prints_as_the_job_runs_and_into_its_log_after(
+def test_threads_of_earlier_steps_print_to_the_running_job_and_later_to_its_log(
     executor: Executor, session: str
 ) -> None:
     setup = """
@@ -48,7 +48,7 @@ thread.start()
     assert log_of(executor, job_id) == "".join(f"late {k}\n" for k in range(6))
 
 
-def test_what_an_earlier_step_prints_while_another_job_runs_is_the_jobs_own(executor: Executor, session: str) -> None:
+def test_output_of_earlier_steps_goes_to_their_job_while_another_runs(executor: Executor, session: str) -> None:
     gate = executor.root / f"gate-{session}"
     setup = """
 import pathlib, threading, time
@@ -70,7 +70,7 @@ threading.Thread(target=work).start()
     assert [event["data"]["text/plain"] for event in job.of("display_data")] == ["'shown'"]
     kinds = [event["type"] for event in job.events if event["type"] not in ("stream", "display_data")]
     assert kinds == ["started", *["batch", "progress"] * 3, "finished"]
-    assert job.events.index(job.of("stream")[0]) < job.events.index(job.of("batch")[2]), "as it came"
+    assert job.events.index(job.of("stream")[0]) < job.events.index(job.of("batch")[2]), "in the order of arrival"
     assert executor.follow(between).stdout == "mine\n"
 
 
@@ -85,7 +85,7 @@ def test_children_of_an_earlier_step_print_for_the_job(executor: Executor, sessi
 
 
 @posix
-def test_the_last_words_of_an_earlier_steps_thread_are_the_jobs(executor: Executor, session: str) -> None:
+def test_last_words_of_an_earlier_steps_thread_go_to_the_job(executor: Executor, session: str) -> None:
     setup = """
 import os, sys, threading
 dies, said = threading.Event(), threading.Event()
@@ -111,16 +111,16 @@ def test_figures_are_shown_with_their_step(executor: Executor, session: str) -> 
     assert all("image/png" in event["data"] for event in job.of("display_data"))
 
 
-def test_a_diverted_stream_is_said_once_in_a_job(executor: Executor, session: str) -> None:
+def test_a_redirected_stream_is_reported_once_per_job(executor: Executor, session: str) -> None:
     divert = "import io, sys\nsys.stdout = io.StringIO()"
     own = executor.run("i", session=session, loop=loop(4, 1, divert))
     assert own.streams == {"stdout": "", "stderr": ""}
     for _ in range(2):
         later = executor.run("i", session=session, loop=loop(4, 1))
-        assert later.streams["stderr"].count("an earlier cell put there") == 1
+        assert later.streams["stderr"].count("set by an earlier cell") == 1
 
 
-def test_the_history_has_a_body_once(executor: Executor, session: str) -> None:
+def test_the_history_has_a_loop_body_once(executor: Executor, session: str) -> None:
     executor.run("i", session=session, loop=loop(5, 1, "x = 'the setup'"))
     job = executor.run("print(len(In), In[1:3])\nx", session=session)
     assert job.stdout == """4 ["x = 'the setup'", 'i']\n"""

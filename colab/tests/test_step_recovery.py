@@ -1,4 +1,4 @@
-"""What a job's steps leave on disk is read back whole and once, wherever the executor was killed."""
+"""The files of a job's steps are read back completely and once, wherever the executor was killed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BOOT = str(uuid.uuid4())
 
 
 class Killed(BaseException):
-    """Stands for the executor's end in the middle of what it does."""
+    """Represents a sudden end of the executor."""
 
 
 def report(iteration: int, message: str | None = None) -> bytes:
@@ -36,7 +36,7 @@ def report(iteration: int, message: str | None = None) -> bytes:
 
 
 class Recorder:
-    """A job that is run by hand, step by step, up to a point at which the executor is killed."""
+    """Runs a job step by step without a kernel, up to the point at which the executor is killed."""
 
     def __init__(self, folder: Path, **loop: Any) -> None:
         self.store = JobStore(folder / "jobs", BOOT)
@@ -83,26 +83,26 @@ def iterations(job: Job) -> list[int]:
     return [event["iteration"] for event in job.spool.events() if event["type"] == "progress"]
 
 
-# What the executor does to the disk for a job's steps; it is killed before, or behind, each time that it does so.
-TOUCHES = [(Spool, "append"), (Spool, "append_all"), (Reports, "create"), (Reports, "remove"), (Reports, "take")]
+# The executor's writes to disk for a job's steps; it is killed before or after each of them.
+WRITES = [(Spool, "append"), (Spool, "append_all"), (Reports, "create"), (Reports, "remove"), (Reports, "take")]
 
 
-@pytest.mark.parametrize("is_done", [False, True], ids=["before", "behind"])
+@pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])
 def test_nothing_is_lost_or_counted_twice_wherever_the_executor_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_done: bool
 ) -> None:
     at, left = 0, -1
     reported: list[int] = []
 
-    def struck(touch: Callable[..., Any]) -> Callable[..., Any]:
+    def struck(write: Callable[..., Any]) -> Callable[..., Any]:
         def run(*arguments: Any) -> Any:
             nonlocal left
             left -= 1
             if left < 0:
                 if is_done:
-                    touch(*arguments)
+                    write(*arguments)
                 raise Killed
-            return touch(*arguments)
+            return write(*arguments)
 
         return run
 
@@ -111,7 +111,7 @@ def test_nothing_is_lost_or_counted_twice_wherever_the_executor_is_killed(
         folder.mkdir()
         with Recorder(folder) as recorder, monkeypatch.context() as patch:
             left = at
-            for owner, name in TOUCHES:
+            for owner, name in WRITES:
                 patch.setattr(owner, name, struck(getattr(owner, name)))
             with suppress(Killed):
                 recorder.run()
@@ -119,7 +119,7 @@ def test_nothing_is_lost_or_counted_twice_wherever_the_executor_is_killed(
         known = iterations(job)
         assert known == list(range(len(known))), at
         assert job.record.completed == len(known), at
-        assert known[: len(reported)] == reported, f"{at}: what was known one touch earlier is known"
+        assert known[: len(reported)] == reported, f"{at}: reports known one write earlier are known"
         assert (job.record.state, job.record.reason) == ("lost", "executor_restarted")
         assert not (job.folder / "reports.jsonl").exists()
         again = read_back(folder)
@@ -133,19 +133,19 @@ def test_nothing_is_lost_or_counted_twice_wherever_the_executor_is_killed(
 @pytest.mark.parametrize(
     ("events", "file", "expected"),
     [
-        # All of the first batch is spooled, and its file is there still.
+        # The first batch is spooled, and its file still exists.
         ([(0, 2), 0, 1], [0, 1], [0, 1]),
-        # The file is gone; the next `batch` is not written.
+        # The file is removed; the next `batch` is not written.
         ([(0, 2), 0, 1], None, [0, 1]),
-        # The next `batch` is written, and no file made.
+        # The next `batch` is written; its file is not created.
         ([(0, 2), 0, 1, (2, 4)], None, [0, 1]),
-        # The new file is there; the kernel has reported what nobody has taken.
+        # The new file exists; its reports have not been taken.
         ([(0, 2), 0, 1, (2, 4)], [], [0, 1]),
         ([(0, 2), 0, 1, (2, 4)], [2, 3], [0, 1, 2, 3]),
         ([(0, 2), 0, 1, (2, 4), 2], [2, 3], [0, 1, 2, 3]),
-        # Of a job of an earlier version there is no `batch`.
+        # A job of an earlier version has no `batch`.
         ([0, 1, 2], [0, 1, 2, 3], [0, 1, 2, 3]),
-        # A kernel left before it began: the same batch begins again.
+        # A kernel exited before it started the batch, which is started again.
         ([(0, 2), (0, 2), 0], [0, 1], [0, 1]),
         ([], None, []),
     ],
@@ -179,7 +179,7 @@ def test_a_report_file_that_cannot_be_removed_stops_the_job(job: Job, monkeypatc
     assert not [event for event in job.spool.events() if event["type"] == "batch"], "or its reports would count twice"
 
 
-def test_what_could_not_be_written_between_two_steps_ends_the_job(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_lost_between_two_steps_ends_the_job(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     job.begin_step("kernel", 1, MEMORY)
     assert job.end_step()
     with monkeypatch.context() as patch:
@@ -216,7 +216,7 @@ def test_a_record_of_an_earlier_version_is_read_back(tmp_path: Path) -> None:
     assert len(store.newest(None, None, 10)) == 2
 
 
-def test_a_job_between_two_steps_ends_as_it_is_told(job: Job) -> None:
+def test_a_job_between_two_steps_can_be_ended(job: Job) -> None:
     for _ in range(2):
         job.begin_step("kernel", 1, MEMORY)
         for iteration in job.step.batch or ():
@@ -229,7 +229,7 @@ def test_a_job_between_two_steps_ends_as_it_is_told(job: Job) -> None:
     assert not job.reports.path.exists()
 
 
-def test_many_batches_take_no_memory_of_their_own(tmp_path: Path) -> None:
+def test_the_report_file_holds_one_batch(tmp_path: Path) -> None:
     with Recorder(tmp_path, stop=3000, batch_size=1, setup=None) as recorder:
         job, goes_on = recorder.job, True
         while goes_on:
@@ -242,9 +242,9 @@ def test_many_batches_take_no_memory_of_their_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pause", [0, 0.002], ids=["fast", "slow"])
-def test_an_executor_that_is_killed_among_its_steps_loses_no_report(start: Start, pause: float) -> None:
+def test_an_executor_killed_during_a_loop_loses_no_report(start: Start, pause: float) -> None:
     first = start()
-    # The body's own record of what has run; it is written just before the iteration ends.
+    # The body's own record of its iterations, written just before each ends.
     setup = "import os, time\ndone = os.open('done', os.O_WRONLY | os.O_CREAT | os.O_APPEND)"
     body = f"os.write(done, b'%d\\n' % i)\ntime.sleep({pause})\ni"
     loop = {"stop": 10_000_000, "batch_size": 3, "setup": setup}
@@ -265,7 +265,7 @@ def test_an_executor_that_is_killed_among_its_steps_loses_no_report(start: Start
     assert reply.status == 200, "the same job, which does not run again"
 
 
-def test_an_executor_that_is_stopped_ends_a_job_between_two_steps(start: Start) -> None:
+def test_stopping_the_executor_ends_a_job_between_two_steps(start: Start) -> None:
     first = start()
     job_id = first.submit("i", loop={"stop": 100_000, "batch_size": 1})
     holding = first.submit("import time\ntime.sleep(600)")
@@ -278,7 +278,7 @@ def test_an_executor_that_is_stopped_ends_a_job_between_two_steps(start: Start) 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="ipykernel's own way is kept there")
-def test_the_next_executor_finds_what_nobody_read_of_any_step(start: Start) -> None:
+def test_the_next_executor_finds_unread_output_of_any_step(start: Start) -> None:
     first = start()
     setup = """
 import os, signal, threading, time

@@ -1,4 +1,4 @@
-"""A loop is one job that runs in steps: its setup, then batch after batch, in turn with the session's other jobs."""
+"""A loop is one job that runs in steps: its setup, then its batches, alternating with the session's other jobs."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_other_code_is_one_step() -> None:
     assert [(step.code, step.message_id) for step in steps("job", JobRequest("1"))] == [("1", "job")]
 
 
-def test_the_steps_run_one_after_the_other_by_themselves(executor: Executor, session: str) -> None:
+def test_steps_follow_each_other_without_requests(executor: Executor, session: str) -> None:
     setup = "print('setup')\nbase = 100"
     job = executor.run("print('at', i)\nbase + i", session=session, loop=loop(7, 3, setup))
     assert (job.state, job.job["completed"]) == ("succeeded", 7)
@@ -86,7 +86,7 @@ def test_completed_follows_the_iterations(executor: Executor, session: str) -> N
     assert executor.follow(job_id).job["completed"] == 5
 
 
-def test_other_jobs_of_the_session_come_in_between_two_steps(executor: Executor, session: str) -> None:
+def test_other_jobs_of_the_session_run_between_two_steps(executor: Executor, session: str) -> None:
     gate = executor.root / f"gate-{session}"
     setup = f"order = []\nimport pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.02)"
     first = executor.submit("order.append(i)", session=session, loop=loop(6, 2, setup))
@@ -115,7 +115,7 @@ def test_a_job_between_two_steps_is_running(executor: Executor, session: str) ->
         assert (job["state"], job["queue_position"]) == ("queued" if position else "running", position)
     assert (executor.session(session)["state"], executor.session(session)["queued_jobs"]) == ("busy", 1)
     assert executor.call("POST", "/cleanup", {"session": session}).status == 409
-    # It ends at once, and not when its turn comes.
+    # It ends at once, before its next turn.
     executor.post(f"/jobs/{first}/interrupt")
     job = executor.follow(first)
     assert (job.state, job.reason, job.job["variables_lost"]) == ("interrupted", "interrupted", False)
@@ -219,7 +219,7 @@ except KeyboardInterrupt:
     last = executor.submit(body, session=session, loop=loop(4, 2))
     executor.wait_for_output(last, "in")
     executor.post(f"/jobs/{last}/interrupt")
-    assert executor.follow(last).state == "succeeded", "its code came to its end"
+    assert executor.follow(last).state == "succeeded", "its code ran to its end"
 
 
 @posix
@@ -252,7 +252,7 @@ def test_a_kernel_that_dies_in_a_step_ends_the_job(executor: Executor, session: 
         ({"setup": "import threading; t = threading.Thread(target=exit); t.start(); t.join()", "stop": 4}, "failed"),
     ],
 )
-def test_a_step_that_asks_its_process_to_end_is_the_last(
+def test_a_step_that_asks_its_process_to_exit_is_the_last(
     executor: Executor, session: str, fields: dict[str, Any], state: str
 ) -> None:
     job = executor.run("i", session=session, loop=loop(batch_size=2, **fields))
@@ -261,7 +261,7 @@ def test_a_step_that_asks_its_process_to_end_is_the_last(
 
 
 @pytest.mark.parametrize("after", [0.0, 0.003, 0.03, 0.3])
-def test_no_step_runs_behind_a_leaving_kernel(executor: Executor, session: str, after: float) -> None:
+def test_no_step_runs_in_a_kernel_that_exits(executor: Executor, session: str, after: float) -> None:
     setup = f"""
 import asyncio
 running = asyncio.get_event_loop()
@@ -276,7 +276,7 @@ mine = 1
     assert executor.run("print('i' in globals())", session=session).stdout == "False\n"
 
 
-def test_a_kernel_that_is_another_by_now_gets_no_step(executor: Executor, session: str) -> None:
+def test_a_replaced_kernel_gets_no_step(executor: Executor, session: str) -> None:
     kernel_id = executor.run("1", session=session).job["kernel_id"]
     fields = {"session": session, "loop": loop(3, 1, "print('setup')")}
     assert executor.run("i", kernel_id=kernel_id, **fields).state == "succeeded"
@@ -286,13 +286,13 @@ def test_a_kernel_that_is_another_by_now_gets_no_step(executor: Executor, sessio
     assert [event["type"] for event in job.events] == ["finished"]
 
 
-def test_many_iterations_in_batches_are_quick(executor: Executor, session: str) -> None:
+def test_many_iterations_in_batches_are_fast(executor: Executor, session: str) -> None:
     job = executor.run("i", session=session, loop=loop(100_000, 1000, "import time\nbegan = time.process_time()"))
     assert job.state == "succeeded"
     assert iterations(job) == list(range(100_000))
     assert len(batches(job)) == 100
     used = float(executor.run("print(time.process_time() - began)", session=session).stdout)
-    assert used < 100_000 * 20e-6 * 2, "20 µs an iteration, and as much again for a slow machine"
+    assert used < 100_000 * 20e-6 * 2, "20 µs an iteration, doubled for a slow machine"
 
 
 def test_a_loop_that_is_sent_again_runs_once(executor: Executor, session: str) -> None:
@@ -333,7 +333,7 @@ def test_a_malformed_loop_is_refused(executor: Executor, field: str, value: Any)
     assert reply.json["hint"]
 
 
-def test_a_session_takes_a_hundred_waiting_loops_and_no_more(executor: Executor, session: str) -> None:
+def test_a_session_accepts_at_most_a_hundred_waiting_loops(executor: Executor, session: str) -> None:
     gate = executor.root / f"gate-{session}"
     hold = f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.02)"
     loops = [executor.submit("i", session=session, loop=loop(2000, 1)) for _ in range(99)]

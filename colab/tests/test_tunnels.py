@@ -20,7 +20,7 @@ T = TypeVar("T")
 ADDRESS = "http://127.0.0.1:5001"
 unix = pytest.mark.skipif(os.name == "nt", reason="the fake program is a script")
 
-# What cloudflared 2026.x prints, the address well before the tunnel works.
+# Output of cloudflared 2026.x: the address appears well before the tunnel works.
 OPENED = """\
 2026-11-21T10:00:00Z INF Thank you for trying Cloudflare Tunnel.
 2026-11-21T10:00:00Z INF Requesting new quick Tunnel on trycloudflare.com...
@@ -39,7 +39,7 @@ failed to request quick Tunnel: Post "https://api.trycloudflare.com/tunnel": dia
 
 
 def cloudflared(folder: Path, *printed: str, then: str = "time.sleep(600)") -> str:
-    """Make a program that prints like cloudflared, on stderr, one part after the other."""
+    """Create a program that prints like cloudflared, on stderr, part by part."""
     program = folder / "cloudflared"
     program.write_text(
         f"#!{sys.executable}\n"
@@ -56,7 +56,7 @@ def cloudflared(folder: Path, *printed: str, then: str = "time.sleep(600)") -> s
 
 @unix
 class TestCloudflare:
-    def test_it_opens_and_closes(self, tmp_path: Path) -> None:
+    def test_the_tunnel_opens_and_closes(self, tmp_path: Path) -> None:
         tunnel = Cloudflare(ADDRESS, cloudflared(tmp_path, OPENED, REGISTERED), tmp_path / "log")
         assert tunnel.url == "https://seasonal-deck-organisms-sf.trycloudflare.com"
         assert (tmp_path / "arguments").read_text() == f"tunnel --no-autoupdate --url {ADDRESS}"
@@ -65,12 +65,12 @@ class TestCloudflare:
         tunnel.close()
         assert not tunnel.alive()
 
-    def test_a_refusal_is_said_in_cloudflareds_words(self, tmp_path: Path) -> None:
+    def test_a_refusal_shows_cloudflareds_message(self, tmp_path: Path) -> None:
         program = cloudflared(tmp_path, REFUSED, then="sys.exit(1)")
         with pytest.raises(SetupError, match="no such host"):
             Cloudflare(ADDRESS, program, tmp_path / "log")
 
-    def test_one_that_never_registers_is_given_up(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_tunnel_that_never_registers_times_out(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(tunnels, "CLOUDFLARED_TIMEOUT_SEC", 0.5)
         started = []
 
@@ -84,7 +84,7 @@ class TestCloudflare:
             Cloudflare(ADDRESS, cloudflared(tmp_path, OPENED), tmp_path / "log")
         assert started[0].poll() is not None
 
-    def test_its_end_is_noticed(self, tmp_path: Path) -> None:
+    def test_the_end_of_cloudflared_is_detected(self, tmp_path: Path) -> None:
         fall = tmp_path / "fall"
         then = f"while not pathlib.Path({str(fall)!r}).exists(): time.sleep(0.05)"
         tunnel = Cloudflare(ADDRESS, cloudflared(tmp_path, OPENED, REGISTERED, then=then), tmp_path / "log")
@@ -95,14 +95,14 @@ class TestCloudflare:
 
 
 class TestFindCloudflared:
-    def test_one_on_the_path_is_used(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_cloudflared_on_the_path_is_used(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         program = cloudflared(tmp_path)
         monkeypatch.setenv("PATH", str(tmp_path))
         if os.name != "nt":
             assert find_cloudflared(tmp_path / "bin", "http://127.0.0.1:1/never") == program
 
     @pytest.mark.skipif(sys.platform != "linux", reason="downloaded on Linux only")
-    def test_a_missing_one_is_downloaded_once(
+    def test_a_missing_cloudflared_is_downloaded_once(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("PATH", str(tmp_path / "empty"))
@@ -133,7 +133,7 @@ class TestFindCloudflared:
         assert asked == ["/cloudflared-linux-amd64", "/cloudflared-linux-arm64"]
         assert capsys.readouterr().out.count("Downloading cloudflared from") == 2
 
-    def test_machines_that_it_is_not_built_for(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_unsupported_machines_are_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", str(tmp_path))
         monkeypatch.setattr(platform, "machine", lambda: "riscv64")
         with pytest.raises(SetupError, match="not installed"):
@@ -149,7 +149,7 @@ class FakeListener:
 
 
 class FakeNgrok(ModuleType):
-    """As ngrok 1.4: a promise where an event loop runs, else the result; ValueErrors with several arguments."""
+    """Imitates ngrok 1.4: awaitables if an event loop runs, else results; ValueErrors with several arguments."""
 
     def __init__(self, error: Exception | None = None) -> None:
         super().__init__("ngrok")
@@ -188,7 +188,9 @@ class FakeNgrok(ModuleType):
 class TestNgrok:
     @pytest.mark.parametrize("in_a_notebook", [False, True])
     @pytest.mark.parametrize("domain", ["", "mine.ngrok.app"])
-    def test_it_opens_and_closes(self, monkeypatch: pytest.MonkeyPatch, in_a_notebook: bool, domain: str) -> None:
+    def test_the_tunnel_opens_and_closes(
+        self, monkeypatch: pytest.MonkeyPatch, in_a_notebook: bool, domain: str
+    ) -> None:
         ngrok = FakeNgrok()
         monkeypatch.setitem(sys.modules, "ngrok", ngrok)
 
@@ -220,7 +222,7 @@ class TestNgrok:
             (ValueError("failed to connect session", "failed to establish tcp connection"), "tcp connection"),
         ],
     )
-    def test_a_refusal_says_what_to_do(self, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str) -> None:
+    def test_a_refusal_gives_a_remedy(self, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str) -> None:
         ngrok = FakeNgrok(error)
         monkeypatch.setitem(sys.modules, "ngrok", ngrok)
         with pytest.raises(SetupError) as caught:
@@ -228,10 +230,10 @@ class TestNgrok:
         assert said in str(caught.value)
         assert not ngrok.session
         assert "secret-token" not in str(caught.value)
-        assert ("NGROK_TOKEN is no authtoken" in str(caught.value)) == (error.args[-1] == "ERR_NGROK_105")
+        assert ("NGROK_TOKEN is not valid" in str(caught.value)) == (error.args[-1] == "ERR_NGROK_105")
 
 
-def test_none_is_the_executors_own_address() -> None:
+def test_no_tunnel_means_the_executors_own_address() -> None:
     tunnel = NoTunnel(ADDRESS)
     tunnel.close()
     assert (tunnel.url, tunnel.alive()) == (ADDRESS, True)

@@ -1,4 +1,4 @@
-"""What a kernel printed and its executor had not read when it was killed."""
+"""Output of a kernel that its executor had not read when it was killed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness import Executor, wait_until
 
 
 @pytest.mark.parametrize("is_late", [False, True], ids=["of a running job", "after a job's end"])
-def test_what_no_executor_had_read_when_it_was_killed_comes_with_the_next_one(
+def test_output_unread_by_a_killed_executor_is_recovered_by_the_next(
     start: Callable[..., Executor], tmp_path: Path, is_late: bool
 ) -> None:
     body = """
@@ -40,7 +40,7 @@ def work():
     first.process.wait()
     [journal] = (tmp_path / ".smart_colab" / "kernels").glob("*.journal")
     os.link(journal, tmp_path / "journal")
-    # The last one finds it all told, although the journal is there: as if it could not be removed.
+    # The last one finds everything reported although the journal exists, as if it could not be removed.
     for _ in range(2):
         executor = start()
         assert not journal.exists()

@@ -1,4 +1,4 @@
-"""Uploads on a full disk, with what was left behind, and over HTTP with an executor that is killed."""
+"""Uploads on a full disk, with leftovers, and over HTTP with an executor that is killed."""
 
 import errno
 import hashlib
@@ -50,7 +50,7 @@ def uploads(root: Path) -> Uploads:
 
 
 class TestFullDisk:
-    def test_what_does_not_fit_is_refused_before_anything_is_written(
+    def test_an_upload_that_does_not_fit_is_refused_before_writing(
         self, uploads: Uploads, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         upload = named(uploads, "deep/a.bin")
@@ -61,11 +61,11 @@ class TestFullDisk:
         with pytest.raises(DiskFull, match=message):
             uploads.look(upload)
         assert hidden(root) == []
-        monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, 0))  # it does not say
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, 0))  # a drive that reports nothing
         assert add(uploads, upload, 0, 10)["received"] == [(0, 10)]
 
     @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT] if hasattr(errno, "EDQUOT") else [errno.ENOSPC])
-    def test_what_was_noted_before_stays(self, uploads: Uploads, code: int) -> None:
+    def test_recorded_pieces_survive_a_full_disk(self, uploads: Uploads, code: int) -> None:
         class Full(io.BytesIO):
             def read(self, size: int | None = -1) -> bytes:
                 if self.tell():
@@ -77,12 +77,12 @@ class TestFullDisk:
         with pytest.raises(DiskFull) as caught:
             uploads.add(upload, 400_000, 600_000, Full(DATA[400_000:]))
         assert "kept" in caught.value.hint
-        assert upload.partial.stat().st_size == 400_000  # what is of no use takes no room
+        assert upload.partial.stat().st_size == 400_000  # a failed piece takes no disk space
         assert uploads.look(upload)["received"] == [(0, 400_000)]
         add(uploads, upload, 400_000, len(DATA))
         assert uploads.finish(upload, None)["state"] == "complete"
 
-    def test_a_piece_that_cannot_be_noted_does_not_count(
+    def test_a_piece_that_cannot_be_recorded_does_not_count(
         self, uploads: Uploads, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         upload = named(uploads, "a.bin")
@@ -105,7 +105,7 @@ class TestLeftovers:
         add(uploads, upload, 0, 400_000)
         return upload
 
-    def test_old_uploads_are_removed_at_the_start(self, uploads: Uploads, root: Path, upload: Upload) -> None:
+    def test_old_uploads_are_removed_at_startup(self, uploads: Uploads, root: Path, upload: Upload) -> None:
         (note,) = (root / STATE / "uploads").glob("*.json")
         for days, is_kept in ((6.9, True), (7.1, False)):
             then = time.time() - days * 86_400
@@ -113,7 +113,7 @@ class TestLeftovers:
             remove_leftovers(root / STATE / "uploads")
             assert upload.partial.exists() is note.exists() is is_kept
 
-    def test_ruined_notes_hold_nothing_up(self, root: Path, upload: Upload) -> None:
+    def test_malformed_records_do_not_block_removal(self, root: Path, upload: Upload) -> None:
         folder = root / STATE / "uploads"
         for number, content in enumerate([b"", b"[]", b'{"received":[]}', b'{"partials":5}', b'{"partials":[5]}']):
             (folder / f"{number}.json").write_bytes(content)
@@ -121,7 +121,7 @@ class TestLeftovers:
         remove_leftovers(root / "none")
         assert upload.partial.exists()
 
-    def test_uploads_under_way_are_not_listed(self, root: Path, upload: Upload) -> None:
+    def test_partial_uploads_are_not_listed(self, root: Path, upload: Upload) -> None:
         files = Files(ContentRoot(root))
         (root / "deep/.smart-colab-x.partial").touch()
         for path, recursive, names in (
@@ -133,7 +133,7 @@ class TestLeftovers:
             assert listing["total"] == len(names)
 
 
-def test_every_error_says_what_to_do(uploads: Uploads) -> None:
+def test_every_error_gives_a_remedy(uploads: Uploads) -> None:
     errors: list[ExecutorError] = []
     for ask in (
         lambda: named(uploads, ""),
@@ -169,7 +169,7 @@ class Remote:
         return self.executor.call("POST", f"/files/upload?{self.query}&{urlencode(more)}")
 
 
-def test_a_file_goes_up_over_http_from_many_connections(executor: Executor) -> None:
+def test_a_file_is_uploaded_over_many_http_connections(executor: Executor) -> None:
     data = random.Random(7).randbytes(5 * PIECE + 12_345)
     remote = Remote(executor, "/content/up/名 & é+.bin", data)
     if Path("/content").is_dir():
@@ -198,7 +198,7 @@ def test_a_file_goes_up_over_http_from_many_connections(executor: Executor) -> N
         {"path": "a\0b"},
     ],
 )
-def test_a_malformed_name_for_an_upload_is_refused(executor: Executor, change: dict[str, str]) -> None:
+def test_malformed_upload_parameters_are_refused(executor: Executor, change: dict[str, str]) -> None:
     query = urlencode({"path": "x", "size": "5", "sha256": "0" * 64, "offset": "0", **change})
     for method in ("GET", "PUT", "POST"):
         reply = executor.call(method, f"/files/upload?{query}", b"" if method == "GET" else b"x")
@@ -216,8 +216,8 @@ def test_malformed_pieces_and_times_are_refused(executor: Executor) -> None:
     assert remote.finish().json["state"] == "complete"
 
 
-def test_a_piece_without_a_length_is_taken_whole(executor: Executor) -> None:
-    """In chunks, as a sender that does not know the length has it."""
+def test_a_chunked_piece_is_received_whole(executor: Executor) -> None:
+    """Send chunks, like a client that does not know the length."""
     remote = Remote(executor, "chunked", b"0123456789")
     host, port = executor.ready["url"].removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
@@ -228,7 +228,7 @@ def test_a_piece_without_a_length_is_taken_whole(executor: Executor) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
-def test_an_executor_that_is_killed_in_mid_upload_leaves_what_it_noted(start: Callable[..., Executor]) -> None:
+def test_an_executor_killed_during_an_upload_leaves_the_recorded_pieces(start: Callable[..., Executor]) -> None:
     data = random.Random(8).randbytes(6 * PIECE)
     first = start()
     remote = Remote(first, "a.bin", data)

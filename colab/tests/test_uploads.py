@@ -1,4 +1,4 @@
-"""Files that come in pieces, without HTTP."""
+"""Uploads in pieces, without HTTP."""
 
 import errno
 import io
@@ -17,7 +17,7 @@ from upload_helpers import DATA, STATE, add, hidden, named, send, uploads_in
 from smart_colab_executor.core.errors import Damaged, Incomplete, InvalidArgument, IsADirectory, OutsideRoot
 from smart_colab_executor.files import digests as digests_module
 from smart_colab_executor.files.digests import Digests
-from smart_colab_executor.files.uploads import Upload, Uploads, merged
+from smart_colab_executor.files.uploads import Upload, Uploads, merge_ranges
 from smart_colab_executor.http.problems import problem
 
 unix = pytest.mark.skipif(os.name == "nt", reason="Unix only")
@@ -36,7 +36,7 @@ def uploads(root: Path) -> Uploads:
 
 
 class TestPieces:
-    def test_pieces_in_any_order_make_the_file(self, uploads: Uploads, root: Path) -> None:
+    def test_pieces_in_any_order_form_the_file(self, uploads: Uploads, root: Path) -> None:
         upload = named(uploads, "deep/er/a.bin")
         assert uploads.look(upload)["state"] == "open"
         assert not (root / "deep").exists()
@@ -61,10 +61,10 @@ class TestPieces:
         assert (root / "deep/er/a.bin").stat().st_mtime_ns == 1_500_000_000_123_000_000
         assert hidden(root) == []
 
-    def test_pieces_that_come_at_once_are_all_kept(self, uploads: Uploads, root: Path) -> None:
+    def test_concurrent_pieces_are_all_kept(self, uploads: Uploads, root: Path) -> None:
         upload = named(uploads, "a.bin")
         with ThreadPoolExecutor(8) as pool:
-            # Each twice, for a request may be sent again before the first one is answered.
+            # Each twice, as a request may be repeated before the first one is answered.
             starts = [*range(0, len(DATA), 10_000)] * 2
             list(pool.map(lambda start: add(uploads, upload, start, start + 10_000), starts))
             finished = list(pool.map(lambda _: uploads.finish(upload, None)["state"], range(8)))
@@ -72,7 +72,7 @@ class TestPieces:
         assert (root / "a.bin").read_bytes() == DATA
         assert hidden(root) == []
 
-    def test_the_next_executor_goes_on(self, uploads: Uploads, root: Path) -> None:
+    def test_the_next_executor_resumes_the_upload(self, uploads: Uploads, root: Path) -> None:
         add(uploads, named(uploads, "a.bin"), 0, 400_000)
         uploads = uploads_in(root)
         upload = named(uploads, "./a.bin")
@@ -81,7 +81,7 @@ class TestPieces:
         assert uploads.finish(upload, None)["state"] == "complete"
         assert (root / "a.bin").read_bytes() == DATA
 
-    def test_other_content_for_the_same_path_is_another_upload(self, uploads: Uploads, root: Path) -> None:
+    def test_different_content_for_the_same_path_is_another_upload(self, uploads: Uploads, root: Path) -> None:
         add(uploads, named(uploads, "a.bin"), 0, 400_000)
         other = DATA[::-1]
         assert uploads.look(named(uploads, "a.bin", other))["received"] == []
@@ -89,7 +89,7 @@ class TestPieces:
         assert uploads.look(named(uploads, "a.bin"))["received"] == [(0, 400_000)]
         assert (root / "a.bin").read_bytes() == other
 
-    def test_a_partial_file_that_somebody_removed_begins_anew(self, uploads: Uploads) -> None:
+    def test_an_upload_restarts_if_its_partial_file_was_removed(self, uploads: Uploads) -> None:
         upload = named(uploads, "a.bin")
         add(uploads, upload, 0, 400_000)
         upload.partial.unlink()
@@ -97,7 +97,7 @@ class TestPieces:
         assert add(uploads, upload, 400_000, 500_000)["received"] == [(400_000, 500_000)]
 
     @pytest.mark.parametrize("note", [b"", b"{", b"[]", b'{"received": 5}', b'{"received": [[1]]}'])
-    def test_a_ruined_note_begins_anew(self, uploads: Uploads, root: Path, note: bytes) -> None:
+    def test_an_upload_restarts_if_its_record_is_malformed(self, uploads: Uploads, root: Path, note: bytes) -> None:
         upload = named(uploads, "a.bin")
         add(uploads, upload, 0, 400_000)
         (path,) = (root / STATE / "uploads").glob("*.json")
@@ -105,7 +105,7 @@ class TestPieces:
         assert uploads.look(upload)["received"] == []
         assert send(uploads, "a.bin")["state"] == "complete"
 
-    def test_a_piece_that_waited_while_the_upload_was_finished_leaves_nothing(
+    def test_a_piece_after_the_finish_leaves_nothing(
         self, uploads: Uploads, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         upload, real = named(uploads, "a.bin"), Uploads._lock
@@ -120,14 +120,14 @@ class TestPieces:
         assert add(uploads, upload, 0, 100)["state"] == "complete"
         assert hidden(root) == []
 
-    def test_a_piece_behind_the_end_is_refused(self, uploads: Uploads, root: Path) -> None:
-        with pytest.raises(InvalidArgument, match="behind"):
+    def test_a_piece_past_the_end_is_refused(self, uploads: Uploads, root: Path) -> None:
+        with pytest.raises(InvalidArgument, match="but the file has"):
             uploads.add(named(uploads, "a.bin"), len(DATA) - 1, 2, io.BytesIO(b"xx"))
         assert hidden(root) == []
 
-    def test_a_piece_that_is_shorter_than_it_said_is_not_kept(self, uploads: Uploads) -> None:
+    def test_a_truncated_piece_is_not_kept(self, uploads: Uploads) -> None:
         upload = named(uploads, "a.bin")
-        with pytest.raises(InvalidArgument, match="ended"):
+        with pytest.raises(InvalidArgument, match="shorter than its stated length"):
             uploads.add(upload, 0, 1000, io.BytesIO(b"x"))
         assert uploads.look(upload)["received"] == []
 
@@ -135,7 +135,7 @@ class TestPieces:
         rng = random.Random(3)
         for _ in range(300):
             ranges = [(start, start + rng.randint(1, 5)) for start in (rng.randint(0, 30) for _ in range(8))]
-            found = merged(ranges)
+            found = merge_ranges(ranges)
             assert {byte for low, high in found for byte in range(low, high)} == {
                 byte for low, high in ranges for byte in range(low, high)
             }
@@ -143,7 +143,7 @@ class TestPieces:
 
 
 class TestFinish:
-    def test_an_upload_that_lacks_pieces_is_not_finished(self, uploads: Uploads, root: Path) -> None:
+    def test_an_upload_with_missing_pieces_is_not_finished(self, uploads: Uploads, root: Path) -> None:
         upload = named(uploads, "a.bin")
         add(uploads, upload, 0, 400_000)
         with pytest.raises(Incomplete, match="600000"):
@@ -151,7 +151,7 @@ class TestFinish:
         assert uploads.look(upload)["received"] == [(0, 400_000)]
         assert not (root / "a.bin").exists()
 
-    def test_other_bytes_than_the_named_ones_are_thrown_away(self, uploads: Uploads, root: Path) -> None:
+    def test_bytes_with_the_wrong_digest_are_discarded(self, uploads: Uploads, root: Path) -> None:
         (root / "a.bin").write_bytes(b"earlier")
         upload = named(uploads, "a.bin")
         add(uploads, upload, 0, len(DATA), DATA[::-1])
@@ -163,7 +163,7 @@ class TestFinish:
         assert uploads.look(upload)["received"] == []
         assert send(uploads, "a.bin")["state"] == "complete"
 
-    def test_an_empty_file_needs_no_piece(self, uploads: Uploads, root: Path) -> None:
+    def test_an_empty_file_needs_no_pieces(self, uploads: Uploads, root: Path) -> None:
         upload = named(uploads, "deep/empty", b"")
         assert uploads.finish(upload, None)["received"] == []
         assert (root / "deep/empty").read_bytes() == b""
@@ -172,7 +172,7 @@ class TestFinish:
             uploads.finish(uploads.find("other", 0, "0" * 64), None)
         assert hidden(root) == []
 
-    def test_a_digest_in_the_making_is_asked_for_again(
+    def test_a_finish_during_the_digest_can_be_repeated(
         self, uploads: Uploads, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         upload, gate, real = named(uploads, "a.bin"), threading.Event(), digests_module.sha256
@@ -187,7 +187,7 @@ class TestFinish:
         monkeypatch.setattr(digests_module, "DIGEST_TIMEOUT_SEC", 0.01)
         add(uploads, upload, 0, len(DATA))
         assert uploads.finish(upload, None)["state"] == "checking"
-        # A piece that comes once more does not make the digest worthless.
+        # A repeated piece does not invalidate the digest.
         add(uploads, upload, 0, 100)
         gate.set()
         monkeypatch.setattr(digests_module, "DIGEST_TIMEOUT_SEC", 60)
@@ -196,7 +196,7 @@ class TestFinish:
         assert (root / "a.bin").read_bytes() == DATA
 
     @unix
-    def test_a_partial_file_that_is_removed_while_it_is_checked_is_incomplete(
+    def test_a_partial_file_removed_during_the_check_is_incomplete(
         self, uploads: Uploads, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         upload, real = named(uploads, "a.bin"), Digests.get
@@ -210,7 +210,7 @@ class TestFinish:
         with pytest.raises(Incomplete, match=f"{len(DATA)} of its {len(DATA)} bytes"):
             uploads.finish(upload, None)
 
-    def test_a_drive_whose_times_never_settle_is_asked_again_later(
+    def test_a_file_whose_times_keep_changing_stays_in_checking(
         self, uploads: Uploads, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         upload, real = named(uploads, "a.bin"), Digests.get
@@ -227,7 +227,7 @@ class TestFinish:
             assert uploads.finish(upload, None)["state"] == "checking"
         assert uploads.finish(upload, None)["state"] == "complete"
 
-    def test_a_file_that_is_there_already_is_complete_and_left_alone(self, uploads: Uploads, root: Path) -> None:
+    def test_an_identical_existing_file_is_complete_and_untouched(self, uploads: Uploads, root: Path) -> None:
         (root / "a.bin").write_bytes(DATA)
         before = (root / "a.bin").stat()
         upload = named(uploads, "a.bin")
@@ -236,16 +236,16 @@ class TestFinish:
         assert uploads.finish(upload, 0)["state"] == "complete"
         assert (root / "a.bin").stat() == before
         assert hidden(root) == []
-        # A finish whose reply was lost, repeated at the next executor.
+        # A finish whose reply was lost, repeated to the next executor.
         assert uploads_in(root).finish(upload, 0)["state"] == "complete"
 
-    def test_a_file_of_the_same_size_is_replaced(self, uploads: Uploads, root: Path) -> None:
+    def test_a_different_file_of_the_same_size_is_replaced(self, uploads: Uploads, root: Path) -> None:
         (root / "a.bin").write_bytes(bytes(len(DATA)))
         assert uploads.look(named(uploads, "a.bin"))["state"] == "open"
         send(uploads, "a.bin")
         assert (root / "a.bin").read_bytes() == DATA
 
-    def test_who_reads_the_earlier_file_reads_it_whole(self, uploads: Uploads, root: Path) -> None:
+    def test_an_open_reader_of_a_replaced_file_reads_it_whole(self, uploads: Uploads, root: Path) -> None:
         (root / "a.bin").write_bytes(b"earlier")
         if os.name == "nt":
             pytest.skip("Windows replaces no open file")
@@ -254,7 +254,7 @@ class TestFinish:
             assert reader.read() == b"earlier"
 
     @unix
-    def test_the_mode_is_a_new_files_or_the_earlier_ones(self, uploads: Uploads, root: Path) -> None:
+    def test_the_mode_is_the_default_or_the_replaced_files(self, uploads: Uploads, root: Path) -> None:
         (root / "plain").touch()
         (root / "earlier.sh").touch()
         (root / "earlier.sh").chmod(0o751)
@@ -264,7 +264,7 @@ class TestFinish:
         assert modes["new"] == modes["plain"]
         assert modes["earlier.sh"] == 0o751
 
-    def test_a_drive_without_modes_and_times_takes_files_too(
+    def test_a_drive_without_modes_and_times_accepts_uploads(
         self, uploads: Uploads, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def refuse(*_: object, **__: object) -> None:
@@ -278,15 +278,13 @@ class TestFinish:
 
 class TestPlaces:
     @pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/x", f"{STATE}/x", f"{STATE}/jobs/1/job.json"])
-    def test_no_path_leads_out_or_to_the_executors_own(self, uploads: Uploads, root: Path, path: str) -> None:
+    def test_no_path_leaves_the_root_or_enters_the_state_folder(self, uploads: Uploads, root: Path, path: str) -> None:
         with pytest.raises(OutsideRoot):
             named(uploads, path)
         assert hidden(root) == []
 
     @unix
-    def test_a_link_that_leads_out_is_refused_however_late_it_comes(
-        self, uploads: Uploads, root: Path, tmp_path: Path
-    ) -> None:
+    def test_a_link_out_of_the_root_is_refused_at_any_step(self, uploads: Uploads, root: Path, tmp_path: Path) -> None:
         (tmp_path / "outside").mkdir()
         (root / "out").symlink_to(tmp_path / "outside")
         (root / "file").symlink_to(tmp_path / "outside/x")
@@ -300,14 +298,14 @@ class TestPlaces:
         assert list((tmp_path / "outside").iterdir()) == []
 
     @unix
-    def test_a_link_in_the_root_is_replaced_and_what_it_led_to_stays(self, uploads: Uploads, root: Path) -> None:
+    def test_a_link_in_the_root_is_replaced_and_its_target_kept(self, uploads: Uploads, root: Path) -> None:
         (root / "target").write_text("target")
         (root / "link").symlink_to("target")
         send(uploads, "link")
         assert (root / "target").read_text() == "target"
         assert (root / "link").read_bytes() == DATA
 
-    def test_a_folder_is_no_goal(self, uploads: Uploads, root: Path) -> None:
+    def test_a_folder_cannot_be_an_uploads_goal(self, uploads: Uploads, root: Path) -> None:
         (root / "folder").mkdir()
         for path in ("", ".", "folder", "folder/", "new/", "folder/.."):
             with pytest.raises(IsADirectory):
@@ -327,17 +325,17 @@ class TestPlaces:
 
     @pytest.mark.parametrize("name", ["ü" * 127, "名" * 85, "a b+c%d&é.😀", "x" * 255, "-", "~", "a\nb", 'q"uote'])
     @unix
-    def test_every_name_can_be_had(self, uploads: Uploads, root: Path, name: str) -> None:
+    def test_every_valid_name_is_accepted(self, uploads: Uploads, root: Path, name: str) -> None:
         assert send(uploads, name)["state"] == "complete"
         assert (root / name).read_bytes() == DATA
 
-    def test_names_that_cannot_be_are_refused(self, uploads: Uploads, root: Path) -> None:
+    def test_impossible_names_are_refused(self, uploads: Uploads, root: Path) -> None:
         for path in ("a\0b", "x" * 256, "ok/" + "x" * 256, ".smart-colab-" + "0" * 32 + ".partial"):
             with pytest.raises(InvalidArgument):
                 add(uploads, named(uploads, path), 0, 10)
 
     @unix
-    def test_a_closed_folder_says_so(self) -> None:
+    def test_an_unwritable_folder_is_reported(self) -> None:
         with tempfile.TemporaryDirectory() as name:
             root = Path(name)
             root.chmod(0o755)
@@ -346,12 +344,12 @@ class TestPlaces:
             (root / "closed").mkdir()
             uploads, user = uploads_in(root), os.geteuid()
             (root / "closed").chmod(0o555)
-            if user == 0:  # who may write everywhere
+            if user == 0:  # root may write everywhere
                 os.seteuid(65534)
             try:
-                with pytest.raises(InvalidArgument, match="may not be written"):
+                with pytest.raises(InvalidArgument, match="cannot be written by the user"):
                     add(uploads, named(uploads, "closed/a"), 0, 10)
-                with pytest.raises(InvalidArgument, match="may not be written"):
+                with pytest.raises(InvalidArgument, match="cannot be written by the user"):
                     uploads.finish(named(uploads, "closed/b", b""), None)
             finally:
                 os.seteuid(user)

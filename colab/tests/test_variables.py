@@ -1,4 +1,4 @@
-"""What a listing shows of any value: it computes nothing, reads nothing and runs no code of the user's."""
+"""Listings of variables: nothing is computed or read, and no user code runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def row(value: object) -> dict[str, Any]:
 
 
 def users(name: str, *bases: type, **members: Any) -> type:
-    """A class as the user's code makes it."""
+    """Create a class like one of the user's."""
     return types.new_class(name, bases, {}, lambda space: space.update(members, __module__="__main__"))
 
 
@@ -38,7 +38,7 @@ def forbidden(*_: object, **__: object) -> Any:
 
 
 def librarys(module: str, name: str, *bases: type, **members: Any) -> type:
-    """A class in the shape of a library's, of which all that is not listed here may not be asked."""
+    """Create a class like one of a library, whose other members must not be accessed."""
     properties = dict.fromkeys(("shape", "dtype", "device", "columns", "nbytes", "schema"), property(forbidden))
     methods = dict.fromkeys(("__len__", "__getattr__", "__repr__", "__iter__", "__bool__", "__eq__"), forbidden)
     made = {**properties, **methods, "__hash__": object.__hash__, **members, "__module__": module}
@@ -78,10 +78,10 @@ class TestBuiltins:
         ],
         ids=lambda part: part if type(part) is str and part.isprintable() else "",
     )
-    def test_values_of_python_itself(self, value: object, shown: str) -> None:
+    def test_builtin_values_have_a_short_repr(self, value: object, shown: str) -> None:
         assert row(value)["repr"] == shown
 
-    def test_lower_and_no_limits_to_an_ints_digits_change_nothing(self) -> None:
+    def test_the_limit_on_int_digits_does_not_matter(self) -> None:
         limit = sys.get_int_max_str_digits()
         try:
             for digits in (640, 0):
@@ -90,7 +90,7 @@ class TestBuiltins:
         finally:
             sys.set_int_max_str_digits(limit)
 
-    def test_what_is_open_closed_or_running_is_named(self, tmp_path: Path) -> None:
+    def test_special_values_are_named_without_being_used(self, tmp_path: Path) -> None:
         with (tmp_path / "file").open("w") as file:
             values: list[object] = [file, (part for part in "a"), {"a": 1}.keys(), memoryview(b"")]
             shown = [row(value)["repr"] for value in values]
@@ -101,12 +101,12 @@ class TestBuiltins:
         assert row(released)["repr"].startswith("<memoryview")
         assert "" not in shown
 
-    def test_a_container_of_itself_ends(self) -> None:
+    def test_a_self_containing_container_terminates(self) -> None:
         deep: list[object] = []
         deep.append(deep)
         assert row(deep)["repr"] == "[[[[…]]]]"
 
-    def test_containers_hold_what_is_in_them(self) -> None:
+    def test_containers_include_the_size_of_their_elements(self) -> None:
         texts = [str(number) * 250 for number in range(1000, 2000)]
         assert 1_000_000 <= row(texts)["bytes"] <= 1_200_000
         assert 1_000_000 <= row(dict(enumerate(texts)))["bytes"] <= 1_300_000
@@ -115,8 +115,8 @@ class TestBuiltins:
         assert row([text] * 100_000)["bytes"] < 3_000_000, "what is there several times counts once"
         assert row([1, 2])["length"] == 2
 
-    def test_a_large_listing_costs_little(self) -> None:
-        """Counted by the values that are measured: time says little on a busy machine."""
+    def test_a_large_listing_inspects_few_values(self) -> None:
+        """Count the measured values, since time says little on a busy machine."""
         values = {f"v{number}": [[str(part)] * 3 for part in range(1000)] for number in range(600)}
         sizes = 0
 
@@ -135,7 +135,7 @@ class TestBuiltins:
 
 
 class TestUsersOwn:
-    def test_none_of_its_code_is_called(self) -> None:
+    def test_no_user_code_is_called(self) -> None:
         names = ("__repr__", "__len__", "__getattr__", "__getattribute__", "__sizeof__", "__eq__", "__lt__", "__iter__")
         code = dict.fromkeys(names, forbidden)
         meta = users(
@@ -162,7 +162,7 @@ class TestUsersOwn:
         zone = users("Zone", datetime.tzinfo, utcoffset=forbidden, __repr__=forbidden)()
         assert row(datetime.datetime(2026, 1, 1, tzinfo=zone))["repr"] == "<datetime>"
 
-    def test_subclasses_of_containers_are_shown_by_what_they_hold(self) -> None:
+    def test_subclasses_of_containers_are_shown_by_their_elements(self) -> None:
         cases: list[tuple[type, Any, str]] = [
             (list, [1], "Own([1])"),
             (dict, {"a": 1}, "Own({'a': 1})"),
@@ -176,7 +176,7 @@ class TestUsersOwn:
             own = users("Own", base, __repr__=forbidden, __len__=forbidden, __iter__=forbidden, __index__=forbidden)
             assert row(own(value))["repr"] == shown
 
-    def test_odd_names_spoil_no_listing(self) -> None:
+    def test_odd_names_do_not_break_the_listing(self) -> None:
         nowhere = type("Nowhere", (), {"__module__": None})()
         found = listing({"a\ud800": nowhere, "b": 1})["variables"]
         assert [entry["name"] for entry in found] == ["a?", "b"]
@@ -184,7 +184,7 @@ class TestUsersOwn:
 
 
 class TestNumpy:
-    def test_an_array_in_memory(self) -> None:
+    def test_an_array_has_its_facts(self) -> None:
         shown = row(np.zeros((10, 3)))
         assert shown == {
             "name": "it",
@@ -198,7 +198,7 @@ class TestNumpy:
         assert row(np.float64(1.5))["repr"] == repr(np.float64(1.5))
         assert row(np.str_("a"))["repr"] == "str_('a')"
 
-    def test_a_mapped_one_is_not_in_memory(self, tmp_path: Path) -> None:
+    def test_a_mapped_array_counts_no_memory(self, tmp_path: Path) -> None:
         mapped: Any = np.memmap(tmp_path / "map", dtype="u1", mode="w+", shape=(3, 1024, 1024))
         with mmap.mmap(-1, 4096) as memory:
             for value, shape in [(mapped, [3, 1024, 1024]), (np.asarray(mapped)[1:], [2, 1024, 1024])]:
@@ -209,16 +209,16 @@ class TestNumpy:
             assert row([mapped])["bytes"] < 1000
             assert row(memory)["bytes"] is None
 
-    def test_an_array_that_repeats_itself_holds_what_it_has_once(self) -> None:
+    def test_a_broadcast_array_counts_its_data_once(self) -> None:
         assert row(np.broadcast_to(np.arange(3.0), (10**9, 3)))["bytes"] == 24
         assert row(np.lib.stride_tricks.sliding_window_view(np.zeros(1000), 500))["bytes"] <= 8 * 501 * 500
         assert row(np.zeros(1000)[::2])["bytes"] == 4000
 
-    def test_an_array_of_objects_holds_them(self) -> None:
+    def test_an_object_array_includes_its_objects(self) -> None:
         texts = np.array([str(number) * 250 for number in range(1000, 2000)], dtype=object)
         assert 1_000_000 <= row(texts)["bytes"] <= 1_200_000
 
-    def test_a_subclass_of_the_users_is_read_past_its_code(self) -> None:
+    def test_a_users_array_subclass_is_inspected_without_its_code(self) -> None:
         own = users("Own", np.ndarray, shape=property(forbidden), nbytes=property(forbidden), __len__=forbidden)
         value: Any = np.zeros((2, 3)).view(own)
         own.__array_finalize__ = forbidden  # type: ignore[attr-defined]
@@ -241,7 +241,7 @@ class TestLazy:
             ("pyspark.sql.dataframe", "DataFrame"),
         ],
     )
-    def test_what_is_not_computed_is_not_asked(self, module: str, name: str) -> None:
+    def test_lazy_values_are_not_evaluated(self, module: str, name: str) -> None:
         kind = librarys(module, name)
         for value in (kind(), librarys(module, "Special", kind)(), users("Own", kind)()):
             shown = row(value)
@@ -249,12 +249,12 @@ class TestLazy:
             assert (shown["shape"], shown["length"], shown["bytes"]) == (None, None, None)
         assert row([kind()])["repr"] == f"[<{name} lazy: not computed>]"
 
-    def test_what_no_one_knows_is_only_named(self) -> None:
+    def test_values_of_unknown_classes_are_only_named(self) -> None:
         shown = row(librarys("somelibrary.tables", "Remote")())
         assert shown["repr"] == "<Remote>"
         assert (shown["shape"], shown["length"], shown["bytes"]) == (None, None, None)
 
-    def test_a_chunked_array_says_where_it_is(self) -> None:
+    def test_a_chunked_array_reports_its_location(self) -> None:
         metadata = types.SimpleNamespace(shape=(10**6, 10**6))
         value = librarys("zarr.core.array", "Array", dtype=np.dtype("f8"))()
         value.__dict__["_async_array"] = types.SimpleNamespace(metadata=metadata)
@@ -279,15 +279,15 @@ class TestLazy:
         expanded = librarys("torch", "Tensor", device="cpu", untyped_storage=lambda _: storage, **known)()
         assert row(expanded)["bytes"] == 4
 
-    def test_what_cannot_be_looked_at_says_so(self) -> None:
+    def test_a_failed_inspection_is_reported(self) -> None:
         shown = row(librarys("polars.dataframe.frame", "DataFrame")())
-        assert shown["repr"] == "<DataFrame cannot be looked at: AssertionError>"
+        assert shown["repr"] == "<DataFrame cannot be inspected: AssertionError>"
 
 
 class TestRealLibraries:
-    """Where they are installed."""
+    """Tests with the real libraries, if installed."""
 
-    def test_hdf5(self, tmp_path: Path) -> None:
+    def test_hdf5_values_are_listed(self, tmp_path: Path) -> None:
         h5py = pytest.importorskip("h5py")
         with h5py.File(tmp_path / "file", "w") as file:
             data = file.create_dataset("data", shape=(1024, 1024), dtype="f4")
@@ -296,7 +296,7 @@ class TestRealLibraries:
         assert row(data)["repr"] == "<Dataset closed>"
         assert row(file)["repr"] == "<File closed>"
 
-    def test_pandas(self) -> None:
+    def test_pandas_values_are_listed(self) -> None:
         pandas = pytest.importorskip("pandas")
         texts = [str(number) * 250 for number in range(1000, 2000)]
         for kind in ("object", "str", pandas.StringDtype("python"), "category"):
@@ -310,14 +310,14 @@ class TestRealLibraries:
         own = users("Own", pandas.DataFrame, shape=property(forbidden), columns=property(forbidden))
         assert row(own({"a": [1]}))["shape"] == [1, 1]
 
-    def test_polars(self, tmp_path: Path) -> None:
+    def test_polars_values_are_listed(self, tmp_path: Path) -> None:
         polars = pytest.importorskip("polars")
         assert row(polars.scan_csv(tmp_path / "missing.csv"))["repr"] == "<LazyFrame lazy: not computed>"
         frame = polars.DataFrame({"a": ["x" * 1000] * 10})
         assert (row(frame)["shape"], row(frame)["repr"]) == ([10, 1], "<DataFrame shape=(10, 1), columns=a>")
         assert row(frame)["bytes"] >= 10_000
 
-    def test_xarray(self, tmp_path: Path) -> None:
+    def test_xarray_values_are_listed(self, tmp_path: Path) -> None:
         xarray = pytest.importorskip("xarray")
         pytest.importorskip("zarr")
         made = xarray.Dataset({"shape": ("x", np.zeros(1000))})
@@ -328,7 +328,7 @@ class TestRealLibraries:
         assert row(opened["shape"])["repr"] == "<DataArray shape=(1000,), dtype=float64, lazy: not computed>"
         assert row(opened["shape"].load())["bytes"] == 8000
 
-    def test_others(self, tmp_path: Path) -> None:
+    def test_values_of_other_libraries_are_listed(self, tmp_path: Path) -> None:
         dask_array = pytest.importorskip("dask.array")
         zarr = pytest.importorskip("zarr")
         duckdb = pytest.importorskip("duckdb")
@@ -339,7 +339,7 @@ class TestRealLibraries:
         assert row(relation)["repr"] == "<DuckDBPyRelation lazy: not computed>"
 
 
-def test_all_of_it_is_short() -> None:
+def test_every_repr_is_short() -> None:
     values: list[Any] = ["x" * 1_000_000, ["x" * 1000] * 1000, dict.fromkeys(range(1000), "x" * 1000), b"x" * 10**6]
     for value in values:
         shown = row(value)

@@ -1,4 +1,4 @@
-"""Widgets: their models' messages, as ipywidgets sends them, become updates of what is displayed."""
+"""Widgets: messages of their models, as sent by ipywidgets, become updates of the display."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness import Executor
 from smart_colab_executor.kernels.widget_text import text
 from smart_colab_executor.kernels.widgets import VIEW, Widgets
 
-# Sends what ipywidgets 8 and tqdm 4.70 send, without them.
+# Sends the messages of ipywidgets 8 and tqdm 4.70 without these packages.
 STAND_IN = f"""
 kernel = get_ipython().kernel
 def send(kind, content):
@@ -39,7 +39,7 @@ def step(name, n, total):
 
 @pytest.fixture
 def session(executor: Executor) -> Iterator[str]:
-    """A session of the test's own, where widgets can be made."""
+    """Name a new session in which widgets can be created."""
     name = f"w-{uuid.uuid4().hex[:8]}"
     executor.run(STAND_IN, session=name)
     yield name
@@ -47,13 +47,13 @@ def session(executor: Executor) -> Iterator[str]:
 
 
 def shown(events: list[dict[str, Any]]) -> list[tuple[str, bool]]:
-    """The texts of displays and streams, and which go on changing."""
+    """Return the texts of displays and streams, and whether each keeps changing."""
     texts = [(event.get("text") or event["data"]["text/plain"], event.get("live", False)) for event in events]
     return [(text.strip(), live) for text, live in texts]
 
 
-def test_a_widget_whose_name_is_cut_shows_all_of_its_text(executor: Executor, session: str) -> None:
-    """ipywidgets 8.1 writes `HTML(value='<b>xy</b> <b>x…`."""
+def test_a_widget_with_a_truncated_repr_shows_its_whole_text(executor: Executor, session: str) -> None:
+    """The repr of ipywidgets 8.1 is `HTML(value='<b>xy</b> <b>x…`."""
     job = executor.run(
         f"model('HTMLModel', 'h', value='<b>xy</b> ' * 200)\nshow('h', {'HTML(' + 'x' * 105 + '…'!r})", session=session
     )
@@ -62,7 +62,7 @@ def test_a_widget_whose_name_is_cut_shows_all_of_its_text(executor: Executor, se
     assert {text for text, _ in shown(job.of("display_data"))} == {"HTML(value=ab)"}
 
 
-def test_what_an_output_widget_captures_names_it(executor: Executor, session: str) -> None:
+def test_captured_output_names_its_output_widget(executor: Executor, session: str) -> None:
     code = """model('OutputModel', 'o', outputs=[])
 change('o', msg_id='x'); print('in', flush=True); display('shown'); change('o', msg_id='')
 print('out', flush=True); change('o', msg_id='x'); 1/0"""
@@ -72,7 +72,7 @@ print('out', flush=True); change('o', msg_id='x'); 1/0"""
     assert "widget" not in executor.run("print('next')", session=session).of("stream")[0]
 
 
-def test_a_bar_is_shown_at_its_end_before_what_comes_next(executor: Executor, session: str) -> None:
+def test_a_finished_bar_is_shown_before_later_output(executor: Executor, session: str) -> None:
     code = "bar('a', 4)\nfor n in range(5): step('a', n, 4)\nchange('abar', bar_style='success')\nprint('next')"
     job = executor.run(code, session=session)
     full = "100%|██████████| 4/4 [00:00<00:00]"
@@ -83,7 +83,7 @@ def test_a_bar_is_shown_at_its_end_before_what_comes_next(executor: Executor, se
     assert executor.call("GET", f"/jobs/{job.job['id']}/log").body.decode() == f"{full}\nnext\n"
 
 
-def test_a_bar_that_stands_still_is_shown_as_it_is(executor: Executor, session: str) -> None:
+def test_a_stalled_bar_is_shown_up_to_date(executor: Executor, session: str) -> None:
     code = "bar('a', 4)\nstep('a', 1, 4)\nimport time\nfor _ in range(3000): time.sleep(0.01)"
     job = executor.submit(code, session=session)
     state = ("25%|██        | 1/4 [00:00<00:00]", True)
@@ -94,7 +94,7 @@ def test_a_bar_that_stands_still_is_shown_as_it_is(executor: Executor, session: 
     assert shown(ended.of("display_data"))[-1] == (state[0], False)
 
 
-def test_a_bar_that_is_taken_away_is_shown_no_more(executor: Executor, session: str) -> None:
+def test_a_closed_bar_is_no_longer_shown(executor: Executor, session: str) -> None:
     code = "bar('a', 4)\nstep('a', 4, 4)\nsend('comm_close', {'comm_id': 'a', 'data': {}})\nchange('abar', value=1.0)"
     job = executor.run(code, session=session)
     assert shown(job.of("display_data"))[-1] == ("", False)
@@ -112,7 +112,7 @@ def test_a_later_cell_updates_the_bar_and_keeps_its_state(executor: Executor, se
     assert set(states) == {"abar", "aleft", "aright"}
 
 
-def test_a_widget_that_says_nothing_new_stays_as_its_library_shows_it(executor: Executor, session: str) -> None:
+def test_an_unchanged_widget_keeps_its_librarys_text(executor: Executor, session: str) -> None:
     code = "model('ButtonModel', 'b', description='Go')\nshow('b', 'Button(…)')\nchange('b', tooltip='x')"
     job = executor.run(code, session=session)
     assert shown(job.of("display_data")) == [("Button(…)", False)]
@@ -144,7 +144,7 @@ def model(name: str, **state: Any) -> dict[str, Any]:
         (model("AnyModel"), None),
     ],
 )
-def test_the_text_of_a_widget(state: dict[str, Any], expected: str | None) -> None:
+def test_widgets_are_shown_as_text(state: dict[str, Any], expected: str | None) -> None:
     models = {
         "root": state,
         "l": model("LabelModel", value="label"),
@@ -153,7 +153,7 @@ def test_the_text_of_a_widget(state: dict[str, Any], expected: str | None) -> No
     assert text(models, "root") == expected
 
 
-def test_what_is_kept_of_widgets_is_bounded() -> None:
+def test_kept_widget_state_is_bounded() -> None:
     widgets = Widgets()
     for number in range(30_000):
         state = {"_model_name": "LabelModel", "value": "x" * 1000}

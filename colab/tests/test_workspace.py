@@ -1,4 +1,4 @@
-"""The folder in which code starts, or another current folder, is removed or replaced while the executor runs."""
+"""The working folder, or another current folder, is removed or replaced while the executor runs."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def workspace(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def executor(start: Start, workspace: Path, tmp_path: Path) -> Executor:
-    # The bridge starts it there.
+    # The bridge starts the executor there.
     running = start("--root", str(workspace), "--state", str(tmp_path / "state"), cwd=workspace)
     running.run("import os, pathlib")
     return running
 
 
-def test_a_removed_workspace_is_made_again(executor: Executor, workspace: Path) -> None:
+def test_a_removed_workspace_is_recreated(executor: Executor, workspace: Path) -> None:
     shutil.rmtree(workspace.parent)
     wait_until(workspace.is_dir)
     wait_until(lambda: stat.S_IMODE(workspace.stat().st_mode) == 0o700)
@@ -40,11 +40,12 @@ def test_a_removed_workspace_is_made_again(executor: Executor, workspace: Path) 
     assert executor.log.read_text().count("the files that were in it are gone") == 1
 
 
-def test_a_kernel_of_a_removed_workspace_works_in_the_new_one(executor: Executor, workspace: Path) -> None:
+def test_a_running_kernel_moves_to_the_recreated_workspace(executor: Executor, workspace: Path) -> None:
     shutil.rmtree(workspace.parent)
     job = executor.run("pathlib.Path('new').touch()\nos.system('pwd')\nprint(os.getcwd());")
     assert job.stdout == f"{workspace}\n" * 2
-    assert job.streams["stderr"] == f"[the current folder {workspace} was removed; this is a new one of that name]\n"
+    said = f"[the current folder {workspace} was removed; code runs in a new folder of that name]\n"
+    assert job.streams["stderr"] == said
     assert (workspace / "new").exists()
     assert executor.run("os.getcwd();").streams["stderr"] == ""
 
@@ -58,12 +59,12 @@ def test_new_kernels_start_where_the_workspace_was_removed(executor: Executor, w
     assert stat.S_IMODE(workspace.stat().st_mode) == 0o700
 
 
-def test_a_file_in_the_place_of_the_workspace_is_left_and_named(executor: Executor, workspace: Path) -> None:
+def test_a_file_in_place_of_the_workspace_is_kept_and_reported(executor: Executor, workspace: Path) -> None:
     shutil.rmtree(workspace)
     workspace.write_text("mine")
     job = executor.run("print(1)", session="other")
     assert (job.state, job.reason, job.job["started_at"]) == ("failed", "kernel_died", None)
-    said = f"{workspace}, where code starts, is a file now: move it away"
+    said = f"the working folder {workspace} is now a file: move it away"
     assert job.of("error")[0]["evalue"].startswith(f"{said}. Send the code again")
     restarted = executor.call("POST", "/sessions/main/restart")
     assert (restarted.status, said in restarted.json["detail"]) == (503, True)
@@ -73,7 +74,7 @@ def test_a_file_in_the_place_of_the_workspace_is_left_and_named(executor: Execut
         assert executor.run("import os\nprint(os.getcwd())", session=session).stdout == f"{workspace}\n"
 
 
-def test_a_current_folder_that_is_gone_is_said_with_the_way_back(executor: Executor, workspace: Path) -> None:
+def test_a_removed_current_folder_is_reported_with_a_remedy(executor: Executor, workspace: Path) -> None:
     executor.run("os.mkdir('below'); os.chdir('below')")
     shutil.rmtree(workspace / "below")
     for _ in range(2):
@@ -81,14 +82,15 @@ def test_a_current_folder_that_is_gone_is_said_with_the_way_back(executor: Execu
         below = workspace / "below"
         assert job.streams == {
             "stdout": "2\n",
-            "stderr": f"[the current folder {below} was removed, and relative paths fail: os.chdir('{workspace}')]\n",
+            "stderr": f"[the current folder {below} was removed, so relative paths fail;"
+            f" call os.chdir('{workspace}')]\n",
         }
     assert executor.run(f"os.chdir('{workspace}')\nprint(os.getcwd())").stdout == f"{workspace}\n"
     assert executor.run("print(3)").streams == {"stdout": "3\n", "stderr": ""}
 
 
 @pytest.mark.parametrize("replaced", [".", "jobs", "kernels", "uploads"])
-def test_a_file_in_the_place_of_a_state_folder_is_set_aside(executor: Executor, tmp_path: Path, replaced: str) -> None:
+def test_a_file_in_place_of_a_state_folder_is_set_aside(executor: Executor, tmp_path: Path, replaced: str) -> None:
     folder = tmp_path / "state" / replaced
     if folder.exists():
         folder.rename(tmp_path / "gone")
@@ -110,13 +112,13 @@ def test_a_file_in_the_place_of_a_state_folder_is_set_aside(executor: Executor, 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="where no user may write")
-def test_a_state_folder_that_cannot_be_written_is_not_called_full(executor: Executor, tmp_path: Path) -> None:
+def test_an_unwritable_state_folder_is_not_reported_as_full(executor: Executor, tmp_path: Path) -> None:
     jobs = tmp_path / "state" / "jobs"
     jobs.rename(tmp_path / "gone")
     jobs.symlink_to("/proc/1")
     reply = executor.call("POST", "/execute", {"code": "print(1)", "timeout": 30})
     assert (reply.status, reply.json["code"]) == (503, "busy")
-    assert "could not be written down in " in reply.json["detail"]
+    assert "could not be recorded in " in reply.json["detail"]
     jobs.unlink()
     (tmp_path / "gone").rename(jobs)
     assert executor.run("print(1)").stdout == "1\n"

@@ -1,4 +1,4 @@
-"""Uploads into a folder, as an executor that was just started has them."""
+"""Uploads into a folder, like those of a newly started executor."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def add(uploads: Uploads, upload: Upload, start: int, stop: int, data: bytes = D
 
 
 def send(uploads: Uploads, path: str, data: bytes = DATA, modified_ns: int | None = None) -> wire.Upload:
-    """An upload from its beginning to its end."""
+    """Upload a file completely."""
     upload = named(uploads, path, data)
     add(uploads, upload, 0, len(data), data)
     return uploads.finish(upload, modified_ns)
 
 
 def hidden(root: Path) -> list[Path]:
-    """What uploads leave until they are done."""
+    """Return the leftovers of unfinished uploads."""
     return [*root.rglob("*.partial"), *(root / STATE).rglob("*.json")]

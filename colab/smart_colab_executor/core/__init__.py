@@ -1,1 +1,1 @@
-"""Errors, checked arguments and whole files: what every other room may use."""
+"""Errors, checked arguments and atomic files, for use by every other room."""

@@ -15,7 +15,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.E
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` as a whole; raises OSError and then leaves the old one."""
+    """Replace `path` as a whole. Raises OSError, and then leaves the old content."""
     partial = path.with_name(path.name + ".partial")
     try:
         partial.write_bytes(content)
@@ -27,7 +27,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def append_whole(path: Path, content: bytes) -> None:
-    """Append all of `content`; raises OSError and then leaves the file as it was."""
+    """Append all of `content`. Raises OSError, and then leaves the file unchanged."""
     with path.open("ab", buffering=0) as file:
         write_whole(file, content, file.tell())
 

@@ -1,25 +1,25 @@
-"""What can go wrong in a request, each with its stable code; `http/problems.py` has the statuses.
+"""Errors of requests, each with its stable code; `http/problems.py` has the statuses.
 
 ExecutorError
 ├── InvalidArgument       invalid_argument    a malformed body, parameter, id or name
 │   └── RangeNotSatisfiable                   names the size
 ├── IncompatibleBridge    incompatible_bridge the sender speaks another version of the API
-├── Refused                                   before anything was done or told
+├── Refused                                   before anything was done
 │   ├── Unauthorized      unauthorized
 │   ├── AddressNotAllowed address_not_allowed
 │   └── TooManyFailures   unauthorized        too many wrong tokens from this address
-├── OutsideRoot           outside_root        a path that leads out of the content root
+├── OutsideRoot           outside_root        a path outside the content root
 ├── NotFound              not_found           no such job, session, file, blob or route
 ├── JobConflict           job_conflict        the same job id with another body
 ├── IsADirectory          is_a_directory      a file was wanted
-├── TooLarge              too_large           a file in a bundle that is no small one; told in the bundle
+├── TooLarge              too_large           a file too large for a bundle; reported in the bundle
 ├── Incomplete            incomplete          an upload lacks pieces
-├── Damaged               damaged             an upload's bytes are not those that were named
+├── Damaged               damaged             an upload's bytes do not match its SHA-256
 ├── BootChanged           boot_changed        the job was meant for an earlier executor
-├── Busy                  busy                later it may work
-│   └── Occupied                              what is asked for is in use
+├── Busy                  busy                may work later
+│   └── Occupied                              the session or file is in use
 ├── DiskFull              disk_full           a job was not run, or an upload does not fit
-└── Internal              internal            a fault of ours
+└── Internal              internal            a fault of the executor
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import ClassVar
 
 
 class ExecutorError(Exception):
-    """A failure that its caller is told about as `application/problem+json`.
+    """A failure, returned to the client as `application/problem+json`.
 
     `detail` is one plain sentence, `hint` says what to do next; neither holds a secret.
     """
@@ -36,7 +36,7 @@ class ExecutorError(Exception):
     code: ClassVar[str] = "internal"
     retryable: bool = False
     retry_after_sec: int | None = None
-    """How long to wait before it can work, where that is known."""
+    """Seconds to wait before a retry, where that is known."""
 
     def __init__(self, detail: str, hint: str = "") -> None:
         super().__init__(detail)
@@ -51,11 +51,11 @@ class InvalidArgument(ExecutorError):
 
 
 class RangeNotSatisfiable(InvalidArgument):
-    """The Range lies outside of what there is; `size` in bytes."""
+    """The Range lies outside the content; `size` in bytes."""
 
     def __init__(self, size: int) -> None:
         super().__init__(
-            f"The range lies outside of the {size} bytes there are.", "Ask for bytes below the size in Content-Range."
+            f"The range lies outside the {size} bytes that exist.", "Ask for bytes below the size in Content-Range."
         )
         self.size = size
 
@@ -67,7 +67,7 @@ class IncompatibleBridge(ExecutorError):
 
 
 class Refused(ExecutorError):
-    """The sender may not pass; nothing was done for it."""
+    """The request was refused before anything was done."""
 
 
 class Unauthorized(Refused):
@@ -89,26 +89,26 @@ class AddressNotAllowed(Refused):
     def __init__(self, address: str) -> None:
         super().__init__(
             f"This executor does not serve the address {address}.",
-            "Add the address to the executor's --allow-ips (ALLOWED_IPS in the notebook), and start it anew.",
+            "Add the address to the executor's --allow-ips (ALLOWED_IPS in the notebook), and restart it.",
         )
 
 
 class TooManyFailures(Refused):
-    """The token is wrong, and too many wrong ones came from the sender's address."""
+    """The token is wrong, and the sender's address has sent too many wrong ones."""
 
     code = "unauthorized"
     retryable = True
 
     def __init__(self, retry_after_sec: int) -> None:
         super().__init__(
-            "The token is wrong, and too many wrong ones came from this address.",
+            "The token is wrong, and this address has sent too many wrong ones.",
             f"Send the right token, which always passes; wait {retry_after_sec} s before another try.",
         )
         self.retry_after_sec = retry_after_sec
 
 
 class OutsideRoot(ExecutorError):
-    """A path that leads out of the content root."""
+    """The path is outside the content root."""
 
     code = "outside_root"
 
@@ -120,44 +120,44 @@ class NotFound(ExecutorError):
 
 
 class JobConflict(ExecutorError):
-    """The job id is taken by another body."""
+    """The job id is in use with another body."""
 
     code = "job_conflict"
 
 
 class IsADirectory(ExecutorError):
-    """A file was wanted, the path is a folder."""
+    """The path is a folder where a file is needed."""
 
     code = "is_a_directory"
 
 
 class TooLarge(ExecutorError):
-    """A file that is no small one; only ever told within a bundle."""
+    """A file is too large for a bundle; reported only within a bundle."""
 
     code = "too_large"
 
 
 class Incomplete(ExecutorError):
-    """An upload was to be finished and lacks pieces."""
+    """An upload cannot be finished: pieces are missing."""
 
     code = "incomplete"
 
 
 class Damaged(ExecutorError):
-    """An upload's bytes do not have its SHA-256; they were thrown away."""
+    """An upload's bytes do not match its SHA-256 and were discarded."""
 
     code = "damaged"
     retryable = True
 
 
 class BootChanged(ExecutorError):
-    """The job was meant for another start of the executor, and this one does not know it."""
+    """The job was sent to an earlier start of the executor and is unknown to this one."""
 
     code = "boot_changed"
 
 
 class Busy(ExecutorError):
-    """Not now: a kernel or the executor cannot take it."""
+    """A kernel or the executor cannot take the request now."""
 
     code = "busy"
 
@@ -170,16 +170,16 @@ class Busy(ExecutorError):
 
 
 class Occupied(Busy):
-    """Not now: code runs in the session, too much waits there, or the file is too large to be searched in time."""
+    """The session runs code or has too many waiting jobs, or the file is too large to be searched in time."""
 
 
 class DiskFull(ExecutorError):
-    """The job could not be written down, and nothing was run; or a file that was sent does not fit."""
+    """The job could not be recorded, and nothing was run; or an uploaded file does not fit."""
 
     code = "disk_full"
 
 
 class Internal(ExecutorError):
-    """A fault of ours; the detail names the request id and nothing else."""
+    """A fault of the executor; the detail names only the request id."""
 
     code = "internal"

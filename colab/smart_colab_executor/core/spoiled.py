@@ -1,4 +1,4 @@
-"""Files of the state folder that cannot be read: put out of the way, so that the executor starts all the same."""
+"""Set unreadable files of the state folder aside, so that the executor starts all the same."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ log = logging.getLogger(__name__)
 SUFFIX = ".unreadable"
 FILES = ("lock", "boots", "boots.partial", "audit.jsonl", "audit.1.jsonl")
 FOLDERS = ("jobs", "kernels", "uploads")
-# What reading and using such a file may raise.
+# Raised by reading and using such a file.
 ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object that a file holds. Raises one of ERRORS."""
+    """Return the JSON object in a file. Raises one of ERRORS."""
     check_regular(path)
     found = json.loads(path.read_bytes())
     if not isinstance(found, dict):
-        raise TypeError("no object")
+        raise TypeError("not an object")
     return found
 
 
 def check_regular(path: Path) -> None:
-    """Raise an OSError where this is no file: a FIFO would be waited for, and a device may have no end."""
+    """Raise OSError unless this is a regular file: a FIFO would block, and a device may have no end."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
 def clear_place(path: Path) -> None:
-    """Set aside what stands in a file's place and is none: a folder, a FIFO, a socket, a device."""
+    """Set aside anything but a regular file at `path`: a folder, a FIFO, a socket, a device."""
     try:
         check_regular(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -45,20 +45,20 @@ def clear_place(path: Path) -> None:
 
 
 def check_layout(state: Path) -> None:
-    """Set aside what stands where the executor needs a file, or a folder, of its own."""
+    """Set aside whatever occupies the place of the executor's own files and folders."""
     for name in FILES:
         clear_place(state / name)
     for name in FOLDERS:
         path = state / name
         if os.path.lexists(path) and not _is_usable(path):
-            set_aside(path, NotADirectoryError(errno.ENOTDIR, "no folder that can be read"))
+            set_aside(path, NotADirectoryError(errno.ENOTDIR, "not a readable folder"))
 
 
 def clear_places(state: Path) -> None:
-    """Set aside files that have come, while the executor runs, in the place of its folders."""
+    """Set aside files that appeared in the place of the executor's folders while it runs."""
     for path in (state, *(state / name for name in FOLDERS)):
         if path.is_file():
-            set_aside(path, NotADirectoryError(errno.ENOTDIR, "no folder"))
+            set_aside(path, NotADirectoryError(errno.ENOTDIR, "not a folder"))
 
 
 def _is_usable(folder: Path) -> bool:
@@ -70,7 +70,7 @@ def _is_usable(folder: Path) -> bool:
 
 
 def set_aside(path: Path, error: BaseException) -> None:
-    """Give what cannot be read another name, and say so in the log."""
+    """Rename an unreadable file, and log the new name."""
     reason = error.strerror if isinstance(error, OSError) else type(error).__name__
     name = f"{path.parent.name}/{path.name}"
     for number in range(100):
@@ -80,8 +80,8 @@ def set_aside(path: Path, error: BaseException) -> None:
         try:
             path.rename(aside)
         except OSError as failure:
-            log.warning("%s cannot be read (%s), nor set aside: %s", name, reason, failure.strerror)
+            log.warning("%s cannot be read (%s) or set aside: %s", name, reason, failure.strerror)
         else:
-            log.warning("%s cannot be read (%s) and is set aside as %s", name, reason, aside.name)
+            log.warning("%s cannot be read (%s) and was set aside as %s", name, reason, aside.name)
         return
     log.warning("%s cannot be read (%s) and is left where it is", name, reason)

@@ -1,1 +1,1 @@
-"""The files of the content root: read, written and described. Knows no HTTP server."""
+"""The files of the content root: read, written and described. Independent of HTTP."""

@@ -21,12 +21,12 @@ from .content_root import ContentRoot, show
 from .digests import etag_of
 from .files import time_text
 from .os_errors import translate_read_errors, translate_write_errors
-from .partials import goal_at, is_executable, note_partials, partial_of, settle
+from .partials import goal_at, is_executable, note_partials, partial_of, rename_into_place
 
 MAX_NAMES = 1000
 MAX_FILE_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 64 * 1024
-# So much is handed to the server at once: a tiny file is no packet of its own.
+# Handed to the server at once, so that a tiny file is not a packet of its own.
 CHUNK = 256 * 1024
 
 
@@ -39,24 +39,24 @@ class _File:
 
 
 class Bundles:
-    """Reads and writes bundles of files in `root`. `notes` names what is being written."""
+    """Reads and writes bundles of files in `root`. Files being written are recorded in the folder `notes`."""
 
     def __init__(self, root: ContentRoot, notes: Path) -> None:
         self._root = root
         self._notes = notes
 
     def read(self, path: str, names: Sequence[object]) -> Iterator[bytes]:
-        """Make the bundle of the named files in a folder, one after the other. Raises before the first of them."""
+        """Yield the bundle of the named files in a folder, one by one. Raises before the first one."""
         if len(names) > MAX_NAMES:
             raise InvalidArgument(f"{len(names)} names are too many.", f"Send at most {MAX_NAMES} at once.")
-        checked = [checked_name(name) for name in names]
+        checked = [check_name(name) for name in names]
         folder = self._folder(path)
         with translate_read_errors(folder):
             folder.stat()
-        return _gathered(self._lines(folder, checked))
+        return _batch(self._lines(folder, checked))
 
     def write(self, path: str, bundle: bytes) -> list[BundleWritten]:
-        """Write the files of a bundle, and say for each whether it was. Raises InvalidArgument before the first one."""
+        """Write the files of a bundle, and report the outcome of each. Raises InvalidArgument before the first one."""
         files = list(_parse(bundle))
         folder = self._folder(path)
         key = uuid.uuid4().hex
@@ -86,7 +86,7 @@ class Bundles:
         yield b'{"end":true}\n'
 
     def _read(self, folder: Path, name: str) -> tuple[dict[str, Any], bytes]:
-        file = self._root.locate(os.path.join(folder, name))  # noqa: PTH118 - a name that is no UTF-8 is looked for
+        file = self._root.locate(os.path.join(folder, name))  # noqa: PTH118 - the name may not be UTF-8
         with translate_read_errors(file):
             for _ in range(2):
                 with self._root.open(file) as stream:
@@ -99,7 +99,7 @@ class Bundles:
                     sha256 = hashlib.sha256(content).hexdigest()
                     head = {"name": name, "size": len(content), "sha256": sha256, "modified_at": time_text(after)}
                     return {**head, "executable": is_executable(after)}, content
-        raise Busy(f"{show(file)} changes while it is read.", "Try again when nothing writes it.")
+        raise Busy(f"{show(file)} changed while it was read.", "Try again when nothing is writing to it.")
 
     def _write(self, folder: Path, file: _File, key: str) -> BundleWritten:
         try:
@@ -110,7 +110,7 @@ class Bundles:
                 self._root.check(goal)
                 try:
                     partial.write_bytes(file.content)
-                    settle(partial, goal, file.modified_ns, file.executable)
+                    rename_into_place(partial, goal, file.modified_ns, file.executable)
                     executable = is_executable(goal.stat())
                 except OSError:
                     with suppress(OSError):
@@ -121,23 +121,23 @@ class Bundles:
         return {"name": file.name, "code": None, "detail": None, "executable": executable}
 
 
-def checked_name(name: object, *, is_windows: bool = os.name == "nt") -> str:
-    """A name that leads to a place in its folder, by its spelling. Raises InvalidArgument."""
+def check_name(name: object, *, is_windows: bool = os.name == "nt") -> str:
+    """Return a name whose spelling stays inside its folder. Raises InvalidArgument."""
     parts = name.split("/") if isinstance(name, str) else [""]
     is_good = not any(part in ("", ".", "..") or "\0" in part for part in parts)
     if is_windows:
-        # Drives, streams, other separators, and endings that Windows drops from a name.
+        # Drives, streams, other separators, and suffixes that Windows strips from a name.
         is_good = is_good and not any(re.search(r"[\\:]|[. ]\Z", part) for part in parts)
     if not isinstance(name, str) or not is_good:
         raise InvalidArgument(
-            f"{str(name)[:200]!r} is no name in a folder.",
+            f"{str(name)[:200]!r} is not a valid name inside a folder.",
             "Send names relative to the folder, with '/' and without '..'.",
         )
     try:
         name.encode()
     except UnicodeEncodeError:
         raise InvalidArgument(
-            f"{name[:200]!r} holds half of a surrogate pair.", "Send names as a listing spells them."
+            f"{name[:200]!r} contains a lone surrogate.", "Send names as a listing spells them."
         ) from None
     return name
 
@@ -152,34 +152,34 @@ def _parse(bundle: bytes) -> Iterator[_File]:
         except (ValueError, RecursionError):
             head = None
         if not isinstance(head, dict):
-            raise _malformed(f"there is no line of JSON at byte {position}")
+            raise _malformed(f"byte {position} starts no line of JSON")
         position = end + 1
         if head == {"end": True}:
             if position != len(bundle):
-                raise _malformed("something is behind its end")
+                raise _malformed("data follows its end")
             return
         if count == MAX_NAMES:
             raise _malformed(f"it has more than {MAX_NAMES} files")
         count += 1
-        name, size = checked_name(head.get("name")), head.get("size")
+        name, size = check_name(head.get("name")), head.get("size")
         if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= len(bundle) - position:
-            raise _malformed(f"{name!r} has no size, or fewer bytes than that")
+            raise _malformed(f"{name!r} has no size or too few bytes")
         content = memoryview(bundle)[position : position + size]
         position += size
         if head.get("sha256") != hashlib.sha256(content).hexdigest():
-            raise _malformed(f"the bytes of {name!r} do not have its SHA-256")
+            raise _malformed(f"the bytes of {name!r} do not match its SHA-256")
         modified_ns = time_ns(head.get("modified_at"), "modified_at")
         yield _File(name, content, modified_ns, head.get("executable") is True)
 
 
 def _malformed(reason: str) -> InvalidArgument:
     return InvalidArgument(
-        f"The bundle is malformed: {reason}.", "Send it again, as API.md has it; nothing was written."
+        f"The bundle is malformed: {reason}.", "Send it in the format of API.md; nothing was written."
     )
 
 
-def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes in larger chunks."""
+def _batch(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the same bytes in larger chunks."""
     held: list[bytes] = []
     size = 0
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""The content root: which paths lead into it, and which out of it."""
+"""The content root: which paths are inside it, and which are not."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ TRIES = 8
 
 
 class ContentRoot:
-    """The folder that the routes of `/files` show, without the executor's own notes in it."""
+    """The folder that the routes of `/files` serve, without the executor's own files in it."""
 
     def __init__(self, root: Path, state: Path | None = None) -> None:
-        self.path = Path(os.path.abspath(root))  # noqa: PTH100 - shown as it was given, links and all
+        self.path = Path(os.path.abspath(root))  # noqa: PTH100 - shown as given, links unresolved
         self._real = _resolved(self.path)
         self._state = _resolved(state or self.path / STATE_FOLDER)
         self._has_content = Path(CONTENT).is_dir()
 
     def locate(self, path: str) -> Path:
-        """Find what a request names. Raises InvalidArgument, OutsideRoot."""
+        """Return the path that a request names. Raises InvalidArgument, OutsideRoot."""
         if "\0" in path:
-            raise InvalidArgument("A path cannot hold a NUL character.", "Check the path.")
+            raise InvalidArgument("A path cannot contain a NUL character.", "Check the path.")
         try:
             os.fsencode(path)
         except UnicodeEncodeError:
-            raise InvalidArgument("The path holds half of a surrogate pair.", "Send valid Unicode.") from None
+            raise InvalidArgument("The path contains a lone surrogate.", "Send valid Unicode.") from None
         if not self._has_content and (path + "/").startswith(CONTENT + "/"):
             path = path[len(CONTENT) :].lstrip("/")
         file = self.path / path
@@ -41,24 +41,24 @@ class ContentRoot:
         return file
 
     def check(self, file: Path) -> Path:
-        """Follow a path to its end, or that of its deepest folder that there is. Raises OutsideRoot."""
-        # A share's name is not even looked up: Windows would log in there.
+        """Resolve a path, or the deepest part of it that exists. Raises OutsideRoot."""
+        # The name of a share is not even resolved: Windows would log in there.
         real = _resolved(file) if file.drive.lower() == self.path.drive.lower() else None
         if real is None or not real.is_relative_to(self._real):
             raise OutsideRoot(
-                f"{show(file)} leads out of the content root {show(self.path)}.",
+                f"{show(file)} is outside the content root {show(self.path)}.",
                 "Run code that copies it into the root first, such as shutil.copy(path, '.'), "
                 "or start the executor with another --root.",
             )
         if self._is_state(real):
             raise OutsideRoot(
                 f"{show(file)} belongs to the executor itself.",
-                "These are its notes of jobs: what a job printed and made is to be had by the job's id.",
+                "It holds the records of jobs: get a job's output by the job's id.",
             )
         return real
 
-    def holds(self, file: Path) -> bool:
-        """Whether a path, followed to its end, is in the root."""
+    def is_inside(self, file: Path) -> bool:
+        """Return whether a path, once resolved, is in the root."""
         try:
             self.check(file)
         except OutsideRoot:
@@ -68,8 +68,8 @@ class ContentRoot:
     def open(self, file: Path) -> BufferedReader:
         """Open a regular file of the root. Raises OutsideRoot, Busy, OSError.
 
-        Code can put a link under a name just after it was looked at. So the file that was opened is compared with what
-        the name leads to, and that is in the root. A file that is replaced by a better one meanwhile is opened again.
+        Code can replace a name with a link just after it was checked. So the opened file is compared with what the name
+        resolves to inside the root. A file that was replaced meanwhile is opened again.
         """
         for _ in range(TRIES):
             stream = open_regular(file)
@@ -81,37 +81,37 @@ class ContentRoot:
             if is_same:
                 return stream
             stream.close()
-        raise Busy(f"{show(file)} is replaced all the time.", "Try again when nothing writes it.")
+        raise Busy(f"{show(file)} keeps being replaced.", "Try again when nothing is writing to it.")
 
     def state_below(self, folder: Path) -> str | None:
-        """Where the executor's own folder lies below `folder`, if it does."""
+        """Return the relative path of the executor's own folder below `folder`, if it is there."""
         real = _resolved(folder)
         return str(self._state.relative_to(real)) if self._state.is_relative_to(real) else None
 
     def _is_state(self, real: Path) -> bool:
-        """Compared as files: on some systems one folder has many names."""
+        """Return whether a path is in the state folder; compares files, as one folder may have many names."""
         try:
             state = self._state.stat()
         except OSError:
             return False
         for folder in (real, *real.parents):
-            if folder == self._real:  # what holds the root is not asked about
+            if folder == self._real:  # folders above the root do not matter
                 return False
             try:
                 if os.path.samestat(folder.stat(), state):
                     return True
             except OSError:
-                continue  # not there
+                continue  # does not exist
         return False
 
 
 def show(name: str | Path) -> str:
-    """Spell a name for JSON, which has no letter for the bytes of a name that is not UTF-8."""
+    """Return a name as JSON can hold it: U+FFFD stands for bytes that are not UTF-8."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 
 def names(folder: Path) -> Iterator[str]:
-    """Name what is in a folder."""
+    """Yield the names in a folder."""
     with os.scandir(folder) as entries:
         for entry in entries:
             yield entry.name
@@ -122,7 +122,7 @@ def _resolved(path: Path) -> Path:
 
 
 def _spelled(path: Path) -> Path:
-    """Find the file that `show` spells like this."""
+    """Return the file that `show` spells like this."""
     found = Path(path.anchor)
     for part in path.parts[1:]:
         if "\ufffd" in part and not os.path.lexists(found / part):

@@ -1,4 +1,4 @@
-"""SHA-256 digests of files, made in the background and kept for as long as the file stays the same."""
+"""SHA-256 digests of files, computed in the background and cached while the file is unchanged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_DIGESTS = 1024
 
 
 class Digests:
-    """The digests by path and ETag. May be asked by many threads, who then wait for the same one."""
+    """The digests by path and ETag. Thread-safe: threads that ask for the same digest wait for one computation."""
 
     def __init__(self, root: ContentRoot) -> None:
         self._root = root
@@ -24,9 +24,9 @@ class Digests:
         self._lock = threading.Lock()
 
     def get(self, file: Path, etag: str) -> str | None:
-        """The digest of the file that has this ETag; None: ask again, it is being made or the file changed meanwhile.
+        """Return the digest of the file with this ETag; None while it is being computed, or when the file has changed.
 
-        Waits some seconds for it. Raises what reading the file raises, in plain words.
+        Waits up to DIGEST_TIMEOUT_SEC. Raises the errors of `translate_read_errors`.
         """
         key = (str(file), etag)
         with self._lock:
@@ -39,7 +39,7 @@ class Digests:
         digest.join(DIGEST_TIMEOUT_SEC)
         if digest.is_alive():
             return None
-        if digest.value is None:  # not kept, so that the next call tries again
+        if digest.value is None:  # not cached, so that the next call tries again
             with self._lock:
                 if self._made.get(key) is digest:
                     del self._made[key]
@@ -49,12 +49,12 @@ class Digests:
         return digest.value
 
     def note(self, file: Path, etag: str, value: str) -> None:
-        """Keep a digest that is known already."""
+        """Cache a digest that is already known."""
         with self._lock:
             self._keep((str(file), etag), value)
 
     def known(self, file: Path, etag: str) -> str | None:
-        """The digest where it was made already."""
+        """Return the digest if it has already been computed."""
         with self._lock:
             digest = self._made.get((str(file), etag))
         return digest.value if isinstance(digest, _Digest) else digest
@@ -67,7 +67,7 @@ class Digests:
 
 
 class _Digest(threading.Thread):
-    """A SHA-256 in the making. A daemon, since hashing a large file must not hold up the end of the process."""
+    """Computes a SHA-256. A daemon, since hashing a large file must not delay the end of the process."""
 
     def __init__(self, root: ContentRoot, file: Path, etag: str) -> None:
         super().__init__(name="sha256", daemon=True)
@@ -89,10 +89,10 @@ class _Digest(threading.Thread):
 
 
 def sha256(stream: BufferedReader) -> str:
-    """Make the digest of an open file; hashlib lets other threads run meanwhile."""
+    """Compute the digest of an open file; hashlib releases the GIL meanwhile."""
     return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def etag_of(status: os.stat_result) -> str:
-    """Make the strong ETag of a file, quotes included, as in the header."""
+    """Return the strong ETag of a file, quotes included, as in the header."""
     return f'"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"'

@@ -1,4 +1,4 @@
-"""What a file is: its media type, and how it is written where it is text. By its first bytes and its name."""
+"""Detect a file's media type and, for text, its encoding and line ends, from its first bytes and its name."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _MAGIC = {
     b"SQLite format 3\0": "application/vnd.sqlite3",
     **{b"\x80%c" % protocol: "application/x-pickle" for protocol in (2, 3, 4, 5)},
 }
-# Where the sign stands behind the beginning.
+# Signatures that stand at an offset.
 _INNER_MAGIC = [
     (8, b"WEBP", "image/webp"),
     (8, b"WAVE", "audio/x-wav"),
     (8, b"DUCK", "application/vnd.duckdb"),
     (257, b"ustar", "application/x-tar"),
 ]
-# What a zip file is by the name of its first entry, or of another one that its head shows.
+# Types of zip files by the name of the first entry, or of another one in the head.
 _ZIPPED = [
     (re.compile(rb"\A[^/]+\.npy\Z"), "application/x-npz"),
     (re.compile(rb"\A[^/]+/data\.pkl\Z"), "application/x-pytorch"),
@@ -54,7 +54,7 @@ _OFFICE_PARTS = [
     (b"word/", _OFFICE + "wordprocessingml.document"),
     (b"ppt/", _OFFICE + "presentationml.presentation"),
 ]
-# Containers of what the name says, where it says one of these.
+# Containers whose name may give the more exact type, if it is one of these.
 _CONTAINED = {
     "application/zip": (_OFFICE, "application/vnd.oasis.opendocument.", "application/epub+zip", "application/java"),
     "application/x-hdf5": ("application/x-hdf", "application/x-netcdf"),
@@ -67,55 +67,55 @@ _NAMES = mimetypes.MimeTypes()
 _NAMES.add_type("text/markdown", ".md")  # Python 3.11 does not know it
 _NAMES.add_type("application/x-ipynb+json", ".ipynb")
 _NAMES.add_type("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", ".xlsx")
-# Those of the media types outside `text` that are text.
+# Media types outside `text/` that are text.
 _TEXTS = re.compile(
     r"image/svg\+xml|application/(.*[+-])?(json|xml|javascript|x?html|yaml|toml|sql|sh|csh|tex|latex|rtf|postscript)"
 )
 
 _PROGRESS = re.compile(r"\d%|it/s|s/it|B/s|\beta\b|(?<![\d/])\d+/\d+(?![\d/])|[█━#=]{3}|--:--|fps=", re.IGNORECASE)
-# Of less nothing can be said.
-_SHORTEST_WIDE = 8
-# More bytes outside ASCII than this, and a text is in no Western language.
-_WESTERN_SHARE = 0.4
+# Fewer bytes allow no guess.
+_MIN_WIDE_BYTES = 8
+# A text with a larger share of bytes outside ASCII is not in a Western language.
+_MAX_WESTERN_SHARE = 0.4
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a text is written."""
+    """The encoding of a text, and its line ends."""
 
     name: str
     """As Python's `open` takes it."""
     codec: str
-    """The same behind the byte order mark."""
+    """The codec for the bytes after the byte order mark."""
     newline: bytes = b"\n"
 
     @property
     def width(self) -> int:
-        """Bytes of a line end, and of what it is aligned to."""
+        """The size in bytes of a line end, and its alignment."""
         return len(self.newline)
 
     def count(self, block: bytes, stop: int | None = None) -> int:
-        """Count the line ends in a block that begins between two characters."""
+        """Count the line ends in a block that starts at a character boundary."""
         if self.width == 1:
             return block.count(self.newline, 0, stop)
         return block[:stop].decode(self.codec, "replace").count(self.newline.decode(self.codec))
 
     def find(self, block: bytes, sign: bytes, start: int = 0) -> int:
-        """Find a character of `width` bytes; -1 where there is none."""
+        """Find a character of `width` bytes; return -1 if there is none."""
         at = block.find(sign, start)
         while at > 0 and at % self.width:
             at = block.find(sign, at + 1)
         return at
 
     def rfind_newline(self, block: bytes, stop: int) -> int:
-        """Find the last line end before `stop`; -1 where there is none."""
+        """Find the last line end before `stop`; return -1 if there is none."""
         at = block.rfind(self.newline, 0, stop)
         while at > 0 and at % self.width:
             at = block.rfind(self.newline, 0, at + self.width - 1)
         return at
 
     def decode(self, page: bytes, is_cut: bool) -> tuple[str, str]:
-        """The text, its lines ended by line feeds, and its encoding's name. Half a character at a cut is left out."""
+        """Return the text with line feeds, and the encoding's name. A partial character at a cut is dropped."""
         name = self.name
         try:
             text = codecs.getincrementaldecoder(self.codec)().decode(page, final=not is_cut)
@@ -130,7 +130,7 @@ class Encoding:
 
 
 UTF_8 = Encoding("utf-8", "utf-8")
-# The longer marks first: that of UTF-32 begins as that of UTF-16 does.
+# Longer marks first: the one of UTF-32 starts with the one of UTF-16.
 _MARKS = [
     (codecs.BOM_UTF8, Encoding("utf-8-sig", "utf-8")),
     *(
@@ -146,15 +146,15 @@ _MARKS = [
 
 
 class Kind(NamedTuple):
-    """What a file is."""
+    """A file's media type and encoding."""
 
     mime: str
     encoding: Encoding | None
-    """None where it is no text."""
+    """None for a file that is not text."""
 
 
 def sniff(head: bytes, name: str) -> Kind:
-    """Tell what a file is from its first `SNIFFED_BYTES` and its name."""
+    """Detect a file's kind from its first `SNIFFED_BYTES` and its name."""
     guess, compression = _NAMES.guess_type(name)
     if compression is not None:
         guess = _COMPRESSED.get(compression)
@@ -165,7 +165,7 @@ def sniff(head: bytes, name: str) -> Kind:
     encoding = next((encoding for mark, encoding in _MARKS if head.startswith(mark)), None) or _unmarked(head)
     if b"\0" in head and encoding.width == 1:
         return Kind(guess if guess and not guess.startswith("text/") else "application/octet-stream", None)
-    # A name can say what the content is not: .ts is a video's too, and a page of an error is saved as .zip.
+    # A name can mislead: .ts is also a video, and an error page may be saved as .zip.
     is_text = guess is not None and (guess.startswith("text/") or _TEXTS.fullmatch(guess))
     mime = guess if guess and is_text else "text/plain"
     if _has_lone_carriage_returns(head, encoding, mime):
@@ -174,7 +174,7 @@ def sniff(head: bytes, name: str) -> Kind:
 
 
 def _by_content(head: bytes) -> str | None:
-    """The media type of what is known by a sign in its first bytes."""
+    """Return the media type by a signature in the first bytes."""
     found = next((mime for magic, mime in _MAGIC.items() if head.startswith(magic)), None)
     if found is None:
         return next((mime for at, sign, mime in _INNER_MAGIC if head.startswith(sign, at) and b"\0" in head), None)
@@ -185,15 +185,15 @@ def _zipped(head: bytes) -> str:
     first = head[30 : 30 + int.from_bytes(head[26:28], "little")]
     found = next((mime for name, mime in _ZIPPED if name.fullmatch(first)), None)
     if found is None and first == b"[Content_Types].xml":
-        # Each entry's name stands behind the fixed part of its header.
+        # Each entry's name follows the fixed part of its header.
         found = next((mime for part, mime in _OFFICE_PARTS if part in head), None)
     return found or "application/zip"
 
 
 def _unmarked(head: bytes) -> Encoding:
-    """How a text without a mark is written: where every other byte of most characters is NUL, in UTF-16."""
+    """Guess the encoding of a text without a mark: UTF-16 if every other byte is mostly NUL."""
     for codec, high, low in (("utf-16-le", head[1::2], head[::2]), ("utf-16-be", head[::2], head[1::2])):
-        if len(head) < _SHORTEST_WIDE or 0 in low or 2 * high.count(0) <= len(low):
+        if len(head) < _MIN_WIDE_BYTES or 0 in low or 2 * high.count(0) <= len(low):
             continue
         text = head.decode(codec, "ignore")
         if all(char.isprintable() or char in "\t\n\r\f\xa0" for char in text):
@@ -202,7 +202,7 @@ def _unmarked(head: bytes) -> Encoding:
 
 
 def _has_lone_carriage_returns(head: bytes, encoding: Encoding, mime: str) -> bool:
-    """Whether lines end as they did on the first Macs. A progress bar's carriage returns end none."""
+    """Return whether carriage returns end the lines. Those of a progress bar do not."""
     text = head.decode(encoding.codec, "replace").removeprefix("\ufeff")
     if "\n" in text or "\r" not in text[:-1]:
         return False
@@ -210,14 +210,14 @@ def _has_lone_carriage_returns(head: bytes, encoding: Encoding, mime: str) -> bo
 
 
 def shows_progress(text: str) -> bool:
-    """Whether what carriage returns part are the states of a progress bar, or of a counter that begins with one."""
+    """Return whether carriage returns separate states of a progress bar or of a counter that starts with one."""
     states = [state for state in text.split("\r") if state.strip()]
     progress = sum(_PROGRESS.search(state) is not None for state in states)
     return text.startswith("\r") or 2 * progress >= len(states)
 
 
 def _is_western(page: bytes) -> bool:
-    """Whether what is no UTF-8 can be Western text, a byte a character: no letter is UTF-8, and most are ASCII."""
+    """Return whether invalid UTF-8 can be single-byte Western text: no UTF-8 characters, and mostly ASCII."""
     foreign = [char for char in page.decode("utf-8", "ignore") if char > "\x7f"]
     high = sum(byte > 0x7F for byte in page)
-    return not foreign and high < _WESTERN_SHARE * len(page)
+    return not foreign and high < _MAX_WESTERN_SHARE * len(page)

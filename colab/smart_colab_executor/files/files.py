@@ -1,4 +1,4 @@
-"""The machine's files: listing, describing, reading, and clearing of temporary ones."""
+"""List, describe and read files, and delete temporary ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..wire.files import FileEntry, FileList, FileStat, FileType
 from .content_root import STATE_FOLDER, ContentRoot, names, show
 from .digests import Digests, etag_of
 from .file_types import SNIFFED_BYTES, sniff
-from .os_errors import not_found, translate_read_errors
+from .os_errors import missing_error, translate_read_errors
 from .partials import is_executable, is_partial
 from .ranges import RangeReply, serve_open
 from .text_lines import NO_TEXT, read_lines
@@ -28,14 +28,14 @@ TEMPORARY = (".tmp", ".temp", ".pyc")
 
 
 class Files:
-    """The files as seen from the content root. Holds no file open but while it is being read."""
+    """The files as seen from the content root. A file is open only while it is read."""
 
     def __init__(self, root: ContentRoot) -> None:
         self._root = root
         self.digests = Digests(root)
 
     def list(self, path: str, recursive: bool, limit: int, cursor: str | None) -> FileList:
-        """List a folder, sorted by name. A cursor is the last name shown, so files that come and go shift no page."""
+        """List a folder, sorted by name. A cursor is the last name shown, so created or deleted files shift no page."""
         if limit < 1:
             raise InvalidArgument("limit must be at least 1.", f"Ask for 1 to {MAX_ENTRIES} entries.")
         limit = min(limit, MAX_ENTRIES)
@@ -63,15 +63,15 @@ class Files:
         return {"path": show(folder), "entries": entries, "next_cursor": more, "total": total}
 
     def stat(self, path: str, digest: str | None) -> FileStat:
-        """Describe a file. `digest_pending` means: ask again, it is being made or the file changed meanwhile."""
+        """Describe a file. `digest_pending`: ask again; the digest is being computed, or the file changed meanwhile."""
         if digest not in (None, "", "sha256"):
-            raise InvalidArgument(f"{digest!r} is no digest that is known here.", "Ask for digest=sha256.")
+            raise InvalidArgument(f"{digest!r} is not a supported digest.", "Ask for digest=sha256.")
         file = self._root.locate(path)
         entry = self._entry(file.parent, file.name, recursive=False)
         if entry is None:
             with translate_read_errors(file):
                 file.lstat()
-            raise not_found(file)
+            raise missing_error(file)
         is_file = entry["type"] == "file"
         reply: FileStat = {**entry, "path": show(file), "etag": None, "sha256": None, "digest_pending": False}
         if is_file:
@@ -84,7 +84,7 @@ class Files:
         return reply
 
     def read(self, path: str, line: int, lines: int, max_bytes: int) -> dict[str, Any]:
-        """Read whole lines of a text, from the `line`-th on; negative ones count from the end."""
+        """Read whole lines of a text from line `line` on; negative numbers count from the end."""
         if line == 0:
             raise InvalidArgument("There is no line 0.", "1 is the first line, -1 the last.")
         file = self._root.locate(path)
@@ -96,7 +96,7 @@ class Files:
             page = read_lines(stream, line, lines, max_bytes, encoding) if encoding else NO_TEXT
         return {
             "path": show(file),
-            "size": max(status.st_size, len(head)),  # /proc says size 0 and has content
+            "size": max(status.st_size, len(head)),  # files in /proc have size 0 and content
             "modified_at": time_text(status),
             "mime": mime,
             "is_text": encoding is not None,
@@ -104,7 +104,7 @@ class Files:
         }
 
     def open_range(self, path: str, range_header: str | None, if_range: str | None) -> RangeReply:
-        """Answer a download. The ETag is of the very file that was opened, whatever has its name by then."""
+        """Answer a download. The ETag belongs to the opened file, even if the name now leads to another."""
         file = self._root.locate(path)
         with translate_read_errors(file):
             stream = self._root.open(file)
@@ -112,7 +112,7 @@ class Files:
             return serve_open(stream, etag, "application/octet-stream", range_header, if_range)
 
     def clear_temp(self) -> builtins.list[str]:
-        """Delete the temporary files under the root, and say which.
+        """Delete the temporary files under the root, and return their paths.
 
         Links are left alone, and so are other file systems mounted below the root: a mounted Drive is the user's own.
         """
@@ -129,19 +129,19 @@ class Files:
         return sorted(deleted)
 
     def _entry(self, folder: Path, name: str, recursive: bool) -> FileEntry | None:
-        """Describe one name in a folder, or None when it has vanished."""
+        """Describe one name in a folder; return None if it has vanished."""
         file = folder / name
         kind: FileType = "link"
         try:
             status = file.lstat()
             is_link = stat.S_ISLNK(status.st_mode)
-            is_followed = is_link and self._root.holds(file)
+            is_followed = is_link and self._root.is_inside(file)
             if is_followed:
                 status = file.stat()
         except OSError:
             if not os.path.islink(file):  # noqa: PTH114 - Path.is_symlink() raises where folders are closed
                 return None
-            executable = None  # it leads nowhere, or in circles
+            executable = None  # a broken or circular link
         else:
             kind, executable = _kind(status.st_mode), is_executable(status)
             if is_link and (not is_followed or (recursive and kind == "directory")):
@@ -157,7 +157,7 @@ class Files:
 
 
 def time_text(status: os.stat_result) -> str:
-    """When a file was modified, as the API writes it; the nearest such time where it has no way to write that."""
+    """Return a file's modification time as the API writes it, or the nearest time that it can write."""
     try:
         modified = datetime.fromtimestamp(status.st_mtime, UTC)
     except (ValueError, OverflowError, OSError):
@@ -170,7 +170,7 @@ def _kind(mode: int) -> FileType:
 
 
 def _walk(top: Path, hidden: str | None) -> Iterator[str]:
-    """Yield every name below a folder, relative to it, but for the executor's notes and what cannot be read."""
+    """Yield every name below a folder, relative to it, except the executor's own and unreadable ones."""
     next(names(top), None)  # os.walk would be silent about the top too
     for folder, folders, files in _visit(top, hidden):
         here = os.path.relpath(folder, top)
@@ -179,7 +179,7 @@ def _walk(top: Path, hidden: str | None) -> Iterator[str]:
 
 
 def _visit(top: Path, hidden: str | None) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Walk through a folder as os.walk does, but for the executor's notes: ours are not shown, others' not entered."""
+    """Walk through a folder like os.walk; skip this executor's state folder, and do not enter those of others."""
     for folder, folders, files in os.walk(top):
         here = Path(os.path.relpath(folder, top))
         folders[:] = [name for name in folders if str(here / name) != hidden]

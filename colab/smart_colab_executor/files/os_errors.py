@@ -1,4 +1,4 @@
-"""What the operating system refuses about a file, in plain words."""
+"""Translate errors of the operating system about files into errors of the API."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ MAX_NAMES_COMPARED = 10_000
 
 @contextmanager
 def translate_read_errors(file: Path) -> Iterator[None]:
-    """Say why a file cannot be read."""
+    """Raise API errors in place of the OSErrors of reading `file`."""
     try:
         yield
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise not_found(file) from error
+        raise missing_error(file) from error
     except IsADirectoryError as error:
-        raise is_a_folder(file) from error
+        raise folder_error(file) from error
     except PermissionError as error:
         raise InvalidArgument(
-            f"{show(file)} may not be read by the user that the executor runs as.",
+            f"{show(file)} cannot be read by the user that the executor runs as.",
             "Change its permissions, or copy it.",
         ) from error
     except OSError as error:
@@ -37,7 +37,7 @@ def translate_read_errors(file: Path) -> Iterator[None]:
 
 @contextmanager
 def translate_write_errors(file: Path) -> Iterator[None]:
-    """Say why a file, or a folder on the way to it, cannot be written."""
+    """Raise API errors in place of the OSErrors of writing `file` or creating its folders."""
     try:
         yield
     except (FileExistsError, NotADirectoryError) as error:
@@ -46,33 +46,33 @@ def translate_write_errors(file: Path) -> Iterator[None]:
             "Write to another folder, or remove the file first.",
         ) from error
     except IsADirectoryError as error:
-        raise is_a_folder(file) from error
+        raise folder_error(file) from error
     except PermissionError as error:
         raise InvalidArgument(
-            f"{show(file)} may not be written by the user that the executor runs as.",
+            f"{show(file)} cannot be written by the user that the executor runs as.",
             "Write to another folder, or change the folder's permissions.",
         ) from error
     except OSError as error:
         if error.errno in NO_ROOM:
             raise DiskFull(
-                f"The disk took no more while {show(file)} was written ({error.strerror}).",
-                "Remove files that are not needed, then send it again: what is here already is kept.",
+                f"The disk ran out of space while {show(file)} was written ({error.strerror}).",
+                "Remove files that are not needed, then send it again: the bytes already received are kept.",
             ) from error
         raise InvalidArgument(f"{show(file)} cannot be written: {_reason(error)}.", "Check the path.") from error
 
 
-def is_a_folder(file: Path) -> IsADirectory:
-    """A file was wanted."""
+def folder_error(file: Path) -> IsADirectory:
+    """Return the error for a folder where a file is needed."""
     return IsADirectory(f"{show(file)} is a folder.", "Name a file in it.")
 
 
-def not_found(file: Path) -> NotFound:
-    """Name what is like it."""
+def missing_error(file: Path) -> NotFound:
+    """Return the error for a missing file, with similar names as the hint."""
     missing = file
     while not os.path.isdir(missing.parent) and missing.parent != missing:  # noqa: PTH112 - never raises
         missing = missing.parent
     if os.path.islink(missing) and not os.path.exists(missing):  # noqa: PTH110, PTH114 - never raise
-        return NotFound(f"{show(missing)} is a link that leads nowhere.", "Mend the link, or name another file.")
+        return NotFound(f"{show(missing)} is a broken link.", "Fix the link, or name another file.")
     try:
         there = [show(name) for name in islice(names(missing.parent), MAX_NAMES_COMPARED) if name != missing.name]
     except OSError:
@@ -83,7 +83,7 @@ def not_found(file: Path) -> NotFound:
 
 
 def _in_the_way(file: Path) -> Path:
-    """The deepest part of the way that there is."""
+    """Return the deepest parent that exists."""
     return next((folder for folder in file.parents if os.path.lexists(folder)), file)
 
 

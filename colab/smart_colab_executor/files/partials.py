@@ -1,4 +1,4 @@
-"""Files on their way in: written beside their goal under a name of ours, then given their own name at once."""
+"""Partial files: written beside the target under a reserved name, then renamed to the target in one step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..core.disk import write_atomically
 from ..core.errors import InvalidArgument
 from ..core.spoiled import ERRORS, read_object, set_aside
 from .content_root import ContentRoot, show
-from .os_errors import is_a_folder, translate_write_errors
+from .os_errors import folder_error, translate_write_errors
 
 MAX_AGE_DAYS = 7
 
@@ -23,44 +23,44 @@ _PARTIAL = re.compile(r"\.smart-colab-[0-9a-f]{32}\.partial")
 
 
 def is_partial(name: str) -> bool:
-    """Whether this is the name of a file on its way in."""
+    """Return whether this is the name of a partial file."""
     return _PARTIAL.fullmatch(name) is not None
 
 
 def partial_of(goal: Path, key: str) -> Path:
-    """Where the bytes lie until then; a short name, however long the goal's is. `key`: 32 hexadecimal digits."""
+    """Return the path of the partial file for `goal`; its name is short. `key`: 32 hexadecimal digits."""
     return goal.with_name(f".smart-colab-{key}.partial")
 
 
 def goal_at(root: ContentRoot, path: str) -> tuple[Path, Path]:
-    """Find the place for a new file: as replies spell it, and in its folder's real place.
+    """Return the path for a new file: as replies spell it, and inside its resolved folder.
 
     Raises IsADirectory, InvalidArgument, OutsideRoot.
     """
     file = root.locate(path)
     with translate_write_errors(file):
         if file.name == ".." or path.endswith("/") or file.is_dir():
-            raise is_a_folder(file)
+            raise folder_error(file)
     if is_partial(file.name):
-        raise InvalidArgument(f"{show(file.name)} is a name for uploads under way.", "Choose another name.")
+        raise InvalidArgument(f"{show(file.name)} is reserved for uploads in progress.", "Choose another name.")
     return file, root.check(file.parent) / file.name
 
 
 def is_executable(status: os.stat_result) -> bool | None:
-    """Whether a file's owner may run it; None where the system keeps no such thing, and for what is no file."""
+    """Return whether a file's owner may run it; None on Windows and for anything but a regular file."""
     return bool(status.st_mode & stat.S_IXUSR) if os.name != "nt" and stat.S_ISREG(status.st_mode) else None
 
 
 def make_executable(file: Path) -> None:
-    """Let all those run a file who may read it. Mounted drives may know no modes."""
+    """Add execute permission for everyone with read permission. Mounted drives may have no modes."""
     with suppress(OSError):
         mode = stat.S_IMODE(file.stat().st_mode)
         file.chmod(mode | (mode & 0o444) >> 2)
 
 
-def settle(partial: Path, goal: Path, modified_ns: int | None, executable: bool) -> None:
-    """Give a complete file its name, over what had it before, whose mode it keeps. Raises OSError."""
-    # Mounted drives may know no modes and no times; a file that is whole is not refused for that.
+def rename_into_place(partial: Path, goal: Path, modified_ns: int | None, executable: bool) -> None:
+    """Rename a complete partial file to `goal`; an existing file is replaced and its mode kept. Raises OSError."""
+    # Mounted drives may have no modes and times; a complete file is not refused for that.
     with suppress(OSError):
         earlier = goal.stat().st_mode
         if stat.S_ISREG(earlier):
@@ -74,14 +74,14 @@ def settle(partial: Path, goal: Path, modified_ns: int | None, executable: bool)
 
 
 def note_partials(note: Path, partials: Iterable[Path], **more: object) -> None:
-    """Write down which partial files there are, before they are, so that the next executor can remove them."""
+    """Record partial files before they are created, so that the next executor can remove them."""
     note.parent.mkdir(parents=True, exist_ok=True)
     content = {"partials": [str(partial) for partial in partials], **more}
     write_atomically(note, json.dumps(content).encode())  # in ASCII: a name need not be UTF-8
 
 
 def remove_leftovers(notes: Path, days: float = MAX_AGE_DAYS) -> None:
-    """Remove uploads that nothing came for in so many days, and what was left of bundles. Called at the start."""
+    """Remove uploads idle for `days`, and leftovers of bundles. Called at startup."""
     oldest = time.time() - days * 86_400
     for path in notes.glob("*.json"):
         try:

@@ -1,4 +1,4 @@
-"""One byte range of one file, as RFC 9110 (section 14) has it."""
+"""One byte range of one file, by RFC 9110, section 14."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RANGE = re.compile(r"\s*bytes\s*=\s*(\d{0,20})\s*-\s*(\d{0,20})\s*", re.ASCII |
 
 @dataclass(frozen=True)
 class RangeReply:
-    """What to answer: the body's file is closed at its end, by `close()`, or when the body is dropped."""
+    """A reply with a file as its body; the file is closed at its end, by `close()`, or when the body is dropped."""
 
     status: int
     headers: dict[str, str]
@@ -31,7 +31,7 @@ def serve(
 ) -> RangeReply:
     """Answer with the file at `path`, or the part of it that `range_header` asks for.
 
-    `etag` is as in the header, quotes included. Several ranges at once are answered with the whole, as the RFC allows.
+    `etag` includes the quotes. A request for several ranges is answered with the whole file, as the RFC allows.
     """
     return serve_open(open_regular(path), etag, content_type, range_header, if_range)
 
@@ -39,7 +39,7 @@ def serve(
 def serve_open(
     file: BufferedReader, etag: str | None, content_type: str, range_header: str | None, if_range: str | None
 ) -> RangeReply:
-    """Do as `serve` with an open file, which now belongs to the reply."""
+    """Answer like `serve`, with an open file that the reply takes ownership of."""
     size = os.fstat(file.fileno()).st_size
     headers = {"Accept-Ranges": "bytes", "Content-Type": content_type}
     if etag is not None:
@@ -59,7 +59,7 @@ def serve_open(
 
 
 def parse(header: str | None, size: int) -> tuple[int, int] | None:
-    """Read a Range header as (start, stop); None stands for the whole file, which malformed headers get too."""
+    """Parse a Range header into (start, stop); None for the whole file, also for a malformed header."""
     match = _RANGE.fullmatch(header or "")
     if match is None:
         return None
@@ -71,7 +71,7 @@ def parse(header: str | None, size: int) -> tuple[int, int] | None:
     elif last:
         start, stop = max(size - int(last), 0), size
         if size == 0 < int(last):
-            return None  # satisfiable, with nothing in it, which Content-Range cannot say
+            return None  # satisfiable but empty, which Content-Range cannot express
     else:
         return None
     if start >= size:
@@ -80,11 +80,11 @@ def parse(header: str | None, size: int) -> tuple[int, int] | None:
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open a regular file and nothing else: opening a FIFO blocks, opening a device can do anything."""
+    """Open a regular file; refuse anything else, as opening a FIFO blocks and a device may have side effects."""
     _must_be_regular(path, path.stat().st_mode)
     file = open(path, "rb", opener=_opener)  # noqa: SIM115
     try:
-        _must_be_regular(path, os.fstat(file.fileno()).st_mode)  # it may be another by now
+        _must_be_regular(path, os.fstat(file.fileno()).st_mode)  # it may have been replaced
     except BaseException:
         file.close()
         raise
@@ -99,7 +99,7 @@ def _must_be_regular(path: Path, mode: int) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectory(f"{path} is a folder.", "Name a file in it; list the folder to see what it holds.")
     if not stat.S_ISREG(mode):
-        raise InvalidArgument(f"{path} is no regular file.", "Pipes, sockets and devices cannot be read from here.")
+        raise InvalidArgument(f"{path} is not a regular file.", "Pipes, sockets and devices cannot be read from here.")
 
 
 def _same(if_range: str, etag: str | None) -> bool:
@@ -107,7 +107,7 @@ def _same(if_range: str, etag: str | None) -> bool:
 
 
 class _Body(Iterator[bytes]):
-    """Exactly the promised bytes, or fewer when the file shrinks: the server then cuts the connection."""
+    """Yields exactly the promised bytes, or fewer if the file shrinks: the server then closes the connection."""
 
     def __init__(self, file: BufferedReader, start: int, length: int) -> None:
         self._file = file
@@ -125,4 +125,4 @@ class _Body(Iterator[bytes]):
     def close(self) -> None:
         self._file.close()
 
-    __del__ = close  # a generator that was never begun would not run its `finally`
+    __del__ = close  # a generator that never started would not run its `finally`

@@ -1,4 +1,4 @@
-"""Text files, read by lines. Blockwise, so that memory does not grow with the file."""
+"""Read text files by lines, in blocks, so that memory does not grow with the file."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ..core.errors import Occupied
 from .file_types import UTF_8, Encoding, shows_progress
 
 BLOCK = 256 * 1024
-# The lines of a larger file are counted only where they must be.
-COUNTED_BYTES = 64 * 1024 * 1024
+# The lines of a larger file are counted only if the request needs it.
+MAX_COUNTED_BYTES = 64 * 1024 * 1024
 MAX_LINES = 10_000
-# What goes through more of a file than it can within this time is given up, for its caller waits.
-PATIENCE_SEC = 20.0
+# A read that takes longer is abandoned, because the client is waiting.
+READ_TIMEOUT_SEC = 20.0
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ def read_lines(
     encoding: Encoding = UTF_8,
     clock: Callable[[], float] = time.monotonic,
 ) -> Lines:
-    """Read from the `line`-th line of a file that was opened just now; -1 is the last. See API.md.
+    """Read from line `line` of a newly opened file; -1 is the last line. See API.md.
 
-    Raises Occupied where the lines lie too far within the file to be found in time.
+    Raises Occupied if the lines cannot be found in time.
     """
     cursor = _Cursor(file, encoding, _Patience(clock))
     size = os.fstat(file.fileno()).st_size
-    if line < 0 and size > COUNTED_BYTES:
+    if line < 0 and size > MAX_COUNTED_BYTES:
         return _from_the_end(cursor, size, -line, lines, max_bytes)
     if line < 0:
         cursor.skip()
@@ -60,7 +60,7 @@ def read_lines(
     is_end = cursor.is_at_end()
     following = None if is_end else cursor.newlines + 1
     total = cursor.lines if is_end else None
-    if not is_end and size <= COUNTED_BYTES:
+    if not is_end and size <= MAX_COUNTED_BYTES:
         with suppress(Occupied):
             cursor.skip()
             total = cursor.lines
@@ -75,7 +75,7 @@ def _from_the_end(cursor: _Cursor, size: int, count: int, lines: int, max_bytes:
     text, name = _text(page, cursor.encoding, is_cut, is_first=start == 0)
     if cursor.is_at_end():
         return Lines(text, None if start else 1, None, None if start else cursor.lines, is_cut, name)
-    # Whoever reads on needs the number of the next line.
+    # A client that reads on needs the number of the next line.
     shown = cursor.newlines
     cursor.go_to(0)
     try:
@@ -86,30 +86,30 @@ def _from_the_end(cursor: _Cursor, size: int, count: int, lines: int, max_bytes:
 
 
 def _text(page: bytes, encoding: Encoding, is_cut: bool, is_first: bool) -> tuple[str, str]:
-    """Decode a page, without the byte order mark."""
+    """Decode a page without the byte order mark."""
     text, name = encoding.decode(page, is_cut)
     return (text.removeprefix("\ufeff") if is_first else text), name
 
 
 class _Patience:
-    """The time for one read, from now on."""
+    """The time limit of one read, counted from its creation."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._end = clock() + PATIENCE_SEC
+        self._end = clock() + READ_TIMEOUT_SEC
 
     def check(self) -> None:
-        """Raises Occupied when it is over."""
+        """Raise Occupied once the time is up."""
         if self._clock() >= self._end:
             raise Occupied(
-                f"The file is so large that these lines were not found within {PATIENCE_SEC:.0f} s.",
-                "Ask for lines nearer to its beginning or, with a negative number, its end; or run code that reads it.",
+                f"The file is so large that these lines were not found within {READ_TIMEOUT_SEC:.0f} s.",
+                "Ask for lines nearer to its start or, with a negative number, its end; or run code that reads it.",
                 retryable=False,
             )
 
 
 class _Cursor:
-    """Goes through a file and counts."""
+    """A position in a file that counts the lines passed."""
 
     def __init__(self, file: BufferedReader, encoding: Encoding, patience: _Patience) -> None:
         self._file = file
@@ -120,30 +120,30 @@ class _Cursor:
 
     @property
     def lines(self) -> int:
-        """The lines passed so far, with the one that has no end."""
+        """The lines passed so far, including an unterminated one."""
         return self.newlines + self._is_in_line
 
     def go_to(self, position: int) -> None:
-        """Go to the beginning of a line, and count from there."""
+        """Move to the start of a line, and count from there."""
         self._file.seek(position)
         self.newlines, self._is_in_line = 0, False
 
     def is_at_end(self) -> bool:
-        # peek() would do no read where its buffer is empty on Python 3.11, and some of the system's files have no size.
+        # peek() does not read into an empty buffer on Python 3.11, and some files of the system have no size.
         byte = self._file.read(1)
         if byte:
             self._file.seek(-1, os.SEEK_CUR)
         return not byte
 
     def find_from_end(self, size: int, count: int) -> int:
-        """Where the last `count` lines begin."""
+        """Return the position at which the last `count` lines start."""
         position = size
         while position > 0:
             self._patience.check()
             start = max(0, position - BLOCK) // self.encoding.width * self.encoding.width
             self._file.seek(start)
             block = self._file.read(position - start)
-            # The newline at the very end begins no line.
+            # A newline at the very end starts no line.
             is_last = position == size and block.endswith(self.encoding.newline)
             stop = len(block) - self.encoding.width if is_last else len(block)
             found = self.encoding.count(block, stop)
@@ -156,7 +156,7 @@ class _Cursor:
         return 0
 
     def skip(self, count: int | None = None, stop: int | None = None) -> None:
-        """Go behind so many newlines, or to the place `stop`, or to the end."""
+        """Move past `count` newlines, to the position `stop`, or to the end."""
         left = BLOCK if stop is None else stop - self._file.tell()
         while count != 0 and (block := self._file.read(BLOCK if stop is None else min(BLOCK, left))):
             found = self.encoding.count(block)
@@ -172,7 +172,7 @@ class _Cursor:
             count = None if count is None else count - found
 
     def take(self, lines: int, max_bytes: int) -> tuple[bytes, bool]:
-        """Read so many whole lines, at least one; that one is cut where it is longer than `max_bytes`."""
+        """Read up to `lines` whole lines, at least one; a first line longer than `max_bytes` is cut."""
         max_bytes -= max_bytes % self.encoding.width
         data = self._file.read(max_bytes + self.encoding.width)  # the newline is not counted
         end = 0
@@ -180,7 +180,7 @@ class _Cursor:
             newline = self.encoding.find(data, self.encoding.newline, end)
             if newline < 0:
                 if len(data) <= max_bytes:
-                    end = len(data)  # the last line, without an end
+                    end = len(data)  # the last line, unterminated
                 break
             end = newline + self.encoding.width
         is_cut = end == 0 and bool(data)
@@ -194,7 +194,7 @@ class _Cursor:
         return (page, True) if state is None else (state, False)
 
     def _last_state(self, page: bytes, max_bytes: int) -> bytes | None:
-        """The end of the line just passed where carriage returns part the states of a progress bar in it."""
+        """Return the end of the line just passed if carriage returns separate the states of a progress bar in it."""
         sign = "\r".encode(self.encoding.codec)
         if self.encoding.find(page, sign) < 0 or not shows_progress(page.decode(self.encoding.codec, "replace")):
             return None

@@ -1,7 +1,7 @@
-"""Uploads: files that come in pieces, in any order, and are checked before they get their name.
+"""Uploads: files received in pieces, in any order, and verified before they get their name.
 
-What is here is noted in the state folder after it was written, so an upload outlives the executor. Nothing about one
-is kept in memory: path, size and digest name it, its note and its partial file are all there is.
+Received ranges are recorded in the state folder once written, so an upload outlives the executor. No state is kept in
+memory: path, size and digest identify an upload; its record and its partial file hold the rest.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from ..core.spoiled import ERRORS, read_object, set_aside
 from ..wire.files import Upload as FileUpload
 from .content_root import ContentRoot, show
 from .digests import Digests, etag_of
-from .os_errors import is_a_folder, translate_write_errors
-from .partials import goal_at, is_executable, make_executable, note_partials, partial_of, settle
+from .os_errors import folder_error, translate_write_errors
+from .partials import goal_at, is_executable, make_executable, note_partials, partial_of, rename_into_place
 
 BLOCK = 256 * 1024
 ZEROS = bytes(BLOCK)
-# So many uploads are written to at once; one of them takes its pieces in turn.
+# Uploads written to at once; the pieces of one upload are written in turn.
 LOCKS = 64
-# Each may wait for a digest, and a call must end.
+# Each may wait for a digest, and the request must return in time.
 TRIES = 2
 
 Ranges = list[tuple[int, int]]
@@ -37,7 +37,7 @@ Ranges = list[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Upload:
-    """Identify an upload."""
+    """Identifies an upload."""
 
     shown: str
     """The path as replies spell it."""
@@ -53,15 +53,15 @@ class Upload:
 
     @property
     def partial(self) -> Path:
-        """Where the pieces lie."""
+        """The partial file that holds the pieces."""
         return partial_of(self.goal, self.key)
 
     def is_whole(self, received: Ranges) -> bool:
-        """Whether all pieces are here."""
+        """Return whether all bytes are received."""
         return received == ([(0, self.size)] if self.size else [])
 
     def describe(self, state: Literal["open", "checking", "complete"], received: Ranges) -> FileUpload:
-        """As in the API."""
+        """Describe the upload as the API shows it."""
         return {
             "path": self.shown,
             "size": self.size,
@@ -79,7 +79,7 @@ class Upload:
 
 
 class Uploads:
-    """The uploads into `root`, with a note for each in `notes`. May be asked by many threads."""
+    """The uploads into `root`, with a record of each in the folder `notes`. Thread-safe."""
 
     def __init__(self, root: ContentRoot, notes: Path, digests: Digests) -> None:
         self._root = root
@@ -88,14 +88,14 @@ class Uploads:
         self._locks = [threading.Lock() for _ in range(LOCKS)]
 
     def find(self, path: str, size: int, sha256: str) -> Upload:
-        """Raises IsADirectory, InvalidArgument, OutsideRoot."""
+        """Identify the upload to a path. Raises IsADirectory, InvalidArgument, OutsideRoot."""
         file, goal = goal_at(self._root, path)
         return Upload(show(file), goal, size, sha256)
 
     def look(self, upload: Upload) -> FileUpload:
-        """Say how far it has come; waits some seconds for the digest of what is at its goal.
+        """Report the upload's state; waits some seconds for the digest of the file at its goal.
 
-        Raises DiskFull where the rest does not fit: on a full disk no piece may come as far as to `add`.
+        Raises DiskFull if the rest does not fit: on a full disk a piece may never reach `add`.
         """
         with self._lock(upload):
             received = self._received(upload)
@@ -110,26 +110,26 @@ class Uploads:
         stop = offset + length
         if stop > upload.size:
             raise InvalidArgument(
-                f"The piece ends at {stop}, behind the {upload.size} bytes of the file.", "Send pieces of the file."
+                f"The piece ends at byte {stop}, but the file has {upload.size} bytes.", "Send bytes of the file."
             )
         with self._lock(upload), translate_write_errors(upload.goal):
-            # Asked here, for it may have been finished while this piece waited.
+            # Checked with the lock held: the upload may have been finished while this piece waited.
             if self._is_there(upload):
                 return upload.describe("complete", _whole(upload))
             received = self._received(upload)
-            # One that is here already is left alone: its digest may be in the making.
+            # A piece already received is left alone: its digest may be being computed.
             if length and not any(start <= offset and stop <= end for start, end in received):
                 self._make_folder(upload)
                 if not received:
                     _check_room(upload, received)
                     self._note(upload, received)  # so that a partial file without a note is never left behind
                 _write(upload.partial, offset, length, body)
-                received = merged([*received, (offset, stop)])
+                received = merge_ranges([*received, (offset, stop)])
                 self._note(upload, received)
         return upload.describe("open", received)
 
     def finish(self, upload: Upload, modified_ns: int | None, executable: bool = False) -> FileUpload:
-        """Check the whole and give it its name. Raises Damaged, DiskFull, Incomplete, InvalidArgument, IsADirectory."""
+        """Verify the file and rename it. Raises Damaged, DiskFull, Incomplete, InvalidArgument, IsADirectory."""
         for _ in range(TRIES):
             found = self._try_to_finish(upload, modified_ns, executable)
             if found is not None and executable and found["executable"] is False:
@@ -140,7 +140,7 @@ class Uploads:
         return upload.describe("checking", _whole(upload))
 
     def _try_to_finish(self, upload: Upload, modified_ns: int | None, executable: bool) -> FileUpload | None:
-        """None where the partial file is no longer the one that was checked."""
+        """Finish the upload; return None if the partial file changed since it was verified."""
         if self._is_there(upload):
             return upload.describe("complete", _whole(upload))
         with self._lock(upload), translate_write_errors(upload.goal):
@@ -165,16 +165,16 @@ class Uploads:
                     upload.partial.unlink()
                     self._note_path(upload).unlink(missing_ok=True)
                 raise Damaged(
-                    f"What came for {upload.shown} does not have the SHA-256 that was named, and was thrown away.",
+                    f"The bytes received for {upload.shown} do not match its SHA-256 and were discarded.",
                     "Send it again. If it happens again, the file changed while it was read.",
                 )
             if is_ours:
-                self._settle(upload, modified_ns, executable)
+                self._complete(upload, modified_ns, executable)
                 return upload.describe("complete", received)
         return None  # another request was faster
 
-    def _settle(self, upload: Upload, modified_ns: int | None, executable: bool) -> None:
-        settle(upload.partial, upload.goal, modified_ns, executable)
+    def _complete(self, upload: Upload, modified_ns: int | None, executable: bool) -> None:
+        rename_into_place(upload.partial, upload.goal, modified_ns, executable)
         self._note_path(upload).unlink(missing_ok=True)
         etag = _etag(upload.goal)
         if etag is not None:
@@ -184,8 +184,8 @@ class Uploads:
         found = self._look(upload, received)
         if found["state"] == "open":
             raise Incomplete(
-                f"{upload.shown} lacks {upload.size - _amount(received)} of its {upload.size} bytes.",
-                "GET /files/upload says which bytes are here; send the others, then finish it.",
+                f"{upload.shown} is missing {upload.size - _amount(received)} of its {upload.size} bytes.",
+                "GET /files/upload lists the received bytes; send the others, then finish it.",
             )
         return found
 
@@ -200,25 +200,25 @@ class Uploads:
         return upload.describe("open", received)
 
     def _is_there(self, upload: Upload) -> bool:
-        """Whether the goal is known to have these bytes; no digest is made for it."""
+        """Return whether the goal is known to have these bytes; computes no digest."""
         etag = self._etag_there(upload)
         return etag is not None and self._digests.known(upload.goal, etag) == upload.sha256
 
     def _etag_there(self, upload: Upload) -> str | None:
-        """The ETag of the file at the goal, when it has the size."""
+        """Return the ETag of the file at the goal if its size matches."""
         try:
             status = upload.goal.stat()
         except OSError:
             return None
         if stat.S_ISDIR(status.st_mode):
-            raise is_a_folder(upload.goal)
+            raise folder_error(upload.goal)
         return etag_of(status) if stat.S_ISREG(status.st_mode) and status.st_size == upload.size else None
 
     def _make_folder(self, upload: Upload) -> None:
         upload.goal.parent.mkdir(parents=True, exist_ok=True)
         self._root.check(upload.goal)
         with suppress(FileNotFoundError):
-            upload.goal.lstat()  # a name that cannot be is refused now, not after the last piece
+            upload.goal.lstat()  # an impossible name is refused now, not after the last piece
 
     def _lock(self, upload: Upload) -> threading.Lock:
         return self._locks[int(upload.key[:8], 16) % LOCKS]
@@ -227,7 +227,7 @@ class Uploads:
         return self._notes / f"{upload.key}.json"
 
     def _received(self, upload: Upload) -> Ranges:
-        """Which bytes are here, by the note; none where the partial file is gone."""
+        """Return the recorded ranges; none if the partial file is gone."""
         path = self._note_path(upload)
         try:
             note = read_object(path)
@@ -243,8 +243,8 @@ class Uploads:
         note_partials(self._note_path(upload), [upload.partial], received=received)
 
 
-def merged(ranges: Ranges) -> Ranges:
-    """The same bytes in order, without overlaps or neighbours."""
+def merge_ranges(ranges: Ranges) -> Ranges:
+    """Return the same bytes as sorted ranges that neither overlap nor touch."""
     found: Ranges = []
     for start, stop in sorted(ranges):
         if found and start <= found[-1][1]:
@@ -270,18 +270,18 @@ def _etag(file: Path) -> str | None:
 
 
 def _check_room(upload: Upload, received: Ranges) -> None:
-    """Raises DiskFull where what is missing does not fit."""
+    """Raise DiskFull if the missing bytes do not fit."""
     missing = upload.size - _amount(received)
     disk = shutil.disk_usage(next(folder for folder in upload.goal.parents if folder.is_dir()))
-    if disk.total and disk.free < missing:  # some mounted drives do not say
+    if disk.total and disk.free < missing:  # some mounted drives report nothing
         raise DiskFull(
             f"{upload.shown} needs {missing} more bytes, and the disk has {disk.free} free.",
-            "Remove files that are not needed, or send it to another disk; what is here already is kept.",
+            "Remove files that are not needed, or send it to another disk; the bytes already received are kept.",
         )
 
 
 def _write(partial: Path, offset: int, length: int, body: BinaryIO) -> None:
-    """Write a piece. Raises OSError, and then leaves the file no longer than it was: a full disk needs the room."""
+    """Write a piece. Raises OSError, and then restores the file's length, to free the space on a full disk."""
     with open(os.open(partial, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b", 0) as file:  # noqa: PTH123
         end = file.seek(0, os.SEEK_END)
         file.seek(offset)
@@ -298,7 +298,7 @@ def _copy(body: BinaryIO, file: FileIO, length: int) -> None:
     while length:
         block = body.read(min(BLOCK, length))
         if not block:
-            raise InvalidArgument("The piece ended before its length.", "Send it again.")
+            raise InvalidArgument("The piece is shorter than its stated length.", "Send it again.")
         length -= len(block)
         if ZEROS.startswith(block) and _skip_zeros(file, len(block)):
             continue
@@ -307,7 +307,7 @@ def _copy(body: BinaryIO, file: FileIO, length: int) -> None:
 
 
 def _skip_zeros(file: FileIO, length: int) -> bool:
-    """Pass over as many bytes where nothing but zeros are, or nothing yet: a hole takes no room on the disk."""
+    """Skip `length` bytes if the file has only zeros or nothing there: a hole takes no disk space."""
     start = file.tell()
     is_empty = ZEROS.startswith(file.read(length))
     file.seek(start + length if is_empty else start)

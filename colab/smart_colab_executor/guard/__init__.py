@@ -1,1 +1,1 @@
-"""Who may pass, and the record of those who were refused."""
+"""Authentication and address checks, and the audit log of refused requests."""

@@ -1,4 +1,4 @@
-"""Who may pass: the sender's address first, then its token; wrong tokens are put off, by address."""
+"""Admission of requests: the sender's address first, then its token; wrong tokens are throttled by address."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .token import Token
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-# What each tunnel names its client in. Both headers hold what the tunnel's own edge saw, whatever the client sent:
-# - ngrok appends to the X-Forwarded-For that came, so its own value is the last one:
+# The header in which each tunnel names its client. Its value is what the tunnel's edge saw, whatever the client sent:
+# - ngrok appends to a received X-Forwarded-For, so its own value is the last one:
 #   https://ngrok.com/docs/universal-gateway/http-s/upstream-headers
-# - Cloudflare appends there too (https://github.com/cloudflare/cloudflared/issues/1426), and sets CF-Connecting-IP:
+# - Cloudflare also appends there (https://github.com/cloudflare/cloudflared/issues/1426), and sets CF-Connecting-IP:
 #   https://developers.cloudflare.com/fundamentals/reference/http-headers/#cf-connecting-ip
 TUNNEL_HEADERS = {"ngrok": "X-Forwarded-For", "cloudflare": "CF-Connecting-IP"}
 
@@ -30,19 +30,19 @@ MAX_ADDRESSES = 4096
 
 @dataclass(frozen=True)
 class Sender:
-    """Where a request comes from."""
+    """The origin of a request."""
 
     address: Address | None
-    """None: a tunnel brought it, and says nothing that can be read."""
+    """None: it came through a tunnel without a readable address."""
     is_own: bool = False
-    """From this very machine, and through no tunnel."""
+    """It came from this machine and through no tunnel."""
 
     def __str__(self) -> str:
         return "unknown" if self.address is None else str(self.address)
 
 
 class Admission:
-    """Lets in who comes from an allowed address and has the token. May be asked by many threads at once."""
+    """Admits requests from an allowed address with the right token. Thread-safe."""
 
     def __init__(
         self,
@@ -58,26 +58,26 @@ class Admission:
         self._lock = threading.Lock()
 
     def sender(self, peer: str, header: Callable[[str], str | None]) -> Sender:
-        """Tell where a request comes from, by the address of its connection and its headers."""
+        """Determine a request's sender from the address of its connection and its headers."""
         address = _parse(peer)
-        # Anybody can send such a header; only the tunnel's agent, on this machine, is believed.
+        # Any client can send such a header; only the tunnel's agent, on this machine, is trusted.
         if address is None or not address.is_loopback:
             return Sender(address)
         named = header(self._header) if self._header else None
         return Sender(address, is_own=True) if named is None else Sender(_parse(named.rpartition(",")[2].strip()))
 
     def check_address(self, sender: Sender) -> None:
-        """Raises AddressNotAllowed."""
+        """Raise AddressNotAllowed for a sender outside the allowed networks."""
         if not self._allowed or sender.is_own:
             return
         if sender.address is None or not any(sender.address in network for network in self._allowed):
             raise AddressNotAllowed(str(sender))
 
     def check_token(self, sender: Sender, authorization: str | None) -> None:
-        """Raises Unauthorized, TooManyFailures."""
+        """Raise Unauthorized or TooManyFailures unless the header holds the token."""
         if not (authorization or "").partition(" ")[2].strip():
             raise Unauthorized
-        # First: whoever guesses through the owner's own tunnel does not lock the owner out.
+        # First, so that guesses through the owner's tunnel do not lock the owner out.
         if self._token.admits(authorization):
             return
         group = _group(sender.address)
@@ -90,11 +90,11 @@ class Admission:
 
 
 class _Failures:
-    """How long each address has to wait: every failure costs it some seconds, and a few may be owed at once."""
+    """Failures by address: each costs FAILURE_INTERVAL_SEC, and FAILURE_BURST of them may be owed at once."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        # When each will have waited for all of its failures; those that failed last are last.
+        # When each address is clear of its failures; the most recent failure is last.
         self._settled: OrderedDict[object, float] = OrderedDict()
 
     def wait(self, group: object) -> float:
@@ -110,7 +110,7 @@ class _Failures:
 
 
 def parse_networks(text: str) -> list[Network]:
-    """Read addresses and networks, between commas or spaces. Raises ValueError that names the malformed one."""
+    """Parse addresses and networks separated by commas or spaces. Raises ValueError that names the malformed one."""
     return [_network(entry) for entry in text.replace(",", " ").split()]
 
 
@@ -119,7 +119,7 @@ def _network(entry: str) -> Network:
         return ip_network(entry)
     except ValueError as error:
         raise ValueError(
-            f"{entry[:64]!r} is no IP address and no network: {error}; write 203.0.113.7 or 203.0.113.0/24"
+            f"{entry[:64]!r} is neither an IP address nor a network: {error}; write 203.0.113.7 or 203.0.113.0/24"
         ) from error
 
 
@@ -133,5 +133,5 @@ def _parse(text: str) -> Address | None:
 
 
 def _group(address: Address | None) -> object:
-    """Whose failures are counted together: whoever has one IPv6 address has all of its /64."""
+    """Return the key for counting failures; all addresses of an IPv6 /64 count as one sender."""
     return int(address) >> 64 << 64 if isinstance(address, IPv6Address) else address

@@ -1,4 +1,4 @@
-"""`audit.jsonl`: which jobs ended, and who was refused. No code, no output, no token."""
+"""`audit.jsonl`: the jobs that ended and the requests refused. No code, no output, no token."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ log = logging.getLogger(__name__)
 
 MAX_BYTES = 5 * 1024 * 1024
 MAX_PATH_CHARS = 200
-# Anybody can have himself refused, as often as he likes: the disk is not for that.
+# Any client can be refused as often as it likes; that must not fill the disk.
 REFUSAL_BURST = 100
 REFUSALS_PER_SEC = 1.0
 
 
 class Audit:
-    """The file, and the one before it. May be written by many threads at once; never raises."""
+    """The current file and the previous one. Thread-safe; never raises."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = folder / "audit.jsonl"
@@ -37,12 +37,12 @@ class Audit:
         self._is_failing = False
 
     def job(self, **fields: Any) -> None:
-        """Note a job that ended."""
+        """Record a job that ended."""
         with self._lock:
             self._write({"event": "job", **fields})
 
     def refused(self, address: str, status: int, code: str, path: str) -> bool:
-        """Note a request that was refused, unless they come too fast; returns whether it was the time to."""
+        """Record a refused request, unless refusals come too fast; return whether it was recorded."""
         with self._lock:
             time_now = self._clock()
             self._room = min(self._room + (time_now - self._looked) * REFUSALS_PER_SEC, REFUSAL_BURST)
@@ -59,7 +59,7 @@ class Audit:
         entries = [entry]
         if self._left_out:
             entries.insert(0, {"event": "refused_more", "count": self._left_out})
-        # ASCII alone, so that no path writes lines of its own or moves a terminal's cursor.
+        # Only ASCII, so that no path can forge lines or move a terminal's cursor.
         lines = "".join(json.dumps({"at": now(), **entry}, separators=(",", ":")) + "\n" for entry in entries)
         try:
             self._append(lines.encode())
@@ -72,7 +72,7 @@ class Audit:
             self._left_out = 0
 
     def _append(self, lines: bytes) -> None:
-        """Write all of it or nothing. Raises OSError."""
+        """Append all of `lines` or nothing. Raises OSError."""
         with suppress(FileNotFoundError):
             if self._path.stat().st_size + len(lines) > MAX_BYTES:
                 self._path.replace(self._older)

@@ -1,4 +1,4 @@
-"""Everything that the routes work with."""
+"""The dependencies of the routes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..sessions.registry import Sessions
 
 @dataclass(frozen=True)
 class Config:
-    """What the routes work with."""
+    """The objects and settings that the routes share."""
 
     admission: Admission
     audit: Audit

@@ -1,4 +1,4 @@
-"""`POST /execute`: a job told in one reply, for curl and old habits."""
+"""`POST /execute`: a job with its whole output in one reply, for curl and simple clients."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_STREAM_BYTES = 1024 * 1024
 
 
 def summary(job: Job) -> Execution:
-    """What a finished job did; stdout and stderr are cut to their last 1 MiB."""
+    """Summarize a finished job; stdout and stderr are cut to their last 1 MiB."""
     streams = {"stdout": _Tail(), "stderr": _Tail()}
     result: str | None = None
     error: PythonError | None = None

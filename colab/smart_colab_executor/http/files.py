@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 
 from flask import Flask, Response, request
 
-from ..core.arguments import time_ns, whole
+from ..core.arguments import integer, time_ns
 from ..core.errors import InvalidArgument, NotFound
 from ..files.bundles import Bundles
 from ..files.content_root import ContentRoot, show
@@ -31,7 +31,7 @@ Folders = Callable[[], dict[str, Path]]
 
 
 def add_file_routes(app: Flask, root: ContentRoot, notes: Path, slots: Slots, folders: Folders) -> Files:
-    """Serve the files of `root`; uploads are noted in the folder `notes`, and the sessions' code is in `folders`."""
+    """Serve the files of `root`. `notes`: the folder of uploads' records; `folders`: the sessions' current folders."""
     files = Files(root)
     _add_reading(app, files, slots, lambda path: _name_folders(path, root.path, folders))
     _add_bundles(app, Bundles(root, notes), slots)
@@ -44,8 +44,8 @@ def _add_reading(
 ) -> None:
     @app.get("/files/list")
     def list_files() -> Response:
-        recursive = whole(request.args, "recursive", 0, 0, 1) == 1
-        limit = whole(request.args, "limit", 200, 1, MAX_ENTRIES)
+        recursive = integer(request.args, "recursive", 0, 0, 1) == 1
+        limit = integer(request.args, "limit", 200, 1, MAX_ENTRIES)
         with naming_folders(_path()):
             return json_reply(files.list(_path(), recursive, limit, request.args.get("cursor") or None))
 
@@ -56,9 +56,9 @@ def _add_reading(
 
     @app.get("/files/read")
     def read() -> Response:
-        line = whole(request.args, "line", 1, -MAX_OFFSET, MAX_OFFSET)
-        lines = whole(request.args, "lines", 200, 1, MAX_LINES)
-        max_bytes = whole(request.args, "max_bytes", 65536, 1024, 4 * 1024 * 1024)
+        line = integer(request.args, "line", 1, -MAX_OFFSET, MAX_OFFSET)
+        lines = integer(request.args, "lines", 200, 1, MAX_LINES)
+        max_bytes = integer(request.args, "max_bytes", 65536, 1024, 4 * 1024 * 1024)
         with naming_folders(_path()):
             return json_reply(files.read(_path(), line, lines, max_bytes))
 
@@ -76,7 +76,7 @@ def _add_bundles(app: Flask, bundles: Bundles, slots: Slots) -> None:
         path, names = body.get("path", ""), body.get("names")
         if not isinstance(path, str) or not isinstance(names, list):
             raise InvalidArgument(
-                "'path' must be a text and 'names' a list.", 'Send {"path": "/content", "names": ["a.txt"]}.'
+                "'path' must be a string and 'names' a list.", 'Send {"path": "/content", "names": ["a.txt"]}.'
             )
         return Response(slots.hold(bundles.read(path, names)), mimetype=BUNDLE, direct_passthrough=True)
 
@@ -89,8 +89,8 @@ def _add_uploads(app: Flask, uploads: Uploads) -> None:
     def upload() -> Upload:
         sha256 = request.args.get("sha256", "")
         if not re.fullmatch(r"[0-9a-f]{64}", sha256):
-            raise InvalidArgument("'sha256' must be a SHA-256.", "Send 64 hexadecimal digits in small letters.")
-        return uploads.find(_path(), whole(request.args, "size", -1, 0, MAX_OFFSET), sha256)
+            raise InvalidArgument("'sha256' must be a SHA-256.", "Send 64 lowercase hexadecimal digits.")
+        return uploads.find(_path(), integer(request.args, "size", -1, 0, MAX_OFFSET), sha256)
 
     @app.get("/files/upload")
     def look() -> Response:
@@ -98,8 +98,8 @@ def _add_uploads(app: Flask, uploads: Uploads) -> None:
 
     @app.put("/files/upload")
     def add() -> Response:
-        offset = whole(request.args, "offset", -1, 0, MAX_OFFSET)
-        # The server has the whole body before the route runs, and knows its length even where the sender did not say.
+        offset = integer(request.args, "offset", -1, 0, MAX_OFFSET)
+        # The server has the whole body before the route runs, and knows its length even if the client did not send it.
         body, length = cast(BinaryIO, request.stream), request.content_length or 0
         return json_reply(uploads.add(upload(), offset, length, body))
 
@@ -107,29 +107,31 @@ def _add_uploads(app: Flask, uploads: Uploads) -> None:
     def finish() -> Response:
         time = request.args.get("modified_at")
         modified_ns = time_ns(time, "modified_at") if time else None
-        executable = whole(request.args, "executable", 0, 0, 1) == 1
+        executable = integer(request.args, "executable", 0, 0, 1) == 1
         return json_reply(uploads.finish(upload(), modified_ns, executable))
 
 
 @contextmanager
 def _name_folders(path: str, root: Path, folders: Folders) -> Iterator[None]:
-    """Where a relative path leads nowhere, say in which folders the sessions' code has gone."""
+    """Add the sessions' current folders to the hint when a relative path is not found."""
     try:
         yield
     except NotFound as error:
         if not Path(path).is_absolute():
             moved = ((name, folder) for name, folder in folders().items() if not _is_same(folder, root))
             for name, folder in islice(moved, MAX_FOLDERS_NAMED):
-                place = f" The code of session {show(name)} is in {show(folder)} now"
-                found = f", and there it is: {show(folder / path)}." if os.path.exists(folder / path) else "."  # noqa: PTH110 - never raises
-                error.hint += f"{place}; relative paths start in {show(root)} here{found}"
+                place = f" The current folder of session {show(name)} is {show(folder)}"
+                file = folder / path
+                is_there = os.path.exists(file)  # noqa: PTH110 - never raises
+                found = f" The file is there: {show(file)}." if is_there else ""
+                error.hint += f"{place}; relative paths start in {show(root)} here.{found}"
         raise
 
 
 def _is_same(folder: Path, other: Path) -> bool:
     try:
         return os.path.samefile(folder, other)  # noqa: PTH121 - as above
-    except OSError:  # a folder that was removed
+    except OSError:  # the folder was removed
         return True
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from flask import Flask, Response, request
 
 from ..core import errors
-from ..core.arguments import number, session_name, uuid_text, whole
+from ..core.arguments import integer, number, session_name, uuid_text
 from ..files import ranges
 from ..in_kernel.jsonline import dump
 from ..jobs.job import MAX_HOLD_SEC, Job
@@ -24,7 +24,7 @@ from .replies import json_body, json_reply, stream_reply
 from .slots import RETRY_AFTER_SEC, Seats, Slots
 
 MAX_LINGER_SEC = 5
-# Requests that wait for a job, of the connections that there are.
+# Requests that may wait for a job; below the number of connections.
 MAX_WAITS = 240
 MAX_EXECUTES = 32
 EXECUTE_WAIT_SEC = 600.0
@@ -40,16 +40,16 @@ def add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
             if wait and not may_wait:
                 if request.method == "GET":
                     raise errors.Busy(
-                        f"{MAX_WAITS} requests wait for jobs, and no more are held at once.",
-                        "Ask again in a moment, or without 'wait'; the job goes on.",
+                        f"{MAX_WAITS} requests are already waiting for jobs, which is the limit.",
+                        "Ask again in a moment, or without 'wait'; the job keeps running.",
                         retry_after_sec=RETRY_AFTER_SEC,
                     )
-                wait = 0  # the job was taken
+                wait = 0  # the job was accepted
             return _page(job, after, wait, linger, max_bytes, status)
 
     def submit(job_id: str, asked: JobRequest, expected_boot_id: str | None = None) -> tuple[Job, bool]:
         if config.stop.is_set():
-            raise errors.Busy("The executor is stopping.", "Try again when it has started anew.")
+            raise errors.Busy("The executor is stopping.", "Try again after it has restarted.")
         job, is_new = jobs.add(job_id, asked, address=str(sender()), expected_boot_id=expected_boot_id)
         if is_new:
             sessions.submit(job)
@@ -70,7 +70,7 @@ def add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
 
     @app.get("/jobs/<job_id>/events")
     def events(job_id: str) -> Response:
-        after = whole(request.args, "after", 0, 0, 2**53)
+        after = integer(request.args, "after", 0, 0, 2**53)
         return page(jobs.get(job_id), after, *_page_arguments(), 200)
 
     @app.get("/jobs")
@@ -79,7 +79,7 @@ def add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
         found = jobs.newest(
             request.args.get("state") or None,
             session_name(session) if session else None,
-            whole(request.args, "limit", 100, 1, 1000),
+            integer(request.args, "limit", 100, 1, 1000),
         )
         return json_reply({"jobs": [job.describe() for job in found]})
 
@@ -113,7 +113,7 @@ def add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
     def blob(job_id: str, number: str) -> Response:
         found = jobs.get(job_id).spool.blob(int(number)) if re.fullmatch(r"[0-9]{1,9}", number) else None
         if found is None:
-            raise errors.NotFound(f"The job has no blob {number[:20]}.", "Its events name the blobs.")
+            raise errors.NotFound(f"The job has no blob {number[:20]}.", "Its events list the blobs.")
         path, content_type = found
         return serve(path, f"{content_type}; charset=utf-8" if content_type.startswith("text/") else content_type)
 
@@ -125,8 +125,8 @@ def add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
         with executes.take() as may_wait:
             if not may_wait:
                 raise errors.Busy(
-                    f"{MAX_EXECUTES} /execute requests are waiting, and no more are held at once; nothing was run.",
-                    "Wait for one to end, or use PUT /jobs.",
+                    f"{MAX_EXECUTES} /execute requests are already waiting, which is the limit; nothing was run.",
+                    "Wait for one to finish, or use PUT /jobs.",
                     retry_after_sec=RETRY_AFTER_SEC,
                 )
             job, _ = submit(str(uuid.uuid4()), asked)
@@ -139,24 +139,24 @@ def _page_arguments() -> tuple[float, float, int]:
     return (
         number(request.args, "wait", 0, 0, MAX_HOLD_SEC),
         number(request.args, "linger", 0.05, 0, MAX_LINGER_SEC),
-        whole(request.args, "max_bytes", 256 * 1024, 1024, 4 * 1024 * 1024),
+        integer(request.args, "max_bytes", 256 * 1024, 1024, 4 * 1024 * 1024),
     )
 
 
 @contextmanager
 def _printed(job: Job) -> Iterator[None]:
-    """Say what became of a job's files. Raises NotFound, Busy."""
+    """Raise NotFound or Busy when files of a job's output are missing."""
     try:
         yield
     except FileNotFoundError as error:
         if job.is_final:
             raise errors.NotFound(
-                f"What job {job.id} printed is gone: its files were removed from the executor's state folder.",
+                f"The output of job {job.id} is gone: its files were removed from the executor's state folder.",
                 "Run the code again if its output is needed.",
             ) from error
         raise errors.Busy(
-            f"The files of job {job.id} were removed from the state folder, and are being written again.",
-            "Ask again in a moment; the job goes on.",
+            f"The files of job {job.id} were removed from the state folder, and are being restored.",
+            "Ask again in a moment; the job keeps running.",
             retry_after_sec=1,
         ) from error
 
@@ -164,7 +164,7 @@ def _printed(job: Job) -> Iterator[None]:
 def _page(job: Job, after: int, wait: float, linger: float, max_bytes: int, status: int) -> Response:
     with _printed(job):
         page = job.page(after, wait, linger, max_bytes)
-    # The events are JSON already, as they were written down.
+    # The events are JSON already.
     body = b'{"job":%b,"events":[%b],"next":%d,"more":%b}' % (
         dump(page.job),
         b",".join(page.events),

@@ -16,7 +16,7 @@ from .replies import json_reply
 
 
 def add_machine_routes(app: Flask, config: Config) -> None:
-    """Serve what is known of the machine, and the end of the executor."""
+    """Serve facts about the machine, and the shutdown of the executor."""
 
     @app.get("/health")
     def health() -> Response:

@@ -1,4 +1,4 @@
-"""What every request and reply has in common: who may pass, the headers, the errors, the log."""
+"""Common parts of all requests and replies: admission, headers, errors, the log."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ API_VERSION = 1
 MAX_BODY_BYTES = 8 * 1024 * 1024
 GZIP_FROM_BYTES = 1024
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-OPEN = "health"
+OPEN_ENDPOINT = "health"
 
 
 def install_middleware(app: Flask, boot_id: str, admission: Admission, audit: Audit) -> None:
-    """Make all routes of `app` behave alike; the endpoint `health` wants no token."""
+    """Add admission, headers and error replies to all routes; the endpoint `health` needs no token."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    _add_door(app, admission, audit)
-    _add_finish(app, boot_id)
-    _add_problems(app)
+    _add_admission(app, admission, audit)
+    _add_reply_headers(app, boot_id)
+    _add_error_handlers(app)
 
 
 def sender() -> Sender:
-    """Where the request comes from."""
+    """Return the sender of the current request."""
     found: Sender = g.sender
     return found
 
 
 def request_id() -> str:
-    """The request's own name for itself, or one that was made for it."""
+    """Return the id that the request carries, or the one generated for it."""
     found: str = g.request_id
     return found
 
 
-def _add_door(app: Flask, admission: Admission, audit: Audit) -> None:
+def _add_admission(app: Flask, admission: Admission, audit: Audit) -> None:
     @app.before_request
     def admit() -> None:
         given = request.headers.get("X-Request-Id", "")
@@ -58,17 +58,17 @@ def _add_door(app: Flask, admission: Admission, audit: Audit) -> None:
         # Runs before an unknown path becomes a 404.
         try:
             admission.check_address(g.sender)
-            if request.endpoint != OPEN:
+            if request.endpoint != OPEN_ENDPOINT:
                 admission.check_token(g.sender, request.headers.get("Authorization"))
         except errors.Refused as error:
-            # A flood of them fills neither the audit nor the log.
+            # A flood of refusals must fill neither the audit nor the log.
             g.is_logged = audit.refused(str(g.sender), status_of(error), error.code, request.path)
             raise
-        if request.endpoint != OPEN:
+        if request.endpoint != OPEN_ENDPOINT:
             _check_version(request.headers.get("X-Smart-Colab-Api"))
 
 
-def _add_finish(app: Flask, boot_id: str) -> None:
+def _add_reply_headers(app: Flask, boot_id: str) -> None:
     @app.after_request
     def finish(reply: Response) -> Response:
         reply.headers["X-Boot-Id"] = boot_id
@@ -77,12 +77,12 @@ def _add_finish(app: Flask, boot_id: str) -> None:
         _compress(reply)
         if g.is_logged:
             spent_ms = (time.monotonic() - g.began) * 1000
-            # Quoted, so that no path writes lines of its own.
+            # Quoted, so that no path can forge lines.
             log.info("%s %r %d %.0f ms %s", request.method, request.path, reply.status_code, spent_ms, g.request_id)
         return reply
 
 
-def _add_problems(app: Flask) -> None:
+def _add_error_handlers(app: Flask) -> None:
     @app.errorhandler(errors.ExecutorError)
     def known(error: errors.ExecutorError) -> Response:
         return problem_reply(error)
@@ -107,27 +107,27 @@ def _add_problems(app: Flask) -> None:
     def fault(error: Exception) -> Response:
         log.error("request %s failed", g.request_id, exc_info=error)
         return problem_reply(
-            errors.Internal(f"Request {g.request_id} failed by a fault of the executor.", "See its log.")
+            errors.Internal(f"Request {g.request_id} failed because of a fault in the executor.", "See its log.")
         )
 
 
 def _check_version(given: str | None) -> None:
-    """Raises IncompatibleBridge for a version that is not spoken here; who names none is taken at his word."""
+    """Raise IncompatibleBridge for another version of the API; a request without the header passes."""
     if given is None:
         return
     if not re.fullmatch(r"[0-9]{1,9}", given):
         raise errors.IncompatibleBridge(
-            "X-Smart-Colab-Api holds no version number.", f"Send {API_VERSION}, or leave the header out."
+            "X-Smart-Colab-Api is not a version number.", f"Send {API_VERSION}, or leave the header out."
         )
     if int(given) == API_VERSION:
         return
     if int(given) > API_VERSION:
         hint = (
-            f"The executor ({__version__}) is the older one: start the notebook, or the smart-colab-executor package, "
+            f"The executor ({__version__}) is the older side: start the notebook, or the smart-colab-executor package, "
             "of the bridge's version."
         )
     else:
-        hint = "The bridge is the older one: update smart-colab, and restart the client that starts it."
+        hint = "The bridge is the older side: update smart-colab, and restart the client that starts it."
     raise errors.IncompatibleBridge(
         f"The bridge speaks version {int(given)} of the executor's API, this executor version {API_VERSION}.",
         hint,

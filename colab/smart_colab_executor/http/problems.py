@@ -15,7 +15,7 @@ class MethodNotAllowed(errors.InvalidArgument):
     """The route exists, but not for this method."""
 
     def __init__(self, allowed: list[str]) -> None:
-        super().__init__("This route does not know this method.", f"It knows: {', '.join(allowed)}.")
+        super().__init__("This route does not support this method.", f"It supports: {', '.join(allowed)}.")
         self.allowed = allowed
 
 
@@ -28,7 +28,7 @@ class BodyTooLarge(errors.InvalidArgument):
         )
 
 
-# A class that is not here has the status of the nearest one that it derives from.
+# A class that is not listed has the status of its nearest listed base class.
 STATUSES: dict[type[errors.ExecutorError], int] = {
     errors.InvalidArgument: 400,
     MethodNotAllowed: 405,
@@ -55,12 +55,12 @@ STATUSES: dict[type[errors.ExecutorError], int] = {
 
 
 def status_of(error: errors.ExecutorError) -> int:
-    """Return the HTTP status that an error is answered with."""
+    """Return the HTTP status of an error."""
     return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
 
 
 def problem(error: errors.ExecutorError) -> Problem:
-    """Make the body of the reply."""
+    """Return the body of an error's reply."""
     status = status_of(error)
     made: Problem = {
         "type": "about:blank",

@@ -1,4 +1,4 @@
-"""What the routes take from a request, and what they answer with."""
+"""Parse request bodies, and build replies."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from ..files.ranges import RangeReply
 from ..in_kernel.jsonline import dump
 from .slots import Slots
 
-# A smaller body is handed to the server whole, whatever its client's pace.
+# A smaller body is handed to the server whole, however slow its client is.
 UNCOUNTED_BYTES = 1024 * 1024
 
 
 def json_body() -> dict[str, Any]:
-    """The request's JSON object. Raises InvalidArgument."""
+    """Return the request's JSON object. Raises InvalidArgument."""
     try:
         body = json.loads(request.get_data(cache=False) or b"{}")
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
-        raise errors.InvalidArgument("The body is no JSON object.", 'Send one, such as {"code": "print(1)"}.')
+        raise errors.InvalidArgument("The body is not a JSON object.", 'Send one, such as {"code": "print(1)"}.')
     return body
 
 

@@ -1,4 +1,4 @@
-"""The HTTP server: what is received and held for clients is bounded, and nobody keeps the others out."""
+"""The HTTP server: buffers and connections are bounded, and no client can keep the others out."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ from .replies import UNCOUNTED_BYTES
 
 log = logging.getLogger(__name__)
 
-# Below what Windows' select() takes, and what a process may have open on most systems.
+# Below the limits of Windows' select() and of open files on most systems.
 MAX_CONNECTIONS = 400
-# From so many on, a new one takes the place of the one that has been idle for longest.
-CONNECTIONS_KEPT = MAX_CONNECTIONS - 16
-# One for each: a request that waits holds its thread, also for a while after its client is gone.
+# Above this number a new connection replaces the one that has been idle longest.
+EVICT_IDLE_FROM_CONNECTIONS = MAX_CONNECTIONS - 16
+# One for each connection: a waiting request holds its thread, for a while even after its client has gone.
 THREADS = MAX_CONNECTIONS
-# A client that takes nothing of its reply for so long counts as idle.
+# A client that reads nothing of its reply for this long counts as idle.
 STALL_TIMEOUT_SEC = 10.0
-# What is kept for a slow reader in memory and temporary files; the rest waits where it comes from.
+# Buffered for a slow reader in memory and temporary files; the rest stays in its source.
 BUFFERED_REPLY_BYTES = UNCOUNTED_BYTES
-# At a time: one thread receives for all, and by 8 KiB, as it would, an upload is five times slower.
+# One thread receives for all connections; with waitress's 8 KiB an upload is five times slower.
 RECEIVE_BUFFER_BYTES = 256 * 1024
 MAX_HEADER_BYTES = 64 * 1024
-# Flask answers bodies over its own limit as API.md says; this one only bounds what is buffered before.
+# Flask answers bodies over its own limit as API.md says; this only bounds what is buffered before that.
 MAX_BUFFERED_BODY_BYTES = 16 * 1024 * 1024
-# What large bodies and replies may take in memory, all together, where there is no place for temporary files.
+# Memory for all large bodies and replies together, when the disk has no space for temporary files.
 MAX_SPILLED_BYTES = 256 * 1024 * 1024
 
 
 class CannotListen(OSError):
-    """The address or the port cannot be had."""
+    """The address or port is not available."""
 
 
 @contextmanager
 def serving(app: Flask, host: str, port: int, temporary: Path) -> Iterator[str]:
-    """Serve, with temporary files in the folder `temporary`; yields the address. Raises CannotListen."""
+    """Serve, with temporary files in the folder `temporary`; yield the address. Raises CannotListen."""
     _Buffer.folder = temporary
     buffers.TempfileBasedBuffer = _Buffer
     try:
@@ -81,20 +81,20 @@ def _server(app: Flask, host: str, port: int) -> Any:
         max_request_body_size=MAX_BUFFERED_BODY_BYTES,
         outbuf_high_watermark=BUFFERED_REPLY_BYTES,
         recv_bytes=RECEIVE_BUFFER_BYTES,
-        asyncore_use_poll=True,  # where there is poll(): select() fails at descriptors from 1024 on
+        asyncore_use_poll=True,  # select() fails for descriptors from 1024 on
         ident=None,
-        # The routes look at the tunnel's headers themselves, and believe them on some conditions only.
+        # The routes check the tunnel's headers themselves, and trust them only under some conditions.
         trusted_proxy=None,
         clear_untrusted_proxy_headers=False,
     )
 
 
 class _NoRoom(OSError):
-    """Neither the disk nor the memory takes more of what is buffered."""
+    """Neither the disk nor the memory has room for more buffered data."""
 
 
 class _Spill(io.RawIOBase):
-    """A temporary file, which goes on in memory where the disk takes no more."""
+    """A temporary file that continues in memory when the disk is full."""
 
     _held = 0
     _lock = threading.Lock()
@@ -122,7 +122,7 @@ class _Spill(io.RawIOBase):
         return int(self._file.write(data))
 
     def _move(self, place: int) -> None:
-        """Take what is in the file up to `place` into memory."""
+        """Move the file's content up to `place` into memory."""
         self._hold(place)
         disk, self._file = self._file, io.BytesIO()
         disk.seek(0)
@@ -157,7 +157,7 @@ class _Spill(io.RawIOBase):
 
 
 class _Buffer(buffers.FileBasedBuffer):  # type: ignore[misc]
-    """waitress's, in a folder of ours: the system's own for temporary files is anybody's, and may be full."""
+    """waitress's buffer, in the state folder: the system's folder for temporary files is shared and may be full."""
 
     folder = Path()
 
@@ -179,7 +179,7 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
 
 
 class _Refusal:
-    """What waitress answers in the app's place."""
+    """A reply that waitress sends in place of the app's."""
 
     def __init__(self, error: DiskFull) -> None:
         self._error = error
@@ -191,21 +191,21 @@ class _Refusal:
 
 
 class _Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection. A new one always finds a place, unless all that there are have work in hand."""
+    """A connection. A new one always finds a place, unless all existing ones are busy."""
 
     parser_class = _Parser
 
     def __init__(self, server: Any, *arguments: Any, **options: Any) -> None:
         super().__init__(server, *arguments, **options)
         others = [channel for channel in server.active_channels.values() if channel is not self]
-        if len(others) >= CONNECTIONS_KEPT:
+        if len(others) >= EVICT_IDLE_FROM_CONNECTIONS:
             idle = [channel for channel in others if channel.is_idle]
             if idle:
                 min(idle, key=lambda channel: channel.last_activity).will_close = True
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is done for it."""
+        """Whether no request is in progress on it."""
         stalled = time.time() - self.last_activity > STALL_TIMEOUT_SEC
         return not self.requests and not self.will_close and (stalled or not self.total_outbufs_len)
 
@@ -213,6 +213,6 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         try:
             return int(super().write_soon(data))
         except _NoRoom:
-            # Cut rather than left waiting for what does not come.
+            # Closed, rather than left waiting for data that never arrives.
             self.will_close = True
             raise ClientDisconnected from None

@@ -1,4 +1,4 @@
-"""The routes of `/sessions`, and what a session holds: `/variables` and `/cleanup`. See API.md."""
+"""The routes of `/sessions`, `/variables` and `/cleanup`. See API.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits to what is done at once: a slow download, and a request that waits, hold a thread and a connection."""
+"""Limits on concurrency: a slow download and a waiting request each hold a thread and a connection."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ RETRY_AFTER_SEC = 5
 
 
 class Slots:
-    """So many bodies at once. May be asked by many threads."""
+    """Limits the number of bodies streamed at once. Thread-safe."""
 
     def __init__(self, count: int) -> None:
         self._count = count
         self._free = threading.BoundedSemaphore(count)
 
     def hold(self, body: Iterator[bytes]) -> Iterator[bytes]:
-        """Let a body have a slot until it is closed or dropped. Raises Busy, and closes it."""
+        """Give a body a slot until it is closed or dropped. Raises Busy, and closes the body."""
         held = _Held(body, self._free)
         if not held.is_holding:
             held.close()
             raise Busy(
-                f"{self._count} downloads are under way, and no more are served at once.",
-                "Wait for one to end; smaller ranges get through in any case.",
+                f"{self._count} downloads are in progress, which is the limit.",
+                "Wait for one to finish; ranges up to 1 MiB are always served.",
                 retry_after_sec=RETRY_AFTER_SEC,
             )
         return held
 
 
 class Seats:
-    """So many requests that wait at once, so that the others find the server free. May be asked by many threads."""
+    """Limits the number of waiting requests, so that the others find the server free. Thread-safe."""
 
     def __init__(self, count: int) -> None:
         self._free = threading.BoundedSemaphore(count)
 
     @contextmanager
     def take(self) -> Iterator[bool]:
-        """Have a seat for a while; tells whether there is one."""
+        """Hold a seat for a while; yield whether one was free."""
         has_one = self._free.acquire(blocking=False)
         try:
             yield has_one
@@ -65,4 +65,4 @@ class _Held(Iterator[bytes]):
         if close is not None:
             close()
 
-    __del__ = close  # a body that is never begun is not closed either
+    __del__ = close  # a body that never started is not closed either

@@ -1,8 +1,8 @@
-"""Children that the code of an earlier cell starts print for that cell, while another one runs.
+"""Gives child processes started by the code of an earlier cell that cell's pipes while another cell runs.
 
-Runs in the kernel, as `_smart_colab.children`, but for Windows; standard library alone. Descriptors 1 and 2 are the
-process's, and lead to the pipes of the cell that runs. A thread or a task that outlives its cell is given that cell's
-pipes for what it starts. Where the code names a file or a pipe of its own, it stays.
+Runs in the kernel, as `_smart_colab.children`, except on Windows; standard library only. Descriptors 1 and 2 belong to
+the process, and lead to the pipes of the running cell. A thread or a task that outlives its cell gets that cell's
+pipes for the processes it starts. A file or a pipe that the code chooses itself is kept.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 def install(ends: Ends, is_running_cells: Callable[[int], bool]) -> None:
-    """Follow what starts a process.
+    """Patch all functions that start a process.
 
-    `ends` lends the writing ends that take the place of descriptors, for the code that calls it; none where that is the
-    running cell's. `is_running_cells` says whether a descriptor leads to a pipe of that cell's.
+    `ends` lends the write ends that replace descriptors for the calling code; none if that belongs to the running cell.
+    `is_running_cells` returns whether a descriptor leads to a pipe of the running cell.
     """
     subprocess.Popen.__init__ = _opening(subprocess.Popen.__init__, ends)  # type: ignore[method-assign]
     os.system = _system(os.system, ends)  # type: ignore[assignment]
@@ -62,7 +62,7 @@ def _opening(start: Callable[..., None], ends: Ends) -> Callable[..., None]:
 
 
 def _led(output: Any, descriptor: int, own: dict[int, int]) -> Any:
-    """What stands for an output of a child: another descriptor where the code means 1 or 2."""
+    """Return the output for a child: the replacement if the code means descriptor 1 or 2."""
     if not own:
         return output
     if output is not None:
@@ -79,7 +79,7 @@ def _system(system: Callable[[Any], int], ends: Ends) -> Callable[[Any], int]:
         with ends() as own:
             if not own:
                 return system(command)
-        code = subprocess.Popen(command, shell=True, close_fds=False).wait()  # noqa: S602 - as it is
+        code = subprocess.Popen(command, shell=True, close_fds=False).wait()  # noqa: S602 - what os.system does
         return code << 8 if code >= 0 else -code
 
     return system_here
@@ -104,7 +104,7 @@ def _follow_forks(ends: Ends, is_running_cells: Callable[[int], bool]) -> None:
 
     def in_child() -> None:
         for descriptor, end in forking.own.items():
-            if is_running_cells(descriptor):  # and not a terminal of its own
+            if is_running_cells(descriptor):  # and not a terminal of the child's
                 os.dup2(end, descriptor)
         forking.stack.close()
 

@@ -1,6 +1,6 @@
-"""What is known of a class without asking it: its own attributes and its metaclass may be the user's code.
+"""Reads facts about a class without running its code: its attributes and its metaclass may be the user's.
 
-Runs in the kernel, as `_smart_colab.classes`; standard library alone.
+Runs in the kernel, as `_smart_colab.classes`; standard library only.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ _NAME, _MODULE, _MRO, _DICT = (type.__dict__[name] for name in ("__name__", "__m
 
 
 def name_of(kind: type) -> str:
-    """The class's name."""
+    """Return the class's name."""
     return str(_NAME.__get__(kind))
 
 
 def module_of(kind: type) -> str:
-    """The module that made it, empty where that is not known."""
+    """Return the module that defines the class, empty if unknown."""
     try:
         module = _MODULE.__get__(kind)
     except AttributeError:
@@ -26,18 +26,18 @@ def module_of(kind: type) -> str:
 
 
 def mro_of(kind: type) -> tuple[type, ...]:
-    """The class and its bases."""
+    """Return the class and its bases."""
     found: tuple[type, ...] = _MRO.__get__(kind)
     return found
 
 
 def root_of(kind: type) -> str:
-    """The package that made it; `duckdb` for `_duckdb`."""
+    """Return the package that defines the class; `duckdb` for `_duckdb`."""
     return module_of(kind).partition(".")[0].lstrip("_")
 
 
 def attributes_of(value: object) -> dict[str, Any]:
-    """The instance's own attributes, as they are."""
+    """Return the instance's own attributes."""
     for base in mro_of(type(value)):
         descriptor = _DICT.__get__(base).get("__dict__")
         if descriptor is not None:

@@ -1,6 +1,6 @@
-"""A current folder that was removed under the kernel: left for the one that has its name now, and said in the cell.
+"""Detects a removed current folder, changes to the new folder of that name, and reports it in the cell.
 
-Runs in the kernel, as `_smart_colab.current_folder`; standard library alone.
+Runs in the kernel, as `_smart_colab.current_folder`; standard library only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class CurrentFolder:
-    """Looks at the current folder before every cell."""
+    """Checks the current folder before every cell."""
 
     def __init__(self, shell: Any, stderr: Any) -> None:
         self._start = self._last = Path.cwd()
@@ -25,19 +25,19 @@ class CurrentFolder:
             return
         with suppress(OSError):
             os.chdir(self._last)
-            self._say(f"the current folder {self._last} was removed; this is a new one of that name")
+            self._print_note(f"the current folder {self._last} was removed; code runs in a new folder of that name")
             return
-        self._say(
-            f"the current folder {self._last} was removed, and relative paths fail: os.chdir({str(self._start)!r})"
+        self._print_note(
+            f"the current folder {self._last} was removed, so relative paths fail; call os.chdir({str(self._start)!r})"
         )
 
     def _note(self) -> bool:
-        """Whether there is one."""
+        """Note the current folder; return whether it exists."""
         try:
             self._last = Path.cwd()
         except OSError:
             return False
         return True
 
-    def _say(self, what: str) -> None:
+    def _print_note(self, what: str) -> None:
         self._stderr.write_here(f"[{what}]\n")

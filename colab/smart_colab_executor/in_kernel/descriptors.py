@@ -1,9 +1,9 @@
-"""What children and C code write: file descriptors 1 and 2 are pipes, a pair for each cell.
+"""Captures output of children and C code: file descriptors 1 and 2 are pipes, a pair for each cell.
 
-Runs in the kernel, as `_smart_colab.descriptors`, but for Windows; standard library alone. A child that outlives its
-cell keeps that cell's pipes, so that what it prints later is known to be that cell's. The kernel reads them, for it
-alone knows what Python printed in between. The executor holds a second reading end of each, and reads what is left
-when the kernel is gone.
+Runs in the kernel, as `_smart_colab.descriptors`, except on Windows; standard library only. A child that outlives its
+cell keeps that cell's pipes, so its later output is still attributed to that cell. The kernel reads them, since only
+it knows what Python printed in between. The executor holds a second read end of each, and reads the rest when the
+kernel has ended.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ READ_BYTES = 64 * 1024
 POLLIN = 1
 C_BUFFER_BYTES = 4096
 LINE_BUFFERED = 1  # _IOLBF of every C library here
-# How long a print waits for what was written before it to be read; it is not known to take a millisecond.
+# How long a print waits until earlier writes have been read; usually less than a millisecond.
 SETTLE_TIMEOUT_SEC = 10.0
-CLOSEFD_PLACE = 5  # behind the mode, in the arguments of `open`
+CLOSEFD_POSITION = 5  # in the arguments of `open` after the mode, from 1
 SEND_TIMEOUT_SEC = 1.0
 
 
 class Descriptors:
-    """Descriptors 1 and 2 of this kernel, and what is written to them."""
+    """Descriptors 1 and 2 of this kernel, and the output written to them."""
 
     def __init__(self, output: Output, streams: tuple[Any, Any], channel: int | None) -> None:
         self._output = output
@@ -52,7 +52,7 @@ class Descriptors:
             os.set_inheritable(channel, False)
             self._channel = socket.socket(fileno=channel)
             self._channel.settimeout(SEND_TIMEOUT_SEC)
-        # Both hold the interpreter: what is read is written down before another thread can end the kernel.
+        # Both keep the GIL: what was read is in the journal before another thread can end the kernel.
         python = ctypes.PyDLL(None)
         self._poll, self._read = python.poll, python.read
         self._read.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
@@ -60,17 +60,17 @@ class Descriptors:
         self._buffer = ctypes.create_string_buffer(READ_BYTES)
         self._c = ctypes.CDLL(None)
         self._c_stdout = ctypes.c_void_p.in_dll(self._c, "__stdoutp" if sys.platform == "darwin" else "stdout")
-        # Where Python is unbuffered C is so too, and writes its lines in pieces without a buffer of ours.
+        # If Python is unbuffered so is C, which then writes its lines in pieces without this buffer.
         self._c_buffer = ctypes.create_string_buffer(C_BUFFER_BYTES)
         self._c.setvbuf(self._c_stdout, self._c_buffer, LINE_BUFFERED, ctypes.c_size_t(C_BUFFER_BYTES))
-        # Children in Python would keep what they print until they end, and pools' workers do not end.
+        # Python children would buffer their output until they end, and pool workers do not end.
         os.environ.setdefault("PYTHONUNBUFFERED", "1")
-        # Whose pipe each descriptor is: a descriptor's own, the other's, or none of ours (a file, say).
+        # The descriptor whose pipe each one leads to: its own, the other's, or None (a file, for example).
         self._targets: dict[int, int | None] = {STDOUT: STDOUT, STDERR: STDERR}
         self._ways_back: dict[int, Pipe] = {}
         self._pipes: dict[int, Pipe] = {}
         self._pool_pipes: dict[int, Pipe] = {}
-        # Of earlier cells whose code has started something since this one began, by the cell's id.
+        # The pipes of earlier cells whose code has started a process during this cell, by the cell's id.
         self._earlier: dict[str, dict[int, Pipe]] = {}
         self._earlier_lock = threading.RLock()
         self._header: dict[str, Any] = {}
@@ -79,7 +79,8 @@ class Descriptors:
         self._is_reading = False
         self._round = threading.Condition()
         self._dup2, self._close_any, self._closerange, self._fdopen = os.dup2, os.close, os.closerange, os.fdopen
-        os.dup2, os.close, os.closerange, os.fdopen = self._dup2_noticed, self._keep, self._keep_range, self._keep_file
+        os.dup2, os.close = self._replace_dup2, self._replace_close
+        os.closerange, os.fdopen = self._replace_closerange, self._replace_fdopen
         for descriptor, stream in self._streams.items():
             _stop_watching(stream, descriptor)
             stream.fileno = partial(int, descriptor)
@@ -94,36 +95,36 @@ class Descriptors:
         self._reader.start()
 
     def begin(self, header: dict[str, Any]) -> None:
-        """Give the cell that begins pipes of its own."""
+        """Create pipes for the starting cell."""
         before = self._pipes
         if before:
-            self.look()  # or the new pipes get the number of a closed one
+            self.look()  # or the new pipes would reuse the number of a closed descriptor
         pipes: dict[int, Pipe] = {}
         try:
             for descriptor, stream in self._streams.items():
                 pipes[descriptor] = Pipe(Source.of(stream, header), descriptor)
-        except OSError:  # the code has used up the descriptors, and goes on with the pipes of the cell before
+        except OSError:  # no free descriptors: continue with the pipes of the previous cell
             for pipe in pipes.values():
                 os.close(pipe.read_end)
                 os.close(pipe.write_end)
             return
-        self._say(header, [pipe.read_end for pipe in pipes.values()])
+        self._send_ends(header, [pipe.read_end for pipe in pipes.values()])
         self._listen(pipes)
         with self._earlier_lock:
             earlier, self._earlier = self._earlier, {}
             self._header, self._pipes = header, pipes
             self._lead_to(pipes)
             self._watch_settling()
-            # From now on they end with the last process that has them.
+            # They now end with the last process that holds them.
             for pipe in (*before.values(), *(pipe for pair in earlier.values() for pipe in pair.values())):
                 os.close(pipe.write_end)
 
     @contextmanager
     def ends(self) -> Iterator[dict[int, int]]:
-        """Lend what stands for the descriptors in the code that calls this: its cell's, where an earlier one's."""
+        """Lend replacements of the descriptors to code of an earlier cell: that cell's pipes."""
         lent: dict[int, int] = {}
         if self._is_of_an_earlier_cell():
-            with suppress(OSError), self._earlier_lock:  # the code may have used up the descriptors
+            with suppress(OSError), self._earlier_lock:  # there may be no free descriptors
                 pipes = self._pipes_of(current())
                 for descriptor, target in self._targets.items():
                     if target is not None:
@@ -135,16 +136,16 @@ class Descriptors:
                 self._close_any(end)
 
     def _is_of_an_earlier_cell(self) -> bool:
-        """Whether the code that calls this is. Not what is no cell's, such as a widget's, nor a forked process."""
+        """Return whether the caller is code of an earlier cell: not of a widget, nor in a forked process."""
         header = current()
         is_cells = header is not self._header and header.get("msg_type") == "execute_request"
         return is_cells and os.getpid() == self._kernel
 
     def _pipes_of(self, header: dict[str, Any]) -> dict[int, Pipe]:
-        """The pipes of an earlier cell. With the lock. Raises OSError."""
+        """Return the pipes of an earlier cell. Call with the lock held. Raises OSError."""
         name = str(header["msg_id"])
         if name not in self._earlier:
-            # What a sudden death leaves in them is lost, as the executor has no ends of them.
+            # The executor has no ends of these: what they hold at a sudden death is lost.
             pipes = {fd: Pipe(Source.of(stream, header), fd) for fd, stream in self._streams.items()}
             self._listen(pipes)
             self._earlier[name] = pipes
@@ -152,7 +153,7 @@ class Descriptors:
         return self._earlier[name]
 
     def _is_running_cells(self, descriptor: int) -> bool:
-        """Whether a descriptor leads to a pipe of the running cell's. Raises OSError."""
+        """Return whether a descriptor leads to a pipe of the running cell. Raises OSError."""
         return identity(descriptor) in {pipe.identity for pipe in self._pipes.values()}
 
     def _listen(self, pipes: dict[int, Pipe]) -> None:
@@ -161,7 +162,7 @@ class Descriptors:
             self._selector.register(pipe.read_end, selectors.EVENT_READ, pipe)
 
     def _lead_to(self, pipes: dict[int, Pipe]) -> None:
-        """Have the descriptors lead to these pipes, but for those that the code has lead elsewhere."""
+        """Point the descriptors to these pipes, except those that the code has redirected."""
         for descriptor, target in self._targets.items():
             if target is not None:
                 self._dup2(pipes[target].write_end, descriptor)
@@ -174,15 +175,15 @@ class Descriptors:
 
     @property
     def diverted(self) -> list[int]:
-        """The descriptors that lead elsewhere."""
+        """The descriptors that the code has redirected."""
         return [descriptor for descriptor, target in self._targets.items() if target is None]
 
     def is_ours(self, descriptor: int) -> bool:
-        """Whether it is one of the two, or leads to a pipe of the running cell's. Raises OSError."""
+        """Return whether a descriptor is 1 or 2, or leads to a pipe of the running cell. Raises OSError."""
         return descriptor in self._targets or self._is_running_cells(descriptor)
 
     def look(self) -> list[int]:
-        """Notice what became of the descriptors without `os.dup2`; put back and return those that were closed."""
+        """Detect changes of the descriptors that bypassed `os.dup2`; restore and return the closed ones."""
         if not _is_open(STDIN):
             with suppress(OSError):
                 os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)
@@ -192,16 +193,16 @@ class Descriptors:
         for descriptor, target in self._targets.items():
             pipe = self._open.get(identity(descriptor))
             if pipe is None:
-                # Python's text stays here: a file that was opened later may have the number by chance.
+                # Python's text still comes here: a file opened later may have the number by chance.
                 self._targets[descriptor] = None
             elif pipe.descriptor != target:
                 self._lead(descriptor, pipe.descriptor)
         return closed
 
     def way_back(self, descriptor: int) -> int:
-        """A descriptor by which `os.dup2` brings one back that leads elsewhere. Raises OSError."""
+        """Return a descriptor that restores a redirected one by `os.dup2`. Raises OSError."""
         way = self._ways_back.get(descriptor)
-        # The code may have closed it, and its number be another's.
+        # The code may have closed it, and its number may have been reused.
         if way is None or not _is_open(way.write_end) or identity(way.write_end) != way.identity:
             way = Pipe(Source.of(self._streams[descriptor], current()), descriptor)
             self._ways_back[descriptor] = way
@@ -209,7 +210,7 @@ class Descriptors:
         return way.write_end
 
     def _start_process(self, process: Any) -> None:
-        """Start a process of multiprocessing's with its cell's pipes, or with those that all pools share."""
+        """Start a process of multiprocessing with its cell's pipes, or with those shared by all pools."""
         if os.getpid() != self._kernel:
             self._start(process)
         elif pools.is_worker(process):
@@ -227,7 +228,7 @@ class Descriptors:
             self._start_with(pipes, process)
 
     def _start_with(self, pipes: dict[int, Pipe], process: Any) -> None:
-        """Start it with these pipes, if any: one that is not forked gets the descriptors as they are."""
+        """Start a process with these pipes, if any; one that is not forked inherits the descriptors as they are."""
         if not pipes:
             self._start(process)
             return
@@ -239,13 +240,13 @@ class Descriptors:
             self._lead_to(self._pipes)
 
     def is_settled(self) -> bool:
-        """Whether all that this cell's children and C code have written is written down."""
-        # In this order: what is not in the pipe any more may be in the reader's hand.
+        """Return whether all output of this cell's children and C code is in the journal."""
+        # In this order: output that has left the pipe may still be with the reader.
         ends = self._poll_set
         return not self._poll(ends, len(ends), 0) and not self._is_reading
 
     def settle(self) -> None:
-        """Wait until what they have written so far is written down."""
+        """Wait until all output so far is in the journal."""
         if threading.current_thread() is self._reader:
             return
         with self._output.lock:
@@ -254,7 +255,7 @@ class Descriptors:
             self._round.wait_for(lambda: all(pipe.added >= end for pipe, end in wanted), SETTLE_TIMEOUT_SEC)
 
     def flush(self) -> None:
-        """Write out what C and Python hold of lines that are not at their end."""
+        """Flush incomplete lines that C and Python have buffered."""
         self._c.fflush(self._c_stdout)
         with suppress(Exception):
             sys.__stdout__.flush()  # type: ignore[union-attr]
@@ -263,7 +264,7 @@ class Descriptors:
         while True:
             for ready, _ in self._selector.select():
                 pipe = ready.data
-                with suppress(Exception):  # whatever it is: the rest is read all the same
+                with suppress(Exception):  # any failure: keep reading the rest
                     self._output.add_native(pipe.key, partial(self._take, pipe))
                 self._is_reading, pipe.added = False, pipe.taken
                 if pipe.is_at_end:
@@ -282,16 +283,16 @@ class Descriptors:
         os.close(pipe.read_end)
         header = pipe.key.parent
         if not any(other.key.parent is header for other in self._open.values()):
-            self._say(header)
+            self._send_ends(header)
 
-    def _say(self, header: dict[str, Any], read_ends: list[int] | None = None) -> None:
-        """Give the executor the reading ends of a cell's pipes, or say that nothing comes from them any more."""
+    def _send_ends(self, header: dict[str, Any], read_ends: list[int] | None = None) -> None:
+        """Send the executor the read ends of a cell's pipes, or none to report that the pipes have ended."""
         if self._channel is not None:
-            with suppress(OSError):  # only what a sudden death leaves in them is lost
+            with suppress(OSError):  # loses only what they hold at a sudden death
                 socket.send_fds(self._channel, [str(header.get("msg_id")).encode()], read_ends or [])
 
-    def _dup2_noticed(self, fd: int, fd2: int, inheritable: bool = True) -> int:
-        """`os.dup2`; where it brings a descriptor of ours back, it brings the running cell's."""
+    def _replace_dup2(self, fd: int, fd2: int, inheritable: bool = True) -> int:
+        """Replace `os.dup2`: restoring descriptor 1 or 2 restores the running cell's pipe."""
         if fd2 not in self._targets or os.getpid() != self._kernel:
             return self._dup2(fd, fd2, inheritable)
         self._output.settle()
@@ -302,19 +303,19 @@ class Descriptors:
         return result
 
     def _lead(self, descriptor: int, target: int | None) -> None:
-        """Note where a descriptor leads, and have Python's text go there too."""
+        """Note where a descriptor leads, and redirect Python's text there too."""
         self._targets[descriptor] = target
         self._output.divert(self._streams[descriptor], None if target == descriptor else self._diverting(descriptor))
 
-    def _keep(self, fd: int) -> None:
-        """`os.close`; what would get the number of one of ours would get what children print."""
+    def _replace_close(self, fd: int) -> None:
+        """Replace `os.close`: a file that reused the number 1 or 2 would receive what children print."""
         if fd not in self._targets or os.getpid() != self._kernel:
             self._close_any(fd)
         else:
-            self._dup2_noticed(self._pipes[fd].write_end, fd)
+            self._replace_dup2(self._pipes[fd].write_end, fd)
 
-    def _keep_range(self, fd_low: int, fd_high: int) -> None:
-        """`os.closerange`."""
+    def _replace_closerange(self, fd_low: int, fd_high: int) -> None:
+        """Replace `os.closerange` in the same way."""
         if os.getpid() != self._kernel:
             self._closerange(fd_low, fd_high)
             return
@@ -322,11 +323,11 @@ class Descriptors:
         self._closerange(max(fd_low, STDERR + 1), fd_high)
         for descriptor in self._targets:
             if fd_low <= descriptor < fd_high:
-                self._keep(descriptor)
+                self._replace_close(descriptor)
 
-    def _keep_file(self, fd: int, mode: str = "r", *arguments: Any, **options: Any) -> Any:
-        """`os.fdopen`; a file closes its descriptor at its end."""
-        if fd in self._targets and os.getpid() == self._kernel and len(arguments) < CLOSEFD_PLACE:
+    def _replace_fdopen(self, fd: int, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+        """Replace `os.fdopen`: a file object would close descriptor 1 or 2 at its end."""
+        if fd in self._targets and os.getpid() == self._kernel and len(arguments) < CLOSEFD_POSITION:
             options.setdefault("closefd", False)
         return self._fdopen(fd, mode, *arguments, **options)
 
@@ -335,7 +336,7 @@ class Descriptors:
         writers = None if identity(descriptor) is None else set(threading.enumerate())
 
         def write(text: str) -> int:
-            # Into a pipe, but not by what was begun to read it: that would go round for ever.
+            # Into a pipe, but not from a thread started since, which may read that pipe: an endless loop.
             if writers is not None and threading.current_thread() not in writers:
                 return int(write_here(text))
             return write_text(descriptor, text)
@@ -352,7 +353,7 @@ def _is_open(descriptor: int) -> bool:
 
 
 def _stop_watching(stream: Any, descriptor: int) -> None:
-    """End ipykernel's own thread for the descriptor, which decodes piece by piece and knows of no cells."""
+    """Stop ipykernel's own thread for the descriptor, which decodes each piece alone and knows no cells."""
     if getattr(stream, "_should_watch", False):
         stream._should_watch = False
         os.write(descriptor, b"\0")  # wakes it

@@ -1,8 +1,8 @@
-"""Where a cell's output goes at its end: what is broken is put back, and what goes elsewhere is said in each job.
+"""Checks a cell's streams at its end: broken ones are restored, redirected ones are reported in each job.
 
-Runs in the kernel, as `_smart_colab.diversions`; standard library alone. As in every kernel, a stream or a descriptor
-that the code has replaced stays so from cell to cell; without a word the later ones would look as if they printed
-nothing. Of a job's steps one says so, and none where the job itself has replaced it.
+Runs in the kernel, as `_smart_colab.diversions`; standard library only. As in every kernel, a stream or a descriptor
+that the code has replaced stays replaced from cell to cell; without a note later cells would seem to print nothing.
+One of a job's steps reports it, and none if the job itself has replaced it.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
     from .descriptors import Descriptors
 
 NAMES = ("stdout", "stderr")
-# Jobs between whose steps others run.
+# Jobs whose steps may alternate.
 MAX_JOBS = 100
 
 
 class Diversions:
-    """Looks at `sys.stdout`, `sys.stderr` and descriptors 1 and 2 at the end of every cell."""
+    """Checks `sys.stdout`, `sys.stderr` and descriptors 1 and 2 at the end of every cell."""
 
     def __init__(self, shell: Any, streams: tuple[Any, Any]) -> None:
         self.descriptors: Descriptors | None = None
         self._own = dict(zip(NAMES, streams, strict=True))
-        # What the cell that runs has found there, and not replaced itself.
+        # The streams that the running cell has found, and not replaced itself.
         self._found: dict[str, Any] = {}
         self._found_diverted: set[int] = set()
-        # The code's own streams, and whether they pass on to ours.
+        # The code's own streams, and whether they forward to ours.
         self._passing: dict[str, tuple[Any, bool]] = {}
-        # What each of the last jobs' steps has found or left there.
+        # The redirections that the latest jobs have seen: streams and descriptors by job.
         self._known: dict[str, tuple[dict[str, Any], set[int]]] = {}
         self._job = ""
         shell.events.register("post_execute", self._look)
 
     def begin(self, job: str) -> None:
-        """A cell of this job's begins."""
+        """Note the streams at the start of a cell of this job."""
         self._job = job
         streams, descriptors = self._known.get(job, ({}, set()))
         found = {name: getattr(sys, name, None) for name in NAMES}
@@ -51,7 +51,7 @@ class Diversions:
         return self.descriptors.diverted if self.descriptors is not None else []
 
     def _note(self) -> None:
-        """Note what the job knows of: its next step is not to say it again."""
+        """Record the redirections that the job has seen: its next step does not report them again."""
         self._known.pop(self._job, None)
         streams = {name: stream for name, own in self._own.items() if (stream := getattr(sys, name)) is not own}
         if streams or self._diverted:
@@ -61,14 +61,14 @@ class Diversions:
 
     def _look(self) -> None:
         for name, own in self._own.items():
-            self._take_back_broken(name, own)
+            self._restore_broken(name, own)
             left = getattr(sys, name)
-            # Not while a magic captures what a cell within this one prints.
+            # Not while a magic captures the output of a nested cell.
             if left is not own and left is self._found.get(name) and not self._comes_here(name, left):
                 del self._found[name]
-                self._say(
-                    f"sys.{name} is {_described(left)}, which an earlier cell put there: what is printed goes into it. "
-                    f"To have it here again: sys.{name} = sys.__{name}__"
+                self._print_note(
+                    f"sys.{name} is {_described(left)}, set by an earlier cell: printed text goes there. "
+                    f"To restore it: sys.{name} = sys.__{name}__"
                 )
         if self.descriptors is not None:
             self._look_at_descriptors(self.descriptors)
@@ -76,29 +76,29 @@ class Diversions:
 
     def _look_at_descriptors(self, descriptors: Descriptors) -> None:
         for descriptor in descriptors.look():
-            self._say(f"descriptor {descriptor} is the session's own again: the code closed it")
+            self._print_note(f"descriptor {descriptor} was closed by the code and has been restored")
         for descriptor in self._found_diverted.intersection(descriptors.diverted):
             self._found_diverted.remove(descriptor)
-            with suppress(OSError):  # the code has used up the descriptors
-                self._say(
-                    f"descriptor {descriptor} leads {_place(descriptor)} since an earlier cell: what is written to it "
-                    f"goes there. To have it here again: os.dup2({descriptors.way_back(descriptor)}, {descriptor})"
+            with suppress(OSError):  # there are no free descriptors
+                self._print_note(
+                    f"descriptor {descriptor} was redirected {_place(descriptor)} by an earlier cell: text written to "
+                    f"it goes there. To restore it: os.dup2({descriptors.way_back(descriptor)}, {descriptor})"
                 )
 
-    def _take_back_broken(self, name: str, own: Any) -> None:
-        """Put our stream back where the code left one that cannot be flushed: ipykernel would never answer."""
+    def _restore_broken(self, name: str, own: Any) -> None:
+        """Restore our stream if the code left one that cannot be flushed: ipykernel would never answer."""
         left = getattr(sys, name)
-        if left is own:  # and is flushed by ipykernel, at a cost that every cell would pay twice
+        if left is own:  # flushed by ipykernel; a second flush would double the cost for every cell
             return
         try:
             left.flush()
         except Exception as error:  # noqa: BLE001, RUF100 - a user's own stream may raise anything
             setattr(sys, name, own)
             why = " ".join(f"{type(error).__name__}: {error}".split())
-            self._say(f"sys.{name} is the session's own again: what the code left cannot be flushed ({why})")
+            self._print_note(f"sys.{name} has been restored: the code left a stream that cannot be flushed ({why})")
 
     def _comes_here(self, name: str, stream: Any) -> bool:
-        """Whether what is written to a stream of the code's is shown, as with one that copies it into a file."""
+        """Return whether text written to the code's stream is shown, as when it also copies to a file."""
         if self.descriptors is not None:
             with suppress(Exception):
                 if self.descriptors.is_ours(stream.fileno()):
@@ -107,17 +107,17 @@ class Diversions:
         known, passes = self._passing.get(name, (None, False))
         if known is not stream:
             passes = _passes(stream, own)
-        # What it was seen to do in this cell counts more.
+        # Text passed on during this cell takes precedence.
         passes = passes or own.source.parent is origins.current()
         self._passing[name] = (stream, passes)
         return passes
 
-    def _say(self, what: str) -> None:
+    def _print_note(self, what: str) -> None:
         self._own["stderr"].write_here(f"[{what}]\n")
 
 
 def _passes(stream: Any, own: Any) -> bool:
-    """Whether writing to `stream` writes to `own`."""
+    """Return whether writing to `stream` writes to `own`."""
     reached = False
     write = own.write
 

@@ -1,7 +1,7 @@
-"""Shape, size and place of the values of libraries: looking computes nothing and reads nothing.
+"""Shape, size and location of libraries' values, found without computing or reading anything.
 
-Runs in the kernel, as `_smart_colab.facts`; standard library alone. A property of a lazy table may read its file, its
-length may be a computation of hours, and `hasattr` runs what a proxy stands for: only what is listed here is asked.
+Runs in the kernel, as `_smart_colab.facts`; standard library only. A property of a lazy table may read its file, its
+length may take hours to compute, and `hasattr` may run a proxy's code: only what is listed here is accessed.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_COLUMNS = 20
-# How many elements all rows of a listing may look at to estimate what containers hold, and one container of them.
-MAX_LOOKED_AT = 20_000
+# How many elements a listing may inspect to estimate the size of containers, in total and in one container.
+MAX_INSPECTED = 20_000
 MAX_SAMPLE = 500
 MAX_NESTING = 4
 
@@ -35,25 +35,25 @@ Facts = dict[str, Any]
 
 
 class Measure:
-    """Looks at values; for one listing, so that all of it costs little."""
+    """Inspects the values of one listing, with a budget for all of them."""
 
     def __init__(self) -> None:
-        self._room = MAX_LOOKED_AT
+        self._room = MAX_INSPECTED
 
     def facts(self, value: object) -> Facts:
-        """What is known of a value; where looking failed, that."""
+        """Return the facts about a value; a note if inspecting it failed."""
         kind = type(value)
         try:
             if kind in SIZED:
                 return {"length": _length(value), "bytes": self.size(value)}
             if (look := _find(kind)) is not None:
                 return look(self, value)
-        except Exception as error:  # noqa: BLE001, RUF100 - half built, or changed by the code that runs
-            return {"note": f"cannot be looked at: {type(error).__name__}"}
+        except Exception as error:  # noqa: BLE001, RUF100 - half initialized, or changed by running code
+            return {"note": f"cannot be inspected: {type(error).__name__}"}
         return {"bytes": sys.getsizeof(value)} if module_of(kind) == "builtins" else {}
 
     def size(self, value: object, depth: int = 0) -> int:
-        """The memory that a value holds: from a sample where it holds much, 0 where that is not known."""
+        """Return a value's memory in bytes: estimated from a sample for large containers, 0 if unknown."""
         kind = type(value)
         if kind in LISTS or kind in DICTS:
             return sys.getsizeof(value) + (self._inner_size(value, depth) if depth < MAX_NESTING else 0)
@@ -71,7 +71,7 @@ class Measure:
         sample = min(count, MAX_SAMPLE >> 2 * depth, max(self._room, 0))
         if not sample:
             return 0
-        # Copied at once: the container may be in use.
+        # Copied in one step: the container may be in use.
         if type(container) in (list, tuple):
             parts = list(container[:: max(1, count // sample)])[:sample]
         elif type(container) in DICTS:
@@ -81,11 +81,11 @@ class Measure:
         return self.sampled(parts, count * (2 if type(container) in DICTS else 1), depth)
 
     def sampled(self, parts: list[Any], count: int, depth: int = 0) -> int:
-        """The memory that `count` values hold, by some of them; what is there several times counts once."""
+        """Return the memory of `count` values, estimated from some of them; repeated objects count once."""
         self._room -= len(parts)
         distinct = {id(part): part for part in parts}
         total = sum(self.size(part, depth + 1) for part in distinct.values())
-        # Where the sample repeats itself the rest is taken to do so, too.
+        # If the sample repeats objects, so does the rest, presumably.
         return total * count // len(parts) if len(distinct) * 2 > len(parts) else total
 
 
@@ -96,8 +96,8 @@ def _length(value: Any) -> int | None:
         return None
 
 
-def amount(size: float) -> str:
-    """Bytes in a handy unit."""
+def format_bytes(size: float) -> str:
+    """Format a number of bytes in a readable unit."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if size < 1024:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
@@ -110,7 +110,7 @@ def amount(size: float) -> str:
 
 def _ndarray(measure: Measure, value: Any) -> Facts:
     array = sys.modules["numpy"].ndarray
-    value = array.view(value, array)  # slices of a subclass are made by its own code
+    value = array.view(value, array)  # a subclass creates slices by its own code
     facts: Facts = {"shape": value.shape, "dtype": value.dtype}
     size = value.nbytes
     if facts["shape"]:
@@ -119,8 +119,8 @@ def _ndarray(measure: Measure, value: Any) -> Facts:
     while isinstance(base, array):
         owner, base = base, array.base.__get__(base)
     if module_of(type(base)) == "mmap":
-        return {**facts, "note": f"mapped from a file, {amount(size)}"}
-    # A broadcast array repeats what it has once.
+        return {**facts, "note": f"mapped from a file, {format_bytes(size)}"}
+    # A broadcast array holds repeated values once.
     once = facts["dtype"].itemsize
     for count, stride in zip(facts["shape"], value.strides, strict=True):
         once *= count if stride else min(count, 1)
@@ -132,7 +132,7 @@ def _ndarray(measure: Measure, value: Any) -> Facts:
 
 
 def _pandas_values(measure: Measure, values: Any) -> int:
-    """What one of pandas' arrays holds: some have an array of Python's objects inside."""
+    """Return the bytes of one of pandas' arrays; some contain an array of Python objects."""
     if module_of(type(values)) == "__main__":
         return 0
     if _is_a(values, "pandas", "Categorical"):
@@ -145,12 +145,12 @@ def _pandas_values(measure: Measure, values: Any) -> int:
 
 def _index(measure: Measure, value: Any) -> Facts:
     facts = {"shape": (len(value),), "length": len(value), "dtype": value.dtype}
-    data = attributes_of(value).get("_data")  # not `_values`, which a range would make
+    data = attributes_of(value).get("_data")  # not `_values`, which a range would create
     return {**facts, "bytes": int(value.nbytes) if data is None else _pandas_values(measure, data)}
 
 
 def _pandas(measure: Measure, value: Any) -> Facts:
-    manager = attributes_of(value)["_mgr"]  # a subclass of the user's leaves it alone
+    manager = attributes_of(value)["_mgr"]  # a user's subclass does not override it
     *columns, index = manager.axes
     size = sum(_pandas_values(measure, block.values) for block in manager.blocks)
     facts = _columns(columns[0]) if columns else {"dtype": manager.blocks[0].values.dtype}
@@ -183,7 +183,7 @@ def _tensor(_: Measure, value: Any) -> Facts:
     if str(facts["device"]) == "meta":
         return {**facts, "bytes": 0, "note": "no data"}
     if str(value.layout) == "torch.strided" and hasattr(type(value), "untyped_storage"):
-        size = min(size, value.untyped_storage().nbytes())  # an expanded one repeats what it has once
+        size = min(size, value.untyped_storage().nbytes())  # an expanded tensor holds repeated values once
     return {**facts, "bytes": int(size)}
 
 
@@ -202,7 +202,7 @@ def _sparse(measure: Measure, value: Any) -> Facts:
 
 def _hdf5(_: Measure, value: Any) -> Facts:
     lock = sys.modules["h5py"]._objects.phil
-    if not lock.acquire(False):  # a thread reads or writes, and waiting for it would deafen us
+    if not lock.acquire(False):  # another thread is reading or writing, and waiting would block our answers
         return {"note": "in use"}
     try:
         if not value.id.valid:
@@ -210,7 +210,7 @@ def _hdf5(_: Measure, value: Any) -> Facts:
         if not _is_a(value, "h5py", "Dataset"):
             return {"note": "on disk"}
         size = value.id.get_type().get_size() * int(value.id.get_space().get_simple_extent_npoints())
-        return {"shape": value.shape, "dtype": value.dtype, "note": f"on disk, {amount(size)}"}
+        return {"shape": value.shape, "dtype": value.dtype, "note": f"on disk, {format_bytes(size)}"}
     finally:
         lock.release()
 
@@ -223,7 +223,7 @@ def _zarr(_: Measure, value: Any) -> Facts:
     size = dtype.itemsize
     for count in shape:
         size *= count
-    return {"shape": shape, "dtype": dtype, "note": f"in its store, {amount(size)}"}
+    return {"shape": shape, "dtype": dtype, "note": f"in its store, {format_bytes(size)}"}
 
 
 def _dask_array(_: Measure, value: Any) -> Facts:
@@ -231,9 +231,9 @@ def _dask_array(_: Measure, value: Any) -> Facts:
 
 
 def _xarray_data(measure: Measure, variable: Any) -> Facts:
-    """A variable's facts, where it is in memory with its bytes."""
+    """Return a variable's facts, with its bytes if it is in memory."""
     data = inner = variable._data
-    # What reads only when it is asked is wrapped; so is what has been read.
+    # Lazy arrays are wrapped, and so are those already read.
     for _ in range(8):
         if root_of(type(inner)) != "xarray" or not hasattr(inner, "array"):
             break
@@ -271,7 +271,7 @@ def _columns(columns: Any) -> Facts:
     return {"columns": list(columns[:MAX_COLUMNS])}
 
 
-# By the package and the class's name, or the package alone.
+# By the package and the class's name.
 _LOOKS: dict[tuple[str, str], Callable[[Measure, Any], Facts]] = {
     ("numpy", "ndarray"): _ndarray,
     ("pandas", "DataFrame"): _pandas,
@@ -311,11 +311,11 @@ _LOOKS: dict[tuple[str, str], Callable[[Measure, Any], Facts]] = {
 
 
 def _find(kind: type) -> Callable[[Measure, Any], Facts] | None:
-    """What looks at values of this class."""
+    """Return the function that inspects values of this class, if there is one."""
     for base in mro_of(kind):
         look = _LOOKS.get((root_of(base), name_of(base)))
         if look is not None:
-            # What the others ask, a subclass of the user's could answer by code of its own.
+            # A user's subclass could answer the others by its own code.
             is_safe = look in (_ndarray, _pandas, _lazy) or module_of(kind) != "__main__"
             return look if is_safe else None
     return None

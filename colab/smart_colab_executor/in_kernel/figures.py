@@ -1,6 +1,6 @@
-"""Figures that their libraries would show in a window or a notebook's page, shown as pictures and text.
+"""Shows figures, which libraries would show in a window or a notebook page, as pictures and text.
 
-Runs in the kernel, as `_smart_colab.figures`; standard library alone: it waits for the libraries to be imported.
+Runs in the kernel, as `_smart_colab.figures`; standard library only: it waits until the libraries are imported.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 RENDERER = "smart_colab"
-# A browser is started for the first picture of plotly's.
+# The first picture of plotly starts a browser.
 PICTURE_TIMEOUT_SEC = 20.0
-# The names that matplotlib and IPython have for backends that need a window or a page.
+# The names in matplotlib and IPython for backends that need a window or a page.
 _INTERACTIVE = re.compile(
     r"(module://(matplotlib\.backends|ipympl)\.backend_)?"
     r"((qt|gtk|tk|wx)\d?(agg|cairo)?|nbagg|webagg|macosx|osx|notebook|ipympl|widget)",
@@ -35,20 +35,20 @@ _INTERACTIVE = re.compile(
 
 
 def install(shell: Any) -> None:
-    """Take figures up as soon as a library that makes them is imported."""
+    """Patch plotting libraries as soon as they are imported."""
     _enable_inline(shell)
     sys.meta_path[:0] = [
         _AfterImport("matplotlib", lambda matplotlib: _use_inline(matplotlib, shell)),
-        _AfterImport("matplotlib.pyplot", lambda pyplot: _change_pyplot(pyplot, shell)),
+        _AfterImport("matplotlib.pyplot", lambda pyplot: _patch_pyplot(pyplot, shell)),
         _AfterImport("matplotlib.figure", lambda figures: _show_without_window(figures, shell)),
         _AfterImport("plotly.io._renderers", _render_here),
     ]
 
 
 class _AfterImport(MetaPathFinder):
-    """Calls `then` with a module that has just been imported, once; an error there is not the importing code's.
+    """Calls `then` once with a newly imported module; its errors do not reach the importing code.
 
-    It stays in `sys.meta_path`: another thread's import may be going through that list.
+    It stays in `sys.meta_path`: another thread's import may be iterating over that list.
     """
 
     def __init__(self, name: str, then: Callable[[Any], None]) -> None:
@@ -59,7 +59,7 @@ class _AfterImport(MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The import system's question."""
+        """Return the spec of the awaited module, with a loader that calls `then`."""
         if name != self._name or self._is_done:
             return None
         others = [finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec")]
@@ -69,14 +69,14 @@ class _AfterImport(MetaPathFinder):
         if loader is not None:
             execute = loader.exec_module
 
-            def execute_and_report(module: ModuleType) -> None:
-                execute(module)  # may fail, and be tried again
+            def execute_and_call(module: ModuleType) -> None:
+                execute(module)  # may fail and be retried
                 if not self._is_done:
                     with suppress(Exception):
                         self._then(module)
                     self._is_done = True
 
-            loader.exec_module = execute_and_report
+            loader.exec_module = execute_and_call
         return spec
 
 
@@ -91,19 +91,19 @@ def _png(picture: bytes) -> str:
 # --- matplotlib -------------------------------------------------------------------------------------------------------
 
 
-# Figures that were shown, and that nothing has changed since but for their `stale`.
+# Figures that were shown and have not changed since, except for their `stale`.
 _shown: WeakSet[Any] = WeakSet()
 
 
 def _show_without_window(figures: Any, shell: Any) -> None:
-    """Have `plt.show()` show something where the code has chosen a backend without windows, such as Agg.
+    """Make `plt.show()` show pictures when the code has chosen a backend without windows, such as Agg.
 
-    And `display(fig.canvas)`, which is how ipympl's figures are shown.
+    Also `display(fig.canvas)`, which is how ipympl's figures are shown.
     """
     backends = sys.modules["matplotlib.backend_bases"]
     pictures = shell.display_formatter.formatters["image/png"]
     pictures.for_type(backends.FigureCanvasBase, lambda canvas: _picture(canvas.figure))
-    _follow_changes(figures.Figure, backends.FigureCanvasBase)
+    _track_changes(figures.Figure, backends.FigureCanvasBase)
     formatter = shell.display_formatter
     form = formatter.format
 
@@ -120,8 +120,8 @@ def _show_without_window(figures: Any, shell: Any) -> None:
     def show_picture(self: Any) -> Any:
         figure = self.canvas.figure
         if _is_inline():
-            return show(self)  # it shows figures by itself
-        # A figure stays open here, and the next `plt.show()` means those that are new.
+            return show(self)  # the inline backend shows figures by itself
+        # A figure stays open here, and the next `plt.show()` shows only new or changed ones.
         if not _is_as_shown(figure):
             picture = _picture(figure)
             _note_shown(figure)
@@ -131,8 +131,8 @@ def _show_without_window(figures: Any, shell: Any) -> None:
     manager.show = show_picture
 
 
-def _follow_changes(figure_class: Any, canvas_class: Any) -> None:
-    """Drawing takes the mark of a change away, and saving sets it where there was none."""
+def _track_changes(figure_class: Any, canvas_class: Any) -> None:
+    """Track changes: drawing clears a figure's `stale`, and saving sets it on an unchanged figure."""
     draw, save = figure_class.draw, canvas_class.print_figure
 
     @wraps(draw)
@@ -163,7 +163,7 @@ def _is_as_shown(figure: Any) -> bool:
 
 def _note_shown(figure: Any) -> None:
     _shown.add(figure)
-    figure.stale = False  # the tight box leaves it changed
+    figure.stale = False  # the tight bounding box sets it
 
 
 def _picture(figure: Any) -> str:
@@ -173,7 +173,7 @@ def _picture(figure: Any) -> str:
 
 
 def _enable_inline(shell: Any) -> None:
-    """Have `%matplotlib widget` and `%pylab qt` make pictures, and start no event loop."""
+    """Make `%matplotlib widget` and `%pylab qt` produce pictures, and start no event loop."""
     enable_matplotlib = shell.enable_matplotlib
 
     @wraps(enable_matplotlib)
@@ -187,7 +187,7 @@ def _enable_inline(shell: Any) -> None:
 
 
 def _use_inline(matplotlib: Any, shell: Any) -> None:
-    """Have `matplotlib.use("QtAgg")` make pictures, and MPLBACKEND that the code has set."""
+    """Make `matplotlib.use("QtAgg")`, and an MPLBACKEND set by the code, produce pictures."""
     use = matplotlib.use
 
     @wraps(use)
@@ -202,15 +202,15 @@ def _use_inline(matplotlib: Any, shell: Any) -> None:
         use_inline(named)
 
 
-def _change_pyplot(pyplot: Any, shell: Any) -> None:
+def _patch_pyplot(pyplot: Any, shell: Any) -> None:
     _switch_to_inline(pyplot, shell)
-    _draw_what_is_there(pyplot)
+    _draw_only_open_figures(pyplot)
 
 
 def _switch_to_inline(pyplot: Any, shell: Any) -> None:
-    """Have `plt.switch_backend("QtAgg")` make pictures, and none of what was shown before come again."""
+    """Make `plt.switch_backend("QtAgg")` produce pictures, and none of figures already shown."""
     switch_backend = pyplot.switch_backend
-    is_inline = True  # as every kernel starts
+    is_inline = True  # every kernel's initial backend
 
     @wraps(switch_backend)
     def switch_inline(newbackend: Any) -> None:
@@ -221,7 +221,7 @@ def _switch_to_inline(pyplot: Any, shell: Any) -> None:
         was_inline = is_inline
         switch_backend(newbackend)
         is_inline = _is_inline()
-        # The inline backend closes what it has shown, and shows all that is open.
+        # The inline backend closes the figures that it has shown, and shows all open ones.
         if is_inline and not was_inline:
             for figure in filter(_is_as_shown, map(pyplot.figure, pyplot.get_fignums())):
                 pyplot.close(figure)
@@ -229,8 +229,8 @@ def _switch_to_inline(pyplot: Any, shell: Any) -> None:
     pyplot.switch_backend = switch_inline
 
 
-def _draw_what_is_there(pyplot: Any) -> None:
-    """Have `plt.draw()` make no empty figure: `%run` calls it when all that was plotted is shown and closed."""
+def _draw_only_open_figures(pyplot: Any) -> None:
+    """Keep `plt.draw()` from creating an empty figure: `%run` calls it after all figures are shown and closed."""
     draw = pyplot.draw
 
     @wraps(draw)
@@ -242,9 +242,9 @@ def _draw_what_is_there(pyplot: Any) -> None:
 
 
 def _becomes_static(backend: Any) -> bool:
-    """Whether the inline backend takes this one's place; says so where the code has named one."""
+    """Return whether the inline backend replaces this one; print a note if the code has named one."""
     if not isinstance(backend, str):
-        return True  # matplotlib's mark for "whichever works"
+        return True  # matplotlib's sentinel for an automatic choice
     interactive = _INTERACTIVE.fullmatch(backend) is not None
     if interactive:
         print(f"[matplotlib backend {backend}: figures are static pictures here]")
@@ -255,10 +255,10 @@ def _becomes_static(backend: Any) -> bool:
 
 
 def _render_here(renderers: Any) -> None:
-    """Make this the way in which plotly shows figures; its own for notebooks send four megabytes of script."""
+    """Set plotly's renderer; its own notebook renderers send four megabytes of script."""
     picture = _Picture()
 
-    # Not a renderer of mime types: those want another package to be there.
+    # Not a mime type renderer: those need another package.
     class Renderer(renderers.ExternalRenderer):  # type: ignore[misc]
         config: dict[str, Any] | None = None  # `fig.show(config=…)` sets it
 
@@ -277,7 +277,7 @@ def _render_here(renderers: Any) -> None:
 
 
 def summary(figure: dict[str, Any]) -> str:
-    """A figure of plotly's in a line: `Figure with 2 traces (scatter, bar): TITLE`."""
+    """Describe a plotly figure in a line: `Figure with 2 traces (scatter, bar): TITLE`."""
     traces = figure.get("data") or ()
     kinds = dict.fromkeys(str(trace.get("type", "scatter")) for trace in traces)
     title = (figure.get("layout") or {}).get("title")
@@ -292,16 +292,16 @@ def summary(figure: dict[str, Any]) -> str:
 
 
 class _Picture:
-    """Makes pictures with kaleido where it works."""
+    """Renders pictures with kaleido, if it works."""
 
     def __init__(self) -> None:
-        # Why it failed: not tried again while this kernel lives.
+        # The reason of a failure: not retried in this kernel.
         self._failure = ""
 
     def take(self, figure: dict[str, Any]) -> tuple[bytes | None, str]:
-        """The picture or none, and what to say of it."""
+        """Render a figure; return the picture or None, and a note for the text."""
         if importlib.util.find_spec("kaleido") is None:
-            return None, "\n(`pip install kaleido` gives a picture of it)"
+            return None, "\n(for a picture: `pip install kaleido`)"
         if not self._failure:
             made: list[bytes] = []
             # In a thread: it may hang.
@@ -311,10 +311,10 @@ class _Picture:
             if made:
                 return made[0], ""
             self._failure = self._failure or f"it took more than {PICTURE_TIMEOUT_SEC:.0f} s"
-        return None, f"\n(no picture of it, for kaleido does not work here: {self._failure})"
+        return None, f"\n(no picture: kaleido does not work here: {self._failure})"
 
     def _make(self, figure: dict[str, Any], made: list[bytes]) -> None:
         try:
             made.append(sys.modules["plotly.io"].to_image(figure, format="png", validate=False))
-        except BaseException as error:  # noqa: BLE001, RUF100 - whatever is wrong with it, the code goes on
+        except BaseException as error:  # noqa: BLE001, RUF100 - a failure must not reach the code
             self._failure = " ".join(f"{type(error).__name__}: {error}".split())[:200]

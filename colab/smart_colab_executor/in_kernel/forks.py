@@ -1,6 +1,6 @@
-"""What becomes of a process that user code forks: it is a plain script from then on, and never speaks for the kernel.
+"""Makes a process that user code forks a plain script, which never sends messages for the kernel.
 
-Runs in the kernel, as `_smart_colab.forks`; standard library alone.
+Runs in the kernel, as `_smart_colab.forks`; standard library only.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ PID = struct.Struct("<i")
 
 
 class ChildStream:
-    """Writes a forked process's text to a descriptor, in whole lines: several processes may share it."""
+    """Writes a forked process's text to a descriptor in whole lines, since several processes may share it."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._rest = ""
 
     def write(self, text: str) -> int:
-        """Write what is a whole line now, and keep the rest."""
+        """Write the complete lines, and buffer the rest."""
         whole, newline, self._rest = (self._rest + text).rpartition("\n")
         write_text(self._descriptor, whole + newline)
         return len(text)
 
     def flush(self) -> None:
-        """Write the rest."""
+        """Write the buffered rest."""
         rest, self._rest = self._rest, ""
         write_text(self._descriptor, rest)
 
 
 class Forks:
-    """Ends a forked process where its code ends: at the end of the cell, or of the thread that forked it."""
+    """Ends a forked process at the end of its cell, or of the thread that forked it."""
 
     def __init__(self, shell: Any, streams: tuple[Any, Any]) -> None:
         self._kernel = os.getpid()
@@ -48,7 +48,7 @@ class Forks:
         self._loop = asyncio.get_running_loop()
         self._show, shell.showtraceback = shell.showtraceback, self._show_traceback
         self._run, shell.run_ast_nodes = shell.run_ast_nodes, self._run_nodes
-        # The statuses of those that ended here and were awaited in the code's place.
+        # Exit statuses of forked processes that were reaped here and not by the code.
         self._ended: dict[int, int] = {}
         self._lock = threading.Lock()
         if hasattr(os, "fork"):
@@ -60,11 +60,11 @@ class Forks:
 
     @property
     def is_child(self) -> bool:
-        """Whether this process is not the kernel's own."""
+        """Whether this process is a fork of the kernel."""
         return os.getpid() != self._kernel
 
     def end_child(self, code: int = 0) -> None:
-        """End this process where it is a forked one."""
+        """Exit this process if it is a forked one."""
         if self.is_child:
             for stream in (*self._streams, sys.stdout, sys.stderr, sys.__stdout__):
                 with suppress(Exception):
@@ -75,15 +75,15 @@ class Forks:
             _exit(code)
 
     def _reap(self) -> None:
-        """Leave no zombies: in a script they would go with their parent."""
+        """Reap zombies, which in a script would go with their parent."""
         while notice := os.read(self._notices, PID.size):
             (pid,) = PID.unpack(notice)
-            # A grandchild is not ours to await, nor what the code has awaited itself.
+            # A grandchild, or a process that the code has reaped, cannot be waited for.
             with self._lock, suppress(ChildProcessError):
                 _, self._ended[pid] = self._waitpid(pid, 0)
 
     def _wait_for(self, pid: int, options: int) -> tuple[int, int]:
-        """`os.waitpid`, also for what was awaited here."""
+        """Replace `os.waitpid`, also for processes reaped here."""
         if pid <= 0 and (ended := self._take_ended(pid)) is not None:
             return ended
         try:
@@ -113,7 +113,7 @@ class Forks:
         return self._show(*arguments, **options)
 
     def _leave_loop(self) -> None:
-        """Let nothing of the kernel's loop run in this process: its sockets and its selector are the kernel's."""
+        """Stop the kernel's event loop in this process: its sockets and its selector belong to the kernel."""
         for handle in getattr(self._loop, "_ready", ()):
             handle.cancel()
         self._loop._run_once = self._refuse_loop  # type: ignore[attr-defined]
@@ -124,13 +124,13 @@ class Forks:
 
 
 def write_text(descriptor: int, text: str) -> int:
-    """Write all of it; returns its length. Raises OSError."""
+    """Write all of it; return its length. Raises OSError."""
     write_bytes(descriptor, text.encode("utf-8", "replace"))
     return len(text)
 
 
 def write_bytes(descriptor: int, raw: bytes) -> int:
-    """Write all of it; returns its length. Raises OSError."""
+    """Write all of it; return its length. Raises OSError."""
     rest = raw
     while rest:
         rest = rest[os.write(descriptor, rest) :]
@@ -138,13 +138,13 @@ def write_bytes(descriptor: int, raw: bytes) -> int:
 
 
 def _report(error: BaseException) -> int:
-    """Report the end of a script by `error` as Python does; returns the exit code."""
+    """Report a script's fatal `error` as Python does; return the exit code."""
     if isinstance(error, SystemExit):
         if error.code is None or isinstance(error.code, int):
             return (error.code or 0) & 0xFF
         sys.stderr.write(f"{error.code}\n")
         return 1
-    # The first frame is IPython's.
+    # The first frame belongs to IPython.
     frames = error.__traceback__.tb_next if error.__traceback__ is not None else None
     sys.stderr.write("".join(traceback.format_exception(type(error), error, frames)))
     return INTERRUPTED_CODE if isinstance(error, KeyboardInterrupt) else 1

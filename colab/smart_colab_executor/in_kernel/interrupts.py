@@ -1,8 +1,9 @@
-"""Brings an interrupt to the user's code, once; standard library alone. It is `_smart_colab.interrupts` in the kernel.
+"""Delivers an interrupt to the user's code exactly once.
 
-Between a cell's begin and its first line IPython's own code runs, which swallows a KeyboardInterrupt in some places (a
-`pre_run_cell` hook, a finalizer). One that comes there is kept and raised in the first line. In the user's code it is
-Python's own handler, or the user's, that takes the signal.
+Runs in the kernel, as `_smart_colab.interrupts`; standard library only. Between a cell's start and its first line
+IPython's own code runs, which swallows a KeyboardInterrupt in some places (a `pre_run_cell` hook, a finalizer). An
+interrupt at that time is deferred and raised in the first line. In the user's code, Python's own handler or the user's
+receives the signal.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ import time
 from contextlib import suppress
 from typing import Any
 
-# A signal that nobody misses: ignored where nobody asks for it.
+# A signal that is ignored by default and rarely used.
 _WAKING = getattr(signal, "SIGURG", None)
 WAKE_AFTER_SEC = (0.1, 0.2, 0.7)
 _RAISE = compile("raise KeyboardInterrupt", "<interrupted before its first line>", "exec")
 
 
 class Interrupts:
-    """Takes the kernel's SIGINT from a message's begin to the first line of its code. To be made in the main thread."""
+    """Handles SIGINT from the start of a message to the first line of its code. Create it in the main thread."""
 
     def __init__(self, shell: Any) -> None:
         self._has_begun = False
@@ -30,13 +31,13 @@ class Interrupts:
         if _WAKING is not None:
             signal.signal(_WAKING, _do_nothing)
 
-    def insist(self) -> None:
-        """See to it that a SIGINT that was sent just now is seen.
+    def ensure_delivery(self) -> None:
+        """Make sure that a SIGINT sent just now is handled.
 
-        One that comes between Python's last look for signals and a system call, or to another thread, waits for that
-        call's end. One that is kept for a first line waits for ever where what comes before it hangs.
+        One that arrives between Python's last check for signals and a system call, or in another thread, waits for the
+        call's end. A deferred one would wait forever if the code before the first line hangs.
         """
-        # Windows wakes what sleeps.
+        # Windows interrupts sleeps itself.
         if _WAKING is not None:
             threading.Thread(target=self._wake, args=(_WAKING,), name="interrupt", daemon=True).start()
 
@@ -44,14 +45,14 @@ class Interrupts:
         main = threading.main_thread().ident or 0
         for pause in WAKE_AFTER_SEC:
             time.sleep(pause)
-            # What the signal interrupts looks for others, which Python notes without counting them.
+            # The interrupted call checks for pending signals, which Python flags without counting them.
             if signal.getsignal(waking) is _do_nothing:
                 signal.pthread_kill(main, waking)
             if self._is_due:
                 signal.pthread_kill(main, signal.SIGINT)
 
     def _before_message(self) -> None:
-        # Until now the kernel ignored the signal.
+        # Before this, the kernel ignores the signal.
         self._has_begun = self._is_due = False
         # Both raise ValueError where this is not the main thread.
         self._begin()
@@ -65,7 +66,7 @@ class Interrupts:
     async def _run_user_code(self, code: Any, result: Any = None, *, async_: bool = False) -> Any:
         self._has_begun = True
         if signal.getsignal(signal.SIGINT) == self._on_signal:
-            with suppress(ValueError):  # a thread's
+            with suppress(ValueError):  # not in the main thread
                 signal.signal(signal.SIGINT, signal.default_int_handler)
         if self._is_due:
             self._is_due, code, async_ = False, _RAISE, False

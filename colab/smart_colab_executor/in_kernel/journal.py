@@ -1,13 +1,13 @@
-"""The end of what a kernel printed, kept where it outlives the kernel: in a file that is mapped into its memory.
+"""A journal of a kernel's latest output that outlives the kernel: a file mapped into its memory.
 
-The kernel (here as `_smart_colab.journal`) writes a text down and sends it from there; the executor, when the kernel is
-gone, reads what has not come. Memory, and not `write`, which would let another thread run at every `print`. Standard
-library alone.
+The kernel (where this is `_smart_colab.journal`) writes text to it and sends it from there; when the kernel has ended,
+the executor reads what it has not received. The file is mapped because `write` would let another thread run at every
+`print`. Standard library only.
 
-The file has a number, up to where the executor has heard all, then two halves, written in turn. A half is a row of
-chunks, each a header, a key and text: what was written under one key in a row. A position counts the bytes of all
-chunks ever written; a chunk's is that of its text. Where a half's chunks end, what follows is older: its position does
-not fit.
+The file has a number, the position up to which the executor has received everything, then two halves, written in turn.
+A half is a sequence of chunks, each a header, a key and the text written consecutively under that key. A position
+counts the bytes of all chunks ever written; a chunk's position is that of its text. A chunk whose position does not
+continue the sequence is older: the half ends before it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from io import FileIO
 
-# More than a kernel writes before it is heard (see kernel_output).
+# More than a kernel writes before it waits for the executor (see kernel_output).
 HALF_BYTES = 8 * 1024 * 1024
 MAX_POSITION = 2**63
 _HEARD = struct.Struct("<Q")
@@ -33,43 +33,43 @@ _LENGTH_AT = 8
 
 
 class _Piece:
-    """What was written under one key in a row, from where it is not taken yet."""
+    """Text written consecutively under one key, with the part already taken."""
 
     __slots__ = ("base", "end", "key", "length_at", "limit", "memory", "taken", "text_at")
 
     def __init__(self, key: bytes, memory: mmap.mmap | bytes, text_at: int, end: int) -> None:
         self.key, self.memory, self.text_at, self.taken, self.end = key, memory, text_at, text_at, end
-        # Where its length is and where its half ends, 0 where it is not in the file; and the position of the place 0.
+        # The offsets of its length and of its half's end, 0 outside the file; and the position at offset 0.
         self.length_at = self.limit = self.base = 0
 
 
 class Journal:
-    """The kernel's side. A signal's exception leaves it whole wherever it strikes.
+    """The kernel's side. An exception in a signal handler at any point leaves it consistent.
 
-    For one writer at once, which may be in any thread, and one that takes; neither waits for the other.
+    For one writer at a time, in any thread, and one reader that calls `take`; neither waits for the other.
     """
 
     def __init__(self, path: str | None) -> None:
-        """Map the file, which the executor has made, or have memory of our own. Raises OSError, ValueError."""
+        """Map the file created by the executor, or anonymous memory for None. Raises OSError, ValueError."""
         if path is None:
             self._map = mmap.mmap(-1, _HEARD.size + 2 * HALF_BYTES)
         else:
             with Path(path).open("r+b") as file:
                 self._map = mmap.mmap(file.fileno(), 0)
         self.is_shared = path is not None
-        # Behind what was written last.
+        # The end of the latest text.
         self.position = 0
-        # Whether somebody is in the middle of `add`; who is that himself, in a signal's handler, is to `hold`.
+        # Whether an `add` is in progress; a signal handler that interrupts it must call `hold` instead.
         self.is_adding = False
         self._half = (len(self._map) - _HEARD.size) // 2
         self._last = _Piece(b"", self._map, _HEARD.size, _HEARD.size)
         self._last.length_at, self._last.base = _HEARD.size, -_HEARD.size
         self._last.limit = _HEARD.size + self._half
-        # In the order of writing. All but the last are taken out when they are taken.
+        # In the order of writing. All but the last are removed once they are taken.
         self._pieces = deque([self._last])
 
     def add(self, key: bytes, text: bytes) -> None:
-        """Write down a text of less than half a half. What is not taken must fit a half."""
+        """Append a text shorter than half a half. All text not yet taken must fit into a half."""
         try:
             self.is_adding = True
             piece = self._last
@@ -78,7 +78,7 @@ class Journal:
                 piece = self._begin(key, len(text))
                 end = piece.end + len(text)
             self._map[piece.end : end] = text
-            # It counts from here on: what a sudden end tears has not been printed.
+            # Valid from here on: text truncated by a sudden end does not count.
             _LENGTH.pack_into(self._map, piece.length_at, end - piece.text_at)
             piece.end = end
             self.position = piece.base + end
@@ -86,13 +86,13 @@ class Journal:
             self.is_adding = False
 
     def hold(self, key: bytes, text: bytes) -> None:
-        """Have a text wait in its place among the others without writing it down."""
+        """Queue a text in order with the others without writing it to the file."""
         self._pieces.append(_Piece(key, text, 0, len(text)))
 
     def take(self) -> list[tuple[bytes, bytes, int | None]]:
-        """All that was written and not taken: keys, texts, and the positions behind them. In one thread."""
+        """Take the new texts: return keys, texts, and the positions of their ends. For one thread."""
         pieces = list(self._pieces)
-        # In this order: one that is not the last grows only where the adding had begun before.
+        # In this order: a piece that is not the last grows only in an `add` already in progress.
         may_grow = self.is_adding
         taken = []
         for piece in pieces:
@@ -107,19 +107,19 @@ class Journal:
 
     @property
     def has_untaken(self) -> bool:
-        """Whether `take` may give something."""
+        """Whether `take` may return anything."""
         last = self._pieces[-1]
         return len(self._pieces) > 1 or last.end > last.taken
 
-    def heard(self) -> int:
-        """The position up to which the executor has heard all."""
+    def acknowledged(self) -> int:
+        """Return the position up to which the executor has received everything."""
         (position,) = _HEARD.unpack_from(self._map)
         return int(position)
 
     def _begin(self, key: bytes, size: int) -> _Piece:
         last = self._last
         length = _HEADER.size + len(key)
-        # A signal may have torn the last writing down: only what is behind us counts.
+        # A signal may have interrupted the last `add`: only completed ones count.
         _LENGTH.pack_into(self._map, last.length_at, last.end - last.text_at)
         position = last.base + last.end + length
         at, limit = last.end, last.limit
@@ -136,7 +136,7 @@ class Journal:
 
 
 class Chunk(NamedTuple):
-    """What was written under one key in a row."""
+    """Text written consecutively under one key."""
 
     position: int
     key: str
@@ -149,28 +149,29 @@ class Chunk(NamedTuple):
 
 
 class LastWords:
-    """The executor's side: what a kernel has written down and not sent. In one thread."""
+    """The executor's side: text that a kernel has written and not sent. For one thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: FileIO | None = None
-        # Up to where all is heard, as the file says it; by key where it is further; and the furthest of all.
+        # The number in the file: the position up to which everything is received.
         self._noted = 0
+        # Positions received beyond it, by key; and the furthest of all keys.
         self._heard: dict[str, int] = {}
         self._heard_to = 0
-        # What is up to here and comes all the same was told as last words.
-        self._told = 0
+        # Messages up to this position were already reported by `take_unreceived`.
+        self._reported = 0
 
     def create(self) -> None:
         """Make the file. Raises OSError."""
-        # Zeros have a place on the disk, where a hole that a full disk cannot fill would end the process that maps it.
+        # Zeros allocate disk space; a hole that a full disk cannot fill would kill the process that maps it.
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_bytes(bytes(_HEARD.size + 2 * HALF_BYTES))
-        # Open from now on: code that deletes the file loses nothing. Not mapped: code that cuts it would end us.
+        # Kept open: code that deletes the file loses nothing. Not mapped: code that truncates it would kill us.
         self._file = self.path.open("r+b", buffering=0)
 
-    def take_up(self) -> None:
-        """Open the file of a kernel whose executor is gone. Raises OSError."""
+    def open_existing(self) -> None:
+        """Open the journal of a kernel whose executor has ended. Raises OSError."""
         self._file = self.path.open("r+b", buffering=0)
         number = self._file.read(_HEARD.size)
         if len(number) == _HEARD.size:
@@ -178,11 +179,11 @@ class LastWords:
         self._heard_to = self._noted
 
     def has_reported(self, end: int) -> bool:
-        """Whether what is up to the position `end` was told by `unheard`."""
-        return end <= self._told
+        """Return whether the text up to position `end` was reported by `take_unreceived`."""
+        return end <= self._reported
 
-    def hear(self, key: str, end: int, complete: int) -> None:
-        """Note that all written under `key` up to the position `end` has come, and all under any up to `complete`."""
+    def acknowledge(self, key: str, end: int, complete: int) -> None:
+        """Note that all text of `key` up to `end` was received, and all text of any key up to `complete`."""
         self._heard[key] = max(end, self._heard.get(key, 0))
         self._heard_to = max(end, self._heard_to)
         if complete > self._noted:
@@ -192,31 +193,31 @@ class LastWords:
         self._noted = complete
         self._heard = {key: end for key, end in self._heard.items() if end > complete}
         if self._file is not None:
-            with suppress(OSError):  # the kernel waits for a while, and goes on
+            with suppress(OSError):  # the kernel waits for a while, then continues
                 self._file.seek(0)
                 self._file.write(_HEARD.pack(complete))
 
-    def unheard(self) -> Iterator[tuple[str, str]]:
-        """Keys and texts that have not come, and now count as heard. The kernel is gone. Raises OSError."""
+    def take_unreceived(self) -> Iterator[tuple[str, str]]:
+        """Yield keys and texts not yet received, which now count as received. For an ended kernel. Raises OSError."""
         if self._file is None:
             return
         self._file.seek(_HEARD.size)
-        # The kernel's code can write into the file, and may have made it longer.
+        # The user's code can write to the file, and may have extended it.
         chunks = _chunks(memoryview(self._file.read(2 * HALF_BYTES)))
         missing = chunks[0].start - self._heard_to if chunks else 0
         for position, key, text in chunks:
-            self._told = position + len(text)
+            self._reported = position + len(text)
             rest = text[max(0, max(self._heard.get(key, 0), self._noted) - position) :]
             if rest:
-                self._heard[key] = self._told
+                self._heard[key] = self._reported
                 if missing > 0:
                     yield key, f"\n[{missing:,} bytes are missing here: they could not be read in time]\n"
                     missing = 0
                 yield key, str(rest, "utf-8", "replace")
 
-    def settle(self) -> None:
-        """Note that what `unheard` told is kept elsewhere now."""
-        self._note(max(self._told, self._noted))
+    def mark_reported(self) -> None:
+        """Note that the texts from `take_unreceived` are now stored elsewhere."""
+        self._note(max(self._reported, self._noted))
 
     def remove(self) -> None:
         """Remove the file."""
@@ -228,10 +229,10 @@ class LastWords:
 
 
 def _chunks(content: memoryview) -> list[Chunk]:
-    """All that is there, in the order in which it was written."""
+    """Return all chunks in the order of writing."""
     half = len(content) // 2
     halves = [_half(content[:half]), _half(content[half:])]
-    # The newer half may be one that was just begun.
+    # The newer half may have just been started.
     first, second = sorted(halves, key=lambda chunks: chunks[0].position if chunks else -1)
     return first + second
 

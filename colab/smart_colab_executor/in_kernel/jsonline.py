@@ -1,11 +1,11 @@
-"""Values as lines of JSON; standard library alone, for the kernels write such lines too."""
+"""Values as lines of JSON; standard library only, since kernels write them too."""
 
 from __future__ import annotations
 
 import json
 import math
 
-# Readers in other languages hold integers of 64 bits or as floats, and nest no deeper than they must.
+# Readers in other languages parse integers as 64 bits or floats, and limit the nesting.
 MAX_INTEGER = 10**300
 MAX_DEPTH = 100
 
@@ -13,8 +13,8 @@ _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 
 
 def dump(value: object) -> bytes:
-    """One line of JSON that every reader takes: null for NaN, huge integers and what is nested too deep."""
-    # A loop reports little else, thousands of times.
+    """Return a line of JSON that every reader accepts: null for NaN, huge integers and too deep nesting."""
+    # The usual results of a loop, thousands of times.
     if value is None:
         return b"null"
     if type(value) is int and abs(value) <= MAX_INTEGER:
@@ -23,11 +23,11 @@ def dump(value: object) -> bytes:
     try:
         return line.encode()
     except UnicodeEncodeError:
-        return whole(line).encode()
+        return replace_surrogates(line).encode()
 
 
-def whole(text: str) -> str:
-    """`text` as UTF-8 can hold it: the halves of a character joined, and U+FFFD for a lone one."""
+def replace_surrogates(text: str) -> str:
+    """Return `text` as valid Unicode: surrogate pairs joined, U+FFFD for a lone surrogate."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

@@ -1,7 +1,7 @@
-"""What the executor adds to each of its kernels, where it runs as the module `_smart_colab`; standard library alone.
+"""The executor's extension of its kernels, in which it runs as the module `_smart_colab`; standard library only.
 
-It answers `smart_colab_request` messages on the shell and the control channel (the control channel has a thread of its
-own, so it answers while a cell runs), and sets up the kernel's output, figures and loops. It leaves no name in the
+It answers `smart_colab_request` messages on the shell and the control channel (the control channel has its own thread,
+so it answers while a cell runs), and sets up the kernel's output, figures and loops. It adds no name to the user's
 namespace.
 """
 
@@ -38,11 +38,11 @@ _interrupts: Interrupts
 
 
 def install(shell: Any) -> None:
-    """Hook into this kernel; called once, at its start."""
+    """Set up this kernel; called once, at its start."""
     global _shell, _output, _loop_runner, _interrupts
     _shell = shell
     kernel = shell.kernel
-    # The launcher's arguments are not for the user's `argparse`, `unittest` or `absl`.
+    # The user's `argparse`, `unittest` or `absl` must not see the launcher's arguments.
     sys.argv[:] = ["cell"]
     for handlers in (kernel.control_handlers, kernel.shell_handlers):
         handlers[MESSAGE_TYPE] = _handle
@@ -68,22 +68,22 @@ def _handle(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
     content = dict(parent["content"])
     try:
         reply = {"ok": True, "value": OPERATIONS[content.pop("operation")](**content)}
-    except Exception as error:  # noqa: BLE001, RUF100 - it must not end the kernel's own thread
+    except Exception as error:  # noqa: BLE001, RUF100 - must not end the kernel's thread
         reply = {"ok": False, "error": f"{type(error).__name__}: {error}"}
     _shell.kernel.session.send(stream, REPLY_TYPE, reply, parent, ident=ident)
 
 
 def variables() -> dict[str, Any]:
-    """The user's variables, sorted by name; nothing of the user's own code is called."""
+    """Return the user's variables, sorted by name; runs none of the user's code."""
     return listing(user_variables(_shell))
 
 
 def cleanup() -> dict[str, Any]:
-    """Clear what the user made, then give memory back."""
+    """Clear the user's variables and figures, and free memory; return what was cleared."""
     names = sorted(user_variables(_shell))
     for name in names:
         _shell.user_ns.pop(name, None)
-    # Out, _, __, ___ and the last traceback hold on to what was cleared.
+    # Out, _, __, ___ and the last traceback still refer to cleared values.
     _shell.displayhook.flush()
     for name in ("last_traceback", "last_value", "last_type", "last_exc"):
         if hasattr(sys, name):
@@ -102,13 +102,13 @@ def cleanup() -> dict[str, Any]:
 
 
 def guard_output(journal: str, handle: int | None) -> None:
-    """Let no output be lost; the executor has made both, `handle` is a socket. Not to be called by a cell."""
+    """Protect output by the executor's `journal`, a file, and `handle`, a socket. Not to be called by a cell."""
     _output.guard(journal, handle)
 
 
-def hear_leaving() -> None:
-    """The executor has all that came before the kernel said that it leaves."""
-    _output.heard.set()
+def acknowledge_leaving() -> None:
+    """Note that the executor has received all output sent before the kernel announced its exit."""
+    _output.received.set()
 
 
 def prepare_loop(start: int, stop: int, total: int, on_error: str, reports: str) -> None:
@@ -116,20 +116,20 @@ def prepare_loop(start: int, stop: int, total: int, on_error: str, reports: str)
     _loop_runner.prepare(start, stop, total, reports, skip_errors=on_error == "skip")
 
 
-def insist_on_interrupt() -> None:
-    """See to it that an interrupt that was sent just now reaches the code."""
-    _interrupts.insist()
-    # A loop that only waits looks at the signals it got; without this an `await` is not interrupted.
+def ensure_interrupt() -> None:
+    """Make sure that an interrupt sent just now reaches the code."""
+    _interrupts.ensure_delivery()
+    # Wakes a waiting event loop, so that it handles the signal; otherwise an `await` is not interrupted.
     _shell.kernel.io_loop.add_callback(lambda: None)
 
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "guard_output": guard_output,
-    "hear_leaving": hear_leaving,
+    "acknowledge_leaving": acknowledge_leaving,
     "variables": variables,
     "cleanup": cleanup,
     "prepare_loop": prepare_loop,
-    "insist_on_interrupt": insist_on_interrupt,
+    "ensure_interrupt": ensure_interrupt,
 }
 
 
@@ -148,17 +148,17 @@ def _empty_cuda_cache() -> bool:
 
 
 def iterations() -> Iterator[int]:
-    """What a rewritten loop iterates over."""
+    """Return the iterator of a rewritten loop."""
     return _loop_runner.iterations()
 
 
 def keep_result(value: object) -> None:
-    """Keep the value of the body's last expression."""
+    """Store the value of the body's last expression."""
     _loop_runner.keep_result(value)
 
 
 def skip_error() -> None:
-    """Note the exception that an iteration is skipped for."""
+    """Note the exception of a skipped iteration."""
     _loop_runner.skip_error()
 
 
@@ -168,5 +168,5 @@ def finish_loop() -> None:
 
 
 def end_loop() -> None:
-    """Let go of the loop, however it ended."""
+    """Release the loop, however it ended."""
     _loop_runner.end_loop()

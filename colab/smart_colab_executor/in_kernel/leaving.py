@@ -1,9 +1,9 @@
-"""The end of a kernel that its own code asks for: `exit()`, a stopped event loop, an exit in a task.
+"""A kernel's exit at the request of its code: `exit()`, a stopped event loop, an exit in a task.
 
-Runs in the kernel, as `_smart_colab.leaving`; standard library alone. A kernel that leaves by itself goes on answering
-for a while, or for ever where a thread of the user's lives on. So it only says that it is to go, and takes no more
-code; the executor ends it when it has all of its output. IPython takes `exit(1)` for one that keeps the kernel, runs
-what stands after an `exit()`, and takes the name from scripts and modules; here it ends its cell as it ends a script.
+Runs in the kernel, as `_smart_colab.leaving`; standard library only. A kernel that exits by itself keeps answering for
+a while, or forever if a thread of the user's keeps running. So it only announces its exit and refuses further code;
+the executor kills it once it has received all output. IPython treats `exit(1)` as a request to keep the kernel, runs
+the statements after an `exit()`, and hides the name from scripts and modules; here it ends its cell like a script.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from .kernel_output import Output
     from .loop_runner import LoopRunner
 
-# Its content's `final`: nothing that was sent and has not begun will.
+# `final` in its content: requests sent and not yet started will not run.
 EXIT_TYPE = "smart_colab_exit"
 
 
 class CellExited(BaseException):
-    """`exit()` was called: the rest of the cell does not run, and that is no fault."""
+    """`exit()` was called: the rest of the cell does not run, and that is not an error."""
 
 
 class Leaving:
-    """What makes this kernel leave, turned into a message."""
+    """Turns every request to exit into a message to the executor."""
 
     def __init__(self, shell: Any, output: Output, loop_runner: LoopRunner) -> None:
         self._shell, self._output, self._loop_runner = shell, output, loop_runner
@@ -38,22 +38,22 @@ class Leaving:
         type(shell.exiter).__call__ = lambda _exiter, *arguments, **options: self._exit(*arguments, **options)
         shell.builtin_trap.auto_builtins |= {"exit": _exit_script, "quit": _exit_script}
         self._show, shell.showtraceback = shell.showtraceback, self._show_traceback
-        # A shutdown sets it; ipykernel stops the event loop 0.1 s later.
+        # Set by a shutdown; ipykernel stops the event loop 0.1 s later.
         shell.observe(self._exit_now, "exit_now")
-        with suppress(AttributeError):  # an event loop in C cannot be changed
+        with suppress(AttributeError):  # an event loop in C cannot be patched
             kernel.io_loop.asyncio_loop.stop = self.ask
         self._execute, kernel.shell_handlers["execute_request"] = (
             kernel.shell_handlers["execute_request"],
             self._execute_request,
         )
-        # An exit in a task or a callback ends the event loop, and the main thread with it. This comes before the
-        # threads are waited for.
+        # An exit in a task or a callback ends the event loop, and the main thread with it. This hook runs before the
+        # interpreter waits for other threads.
         register = getattr(threading, "_register_atexit", None)
         if register is not None:
             register(self._main_thread_ended)
 
     def ask(self) -> None:
-        """Have the executor end this kernel once the running cell is done. Raises ExitCalled in a loop's iteration."""
+        """Ask the executor to end this kernel after the running cell. Raises ExitCalled in a loop's iteration."""
         if not self.is_due and os.getpid() == self._pid:
             self.is_due = True
             self._output.send(EXIT_TYPE, {"final": False}, self._shell.kernel.get_parent("shell"))
@@ -61,13 +61,13 @@ class Leaving:
             self._loop_runner.exit()
 
     def _exit(self, code: object = None, *, keep_kernel: bool = False) -> NoReturn:
-        """End the cell: with a code as `sys.exit(code)` does, without one for good."""
+        """End the cell: with a code like `sys.exit(code)`, without one together with the kernel."""
         if code is not None or os.getpid() != self._pid:
             raise SystemExit(code)
         if not keep_kernel:
             self.ask()
         if threading.current_thread() is not threading.main_thread():
-            raise SystemExit  # which ends a thread without a word
+            raise SystemExit  # ends a thread silently
         raise CellExited
 
     def _show_traceback(self, exc_tuple: Any = None, *arguments: Any, **options: Any) -> Any:
@@ -87,13 +87,13 @@ class Leaving:
 
     def _main_thread_ended(self) -> None:
         if os.getpid() != self._pid:
-            return  # a fork's
+            return  # in a fork
         self.is_due = True
         self._output.flush()
         self._output.send(EXIT_TYPE, {"final": True}, {})
         main = threading.main_thread()
         if any(thread is not main and not thread.daemon for thread in threading.enumerate()):
-            os._exit(0)  # which waits until this is heard
+            os._exit(0)  # waits until the message is received
 
 
 def _exit_script(code: object = None) -> NoReturn:

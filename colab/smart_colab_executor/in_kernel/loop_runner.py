@@ -1,7 +1,7 @@
-"""Runs a rewritten loop and reports each of its iterations; standard library alone.
+"""Runs a rewritten loop and reports each of its iterations.
 
-Runs in the kernel, as `_smart_colab.loop_runner`. A report is a line in a file that the executor reads: what is written
-there outlives the kernel and the executor. How many there are is told among the output, to keep their place in it.
+Runs in the kernel, as `_smart_colab.loop_runner`; standard library only. A report is a line in a file that the executor
+reads, and that outlives the kernel and the executor. The number of reports is sent among the output, to keep the order.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from .kernel_output import Output
 
 REPORTED_TYPE = "smart_colab_reported"
-# A loop that shows nothing tells of its reports no more often.
+# How often a loop without output announces its reports.
 REPORT_INTERVAL_SEC = 0.02
 
 
 class ReportNotWritten(Exception):
-    """An iteration ran, but its report could not be written down; the loop does not go on unreported."""
+    """An iteration ran, but its report could not be written; the loop does not continue unreported."""
 
 
 class ExitCalled(BaseException):
@@ -53,7 +53,7 @@ class LoopRunner:
         self._should_run_async = shell.should_run_async
         shell.should_run_async = self._loop_should_run_async
         shell.ast_transformers.append(self)
-        # A body that does not parse never reaches `visit`: it must not leave the loop to the next cell.
+        # A body that does not parse never reaches `visit`: the next cell must not become the loop.
         shell.events.register("post_execute", self._forget)
 
     def prepare(self, start: int, stop: int, total: int, reports: str, *, skip_errors: bool) -> None:
@@ -63,19 +63,19 @@ class LoopRunner:
         self._prepared = True
 
     def visit(self, tree: ast.Module) -> ast.Module:
-        """IPython's hook for syntax trees."""
+        """Rewrite the prepared cell; IPython calls this with each syntax tree."""
         if not self._prepared:
             return tree
         self._prepared = False
         return loops.rewrite(tree, skip_errors=self._skip_errors)
 
     def iterations(self) -> Iterator[int]:
-        """What the loop iterates over; reports an iteration when it is asked for the next. Raises ReportNotWritten."""
+        """Yield the iterations; report one when the next is requested. Raises ReportNotWritten."""
         try:
             self._reports = Reports(self._path, self._output, self._shell.kernel.get_parent("shell"))
         except OSError as error:
             raise ReportNotWritten(
-                f"no iteration was run: there is no file for the reports ({error.strerror})"
+                f"no iteration was run: the file for reports cannot be opened ({error.strerror})"
             ) from None
         for iteration in range(self._start, self._stop):
             self._iteration, self._result, self._error, self._reported = iteration, None, None, False
@@ -85,28 +85,28 @@ class LoopRunner:
                 self.exit()
 
     def keep_result(self, value: object) -> None:
-        """Keep the value of the body's last expression."""
+        """Store the value of the body's last expression."""
         self._result = value
 
     def skip_error(self) -> None:
-        """Note the exception that is being handled."""
+        """Note the exception being handled, for which the iteration is skipped."""
         error = sys.exc_info()[1]
         if error is not None:
             self._error = tracebacks.describe(error)
 
     def finish_loop(self) -> None:
-        """Report the iteration that broke out, if one did."""
+        """Report the iteration that broke out of the loop, if one did."""
         if not self._reported:
             self._report("break")
 
     def exit(self) -> None:
-        """Raise ExitCalled where a loop runs: the kernel is to end."""
+        """Raise ExitCalled in a running loop, because the kernel has to end."""
         self._exits = True
         if self._reports is not None:
-            raise ExitCalled("the code asked its Python process to end, so the loop ends here")
+            raise ExitCalled("the code asked its Python process to exit, so the loop ends here")
 
     def end_loop(self) -> None:
-        """Let go of the file, however the loop ended."""
+        """Close the file of reports, however the loop ended."""
         reports, self._reports = self._reports, None
         if reports is not None:
             reports.close()
@@ -119,14 +119,14 @@ class LoopRunner:
             self._reports.add(self._iteration, self._total, message, self._error, marked, result)
         except OSError as error:
             raise ReportNotWritten(
-                f"iteration {self._iteration} has run, but its report could not be written down ({error.strerror}); "
-                "the loop ends here, for what goes unreported would be run again"
+                f"iteration {self._iteration} has run, but its report could not be written ({error.strerror}); "
+                "the loop ends here, because an unreported iteration would be run again"
             ) from None
         self._reported = True
 
     def _forget(self) -> None:
         self._prepared = False
-        # IPython 9 keeps what every cell printed, for ever.
+        # IPython 9 keeps the output of every cell forever.
         getattr(self._shell.history_manager, "outputs", {}).clear()
 
     def _loop_should_run_async(self, raw_cell: str, **details: Any) -> bool:
@@ -140,54 +140,54 @@ class LoopRunner:
 
 
 class Reports:
-    """The file of one loop's reports, which the executor has made, and how many of them it has been told of."""
+    """The file of one loop's reports, created by the executor, and the number announced to it."""
 
     def __init__(self, path: str, output: Output, parent: dict[str, Any]) -> None:
         self._output = output
         self._parent = parent
         self._process = os.getpid()
-        self._size = self._count = self._told = 0
-        self._told_at = monotonic()
-        self._will_tell = False
-        # Windows would write \r\n into a file of text.
+        self._size = self._count = self._announced = 0
+        self._announced_at = monotonic()
+        self._is_scheduled = False
+        # Windows would write \r\n in text mode.
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
-        output.before = self._tell
+        output.before = self._announce
 
     def add(
         self, iteration: int, total: int, message: str | None, error: object, marked: object, result: object
     ) -> None:
-        """Write down that an iteration is done. Raises OSError."""
+        """Write the report of a finished iteration. Raises OSError."""
         if os.getpid() != self._process:
-            return  # a fork that ran on into the loop: the loop is its parent's
+            return  # a fork that ran on into the loop, which belongs to its parent
         self._output.settle()
-        # The result comes last: the executor cuts off one that it cannot read.
+        # The result comes last: the executor drops one that it cannot parse.
         self._write(
             b'{"completed":%d,"total":%d,"message":%b,"iteration":%d,"error":%b,"marked":%b,"result":%b}\n'
             % (iteration + 1, total, dump(message), iteration, dump(error), dump(marked), dump(result))
         )
         if self._output.is_fresh:
-            # Counted behind it: the sending thread may come to tell meanwhile.
+            # Counted after the flush: the sending thread may announce reports meanwhile.
             self._output.flush()
             self._count += 1
-            self._tell()
+            self._announce()
             return
         self._count += 1
-        if monotonic() - self._told_at >= REPORT_INTERVAL_SEC:
-            self._tell()
-        elif not self._will_tell:
-            self._will_tell = True
-            self._output.later(REPORT_INTERVAL_SEC, self._report_now)
+        if monotonic() - self._announced_at >= REPORT_INTERVAL_SEC:
+            self._announce()
+        elif not self._is_scheduled:
+            self._is_scheduled = True
+            self._output.later(REPORT_INTERVAL_SEC, self._announce_scheduled)
 
     def close(self) -> None:
-        """Tell of the last reports; the file is the executor's alone from now on."""
+        """Announce the last reports; from now on only the executor uses the file."""
         self._output.before = None
-        self._tell()
+        self._announce()
         os.close(self._file)
 
     def _write(self, line: bytes) -> None:
         rest = line
         try:
-            # One write, as long as the disk has room for all of it.
+            # One write, if the disk has room for all of it.
             while rest:
                 rest = rest[os.write(self._file, rest) :]
         except OSError:
@@ -195,13 +195,13 @@ class Reports:
             raise
         self._size += len(line)
 
-    def _report_now(self) -> None:
-        self._will_tell = False
-        self._tell()
+    def _announce_scheduled(self) -> None:
+        self._is_scheduled = False
+        self._announce()
 
-    def _tell(self) -> None:
-        """Have the executor take up, at this place among the output, what has been reported so far."""
+    def _announce(self) -> None:
+        """Have the executor read, at this place in the output, the reports written so far."""
         count = self._count
-        if count > self._told:
-            self._told, self._told_at = count, monotonic()
+        if count > self._announced:
+            self._announced, self._announced_at = count, monotonic()
             self._output.send(REPORTED_TYPE, {"count": count}, self._parent)

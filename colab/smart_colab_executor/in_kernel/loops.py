@@ -1,7 +1,7 @@
 """Turns a cell into the body of a real `for i in …`.
 
-Pure syntax-tree work with the standard library alone: it runs inside the kernel (as `_smart_colab.loops`), on the tree
-that IPython parsed from the user's own text, so magics work and tracebacks show the lines as they were written.
+Runs in the kernel, as `_smart_colab.loops`; standard library only. It rewrites the syntax tree that IPython parsed from
+the user's own text, so magics work and tracebacks show the lines as they were written.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ Node = TypeVar("Node", bound=ast.AST)
 def rewrite(body: ast.Module, *, skip_errors: bool) -> ast.Module:
     """Wrap `body` into a loop over the runtime's `iterations()`.
 
-    The generator reports an iteration when it is asked for the next one, so `continue` needs no care; the statement
-    after the loop is reached at a `break` too, the one around both at every end. With `skip_errors` a failing iteration
-    is reported and the loop goes on.
+    The generator reports an iteration when the next one is requested, so `continue` needs no care; `finish_loop` after
+    the loop also runs on a `break`, `end_loop` around both at every end. With `skip_errors` a failing iteration is
+    reported and the loop continues.
     """
     statements = [_Placeholders().visit(statement) for statement in body.body] or [ast.Pass()]
     first, last = statements[0], statements[-1]
@@ -45,7 +45,7 @@ def rewrite(body: ast.Module, *, skip_errors: bool) -> ast.Module:
 
 
 def awaits(body: ast.Module) -> bool:
-    """Whether the body awaits at its top level; `compile` cannot tell, as a bare `continue` does not compile."""
+    """Return whether the body awaits at its top level; `compile` cannot, as a bare `continue` does not compile."""
     pending: list[ast.AST] = list(body.body)
     while pending:
         node = pending.pop()
@@ -59,7 +59,7 @@ def awaits(body: ast.Module) -> bool:
 
 
 class _Placeholders(ast.NodeTransformer):
-    """Puts the iteration number where the body says `{i}`."""
+    """Replaces `{i}` in the body with the iteration number."""
 
     def visit_Set(self, node: ast.Set) -> ast.AST:
         match node.elts:
@@ -88,7 +88,7 @@ class _Placeholders(ast.NodeTransformer):
         return self._with_docstring(node)
 
     def _with_docstring(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> ast.AST:
-        """An f-string is no docstring."""
+        """Keep a docstring a plain string: an f-string is not a docstring."""
         first = node.body[0]
         text = first.value if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) else None
         self.generic_visit(node)
@@ -97,7 +97,7 @@ class _Placeholders(ast.NodeTransformer):
         return node
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
-        # The text of an f-string already means what it says; the expressions in it are code like any other.
+        # An f-string formats `{i}` itself; the expressions in it are code like any other.
         for value in node.values:
             if isinstance(value, ast.FormattedValue):
                 value.value = self.visit(value.value)
@@ -119,13 +119,13 @@ def _loop_variable() -> ast.Name:
 
 
 def _runtime_call(name: str, *arguments: ast.expr) -> ast.Call:
-    """`__import__("_smart_colab").name(…)`: an expression that leaves no name behind."""
+    """Return `__import__("_smart_colab").name(…)`, an expression that defines no name."""
     runtime = ast.Call(func=ast.Name(id="__import__", ctx=ast.Load()), args=[ast.Constant(RUNTIME)], keywords=[])
     return ast.Call(func=ast.Attribute(value=runtime, attr=name, ctx=ast.Load()), args=list(arguments), keywords=[])
 
 
 def _at(node: Node, place: ast.AST) -> Node:
-    """Give `node` and what it is made of the place in the text of `place`."""
+    """Give `node` and its children the source location of `place`."""
     if hasattr(place, "lineno"):
         ast.copy_location(node, place)
     return ast.fix_missing_locations(node)

@@ -1,7 +1,7 @@
-"""Which cell a piece of output belongs to: that of the code that started its thread.
+"""Attributes output to the cell whose code started its thread.
 
-Runs in the kernel, as `_smart_colab.origins`; standard library alone. A context variable holds the cell's header:
-asyncio's tasks inherit it, and threads are given it here, whose output ipykernel takes for that of the cell that runs.
+Runs in the kernel, as `_smart_colab.origins`; standard library only. A context variable holds the cell's header:
+asyncio's tasks inherit it, and threads receive it here; ipykernel would attribute their output to the running cell.
 """
 
 from __future__ import annotations
@@ -20,39 +20,39 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _cell: ContextVar[dict[str, Any] | None] = ContextVar("smart_colab_cell", default=None)
-# What has no origin of its own, as a thread that C code made, belongs to the cell that runs.
+# Code without an origin, such as a thread created by C code, belongs to the running cell.
 _latest: dict[str, Any] = {}
 
 
 class Source(bytes):
-    """A stream while a cell runs: the key in the journal, and what a message of it needs."""
+    """A stream during a cell: the key in the journal, with the stream and header for its messages."""
 
     stream: Any
     parent: dict[str, Any]
 
     @classmethod
     def of(cls, stream: Any, parent: dict[str, Any]) -> Source:
-        """The key of what the cell with the header `parent` writes to `stream`."""
+        """Return the key for output to `stream` by the cell with the header `parent`."""
         source = cls(f"{stream.name} {parent.get('msg_id')}".encode())
         source.stream, source.parent = stream, parent
         return source
 
 
 def current() -> dict[str, Any]:
-    """The header of the cell that this code belongs to."""
+    """Return the header of the cell that the calling code belongs to."""
     origin = _cell.get()
     return _latest if origin is None else origin
 
 
 def begin(header: dict[str, Any]) -> None:
-    """What runs from here on in this context belongs to this cell."""
+    """Set the running cell, to which code in this context now belongs."""
     global _latest
     _latest = header
     _cell.set(header)
 
 
 def install(after_fork: Callable[[], None]) -> None:
-    """Follow threads; `after_fork` is called where one ends in a process that it has forked."""
+    """Patch thread starts; `after_fork` is called when a thread ends in a process that it forked."""
     for module, name in (
         (_thread, "start_new_thread"),
         (threading, "_start_new_thread"),
@@ -69,7 +69,7 @@ def _starting(start: Callable[..., Any], after_fork: Callable[[], None]) -> Call
     @functools.wraps(start)
     def start_here(function: Any, *arguments: Any, **options: Any) -> Any:
         if not callable(function):
-            return start(function, *arguments, **options)  # which says what is wrong with it
+            return start(function, *arguments, **options)  # raises the right TypeError
         origin = current()
 
         @functools.wraps(function)
@@ -88,7 +88,7 @@ def _starting(start: Callable[..., Any], after_fork: Callable[[], None]) -> Call
 
 
 def bind(function: Any) -> Any:
-    """The function, belonging to this cell whichever thread calls it."""
+    """Bind a function to this cell, whichever thread calls it."""
     if not callable(function):
         return function
     origin = current()
@@ -128,7 +128,7 @@ def _write_whole(heading: str, failure: Any) -> None:
     while frames is not None and frames.tb_frame.f_globals is globals():
         frames = frames.tb_next
     value = failure.exc_value if failure.exc_value is not None else failure.exc_type()
-    # At the interpreter's end there may be no stream.
+    # At interpreter shutdown there may be no stream.
     with suppress(Exception):
         sys.stderr.write(heading + "".join(traceback.format_exception(failure.exc_type, value, frames)))
         sys.stderr.flush()

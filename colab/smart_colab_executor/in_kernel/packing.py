@@ -1,6 +1,6 @@
-"""Lets no message fail for a text that UTF-8 cannot hold: half of a character becomes U+FFFD.
+"""Keeps messages from failing on text that is not valid UTF-8: a lone surrogate becomes U+FFFD.
 
-Runs in the kernel, as `_smart_colab.packing`; standard library alone.
+Runs in the kernel, as `_smart_colab.packing`; standard library only.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from .jsonline import whole
+from .jsonline import replace_surrogates
 
 
 def install(session: Any) -> None:
-    """Have the kernel's session pack what it refuses."""
+    """Make the kernel's session pack text with lone surrogates."""
     pack = session.pack
-    # NaN in displayed JSON is packed as a text; the advice is for those who write kernels.
+    # NaN in displayed JSON is packed as a string; the warning is meant for authors of kernels.
     warnings.filterwarnings("ignore", message="Message serialization failed with")
 
     def pack_whole(value: Any) -> Any:
@@ -28,7 +28,7 @@ def install(session: Any) -> None:
 
 def _whole(value: Any) -> Any:
     if isinstance(value, str):
-        return whole(value)
+        return replace_surrogates(value)
     if isinstance(value, dict):
         return {_whole(name): _whole(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,7 +1,7 @@
-"""What a kernel hands to a notebook's own pages (help, loaded code), shown as output in its place.
+"""Shows payloads for a notebook's interface (help, loaded code) as output, in order.
 
-Runs in the kernel, as `_smart_colab.payloads`; standard library alone. Such a payload comes with the reply, behind all
-output, and the last of its kind alone.
+Runs in the kernel, as `_smart_colab.payloads`; standard library only. By default a payload arrives with the reply,
+after all output, and only the last of its kind.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ MAX_FILE_CHARS = 64 * 1024
 
 
 class Payloads:
-    """Shows the text of payloads at once."""
+    """Shows the text of payloads immediately."""
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell

@@ -1,6 +1,6 @@
-"""The pipes behind descriptors 1 and 2, and whose text comes out of them.
+"""The pipes behind descriptors 1 and 2, and the cells that their text belongs to.
 
-Runs in the kernel, as `_smart_colab.pipes`, but for Windows; standard library alone.
+Runs in the kernel, as `_smart_colab.pipes`, except on Windows; standard library only.
 """
 
 from __future__ import annotations
@@ -23,45 +23,45 @@ class Pipe:
         self.read_end, self.write_end = os.pipe()
         os.set_blocking(self.read_end, False)
         self.identity = identity(self.read_end)
-        # How much was taken out of it, and written down.
+        # How many bytes were read from it, and written to the journal.
         self.taken = self.added = 0
         self.is_at_end = False
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     @property
     def key(self) -> Source:
-        """Whose text it is."""
+        """The key of the cell that the text belongs to."""
         return self._key
 
     def decode(self, raw: bytes) -> bytes:
-        """What `raw` adds to the text, as UTF-8; nothing is the end."""
+        """Return the text in `raw`, as UTF-8; an empty `raw` ends it."""
         self.taken += len(raw)
         self.is_at_end = not raw
         return self._decoder.decode(raw, self.is_at_end).encode()
 
 
 class PoolPipe(Pipe):
-    """What the workers of process pools write to."""
+    """The pipe that the workers of process pools write to."""
 
     def __init__(self, stream: Any, descriptor: int) -> None:
         super().__init__(Source.of(stream, pools.user()), descriptor)
 
     @property
     def key(self) -> Source:
-        """The cell that used one last."""
+        """The key of the cell that last used a pool."""
         if self._key.parent is not pools.user():
             self._key = Source.of(self._key.stream, pools.user())
         return self._key
 
 
 def identity(descriptor: int) -> tuple[int, int] | None:
-    """What both ends of a pipe have in common; None of what is no pipe. Raises OSError."""
+    """Return an identity common to both ends of a pipe; None if it is not a pipe. Raises OSError."""
     status = os.fstat(descriptor)
     return (status.st_dev, status.st_ino) if stat.S_ISFIFO(status.st_mode) else None
 
 
 def pending(read_end: int) -> int:
-    """How many bytes wait in a pipe. Raises OSError."""
+    """Return how many bytes wait in a pipe. Raises OSError."""
     import fcntl  # Windows has neither
     import termios
 

@@ -1,8 +1,8 @@
-"""Values as JSON can hold them: what has a usual form there in that form, the rest marked with its type, and counted.
+"""Converts values to JSON: those with a usual form there to that form, the rest to a mark with the type, counted.
 
-What a library has in the place of a missing value becomes null, and is counted: a None of the user's own is not.
+A library's missing value becomes null and is counted; a None of the user's is not counted.
 
-Runs in the kernel, as `_smart_colab.plain_values`; standard library alone.
+Runs in the kernel, as `_smart_colab.plain_values`; standard library only.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import count, islice
 from typing import Any
 
-# The key of the object that stands for what JSON cannot hold.
+# The key of the object that replaces a value without a JSON form.
 MARK = "not_json"
 MAX_CHARS = 64 * 1024
 MAX_ITEMS = 1000
 MAX_DEPTH = 50
-# What readers in other languages take for a whole number.
+# Readers in other languages parse smaller numbers as integers.
 MAX_INTEGER = 2**63
 MAX_INTEGER_BITS = 100_000
 TEXTS = (decimal.Decimal, fractions.Fraction, uuid.UUID, pathlib.PurePath, complex)
-# Classes of pandas and numpy, and what their one value is called.
+# Classes of pandas and numpy with a single value, and its name.
 MISSING = {"NaTType": "NaT", "NAType": "NA", "MaskedConstant": "masked"}
 NOT_A_TIME = "NaT"
 NUMPY_TIMES = ("datetime64", "timedelta64")
-# One of them has every class of a library that is looked into.
+# Every supported class of a library has one of them.
 LIBRARY_METHODS = ("item", "head", "to_pylist", "tolist", "to_list")
 LISTS: tuple[type[Any], ...] = (
     list,
@@ -49,7 +49,7 @@ LISTS: tuple[type[Any], ...] = (
 
 
 def plain(value: object) -> tuple[Any, dict[str, int] | None]:
-    """`value` in about 64 Ki characters of JSON, and how often which types are only marked or cut in it."""
+    """Return `value` in at most about 64 Ki characters of JSON, and the counts of marked types and omitted parts."""
     kind = type(value)
     if value is None or kind is bool or (kind is int and -MAX_INTEGER < value < MAX_INTEGER):  # type: ignore[operator]
         return value, None
@@ -58,7 +58,7 @@ def plain(value: object) -> tuple[Any, dict[str, int] | None]:
 
 
 def _missing_name(value: object) -> str | None:
-    """What a library calls this value, if it is one that stands for a missing one."""
+    """Return a library's name of this value if it is a missing value."""
     kind = type(value)
     if not kind.__module__.startswith(("pandas", "numpy")):
         return None
@@ -68,7 +68,7 @@ def _missing_name(value: object) -> str | None:
 
 
 def _numbered(text: str) -> Iterator[str]:
-    """`a`, `a (2)`, `a (3)` and so on."""
+    """Yield `a`, `a (2)`, `a (3)` and so on."""
     yield text
     yield from (f"{text} ({number})" for number in count(2))
 
@@ -117,17 +117,17 @@ class _Walk:
         return self._of_library(value, depth)
 
     def _of_library(self, value: Any, depth: int) -> Any:
-        """Arrays, tables and scalars of libraries, without an import of one."""
+        """Convert arrays, tables and scalars of libraries, without importing one."""
         kind = type(value)
-        # By its class alone: some run a query to tell their shape.
+        # Only by its class: some values run a query to find their shape.
         if kind.__module__ == "__main__" or not any(hasattr(kind, name) for name in LIBRARY_METHODS):
             return self._mark(value)
         shape = getattr(value, "shape", None)
         if shape == () and hasattr(value, "item"):
             return self._scalar(value, depth)
-        # Asked last: the columns of a lazy table are a computation.
+        # Accessed last: a lazy table computes its columns.
         if isinstance(shape, tuple) and len(shape) == 2 and hasattr(value, "head") and hasattr(value, "columns"):
-            # By their places: pandas has columns of one name.
+            # By position: pandas allows columns of the same name.
             places = getattr(value, "iloc", None)
             columns = (
                 (name, value[name] if places is None else places[:, place]) for place, name in enumerate(value.columns)
@@ -137,16 +137,16 @@ class _Walk:
         for name in ("to_pylist", "tolist", "to_list"):
             if hasattr(value, name) and hasattr(value, "__len__"):
                 rows = head[:MAX_ITEMS]
-                # Row by row where there are many: not all is needed.
+                # Row by row if there are several dimensions: not all of it is needed.
                 is_deep = isinstance(shape, tuple) and len(shape) > 1 and name != "to_pylist"
-                # A list of numpy's has numbers for times, in fields too, and None for what is masked.
+                # numpy's lists have numbers for times, in fields too, and None for masked elements.
                 is_bare = kind.__module__.startswith("numpy") and (hasattr(value, "mask") or value.dtype.kind in "mMV")
                 items = rows if is_deep or is_bare else getattr(rows, name)()
                 return self._list(items, len(value), depth)
         return self._mark(value)
 
     def _scalar(self, value: Any, depth: int) -> Any:
-        """A number, a time, a text or a record of a library's, or an array without dimensions."""
+        """Convert a library's number, time, text or record, or an array without dimensions."""
         kind = type(value)
         if kind.__name__ in NUMPY_TIMES:
             return self._time(value)
@@ -157,16 +157,16 @@ class _Walk:
             inner = value.item()
         if type(inner) is not kind:
             return self.of(inner, depth - 1)
-        # Wider than Python's own.
+        # A wider float than Python's.
         return self._float(float(value)) if isinstance(value, numbers.Real) else self._mark(value)
 
     def _time(self, value: Any) -> Any:
-        """A point in time or a duration of numpy's."""
+        """Convert numpy's datetime64 or timedelta64."""
         text = str(value)
         if type(value).__name__ == "datetime64":
             return self._text(text)
         unit = value.dtype.name.removeprefix("timedelta64")
-        if unit in ("[Y]", "[M]"):  # of no certain length
+        if unit in ("[Y]", "[M]"):  # of variable length
             return self._text(f"P{value.astype(int)}{unit[1]}")
         return self._seconds(float(value / type(value)(1, "s"))) if unit else self._text(text)
 
@@ -216,7 +216,7 @@ class _Walk:
             return value
         if value.bit_length() > MAX_INTEGER_BITS:
             return self._mark(value)
-        # `str` of an integer refuses more than 4300 digits.
+        # `str` of an integer rejects more than 4300 digits.
         return self._text(format(decimal.Decimal(value), "f"))
 
     def _float(self, value: float) -> Any:

@@ -1,7 +1,7 @@
-"""Pools outlive the cell that made them: what their workers print belongs to the cell that handed the work over.
+"""Attributes output of pool workers to the cell that submitted the work, since pools outlive their cells.
 
-Runs in the kernel, as `_smart_colab.pools`; standard library alone. In a pool of threads each piece of work is known.
-The workers of a pool of processes have pipes of their own, whose text belongs to the cell that used one last.
+Runs in the kernel, as `_smart_colab.pools`; standard library only. In a thread pool each piece of work is tracked. The
+workers of process pools have their own pipes, whose text belongs to the cell that last used such a pool.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 POOL_METHODS = ("apply_async", "_map_async", "imap", "imap_unordered")
-# Where they are defined: the modules, the classes, and the methods that take work. joblib's loky among them.
+# Modules, classes, and the methods that accept work; joblib's loky among them.
 PROCESS_POOLS = (
     ("multiprocessing.pool", "Pool", POOL_METHODS),
     ("concurrent.futures.process", "ProcessPoolExecutor", ("submit",)),
     ("loky.process_executor", "ProcessPoolExecutor", ("submit",)),
     ("joblib.externals.loky.process_executor", "ProcessPoolExecutor", ("submit",)),
 )
-# What their workers run.
+# The functions that their workers run.
 WORKERS = {(module, name) for module, _, _ in PROCESS_POOLS for name in ("worker", "_process_worker")}
 
 _user: dict[str, Any] = {}
@@ -32,18 +32,18 @@ _followed: set[str] = set()
 
 
 def user() -> dict[str, Any]:
-    """The header of the cell that used a pool of processes last."""
+    """Return the header of the cell that last used a process pool."""
     return _user
 
 
 def install() -> None:
-    """Follow pools of threads; those of other modules are followed once they are imported."""
+    """Patch thread pools; `follow` handles those of other modules once they are imported."""
     executor = concurrent.futures.ThreadPoolExecutor
     executor.submit = _handing_over(executor.submit)  # type: ignore[method-assign]
 
 
 def follow() -> None:
-    """Follow the pools that have been imported since. At a cell's begin: until its end all work is its own."""
+    """Patch newly imported pools. Called at a cell's start: a pool imported during a cell works only for it."""
     for module, name, methods in PROCESS_POOLS:
         if module in sys.modules and module not in _followed:
             _followed.add(module)
@@ -56,13 +56,13 @@ def follow() -> None:
 
 
 def is_worker(process: Any) -> bool:
-    """Whether a process that is about to start is a pool's."""
+    """Return whether a process about to start is a pool's worker."""
     target = getattr(process, "_target", None)
     return (getattr(target, "__module__", None), getattr(target, "__name__", None)) in WORKERS
 
 
 def note_use() -> None:
-    """The cell that runs uses a pool of processes."""
+    """Note that the calling cell uses a process pool."""
     global _user
     _user = origins.current()
 
@@ -77,7 +77,7 @@ def _noting(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _handing_over(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A pool's method whose first argument is called in a thread of the pool's."""
+    """Wrap a pool's method whose first argument is called in a thread of the pool."""
 
     @functools.wraps(method)
     def hand_over(self: Any, *arguments: Any, **options: Any) -> Any:

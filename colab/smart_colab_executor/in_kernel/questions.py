@@ -1,6 +1,6 @@
-"""Keeps a debugger from asking a person who is not there, and from hiding the error that it was called for.
+"""Keeps a debugger from waiting for input that cannot come, and from hiding the error that it was called for.
 
-Runs in the kernel, as `_smart_colab.questions`; standard library alone.
+Runs in the kernel, as `_smart_colab.questions`; standard library only.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from .tracebacks import Tracebacks
 
 NO_DEBUGGER = (
-    "a debugger cannot be used here, nobody can answer its prompt (cmdloop): print the values of interest, or catch "
-    "the exception and look at the variables of its frames"
+    "a debugger cannot be used here, as its prompt (cmdloop) cannot be answered: print the values of interest, or "
+    "catch the exception and inspect the variables of its frames"
 )
 
 
 def install(shell: Any, tracebacks: Tracebacks) -> None:
-    """Have `%debug`, `pdb.set_trace()` and `breakpoint()` raise in their place, and `%pdb on` do nothing."""
+    """Make `%debug`, `pdb.set_trace()` and `breakpoint()` raise an exception, and `%pdb on` do nothing."""
     unanswered = sys.modules["IPython.core.error"].StdinNotImplementedError
     interact = pdb.Pdb.interaction
 

@@ -1,9 +1,9 @@
-"""Runs `!command` lines: with a terminal for what they print, and nothing to read.
+"""Runs `!command` lines with a terminal for output and no input.
 
-Runs in the kernel, as `_smart_colab.shell_commands`; standard library alone, for systems that have pseudo-terminals.
-IPython gives such a command a terminal to read from too, so that one with a question (`rm -i`, a child's `input()`)
-waits for ever. A program that wants single keys (an editor, a menu, `top`) opens the terminal by its name or asks its
-standard error for them: it is ended when it has waited for a while.
+Runs in the kernel, as `_smart_colab.shell_commands`; standard library only, for systems with pseudo-terminals. IPython
+also gives such a command a terminal as its input, so that one with a question (`rm -i`, a child's `input()`) waits
+forever. A program that reads single keys (an editor, a menu, `top`) opens the terminal by name or reads from its
+standard error: it is terminated after it has waited for a while.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from typing import Any
 ROWS, COLUMNS = 24, 80
 NAME_CHARS = 60
 READ_BYTES = 64 * 1024
-POLL_SEC = 0.05
-# How long an interrupted command may tidy up, and one that was then asked to end.
+POLL_INTERVAL_SEC = 0.05
+# How long an interrupted command may clean up, and how long a terminated one.
 INTERRUPT_GRACE_SEC = 2.0
 TERMINATION_GRACE_SEC = 0.5
-# A program that only paints the screen may end by itself within so long.
+# A program that only draws on the screen may end by itself within this time.
 KEYS_TIMEOUT_SEC = 2.0
 NO_KEYS = (
-    "[ended: the command took the terminal over to wait for keys, and nobody can press any here. Show a file with cat, "
-    "change it by code, and give a program its answers as options]\n"
+    "[ended: the command switched the terminal to single-key input, and no key can be pressed here. Show a file with "
+    "cat, edit it by code, and pass answers to a program as options]\n"
 )
-# A pager whose output is no terminal prints all of it.
+# A pager whose output is not a terminal prints everything.
 PAGERS = "".join(f'{name}() {{ command {name} "$@" | cat; }}; ' for name in ("less", "more"))
 PAGER = re.compile(r"\b(less|more)\b")
 PATH_OF_PYTHON = re.compile(r"('/[^']*/python[\d.]*'|/[^\s'\"]*/python[\d.]*)(?!\S)")
@@ -47,8 +47,8 @@ SHELLS_WITH_FUNCTIONS = frozenset({"sh", "bash", "dash", "ksh", "zsh"})
 
 
 def install(shell: Any) -> None:
-    """Take the shell's `system` over, which `!command` calls."""
-    # What opens an editor (`git commit`) fails at once and says so, however it is run.
+    """Replace the shell's `system`, which `!command` calls."""
+    # A program that opens an editor (`git commit`) fails at once with a message, however it is run.
     if "VISUAL" not in os.environ:
         os.environ.setdefault("EDITOR", "false")
 
@@ -65,17 +65,17 @@ def install(shell: Any) -> None:
 
 
 def run(command: str, name: str) -> int:
-    """Run a command line and print what it prints as it comes; its exit code, or minus the signal that ended it.
+    """Run a command line and print its output as it arrives; return its exit code, or minus the fatal signal.
 
-    `name` is what to call it where it fails, without values of variables: they may be secrets.
+    `name`: shown when it fails, without values of variables, which may be secrets.
     """
-    # In the shell that IPython takes.
+    # The shell that IPython would use.
     shell = shutil.which(os.environ.get("SHELL", "sh")) or "/bin/sh"
     if PAGER.search(command) and Path(shell).name in SHELLS_WITH_FUNCTIONS:
         command = PAGERS + command
     screen, terminal = _terminal()
     try:
-        # It stays in the kernel's group: what interrupts or kills the kernel reaches it too.
+        # It stays in the kernel's process group, so that signals to the group reach it too.
         process = subprocess.Popen([shell, "-c", command], stdin=subprocess.DEVNULL, stdout=terminal, stderr=terminal)
     except BaseException:
         os.close(screen)
@@ -93,7 +93,7 @@ def run(command: str, name: str) -> int:
         raise
     finally:
         os.close(screen)
-    # A shell says 128 and more for a child that a signal ended.
+    # A shell reports 128 plus the signal for a child that a signal ended.
     code = process.wait()
     code = 128 - code if code > 128 else code
     if code and not needs_keys:
@@ -103,7 +103,7 @@ def run(command: str, name: str) -> int:
 
 def _shortened(command: str) -> str:
     command = command.strip()
-    # `%pip` runs the kernel's Python by its whole path.
+    # `%pip` runs the kernel's Python by its full path.
     if python := PATH_OF_PYTHON.match(command):
         command = f"python{command[python.end() :]}"
     lines = command.splitlines() or [""]
@@ -121,7 +121,7 @@ def _ending(code: int) -> str:
 
 
 def _terminal() -> tuple[int, int]:
-    """A pseudo-terminal: its screen's side, and one that can only be written to."""
+    """Open a pseudo-terminal; return its master side, and a write-only slave side."""
     screen, terminal = pty.openpty()
     try:
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
@@ -137,19 +137,19 @@ def _terminal() -> tuple[int, int]:
 
 
 def _show(screen: int, process: subprocess.Popen[bytes], until: float | None = None) -> bool:
-    """Print what comes until the process ends (what it started may live on and hold the terminal), or so long.
+    """Print output until the process ends (its children may keep the terminal open), or until `until`.
 
-    Without an end of its own, until it waits for keys too: it is False then.
+    Without `until`, also stop when the process waits for keys, and return False then.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     asked_at: float | None = None
     waits = False
     while not waits and (until is None or time.monotonic() < until):
         has_ended = process.poll() is not None
-        is_there, _, _ = select.select([screen], [], [], 0 if has_ended else POLL_SEC)
+        is_there, _, _ = select.select([screen], [], [], 0 if has_ended else POLL_INTERVAL_SEC)
         data = b""
         if is_there:
-            with suppress(OSError):  # on Linux, when nobody has the other side open
+            with suppress(OSError):  # on Linux, when the other side is closed
                 data = os.read(screen, READ_BYTES)
         if text := decoder.decode(data):
             sys.stdout.write(text)
@@ -163,26 +163,26 @@ def _show(screen: int, process: subprocess.Popen[bytes], until: float | None = N
 
 
 def _wants_keys(screen: int) -> bool:
-    """Whether a program has set the terminal to give single keys instead of lines."""
+    """Return whether a program has set the terminal to single-key input."""
     with suppress(termios.error):
         return not termios.tcgetattr(screen)[3] & termios.ICANON
     return False
 
 
 def _end(screen: int, process: subprocess.Popen[bytes]) -> None:
-    """See to it that a command ends, and what it has started."""
+    """Terminate a command and its children, and kill those that remain."""
     family = _family(process.pid) if process.poll() is None else []
     for kind in (signal.SIGTERM, signal.SIGKILL):
-        family = [pid for pid in family if _send(pid, kind)]
+        family = [pid for pid in family if _signal_process(pid, kind)]
         until = time.monotonic() + TERMINATION_GRACE_SEC
         while family and time.monotonic() < until:
-            _show(screen, process, time.monotonic() + POLL_SEC)
-            time.sleep(POLL_SEC)
-            family = [pid for pid in family if _send(pid, 0)]
+            _show(screen, process, time.monotonic() + POLL_INTERVAL_SEC)
+            time.sleep(POLL_INTERVAL_SEC)
+            family = [pid for pid in family if _signal_process(pid, 0)]
 
 
-def _send(pid: int, kind: int) -> bool:
-    """Send a signal, 0 for none; whether the process is there."""
+def _signal_process(pid: int, kind: int) -> bool:
+    """Send a signal, 0 for none; return whether the process exists."""
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, kind)
         return True
@@ -190,11 +190,11 @@ def _send(pid: int, kind: int) -> bool:
 
 
 def _family(root: int) -> list[int]:
-    """A process and those that it started, as far as the system shows them."""
+    """Return a process and its descendants, if the system lists them."""
     children = defaultdict(list)
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            # The name before it may hold anything.
+            # The name before it may contain anything.
             children[int(stat.read_text("utf-8", "replace").rpartition(")")[2].split()[1])].append(
                 int(stat.parent.name)
             )

@@ -1,6 +1,6 @@
-"""A short text for any value: it looks at a few elements, and runs no code of the user's.
+"""A short text for any value: inspects a few elements, and runs none of the user's code.
 
-Runs in the kernel, as `_smart_colab.short_repr`; standard library alone.
+Runs in the kernel, as `_smart_colab.short_repr`; standard library only.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 MAX_CHARS = 200
 MAX_ELEMENTS = 10
 MAX_LEVELS = 3
-# Python writes no longer ones by default, and needs long for those it writes.
+# Python refuses much longer ones by default, and is slow with long ones.
 MAX_INT_BITS = 640
-BITS_A_DIGIT = 3.3219280948873626
+BITS_PER_DIGIT = 3.3219280948873626
 
-# Their own repr is short and calls nothing.
+# Types whose own repr is short and calls no other code.
 PLAIN: frozenset[type] = frozenset(
     {bool, float, complex, type(None), type(...), type(NotImplemented), object, GeneratorType, CoroutineType}
     | {AsyncGeneratorType, BuiltinFunctionType, decimal.Decimal, uuid.UUID, datetime.date, datetime.timedelta}
@@ -41,17 +41,17 @@ LITERALS: frozenset[type] = frozenset({int, str, bytes, bytearray, dict, list, t
 
 
 class ShortRepr:
-    """Makes them; for one listing."""
+    """Makes short texts for one listing."""
 
     def __init__(self, measure: Measure) -> None:
         self._measure = measure
 
     def text(self, value: object, facts: Facts | None = None, level: int = MAX_LEVELS) -> str:
-        """At most MAX_CHARS characters; `facts` where they are known already."""
+        """Return a text of at most MAX_CHARS characters; pass `facts` if they are already known."""
         try:
             text = self._text(value, facts, level)
-        except Exception as error:  # noqa: BLE001, RUF100 - what is half built, or changed meanwhile by the code that runs
-            text = f"<{name_of(type(value))}: {type(error).__name__} when looked at>"
+        except Exception as error:  # noqa: BLE001, RUF100 - half initialized, or changed by running code
+            text = f"<{name_of(type(value))}: {type(error).__name__} when inspected>"
         return text if len(text) <= MAX_CHARS else text[: MAX_CHARS - 1] + "…"
 
     def _text(self, value: Any, facts: Facts | None, level: int) -> str:
@@ -99,7 +99,7 @@ class ShortRepr:
         return ", ".join(shown[:MAX_ELEMENTS] + (["…"] if len(shown) > MAX_ELEMENTS else []))
 
     def _outline(self, value: object, facts: Facts, level: int) -> str:
-        """The facts of a library's value, the attributes of the user's own objects."""
+        """Describe a library's value by its facts, an object of the user's by its attributes."""
         kind = type(value)
         said = [f"{name}={_plain(facts[name])}" for name in ("shape", "dtype", "device") if facts.get(name) is not None]
         if facts.get("columns"):
@@ -115,12 +115,12 @@ class ShortRepr:
 def _whole(value: int) -> str:
     if value.bit_length() <= MAX_INT_BITS:
         return repr(value)
-    digits = int(value.bit_length() / BITS_A_DIGIT) + 1
+    digits = int(value.bit_length() / BITS_PER_DIGIT) + 1
     return f"<{'negative ' if value < 0 else ''}int of about {digits:,} digits>"
 
 
 def _is_number(kind: type) -> bool:
-    """Whether it is one of numpy's own scalars."""
+    """Return whether a class is one of numpy's scalars."""
     return root_of(kind) == "numpy" and any(
         name_of(base) in ("number", "bool", "bool_", "datetime64") for base in mro_of(kind)
     )
@@ -136,7 +136,7 @@ def _wrapped(kind: type, text: str) -> str:
 
 
 def _plain(fact: object) -> str:
-    """A shape, dtype or device as text."""
+    """Return a shape, dtype or device as text."""
     return name_of(type(fact)) if _is_users(type(fact)) else str(fact)
 
 

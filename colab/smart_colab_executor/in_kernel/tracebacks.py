@@ -1,7 +1,7 @@
-"""Exceptions as the kernel shows them: every one with its name, its message and the user's own lines.
+"""Shows every exception with its name, its message and the user's own lines.
 
-Runs in the kernel, as `_smart_colab.tracebacks`; standard library alone. IPython prints some kinds to stderr, and shows
-nothing of an exception whose own methods raise; ipykernel then answers nothing, or without a name.
+Runs in the kernel, as `_smart_colab.tracebacks`; standard library only. IPython prints some kinds to stderr, and shows
+nothing of an exception whose own methods raise; ipykernel then sends no reply, or one without a name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Frames that are the machinery's; the user's own code never lies there.
+# Modules whose frames are hidden; the user's code is never in them.
 HIDDEN_MODULES = ("IPython", "ipykernel")
 OWN_FILES = "<_smart_colab"
 MAX_INNER_ERRORS = 20
@@ -28,29 +28,29 @@ ESCAPE_CODE = re.compile(r"\x1b\[[0-9;:?]*[ -/]*[@-~]")
 
 
 def message(error: BaseException, depth: int = 3) -> str:
-    """What `str` says of it, without colors; for a group, its inner errors too, `depth` levels of them."""
+    """Return an exception's `str` without colors; for a group also its inner errors, down to `depth` levels."""
     try:
         text = ESCAPE_CODE.sub("", str(error))
     except Exception:  # noqa: BLE001, RUF100 - a user's `__str__`, or an integer of too many digits
-        return "<its text cannot be shown: str() of the exception raised another>"
+        return "<no message: str() of the exception raised another exception>"
     errors = _inner(error)[:MAX_INNER_ERRORS] if depth else ()
-    # One line each: the message's first line is all that is shown of it in short.
+    # One line each: short views show only a message's first line.
     inner = [": ".join((type(one).__name__, *message(one, depth - 1).strip().splitlines()[:1])) for one in errors]
     return f"{text} [{'; '.join(one[:MAX_INNER_CHARS] for one in inner)}]" if inner else text
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """The exception as an `error` event has it, with its notes in the message."""
+    """Return the exception as an `error` event, with its notes in the message."""
     return {
         "ename": type(error).__name__,
         "evalue": " | ".join((message(error), *_notes(error))),
-        # The standard library's: IPython would show the line that the frame is at now, no longer the failing one.
+        # By the standard library: IPython would show the frame's current line, not the failing one.
         "traceback": _format(error),
     }
 
 
 class Tracebacks:
-    """Takes IPython's showing of exceptions over."""
+    """Replaces IPython's display of exceptions."""
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell
@@ -58,22 +58,22 @@ class Tracebacks:
         self.is_showing = False
         self._show, shell.showtraceback = shell.showtraceback, self._showtraceback
         shell._showtraceback = self._send
-        # By the name of the file that stands for it, the number of each cell; IPython 7 keeps none.
+        # The number of each cell by its file name; IPython 7 keeps none.
         self._cells: dict[str, int] = {}
         self._cache, shell.compile.cache = shell.compile.cache, self._cache_cell
         self._execute, shell.kernel.do_execute = shell.kernel.do_execute, self._do_execute
-        # IPython 9 keeps every exception for its history, where one whose text cannot be had raises another.
+        # IPython 9 stores every exception in its history, and fails for one whose `str` raises.
         shell._format_exception_for_storage = lambda *_arguments, **_options: {}
         shell.events.register("pre_execute", self._begin)
         _show_lines_that_failed()
-        # The advice at `sys.exit()` is about a terminal.
+        # The advice at `sys.exit()` applies to terminals.
         warnings.filterwarnings("ignore", message="To exit: use 'exit'")
         self._usage_error = sys.modules["IPython.core.error"].UsageError
         roots = (getattr(sys.modules[name], "__file__", None) for name in HIDDEN_MODULES)
         self._hidden = (OWN_FILES, *(str(Path(root).parent) for root in roots if root))
 
     def _begin(self) -> None:
-        # What an earlier cell left would be taken for this one's, in a cell with `await` at least.
+        # Leftovers of an earlier cell would be attributed to this one, at least in a cell with `await`.
         self._shell._last_traceback = None
         self._shell._last_traceback_during_displayhook = False
         self._shell.displayhook.msg = None
@@ -87,7 +87,7 @@ class Tracebacks:
         try:
             return await self._execute(*arguments, **options)
         except Exception:  # noqa: BLE001, RUF100
-            # ipykernel could not put the code's exception into words, and would never answer.
+            # ipykernel could not format the code's exception, and would never reply.
             shell = self._shell
             result = shell.last_execution_result
             error = result and (result.error_before_exec or result.error_in_exec)
@@ -105,7 +105,7 @@ class Tracebacks:
         try:
             kind, error, trace = self._shell._get_exc_info(exc_tuple)
         except ValueError:
-            self._show(exc_tuple, *arguments, **options)  # which says that there is none
+            self._show(exc_tuple, *arguments, **options)  # prints that there is none
             return
         self.is_showing = True
         try:
@@ -126,7 +126,7 @@ class Tracebacks:
             self.is_showing = False
 
     def _send(self, kind: type[BaseException], error: BaseException, lines: Any) -> None:
-        """In place of ipykernel's own, which takes the exception and its lines at their word."""
+        """Send an exception as ipykernel does, but tolerate odd exceptions and lines."""
         shell, hook = self._shell, self._shell.displayhook
         if not isinstance(lines, list) or not lines or not all(isinstance(line, str) for line in lines):
             lines = self._format(error)
@@ -140,7 +140,7 @@ class Tracebacks:
         lines = [self._with_cells(line) for line in lines]
         text = message(error)
         if isinstance(error, SyntaxError) and error.filename in self._cells:
-            # `str` names the last part of the file's path alone.
+            # `str` gives only the last part of the file's path.
             text = text.replace(f"({Path(error.filename).name}, ", f"(Cell In[{self._cells[error.filename]}], ")
         content = {"ename": kind.__name__, "evalue": text, "traceback": lines}
         topic = hook.topic.replace(b"execute_result", b"error") if hook.topic else None
@@ -148,17 +148,17 @@ class Tracebacks:
         shell._last_traceback = lines
 
     def _format(self, error: BaseException) -> list[str]:
-        """The standard library's traceback."""
+        """Return the standard library's traceback."""
         return _format(error, self._without_machinery(error.__traceback__, also_first=True))
 
     def _with_cells(self, line: str) -> str:
-        """`line` with the names that IPython has for cells."""
+        """Replace file names in `line` by IPython's names of the cells."""
         for file, count in self._cells.items():
             line = line.replace(file, f"Cell In[{count}]")
         return line
 
     def _without_machinery(self, trace: TracebackType | None, *, also_first: bool = False) -> TracebackType | None:
-        """The traceback without frames of IPython's and ours; but for the first, which IPython itself leaves out."""
+        """Return the traceback without frames of IPython and ours, except the first, which IPython omits itself."""
         kept: list[TracebackType] = []
         while trace is not None:
             file = trace.tb_frame.f_code.co_filename
@@ -172,9 +172,9 @@ class Tracebacks:
 
 
 def _show_lines_that_failed() -> None:
-    """Have IPython 9.18 mark the line that raised, and not the one where a `finally` or a `with` left the frame.
+    """Make IPython 9.18 mark the line that raised, not the one where a `finally` or a `with` left the frame.
 
-    It looks for a cell's file on disk, and where there is none shows where the frame is now.
+    It looks for a cell's file on disk, and without one shows the frame's current line.
     """
     ultratb = sys.modules["IPython.core.ultratb"]
     count = getattr(ultratb, "get_line_number_of_frame", None)
@@ -193,7 +193,7 @@ def _format(error: BaseException, trace: TracebackType | None = None) -> list[st
 
 
 def _is_plain(error: BaseException) -> bool:
-    """Whether IPython can show it: no group, nor an exception whose own text raises."""
+    """Return whether IPython can show an exception: not a group, and its `str` does not raise."""
     try:
         str(error)
     except Exception:  # noqa: BLE001, RUF100
@@ -211,7 +211,7 @@ def _inner(error: BaseException) -> tuple[BaseException, ...]:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The exception, what led to it and what is in it, each once."""
+    """Yield the exception, its causes and contexts, and inner exceptions, each once."""
     pending, seen = [error], set()
     while pending:
         one = pending.pop()

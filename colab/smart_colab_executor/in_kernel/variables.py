@@ -1,6 +1,6 @@
-"""The user's variables, as a listing shows them. Nothing of the user's own code is called, nothing computed or read.
+"""Lists the user's variables without running the user's code, computing or reading anything.
 
-Runs in the kernel, as `_smart_colab.variables`; standard library alone.
+Runs in the kernel, as `_smart_colab.variables`; standard library only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NOT_THE_USERS = frozenset({"In", "Out", "exit", "quit", "open", "get_ipython"})
 
 
 def user_variables(shell: Any) -> dict[str, Any]:
-    """What the user's code has made, by name; no modules, functions and classes."""
+    """Return the variables that the user's code has defined, by name; no modules, functions and classes."""
     hidden = shell.user_ns_hidden
     return {
         name: value
@@ -31,7 +31,7 @@ def user_variables(shell: Any) -> dict[str, Any]:
 
 
 def listing(found: dict[str, Any]) -> dict[str, Any]:
-    """What `GET /variables` shows of them, sorted by name."""
+    """Return the rows of `GET /variables`, sorted by name."""
     names = sorted(found)
     measure = Measure()
     short = ShortRepr(measure)
@@ -54,7 +54,7 @@ def _row(name: str, value: object, measure: Measure, short: ShortRepr) -> dict[s
 
 
 def _whole(shape: Any) -> list[int] | None:
-    """A shape, where all of it is known."""
+    """Return a shape as a list, if all of it is known."""
     try:
         return [int(size) for size in shape] if isinstance(shape, tuple) else None
     except (TypeError, ValueError, OverflowError):
@@ -62,5 +62,5 @@ def _whole(shape: Any) -> list[int] | None:
 
 
 def _readable(text: str) -> str:
-    """Half a surrogate pair has no place in a message."""
+    """Replace lone surrogates, which a message cannot hold."""
     return text.encode("utf-8", "replace").decode()

@@ -1,1 +1,1 @@
-"""Jobs on disk and in memory: what was asked, what was printed, how it ended."""
+"""Jobs on disk and in memory: their requests, output and end states."""

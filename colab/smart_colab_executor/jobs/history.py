@@ -1,4 +1,4 @@
-"""What earlier executors left in the state folder: which they were, and jobs that are too old, or too many, to keep."""
+"""The history of the state folder: earlier starts of executors, and removal of old jobs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ MAX_BYTES = 10 * 1024**3
 
 
 def note_boot(state: Path, boot_id: str) -> frozenset[str]:
-    """Write this start down; returns it and the earlier ones. Raises OSError.
+    """Record this start; return its id and the earlier ones. Raises OSError.
 
-    Whoever meant one of these meant this folder: a job that it does not hold was never accepted, so it never ran.
+    A job sent to any of these starts was sent to this folder: if it is not here it was never accepted, so it never ran.
     """
     path = state / "boots"
     try:
@@ -38,16 +38,16 @@ def note_boot(state: Path, boot_id: str) -> frozenset[str]:
 def remove_old_jobs(
     folder: Path, *, days: float = MAX_AGE_DAYS, max_jobs: int = MAX_JOBS, max_bytes: int = MAX_BYTES
 ) -> None:
-    """Remove jobs that were last written to more than `days` ago, and the oldest beyond a number and a size in all.
+    """Remove jobs last written to more than `days` ago, and the oldest beyond a number and a total size.
 
-    The newest one always stays. What cannot be removed stays too.
+    The newest job always stays. So do jobs that cannot be removed.
     """
     jobs = sorted(_jobs(folder), reverse=True)
     oldest, total = time.time() - days * 86_400, 0
     for count, (changed, job) in enumerate(jobs):
         total += _size(job)
         if count and (changed < oldest or count >= max_jobs or total > max_bytes):
-            log.info("jobs/%s is removed: it is old, or there are too many", job.name)
+            log.info("jobs/%s is removed: it is too old, or there are too many", job.name)
             shutil.rmtree(job, ignore_errors=True)
 
 

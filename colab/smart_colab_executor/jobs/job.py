@@ -1,6 +1,6 @@
-"""A job: what was asked, what became of it, and both on disk.
+"""A job: its request, its state and output, all of it on disk.
 
-A job's state is changed by the kernels' thread alone and read by any; `job.changed` guards it and wakes those who wait.
+Only the kernels' thread changes a job's state, any thread may read it; `job.changed` guards it and wakes waiters.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LOW_MEMORY_PCT = 90.0
 
 @dataclass(frozen=True)
 class Ending:
-    """How a job ended."""
+    """The end of a job."""
 
     state: JobState
     reason: str | None = None
@@ -50,7 +50,7 @@ class Ending:
 
 @dataclass
 class Record:
-    """What `job.json` holds: beside the request on its first line, and as it was at the end on a second."""
+    """The record in `job.json`: with the request on the first line, and in its final form on the second."""
 
     id: str
     boot_id: str
@@ -71,7 +71,7 @@ class Record:
 
     @classmethod
     def parse(cls, fields: dict[str, Any]) -> Record:
-        """Raises TypeError for what is no record."""
+        """Parse a record. Raises TypeError for a malformed one."""
         record = cls(**fields)
         for name, kind in get_type_hints(cls).items():
             if not _is_of(getattr(record, name), kind):
@@ -92,7 +92,7 @@ def _is_of(value: object, kind: Any) -> bool:
 
 @dataclass
 class Page:
-    """Some events of a job, as lines of JSON, and the job as it was just after them."""
+    """Some events of a job, as lines of JSON, and the job's state just after them."""
 
     job: dict[str, Any]
     events: list[bytes]
@@ -112,9 +112,9 @@ class Job:
     on_end: Callable[[Job], None] = lambda job: None
     queue_position: int | None = None
     changed: threading.Condition = field(default_factory=threading.Condition)
-    # The step that runs, or is the next to run.
+    # The running or the next step.
     step: Step = field(init=False)
-    # For its turn: to begin, or to go on with the next step.
+    # Whether the job waits for its turn to run its first or its next step.
     is_waiting: bool = True
     _steps: Iterator[Step] = field(init=False)
     _has_broken: bool = False
@@ -129,21 +129,21 @@ class Job:
 
     @property
     def id(self) -> str:
-        """The caller's UUID."""
+        """The UUID that the client chose."""
         return self.record.id
 
     @property
     def is_final(self) -> bool:
-        """Whether it has ended, in whatever way."""
+        """Whether the job has ended, in any state."""
         return self.record.state in FINAL_STATES
 
     @property
     def has_begun(self) -> bool:
-        """Whether a kernel has begun with it, and it has not ended."""
+        """Whether a kernel has started the job and it has not ended."""
         return self.record.state == "running"
 
     def describe(self) -> dict[str, Any]:
-        """The job as the API shows it."""
+        """Return the job as the API shows it."""
         with self.changed:
             shown = asdict(self.record)
             del shown["events_bytes"], shown["address"]
@@ -162,16 +162,16 @@ class Job:
             return shown
 
     def page(self, after: int, wait: float, linger: float, max_bytes: int) -> Page:
-        """The events behind `after`.
+        """Return the events after `after`.
 
-        With `wait` (seconds) it waits for the first of them, and then, for company, `linger` seconds at most; the job's
-        end and `max_bytes` end both, and together they take no longer than MAX_HOLD_SEC.
+        Waits up to `wait` seconds for the first event, then up to `linger` seconds for more. The job's end or
+        `max_bytes` of events end both waits, and together they take at most MAX_HOLD_SEC.
         """
         latest = time.monotonic() + MAX_HOLD_SEC
         with self.changed:
             if wait and self.changed.wait_for(lambda: self.spool.last_seq > after or self.is_final, wait):
                 self.changed.wait_for(
-                    lambda: self.is_final or self.spool.size_behind(after) > max_bytes,
+                    lambda: self.is_final or self.spool.bytes_after(after) > max_bytes,
                     min(linger, max(0.0, latest - time.monotonic())),
                 )
         # The job is described last: a page with the `finished` event shows a job that is final.
@@ -181,15 +181,15 @@ class Job:
         return Page(job, events, last, job["last_seq"] > last)
 
     def wait(self, timeout_sec: float) -> None:
-        """Wait for the end, but no longer than that."""
+        """Wait for the job's end, at most `timeout_sec`."""
         with self.changed:
             self.changed.wait_for(lambda: self.is_final, timeout_sec)
 
     def begin_step(self, kernel_id: str, execution_count: int, memory: probe.Memory) -> None:
-        """The kernel begins with its next step, with so much memory. Raises OSError."""
-        self.keep()
+        """Record that the kernel starts the next step, and the memory at that time. Raises OSError."""
+        self.restore_files()
         if self._lacks_output:
-            raise OSError(errno.ENOSPC, "what was put out between two steps could not be written down")
+            raise OSError(errno.ENOSPC, "output between two steps could not be written")
         if self.record.started_at is None:
             self._start(kernel_id, execution_count, memory)
         self.is_waiting = False
@@ -204,15 +204,15 @@ class Job:
             self.record.kernel_id = kernel_id
             self.record.started_at = now()
             self.queue_position = None
-            # The record is left behind: whoever reads the job back finds it here.
+            # The record on disk is not updated: a later executor finds the start in the events.
             self.spool.append({"type": "started", "kernel_id": kernel_id, "execution_count": execution_count})
             self.changed.notify_all()
 
     def _begin_batch(self, batch: range) -> None:
-        """Make a file for its reports. Raises OSError.
+        """Create the batch's report file. Raises OSError.
 
-        In this order: whoever reads the job back takes as many of the file's reports for known as there are `progress`
-        events behind the last `batch`.
+        The order matters: a later executor skips as many reports in the file as there are `progress` events after the
+        last `batch` event.
         """
         self.reports.remove()
         with self.changed:
@@ -221,11 +221,11 @@ class Job:
         self.reports.create()
 
     def end_step(self) -> bool:
-        """The step has succeeded: go over to the next one, if there is one. Raises OSError."""
+        """Advance past a step that succeeded; return whether there is a next one. Raises OSError."""
         if (batch := self.step.batch) is not None:
             self._take_reports()
             self._notify()
-            # A loop that did not come to its end must not leave a gap.
+            # After a batch with missing reports, a next one would leave a gap.
             if self._has_broken or (self.record.completed or 0) < batch.stop:
                 return False
         if (following := next(self._steps, None)) is None:
@@ -234,22 +234,22 @@ class Job:
         return True
 
     def loop_arguments(self) -> dict[str, Any] | None:
-        """What the kernel is to know of the loop before the step's code; None where the step is no batch."""
+        """Return the loop's arguments for the kernel, sent before the step's code; None if the step is not a batch."""
         loop, batch = self.request.loop, self.step.batch
         if loop is None or batch is None:
             return None
         own = {"start": batch.start, "stop": batch.stop, "reports": str(self.reports.path)}
         return {"total": loop["total"], "on_error": loop["on_error"], **own}
 
-    def put_back(self) -> None:
-        """It has not begun after all, and waits for another kernel."""
+    def requeue(self) -> None:
+        """Return the job to the queue: it has not started and waits for another kernel."""
         with self.changed:
             self.record.state, self.record.kernel_id, self.record.started_at = "queued", None, None
             self.is_waiting = True
             self.changed.notify_all()
 
     def output(self, kind: str, content: dict[str, Any]) -> None:
-        """Spool one of the kernel's messages. Raises OSError, and then at the next step, too."""
+        """Spool one of the kernel's messages. Raises OSError; then `begin_step` raises it too."""
         try:
             if kind == REPORTED_TYPE:
                 self._take_reports(content["count"])
@@ -260,19 +260,19 @@ class Job:
             raise
         self._notify()
 
-    def late(self, text: str) -> None:
-        """Keep what a thread or a process of the job's prints after its end: in the log, for the events are sealed."""
+    def log_late_output(self, text: str) -> None:
+        """Append output printed after the job's end to the log; the events are sealed by then."""
         if not text:
             return
         try:
             self.spool.log(text)
         except OSError as error:
-            log.warning("job %s: late output cannot be written down: %s", self.id, error)
+            log.warning("job %s: late output cannot be written: %s", self.id, error)
         finally:
             self.spool.close()
 
     def _take_reports(self, count: int | None = None) -> None:
-        """Spool what the kernel has reported, the first `count` reports or all. Raises OSError."""
+        """Spool the kernel's reports, up to a total of `count`, or all. Raises OSError."""
         while lines := self.reports.read(count):
             readable = [text for line in lines if (text := reports.readable(line))]
             self.spool.append_all("progress", readable)
@@ -281,13 +281,13 @@ class Job:
             self.record.completed = (self.record.completed or 0) + len(readable)
 
     def finish(self, ending: Ending) -> None:
-        """The end, once: what comes later is passed over. Never raises: a full disk must not keep a job from ending."""
+        """End the job; later calls have no effect. Never raises: a full disk must not keep a job from ending."""
         if self.is_final:
             return
         try:
-            self.keep()
+            self.restore_files()
         except OSError as error:
-            log.warning("job %s was removed, and cannot be written down again: %s", self.id, error)
+            log.warning("job %s was removed, and cannot be restored: %s", self.id, error)
         with self.changed:
             record = self.record
             record.finished_at = now()
@@ -298,21 +298,21 @@ class Job:
             self.queue_position = None
             self._seal()
             record.log_bytes_at_end = self.spool.log_bytes
-            # No file has -1 bytes: where the last event is not on disk, whoever reads the job back looks for himself.
+            # No file has -1 bytes: if the last event is not on disk, a later executor scans the events.
             record.last_seq, record.events_bytes = self.spool.last_seq, self.spool.size if self.spool.is_whole else -1
             self.changed.notify_all()
         self.save_end()
         self.on_end(self)
 
     def save_end(self) -> None:
-        """Write the record of a finished job behind the first, which spares the next executor a look at its events."""
+        """Append the record of a finished job, which saves the next executor a scan of its events."""
         try:
             append_whole(self.folder / RECORD, b"\n" + dump(asdict(self.record)))
         except OSError as error:
-            log.warning("job %s: its end could not be written down: %s", self.id, error)
+            log.warning("job %s: its end could not be recorded: %s", self.id, error)
 
     def _seal(self) -> None:
-        """Spool the last events: what the kernel reported and nobody has asked for yet, then the end."""
+        """Spool the last events: the remaining reports of the kernel, then the end."""
         self.spool.seal()
         if self.request.loop is not None:
             try:
@@ -347,14 +347,14 @@ class Job:
         }
 
     def is_new_request(self, request_id: str) -> bool:
-        """Whether an interrupt is no repetition: code that tidies up after one is not to be interrupted in that."""
+        """Return whether an interrupt is not a repeated request: a retry must not interrupt the code's cleanup."""
         with self.changed:
             is_new = request_id not in self._interrupts
             self._interrupts.add(request_id)
             return is_new
 
-    def keep(self) -> None:
-        """Write down again what was removed of a job that has not ended. Raises OSError."""
+    def restore_files(self) -> None:
+        """Restore removed files of a job that has not ended. Raises OSError."""
         if not self.is_final and not (self.folder / RECORD).exists():
             self.spool.restore()
             self.save()
@@ -367,5 +367,5 @@ class Job:
         return round(time.monotonic() - self._started, 3)
 
     def save(self) -> None:
-        """Write what was asked, and the record as it is now. Raises OSError."""
+        """Write the request and the current record. Raises OSError."""
         write_atomically(self.folder / RECORD, dump({"request": asdict(self.request), "record": asdict(self.record)}))

@@ -1,4 +1,4 @@
-"""State folders of other executors beside ours, numbered by their bridges: when one has ended, its jobs pass to us."""
+"""State folders of other executors beside ours, numbered by their bridges; jobs of ended executors are taken over."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Neighbours:
         self._state = state
 
     def with_jobs(self) -> list[Path]:
-        """Those that hold jobs."""
+        """Return the neighbours' folders that hold jobs."""
         found = []
         for folder in self._others():
             with suppress(OSError):
@@ -26,7 +26,7 @@ class Neighbours:
         return found
 
     def with_job(self, job_id: str) -> list[Path]:
-        """Those that hold this job."""
+        """Return the neighbours' folders that hold this job."""
         return [folder for folder in self._others() if (folder / "jobs" / job_id).is_dir()]
 
     def _others(self) -> list[Path]:
@@ -37,9 +37,9 @@ class Neighbours:
 
 @contextmanager
 def ended(state: Path) -> Iterator[Mapping[str, Sequence[tuple[str, str]]]]:
-    """Hold the folder of an executor that has ended, and end its kernels; yields what they printed for nobody yet.
+    """Lock the folder of an ended executor and end its kernels; yield their unread output.
 
-    Raises BlockingIOError while the executor lives, and OSError.
+    Raises BlockingIOError while the executor is running, and OSError.
     """
     with state_lock.take(state, patience_sec=0), last_words(KernelNotes(state / "kernels")) as words:
         yield words

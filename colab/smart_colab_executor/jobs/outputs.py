@@ -1,4 +1,4 @@
-"""What a kernel says on iopub, as events of a job."""
+"""Turns a kernel's iopub messages into events of a job."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MAX_TEXT_CHARS = 16 * 1024
 MAX_INLINE_BYTES = 256 * 1024
-# Of a text that is too long: so much of its head, and of its tail, stands beside the blob.
+# For a text too long to be inline, the length of the head and of the tail beside its blob.
 MAX_END_CHARS = 8 * 1024
 
 # `<IPython.core.display.HTML object>`, `<pandas.io.formats.style.Styler at 0x7f…>`.
@@ -24,7 +24,7 @@ EMPTY_NAME = re.compile(r"<.*( object| at 0x[0-9a-fA-F]+)>")
 
 
 def record(spool: Spool, kind: str, content: Mapping[str, Any]) -> None:
-    """Spool one iopub message; kinds that show nothing are passed over. Raises OSError when the disk takes no more."""
+    """Spool one iopub message; kinds without output are ignored. Raises OSError when the disk is full."""
     captured = {"widget": content["widget"]} if "widget" in content else {}
     match kind:
         case "stream":
@@ -34,7 +34,7 @@ def record(spool: Spool, kind: str, content: Mapping[str, Any]) -> None:
             spool.append_all(kind, [dump({"name": name, "text": piece} | captured) for piece in pieces])
         case "display_data" | "update_display_data" | "execute_result":
             is_live = bool(content.get("live"))
-            if not is_live:  # the log has a bar's last state
+            if not is_live:  # the log holds only a bar's last state
                 _log_text(spool, content["data"])
             event = {"type": "display_data", "data": _bundle(spool, content["data"]), "metadata": content["metadata"]}
             event |= captured
@@ -48,7 +48,7 @@ def record(spool: Spool, kind: str, content: Mapping[str, Any]) -> None:
                 event |= {"type": kind, "execution_count": content["execution_count"]}
             spool.append(event)
         case "widgets":
-            # Always a blob: it is read for a notebook alone.
+            # Always a blob: only notebook exports read it.
             spool.append({"type": kind, "states": spool.keep_blob("application/json", dump(content["states"]))})
         case "clear_output":
             spool.append({"type": kind, "wait": bool(content.get("wait"))} | captured)
@@ -59,7 +59,7 @@ def record(spool: Spool, kind: str, content: Mapping[str, Any]) -> None:
 
 
 def plain_text(kind: str, content: Mapping[str, Any]) -> str:
-    """What a message shows, as text alone."""
+    """Return the plain text that a message shows."""
     if kind == "stream":
         return str(content["text"])
     data = content["data"] if kind in ("display_data", "update_display_data") else {}
@@ -77,7 +77,7 @@ def _log_text(spool: Spool, data: Mapping[str, Any]) -> None:
 
 
 def _bundle(spool: Spool, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Jupyter's mime bundle with what is binary or large kept as blobs."""
+    """Return a mime bundle with its binary and large values kept as blobs."""
     bundle: dict[str, Any] = {}
     for mime, value in data.items():
         raw = _binary(mime, value)

@@ -1,4 +1,4 @@
-"""The reports of a batch's iterations: a file that the kernel writes line by line, and the executor reads."""
+"""The reports of a batch's iterations: a file that the kernel writes line by line and the executor reads."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ BATCH_BYTES = 1024 * 1024
 
 
 class Reports:
-    """What the executor has taken of a batch's reports, and what is still to be taken. In one thread at a time."""
+    """Reads a batch's reports, and counts those taken so far. Not thread-safe."""
 
     def __init__(self, folder: Path, taken: int = 0) -> None:
-        """Begin behind the first `taken` reports, which an earlier executor has taken."""
+        """Start after the first `taken` reports, which an earlier executor has taken."""
         self.path = folder / FILE
         self.taken = 0
         self._to_pass = taken
@@ -26,16 +26,16 @@ class Reports:
         self._file: BufferedReader | None = None
 
     def create(self) -> None:
-        """Make the file of a batch, which the kernel appends to. Raises OSError."""
+        """Create a batch's file, which the kernel appends to. Raises OSError."""
         self.path.touch()
         self.taken = self._to_pass = self._offset = 0
-        # Open from now on: code that deletes the file loses no report.
+        # Kept open: code that deletes the file loses no report.
         self._file = self.path.open("rb")
 
     def read(self, count: int | None = None) -> list[bytes]:
-        """Some of the next reports, each an object of JSON on a line: none behind the first `count`.
+        """Return some of the next reports, each a JSON object on a line: none beyond the first `count`.
 
-        They come again until they are `take`n. Raises OSError.
+        They are returned again until `take` is called. Raises OSError.
         """
         if self._file is None:
             if not self.path.exists():
@@ -51,18 +51,18 @@ class Reports:
         while size < BATCH_BYTES and (count is None or self.taken + len(found) < count):
             line = self._file.readline()
             if not line.endswith(b"\n"):
-                break  # the end, or what a full disk left of a line
+                break  # the end, or a line truncated by a full disk
             found.append(line)
             size += len(line)
         return found
 
     def take(self, lines: list[bytes]) -> None:
-        """Pass over what `read` gave: it is kept elsewhere now."""
+        """Advance past the lines from `read`, which are now stored elsewhere."""
         self.taken += len(lines)
         self._offset += sum(map(len, lines))
 
     def remove(self) -> None:
-        """Remove the file; all of it is kept elsewhere. Raises OSError."""
+        """Remove the file; its reports are stored elsewhere. Raises OSError."""
         self.close()
         self.path.unlink(missing_ok=True)
 
@@ -74,12 +74,12 @@ class Reports:
 
 
 def is_break(line: bytes) -> bool:
-    """Whether a report is that of an iteration that broke out of the loop."""
+    """Return whether a report is of an iteration that left the loop with `break`."""
     return line.partition(b',"iteration":')[0].endswith(b'"message":"break"')
 
 
 def readable(line: bytes) -> bytes | None:
-    """The report that a line holds: without its result where that cannot be read here, None where there is none."""
+    """Return the report on a line, without its result if that cannot be parsed; None for anything else."""
     head, _, _ = line.partition(b',"result":')
     for text in (line, head + b',"result":null}'):
         with suppress(ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""A job as its client asked for it."""
+"""The request for a job."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEFAULT_SESSION = "main"
 
 @dataclass(frozen=True)
 class JobRequest:
-    """A job as it was asked for, with the defaults filled in; equal when it is the same job."""
+    """A job's request with the defaults filled in; equal for the same job."""
 
     code: str
     session: str = DEFAULT_SESSION
@@ -25,12 +25,12 @@ class JobRequest:
     kernel_id: str | None = None
 
     def described_loop(self) -> dict[str, Any] | None:
-        """The loop as a job's description shows it: the setup may be long."""
+        """Return the loop for a job's description: without the setup, which may be long."""
         return self.loop and {name: value for name, value in self.loop.items() if name != "setup"}
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> JobRequest:
-        """Raises InvalidArgument."""
+        """Parse the body of a request. Raises InvalidArgument."""
         code = _text(body.get("code"), "code", 'Send {"code": "print(1)"}.')
         timeout = body.get("timeout_sec", 600)
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 1 <= timeout <= MAX_TIMEOUT_SEC:
@@ -40,7 +40,7 @@ class JobRequest:
         loop, kernel_id = body.get("loop"), body.get("kernel_id")
         if kernel_id is not None and not isinstance(kernel_id, str):
             raise InvalidArgument(
-                "'kernel_id' must be a text.", "Send the kernel_id that an earlier job ran in, or none."
+                "'kernel_id' must be a string.", "Send the kernel_id that an earlier job ran in, or none."
             )
         return cls(
             code,
@@ -53,11 +53,11 @@ class JobRequest:
 
 def _text(value: object, name: str, hint: str) -> str:
     if not isinstance(value, str):
-        raise InvalidArgument(f"'{name}' must be a text.", hint)
+        raise InvalidArgument(f"'{name}' must be a string.", hint)
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise InvalidArgument(f"'{name}' holds half of a surrogate pair.", "Send valid Unicode.") from None
+        raise InvalidArgument(f"'{name}' contains a lone surrogate.", "Send valid Unicode.") from None
     return value
 
 
@@ -70,7 +70,7 @@ def _loop(loop: object) -> dict[str, Any]:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
             raise InvalidArgument(f"'loop.{name}' must be a whole number.", "It may not be negative.")
     if parsed["start"] > parsed["stop"]:
-        raise InvalidArgument("'loop.start' is behind 'loop.stop'.", "The loop runs from start to stop - 1.")
+        raise InvalidArgument("'loop.start' is greater than 'loop.stop'.", "The loop runs from start to stop - 1.")
     on_error = loop.get("on_error", "stop")
     if on_error not in ("stop", "skip"):
         raise InvalidArgument("'loop.on_error' is unknown.", "It may be 'stop' or 'skip'.")

@@ -1,7 +1,7 @@
 """A job's output on disk: `events.jsonl`, `log.txt` and `blobs/`.
 
-Events are appended before anybody can read them and are read back from the file, so memory holds only a sparse index, a
-cursor (`seq`) stays good across restarts, and nothing is lost however slowly it is read. One writer, many readers.
+Events are on disk before they can be read and are read back from the file, so memory holds only a sparse index, a
+cursor (`seq`) stays valid across restarts, and nothing is lost however slow a reader is. One writer, many readers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 EVENTS = "events.jsonl"
 INDEX_INTERVAL_BYTES = 256 * 1024
-# What both a header and, quoted, a file's name can hold.
+# Valid in a header and, quoted, in a file's name.
 MEDIA_TYPE = re.compile(r"[!-~]+/[ -~]+")
 MAX_MEDIA_TYPE_BYTES = 200
 
@@ -51,7 +51,7 @@ class Spool:
         self._events: FileIO | None = None
         self._log: FileIO | None = None
         self._is_sealed = False
-        # The last events, where the disk took no more.
+        # The last events, if the disk was full.
         self._unwritten: list[bytes] = []
         self._fresh_line = True
         self.last_seq = 0
@@ -61,16 +61,16 @@ class Spool:
 
     @classmethod
     def create(cls, folder: Path) -> Spool:
-        """Make the file of a new job's events. Raises OSError."""
+        """Create the file of a new job's events. Raises OSError."""
         spool = cls(folder)
         spool._events_path.touch()
         return spool
 
     @classmethod
     def recover(cls, folder: Path, last_seq: int = 0, size: int = 0) -> Spool:
-        """Take up what an earlier executor left; what a crash tore off the end is dropped. Raises OSError.
+        """Open the spool of an earlier executor; an event truncated by a crash is dropped. Raises OSError.
 
-        A finished job's `last_seq` and `size` save the look at every event, where they still fit the file.
+        A finished job's `last_seq` and `size` save a scan of all events if they still match the file.
         """
         spool = cls(folder)
         for path in (spool._events_path, spool._log_path):
@@ -80,7 +80,7 @@ class Spool:
             spool.last_seq, spool.size = last_seq, size
         else:
             spool._scan()
-        with suppress(FileNotFoundError):  # it has shown nothing
+        with suppress(FileNotFoundError):  # the job has shown nothing
             spool.log_bytes = spool._log_path.stat().st_size
         if spool._blobs.is_dir():
             spool.blob_count = sum(1 for _ in spool._blobs.iterdir())
@@ -90,21 +90,21 @@ class Spool:
         with self._events_path.open("rb") as lines:
             for line in lines:
                 if not _is_event(line, self.last_seq + 1):
-                    if line.endswith(b"\n"):  # torn by no crash: what follows is kept, too
+                    if line.endswith(b"\n"):  # not truncated by a crash: keep what follows, too
                         aside = self._events_path.with_name(self._events_path.name + SUFFIX)
                         shutil.copyfile(self._events_path, aside)
-                        log.warning("%s holds what is no event, and is kept as %s", self._events_path.name, aside)
+                        log.warning("%s has a malformed event; a copy is kept as %s", self._events_path.name, aside)
                     break
                 self._note(len(line))
         if self._events_path.stat().st_size > self.size:
             os.truncate(self._events_path, self.size)
 
     def append(self, event: dict[str, Any]) -> None:
-        """Write an event down; raises OSError (a full disk) and then leaves the file as it was."""
+        """Append an event. Raises OSError (a full disk), and then leaves the file unchanged."""
         self._append([dump({"seq": self.last_seq + 1, "at": now(), **event}) + b"\n"])
 
     def append_all(self, kind: str, contents: Sequence[bytes]) -> None:
-        """Write down events of one type, each given as an object of JSON; all of them or none. Raises OSError."""
+        """Append events of one type, each given as a JSON object; all of them or none. Raises OSError."""
         start = b'"at":"%b","type":"%b",' % (now().encode(), kind.encode())
         self._append(
             [
@@ -114,7 +114,7 @@ class Spool:
         )
 
     def seal(self) -> None:
-        """Only the last events come now; they are kept in memory where the disk takes no more."""
+        """Expect only the last events from now on; keep them in memory if the disk is full."""
         self._is_sealed = True
 
     def _append(self, lines: list[bytes]) -> None:
@@ -132,7 +132,7 @@ class Spool:
 
     def _write(self, content: bytes) -> None:
         if self._unwritten:
-            raise OSError(errno.ENOSPC, "the disk did not take what comes before")
+            raise OSError(errno.ENOSPC, "earlier events could not be written")
         if self._events is None:
             self._events = _open(self._events_path)
         write_whole(self._events, content, self.size)
@@ -143,7 +143,7 @@ class Spool:
         return not self._unwritten
 
     def log(self, text: str, *, own_line: bool = False) -> None:
-        """Append to the text that the job showed; with `own_line` it starts and ends one. Raises OSError."""
+        """Append to the log; with `own_line` the text starts and ends a line. Raises OSError."""
         if own_line:
             text = ("" if self._fresh_line else "\n") + text + ("" if text.endswith("\n") else "\n")
         if not text:
@@ -156,13 +156,13 @@ class Spool:
         self._fresh_line = text.endswith("\n")
 
     def log_file(self) -> Path:
-        """The file that `log` appends to; for a job that has shown nothing, an empty one. Raises OSError."""
+        """Return the file that `log` appends to, empty for a job that has shown nothing. Raises OSError."""
         if not self.log_bytes:
             self._log_path.touch()
         return self._log_path
 
     def keep_blob(self, content_type: str, content: bytes) -> dict[str, int]:
-        """Keep bytes beside the events; returns what stands for them in the event. Raises OSError."""
+        """Store bytes beside the events; return the reference to put into an event. Raises OSError."""
         self._blobs.mkdir(parents=True, exist_ok=True)
         number = self.blob_count + 1
         write_atomically(self._blobs / f"{number}.{_quoted(content_type)}", content)
@@ -170,14 +170,14 @@ class Spool:
         return {"blob": number, "bytes": len(content)}
 
     def blob(self, number: int) -> tuple[Path, str] | None:
-        """The file and the content type of a blob."""
+        """Return the file and the content type of a blob, or None."""
         for path in self._blobs.glob(f"{number}.*"):
             if not path.name.endswith(".partial"):
                 return path, unquote(_quoted(unquote(path.name.partition(".")[2])))
         return None
 
     def read(self, after: int, max_bytes: int) -> list[bytes]:
-        """The events behind `after` as lines of JSON: at most `max_bytes` of them, but at least one."""
+        """Return the events after `after` as lines of JSON: at most `max_bytes`, but at least one event."""
         with self._lock:
             last, size, unwritten = self.last_seq, self.size, list(self._unwritten)
             place = bisect_right(self._index_seqs, after + 1) - 1
@@ -192,7 +192,7 @@ class Spool:
                 self._index(seq, offset)
                 line = lines.readline()
                 if not line:
-                    break  # somebody shortened the file
+                    break  # the file was truncated
                 offset += len(line)
                 if seq > after:
                     if found and total + len(line) > max_bytes:
@@ -209,26 +209,26 @@ class Spool:
         return found
 
     def events(self, after: int = 0) -> Iterator[dict[str, Any]]:
-        """All events behind `after`, parsed, one at a time."""
+        """Yield all events after `after`, parsed, one at a time."""
         while lines := self.read(after, INDEX_INTERVAL_BYTES):
             after += len(lines)
             yield from map(json.loads, lines)
 
-    def size_behind(self, after: int) -> int:
-        """About how many bytes of events are behind `after`."""
+    def bytes_after(self, after: int) -> int:
+        """Return about how many bytes of events follow `after`."""
         with self._lock:
             place = bisect_right(self._index_seqs, after + 1) - 1
             return self.size - self._index_offsets[place]
 
     def restore(self) -> None:
-        """Write down again what was removed, as far as its files are open still. Raises OSError."""
+        """Restore removed files from those that are still open. Raises OSError."""
         if not self._events_path.exists():
-            self._events = _written_again(self._events, self._events_path)
+            self._events = _restore_file(self._events, self._events_path)
         if self._log is not None and not self._log_path.exists():
-            self._log = _written_again(self._log, self._log_path)
+            self._log = _restore_file(self._log, self._log_path)
 
     def close(self) -> None:
-        """Close the files that are written to; reading goes on."""
+        """Close the files opened for writing; reading stays possible."""
         for file in (self._events, self._log):
             if file is not None:
                 file.close()
@@ -241,7 +241,7 @@ class Spool:
             self.size += length
 
     def _index(self, seq: int, offset: int) -> None:
-        """Remember where an event begins, when it is far from the last one remembered."""
+        """Index an event's offset if it is far enough from the last one indexed."""
         if offset - self._index_offsets[-1] >= INDEX_INTERVAL_BYTES:
             with self._lock:
                 if offset > self._index_offsets[-1]:
@@ -250,7 +250,7 @@ class Spool:
 
 
 def _quoted(content_type: str) -> str:
-    """The type as a file's name has it: a general one in place of one that is no media type, as code may name any."""
+    """Return the type quoted for a file's name; a generic one replaces an invalid type, as code may name any."""
     if MEDIA_TYPE.fullmatch(content_type) and len(found := quote(content_type, safe="")) <= MAX_MEDIA_TYPE_BYTES:
         return found
     return quote("text/plain" if content_type.startswith("text/") else "application/octet-stream", safe="")
@@ -267,12 +267,12 @@ def _is_event(line: bytes, seq: int) -> bool:
 
 
 def _open(path: Path) -> FileIO:
-    """For appending, and for `_written_again`."""
+    """Open a file for appending, and for `_restore_file` to read."""
     return path.open("a+b", buffering=0)
 
 
-def _written_again(file: FileIO | None, path: Path) -> FileIO:
-    """A file with what the open one holds, which was removed."""
+def _restore_file(file: FileIO | None, path: Path) -> FileIO:
+    """Recreate a removed file from the one still open, and return it open."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     partial.unlink(missing_ok=True)

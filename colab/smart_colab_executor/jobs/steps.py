@@ -1,4 +1,4 @@
-"""The steps of a job, each a cell of its own: a loop's setup, then its batches. Other code is one step."""
+"""The steps of a job, one cell each: a loop's setup, then its batches. Other code is one step."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """What a kernel runs in one go: `batch` are the iterations of a loop's body, None for other code."""
+    """The code of one cell. `batch`: the iterations of a loop's body, None for other code."""
 
     message_id: str
     code: str
     batch: range | None = None
-    # Whether the step before ran the same code.
+    # Whether the previous step ran the same code.
     is_repeated: bool = False
 
 
 def steps(job_id: str, request: JobRequest) -> Iterator[Step]:
-    """All steps of a job, in order; a loop has at least one batch, which may be empty."""
+    """Yield the steps of a job in order; a loop has at least one batch, which may be empty."""
     ids = (message_id(job_id, number) for number in count(1))
     if (loop := request.loop) is None:
         yield Step(next(ids), request.code)

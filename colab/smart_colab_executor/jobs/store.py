@@ -1,4 +1,4 @@
-"""All jobs: in memory, on disk, and read back from there."""
+"""All jobs: in memory, on disk, and read back at startup."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_WAITING_JOBS = 100
 
 
 class JobStore:
-    """All jobs, in memory and under `folder`, in the order of their making."""
+    """All jobs, in memory and under `folder`, in the order of creation."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class JobStore:
     ) -> None:
         self._folder = folder
         self._boot_id = boot_id
-        # Of all starts on this folder, this one among them.
+        # The boot ids of all starts on this folder, including this one.
         self.boots = frozenset({boot_id})
         self._on_end = on_end
         self._neighbours = neighbours
@@ -51,9 +51,9 @@ class JobStore:
         self._unfinished: dict[str, Job] = {}
 
     def load(self, unread: Mapping[str, Sequence[tuple[str, str]]]) -> None:
-        """Read back what earlier executors left; their unfinished jobs are lost. Raises OSError.
+        """Read back the jobs of earlier executors; unfinished ones are lost. Raises OSError.
 
-        `unread` is what their kernels printed for them to read: by a job's id, streams and texts.
+        `unread` is output of their kernels that they had not read: streams and texts by job id.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         self._keep(self._read_back(self._folder, unread))
@@ -67,9 +67,9 @@ class JobStore:
                 if (folder / RECORD).exists():
                     found.append(_recover(folder, self._on_end, unread.get(folder.name, ())))
             except (*ERRORS, InvalidArgument) as error:
-                # Not set aside: it stands for code that may have run, and that does not run again under its id.
+                # Not set aside: its code may have run and must not run again under this id.
                 self._unreadable.add(folder.name)
-                log.warning("jobs/%s cannot be read back and is left alone: %s", folder.name, type(error).__name__)
+                log.warning("jobs/%s cannot be read back and is left in place: %s", folder.name, type(error).__name__)
         return found
 
     def _keep(self, found: Iterable[Job]) -> None:
@@ -77,35 +77,35 @@ class JobStore:
         self._jobs = {job.id: job for job in sorted(jobs, key=lambda job: (job.record.created_at, job.id))}
 
     def _adopt(self, states: Iterable[Path]) -> None:
-        """Take over all jobs of those of these executors that have ended. With the lock held."""
+        """Take over the jobs of the executors that have ended. Call with the lock held."""
         for state in states:
             adopted: list[Job] = []
             try:
                 with ended(state) as unread:
-                    # Ended where they are: whatever becomes of the move, they can be read.
+                    # They end in their own folder: they stay readable even if the move fails.
                     for job in self._read_back(state / "jobs", unread):
                         adopted += self._moved(job)
                     for folder in list((state / "jobs").iterdir()):
-                        if folder.is_dir() and not (folder / RECORD).exists():  # a crash came before anything was run
+                        if folder.is_dir() and not (folder / RECORD).exists():  # a crash before anything was run
                             folder.rename(self._folder / folder.name)
             except BlockingIOError:
-                continue  # it lives
+                continue  # it is running
             except OSError as error:
-                log.warning("jobs in %s are left there: %s", state, error)
+                log.warning("jobs in %s stay there: %s", state, error)
             if adopted:
-                log.info("%d jobs are taken over from %s: its executor has ended", len(adopted), state)
+                log.info("took over %d jobs from %s: its executor has ended", len(adopted), state)
                 self._keep(adopted)
 
     def _moved(self, job: Job) -> list[Job]:
-        """The job in our own folder; none where it cannot be moved."""
+        """Move a job to our own folder; return it, or nothing if it cannot be moved."""
         try:
             return [_recover(job.folder.rename(self._folder / job.id), self._on_end, ())]
         except (*ERRORS, InvalidArgument) as error:
-            log.warning("job %s is left in %s: %s", job.id, job.folder, error)
+            log.warning("job %s stays in %s: %s", job.id, job.folder, error)
             return []
 
     def _find(self, job_id: str) -> Job | None:
-        """A job that is not here: taken over, or read where it is, if it has ended there. With the lock held."""
+        """Find a neighbour's job: take it over, or read it in place if it has ended. Call with the lock held."""
         if self._neighbours is None:
             return None
         self._adopt(self._neighbours.with_job(job_id))
@@ -117,18 +117,18 @@ class JobStore:
     def add(
         self, job_id: str, request: JobRequest, *, address: str | None = None, expected_boot_id: str | None = None
     ) -> tuple[Job, bool]:
-        """The job of this id, and whether it is new. It is on disk then.
+        """Add a job unless its id is known; return the job, which is on disk, and whether it is new.
 
-        Raises JobConflict when the id stands for another request, DiskFull or Busy when it cannot be written, Busy when
-        too many wait for their turn already, BootChanged when it is unknown here and was meant for another executor,
-        where its code may have run.
+        Raises JobConflict if the id has another request, DiskFull or Busy if the job cannot be written, Busy if too
+        many jobs are waiting, BootChanged if it is unknown here and was sent to another executor, where its code may
+        have run.
         """
         with self._lock:
             known = self._jobs.get(job_id) or self._find(job_id)
             if known is not None:
                 if known.request != request:
                     raise JobConflict(
-                        f"Job {job_id} exists with other code, session, timeout or loop.",
+                        f"Job {job_id} exists with different code, session, timeout or loop.",
                         "Use a new UUID for new code.",
                     )
                 return known, False
@@ -137,17 +137,17 @@ class JobStore:
                 raise JobConflict(f"Job {job_id} is known, but its record cannot be read.", "Use a new UUID.")
             if self._neighbours is not None and self._neighbours.with_job(job_id):
                 raise JobConflict(
-                    f"Job {job_id} was sent to another executor of this computer, which may be running it.",
+                    f"Job {job_id} was sent to another executor on this computer, which may be running it.",
                     "Follow it there.",
                 )
             if expected_boot_id is not None and expected_boot_id not in self.boots:
                 raise BootChanged(
-                    f"Job {job_id} is not known here, and was sent to another executor before.",
-                    "Its code may have run there. Look at what it did, then send it under a new id to run it here.",
+                    f"Job {job_id} is unknown here and was sent to another executor before.",
+                    "Its code may have run there. Check what it did, then send it under a new id to run it here.",
                 )
             waiting = self._count_waiting(request.session)
             try:
-                # It may be there without a record: a crash came before anything was run.
+                # The folder may exist without a record, after a crash before anything was run.
                 folder.mkdir(parents=True, exist_ok=True)
                 completed = request.loop["start"] if request.loop else None
                 record = Record(job_id, self._boot_id, now(), address=address, completed=completed)
@@ -155,35 +155,37 @@ class JobStore:
                 job.save()
             except OSError as error:
                 shutil.rmtree(folder, ignore_errors=True)
-                raise _not_written(error, self._folder) from error
+                raise _recording_error(error, self._folder) from error
             self._jobs[job_id] = self._unfinished[job_id] = job
             return job, True
 
     def _count_waiting(self, session: str) -> int:
-        """How many jobs wait in a session; raises Busy for too many. With the lock held."""
+        """Return how many jobs wait in a session. Raises Occupied for too many. Call with the lock held."""
         self._unfinished = {job_id: job for job_id, job in self._unfinished.items() if not job.is_final}
         count = sum(job.is_waiting and job.request.session == session for job in self._unfinished.values())
         if count >= MAX_WAITING_JOBS:
             raise Occupied(
-                f"{MAX_WAITING_JOBS} jobs wait in session {session} already; this one was not taken.",
-                "Wait for some to end, interrupt those that are not needed, or use another session.",
+                f"Session {session} already has {MAX_WAITING_JOBS} waiting jobs; this one was not accepted.",
+                "Wait for some to finish, interrupt those that are not needed, or use another session.",
                 retryable=False,
             )
         return count
 
     def get(self, job_id: str) -> Job:
-        """Raises InvalidArgument for what is no UUID, NotFound for an unknown one."""
+        """Return a job by its id. Raises InvalidArgument if the id is not a UUID, NotFound if it is unknown."""
         canonical = parse_id(job_id)
         job = self._jobs.get(canonical)
         if job is None:
             with self._lock:
                 job = self._jobs.get(canonical) or self._find(canonical)
         if job is None:
-            raise NotFound(f"There is no job {job_id}.", "It was never sent here, or went with another machine.")
+            raise NotFound(
+                f"There is no job {job_id}.", "It was never sent to this executor, or was lost with an earlier machine."
+            )
         return job
 
     def newest(self, state: str | None, session: str | None, limit: int) -> list[Job]:
-        """Up to `limit` jobs, newest first, of one state or session or of any. Raises InvalidArgument."""
+        """Return up to `limit` jobs, newest first, optionally of one state or session. Raises InvalidArgument."""
         if state is not None and state not in STATES:
             raise InvalidArgument(f"There is no state {state!r}.", f"The states are {', '.join(STATES)}.")
         with self._lock:
@@ -193,18 +195,18 @@ class JobStore:
         return list(islice(found, limit))
 
 
-def _not_written(error: OSError, folder: Path) -> ExecutorError:
-    # EFBIG: a limit on the size of files, which some set to keep a disk from filling up.
+def _recording_error(error: OSError, folder: Path) -> ExecutorError:
+    # EFBIG: a limit on the size of files, sometimes set to keep a disk from filling up.
     if error.errno in (*NO_ROOM, errno.EFBIG):
-        return DiskFull(f"The job could not be written down: {error.strerror}.", "Free space; nothing was run.")
-    detail = f"The job could not be written down in {folder}: {error.strerror}."
+        return DiskFull(f"The job could not be recorded: {error.strerror}.", "Free space; nothing was run.")
+    detail = f"The job could not be recorded in {folder}: {error.strerror}."
     if isinstance(error, (FileExistsError, FileNotFoundError, NotADirectoryError)):
-        return Busy(detail, "The folder is made again within seconds; nothing was run. Send the code again then.")
+        return Busy(detail, "The folder is recreated within seconds; nothing was run. Send the code again then.")
     return Busy(detail, "Check that the folder can be written to; nothing was run.", retryable=False)
 
 
 def parse_id(text: str) -> str:
-    """A job's id as it is kept. Raises InvalidArgument."""
+    """Return a job's id in its canonical form. Raises InvalidArgument."""
     return uuid_text(text, "The job's id")
 
 
@@ -214,7 +216,7 @@ def _read(folder: Path) -> tuple[JobRequest, Record]:
     asked = json.loads(saved)
     record = Record.parse(asked["record"])
     for line in reversed(later):
-        with suppress(ValueError, TypeError, RecursionError):  # torn: the line before it or its events tell the same
+        with suppress(ValueError, TypeError, RecursionError):  # truncated: an earlier line or the events say the same
             record = Record.parse(json.loads(line))
             break
     if record.id != folder.name:
@@ -223,7 +225,7 @@ def _read(folder: Path) -> tuple[JobRequest, Record]:
 
 
 def _read_only(folder: Path) -> Job | None:
-    """A job of an executor that lives, if it has ended there: nobody writes its record and events any more."""
+    """Return an ended job of a running executor, whose record and events no longer change; else None."""
     try:
         request, record = _read(folder)
         if record.state not in FINAL_STATES or (folder / EVENTS).stat().st_size != record.events_bytes:
@@ -240,7 +242,7 @@ def _recover(folder: Path, on_end: Callable[[Job], None], unread: Sequence[tuple
     clear_place(folder / REPORTS)
     job = Job(request, record, folder, spool, Reports(folder), on_end)
     if job.is_final and spool.last_seq == record.last_seq:
-        job.late("".join(text for _, text in unread))
+        job.log_late_output("".join(text for _, text in unread))
         return job
     last = None
     earlier = reported = 0
@@ -253,7 +255,7 @@ def _recover(folder: Path, on_end: Callable[[Job], None], unread: Sequence[tuple
     if request.loop is not None:
         record.completed = request.loop["start"] + earlier + reported
     if last is not None and last["type"] == "finished":
-        # It had ended; only the record is behind.
+        # The job had ended; only its record is out of date.
         record.state, record.reason, record.variables_lost = last["state"], last["reason"], last["variables_lost"]
         record.kernel_exit = last.get("kernel_exit")
         record.finished_at, record.execution_time_sec = last["at"], last["execution_time_sec"]
@@ -262,7 +264,7 @@ def _recover(folder: Path, on_end: Callable[[Job], None], unread: Sequence[tuple
             job.reports.remove()
         job.save_end()
         on_end(job)
-        job.late("".join(text for _, text in unread))
+        job.log_late_output("".join(text for _, text in unread))
         return job
     job.reports = Reports(folder, reported)
     was_running = record.started_at is not None
@@ -270,11 +272,11 @@ def _recover(folder: Path, on_end: Callable[[Job], None], unread: Sequence[tuple
     if job.is_final:
         # The disk was full when it ended, so its last event is missing.
         ending = Ending(record.state, record.reason, record.variables_lost, record.kernel_exit)
-    record.state = "queued"  # the clock that measured its time is gone
+    record.state = "queued"  # the clock that measured its time is lost
     try:
         for name, text in unread:
             job.output("stream", {"name": name, "text": text})
     except OSError as error:
-        log.warning("job %s: the last that it printed cannot be written down: %s", job.id, error)
+        log.warning("job %s: its last output cannot be written: %s", job.id, error)
     job.finish(ending)
     return job

@@ -1,1 +1,1 @@
-"""Jupyter kernels: their processes, channels and messages, and what outlives an executor. Knows no jobs."""
+"""Jupyter kernels: their processes, channels, messages and leftovers. Independent of jobs."""

@@ -1,4 +1,4 @@
-"""How a kernel gets the part of this package that runs in it, whatever Python it is and wherever the package lies."""
+"""Loads the in-kernel part of this package into a kernel, whatever its Python and wherever the package is installed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .. import in_kernel
 
-# In the order of their imports; the last one is the package itself.
+# In import order; the last one is the package itself.
 KERNEL_SIDE = (
     "jsonline",
     "journal",
@@ -41,7 +41,7 @@ KERNEL_SIDE = (
 
 
 def bootstrap() -> str:
-    """One expression that makes the package `_smart_colab` in the kernel, from the text of its files."""
+    """Return an expression that creates the package `_smart_colab` in the kernel from the text of its files."""
     here = Path(in_kernel.__file__).parent
     sources = {f"_smart_colab.{name}": (here / f"{name}.py").read_text("utf-8") for name in KERNEL_SIDE}
     sources["_smart_colab"] = sources.pop("_smart_colab.kernel_side")

@@ -1,8 +1,8 @@
-"""How the executor and a kernel reach each other, out of the reach of the machine's other users.
+"""Connections between the executor and a kernel, protected from other users of the machine.
 
-A kernel's ports on TCP are open to every user of the machine, and what it prints can be read there. Here its sockets
-lie in a folder of ours alone; where there is none (Windows, a path too long) CurveZMQ takes its place, where the
-installed versions have it.
+A kernel's TCP ports are open to every user of the machine, who can read its output there. Here its sockets are in a
+private folder; where that is not possible (Windows, a path too long) CurveZMQ is used, if the installed versions
+support it.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 
 KERNEL_OPTIONS = (
-    # A file would be the one of the user's own shells, and costs four waits for the disk a cell.
+    # The default file is shared with the user's own shells, and costs four disk syncs a cell.
     "--HistoryManager.hist_file=:memory:",
-    # A pause before each reply, for clients that look at their channels one by one; we wait for all of a cell's end.
+    # A pause before each reply, for clients that poll their channels one by one; we wait for all of a cell's end.
     "--Kernel._execute_sleep=0",
 )
 FOLDER_PREFIX = "smart-colab-"
 CONNECTION_FILE = "k.json"
 SOCKETS = "k"
-# jupyter_client numbers the five sockets; the first is ours, to see that the place takes any.
+# jupyter_client numbers the five sockets from 1; number 0 is ours, to test that the folder supports sockets.
 SOCKET_FILES = tuple(f"{SOCKETS}-{number}" for number in range(6))
 
 
@@ -36,7 +36,7 @@ class _ThisPython(KernelSpecManager):
     """Kernels run on the executor's own interpreter, whatever kernelspecs the machine has."""
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        # -P: no file of the user's stands in for a module that the kernel needs to start.
+        # -P: no file of the user's can shadow a module that the kernel needs to start.
         argv = [sys.executable, "-P", "-m", "ipykernel_launcher", "-f", "{connection_file}", *KERNEL_OPTIONS]
         return KernelSpec(argv=argv, display_name=kernel_name, language="python", metadata=self.metadata)
 
@@ -44,7 +44,7 @@ class _ThisPython(KernelSpecManager):
 
 
 def kernel_manager(folder: Path | None) -> AsyncKernelManager:
-    """A manager for a kernel whose sockets lie in `folder`; None: on TCP."""
+    """Return a manager for a kernel with its sockets in `folder`, or on TCP for None."""
     spec_manager = _ThisPython()
     where: dict[str, Any]
     if folder is not None:
@@ -52,7 +52,7 @@ def kernel_manager(folder: Path | None) -> AsyncKernelManager:
     elif hasattr(AsyncKernelManager, "transport_encryption") and zmq.has("curve"):
         from ipykernel.kernelspec import get_kernel_dict
 
-        # Whether it can be encrypted is the installed ipykernel's to say.
+        # The installed ipykernel declares whether it supports encryption.
         spec_manager.metadata = get_kernel_dict()["metadata"]
         where = {"transport_encryption": "auto"}
     else:
@@ -61,7 +61,7 @@ def kernel_manager(folder: Path | None) -> AsyncKernelManager:
 
 
 def make_folder() -> Path | None:
-    """A folder for a kernel's sockets that only this user can enter; None where there is no place for one."""
+    """Create a folder for a kernel's sockets that only this user can enter; return None if no place allows it."""
     if sys.platform == "win32" or not zmq.has("ipc"):
         return None
     # Not in the state folder: a socket's path may have about 100 characters.
@@ -73,7 +73,7 @@ def make_folder() -> Path | None:
             folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=parent))
             with socket.socket(socket.AF_UNIX) as probe:
                 probe.bind(str(folder / SOCKET_FILES[0]))
-        except OSError:  # not every file system takes sockets
+        except OSError:  # not every file system supports sockets
             if folder is not None:
                 remove_folder(folder)
         else:
@@ -82,7 +82,7 @@ def make_folder() -> Path | None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove such a folder, and nothing that is no such folder."""
+    """Remove a folder made by `make_folder`, and nothing else."""
     if not folder.name.startswith(FOLDER_PREFIX) or folder.is_symlink():
         return
     with suppress(OSError):

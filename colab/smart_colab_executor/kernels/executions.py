@@ -1,4 +1,4 @@
-"""One cell that a kernel runs, and the ways in which a kernel fails it."""
+"""The execution of one cell, and the failures of a kernel."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ Message = dict[str, Any]
 
 
 class KernelDied(Exception):
-    """The process is gone, killed or by itself."""
+    """The process has ended, killed or by itself."""
 
 
 class KernelNotStarted(Exception):
-    """No kernel could be started; the message says why."""
+    """No kernel could be started; the message gives the reason."""
 
 
 class KernelSilent(Exception):
@@ -22,24 +22,24 @@ class KernelSilent(Exception):
 
 
 class KernelLeft(Exception):
-    """The kernel was about to end and took the code no more: it has not run."""
+    """The kernel was about to exit and refused the code, which has not run."""
 
 
 class Execution:
-    """One execute_request: gathers its output until the kernel is done with it."""
+    """One execute_request: collects its output until the kernel has finished it."""
 
     def __init__(self, message_id: str, on_output: Callable[[str, Message], None], *, counts: bool) -> None:
-        """`counts`: whether it has a number of its own in the kernel's history."""
+        """Prepare to receive replies; `counts`: whether the kernel numbers it in its history."""
         self.id = message_id
         self.on_output = on_output
         self.counts = counts
         self.reply: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self.idle: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.messages = 0
-        # Set when nobody waits for more of it.
+        # Set when `Kernel.finish` no longer waits for it.
         self.over = asyncio.Event()
 
     @property
     def has_begun(self) -> bool:
-        """Whether the kernel has said anything about it."""
+        """Whether the kernel has sent any message for it."""
         return self.messages > 0

@@ -39,12 +39,12 @@ log = logging.getLogger(__name__)
 
 START_TIMEOUT_SEC = 90.0
 ALIVE_POLL_INTERVAL_SEC = 0.25
-# execute_reply and idle come on two sockets; this long the other one is waited for, counted from the last output.
+# execute_reply and idle arrive on two sockets; how long to wait for the second one after the last output.
 END_TIMEOUT_SEC = 2.0
-# The kernel is told never to drop output (see kernel_side), so that a short queue slows it down; an unbounded one would
-# fill our memory.
+# The kernel never drops output (see kernel_output), so a short queue slows it down; an unbounded one would fill our
+# memory.
 RECEIVE_QUEUE_MESSAGES = 100
-# A child may outlive its job by many others; what is remembered is small.
+# A child process may outlive its job by many others; an entry is small.
 MAX_ENDED_REMEMBERED = 10_000
 SECRET_VARIABLES = ("SMART_COLAB_TOKEN",)
 
@@ -56,11 +56,11 @@ class Kernel:
         self.id = str(uuid.uuid4())
         self.execution_count = 0
         self.pid: int | None = None
-        # A future costs who waits for it no task.
+        # Waiting for a future needs no task.
         self.died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        # Its own code ended it, so that no other may run in it: it is to be killed.
+        # Set when its own code asked it to exit: it runs no more code and has to be killed.
         self.leaves: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        # How the process ended by itself, as `kernel_exit` of the API shows it.
+        # How the process ended by itself, as `kernel_exit` of the API.
         self.exit: dict[str, Any] | None = None
         self.widgets = Widgets()
         self._workspace = workspace
@@ -75,7 +75,7 @@ class Kernel:
         self._client: AsyncKernelClient | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._executions: dict[str, Execution] = {}
-        # The last one of each job: threads and processes of any may still print.
+        # The last one of each job, whose threads and child processes may still print.
         self._ended: OrderedDict[str, Execution] = OrderedDict()
         self._requests: dict[str, asyncio.Future[Message]] = {}
         self._last_words = Remains(notes.journal(self.id))
@@ -84,7 +84,7 @@ class Kernel:
     async def start(self) -> None:
         """Start the process and prepare it.
 
-        Raises KernelNotStarted, also when it is cancelled, and then leaves no process.
+        Raises KernelNotStarted, also on cancellation, and then leaves no process.
         """
         try:
             async with asyncio.timeout(START_TIMEOUT_SEC):
@@ -108,24 +108,24 @@ class Kernel:
     ) -> Execution:
         """Send a step's code; `on_output(kind, content)` is called with each of its iopub messages, in order.
 
-        `memory` is what there is before. The message's id names the job, so that it stands in the journal. With
-        `is_repeated` the code is in the kernel's history already, which would grow with every step.
+        `memory`: measured just before. The message's id names the job, so that the journal refers to the job.
+        `is_repeated`: the code is already in the kernel's history, which would otherwise grow with every step.
         """
-        self._memory.begin(memory)
-        with suppress(NoWorkspace):  # the kernel is there, and can do without
-            self._workspace.keep()
+        self._memory.start(memory)
+        with suppress(NoWorkspace):  # a running kernel can do without
+            self._workspace.ensure_exists()
         if loop is not None:
-            # Same channel, so it is there before the cell.
+            # Same channel, so it is handled before the cell.
             self._post("shell", MESSAGE_TYPE, {"operation": "prepare_loop", **loop})
-        # stop_on_error would make the kernel drop what is sent next; here every job stands for itself.
+        # stop_on_error would make the kernel drop the requests that follow; here every job is independent.
         return self._execute(code, on_output, message_id, stop_on_error=False, store_history=not is_repeated)
 
     async def finish(self, execution: Execution) -> Message | None:
-        """Wait for the end; the reply's content, or None where the kernel ended without one. Raises KernelDied."""
+        """Wait for the end; return the reply's content, or None if there was none. Raises KernelDied."""
         try:
             await asyncio.wait((self.died, execution.idle, execution.reply), return_when=asyncio.FIRST_COMPLETED)
             while not (execution.idle.done() and execution.reply.done()):
-                # What was under way when the first sign of the end came may still come in, as long as it keeps coming.
+                # Messages in flight at the first sign of the end are received for as long as they keep arriving.
                 grace = ALIVE_POLL_INTERVAL_SEC if self.died.done() else END_TIMEOUT_SEC
                 heard = execution.messages
                 await asyncio.wait((execution.idle, execution.reply), timeout=grace)
@@ -150,9 +150,9 @@ class Kernel:
     async def request(
         self, operation: str, *, channel: str = "control", patience: float = 10.0, **arguments: Any
     ) -> Any:
-        """Ask kernel_side for something, for at most `patience` seconds.
+        """Send a request to kernel_side, and wait up to `patience` seconds for the answer.
 
-        On the control channel it answers while code runs. Raises KernelDied, KernelSilent.
+        On the control channel it is answered while code runs. Raises KernelDied, KernelSilent.
         """
         message_id = self._post(channel, MESSAGE_TYPE, {"operation": operation, **arguments})
         answer = self._requests[message_id] = asyncio.get_running_loop().create_future()
@@ -171,10 +171,10 @@ class Kernel:
         """Raise KeyboardInterrupt in the running code."""
         if not self.died.done():
             await self._manager.interrupt_kernel()
-            self._post("control", MESSAGE_TYPE, {"operation": "insist_on_interrupt"})
+            self._post("control", MESSAGE_TYPE, {"operation": "ensure_interrupt"})
 
     async def kill(self) -> None:
-        """End the process (and the processes it started) now, and let go of the channels; once, for all that ask."""
+        """Kill the process and its children, and close the channels; concurrent calls share one kill."""
         if self._killing is None:
             self._killing = asyncio.ensure_future(self._kill())
         await asyncio.shield(self._killing)
@@ -182,11 +182,11 @@ class Kernel:
     async def _kill(self) -> None:
         self._was_killed = True
         with suppress(OSError, RuntimeError):
-            if self._manager.provisioner is not None:  # there was something to start
+            if self._manager.provisioner is not None:  # a process was started
                 await self._manager.shutdown_kernel(now=True)
             self._notes.remove(self.id)
         self._note_death()
-        # Whoever waits for the end of a cell hears first what is still under way.
+        # A waiting `finish` first receives the messages in flight.
         for execution in list(self._executions.values()):
             await execution.over.wait()
         for task in self._tasks:
@@ -202,11 +202,11 @@ class Kernel:
             connections.remove_folder(self._sockets)
 
     async def _launch(self) -> None:
-        self._workspace.keep()
+        self._workspace.ensure_exists()
         environment = {name: value for name, value in os.environ.items() if name not in SECRET_VARIABLES}
-        # Pictures come as output, whatever matplotlib would do on this machine.
+        # Figures are output, whatever matplotlib's default on this machine.
         environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
-        # A slow disk holds up no other kernel.
+        # In a thread, so that a slow disk delays no other kernel.
         creating = asyncio.ensure_future(asyncio.to_thread(self._last_words.create))
         try:
             await asyncio.shield(creating)
@@ -214,29 +214,29 @@ class Kernel:
             log.warning("kernel %s has no journal: %s", self.id, error)
             self._last_words.remove()
         finally:
-            # Also when the start is cancelled: what is not there yet cannot be removed.
+            # Also on cancellation: a file that does not exist yet cannot be removed.
             await asyncio.wait({creating})
-        self.note(None)
-        # What code writes to its file descriptors comes as output; our own stdout is the ready line's.
+        self.record_process(None)
+        # Output on file descriptors is captured in the kernel; our own stdout is reserved for the ready line.
         await self._manager.start_kernel(
             cwd=str(self._workspace.path),
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            **self._last_words.channel(),
+            **self._last_words.open_channel(),
         )
         self._tasks.append(asyncio.create_task(self._watch()))
         process: Any = self._manager.provisioner
         self.pid = process.pid
-        self.note(process.pid)
+        self.record_process(process.pid)
 
-    def note(self, pid: int | None) -> None:
-        """Note the process for the next executor, should it outlive this one."""
+    def record_process(self, pid: int | None) -> None:
+        """Record the process, so that the next executor can end it if it outlives this one."""
         try:
             self._notes.add(self.id, pid, self._sockets)
         except OSError as error:
-            log.warning("kernel %s cannot be noted: %s", self.id, error)
+            log.warning("kernel %s cannot be recorded: %s", self.id, error)
 
     async def _connect(self) -> None:
         client = self._manager.client(context=self._context)
@@ -248,7 +248,7 @@ class Kernel:
             (client.iopub_channel, self._on_iopub),
         ):
             self._tasks.append(asyncio.create_task(_pump(channel.socket, client.session, handle)))
-        # A subscription takes a moment; until a status is heard, output would be missed.
+        # A subscription takes a moment; until a status is received, output would be missed.
         while not self._heard.is_set():
             self._post("shell", "kernel_info_request", {})
             with suppress(TimeoutError):
@@ -277,18 +277,18 @@ class Kernel:
         process: Any = self._manager.provisioner
         while (code := await process.poll()) is None:
             if self._executions:
-                self._memory.look()
+                self._memory.measure()
             await asyncio.sleep(ALIVE_POLL_INTERVAL_SEC)  # a process has no event to wait for
         if not self._was_killed:
             killer = _signal_name(-code) if code < 0 else None
             self.exit = {
                 "signal": killer,
                 "code": None if killer else code,
-                "out_of_memory": self._memory.explains(killer),
+                "out_of_memory": self._memory.is_memory_kill(killer),
             }
         self._note_death()
         if not self._executions:
-            await asyncio.sleep(ALIVE_POLL_INTERVAL_SEC)  # for what is still under way
+            await asyncio.sleep(ALIVE_POLL_INTERVAL_SEC)  # for messages in flight
             self._report_last_words()
 
     def _note_death(self) -> None:
@@ -296,20 +296,20 @@ class Kernel:
             self.died.set_result(None)
 
     def _report_last_words(self) -> None:
-        """Tell what was printed and has not come: the process is gone, and nothing more comes."""
+        """Report printed output that was never received; the process has ended and sends no more."""
         try:
-            for key, text in self._last_words.unheard():
+            for key, text in self._last_words.take_unreceived():
                 name, _, parent = key.partition(" ")
                 if (execution := self._execution(parent)) is not None:
                     execution.on_output("stream", {"name": name, "text": text})
-            self._last_words.settle()
+            self._last_words.mark_reported()
         except OSError as error:
             log.warning("kernel %s: its journal cannot be read: %s", self.id, error)
 
     def _post(self, channel: str, kind: str, content: Message, message_id: str | None = None) -> str:
-        """Send a message, under an id of its own where none is given; returns the id.
+        """Send a message, under a new id if none is given; return the id.
 
-        Not by the client's own methods: they send past the asyncio socket, which then misses that a reply has come.
+        Not by the client's own methods: they bypass the asyncio socket, which then misses the reply.
         """
         if self._client is None:
             raise KernelDied("it has not started")
@@ -335,7 +335,7 @@ class Kernel:
         if kind == "status":
             self._heard.set()
         elif kind == LEAVING_TYPE:
-            self._post("control", MESSAGE_TYPE, {"operation": "hear_leaving"})
+            self._post("control", MESSAGE_TYPE, {"operation": "acknowledge_leaving"})
         elif kind == EXIT_TYPE:
             self._note_exit(is_final=content["final"])
         parent = message["parent_header"].get("msg_id")
@@ -344,8 +344,8 @@ class Kernel:
             self._pass_on(kind, content, parent)
         elif not self._last_words.has_reported(position):
             self._pass_on(kind, content, parent)
-            # Only now: what was heard is with its job, should the next executor ask.
-            self._last_words.hear(f"{content['name']} {parent}", position, message["metadata"][COMPLETE])
+            # Only now: acknowledged output is stored with its job, should the next executor read the journal.
+            self._last_words.acknowledge(f"{content['name']} {parent}", position, message["metadata"][COMPLETE])
 
     def _note_exit(self, *, is_final: bool) -> None:
         if not self.leaves.done():
@@ -356,7 +356,7 @@ class Kernel:
                 execution.idle.set_result(None)
 
     def _execution(self, message_id: str | None) -> Execution | None:
-        """What a message of this parent belongs to: what runs, or the last that ran for the same job."""
+        """Return the execution that a message belongs to, by its parent: the running one or the latest of its job."""
         if message_id is None:
             return None
         return self._executions.get(message_id) or self._ended.get(job_of(message_id))
@@ -381,7 +381,7 @@ async def _pump(socket: zmq.asyncio.Socket, session: Session, handle: Callable[[
         try:
             _, parts = session.feed_identities(frames)
             handle(session.deserialize(parts))
-        except Exception:  # one bad message must not deafen us
+        except Exception:  # one bad message must not end the pump
             log.exception("a kernel's message could not be handled")
 
 

@@ -1,7 +1,7 @@
-"""Kernels that outlive their executor: a note of each one's process while it lives, an end to it, and its last words.
+"""Kernels that outlive their executor: a record of each process, and the means to end it and collect its output.
 
-An executor that is killed cannot end its kernels, and they run on until they notice: for a second, or for ever where
-the system hands orphans to something else than its first process.
+An executor that is killed cannot end its kernels. They run until they notice that their parent has gone: for a second,
+or forever if the system gives orphans another parent than its first process.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PATIENCE_SEC = 10.0
-PAUSE_SEC = 0.02
-# The system counts in ticks of 10 ms; a number used again so soon is another process's only in theory.
-SAME_SEC = 0.005
+END_TIMEOUT_SEC = 10.0
+POLL_INTERVAL_SEC = 0.02
+# The system counts in ticks of 10 ms; a pid is reused that soon only in theory.
+MAX_CREATION_DIFFERENCE_SEC = 0.005
 
 
 class KernelNotes:
-    """A note for each process of a kernel, under `folder`."""
+    """A record of each kernel's process, under `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def add(self, kernel_id: str, pid: int | None, sockets: Path | None = None) -> None:
-        """Note that `pid` is a kernel's (None: not started yet), and the folder of its sockets. Raises OSError."""
+        """Record a kernel's pid (None: not started yet) and the folder of its sockets. Raises OSError."""
         with suppress(psutil.NoSuchProcess):
             note: dict[str, Any] = {"sockets": str(sockets) if sockets else None}
             if pid is not None:
@@ -47,40 +47,40 @@ class KernelNotes:
             self._folder.mkdir(parents=True, exist_ok=True)
             write_atomically(self._path(kernel_id), dump(note))
 
-    def knows(self, kernel_id: str) -> bool:
-        """Whether there is a note."""
+    def has(self, kernel_id: str) -> bool:
+        """Return whether a kernel is recorded."""
         return self._path(kernel_id).exists()
 
     def remove(self, kernel_id: str) -> None:
-        """The kernel's process is gone."""
+        """Remove the record of a kernel whose process has ended."""
         with suppress(OSError):
             self._path(kernel_id).unlink(missing_ok=True)
 
     def journal(self, kernel_id: str) -> Path:
-        """Where a kernel keeps the end of what it printed."""
+        """Return the path of a kernel's journal, which holds the end of its output."""
         return self._folder / f"{kernel_id}.journal"
 
-    def end_leftovers(self, patience_sec: float = PATIENCE_SEC) -> list[LastWords]:
-        """End the noted kernels that still live, with all that they started, and wait until they are gone.
+    def end_leftovers(self, patience_sec: float = END_TIMEOUT_SEC) -> list[LastWords]:
+        """Kill the recorded kernels that still run, with all their children, and wait until they have ended.
 
-        Returns the journals of those that are gone.
+        Returns the journals of the ended kernels.
         """
         noted = {note: _noted(note) for note in self._folder.glob("*.json")}
         families = {note: family for note, (family, _) in noted.items()}
         doomed = [process for family in families.values() for process in family]
         for process in doomed:
-            # It looks once more whether it is still the same process.
+            # psutil checks again that it is the same process.
             with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 process.kill()
         deadline = time.monotonic() + patience_sec
         while any(map(_lives, doomed)) and time.monotonic() < deadline:
-            time.sleep(PAUSE_SEC)
+            time.sleep(POLL_INTERVAL_SEC)
         survivors = {process.pid for process in doomed if _lives(process)}
         if doomed:
-            log.warning("ended %d processes of kernels that were left behind", len(doomed) - len(survivors))
+            log.warning("ended %d processes of leftover kernels", len(doomed) - len(survivors))
         if survivors:
-            log.error("processes of kernels that were left behind do not end: %s", sorted(survivors))
-        # Where something survives, the next start tries again.
+            log.error("processes of leftover kernels do not end: %s", sorted(survivors))
+        # The records of survivors stay, so that the next start tries again.
         for note, family in families.items():
             if survivors.isdisjoint(process.pid for process in family):
                 if sockets := noted[note][1]:
@@ -99,21 +99,21 @@ class KernelNotes:
 
 @contextmanager
 def last_words(notes: KernelNotes) -> Iterator[dict[str, list[tuple[str, str]]]]:
-    """End what is left of kernels; yields what they printed that nobody has read, and forgets it once that is kept."""
+    """End leftover kernels; yield their unread output, and delete the journals once the caller has stored it."""
     journals = notes.end_leftovers()
     yield unread(journals)
     for journal in journals:
-        journal.settle()
+        journal.mark_reported()
         journal.remove()
 
 
 def unread(journals: Iterable[LastWords]) -> dict[str, list[tuple[str, str]]]:
-    """What these say that nobody has read: by the id of its job, in order, the stream's name and the text."""
+    """Return the unread output in journals: by job id, in order, the stream's name and the text."""
     found: dict[str, list[tuple[str, str]]] = {}
     for journal in journals:
         try:
-            journal.take_up()
-            for key, text in journal.unheard():
+            journal.open_existing()
+            for key, text in journal.take_unreceived():
                 name, _, message_id = key.partition(" ")
                 found.setdefault(job_of(message_id), []).append((name, text))
         except OSError as error:
@@ -122,7 +122,7 @@ def unread(journals: Iterable[LastWords]) -> dict[str, list[tuple[str, str]]]:
 
 
 def _noted(path: Path) -> tuple[list[psutil.Process], Path | None]:
-    """The noted process, when it is still the same one, and all that it started; and the folder of its sockets."""
+    """Return a recorded process, if it is still the same, with its children; and the folder of its sockets."""
     try:
         note = read_object(path)
         sockets = Path(note["sockets"]) if note["sockets"] else None
@@ -132,7 +132,7 @@ def _noted(path: Path) -> tuple[list[psutil.Process], Path | None]:
         return [], None
     try:
         kernel = psutil.Process(pid)
-        if pid is None or abs(kernel.create_time() - created) > SAME_SEC:
+        if pid is None or abs(kernel.create_time() - created) > MAX_CREATION_DIFFERENCE_SEC:
             return [], sockets
         return [kernel, *kernel.children(recursive=True)], sockets
     except (ValueError, OverflowError, psutil.Error):

@@ -27,11 +27,11 @@ class LoopThread:
         self._thread.join(timeout=5)
 
     def call(self, function: Callable[[], None]) -> None:
-        """Have the loop call `function`, after what it was given before, and do not wait for it."""
+        """Schedule `function` in the loop, after earlier calls, and do not wait for it."""
         self.loop.call_soon_threadsafe(function)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run `coroutine` in the loop and wait for what it returns or raises. Not to be called in the loop's thread."""
+        """Run `coroutine` in the loop and wait for its result. Not to be called in the loop's thread."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
 
 
@@ -39,8 +39,8 @@ _background: set[asyncio.Future[Any]] = set()
 
 
 def in_background(awaitable: Awaitable[Any]) -> None:
-    """Run it to its end without waiting for it."""
-    # The loop holds tasks weakly only.
+    """Run an awaitable to its end without waiting for it."""
+    # The loop holds only weak references to tasks.
     task = asyncio.ensure_future(awaitable)
     _background.add(task)
     task.add_done_callback(_background.discard)

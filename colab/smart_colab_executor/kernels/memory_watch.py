@@ -1,4 +1,4 @@
-"""Whether a process that was killed was killed for memory."""
+"""Detects whether a process was killed for lack of memory."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from pathlib import Path
 
 from ..machine import cgroups, probe
 
-# What was free a moment before is less than a process can take between two looks.
+# With less memory free, a process can use up the rest between two measurements.
 NEARLY_FULL_PCT = 90.0
 
 
 class MemoryWatch:
-    """The memory while a job runs: how full it was at worst, and whether the system killed for it."""
+    """The peak memory use while a job runs, and the kills by the out-of-memory killer."""
 
     def __init__(self) -> None:
         self._kills = 0
         self._fullest_pct = 0.0
 
-    def begin(self, memory: probe.Memory) -> None:
-        """Begin anew, with so much memory."""
+    def start(self, memory: probe.Memory) -> None:
+        """Start a new watch from the given memory."""
         self._kills = oom_kills()
         self._fullest_pct = memory.used_pct
 
-    def look(self) -> None:
-        """Look at the memory, which takes less than a millisecond."""
+    def measure(self) -> None:
+        """Measure the memory; takes less than a millisecond."""
         self._fullest_pct = max(self._fullest_pct, probe.memory().used_pct)
 
-    def explains(self, signal: str | None) -> bool:
-        """Whether a process that just ended by `signal`, or by none, was killed for memory."""
+    def is_memory_kill(self, signal: str | None) -> bool:
+        """Return whether a process that just ended, by `signal` or none, was killed for lack of memory."""
         return oom_kills() > self._kills or (signal == "SIGKILL" and self._fullest_pct >= NEARLY_FULL_PCT)
 
 
@@ -37,7 +37,7 @@ def oom_kills(
     mount: Path = cgroups.MOUNT,
     whole_system: Path = Path("/proc/vmstat"),
 ) -> int:
-    """How often Linux has killed for memory: in our control group, or anywhere where that cannot be read; else 0."""
+    """Return Linux's count of out-of-memory kills in our control group, else in the whole system, else 0."""
     for file in (*_counters(membership, mount), whole_system):
         count = cgroups.statistic(file, "oom_kill")
         if count is not None:

@@ -1,7 +1,7 @@
-"""What is left of a kernel that is gone: the end of its journal, then what its children and C code had written last.
+"""The last output of a kernel that has ended: the end of its journal, then the rest in its children's pipes.
 
-The kernel gives the executor a reading end of each pipe that it makes (see `descriptors`). While the kernel lives it
-alone reads them.
+The kernel gives the executor a read end of each pipe that it makes (see `descriptors`). While the kernel runs, only
+the kernel reads them.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 STREAMS = ("stdout", "stderr")
 MAX_MESSAGE_BYTES = 256
-# More than a pipe holds: what writes on when the kernel is gone is not waited for.
+# More than a pipe holds: a process that keeps writing after the kernel's end is not waited for.
 MAX_PIPE_BYTES = 1024 * 1024
 
 
 class Remains(LastWords):
-    """A kernel's journal and pipes. In the kernels' thread."""
+    """A kernel's journal and pipes. For the kernels' thread."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -35,8 +35,8 @@ class Remains(LastWords):
         self._ours: socket.socket | None = None
         self._theirs: socket.socket | None = None
 
-    def channel(self) -> dict[str, Any]:
-        """What a process is started with to be able to hand its pipes over. Raises OSError."""
+    def open_channel(self) -> dict[str, Any]:
+        """Return the options for starting a process that can hand its pipes over. Raises OSError."""
         if sys.platform == "win32":
             return {}
         self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -49,9 +49,9 @@ class Remains(LastWords):
         """The number that the channel has in the kernel."""
         return None if self._theirs is None else self._theirs.fileno()
 
-    def unheard(self) -> Iterator[tuple[str, str]]:
-        """Keys and texts that have not come, and now count as heard. The kernel is gone. Raises OSError."""
-        yield from super().unheard()
+    def take_unreceived(self) -> Iterator[tuple[str, str]]:
+        """Yield keys and texts not yet received, which now count as received. For an ended kernel. Raises OSError."""
+        yield from super().take_unreceived()
         self._receive()
         while self._read_ends:
             message_id, read_ends = self._read_ends.popitem()
@@ -73,7 +73,7 @@ class Remains(LastWords):
         self._ours = self._theirs = None
 
     def _receive(self) -> None:
-        """Take the reading ends of a cell's pipes, or close those of a cell whose pipes have ended."""
+        """Receive the read ends of a cell's pipes, or close those of a cell whose pipes have ended."""
         with suppress(BlockingIOError):
             while self._ours is not None:
                 name, read_ends, *_ = socket.recv_fds(self._ours, MAX_MESSAGE_BYTES, len(STREAMS))
@@ -88,7 +88,7 @@ class Remains(LastWords):
 
 
 def _read_rest(read_end: int) -> str:
-    """What is in a pipe now; closes it."""
+    """Return the content of a pipe, and close it."""
     found = bytearray()
     with suppress(OSError):
         while len(found) < MAX_PIPE_BYTES and (piece := os.read(read_end, MAX_PIPE_BYTES)):

@@ -1,4 +1,4 @@
-"""What a widget shows, as text: by the models that its kernel described in comm messages (ipywidgets 7 and 8)."""
+"""Renders widgets as text from the models in their comm messages (ipywidgets 7 and 8)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ PROGRESS = frozenset({"FloatProgressModel", "IntProgressModel"})
 MARKUP = frozenset({"HTMLModel", "HTMLMathModel"})
 ROWS = frozenset({"HBoxModel"})
 BOXES = ROWS | {"AccordionModel", "BoxModel", "GridBoxModel", "StackModel", "TabModel", "VBoxModel"}
-# What code changes to say how far it is.
+# Models that code changes to show progress.
 LIVELY = PROGRESS | MARKUP | {"LabelModel", "TextModel", "TextareaModel"}
 END_STYLES = frozenset({"danger", "success"})
 
 
 def tree(models: Models, root: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """A widget's model and those that it is made of, each once: its children, layouts and styles."""
+    """Yield a widget's model and those it refers to, each once: its children, layouts and styles."""
     found: dict[str, None] = {root: None}
     waiting = [root]
     while waiting:
@@ -41,7 +41,7 @@ def tree(models: Models, root: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def is_lively(models: Models, root: str) -> bool:
-    """Whether it is of the kind that goes on changing, and has not ended as a bar does."""
+    """Return whether a widget is expected to keep changing: a progress display that has not finished."""
     inside = [state for _, state in tree(models, root)]
     bars = [state for state in inside if state.get("_model_name") in PROGRESS]
     if bars:
@@ -50,13 +50,13 @@ def is_lively(models: Models, root: str) -> bool:
 
 
 def text(models: Models, root: str) -> str | None:
-    """Its text now; None where the model is of a kind that is not known here."""
+    """Return a widget's current text; None for an unknown kind of model."""
     state = models.get(root)
     return None if state is None else _text(models, state, 0)
 
 
 def children(state: Mapping[str, Any]) -> list[str]:
-    """The ids of the models inside of one."""
+    """Return the ids of a model's children."""
     inside = state.get("children")
     references = filter(_is_reference, inside) if isinstance(inside, list) else ()
     return [child.removeprefix(REFERENCE) for child in references]
@@ -97,7 +97,7 @@ def _text(models: Models, state: Mapping[str, Any], depth: int) -> str | None:
 
 
 def _row(models: Models, inside: list[Mapping[str, Any]], depth: int) -> str:
-    """One line; a bar between texts that count by themselves is the bar alone, as tqdm's is."""
+    """Return a row as one line; a bar beside texts that already count is shown without numbers, like tqdm's."""
     texts = [_text(models, child, depth + 1) or "" for child in inside]
     counts = any(
         ("%" in text or "/" in text or "[" in text)
@@ -131,7 +131,7 @@ def _labelled(state: Mapping[str, Any], shown: str) -> str:
 
 
 def without_tags(markup: str) -> str:
-    """What a piece of HTML says, in lines."""
+    """Return the text of a piece of HTML, in lines."""
     markup = re.sub(r"(?is)<(script|style)\b.*?</\1>", "", markup)
     markup = re.sub(r"(?i)</t[dh]>", " ", markup)
     lines = re.sub(r"(?i)<br\b[^>]*>|</(?:div|h\d|li|p|tr)>", "\n", markup)

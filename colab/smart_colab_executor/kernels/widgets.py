@@ -1,7 +1,7 @@
-"""A kernel's widgets (ipywidgets and what is built on it), as its comm messages describe them.
+"""A kernel's widgets (ipywidgets and libraries built on it), as its comm messages describe them.
 
-A notebook's page draws a widget from its model's state, which the kernel sends in messages of their own. Here the state
-is turned into updates of what is displayed, so that a bar is seen where it is, and is kept for notebooks.
+A notebook page draws a widget from its model's state, which the kernel sends in comm messages. Here the state becomes
+updates of the display, so that a bar moves in place, and is kept for exported notebooks.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 TARGET = "jupyter.widget"
 OUTPUT = "OutputModel"
-# What an Output widget shows in the cell's place. An update belongs to what it updates, wherever that is.
+# Messages that an Output widget captures. An update is not among them: it belongs to the display that it updates.
 CAPTURED = frozenset({"clear_output", "display_data", "error", "execute_result", "stream"})
 VIEW = "application/vnd.jupyter.widget-view+json"
-# How ipywidgets ends a name of more than 110 characters: what it leaves out stands nowhere else.
+# How ipywidgets ends a name of more than 110 characters; the rest appears nowhere else.
 CUT = "…"
-# The type of the message that keeps what changed in a job.
+# The type of the message with the states that changed in a job.
 STATES_TYPE = "widgets"
 MAX_MODELS = 10_000
 MAX_VIEWS = 200
@@ -38,23 +38,23 @@ class _View:
     view: Any
     metadata: Mapping[str, Any]
     plain: Any
-    # Its text when it was displayed, which stands for `plain`, and what is shown by now.
+    # Its text when it was displayed, equivalent to `plain`, and its text shown last.
     first: str | None
     shown: str | None
     is_live: bool
 
 
 class Widgets:
-    """The models of one kernel, and which of them are displayed."""
+    """The models of one kernel, and its displayed widgets."""
 
     def __init__(self) -> None:
         self._models: dict[str, dict[str, Any]] = {}
         self._views: dict[str, _View] = {}
-        # Since they were last shown, and since they were last kept.
+        # Changed since they were last shown, and since they were last kept.
         self._unshown: set[str] = set()
         self._unkept: dict[str, None] = {}
         self._has_ended = False
-        # The Output widgets that capture what the running job shows, the innermost last.
+        # The Output widgets that capture the running job's output, the innermost last.
         self._capturing: dict[str, None] = {}
 
     @property
@@ -63,9 +63,9 @@ class Widgets:
         return bool(self._unshown and self._views)
 
     def take(self, kind: str, content: dict[str, Any]) -> Sequence[Message]:
-        """Hear one of the kernel's messages; returns those to show in its place."""
+        """Process one of the kernel's messages; return those to show in its place."""
         if self._has_ended and not kind.startswith("comm_"):
-            # A bar at its end stands before what comes next.
+            # A finished bar is shown before later output.
             return [*self.show(), *self.take(kind, content)]
         if self._capturing and kind in CAPTURED:
             content = {**content, "widget": next(reversed(self._capturing))}
@@ -86,7 +86,7 @@ class Widgets:
         return ()
 
     def show(self, *, is_end: bool = False) -> Iterator[Message]:
-        """The updates of what is displayed and has changed; at a job's end also of all that might have."""
+        """Yield updates of displayed widgets that have changed; at a job's end, also of all live ones."""
         changed, self._unshown, self._has_ended = self._unshown, set(), False
         for model_id, view in self._views.items():
             is_changed = any(inside in changed for inside, _ in tree(self._models, model_id))
@@ -101,8 +101,8 @@ class Widgets:
             yield _update(model_id, {"text/plain": plain, VIEW: view.view}, view.metadata, is_live=is_live)
 
     def states(self) -> Iterator[Message]:
-        """What changed since it was last kept, as a notebook's metadata have it: what is displayed first."""
-        self._capturing.clear()  # each means the messages of one job
+        """Yield the states changed since they were last kept, as in a notebook's metadata; displayed widgets first."""
+        self._capturing.clear()  # a capture ends with its job
         unkept, self._unkept = self._unkept, {}
         displayed = [inside for root in self._views for inside, _ in tree(self._models, root)]
         kept: dict[str, Any] = {}
@@ -139,7 +139,7 @@ class Widgets:
         return {**content, "transient": {"display_id": _display_id(model_id)}, "live": is_live}
 
     def _change(self, content: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Fold a message's state into its model; returns that state."""
+        """Merge a message's state into its model; return that state."""
         data, model_id = content["data"], content["comm_id"]
         state = data.get("state") if isinstance(data, dict) else None
         if not isinstance(state, dict):

@@ -1,4 +1,4 @@
-"""The folder in which code starts: made again where it was removed while the executor runs."""
+"""The working folder in which code starts: recreated if it is removed while the executor runs."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ log = logging.getLogger(__name__)
 
 
 class NoWorkspace(Exception):
-    """There is no such folder, and it cannot be made; the message says why and what to do."""
+    """The folder does not exist and cannot be created; the message gives the reason and the remedy."""
 
 
 class Workspace:
-    """A folder that is there, and that `keep` sees to."""
+    """An existing folder, which `ensure_exists` recreates."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._seen = path.stat()
 
-    def keep(self) -> None:
-        """Make it again where it was removed, no more open than it was. Raises NoWorkspace."""
+    def ensure_exists(self) -> None:
+        """Recreate the folder if it was removed, with at most its earlier permissions. Raises NoWorkspace."""
         try:
             is_gone = not self.path.exists()
             if is_gone:
                 self.path.mkdir(parents=True)
             found = self.path.stat()
             if not stat.S_ISDIR(found.st_mode):
-                raise NoWorkspace(f"{self.path}, where code starts, is a file now: move it away")
-            # Something else of ours may have made it, for a folder in it.
+                raise NoWorkspace(f"the working folder {self.path} is now a file: move it away")
+            # Other parts of the executor may have recreated it, for a folder in it.
             if is_gone or (found.st_dev, found.st_ino) != (self._seen.st_dev, self._seen.st_ino):
                 self.path.chmod(stat.S_IMODE(found.st_mode & self._seen.st_mode))
                 self._seen = self.path.stat()
@@ -38,11 +38,11 @@ class Workspace:
             self._keep_current_folder()
         except OSError as error:
             raise NoWorkspace(
-                f"{self.path}, where code starts, is gone and cannot be made again ({error.strerror}): make it"
+                f"the working folder {self.path} is gone and cannot be recreated ({error.strerror}): create it"
             ) from error
 
     def _keep_current_folder(self) -> None:
-        """No process starts from a current folder that is gone, and ours is often this one."""
+        """Leave a removed current folder, often this one, since no process can be started from there."""
         try:
             Path.cwd()
         except FileNotFoundError:

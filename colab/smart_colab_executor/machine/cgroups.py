@@ -1,4 +1,4 @@
-"""The control groups of this process, for what Linux counts and limits of memory; other systems have none."""
+"""The control groups of this process, with Linux's counts and limits of memory; other systems have none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOUNT = Path("/sys/fs/cgroup")
 
 
 class MemoryGroup(NamedTuple):
-    """A group that memory is counted in, and the root of all such."""
+    """A group with a memory controller, and the root of its hierarchy."""
 
     version: int
     base: Path
@@ -20,7 +20,7 @@ class MemoryGroup(NamedTuple):
 
 
 def memory_groups(membership: Path = MEMBERSHIP, mount: Path = MOUNT) -> tuple[MemoryGroup, ...]:
-    """Name the groups of this process, by the file of its memberships (man 7 cgroups)."""
+    """Return the memory groups of this process, from its membership file (man 7 cgroups)."""
     return _parse(read(membership) or b"", mount)
 
 
@@ -39,13 +39,13 @@ def _parse(memberships: bytes, mount: Path) -> tuple[MemoryGroup, ...]:
 
 
 def statistic(file: Path, name: str) -> int | None:
-    """Look up a line `NAME NUMBER` in a file; None where there is none."""
+    """Look up a line `NAME NUMBER` in a file; return None if there is none."""
     found = re.search(rb"^%b (\d+)$" % name.encode(), read(file) or b"", re.MULTILINE)
     return int(found[1]) if found else None
 
 
 def read(file: Path) -> bytes | None:
-    """All of a small file, without what a buffer costs; None where there is none."""
+    """Read a small file without the cost of a buffer; return None if it cannot be read."""
     try:
         with file.open("rb", buffering=0) as opened:
             return opened.readall()

@@ -1,4 +1,4 @@
-"""What the machine is and has: memory, processors, GPUs, disks, packages."""
+"""Facts about the machine: memory, processors, GPUs, disks, packages."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ xarray xgboost
 
 @dataclass(frozen=True)
 class Memory:
-    """The memory of this machine, or of this container where it may use less."""
+    """The memory of this machine, or of this container if its limit is lower."""
 
     available_gb: float
     total_gb: float
@@ -45,12 +45,12 @@ class Memory:
 
 
 def memory() -> Memory:
-    """Measure the memory. Fast enough for before and after every job."""
+    """Measure the memory. Fast enough to run before and after every job."""
     return _memory(cgroups.MEMBERSHIP, cgroups.MOUNT)
 
 
 def current_folder(pid: int) -> Path | None:
-    """Where a process is; None where the system does not tell it."""
+    """Return a process's current folder; None if the system does not report it."""
     try:
         return Path(psutil.Process(pid).cwd())
     except (psutil.Error, OSError):
@@ -58,7 +58,7 @@ def current_folder(pid: int) -> Path | None:
 
 
 def resident_mb(pid: int) -> float | None:
-    """Measure the resident memory of a process and of all that it started; None where it is gone."""
+    """Measure the resident memory of a process and all its children; return None if it has ended."""
     try:
         process = psutil.Process(pid)
         whole = process.memory_info().rss
@@ -71,7 +71,7 @@ def resident_mb(pid: int) -> float | None:
 
 
 def machine(root: Path) -> dict[str, object]:
-    """Describe the machine; no part of it raises, and no package is imported to learn its version."""
+    """Describe the machine; never raises, and imports no package to get its version."""
     now = memory()
     gpus, note = _gpus()
     return {
@@ -113,17 +113,17 @@ def _memory(membership: Path, mount: Path) -> Memory:
 
 
 def _limits(membership: Path, mount: Path) -> Iterator[tuple[int, int]]:
-    """Yield the (limit, used) of this process's control groups and of those around them; Linux alone has any."""
+    """Yield (limit, used) for this process's control groups and their parents; only Linux has any."""
     for limit, usage, statistics, cache in _counters(cgroups.memory_groups(membership, mount)):
         most = _number(limit)
-        if most is not None and most < 1 << 60:  # version 1 says "no limit" by a huge number
-            # Pages of files that nobody uses are given back on demand: no use of memory that matters.
+        if most is not None and most < 1 << 60:  # version 1 expresses "no limit" as a huge number
+            # Inactive file pages are reclaimed on demand, so they do not count as used.
             yield most, (_number(usage) or 0) - (cgroups.statistic(statistics, cache) or 0)
 
 
-@lru_cache(1)  # to name the files takes longer than to read them
+@lru_cache(1)  # building the paths takes longer than reading the files
 def _counters(groups: tuple[cgroups.MemoryGroup, ...]) -> list[tuple[Path, Path, Path, str]]:
-    """The files of all limits: each with its use's and the statistics', and what these call the caches."""
+    """Return the files of all limits: limit, usage, statistics, and the statistics' name of the caches."""
     counters = []
     for group in groups:
         if group.version == 2:
@@ -174,12 +174,12 @@ def _storage(path: Path) -> dict[str, object] | None:
 def _version(name: str) -> str | None:
     try:
         return metadata.version(name)
-    except Exception:  # a broken installation says nothing about the others
+    except Exception:  # a broken installation must not hide the others
         return None
 
 
 def _gpus() -> tuple[list[dict[str, object]], str | None]:
-    """Ask NVML for every GPU; the note says why there is none."""
+    """Query NVML for every GPU; the note gives the reason if there is none."""
     try:
         import pynvml
     except ImportError:
@@ -189,7 +189,7 @@ def _gpus() -> tuple[list[dict[str, object]], str | None]:
     except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded):
         return [], "no NVIDIA driver"
     except pynvml.NVMLError as error:
-        return [], f"NVML says: {error}"
+        return [], f"NVML reports: {error}"
     try:
         driver = _ask(pynvml.nvmlSystemGetDriverVersion)
         cuda = _ask(pynvml.nvmlSystemGetCudaDriverVersion_v2)
@@ -218,7 +218,7 @@ def _gpu(nvml: ModuleType, index: int) -> dict[str, object]:
 
 
 def _ask(question: Callable[..., T], *arguments: object) -> T | None:
-    """Put one question to NVML. Which ones a device can answer depends on the device."""
+    """Query NVML; return None if the device does not support the query."""
     try:
         return question(*arguments)
     except Exception:

@@ -1,4 +1,4 @@
-"""One executor to a state folder: two that write the same jobs would ruin them."""
+"""One executor per state folder: two that write the same jobs would corrupt them."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from ..core.spoiled import clear_place
 
 log = logging.getLogger(__name__)
 
-# An executor that was told to end, by a bridge that is being restarted, needs some seconds for its kernels.
-PATIENCE_SEC = 20.0
-PAUSE_SEC = 0.05
-# What a file system without locks answers; the folder is then used unlocked.
+# An executor that is shutting down, because its bridge restarts, needs some seconds for its kernels.
+LOCK_TIMEOUT_SEC = 20.0
+LOCK_RETRY_DELAY_SEC = 0.05
+# Errors of a file system without locks; the folder is then used unlocked.
 UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 class StateLock:
-    """The folder's lock, ours until `close` or the end of the process, however it ends."""
+    """The folder's lock, held until `close` or the end of the process."""
 
     def __init__(self, folder: Path, inside: BinaryIO, outside: BinaryIO | None) -> None:
         self._folder = folder
         self._inside = inside
         self._outside = outside
-        self._is_said = False
+        self._is_reported = False
 
     def __enter__(self) -> StateLock:
         return self
@@ -41,36 +41,36 @@ class StateLock:
         self.close()
 
     def close(self) -> None:
-        """Let the folder go."""
+        """Release the folder."""
         self._inside.close()
         if self._outside is not None:
             with suppress(OSError):
                 Path(self._outside.name).unlink()
             self._outside.close()
 
-    def look(self) -> None:
-        """Make the folder again where it was removed, and say so once."""
+    def restore_folder(self) -> None:
+        """Recreate the folder if it was removed, and log that once."""
         if _is_at(self._inside, self._folder / "lock"):
             return
-        if not self._is_said:
+        if not self._is_reported:
             log.error(
-                "%s was removed: what earlier jobs printed is gone; it is made again, for the jobs that run and wait",
+                "%s was removed: the output of earlier jobs is gone; recreating it for the running and waiting jobs",
                 self._folder,
             )
-        self._is_said = True
+        self._is_reported = True
         try:
             inside = _lock(self._folder / "lock", self._folder, 0)
-            # A job that it lacks may have run: none of its earlier starts vouches for that any more.
+            # A job missing from it may have run: its earlier starts no longer prove the contrary.
             (self._folder / "boots").unlink(missing_ok=True)
         except OSError:
-            return  # until the next look
+            return  # retried at the next call
         self._inside.close()
-        self._inside, self._is_said = inside, False
+        self._inside, self._is_reported = inside, False
 
 
-def take(folder: Path, patience_sec: float = PATIENCE_SEC) -> StateLock:
-    """Make the folder's lock ours. Raises BlockingIOError while another executor has it, and OSError."""
-    # One lies outside: who removes the folder removes the lock in it, and the next executor would find none.
+def take(folder: Path, patience_sec: float = LOCK_TIMEOUT_SEC) -> StateLock:
+    """Lock the folder. Raises BlockingIOError while another executor holds the lock, and OSError."""
+    # One lock lies outside: removing the folder removes the lock in it, and the next executor would find none.
     path = _place_outside(folder)
     outside = None if path is None else _lock(path, folder, patience_sec)
     try:
@@ -83,14 +83,14 @@ def take(folder: Path, patience_sec: float = PATIENCE_SEC) -> StateLock:
 
 def _lock(path: Path, folder: Path, patience_sec: float) -> BinaryIO:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Code and output are nobody else's business on a shared machine.
+    # Code and output are private on a shared machine.
     path.parent.chmod(0o700)
     clear_place(path)
     deadline = time.monotonic() + patience_sec
     while True:
         file = _open(path)
         try:
-            # One that was removed meanwhile locks nothing.
+            # A file that was removed meanwhile locks nothing.
             if _try_lock(file.fileno()) and _is_at(file, path):
                 return file
         except OSError:
@@ -99,12 +99,12 @@ def _lock(path: Path, folder: Path, patience_sec: float) -> BinaryIO:
         file.close()
         if time.monotonic() >= deadline:
             raise BlockingIOError(errno.EAGAIN, "another executor uses this folder", str(folder))
-        time.sleep(PAUSE_SEC)
+        time.sleep(LOCK_RETRY_DELAY_SEC)
 
 
 def _is_at(file: BinaryIO, path: Path) -> bool:
-    """Whether this is the file of that name."""
-    if sys.platform == "win32":  # what is open cannot be removed there
+    """Return whether `path` still leads to the open file."""
+    if sys.platform == "win32":  # open files cannot be removed there
         return True
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
@@ -113,7 +113,7 @@ def _is_at(file: BinaryIO, path: Path) -> bool:
 
 
 def _place_outside(folder: Path) -> Path | None:
-    """Where a lock for the folder lies that is removed with nothing else; None where there is no place of ours."""
+    """Return the path of the lock outside the folder; None if there is no private place for it."""
     if sys.platform == "win32":
         return None
     try:

@@ -1,4 +1,4 @@
-"""The notebook's start cell: it installs, starts the executor, opens a tunnel and shows what runs.
+"""The notebook's start cell: it installs, starts the executor, opens a tunnel and shows running code.
 
-Runs in the notebook's own kernel before anything is installed: on the standard library alone.
+Runs in the notebook's own kernel before anything is installed: standard library only.
 """

@@ -1,4 +1,4 @@
-"""The live log under the notebook's start cell: which code runs, and what it prints."""
+"""The live log under the notebook's start cell: running code and its output."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ EVENTS = 100
 LINES = 20
 FINAL = ("succeeded", "failed", "interrupted", "timed_out", "lost")
 
-# The executor is on this machine, whatever proxy the environment names.
+# The executor is on this machine: ignore proxies of the environment.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def request(address: str, token: str, path: str, method: str = "GET") -> dict[str, Any]:
-    """Ask the executor on this machine."""
+    """Send a request to the executor on this machine."""
     asked = urllib.request.Request(address + path, method=method, headers={"Authorization": f"Bearer {token}"})  # noqa: S310
     with _opener.open(asked, timeout=10) as reply:
         answer: dict[str, Any] = json.load(reply)
@@ -29,7 +29,7 @@ def request(address: str, token: str, path: str, method: str = "GET") -> dict[st
 
 @dataclass
 class _Shown:
-    """How far a job has been shown."""
+    """A job's position in the live log."""
 
     state: str = ""
     cursor: int = 0
@@ -37,7 +37,7 @@ class _Shown:
 
 
 class LiveLog:
-    """Prints what happened since the last look; jobs that had ended before the first one are history."""
+    """Prints news since the last call; jobs that ended before the first call are not shown."""
 
     def __init__(self, address: str, token: str) -> None:
         self._address = address
@@ -45,7 +45,7 @@ class LiveLog:
         self._jobs: dict[str, _Shown] | None = None
 
     def show_news(self) -> None:
-        """Look once. A look that fails is made up for by the next one."""
+        """Print the news once. After a failure the next call catches up."""
         try:
             jobs = self._get(f"/jobs?limit={JOBS}")["jobs"]
             if self._jobs is None:
@@ -64,28 +64,28 @@ class LiveLog:
         state = "running" if job["started_at"] else "queued"
         if state != shown.state:
             shown.state = state
-            _say(job, f"{state}: {job['code_head']}")
+            _print_line(job, f"{state}: {job['code_head']}")
         if job["last_seq"] > shown.cursor:
             self._show_output(job, shown)
         if job["state"] in FINAL and shown.cursor >= job["last_seq"]:
             shown.done = True
             took = f" after {job['execution_time_sec']:.1f} s" if job["execution_time_sec"] is not None else ""
-            _say(job, f"{job['state']}{took}" + (f" ({job['reason']})" if job["reason"] else ""))
+            _print_line(job, f"{job['state']}{took}" + (f" ({job['reason']})" if job["reason"] else ""))
 
     def _show_output(self, job: dict[str, Any], shown: _Shown) -> None:
-        """Show the newest lines only: a browser page is no place for a million, and the job's log has them all."""
+        """Show only the newest lines: a browser page cannot hold millions, and the job's log has them all."""
         after = max(shown.cursor, job["last_seq"] - EVENTS)
         page = self._get(f"/jobs/{job['id']}/events?after={after}&max_bytes=65536")
         lines = [line for event in page["events"] for line in _lines(event)]
         if after > shown.cursor or len(lines) > LINES:
-            _say(job, "│ … (the rest is in the job's log)")
+            _print_line(job, "│ … (the rest is in the job's log)")
         for line in lines[-LINES:]:
-            _say(job, f"│ {line}")
+            _print_line(job, f"│ {line}")
         shown.cursor = page["next"]
 
 
 def _lines(event: dict[str, Any]) -> Iterator[str]:
-    """Make an event readable; a line that redraws itself (a progress bar) counts as it looks last."""
+    """Yield an event's text in lines; of a line that redraws itself (a progress bar), its last state."""
     kind = event["type"]
     if kind == "stream":
         for line in event["text"].rstrip("\n").split("\n"):
@@ -99,6 +99,6 @@ def _lines(event: dict[str, Any]) -> Iterator[str]:
         yield from text.splitlines() if isinstance(text, str) else [f"[{', '.join(event['data'])}]"]
 
 
-def _say(job: dict[str, Any], text: str) -> None:
-    # The end of the id: the beginning of a UUIDv7 is the time, alike in jobs that follow each other.
+def _print_line(job: dict[str, Any], text: str) -> None:
+    # The end of the id: a UUIDv7 starts with the time, so consecutive jobs look alike.
     print(f"{datetime.now().astimezone():%H:%M:%S}  {job['id'][-8:]}  {text}", flush=True)

@@ -1,6 +1,6 @@
-"""What the notebook's start cell does: install, start the executor, open the tunnel, show what runs, and clear up.
+"""The notebook's start cell: install, start the executor, open the tunnel, show running code, clean up.
 
-Runs in the notebook's own kernel, the only place where Colab's secrets can be read, on the standard library alone.
+Runs in the notebook's own kernel, the only place where Colab's secrets can be read: standard library only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..guard.admission import parse_networks
 from .live_log import LiveLog, request
 from .tunnels import Cloudflare, Ngrok, NoTunnel, SetupError, Tunnel, end, find_cloudflared
 
-# What pyproject.toml says the package needs; Colab lacks the last two.
+# The dependencies in pyproject.toml; Colab lacks the last two.
 NEEDED = (
     "flask>=3.0",
     "ipykernel>=6.17",
@@ -37,18 +37,18 @@ NEEDED = (
     "waitress>=3.0",
 )
 NGROK = "ngrok>=1.4,<2"
-# In the state folder, what is read or written here.
+# Files of the state folder that are read or written here.
 FILES = ("token", "ready.json", "executor.log", "cloudflared.log")
 TUNNELS = ("ngrok", "cloudflare", "none")
 
-START_WAIT_SEC = 60.0
+START_TIMEOUT_SEC = 60.0
 STOP_TIMEOUT_SEC = 20.0
 TUNNEL_RETRY_DELAY_SEC = 30.0
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the form, Colab's secrets and the environment ask for, checked."""
+    """The checked settings from the form, Colab's secrets and the environment."""
 
     tunnel: str
     port: int
@@ -60,7 +60,7 @@ class Settings:
 
     @property
     def state(self) -> Path:
-        """The folder that outlives a run of the cell."""
+        """The state folder, which outlives a run of the cell."""
         return self.root / ".smart_colab"
 
 
@@ -76,7 +76,7 @@ def start(tunnel: str = "ngrok", domain: str = "", root: Path | str = ".", allow
 
 
 def serve(settings: Settings, process: subprocess.Popen[bytes], address: str, token: str) -> None:
-    """Hold the tunnel open and show what runs, until the executor ends."""
+    """Keep the tunnel open and show running code, until the executor ends."""
     tunnel = open_tunnel(settings, address)
     log = LiveLog(address, token)
     try:
@@ -85,7 +85,7 @@ def serve(settings: Settings, process: subprocess.Popen[bytes], address: str, to
         announce(tunnel.url, token)
         while process.poll() is None:
             if not tunnel.alive():
-                tunnel = reopened(tunnel, settings, address, token)
+                tunnel = reopen_tunnel(tunnel, settings, address, token)
             log.show_news()
             time.sleep(1)
     finally:
@@ -97,7 +97,7 @@ def serve(settings: Settings, process: subprocess.Popen[bytes], address: str, to
 def read_settings(
     tunnel: str, domain: str, root: Path, secret: Callable[[str], str], allowed_ips: str = ""
 ) -> Settings:
-    """Check the form. The environment goes before it, for runs without a person."""
+    """Check the form. The environment overrides it, for unattended runs."""
     tunnel = os.environ.get("SMART_COLAB_TUNNEL", tunnel).strip().lower()
     if tunnel not in TUNNELS:
         raise SetupError(f"The tunnel must be one of {', '.join(TUNNELS)}, not {tunnel!r}.")
@@ -127,7 +127,7 @@ def read_settings(
 
 
 def secret(name: str) -> str:
-    """Read a secret from the environment or from Colab; empty where there is none."""
+    """Return a secret from the environment or from Colab; empty if there is none."""
     if value := os.environ.get(name, "").strip():
         return value
     try:
@@ -143,12 +143,12 @@ def secret(name: str) -> str:
             f"This notebook may not read your Colab Secret {name}.\n"
             f"Click the key in Colab's left side bar, switch on 'Notebook access' for {name}, and run this cell again."
         ) from error
-    except userdata.TimeoutException:  # the page in the browser answers, and nobody has it open
+    except userdata.TimeoutException:  # the browser page must answer, and it is not open
         return ""
 
 
 def install(requirements: list[str] | tuple[str, ...]) -> None:
-    """Install what is missing, and touch nothing that is there."""
+    """Install missing packages, and leave installed ones alone."""
     missing = [needed for needed in requirements if not _installed(needed)]
     if not missing:
         return
@@ -169,7 +169,7 @@ def _installed(requirement: str) -> bool:
 
 
 def kept_token(file: Path) -> str:
-    """Read the token of the last run, so that the bridge's settings stay good when the cell is run again."""
+    """Return the token of the last run, so that the bridge's settings stay valid when the cell is run again."""
     try:
         return file.read_text("ascii").strip()
     except FileNotFoundError:
@@ -177,7 +177,7 @@ def kept_token(file: Path) -> str:
 
 
 def write_private(file: Path, text: str) -> None:
-    """Write a file that nobody else on the machine can read, not even for a moment."""
+    """Write a file that no other user of the machine can read at any time."""
     file.unlink(missing_ok=True)
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
         stream.write(text)
@@ -185,21 +185,21 @@ def write_private(file: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def executor(settings: Settings, token: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """Run the executor as a process of its own; yield it and its address."""
+    """Run the executor as a separate process; yield it and its address."""
     state = settings.state
     for name in FILES:
         clear_place(state / name)
     ready = state / "ready.json"
     replace_previous(ready, kept_token(state / "token"))
     write_private(state / "token", token)
-    # -P: no file in the content root stands in for a module of Python's.
+    # -P: no file in the content root can shadow a module of Python.
     command = [sys.executable, "-P", "-m", "smart_colab_executor", "--exit-with-stdin"]
     command += ["--port", str(settings.port), "--root", str(settings.root), "--state", str(state)]
     command += ["--token-file", str(state / "token"), "--ready-file", str(ready)]
     command += ["--allow-ips", settings.allowed_ips]
     if settings.tunnel != "none":
         command += ["--behind", settings.tunnel]
-    # The secrets are for this kernel alone; the executor hands its environment on to the code that it runs.
+    # The secrets stay in this kernel; the executor passes its environment on to the code that it runs.
     private = {"NGROK_TOKEN", "NGROK_DOMAIN", "SMART_COLAB_TOKEN"}
     environment = {name: value for name, value in os.environ.items() if name not in private}
     environment["PYTHONPATH"] = os.pathsep.join(
@@ -208,12 +208,12 @@ def executor(settings: Settings, token: str) -> Iterator[tuple[subprocess.Popen[
     with (state / "executor.log").open("wb") as log:
         process = subprocess.Popen(
             command,
-            stdin=subprocess.PIPE,  # closed by the end of this kernel, whatever ends it, and the executor goes too
+            stdin=subprocess.PIPE,  # closes when this kernel ends in any way, and the executor exits then
             stdout=subprocess.DEVNULL,
             stderr=log,
             cwd=settings.root,
             env=environment,
-            start_new_session=True,  # the notebook's stop button interrupts the kernel's whole group: not the executor
+            start_new_session=True,  # the stop button interrupts the kernel's process group: not the executor
         )
     try:
         yield process, wait_ready(process, ready, settings)["url"]
@@ -226,16 +226,16 @@ def executor(settings: Settings, token: str) -> Iterator[tuple[subprocess.Popen[
 
 
 def replace_previous(ready: Path, token: str) -> None:
-    """Shut down the executor that an earlier run left behind, if any; what its jobs printed stays on disk."""
+    """Shut down the executor of an earlier run, if any; the output of its jobs stays on disk."""
     try:
         address = json.loads(ready.read_text("utf-8"))["url"]
         ready.unlink()
         request(address, token, "/shutdown", "POST")
     except (OSError, ValueError, http.client.HTTPException):
-        return  # there is none, or what has its port by now is another
+        return  # there is none, or its port now belongs to another program
     print("Replacing the executor of an earlier run …", flush=True)
     deadline = time.monotonic() + STOP_TIMEOUT_SEC
-    with contextlib.suppress(OSError, http.client.HTTPException):  # nobody answers: it is gone
+    with contextlib.suppress(OSError, http.client.HTTPException):  # no answer: it has ended
         while request(address, token, "/health"):
             if time.monotonic() > deadline:
                 raise SetupError("The executor of an earlier run does not stop. Choose Runtime > Restart session.")
@@ -243,11 +243,11 @@ def replace_previous(ready: Path, token: str) -> None:
 
 
 def wait_ready(process: subprocess.Popen[bytes], ready: Path, settings: Settings) -> dict[str, Any]:
-    """Wait until the executor says that it serves."""
-    deadline = time.monotonic() + START_WAIT_SEC
+    """Wait until the executor reports that it is ready; return the ready line."""
+    deadline = time.monotonic() + START_TIMEOUT_SEC
     while True:
         ended = process.poll() is not None
-        with contextlib.suppress(OSError, ValueError):  # not there, or half written
+        with contextlib.suppress(OSError, ValueError):  # missing, or half written
             found: dict[str, Any] = json.loads(ready.read_text("utf-8"))
             return found
         if ended or time.monotonic() > deadline:
@@ -256,12 +256,12 @@ def wait_ready(process: subprocess.Popen[bytes], ready: Path, settings: Settings
 
 
 def tail(settings: Settings) -> str:
-    """Read the end of the executor's log."""
+    """Return the end of the executor's log."""
     return "\n".join((settings.state / "executor.log").read_text("utf-8", "replace").splitlines()[-15:])
 
 
 def open_tunnel(settings: Settings, address: str) -> Tunnel:
-    """Open the tunnel that was asked for."""
+    """Open the configured tunnel."""
     if settings.tunnel == "ngrok":
         return Ngrok(address, settings.ngrok_token, settings.ngrok_domain)
     if settings.tunnel == "cloudflare":
@@ -269,9 +269,9 @@ def open_tunnel(settings: Settings, address: str) -> Tunnel:
     return NoTunnel(address)
 
 
-def reopened(tunnel: Tunnel, settings: Settings, address: str, token: str) -> Tunnel:
-    """Open a tunnel anew. The executor, and what runs in it, never noticed."""
-    print("The tunnel is gone; opening another …", flush=True)
+def reopen_tunnel(tunnel: Tunnel, settings: Settings, address: str, token: str) -> Tunnel:
+    """Reopen the tunnel. The executor and the code in it are not affected."""
+    print("The tunnel closed; opening another …", flush=True)
     tunnel.close()
     try:
         tunnel = open_tunnel(settings, address)
@@ -284,10 +284,11 @@ def reopened(tunnel: Tunnel, settings: Settings, address: str, token: str) -> Tu
 
 
 def announce(url: str, token: str) -> None:
-    """Print the line to copy, and the same as a client's configuration."""
+    """Print the line to copy, and the same in a client's configuration."""
     line = f"{url}#{token}"
     server = {"command": "smart-colab", "env": {"COLAB_URL": line}}
     config = json.dumps({"mcpServers": {"smart-colab": server}}, indent=2)
     print(f"The executor is up. Connect the bridge with this line:\n\n{line}\n")
     print(f"or with this configuration (Claude Desktop and others):\n\n{config}\n")
-    print("Whoever has the line can run code on this machine. Stop this cell to end it. What runs:\n", flush=True)
+    print("Anyone with this line can run code on this machine. Stop this cell to stop the executor.\n")
+    print("Running code:\n", flush=True)

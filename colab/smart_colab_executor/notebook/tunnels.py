@@ -1,6 +1,6 @@
-"""Ways for the bridge to reach the executor from outside: ngrok, Cloudflare, or none.
+"""Tunnels from the internet to the executor: ngrok, Cloudflare, or none.
 
-Needs the standard library alone, since the notebook imports this before anything is installed.
+Standard library only, since the notebook imports this before anything is installed.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ CLOUDFLARED = "https://github.com/cloudflare/cloudflared/releases/latest/downloa
 CLOUDFLARED_TIMEOUT_SEC = 45.0
 
 _MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
-# api.trycloudflare.com stands in cloudflared's error messages: it is no tunnel.
+# api.trycloudflare.com appears in cloudflared's error messages: it is not a tunnel.
 _ADDRESS = re.compile(r"https://(?!api\.)[a-z0-9-]+\.trycloudflare\.com")
 _NGROK_HINTS = {
-    "ERR_NGROK_105": "NGROK_TOKEN is no authtoken. Copy it from https://dashboard.ngrok.com/get-started/your-authtoken.",
+    "ERR_NGROK_105": "NGROK_TOKEN is not valid. Copy it from https://dashboard.ngrok.com/get-started/your-authtoken.",
     "ERR_NGROK_107": "This authtoken was revoked. Make a new one at https://dashboard.ngrok.com/authtokens.",
     "ERR_NGROK_108": "Your plan allows no further agent: stop the notebook that still runs elsewhere.",
     "ERR_NGROK_334": "This domain is in use: stop the notebook that still runs with it.",
@@ -34,9 +34,9 @@ _NGROK_HINTS = {
 
 
 class SetupError(Exception):
-    """Something that the person at the notebook can put right; shown without a traceback."""
+    """An error that the notebook's user can fix; shown without a traceback."""
 
-    def _render_traceback_(self) -> list[str]:  # IPython asks for this
+    def _render_traceback_(self) -> list[str]:  # IPython calls this
         return [f"\n{self}\n"]
 
 
@@ -46,31 +46,31 @@ class Tunnel(Protocol):
     url: str
 
     def alive(self) -> bool:
-        """Tell whether it still stands."""
+        """Return whether the tunnel is still open."""
 
     def close(self) -> None:
-        """Close it."""
+        """Close the tunnel."""
 
 
 class NoTunnel:
-    """The executor's own address, for a bridge on this machine or a tunnel that the user brings."""
+    """The executor's own address, for a bridge on this machine or a tunnel of the user's own."""
 
     def __init__(self, address: str) -> None:
         self.url = address
 
     def alive(self) -> bool:
-        """Stand as long as the executor does."""
+        """Return True: the address is valid as long as the executor runs."""
         return True
 
     def close(self) -> None:
-        """Leave everything as it is."""
+        """Do nothing."""
 
 
 class Ngrok:
-    """A tunnel by ngrok's own Python package, which reconnects by itself."""
+    """A tunnel of ngrok's Python package, which reconnects by itself."""
 
     def __init__(self, address: str, authtoken: str, domain: str) -> None:
-        import ngrok  # installed by now, and only when it is wanted
+        import ngrok  # installed only if this tunnel is chosen
 
         self._ngrok = ngrok
         options: dict[str, object] = {"domain": domain} if domain else {}
@@ -80,24 +80,24 @@ class Ngrok:
             self.close()
             said = " ".join(str(part) for part in error.args)
             hint = next((hint for code, hint in _NGROK_HINTS.items() if re.search(rf"{code}\b", said)), "")
-            raise SetupError(f"ngrok did not open the tunnel. {hint}\nIt says: {said}") from error
+            raise SetupError(f"ngrok did not open the tunnel. {hint}\nngrok reports: {said}") from error
         self.url: str = listener.url()
 
     def alive(self) -> bool:
-        """Leave reconnecting to ngrok."""
+        """Return True: ngrok reconnects by itself."""
         return True
 
     def close(self) -> None:
-        """Take the address down, and ngrok's session: it counts against the plan, and remembers an old authtoken."""
+        """Close the address and ngrok's session, which counts against the plan and remembers an old authtoken."""
         _in_thread(self._ngrok.kill)
 
 
 class Cloudflare:
-    """A quick tunnel of Cloudflare's: no account, and a new address at every start."""
+    """A quick tunnel of Cloudflare: no account, and a new address at every start."""
 
     def __init__(self, address: str, program: str, log: Path) -> None:
-        # It stays in the kernel's process group: whatever ends the kernel, or stops the cell, ends it too.
-        with log.open("wb") as output:  # a file, since nobody would empty a pipe
+        # It stays in the kernel's process group, so that it ends with the kernel and with the cell.
+        with log.open("wb") as output:  # a file, since nothing would read a pipe
             self._process = subprocess.Popen(
                 [program, "tunnel", "--no-autoupdate", "--url", address],
                 stdin=subprocess.DEVNULL,
@@ -111,7 +111,7 @@ class Cloudflare:
             raise
 
     def _wait(self, log: Path) -> str:
-        """Wait until the address is known and, as it is announced before, until it works."""
+        """Wait for the address and, since it is announced earlier, until it works; return it."""
         deadline = time.monotonic() + CLOUDFLARED_TIMEOUT_SEC
         while True:
             ended = not self.alive()
@@ -125,7 +125,7 @@ class Cloudflare:
             time.sleep(0.1)
 
     def alive(self) -> bool:
-        """Tell whether cloudflared still runs."""
+        """Return whether cloudflared is still running."""
         return self._process.poll() is None
 
     def close(self) -> None:
@@ -134,7 +134,7 @@ class Cloudflare:
 
 
 def find_cloudflared(folder: Path, source: str = CLOUDFLARED, say: Callable[[str], None] = print) -> str:
-    """Find cloudflared on the PATH or in `folder`, else download Cloudflare's own build to there."""
+    """Find cloudflared on the PATH or in `folder`, else download Cloudflare's own build to `folder`."""
     program = folder / "cloudflared"
     found = shutil.which("cloudflared") or shutil.which(str(program))
     if found:
@@ -162,7 +162,7 @@ def find_cloudflared(folder: Path, source: str = CLOUDFLARED, say: Callable[[str
 
 
 def end(process: subprocess.Popen[bytes], patience: float = 10.0) -> None:
-    """End a process, politely first."""
+    """Terminate a process; kill it if it does not end in time."""
     if process.poll() is None:
         process.terminate()
     try:
@@ -173,7 +173,7 @@ def end(process: subprocess.Popen[bytes], patience: float = 10.0) -> None:
 
 
 def _in_thread(call: Callable[[], T]) -> T:
-    """Call where no event loop runs: in a notebook one does, and ngrok would answer with a promise."""
+    """Call in a thread without an event loop: in a notebook one runs, and ngrok would return a promise."""
     results: list[T] = []
     errors: list[BaseException] = []
 

@@ -1,4 +1,4 @@
-"""How jobs end in a session."""
+"""The ends of jobs in a session."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from ..in_kernel.leaving import CellExited
 from ..jobs.job import Ending
 
-# What ipykernel calls the exception of code that raised none.
+# ipykernel's `ename` for code that raised no exception.
 NO_ERROR = "NoneType"
 UNKNOWN_EXIT = {"signal": None, "code": None, "out_of_memory": False}
 KERNEL_DIED = Ending("failed", "kernel_died", variables_lost=True, kernel_exit=UNKNOWN_EXIT)
@@ -17,16 +17,16 @@ INTERRUPTED = Ending("interrupted", "interrupted")
 DISK_FULL = Ending("failed", "disk_full")
 SUCCEEDED = Ending("succeeded")
 KERNEL_REPLACED = Ending("lost", "kernel_replaced")
-# The kernel that it began in ended between two of its steps.
+# The kernel of the job ended between two of its steps.
 KERNEL_GONE = Ending("lost", "kernel_replaced", variables_lost=True)
-# A step has succeeded, and there is a further one.
+# Not the end: a step has succeeded and there is a next one.
 GOES_ON = Ending("running")
 
 
 def read_reply(reply: dict[str, Any] | None, shown: Set[str]) -> tuple[bool, dict[str, Any] | None]:
-    """Whether the code ran to its end, by a kernel's reply and what kinds of messages it `shown`.
+    """Return whether the code ran to its end, by a kernel's reply and the kinds of messages `shown`.
 
-    And the content of an `error` that stands in the reply alone.
+    Also return the content of an `error` that is only in the reply.
     """
     if reply is None or reply["status"] != "error":
         return reply is not None and reply["status"] == "ok", None

@@ -1,4 +1,4 @@
-"""All sessions, for the other threads."""
+"""All sessions, with an interface for the other threads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXECUTOR_STOPS = Ending("lost", "executor_stopped")
 
 
 class Sessions:
-    """All sessions; its methods may be called from any thread but the kernels' own."""
+    """All sessions; callable from any thread except the kernels' own."""
 
     def __init__(self, workspace: Workspace, thread: LoopThread, notes: KernelNotes) -> None:
         self._workspace = workspace
@@ -32,7 +32,7 @@ class Sessions:
         self._closed = False
 
     def open(self) -> None:
-        """Make `main` and start its kernel in the background."""
+        """Create `main` and start its kernel in the background."""
 
         async def begin() -> None:
             in_background(self._open(DEFAULT_SESSION).warm())
@@ -40,7 +40,7 @@ class Sessions:
         self._thread.run(begin())
 
     def close(self) -> None:
-        """End all jobs and kernels; nothing can be started after."""
+        """End all jobs and kernels; nothing can be started afterwards."""
 
         async def end() -> None:
             self._closed = True
@@ -60,7 +60,7 @@ class Sessions:
         self._thread.call(enqueue)
 
     def interrupt(self, job: Job) -> None:
-        """Take a queued job out, interrupt a running one."""
+        """Remove a queued job from its queue, or interrupt a running one."""
 
         async def interrupt() -> None:
             if (session := self._sessions.get(job.request.session)) is not None:
@@ -68,19 +68,19 @@ class Sessions:
 
         self._thread.run(interrupt())
 
-    def keep(self) -> None:
-        """Make again what was removed: the workspace, and what is written down of jobs and kernels."""
+    def restore_records(self) -> None:
+        """Restore what was removed: the workspace, and the records of jobs and kernels."""
 
-        def keep() -> None:
-            with suppress(NoWorkspace):  # who needs it says so
-                self._workspace.keep()
+        def restore() -> None:
+            with suppress(NoWorkspace):  # reported when a kernel needs it
+                self._workspace.ensure_exists()
             for session in self._sessions.values():
-                session.keep()
+                session.restore_records()
 
-        self._thread.call(keep)
+        self._thread.call(restore)
 
     def describe(self) -> list[dict[str, Any]]:
-        """All sessions, `main` first."""
+        """Describe all sessions, `main` first."""
 
         async def describe() -> list[tuple[dict[str, Any], int | None]]:
             self._open(DEFAULT_SESSION)
@@ -90,7 +90,7 @@ class Sessions:
         return [_with_memory(*described) for described in self._thread.run(describe())]
 
     def folders(self) -> dict[str, Path]:
-        """The current folder of each session's kernel, where the system tells it."""
+        """Return the current folder of each session's kernel, if the system reports it."""
 
         async def processes() -> dict[str, int]:
             kernels = {name: session.kernel for name, session in self._sessions.items()}
@@ -100,7 +100,7 @@ class Sessions:
         return {name: folder for name, folder in folders.items() if folder is not None}
 
     def restart(self, name: str) -> tuple[dict[str, Any], list[str]]:
-        """The session with its new kernel, and the jobs that ended. Raises NotFound, Busy."""
+        """Restart a session; return it with its new kernel, and the ended jobs. Raises NotFound, Busy."""
 
         async def restart() -> tuple[tuple[dict[str, Any], int | None], list[str]]:
             session = self._get(name)
@@ -110,16 +110,16 @@ class Sessions:
             if not restarting.done():
                 restarting.add_done_callback(lambda task: task.cancelled() or task.exception())
                 raise Occupied(
-                    f"Session {name} is restarting still: its jobs are ended, its new kernel is not ready.",
-                    "Do not restart it again: it goes on, and code that is sent now runs in the new kernel.",
+                    f"Session {name} is still restarting: its jobs have ended, its new kernel is not ready.",
+                    "Do not restart it again: the restart continues, and code sent now runs in the new kernel.",
                     retryable=False,
                 )
             error = restarting.exception()
             if self._sessions.get(name) is not session:
-                raise NotFound(f"Session {name} was deleted meanwhile.", "Running code in it makes it.") from error
+                raise NotFound(f"Session {name} was deleted meanwhile.", "Running code in it creates it.") from error
             if isinstance(error, KernelNotStarted):
                 raise Busy(
-                    f"A new kernel could not be started: {error}.", "Mend that, or try again in a minute."
+                    f"A new kernel could not be started: {error}.", "Fix that, or try again in a minute."
                 ) from error
             return _described(session), restarting.result()
 
@@ -127,7 +127,7 @@ class Sessions:
         return _with_memory(*described), ended
 
     def delete(self, name: str) -> list[str]:
-        """The jobs that ended. Raises NotFound."""
+        """Delete a session; return the ended jobs. Raises NotFound."""
 
         async def delete() -> list[str]:
             session = self._get(name)
@@ -137,7 +137,7 @@ class Sessions:
         return self._thread.run(delete())
 
     def variables(self, name: str) -> dict[str, Any]:
-        """What `GET /variables` answers. Raises NotFound."""
+        """Return the reply of `GET /variables`. Raises NotFound."""
 
         async def variables() -> dict[str, Any]:
             return await self._get(name).variables()
@@ -145,7 +145,7 @@ class Sessions:
         return self._thread.run(variables())
 
     def cleanup(self, name: str) -> dict[str, Any]:
-        """What was cleared. Raises NotFound, Busy."""
+        """Clean up a session; return what was cleared. Raises NotFound, Busy."""
 
         async def cleanup() -> dict[str, Any]:
             return await self._get(name).cleanup()
@@ -163,7 +163,9 @@ class Sessions:
         session = self._sessions.get(name)
         if session is None:
             known = ", ".join(sorted({DEFAULT_SESSION, *self._sessions}))
-            raise NotFound(f"There is no session {name}.", f"There are: {known}. Running code in a new name makes it.")
+            raise NotFound(
+                f"There is no session {name}.", f"There are: {known}. Running code under a new name creates a session."
+            )
         return session
 
 
@@ -173,5 +175,5 @@ def _described(session: Session) -> tuple[dict[str, Any], int | None]:
 
 
 def _with_memory(shown: dict[str, Any], pid: int | None) -> dict[str, Any]:
-    """Add the memory of the session's kernel. Not in the kernels' thread: it looks at every process of the machine."""
+    """Add the memory of the session's kernel. Not in the kernels' thread: it scans all processes of the machine."""
     return {**shown, "memory_mb": probe.resident_mb(pid) if pid is not None else None}

@@ -1,6 +1,6 @@
-"""One session: a named kernel, which runs its jobs one after the other, a loop's steps in turn with the others.
+"""One session: a named kernel that runs its jobs one after the other; the steps of loops alternate with other jobs.
 
-All of it lives in the kernels' thread.
+For the kernels' thread only.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from .turn import Turn
 log = logging.getLogger(__name__)
 
 VARIABLES_TIMEOUT_SEC = 3.0
-# A snapshot is taken so long after the end of a job; those that end meanwhile share it.
-SNAPSHOT_PAUSE_SEC = 0.05
+# Delay from a job's end to the snapshot; jobs that end meanwhile share it.
+SNAPSHOT_DELAY_SEC = 0.05
 CLEANUP_TIMEOUT_SEC = 20.0
 
 
@@ -44,20 +44,20 @@ class Session:
         self._restart: asyncio.Task[list[str]] | None = None
         self._started_at: str | None = None
         self._idle_since = 0.0
-        # Those that have not begun, and those between two steps: all of these began in the kernel that there is.
+        # Jobs that have not started, and jobs between two steps, all of which started in the current kernel.
         self._queue: deque[Job] = deque()
         self._running: Turn | None = None
-        # Set while all jobs must end in a way that the kernel does not know of.
+        # Set while all jobs must end for a reason that the kernel does not know.
         self._ending: Ending | None = None
         self._work: asyncio.Task[None] | None = None
-        # Whoever holds it has the kernel for itself.
+        # Its holder has exclusive use of the kernel.
         self._turn = asyncio.Lock()
         self._snapshot: dict[str, Any] | None = None
         self._snapshot_due = False
 
     @property
     def kernel(self) -> Kernel | None:
-        """The kernel when it lives."""
+        """The kernel, if it is running."""
         return None if self._kernel is None or self._kernel.died.done() else self._kernel
 
     @property
@@ -71,13 +71,13 @@ class Session:
 
     @property
     def _running_job(self) -> Job | None:
-        """The job that is at its turn; where none is, the first of those between two steps."""
+        """The job whose step is running; if there is none, the first one between two steps."""
         if self._running is not None:
             return self._running.job
         return next((job for job in self._queue if job.has_begun), None)
 
     def describe(self) -> dict[str, Any]:
-        """The session as the API shows it, but for its memory, which takes a while to measure."""
+        """Return the session as the API shows it, without its memory, which takes a while to measure."""
         kernel, state, running = self.kernel, self.state, self._running_job
         return {
             "name": self.name,
@@ -98,21 +98,21 @@ class Session:
             self._work = asyncio.create_task(self._run_queue())
 
     async def warm(self) -> None:
-        """Have a kernel ready before the first job wants it."""
+        """Start a kernel before the first job needs it."""
         with suppress(KernelNotStarted):
             async with self._turn:
                 await self._ensure_kernel()
 
-    def keep(self) -> None:
-        """Write down again what was removed of its jobs and its kernel."""
+    def restore_records(self) -> None:
+        """Restore removed records of its jobs and its kernel."""
         with suppress(OSError):
             for job in [*([self._running.job] if self._running else []), *self._queue]:
-                job.keep()
-        if (kernel := self.kernel) is not None and kernel.pid is not None and not self._notes.knows(kernel.id):
-            kernel.note(kernel.pid)
+                job.restore_files()
+        if (kernel := self.kernel) is not None and kernel.pid is not None and not self._notes.has(kernel.id):
+            kernel.record_process(kernel.pid)
 
     async def interrupt(self, job: Job) -> None:
-        """Take one out that is queued or between two steps, interrupt a running one, leave a finished one."""
+        """Remove a job that is queued or between two steps, interrupt a running one, leave a finished one."""
         if job in self._queue:
             self._queue.remove(job)
             self._number_queue()
@@ -120,12 +120,12 @@ class Session:
         elif self._running is not None and self._running.job is job:
             self._running.interrupt()
 
-    async def end(self, ending: Ending, *, anew: bool = False) -> list[str]:
-        """Kill the kernel and end all jobs; returns their ids. With `anew`, a new kernel is there then.
+    async def end(self, ending: Ending, *, start_new: bool = False) -> list[str]:
+        """Kill the kernel and end all jobs; return their ids. With `start_new`, start a new kernel.
 
         Raises KernelNotStarted.
         """
-        # In line for the turn, ahead of whatever is sent from now on.
+        # Queued for the turn ahead of all later requests.
         turn = asyncio.ensure_future(self._turn.acquire())
         await asyncio.sleep(0)
         ended = [*([self._running.job.id] if self._running else []), *self._end_queued(ending)]
@@ -135,11 +135,11 @@ class Session:
                 self._start.cancel()
             elif self._kernel is not None:
                 await self._kernel.kill()
-            # The turn of the running job is over then.
+            # The running job releases the turn.
             await turn
             await self._discard_kernel()
             self._ending = None
-            if anew:
+            if start_new:
                 await self._ensure_kernel()
         finally:
             if turn.done():
@@ -149,10 +149,10 @@ class Session:
         return ended
 
     async def restart(self) -> list[str]:
-        """End everything and start a new kernel; one restart serves all that ask meanwhile. Raises KernelNotStarted."""
+        """End all jobs and start a new kernel; concurrent calls share one restart. Raises KernelNotStarted."""
         ending = Ending("interrupted", "session_restarted")
         if self._restart is None or self._restart.done():
-            self._restart = asyncio.create_task(self.end(ending, anew=True))
+            self._restart = asyncio.create_task(self.end(ending, start_new=True))
             return await self._restart
         ended = self._end_queued(ending)
         await asyncio.shield(self._restart)
@@ -165,10 +165,10 @@ class Session:
         return [job.id for job in queued]
 
     async def variables(self) -> dict[str, Any]:
-        """The user's variables, live even while a cell runs; else as they were when the kernel was last idle."""
+        """Return the user's variables: live, even while a cell runs, else from the last snapshot."""
         kernel = self.kernel
         listing: dict[str, Any] = {"source": "none", "as_of": now(), "variables": [], "total": 0}
-        # A kernel that is still starting has none yet, and would not hear the question.
+        # A kernel that is still starting has no variables yet, and would not answer.
         if kernel is not None and self._start is None:
             try:
                 listing |= await kernel.request("variables", patience=VARIABLES_TIMEOUT_SEC)
@@ -194,7 +194,7 @@ class Session:
                 )
             except (KernelDied, KernelSilent) as error:
                 raise Busy("The kernel did not answer.", "Restart the session if this repeats.") from error
-            self._snapshot_soon()
+            self._schedule_snapshot()
             return done
 
     async def _run_queue(self) -> None:
@@ -207,11 +207,11 @@ class Session:
         try:
             kernel = await self._ensure_kernel()
         except KernelNotStarted as error:
-            # When the session was ended meanwhile, those that wait now came later.
+            # If the session was ended meanwhile, the jobs that wait now were sent later.
             if self._queue and self._ending is None:
                 self._fail_without_kernel(self._queue.popleft(), str(error))
             return
-        # Only now does it leave the queue: while the kernel started it could still be taken out.
+        # It leaves the queue only now: while the kernel started it could still be interrupted.
         if not self._queue:
             return
         job = self._queue.popleft()
@@ -229,7 +229,7 @@ class Session:
         if kernel.died.done() or kernel.leaves.done():
             await self._discard_kernel()
         else:
-            self._snapshot_soon()
+            self._schedule_snapshot()
         self._running, self._idle_since = None, time.monotonic()
         final = self._ending or (DISK_FULL if turn.disk_is_full else ending)
         turn.end(shows=final not in (None, DISK_FULL))
@@ -239,15 +239,15 @@ class Session:
         lost = ending is not None and ending.variables_lost
         job.finish(replace(final, variables_lost=final.variables_lost or lost))
         if lost and self._ending is None:
-            # Once: where a kernel dies as it starts, the next job tries again.
+            # Once: if a kernel dies while it starts, the next job tries again.
             with suppress(KernelNotStarted):
                 await self._ensure_kernel()
 
     def _queue_again(self, job: Job, *, is_first: bool) -> None:
-        """Have it wait for another kernel, ahead of all, where it has run nothing; else for its next step."""
+        """Queue a job for its next step; `is_first`: it has run nothing, and is first to run in another kernel."""
         if is_first:
             self._queue.appendleft(job)
-            job.put_back()
+            job.requeue()
         else:
             self._queue.append(job)
         self._number_queue()
@@ -255,12 +255,12 @@ class Session:
     def _fail_without_kernel(self, job: Job, why: str) -> None:
         self._number_queue()
         with suppress(OSError):
-            said = f"{why}. Send the code again; if this repeats, the executor's log says more."
+            said = f"{why}. Send the code again; if it happens again, see the executor's log."
             job.output("error", {"ename": "KernelNotStarted", "evalue": said, "traceback": [said]})
         job.finish(Ending("failed", "kernel_died", kernel_exit=UNKNOWN_EXIT))
 
     async def _ensure_kernel(self) -> Kernel:
-        """The kernel, a new one where there is none. Raises KernelNotStarted."""
+        """Return the running kernel, or start a new one. Raises KernelNotStarted."""
         if self.kernel is not None and not self.kernel.leaves.done():
             return self.kernel
         await self._discard_kernel()
@@ -276,23 +276,23 @@ class Session:
                     raise
             else:
                 self._started_at, self._idle_since = now(), time.monotonic()
-                kernel.leaves.add_done_callback(self._see_off)
+                kernel.leaves.add_done_callback(self._on_kernel_leaves)
                 break
             finally:
                 self._start = None
         return kernel
 
-    def _see_off(self, _: object) -> None:
-        in_background(self._let_go_when_idle())
+    def _on_kernel_leaves(self, _: object) -> None:
+        in_background(self._discard_kernel_when_idle())
 
-    async def _let_go_when_idle(self) -> None:
-        """End a kernel that was asked to leave while no job ran; else the job's end sees to it."""
+    async def _discard_kernel_when_idle(self) -> None:
+        """Discard a kernel that was asked to exit while no job ran; otherwise the job's end does it."""
         async with self._turn:
             if self._kernel is not None and self._kernel.leaves.done():
                 await self._discard_kernel()
 
     async def _discard_kernel(self) -> None:
-        """Kill what is left of the kernel, and end the jobs that have further steps to run in it."""
+        """Kill the kernel, if there is one, and end the jobs that have started in it."""
         kernel, self._kernel, self._snapshot = self._kernel, None, None
         if kernel is not None:
             await kernel.kill()
@@ -301,11 +301,11 @@ class Session:
             job.finish(KERNEL_GONE)
         self._number_queue()
 
-    def _snapshot_soon(self) -> None:
-        """Take a snapshot in a moment: it costs the kernel as much as a short job."""
+    def _schedule_snapshot(self) -> None:
+        """Schedule one snapshot for recent jobs: it costs the kernel as much as a short job."""
         if not self._snapshot_due:
             self._snapshot_due = True
-            asyncio.get_running_loop().call_later(SNAPSHOT_PAUSE_SEC, lambda: in_background(self._take_snapshot()))
+            asyncio.get_running_loop().call_later(SNAPSHOT_DELAY_SEC, lambda: in_background(self._take_snapshot()))
 
     async def _take_snapshot(self) -> None:
         self._snapshot_due = False

@@ -1,4 +1,4 @@
-"""A job's turn: one step of it in its session's kernel. All of it lives in the kernels' thread."""
+"""A job's turn: one of its steps in its session's kernel. For the kernels' thread only."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ INTERRUPT_GRACE_SEC = 5.0
 
 
 class Turn:
-    """One step of a job, and what its kernel says of it, also after the step's end."""
+    """Runs one step of a job and handles the kernel's messages for it, also after the step's end."""
 
     def __init__(self, kernel: Kernel, job: Job, running: Callable[[], Turn | None]) -> None:
-        """`running` returns the turn that the session is at."""
+        """Prepare the turn; `running` returns the session's current turn."""
         self.job = job
         self.disk_is_full = False
         self._kernel = kernel
         self._running = running
         self._widget_show = WidgetShow(kernel.widgets, job)
         self._is_over = self._has_begun = self._is_interrupted = False
-        # What the step has shown of these kinds.
+        # The kinds of messages that the step has shown.
         self._shown: set[str] = set()
 
     async def run(self) -> Ending | None:
-        """Run the step; returns how the job ends, GOES_ON if it does not, None where nothing has run yet.
+        """Run the step; return the job's ending, GOES_ON if it has a next step, None if nothing has run yet.
 
-        The kernel may be gone then, or about to leave.
+        The kernel may have ended by then, or be about to exit.
         """
         kernel, job = self._kernel, self.job
         is_first = job.record.kernel_id is None
@@ -77,20 +77,20 @@ class Turn:
         return ending
 
     def interrupt(self) -> None:
-        """Interrupt the step; what the job would run after it does not run."""
+        """Interrupt the step; the job's next steps do not run."""
         self._is_interrupted = True
-        # Before the cell has begun the kernel ignores the signal; it is sent when it begins.
+        # The kernel ignores the signal before the cell has started; it is sent when it starts.
         if self._has_begun:
             in_background(self._kernel.interrupt())
 
     def end(self, *, shows: bool) -> None:
-        """The turn is over; with `shows`, the job shows what its widgets show by now."""
+        """End the turn; `shows`: the job shows the final state of its widgets."""
         if shows:
             self._widget_show.end()
         self._is_over = True
 
     async def _run_step(self) -> Ending:
-        """Raises OSError, KernelDied, KernelLeft."""
+        """Start the step and wait for its end. Raises OSError, KernelDied, KernelLeft."""
         kernel, job = self._kernel, self.job
         memory = probe.memory()
         job.begin_step(kernel.id, kernel.execution_count + 1, memory)
@@ -101,7 +101,7 @@ class Turn:
         return await self._follow(execution)
 
     async def _follow(self, execution: Execution) -> Ending:
-        """Wait for the end of the cell, but no longer than the step may take. Raises KernelDied, KernelLeft."""
+        """Wait for the end of the cell, at most the job's timeout. Raises KernelDied, KernelLeft."""
         kernel = self._kernel
         finished = asyncio.ensure_future(kernel.finish(execution))
         await asyncio.wait((finished,), timeout=self.job.request.timeout_sec)
@@ -122,9 +122,9 @@ class Turn:
             self._on_output("error", error)
         if timed_out:
             return Ending("timed_out", "timeout")
-        # Code that took it and came to its own end has succeeded; what `%run` and `%%capture` take they show.
+        # Code that handled the interrupt and finished has succeeded; `%run` and `%%capture` handle it and show it.
         if self._is_interrupted and self._has_begun and (not is_ok or "error" in self._shown):
-            return INTERRUPTED  # whatever the exception is called
+            return INTERRUPTED  # whatever the exception's class
         if is_ok:
             return SUCCEEDED
         has_left = reply is not None and reply.get("ename") == ExitCalled.__name__
@@ -133,7 +133,7 @@ class Turn:
     def _on_output(self, kind: str, content: dict[str, Any]) -> None:
         if self.job.is_final:
             self._kernel.widgets.take(kind, content)
-            self.job.late(outputs.plain_text(kind, content))
+            self.job.log_late_output(outputs.plain_text(kind, content))
         elif self._is_over:
             self._take_late(kind, content)
         elif kind == "execute_input":
@@ -145,15 +145,15 @@ class Turn:
             self._keep(kind, content)
 
     def _take_late(self, kind: str, content: dict[str, Any]) -> None:
-        """Keep what threads and processes of the step put out while the job goes on."""
+        """Record output of the step's threads and child processes while the job continues."""
         running = self._running()
         if kind == REPORTED_TYPE:
-            return  # taken at the step's end
+            return  # the reports are taken at the step's end
         if running is not None and running.job is self.job:
             running._keep(kind, content)
         elif kind.startswith("comm_"):
             self._kernel.widgets.take(kind, content)
-        else:  # not by way of the widgets: another job may be at its turn
+        else:  # bypasses the widgets: another job may be running
             try:
                 self.job.output(kind, content)
             except OSError as error:
@@ -170,4 +170,4 @@ class Turn:
             in_background(self._kernel.interrupt())
 
     def _warn(self, error: OSError) -> None:
-        log.warning("job %s: its output cannot be written down: %s", self.job.id, error)
+        log.warning("job %s: its output cannot be written: %s", self.job.id, error)

@@ -1,4 +1,4 @@
-"""What a job shows of its kernel's widgets, and when."""
+"""Decides when a job shows its kernel's widgets."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A changed widget is shown so long after the change, and the more seldom the longer a job shows it.
-PAUSE_SEC = 0.5
-MAX_PAUSE_SEC = 30.0
-PAUSE_GROWTH = 1.01
+# Delay from a widget's change to its update; it grows with each update.
+UPDATE_DELAY_SEC = 0.5
+MAX_UPDATE_DELAY_SEC = 30.0
+UPDATE_DELAY_GROWTH = 1.01
 
 
 class WidgetShow:
-    """Gives a job, while a step of it runs, what its kernel says, with what the widgets show by now."""
+    """Passes a kernel's messages to a job during one of its steps, with updates of the widgets."""
 
     def __init__(self, widgets: Widgets, job: Job) -> None:
         self._widgets = widgets
         self._job = job
-        self._pause = PAUSE_SEC
+        self._delay = UPDATE_DELAY_SEC
         self._is_due = self._is_over = False
 
     def take(self, kind: str, content: dict[str, Any]) -> None:
-        """Give the job one of the kernel's messages. Raises OSError."""
+        """Pass one of the kernel's messages to the job. Raises OSError."""
         for message in self._widgets.take(kind, content):
             self._job.output(*message)
         if self._widgets.are_behind and not self._is_due:
             self._is_due = True
-            asyncio.get_running_loop().call_later(self._pause, self._show)
+            asyncio.get_running_loop().call_later(self._delay, self._show)
 
     def end(self) -> None:
-        """Show what is there at the step's end, and keep the state of what changed."""
+        """Show the final state of the widgets at the step's end, and keep the changed states."""
         self._is_over = True
         self._give(self._widgets.show(is_end=True))
         self._give(self._widgets.states())
@@ -47,11 +47,11 @@ class WidgetShow:
         self._is_due = False
         if not (self._is_over or self._job.is_final):
             self._give(self._widgets.show())
-            self._pause = min(self._pause * PAUSE_GROWTH, MAX_PAUSE_SEC)
+            self._delay = min(self._delay * UPDATE_DELAY_GROWTH, MAX_UPDATE_DELAY_SEC)
 
     def _give(self, messages: Iterable[Message]) -> None:
         try:
             for message in messages:
                 self._job.output(*message)
         except OSError as error:
-            log.warning("job %s: what its widgets show cannot be written down: %s", self._job.id, error)
+            log.warning("job %s: its widgets' output cannot be written: %s", self._job.id, error)

@@ -1,4 +1,4 @@
-"""What a job shows, event by event."""
+"""Events: the output of a job."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .state import JobState, KernelExit, Reason
 
 
 class Blob(TypedDict):
-    """What stands in an event for a value that is kept beside it."""
+    """A reference in an event to a value that is stored beside it."""
 
     blob: int
     bytes: int
@@ -17,7 +17,7 @@ class Blob(TypedDict):
 
 
 class Started(TypedDict):
-    """A kernel began with the job."""
+    """A kernel started the job."""
 
     seq: int
     at: str
@@ -38,7 +38,7 @@ class Stream(TypedDict):
 
 
 class Display(TypedDict):
-    """A shown value: `data` holds a text, a value of JSON or a `Blob` for each media type."""
+    """A displayed value: `data` holds a text, a JSON value or a `Blob` for each media type."""
 
     seq: int
     at: str
@@ -53,7 +53,7 @@ class Display(TypedDict):
 
 
 class ClearOutput(TypedDict):
-    """What was shown is to go."""
+    """The output shown so far is cleared."""
 
     seq: int
     at: str
@@ -89,7 +89,7 @@ class Failed(PythonError):
 
 
 class Batch(TypedDict):
-    """Some iterations begin."""
+    """A batch of iterations starts."""
 
     seq: int
     at: str

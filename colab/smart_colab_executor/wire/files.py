@@ -52,7 +52,7 @@ class FileText(TypedDict):
 
 
 class Upload(TypedDict):
-    """A file that comes in pieces."""
+    """A file that is uploaded in pieces."""
 
     path: str
     size: int
@@ -80,7 +80,7 @@ class BundleFile(TypedDict):
 
 
 class BundleMissing(TypedDict):
-    """A line of a bundle for a file that cannot be had."""
+    """A line of a bundle for a file that cannot be read."""
 
     name: str
     code: str
@@ -97,7 +97,7 @@ BundleLine = BundleFile | BundleMissing | BundleEnd
 
 
 class BundleWritten(TypedDict):
-    """What became of a file of a bundle that was sent."""
+    """The outcome for one file of an uploaded bundle."""
 
     name: str
     code: str | None

@@ -19,7 +19,7 @@ class Loop(TypedDict):
 
 
 class LoopRequest(Loop):
-    """The iterations that a job is to run, and what prepares them."""
+    """The iterations to run, with the code that prepares them."""
 
     setup: NotRequired[str | None]
 
@@ -35,7 +35,7 @@ class JobRequest(TypedDict):
 
 
 class Job(TypedDict):
-    """A job as it stands."""
+    """The current state of a job."""
 
     id: str
     session: str
@@ -60,7 +60,7 @@ class Job(TypedDict):
 
 
 class EventPage(TypedDict):
-    """Some events of a job, and the job as it was just after them."""
+    """Some events of a job, and the job's state just after them."""
 
     job: Job
     events: list[Event]

@@ -1,4 +1,4 @@
-"""`/health` and `/probe`, and what the executor says of itself elsewhere."""
+"""`/health` and `/probe`, the ready line and the audit log."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Storage(TypedDict):
 
 
 class Limits(TypedDict):
-    """What both sides keep to."""
+    """The limits that both sides observe."""
 
     max_timeout_sec: int
     max_wait_sec: int
@@ -89,7 +89,7 @@ class Limits(TypedDict):
 
 
 class Machine(TypedDict):
-    """What the machine is and has."""
+    """Facts about the machine."""
 
     platform: Platform
     python: Python
@@ -145,7 +145,7 @@ class RequestRefused(TypedDict):
 
 
 class MoreRefused(TypedDict):
-    """A line of the audit: so many refusals before this line have none."""
+    """A line of the audit: the number of refusals before it without lines of their own."""
 
     at: str
     event: Literal["refused_more"]

@@ -1,4 +1,4 @@
-"""How a job stands, and why it ended."""
+"""The states of a job, and the reasons for its end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Reason = Literal[
 
 
 class KernelExit(TypedDict):
-    """How a kernel's process ended."""
+    """The end of a kernel's process."""
 
     signal: str | None
     code: int | None
