@@ -64,6 +64,7 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
         save_dir: settings.save_dir.clone(),
         data_dir: settings.data_dir.clone(),
     };
+    floors.chunked.catch_up();
     let served = serve(Server::new(floors), shutdown::on_signal()).await;
     if timeout(STOP_TIMEOUT, connection.stop()).await.is_err() {
         tracing::warn!("the local executor did not stop in time");

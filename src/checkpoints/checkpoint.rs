@@ -11,9 +11,13 @@ use crate::base::advice::Advice;
 use crate::base::ids::JobId;
 use crate::wire::event::Progress;
 
-const VERSION: u64 = 1;
-/// Skipped iterations that are named; the rest are counted.
+const VERSION: u64 = 2;
+/// Written by bridges that sent a job for each batch; what such a file says is good.
+const OLD_VERSION: u64 = 1;
+/// Skipped iterations that are named; the rest is counted.
 const MAX_SKIPPED_NAMED: usize = 100;
+/// Changes of the plan that are kept: the newest.
+const MAX_CHANGES_KEPT: usize = 100;
 /// Types of values that are counted by name.
 const MAX_KINDS_MARKED: usize = 20;
 
@@ -34,7 +38,10 @@ pub(crate) struct Checkpoint {
     pub(crate) skipped_count: u64,
     /// The first skipped iterations.
     pub(crate) skipped: Vec<Skipped>,
-    /// How often each type is only marked in the results.
+    /// What was changed about the plan while it was carried out, oldest first.
+    #[serde(default)]
+    pub(crate) history: Vec<Change>,
+    /// How often which types are only marked in the results.
     #[serde(default)]
     pub(crate) marked: BTreeMap<String, u64>,
     /// The part of the results file that belongs to the completed iterations.
@@ -56,30 +63,37 @@ pub(crate) struct CodeHashes {
     pub(crate) body: String,
 }
 
-/// An iteration that failed and was skipped.
+/// A change of the plan that kept what was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Change {
+    pub at: String,
+    /// Iterations before this one ran by the plan before.
+    pub completed: u64,
+    /// The arguments that changed.
+    pub changed: Vec<String>,
+}
+
+/// An iteration that failed and was passed over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Skipped {
     pub iteration: u64,
     pub error: String,
 }
 
-/// A job of the operation that is not known to have ended.
+/// A job of the operation whose end is not known yet: it runs all that is left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Flight {
     pub(crate) job_id: JobId,
-    pub(crate) work: Work,
-    /// Events up to this one were in an answer. The checkpoint may include later ones.
+    /// Events up to this one were in an answer. The checkpoint may know of later ones.
     pub(crate) cursor: u64,
     /// The caller cancelled it, so its interruption is expected.
     pub(crate) cancelled: bool,
-}
-
-/// The work of a job of an operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub(crate) enum Work {
-    Setup,
-    Batch { start: u64, stop: u64 },
+    /// The setup is behind it: what fails now is an iteration.
+    #[serde(default)]
+    pub(crate) is_looping: bool,
+    /// The kernel that it began in.
+    #[serde(default)]
+    pub(crate) kernel_id: Option<String>,
 }
 
 /// An end that is not success.
@@ -110,12 +124,14 @@ pub(crate) enum Unreadable {
 }
 
 impl Flight {
-    pub(crate) fn new(work: Work) -> Self {
+    /// A job that is about to be sent: it begins with the setup, unless that has run in a kernel that is there still.
+    pub(crate) fn new(is_set_up: bool) -> Self {
         Self {
             job_id: JobId::fresh(),
-            work,
             cursor: 0,
             cancelled: false,
+            is_looping: is_set_up,
+            kernel_id: None,
         }
     }
 }
@@ -146,6 +162,7 @@ impl Checkpoint {
             ended_by_break: false,
             skipped_count: 0,
             skipped: Vec::new(),
+            history: Vec::new(),
             marked: BTreeMap::new(),
             results_bytes: 0,
             kernel_id: None,
@@ -163,10 +180,13 @@ impl Checkpoint {
         }
         let corrupt = |error: serde_json::Error| Unreadable::Corrupt(error.to_string());
         match serde_json::from_slice(bytes).map_err(corrupt)? {
-            Versioned { version: VERSION } => {}
+            Versioned {
+                version: OLD_VERSION | VERSION,
+            } => {}
             Versioned { version } => return Err(Unreadable::OtherVersion(version)),
         }
-        let checkpoint: Self = serde_json::from_slice(bytes).map_err(corrupt)?;
+        let mut checkpoint: Self = serde_json::from_slice(bytes).map_err(corrupt)?;
+        checkpoint.version = VERSION;
         if checkpoint.completed > checkpoint.total {
             return Err(Unreadable::Corrupt(format!(
                 "it claims {} of {} iterations",
@@ -180,12 +200,30 @@ impl Checkpoint {
         Ok(serde_json::to_vec_pretty(self)?)
     }
 
+    /// Notes that the plan has changed from here on.
+    pub(crate) fn note_change(&mut self, changed: Vec<String>) {
+        self.history.push(Change {
+            at: now(),
+            completed: self.completed,
+            changed,
+        });
+        if self.history.len() > MAX_CHANGES_KEPT {
+            self.history.remove(0);
+        }
+    }
+
     pub(crate) fn touch(&mut self) {
         self.updated_at = now();
     }
 
     pub(crate) fn is_finished(&self) -> bool {
         self.ended_by_break || self.completed == self.total
+    }
+
+    /// Whether a job runs that may do more by itself.
+    pub(crate) fn is_under_way(&self) -> bool {
+        let may_run = |flight: &Flight| !flight.cancelled;
+        !self.is_finished() && self.in_flight.as_ref().is_some_and(may_run)
     }
 
     pub(crate) fn remaining(&self) -> u64 {

@@ -26,7 +26,9 @@ pub enum CheckpointError {
         completed: u64,
         total: u64,
     },
-    #[error("{name:?} already names a checkpoint of another kind")]
+    #[error("{missing} must be given: no plan is kept as {operation:?}")]
+    Incomplete { operation: String, missing: String },
+    #[error("something of another kind is kept as {name:?}")]
     Taken { name: String },
     #[error("{} holds files that are not smart-colab's", path.display())]
     Foreign { path: PathBuf },
@@ -77,7 +79,7 @@ impl CheckpointError {
 impl Fault for CheckpointError {
     fn code(&self) -> &str {
         match self {
-            Self::Invalid(_) => "invalid_argument",
+            Self::Invalid(_) | Self::Incomplete { .. } => "invalid_argument",
             Self::Mismatch { .. }
             | Self::OtherVersion { .. }
             | Self::Taken { .. }
@@ -96,8 +98,13 @@ impl Fault for CheckpointError {
     fn remedy(&self) -> Advice {
         match self {
             Self::Invalid(_) => "Correct the argument and call again. Nothing was done.".into(),
-            Self::Mismatch { .. } => "Call again with the former values to continue, with another checkpoint_name to keep both, or with \
-                 restart: true to discard what is done."
+            Self::Incomplete { .. } => {
+                Advice::from("A name alone resumes what was started under it: ")
+                    + Step::ListCheckpoints
+                    + " shows the names there are. Nothing was done."
+            }
+            Self::Mismatch { .. } => "Call with checkpoint_name alone to go on as before; with keep_done: true to go on with the changed code from where \
+                 it is; with another checkpoint_name to keep both; or with restart: true to forget what is done."
                 .into(),
             Self::Taken { .. } => {
                 Advice::from("Choose another checkpoint_name: ")
@@ -166,6 +173,7 @@ impl Fault for CheckpointError {
             | Self::StillRunning { .. }
             | Self::Disk { .. } => true,
             Self::Invalid(_)
+            | Self::Incomplete { .. }
             | Self::Mismatch { .. }
             | Self::Taken { .. }
             | Self::Foreign { .. }

@@ -14,6 +14,7 @@ use crate::edge::store;
 
 const CHECKPOINT: &str = "checkpoint.json";
 const PREVIOUS: &str = "checkpoint.prev.json";
+const PLAN: &str = "plan.json";
 const RESULTS: &str = "results.jsonl";
 const RUNS: &str = "runs";
 const LOCK: &str = "lock";
@@ -45,7 +46,12 @@ impl Folder {
         self.path.join(PREVIOUS)
     }
 
-    /// The results of the iterations, one line each.
+    /// What the operation is to do.
+    pub(crate) fn plan(&self) -> PathBuf {
+        self.path.join(PLAN)
+    }
+
+    /// The values of the iterations, a line each.
     pub(crate) fn results(&self) -> PathBuf {
         self.path.join(RESULTS)
     }
@@ -194,6 +200,7 @@ fn is_kept(name: &str) -> bool {
         .iter()
         .any(|own| name.strip_prefix(own).is_some_and(is_aside))
         || name == RESULTS
+        || name == PLAN
 }
 
 fn changed(path: &Path) -> Option<SystemTime> {
@@ -303,7 +310,7 @@ mod tests {
     #[test]
     fn a_checkpoint_of_another_version_is_refused_and_stays() {
         let (_dir, folder) = folder();
-        for version in [0, 2] {
+        for version in [0, 3] {
             let text = format!("{{\"version\": {version}, \"anything\": 1}}");
             fs::write(folder.checkpoint(), &text).unwrap();
             let error = folder.load().unwrap_err();

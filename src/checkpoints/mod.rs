@@ -1,9 +1,9 @@
 //! Checkpoints on this computer, by name: the progress of a chunked operation, or the result of a run of code.
 //!
-//! - `name`: which names are valid; `folder`: the files of one name;
-//! - `checkpoint`: the state of an operation, as it is on disk; `run`: the record of a run, likewise;
-//! - `keeping`: runs of code under a name, from before they are sent until their results are complete;
-//! - [`report`]: one checkpoint in detail; [`shelf`]: the list of all, and removing one.
+//! - `name`: which names there may be; `folder`: the files of one name;
+//! - [`plan`]: what an operation is to do; `checkpoint`: its state, as it stands on disk; `run`: a run's record, likewise;
+//! - `keeping`: runs of code under a name, from before they are sent until all of theirs is here;
+//! - [`report`]: one of them, as it is read; [`shelf`]: all of them, in a list, and removing one.
 //!
 //! May import `base`, `wire`, `edge`, `runtime`, `connection`, `caller`, `jobs`, `transfer`; knows nothing of MCP, nor of how an operation runs.
 
@@ -12,6 +12,7 @@ mod error;
 pub(crate) mod folder;
 mod keeping;
 mod name;
+pub mod plan;
 pub mod report;
 mod run;
 pub mod shelf;
@@ -30,7 +31,17 @@ pub use keeping::{Keeping, NamedRun};
 pub use name::Name;
 use report::CheckpointReport;
 
-/// All checkpoints in one folder.
+/// Characters of a wrong argument that its error repeats.
+const MAX_SHOWN_CHARS: usize = 64;
+
+/// What a text names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    Job(JobId),
+    Operation(Name),
+}
+
+/// All that is kept under names in one folder.
 #[derive(Debug, Clone)]
 pub struct Checkpoints {
     jobs: Arc<Jobs>,
@@ -56,15 +67,38 @@ impl Checkpoints {
         let name = Name::new(operation)?;
         let folder = self.folder(&name);
         if let Some(checkpoint) = folder.load()? {
-            return report::report_operation(&checkpoint, &folder.results());
+            return report::report_operation(&checkpoint, &folder);
         }
         if let Some(report) = self.result(&name, &folder, caller).await? {
             return Ok(report);
         }
-        Err(CheckpointError::NotFound {
+        Err(self.not_found(operation))
+    }
+
+    pub(crate) fn not_found(&self, operation: &str) -> CheckpointError {
+        CheckpointError::NotFound {
             operation: operation.to_owned(),
             known: folder::list_names(&self.dir),
-        })
+        }
+    }
+
+    /// What a model calls a job: its id, or the name that its result is kept under. A name under which nothing is kept may be an operation's.
+    /// Reads the disk.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Invalid`] for what can be neither.
+    pub fn named(&self, text: &str) -> Result<Named, CheckpointError> {
+        if let Ok(id) = text.parse() {
+            return Ok(Named::Job(id));
+        }
+        let Ok(name) = Name::new(text) else {
+            let shown: String = text.chars().take(MAX_SHOWN_CHARS).collect();
+            return Err(CheckpointError::Invalid(format!(
+                "{shown:?} is neither a job_id (the UUID that an earlier answer named) nor a checkpoint's name"
+            )));
+        };
+        let newest = self.folder(&name).run_ids().into_iter().next();
+        Ok(newest.map_or(Named::Operation(name), Named::Job))
     }
 
     /// The names of all checkpoints, sorted. Reads the disk.

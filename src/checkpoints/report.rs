@@ -6,12 +6,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::checkpoint::{Checkpoint, Skipped, Stop};
+use super::checkpoint::{Change, Checkpoint, Skipped, Stop};
 use super::error::CheckpointError;
+use super::folder::Folder;
+use super::plan;
 use super::run::{KeptRun, Runs, Timing};
 use crate::base::advice::{Advice, Step};
 use crate::base::text::Excerpt;
 use crate::edge::{journal, store};
+use crate::wire::job::OnError;
 
 /// Newest results that a report shows; the file holds all.
 const MAX_RESULTS_SHOWN: usize = 20;
@@ -28,7 +31,17 @@ pub enum Kind {
     Result,
 }
 
-/// The checkpoint of a name. Fields of the other kind are null.
+/// What an operation is to do: head and tail of each code, and the file with all of it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PlanReport {
+    pub setup_code: String,
+    pub loop_code: String,
+    pub batch_size: u64,
+    pub on_error: OnError,
+    pub file: String,
+}
+
+/// What is kept under a name. Fields of the other kind are null.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct CheckpointReport {
     pub operation: String,
@@ -48,7 +61,11 @@ pub struct CheckpointReport {
     pub last_results: Vec<Value>,
     /// The file with all results.
     pub results: Option<String>,
-    /// Why the operation does not continue by itself.
+    /// What the operation does, which its name alone resumes.
+    pub plan: Option<PlanReport>,
+    /// Changes of the plan that kept what was done before, oldest first.
+    pub history: Vec<Change>,
+    /// Why the operation does not go on by itself.
     pub stop: Option<Stop>,
     /// The job in flight, or the one whose result this is.
     pub job_id: Option<String>,
@@ -97,15 +114,16 @@ pub struct Previous {
 
 pub(crate) fn report_operation(
     checkpoint: &Checkpoint,
-    results: &Path,
+    folder: &Folder,
 ) -> Result<CheckpointReport, CheckpointError> {
+    let results = folder.results();
     let lines = journal::last_lines(
-        results,
+        &results,
         checkpoint.results_bytes,
         MAX_RESULTS_SHOWN,
         MAX_RESULT_BYTES_SHOWN,
     )
-    .map_err(CheckpointError::disk(results))?;
+    .map_err(CheckpointError::disk(&results))?;
     let (state, next_step) = describe_state(checkpoint);
     Ok(CheckpointReport {
         operation: checkpoint.name.to_string(),
@@ -123,6 +141,8 @@ pub(crate) fn report_operation(
             .filter_map(|line| serde_json::from_str(line).ok())
             .collect(),
         results: Some(results.display().to_string()),
+        plan: plan_of(checkpoint, folder),
+        history: checkpoint.history.clone(),
         stop: checkpoint.stop.clone(),
         job_id: checkpoint
             .in_flight
@@ -147,6 +167,17 @@ pub(crate) fn report_operation(
     })
 }
 
+fn plan_of(checkpoint: &Checkpoint, folder: &Folder) -> Option<PlanReport> {
+    let plan = plan::kept(folder, checkpoint)?;
+    Some(PlanReport {
+        setup_code: excerpt(&plan.setup_code),
+        loop_code: excerpt(&plan.loop_code),
+        batch_size: plan.batch_size,
+        on_error: plan.on_error,
+        file: folder.plan().display().to_string(),
+    })
+}
+
 /// An operation's state, and what to do next.
 pub(crate) fn describe_state(checkpoint: &Checkpoint) -> (&'static str, Advice) {
     match &checkpoint.stop {
@@ -157,15 +188,18 @@ pub(crate) fn describe_state(checkpoint: &Checkpoint) -> (&'static str, Advice) 
         Some(stop) if stop.interrupted => ("interrupted", stop.hint.clone()),
         Some(stop) => ("failed", stop.hint.clone()),
         None => {
-            let again = Advice::from("Call ")
-                + Step::RunChunked
-                + " again with the same arguments to continue.";
-            let counts = "Progress of the running job since then counts; if it failed, that call reports how.";
-            let is_under_way = checkpoint.in_flight.is_some();
-            (
-                "unfinished",
-                again.then(if is_under_way { counts } else { "" }),
-            )
+            let name = checkpoint.name.as_str();
+            let again = Advice::from(Step::RunChunked)
+                + format!(" with checkpoint_name {name:?} alone resumes it.");
+            let next = if checkpoint.in_flight.is_some() {
+                (Advice::from(Step::output(name))
+                    + " follows the job under way, which runs on by itself.")
+                    .then("If that was lost, ")
+                    + again
+            } else {
+                again
+            };
+            ("unfinished", next)
         }
     }
 }
@@ -201,6 +235,8 @@ pub(crate) fn report_result(runs: Runs) -> Result<CheckpointReport, CheckpointEr
         skipped: Vec::new(),
         last_results: Vec::new(),
         results: None,
+        plan: None,
+        history: Vec::new(),
         stop: None,
         code: code.map(|code| excerpt(&String::from_utf8_lossy(&code))),
         code_file: if_there(&run.code()),

@@ -1,6 +1,6 @@
-//! The files of one operation while a call works on it; a lock keeps other processes from writing them.
+//! The books of one operation while this process works on it: nobody else writes them then.
 //!
-//! All writes are synchronous: a future that is dropped with its call has written everything or nothing.
+//! All writing is done on the spot, without waiting: a task that is dropped has then written everything or nothing.
 
 use std::time::Duration;
 
@@ -8,17 +8,19 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::plan::Plan;
 use crate::base::ids::JobId;
 use crate::checkpoints::CheckpointError;
 use crate::checkpoints::checkpoint::{Checkpoint, Flight, Stop};
 use crate::checkpoints::folder::Folder;
+use crate::checkpoints::plan::{self, Plan};
 use crate::edge::journal::Journal;
 use crate::edge::lock::FileLock;
 use crate::wire::event::{Progress, PythonError};
 
 /// How often progress is saved while a batch runs: if the machine and the bridge fail together, no more than this is lost.
 const SAVE_INTERVAL: Duration = Duration::from_secs(5);
+/// Between two saves at the ends of batches: short ones share one.
+const MIN_SAVE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A locked operation, before anything is changed.
 pub(super) struct Claim {
@@ -27,6 +29,7 @@ pub(super) struct Claim {
     is_new: bool,
     /// The running job of the operation that this one replaces.
     pub(super) replaced_job: Option<JobId>,
+    plan: Plan,
     lock: FileLock,
 }
 
@@ -40,8 +43,8 @@ pub(super) struct Ledger {
     saved: Instant,
     /// Whether the end of the last job is on disk.
     is_settled: bool,
-    // The last field, so that the lock is released after everything else is closed.
-    _lock: FileLock,
+    // The last field: it is let go after everything else is closed. None once the books are closed.
+    lock: Option<FileLock>,
 }
 
 /// A line of the results file.
@@ -53,17 +56,28 @@ struct ResultLine<'a> {
     error: Option<String>,
 }
 
+/// What becomes of that which an operation of the same name has done before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Before {
+    /// It counts if it was done by the same plan.
+    SamePlan,
+    /// It counts though the code has changed.
+    Kept,
+    /// It is forgotten.
+    Forgotten,
+}
+
 impl Claim {
     pub(super) fn take(
         folder: Folder,
         plan: &Plan,
-        restart: bool,
+        before: Before,
     ) -> Result<Self, CheckpointError> {
         let lock = folder.lock(&plan.name)?;
         let found = match folder.load() {
             Ok(found) => found,
             Err(CheckpointError::Corrupt { .. } | CheckpointError::OtherVersion { .. })
-                if restart =>
+                if before == Before::Forgotten =>
             {
                 folder.set_unreadable_aside()?;
                 folder.load()?
@@ -84,29 +98,32 @@ impl Claim {
             checkpoint: plan.begin(),
             is_new: true,
             replaced_job: None,
+            plan: plan.clone(),
             lock,
         };
         match found {
             None => {}
-            Some(old) if restart => claim.replaced_job = old.in_flight.map(|flight| flight.job_id),
-            Some(old) if old.plan_hash == claim.checkpoint.plan_hash => {
-                claim.checkpoint = old;
-                claim.is_new = false;
+            Some(old) if before == Before::Forgotten => {
+                claim.replaced_job = old.in_flight.map(|flight| flight.job_id);
             }
-            Some(old) => {
-                return Err(CheckpointError::Mismatch {
-                    operation: plan.name.to_string(),
-                    differing: plan.differing(&old),
-                    completed: old.completed,
-                    total: old.total,
-                });
+            Some(old) if old.plan_hash == claim.checkpoint.plan_hash => claim.go_on(old),
+            Some(old) if before == Before::Kept && plan.may_follow(&old) => {
+                claim.go_on(plan.follow(old));
             }
+            Some(old) => return Err(plan.mismatch(&old)),
         }
         Ok(claim)
     }
 
+    fn go_on(&mut self, old: Checkpoint) {
+        self.checkpoint = old;
+        self.is_new = false;
+    }
+
     pub(super) fn open(self) -> Result<Ledger, CheckpointError> {
-        // Before the old results are truncated: after a crash in between no checkpoint claims missing results.
+        // First the plan: a checkpoint that it does not belong to is known by its hash.
+        plan::keep(&self.plan, &self.folder)?;
+        // Before the old results are cut away: a crash between leaves no checkpoint that claims what is not there.
         if self.is_new {
             self.folder.begin(&self.checkpoint)?;
         }
@@ -127,7 +144,7 @@ impl Claim {
             notes,
             saved: Instant::now(),
             is_settled: true,
-            _lock: self.lock,
+            lock: Some(self.lock),
         })
     }
 }
@@ -142,6 +159,9 @@ impl Ledger {
 
     /// Records a finished iteration, and returns true. Ignores all but the next one in order, so that none is skipped or counted twice.
     pub(super) fn credit(&mut self, progress: &Progress) -> Result<bool, CheckpointError> {
+        if self.lock.is_none() {
+            return Ok(false);
+        }
         let iteration = progress
             .iteration
             .unwrap_or(progress.completed.saturating_sub(1));
@@ -165,7 +185,21 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Records the end of the job in flight, and saves.
+    /// The setup, or the batch before, is done in the kernel that the flight began in.
+    pub(super) fn begin_batch(&mut self) -> Result<(), CheckpointError> {
+        if let Some(flight) = &mut self.checkpoint.in_flight {
+            flight.is_looping = true;
+            if flight.kernel_id.is_some() {
+                self.checkpoint.kernel_id.clone_from(&flight.kernel_id);
+            }
+        }
+        if self.saved.elapsed() >= MIN_SAVE_INTERVAL {
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    /// Ends the flight: what it proved is in the books.
     pub(super) fn land(&mut self, stop: Option<Stop>) -> Result<(), CheckpointError> {
         self.land_unsaved();
         self.checkpoint.stop = stop;
@@ -187,6 +221,9 @@ impl Ledger {
 
     /// Saves everything: the results first, then the checkpoint that covers them.
     pub(super) fn save(&mut self) -> Result<(), CheckpointError> {
+        if self.lock.is_none() {
+            return Ok(());
+        }
         self.results
             .sync()
             .map_err(CheckpointError::disk(&self.folder.results()))?;
@@ -196,6 +233,11 @@ impl Ledger {
         self.folder.save(&self.checkpoint)?;
         self.is_settled = true;
         Ok(())
+    }
+
+    /// Lets go of the operation: from now on nothing is written here, and another may work on it.
+    pub(super) fn close(&mut self) {
+        self.lock = None;
     }
 
     pub(super) fn folder(&self) -> &Folder {

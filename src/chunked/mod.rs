@@ -1,9 +1,11 @@
-//! Resumable loops: a plan runs in batches, a checkpoint is written after each, and a repeated call continues where the last one stopped.
+//! Loops that survive: one job runs a plan on the executor, batch after batch, whether or not anything calls; this process follows it, keeps
+//! its results and sends what is left anew when the job is lost.
 //!
-//! - [`plan`]: the work, and what makes two calls the same operation;
-//! - `operation`: the loop over setup and batches; `reader` records the events of one job;
-//! - `ledger`: the files while a call works; their format is in `checkpoints`;
-//! - `outcome`: the answer; `output`: its text and pictures; `stop`: why an operation stopped.
+//! - [`order`]: what one call asks for;
+//! - `running`: an operation that this process works on, and the calls that wait for it;
+//! - `operation`: that work; `reader` takes what the job reports;
+//! - `ledger`: the books meanwhile; what stands on disk is in `checkpoints`;
+//! - `outcome`: what the model sees; `stop`: why an operation stopped.
 //!
 //! **A checkpoint says `completed: k` only when the iterations before `k` finished**, and names the job in flight before it is sent.
 //!
@@ -11,54 +13,222 @@
 
 mod ledger;
 mod operation;
+pub mod order;
 mod outcome;
 mod output;
-pub mod plan;
 mod reader;
+mod running;
 mod stop;
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::caller::Caller;
-use crate::checkpoints::{CheckpointError, Checkpoints};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use crate::base::lock::Lock;
+use crate::caller::{Caller, Progress};
+use crate::checkpoints::checkpoint::Checkpoint;
+use crate::checkpoints::folder::Folder;
+use crate::checkpoints::plan::{self, Plan};
+use crate::checkpoints::shelf::Deleted;
+use crate::checkpoints::{CheckpointError, Checkpoints, Name};
 use crate::jobs::Jobs;
 use crate::runtime::RuntimeError;
-use ledger::Claim;
+use ledger::{Before, Claim};
 use operation::Operation;
+use order::Order;
 pub use outcome::{Facts, Outcome};
-use plan::Plan;
+use running::Running;
 
-/// Runs operations, and continues those of earlier calls.
+/// Between two looks at what another process keeps.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Runs operations, and follows those that run.
 #[derive(Debug)]
 pub struct Chunked {
     jobs: Arc<Jobs>,
     checkpoints: Checkpoints,
+    running: Lock<HashMap<String, Task>>,
+}
+
+/// An operation that this process works on, and the task that does it.
+struct Task {
+    running: Arc<Running>,
+    work: JoinHandle<()>,
+}
+
+impl std::fmt::Debug for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Task")
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        // The job runs on; another process may follow it from now on.
+        self.work.abort();
+        self.running.books().ledger.close();
+    }
 }
 
 impl Chunked {
     #[must_use]
     pub fn new(jobs: Arc<Jobs>, checkpoints: Checkpoints) -> Self {
-        Self { jobs, checkpoints }
+        Self {
+            jobs,
+            checkpoints,
+            running: Lock::default(),
+        }
     }
 
-    /// Starts or continues an operation, for as many batches as fit until the caller's deadline. With `restart` it starts over.
+    /// Starts an operation or resumes it, and waits for its end until the caller's deadline. What is not done by then runs on.
     ///
     /// # Errors
     /// When nothing could be started. Later failures are in the outcome, beside the progress.
     pub async fn run(
         &self,
-        plan: &Plan,
-        restart: bool,
+        order: &Order,
         caller: &Caller<'_>,
     ) -> Result<Outcome, CheckpointError> {
+        let folder = self.checkpoints.folder(&order.name);
+        let (plan, before) = order.plan(&folder)?;
         plan.validate()?;
-        let folder = self.checkpoints.folder(&plan.name);
+        if let Some(running) = self.current(&order.name) {
+            if before == Before::SamePlan && running.plan.is_same_work(&plan) {
+                return Ok(self.attend(&running, caller).await);
+            }
+            if before == Before::SamePlan && !running.is_over() {
+                let checkpoint = running.books().ledger.checkpoint.clone();
+                return Err(plan.mismatch(&checkpoint));
+            }
+            self.end(&running, caller).await?;
+        }
+        let is_same = |checkpoint: &Checkpoint| plan.is_that_of(checkpoint);
+        match self.begin(&folder, &plan, before, caller).await {
+            Ok(running) => Ok(self.attend(&running, caller).await),
+            // Another process follows it, and this call wants nothing else than that it runs.
+            Err(CheckpointError::Busy { operation }) if before == Before::SamePlan => {
+                match folder.load()?.filter(is_same) {
+                    Some(checkpoint) => watch(&folder, checkpoint, caller).await,
+                    None => Err(CheckpointError::Busy { operation }),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits for more of an operation; one that runs and that this process does not follow yet is followed from now on. Nothing is sent.
+    ///
+    /// # Errors
+    /// [`CheckpointError::NotFound`], with the names there are; those of the disk.
+    pub async fn follow(
+        &self,
+        name: &Name,
+        caller: &Caller<'_>,
+    ) -> Result<Outcome, CheckpointError> {
+        if let Some(running) = self.current(name) {
+            return Ok(self.attend(&running, caller).await);
+        }
+        let folder = self.checkpoints.folder(name);
+        let Some(checkpoint) = folder.load()? else {
+            return Err(self.checkpoints.not_found(name.as_str()));
+        };
+        match self.find(folder.clone(), &checkpoint) {
+            Ok(Some(running)) => Ok(self.attend(&running, caller).await),
+            Ok(None) => Ok(Outcome::read(&checkpoint, &folder.results())),
+            Err(CheckpointError::Busy { .. }) => watch(&folder, checkpoint, caller).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Follows all that was running when the last process of this computer ended, so that what it did meanwhile is kept here.
+    pub fn catch_up(&self) {
+        for name in self.checkpoints.known() {
+            let Ok(name) = Name::new(&name) else { continue };
+            let folder = self.checkpoints.folder(&name);
+            let found = folder.load().map(|checkpoint| {
+                checkpoint.map_or(Ok(None), |checkpoint| self.find(folder, &checkpoint))
+            });
+            match found.flatten() {
+                Ok(Some(_)) => tracing::info!(operation = %name, "following an operation again"),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!(operation = %name, %error, "an operation is not followed");
+                }
+            }
+        }
+    }
+
+    /// Removes all that is kept under a name.
+    ///
+    /// # Errors
+    /// [`CheckpointError::StillRunning`] while this process follows it; those of [`Checkpoints::delete`].
+    pub async fn delete(&self, name: &str, deadline: Instant) -> Result<Deleted, CheckpointError> {
+        if let Some(running) = Name::new(name).ok().and_then(|name| self.current(&name)) {
+            let job = running.job();
+            if let Some(job) = job.filter(|_| !running.is_over()) {
+                let operation = name.to_owned();
+                return Err(CheckpointError::StillRunning { operation, job });
+            }
+            self.running.lock().remove(name);
+        }
+        self.checkpoints.delete(name, deadline).await
+    }
+
+    /// The operation that this process works on, or has worked on with an end that no call has seen.
+    fn current(&self, name: &Name) -> Option<Arc<Running>> {
+        let mut tasks = self.running.lock();
+        let is_done = |task: &Task| task.running.is_over() && !task.running.has_news();
+        if tasks.get(name.as_str()).is_some_and(is_done) {
+            tasks.remove(name.as_str());
+        }
+        tasks.get(name.as_str()).map(|task| task.running.clone())
+    }
+
+    /// Waits with a call, and answers it.
+    async fn attend(&self, running: &Arc<Running>, caller: &Caller<'_>) -> Outcome {
+        let end = running.wait(caller).await;
+        running.outcome(end, &self.jobs, caller.deadline).await
+    }
+
+    /// Ends what runs by another plan.
+    async fn end(
+        &self,
+        running: &Arc<Running>,
+        caller: &Caller<'_>,
+    ) -> Result<(), CheckpointError> {
+        running.stop.cancel();
+        let waiting = Caller::until(caller.deadline);
+        running.wait(&waiting).await;
+        if !running.is_over() {
+            let operation = running.plan.name.to_string();
+            return Err(CheckpointError::Busy { operation });
+        }
+        self.running.lock().remove(running.plan.name.as_str());
+        Ok(())
+    }
+
+    async fn begin(
+        &self,
+        folder: &Folder,
+        plan: &Plan,
+        before: Before,
+        caller: &Caller<'_>,
+    ) -> Result<Arc<Running>, CheckpointError> {
         if !folder.records().is_empty() {
             return Err(CheckpointError::Taken {
                 name: plan.name.to_string(),
             });
         }
-        let claim = Claim::take(folder, plan, restart)?;
+        if let Some(turn) = caller.turn
+            && !turn.wait(caller.deadline).await
+        {
+            let url = self.jobs.place();
+            return Err(RuntimeError::TimedOut { url }.into());
+        }
+        let claim = Claim::take(folder.clone(), plan, before)?;
         if let Some(job) = claim.replaced_job {
             match self.jobs.interrupt(job, caller.deadline).await {
                 Ok(_) => {}
@@ -72,8 +242,61 @@ impl Chunked {
                 }
             }
         }
-        let mut operation = Operation::new(&self.jobs, plan, caller, claim.open()?);
-        let end = operation.run().await;
-        Ok(Outcome::of(end, operation.ledger, operation.output))
+        self.start(claim, plan.clone(), true)
     }
+
+    /// Follows the job that a checkpoint names, if it may run on by itself.
+    fn find(
+        &self,
+        folder: Folder,
+        checkpoint: &Checkpoint,
+    ) -> Result<Option<Arc<Running>>, CheckpointError> {
+        let kept = plan::kept(&folder, checkpoint);
+        let Some(plan) = kept.filter(|_| checkpoint.is_under_way()) else {
+            return Ok(None);
+        };
+        let claim = Claim::take(folder, &plan, Before::SamePlan)?;
+        Ok(Some(self.start(claim, plan, false)?))
+    }
+
+    fn start(
+        &self,
+        claim: Claim,
+        plan: Plan,
+        is_asked_for: bool,
+    ) -> Result<Arc<Running>, CheckpointError> {
+        let name = plan.name.to_string();
+        let running = Running::new(plan, claim.open()?);
+        let operation = Operation::new(self.jobs.clone(), running.clone(), is_asked_for);
+        let task = Task {
+            running: running.clone(),
+            work: tokio::spawn(operation.run()),
+        };
+        self.running.lock().insert(name, task);
+        Ok(running)
+    }
+}
+
+/// Waits for more of an operation that another process of this computer follows, as long as the caller can: what that process has kept.
+async fn watch(
+    folder: &Folder,
+    mut checkpoint: Checkpoint,
+    caller: &Caller<'_>,
+) -> Result<Outcome, CheckpointError> {
+    if let Some(turn) = caller.turn {
+        turn.pass();
+    }
+    while checkpoint.is_under_way() && Instant::now() + WATCH_INTERVAL < caller.patience {
+        tokio::select! {
+            () = caller.cancelled.cancelled() => break,
+            () = sleep(WATCH_INTERVAL) => {}
+        }
+        let Some(now) = folder.load()? else { break };
+        if now.completed != checkpoint.completed {
+            let (done, total) = (now.completed, now.total);
+            (caller.report)(Progress::Count { done, total });
+        }
+        checkpoint = now;
+    }
+    Ok(Outcome::read(&checkpoint, &folder.results()).followed_elsewhere(&checkpoint))
 }

@@ -1,275 +1,343 @@
-//! The loop: follow the job in flight, and send the next one, until the plan is done or the call must end.
+//! The work on one operation: see to the job in flight, or send one for all that is left, until the plan is done or cannot be resumed by itself.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-use super::ledger::Ledger;
-use super::output::Output;
-use super::plan::Plan;
-use super::reader::BatchReader;
+use super::reader::JobReader;
+use super::running::{End, Running};
 use super::stop;
+use crate::base::ids::JobId;
 use crate::caller::{Caller, Progress};
 use crate::checkpoints::CheckpointError;
-use crate::checkpoints::checkpoint::{Flight, Work};
+use crate::checkpoints::checkpoint::Flight;
 use crate::jobs::Jobs;
 use crate::jobs::follow::{Ended, Followed};
 use crate::runtime::RuntimeError;
 use crate::wire::job::Job;
-use crate::wire::state::JobState;
+use crate::wire::state::{JobState, Reason};
 
-/// Time of the call reserved for fetching pictures and logs.
-const RESERVE: Duration = Duration::from_secs(1);
-/// Machines that may be lost during one call before it fails.
+/// How long one attempt to reach the runtime lasts while no call waits.
+const UNATTENDED_TIMEOUT: Duration = Duration::from_secs(60);
+/// Between two attempts while the runtime cannot be reached and no call waits.
+const MIN_RETRY_DELAY: Duration = Duration::from_secs(5);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
+/// For the pictures of an operation that has ended.
+const KEEP_TIMEOUT: Duration = Duration::from_secs(30);
+/// Machines that may go away without one more iteration done.
 const MAX_LOSSES: u32 = 3;
 
-/// Why a call ended.
-#[derive(Debug)]
-pub(super) enum End {
-    Finished,
-    /// A job is still running.
-    Deadline,
-    Cancelled,
-    /// The checkpoint says why.
-    Stopped,
-    /// The progress is recorded; the next call continues from there.
-    Trouble(CheckpointError),
+pub(super) struct Operation {
+    jobs: Arc<Jobs>,
+    running: Arc<Running>,
+    /// The job that this process follows, and the cursor to follow it from.
+    followed: Option<(JobId, u64)>,
+    /// A call asked for the work, so that a job that is unknown may be sent.
+    is_asked_for: bool,
+    losses: Losses,
+    delay: Duration,
 }
 
-pub(super) struct Operation<'a> {
-    pub(super) jobs: &'a Jobs,
-    pub(super) plan: &'a Plan,
-    pub(super) caller: &'a Caller<'a>,
-    pub(super) ledger: Ledger,
-    pub(super) output: Output,
-    losses: u32,
+/// Machines and Python processes that went away, and what was done when the last one did.
+#[derive(Default)]
+struct Losses {
+    completed: u64,
+    machines: u32,
+    processes: u32,
 }
 
-impl<'a> Operation<'a> {
-    pub(super) fn new(
-        jobs: &'a Jobs,
-        plan: &'a Plan,
-        caller: &'a Caller<'a>,
-        ledger: Ledger,
-    ) -> Self {
+impl Losses {
+    fn count(&mut self, completed: u64, is_process: bool) {
+        if completed > self.completed {
+            *self = Self::default();
+        }
+        self.completed = completed;
+        if is_process {
+            self.processes += 1;
+        } else {
+            self.machines += 1;
+        }
+    }
+}
+
+impl Operation {
+    /// `is_asked_for`: a call wants the operation to run; else what runs is followed, and nothing is sent before it was found running.
+    pub(super) fn new(jobs: Arc<Jobs>, running: Arc<Running>, is_asked_for: bool) -> Self {
         Self {
             jobs,
-            plan,
-            caller,
-            ledger,
-            output: Output::new(),
-            losses: 0,
+            running,
+            followed: None,
+            is_asked_for,
+            losses: Losses::default(),
+            delay: MIN_RETRY_DELAY,
         }
     }
 
-    pub(super) async fn run(&mut self) -> End {
-        loop {
+    pub(super) async fn run(mut self) {
+        let end = loop {
             match self.step().await {
-                Ok(None) => {}
-                Ok(Some(end)) => return end,
-                Err(error) => return End::Trouble(error),
+                Ok(None) => {
+                    self.running.books().trouble = None;
+                    self.delay = MIN_RETRY_DELAY;
+                }
+                Ok(Some(end)) => break end,
+                Err(error) if is_passing(&error) => self.pause(error).await,
+                Err(error) => break End::Trouble(error),
+            }
+            self.running.changed();
+        };
+        let deadline = (self.running.latest_deadline()).unwrap_or(Instant::now() + KEEP_TIMEOUT);
+        self.running.keep(&self.jobs, deadline).await;
+        self.running.end(end);
+    }
+
+    /// One look at the job in flight, or its being sent; nothing to return means that there is more to do.
+    async fn step(&mut self) -> Result<Option<End>, CheckpointError> {
+        let flight = self.running.books().ledger.checkpoint.in_flight.clone();
+        if let Some(flight) = flight {
+            return self.follow(flight).await;
+        }
+        let flight = {
+            let ledger = &mut self.running.books().ledger;
+            let end = if ledger.checkpoint.is_finished() {
+                Some(End::Finished)
+            } else {
+                (self.running.stop.is_cancelled()).then_some(End::Cancelled)
+            };
+            if end.is_some() {
+                ledger.settle()?;
+                return Ok(end);
+            }
+            let flight = Flight::new(ledger.checkpoint.kernel_id.is_some());
+            // First the checkpoint, then the job: whatever comes after a crash knows what to look for.
+            ledger.launch(&flight)?;
+            flight
+        };
+        self.send(flight).await
+    }
+
+    /// Waits for a job of the operation.
+    fn caller(&self) -> Caller<'static> {
+        let unattended = || Instant::now() + UNATTENDED_TIMEOUT;
+        let until = self.running.latest_deadline().unwrap_or_else(unattended);
+        Caller::until(until).cancelled_by(&self.running.stop)
+    }
+
+    async fn send(&mut self, flight: Flight) -> Result<Option<End>, CheckpointError> {
+        self.begin(&flight);
+        let request = {
+            let checkpoint = &self.running.books().ledger.checkpoint;
+            let kernel_id = checkpoint.kernel_id.as_deref();
+            self.running.plan.request(checkpoint.completed, kernel_id)
+        };
+        // The answer is not held: other calls of the session may wait for this one's arrival.
+        let caller = self.caller().at_most(Duration::ZERO);
+        let mut reader = JobReader::new(&self.running);
+        let id = flight.job_id;
+        let followed = self
+            .jobs
+            .run_part(id, &request, &caller, &mut reader)
+            .await?;
+        match reader.done(&self.jobs, followed)? {
+            Some(followed) => self.land(followed).await,
+            None => self.lose(),
+        }
+    }
+
+    fn begin(&mut self, flight: &Flight) {
+        self.followed = Some((flight.job_id, flight.cursor));
+        let mut books = self.running.books();
+        books.output.begin(flight.job_id);
+        books.seen = flight.cursor;
+    }
+
+    async fn follow(&mut self, mut flight: Flight) -> Result<Option<End>, CheckpointError> {
+        let id = flight.job_id;
+        let known = self.followed.filter(|(followed, _)| *followed == id);
+        let Some((_, after)) = known else {
+            return self.find_again(flight).await;
+        };
+        let (caller, mut reader) = (self.caller(), JobReader::new(&self.running));
+        let followed = (self.jobs.follow_part(id, after, &caller, &mut reader)).await;
+        match reader.done(&self.jobs, followed)? {
+            Some(followed) => self.land(followed).await,
+            // It never arrived, or went with its machine. Under its own id it runs once whatever became of the first try, and without a
+            // setup of its own it runs in the kernel of the setup or not at all.
+            None => {
+                flight.cursor = after;
+                self.send(flight).await
             }
         }
     }
 
-    /// Runs one job from its sending or rediscovery to its end; `None` means that there is more to do.
-    async fn step(&mut self) -> Result<Option<End>, CheckpointError> {
-        if let Some(mut flight) = self.ledger.checkpoint.in_flight.clone() {
-            let followed = self.find_again(&mut flight).await?;
-            return self.land(flight, followed).await;
-        }
-        let end = if self.ledger.checkpoint.is_finished() {
-            Some(End::Finished)
-        } else if self.caller.cancelled.is_cancelled() {
-            Some(End::Cancelled)
-        } else {
-            (Instant::now() >= self.until()).then_some(End::Deadline)
-        };
-        if end.is_some() {
-            self.ledger.settle()?;
-            return Ok(end);
-        }
-        let flight = Flight::new(self.next_work());
-        // First the checkpoint, then the job: after a crash the next call knows its id.
-        self.ledger.launch(&flight)?;
-        let followed = self.send(&flight).await?;
-        self.land(flight, followed).await
-    }
-
-    fn next_work(&self) -> Work {
-        let checkpoint = &self.ledger.checkpoint;
-        if checkpoint.kernel_id.is_none() {
-            return Work::Setup;
-        }
-        let start = checkpoint.completed;
-        let stop = (start + self.plan.batch_size).min(self.plan.n_iterations);
-        Work::Batch { start, stop }
-    }
-
-    /// When to stop following jobs.
-    fn until(&self) -> Instant {
-        let deadline = self.caller.deadline;
-        deadline.checked_sub(RESERVE).unwrap_or(deadline)
-    }
-
-    /// The caller of one job of the operation; the operation's own caller hears only of iterations.
-    fn job_caller(&self) -> Caller<'a> {
-        Caller::until(self.until())
-            .cancelled_by(&self.caller.cancelled)
-            .in_turn(self.caller.turn)
-    }
-
-    async fn send(&mut self, flight: &Flight) -> Result<Option<Followed>, CheckpointError> {
-        self.output.begin(flight.job_id);
-        let kernel_id = self.ledger.checkpoint.kernel_id.as_deref();
-        let request = self.plan.request(flight.work, kernel_id);
-        let caller = self.job_caller();
-        let mut reader = BatchReader::new(self.caller, &mut self.ledger, &mut self.output);
-        let running = self
-            .jobs
-            .run_part(flight.job_id, &request, &caller, &mut reader);
-        let followed = running.await?;
-        reader.done(self.jobs, followed)
-    }
-
-    /// Follows a job that an earlier call recorded, and may not have sent. An interrupt before this call does not stop the operation.
-    async fn find_again(
-        &mut self,
-        flight: &mut Flight,
-    ) -> Result<Option<Followed>, CheckpointError> {
-        if let Some(turn) = self.caller.turn {
-            turn.pass();
-        }
-        self.output.begin(flight.job_id);
+    /// A job that an earlier process recorded, and may or may not have sent. To a call, an interrupt that came before it is no news.
+    async fn find_again(&mut self, mut flight: Flight) -> Result<Option<End>, CheckpointError> {
         let first_state = OnceLock::new();
         let report = |progress: Progress<'_>| {
             if let Progress::Job { job, .. } = progress {
                 first_state.get_or_init(|| job.state);
             }
         };
-        let caller = self.job_caller().with_report(&report);
-        let mut reader = BatchReader::new(self.caller, &mut self.ledger, &mut self.output);
-        let (id, after) = (flight.job_id, flight.cursor);
-        let following = self.jobs.follow_part(id, after, &caller, &mut reader);
-        let followed = following.await;
-        let followed = reader.done(self.jobs, followed)?;
-        if first_state.get() == Some(&JobState::Interrupted) && !flight.cancelled {
+        let id = flight.job_id;
+        self.running.books().output.begin(id);
+        self.running.books().seen = flight.cursor;
+        let (caller, mut reader) = (self.caller(), JobReader::new(&self.running));
+        let caller = caller.with_report(&report);
+        let followed = (self
+            .jobs
+            .follow_part(id, flight.cursor, &caller, &mut reader))
+        .await;
+        let Some(followed) = reader.done(&self.jobs, followed)? else {
+            if !self.is_asked_for {
+                return Ok(Some(End::Unsent));
+            }
+            return self.send(flight).await;
+        };
+        if followed.job.is_some() {
+            self.followed = Some((id, followed.next));
+        }
+        let was_interrupted = first_state.get() == Some(&JobState::Interrupted);
+        if was_interrupted && !flight.cancelled && self.is_asked_for {
+            let ledger = &mut self.running.books().ledger;
             flight.cancelled = true;
-            self.ledger.notes.push(format!(
-                "job {} was interrupted before this call, which continued from iteration {}",
-                flight.job_id, self.ledger.checkpoint.completed
+            if let Some(flight) = &mut ledger.checkpoint.in_flight {
+                flight.cancelled = true;
+            }
+            ledger.notes.push(format!(
+                "job {id} was interrupted before this call, which went on from iteration {}",
+                ledger.checkpoint.completed
             ));
         }
-        match followed {
-            Some(followed) => Ok(Some(followed)),
-            // It never arrived, or was lost with its machine. Under the same id it runs once whatever happened to the first try, and a batch
-            // runs in the kernel of the setup or not at all.
-            None => self.send(flight).await,
+        self.land(followed).await
+    }
+
+    /// What one look at the job has shown.
+    async fn land(&mut self, followed: Followed) -> Result<Option<End>, CheckpointError> {
+        let id = followed.id;
+        self.followed = Some((id, followed.next));
+        if followed.job.is_some() {
+            self.is_asked_for = true;
+        }
+        if let (Ended::Finished, Some(job)) = (&followed.ended, &followed.job) {
+            return self.finish(job);
+        }
+        let mut books = self.running.books();
+        if books.ledger.checkpoint.is_finished() {
+            // The job's own end is no news any more.
+            books.output.job_runs = false;
+            books.ledger.land(None)?;
+            return Ok(None);
+        }
+        match followed.ended {
+            Ended::Finished | Ended::Full | Ended::Deadline => Ok(None),
+            Ended::Cancelled => {
+                self.jobs.interrupt_later(id);
+                if let Some(flight) = &mut books.ledger.checkpoint.in_flight {
+                    flight.cancelled = true;
+                }
+                books.ledger.save()?;
+                Ok(Some(End::Cancelled))
+            }
+            Ended::Trouble(error) => {
+                books.ledger.save()?;
+                Err(error.into())
+            }
         }
     }
 
-    async fn land(
-        &mut self,
-        mut flight: Flight,
-        followed: Option<Followed>,
-    ) -> Result<Option<End>, CheckpointError> {
-        let Some(followed) = followed else {
-            return self.lose().await;
+    /// The job is over, and all that it reported is in the books.
+    fn finish(&mut self, job: &Job) -> Result<Option<End>, CheckpointError> {
+        let mut books = self.running.books();
+        let Some(flight) = books.ledger.checkpoint.in_flight.clone() else {
+            return Ok(None);
         };
-        flight.cursor = followed.next;
-        let end = match (followed.ended, followed.job) {
-            (Ended::Finished, Some(job)) => return self.finish(&flight, &job).await,
-            // All iterations are done: the job's own end does not matter.
-            _ if self.ledger.checkpoint.is_finished() => {
-                self.ledger.land(None)?;
-                self.output.job_runs = false;
-                self.keep().await;
-                return Ok(None);
-            }
-            (Ended::Finished | Ended::Full | Ended::Deadline, job) => {
-                if let Some(job) = job {
-                    self.output.queue = self.jobs.explain_queue(&job, self.caller.deadline).await;
-                }
-                End::Deadline
-            }
-            (Ended::Cancelled, _) => {
-                self.jobs.interrupt_later(flight.job_id);
-                flight.cancelled = true;
-                End::Cancelled
-            }
-            (Ended::Trouble(error), _) => End::Trouble(error.into()),
-        };
-        self.ledger.checkpoint.in_flight = Some(flight);
-        self.ledger.save()?;
-        self.keep().await;
-        Ok(Some(end))
-    }
-
-    /// Evaluates a job that has ended and whose events are all recorded.
-    async fn finish(&mut self, flight: &Flight, job: &Job) -> Result<Option<End>, CheckpointError> {
-        let checkpoint = &mut self.ledger.checkpoint;
+        let checkpoint = &mut books.ledger.checkpoint;
         if job.variables_lost {
             checkpoint.kernel_id = None;
         }
-        let is_done = match flight.work {
-            Work::Setup => false,
-            Work::Batch { stop, .. } => checkpoint.completed >= stop || checkpoint.is_finished(),
-        };
-        let stop = match (job.state, flight.work) {
-            (JobState::Lost, _) => return self.lose().await,
-            (JobState::Succeeded, Work::Setup) if job.variables_lost => {
-                Some(stop::explain(flight, job, checkpoint.completed, None))
+        let (completed, is_done) = (checkpoint.completed, checkpoint.is_finished());
+        let explain = |error| stop::explain(&flight, job, completed, error);
+        let stop = match job.state {
+            JobState::Lost => {
+                drop(books);
+                return self.lose();
             }
-            (JobState::Succeeded, Work::Setup) => {
-                checkpoint.kernel_id.clone_from(&job.kernel_id);
-                job.kernel_id
-                    .is_none()
-                    .then(|| stop::incomplete(flight, "it reported no kernel for a job that ran"))
+            // Whatever befell it came after its last iteration.
+            JobState::Succeeded | JobState::Failed | JobState::TimedOut | JobState::Interrupted
+                if is_done =>
+            {
+                None
             }
-            (JobState::Succeeded, Work::Batch { .. }) => (!is_done).then(|| {
-                stop::incomplete(
-                    flight,
-                    "a batch succeeded without reporting all of its iterations",
-                )
-            }),
-            (JobState::Interrupted, _) if flight.cancelled || checkpoint.is_finished() => None,
-            // The failure came after its last iteration.
-            (JobState::Failed | JobState::TimedOut, _) if is_done => None,
-            (
-                JobState::Queued
-                | JobState::Running
-                | JobState::Failed
-                | JobState::Interrupted
-                | JobState::TimedOut,
-                _,
-            ) => Some(stop::explain(
-                flight,
-                job,
-                checkpoint.completed,
-                self.output.error(),
+            JobState::Interrupted if flight.cancelled => None,
+            JobState::Succeeded if job.variables_lost => Some(explain(None)),
+            JobState::Succeeded => Some(stop::incomplete(
+                &flight,
+                "a loop succeeded without reporting all of its iterations",
             )),
+            JobState::Failed if flight.is_looping && job.reason == Some(Reason::KernelDied) => {
+                self.losses.count(completed, true);
+                if self.losses.processes == 1 {
+                    let why = explain(None);
+                    let note = format!(
+                        "{}: it was set up again and runs on from iteration {completed}",
+                        why.error
+                    );
+                    books.ledger.notes.push(note);
+                    None
+                } else {
+                    Some(explain(None))
+                }
+            }
+            JobState::Queued
+            | JobState::Running
+            | JobState::Failed
+            | JobState::Interrupted
+            | JobState::TimedOut => Some(explain(books.output.error())),
         };
+        books.output.job_runs = false;
         let end = stop.is_some().then_some(End::Stopped);
         match stop {
-            Some(stop) => self.ledger.land(Some(stop))?,
-            None => self.ledger.land_unsaved(),
+            Some(stop) => books.ledger.land(Some(stop))?,
+            None => books.ledger.land_unsaved(),
         }
-        self.keep().await;
         Ok(end)
     }
 
-    /// Handles a job lost with its machine or kernel: its recorded iterations count, the rest runs again after a new setup.
-    async fn lose(&mut self) -> Result<Option<End>, CheckpointError> {
-        self.ledger.checkpoint.kernel_id = None;
-        self.ledger.land(None)?;
-        self.output.job_runs = false;
-        self.keep().await;
-        self.losses += 1;
-        Ok((self.losses > MAX_LOSSES).then(|| End::Trouble(RuntimeError::Replaced.into())))
+    /// The machine or the kernel has gone with the job: what it proved counts, the rest runs again after a new setup.
+    fn lose(&mut self) -> Result<Option<End>, CheckpointError> {
+        let mut books = self.running.books();
+        books.ledger.checkpoint.kernel_id = None;
+        books.ledger.land(None)?;
+        books.output.job_runs = false;
+        self.losses.count(books.ledger.checkpoint.completed, false);
+        let is_hopeless = self.losses.machines > MAX_LOSSES;
+        Ok(is_hopeless.then(|| End::Trouble(RuntimeError::Replaced.into())))
     }
 
-    async fn keep(&mut self) {
-        self.output.keep(self.jobs, self.caller.deadline).await;
+    /// Until a call comes, or a while, longer each time.
+    async fn pause(&mut self, error: CheckpointError) {
+        tracing::debug!(operation = %self.running.plan.name, %error, "an operation cannot be followed at present");
+        self.running.books().trouble = Some(error);
+        self.running.changed();
+        tokio::select! {
+            () = self.running.attended.notified() => {}
+            () = self.running.stop.cancelled() => {}
+            () = sleep(self.delay) => {}
+        }
+        self.delay = (self.delay * 2).min(MAX_RETRY_DELAY);
+    }
+}
+
+/// Whether the work can go on once the runtime can be reached again.
+fn is_passing(error: &CheckpointError) -> bool {
+    match error {
+        CheckpointError::Runtime(error) => !matches!(
+            error,
+            RuntimeError::EndedWithClient
+                | RuntimeError::OtherClient { .. }
+                | RuntimeError::Cancelled
+        ),
+        _ => false,
     }
 }

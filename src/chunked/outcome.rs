@@ -1,13 +1,14 @@
 //! The outcome of one call of an operation.
 
+use std::path::Path;
+
 use serde::Serialize;
 
-use super::ledger::Ledger;
-use super::operation::End;
 use super::output::Output;
+use super::running::End;
 use crate::base::advice::{Advice, Step};
 use crate::base::fault::Fault;
-use crate::checkpoints::checkpoint::Skipped;
+use crate::checkpoints::checkpoint::{Checkpoint, Skipped};
 use crate::jobs::keep::Kept;
 
 /// Skipped iterations listed in an answer.
@@ -62,18 +63,17 @@ pub struct Facts {
 }
 
 impl Outcome {
-    pub(super) fn of(end: End, ledger: Ledger, mut output: Output) -> Self {
-        let queue = output.queue.take();
-        let checkpoint = &ledger.checkpoint;
+    /// `end`: how the call ended; `results`: the file of them; `ahead`: what a job waits for that has not begun.
+    pub(super) fn new(
+        end: End,
+        checkpoint: &Checkpoint,
+        results: &Path,
+        notes: Vec<String>,
+        output: Output,
+        ahead: Option<Advice>,
+    ) -> Self {
         let (job_id, job_runs) = (output.job.map(|id| id.to_string()), output.job_runs);
         let (text, kept) = output.finish();
-        let can_continue = checkpoint.can_continue();
-        let again = Advice::from("Call ")
-            + Step::RunChunked
-            + format!(
-                " again with the same arguments (checkpoint_name {:?}).",
-                checkpoint.name.as_str()
-            );
         let mut facts = Facts {
             success: true,
             state: "succeeded",
@@ -82,8 +82,8 @@ impl Outcome {
             total: checkpoint.total,
             remaining: checkpoint.remaining(),
             progress_pct: checkpoint.progress_pct(),
-            can_continue,
-            next_command: can_continue.then_some(again),
+            can_continue: checkpoint.can_continue(),
+            next_command: next_command(checkpoint, &end, job_runs),
             skipped_count: checkpoint.skipped_count,
             skipped: (checkpoint.skipped.iter())
                 .take(MAX_SKIPPED_SHOWN)
@@ -91,7 +91,7 @@ impl Outcome {
                 .collect(),
             job_id,
             session: checkpoint.session.clone(),
-            results: ledger.folder().results().display().to_string(),
+            results: results.display().to_string(),
             logs: (kept.logs.iter())
                 .map(|path| path.display().to_string())
                 .collect(),
@@ -99,11 +99,69 @@ impl Outcome {
             error: None,
             hint: None,
             retryable: None,
-            notes: (ledger.notes.into_iter().map(Advice::from))
+            notes: (notes.into_iter().map(Advice::from))
                 .chain(kept.all_notes())
                 .chain(checkpoint.marked_note().map(Advice::from))
                 .collect(),
         };
+        facts.end(end, checkpoint, job_runs, ahead);
+        Self { text, kept, facts }
+    }
+}
+
+impl Outcome {
+    /// An operation as it stands on disk, with nothing of what it printed.
+    pub(super) fn read(checkpoint: &Checkpoint, results: &Path) -> Self {
+        let end = if checkpoint.is_finished() {
+            End::Finished
+        } else if checkpoint.stop.is_some() {
+            End::Stopped
+        } else {
+            End::Unsent
+        };
+        Self::new(end, checkpoint, results, Vec::new(), Output::new(), None)
+    }
+
+    /// For one that another process of this computer follows.
+    pub(super) fn followed_elsewhere(mut self, checkpoint: &Checkpoint) -> Self {
+        let Some(flight) = checkpoint
+            .in_flight
+            .as_ref()
+            .filter(|_| checkpoint.is_under_way())
+        else {
+            return self;
+        };
+        self.facts.state = "running";
+        self.facts.job_id = Some(flight.job_id.to_string());
+        let name = checkpoint.name.as_str();
+        self.facts.next_command = Some(Advice::from(Step::output(name)) + " waits for more.");
+        let note = Advice::from(
+            "another smart-colab process on this computer follows it and keeps its results; what it prints is shown by ",
+        ) + Step::output(flight.job_id);
+        self.facts.notes.push(note);
+        self
+    }
+}
+
+/// What leads on: following what runs by itself, or resuming what does not.
+fn next_command(checkpoint: &Checkpoint, end: &End, job_runs: bool) -> Option<Advice> {
+    if !checkpoint.can_continue() {
+        return None;
+    }
+    let name = checkpoint.name.as_str();
+    let runs = matches!(end, End::Deadline) || (job_runs && matches!(end, End::Trouble(_)));
+    Some(if runs {
+        Advice::from(Step::output(name))
+            + " waits for more: it runs on by itself, whether or not anything calls."
+    } else {
+        Advice::from("Call ")
+            + Step::RunChunked
+            + format!(" with checkpoint_name {name:?} alone to go on.")
+    })
+}
+
+impl Facts {
+    fn end(&mut self, end: End, checkpoint: &Checkpoint, job_runs: bool, ahead: Option<Advice>) {
         let unfinished = if job_runs { "running" } else { "paused" };
         match end {
             End::Finished => {
@@ -112,20 +170,21 @@ impl Outcome {
                 } else {
                     "All iterations are done."
                 };
-                let when = if facts.job_id.is_none() {
-                    " They were done before this call, so nothing ran."
+                let when = if self.job_id.is_none() {
+                    " That was so before: nothing ran now."
                 } else {
                     ""
                 };
-                facts.hint =
-                    Some(format!("{how}{when} A call with restart: true would start over.").into());
+                self.hint =
+                    Some(format!("{how}{when} A call with restart: true would begin anew.").into());
             }
-            End::Deadline if queue.is_some() => {
-                facts.state = "queued";
-                facts.hint = queue;
+            End::Deadline if ahead.is_some() => {
+                self.state = "queued";
+                self.hint = ahead;
             }
-            End::Deadline => facts.state = unfinished,
-            End::Cancelled => facts.fail(
+            End::Deadline => self.state = "running",
+            End::Unsent => self.state = "paused",
+            End::Cancelled => self.fail(
                 "interrupted",
                 "cancelled",
                 "the call was cancelled",
@@ -139,7 +198,7 @@ impl Outcome {
                     } else {
                         "failed"
                     };
-                    facts.fail(
+                    self.fail(
                         state,
                         &stop.code,
                         &stop.error,
@@ -150,7 +209,7 @@ impl Outcome {
             }
             End::Trouble(error) => {
                 let hint = Advice::from("The completed iterations are kept.").then(error.remedy());
-                facts.fail(
+                self.fail(
                     unfinished,
                     error.code(),
                     &error.to_string(),
@@ -159,11 +218,8 @@ impl Outcome {
                 );
             }
         }
-        Self { text, kept, facts }
     }
-}
 
-impl Facts {
     fn fail(
         &mut self,
         state: &'static str,

@@ -1,10 +1,9 @@
-//! The combined output of the jobs of one call.
+//! What the jobs of an operation showed since the last answer, together.
 
 use std::ops::ControlFlow;
 
 use tokio::time::Instant;
 
-use crate::base::advice::Advice;
 use crate::base::ids::JobId;
 use crate::jobs::Jobs;
 use crate::jobs::collect::{Collector, MAX_TEXT_CHARS};
@@ -19,8 +18,6 @@ pub(super) struct Output {
     unlogged: Vec<JobId>,
     pub(super) job: Option<JobId>,
     pub(super) job_runs: bool,
-    /// Explains what the queued job waits for.
-    pub(super) queue: Option<Advice>,
 }
 
 impl Output {
@@ -31,7 +28,16 @@ impl Output {
             unlogged: Vec::new(),
             job: None,
             job_runs: false,
-            queue: None,
+        }
+    }
+
+    /// For what comes after this, of the same job.
+    pub(super) fn next(&self) -> Self {
+        Self {
+            job: self.job,
+            job_runs: self.job_runs,
+            unlogged: self.job.into_iter().collect(),
+            ..Self::new()
         }
     }
 
@@ -58,13 +64,15 @@ impl Output {
         (self.collector.into_excerpt().render(), self.kept)
     }
 
-    /// Fetches the pictures of the job, and the logs of all jobs once the text omits something.
+    /// Fetches the pictures of the job and, where the text leaves something out, the logs of all jobs that have ended.
     pub(super) async fn keep(&mut self, jobs: &Jobs, deadline: Instant) {
         let Some(job) = self.job else { return };
         let new = self.collector.take_attachments();
         jobs.keep(job, &new, deadline, &mut self.kept).await;
         if self.collector.left_out() > 0 || self.collector.has_cleared {
-            for job in self.unlogged.drain(..) {
+            let running = self.job.filter(|_| self.job_runs);
+            let ended = self.unlogged.extract_if(.., |job| Some(*job) != running);
+            for job in ended {
                 jobs.keep_log(job, deadline, &mut self.kept).await;
             }
         }

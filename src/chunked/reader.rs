@@ -1,34 +1,24 @@
-//! Records the events of one job of an operation in the ledger and the answer.
+//! Takes what the job of an operation reports, into the books.
 
 use std::ops::ControlFlow;
 
-use super::ledger::Ledger;
-use super::output::Output;
-use crate::caller::{Caller, Progress};
+use super::running::Running;
 use crate::checkpoints::CheckpointError;
 use crate::jobs::Jobs;
 use crate::jobs::follow::{Ended, Followed, Reader};
 use crate::runtime::RuntimeError;
 use crate::wire::event::{Event, EventKind};
 
-/// Reads one job's events into the ledger and the answer.
-pub(super) struct BatchReader<'a> {
-    caller: &'a Caller<'a>,
-    ledger: &'a mut Ledger,
-    output: &'a mut Output,
+/// Reads a job's events into the books.
+pub(super) struct JobReader<'a> {
+    running: &'a Running,
     trouble: Option<CheckpointError>,
 }
 
-impl<'a> BatchReader<'a> {
-    pub(super) fn new(
-        caller: &'a Caller<'a>,
-        ledger: &'a mut Ledger,
-        output: &'a mut Output,
-    ) -> Self {
+impl<'a> JobReader<'a> {
+    pub(super) fn new(running: &'a Running) -> Self {
         Self {
-            caller,
-            ledger,
-            output,
+            running,
             trouble: None,
         }
     }
@@ -39,16 +29,22 @@ impl<'a> BatchReader<'a> {
         jobs: &Jobs,
         followed: Followed,
     ) -> Result<Option<Followed>, CheckpointError> {
-        let ended_with_client = matches!(
-            followed.ended,
-            Ended::Trouble(RuntimeError::EndedWithClient)
-        );
-        let job = followed.job.as_ref().filter(|_| !ended_with_client);
-        self.output.job_runs = job.is_some_and(|job| !job.state.is_final());
+        let is_unknown = matches!(&followed.ended, Ended::Trouble(error) if error.is_not_found());
+        let is_gone = is_unknown
+            || matches!(
+                followed.ended,
+                Ended::Trouble(RuntimeError::EndedWithClient)
+            );
+        let mut books = self.running.books();
+        if let Some(job) = &followed.job {
+            books.output.job_runs = !job.state.is_final();
+            books.job = Some(job.clone());
+        }
+        books.output.job_runs &= !is_gone;
+        drop(books);
         if let Some(trouble) = self.trouble {
             return Err(trouble);
         }
-        let is_unknown = matches!(&followed.ended, Ended::Trouble(error) if error.is_not_found());
         if is_unknown && let Some(error) = jobs.other_client(followed.id) {
             // It may be running there; sending it again would run it twice.
             return Err(error.into());
@@ -57,21 +53,34 @@ impl<'a> BatchReader<'a> {
     }
 }
 
-impl Reader for BatchReader<'_> {
+impl Reader for JobReader<'_> {
     fn take(&mut self, event: &Event) -> ControlFlow<()> {
-        if let EventKind::Progress(progress) = &event.kind {
-            match self.ledger.credit(progress) {
-                Ok(true) => (self.caller.report)(Progress::Count {
-                    done: self.ledger.checkpoint.completed,
-                    total: self.ledger.checkpoint.total,
-                }),
-                Ok(false) => {}
-                Err(error) => {
-                    self.trouble = Some(error);
-                    return ControlFlow::Break(());
+        let mut books = self.running.books();
+        books.seen = event.seq;
+        let taken = match &event.kind {
+            EventKind::Started { kernel_id, .. } => {
+                if let Some(flight) = &mut books.ledger.checkpoint.in_flight {
+                    flight.kernel_id = Some(kernel_id.clone());
                 }
+                Ok(false)
+            }
+            EventKind::Batch { .. } => books.ledger.begin_batch().map(|()| true),
+            EventKind::Progress(progress) => books.ledger.credit(progress),
+            _ => Ok(false),
+        };
+        let flow = books.output.take(event);
+        drop(books);
+        match taken {
+            Ok(is_news) => {
+                if is_news {
+                    self.running.changed();
+                }
+                flow
+            }
+            Err(error) => {
+                self.trouble = Some(error);
+                ControlFlow::Break(())
             }
         }
-        self.output.take(event)
     }
 }

@@ -1,7 +1,7 @@
 //! Explains why an operation stopped, and what to do about it.
 
 use crate::base::advice::{Advice, Step};
-use crate::checkpoints::checkpoint::{Flight, Stop, Work};
+use crate::checkpoints::checkpoint::{Flight, Stop};
 use crate::jobs::{death, ending};
 use crate::wire::event::PythonError;
 use crate::wire::job::{Job, OnError};
@@ -14,10 +14,7 @@ pub(super) fn explain(
     completed: u64,
     error: Option<&PythonError>,
 ) -> Stop {
-    let iteration = match flight.work {
-        Work::Setup => None,
-        Work::Batch { .. } => Some(completed),
-    };
+    let iteration = flight.is_looping.then_some(completed);
     let place = iteration.map_or_else(
         || "the setup".to_owned(),
         |iteration| format!("iteration {iteration}"),
@@ -222,7 +219,7 @@ mod tests {
     use serde_json::json;
 
     use super::{Advice, after_exception, explain};
-    use crate::checkpoints::checkpoint::{Flight, Stop, Work};
+    use crate::checkpoints::checkpoint::{Flight, Stop};
     use crate::wire::event::PythonError;
     use crate::wire::job::Job;
 
@@ -238,8 +235,8 @@ mod tests {
         }
     }
 
-    fn stop(work: Work, state: &str, reason: &str, ename: Option<&str>) -> Stop {
-        let flight = Flight::new(work);
+    fn stop(is_looping: bool, state: &str, reason: &str, ename: Option<&str>) -> Stop {
+        let flight = Flight::new(is_looping);
         let job: Job = serde_json::from_value(json!({
             "id": flight.job_id, "session": "main", "state": state, "reason": reason, "timeout_sec": 300,
             "created_at": "", "last_seq": 1, "log_bytes": 0,
@@ -251,8 +248,8 @@ mod tests {
 
     #[test]
     fn each_end_says_where_it_was_and_what_to_do() {
-        let batch = Work::Batch { start: 5, stop: 10 };
-        for (work, state, reason, ename, code, place, advice) in [
+        let (setup, batch) = (false, true);
+        for (is_looping, state, reason, ename, code, place, advice) in [
             (
                 batch,
                 "failed",
@@ -272,7 +269,7 @@ mod tests {
                 "RunQuick",
             ),
             (
-                Work::Setup,
+                setup,
                 "failed",
                 "python_error",
                 Some("NameError"),
@@ -290,7 +287,7 @@ mod tests {
                 "smaller batch_size",
             ),
             (
-                Work::Setup,
+                setup,
                 "timed_out",
                 "timeout",
                 None,
@@ -317,7 +314,7 @@ mod tests {
                 "iteration 7 again",
             ),
             (
-                Work::Setup,
+                setup,
                 "succeeded",
                 "exited",
                 None,
@@ -335,7 +332,7 @@ mod tests {
                 "same arguments",
             ),
         ] {
-            let stop = stop(work, state, reason, ename);
+            let stop = stop(is_looping, state, reason, ename);
             assert_eq!(stop.code, code);
             assert_eq!(stop.interrupted, state == "interrupted");
             assert!(stop.error.starts_with(place), "{stop:?}");

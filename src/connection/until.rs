@@ -151,6 +151,11 @@ impl Code for Until {
         self.freely(|runtime| async move { runtime.code(id).await })
             .await
     }
+
+    async fn setup(&self, id: JobId) -> RuntimeResult<String> {
+        self.freely(|runtime| async move { runtime.setup(id).await })
+            .await
+    }
 }
 
 #[async_trait]

@@ -90,6 +90,11 @@ impl Jobs {
         }
     }
 
+    /// Where code is sent; empty where that is not known yet.
+    pub(crate) fn place(&self) -> String {
+        self.connection.place().unwrap_or_default()
+    }
+
     /// Runs code as the job `id`, which must be a fresh one, and waits for its end until the caller's patience ends. A cancelled wait interrupts
     /// the job.
     ///

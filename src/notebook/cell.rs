@@ -14,6 +14,8 @@ use crate::wire::state::{JobState, Reason};
 /// A code cell to which further batches may be added.
 pub(super) struct Cell {
     id: String,
+    /// What a loop ran first.
+    setup: String,
     code: String,
     iterations: Option<Iterations>,
     execution_count: Option<u64>,
@@ -41,6 +43,7 @@ impl Cell {
         });
         let mut cell = Self {
             id: job.id.to_string(),
+            setup: fetched.setup,
             code: fetched.code,
             iterations,
             execution_count: fetched.execution_count,
@@ -87,7 +90,13 @@ impl Cell {
             markdown(&format!("note-{}", self.id), &text)
         });
         let source = match &self.iterations {
-            Some(Iterations { range, total }) => of_loop(loop_title, &self.code, range, *total),
+            Some(Iterations { range, total }) => {
+                let code = of_loop(loop_title, &self.code, range, *total);
+                match self.setup.trim_end() {
+                    "" => code,
+                    setup => format!("{setup}\n\n{code}"),
+                }
+            }
             None => self.code,
         };
         let mut metadata = json!({"smart_colab": {"jobs": self.jobs}});

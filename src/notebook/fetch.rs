@@ -28,6 +28,8 @@ const MAX_LAST_EVENTS: u64 = 500;
 pub(super) struct Fetched {
     pub(super) job: Job,
     pub(super) code: String,
+    /// What a loop runs before its first iteration.
+    pub(super) setup: String,
     pub(super) outputs: Outputs,
     pub(super) execution_count: Option<u64>,
     /// States of widgets by their models' ids.
@@ -113,6 +115,10 @@ async fn fetch_whole(
             widgets.extend(states);
         }
     }
+    let setup = match job.iterations {
+        Some(_) => until.setup(id).await?,
+        None => String::new(),
+    };
     // Output captured by a widget whose state was not kept stays with the cell.
     let is_kept = |(widget, _): &(String, Outputs)| widgets.contains_key(widget);
     let (captured, loose): (Captured, Captured) = captured.into_iter().partition(is_kept);
@@ -122,6 +128,7 @@ async fn fetch_whole(
     Ok(Fetched {
         job,
         code,
+        setup,
         outputs,
         execution_count,
         widgets,

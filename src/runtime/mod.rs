@@ -61,6 +61,8 @@ pub trait Code: Send + Sync {
     async fn blob(&self, id: JobId, number: u64) -> RuntimeResult<Bytes>;
     /// The job's code as it was sent.
     async fn code(&self, id: JobId) -> RuntimeResult<String>;
+    /// What a loop runs before its first iteration; empty for a job without a setup.
+    async fn setup(&self, id: JobId) -> RuntimeResult<String>;
 }
 
 /// Named kernels and their variables.

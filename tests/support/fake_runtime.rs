@@ -214,6 +214,11 @@ impl Code for FakeRuntime {
         let gets_out = self.arrive(None)?;
         answer(gets_out, self.world().code(id))
     }
+
+    async fn setup(&self, id: JobId) -> RuntimeResult<String> {
+        let gets_out = self.arrive(None)?;
+        answer(gets_out, self.world().setup(id))
+    }
 }
 
 /// One session, `main`, without access to its variables.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use smart_colab::base::ids::JobId;
 use smart_colab::runtime::{RuntimeError, RuntimeResult};
 use smart_colab::wire::event::{Event, EventKind, Finished, Progress, PythonError, StreamName};
-use smart_colab::wire::job::{EventPage, Job, JobRequest, OnError};
+use smart_colab::wire::job::{EventPage, Iterations, Job, JobRequest, OnError};
 use smart_colab::wire::problem::Problem;
 use smart_colab::wire::state::{JobState, Reason};
 use tokio::time::Instant;
@@ -51,6 +51,8 @@ pub(crate) struct World {
     pub cut_off: BTreeMap<u64, u32>,
     /// The iterations begun, in order.
     pub log: Vec<u64>,
+    /// First and last iteration of every batch that began.
+    pub batches: Vec<(u64, u64)>,
     pub setups: u32,
     /// Counts iterations that began in a kernel without setup.
     pub without_setup: u32,
@@ -87,6 +89,9 @@ struct Record {
     /// The next iteration or, if `within`, the running one.
     at: u64,
     within: bool,
+    /// Where the batch ends that runs; at its start the next one begins.
+    batch_stop: u64,
+    is_set_up: bool,
 }
 
 impl World {
@@ -133,10 +138,16 @@ impl World {
         let Some(loop_) = record.request.iterations.clone() else {
             return self.end_plain(id);
         };
+        if !record.is_set_up {
+            return self.set_up(id, loop_.setup.as_deref());
+        }
         let (at, within) = (record.at, record.within);
         if !within {
             if at == loop_.stop {
                 return self.end(id, JobState::Succeeded, None);
+            }
+            if at == record.batch_stop {
+                return self.begin_batch(id, &loop_);
             }
             if record.request.code == BODY && !self.kernel.as_ref().is_some_and(|k| k.is_set_up) {
                 self.without_setup += 1;
@@ -177,6 +188,45 @@ impl World {
             }),
         );
         self.record(id).at = if breaks { loop_.stop } else { at + 1 };
+        if self.record(id).at == self.record(id).batch_stop {
+            self.let_others_pass();
+        }
+    }
+
+    /// A step of its own.
+    fn set_up(&mut self, id: JobId, setup: Option<&str>) {
+        self.record(id).is_set_up = true;
+        if setup != Some(SETUP) {
+            return;
+        }
+        self.setups += 1;
+        let fails = self.failing_setup;
+        if fails == Some(Fails::Once) {
+            self.failing_setup = None;
+        }
+        if fails.is_some() {
+            return self.raise(id, "ImportError", "no such module");
+        }
+        self.kernel.as_mut().unwrap().is_set_up = true;
+        self.let_others_pass();
+    }
+
+    fn begin_batch(&mut self, id: JobId, loop_: &Iterations) {
+        let kernel = self.kernel.as_ref().map(|kernel| &kernel.id);
+        if kernel != self.jobs[&id].job.kernel_id.as_ref() {
+            return self.end(id, JobState::Lost, Some(Reason::KernelReplaced));
+        }
+        let start = self.jobs[&id].at;
+        let size = loop_.batch_size.unwrap_or(u64::MAX);
+        let stop = start.saturating_add(size).min(loop_.stop);
+        self.record(id).batch_stop = stop;
+        self.batches.push((start, stop));
+        self.emit(id, EventKind::Batch { start, stop });
+    }
+
+    /// Between two steps.
+    fn let_others_pass(&mut self) {
+        self.queue.rotate_left(1);
     }
 
     fn start(&mut self, id: JobId) {
@@ -212,17 +262,6 @@ impl World {
     }
 
     fn end_plain(&mut self, id: JobId) {
-        if self.jobs[&id].request.code == SETUP {
-            self.setups += 1;
-            let fails = self.failing_setup;
-            if fails == Some(Fails::Once) {
-                self.failing_setup = None;
-            }
-            if fails.is_some() {
-                return self.raise(id, "ImportError", "no such module");
-            }
-            self.kernel.as_mut().unwrap().is_set_up = true;
-        }
         self.end(id, JobState::Succeeded, None);
     }
 
@@ -322,6 +361,8 @@ impl World {
             events: Vec::new(),
             at,
             within: false,
+            batch_stop: at,
+            is_set_up: false,
         };
         self.jobs.insert(id, record);
         self.queue.push_back(id);
@@ -348,6 +389,14 @@ impl World {
     pub(crate) fn code(&self, id: JobId) -> RuntimeResult<String> {
         let record = self.jobs.get(&id).filter(|_| !self.forgotten.contains(&id));
         Ok(record.ok_or_else(not_found)?.request.code.clone())
+    }
+
+    pub(crate) fn setup(&self, id: JobId) -> RuntimeResult<String> {
+        let record = self.jobs.get(&id).ok_or_else(not_found)?;
+        let loop_ = record.request.iterations.as_ref();
+        Ok(loop_
+            .and_then(|loop_| loop_.setup.clone())
+            .unwrap_or_default())
     }
 
     /// Returns all that the job printed.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::Url;
 
 use super::fault::ResourceFault;
@@ -13,6 +14,13 @@ use crate::mcp::words;
 const SCHEME: &str = "smart-colab";
 pub(super) const LOG_TEMPLATE: &str = "smart-colab://jobs/{job_id}/log{?from,bytes}";
 pub(super) const CHECKPOINT_TEMPLATE: &str = "smart-colab://checkpoints/{name}";
+
+/// All but the unreserved characters (RFC 3986, 2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// The resource that a URI names; it may not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +47,7 @@ pub(in crate::mcp) fn of_log(job_id: &str) -> String {
 
 /// The URI of a checkpoint.
 pub(in crate::mcp) fn of_checkpoint(name: &str) -> String {
+    let name = utf8_percent_encode(name, RESERVED);
     format!("{SCHEME}://checkpoints/{name}")
 }
 
@@ -77,7 +86,8 @@ impl Address {
                 Ok(Self::Log(id, part(&url)?))
             }
             (Some("checkpoints"), [name]) if url.query().is_none() => {
-                let name = Name::new(name).map_err(|error| {
+                let name = percent_decode_str(name).decode_utf8_lossy();
+                let name = Name::new(&name).map_err(|error| {
                     ResourceFault::missing(error.to_string(), words::say(&error.remedy()))
                 })?;
                 Ok(Self::Checkpoint(name))

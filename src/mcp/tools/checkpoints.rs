@@ -128,8 +128,8 @@ impl Server {
         let budget = self.budget(&context);
         let deleted: Result<Deleted, CheckpointError> =
             call::run(self, &context, budget, async |call| {
-                let checkpoints = &self.floors.checkpoints;
-                checkpoints.delete(&args.operation, call.deadline).await
+                let chunked = &self.floors.chunked;
+                chunked.delete(&args.operation, call.deadline).await
             })
             .await;
         Ok(Json(Worded(deleted?)))

@@ -9,9 +9,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::caller::Progress;
+use crate::checkpoints::plan::DEFAULT_NAME;
 use crate::checkpoints::{CheckpointError, Name};
 use crate::chunked::Outcome;
-use crate::chunked::plan::{DEFAULT_BATCH_SIZE, DEFAULT_NAME, Plan};
+use crate::chunked::order::Order;
 use crate::mcp::convert::operation;
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
@@ -22,12 +23,12 @@ use crate::wire::job::OnError;
 #[derive(Debug, Deserialize, JsonSchema)]
 struct ChunkedArgs {
     /// Runs once before the first iteration, and again on a new kernel: imports, data, the model.
-    setup_code: String,
+    setup_code: Option<String>,
     /// The body of `for i in range(n_iterations)`. The value of its last expression is kept as the iteration's result.
-    loop_code: String,
-    /// Total number of iterations.
-    n_iterations: u64,
-    /// Iterations between two checkpoints, which together may take 5 minutes; default 10.
+    loop_code: Option<String>,
+    /// How many iterations in all.
+    n_iterations: Option<u64>,
+    /// Iterations a batch, 5 minutes at most for all of them; 10 unless given.
     batch_size: Option<u64>,
     /// The operation's name; default `chunked_op`.
     checkpoint_name: Option<String>,
@@ -35,7 +36,9 @@ struct ChunkedArgs {
     on_error: Option<OnError>,
     /// Discard the results of an earlier operation of this name and start over.
     restart: Option<bool>,
-    /// The kernel to use, by name; default `main`.
+    /// Go on with changed code from where the operation is: what is done counts.
+    keep_done: Option<bool>,
+    /// A named kernel of its own; `main` unless given.
     session: Option<String>,
 }
 
@@ -44,11 +47,11 @@ impl Server {
     #[tool(
         title = "Run chunked operation",
         input_schema = schema::input::<ChunkedArgs>(),
-        description = "Run a loop of many iterations in batches, with a checkpoint after each: epochs, files, parameter sweeps. Survives lost \
-            connections, a restarted client and a replaced VM: call again with the same arguments as long as the answer has a \
-            next_command; finished iterations do not run again. A failing iteration stops the loop (unless on_error is skip), and the hint names \
-            the choices: the same call only repeats the failure. setup_code must define everything that loop_code \
-            needs; loop_code must itself save what has to outlive the VM. A different plan under the same name is refused unless restart is true.",
+        description = "Run a loop of many iterations in batches, with a checkpoint after each: epochs, files, parameter sweeps. It runs on by \
+            itself, also when nothing calls; get_output with its name as job_id follows it. It survives lost connections, restarted clients and \
+            replaced VMs: called with checkpoint_name alone it resumes, and nothing that is done runs again. A failing iteration stops it there \
+            (on_error skip passes over), and the hint names the choices. setup_code must make everything that loop_code needs; what must outlive \
+            the VM, loop_code saves itself. A different plan under the same name is refused unless keep_done or restart is true.",
         annotations(
             read_only_hint = false,
             destructive_hint = true,
@@ -61,22 +64,26 @@ impl Server {
         Parameters(args): Parameters<ChunkedArgs>,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResult, Fault> {
-        let plan = Plan {
+        let order = Order {
             name: Name::new(args.checkpoint_name.as_deref().unwrap_or(DEFAULT_NAME))?,
             setup_code: args.setup_code,
             loop_code: args.loop_code,
             n_iterations: args.n_iterations,
-            batch_size: args.batch_size.unwrap_or(DEFAULT_BATCH_SIZE),
-            on_error: args.on_error.unwrap_or_default(),
-            session: args::session_or_main(args.session)?,
+            batch_size: args.batch_size,
+            on_error: args.on_error,
+            session: args
+                .session
+                .map(|name| args::session_or_main(Some(name)))
+                .transpose()?,
+            restart: args.restart.unwrap_or(false),
+            keep_done: args.keep_done.unwrap_or(false),
         };
-        let restart = args.restart.unwrap_or(false);
         let budget = self.budget(&context);
         let outcome: Result<Outcome, CheckpointError> =
             call::run(self, &context, budget, async |call| {
                 let report = |progress: Progress<'_>| call.report(progress);
                 let caller = call.caller(&report);
-                self.floors.chunked.run(&plan, restart, &caller).await
+                self.floors.chunked.run(&order, &caller).await
             })
             .await;
         Ok(operation(outcome?))

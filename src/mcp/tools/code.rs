@@ -14,7 +14,8 @@ use crate::base::advice::Advice;
 use crate::base::fault::Fault as _;
 use crate::base::ids::JobId;
 use crate::caller::Progress;
-use crate::checkpoints::CheckpointError;
+use crate::checkpoints::{CheckpointError, Name, Named};
+use crate::chunked::Outcome;
 use crate::jobs::Reading;
 use crate::jobs::view::View;
 use crate::mcp::args;
@@ -54,7 +55,7 @@ struct LongArgs {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct OutputArgs {
-    /// The job_id from an earlier answer; also of a download or upload.
+    /// The job_id from an earlier answer; also of a download or upload. Or a checkpoint_name: what runs under it.
     job_id: String,
     /// The cursor `next` from an earlier answer: shows the output after it. Without it: head and tail of all output.
     after: Option<u64>,
@@ -153,7 +154,18 @@ impl Server {
         Parameters(args): Parameters<OutputArgs>,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResult, Fault> {
-        let id = args::job_id(&args.job_id)?;
+        let wait = args.wait_sec.map(Duration::from_secs);
+        let id = match self.floors.checkpoints.named(&args.job_id)? {
+            Named::Job(id) => id,
+            Named::Operation(name) if args.after.is_none() && args.from_byte.is_none() => {
+                return self.follow(&name, wait, &context).await;
+            }
+            Named::Operation(_) => {
+                return Err(Fault::invalid(
+                    "after and from_byte need the job_id that an answer named: by its name, an operation is followed",
+                ));
+            }
+        };
         let reading = args.after.map_or(Reading::Whole, Reading::From);
         let budget = self.budget(&context);
         if let Some(from) = args.from_byte {
@@ -167,10 +179,7 @@ impl Server {
             });
             return Ok(log_range(range.await?));
         }
-        let wait = args
-            .wait_sec
-            .map_or(budget, Duration::from_secs)
-            .min(budget);
+        let wait = wait.unwrap_or(budget).min(budget);
         let seen = call::run(self, &context, budget, async |call| {
             let report = |progress: Progress<'_>| call.report(progress);
             let caller = call.caller(&report);
@@ -186,6 +195,23 @@ impl Server {
 impl Server {
     pub(super) fn code_tools() -> ToolRouter<Self> {
         Self::code_router()
+    }
+
+    async fn follow(
+        &self,
+        name: &Name,
+        wait: Option<Duration>,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<CallToolResult, Fault> {
+        let budget = self.budget(context);
+        let outcome: Result<Outcome, CheckpointError> =
+            call::run(self, context, budget, async |call| {
+                let report = |progress: Progress<'_>| call.report(progress);
+                let caller = call.caller(&report).at_most(wait.unwrap_or(budget));
+                self.floors.chunked.follow(name, &caller).await
+            })
+            .await;
+        Ok(convert::operation(outcome?))
     }
 
     async fn run_code(

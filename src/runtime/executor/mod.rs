@@ -75,6 +75,12 @@ impl Executor {
             })
             .boxed()
     }
+
+    async fn text(&self, path: &str) -> RuntimeResult<String> {
+        let call = self.http.request(Method::GET, path).timeout(BLOB_TIMEOUT);
+        let bytes = self.http.bytes(call, MAX_BODY_BYTES).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
 }
 
 /// The executor's refusal, made here to save sending the code.
@@ -216,12 +222,11 @@ impl Code for Executor {
     }
 
     async fn code(&self, id: JobId) -> RuntimeResult<String> {
-        let call = self
-            .http
-            .request(Method::GET, &format!("jobs/{id}/code"))
-            .timeout(BLOB_TIMEOUT);
-        let bytes = self.http.bytes(call, MAX_BODY_BYTES).await?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        self.text(&format!("jobs/{id}/code")).await
+    }
+
+    async fn setup(&self, id: JobId) -> RuntimeResult<String> {
+        self.text(&format!("jobs/{id}/setup")).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! A healthy machine: batches, deadlines, failing iterations and repeated calls.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use smart_colab::base::fault::Fault as _;
 use smart_colab::caller::{Caller, Progress};
@@ -9,26 +10,16 @@ use smart_colab::wire::job::OnError;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{BUDGET, Bench, failed, secs};
+use super::{Bench, CALL_TIMEOUT, failed, secs};
 use crate::support::hint::worded;
 use crate::support::world::Fails;
-
-/// Returns the first and last iteration of every accepted batch.
-fn batches(bench: &Bench) -> Vec<(u64, u64)> {
-    let world = bench.world();
-    let loops = world
-        .accepted
-        .iter()
-        .filter_map(|job| job.iterations.as_ref());
-    loops.map(|batch| (batch.start, batch.stop)).collect()
-}
 
 #[tokio::test(start_paused = true)]
 async fn batches_that_fit_run_in_one_call() {
     let bench = Bench::new(10, 4);
     bench.assert_complete(&bench.call().await);
     bench.assert_begun_again(&[]);
-    assert_eq!(batches(&bench), [(0, 4), (4, 8), (8, 10)]);
+    assert_eq!(bench.world().batches, [(0, 4), (4, 8), (8, 10)]);
     assert_eq!(bench.world().setups, 1);
 }
 
@@ -45,12 +36,8 @@ async fn progress_is_reported_after_every_iteration() {
             (done, total)
         );
     };
-    let caller = Caller::until(Instant::now() + BUDGET).with_report(&report);
-    bench
-        .bridge()
-        .run(&bench.plan, false, &caller)
-        .await
-        .unwrap();
+    let caller = Caller::until(Instant::now() + CALL_TIMEOUT).with_report(&report);
+    bench.bridge().run(&bench.order(), &caller).await.unwrap();
     assert_eq!(reported.into_inner(), 5);
 }
 
@@ -66,7 +53,7 @@ async fn at_the_deadline_a_batch_keeps_running_and_the_next_call_follows_it() {
     assert_eq!(facts.remaining, 30 - facts.completed);
     bench.assert_complete(&bench.call().await);
     bench.assert_begun_again(&[]);
-    assert_eq!(batches(&bench), [(0, 30)]);
+    assert_eq!(bench.world().batches, [(0, 30)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,9 +164,7 @@ async fn a_call_returns_once_every_iteration_is_done() {
     // The last iteration ends after five seconds, the job half a second later.
     bench.call_within(secs(3)).await;
     let facts = loop {
-        let facts = bench
-            .call_within(std::time::Duration::from_millis(1200))
-            .await;
+        let facts = bench.call_within(Duration::from_millis(1200)).await;
         if facts.completed == 4 {
             break facts;
         }
@@ -236,7 +221,8 @@ async fn the_batch_size_may_change_between_calls() {
     bench.plan.batch_size = 3;
     bench.assert_complete(&bench.call().await);
     bench.assert_begun_again(&[]);
-    assert_eq!(batches(&bench), [(0, 8), (8, 11), (11, 12)]);
+    // What runs has the size that it was sent with.
+    assert_eq!(bench.world().batches, [(0, 8), (8, 12)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -260,11 +246,11 @@ async fn a_restart_that_cannot_end_the_batch_in_flight_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_second_of_two_concurrent_calls_is_refused_as_busy() {
+async fn an_operation_that_one_process_works_on_is_not_begun_anew_by_another() {
     let bench = Bench::new(10, 4);
     let second = async {
         sleep(secs(3)).await;
-        let error = bench.refused(false).await;
+        let error = bench.refused(true).await;
         assert_eq!(error.code(), "busy");
         assert!(error.is_retryable());
         // `get_checkpoint` changes nothing.
@@ -280,10 +266,10 @@ async fn a_cancelled_call_interrupts_the_batch_and_reports_what_was_done() {
     let bench = Bench::new(10, 10);
     let token = CancellationToken::new();
     let cancel = async {
-        sleep(secs(5)).await;
+        sleep(Duration::from_millis(4_750)).await;
         token.cancel();
     };
-    let (outcome, ()) = tokio::join!(bench.try_call(false, BUDGET, &token), cancel);
+    let (outcome, ()) = tokio::join!(bench.try_call(false, CALL_TIMEOUT, &token), cancel);
     let facts = outcome.unwrap().facts;
     failed(&facts, "interrupted", "cancelled");
     assert!(facts.can_continue);
@@ -304,7 +290,11 @@ async fn a_call_cancelled_before_it_begins_ends_the_previous_calls_batch() {
     bench.call_within(secs(10)).await;
     let token = CancellationToken::new();
     token.cancel();
-    let facts = bench.try_call(false, BUDGET, &token).await.unwrap().facts;
+    let facts = bench
+        .try_call(false, CALL_TIMEOUT, &token)
+        .await
+        .unwrap()
+        .facts;
     failed(&facts, "interrupted", "cancelled");
     sleep(secs(1)).await;
     assert_eq!(bench.world().interrupts, 1);

@@ -76,7 +76,7 @@ async fn without_a_valid_checkpoint_only_a_restart_continues() {
 #[tokio::test(start_paused = true)]
 async fn a_checkpoint_of_another_version_is_refused_and_kept() {
     let bench = half_done().await;
-    let newer = "{\"version\": 2, \"all\": \"different\"}";
+    let newer = "{\"version\": 3, \"all\": \"different\"}";
     fs::write(bench.file("checkpoint.json"), newer).unwrap();
     let error = bench.refused(false).await;
     assert_eq!(error.code(), "checkpoint_mismatch");
@@ -138,7 +138,7 @@ async fn a_disk_failure_ends_the_call_before_the_next_batch() {
         fs::create_dir_all(previous.join("in the way")).unwrap();
     };
     let token = Default::default();
-    let call = bench.try_call(false, super::BUDGET, &token);
+    let call = bench.try_call(false, super::CALL_TIMEOUT, &token);
     let (outcome, ()) = tokio::join!(call, spoil);
     let facts = outcome.unwrap().facts;
     assert!(!facts.success && facts.can_continue);

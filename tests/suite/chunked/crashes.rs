@@ -15,7 +15,7 @@ use smart_colab::wire::job::{JobRequest, OnError};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{BUDGET, Bench, secs};
+use super::{Bench, CALL_TIMEOUT, secs};
 use crate::support::world::{BODY, Fails, Mishap, Strike, When, World};
 
 const MAX_ITERATIONS: u64 = 12;
@@ -152,7 +152,7 @@ impl Script {
     async fn play(&self) {
         let (bench, sent) = self.bench();
         let last = Caller {
-            ending: Ending::AtDeadline(BUDGET.as_secs()),
+            ending: Ending::AtDeadline(CALL_TIMEOUT.as_secs()),
             then_ms: 0,
         };
         let callers = self.callers.iter().chain(std::iter::repeat(&last));
@@ -206,7 +206,7 @@ impl Caller {
         let token = CancellationToken::new();
         let (budget, ends) = match self.ending {
             Ending::AtDeadline(seconds) => (secs(seconds), None),
-            Ending::DiesAfter(ms) | Ending::CancelsAfter(ms) => (BUDGET, Some(ms)),
+            Ending::DiesAfter(ms) | Ending::CancelsAfter(ms) => (CALL_TIMEOUT, Some(ms)),
         };
         let call = bench.try_call(false, budget, &token);
         let outcome = match (&self.ending, ends) {

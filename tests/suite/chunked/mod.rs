@@ -1,6 +1,7 @@
 //! Chunked operations on a fake machine that fails in every way, on the test's own clock.
 
 mod batches;
+mod by_itself;
 mod checkpoint_file;
 mod crashes;
 mod ends;
@@ -17,9 +18,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use smart_colab::caller::Caller;
+use smart_colab::checkpoints::plan::Plan;
 use smart_colab::checkpoints::report::CheckpointReport;
 use smart_colab::checkpoints::{CheckpointError, Checkpoints, Name};
-use smart_colab::chunked::plan::Plan;
+use smart_colab::chunked::order::Order;
 use smart_colab::chunked::{Chunked, Facts, Outcome};
 use smart_colab::jobs::Jobs;
 use smart_colab::wire::job::OnError;
@@ -32,7 +34,7 @@ use crate::support::hint::worded;
 use crate::support::provisioners::connect_to;
 use crate::support::world::{BODY, SETUP, World};
 
-const BUDGET: Duration = Duration::from_secs(45);
+const CALL_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// A machine, a user's disk and one operation.
 struct Bench {
@@ -85,6 +87,22 @@ impl Bench {
         Checkpoints::new(self.jobs(), self.disk.path().join("checkpoints"))
     }
 
+    /// All of the plan, said again.
+    fn order(&self) -> Order {
+        let plan = self.plan.clone();
+        Order {
+            name: plan.name,
+            setup_code: Some(plan.setup_code),
+            loop_code: Some(plan.loop_code),
+            n_iterations: Some(plan.n_iterations),
+            batch_size: Some(plan.batch_size),
+            on_error: Some(plan.on_error),
+            session: Some(plan.session),
+            restart: false,
+            keep_done: false,
+        }
+    }
+
     async fn try_call(
         &self,
         restart: bool,
@@ -92,7 +110,11 @@ impl Bench {
         cancelled: &CancellationToken,
     ) -> Result<Outcome, CheckpointError> {
         let caller = Caller::until(Instant::now() + budget).cancelled_by(cancelled);
-        self.bridge().run(&self.plan, restart, &caller).await
+        let order = Order {
+            restart,
+            ..self.order()
+        };
+        self.bridge().run(&order, &caller).await
     }
 
     /// Calls from a new bridge; returns its facts, which must agree with the disk.
@@ -113,7 +135,7 @@ impl Bench {
     }
 
     async fn call(&self) -> Facts {
-        self.call_within(BUDGET).await
+        self.call_within(CALL_TIMEOUT).await
     }
 
     /// Calls while the operation can continue, up to a limit.
@@ -129,26 +151,26 @@ impl Bench {
 
     async fn refused(&self, restart: bool) -> CheckpointError {
         let token = CancellationToken::new();
-        let result = self.try_call(restart, BUDGET, &token).await;
+        let result = self.try_call(restart, CALL_TIMEOUT, &token).await;
         result.expect_err("the call is refused")
     }
 
     async fn restart(&self) -> Facts {
         let token = CancellationToken::new();
-        let outcome = self.try_call(true, BUDGET, &token).await;
+        let outcome = self.try_call(true, CALL_TIMEOUT, &token).await;
         outcome.unwrap().facts
     }
 
     /// Calls from a bridge that dies after `time`, without an answer.
     async fn call_and_die_after(&self, time: Duration) {
         let token = CancellationToken::new();
-        let call = self.try_call(false, BUDGET, &token);
+        let call = self.try_call(false, CALL_TIMEOUT, &token);
         let ended = tokio::time::timeout(time, call).await;
         assert!(ended.is_err(), "the call returned first: {ended:?}");
     }
 
     async fn report(&self, name: &str) -> Result<CheckpointReport, CheckpointError> {
-        let caller = Caller::until(Instant::now() + BUDGET);
+        let caller = Caller::until(Instant::now() + CALL_TIMEOUT);
         let caller = caller.at_most(Duration::ZERO);
         self.checkpoints().get(name, &caller).await
     }

@@ -1,16 +1,21 @@
 //! The work of an operation, and what makes two calls the same operation.
 
+use std::io;
 use std::ops::RangeInclusive;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::checkpoint::{Checkpoint, CodeHashes};
+use super::error::CheckpointError;
+use super::folder::Folder;
+use super::name::Name;
 use crate::base::hex::hex;
-use crate::checkpoints::checkpoint::{Checkpoint, CodeHashes, Work};
-use crate::checkpoints::{CheckpointError, Name};
+use crate::edge::store;
 use crate::wire::job::{Iterations, JobRequest, OnError};
 use crate::wire::session::is_name;
 
-/// Default number of iterations in one job.
+/// Iterations in one batch, unless the caller says otherwise.
 pub const DEFAULT_BATCH_SIZE: u64 = 10;
 /// Default name of an operation.
 pub const DEFAULT_NAME: &str = "chunked_op";
@@ -18,10 +23,10 @@ pub const DEFAULT_NAME: &str = "chunked_op";
 const ITERATIONS: RangeInclusive<u64> = 1..=1_000_000_000;
 const BATCH_SIZES: RangeInclusive<u64> = 1..=100_000;
 /// Five minutes for the setup, and for each batch.
-const DEFAULT_TIMEOUT_SEC: u64 = 300;
+const STEP_TIMEOUT_SEC: u64 = 300;
 
-/// An operation: a setup, and a body that runs `n_iterations` times, `batch_size` of them in one job.
-#[derive(Debug, Clone)]
+/// An operation: a setup, and a body that runs `n_iterations` times, in batches of `batch_size`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     pub name: Name,
     /// Runs before the first iteration, and again whenever the kernel is a new one.
@@ -65,9 +70,9 @@ impl Plan {
         }
     }
 
-    /// A hash that is equal for calls that mean the same work. The batch size and the handling of failing iterations may change between calls:
-    /// finished iterations stay valid.
-    pub(super) fn hash(&self) -> String {
+    /// The same for two calls that mean the same work. How large batches are and what a failing iteration does may change on the way: what
+    /// is done stays as good as it was.
+    pub(crate) fn hash(&self) -> String {
         let mut hasher = Sha256::new();
         let total = self.n_iterations.to_string();
         for part in [&self.setup_code, &self.loop_code, &total, &self.session] {
@@ -78,8 +83,28 @@ impl Plan {
         hex(&hasher.finalize())
     }
 
-    /// The checkpoint of an operation that has not started.
-    pub(super) fn begin(&self) -> Checkpoint {
+    /// Whether `checkpoint` is of the same work.
+    pub(crate) fn is_that_of(&self, checkpoint: &Checkpoint) -> bool {
+        self.hash() == checkpoint.plan_hash
+    }
+
+    /// Whether both mean the same work, in the same order of the same iterations.
+    pub(crate) fn is_same_work(&self, other: &Self) -> bool {
+        self.hash() == other.hash()
+    }
+
+    /// Why an operation that is at `checkpoint` is not this plan's.
+    pub(crate) fn mismatch(&self, checkpoint: &Checkpoint) -> CheckpointError {
+        CheckpointError::Mismatch {
+            operation: self.name.to_string(),
+            differing: self.differing(checkpoint),
+            completed: checkpoint.completed,
+            total: checkpoint.total,
+        }
+    }
+
+    /// The state of an operation of which nothing is done yet.
+    pub(crate) fn begin(&self) -> Checkpoint {
         Checkpoint::new(
             self.name.clone(),
             self.session.clone(),
@@ -89,8 +114,25 @@ impl Plan {
         )
     }
 
+    /// Whether what was done by the plan of `checkpoint` counts for this one too, whatever its code does.
+    pub(crate) fn may_follow(&self, checkpoint: &Checkpoint) -> bool {
+        self.n_iterations == checkpoint.total && self.session == checkpoint.session
+    }
+
+    /// The state of `checkpoint` under this plan: what is done stays done, and the history says by which plan it was.
+    pub(crate) fn follow(&self, mut checkpoint: Checkpoint) -> Checkpoint {
+        let changed = self.differing(&checkpoint);
+        if changed.iter().any(|part| part.starts_with("setup_code")) {
+            checkpoint.kernel_id = None;
+        }
+        checkpoint.note_change(changed);
+        checkpoint.plan_hash = self.hash();
+        checkpoint.code_hashes = Some(self.code_hashes());
+        checkpoint
+    }
+
     /// The arguments in which this plan differs from the one that `checkpoint` belongs to.
-    pub(super) fn differing(&self, checkpoint: &Checkpoint) -> Vec<String> {
+    pub(crate) fn differing(&self, checkpoint: &Checkpoint) -> Vec<String> {
         let (total, session) = (self.n_iterations, &self.session);
         let mut differing = Vec::new();
         if total != checkpoint.total {
@@ -133,41 +175,39 @@ impl Plan {
         }
     }
 
-    /// The request for a piece of work. Always the same for the same work: the executor recognizes a retry by it.
-    pub(super) fn request(&self, work: Work, kernel_id: Option<&str>) -> JobRequest {
-        match work {
-            Work::Setup => self.setup(),
-            Work::Batch { start, stop } => self.batch(start, stop, kernel_id),
-        }
-    }
-
-    fn setup(&self) -> JobRequest {
-        JobRequest {
-            code: self.setup_code.clone(),
-            session: self.session.clone(),
-            timeout_sec: DEFAULT_TIMEOUT_SEC,
-            iterations: None,
-            kernel_id: None,
-        }
-    }
-
-    /// A batch that runs in the kernel of the setup or not at all.
-    fn batch(&self, start: u64, stop: u64, kernel_id: Option<&str>) -> JobRequest {
+    /// One job for all that is left: the iterations from `start` on, in `kernel_id`, where the setup has run, or after a setup of their own.
+    pub(crate) fn request(&self, start: u64, kernel_id: Option<&str>) -> JobRequest {
         JobRequest {
             code: self.loop_code.clone(),
             session: self.session.clone(),
-            timeout_sec: DEFAULT_TIMEOUT_SEC,
+            timeout_sec: STEP_TIMEOUT_SEC,
             iterations: Some(Iterations {
                 start,
-                stop,
+                stop: self.n_iterations,
                 total: self.n_iterations,
                 on_error: self.on_error,
-                batch_size: None,
-                setup: None,
+                batch_size: Some(self.batch_size),
+                setup: kernel_id.is_none().then(|| self.setup_code.clone()),
             }),
             kernel_id: kernel_id.map(str::to_owned),
         }
     }
+}
+
+/// Writes a plan down beside its checkpoint.
+pub(crate) fn keep(plan: &Plan, folder: &Folder) -> Result<(), CheckpointError> {
+    let path = folder.plan();
+    serde_json::to_vec_pretty(plan)
+        .map_err(io::Error::from)
+        .and_then(|bytes| store::write_atomic(&path, &bytes))
+        .map_err(CheckpointError::disk(&path))
+}
+
+/// The plan that was written down for `checkpoint`; none where there is none, or another's. Reads the disk.
+pub(crate) fn kept(folder: &Folder, checkpoint: &Checkpoint) -> Option<Plan> {
+    let bytes = store::read_if_there(&folder.plan()).ok()??;
+    let plan: Plan = serde_json::from_slice(&bytes).ok()?;
+    (plan.hash() == checkpoint.plan_hash).then_some(plan)
 }
 
 #[cfg(test)]

@@ -1,0 +1,260 @@
+//! An operation that this process works on: its books, and the calls that wait for it.
+
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::ledger::Ledger;
+use super::outcome::Outcome;
+use super::output::Output;
+use crate::base::ids::JobId;
+use crate::base::lock::Lock;
+use crate::caller::{Caller, Progress};
+use crate::checkpoints::CheckpointError;
+use crate::checkpoints::plan::Plan;
+use crate::jobs::Jobs;
+use crate::wire::job::Job;
+use crate::wire::state::JobState;
+
+/// Left of a call for fetching pictures and logs.
+const RESERVE: Duration = Duration::from_secs(1);
+/// Left of that for the operation to report what keeps it from the runtime.
+const TROUBLE_RESERVE: Duration = Duration::from_millis(500);
+/// Less than this is not worth a request.
+const MIN_LOOK: Duration = Duration::from_millis(50);
+
+/// How a call ends, or the operation itself.
+#[derive(Debug)]
+pub(super) enum End {
+    Finished,
+    /// A job runs on.
+    Deadline,
+    Cancelled,
+    /// The checkpoint says why.
+    Stopped,
+    /// The runtime does not know the job, and sending it again is for a call to decide.
+    Unsent,
+    /// What is known of the operation is in the books; the next call resumes from there.
+    Trouble(CheckpointError),
+}
+
+/// What is known of an operation and not yet in an answer.
+pub(super) struct Books {
+    pub(super) ledger: Ledger,
+    pub(super) output: Output,
+    /// The job as last heard of.
+    pub(super) job: Option<Job>,
+    /// The newest event that was taken.
+    pub(super) seen: u64,
+    /// What keeps the operation from the runtime at present.
+    pub(super) trouble: Option<CheckpointError>,
+    is_over: bool,
+    /// How it ended, until a call has said so.
+    end: Option<End>,
+}
+
+/// One operation, worked on by a task of its own for as long as this process lives.
+pub(super) struct Running {
+    pub(super) plan: Plan,
+    books: Lock<Books>,
+    changed: watch::Sender<()>,
+    /// Until when the calls wait that are there.
+    waiting: Lock<Vec<Instant>>,
+    /// A call has come.
+    pub(super) attended: Notify,
+    /// Ends the operation: its job is interrupted.
+    pub(super) stop: CancellationToken,
+}
+
+/// Takes a call's deadline back when the call is over.
+struct Attendance<'a>(&'a Running, Instant);
+
+impl Drop for Attendance<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.0.waiting.lock();
+        if let Some(at) = waiting.iter().position(|until| *until == self.1) {
+            waiting.swap_remove(at);
+        }
+    }
+}
+
+impl Running {
+    pub(super) fn new(plan: Plan, ledger: Ledger) -> Arc<Self> {
+        Arc::new(Self {
+            plan,
+            books: Lock::new(Books {
+                ledger,
+                output: Output::new(),
+                job: None,
+                seen: 0,
+                trouble: None,
+                is_over: false,
+                end: None,
+            }),
+            changed: watch::Sender::new(()),
+            waiting: Lock::default(),
+            attended: Notify::new(),
+            stop: CancellationToken::new(),
+        })
+    }
+
+    pub(super) fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock()
+    }
+
+    /// The job in flight.
+    pub(super) fn job(&self) -> Option<JobId> {
+        let books = self.books();
+        let flight = books.ledger.checkpoint.in_flight.as_ref();
+        flight.map(|flight| flight.job_id)
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.books().is_over
+    }
+
+    /// Whether it has ended and no call has said how.
+    pub(super) fn has_news(&self) -> bool {
+        self.books().end.is_some()
+    }
+
+    /// Wakes the calls that wait.
+    pub(super) fn changed(&self) {
+        self.changed.send_replace(());
+    }
+
+    /// Until when the runtime is asked for those who wait; none where no call does.
+    pub(super) fn latest_deadline(&self) -> Option<Instant> {
+        let soon = Instant::now() + MIN_LOOK;
+        let waiting = self.waiting.lock();
+        waiting.iter().copied().filter(|until| *until > soon).max()
+    }
+
+    /// The work has ended; others may work on the operation from now on.
+    pub(super) fn end(&self, end: End) {
+        let mut books = self.books();
+        books.ledger.close();
+        books.is_over = true;
+        books.end = Some(end);
+        drop(books);
+        self.changed();
+    }
+
+    /// Waits for the end of the operation, as long as the caller can; a cancelled wait ends the operation.
+    pub(super) async fn wait(&self, caller: &Caller<'_>) -> End {
+        let before = |left: Duration| {
+            let deadline = caller.deadline;
+            deadline.checked_sub(left).unwrap_or(deadline)
+        };
+        let patience = caller.patience.min(before(RESERVE));
+        let _attendance = self.attend(patience);
+        let latest = patience.max(before(TROUBLE_RESERVE).min(patience + TROUBLE_RESERVE));
+        let mut changed = self.changed.subscribe();
+        let mut reported = None;
+        loop {
+            if let Some(end) = self.look(caller, &mut reported) {
+                return end;
+            }
+            tokio::select! {
+                biased;
+                () = caller.cancelled.cancelled(), if !self.stop.is_cancelled() => self.stop.cancel(),
+                // The sender is held by `self`.
+                _ = changed.changed() => {}
+                () = sleep_until(latest) => return self.books().unfinished(),
+            }
+        }
+    }
+
+    /// Reports what is new; the end, when it has come.
+    fn look(&self, caller: &Caller<'_>, reported: &mut Option<u64>) -> Option<End> {
+        let mut books = self.books();
+        let (done, total) = (
+            books.ledger.checkpoint.completed,
+            books.ledger.checkpoint.total,
+        );
+        if reported.replace(done).is_some_and(|before| before != done) {
+            (caller.report)(Progress::Count { done, total });
+        }
+        let has_arrived = books.job.is_some() || books.trouble.is_some() || books.is_over;
+        if let Some(turn) = caller.turn.filter(|_| has_arrived) {
+            turn.pass();
+        }
+        if books.is_over {
+            return Some(books.take_end());
+        }
+        let may_pass = |error: &CheckpointError| matches!(error, CheckpointError::Runtime(error) if error.is_transient());
+        let trouble = books.trouble.take_if(|error| !may_pass(error));
+        trouble.map(End::Trouble)
+    }
+
+    fn attend(&self, until: Instant) -> Attendance<'_> {
+        self.waiting.lock().push(until);
+        self.attended.notify_one();
+        Attendance(self, until)
+    }
+
+    /// What a call says: all that has come since the last one.
+    pub(super) async fn outcome(&self, end: End, jobs: &Jobs, deadline: Instant) -> Outcome {
+        let (mut output, job) = self.take_output();
+        let ahead = match job.filter(|job| job.state == JobState::Queued) {
+            Some(job) if matches!(end, End::Deadline) => jobs.explain_queue(&job, deadline).await,
+            Some(_) | None => None,
+        };
+        output.keep(jobs, deadline).await;
+        let mut books = self.books();
+        // What is answered is on disk; where it cannot be, the work itself will say so.
+        if let Err(error) = books.ledger.save() {
+            tracing::warn!(operation = %self.plan.name, %error, "a checkpoint could not be saved");
+        }
+        let notes = std::mem::take(&mut books.ledger.notes);
+        let (checkpoint, results) = (&books.ledger.checkpoint, books.ledger.folder().results());
+        Outcome::new(end, checkpoint, &results, notes, output, ahead)
+    }
+
+    fn take_output(&self) -> (Output, Option<Job>) {
+        let mut books = self.books();
+        let next = books.output.next();
+        let output = std::mem::replace(&mut books.output, next);
+        let seen = books.seen;
+        if let Some(flight) = &mut books.ledger.checkpoint.in_flight {
+            flight.cursor = seen;
+        }
+        (output, books.job.clone())
+    }
+
+    /// Fetches pictures while the machine is there: it may have gone when the next call comes.
+    pub(super) async fn keep(&self, jobs: &Jobs, deadline: Instant) {
+        let mut output = {
+            let mut books = self.books();
+            let next = books.output.next();
+            std::mem::replace(&mut books.output, next)
+        };
+        output.keep(jobs, deadline).await;
+        self.books().output = output;
+    }
+}
+
+impl Books {
+    /// How it stands for a call that waits no longer.
+    fn unfinished(&mut self) -> End {
+        if self.ledger.checkpoint.is_finished() {
+            return End::Finished;
+        }
+        self.trouble.take().map_or(End::Deadline, End::Trouble)
+    }
+
+    /// How the operation ended, for one call; for later ones, how it stands.
+    fn take_end(&mut self) -> End {
+        let checkpoint = &self.ledger.checkpoint;
+        self.end.take().unwrap_or(if checkpoint.is_finished() {
+            End::Finished
+        } else if checkpoint.stop.is_some() {
+            End::Stopped
+        } else {
+            End::Unsent
+        })
+    }
+}

@@ -1,0 +1,231 @@
+//! Operations run on with nobody calling, and are followed and resumed by their name alone.
+
+use smart_colab::base::fault::Fault as _;
+use smart_colab::caller::Caller;
+use smart_colab::checkpoints::{CheckpointError, Name};
+use smart_colab::chunked::order::Order;
+use smart_colab::chunked::{Chunked, Facts};
+use smart_colab::wire::job::OnError;
+use tokio::time::{Instant, sleep};
+
+use super::{Bench, CALL_TIMEOUT, failed, secs};
+use crate::support::world::{Fails, Strike, When};
+
+fn name() -> Name {
+    Name::new("op").unwrap()
+}
+
+async fn run(bridge: &Chunked, order: &Order, seconds: u64) -> Result<Facts, CheckpointError> {
+    let caller = Caller::until(Instant::now() + secs(seconds));
+    Ok(bridge.run(order, &caller).await?.facts)
+}
+
+async fn follow(bridge: &Chunked, seconds: u64) -> Result<Facts, CheckpointError> {
+    let caller = Caller::until(Instant::now() + secs(seconds));
+    Ok(bridge.follow(&name(), &caller).await?.facts)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hour_of_work_takes_two_calls_while_bridges_come_and_go() {
+    let bench = Bench::new(3_600, 60);
+    let facts = bench.call().await;
+    assert_eq!(facts.state, "running");
+    for minutes in [1, 2, 3, 5, 5, 5, 6, 6, 7, 7] {
+        let bridge = bench.bridge();
+        bridge.catch_up();
+        sleep(secs(minutes * 60)).await;
+        let done = bench.world().ended.len() as u64;
+        assert!(bench.completed() + 10 > done, "it is kept as it comes");
+    }
+    sleep(secs(20 * 60)).await;
+    let facts = follow(&bench.bridge(), 45).await.unwrap();
+    bench.assert_complete(&facts);
+    bench.assert_begun_again(&[]);
+    assert_eq!(bench.world().accepted.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_living_bridge_resumes_on_the_next_machine_with_nobody_calling() {
+    for strike in [Strike::MachineReplaced, Strike::ExecutorRestarts] {
+        let bench = Bench::new(100, 10);
+        let bridge = bench.bridge();
+        let facts = run(&bridge, &bench.order(), 10).await.unwrap();
+        assert_eq!(facts.state, "running");
+        bench.world().is_down = true;
+        bench.world().strike(strike);
+        sleep(secs(300)).await;
+        bench.world().is_down = false;
+        sleep(secs(600)).await;
+        assert_eq!(bench.completed(), 100);
+        let facts = follow(&bridge, 45).await.unwrap();
+        bench.assert_complete(&facts);
+        assert_eq!(bench.world().setups, 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_setup_that_fails_on_the_next_machine_stops_the_operation_and_is_reported_once() {
+    let bench = Bench::new(100, 10);
+    let bridge = bench.bridge();
+    run(&bridge, &bench.order(), 10).await.unwrap();
+    bench.world().failing_setup = Some(Fails::Once);
+    bench.world().strike(Strike::MachineReplaced);
+    sleep(secs(600)).await;
+    let facts = follow(&bridge, 45).await.unwrap();
+    failed(&facts, "failed", "python_error");
+    assert!(facts.error.unwrap().starts_with("the setup failed"));
+    let begun = bench.world().setups;
+    // Looking again starts nothing.
+    let facts = follow(&bridge, 45).await.unwrap();
+    failed(&facts, "failed", "python_error");
+    assert_eq!(bench.world().setups, begun);
+    let facts = run(&bridge, &Order::resume(name()), 200).await.unwrap();
+    bench.assert_complete(&facts);
+}
+
+#[tokio::test(start_paused = true)]
+async fn its_name_alone_resumes_an_operation_that_stopped() {
+    let bench = Bench::new(10, 4);
+    bench.world().failing.insert(5, Fails::Once);
+    failed(&bench.call().await, "failed", "python_error");
+    let facts = run(&bench.bridge(), &Order::resume(name()), 45).await;
+    bench.assert_complete(&facts.unwrap());
+    bench.assert_begun_again(&[(5, 2)]);
+    let plan = bench.report("op").await.unwrap().plan.unwrap();
+    assert_eq!(plan.loop_code, bench.plan.loop_code);
+    assert_eq!(plan.setup_code, bench.plan.setup_code);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_without_a_plan_says_what_is_missing_and_runs_nothing() {
+    let bench = Bench::new(10, 4);
+    let error = run(&bench.bridge(), &Order::resume(name()), 45).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.code(), "invalid_argument");
+    assert!(error.to_string().contains("loop_code and n_iterations"));
+    let error = follow(&bench.bridge(), 45).await.unwrap_err();
+    assert_eq!(error.code(), "not_found");
+    assert_eq!(bench.world().requests, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn changed_code_goes_on_from_where_the_operation_is_when_what_is_done_is_to_count() {
+    let mut bench = Bench::new(20, 5);
+    let bridge = bench.bridge();
+    run(&bridge, &bench.order(), 8).await.unwrap();
+    let done = bench.completed();
+    bench.plan.loop_code = "x * {i}".to_owned();
+    let refused = run(&bridge, &bench.order(), 45).await.unwrap_err();
+    assert_eq!(refused.code(), "checkpoint_mismatch");
+    let order = Order {
+        keep_done: true,
+        ..bench.order()
+    };
+    let facts = run(&bridge, &order, 45).await.unwrap();
+    assert_eq!((facts.state, facts.completed), ("succeeded", 20));
+    let codes: Vec<String> = (bench.world().accepted.iter())
+        .map(|request| request.code.clone())
+        .collect();
+    assert_eq!(codes.len(), 2);
+    assert_eq!(codes[1], "x * {i}");
+    bench.assert_results(20);
+    let report = bench.report("op").await.unwrap();
+    assert_eq!(report.history.len(), 1);
+    assert_eq!(report.history[0].changed, ["loop_code"]);
+    assert!(report.history[0].completed >= done);
+    // What was under way was interrupted, and nothing else ran twice.
+    let again: u32 = bench.world().begun.values().map(|times| times - 1).sum();
+    assert!(again <= 1, "{again}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_done_cannot_count_for_another_number_of_iterations() {
+    let bench = Bench::new(10, 4);
+    bench.call().await;
+    for (n_iterations, restart, code) in [
+        (Some(11), false, "checkpoint_mismatch"),
+        (None, true, "invalid_argument"),
+    ] {
+        let order = Order {
+            n_iterations,
+            restart,
+            keep_done: true,
+            ..Order::resume(name())
+        };
+        let error = run(&bench.bridge(), &order, 45).await.unwrap_err();
+        assert_eq!(error.code(), code);
+    }
+    assert_eq!(bench.completed(), 10);
+    assert_eq!(bench.world().accepted.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_no_larger_than_the_whole() {
+    let mut bench = Bench::new(3, 1_000_000);
+    bench.plan.on_error = OnError::Skip;
+    bench.assert_complete(&bench.call().await);
+    assert_eq!(bench.world().batches, [(0, 3)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_process_waits_for_what_the_first_one_follows() {
+    let bench = Bench::new(30, 10);
+    let first = bench.bridge();
+    run(&first, &bench.order(), 10).await.unwrap();
+    let facts = run(&bench.bridge(), &bench.order(), 10).await.unwrap();
+    assert_eq!(facts.state, "running");
+    assert!(facts.job_id.is_some());
+    let facts = follow(&bench.bridge(), 60).await.unwrap();
+    bench.assert_complete(&facts);
+    bench.assert_begun_again(&[]);
+    let forget = Order {
+        restart: true,
+        ..Order::resume(name())
+    };
+    run(&first, &forget, 10).await.unwrap();
+    let error = run(&bench.bridge(), &forget, 10).await.unwrap_err();
+    assert_eq!(error.code(), "busy");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_calls_of_one_process_wait_for_the_same_operation() {
+    let bench = Bench::new(10, 4);
+    let (bridge, order) = (bench.bridge(), bench.order());
+    let (one, other) = tokio::join!(run(&bridge, &order, 45), run(&bridge, &order, 45));
+    for facts in [one, other] {
+        bench.assert_complete(&facts.unwrap());
+    }
+    bench.assert_begun_again(&[]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_started_for_a_name_that_was_interrupted_or_lost_before_this_process() {
+    for strike in [Strike::SessionRestarted, Strike::MachineReplaced] {
+        let bench = Bench::new(30, 10);
+        bench.call_within(secs(10)).await;
+        bench.world().strike(strike);
+        let bridge = bench.bridge();
+        bridge.catch_up();
+        sleep(secs(600)).await;
+        assert_eq!(bench.world().accepted.len(), 1, "{strike:?}");
+        let facts = run(&bridge, &Order::resume(name()), CALL_TIMEOUT.as_secs()).await;
+        if facts.is_ok_and(|facts| facts.success) {
+            continue;
+        }
+        // The interruption is news to the first call, and the second one goes on.
+        let facts = run(&bridge, &Order::resume(name()), 60).await.unwrap();
+        bench.assert_complete(&facts);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kernel_that_dies_with_nobody_calling_costs_a_setup() {
+    let bench = Bench::new(60, 10);
+    let bridge = bench.bridge();
+    run(&bridge, &bench.order(), 10).await.unwrap();
+    let strike = (When::Within(40), Strike::KernelDies);
+    bench.world().strikes.push(strike);
+    sleep(secs(600)).await;
+    bench.assert_complete(&follow(&bridge, 45).await.unwrap());
+    bench.assert_begun_again(&[(40, 2)]);
+}
