@@ -1,5 +1,6 @@
 """API.md, the protocol's types and the executor's replies agree."""
 
+import gzip
 import json
 import re
 import uuid
@@ -67,6 +68,7 @@ def test_replies_of_the_executor_match_the_types_on_the_page(executor: Executor)
     session = "contract"
     (executor.root / "contract").mkdir(exist_ok=True)
     (executor.root / "contract" / "a.txt").write_text("one\ntwo\n")
+    (executor.root / "contract" / "a.gz").write_bytes(gzip.compress(b"one\n"))
     job_id = str(uuid.uuid4())
     code = "print(1)\ndisplay('a', display_id='b')\ni"
     loop = {"start": 0, "stop": 2, "total": 2}
@@ -91,6 +93,8 @@ def test_replies_of_the_executor_match_the_types_on_the_page(executor: Executor)
         ("FileStat", "GET", "/files/stat?path=contract/a.txt&digest=sha256", None),
         ("FileStat", "GET", "/files/stat?path=contract", None),
         ("FileText", "GET", "/files/read?path=contract/a.txt", None),
+        ("FilePreview", "GET", "/files/preview?path=contract/a.txt", None),
+        ("FilePreview", "GET", "/files/preview?path=contract/a.gz&rows=5", None),
         ("Upload", "GET", f"/files/upload?path=contract/b.bin&size=1&sha256={sha256}", None),
     ]:
         check(kind, executor.call(method, path, body).body)

@@ -16,10 +16,11 @@ from smart_colab_executor.core.errors import Busy, OutsideRoot
 from smart_colab_executor.files import content_root
 from smart_colab_executor.files.content_root import ContentRoot
 from smart_colab_executor.files.files import Files
+from smart_colab_executor.files.previews import Previews
 from smart_colab_executor.files.ranges import open_regular
 
 unix = pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
-ROUTES = ["list?recursive=0", "list?recursive=1", "stat?", "stat?digest=sha256", "read?", "download?"]
+ROUTES = ["list?recursive=0", "list?recursive=1", "stat?", "stat?digest=sha256", "read?", "preview?", "download?"]
 
 
 @pytest.fixture
@@ -33,13 +34,14 @@ def root(tmp_path: Path) -> Path:
 
 
 def ways(root: Path) -> dict[str, Callable[[str], Any]]:
-    files = Files(ContentRoot(root))
+    files, previews = Files(ContentRoot(root)), Previews(ContentRoot(root))
     return {
         "list": lambda path: files.list(path, False, 9, None),
         "deep": lambda path: files.list(path, True, 9, None),
         "stat": lambda path: files.stat(path, None),
         "digest": lambda path: files.stat(path, "sha256"),
         "read": lambda path: files.read(path, 1, 9, 65536),
+        "preview": lambda path: previews.make(path, None),
         "download": lambda path: files.open_range(path, None, None).body.close(),  # type: ignore[attr-defined]
     }
 
@@ -155,7 +157,7 @@ class TestMeanwhile:
     """Code changes the target of a name while it is opened."""
 
     @unix
-    @pytest.mark.parametrize("way", ["read", "download", "digest"])
+    @pytest.mark.parametrize("way", ["read", "preview", "download", "digest"])
     def test_a_link_swapped_in_after_the_check_opens_nothing(
         self, root: Path, way: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -6,7 +6,9 @@ use serde_json::{Deserializer, Value, json};
 
 use super::API_VERSION;
 use super::event::{Event, EventKind};
-use super::files::{BundleLine, BundleReply, BundleRequest, FileList, FileStat, FileText, Upload};
+use super::files::{
+    BundleLine, BundleReply, BundleRequest, FileList, FilePreview, FileStat, FileText, Upload,
+};
 use super::job::{EventPage, Job, JobRequest, KernelExit};
 use super::limits::{MAX_BODY_BYTES, MAX_CODE_HEAD_CHARS, MAX_TIMEOUT_SEC, MAX_WAIT};
 use super::machine::{Health, Probe};
@@ -68,6 +70,7 @@ fn find_losses(name: &str, value: &Value) -> Vec<String> {
         "Probe" => round_trip::<Probe>(name, value),
         "FileList" => round_trip::<FileList>(name, value),
         "FileStat" => round_trip::<FileStat>(name, value),
+        "FilePreview" => round_trip::<FilePreview>(name, value),
         "FileText" => round_trip::<FileText>(name, value),
         "Upload" => round_trip::<Upload>(name, value),
         "BundleRequest" => round_trip::<BundleRequest>(name, value),

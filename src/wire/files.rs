@@ -87,6 +87,26 @@ pub struct FileText {
     pub encoding: Option<String>,
 }
 
+/// `GET /files/preview`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilePreview {
+    pub path: String,
+    /// Of the whole file, in bytes.
+    pub size: u64,
+    pub modified_at: String,
+    pub mime: String,
+    /// Schema, size and first rows; none for kinds of files that have no preview, and where a package is missing.
+    pub text: Option<String>,
+    /// The type of `text` where that is the beginning of a text in a compressed file.
+    pub text_mime: Option<String>,
+    /// More follows.
+    pub is_cut: bool,
+    /// A sentence on what is not as it seems.
+    pub note: Option<String>,
+    /// The runtime's Python would show the file with this package.
+    pub missing_package: Option<String>,
+}
+
 /// Identifies an upload, so that it can be resumed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UploadKey {

@@ -13,6 +13,7 @@ ExecutorError
 ├── JobConflict           job_conflict        the same job id with another body
 ├── IsADirectory          is_a_directory      a file was wanted
 ├── TooLarge              too_large           a file too large for a bundle; reported in the bundle
+├── NoPreview             no_preview          a file is not what it claims to be, or exceeds a preview's limits
 ├── Incomplete            incomplete          an upload lacks pieces
 ├── Damaged               damaged             an upload's bytes do not match its SHA-256
 ├── BootChanged           boot_changed        the job was meant for an earlier executor
@@ -137,6 +138,12 @@ class TooLarge(ExecutorError):
     code = "too_large"
 
 
+class NoPreview(ExecutorError):
+    """A file cannot be read as the type that it claims to be, or not within the limits of a preview."""
+
+    code = "no_preview"
+
+
 class Incomplete(ExecutorError):
     """An upload cannot be finished: pieces are missing."""
 
@@ -170,7 +177,7 @@ class Busy(ExecutorError):
 
 
 class Occupied(Busy):
-    """The session runs code or has too many waiting jobs, or the file is too large to be searched in time."""
+    """The session runs code or has too many waiting jobs, or the file changes or is too large to be searched in time."""
 
 
 class DiskFull(ExecutorError):

@@ -17,6 +17,7 @@ from ..core.errors import InvalidArgument, NotFound
 from ..files.bundles import Bundles
 from ..files.content_root import ContentRoot, show
 from ..files.files import MAX_ENTRIES, Files
+from ..files.previews import MAX_ROWS, Previews
 from ..files.text_lines import MAX_LINES
 from ..files.uploads import Upload, Uploads
 from .replies import json_body, json_reply, stream_reply
@@ -34,6 +35,7 @@ def add_file_routes(app: Flask, root: ContentRoot, notes: Path, slots: Slots, fo
     """Serve the files of `root`. `notes`: the folder of uploads' records; `folders`: the sessions' current folders."""
     files = Files(root)
     _add_reading(app, files, slots, lambda path: _name_folders(path, root.path, folders))
+    _add_previews(app, Previews(root))
     _add_bundles(app, Bundles(root, notes), slots)
     _add_uploads(app, Uploads(root, notes, files.digests))
     return files
@@ -67,6 +69,13 @@ def _add_reading(
         wanted = request.headers.get("Range"), request.headers.get("If-Range")
         with naming_folders(_path()):
             return stream_reply(files.open_range(_path(), *wanted), slots)
+
+
+def _add_previews(app: Flask, previews: Previews) -> None:
+    @app.get("/files/preview")
+    def preview() -> Response:
+        rows = whole(request.args, "rows", 1, 1, MAX_ROWS) if "rows" in request.args else None
+        return json_reply(previews.make(_path(), rows))
 
 
 def _add_bundles(app: Flask, bundles: Bundles, slots: Slots) -> None:

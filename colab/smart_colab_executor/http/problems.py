@@ -43,6 +43,7 @@ STATUSES: dict[type[errors.ExecutorError], int] = {
     errors.JobConflict: 409,
     errors.IsADirectory: 409,
     errors.TooLarge: 413,
+    errors.NoPreview: 422,
     errors.Incomplete: 409,
     errors.Damaged: 409,
     errors.BootChanged: 412,

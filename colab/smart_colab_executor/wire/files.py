@@ -51,6 +51,20 @@ class FileText(TypedDict):
     encoding: str | None
 
 
+class FilePreview(TypedDict):
+    """`GET /files/preview`."""
+
+    path: str
+    size: int
+    modified_at: str
+    mime: str
+    text: str | None
+    text_mime: str | None
+    is_cut: bool
+    note: str | None
+    missing_package: str | None
+
+
 class Upload(TypedDict):
     """A file that is uploaded in pieces."""
 
