@@ -23,7 +23,7 @@ use crate::runtime::{
     RuntimeResult, Sessions,
 };
 use crate::wire::files::{
-    BundleReply, BundleRequest, FileList, FileStat, FileText, Upload, UploadKey,
+    BundleReply, BundleRequest, FileList, FilePreview, FileStat, FileText, Upload, UploadKey,
 };
 use crate::wire::job::{EventPage, Job, JobRequest};
 use crate::wire::machine::{Health, Probe};
@@ -217,6 +217,11 @@ impl Files for Until {
 
     async fn read_file(&self, query: &ReadQuery) -> RuntimeResult<FileText> {
         self.freely(|runtime| async move { runtime.read_file(query).await })
+            .await
+    }
+
+    async fn preview(&self, path: &str, rows: Option<u64>) -> RuntimeResult<FilePreview> {
+        self.freely(|runtime| async move { runtime.preview(path, rows).await })
             .await
     }
 

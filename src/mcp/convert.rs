@@ -104,11 +104,12 @@ pub(super) fn reading<T: Serialize>(
     text: String,
     picture: Option<Fitted>,
     facts: &T,
+    failed: bool,
 ) -> CallToolResult {
     let pictures: Vec<Fitted> = picture.into_iter().collect();
     result(
         blocks(text, &pictures, std::iter::empty(), line(facts)),
-        false,
+        failed,
     )
 }
 

@@ -6,8 +6,12 @@ use super::note::Note;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Lines,
-    Table { delimiter: Option<char> },
+    Table {
+        delimiter: Option<char>,
+    },
     Json,
+    /// An object of JSON a line.
+    JsonLines,
     Notebook,
 }
 
@@ -17,7 +21,7 @@ impl Form {
         match self {
             Self::Json => Some(Note::NotAsJson),
             Self::Notebook => Some(Note::NotAsNotebook),
-            Self::Table { .. } | Self::Lines => None,
+            Self::Table { .. } | Self::JsonLines | Self::Lines => None,
         }
     }
 
@@ -32,6 +36,7 @@ impl Form {
                 delimiter: Some('\t'),
             },
             "json" | "geojson" => Self::Json,
+            "jsonl" | "ndjson" => Self::JsonLines,
             "ipynb" => Self::Notebook,
             _ => Self::Lines,
         }

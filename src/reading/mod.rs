@@ -1,7 +1,7 @@
 //! Shows a file of the runtime by its kind: text, a table, JSON, a notebook, a picture.
 //!
 //! - here: reading the file; `form`: the form in which it is shown; [`page`]: the page that is shown;
-//! - `opening`: the code that opens a file that is not text; [`note`]: notes on the page.
+//! - `preview`: the runtime's preview of a file that is not text; `opening`: the code that opens one; [`note`]: notes on the page.
 //!
 //! May import `base`, `wire`, `render`, `runtime`; knows nothing of MCP.
 
@@ -9,6 +9,7 @@ mod form;
 pub mod note;
 mod opening;
 pub mod page;
+mod preview;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -19,10 +20,10 @@ use self::form::Form;
 use self::note::Note;
 pub use self::opening::python;
 pub use self::page::Page;
-use crate::render::notebook;
 use crate::render::picture::{self, PictureError};
 use crate::render::table::{self, Table};
-use crate::runtime::{Files, ReadQuery, RuntimeResult};
+use crate::render::{json, notebook};
+use crate::runtime::{Files, ReadQuery, RuntimeError, RuntimeResult};
 use crate::wire::files::FileText;
 
 /// Lines that are shown by default, and at most.
@@ -30,6 +31,8 @@ pub const LINES: u64 = 200;
 pub const MAX_LINES: u64 = 10_000;
 /// Rows of a table that are shown by default.
 const ROWS: u64 = 20;
+/// Rows of a preview, at most.
+const MAX_PREVIEW_ROWS: u64 = 1000;
 /// Bytes of text that one request fetches.
 const MAX_BYTES: u64 = 64 * 1024;
 /// Bytes of a table whose rows are too long for that.
@@ -38,6 +41,9 @@ const MAX_TABLE_BYTES: u64 = 1024 * 1024;
 const MAX_TEXT_CHARS: usize = 39_000;
 /// Larger pictures and notebooks are not fetched to be shown. Bytes.
 pub const MAX_FETCHED_BYTES: u64 = 20 * 1024 * 1024;
+
+/// The code of a file that cannot be read as the type that it claims to be.
+const NO_PREVIEW: &str = "no_preview";
 
 /// A request to show a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +83,9 @@ impl Reading<'_> {
         let wanted = match named {
             // A row may have many lines, and only a whole JSON can be indented.
             Form::Table { .. } | Form::Json if !has_line => MAX_LINES,
-            Form::Table { .. } | Form::Json | Form::Lines | Form::Notebook => lines,
+            Form::Table { .. } | Form::Json | Form::JsonLines | Form::Lines | Form::Notebook => {
+                lines
+            }
         };
         let file = self.read(wanted, MAX_BYTES).await?;
         let as_lines = has_line && file.is_text;
@@ -85,7 +93,7 @@ impl Reading<'_> {
             return self.picture(file).await;
         }
         if !file.is_text {
-            return Ok(Page::binary(&file));
+            return self.preview(&file).await;
         }
         let form = named.or_of_mime(&file.mime);
         let shown = match form {
@@ -93,10 +101,30 @@ impl Reading<'_> {
             Form::Table { delimiter } => self.table(&file, delimiter).await?,
             Form::Json => Page::json(&file, is_whole(&file)),
             Form::Notebook if file.size <= MAX_FETCHED_BYTES => self.notebook(&file).await?,
-            Form::Notebook | Form::Lines => None,
+            Form::Notebook | Form::JsonLines | Form::Lines => None,
         };
         let why = if as_lines { None } else { form.note() };
-        Ok(shown.unwrap_or_else(|| Page::lines(&file, lines, why)))
+        let mut page = shown.unwrap_or_else(|| Page::lines(&file, lines, why));
+        if form == Form::JsonLines && !as_lines {
+            page.facts.fields = json::fields(&file.text);
+        }
+        Ok(page)
+    }
+
+    /// What the runtime shows of a file that is no text, or why it does not.
+    async fn preview(&self, file: &FileText) -> RuntimeResult<Page> {
+        let rows = self.wanted.lines.map(|rows| rows.min(MAX_PREVIEW_ROWS));
+        match self.files.preview(&self.wanted.path, rows).await {
+            Ok(preview) => Ok(preview::page(file, preview, self.wanted.lines)),
+            Err(RuntimeError::Refused(problem)) if problem.code == NO_PREVIEW => {
+                let mut page = Page::binary(file);
+                page.refusal = Some(problem);
+                Ok(page)
+            }
+            // An older executor.
+            Err(error) if error.is_not_found() => Ok(Page::binary(file)),
+            Err(error) => Err(error),
+        }
     }
 
     /// The text without a byte order mark.

@@ -12,6 +12,19 @@ pub enum Note {
         /// Its content does not match its name.
         is_misnamed: bool,
     },
+    /// It is not text, and what is shown of it is how the runtime previews it.
+    Preview {
+        /// What is not as it seems.
+        said: Option<String>,
+        /// As of [`Note::Binary`].
+        code: String,
+        is_misnamed: bool,
+    },
+    /// It is not text, and the runtime would preview it with this package.
+    MissingPackage {
+        package: String,
+        is_misnamed: bool,
+    },
     EmptyFile,
     EmptyNotebook,
     /// The requested line does not exist.

@@ -9,6 +9,7 @@ use crate::render::picture::Fitted;
 use crate::render::table::Table;
 use crate::render::{json, log};
 use crate::wire::files::FileText;
+use crate::wire::problem::Problem;
 
 /// The text or picture of a file, facts about it, and notes.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct Page {
     pub facts: Facts,
     /// In the order in which they are shown.
     pub notes: Vec<Note>,
+    /// Why the runtime does not show what is in it.
+    pub refusal: Option<Problem>,
 }
 
 /// Facts about the file, in the order in which they are shown.
@@ -46,6 +49,9 @@ pub struct Facts {
     pub shown_columns: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cells: Option<usize>,
+    /// The names in the objects of JSON lines, with types.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fields: Option<String>,
     /// The text is cut.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_cut: bool,
@@ -67,6 +73,7 @@ impl Facts {
             columns: None,
             shown_columns: None,
             cells: None,
+            fields: None,
             is_cut: false,
         }
     }
@@ -80,6 +87,7 @@ impl Page {
             picture: None,
             facts: Facts::of(file),
             notes: Vec::new(),
+            refusal: None,
         }
     }
 

@@ -7,6 +7,8 @@ use serde_json::Value;
 
 /// Numbers that Python writes and JSON does not have.
 const NO_NUMBERS: [&str; 3] = ["NaN", "-Infinity", "Infinity"];
+/// Names that are listed of lines of JSON.
+const MAX_FIELDS: usize = 50;
 
 /// Joins a text of Jupyter's, a string or a list of strings (nbformat 4); none if it is neither.
 #[must_use]
@@ -123,6 +125,45 @@ pub fn indented(text: &str) -> String {
     out
 }
 
+/// The names in the objects of which each of these lines is one, each with the types of its values, such as `a: number, b: string or null`; none
+/// where no line is an object.
+#[must_use]
+pub fn fields(lines: &str) -> Option<String> {
+    let mut fields: Vec<(String, Vec<&str>)> = Vec::new();
+    for line in lines.lines() {
+        let Ok(Value::Object(object)) = parse(line) else {
+            continue;
+        };
+        for (name, value) in object {
+            let kind = kind(&value);
+            match fields.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, kinds)) if kinds.contains(&kind) => {}
+                Some((_, kinds)) => kinds.push(kind),
+                None => fields.push((name, vec![kind])),
+            }
+        }
+    }
+    let shown = fields.iter().take(MAX_FIELDS);
+    let mut said: Vec<String> = shown
+        .map(|(name, kinds)| format!("{name}: {}", kinds.join(" or ")))
+        .collect();
+    if let Some(more @ 1..) = fields.len().checked_sub(MAX_FIELDS) {
+        said.push(format!("{more} more"));
+    }
+    (!said.is_empty()).then(|| said.join(", "))
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
 fn new_line(out: &mut String, depth: usize) {
     out.push('\n');
     out.extend(std::iter::repeat_n("  ", depth));
@@ -132,7 +173,7 @@ fn new_line(out: &mut String, depth: usize) {
 mod tests {
     use serde_json::json;
 
-    use super::{parse, pretty};
+    use super::{fields, parse, pretty};
 
     #[test]
     fn json_with_nan_and_infinity_is_accepted() {
@@ -155,6 +196,22 @@ mod tests {
         let expected = "{\n  \"b\": [\n    1,\n    2.50,\n    {\n      \"x\": {}\n    },\n    []\n  ],\n  \"a\": \"q\\\"{,}\\\\\",\n  \"n\": 1e400\n}";
         assert_eq!(pretty(text).unwrap(), expected);
         assert_eq!(pretty("\"a b\"").unwrap(), "\"a b\"");
+    }
+
+    #[test]
+    fn fields_of_lines_have_the_types_of_all_their_values() {
+        let lines = "{\"a\":1,\"b\":[]}\n{\"b\":null,\"a\":NaN,\"c\":{}}\n\n[1]\n{\"cut\":";
+        assert_eq!(
+            fields(lines).unwrap(),
+            "a: number or null, b: array or null, c: object"
+        );
+        assert_eq!(fields("[1]\n2\n"), None);
+        let wide: serde_json::Map<_, _> = (0..60).map(|n| (format!("f{n}"), json!(n))).collect();
+        assert!(
+            fields(&json!(wide).to_string())
+                .unwrap()
+                .ends_with(", 10 more")
+        );
     }
 
     #[test]

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::base::ids::JobId;
 use crate::wire::files::{
-    BundleReply, BundleRequest, FileList, FileStat, FileText, Upload, UploadKey,
+    BundleReply, BundleRequest, FileList, FilePreview, FileStat, FileText, Upload, UploadKey,
 };
 use crate::wire::job::{EventPage, Job, JobRequest};
 use crate::wire::machine::{Health, Probe};
@@ -90,6 +90,8 @@ pub trait Files: Send + Sync {
         etag: &str,
     ) -> RuntimeResult<ByteStream>;
     async fn read_file(&self, query: &ReadQuery) -> RuntimeResult<FileText>;
+    /// What is in a file that is no text: at most so many rows of each table, as many as suit it unless given.
+    async fn preview(&self, path: &str, rows: Option<u64>) -> RuntimeResult<FilePreview>;
     /// Many small files as one bundle (`colab/API.md`).
     async fn get_bundle(&self, request: &BundleRequest) -> RuntimeResult<ByteStream>;
     /// Writes a bundle's files into a folder.

@@ -4,6 +4,7 @@ mod binary;
 mod logs;
 mod names;
 mod odd;
+mod previews;
 
 use std::io::Cursor;
 

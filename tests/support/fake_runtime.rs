@@ -16,7 +16,7 @@ use smart_colab::runtime::{
     RuntimeResult, Sessions,
 };
 use smart_colab::wire::files::{
-    BundleReply, BundleRequest, FileList, FileStat, FileText, Upload, UploadKey,
+    BundleReply, BundleRequest, FileList, FilePreview, FileStat, FileText, Upload, UploadKey,
 };
 use smart_colab::wire::job::{EventPage, Job, JobRequest};
 use smart_colab::wire::machine::{Health, Probe};
@@ -284,6 +284,10 @@ impl Files for FakeRuntime {
     async fn read_file(&self, query: &ReadQuery) -> RuntimeResult<FileText> {
         let gets_out = self.arrive(None)?;
         answer(gets_out, self.disk().read(query))
+    }
+
+    async fn preview(&self, _: &str, _: Option<u64>) -> RuntimeResult<FilePreview> {
+        Err(not_found())
     }
 
     async fn get_bundle(&self, request: &BundleRequest) -> RuntimeResult<ByteStream> {

@@ -12,11 +12,13 @@ use super::{ANSWER_TIMEOUT, Executor};
 use crate::runtime::error::{RuntimeError, RuntimeResult};
 use crate::runtime::{ByteStream, Files, ListQuery, ReadQuery};
 use crate::wire::files::{
-    BundleReply, BundleRequest, FileList, FileStat, FileText, Upload, UploadKey,
+    BundleReply, BundleRequest, FileList, FilePreview, FileStat, FileText, Upload, UploadKey,
 };
 
 /// The executor holds a request for a digest up to 20 s.
 const DIGEST_TIMEOUT: Duration = Duration::from_secs(20);
+/// A preview waits up to 10 s for others, and then takes 15 s at most.
+const PREVIEW_TIMEOUT: Duration = Duration::from_secs(25);
 /// 8 MiB over a slow line.
 const BODY_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -98,6 +100,22 @@ impl Files for Executor {
         self.http
             .json(
                 call.timeout(DIGEST_TIMEOUT + ANSWER_TIMEOUT),
+                MAX_LIST_BYTES,
+            )
+            .await
+    }
+
+    async fn preview(&self, path: &str, rows: Option<u64>) -> RuntimeResult<FilePreview> {
+        let mut call = self
+            .http
+            .request(Method::GET, "files/preview")
+            .query(&[("path", path)]);
+        if let Some(rows) = rows {
+            call = call.query(&[("rows", rows)]);
+        }
+        self.http
+            .json(
+                call.timeout(PREVIEW_TIMEOUT + ANSWER_TIMEOUT),
                 MAX_LIST_BYTES,
             )
             .await

@@ -114,7 +114,12 @@ fn the_hinted_code_reads_the_file_whatever_its_name() {
         ("pdf.txt", "application/pdf", "page", true),
         ("zstd.txt", "application/zstd", "'zstd'", true),
     ] {
-        let answer = reader.on(name, json!({}));
+        let answer = reader.ask(name, json!({}));
+        // These end in their first bytes.
+        match name {
+            "parquet.csv" | "hdf.npy" => answer.refused("no_preview"),
+            _ => answer.succeeded(),
+        }
         assert_eq!(answer.fact("mime"), mime, "{name}");
         let says_so = answer.text.contains("whatever its name says");
         assert_eq!(says_so, is_misnamed, "{name}: {}", answer.text);

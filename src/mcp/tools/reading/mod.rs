@@ -34,9 +34,19 @@ struct ReadArgs {
 struct Line<'a> {
     success: bool,
     #[serde(flatten)]
+    refusal: Option<Refusal<'a>>,
+    #[serde(flatten)]
     facts: &'a Facts,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
+}
+
+/// As every failed call has it.
+#[derive(Debug, Serialize)]
+struct Refusal<'a> {
+    code: &'a str,
+    error: &'a str,
+    retryable: bool,
 }
 
 #[tool_router(router = reading_router)]
@@ -45,8 +55,8 @@ impl Server {
         title = "Read file",
         input_schema = schema::input::<ReadArgs>(),
         description = "Read a file on the runtime without downloading it: text by lines (a negative `line` reads the end of a log), CSV as a table of \
-            its first rows, JSON indented, a notebook as its cells and their text, PNG, JPEG, GIF, WebP, BMP and SVG as a picture. The last \
-            line is JSON with size_bytes, mime, total_lines and next_line: pass that as `line` to read on. With `line` any text is shown as \
+            its first rows, JSON indented, a notebook as its cells and their text, PNG, JPEG, GIF, WebP, BMP and SVG as a picture; Parquet, \
+            Feather, NumPy, HDF5, SQLite, zip, tar and gzip by schema, first rows or listing. The last line is JSON with size_bytes, mime, total_lines and next_line: pass that as `line` to read on. With `line` any text is shown as \
             plain lines. To get the whole file use download_from_colab; to compute with it, run code that opens it.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
@@ -95,14 +105,25 @@ impl Server {
 
 fn answer(page: Page) -> CallToolResult {
     let (facts, notes) = (&page.facts, &page.notes);
-    let text = notes.iter().find_map(|note| words::text(note, facts));
-    let hints: Vec<String> = (notes.iter())
-        .filter_map(|note| words::hint(note, facts))
-        .collect();
+    let said = notes.iter().find_map(|note| words::text(note, facts));
+    let text = match said {
+        Some(said) if !page.text.is_empty() => format!("{said}\n{}", page.text),
+        Some(said) => said,
+        None => page.text,
+    };
+    let refused = page.refusal.as_ref();
+    let hints = (refused.map(|problem| problem.hint.clone()).into_iter())
+        .chain(notes.iter().filter_map(|note| words::hint(note, facts)));
+    let hints: Vec<String> = hints.collect();
     let line = Line {
-        success: true,
+        success: refused.is_none(),
+        refusal: refused.map(|problem| Refusal {
+            code: &problem.code,
+            error: &problem.detail,
+            retryable: problem.retryable,
+        }),
         facts,
         hint: (!hints.is_empty()).then(|| hints.join(" ")),
     };
-    convert::reading(text.unwrap_or(page.text), page.picture, &line)
+    convert::reading(text, page.picture, &line, refused.is_some())
 }

@@ -6,18 +6,15 @@ use crate::reading::page::Facts;
 use crate::reading::{LINES, MAX_FETCHED_BYTES, python};
 use crate::render::table::MAX_CELL;
 
-/// The text shown if the file itself has none to show.
+/// The text above the file's own, or instead of it if there is none to show.
 pub(super) fn text(note: &Note, facts: &Facts) -> Option<String> {
     Some(match note {
-        Note::Binary { is_misnamed, .. } => {
-            let size = counted(facts.size_bytes, "byte", "bytes");
-            let so = if *is_misnamed {
-                ", despite its name"
-            } else {
-                ""
-            };
-            format!("A binary file of type {}, {size}{so}.", facts.mime)
+        Note::Binary { is_misnamed, .. } | Note::MissingPackage { is_misnamed, .. } => {
+            binary(facts, *is_misnamed)
         }
+        Note::Preview {
+            is_misnamed: true, ..
+        } => binary(facts, true),
         Note::EmptyFile => "The file is empty.".to_owned(),
         Note::EmptyNotebook => "The notebook has no cells.".to_owned(),
         Note::NoSuchLine {
@@ -32,7 +29,8 @@ pub(super) fn text(note: &Note, facts: &Facts) -> Option<String> {
         }
         Note::UnreadablePicture(error) => format!("The picture is not shown: {error}."),
         Note::SlowNotebook => "The notebook is not shown: it takes too long to read.".to_owned(),
-        Note::LargePicture
+        Note::Preview { .. }
+        | Note::LargePicture
         | Note::NotAsJson
         | Note::NotAsNotebook
         | Note::EarlierProgress { .. }
@@ -50,6 +48,16 @@ pub(super) fn text(note: &Note, facts: &Facts) -> Option<String> {
     })
 }
 
+fn binary(facts: &Facts, is_misnamed: bool) -> String {
+    let size = counted(facts.size_bytes, "byte", "bytes");
+    let so = if is_misnamed {
+        ", despite its name"
+    } else {
+        ""
+    };
+    format!("A binary file of type {}, {size}{so}.", facts.mime)
+}
+
 /// Explains a note, and gives the next step.
 pub(super) fn hint(note: &Note, facts: &Facts) -> Option<String> {
     let path = python(&facts.path);
@@ -57,6 +65,16 @@ pub(super) fn hint(note: &Note, facts: &Facts) -> Option<String> {
         Note::EmptyFile | Note::EmptyNotebook => return None,
         Note::Binary { code, .. } => format!(
             "It is not text: download_from_colab fetches it, or this code shows its content: {code}"
+        ),
+        Note::Preview { said, code, .. } => {
+            let said = said.as_ref().map_or_else(String::new, |said| format!("{said} "));
+            format!(
+                "{said}This is a preview: download_from_colab fetches the file, or this code shows what is in it: {code}"
+            )
+        }
+        Note::MissingPackage { package, .. } => format!(
+            "The runtime's Python lacks {package}, which shows the schema and the first rows: run code, %pip install {package}, and call again. \
+             download_from_colab fetches the file."
         ),
         Note::NoSuchLine {
             total: Some(total), ..
