@@ -84,6 +84,8 @@ def test_replies_of_the_executor_match_the_types_on_the_page(executor: Executor)
         ("Execution", "POST", "/execute", {"code": "x = 1\n1/0", "session": session}),
         ("SessionList", "GET", "/sessions", None),
         ("Variables", "GET", f"/variables?session={session}", None),
+        ("Cleanup", "POST", "/cleanup", {"session": session, "variables": ["x"]}),
+        ("Problem", "POST", "/cleanup", {"session": session, "variables": ["x"]}),
         ("Cleanup", "POST", "/cleanup", {"session": session}),
         ("Restarted", "POST", f"/sessions/{session}/restart", None),
         ("Removed", "DELETE", f"/sessions/{session}", None),

@@ -119,6 +119,7 @@ enum Wanted<'a> {
     Integer { is_unsigned: bool },
     Boolean,
     Choice(Vec<&'a Value>),
+    Names,
     Text,
 }
 
@@ -140,6 +141,7 @@ impl<'a> Wanted<'a> {
                 is_unsigned: property["minimum"] == 0,
             },
             Some("boolean") => Self::Boolean,
+            Some("array") => Self::Names,
             _ => Self::Text,
         }
     }
@@ -161,6 +163,7 @@ impl<'a> Wanted<'a> {
                 None => given.is_boolean().then(|| given.clone()),
             },
             Self::Choice(choices) => choices.contains(&given).then(|| given.clone()),
+            Self::Names => names(given),
             Self::Text => given.is_string().then(|| given.clone()),
         }
     }
@@ -174,6 +177,7 @@ impl<'a> Wanted<'a> {
                 let choices: Vec<String> = choices.iter().map(ToString::to_string).collect();
                 format!("one of {}", choices.join(", "))
             }
+            Self::Names => "a list of strings".to_owned(),
             Self::Text => "a string".to_owned(),
         }
     }
@@ -193,6 +197,21 @@ impl<'a> Wanted<'a> {
                 shown
             }
         }
+    }
+}
+
+/// Parses a list of strings given as `["a", "b"]`, as that in a text, or as `"a, b"`.
+fn names(given: &Value) -> Option<Value> {
+    match given {
+        Value::Array(items) => items.iter().all(Value::is_string).then(|| given.clone()),
+        Value::String(text) => match serde_json::from_str(text) {
+            Ok(list @ Value::Array(_)) => names(&list),
+            Ok(_) | Err(_) => {
+                let parts = text.split(',').map(str::trim);
+                Some(parts.filter(|part| !part.is_empty()).collect())
+            }
+        },
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
     }
 }
 
@@ -218,7 +237,24 @@ fn integer(given: &Value) -> Option<i64> {
 mod tests {
     use serde_json::json;
 
-    use super::{integer, is_misspelt};
+    use super::{integer, is_misspelt, names};
+
+    #[test]
+    fn lists_of_names_parse_from_arrays_and_text() {
+        for (given, expected) in [
+            (json!(["a", "b"]), Some(json!(["a", "b"]))),
+            (json!("[\"a\", \"b\"]"), Some(json!(["a", "b"]))),
+            (json!(" a, b,"), Some(json!(["a", "b"]))),
+            (json!("a"), Some(json!(["a"]))),
+            (json!(""), Some(json!([]))),
+            (json!(["a", 1]), None),
+            (json!("[1]"), None),
+            (json!(1), None),
+            (json!({"a": 1}), None),
+        ] {
+            assert_eq!(names(&given), expected, "{given}");
+        }
+    }
 
     #[test]
     fn integers_parse_from_int_float_and_string() {

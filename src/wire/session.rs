@@ -97,6 +97,9 @@ pub struct Variables {
 pub struct CleanupRequest {
     pub session: String,
     pub temp_files: bool,
+    /// Only these; all of them where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variables: Option<Vec<String>>,
 }
 
 /// The reply to `POST /cleanup`.
@@ -108,7 +111,9 @@ pub struct Cleanup {
     pub cuda_cache_emptied: bool,
     pub figures_closed: u64,
     pub deleted_files: Vec<String>,
+    /// Memory available on the machine before the cleanup.
     pub memory_before_gb: f64,
     pub memory_after_gb: f64,
+    /// Memory that the session's Python process gave back.
     pub freed_mb: f64,
 }

@@ -206,6 +206,7 @@ async fn actions_are_retried_only_if_the_request_never_arrived() {
     let request = CleanupRequest {
         session: "main".to_owned(),
         temp_files: false,
+        variables: None,
     };
     let once = async || {
         let until = bench.until();

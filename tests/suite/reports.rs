@@ -124,6 +124,30 @@ fn variables_are_listed_with_type_shape_and_length() {
 }
 
 #[test]
+fn named_variables_are_cleared_alone_and_an_unknown_name_clears_none() {
+    let home = Home::new();
+    let mut bridge = bridge(&home);
+    let code = "import numpy\na = numpy.ones(25_000_000)\nb = 1\nc = 2\na";
+    run(&mut bridge, "naming", code);
+    let mut clean = |variables: Value| {
+        bridge.call("cleanup_colab", json!({"session": "naming", "variables": variables}))
+    };
+    let unknown = clean(json!(["a", "nobody"]));
+    unknown.refused("not_found");
+    let said = "Session naming has no variable nobody; nothing was cleared.";
+    assert_eq!(unknown.fact("error"), said);
+    assert_eq!(unknown.fact("hint"), "It has: a, b, c.");
+    clean(json!([])).refused("invalid_argument");
+    // As some clients write lists.
+    let named = clean(json!("a, c"));
+    assert_eq!(named.facts["cleared_variables"], json!(["a", "c"]));
+    assert!(named.facts["freed_mb"].as_f64().unwrap() > 180.0, "{}", named.facts);
+    assert_eq!(run(&mut bridge, "naming", "print(b)").text, "1\n");
+    let left = bridge.call("list_colab_variables", json!({"session": "naming"}));
+    assert_eq!(names(&left.facts["variables"], "name"), ["b"]);
+}
+
+#[test]
 fn cleanup_deletes_no_user_file() {
     let home = Home::new();
     let mut bridge = bridge(&home);

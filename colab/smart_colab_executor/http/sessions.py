@@ -40,9 +40,21 @@ def add_session_routes(app: Flask, config: Config, files: Files) -> None:
         name = session_name(body.get("session", DEFAULT_SESSION))
         if not isinstance(body.get("temp_files", False), bool):
             raise errors.InvalidArgument("'temp_files' must be true or false.")
+        variables = _variable_names(body.get("variables"))
         before = probe.memory().available_gb
-        done = sessions.cleanup(name)
+        done = sessions.cleanup(name, variables)
         deleted = files.clear_temp() if body.get("temp_files") else []
         after = probe.memory().available_gb
-        memory = {"memory_before_gb": before, "memory_after_gb": after, "freed_mb": round((after - before) * 1024, 1)}
+        memory = {"memory_before_gb": before, "memory_after_gb": after}
         return json_reply({"session": name, **done, "deleted_files": deleted, **memory})
+
+
+def _variable_names(names: object) -> list[str] | None:
+    """The names that a cleanup is for, None for all. Raises InvalidArgument."""
+    if names is None:
+        return None
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise errors.InvalidArgument(
+            "'variables' must be a list of names, one at least.", "Without 'variables' all of them are cleared."
+        )
+    return names

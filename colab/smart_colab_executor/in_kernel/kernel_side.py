@@ -7,11 +7,10 @@ namespace.
 
 from __future__ import annotations
 
-import gc
 import sys
 from typing import TYPE_CHECKING, Any
 
-from . import figures, origins, packing, pools, questions
+from . import cleanup, figures, origins, packing, pools, questions
 from .current_folder import CurrentFolder
 from .forks import Forks
 from .interrupts import Interrupts
@@ -78,27 +77,9 @@ def variables() -> dict[str, Any]:
     return listing(user_variables(_shell))
 
 
-def cleanup() -> dict[str, Any]:
-    """Clear the user's variables and figures, and free memory; return what was cleared."""
-    names = sorted(user_variables(_shell))
-    for name in names:
-        _shell.user_ns.pop(name, None)
-    # Out, _, __, ___ and the last traceback still refer to cleared values.
-    _shell.displayhook.flush()
-    for name in ("last_traceback", "last_value", "last_type", "last_exc"):
-        if hasattr(sys, name):
-            delattr(sys, name)
-    figures = 0
-    if (pyplot := sys.modules.get("matplotlib.pyplot")) is not None:
-        figures = len(pyplot.get_fignums())
-        pyplot.close("all")
-    collected = gc.collect()
-    return {
-        "cleared_variables": names,
-        "collected_objects": collected,
-        "cuda_cache_emptied": _empty_cuda_cache(),
-        "figures_closed": figures,
-    }
+def clean_up(names: list[str] | None = None) -> dict[str, Any]:
+    """Clear the user's variables, or those of these names, and free memory; return what was cleared."""
+    return cleanup.clear_all(_shell) if names is None else cleanup.clear_named(_shell, names)
 
 
 def guard_output(journal: str, handle: int | None) -> None:
@@ -127,21 +108,10 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "guard_output": guard_output,
     "acknowledge_leaving": acknowledge_leaving,
     "variables": variables,
-    "cleanup": cleanup,
+    "cleanup": clean_up,
     "prepare_loop": prepare_loop,
     "ensure_interrupt": ensure_interrupt,
 }
-
-
-def _empty_cuda_cache() -> bool:
-    torch = sys.modules.get("torch")
-    try:
-        if torch is None or not torch.cuda.is_initialized():
-            return False
-        torch.cuda.empty_cache()
-    except Exception:  # noqa: BLE001, RUF100
-        return False
-    return True
 
 
 # --- loops ------------------------------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ KERNEL_SIDE = (
     "facts",
     "short_repr",
     "variables",
+    "cleanup",
     "kernel_side",
 )
 

@@ -24,7 +24,7 @@ from ..in_kernel.kernel_output import COMPLETE, LEAVING_TYPE, POSITION
 from ..in_kernel.kernel_side import MESSAGE_TYPE
 from ..in_kernel.leaving import EXIT_TYPE
 from ..in_kernel.message_ids import job_of
-from ..machine.probe import Memory
+from ..machine import probe
 from . import connections
 from .bootstrap import bootstrap
 from .executions import Execution, KernelDied, KernelNotStarted, KernelSilent, Message
@@ -81,6 +81,10 @@ class Kernel:
         self._last_words = Remains(notes.journal(self.id))
         self._heard = asyncio.Event()
 
+    def memory_mb(self) -> float | None:
+        """Measure the resident memory of the process alone; None where it is gone."""
+        return None if self.pid is None or self.died.done() else probe.own_memory_mb(self.pid)
+
     async def start(self) -> None:
         """Start the process and prepare it.
 
@@ -101,7 +105,7 @@ class Kernel:
         message_id: str,
         code: str,
         on_output: Callable[[str, Message], None],
-        memory: Memory,
+        memory: probe.Memory,
         loop: dict[str, Any] | None = None,
         *,
         is_repeated: bool = False,

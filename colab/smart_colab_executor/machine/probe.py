@@ -57,6 +57,14 @@ def current_folder(pid: int) -> Path | None:
         return None
 
 
+def own_memory_mb(pid: int) -> float | None:
+    """Measure the resident memory of a process alone; None where it is gone. Fast enough for before and after a job."""
+    try:
+        return round(psutil.Process(pid).memory_info().rss / 1024**2, 1) or None  # a zombie has none
+    except psutil.Error:
+        return None
+
+
 def resident_mb(pid: int) -> float | None:
     """Measure the resident memory of a process and all its children; return None if it has ended."""
     try:

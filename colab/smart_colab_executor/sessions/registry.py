@@ -144,11 +144,11 @@ class Sessions:
 
         return self._thread.run(variables())
 
-    def cleanup(self, name: str) -> dict[str, Any]:
-        """Clean up a session; return what was cleared. Raises NotFound, Busy."""
+    def cleanup(self, name: str, variables: list[str] | None = None) -> dict[str, Any]:
+        """Clean up a session, or these variables of it; return what was cleared. Raises NotFound, Busy."""
 
         async def cleanup() -> dict[str, Any]:
-            return await self._get(name).cleanup()
+            return await self._get(name).cleanup(variables)
 
         return self._thread.run(cleanup())
 

@@ -14,13 +14,14 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from ..core.clock import now
-from ..core.errors import Busy, Occupied
+from ..core.errors import Occupied
 from ..jobs.job import Ending, Job
 from ..kernels.executions import KernelDied, KernelNotStarted, KernelSilent
 from ..kernels.kernel import Kernel
 from ..kernels.leftovers import KernelNotes
 from ..kernels.loop_thread import in_background
 from ..kernels.workspace import Workspace
+from .clearing import clear_kernel, nothing_to_clear
 from .endings import DISK_FULL, GOES_ON, INTERRUPTED, KERNEL_DIED, KERNEL_GONE, KERNEL_REPLACED, UNKNOWN_EXIT
 from .turn import Turn
 
@@ -29,7 +30,6 @@ log = logging.getLogger(__name__)
 VARIABLES_TIMEOUT_SEC = 3.0
 # Delay from a job's end to the snapshot; jobs that end meanwhile share it.
 SNAPSHOT_DELAY_SEC = 0.05
-CLEANUP_TIMEOUT_SEC = 20.0
 
 
 class Session:
@@ -177,23 +177,17 @@ class Session:
                 listing |= self._snapshot or {}
         return {"session": self.name, "kernel_id": kernel.id if kernel else None, **listing}
 
-    async def cleanup(self) -> dict[str, Any]:
-        """Clear variables, collect garbage, close figures. Raises Busy."""
+    async def cleanup(self, names: list[str] | None = None) -> dict[str, Any]:
+        """Clear variables, or those of these names, and give memory back. Raises Busy, NotFound for unknown names."""
         if self._running is not None or self._queue:
             raise Occupied(f"Session {self.name} is running code.", "Wait for it to end, or interrupt it.")
-        nothing = {"cleared_variables": [], "collected_objects": 0, "cuda_cache_emptied": False, "figures_closed": 0}
         # A kernel that is still starting holds nothing: there is no need to wait for it.
         if self._start is not None or (self._restart is not None and not self._restart.done()):
-            return nothing
+            return nothing_to_clear(self.name, names)
         async with self._turn:
             if self.kernel is None:
-                return nothing
-            try:
-                done: dict[str, Any] = await self.kernel.request(
-                    "cleanup", channel="shell", patience=CLEANUP_TIMEOUT_SEC
-                )
-            except (KernelDied, KernelSilent) as error:
-                raise Busy("The kernel did not answer.", "Restart the session if this repeats.") from error
+                return nothing_to_clear(self.name, names)
+            done = await clear_kernel(self.kernel, self.name, names)
             self._schedule_snapshot()
             return done
 

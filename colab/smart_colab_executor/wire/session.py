@@ -65,6 +65,7 @@ class CleanupRequest(TypedDict):
 
     session: NotRequired[str]
     temp_files: NotRequired[bool]
+    variables: NotRequired[list[str] | None]
 
 
 class Cleanup(TypedDict):

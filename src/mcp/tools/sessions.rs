@@ -25,7 +25,10 @@ struct VariablesArgs {
 struct CleanupArgs {
     /// The session; default `main`.
     session: Option<String>,
-    /// Also delete *.tmp, *.temp and *.pyc under the content root; default false.
+        description = "Free memory: delete the variables of a session, all of them or those named in variables, and the results shown of them \
+            (_, Out), collect garbage, empty the CUDA cache; without variables, close figures too. freed_mb is what its Python process \
+            freed. Ask the user first: the variables cannot be recovered. Deletes no files, except temporary ones (*.tmp, *.temp, *.pyc) if \
+            temp_files is true, each listed in the report. Fails with busy while code is running in the session.",
     temp_files: Option<bool>,
 }
 
@@ -77,9 +80,10 @@ impl Server {
         title = "Clean up",
         input_schema = schema::input::<CleanupArgs>(),
         output_schema = schema::output::<Cleanup>(),
-        description = "Free memory: delete all user variables of a session, collect garbage, empty the CUDA cache, close figures. Ask the user \
-            first: the variables cannot be recovered. Deletes no files, except temporary ones (*.tmp, *.temp, *.pyc) if temp_files is true, \
-            each listed in the report. Fails with busy while code is running in the session.",
+        description = "Free memory: delete the variables of a session, all of them or those named in variables, and the results shown of them \
+            (_, Out), collect garbage, empty the CUDA cache; without variables, close figures too. freed_mb is what its Python process \
+            freed. Ask the user first: the variables cannot be recovered. Deletes no files, except temporary ones (*.tmp, *.temp, *.pyc) if \
+            temp_files is true, each listed in the report. Fails with busy while code is running in the session.",
         annotations(
             read_only_hint = false,
             destructive_hint = true,
@@ -92,9 +96,15 @@ impl Server {
         Parameters(args): Parameters<CleanupArgs>,
         context: RequestContext<RoleServer>,
     ) -> Result<Json<Cleanup>, Fault> {
+        if args.variables.as_ref().is_some_and(Vec::is_empty) {
+            return Err(Fault::invalid(
+                "variables is empty: name one at least, or leave it out to delete all of them",
+            ));
+        }
         let request = CleanupRequest {
             session: args::session_or_main(args.session)?,
             temp_files: args.temp_files.unwrap_or(false),
+            variables: args.variables,
         };
         let budget = self.budget(&context);
         let cleanup: RuntimeResult<Cleanup> = call::ask(self, &context, budget, async |call| {
