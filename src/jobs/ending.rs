@@ -108,6 +108,9 @@ pub(crate) fn explain(reason: Reason, job: &Job) -> (&'static str, Cow<'static, 
 
 /// Advises on an exception of the user's code, beyond reading its traceback.
 pub(crate) fn advise(error: &PythonError) -> Advice {
+    if let Some(note) = module_note(error) {
+        return format!("{note}, then run this again.").into();
+    }
     let text = match error.ename.as_str() {
         "StdinNotImplementedError" => advise_unanswered(error),
         "SystemExit" if is_clean_exit(error) => {
@@ -159,6 +162,14 @@ pub(crate) fn advise(error: &PythonError) -> Advice {
         _ => "Read the traceback above, fix the code and run it again.",
     };
     text.into()
+}
+
+/// The note that the executor adds to a traceback about the user's own modules: one that lies elsewhere, is hidden or has changed.
+fn module_note(error: &PythonError) -> Option<&str> {
+    let last = error.traceback.last()?;
+    let note = last.strip_prefix('[')?.strip_suffix(']')?;
+    let is_ours = note.ends_with(": rename it") || (note.contains(": run import ") && note.ends_with(" first"));
+    is_ours.then_some(note)
 }
 
 /// Advises on code that asks for input: `input()`, `getpass()`, a debugger's prompt.
@@ -296,6 +307,38 @@ mod tests {
                 format!("{:?}", advise(&error)).contains(advice),
                 "{ename}: {evalue}"
             );
+        }
+    }
+
+    #[test]
+    fn what_the_executor_knows_of_the_users_modules_comes_before_all_other_advice() {
+        for (ename, last, wanted) in [
+            (
+                "ModuleNotFoundError",
+                "[/content/src/a.py is not where Python looks: run import sys; sys.path.insert(0, '/content/src') first]",
+                "sys.path.insert(0, '/content/src') first, then run this again.",
+            ),
+            (
+                "ZeroDivisionError",
+                "[/content/a.py changed after the import: run import importlib, a; importlib.reload(a) first]",
+                "importlib.reload(a) first, then run this again.",
+            ),
+            (
+                "AttributeError",
+                "[/content/random.py is hidden by another module of that name: rename it]",
+                "rename it, then run this again.",
+            ),
+            ("ModuleNotFoundError", "[No module named 'a']", "%pip install"),
+            ("ModuleNotFoundError", "No module named 'a'", "%pip install"),
+        ] {
+            let error = PythonError {
+                ename: ename.to_owned(),
+                evalue: "No module named 'a'".to_owned(),
+                traceback: vec!["---".to_owned(), last.to_owned()],
+            };
+            let advice = format!("{:?}", advise(&error));
+            assert!(advice.contains(wanted), "{advice}");
+            assert_eq!(advice.contains("%pip"), wanted == "%pip install", "{advice}");
         }
     }
 

@@ -17,6 +17,7 @@ from .interrupts import Interrupts
 from .kernel_output import Output
 from .leaving import Leaving
 from .loop_runner import LoopRunner
+from .own_modules import OwnModules
 from .payloads import Payloads
 from .tracebacks import Tracebacks
 from .variables import listing, user_variables
@@ -52,7 +53,7 @@ def install(shell: Any) -> None:
     _loop_runner = LoopRunner(shell, _output)
     figures.install(shell)
     _interrupts = Interrupts(shell)
-    questions.install(shell, Tracebacks(shell))
+    questions.install(shell, Tracebacks(shell, OwnModules()))
     if sys.platform != "win32":
         shell_commands.install(shell)
     CurrentFolder(shell, _output.streams[1])

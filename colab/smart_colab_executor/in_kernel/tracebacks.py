@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .own_modules import OwnModules
+
 # Modules whose frames are hidden; the user's code is never in them.
 HIDDEN_MODULES = ("IPython", "ipykernel")
 OWN_FILES = "<_smart_colab"
@@ -52,8 +54,9 @@ def describe(error: BaseException) -> dict[str, Any]:
 class Tracebacks:
     """Replaces IPython's display of exceptions."""
 
-    def __init__(self, shell: Any) -> None:
+    def __init__(self, shell: Any, own_modules: OwnModules) -> None:
         self._shell = shell
+        self._own_modules = own_modules
         # Whether an exception is being shown; a debugger that IPython calls then must not hide it.
         self.is_showing = False
         self._show, shell.showtraceback = shell.showtraceback, self._showtraceback
@@ -138,6 +141,8 @@ class Tracebacks:
             with suppress(Exception):  # the user's own stream
                 stream.flush()
         lines = [self._with_cells(line) for line in lines]
+        if said := self._own_modules.note(error):
+            lines.append(f"[{said}]")
         text = message(error)
         if isinstance(error, SyntaxError) and error.filename in self._cells:
             # `str` gives only the last part of the file's path.

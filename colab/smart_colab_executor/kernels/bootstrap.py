@@ -21,6 +21,7 @@ KERNEL_SIDE = (
     "descriptors",
     "diversions",
     "kernel_output",
+    "own_modules",
     "tracebacks",
     "plain_values",
     "loop_runner",
