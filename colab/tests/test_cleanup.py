@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from harness import Executor
+from harness import Executor, wait_until
 
 # Far beyond what an idle kernel gains or loses by itself.
 HELD_BYTES = 200_000_000
@@ -40,7 +40,8 @@ def test_a_cleanup_frees_what_was_shown_and_raised(executor: Executor, session: 
     assert executor.session(session)["memory_mb"] > before + NEARLY_ALL_MB
     freed = executor.post("/cleanup", {"session": session})["freed_mb"]
     assert freed > NEARLY_ALL_MB
-    assert executor.session(session)["memory_mb"] < before + HELD_BYTES / 1e6 - NEARLY_ALL_MB
+    # What is long may still be on its way to us.
+    wait_until(lambda: executor.session(session)["memory_mb"] < before + HELD_BYTES / 1e6 - NEARLY_ALL_MB)
     assert executor.run("print(len(Out), repr(_), repr(__))", session=session).stdout == "0 '' ''\n"
 
 
@@ -50,7 +51,9 @@ def test_named_variables_are_freed_with_what_was_shown_of_them_alone(executor: E
     done = executor.post("/cleanup", {"session": session, "variables": ["a", "work", "_private", "a"]})
     assert done["cleared_variables"] == ["_private", "a", "work"]
     assert done["freed_mb"] > NEARLY_ALL_MB
-    look = "print(b, _ is b, repr(__), list(Out.values()), [name for name in ('a', 'work', '_private') if name in dir()])"
+    look = (
+        "print(b, _ is b, repr(__), list(Out.values()), [name for name in ('a', 'work', '_private') if name in dir()])"
+    )
     assert executor.run(look, session=session).stdout == "[1] True '' [[1]] []\n"
     assert [one["name"] for one in executor.get(f"/variables?session={session}")["variables"]] == ["b"]
 

@@ -63,7 +63,8 @@ def test_workers_import_the_module_whose_function_they_run(
 def test_modules_named_as_the_kernels_own_keep_none_from_starting(start: Start, tmp_path: Path) -> None:
     from importlib.metadata import packages_distributions
 
-    names = {*sys.stdlib_module_names, *packages_distributions(), "sitecustomize", "usercustomize"} - {"smart_colab_executor"}
+    names = {*sys.stdlib_module_names, *packages_distributions(), "sitecustomize", "usercustomize"}
+    names.discard("smart_colab_executor")
     # What shows tracebacks and pictures is imported late, and is the user's then, as in Jupyter.
     late = {"executing", "stack_data", "pygments", "asttokens", "pure_eval", "numpy", "matplotlib", "matplotlib_inline"}
     # Those of other systems are looked for everywhere.

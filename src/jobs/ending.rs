@@ -168,7 +168,8 @@ pub(crate) fn advise(error: &PythonError) -> Advice {
 fn module_note(error: &PythonError) -> Option<&str> {
     let last = error.traceback.last()?;
     let note = last.strip_prefix('[')?.strip_suffix(']')?;
-    let is_ours = note.ends_with(": rename it") || (note.contains(": run import ") && note.ends_with(" first"));
+    let is_ours = note.ends_with(": rename it")
+        || (note.contains(": run import ") && note.ends_with(" first"));
     is_ours.then_some(note)
 }
 
@@ -240,6 +241,14 @@ mod tests {
     use super::advise;
     use crate::wire::event::PythonError;
 
+    fn exception(ename: &str, evalue: &str, traceback: &[&str]) -> PythonError {
+        PythonError {
+            ename: ename.to_owned(),
+            evalue: evalue.to_owned(),
+            traceback: traceback.iter().map(ToString::to_string).collect(),
+        }
+    }
+
     #[test]
     fn an_exception_comes_with_advice_for_its_cause() {
         for (ename, evalue, advice) in [
@@ -298,11 +307,7 @@ mod tests {
                 "traceback",
             ),
         ] {
-            let error = PythonError {
-                ename: ename.to_owned(),
-                evalue: evalue.to_owned(),
-                traceback: Vec::new(),
-            };
+            let error = exception(ename, evalue, &[]);
             assert!(
                 format!("{:?}", advise(&error)).contains(advice),
                 "{ename}: {evalue}"
@@ -328,17 +333,21 @@ mod tests {
                 "[/content/random.py is hidden by another module of that name: rename it]",
                 "rename it, then run this again.",
             ),
-            ("ModuleNotFoundError", "[No module named 'a']", "%pip install"),
+            (
+                "ModuleNotFoundError",
+                "[No module named 'a']",
+                "%pip install",
+            ),
             ("ModuleNotFoundError", "No module named 'a'", "%pip install"),
         ] {
-            let error = PythonError {
-                ename: ename.to_owned(),
-                evalue: "No module named 'a'".to_owned(),
-                traceback: vec!["---".to_owned(), last.to_owned()],
-            };
+            let error = exception(ename, "No module named 'a'", &["---", last]);
             let advice = format!("{:?}", advise(&error));
             assert!(advice.contains(wanted), "{advice}");
-            assert_eq!(advice.contains("%pip"), wanted == "%pip install", "{advice}");
+            assert_eq!(
+                advice.contains("%pip"),
+                wanted == "%pip install",
+                "{advice}"
+            );
         }
     }
 
@@ -360,11 +369,7 @@ mod tests {
             ),
             ("raw_input was called, but …", stack, "debugger", "input()"),
         ] {
-            let error = PythonError {
-                ename: "StdinNotImplementedError".to_owned(),
-                evalue: said.to_owned(),
-                traceback: vec![traceback.to_owned()],
-            };
+            let error = exception("StdinNotImplementedError", said, &[traceback]);
             let advice = format!("{:?}", advise(&error));
             assert!(advice.contains(wanted), "{advice}");
             assert!(!advice.contains(unwanted), "{advice}");
@@ -380,11 +385,7 @@ mod tests {
             ("1", true),
             ("no data", true),
         ] {
-            let error = PythonError {
-                ename: "SystemExit".to_owned(),
-                evalue: said.to_owned(),
-                traceback: Vec::new(),
-            };
+            let error = exception("SystemExit", said, &[]);
             let advice = format!("{:?}", advise(&error));
             assert!(advice.contains("variables are kept"), "{advice}");
             assert_eq!(advice.contains("fix"), is_fault, "{said}: {advice}");

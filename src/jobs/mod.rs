@@ -115,12 +115,16 @@ impl Jobs {
         }
         let job = followed.job.as_ref();
         let is_replaced = job.is_some_and(|job| self.kernels.record_kernel(job));
+        let is_first = job.is_some_and(|job| job.new_session);
         let mut view = self
             .view(followed, collector, Reading::Whole, caller.deadline)
             .await;
         if is_replaced {
             view.summary.note_replaced();
         }
+        view.summary.new_session = is_first.then_some(true);
+        // Who sends code wants it to succeed.
+        view.has_failed = !view.summary.success;
         Ok(view)
     }
 

@@ -36,6 +36,8 @@ pub struct View {
     pub summary: Summary,
     /// As last reported by the executor; none if it never answered.
     pub job: Option<Job>,
+    /// The call itself failed, and not only the code whose output it shows.
+    pub has_failed: bool,
 }
 
 /// The facts, in the order in which they are shown. Those that do not apply are absent.
@@ -49,6 +51,12 @@ pub struct Summary {
     pub job_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// The call made the session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_session: Option<bool>,
+    /// The exit code of the last `!command` that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i64>,
     /// The cursor to pass to `get_output` as `after`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
@@ -99,6 +107,7 @@ impl View {
         if let Some(finished) = &collector.finished {
             summary.memory_after_gb = finished.memory_after_gb;
             summary.memory_delta_mb = finished.memory_delta_mb;
+            summary.exit_code = finished.exit_code;
             summary.warning.clone_from(&finished.warning);
         }
         let job_is_over = followed
@@ -119,6 +128,7 @@ impl View {
             .filter(|_| summary.state == Some(JobState::Succeeded));
         let outlived = outlived.map(PythonError::sentence);
         let unkept = collector.attachments.len().saturating_sub(kept.files.len());
+        let is_troubled = matches!(followed.ended, Ended::Trouble(_) | Ended::Cancelled);
         let excerpt = collector.into_excerpt();
         if excerpt.left_out() > 0 {
             summary.left_out_characters = Some(excerpt.left_out());
@@ -141,13 +151,8 @@ impl View {
             unkept,
             summary,
             job: followed.job,
+            has_failed: is_troubled,
         }
-    }
-
-    /// Whether the tool call counts as failed.
-    #[must_use]
-    pub fn is_error(&self) -> bool {
-        !self.summary.success
     }
 }
 
@@ -343,7 +348,7 @@ mod tests {
             (Some("succeeded"), Some(JobState::Succeeded)),
         ] {
             let view = ended_with_client(heard);
-            assert!(view.is_error());
+            assert!(view.has_failed);
             let summary = view.summary;
             assert_eq!(summary.state, shown);
             assert_eq!(summary.next, heard.map(|_| 7));

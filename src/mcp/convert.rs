@@ -39,7 +39,7 @@ impl From<Fault> for CallToolResult {
 /// Converts an execution: text, pictures, files, and one line of facts.
 pub(super) fn execution(mut view: View) -> CallToolResult {
     view.summary.notes.extend(unlinked(&view.files));
-    let (facts, failed) = (line(&view.summary), view.is_error());
+    let (facts, failed) = (line(&view.summary), view.has_failed);
     let logs = view
         .summary
         .log

@@ -148,10 +148,13 @@ pub struct Finished {
     pub execution_time_sec: Option<f64>,
     #[serde(default)]
     pub variables_lost: bool,
+    /// Of the last `!command` that failed; minus the signal that ended it.
+    #[serde(default)]
+    pub exit_code: Option<i64>,
     /// Memory available on the machine before the job.
     pub memory_before_gb: Option<f64>,
     pub memory_after_gb: Option<f64>,
-    /// Positive: the code took memory.
+    /// What the kernel's own process gained in memory; negative when it gave some back.
     pub memory_delta_mb: Option<f64>,
     pub warning: Option<String>,
 }

@@ -84,6 +84,9 @@ pub struct Job {
     #[serde(default)]
     pub log_bytes_at_end: Option<u64>,
     pub queue_position: Option<u64>,
+    /// Sending the job made its session.
+    #[serde(default)]
+    pub new_session: bool,
 }
 
 /// How a kernel's process ended, as far as it is known.

@@ -179,16 +179,50 @@ async fn an_empty_file_is_downloaded() {
 #[tokio::test]
 async fn an_existing_file_is_kept_and_the_new_one_is_numbered() {
     let (server, folder) = setting();
-    server.state().put("/content/a.txt", b"new".to_vec());
     std::fs::write(folder.path().join("a.txt"), "old").unwrap();
     let downloads = bridge(&server, &folder.path());
-    for name in ["a (2).txt", "a (3).txt"] {
+    for (name, content) in [("a (2).txt", "new"), ("a (3).txt", "now")] {
+        server.state().put("/content/a.txt", content.into());
         let report = get(&downloads, "/content/a.txt", None).await.unwrap();
-        assert!(report.renamed);
+        assert!(report.renamed && !report.verified);
         assert!(report.local_path.unwrap().ends_with(name));
     }
     assert_eq!(std::fs::read(folder.path().join("a.txt")).unwrap(), b"old");
     assert_eq!(tree(&folder.path()), ["a (2).txt", "a (3).txt", "a.txt"]);
+}
+
+#[tokio::test]
+async fn the_same_file_keeps_its_name_and_is_not_fetched_again() {
+    let (server, folder) = setting();
+    let bytes = content(3 * PIECE, 1);
+    server.state().put("/content/a.bin", bytes.clone());
+    let downloads = bridge(&server, &folder.path());
+    let first = get(&downloads, "/content/a.bin", None).await.unwrap();
+    let again = get(&downloads, "/content/a.bin", None).await.unwrap();
+    assert!(again.verified && !first.verified && !again.renamed);
+    assert_eq!(
+        (again.local_path, again.sha256),
+        (first.local_path, first.sha256)
+    );
+    assert_eq!((again.received_bytes, again.files), (0, 1));
+    assert!(
+        again.message.contains("verified by its SHA-256"),
+        "{}",
+        again.message
+    );
+    // Where another file has the name, the numbered one counts.
+    std::fs::rename(folder.path().join("a.bin"), folder.path().join("a (2).bin")).unwrap();
+    std::fs::write(folder.path().join("a.bin"), "mine").unwrap();
+    let numbered = get(&downloads, "/content/a.bin", None).await.unwrap();
+    assert!(numbered.verified && numbered.local_path.unwrap().ends_with("a (2).bin"));
+    assert_eq!(server.state().total_served(), bytes.len() as u64);
+    // One byte of another value is another file.
+    std::fs::remove_file(folder.path().join("a.bin")).unwrap();
+    std::fs::write(folder.path().join("a.bin"), content(3 * PIECE, 2)).unwrap();
+    std::fs::remove_file(folder.path().join("a (2).bin")).unwrap();
+    let other = get(&downloads, "/content/a.bin", None).await.unwrap();
+    assert!(other.renamed && !other.verified);
+    assert!(std::fs::read(other.local_path.unwrap()).unwrap() == bytes);
 }
 
 #[tokio::test]

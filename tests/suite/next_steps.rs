@@ -275,7 +275,7 @@ fn a_killed_executor_is_not_reported_as_stopped() {
     executor.kill();
     executor.restart();
     let answer = bridge.call("get_output", json!({"job_id": begun.fact("job_id")}));
-    answer.refused("kernel_died");
+    answer.shows_failure("kernel_died");
     assert!(
         answer.fact("error").contains("was killed"),
         "{}",

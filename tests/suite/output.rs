@@ -198,7 +198,7 @@ fn get_output_without_a_wait_reads_everything_so_far() {
     let id = client.run(code).fact("job_id").to_owned();
     let look = json!({"job_id": id, "wait_sec": 0});
     let answer = client.bridge.call("get_output", look);
-    answer.refused("python_error");
+    answer.shows_failure("python_error");
     assert!(answer.text.trim_end().ends_with("ValueError: the end"));
     assert!(answer.facts["next"].is_null(), "{}", answer.facts);
 }

@@ -53,6 +53,101 @@ fn the_connection_check_reports_the_runtime() {
         assert!(answer.facts[number].is_number(), "{}", answer.facts);
     }
     assert!(names(&answer.facts["sessions"], "name").contains(&"main"));
+    let saved = home.folder("results").display().to_string();
+    assert_eq!(answer.fact("save_dir"), saved);
+    assert_eq!(answer.facts["upload_dirs"], json!([saved]));
+    assert_eq!(answer.facts["call_limit_sec"], 45);
+
+    let line = Executor::shared().line();
+    let more = home.folder("more");
+    std::fs::create_dir(&more).unwrap();
+    let variables = [
+        ("COLAB_URL", line.as_str()),
+        ("UPLOAD_DIRS", more.to_str().unwrap()),
+        ("SMART_COLAB_CALL_BUDGET_SEC", "20"),
+    ];
+    let mut other = Bridge::greeted(home.program(&variables));
+    let answer = other.call("check_colab_connection", json!({}));
+    assert_eq!(answer.facts["upload_dirs"], json!([saved, more]));
+    assert_eq!(answer.facts["call_limit_sec"], 20);
+}
+
+#[test]
+fn what_a_call_changed_in_small_is_among_its_facts() {
+    let home = Home::new();
+    let mut bridge = bridge(&home);
+    let first = run(&mut bridge, "trainig", "held = b'x' * 200_000_000");
+    assert_eq!(first.facts["new_session"], true, "{}", first.facts);
+    let delta = |answer: &Answer| answer.facts["memory_delta_mb"].as_f64().unwrap();
+    assert!((180.0..220.0).contains(&delta(&first)), "{}", first.facts);
+    let second = run(&mut bridge, "trainig", "del held");
+    assert!(second.facts["new_session"].is_null(), "{}", second.facts);
+    assert!(
+        (-220.0..-180.0).contains(&delta(&second)),
+        "{}",
+        second.facts
+    );
+    assert!(run(&mut bridge, "main", "1").facts["new_session"].is_null());
+    let look = bridge.call("get_output", json!({"job_id": first.facts["job_id"]}));
+    assert!(look.facts["new_session"].is_null(), "{}", look.facts);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_command_that_fails_has_its_exit_code_among_the_facts() {
+    let home = Home::new();
+    let mut bridge = bridge(&home);
+    for (code, exit_code) in [
+        ("!exit 3", json!(3)),
+        ("!exit 3\n!true", json!(3)),
+        ("!kill -9 $$", json!(-9)),
+        ("%pip install ./nowhere --no-index", json!(1)),
+        ("!true", Value::Null),
+        ("1", Value::Null),
+    ] {
+        let answer = run(&mut bridge, "commands", code);
+        assert_eq!(
+            answer.facts["exit_code"], exit_code,
+            "{code}: {}",
+            answer.facts
+        );
+    }
+}
+
+#[test]
+fn reading_the_output_of_code_that_failed_is_no_error() {
+    let home = Home::new();
+    let mut bridge = bridge(&home);
+    let arguments = json!({"code": "print('out')\n1 / 0", "session": "failing"});
+    let ran = bridge.call("run_code_quick", arguments);
+    ran.refused("python_error");
+    let job = json!({"job_id": ran.facts["job_id"]});
+    let read = bridge.call("get_output", job);
+    assert!(!read.is_error, "{}", read.whole);
+    assert_eq!(read.text, ran.text);
+    for fact in ["success", "state", "code", "error", "hint", "retryable"] {
+        assert_eq!(read.facts[fact], ran.facts[fact], "{fact}");
+    }
+}
+
+#[test]
+fn a_module_beside_the_data_is_imported_and_one_elsewhere_is_named() {
+    let home = Home::new();
+    let mut bridge = bridge(&home);
+    run(&mut bridge, "modules", "%%writefile beside_7c1.py\nx = 1");
+    run(&mut bridge, "modules", "import beside_7c1");
+    let folder = Executor::shared().root().join("elsewhere_7c1");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("hidden_7c1.py"), "x = 2").unwrap();
+    let arguments = json!({"code": "import hidden_7c1", "session": "modules"});
+    let answer = bridge.call("run_code_quick", arguments);
+    answer.refused("python_error");
+    let (hint, folder) = (answer.fact("hint"), folder.display().to_string());
+    assert!(
+        hint.contains(&format!("sys.path.insert(0, '{folder}')")),
+        "{hint}"
+    );
+    assert!(!hint.contains("pip"), "{hint}");
 }
 
 #[test]
@@ -130,7 +225,10 @@ fn named_variables_are_cleared_alone_and_an_unknown_name_clears_none() {
     let code = "import numpy\na = numpy.ones(25_000_000)\nb = 1\nc = 2\na";
     run(&mut bridge, "naming", code);
     let mut clean = |variables: Value| {
-        bridge.call("cleanup_colab", json!({"session": "naming", "variables": variables}))
+        bridge.call(
+            "cleanup_colab",
+            json!({"session": "naming", "variables": variables}),
+        )
     };
     let unknown = clean(json!(["a", "nobody"]));
     unknown.refused("not_found");
@@ -141,7 +239,11 @@ fn named_variables_are_cleared_alone_and_an_unknown_name_clears_none() {
     // As some clients write lists.
     let named = clean(json!("a, c"));
     assert_eq!(named.facts["cleared_variables"], json!(["a", "c"]));
-    assert!(named.facts["freed_mb"].as_f64().unwrap() > 180.0, "{}", named.facts);
+    assert!(
+        named.facts["freed_mb"].as_f64().unwrap() > 180.0,
+        "{}",
+        named.facts
+    );
     assert_eq!(run(&mut bridge, "naming", "print(b)").text, "1\n");
     let left = bridge.call("list_colab_variables", json!({"session": "naming"}));
     assert_eq!(names(&left.facts["variables"], "name"), ["b"]);

@@ -329,6 +329,19 @@ impl Answer {
         }
     }
 
+    /// Insists that a look at code that failed says why, and has not failed itself.
+    #[track_caller]
+    pub(crate) fn shows_failure(&self, code: &str) {
+        let failed = Self {
+            is_error: true,
+            whole: self.whole.clone(),
+            facts: self.facts.clone(),
+            ..Self::default()
+        };
+        failed.refused(code);
+        assert!(!self.is_error, "{}", self.whole);
+    }
+
     #[track_caller]
     pub(crate) fn succeeded(&self) {
         assert!(!self.is_error, "{}", self.whole);

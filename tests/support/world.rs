@@ -293,6 +293,7 @@ impl World {
                 variables_lost,
                 memory_before_gb: None,
                 memory_after_gb: None,
+                exit_code: None,
                 memory_delta_mb: None,
                 warning: None,
             }),

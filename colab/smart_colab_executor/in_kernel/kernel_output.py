@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LEAVING_TYPE = "smart_colab_leaving"
+# Reports a `!command` that failed; the content has its exit code.
+FAILED_TYPE = "smart_colab_command_failed"
 # In a stream's message: it and earlier ones hold all text written to the stream up to this position.
 POSITION = "smart_colab_position"
 # And all text written to any stream up to this one.

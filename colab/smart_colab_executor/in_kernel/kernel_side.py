@@ -55,7 +55,7 @@ def install(shell: Any) -> None:
     _interrupts = Interrupts(shell)
     questions.install(shell, Tracebacks(shell, OwnModules()))
     if sys.platform != "win32":
-        shell_commands.install(shell)
+        shell_commands.install(shell, _output)
     CurrentFolder(shell, _output.streams[1])
     Payloads(shell)
     Leaving(shell, _output, _loop_runner)

@@ -1,7 +1,7 @@
 """The user's own modules: files beside the data, found as in Jupyter, behind the standard library.
 
-Runs in the kernel, as `_smart_colab.own_modules`; standard library alone. The kernel starts under `-P`, with no folder of
-the user's in the search path, so that no file there stands in for a module that it needs.
+Runs in the kernel, as `_smart_colab.own_modules`; standard library alone. The kernel starts under `-P`, with no folder
+of the user's in the search path, so that no file there stands in for a module that it needs.
 """
 
 from __future__ import annotations
@@ -32,15 +32,18 @@ class OwnModules:
 
     def __init__(self) -> None:
         self._root = Path.cwd()
-        # Where IPython puts the current folder, which it leaves out under `-P` from 9.7 on; then where the kernel started,
-        # for code that has changed its folder.
+        # Where IPython puts the current folder, which it leaves out under `-P` from 9.7 on; then where the kernel
+        # started, for code that has changed its folder.
         names = [Path(entry).name for entry in sys.path]
-        at = min((names.index(name) for name in ("site-packages", "dist-packages") if name in names), default=len(names))
+        at = min(
+            (names.index(name) for name in ("site-packages", "dist-packages") if name in names), default=len(names)
+        )
         sys.path[at:at] = [entry for entry in ("", str(self._root)) if entry not in sys.path]
         # By file, the time and the size of the source that was imported.
         self._imported: dict[str, tuple[float, int | None]] = {}
         self._stats = SourceFileLoader.path_stats
-        SourceFileLoader.path_stats = lambda loader, path: self._note_import(loader, path)  # type: ignore[method-assign, assignment]
+        note_import: Any = lambda loader, path: self._note_import(loader, path)  # noqa: E731, RUF100
+        SourceFileLoader.path_stats = note_import  # type: ignore[method-assign]
 
     def _note_import(self, loader: SourceFileLoader, path: str) -> Any:
         stats = self._stats(loader, path)
@@ -62,7 +65,7 @@ class OwnModules:
         if found is None:
             return None
         folder, file = found
-        if str(folder) in (os.path.abspath(entry) for entry in sys.path):
+        if folder in (Path(entry).absolute() for entry in sys.path):
             top = name.partition(".")[0]
             if top in sys.modules:
                 return f"{folder / top} is hidden by another module of that name: rename it"
@@ -115,7 +118,7 @@ class OwnModules:
 
     def _has_changed(self, module: ModuleType) -> bool:
         try:
-            now = os.stat(str(module.__file__))
+            now = Path(str(module.__file__)).stat()
         except OSError:
             return False
         return self._imported[str(module.__file__)] != (now.st_mtime, now.st_size)

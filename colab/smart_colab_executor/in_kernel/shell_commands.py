@@ -24,7 +24,13 @@ import time
 from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from . import origins
+from .kernel_output import FAILED_TYPE
+
+if TYPE_CHECKING:
+    from .kernel_output import Output
 
 ROWS, COLUMNS = 24, 80
 NAME_CHARS = 60
@@ -46,7 +52,7 @@ PATH_OF_PYTHON = re.compile(r"('/[^']*/python[\d.]*'|/[^\s'\"]*/python[\d.]*)(?!
 SHELLS_WITH_FUNCTIONS = frozenset({"sh", "bash", "dash", "ksh", "zsh"})
 
 
-def install(shell: Any) -> None:
+def install(shell: Any, output: Output) -> None:
     """Replace the shell's `system`, which `!command` calls."""
     # A program that opens an editor (`git commit`) fails at once with a message, however it is run.
     if "VISUAL" not in os.environ:
@@ -58,6 +64,8 @@ def install(shell: Any) -> None:
         # With the variables of the frame that called this.
         code = run(shell.var_expand(command, depth=1), _shortened(command))
         shell.user_ns["_exit_code"] = code
+        if code:
+            output.send(FAILED_TYPE, {"exit_code": code}, origins.current())
         if code and getattr(shell, "system_raise_on_error", False):
             raise subprocess.CalledProcessError(code, command)
 

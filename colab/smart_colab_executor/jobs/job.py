@@ -19,10 +19,12 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from ..core.clock import now
 from ..core.disk import append_whole, write_atomically
 from ..in_kernel.jsonline import dump
+from ..in_kernel.kernel_output import FAILED_TYPE
 from ..in_kernel.loop_runner import REPORTED_TYPE
 from ..machine import probe
 from ..wire.state import JobState
 from . import outputs, reports
+from .memory_use import MemoryUse
 from .reports import Reports
 from .request import JobRequest
 from .spool import Spool
@@ -35,7 +37,6 @@ FINAL_STATES = frozenset(STATES[2:])
 RECORD = "job.json"
 MAX_HOLD_SEC = 25
 MAX_CODE_HEAD_CHARS = 120
-LOW_MEMORY_PCT = 90.0
 
 
 @dataclass(frozen=True)
@@ -116,11 +117,15 @@ class Job:
     step: Step = field(init=False)
     # Whether the job waits for its turn to run its first or its next step.
     is_waiting: bool = True
+    # Whether sending it made its session.
+    is_first: bool = False
     _steps: Iterator[Step] = field(init=False)
     _has_broken: bool = False
     _lacks_output: bool = False
     _started: float = 0.0
-    _memory_before_gb: float | None = None
+    _memory: MemoryUse = field(default_factory=MemoryUse)
+    # Of the last `!command` that failed.
+    _exit_code: int | None = None
     _interrupts: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -156,6 +161,7 @@ class Job:
                 "last_seq": self.spool.last_seq,
                 "log_bytes": self.spool.log_bytes,
                 "queue_position": self.queue_position,
+                "new_session": self.is_first,
             }
             if self.record.state == "running":
                 shown["execution_time_sec"] = self._elapsed()
@@ -185,20 +191,29 @@ class Job:
         with self.changed:
             self.changed.wait_for(lambda: self.is_final, timeout_sec)
 
-    def begin_step(self, kernel_id: str, execution_count: int, memory: probe.Memory) -> None:
-        """Record that the kernel starts the next step, and the memory at that time. Raises OSError."""
+    def begin_step(
+        self,
+        kernel_id: str,
+        execution_count: int,
+        memory: probe.Memory,
+        kernel_memory_mb: Callable[[], float | None] = lambda: None,
+    ) -> None:
+        """Record that the kernel starts the next step, and the memory at that time. Raises OSError.
+
+        `kernel_memory_mb` measures the kernel's own.
+        """
         self.restore_files()
         if self._lacks_output:
             raise OSError(errno.ENOSPC, "output between two steps could not be written")
         if self.record.started_at is None:
-            self._start(kernel_id, execution_count, memory)
+            self._memory.begin(memory, kernel_memory_mb)
+            self._start(kernel_id, execution_count)
         self.is_waiting = False
         if self.step.batch is not None:
             self._begin_batch(self.step.batch)
 
-    def _start(self, kernel_id: str, execution_count: int, memory: probe.Memory) -> None:
+    def _start(self, kernel_id: str, execution_count: int) -> None:
         self._started = time.monotonic()
-        self._memory_before_gb = memory.available_gb
         with self.changed:
             self.record.state = "running"
             self.record.kernel_id = kernel_id
@@ -249,7 +264,18 @@ class Job:
             self.changed.notify_all()
 
     def output(self, kind: str, content: dict[str, Any]) -> None:
-        """Spool one of the kernel's messages. Raises OSError; then `begin_step` raises it too."""
+    def begin_step(
+        self,
+        kernel_id: str,
+        execution_count: int,
+        memory: probe.Memory,
+        kernel_memory_mb: Callable[[], float | None] = lambda: None,
+    ) -> None:
+        """Record that the kernel starts the next step, and the memory at that time. Raises OSError.
+
+        `kernel_memory_mb` measures the kernel's own.
+        """
+        self.restore_files()
         try:
             if kind == REPORTED_TYPE:
                 self._take_reports(content["count"])
@@ -327,8 +353,6 @@ class Job:
                 self.reports.remove()
 
     def _finished_event(self) -> dict[str, Any]:
-        before = self._memory_before_gb
-        after = probe.memory() if before is not None else None
         return {
             "type": "finished",
             "state": self.record.state,
@@ -336,14 +360,8 @@ class Job:
             "execution_time_sec": self.record.execution_time_sec,
             "variables_lost": self.record.variables_lost,
             "kernel_exit": self.record.kernel_exit,
-            "memory_before_gb": before,
-            "memory_after_gb": after.available_gb if after else None,
-            "memory_delta_mb": round((before - after.available_gb) * 1024, 1) if after and before is not None else None,
-            "warning": (
-                f"{after.used_pct:.0f} % of the memory is used; free some before the next step."
-                if after and after.used_pct >= LOW_MEMORY_PCT
-                else None
-            ),
+            "exit_code": self._exit_code,
+            **self._memory.facts(),
         }
 
     def is_new_request(self, request_id: str) -> bool:

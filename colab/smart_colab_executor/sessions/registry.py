@@ -55,6 +55,7 @@ class Sessions:
             if self._closed:
                 job.finish(EXECUTOR_STOPS)
             else:
+                job.is_first = job.request.session not in (DEFAULT_SESSION, *self._sessions)
                 self._open(job.request.session).enqueue(job)
 
         self._thread.call(enqueue)

@@ -93,7 +93,7 @@ class Turn:
         """Start the step and wait for its end. Raises OSError, KernelDied, KernelLeft."""
         kernel, job = self._kernel, self.job
         memory = probe.memory()
-        job.begin_step(kernel.id, kernel.execution_count + 1, memory)
+        job.begin_step(kernel.id, kernel.execution_count + 1, memory, kernel.memory_mb)
         step, loop = job.step, job.loop_arguments()
         execution = kernel.submit(
             step.message_id, step.code, self._on_output, memory, loop, is_repeated=step.is_repeated

@@ -124,6 +124,7 @@ class Finished(TypedDict):
     execution_time_sec: float | None
     variables_lost: bool
     kernel_exit: KernelExit | None
+    exit_code: int | None
     memory_before_gb: float | None
     memory_after_gb: float | None
     memory_delta_mb: float | None

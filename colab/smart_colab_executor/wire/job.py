@@ -57,6 +57,7 @@ class Job(TypedDict):
     log_bytes: int
     log_bytes_at_end: int | None
     queue_position: int | None
+    new_session: bool
 
 
 class EventPage(TypedDict):

@@ -1,5 +1,6 @@
 //! Tools for checking the connection and probing the machine.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rmcp::handler::server::tool::ToolRouter;
@@ -14,6 +15,7 @@ use crate::connection::Checked;
 use crate::machine::{self, Concern};
 use crate::mcp::call;
 use crate::mcp::fault::Fault;
+use crate::mcp::roots::roots;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::runtime::{Machine, RuntimeError};
@@ -45,6 +47,19 @@ pub(super) struct ConnectionReport {
     suggestion: String,
 }
 
+/// The runtime, and what this server may do for the client.
+#[derive(Debug, Serialize, JsonSchema)]
+struct CheckReport {
+    #[serde(flatten)]
+    connection: ConnectionReport,
+    /// Where downloads, pictures, logs and notebooks are kept on this computer.
+    save_dir: String,
+    /// Folders on this computer that files may be uploaded from.
+    upload_dirs: Vec<String>,
+    /// Seconds within which every call answers; code that takes longer runs on.
+    call_limit_sec: u64,
+}
+
 /// The probe, with recommendations.
 #[derive(Debug, Serialize, JsonSchema)]
 struct ProbeReport {
@@ -58,21 +73,35 @@ struct ProbeReport {
 impl Server {
     #[tool(
         title = "Check connection",
-        output_schema = schema::output::<ConnectionReport>(),
-        description = "Check whether the Colab runtime (or the local Python) is reachable, and how much memory is free. Always answers within 10 \
-            seconds. Use it first in a conversation, and whenever another tool reports a connection error: its suggestion says what to do.",
+        output_schema = schema::output::<CheckReport>(),
+        description = "Check whether the Colab runtime (or the local Python) is reachable, and how much memory is free. Also names the save folder, \
+            the folders that uploads may come from, and the seconds that a call may take. Always answers within 10 seconds. Use it first in a \
+            conversation, and whenever another tool reports a connection error: its suggestion says what to do.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
     async fn check_colab_connection(
         &self,
         context: RequestContext<RoleServer>,
-    ) -> Json<ConnectionReport> {
-        let budget = self.budget(&context).min(CHECK_TIMEOUT);
-        let report = call::run(self, &context, budget, async |call| {
+    ) -> Json<CheckReport> {
+        let limit = self.budget(&context);
+        let checking = call::run(self, &context, limit.min(CHECK_TIMEOUT), async |call| {
             call.say("asking the executor");
             self.check(call.deadline).await
         });
-        Json(report.await)
+        let (connection, roots) = tokio::join!(checking, roots(&context));
+        let shown = |folder: &PathBuf| folder.display().to_string();
+        Json(CheckReport {
+            connection,
+            save_dir: shown(&self.floors.save_dir),
+            upload_dirs: self
+                .floors
+                .uploads
+                .folders(&roots)
+                .iter()
+                .map(shown)
+                .collect(),
+            call_limit_sec: limit.as_secs(),
+        })
     }
 
     #[tool(

@@ -83,8 +83,9 @@ impl Server {
         output_schema = schema::output::<DownloadReport>(),
         description = "Copy a file or a whole folder from the runtime to this computer, into the folder for downloads (LOCAL_SAVE_DIR) and \
             nowhere else. Survives lost connections, resumes where it stopped, and is checked by SHA-256; an existing local file is kept and the new \
-            one gets another name. Beside a folder it writes NAME.sha256, for sha256sum -c. More than max_bytes (default 2 GiB) is refused \
-            before anything is downloaded. If the call must answer earlier, with status running, the download continues in the background: \
+            one gets another name; an identical file is only verified. Beside a folder it writes NAME.sha256, for sha256sum -c. More than \
+            max_bytes (default 2 GiB) is refused before anything is downloaded. If the call must answer earlier, with status running, the \
+            download continues in the background: \
             get_output with its job_id waits for the rest.",
         annotations(
             read_only_hint = false,

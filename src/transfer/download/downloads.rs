@@ -168,10 +168,16 @@ impl Pull {
                 self.check_size(remote, stat.size, None)?;
                 self.meter
                     .change(|report| report.size_bytes = Some(stat.size));
-                let placed = self.file(stat, &target).await?;
+                let present = self.present(&stat, &target).await?;
+                let verified = present.is_some();
+                let placed = match present {
+                    Some(placed) => placed,
+                    None => self.file(stat, &target).await?,
+                };
                 self.meter.change(|report| {
                     report.size_bytes = Some(placed.stat.size);
                     report.files = 1;
+                    report.verified = verified;
                 });
                 (placed.path, Some(placed.sha256), None)
             }
@@ -192,7 +198,7 @@ impl Pull {
         };
         self.meter.change(|report| {
             report.status = Status::Complete;
-            report.renamed = path != target;
+            report.renamed = path != target && !report.verified;
             report.local_path = Some(path.to_string_lossy().into_owned());
             report.sha256 = sha256;
             report.manifest = manifest.map(|path| path.to_string_lossy().into_owned());

@@ -116,7 +116,8 @@ impl Pull {
         sent.map_err(|_| TransferError::cancelled(&stat.path))
     }
 
-    async fn digest(&self, stat: &FileStat) -> TransferResult<String> {
+    /// Waits for the file's SHA-256 as the executor knows it.
+    pub(super) async fn digest(&self, stat: &FileStat) -> TransferResult<String> {
         if let Some(known) = &stat.sha256 {
             return Ok(known.clone());
         }

@@ -5,7 +5,7 @@
 //! - `file` and `fetch` download one file; `pace` and `lanes` find the best number of concurrent requests;
 //! - `folder` downloads a folder: `small` and `bundle` its small files, `growing` holds the received ones, `strays` removes those no longer
 //!   part of it, `manifest` lists them;
-//! - `partial`, `journal` and `ranges` hold the received bytes of a file.
+//! - `present` finds a file that is already here; `partial`, `journal` and `ranges` hold the received bytes of a file.
 //!
 //! Architecture Invariant: knows neither uploads, nor `jobs`, nor `mcp`. May import `base`, `wire`, `edge`, `runtime`, `connection`.
 
@@ -20,6 +20,7 @@ mod lanes;
 mod manifest;
 mod pace;
 mod partial;
+mod present;
 mod ranges;
 mod report;
 mod small;

@@ -46,6 +46,8 @@ pub struct DownloadReport {
     pub manifest_error: Option<String>,
     /// A local file had this name and is kept, so this one got another name.
     pub renamed: bool,
+    /// The same file was already here, by its SHA-256: it keeps its name, and nothing was downloaded.
+    pub verified: bool,
     /// Bytes received through ngrok by this computer this month, of the free plan's 1 GB; null without ngrok.
     pub ngrok_month_bytes: Option<u64>,
     #[serde(flatten)]
@@ -74,6 +76,7 @@ impl DownloadReport {
             manifest: None,
             manifest_error: None,
             renamed: false,
+            verified: false,
             ngrok_month_bytes: None,
             trouble: Trouble::default(),
             message: String::new(),
@@ -131,6 +134,12 @@ impl Report for DownloadReport {
                 format!(
                     "{} in {}.",
                     files_are(self.files, self.received_bytes),
+                    visible(path)
+                )
+            }
+            (Status::Complete, Some(path), _) if self.verified => {
+                format!(
+                    "The same file was here already, verified by its SHA-256: {}.",
                     visible(path)
                 )
             }

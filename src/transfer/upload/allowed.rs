@@ -61,7 +61,7 @@ impl Allowed {
         }
     }
 
-    fn all(&self) -> impl Iterator<Item = &PathBuf> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &PathBuf> {
         self.folders.iter().chain(&self.roots)
     }
 

@@ -55,6 +55,12 @@ impl Uploads {
         }
     }
 
+    /// Lists the folders that files may come from, with a client's `roots`.
+    #[must_use]
+    pub fn folders(&self, roots: &[PathBuf]) -> Vec<PathBuf> {
+        self.allowed.and(roots).all().cloned().collect()
+    }
+
     /// Uploads a file or folder, or joins the running upload of the same arguments. At the deadline the report says `running` and the upload
     /// continues. `roots` are folders of the client that may be uploaded from, too.
     ///

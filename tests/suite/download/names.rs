@@ -86,6 +86,7 @@ async fn numbered_and_partial_names_stay_within_255_bytes() {
     server.release();
     let report = get(&downloads, &remote, None).await.unwrap();
     assert!(report.resumed_bytes >= PIECE && !report.renamed);
+    server.state().put(&remote, content(8 * PIECE, 2));
     let again = get(&downloads, &remote, None).await.unwrap();
     assert!(again.renamed);
     let entries = tree(&folder.path());

@@ -57,9 +57,12 @@ async fn bytes_received_between_calls_are_not_fetched_again() {
     let report = get(&downloads, "/content/big", None).await.unwrap();
     assert_eq!(report.status, Status::Complete);
     assert_eq!(server.state().total_served(), bytes.len() as u64);
-    // The result was reported: another call downloads again.
+    // The result was reported: another call checks the file again.
     let again = get(&downloads, "/content/big", None).await.unwrap();
-    assert!(again.renamed);
+    assert!(again.verified);
+    server.state().put("/content/big", content(2 * PIECE, 2));
+    let other = get(&downloads, "/content/big", None).await.unwrap();
+    assert!(other.renamed);
 }
 
 #[tokio::test]

@@ -1,0 +1,60 @@
+//! A file that is here already, byte for byte: it keeps its name, and nothing is fetched.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::file::{Placed, Pull, on_disk};
+use crate::transfer::destination::numbered;
+use crate::transfer::digest::Follower;
+use crate::transfer::disk::blocking;
+use crate::transfer::error::TransferResult;
+use crate::wire::files::FileStat;
+
+/// Numbered names beside the wanted one that are looked at.
+const MAX_NUMBER: u32 = 20;
+
+impl Pull {
+    /// Finds the file that `stat` describes at `target` or at a numbered name beside it, by size and SHA-256.
+    pub(super) async fn present(
+        &self,
+        stat: &FileStat,
+        target: &Path,
+    ) -> TransferResult<Option<Placed>> {
+        let (path, size) = (target.to_owned(), stat.size);
+        let candidates = blocking(move || of_size(&path, size)).await;
+        if candidates.is_empty() {
+            return Ok(None);
+        }
+        let sha256 = match self.digest(stat).await {
+            Ok(sha256) => sha256,
+            // It is being written to: fetching it knows how to deal with that.
+            Err(error) if error.is_changed() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        for path in candidates {
+            let (candidate, stop) = (path.clone(), self.stop.clone());
+            let found = on_disk(&path, move || {
+                let (frontier, follower) = Follower::of(&candidate)?;
+                let _ = frontier.send(size);
+                drop(frontier);
+                follower.run(&stop)
+            });
+            // What cannot be read is not known to be the same.
+            if let Ok(Some(found)) = found.await
+                && found == sha256.to_ascii_lowercase()
+            {
+                let stat = stat.clone();
+                return Ok(Some(Placed { path, stat, sha256 }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Files of that size at a name and at the numbered ones beside it, up to the first that is free.
+fn of_size(target: &Path, size: u64) -> Vec<PathBuf> {
+    let paths = (1..=MAX_NUMBER).map(|number| numbered(target, number));
+    let taken = paths.map_while(|path| Some((fs::symlink_metadata(&path).ok()?, path)));
+    let fitting = taken.filter(|(found, _)| found.is_file() && found.len() == size);
+    fitting.map(|(_, path)| path).collect()
+}
