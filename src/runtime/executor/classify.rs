@@ -31,7 +31,7 @@ const NGROK: [(&str, &str, Reach); 3] = [
     ),
 ];
 
-/// ngrok's codes that do not change when the request is repeated.
+/// ngrok's codes that a retry does not change.
 const NGROK_PAGES: [(&str, &str); 2] = [
     (
         "ERR_NGROK_6022",
@@ -89,11 +89,7 @@ const GATEWAYS: [(u16, &str, Reach); 15] = [
         "Cloudflare got a response that it does not understand",
         Reach::Unknown,
     ),
-    (
-        521,
-        "the machine refused Cloudflare's connection",
-        Reach::Nowhere,
-    ),
+    (521, "the machine refused Cloudflare", Reach::Nowhere),
     (
         522,
         "Cloudflare timed out before the machine accepted the connection or the request",
