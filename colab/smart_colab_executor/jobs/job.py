@@ -264,18 +264,10 @@ class Job:
             self.changed.notify_all()
 
     def output(self, kind: str, content: dict[str, Any]) -> None:
-    def begin_step(
-        self,
-        kernel_id: str,
-        execution_count: int,
-        memory: probe.Memory,
-        kernel_memory_mb: Callable[[], float | None] = lambda: None,
-    ) -> None:
-        """Record that the kernel starts the next step, and the memory at that time. Raises OSError.
-
-        `kernel_memory_mb` measures the kernel's own.
-        """
-        self.restore_files()
+        """Spool one of the kernel's messages. Raises OSError; then `begin_step` raises it too."""
+        if kind == FAILED_TYPE:
+            self._exit_code = content["exit_code"]
+            return
         try:
             if kind == REPORTED_TYPE:
                 self._take_reports(content["count"])

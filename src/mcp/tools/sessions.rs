@@ -25,10 +25,9 @@ struct VariablesArgs {
 struct CleanupArgs {
     /// The session; default `main`.
     session: Option<String>,
-        description = "Free memory: delete the variables of a session, all of them or those named in variables, and the results shown of them \
-            (_, Out), collect garbage, empty the CUDA cache; without variables, close figures too. freed_mb is what its Python process \
-            freed. Ask the user first: the variables cannot be recovered. Deletes no files, except temporary ones (*.tmp, *.temp, *.pyc) if \
-            temp_files is true, each listed in the report. Fails with busy while code is running in the session.",
+    /// Only the variables of these names, `["df", "model"]`; default all.
+    variables: Option<Vec<String>>,
+    /// Also delete *.tmp, *.temp and *.pyc under the content root; default false.
     temp_files: Option<bool>,
 }
 

@@ -195,7 +195,7 @@ async fn the_output_printed_before_the_machine_was_lost_is_the_result() {
     assert_eq!((&*report.state, &*output(&report)), ("lost", "begun\n"));
     assert_eq!(report.text.as_deref(), Some("begun\n"));
     assert!(
-        worded(&report.notes[0]).contains("ended is unknown"),
+        worded(&report.notes[0]).contains("how it ended is unknown"),
         "{report:?}"
     );
     let requests = bench.world().requests;

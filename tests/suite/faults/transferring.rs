@@ -151,7 +151,7 @@ async fn a_transfer_behind_a_tunnel_error_says_so_and_resumes() {
             HTML,
             "<html>nginx</html>",
         )),
-        "no answer from the executor (502)",
+        "no response from the executor (502)",
     )
     .await;
 }
