@@ -139,7 +139,7 @@ class TooLarge(ExecutorError):
 
 
 class NoPreview(ExecutorError):
-    """A file cannot be read as the type that it claims to be, or not within the limits of a preview."""
+    """A file cannot be read as the type that it claims to be, or within the limits."""
 
     code = "no_preview"
 
@@ -177,7 +177,7 @@ class Busy(ExecutorError):
 
 
 class Occupied(Busy):
-    """The session runs code or has too many waiting jobs, or the file changes or is too large to be searched in time."""
+    """The session runs code or has too many waiting jobs, or the file changes or is too large to search in time."""
 
 
 class DiskFull(ExecutorError):

@@ -106,7 +106,7 @@ class Previews:
         return reply
 
     def _ask(self, shown: str, request: Request, stream: BufferedReader) -> dict[str, Any]:
-        """Raises Busy, NoPreview."""
+        """Run the child. Raises Busy, NoPreview."""
         if not self._seats.acquire(timeout=SEAT_TIMEOUT_SEC):
             raise Busy("Other files are being previewed.", "Call again in some seconds.")
         try:

@@ -74,7 +74,7 @@ def _add_reading(
 def _add_previews(app: Flask, previews: Previews) -> None:
     @app.get("/files/preview")
     def preview() -> Response:
-        rows = whole(request.args, "rows", 1, 1, MAX_ROWS) if "rows" in request.args else None
+        rows = integer(request.args, "rows", 1, 1, MAX_ROWS) if "rows" in request.args else None
         return json_reply(previews.make(_path(), rows))
 
 

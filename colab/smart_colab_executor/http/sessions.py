@@ -50,7 +50,7 @@ def add_session_routes(app: Flask, config: Config, files: Files) -> None:
 
 
 def _variable_names(names: object) -> list[str] | None:
-    """The names that a cleanup is for, None for all. Raises InvalidArgument."""
+    """Return the names to clean up, None for all. Raises InvalidArgument."""
     if names is None:
         return None
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):

@@ -21,7 +21,7 @@ class MemoryUse:
         self._measure: Callable[[], float | None] = lambda: None
 
     def begin(self, memory: probe.Memory, kernel_memory_mb: Callable[[], float | None]) -> None:
-        """The job begins, with so much memory; the function measures the kernel's own."""
+        """Record the machine's memory as the job begins; the function measures the kernel's own."""
         self._before, self._measure, self._kernel_before_mb = memory, kernel_memory_mb, kernel_memory_mb()
 
     def facts(self) -> dict[str, Any]:

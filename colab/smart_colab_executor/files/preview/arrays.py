@@ -140,7 +140,7 @@ def read_header(file: IO[bytes]) -> Header:
 
 
 def written(values: numpy.ndarray[Any, Any]) -> str:
-    """The values as NumPy shows them."""
+    """Return the values as NumPy shows them."""
     return numpy.array2string(values, max_line_width=LINE_WIDTH, threshold=values.size + 1)
 
 

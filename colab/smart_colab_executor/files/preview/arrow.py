@@ -70,7 +70,7 @@ def read_feather(request: Request, file: BufferedReader, bound: Callable[[], Non
 
 
 def _source(file: BufferedReader, bound: Callable[[], None]) -> Any:
-    """The file as pyarrow reads it: mapped, so that no part of it is read that is not shown."""
+    """Open the file with pyarrow, mapped, so that only shown parts are read."""
     version = tuple(int(part) for part in pyarrow.__version__.split(".")[:3] if part.isdigit())
     if version < MIN_PYARROW:
         needed = ".".join(map(str, MIN_PYARROW))
@@ -110,7 +110,7 @@ def _cells(column: Any) -> Iterator[object]:
 
 
 def _plain(scalar: Any) -> object:
-    """The value of a scalar, as much of it as a cell can show: a list in it may have millions of parts."""
+    """Return the value of a scalar, as much as a cell can show: a list may have millions of parts."""
     kind = scalar.type
     if not scalar.is_valid:
         return None

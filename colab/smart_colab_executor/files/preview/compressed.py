@@ -40,7 +40,7 @@ def read_compressed(request: Request, file: BufferedReader, bound: Callable[[], 
 
 
 def _opened(kind: str, file: BufferedReader) -> IO[bytes]:
-    """The unpacked file. Imported here, for not every Python has all of them."""
+    """Open the unpacked file. Imports here: not every Python has all of the modules."""
     if kind == "application/gzip":
         import gzip
 
@@ -55,7 +55,7 @@ def _opened(kind: str, file: BufferedReader) -> IO[bytes]:
 
 
 def _head(plain: IO[bytes]) -> tuple[bytes, bool, str | None]:
-    """The first bytes, whether they are all, and what keeps more of them from being read."""
+    """Return the first bytes, whether they are all, and why no more can be read."""
     head = bytearray()
     while len(head) < HEAD_BYTES:
         try:

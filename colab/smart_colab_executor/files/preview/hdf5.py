@@ -119,7 +119,7 @@ class _Listing:
 
 
 def _plain(value: object) -> object:
-    """A value as people write it."""
+    """Format a value for people."""
     if isinstance(value, numpy.ndarray):
         return written(value)
     return value.item() if isinstance(value, numpy.generic) else value

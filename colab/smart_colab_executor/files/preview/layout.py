@@ -68,7 +68,7 @@ def plain(text: str, limit: int) -> str:
 
 
 def counted(count: int, one: str, many: str) -> str:
-    """A count with its noun: `1 row`, `2,000 rows`."""
+    """Format a count with its noun: `1 row`, `2,000 rows`."""
     return f"{count:,} {one if count == 1 else many}"
 
 

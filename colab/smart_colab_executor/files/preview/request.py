@@ -37,7 +37,7 @@ class Preview:
     note: str | None = None
 
     def fields(self) -> dict[str, Any]:
-        """The same as JSON takes it."""
+        """Return the fields as JSON takes them."""
         return {"text": self.text, "text_mime": self.text_mime, "is_cut": self.is_cut, "note": self.note}
 
 

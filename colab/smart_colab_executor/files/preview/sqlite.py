@@ -97,7 +97,7 @@ def _quoted(name: str) -> str:
 
 
 def _cell(column: str) -> str:
-    """A column's value, as much of it as a cell can show."""
+    """Return a column's value, as much as a cell can show."""
     return (
         f"CASE typeof({column}) WHEN 'text' THEN substr({column}, 1, {MAX_CELL_CHARS + 1}) "
         f"WHEN 'blob' THEN '[' || length({column}) || ' bytes]' ELSE {column} END"
@@ -116,7 +116,7 @@ def _check_size(file: BufferedReader) -> None:
 
 
 def _check_same(path: Path, file: BufferedReader) -> None:
-    """The database is opened by its name, under which there may be another by now. Raises Unreadable."""
+    """Check that the name still leads to the same file: the database is opened by name. Raises Unreadable."""
     if not os.path.samestat(path.stat(), os.fstat(file.fileno())):
         raise Unreadable("it was replaced while it was read")
 
