@@ -331,13 +331,11 @@ impl Operation {
 
 /// Whether the work can go on once the runtime can be reached again.
 fn is_passing(error: &CheckpointError) -> bool {
-    match error {
-        CheckpointError::Runtime(error) => !matches!(
-            error,
-            RuntimeError::EndedWithClient
-                | RuntimeError::OtherClient { .. }
-                | RuntimeError::Cancelled
-        ),
-        _ => false,
-    }
+    let CheckpointError::Runtime(error) = error else {
+        return false;
+    };
+    !matches!(
+        error,
+        RuntimeError::EndedWithClient | RuntimeError::OtherClient { .. } | RuntimeError::Cancelled
+    )
 }

@@ -66,7 +66,14 @@ impl Reader for JobReader<'_> {
             }
             EventKind::Batch { .. } => books.ledger.begin_batch().map(|()| true),
             EventKind::Progress(progress) => books.ledger.credit(progress),
-            _ => Ok(false),
+            EventKind::Stream { .. }
+            | EventKind::DisplayData { .. }
+            | EventKind::ExecuteResult { .. }
+            | EventKind::Widgets { .. }
+            | EventKind::ClearOutput { .. }
+            | EventKind::Error(_)
+            | EventKind::Finished(_)
+            | EventKind::Unknown => Ok(false),
         };
         let flow = books.output.take(event);
         drop(books);
