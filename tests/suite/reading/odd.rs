@@ -201,7 +201,11 @@ fn a_progress_bar_in_a_log_is_shown_in_its_last_state() {
     assert_eq!(second.text, format!("{last}\n"));
     let end = reader.on("b.log", json!({"line": second.facts["next_line"]}));
     assert_eq!(end.text, "end\r\n");
-    assert!(second.fact("hint").contains("progress"), "{}", second.facts);
+    assert!(
+        second.fact("hint").contains("Progress bars"),
+        "{}",
+        second.facts
+    );
     assert_eq!(
         reader.on("b.log", json!({"line": -2, "lines": 1})).text,
         format!("{last}\n")
