@@ -138,7 +138,7 @@ fn cause(error: &PythonError, is_loop: bool) -> Advice {
             "setup_code must define everything that it needs: it runs again on a new kernel.".into()
         }
         "SystemExit" if is_loop => {
-            "sys.exit() stops the operation: break ends a loop early, continue skips the rest of an iteration.".into()
+            "sys.exit() stops the operation: break ends a loop early, continue ends an iteration early.".into()
         }
         _ if ending::is_gpu_lost(error) => {
             Advice::from("After this error the Python process can no longer use the GPU: call ")
