@@ -69,7 +69,7 @@ const EXPECTED_TOOLS: [ExpectedTool; 20] = [
     (
         "cleanup_colab",
         &[],
-        &["session", "temp_files"],
+        &["session", "temp_files", "variables"],
         false,
         true,
     ),
