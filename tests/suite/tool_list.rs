@@ -27,13 +27,17 @@ const EXPECTED_TOOLS: [ExpectedTool; 20] = [
     ),
     (
         "run_chunked_operation",
-        &["loop_code", "n_iterations", "setup_code"],
+        &[],
         &[
             "batch_size",
             "checkpoint_name",
+            "keep_done",
+            "loop_code",
+            "n_iterations",
             "on_error",
             "restart",
             "session",
+            "setup_code",
         ],
         false,
         true,

@@ -3,6 +3,8 @@
 //! It understands three pieces of code: [`SETUP`] prepares the kernel, [`BODY`] is one iteration that needs it, [`TALK`] prints a line as it
 //! begins. Everything else just runs.
 
+mod requests;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -323,93 +325,6 @@ impl World {
         if strike == Strike::MachineReplaced {
             self.jobs.clear();
         }
-    }
-
-    pub(crate) fn interrupt(&mut self, id: JobId) -> RuntimeResult<Job> {
-        self.interrupts += 1;
-        let record = self.jobs.get(&id).ok_or_else(not_found)?;
-        if !record.job.state.is_final() {
-            if record.job.state == JobState::Running {
-                self.emit(id, EventKind::Error(error("KeyboardInterrupt", "")));
-            }
-            let was_first = self.queue.front() == Some(&id);
-            self.end(id, JobState::Interrupted, Some(Reason::Interrupted));
-            if was_first {
-                self.due = None;
-            }
-        }
-        Ok(self.jobs[&id].job.clone())
-    }
-
-    pub(crate) fn put(&mut self, id: JobId, request: &JobRequest) -> RuntimeResult<()> {
-        if let Some(known) = self.jobs.get(&id) {
-            let same = known.request == *request;
-            return if same {
-                Ok(())
-            } else {
-                Err(refused(409, "job_conflict"))
-            };
-        }
-        self.accepted.push(request.clone());
-        let at = request.iterations.as_ref().map_or(0, |loop_| loop_.start);
-        let job = json!({
-            "id": id, "session": request.session, "state": "queued", "timeout_sec": 300.0, "created_at": "then",
-            "boot_id": format!("boot-{}", self.boots), "last_seq": 0, "log_bytes": 0, "loop": request.iterations,
-        });
-        let record = Record {
-            request: request.clone(),
-            job: serde_json::from_value(job).unwrap(),
-            events: Vec::new(),
-            at,
-            within: false,
-            batch_stop: at,
-            is_set_up: false,
-        };
-        self.jobs.insert(id, record);
-        self.queue.push_back(id);
-        Ok(())
-    }
-
-    pub(crate) fn page(&self, id: JobId, after: u64) -> RuntimeResult<EventPage> {
-        let record = self.jobs.get(&id).ok_or_else(not_found)?;
-        let from = usize::try_from(after).unwrap().min(record.events.len());
-        let to = record.events.len().min(from + EVENTS_IN_A_PAGE);
-        Ok(EventPage {
-            job: record.job.clone(),
-            events: record.events[from..to].to_vec(),
-            next: to as u64,
-            more: to < record.events.len(),
-        })
-    }
-
-    pub(crate) fn newest(&self) -> Vec<Job> {
-        let jobs = self.jobs.values().rev();
-        jobs.map(|record| record.job.clone()).collect()
-    }
-
-    pub(crate) fn code(&self, id: JobId) -> RuntimeResult<String> {
-        let record = self.jobs.get(&id).filter(|_| !self.forgotten.contains(&id));
-        Ok(record.ok_or_else(not_found)?.request.code.clone())
-    }
-
-    pub(crate) fn setup(&self, id: JobId) -> RuntimeResult<String> {
-        let record = self.jobs.get(&id).ok_or_else(not_found)?;
-        let loop_ = record.request.iterations.as_ref();
-        Ok(loop_
-            .and_then(|loop_| loop_.setup.clone())
-            .unwrap_or_default())
-    }
-
-    /// Returns all that the job printed.
-    pub(crate) fn log(&self, id: JobId) -> RuntimeResult<Vec<u8>> {
-        let record = self.jobs.get(&id).ok_or_else(not_found)?;
-        let texts = record.events.iter().filter_map(|event| {
-            if let EventKind::Stream { text, .. } = &event.kind {
-                return Some(text.as_bytes());
-            }
-            None
-        });
-        Ok(texts.flatten().copied().collect())
     }
 
     fn record(&mut self, id: JobId) -> &mut Record {

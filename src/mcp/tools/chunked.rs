@@ -26,19 +26,19 @@ struct ChunkedArgs {
     setup_code: Option<String>,
     /// The body of `for i in range(n_iterations)`. The value of its last expression is kept as the iteration's result.
     loop_code: Option<String>,
-    /// How many iterations in all.
+    /// Total number of iterations.
     n_iterations: Option<u64>,
-    /// Iterations a batch, 5 minutes at most for all of them; 10 unless given.
+    /// Iterations per batch, which together may take 5 minutes; default 10.
     batch_size: Option<u64>,
-    /// The operation's name; default `chunked_op`.
+    /// The operation's name, which alone resumes it; default `chunked_op`.
     checkpoint_name: Option<String>,
     /// Whether a failing iteration stops the operation (the default) or is recorded and skipped.
     on_error: Option<OnError>,
     /// Discard the results of an earlier operation of this name and start over.
     restart: Option<bool>,
-    /// Go on with changed code from where the operation is: what is done counts.
+    /// Continue with changed code: finished iterations count.
     keep_done: Option<bool>,
-    /// A named kernel of its own; `main` unless given.
+    /// The kernel to use, by name; default `main`.
     session: Option<String>,
 }
 
@@ -48,10 +48,10 @@ impl Server {
         title = "Run chunked operation",
         input_schema = schema::input::<ChunkedArgs>(),
         description = "Run a loop of many iterations in batches, with a checkpoint after each: epochs, files, parameter sweeps. It runs on by \
-            itself, also when nothing calls; get_output with its name as job_id follows it. It survives lost connections, restarted clients and \
-            replaced VMs: called with checkpoint_name alone it resumes, and nothing that is done runs again. A failing iteration stops it there \
-            (on_error skip passes over), and the hint names the choices. setup_code must make everything that loop_code needs; what must outlive \
-            the VM, loop_code saves itself. A different plan under the same name is refused unless keep_done or restart is true.",
+            itself when nothing calls; get_output with its name as job_id follows it. Survives lost connections, restarted clients and replaced \
+            VMs: called with checkpoint_name alone it resumes, and finished iterations do not run again. A failing iteration stops the loop \
+            (unless on_error is skip), and the hint names the choices. setup_code must define everything that loop_code needs; loop_code must \
+            itself save what has to outlive the VM. A different plan under the same name is refused unless keep_done or restart is true.",
         annotations(
             read_only_hint = false,
             destructive_hint = true,
