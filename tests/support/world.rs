@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use smart_colab::base::ids::JobId;
-use smart_colab::runtime::{RuntimeError, RuntimeResult};
+use smart_colab::runtime::RuntimeError;
 use smart_colab::wire::event::{Event, EventKind, Finished, Progress, PythonError, StreamName};
-use smart_colab::wire::job::{EventPage, Iterations, Job, JobRequest, OnError};
+use smart_colab::wire::job::{Iterations, Job, JobRequest, OnError};
 use smart_colab::wire::problem::Problem;
 use smart_colab::wire::state::{JobState, Reason};
 use tokio::time::Instant;
