@@ -137,7 +137,7 @@ impl Flight {
 }
 
 impl Checkpoint {
-    /// Whether a call with the same arguments continues the operation.
+    /// Whether a call with the name alone continues the operation.
     pub(crate) fn can_continue(&self) -> bool {
         !self.is_finished() && !self.stop.as_ref().is_some_and(|stop| stop.code_must_change)
     }

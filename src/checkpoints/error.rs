@@ -26,7 +26,7 @@ pub enum CheckpointError {
         completed: u64,
         total: u64,
     },
-    #[error("{missing} must be given: no plan is kept as {operation:?}")]
+    #[error("{missing} must be given: there is no operation named {operation:?} to resume")]
     Incomplete { operation: String, missing: String },
     #[error("something of another kind is kept as {name:?}")]
     Taken { name: String },
@@ -99,12 +99,12 @@ impl Fault for CheckpointError {
         match self {
             Self::Invalid(_) => "Correct the argument and call again. Nothing was done.".into(),
             Self::Incomplete { .. } => {
-                Advice::from("A name alone resumes what was started under it: ")
+                Advice::from("A name alone resumes an operation that was started under it: ")
                     + Step::ListCheckpoints
-                    + " shows the names there are. Nothing was done."
+                    + " lists them. Nothing was done."
             }
-            Self::Mismatch { .. } => "Call with checkpoint_name alone to go on as before; with keep_done: true to go on with the changed code from where \
-                 it is; with another checkpoint_name to keep both; or with restart: true to forget what is done."
+            Self::Mismatch { .. } => "Call with checkpoint_name alone to continue as before, with keep_done: true to continue with the changed \
+                 code, with another checkpoint_name to keep both, or with restart: true to discard what is done."
                 .into(),
             Self::Taken { .. } => {
                 Advice::from("Choose another checkpoint_name: ")

@@ -131,6 +131,13 @@ impl Claim {
         let path = self.folder.results();
         let results = Journal::open(&path, covered).map_err(CheckpointError::disk(&path))?;
         let mut notes = Vec::new();
+        let stop = self.checkpoint.stop.as_ref();
+        if let Some(stop) = stop.filter(|stop| stop.interrupted) {
+            notes.push(format!(
+                "job {} was interrupted before this call, which continued from iteration {}",
+                stop.job_id, self.checkpoint.completed
+            ));
+        }
         if results.length() < covered {
             notes.push(format!(
                 "{} has lost some results; the iterations themselves are done",

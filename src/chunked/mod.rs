@@ -96,7 +96,9 @@ impl Chunked {
         let (plan, before) = order.plan(&folder)?;
         plan.validate()?;
         if let Some(running) = self.current(&order.name) {
-            if before == Before::SamePlan && running.plan.is_same_work(&plan) {
+            let is_same = before == Before::SamePlan && running.plan.is_same_work(&plan);
+            // Who ended it knows, and a call that comes after that wants it to continue.
+            if is_same && !running.was_interrupted() {
                 return Ok(self.attend(&running, caller).await);
             }
             if before == Before::SamePlan && !running.is_over() {

@@ -205,7 +205,7 @@ impl Operation {
                 flight.cancelled = true;
             }
             ledger.notes.push(format!(
-                "job {id} was interrupted before this call, which went on from iteration {}",
+                "job {id} was interrupted before this call, which continued from iteration {}",
                 ledger.checkpoint.completed
             ));
         }

@@ -176,7 +176,7 @@ impl Facts {
                     ""
                 };
                 self.hint =
-                    Some(format!("{how}{when} A call with restart: true would begin anew.").into());
+                    Some(format!("{how}{when} A call with restart: true starts over.").into());
             }
             End::Deadline if ahead.is_some() => {
                 self.state = "queued";

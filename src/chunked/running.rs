@@ -121,6 +121,13 @@ impl Running {
         self.books().end.is_some()
     }
 
+    /// Whether it ended because its job was interrupted.
+    pub(super) fn was_interrupted(&self) -> bool {
+        let books = self.books();
+        let stop = books.ledger.checkpoint.stop.as_ref();
+        books.is_over && stop.is_some_and(|stop| stop.interrupted)
+    }
+
     /// Wakes the calls that wait.
     pub(super) fn changed(&self) {
         self.changed.send_replace(());

@@ -87,20 +87,20 @@ fn after_exception(iteration: Option<u64>, skips: bool, error: &PythonError) -> 
     };
     if is_unparsed(error) {
         return format!(
-            "{part} is not valid Python, so none of it ran: fix it, then call with restart: true."
+            "{part} is not valid Python, so none of it ran: call with the fixed {part} and keep_done: true."
         )
         .into();
     }
     if error.ename == UNANSWERED {
         return format!(
-            "There is no input to answer input() here: put the value in {part}, then call with restart: true."
+            "There is no input to answer input() here: put the value in {part}, then call with that and keep_done: true."
         )
         .into();
     }
     let Some(iteration) = iteration else {
         return cause(error, false).then(
-            "If setup_code must change, call with restart: true, which starts over; if the cause is gone, call again with the same \
-             arguments: the setup runs again.",
+            "If setup_code must change, call with the new one and keep_done: true; if the cause is gone, call with checkpoint_name alone: the \
+             setup runs again.",
         );
     };
     let skip = match (skips, error.ename.as_str()) {
@@ -111,8 +111,8 @@ fn after_exception(iteration: Option<u64>, skips: bool, error: &PythonError) -> 
     };
     let done = Advice::from(done_before(iteration));
     done.then(cause(error, true)).then(format!(
-        "If loop_code must change, restart: true starts over; if the cause is gone, call again with the same arguments: iteration \
-         {iteration} is retried.{skip}"
+        "If loop_code must change, call with the new one and keep_done: true, which continues at iteration {iteration}; if the cause is \
+         gone, call with checkpoint_name alone: it is retried.{skip}"
     ))
 }
 
@@ -170,33 +170,33 @@ fn after_end(iteration: Option<u64>, job: &Job) -> Advice {
         (Some(Reason::Timeout), None) => {
             Advice::from("The setup has a timeout of 5 minutes. Run longer work with ")
                 + Step::RunLong
-                + ", which writes a file for the setup to read; then call again with restart: true."
+                + ", which writes a file for the setup to read; then call with the shorter setup_code and keep_done: true."
         }
         (Some(Reason::Timeout), Some(_)) => "A batch has a timeout of 5 minutes. Call again with a smaller batch_size to continue from there; the setup runs \
              again if needed."
             .into(),
         (Some(Reason::Exited), None) => {
-            "Remove the exit from setup_code. Then call again with restart: true.".into()
+            "Remove the exit from setup_code, then call with that and keep_done: true.".into()
         }
         (Some(Reason::Exited), Some(iteration)) => format!(
-            "{} A call with the same arguments runs the setup in a new Python process and iteration {iteration} again. To end a loop early use \
-             break; to change loop_code, restart: true starts over.",
+            "{} A call with checkpoint_name alone runs the setup in a new Python process and iteration {iteration} again. To end a loop early \
+             use break: call with the new loop_code and keep_done: true.",
             done_before(iteration)
         )
         .into(),
         (Some(Reason::KernelDied), None) => death::advise(job.kernel_exit.as_ref()).then(
-            "If setup_code must change, call with restart: true; otherwise call again with the same arguments: the setup runs again.",
+            "If setup_code must change, call with the new one and keep_done: true; otherwise call with checkpoint_name alone: the setup runs again.",
         ),
         (Some(Reason::KernelDied), Some(iteration)) => Advice::from(done_before(iteration))
             .then(death::advise(job.kernel_exit.as_ref()))
             .then(format!(
-                "A call with the same arguments runs the setup and iteration {iteration} again in a new Python process; if loop_code must \
-                 change, restart: true starts over."
+                "A call with checkpoint_name alone runs the setup and iteration {iteration} again in a new Python process; if loop_code must \
+                 change, call with the new one and keep_done: true."
             )),
         (Some(Reason::DiskFull), _) => {
-            "Delete files on the machine, then call again with the same arguments to continue from there.".into()
+            "Delete files on the machine, then call with checkpoint_name alone to continue from there.".into()
         }
-        _ => "Call again with the same arguments to continue from there; the setup runs again if needed.".into(),
+        _ => "Call with checkpoint_name alone to continue from there; the setup runs again if needed.".into(),
     }
 }
 
@@ -302,7 +302,7 @@ mod tests {
                 None,
                 "kernel_died",
                 "iteration 7 ",
-                "same arguments",
+                "checkpoint_name alone",
             ),
             (
                 batch,
@@ -329,7 +329,7 @@ mod tests {
                 Some("KeyboardInterrupt"),
                 "cancelled",
                 "iteration 7 ",
-                "same arguments",
+                "checkpoint_name alone",
             ),
         ] {
             let stop = stop(is_looping, state, reason, ename);
