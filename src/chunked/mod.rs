@@ -97,8 +97,7 @@ impl Chunked {
         plan.validate()?;
         if let Some(running) = self.current(&order.name) {
             let is_same = before == Before::SamePlan && running.plan.is_same_work(&plan);
-            // Who ended it knows, and a call that comes after that wants it to continue.
-            if is_same && !running.was_interrupted() {
+            if is_same && !running.is_to_be_resumed() {
                 return Ok(self.attend(&running, caller).await);
             }
             if before == Before::SamePlan && !running.is_over() {

@@ -102,8 +102,10 @@ impl Operation {
             let ledger = &mut self.running.books().ledger;
             let end = if ledger.checkpoint.is_finished() {
                 Some(End::Finished)
+            } else if self.running.stop.is_cancelled() {
+                Some(End::Cancelled)
             } else {
-                (self.running.stop.is_cancelled()).then_some(End::Cancelled)
+                (!self.is_asked_for).then_some(End::Unsent)
             };
             if end.is_some() {
                 ledger.settle()?;
@@ -216,9 +218,8 @@ impl Operation {
     async fn land(&mut self, followed: Followed) -> Result<Option<End>, CheckpointError> {
         let id = followed.id;
         self.followed = Some((id, followed.next));
-        if followed.job.is_some() {
-            self.is_asked_for = true;
-        }
+        // What was found running is resumed by itself from now on.
+        self.is_asked_for |= (followed.job.as_ref()).is_some_and(|job| !job.state.is_final());
         if let (Ended::Finished, Some(job)) = (&followed.ended, &followed.job) {
             return self.finish(job);
         }

@@ -121,11 +121,12 @@ impl Running {
         self.books().end.is_some()
     }
 
-    /// Whether it ended because its job was interrupted.
-    pub(super) fn was_interrupted(&self) -> bool {
+    /// Whether a call that comes now wants it to continue: it was interrupted, or its job was lost before this process followed it.
+    pub(super) fn is_to_be_resumed(&self) -> bool {
         let books = self.books();
         let stop = books.ledger.checkpoint.stop.as_ref();
-        books.is_over && stop.is_some_and(|stop| stop.interrupted)
+        let is_unsent = matches!(books.end, Some(End::Unsent));
+        books.is_over && (is_unsent || stop.is_some_and(|stop| stop.interrupted))
     }
 
     /// Wakes the calls that wait.
