@@ -8,7 +8,7 @@ use smart_colab::chunked::{Chunked, Facts};
 use smart_colab::wire::job::OnError;
 use tokio::time::{Instant, sleep};
 
-use super::{Bench, CALL_TIMEOUT, failed, secs};
+use super::{Bench, failed, secs};
 use crate::support::world::{Fails, Strike, When};
 
 fn name() -> Name {
