@@ -34,7 +34,7 @@ use report::CheckpointReport;
 /// Characters of a wrong argument that its error repeats.
 const MAX_SHOWN_CHARS: usize = 64;
 
-/// What a text names.
+/// A job, or an operation whose jobs change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Named {
     Job(JobId),
@@ -82,8 +82,7 @@ impl Checkpoints {
         }
     }
 
-    /// What a model calls a job: its id, or the name that its result is kept under. A name under which nothing is kept may be an operation's.
-    /// Reads the disk.
+    /// Parses the id of a job, or the name of a checkpoint. Reads the disk.
     ///
     /// # Errors
     /// [`CheckpointError::Invalid`] for what can be neither.
@@ -99,6 +98,22 @@ impl Checkpoints {
         };
         let newest = self.folder(&name).run_ids().into_iter().next();
         Ok(newest.map_or(Named::Operation(name), Named::Job))
+    }
+
+    /// Returns the job that a model names by its id or by the name under which it runs. Reads the disk.
+    ///
+    /// # Errors
+    /// [`CheckpointError::NotFound`], with the names there are; [`CheckpointError::Invalid`] if nothing of the operation runs.
+    pub fn job_named(&self, text: &str) -> Result<JobId, CheckpointError> {
+        let name = match self.named(text)? {
+            Named::Job(id) => return Ok(id),
+            Named::Operation(name) => name,
+        };
+        let Some(checkpoint) = self.folder(&name).load()? else {
+            return Err(self.not_found(text));
+        };
+        let flight = checkpoint.in_flight.map(|flight| flight.job_id);
+        flight.ok_or_else(|| CheckpointError::Invalid(format!("{text:?} has no job that runs")))
     }
 
     /// The names of all checkpoints, sorted. Reads the disk.

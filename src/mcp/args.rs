@@ -1,7 +1,6 @@
 //! Parses single arguments.
 
 use super::fault::Fault;
-use crate::base::ids::JobId;
 use crate::wire::session::is_name;
 
 /// The default session.
@@ -23,14 +22,4 @@ pub(super) fn session(name: String) -> Result<String, Fault> {
 /// Checks a session's name; `main` if none is given.
 pub(super) fn session_or_main(name: Option<String>) -> Result<String, Fault> {
     name.map_or_else(|| Ok(MAIN.to_owned()), session)
-}
-
-/// Parses a job's UUID.
-pub(super) fn job_id(text: &str) -> Result<JobId, Fault> {
-    text.parse().map_err(|_| {
-        let shown: String = text.chars().take(MAX_SHOWN_CHARS).collect();
-        Fault::invalid(format!(
-            "{shown:?} is not a job_id: give the UUID from an earlier answer or from list_jobs (for a checkpoint_name use get_checkpoint)"
-        ))
-    })
 }

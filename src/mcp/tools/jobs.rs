@@ -51,7 +51,7 @@ struct JobsReport {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct InterruptArgs {
-    /// The job to stop; default: the one running in `session`.
+    /// The job to stop, or the checkpoint_name under which it runs; default: the one running in `session`.
     job_id: Option<String>,
     /// The session whose running job to stop; default `main`.
     session: Option<String>,
@@ -151,7 +151,7 @@ impl Server {
             ));
         }
         let target = match args.job_id.as_deref() {
-            Some(id) => Target::Job(args::job_id(id)?),
+            Some(id) => Target::Job(self.floors.checkpoints.job_named(id)?),
             None => Target::Session(args::session_or_main(args.session)?),
         };
         let budget = self.budget(&context);
