@@ -86,7 +86,7 @@ def test_a_loops_report_follows_its_iterations_output(executor: Executor) -> Non
     loop = {"start": 0, "stop": 20, "total": 20, "on_error": "stop"}
     job = executor.run("import os\nos.system(f'echo {i}');", loop=loop)
     order = [event.get("text", event["type"]) for event in job.events[1:-1]]
-    assert order == [item for i in range(20) for item in (f"{i}\n", "progress")]
+    assert order == ["batch", *(item for i in range(20) for item in (f"{i}\n", "progress"))]
 
 
 @pytest.mark.parametrize("code", ["stdout=sys.stdout, stderr=subprocess.STDOUT", "stdout=1, stderr=1", ""])
