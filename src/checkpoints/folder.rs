@@ -99,9 +99,21 @@ impl Folder {
         let path = self.path.join(LOCK);
         FileLock::try_take(&path)
             .map_err(CheckpointError::disk(&path))?
-            .ok_or_else(|| CheckpointError::Busy {
-                operation: name.to_string(),
-            })
+            .ok_or_else(|| self.lock_holder(name))
+    }
+
+    /// Why another process has the lock.
+    fn lock_holder(&self, name: &Name) -> CheckpointError {
+        let operation = name.to_string();
+        let checkpoint = self.load().ok().flatten();
+        let under_way = checkpoint.filter(Checkpoint::is_under_way);
+        match under_way.and_then(|checkpoint| checkpoint.in_flight) {
+            Some(flight) => CheckpointError::RunsInOtherClient {
+                operation,
+                job: flight.job_id,
+            },
+            None => CheckpointError::Busy { operation },
+        }
     }
 
     /// Loads the newest checkpoint; none if the operation was never started.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::Checkpoints;
 use super::error::CheckpointError;
@@ -18,12 +18,16 @@ use super::run::Runs;
 use crate::base::advice::{Advice, Step};
 use crate::base::fault::Fault;
 use crate::base::ids::JobId;
+use crate::edge::lock::FileLock;
 use crate::edge::store;
 use crate::runtime::RuntimeError;
 use crate::transfer::disk::blocking;
 
 /// Limit for asking about a job before its checkpoint is deleted.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A process that has just ended its work releases the lock within this time.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+const LOCK_RETRY_DELAY: Duration = Duration::from_millis(50);
 /// Prefix of folders that are being deleted: no checkpoint's name begins with a dot.
 const DELETED: &str = ".deleted-";
 
@@ -101,7 +105,7 @@ impl Checkpoints {
                 known: list_names(&self.dir),
             });
         }
-        let lock = folder.lock(&name)?;
+        let lock = lock_soon(&folder, &name).await?;
         let mut message = Advice::from("It is gone for good.");
         if let Some(job) = job_under_way(&folder) {
             let deadline = deadline.min(Instant::now() + ANSWER_TIMEOUT);
@@ -156,6 +160,21 @@ impl Checkpoints {
             bytes,
             message,
         })
+    }
+}
+
+/// Takes the lock, which another process may be about to release.
+async fn lock_soon(folder: &Folder, name: &Name) -> Result<FileLock, CheckpointError> {
+    let until = Instant::now() + LOCK_TIMEOUT;
+    loop {
+        match folder.lock(name) {
+            Err(CheckpointError::Busy { .. } | CheckpointError::RunsInOtherClient { .. })
+                if Instant::now() < until =>
+            {
+                sleep(LOCK_RETRY_DELAY).await;
+            }
+            taken => return taken,
+        }
     }
 }
 

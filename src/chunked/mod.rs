@@ -110,12 +110,12 @@ impl Chunked {
         match self.begin(&folder, &plan, before, caller).await {
             Ok(running) => Ok(self.attend(&running, caller).await),
             // Another process follows it, and this call wants nothing else than that it runs.
-            Err(CheckpointError::Busy { operation }) if before == Before::SamePlan => {
-                match folder.load()?.filter(is_same) {
-                    Some(checkpoint) => watch(&folder, checkpoint, caller).await,
-                    None => Err(CheckpointError::Busy { operation }),
-                }
-            }
+            Err(
+                error @ (CheckpointError::Busy { .. } | CheckpointError::RunsInOtherClient { .. }),
+            ) if before == Before::SamePlan => match folder.load()?.filter(is_same) {
+                Some(checkpoint) => watch(&folder, checkpoint, caller).await,
+                None => Err(error),
+            },
             Err(error) => Err(error),
         }
     }
@@ -139,7 +139,9 @@ impl Chunked {
         match self.find(folder.clone(), &checkpoint) {
             Ok(Some(running)) => Ok(self.attend(&running, caller).await),
             Ok(None) => Ok(Outcome::read(&checkpoint, &folder.results())),
-            Err(CheckpointError::Busy { .. }) => watch(&folder, checkpoint, caller).await,
+            Err(CheckpointError::Busy { .. } | CheckpointError::RunsInOtherClient { .. }) => {
+                watch(&folder, checkpoint, caller).await
+            }
             Err(error) => Err(error),
         }
     }

@@ -56,10 +56,7 @@ fn an_operation_continues_in_one_call_after_its_session_was_interrupted_or_resta
         bridge.call(tool, json!({"session": name}));
         let report = bridge.call("get_checkpoint", json!({"operation": name}));
         let next_step = report.fact("next_step");
-        assert!(
-            next_step.contains("checkpoint_name"),
-            "{next_step}"
-        );
+        assert!(next_step.contains("checkpoint_name"), "{next_step}");
         fs::write(executor.root().join(format!("{name}-go")), "").unwrap();
         let answer = chunked(&mut bridge, &name, setup, &body);
         answer.succeeded();
@@ -231,7 +228,7 @@ fn an_unknown_name_is_refused_with_the_known_ones() {
     }
     let none = bridge.call("list_jobs", json!({"session": "next-never"}));
     assert!(
-        none.fact("suggestion").contains("Without session"),
+        none.fact("suggestion").contains("Omit session"),
         "{}",
         none.facts
     );
@@ -242,7 +239,11 @@ fn an_unknown_name_is_refused_with_the_known_ones() {
         refused.refused("not_found");
         let refused = bridge.call(tool, json!({"job_id": "a/b"}));
         refused.refused("invalid_argument");
-        assert!(refused.fact("error").contains("job_id"), "{}", refused.facts);
+        assert!(
+            refused.fact("error").contains("job_id"),
+            "{}",
+            refused.facts
+        );
     }
     for tool in ["get_checkpoint", "delete_checkpoint"] {
         let refused = bridge.call(tool, json!({"operation": UNKNOWN_ID}));

@@ -95,7 +95,7 @@ fn a_session_becomes_a_notebook_that_runs_again_and_prints_the_same() {
         name.starts_with("session-notebook-20") && name.ends_with(".ipynb"),
         "{name}"
     );
-    assert_eq!(report.facts["cells"], 10);
+    assert_eq!(report.facts["cells"], 9);
     assert_eq!(
         (&report.facts["pictures"], &report.facts["jobs_left_out"]),
         (&json!(1), &json!(0))
@@ -150,8 +150,8 @@ fn a_session_becomes_a_notebook_that_runs_again_and_prints_the_same() {
         (&json!("error"), &json!("ValueError"))
     );
     assert_eq!(cells[4]["metadata"]["tags"], json!(["raises-exception"]));
-    assert_eq!(cells[7]["source"], "base = 10");
-    let source = cells[8]["source"].as_str().unwrap();
+    let source = cells[7]["source"].as_str().unwrap();
+    assert!(source.starts_with("base = 10\n\n# "), "{source}");
     assert!(
         source.contains(
             "for i in range(0, 25):\n    text = '''of\n  {}'''\n    if i == 3:\n        continue\n"
@@ -159,7 +159,7 @@ fn a_session_becomes_a_notebook_that_runs_again_and_prints_the_same() {
         "{source}"
     );
     assert_eq!(
-        cells[8]["outputs"][0]["text"]
+        cells[7]["outputs"][0]["text"]
             .as_str()
             .unwrap()
             .lines()
@@ -343,7 +343,7 @@ print("outside")"#,
     let script = r"import json, sys, nbclient, nbformat
 codes = json.load(sys.stdin)
 book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in codes])
-nbclient.NotebookClient(book, kernel_name='python3').execute()
+nbclient.NotebookClient(book, kernel_name='python3', timeout=300, startup_timeout=300).execute()
 print(json.dumps([[cell.outputs for cell in book.cells], book.metadata.widgets]))";
     let mut child = Command::new(python())
         .args(["-c", script])

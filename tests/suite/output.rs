@@ -315,7 +315,7 @@ fn invalid_arguments_are_named() {
         ),
         ("list_colab_files", json!({"limit": 0}), "limit"),
         ("list_colab_files", json!({"limit": 1_001}), "limit"),
-        ("get_output", json!({"job_id": "latest"}), "job_id"),
+        ("get_output", json!({"job_id": "a/b"}), "job_id"),
         (
             "cleanup_colab",
             json!({"temp_files": "perhaps"}),

@@ -176,7 +176,7 @@ fn a_notebook_is_shown_up_to_the_answers_limit() {
         answer.text.len()
     );
     assert_eq!(answer.facts["is_cut"], true);
-    assert!(answer.fact("hint").contains("goes on"));
+    assert!(answer.fact("hint").contains("notebook continues"));
 }
 
 #[test]

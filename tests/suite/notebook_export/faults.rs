@@ -221,7 +221,7 @@ async fn a_long_session_is_exported_as_its_last_thousand_jobs() {
     let written = sources(&report);
     assert_eq!((written.len(), written[0].as_str()), (1_000, "3"));
     assert!(
-        report.message.contains("older ones are left out"),
+        report.message.contains("older ones are not included"),
         "{report:?}"
     );
     let ids: Value = serde_json::from_slice(&fs::read(&report.path).unwrap()).unwrap();

@@ -28,7 +28,7 @@ fn a_call_that_exits_reports_lost_variables_and_the_next_has_a_fresh_process() {
     answer.succeeded();
     assert_eq!(answer.text, "");
     let notes = answer.facts["notes"].to_string();
-    assert!(notes.contains("nothing more of its cell runs"), "{notes}");
+    assert!(notes.contains("skips the rest of its cell"), "{notes}");
     let answer = client.run("try:\n    exit()\nfinally:\n    1 / 0");
     answer.refused("python_error");
     assert!(answer.fact("error").contains("ZeroDivisionError"));

@@ -121,7 +121,7 @@ fn the_hinted_code_reads_the_file_whatever_its_name() {
             _ => answer.succeeded(),
         }
         assert_eq!(answer.fact("mime"), mime, "{name}");
-        let says_so = answer.text.contains("whatever its name says");
+        let says_so = answer.text.contains("despite its name");
         assert_eq!(says_so, is_misnamed, "{name}: {}", answer.text);
         let (_, code) = answer
             .fact("hint")

@@ -92,7 +92,7 @@ fn a_binary_file_is_shown_by_schema_size_and_first_rows() {
         let size = std::fs::metadata(reader.folder.join(name)).unwrap().len();
         assert_eq!(answer.facts["size_bytes"], size, "{name}");
         let hint = answer.fact("hint");
-        let code = "download_from_colab fetches the file, or this code shows what is in it: import";
+        let code = "download_from_colab fetches the file, or this code shows its content: import";
         assert!(hint.contains(code), "{name}: {hint}");
         assert!(answer.facts["code"].is_null() && answer.facts["next_line"].is_null());
     }
@@ -112,7 +112,7 @@ fn a_compressed_text_is_shown_as_the_text_would_be() {
     let mut reader = reader("previews-packed");
     let table = reader.on("a.csv.gz", json!({}));
     assert!(
-        table.text.starts_with("n   text\n 0  row 0\n 1  row 1\n"),
+        table.text.starts_with(" n  text\n 0  row 0\n 1  row 1\n"),
         "{}",
         table.text
     );

@@ -69,7 +69,7 @@ pub(super) fn hint(note: &Note, facts: &Facts) -> Option<String> {
         Note::Preview { said, code, .. } => {
             let said = said.as_ref().map_or_else(String::new, |said| format!("{said} "));
             format!(
-                "{said}This is a preview: download_from_colab fetches the file, or this code shows what is in it: {code}"
+                "{said}This is a preview: download_from_colab fetches the file, or this code shows its content: {code}"
             )
         }
         Note::MissingPackage { package, .. } => format!(
