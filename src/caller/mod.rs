@@ -57,7 +57,7 @@ pub enum Progress<'a> {
 /// The progress of a transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transferred {
-    /// What is happening, for people.
+    /// The current step, for people.
     pub message: String,
     /// Bytes that have arrived.
     pub done_bytes: u64,

@@ -38,7 +38,7 @@ pub(crate) struct Checkpoint {
     pub(crate) skipped_count: u64,
     /// The first skipped iterations.
     pub(crate) skipped: Vec<Skipped>,
-    /// What was changed about the plan while it was carried out, oldest first.
+    /// Changes of the plan, oldest first.
     #[serde(default)]
     pub(crate) history: Vec<Change>,
     /// How often which types are only marked in the results.
@@ -63,7 +63,7 @@ pub(crate) struct CodeHashes {
     pub(crate) body: String,
 }
 
-/// A change of the plan that kept what was done.
+/// A change of the plan that kept the finished iterations.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     pub at: String,

@@ -46,7 +46,7 @@ impl Folder {
         self.path.join(PREVIOUS)
     }
 
-    /// What the operation is to do.
+    /// The operation's plan.
     pub(crate) fn plan(&self) -> PathBuf {
         self.path.join(PLAN)
     }

@@ -31,7 +31,7 @@ pub enum Kind {
     Result,
 }
 
-/// What an operation is to do: head and tail of each code, and the file with all of it.
+/// The plan of an operation: head and tail of each code, and the file with all of it.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct PlanReport {
     pub setup_code: String,
@@ -41,7 +41,7 @@ pub struct PlanReport {
     pub file: String,
 }
 
-/// What is kept under a name. Fields of the other kind are null.
+/// A checkpoint in detail. Fields of the other kind are null.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct CheckpointReport {
     pub operation: String,
@@ -61,9 +61,9 @@ pub struct CheckpointReport {
     pub last_results: Vec<Value>,
     /// The file with all results.
     pub results: Option<String>,
-    /// What the operation does, which its name alone resumes.
+    /// The operation's plan; its name alone resumes it.
     pub plan: Option<PlanReport>,
-    /// Changes of the plan that kept what was done before, oldest first.
+    /// Changes of the plan that kept the finished iterations, oldest first.
     pub history: Vec<Change>,
     /// Why the operation does not go on by itself.
     pub stop: Option<Stop>,

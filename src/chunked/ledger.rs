@@ -1,4 +1,4 @@
-//! The books of one operation while this process works on it: nobody else writes them then.
+//! The books of one operation while this process works on it; only this process writes them then.
 //!
 //! All writing is done on the spot, without waiting: a task that is dropped has then written everything or nothing.
 
@@ -56,14 +56,14 @@ struct ResultLine<'a> {
     error: Option<String>,
 }
 
-/// What becomes of that which an operation of the same name has done before.
+/// How earlier work under the same name is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Before {
-    /// It counts if it was done by the same plan.
+    /// It counts if the plan is the same.
     SamePlan,
-    /// It counts though the code has changed.
+    /// It counts even if the code has changed.
     Kept,
-    /// It is forgotten.
+    /// It is discarded.
     Forgotten,
 }
 

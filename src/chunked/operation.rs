@@ -214,7 +214,7 @@ impl Operation {
         self.land(followed).await
     }
 
-    /// What one look at the job has shown.
+    /// Acts on the result of one look at the job.
     async fn land(&mut self, followed: Followed) -> Result<Option<End>, CheckpointError> {
         let id = followed.id;
         self.followed = Some((id, followed.next));

@@ -1,4 +1,4 @@
-//! What one call asks for: what it leaves out is as it was before.
+//! The request of one call: arguments that it omits are taken from the earlier plan.
 
 use super::ledger::Before;
 use crate::checkpoints::folder::Folder;
@@ -21,7 +21,7 @@ pub struct Order {
     pub session: Option<String>,
     /// Forget what is done.
     pub restart: bool,
-    /// What is done counts though the code changes.
+    /// Finished iterations count though the code changes.
     pub keep_done: bool,
 }
 

@@ -20,6 +20,8 @@ pub struct Outcome {
     pub text: String,
     pub kept: Kept,
     pub facts: Facts,
+    /// The call itself failed, at the runtime or the disk, rather than the operation.
+    pub is_troubled: bool,
 }
 
 /// The last line of the answer. Fields that do not apply are absent.
@@ -104,8 +106,14 @@ impl Outcome {
                 .chain(checkpoint.marked_note().map(Advice::from))
                 .collect(),
         };
+        let is_troubled = matches!(end, End::Trouble(_));
         facts.end(end, checkpoint, job_runs, ahead);
-        Self { text, kept, facts }
+        Self {
+            text,
+            kept,
+            facts,
+            is_troubled,
+        }
     }
 }
 
@@ -143,7 +151,7 @@ impl Outcome {
     }
 }
 
-/// What leads on: following what runs by itself, or resuming what does not.
+/// The next command: follow an operation that runs by itself, or resume one that does not.
 fn next_command(checkpoint: &Checkpoint, end: &End, job_runs: bool) -> Option<Advice> {
     if !checkpoint.can_continue() {
         return None;

@@ -1,4 +1,4 @@
-//! What the jobs of an operation showed since the last answer, together.
+//! The output of an operation's jobs since the last answer.
 
 use std::ops::ControlFlow;
 

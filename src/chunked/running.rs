@@ -37,11 +37,11 @@ pub(super) enum End {
     Stopped,
     /// The runtime does not know the job, and sending it again is for a call to decide.
     Unsent,
-    /// What is known of the operation is in the books; the next call resumes from there.
+    /// The books hold the state; the next call resumes from there.
     Trouble(CheckpointError),
 }
 
-/// What is known of an operation and not yet in an answer.
+/// The state of an operation, and its output since the last answer.
 pub(super) struct Books {
     pub(super) ledger: Ledger,
     pub(super) output: Output,
@@ -49,7 +49,7 @@ pub(super) struct Books {
     pub(super) job: Option<Job>,
     /// The newest event that was taken.
     pub(super) seen: u64,
-    /// What keeps the operation from the runtime at present.
+    /// The error that currently keeps the operation from the runtime.
     pub(super) trouble: Option<CheckpointError>,
     is_over: bool,
     /// How it ended, until a call has said so.
@@ -204,7 +204,7 @@ impl Running {
         Attendance(self, until)
     }
 
-    /// What a call says: all that has come since the last one.
+    /// Makes the answer of a call, with all output since the last one.
     pub(super) async fn outcome(&self, end: End, jobs: &Jobs, deadline: Instant) -> Outcome {
         let (mut output, job) = self.take_output();
         let ahead = match job.filter(|job| job.state == JobState::Queued) {

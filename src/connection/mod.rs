@@ -180,7 +180,7 @@ impl Connection {
 }
 
 impl State {
-    /// What calls are waiting for, for their progress messages; none if nothing is wrong.
+    /// The obstacle that calls are waiting on, for their progress messages; none if nothing is wrong.
     #[must_use]
     pub fn message(self) -> Option<String> {
         match self {

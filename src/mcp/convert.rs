@@ -64,16 +64,16 @@ fn log_to_come(summary: &Summary) -> Option<Resource> {
 }
 
 /// Converts a call of a chunked operation to the same form.
-pub(super) fn operation(mut outcome: Outcome) -> CallToolResult {
+pub(super) fn operation(mut outcome: Outcome, has_failed: bool) -> CallToolResult {
     outcome.facts.notes.extend(unlinked(&outcome.kept.files));
-    let (facts, failed) = (line(&outcome.facts), !outcome.facts.success);
+    let facts = line(&outcome.facts);
     let (kept, name) = (outcome.kept, &outcome.facts.operation);
     let checkpoint = Resource::new(address::of_checkpoint(name), name)
         .with_title(format!("Checkpoint {name}"))
         .with_mime_type("application/json");
     let links = files(&kept.files, &kept.logs).chain([checkpoint]);
     let content = blocks(outcome.text, &kept.pictures, links, facts);
-    result(content, failed)
+    result(content, has_failed)
 }
 
 /// Converts a transfer to the same form.

@@ -43,6 +43,8 @@ pub fn word(step: &Step) -> Cow<'static, str> {
         Step::RunChunked => "run_chunked_operation",
         Step::ListJobs => "list_jobs",
         Step::Output { job: None } => "get_output",
+        // A name may hold spaces.
+        Step::Output { job: Some(id) } if id.contains(' ') => return format!("get_output with job_id {id:?}").into(),
         Step::Output { job: Some(id) } => return format!("get_output with job_id {id}").into(),
         Step::Interrupt { job: None } => "interrupt_execution",
         Step::Interrupt { job: Some(id) } => return format!("interrupt_execution with job_id {id}").into(),

@@ -14,7 +14,7 @@ use crate::wire::state::{JobState, Reason};
 /// A code cell to which further batches may be added.
 pub(super) struct Cell {
     id: String,
-    /// What a loop ran first.
+    /// The setup of a loop.
     setup: String,
     code: String,
     iterations: Option<Iterations>,

@@ -28,7 +28,7 @@ const MAX_LAST_EVENTS: u64 = 500;
 pub(super) struct Fetched {
     pub(super) job: Job,
     pub(super) code: String,
-    /// What a loop runs before its first iteration.
+    /// The setup of a loop.
     pub(super) setup: String,
     pub(super) outputs: Outputs,
     pub(super) execution_count: Option<u64>,

@@ -111,7 +111,7 @@ impl Reading<'_> {
         Ok(page)
     }
 
-    /// What the runtime shows of a file that is no text, or why it does not.
+    /// The runtime's preview of a file that is not text, or its refusal.
     async fn preview(&self, file: &FileText) -> RuntimeResult<Page> {
         let rows = self.wanted.lines.map(|rows| rows.min(MAX_PREVIEW_ROWS));
         match self.files.preview(&self.wanted.path, rows).await {

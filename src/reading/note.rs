@@ -14,7 +14,7 @@ pub enum Note {
     },
     /// It is not text, and what is shown of it is how the runtime previews it.
     Preview {
-        /// What is not as it seems.
+        /// A warning about the file, such as unsaved changes.
         said: Option<String>,
         /// As of [`Note::Binary`].
         code: String,

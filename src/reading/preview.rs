@@ -8,7 +8,7 @@ use super::{LINES, ROWS};
 use crate::render::{json, table};
 use crate::wire::files::{FilePreview, FileText};
 
-/// What is made of the runtime's `preview` of `file`; `rows` are those that were asked for.
+/// Makes a page of the runtime's `preview` of `file`; `rows` are those requested.
 pub(super) fn page(file: &FileText, preview: FilePreview, rows: Option<u64>) -> Page {
     let opening = opening::opening(&file.path, &file.mime);
     let is_misnamed = opening.is_misnamed;

@@ -61,7 +61,7 @@ pub trait Code: Send + Sync {
     async fn blob(&self, id: JobId, number: u64) -> RuntimeResult<Bytes>;
     /// The job's code as it was sent.
     async fn code(&self, id: JobId) -> RuntimeResult<String>;
-    /// What a loop runs before its first iteration; empty for a job without a setup.
+    /// Returns the setup of a loop; empty for a job without one.
     async fn setup(&self, id: JobId) -> RuntimeResult<String>;
 }
 
@@ -90,7 +90,7 @@ pub trait Files: Send + Sync {
         etag: &str,
     ) -> RuntimeResult<ByteStream>;
     async fn read_file(&self, query: &ReadQuery) -> RuntimeResult<FileText>;
-    /// What is in a file that is no text: at most so many rows of each table, as many as suit it unless given.
+    /// Previews a file that is not text, with at most `rows` of each table; by default as many as suit it.
     async fn preview(&self, path: &str, rows: Option<u64>) -> RuntimeResult<FilePreview>;
     /// Many small files as one bundle (`colab/API.md`).
     async fn get_bundle(&self, request: &BundleRequest) -> RuntimeResult<ByteStream>;

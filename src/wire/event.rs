@@ -148,13 +148,13 @@ pub struct Finished {
     pub execution_time_sec: Option<f64>,
     #[serde(default)]
     pub variables_lost: bool,
-    /// Of the last `!command` that failed; minus the signal that ended it.
+    /// Exit code of the last `!command` that failed; minus the signal that ended it.
     #[serde(default)]
     pub exit_code: Option<i64>,
     /// Memory available on the machine before the job.
     pub memory_before_gb: Option<f64>,
     pub memory_after_gb: Option<f64>,
-    /// What the kernel's own process gained in memory; negative when it gave some back.
+    /// Increase of the kernel process's memory; negative if it freed some.
     pub memory_delta_mb: Option<f64>,
     pub warning: Option<String>,
 }

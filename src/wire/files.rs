@@ -91,7 +91,7 @@ pub struct FileText {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilePreview {
     pub path: String,
-    /// Of the whole file, in bytes.
+    /// Size of the whole file, in bytes.
     pub size: u64,
     pub modified_at: String,
     pub mime: String,

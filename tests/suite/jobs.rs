@@ -245,8 +245,13 @@ fn invalid_and_unknown_ids_and_names_are_refused() {
     for (tool, arguments, code) in [
         (
             "interrupt_execution",
-            json!({"job_id": "that one"}),
+            json!({"job_id": "that/one"}),
             "invalid_argument",
+        ),
+        (
+            "interrupt_execution",
+            json!({"job_id": "that one"}),
+            "not_found",
         ),
         (
             "interrupt_execution",

@@ -54,6 +54,9 @@ fn an_operation_continues_in_one_call_after_its_session_was_interrupted_or_resta
         let begun = chunked(&mut bridge, &name, setup, &body);
         assert_eq!(begun.facts["state"], "running", "{}", begun.facts);
         bridge.call(tool, json!({"session": name}));
+        let looked = bridge.call("get_output", json!({"job_id": name}));
+        assert_eq!(looked.fact("state"), "interrupted", "{}", looked.facts);
+        assert!(!looked.is_error, "{}", looked.facts);
         let report = bridge.call("get_checkpoint", json!({"operation": name}));
         let next_step = report.fact("next_step");
         assert!(next_step.contains("checkpoint_name"), "{next_step}");

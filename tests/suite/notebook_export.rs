@@ -343,7 +343,7 @@ print("outside")"#,
     let script = r"import json, sys, nbclient, nbformat
 codes = json.load(sys.stdin)
 book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in codes])
-nbclient.NotebookClient(book, kernel_name='python3', timeout=300, startup_timeout=300).execute()
+nbclient.NotebookClient(book, kernel_name='python3', timeout=60).execute()
 print(json.dumps([[cell.outputs for cell in book.cells], book.metadata.widgets]))";
     let mut child = Command::new(python())
         .args(["-c", script])

@@ -86,7 +86,9 @@ impl Server {
                 self.floors.chunked.run(&order, &caller).await
             })
             .await;
-        Ok(operation(outcome?))
+        let outcome = outcome?;
+        let has_failed = !outcome.facts.success;
+        Ok(operation(outcome, has_failed))
     }
 }
 

@@ -211,7 +211,10 @@ impl Server {
                 self.floors.chunked.follow(name, &caller).await
             })
             .await;
-        Ok(convert::operation(outcome?))
+        let outcome = outcome?;
+        // A failed operation is not a failure of looking at it.
+        let has_failed = outcome.is_troubled;
+        Ok(convert::operation(outcome, has_failed))
     }
 
     async fn run_code(

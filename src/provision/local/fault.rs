@@ -12,7 +12,7 @@ pub(super) const WHAT: &str = "the local executor";
 /// A failed start, cloned for every call that waited for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
-    /// What happened, with the last lines of the program that failed.
+    /// The failure, with the last lines of the program that failed.
     pub(super) detail: String,
     pub(super) remedy: Advice,
 }
