@@ -40,7 +40,7 @@ use ledger::{Before, Claim};
 use operation::Operation;
 use order::Order;
 pub use outcome::{Facts, Outcome};
-use running::Running;
+use running::{End, Running};
 
 /// Between two looks at what another process keeps.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
@@ -98,7 +98,12 @@ impl Chunked {
         if let Some(running) = self.current(&order.name) {
             let is_same = before == Before::SamePlan && running.plan.is_same_work(&plan);
             if is_same && !running.is_to_be_resumed() {
-                return Ok(self.attend(&running, caller).await);
+                running.ask();
+                let end = running.wait(caller).await;
+                // Else its job was lost before this process followed it, and it had ended when the call came.
+                if !matches!(end, End::Unsent) {
+                    return Ok(running.outcome(end, &self.jobs, caller.deadline).await);
+                }
             }
             if before == Before::SamePlan && !running.is_over() {
                 let checkpoint = running.books().ledger.checkpoint.clone();
@@ -269,8 +274,8 @@ impl Chunked {
         is_asked_for: bool,
     ) -> Result<Arc<Running>, CheckpointError> {
         let name = plan.name.to_string();
-        let running = Running::new(plan, claim.open()?);
-        let operation = Operation::new(self.jobs.clone(), running.clone(), is_asked_for);
+        let running = Running::new(plan, claim.open()?, is_asked_for);
+        let operation = Operation::new(self.jobs.clone(), running.clone());
         let task = Task {
             running: running.clone(),
             work: tokio::spawn(operation.run()),

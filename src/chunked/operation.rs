@@ -33,8 +33,6 @@ pub(super) struct Operation {
     running: Arc<Running>,
     /// The job that this process follows, and the cursor to follow it from.
     followed: Option<(JobId, u64)>,
-    /// A call asked for the work, so that a job that is unknown may be sent.
-    is_asked_for: bool,
     losses: Losses,
     delay: Duration,
 }
@@ -62,13 +60,11 @@ impl Losses {
 }
 
 impl Operation {
-    /// `is_asked_for`: a call wants the operation to run; else what runs is followed, and nothing is sent before it was found running.
-    pub(super) fn new(jobs: Arc<Jobs>, running: Arc<Running>, is_asked_for: bool) -> Self {
+    pub(super) fn new(jobs: Arc<Jobs>, running: Arc<Running>) -> Self {
         Self {
             jobs,
             running,
             followed: None,
-            is_asked_for,
             losses: Losses::default(),
             delay: MIN_RETRY_DELAY,
         }
@@ -105,7 +101,7 @@ impl Operation {
             } else if self.running.stop.is_cancelled() {
                 Some(End::Cancelled)
             } else {
-                (!self.is_asked_for).then_some(End::Unsent)
+                (!self.running.is_asked_for()).then_some(End::Unsent)
             };
             if end.is_some() {
                 ledger.settle()?;
@@ -191,7 +187,7 @@ impl Operation {
             .follow_part(id, flight.cursor, &caller, &mut reader))
         .await;
         let Some(followed) = reader.done(&self.jobs, followed)? else {
-            if !self.is_asked_for {
+            if !self.running.is_asked_for() {
                 return Ok(Some(End::Unsent));
             }
             return self.send(flight).await;
@@ -200,7 +196,7 @@ impl Operation {
             self.followed = Some((id, followed.next));
         }
         let was_interrupted = first_state.get() == Some(&JobState::Interrupted);
-        if was_interrupted && !flight.cancelled && self.is_asked_for {
+        if was_interrupted && !flight.cancelled && self.running.is_asked_for() {
             let ledger = &mut self.running.books().ledger;
             flight.cancelled = true;
             if let Some(flight) = &mut ledger.checkpoint.in_flight {
@@ -219,7 +215,9 @@ impl Operation {
         let id = followed.id;
         self.followed = Some((id, followed.next));
         // What was found running is resumed by itself from now on.
-        self.is_asked_for |= (followed.job.as_ref()).is_some_and(|job| !job.state.is_final());
+        if (followed.job.as_ref()).is_some_and(|job| !job.state.is_final()) {
+            self.running.ask();
+        }
         if let (Ended::Finished, Some(job)) = (&followed.ended, &followed.job) {
             return self.finish(job);
         }

@@ -1,5 +1,6 @@
 //! An operation that this process works on: its books, and the calls that wait for it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
@@ -65,6 +66,8 @@ pub(super) struct Running {
     waiting: Lock<Vec<Instant>>,
     /// A call has come.
     pub(super) attended: Notify,
+    /// A call wants the operation to run; else what runs is followed, and nothing is sent before it was found running.
+    is_asked_for: AtomicBool,
     /// Ends the operation: its job is interrupted.
     pub(super) stop: CancellationToken,
 }
@@ -82,7 +85,7 @@ impl Drop for Attendance<'_> {
 }
 
 impl Running {
-    pub(super) fn new(plan: Plan, ledger: Ledger) -> Arc<Self> {
+    pub(super) fn new(plan: Plan, ledger: Ledger, is_asked_for: bool) -> Arc<Self> {
         Arc::new(Self {
             plan,
             books: Lock::new(Books {
@@ -97,12 +100,22 @@ impl Running {
             changed: watch::Sender::new(()),
             waiting: Lock::default(),
             attended: Notify::new(),
+            is_asked_for: AtomicBool::new(is_asked_for),
             stop: CancellationToken::new(),
         })
     }
 
     pub(super) fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock()
+    }
+
+    /// From now on the operation is to run on by itself.
+    pub(super) fn ask(&self) {
+        self.is_asked_for.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.is_asked_for.load(Ordering::Relaxed)
     }
 
     /// The job in flight.

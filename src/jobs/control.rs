@@ -21,7 +21,7 @@ use crate::wire::state::JobState;
 /// How long an interrupt is retried after the caller has gone.
 const INTERRUPT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long to wait for the session of a queued job.
-const SESSION_TIMEOUT: Duration = Duration::from_millis(500);
+const SESSION_TIMEOUT: Duration = Duration::from_secs(2);
 /// Interval between checks for a job that may not have arrived yet.
 const ARRIVAL_POLL_INTERVAL: Duration = Duration::from_secs(2);
 

@@ -228,3 +228,16 @@ async fn a_kernel_that_dies_with_nobody_calling_costs_a_setup() {
     bench.assert_complete(&follow(&bridge, 45).await.unwrap());
     bench.assert_begun_again(&[(40, 2)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_comes_while_a_process_catches_up_resumes_what_was_lost() {
+    for strike in [Strike::MachineReplaced, Strike::ExecutorRestarts] {
+        let bench = Bench::new(30, 10);
+        bench.call_within(secs(10)).await;
+        bench.world().strike(strike);
+        let bridge = bench.bridge();
+        bridge.catch_up();
+        let facts = run(&bridge, &Order::resume(name()), 60).await.unwrap();
+        bench.assert_complete(&facts);
+    }
+}
