@@ -20,7 +20,7 @@ use crate::wire::event::{Progress, PythonError};
 /// How often progress is saved while a batch runs: if the machine and the bridge fail together, no more than this is lost.
 const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 /// Between two saves at the ends of batches: short ones share one.
-const MIN_SAVE_INTERVAL: Duration = Duration::from_secs(1);
+const MIN_SAVE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A locked operation, before anything is changed.
 pub(super) struct Claim {

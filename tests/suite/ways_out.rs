@@ -75,7 +75,7 @@ fn an_operation_whose_kernel_was_killed_continues_in_the_same_call() {
 fn queued_code_names_the_job_ahead_and_how_to_get_past_it() {
     let home = Home::new();
     // Each answer asks for what it waits for in the time that is left then.
-    let mut bridge = Executor::shared().bridge(&home, &[("SMART_COLAB_CALL_BUDGET_SEC", "16")]);
+    let mut bridge = Executor::shared().bridge(&home, &[("SMART_COLAB_CALL_BUDGET_SEC", "10")]);
     let session = "ways-out-queue";
     let running = start_sleeping(&mut bridge, session);
     let running = running.fact("job_id");
