@@ -192,9 +192,6 @@ impl Operation {
             }
             return self.send(flight).await;
         };
-        if followed.job.is_some() {
-            self.followed = Some((id, followed.next));
-        }
         let was_interrupted = first_state.get() == Some(&JobState::Interrupted);
         if was_interrupted && !flight.cancelled && self.running.is_asked_for() {
             let ledger = &mut self.running.books().ledger;
@@ -213,7 +210,10 @@ impl Operation {
     /// Acts on the result of one look at the job.
     async fn land(&mut self, followed: Followed) -> Result<Option<End>, CheckpointError> {
         let id = followed.id;
-        self.followed = Some((id, followed.next));
+        // A job that has not been seen yet is still to be found again.
+        if followed.job.is_some() {
+            self.followed = Some((id, followed.next));
+        }
         // What was found running is resumed by itself from now on.
         if (followed.job.as_ref()).is_some_and(|job| !job.state.is_final()) {
             self.running.ask();

@@ -120,13 +120,7 @@ impl Outcome {
 impl Outcome {
     /// An operation as it stands on disk, with nothing of what it printed.
     pub(super) fn read(checkpoint: &Checkpoint, results: &Path) -> Self {
-        let end = if checkpoint.is_finished() {
-            End::Finished
-        } else if checkpoint.stop.is_some() {
-            End::Stopped
-        } else {
-            End::Unsent
-        };
+        let end = End::at_rest(checkpoint);
         Self::new(end, checkpoint, results, Vec::new(), Output::new(), None)
     }
 

@@ -15,6 +15,7 @@ use crate::base::ids::JobId;
 use crate::base::lock::Lock;
 use crate::caller::{Caller, Progress};
 use crate::checkpoints::CheckpointError;
+use crate::checkpoints::checkpoint::Checkpoint;
 use crate::checkpoints::plan::Plan;
 use crate::jobs::Jobs;
 use crate::wire::job::Job;
@@ -40,6 +41,19 @@ pub(super) enum End {
     Unsent,
     /// The books hold the state; the next call resumes from there.
     Trouble(CheckpointError),
+}
+
+impl End {
+    /// The end of a call that finds nothing of the operation running.
+    pub(super) fn at_rest(checkpoint: &Checkpoint) -> Self {
+        if checkpoint.is_finished() {
+            Self::Finished
+        } else if checkpoint.stop.is_some() {
+            Self::Stopped
+        } else {
+            Self::Unsent
+        }
+    }
 }
 
 /// The state of an operation, and its output since the last answer.
@@ -237,8 +251,7 @@ impl Running {
 
     fn take_output(&self) -> (Output, Option<Job>) {
         let mut books = self.books();
-        let next = books.output.next();
-        let output = std::mem::replace(&mut books.output, next);
+        let output = books.take_output();
         let seen = books.seen;
         if let Some(flight) = &mut books.ledger.checkpoint.in_flight {
             flight.cursor = seen;
@@ -248,17 +261,19 @@ impl Running {
 
     /// Fetches pictures while the machine is there: it may have gone when the next call comes.
     pub(super) async fn keep(&self, jobs: &Jobs, deadline: Instant) {
-        let mut output = {
-            let mut books = self.books();
-            let next = books.output.next();
-            std::mem::replace(&mut books.output, next)
-        };
+        let mut output = self.books().take_output();
         output.keep(jobs, deadline).await;
         self.books().output = output;
     }
 }
 
 impl Books {
+    /// The output so far; what follows is of the same job.
+    fn take_output(&mut self) -> Output {
+        let next = self.output.next();
+        std::mem::replace(&mut self.output, next)
+    }
+
     /// How it stands for a call that waits no longer.
     fn unfinished(&mut self) -> End {
         if self.ledger.checkpoint.is_finished() {
@@ -269,13 +284,7 @@ impl Books {
 
     /// How the operation ended, for one call; for later ones, how it stands.
     fn take_end(&mut self) -> End {
-        let checkpoint = &self.ledger.checkpoint;
-        self.end.take().unwrap_or(if checkpoint.is_finished() {
-            End::Finished
-        } else if checkpoint.stop.is_some() {
-            End::Stopped
-        } else {
-            End::Unsent
-        })
+        let end = self.end.take();
+        end.unwrap_or_else(|| End::at_rest(&self.ledger.checkpoint))
     }
 }

@@ -241,3 +241,19 @@ async fn a_call_that_comes_while_a_process_catches_up_resumes_what_was_lost() {
         bench.assert_complete(&facts);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_started_on_a_machine_that_answers_later_and_does_not_know_the_job() {
+    let bench = Bench::new(30, 10);
+    bench.call_within(secs(10)).await;
+    bench.world().strike(Strike::MachineReplaced);
+    bench.world().is_down = true;
+    let bridge = bench.bridge();
+    bridge.catch_up();
+    sleep(secs(300)).await;
+    bench.world().is_down = false;
+    sleep(secs(600)).await;
+    assert_eq!(bench.world().accepted.len(), 1);
+    let facts = run(&bridge, &Order::resume(name()), 60).await.unwrap();
+    bench.assert_complete(&facts);
+}
