@@ -11,9 +11,10 @@ from contract import PAGE, examples, faults, kind_of
 from harness import Executor
 
 from smart_colab_executor.core.arguments import SESSION_NAME
-from smart_colab_executor.http.middleware import API_VERSION, MAX_BODY_BYTES
+from smart_colab_executor.http.middleware import MAX_BODY_BYTES
 from smart_colab_executor.jobs.job import MAX_CODE_HEAD_CHARS, MAX_HOLD_SEC
 from smart_colab_executor.jobs.request import MAX_TIMEOUT_SEC, JobRequest
+from smart_colab_executor.wire import API_VERSION
 
 EXAMPLES = examples()
 

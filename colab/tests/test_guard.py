@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from harness import PACKAGE_PARENT, TOKEN, Executor, stranger, wait_until
 
+from smart_colab_executor.wire import API_VERSION
+
 Start = Callable[..., Executor]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8 by itself")
 
@@ -108,7 +110,12 @@ class TestAddresses:
 class TestVersion:
     @pytest.mark.parametrize(
         ("given", "hint"),
-        [("2", "executor (0."), ("999999999", "executor (0."), ("0", "update smart-colab"), ("x", "Send 1")],
+        [
+            (str(API_VERSION + 1), "executor (0."),
+            ("999999999", "executor (0."),
+            (str(API_VERSION - 1), "update smart-colab"),
+            ("x", f"Send {API_VERSION}"),
+        ],
     )
     def test_another_version_is_refused_with_the_older_side_named(
         self, executor: Executor, given: str, hint: str
@@ -116,7 +123,7 @@ class TestVersion:
         reply = executor.call("GET", "/jobs", X_Smart_Colab_Api=given)
         assert (reply.status, reply.json["code"], reply.json["retryable"]) == (400, "incompatible_bridge", False)
         assert hint in reply.json["hint"]
-        assert executor.call("GET", "/health", X_Smart_Colab_Api=given).headers["X-Smart-Colab-Api"] == "1"
+        assert executor.call("GET", "/health", X_Smart_Colab_Api=given).headers["X-Smart-Colab-Api"] == str(API_VERSION)
 
     @pytest.mark.parametrize("given", ["", "-1", "1.0", "1, 1", "1" * 5000, "²"])
     def test_a_version_that_is_not_a_number_is_refused(self, executor: Executor, given: str) -> None:
@@ -124,11 +131,11 @@ class TestVersion:
         assert (reply.status, reply.json["code"]) == (400, "incompatible_bridge")
 
     def test_the_same_version_or_no_version_is_served(self, executor: Executor) -> None:
-        assert executor.call("GET", "/jobs", X_Smart_Colab_Api="1").status == 200
+        assert executor.call("GET", "/jobs", X_Smart_Colab_Api=str(API_VERSION)).status == 200
         assert executor.call("GET", "/jobs").status == 200
 
     def test_the_version_is_not_checked_without_the_token(self, executor: Executor) -> None:
-        assert executor.call("GET", "/jobs", token=None, X_Smart_Colab_Api="2").status == 401
+        assert executor.call("GET", "/jobs", token=None, X_Smart_Colab_Api=str(API_VERSION + 1)).status == 401
 
 
 class TestBoot:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import pytest
 from harness import TOKEN, Executor, stranger
 
+from smart_colab_executor.wire import API_VERSION
+
 # Parameters are equal in every test process, or the tests cannot be distributed.
 UNKNOWN_ID = "8ba4f3c0-52a4-4e0c-9d8e-0d6f2a0c7b11"
 ROUTES = [
@@ -84,7 +86,7 @@ def test_every_reply_names_boot_id_request_id_and_api_version(executor: Executor
         reply = executor.call("GET", path, token=token, X_Request_Id="abc-1.2_3")
         assert reply.headers["X-Boot-Id"] == executor.ready["boot_id"]
         assert reply.headers["X-Request-Id"] == "abc-1.2_3"
-        assert reply.headers["X-Smart-Colab-Api"] == "1"
+        assert reply.headers["X-Smart-Colab-Api"] == str(API_VERSION)
 
 
 @pytest.mark.parametrize("given", ["a b", "x" * 65, "<script>"])

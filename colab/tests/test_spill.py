@@ -14,6 +14,7 @@ from waitress import buffers
 from waitress.adjustments import Adjustments
 
 from smart_colab_executor.http import server
+from smart_colab_executor.wire import API_VERSION
 
 LARGE = 4 * 1024 * 1024
 
@@ -46,7 +47,7 @@ def test_a_body_is_refused_when_disk_and_memory_are_full(tmp_path: Path, monkeyp
     assert parser.completed
     status, headers, body = parser.error.to_response()
     assert status == "507 Insufficient Storage"
-    assert ("X-Smart-Colab-Api", "1") in headers
+    assert ("X-Smart-Colab-Api", str(API_VERSION)) in headers
     assert b'"code":"disk_full"' in body
     parser.close()
     assert server._Spill._held == 0

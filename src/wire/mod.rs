@@ -15,4 +15,4 @@ pub mod session;
 pub mod state;
 
 /// The version of the API that both sides must name in `X-Smart-Colab-Api`.
-pub const API_VERSION: u32 = 1;
+pub const API_VERSION: u32 = 2;

@@ -241,7 +241,7 @@ fn send(mut stream: &TcpStream, reply: &upload_routes::Reply, boot_id: &str) -> 
         boot_id => format!("X-Boot-Id: {boot_id}\r\n"),
     };
     let text = format!(
-        "HTTP/1.1 {status} Status\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nX-Smart-Colab-Api: 1\r\n{boot}\r\n{body}"
+        "HTTP/1.1 {status} Status\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nX-Smart-Colab-Api: 2\r\n{boot}\r\n{body}"
     );
     stream.write_all(text.as_bytes()).ok()
 }

@@ -9,9 +9,10 @@ from ..core.arguments import SESSION_NAME
 from ..jobs.job import MAX_CODE_HEAD_CHARS, MAX_HOLD_SEC
 from ..jobs.request import DEFAULT_SESSION, MAX_TIMEOUT_SEC
 from ..machine import probe
+from ..wire import API_VERSION
 from ..wire.machine import Limits
 from .context import Config
-from .middleware import API_VERSION, MAX_BODY_BYTES
+from .middleware import MAX_BODY_BYTES
 from .replies import json_reply
 
 

@@ -15,12 +15,12 @@ from .. import __version__
 from ..core import errors
 from ..guard.admission import Admission, Sender
 from ..guard.audit import Audit
+from ..wire import API_VERSION
 from . import problems
 from .problems import problem_reply, status_of
 
 log = logging.getLogger(__name__)
 
-API_VERSION = 1
 MAX_BODY_BYTES = 8 * 1024 * 1024
 GZIP_FROM_BYTES = 1024
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

@@ -22,6 +22,7 @@ from waitress.server import create_server
 
 from ..core.errors import DiskFull
 from ..in_kernel.jsonline import dump
+from ..wire import API_VERSION
 from .problems import problem, status_of
 from .replies import UNCOUNTED_BYTES
 
@@ -186,7 +187,7 @@ class _Refusal:
 
     def to_response(self, _ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
         status = HTTPStatus(status_of(self._error))
-        headers = [("Content-Type", "application/problem+json"), ("X-Smart-Colab-Api", "1")]
+        headers = [("Content-Type", "application/problem+json"), ("X-Smart-Colab-Api", str(API_VERSION))]
         return f"{status.value} {status.phrase}", headers, dump(problem(self._error))
 
 

@@ -90,7 +90,7 @@ mod tests {
             let mut request = [0; 4096];
             let _ = stream.read(&mut request).await.unwrap();
             let head =
-                format!("HTTP/1.1 {head}\r\nX-Smart-Colab-Api: 1\r\nConnection: close\r\n\r\n");
+                format!("HTTP/1.1 {head}\r\nX-Smart-Colab-Api: 2\r\nConnection: close\r\n\r\n");
             stream.write_all(head.as_bytes()).await.unwrap();
             // A client that has read enough hangs up.
             let _ = stream.write_all(body).await;

@@ -383,7 +383,7 @@ mod tests {
     #[test]
     fn the_side_that_is_behind_is_the_one_to_update() {
         for (version, said, remedy) in [
-            ("2", "newer than", "Update smart-colab"),
+            ("999", "newer than", "Update smart-colab"),
             ("0", "older than", "UpdateExecutor"),
             ("one", "older than", "UpdateExecutor"),
         ] {

@@ -157,7 +157,7 @@ mod tests {
             let (head, body) = replies[number.min(replies.len() - 1)];
             let length = body.len();
             let reply = format!(
-                "HTTP/1.1 {head}\r\nX-Smart-Colab-Api: 1\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+                "HTTP/1.1 {head}\r\nX-Smart-Colab-Api: 2\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
             );
             stream.write_all(reply.as_bytes()).await.unwrap();
         }

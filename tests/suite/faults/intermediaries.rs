@@ -6,7 +6,7 @@ use super::{MARK, Rig, call, failed, finish, run, succeeded, until};
 use crate::support::proxy::{Fault, Stranger};
 
 pub(super) const HTML: &str = "Content-Type: text/html";
-pub(super) const OURS: &str = "Content-Type: text/html\r\nX-Smart-Colab-Api: 1\r\nX-Boot-Id: 1";
+pub(super) const OURS: &str = "Content-Type: text/html\r\nX-Smart-Colab-Api: 2\r\nX-Boot-Id: 1";
 
 pub(super) const PAGES: [Stranger; 12] = [
     Stranger::Page("200 OK", HTML, "<html>Sign in to the network</html>"),

@@ -6,7 +6,7 @@ use smart_colab::mcp::client::Client;
 use super::{Rig, call, failed, finish, run, succeeded, until};
 use crate::support::proxy::{Fault, Stranger};
 
-const OURS: &str = "Content-Type: application/json\r\nX-Smart-Colab-Api: 1\r\nX-Boot-Id: 1";
+const OURS: &str = "Content-Type: application/json\r\nX-Smart-Colab-Api: 2\r\nX-Boot-Id: 1";
 /// Prints, and ends when the file `go` is there.
 const TALK: &str = "
 import os, time

@@ -22,7 +22,7 @@ async fn each_kind_of_foreign_server_has_its_error_code() {
         (Stranger::Cloudflare(524), "tunnel_offline"),
         (Stranger::NgrokInterstitial, "incompatible_executor"),
         (Stranger::Executor("0"), "incompatible_executor"),
-        (Stranger::Executor("2"), "incompatible_executor"),
+        (Stranger::Executor("999"), "incompatible_executor"),
         (Stranger::Service, "incompatible_executor"),
     ] {
         rig.proxy.heal();

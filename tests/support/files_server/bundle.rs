@@ -48,7 +48,7 @@ pub(super) fn send(mut stream: &TcpStream, shared: &Shared, request: &Value) -> 
     drop(state);
     let length = body.len();
     let head =
-        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nX-Smart-Colab-Api: 1\r\n\r\n");
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nX-Smart-Colab-Api: 2\r\n\r\n");
     stream.write_all(head.as_bytes()).ok()?;
     body.truncate(cut.unwrap_or(length));
     let path_at = |at: usize| {

@@ -277,7 +277,7 @@ fn send(mut stream: &TcpStream, status: &str, kind: &str, body: &str) -> Option<
     // Each server is an executor of its own.
     let boot = stream.local_addr().ok()?.port();
     let text = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nX-Smart-Colab-Api: 1\r\nX-Boot-Id: {boot}\r\n\r\n{body}"
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nX-Smart-Colab-Api: 2\r\nX-Boot-Id: {boot}\r\n\r\n{body}"
     );
     stream.write_all(text.as_bytes()).ok()
 }

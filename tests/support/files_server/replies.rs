@@ -99,7 +99,7 @@ pub(super) fn download(stream: &TcpStream, shared: &Shared, head: &str, path: &s
     }
     let close = cut.is_some() || state.faults.too_much;
     drop(state);
-    let _ = write!(reply, "ETag: {etag}\r\nX-Smart-Colab-Api: 1\r\n\r\n");
+    let _ = write!(reply, "ETag: {etag}\r\nX-Smart-Colab-Api: 2\r\n\r\n");
     (&*stream).write_all(reply.as_bytes()).ok()?;
     let body = &bytes[first..=last];
     let body = &body[..cut.unwrap_or(body.len()).min(body.len())];
