@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import signal
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 from harness import Executor
+from preview_helpers import Desk
 
 from smart_colab_executor.files.content_root import ContentRoot
 from smart_colab_executor.files.files import Files
@@ -21,6 +23,14 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
     """Share one executor among tests that keep it usable. Behind a tunnel, so that a test can use any address."""
     with Executor(tmp_path_factory.mktemp("root"), "--behind", "cloudflare") as running:
         yield running
+
+
+@pytest.fixture
+def session(executor: Executor) -> Iterator[str]:
+    """Name a session of the test's own, which ends with it."""
+    name = f"s-{uuid.uuid4().hex[:8]}"
+    yield name
+    executor.call("DELETE", f"/sessions/{name}")
 
 
 @pytest.fixture
@@ -46,3 +56,9 @@ def root(tmp_path: Path) -> Path:
 def files(root: Path) -> Files:
     """Serve the files of a content root without an executor."""
     return Files(ContentRoot(root))
+
+
+@pytest.fixture
+def desk(root: Path) -> Desk:
+    """Serve previews of the files of a content root without an executor."""
+    return Desk(root)

@@ -3,19 +3,9 @@
 from __future__ import annotations
 
 import sys
-import uuid
-from collections.abc import Iterator
 
 import pytest
 from harness import Executor
-
-
-@pytest.fixture
-def session(executor: Executor) -> Iterator[str]:
-    """A session of the test's own."""
-    name = f"facts-{uuid.uuid4().hex[:8]}"
-    yield name
-    executor.call("DELETE", f"/sessions/{name}")
 
 
 def test_a_jobs_memory_is_its_own_kernels(executor: Executor, session: str) -> None:

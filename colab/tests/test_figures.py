@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +30,6 @@ def to_image(figure, format, validate):
     {}
 plotly.io.to_image = to_image
 """
-
-
-@pytest.fixture
-def session(executor: Executor) -> Iterator[str]:
-    """Name a new session for the test."""
-    name = f"f-{uuid.uuid4().hex[:8]}"
-    yield name
-    executor.call("DELETE", f"/sessions/{name}")
 
 
 def pictures(job: Finished) -> int:

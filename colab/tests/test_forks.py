@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import uuid
-from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -26,14 +24,6 @@ ENDS = {
     "with a display": ("display('child')", 0, "'child'\n", ""),
     "by exit()": ("exit()", 0, "", ""),
 }
-
-
-@pytest.fixture
-def session(executor: Executor) -> Iterator[str]:
-    """Name a new session for the test."""
-    name = f"f-{uuid.uuid4().hex[:8]}"
-    yield name
-    executor.call("DELETE", f"/sessions/{name}")
 
 
 def family(executor: Executor, session: str) -> list[psutil.Process]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -16,14 +14,6 @@ from smart_colab_executor.kernels.memory_watch import MemoryWatch, oom_kills
 from smart_colab_executor.machine import probe
 
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="has no such signals")
-
-
-@pytest.fixture
-def session(executor: Executor) -> Iterator[str]:
-    """Name a new session for the test."""
-    name = f"d-{uuid.uuid4().hex[:8]}"
-    yield name
-    executor.call("DELETE", f"/sessions/{name}")
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from harness import Executor, wait_until
@@ -18,14 +17,6 @@ DEATHS = {
 }
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="has no such deaths")
 FLOOD = "for i in range(40):\n    print(chr(65 + i % 26) * 1_000_000)\n"
-
-
-@pytest.fixture
-def session(executor: Executor) -> Iterator[str]:
-    """Name a new session for the test."""
-    name = f"w-{uuid.uuid4().hex[:8]}"
-    yield name
-    executor.call("DELETE", f"/sessions/{name}")
 
 
 @needs_posix

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from harness import Executor, Finished, wait_until
@@ -14,14 +13,6 @@ STOP_LOOP = "import asyncio\nasyncio.get_event_loop().stop()"
 LEAVES_LATER = "get_ipython().ask_exit()\nprint('in', flush=True)\nimport time\ntime.sleep(600)"
 # In a loop, the exit ends it whatever the code does.
 EXIT_IN_A_CALLBACK = "import asyncio, sys\nasyncio.get_event_loop().call_later({}, sys.exit)\nNone"
-
-
-@pytest.fixture
-def session(executor: Executor) -> Iterator[str]:
-    """Name a new session for the test."""
-    name = f"x-{uuid.uuid4().hex[:8]}"
-    yield name
-    executor.call("DELETE", f"/sessions/{name}")
 
 
 def ended(job: Finished) -> tuple[str, str | None, bool]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import uuid
-from collections.abc import Iterator
 
 import pytest
 from harness import Executor
@@ -19,14 +17,6 @@ DEATHS = {
     "abort": "import os\nos.abort()",
     "os._exit": "import os\nos._exit(3)",
 }
-
-
-@pytest.fixture
-def session(executor: Executor) -> Iterator[str]:
-    """Name a new session for the test."""
-    name = f"n-{uuid.uuid4().hex[:8]}"
-    yield name
-    executor.call("DELETE", f"/sessions/{name}")
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import uuid
-from collections.abc import Iterator
 
 import pytest
 from harness import Executor, wait_until
@@ -42,14 +40,6 @@ WORKERS = {
         "threading.Thread(target=show).start()"
     ),
 }
-
-
-@pytest.fixture
-def session(executor: Executor) -> Iterator[str]:
-    """Name a new session for the test."""
-    name = f"o-{uuid.uuid4().hex[:8]}"
-    yield name
-    executor.call("DELETE", f"/sessions/{name}")
 
 
 def log_of(executor: Executor, job_id: str) -> str:

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from harness import Executor
 
 Start = Callable[..., Executor]
-
-
-@pytest.fixture
-def session(executor: Executor) -> Iterator[str]:
-    """A session of the test's own."""
-    name = f"own-{uuid.uuid4().hex[:8]}"
-    yield name
-    executor.call("DELETE", f"/sessions/{name}")
 
 
 @pytest.fixture

@@ -26,11 +26,6 @@ GIB = 1024**3
 unix = pytest.mark.skipif(os.name == "nt", reason="Unix only")
 
 
-@pytest.fixture
-def desk(root: Path) -> Desk:
-    return Desk(root)
-
-
 @pytest.fixture(autouse=True)
 def nothing_stays() -> Any:
     """No process outlives its preview."""

@@ -6,7 +6,6 @@ import sqlite3
 import sys
 import threading
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import numpy
@@ -18,11 +17,6 @@ from smart_colab_executor.core.errors import Busy, Occupied, OutsideRoot
 from smart_colab_executor.files import previews as module
 
 unix = pytest.mark.skipif(os.name == "nt", reason="Unix only")
-
-
-@pytest.fixture
-def desk(root: Path) -> Desk:
-    return Desk(root)
 
 
 @pytest.fixture(autouse=True)

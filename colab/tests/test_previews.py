@@ -18,11 +18,6 @@ import pytest
 from preview_helpers import TABLE, Desk, feather, npy, parquet, saved, tarred, write_hdf5, write_sqlite, zipped
 
 
-@pytest.fixture
-def desk(root: Path) -> Desk:
-    return Desk(root)
-
-
 @pytest.mark.parametrize(
     ("value", "shown"),
     [

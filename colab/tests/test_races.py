@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,14 +18,6 @@ from smart_colab_executor.kernels.executions import KernelNotStarted
 from smart_colab_executor.kernels.kernel import Kernel
 from smart_colab_executor.kernels.leftovers import KernelNotes
 from smart_colab_executor.kernels.workspace import Workspace
-
-
-@pytest.fixture
-def session(executor: Executor) -> Iterator[str]:
-    """Name a new session for the test."""
-    name = f"r-{uuid.uuid4().hex[:8]}"
-    yield name
-    executor.call("DELETE", f"/sessions/{name}")
 
 
 @pytest.mark.parametrize("busy", [False, True])

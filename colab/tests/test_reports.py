@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,6 @@ from harness import Executor, Finished, wait_until
 from smart_colab_executor.jobs.reports import Reports, readable
 
 Start = Callable[..., Executor]
-
-
-@pytest.fixture
-def session(executor: Executor) -> Iterator[str]:
-    """Name a new session for the test."""
-    name = f"l-{uuid.uuid4().hex[:8]}"
-    yield name
-    executor.call("DELETE", f"/sessions/{name}")
 
 
 def completed(job: Finished) -> list[int]:

@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from uuid import uuid4
 
-import pytest
 from harness import Executor, wait_until
-
-
-@pytest.fixture
-def session() -> str:
-    return f"s-{uuid4()}"
 
 
 def starting(executor: Executor, session: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,14 +13,6 @@ from harness import Executor, wait_until
 
 Start = Callable[..., Executor]
 SLEEP = "import time\nprint('asleep', flush=True)\ntime.sleep(600)"
-
-
-@pytest.fixture
-def session(executor: Executor) -> Iterator[str]:
-    """Name a new session for the test."""
-    name = f"q-{uuid.uuid4().hex[:8]}"
-    yield name
-    executor.call("DELETE", f"/sessions/{name}")
 
 
 def test_a_session_reports_its_idle_time(executor: Executor, session: str) -> None:

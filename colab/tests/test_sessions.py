@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
 
 import pytest
 from harness import Executor, wait_until
 
 SLEEP = "import time\nprint('asleep', flush=True)\ntime.sleep(600)"
-
-
-@pytest.fixture
-def session(executor: Executor) -> Iterator[str]:
-    """Name a new session for the test."""
-    name = f"s-{uuid.uuid4().hex[:8]}"
-    yield name
-    executor.call("DELETE", f"/sessions/{name}")
 
 
 def test_a_running_job_is_interrupted(executor: Executor) -> None:

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import sys
-import uuid
-from collections.abc import Iterator
 
 import pytest
 from harness import Executor, wait_until
 from step_helpers import loop
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="has no such signals")
-
-
-@pytest.fixture
-def session(executor: Executor) -> Iterator[str]:
-    """A session of the test's own."""
-    name = f"s-{uuid.uuid4().hex[:8]}"
-    yield name
-    executor.call("DELETE", f"/sessions/{name}")
 
 
 def log_of(executor: Executor, job_id: str) -> str:

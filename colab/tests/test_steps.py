@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
@@ -17,14 +16,6 @@ from smart_colab_executor.jobs.request import MAX_BATCH_SIZE, JobRequest
 from smart_colab_executor.jobs.steps import steps
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="has no such signals")
-
-
-@pytest.fixture
-def session(executor: Executor) -> Iterator[str]:
-    """A session of the test's own."""
-    name = f"s-{uuid.uuid4().hex[:8]}"
-    yield name
-    executor.call("DELETE", f"/sessions/{name}")
 
 
 def request(**fields: Any) -> JobRequest:
