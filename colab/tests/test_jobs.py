@@ -315,9 +315,9 @@ def test_an_unknown_job_is_not_found(executor: Executor) -> None:
         assert (reply.status, reply.json["code"]) == (404, "not_found")
 
 
-def test_the_code_head_is_the_first_line(executor: Executor) -> None:
-    job = executor.run("\n# " + "x" * 200 + "\nprint(1)")
-    assert job.job["code_head"] == "# " + "x" * 118
+def test_the_code_head_is_a_telling_line(executor: Executor) -> None:
+    job = executor.run("import os\nx = 1\nprint('" + "x" * 200 + "')")
+    assert job.job["code_head"] == "print('" + "x" * 113
 
 
 def test_magics_and_top_level_await_work(executor: Executor) -> None:

@@ -24,6 +24,7 @@ from ..in_kernel.loop_runner import REPORTED_TYPE
 from ..machine import probe
 from ..wire.state import JobState
 from . import outputs, reports
+from .headline import headline
 from .memory_use import MemoryUse
 from .reports import Reports
 from .request import JobRequest
@@ -120,6 +121,7 @@ class Job:
     # Whether sending it made its session.
     is_first: bool = False
     _steps: Iterator[Step] = field(init=False)
+    _headline: str = field(init=False)
     _has_broken: bool = False
     _lacks_output: bool = False
     _started: float = 0.0
@@ -131,6 +133,7 @@ class Job:
     def __post_init__(self) -> None:
         self._steps = steps(self.id, self.request)
         self.step = next(self._steps)
+        self._headline = headline(self.request.code)[:MAX_CODE_HEAD_CHARS]
 
     @property
     def id(self) -> str:
@@ -152,10 +155,9 @@ class Job:
         with self.changed:
             shown = asdict(self.record)
             del shown["events_bytes"], shown["address"]
-            lines = self.request.code.strip().splitlines()
             shown |= {
                 "session": self.request.session,
-                "code_head": lines[0][:MAX_CODE_HEAD_CHARS] if lines else "",
+                "code_head": self._headline,
                 "timeout_sec": self.request.timeout_sec,
                 "loop": self.request.described_loop(),
                 "last_seq": self.spool.last_seq,
