@@ -199,6 +199,14 @@ class TestMachine:
         assert packages["torch"] == "9.9"
         assert "polars" not in packages
 
+    def test_named_packages_are_reported_whether_installed_or_not(self, tmp_path: Path) -> None:
+        packages = probe.machine(tmp_path, ["psutil", "IPython", "dateutil", "nowhere-7c1", ""])["packages"]
+        assert isinstance(packages, dict)
+        assert packages["psutil"] == psutil.__version__
+        assert packages["IPython"]
+        assert packages["dateutil"], "by the module's name"
+        assert (packages["nowhere-7c1"], packages[""]) == (None, None)
+
     def test_colab_is_detected_by_its_environment(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab_2026")
         assert dict(probe.machine(tmp_path)["platform"])["colab"] is True  # type: ignore[call-overload]

@@ -271,6 +271,13 @@ def test_a_snapshot_is_taken_after_every_job(executor: Executor, session: str) -
     assert names_while_deaf(executor, session) == ["before", "earlier"]
 
 
+def test_variables_are_selected_by_name(executor: Executor, session: str) -> None:
+    executor.run("df_a = 1; df_b = 2; other = 3", session=session)
+    for pattern, names in (("df_*", ["df_a", "df_b"]), ("other", ["other"]), ("none", [])):
+        listing = executor.get(f"/variables?session={session}&name={pattern}")
+        assert (sorted(row["name"] for row in listing["variables"]), listing["total"]) == (names, len(names))
+
+
 def test_a_session_without_a_kernel_has_no_variables(executor: Executor) -> None:
     assert executor.call("DELETE", "/sessions/main").status == 200
     listing = executor.get("/variables")

@@ -115,6 +115,41 @@ class TestBuiltins:
         assert row([text] * 100_000)["bytes"] < 3_000_000, "what is there several times counts once"
         assert row([1, 2])["length"] == 2
 
+    def test_what_objects_and_containers_hold_counts_at_any_depth(self) -> None:
+        array = np.ones(1_000_000)
+        held = users("Held", __slots__=("data",))()
+        held.data = array
+        owner = users("Owner")()
+        owner.parts = {"a": [(held,)]}
+        pair = users("Pair", tuple)([array, None])
+        own = users("Own", list, __iter__=forbidden, __len__=forbidden, __sizeof__=forbidden)([array])
+        for value in (held, owner, [owner], {"a": {"b": [owner]}}, pair, own, [own]):
+            assert 8_000_000 <= row(value)["bytes"] <= 8_010_000, value
+
+    def test_what_is_held_twice_or_holds_itself_counts_once(self) -> None:
+        array = np.ones(1_000_000)
+        owner = users("Owner")()
+        owner.parts, owner.again, owner.me = [array, array], array, owner
+        assert 8_000_000 <= row(owner)["bytes"] <= 8_010_000
+
+    def test_a_large_container_is_estimated_however_many_others_there_are(self) -> None:
+        values: dict[str, object] = {f"a{number}": [[str(part)] * 3 for part in range(1000)] for number in range(600)}
+        values["last"] = [np.ones(1_000_000) for _ in range(4)]
+        first = listing(values)["variables"][0]
+        assert (first["name"], first["bytes"] // 1_000_000) == ("last", 32)
+
+    def test_the_largest_come_first_and_a_pattern_selects(self) -> None:
+        values = {"small": 1, "df_a": b"x" * 1000, "df_b": b"x" * 2000, "other": b"x" * 500}
+        assert [one["name"] for one in listing(values)["variables"]] == ["df_b", "df_a", "other", "small"]
+        chosen = listing(values, "df_*")
+        assert ([one["name"] for one in chosen["variables"]], chosen["total"]) == (["df_b", "df_a"], 2)
+        assert listing(values, "DF_*")["total"] == listing(values, "df")["total"] == 0
+
+    def test_after_its_time_a_listing_inspects_no_contents(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("smart_colab_executor.in_kernel.facts.MAX_SECONDS", 0.0)
+        found = listing({"a": [np.ones(1000)], "b": np.ones(1000)})["variables"]
+        assert [(one["name"], one["bytes"] < 200) for one in found] == [("b", False), ("a", True)]
+
     def test_a_large_listing_inspects_few_values(self) -> None:
         """Count the measured values, since time says little on a busy machine."""
         values = {f"v{number}": [[str(part)] * 3 for part in range(1000)] for number in range(600)}
@@ -179,8 +214,8 @@ class TestUsersOwn:
     def test_odd_names_do_not_break_the_listing(self) -> None:
         nowhere = type("Nowhere", (), {"__module__": None})()
         found = listing({"a\ud800": nowhere, "b": 1})["variables"]
-        assert [entry["name"] for entry in found] == ["a?", "b"]
-        assert found[0]["repr"] == "<Nowhere>"
+        assert [entry["name"] for entry in found] == ["b", "a?"]
+        assert found[1]["repr"] == "<Nowhere>"
 
 
 class TestNumpy:

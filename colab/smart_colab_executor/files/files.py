@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -34,8 +35,13 @@ class Files:
         self._root = root
         self.digests = Digests(root)
 
-    def list(self, path: str, recursive: bool, limit: int, cursor: str | None) -> FileList:
-        """List a folder, sorted by name. A cursor is the last name shown, so created or deleted files shift no page."""
+    def list(
+        self, path: str, recursive: bool, limit: int, cursor: str | None, pattern: str | None = None
+    ) -> FileList:
+        """List a folder, or the names in it that match, sorted by name.
+
+        A cursor is the last name shown, so created or deleted files shift no page.
+        """
         if limit < 1:
             raise InvalidArgument("limit must be at least 1.", f"Ask for 1 to {MAX_ENTRIES} entries.")
         limit = min(limit, MAX_ENTRIES)
@@ -47,7 +53,8 @@ class Files:
             nonlocal total
             hidden = self._root.state_below(folder)
             for name in _walk(folder, hidden) if recursive else names(folder):
-                if name == hidden or is_partial(os.path.basename(name)):  # noqa: PTH119
+                last = os.path.basename(name)  # noqa: PTH119
+                if name == hidden or is_partial(last) or (pattern and not fnmatchcase(last, pattern)):
                     continue
                 total += 1
                 key = os.fsencode(name.replace(os.sep, "/"))

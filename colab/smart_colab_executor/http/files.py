@@ -49,7 +49,8 @@ def _add_reading(
         recursive = integer(request.args, "recursive", 0, 0, 1) == 1
         limit = integer(request.args, "limit", 200, 1, MAX_ENTRIES)
         with naming_folders(_path()):
-            return json_reply(files.list(_path(), recursive, limit, request.args.get("cursor") or None))
+            cursor, pattern = request.args.get("cursor") or None, request.args.get("name") or None
+            return json_reply(files.list(_path(), recursive, limit, cursor, pattern))
 
     @app.get("/files/stat")
     def stat() -> Response:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 
 from .. import __version__
 from ..core.arguments import SESSION_NAME
+from ..core.errors import InvalidArgument
 from ..jobs.job import MAX_CODE_HEAD_CHARS, MAX_HOLD_SEC
-from ..jobs.request import DEFAULT_SESSION, MAX_TIMEOUT_SEC
+from ..jobs.request import MAX_TIMEOUT_SEC
 from ..machine import probe
 from ..wire import API_VERSION
 from ..wire.machine import Limits
 from .context import Config
 from .middleware import MAX_BODY_BYTES
 from .replies import json_reply
+
+MAX_PACKAGES = 100
 
 
 def add_machine_routes(app: Flask, config: Config) -> None:
@@ -51,10 +54,9 @@ def add_machine_routes(app: Flask, config: Config) -> None:
         return json_reply(
             {
                 "executor": executor,
-                **probe.machine(config.root),
+                **probe.machine(config.root, _packages()),
                 "limits": limits,
                 "sessions": config.sessions.describe(),
-                "variables": config.sessions.variables(DEFAULT_SESSION)["variables"],
             }
         )
 
@@ -62,3 +64,16 @@ def add_machine_routes(app: Flask, config: Config) -> None:
     def shutdown() -> Response:
         config.stop.set()
         return json_reply({"status": "stopping"}, 202)
+
+
+def _packages() -> list[str] | None:
+    """Return the names of packages in the request, None for the well-known ones. Raises InvalidArgument."""
+    named = request.args.get("packages")
+    if named is None:
+        return None
+    names = list(dict.fromkeys(name for name in map(str.strip, named.split(",")) if name))
+    if not 1 <= len(names) <= MAX_PACKAGES:
+        raise InvalidArgument(
+            f"'packages' must be 1 to {MAX_PACKAGES} names.", "Separate them by commas: packages=torch,numpy."
+        )
+    return names

@@ -32,7 +32,8 @@ def add_session_routes(app: Flask, config: Config, files: Files) -> None:
 
     @app.get("/variables")
     def variables() -> Response:
-        return json_reply(sessions.variables(session_name(request.args.get("session", DEFAULT_SESSION))))
+        session = session_name(request.args.get("session", DEFAULT_SESSION))
+        return json_reply(sessions.variables(session, request.args.get("name") or None))
 
     @app.post("/cleanup")
     def cleanup() -> Response:

@@ -5,7 +5,7 @@ Runs in the kernel, as `_smart_colab.classes`; standard library only.
 
 from __future__ import annotations
 
-from types import GetSetDescriptorType
+from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
 _NAME, _MODULE, _MRO, _DICT = (type.__dict__[name] for name in ("__name__", "__module__", "__mro__", "__dict__"))
@@ -44,3 +44,16 @@ def attributes_of(value: object) -> dict[str, Any]:
             found = descriptor.__get__(value) if type(descriptor) is GetSetDescriptorType else None
             return found if type(found) is dict else {}
     return {}
+
+
+def slots_of(value: object) -> list[Any]:
+    """Return the values in the instance's slots."""
+    found = []
+    for base in mro_of(type(value)):
+        for descriptor in list(_DICT.__get__(base).values()):
+            if type(descriptor) is MemberDescriptorType:
+                try:
+                    found.append(descriptor.__get__(value))
+                except AttributeError:  # not set
+                    continue
+    return found

@@ -7,24 +7,30 @@ length may take hours to compute, and `hasattr` may run a proxy's code: only wha
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter, OrderedDict, defaultdict, deque
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from .classes import attributes_of, module_of, mro_of, name_of, root_of
+from .classes import attributes_of, module_of, mro_of, name_of, root_of, slots_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_COLUMNS = 20
-# How many elements a listing may inspect to estimate the size of containers, in total and in one container.
+# How many parts of containers and objects a listing may inspect to estimate their size: in total, of one variable
+# however many there are, and of one container at the top, which shrinks to the least with its depth.
 MAX_INSPECTED = 20_000
+MIN_INSPECTED = 16
 MAX_SAMPLE = 500
-MAX_NESTING = 4
+MIN_SAMPLE = 8
+MAX_NESTING = 12
+MAX_SECONDS = 0.2
 
 LISTS: tuple[type, ...] = (list, tuple, set, frozenset, deque)
 DICTS: tuple[type, ...] = (dict, OrderedDict, defaultdict, Counter)
 TEXTS: tuple[type, ...] = (str, bytes, bytearray)
+CONTAINERS = frozenset((*LISTS, *DICTS))
 SIZED = (*LISTS, *DICTS, *TEXTS, range, memoryview, type({}.keys()), type({}.values()), type({}.items()))
 
 LAZY = "lazy: not computed"
@@ -35,10 +41,17 @@ Facts = dict[str, Any]
 
 
 class Measure:
-    """Inspects the values of one listing, with a budget for all of them."""
+    """Inspects the values of one listing, with a budget for all of them that each has an equal share of."""
 
-    def __init__(self) -> None:
-        self._room = MAX_INSPECTED
+    def __init__(self, variables: int = 1) -> None:
+        self._share = max(MAX_INSPECTED // max(variables, 1), MIN_INSPECTED)
+        self._until = time.monotonic() + MAX_SECONDS
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin with the next variable."""
+        self._room = self._share
+        self._seen: set[int] = set()
 
     def facts(self, value: object) -> Facts:
         """Return the facts about a value; a note if inspecting it failed."""
@@ -48,37 +61,58 @@ class Measure:
                 return {"length": _length(value), "bytes": self.size(value)}
             if (look := _find(kind)) is not None:
                 return look(self, value)
+            if module_of(kind) == "builtins":
+                return {"bytes": sys.getsizeof(value)}
+            return {"bytes": self.size(value)} if _container_of(kind) or _attributes(value) else {}
         except Exception as error:  # noqa: BLE001, RUF100 - half initialized, or changed by running code
             return {"note": f"cannot be inspected: {type(error).__name__}"}
-        return {"bytes": sys.getsizeof(value)} if module_of(kind) == "builtins" else {}
 
     def size(self, value: object, depth: int = 0) -> int:
-        """Return a value's memory in bytes: estimated from a sample for large containers, 0 if unknown."""
+        """Return a value's memory in bytes with what it holds, partly estimated; 0 if unknown or already counted."""
         kind = type(value)
-        if kind in LISTS or kind in DICTS:
-            return sys.getsizeof(value) + (self._inner_size(value, depth) if depth < MAX_NESTING else 0)
-        if module_of(kind) == "builtins":
+        if kind not in CONTAINERS and module_of(kind) == "builtins":
             return sys.getsizeof(value)
-        if (look := _find(kind)) is None:
+        if id(value) in self._seen:
             return 0
+        self._seen.add(id(value))
+        if kind in CONTAINERS:
+            return sys.getsizeof(value) + self._inner_size(kind, value, depth)
         try:
-            return int(look(self, value).get("bytes") or 0)
+            if (look := _find(kind)) is not None:
+                return int(look(self, value).get("bytes") or 0)
+            return self._object_size(value, depth)
         except Exception:  # noqa: BLE001, RUF100
             return 0
 
-    def _inner_size(self, container: Any, depth: int) -> int:
-        count = len(container)
-        sample = min(count, MAX_SAMPLE >> 2 * depth, max(self._room, 0))
-        if not sample:
+    def _object_size(self, value: object, depth: int) -> int:
+        """Return the memory of any other object, with its attributes and, of a container, its elements."""
+        base: Any = _container_of(type(value)) or object
+        size: int = base.__sizeof__(value)
+        if base is not object:
+            size += self._inner_size(base, value, depth)
+        if self._may_look(depth):
+            attributes = _attributes(value)[: self._room]
+            self._room -= len(attributes)
+            size += sum(self.size(part, depth + 1) for part in attributes)
+        return size
+
+    def _may_look(self, depth: int) -> bool:
+        return depth < MAX_NESTING and self._room > 0 and time.monotonic() < self._until
+
+    def _inner_size(self, kind: Any, container: Any, depth: int) -> int:
+        """Estimate the memory of a container's elements; `kind` is its built-in class."""
+        count = kind.__len__(container)
+        if not count or not self._may_look(depth):
             return 0
+        sample = min(count, max(MAX_SAMPLE >> 2 * depth, MIN_SAMPLE), self._room)
         # Copied in one step: the container may be in use.
-        if type(container) in (list, tuple):
-            parts = list(container[:: max(1, count // sample)])[:sample]
-        elif type(container) in DICTS:
-            parts = [part for pair in list(islice(container.items(), sample)) for part in pair]
+        if kind in (list, tuple):
+            parts = list(kind.__getitem__(container, slice(None, None, max(1, count // sample))))[:sample]
+        elif kind in DICTS:
+            parts = [part for pair in list(islice(dict.items(container), sample)) for part in pair]
         else:
-            parts = list(islice(container, sample))
-        return self.sampled(parts, count * (2 if type(container) in DICTS else 1), depth)
+            parts = list(islice(kind.__iter__(container), sample))
+        return self.sampled(parts, count * (2 if kind in DICTS else 1), depth)
 
     def sampled(self, parts: list[Any], count: int, depth: int = 0) -> int:
         """Return the memory of `count` values, estimated from some of them; repeated objects count once."""
@@ -87,6 +121,15 @@ class Measure:
         total = sum(self.size(part, depth + 1) for part in distinct.values())
         # If the sample repeats objects, so does the rest, presumably.
         return total * count // len(parts) if len(distinct) * 2 > len(parts) else total
+
+
+def _container_of(kind: type) -> type | None:
+    """Return the built-in container that a class derives from."""
+    return next((base for base in mro_of(kind) if base in CONTAINERS), None)
+
+
+def _attributes(value: object) -> list[object]:
+    return [*list(attributes_of(value).values()), *slots_of(value)]
 
 
 def _length(value: Any) -> int | None:

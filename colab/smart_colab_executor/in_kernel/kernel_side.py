@@ -73,9 +73,9 @@ def _handle(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
     _shell.kernel.session.send(stream, REPLY_TYPE, reply, parent, ident=ident)
 
 
-def variables() -> dict[str, Any]:
-    """Return the user's variables, sorted by name; runs none of the user's code."""
-    return listing(user_variables(_shell))
+def variables(pattern: str | None = None) -> dict[str, Any]:
+    """Return the user's variables, the largest first; runs none of the user's code."""
+    return listing(user_variables(_shell), pattern)
 
 
 def clean_up(names: list[str] | None = None) -> dict[str, Any]:

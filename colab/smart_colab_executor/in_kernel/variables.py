@@ -5,12 +5,16 @@ Runs in the kernel, as `_smart_colab.variables`; standard library only.
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .classes import name_of
 from .facts import Measure
 from .short_repr import ShortRepr
+
+if TYPE_CHECKING:
+    from .facts import Facts
 
 MAX_VARIABLES = 500
 NOT_THE_USERS = frozenset({"In", "Out", "exit", "quit", "open", "get_ipython"})
@@ -30,19 +34,24 @@ def user_variables(shell: Any) -> dict[str, Any]:
     }
 
 
-def listing(found: dict[str, Any]) -> dict[str, Any]:
-    """Return the rows of `GET /variables`, sorted by name."""
-    names = sorted(found)
-    measure = Measure()
+def listing(found: dict[str, Any], pattern: str | None = None) -> dict[str, Any]:
+    """Return the rows of `GET /variables` whose names match, those with the most memory first."""
+    if pattern is not None:
+        found = {name: value for name, value in found.items() if fnmatchcase(name, pattern)}
+    measure = Measure(len(found))
+    facts: dict[str, Facts] = {}
+    for name, value in found.items():
+        measure.begin()
+        facts[name] = measure.facts(value)
+    names = sorted(found, key=lambda name: (-(facts[name].get("bytes") or 0), name))
     short = ShortRepr(measure)
     return {
-        "variables": [_row(name, found[name], measure, short) for name in names[:MAX_VARIABLES]],
+        "variables": [_row(name, found[name], facts[name], short) for name in names[:MAX_VARIABLES]],
         "total": len(names),
     }
 
 
-def _row(name: str, value: object, measure: Measure, short: ShortRepr) -> dict[str, Any]:
-    facts = measure.facts(value)
+def _row(name: str, value: object, facts: Facts, short: ShortRepr) -> dict[str, Any]:
     return {
         "name": _readable(name),
         "type": _readable(name_of(type(value))),

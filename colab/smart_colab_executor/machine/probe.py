@@ -25,13 +25,10 @@ T = TypeVar("T")
 GIB = 1024**3
 DRIVE = Path("/content/drive/MyDrive")
 
+# Reported where they are installed; any other is reported by its name.
 WELL_KNOWN = """
-accelerate bitsandbytes cupy-cuda12x datasets dask diffusers duckdb fastai flax gensim geopandas google-genai gradio
-h5py huggingface-hub ipywidgets jax jaxlib joblib jupyter-client keras librosa lightgbm lightning matplotlib networkx
-nltk numba numpy openai opencv-python openpyxl optuna pandas peft pillow plotly polars pyarrow pydantic pymc pyspark
-pytorch-lightning requests scikit-image scikit-learn scipy seaborn sentence-transformers shap spacy sqlalchemy
-statsmodels sympy tensorflow timm tokenizers torch torchaudio torchvision tqdm transformers trl unsloth vllm wandb
-xarray xgboost
+accelerate cupy-cuda12x dask datasets diffusers jax keras lightgbm lightning matplotlib numba numpy opencv-python pandas
+peft polars pyarrow scikit-learn scipy tensorflow torch transformers vllm xgboost
 """.split()  # noqa: SIM905 - a word a line would fill the page
 
 
@@ -78,8 +75,8 @@ def resident_mb(pid: int) -> float | None:
     return round(whole / 1024**2, 1)
 
 
-def machine(root: Path) -> dict[str, object]:
-    """Describe the machine; never raises, and imports no package to get its version."""
+def machine(root: Path, packages: list[str] | None = None) -> dict[str, object]:
+    """Describe the machine with these packages; never raises, and imports no package to get its version."""
     now = memory()
     gpus, note = _gpus()
     return {
@@ -105,7 +102,7 @@ def machine(root: Path) -> dict[str, object]:
         "gpu": gpus,
         "gpu_note": note,
         "storage": [found for path in (root, DRIVE) if (found := _storage(path))],
-        "packages": {name: version for name in WELL_KNOWN if (version := _version(name))},
+        "packages": _versions(packages),
         "package_count": sum(1 for _ in metadata.distributions()),
     }
 
@@ -177,6 +174,17 @@ def _storage(path: Path) -> dict[str, object] | None:
         "free_gb": round(usage.free / GIB, 2),
         "used_pct": round(100 * usage.used / usage.total, 1) if usage.total else 0.0,
     }
+
+
+def _versions(names: list[str] | None) -> dict[str, str | None]:
+    """Return the versions of packages, by their names or their modules', None where one is not installed."""
+    if names is None:
+        return {name: version for name in WELL_KNOWN if (version := _version(name))}
+    found = {name: _version(name) for name in names}
+    if not all(found.values()):
+        modules = metadata.packages_distributions()
+        found |= {name: _version(modules[name][0]) for name in names if found[name] is None and name in modules}
+    return found
 
 
 def _version(name: str) -> str | None:

@@ -137,11 +137,11 @@ class Sessions:
 
         return self._thread.run(delete())
 
-    def variables(self, name: str) -> dict[str, Any]:
+    def variables(self, name: str, pattern: str | None = None) -> dict[str, Any]:
         """Return the reply of `GET /variables`. Raises NotFound."""
 
         async def variables() -> dict[str, Any]:
-            return await self._get(name).variables()
+            return await self._get(name).variables(pattern)
 
         return self._thread.run(variables())
 

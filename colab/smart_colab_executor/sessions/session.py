@@ -11,6 +11,7 @@ import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from ..core.clock import now
@@ -164,17 +165,17 @@ class Session:
             job.finish(replace(ending, variables_lost=job.has_begun))
         return [job.id for job in queued]
 
-    async def variables(self) -> dict[str, Any]:
-        """Return the user's variables: live, even while a cell runs, else from the last snapshot."""
+    async def variables(self, pattern: str | None = None) -> dict[str, Any]:
+        """Return the user's variables, or those that match: live, even while a cell runs, else of the last snapshot."""
         kernel = self.kernel
         listing: dict[str, Any] = {"source": "none", "as_of": now(), "variables": [], "total": 0}
         # A kernel that is still starting has no variables yet, and would not answer.
         if kernel is not None and self._start is None:
             try:
-                listing |= await kernel.request("variables", patience=VARIABLES_TIMEOUT_SEC)
+                listing |= await kernel.request("variables", pattern=pattern, patience=VARIABLES_TIMEOUT_SEC)
                 listing["source"] = "live"
             except (KernelDied, KernelSilent):
-                listing |= self._snapshot or {}
+                listing |= _matching(self._snapshot, pattern) if self._snapshot else {}
         return {"session": self.name, "kernel_id": kernel.id if kernel else None, **listing}
 
     async def cleanup(self, names: list[str] | None = None) -> dict[str, Any]:
@@ -314,3 +315,10 @@ class Session:
     def _number_queue(self) -> None:
         for position, job in enumerate(self._queue, start=1):
             job.queue_position = None if job.has_begun else position
+
+
+def _matching(snapshot: dict[str, Any], pattern: str | None) -> dict[str, Any]:
+    if pattern is None:
+        return snapshot
+    rows = [row for row in snapshot["variables"] if fnmatchcase(row["name"], pattern)]
+    return {**snapshot, "variables": rows, "total": len(rows)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NotRequired, TypedDict
 
-from .session import Session, Variable
+from .session import Session
 from .state import JobState, Reason
 
 
@@ -97,7 +97,7 @@ class Machine(TypedDict):
     gpu: list[Gpu]
     gpu_note: str | None
     storage: list[Storage]
-    packages: dict[str, str]
+    packages: dict[str, str | None]
     package_count: int
 
 
@@ -107,7 +107,6 @@ class Probe(Machine):
     executor: Executor
     limits: Limits
     sessions: list[Session]
-    variables: list[Variable]
 
 
 class Ready(TypedDict):
