@@ -144,12 +144,9 @@ impl Drop for Crowd {
 }
 
 fn running(bridge: &mut Server) -> usize {
-    let answer = bridge.call("list_jobs", &json!({"state": "running", "limit": 100}));
-    let jobs = answer["structuredContent"]["jobs"].as_array().cloned();
-    jobs.unwrap_or_default()
-        .iter()
-        .filter(|job| job["state"] == "running")
-        .count()
+    let answer = bridge.call("list_jobs", &json!({"state": "running", "top": 100}));
+    let table = answer["content"][1]["text"].as_str().unwrap_or_default();
+    table.matches("\trunning").count()
 }
 
 fn succeeded(answers: &[Value]) {

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::ops::Add;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
@@ -221,21 +220,6 @@ impl From<Json> for Advice {
             Json::Text(text) => text.into(),
             Json::Parts { parts } => Self(parts),
         }
-    }
-}
-
-/// A string: it is worded before a client sees it.
-impl JsonSchema for Advice {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        String::schema_name()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        String::json_schema(generator)
     }
 }
 

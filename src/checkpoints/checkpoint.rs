@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::name::Name;
@@ -64,7 +63,7 @@ pub(crate) struct CodeHashes {
 }
 
 /// A change of the plan that kept the finished iterations.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     pub at: String,
     /// Iterations before this one ran by the plan before.
@@ -74,7 +73,7 @@ pub struct Change {
 }
 
 /// An iteration that failed and was passed over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     pub iteration: u64,
     pub error: String,
@@ -97,7 +96,7 @@ pub(crate) struct Flight {
 }
 
 /// An end that is not success.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stop {
     /// The job was interrupted, by a person or with its session; otherwise it failed.
     pub interrupted: bool,

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -22,7 +21,7 @@ const MAX_RESULT_BYTES_SHOWN: u64 = 16 * 1024;
 /// Characters of the code that a report shows; the file holds all.
 const MAX_CODE_CHARS_SHOWN: usize = 10_000;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Made by `run_chunked_operation`.
@@ -32,7 +31,7 @@ pub enum Kind {
 }
 
 /// The plan of an operation: head and tail of each code, and the file with all of it.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize)]
 pub struct PlanReport {
     pub setup_code: String,
     pub loop_code: String,
@@ -42,7 +41,7 @@ pub struct PlanReport {
 }
 
 /// A checkpoint in detail. Fields of the other kind are null.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize)]
 pub struct CheckpointReport {
     pub operation: String,
     pub kind: Kind,
@@ -80,7 +79,6 @@ pub struct CheckpointReport {
     pub files: Vec<String>,
     pub timing: Option<Timing>,
     /// The facts that the job ended with.
-    #[schemars(with = "Option<Value>")]
     pub facts: Option<KeptFacts>,
     /// The result of the previous run, while this one has none yet.
     pub previous: Option<Previous>,
@@ -102,7 +100,7 @@ pub struct KeptFacts {
 }
 
 /// A result that the next one will replace.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize)]
 pub struct Previous {
     pub job_id: String,
     pub state: String,

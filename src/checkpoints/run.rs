@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -22,7 +21,7 @@ use crate::wire::state::JobState;
 const VERSION: u64 = 1;
 
 /// When a run was sent, started and finished (RFC 3339), and how long it took.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timing {
     pub created_at: Option<String>,
     pub started_at: Option<String>,

@@ -5,7 +5,6 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
@@ -31,8 +30,8 @@ const LOCK_RETRY_DELAY: Duration = Duration::from_millis(50);
 /// Prefix of folders that are being deleted: no checkpoint's name begins with a dot.
 const DELETED: &str = ".deleted-";
 
-/// One checkpoint. What does not apply, or cannot be read, is null.
-#[derive(Debug, Serialize, JsonSchema)]
+/// One checkpoint. What does not apply, or cannot be read, is none.
+#[derive(Debug)]
 pub struct Row {
     pub operation: String,
     pub kind: Kind,
@@ -50,7 +49,7 @@ pub struct Row {
 }
 
 /// The outcome of a deletion.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize)]
 pub struct Deleted {
     pub operation: String,
     /// The folder that is gone.

@@ -175,8 +175,8 @@ impl Sessions for Until {
             .await
     }
 
-    async fn variables(&self, session: &str) -> RuntimeResult<Variables> {
-        self.freely(|runtime| async move { runtime.variables(session).await })
+    async fn variables(&self, session: &str, pattern: Option<&str>) -> RuntimeResult<Variables> {
+        self.freely(|runtime| async move { runtime.variables(session, pattern).await })
             .await
     }
 }
@@ -273,8 +273,8 @@ impl Machine for Until {
             .await
     }
 
-    async fn probe(&self) -> RuntimeResult<Probe> {
-        self.freely(|runtime| async move { runtime.probe().await })
+    async fn probe(&self, packages: &[String]) -> RuntimeResult<Probe> {
+        self.freely(|runtime| async move { runtime.probe(packages).await })
             .await
     }
 

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use schemars::JsonSchema;
-use serde::Serialize;
 use tokio::time::Instant;
 
 use super::Jobs;
@@ -25,8 +23,7 @@ pub struct Wanted {
 }
 
 /// The source of a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// The machine that runs it.
     Runtime,
@@ -35,18 +32,18 @@ pub enum Source {
 }
 
 /// One job.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone)]
 pub struct Row {
     pub job_id: String,
     /// `queued`, `running`, `succeeded`, `failed`, `interrupted`, `timed_out`, `lost`; `unknown` if no response to it was ever received.
     pub state: &'static str,
+    pub has_ended: bool,
     /// Why it ended without success.
     pub reason: Option<Reason>,
     pub session: String,
-    /// The first line of the code.
+    /// A telling line of the code.
     pub code_head: String,
     pub created_at: String,
-    pub finished_at: Option<String>,
     /// Seconds; while it runs, so far.
     pub execution_time_sec: Option<f64>,
     /// 1 is next.
@@ -56,7 +53,7 @@ pub struct Row {
     pub source: Source,
 }
 
-/// The jobs, newest first.
+/// The jobs: those that run or wait, then the others, each newest first.
 #[derive(Debug)]
 pub struct Overview {
     pub rows: Vec<Row>,
@@ -107,7 +104,10 @@ impl Jobs {
         );
         let state = wanted.state.map(JobState::as_str);
         rows.retain(|row| state.is_none_or(|state| state == row.state));
-        rows.sort_by(|one, other| other.created_at.cmp(&one.created_at));
+        rows.sort_by(|one, other| {
+            let age = other.created_at.cmp(&one.created_at);
+            one.has_ended.cmp(&other.has_ended).then(age)
+        });
         rows.truncate(wanted.limit);
         Overview { rows, trouble }
     }
@@ -137,11 +137,11 @@ fn of_job(job: &Job, record: Option<&Record>) -> Row {
     Row {
         job_id: job.id.to_string(),
         state: job.state.as_str(),
+        has_ended: job.state.is_final(),
         reason: job.reason,
         session: job.session.clone(),
         code_head: job.code_head.clone(),
         created_at: job.created_at.clone(),
-        finished_at: job.finished_at.clone(),
         execution_time_sec: job.execution_time_sec,
         queue_position: job.queue_position,
         next: record.map(|record| record.next),
@@ -160,11 +160,11 @@ fn of_record(record: &Record, was_asked: bool) -> Row {
     Row {
         job_id: record.job_id.to_string(),
         state,
+        has_ended: !matches!(record.state, Some(state) if !state.is_final()) || was_asked,
         reason: None,
         session: record.session.clone(),
         code_head: record.code_head.clone(),
         created_at: record.sent_at.clone(),
-        finished_at: None,
         execution_time_sec: None,
         queue_position: None,
         next: Some(record.next),

@@ -38,7 +38,7 @@ pub struct Record {
     #[serde(default)]
     pub boot_id: Option<String>,
     pub session: String,
-    /// The first line of the code.
+    /// A telling line of the code; until the runtime has reported the job, its first line but imports and comments.
     pub code_head: String,
     pub sent_at: String,
     /// None if no response was ever received.
@@ -56,14 +56,32 @@ impl Record {
         place: &str,
         boot_id: Option<String>,
     ) -> Self {
-        let head = request.code.trim().lines().next().unwrap_or_default();
+        let is_dull = |line: &&str| {
+            ["import ", "from ", "#"]
+                .iter()
+                .any(|dull| line.starts_with(dull))
+        };
+        let lines = || {
+            request
+                .code
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty())
+        };
+        let head = lines()
+            .find(|line| !is_dull(line))
+            .or_else(|| lines().next());
         Self {
             version: VERSION,
             job_id: id,
             place: place.to_owned(),
             boot_id,
             session: request.session.clone(),
-            code_head: head.chars().take(MAX_CODE_HEAD_CHARS).collect(),
+            code_head: head
+                .unwrap_or_default()
+                .chars()
+                .take(MAX_CODE_HEAD_CHARS)
+                .collect(),
             sent_at: jiff::Timestamp::now().to_string(),
             state: None,
             next: 0,

@@ -99,7 +99,6 @@ mod tests {
             "package_count": 0,
             "limits": {"max_timeout_sec": 1, "max_wait_sec": 1, "max_body_bytes": 1},
             "sessions": [],
-            "variables": [],
         }))
         .unwrap()
     }

@@ -8,6 +8,16 @@ pub(super) const MAIN: &str = "main";
 /// Characters of a wrong argument that its error quotes.
 const MAX_SHOWN_CHARS: usize = 64;
 
+/// Checks the number of rows that a list should have.
+pub(super) fn top(top: Option<u64>, max: u64) -> Result<Option<u64>, Fault> {
+    match top {
+        Some(top) if !(1..=max).contains(&top) => Err(Fault::invalid(format!(
+            "top is {top}: it must be 1 to {max}"
+        ))),
+        top => Ok(top),
+    }
+}
+
 /// Checks a session's name: 1 to 64 letters, digits, `_` or `-`.
 pub(super) fn session(name: String) -> Result<String, Fault> {
     if is_name(&name) {

@@ -98,12 +98,20 @@ pub(super) fn note_ignored(result: &mut CallToolResult, tool: &Tool, ignored: &[
     if let Some(Value::Object(report)) = &mut result.structured_content {
         report.insert(NAME.to_owned(), json!(said));
     }
-    // The facts are the last text block; their order is kept.
-    if let Some(ContentBlock::Text(facts)) = result.content.last_mut()
-        && let Some(members) = facts.text.strip_suffix('}')
+    // The facts are the last block that is a line of JSON; their order is kept.
+    let facts = result
+        .content
+        .iter_mut()
+        .rev()
+        .find_map(|block| match block {
+            ContentBlock::Text(text) if text.text.starts_with('{') => Some(&mut text.text),
+            _ => None,
+        });
+    if let Some(facts) = facts
+        && let Some(members) = facts.strip_suffix('}')
     {
         let comma = if members.ends_with('{') { "" } else { "," };
-        facts.text = format!("{members}{comma}\"{NAME}\":{}}}", json!(said));
+        *facts = format!("{members}{comma}\"{NAME}\":{}}}", json!(said));
     }
 }
 

@@ -5,7 +5,7 @@
 //! - `resources/`: logs, files and checkpoints as resources; `answers`: the requests for them; `media`: media types of files;
 //! - `floors`: the floors below, for tools and resources;
 //! - `arguments`: fits a call's arguments to its schema; `args`: parses single arguments;
-//! - `fault`: the fields of failed calls; `convert`: results and faults in MCP's form; `schema`: schemas that every client accepts;
+//! - `fault`: the fields of failed calls; `convert`: results and faults in MCP's form; `report`: reports; `schema`: schemas that every client accepts;
 //! - `call`: a call's deadline, cancellation and progress; `budget`: the time that each client allows;
 //! - [`words`]: the advice of the floors below, in the names of the tools;
 //! - `roots`: the client's roots;
@@ -27,6 +27,7 @@ mod lines;
 mod media;
 mod message;
 mod methods;
+mod report;
 mod resources;
 mod roots;
 mod scan;

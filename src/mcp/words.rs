@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::base::advice::{Advice, Step, in_words_of};
@@ -66,8 +65,6 @@ pub(super) fn say(advice: &Advice) -> String {
 }
 
 /// A report whose advice is worded when it is serialized.
-#[derive(JsonSchema)]
-#[schemars(transparent)]
 pub(super) struct Worded<T>(pub(super) T);
 
 impl<T: Serialize> Serialize for Worded<T> {

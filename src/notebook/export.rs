@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
@@ -44,7 +43,7 @@ pub struct Wanted {
 }
 
 /// The notebook that was written.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize)]
 pub struct Report {
     pub path: String,
     /// Number of cells of all kinds.
@@ -119,7 +118,7 @@ impl Notebooks {
                 session: wanted.session.clone(),
             });
         }
-        let probe = self.connection.until(deadline).probe().await?;
+        let probe = self.connection.until(deadline).probe(&[]).await?;
         let all = jobs.len() as u64;
         let mut file = NotebookFile::begin(&self.save_dir, &name)?;
         file.add(&title(&wanted.session, &probe))?;

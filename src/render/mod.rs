@@ -4,7 +4,7 @@
 //! - [`picture`]: pictures of any kind that fit a chat; `svg`: drawings among them;
 //! - [`html`]: pages as text, `embedded`: words for what they embed; [`page`]: pages that open in a browser;
 //! - [`text`]: bytes as text, without embedded data; [`log`]: text that was written for a terminal, `progress`: the bars in it;
-//! - [`table`]: CSV as an aligned table, `records` its rows; [`json`]: JSON on lines of its own; [`notebook`]: the cells of a notebook in short form.
+//! - [`rows`]: lists as compact tables; [`table`]: CSV as an aligned table, `records` its rows; [`json`]: JSON on lines of its own; [`notebook`]: the cells of a notebook in short form.
 //!
 //! May import `base`; knows nothing of jobs, files or MCP, and touches no disk but for the system's fonts.
 
@@ -17,6 +17,7 @@ pub mod page;
 pub mod picture;
 mod progress;
 mod records;
+pub mod rows;
 mod svg;
 pub mod table;
 pub mod text;

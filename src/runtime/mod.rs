@@ -73,7 +73,8 @@ pub trait Sessions: Send + Sync {
     async fn restart_session(&self, name: &str) -> RuntimeResult<Restarted>;
     /// Ends a session's kernel and jobs, and removes it.
     async fn remove_session(&self, name: &str) -> RuntimeResult<Removed>;
-    async fn variables(&self, session: &str) -> RuntimeResult<Variables>;
+    /// The variables whose names match `pattern` (`*`, `?`, `[…]`), or all of them, those with the most memory first.
+    async fn variables(&self, session: &str, pattern: Option<&str>) -> RuntimeResult<Variables>;
 }
 
 /// Files on the runtime's disk, in both directions.
@@ -118,7 +119,8 @@ pub trait Files: Send + Sync {
 #[async_trait]
 pub trait Machine: Send + Sync {
     async fn health(&self) -> RuntimeResult<Health>;
-    async fn probe(&self) -> RuntimeResult<Probe>;
+    /// Describes the machine, with the versions of these packages; without any, of the installed well-known ones.
+    async fn probe(&self, packages: &[String]) -> RuntimeResult<Probe>;
     /// Collects garbage, clears caches and, if asked, temporary files.
     async fn cleanup(&self, request: &CleanupRequest) -> RuntimeResult<Cleanup>;
 }
@@ -181,6 +183,8 @@ pub struct JobsQuery<'a> {
 pub struct ListQuery {
     /// Empty for the content root.
     pub path: String,
+    /// A pattern for names (`*`, `?`, `[…]`); none for all.
+    pub name: Option<String>,
     pub recursive: bool,
     /// 1 to 10,000.
     pub limit: u64,

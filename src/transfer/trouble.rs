@@ -4,7 +4,6 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
-use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
@@ -27,7 +26,7 @@ const MAX_DELAYS: u32 = 5;
 const REPEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why a transfer is stalled while it keeps retrying; all null while it makes progress.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Trouble {
     /// The stable code of the last error.
     pub code: Option<String>,

@@ -8,5 +8,5 @@ pub const MAX_TIMEOUT_SEC: u64 = 43_200;
 pub const MAX_WAIT: Duration = Duration::from_secs(25);
 /// The largest request body that the executor accepts.
 pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
-/// Characters shown of the first line of a job's code.
+/// Characters shown of the telling line of a job's code.
 pub const MAX_CODE_HEAD_CHARS: usize = 120;

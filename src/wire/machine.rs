@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::session::{Session, Variable};
+use super::session::Session;
 
 /// `GET /health`, the one route without a token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,7 +17,7 @@ pub struct Health {
 }
 
 /// `GET /probe`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Probe {
     pub executor: ExecutorFacts,
     pub platform: Platform,
@@ -28,15 +27,14 @@ pub struct Probe {
     /// Why `gpu` is empty.
     pub gpu_note: Option<String>,
     pub storage: Vec<Storage>,
-    /// Well-known data packages that are installed, with their versions.
-    pub packages: BTreeMap<String, String>,
+    /// Versions of the requested packages, none where one is not installed; by default the installed well-known ones.
+    pub packages: BTreeMap<String, Option<String>>,
     pub package_count: u64,
     pub limits: Limits,
     pub sessions: Vec<Session>,
-    pub variables: Vec<Variable>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExecutorFacts {
     pub version: String,
     pub boot_id: String,
@@ -45,7 +43,7 @@ pub struct ExecutorFacts {
     pub root: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Platform {
     pub system: String,
     pub release: String,
@@ -54,14 +52,14 @@ pub struct Platform {
     pub colab: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Python {
     pub version: String,
     pub implementation: String,
     pub executable: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Compute {
     pub cpu_model: Option<String>,
     pub cpu_count: u64,
@@ -71,7 +69,7 @@ pub struct Compute {
     pub memory_used_pct: f64,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Gpu {
     pub index: u64,
     pub name: String,
@@ -83,7 +81,7 @@ pub struct Gpu {
     pub cuda_version: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Storage {
     pub path: String,
     pub total_gb: f64,
@@ -91,7 +89,7 @@ pub struct Storage {
     pub used_pct: f64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     pub max_timeout_sec: u64,
     pub max_wait_sec: u64,

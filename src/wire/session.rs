@@ -1,9 +1,8 @@
 //! `/sessions`, `/variables`, `/cleanup`.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SessionState {
     Starting,
@@ -21,7 +20,7 @@ pub fn is_name(name: &str) -> bool {
 }
 
 /// A named kernel.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Session {
     pub name: String,
     pub state: SessionState,
@@ -59,7 +58,7 @@ pub struct Removed {
     pub ended_jobs: Vec<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Variable {
     pub name: String,
     #[serde(rename = "type")]
@@ -71,7 +70,7 @@ pub struct Variable {
 }
 
 /// The source of a list of variables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VariableSource {
     Live,
@@ -82,7 +81,7 @@ pub enum VariableSource {
 }
 
 /// The reply to `GET /variables`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Variables {
     pub session: String,
     pub kernel_id: Option<String>,
@@ -103,7 +102,7 @@ pub struct CleanupRequest {
 }
 
 /// The reply to `POST /cleanup`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cleanup {
     pub session: String,
     pub cleared_variables: Vec<String>,

@@ -106,7 +106,7 @@ impl Client {
         }
         let mut next = Bridge::greeted(program(&self.home));
         let jobs = next.call("list_jobs", json!({"session": "main"}));
-        let job = &jobs.facts["jobs"][0]["job_id"];
+        let job = &jobs.rows()[0]["job_id"];
         let output = next.call("get_output", json!({"job_id": job}));
         assert!(output.text.contains("kept"), "{}", output.whole);
     }

@@ -18,6 +18,7 @@ mod docs;
 mod download;
 mod faults;
 mod jobs;
+mod lists;
 mod local_executor;
 mod mcp_stdio;
 mod next_steps;

@@ -313,8 +313,10 @@ fn invalid_arguments_are_named() {
             json!({"code": "1", "timeout_sec": "soon"}),
             "integer",
         ),
-        ("list_colab_files", json!({"limit": 0}), "limit"),
-        ("list_colab_files", json!({"limit": 1_001}), "limit"),
+        ("list_colab_files", json!({"top": 0}), "top"),
+        ("list_colab_files", json!({"top": 1_001}), "top"),
+        ("list_colab_variables", json!({"top": 501}), "top"),
+        ("list_checkpoints", json!({"top": 501}), "top"),
         ("get_output", json!({"job_id": "a/b"}), "job_id"),
         (
             "cleanup_colab",

@@ -176,7 +176,7 @@ async fn a_call_switches_to_the_runtime_that_replaces_a_lost_one() {
     let bench = Bench::ready(2);
     bench.machine(0).world().is_down = true;
     let began = Instant::now();
-    bench.until().probe().await.unwrap();
+    bench.until().probe(&[]).await.unwrap();
     assert_eq!(bench.machine(1).world().requests, 1);
     assert_eq!(began.elapsed(), Duration::ZERO);
 }
@@ -186,7 +186,7 @@ async fn a_lost_runtime_is_retried_and_the_state_says_so() {
     let bench = Bench::ready(1);
     bench.machine(0).world().is_down = true;
     let until = bench.until();
-    let asking = tokio::spawn(async move { until.probe().await });
+    let asking = tokio::spawn(async move { until.probe(&[]).await });
     sleep(Duration::from_secs(2)).await;
     let State::Lost { trouble } = bench.connection.state() else {
         panic!("{:?}", bench.connection.state());
@@ -231,7 +231,7 @@ async fn actions_are_retried_only_if_the_request_never_arrived() {
         }
     }
     bench.set_mishap(Mishap::ReplyLost);
-    bench.until().probe().await.unwrap();
+    bench.until().probe(&[]).await.unwrap();
     assert_eq!(bench.requests(), 2);
 }
 

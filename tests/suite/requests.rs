@@ -27,7 +27,7 @@ fn malformed_json_is_refused_under_its_id_with_a_hint() {
     let mut bridge = Bridge::greeted(home.program(&[]));
     let call = |id: u32, value: &str| {
         format!(
-            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"list_jobs","arguments":{{"limit":{value}}}}}}}"#
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"list_jobs","arguments":{{"top":{value}}}}}}}"#
         )
     };
     let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
@@ -264,7 +264,7 @@ fn each_request_of_a_batch_is_answered() {
     bridge.send_line(
         r#"[{"jsonrpc":"2.0","method":"notifications/initialized"},
             {"jsonrpc":"2.0","id":11,"method":"ping"},
-            {"jsonrpc":"2.0","id":12,"method":"tools/call","params":{"name":"list_checkpoints","arguments":{"limit":1e999}}},
+            {"jsonrpc":"2.0","id":12,"method":"tools/call","params":{"name":"list_checkpoints","arguments":{"top":1e999}}},
             {"jsonrpc":"2.0","id":13,"method":"tools/list"}]"#
             .replace('\n', " "),
     );

@@ -123,7 +123,7 @@ fn probe() -> Probe {
         "python": {"version": "3.12.1", "implementation": "CPython", "executable": "python"},
         "compute": {"cpu_count": 2, "memory_total_gb": 1.0, "memory_available_gb": 1.0, "memory_used_pct": 1.0},
         "gpu": [], "storage": [], "packages": {}, "package_count": 0,
-        "limits": {"max_timeout_sec": 1, "max_wait_sec": 1, "max_body_bytes": 1}, "sessions": [], "variables": [],
+        "limits": {"max_timeout_sec": 1, "max_wait_sec": 1, "max_body_bytes": 1}, "sessions": [],
     });
     serde_json::from_value(probe).unwrap()
 }
@@ -251,7 +251,7 @@ impl Sessions for FakeRuntime {
         answer(gets_out, Ok(Removed { ended_jobs }))
     }
 
-    async fn variables(&self, session: &str) -> RuntimeResult<Variables> {
+    async fn variables(&self, session: &str, _: Option<&str>) -> RuntimeResult<Variables> {
         let gets_out = self.arrive(None)?;
         let variables = json!({"session": session, "source": "live", "variables": [], "total": 0});
         answer(gets_out, Ok(serde_json::from_value(variables).unwrap()))
@@ -336,7 +336,7 @@ impl Machine for FakeRuntime {
         answer(gets_out, Ok(serde_json::from_value(health).unwrap()))
     }
 
-    async fn probe(&self) -> RuntimeResult<Probe> {
+    async fn probe(&self, _: &[String]) -> RuntimeResult<Probe> {
         let gets_out = self.arrive(None)?;
         answer(gets_out, Ok(probe()))
     }

@@ -265,7 +265,7 @@ fn content(mut message: Value) -> Value {
 pub(crate) struct Answer {
     pub is_error: bool,
     pub whole: Value,
-    /// The text, without the last line of facts.
+    /// The text, without the line of facts.
     pub text: String,
     /// A report's structured content, or an execution's last line.
     pub facts: Value,
@@ -297,9 +297,12 @@ impl Answer {
                 _ => panic!("an unknown block: {block}"),
             }
         }
-        let line = texts.pop().unwrap_or_default();
+        // The facts end an execution's answer and begin a list.
+        let is_facts = |text: &String| text.starts_with('{');
+        let at = texts.iter().rposition(is_facts).unwrap_or_default();
+        let line = texts.remove(at);
         answer.facts = serde_json::from_str(&line)
-            .unwrap_or_else(|error| panic!("the last text is not JSON ({error}): {line}"));
+            .unwrap_or_else(|error| panic!("the facts are not JSON ({error}): {line}"));
         if let Some(structured) = result.get("structuredContent") {
             assert_eq!(
                 structured, &answer.facts,
@@ -315,6 +318,27 @@ impl Answer {
     pub(crate) fn fact(&self, name: &str) -> &str {
         let fact = self.facts[name].as_str();
         fact.unwrap_or_else(|| panic!("no {name} in {}", self.facts))
+    }
+
+    /// Returns the rows of a list, with the numbers in them; columns without content are null.
+    #[track_caller]
+    pub(crate) fn rows(&self) -> Vec<Value> {
+        let cell = |text: &str| match serde_json::from_str(text) {
+            Ok(value @ (Value::Number(_) | Value::String(_))) => value,
+            Ok(_) | Err(_) => json!(text),
+        };
+        let lines = self.text.lines().filter(|line| !line.starts_with('['));
+        let mut lines = lines.map(|line| line.split('\t'));
+        let heading: Vec<&str> = lines.next().into_iter().flatten().collect();
+        lines
+            .map(|cells| {
+                let named = heading.iter().zip(cells);
+                let named = named.filter(|(_, text)| !text.is_empty());
+                named
+                    .map(|(name, text)| ((*name).to_owned(), cell(text)))
+                    .collect()
+            })
+            .collect()
     }
 
     /// Asserts an error with `code` and the fields of every error.

@@ -96,7 +96,7 @@ fn probe() -> Reply {
         "compute": {"cpu_model": "c", "cpu_count": 2, "load_1m": 0.0, "memory_total_gb": 1.0, "memory_available_gb": 1.0, "memory_used_pct": 1.0},
         "gpu": [], "gpu_note": "none", "storage": [{"path": ROOT, "total_gb": 100.0, "free_gb": 1.5, "used_pct": 98.5}],
         "packages": {}, "package_count": 0, "limits": {"max_timeout_sec": 1, "max_wait_sec": 25, "max_body_bytes": 1},
-        "sessions": [], "variables": []}))
+        "sessions": []}))
 }
 
 fn upload(

@@ -142,7 +142,7 @@ impl Walker<'_> {
         let report = self.call("probe_colab_environment", json!({})).await?.facts;
         let gpus = report["gpu"].as_array().map_or(0, Vec::len);
         let compute = &report["compute"];
-        let python = text(&report["python"], "version")?;
+        let python = text(&report, "python")?;
         Ok(format!(
             "Python {python}, {} CPUs, {} GB of memory, {gpus} GPU(s)",
             compute["cpu_count"], compute["memory_total_gb"]

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rmcp::handler::server::tool::ToolRouter;
-use rmcp::handler::server::wrapper::{Json, Parameters};
+use rmcp::handler::server::wrapper::Parameters;
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
@@ -11,13 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::caller::Progress;
 use crate::checkpoints::CheckpointError;
-use crate::checkpoints::report::CheckpointReport;
+use crate::checkpoints::report::{CheckpointReport, Kind};
 use crate::checkpoints::shelf::{Deleted, Row};
-use crate::mcp::call;
 use crate::mcp::fault::Fault;
+use crate::mcp::report::{List, MAX_LIST_BYTES, Report};
 use crate::mcp::schema;
 use crate::mcp::server::Server;
-use crate::mcp::words::Worded;
+use crate::mcp::{args, call, words};
+use crate::render::rows::{Rows, short_time};
 
 /// Rows of a list, by default and at most.
 const DEFAULT_SHOWN: u64 = 50;
@@ -31,18 +33,15 @@ struct CheckpointArgs {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct ShelfArgs {
-    /// Maximum number of rows, up to 500; default 50.
-    limit: Option<u64>,
+    /// Rows, up to 500; default 50.
+    top: Option<u64>,
 }
 
-/// The kept checkpoints.
-#[derive(Debug, Serialize, JsonSchema)]
-struct ShelfReport {
-    /// Newest first.
-    checkpoints: Vec<Row>,
-    /// Total number.
+/// All kept checkpoints.
+#[derive(Debug, Serialize)]
+struct ShelfFacts {
     total: u64,
-    message: String,
+    message: Option<String>,
 }
 
 #[tool_router(router = checkpoint_router)]
@@ -50,7 +49,6 @@ impl Server {
     #[tool(
         title = "Get checkpoint",
         input_schema = schema::input::<CheckpointArgs>(),
-        output_schema = schema::output::<CheckpointReport>(),
         description = "Show the progress of a chunked operation, with its newest results, skipped iterations and why it stopped; or the result that \
             run_code_long kept under a checkpoint_name: its code, output, times, and the files with the whole output and the pictures. While that \
             code runs, its earlier result is shown as previous. Reads only this computer, so it works without the runtime. For an unknown name it \
@@ -61,7 +59,7 @@ impl Server {
         &self,
         Parameters(args): Parameters<CheckpointArgs>,
         context: RequestContext<RoleServer>,
-    ) -> Result<Json<Worded<CheckpointReport>>, Fault> {
+    ) -> Result<Report<CheckpointReport>, Fault> {
         let budget = self.budget(&context);
         let report: Result<CheckpointReport, CheckpointError> =
             call::run(self, &context, budget, async |call| {
@@ -70,13 +68,12 @@ impl Server {
                 self.floors.checkpoints.get(&args.operation, &caller).await
             })
             .await;
-        Ok(Json(Worded(report?)))
+        Ok(Report(report?))
     }
 
     #[tool(
         title = "List checkpoints",
         input_schema = schema::input::<ShelfArgs>(),
-        output_schema = schema::output::<ShelfReport>(),
         description = "List everything kept under a checkpoint_name on this computer, newest first: chunked operations with their progress, results of \
             run_code_long, their size on disk, and unreadable ones with the reason. Needs no runtime. get_checkpoint shows one of them, \
             delete_checkpoint removes it.",
@@ -85,31 +82,32 @@ impl Server {
     async fn list_checkpoints(
         &self,
         Parameters(args): Parameters<ShelfArgs>,
-    ) -> Result<Json<Worded<ShelfReport>>, Fault> {
-        let limit = args.limit.unwrap_or(DEFAULT_SHOWN);
-        if !(1..=MAX_SHOWN).contains(&limit) {
-            return Err(Fault::invalid(format!(
-                "limit is {limit}: it must be 1 to {MAX_SHOWN}"
-            )));
-        }
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    ) -> Result<List<ShelfFacts>, Fault> {
+        let top = args::top(args.top, MAX_SHOWN)?;
+        let limit = usize::try_from(top.unwrap_or(DEFAULT_SHOWN)).unwrap_or(usize::MAX);
         let (checkpoints, total) = self.floors.checkpoints.list(limit).await;
-        let message = match total.saturating_sub(checkpoints.len()) {
-            _ if total == 0 => "There are no checkpoints yet.".to_owned(),
-            0 => "get_checkpoint shows one of them.".to_owned(),
-            more => format!("{more} older ones are not shown: call again with a larger limit."),
+        let mut rows = rows(checkpoints);
+        if top.is_none() {
+            let count = rows.fitting(MAX_LIST_BYTES);
+            rows = rows.first(count);
+        }
+        let message = match total.saturating_sub(rows.len()) {
+            _ if total == 0 => Some("There are no checkpoints yet.".to_owned()),
+            0 => None,
+            more => Some(format!("{more} older ones are not shown: raise top.")),
         };
-        Ok(Json(Worded(ShelfReport {
-            checkpoints,
-            total: total as u64,
-            message,
-        })))
+        Ok(List {
+            table: rows.render(),
+            facts: ShelfFacts {
+                total: total as u64,
+                message,
+            },
+        })
     }
 
     #[tool(
         title = "Delete checkpoint",
         input_schema = schema::input::<CheckpointArgs>(),
-        output_schema = schema::output::<Deleted>(),
         description = "Delete a checkpoint from this computer: a chunked operation with all of its results, or a result of run_code_long with its \
             output and pictures; unreadable ones too. This cannot be undone: ask the user first. Fails with busy while its code runs; \
             interrupt_execution ends that. Files that the code wrote on the runtime stay.",
@@ -124,7 +122,7 @@ impl Server {
         &self,
         Parameters(args): Parameters<CheckpointArgs>,
         context: RequestContext<RoleServer>,
-    ) -> Result<Json<Worded<Deleted>>, Fault> {
+    ) -> Result<Report<Deleted>, Fault> {
         let budget = self.budget(&context);
         let deleted: Result<Deleted, CheckpointError> =
             call::run(self, &context, budget, async |call| {
@@ -132,8 +130,41 @@ impl Server {
                 chunked.delete(&args.operation, call.deadline).await
             })
             .await;
-        Ok(Json(Worded(deleted?)))
+        Ok(Report(deleted?))
     }
+}
+
+fn rows(checkpoints: Vec<Row>) -> Rows<8> {
+    let now = Timestamp::now();
+    let row = |row: Row| {
+        let done = row.completed.zip(row.n_iterations);
+        [
+            row.operation,
+            match row.kind {
+                Kind::Chunked => "chunked",
+                Kind::Result => "result",
+            }
+            .to_owned(),
+            row.state,
+            done.map_or_else(String::new, |(done, all)| format!("{done}/{all}")),
+            row.session.unwrap_or_default(),
+            row.size_bytes.to_string(),
+            short_time(&row.changed_at, now),
+            row.fault
+                .map_or_else(String::new, |fault| words::say(&fault)),
+        ]
+    };
+    let heading = [
+        "operation",
+        "kind",
+        "state",
+        "done",
+        "session",
+        "bytes",
+        "changed",
+        "fault",
+    ];
+    Rows::new(heading, checkpoints.into_iter().map(row))
 }
 
 impl Server {

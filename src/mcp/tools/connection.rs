@@ -1,32 +1,34 @@
 //! Tools for checking the connection and probing the machine.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rmcp::handler::server::tool::ToolRouter;
-use rmcp::handler::server::wrapper::Json;
+use rmcp::handler::server::wrapper::Parameters;
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::connection::Checked;
 use crate::machine::{self, Concern};
 use crate::mcp::call;
 use crate::mcp::fault::Fault;
+use crate::mcp::report::Report;
 use crate::mcp::roots::roots;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::runtime::{Machine, RuntimeError};
-use crate::wire::machine::Probe;
+use crate::wire::machine::{Compute, Gpu, Platform, Probe, Storage};
 use crate::wire::session::Session;
 
 /// The check always answers within 10 s.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// The state of the connection.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize)]
 pub(super) struct ConnectionReport {
     /// `connected` or `disconnected`.
     status: &'static str,
@@ -48,7 +50,7 @@ pub(super) struct ConnectionReport {
 }
 
 /// The runtime, and what this server may do for the client.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize)]
 struct CheckReport {
     #[serde(flatten)]
     connection: ConnectionReport,
@@ -60,11 +62,26 @@ struct CheckReport {
     call_limit_sec: u64,
 }
 
-/// The probe, with recommendations.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Deserialize, JsonSchema)]
+struct ProbeArgs {
+    /// Show the versions of these packages, `["torch", "cv2"]`, instead of the well-known ones.
+    packages: Option<Vec<String>>,
+}
+
+/// What matters of a probe, with recommendations.
+#[derive(Debug, Serialize)]
 struct ProbeReport {
-    #[serde(flatten)]
-    probe: Probe,
+    platform: String,
+    python: String,
+    /// Relative paths start here.
+    root: String,
+    compute: Compute,
+    gpu: Vec<Gpu>,
+    /// Why `gpu` is empty.
+    gpu_note: Option<String>,
+    storage: Vec<Storage>,
+    packages: BTreeMap<String, String>,
+    package_count: u64,
     /// Advice for working on this machine.
     recommendations: Vec<String>,
 }
@@ -73,7 +90,6 @@ struct ProbeReport {
 impl Server {
     #[tool(
         title = "Check connection",
-        output_schema = schema::output::<CheckReport>(),
         description = "Check whether the Colab runtime (or the local Python) is reachable, and how much memory is free. Also names the save folder, \
             the folders that uploads may come from, and the seconds that a call may take. Always answers within 10 seconds. Use it first in a \
             conversation, and whenever another tool reports a connection error: its suggestion says what to do.",
@@ -82,7 +98,7 @@ impl Server {
     async fn check_colab_connection(
         &self,
         context: RequestContext<RoleServer>,
-    ) -> Json<CheckReport> {
+    ) -> Report<CheckReport> {
         let limit = self.budget(&context);
         let checking = call::run(self, &context, limit.min(CHECK_TIMEOUT), async |call| {
             call.say("asking the executor");
@@ -90,7 +106,7 @@ impl Server {
         });
         let (connection, roots) = tokio::join!(checking, roots(&context));
         let shown = |folder: &PathBuf| folder.display().to_string();
-        Json(CheckReport {
+        Report(CheckReport {
             connection,
             save_dir: shown(&self.floors.save_dir),
             upload_dirs: self
@@ -106,25 +122,24 @@ impl Server {
 
     #[tool(
         title = "Probe environment",
-        output_schema = schema::output::<ProbeReport>(),
-        description = "Describe the machine: CPU, memory, every GPU, storage, Python and installed packages with versions, kernels, and the \
-            variables of the main session. Use it before choosing batch sizes, devices or libraries. Imports nothing and runs no user code.",
+        input_schema = schema::input::<ProbeArgs>(),
+        description = "Describe the machine: CPU, memory, every GPU, storage, Python and the versions of packages. Use it before choosing batch sizes, \
+            devices or libraries. Imports nothing.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
     async fn probe_colab_environment(
         &self,
+        Parameters(args): Parameters<ProbeArgs>,
         context: RequestContext<RoleServer>,
-    ) -> Result<Json<ProbeReport>, Fault> {
+    ) -> Result<Report<ProbeReport>, Fault> {
         let budget = self.budget(&context);
+        let packages = args.packages.unwrap_or_default();
         let probe = call::ask(self, &context, budget, async |call| {
-            self.connection().until(call.deadline).probe().await
+            let until = self.connection().until(call.deadline);
+            until.probe(&packages).await
         });
         let probe: Probe = probe.await.map_err(Fault::from)?;
-        let recommendations = machine::concerns(&probe).iter().map(word).collect();
-        Ok(Json(ProbeReport {
-            probe,
-            recommendations,
-        }))
+        Ok(Report(ProbeReport::of(probe)))
     }
 }
 
@@ -137,6 +152,33 @@ impl Server {
         match self.connection().check(deadline).await {
             Ok((url, checked)) => ConnectionReport::connected(url, checked),
             Err(error) => ConnectionReport::failed(self.connection().place(), error),
+        }
+    }
+}
+
+impl ProbeReport {
+    fn of(probe: Probe) -> Self {
+        let recommendations = machine::concerns(&probe).iter().map(word).collect();
+        let Platform {
+            system,
+            release,
+            machine,
+            ..
+        } = probe.platform;
+        let version = |version: Option<String>| version.unwrap_or("not installed".to_owned());
+        Self {
+            platform: format!("{system} {release} {machine}"),
+            python: probe.python.version,
+            root: probe.executor.root,
+            compute: probe.compute,
+            gpu: probe.gpu,
+            gpu_note: probe.gpu_note,
+            storage: probe.storage,
+            packages: (probe.packages.into_iter())
+                .map(|(name, found)| (name, version(found)))
+                .collect(),
+            package_count: probe.package_count,
+            recommendations,
         }
     }
 }

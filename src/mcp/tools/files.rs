@@ -1,32 +1,36 @@
 //! Tools for listing and downloading the runtime's files.
 
+use jiff::Timestamp;
 use rmcp::handler::server::tool::ToolRouter;
-use rmcp::handler::server::wrapper::{Json, Parameters};
+use rmcp::handler::server::wrapper::Parameters;
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::caller::Progress;
-use crate::mcp::call;
 use crate::mcp::fault::Fault;
+use crate::mcp::report::{List, MAX_LIST_BYTES, Report};
 use crate::mcp::schema;
 use crate::mcp::server::Server;
-use crate::mcp::words::Worded;
+use crate::mcp::{args, call};
+use crate::render::rows::{Rows, short_time};
 use crate::runtime::{Files, ListQuery, RuntimeResult};
 use crate::transfer::MAX_BYTES;
 use crate::transfer::download::{DownloadReport, DownloadRequest};
-use crate::wire::files::FileList;
+use crate::wire::files::{FileEntry, FileList, FileType};
 
-const DEFAULT_PAGE_SIZE: u64 = 200;
-const MAX_PAGE_SIZE: u64 = 1_000;
+const DEFAULT_SHOWN: u64 = 200;
+const MAX_SHOWN: u64 = 1_000;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct ListArgs {
-    /// A folder, absolute or relative to the content root; default: the root (`/content` on Colab).
+    /// Absolute or relative to the content root; default: the root (`/content` on Colab).
     path: Option<String>,
-    /// Entries per page, up to 1,000; default 200.
-    limit: Option<u64>,
+    /// Only names that match, as `*.csv`.
+    name: Option<String>,
+    /// Rows, up to 1,000; default: what fits a page, up to 200.
+    top: Option<u64>,
     /// `next_cursor` of the previous page.
     cursor: Option<String>,
 }
@@ -41,46 +45,66 @@ struct DownloadArgs {
     max_bytes: Option<u64>,
 }
 
+/// A listed folder.
+#[derive(Debug, Serialize)]
+struct FolderFacts {
+    path: String,
+    /// Entries in the folder whose names match.
+    total: u64,
+    next_cursor: Option<String>,
+}
+
 #[tool_router(router = file_router)]
 impl Server {
     #[tool(
         title = "List files",
         input_schema = schema::input::<ListArgs>(),
-        output_schema = schema::output::<FileList>(),
-        description = "List the files in a folder of the runtime, with sizes and times, one page at a time, sorted by name. Use it to find files that \
-            code has written, for download_from_colab.",
+        description = "List the files in a folder of the runtime by name, with sizes and times (UTC), page by page. Use it to find what code has \
+            written.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
     async fn list_colab_files(
         &self,
         Parameters(args): Parameters<ListArgs>,
         context: RequestContext<RoleServer>,
-    ) -> Result<Json<FileList>, Fault> {
-        let limit = args.limit.unwrap_or(DEFAULT_PAGE_SIZE);
-        if !(1..=MAX_PAGE_SIZE).contains(&limit) {
-            return Err(Fault::invalid(format!(
-                "limit is {limit}: it must be 1 to {MAX_PAGE_SIZE}"
-            )));
-        }
-        let query = ListQuery {
+    ) -> Result<List<FolderFacts>, Fault> {
+        let mut query = ListQuery {
             path: args.path.unwrap_or_default(),
+            name: args.name,
             recursive: false,
-            limit,
+            limit: args::top(args.top, MAX_SHOWN)?.unwrap_or(DEFAULT_SHOWN),
             cursor: args.cursor,
         };
         let budget = self.budget(&context);
-        let list: RuntimeResult<FileList> = call::ask(self, &context, budget, async |call| {
+        let list: RuntimeResult<_> = call::ask(self, &context, budget, async |call| {
             let until = self.connection().until(call.deadline);
-            until.list_files(&query).await
+            let list = until.list_files(&query).await?;
+            let rows = rows(&list);
+            let fitting = rows.fitting(MAX_LIST_BYTES);
+            if args.top.is_some() || fitting == list.entries.len() {
+                return Ok((list, rows));
+            }
+            // Only the runtime makes a cursor.
+            query.limit = fitting as u64;
+            let list = until.list_files(&query).await?;
+            let rows = self::rows(&list);
+            Ok((list, rows))
         })
         .await;
-        Ok(Json(list?))
+        let (list, rows) = list?;
+        Ok(List {
+            table: rows.render(),
+            facts: FolderFacts {
+                path: list.path,
+                total: list.total,
+                next_cursor: list.next_cursor,
+            },
+        })
     }
 
     #[tool(
         title = "Download",
         input_schema = schema::input::<DownloadArgs>(),
-        output_schema = schema::output::<DownloadReport>(),
         description = "Copy a file or a whole folder from the runtime to this computer, into the folder for downloads (LOCAL_SAVE_DIR) and \
             nowhere else. Survives lost connections, resumes where it stopped, and is checked by SHA-256; an existing local file is kept and the new \
             one gets another name; an identical file is only verified. Beside a folder it writes NAME.sha256, for sha256sum -c. More than \
@@ -98,7 +122,7 @@ impl Server {
         &self,
         Parameters(args): Parameters<DownloadArgs>,
         context: RequestContext<RoleServer>,
-    ) -> Result<Json<Worded<DownloadReport>>, Fault> {
+    ) -> Result<Report<DownloadReport>, Fault> {
         let budget = self.budget(&context);
         let request = DownloadRequest {
             remote_path: args.remote_path,
@@ -111,8 +135,30 @@ impl Server {
             self.floors.downloads.download(&request, &caller).await
         })
         .await;
-        Ok(Json(Worded(report?)))
+        Ok(Report(report?))
     }
+}
+
+fn rows(list: &FileList) -> Rows<4> {
+    let now = Timestamp::now();
+    let row = |entry: &FileEntry| {
+        let (end, kind) = match entry.kind {
+            FileType::File if entry.executable == Some(true) => ("", "program"),
+            FileType::File => ("", ""),
+            FileType::Directory => ("/", ""),
+            FileType::Link => ("", "link"),
+            FileType::Other => ("", "other"),
+        };
+        let size = (entry.kind == FileType::File).then(|| entry.size.to_string());
+        [
+            format!("{}{end}", entry.name),
+            size.unwrap_or_default(),
+            short_time(&entry.modified_at, now),
+            kind.to_owned(),
+        ]
+    };
+    let heading = ["name", "bytes", "modified", "kind"];
+    Rows::new(heading, list.entries.iter().map(row))
 }
 
 impl Server {

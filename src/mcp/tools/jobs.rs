@@ -2,25 +2,32 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rmcp::handler::server::tool::ToolRouter;
-use rmcp::handler::server::wrapper::{Json, Parameters};
+use rmcp::handler::server::wrapper::Parameters;
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::caller::Progress;
-use crate::jobs::overview::{Row, Wanted};
+use crate::jobs::overview::{Row, Source, Wanted};
 use crate::mcp::fault::Fault;
+use crate::mcp::report::{List, Report};
 use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
+use crate::render::rows::{Rows, short_time, shorten};
 use crate::runtime::RuntimeResult;
 use crate::tasks::{Interrupted, Target};
-use crate::wire::state::JobState;
+use crate::wire::state::{JobState, Reason};
 
 const DEFAULT_SHOWN: u64 = 20;
 const MAX_SHOWN: u64 = 200;
+/// About the size of a list, which the lines of code share; and the least and the most characters of a line.
+const MAX_JOBS_BYTES: usize = 7_800;
+const MIN_CODE_CHARS: usize = 16;
+const MAX_CODE_CHARS: usize = 80;
 /// After this time the list is answered from this computer's records.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait for interrupted code to stop.
@@ -32,21 +39,23 @@ struct ListArgs {
     state: Option<JobState>,
     /// Only jobs of this session.
     session: Option<String>,
-    /// Maximum number of jobs, up to 200; default 20.
-    limit: Option<u64>,
+    /// Rows, up to 200; default 20.
+    top: Option<u64>,
 }
 
-/// The newest jobs.
-#[derive(Debug, Serialize, JsonSchema)]
-struct JobsReport {
-    /// Newest first.
-    jobs: Vec<Row>,
+/// The list of jobs.
+#[derive(Debug, Serialize)]
+struct JobsFacts {
+    /// Jobs in the list.
+    shown: usize,
+    /// The session of all of them, where it is one.
+    session: Option<String>,
     /// The stable code of the error, if the runtime did not answer.
     code: Option<String>,
     /// The error as a sentence; then the jobs are those recorded on this computer, in their last known states.
     problem: Option<String>,
-    /// The next step.
-    suggestion: String,
+    /// The next step, where there is one.
+    suggestion: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -58,7 +67,7 @@ struct InterruptArgs {
 }
 
 /// The result of an interrupt.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize)]
 struct InterruptReport {
     /// The interrupted job; null if none was running.
     job_id: Option<String>,
@@ -76,24 +85,18 @@ impl Server {
     #[tool(
         title = "List jobs",
         input_schema = schema::input::<ListArgs>(),
-        output_schema = schema::output::<JobsReport>(),
-        description = "List the newest jobs (runs of code) with their state, session, first line and job_id, running and finished, also those of earlier \
-            conversations and closed clients. Use it to find code that is still running, or output whose job_id you do not have: \
-            get_output reads it. If the runtime cannot be reached, it lists the jobs recorded on this computer.",
+        description = "List the jobs (runs of code), also of earlier conversations and closed clients: running and queued ones first, then the newest, \
+            with a telling line of their code. Use it to find code that still runs (`next` is its cursor for get_output), or a job_id that you do not \
+            have. Without the runtime it lists the jobs recorded on this computer.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
     async fn list_jobs(
         &self,
         Parameters(args): Parameters<ListArgs>,
         context: RequestContext<RoleServer>,
-    ) -> Result<Json<JobsReport>, Fault> {
-        let limit = args.limit.unwrap_or(DEFAULT_SHOWN);
-        if !(1..=MAX_SHOWN).contains(&limit) {
-            return Err(Fault::invalid(format!(
-                "limit is {limit}: it must be 1 to {MAX_SHOWN}"
-            )));
-        }
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    ) -> Result<List<JobsFacts>, Fault> {
+        let top = args::top(args.top, MAX_SHOWN)?.unwrap_or(DEFAULT_SHOWN);
+        let limit = usize::try_from(top).unwrap_or(usize::MAX);
         let wanted = Wanted {
             state: args.state,
             session: args.session.map(args::session).transpose()?,
@@ -105,31 +108,33 @@ impl Server {
         })
         .await;
         let overview = overview?;
-        let suggestion = match overview.rows.is_empty() {
-            true if wanted.session.is_some() || wanted.state.is_some() => {
-                "There are no such jobs. Omit session and state to list all jobs."
+        let is_part = wanted.session.is_some() || wanted.state.is_some();
+        let none = match overview.rows.is_empty() {
+            true if is_part => {
+                Some("There are no such jobs. Omit session and state to list all jobs.")
             }
-            true => "There are no jobs yet. run_code_quick or run_code_long starts one.",
-            false => {
-                "get_output with a job_id shows its output; interrupt_execution stops a running one."
-            }
+            true => Some("There are no jobs yet. run_code_quick or run_code_long starts one."),
+            false => None,
         };
         let fault = overview.trouble.map(Fault::from);
-        Ok(Json(JobsReport {
-            jobs: overview.rows,
-            suggestion: match &fault {
-                Some(fault) => fault.hint.clone(),
-                None => suggestion.to_owned(),
+        let hint = fault.as_ref().map(|fault| fault.hint.clone());
+        let first = overview.rows.first().map(|row| row.session.clone());
+        let session = first.filter(|first| overview.rows.iter().all(|row| row.session == *first));
+        Ok(List {
+            table: rows(&overview.rows, session.is_none()).render(),
+            facts: JobsFacts {
+                shown: overview.rows.len(),
+                session,
+                code: fault.as_ref().map(|fault| fault.code.clone()),
+                problem: fault.map(|fault| fault.error),
+                suggestion: hint.or(none.map(str::to_owned)),
             },
-            code: fault.as_ref().map(|fault| fault.code.clone()),
-            problem: fault.map(|fault| fault.error),
-        }))
+        })
     }
 
     #[tool(
         title = "Interrupt",
         input_schema = schema::input::<InterruptArgs>(),
-        output_schema = schema::output::<InterruptReport>(),
         description = "Stop running or queued code: the job with this job_id, or the job running in a session. Raises KeyboardInterrupt in it, so \
             variables are kept, and waits a few seconds for its end. Code that does not stop (a long C call) needs restart_session. Does nothing to a \
             finished job.",
@@ -144,7 +149,7 @@ impl Server {
         &self,
         Parameters(args): Parameters<InterruptArgs>,
         context: RequestContext<RoleServer>,
-    ) -> Result<Json<InterruptReport>, Fault> {
+    ) -> Result<Report<InterruptReport>, Fault> {
         if args.job_id.is_some() && args.session.is_some() {
             return Err(Fault::invalid(
                 "both job_id and session are given: give only one of them",
@@ -168,8 +173,60 @@ impl Server {
                 .interrupt(target, STOP_TIMEOUT, &caller)
                 .await
         });
-        Ok(Json(InterruptReport::of(done.await?)))
+        Ok(Report(InterruptReport::of(done.await?)))
     }
+}
+
+fn rows(jobs: &[Row], with_sessions: bool) -> Rows<10> {
+    let now = Timestamp::now();
+    let row = |row: &Row| {
+        let number = |number: Option<u64>| number.map_or_else(String::new, |n| n.to_string());
+        [
+            row.job_id.clone(),
+            row.state.to_owned(),
+            reason(row).unwrap_or_default(),
+            Some(row.session.clone())
+                .filter(|_| with_sessions)
+                .unwrap_or_default(),
+            short_time(&row.created_at, now),
+            row.execution_time_sec.map_or_else(String::new, seconds),
+            number(row.queue_position),
+            number(row.next.filter(|_| !row.has_ended)),
+            match row.source {
+                Source::Runtime => String::new(),
+                Source::Memory => "memory".to_owned(),
+            },
+            row.code_head.clone(),
+        ]
+    };
+    let mut cells: Vec<_> = jobs.iter().map(row).collect();
+    let others = |row: &[String; 10]| row[..9].iter().map(|cell| cell.len() + 1).sum::<usize>();
+    let room = MAX_JOBS_BYTES.saturating_sub(cells.iter().map(others).sum());
+    let chars = (room / cells.len().max(1)).clamp(MIN_CODE_CHARS, MAX_CODE_CHARS);
+    for row in &mut cells {
+        row[9] = shorten(&row[9], chars);
+    }
+    let heading = [
+        "job_id", "state", "reason", "session", "created", "sec", "position", "next", "source",
+        "code",
+    ];
+    Rows::new(heading, cells)
+}
+
+/// Why the job ended, unless its state says so.
+fn reason(row: &Row) -> Option<String> {
+    let reason = row.reason?;
+    let is_said = matches!(
+        reason,
+        Reason::PythonError | Reason::Timeout | Reason::Interrupted
+    );
+    let name = serde_json::to_value(reason).ok()?;
+    (!is_said).then(|| name.as_str().map(str::to_owned))?
+}
+
+fn seconds(seconds: f64) -> String {
+    let digits = usize::from(seconds < 10.0);
+    format!("{seconds:.digits$}")
 }
 
 impl InterruptReport {

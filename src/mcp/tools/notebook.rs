@@ -1,7 +1,7 @@
 //! The tool for exporting a session as a notebook.
 
 use rmcp::handler::server::tool::ToolRouter;
-use rmcp::handler::server::wrapper::{Json, Parameters};
+use rmcp::handler::server::wrapper::Parameters;
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
@@ -10,12 +10,13 @@ use serde::Deserialize;
 use crate::base::advice::Step;
 use crate::caller::Progress;
 use crate::mcp::fault::Fault;
+use crate::mcp::report::Report;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::words;
 use crate::mcp::{args, call};
 use crate::notebook::export::MAX_JOBS;
-use crate::notebook::{NotebookError, Report, Wanted};
+use crate::notebook::{self, NotebookError, Wanted};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct ExportArgs {
@@ -32,7 +33,6 @@ impl Server {
     #[tool(
         title = "Export notebook",
         input_schema = schema::input::<ExportArgs>(),
-        output_schema = schema::output::<Report>(),
         description = "Export the code run in a session, oldest first, with text, tables, plots and errors, as a Jupyter notebook (.ipynb) in the \
             local save folder (LOCAL_SAVE_DIR): one cell per run of code, one per loop of run_chunked_operation. Use it when the user wants to \
             keep, share or rerun the work. An existing file is kept and the new one gets another name. Very long output is cut to its head and tail. \
@@ -48,7 +48,7 @@ impl Server {
         &self,
         Parameters(args): Parameters<ExportArgs>,
         context: RequestContext<RoleServer>,
-    ) -> Result<Json<Report>, Fault> {
+    ) -> Result<Report<notebook::Report>, Fault> {
         if let Some(last) = args.last
             && !(1..=MAX_JOBS).contains(&last)
         {
@@ -63,14 +63,14 @@ impl Server {
             loop_title: words::word(&Step::RunChunked).into_owned(),
         };
         let budget = self.budget(&context);
-        let report: Result<Report, NotebookError> =
+        let report: Result<notebook::Report, NotebookError> =
             call::run(self, &context, budget, async |call| {
                 let report = |progress: Progress<'_>| call.report(progress);
                 let caller = call.caller(&report);
                 self.floors.notebooks.export(&wanted, &caller).await
             })
             .await;
-        Ok(Json(report?))
+        Ok(Report(report?))
     }
 }
 

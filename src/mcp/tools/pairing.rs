@@ -1,7 +1,7 @@
 //! The tool for switching to another runtime without a restart.
 
 use rmcp::handler::server::tool::ToolRouter;
-use rmcp::handler::server::wrapper::{Json, Parameters};
+use rmcp::handler::server::wrapper::Parameters;
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
@@ -12,6 +12,7 @@ use crate::connection::{NEW_ADDRESS_TIMEOUT, Switched};
 use crate::edge::settings::endpoint;
 use crate::mcp::call;
 use crate::mcp::fault::Fault;
+use crate::mcp::report::Report;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
 
@@ -24,7 +25,7 @@ struct ConnectArgs {
 }
 
 /// The new connection.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize)]
 struct PairingReport {
     #[serde(flatten)]
     connection: ConnectionReport,
@@ -39,7 +40,6 @@ impl Server {
     #[tool(
         title = "Connect to a runtime",
         input_schema = schema::input::<ConnectArgs>(),
-        output_schema = schema::output::<PairingReport>(),
         description = "Connect to a Colab runtime by the line that its notebook prints (https://…#TOKEN): the first time, or after the notebook was \
             restarted and has a new address. Takes effect at once, without a restart, and is saved for later starts. Use only an address that \
             the user gave: all code is sent there. If the address does not answer, nothing changes.",
@@ -54,7 +54,7 @@ impl Server {
         &self,
         Parameters(args): Parameters<ConnectArgs>,
         context: RequestContext<RoleServer>,
-    ) -> Result<Json<PairingReport>, Fault> {
+    ) -> Result<Report<PairingReport>, Fault> {
         if args.url.trim().eq_ignore_ascii_case("local") {
             return Err(Fault::new(
                 "invalid_argument",
@@ -85,7 +85,7 @@ impl Server {
                     .to_owned(),
             );
         }
-        Ok(Json(PairingReport {
+        Ok(Report(PairingReport {
             connection: ConnectionReport::connected(url, checked),
             saved: saved.is_ok(),
             notes,

@@ -1,7 +1,7 @@
 //! The tool for uploading files to the runtime.
 
 use rmcp::handler::server::tool::ToolRouter;
-use rmcp::handler::server::wrapper::{Json, Parameters};
+use rmcp::handler::server::wrapper::Parameters;
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
@@ -10,10 +10,10 @@ use serde::Deserialize;
 use crate::caller::Progress;
 use crate::mcp::call;
 use crate::mcp::fault::Fault;
+use crate::mcp::report::Report;
 use crate::mcp::roots::roots;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
-use crate::mcp::words::Worded;
 use crate::transfer::MAX_BYTES;
 use crate::transfer::upload::{Request, UploadReport};
 
@@ -38,7 +38,6 @@ impl Server {
     #[tool(
         title = "Upload",
         input_schema = schema::input::<UploadArgs>(),
-        output_schema = schema::output::<UploadReport>(),
         description = "Copy a file or a whole folder from this computer to the runtime, such as data or code for run_code_quick. Only from \
             LOCAL_SAVE_DIR, the folders in UPLOAD_DIRS, and the client's own folders. Survives lost connections, is checked by SHA-256, \
             replaces the runtime's files of the same name, and does not send unchanged content again. If the call must answer earlier, with \
@@ -54,7 +53,7 @@ impl Server {
         &self,
         Parameters(args): Parameters<UploadArgs>,
         context: RequestContext<RoleServer>,
-    ) -> Result<Json<Worded<UploadReport>>, Fault> {
+    ) -> Result<Report<UploadReport>, Fault> {
         let budget = self.budget(&context);
         let request = Request {
             local_path: args.local_path,
@@ -68,7 +67,7 @@ impl Server {
             self.floors.uploads.upload(&request, &roots, &caller).await
         })
         .await;
-        Ok(Json(Worded(report?)))
+        Ok(Report(report?))
     }
 }
 

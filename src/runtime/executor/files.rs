@@ -30,8 +30,10 @@ impl Files for Executor {
             ("recursive", if query.recursive { "1" } else { "0" }),
             ("limit", &query.limit.to_string()),
         ]);
-        if let Some(cursor) = &query.cursor {
-            call = call.query(&[("cursor", cursor)]);
+        for (name, value) in [("cursor", &query.cursor), ("name", &query.name)] {
+            if let Some(value) = value {
+                call = call.query(&[(name, value)]);
+            }
         }
         self.http
             .json(call.timeout(ANSWER_TIMEOUT), MAX_LIST_BYTES)

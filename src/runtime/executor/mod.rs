@@ -259,11 +259,14 @@ impl Sessions for Executor {
             .await
     }
 
-    async fn variables(&self, session: &str) -> RuntimeResult<Variables> {
-        let call = self
+    async fn variables(&self, session: &str, pattern: Option<&str>) -> RuntimeResult<Variables> {
+        let mut call = self
             .http
             .request(Method::GET, "variables")
             .query(&[("session", session)]);
+        if let Some(pattern) = pattern {
+            call = call.query(&[("name", pattern)]);
+        }
         self.http
             .json(call.timeout(ANSWER_TIMEOUT), MAX_LIST_BYTES)
             .await
@@ -283,14 +286,13 @@ impl Machine for Executor {
             .await
     }
 
-    async fn probe(&self) -> RuntimeResult<Probe> {
+    async fn probe(&self, packages: &[String]) -> RuntimeResult<Probe> {
+        let mut call = self.http.request(Method::GET, "probe");
+        if !packages.is_empty() {
+            call = call.query(&[("packages", packages.join(","))]);
+        }
         self.http
-            .json(
-                self.http
-                    .request(Method::GET, "probe")
-                    .timeout(ANSWER_TIMEOUT),
-                MAX_LIST_BYTES,
-            )
+            .json(call.timeout(ANSWER_TIMEOUT), MAX_LIST_BYTES)
             .await
     }
 

@@ -127,6 +127,7 @@ impl Pull {
     async fn page(&self, remote: &str, cursor: Option<String>) -> TransferResult<FileList> {
         let query = ListQuery {
             path: remote.to_owned(),
+            name: None,
             recursive: true,
             limit: PAGE_SIZE,
             cursor,

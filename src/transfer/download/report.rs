@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::base::advice::{Advice, Step};
@@ -18,7 +17,7 @@ use crate::transfer::running::{Meter, Report};
 use crate::transfer::trouble::Trouble;
 
 /// The result of a download, or its state so far.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize)]
 pub struct DownloadReport {
     /// `running`: it continues in the background.
     pub status: Status,

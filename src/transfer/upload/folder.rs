@@ -139,6 +139,7 @@ impl Push {
         for _ in 0..MAX_PAGES {
             let query = ListQuery {
                 path: remote.to_owned(),
+                name: None,
                 recursive: true,
                 limit: PAGE_SIZE,
                 cursor,

@@ -143,7 +143,7 @@ impl Push {
     async fn free_gb(&self) -> Option<f64> {
         let end = Instant::now() + FREE_SPACE_TIMEOUT;
         let runtime = self.connection.runtime(end).await.ok()?;
-        let probe = timeout_at(end, runtime.probe()).await.ok()?.ok()?;
+        let probe = timeout_at(end, runtime.probe(&[])).await.ok()?.ok()?;
         probe.storage.first().map(|storage| storage.free_gb)
     }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::error::UploadError;
@@ -16,7 +15,7 @@ use crate::transfer::running::Report;
 use crate::transfer::trouble::Trouble;
 
 /// The result of an upload, or its state so far.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize)]
 pub struct UploadReport {
     /// `running`: it continues in the background.
     pub status: Status,

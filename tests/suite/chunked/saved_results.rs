@@ -56,12 +56,12 @@ fn code_output_pictures_and_times_survive_the_loss_of_everything_else() {
     assert_whole(&report);
     assert_eq!(report.fact("session"), "whole");
     let list = bridge.call("list_checkpoints", json!({}));
-    let row = &list.facts["checkpoints"][0];
+    let row = &list.rows()[0];
     assert_eq!(
         (&row["operation"], &row["kind"]),
         (&json!("whole"), &json!("result"))
     );
-    assert!(row["size_bytes"].as_u64().unwrap() > 400_000, "{row}");
+    assert!(row["bytes"].as_u64().unwrap() > 400_000, "{row}");
     let deleted = bridge.call("delete_checkpoint", json!({"operation": "whole"}));
     assert!(
         deleted.facts["bytes"].as_u64().unwrap() > 400_000,
