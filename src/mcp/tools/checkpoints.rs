@@ -27,7 +27,7 @@ const MAX_SHOWN: u64 = 500;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct CheckpointArgs {
-    /// The checkpoint_name under which it was run.
+    /// Its checkpoint_name.
     operation: String,
 }
 
@@ -49,11 +49,10 @@ impl Server {
     #[tool(
         title = "Get checkpoint",
         input_schema = schema::input::<CheckpointArgs>(),
-        description = "Show the progress of a chunked operation, with its newest results, skipped iterations and why it stopped; or the result that \
-            run_code_long kept under a checkpoint_name: its code, output, times, and the files with the whole output and the pictures. While that \
-            code runs, its earlier result is shown as previous. Reads only this computer, so it works without the runtime. For an unknown name it \
-            lists the known ones.",
-        annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
+        description = "Show a chunked operation's progress, plan, newest results, skipped iterations and why it stopped; or what run_code_long kept under a \
+            checkpoint_name: code, output, times, and the files with all of it. While that code runs, its earlier result is shown as previous. \
+            Works without the runtime. For an unknown name it lists the known ones.",
+        annotations(read_only_hint = true, open_world_hint = false)
     )]
     async fn get_checkpoint(
         &self,
@@ -74,10 +73,9 @@ impl Server {
     #[tool(
         title = "List checkpoints",
         input_schema = schema::input::<ShelfArgs>(),
-        description = "List everything kept under a checkpoint_name on this computer, newest first: chunked operations with their progress, results of \
-            run_code_long, their size on disk, and unreadable ones with the reason. Needs no runtime. get_checkpoint shows one of them, \
-            delete_checkpoint removes it.",
-        annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
+        description = "List what is kept under a checkpoint_name on this computer, newest first: chunked operations with their progress, results of \
+            run_code_long, and unreadable ones with the reason. Works without the runtime.",
+        annotations(read_only_hint = true, open_world_hint = false)
     )]
     async fn list_checkpoints(
         &self,
@@ -108,9 +106,9 @@ impl Server {
     #[tool(
         title = "Delete checkpoint",
         input_schema = schema::input::<CheckpointArgs>(),
-        description = "Delete a checkpoint from this computer: a chunked operation with all of its results, or a result of run_code_long with its \
-            output and pictures; unreadable ones too. This cannot be undone: ask the user first. Fails with busy while its code runs; \
-            interrupt_execution ends that. Files that the code wrote on the runtime stay.",
+        description = "Delete a checkpoint from this computer, readable or not: a chunked operation with its results, or a result of run_code_long with output \
+            and pictures. This cannot be undone: ask the user first. Fails with busy while its code runs (interrupt_execution ends that). Files on \
+            the runtime stay.",
         annotations(
             read_only_hint = false,
             destructive_hint = true,

@@ -147,7 +147,7 @@ impl Server {
             take; wait_sec 0 returns at once. Pass `next` from the last answer as `after` to see only new output; without `after` it \
             shows the head and tail of all output. from_byte reads any part of the log, also what the head and tail omit. Never changes or stops \
             the job.",
-        annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
+        annotations(read_only_hint = true, open_world_hint = false)
     )]
     async fn get_output(
         &self,

@@ -90,10 +90,10 @@ struct ProbeReport {
 impl Server {
     #[tool(
         title = "Check connection",
-        description = "Check whether the Colab runtime (or the local Python) is reachable, and how much memory is free. Also names the save folder, \
-            the folders that uploads may come from, and the seconds that a call may take. Always answers within 10 seconds. Use it first in a \
-            conversation, and whenever another tool reports a connection error: its suggestion says what to do.",
-        annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
+        description = "Check whether the Colab runtime (or local Python) is reachable, with its free memory and sessions, the save folder, the folders that \
+            uploads may come from, and the seconds that a call may take. Use it first in a conversation, and after a connection error: its \
+            suggestion says what to do. Answers within 10 s.",
+        annotations(read_only_hint = true, open_world_hint = false)
     )]
     async fn check_colab_connection(
         &self,
@@ -125,7 +125,7 @@ impl Server {
         input_schema = schema::input::<ProbeArgs>(),
         description = "Describe the machine: CPU, memory, every GPU, storage, Python and the versions of packages. Use it before choosing batch sizes, \
             devices or libraries. Imports nothing.",
-        annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
+        annotations(read_only_hint = true, open_world_hint = false)
     )]
     async fn probe_colab_environment(
         &self,

@@ -37,11 +37,11 @@ struct ListArgs {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct DownloadArgs {
-    /// The file or folder on the runtime, absolute or relative to the content root.
+    /// Absolute or relative to the content root.
     remote_path: String,
-    /// Its name in the local save folder, such as `plots/loss.png`; default: the remote name.
+    /// Its name in the save folder, as `plots/loss.png`; default: the remote name.
     local_filename: Option<String>,
-    /// Refuse a larger file or folder; default 2147483648 bytes (2 GiB).
+    /// Refuse more before anything is downloaded; default 2 GiB (2147483648).
     max_bytes: Option<u64>,
 }
 
@@ -61,7 +61,7 @@ impl Server {
         input_schema = schema::input::<ListArgs>(),
         description = "List the files in a folder of the runtime by name, with sizes and times (UTC), page by page. Use it to find what code has \
             written.",
-        annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
+        annotations(read_only_hint = true, open_world_hint = false)
     )]
     async fn list_colab_files(
         &self,
@@ -105,12 +105,10 @@ impl Server {
     #[tool(
         title = "Download",
         input_schema = schema::input::<DownloadArgs>(),
-        description = "Copy a file or a whole folder from the runtime to this computer, into the folder for downloads (LOCAL_SAVE_DIR) and \
-            nowhere else. Survives lost connections, resumes where it stopped, and is checked by SHA-256; an existing local file is kept and the new \
-            one gets another name; an identical file is only verified. Beside a folder it writes NAME.sha256, for sha256sum -c. More than \
-            max_bytes (default 2 GiB) is refused before anything is downloaded. If the call must answer earlier, with status running, the \
-            download continues in the background: \
-            get_output with its job_id waits for the rest.",
+        description = "Copy a file or a whole folder from the runtime into the local save folder (LOCAL_SAVE_DIR). Resumes after lost connections and is \
+            checked by SHA-256; an existing local file is kept and the new one gets another name; an identical one is only verified. Beside a \
+            folder it writes NAME.sha256. If the call must answer earlier, with status running, the download goes on in the background: get_output \
+            with its job_id waits for the rest.",
         annotations(
             read_only_hint = false,
             destructive_hint = false,

@@ -60,9 +60,9 @@ struct JobsFacts {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct InterruptArgs {
-    /// The job to stop, or the checkpoint_name under which it runs; default: the one running in `session`.
+    /// Or the checkpoint_name under which it runs; default: the one running in `session`.
     job_id: Option<String>,
-    /// The session whose running job to stop; default `main`.
+    /// Default `main`.
     session: Option<String>,
 }
 
@@ -88,7 +88,7 @@ impl Server {
         description = "List the jobs (runs of code), also of earlier conversations and closed clients: running and queued ones first, then the newest, \
             with a telling line of their code. Use it to find code that still runs (`next` is its cursor for get_output), or a job_id that you do not \
             have. Without the runtime it lists the jobs recorded on this computer.",
-        annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
+        annotations(read_only_hint = true, open_world_hint = false)
     )]
     async fn list_jobs(
         &self,
@@ -135,8 +135,8 @@ impl Server {
     #[tool(
         title = "Interrupt",
         input_schema = schema::input::<InterruptArgs>(),
-        description = "Stop running or queued code: the job with this job_id, or the job running in a session. Raises KeyboardInterrupt in it, so \
-            variables are kept, and waits a few seconds for its end. Code that does not stop (a long C call) needs restart_session. Does nothing to a \
+        description = "Stop running or queued code: the job with this job_id, or the one running in a session. Raises KeyboardInterrupt in it, so variables \
+            are kept, and waits a few seconds for its end. Code that does not stop (a long C call) needs restart_session. Does nothing to a \
             finished job.",
         annotations(
             read_only_hint = false,

@@ -20,11 +20,11 @@ use crate::notebook::{self, NotebookError, Wanted};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct ExportArgs {
-    /// The session; default `main`.
+    /// Default `main`.
     session: Option<String>,
-    /// Its name in the local save folder, such as `runs/monday.ipynb`; default `session-NAME-DAY.ipynb`.
+    /// Its name in the save folder; default `session-NAME-DAY.ipynb`.
     filename: Option<String>,
-    /// Number of newest jobs to export, up to 1,000; default: all, up to 1,000.
+    /// Only this many of the newest jobs, up to 1,000, the default.
     last: Option<u64>,
 }
 
@@ -33,10 +33,10 @@ impl Server {
     #[tool(
         title = "Export notebook",
         input_schema = schema::input::<ExportArgs>(),
-        description = "Export the code run in a session, oldest first, with text, tables, plots and errors, as a Jupyter notebook (.ipynb) in the \
-            local save folder (LOCAL_SAVE_DIR): one cell per run of code, one per loop of run_chunked_operation. Use it when the user wants to \
-            keep, share or rerun the work. An existing file is kept and the new one gets another name. Very long output is cut to its head and tail. \
-            If the call runs out of time, the message says which `last` exports the rest.",
+        description = "Export the code run in a session, oldest first, with text, tables, plots and errors, as a Jupyter notebook (.ipynb) in the local save \
+            folder: one cell per run of code, one per loop of run_chunked_operation. Use it when the user wants to keep, share or rerun the work. \
+            An existing file is kept and the new one gets another name. Very long output is cut. If the call runs out of time, the message says \
+            which `last` exports the rest.",
         annotations(
             read_only_hint = false,
             destructive_hint = false,

@@ -18,9 +18,9 @@ use crate::mcp::server::Server;
 
 #[derive(Deserialize, JsonSchema)]
 struct ConnectArgs {
-    /// The line that the Colab notebook prints, `https://…#TOKEN`, or the address alone.
+    /// The printed line, or the address alone.
     url: String,
-    /// The token, if it is not in the address.
+    /// The token, if it is not in `url`.
     token: Option<String>,
 }
 
@@ -40,9 +40,9 @@ impl Server {
     #[tool(
         title = "Connect to a runtime",
         input_schema = schema::input::<ConnectArgs>(),
-        description = "Connect to a Colab runtime by the line that its notebook prints (https://…#TOKEN): the first time, or after the notebook was \
-            restarted and has a new address. Takes effect at once, without a restart, and is saved for later starts. Use only an address that \
-            the user gave: all code is sent there. If the address does not answer, nothing changes.",
+        description = "Connect to a Colab runtime by the line that its notebook prints (https://…#TOKEN): the first time, or when it has a new address. Takes \
+            effect at once and is saved for later starts. Use only an address that the user gave: all code is sent there. If it does not answer, \
+            nothing changes.",
         annotations(
             read_only_hint = false,
             destructive_hint = false,

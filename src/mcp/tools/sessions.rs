@@ -47,19 +47,19 @@ struct VariablesFacts {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct CleanupArgs {
-    /// The session; default `main`.
+    /// Default `main`.
     session: Option<String>,
-    /// Only the variables of these names, `["df", "model"]`; default all.
+    /// Only these, `["df", "model"]`; default all.
     variables: Option<Vec<String>>,
-    /// Also delete *.tmp, *.temp and *.pyc under the content root; default false.
+    /// Also delete *.tmp, *.temp and *.pyc under the content root.
     temp_files: Option<bool>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct RestartArgs {
-    /// The session; default `main`.
+    /// Default `main`.
     session: Option<String>,
-    /// Remove the session instead of restarting it, which frees its memory; default false.
+    /// Remove the session instead, which frees its memory.
     remove: Option<bool>,
 }
 
@@ -81,7 +81,7 @@ impl Server {
         input_schema = schema::input::<VariablesArgs>(),
         description = "List the variables of a session, the largest first: name, type, shape or length, bytes with what they hold, value. Works while \
             code is running. Use it to see results of earlier code, or what fills the memory.",
-        annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
+        annotations(read_only_hint = true, open_world_hint = false)
     )]
     async fn list_colab_variables(
         &self,
@@ -116,10 +116,9 @@ impl Server {
     #[tool(
         title = "Clean up",
         input_schema = schema::input::<CleanupArgs>(),
-        description = "Free memory: delete the variables of a session, all of them or those named in variables, and the results shown of them \
-            (_, Out), collect garbage, empty the CUDA cache; without variables, close figures too. freed_mb is what its Python process \
-            freed. Ask the user first: the variables cannot be recovered. Deletes no files, except temporary ones (*.tmp, *.temp, *.pyc) if \
-            temp_files is true, each listed in the report. Fails with busy while code is running in the session.",
+        description = "Free memory: delete the variables of a session, all of them or those named, with the results shown of them (_, Out), collect garbage, \
+            empty the CUDA cache; without names, close figures too. freed_mb is what its Python process gave back. Variables cannot be recovered: \
+            ask the user first. Deletes no files but, with temp_files, temporary ones, each listed. Fails with busy while the session runs code.",
         annotations(
             read_only_hint = false,
             destructive_hint = true,
@@ -159,9 +158,9 @@ impl Server {
     #[tool(
         title = "Restart session",
         input_schema = schema::input::<RestartArgs>(),
-        description = "End a session's Python process with all its running and queued code, and start a new one. All of its variables are lost, \
-            files stay. Use it if interrupt_execution does not stop code, if memory or the GPU is not released, or after an install that \
-            needs a restart. With remove the session is removed and its memory freed. Ask the user first if the variables took long to compute.",
+        description = "End a session's Python process with all its running and queued code, and start a new one: variables are lost, files stay. Use it if \
+            interrupt_execution does not stop code, if memory or the GPU is not released, or after an install that needs it. Ask the user first if \
+            the variables took long to compute.",
         annotations(
             read_only_hint = false,
             destructive_hint = true,

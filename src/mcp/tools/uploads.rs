@@ -19,13 +19,13 @@ use crate::transfer::upload::{Request, UploadReport};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct UploadArgs {
-    /// The file or folder on this computer: absolute, `~/…`, or relative to LOCAL_SAVE_DIR or a folder of UPLOAD_DIRS.
+    /// Absolute, `~/…`, or relative to LOCAL_SAVE_DIR or a folder of UPLOAD_DIRS.
     local_path: String,
-    /// Target on the runtime, absolute or relative to the content root. If it ends with `/`, or if a file is sent to an existing folder, it goes into
-    /// that folder under its own name; otherwise this is its new name. Default: the content root.
+    /// Absolute or relative to the content root, the default. With a `/` at its end, or an existing folder for a file: the folder that it goes into
+    /// under its own name; otherwise its new name.
     #[serde(default = "content_root")]
     remote_path: String,
-    /// Refuse a larger file or folder before anything is sent; default 2 GiB, in bytes.
+    /// Refuse more before anything is sent; default 2 GiB (2147483648).
     max_bytes: Option<u64>,
 }
 
@@ -38,10 +38,10 @@ impl Server {
     #[tool(
         title = "Upload",
         input_schema = schema::input::<UploadArgs>(),
-        description = "Copy a file or a whole folder from this computer to the runtime, such as data or code for run_code_quick. Only from \
-            LOCAL_SAVE_DIR, the folders in UPLOAD_DIRS, and the client's own folders. Survives lost connections, is checked by SHA-256, \
-            replaces the runtime's files of the same name, and does not send unchanged content again. If the call must answer earlier, with \
-            status running, the upload continues in the background: get_output with its job_id waits for the rest.",
+        description = "Copy a file or a whole folder from this computer to the runtime, such as data or code. Only from LOCAL_SAVE_DIR, the folders in \
+            UPLOAD_DIRS, and the client's own folders. Resumes after lost connections, is checked by SHA-256, replaces the runtime's files of the \
+            same name, and does not send unchanged content again. If the call must answer earlier, with status running, the upload goes on in the \
+            background: get_output with its job_id waits for the rest.",
         annotations(
             read_only_hint = false,
             destructive_hint = true,

@@ -58,7 +58,7 @@ impl Server {
             its first rows, JSON indented, a notebook as its cells and their text, PNG, JPEG, GIF, WebP, BMP and SVG as a picture; Parquet, \
             Feather, NumPy, HDF5, SQLite, zip, tar and gzip by schema, first rows or listing. The last line is JSON with size_bytes, mime, total_lines and next_line: pass that as `line` to read on. With `line` any text is shown as \
             plain lines. To get the whole file use download_from_colab; to compute with it, run code that opens it.",
-        annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
+        annotations(read_only_hint = true, open_world_hint = false)
     )]
     async fn read_colab_file(
         &self,
