@@ -131,6 +131,16 @@ class TestList:
             files.list("", False, 0, None)
 
     @unix
+    def test_a_pattern_selects_by_the_last_part_of_a_name(self, files: Files, root: Path) -> None:
+        (root / "deep.csv").mkdir()
+        for name in ("a.csv", "b.txt", "deep.csv/c.csv", "deep.csv/d.txt"):
+            (root / name).touch()
+        chosen = files.list("", False, 1, None, "*.csv")
+        assert (names(chosen), chosen["total"]) == (["a.csv"], 2)
+        assert names(files.list("", False, 9, chosen["next_cursor"], "*.csv")) == ["deep.csv"]
+        assert names(files.list("", True, 9, None, "?.csv")) == ["a.csv", "deep.csv/c.csv"]
+        assert names(files.list("", True, 9, None, "none")) == []
+
     def test_links_have_their_targets_type_except_folders_in_recursive_lists(self, files: Files, root: Path) -> None:
         put(root, "folder/file")
         (root / "to_file").symlink_to("folder/file")

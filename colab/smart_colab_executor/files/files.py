@@ -35,9 +35,7 @@ class Files:
         self._root = root
         self.digests = Digests(root)
 
-    def list(
-        self, path: str, recursive: bool, limit: int, cursor: str | None, pattern: str | None = None
-    ) -> FileList:
+    def list(self, path: str, recursive: bool, limit: int, cursor: str | None, pattern: str | None = None) -> FileList:
         """List a folder, or the names in it that match, sorted by name.
 
         A cursor is the last name shown, so created or deleted files shift no page.
