@@ -127,6 +127,7 @@ fn of_300_variables_all_are_named_within_9_000_characters() {
 
     let few = list(json!({"top": 2}));
     assert_eq!(names(&few), ["result_299", "result_297"]);
+    assert!(characters(&few) < 500, "{}", few.text);
     assert_eq!(list(json!({"top": 300})).rows().len(), 300);
     let some = list(json!({"name": "result_00?"}));
     assert_eq!((some.rows().len(), &some.facts["total"]), (10, &json!(10)));

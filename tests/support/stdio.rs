@@ -327,7 +327,8 @@ impl Answer {
             Ok(value @ (Value::Number(_) | Value::String(_))) => value,
             Ok(_) | Err(_) => json!(text),
         };
-        let lines = self.text.lines().filter(|line| !line.starts_with('['));
+        let lines = self.text.lines();
+        let lines = lines.filter(|line| !line.starts_with('[') || line.contains('\t'));
         let mut lines = lines.map(|line| line.split('\t'));
         let heading: Vec<&str> = lines.next().into_iter().flatten().collect();
         lines

@@ -200,7 +200,10 @@ fn rows(jobs: &[Row], with_sessions: bool) -> Rows<10> {
         ]
     };
     let mut cells: Vec<_> = jobs.iter().map(row).collect();
-    let others = |row: &[String; 10]| row[..9].iter().map(|cell| cell.len() + 1).sum::<usize>();
+    let others = |row: &[String; 10]| {
+        let cells = row[..9].iter().filter(|cell| !cell.is_empty());
+        cells.map(|cell| cell.len() + 1).sum::<usize>()
+    };
     let room = MAX_JOBS_BYTES.saturating_sub(cells.iter().map(others).sum());
     let chars = (room / cells.len().max(1)).clamp(MIN_CODE_CHARS, MAX_CODE_CHARS);
     for row in &mut cells {

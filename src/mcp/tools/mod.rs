@@ -11,6 +11,7 @@ mod pairing;
 mod reading;
 mod sessions;
 mod uploads;
+mod variables;
 
 use rmcp::handler::server::tool::ToolRouter;
 
@@ -29,5 +30,6 @@ impl Server {
             + Self::reading_tools()
             + Self::upload_tools()
             + Self::session_tools()
+            + Self::variable_tools()
     }
 }

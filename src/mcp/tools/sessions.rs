@@ -1,4 +1,4 @@
-//! Tools for the variables of sessions: listing, deleting, restarting.
+//! Tools for sessions: deleting their variables, restarting them.
 
 use rmcp::handler::server::tool::ToolRouter;
 use rmcp::handler::server::wrapper::Parameters;
@@ -8,42 +8,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::mcp::fault::Fault;
-use crate::mcp::report::{List, MAX_LIST_BYTES, Report};
+use crate::mcp::report::Report;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
-use crate::render::rows::{Rows, shorten};
 use crate::runtime::error::Reach;
-use crate::runtime::{Machine, RuntimeError, RuntimeResult, Sessions};
-use crate::wire::session::{Cleanup, CleanupRequest, Session, Variable, VariableSource, Variables};
-
-const MAX_VARIABLES: u64 = 500;
-/// Characters of a value, in a list and where some are named.
-const VALUE_CHARS: usize = 60;
-const MAX_VALUE_CHARS: usize = 200;
-/// Room for the names of variables that have no row.
-const MAX_NAMES_BYTES: usize = 2_000;
-
-#[derive(Debug, Deserialize, JsonSchema)]
-struct VariablesArgs {
-    /// Default `main`.
-    session: Option<String>,
-    /// Only names that match, as `df` or `model_*`; shows more of their values.
-    name: Option<String>,
-    /// Rows, up to 500; default: what fits a page.
-    top: Option<u64>,
-}
-
-/// The listed session.
-#[derive(Debug, Serialize)]
-struct VariablesFacts {
-    session: String,
-    /// Variables whose names match.
-    total: u64,
-    /// Where they come from, unless the kernel has just listed them.
-    source: Option<VariableSource>,
-    as_of: Option<String>,
-}
+use crate::runtime::{Machine, RuntimeError, RuntimeResult};
+use crate::wire::session::{Cleanup, CleanupRequest, Session};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct CleanupArgs {
@@ -76,43 +47,6 @@ struct RestartReport {
 
 #[tool_router(router = session_router)]
 impl Server {
-    #[tool(
-        title = "List variables",
-        input_schema = schema::input::<VariablesArgs>(),
-        description = "List the variables of a session, the largest first: name, type, shape or length, bytes with what they hold, value. Works while \
-            code is running. Use it to see results of earlier code, or what fills the memory.",
-        annotations(read_only_hint = true, open_world_hint = false)
-    )]
-    async fn list_colab_variables(
-        &self,
-        Parameters(args): Parameters<VariablesArgs>,
-        context: RequestContext<RoleServer>,
-    ) -> Result<List<VariablesFacts>, Fault> {
-        let session = args::session_or_main(args.session)?;
-        let top = args::top(args.top, MAX_VARIABLES)?;
-        let value_chars = match args.name {
-            Some(_) => MAX_VALUE_CHARS,
-            None => VALUE_CHARS,
-        };
-        let budget = self.budget(&context);
-        let variables: RuntimeResult<Variables> = call::ask(self, &context, budget, async |call| {
-            let until = self.connection().until(call.deadline);
-            until.variables(&session, args.name.as_deref()).await
-        })
-        .await;
-        let found = variables?;
-        let is_live = found.source == VariableSource::Live;
-        Ok(List {
-            table: table(&found, top, value_chars),
-            facts: VariablesFacts {
-                session: found.session,
-                total: found.total,
-                source: (!is_live).then_some(found.source),
-                as_of: found.as_of.filter(|_| !is_live),
-            },
-        })
-    }
-
     #[tool(
         title = "Clean up",
         input_schema = schema::input::<CleanupArgs>(),
@@ -206,71 +140,6 @@ impl Server {
         report
             .map(Report)
             .map_err(|error| unclear_first(error, advice))
-    }
-}
-
-/// The variables as rows; the names of those without one follow, as many as there is room for.
-fn table(found: &Variables, top: Option<u64>, value_chars: usize) -> String {
-    let row = |variable: &Variable| {
-        let shape = match (&variable.shape, variable.length) {
-            (Some(shape), _) => shape
-                .iter()
-                .map(u64::to_string)
-                .collect::<Vec<_>>()
-                .join("x"),
-            (None, Some(length)) => length.to_string(),
-            (None, None) => String::new(),
-        };
-        [
-            variable.name.clone(),
-            variable.type_name.clone(),
-            shape,
-            variable
-                .bytes
-                .map_or_else(String::new, |bytes| bytes.to_string()),
-            shorten(value(variable), value_chars),
-        ]
-    };
-    let heading = ["name", "type", "shape", "bytes", "value"];
-    let rows = Rows::new(heading, found.variables.iter().map(row));
-    let count = top.map_or_else(
-        || rows.fitting(MAX_LIST_BYTES - MAX_NAMES_BYTES),
-        |top| usize::try_from(top).unwrap_or(usize::MAX),
-    );
-    let rest = found.variables.iter().skip(count);
-    let mut table = rows.first(count).render();
-    let more = found.total.saturating_sub(count as u64);
-    if more > 0 {
-        let mut names = String::new();
-        for name in rest.map(|variable| &variable.name) {
-            if names.len() + name.len() > MAX_NAMES_BYTES {
-                names += ", …";
-                break;
-            }
-            let gap = if names.is_empty() { "" } else { ", " };
-            names = names + gap + name;
-        }
-        table += &format!("\n[{more} smaller ones: {names}]");
-    }
-    table
-}
-
-/// The variable's repr, without the type and the shape that have columns of their own.
-fn value(variable: &Variable) -> &str {
-    let repr = variable.repr.as_str();
-    let inner = repr
-        .strip_prefix('<')
-        .and_then(|rest| rest.strip_prefix(&*variable.type_name));
-    let Some(inner) = inner.filter(|rest| rest.starts_with([' ', '>'])) else {
-        return repr;
-    };
-    let facts = inner.strip_suffix('>').unwrap_or(inner).trim_start();
-    match facts
-        .strip_prefix("shape=(")
-        .and_then(|rest| rest.split_once(')'))
-    {
-        Some((_, rest)) => rest.trim_start_matches(", "),
-        None => facts,
     }
 }
 
