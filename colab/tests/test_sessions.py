@@ -239,8 +239,8 @@ def test_variables_are_listed_while_code_runs(executor: Executor, session: str) 
     assert [row["name"] for row in listing["variables"]] == ["during"]
 
 
-def names_while_deaf(executor: Executor, session: str) -> list[str]:
-    """Return the variables listed while the kernel cannot answer."""
+def names_while_deaf(executor: Executor, session: str, pattern: str = "*") -> list[str]:
+    """Return the variables that match, listed while the kernel cannot answer."""
     gate, deaf = executor.root / f"gate of {session}", executor.root / f"deaf {session}"
     code = (
         "import pathlib, time\nprint('asleep', flush=True)\n"
@@ -253,16 +253,16 @@ def names_while_deaf(executor: Executor, session: str) -> list[str]:
     time.sleep(1)
     gate.touch()
     wait_until(deaf.exists)
-    listing = executor.get(f"/variables?session={session}")
-    assert listing["source"] == "snapshot"
+    listing = executor.get(f"/variables?session={session}&name={pattern}")
+    assert (listing["source"], listing["total"]) == ("snapshot", len(listing["variables"]))
     return [row["name"] for row in listing["variables"]]
 
 
 def test_variables_of_a_busy_kernel_come_from_the_snapshot(executor: Executor, session: str) -> None:
-    executor.run("before = 1", session=session)
+    executor.run("before = 1; other = 2", session=session)
     # A live listing proves that the snapshot was taken before.
     executor.get(f"/variables?session={session}")
-    assert names_while_deaf(executor, session) == ["before"]
+    assert names_while_deaf(executor, session, "b*") == ["before"]
 
 
 def test_a_snapshot_is_taken_after_every_job(executor: Executor, session: str) -> None:

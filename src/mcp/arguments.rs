@@ -99,14 +99,14 @@ pub(super) fn note_ignored(result: &mut CallToolResult, tool: &Tool, ignored: &[
         report.insert(NAME.to_owned(), json!(said));
     }
     // The facts are the last block that is a line of JSON; their order is kept.
-    let facts = result
-        .content
-        .iter_mut()
-        .rev()
-        .find_map(|block| match block {
-            ContentBlock::Text(text) if text.text.starts_with('{') => Some(&mut text.text),
-            _ => None,
-        });
+    let mut texts = result.content.iter_mut().rev().filter_map(|block| {
+        if let ContentBlock::Text(text) = block {
+            Some(&mut text.text)
+        } else {
+            None
+        }
+    });
+    let facts = texts.find(|text| text.starts_with('{'));
     if let Some(facts) = facts
         && let Some(members) = facts.strip_suffix('}')
     {

@@ -15,11 +15,8 @@ pub(super) struct Report<T>(pub(super) T);
 
 impl<T: Serialize> IntoCallToolResult for Report<T> {
     fn into_call_tool_result(self) -> Result<CallToolResponse, ErrorData> {
-        let result = match serde_json::to_value(Worded(self.0)) {
-            Ok(mut report) => {
-                drop_nulls(&mut report);
-                CallToolResult::structured(report)
-            }
+        let result = match to_value(self.0) {
+            Ok(report) => CallToolResult::structured(report),
             Err(error) => unserializable(&error),
         };
         Ok(result.into())
@@ -37,14 +34,11 @@ pub(super) struct List<T> {
 
 impl<T: Serialize> IntoCallToolResult for List<T> {
     fn into_call_tool_result(self) -> Result<CallToolResponse, ErrorData> {
-        let facts = serde_json::to_value(Worded(self.facts)).map(|mut facts| {
-            drop_nulls(&mut facts);
-            facts.to_string()
-        });
-        let result = match facts {
+        let result = match to_value(self.facts) {
             Ok(facts) => {
                 let table = Some(self.table).filter(|table| !table.is_empty());
-                let blocks = std::iter::once(facts).chain(table).map(ContentBlock::text);
+                let blocks = std::iter::once(facts.to_string()).chain(table);
+                let blocks = blocks.map(ContentBlock::text);
                 CallToolResult::success(blocks.collect())
             }
             Err(error) => unserializable(&error),
@@ -58,28 +52,26 @@ fn unserializable(error: &serde_json::Error) -> CallToolResult {
     Fault::internal("the report").into()
 }
 
-/// Removes the members that are null; in lists the place has a meaning.
-fn drop_nulls(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            members.retain(|_, member| !member.is_null());
-            members.values_mut().for_each(drop_nulls);
-        }
-        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+/// Serializes a report, with its advice worded and without the members that are null. Nulls further down may be the user's own data.
+pub(super) fn to_value<T: Serialize>(report: T) -> serde_json::Result<Value> {
+    let mut value = serde_json::to_value(Worded(report))?;
+    if let Value::Object(members) = &mut value {
+        members.retain(|_, member| !member.is_null());
     }
+    Ok(value)
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::drop_nulls;
+    use super::to_value;
 
     #[test]
-    fn members_without_a_value_are_dropped_at_any_depth() {
-        let mut report = json!({"a": null, "b": [null, {"c": null, "d": 0}], "e": {"f": null}});
-        drop_nulls(&mut report);
-        assert_eq!(report, json!({"b": [null, {"d": 0}], "e": {}}));
+    fn members_without_a_value_are_left_out_and_results_of_the_user_are_not() {
+        let report =
+            json!({"fault": null, "count": 0, "results": [{"i": 1, "result": null}, null]});
+        let shown = json!({"count": 0, "results": [{"i": 1, "result": null}, null]});
+        assert_eq!(to_value(report).unwrap(), shown);
     }
 }

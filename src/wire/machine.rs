@@ -61,8 +61,10 @@ pub struct Python {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Compute {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_model: Option<String>,
     pub cpu_count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub load_1m: Option<f64>,
     pub memory_total_gb: f64,
     pub memory_available_gb: f64,
@@ -73,11 +75,17 @@ pub struct Compute {
 pub struct Gpu {
     pub index: u64,
     pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_total_gb: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_used_gb: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub utilization_pct: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub temperature_c: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub driver_version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cuda_version: Option<String>,
 }
 

@@ -24,16 +24,19 @@ pub fn is_name(name: &str) -> bool {
 pub struct Session {
     pub name: String,
     pub state: SessionState,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running_job: Option<String>,
     pub queued_jobs: u64,
     pub execution_count: u64,
     /// Seconds since its last job ended; null while it is not idle.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_sec: Option<f64>,
     /// Resident memory of the kernel and its child processes; null without a kernel.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_mb: Option<f64>,
 }
 

@@ -19,7 +19,7 @@ use crate::checkpoints::Name;
 use crate::jobs::range::Source;
 use crate::mcp::fault::Fault;
 use crate::mcp::media::{self, Content};
-use crate::mcp::words::Worded;
+use crate::mcp::report::to_value;
 
 impl Resources {
     /// Reads the resource `uri` by `deadline`.
@@ -61,8 +61,8 @@ impl Resources {
         let caller = Caller::until(deadline).at_most(Duration::ZERO);
         let report = self.floors.checkpoints.get(name.as_str(), &caller).await;
         let report = report.map_err(ResourceFault::of)?;
-        let text = serde_json::to_string_pretty(&Worded(&report));
-        let text = text.map_err(|error| ResourceFault::internal(&error))?;
+        let report = to_value(report).map_err(|error| ResourceFault::internal(&error))?;
+        let text = format!("{report:#}");
         Ok(ResourceContents::text(text, uri).with_mime_type("application/json"))
     }
 
