@@ -25,7 +25,7 @@ use crate::wire::state::{JobState, Reason};
 const DEFAULT_SHOWN: u64 = 20;
 const MAX_SHOWN: u64 = 200;
 /// About the size of a list, which the lines of code share; and the least and the most characters of a line.
-const MAX_JOBS_BYTES: usize = 7_800;
+const MAX_JOBS_BYTES: usize = 7_700;
 const MIN_CODE_CHARS: usize = 16;
 const MAX_CODE_CHARS: usize = 80;
 /// After this time the list is answered from this computer's records.
