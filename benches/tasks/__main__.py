@@ -65,7 +65,8 @@ def play(checkout: Path, tasks: dict[str, Callable[[Model], None]], args: argpar
             side.call("run_code_quick", code="pass")
             try:
                 task(model)
-            except Exception:  # noqa: BLE001 - a task that misses its goal leaves the others to be played
+            except Exception:
+                # The other tasks are still played.
                 score.failures.append(f"{checkout}, {name}: {traceback.format_exc(limit=-2)}")
             score.counts[name] = model.count
             if args.transcripts:
@@ -93,8 +94,9 @@ def print_table(before: Score, after: Score) -> None:
 def row(name: str, before: Count, after: Count) -> None:
     """Print a task."""
     print(
-        f"{name:24}{before.calls:>8} {after.calls:>7}{before.read:>11} {after.read:>10}{before.written:>9} {after.written:>8}"
-        f"{before.pictures:>5} {after.pictures:>4}{ratio(before.characters, after.characters):>9}"
+        f"{name:24}{before.calls:>8} {after.calls:>7}{before.read:>11} {after.read:>10}"
+        f"{before.written:>9} {after.written:>8}{before.pictures:>5} {after.pictures:>4}"
+        f"{ratio(before.characters, after.characters):>9}"
     )
 
 
@@ -128,9 +130,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benches/tasks", description=__doc__)
     parser.add_argument("--before", type=Path, required=True, help="checkout with the earlier build in target/debug")
     parser.add_argument("--after", type=Path, required=True, help="checkout with the new build in target/debug")
-    parser.add_argument("--speed", type=float, default=9, help="how much shorter times and call budget are, up to 9 (default)")
+    parser.add_argument("--speed", type=float, default=9, help="shortens times and call budget, up to 9 (default)")
     parser.add_argument("--client", choices=NAMES, default="claude-code", help="whose way to show replies is counted")
-    parser.add_argument("--hour", action="store_true", help="also the hour-long chunked operation: 7 minutes at speed 9")
+    parser.add_argument("--hour", action="store_true", help="also the hour-long operation: 7 minutes at speed 9")
     parser.add_argument("--only", action="append", choices=[*TEN, *HOUR], help="play only these tasks")
     parser.add_argument("--transcripts", type=Path, metavar="FOLDER", help="write what the model wrote and read there")
     parser.add_argument("--check", action="store_true", help="fail when a bound is missed")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from goals import assure, expect, row_with
 from model import Model
 
+JOB_ID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 ROWS = 200_000
 TOWNS = ("Aarhus", "Bergen", "Cork", "Delft", "Évora")
 SUM_UP = """\
@@ -34,13 +36,13 @@ def make_table(path: Path) -> int:
 def table(model: Model) -> None:
     """Look at a CSV of 200,000 rows, sum it up, and bring it home."""
     total = make_table(model.side.root / "sales.csv")
-    model.expect(model.call("read_colab_file", path="sales.csv"), "units")
-    model.expect(model.run(SUM_UP), rf"\b{total}\b")
+    expect(model.call("read_colab_file", path="sales.csv").text, "units")
+    expect(model.run(SUM_UP).text, rf"\b{total}\b")
     reply = model.call("download_from_colab", remote_path="sales.csv")
     while reply.is_running:
         reply = model.call("get_output", job_id=reply.facts["job_id"])
     came = (model.side.saved / "sales.csv").read_bytes()
-    model.assure(came == (model.side.root / "sales.csv").read_bytes(), "the CSV did not arrive whole")
+    assure(came == (model.side.root / "sales.csv").read_bytes(), "the CSV did not arrive whole")
 
 
 SCRIPT = """\
@@ -58,10 +60,10 @@ def round_trip(model: Model) -> None:
     (project / "summarise.py").write_text(SCRIPT, encoding="utf-8")
     (project / "data.json").write_text(json.dumps({"numbers": list(range(3000))}), encoding="utf-8")
     model.call("upload_to_colab", local_path="project")
-    model.expect(model.run("!python project/summarise.py project/data.json result.json"), "3000 numbers read")
+    expect(model.run("!python project/summarise.py project/data.json result.json").text, "3000 numbers read")
     model.call("download_from_colab", remote_path="result.json")
     result = json.loads((model.side.saved / "result.json").read_text(encoding="utf-8"))
-    model.assure(result == {"sum": 4498500, "largest": 2999}, f"the result is {result}")
+    assure(result == {"sum": 4498500, "largest": 2999}, f"the result is {result}")
 
 
 def history(model: Model) -> None:
@@ -72,22 +74,11 @@ def history(model: Model) -> None:
         code = f"import time\n\nlearning_rate = {rate}\nprint('training with', learning_rate)\n{last}"
         model.side.call("run_code_quick", code=code)
     reply = model.call("list_jobs")
-    model.assure(reply.text.count("succeeded") >= 14, "not all jobs are listed")
-    job = failed_job(reply.text)
-    model.expect(model.call("get_output", job_id=job), "training with 0.007", "ZeroDivisionError")
+    assure(reply.text.count("succeeded") >= 14, "not all jobs are listed")
+    job = expect(row_with("failed", reply.text), JOB_ID).group()
+    expect(model.call("get_output", job_id=job).text, "training with 0.007", "ZeroDivisionError")
     model.call("export_notebook")
     notebooks = list(model.side.saved.glob("*.ipynb"))
-    model.assure(len(notebooks) == 1, "no notebook")
+    assure(len(notebooks) == 1, "no notebook")
     cells = json.loads(notebooks[0].read_text(encoding="utf-8"))["cells"]
-    model.assure(sum("learning_rate" in "".join(cell["source"]) for cell in cells) == 15, "cells are missing")
-
-
-def failed_job(text: str) -> str:
-    """Return the id in the row of the failed job: an object of JSON or a line."""
-    row = next(row for row in text.replace("},", "}\n").splitlines() if "failed" in row)
-    return max((word.strip('"') for word in row.replace(":", " ").replace(",", " ").split()), key=is_id)
-
-
-def is_id(word: str) -> int:
-    """Return how much a word looks like a job's id."""
-    return word.count("-") == 4 and len(word.strip('"'))
+    assure(sum("learning_rate" in "".join(cell["source"]) for cell in cells) == 15, "cells are missing")

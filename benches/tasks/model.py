@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from goals import expect
 from side import Side
 
 # Seconds that a call may take where a client waits a minute; the tasks' times are written for it.
@@ -115,31 +116,17 @@ class Model:
             seen.append(reply.text)
         return Reply("\n".join(seen), reply.pictures, reply.is_error, reply.facts)
 
-    def expect(self, reply: Reply, *patterns: str) -> re.Match[str]:
-        """Fail unless the reply shows all of them; returns the last match."""
-        found = None
-        for pattern in patterns:
-            found = re.search(pattern, reply.text)
-            if not found:
-                raise MissedGoalError(f"nothing like {pattern!r} in:\n{reply.text[-2000:]}")
-        assert found is not None
-        return found
-
-    def assure(self, is_reached: object, what: str) -> None:
-        """Fail unless the goal is reached."""
-        if not is_reached:
-            raise MissedGoalError(what)
-
-
-class MissedGoalError(Exception):
-    """A task did not reach its goal, so its costs mean nothing."""
+    def secretly(self, code: str, pattern: str) -> str:
+        """Run code that is no part of the task; returns the group of the pattern in its output."""
+        reply = shown(self.side.call("run_code_quick", code=code), self.client)
+        return str(expect(reply.text, pattern).group(1))
 
 
 def shown(result: dict[str, Any], client: str) -> Reply:
     """Return what a client makes of a result.
 
-    Claude Code shows JSON and pictures where there is structured content, of an error the text alone; Codex the JSON alone; Gemini CLI text
-    and pictures. Without structured content all show the blocks.
+    Claude Code shows JSON and pictures where there is structured content, of an error the text alone; Codex the JSON
+    alone; Gemini CLI text and pictures. Without structured content all show the blocks.
     """
     blocks = result.get("content", [])
     is_error = bool(result.get("isError"))

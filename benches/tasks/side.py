@@ -11,9 +11,10 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 TOKEN = "token-of-the-tasks-bench-0123456789"  # noqa: S105
+EXECUTOR = (sys.executable, "-m", "smart_colab_executor", "--exit-with-stdin", "--port", "0")
 START_TIMEOUT = 60.0
 END_TIMEOUT = 20.0
 # Beyond the call budget, for a busy machine.
@@ -38,16 +39,14 @@ class Side:
 
     def __enter__(self) -> Self:
         self._executor = self._spawn(
-            [sys.executable, "-m", "smart_colab_executor", "--exit-with-stdin", "--port", "0"]
-            + ["--root", str(self.root), "--state", str(self.folder / "state")],
+            [*EXECUTOR, "--root", str(self.root), "--state", str(self.folder / "state")],
             {
                 "PYTHONPATH": str(self._checkout / "colab"),
                 "IPYTHONDIR": str(self.folder / "ipython"),
                 "SMART_COLAB_TOKEN": TOKEN,
             },
         )
-        assert self._executor.stdout is not None
-        ready = self._executor.stdout.readline()
+        ready = pipe(self._executor.stdout).readline()
         if not ready:
             raise RuntimeError(f"the executor of {self._checkout} did not start: see {self.folder / 'stderr'}")
         binary = self._checkout / "target" / "debug" / ("smart-colab.exe" if os.name == "nt" else "smart-colab")
@@ -69,8 +68,7 @@ class Side:
 
     def __exit__(self, *_: object) -> None:
         for process in (self._bridge, self._executor):
-            assert process.stdin is not None
-            process.stdin.close()
+            pipe(process.stdin).close()
             try:
                 process.wait(END_TIMEOUT)
             except subprocess.TimeoutExpired:
@@ -84,7 +82,7 @@ class Side:
         self._send({"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params})
         while True:
             line = self._lines.get(timeout=max(START_TIMEOUT, self.budget + ANSWER_SLACK))
-            message = json.loads(line) if line else {"id": self._last_id, "error": "the bridge ended"}
+            message: dict[str, Any] = json.loads(line) if line else {"id": self._last_id, "error": "the bridge ended"}
             if message.get("id") == self._last_id:
                 if "error" in message:
                     raise RuntimeError(f"{method} {params}: {message['error']}")
@@ -96,13 +94,12 @@ class Side:
         return self.request("tools/call", {"name": tool, "arguments": arguments})
 
     def _send(self, message: dict[str, Any]) -> None:
-        assert self._bridge.stdin is not None
-        self._bridge.stdin.write(json.dumps(message) + "\n")
-        self._bridge.stdin.flush()
+        stdin = pipe(self._bridge.stdin)
+        stdin.write(json.dumps(message) + "\n")
+        stdin.flush()
 
     def _read(self) -> None:
-        assert self._bridge.stdout is not None
-        for line in self._bridge.stdout:
+        for line in pipe(self._bridge.stdout):
             self._lines.put(line)
         self._lines.put("")
 
@@ -120,3 +117,10 @@ class Side:
                 cwd=self.folder,
                 encoding="utf-8",
             )
+
+
+def pipe(stream: IO[str] | None) -> IO[str]:
+    """Return a process's pipe, which it has."""
+    if stream is None:
+        raise ValueError("the process has no such pipe")
+    return stream
