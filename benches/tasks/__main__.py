@@ -45,7 +45,8 @@ class Score:
     listed: int = 0
     handed: int = 0
     counts: dict[str, Count] = field(default_factory=dict)
-    failures: list[str] = field(default_factory=list)
+    # By task: what went wrong.
+    failures: dict[str, str] = field(default_factory=dict)
 
     def total(self, of: Callable[[Count], float]) -> float:
         """Return the sum over the ten tasks."""
@@ -67,7 +68,7 @@ def play(checkout: Path, tasks: dict[str, Callable[[Model], None]], args: argpar
                 task(model)
             except Exception:
                 # The other tasks are still played.
-                score.failures.append(f"{checkout}, {name}: {traceback.format_exc(limit=-2)}")
+                score.failures[name] = f"{checkout}, {name}: {traceback.format_exc(limit=-2)}"
             score.counts[name] = model.count
             if args.transcripts:
                 args.transcripts.mkdir(parents=True, exist_ok=True)
@@ -86,6 +87,9 @@ def print_table(before: Score, after: Score) -> None:
     print(f"{'':24}{'calls':>16}{'characters read':>22}{'written':>18}{'pictures':>10}{'of both':>9}")
     for name in before.counts:
         row(name, before.counts[name], after.counts[name])
+        for build, score in (("before", before), ("after", after)):
+            if name in score.failures:
+                print(f"  {build}: missed its goal, so this row means nothing")
     for name, listed in (("tools/list, as sent", "listed"), ("tools/list, as handed on", "handed")):
         numbers = (getattr(before, listed), getattr(after, listed))
         print(f"{name:24}{'':16}{numbers[0]:>11} {numbers[1]:>10}{'':28}{ratio(*numbers):>9}")
@@ -107,7 +111,7 @@ def ratio(before: float, after: float) -> str:
 
 def missed(before: Score, after: Score) -> list[str]:
     """Print the totals; returns the bounds that are missed."""
-    faults = [f"a task missed its goal: {failure}" for score in (before, after) for failure in score.failures]
+    faults = [f"a task missed its goal: {failure}" for score in (before, after) for failure in score.failures.values()]
     replies = [score.total(lambda count: count.characters) for score in (before, after)]
     whole = [replies[0] + before.listed, replies[1] + after.listed]
     calls = [score.total(lambda count: count.calls) for score in (before, after)]

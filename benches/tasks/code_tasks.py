@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from goals import assure, expect, row_with
+from goals import assure, expect, rows_of
 from model import Model, Reply
 
 
@@ -162,7 +162,7 @@ import contextlib, io, re
 text = io.StringIO()
 with contextlib.redirect_stdout(text):
     {code}
-print("\\n".join(line for line in text.getvalue().splitlines() if re.search("(?i)warn|error|bad", line)))
+print("\\n".join(line for line in text.getvalue().splitlines() if re.search("(?i)warn|drop", line)))
 """
 
 
@@ -170,43 +170,52 @@ def log(model: Model) -> None:
     """Find out which shard was dropped, in 3 MB of output."""
     reply = model.follow(model.call("run_code_long", code=LOG))
     if model.offers("get_output", "grep"):
-        reply = model.call("get_output", job_id=reply.facts["job_id"], grep="(?i)warn|error|bad")
+        reply = model.call("get_output", job_id=reply.facts["job_id"], grep="(?i)warn|drop")
     else:
         reply = model.follow(model.call("run_code_long", code=SEARCH.format(code=LOG.strip().replace("\n", "\n    "))))
     expect(reply.text, r"shard 0417 has a bad checksum")
 
 
-MEMORY = """\
+SETUP = """\
 import numpy as np
 rows, labels, lookup = list(range(5000)), ["cat", "dog"] * 500, {i: str(i) for i in range(3000)}
 config = {f"option_{i}": i for i in range(40)}
 for name in ("alpha", "beta", "gamma", "delta"):
     for i in range(10):
         globals()[f"{name}_{i}"] = np.zeros(100 * i + 1)
+"""
+FILL = """\
 batches = [{"x": np.ones((500, 1000)) * i, "y": [i]} for i in range(3)] + [np.ones((30_000, 1000))]
 batches
 """
 FREED = "import gc, psutil; gc.collect(); print('resident MB', psutil.Process().memory_info().rss // 10**6)"
-SIZE = r"\b2[45]\d\D?\d{3}\D?\d{3}\b|\b2[345]\d(\.\d+)? M"  # 252 MB, in bytes or in a unit
 RESIDENT = r"resident MB (\d+)"
+# 252 MB, in bytes or in a unit.
+SIZE = r"\b2[45]\d\D?\d{3}\D?\d{3}\b|\b2[345]\d(\.\d+)? M"
 MIN_FREED_MB = 200
 
 
 def memory(model: Model) -> None:
-    """After code that filled 250 MB and showed them: find what holds them, and free that alone."""
-    model.run(MEMORY)
+    """Fill 250 MB and show them; find what holds them, and free that alone."""
+    model.run(SETUP + FILL)
     full = int(model.secretly(FREED, RESIDENT))
     reply = model.call("list_colab_variables", **model.offered("list_colab_variables", top=10))
-    expect(row_with("batches", reply.text), SIZE)
+    expect("".join(row for row in rows_of(reply.text) if "batches" in row), SIZE)
     if model.offers("cleanup_colab", "variables"):
         model.call("cleanup_colab", variables=["batches"])
     else:
-        for remedy in ("del batches", "Out.clear(); _ = __ = ___ = None"):
-            reply = model.run(f"{remedy}\n{FREED}")
-            if full - int(expect(reply.text, RESIDENT).group(1)) > MIN_FREED_MB:
-                return
-        reply = model.call("cleanup_colab")
-        if reply.facts["freed_mb"] < MIN_FREED_MB:
-            model.call("restart_session")
+        free_by_code(model, full)
     left = int(model.secretly(FREED, RESIDENT))
     assure(full - left > MIN_FREED_MB, f"{full} MB before, {left} MB after")
+    expect(model.secretly("print('kept', len(config), len(rows))", r"kept (.+)"), "40 5000")
+
+
+def free_by_code(model: Model, full: int) -> None:
+    """Free it by one remedy after the other, the last of which loses all variables."""
+    for remedy in ("del batches", "Out.clear(); _ = __ = ___ = None"):
+        reply = model.run(f"{remedy}\n{FREED}")
+        if full - int(expect(reply.text, RESIDENT).group(1)) > MIN_FREED_MB:
+            return
+    if model.call("cleanup_colab").facts["freed_mb"] < MIN_FREED_MB:
+        model.call("restart_session")
+    model.run(SETUP)

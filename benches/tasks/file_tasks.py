@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
-from goals import assure, expect, row_with
+from goals import assure, expect, rows_of
 from model import Model
 
 JOB_ID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -15,8 +16,8 @@ SUM_UP = """\
 import csv, collections
 totals = collections.Counter()
 with open("sales.csv", encoding="utf-8") as file:
-    for row in csv.DictReader(file):
-        totals[row["town"]] += int(row["units"])
+    for _, town, units, _ in list(csv.reader(file))[1:]:
+        totals[town] += int(units)
 print(dict(totals), sum(totals.values()))
 """
 
@@ -66,19 +67,25 @@ def round_trip(model: Model) -> None:
     assure(result == {"sum": 4498500, "largest": 2999}, f"the result is {result}")
 
 
+# Shuffled, so that a row's place says nothing about its rate.
+RATES = (0.004, 0.013, 0.001, 0.009, 0.015, 0.006, 0.002, 0.011, 0.008, 0.003, 0.014, 0.012, 0.005, 0.010, 0.007)
+
+
 def history(model: Model) -> None:
-    """After 15 earlier runs: find the one that failed and why, and export all as a notebook."""
-    for i in range(15):
-        rate = f"{0.001 * (i + 1):.3f}"
-        last = "1 / 0" if i == 6 else f"round(float({rate}) * 3, 4)"
-        code = f"import time\n\nlearning_rate = {rate}\nprint('training with', learning_rate)\n{last}"
+    """After 15 runs: say what the one with a learning rate of 0.012 gave, and export all as a notebook."""
+    for rate in RATES:
+        code = f"import time\n\nlearning_rate = {rate:.3f}\nprint('rate', learning_rate, 'gives', {1 - rate * 3:.3f})"
         model.side.call("run_code_quick", code=code)
-    reply = model.call("list_jobs")
-    assure(reply.text.count("succeeded") >= 14, "not all jobs are listed")
-    job = expect(row_with("failed", reply.text), JOB_ID).group()
-    expect(model.call("get_output", job_id=job).text, "training with 0.007", "ZeroDivisionError")
+    rows = [row for row in rows_of(model.call("list_jobs").text) if re.search(JOB_ID, row)]
+    assure(len(rows) >= len(RATES), "not all jobs are listed")
+    # Rows that do not show the rate are looked into, newest first.
+    for row in [row for row in rows if re.search(r"rate\W+0\.012", row)] or rows:
+        reply = model.call("get_output", job_id=expect(row, JOB_ID).group())
+        if "rate 0.012" in reply.text:
+            break
+    expect(reply.text, r"rate 0\.012 gives 0\.964")
     model.call("export_notebook")
     notebooks = list(model.side.saved.glob("*.ipynb"))
     assure(len(notebooks) == 1, "no notebook")
     cells = json.loads(notebooks[0].read_text(encoding="utf-8"))["cells"]
-    assure(sum("learning_rate" in "".join(cell["source"]) for cell in cells) == 15, "cells are missing")
+    assure(sum("learning_rate" in "".join(cell["source"]) for cell in cells) == len(RATES), "cells are missing")

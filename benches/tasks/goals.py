@@ -27,6 +27,6 @@ def assure(is_reached: object, what: str) -> None:
         raise MissedGoalError(what)
 
 
-def row_with(word: str, text: str) -> str:
-    """Return the row of a list that has this word: a line of a table, or an object in JSON."""
-    return next((row for row in text.replace("},{", "},\n{").splitlines() if word in row), "")
+def rows_of(text: str) -> list[str]:
+    """Return the rows of a list: lines of a table, or objects in JSON."""
+    return text.replace("},{", "},\n{").splitlines()
