@@ -84,23 +84,26 @@ def characters(value: object) -> int:
 
 def print_table(before: Score, after: Score) -> None:
     """Print both builds side by side."""
-    print(f"{'':24}{'calls':>16}{'characters read':>22}{'written':>18}{'pictures':>10}{'of both':>9}")
+    print(f"{'':24}{'calls':>16}{'characters read':>22}{'written':>18}{'pictures':>12}{'':9}")
+    print(f"{'task':24}{'before':>8}{'after':>8}{'before':>12}{'after':>10}{'before':>10}{'after':>8}", end="")
+    print(f"{'before':>7}{'after':>6}{'ratio':>8}")
     for name in before.counts:
         row(name, before.counts[name], after.counts[name])
         for build, score in (("before", before), ("after", after)):
             if name in score.failures:
                 print(f"  {build}: missed its goal, so this row means nothing")
-    for name, listed in (("tools/list, as sent", "listed"), ("tools/list, as handed on", "handed")):
-        numbers = (getattr(before, listed), getattr(after, listed))
-        print(f"{name:24}{'':16}{numbers[0]:>11} {numbers[1]:>10}{'':28}{ratio(*numbers):>9}")
+    for name, numbers in (
+        ("tools/list, as sent", (before.listed, after.listed)),
+        ("tools/list, as handed on", (before.handed, after.handed)),
+    ):
+        print(f"{name:24}{'':16}{numbers[0]:>12}{numbers[1]:>10}{'':31}{ratio(*numbers):>8}")
 
 
 def row(name: str, before: Count, after: Count) -> None:
     """Print a task."""
     print(
-        f"{name:24}{before.calls:>8} {after.calls:>7}{before.read:>11} {after.read:>10}"
-        f"{before.written:>9} {after.written:>8}{before.pictures:>5} {after.pictures:>4}"
-        f"{ratio(before.characters, after.characters):>9}"
+        f"{name:24}{before.calls:>8}{after.calls:>8}{before.read:>12}{after.read:>10}{before.written:>10}"
+        f"{after.written:>8}{before.pictures:>7}{after.pictures:>6}{ratio(before.characters, after.characters):>8}"
     )
 
 
@@ -112,13 +115,13 @@ def ratio(before: float, after: float) -> str:
 def missed(before: Score, after: Score) -> list[str]:
     """Print the totals; returns the bounds that are missed."""
     faults = [f"a task missed its goal: {failure}" for score in (before, after) for failure in score.failures.values()]
-    replies = [score.total(lambda count: count.characters) for score in (before, after)]
-    whole = [replies[0] + before.listed, replies[1] + after.listed]
-    calls = [score.total(lambda count: count.calls) for score in (before, after)]
+    scores = (before, after)
+    replies = [score.total(lambda count: count.characters) for score in scores]
     for what, numbers, bound in (
-        ("characters", whole, MAX_CHARACTERS),
-        ("characters, without tools/list", replies, None),
-        ("calls", calls, MAX_CALLS),
+        ("characters", [replies[i] + score.listed for i, score in enumerate(scores)], MAX_CHARACTERS),
+        ("  with tools/list as handed on", [replies[i] + score.handed for i, score in enumerate(scores)], None),
+        ("  without tools/list", replies, None),
+        ("calls", [score.total(lambda count: count.calls) for score in scores], MAX_CALLS),
     ):
         wanted = f", wanted {bound:.2f}" if bound else ""
         print(f"{what}: {numbers[0]:,.0f} -> {numbers[1]:,.0f}, ratio {ratio(*numbers)}{wanted}")

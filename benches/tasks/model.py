@@ -39,8 +39,6 @@ class Count:
     read: int = 0
     written: int = 0
     pictures: int = 0
-    # Seconds of the task's time; a shortened second counts in full.
-    seconds: float = 0.0
 
     @property
     def characters(self) -> int:
@@ -82,9 +80,7 @@ class Model:
     def call(self, tool: str, **arguments: object) -> Reply:
         """Call a tool and read its reply."""
         wrote = json.dumps(arguments, ensure_ascii=False)
-        began = time.monotonic()
         reply = shown(self.side.call(tool, **arguments), self.client)
-        self.count.seconds += (time.monotonic() - began) * CALL_BUDGET / self.side.budget
         self.count.calls += 1
         self.count.written += len(wrote)
         self.count.read += len(reply.text)
