@@ -65,6 +65,8 @@ def beside(model: Model) -> None:
     assure(140 <= epochs <= 165, f"stopped after {epochs} epochs")
 
 
+# Seconds that a call about a chunked operation leaves for its end, however short it is.
+CHUNKED_RESERVE = 1.0
 CHUNK_SETUP = """\
 import time
 from pathlib import Path
@@ -94,7 +96,7 @@ def chunks(model: Model) -> None:
     """Add up 60 files of 5 s each, of which one is broken: find which, mend it, and give the sum."""
     total = make_chunks(model.side.root)
     plan = {
-        "setup_code": CHUNK_SETUP.format(pause=model.seconds(5)),
+        "setup_code": CHUNK_SETUP.format(pause=model.seconds(5, CHUNKED_RESERVE)),
         "loop_code": CHUNK_BODY,
         "n_iterations": 60,
         "batch_size": 5,
@@ -109,7 +111,7 @@ def chunks(model: Model) -> None:
 def hour(model: Model) -> None:
     """Run 720 iterations of 5 s to their end."""
     plan = {
-        "setup_code": f"import time\npause = {model.seconds(5)}",
+        "setup_code": f"import time\npause = {model.seconds(5, CHUNKED_RESERVE)}",
         "loop_code": "time.sleep(pause)\ni * i",
         "n_iterations": 720,
         "batch_size": 10,
@@ -127,7 +129,7 @@ def operate(model: Model, plan: dict[str, object], duration: float) -> Reply:
             reply = model.call("run_chunked_operation", **plan)
         return reply
     reply = model.call("run_chunked_operation", **plan, **model.offered("run_chunked_operation", wait_sec=0))
-    model.rest(duration)
+    model.rest(duration, CHUNKED_RESERVE)
     while reply.is_running:
         reply = model.call("get_output", job_id=plan["checkpoint_name"])
     return reply

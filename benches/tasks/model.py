@@ -56,14 +56,14 @@ class Model:
     count: Count = field(default_factory=Count)
     transcript: list[str] = field(default_factory=list)
 
-    def seconds(self, wanted: float) -> float:
-        """Shorten a time of a task as the call budget is shortened."""
-        return round(wanted * self.side.budget / CALL_BUDGET, 4)
+    def seconds(self, wanted: float, reserve: float = 0) -> float:
+        """Shorten a time of a task as the call budget is shortened, of which `reserve` cannot be shortened."""
+        return round(wanted * (self.side.budget - reserve) / (CALL_BUDGET - reserve), 4)
 
-    def rest(self, wanted: float) -> None:
+    def rest(self, wanted: float, reserve: float = 0) -> None:
         """End the turn; the user comes back after so many seconds."""
         self.transcript.append(f"--- {wanted:.0f} s later")
-        time.sleep(self.seconds(wanted))
+        time.sleep(self.seconds(wanted, reserve))
 
     def offers(self, tool: str, argument: str) -> bool:
         """Return whether `tools/list` shows this argument."""
