@@ -123,6 +123,8 @@ def missed(before: Score, after: Score) -> list[str]:
         ("  without tools/list", replies, None),
         ("calls", [score.total(lambda count: count.calls) for score in scores], MAX_CALLS),
     ):
+        if not any(name in TEN for name in after.counts):
+            break
         wanted = f", wanted {bound:.2f}" if bound else ""
         print(f"{what}: {numbers[0]:,.0f} -> {numbers[1]:,.0f}, ratio {ratio(*numbers)}{wanted}")
         if bound and numbers[1] > bound * numbers[0]:
