@@ -141,7 +141,7 @@ def main() -> int:
     parser.add_argument("--after", type=Path, required=True, help="checkout with the new build in target/debug")
     parser.add_argument("--speed", type=float, default=9, help="shortens times and call budget, up to 9 (default)")
     parser.add_argument("--client", choices=NAMES, default="claude-code", help="whose way to show replies is counted")
-    parser.add_argument("--hour", action="store_true", help="also the hour-long operation: 7 minutes at speed 9")
+    parser.add_argument("--hour", action="store_true", help="also the hour-long operation: 6 minutes at speed 9")
     parser.add_argument("--only", action="append", choices=[*TEN, *HOUR], help="play only these tasks")
     parser.add_argument("--transcripts", type=Path, metavar="FOLDER", help="write what the model wrote and read there")
     parser.add_argument("--check", action="store_true", help="fail when a bound is missed")
