@@ -157,10 +157,10 @@ pub(crate) fn call(tool: &str, arguments: &Value) -> Value {
     json!({"name": tool, "arguments": arguments})
 }
 
-/// Returns the facts in the last block of an execution's answer.
+/// Returns the facts in the first block of an execution's answer.
 pub(crate) fn facts(answer: &Value) -> Value {
     let content = answer["content"].as_array().unwrap();
-    let text = content.last().unwrap()["text"].as_str().unwrap();
+    let text = content[0]["text"].as_str().unwrap();
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 

@@ -173,3 +173,20 @@ def test_values_that_other_readers_cannot_parse_become_null() -> None:
     assert value["nan"] is None
     assert value["fine"] == [2**70, True, {"a": "b"}]
     assert line.count(b"[") < 110
+
+
+def test_an_event_names_where_its_text_begins_in_the_log(tmp_path: Path) -> None:
+    spool = Spool.create(tmp_path)
+    for text in ("before", "\ud800" + "ü" * 40_000, "end\n"):
+        outputs.record(spool, "stream", {"name": "stdout", "text": text})
+    outputs.record(spool, "execute_result", {"data": {"text/plain": "42"}, "metadata": {}, "execution_count": 1})
+    outputs.record(spool, "display_data", {"data": {"image/svg+xml": "<svg/>"}, "metadata": {}})
+    outputs.record(spool, "error", {"ename": "E", "evalue": "v", "traceback": ["E: v"]})
+    spool.close()
+    log = spool.log_file().read_bytes()
+    shown = [(event["log_at"], event.get("text", "")) for event in spool.events() if "log_at" in event]
+    assert len(shown) == 1 + 3 + 1 + 1 + 1
+    for at, said in shown:
+        # The log has one byte for a lone surrogate.
+        assert log[at:].startswith(said.replace("\ufffd", "?").encode())
+    assert [log[at:].split(b"\n")[0] for at, _ in shown[-2:]] == [b"42", b"E: v"]

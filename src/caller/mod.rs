@@ -12,12 +12,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::base::text::Newest;
+use crate::base::text::{Newest, Room};
 use crate::wire::job::Job;
 use turns::Turn;
 
 /// Time that is reserved for responses in flight, and for files that are fetched after the output.
 const MAX_RESERVE: Duration = Duration::from_secs(5);
+
+/// Characters of output in one answer, unless a caller wants more.
+pub const DEFAULT_CHARS: usize = 12_000;
 
 /// Receives progress.
 pub type Report<'a> = dyn Fn(Progress<'_>) + Send + Sync + 'a;
@@ -34,6 +37,8 @@ pub struct Caller<'a> {
     /// Cancels the wait. Each piece of work defines what that means for itself.
     pub cancelled: CancellationToken,
     pub report: &'a Report<'a>,
+    /// How much output the answer holds.
+    pub room: Room,
     /// The call's turn to send code; none if the order does not matter.
     pub turn: Option<&'a Turn>,
 }
@@ -77,6 +82,7 @@ impl<'a> Caller<'a> {
             patience: reading,
             cancelled: CancellationToken::new(),
             report: &ignore,
+            room: Room::for_chars(DEFAULT_CHARS),
             turn: None,
         }
     }
@@ -97,6 +103,12 @@ impl<'a> Caller<'a> {
         'a: 'b,
     {
         Caller { report, ..self }
+    }
+
+    /// Shows only as much output as fits.
+    #[must_use]
+    pub fn with_room(self, room: Room) -> Self {
+        Self { room, ..self }
     }
 
     /// Sends code only in this turn.

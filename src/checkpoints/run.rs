@@ -14,6 +14,7 @@ use super::name::Name;
 use crate::base::advice::Advice;
 use crate::base::ids::JobId;
 use crate::edge::store;
+use crate::jobs::body::text_of;
 use crate::jobs::view::View;
 use crate::wire::job::Job;
 use crate::wire::state::JobState;
@@ -85,7 +86,7 @@ impl KeptRun {
         self.saved_at = now();
         self.notes.clear();
         if view.job.is_some() || !self.was_heard_of() {
-            self.text.clone_from(&view.text);
+            self.text = text_of(&view.body);
             self.facts = serde_json::to_value(&view.summary).unwrap_or_default();
         }
         if let Some(job) = &view.job {

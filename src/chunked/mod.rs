@@ -102,7 +102,7 @@ impl Chunked {
                 let end = running.wait(caller).await;
                 // Else its job was lost before this process followed it, and it had ended when the call came.
                 if !matches!(end, End::Unsent) {
-                    return Ok(running.outcome(end, &self.jobs, caller.deadline).await);
+                    return Ok(running.outcome(end, &self.jobs, caller).await);
                 }
             }
             if before == Before::SamePlan && !running.is_over() {
@@ -198,7 +198,7 @@ impl Chunked {
     /// Waits with a call, and answers it.
     async fn attend(&self, running: &Arc<Running>, caller: &Caller<'_>) -> Outcome {
         let end = running.wait(caller).await;
-        running.outcome(end, &self.jobs, caller.deadline).await
+        running.outcome(end, &self.jobs, caller).await
     }
 
     /// Ends what runs by another plan.

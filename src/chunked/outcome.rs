@@ -8,29 +8,40 @@ use super::output::Output;
 use super::running::End;
 use crate::base::advice::{Advice, Step};
 use crate::base::fault::Fault;
+use crate::base::text::Room;
 use crate::checkpoints::checkpoint::{Checkpoint, Skipped};
+use crate::jobs::body::Part;
 use crate::jobs::keep::Kept;
 
 /// Skipped iterations listed in an answer.
 const MAX_SKIPPED_SHOWN: usize = 20;
 
-/// The text, the kept files, and the facts.
+/// The facts, the output, and the kept files.
 #[derive(Debug)]
 pub struct Outcome {
-    pub text: String,
+    pub body: Vec<Part>,
     pub kept: Kept,
     pub facts: Facts,
     /// The call itself failed, at the runtime or the disk, rather than the operation.
     pub is_troubled: bool,
 }
 
-/// The last line of the answer. Fields that do not apply are absent.
+/// The first line of the answer. Fields that do not apply are absent.
 #[derive(Debug, Clone, Serialize)]
 pub struct Facts {
     pub success: bool,
     /// `succeeded`, `running` (a job is running), `queued` (its job waits for other code), `paused` (nothing runs now), `failed`, `interrupted`.
     pub state: &'static str,
     pub operation: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<String>,
+    /// The cursor of the job in flight, to pass to `get_output` with its `job_id`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// Iterations before this number are done.
     pub completed: u64,
     pub total: u64,
@@ -44,18 +55,12 @@ pub struct Facts {
     /// The first of them; `get_checkpoint` lists more.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Skipped>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub job_id: Option<String>,
     pub session: String,
     /// Path of the file with a JSON line for each iteration.
     pub results: String,
     /// Paths of the logs of this call's jobs, if the text omits something.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<Advice>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,15 +76,19 @@ impl Outcome {
         checkpoint: &Checkpoint,
         results: &Path,
         notes: Vec<String>,
-        output: Output,
+        (output, room): (Output, Room),
         ahead: Option<Advice>,
     ) -> Self {
         let (job_id, job_runs) = (output.job.map(|id| id.to_string()), output.job_runs);
-        let (text, kept) = output.finish();
+        let (body, kept) = output.finish(room);
         let mut facts = Facts {
             success: true,
             state: "succeeded",
             operation: checkpoint.name.to_string(),
+            job_id,
+            next: (checkpoint.in_flight.as_ref()).map(|flight| flight.cursor),
+            code: None,
+            error: None,
             completed: checkpoint.completed,
             total: checkpoint.total,
             remaining: checkpoint.remaining(),
@@ -91,14 +100,11 @@ impl Outcome {
                 .take(MAX_SKIPPED_SHOWN)
                 .cloned()
                 .collect(),
-            job_id,
             session: checkpoint.session.clone(),
             results: results.display().to_string(),
             logs: (kept.logs.iter())
                 .map(|path| path.display().to_string())
                 .collect(),
-            code: None,
-            error: None,
             hint: None,
             retryable: None,
             notes: (notes.into_iter().map(Advice::from))
@@ -109,7 +115,7 @@ impl Outcome {
         let is_troubled = matches!(end, End::Trouble(_));
         facts.end(end, checkpoint, job_runs, ahead);
         Self {
-            text,
+            body,
             kept,
             facts,
             is_troubled,
@@ -121,7 +127,8 @@ impl Outcome {
     /// An operation as it stands on disk, with nothing of what it printed.
     pub(super) fn read(checkpoint: &Checkpoint, results: &Path) -> Self {
         let end = End::at_rest(checkpoint);
-        Self::new(end, checkpoint, results, Vec::new(), Output::new(), None)
+        let output = (Output::new(), Room::for_chars(0));
+        Self::new(end, checkpoint, results, Vec::new(), output, None)
     }
 
     /// For one that another process of this computer follows.

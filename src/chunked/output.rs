@@ -5,11 +5,16 @@ use std::ops::ControlFlow;
 use tokio::time::Instant;
 
 use crate::base::ids::JobId;
+use crate::base::text::Room;
 use crate::jobs::Jobs;
-use crate::jobs::collect::{Collector, MAX_TEXT_CHARS};
+use crate::jobs::body::{Part, arrange};
+use crate::jobs::collect::Collector;
 use crate::jobs::follow::Reader;
 use crate::jobs::keep::Kept;
 use crate::wire::event::{Event, PythonError};
+
+/// Characters kept for a next call, which may want more than are shown by default.
+const MAX_TEXT_CHARS: usize = 40_000;
 
 pub(super) struct Output {
     collector: Collector,
@@ -23,7 +28,7 @@ pub(super) struct Output {
 impl Output {
     pub(super) fn new() -> Self {
         Self {
-            collector: Collector::new(MAX_TEXT_CHARS),
+            collector: Collector::new(Room::for_chars(MAX_TEXT_CHARS)),
             kept: Kept::default(),
             unlogged: Vec::new(),
             job: None,
@@ -59,17 +64,19 @@ impl Output {
         self.collector.error.as_ref()
     }
 
-    /// Finishes and returns the text, and the files kept beside it.
-    pub(super) fn finish(self) -> (String, Kept) {
-        (self.collector.into_excerpt().render(), self.kept)
+    /// Finishes and returns the text and pictures that fit, and the files kept beside them.
+    pub(super) fn finish(mut self, room: Room) -> (Vec<Part>, Kept) {
+        let pictures = std::mem::take(&mut self.kept.pictures);
+        let text = self.collector.into_excerpt().narrowed(room);
+        (arrange(&text, pictures), self.kept)
     }
 
     /// Fetches the pictures of the job and, where the text leaves something out, the logs of all jobs that have ended.
-    pub(super) async fn keep(&mut self, jobs: &Jobs, deadline: Instant) {
+    pub(super) async fn keep(&mut self, jobs: &Jobs, room: Room, deadline: Instant) {
         let Some(job) = self.job else { return };
         let new = self.collector.take_attachments();
         jobs.keep(job, &new, deadline, &mut self.kept).await;
-        if self.collector.left_out() > 0 || self.collector.has_cleared {
+        if self.collector.left_out(room) > 0 || self.collector.has_cleared {
             let running = self.job.filter(|_| self.job_runs);
             let ended = self.unlogged.extract_if(.., |job| Some(*job) != running);
             for job in ended {

@@ -13,7 +13,8 @@ use super::outcome::Outcome;
 use super::output::Output;
 use crate::base::ids::JobId;
 use crate::base::lock::Lock;
-use crate::caller::{Caller, Progress};
+use crate::base::text::Room;
+use crate::caller::{Caller, DEFAULT_CHARS, Progress};
 use crate::checkpoints::CheckpointError;
 use crate::checkpoints::checkpoint::Checkpoint;
 use crate::checkpoints::plan::Plan;
@@ -232,13 +233,14 @@ impl Running {
     }
 
     /// Makes the answer of a call, with all output since the last one.
-    pub(super) async fn outcome(&self, end: End, jobs: &Jobs, deadline: Instant) -> Outcome {
+    pub(super) async fn outcome(&self, end: End, jobs: &Jobs, caller: &Caller<'_>) -> Outcome {
+        let (room, deadline) = (caller.room, caller.deadline);
         let (mut output, job) = self.take_output();
         let ahead = match job.filter(|job| job.state == JobState::Queued) {
             Some(job) if matches!(end, End::Deadline) => jobs.explain_queue(&job, deadline).await,
             Some(_) | None => None,
         };
-        output.keep(jobs, deadline).await;
+        output.keep(jobs, room, deadline).await;
         let mut books = self.books();
         // What is answered is on disk; where it cannot be, the work itself will say so.
         if let Err(error) = books.ledger.save() {
@@ -246,7 +248,7 @@ impl Running {
         }
         let notes = std::mem::take(&mut books.ledger.notes);
         let (checkpoint, results) = (&books.ledger.checkpoint, books.ledger.folder().results());
-        Outcome::new(end, checkpoint, &results, notes, output, ahead)
+        Outcome::new(end, checkpoint, &results, notes, (output, room), ahead)
     }
 
     fn take_output(&self) -> (Output, Option<Job>) {
@@ -262,7 +264,9 @@ impl Running {
     /// Fetches pictures while the machine is there: it may have gone when the next call comes.
     pub(super) async fn keep(&self, jobs: &Jobs, deadline: Instant) {
         let mut output = self.books().take_output();
-        output.keep(jobs, deadline).await;
+        output
+            .keep(jobs, Room::for_chars(DEFAULT_CHARS), deadline)
+            .await;
         self.books().output = output;
     }
 }

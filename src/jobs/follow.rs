@@ -26,7 +26,7 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Quick code ends the wait by finishing, so lingering costs it nothing and saves chatty code a request.
 const FIRST_LINGER_SEC: f64 = 0.5;
 /// Bytes of events in one response of the executor.
-pub const PAGE_BYTES: u64 = 1024 * 1024;
+const PAGE_BYTES: u64 = 1024 * 1024;
 
 /// Takes a job's events in order.
 pub trait Reader: Send {
@@ -36,11 +36,6 @@ pub trait Reader: Send {
     /// The newest output, for progress reports.
     fn newest(&self) -> Newest {
         Newest::default()
-    }
-
-    /// Approximate bytes of events to fetch at a time.
-    fn page_bytes(&self) -> u64 {
-        PAGE_BYTES
     }
 }
 
@@ -198,10 +193,9 @@ impl Follower {
             if self.job.is_some() && Instant::now() >= until {
                 break Ended::Deadline;
             }
-            let max_bytes = reader.page_bytes();
             let next_page = async {
                 stall.pause(until).await;
-                self.next_page(connection, caller, max_bytes).await
+                self.next_page(connection, caller).await
             };
             tokio::select! {
                 biased;
@@ -256,13 +250,12 @@ impl Follower {
         &self,
         connection: &Arc<Connection>,
         caller: &Caller<'_>,
-        max_bytes: u64,
     ) -> RuntimeResult<EventPage> {
         let hold = Hold {
             until: caller.patience,
             at_most: MAX_WAIT,
             linger_sec: self.linger(),
-            max_bytes,
+            max_bytes: PAGE_BYTES,
         };
         let mut until = connection.until(caller.deadline);
         if self.job.is_some() {

@@ -11,18 +11,22 @@ use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
 use super::Jobs;
+use super::body::Picture;
 use super::display::{Attachment, Body};
 use crate::base::advice::{Advice, Step};
 use crate::base::ids::JobId;
 use crate::connection::Connection;
 use crate::edge::store;
 use crate::render::page;
-use crate::render::picture::{self, Fitted, PictureError};
+use crate::render::picture::{self, PictureError};
 use crate::runtime::{Code, RuntimeError, RuntimeResult};
 use crate::wire::job::Job;
 
 /// Bytes of pictures in one answer: Claude Desktop accepts 1 MB in total, and base64 adds a third.
 const MAX_PICTURE_BYTES: usize = 700_000;
+
+/// Pictures in one answer.
+const MAX_PICTURES: usize = 20;
 
 /// Bytes shown of output printed after a job's end.
 const MAX_LATE_BYTES: u64 = 16 * 1024;
@@ -41,7 +45,7 @@ pub struct KeptFile {
 #[derive(Debug, Default)]
 pub struct Kept {
     /// Pictures to show, in order.
-    pub pictures: Vec<Fitted>,
+    pub pictures: Vec<Picture>,
     /// Number of pictures for which the answer has no room; they are among `files`.
     pub unshown: usize,
     pub files: Vec<KeptFile>,
@@ -200,14 +204,18 @@ impl Keeper {
             bytes: bytes.len() as u64,
         };
         let written = {
-            let bytes = bytes.clone();
+            let (path, bytes) = (path.clone(), bytes.clone());
             tokio::task::spawn_blocking(move || store::write_atomic(&path, &bytes)).await
         };
         if picture::is_picture(&attachment.mime) {
             let fitting = picture::fit(&attachment.mime, bytes);
             let fitted = timeout_at(deadline, fitting).await;
             match fitted.unwrap_or(Err(PictureError::TooSlow)) {
-                Ok(fitted) => kept.show(fitted),
+                Ok(fitted) => kept.show(Picture {
+                    fitted,
+                    path,
+                    at: attachment.at,
+                }),
                 Err(error) => kept.notes.push(
                     format!(
                         "a picture of type {} is not shown: {error}",
@@ -272,9 +280,11 @@ impl Kept {
         notes
     }
 
-    fn show(&mut self, picture: Fitted) {
-        let shown: usize = self.pictures.iter().map(|one| one.bytes.len()).sum();
-        if shown + picture.bytes.len() <= MAX_PICTURE_BYTES {
+    fn show(&mut self, picture: Picture) {
+        let size = |one: &Picture| one.fitted.bytes.len();
+        let shown: usize = self.pictures.iter().map(size).sum();
+        let has_room = shown + size(&picture) <= MAX_PICTURE_BYTES;
+        if has_room && self.pictures.len() < MAX_PICTURES {
             self.pictures.push(picture);
         } else {
             self.unshown += 1;

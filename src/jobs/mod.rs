@@ -4,8 +4,8 @@
 //! - [`shown`]: translates events into changes of the visible output, for every view of them;
 //! - [`collect`]: events into text, pictures and files; `display`: which MIME type of an output is shown; `pending`:
 //!   displays that still change;
-//! - [`view`]: the collected output as it is handed to the face; `ending`: why a job failed, in words;
-//! - [`keep`]: logs and pictures in the user's folder; [`range`]: any part of a log;
+//! - [`view`]: the collected output as it is handed to the face; [`body`]: its text and pictures in order; `ending`: why a job failed, in words;
+//! - [`keep`]: logs and pictures in the user's folder; [`range`]: any part of a log; [`search`]: lines of it that match;
 //! - [`store`]: which jobs were sent where, for later processes; [`overview`]: those and the runtime's own list in one;
 //! - `log`: a job's output as one text;
 //! - `control`: ending jobs and sessions;
@@ -13,6 +13,7 @@
 //!
 //! May import `base`, `wire`, `edge`, `render`, `runtime`, `connection`, `caller`; knows nothing of MCP.
 
+pub mod body;
 pub mod collect;
 mod control;
 pub(crate) mod death;
@@ -25,6 +26,7 @@ mod log;
 pub mod overview;
 mod pending;
 pub mod range;
+pub mod search;
 pub mod shown;
 pub(crate) mod stall;
 pub mod store;
@@ -35,8 +37,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::time::Instant;
-
 use crate::base::ids::JobId;
 use crate::base::lock::Lock;
 use crate::caller::{Caller, Progress};
@@ -44,7 +44,7 @@ use crate::connection::Connection;
 use crate::runtime::{RuntimeError, RuntimeResult};
 use crate::wire::job::{Job, JobRequest};
 use crate::wire::state::JobState;
-use collect::{Collector, MAX_TEXT_CHARS};
+use collect::Collector;
 use follow::{Ended, Followed, Reader};
 use keep::{Keeper, Kept};
 use kernels::Kernels;
@@ -72,7 +72,7 @@ pub struct Jobs {
 pub enum Reading {
     /// Head and tail of all output.
     Whole,
-    /// The output after this cursor, as much as one answer holds.
+    /// Head and tail of the output after this cursor.
     From(u64),
 }
 
@@ -106,7 +106,7 @@ impl Jobs {
         request: &JobRequest,
         caller: &Caller<'_>,
     ) -> RuntimeResult<View> {
-        let mut collector = Collector::new(MAX_TEXT_CHARS);
+        let mut collector = Collector::new(caller.room);
         let submitted = self.submit(&self.store, id, request, caller, &mut collector);
         let mut followed = submitted.await?;
         self.note(&mut followed);
@@ -116,9 +116,7 @@ impl Jobs {
         let job = followed.job.as_ref();
         let is_replaced = job.is_some_and(|job| self.kernels.record_kernel(job));
         let is_first = job.is_some_and(|job| job.new_session);
-        let mut view = self
-            .view(followed, collector, Reading::Whole, caller.deadline)
-            .await;
+        let mut view = self.view(followed, collector, Reading::Whole, caller).await;
         if is_replaced {
             view.summary.note_replaced();
         }
@@ -139,8 +137,8 @@ impl Jobs {
         caller: &Caller<'_>,
     ) -> RuntimeResult<View> {
         let (after, mut collector) = match reading {
-            Reading::Whole => (0, Collector::new(MAX_TEXT_CHARS)),
-            Reading::From(after) => (after, Collector::new(MAX_TEXT_CHARS).stopping_when_full()),
+            Reading::Whole => (0, Collector::new(caller.room)),
+            Reading::From(after) => (after, Collector::new(caller.room).stopping_when_full()),
         };
         let mut followed =
             follow::follow(&self.connection, id, after, caller, &mut collector).await;
@@ -150,9 +148,7 @@ impl Jobs {
         {
             return Err(error);
         }
-        Ok(self
-            .view(followed, collector, reading, caller.deadline)
-            .await)
+        Ok(self.view(followed, collector, reading, caller).await)
     }
 
     /// Runs code as the job `id`, a part of a larger task: it is recorded like any other job, but not listed. Its events go to `reader`; a
@@ -296,8 +292,9 @@ impl Jobs {
         followed: Followed,
         mut collector: Collector,
         reading: Reading,
-        deadline: Instant,
+        caller: &Caller<'_>,
     ) -> View {
+        let deadline = caller.deadline;
         collector.settle();
         let mut kept = Kept::default();
         let mut is_cut = false;
@@ -316,7 +313,7 @@ impl Jobs {
                     .into(),
             );
         }
-        if collector.left_out() > 0 || is_cut || collector.has_cleared {
+        if collector.left_out(caller.room) > 0 || is_cut || collector.has_cleared {
             self.keep_log(id, deadline, &mut kept).await;
         }
         if let Some(job) = &followed.job {

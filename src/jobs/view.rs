@@ -1,15 +1,15 @@
-//! Composes the model's view of a job: its text, its pictures and files, and one line of facts at the end.
+//! Composes the model's view of a job: one line of facts, its text and pictures in order, and its files.
 
 use serde::Serialize;
 
 use super::Reading;
+use super::body::{Part, arrange};
 use super::collect::Collector;
 use super::ending::{EXITED, advise, explain, has_exited};
 use super::follow::{Ended, Followed};
 use super::keep::{Kept, KeptFile};
 use crate::base::advice::{Advice, Step};
 use crate::base::fault::Fault;
-use crate::render::picture::Fitted;
 use crate::runtime::RuntimeError;
 use crate::wire::event::PythonError;
 use crate::wire::job::Job;
@@ -28,9 +28,10 @@ fn call(first: impl Into<Advice>) -> Advice {
 /// One answer about one job.
 #[derive(Debug)]
 pub struct View {
-    pub text: String,
-    pub pictures: Vec<Fitted>,
+    pub body: Vec<Part>,
     pub files: Vec<KeptFile>,
+    /// Where the log of the output begins that was read, in bytes; none if there was none.
+    pub log_at: Option<u64>,
     /// Number of pictures and files that could not be kept.
     pub unkept: usize,
     pub summary: Summary,
@@ -46,9 +47,16 @@ pub struct Summary {
     pub success: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<JobState>,
+    pub job_id: String,
+    /// The cursor to pass to `get_output` as `after`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub execution_time_sec: Option<f64>,
-    pub job_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
     /// The call made the session.
@@ -57,9 +65,6 @@ pub struct Summary {
     /// The exit code of the last `!command` that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i64>,
-    /// The cursor to pass to `get_output` as `after`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_position: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,10 +83,6 @@ pub struct Summary {
     /// The session's variables were lost before this job started, and that was not reported yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime_replaced: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<Advice>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -129,10 +130,11 @@ impl View {
         let outlived = outlived.map(PythonError::sentence);
         let unkept = collector.attachments.len().saturating_sub(kept.files.len());
         let is_troubled = matches!(followed.ended, Ended::Trouble(_) | Ended::Cancelled);
+        let log_at = collector.log_at;
         let excerpt = collector.into_excerpt();
         if excerpt.left_out() > 0 {
             summary.left_out_characters = Some(excerpt.left_out());
-            summary.note_left_out(excerpt.head_bytes());
+            summary.note_left_out(log_at.unwrap_or_default() + excerpt.head_bytes() as u64);
         }
         summary.log = kept.logs.first().map(|path| path.display().to_string());
         summary.notes = kept.all_notes();
@@ -145,9 +147,9 @@ impl View {
             (summary.notes).push(format!("{EXITED}; the next call starts a new one").into());
         }
         Self {
-            text: excerpt.render(),
-            pictures: kept.pictures,
+            body: arrange(&excerpt, kept.pictures),
             files: kept.files,
+            log_at,
             unkept,
             summary,
             job: followed.job,
@@ -288,12 +290,12 @@ impl Summary {
         }
     }
 
-    /// Points at the omitted text: the log begins with about as many bytes as the head of the text.
-    fn note_left_out(&mut self, head_bytes: usize) {
+    /// Points at the omitted text: about there, for the log has as many bytes as the head of the text, or more.
+    fn note_left_out(&mut self, from_byte: u64) {
         let how = Advice::from("For the omitted text, call ")
             + READ
             + format!(
-                " with this job_id and from_byte, {head_bytes} to read on after the head, or any other place in the log."
+                " with this job_id and from_byte, {from_byte} to read on after the head, or any other place in the log."
             );
         self.hint = Some(self.hint.take().unwrap_or_default().then(how));
     }
@@ -313,6 +315,7 @@ mod tests {
 
     use super::View;
     use crate::base::ids::JobId;
+    use crate::base::text::Room;
     use crate::jobs::Reading;
     use crate::jobs::collect::Collector;
     use crate::jobs::follow::{Ended, Followed};
@@ -336,7 +339,12 @@ mod tests {
             ended: Ended::Trouble(RuntimeError::EndedWithClient),
         };
         let kept = Kept::default();
-        View::of(followed, Collector::new(1_000), Reading::Whole, kept)
+        View::of(
+            followed,
+            Collector::new(Room::for_chars(1_000)),
+            Reading::Whole,
+            kept,
+        )
     }
 
     #[test]

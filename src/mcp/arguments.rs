@@ -4,6 +4,7 @@ use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool};
 use serde_json::{Value, json};
 
 use super::fault::Fault;
+use super::reply::add_fact;
 
 /// Arguments that clients add to every call for their own use: Gemini CLI.
 const ADDED_BY_CLIENTS: [&str; 1] = ["wait_for_previous"];
@@ -98,20 +99,8 @@ pub(super) fn note_ignored(result: &mut CallToolResult, tool: &Tool, ignored: &[
     if let Some(Value::Object(report)) = &mut result.structured_content {
         report.insert(NAME.to_owned(), json!(said));
     }
-    // The facts are the last block that is a line of JSON; their order is kept.
-    let mut texts = result.content.iter_mut().rev().filter_map(|block| {
-        if let ContentBlock::Text(text) = block {
-            Some(&mut text.text)
-        } else {
-            None
-        }
-    });
-    let facts = texts.find(|text| text.starts_with('{'));
-    if let Some(facts) = facts
-        && let Some(members) = facts.strip_suffix('}')
-    {
-        let comma = if members.ends_with('{') { "" } else { "," };
-        *facts = format!("{members}{comma}\"{NAME}\":{}}}", json!(said));
+    if let Some(ContentBlock::Text(facts)) = result.content.first_mut() {
+        add_fact(&mut facts.text, NAME, &json!(said));
     }
 }
 

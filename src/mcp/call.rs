@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::args;
 use super::server::Server;
-use crate::base::text::Newest;
+use crate::base::text::{Newest, Room};
 use crate::caller::turns::{Turn, Turns};
-use crate::caller::{Caller, Progress, Report, Transferred};
+use crate::caller::{Caller, DEFAULT_CHARS, Progress, Report, Transferred};
 use crate::runtime::{RuntimeError, RuntimeResult};
 use crate::wire::job::Job;
 
@@ -60,6 +60,8 @@ pub(super) struct Call {
     pub cancelled: CancellationToken,
     /// Its turn among the calls of its session; none if the order does not matter.
     pub turn: Option<Arc<Turn>>,
+    /// How much output the reply holds.
+    room: Room,
     started: Instant,
     said: watch::Sender<Said>,
 }
@@ -122,6 +124,7 @@ impl Call {
         Caller::until(self.deadline)
             .cancelled_by(&self.cancelled)
             .in_turn(self.turn.as_deref())
+            .with_room(self.room)
             .with_report(report)
     }
 
@@ -190,6 +193,7 @@ where
         deadline: started + budget,
         cancelled: cancelled.clone(),
         turn: context.extensions.get().cloned(),
+        room: server.client(context).room(DEFAULT_CHARS),
         started,
         said,
     };

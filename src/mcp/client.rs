@@ -18,9 +18,9 @@ use tokio::process::{Child, Command};
 #[derive(Debug, Default)]
 pub struct Answer {
     pub is_error: bool,
-    /// The text blocks, without a line of facts.
+    /// The text blocks, without a first line of facts.
     pub text: String,
-    /// A report's structured content, the last line of an execution, or the first of a list.
+    /// A report's structured content, or the first line of an execution.
     pub facts: Value,
     pub pictures: usize,
     /// URIs of the kept files.
@@ -159,12 +159,12 @@ impl From<CallToolResult> for Answer {
         }
         answer.facts = match result.structured_content {
             Some(facts) => facts,
-            None => (texts.iter().rposition(|text| text.starts_with('{')))
-                .map(|at| texts.remove(at))
-                .and_then(|line| serde_json::from_str(&line).ok())
+            None => texts
+                .first()
+                .and_then(|line| serde_json::from_str(line).ok())
                 .unwrap_or_default(),
         };
-        answer.text = texts.concat();
+        answer.text = texts.drain(..).skip(1).collect();
         answer
     }
 }

@@ -3,26 +3,25 @@
 
 use std::path::{Path, PathBuf};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use rmcp::ErrorData;
 use rmcp::handler::server::tool::IntoCallToolResult;
 use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, Resource};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::clients::Client;
 use super::fault::Fault;
+use super::reply::{Shown, line, reply, shorten};
+use super::report::to_value;
 use super::resources::address;
-use super::words::{self, Worded};
+use super::words;
 use crate::base::advice::Advice;
 use crate::chunked::Outcome;
+use crate::jobs::body::{Part, Picture};
 use crate::jobs::keep::KeptFile;
 use crate::jobs::range::LogRange;
 use crate::jobs::view::{Summary, View};
-use crate::render::picture::Fitted;
 use crate::transfer::Look;
-
-/// Files linked in one answer; the others are in the same folder.
-const MAX_LINKS: usize = 20;
 
 impl IntoCallToolResult for Fault {
     fn into_call_tool_result(self) -> Result<CallToolResponse, ErrorData> {
@@ -36,19 +35,17 @@ impl From<Fault> for CallToolResult {
     }
 }
 
-/// Converts an execution: text, pictures, files, and one line of facts.
-pub(super) fn execution(mut view: View) -> CallToolResult {
-    view.summary.notes.extend(unlinked(&view.files));
-    let (facts, failed) = (line(&view.summary), view.has_failed);
-    let logs = view
-        .summary
-        .log
-        .iter()
-        .map(PathBuf::from)
-        .collect::<Vec<_>>();
+/// Converts an execution: one line of facts, text and pictures in order, files.
+pub(super) fn execution(view: View, client: Client) -> CallToolResult {
+    let logs: Vec<PathBuf> = view.summary.log.iter().map(PathBuf::from).collect();
     let links = files(&view.files, &logs).chain(log_to_come(&view.summary));
-    let content = blocks(view.text, &view.pictures, links, facts);
-    result(content, failed)
+    let shown = Shown {
+        links: links.collect(),
+        folder: folder(&view.files),
+        parts: view.body,
+        has_failed: view.has_failed,
+    };
+    reply(&view.summary, shown, client)
 }
 
 /// The log as a resource, if there is more output than the text shows and no file with it.
@@ -64,20 +61,22 @@ fn log_to_come(summary: &Summary) -> Option<Resource> {
 }
 
 /// Converts a call of a chunked operation to the same form.
-pub(super) fn operation(mut outcome: Outcome, has_failed: bool) -> CallToolResult {
-    outcome.facts.notes.extend(unlinked(&outcome.kept.files));
-    let facts = line(&outcome.facts);
+pub(super) fn operation(outcome: Outcome, has_failed: bool, client: Client) -> CallToolResult {
     let (kept, name) = (outcome.kept, &outcome.facts.operation);
     let checkpoint = Resource::new(address::of_checkpoint(name), name)
         .with_title(format!("Checkpoint {name}"))
         .with_mime_type("application/json");
-    let links = files(&kept.files, &kept.logs).chain([checkpoint]);
-    let content = blocks(outcome.text, &kept.pictures, links, facts);
-    result(content, has_failed)
+    let shown = Shown {
+        links: files(&kept.files, &kept.logs).chain([checkpoint]).collect(),
+        folder: folder(&kept.files),
+        parts: outcome.body,
+        has_failed,
+    };
+    reply(&outcome.facts, shown, client)
 }
 
 /// Converts a transfer to the same form.
-pub(super) fn transfer(mut look: Look) -> CallToolResult {
+pub(super) fn transfer(mut look: Look, client: Client) -> CallToolResult {
     for name in ["hint", "next_step"] {
         let advice = look.facts.get(name).map(Advice::deserialize);
         if let Some(Ok(advice)) = advice {
@@ -87,87 +86,58 @@ pub(super) fn transfer(mut look: Look) -> CallToolResult {
     let says = |name| look.facts[name].as_str().filter(|text| !text.is_empty());
     let parts = ["error", "message", "hint", "next_step"].map(says);
     let text: Vec<_> = parts.into_iter().flatten().collect();
-    let (facts, failed) = (line(&look.facts), look.has_failed());
-    let content = blocks(text.join(" "), &[], std::iter::empty(), facts);
-    result(content, failed)
+    let shown = Shown::text(text.join(" "), look.has_failed());
+    reply(&look.facts, shown, client)
 }
 
 /// Converts a part of a log to the same form.
-pub(super) fn log_range(range: LogRange) -> CallToolResult {
-    let facts = line(&range.facts);
+pub(super) fn log_range(range: LogRange, client: Client) -> CallToolResult {
     let logs: Vec<PathBuf> = range.log.into_iter().collect();
-    result(blocks(range.text, &[], files(&[], &logs), facts), false)
+    let shown = Shown {
+        links: files(&[], &logs).collect(),
+        ..Shown::text(range.text, false)
+    };
+    reply(&range.facts, shown, client)
 }
 
 /// Converts a file's content to the same form.
 pub(super) fn reading<T: Serialize>(
     text: String,
-    picture: Option<Fitted>,
+    picture: Option<Picture>,
     facts: &T,
-    failed: bool,
+    has_failed: bool,
+    client: Client,
 ) -> CallToolResult {
-    let pictures: Vec<Fitted> = picture.into_iter().collect();
-    result(
-        blocks(text, &pictures, std::iter::empty(), line(facts)),
-        failed,
-    )
+    let mut shown = Shown::text(text, has_failed);
+    shown.parts.extend(picture.map(Part::Picture));
+    reply(facts, shown, client)
 }
 
-fn blocks(
-    text: String,
-    pictures: &[Fitted],
-    links: impl Iterator<Item = Resource>,
-    facts: String,
-) -> Vec<ContentBlock> {
-    let mut content = Vec::new();
-    if !text.is_empty() {
-        content.push(ContentBlock::text(text));
+/// Converts a report with long members to structured content, in no more bytes than the client keeps.
+pub(super) fn report<T: Serialize>(report: &T, client: Client) -> CallToolResult {
+    let mut value = to_value(report).unwrap_or_default();
+    // Quotes and line ends take two bytes in the block of text.
+    if shorten(&mut value, client.reply_bytes * 4 / 5)
+        && let Some(Value::Array(notes)) = value.get_mut("notes")
+    {
+        notes.push("long members are cut here: the files have all of it".into());
     }
-    content.extend(
-        pictures
-            .iter()
-            .map(|picture| ContentBlock::image(STANDARD.encode(&picture.bytes), picture.mime)),
-    );
-    content.extend(links.map(ContentBlock::ResourceLink));
-    content.push(ContentBlock::text(facts));
-    content
+    CallToolResult::structured(value)
 }
 
 /// Links kept files as resources.
 fn files(files: &[KeptFile], logs: &[PathBuf]) -> impl Iterator<Item = Resource> {
+    let logs = logs.iter().map(|log| link(log, "text/plain", None));
     let files = files
         .iter()
-        .take(MAX_LINKS)
         .map(|file| link(&file.path, &file.mime, Some(file.bytes)));
-    let logs = logs.iter().map(|log| link(log, "text/plain", None));
-    files.chain(logs).flatten()
+    logs.chain(files).flatten()
 }
 
-/// Notes where the files beyond the linked ones are.
-fn unlinked(files: &[KeptFile]) -> Option<Advice> {
-    let more = files
-        .len()
-        .checked_sub(MAX_LINKS)
-        .filter(|more| *more > 0)?;
-    let folder = files.last()?.path.parent()?.display();
-    let note = format!(
-        "{more} more files are kept but not linked here: they are in {folder}, named after the job"
-    );
-    Some(note.into())
-}
-
-fn result(content: Vec<ContentBlock>, failed: bool) -> CallToolResult {
-    if failed {
-        CallToolResult::error(content)
-    } else {
-        CallToolResult::success(content)
-    }
-}
-
-/// Serializes a value as one line of JSON, with its advice worded.
-pub(super) fn line<T: Serialize>(value: &T) -> String {
-    serde_json::to_string(&Worded(value))
-        .unwrap_or_else(|error| format!("{{\"success\":false,\"error\":\"{error}\"}}"))
+/// Where the kept files are.
+fn folder(files: &[KeptFile]) -> Option<String> {
+    let folder = files.last()?.path.parent()?;
+    Some(folder.display().to_string())
 }
 
 fn link(path: &Path, mime: &str, size: Option<u64>) -> Option<Resource> {

@@ -5,8 +5,8 @@
 //! - `resources/`: logs, files and checkpoints as resources; `answers`: the requests for them; `media`: media types of files;
 //! - `floors`: the floors below, for tools and resources;
 //! - `arguments`: fits a call's arguments to its schema; `args`: parses single arguments;
-//! - `fault`: the fields of failed calls; `convert`: results and faults in MCP's form; `report`: reports; `schema`: schemas that every client accepts;
-//! - `call`: a call's deadline, cancellation and progress; `budget`: the time that each client allows;
+//! - `fault`: the fields of failed calls; `convert`: results and faults in MCP's form; `reply`: facts, output and links in the bytes that a client keeps; `report`: reports and lists; `schema`: schemas that every client accepts;
+//! - `call`: a call's deadline, cancellation and progress; `clients`: what each client allows;
 //! - [`words`]: the advice of the floors below, in the names of the tools;
 //! - `roots`: the client's roots;
 //! - [`transport`]: stdio, made safe against early notifications and unreadable requests; `lines`: its lines; `message`: their messages; `scan`: finds
@@ -17,9 +17,9 @@
 mod answers;
 mod args;
 mod arguments;
-mod budget;
 mod call;
 pub mod client;
+mod clients;
 mod convert;
 mod fault;
 pub mod floors;
@@ -27,6 +27,7 @@ mod lines;
 mod media;
 mod message;
 mod methods;
+mod reply;
 mod report;
 mod resources;
 mod roots;

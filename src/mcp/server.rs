@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::arguments;
-use super::budget;
+use super::clients::Client;
 use super::fault::Fault;
 use super::floors::Floors;
 use super::methods;
@@ -74,10 +74,16 @@ impl Server {
         &self.floors.connection
     }
 
-    /// How long this client's calls may take.
+    /// How long this client's calls may take; the user's setting has priority.
     pub(super) fn budget(&self, context: &RequestContext<RoleServer>) -> Duration {
+        let configured = self.floors.call_budget;
+        configured.unwrap_or_else(|| self.client(context).call_budget)
+    }
+
+    /// What this client allows.
+    pub(super) fn client(&self, context: &RequestContext<RoleServer>) -> Client {
         let client = context.client_info().map(|info| info.name);
-        budget::of(client.as_deref(), self.floors.call_budget)
+        Client::named(client.as_deref())
     }
 }
 

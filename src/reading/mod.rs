@@ -20,6 +20,7 @@ use self::form::Form;
 use self::note::Note;
 pub use self::opening::python;
 pub use self::page::Page;
+use crate::base::text::Room;
 use crate::render::picture::{self, PictureError};
 use crate::render::table::{self, Table};
 use crate::render::{json, notebook};
@@ -37,8 +38,8 @@ const MAX_PREVIEW_ROWS: u64 = 1000;
 const MAX_BYTES: u64 = 64 * 1024;
 /// Bytes of a table whose rows are too long for that.
 const MAX_TABLE_BYTES: u64 = 1024 * 1024;
-/// Characters of text in one answer; with the line of facts, 40,000.
-const MAX_TEXT_CHARS: usize = 39_000;
+/// Characters of text in one answer.
+pub const MAX_TEXT_CHARS: usize = 39_000;
 /// Larger pictures and notebooks are not fetched to be shown. Bytes.
 pub const MAX_FETCHED_BYTES: u64 = 20 * 1024 * 1024;
 
@@ -54,6 +55,8 @@ pub struct Wanted {
     pub line: Option<i64>,
     /// Number of lines, 1 to [`MAX_LINES`], or of rows of a table; [`LINES`] (20 rows) by default.
     pub lines: Option<u64>,
+    /// How much text the answer holds.
+    pub room: Room,
 }
 
 /// Reads a file and makes the page that shows it.
@@ -79,7 +82,7 @@ impl Reading<'_> {
     async fn look(&self) -> RuntimeResult<Page> {
         let named = Form::of_name(&self.wanted.path);
         let has_line = self.wanted.line.is_some();
-        let lines = self.wanted.lines.unwrap_or(LINES);
+        let (lines, room) = (self.wanted.lines.unwrap_or(LINES), self.wanted.room);
         let wanted = match named {
             // A row may have many lines, and only a whole JSON can be indented.
             Form::Table { .. } | Form::Json if !has_line => MAX_LINES,
@@ -99,12 +102,12 @@ impl Reading<'_> {
         let shown = match form {
             _ if as_lines => None,
             Form::Table { delimiter } => self.table(&file, delimiter).await?,
-            Form::Json => Page::json(&file, is_whole(&file)),
+            Form::Json => Page::json(&file, is_whole(&file), room),
             Form::Notebook if file.size <= MAX_FETCHED_BYTES => self.notebook(&file).await?,
             Form::Notebook | Form::JsonLines | Form::Lines => None,
         };
         let why = if as_lines { None } else { form.note() };
-        let mut page = shown.unwrap_or_else(|| Page::lines(&file, lines, why));
+        let mut page = shown.unwrap_or_else(|| Page::lines(&file, lines, why, room));
         if form == Form::JsonLines && !as_lines {
             page.facts.fields = json::fields(&file.text);
         }
@@ -115,7 +118,10 @@ impl Reading<'_> {
     async fn preview(&self, file: &FileText) -> RuntimeResult<Page> {
         let rows = self.wanted.lines.map(|rows| rows.min(MAX_PREVIEW_ROWS));
         match self.files.preview(&self.wanted.path, rows).await {
-            Ok(preview) => Ok(preview::page(file, preview, self.wanted.lines)),
+            Ok(preview) => {
+                let (rows, room) = (self.wanted.lines, self.wanted.room);
+                Ok(preview::page(file, preview, rows, room))
+            }
             Err(RuntimeError::Refused(problem)) if problem.code == NO_PREVIEW => {
                 let mut page = Page::binary(file);
                 page.refusal = Some(problem);
@@ -145,15 +151,17 @@ impl Reading<'_> {
 
     async fn table(&self, file: &FileText, delimiter: Option<char>) -> RuntimeResult<Option<Page>> {
         let rows = usize::try_from(self.wanted.lines.unwrap_or(ROWS)).unwrap_or(usize::MAX);
+        let room = self.wanted.room;
         let parse = |file: &FileText| table::csv(&file.text, delimiter, rows, is_whole(file));
         let table = parse(file);
-        let is_enough = |table: &Table| table.rows >= rows || table.text.len() > MAX_TEXT_CHARS;
+        let is_enough =
+            |table: &Table| table.rows >= rows || room.shares(&table.text) > room.capacity();
         if is_whole(file) || table.as_ref().is_some_and(is_enough) {
-            return Ok(table.map(|table| Page::table(file, &table)));
+            return Ok(table.map(|table| Page::table(file, &table, room)));
         }
         let more = self.read(MAX_LINES, MAX_TABLE_BYTES).await?;
         let table = parse(&more).filter(|_| !more.is_cut);
-        Ok(table.map(|table| Page::table(&more, &table)))
+        Ok(table.map(|table| Page::table(&more, &table, room)))
     }
 
     async fn picture(&self, file: FileText) -> RuntimeResult<Page> {
@@ -173,14 +181,15 @@ impl Reading<'_> {
     }
 
     async fn notebook(&self, file: &FileText) -> RuntimeResult<Option<Page>> {
+        let room = self.wanted.room;
         let bytes = self.fetch(&file.path).await?;
-        let short = spawn_blocking(move || notebook::short(&bytes, MAX_TEXT_CHARS));
+        let short = spawn_blocking(move || notebook::short(&bytes, room.chars));
         let Ok(short) = timeout_at(self.deadline, short).await else {
             return Ok(Some(Page::blank(file).with(Note::SlowNotebook)));
         };
         // A notebook that cannot be parsed is shown as text.
         let notebook = short.ok().flatten();
-        Ok(notebook.map(|notebook| Page::notebook(file, &notebook)))
+        Ok(notebook.map(|notebook| Page::notebook(file, &notebook, room)))
     }
 
     /// Fetches a whole file whose size was checked.

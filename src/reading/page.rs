@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::note::Note;
-use super::{MAX_TEXT_CHARS, opening};
+use super::opening;
+use crate::base::text::Room;
 use crate::render::notebook::Notebook;
 use crate::render::picture::Fitted;
 use crate::render::table::Table;
@@ -105,13 +106,13 @@ impl Page {
     }
 
     /// A page of plain lines; `why` explains why it is shown so.
-    pub(super) fn lines(file: &FileText, lines: u64, why: Option<Note>) -> Self {
+    pub(super) fn lines(file: &FileText, lines: u64, why: Option<Note>, room: Room) -> Self {
         let mut page = Self::blank(file);
         let is_rendered = file.mime == "text/plain" && log::is_for_a_terminal(&file.text);
         let head = if is_rendered {
-            log_head(&file.text, lines)
+            log_head(&file.text, lines, room)
         } else {
-            head(&file.text, lines)
+            head(&file.text, lines, room)
         };
         let (facts, notes) = (&mut page.facts, &mut page.notes);
         if head.shown < file.text.lines().count() {
@@ -147,9 +148,9 @@ impl Page {
         page
     }
 
-    pub(super) fn table(file: &FileText, table: &Table) -> Self {
+    pub(super) fn table(file: &FileText, table: &Table, room: Room) -> Self {
         let mut page = Self::blank(file);
-        let head = head(&table.text, u64::MAX);
+        let head = head(&table.text, u64::MAX, room);
         let left_out = table.lines.len() - head.shown;
         let (facts, notes) = (&mut page.facts, &mut page.notes);
         facts.rows = Some(table.rows.saturating_sub(left_out));
@@ -178,7 +179,7 @@ impl Page {
     }
 
     /// A page of indented JSON; none if it is not JSON, or longer than an answer and already on several lines.
-    pub(super) fn json(file: &FileText, is_whole: bool) -> Option<Self> {
+    pub(super) fn json(file: &FileText, is_whole: bool, room: Room) -> Option<Self> {
         let text = if is_whole {
             json::pretty(&file.text)?
         } else {
@@ -187,7 +188,7 @@ impl Page {
                 .then(|| json::indented(&file.text))?
         };
         let mut page = Self::blank(file);
-        let head = head(&text, u64::MAX);
+        let head = head(&text, u64::MAX, room);
         page.facts.is_cut = !is_whole || head.is_cut || head.text.len() < text.len();
         if page.facts.is_cut && file.text.lines().count() > 1 {
             return None;
@@ -201,9 +202,9 @@ impl Page {
         Some(page)
     }
 
-    pub(super) fn notebook(file: &FileText, notebook: &Notebook) -> Self {
+    pub(super) fn notebook(file: &FileText, notebook: &Notebook, room: Room) -> Self {
         let mut page = Self::blank(file);
-        let head = head(&notebook.text, u64::MAX);
+        let head = head(&notebook.text, u64::MAX, room);
         let (facts, notes) = (&mut page.facts, &mut page.notes);
         // These count lines of the JSON, not of the page.
         (facts.first_line, facts.next_line) = (None, None);
@@ -244,12 +245,12 @@ struct Head {
 }
 
 /// Like [`head`], for lines that were written for a terminal.
-fn log_head(text: &str, lines: u64) -> Head {
+fn log_head(text: &str, lines: u64, room: Room) -> Head {
     let lines = usize::try_from(lines).unwrap_or(usize::MAX);
     let mut wanted: Vec<&str> = text.split_inclusive('\n').take(lines).collect();
     loop {
         let plain = log::plain(&wanted.concat());
-        if plain.text.chars().nth(MAX_TEXT_CHARS).is_none() {
+        if room.shares(&plain.text) <= room.capacity() {
             return Head {
                 text: plain.text,
                 shown: wanted.len(),
@@ -259,7 +260,7 @@ fn log_head(text: &str, lines: u64) -> Head {
         }
         if wanted.len() == 1 {
             return Head {
-                text: plain.text.chars().take(MAX_TEXT_CHARS).collect(),
+                text: room.head(&plain.text).to_owned(),
                 shown: 1,
                 is_cut: true,
                 left_out: plain.left_out,
@@ -270,19 +271,19 @@ fn log_head(text: &str, lines: u64) -> Head {
 }
 
 /// Takes as many whole lines as fit in an answer.
-fn head(text: &str, lines: u64) -> Head {
+fn head(text: &str, lines: u64, room: Room) -> Head {
     let lines = usize::try_from(lines).unwrap_or(usize::MAX);
-    let (mut end, mut shown, mut characters) = (0, 0, 0);
+    let (mut end, mut shown, mut taken) = (0, 0, 0);
     for line in text.split_inclusive('\n').take(lines) {
-        characters += line.chars().count();
-        if characters > MAX_TEXT_CHARS {
+        taken += room.shares(line);
+        if taken > room.capacity() {
             break;
         }
         (end, shown) = (end + line.len(), shown + 1);
     }
     let is_cut = shown == 0 && !text.is_empty();
     let text = match is_cut {
-        true => text.chars().take(MAX_TEXT_CHARS).collect(),
+        true => room.head(text).to_owned(),
         false => text[..end].to_owned(),
     };
     Head {

@@ -5,11 +5,12 @@ use super::note::Note;
 use super::opening;
 use super::page::Page;
 use super::{LINES, ROWS};
+use crate::base::text::Room;
 use crate::render::{json, table};
 use crate::wire::files::{FilePreview, FileText};
 
 /// Makes a page of the runtime's `preview` of `file`; `rows` are those requested.
-pub(super) fn page(file: &FileText, preview: FilePreview, rows: Option<u64>) -> Page {
+pub(super) fn page(file: &FileText, preview: FilePreview, rows: Option<u64>, room: Room) -> Page {
     let opening = opening::opening(&file.path, &file.mime);
     let is_misnamed = opening.is_misnamed;
     let Some(text) = preview.text else {
@@ -28,8 +29,8 @@ pub(super) fn page(file: &FileText, preview: FilePreview, rows: Option<u64>) -> 
         ..file.clone()
     };
     let mut page = match preview.text_mime {
-        Some(mime) => unpacked(&content, &mime, rows, preview.is_cut),
-        None => Page::lines(&content, u64::MAX, None),
+        Some(mime) => unpacked(&content, &mime, (rows, room), preview.is_cut),
+        None => Page::lines(&content, u64::MAX, None, room),
     };
     let facts = &mut page.facts;
     facts.mime.clone_from(&file.mime);
@@ -46,7 +47,12 @@ pub(super) fn page(file: &FileText, preview: FilePreview, rows: Option<u64>) -> 
 }
 
 /// The beginning of a text in a compressed file, as the same text would be shown outside of it.
-fn unpacked(content: &FileText, mime: &str, rows: Option<u64>, is_cut: bool) -> Page {
+fn unpacked(
+    content: &FileText,
+    mime: &str,
+    (rows, room): (Option<u64>, Room),
+    is_cut: bool,
+) -> Page {
     let name = (content.path.rsplit_once('.')).map_or("", |(name, _)| name);
     let lines = rows.unwrap_or(LINES);
     let form = Form::of_name(name).or_of_mime(mime);
@@ -54,12 +60,12 @@ fn unpacked(content: &FileText, mime: &str, rows: Option<u64>, is_cut: bool) -> 
         Form::Table { delimiter } => {
             let rows = usize::try_from(rows.unwrap_or(ROWS)).unwrap_or(usize::MAX);
             let table = table::csv(&content.text, delimiter, rows, !is_cut);
-            table.map(|table| Page::table(content, &table))
+            table.map(|table| Page::table(content, &table, room))
         }
-        Form::Json if !is_cut => Page::json(content, true),
+        Form::Json if !is_cut => Page::json(content, true, room),
         Form::Json | Form::JsonLines | Form::Notebook | Form::Lines => None,
     };
-    let mut page = shown.unwrap_or_else(|| Page::lines(content, lines, None));
+    let mut page = shown.unwrap_or_else(|| Page::lines(content, lines, None, room));
     if form == Form::JsonLines {
         page.facts.fields = json::fields(&content.text);
     }
@@ -69,8 +75,14 @@ fn unpacked(content: &FileText, mime: &str, rows: Option<u64>, is_cut: bool) -> 
 #[cfg(test)]
 mod tests {
     use super::page;
+    use crate::base::text::Room;
     use crate::reading::note::Note;
     use crate::wire::files::{FilePreview, FileText};
+
+    const ROOM: Room = Room {
+        chars: 9_999,
+        json_bytes: 9_999,
+    };
 
     fn file(path: &str, mime: &str) -> FileText {
         FileText {
@@ -105,7 +117,7 @@ mod tests {
     #[test]
     fn a_kind_without_a_preview_or_its_package_is_a_binary_file() {
         let parquet = file("a.txt", "application/vnd.apache.parquet");
-        let found = page(&parquet, preview(None), None);
+        let found = page(&parquet, preview(None), None, ROOM);
         assert!(
             matches!(&found.notes[..], [Note::Binary { code, is_misnamed: true }] if code.contains("read_parquet"))
         );
@@ -113,7 +125,7 @@ mod tests {
             missing_package: Some("pyarrow".to_owned()),
             ..preview(None)
         };
-        let found = page(&parquet, lacking, None);
+        let found = page(&parquet, lacking, None, ROOM);
         assert!(
             matches!(&found.notes[..], [Note::MissingPackage { package, is_misnamed: true }] if package == "pyarrow")
         );
@@ -127,7 +139,12 @@ mod tests {
             is_cut: true,
             ..preview(Some("a,b\n1,2\n"))
         };
-        let found = page(&file("a.csv.db", "application/vnd.sqlite3"), said, Some(1));
+        let found = page(
+            &file("a.csv.db", "application/vnd.sqlite3"),
+            said,
+            Some(1),
+            ROOM,
+        );
         assert_eq!(found.text, "a,b\n1,2\n");
         assert!(found.facts.is_cut);
         assert!(
@@ -159,7 +176,7 @@ mod tests {
                 text_mime: Some(mime.to_owned()),
                 ..preview(Some(text))
             };
-            let found = page(&file(path, "application/gzip"), packed, Some(1));
+            let found = page(&file(path, "application/gzip"), packed, Some(1), ROOM);
             assert_eq!(
                 (found.text.as_str(), found.facts.is_cut),
                 (shown, is_cut),

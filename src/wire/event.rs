@@ -16,6 +16,9 @@ pub struct Event {
     /// Model id of the Output widget that shows the event instead of the cell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub widget: Option<String>,
+    /// Where in the log its text begins, in bytes; none for an event without text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_at: Option<u64>,
     #[serde(flatten)]
     pub kind: EventKind,
 }

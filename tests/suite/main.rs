@@ -30,6 +30,7 @@ mod output;
 mod provisioners;
 mod reading;
 mod refusals;
+mod replies;
 mod reports;
 mod requests;
 mod resources;

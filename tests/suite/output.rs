@@ -4,6 +4,7 @@ mod advice;
 mod displays;
 mod ends;
 mod long;
+mod searching;
 
 use std::path::PathBuf;
 
@@ -17,7 +18,10 @@ use crate::support::executor::Executor;
 use crate::support::home::Home;
 use crate::support::stdio::{Answer, Bridge};
 
-const MAX_TEXT_CHARS: usize = 40_000;
+/// With the line that counts the omitted ones.
+const MAX_TEXT_CHARS: usize = 12_100;
+/// Its replies have room for so many.
+const CLIENT: &str = "claude-ai";
 
 /// A client with a session of its own.
 struct Client {
@@ -29,7 +33,7 @@ struct Client {
 impl Client {
     fn of(session: &'static str) -> Self {
         let home = Home::new();
-        let bridge = Executor::shared().bridge(&home, &[]);
+        let bridge = Executor::shared().bridge_of(CLIENT, &home, &[]);
         Self {
             bridge,
             session,
@@ -45,15 +49,15 @@ impl Client {
     /// Reads a finished job's whole output, page by page.
     fn read(&mut self, job: &str) -> String {
         let mut read = String::new();
-        let mut after = json!(0);
-        while !after.is_null() {
-            let page = json!({"job_id": job, "after": after});
+        let mut from = json!(0);
+        while !from.is_null() {
+            let page = json!({"job_id": job, "from_byte": from, "max_chars": 40_000});
             let page = self.bridge.call("get_output", page);
             page.succeeded();
-            assert!(page.text.chars().count() <= MAX_TEXT_CHARS);
-            assert!(page.facts["left_out_characters"].is_null());
+            assert!(page.text.chars().count() <= 40_000);
+            assert_eq!(page.facts["from_byte"], read.len());
             read.push_str(&page.text);
-            after = page.facts["next"].clone();
+            from = page.facts["next_byte"].clone();
         }
         read
     }
@@ -64,7 +68,7 @@ fn file(link: &str) -> PathBuf {
 }
 
 #[test]
-fn an_answer_is_output_then_value_then_one_line_of_facts() {
+fn an_answer_is_one_line_of_facts_then_output_then_value() {
     let mut client = Client::of("first");
     let answer = client.run("x = 21\nprint('hello')\nx * 2");
     answer.succeeded();
@@ -77,7 +81,7 @@ fn an_answer_is_output_then_value_then_one_line_of_facts() {
     }
     assert!(answer.whole.get("structuredContent").is_none());
     let blocks = answer.whole["content"].as_array().unwrap();
-    let facts = blocks.last().unwrap()["text"].as_str().unwrap();
+    let facts = blocks[0]["text"].as_str().unwrap();
     assert_eq!(facts.lines().count(), 1, "{facts}");
 
     assert_eq!(client.run("x + 1").text.trim_end(), "22", "variables stay");
@@ -206,7 +210,7 @@ fn get_output_without_a_wait_reads_everything_so_far() {
 #[test]
 fn a_line_without_a_newline_is_kept_whole() {
     let mut client = Client::of("endless");
-    for length in [39_000, 60_000, 300_000] {
+    for length in [11_000, 60_000, 300_000] {
         let code = format!("import sys\n_ = sys.stdout.write('x' * {length})");
         let answer = client.run(&code);
         answer.succeeded();

@@ -97,7 +97,15 @@ const EXPECTED_TOOLS: [ExpectedTool; 20] = [
     (
         "get_output",
         &["job_id"],
-        &["after", "from_byte", "wait_sec"],
+        &[
+            "after",
+            "context",
+            "from_byte",
+            "grep",
+            "max_chars",
+            "tail_lines",
+            "wait_sec",
+        ],
         true,
         false,
     ),

@@ -84,10 +84,20 @@ impl Executor {
 
     /// Starts a bridge of `home` that is connected to this executor.
     pub(crate) fn bridge(&self, home: &Home, variables: &[(&str, &str)]) -> Bridge {
+        self.bridge_of("test", home, variables)
+    }
+
+    /// Starts a bridge for the client of this name.
+    pub(crate) fn bridge_of(
+        &self,
+        client: &str,
+        home: &Home,
+        variables: &[(&str, &str)],
+    ) -> Bridge {
         let line = self.line();
         let mut command = home.program(&[("COLAB_URL", &line)]);
         command.envs(variables.iter().copied());
-        Bridge::greeted(command)
+        Bridge::greeted_by(client, command)
     }
 
     /// Returns the folder in which its code runs.

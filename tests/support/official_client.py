@@ -23,9 +23,10 @@ PLOT = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\n'done'"
 
 
 def facts(result: CallToolResult) -> dict[str, Any]:
-    """Return a report's structure, or the facts that end an execution's answer or begin a list."""
-    texts = [block.text for block in result.content if isinstance(block, TextContent)]
-    read: dict[str, Any] = json.loads([text for text in texts if text.startswith("{")][-1])
+    """Return a report's structure, or the facts that begin an execution's answer."""
+    first = result.content[0]
+    assert isinstance(first, TextContent), result
+    read: dict[str, Any] = json.loads(first.text)
     assert result.structured_content in (None, read), result
     return read
 
@@ -74,16 +75,16 @@ class Tour:
         assert progress == sorted(set(progress)), progress
         assert progress
         again = await self.call("get_output", job_id=facts(long)["job_id"])
-        assert isinstance(again.content[0], TextContent)
-        assert again.content[0].text.splitlines() == [str(i) for i in range(8)], again
+        assert isinstance(again.content[1], TextContent)
+        assert again.content[1].text.splitlines() == [str(i) for i in range(8)], again
 
         assert "x" in column(await self.call("list_colab_variables", session=session), "name")
         name = f"{session}.txt"
         await self.call("run_code_quick", code=f"open({name!r}, 'w').write('12345')", session=session)
         assert name in column(await self.call("list_colab_files", name="*.txt"), "name")
         looked = await self.call("read_colab_file", path=name)
-        assert isinstance(looked.content[0], TextContent)
-        assert looked.content[0].text.strip() == "12345", looked
+        assert isinstance(looked.content[1], TextContent)
+        assert looked.content[1].text.strip() == "12345", looked
         if "download_from_colab" in self.tools:
             report = facts(await self.call("download_from_colab", remote_path=name))
             assert Path(report["local_path"]).read_text() == "12345", report

@@ -87,19 +87,28 @@ impl Bridge {
 
     /// Starts the server and performs the handshake of today's clients.
     pub(crate) fn greeted(command: Command) -> Self {
+        Self::greeted_by("test", command)
+    }
+
+    /// The same as the client of this name does it.
+    pub(crate) fn greeted_by(client: &str, command: Command) -> Self {
         let mut bridge = Self::start(command);
-        bridge.initialize("2025-11-25");
+        bridge.introduce(client, "2025-11-25");
         bridge.notify("notifications/initialized", json!({}));
         bridge
     }
 
     pub(crate) fn initialize(&mut self, version: &str) -> Value {
+        self.introduce("test", version)
+    }
+
+    fn introduce(&mut self, client: &str, version: &str) -> Value {
         self.request(
             "initialize",
             json!({
                 "protocolVersion": version,
                 "capabilities": {},
-                "clientInfo": {"name": "test", "version": "1"},
+                "clientInfo": {"name": client, "version": "1"},
             }),
         )
     }
@@ -265,9 +274,9 @@ fn content(mut message: Value) -> Value {
 pub(crate) struct Answer {
     pub is_error: bool,
     pub whole: Value,
-    /// The text, without the line of facts.
+    /// The text, without the first line of facts.
     pub text: String,
-    /// A report's structured content, or an execution's last line.
+    /// A report's structured content, or an execution's first line.
     pub facts: Value,
     /// Base64 and mime type.
     pub pictures: Vec<(String, String)>,
@@ -297,19 +306,18 @@ impl Answer {
                 _ => panic!("an unknown block: {block}"),
             }
         }
-        // The facts end an execution's answer and begin a list.
-        let is_facts = |text: &String| text.starts_with('{');
-        let at = texts.iter().rposition(is_facts).unwrap_or_default();
-        let line = texts.remove(at);
+        let first = blocks.first().is_none_or(|block| block["type"] == "text");
+        assert!(first, "the first block is no text: {result}");
+        let line = texts.first().cloned().unwrap_or_default();
         answer.facts = serde_json::from_str(&line)
-            .unwrap_or_else(|error| panic!("the facts are not JSON ({error}): {line}"));
+            .unwrap_or_else(|error| panic!("the first text is not JSON ({error}): {line}"));
         if let Some(structured) = result.get("structuredContent") {
             assert_eq!(
                 structured, &answer.facts,
                 "text and structured content differ"
             );
         }
-        answer.text = texts.concat();
+        answer.text = texts.split_off(texts.len().min(1)).concat();
         answer
     }
 

@@ -29,15 +29,19 @@ def record(spool: Spool, kind: str, content: Mapping[str, Any]) -> None:
     match kind:
         case "stream":
             name, text = content["name"], content["text"]
-            spool.log(text)
-            pieces = (text[start : start + MAX_TEXT_CHARS] for start in range(0, len(text), MAX_TEXT_CHARS))
-            spool.append_all(kind, [dump({"name": name, "text": piece} | captured) for piece in pieces])
+            log_at = spool.log(text)
+            pieces = []
+            for start in range(0, len(text), MAX_TEXT_CHARS):
+                piece = text[start : start + MAX_TEXT_CHARS]
+                pieces.append(dump({"name": name, "text": piece, "log_at": log_at} | captured))
+                log_at += len(piece.encode("utf-8", "replace"))
+            spool.append_all(kind, pieces)
         case "display_data" | "update_display_data" | "execute_result":
             is_live = bool(content.get("live"))
-            if not is_live:  # the log holds only a bar's last state
-                _log_text(spool, content["data"])
+            # The log holds only a bar's last state.
+            logged = {} if is_live else _log_text(spool, content["data"])
             event = {"type": "display_data", "data": _bundle(spool, content["data"]), "metadata": content["metadata"]}
-            event |= captured
+            event |= captured | logged
             if kind == "update_display_data":
                 event["update"] = True
             if display_id := content.get("transient", {}).get("display_id"):
@@ -53,9 +57,9 @@ def record(spool: Spool, kind: str, content: Mapping[str, Any]) -> None:
         case "clear_output":
             spool.append({"type": kind, "wait": bool(content.get("wait"))} | captured)
         case "error":
-            spool.log("\n".join(content["traceback"]), own_line=True)
+            log_at = spool.log("\n".join(content["traceback"]), own_line=True)
             said = {name: content[name] for name in ("ename", "evalue", "traceback")}
-            spool.append({"type": "error"} | said | captured)
+            spool.append({"type": "error", "log_at": log_at} | said | captured)
 
 
 def plain_text(kind: str, content: Mapping[str, Any]) -> str:
@@ -70,10 +74,10 @@ def plain_text(kind: str, content: Mapping[str, Any]) -> str:
     return f"{text}\n" if isinstance(text, str) else ""
 
 
-def _log_text(spool: Spool, data: Mapping[str, Any]) -> None:
+def _log_text(spool: Spool, data: Mapping[str, Any]) -> dict[str, int]:
+    """Log a value's text; return the event's member that says where."""
     text = data.get("text/plain")
-    if isinstance(text, str) and text:
-        spool.log(text, own_line=True)
+    return {"log_at": spool.log(text, own_line=True)} if isinstance(text, str) and text else {}
 
 
 def _bundle(spool: Spool, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -142,18 +142,24 @@ class Spool:
         """Whether all events are on disk."""
         return not self._unwritten
 
-    def log(self, text: str, *, own_line: bool = False) -> None:
-        """Append to the log; with `own_line` the text starts and ends a line. Raises OSError."""
+    def log(self, text: str, *, own_line: bool = False) -> int:
+        """Append to the log; return where the text begins. Raises OSError.
+
+        With `own_line` it starts and ends a line.
+        """
+        begin = self.log_bytes
         if own_line:
+            begin += not self._fresh_line
             text = ("" if self._fresh_line else "\n") + text + ("" if text.endswith("\n") else "\n")
         if not text:
-            return
+            return begin
         content = text.encode("utf-8", "replace")
         if self._log is None:
             self._log = _open(self._log_path)
         write_whole(self._log, content, self.log_bytes)
         self.log_bytes += len(content)
         self._fresh_line = text.endswith("\n")
+        return begin
 
     def log_file(self) -> Path:
         """Return the file that `log` appends to, empty for a job that has shown nothing. Raises OSError."""

@@ -34,6 +34,7 @@ class Stream(TypedDict):
     type: Literal["stream"]
     name: Literal["stdout", "stderr"]
     text: str
+    log_at: NotRequired[int]
     widget: NotRequired[str]
 
 
@@ -49,6 +50,7 @@ class Display(TypedDict):
     display_id: NotRequired[str]
     live: NotRequired[bool]
     execution_count: NotRequired[int]
+    log_at: NotRequired[int]
     widget: NotRequired[str]
 
 
@@ -85,6 +87,7 @@ class Failed(PythonError):
     seq: int
     at: str
     type: Literal["error"]
+    log_at: NotRequired[int]
     widget: NotRequired[str]
 
 

@@ -1,14 +1,18 @@
-//! Text as a terminal shows it: [`Screen`], a terminal in memory, and [`Excerpt`], the head and tail of its output; [`counted`] and [`visible`],
-//! numbers and names in sentences.
+//! Text as a terminal shows it: [`Screen`], a terminal in memory, and [`Excerpt`], the head and tail of its output, within a [`Room`];
+//! [`Pattern`], a regular expression; [`counted`] and [`visible`], numbers and names in sentences.
 //!
 //! Imports no other module of this crate.
 
 mod excerpt;
 mod newest;
+mod pattern;
+mod room;
 mod screen;
 mod words;
 
 pub use excerpt::Excerpt;
 pub use newest::Newest;
+pub use pattern::{Pattern, PatternError};
+pub use room::Room;
 pub use screen::Screen;
 pub use words::{counted, visible};

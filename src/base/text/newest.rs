@@ -11,7 +11,7 @@ pub struct Newest {
 
 #[cfg(test)]
 mod tests {
-    use crate::base::text::Screen;
+    use crate::base::text::{Room, Screen};
 
     #[test]
     fn a_partial_line_is_never_taken_for_a_complete_one() {
@@ -33,7 +33,7 @@ mod tests {
             (&["busy |", "\u{8}/", "\u{8}-"], "busy -", ""),
             (&["outer: 1\n\rinner: 1\u{1b}[A"], "outer: 1", ""),
         ] {
-            let mut screen = Screen::new(100);
+            let mut screen = Screen::new(Room::for_chars(100));
             pieces.iter().for_each(|piece| screen.push(piece));
             let newest = screen.newest();
             assert_eq!(

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use vte::{Params, Parser, Perform};
 
-use super::{Excerpt, Newest};
+use super::{Excerpt, Newest, Room};
 
 /// A line this long is flushed to the excerpt, so that output without line ends stays bounded.
 const MAX_LINE_CHARS: usize = 64 * 1024;
@@ -34,14 +34,14 @@ struct Page {
 }
 
 impl Screen {
-    /// Keeps at most `limit` characters.
+    /// Keeps as much as fits.
     #[must_use]
-    pub fn new(limit: usize) -> Self {
+    pub fn new(room: Room) -> Self {
         let page = Page {
             lines: VecDeque::from([Vec::new()]),
             row: 0,
             column: 0,
-            excerpt: Excerpt::new(limit),
+            excerpt: Excerpt::within(room),
             last_line: String::new(),
             drawn: None,
         };
@@ -61,6 +61,12 @@ impl Screen {
         self.page.break_line();
         self.push(text);
         self.page.break_line();
+    }
+
+    /// Begins a new line, and returns the bytes of text before it: a place for [`Excerpt::pieces`].
+    pub fn mark(&mut self) -> usize {
+        self.page.break_line();
+        self.page.excerpt.bytes()
     }
 
     /// The newest line, for progress reports.
@@ -83,12 +89,12 @@ impl Screen {
         self.page.excerpt.total() + lines + self.page.lines.len() - 1
     }
 
-    /// Characters shown so far that the excerpt leaves out.
+    /// The excerpt of everything so far.
     #[must_use]
-    pub fn left_out(&self) -> usize {
+    pub fn excerpt(&self) -> Excerpt {
         let mut excerpt = self.page.excerpt.clone();
         excerpt.push(&self.page.text());
-        excerpt.left_out()
+        excerpt
     }
 
     /// The excerpt of everything that was written.
@@ -276,9 +282,10 @@ impl Perform for Page {
 #[cfg(test)]
 mod tests {
     use super::Screen;
+    use crate::base::text::Room;
 
     fn shown(pieces: &[&str]) -> String {
-        let mut screen = Screen::new(1000);
+        let mut screen = Screen::new(Room::for_chars(1000));
         pieces.iter().for_each(|piece| screen.push(piece));
         screen.finish().render()
     }
@@ -342,7 +349,7 @@ mod tests {
 
     #[test]
     fn lines_that_scrolled_off_are_kept() {
-        let mut screen = Screen::new(10_000);
+        let mut screen = Screen::new(Room::for_chars(10_000));
         (0..100).for_each(|n| screen.push(&format!("{n}\n")));
         screen.push("\u{1b}[2J\u{1b}[Hend\n");
         let kept: String = (0..100 - (super::ROWS - 1))
@@ -353,7 +360,7 @@ mod tests {
 
     #[test]
     fn a_block_stands_on_lines_of_its_own() {
-        let mut screen = Screen::new(100);
+        let mut screen = Screen::new(Room::for_chars(100));
         screen.push("a");
         screen.push_block("b");
         screen.push("c");
@@ -362,15 +369,15 @@ mod tests {
 
     #[test]
     fn the_unfinished_line_is_counted() {
-        let mut screen = Screen::new(100);
+        let mut screen = Screen::new(Room::for_chars(100));
         screen.push(&"x".repeat(130));
-        assert_eq!((screen.shown(), screen.left_out()), (130, 30));
+        assert_eq!((screen.shown(), screen.excerpt().left_out()), (130, 30));
         assert_eq!(screen.finish().left_out(), 30);
     }
 
     #[test]
     fn output_without_line_ends_stays_bounded() {
-        let mut screen = Screen::new(100);
+        let mut screen = Screen::new(Room::for_chars(100));
         for _ in 0..40 {
             screen.push(&"x".repeat(10_000));
         }

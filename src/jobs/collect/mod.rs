@@ -4,28 +4,22 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use super::display::{Attachment, Body, Display};
-use super::follow::{PAGE_BYTES, Reader};
+use super::follow::Reader;
 use super::pending::{Pending, State};
 use super::shown::{Effect, Interpreter};
-use crate::base::text::{Excerpt, Newest, Screen};
+use crate::base::text::{Excerpt, Newest, Room, Screen};
 use crate::render::html;
+use crate::render::picture::is_picture;
 use crate::wire::event::{Event, EventKind, Finished, Progress, PythonError};
 
-/// Characters of text in one answer: 40,000 including the line that counts the omitted ones.
-pub const MAX_TEXT_CHARS: usize = 40_000 - 64;
-/// Characters at which a page is full when paging through output; one more whole stream event (16 Ki) still fits.
-const FULL_AT: usize = 23_000;
-/// Bytes of attachments at which a page is full; those of one more event still fit.
+/// Bytes of attachments at which an answer is full; those of one more event still fit.
 const FULL_HELD: usize = MAX_HELD_BYTES / 2;
-/// Bytes fetched at a time when paging: little more than one page shows.
-const FULL_PAGE_BYTES: u64 = 64 * 1024;
-
 /// Bytes of attachments received as text and held in memory until they are written to files.
 const MAX_HELD_BYTES: usize = 16 * 1024 * 1024;
 
 /// Collects the events of one answer.
 pub struct Collector {
-    limit: usize,
+    room: Room,
     screen: Screen,
     stops_when_full: bool,
     pending: Pending,
@@ -41,15 +35,17 @@ pub struct Collector {
     pub error: Option<PythonError>,
     pub progress: Option<Progress>,
     pub finished: Option<Finished>,
+    /// Where the log of the text begins, in bytes; none before the first event of it.
+    pub log_at: Option<u64>,
 }
 
 impl Collector {
-    /// Keeps at most `limit` characters of text.
+    /// Keeps as much text as fits.
     #[must_use]
-    pub fn new(limit: usize) -> Self {
+    pub fn new(room: Room) -> Self {
         Self {
-            limit,
-            screen: Screen::new(limit),
+            room,
+            screen: Screen::new(room),
             stops_when_full: false,
             pending: Pending::default(),
             html: html::Reader::default(),
@@ -61,20 +57,21 @@ impl Collector {
             error: None,
             progress: None,
             finished: None,
+            log_at: None,
         }
     }
 
-    /// Stops taking events once an answer is full, so that the output can be paged without gaps.
+    /// Stops taking events once it holds many attachments, so that a next answer continues with them.
     #[must_use]
     pub fn stopping_when_full(mut self) -> Self {
         self.stops_when_full = true;
         self
     }
 
-    /// Number of characters omitted from the text.
+    /// Number of characters omitted from the text in this room.
     #[must_use]
-    pub fn left_out(&self) -> usize {
-        self.screen.left_out()
+    pub fn left_out(&self, room: Room) -> usize {
+        self.screen.excerpt().narrowed(room).left_out()
     }
 
     /// Adds output printed after the job's end.
@@ -111,6 +108,12 @@ impl Collector {
             self.attachments
                 .retain(|one| one.display_id.as_deref() != Some(id));
             self.held = self.attachments.iter().map(|one| one.body.held()).sum();
+        }
+        if let Some(first) = display.attachments.first()
+            && is_picture(&first.mime)
+        {
+            let at = self.screen.mark();
+            display.attachments.iter_mut().for_each(|one| one.at = at);
         }
         for one in &mut display.attachments {
             if self.held + one.body.held() > MAX_HELD_BYTES {
@@ -175,7 +178,7 @@ impl Collector {
         self.settle();
         self.pending.clear();
         self.has_cleared |= self.screen.shown() > 0 || !self.attachments.is_empty();
-        self.screen = Screen::new(self.limit);
+        self.screen = Screen::new(self.room);
         self.attachments.clear();
         self.attached.clear();
         self.held = 0;
@@ -197,8 +200,8 @@ impl Reader for Collector {
         if let EventKind::Finished(finished) = &event.kind {
             self.finished = Some(finished.clone());
         }
-        let is_full = self.screen.shown() >= FULL_AT || self.held >= FULL_HELD;
-        if self.stops_when_full && is_full {
+        self.log_at = self.log_at.or(event.log_at);
+        if self.stops_when_full && self.held >= FULL_HELD {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
@@ -212,14 +215,6 @@ impl Reader for Collector {
                 unfinished: String::new(),
             },
             None => self.screen.newest(),
-        }
-    }
-
-    fn page_bytes(&self) -> u64 {
-        if self.stops_when_full {
-            FULL_PAGE_BYTES
-        } else {
-            PAGE_BYTES
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
-use super::{Collector, MAX_TEXT_CHARS, Reader};
+use super::{Collector, Reader};
+use crate::base::text::Room;
 use crate::jobs::display::Body;
 use crate::wire::event::Event;
 
 fn collect(events: &[serde_json::Value]) -> Collector {
-    let mut collector = Collector::new(MAX_TEXT_CHARS);
+    let mut collector = Collector::new(Room::for_chars(40_000));
     for (at, event) in events.iter().enumerate() {
         let mut event = event.clone();
         event["seq"] = json!(at + 1);
@@ -125,7 +126,7 @@ fn pages_beyond_the_memory_limit_are_only_counted() {
 
 #[test]
 fn a_paging_reader_stops_before_it_drops_an_attachment() {
-    let mut collector = Collector::new(MAX_TEXT_CHARS).stopping_when_full();
+    let mut collector = Collector::new(Room::for_chars(40_000)).stopping_when_full();
     let mut page = pages(1).remove(0);
     page["seq"] = json!(1);
     let event: Event = serde_json::from_value(page).unwrap();
@@ -154,18 +155,6 @@ fn an_unknown_event_type_is_skipped() {
     assert_eq!(collector.into_excerpt().render(), "x");
 }
 
-#[test]
-fn a_paging_reader_stops_when_its_page_is_full() {
-    let mut collector = Collector::new(MAX_TEXT_CHARS).stopping_when_full();
-    let line = json!({"seq": 1, "type": "stream", "name": "stdout", "text": format!("{}\n", "x".repeat(9_999))});
-    let event: Event = serde_json::from_value(line).unwrap();
-    let taken = (0..10)
-        .take_while(|_| collector.take(&event).is_continue())
-        .count();
-    assert_eq!(taken, 2);
-    assert_eq!(collector.into_excerpt().left_out(), 0);
-}
-
 fn bar(id: &str, text: &str, update: bool, live: bool) -> serde_json::Value {
     json!({"type": "display_data", "display_id": id, "update": update, "live": live, "data": {"text/plain": text}})
 }
@@ -191,7 +180,7 @@ fn a_progress_bar_is_shown_once_in_its_final_state() {
 
 #[test]
 fn a_running_progress_bar_is_the_last_line() {
-    let mut collector = Collector::new(MAX_TEXT_CHARS);
+    let mut collector = Collector::new(Room::for_chars(40_000));
     for (at, event) in [bar("a", "0 %", false, true), bar("a", "37 %", true, true)]
         .iter()
         .enumerate()

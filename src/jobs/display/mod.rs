@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::base::text::Excerpt;
+use crate::base::text::{Excerpt, Room};
 use crate::render::{html, json, page};
 use crate::wire::event::BlobRef;
 
@@ -23,6 +23,8 @@ const JSON: [&str; 2] = ["application/json", "application/geo+json"];
 const VIEW: &str = "application/vnd.jupyter.widget-view+json";
 /// Characters shown of a page's text where the page is kept as a file.
 const MAX_TEXT_CHARS: usize = 4_000;
+/// Characters shown of each end of a value that is kept as a file.
+const MAX_END_CHARS: usize = 2_000;
 /// A longer `repr` of an object's internals is not shown where there is a page.
 const MAX_INTERNALS_CHARS: usize = 2_000;
 
@@ -33,6 +35,8 @@ pub struct Attachment {
     pub seq: u64,
     pub mime: String,
     pub body: Body,
+    /// Bytes of text shown before it; the collector knows them.
+    pub at: usize,
     /// The id of its display, where it has one.
     pub display_id: Option<String>,
 }
@@ -78,6 +82,7 @@ impl Display {
                 seq,
                 mime: mime.to_owned(),
                 body: BlobRef::of(value).map_or_else(|| Body::Text(text(value)), Body::Blob),
+                at: 0,
                 display_id: id.map(str::to_owned),
             });
         };
@@ -192,15 +197,20 @@ fn is_media(mime: &str) -> bool {
     matches!(kind, Some("audio" | "video")) || mime == "application/pdf"
 }
 
-/// A text, or its head and tail where it is in a blob.
+/// A text, or its head and tail where it is in a blob: little enough that the size between them is shown as well.
 fn shown(value: &Value) -> String {
     let Some(blob) = BlobRef::of(value) else {
         return text(value);
     };
     let end = |name: &str| value[name].as_str().unwrap_or_default();
-    let (head, tail) = (end("head"), end("tail"));
+    let ends = Room {
+        chars: MAX_END_CHARS,
+        json_bytes: MAX_END_CHARS,
+    };
+    let (head, tail) = (ends.head(end("head")), ends.tail(end("tail")));
     let left_out = blob.bytes.saturating_sub((head.len() + tail.len()) as u64);
-    format!("{head}\n[… {left_out} bytes skipped; the whole is kept as a file …]\n{tail}")
+    let all = blob.bytes;
+    format!("{head}\n[… {left_out} of {all} bytes skipped; the whole is kept as a file …]\n{tail}")
         .trim_start()
         .to_owned()
 }

@@ -220,13 +220,13 @@ fn a_long_text_is_shown_by_its_ends_and_kept_as_a_file() {
             shown(json!({mime: {"blob": 1, "bytes": 500_000, "head": "abc", "tail": "xyz"}}));
         assert_eq!(
             text.unwrap(),
-            "abc\n[… 499994 bytes skipped; the whole is kept as a file …]\nxyz"
+            "abc\n[… 499994 of 500000 bytes skipped; the whole is kept as a file …]\nxyz"
         );
         assert_eq!(kept, [mime]);
     }
     // An older executor sends only the length.
     let (text, _) = shown(json!({"text/plain": {"blob": 1, "bytes": 500_000}}));
-    assert!(text.unwrap().starts_with("[… 500000 bytes"));
+    assert!(text.unwrap().starts_with("[… 500000 of 500000 bytes"));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rmcp::handler::server::tool::ToolRouter;
 use rmcp::handler::server::wrapper::Parameters;
+use rmcp::model::CallToolResult;
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
@@ -14,6 +15,7 @@ use crate::caller::Progress;
 use crate::checkpoints::CheckpointError;
 use crate::checkpoints::report::{CheckpointReport, Kind};
 use crate::checkpoints::shelf::{Deleted, Row};
+use crate::mcp::convert;
 use crate::mcp::fault::Fault;
 use crate::mcp::report::{List, MAX_LIST_BYTES, Report};
 use crate::mcp::schema;
@@ -58,7 +60,7 @@ impl Server {
         &self,
         Parameters(args): Parameters<CheckpointArgs>,
         context: RequestContext<RoleServer>,
-    ) -> Result<Report<CheckpointReport>, Fault> {
+    ) -> Result<CallToolResult, Fault> {
         let budget = self.budget(&context);
         let report: Result<CheckpointReport, CheckpointError> =
             call::run(self, &context, budget, async |call| {
@@ -67,7 +69,7 @@ impl Server {
                 self.floors.checkpoints.get(&args.operation, &caller).await
             })
             .await;
-        Ok(Report(report?))
+        Ok(convert::report(&report?, self.client(&context)))
     }
 
     #[tool(

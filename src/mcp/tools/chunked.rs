@@ -88,7 +88,7 @@ impl Server {
             .await;
         let outcome = outcome?;
         let has_failed = !outcome.facts.success;
-        Ok(operation(outcome, has_failed))
+        Ok(operation(outcome, has_failed, self.client(&context)))
     }
 }
 

@@ -10,9 +10,11 @@ use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::log::LogArgs;
 use crate::base::advice::Advice;
 use crate::base::fault::Fault as _;
 use crate::base::ids::JobId;
+use crate::base::text::Room;
 use crate::caller::Progress;
 use crate::checkpoints::{CheckpointError, Name, Named};
 use crate::chunked::Outcome;
@@ -20,16 +22,19 @@ use crate::jobs::Reading;
 use crate::jobs::view::View;
 use crate::mcp::args;
 use crate::mcp::call;
+use crate::mcp::clients::Client;
 use crate::mcp::convert::{self, execution, log_range};
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::words;
 use crate::runtime::RuntimeError;
-use crate::tasks::Seen;
+use crate::tasks::{Seen, TaskError};
 use crate::wire::job::JobRequest;
 use crate::wire::limits::MAX_TIMEOUT_SEC;
 
+/// For reading the log after its job was followed.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 const QUICK_TIMEOUT_SEC: u64 = 120;
 const LONG_TIMEOUT_SEC: u64 = 600;
 
@@ -57,12 +62,12 @@ struct LongArgs {
 struct OutputArgs {
     /// The job_id from an earlier answer; also of a download or upload. Or a checkpoint_name: what runs under it.
     job_id: String,
-    /// The cursor `next` from an earlier answer: shows the output after it. Without it: head and tail of all output.
+    /// The cursor `next` from an earlier answer: only newer output.
     after: Option<u64>,
     /// Seconds to wait for a running job; by default and at most as long as a call may take.
     wait_sec: Option<u64>,
-    /// Reads the job's whole log from this byte on, about 30,000 characters; negative counts from the end. Not together with `after`.
-    from_byte: Option<i64>,
+    #[serde(flatten)]
+    log: LogArgs,
 }
 
 #[tool_router(router = code_router)]
@@ -71,7 +76,7 @@ impl Server {
         title = "Run code",
         input_schema = schema::input::<QuickArgs>(),
         description = "Run Python that takes up to 2 minutes, in a kernel that keeps variables between calls. Shows the printed output, the last \
-            expression's value, tables as text and plots as pictures; the last line is JSON with success, state, job_id. If the code has not finished \
+            expression's value, tables as text and plots as pictures, after a first line of JSON with success, state, job_id. If the code has not finished \
             when the call must answer, it keeps running: call get_output with the job_id. Each call runs its code once; after an unclear error \
             call get_output before sending it again. For longer work use run_code_long, for many steps run_chunked_operation.",
         annotations(
@@ -89,7 +94,7 @@ impl Server {
         let request = request(args.code, args.session, QUICK_TIMEOUT_SEC)?;
         self.run_code(JobId::fresh(), &request, &context)
             .await
-            .map(execution)
+            .map(|view| execution(view, self.client(&context)))
     }
 
     #[tool(
@@ -122,7 +127,7 @@ impl Server {
             return self
                 .run_code(JobId::fresh(), &request, &context)
                 .await
-                .map(execution);
+                .map(|view| execution(view, self.client(&context)));
         };
         let budget = self.budget(&context);
         let run = call::run(self, &context, budget, async |call| {
@@ -137,16 +142,16 @@ impl Server {
         run.view.summary.notes.extend(run.unkept.map(|error| {
             Advice::from(format!("the result is not kept as {name}: {error}.")).then(error.remedy())
         }));
-        Ok(execution(run.view))
+        Ok(execution(run.view, self.client(&context)))
     }
 
     #[tool(
         title = "Get output",
         input_schema = schema::input::<OutputArgs>(),
         description = "Follow a running job, download or upload, or read the output of an old one. Waits for new output or the end, as long as a call may \
-            take; wait_sec 0 returns at once. Pass `next` from the last answer as `after` to see only new output; without `after` it \
-            shows the head and tail of all output. from_byte reads any part of the log, also what the head and tail omit. Never changes or stops \
-            the job.",
+            take; wait_sec 0 returns at once. Shows head and tail of all output or, with `next` from the last answer as `after`, of what is new. \
+            grep, tail_lines and from_byte search and read the whole log, what was omitted too (with `after`: what is new), and do not wait \
+            without `after`. Never changes or stops the job.",
         annotations(read_only_hint = true, open_world_hint = false)
     )]
     async fn get_output(
@@ -155,40 +160,42 @@ impl Server {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResult, Fault> {
         let wait = args.wait_sec.map(Duration::from_secs);
+        let client = self.client(&context);
+        let room = client.room(args.log.chars()?);
+        let query = args.log.query(args.after.is_some())?;
         let id = match self.floors.checkpoints.named(&args.job_id)? {
             Named::Job(id) => id,
-            Named::Operation(name) if args.after.is_none() && args.from_byte.is_none() => {
-                return self.follow(&name, wait, &context).await;
+            Named::Operation(name) if args.after.is_none() && query.is_none() => {
+                return self.follow(&name, wait, room, &context).await;
             }
             Named::Operation(_) => {
                 return Err(Fault::invalid(
-                    "after and from_byte need the job_id that an answer named: by its name, an operation is followed",
+                    "after, grep, tail_lines and from_byte need the job_id that an answer named: by its name, an operation is followed",
                 ));
             }
         };
-        let reading = args.after.map_or(Reading::Whole, Reading::From);
+        let jobs = &self.floors.jobs;
         let budget = self.budget(&context);
-        if let Some(from) = args.from_byte {
-            if args.after.is_some() {
-                return Err(Fault::invalid(
-                    "both after and from_byte are given: after follows the output, from_byte reads the log",
-                ));
+        let Some(after) = args.after else {
+            if let Some(query) = query {
+                let range = call::ask(self, &context, budget, async |call| {
+                    query.read(jobs, id, room, call.deadline).await
+                });
+                return Ok(log_range(range.await?, client));
             }
-            let range = call::ask(self, &context, budget, async |call| {
-                self.floors.jobs.read_log(id, from, call.deadline).await
-            });
-            return Ok(log_range(range.await?));
-        }
-        let wait = wait.unwrap_or(budget).min(budget);
-        let seen = call::run(self, &context, budget, async |call| {
-            let report = |progress: Progress<'_>| call.report(progress);
-            let caller = call.caller(&report);
-            self.floors.tasks.look(id, reading, wait, &caller).await
+            let seen = self.look(id, Reading::Whole, wait, room, &context).await?;
+            return Ok(seen_as(seen, client));
+        };
+        let seen = self.look(id, Reading::From(after), wait, room, &context);
+        let (view, query) = match (seen.await?, query) {
+            (Seen::Job(view), Some(query)) => (view, query),
+            (seen, _) => return Ok(seen_as(seen, client)),
+        };
+        let query = query.of_new(view.log_at.unwrap_or(u64::MAX));
+        let range = call::ask(self, &context, READ_TIMEOUT, async |call| {
+            query.read(jobs, id, room, call.deadline).await
         });
-        Ok(match seen.await? {
-            Seen::Job(view) => execution(*view),
-            Seen::Transfer(look) => convert::transfer(look),
-        })
+        Ok(log_range(range.await?.with(&view.summary), client))
     }
 }
 
@@ -197,10 +204,29 @@ impl Server {
         Self::code_router()
     }
 
+    async fn look(
+        &self,
+        id: JobId,
+        reading: Reading,
+        wait: Option<Duration>,
+        room: Room,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Seen, TaskError> {
+        let budget = self.budget(context);
+        let wait = wait.unwrap_or(budget).min(budget);
+        call::run(self, context, budget, async |call| {
+            let report = |progress: Progress<'_>| call.report(progress);
+            let caller = call.caller(&report).with_room(room);
+            self.floors.tasks.look(id, reading, wait, &caller).await
+        })
+        .await
+    }
+
     async fn follow(
         &self,
         name: &Name,
         wait: Option<Duration>,
+        room: Room,
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResult, Fault> {
         let budget = self.budget(context);
@@ -208,13 +234,18 @@ impl Server {
             call::run(self, context, budget, async |call| {
                 let report = |progress: Progress<'_>| call.report(progress);
                 let caller = call.caller(&report).at_most(wait.unwrap_or(budget));
+                let caller = caller.with_room(room);
                 self.floors.chunked.follow(name, &caller).await
             })
             .await;
         let outcome = outcome?;
         // A failed operation is not a failure of looking at it.
         let has_failed = outcome.is_troubled;
-        Ok(convert::operation(outcome, has_failed))
+        Ok(convert::operation(
+            outcome,
+            has_failed,
+            self.client(context),
+        ))
     }
 
     async fn run_code(
@@ -232,6 +263,13 @@ impl Server {
                 .await
         });
         view.await.map_err(did_not_run)
+    }
+}
+
+fn seen_as(seen: Seen, client: Client) -> CallToolResult {
+    match seen {
+        Seen::Job(view) => execution(*view, client),
+        Seen::Transfer(look) => convert::transfer(look, client),
     }
 }
 

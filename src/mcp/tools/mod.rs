@@ -6,6 +6,7 @@ mod code;
 mod connection;
 mod files;
 mod jobs;
+mod log;
 mod notebook;
 mod pairing;
 mod reading;

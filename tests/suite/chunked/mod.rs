@@ -24,6 +24,7 @@ use smart_colab::checkpoints::{CheckpointError, Checkpoints, Name};
 use smart_colab::chunked::order::Order;
 use smart_colab::chunked::{Chunked, Facts, Outcome};
 use smart_colab::jobs::Jobs;
+use smart_colab::jobs::body::text_of;
 use smart_colab::wire::job::OnError;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -131,7 +132,8 @@ impl Bench {
     /// Calls from a new bridge; returns its text.
     async fn read_within(&self, budget: Duration) -> String {
         let token = CancellationToken::new();
-        self.try_call(false, budget, &token).await.unwrap().text
+        let outcome = self.try_call(false, budget, &token).await.unwrap();
+        text_of(&outcome.body)
     }
 
     async fn call(&self) -> Facts {

@@ -166,10 +166,10 @@ fn files_that_are_not_linked_are_counted() {
     let code = "for n in range(25): display(SVG(f'<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{n + 1}\" height=\"9\"/>'))";
     let answer = run(&mut Client::of("many-files"), code);
     assert_eq!(answer.links.len(), 20);
-    let notes = answer.facts["notes"].to_string();
+    let unlinked = answer.fact("unlinked");
     assert!(
-        notes.contains("5 more files") && notes.contains("outputs"),
-        "{notes}"
+        unlinked.contains("5 more files") && unlinked.contains("outputs"),
+        "{unlinked}"
     );
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Client, MAX_TEXT_CHARS};
+use super::{CLIENT, Client, MAX_TEXT_CHARS};
 use crate::support::executor::Executor;
 use crate::support::home::Home;
 
@@ -66,7 +66,7 @@ fn any_part_of_a_log_can_be_read() {
 fn a_saved_log_outlives_its_machine() {
     let executor = Executor::start();
     let home = Home::new();
-    let mut bridge = executor.bridge(&home, &[]);
+    let mut bridge = executor.bridge_of(CLIENT, &home, &[]);
     let code = json!({"code": "for i in range(20_000):\n    print(f'line {i}')"});
     let answer = bridge.call("run_code_quick", code);
     let whole: String = (0..20_000).map(|i| format!("line {i}\n")).collect();
@@ -78,7 +78,7 @@ fn a_saved_log_outlives_its_machine() {
         ("COLAB_URL", line.as_str()),
         ("SMART_COLAB_CALL_BUDGET_SEC", "5"),
     ];
-    let mut bridge = crate::support::stdio::Bridge::greeted(home.program(&variables));
+    let mut bridge = crate::support::stdio::Bridge::greeted_by(CLIENT, home.program(&variables));
     let middle = json!({"job_id": answer.fact("job_id"), "from_byte": 100_000});
     let part = bridge.call("get_output", middle);
     part.succeeded();

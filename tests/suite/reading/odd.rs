@@ -19,7 +19,7 @@ impl Reader {
         let folder = executor.root().join(folder);
         std::fs::create_dir_all(&folder).unwrap();
         Self {
-            bridge: executor.bridge(&home, &[]),
+            bridge: executor.bridge_of("claude-ai", &home, &[]),
             folder,
             _home: home,
         }

@@ -10,14 +10,18 @@ use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use std::path::PathBuf;
+
 use crate::base::fault::Fault as _;
+use crate::jobs::body::Picture;
 use crate::mcp::call;
+use crate::mcp::clients::Client;
 use crate::mcp::convert;
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::reading::page::{Facts, Page};
-use crate::reading::{self, MAX_LINES, Wanted};
+use crate::reading::{self, MAX_LINES, MAX_TEXT_CHARS, Wanted};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct ReadArgs {
@@ -29,7 +33,7 @@ struct ReadArgs {
     lines: Option<u64>,
 }
 
-/// The last line of an answer.
+/// The first line of an answer.
 #[derive(Debug, Serialize)]
 struct Line<'a> {
     success: bool,
@@ -56,7 +60,7 @@ impl Server {
         input_schema = schema::input::<ReadArgs>(),
         description = "Read a file on the runtime without downloading it: text by lines (a negative `line` reads the end of a log), CSV as a table of \
             its first rows, JSON indented, a notebook as its cells and their text, PNG, JPEG, GIF, WebP, BMP and SVG as a picture; Parquet, \
-            Feather, NumPy, HDF5, SQLite, zip, tar and gzip by schema, first rows or listing. The last line is JSON with size_bytes, mime, total_lines and next_line: pass that as `line` to read on. With `line` any text is shown as \
+            Feather, NumPy, HDF5, SQLite, zip, tar and gzip by schema, first rows or listing. The first line is JSON with size_bytes, mime, total_lines and next_line: pass that as `line` to read on. With `line` any text is shown as \
             plain lines. To get the whole file use download_from_colab; to compute with it, run code that opens it.",
         annotations(read_only_hint = true, open_world_hint = false)
     )]
@@ -81,19 +85,24 @@ impl Server {
             path: args.path,
             line: args.line,
             lines: args.lines,
+            room: self.client(&context).room(MAX_TEXT_CHARS),
         };
         let budget = self.budget(&context);
         let page = call::ask(self, &context, budget, async |call| {
             let files = self.connection().until(call.deadline);
             reading::look(&files, &wanted, call.deadline).await
         });
-        page.await.map(answer).map_err(|error| match error.code() {
-            "is_a_directory" => {
-                Fault::from(error).first("list_colab_files with this path shows its content.")
-            }
-            "not_found" => Fault::from(error).first("list_colab_files shows the existing files."),
-            _ => Fault::from(error),
-        })
+        page.await
+            .map(|page| answer(page, self.client(&context)))
+            .map_err(|error| match error.code() {
+                "is_a_directory" => {
+                    Fault::from(error).first("list_colab_files with this path shows its content.")
+                }
+                "not_found" => {
+                    Fault::from(error).first("list_colab_files shows the existing files.")
+                }
+                _ => Fault::from(error),
+            })
     }
 }
 
@@ -103,7 +112,7 @@ impl Server {
     }
 }
 
-fn answer(page: Page) -> CallToolResult {
+fn answer(page: Page, client: Client) -> CallToolResult {
     let (facts, notes) = (&page.facts, &page.notes);
     let said = notes.iter().find_map(|note| words::text(note, facts));
     let text = match said {
@@ -125,5 +134,11 @@ fn answer(page: Page) -> CallToolResult {
         facts,
         hint: (!hints.is_empty()).then(|| hints.join(" ")),
     };
-    convert::reading(text, page.picture, &line, refused.is_some())
+    let path = PathBuf::from(&facts.path);
+    let picture = page.picture.map(|fitted| Picture {
+        fitted,
+        path,
+        at: 0,
+    });
+    convert::reading(text, picture, &line, refused.is_some(), client)
 }

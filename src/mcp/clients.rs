@@ -1,0 +1,115 @@
+//! What each client allows: how long a call may take, how many bytes of a reply reach the model, and whether a picture of an error does.
+
+use std::time::Duration;
+
+use crate::base::text::Room;
+
+/// Most bytes of a reply that are set aside for the facts, the links and the frames of its blocks.
+const MAX_RESERVED_BYTES: usize = 8_000;
+
+/// One client's limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Client {
+    /// Longer than most calls take, shorter than the client's timeout.
+    pub call_budget: Duration,
+    /// Bytes of a reply as JSON, without the pictures, which count apart.
+    pub reply_bytes: usize,
+    /// Whether the model sees a picture beside an error: Claude Code drops it, and Gemini CLI turns it into base64 text.
+    pub shows_error_pictures: bool,
+}
+
+/// Claude Desktop's code tab and Cline give up after 60 s.
+const UNKNOWN: Client = Client {
+    call_budget: Duration::from_secs(45),
+    reply_bytes: 10_000,
+    shows_error_pictures: true,
+};
+
+/// Known clients, by the beginning of the `clientInfo.name` that they send (Gemini CLI may append the server's name), with a margin below
+/// what was measured.
+const KNOWN: [(&str, Client); 4] = [
+    // 25,000 tokens.
+    (
+        "claude-code",
+        Client {
+            call_budget: Duration::from_secs(100),
+            reply_bytes: 40_000,
+            shows_error_pictures: false,
+        },
+    ),
+    // 1 MB, of which pictures take most.
+    (
+        "claude-ai",
+        Client {
+            reply_bytes: 50_000,
+            ..UNKNOWN
+        },
+    ),
+    // About 12,000 bytes for a model outside its catalogue; the server does not know the model.
+    (
+        "codex-mcp-client",
+        Client {
+            call_budget: Duration::from_secs(270),
+            reply_bytes: 11_000,
+            ..UNKNOWN
+        },
+    ),
+    // 40,000 characters.
+    (
+        "gemini-cli-mcp-client",
+        Client {
+            call_budget: Duration::from_secs(550),
+            reply_bytes: 36_000,
+            shows_error_pictures: false,
+        },
+    ),
+];
+
+impl Client {
+    /// The limits of the client with this `clientInfo.name`.
+    pub(super) fn named(name: Option<&str>) -> Self {
+        let name = name.unwrap_or_default();
+        let known = KNOWN.iter().find(|(known, _)| name.starts_with(known));
+        known.map_or(UNKNOWN, |(_, client)| *client)
+    }
+
+    /// Room for `chars` characters of output, or as many as the reply holds.
+    pub(super) fn room(self, chars: usize) -> Room {
+        Room {
+            chars,
+            json_bytes: self.reply_bytes - self.reserved_bytes(),
+        }
+    }
+
+    /// Bytes of a reply that output leaves free.
+    pub(super) fn reserved_bytes(self) -> usize {
+        (self.reply_bytes * 2 / 5).min(MAX_RESERVED_BYTES)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Client, KNOWN, UNKNOWN};
+
+    #[test]
+    fn a_client_is_known_by_the_beginning_of_its_name() {
+        for (name, seconds, bytes) in [
+            (Some("claude-code"), 100, 40_000),
+            (Some("gemini-cli-mcp-client-smart-colab"), 550, 36_000),
+            (Some("claude-ai"), 45, 50_000),
+            (Some("something"), 45, 10_000),
+            (None, 45, 10_000),
+        ] {
+            let client = Client::named(name);
+            assert_eq!(client.call_budget.as_secs(), seconds, "{name:?}");
+            assert_eq!(client.reply_bytes, bytes, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn most_of_a_reply_is_output() {
+        for client in KNOWN.map(|(_, client)| client).into_iter().chain([UNKNOWN]) {
+            assert!(client.room(1).json_bytes * 2 > client.reply_bytes);
+        }
+    }
+}
