@@ -312,6 +312,11 @@ MALFORMED: list[tuple[str, Any]] = [
     ("setup", ["x"]),
     ("setup", False),
     ("setup", "\ud800"),
+    ("numbers", [1, 2]),
+    ("numbers", [1, 2, -3]),
+    ("numbers", [1, 2, 3.0]),
+    ("numbers", [1, 2, True]),
+    ("numbers", "123"),
 ]
 
 

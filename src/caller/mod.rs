@@ -7,6 +7,7 @@
 
 pub mod turns;
 
+use std::future::{Future, pending};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -34,8 +35,10 @@ pub struct Caller<'a> {
     pub reading: Instant,
     /// When to stop waiting for output that is not there yet; not after `reading`.
     pub patience: Instant,
-    /// Cancels the wait. Each piece of work defines what that means for itself.
+    /// The user wants the work to stop.
     pub cancelled: CancellationToken,
+    /// The call is over before its time, and the work goes on.
+    pub left: CancellationToken,
     pub report: &'a Report<'a>,
     /// How much output the answer holds.
     pub room: Room,
@@ -57,6 +60,12 @@ pub enum Progress<'a> {
         total: u64,
     },
     Transfer(&'a Transferred),
+    /// The work goes on without the call, under this id or name.
+    Left {
+        name: &'a str,
+        /// Code, rather than a transfer.
+        is_code: bool,
+    },
 }
 
 /// The progress of a transfer.
@@ -81,17 +90,27 @@ impl<'a> Caller<'a> {
             reading,
             patience: reading,
             cancelled: CancellationToken::new(),
+            left: CancellationToken::new(),
             report: &ignore,
             room: Room::for_chars(DEFAULT_CHARS),
             turn: None,
         }
     }
 
-    /// Stops waiting when `token` is cancelled.
+    /// Stops the work when `token` is cancelled.
     #[must_use]
     pub fn cancelled_by(self, token: &CancellationToken) -> Self {
         Self {
             cancelled: token.clone(),
+            ..self
+        }
+    }
+
+    /// Leaves the work to itself when `token` is cancelled.
+    #[must_use]
+    pub fn left_by(self, token: &CancellationToken) -> Self {
+        Self {
+            left: token.clone(),
             ..self
         }
     }
@@ -120,8 +139,38 @@ impl<'a> Caller<'a> {
     /// Waits no longer than `wait` from now.
     #[must_use]
     pub fn at_most(mut self, wait: Duration) -> Self {
-        self.patience = self.patience.min(Instant::now() + wait);
+        if let Some(until) = Instant::now().checked_add(wait) {
+            self.patience = self.patience.min(until);
+        }
         self
+    }
+
+    /// Does `work`, and reports that it goes on as `name` when the call is over before it.
+    pub(crate) async fn or_leave<T>(
+        &self,
+        name: &str,
+        is_code: bool,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let left = async {
+            self.left.cancelled().await;
+            (self.report)(Progress::Left { name, is_code });
+            pending().await
+        };
+        tokio::select! {
+            // The work ends as soon as it is left.
+            biased;
+            never = left => never,
+            done = work => done,
+        }
+    }
+
+    /// Completes when nothing waits for the answer any more.
+    pub async fn gone(&self) {
+        tokio::select! {
+            () = self.cancelled.cancelled() => {}
+            () = self.left.cancelled() => {}
+        }
     }
 }
 

@@ -2,19 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Not;
 
 use serde::{Deserialize, Serialize};
 
 use super::name::Name;
+use super::retry::Retry;
 use crate::base::advice::Advice;
 use crate::base::ids::JobId;
+use crate::jobs::body_line::body_line;
 use crate::wire::event::Progress;
 
 const VERSION: u64 = 2;
 /// Written by bridges that sent a job for each batch; what such a file says is good.
 const OLD_VERSION: u64 = 1;
 /// Skipped iterations that are named; the rest is counted.
-const MAX_SKIPPED_NAMED: usize = 100;
+const MAX_SKIPPED_NAMED: usize = 20;
 /// Changes of the plan that are kept: the newest.
 const MAX_CHANGES_KEPT: usize = 100;
 /// Types of values that are counted by name.
@@ -37,6 +40,9 @@ pub(crate) struct Checkpoint {
     pub(crate) skipped_count: u64,
     /// The first skipped iterations.
     pub(crate) skipped: Vec<Skipped>,
+    /// Skipped iterations that run again before the operation goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) retry: Option<Retry>,
     /// Changes of the plan, oldest first.
     #[serde(default)]
     pub(crate) history: Vec<Change>,
@@ -77,6 +83,9 @@ pub struct Change {
 pub struct Skipped {
     pub iteration: u64,
     pub error: String,
+    /// The line of `loop_code`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
 }
 
 /// A job of the operation whose end is not known yet: it runs all that is left.
@@ -87,6 +96,9 @@ pub(crate) struct Flight {
     pub(crate) cursor: u64,
     /// The caller cancelled it, so its interruption is expected.
     pub(crate) cancelled: bool,
+    /// It runs skipped iterations again.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub(crate) is_retry: bool,
     /// The setup is behind it: what fails now is an iteration.
     #[serde(default)]
     pub(crate) is_looping: bool,
@@ -124,11 +136,12 @@ pub(crate) enum Unreadable {
 
 impl Flight {
     /// A job that is about to be sent: it begins with the setup, unless that has run in a kernel that is there still.
-    pub(crate) fn new(is_set_up: bool) -> Self {
+    pub(crate) fn new(is_set_up: bool, is_retry: bool) -> Self {
         Self {
             job_id: JobId::fresh(),
             cursor: 0,
             cancelled: false,
+            is_retry,
             is_looping: is_set_up,
             kernel_id: None,
         }
@@ -161,6 +174,7 @@ impl Checkpoint {
             ended_by_break: false,
             skipped_count: 0,
             skipped: Vec::new(),
+            retry: None,
             history: Vec::new(),
             marked: BTreeMap::new(),
             results_bytes: 0,
@@ -216,7 +230,32 @@ impl Checkpoint {
     }
 
     pub(crate) fn is_finished(&self) -> bool {
+        self.retry.is_none() && self.is_through()
+    }
+
+    /// Whether no iteration runs for the first time any more.
+    fn is_through(&self) -> bool {
         self.ended_by_break || self.completed == self.total
+    }
+
+    /// The iteration that a job runs now; none after its last one.
+    pub(crate) fn current(&self, is_retry: bool) -> Option<u64> {
+        if is_retry {
+            return self.retry.as_ref().and_then(Retry::current);
+        }
+        (!self.is_through()).then_some(self.completed)
+    }
+
+    /// Has the skipped iterations run again; false if there are none.
+    pub(crate) fn ask_retry(&mut self) -> bool {
+        if self.skipped_count > 0 && self.retry.is_none() {
+            self.retry = Some(Retry::default());
+            self.note_change(vec![format!(
+                "retry_skipped ({} iterations)",
+                self.skipped_count
+            )]);
+        }
+        self.retry.is_some()
     }
 
     /// Whether a job runs that may do more by itself.
@@ -226,10 +265,11 @@ impl Checkpoint {
     }
 
     pub(crate) fn remaining(&self) -> u64 {
-        if self.is_finished() {
-            0
+        let again = self.retry.as_ref().map_or(0, Retry::remaining);
+        if self.is_through() {
+            again
         } else {
-            self.total - self.completed
+            again + self.total - self.completed
         }
     }
 
@@ -239,8 +279,8 @@ impl Checkpoint {
             return 100.0;
         }
         #[expect(clippy::cast_precision_loss, reason = "at most 10^9")]
-        let share = self.completed as f64 / self.total as f64;
-        (share * 1000.0).floor() / 10.0
+        let share = 1.0 - self.remaining() as f64 / self.total as f64;
+        (share * 1000.0).floor().clamp(0.0, 999.0) / 10.0
     }
 
     /// Names the values that the results only mark, or have null for.
@@ -256,24 +296,40 @@ impl Checkpoint {
         })
     }
 
-    /// Counts one more iteration as finished.
-    pub(crate) fn count(&mut self, progress: &Progress) {
+    /// Counts an iteration as finished, for the first time or again.
+    pub(crate) fn count(&mut self, iteration: u64, progress: &Progress, is_retry: bool) {
+        if is_retry {
+            self.skipped_count = self.skipped_count.saturating_sub(1);
+            self.skipped
+                .retain(|skipped| skipped.iteration != iteration);
+        }
         if let Some(error) = &progress.error {
             self.skipped_count += 1;
-            if self.skipped.len() < MAX_SKIPPED_NAMED {
-                self.skipped.push(Skipped {
-                    iteration: self.completed,
-                    error: error.sentence(),
-                });
-            }
+            let skipped = Skipped {
+                iteration,
+                error: error.sentence(),
+                line: body_line(error),
+            };
+            let at = self
+                .skipped
+                .partition_point(|other| other.iteration < iteration);
+            self.skipped.insert(at, skipped);
+            self.skipped.truncate(MAX_SKIPPED_NAMED);
         }
         for (kind, count) in progress.marked.iter().flatten() {
             if self.marked.len() < MAX_KINDS_MARKED || self.marked.contains_key(kind) {
                 *self.marked.entry(kind.clone()).or_default() += count;
             }
         }
-        self.completed += 1;
-        self.ended_by_break = progress.message.as_deref() == Some("break");
+        let has_broken = progress.message.as_deref() == Some("break");
+        if !is_retry {
+            self.completed += 1;
+            self.ended_by_break = has_broken;
+        } else if has_broken {
+            self.retry = None;
+        } else if let Some(retry) = &mut self.retry {
+            retry.done += 1;
+        }
     }
 }
 

@@ -243,7 +243,7 @@ impl Checkpoints {
         };
         let soon = caller.deadline.min(Instant::now() + REACH_TIMEOUT);
         let view = match self.jobs.poll(job, 0, 0.0, soon).await {
-            Ok(_) => self.jobs.look(job, Reading::Whole, caller).await,
+            Ok(_) => self.jobs.look(job, Reading::Whole, None, caller).await,
             Err(error) => Err(error),
         };
         match view {

@@ -1,7 +1,8 @@
 //! Checkpoints on this computer, by name: the progress of a chunked operation, or the result of a run of code.
 //!
 //! - `name`: which names there may be; `folder`: the files of one name;
-//! - [`plan`]: what an operation is to do; `checkpoint`: its state, as it stands on disk; `run`: a run's record, likewise;
+//! - [`plan`]: what an operation is to do; `checkpoint`: its state, as it stands on disk; `retry`: skipped iterations that
+//!   run again; `run`: a run's record, likewise;
 //! - `keeping`: runs of code under a name, from before they are sent until all of theirs is here;
 //! - [`report`]: one of them, as it is read; [`shelf`]: all of them, in a list, and removing one.
 //!
@@ -14,6 +15,7 @@ mod keeping;
 mod name;
 pub mod plan;
 pub mod report;
+pub(crate) mod retry;
 mod run;
 pub mod shelf;
 

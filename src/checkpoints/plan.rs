@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::checkpoint::{Checkpoint, CodeHashes};
+use super::checkpoint::{Checkpoint, CodeHashes, Flight};
 use super::error::CheckpointError;
 use super::folder::Folder;
 use super::name::Name;
@@ -175,19 +175,25 @@ impl Plan {
         }
     }
 
-    /// One job for all that is left: the iterations from `start` on, in `kernel_id`, where the setup has run, or after a setup of their own.
-    pub(crate) fn request(&self, start: u64, kernel_id: Option<&str>) -> JobRequest {
+    /// One job for all that is left, or for skipped iterations: in the kernel where the setup has run, or after a setup of its own.
+    pub(crate) fn request(&self, checkpoint: &Checkpoint, flight: &Flight) -> JobRequest {
+        let kernel_id = checkpoint.kernel_id.as_deref();
+        let retry = checkpoint.retry.as_ref().filter(|_| flight.is_retry);
+        let (start, stop) = retry.map_or((checkpoint.completed, self.n_iterations), |retry| {
+            (retry.done, retry.total())
+        });
         JobRequest {
             code: self.loop_code.clone(),
             session: self.session.clone(),
             timeout_sec: STEP_TIMEOUT_SEC,
             iterations: Some(Iterations {
                 start,
-                stop: self.n_iterations,
-                total: self.n_iterations,
+                stop,
+                total: stop,
                 on_error: self.on_error,
                 batch_size: Some(self.batch_size),
                 setup: kernel_id.is_none().then(|| self.setup_code.clone()),
+                numbers: retry.map(|retry| retry.iterations.clone()),
             }),
             kernel_id: kernel_id.map(str::to_owned),
         }

@@ -54,7 +54,7 @@ pub struct CheckpointReport {
     pub progress_pct: Option<f64>,
     pub can_continue: bool,
     pub skipped_count: Option<u64>,
-    /// The first 100 iterations that failed and were skipped.
+    /// The first 20 iterations that failed and were skipped.
     pub skipped: Vec<Skipped>,
     /// The newest results, one for each iteration: `{"i": 3, "result": …}`.
     pub last_results: Vec<Value>,

@@ -2,6 +2,7 @@
 //!
 //! All writing is done on the spot, without waiting: a task that is dropped has then written everything or nothing.
 
+use std::ops::Not;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -29,6 +30,8 @@ pub(super) struct Claim {
     is_new: bool,
     /// The running job of the operation that this one replaces.
     pub(super) replaced_job: Option<JobId>,
+    /// Whether skipped iterations run again.
+    pub(super) retries_skipped: bool,
     plan: Plan,
     lock: FileLock,
 }
@@ -41,7 +44,7 @@ pub(super) struct Ledger {
     /// Notes for the caller.
     pub(super) notes: Vec<String>,
     saved: Instant,
-    /// Whether the end of the last job is on disk.
+    /// Whether all of it is on disk.
     is_settled: bool,
     // The last field: it is let go after everything else is closed. None once the books are closed.
     lock: Option<FileLock>,
@@ -54,6 +57,9 @@ struct ResultLine<'a> {
     result: &'a Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// It ran again, and this is its result.
+    #[serde(skip_serializing_if = "Not::not")]
+    retried: bool,
 }
 
 /// How earlier work under the same name is treated.
@@ -98,6 +104,7 @@ impl Claim {
             checkpoint: plan.begin(),
             is_new: true,
             replaced_job: None,
+            retries_skipped: false,
             plan: plan.clone(),
             lock,
         };
@@ -144,7 +151,7 @@ impl Claim {
                 path.display()
             ));
         }
-        Ok(Ledger {
+        let mut ledger = Ledger {
             folder: self.folder,
             checkpoint: self.checkpoint,
             results,
@@ -152,7 +159,11 @@ impl Claim {
             saved: Instant::now(),
             is_settled: true,
             lock: Some(self.lock),
-        })
+        };
+        if self.retries_skipped {
+            ledger.ask_retry();
+        }
+        Ok(ledger)
     }
 }
 
@@ -169,23 +180,27 @@ impl Ledger {
         if self.lock.is_none() {
             return Ok(false);
         }
+        let flight = self.checkpoint.in_flight.as_ref();
+        let is_retry = flight.is_some_and(|flight| flight.is_retry);
         let iteration = progress
             .iteration
             .unwrap_or(progress.completed.saturating_sub(1));
-        if iteration != self.checkpoint.completed || self.checkpoint.is_finished() {
+        if self.checkpoint.current(is_retry) != Some(iteration) {
             return Ok(false);
         }
         let line = ResultLine {
             i: iteration,
             result: &progress.result,
             error: progress.error.as_ref().map(PythonError::sentence),
+            retried: is_retry,
         };
         let path = self.folder.results();
         serde_json::to_string(&line)
             .map_err(std::io::Error::from)
             .and_then(|line| self.results.append(&line))
             .map_err(CheckpointError::disk(&path))?;
-        self.checkpoint.count(progress);
+        self.checkpoint.count(iteration, progress, is_retry);
+        self.is_settled = false;
         if self.saved.elapsed() >= SAVE_INTERVAL {
             self.save()?;
         }
@@ -194,6 +209,7 @@ impl Ledger {
 
     /// The setup, or the batch before, is done in the kernel that the flight began in.
     pub(super) fn begin_batch(&mut self) -> Result<(), CheckpointError> {
+        self.is_settled = false;
         if let Some(flight) = &mut self.checkpoint.in_flight {
             flight.is_looping = true;
             if flight.kernel_id.is_some() {
@@ -221,7 +237,40 @@ impl Ledger {
         self.is_settled = false;
     }
 
-    /// Saves what [`Ledger::land_unsaved`] has left unsaved.
+    /// Records that an answer shows the job's events up to `cursor`.
+    pub(super) fn show(&mut self, cursor: u64) {
+        if let Some(flight) = &mut self.checkpoint.in_flight
+            && flight.cursor != cursor
+        {
+            flight.cursor = cursor;
+            self.is_settled = false;
+        }
+    }
+
+    /// Looks up the skipped iterations that the next job runs again, once those of the last one have run.
+    pub(super) fn advance_retry(&mut self) -> Result<(), CheckpointError> {
+        let retry = self.checkpoint.retry.as_ref();
+        let Some(retry) = retry.filter(|retry| retry.current().is_none()) else {
+            return Ok(());
+        };
+        let path = self.folder.results();
+        self.results.sync().map_err(CheckpointError::disk(&path))?;
+        let following = retry.following(&path, self.results.length());
+        self.checkpoint.retry = following.map_err(CheckpointError::disk(&path))?;
+        self.is_settled = false;
+        Ok(())
+    }
+
+    /// Has the skipped iterations run again.
+    pub(super) fn ask_retry(&mut self) {
+        if !self.checkpoint.ask_retry() {
+            self.notes
+                .push("no iteration was skipped: none runs again".to_owned());
+        }
+        self.is_settled = false;
+    }
+
+    /// Saves what is not on disk yet.
     pub(super) fn settle(&mut self) -> Result<(), CheckpointError> {
         if self.is_settled { Ok(()) } else { self.save() }
     }

@@ -97,12 +97,16 @@ impl Chunked {
         plan.validate()?;
         if let Some(running) = self.current(&order.name) {
             let is_same = before == Before::SamePlan && running.plan.is_same_work(&plan);
-            if is_same && !running.is_to_be_resumed() {
+            let is_ended = order.retry_skipped && running.is_over();
+            if is_same && !is_ended && !running.is_to_be_resumed() {
+                if order.retry_skipped {
+                    running.retry();
+                }
                 running.ask();
-                let end = running.wait(caller).await;
+                let end = self.wait(&running, caller).await;
                 // Else its job was lost before this process followed it, and it had ended when the call came.
-                if !matches!(end, End::Unsent) {
-                    return Ok(running.outcome(end, &self.jobs, caller).await);
+                if !matches!(end, Some(End::Unsent)) {
+                    return Ok(self.outcome(&running, end, caller).await);
                 }
             }
             if before == Before::SamePlan && !running.is_over() {
@@ -112,15 +116,24 @@ impl Chunked {
             self.end(&running, caller).await?;
         }
         let is_same = |checkpoint: &Checkpoint| plan.is_that_of(checkpoint);
-        match self.begin(&folder, &plan, before, caller).await {
-            Ok(running) => Ok(self.attend(&running, caller).await),
+        match self
+            .begin(&folder, &plan, before, order.retry_skipped, caller)
+            .await
+        {
+            Ok(running) => {
+                let mut outcome = self.attend(&running, caller).await;
+                outcome.facts.new_session = running.made_session().then_some(true);
+                Ok(outcome)
+            }
             // Another process follows it, and this call wants nothing else than that it runs.
             Err(
                 error @ (CheckpointError::Busy { .. } | CheckpointError::RunsInOtherClient { .. }),
-            ) if before == Before::SamePlan => match folder.load()?.filter(is_same) {
-                Some(checkpoint) => watch(&folder, checkpoint, caller).await,
-                None => Err(error),
-            },
+            ) if before == Before::SamePlan && !order.retry_skipped => {
+                match folder.load()?.filter(is_same) {
+                    Some(checkpoint) => watch(&folder, checkpoint, caller).await,
+                    None => Err(error),
+                }
+            }
             Err(error) => Err(error),
         }
     }
@@ -197,8 +210,26 @@ impl Chunked {
 
     /// Waits with a call, and answers it.
     async fn attend(&self, running: &Arc<Running>, caller: &Caller<'_>) -> Outcome {
-        let end = running.wait(caller).await;
-        running.outcome(end, &self.jobs, caller).await
+        let end = self.wait(running, caller).await;
+        self.outcome(running, end, caller).await
+    }
+
+    async fn wait(&self, running: &Arc<Running>, caller: &Caller<'_>) -> Option<End> {
+        let name = running.plan.name.as_str();
+        caller.or_leave(name, true, running.wait(caller)).await
+    }
+
+    async fn outcome(
+        &self,
+        running: &Arc<Running>,
+        end: Option<End>,
+        caller: &Caller<'_>,
+    ) -> Outcome {
+        match end {
+            Some(end) => running.outcome(end, &self.jobs, caller).await,
+            // What was printed is for a call that is answered.
+            None => running.as_kept(),
+        }
     }
 
     /// Ends what runs by another plan.
@@ -223,6 +254,7 @@ impl Chunked {
         folder: &Folder,
         plan: &Plan,
         before: Before,
+        retries_skipped: bool,
         caller: &Caller<'_>,
     ) -> Result<Arc<Running>, CheckpointError> {
         if !folder.records().is_empty() {
@@ -236,7 +268,8 @@ impl Chunked {
             let url = self.jobs.place();
             return Err(RuntimeError::TimedOut { url }.into());
         }
-        let claim = Claim::take(folder.clone(), plan, before)?;
+        let mut claim = Claim::take(folder.clone(), plan, before)?;
+        claim.retries_skipped = retries_skipped;
         if let Some(job) = claim.replaced_job {
             match self.jobs.interrupt(job, caller.deadline).await {
                 Ok(_) => {}
@@ -296,7 +329,7 @@ async fn watch(
     }
     while checkpoint.is_under_way() && Instant::now() + WATCH_INTERVAL < caller.patience {
         tokio::select! {
-            () = caller.cancelled.cancelled() => break,
+            () = caller.gone() => break,
             () = sleep(WATCH_INTERVAL) => {}
         }
         let Some(now) = folder.load()? else { break };

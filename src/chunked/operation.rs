@@ -96,6 +96,7 @@ impl Operation {
         }
         let flight = {
             let ledger = &mut self.running.books().ledger;
+            ledger.advance_retry()?;
             let end = if ledger.checkpoint.is_finished() {
                 Some(End::Finished)
             } else if self.running.stop.is_cancelled() {
@@ -107,7 +108,8 @@ impl Operation {
                 ledger.settle()?;
                 return Ok(end);
             }
-            let flight = Flight::new(ledger.checkpoint.kernel_id.is_some());
+            let checkpoint = &ledger.checkpoint;
+            let flight = Flight::new(checkpoint.kernel_id.is_some(), checkpoint.retry.is_some());
             // First the checkpoint, then the job: whatever comes after a crash knows what to look for.
             ledger.launch(&flight)?;
             flight
@@ -126,8 +128,7 @@ impl Operation {
         self.begin(&flight);
         let request = {
             let checkpoint = &self.running.books().ledger.checkpoint;
-            let kernel_id = checkpoint.kernel_id.as_deref();
-            self.running.plan.request(checkpoint.completed, kernel_id)
+            self.running.plan.request(checkpoint, &flight)
         };
         // The answer is not held: other calls of the session may wait for this one's arrival.
         let caller = self.caller().at_most(Duration::ZERO);
@@ -229,7 +230,7 @@ impl Operation {
             return Ok(None);
         }
         match followed.ended {
-            Ended::Finished | Ended::Full | Ended::Deadline => Ok(None),
+            Ended::Finished | Ended::Full | Ended::Deadline | Ended::Left => Ok(None),
             Ended::Cancelled => {
                 self.jobs.interrupt_later(id);
                 if let Some(flight) = &mut books.ledger.checkpoint.in_flight {
@@ -255,7 +256,9 @@ impl Operation {
         if job.variables_lost {
             checkpoint.kernel_id = None;
         }
-        let (completed, is_done) = (checkpoint.completed, checkpoint.is_finished());
+        let next = checkpoint.current(flight.is_retry);
+        let is_done = next.is_none();
+        let completed = next.unwrap_or(checkpoint.completed);
         let explain = |error| stop::explain(&flight, job, completed, error);
         let stop = match job.state {
             JobState::Lost => {
@@ -279,7 +282,7 @@ impl Operation {
                 if self.losses.processes == 1 {
                     let why = explain(None);
                     let note = format!(
-                        "{}: it was set up again and runs on from iteration {completed}",
+                        "{}: the setup runs again, and then iteration {completed}",
                         why.error
                     );
                     books.ledger.notes.push(note);
@@ -306,10 +309,14 @@ impl Operation {
     /// The machine or the kernel has gone with the job: what it proved counts, the rest runs again after a new setup.
     fn lose(&mut self) -> Result<Option<End>, CheckpointError> {
         let mut books = self.running.books();
-        books.ledger.checkpoint.kernel_id = None;
+        let checkpoint = &mut books.ledger.checkpoint;
+        checkpoint.kernel_id = None;
+        let is_retry = (checkpoint.in_flight.as_ref()).is_some_and(|flight| flight.is_retry);
+        let next = checkpoint.current(is_retry);
+        self.losses
+            .count(next.unwrap_or(checkpoint.completed), false);
         books.ledger.land(None)?;
         books.output.job_runs = false;
-        self.losses.count(books.ledger.checkpoint.completed, false);
         let is_hopeless = self.losses.machines > MAX_LOSSES;
         Ok(is_hopeless.then(|| End::Trouble(RuntimeError::Replaced.into())))
     }

@@ -23,6 +23,8 @@ pub struct Order {
     pub restart: bool,
     /// Finished iterations count though the code changes.
     pub keep_done: bool,
+    /// Skipped iterations run again.
+    pub retry_skipped: bool,
 }
 
 impl Order {
@@ -39,6 +41,7 @@ impl Order {
             session: None,
             restart: false,
             keep_done: false,
+            retry_skipped: false,
         }
     }
 
@@ -46,6 +49,10 @@ impl Order {
     pub(super) fn plan(&self, folder: &Folder) -> Result<(Plan, Before), CheckpointError> {
         if self.restart && self.keep_done {
             let fault = "restart forgets what is done and keep_done keeps it: give one of them";
+            return Err(CheckpointError::Invalid(fault.to_owned()));
+        }
+        if self.restart && self.retry_skipped {
+            let fault = "restart forgets the skipped iterations and retry_skipped runs them again: give one of them";
             return Err(CheckpointError::Invalid(fault.to_owned()));
         }
         let kept = self.kept(folder)?;

@@ -52,10 +52,13 @@ pub struct Facts {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_command: Option<Advice>,
     pub skipped_count: u64,
-    /// The first of them; `get_checkpoint` lists more.
+    /// The first 20 of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Skipped>,
     pub session: String,
+    /// The call made the session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_session: Option<bool>,
     /// Path of the file with a JSON line for each iteration.
     pub results: String,
     /// Paths of the logs of this call's jobs, if the text omits something.
@@ -101,6 +104,7 @@ impl Outcome {
                 .cloned()
                 .collect(),
             session: checkpoint.session.clone(),
+            new_session: None,
             results: results.display().to_string(),
             logs: (kept.logs.iter())
                 .map(|path| path.display().to_string())
@@ -184,8 +188,12 @@ impl Facts {
                 } else {
                     ""
                 };
-                self.hint =
-                    Some(format!("{how}{when} A call with restart: true starts over.").into());
+                let next = if self.skipped_count > 0 {
+                    "A call with retry_skipped: true runs the skipped ones again"
+                } else {
+                    "A call with restart: true starts over"
+                };
+                self.hint = Some(format!("{how}{when} {next}.").into());
             }
             End::Deadline if ahead.is_some() => {
                 self.state = "queued";

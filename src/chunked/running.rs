@@ -157,6 +157,19 @@ impl Running {
         books.is_over && (is_unsent || stop.is_some_and(|stop| stop.interrupted))
     }
 
+    /// Has the skipped iterations run again, unless the work is over.
+    pub(super) fn retry(&self) {
+        let mut books = self.books();
+        if !books.is_over {
+            books.ledger.ask_retry();
+        }
+    }
+
+    /// Whether its job made the session.
+    pub(super) fn made_session(&self) -> bool {
+        self.books().job.as_ref().is_some_and(|job| job.new_session)
+    }
+
     /// Wakes the calls that wait.
     pub(super) fn changed(&self) {
         self.changed.send_replace(());
@@ -179,8 +192,8 @@ impl Running {
         self.changed();
     }
 
-    /// Waits for the end of the operation, as long as the caller can; a cancelled wait ends the operation.
-    pub(super) async fn wait(&self, caller: &Caller<'_>) -> End {
+    /// Waits for the end of the operation, as long as the caller can; the user's stop ends it. None for a caller that has left.
+    pub(super) async fn wait(&self, caller: &Caller<'_>) -> Option<End> {
         let before = |left: Duration| {
             let deadline = caller.deadline;
             deadline.checked_sub(left).unwrap_or(deadline)
@@ -191,15 +204,19 @@ impl Running {
         let mut changed = self.changed.subscribe();
         let mut reported = None;
         loop {
+            if caller.left.is_cancelled() {
+                return None;
+            }
             if let Some(end) = self.look(caller, &mut reported) {
-                return end;
+                return Some(end);
             }
             tokio::select! {
                 biased;
                 () = caller.cancelled.cancelled(), if !self.stop.is_cancelled() => self.stop.cancel(),
+                () = caller.left.cancelled() => {}
                 // The sender is held by `self`.
                 _ = changed.changed() => {}
-                () = sleep_until(latest) => return self.books().unfinished(),
+                () = sleep_until(latest) => return Some(self.books().unfinished()),
             }
         }
     }
@@ -207,10 +224,9 @@ impl Running {
     /// Reports what is new; the end, when it has come.
     fn look(&self, caller: &Caller<'_>, reported: &mut Option<u64>) -> Option<End> {
         let mut books = self.books();
-        let (done, total) = (
-            books.ledger.checkpoint.completed,
-            books.ledger.checkpoint.total,
-        );
+        let checkpoint = &books.ledger.checkpoint;
+        let total = checkpoint.total;
+        let done = total.saturating_sub(checkpoint.remaining());
         if reported.replace(done).is_some_and(|before| before != done) {
             (caller.report)(Progress::Count { done, total });
         }
@@ -243,7 +259,7 @@ impl Running {
         output.keep(jobs, room, deadline).await;
         let mut books = self.books();
         // What is answered is on disk; where it cannot be, the work itself will say so.
-        if let Err(error) = books.ledger.save() {
+        if let Err(error) = books.ledger.settle() {
             tracing::warn!(operation = %self.plan.name, %error, "a checkpoint could not be saved");
         }
         let notes = std::mem::take(&mut books.ledger.notes);
@@ -251,13 +267,17 @@ impl Running {
         Outcome::new(end, checkpoint, &results, notes, (output, room), ahead)
     }
 
+    /// How the operation stands, with nothing of what it printed.
+    pub(super) fn as_kept(&self) -> Outcome {
+        let books = self.books();
+        Outcome::read(&books.ledger.checkpoint, &books.ledger.folder().results())
+    }
+
     fn take_output(&self) -> (Output, Option<Job>) {
         let mut books = self.books();
         let output = books.take_output();
         let seen = books.seen;
-        if let Some(flight) = &mut books.ledger.checkpoint.in_flight {
-            flight.cursor = seen;
-        }
+        books.ledger.show(seen);
         (output, books.job.clone())
     }
 

@@ -37,6 +37,11 @@ pub trait Reader: Send {
     fn newest(&self) -> Newest {
         Newest::default()
     }
+
+    /// Whether what the reader waits for has come.
+    fn is_satisfied(&self) -> bool {
+        false
+    }
 }
 
 impl<F: FnMut(&Event) -> ControlFlow<()> + Send> Reader for F {
@@ -63,7 +68,10 @@ pub enum Ended {
     /// The reader has enough for now.
     Full,
     Deadline,
+    /// The caller wants the job to stop.
     Cancelled,
+    /// The caller no longer waits; the job goes on.
+    Left,
     /// The runtime cannot be reached; the job may still be running.
     Trouble(RuntimeError),
 }
@@ -200,6 +208,7 @@ impl Follower {
             tokio::select! {
                 biased;
                 () = caller.cancelled.cancelled() => break Ended::Cancelled,
+                () = caller.left.cancelled() => break Ended::Left,
                 answer = next_page => match answer {
                     Ok(answer) => page = Some(answer),
                     Err(RuntimeError::TimedOut { .. }) if self.may_be_holding() => break Ended::Deadline,
@@ -243,7 +252,10 @@ impl Follower {
             let newest = &reader.newest();
             (caller.report)(Progress::Job { job, newest });
         }
-        whole.then_some(Ended::Finished)
+        if whole {
+            return Some(Ended::Finished);
+        }
+        reader.is_satisfied().then_some(Ended::Deadline)
     }
 
     async fn next_page(

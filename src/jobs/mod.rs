@@ -4,7 +4,8 @@
 //! - [`shown`]: translates events into changes of the visible output, for every view of them;
 //! - [`collect`]: events into text, pictures and files; `display`: which MIME type of an output is shown; `pending`:
 //!   displays that still change;
-//! - [`view`]: the collected output as it is handed to the face; [`body`]: its text and pictures in order; `ending`: why a job failed, in words;
+//! - [`view`]: the collected output as it is handed to the face; [`summary`]: its facts and hints; [`body`]: its text and pictures in order; `ending`: why a job failed, in words; `body_line`: where;
+//! - [`until`]: waits for a line of the output;
 //! - [`keep`]: logs and pictures in the user's folder; [`range`]: any part of a log; [`search`]: lines of it that match;
 //! - [`store`]: which jobs were sent where, for later processes; [`overview`]: those and the runtime's own list in one;
 //! - `log`: a job's output as one text;
@@ -14,6 +15,7 @@
 //! May import `base`, `wire`, `edge`, `render`, `runtime`, `connection`, `caller`; knows nothing of MCP.
 
 pub mod body;
+pub(crate) mod body_line;
 pub mod collect;
 mod control;
 pub(crate) mod death;
@@ -30,18 +32,23 @@ pub mod search;
 pub mod shown;
 pub(crate) mod stall;
 pub mod store;
+pub mod summary;
+pub mod until;
 pub mod view;
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::base::ids::JobId;
 use crate::base::lock::Lock;
+use crate::base::text::Newest;
 use crate::caller::{Caller, Progress};
 use crate::connection::Connection;
 use crate::runtime::{RuntimeError, RuntimeResult};
+use crate::wire::event::Event;
 use crate::wire::job::{Job, JobRequest};
 use crate::wire::state::JobState;
 use collect::Collector;
@@ -49,6 +56,7 @@ use follow::{Ended, Followed, Reader};
 use keep::{Keeper, Kept};
 use kernels::Kernels;
 use store::{Record, Store};
+use until::Until;
 use view::View;
 
 /// Ids of jobs kept in memory.
@@ -76,6 +84,29 @@ pub enum Reading {
     From(u64),
 }
 
+/// Collects the output for an answer, which may wait for a part of it.
+struct Waiting<'a> {
+    collector: &'a mut Collector,
+    until: Option<&'a mut Until>,
+}
+
+impl Reader for Waiting<'_> {
+    fn take(&mut self, event: &Event) -> ControlFlow<()> {
+        if let Some(until) = &mut self.until {
+            until.take(event);
+        }
+        self.collector.take(event)
+    }
+
+    fn newest(&self) -> Newest {
+        self.collector.newest()
+    }
+
+    fn is_satisfied(&self) -> bool {
+        (self.until.as_ref()).is_some_and(|until| until.matched().is_some())
+    }
+}
+
 impl Jobs {
     /// Creates the room; it keeps logs and pictures under `save_dir`, and records of sent jobs in `store_dir`.
     #[must_use]
@@ -95,8 +126,8 @@ impl Jobs {
         self.connection.place().unwrap_or_default()
     }
 
-    /// Runs code as the job `id`, which must be a fresh one, and waits for its end until the caller's patience ends. A cancelled wait interrupts
-    /// the job.
+    /// Runs code as the job `id`, which must be a fresh one, and waits for its end until the caller's patience ends. The user's stop
+    /// interrupts the job.
     ///
     /// # Errors
     /// Only when the code certainly did not start; any later failure is in the view, beside the output so far.
@@ -108,7 +139,7 @@ impl Jobs {
     ) -> RuntimeResult<View> {
         let mut collector = Collector::new(caller.room);
         let submitted = self.submit(&self.store, id, request, caller, &mut collector);
-        let mut followed = submitted.await?;
+        let mut followed = caller.or_leave(&id.to_string(), true, submitted).await?;
         self.note(&mut followed);
         if matches!(followed.ended, Ended::Cancelled) {
             self.interrupt_later(id);
@@ -126,7 +157,7 @@ impl Jobs {
         Ok(view)
     }
 
-    /// Reads a job's output and, while it runs, waits for more until the caller's patience ends.
+    /// Reads a job's output and, while it runs, waits for more until the caller's patience ends, or until what `until` waits for has come.
     ///
     /// # Errors
     /// When nothing could be read.
@@ -134,21 +165,32 @@ impl Jobs {
         &self,
         id: JobId,
         reading: Reading,
+        mut until: Option<Until>,
         caller: &Caller<'_>,
     ) -> RuntimeResult<View> {
+        let collector = Collector::new(caller.room);
         let (after, mut collector) = match reading {
-            Reading::Whole => (0, Collector::new(caller.room)),
-            Reading::From(after) => (after, Collector::new(caller.room).stopping_when_full()),
+            Reading::Whole => (0, collector),
+            // What is waited for may come long after an answer is full.
+            Reading::From(after) if until.is_some() => (after, collector),
+            Reading::From(after) => (after, collector.stopping_when_full()),
         };
-        let mut followed =
-            follow::follow(&self.connection, id, after, caller, &mut collector).await;
+        let mut reader = Waiting {
+            collector: &mut collector,
+            until: until.as_mut(),
+        };
+        let mut followed = follow::follow(&self.connection, id, after, caller, &mut reader).await;
         self.note(&mut followed);
         if followed.job.is_none()
             && let Ended::Trouble(error) = followed.ended
         {
             return Err(error);
         }
-        Ok(self.view(followed, collector, reading, caller).await)
+        let mut view = self.view(followed, collector, reading, caller).await;
+        if let Some(until) = until {
+            view.summary.note_matched(until.matched());
+        }
+        Ok(view)
     }
 
     /// Runs code as the job `id`, a part of a larger task: it is recorded like any other job, but not listed. Its events go to `reader`; a
@@ -233,7 +275,16 @@ impl Jobs {
     fn note_followed(&self, store: &Store, followed: &Followed) {
         if let Some(job) = &followed.job {
             self.remember(followed.id);
-            self.note_job(store, job, followed.next);
+            let next = match followed.ended {
+                // No answer has shown what was read.
+                Ended::Cancelled | Ended::Left => {
+                    store.get(followed.id).map_or(0, |record| record.next)
+                }
+                Ended::Finished | Ended::Full | Ended::Deadline | Ended::Trouble(_) => {
+                    followed.next
+                }
+            };
+            self.note_job(store, job, next);
         }
     }
 

@@ -1,10 +1,10 @@
 //! Fits a call's arguments to its tool's schema: models and clients send additional arguments, and other types.
 
-use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool};
+use rmcp::model::{CallToolResult, JsonObject, Tool};
 use serde_json::{Value, json};
 
 use super::fault::Fault;
-use super::reply::add_fact;
+use super::reply;
 
 /// Arguments that clients add to every call for their own use: Gemini CLI.
 const ADDED_BY_CLIENTS: [&str; 1] = ["wait_for_previous"];
@@ -96,12 +96,7 @@ pub(super) fn note_ignored(result: &mut CallToolResult, tool: &Tool, ignored: &[
         ignored.join(", "),
         tool.name
     );
-    if let Some(Value::Object(report)) = &mut result.structured_content {
-        report.insert(NAME.to_owned(), json!(said));
-    }
-    if let Some(ContentBlock::Text(facts)) = result.content.first_mut() {
-        add_fact(&mut facts.text, NAME, &json!(said));
-    }
+    reply::note(result, NAME, &said);
 }
 
 /// Whether `name` is a typo or another spelling of `known`: ignoring it could change what the call does.

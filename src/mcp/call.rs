@@ -13,6 +13,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::args;
+use super::cancellation::Cancellation;
+use super::left::Left;
 use super::server::Server;
 use crate::base::text::{Newest, Room};
 use crate::caller::turns::{Turn, Turns};
@@ -57,13 +59,17 @@ pub(super) fn take_turn(turns: &Turns, call: &mut CallToolRequest) {
 /// The context of a tool call.
 pub(super) struct Call {
     pub deadline: Instant,
+    /// The user's stop.
     pub cancelled: CancellationToken,
+    /// Any other end of the client's wait.
+    pub gone: CancellationToken,
     /// Its turn among the calls of its session; none if the order does not matter.
     pub turn: Option<Arc<Turn>>,
     /// How much output the reply holds.
     room: Room,
     started: Instant,
     said: watch::Sender<Said>,
+    left: Arc<Left>,
 }
 
 /// The last reported progress of a call.
@@ -123,6 +129,7 @@ impl Call {
     pub(super) fn caller<'a>(&'a self, report: &'a Report<'a>) -> Caller<'a> {
         Caller::until(self.deadline)
             .cancelled_by(&self.cancelled)
+            .left_by(&self.gone)
             .in_turn(self.turn.as_deref())
             .with_room(self.room)
             .with_report(report)
@@ -134,6 +141,7 @@ impl Call {
             Progress::Job { job, newest } => self.report_job(job, newest),
             Progress::Count { done, total } => self.count(done, total),
             Progress::Transfer(transferred) => self.transferred(transferred),
+            Progress::Left { name, is_code } => self.left.note(name, is_code),
         }
     }
 
@@ -188,20 +196,22 @@ where
 {
     let started = Instant::now();
     let (said, seen) = watch::channel(Said::default());
-    let cancelled = CancellationToken::new();
+    let (cancelled, gone) = (CancellationToken::new(), CancellationToken::new());
     let call = Call {
         deadline: started + budget,
         cancelled: cancelled.clone(),
+        gone: gone.clone(),
         turn: context.extensions.get().cloned(),
         room: server.client(context).room(DEFAULT_CHARS),
         started,
         said,
+        left: server.left.clone(),
     };
     let token = context.meta.get_progress_token();
     tokio::select! {
         biased;
         done = work(call) => done,
-        never = forward_cancellation(server, &context.ct, cancelled) => never,
+        never = forward_cancellation(server, context, cancelled, gone) => never,
         never = forward_progress(server, &context.peer, token, seen) => never,
     }
 }
@@ -217,25 +227,30 @@ where
     F: Future<Output = RuntimeResult<T>>,
 {
     run(server, context, budget, async |call| {
-        let cancelled = call.cancelled.clone();
+        let (cancelled, gone) = (call.cancelled.clone(), call.gone.clone());
         tokio::select! {
             biased;
             () = cancelled.cancelled() => Err(RuntimeError::Cancelled),
+            () = gone.cancelled() => Err(RuntimeError::Cancelled),
             answer = question(call) => answer,
         }
     })
     .await
 }
 
-/// Cancels the call when the client does. A client that disconnects cancels nothing: its code keeps running as long as its executor does.
+/// Ends the call when the client cancels it, with its work if the user stopped it. A client that disconnects cancels nothing: its code keeps
+/// running as long as its executor does.
 async fn forward_cancellation<T>(
     server: &Server,
-    asked: &CancellationToken,
+    context: &RequestContext<RoleServer>,
     cancelled: CancellationToken,
+    gone: CancellationToken,
 ) -> T {
-    asked.cancelled().await;
+    context.ct.cancelled().await;
+    let cancellation = context.extensions.get::<Arc<Cancellation>>();
+    let is_stop = cancellation.is_some_and(|cancellation| cancellation.is_stop());
     if !server.is_leaving() {
-        cancelled.cancel();
+        if is_stop { cancelled } else { gone }.cancel();
     }
     pending().await
 }

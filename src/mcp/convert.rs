@@ -20,7 +20,8 @@ use crate::chunked::Outcome;
 use crate::jobs::body::{Part, Picture};
 use crate::jobs::keep::KeptFile;
 use crate::jobs::range::LogRange;
-use crate::jobs::view::{Summary, View};
+use crate::jobs::summary::Summary;
+use crate::jobs::view::View;
 use crate::transfer::Look;
 
 impl IntoCallToolResult for Fault {

@@ -5,8 +5,10 @@
 //! - `resources/`: logs, files and checkpoints as resources; `answers`: the requests for them; `media`: media types of files;
 //! - `floors`: the floors below, for tools and resources;
 //! - `arguments`: fits a call's arguments to its schema; `args`: parses single arguments;
-//! - `fault`: the fields of failed calls; `convert`: results and faults in MCP's form; `reply`: facts, output and links in the bytes that a client keeps; `report`: reports and lists; `schema`: schemas that every client accepts;
-//! - `call`: a call's deadline, cancellation and progress; `clients`: what each client allows;
+//! - `fault`: the fields of failed calls; `convert`: results and faults in MCP's form; `reply`: facts, output and
+//!   links in the bytes that a client keeps; `report`: reports and lists; `schema`: schemas that every client accepts;
+//! - `call`: a call's deadline, cancellation and progress; `clients`: what each client allows; `cancellation`: the user's stop or not;
+//!   `left`: what goes on after a cancelled call;
 //! - [`words`]: the advice of the floors below, in the names of the tools;
 //! - `roots`: the client's roots;
 //! - [`transport`]: stdio, made safe against early notifications and unreadable requests; `lines`: its lines; `message`: their messages; `scan`: finds
@@ -18,11 +20,13 @@ mod answers;
 mod args;
 mod arguments;
 mod call;
+mod cancellation;
 pub mod client;
 mod clients;
 mod convert;
 mod fault;
 pub mod floors;
+mod left;
 mod lines;
 mod media;
 mod message;

@@ -81,8 +81,23 @@ pub(super) fn line<T: Serialize>(value: &T) -> String {
         .unwrap_or_else(|error| format!("{{\"success\":false,\"error\":\"{error}\"}}"))
 }
 
+/// The line of facts in a reply.
+pub(super) fn facts(result: &CallToolResult) -> Option<&str> {
+    result.content.first()?.as_text().map(|facts| &*facts.text)
+}
+
+/// Adds a fact to a reply, in both of its forms.
+pub(super) fn note(result: &mut CallToolResult, name: &str, said: &str) {
+    if let Some(Value::Object(report)) = &mut result.structured_content {
+        report.insert(name.to_owned(), json!(said));
+    }
+    if let Some(ContentBlock::Text(facts)) = result.content.first_mut() {
+        add_fact(&mut facts.text, name, &json!(said));
+    }
+}
+
 /// Appends a member to a line of facts.
-pub(super) fn add_fact(line: &mut String, name: &str, value: &Value) {
+fn add_fact(line: &mut String, name: &str, value: &Value) {
     if let Some(members) = line.strip_suffix('}') {
         let comma = if members.ends_with('{') { "" } else { "," };
         *line = format!("{members}{comma}\"{name}\":{value}}}");

@@ -21,6 +21,7 @@ use super::arguments;
 use super::clients::Client;
 use super::fault::Fault;
 use super::floors::Floors;
+use super::left::Left;
 use super::methods;
 use super::resources::Resources;
 use crate::base::ids::JobId;
@@ -38,6 +39,7 @@ const INSTRUCTIONS: &str = "Runs Python on a Google Colab runtime or another mac
 pub struct Server {
     pub(super) floors: Arc<Floors>,
     pub(super) resources: Arc<Resources>,
+    pub(super) left: Arc<Left>,
     router: Arc<ToolRouter<Self>>,
     /// Cancelled when the client has disconnected or this process ends: calls that end then were not cancelled by the client.
     leaving: CancellationToken,
@@ -50,6 +52,7 @@ impl Server {
         Self {
             resources: Arc::new(Resources::new(floors.clone())),
             floors,
+            left: Arc::default(),
             router: Arc::new(Self::all_tools()),
             leaving: CancellationToken::new(),
         }
@@ -192,6 +195,7 @@ impl ServerHandler for Server {
             Ok(ignored) => ignored,
             Err(fault) => return Ok(CallToolResult::from(fault).into()),
         };
+        let cancelled = context.ct.clone();
         let call = self
             .router
             .call(ToolCallContext::new(self, request, context));
@@ -201,6 +205,10 @@ impl ServerHandler for Server {
         match answer {
             Ok(Ok(CallToolResponse::Complete(mut result))) => {
                 arguments::note_ignored(&mut result, tool, &ignored);
+                // The reply to a cancelled call is not sent.
+                if !cancelled.is_cancelled() {
+                    self.left.name_in(&mut result);
+                }
                 Ok(result.into())
             }
             Ok(answer) => answer,

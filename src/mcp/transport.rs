@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use rmcp::model::{ClientRequest, GetMeta, JsonRpcMessage, ProtocolVersion};
+use rmcp::model::{ClientNotification, ClientRequest, GetMeta, JsonRpcMessage, ProtocolVersion};
 use rmcp::service::TxJsonRpcMessage;
 use rmcp::transport::Transport;
 use rmcp::{ErrorData, RoleServer};
@@ -18,6 +18,7 @@ use tokio_util::codec::FramedRead;
 use tokio_util::sync::CancellationToken;
 
 use super::call::take_turn;
+use super::cancellation::Cancellations;
 use super::lines::{Line, Lines};
 use super::message::{self, Message, Refusal};
 use super::methods;
@@ -40,6 +41,7 @@ pub struct Stdio<R, W> {
     refusing: JoinSet<()>,
     settled: bool,
     turns: Turns,
+    cancellations: Cancellations,
     leaving: CancellationToken,
 }
 
@@ -57,6 +59,7 @@ where
             refusing: JoinSet::new(),
             settled: false,
             turns: Turns::default(),
+            cancellations: Cancellations::default(),
             leaving,
         }
     }
@@ -106,6 +109,12 @@ where
                 tracing::debug!("dropped a message that came before the handshake");
                 return None;
             }
+            if let JsonRpcMessage::Notification(notification) = &message
+                && let ClientNotification::CancelledNotification(cancelled) =
+                    &notification.notification
+            {
+                self.cancellations.note(&cancelled.params);
+            }
             return Some(message);
         };
         match standing(&request.request) {
@@ -124,6 +133,7 @@ where
         }
         if let ClientRequest::CallToolRequest(call) = &mut request.request {
             take_turn(&self.turns, call);
+            self.cancellations.expect(&request.id, call);
         }
         Some(message)
     }

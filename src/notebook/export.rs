@@ -99,7 +99,7 @@ impl Notebooks {
     ) -> Result<Report, NotebookError> {
         tokio::select! {
             biased;
-            () = caller.cancelled.cancelled() => Err(RuntimeError::Cancelled.into()),
+            () = caller.gone() => Err(RuntimeError::Cancelled.into()),
             report = self.export_all(wanted, caller) => report,
         }
     }

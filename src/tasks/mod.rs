@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::base::ids::JobId;
 use crate::caller::Caller;
 use crate::checkpoints::Checkpoints;
+use crate::jobs::until::Until;
 use crate::jobs::view::View;
 use crate::jobs::{Jobs, Reading};
 use crate::runtime::RuntimeError;
@@ -59,7 +60,8 @@ impl Tasks {
         }
     }
 
-    /// Waits for output of a task, or for its end, `wait` at most; `reading` selects a job's output. Resumes a transfer that an earlier process
+    /// Waits for output of a task, or for its end, `wait` at most; `reading` selects a job's output, and `until`
+    /// ends the wait with a line of it. Resumes a transfer that an earlier process
     /// left. Cancelling the call does not stop the task.
     ///
     /// # Errors
@@ -68,18 +70,19 @@ impl Tasks {
         &self,
         id: JobId,
         reading: Reading,
+        until: Option<Until>,
         wait: Duration,
         caller: &Caller<'_>,
     ) -> Result<Seen, TaskError> {
         let transfer = tokio::select! {
-            () = caller.cancelled.cancelled() => return Err(RuntimeError::Cancelled.into()),
+            () = caller.gone() => return Err(RuntimeError::Cancelled.into()),
             look = self.look_at_transfer(id, wait, caller) => look?,
         };
         if let Some(look) = transfer {
             return Ok(Seen::Transfer(look));
         }
         let caller = caller.clone().at_most(wait);
-        let view = self.jobs.look(id, reading, &caller).await?;
+        let view = self.jobs.look(id, reading, until, &caller).await?;
         if view.job.as_ref().is_some_and(|job| job.state.is_final()) {
             self.checkpoints.note_end(id, &caller).await;
         }

@@ -173,7 +173,7 @@ impl<R: Report> Running<R> {
         self.state.borrow().ended.is_some()
     }
 
-    /// Waits until the transfer ends or the deadline passes.
+    /// Waits until the transfer ends, the deadline passes or the caller leaves; the user's stop ends the transfer.
     pub(super) async fn follow(mut self, caller: &Caller<'_>) -> State<R> {
         loop {
             let state = self.state.borrow_and_update().clone();
@@ -193,7 +193,11 @@ impl<R: Report> Running<R> {
                     never = cancelled => never,
                 }
             };
-            match timeout_at(caller.deadline, changed).await {
+            let changed = tokio::select! {
+                () = caller.left.cancelled() => return state,
+                changed = timeout_at(caller.deadline, changed) => changed,
+            };
+            match changed {
                 Ok(Ok(())) => {}
                 // Its task ended without a result: the program is ending, or it panicked, which is in the log.
                 Ok(Err(_)) => {

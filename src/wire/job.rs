@@ -34,6 +34,9 @@ pub struct Iterations {
     /// Code that runs once before the first iteration, in a step of its own. A job's description leaves it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub setup: Option<String>,
+    /// The iterations themselves, `stop` of them, of which the other fields count. A job's description leaves them out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numbers: Option<Vec<u64>>,
 }
 
 /// Whether a failing iteration ends the operation.

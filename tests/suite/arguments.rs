@@ -123,7 +123,7 @@ fn unknown_arguments_are_ignored_and_reported_once() {
     let said = answer.fact("ignored_arguments");
     assert_eq!(
         said,
-        "explanation, x is not an argument of run_code_quick: it has code, session"
+        "explanation, x is not an argument of run_code_quick: it has code, session, wait_sec"
     );
     let whole = answer.whole.to_string();
     assert_eq!(whole.matches("explanation").count(), 1, "{whole}");

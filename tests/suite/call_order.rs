@@ -113,7 +113,8 @@ fn a_refused_or_cancelled_call_does_not_block_the_next_one() {
         .map(|(tool, arguments)| bridge.begin_call(tool, arguments.clone()))
         .collect();
     for id in &ids[..2] {
-        bridge.notify("notifications/cancelled", json!({"requestId": id}));
+        let stop = json!({"requestId": id, "reason": "User requested cancellation"});
+        bridge.notify("notifications/cancelled", stop);
     }
     for id in &ids[2..4] {
         assert!(Answer::of(&bridge.answer(*id)).is_error);

@@ -1,4 +1,4 @@
-//! A call's time: its budget, its progress, its cancellation, and code that outlives it.
+//! A call's time: its budget, its progress, and code that outlives it.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -10,20 +10,23 @@ use crate::support::home::Home;
 use crate::support::stdio::{Answer, Bridge, PATIENCE};
 
 /// Code that prints until it is released, so that no test depends on the machine's speed.
-struct Held {
-    session: &'static str,
+pub(crate) struct Held {
+    session: String,
     folder: PathBuf,
 }
 
 impl Held {
-    fn new(session: &'static str) -> Self {
+    pub(crate) fn new(session: &str) -> Self {
         let folder = Executor::shared().root().join(session);
         std::fs::create_dir_all(&folder).unwrap();
-        Self { session, folder }
+        Self {
+            session: session.to_owned(),
+            folder,
+        }
     }
 
     /// Prints a first line, then numbers until released, then a last line; an interrupt leaves a file.
-    fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         let folder = self.folder.display();
         format!(
             "import pathlib, time\nhere = pathlib.Path(r'{folder}')\nprint('first', flush=True)\n(here / 'begun').touch()\n\
@@ -32,19 +35,23 @@ impl Held {
         )
     }
 
-    fn arguments(&self) -> Value {
+    pub(crate) fn session(&self) -> &str {
+        &self.session
+    }
+
+    pub(crate) fn arguments(&self) -> Value {
         json!({"code": self.code(), "session": self.session})
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    fn release(&self) {
+    pub(crate) fn release(&self) {
         std::fs::write(self.file("go"), "").unwrap();
     }
 
-    fn assert_whole(text: &str) {
+    pub(crate) fn assert_whole(text: &str) {
         let mut lines = text.lines();
         assert_eq!(lines.next(), Some("first"), "{text}");
         assert_eq!(lines.next_back(), Some("last"), "{text}");
@@ -61,14 +68,14 @@ impl Drop for Held {
 }
 
 /// Starts a bridge with a short call budget and warms up the session's kernel.
-fn start_with_short_budget(home: &Home, session: &str) -> Bridge {
+pub(crate) fn start_with_short_budget(home: &Home, session: &str) -> Bridge {
     let mut bridge = Executor::shared().bridge(home, &[("SMART_COLAB_CALL_BUDGET_SEC", "5")]);
     bridge.warm(session);
     bridge
 }
 
 /// Reads from `after` to the job's end, call by call.
-fn read_on(bridge: &mut Bridge, job: &str, mut after: Value) -> String {
+pub(crate) fn read_on(bridge: &mut Bridge, job: &str, mut after: Value) -> String {
     let end = Instant::now() + PATIENCE;
     let mut text = String::new();
     loop {
@@ -84,7 +91,7 @@ fn read_on(bridge: &mut Bridge, job: &str, mut after: Value) -> String {
 }
 
 #[track_caller]
-fn assert_running(answer: &Answer) {
+pub(crate) fn assert_running(answer: &Answer) {
     assert!(!answer.is_error, "{}", answer.whole);
     assert_eq!(answer.fact("state"), "running");
     assert!(answer.facts["next"].is_u64(), "{}", answer.facts);
@@ -190,7 +197,7 @@ fn a_second_job_waits_its_turn() {
     assert_eq!(text.trim_end(), "'second'");
 }
 
-fn progress(token: &'static str) -> impl Fn(&Value) -> bool {
+pub(crate) fn progress(token: &'static str) -> impl Fn(&Value) -> bool {
     move |message| {
         message["method"] == "notifications/progress" && message["params"]["progressToken"] == token
     }
@@ -275,41 +282,6 @@ fn progress_shows_whole_lines_and_a_prompt_without_a_newline() {
         let is_known = ["running", "queued", "one whole line", "Password?"].contains(&&*message);
         assert!(is_bar || is_known, "{message:?}");
     }
-}
-
-#[test]
-fn a_cancelled_run_is_interrupted() {
-    let (home, held) = (Home::new(), Held::new("cancelled"));
-    let mut bridge = Executor::shared().bridge(&home, &[]);
-    let id = bridge.begin_call("run_code_quick", held.arguments());
-    until_there(&held.file("begun"));
-    bridge.notify("notifications/cancelled", json!({"requestId": id}));
-    until_there(&held.file("interrupted"));
-    let after = json!({"code": "count >= 0", "session": "cancelled"});
-    let answer = bridge.call("run_code_quick", after);
-    assert_eq!(answer.text.trim_end(), "True", "variables are kept");
-}
-
-#[test]
-fn cancelling_get_output_does_not_interrupt_the_job() {
-    let (home, held) = (Home::new(), Held::new("looked-at"));
-    let mut bridge = start_with_short_budget(&home, "looked-at");
-    let answer = bridge.call("run_code_quick", held.arguments());
-    assert_running(&answer);
-    let job = answer.fact("job_id");
-    let look = json!({
-        "name": "get_output",
-        "arguments": {"job_id": job},
-        "_meta": {"progressToken": "look"},
-    });
-    let id = bridge.begin("tools/call", look);
-    bridge.until_heard(progress("look"));
-    bridge.notify("notifications/cancelled", json!({"requestId": id}));
-    let answer = bridge.call("get_output", json!({"job_id": job, "wait_sec": 1}));
-    assert_running(&answer);
-    held.release();
-    Held::assert_whole(&read_on(&mut bridge, answer.fact("job_id"), json!(0)));
-    assert!(!held.file("interrupted").exists());
 }
 
 #[test]

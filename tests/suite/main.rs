@@ -10,6 +10,7 @@ mod arguments;
 mod call_order;
 mod calls;
 mod campaign;
+mod cancelling;
 mod chunked;
 mod connect;
 #[cfg(unix)]
@@ -39,5 +40,6 @@ mod tidy;
 mod tool_list;
 mod try_tour;
 mod upload;
+mod waiting;
 mod ways_out;
 mod words;

@@ -101,7 +101,7 @@ fn advice_after_a_failed_operation_fits_the_failure() {
             "break ends a loop early",
             true,
         ),
-        ("undefined", "i", "setup_code must define everything", true),
+        ("undefined", "i", "setup_code must define everything", false),
         ("", "undefined", "setup_code must define everything", true),
         ("", "import next_absent", "%pip install", true),
         ("import next_absent", "i", "%pip install", true),

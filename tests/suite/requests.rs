@@ -244,7 +244,7 @@ fn calls_with_any_id_report_progress_and_can_be_cancelled() {
         let line = bridge.line();
         assert!(line.contains(&token), "{token}: {line}");
         bridge.send_line(format!(
-            r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#
+            r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id},"reason":"AbortError: remote-cancel"}}}}"#
         ));
         // The session is free again.
         let next = bridge.call(

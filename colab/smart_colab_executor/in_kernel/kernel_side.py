@@ -93,9 +93,9 @@ def acknowledge_leaving() -> None:
     _output.received.set()
 
 
-def prepare_loop(start: int, stop: int, total: int, on_error: str, reports: str) -> None:
+def prepare_loop(start: int, stop: int, total: int, on_error: str, reports: str, numbers: list[int] | None) -> None:
     """Make the next cell the body of a loop that reports to the file `reports`."""
-    _loop_runner.prepare(start, stop, total, reports, skip_errors=on_error == "skip")
+    _loop_runner.prepare(start, stop, total, reports, numbers, skip_errors=on_error == "skip")
 
 
 def ensure_interrupt() -> None:

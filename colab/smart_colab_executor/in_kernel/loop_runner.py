@@ -18,7 +18,7 @@ from .jsonline import dump
 from .plain_values import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from .kernel_output import Output
 
@@ -45,7 +45,8 @@ class LoopRunner:
         self._prepared = False
         self._reported = True
         self._path = ""
-        self._start = self._stop = self._total = self._iteration = 0
+        self._start = self._total = self._completed = self._iteration = 0
+        self._numbers: Sequence[int] = ()
         self._skip_errors = False
         self._result: object = None
         self._error: dict[str, Any] | None = None
@@ -56,9 +57,12 @@ class LoopRunner:
         # A body that does not parse never reaches `visit`: the next cell must not become the loop.
         shell.events.register("post_execute", self._forget)
 
-    def prepare(self, start: int, stop: int, total: int, reports: str, *, skip_errors: bool) -> None:
-        """Make the next cell a loop that reports to the file `reports`."""
-        self._start, self._stop, self._total, self._skip_errors = start, stop, total, skip_errors
+    def prepare(
+        self, start: int, stop: int, total: int, reports: str, numbers: list[int] | None, *, skip_errors: bool
+    ) -> None:
+        """Make the next cell a loop over `numbers`, or from `start` up to `stop`, which reports to `reports`."""
+        self._start, self._total, self._skip_errors = start, total, skip_errors
+        self._numbers = range(start, stop) if numbers is None else numbers
         self._path = reports
         self._prepared = True
 
@@ -77,8 +81,9 @@ class LoopRunner:
             raise ReportNotWritten(
                 f"no iteration was run: the file for reports cannot be opened ({error.strerror})"
             ) from None
-        for iteration in range(self._start, self._stop):
-            self._iteration, self._result, self._error, self._reported = iteration, None, None, False
+        for completed, iteration in enumerate(self._numbers, self._start + 1):
+            self._completed, self._iteration = completed, iteration
+            self._result, self._error, self._reported = None, None, False
             yield iteration
             self._report(None)
             if self._exits:
@@ -116,7 +121,7 @@ class LoopRunner:
         if self._reports is None:
             raise ReportNotWritten("the loop has ended")
         try:
-            self._reports.add(self._iteration, self._total, message, self._error, marked, result)
+            self._reports.add(self._completed, self._iteration, self._total, message, self._error, marked, result)
         except OSError as error:
             raise ReportNotWritten(
                 f"iteration {self._iteration} has run, but its report could not be written ({error.strerror}); "
@@ -154,7 +159,14 @@ class Reports:
         output.before = self._announce
 
     def add(
-        self, iteration: int, total: int, message: str | None, error: object, marked: object, result: object
+        self,
+        completed: int,
+        iteration: int,
+        total: int,
+        message: str | None,
+        error: object,
+        marked: object,
+        result: object,
     ) -> None:
         """Write the report of a finished iteration. Raises OSError."""
         if os.getpid() != self._process:
@@ -163,7 +175,7 @@ class Reports:
         # The result comes last: the executor drops one that it cannot parse.
         self._write(
             b'{"completed":%d,"total":%d,"message":%b,"iteration":%d,"error":%b,"marked":%b,"result":%b}\n'
-            % (iteration + 1, total, dump(message), iteration, dump(error), dump(marked), dump(result))
+            % (completed, total, dump(message), iteration, dump(error), dump(marked), dump(result))
         )
         if self._output.is_fresh:
             # Counted after the flush: the sending thread may announce reports meanwhile.

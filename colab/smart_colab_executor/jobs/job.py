@@ -255,7 +255,13 @@ class Job:
         loop, batch = self.request.loop, self.step.batch
         if loop is None or batch is None:
             return None
-        own = {"start": batch.start, "stop": batch.stop, "reports": str(self.reports.path)}
+        numbers = loop.get("numbers")
+        own = {
+            "start": batch.start,
+            "stop": batch.stop,
+            "numbers": numbers and numbers[batch.start : batch.stop],
+            "reports": str(self.reports.path),
+        }
         return {"total": loop["total"], "on_error": loop["on_error"], **own}
 
     def requeue(self) -> None:

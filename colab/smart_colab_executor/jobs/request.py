@@ -25,8 +25,8 @@ class JobRequest:
     kernel_id: str | None = None
 
     def described_loop(self) -> dict[str, Any] | None:
-        """Return the loop for a job's description: without the setup, which may be long."""
-        return self.loop and {name: value for name, value in self.loop.items() if name != "setup"}
+        """Return the loop for a job's description: without the setup and the numbers, which may be long."""
+        return self.loop and {name: value for name, value in self.loop.items() if name not in ("setup", "numbers")}
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> JobRequest:
@@ -65,7 +65,7 @@ def _loop(loop: object) -> dict[str, Any]:
     if not isinstance(loop, Mapping):
         raise InvalidArgument("'loop' must be an object.", 'Send {"start": 0, "stop": 10, "total": 10}.')
     stop = loop.get("stop")
-    parsed = {"start": loop.get("start", 0), "stop": stop, "total": loop.get("total", stop)}
+    parsed: dict[str, Any] = {"start": loop.get("start", 0), "stop": stop, "total": loop.get("total", stop)}
     for name, value in parsed.items():
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
             raise InvalidArgument(f"'loop.{name}' must be a whole number.", "It may not be negative.")
@@ -84,4 +84,20 @@ def _loop(loop: object) -> dict[str, Any]:
         )
     if setup is not None:
         _text(setup, "loop.setup", "Send the code that runs before the first iteration, or none.")
-    return {**parsed, "on_error": on_error, "batch_size": batch_size, "setup": setup}
+    parsed |= {"on_error": on_error, "batch_size": batch_size, "setup": setup}
+    if (numbers := loop.get("numbers")) is not None:
+        parsed["numbers"] = _numbers(numbers, parsed["stop"])
+    return parsed
+
+
+def _numbers(numbers: object, stop: int) -> list[int]:
+    if (
+        not isinstance(numbers, list)
+        or len(numbers) != stop
+        or not all(isinstance(one, int) and not isinstance(one, bool) and 0 <= one < 2**63 for one in numbers)
+    ):
+        raise InvalidArgument(
+            "'loop.numbers' must list a whole number for each iteration up to 'loop.stop'.",
+            "Leave it out for a loop over range(start, stop).",
+        )
+    return numbers

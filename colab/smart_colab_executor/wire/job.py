@@ -22,6 +22,7 @@ class LoopRequest(Loop):
     """The iterations to run, with the code that prepares them."""
 
     setup: NotRequired[str | None]
+    numbers: NotRequired[list[int] | None]
 
 
 class JobRequest(TypedDict):

@@ -197,6 +197,11 @@ fn is_media(mime: &str) -> bool {
     matches!(kind, Some("audio" | "video")) || mime == "application/pdf"
 }
 
+/// The plain text of an output, or its head where it is long.
+pub(super) fn plain(data: &Map<String, Value>) -> Option<String> {
+    data.get(PLAIN).map(shown)
+}
+
 /// A text, or its head and tail where it is in a blob: little enough that the size between them is shown as well.
 fn shown(value: &Value) -> String {
     let Some(blob) = BlobRef::of(value) else {

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::Value;
 use tokio::fs;
 use tokio::time::Instant;
 
 use super::Jobs;
-use super::view::Summary;
+use super::summary::Summary;
 use crate::base::advice::{Advice, Step};
 use crate::base::ids::JobId;
 use crate::base::text::{Room, Screen};
@@ -48,6 +49,12 @@ pub struct RangeFacts {
     /// While the job runs: the cursor behind its newest output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
+    /// When the time limit ends the code, if that was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends_in_sec: Option<u64>,
+    /// The line that the call waited for, or false if it has not come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matched: Option<Value>,
     /// Why the job did not succeed, if that was looked at as well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
@@ -61,6 +68,7 @@ pub struct RangeFacts {
     /// Where the text begins; a little after the requested byte if that is inside a character.
     pub from_byte: u64,
     /// Where to continue; none at the log's end.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub next_byte: Option<u64>,
     /// The log's current length.
     pub log_bytes: u64,
@@ -270,6 +278,11 @@ impl LogRange {
     pub fn with(mut self, summary: &Summary) -> Self {
         let facts = &mut self.facts;
         (facts.state, facts.next) = (summary.state, summary.next);
+        facts.ends_in_sec = summary.ends_in_sec;
+        facts.matched.clone_from(&summary.matched);
+        if summary.matched == Some(false.into()) {
+            facts.hint.clone_from(&summary.hint);
+        }
         facts.code.clone_from(&summary.code);
         facts.error.clone_from(&summary.error);
         self

@@ -97,6 +97,11 @@ impl Resources {
             }
             What::Log(record) => {
                 let state = record.state.map_or("unknown", JobState::as_str);
+                let stop = if record.state.is_some_and(JobState::is_final) {
+                    ""
+                } else {
+                    ", interrupt_execution stops it"
+                };
                 let head = record.code_head.trim();
                 let title = if head.is_empty() {
                     "Output of a job"
@@ -106,7 +111,7 @@ impl Resources {
                 Resource::new(uri, format!("jobs/{}/log", record.job_id))
                     .with_title(title)
                     .with_description(format!(
-                        "Output of a job in session {}, sent at {}; last known state: {state}",
+                        "Output of a job in session {}, sent at {}; last known state: {state}{stop}",
                         record.session, record.sent_at
                     ))
                     .with_mime_type("text/plain")

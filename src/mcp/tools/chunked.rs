@@ -1,5 +1,7 @@
 //! The tool for resumable loops.
 
+use std::time::Duration;
+
 use rmcp::handler::server::tool::ToolRouter;
 use rmcp::handler::server::wrapper::Parameters;
 use rmcp::model::CallToolResult;
@@ -38,8 +40,12 @@ struct ChunkedArgs {
     restart: Option<bool>,
     /// Continue with changed code: finished iterations count.
     keep_done: Option<bool>,
+    /// Run the skipped iterations again, then go on.
+    retry_skipped: Option<bool>,
     /// The kernel to use, by name; default `main`.
     session: Option<String>,
+    /// Seconds to wait; 0 starts it and returns at once.
+    wait_sec: Option<u64>,
 }
 
 #[tool_router(router = chunked_router)]
@@ -48,7 +54,7 @@ impl Server {
         title = "Run chunked operation",
         input_schema = schema::input::<ChunkedArgs>(),
         description = "Run a loop of many iterations in batches, with a checkpoint after each: epochs, files, parameter sweeps. It runs on by \
-            itself when nothing calls; get_output with its name as job_id follows it. Survives lost connections, restarted clients and replaced \
+            itself when nothing calls or a call is cancelled, until the user stops it; get_output with its name as job_id follows it. Survives lost connections, restarted clients and replaced \
             VMs: called with checkpoint_name alone it resumes, and finished iterations do not run again. A failing iteration stops the loop \
             (unless on_error is skip), and the hint names the choices. setup_code must define everything that loop_code needs; loop_code must \
             itself save what has to outlive the VM. A different plan under the same name is refused unless keep_done or restart is true.",
@@ -77,12 +83,14 @@ impl Server {
                 .transpose()?,
             restart: args.restart.unwrap_or(false),
             keep_done: args.keep_done.unwrap_or(false),
+            retry_skipped: args.retry_skipped.unwrap_or(false),
         };
         let budget = self.budget(&context);
+        let wait = args.wait_sec.map_or(budget, Duration::from_secs);
         let outcome: Result<Outcome, CheckpointError> =
             call::run(self, &context, budget, async |call| {
                 let report = |progress: Progress<'_>| call.report(progress);
-                let caller = call.caller(&report);
+                let caller = call.caller(&report).at_most(wait);
                 self.floors.chunked.run(&order, &caller).await
             })
             .await;

@@ -14,11 +14,12 @@ use super::log::LogArgs;
 use crate::base::advice::Advice;
 use crate::base::fault::Fault as _;
 use crate::base::ids::JobId;
-use crate::base::text::Room;
+use crate::base::text::{Pattern, Room};
 use crate::caller::Progress;
 use crate::checkpoints::{CheckpointError, Name, Named};
 use crate::chunked::Outcome;
 use crate::jobs::Reading;
+use crate::jobs::until::Until;
 use crate::jobs::view::View;
 use crate::mcp::args;
 use crate::mcp::call;
@@ -44,6 +45,8 @@ struct QuickArgs {
     code: String,
     /// The kernel to use, by name; default `main`.
     session: Option<String>,
+    /// Seconds to wait for its end; 0 starts it and returns at once.
+    wait_sec: Option<u64>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -56,6 +59,8 @@ struct LongArgs {
     timeout_sec: Option<u64>,
     /// The kernel to use, by name; default `main`.
     session: Option<String>,
+    /// Seconds to wait for its end; 0 starts it and returns at once.
+    wait_sec: Option<u64>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -66,6 +71,8 @@ struct OutputArgs {
     after: Option<u64>,
     /// Seconds to wait for a running job; by default and at most as long as a call may take.
     wait_sec: Option<u64>,
+    /// Waits for a line of the output that matches this regular expression, or the end; `matched` is the line.
+    until: Option<String>,
     #[serde(flatten)]
     log: LogArgs,
 }
@@ -77,7 +84,8 @@ impl Server {
         input_schema = schema::input::<QuickArgs>(),
         description = "Run Python that takes up to 2 minutes, in a kernel that keeps variables between calls. Shows the printed output, the last \
             expression's value, tables as text and plots as pictures, after a first line of JSON with success, state, job_id. If the code has not finished \
-            when the call must answer, it keeps running: call get_output with the job_id. Each call runs its code once; after an unclear error \
+            when the call must answer, it runs on to its limit: call get_output with the job_id. Only the user's stop of a call ends its code. Each call \
+            runs its code once; after an unclear error \
             call get_output before sending it again. For longer work use run_code_long, for many steps run_chunked_operation.",
         annotations(
             read_only_hint = false,
@@ -92,7 +100,7 @@ impl Server {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResult, Fault> {
         let request = request(args.code, args.session, QUICK_TIMEOUT_SEC)?;
-        self.run_code(JobId::fresh(), &request, &context)
+        self.run_code(&request, args.wait_sec, &context)
             .await
             .map(|view| execution(view, self.client(&context)))
     }
@@ -101,7 +109,7 @@ impl Server {
         title = "Run long code",
         input_schema = schema::input::<LongArgs>(),
         description = "Run Python that may take minutes to hours (training, downloads, installs; to 12 h by timeout_sec). The call answers in time \
-            with the output so far, \"state\":\"running\" and a job_id; the code keeps running, survives lost connections, and get_output shows the rest. \
+            with the output so far, \"state\":\"running\" and a job_id; the code keeps running, survives lost connections and cancelled calls (the user's stop ends it), and get_output shows the rest. \
             After timeout_sec the code is interrupted. With checkpoint_name, the code, its whole output and its pictures are kept for get_checkpoint. For a \
             loop that must be resumable after a lost VM use run_chunked_operation.",
         annotations(
@@ -125,14 +133,14 @@ impl Server {
         let request = request(args.code, args.session, timeout_sec)?;
         let Some(name) = args.checkpoint_name else {
             return self
-                .run_code(JobId::fresh(), &request, &context)
+                .run_code(&request, args.wait_sec, &context)
                 .await
                 .map(|view| execution(view, self.client(&context)));
         };
         let budget = self.budget(&context);
         let run = call::run(self, &context, budget, async |call| {
             let report = |progress: Progress<'_>| call.report(progress);
-            let caller = call.caller(&report);
+            let caller = call.caller(&report).at_most(wait(args.wait_sec));
             self.floors.checkpoints.run(&name, &request, &caller).await
         });
         let mut run = match run.await {
@@ -149,9 +157,9 @@ impl Server {
         title = "Get output",
         input_schema = schema::input::<OutputArgs>(),
         description = "Follow a running job, download or upload, or read the output of an old one. Waits for new output or the end, as long as a call may \
-            take; wait_sec 0 returns at once. Shows head and tail of all output or, with `next` from the last answer as `after`, of what is new. \
-            grep, tail_lines and from_byte search and read the whole log, what was omitted too (with `after`: what is new), and do not wait \
-            without `after`. Never changes or stops the job.",
+            take, or until a line; wait_sec 0 returns at once. Shows head and tail of all output or, with `next` from the last answer as `after`, of what \
+            is new. grep, tail_lines and from_byte search and read the whole log, what was omitted too (with `after`: what is new), and do not wait \
+            without `after` or `until`. Never changes or stops the job.",
         annotations(read_only_hint = true, open_world_hint = false)
     )]
     async fn get_output(
@@ -162,36 +170,47 @@ impl Server {
         let wait = args.wait_sec.map(Duration::from_secs);
         let client = self.client(&context);
         let room = client.room(args.log.chars()?);
-        let query = args.log.query(args.after.is_some())?;
+        let query = args.log.query(args.after.is_some(), args.until.is_some())?;
+        let until = args.until.as_deref().map(Pattern::new).transpose();
+        let until = until
+            .map_err(|error| {
+                Fault::invalid(format!(
+                    "until is not a regular expression that can be waited for: {error}"
+                ))
+            })?
+            .map(Until::new);
+        let waits = args.after.is_some() || until.is_some();
         let id = match self.floors.checkpoints.named(&args.job_id)? {
             Named::Job(id) => id,
-            Named::Operation(name) if args.after.is_none() && query.is_none() => {
+            Named::Operation(name) if !waits && query.is_none() => {
                 return self.follow(&name, wait, room, &context).await;
             }
             Named::Operation(_) => {
                 return Err(Fault::invalid(
-                    "after, grep, tail_lines and from_byte need the job_id that an answer named: by its name, an operation is followed",
+                    "after, until, grep, tail_lines and from_byte need the job_id that an answer named: by its name, an operation is followed",
                 ));
             }
         };
         let jobs = &self.floors.jobs;
-        let budget = self.budget(&context);
-        let Some(after) = args.after else {
-            if let Some(query) = query {
-                let range = call::ask(self, &context, budget, async |call| {
+        let query = match query {
+            Some(query) if !waits => {
+                let range = call::ask(self, &context, self.budget(&context), async |call| {
                     query.read(jobs, id, room, call.deadline).await
                 });
                 return Ok(log_range(range.await?, client));
             }
-            let seen = self.look(id, Reading::Whole, wait, room, &context).await?;
-            return Ok(seen_as(seen, client));
+            query => query,
         };
-        let seen = self.look(id, Reading::From(after), wait, room, &context);
+        let reading = args.after.map_or(Reading::Whole, Reading::From);
+        let seen = self.look(id, reading, until, wait, room, &context);
         let (view, query) = match (seen.await?, query) {
             (Seen::Job(view), Some(query)) => (view, query),
             (seen, _) => return Ok(seen_as(seen, client)),
         };
-        let query = query.of_new(view.log_at.unwrap_or(u64::MAX));
+        let query = match args.after {
+            Some(_) => query.of_new(view.log_at.unwrap_or(u64::MAX)),
+            None => query,
+        };
         let range = call::ask(self, &context, READ_TIMEOUT, async |call| {
             query.read(jobs, id, room, call.deadline).await
         });
@@ -208,6 +227,7 @@ impl Server {
         &self,
         id: JobId,
         reading: Reading,
+        until: Option<Until>,
         wait: Option<Duration>,
         room: Room,
         context: &RequestContext<RoleServer>,
@@ -217,7 +237,8 @@ impl Server {
         call::run(self, context, budget, async |call| {
             let report = |progress: Progress<'_>| call.report(progress);
             let caller = call.caller(&report).with_room(room);
-            self.floors.tasks.look(id, reading, wait, &caller).await
+            let tasks = &self.floors.tasks;
+            tasks.look(id, reading, until, wait, &caller).await
         })
         .await
     }
@@ -250,17 +271,16 @@ impl Server {
 
     async fn run_code(
         &self,
-        id: JobId,
         request: &JobRequest,
+        wait_sec: Option<u64>,
         context: &RequestContext<RoleServer>,
     ) -> Result<View, Fault> {
         let budget = self.budget(context);
         let view = call::run(self, context, budget, async |call| {
             let report = |progress: Progress<'_>| call.report(progress);
-            self.floors
-                .jobs
-                .run(id, request, &call.caller(&report))
-                .await
+            let caller = call.caller(&report).at_most(wait(wait_sec));
+            let jobs = &self.floors.jobs;
+            jobs.run(JobId::fresh(), request, &caller).await
         });
         view.await.map_err(did_not_run)
     }
@@ -271,6 +291,11 @@ fn seen_as(seen: Seen, client: Client) -> CallToolResult {
         Seen::Job(view) => execution(*view, client),
         Seen::Transfer(look) => convert::transfer(look, client),
     }
+}
+
+/// How long a run is waited for; by default as long as the call may take.
+fn wait(wait_sec: Option<u64>) -> Duration {
+    wait_sec.map_or(Duration::MAX, Duration::from_secs)
 }
 
 fn request(code: String, session: Option<String>, timeout_sec: u64) -> Result<JobRequest, Fault> {

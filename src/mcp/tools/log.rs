@@ -49,14 +49,20 @@ impl LogArgs {
         Ok(chars.unwrap_or(DEFAULT_CHARS))
     }
 
-    /// The part that is wanted; none for head and tail of all output. `after`: whether only new output is wanted.
-    pub(super) fn query(&self, after: bool) -> Result<Option<Query>, Fault> {
+    /// The part that is wanted; none for head and tail of all output. `after`: whether only new output is wanted;
+    /// `until`: whether a line is waited for.
+    pub(super) fn query(&self, after: bool, until: bool) -> Result<Option<Query>, Fault> {
         let context = within("context", self.context, 0, MAX_CONTEXT)?;
         let lines = within("tail_lines", self.tail_lines, 1, MAX_LINES)?;
         match self.from_byte {
             Some(_) if after => {
                 return Err(Fault::invalid(
                     "both after and from_byte are given: after follows the output, from_byte reads the log",
+                ));
+            }
+            Some(_) if until => {
+                return Err(Fault::invalid(
+                    "both until and from_byte are given: until waits for output, from_byte reads the log",
                 ));
             }
             Some(_) if lines.is_some() && self.grep.is_none() => {

@@ -9,6 +9,7 @@ mod listing;
 mod losses;
 mod real;
 mod results;
+mod retries;
 mod saved_results;
 
 use std::fs;
@@ -101,6 +102,7 @@ impl Bench {
             session: Some(plan.session),
             restart: false,
             keep_done: false,
+            retry_skipped: false,
         }
     }
 

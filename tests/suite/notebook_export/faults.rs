@@ -48,6 +48,7 @@ impl Bench {
                 on_error: OnError::Stop,
                 batch_size: None,
                 setup: None,
+                numbers: None,
             }),
             kernel_id: None,
         };

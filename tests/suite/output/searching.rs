@@ -149,7 +149,7 @@ fn a_look_after_a_cursor_shows_searches_and_ends_what_is_new_alone() {
     // The hint leads to what was omitted.
     let hint = news.fact("hint");
     let from: usize = hint
-        .split("from_byte, ")
+        .split("from_byte ")
         .nth(1)
         .unwrap()
         .split(' ')

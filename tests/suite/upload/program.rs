@@ -113,7 +113,7 @@ fn a_missing_upload_dir_is_named_by_the_upload_it_would_have_allowed() {
 }
 
 #[test]
-fn a_cancelled_call_ends_the_upload() {
+fn the_users_stop_ends_the_upload_and_another_cancellation_does_not() {
     let (server, home) = (UploadServer::start(), Home::new());
     let bytes = content(3 * REAL_PIECE, 1);
     write(home.path(), "results/big", &bytes);
@@ -124,6 +124,20 @@ fn a_cancelled_call_ends_the_upload() {
     server.until(|state| state.arrived >= REAL_PIECE);
     bridge.notify("notifications/cancelled", json!({"requestId": id}));
     let before = server.state().count("GET /files/upload");
+    let looking =
+        json!({"name": "upload_to_colab", "arguments": arguments, "_meta": {"progressToken": "p"}});
+    let id = bridge.begin("tools/call", looking);
+    bridge.until_heard(|heard| heard["params"]["progressToken"] == "p");
+    assert_eq!(
+        server.state().count("GET /files/upload"),
+        before,
+        "it is the same upload"
+    );
+    let reason = "AbortError: remote-cancel";
+    bridge.notify(
+        "notifications/cancelled",
+        json!({"requestId": id, "reason": reason}),
+    );
     server.set(|state| state.faults.hold_at = None);
     // The next call finds no running upload and asks the executor what it has.
     let answer = bridge.call("upload_to_colab", arguments);

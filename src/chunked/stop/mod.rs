@@ -2,6 +2,7 @@
 
 use crate::base::advice::{Advice, Step};
 use crate::checkpoints::checkpoint::{Flight, Stop};
+use crate::jobs::body_line::body_line;
 use crate::jobs::{death, ending};
 use crate::wire::event::PythonError;
 use crate::wire::job::{Job, OnError};
@@ -25,10 +26,14 @@ pub(super) fn explain(
         .is_none_or(|reason| reason == Reason::PythonError);
     let (code, what, hint, code_must_change) = match error {
         Some(error) if by_python => {
-            let must_change = is_unparsed(error) || error.ename == UNANSWERED;
+            let must_change = is_unparsed(error)
+                || error.ename == UNANSWERED
+                || (iteration.is_none() && error.ename == "NameError");
+            let part = part(iteration);
+            let line = body_line(error).map(|line| format!(" (line {line} of {part})"));
             (
                 "python_error",
-                format!("failed: {}", error.sentence()),
+                format!("failed: {}{}", error.sentence(), line.unwrap_or_default()),
                 after_exception(iteration, skips(job), error),
                 must_change,
             )
@@ -79,12 +84,17 @@ fn is_unparsed(error: &PythonError) -> bool {
     is_syntax && !error.traceback.iter().any(has_run)
 }
 
-fn after_exception(iteration: Option<u64>, skips: bool, error: &PythonError) -> Advice {
-    let part = if iteration.is_some() {
+/// The argument whose code failed.
+fn part(iteration: Option<u64>) -> &'static str {
+    if iteration.is_some() {
         "loop_code"
     } else {
         "setup_code"
-    };
+    }
+}
+
+fn after_exception(iteration: Option<u64>, skips: bool, error: &PythonError) -> Advice {
+    let part = part(iteration);
     if is_unparsed(error) {
         return format!(
             "{part} is not valid Python, so none of it ran: call with the fixed {part} and keep_done: true."
@@ -98,10 +108,14 @@ fn after_exception(iteration: Option<u64>, skips: bool, error: &PythonError) -> 
         .into();
     }
     let Some(iteration) = iteration else {
-        return cause(error, false).then(
-            "If setup_code must change, call with the new one and keep_done: true; if the cause is gone, call with checkpoint_name alone: the \
-             setup runs again.",
-        );
+        return cause(error, false).then(match error.ename.as_str() {
+            "NameError" => "Call with the fixed setup_code and keep_done: true.",
+            _ if is_outside(error) => "Then call with checkpoint_name alone: the setup runs again.",
+            _ => {
+                "If setup_code must change, call with the new one and keep_done: true; if the cause is gone, call with checkpoint_name alone: the \
+                 setup runs again."
+            }
+        });
     };
     let skip = match (skips, error.ename.as_str()) {
         // Not subclasses of `Exception`, so they are never skipped.
@@ -114,6 +128,15 @@ fn after_exception(iteration: Option<u64>, skips: bool, error: &PythonError) -> 
         "If loop_code must change, call with the new one and keep_done: true, which continues at iteration {iteration}; if the cause is \
          gone, call with checkpoint_name alone: it is retried.{skip}"
     ))
+}
+
+/// Whether the cause is probably on the machine, and not in the code.
+fn is_outside(error: &PythonError) -> bool {
+    matches!(
+        error.ename.as_str(),
+        "ModuleNotFoundError" | "FileNotFoundError"
+    ) || ending::is_gpu_lost(error)
+        || ending::is_memory_short(error)
 }
 
 /// Advises on causes outside of the code.
@@ -215,175 +238,4 @@ pub(super) fn incomplete(flight: &Flight, what: &str) -> Stop {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::{Advice, after_exception, explain};
-    use crate::checkpoints::checkpoint::{Flight, Stop};
-    use crate::wire::event::PythonError;
-    use crate::wire::job::Job;
-
-    fn said(advice: &Advice) -> String {
-        advice.worded(|step| format!("<{step:?}>").into())
-    }
-
-    fn exception(ename: &str, evalue: &str) -> PythonError {
-        PythonError {
-            ename: ename.to_owned(),
-            evalue: evalue.to_owned(),
-            traceback: Vec::new(),
-        }
-    }
-
-    fn stop(is_looping: bool, state: &str, reason: &str, ename: Option<&str>) -> Stop {
-        let flight = Flight::new(is_looping);
-        let job: Job = serde_json::from_value(json!({
-            "id": flight.job_id, "session": "main", "state": state, "reason": reason, "timeout_sec": 300,
-            "created_at": "", "last_seq": 1, "log_bytes": 0,
-        }))
-        .unwrap();
-        let error = ename.map(|ename| exception(ename, "why"));
-        explain(&flight, &job, 7, error.as_ref())
-    }
-
-    #[test]
-    fn each_end_says_where_it_was_and_what_to_do() {
-        let (setup, batch) = (false, true);
-        for (is_looping, state, reason, ename, code, place, advice) in [
-            (
-                batch,
-                "failed",
-                "python_error",
-                Some("ValueError"),
-                "python_error",
-                "iteration 7 ",
-                "on_error",
-            ),
-            (
-                batch,
-                "failed",
-                "python_error",
-                Some("NameError"),
-                "python_error",
-                "iteration 7 ",
-                "RunQuick",
-            ),
-            (
-                setup,
-                "failed",
-                "python_error",
-                Some("NameError"),
-                "python_error",
-                "the setup ",
-                "setup_code",
-            ),
-            (
-                batch,
-                "timed_out",
-                "timeout",
-                Some("KeyboardInterrupt"),
-                "timed_out",
-                "iteration 7 ",
-                "smaller batch_size",
-            ),
-            (
-                setup,
-                "timed_out",
-                "timeout",
-                None,
-                "timed_out",
-                "the setup ",
-                "RunLong",
-            ),
-            (
-                batch,
-                "failed",
-                "kernel_died",
-                None,
-                "kernel_died",
-                "iteration 7 ",
-                "checkpoint_name alone",
-            ),
-            (
-                batch,
-                "failed",
-                "exited",
-                Some("ExitCalled"),
-                "python_error",
-                "iteration 7 ",
-                "iteration 7 again",
-            ),
-            (
-                setup,
-                "succeeded",
-                "exited",
-                None,
-                "python_error",
-                "the setup ",
-                "setup_code",
-            ),
-            (
-                batch,
-                "interrupted",
-                "interrupted",
-                Some("KeyboardInterrupt"),
-                "cancelled",
-                "iteration 7 ",
-                "checkpoint_name alone",
-            ),
-        ] {
-            let stop = stop(is_looping, state, reason, ename);
-            assert_eq!(stop.code, code);
-            assert_eq!(stop.interrupted, state == "interrupted");
-            assert!(stop.error.starts_with(place), "{stop:?}");
-            assert!(format!("{:?}", stop.hint).contains(advice), "{stop:?}");
-        }
-    }
-
-    #[test]
-    fn an_exception_says_what_is_done_and_advises_skip_only_where_unset() {
-        let error = exception("ValueError", "1");
-        for (iteration, done) in [
-            (0, "No iteration is done yet."),
-            (1, "Iteration 0 is done"),
-            (7, "Iterations before 7 are done"),
-        ] {
-            let hint = said(&after_exception(Some(iteration), false, &error));
-            assert!(hint.starts_with(done), "{hint}");
-            assert!(hint.contains("skips failing iterations"), "{hint}");
-            let hint = said(&after_exception(Some(iteration), true, &error));
-            assert!(hint.starts_with(done), "{hint}");
-            assert!(!hint.contains("skips failing iterations"), "{hint}");
-        }
-    }
-
-    #[test]
-    fn skip_is_not_advised_for_exceptions_that_are_never_skipped() {
-        for ename in ["KeyboardInterrupt", "SystemExit"] {
-            for skips in [false, true] {
-                let hint = said(&after_exception(Some(7), skips, &exception(ename, "")));
-                assert!(!hint.contains("skip"), "{hint}");
-            }
-        }
-    }
-
-    #[test]
-    fn stops_name_what_has_to_be_fixed_before_resuming() {
-        let missing = exception("ModuleNotFoundError", "No module named 'x'");
-        let lost = exception(
-            "AcceleratorError",
-            "CUDA error: device-side assert triggered",
-        );
-        let full = exception("RuntimeError", "CUDA error: out of memory");
-        for (iteration, error, advice, is_given) in [
-            (None, &missing, "%pip install", true),
-            (None, &lost, "<RestartSession>", true),
-            (Some(7), &lost, "<RestartSession>", true),
-            (Some(7), &full, "call <RestartSession> first", false),
-            (Some(7), &full, "Memory is short", true),
-        ] {
-            let hint = said(&after_exception(iteration, false, error));
-            assert_eq!(hint.contains(advice), is_given, "{hint}");
-        }
-    }
-}
+mod tests;
