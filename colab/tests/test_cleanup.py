@@ -58,6 +58,71 @@ def test_named_variables_are_freed_with_what_was_shown_of_them_alone(executor: E
     assert [one["name"] for one in executor.get(f"/variables?session={session}")["variables"]] == ["b"]
 
 
+BATCHES = f"batches = {{'train': numpy.ones(({HELD_BYTES // 80}, 10)), 'test': [1]}}"
+
+
+@pytest.mark.parametrize(
+    ("made", "shown"),
+    [
+        (BATCHES, "batches['train']"),
+        (BATCHES, "batches['train'][:5]"),
+        (BATCHES, "batches['train'][:5].T, 5"),
+        (BATCHES, "list(batches['train'][:5])"),
+        (f"batches = [bytes({HELD_BYTES // 10}) for _ in range(10)]", "batches[:9]"),
+        (
+            f"class Model: pass\nbatches = Model(); batches.weights = {{'a': bytearray({HELD_BYTES})}}",
+            "batches.weights",
+        ),
+        (f"batches = (lambda held: lambda: held)(numpy.ones({HELD_BYTES // 8}))", "batches()[1:]"),
+    ],
+)
+def test_what_was_shown_of_a_part_goes_with_its_variable(
+    executor: Executor, session: str, made: str, shown: str
+) -> None:
+    for code in ("'before'", made, shown, "kept = [1.5]", "kept[0]"):
+        executor.run(code, session=session)
+    done = executor.post("/cleanup", {"session": session, "variables": ["batches"]})
+    assert (done["freed_mb"] > NEARLY_ALL_MB, done["held_by"]) == (True, []), done
+    assert executor.run("print(list(Out.values()))", session=session).stdout == "['before', 1.5]\n"
+
+
+def test_a_result_that_another_variable_holds_stays_and_the_variable_is_named(executor: Executor, session: str) -> None:
+    for code in (BATCHES, "head = [batches['train'][:5]]", "batches['train']", "own = numpy.zeros(9); own.sum()"):
+        executor.run(code, session=session)
+    asked = {"session": session, "variables": ["batches"]}
+    done = executor.post("/cleanup", asked)
+    assert (done["freed_mb"] < NEARLY_ALL_MB, done["held_by"]) == (True, ["head"]), done
+    assert executor.run("print(len(Out))", session=session).stdout == "2\n"
+    done = executor.post("/cleanup", {**asked, "variables": ["head"]})
+    assert (done["freed_mb"] > NEARLY_ALL_MB, done["held_by"]) == (True, []), done
+
+
+def test_a_cleanup_runs_none_of_the_users_code(executor: Executor, session: str) -> None:
+    code = """
+def ran(*_): raise SystemExit("ran")
+class Kind(type):
+    __eq__ = __hash__ = __instancecheck__ = __subclasscheck__ = __getattribute__ = ran
+class Trap(list, metaclass=Kind):
+    __eq__ = __hash__ = __len__ = __iter__ = __sizeof__ = __getattribute__ = __getitem__ = ran
+class Array(numpy.ndarray):
+    base = nbytes = dtype = property(ran)
+    __getitem__ = __iter__ = __len__ = view = ran
+made = [Trap(), numpy.ones(9).view(Array), {"a": Trap()}]
+kept = [Trap(), numpy.ones(9).view(Array)]
+"""
+    executor.run(code, session=session)
+    executor.run("made[:2];", session=session)
+    done = executor.post("/cleanup", {"session": session, "variables": ["made"]})
+    assert (done["cleared_variables"], done["held_by"]) == (["made"], [])
+
+
+def test_a_large_graph_is_cleared_in_bounded_time(executor: Executor, session: str) -> None:
+    code = "graph = [[{'a': [i]} for i in range(1000)] for _ in range(1000)]\nkept = [graph, 1]"
+    executor.run(code, session=session)
+    done = executor.post("/cleanup", {"session": session, "variables": ["graph"]})
+    assert done["held_by"] == ["kept"]
+
+
 @pytest.mark.parametrize("unknown", ["nobody", "_", "__", "Out", "In", "exit", "get_ipython", "__name__", "_ih", "a.b"])
 def test_an_unknown_name_is_refused_and_nothing_is_cleared(executor: Executor, session: str, unknown: str) -> None:
     executor.run("a, b = 1, 2", session=session)

@@ -109,6 +109,9 @@ pub struct CleanupRequest {
 pub struct Cleanup {
     pub session: String,
     pub cleared_variables: Vec<String>,
+    /// Other variables that hold a considerable part of what was cleared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_by: Vec<String>,
     pub collected_objects: u64,
     pub cuda_cache_emptied: bool,
     pub figures_closed: u64,

@@ -218,6 +218,13 @@ fn named_variables_are_cleared_alone_and_an_unknown_name_clears_none() {
     assert_eq!(run(&mut bridge, "naming", "print(b)").text, "1\n");
     let left = bridge.call("list_colab_variables", json!({"session": "naming"}));
     assert_eq!(names(&json!(left.rows()), "name"), ["b"]);
+
+    let code = "data = numpy.ones(250_000)\nhead = data[:5]";
+    run(&mut bridge, "naming", code);
+    let arguments = json!({"session": "naming", "variables": ["data"]});
+    let held = bridge.call("cleanup_colab", arguments);
+    assert_eq!(held.facts["held_by"], json!(["head"]));
+    assert!(held.fact("hint").ends_with("in variables: head."));
 }
 
 #[test]

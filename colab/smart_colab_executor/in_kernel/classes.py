@@ -36,6 +36,11 @@ def root_of(kind: type) -> str:
     return module_of(kind).partition(".")[0].lstrip("_")
 
 
+def is_a(value: object, package: str, name: str) -> bool:
+    """Return whether the value's class, or one that it derives from, has this name in this package."""
+    return any((root_of(base), name_of(base)) == (package, name) for base in mro_of(type(value)))
+
+
 def attributes_of(value: object) -> dict[str, Any]:
     """Return the instance's own attributes."""
     for base in mro_of(type(value)):

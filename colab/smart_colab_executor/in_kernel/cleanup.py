@@ -11,6 +11,7 @@ import sys
 from contextlib import suppress
 from typing import Any
 
+from .holdings import Holdings
 from .variables import NOT_THE_USERS, user_variables
 
 # The last three shown values; IPython has each of them in the namespace, in its copy of it, and in its display hook.
@@ -21,24 +22,21 @@ LAST_ERROR = ("last_traceback", "last_value", "last_type", "last_exc")
 def clear_all(shell: Any) -> dict[str, Any]:
     """Clear what the user made and all that was shown, then give memory back."""
     names = sorted(user_variables(shell))
-    for name in names:
-        shell.user_ns.pop(name, None)
+    held_by = _forget(shell, names, all_shown=True)
     figures = 0
     if (pyplot := sys.modules.get("matplotlib.pyplot")) is not None:
         figures = len(pyplot.get_fignums())
         pyplot.close("all")
-    _forget_shown(shell)
-    return {"cleared_variables": names, "figures_closed": figures, **_give_back(shell)}
+    return {"cleared_variables": names, "held_by": held_by, "figures_closed": figures, **_give_back(shell)}
 
 
 def clear_named(shell: Any, names: list[str]) -> dict[str, Any]:
     """Clear these variables and what was shown of them; where one is unknown nothing changes, and `unknown` has it."""
-    wanted = dict.fromkeys(names)
+    wanted = sorted(set(names))
     if unknown := [name for name in wanted if not _may_be_cleared(shell, name)]:
         return {"unknown": unknown, "known": sorted(user_variables(shell))}
-    values = [shell.user_ns.pop(name) for name in wanted]
-    _forget_shown(shell, values)
-    return {"cleared_variables": sorted(wanted), "figures_closed": 0, **_give_back(shell)}
+    held_by = _forget(shell, wanted, all_shown=False)
+    return {"cleared_variables": wanted, "held_by": held_by, "figures_closed": 0, **_give_back(shell)}
 
 
 def _may_be_cleared(shell: Any, name: str) -> bool:
@@ -48,14 +46,36 @@ def _may_be_cleared(shell: Any, name: str) -> bool:
     return is_own and name in space and not (name in hidden and hidden[name] is space[name])
 
 
-def _forget_shown(shell: Any, values: list[Any] | None = None) -> None:
-    """Let go of the results of cells: of all, or of those that are one of `values`."""
+def _forget(shell: Any, names: list[str], *, all_shown: bool) -> list[str]:
+    """Let go of variables and the results of cells: of all, or of theirs. Return which other variables hold theirs."""
+    space, hidden = shell.user_ns, shell.user_ns_hidden
+    values = [space.pop(name) for name in names]
+    others = {
+        name: value
+        for name, value in list(space.items())
+        if name not in NOT_THE_USERS and not (name in hidden and hidden[name] is value)
+    }
+    holdings = Holdings(shell, values, others)
+    meant = {id(value) for value in _shown(shell) if all_shown or holdings.are_kept_by(value)}
+    _forget_shown(shell, meant)
+    return holdings.holders
 
-    def is_meant(value: object) -> bool:
-        return values is None or any(value is one for one in values)
 
+def _shown(shell: Any) -> list[Any]:
+    hook, hidden = shell.displayhook, shell.user_ns_hidden
+    values = [*shell.history_manager.output_hist.values(), *(hidden.get(name) for name in LAST_SHOWN)]
+    return [*values, *(getattr(hook, name) for name in LAST_SHOWN), *(result.result for result in _last_results(shell))]
+
+
+def _last_results(shell: Any) -> list[Any]:
+    results = (shell.last_execution_result, getattr(shell.displayhook, "exec_result", None))
+    return [result for result in results if result is not None]
+
+
+def _forget_shown(shell: Any, meant: set[int]) -> None:
+    """Let go of the results of cells with these ids."""
     hook, hidden, history = shell.displayhook, shell.user_ns_hidden, shell.history_manager
-    for number in [number for number, value in list(history.output_hist.items()) if is_meant(value)]:
+    for number in [number for number, value in list(history.output_hist.items()) if id(value) in meant]:
         value = history.output_hist.pop(number)
         history.output_hist_reprs.pop(number, None)
         for space in (shell.user_ns, hidden):
@@ -65,12 +85,12 @@ def _forget_shown(shell: Any, values: list[Any] | None = None) -> None:
         # What the user's own code has put under such a name stays.
         is_shown = shell.user_ns.get(name) is hidden.get(name)
         for space in (hidden, *([shell.user_ns] if is_shown else [])):
-            if name in space and is_meant(space[name]):
+            if name in space and id(space[name]) in meant:
                 space[name] = ""
-        if is_meant(getattr(hook, name)):
+        if id(getattr(hook, name)) in meant:
             setattr(hook, name, "")
-    for result in (shell.last_execution_result, getattr(hook, "exec_result", None)):
-        if result is not None and is_meant(result.result):
+    for result in _last_results(shell):
+        if id(result.result) in meant:
             result.result = None
 
 

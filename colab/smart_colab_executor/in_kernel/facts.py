@@ -12,7 +12,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from .classes import attributes_of, module_of, mro_of, name_of, root_of, slots_of
+from .classes import attributes_of, is_a, module_of, mro_of, name_of, root_of, slots_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,7 +178,7 @@ def _pandas_values(measure: Measure, values: Any) -> int:
     """Return the bytes of one of pandas' arrays; some contain an array of Python objects."""
     if module_of(type(values)) == "__main__":
         return 0
-    if _is_a(values, "pandas", "Categorical"):
+    if is_a(values, "pandas", "Categorical"):
         return int(values.codes.nbytes + _index(measure, values.categories)["bytes"])
     inner = getattr(values, "_ndarray", values)
     if _find(type(inner)) is _ndarray:
@@ -250,7 +250,7 @@ def _hdf5(_: Measure, value: Any) -> Facts:
     try:
         if not value.id.valid:
             return {"note": CLOSED}
-        if not _is_a(value, "h5py", "Dataset"):
+        if not is_a(value, "h5py", "Dataset"):
             return {"note": "on disk"}
         size = value.id.get_type().get_size() * int(value.id.get_space().get_simple_extent_npoints())
         return {"shape": value.shape, "dtype": value.dtype, "note": f"on disk, {format_bytes(size)}"}
@@ -287,11 +287,11 @@ def _xarray_data(measure: Measure, variable: Any) -> Facts:
 
 
 def _xarray(measure: Measure, value: Any) -> Facts:
-    if _is_a(value, "xarray", "Dataset"):
+    if is_a(value, "xarray", "Dataset"):
         parts = {name: _xarray_data(measure, variable) for name, variable in list(value._variables.items())}
         lazy = {"note": LAZY} if any("note" in part for part in parts.values()) else {}
         return {**_columns(list(parts)), "bytes": sum(part.get("bytes") or 0 for part in parts.values()), **lazy}
-    return _xarray_data(measure, value._variable if _is_a(value, "xarray", "DataArray") else value)
+    return _xarray_data(measure, value._variable if is_a(value, "xarray", "DataArray") else value)
 
 
 def _array(_: Measure, value: Any) -> Facts:
@@ -362,7 +362,3 @@ def _find(kind: type) -> Callable[[Measure, Any], Facts] | None:
             is_safe = look in (_ndarray, _pandas, _lazy) or module_of(kind) != "__main__"
             return look if is_safe else None
     return None
-
-
-def _is_a(value: object, package: str, name: str) -> bool:
-    return any((root_of(base), name_of(base)) == (package, name) for base in mro_of(type(value)))

@@ -41,6 +41,7 @@ KERNEL_SIDE = (
     "facts",
     "short_repr",
     "variables",
+    "holdings",
     "cleanup",
     "kernel_side",
 )

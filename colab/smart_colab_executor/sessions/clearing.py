@@ -18,8 +18,8 @@ def nothing_to_clear(session: str, names: list[str] | None) -> dict[str, Any]:
     """Return what a cleanup does without a kernel. Raises NotFound where names are given."""
     if names:
         _report_unknown(session, names, [])
-    nothing = {"cleared_variables": [], "collected_objects": 0, "cuda_cache_emptied": False, "figures_closed": 0}
-    return {**nothing, "freed_mb": 0.0}
+    nothing = {"cleared_variables": [], "held_by": [], "figures_closed": 0, "freed_mb": 0.0}
+    return {**nothing, "collected_objects": 0, "cuda_cache_emptied": False}
 
 
 async def clear_kernel(kernel: Kernel, session: str, names: list[str] | None) -> dict[str, Any]:

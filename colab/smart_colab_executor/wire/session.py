@@ -73,6 +73,7 @@ class Cleanup(TypedDict):
 
     session: str
     cleared_variables: list[str]
+    held_by: list[str]
     collected_objects: int
     cuda_cache_emptied: bool
     figures_closed: int

@@ -34,6 +34,28 @@ struct RestartArgs {
     remove: Option<bool>,
 }
 
+/// The result of a cleanup.
+#[derive(Debug, Serialize)]
+struct CleanupReport {
+    #[serde(flatten)]
+    cleanup: Cleanup,
+    /// The next step, if other variables hold what was to be freed.
+    hint: Option<String>,
+}
+
+impl From<Cleanup> for CleanupReport {
+    fn from(cleanup: Cleanup) -> Self {
+        let holders = cleanup.held_by.join(", ");
+        let hint = format!(
+            "Memory of what was cleared is still held by other variables: name them too to free it, in variables: {holders}."
+        );
+        Self {
+            hint: (!holders.is_empty()).then_some(hint),
+            cleanup,
+        }
+    }
+}
+
 /// The result of a restart.
 #[derive(Debug, Serialize)]
 struct RestartReport {
@@ -51,7 +73,8 @@ impl Server {
         title = "Clean up",
         input_schema = schema::input::<CleanupArgs>(),
         description = "Free memory: delete the variables of a session, all of them or those named, with the results shown of them (_, Out), collect garbage, \
-            empty the CUDA cache; without names, close figures too. freed_mb is what its Python process gave back. Variables cannot be recovered: \
+            empty the CUDA cache; without names, close figures too. freed_mb is what its Python process gave back, held_by names variables that hold some \
+            of it. Variables cannot be recovered: \
             ask the user first. Deletes no files but, with temp_files, temporary ones, each listed. Fails with busy while the session runs code.",
         annotations(
             read_only_hint = false,
@@ -64,7 +87,7 @@ impl Server {
         &self,
         Parameters(args): Parameters<CleanupArgs>,
         context: RequestContext<RoleServer>,
-    ) -> Result<Report<Cleanup>, Fault> {
+    ) -> Result<Report<CleanupReport>, Fault> {
         if args.variables.as_ref().is_some_and(Vec::is_empty) {
             return Err(Fault::invalid(
                 "variables is empty: name one at least, or leave it out to delete all of them",
@@ -85,7 +108,7 @@ impl Server {
         let advice =
             "It is not known whether the session was cleared: list_colab_variables shows it.";
         cleanup
-            .map(Report)
+            .map(|cleanup| Report(cleanup.into()))
             .map_err(|error| unclear_first(error, advice))
     }
 
