@@ -148,6 +148,8 @@ fn a_table_is_read_in_the_dialect_of_its_rows() {
     let rows = reader.look("sep.csv", "sep=;\na;b\n".to_owned() + &"1;2\n".repeat(30));
     assert_eq!(rows.facts["next_line"], 23);
     assert!(rows.fact("hint").contains("sep=';'"), "{}", rows.facts);
+    let alone = "(csv.reader where pandas is not installed)";
+    assert!(rows.fact("hint").contains(alone), "{}", rows.facts);
 }
 
 #[test]

@@ -124,7 +124,7 @@ pub(super) fn hint(note: &Note, facts: &Facts) -> Option<String> {
                 "Only the first rows are shown: `lines` shows more".to_owned()
             };
             format!(
-                "{why}; line {line} continues as plain lines. To compute with it, run code: {}.",
+                "{why}; line {line} continues as plain lines. To compute with it, run code: {} (csv.reader where pandas is not installed).",
                 read_csv(&path, facts)
             )
         }
