@@ -21,6 +21,11 @@ pub struct Skipped {
     pub reason: String,
 }
 
+/// Whether a member of a report says nothing: it is false, 0 or empty.
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// Seconds, rounded to the millisecond.
 pub(super) fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1000.0).round() / 1000.0

@@ -11,7 +11,9 @@ use crate::base::text::visible;
 use crate::caller::Transferred;
 use crate::edge::allowance::NGROK_FREE_BYTES;
 use crate::transfer::error::TransferError;
-use crate::transfer::report::{Skipped, Status, bytes, bytes_are, files_are, seconds, skipped};
+use crate::transfer::report::{
+    Skipped, Status, bytes, bytes_are, files_are, is_default, seconds, skipped,
+};
 use crate::transfer::running::Direction;
 use crate::transfer::running::{Meter, Report};
 use crate::transfer::trouble::Trouble;
@@ -26,26 +28,33 @@ pub struct DownloadReport {
     pub remote_path: String,
     /// Where the file or folder is, once it is complete.
     pub local_path: Option<String>,
+    #[serde(skip_serializing_if = "is_default")]
     pub is_folder: bool,
     /// Size of the file or of all files of the folder; null while a large folder is being listed.
     pub size_bytes: Option<u64>,
     pub received_bytes: u64,
     /// Bytes kept from an earlier, interrupted download.
+    #[serde(skip_serializing_if = "is_default")]
     pub resumed_bytes: u64,
     /// The file's SHA-256, checked against the executor's; null for a folder, whose files are each checked.
     pub sha256: Option<String>,
     /// Number of complete files.
+    #[serde(skip_serializing_if = "is_default")]
     pub files: u64,
     /// The first 100 skipped entries of a folder.
+    #[serde(skip_serializing_if = "is_default")]
     pub skipped: Vec<Skipped>,
+    #[serde(skip_serializing_if = "is_default")]
     pub skipped_count: u64,
     /// For a folder: a file beside it with the SHA-256 of each file; `sha256sum -c` in the folder for downloads checks them.
     pub manifest: Option<String>,
     /// Why the manifest could not be written although the folder is complete.
     pub manifest_error: Option<String>,
     /// A local file had this name and is kept, so this one got another name.
+    #[serde(skip_serializing_if = "is_default")]
     pub renamed: bool,
     /// The same file was already here, by its SHA-256: it keeps its name, and nothing was downloaded.
+    #[serde(skip_serializing_if = "is_default")]
     pub verified: bool,
     /// Bytes received through ngrok by this computer this month, of the free plan's 1 GB; null without ngrok.
     pub ngrok_month_bytes: Option<u64>,

@@ -9,7 +9,9 @@ use crate::base::advice::{Advice, Step};
 use crate::base::ids::JobId;
 use crate::base::text::{counted, visible};
 use crate::caller::Transferred;
-use crate::transfer::report::{Skipped, Status, bytes, bytes_are, files_are, seconds, skipped};
+use crate::transfer::report::{
+    Skipped, Status, bytes, bytes_are, files_are, is_default, seconds, skipped,
+};
 use crate::transfer::running::Direction;
 use crate::transfer::running::Report;
 use crate::transfer::trouble::Trouble;
@@ -24,26 +26,35 @@ pub struct UploadReport {
     pub local_path: String,
     /// Where the file or folder is, or will be.
     pub remote_path: String,
+    #[serde(skip_serializing_if = "is_default")]
     pub is_folder: bool,
     /// Size of the file or of all files of the folder; null while a folder is being scanned.
     pub size_bytes: Option<u64>,
     pub sent_bytes: u64,
     /// Bytes that the runtime already had: the same content, or the part sent by an earlier upload.
+    #[serde(skip_serializing_if = "is_default")]
     pub already_there_bytes: u64,
     /// The file's SHA-256, checked against the executor's; null for a folder, whose files are each checked.
     pub sha256: Option<String>,
     /// Number of files that have arrived.
+    #[serde(skip_serializing_if = "is_default")]
     pub files: u64,
     /// The first 100 skipped entries of a folder.
+    #[serde(skip_serializing_if = "is_default")]
     pub skipped: Vec<Skipped>,
+    #[serde(skip_serializing_if = "is_default")]
     pub skipped_count: u64,
     /// Number of existing files with other content that were replaced.
+    #[serde(skip_serializing_if = "is_default")]
     pub replaced: u64,
     /// Number of folders without files, which are not created.
+    #[serde(skip_serializing_if = "is_default")]
     pub empty_folders: u64,
     /// Number of further hard links to a file, each sent as a file of its own.
+    #[serde(skip_serializing_if = "is_default")]
     pub hard_links: u64,
     /// Number of files that lost their executable mode, which the executor or its disk does not support.
+    #[serde(skip_serializing_if = "is_default")]
     pub not_executable: u64,
     #[serde(flatten)]
     pub trouble: Trouble,

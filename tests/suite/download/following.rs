@@ -32,6 +32,9 @@ fn get_output_follows_a_download_to_its_end_and_repeats_the_report() {
         json!({"remote_path": "/content/big"}),
     );
     assert_eq!(begun.facts["status"], "running");
+    for default in ["renamed", "resumed_bytes", "skipped", "verified"] {
+        assert!(begun.facts.get(default).is_none(), "{}", begun.facts);
+    }
     let id = begun.fact("job_id").to_owned();
     assert!(begun.fact("next_step").contains(&id), "{}", begun.facts);
     let look = json!({"job_id": id, "wait_sec": 0});

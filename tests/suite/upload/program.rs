@@ -209,6 +209,16 @@ fn the_real_executor_takes_files_and_folders_and_recognizes_them() {
             let answer = bridge.call("upload_to_colab", arguments.clone());
             assert_eq!(answer.fact("status"), "complete", "{}", answer.whole);
             assert_eq!(answer.facts["files"], files, "{}", answer.facts);
+            let members = answer.facts.as_object().unwrap();
+            for default in [json!(false), json!(0), json!([])] {
+                let mut empty = members.iter().filter(|(_, value)| **value == default);
+                let sizes = ["sent_bytes", "size_bytes"];
+                assert!(
+                    empty.all(|(name, _)| sizes.contains(&name.as_str())),
+                    "{}",
+                    answer.facts
+                );
+            }
             let sent = answer.facts["sent_bytes"].as_u64().unwrap();
             assert_eq!(sent > 0, sends && local != "empty", "{}", answer.facts);
         }
