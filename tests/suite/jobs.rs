@@ -219,9 +219,8 @@ fn a_kernel_death_between_calls_is_reported_once() {
             .find(|one| one["name"] == "idle")
             .unwrap()
     };
-    let before = session(&mut bridge)["kernel_id"].clone();
     fs::write(executor.root().join("idle-go"), "").unwrap();
-    while session(&mut bridge)["kernel_id"] == before {}
+    while session(&mut bridge)["state"] == "idle" {}
     let first = run(&mut bridge, "idle", "print('x' in dir())");
     first.succeeded();
     assert_eq!(first.text, "False\n");

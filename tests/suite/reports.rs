@@ -52,6 +52,10 @@ fn the_connection_check_reports_the_runtime() {
         assert!(answer.facts[number].is_number(), "{}", answer.facts);
     }
     assert!(names(&answer.facts["sessions"], "name").contains(&"main"));
+    let session = answer.facts["sessions"][0].as_object().unwrap();
+    for identity in ["kernel_id", "started_at", "idle_sec"] {
+        assert!(!session.contains_key(identity), "{session:?}");
+    }
     let saved = home.folder("results").display().to_string();
     assert_eq!(answer.fact("save_dir"), saved);
     assert_eq!(answer.facts["upload_dirs"], json!([saved]));

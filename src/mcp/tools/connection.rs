@@ -20,9 +20,9 @@ use crate::mcp::report::Report;
 use crate::mcp::roots::roots;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
+use crate::mcp::tools::sessions::SessionFacts;
 use crate::runtime::{Machine, RuntimeError};
 use crate::wire::machine::{Compute, Gpu, Platform, Probe, Storage};
-use crate::wire::session::Session;
 
 /// The check always answers within 10 s.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(9);
@@ -40,7 +40,7 @@ pub(super) struct ConnectionReport {
     memory_used_pct: Option<f64>,
     executor_version: Option<String>,
     /// The runtime's kernels, and the jobs running in them.
-    sessions: Vec<Session>,
+    sessions: Vec<SessionFacts>,
     /// The stable code of the error.
     code: Option<String>,
     /// The error as a sentence.
@@ -203,7 +203,7 @@ impl ConnectionReport {
             memory_available_gb: Some(health.memory_available_gb),
             memory_used_pct: Some(health.memory_used_pct),
             executor_version: Some(health.version),
-            sessions,
+            sessions: sessions.into_iter().map(SessionFacts::from).collect(),
             code: None,
             problem: None,
             suggestion: suggestion.to_owned(),

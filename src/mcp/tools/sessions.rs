@@ -14,7 +14,7 @@ use crate::mcp::server::Server;
 use crate::mcp::{args, call};
 use crate::runtime::error::Reach;
 use crate::runtime::{Machine, RuntimeError, RuntimeResult};
-use crate::wire::session::{Cleanup, CleanupRequest, Session};
+use crate::wire::session::{Cleanup, CleanupRequest, Session, SessionState};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct CleanupArgs {
@@ -32,6 +32,34 @@ struct RestartArgs {
     session: Option<String>,
     /// Remove the session instead, which frees its memory.
     remove: Option<bool>,
+}
+
+/// A session, without what only identifies its process.
+#[derive(Debug, Serialize)]
+pub(super) struct SessionFacts {
+    name: String,
+    state: SessionState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    running_job: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queued_jobs: Option<u64>,
+    /// 0: its variables are gone, or none were made.
+    execution_count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_mb: Option<f64>,
+}
+
+impl From<Session> for SessionFacts {
+    fn from(session: Session) -> Self {
+        Self {
+            name: session.name,
+            state: session.state,
+            running_job: session.running_job,
+            queued_jobs: Some(session.queued_jobs).filter(|&count| count > 0),
+            execution_count: session.execution_count,
+            memory_mb: session.memory_mb,
+        }
+    }
 }
 
 /// The result of a cleanup.
@@ -60,7 +88,7 @@ impl From<Cleanup> for CleanupReport {
 #[derive(Debug, Serialize)]
 struct RestartReport {
     /// The session with its new kernel; null if it was removed.
-    session: Option<Session>,
+    session: Option<SessionFacts>,
     /// Running and queued jobs that were ended.
     ended_jobs: Vec<String>,
     /// The result, and the next step.
@@ -153,13 +181,13 @@ impl Server {
                     "Session {name} has a new Python process and no variables: run the setup again."
                 );
                 Ok(RestartReport {
-                    session: Some(restarted.session),
+                    session: Some(restarted.session.into()),
                     ended_jobs: restarted.ended_jobs,
                     message,
                 })
             })
             .await;
-        let advice = "It is not known whether the session was restarted: check_colab_connection shows its kernel_id and started_at.";
+        let advice = "It is not known whether the session was restarted: list_colab_variables shows whether its variables are gone.";
         report
             .map(Report)
             .map_err(|error| unclear_first(error, advice))
