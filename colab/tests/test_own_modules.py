@@ -110,3 +110,23 @@ def test_a_module_that_changed_after_its_import_is_named_where_it_matters(
     assert last_line(executor, session, "{}['a']") != note
     assert executor.run(f"{way}\nprint({name}.work(1), {name}.more())", session=session).stdout == "1.0 more\n"
     assert "no attribute" in last_line(executor, session, f"{name}.less()")
+
+
+def test_a_cell_that_writes_over_an_imported_module_says_how_to_import_it_anew(
+    executor: Executor, session: str, name: str
+) -> None:
+    file = executor.root / f"{name}.py"
+    first = executor.run(f"%%writefile {name}.py\nx = 1", session=session)
+    executor.run(f"import {name}", session=session)
+    again = executor.run(f"%%writefile {name}.py\nx = 1", session=session)
+    way = f"import importlib, {name}; importlib.reload({name})"
+    assert (first.streams["stderr"], again.stdout) == ("", f"Overwriting {name}.py\n")
+    assert again.streams["stderr"] == f"[{file} changed after the import: run {way} first]\n"
+    assert executor.run(f"%%writefile {name}.txt\nx = 1", session=session).streams["stderr"] == ""
+    executor.run(way, session=session)
+    assert executor.run("%%writefile other.py\nx = 1", session=session).streams["stderr"] == ""
+    # With autoreload, the next cell has the new one.
+    executor.run("%load_ext autoreload\n%autoreload 2", session=session)
+    code = f"%%writefile {name}.py\nx = 'new'"
+    assert executor.run(code, session=session).streams["stderr"] == ""
+    assert executor.run(f"print({name}.x)", session=session).stdout == "new\n"

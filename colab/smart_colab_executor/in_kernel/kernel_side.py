@@ -53,7 +53,9 @@ def install(shell: Any) -> None:
     _loop_runner = LoopRunner(shell, _output)
     figures.install(shell)
     _interrupts = Interrupts(shell)
-    questions.install(shell, Tracebacks(shell, OwnModules()))
+    own_modules = OwnModules()
+    own_modules.report_written(shell, _output.streams[1])
+    questions.install(shell, Tracebacks(shell, own_modules))
     if sys.platform != "win32":
         shell_commands.install(shell, _output)
     CurrentFolder(shell, _output.streams[1])

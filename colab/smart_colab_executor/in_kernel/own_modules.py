@@ -11,13 +11,14 @@ import sys
 import traceback
 from contextlib import suppress
 from importlib.machinery import SourceFileLoader
+from itertools import islice
 from pathlib import Path
 from time import monotonic
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 # How far a module that was not found is looked for.
 MAX_SEARCH_SEC = 0.3
@@ -25,6 +26,8 @@ MAX_DEPTH = 3
 # Of libraries, or slow to list as a mounted drive is.
 PASSED_OVER = frozenset({"site-packages", "dist-packages", "node_modules", "venv", "env", "drive"})
 MAX_CHANGED_SHOWN = 3
+# `%%file` is its old name.
+WRITING = ("%%writefile", "%%file")
 
 
 class OwnModules:
@@ -59,6 +62,19 @@ class OwnModules:
             if isinstance(error, Exception):
                 return self._note_hidden(error) or self._note_changed(error)
         return None
+
+    def report_written(self, shell: Any, stderr: Any) -> None:
+        """Report after a cell that wrote a module which is imported already: the next import returns the old one."""
+
+        def look(result: Any) -> None:
+            first, *_ = (getattr(result.info, "raw_cell", None) or "").lstrip().splitlines() or [""]
+            if first.startswith(WRITING) and not _are_reloaded(shell):
+                with suppress(OSError, ValueError):
+                    written = (one for one in self._modules() if Path(str(one.__file__)).name in first)
+                    if said := self._say_changed(written):
+                        stderr.write_here(f"[{said}]\n")
+
+        shell.events.register("post_run_cell", look)
 
     def _note_missing(self, name: str) -> str | None:
         found = self._find(*name.split("."))
@@ -99,8 +115,10 @@ class OwnModules:
     def _note_changed(self, error: Exception) -> str | None:
         is_named = isinstance(error, (AttributeError, ImportError, TypeError))
         files = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)}
-        changed = [one for one in self._modules() if (is_named or one.__file__ in files) and self._has_changed(one)]
-        del changed[MAX_CHANGED_SHOWN:]
+        return self._say_changed(one for one in self._modules() if is_named or one.__file__ in files)
+
+    def _say_changed(self, modules: Iterable[ModuleType]) -> str | None:
+        changed = list(islice(filter(self._has_changed, modules), MAX_CHANGED_SHOWN))
         if not changed:
             return None
         shown = ", ".join(str(module.__file__) for module in changed)
@@ -122,6 +140,12 @@ class OwnModules:
         except OSError:
             return False
         return self._imported[str(module.__file__)] != (now.st_mtime, now.st_size)
+
+
+def _are_reloaded(shell: Any) -> bool:
+    """Return whether `%autoreload` brings modules up to date."""
+    magics = shell.magics_manager.registry.get("AutoreloadMagics")
+    return bool(getattr(getattr(magics, "_reloader", None), "enabled", False))
 
 
 def _inner_folders(folder: Path) -> list[Path]:
