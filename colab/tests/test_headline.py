@@ -40,6 +40,75 @@ def test_the_most_telling_line_is_shown(code: str, shown: str) -> None:
     assert headline(code) == shown
 
 
+TRAINING = """\
+import time, torch
+t0 = time.time()
+torch.manual_seed(0)
+device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+print("start")
+model = Net().to(device)
+optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+for epoch in range(EPOCHS):
+    loss = step(model, optimizer)
+torch.save(model.state_dict(), "model.pt")
+print(f"took {time.time() - t0:.1f} s")
+"""
+PANDAS = """\
+import pandas as pd
+SOURCE = Path("/content") / "sales.csv"
+df = pd.read_csv(SOURCE)
+top = df.groupby("shop")["price"].sum()
+print(top)
+"""
+PLOT = """\
+fig, ax = plt.subplots(figsize=(8, 4))
+ax.plot(steps, losses)
+ax.set_title("loss")
+plt.show()
+"""
+HELPER = """\
+CONFIG = dict(lr=0.1)
+def clean(text):
+    return text.strip()
+
+started = time.perf_counter()
+cleaned = [clean(text) for text in texts]
+elapsed = time.perf_counter() - started
+"""
+FIT = """\
+rng = np.random.default_rng(42)
+random.seed(SEED)
+x_train, x_test = train_test_split(x, random_state=0)
+clf = LogisticRegression()
+clf.fit(x_train, y_train)
+print(clf.score(x_test, y_test))
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        (TRAINING, "for epoch in range(EPOCHS):"),
+        (PANDAS, 'top = df.groupby("shop")["price"].sum()'),
+        (PLOT, "ax.plot(steps, losses)"),
+        (HELPER, "cleaned = [clean(text) for text in texts]"),
+        (FIT, "clf.fit(x_train, y_train)"),
+        ("!pip install -q x\nprint('done')", "!pip install -q x"),
+        ("%%writefile x.py\nimport a\nmain(a)", "%%writefile x.py"),
+        ("%%time\nt0 = time.time()\nresult = work(x)", "result = work(x)"),
+        ("t0 = time.time()\nx = sum(values)\nprint(x, time.time() - t0)", "x = sum(values)"),
+        ("import time\nt0 = time.time()\nprint('start')\nclass Net:\n    pass", "class Net:"),
+        ("t0 = time.time()\nprint(len(rows))", "print(len(rows))"),
+        ("OUT = Path('out')\nOUT.mkdir(exist_ok=True)\ndf.to_csv(OUT / 'a.csv')", "df.to_csv(OUT / 'a.csv')"),
+        ("os.environ['A'] = '1'\nsys.path.insert(0, 'src')\nfrom lib import run\nrun()", "run()"),
+        ("model = load_model('m')\nfor row in rows:\n    print(row)", "for row in rows:"),
+        ("t0 = time.time()", "t0 = time.time()"),
+    ],
+)
+def test_work_says_more_than_what_prepares_it(code: str, shown: str) -> None:
+    assert headline(code) == shown
+
+
 def test_long_code_is_not_parsed() -> None:
     assert headline("import a\n'''\n" + "x = 1\n" * MAX_PARSED_CHARS + "'''\ngo()") == "go()"
 
