@@ -86,6 +86,24 @@ def test_what_was_shown_of_a_part_goes_with_its_variable(
     assert executor.run("print(list(Out.values()))", session=session).stdout == "['before', 1.5]\n"
 
 
+def test_a_result_with_the_storage_of_a_deleted_tensor_goes_with_it(executor: Executor, session: str) -> None:
+    code = """
+class Storage:
+    def __init__(self, at): self.at = at
+    def data_ptr(self): return self.at
+    def nbytes(self): return 10**8
+def untyped_storage(tensor): return Storage(places[id(tensor)])
+Tensor = type("Tensor", (), {"__module__": "torch", "untyped_storage": untyped_storage})
+batches, view, other = {"train": Tensor()}, Tensor(), Tensor()
+places = {id(batches["train"]): 8, id(view): 8, id(other): 16}
+"""
+    for cell in (code, "view", "other", "del view, other"):
+        executor.run(cell, session=session)
+    done = executor.post("/cleanup", {"session": session, "variables": ["batches"]})
+    assert done["held_by"] == []
+    assert executor.run("print([places[id(one)] for one in Out.values()])", session=session).stdout == "[16]\n"
+
+
 def test_a_result_that_another_variable_holds_stays_and_the_variable_is_named(executor: Executor, session: str) -> None:
     for code in (BATCHES, "head = [batches['train'][:5]]", "batches['train']", "own = numpy.zeros(9); own.sum()"):
         executor.run(code, session=session)
@@ -116,7 +134,7 @@ kept = [Trap(), numpy.ones(9).view(Array)]
     assert (done["cleared_variables"], done["held_by"]) == (["made"], [])
 
 
-def test_a_large_graph_is_cleared_in_bounded_time(executor: Executor, session: str) -> None:
+def test_of_a_graph_too_large_to_be_searched_the_holder_is_named_too(executor: Executor, session: str) -> None:
     code = "graph = [[{'a': [i]} for i in range(1000)] for _ in range(1000)]\nkept = [graph, 1]"
     executor.run(code, session=session)
     done = executor.post("/cleanup", {"session": session, "variables": ["graph"]})

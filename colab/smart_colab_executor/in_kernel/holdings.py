@@ -17,7 +17,7 @@ from typing import Any
 
 from .classes import is_a, root_of
 
-# All searches of one cleanup together.
+# Of the deleted values, of the other variables, and of the results.
 MAX_SECONDS = 1.0
 MAX_DEPTH = 50
 # Of one value, and of one container's parts.
@@ -49,6 +49,7 @@ class Holdings:
         self._passed_over = {id(one) for one in everything}
         self._deleted = {id(value) for value in deleted}
         self._gone = self._search(deleted)
+        self._until = monotonic() + MAX_SECONDS
         self.holders: list[str] = []
         """Names of other variables that hold a considerable part of it."""
         kept: set[int] = {id(value) for value in others.values()}
@@ -59,6 +60,7 @@ class Holdings:
                 self.holders.append(name)
         self._gone = {key: size for key, size in self._gone.items() if key not in kept}
         self._deleted -= kept
+        self._until = monotonic() + MAX_SECONDS
 
     def are_kept_by(self, result: object) -> bool:
         """Return whether `result` is among the deleted values or theirs, or consists mostly of what they alone held."""
