@@ -10,7 +10,8 @@ from model import Model, Reply
 
 def probe(model: Model) -> None:
     """Say what the machine is, and whether the libraries are there."""
-    expect(model.call("check_colab_connection").text, "connected")
+    if "first in a conversation" in model.tools["check_colab_connection"]["description"]:
+        expect(model.call("check_colab_connection").text, "connected")
     wanted = model.offered("probe_colab_environment", packages=["numpy", "matplotlib"])
     reply = model.call("probe_colab_environment", **wanted)
     expect(reply.text, r"cpu", r"(?i)numpy\W+\d+\.\d+", r"(?i)matplotlib\W+\d+\.\d+")

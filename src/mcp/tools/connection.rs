@@ -91,8 +91,8 @@ impl Server {
     #[tool(
         title = "Check connection",
         description = "Check whether the Colab runtime (or local Python) is reachable, with its free memory and sessions, the save folder, the folders that \
-            uploads may come from, and the seconds that a call may take. Use it first in a conversation, and after a connection error: its \
-            suggestion says what to do. Answers within 10 s.",
+            uploads may come from, and the seconds that a call may take. Use it after a connection error: its suggestion says what to do. No other tool \
+            needs a check before it. Answers within 10 s.",
         annotations(read_only_hint = true, open_world_hint = false)
     )]
     async fn check_colab_connection(
