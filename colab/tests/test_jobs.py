@@ -316,8 +316,8 @@ def test_an_unknown_job_is_not_found(executor: Executor) -> None:
 
 
 def test_the_code_head_is_a_telling_line(executor: Executor) -> None:
-    job = executor.run("import os\nx = 1\nprint('" + "x" * 200 + "')")
-    assert job.job["code_head"] == "print('" + "x" * 113
+    job = executor.run("import os\nx = 1\nprint(x, '" + "x" * 200 + "')")
+    assert job.job["code_head"] == "print(x, '" + "x" * 110
 
 
 def test_magics_and_top_level_await_work(executor: Executor) -> None:

@@ -284,7 +284,7 @@ def test_the_notebook_serves_shows_running_code_and_ends_on_shutdown(
     assert token not in process.environ().values()
     put(address, token, "import os\nprint('the secret is', os.environ.get('SMART_COLAB_TOKEN'))")
     assert printed(finished(address, token)) == "the secret is None\n"
-    assert run.until("running:").endswith("00000001  running: import os")
+    assert run.until("running:").endswith("running: print('the secret is', os.environ.get('SMART_COLAB_TOKEN'))")
     assert run.until("│").endswith("│ the secret is None")
     run.until("succeeded after")
     with pytest.raises(urllib.error.HTTPError, match="403"):

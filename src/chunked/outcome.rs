@@ -73,14 +73,13 @@ pub struct Facts {
 }
 
 impl Outcome {
-    /// `end`: how the call ended; `results`: the file of them; `ahead`: what a job waits for that has not begun.
+    /// `end`: how the call ended; `results`: the file of them.
     pub(super) fn new(
         end: End,
         checkpoint: &Checkpoint,
         results: &Path,
         notes: Vec<String>,
         (output, room): (Output, Room),
-        ahead: Option<Advice>,
     ) -> Self {
         let (job_id, job_runs) = (output.job.map(|id| id.to_string()), output.job_runs);
         let (body, kept) = output.finish(room);
@@ -117,7 +116,7 @@ impl Outcome {
                 .collect(),
         };
         let is_troubled = matches!(end, End::Trouble(_));
-        facts.end(end, checkpoint, job_runs, ahead);
+        facts.end(end, checkpoint, job_runs);
         Self {
             body,
             kept,
@@ -132,7 +131,7 @@ impl Outcome {
     pub(super) fn read(checkpoint: &Checkpoint, results: &Path) -> Self {
         let end = End::at_rest(checkpoint);
         let output = (Output::new(), Room::for_chars(0));
-        Self::new(end, checkpoint, results, Vec::new(), output, None)
+        Self::new(end, checkpoint, results, Vec::new(), output)
     }
 
     /// For one that another process of this computer follows.
@@ -162,7 +161,8 @@ fn next_command(checkpoint: &Checkpoint, end: &End, job_runs: bool) -> Option<Ad
         return None;
     }
     let name = checkpoint.name.as_str();
-    let runs = matches!(end, End::Deadline) || (job_runs && matches!(end, End::Trouble(_)));
+    let runs = matches!(end, End::Deadline | End::Queued(_))
+        || (job_runs && matches!(end, End::Trouble(_)));
     Some(if runs {
         Advice::from(Step::output(name))
             + " waits for more: it runs on by itself, whether or not anything calls."
@@ -174,7 +174,7 @@ fn next_command(checkpoint: &Checkpoint, end: &End, job_runs: bool) -> Option<Ad
 }
 
 impl Facts {
-    fn end(&mut self, end: End, checkpoint: &Checkpoint, job_runs: bool, ahead: Option<Advice>) {
+    fn end(&mut self, end: End, checkpoint: &Checkpoint, job_runs: bool) {
         let unfinished = if job_runs { "running" } else { "paused" };
         match end {
             End::Finished => {
@@ -195,7 +195,7 @@ impl Facts {
                 };
                 self.hint = Some(format!("{how}{when} {next}.").into());
             }
-            End::Deadline if ahead.is_some() => {
+            End::Queued(ahead) => {
                 self.state = "queued";
                 self.hint = ahead;
             }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::ledger::Ledger;
 use super::outcome::Outcome;
 use super::output::Output;
+use crate::base::advice::Advice;
 use crate::base::ids::JobId;
 use crate::base::lock::Lock;
 use crate::base::text::Room;
@@ -35,6 +36,8 @@ pub(super) enum End {
     Finished,
     /// A job runs on.
     Deadline,
+    /// A job has not begun; what it waits for, where that is known.
+    Queued(Option<Advice>),
     Cancelled,
     /// The checkpoint says why.
     Stopped,
@@ -252,9 +255,9 @@ impl Running {
     pub(super) async fn outcome(&self, end: End, jobs: &Jobs, caller: &Caller<'_>) -> Outcome {
         let (room, deadline) = (caller.room, caller.deadline);
         let (mut output, job) = self.take_output();
-        let ahead = match job.filter(|job| job.state == JobState::Queued) {
-            Some(job) if matches!(end, End::Deadline) => jobs.explain_queue(&job, deadline).await,
-            Some(_) | None => None,
+        let end = match (end, job.filter(|job| job.state == JobState::Queued)) {
+            (End::Deadline, Some(job)) => End::Queued(jobs.explain_queue(&job, deadline).await),
+            (end, _) => end,
         };
         output.keep(jobs, room, deadline).await;
         let mut books = self.books();
@@ -264,7 +267,7 @@ impl Running {
         }
         let notes = std::mem::take(&mut books.ledger.notes);
         let (checkpoint, results) = (&books.ledger.checkpoint, books.ledger.folder().results());
-        Outcome::new(end, checkpoint, &results, notes, (output, room), ahead)
+        Outcome::new(end, checkpoint, &results, notes, (output, room))
     }
 
     /// How the operation stands, with nothing of what it printed.

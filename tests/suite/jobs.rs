@@ -36,7 +36,10 @@ fn a_killed_bridges_job_is_listed_and_read_by_the_next_one() {
     let [row] = list.rows().try_into().unwrap();
     assert_eq!(row["state"], "running", "{row}");
     assert!(row["source"].is_null(), "{row}");
-    assert_eq!(row["code"], "print('before', flush=True)");
+    assert_eq!(
+        row["code"],
+        "while not os.path.exists('listed-go'): time.sleep(0.02)"
+    );
     fs::write(root.join("listed-go"), "").unwrap();
     let output = second.call("get_output", json!({"job_id": row["job_id"]}));
     output.succeeded();

@@ -74,19 +74,21 @@ fn an_operation_whose_kernel_was_killed_continues_in_the_same_call() {
 #[test]
 fn queued_code_names_the_job_ahead_and_how_to_get_past_it() {
     let home = Home::new();
-    // Each answer asks for what it waits for in the time that is left then.
-    let mut bridge = Executor::shared().bridge(&home, &[("SMART_COLAB_CALL_BUDGET_SEC", "10")]);
+    let mut bridge = Executor::shared().bridge(&home, &[]);
     let session = "ways-out-queue";
     let running = start_sleeping(&mut bridge, session);
     let running = running.fact("job_id");
-    let code = json!({"code": "1", "session": session});
+    let code = json!({"code": "1", "session": session, "wait_sec": 1});
     let quick = bridge.call("run_code_quick", code.clone());
     let second = bridge.call("run_code_quick", code);
     let looked = bridge.call(
         "get_output",
         json!({"job_id": quick.fact("job_id"), "wait_sec": 0}),
     );
-    let operation = chunked(&mut bridge, session, "", "i");
+    let operation = bridge.call(
+        "run_chunked_operation",
+        json!({"loop_code": "i", "n_iterations": 3, "checkpoint_name": session, "session": session, "wait_sec": 5}),
+    );
     assert_eq!(operation.facts["completed"], 0, "{}", operation.facts);
     for answer in [&quick, &second, &looked, &operation] {
         assert_eq!(answer.fact("state"), "queued", "{}", answer.facts);

@@ -11,6 +11,8 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
+use super::port;
+
 /// A direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -67,7 +69,7 @@ pub(crate) struct Cable {
 
 impl Cable {
     pub(crate) fn to(target: SocketAddr) -> Self {
-        let socket = reserve(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let socket = port::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = socket.local_addr().unwrap();
         let state = Arc::new(State {
             target,
@@ -110,7 +112,7 @@ impl Cable {
                     tokio::task::yield_now().await;
                 }
                 // Held, so that no other process gets the port.
-                let socket = reserve(self.address);
+                let socket = port::reserve(self.address).await;
                 sleep(time).await;
                 self.serving = open(socket, &self.state);
             }
@@ -127,13 +129,6 @@ impl Drop for Cable {
     fn drop(&mut self) {
         self.serving.abort();
     }
-}
-
-fn reserve(address: SocketAddr) -> TcpSocket {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_reuseaddr(true).unwrap();
-    socket.bind(address).unwrap();
-    socket
 }
 
 fn open(socket: TcpSocket, state: &Arc<State>) -> AbortHandle {

@@ -9,6 +9,7 @@ pub(crate) mod hint;
 pub(crate) mod home;
 pub(crate) mod machine;
 pub(crate) mod mishaps;
+mod port;
 pub(crate) mod process;
 pub(crate) mod provisioners;
 pub(crate) mod proxy;

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 
+use super::port;
 pub(crate) use super::strangers::Stranger;
 
 /// The fault of one request.
@@ -74,14 +75,14 @@ impl Proxy {
             upstream: Some(upstream),
             ..State::default()
         };
+        let reserved = port::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let mut proxy = Self {
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            address: reserved.local_addr().unwrap(),
             state: Arc::new(Mutex::new(state)),
-            reserved: None,
+            reserved: Some(reserved),
             serving: None,
             cuts: watch::Sender::new(()),
         };
-        proxy.reserve();
         proxy.open();
         proxy
     }
@@ -134,7 +135,7 @@ impl Proxy {
                 tokio::task::yield_now().await;
             }
         }
-        self.reserve();
+        self.reserved = Some(port::reserve(self.address).await);
     }
 
     /// Accepts connections again.
@@ -142,14 +143,6 @@ impl Proxy {
         let listener = self.reserved.take().unwrap().listen(128).unwrap();
         let serving = tokio::spawn(serve(listener, self.state.clone(), self.cuts.subscribe()));
         self.serving = Some(serving.abort_handle());
-    }
-
-    fn reserve(&mut self) {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_reuseaddr(true).unwrap();
-        socket.bind(self.address).unwrap();
-        self.address = socket.local_addr().unwrap();
-        self.reserved = Some(socket);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

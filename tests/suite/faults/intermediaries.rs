@@ -99,7 +99,7 @@ async fn queries_but_not_actions_are_repeated_when_a_reply_is_replaced() {
         succeeded(&finish(&bridge, run(&bridge, "x = 1").await).await);
         for (tool, pattern, look) in [
             ("cleanup_colab", "POST /cleanup", "list_colab_variables"),
-            ("restart_session", "/restart", "check_colab_connection"),
+            ("restart_session", "/restart", "list_colab_variables"),
         ] {
             let before = rig.proxy.seen(pattern).len();
             rig.proxy.on(pattern, 1, Fault::ReplaceReply(page));
