@@ -42,6 +42,8 @@ pub struct Caller<'a> {
     pub report: &'a Report<'a>,
     /// How much output the answer holds.
     pub room: Room,
+    /// How much it holds if what the call runs has failed.
+    pub error_room: Room,
     /// The call's turn to send code; none if the order does not matter.
     pub turn: Option<&'a Turn>,
 }
@@ -93,6 +95,7 @@ impl<'a> Caller<'a> {
             left: CancellationToken::new(),
             report: &ignore,
             room: Room::for_chars(DEFAULT_CHARS),
+            error_room: Room::for_chars(DEFAULT_CHARS),
             turn: None,
         }
     }
@@ -127,7 +130,17 @@ impl<'a> Caller<'a> {
     /// Shows only as much output as fits.
     #[must_use]
     pub fn with_room(self, room: Room) -> Self {
-        Self { room, ..self }
+        Self {
+            room,
+            error_room: room,
+            ..self
+        }
+    }
+
+    /// Shows less of it if what the call runs has failed.
+    #[must_use]
+    pub fn with_error_room(self, error_room: Room) -> Self {
+        Self { error_room, ..self }
     }
 
     /// Sends code only in this turn.

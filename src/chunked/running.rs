@@ -253,7 +253,11 @@ impl Running {
 
     /// Makes the answer of a call, with all output since the last one.
     pub(super) async fn outcome(&self, end: End, jobs: &Jobs, caller: &Caller<'_>) -> Outcome {
-        let (room, deadline) = (caller.room, caller.deadline);
+        let room = match end {
+            End::Finished | End::Deadline => caller.room,
+            End::Cancelled | End::Stopped | End::Unsent | End::Trouble(_) => caller.error_room,
+        };
+        let deadline = caller.deadline;
         let (mut output, job) = self.take_output();
         let end = match (end, job.filter(|job| job.state == JobState::Queued)) {
             (End::Deadline, Some(job)) => End::Queued(jobs.explain_queue(&job, deadline).await),

@@ -18,6 +18,7 @@ use crate::runtime::{Code, Hold, RuntimeError, RuntimeResult};
 use crate::wire::event::Event;
 use crate::wire::job::{EventPage, Job, JobRequest};
 use crate::wire::limits::MAX_WAIT;
+use crate::wire::state::JobState;
 
 /// Longest hold of the first request: short, so that one lost without a sign leaves time for a retry within the call.
 const FIRST_HOLD: Duration = Duration::from_secs(5);
@@ -59,6 +60,20 @@ pub struct Followed {
     /// The cursor to continue from.
     pub next: u64,
     pub ended: Ended,
+}
+
+impl Followed {
+    /// Whether the code failed, or could not be followed.
+    pub fn has_failed(&self) -> bool {
+        match self.ended {
+            Ended::Finished => {
+                let state = self.job.as_ref().map(|job| job.state);
+                state != Some(JobState::Succeeded)
+            }
+            Ended::Cancelled | Ended::Trouble(_) => true,
+            Ended::Full | Ended::Deadline | Ended::Left => false,
+        }
+    }
 }
 
 #[derive(Debug)]

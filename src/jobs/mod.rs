@@ -147,6 +147,11 @@ impl Jobs {
         let job = followed.job.as_ref();
         let is_replaced = job.is_some_and(|job| self.kernels.record_kernel(job));
         let is_first = job.is_some_and(|job| job.new_session);
+        let room = match followed.has_failed() {
+            true => caller.error_room,
+            false => caller.room,
+        };
+        let caller = &caller.clone().with_room(room);
         let mut view = self.view(followed, collector, Reading::Whole, caller).await;
         if is_replaced {
             view.summary.note_replaced();
@@ -378,7 +383,7 @@ impl Jobs {
             Some(job) => Some(self.explain_queue(job, deadline).await),
             None => None,
         };
-        let mut view = View::of(followed, collector, reading, kept);
+        let mut view = View::of(followed, collector, (reading, caller.room), kept);
         if let Some(queue) = queue {
             view.summary.note_queued(queue);
         }

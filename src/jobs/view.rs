@@ -7,6 +7,7 @@ use super::ending::{EXITED, has_exited};
 use super::follow::{Ended, Followed};
 use super::keep::{Kept, KeptFile};
 use super::summary::Summary;
+use crate::base::text::Room;
 use crate::wire::event::PythonError;
 use crate::wire::job::Job;
 use crate::wire::state::JobState;
@@ -31,7 +32,7 @@ impl View {
     pub(super) fn of(
         followed: Followed,
         collector: Collector,
-        reading: Reading,
+        (reading, room): (Reading, Room),
         kept: Kept,
     ) -> Self {
         let mut summary = Summary {
@@ -69,7 +70,7 @@ impl View {
         let unkept = collector.attachments.len().saturating_sub(kept.files.len());
         let is_troubled = matches!(followed.ended, Ended::Trouble(_) | Ended::Cancelled);
         let log_at = collector.log_at;
-        let excerpt = collector.into_excerpt();
+        let excerpt = collector.into_excerpt().narrowed(room);
         if excerpt.left_out() > 0 {
             summary.left_out_characters = Some(excerpt.left_out());
             summary.note_left_out(log_at.unwrap_or_default() + excerpt.head_bytes() as u64);
@@ -100,9 +101,8 @@ impl View {
 mod tests {
     use serde_json::json;
 
-    use super::View;
+    use super::{Room, View};
     use crate::base::ids::JobId;
-    use crate::base::text::Room;
     use crate::jobs::Reading;
     use crate::jobs::collect::Collector;
     use crate::jobs::follow::{Ended, Followed};
@@ -126,12 +126,8 @@ mod tests {
             ended: Ended::Trouble(RuntimeError::EndedWithClient),
         };
         let kept = Kept::default();
-        View::of(
-            followed,
-            Collector::new(Room::for_chars(1_000)),
-            Reading::Whole,
-            kept,
-        )
+        let room = Room::for_chars(1_000);
+        View::of(followed, Collector::new(room), (Reading::Whole, room), kept)
     }
 
     #[test]

@@ -65,8 +65,9 @@ pub(super) struct Call {
     pub gone: CancellationToken,
     /// Its turn among the calls of its session; none if the order does not matter.
     pub turn: Option<Arc<Turn>>,
-    /// How much output the reply holds.
+    /// How much output the reply holds, and an error.
     room: Room,
+    error_room: Room,
     started: Instant,
     said: watch::Sender<Said>,
     left: Arc<Left>,
@@ -132,6 +133,7 @@ impl Call {
             .left_by(&self.gone)
             .in_turn(self.turn.as_deref())
             .with_room(self.room)
+            .with_error_room(self.error_room)
             .with_report(report)
     }
 
@@ -197,12 +199,14 @@ where
     let started = Instant::now();
     let (said, seen) = watch::channel(Said::default());
     let (cancelled, gone) = (CancellationToken::new(), CancellationToken::new());
+    let client = server.client(context);
     let call = Call {
         deadline: started + budget,
         cancelled: cancelled.clone(),
         gone: gone.clone(),
         turn: context.extensions.get().cloned(),
-        room: server.client(context).room(DEFAULT_CHARS),
+        room: client.room(DEFAULT_CHARS),
+        error_room: client.error_room(DEFAULT_CHARS),
         started,
         said,
         left: server.left.clone(),

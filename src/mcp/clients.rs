@@ -14,6 +14,8 @@ pub(super) struct Client {
     pub call_budget: Duration,
     /// Bytes of a reply as JSON, without the pictures, which count apart.
     pub reply_bytes: usize,
+    /// Characters of a reply that is an error.
+    pub error_chars: usize,
     /// Whether the model sees a picture beside an error: Claude Code drops it, and Gemini CLI turns it into base64 text.
     pub shows_error_pictures: bool,
 }
@@ -22,18 +24,20 @@ pub(super) struct Client {
 const UNKNOWN: Client = Client {
     call_budget: Duration::from_secs(45),
     reply_bytes: 10_000,
+    error_chars: usize::MAX,
     shows_error_pictures: true,
 };
 
 /// Known clients, by the beginning of the `clientInfo.name` that they send (Gemini CLI may append the server's name), with a margin below
 /// what was measured.
 const KNOWN: [(&str, Client); 4] = [
-    // 25,000 tokens.
+    // 50,000 characters, of whatever number of tokens; of an error the first and last 5,000.
     (
         "claude-code",
         Client {
             call_budget: Duration::from_secs(100),
-            reply_bytes: 40_000,
+            reply_bytes: 48_000,
+            error_chars: 9_500,
             shows_error_pictures: false,
         },
     ),
@@ -54,13 +58,14 @@ const KNOWN: [(&str, Client); 4] = [
             ..UNKNOWN
         },
     ),
-    // 40,000 characters.
+    // 40,000 characters, where all is in one block.
     (
         "gemini-cli-mcp-client",
         Client {
             call_budget: Duration::from_secs(550),
             reply_bytes: 36_000,
             shows_error_pictures: false,
+            ..UNKNOWN
         },
     ),
 ];
@@ -77,14 +82,29 @@ impl Client {
     pub(super) fn room(self, chars: usize) -> Room {
         Room {
             chars,
-            json_bytes: self.reply_bytes - self.reserved_bytes(),
+            json_bytes: self.reply_bytes - reserved(self.reply_bytes),
         }
     }
 
-    /// Bytes of a reply that output leaves free.
-    pub(super) fn reserved_bytes(self) -> usize {
-        (self.reply_bytes * 2 / 5).min(MAX_RESERVED_BYTES)
+    /// Room for as many characters of output in an error.
+    pub(super) fn error_room(self, chars: usize) -> Room {
+        self.room(chars.min(self.error_chars - reserved(self.error_chars)))
     }
+
+    /// Most bytes of the facts.
+    pub(super) fn facts_bytes(self, has_failed: bool) -> usize {
+        let most = if has_failed {
+            self.error_chars.min(self.reply_bytes)
+        } else {
+            self.reply_bytes
+        };
+        reserved(most) / 2
+    }
+}
+
+/// How much of a reply output leaves free.
+fn reserved(size: usize) -> usize {
+    (size / 5 * 2).min(MAX_RESERVED_BYTES)
 }
 
 #[cfg(test)]
@@ -94,7 +114,7 @@ mod tests {
     #[test]
     fn a_client_is_known_by_the_beginning_of_its_name() {
         for (name, seconds, bytes) in [
-            (Some("claude-code"), 100, 40_000),
+            (Some("claude-code"), 100, 48_000),
             (Some("gemini-cli-mcp-client-smart-colab"), 550, 36_000),
             (Some("claude-ai"), 45, 50_000),
             (Some("something"), 45, 10_000),
@@ -110,6 +130,9 @@ mod tests {
     fn most_of_a_reply_is_output() {
         for client in KNOWN.map(|(_, client)| client).into_iter().chain([UNKNOWN]) {
             assert!(client.room(1).json_bytes * 2 > client.reply_bytes);
+            let room = client.error_room(usize::MAX);
+            assert!(room.chars > client.error_chars / 2);
+            assert!(room.chars + client.facts_bytes(true) < client.error_chars);
         }
     }
 }

@@ -48,10 +48,14 @@ impl Shown {
 /// Makes the reply to a client from facts and output; the output fits in [`Client::room`].
 pub(super) fn reply<T: Serialize>(facts: &T, shown: Shown, client: Client) -> CallToolResult {
     let has_failed = shown.has_failed;
-    let mut facts = short_line(facts, client.reserved_bytes() / 2);
+    let mut facts = short_line(facts, client.facts_bytes(has_failed));
     let body = blocks(shown.parts, !has_failed || client.shows_error_pictures);
     let taken = size_of_text(&facts) + body.iter().map(size).sum::<usize>() + SLACK_BYTES;
     let mut left = client.reply_bytes.saturating_sub(taken);
+    if has_failed {
+        let taken = facts.chars().count() + body.iter().map(chars).sum::<usize>() + SLACK_BYTES;
+        left = left.min(client.error_chars.saturating_sub(taken));
+    }
     let all = shown.links.len();
     let fits = |link: &ContentBlock| {
         let fitting = left.checked_sub(size(link));
@@ -173,6 +177,13 @@ fn size(block: &ContentBlock) -> usize {
     } else {
         serde_json::to_string(block).map_or(0, |json| json.len() + 1)
     }
+}
+
+/// Characters of a block's text.
+fn chars(block: &ContentBlock) -> usize {
+    block
+        .as_text()
+        .map_or(0, |text| text.text.chars().count() + 1)
 }
 
 fn size_of_text(text: &str) -> usize {
