@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rmcp::model::JsonObject;
+
 use crate::base::text::Room;
 
 /// Most bytes of a reply that are set aside for the facts, the links and the frames of its blocks.
@@ -49,7 +51,7 @@ const KNOWN: [(&str, Client); 4] = [
             ..UNKNOWN
         },
     ),
-    // About 12,000 bytes for a model outside its catalogue; the server does not know the model.
+    // About 12,000 bytes for a model outside its catalogue.
     (
         "codex-mcp-client",
         Client {
@@ -70,12 +72,46 @@ const KNOWN: [(&str, Client); 4] = [
     ),
 ];
 
+/// The metadata of a call in which Codex names its model.
+const CODEX_METADATA: &str = "x-codex-turn-metadata";
+
+/// Models in the catalogue of Codex 0.171, which finds them by the beginnings of their names.
+const CODEX_CATALOGUE: [&str; 13] = [
+    "codex-auto-review",
+    "gpt-5.5",
+    "gpt-5.6-luna",
+    "gpt-5.6-sol",
+    "gpt-5.6-terra",
+    "gpt-6-astra",
+    "gpt-6-luna",
+    "gpt-6-sol",
+    "gpt-6.1-sol",
+    "gpt-6.1-terra",
+    "gpt-6.2-astra",
+    "gpt-6.2-sol",
+    "gpt-daybreak-",
+];
+
+/// Codex keeps about 48,000 bytes for them.
+const CODEX_CATALOGUE_REPLY_BYTES: usize = 44_000;
+
 impl Client {
-    /// The limits of the client with this `clientInfo.name`.
-    pub(super) fn named(name: Option<&str>) -> Self {
+    /// The limits of the client with this `clientInfo.name`, for a call with this metadata.
+    pub(super) fn of(name: Option<&str>, meta: &JsonObject) -> Self {
         let name = name.unwrap_or_default();
         let known = KNOWN.iter().find(|(known, _)| name.starts_with(known));
-        known.map_or(UNKNOWN, |(_, client)| *client)
+        let client = known.map_or(UNKNOWN, |(_, client)| *client);
+        let model = meta
+            .get(CODEX_METADATA)
+            .and_then(|turn| turn["model"].as_str());
+        let is_known = |model: &str| CODEX_CATALOGUE.iter().any(|known| model.starts_with(known));
+        if model.is_some_and(is_known) {
+            return Self {
+                reply_bytes: CODEX_CATALOGUE_REPLY_BYTES,
+                ..client
+            };
+        }
+        client
     }
 
     /// Room for `chars` characters of output, or as many as the reply holds.
@@ -109,6 +145,9 @@ fn reserved(size: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use rmcp::model::JsonObject;
+    use serde_json::json;
+
     use super::{Client, KNOWN, UNKNOWN};
 
     #[test]
@@ -120,9 +159,22 @@ mod tests {
             (Some("something"), 45, 10_000),
             (None, 45, 10_000),
         ] {
-            let client = Client::named(name);
+            let client = Client::of(name, &JsonObject::new());
             assert_eq!(client.call_budget.as_secs(), seconds, "{name:?}");
             assert_eq!(client.reply_bytes, bytes, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn codex_keeps_more_for_the_models_that_it_knows() {
+        for (model, bytes) in [
+            ("gpt-6-sol", 44_000),
+            ("gpt-5.5-mini", 44_000),
+            ("gpt-5", 11_000),
+        ] {
+            let meta = json!({"x-codex-turn-metadata": {"model": model}, "threadId": "1"});
+            let client = Client::of(Some("codex-mcp-client"), meta.as_object().unwrap());
+            assert_eq!(client.reply_bytes, bytes, "{model}");
         }
     }
 

@@ -86,7 +86,7 @@ impl Server {
     /// What this client allows.
     pub(super) fn client(&self, context: &RequestContext<RoleServer>) -> Client {
         let client = context.client_info().map(|info| info.name);
-        Client::named(client.as_deref())
+        Client::of(client.as_deref(), &context.meta)
     }
 }
 
