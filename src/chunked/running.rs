@@ -254,7 +254,7 @@ impl Running {
     /// Makes the answer of a call, with all output since the last one.
     pub(super) async fn outcome(&self, end: End, jobs: &Jobs, caller: &Caller<'_>) -> Outcome {
         let room = match end {
-            End::Finished | End::Deadline => caller.room,
+            End::Finished | End::Deadline | End::Queued(_) => caller.room,
             End::Cancelled | End::Stopped | End::Unsent | End::Trouble(_) => caller.error_room,
         };
         let deadline = caller.deadline;
