@@ -103,6 +103,11 @@ impl Fault for CheckpointError {
                     + Step::ListCheckpoints
                     + " lists them. Nothing was done."
             }
+            Self::Mismatch { differing, .. } if differing.iter().any(|part| is_fixed(part)) => {
+                "The number of iterations and the session of an operation stay as they are. Call with checkpoint_name alone to continue as before, \
+                 with another checkpoint_name for other work (its setup can read the earlier results), or with restart: true to discard what is done."
+                    .into()
+            }
             Self::Mismatch { .. } => "Call with checkpoint_name alone to continue as before, with keep_done: true to continue with the changed \
                  code, with another checkpoint_name to keep both, or with restart: true to discard what is done."
                 .into(),
@@ -142,7 +147,7 @@ impl Fault for CheckpointError {
                     + Step::ListCheckpoints
                     + " lists the checkpoints."
             }
-            Self::NotFound { known, .. } if known.is_empty() => "There are no checkpoints yet.".into(),
+            Self::NotFound { known, .. } if known.is_empty() => "There are no checkpoints yet; a job_id is the UUID that an earlier answer named.".into(),
             Self::NotFound { known, .. } => format!("The checkpoints are: {}.", known.join(", ")).into(),
             Self::Busy { .. } => {
                 "Wait for that call to return, then call again; to run something at the same time, use another checkpoint_name.".into()
@@ -185,6 +190,13 @@ impl Fault for CheckpointError {
             Self::Runtime(error) => error.is_transient(),
         }
     }
+}
+
+/// Whether an argument that differs may not be changed by `keep_done`.
+fn is_fixed(differing: &str) -> bool {
+    ["n_iterations", "session"]
+        .iter()
+        .any(|name| differing.starts_with(name))
 }
 
 fn is_full(error: &io::Error) -> bool {

@@ -132,13 +132,21 @@ impl Summary {
     /// Notes whether the line came that a call waited for.
     pub(super) fn note_matched(&mut self, line: Option<&str>) {
         self.matched = Some(line.map_or(false.into(), Value::from));
-        if line.is_none() && self.state == Some(JobState::Running) {
-            self.hint = Some(
+        if line.is_some() || self.next.is_none() {
+            return;
+        }
+        self.hint = Some(match self.state {
+            Some(JobState::Running) => {
                 call("The code is still running, and no line has matched.")
                     + OF_THIS
-                    + ", and `until` again, to wait on.",
-            );
-        }
+                    + ", and `until` again, to wait on."
+            }
+            _ => {
+                call("There is more output, and no line of this has matched.")
+                    + OF_THIS
+                    + ", and `until` again, to look on."
+            }
+        });
     }
 
     /// Replaces the hint for running code.
@@ -253,7 +261,7 @@ impl Summary {
         let how = Advice::from("For the omitted text, call ")
             + READ
             + format!(
-                " with this job_id and grep to find lines, tail_lines for the end, or from_byte {from_byte} to read on after the head."
+                " with this job_id and grep to find lines, tail_lines for the end, or from_byte {from_byte} to read on near the end of the head."
             );
         self.hint = Some(self.hint.take().unwrap_or_default().then(how));
     }

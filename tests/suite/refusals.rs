@@ -90,6 +90,10 @@ fn an_invalid_plan_is_refused_and_touches_no_checkpoint() {
             error.ends_with(&format!("; what differs: {differing}")),
             "{error}"
         );
+        // keep_done is named where it helps alone.
+        let is_code = !differing.contains(" now)");
+        let hint = answer.fact("hint");
+        assert_eq!(hint.contains("keep_done"), is_code, "{hint}");
         assert_eq!(files(&home.folder("checkpoints")), before, "{changes}");
     }
     for name in ["../kept", "a/b", ".", long.as_str()] {

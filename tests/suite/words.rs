@@ -149,7 +149,13 @@ fn faults_of_checkpoints_are_worded_by_each_face() {
         &CheckpointError::Invalid(text("the name is empty")),
         &CheckpointError::Mismatch {
             operation: operation(),
-            differing: vec![text("n_iterations")],
+            differing: vec![text("loop_code")],
+            completed: 3,
+            total: 9,
+        },
+        &CheckpointError::Mismatch {
+            operation: operation(),
+            differing: vec![text("n_iterations (9 before, 8 now)")],
             completed: 3,
             total: 9,
         },
