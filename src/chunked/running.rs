@@ -269,7 +269,12 @@ impl Running {
         if let Err(error) = books.ledger.settle() {
             tracing::warn!(operation = %self.plan.name, %error, "a checkpoint could not be saved");
         }
-        let notes = std::mem::take(&mut books.ledger.notes);
+        let mut notes = std::mem::take(&mut books.ledger.notes);
+        if let (End::Deadline | End::Queued(_), Some(trouble)) = (&end, jobs.trouble()) {
+            notes.push(format!(
+                "the runtime does not answer now ({trouble}): this is what was seen before, and whether the operation still runs there is not known"
+            ));
+        }
         let (checkpoint, results) = (&books.ledger.checkpoint, books.ledger.folder().results());
         Outcome::new(end, checkpoint, &results, notes, (output, room))
     }

@@ -46,7 +46,7 @@ use crate::base::ids::JobId;
 use crate::base::lock::Lock;
 use crate::base::text::Newest;
 use crate::caller::{Caller, Progress};
-use crate::connection::Connection;
+use crate::connection::{Connection, State};
 use crate::runtime::{RuntimeError, RuntimeResult};
 use crate::wire::event::Event;
 use crate::wire::job::{Job, JobRequest};
@@ -118,6 +118,14 @@ impl Jobs {
             store: Store::new(store_dir),
             kernels: Kernels::default(),
             known: Lock::default(),
+        }
+    }
+
+    /// Why requests are being retried now, if they are.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        match self.connection.state() {
+            State::Lost { trouble } => Some(trouble),
+            State::NotConfigured | State::Starting { .. } | State::Ready => None,
         }
     }
 

@@ -189,3 +189,22 @@ fn skipped_iterations_and_unserializable_results_are_reported() {
         report.facts
     );
 }
+
+#[test]
+fn a_look_at_an_operation_says_when_its_machine_does_not_answer() {
+    let (mut executor, home) = (Executor::start(), Home::new());
+    let mut bridge = executor.bridge(&home, &[]);
+    let mut plan = arguments("unanswered", "time.sleep(600)", 2, 1);
+    plan["wait_sec"] = json!(0);
+    bridge.call("run_chunked_operation", plan).succeeded();
+    executor.kill();
+    let look = json!({"job_id": "unanswered", "wait_sec": 1});
+    // Until a request has failed; long before the look itself fails.
+    loop {
+        let answer = bridge.call("get_output", look.clone());
+        assert!(!answer.is_error, "{}", answer.facts);
+        if answer.facts.to_string().contains("does not answer now") {
+            break;
+        }
+    }
+}
