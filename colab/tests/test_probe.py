@@ -1,5 +1,6 @@
 import json
 import sys
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -198,6 +199,15 @@ class TestMachine:
         assert isinstance(packages, dict)
         assert packages["torch"] == "9.9"
         assert "polars" not in packages
+
+    def test_packages_are_found_by_requirements_and_modules(self, tmp_path: Path) -> None:
+        named = ["psutil>=5", "psutil==1", "jupyter_client.manager", "os", "concurrent.futures", "numpy[x] ; y"]
+        packages = probe.machine(tmp_path, named)["packages"]
+        assert isinstance(packages, dict)
+        assert packages["os"] == packages["concurrent.futures"] == "part of Python"
+        assert packages["psutil>=5"] == packages["psutil==1"] == metadata.version("psutil")
+        assert packages["jupyter_client.manager"] == metadata.version("jupyter_client")
+        assert packages["numpy[x] ; y"] == metadata.version("numpy")
 
     def test_named_packages_are_reported_whether_installed_or_not(self, tmp_path: Path) -> None:
         packages = probe.machine(tmp_path, ["psutil", "IPython", "dateutil", "nowhere-7c1", ""])["packages"]

@@ -31,6 +31,9 @@ accelerate cupy-cuda12x dask datasets diffusers jax keras lightgbm lightning mat
 peft polars pyarrow scikit-learn scipy tensorflow torch transformers vllm xgboost
 """.split()  # noqa: SIM905 - a word a line would fill the page
 
+# What may follow a name in a requirement: extras, versions, markers.
+_REQUIREMENT = re.compile(r"[\s\[<>=!~;@]")
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -180,10 +183,16 @@ def _versions(names: list[str] | None) -> dict[str, str | None]:
     """Return the versions of packages, by their names or their modules', None where one is not installed."""
     if names is None:
         return {name: version for name in WELL_KNOWN if (version := _version(name))}
-    found = {name: _version(name) for name in names}
+    bare = {name: _REQUIREMENT.split(name, maxsplit=1)[0] for name in names}
+    found = {name: _version(bare[name]) for name in names}
     if not all(found.values()):
         modules = metadata.packages_distributions()
-        found |= {name: _version(modules[name][0]) for name in names if found[name] is None and name in modules}
+        for name in names:
+            module = bare[name].partition(".")[0]
+            if found[name] is None and module in sys.stdlib_module_names:
+                found[name] = "part of Python"
+            elif found[name] is None and module in modules:
+                found[name] = _version(modules[module][0])
     return found
 
 
