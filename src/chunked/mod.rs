@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::base::lock::Lock;
 use crate::caller::{Caller, Progress};
@@ -148,14 +149,14 @@ impl Chunked {
         caller: &Caller<'_>,
     ) -> Result<Outcome, CheckpointError> {
         if let Some(running) = self.current(name) {
-            return Ok(self.attend(&running, caller).await);
+            return Ok(self.look(&running, caller).await);
         }
         let folder = self.checkpoints.folder(name);
         let Some(checkpoint) = folder.load()? else {
             return Err(self.checkpoints.not_found(name.as_str()));
         };
         match self.find(folder.clone(), &checkpoint) {
-            Ok(Some(running)) => Ok(self.attend(&running, caller).await),
+            Ok(Some(running)) => Ok(self.look(&running, caller).await),
             Ok(None) => Ok(Outcome::read(&checkpoint, &folder.results())),
             Err(CheckpointError::Busy { .. } | CheckpointError::RunsInOtherClient { .. }) => {
                 watch(&folder, checkpoint, caller).await
@@ -211,6 +212,16 @@ impl Chunked {
     /// Waits with a call, and answers it.
     async fn attend(&self, running: &Arc<Running>, caller: &Caller<'_>) -> Outcome {
         let end = self.wait(running, caller).await;
+        self.outcome(running, end, caller).await
+    }
+
+    /// Like [`Chunked::attend`], but the user's stop ends only the wait.
+    async fn look(&self, running: &Arc<Running>, caller: &Caller<'_>) -> Outcome {
+        let onlooker = caller.clone().cancelled_by(&CancellationToken::new());
+        let end = tokio::select! {
+            () = caller.cancelled.cancelled() => None,
+            end = self.wait(running, &onlooker) => end,
+        };
         self.outcome(running, end, caller).await
     }
 

@@ -25,6 +25,8 @@ const MIN_RETRY_DELAY: Duration = Duration::from_secs(5);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 /// For the pictures of an operation that has ended.
 const KEEP_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a job that was stopped is followed, to see its end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Machines that may go away without one more iteration done.
 const MAX_LOSSES: u32 = 3;
 
@@ -222,28 +224,60 @@ impl Operation {
         if let (Ended::Finished, Some(job)) = (&followed.ended, &followed.job) {
             return self.finish(job);
         }
+        let is_finished = self.running.books().ledger.checkpoint.is_finished();
+        if matches!(followed.ended, Ended::Cancelled) && !is_finished {
+            return self.stop(id, followed.next).await;
+        }
         let mut books = self.running.books();
-        if books.ledger.checkpoint.is_finished() {
+        if is_finished {
             // The job's own end is no news any more.
             books.output.job_runs = false;
             books.ledger.land(None)?;
             return Ok(None);
         }
         match followed.ended {
-            Ended::Finished | Ended::Full | Ended::Deadline | Ended::Left => Ok(None),
-            Ended::Cancelled => {
-                self.jobs.interrupt_later(id);
-                if let Some(flight) = &mut books.ledger.checkpoint.in_flight {
-                    flight.cancelled = true;
-                }
-                books.ledger.save()?;
-                Ok(Some(End::Cancelled))
+            Ended::Finished | Ended::Full | Ended::Deadline | Ended::Left | Ended::Cancelled => {
+                Ok(None)
             }
             Ended::Trouble(error) => {
                 books.ledger.save()?;
                 Err(error.into())
             }
         }
+    }
+
+    /// Ends the job and waits for its end; one that does not stop at once is recorded as interrupted all the same.
+    async fn stop(&mut self, id: JobId, after: u64) -> Result<Option<End>, CheckpointError> {
+        self.jobs.interrupt_later(id);
+        {
+            let ledger = &mut self.running.books().ledger;
+            if let Some(flight) = &mut ledger.checkpoint.in_flight {
+                flight.cancelled = true;
+            }
+            ledger.save()?;
+        }
+        let soon = Instant::now() + STOP_TIMEOUT;
+        let until = (self.running.latest_deadline()).map_or(soon, |deadline| deadline.min(soon));
+        let (caller, mut reader) = (Caller::until(until), JobReader::new(&self.running));
+        let followed = (self.jobs.follow_part(id, after, &caller, &mut reader)).await;
+        let followed = reader.done(&self.jobs, followed)?;
+        if let Some(Followed {
+            ended: Ended::Finished,
+            job: Some(job),
+            ..
+        }) = followed
+        {
+            return self.finish(&job);
+        }
+        let mut books = self.running.books();
+        let checkpoint = &mut books.ledger.checkpoint;
+        let flight = checkpoint.in_flight.as_ref();
+        checkpoint.stop = flight.map(|flight| {
+            let next = checkpoint.current(flight.is_retry);
+            stop::unseen(flight, next.unwrap_or(checkpoint.completed))
+        });
+        books.ledger.save()?;
+        Ok(Some(End::Stopped))
     }
 
     /// The job is over, and all that it reported is in the books.
@@ -271,7 +305,8 @@ impl Operation {
             {
                 None
             }
-            JobState::Interrupted if flight.cancelled => None,
+            // An earlier call was stopped; this one goes on.
+            JobState::Interrupted if flight.cancelled && !self.running.stop.is_cancelled() => None,
             JobState::Succeeded if job.variables_lost => Some(explain(None)),
             JobState::Succeeded => Some(stop::incomplete(
                 &flight,

@@ -75,7 +75,15 @@ impl Reader for JobReader<'_> {
             | EventKind::Finished(_)
             | EventKind::Unknown => Ok(false),
         };
-        let flow = books.output.take(event);
+        let flight = books.ledger.checkpoint.in_flight.as_ref();
+        let was_stopped = flight.is_some_and(|flight| flight.cancelled);
+        let flow = match &event.kind {
+            // It was asked for, so its traceback is no news.
+            EventKind::Error(error) if was_stopped && error.ename == "KeyboardInterrupt" => {
+                ControlFlow::Continue(())
+            }
+            _ => books.output.take(event),
+        };
         drop(books);
         match taken {
             Ok(is_news) => {

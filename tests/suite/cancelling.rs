@@ -1,13 +1,14 @@
 //! Cancelled calls: the user's stop ends the work, a client that waits no longer does not.
 
 use std::fs;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use crate::calls::{Held, assert_running, progress, read_on, start_with_short_budget};
 use crate::support::executor::{Executor, until_there};
 use crate::support::home::Home;
-use crate::support::stdio::{Answer, Bridge};
+use crate::support::stdio::{Answer, Bridge, PATIENCE};
 
 const USERS_STOP: &str = "AbortError: remote-cancel";
 
@@ -27,6 +28,14 @@ fn job_of(bridge: &mut Bridge, session: &str) -> Value {
         panic!("{}", list.whole);
     };
     job.clone()
+}
+
+fn until_queued(bridge: &mut Bridge, session: &str) {
+    let end = Instant::now() + PATIENCE;
+    let queued = json!({"session": session, "state": "queued"});
+    while bridge.call("list_jobs", queued.clone()).rows().is_empty() {
+        assert!(Instant::now() < end, "nothing is queued");
+    }
 }
 
 #[test]
@@ -163,8 +172,70 @@ fn an_operation_goes_on_when_its_call_is_cancelled_and_stops_when_the_user_stops
     cancel(&mut bridge, id, Some(USERS_STOP));
     until_there(&stopped.file("interrupted"));
     let ended = bridge.call("get_output", json!({"job_id": "stopped-operation"}));
-    assert_eq!(ended.fact("state"), "paused", "{}", ended.whole);
+    assert_eq!(ended.fact("state"), "interrupted", "{}", ended.whole);
+    assert_eq!(ended.fact("code"), "cancelled");
     assert!(!left.file("interrupted").exists());
+    let kept = bridge.call("get_checkpoint", json!({"operation": "stopped-operation"}));
+    assert_eq!(kept.fact("state"), "interrupted", "{}", kept.whole);
+
+    stopped.release();
+    let again = json!({"checkpoint_name": "stopped-operation"});
+    let again = bridge.call("run_chunked_operation", again);
+    assert_eq!(again.fact("state"), "succeeded", "{}", again.whole);
+    assert_eq!(again.text, "at 1\nat 2\n", "nothing of the stopped job");
+}
+
+#[test]
+fn an_operation_stopped_in_the_queue_is_interrupted() {
+    let home = Home::new();
+    let mut bridge = Executor::shared().bridge(&home, &[]);
+    let held = Held::new("stopped-queued");
+    let first = bridge.begin_call("run_code_quick", held.arguments());
+    until_there(&held.file("begun"));
+    let ran = held.file("ran").display().to_string();
+    let operation = json!({
+        "name": "run_chunked_operation",
+        "arguments": {
+            "loop_code": format!("open({ran:?}, 'w').close()"), "n_iterations": 2,
+            "checkpoint_name": "stopped-queued", "session": held.session(),
+        },
+    });
+    let id = bridge.begin("tools/call", operation);
+    until_queued(&mut bridge, held.session());
+    cancel(&mut bridge, id, Some(USERS_STOP));
+    let ended = bridge.call("get_output", json!({"job_id": "stopped-queued"}));
+    assert_eq!(ended.fact("state"), "interrupted", "{}", ended.whole);
+    assert!(
+        ended.fact("error").contains("none of it ran"),
+        "{}",
+        ended.whole
+    );
+    let kept = bridge.call("get_checkpoint", json!({"operation": "stopped-queued"}));
+    assert_eq!(kept.fact("state"), "interrupted", "{}", kept.whole);
+    held.release();
+    Answer::of(&bridge.answer(first)).succeeded();
+    assert!(!held.file("ran").exists());
+}
+
+#[test]
+fn cancelling_get_output_never_interrupts_the_operation() {
+    let home = Home::new();
+    let mut bridge = start_with_short_budget(&home, "looked-at-operation");
+    let held = Held::new("looked-at-operation");
+    let id = begin_operation(&mut bridge, &held);
+    assert_eq!(Answer::of(&bridge.answer(id)).fact("state"), "running");
+    for reason in [Some(USERS_STOP), None] {
+        let look = json!({"job_id": "looked-at-operation"});
+        let id = bridge.begin_call("get_output", look);
+        cancel(&mut bridge, id, reason);
+        let look = json!({"job_id": "looked-at-operation", "wait_sec": 1});
+        let answer = bridge.call("get_output", look);
+        assert_eq!(answer.fact("state"), "running", "{}", answer.whole);
+    }
+    held.release();
+    let ended = bridge.call("get_output", json!({"job_id": "looked-at-operation"}));
+    assert_eq!(ended.fact("state"), "succeeded", "{}", ended.whole);
+    assert!(!held.file("interrupted").exists());
 }
 
 #[test]

@@ -16,10 +16,7 @@ pub(super) fn explain(
     error: Option<&PythonError>,
 ) -> Stop {
     let iteration = flight.is_looping.then_some(completed);
-    let place = iteration.map_or_else(
-        || "the setup".to_owned(),
-        |iteration| format!("iteration {iteration}"),
-    );
+    let place = place(iteration);
     let (code, why, _) = ending::explain(job.reason.unwrap_or(Reason::Unknown), job);
     let by_python = job
         .reason
@@ -55,6 +52,33 @@ pub(super) fn explain(
         code_must_change,
         retryable: may_succeed_again(job),
     }
+}
+
+/// For a job that was interrupted and whose end is not known yet.
+pub(super) fn unseen(flight: &Flight, completed: u64) -> Stop {
+    let iteration = flight.is_looping.then_some(completed);
+    let place = place(iteration);
+    Stop {
+        interrupted: true,
+        iteration,
+        job_id: flight.job_id.to_string(),
+        code: "cancelled".to_owned(),
+        error: format!("{place} was interrupted, and had not stopped when last heard of"),
+        hint: Advice::from(
+            "The completed iterations are kept. Call with checkpoint_name alone to go on; if the code does not stop, ",
+        ) + Step::RestartSession
+            + " ends it and loses the session's variables.",
+        code_must_change: false,
+        retryable: true,
+    }
+}
+
+/// Names what did not finish.
+fn place(iteration: Option<u64>) -> String {
+    iteration.map_or_else(
+        || "the setup".to_owned(),
+        |iteration| format!("iteration {iteration}"),
+    )
 }
 
 /// Whether the same call may succeed: a machine's failure or a person's interrupt may not recur, but code that raises, ends its process or
