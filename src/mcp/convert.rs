@@ -76,6 +76,21 @@ pub(super) fn operation(outcome: Outcome, has_failed: bool, client: Client) -> C
     reply(&outcome.facts, shown, client)
 }
 
+/// Converts the end of a transfer that the caller stopped: that it was cut short is no failure of the call.
+pub(super) fn stopped_transfer(mut look: Look, client: Client) -> CallToolResult {
+    if look.facts["code"] == "cancelled"
+        && let Some(facts) = look.facts.as_object_mut()
+    {
+        facts.insert("success".to_owned(), true.into());
+        facts.insert("state".to_owned(), "interrupted".into());
+        if let Some(said) = facts.remove("error") {
+            facts.insert("message".to_owned(), said);
+        }
+        facts.retain(|name, _| name != "code" && name != "retryable");
+    }
+    transfer(look, client)
+}
+
 /// Converts a transfer to the same form.
 pub(super) fn transfer(mut look: Look, client: Client) -> CallToolResult {
     for name in ["hint", "next_step"] {

@@ -15,11 +15,16 @@ pub(super) struct Report<T>(pub(super) T);
 
 impl<T: Serialize> IntoCallToolResult for Report<T> {
     fn into_call_tool_result(self) -> Result<CallToolResponse, ErrorData> {
-        let result = match to_value(self.0) {
-            Ok(report) => CallToolResult::structured(report),
+        Ok(CallToolResult::from(self).into())
+    }
+}
+
+impl<T: Serialize> From<Report<T>> for CallToolResult {
+    fn from(Report(report): Report<T>) -> Self {
+        match to_value(report) {
+            Ok(report) => Self::structured(report),
             Err(error) => unserializable(&error),
-        };
-        Ok(result.into())
+        }
     }
 }
 

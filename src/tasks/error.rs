@@ -11,8 +11,10 @@ use crate::transfer::upload::UploadError;
 /// A task could not be followed or ended.
 #[derive(Debug, Error)]
 pub enum TaskError {
-    #[error("this is a download or an upload: only code can be interrupted")]
-    NoCode,
+    #[error(
+        "this download or upload is not run by this smart-colab process, so it cannot be stopped here"
+    )]
+    NotHere,
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
     #[error(transparent)]
@@ -24,7 +26,7 @@ pub enum TaskError {
 impl Fault for TaskError {
     fn code(&self) -> &str {
         match self {
-            Self::NoCode => "not_found",
+            Self::NotHere => "not_found",
             Self::Runtime(error) => error.code(),
             Self::Download(error) => error.code(),
             Self::Upload(error) => error.code(),
@@ -33,7 +35,7 @@ impl Fault for TaskError {
 
     fn is_retryable(&self) -> bool {
         match self {
-            Self::NoCode => false,
+            Self::NotHere => false,
             Self::Runtime(error) => error.is_retryable(),
             Self::Download(error) => error.is_retryable(),
             Self::Upload(error) => error.is_retryable(),
@@ -42,9 +44,9 @@ impl Fault for TaskError {
 
     fn remedy(&self) -> Advice {
         match self {
-            Self::NoCode => {
+            Self::NotHere => {
                 Advice::from(Step::Output { job: None })
-                    + " with this job_id follows it. To end it, cancel the call that waits for it."
+                    + " with this job_id shows it. The client that started it can stop it."
             }
             Self::Runtime(error) => error.remedy(),
             Self::Download(error) => error.remedy(),

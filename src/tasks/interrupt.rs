@@ -1,19 +1,29 @@
-//! Ending running or queued code.
+//! Ending running or queued code, and transfers.
 
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::{TaskError, Tasks};
 use crate::base::ids::JobId;
 use crate::caller::Caller;
 use crate::runtime::{RuntimeError, RuntimeResult};
+use crate::transfer::Look;
 use crate::wire::job::Job;
 
-/// The code to end.
+/// What to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     Job(JobId),
     /// The job running in this session.
     Session(String),
+}
+
+/// What was ended.
+#[derive(Debug)]
+pub enum Stopped {
+    Code(Box<Interrupted>),
+    Transfer(Look),
 }
 
 /// The result of an interrupt.
@@ -27,25 +37,35 @@ pub struct Interrupted {
 }
 
 impl Tasks {
-    /// Interrupts code once it is the caller's turn, and waits for its end, `wait` at most.
+    /// Ends a transfer, or interrupts code once it is the caller's turn, and waits for its end, `wait` at most.
     ///
     /// # Errors
-    /// [`TaskError::NoCode`] for a transfer; else as the runtime reports, after retries until the caller's deadline.
+    /// [`TaskError::NotHere`] for a transfer of another process; else as the runtime reports, after retries until the caller's deadline.
     pub async fn interrupt(
         &self,
         target: Target,
         wait: Duration,
         caller: &Caller<'_>,
-    ) -> Result<Interrupted, TaskError> {
+    ) -> Result<Stopped, TaskError> {
         let named = match &target {
             Target::Job(id) => Some(*id),
             Target::Session(_) => None,
         };
+        if let Some(id) = named {
+            let waiting = Caller::until(caller.deadline.min(Instant::now() + wait));
+            let look = match self.downloads.stop(id, &waiting).await {
+                None => self.uploads.stop(id, &waiting).await,
+                look => look,
+            };
+            if let Some(look) = look {
+                return Ok(Stopped::Transfer(look));
+            }
+        }
         tokio::select! {
             biased;
             () = caller.cancelled.cancelled() => Err(RuntimeError::Cancelled.into()),
-            done = self.end(target, wait, caller) => done.map_err(|error| match named {
-                Some(id) if error.is_not_found() && self.downloads.is_transfer(id) => TaskError::NoCode,
+            done = self.end(target, wait, caller) => done.map(|done| Stopped::Code(Box::new(done))).map_err(|error| match named {
+                Some(id) if error.is_not_found() && self.downloads.is_transfer(id) => TaskError::NotHere,
                 _ => error.into(),
             }),
         }

@@ -1,6 +1,6 @@
 //! Finds, follows and ends a job or a transfer by its id, whichever client started it. A batch of a chunked operation is a job like any other.
 //!
-//! - here: following, while a [`Caller`] waits; `interrupt`: ending code;
+//! - here: following, while a [`Caller`] waits; `interrupt`: ending it;
 //! - [`changes`]: whether a job's output changes, for watchers outside of a call;
 //! - `error`: errors of tasks.
 //!
@@ -26,7 +26,7 @@ use crate::transfer::Look;
 use crate::transfer::download::Downloads;
 use crate::transfer::upload::Uploads;
 pub use error::TaskError;
-pub use interrupt::{Interrupted, Target};
+pub use interrupt::{Interrupted, Stopped, Target};
 
 /// Jobs and transfers, by their ids.
 #[derive(Debug, Clone)]

@@ -169,6 +169,11 @@ impl<R: Report> Running<R> {
         self.stop.is_cancelled()
     }
 
+    /// Ends it.
+    pub(super) fn stop(&self) {
+        self.stop.cancel();
+    }
+
     fn has_ended(&self) -> bool {
         self.state.borrow().ended.is_some()
     }

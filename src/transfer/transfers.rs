@@ -185,6 +185,13 @@ impl<R: Report> Transfers<R> {
         Look::of(id, &state.report, state.ended.as_ref())
     }
 
+    /// Ends the transfer of this id, if this process runs it, and waits for its end; none if it does not.
+    pub(super) async fn stop(&self, id: JobId, caller: &Caller<'_>) -> Option<Look> {
+        let running = self.registry.get(id)?;
+        running.stop();
+        Some(self.look(running, caller).await)
+    }
+
     async fn follow(&self, running: Running<R>, caller: &Caller<'_>) -> State<R> {
         let (id, began) = (running.id, running.began);
         let mut state = running.follow(caller).await;

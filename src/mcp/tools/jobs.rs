@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rmcp::handler::server::tool::ToolRouter;
 use rmcp::handler::server::wrapper::Parameters;
+use rmcp::model::CallToolResult;
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
@@ -16,10 +17,10 @@ use crate::mcp::fault::Fault;
 use crate::mcp::report::{List, Report};
 use crate::mcp::schema;
 use crate::mcp::server::Server;
-use crate::mcp::{args, call};
+use crate::mcp::{args, call, convert};
 use crate::render::rows::{Rows, short_time, shorten};
 use crate::runtime::RuntimeResult;
-use crate::tasks::{Interrupted, Target};
+use crate::tasks::{Interrupted, Stopped, Target};
 use crate::wire::state::{JobState, Reason};
 
 const DEFAULT_SHOWN: u64 = 20;
@@ -137,7 +138,7 @@ impl Server {
         input_schema = schema::input::<InterruptArgs>(),
         description = "Stop running or queued code: the job with this job_id, or the one running in a session. Raises KeyboardInterrupt in it, so variables \
             are kept, and waits a few seconds for its end. Code that does not stop (a long C call) needs restart_session. Does nothing to a \
-            finished job.",
+            finished job. With the job_id of a download or upload, stops that; what has arrived is kept.",
         annotations(
             read_only_hint = false,
             destructive_hint = true,
@@ -149,7 +150,7 @@ impl Server {
         &self,
         Parameters(args): Parameters<InterruptArgs>,
         context: RequestContext<RoleServer>,
-    ) -> Result<Report<InterruptReport>, Fault> {
+    ) -> Result<CallToolResult, Fault> {
         if args.job_id.is_some() && args.session.is_some() {
             return Err(Fault::invalid(
                 "both job_id and session are given: give only one of them",
@@ -173,7 +174,10 @@ impl Server {
                 .interrupt(target, STOP_TIMEOUT, &caller)
                 .await
         });
-        Ok(Report(InterruptReport::of(done.await?)))
+        Ok(match done.await? {
+            Stopped::Code(done) => Report(InterruptReport::of(*done)).into(),
+            Stopped::Transfer(look) => convert::stopped_transfer(look, self.client(&context)),
+        })
     }
 }
 

@@ -99,6 +99,11 @@ impl Downloads {
         Ok(Some(self.transfers.look(running, caller).await))
     }
 
+    /// Ends the download of this id and waits for its end; what has arrived is kept. `None` if this process does not run such a download.
+    pub async fn stop(&self, id: JobId, caller: &Caller<'_>) -> Option<Look> {
+        self.transfers.stop(id, caller).await
+    }
+
     /// Whether the id belongs to a download or an upload; both are recorded in the same folder. Reads the disk.
     #[must_use]
     pub fn is_transfer(&self, id: JobId) -> bool {

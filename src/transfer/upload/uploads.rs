@@ -108,6 +108,11 @@ impl Uploads {
         Ok(Some(self.transfers.look(running, caller).await))
     }
 
+    /// Ends the upload of this id and waits for its end; what has arrived is kept. `None` if this process does not run such an upload.
+    pub async fn stop(&self, id: JobId, caller: &Caller<'_>) -> Option<Look> {
+        self.transfers.stop(id, caller).await
+    }
+
     /// Finds the source; checked again for each call, because permissions may change.
     async fn source(&self, local: &str, roots: &[PathBuf]) -> UploadResult<Source> {
         let (allowed, local) = (self.allowed.and(roots), local.to_owned());

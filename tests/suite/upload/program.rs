@@ -147,6 +147,30 @@ fn the_users_stop_ends_the_upload_and_another_cancellation_does_not() {
 }
 
 #[test]
+fn interrupt_execution_stops_an_upload_and_keeps_what_has_arrived() {
+    let (server, home) = (UploadServer::start(), Home::new());
+    let bytes = content(3 * REAL_PIECE, 1);
+    write(home.path(), "results/big", &bytes);
+    server.state().faults.hold_at = Some(REAL_PIECE);
+    let mut bridge = start(&server, &home, &[("SMART_COLAB_CALL_BUDGET_SEC", "5")]);
+    let arguments = json!({"local_path": "big", "remote_path": "big"});
+    let answer = bridge.call("upload_to_colab", arguments.clone());
+    let job = answer.fact("job_id").to_owned();
+    let stopped = bridge.call("interrupt_execution", json!({"job_id": job}));
+    stopped.succeeded();
+    assert_eq!(stopped.fact("state"), "interrupted", "{}", stopped.whole);
+    assert!(
+        stopped.fact("hint").contains("is kept"),
+        "{}",
+        stopped.whole
+    );
+    server.set(|state| state.faults.hold_at = None);
+    let answer = bridge.call("upload_to_colab", arguments);
+    assert_eq!(answer.fact("status"), "complete", "{}", answer.whole);
+    assert!(server.state().content("/content/big") == Some(&bytes));
+}
+
+#[test]
 fn an_upload_survives_five_bridge_kills_and_resends_little() {
     let (server, home) = (UploadServer::start(), Home::new());
     let bytes = content(20 * REAL_PIECE, 1);
