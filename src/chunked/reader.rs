@@ -77,12 +77,13 @@ impl Reader for JobReader<'_> {
         };
         let flight = books.ledger.checkpoint.in_flight.as_ref();
         let was_stopped = flight.is_some_and(|flight| flight.cancelled);
-        let flow = match &event.kind {
-            // It was asked for, so its traceback is no news.
-            EventKind::Error(error) if was_stopped && error.ename == "KeyboardInterrupt" => {
-                ControlFlow::Continue(())
-            }
-            _ => books.output.take(event),
+        // The interrupt was asked for, so its traceback is no news.
+        let is_no_news = was_stopped
+            && matches!(&event.kind, EventKind::Error(error) if error.ename == "KeyboardInterrupt");
+        let flow = if is_no_news {
+            ControlFlow::Continue(())
+        } else {
+            books.output.take(event)
         };
         drop(books);
         match taken {
