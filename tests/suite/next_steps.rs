@@ -259,16 +259,11 @@ fn an_unknown_name_is_refused_with_the_known_ones() {
     }
     fs::write(Executor::shared().root().join("next.txt"), "x").unwrap();
     let download = bridge.call("download_from_colab", json!({"remote_path": "next.txt"}));
-    let refused = bridge.call(
+    let ended = bridge.call(
         "interrupt_execution",
         json!({"job_id": download.fact("job_id")}),
     );
-    refused.refused("not_found");
-    assert!(
-        refused.fact("error").contains("download"),
-        "{}",
-        refused.facts
-    );
+    assert_eq!(ended.fact("state"), "succeeded", "it had ended");
 }
 
 #[test]
