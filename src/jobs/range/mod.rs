@@ -119,12 +119,19 @@ impl Jobs {
         deadline: Instant,
     ) -> RuntimeResult<LogRange> {
         let most = (lines as u64).saturating_mul(LINE_BYTES);
-        let most = most.clamp(MIN_TAIL_BYTES, MAX_TAIL_BYTES);
-        let back = -i64::try_from(most).unwrap_or(i64::MAX);
-        let piece = self.log_piece(id, back, &|left| left, deadline).await?;
-        let mut range = LogRange::last_lines(id, &piece, lines, from, room);
-        range.note_source(piece.source, self.keeper.log_path(id));
-        Ok(range)
+        let mut most = most.clamp(MIN_TAIL_BYTES, MAX_TAIL_BYTES);
+        loop {
+            let back = -i64::try_from(most).unwrap_or(i64::MAX);
+            let piece = self.log_piece(id, back, &|left| left, deadline).await?;
+            let (mut range, is_short) = LogRange::last_lines(id, &piece, lines, from, room);
+            // The states of a progress bar make one line.
+            if is_short && most < MAX_TAIL_BYTES {
+                most = MAX_TAIL_BYTES;
+                continue;
+            }
+            range.note_source(piece.source, self.keeper.log_path(id));
+            return Ok(range);
+        }
     }
 
     /// Reads `count(left)` bytes of a job's log from byte `from` on; negative counts from the end. A complete local copy saves the download, and
@@ -223,42 +230,52 @@ impl LogRange {
         }
     }
 
-    fn last_lines(id: JobId, piece: &Piece, lines: usize, from: u64, room: Room) -> Self {
+    /// The last lines as a terminal shows them, and whether the piece has too few of them while the log has more.
+    fn last_lines(id: JobId, piece: &Piece, lines: usize, from: u64, room: Room) -> (Self, bool) {
         let (skipped, text) = piece.text();
         let begin = piece.from + skipped as u64;
         let before = usize::try_from(from.saturating_sub(begin)).unwrap_or(usize::MAX);
-        let text = text.get(before.min(text.len())..).unwrap_or_default();
-        let line_ends = text.trim_end_matches('\n').rmatch_indices('\n');
-        let wanted = line_ends.map(|(at, _)| at + 1).nth(lines.saturating_sub(1));
-        let mut start = text.len() - room.tail(text).len();
+        let before = before.min(text.len());
+        let text = text.get(before..).unwrap_or_default();
+        let shown = as_shown(text);
+        let wanted = last_lines_start(&shown, lines);
+        let mut start = shown.len() - room.tail(&shown).len();
         // Whole lines, if there are any.
         if start > 0
-            && let Some(end) = text[start..].find('\n')
-            && start + end + 1 < text.len()
+            && let Some(end) = shown[start..].find('\n')
+            && start + end + 1 < shown.len()
         {
             start += end + 1;
         }
-        let is_cut = wanted.unwrap_or_default() < start || (wanted.is_none() && begin > from);
+        let is_full = wanted.unwrap_or_default() < start;
+        let is_short = !is_full && wanted.is_none() && begin > from;
         let start = start.max(wanted.unwrap_or_default());
-        let shown = &text[start..];
-        let count = shown.lines().count();
-        let from_byte = begin + (before.min(piece.bytes.len()) + start) as u64;
-        let hint = is_cut.then(|| {
-            Advice::from(format!(
-                "These are the last {count} lines, for which there is room. "
-            ))
-            .then("What is before them: call ")
+        let count = shown[start..].lines().count();
+        let is_whole_line = start == 0 || shown[..start].ends_with('\n');
+        let from_byte = match is_whole_line {
+            true => last_lines_start(text, count).unwrap_or_default(),
+            false => text.len().saturating_sub(shown.len() - start),
+        };
+        let why = match (is_full, count) {
+            (true, 1) => "There is room for the last line only. ".to_owned(),
+            (true, _) => format!("There is room for the last {count} lines only. "),
+            (false, _) => format!("Only the last {} bytes were read. ", piece.bytes.len()),
+        };
+        let hint = (is_full || is_short).then(|| {
+            Advice::from(why).then("For what is before: call ")
                 + Step::Output { job: None }
                 + " with this job_id and a smaller from_byte."
         });
-        Self {
-            text: as_shown(shown),
+        let from_byte = begin + (before + from_byte) as u64;
+        let range = Self {
+            text: shown[start..].to_owned(),
             facts: RangeFacts {
                 hint,
                 ..RangeFacts::of(id, from_byte, piece.log_bytes, piece.job.as_ref())
             },
             log: None,
-        }
+        };
+        (range, is_short)
     }
 
     /// Names the local copy, if that was read.
@@ -305,6 +322,12 @@ impl RangeFacts {
     }
 }
 
+/// Where the last `lines` lines begin; none if there are no more than them.
+fn last_lines_start(text: &str, lines: usize) -> Option<usize> {
+    let ends = text.trim_end_matches('\n').rmatch_indices('\n');
+    ends.map(|(at, _)| at + 1).nth(lines.saturating_sub(1))
+}
+
 /// The text as a terminal would show it.
 pub(super) fn as_shown(text: &str) -> String {
     let mut screen = Screen::new(Room::for_chars(text.len()));
@@ -334,7 +357,7 @@ mod tests {
         let log: String = (0..9).map(|n| format!("line {n}\n")).collect();
         let last = |lines: usize, from: u64, chars: usize| {
             let piece = piece(log.as_bytes(), 7, log.len());
-            let range =
+            let (range, _) =
                 LogRange::last_lines(JobId::fresh(), &piece, lines, from, Room::for_chars(chars));
             let at = usize::try_from(range.facts.from_byte).unwrap();
             assert_eq!(log[at..], range.text);

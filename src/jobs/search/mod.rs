@@ -121,8 +121,8 @@ fn found(id: JobId, start: &Piece, scan: Scan<'_>, is_all: bool) -> LogRange {
     let next_byte = found.next.or((!is_all).then_some(found.end));
     let hint = match (found.matches, found.next) {
         (_, Some(_)) => Some(again(format!(
-            "There is room for the first {} lines only: for the next ones, ",
-            found.shown
+            "There is room for the first {} only: for the next ones, ",
+            lines(found.shown)
         ))),
         _ if !is_all => Some(again(format!(
             "The log was searched up to byte {}: to go on, ",
@@ -143,5 +143,12 @@ fn found(id: JobId, start: &Piece, scan: Scan<'_>, is_all: bool) -> LogRange {
             ..facts
         },
         log: None,
+    }
+}
+
+fn lines(count: u64) -> String {
+    match count {
+        1 => "line".to_owned(),
+        count => format!("{count} lines"),
     }
 }

@@ -223,3 +223,56 @@ fn requests_that_make_no_sense_are_refused_with_the_reason() {
         assert!(error.contains(said), "{arguments}: {error}");
     }
 }
+
+#[test]
+fn the_last_lines_are_those_that_a_terminal_shows() {
+    let mut client = Client::of("bars");
+    let bars = "bar = lambda name, states: print(*(f'{name} {n:>6} of {states} |{n % 10 * chr(35):<10}|' for n in range(states + 1)), sep='\\r')\n";
+    // A longer one than any reply has room for.
+    let answer = client.run(&format!(
+        "{bars}for name in 'abcd': bar(name, 6_000)\nbar('e', 200)\nprint('done')\nprint('green ok')"
+    ));
+    answer.succeeded();
+    let job = answer.facts["job_id"].clone();
+    let shown = "b   6000 of 6000 |          |\nc   6000 of 6000 |          |\nd   6000 of 6000 |          |\n\
+        e    200 of 200 |          |\ndone\ngreen ok\n";
+    let bar = |(name, states)| {
+        let states = (0..=states).map(|n| {
+            let done = "#".repeat(n % 10);
+            format!("{name} {n:>6} of {states} |{done:<10}|")
+        });
+        states.collect::<Vec<_>>().join("\r") + "\n"
+    };
+    let bars = ["a", "b", "c", "d"].map(|name| (name, 6_000));
+    let log: String = bars.into_iter().chain([("e", 200)]).map(bar).collect();
+    let log = log + "done\ngreen ok\n";
+    assert!(log.len() > 500_000, "{}", log.len());
+    for (lines, skipped) in [(6, 0), (3, 3), (1, 5)] {
+        let last = output(&mut client.bridge, &job, json!({"tail_lines": lines}));
+        let expected: String = shown.split_inclusive('\n').skip(skipped).collect();
+        assert_eq!(last.text, expected);
+        assert!(last.facts["hint"].is_null(), "{}", last.facts);
+        assert_eq!(last.facts["log_bytes"], log.len());
+        let from = usize::try_from(last.facts["from_byte"].as_u64().unwrap()).unwrap();
+        assert_eq!(log[from..].lines().count(), lines, "{from}");
+        assert!(log[..from].ends_with('\n'));
+    }
+    // To a search each state is a line.
+    let states = output(
+        &mut client.bridge,
+        &job,
+        json!({"grep": "^e ", "tail_lines": 2}),
+    );
+    assert_eq!(states.facts["matches"], 201);
+    let cut = output(
+        &mut client.bridge,
+        &job,
+        json!({"tail_lines": 9, "max_chars": 10}),
+    );
+    assert_eq!(cut.text, "green ok\n");
+    let hint = cut.fact("hint");
+    assert!(
+        hint.starts_with("There is room for the last line only."),
+        "{hint}"
+    );
+}
