@@ -9,6 +9,9 @@ use crate::base::text::Room;
 /// Most bytes of a reply that are set aside for the facts, the links and the frames of its blocks.
 const MAX_RESERVED_BYTES: usize = 8_000;
 
+/// Bytes of a reply with a list that are set aside for its facts, its heading and the frame.
+const LIST_FACTS_BYTES: usize = 1_200;
+
 /// One client's limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Client {
@@ -120,6 +123,11 @@ impl Client {
             chars,
             json_bytes: self.reply_bytes - reserved(self.reply_bytes),
         }
+    }
+
+    /// Most bytes of a list's rows.
+    pub(super) fn list_bytes(self) -> usize {
+        self.reply_bytes - LIST_FACTS_BYTES
     }
 
     /// Room for as many characters of output in an error.

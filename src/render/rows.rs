@@ -7,6 +7,9 @@ use serde_json::Value;
 /// A time that is longer ago has its year instead of its clock.
 const CLOCK_AGE: SignedDuration = SignedDuration::from_hours(300 * 24);
 
+/// Bytes of a tab and of a line feed in JSON.
+const GAP_BYTES: usize = 2;
+
 /// The rows of a list of `N` columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rows<const N: usize> {
@@ -25,10 +28,14 @@ impl<const N: usize> Rows<N> {
         Self { heading, rows }
     }
 
-    /// The number of the first rows that take at most `max_bytes`, one at least if there is one.
+    /// The number of the first rows that take at most `max_bytes` as part of a JSON string, one at least if there is one.
     #[must_use]
     pub fn fitting(&self, max_bytes: usize) -> usize {
-        let bytes = |row: &[String; N]| row.iter().map(|cell| cell.len() + 1).sum::<usize>();
+        let shown = self.shown();
+        let bytes = |row: &[String; N]| {
+            let cells = shown.iter().map(|at| json_bytes(&row[*at]) + GAP_BYTES);
+            cells.sum::<usize>()
+        };
         let ends = self.rows.iter().scan(0, |end, row| {
             *end += bytes(row);
             Some(*end)
@@ -55,9 +62,7 @@ impl<const N: usize> Rows<N> {
         if self.rows.is_empty() {
             return String::new();
         }
-        let shown: Vec<usize> = (0..N)
-            .filter(|at| self.rows.iter().any(|row| !row[*at].is_empty()))
-            .collect();
+        let shown = self.shown();
         let heading = self.heading.map(str::to_owned);
         let lines = std::iter::once(&heading).chain(&self.rows).map(|row| {
             let cells: Vec<&str> = shown.iter().map(|at| row[*at].as_str()).collect();
@@ -65,6 +70,18 @@ impl<const N: usize> Rows<N> {
         });
         lines.collect::<Vec<_>>().join("\n")
     }
+
+    /// The columns that are not empty in every row.
+    fn shown(&self) -> Vec<usize> {
+        let is_shown = |at: &usize| self.rows.iter().any(|row| !row[*at].is_empty());
+        (0..N).filter(is_shown).collect()
+    }
+}
+
+/// Bytes of a text in a JSON string.
+fn json_bytes(text: &str) -> usize {
+    let escaped = text.bytes().filter(|byte| matches!(byte, b'"' | b'\\'));
+    text.len() + escaped.count()
 }
 
 /// Shortens a text to at most `max` characters.
@@ -113,8 +130,8 @@ mod tests {
 
     #[test]
     fn rows_are_counted_by_the_bytes_that_they_take() {
-        let table = rows(&[["aaaa", "", "1"], ["日", "", "1"], ["c", "", "1"]]);
-        for (max_bytes, count) in [(0, 1), (8, 1), (15, 2), (14, 1), (20, 3), (19, 2)] {
+        let table = rows(&[["aaaa", "", "1"], ["日", "", "1"], ["\"", "", "1"]]);
+        for (max_bytes, count) in [(0, 1), (9, 1), (17, 2), (16, 1), (24, 3), (23, 2)] {
             assert_eq!(table.fitting(max_bytes), count, "{max_bytes}");
         }
         assert_eq!(rows(&[]).fitting(10), 0);

@@ -8,6 +8,9 @@ use crate::support::executor::Executor;
 use crate::support::home::Home;
 use crate::support::stdio::{Answer, Bridge};
 
+/// Of a reply to a client that is not known.
+const CLIENT_BYTES: usize = 10_000;
+
 fn bridge(home: &Home) -> Bridge {
     Executor::shared().bridge(home, &[])
 }
@@ -128,7 +131,35 @@ fn of_300_variables_all_are_named_within_9_000_characters() {
     let few = list(json!({"top": 2}));
     assert_eq!(names(&few), ["result_299", "result_297"]);
     assert!(characters(&few) < 500, "{}", few.text);
-    assert_eq!(list(json!({"top": 300})).rows().len(), 300);
+    // More than the client's room is left out and counted.
+    let most = list(json!({"top": 300}));
+    let shown = most.rows().len();
+    assert!(
+        most.whole.to_string().len() <= CLIENT_BYTES,
+        "{}",
+        most.whole
+    );
+    assert!((80..300).contains(&shown), "{shown}");
+    let left = format!("\n[{} smaller ones]", 300 - shown);
+    assert!(most.text.ends_with(&left), "{}", most.text);
+    assert!(
+        most.fact("hint").contains(&format!("the {shown} largest")),
+        "{}",
+        most.facts
+    );
+    let none = list(json!({"name": "Result*"}));
+    assert_eq!(none.rows().len(), 0);
+    assert!(
+        none.fact("hint").contains("matches Result*"),
+        "{}",
+        none.facts
+    );
+    let mut roomy = Executor::shared().bridge_of("claude-code", &home, &[]);
+    let all = roomy.call(
+        "list_colab_variables",
+        json!({"session": "many-variables", "top": 300}),
+    );
+    assert_eq!((all.rows().len(), &all.facts["hint"]), (300, &Value::Null));
     let some = list(json!({"name": "result_00?"}));
     assert_eq!((some.rows().len(), &some.facts["total"]), (10, &json!(10)));
 }
@@ -184,7 +215,18 @@ fn files_are_listed_page_by_page_and_by_pattern() {
     missing.refused("not_found");
     let foreign = json!({"path": "many", "cursor": "not one of yours"});
     let answer = bridge.call("list_colab_files", foreign);
-    assert!(!answer.is_error || answer.facts["code"] == "invalid_argument");
+    assert!(
+        answer.fact("hint").contains("next_cursor"),
+        "{}",
+        answer.facts
+    );
+    let unmatched = json!({"path": "many", "name": "*.TXT"});
+    let answer = bridge.call("list_colab_files", unmatched);
+    assert!(
+        answer.fact("hint").contains("matches *.TXT"),
+        "{}",
+        answer.facts
+    );
 }
 
 #[test]
@@ -217,6 +259,27 @@ fn a_page_of_files_has_at_most_9_000_characters_however_long_their_names() {
         }
         assert_eq!(count, 200, "{folder}");
     }
+    let (mut count, mut cursor) = (0, Value::Null);
+    while count < 200 {
+        let arguments = json!({"path": "long-names", "cursor": cursor, "top": 200});
+        let page = bridge.call("list_colab_files", arguments);
+        assert!(
+            page.whole.to_string().len() <= CLIENT_BYTES,
+            "{}",
+            page.whole
+        );
+        let rows = page.rows().len();
+        assert!(rows > 0 && rows < 200, "{rows}");
+        count += rows;
+        cursor = page.facts["next_cursor"].clone();
+        let said = page.facts["hint"].as_str().unwrap_or_default();
+        assert_eq!(
+            said.contains(&format!("room for {rows} rows")),
+            !cursor.is_null(),
+            "{said}"
+        );
+    }
+    assert_eq!((count, cursor), (200, Value::Null));
 }
 
 #[test]
@@ -250,5 +313,26 @@ fn of_100_jobs_each_has_its_telling_line_within_8_000_characters() {
         few.rows()[0]["code"].as_str().unwrap().chars().count() == 80,
         "{}",
         few.text
+    );
+    for number in 0..30 {
+        run(&mut bridge, "many-jobs", &format!("more_of_it = {number}"));
+    }
+    let arguments = json!({"session": "many-jobs", "top": 200});
+    let most = bridge.call("list_jobs", arguments);
+    assert!(
+        most.whole.to_string().len() <= CLIENT_BYTES,
+        "{}",
+        most.whole
+    );
+    let shown = most.rows().len();
+    assert!(shown >= 80, "{shown}");
+    assert_eq!(
+        (&most.facts["shown"], &most.facts["left_out"]),
+        (&json!(shown), &json!(130 - shown))
+    );
+    assert!(
+        most.fact("suggestion").contains("state or session"),
+        "{}",
+        most.facts
     );
 }

@@ -52,6 +52,7 @@ struct FolderFacts {
     /// Entries in the folder whose names match.
     total: u64,
     next_cursor: Option<String>,
+    hint: Option<String>,
 }
 
 #[tool_router(router = file_router)]
@@ -76,12 +77,16 @@ impl Server {
             cursor: args.cursor,
         };
         let budget = self.budget(&context);
+        let most = match args.top {
+            Some(_) => self.client(&context).list_bytes(),
+            None => MAX_LIST_BYTES,
+        };
         let list: RuntimeResult<_> = call::ask(self, &context, budget, async |call| {
             let until = self.connection().until(call.deadline);
             let list = until.list_files(&query).await?;
             let rows = rows(&list);
-            let fitting = rows.fitting(MAX_LIST_BYTES);
-            if args.top.is_some() || fitting == list.entries.len() {
+            let fitting = rows.fitting(most);
+            if fitting == list.entries.len() {
                 return Ok((list, rows));
             }
             // Only the runtime makes a cursor.
@@ -92,12 +97,14 @@ impl Server {
         })
         .await;
         let (list, rows) = list?;
+        let hint = hint(&list, &query, args.top);
         Ok(List {
             table: rows.render(),
             facts: FolderFacts {
                 path: list.path,
                 total: list.total,
                 next_cursor: list.next_cursor,
+                hint,
             },
         })
     }
@@ -134,6 +141,25 @@ impl Server {
         })
         .await;
         Ok(Report(report?))
+    }
+}
+
+/// Why there are fewer rows than the caller may expect.
+fn hint(list: &FileList, query: &ListQuery, top: Option<u64>) -> Option<String> {
+    let count = list.entries.len();
+    match &query.name {
+        Some(name) if list.total == 0 => Some(format!(
+            "No name in this folder matches {name}. Case matters."
+        )),
+        _ if list.total == 0 => Some("The folder is empty.".to_owned()),
+        _ if count == 0 && query.cursor.is_some() => Some(
+            "Nothing follows this cursor: take `next_cursor` of the page before, or omit it to begin again."
+                .to_owned(),
+        ),
+        _ if top.is_some_and(|top| (count as u64) < top) && list.next_cursor.is_some() => {
+            Some(format!("There is room for {count} rows only: next_cursor lists the next ones."))
+        }
+        _ => None,
     }
 }
 

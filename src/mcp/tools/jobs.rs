@@ -49,6 +49,8 @@ struct ListArgs {
 struct JobsFacts {
     /// Jobs in the list.
     shown: usize,
+    /// Jobs for which there is no room.
+    left_out: Option<usize>,
     /// The session of all of them, where it is one.
     session: Option<String>,
     /// The stable code of the error, if the runtime did not answer.
@@ -121,14 +123,21 @@ impl Server {
         let hint = fault.as_ref().map(|fault| fault.hint.clone());
         let first = overview.rows.first().map(|row| row.session.clone());
         let session = first.filter(|first| overview.rows.iter().all(|row| row.session == *first));
+        let rows = rows(&overview.rows, session.is_none());
+        let shown = rows.fitting(self.client(&context).list_bytes());
+        let left_out = Some(rows.len() - shown).filter(|count| *count > 0);
+        let cut = left_out.map(|_| {
+            format!("There is room for the first {shown} only: state or session selects others.")
+        });
         Ok(List {
-            table: rows(&overview.rows, session.is_none()).render(),
+            table: rows.first(shown).render(),
             facts: JobsFacts {
-                shown: overview.rows.len(),
+                shown,
+                left_out,
                 session,
                 code: fault.as_ref().map(|fault| fault.code.clone()),
                 problem: fault.map(|fault| fault.error),
-                suggestion: hint.or(none.map(str::to_owned)),
+                suggestion: hint.or(cut).or(none.map(str::to_owned)),
             },
         })
     }

@@ -21,7 +21,7 @@ const MAX_VARIABLES: u64 = 500;
 const VALUE_CHARS: usize = 60;
 const MAX_VALUE_CHARS: usize = 200;
 /// Room for the names of variables that have no row.
-const MAX_NAMES_BYTES: usize = 2_000;
+const MAX_NAMES_BYTES: usize = 2_200;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct VariablesArgs {
@@ -42,6 +42,7 @@ struct VariablesFacts {
     /// Where they come from, unless the kernel has just listed them.
     source: Option<VariableSource>,
     as_of: Option<String>,
+    hint: Option<String>,
 }
 
 #[tool_router(router = variable_router)]
@@ -72,13 +73,30 @@ impl Server {
         .await;
         let found = variables?;
         let is_live = found.source == VariableSource::Live;
+        let rows = rows(&found, value_chars);
+        let (count, hint) = match top {
+            None => (rows.fitting(MAX_LIST_BYTES - MAX_NAMES_BYTES), None),
+            Some(top) => {
+                let top = usize::try_from(top).unwrap_or(usize::MAX).min(rows.len());
+                let count = top.min(rows.fitting(self.client(&context).list_bytes()));
+                let cut = format!(
+                    "There is room for the {count} largest only: `name`, as `df*`, lists others."
+                );
+                (count, (count < top).then_some(cut))
+            }
+        };
+        let none = (found.total == 0).then(|| match &args.name {
+            Some(name) => format!("No variable has a name that matches {name}. Case matters."),
+            None => "The session has no variables.".to_owned(),
+        });
         Ok(List {
-            table: table(&found, top, value_chars),
+            table: table(&found, rows, count, top.is_none()),
             facts: VariablesFacts {
                 session: found.session,
                 total: found.total,
                 source: (!is_live).then_some(found.source),
                 as_of: found.as_of.filter(|_| !is_live),
+                hint: none.or(hint),
             },
         })
     }
@@ -90,8 +108,7 @@ impl Server {
     }
 }
 
-/// The variables as rows; unless the caller chose their number, the names of the others follow.
-fn table(found: &Variables, top: Option<u64>, value_chars: usize) -> String {
+fn rows(found: &Variables, value_chars: usize) -> Rows<5> {
     let row = |variable: &Variable| {
         let shape = match (&variable.shape, variable.length) {
             (Some(shape), _) => shape
@@ -113,18 +130,18 @@ fn table(found: &Variables, top: Option<u64>, value_chars: usize) -> String {
         ]
     };
     let heading = ["name", "type", "shape", "bytes", "value"];
-    let rows = Rows::new(heading, found.variables.iter().map(row));
-    let count = top.map_or_else(
-        || rows.fitting(MAX_LIST_BYTES - MAX_NAMES_BYTES),
-        |top| usize::try_from(top).unwrap_or(usize::MAX),
-    );
+    Rows::new(heading, found.variables.iter().map(row))
+}
+
+/// The first rows, and the number of the others, with their names if those are wanted.
+fn table(found: &Variables, rows: Rows<5>, count: usize, with_names: bool) -> String {
     let rest = found.variables.iter().skip(count);
     let mut table = rows.first(count).render();
     let more = found.total.saturating_sub(count as u64);
     if more > 0 {
-        table += &match top {
-            Some(_) => format!("\n[{more} smaller ones]"),
-            None => format!("\n[{more} smaller ones: {}]", listed(rest)),
+        table += &match with_names {
+            true => format!("\n[{more} smaller ones: {}]", listed(rest)),
+            false => format!("\n[{more} smaller ones]"),
         };
     }
     table
