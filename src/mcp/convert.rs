@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rmcp::ErrorData;
 use rmcp::handler::server::tool::IntoCallToolResult;
 use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, Resource};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use super::clients::Client;
@@ -103,7 +103,21 @@ pub(super) fn transfer(mut look: Look, client: Client) -> CallToolResult {
     let parts = ["error", "message", "hint", "next_step"].map(says);
     let text: Vec<_> = parts.into_iter().flatten().collect();
     let shown = Shown::text(text.join(" "), look.has_failed());
-    reply(&look.facts, shown, client)
+    reply(&TransferFacts(&look.facts), shown, client)
+}
+
+/// A transfer's facts: what it came to first, and without those that are absent.
+struct TransferFacts<'a>(&'a Value);
+
+impl Serialize for TransferFacts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const FIRST: [&str; 6] = ["success", "state", "status", "job_id", "code", "error"];
+        let members = self.0.as_object().into_iter().flatten();
+        let rest = members.filter(|(name, _)| !FIRST.contains(&name.as_str()));
+        let first = FIRST.iter().map(|name| (*name, &self.0[*name]));
+        let all = first.chain(rest.map(|(name, value)| (name.as_str(), value)));
+        serializer.collect_map(all.filter(|(_, value)| !value.is_null()))
+    }
 }
 
 /// Converts a part of a log to the same form.

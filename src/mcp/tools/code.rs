@@ -191,6 +191,11 @@ impl Server {
                 ));
             }
         };
+        if (waits || query.is_some()) && self.floors.downloads.is_transfer(id) {
+            return Err(Fault::invalid(
+                "after, until, grep, tail_lines and from_byte read the output of code, and this is a download or an upload: job_id alone follows it",
+            ));
+        }
         let jobs = &self.floors.jobs;
         let query = match query {
             Some(query) if !waits => {

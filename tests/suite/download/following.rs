@@ -54,6 +54,30 @@ fn get_output_follows_a_download_to_its_end_and_repeats_the_report() {
     assert_eq!(ended.facts["sha256"], sha256(&bytes));
     let path = ended.fact("local_path").to_owned();
     assert!(ended.text.contains(&path), "{}", ended.text);
+    let line = ended.whole["content"][0]["text"].as_str().unwrap();
+    assert!(
+        line.starts_with(r#"{"success":true,"state":"succeeded","status":"#)
+            && !line.contains("null"),
+        "{line}"
+    );
+    for of_code in [
+        json!({"grep": "received"}),
+        json!({"tail_lines": 3}),
+        json!({"from_byte": 0}),
+        json!({"until": "received"}),
+        json!({"after": 0}),
+    ] {
+        let mut arguments = json!({"job_id": id});
+        let members = of_code.as_object().unwrap().clone();
+        arguments.as_object_mut().unwrap().extend(members);
+        let refused = bridge.call("get_output", arguments);
+        refused.refused("invalid_argument");
+        assert!(
+            refused.fact("error").contains("a download"),
+            "{of_code}: {}",
+            refused.facts
+        );
+    }
     assert!(std::fs::read(&path).unwrap() == bytes);
     drop(bridge);
     // A new bridge reports it too, without a request to the runtime.
