@@ -65,8 +65,6 @@ pub enum Progress<'a> {
     /// The work goes on without the call, under this id or name.
     Left {
         name: &'a str,
-        /// Code, rather than a transfer.
-        is_code: bool,
     },
 }
 
@@ -159,15 +157,10 @@ impl<'a> Caller<'a> {
     }
 
     /// Does `work`, and reports that it goes on as `name` when the call is over before it.
-    pub(crate) async fn or_leave<T>(
-        &self,
-        name: &str,
-        is_code: bool,
-        work: impl Future<Output = T>,
-    ) -> T {
+    pub(crate) async fn or_leave<T>(&self, name: &str, work: impl Future<Output = T>) -> T {
         let left = async {
             self.left.cancelled().await;
-            (self.report)(Progress::Left { name, is_code });
+            (self.report)(Progress::Left { name });
             pending().await
         };
         tokio::select! {

@@ -227,7 +227,7 @@ impl Chunked {
 
     async fn wait(&self, running: &Arc<Running>, caller: &Caller<'_>) -> Option<End> {
         let name = running.plan.name.as_str();
-        caller.or_leave(name, true, running.wait(caller)).await
+        caller.or_leave(name, running.wait(caller)).await
     }
 
     async fn outcome(

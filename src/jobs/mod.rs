@@ -147,7 +147,7 @@ impl Jobs {
     ) -> RuntimeResult<View> {
         let mut collector = Collector::new(caller.room);
         let submitted = self.submit(&self.store, id, request, caller, &mut collector);
-        let mut followed = caller.or_leave(&id.to_string(), true, submitted).await?;
+        let mut followed = caller.or_leave(&id.to_string(), submitted).await?;
         self.note(&mut followed);
         if matches!(followed.ended, Ended::Cancelled) {
             self.interrupt_later(id);

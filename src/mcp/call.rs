@@ -143,7 +143,7 @@ impl Call {
             Progress::Job { job, newest } => self.report_job(job, newest),
             Progress::Count { done, total } => self.count(done, total),
             Progress::Transfer(transferred) => self.transferred(transferred),
-            Progress::Left { name, is_code } => self.left.note(name, is_code),
+            Progress::Left { name } => self.left.note(name),
         }
     }
 

@@ -169,7 +169,7 @@ impl<R: Report> Transfers<R> {
     ) -> Option<Result<R, R::Error>> {
         let id = running.id.to_string();
         let following = self.follow(running.clone(), caller);
-        let state = caller.or_leave(&id, false, following).await;
+        let state = caller.or_leave(&id, following).await;
         let ended = state.ended.unwrap_or(Ok(()));
         let stopped = matches!(&ended, Err(error) if error.code() == "cancelled");
         if stopped && running.was_stopped() && !caller.cancelled.is_cancelled() {
