@@ -97,7 +97,7 @@ async fn a_name_whose_code_never_arrived_is_free_again() {
     drop(begun.unwrap());
     let error = bench.report("run").await.unwrap_err();
     assert_eq!(error.code(), "not_found");
-    assert_eq!(error.hint(), "There are no checkpoints yet.");
+    assert!(error.hint().starts_with("There are no checkpoints yet"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,7 +126,7 @@ async fn an_operation_does_not_take_the_name_of_a_result() {
 async fn an_unknown_name_is_answered_with_the_known_ones() {
     let bench = Bench::new(4, 4);
     let error = bench.report("nothing").await.unwrap_err();
-    assert_eq!(error.hint(), "There are no checkpoints yet.");
+    assert!(error.hint().starts_with("There are no checkpoints yet"));
     bench.call().await;
     run_long(&bench, "run", 5).await.unwrap();
     let error = bench.report("nothing").await.unwrap_err();
