@@ -23,6 +23,12 @@ const MAX_TEXT_CHARS: usize = 12_100;
 /// Its replies have room for so many.
 const CLIENT: &str = "claude-ai";
 
+/// The byte of the log at which a hint says to read on.
+fn hinted_byte(hint: &str) -> usize {
+    let behind = hint.split("from_byte ").nth(1).unwrap();
+    behind.split(' ').next().unwrap().parse().unwrap()
+}
+
 /// A client with a session of its own.
 struct Client {
     bridge: Bridge,

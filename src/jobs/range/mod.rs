@@ -338,19 +338,9 @@ pub(super) fn as_shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::LogRange;
-    use super::piece::{Piece, Source};
+    use super::piece::tests::piece;
     use crate::base::ids::JobId;
     use crate::base::text::Room;
-
-    fn piece(log: &[u8], from: usize, to: usize) -> Piece {
-        Piece {
-            from: from as u64,
-            bytes: log[from..to].to_vec(),
-            log_bytes: log.len() as u64,
-            job: None,
-            source: Source::Runtime,
-        }
-    }
 
     #[test]
     fn the_last_lines_are_whole_and_fit() {

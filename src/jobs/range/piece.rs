@@ -102,13 +102,14 @@ pub(super) async fn read_copy(path: &Path, from: i64, count: Count<'_>) -> std::
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::{Piece, Source, start};
     use crate::base::text::Room;
 
     const MAX_CHARS: usize = 1_000;
 
-    fn piece(log: &[u8], from: usize, to: usize) -> Piece {
+    /// Bytes `from` to `to` of a log.
+    pub(crate) fn piece(log: &[u8], from: usize, to: usize) -> Piece {
         Piece {
             from: from as u64,
             bytes: log[from..to].to_vec(),

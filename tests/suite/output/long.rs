@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{CLIENT, Client, MAX_TEXT_CHARS};
+use super::{CLIENT, Client, MAX_TEXT_CHARS, hinted_byte};
 use crate::support::executor::Executor;
 use crate::support::home::Home;
 
@@ -30,15 +30,7 @@ fn any_part_of_a_log_can_be_read() {
     assert!(read == whole, "{} of {}", read.len(), whole.len());
     // The hint names the end of the head.
     let head = answer.text.split("\n… [").next().unwrap();
-    let behind: usize = hint
-        .split("from_byte ")
-        .nth(1)
-        .unwrap()
-        .split(' ')
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let behind = hinted_byte(hint);
     assert_eq!(&whole[..behind], format!("{head}\n"));
     let end = client
         .bridge

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{CLIENT, Client};
+use super::{CLIENT, Client, hinted_byte};
 use crate::support::executor::Executor;
 use crate::support::home::Home;
 use crate::support::stdio::{Answer, Bridge};
@@ -148,15 +148,7 @@ fn a_look_after_a_cursor_shows_searches_and_ends_what_is_new_alone() {
     assert!(news.text.starts_with("second ü 0\n") && news.text.ends_with("second ü 3999\n"));
     // The hint leads to what was omitted.
     let hint = news.fact("hint");
-    let from: usize = hint
-        .split("from_byte ")
-        .nth(1)
-        .unwrap()
-        .split(' ')
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let from = hinted_byte(hint);
     let head = news.text.split("\n… [").next().unwrap();
     assert_eq!(from, begin + head.len() + 1);
     let last = output(
