@@ -17,6 +17,7 @@ mod connect;
 mod disconnecting;
 mod docs;
 mod download;
+mod examples;
 mod faults;
 mod jobs;
 mod lists;

@@ -31,7 +31,7 @@ const FLOORS: [&[&str]; 14] = [
     &["cli"],
 ];
 
-const TOP_LEVEL: [&str; 22] = [
+const TOP_LEVEL: [&str; 23] = [
     ".ci",
     ".editorconfig",
     ".github",
@@ -50,6 +50,7 @@ const TOP_LEVEL: [&str; 22] = [
     "config",
     "deny.toml",
     "docs",
+    "examples",
     "findings",
     "rust-toolchain.toml",
     "src",
