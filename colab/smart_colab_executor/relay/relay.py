@@ -16,7 +16,6 @@ import json
 import os
 import platform
 import re
-import runpy
 import shutil
 import socket
 import stat
@@ -42,8 +41,8 @@ MAX_REQUESTS = 32
 IDLE_TIMEOUT_SEC = 60.0
 MIN_PYTHON = (3, 11)
 SHA256 = re.compile(r"[0-9a-f]{64}")
-# Of the connection to the executor, not of the request or the reply; a reply's body arrives whole.
-CONNECTION_HEADERS = {"authorization", "connection", "content-length", "host", "keep-alive", "transfer-encoding"}
+# Set here for the connection to the executor.
+OWN_HEADERS = ("authorization", "connection", "content-length", "host", "transfer-encoding")
 
 
 class Refused(Exception):
@@ -65,7 +64,7 @@ class Pieces:
     def add(self, offset: int, data: bytes) -> int:
         """Return how many bytes are held. Raises Refused."""
         known = self.held[offset : offset + len(data)]
-        if offset > len(self.held) or known != data[: len(known)]:
+        if not 0 <= offset <= len(self.held) or known != data[: len(known)]:
             raise Refused("out_of_order", f"The next byte is {len(self.held)}.", received=len(self.held))
         if offset + len(data) > self._limit:
             raise Refused("invalid", f"This is more than {self._limit} bytes.")
@@ -111,12 +110,11 @@ class Relay:
         self._kernel = kernel
         self._held = held
         # Before ipykernel 6 the loop of the shell reads the control channel, and nothing else runs in this kernel.
-        self._loop = getattr(kernel.control_thread, "io_loop", None) or kernel.io_loop
+        self._loop = getattr(getattr(kernel, "control_thread", None), "io_loop", None) or kernel.io_loop
 
     def install(self) -> None:
         """Answer the messages of API.md from now on."""
-        answers = (self.hello, self.package, self.start, self.http, self.read, self.upload, self.close)
-        for answer in answers:
+        for answer in (self.hello, self.package, self.start, self.http, self.read, self.upload, self.close):
             name = f"sc_{answer.__name__}_"
             self._kernel.control_handlers[name + "request"] = self._handler(name + "reply", answer)
 
@@ -132,12 +130,15 @@ class Relay:
                     # Its thread alone may use the socket.
                     self._loop.add_callback(send, content)
 
-            # Not in a pool: its threads would keep the kernel from ending.
-            threading.Thread(target=work, name="smart-colab", daemon=True).start()
+            try:
+                # Not in a pool: its threads would keep the kernel from ending.
+                threading.Thread(target=work, name="smart-colab", daemon=True).start()
+            except RuntimeError as error:
+                send(_error("failed", error))
 
         return handle
 
-    def hello(self, content: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+    def hello(self, content: dict[str, Any]) -> dict[str, Any]:
         """Report what is here."""
         packages = cache_folder() / "packages"
         complete = [path.name for path in packages.glob("*") if SHA256.fullmatch(path.name) and is_complete(path)]
@@ -146,19 +147,18 @@ class Relay:
 
     def package(self, content: dict[str, Any]) -> dict[str, Any]:
         """Take a piece of a package; unpack it after the last one."""
-        digest, size = _digest(content), _integer(content, "size")
+        digest, size = _digest(content), int(content["size"])
         folder = cache_folder() / "packages" / digest
         if is_complete(folder):
             return {"received": size}
         received = self._add("packages", digest, MAX_PACKAGE_BYTES, content)
         if received >= size:
-            pieces = self._held.packages.pop(digest)
+            pieces = self._held.packages.pop(digest, None)
+            if pieces is None:
+                raise Refused("out_of_order", "Another request completed this package.", received=0)
             if received > size or hashlib.sha256(pieces.held).hexdigest() != digest:
                 raise Refused("damaged", "The package's size or SHA-256 is another one.", received=0)
-            try:
-                unpack(bytes(pieces.held), folder)
-            except (ValueError, LookupError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
-                raise Refused("damaged", f"The package cannot be unpacked: {error}", received=0) from error
+            unpack(bytes(pieces.held), folder)
         return {"received": received}
 
     def start(self, content: dict[str, Any]) -> dict[str, Any]:
@@ -170,20 +170,22 @@ class Relay:
         if sys.version_info < MIN_PYTHON:
             needed = ".".join(map(str, MIN_PYTHON))
             raise Refused("start_failed", f"This is Python {platform.python_version()}; {needed} or newer is needed.")
-        starter = runpy.run_path(str(package / "smart_colab_executor" / "relay" / "starter.py"))
+        path = package / "smart_colab_executor" / "relay" / "starter.py"
+        starter: dict[str, Any] = {"__name__": NAME}
+        exec(compile(path.read_text("utf-8"), str(path), "exec"), starter)  # noqa: S102
         with self._held.starting:
             try:
                 found = starter["start"](package, cache, self._held.root, content.get("api"))
             except starter["StartFailed"] as error:
                 raise Refused("start_failed", str(error)) from error
-            self._held.port, self._held.token = found["port"], found.pop("token")
-            return dict(found)
+            self._held.executor = found["port"], found.pop("token")
+        return dict(found)
 
     def http(self, content: dict[str, Any]) -> dict[str, Any]:
         """Send a request to the executor; answer its reply with the first piece of the body."""
-        port, token = self._held.port, self._held.token
-        if port is None:
+        if self._held.executor is None:
             raise Refused("no_executor", "No executor was started through this kernel.")
+        port, token = self._held.executor
         body = self._body(content)
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=float(content.get("timeout_sec", 60)))
         try:
@@ -191,10 +193,10 @@ class Relay:
         except OSError as error:
             raise Refused("no_executor", f"Nothing listens at port {port}: {error}") from error
         stream = Stream(connection)
-        with _translated(stream):
+        with _closed_on_error(stream):
             connection.putrequest(str(content["method"]), str(content["path"]), skip_accept_encoding=True)
             for name, value in content.get("headers", ()):
-                if name.lower() not in CONNECTION_HEADERS:
+                if name.lower() not in OWN_HEADERS:
                     connection.putheader(name, value)
             connection.putheader("Authorization", f"Bearer {token}")
             connection.putheader("Connection", "close")
@@ -203,7 +205,7 @@ class Relay:
             connection.endheaders(body)
             reply = stream.reply = connection.getresponse()
             first, is_end = stream.read()
-        headers = [pair for pair in reply.getheaders() if pair[0].lower() not in CONNECTION_HEADERS - {"content-length"}]
+        headers = [pair for pair in reply.getheaders() if pair[0].lower() not in ("connection", "transfer-encoding")]
         described = {"status": reply.status, "headers": headers, "body": _text(first), "stream": None}
         if not is_end:
             described["stream"] = str(uuid.uuid4())
@@ -228,7 +230,7 @@ class Relay:
             raise Refused("no_stream", f"There is no stream {name}.")
         is_end = True
         try:
-            with _translated(stream):
+            with _closed_on_error(stream):
                 body, is_end = stream.read()
         finally:
             if is_end:
@@ -247,7 +249,7 @@ class Relay:
         return {}
 
     def _add(self, kind: str, name: str, limit: int, content: dict[str, Any]) -> int:
-        offset, data = _integer(content, "offset"), _bytes(content, "data")
+        offset, data = int(content["offset"]), _bytes(content, "data")
         with self._held.lock:
             received: int = getattr(self._held, kind).setdefault(name, Pieces(limit)).add(offset, data)
         self._drop_idle_later()
@@ -274,44 +276,39 @@ class Relay:
 def cache_folder() -> Path:
     """Return a folder of this user's alone. Raises OSError."""
     try:
-        folder = Path.home() / ".cache" / "smart-colab"
-        _make_private(folder)
+        return _private((Path.home() / ".cache" / "smart-colab").resolve())
     except (OSError, RuntimeError):
-        folder = Path(tempfile.gettempdir()) / f"smart-colab-{getpass.getuser()}"
-        _make_private(folder)
-    return folder
+        # Not every user of a container has a name.
+        return _private(Path(tempfile.gettempdir()) / f"smart-colab-{getattr(os, 'getuid', getpass.getuser)()}")
 
 
-def _make_private(folder: Path) -> None:
-    """Create a folder that is this user's, closed to others and writable. Raises OSError if it cannot be."""
+def _private(folder: Path) -> Path:
+    """Make a folder this user's alone, and return it. Raises OSError if that or writing in it is not possible."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if sys.platform != "win32":
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
             raise PermissionError(f"{folder} belongs to another user")
         folder.chmod(0o700)
-    with tempfile.TemporaryFile(dir=folder):
-        pass
+    tempfile.TemporaryFile(dir=folder).close()
+    return folder
 
 
 def unpack(packed: bytes, folder: Path) -> None:
-    """Unpack a package and its wheels as a whole or not at all.
-
-    Raises OSError; ValueError, LookupError, EOFError, TarError, BadZipFile if it is damaged.
-    """
+    """Unpack a package and its wheels as a whole or not at all. Raises OSError, and others if it is no package."""
     folder.parent.mkdir(exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix="partial-", dir=folder.parent))
     try:
         with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
             for member in archive:
                 if member.isfile():
-                    _write(partial, member.name, archive.extractfile(member).read())  # type: ignore[union-attr]
+                    _write(partial / member.name, archive.extractfile(member).read())  # type: ignore[union-attr]
         for wheel in sorted((partial / "wheels").glob("*.whl")):
             with zipfile.ZipFile(wheel) as archive:
                 for name in archive.namelist():
                     # Neither what is compiled for one system, nor what would count as installed for the user's code.
                     if not name.endswith(("/", ".pyd", ".so")) and ".dist-info/" not in name:
-                        _write(partial / "site", name, archive.read(name))
+                        _write(partial / "site" / name, archive.read(name))
         files = [path for path in partial.rglob("*") if path.is_file()]
         listed = {path.relative_to(partial).as_posix(): path.stat().st_size for path in files}
         (partial / "complete").write_text(json.dumps(listed), "utf-8")
@@ -326,11 +323,7 @@ def unpack(packed: bytes, folder: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _write(folder: Path, name: str, content: bytes) -> None:
-    """Write a file of an archive. Raises OSError; ValueError if its name leads elsewhere."""
-    if name.startswith(("/", "\\")) or ":" in name or ".." in re.split(r"[/\\]", name):
-        raise ValueError(f"{name!r} leads out of the package")
-    path = folder / name
+def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
 
@@ -349,40 +342,34 @@ def _answered(answer: Callable[[dict[str, Any]], dict[str, Any]], content: dict[
         return {"status": "ok", **answer(content)}
     except Refused as refused:
         return refused.content
-    except (ValueError, LookupError, TypeError) as error:
-        return {"status": "error", "code": "invalid", "detail": f"{type(error).__name__}: {error}"}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        return _error("invalid", error)
     except Exception as error:
-        return {"status": "error", "code": "failed", "detail": f"{type(error).__name__}: {error}"}
+        return _error("failed", error)
+
+
+def _error(code: str, error: Exception) -> dict[str, Any]:
+    return {"status": "error", "code": code, "detail": f"{type(error).__name__}: {error}"}
 
 
 @contextmanager
-def _translated(stream: Stream) -> Iterator[None]:
-    """Close the stream at an exception, and raise Refused for one of the connection."""
+def _closed_on_error(stream: Stream) -> Iterator[None]:
+    """Close the stream at an exception; raise Refused for one of the connection."""
     try:
         yield
-    except socket.timeout as error:
+    except BaseException as error:
         stream.close()
-        raise Refused("timeout", "The executor did not answer in time.") from error
-    except (OSError, http.client.HTTPException) as error:
-        stream.close()
-        raise Refused("broken", f"The connection to the executor broke: {type(error).__name__}: {error}") from error
-    except BaseException:
-        stream.close()
+        if isinstance(error, socket.timeout):
+            raise Refused("timeout", "The executor did not answer in time.") from error
+        if isinstance(error, (OSError, http.client.HTTPException)):
+            raise Refused("broken", f"The connection to the executor broke: {error!r}") from error
         raise
 
 
-def _integer(content: dict[str, Any], name: str) -> int:
-    value = content[name]
-    if type(value) is not int or value < 0:
-        raise Refused("invalid", f"{name} is not a number from 0 on.")
-    return value
-
-
 def _digest(content: dict[str, Any]) -> str:
-    digest = str(content["sha256"])
-    if not SHA256.fullmatch(digest):
+    if not SHA256.fullmatch(content["sha256"]):
         raise Refused("invalid", "sha256 is not 64 hexadecimal digits.")
-    return digest
+    return str(content["sha256"])
 
 
 def _bytes(content: dict[str, Any], name: str) -> bytes:
@@ -395,27 +382,16 @@ def _text(data: bytes) -> str:
 
 def main() -> None:
     """Install the relay in this kernel; keep what an earlier one of the same protocol holds."""
-    kernel = get_ipython().kernel
-    module = sys.modules.get(NAME)
-    held = getattr(module, "held", None)
+    held = getattr(sys.modules.get(NAME), "held", None)
     if held is None or held.relay != RELAY:
-        held = types.SimpleNamespace(
-            relay=RELAY,
-            root=os.getcwd(),
-            port=None,
-            token=None,
-            streams={},
-            uploads={},
-            packages={},
-            seats=threading.BoundedSemaphore(MAX_REQUESTS),
-            lock=threading.Lock(),
-            starting=threading.Lock(),
-            is_watched=False,
-        )
-    kept = types.ModuleType(NAME)
-    kept.held = held  # type: ignore[attr-defined]
-    sys.modules[NAME] = kept
-    Relay(kernel, held).install()
+        held = types.SimpleNamespace(relay=RELAY, root=str(Path.cwd()), executor=None, is_watched=False)
+        held.streams, held.uploads, held.packages = {}, {}, {}
+        held.lock, held.starting = threading.Lock(), threading.Lock()
+        held.seats = threading.BoundedSemaphore(MAX_REQUESTS)
+    Relay(get_ipython().kernel, held).install()
+    module = types.ModuleType(NAME)
+    module.held = held  # type: ignore[attr-defined]
+    sys.modules[NAME] = module
 
 
 if __name__ == NAME:

@@ -6,7 +6,6 @@ before it is known what there is.
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import http.client
 import json
@@ -73,7 +72,7 @@ class Running:
         """Ask it to end. Raises OSError, HTTPException."""
         self._ask("POST", "/shutdown", self._authorization())
 
-    def describe(self, package: Path, *, is_new: bool) -> dict[str, Any]:
+    def describe(self, *, is_new: bool) -> dict[str, Any]:
         """Return the reply to the relay."""
         token = read_token(self._folder)
         found = {"port": self.port, "boot_id": self.boot_id, "is_new": is_new, "state": str(self._folder)}
@@ -94,14 +93,14 @@ def start(package: Path, cache: Path, root: str, api: int | None) -> dict[str, A
     missing = [name for name in NEEDED if util.find_spec(name) is None]
     if missing:
         raise StartFailed(f"The kernel's Python ({sys.executable}) lacks {', '.join(missing)}.")
-    user = str(os.getuid()) if sys.platform != "win32" else getpass.getuser()
-    key = hashlib.sha256("\n".join((root, socket.gethostname(), user)).encode()).hexdigest()[:16]
+    # The home folder may be shared by machines, the fallback for it by nobody.
+    key = hashlib.sha256(f"{root}\n{socket.gethostname()}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
     folder = cache / "servers" / key
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found, earlier = find(folder), None
     if found is not None:
         if not found.may_be_replaced(package, api):
-            return found.describe(package, is_new=False)
+            return found.describe(is_new=False)
         found.stop()
         earlier = found.boot_id
     process = launch(package, folder, root)
@@ -113,7 +112,7 @@ def start(package: Path, cache: Path, root: str, api: int | None) -> dict[str, A
             is_new = found.pid == process.pid
             if not is_new:
                 process.kill()  # it waits for the state of the one that another helper started
-            return found.describe(package, is_new=is_new)
+            return found.describe(is_new=is_new)
         if has_ended:
             said = (folder / "errors").read_text("utf-8", "replace").strip()[-MAX_ERROR_CHARS:]
             raise StartFailed(f"The executor ended with code {process.returncode}: {said}")
@@ -135,7 +134,10 @@ def read_token(folder: Path) -> str:
     """Return the token of the folder's executors, made by the first helper that asks. Raises OSError."""
     path = folder / "token"
     for _ in range(40):
-        with suppress(FileExistsError), os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        with (
+            suppress(FileExistsError),
+            os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file,
+        ):
             file.write(secrets.token_urlsafe(32))
         token = path.read_text("ascii")
         if len(token) == TOKEN_CHARS:
