@@ -18,7 +18,7 @@ WHEELS = PACKAGE_PARENT / "wheels"
 
 def metadata() -> dict[str, Message]:
     """Return the wheels' metadata by the names of their distributions."""
-    found = {}
+    found: dict[str, Message] = {}
     for wheel in WHEELS.glob("*.whl"):
         with zipfile.ZipFile(wheel) as archive:
             (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))

@@ -68,6 +68,14 @@ class Running:
             return False
         return str(api or self.api) != self.api or not any(session["execution_count"] for session in sessions)
 
+    def is_of(self, pid: int) -> bool:
+        """Return whether it is this process or, as with Windows' launcher of Python, was started by it."""
+        import psutil
+
+        with suppress(psutil.Error):
+            return self.pid == pid or any(parent.pid == pid for parent in psutil.Process(self.pid).parents())
+        return False
+
     def stop(self) -> None:
         """Ask it to end. Raises OSError, HTTPException."""
         self._ask("POST", "/shutdown", self._authorization())
@@ -93,10 +101,7 @@ def start(package: Path, cache: Path, root: str, api: int | None) -> dict[str, A
     missing = [name for name in NEEDED if util.find_spec(name) is None]
     if missing:
         raise StartFailed(f"The kernel's Python ({sys.executable}) lacks {', '.join(missing)}.")
-    # The home folder may be shared by machines, the fallback for it by nobody.
-    key = hashlib.sha256(f"{root}\n{socket.gethostname()}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    folder = cache / "servers" / key
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = server_folder(cache, root)
     found, earlier = find(folder), None
     if found is not None:
         if not found.may_be_replaced(package, api):
@@ -109,16 +114,24 @@ def start(package: Path, cache: Path, root: str, api: int | None) -> dict[str, A
         has_ended = process.poll() is not None
         found = find(folder)
         if found is not None and found.boot_id != earlier:
-            is_new = found.pid == process.pid
+            is_new = found.is_of(process.pid)
             if not is_new:
                 process.kill()  # it waits for the state of the one that another helper started
             return found.describe(is_new=is_new)
         if has_ended:
-            said = (folder / "errors").read_text("utf-8", "replace").strip()[-MAX_ERROR_CHARS:]
-            raise StartFailed(f"The executor ended with code {process.returncode}: {said}")
+            raise StartFailed(f"The executor ended with code {process.returncode}: {last_words(folder)}")
         time.sleep(POLL_INTERVAL_SEC)
     process.kill()
     raise StartFailed(f"The executor was not ready within {START_TIMEOUT_SEC:.0f} s.")
+
+
+def server_folder(cache: Path, root: str) -> Path:
+    """Return the folder of the server with this content root. Raises OSError."""
+    # Several machines may share a home folder.
+    key = hashlib.sha256(os.fsencode(f"{root}\n{socket.gethostname()}")).hexdigest()[:16]
+    folder = cache / "servers" / key
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
 
 
 def find(folder: Path) -> Running | None:
@@ -175,6 +188,17 @@ def launch(package: Path, folder: Path, root: str) -> subprocess.Popen[bytes]:
     # Else it would be a zombie from its end to that of this kernel.
     threading.Thread(target=process.wait, name="smart-colab executor", daemon=True).start()
     return process
+
+
+def last_words(folder: Path) -> str:
+    """Return what an executor said at its end."""
+    for name in ("errors", "log"):
+        with suppress(OSError):
+            # Without the usage that precedes the error of an option.
+            said = (folder / name).read_text("utf-8", "replace").rpartition("smart_colab_executor: error: ")[2].strip()
+            if said:
+                return said[-MAX_ERROR_CHARS:]
+    return "it said nothing"
 
 
 def server_pid() -> int | None:
