@@ -128,6 +128,7 @@ class Helper:
     def __init__(self, server: Server, kernel: str) -> None:
         self.server, self.kernel = server, kernel
         self.replies: list[str] = []
+        self.answered: list[str] = []
         self._loop = asyncio.new_event_loop()
         self._session = uuid.uuid4().hex
         self._socket = self._loop.run_until_complete(self._connect())
@@ -135,7 +136,12 @@ class Helper:
 
     async def _connect(self) -> WebSocketClientConnection:
         url = f"{self.server.url}/api/kernels/{self.kernel}/channels?session_id={self._session}"
-        request = HTTPRequest(url.replace("http", "ws", 1), headers={"Authorization": f"token {TOKEN}"})
+        request = HTTPRequest(
+            url.replace("http", "ws", 1),
+            headers={"Authorization": f"token {TOKEN}"},
+            connect_timeout=PATIENCE,
+            request_timeout=PATIENCE,
+        )
         return await websocket_connect(request)
 
     def __enter__(self) -> Helper:
@@ -174,6 +180,8 @@ class Helper:
             text = self._loop.run_until_complete(self._read())
             assert isinstance(text, str), "the connection was closed"
             message = json.loads(text)
+            if message["channel"] == "control" and message["msg_type"].endswith("_reply"):
+                self.answered.append(message["parent_header"]["msg_id"])
             if message["parent_header"].get("msg_id") == message_id and message["msg_type"] == kind:
                 self.replies.append(text)
                 content: dict[str, Any] = message["content"]

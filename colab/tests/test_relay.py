@@ -144,6 +144,12 @@ def test_an_executor_outlives_its_helpers_and_ends_with_the_server(tmp_path: Pat
             job = first.submit(
                 f"import os, time\nprint('on')\nwhile not os.path.exists({str(flag)!r}): time.sleep(0.05)\nprint(x + 1)"
             )
+            # Neither a request that is held nor code that runs in the helper itself keeps another one from its answer.
+            held = {"method": "GET", "path": f"/jobs/{job}/events?after=1000&wait=25", "timeout_sec": PATIENCE}
+            held_id = first.send("control", "sc_http", held)
+            first.send("shell", "execute", {"code": "import time; time.sleep(600)", "silent": True})
+            assert first.json("GET", f"/jobs/{job}")["job"]["state"] == "running"
+            assert held_id not in first.answered
             server.request("POST", f"/api/kernels/{first.kernel}/restart")
             first.install()
             assert first.refused("http", method="GET", path="/probe") == "no_executor"
