@@ -56,13 +56,15 @@ class Running:
         return reply.getheader("X-Boot-Id") == self.boot_id
 
     def may_be_replaced(self, package: Path, api: int | None) -> bool:
-        """Return whether a newer package may take its place: nothing runs in it and nobody's variables are in it."""
+        """Return whether a newer package may take its place: no job and no variables are in it."""
         import psutil
 
         with suppress(psutil.Error):
             if any(package.name in part for part in psutil.Process(self.pid).cmdline()):
                 return False
-        _, body = self._ask("GET", "/sessions", self._authorization())
+        reply, body = self._ask("GET", "/sessions", self._authorization())
+        if reply.status != http.client.OK:
+            return False
         sessions = json.loads(body)["sessions"]
         if any(session["running_job"] or session["queued_jobs"] for session in sessions):
             return False
