@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use crate::checkpoints::Checkpoints;
 use crate::chunked::Chunked;
 use crate::connection::Connection;
+use crate::document::Documents;
 use crate::edge::settings::Settings;
 use crate::jobs::Jobs;
 use crate::mcp::floors::Floors;
@@ -35,6 +36,8 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
         settings.data_dir.join("jobs"),
     ));
     let checkpoints = Checkpoints::new(jobs.clone(), settings.checkpoint_dir.clone());
+    let cells_dir = settings.data_dir.join("cells");
+    let documents = Arc::new(Documents::new(connection.clone(), jobs.clone(), cells_dir));
     let transfers_dir = settings.data_dir.join("transfers");
     let downloads = Arc::new(Downloads::new(
         connection.clone(),
@@ -59,12 +62,14 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
         jobs,
         downloads,
         notebooks: Notebooks::new(connection.clone(), settings.save_dir.clone()),
+        documents,
         uploads,
         call_budget: settings.call_budget,
         save_dir: settings.save_dir.clone(),
         data_dir: settings.data_dir.clone(),
     };
     floors.chunked.catch_up();
+    floors.documents.catch_up();
     let served = serve(Server::new(floors), shutdown::on_signal()).await;
     if timeout(STOP_TIMEOUT, connection.stop()).await.is_err() {
         tracing::warn!("the local executor did not stop in time");

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | top | `app`, `cli` | composition and the command line |
 //! | face | `mcp` | tools, results, progress: the only room that knows rmcp |
-//! | work | [`tasks`] and `notebook` over `chunked` over `checkpoints` over `jobs`, [`transfer`], [`reading`] and [`machine`] | running code, following it, keeping its results; sending, fetching and reading files; judging a machine; exporting what was run; one thing for each id |
+//! | work | [`document`] over [`tasks`] and `notebook` over `chunked` over `checkpoints` over `jobs`, [`transfer`], [`reading`] and [`machine`] | running code, following it, keeping its results; sending, fetching and reading files; judging a machine; exporting what was run; one thing for each id; editing notebooks and running their cells |
 //! | call | [`caller`] | the call behind a piece of work: its deadline, cancellation, progress reports and turn |
 //! | reach | [`connection`] over [`provision`] over [`runtime`] | retrying requests until a deadline; provisioning a runtime; the requests that a runtime answers |
 //! | ground | [`wire`], [`edge`], [`render`], [`base`] | the API's types; process and disk; pictures and pages made readable; text and ids |
@@ -29,6 +29,7 @@ pub mod checkpoints;
 pub mod chunked;
 pub mod cli;
 pub mod connection;
+pub mod document;
 pub mod edge;
 pub mod jobs;
 pub mod machine;

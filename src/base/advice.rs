@@ -96,6 +96,8 @@ pub enum Step {
     ListCheckpoints,
     GetCheckpoint,
     DeleteCheckpoint,
+    OpenNotebook,
+    GetCells,
 }
 
 impl Step {

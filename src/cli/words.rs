@@ -47,7 +47,9 @@ pub fn word(step: &Step) -> Cow<'static, str> {
         | Step::Download
         | Step::ListCheckpoints
         | Step::GetCheckpoint
-        | Step::DeleteCheckpoint => return format!("`{}` in the client", words::word(step)).into(),
+        | Step::DeleteCheckpoint
+        | Step::OpenNotebook
+        | Step::GetCells => return format!("`{}` in the client", words::word(step)).into(),
     }
     .into()
 }

@@ -263,9 +263,11 @@ impl Files for Until {
         key: &UploadKey,
         modified_at: Option<&str>,
         is_executable: bool,
+        expected: Option<&str>,
     ) -> RuntimeResult<Upload> {
         self.freely(|runtime| async move {
-            runtime.finish_upload(key, modified_at, is_executable).await
+            let finished = runtime.finish_upload(key, modified_at, is_executable, expected);
+            finished.await
         })
         .await
     }

@@ -8,6 +8,8 @@ use super::reply;
 
 /// Arguments that clients add to every call for their own use: Gemini CLI.
 const ADDED_BY_CLIENTS: [&str; 1] = ["wait_for_previous"];
+/// Arguments of colab-mcp's tools that have other names here, beside camel case.
+const NAMES_ELSEWHERE: [(&str, &str); 2] = [("cellIndexStart", "from"), ("cellIndexEnd", "to")];
 /// Characters of a wrong argument that its error quotes.
 const MAX_SHOWN: usize = 64;
 /// From 2^53 on a float does not represent every integer.
@@ -29,7 +31,14 @@ pub(super) fn fit_to_schema(tool: &Tool, arguments: &mut JsonObject) -> Result<V
         .cloned()
         .collect();
     for name in unknown {
-        arguments.remove(&name);
+        let given = arguments.remove(&name);
+        if let Some(known) = spelt_here(&name)
+            && properties.contains_key(&known)
+            && !arguments.contains_key(&known)
+        {
+            arguments.extend(given.map(|given| (known, given)));
+            continue;
+        }
         let mut meant = properties
             .keys()
             .filter(|known| !arguments.contains_key(*known));
@@ -97,6 +106,26 @@ pub(super) fn note_ignored(result: &mut CallToolResult, tool: &Tool, ignored: &[
         tool.name
     );
     reply::note(result, NAME, &said);
+}
+
+/// The name here of an argument as other servers have it, in camel case; none if it is not.
+fn spelt_here(name: &str) -> Option<String> {
+    if let Some((_, known)) = NAMES_ELSEWHERE.iter().find(|(other, _)| *other == name) {
+        return Some((*known).to_owned());
+    }
+    if !name.starts_with(|c: char| c.is_ascii_lowercase())
+        || !name.contains(|c: char| c.is_ascii_uppercase())
+    {
+        return None;
+    }
+    let mut known = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() {
+            known.push('_');
+        }
+        known.push(c.to_ascii_lowercase());
+    }
+    Some(known)
 }
 
 /// Whether `name` is a typo or another spelling of `known`: ignoring it could change what the call does.
@@ -229,7 +258,7 @@ fn integer(given: &Value) -> Option<i64> {
 mod tests {
     use serde_json::json;
 
-    use super::{integer, is_misspelt, names};
+    use super::{integer, is_misspelt, names, spelt_here};
 
     #[test]
     fn lists_of_names_parse_from_arrays_and_text() {
@@ -272,6 +301,20 @@ mod tests {
             (json!([1]), None),
         ] {
             assert_eq!(integer(&given), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn camel_case_of_other_servers_is_understood() {
+        for (name, expected) in [
+            ("cellId", Some("cell_id")),
+            ("includeOutputs", Some("include_outputs")),
+            ("cellIndexStart", Some("from")),
+            ("session", None),
+            ("Session", None),
+            ("cell-id", None),
+        ] {
+            assert_eq!(spelt_here(name).as_deref(), expected, "{name}");
         }
     }
 

@@ -33,6 +33,21 @@ const MAX_MESSAGE_CHARS: usize = 200;
 /// A line that is unfinished for this long is a prompt, or describes the current work.
 const PROMPT_DELAY: Duration = Duration::from_secs(5);
 
+/// Tools that work on notebooks, in the order of their arrival too.
+const ON_NOTEBOOKS: [&str; 9] = [
+    "open_notebook",
+    "get_cells",
+    "add_code_cell",
+    "add_text_cell",
+    "update_cell",
+    "delete_cell",
+    "move_cell",
+    "run_code_cell",
+    "run_cells",
+];
+/// Their place among the sessions, none of which can have this name.
+const NOTEBOOKS: &str = "notebooks/";
+
 /// Tools whose calls act on a session in the order of their arrival.
 const IN_TURN: [&str; 6] = [
     "run_code_quick",
@@ -47,6 +62,9 @@ const IN_TURN: [&str; 6] = [
 pub(super) fn take_turn(turns: &Turns, call: &mut CallToolRequest) {
     let arguments = call.params.arguments.as_ref();
     let given = |name| arguments.and_then(|arguments| arguments.get(name));
+    if ON_NOTEBOOKS.contains(&&*call.params.name) {
+        call.extensions.insert(Arc::new(turns.take(NOTEBOOKS)));
+    }
     // A job named by an interrupt exists already.
     if IN_TURN.contains(&&*call.params.name) && given("job_id").is_none() {
         let session = given("session")

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::checkpoints::Checkpoints;
 use crate::chunked::Chunked;
 use crate::connection::Connection;
+use crate::document::Documents;
 use crate::jobs::Jobs;
 use crate::notebook::Notebooks;
 use crate::tasks::Tasks;
@@ -21,6 +22,7 @@ pub struct Floors {
     pub chunked: Chunked,
     pub downloads: Arc<Downloads>,
     pub notebooks: Notebooks,
+    pub documents: Arc<Documents>,
     pub tasks: Tasks,
     pub uploads: Arc<Uploads>,
     /// The user's own call budget.

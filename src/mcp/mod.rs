@@ -21,6 +21,7 @@ mod args;
 mod arguments;
 mod call;
 mod cancellation;
+mod cells;
 pub mod client;
 mod clients;
 mod convert;

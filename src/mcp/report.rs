@@ -39,16 +39,21 @@ pub(super) struct List<T> {
 
 impl<T: Serialize> IntoCallToolResult for List<T> {
     fn into_call_tool_result(self) -> Result<CallToolResponse, ErrorData> {
-        let result = match to_value(self.facts) {
+        Ok(CallToolResult::from(self).into())
+    }
+}
+
+impl<T: Serialize> From<List<T>> for CallToolResult {
+    fn from(list: List<T>) -> Self {
+        match to_value(list.facts) {
             Ok(facts) => {
-                let table = Some(self.table).filter(|table| !table.is_empty());
+                let table = Some(list.table).filter(|table| !table.is_empty());
                 let blocks = std::iter::once(facts.to_string()).chain(table);
                 let blocks = blocks.map(ContentBlock::text);
-                CallToolResult::success(blocks.collect())
+                Self::success(blocks.collect())
             }
             Err(error) => unserializable(&error),
-        };
-        Ok(result.into())
+        }
     }
 }
 

@@ -55,6 +55,8 @@ pub fn word(step: &Step) -> Cow<'static, str> {
         Step::ListCheckpoints => "list_checkpoints",
         Step::GetCheckpoint => "get_checkpoint",
         Step::DeleteCheckpoint => "delete_checkpoint",
+        Step::OpenNotebook => "open_notebook",
+        Step::GetCells => "get_cells",
     }
     .into()
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::outputs::{Captured, Outputs};
+use super::outputs::{Bounds, Captured, Outputs};
 use super::shape::{is_json, is_text};
 use crate::base::ids::JobId;
 use crate::connection::Connection;
@@ -21,6 +21,9 @@ use crate::wire::job::Job;
 const PAGE_BYTES: u64 = 1024 * 1024;
 /// Printed bytes after which only a job's last events are read: the rest is omitted anyway and would use up a tunnel's quota.
 const MAX_TEXT_BYTES: usize = 8 * 1024 * 1024;
+/// Printed bytes in a cell of a notebook that is being worked on, and bytes of everything else.
+const MAX_CELL_TEXT_BYTES: usize = 100_000;
+const MAX_CELL_RICH_BYTES: usize = 4 * 1024 * 1024;
 /// Number of these last events, of 16 Ki characters at most.
 const MAX_LAST_EVENTS: u64 = 500;
 
@@ -44,20 +47,56 @@ pub(super) async fn fetch(
     job: JobId,
     deadline: Instant,
 ) -> RuntimeResult<Option<Fetched>> {
-    match fetch_whole(connection, job, deadline).await {
+    match fetch_whole(connection, job, Bounds::default(), deadline).await {
         Err(error) if error.is_not_found() => Ok(None),
         fetched => fetched.map(Some),
     }
 }
 
+/// The outputs of one cell as nbformat has them, and the job that they are of.
+pub(crate) struct CellOutputs {
+    pub(crate) job: Job,
+    pub(crate) values: Vec<Value>,
+    pub(crate) execution_count: Option<u64>,
+}
+
+/// Fetches the outputs of a job for a cell of a notebook that is being worked on, with less of it than an export has; none if the executor no
+/// longer has the job.
+pub(crate) async fn cell_outputs(
+    connection: &Arc<Connection>,
+    job: JobId,
+    deadline: Instant,
+) -> RuntimeResult<Option<CellOutputs>> {
+    let bounds = Bounds {
+        head: MAX_CELL_TEXT_BYTES / 2,
+        tail: MAX_CELL_TEXT_BYTES / 2,
+        rich: MAX_CELL_RICH_BYTES,
+        job: Some(job),
+    };
+    let mut fetched = match fetch_whole(connection, job, bounds, deadline).await {
+        Err(error) if error.is_not_found() => return Ok(None),
+        fetched => fetched?,
+    };
+    // The notebook has no states of widgets: what an Output widget shows stays with the cell.
+    for shown in std::mem::take(&mut fetched.captured).into_values() {
+        fetched.outputs.absorb(shown, fetched.job.log_bytes);
+    }
+    Ok(Some(CellOutputs {
+        values: fetched.outputs.finish(fetched.job.log_bytes).values,
+        job: fetched.job,
+        execution_count: fetched.execution_count,
+    }))
+}
+
 async fn fetch_whole(
     connection: &Arc<Connection>,
     id: JobId,
+    bounds: Bounds,
     deadline: Instant,
 ) -> RuntimeResult<Fetched> {
     let until = connection.until(deadline);
     let code = until.code(id).await?;
-    let mut outputs = Outputs::default();
+    let mut outputs = Outputs::within(bounds);
     let mut captured = Captured::new();
     let mut execution_count = None;
     let mut states = Vec::new();
@@ -82,7 +121,11 @@ async fn fetch_whole(
                 | EventKind::Unknown => {}
             }
             match &event.widget {
-                Some(widget) => captured.entry(widget.clone()).or_default().take(event),
+                Some(widget) => {
+                    let shown = captured.entry(widget.clone());
+                    let shown = shown.or_insert_with(|| Outputs::within(bounds));
+                    shown.take(event);
+                }
                 None => outputs.take(event),
             }
         }

@@ -13,7 +13,7 @@ mod cell;
 mod displays;
 mod error;
 pub mod export;
-mod fetch;
+pub(crate) mod fetch;
 mod file;
 mod outputs;
 mod shape;

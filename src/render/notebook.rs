@@ -64,8 +64,7 @@ pub fn short(bytes: &[u8], limit: usize) -> Option<Notebook> {
         short.shown_cells += 1;
         let mut outputs = cell["outputs"].as_array().into_iter().flatten();
         let fits = outputs.all(|output| {
-            let said = text::without_data(&shown(output, &mut html)).into_owned();
-            let said = excerpt(&log::plain(&said).text, MAX_OUTPUT_CHARS);
+            let said = self::output(output, &mut html);
             push(&mut short, "--- output ---", &said)
         });
         if !fits {
@@ -85,8 +84,15 @@ fn cells(notebook: &Value) -> Option<Vec<&Value>> {
     Some(cells.flatten().collect())
 }
 
+/// The text of an output, bounded, with pictures named.
+pub fn output(output: &Value, html: &mut html::Reader) -> String {
+    let said = text::without_data(&shown(output, html)).into_owned();
+    excerpt(&log::plain(&said).text, MAX_OUTPUT_CHARS)
+}
+
 /// The source of a cell, without pictures that were pasted into it.
-fn source(cell: &Value) -> String {
+#[must_use]
+pub fn source(cell: &Value) -> String {
     let names = ["source", "input", "text"];
     let said = names.into_iter().find_map(|name| json::joined(&cell[name]));
     let said = said.unwrap_or_default();
@@ -124,7 +130,8 @@ fn shown(output: &Value, html: &mut html::Reader) -> String {
 }
 
 /// The data of an output of nbformat 2 or 3, by the media types of nbformat 4.
-fn renamed(output: &Value) -> Map<String, Value> {
+#[must_use]
+pub fn renamed(output: &Value) -> Map<String, Value> {
     let names = [
         ("text", "text/plain"),
         ("html", "text/html"),

@@ -108,12 +108,14 @@ pub trait Files: Send + Sync {
         offset: u64,
         bytes: Bytes,
     ) -> RuntimeResult<Upload>;
-    /// Has an upload checked and put in its place, with this modification time (RFC 3339).
+    /// Has an upload checked and put in its place, with this modification time (RFC 3339). `expected`: the etag that the file there must still
+    /// have, or [`ABSENT`](crate::wire::files::ABSENT); otherwise the refusal is `file_changed`.
     async fn finish_upload(
         &self,
         key: &UploadKey,
         modified_at: Option<&str>,
         is_executable: bool,
+        expected: Option<&str>,
     ) -> RuntimeResult<Upload>;
 }
 

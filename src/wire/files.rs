@@ -106,6 +106,9 @@ pub struct FilePreview {
     pub missing_package: Option<String>,
 }
 
+/// The etag of a file that is not there.
+pub const ABSENT: &str = "absent";
+
 /// Identifies an upload, so that it can be resumed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UploadKey {

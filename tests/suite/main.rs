@@ -11,6 +11,7 @@ mod call_order;
 mod calls;
 mod campaign;
 mod cancelling;
+mod cells;
 mod chunked;
 mod connect;
 #[cfg(unix)]

@@ -14,7 +14,7 @@ use crate::support::rust::{code_only, crate_paths, literals, words};
 use crate::tool_list::listed;
 
 /// A room may import only rooms of the floors before its own.
-const FLOORS: [&[&str]; 14] = [
+const FLOORS: [&[&str]; 15] = [
     &["base"],
     &["wire", "edge", "render"],
     &["runtime"],
@@ -25,6 +25,7 @@ const FLOORS: [&[&str]; 14] = [
     &["checkpoints"],
     &["chunked"],
     &["notebook", "tasks"],
+    &["document"],
     &["mcp"],
     &["shutdown"],
     &["app"],

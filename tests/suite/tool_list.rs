@@ -14,7 +14,79 @@ type ExpectedTool = (
     bool,
 );
 
-const EXPECTED_TOOLS: [ExpectedTool; 20] = [
+const EXPECTED_TOOLS: [ExpectedTool; 29] = [
+    ("open_notebook", &[], &["create", "notebook"], false, false),
+    (
+        "get_cells",
+        &[],
+        &["from", "include_outputs", "notebook", "to"],
+        true,
+        false,
+    ),
+    (
+        "add_code_cell",
+        &["code"],
+        &["cell_index", "notebook"],
+        false,
+        false,
+    ),
+    (
+        "add_text_cell",
+        &["content"],
+        &["cell_index", "notebook"],
+        false,
+        false,
+    ),
+    (
+        "update_cell",
+        &["content"],
+        &["cell_id", "cell_index", "expect", "notebook"],
+        false,
+        true,
+    ),
+    (
+        "delete_cell",
+        &[],
+        &["cell_id", "cell_index", "expect", "notebook"],
+        false,
+        true,
+    ),
+    (
+        "move_cell",
+        &["cell_index"],
+        &["cell_id", "from", "notebook"],
+        false,
+        false,
+    ),
+    (
+        "run_code_cell",
+        &[],
+        &[
+            "cell_id",
+            "cell_index",
+            "expect",
+            "notebook",
+            "session",
+            "timeout_sec",
+            "wait_sec",
+        ],
+        false,
+        true,
+    ),
+    (
+        "run_cells",
+        &[],
+        &[
+            "from",
+            "notebook",
+            "session",
+            "timeout_sec",
+            "to",
+            "wait_sec",
+        ],
+        false,
+        true,
+    ),
     ("check_colab_connection", &[], &[], true, false),
     ("probe_colab_environment", &[], &["packages"], true, false),
     (
@@ -131,7 +203,7 @@ const EXPECTED_TOOLS: [ExpectedTool; 20] = [
 ];
 
 /// What the tools may take of a model's context before it has called any.
-const MAX_LIST_BYTES: usize = 20_000;
+const MAX_LIST_BYTES: usize = 24_800;
 
 /// Lists the tools as a client sees them.
 pub(crate) fn listed() -> Vec<Value> {

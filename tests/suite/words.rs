@@ -1,5 +1,7 @@
 //! Every error and every step in the words of each face, and the command line's help. `INSTA_UPDATE=always` accepts changes.
 
+mod notebooks;
+
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io;
@@ -352,6 +354,8 @@ fn steps_are_named_by_each_face() {
         Step::ListCheckpoints,
         Step::GetCheckpoint,
         Step::DeleteCheckpoint,
+        Step::OpenNotebook,
+        Step::GetCells,
     ] {
         page += &entry(&format!("{step:?}"), |word| word(&step).into_owned());
     }

@@ -331,6 +331,7 @@ impl Files for FakeRuntime {
         key: &UploadKey,
         _: Option<&str>,
         _: bool,
+        _: Option<&str>,
     ) -> RuntimeResult<Upload> {
         let gets_out = self.arrive(None)?;
         answer(gets_out, self.disk().finish(key))

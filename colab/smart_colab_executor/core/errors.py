@@ -16,6 +16,7 @@ ExecutorError
 ├── NoPreview             no_preview          a file is not what it claims to be, or exceeds a preview's limits
 ├── Incomplete            incomplete          an upload lacks pieces
 ├── Damaged               damaged             an upload's bytes do not match its SHA-256
+├── FileChanged           file_changed        a file is no longer the expected one
 ├── BootChanged           boot_changed        the job was meant for an earlier executor
 ├── Busy                  busy                may work later
 │   └── Occupied                              the session or file is in use
@@ -155,6 +156,12 @@ class Damaged(ExecutorError):
 
     code = "damaged"
     retryable = True
+
+
+class FileChanged(ExecutorError):
+    """The file to be replaced is not the expected one; its bytes stay."""
+
+    code = "file_changed"
 
 
 class BootChanged(ExecutorError):

@@ -17,7 +17,7 @@ from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from ..core.errors import Damaged, DiskFull, Incomplete, InvalidArgument, NotFound
+from ..core.errors import Damaged, DiskFull, FileChanged, Incomplete, InvalidArgument, NotFound
 from ..core.spoiled import ERRORS, read_object, set_aside
 from ..wire.files import Upload as FileUpload
 from .content_root import ContentRoot, show
@@ -29,6 +29,8 @@ BLOCK = 256 * 1024
 ZEROS = bytes(BLOCK)
 # Uploads written to at once; the pieces of one upload are written in turn.
 LOCKS = 64
+# The ETag of a file that is not there.
+ABSENT = "absent"
 # Each may wait for a digest, and the request must return in time.
 TRIES = 2
 
@@ -86,6 +88,8 @@ class Uploads:
         self._notes = notes
         self._digests = digests
         self._locks = [threading.Lock() for _ in range(LOCKS)]
+        # Taken last, so that no other upload replaces a goal between its check and its replacement.
+        self._goals = [threading.Lock() for _ in range(LOCKS)]
 
     def find(self, path: str, size: int, sha256: str) -> Upload:
         """Identify the upload to a path. Raises IsADirectory, InvalidArgument, OutsideRoot."""
@@ -128,10 +132,15 @@ class Uploads:
                 self._note(upload, received)
         return upload.describe("open", received)
 
-    def finish(self, upload: Upload, modified_ns: int | None, executable: bool = False) -> FileUpload:
-        """Verify the file and rename it. Raises Damaged, DiskFull, Incomplete, InvalidArgument, IsADirectory."""
+    def finish(
+        self, upload: Upload, modified_ns: int | None, executable: bool = False, expected: str | None = None
+    ) -> FileUpload:
+        """Verify the file and rename it, if `expected` is None or the ETag of the file that it replaces.
+
+        Raises Damaged, DiskFull, FileChanged, Incomplete, InvalidArgument, IsADirectory.
+        """
         for _ in range(TRIES):
-            found = self._try_to_finish(upload, modified_ns, executable)
+            found = self._try_to_finish(upload, modified_ns, executable, expected)
             if found is not None and executable and found["executable"] is False:
                 make_executable(upload.goal)  # it was there before
                 return upload.describe("complete", _whole(upload))
@@ -139,7 +148,9 @@ class Uploads:
                 return found
         return upload.describe("checking", _whole(upload))
 
-    def _try_to_finish(self, upload: Upload, modified_ns: int | None, executable: bool) -> FileUpload | None:
+    def _try_to_finish(
+        self, upload: Upload, modified_ns: int | None, executable: bool, expected: str | None
+    ) -> FileUpload | None:
         """Finish the upload; return None if the partial file changed since it was verified."""
         if self._is_there(upload):
             return upload.describe("complete", _whole(upload))
@@ -162,14 +173,20 @@ class Uploads:
             is_ours = _etag(upload.partial) == etag
             if digest != upload.sha256:
                 if is_ours:
-                    upload.partial.unlink()
-                    self._note_path(upload).unlink(missing_ok=True)
+                    self._discard(upload)
                 raise Damaged(
                     f"The bytes received for {upload.shown} do not match its SHA-256 and were discarded.",
                     "Send it again. If it happens again, the file changed while it was read.",
                 )
             if is_ours:
-                self._complete(upload, modified_ns, executable)
+                with self._goals[hash(upload.goal) % LOCKS]:
+                    if expected is not None and expected != (_etag(upload.goal) or ABSENT):
+                        self._discard(upload)
+                        raise FileChanged(
+                            f"{upload.shown} has changed since it was read, and was not replaced.",
+                            "Read it again, and send the change to what it is now.",
+                        )
+                    self._complete(upload, modified_ns, executable)
                 return upload.describe("complete", received)
         return None  # another request was faster
 
@@ -179,6 +196,10 @@ class Uploads:
         etag = _etag(upload.goal)
         if etag is not None:
             self._digests.note(upload.goal, etag, upload.sha256)
+
+    def _discard(self, upload: Upload) -> None:
+        upload.partial.unlink()
+        self._note_path(upload).unlink(missing_ok=True)
 
     def _finished_before(self, upload: Upload, received: Ranges) -> FileUpload:
         found = self._look(upload, received)

@@ -118,7 +118,8 @@ def _add_uploads(app: Flask, uploads: Uploads) -> None:
         time = request.args.get("modified_at")
         modified_ns = time_ns(time, "modified_at") if time else None
         executable = integer(request.args, "executable", 0, 0, 1) == 1
-        return json_reply(uploads.finish(upload(), modified_ns, executable))
+        expected = request.args.get("expect_etag") or None
+        return json_reply(uploads.finish(upload(), modified_ns, executable, expected))
 
 
 @contextmanager

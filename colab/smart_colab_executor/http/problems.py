@@ -46,6 +46,7 @@ STATUSES: dict[type[errors.ExecutorError], int] = {
     errors.NoPreview: 422,
     errors.Incomplete: 409,
     errors.Damaged: 409,
+    errors.FileChanged: 412,
     errors.BootChanged: 412,
     errors.Busy: 503,
     errors.Occupied: 409,

@@ -1,5 +1,7 @@
 //! The tools, a file for each family. Each method is one tool: its description, its arguments, and the floor that it calls.
 
+mod cell_runs;
+mod cells;
 mod checkpoints;
 mod chunked;
 mod code;
@@ -27,6 +29,8 @@ impl Server {
             + Self::chunked_tools()
             + Self::checkpoint_tools()
             + Self::notebook_tools()
+            + Self::cell_tools()
+            + Self::cell_run_tools()
             + Self::file_tools()
             + Self::reading_tools()
             + Self::upload_tools()

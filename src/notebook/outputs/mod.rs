@@ -5,20 +5,45 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::shape::{Item, Rich, fields, size};
+use crate::base::ids::JobId;
 use crate::jobs::shown::{Effect, Interpreter, Shown};
 use crate::wire::event::{BlobRef, Event, EventKind, StreamName};
 
 /// Bytes of printed text at a cell's head, and as many at its tail.
 const MAX_HEAD_BYTES: usize = 512 * 1024;
 const MAX_TAIL_BYTES: usize = MAX_HEAD_BYTES;
-/// Bytes up to which text is joined into one piece, so that the tail is trimmed piece by piece.
-const MAX_PIECE_BYTES: usize = 64 * 1024;
+/// Pieces of text in a tail, which is trimmed piece by piece.
+const PIECES: usize = 8;
 /// Bytes of pictures, tables and other outputs in one cell, as encoded in the notebook.
 const MAX_RICH_BYTES: usize = 20 * 1024 * 1024;
+
+/// How much one cell holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Bytes of printed text at its head, and at its tail.
+    pub(super) head: usize,
+    pub(super) tail: usize,
+    /// Bytes of everything else.
+    pub(super) rich: usize,
+    /// The job that has all of it, to be named where some is omitted.
+    pub(super) job: Option<JobId>,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            head: MAX_HEAD_BYTES,
+            tail: MAX_TAIL_BYTES,
+            rich: MAX_RICH_BYTES,
+            job: None,
+        }
+    }
+}
 
 /// The outputs of one cell.
 #[derive(Debug, Default)]
 pub(super) struct Outputs {
+    bounds: Bounds,
     items: Vec<Item>,
     head: usize,
     /// Where the tail begins, once the head is full.
@@ -53,6 +78,13 @@ pub(super) struct Finished {
 }
 
 impl Outputs {
+    pub(super) fn within(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn take(&mut self, event: &Event) {
         if let EventKind::Started { kernel_id, .. } = &event.kind {
             self.kernel.clone_from(kernel_id);
@@ -86,6 +118,7 @@ impl Outputs {
 
     fn clear(&mut self) {
         *self = Self {
+            bounds: self.bounds,
             begins_clear: true,
             kernel: std::mem::take(&mut self.kernel),
             interpreter: std::mem::take(&mut self.interpreter),
@@ -108,15 +141,15 @@ impl Outputs {
     }
 
     fn write(&mut self, name: StreamName, text: &str) {
-        if self.gap.is_none() && self.head + text.len() <= MAX_HEAD_BYTES {
+        if self.gap.is_none() && self.head + text.len() <= self.bounds.head {
             self.head += text.len();
             return self.join(name, text, usize::MAX, 0);
         }
         self.begin_tail();
-        let mut rest = text;
+        let (mut rest, most) = (text, self.bounds.tail / PIECES);
         while !rest.is_empty() {
             let fits = |end: &usize| rest.is_char_boundary(*end);
-            let end = (0..=MAX_PIECE_BYTES.min(rest.len())).rfind(fits);
+            let end = (0..=most.min(rest.len())).rfind(fits);
             let (piece, after) = rest.split_at(end.unwrap_or(rest.len()));
             self.write_piece(name, piece);
             rest = after;
@@ -127,8 +160,8 @@ impl Outputs {
     /// trimmed.
     fn write_piece(&mut self, name: StreamName, text: &str) {
         self.tail += text.len();
-        self.join(name, text, MAX_PIECE_BYTES, self.trimmed);
-        while self.tail > MAX_TAIL_BYTES
+        self.join(name, text, self.bounds.tail / PIECES, self.trimmed);
+        while self.tail > self.bounds.tail
             && let Some(item) = self.items.get_mut(self.trimmed)
         {
             if let Item::Stream { text, .. } = item {
@@ -159,10 +192,10 @@ impl Outputs {
 
     fn show(&mut self, mut rich: Rich) {
         let mut left_out = Vec::new();
-        let room = &mut self.rich;
+        let (room, most) = (&mut self.rich, self.bounds.rich);
         rich.data.retain(|mime, value| {
             let size = size(mime, value);
-            let fits = *room + size <= MAX_RICH_BYTES;
+            let fits = *room + size <= most;
             if fits {
                 *room += size;
             } else {
@@ -218,7 +251,7 @@ impl Outputs {
     fn update_elsewhere(&mut self, id: String, rich: Rich) {
         let before = self.elsewhere.get(&id).map_or(0, Rich::size);
         let bytes = self.elsewhere_bytes.saturating_sub(before) + rich.size();
-        if bytes <= MAX_RICH_BYTES {
+        if bytes <= self.bounds.rich {
             self.elsewhere_bytes = bytes;
             self.elsewhere.insert(id, rich);
         }
@@ -289,8 +322,10 @@ impl Outputs {
         let mut items = self.items;
         if let Some(gap) = gap {
             let name = StreamName::Stdout;
+            let job = self.bounds.job.map(|job| format!(" (job {job})"));
             let text = format!(
-                "\n[… part of the output, {log_bytes} bytes in total, is skipped here …]\n"
+                "\n[… part of the output, {log_bytes} bytes in total, is skipped here{} …]\n",
+                job.unwrap_or_default()
             );
             items.insert(gap, Item::Stream { name, text });
         }

@@ -174,6 +174,7 @@ impl Files for Executor {
         key: &UploadKey,
         modified_at: Option<&str>,
         is_executable: bool,
+        expected: Option<&str>,
     ) -> RuntimeResult<Upload> {
         let mut call = self.upload_request(Method::POST, key);
         if let Some(time) = modified_at {
@@ -181,6 +182,9 @@ impl Files for Executor {
         }
         if is_executable {
             call = call.query(&[("executable", "1")]);
+        }
+        if let Some(etag) = expected {
+            call = call.query(&[("expect_etag", etag)]);
         }
         self.http
             .json(

@@ -221,7 +221,7 @@ impl Push {
         let end = Instant::now() + DIGEST_TIMEOUT;
         loop {
             let request = |runtime: Arc<dyn Runtime>| async move {
-                let finished = runtime.finish_upload(key, modified_at, must_run);
+                let finished = runtime.finish_upload(key, modified_at, must_run, None);
                 match finished.await {
                     Ok(upload) => Ok(match upload.state {
                         UploadState::Complete => Finish::Complete {

@@ -1,0 +1,164 @@
+//! Errors of reading and editing notebooks.
+
+use thiserror::Error;
+
+use super::nbformat::Cell;
+use crate::base::advice::{Advice, Step};
+use crate::base::fault::Fault;
+use crate::base::text::Excerpt;
+use crate::runtime::RuntimeError;
+
+/// Characters of a cell that an error shows.
+const MAX_SHOWN_CHARS: usize = 3_000;
+
+/// Why a file is no notebook that can be edited.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Unreadable {
+    #[error("it is empty")]
+    Empty,
+    #[error("it is not UTF-8")]
+    NotUtf8,
+    #[error("it has the marks of an unfinished merge (<<<<<<<)")]
+    MergeConflict,
+    #[error("it is not valid JSON: {what}, in line {line}")]
+    NotJson { line: usize, what: &'static str },
+    #[error("it is JSON, but not a notebook: nbformat or its cells are missing")]
+    NoNotebook,
+    #[error("its format is nbformat {major}, and only 3 and 4 can be edited")]
+    OtherFormat { major: u64 },
+    #[error("it has {bytes} bytes, and at most {most} can be edited")]
+    TooLarge { bytes: u64, most: u64 },
+}
+
+/// Why an edit was not made.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Refusal {
+    #[error("no cell is named")]
+    NoTarget,
+    #[error("there is no cell {index}: the notebook has {count} cells, counted from 0")]
+    NoIndex { index: usize, count: usize },
+    #[error("no cell has the id {id:?}: it may have been deleted (the notebook has {count} cells)")]
+    NoId { id: String, count: usize },
+    #[error("the id {id:?} is shared by the cells {indices:?}")]
+    SharedId { id: String, indices: Vec<usize> },
+    #[error(
+        "cell {index} has changed since that version; it is now version {version}:\n{source_text}"
+    )]
+    Changed {
+        index: usize,
+        version: String,
+        source_text: String,
+    },
+    #[error("cell {index} has no source")]
+    NoSource { index: usize },
+    #[error("cell {index} is no code cell")]
+    NotCode { index: usize },
+    #[error("cell {index} cannot have outputs: it is no code cell of nbformat 4")]
+    NoOutputs { index: usize },
+}
+
+impl Refusal {
+    pub(super) fn changed(index: usize, cell: &Cell) -> Self {
+        let mut shown = Excerpt::new(MAX_SHOWN_CHARS);
+        shown.push(&cell.source);
+        Self::Changed {
+            index,
+            version: cell.version(),
+            source_text: shown.render(),
+        }
+    }
+}
+
+/// A failed work on a notebook. The file is as it was.
+#[derive(Debug, Error)]
+pub enum DocumentError {
+    #[error("no notebook is named, and none was opened")]
+    NoneOpen,
+    #[error("there is no notebook {path}")]
+    Missing { path: String },
+    #[error("{path} is not the name of a notebook: it must end in .ipynb")]
+    Name { path: String },
+    #[error("{path} cannot be used as a notebook: {why}")]
+    Unreadable { path: String, why: Unreadable },
+    #[error("{path}: {why}")]
+    Refused { path: String, why: Refusal },
+    #[error("{path} is a notebook in {language}, and the kernels here are Python")]
+    NotPython { path: String, language: String },
+    #[error("{path} is in nbformat 3, whose cells cannot be run")]
+    OldFormat { path: String },
+    #[error("{path} is being changed by others all the time, and the edit was not made")]
+    Contended { path: String },
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+}
+
+impl Fault for DocumentError {
+    fn code(&self) -> &str {
+        match self {
+            Self::NoneOpen | Self::Name { .. } => "invalid_argument",
+            Self::Missing { .. } => "not_found",
+            Self::Unreadable { .. } => "not_a_notebook",
+            Self::NotPython { .. } | Self::OldFormat { .. } => "not_runnable",
+            Self::Contended { .. } => "busy",
+            Self::Refused { why, .. } => match why {
+                Refusal::NoTarget | Refusal::SharedId { .. } | Refusal::NotCode { .. } => {
+                    "invalid_argument"
+                }
+                Refusal::NoIndex { .. } | Refusal::NoId { .. } => "not_found",
+                Refusal::Changed { .. } => "cell_changed",
+                Refusal::NoSource { .. } | Refusal::NoOutputs { .. } => "not_a_notebook",
+            },
+            Self::Runtime(error) => error.code(),
+        }
+    }
+
+    fn remedy(&self) -> Advice {
+        match self {
+            Self::NoneOpen => Advice::from(Step::OpenNotebook) + " lists the notebooks, opens one and creates one.",
+            Self::Missing { .. } => Advice::from("To create it, call ") + Step::OpenNotebook + " with create: true; without a name it lists the notebooks.",
+            Self::Name { .. } => "Correct the name and call again.".into(),
+            Self::Unreadable { why, .. } => match why {
+                Unreadable::Empty => Advice::from("Delete it, then ") + Step::OpenNotebook + " with create: true makes a new one.",
+                Unreadable::MergeConflict => "Resolve the merge first. Nothing was changed.".into(),
+                Unreadable::OtherFormat { .. } => "Convert it with `jupyter nbconvert --to notebook`, then call again. Nothing was changed.".into(),
+                Unreadable::TooLarge { .. } => "Clear large outputs by code that uses nbformat, then call again. Nothing was changed.".into(),
+                Unreadable::NotUtf8 | Unreadable::NotJson { .. } | Unreadable::NoNotebook => {
+                    "Look at it as plain lines, and repair it by code. Nothing was changed.".into()
+                }
+            },
+            Self::Refused { why, .. } => match why {
+                Refusal::NoTarget => Advice::from("Give cell_id, or cell_index. ") + Step::GetCells + " shows both.",
+                Refusal::SharedId { .. } => "Give cell_index too. Nothing was changed.".into(),
+                Refusal::NoIndex { .. } | Refusal::NoId { .. } | Refusal::NotCode { .. } => {
+                    Advice::from(Step::GetCells) + " shows the cells as they are now. Nothing was changed."
+                }
+                Refusal::Changed { .. } => "Nothing was changed. Make the edit to this source, and call again with this version.".into(),
+                Refusal::NoSource { .. } | Refusal::NoOutputs { .. } => {
+                    "Replace the cell: delete it and add a new one. Nothing was changed.".into()
+                }
+            },
+            Self::NotPython { .. } => {
+                "Its cells can be read and edited here; run them where its kernel is. Nothing was run.".into()
+            }
+            Self::OldFormat { .. } => {
+                "Convert it with `jupyter nbconvert --to notebook`, then call again. Nothing was run.".into()
+            }
+            Self::Contended { .. } => "Call again.".into(),
+            Self::Runtime(error) => error.remedy(),
+        }
+    }
+
+    fn is_retryable(&self) -> bool {
+        match self {
+            Self::Contended { .. } => true,
+            Self::Runtime(error) => error.is_transient(),
+            Self::NoneOpen
+            | Self::Missing { .. }
+            | Self::Name { .. }
+            | Self::Unreadable { .. }
+            | Self::Refused { .. }
+            | Self::NotPython { .. }
+            | Self::OldFormat { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Notebooks on the runtime, worked on cell by cell: read, edited and run.
+//!
+//! - here: [`Documents`], the work as the face asks for it;
+//! - `store`: where notebooks are kept, behind one trait; files of the runtime are the one way now;
+//! - `nbformat`: a notebook's cells and their places in its text; `scan`: the places of values in JSON; `style`: how a file is written;
+//! - `edit`: edits that change only the bytes of their cell; `page`: cells as a model reads them;
+//! - `runs`: cells as jobs, and their outputs back into them; `notes`: those that are not written yet, for a later process;
+//! - `error`: what can go wrong.
+//!
+//! Architecture Invariant: knows nothing of MCP. May import every floor below.
+
+mod edit;
+mod error;
+mod nbformat;
+mod notes;
+mod page;
+mod runs;
+mod scan;
+mod store;
+mod style;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+
+pub use edit::{Edit, Target, fresh_id};
+pub use error::{DocumentError, Refusal, Unreadable};
+pub use nbformat::{Cell, Notebook};
+pub use page::{Facts, Page, Wanted};
+pub use runs::{CellRun, Plan, RunReport, Written};
+pub use store::{Applied, Stored};
+use store::{FileStore, Store};
+
+use crate::base::hex::hex;
+use crate::base::lock::Lock;
+use crate::connection::Connection;
+use crate::jobs::Jobs;
+use crate::wire::files::FileList;
+
+/// The ending of a notebook's name.
+const ENDING: &str = ".ipynb";
+/// Characters of a notebook's name in the name of its session.
+const MAX_NAME_CHARS: usize = 40;
+
+/// Notebooks, and the one that was opened last.
+#[derive(Debug)]
+pub struct Documents {
+    connection: Arc<Connection>,
+    jobs: Arc<Jobs>,
+    store: Box<dyn Store>,
+    opened: Lock<Option<String>>,
+    /// The folder of the notes on runs.
+    folder: PathBuf,
+}
+
+impl Documents {
+    /// Works on the files of the connected runtime, with notes on runs in `folder`.
+    #[must_use]
+    pub fn new(connection: Arc<Connection>, jobs: Arc<Jobs>, folder: PathBuf) -> Self {
+        Self {
+            store: Box::new(FileStore::new(connection.clone())),
+            connection,
+            jobs,
+            opened: Lock::default(),
+            folder,
+        }
+    }
+
+    /// The notebooks below the content root.
+    ///
+    /// # Errors
+    /// Those of the runtime.
+    pub async fn list(&self, deadline: Instant) -> Result<FileList, DocumentError> {
+        self.store.list(deadline).await
+    }
+
+    /// Opens a notebook, which is then the default of other calls; creates it if asked.
+    ///
+    /// # Errors
+    /// [`DocumentError`].
+    pub async fn open(
+        &self,
+        path: &str,
+        create: bool,
+        deadline: Instant,
+    ) -> Result<Facts, DocumentError> {
+        if !path.to_lowercase().ends_with(ENDING) {
+            return Err(DocumentError::Name {
+                path: path.to_owned(),
+            });
+        }
+        let stored = if create {
+            self.store.create(path, deadline).await?
+        } else {
+            self.store.read(path, deadline).await?
+        };
+        *self.opened.lock() = Some(stored.path.clone());
+        Ok(Facts::of(&stored))
+    }
+
+    /// The notebook that a call means: the named one, or the one that was opened last.
+    ///
+    /// # Errors
+    /// [`DocumentError::NoneOpen`], [`DocumentError::Name`].
+    pub fn named(&self, path: Option<String>) -> Result<String, DocumentError> {
+        let path = path.or_else(|| self.opened.lock().clone());
+        let path = path.ok_or(DocumentError::NoneOpen)?;
+        if path.to_lowercase().ends_with(ENDING) {
+            Ok(path)
+        } else {
+            Err(DocumentError::Name { path })
+        }
+    }
+
+    /// Shows cells.
+    ///
+    /// # Errors
+    /// [`DocumentError`].
+    pub async fn page(
+        &self,
+        path: &str,
+        wanted: Wanted,
+        deadline: Instant,
+    ) -> Result<Page, DocumentError> {
+        let stored = self.store.read(path, deadline).await?;
+        let count = stored.notebook.cells().len();
+        if wanted.from > 0 && wanted.from >= count {
+            let why = Refusal::NoIndex {
+                index: wanted.from,
+                count,
+            };
+            return Err(DocumentError::Refused {
+                path: stored.path,
+                why,
+            });
+        }
+        Ok(page::page(&stored, wanted, deadline).await)
+    }
+
+    /// Makes an edit.
+    ///
+    /// # Errors
+    /// [`DocumentError`]; then nothing was changed.
+    pub async fn edit(
+        &self,
+        path: &str,
+        edit: Edit,
+        deadline: Instant,
+    ) -> Result<Applied, DocumentError> {
+        self.store.apply(path, edit, deadline).await
+    }
+}
+
+/// The default session of the notebook at this absolute path: its name, and a digest of the path, since other folders may have one of that name.
+#[must_use]
+pub fn session_of(path: &str) -> String {
+    let file = path.rsplit(['/', '\\']).next().unwrap_or(path);
+    let stem = file.split('.').next().unwrap_or_default();
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let name: String = stem.chars().map(plain).take(MAX_NAME_CHARS).collect();
+    let digest = hex(&Sha256::digest(path)[..2]);
+    format!("{name}-{digest}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! Converts cells of notebooks, and their runs, to MCP.
+
+use rmcp::model::CallToolResult;
+
+use super::clients::Client;
+use super::convert::execution;
+use super::fault::Fault;
+use super::reply::{self, Shown, reply};
+use super::words;
+use crate::base::causes::sentence;
+use crate::base::fault::Fault as _;
+use crate::base::text::Room;
+use crate::caller::DEFAULT_CHARS;
+use crate::document::{CellRun, Page, RunReport, Written};
+use crate::jobs::body::Part;
+
+/// Converts some cells of a notebook.
+pub(super) fn page(page: Page, client: Client) -> CallToolResult {
+    let shown = Shown {
+        parts: page.parts,
+        ..Shown::default()
+    };
+    reply(&page.facts, shown, client)
+}
+
+/// Converts runs of cells: like the run of the last one, after the output of those before it.
+pub(super) fn runs(mut report: RunReport, client: Client) -> Result<CallToolResult, Fault> {
+    let Some(mut last) = report.runs.pop() else {
+        return match report.error {
+            Some(error) => Err(Fault::from(error).first("Nothing was run.")),
+            None => {
+                let facts =
+                    serde_json::json!({"success": true, "notebook": report.path, "cells_run": 0});
+                let text = "There is no code in these cells.".to_owned();
+                Ok(reply(&facts, Shown::text(text, false), client))
+            }
+        };
+    };
+    let cells_run = report.runs.len() + 1;
+    let outputs = written(&report.runs, &last);
+    if cells_run > 1 {
+        let own = std::mem::take(&mut last.view.body);
+        let mut left = client.room(DEFAULT_CHARS).capacity();
+        let room = client.room(DEFAULT_CHARS);
+        // What is newest counts most.
+        let mut parts = with_heading(&last, own, room, &mut left);
+        for mut run in report.runs.into_iter().rev() {
+            let body = std::mem::take(&mut run.view.body);
+            let mut before = with_heading(&run, body, room, &mut left);
+            before.append(&mut parts);
+            parts = before;
+            last.view.files.append(&mut run.view.files);
+        }
+        last.view.body = parts;
+    }
+    let heading = heading(&last);
+    let mut result = execution(last.view, client);
+    reply::note(&mut result, "notebook", &report.path);
+    reply::note(&mut result, "session", &report.session);
+    reply::note(&mut result, "cell", &heading);
+    reply::note(&mut result, "outputs", &outputs);
+    if cells_run > 1 || report.left > 0 {
+        let rest = match (report.left, report.goes_on, report.error) {
+            (0, ..) => String::new(),
+            (left, true, _) => {
+                format!("; the other {left} run after this one, and get_cells shows their outputs")
+            }
+            (left, false, None) => format!("; the other {left} were not run"),
+            (left, false, Some(error)) => format!(
+                "; the other {left} were not run: {} {}",
+                sentence(&error),
+                words::say(&error.remedy())
+            ),
+        };
+        reply::note(&mut result, "cells_run", &format!("{cells_run}{rest}"));
+    }
+    Ok(result)
+}
+
+fn heading(run: &CellRun) -> String {
+    let id = run.id.as_ref().map(|id| format!(" id={id}"));
+    format!(
+        "[{}]{} version={}",
+        run.index,
+        id.unwrap_or_default(),
+        run.version
+    )
+}
+
+/// A cell's output below a heading, or the heading alone where there is no room left.
+fn with_heading(run: &CellRun, body: Vec<Part>, room: Room, left: &mut u64) -> Vec<Part> {
+    let state = run
+        .view
+        .summary
+        .state
+        .map_or("unknown", |state| state.as_str());
+    let mut heading = format!("--- {} {state} ---\n", heading(run));
+    let taken = body.iter().map(|part| match part {
+        Part::Text(text) => room.shares(text),
+        Part::Picture(_) => 0,
+    });
+    match left.checked_sub(taken.sum::<u64>() + room.shares(&heading)) {
+        Some(rest) => {
+            *left = rest;
+            [Part::Text(heading)].into_iter().chain(body).collect()
+        }
+        None => {
+            *left = left.saturating_sub(room.shares(&heading));
+            heading += "[… its output is in the notebook …]\n";
+            vec![Part::Text(heading)]
+        }
+    }
+}
+
+/// Where the outputs are.
+fn written(before: &[CellRun], last: &CellRun) -> String {
+    let mut said = match &last.written {
+        Written::Yes => "written into the cell".to_owned(),
+        Written::Later => "will be written into the cell when it has ended".to_owned(),
+        Written::Gone => "not written: the machine no longer has them".to_owned(),
+        Written::No(error) => not_written(error),
+    };
+    for run in before {
+        if let Written::No(error) = &run.written {
+            said += &format!("; those of [{}] {}", run.index, not_written(error));
+        }
+    }
+    said
+}
+
+fn not_written(error: &crate::document::DocumentError) -> String {
+    let why = match error.code() {
+        "cell_changed" => "the cell was edited after its run began".to_owned(),
+        _ => sentence(error),
+    };
+    format!("not written into the cell: {why}")
+}

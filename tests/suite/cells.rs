@@ -1,0 +1,94 @@
+//! Notebooks on the runtime, edited and run cell by cell, with the real program and executor.
+
+mod edits;
+mod runs;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::executor::Executor;
+use crate::support::home::Home;
+use crate::support::python::python;
+use crate::support::stdio::{Answer, Bridge};
+
+/// A client with an opened notebook of its own.
+struct Client {
+    bridge: Bridge,
+    home: Home,
+    path: PathBuf,
+}
+
+impl Client {
+    fn of(name: &str) -> Self {
+        let home = Home::new();
+        let bridge = Executor::shared().bridge(&home, &[]);
+        let path = Executor::shared().root().join(name);
+        Self { bridge, home, path }
+    }
+
+    /// Opens a new notebook.
+    fn with_new(name: &str) -> Self {
+        let mut client = Self::of(name);
+        client
+            .call("open_notebook", json!({"notebook": name, "create": true}))
+            .succeeded();
+        client
+    }
+
+    /// Opens a notebook of this text.
+    fn with_text(name: &str, text: &str) -> Self {
+        let mut client = Self::of(name);
+        fs::write(&client.path, text).unwrap();
+        client
+            .call("open_notebook", json!({"notebook": name}))
+            .succeeded();
+        client
+    }
+
+    fn call(&mut self, tool: &str, arguments: Value) -> Answer {
+        self.bridge.call(tool, arguments)
+    }
+
+    fn add(&mut self, code: &str) -> String {
+        let added = self.call("add_code_cell", json!({"code": code}));
+        added.succeeded();
+        added.fact("cell_id").to_owned()
+    }
+
+    fn cells(&mut self) -> Answer {
+        let cells = self.call("get_cells", json!({}));
+        cells.succeeded();
+        cells
+    }
+
+    /// The notebook on disk, which nbformat finds valid.
+    fn valid(&self) -> Value {
+        check(&self.path)
+    }
+}
+
+fn check(path: &Path) -> Value {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/notebook_check.py");
+    let output = Command::new(python())
+        .arg(script)
+        .arg(path)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// What a cell printed.
+fn printed(cell: &Value) -> String {
+    let outputs = cell["outputs"].as_array().unwrap().iter();
+    outputs
+        .filter_map(|output| output["text"].as_str())
+        .collect()
+}

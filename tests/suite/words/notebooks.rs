@@ -1,0 +1,55 @@
+//! Errors of working on notebooks.
+
+use smart_colab::document::{DocumentError, Refusal, Unreadable};
+
+use super::{faults, text, unreachable};
+
+#[test]
+fn faults_of_notebooks_on_the_runtime_are_worded_by_each_face() {
+    let path = || text("/content/a.ipynb");
+    let unreadable = |why| DocumentError::Unreadable { path: path(), why };
+    let refused = |why| DocumentError::Refused { path: path(), why };
+    let page = faults(&[
+        &DocumentError::NoneOpen,
+        &DocumentError::Missing { path: path() },
+        &DocumentError::Name {
+            path: text("a.txt"),
+        },
+        &unreadable(Unreadable::Empty),
+        &unreadable(Unreadable::NotUtf8),
+        &unreadable(Unreadable::MergeConflict),
+        &unreadable(Unreadable::NotJson {
+            line: 3,
+            what: "a colon is missing",
+        }),
+        &unreadable(Unreadable::NoNotebook),
+        &unreadable(Unreadable::OtherFormat { major: 2 }),
+        &unreadable(Unreadable::TooLarge { bytes: 9, most: 8 }),
+        &refused(Refusal::NoTarget),
+        &refused(Refusal::NoIndex { index: 7, count: 3 }),
+        &refused(Refusal::NoId {
+            id: text("a1"),
+            count: 3,
+        }),
+        &refused(Refusal::SharedId {
+            id: text("a1"),
+            indices: vec![0, 2],
+        }),
+        &refused(Refusal::Changed {
+            index: 1,
+            version: text("0a1b2c3d"),
+            source_text: text("x = 2"),
+        }),
+        &refused(Refusal::NoSource { index: 1 }),
+        &refused(Refusal::NotCode { index: 1 }),
+        &refused(Refusal::NoOutputs { index: 1 }),
+        &DocumentError::NotPython {
+            path: path(),
+            language: text("R"),
+        },
+        &DocumentError::OldFormat { path: path() },
+        &DocumentError::Contended { path: path() },
+        &DocumentError::Runtime(unreachable()),
+    ]);
+    insta::assert_snapshot!(page);
+}
