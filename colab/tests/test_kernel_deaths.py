@@ -107,6 +107,8 @@ def test_text_printed_before_an_exit_is_received(executor: Executor, session: st
 def test_a_forked_process_exits_at_once(executor: Executor, session: str) -> None:
     code = """
 import os, sys
+
+pytestmark = pytest.mark.fresh_kernel
 sys.modules["_smart_colab.kernel_output"].EXIT_TIMEOUT_SEC = 3600
 if os.fork() == 0:
     os._exit(7)

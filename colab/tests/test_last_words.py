@@ -332,6 +332,8 @@ def test_only_the_last_message_of_a_batch_completes_its_position(executor: Execu
     job = executor.run(
         """
 import sys
+
+pytestmark = pytest.mark.fresh_kernel
 output = sys.modules["_smart_colab"]._output
 told, send = [], output._send
 def note(*message, metadata, **options):

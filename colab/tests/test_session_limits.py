@@ -105,6 +105,8 @@ def test_restarts_and_cleanups_answer_in_time(start: Start, tmp_path: Path, monk
     go, gone = tmp_path / "go", tmp_path / "gone"
     silence = f"""
 import pathlib, threading, time
+
+pytestmark = pytest.mark.fresh_kernel
 def compute():
     while not pathlib.Path({str(go)!r}).exists():
         time.sleep(0.02)

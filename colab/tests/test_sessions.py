@@ -103,6 +103,8 @@ def test_a_timeout_interrupts_and_keeps_the_variables(executor: Executor, sessio
 def test_a_timeout_kills_code_that_ignores_the_interrupt(executor: Executor, session: str) -> None:
     code = """
 import time
+
+pytestmark = pytest.mark.fresh_kernel
 while True:
     try:
         time.sleep(600)
