@@ -13,6 +13,8 @@ from smart_colab_executor.kernels import memory_watch
 from smart_colab_executor.kernels.memory_watch import MemoryWatch, oom_kills
 from smart_colab_executor.machine import probe
 
+pytestmark = pytest.mark.fresh_kernel
+
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="has no such signals")
 
 
@@ -107,8 +109,6 @@ def test_text_printed_before_an_exit_is_received(executor: Executor, session: st
 def test_a_forked_process_exits_at_once(executor: Executor, session: str) -> None:
     code = """
 import os, sys
-
-pytestmark = pytest.mark.fresh_kernel
 sys.modules["_smart_colab.kernel_output"].EXIT_TIMEOUT_SEC = 3600
 if os.fork() == 0:
     os._exit(7)

@@ -13,6 +13,8 @@ from harness import Executor, Finished, wait_until
 
 from smart_colab_executor.jobs.reports import Reports, readable
 
+pytestmark = pytest.mark.fresh_kernel
+
 Start = Callable[..., Executor]
 
 
@@ -195,8 +197,6 @@ if i == 2:
 def test_a_silent_loop_sends_few_messages(executor: Executor, session: str) -> None:
     count = """
 import sys
-
-pytestmark = pytest.mark.fresh_kernel
 output = sys.modules["_smart_colab"]._output
 send, sent = output._send, []
 def count(stream, message, *rest, **options):

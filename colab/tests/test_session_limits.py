@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from harness import Executor, wait_until
 
+pytestmark = pytest.mark.fresh_kernel
+
 Start = Callable[..., Executor]
 SLEEP = "import time\nprint('asleep', flush=True)\ntime.sleep(600)"
 
@@ -105,8 +107,6 @@ def test_restarts_and_cleanups_answer_in_time(start: Start, tmp_path: Path, monk
     go, gone = tmp_path / "go", tmp_path / "gone"
     silence = f"""
 import pathlib, threading, time
-
-pytestmark = pytest.mark.fresh_kernel
 def compute():
     while not pathlib.Path({str(go)!r}).exists():
         time.sleep(0.02)

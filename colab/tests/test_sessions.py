@@ -8,6 +8,8 @@ import uuid
 import pytest
 from harness import Executor, wait_until
 
+pytestmark = pytest.mark.fresh_kernel
+
 SLEEP = "import time\nprint('asleep', flush=True)\ntime.sleep(600)"
 
 
@@ -103,8 +105,6 @@ def test_a_timeout_interrupts_and_keeps_the_variables(executor: Executor, sessio
 def test_a_timeout_kills_code_that_ignores_the_interrupt(executor: Executor, session: str) -> None:
     code = """
 import time
-
-pytestmark = pytest.mark.fresh_kernel
 while True:
     try:
         time.sleep(600)
