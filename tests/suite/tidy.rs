@@ -31,7 +31,8 @@ const FLOORS: [&[&str]; 14] = [
     &["cli"],
 ];
 
-const TOP_LEVEL: [&str; 23] = [
+const TOP_LEVEL: [&str; 24] = [
+    ".cargo",
     ".ci",
     ".editorconfig",
     ".github",
