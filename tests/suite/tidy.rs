@@ -32,7 +32,8 @@ const FLOORS: [&[&str]; 15] = [
     &["cli"],
 ];
 
-const TOP_LEVEL: [&str; 23] = [
+const TOP_LEVEL: [&str; 24] = [
+    ".cargo",
     ".ci",
     ".editorconfig",
     ".github",
