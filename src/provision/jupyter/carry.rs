@@ -58,12 +58,14 @@ impl Carrier for Tunnel {
             "headers": request.headers,
             "timeout_sec": limit.as_secs_f64(),
         });
-        if request.body.len() <= PIECE_BYTES {
-            content["body"] = BASE64_STANDARD.encode(&request.body).into();
-        } else {
-            // The request itself is not sent before all of its body is there.
-            let upload = exchange.upload(&request.body, limit).await;
-            content["upload"] = upload.map_err(|error| self.unsent(&error))?.into();
+        match request.body {
+            Some(body) if body.len() > PIECE_BYTES => {
+                // The request itself is not sent before all of its body is there.
+                let upload = exchange.upload(&body, limit).await;
+                content["upload"] = upload.map_err(|error| self.unsent(&error))?.into();
+            }
+            Some(body) => content["body"] = BASE64_STANDARD.encode(&body).into(),
+            None => {}
         }
         let left = end.saturating_duration_since(Instant::now());
         let reply = exchange.ask("sc_http_request", content, left).await?;
@@ -156,6 +158,10 @@ impl Exchange {
 
     fn refused(&self, refusal: Refusal) -> RuntimeError {
         let Refusal { code, detail, .. } = refusal;
+        if code == "timeout" {
+            let url = self.address.clone();
+            return RuntimeError::TimedOut { url };
+        }
         if code == "no_executor" {
             // The next request starts it again.
             self.live.channel.close();

@@ -11,6 +11,7 @@ use super::package::{Package, package};
 use super::{PULSE, Say};
 use crate::jupyter::{Channel, JupyterError, Route};
 use crate::provision::embedded::{RELAY, sources};
+use crate::wire::API_VERSION;
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// For the executor to start, which the relay bounds.
@@ -49,7 +50,7 @@ pub(super) async fn start(channel: &Channel, say: &Say<'_>) -> Result<String, Fa
         send(channel, package, say).await?;
     }
     say("starting the executor");
-    let content = json!({"sha256": package.sha256});
+    let content = json!({"sha256": package.sha256, "api": API_VERSION});
     let started = ask(channel, "sc_start_request", content, START_TIMEOUT).await?;
     let started = started.map_err(|refusal| refused(&refusal))?;
     Ok(started["boot_id"].as_str().unwrap_or_default().to_owned())

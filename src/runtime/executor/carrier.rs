@@ -15,7 +15,7 @@ pub struct Request {
     /// The path, with the query.
     pub target: String,
     pub headers: Vec<(String, String)>,
-    pub body: Bytes,
+    pub body: Option<Bytes>,
     /// For the whole response; none for one whose length is not known.
     pub timeout: Option<Duration>,
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Body, Client, ClientBuilder, Method, Request, RequestBuilder, Response, header};
 use url::Url;
@@ -130,12 +131,12 @@ fn carried(request: &Request) -> carrier::Request {
     });
     let url = request.url();
     let query = url.query().map(|query| format!("?{query}"));
-    let body = request.body().and_then(Body::as_bytes).unwrap_or_default();
+    let body = request.body().and_then(Body::as_bytes);
     carrier::Request {
         method: request.method().as_str().to_owned(),
         target: format!("{}{}", url.path(), query.unwrap_or_default()),
         headers: headers.collect(),
-        body: body.to_vec().into(),
+        body: body.map(Bytes::copy_from_slice),
         timeout: request.timeout().copied(),
     }
 }
