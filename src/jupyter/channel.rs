@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -49,7 +50,7 @@ pub struct Channel(Arc<Shared>);
 struct Shared {
     /// Names this client in its messages.
     session: String,
-    outgoing: mpsc::Sender<String>,
+    outgoing: mpsc::Sender<Message>,
     /// None after the end.
     pending: Lock<Option<HashMap<String, oneshot::Sender<Value>>>>,
     /// The kernel process that answered.
@@ -100,7 +101,7 @@ impl Channel {
     pub fn post(&self, kind: &str, content: &Value) {
         let id = Uuid::now_v7().to_string();
         let frame = message::encode(&id, &self.0.session, "control", kind, content);
-        let _ = self.0.outgoing.try_send(frame);
+        let _ = self.0.outgoing.try_send(Message::text(frame));
     }
 
     #[must_use]
@@ -160,7 +161,7 @@ impl Shared {
         };
         let sending = async {
             let broken = || JupyterError::Broken(ENDED.to_owned());
-            let sent = self.outgoing.send(frame).await;
+            let sent = self.outgoing.send(Message::text(frame)).await;
             sent.map_err(|_| JupyterError::Unreachable(ENDED.to_owned()))?;
             reply.await.map_err(|_| broken())
         };
@@ -182,6 +183,9 @@ impl Shared {
     /// Handles a message; returns whether the kernel that was asked is still the same.
     fn receive(&self, message: Incoming) -> bool {
         if message.channel == "iopub" {
+            // Servers leave Nagle's algorithm on: they hold the reply, which follows, until this message is acknowledged, and the system here waits
+            // 40 ms for something to acknowledge it with.
+            let _ = self.outgoing.try_send(Message::Pong(Bytes::new()));
             return !self.is_end(&message);
         }
         let Some(parent) = message.parent else {
@@ -223,7 +227,7 @@ const ENDED: &str = "the kernel's channel has ended";
 
 async fn run<S>(
     socket: WebSocketStream<Metered<S>>,
-    queue: mpsc::Receiver<String>,
+    queue: mpsc::Receiver<Message>,
     shared: Arc<Shared>,
     traffic: Arc<Traffic>,
     pulse: &'static str,
@@ -243,7 +247,7 @@ async fn run<S>(
 
 async fn write<S>(
     mut sink: SplitSink<WebSocketStream<S>, Message>,
-    mut queue: mpsc::Receiver<String>,
+    mut queue: mpsc::Receiver<Message>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -251,11 +255,11 @@ async fn write<S>(
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let message = tokio::select! {
-            frame = queue.recv() => match frame {
-                Some(frame) => Message::text(frame),
+            message = queue.recv() => match message {
+                Some(message) => message,
                 None => return,
             },
-            _ = pings.tick() => Message::Ping(Vec::new().into()),
+            _ = pings.tick() => Message::Ping(Bytes::new()),
         };
         if let Err(error) = sink.send(message).await {
             return tracing::debug!(%error, "a kernel's channel broke while sending");
