@@ -11,4 +11,4 @@ mod server;
 
 pub use channel::{Channel, Route};
 pub use error::JupyterError;
-pub use server::{Kind, Server};
+pub use server::Server;

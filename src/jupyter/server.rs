@@ -31,15 +31,6 @@ pub struct Server {
     base: Url,
 }
 
-/// What a server offers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Kernels, files, notebooks.
-    Server,
-    /// Kernels alone.
-    KernelGateway,
-}
-
 impl Server {
     /// Makes no connection yet. An empty token is not sent.
     ///
@@ -66,21 +57,16 @@ impl Server {
         })
     }
 
-    /// Finds out what answers, and whether it accepts the token.
+    /// Finds out what answers.
     ///
     /// # Errors
     /// The error of whatever answers.
-    pub async fn probe(&self) -> Result<Kind, JupyterError> {
+    pub async fn probe(&self) -> Result<(), JupyterError> {
         let stranger = |detail: &str| Err(JupyterError::Stranger(detail.to_owned()));
         match self.get(&["api"]).await {
-            Ok(version) if version.get("version").is_some() => {}
-            Ok(_) => return stranger("it did not identify itself"),
-            Err(JupyterError::NotFound) => return stranger("it has no /api below that address"),
-            Err(error) => return Err(error),
-        }
-        match self.get(&["api", "status"]).await {
-            Ok(_) => Ok(Kind::Server),
-            Err(JupyterError::NotFound) => Ok(Kind::KernelGateway),
+            Ok(version) if version.get("version").is_some() => Ok(()),
+            Ok(_) => stranger("it did not identify itself"),
+            Err(JupyterError::NotFound) => stranger("it has no /api below that address"),
             Err(error) => Err(error),
         }
     }
@@ -89,7 +75,7 @@ impl Server {
     ///
     /// # Errors
     /// [`JupyterError::NoKernels`] if there are none, or none for Python.
-    pub async fn python_kernel(&self, kind: Kind) -> Result<String, JupyterError> {
+    pub async fn python_kernel(&self) -> Result<String, JupyterError> {
         let none = |status| {
             let detail = format!("it answered {status} for its list of kernels");
             Err(JupyterError::NoKernels(detail))
@@ -97,8 +83,13 @@ impl Server {
         let found = match self.get(&["api", "kernelspecs"]).await {
             Ok(found) => found,
             Err(JupyterError::NotFound) => return none(404),
-            // The token was accepted before.
-            Err(JupyterError::Unauthorized) if kind == Kind::Server => return none(403),
+            Err(JupyterError::Unauthorized) => {
+                // Whether the token is right, a Jupyter Server says elsewhere; a Kernel Gateway has no such route.
+                return match self.get(&["api", "status"]).await {
+                    Ok(_) => none(403),
+                    Err(_) => Err(JupyterError::Unauthorized),
+                };
+            }
             Err(error) => return Err(error),
         };
         let specs = found["kernelspecs"].as_object();
@@ -262,4 +253,103 @@ async fn json_of(response: Response) -> Result<Value, JupyterError> {
     let bytes = response.bytes().await.map_err(JupyterError::from_request)?;
     let stranger = |_| JupyterError::Stranger("its answer is not JSON".to_owned());
     serde_json::from_slice(&bytes).map_err(stranger)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use url::Url;
+
+    use super::Server;
+    use crate::base::secret::Secret;
+    use crate::edge::settings::Endpoint;
+    use crate::jupyter::JupyterError;
+
+    /// Asks a server that answers everything like this which kernel it has, and what it is.
+    async fn ask(answer: &str) -> (Result<(), JupyterError>, Result<String, JupyterError>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = Endpoint {
+            url: Url::parse(&format!("http://{}/x", listener.local_addr().unwrap())).unwrap(),
+            token: Secret::new("token"),
+        };
+        let server = Server::new(&endpoint).unwrap();
+        let answering = async {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await.unwrap();
+                let reply = format!("HTTP/1.1 {answer}");
+                let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+                let length = body.len();
+                let reply = format!(
+                    "{head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+                );
+                let _ = stream.write_all(reply.as_bytes()).await;
+            }
+        };
+        tokio::select! {
+            () = answering => unreachable!(),
+            found = async { (server.probe().await, server.python_kernel().await) } => found,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_answers_in_place_of_a_server_is_named() {
+        for (answer, words) in [
+            (
+                "200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<html>",
+                "is not a Jupyter Server: it serves a web page",
+            ),
+            ("302 Found\r\nLocation: /hub/login\r\n\r\n", "sign-in page"),
+            (
+                "503 Unavailable\r\nX-JupyterHub-Version: 5.2\r\n\r\n",
+                "is stopped: its JupyterHub answers 503",
+            ),
+            (
+                "424 Failed\r\n\r\n",
+                "is stopped: its JupyterHub answers 424",
+            ),
+            ("503 Unavailable\r\n\r\n", "cannot be reached"),
+            ("403 Forbidden\r\n\r\n", "refused the token"),
+            ("200 OK\r\n\r\n[1]", "did not identify itself"),
+            ("200 OK\r\n\r\n<?xml", "its answer is not JSON"),
+            (
+                "500 Oh\r\n\r\n{\"message\": \"no disk\"}",
+                "answered 500 Internal Server Error no disk",
+            ),
+        ] {
+            let error = ask(answer).await.0.unwrap_err();
+            assert!(error.to_string().contains(words), "{answer}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn python_is_run_by_the_default_kernel_or_the_first_that_can() {
+        let specs = |default: &str, kernels: &str| {
+            format!("200 OK\r\n\r\n{{\"default\": \"{default}\", \"kernelspecs\": {{{kernels}}}}}")
+        };
+        let kernel = |name: &str, language: &str| {
+            format!("\"{name}\": {{\"spec\": {{\"language\": \"{language}\"}}}}")
+        };
+        let both = [
+            kernel("ir", "R"),
+            kernel("py", "python"),
+            kernel("q", "Python"),
+        ]
+        .join(",");
+        for (default, kernels, found) in [
+            ("q", &*both, Ok("q")),
+            ("ir", &both, Ok("py")),
+            ("ir", &kernel("ir", "R"), Err("none for Python, only ir")),
+            ("", "", Err("is empty")),
+        ] {
+            let chosen = ask(&specs(default, kernels)).await.1;
+            match (chosen, found) {
+                (Ok(chosen), Ok(name)) => assert_eq!(chosen, name),
+                (Err(error), Err(words)) => assert!(error.to_string().contains(words), "{error}"),
+                (chosen, found) => panic!("{chosen:?} in place of {found:?}"),
+            }
+        }
+    }
 }

@@ -120,6 +120,15 @@ fn faults_of_the_runtime_are_worded_by_each_face() {
             url: url(),
             remedy: Step::RenewToken,
         },
+        &RuntimeError::Unreachable {
+            url: url(),
+            source: source(),
+            remedy: Step::CheckJupyter,
+        },
+        &RuntimeError::Unauthorized {
+            url: url(),
+            remedy: Step::RenewJupyterToken,
+        },
         &RuntimeError::incompatible(&url(), "no JSON"),
         &RuntimeError::Incompatible {
             url: url(),

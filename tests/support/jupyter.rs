@@ -141,11 +141,30 @@ impl Jupyter {
 
     /// The process of the executor that was started last.
     pub(crate) fn executor(&self) -> u32 {
-        let servers = self.folder.path().join("home/.cache/smart-colab/servers");
-        let server = fs::read_dir(servers).unwrap().next().unwrap().unwrap();
-        let ready = fs::read(server.path().join("ready.json")).unwrap();
+        let ready = fs::read(self.executors_folder().join("ready.json")).unwrap();
         let ready: Value = serde_json::from_slice(&ready).unwrap();
         u32::try_from(ready["pid"].as_u64().unwrap()).unwrap()
+    }
+
+    /// Waits until the executor has kept the output `text` of a job.
+    pub(crate) fn until_logged(&self, text: &str) {
+        let end = Instant::now() + PATIENCE;
+        let is_logged = || {
+            let jobs = fs::read_dir(self.executors_folder().join("state/jobs"));
+            let jobs = jobs.into_iter().flatten().flatten();
+            let mut logs = jobs.map(|job| fs::read_to_string(job.path().join("log.txt")));
+            logs.any(|log| log.is_ok_and(|log| log.contains(text)))
+        };
+        while !is_logged() {
+            assert!(Instant::now() < end, "{text} was not kept");
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn executors_folder(&self) -> PathBuf {
+        let servers = self.folder.path().join("home/.cache/smart-colab/servers");
+        let server = fs::read_dir(servers).unwrap().next().unwrap().unwrap();
+        server.path()
     }
 
     /// The ids of its kernels.

@@ -23,7 +23,7 @@ use super::Provisioner;
 use crate::base::lock::Lock;
 use crate::edge::jupyter::{JupyterServer, running};
 use crate::edge::settings::Endpoint;
-use crate::jupyter::{Channel, JupyterError, Kind, Server};
+use crate::jupyter::{Channel, JupyterError, Server};
 use crate::runtime::executor::Executor;
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use carry::Tunnel;
@@ -230,10 +230,10 @@ impl Shared {
     }
 
     async fn start(self: &Arc<Self>) -> Result<Live, Fault> {
-        let (server, address, kind) = self.find().await?;
+        let (server, address) = self.find().await?;
         // In a task of its own: a kernel that is started is recorded also if this start is abandoned.
         let (shared, at) = (self.clone(), server.clone());
-        let helping = tokio::spawn(async move { shared.helper(at, address, kind).await });
+        let helping = tokio::spawn(async move { shared.helper(at, address).await });
         let ended = |_| Fault::start("the start was interrupted", "Call again.");
         let kernel = helping.await.map_err(ended)??;
         self.say("connecting to the helper kernel");
@@ -242,8 +242,8 @@ impl Shared {
         Ok(Live { channel, boot_id })
     }
 
-    /// Finds the server, its address and its kind.
-    async fn find(&self) -> Result<(Arc<Server>, String, Kind), Fault> {
+    /// Finds the server, and its address.
+    async fn find(&self) -> Result<(Arc<Server>, String), Fault> {
         let endpoints = match &self.server {
             JupyterServer::At(endpoint) => vec![endpoint.clone()],
             JupyterServer::Running(folder) => running(folder),
@@ -251,7 +251,7 @@ impl Shared {
         let mut first = None;
         for endpoint in &endpoints {
             match probe(endpoint).await {
-                Ok((server, kind)) => return Ok((server, endpoint.address(), kind)),
+                Ok(server) => return Ok((server, endpoint.address())),
                 Err(error) => first = first.or(Some(error)),
             }
         }
@@ -259,12 +259,7 @@ impl Shared {
     }
 
     /// Finds this bridge's helper kernel, or starts one, and returns its id.
-    async fn helper(
-        &self,
-        server: Arc<Server>,
-        address: String,
-        kind: Kind,
-    ) -> Result<String, Fault> {
+    async fn helper(&self, server: Arc<Server>, address: String) -> Result<String, Fault> {
         let mut held = self.helper.lock().await;
         let helper = match held.take().filter(|helper| helper.address == address) {
             Some(helper) => Helper { server, ..helper },
@@ -289,7 +284,7 @@ impl Shared {
             return Err(Fault::start("it is being stopped", "Restart the client."));
         }
         self.say("starting a helper kernel");
-        let name = helper.server.python_kernel(kind).await?;
+        let name = helper.server.python_kernel().await?;
         let kernel = helper.server.start_kernel(&name).await?;
         helper.kernel = Some(kernel.clone());
         helper.slot.record(&kernel)?;
@@ -315,10 +310,10 @@ impl Shared {
     }
 }
 
-async fn probe(endpoint: &Endpoint) -> Result<(Arc<Server>, Kind), JupyterError> {
+async fn probe(endpoint: &Endpoint) -> Result<Arc<Server>, JupyterError> {
     let server = Server::new(endpoint)?;
-    let kind = server.probe().await?;
-    Ok((Arc::new(server), kind))
+    server.probe().await?;
+    Ok(Arc::new(server))
 }
 
 fn not_ready(doing: &str) -> RuntimeError {

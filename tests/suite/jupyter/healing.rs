@@ -1,7 +1,6 @@
 //! Helpers, executors and servers that end while code runs or between calls.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -10,7 +9,7 @@ use crate::support::executor::until_there;
 use crate::support::home::Home;
 use crate::support::jupyter::{Jupyter, TOKEN};
 use crate::support::process;
-use crate::support::stdio::{Bridge, PATIENCE};
+use crate::support::stdio::Bridge;
 
 /// Runs code that waits for a file, does `harm` while it runs, and returns its output.
 fn through(server: &Jupyter, bridge: &mut Bridge, harm: impl FnOnce()) -> String {
@@ -57,7 +56,7 @@ fn code_survives_its_helper_and_output_survives_executor_and_server() {
     let code = format!("{MARK}import time\nprint('printed', flush=True)\ntime.sleep(600)");
     let id = bridge.begin_call("run_code_quick", json!({"code": code}));
     until_there(&server.root().join("ran"));
-    until_printed(&home);
+    server.until_logged("printed");
     process::kill(server.executor());
     let lost = super::Answer::of(&bridge.answer(id));
     assert_eq!(lost.facts["state"], "lost", "{lost:?}");
@@ -89,20 +88,4 @@ fn code_survives_its_helper_and_output_survives_executor_and_server() {
     gone.refused("connection_failed");
     assert!(gone.fact("hint").contains("Jupyter Server"), "{gone:?}");
     assert!(!home.everything().contains(TOKEN));
-}
-
-/// Waits until the bridge has kept what the code printed.
-fn until_printed(home: &Home) {
-    let end = Instant::now() + PATIENCE;
-    let has_printed = || {
-        let logs = fs::read_dir(home.folder("results/logs"))
-            .into_iter()
-            .flatten();
-        let mut texts = logs.flatten().map(|entry| fs::read_to_string(entry.path()));
-        texts.any(|text| text.is_ok_and(|text| text.contains("printed")))
-    };
-    while !has_printed() {
-        assert!(Instant::now() < end, "nothing was kept");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }

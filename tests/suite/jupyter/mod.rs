@@ -77,13 +77,13 @@ fn behind_a_base_path_nothing_is_lost_and_a_killed_bridge_is_followed() {
         "upload_to_colab",
         json!({"local_path": "up.bin", "remote_path": "there.bin"}),
     );
-    up.succeeded();
+    assert_eq!(up.fact("status"), "complete");
     assert!(fs::read(server.root().join("there.bin")).unwrap() == bytes);
     let down = first.call(
         "download_from_colab",
         json!({"remote_path": "there.bin", "local_filename": "down.bin"}),
     );
-    down.succeeded();
+    assert_eq!(down.fact("status"), "complete");
     assert!(fs::read(home.folder("results/down.bin")).unwrap() == bytes);
 
     let helper = server.helper();

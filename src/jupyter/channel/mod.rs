@@ -17,10 +17,10 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::error::JupyterError;
-use super::message::{self, Incoming};
-use super::meter::{Metered, Traffic};
 use crate::base::lock::Lock;
+use crate::jupyter::error::JupyterError;
+use crate::jupyter::message::{self, Incoming};
+use crate::jupyter::meter::{Metered, Traffic};
 
 /// Proxies close connections that are silent for a minute.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
@@ -203,10 +203,12 @@ impl Shared {
         true
     }
 
-    /// Whether a status means that the kernel's process is another one than that which was asked: it will answer none of the requests.
+    /// Whether a message means that the kernel's process ends, or is another one than that which was asked: it will answer none of the requests.
     fn is_end(&self, message: &Incoming) -> bool {
-        if message.kind != "status" {
-            return false;
+        match &*message.kind {
+            "shutdown_reply" => return true,
+            "status" => {}
+            _ => return false,
         }
         let state = message.content["execution_state"].as_str();
         match state.unwrap_or_default() {
@@ -308,3 +310,6 @@ async fn watch(shared: &Shared, traffic: &Traffic, pulse: &str) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
