@@ -152,7 +152,13 @@ impl Exchange {
                 remedy: Step::CheckJupyter,
             },
             JupyterError::TimedOut => RuntimeError::TimedOut { url },
-            error => self.broken(error.to_string()),
+            JupyterError::Broken(_)
+            | JupyterError::Unauthorized
+            | JupyterError::Stopped(_)
+            | JupyterError::Stranger(_)
+            | JupyterError::NoKernels(_)
+            | JupyterError::NotFound
+            | JupyterError::Refused(_) => self.broken(error.to_string()),
         }
     }
 
