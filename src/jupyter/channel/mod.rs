@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -55,6 +56,8 @@ struct Shared {
     pending: Lock<Option<HashMap<String, oneshot::Sender<Value>>>>,
     /// The kernel process that answered.
     kernel: Lock<Option<String>>,
+    /// Whether the kernel said that it ends for good.
+    is_shut_down: AtomicBool,
     end: CancellationToken,
 }
 
@@ -76,6 +79,7 @@ impl Channel {
             outgoing,
             pending: Lock::new(Some(HashMap::new())),
             kernel: Lock::default(),
+            is_shut_down: AtomicBool::new(false),
             end: CancellationToken::new(),
         });
         tokio::spawn(run(socket, queue, shared.clone(), traffic, pulse));
@@ -107,6 +111,12 @@ impl Channel {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.0.end.is_cancelled()
+    }
+
+    /// Whether it ended because the kernel is shut down for good. Its server may know it for a moment longer.
+    #[must_use]
+    pub fn is_shut_down(&self) -> bool {
+        self.0.is_shut_down.load(Ordering::Relaxed)
     }
 
     /// Ends it; all requests that wait fail.
@@ -206,7 +216,12 @@ impl Shared {
     /// Whether a message means that the kernel's process ends, or is another one than that which was asked: it will answer none of the requests.
     fn is_end(&self, message: &Incoming) -> bool {
         match &*message.kind {
-            "shutdown_reply" => return true,
+            // After a restart the new process reports itself.
+            "shutdown_reply" if message.content["restart"] == true => return false,
+            "shutdown_reply" => {
+                self.is_shut_down.store(true, Ordering::Relaxed);
+                return true;
+            }
             "status" => {}
             _ => return false,
         }

@@ -187,11 +187,13 @@ impl Drop for Jupyter {
 impl Shared {
     /// Starts unless it is starting, or ready and its channel open.
     fn begin(self: &Arc<Self>) {
+        let mut is_shut_down = false;
         let begins = self.state.send_if_modified(|state| {
             match state {
                 State::Starting { .. } | State::Stopped => return false,
                 State::Ready(live) if !live.channel.is_closed() => return false,
-                State::Down | State::Ready(_) | State::Failed(_) => {}
+                State::Ready(live) => is_shut_down = live.channel.is_shut_down(),
+                State::Down | State::Failed(_) => {}
             }
             let doing = "connecting to the Jupyter Server".to_owned();
             *state = State::Starting { doing };
@@ -203,7 +205,7 @@ impl Shared {
                 let started = tokio::select! {
                     biased;
                     () = shared.stop.cancelled() => return,
-                    started = shared.start() => started,
+                    started = shared.start(is_shut_down) => started,
                 };
                 shared.set_state(match started {
                     Ok(live) => State::Ready(Arc::new(live)),
@@ -229,7 +231,11 @@ impl Shared {
         }
     }
 
-    async fn start(self: &Arc<Self>) -> Result<Live, Fault> {
+    /// Starts what is missing; `is_shut_down` says that the helper kernel will not come back.
+    async fn start(self: &Arc<Self>, is_shut_down: bool) -> Result<Live, Fault> {
+        if is_shut_down && let Some(helper) = &mut *self.helper.lock().await {
+            helper.kernel = None;
+        }
         let (server, address) = self.find().await?;
         // In a task of its own: a kernel that is started is recorded also if this start is abandoned.
         let (shared, at) = (self.clone(), server.clone());

@@ -73,7 +73,7 @@ async fn install_relay(channel: &Channel) -> Result<(), Fault> {
         "allow_stdin": false,
         "stop_on_error": false,
     });
-    let reply = channel.request(Route::Shell, "execute_request", content, START_TIMEOUT);
+    let reply = channel.request(Route::Shell, "execute_request", content, ANSWER_TIMEOUT);
     let reply = reply.await?;
     if reply["status"] == "ok" {
         return Ok(());
