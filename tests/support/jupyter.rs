@@ -84,9 +84,9 @@ impl Jupyter {
     /// Whether it answers; false if it ended.
     fn is_ready(&mut self) -> bool {
         let end = Instant::now() + PATIENCE;
-        while !self
+        while self
             .ask("GET", "api")
-            .is_some_and(|(status, _)| status == 200)
+            .is_none_or(|(status, _)| status != 200)
         {
             if self.child.try_wait().unwrap().is_some() {
                 return false;
