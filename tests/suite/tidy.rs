@@ -17,6 +17,7 @@ use crate::tool_list::listed;
 const FLOORS: [&[&str]; 15] = [
     &["base"],
     &["wire", "edge", "render"],
+    &["jupyter"],
     &["runtime"],
     &["provision"],
     &["connection"],
@@ -151,9 +152,14 @@ fn only_the_face_knows_rmcp() {
 }
 
 #[test]
-fn only_the_executors_client_knows_reqwest() {
+fn only_the_clients_of_servers_know_reqwest() {
     assert_none(&in_src(|path, text| {
-        outside("reqwest", &["src/runtime/executor/"], path, text)
+        outside(
+            "reqwest",
+            &["src/jupyter/", "src/runtime/executor/"],
+            path,
+            text,
+        )
     }));
 }
 
