@@ -3,11 +3,13 @@
 //!
 //! - here: the current provisioner, and the state of the connection;
 //! - [`until`](Connection::until): the four traits with retries until a deadline; `tries`: when to retry; `resumed`: streams across tries;
+//! - `notebooks`: kernels of the notebooks on a Jupyter Server;
 //! - `trouble`: the errors of calls that are being retried; `check`: whether there is an executor at all.
 //!
-//! May import `base`, `wire`, `edge`, `runtime`, `provision`.
+//! May import `base`, `wire`, `edge`, `jupyter`, `runtime`, `provision`.
 
 mod check;
+mod notebooks;
 mod resumed;
 mod tries;
 mod trouble;

@@ -7,8 +7,10 @@ mod channel;
 mod error;
 mod message;
 mod meter;
+mod notebooks;
 mod server;
 
 pub use channel::{Channel, Route};
 pub use error::JupyterError;
+pub use notebooks::OpenNotebook;
 pub use server::Server;

@@ -192,7 +192,7 @@ impl Server {
         self.client.request(method, url)
     }
 
-    async fn get(&self, segments: &[&str]) -> Result<Value, JupyterError> {
+    pub(super) async fn get(&self, segments: &[&str]) -> Result<Value, JupyterError> {
         let call = self.request(Method::GET, segments).timeout(ANSWER_TIMEOUT);
         json_of(accepted(call.send().await).await?).await
     }

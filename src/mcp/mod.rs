@@ -27,6 +27,7 @@ mod clients;
 mod convert;
 mod fault;
 pub mod floors;
+mod kernels;
 mod left;
 mod lines;
 mod media;

@@ -21,6 +21,7 @@ use super::arguments;
 use super::clients::Client;
 use super::fault::Fault;
 use super::floors::Floors;
+use super::kernels;
 use super::left::Left;
 use super::methods;
 use super::resources::Resources;
@@ -195,6 +196,9 @@ impl ServerHandler for Server {
             Ok(ignored) => ignored,
             Err(fault) => return Ok(CallToolResult::from(fault).into()),
         };
+        if let Err(fault) = kernels::resolve(arguments, self.connection()).await {
+            return Ok(CallToolResult::from(fault).into());
+        }
         let cancelled = context.ct.clone();
         let call = self
             .router

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::base::ids::JobId;
 use crate::edge::settings::{Settings, Target};
+use crate::jupyter::OpenNotebook;
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use jupyter::Jupyter;
 use local::Local;
@@ -70,6 +71,14 @@ pub trait Provisioner: Debug + Send + Sync {
     /// Returns why the runtime does not know a job, if more is known here. May read the disk.
     fn explain_missing(&self, _job: JobId) -> Option<RuntimeError> {
         None
+    }
+
+    /// Returns the notebooks that have a kernel beside the runtime.
+    ///
+    /// # Errors
+    /// Why they are not known.
+    async fn notebooks(&self) -> RuntimeResult<Vec<OpenNotebook>> {
+        Ok(Vec::new())
     }
 
     /// Bytes that this computer received through ngrok this month; none if the runtime is not behind ngrok.

@@ -123,6 +123,8 @@ pub enum RuntimeError {
     },
     #[error("there is no session {name:?}")]
     UnknownSession { name: String, known: Vec<String> },
+    #[error("no notebook {name:?} has a kernel where code runs")]
+    UnknownNotebook { name: String, known: Vec<String> },
     #[error("{}", .0.detail)]
     Refused(Problem),
 }
@@ -160,6 +162,7 @@ impl RuntimeError {
             | Self::UnknownJob
             | Self::OtherClient { .. }
             | Self::UnknownSession { .. }
+            | Self::UnknownNotebook { .. }
             | Self::Elsewhere { .. }
             | Self::Changed { .. } => false,
         }
@@ -215,6 +218,7 @@ impl RuntimeError {
             | Self::UnknownJob
             | Self::OtherClient { .. }
             | Self::UnknownSession { .. }
+            | Self::UnknownNotebook { .. }
             | Self::Elsewhere { .. }
             | Self::Changed { .. } => None,
         }
@@ -241,6 +245,7 @@ impl RuntimeError {
             | Self::UnknownJob
             | Self::OtherClient { .. }
             | Self::UnknownSession { .. }
+            | Self::UnknownNotebook { .. }
             | Self::Elsewhere { .. }
             | Self::Changed { .. }
             | Self::Refused(_) => false,
@@ -272,6 +277,7 @@ impl RuntimeError {
             | Self::UnknownJob
             | Self::OtherClient { .. }
             | Self::UnknownSession { .. }
+            | Self::UnknownNotebook { .. }
             | Self::Elsewhere { .. }
             | Self::Changed { .. } => Reach::Refused,
             Self::Broken { .. }
@@ -325,6 +331,12 @@ impl RuntimeError {
             Self::UnknownSession { known, .. } => {
                 format!("The sessions are: {}. Running code under a new name creates one.", known.join(", ")).into()
             }
+            Self::UnknownNotebook { known, .. } if known.is_empty() => "Where code runs on a Jupyter Server, open the notebook there and run a cell; \
+                 then call again. Without a session of a notebook, code runs in a session of its own."
+                .into(),
+            Self::UnknownNotebook { known, .. } => {
+                format!("Open it on the Jupyter Server and run a cell, then call again. Those with a kernel are: {}.", known.join(", ")).into()
+            }
             Self::UnknownJob => "Check the job_id. If the call that named it got no answer from this machine, the code did not run here: \
                  send it again. If the job is older, its machine has been replaced by another: run the setup and the code again."
                 .into(),
@@ -352,6 +364,7 @@ impl Fault for RuntimeError {
             Self::UnknownJob
             | Self::OtherClient { .. }
             | Self::UnknownSession { .. }
+            | Self::UnknownNotebook { .. }
             | Self::Elsewhere { .. } => "not_found",
             // In both cases the user has to update one of the two sides.
             Self::Refused(problem) if problem.code == "incompatible_bridge" => {

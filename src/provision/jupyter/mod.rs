@@ -23,7 +23,7 @@ use super::Provisioner;
 use crate::base::lock::Lock;
 use crate::edge::jupyter::{JupyterServer, running};
 use crate::edge::settings::Endpoint;
-use crate::jupyter::{Channel, JupyterError, Server};
+use crate::jupyter::{Channel, JupyterError, OpenNotebook, Server};
 use crate::runtime::executor::Executor;
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use carry::Tunnel;
@@ -163,6 +163,15 @@ impl Provisioner for Jupyter {
             // The next start finds it.
             Err(error) => tracing::warn!("the helper kernel was not deleted: the server {error}"),
         }
+    }
+
+    async fn notebooks(&self) -> RuntimeResult<Vec<OpenNotebook>> {
+        let listing = async {
+            let (server, _) = self.shared.find().await?;
+            Ok::<_, Fault>(server.notebooks().await?)
+        };
+        let listed = listing.await;
+        listed.map_err(|fault| fault.into_error(&self.shared.address))
     }
 
     fn place(&self) -> Option<String> {

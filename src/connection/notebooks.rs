@@ -1,0 +1,77 @@
+//! Kernels that are named by their notebooks.
+
+use tokio::time::{Instant, timeout_at};
+
+use super::Connection;
+use crate::jupyter::OpenNotebook;
+use crate::runtime::{RuntimeError, RuntimeResult};
+
+impl Connection {
+    /// Returns the id of the kernel of a notebook on the runtime's Jupyter Server, by its path or the end of it.
+    ///
+    /// # Errors
+    /// [`RuntimeError::UnknownNotebook`]; why the server's notebooks are not known by `deadline`.
+    pub async fn notebook_kernel(&self, name: &str, deadline: Instant) -> RuntimeResult<String> {
+        let provisioner = self.provisioner();
+        let listed = timeout_at(deadline, provisioner.notebooks()).await;
+        let url = || provisioner.place().unwrap_or_default();
+        let open = listed.unwrap_or_else(|_| Err(RuntimeError::TimedOut { url: url() }))?;
+        kernel_of(name, &open).map_err(|known| RuntimeError::UnknownNotebook {
+            name: name.to_owned(),
+            known,
+        })
+    }
+}
+
+/// Returns the kernel of the notebook at this path, or of the only one whose path ends so; otherwise the paths to choose from.
+fn kernel_of(name: &str, open: &[OpenNotebook]) -> Result<String, Vec<String>> {
+    let wanted = name.trim_start_matches('/');
+    let ends_so = |path: &str| {
+        path.strip_suffix(wanted)
+            .is_some_and(|folder| folder.is_empty() || folder.ends_with('/'))
+    };
+    let exact = open.iter().find(|notebook| notebook.path == wanted);
+    let mut others = open.iter().filter(|notebook| ends_so(&notebook.path));
+    let found = match (exact, others.next(), others.next()) {
+        (Some(exact), _, _) => exact,
+        (None, Some(only), None) => only,
+        (None, _, _) => return Err(open.iter().map(|notebook| notebook.path.clone()).collect()),
+    };
+    Ok(found.kernel.id.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::kernel_of;
+    use crate::jupyter::OpenNotebook;
+
+    #[test]
+    fn a_notebook_is_named_by_its_path_or_by_an_end_that_only_it_has() {
+        let open: Vec<OpenNotebook> = serde_json::from_value(json!([
+            {"path": "a.ipynb", "kernel": {"id": "1"}},
+            {"path": "work/a.ipynb", "kernel": {"id": "2"}},
+            {"path": "work/deep/b.ipynb", "kernel": {"id": "3"}},
+            {"path": "other/c.ipynb", "kernel": {"id": "4"}},
+            {"path": "work/c.ipynb", "kernel": {"id": "5"}},
+        ]))
+        .unwrap();
+        for (name, kernel) in [
+            ("a.ipynb", Some("1")),
+            ("/work/a.ipynb", Some("2")),
+            ("b.ipynb", Some("3")),
+            ("deep/b.ipynb", Some("3")),
+            ("c.ipynb", None),
+            ("other/c.ipynb", Some("4")),
+            ("ipynb", None),
+            ("", None),
+        ] {
+            let found = kernel_of(name, &open);
+            match kernel {
+                Some(kernel) => assert_eq!(found.as_deref(), Ok(kernel), "{name}"),
+                None => assert_eq!(found.unwrap_err().len(), open.len(), "{name}"),
+            }
+        }
+    }
+}
