@@ -28,7 +28,9 @@ pub(super) async fn resolve(
         *session = name_of_adopted(kernel.trim());
     } else if let Some(notebook) = session.strip_prefix("notebook:") {
         let deadline = Instant::now() + LOOKUP_TIMEOUT;
-        let kernel = connection.notebook_kernel(notebook.trim(), deadline).await?;
+        let kernel = connection
+            .notebook_kernel(notebook.trim(), deadline)
+            .await?;
         *session = name_of_adopted(&kernel);
     }
     Ok(())

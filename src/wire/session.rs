@@ -19,6 +19,12 @@ pub fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.chars().all(is_plain)
 }
 
+/// The name of the session in a Jupyter server's kernel, by the id that the server gives it.
+#[must_use]
+pub fn name_of_adopted(kernel: &str) -> String {
+    format!("kernel-{kernel}")
+}
+
 /// A named kernel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Session {
