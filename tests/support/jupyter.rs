@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::python::python;
@@ -189,11 +189,27 @@ impl Jupyter {
 
     /// Sends a request to its REST API; returns status and body, or none if nothing answers.
     pub(crate) fn ask(&self, method: &str, route: &str) -> Option<(u16, String)> {
+        self.send(method, route, "")
+    }
+
+    /// Opens a notebook in a new kernel, as JupyterLab does; returns the kernel's id.
+    pub(crate) fn open(&self, notebook: &str) -> String {
+        let session = json!({"path": notebook, "name": notebook, "type": "notebook", "kernel": {"name": "python3"}});
+        let (status, body) = self
+            .send("POST", "api/sessions", &session.to_string())
+            .unwrap();
+        assert_eq!(status, 201, "{body}");
+        let session: Value = serde_json::from_str(&body).unwrap();
+        session["kernel"]["id"].as_str().unwrap().to_owned()
+    }
+
+    fn send(&self, method: &str, route: &str, body: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect(self.address()).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let request = format!(
-            "{method} {}{route} HTTP/1.0\r\nAuthorization: token {TOKEN}\r\nContent-Length: 0\r\n\r\n",
-            self.base
+            "{method} {}{route} HTTP/1.0\r\nAuthorization: token {TOKEN}\r\nContent-Length: {}\r\n\r\n{body}",
+            self.base,
+            body.len()
         );
         stream.write_all(request.as_bytes()).ok()?;
         let mut reply = String::new();

@@ -3,6 +3,7 @@
 mod gateways;
 mod healing;
 mod links;
+mod notebooks;
 mod refusals;
 
 use std::fs;
