@@ -164,6 +164,8 @@ def read_token(folder: Path) -> str:
 
 def launch(package: Path, folder: Path, root: str) -> subprocess.Popen[bytes]:
     """Start an executor that outlives this kernel. Raises OSError."""
+    from ipykernel.connect import get_connection_file
+
     read_token(folder)
     options = {
         "--host": "127.0.0.1",
@@ -174,6 +176,7 @@ def launch(package: Path, folder: Path, root: str) -> subprocess.Popen[bytes]:
         "--ready-file": folder / "ready.json",
         "--idle-exit-sec": IDLE_EXIT_SEC,
         "--exit-with-pid": server_pid(),
+        "--adopt-from": Path(get_connection_file()).parent,
     }
     launcher = package / "smart_colab_executor" / "relay" / "launch.py"
     command = [sys.executable, str(launcher), str(folder / "log")]
