@@ -6,7 +6,7 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class Notebook:
         return int(provisioner.pid)
 
     def send(self, code: str, **options: Any) -> str:
-        return self.client.execute(code, **options)
+        return str(self.client.execute(code, **options))
 
     def wait(self, message_id: str) -> dict[str, Any]:
         """Wait for a cell's end; return its reply and what it has shown."""
@@ -147,7 +147,7 @@ def _look(shell=get_ipython()):
         os.execv, os.system, os.fork, subprocess.Popen.__init__, threading.Thread.start, pdb.Pdb.interaction,
         signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGURG), warnings.filters, kernel.session.send,
         kernel.session.pack, kernel.pre_handler_hook, kernel.do_execute, kernel.io_loop.asyncio_loop.stop,
-        sorted(space), os.getcwd(), threading.active_count(), len(os.listdir("/proc/self/fd"))]
+        sorted(space), os.getcwd(), threading.active_count()]
 print(*_look(), sep="\\n")
 """
 
@@ -175,11 +175,13 @@ def test_code_waits_for_the_cells_of_the_notebook_and_can_be_withdrawn(adopter: 
     gate, cell = notebook.gate("first")
     running = notebook.send(cell + "print('theirs')\nfirst = 1")
     wait_for(gate)
-    withdrawn = adopter.submit("taken = 1", session=notebook.session, timeout_sec=1)
+    withdrawn, waiting = (
+        adopter.submit(code, session=notebook.session, timeout_sec=1) for code in ("taken = 1", "print(first)")
+    )
     time.sleep(1.5)  # longer than its timeout, which counts from its start
-    assert state(adopter, withdrawn) == "queued"
-    assert adopter.session(notebook.session)["state"] in ("busy", "starting")
-    waiting = adopter.submit("print(first)", session=notebook.session)
+    assert [adopter.get(f"/jobs/{job}")["job"]["queue_position"] for job in (withdrawn, waiting)] == [1, 2]
+    shown = adopter.session(notebook.session)
+    assert (shown["state"], shown["running_job"], shown["queued_jobs"]) == ("busy", None, 2)
     adopter.post(f"/jobs/{withdrawn}/interrupt", {})
     # At once, although the person's cell runs on.
     assert (adopter.follow(withdrawn).state, state(adopter, waiting)) == ("interrupted", "queued")
@@ -279,6 +281,18 @@ def test_the_kernel_outlives_its_session_and_every_end_of_the_executor(
         assert notebook.run("print(kept)")["shown"] == "5\n"
         begin(executor)
     assert notebook.run("print(kept)")["shown"] == "5\n"
+    gate, cell = notebook.gate("killed")
+    with Executor(tmp_path, *options) as executor:
+        executor.run("kept = 5", session=notebook.session)
+        theirs = notebook.send(cell)
+        wait_for(gate)
+        waiting = executor.submit("kept = 6", session=notebook.session)
+        wait_until(lambda: executor.get(f"/jobs/{waiting}")["job"]["queue_position"] == 1)
+        executor.process.kill()
+        executor.process.wait()
+    gate.touch()
+    notebook.wait(theirs)
+    assert notebook.run("print(kept)")["shown"] == "5\n", "a job that is lost runs later"
     with Executor(tmp_path, *options) as executor:
         begin(executor)
         executor.process.kill()
@@ -330,7 +344,8 @@ def test_the_end_of_the_kernel_is_reported_and_a_new_one_is_used(adopter: Execut
         notebook.client.execute(cell)
         wait_for(gate)
         waiting = adopter.submit("print('never')", session=session, kernel_id=fresh.job["kernel_id"])
-        wait_until(lambda: adopter.session(session)["running_job"] == waiting)
+        wait_until(lambda: adopter.get(f"/jobs/{waiting}")["job"]["queue_position"] == 1)
+        wait_until(lambda: adopter.session(session)["state"] == "busy")
         os.kill(notebook.pid, signal.SIGKILL)
         lost = adopter.follow(waiting)
         assert (lost.state, lost.reason, lost.job["variables_lost"]) == ("lost", "kernel_replaced", True)

@@ -24,8 +24,8 @@ from .variables import listing, user_variables
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# In the header of the executor's messages.
-USERNAME = "smart_colab"
+# In the header of the executor's messages, before its pid.
+USERNAME = "smart_colab:"
 # More than the executor can ask about.
 MAX_BEGUN_REMEMBERED = 1000
 
@@ -51,7 +51,7 @@ def install(shell: Any) -> None:
     execute = getattr(handler, "smart_colab_original", handler)
 
     def execute_request(stream: Any, ident: Any, parent: dict[str, Any]) -> Any:
-        if parent["header"].get("username") != USERNAME or parent["content"].get("silent"):
+        if not str(parent["header"].get("username")).startswith(USERNAME) or parent["content"].get("silent"):
             return execute(stream, ident, parent)
         return _execute(execute, stream, ident, parent)
 
@@ -66,7 +66,7 @@ async def _execute(execute: Callable[..., Any], stream: Any, ident: Any, parent:
     message_id = parent["header"]["msg_id"]
     loop = _loops.pop(message_id, None)
     with _lock:
-        is_withdrawn = message_id in _withdrawn
+        is_withdrawn = message_id in _withdrawn or _has_ended(int(parent["header"]["username"][len(USERNAME) :]))
         _withdrawn.discard(message_id)
         if not is_withdrawn:
             _running = message_id
@@ -84,6 +84,18 @@ async def _execute(execute: Callable[..., Any], stream: Any, ident: Any, parent:
             runner.remove()
         with _lock:
             _running = None
+
+
+def _has_ended(executor: int) -> bool:
+    """Return whether an executor was killed, which then has reported its jobs as lost."""
+    if sys.platform != "win32":  # where this signal would kill
+        try:
+            os.kill(executor, 0)
+        except ProcessLookupError:
+            return True
+        except OSError:
+            pass
+    return False
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,9 @@ not begun can be withdrawn.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,9 @@ CONNECT_TIMEOUT_SEC = 30.0
 # How long an interrupted cell of ours is awaited when its session ends.
 LEAVE_GRACE_SEC = 3.0
 RESEND_DELAY_SEC = 0.05
+# A server notices the death of a kernel within three seconds, and then restarts it.
+RESTART_PATIENCE_SEC = 5.0
+RESTART_POLL_INTERVAL_SEC = 0.25
 # The names of sessions in such kernels: with the id that a Jupyter server gives its kernel.
 SESSION_NAME = re.compile(r"kernel-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 # The kernel drops what a slow reader does not take, so the queue is unbounded and emptied to disk.
@@ -125,15 +130,19 @@ class AdoptedKernel(KernelChannels):
 
     async def _open(self) -> None:
         file = connection_file(self._kernel_id, self._folders)
-        if file is not None:
+        until = time.monotonic() + RESTART_PATIENCE_SEC
+        while file is not None:
             self._process = await asyncio.to_thread(_process_with, file)
+            if self._process is not None or time.monotonic() > until:
+                break
+            await asyncio.sleep(RESTART_POLL_INTERVAL_SEC)
         if file is None or self._process is None:
             raise KernelNotStarted(IS_GONE.format(self._kernel_id))
         self.pid = self._process.pid
         self._tasks.append(asyncio.create_task(self._watch()))
         client = AsyncKernelClient(context=self._context, connection_file=str(file))
         client.load_connection_file()
-        client.session.username = USERNAME
+        client.session.username = f"{USERNAME}{os.getpid()}"
         # Its shell may be busy for hours.
         await self._connect(client, "control")
         language = await self._language

@@ -69,14 +69,20 @@ class Session:
             return "starting"
         if self.kernel is None:
             return "dead"
-        return "busy" if self._running_job is not None else "idle"
+        return "busy" if self._running is not None or self._running_job is not None else "idle"
 
     @property
     def _running_job(self) -> Job | None:
         """The job whose step is running; if there is none, the first one between two steps."""
-        if self._running is not None:
+        if self._running is not None and self._running.job.has_begun:
             return self._running.job
         return next((job for job in self._queue if job.has_begun), None)
+
+    @property
+    def _waiting(self) -> list[Job]:
+        """The jobs in the queue, after the one that waits in an adopted kernel's own."""
+        sent = [self._running.job] if self._running is not None and self._running.is_waiting else []
+        return [*sent, *self._queue]
 
     def describe(self) -> dict[str, Any]:
         """Return the session as the API shows it, without its memory, which takes a while to measure."""
@@ -89,7 +95,7 @@ class Session:
             "kernel_id": kernel.id if kernel and not (self.adopted and self._start) else None,
             "started_at": self._started_at if kernel else None,
             "running_job": running.id if running else None,
-            "queued_jobs": sum(not job.has_begun for job in self._queue),
+            "queued_jobs": sum(not job.has_begun for job in self._waiting),
             "execution_count": kernel.execution_count if kernel else 0,
             "idle_sec": round(time.monotonic() - self._idle_since, 1) if state == "idle" else None,
         }
@@ -221,11 +227,12 @@ class Session:
         if not self._queue:
             return
         job = self._queue.popleft()
-        self._number_queue()
         if job.request.kernel_id not in (None, kernel.id):
+            self._number_queue()
             job.finish(KERNEL_REPLACED)
             return
-        turn = self._running = Turn(kernel, job, lambda: self._running)
+        turn = self._running = Turn(kernel, job, lambda: self._running, self._number_queue)
+        self._number_queue()
         try:
             ending = await turn.run()
         except Exception:
@@ -331,7 +338,7 @@ class Session:
                 self._snapshot = {"source": "snapshot", "as_of": now(), **listing}
 
     def _number_queue(self) -> None:
-        for position, job in enumerate(self._queue, start=1):
+        for position, job in enumerate(self._waiting, start=1):
             job.queue_position = None if job.has_begun else position
 
 

@@ -41,9 +41,12 @@ STUCK = {"ename": "TimeoutError", "evalue": STILL_RUNS, "traceback": [f"TimeoutE
 class Turn:
     """Runs one step of a job and handles the kernel's messages for it, also after the step's end."""
 
-    def __init__(self, kernel: KernelChannels, job: Job, running: Callable[[], Turn | None]) -> None:
-        """Prepare the turn; `running` returns the session's current turn."""
+    def __init__(
+        self, kernel: KernelChannels, job: Job, running: Callable[[], Turn | None], on_begin: Callable[[], None]
+    ) -> None:
+        """Prepare the turn; `running` returns the session's current turn, `on_begin` is called when the code starts."""
         self.job = job
+        self._on_begin = on_begin
         self.disk_is_full = False
         self._kernel = kernel
         self._running = running
@@ -80,6 +83,11 @@ class Turn:
         if goes_on:
             return INTERRUPTED if self._is_interrupted else GOES_ON
         return ending
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the job waits in an adopted kernel's queue for its first step."""
+        return self._kernel.is_adopted and not self.job.has_begun and not self.job.is_final
 
     def interrupt(self) -> None:
         """Interrupt the step; the job's next steps do not run."""
@@ -120,6 +128,7 @@ class Turn:
         kernel = self._kernel
         self.job.begin_step(kernel.id, kernel.execution_count + 1, memory, kernel.memory_mb)
         self._is_recorded = True
+        self._on_begin()
 
     async def _follow(self, execution: Execution) -> Ending:
         """Wait for the end of the cell, at most the job's timeout. Raises KernelDied, KernelLeft."""
