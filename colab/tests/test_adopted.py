@@ -14,6 +14,7 @@ import psutil
 import pytest
 from harness import PATIENCE, Executor, Finished, wait_until
 from jupyter_client.manager import KernelManager
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="kernels are ended by signals here")
 
 
 class Notebook:

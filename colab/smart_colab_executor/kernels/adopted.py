@@ -101,6 +101,11 @@ class AdoptedKernel(KernelChannels):
             self._post("shell", MESSAGE_TYPE, {"operation": "prepare_loop", "message": message_id, **loop})
         return self._execute(code, on_output, message_id, stop_on_error=False, store_history=not is_repeated)
 
+    def look(self) -> None:
+        """Notice that the kernel has just been restarted: code sent to it now would be lost."""
+        if self._process is not None and not probe.lives(self._process):
+            self._note_death()
+
     async def interrupt(self) -> None:
         """Raise KeyboardInterrupt in our running cell, and withdraw ours that wait."""
         if self.died.done() or not self._executions:
@@ -177,9 +182,9 @@ class AdoptedKernel(KernelChannels):
 
     async def _watch(self) -> None:
         """Note the process's end. A restarted kernel has the same file and another process."""
-        while self._process is not None and probe.lives(self._process):  # noqa: ASYNC110, RUF100 - it has no event
+        while not self.died.done():
             await asyncio.sleep(ALIVE_POLL_INTERVAL_SEC)
-        self._note_death()
+            self.look()
 
 
 def _process_with(connection_file: Path) -> psutil.Process | None:

@@ -96,6 +96,9 @@ class KernelChannels:
     async def _discard(self) -> None:
         raise NotImplementedError
 
+    def look(self) -> None:
+        """Notice a death that has just happened."""
+
     def restore_record(self) -> None:
         """Restore a removed record of the process."""
 

@@ -251,7 +251,7 @@ class Session:
             return
         lost = ending is not None and ending.variables_lost
         job.finish(replace(final, variables_lost=final.variables_lost or lost))
-        if lost and self._ending is None:
+        if lost and self._ending is None and not self.adopted:
             # Once: if a kernel dies while it starts, the next job tries again.
             with suppress(KernelNotStarted):
                 await self._ensure_kernel()
@@ -281,6 +281,8 @@ class Session:
 
     async def _ensure_kernel(self) -> KernelChannels:
         """Return the running kernel, or start a new one. Raises KernelNotStarted."""
+        if self._kernel is not None:
+            self._kernel.look()
         if self.kernel is not None and not self.kernel.leaves.done():
             return self.kernel
         await self._discard_kernel()
