@@ -14,6 +14,7 @@ import psutil
 import pytest
 from harness import PATIENCE, Executor, Finished, wait_until
 from jupyter_client.manager import KernelManager
+
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="kernels are ended by signals here")
 
 
@@ -173,6 +174,7 @@ def test_the_cells_of_the_notebook_stay_as_they_are(adopter: Executor, runtime: 
 
 
 def test_code_waits_for_the_cells_of_the_notebook_and_can_be_withdrawn(adopter: Executor, notebook: Notebook) -> None:
+    adopter.run("1", session=notebook.session)
     gate, cell = notebook.gate("first")
     running = notebook.send(cell + "print('theirs')\nfirst = 1")
     wait_for(gate)
@@ -216,18 +218,25 @@ def test_an_interrupt_ends_our_code_alone(adopter: Executor, notebook: Notebook)
     assert (late.state, late.job["variables_lost"]) == ("timed_out", False)
 
 
-def test_a_failing_cell_of_the_notebook_drops_none_of_ours(adopter: Executor, notebook: Notebook) -> None:
+@pytest.mark.parametrize("loop", [None, {"start": 0, "stop": 2, "total": 2, "on_error": "stop"}])
+def test_a_failing_cell_of_the_notebook_drops_none_of_ours(
+    adopter: Executor, notebook: Notebook, loop: dict[str, Any] | None
+) -> None:
+    adopter.run("1", session=notebook.session)
     gate, cell = notebook.gate("failing")
     failing = notebook.send(cell + "1 / 0", stop_on_error=True)
     wait_for(gate)
-    waiting = adopter.submit("print('ran')", session=notebook.session)
-    follower = notebook.send("print('dropped')")
-    wait_until(lambda: state(adopter, waiting) == "queued")
+    waiting = adopter.submit("print('ran')", session=notebook.session, loop=loop)
+    behind = adopter.submit("print('behind')", session=notebook.session)
+    wait_until(lambda: adopter.session(notebook.session)["state"] == "busy")
+    follower = notebook.send("print('dropped')", stop_on_error=True)
     gate.touch()
     assert notebook.wait(failing)["status"] == "error"
     assert notebook.wait(follower)["status"] == "aborted"
     job = adopter.follow(waiting)
-    assert (job.state, job.stdout, len(job.of("started"))) == ("succeeded", "ran\n", 1)
+    assert (job.state, job.stdout) == ("succeeded", "ran\n" * (2 if loop else 1))
+    assert len(job.of("started")) == 1
+    assert adopter.follow(behind).stdout == "behind\n"
 
 
 def test_a_loop_takes_no_cell_of_the_notebook_as_its_body(adopter: Executor, notebook: Notebook) -> None:

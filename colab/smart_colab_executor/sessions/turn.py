@@ -33,7 +33,6 @@ from .widget_show import WidgetShow
 log = logging.getLogger(__name__)
 
 INTERRUPT_GRACE_SEC = 5.0
-RESEND_DELAY_SEC = 0.05
 STILL_RUNS = "the code ignores the interrupt and still runs in the notebook's kernel: to end it, restart it in Jupyter"
 STUCK = {"ename": "TimeoutError", "evalue": STILL_RUNS, "traceback": [f"TimeoutError: {STILL_RUNS}"]}
 
@@ -70,6 +69,9 @@ class Turn:
         except KernelLeft:
             if self._is_interrupted:
                 return INTERRUPTED
+            if kernel.is_adopted:
+                # A cell of the notebook's has failed, upon which Jupyter drops those that wait. This one has not run.
+                return GOES_ON if job.has_begun else None
             if is_first:
                 return KERNEL_REPLACED if job.request.kernel_id else None
             return KERNEL_GONE
@@ -111,17 +113,10 @@ class Turn:
         if not kernel.is_adopted or job.step.batch is not None:
             self._begin(memory)
         step, loop = job.step, job.loop_arguments()
-        while True:
-            execution = kernel.submit(
-                step.message_id, step.code, self._on_output, memory, loop, is_repeated=step.is_repeated
-            )
-            try:
-                return await self._follow(execution)
-            except KernelLeft:
-                if not kernel.is_adopted or self._is_interrupted:
-                    raise
-                # A cell of the notebook's has failed, upon which Jupyter drops those that wait. This one has not run.
-                await asyncio.sleep(RESEND_DELAY_SEC)
+        execution = kernel.submit(
+            step.message_id, step.code, self._on_output, memory, loop, is_repeated=step.is_repeated
+        )
+        return await self._follow(execution)
 
     def _begin(self, memory: probe.Memory) -> None:
         """Record the beginning of the step. Raises OSError."""
