@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jupyter_core.paths import jupyter_runtime_dir
+
 from . import __version__
 from .app import create_app
 from .core import spoiled
@@ -105,7 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         parser.error(f"--state {state}: {error.strerror}; name a folder in which files can be created")
     with lock, LoopThread() as thread:
-        sessions = Sessions(Workspace(root), thread, notes)
+        adopt_from = [*options.adopt_from, Path(jupyter_runtime_dir())]
+        sessions = Sessions(Workspace(root), thread, notes, adopt_from)
         config = Config(admission, audit, root, state, jobs, sessions, boot_id, stop, endings)
         try:
             with serving(create_app(config), options.host, options.port, state) as url:
@@ -162,6 +165,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--idle-exit-sec", type=float, metavar="SEC", help="exit after this time without a request and without a job"
     )
+    parser.add_argument(
+        "--adopt-from", type=Path, action="append", default=[], metavar="DIR",
+        help="where Jupyter keeps its kernels' connection files, beside its usual folder",
+    )  # fmt: skip
     parser.add_argument("--neighbours", action="store_true", help="take over jobs from numbered states beside this one")
     parser.add_argument("--version", action="version", version=__version__)
     return parser

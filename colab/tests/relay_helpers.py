@@ -229,9 +229,9 @@ class Helper:
         assert status in (200, 201), content
         return json.loads(content)
 
-    def submit(self, code: str) -> str:
+    def submit(self, code: str, session: str = "main") -> str:
         job = str(uuid.uuid4())
-        self.json("PUT", f"/jobs/{job}", {"code": code})
+        self.json("PUT", f"/jobs/{job}", {"code": code, "session": session})
         return job
 
     def log(self, job: str) -> bytes:
@@ -239,5 +239,5 @@ class Helper:
         wait_until(lambda: self.json("GET", f"/jobs/{job}")["job"]["state"] not in ("queued", "running"))
         return self.http("GET", f"/jobs/{job}/log")[1]
 
-    def run(self, code: str) -> bytes:
-        return self.log(self.submit(code))
+    def run(self, code: str, session: str = "main") -> bytes:
+        return self.log(self.submit(code, session))

@@ -100,7 +100,7 @@ def test_tcp_is_used_without_a_folder_for_sockets(tmp_path: Path, monkeypatch: p
             if hasattr(manager, "transport_encryption"):
                 assert manager.curve_secretkey is not None
         finally:
-            await kernel.kill()
+            await kernel.discard()
 
     asyncio.run(run())
     assert "reached\n" in shown

@@ -84,6 +84,14 @@ def test_an_executor_runs_in_a_python_without_flask_and_keeps_its_token(tmp_path
         assert helper.got("start", sha256=digest) == {**started, "is_new": False}
         assert helper.run(FIND_FLASK) == b"None None\n"
 
+        # A kernel of a notebook's, which the server restarts, can be used too.
+        (running,) = executors(server)
+        assert "--adopt-from" in running.cmdline()
+        other = server.request("POST", "/api/kernels", {"name": "python3"})["id"]
+        assert helper.run("x = 1; print('x' in globals())", f"kernel-{other}") == b"True\n"
+        server.request("POST", f"/api/kernels/{other}/restart")
+        assert helper.run("print('x' in globals())", f"kernel-{other}") == b"False\n"
+
         # Bodies in both directions arrive whole, in pieces.
         output = helper.run(f"print('0123456789' * {LARGE // 10}, end='')")
         assert len(output) == LARGE

@@ -29,7 +29,11 @@ WEB = {"flask", "werkzeug", "waitress"}
 WEB_ROOMS = {"http", "app"}
 # These run where nothing is installed for us: beside the user's code, before the notebook has installed anything, and
 # in a kernel of a Jupyter server. The modules named here are imported once they are known to exist.
-STANDARD_LIBRARY_AND = {"in_kernel": {"matplotlib"}, "notebook": {"google", "ngrok"}, "relay": {"IPython", "psutil"}}
+STANDARD_LIBRARY_AND = {
+    "in_kernel": {"matplotlib"},
+    "notebook": {"google", "ngrok"},
+    "relay": {"IPython", "ipykernel", "psutil"},
+}
 
 
 def imports(path: str, text: str) -> Iterator[tuple[str, str]]:

@@ -30,6 +30,9 @@ pub fn name_of_adopted(kernel: &str) -> String {
 pub struct Session {
     pub name: String,
     pub state: SessionState,
+    /// The id of the Jupyter server's kernel that it uses; none where the kernel is the executor's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,16 +1,16 @@
 """The executor's extension of its kernels, in which it runs as the module `_smart_colab`; standard library only.
 
-It answers `smart_colab_request` messages on the shell and the control channel (the control channel has its own thread,
-so it answers while a cell runs), and sets up the kernel's output, figures and loops. It adds no name to the user's
-namespace.
+It answers the executor's requests, and sets up the kernel's output, figures and loops. It adds no name to the user's
+namespace. A kernel that is not the executor's own has `guest` in its place.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
-from . import cleanup, figures, origins, packing, pools, questions
+from . import cleanup, figures, origins, packing, pools, questions, requests
 from .current_folder import CurrentFolder
 from .forks import Forks
 from .interrupts import Interrupts
@@ -28,9 +28,6 @@ if sys.platform != "win32":
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-MESSAGE_TYPE = "smart_colab_request"
-REPLY_TYPE = "smart_colab_reply"
-
 _shell: Any = None
 _output: Output
 _loop_runner: LoopRunner
@@ -44,13 +41,15 @@ def install(shell: Any) -> None:
     kernel = shell.kernel
     # The user's `argparse`, `unittest` or `absl` must not see the launcher's arguments.
     sys.argv[:] = ["cell"]
-    for handlers in (kernel.control_handlers, kernel.shell_handlers):
-        handlers[MESSAGE_TYPE] = _handle
+    requests.install(kernel, OPERATIONS)
     packing.install(kernel.session)
     _output = Output(kernel)
     origins.install(Forks(shell, _output.streams).end_child)
     pools.install()
     _loop_runner = LoopRunner(shell, _output)
+    _loop_runner.install()
+    # IPython 9 keeps the output of every cell forever.
+    shell.events.register("post_execute", getattr(shell.history_manager, "outputs", {}).clear)
     figures.install(shell)
     _interrupts = Interrupts(shell)
     own_modules = OwnModules()
@@ -66,22 +65,18 @@ def install(shell: Any) -> None:
 # --- requests ---------------------------------------------------------------------------------------------------------
 
 
-def _handle(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
-    content = dict(parent["content"])
-    try:
-        reply = {"ok": True, "value": OPERATIONS[content.pop("operation")](**content)}
-    except Exception as error:  # noqa: BLE001, RUF100 - must not end the kernel's thread
-        reply = {"ok": False, "error": f"{type(error).__name__}: {error}"}
-    _shell.kernel.session.send(stream, REPLY_TYPE, reply, parent, ident=ident)
-
-
 def variables(pattern: str | None = None) -> dict[str, Any]:
     """Return the user's variables, the largest first; runs none of the user's code."""
     return listing(user_variables(_shell), pattern)
 
 
-def clean_up(names: list[str] | None = None) -> dict[str, Any]:
-    """Clear the user's variables, or those of these names, and free memory; return what was cleared."""
+def clean_up(names: list[str] | None, until: float) -> dict[str, Any]:
+    """Clear the user's variables, or those of these names, and free memory; return what was cleared.
+
+    Not after the time `until`, when the executor no longer waits.
+    """
+    if time.time() > until:
+        raise TimeoutError
     return cleanup.clear_all(_shell) if names is None else cleanup.clear_named(_shell, names)
 
 

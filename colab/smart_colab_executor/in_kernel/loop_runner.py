@@ -20,6 +20,7 @@ from .plain_values import plain
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from .guest import GuestOutput
     from .kernel_output import Output
 
 REPORTED_TYPE = "smart_colab_reported"
@@ -38,7 +39,7 @@ class ExitCalled(BaseException):
 class LoopRunner:
     """Rewrites the next cell into a loop and reports each of its iterations."""
 
-    def __init__(self, shell: Any, output: Output) -> None:
+    def __init__(self, shell: Any, output: Output | GuestOutput) -> None:
         self._shell = shell
         self._output = output
         self._reports: Reports | None = None
@@ -52,10 +53,19 @@ class LoopRunner:
         self._error: dict[str, Any] | None = None
         self._exits = False
         self._should_run_async = shell.should_run_async
-        shell.should_run_async = self._loop_should_run_async
-        shell.ast_transformers.append(self)
+
+    def install(self) -> None:
+        """See every cell from now on."""
+        self._shell.should_run_async = self._loop_should_run_async
+        self._shell.ast_transformers.append(self)
         # A body that does not parse never reaches `visit`: the next cell must not become the loop.
-        shell.events.register("post_execute", self._forget)
+        self._shell.events.register("post_execute", self._forget)
+
+    def remove(self) -> None:
+        """See no further cell."""
+        self._shell.should_run_async = self._should_run_async
+        self._shell.ast_transformers.remove(self)
+        self._shell.events.unregister("post_execute", self._forget)
 
     def prepare(
         self, start: int, stop: int, total: int, reports: str, numbers: list[int] | None, *, skip_errors: bool
@@ -131,8 +141,6 @@ class LoopRunner:
 
     def _forget(self) -> None:
         self._prepared = False
-        # IPython 9 keeps the output of every cell forever.
-        getattr(self._shell.history_manager, "outputs", {}).clear()
 
     def _loop_should_run_async(self, raw_cell: str, **details: Any) -> bool:
         cell = details.get("transformed_cell")
@@ -147,7 +155,7 @@ class LoopRunner:
 class Reports:
     """The file of one loop's reports, created by the executor, and the number announced to it."""
 
-    def __init__(self, path: str, output: Output, parent: dict[str, Any]) -> None:
+    def __init__(self, path: str, output: Output | GuestOutput, parent: dict[str, Any]) -> None:
         self._output = output
         self._parent = parent
         self._process = os.getpid()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import marshal
 import sys
 import zlib
@@ -45,37 +46,58 @@ KERNEL_SIDE = (
     "variables",
     "holdings",
     "cleanup",
+    "requests",
     "kernel_side",
 )
+# For a kernel that is not our own.
+
+
+GUEST_SIDE = (
+    "jsonline",
+    "loops",
+    "tracebacks",
+    "plain_values",
+    "loop_runner",
+    "classes",
+    "facts",
+    "short_repr",
+    "variables",
+    "holdings",
+    "cleanup",
+    "requests",
+    "guest",
+)
+MIN_PYTHON = (3, 11)
 
 
 @cache
 def bootstrap() -> str:
     """Return an expression that creates the package `_smart_colab` in a kernel from its compiled files.
 
-    Kernels run on this very Python, so its cache of compiled files serves them too.
+    Kernels of our own run on this very Python, so its cache of compiled files serves them too.
     """
-    modules = {f"_smart_colab.{name}": _compiled(name) for name in KERNEL_SIDE}
-    modules["_smart_colab"] = modules.pop("_smart_colab.kernel_side")
-    modules = {name: _renamed(code, f"<{name}>") for name, code in modules.items()}
-    packed = base64.b64encode(zlib.compress(marshal.dumps(modules), level=1)).decode()
-    script = f"""
-import base64, marshal, sys, types, zlib
-package = sys.modules["_smart_colab"] = types.ModuleType("_smart_colab")
-package.__path__ = []
-for name, code in marshal.loads(zlib.decompress(base64.b64decode({packed!r}))).items():
-    module = sys.modules.setdefault(name, types.ModuleType(name))
-    module.__package__ = "_smart_colab"
-    if module is not package:
-        setattr(package, name.rpartition(".")[2], module)
-    exec(code, module.__dict__)
-package.install(shell)
-"""
-    return f"exec({script!r}, {{'shell': get_ipython()}})"
+    modules = {name: _renamed(_compiled(file), f"<{name}>") for name, file in _files(KERNEL_SIDE).items()}
+    packed = _packed(marshal.dumps(modules))
+    return _expression(f"marshal.loads(zlib.decompress(base64.b64decode({packed!r})))")
 
 
-def _compiled(name: str) -> CodeType:
-    loader = SourceFileLoader(f"{in_kernel.__name__}.{name}", str(Path(in_kernel.__file__).with_name(f"{name}.py")))
+@cache
+def guest_bootstrap() -> str:
+    """Return the same for a kernel on another Python."""
+    packed = _packed(json.dumps({name: file.read_text("utf-8") for name, file in _files(GUEST_SIDE).items()}).encode())
+    texts = f"json.loads(zlib.decompress(base64.b64decode({packed!r})))"
+    return _expression(f"{{name: compile(text, f'<{{name}}>', 'exec') for name, text in {texts}.items()}}")
+
+
+def _files(modules: tuple[str, ...]) -> dict[str, Path]:
+    here = Path(in_kernel.__file__).parent
+    files = {f"_smart_colab.{name}": here / f"{name}.py" for name in modules}
+    files["_smart_colab"] = files.pop(f"_smart_colab.{modules[-1]}")
+    return files
+
+
+def _compiled(file: Path) -> CodeType:
+    loader = SourceFileLoader(f"{in_kernel.__name__}.{file.stem}", str(file))
     code = loader.get_code(loader.name)
     assert code is not None  # noqa: S101 - it has a source
     return code
@@ -85,3 +107,26 @@ def _renamed(code: CodeType, file: str) -> CodeType:
     """Give code a file name by which tracebacks recognise it as ours."""
     parts = (_renamed(part, file) if isinstance(part, CodeType) else part for part in code.co_consts)
     return code.replace(co_filename=file, co_consts=tuple(parts))
+
+
+def _packed(data: bytes) -> str:
+    return base64.b64encode(zlib.compress(data, level=1)).decode()
+
+
+def _expression(modules: str) -> str:
+    """Return the expression, given one of the code objects by name."""
+    script = f"""
+import base64, json, marshal, sys, types, zlib
+if sys.version_info < {MIN_PYTHON}:
+    raise RuntimeError("it runs Python %d.%d, and {MIN_PYTHON[0]}.{MIN_PYTHON[1]} is needed" % sys.version_info[:2])
+package = sys.modules["_smart_colab"] = types.ModuleType("_smart_colab")
+package.__path__ = []
+for name, code in {modules}.items():
+    module = sys.modules.setdefault(name, types.ModuleType(name))
+    module.__package__ = "_smart_colab"
+    if module is not package:
+        setattr(package, name.rpartition(".")[2], module)
+    exec(code, module.__dict__)
+package.install(shell)
+"""
+    return f"exec({script!r}, {{'shell': get_ipython()}})"

@@ -35,6 +35,8 @@ class Execution:
         self.counts = counts
         self.reply: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self.idle: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Done when its code starts; `has_begun` is also true of one that the kernel drops.
+        self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.messages = 0
         # Set when `Kernel.finish` no longer waits for it.
         self.over = asyncio.Event()

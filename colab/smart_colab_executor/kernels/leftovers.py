@@ -19,6 +19,7 @@ from ..core.spoiled import ERRORS, clear_place, read_object, set_aside
 from ..in_kernel.journal import LastWords
 from ..in_kernel.jsonline import dump
 from ..in_kernel.message_ids import job_of
+from ..machine import probe
 from .connections import remove_folder
 
 if TYPE_CHECKING:
@@ -73,9 +74,9 @@ class KernelNotes:
             with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 process.kill()
         deadline = time.monotonic() + patience_sec
-        while any(map(_lives, doomed)) and time.monotonic() < deadline:
+        while any(map(probe.lives, doomed)) and time.monotonic() < deadline:
             time.sleep(POLL_INTERVAL_SEC)
-        survivors = {process.pid for process in doomed if _lives(process)}
+        survivors = {process.pid for process in doomed if probe.lives(process)}
         if doomed:
             log.warning("ended %d processes of leftover kernels", len(doomed) - len(survivors))
         if survivors:
@@ -137,10 +138,3 @@ def _noted(path: Path) -> tuple[list[psutil.Process], Path | None]:
         return [kernel, *kernel.children(recursive=True)], sockets
     except (ValueError, OverflowError, psutil.Error):
         return [], sockets
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False

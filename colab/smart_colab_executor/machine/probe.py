@@ -252,3 +252,11 @@ def _ask(question: Callable[..., T], *arguments: object) -> T | None:
 
 def _text(value: object) -> str | None:
     return value.decode() if isinstance(value, bytes) else value if isinstance(value, str) else None
+
+
+def lives(process: psutil.Process) -> bool:
+    """Return whether a process runs: it has not ended, and its pid is not another's by now."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

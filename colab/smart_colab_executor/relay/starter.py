@@ -174,6 +174,7 @@ def launch(package: Path, folder: Path, root: str) -> subprocess.Popen[bytes]:
         "--ready-file": folder / "ready.json",
         "--idle-exit-sec": IDLE_EXIT_SEC,
         "--exit-with-pid": server_pid(),
+        "--adopt-from": connections_folder(),
     }
     launcher = package / "smart_colab_executor" / "relay" / "launch.py"
     command = [sys.executable, str(launcher), str(folder / "log")]
@@ -213,4 +214,13 @@ def server_pid() -> int | None:
             return next((one.pid for one in parents if not any("ipykernel" in part for part in one.cmdline())), None)
         named = int(os.environ.get("JPY_PARENT_PID", ""))
         return named if any(one.pid == named for one in parents) else None
+    return None
+
+
+def connections_folder() -> Path | None:
+    """Return where the Jupyter server keeps its kernels' connection files: this kernel's is one of them."""
+    from ipykernel.connect import get_connection_file
+
+    with suppress(RuntimeError):  # not in a kernel
+        return Path(get_connection_file()).parent
     return None

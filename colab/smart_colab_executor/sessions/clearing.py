@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..core.errors import Busy, NotFound
+from ..core.errors import Busy, NotFound, Occupied
 from ..kernels.executions import KernelDied, KernelSilent
 
 if TYPE_CHECKING:
-    from ..kernels.kernel import Kernel
+    from ..kernels.channels import KernelChannels
 
 CLEANUP_TIMEOUT_SEC = 20.0
 MAX_NAMES_SHOWN = 20
@@ -22,14 +23,20 @@ def nothing_to_clear(session: str, names: list[str] | None) -> dict[str, Any]:
     return {**nothing, "collected_objects": 0, "cuda_cache_emptied": False}
 
 
-async def clear_kernel(kernel: Kernel, session: str, names: list[str] | None) -> dict[str, Any]:
+async def clear_kernel(kernel: KernelChannels, session: str, names: list[str] | None) -> dict[str, Any]:
     """Clear a kernel's variables, or those of these names, and return what was freed. Raises Busy, NotFound."""
     before = kernel.memory_mb()
     try:
         done: dict[str, Any] = await kernel.request(
-            "cleanup", channel="shell", patience=CLEANUP_TIMEOUT_SEC, names=names
+            "cleanup",
+            channel="shell",
+            patience=CLEANUP_TIMEOUT_SEC,
+            names=names,
+            until=time.time() + CLEANUP_TIMEOUT_SEC,
         )
     except (KernelDied, KernelSilent) as error:
+        if kernel.is_adopted:
+            raise Occupied("The kernel runs a cell of its notebook.", "Wait for it to end.") from error
         raise Busy("The kernel did not answer.", "Restart the session if this repeats.") from error
     if "unknown" in done:
         _report_unknown(session, done["unknown"], done["known"])

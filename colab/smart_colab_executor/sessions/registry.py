@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import Busy, NotFound, Occupied
+from ..core.errors import Busy, InvalidArgument, NotFound, Occupied
 from ..jobs.job import Ending, Job
 from ..jobs.request import DEFAULT_SESSION
+from ..kernels.adopted import AdoptedKernel, connection_file, kernel_of
+from ..kernels.channels import KernelChannels
 from ..kernels.executions import KernelNotStarted
+from ..kernels.kernel import Kernel
 from ..kernels.leftovers import KernelNotes
 from ..kernels.loop_thread import LoopThread, in_background
 from ..kernels.workspace import NoWorkspace, Workspace
@@ -24,10 +29,14 @@ EXECUTOR_STOPS = Ending("lost", "executor_stopped")
 class Sessions:
     """All sessions; callable from any thread except the kernels' own."""
 
-    def __init__(self, workspace: Workspace, thread: LoopThread, notes: KernelNotes) -> None:
+    def __init__(
+        self, workspace: Workspace, thread: LoopThread, notes: KernelNotes, adopt_from: Sequence[Path] = ()
+    ) -> None:
+        """Prepare; `adopt_from` has the folders with the connection files of Jupyter's kernels."""
         self._workspace = workspace
         self._notes = notes
         self._thread = thread
+        self._adopt_from = adopt_from
         self._sessions: dict[str, Session] = {}
         self._closed = False
 
@@ -105,6 +114,11 @@ class Sessions:
 
         async def restart() -> tuple[tuple[dict[str, Any], int | None], list[str]]:
             session = self._get(name)
+            if session.adopted:
+                raise InvalidArgument(
+                    f"The kernel of session {name} belongs to a Jupyter server, which alone can restart it.",
+                    "Restart it in Jupyter: the session then uses the new process. Code that runs can be interrupted.",
+                )
             restarting = asyncio.ensure_future(session.restart())
             in_background(restarting)
             await asyncio.wait((restarting,), timeout=RESTART_TIMEOUT_SEC)
@@ -155,13 +169,22 @@ class Sessions:
 
     def _open(self, name: str) -> Session:
         if name not in self._sessions:
-            self._sessions[name] = Session(name, self._workspace, self._notes)
+            self._sessions[name] = Session(name, partial(self._new_kernel, kernel_of(name)))
         return self._sessions[name]
 
+    def _new_kernel(self, adopted: str | None) -> KernelChannels:
+        return AdoptedKernel(adopted, self._adopt_from) if adopted else Kernel(self._workspace, self._notes)
+
     def _get(self, name: str) -> Session:
-        if name == DEFAULT_SESSION:
+        adopted = kernel_of(name)
+        if name == DEFAULT_SESSION or (adopted and connection_file(adopted, self._adopt_from)):
             return self._open(name)
         session = self._sessions.get(name)
+        if session is None and adopted:
+            raise NotFound(
+                f"There is no Jupyter kernel {adopted} on this machine.",
+                "Open its notebook in Jupyter, or start it there.",
+            )
         if session is None:
             known = ", ".join(sorted({DEFAULT_SESSION, *self._sessions}))
             raise NotFound(

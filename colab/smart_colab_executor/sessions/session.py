@@ -9,19 +9,19 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from ..core.clock import now
-from ..core.errors import Occupied
+from ..core.errors import InvalidArgument, Occupied
 from ..jobs.job import Ending, Job
+from ..kernels.adopted import kernel_of
+from ..kernels.channels import KernelChannels
 from ..kernels.executions import KernelDied, KernelNotStarted, KernelSilent
-from ..kernels.kernel import Kernel
-from ..kernels.leftovers import KernelNotes
 from ..kernels.loop_thread import in_background
-from ..kernels.workspace import Workspace
 from .clearing import clear_kernel, nothing_to_clear
 from .endings import DISK_FULL, GOES_ON, INTERRUPTED, KERNEL_DIED, KERNEL_GONE, KERNEL_REPLACED, UNKNOWN_EXIT
 from .turn import Turn
@@ -36,11 +36,12 @@ SNAPSHOT_DELAY_SEC = 0.05
 class Session:
     """One named kernel and the jobs that wait for it."""
 
-    def __init__(self, name: str, workspace: Workspace, notes: KernelNotes) -> None:
+    def __init__(self, name: str, new_kernel: Callable[[], KernelChannels]) -> None:
         self.name = name
-        self._workspace = workspace
-        self._notes = notes
-        self._kernel: Kernel | None = None
+        # The id of the Jupyter kernel that it uses; None for kernels of its own.
+        self.adopted = kernel_of(name)
+        self._new_kernel = new_kernel
+        self._kernel: KernelChannels | None = None
         self._start: asyncio.Task[None] | None = None
         self._restart: asyncio.Task[list[str]] | None = None
         self._started_at: str | None = None
@@ -57,7 +58,7 @@ class Session:
         self._snapshot_due = False
 
     @property
-    def kernel(self) -> Kernel | None:
+    def kernel(self) -> KernelChannels | None:
         """The kernel, if it is running."""
         return None if self._kernel is None or self._kernel.died.done() else self._kernel
 
@@ -68,14 +69,20 @@ class Session:
             return "starting"
         if self.kernel is None:
             return "dead"
-        return "busy" if self._running_job is not None else "idle"
+        return "busy" if self._running is not None or self._running_job is not None else "idle"
 
     @property
     def _running_job(self) -> Job | None:
         """The job whose step is running; if there is none, the first one between two steps."""
-        if self._running is not None:
+        if self._running is not None and self._running.job.has_begun:
             return self._running.job
         return next((job for job in self._queue if job.has_begun), None)
+
+    @property
+    def _waiting(self) -> list[Job]:
+        """The jobs in the queue, after the one that waits in an adopted kernel's own."""
+        sent = [self._running.job] if self._running is not None and self._running.is_waiting else []
+        return [*sent, *self._queue]
 
     def describe(self) -> dict[str, Any]:
         """Return the session as the API shows it, without its memory, which takes a while to measure."""
@@ -83,10 +90,12 @@ class Session:
         return {
             "name": self.name,
             "state": state,
-            "kernel_id": kernel.id if kernel else None,
+            "adopted": self.adopted,
+            # That of an adopted one is known once it is ready.
+            "kernel_id": kernel.id if kernel and not (self.adopted and self._start) else None,
             "started_at": self._started_at if kernel else None,
             "running_job": running.id if running else None,
-            "queued_jobs": sum(not job.has_begun for job in self._queue),
+            "queued_jobs": sum(not job.has_begun for job in self._waiting),
             "execution_count": kernel.execution_count if kernel else 0,
             "idle_sec": round(time.monotonic() - self._idle_since, 1) if state == "idle" else None,
         }
@@ -109,8 +118,8 @@ class Session:
         with suppress(OSError):
             for job in [*([self._running.job] if self._running else []), *self._queue]:
                 job.restore_files()
-        if (kernel := self.kernel) is not None and kernel.pid is not None and not self._notes.has(kernel.id):
-            kernel.record_process(kernel.pid)
+        if (kernel := self.kernel) is not None:
+            kernel.restore_record()
 
     async def interrupt(self, job: Job) -> None:
         """Remove a job that is queued or between two steps, interrupt a running one, leave a finished one."""
@@ -122,7 +131,7 @@ class Session:
             self._running.interrupt()
 
     async def end(self, ending: Ending, *, start_new: bool = False) -> list[str]:
-        """Kill the kernel and end all jobs; return their ids. With `start_new`, start a new kernel.
+        """Discard the kernel and end all jobs; return their ids. With `start_new`, start a new kernel.
 
         Raises KernelNotStarted.
         """
@@ -130,12 +139,12 @@ class Session:
         turn = asyncio.ensure_future(self._turn.acquire())
         await asyncio.sleep(0)
         ended = [*([self._running.job.id] if self._running else []), *self._end_queued(ending)]
-        self._ending = Ending(ending.state, ending.reason, variables_lost=True)
+        self._ending = replace(ending, variables_lost=self.adopted is None)
         try:
             if self._start is not None:
                 self._start.cancel()
             elif self._kernel is not None:
-                await self._kernel.kill()
+                await self._kernel.discard()
             # The running job releases the turn.
             await turn
             await self._discard_kernel()
@@ -162,11 +171,12 @@ class Session:
     def _end_queued(self, ending: Ending) -> list[str]:
         queued, self._queue = list(self._queue), deque()
         for job in queued:
-            job.finish(replace(ending, variables_lost=job.has_begun))
+            job.finish(replace(ending, variables_lost=job.has_begun and self.adopted is None))
         return [job.id for job in queued]
 
     async def variables(self, pattern: str | None = None) -> dict[str, Any]:
         """Return the user's variables, or those that match: live, even while a cell runs, else of the last snapshot."""
+        await self._attach()
         kernel = self.kernel
         listing: dict[str, Any] = {"source": "none", "as_of": now(), "variables": [], "total": 0}
         # A kernel that is still starting has no variables yet, and would not answer.
@@ -182,6 +192,13 @@ class Session:
         """Clear variables, or those of these names, and give memory back. Raises Busy, NotFound for unknown names."""
         if self._running is not None or self._queue:
             raise Occupied(f"Session {self.name} is running code.", "Wait for it to end, or interrupt it.")
+        if self.adopted and not names:
+            raise InvalidArgument(
+                f"The variables of session {self.name} are a notebook's.", "Name those to clear in 'variables'."
+            )
+        await self._attach()
+        if self.adopted and self._start is not None:
+            raise Occupied("The kernel runs a cell of its notebook.", "Wait for it to end.")
         # A kernel that is still starting holds nothing: there is no need to wait for it.
         if self._start is not None or (self._restart is not None and not self._restart.done()):
             return nothing_to_clear(self.name, names)
@@ -210,11 +227,12 @@ class Session:
         if not self._queue:
             return
         job = self._queue.popleft()
-        self._number_queue()
         if job.request.kernel_id not in (None, kernel.id):
+            self._number_queue()
             job.finish(KERNEL_REPLACED)
             return
-        turn = self._running = Turn(kernel, job, lambda: self._running)
+        turn = self._running = Turn(kernel, job, lambda: self._running, self._number_queue)
+        self._number_queue()
         try:
             ending = await turn.run()
         except Exception:
@@ -233,7 +251,7 @@ class Session:
             return
         lost = ending is not None and ending.variables_lost
         job.finish(replace(final, variables_lost=final.variables_lost or lost))
-        if lost and self._ending is None:
+        if lost and self._ending is None and not self.adopted:
             # Once: if a kernel dies while it starts, the next job tries again.
             with suppress(KernelNotStarted):
                 await self._ensure_kernel()
@@ -254,20 +272,29 @@ class Session:
             job.output("error", {"ename": "KernelNotStarted", "evalue": said, "traceback": [said]})
         job.finish(Ending("failed", "kernel_died", kernel_exit=UNKNOWN_EXIT))
 
-    async def _ensure_kernel(self) -> Kernel:
+    async def _attach(self) -> None:
+        """Connect to the kernel to adopt, if it was not used before; wait a while for that."""
+        if self.adopted and self.kernel is None:
+            attaching = asyncio.ensure_future(self.warm())
+            in_background(attaching)
+            await asyncio.wait((attaching,), timeout=VARIABLES_TIMEOUT_SEC)
+
+    async def _ensure_kernel(self) -> KernelChannels:
         """Return the running kernel, or start a new one. Raises KernelNotStarted."""
+        if self._kernel is not None:
+            self._kernel.look()
         if self.kernel is not None and not self.kernel.leaves.done():
             return self.kernel
         await self._discard_kernel()
         for attempt in (1, 2):
-            kernel = self._kernel = Kernel(self._workspace, self._notes)
+            kernel = self._kernel = self._new_kernel()
             self._start = asyncio.create_task(kernel.start())
             try:
                 await self._start
             except KernelNotStarted as error:
                 # Another process may have taken one of its ports.
                 log.warning("session %s: no kernel at attempt %d: %s", self.name, attempt, error)
-                if attempt == 2 or self._ending is not None:
+                if attempt == 2 or self.adopted or self._ending is not None:
                     raise
             else:
                 self._started_at, self._idle_since = now(), time.monotonic()
@@ -287,10 +314,10 @@ class Session:
                 await self._discard_kernel()
 
     async def _discard_kernel(self) -> None:
-        """Kill the kernel, if there is one, and end the jobs that have started in it."""
+        """Discard the kernel, if there is one, and end the jobs that have started in it."""
         kernel, self._kernel, self._snapshot = self._kernel, None, None
         if kernel is not None:
-            await kernel.kill()
+            await kernel.discard()
         for job in [job for job in self._queue if job.has_begun]:
             self._queue.remove(job)
             job.finish(KERNEL_GONE)
@@ -313,7 +340,7 @@ class Session:
                 self._snapshot = {"source": "snapshot", "as_of": now(), **listing}
 
     def _number_queue(self) -> None:
-        for position, job in enumerate(self._queue, start=1):
+        for position, job in enumerate(self._waiting, start=1):
             job.queue_position = None if job.has_begun else position
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from ..in_kernel.loop_runner import REPORTED_TYPE, ExitCalled
 from ..jobs import outputs
 from ..jobs.job import Ending, Job
+from ..kernels.channels import KernelChannels
 from ..kernels.executions import Execution, KernelDied, KernelLeft
-from ..kernels.kernel import Kernel
 from ..kernels.loop_thread import in_background
 from ..machine import probe
 from .endings import (
@@ -33,19 +33,24 @@ from .widget_show import WidgetShow
 log = logging.getLogger(__name__)
 
 INTERRUPT_GRACE_SEC = 5.0
+STILL_RUNS = "the code ignores the interrupt and still runs in the notebook's kernel: to end it, restart it in Jupyter"
+STUCK = {"ename": "TimeoutError", "evalue": STILL_RUNS, "traceback": [f"TimeoutError: {STILL_RUNS}"]}
 
 
 class Turn:
     """Runs one step of a job and handles the kernel's messages for it, also after the step's end."""
 
-    def __init__(self, kernel: Kernel, job: Job, running: Callable[[], Turn | None]) -> None:
-        """Prepare the turn; `running` returns the session's current turn."""
+    def __init__(
+        self, kernel: KernelChannels, job: Job, running: Callable[[], Turn | None], on_begin: Callable[[], None]
+    ) -> None:
+        """Prepare the turn; `running` returns the session's current turn, `on_begin` is called when the code starts."""
         self.job = job
+        self._on_begin = on_begin
         self.disk_is_full = False
         self._kernel = kernel
         self._running = running
         self._widget_show = WidgetShow(kernel.widgets, job)
-        self._is_over = self._has_begun = self._is_interrupted = False
+        self._is_over = self._has_begun = self._is_interrupted = self._is_recorded = False
         # The kinds of messages that the step has shown.
         self._shown: set[str] = set()
 
@@ -64,10 +69,15 @@ class Turn:
         except KernelLeft:
             if self._is_interrupted:
                 return INTERRUPTED
+            if kernel.is_adopted:
+                # A cell of the notebook's has failed, upon which Jupyter drops those that wait. This one has not run.
+                return GOES_ON if job.has_begun else None
             if is_first:
                 return KERNEL_REPLACED if job.request.kernel_id else None
             return KERNEL_GONE
         except KernelDied:
+            if kernel.is_adopted and not self._has_begun:
+                return KERNEL_GONE  # where it began last, nothing may have been received of it
             return replace(KERNEL_DIED, kernel_exit=kernel.exit or UNKNOWN_EXIT)
         if kernel.leaves.done():
             reason = "exited" if ending == SUCCEEDED else ending.reason
@@ -76,11 +86,17 @@ class Turn:
             return INTERRUPTED if self._is_interrupted else GOES_ON
         return ending
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the job waits in an adopted kernel's queue for its first step."""
+        return self._kernel.is_adopted and not self.job.has_begun and not self.job.is_final
+
     def interrupt(self) -> None:
         """Interrupt the step; the job's next steps do not run."""
         self._is_interrupted = True
-        # The kernel ignores the signal before the cell has started; it is sent when it starts.
-        if self._has_begun:
+        # A kernel of our own ignores the signal before the cell has started; it is sent when it starts. From an adopted
+        # one the cell is withdrawn.
+        if self._has_begun or self._kernel.is_adopted:
             in_background(self._kernel.interrupt())
 
     def end(self, *, shows: bool) -> None:
@@ -93,24 +109,39 @@ class Turn:
         """Start the step and wait for its end. Raises OSError, KernelDied, KernelLeft."""
         kernel, job = self._kernel, self.job
         memory = probe.memory()
-        job.begin_step(kernel.id, kernel.execution_count + 1, memory, kernel.memory_mb)
+        # In an adopted kernel it begins after the notebook's cells before it; but a loop's file is needed then.
+        if not kernel.is_adopted or job.step.batch is not None:
+            self._begin(memory)
         step, loop = job.step, job.loop_arguments()
         execution = kernel.submit(
             step.message_id, step.code, self._on_output, memory, loop, is_repeated=step.is_repeated
         )
         return await self._follow(execution)
 
+    def _begin(self, memory: probe.Memory) -> None:
+        """Record the beginning of the step. Raises OSError."""
+        kernel = self._kernel
+        self.job.begin_step(kernel.id, kernel.execution_count + 1, memory, kernel.memory_mb)
+        self._is_recorded = True
+        self._on_begin()
+
     async def _follow(self, execution: Execution) -> Ending:
         """Wait for the end of the cell, at most the job's timeout. Raises KernelDied, KernelLeft."""
         kernel = self._kernel
         finished = asyncio.ensure_future(kernel.finish(execution))
+        if kernel.is_adopted:
+            await asyncio.wait((finished, execution.begun), return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait((finished,), timeout=self.job.request.timeout_sec)
         timed_out = not finished.done()
         if timed_out:
             await kernel.interrupt()
             await asyncio.wait((finished,), timeout=INTERRUPT_GRACE_SEC)
+            if not finished.done() and kernel.is_adopted:
+                self._on_output("error", STUCK)
+                in_background(_forget(finished))
+                return Ending("timed_out", "timeout")
             if not finished.done():
-                await kernel.kill()
+                await kernel.discard()
                 with suppress(KernelDied):
                     await finished
                 return KILLED_AT_TIMEOUT
@@ -138,6 +169,11 @@ class Turn:
             self._take_late(kind, content)
         elif kind == "execute_input":
             self._has_begun = True
+            try:
+                if not self._is_recorded:
+                    self._begin(probe.memory())
+            except OSError as error:
+                self._stop(error)
             if self._is_interrupted:
                 in_background(self._kernel.interrupt())
         else:
@@ -165,9 +201,17 @@ class Turn:
         try:
             self._widget_show.take(kind, content)
         except OSError as error:
-            self._warn(error)
-            self.disk_is_full = True
-            in_background(self._kernel.interrupt())
+            self._stop(error)
+
+    def _stop(self, error: OSError) -> None:
+        self._warn(error)
+        self.disk_is_full = True
+        in_background(self._kernel.interrupt())
 
     def _warn(self, error: OSError) -> None:
         log.warning("job %s: its output cannot be written: %s", self.job.id, error)
+
+
+async def _forget(finished: asyncio.Future[Any]) -> None:
+    with suppress(KernelDied):
+        await finished

@@ -10,6 +10,7 @@ class Session(TypedDict):
 
     name: str
     state: Literal["starting", "idle", "busy", "dead"]
+    adopted: str | None
     kernel_id: str | None
     started_at: str | None
     running_job: str | None

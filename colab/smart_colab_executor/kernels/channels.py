@@ -1,0 +1,260 @@
+"""The channels of one Jupyter kernel, and the messages on them: what kernels of our own and of others share.
+
+Everything here belongs to the kernels' thread (see loop_thread); nothing blocks it for long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, ClassVar
+
+import zmq.asyncio
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.session import Session
+
+from ..in_kernel.message_ids import job_of
+from ..in_kernel.requests import MESSAGE_TYPE
+from ..machine import probe
+from .executions import Execution, KernelDied, KernelSilent, Message
+from .loop_thread import in_background
+from .widgets import Widgets
+
+log = logging.getLogger(__name__)
+
+ALIVE_POLL_INTERVAL_SEC = 0.25
+# execute_reply and idle arrive on two sockets; how long to wait for the second one after the last output.
+END_TIMEOUT_SEC = 2.0
+FIRST_MESSAGE_POLL_INTERVAL_SEC = 0.5
+# A child process may outlive its job by many others; an entry is small.
+MAX_ENDED_REMEMBERED = 10_000
+
+
+class KernelChannels:
+    """A running kernel. `id` is new for every process: same id, same variables."""
+
+    # Whether the process belongs to a Jupyter server, and others run code in it.
+    is_adopted: ClassVar[bool]
+
+    def __init__(self, receive_queue_messages: int) -> None:
+        self.id = str(uuid.uuid4())
+        self.execution_count = 0
+        self.pid: int | None = None
+        # Waiting for a future needs no task.
+        self.died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Set when its own code asked it to exit: it runs no more code and has to be killed.
+        self.leaves: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # How the process ended by itself, as `kernel_exit` of the API.
+        self.exit: dict[str, Any] | None = None
+        self.widgets = Widgets()
+        self._context = zmq.asyncio.Context()
+        self._context.rcvhwm = receive_queue_messages
+        self._client: AsyncKernelClient | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._executions: dict[str, Execution] = {}
+        # The last one of each job, whose threads and child processes may still print.
+        self._ended: OrderedDict[str, Execution] = OrderedDict()
+        self._requests: dict[str, asyncio.Future[Message]] = {}
+        self._discarding: asyncio.Future[None] | None = None
+        self._heard = asyncio.Event()
+
+    async def start(self) -> None:
+        """Make the kernel ready to run code. Raises KernelNotStarted, also on cancellation."""
+        raise NotImplementedError
+
+    def submit(
+        self,
+        message_id: str,
+        code: str,
+        on_output: Callable[[str, Message], None],
+        memory: probe.Memory,
+        loop: dict[str, Any] | None = None,
+        *,
+        is_repeated: bool = False,
+    ) -> Execution:
+        """Send a step's code; `on_output(kind, content)` is called with each of its iopub messages, in order.
+
+        `memory`: measured just before. The message's id names the job, so that the journal refers to the job.
+        `is_repeated`: the code is already in the kernel's history, which would otherwise grow with every step.
+        """
+        raise NotImplementedError
+
+    async def interrupt(self) -> None:
+        """Raise KeyboardInterrupt in the running code."""
+        raise NotImplementedError
+
+    async def discard(self) -> None:
+        """Close the channels, and kill a process of our own; concurrent calls share it."""
+        if self._discarding is None:
+            self._discarding = asyncio.ensure_future(self._discard())
+        await asyncio.shield(self._discarding)
+
+    async def _discard(self) -> None:
+        raise NotImplementedError
+
+    def look(self) -> None:
+        """Notice a death that has just happened."""
+
+    def restore_record(self) -> None:
+        """Restore a removed record of the process."""
+
+    def memory_mb(self) -> float | None:
+        """Measure the resident memory of the process alone; None where it is gone."""
+        return None if self.pid is None or self.died.done() else probe.own_memory_mb(self.pid)
+
+    async def finish(self, execution: Execution) -> Message | None:
+        """Wait for the end; return the reply's content, or None if there was none. Raises KernelDied."""
+        try:
+            await asyncio.wait((self.died, execution.idle, execution.reply), return_when=asyncio.FIRST_COMPLETED)
+            while not (execution.idle.done() and execution.reply.done()):
+                # Messages in flight at the first sign of the end are received for as long as they keep arriving.
+                grace = ALIVE_POLL_INTERVAL_SEC if self.died.done() else END_TIMEOUT_SEC
+                heard = execution.messages
+                await asyncio.wait((execution.idle, execution.reply), timeout=grace)
+                if execution.messages == heard:
+                    break
+            if self.died.done():
+                self._report_last_words()
+        finally:
+            execution.over.set()
+            del self._executions[execution.id]
+            job_id = job_of(execution.id)
+            self._ended[job_id] = execution
+            self._ended.move_to_end(job_id)
+            if len(self._ended) > MAX_ENDED_REMEMBERED:
+                self._ended.popitem(last=False)
+        if execution.reply.done():
+            return execution.reply.result()
+        if self.died.done():
+            raise KernelDied
+        return None
+
+    async def request(
+        self, operation: str, *, channel: str = "control", patience: float = 10.0, **arguments: Any
+    ) -> Any:
+        """Send a request to kernel_side, and wait up to `patience` seconds for the answer.
+
+        On the control channel it is answered while code runs. Raises KernelDied, KernelSilent.
+        """
+        message_id = self._post(channel, MESSAGE_TYPE, {"operation": operation, **arguments})
+        answer = self._requests[message_id] = asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.wait((answer, self.died), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            del self._requests[message_id]
+        if not answer.done():
+            raise KernelDied if self.died.done() else KernelSilent
+        content = answer.result()
+        if not content.get("ok"):
+            raise KernelSilent(content.get("error"))
+        return content["value"]
+
+    async def _connect(self, client: AsyncKernelClient, channel: str) -> None:
+        """Open the channels, and wait until messages are received; the first requests go to `channel`."""
+        client.start_channels(stdin=False, hb=False)
+        self._client = client
+        for opened, handle in (
+            (client.shell_channel, self._on_reply),
+            (client.control_channel, self._on_reply),
+            (client.iopub_channel, self._on_iopub),
+        ):
+            self._tasks.append(asyncio.create_task(_pump(opened.socket, client.session, handle)))
+        # A subscription takes a moment; until a status is received, output would be missed.
+        while not self._heard.is_set():
+            self._post(channel, "kernel_info_request", {})
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._heard.wait(), FIRST_MESSAGE_POLL_INTERVAL_SEC)
+            if self.died.done():
+                raise KernelDied("the process ended while it started")
+
+    async def _close_channels(self) -> None:
+        """Close the channels of a kernel that is noted as dead."""
+        # A waiting `finish` first receives the messages in flight.
+        for execution in list(self._executions.values()):
+            await execution.over.wait()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._client is not None:
+            self._client.stop_channels()
+
+    def _execute(
+        self, code: str, on_output: Callable[[str, Message], None], message_id: str | None = None, **options: Any
+    ) -> Execution:
+        counts = options.setdefault("store_history", not options.get("silent", False))
+        content = {"code": code, "silent": False, "user_expressions": {}, "allow_stdin": False, **options}
+        execution = Execution(self._post("shell", "execute_request", content, message_id), on_output, counts=counts)
+        self._executions[execution.id] = execution
+        return execution
+
+    def _note_death(self) -> None:
+        if not self.died.done():
+            self.died.set_result(None)
+
+    def _report_last_words(self) -> None:
+        """Report printed output that was never received, where there is a journal of it; the process has ended."""
+
+    def _post(self, channel: str, kind: str, content: Message, message_id: str | None = None) -> str:
+        """Send a message, under a new id if none is given; return the id.
+
+        Not by the client's own methods: they bypass the asyncio socket, which then misses the reply.
+        """
+        if self._client is None:
+            raise KernelDied("it has not started")
+        session = self._client.session
+        header = session.msg_header(kind)
+        header["msg_id"] = message_id or header["msg_id"]
+        message = session.msg(kind, content, header=header)
+        sent = getattr(self._client, f"{channel}_channel").socket.send_multipart(session.serialize(message))
+        if not sent.done():
+            in_background(sent)
+        return str(message["header"]["msg_id"])
+
+    def _on_reply(self, message: Message) -> None:
+        parent = message["parent_header"].get("msg_id")
+        if (request := self._requests.get(parent)) is not None and not request.done():
+            request.set_result(message["content"])
+        execution = self._executions.get(parent)
+        if execution is not None and message["msg_type"] == "execute_reply" and not execution.reply.done():
+            execution.reply.set_result(message["content"])
+
+    def _on_iopub(self, message: Message) -> None:
+        if message["msg_type"] == "status":
+            self._heard.set()
+        self._pass_on(message["msg_type"], message["content"], message["parent_header"].get("msg_id"))
+
+    def _execution(self, message_id: str | None) -> Execution | None:
+        """Return the execution that a message belongs to, by its parent: the running one or the latest of its job."""
+        if message_id is None:
+            return None
+        return self._executions.get(message_id) or self._ended.get(job_of(message_id))
+
+    def _pass_on(self, kind: str, content: Message, parent: str | None) -> None:
+        execution = self._execution(parent)
+        if execution is None:
+            return
+        execution.messages += 1
+        if kind == "status":
+            if content["execution_state"] == "idle" and not execution.idle.done():
+                execution.idle.set_result(None)
+            return
+        if kind == "execute_input":
+            if not execution.begun.done():
+                execution.begun.set_result(None)
+            if execution.counts:
+                self.execution_count = content["execution_count"]
+        execution.on_output(kind, content)
+
+
+async def _pump(socket: zmq.asyncio.Socket, session: Session, handle: Callable[[Message], None]) -> None:
+    while True:
+        frames = await socket.recv_multipart()
+        try:
+            _, parts = session.feed_identities(frames)
+            handle(session.deserialize(parts))
+        except Exception:  # one bad message must not end the pump
+            log.exception("a kernel's message could not be handled")
