@@ -36,14 +36,18 @@ draws and saves comes back there.
    `cloudflared` is downloaded from [Cloudflare's releases on
    GitHub](https://github.com/cloudflare/cloudflared/releases) when it is missing.
 2. Run both cells, and leave this page open.
-3. Copy the line `https://…#TOKEN` that **Start** prints into your client's settings as `COLAB_URL`, or take the
-   whole printed configuration, and restart the client.
+3. Copy the line that **Start** prints, `https://…#TOKEN` or `jupyter+https://…?token=TOKEN`, into your client's
+   settings as `COLAB_URL`, or take the whole printed configuration, and restart the client.
 
 **The line is a key.** Anyone with it can run any code on this machine, and so can read and change everything that
 this machine can reach, including a mounted Google Drive. It stays in this notebook's output: clear the output before
 you share the notebook. To stop everything, stop the Start cell. With the address of your own network (search the web
 for "what is my IP") in the form's `allowed_ips`, or in the environment's `ALLOWED_IPS`, the line is useless from
 elsewhere.
+
+**JupyterLab on your computer.** With the form's `server` set to Jupyter Server, **Start** also prints a
+`jupyter lab --gateway-url=…` line. JupyterLab started with it runs its kernels here, and the bridge works beside it,
+on the same machine. Notebooks and other files in JupyterLab stay on your computer; files that code writes are here.
 
 **Running it again.** The token stays the same as long as this machine exists (`/content/.smart_colab/token`). With
 your [ngrok domain](https://dashboard.ngrok.com/domains) as the Secret `NGROK_DOMAIN` (or in the form) the address
@@ -68,6 +72,8 @@ package beside this notebook in the repository, `colab/smart_colab_executor`. It
 
 FORM = """\
 #@title Settings
+#@markdown The executor, or a Jupyter Server, which JupyterLab on your computer can use too:
+server = "executor"  #@param ["executor", "Jupyter Server"]
 tunnel = "ngrok"  #@param ["ngrok", "cloudflare", "none"]
 #@markdown Your fixed ngrok domain; if empty, the Secret NGROK_DOMAIN, else a domain that ngrok chooses:
 ngrok_domain = ""  #@param {type:"string"}
@@ -99,7 +105,7 @@ def unpacked(package, folder):
 content = "/content" if Path("/content").is_dir() else "."
 root = Path(os.environ.get("SMART_COLAB_NOTEBOOK_ROOT", content)).absolute()
 PACKAGE = "<package>"
-unpacked(PACKAGE, root / ".smart_colab" / "package").start(tunnel, ngrok_domain, root, allowed_ips)
+unpacked(PACKAGE, root / ".smart_colab" / "package").start(tunnel, ngrok_domain, root, allowed_ips, server)
 """
 
 

@@ -19,7 +19,7 @@ MAX_DOWNLOADS = 64
 def create_app(config: Config) -> Flask:
     """Create the WSGI application; it must not outlive `config.sessions`."""
     app = Flask(__name__, static_folder=None)
-    install_middleware(app, config.boot_id, config.admission, config.audit)
+    install_middleware(app, config.boot_id, config.admission, config.audit, config.endings)
     slots = Slots(MAX_DOWNLOADS)
     files = add_file_routes(
         app, ContentRoot(config.root, config.state), config.state / "uploads", slots, config.sessions.folders

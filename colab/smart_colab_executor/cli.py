@@ -34,6 +34,7 @@ from .kernels.leftovers import KernelNotes, last_words
 from .kernels.loop_thread import LoopThread
 from .kernels.workspace import Workspace
 from .machine import state_lock
+from .machine.endings import Endings
 from .sessions.registry import Sessions
 
 TOKEN_VARIABLE = "SMART_COLAB_TOKEN"  # noqa: S105 - a name, not a token
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check_host(options.host)
         _check_ready_file(options.ready_file)
         admission = Admission(Token(secret), allowed, options.behind)
+        endings = Endings(options.idle_exit_sec, options.exit_with_pid)
     except ValueError as error:
         parser.error(str(error))
     root = options.root.resolve()
@@ -104,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--state {state}: {error.strerror}; name a folder in which files can be created")
     with lock, LoopThread() as thread:
         sessions = Sessions(Workspace(root), thread, notes)
-        config = Config(admission, audit, root, state, jobs, sessions, boot_id, stop)
+        config = Config(admission, audit, root, state, jobs, sessions, boot_id, stop, endings)
         try:
             with serving(create_app(config), options.host, options.port, state) as url:
                 sessions.open()
@@ -116,6 +118,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     sessions.restore_records()
                     spoiled.clear_places(state)
                     lock.restore_folder()
+                    reason = endings.reason(is_busy=jobs.has_unfinished())
+                    if reason is not None:
+                        logging.getLogger(__name__).info("the executor ends: %s", reason)
+                        stop.set()
                 # While it still serves, so that requests that wait for a job receive its end.
                 sessions.close()
         except CannotListen as error:
@@ -152,6 +158,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--behind", choices=sorted(TUNNEL_HEADERS), help="the tunnel whose header names the client")
     parser.add_argument("--ready-file", type=Path, help="where to write the ready line")
     parser.add_argument("--exit-with-stdin", action="store_true", help="exit when stdin closes")
+    parser.add_argument("--exit-with-pid", type=int, metavar="PID", help="exit when this process has ended")
+    parser.add_argument(
+        "--idle-exit-sec", type=float, metavar="SEC", help="exit after this time without a request and without a job"
+    )
     parser.add_argument("--neighbours", action="store_true", help="take over jobs from numbered states beside this one")
     parser.add_argument("--version", action="version", version=__version__)
     return parser

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from harness import Executor
 from preview_helpers import Desk
+from start_cell import Run
 
 from smart_colab_executor.files.content_root import ContentRoot
 from smart_colab_executor.files.files import Files
@@ -62,3 +63,27 @@ def files(root: Path) -> Files:
 def desk(root: Path) -> Desk:
     """Serve previews of the files of a content root without an executor."""
     return Desk(root)
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    runs: list[Run] = []
+
+    def start(*command: str, **environment: str) -> Run:
+        runs.append(Run(*command, root=tmp_path, **environment))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        if run.process.poll() is None:
+            run.process.kill()
+        run.process.wait()
+        assert run.process.stdout
+        run.process.stdout.close()
+
+
+@pytest.fixture
+def cell(launch: Callable[..., Run], tmp_path: Path) -> Callable[..., Run]:
+    """Run the start cell's code without a kernel."""
+    script = "import sys; from smart_colab_executor.notebook.start import start; start(*sys.argv[1:])"
+    return lambda tunnel="none", **environment: launch("-c", script, tunnel, "", str(tmp_path), **environment)

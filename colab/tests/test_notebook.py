@@ -7,23 +7,23 @@ import sys
 import tomllib
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from queue import Empty, Queue
-from threading import Thread
 from types import ModuleType
 from typing import Any
 
 import psutil
 import pytest
+from start_cell import HERE, Run
 
-from smart_colab_executor.notebook import start
+from smart_colab_executor.notebook import settings, start
 from smart_colab_executor.notebook.live_log import request
-from smart_colab_executor.notebook.start import NEEDED, Settings
+from smart_colab_executor.notebook.servers import NEEDED
+from smart_colab_executor.notebook.settings import Settings
 from smart_colab_executor.notebook.tunnels import SetupError
 
-HERE = Path(__file__).parent
 NAMES = (
+    "SMART_COLAB_SERVER",
     "SMART_COLAB_TUNNEL",
     "SMART_COLAB_NOTEBOOK_PORT",
     "SMART_COLAB_TOKEN",
@@ -42,7 +42,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class TestSettings:
     def read(self, tunnel: str, domain: str = "", **secrets: str) -> Settings:
-        return start.read_settings(tunnel, domain, Path("/content"), lambda name: secrets.get(name, ""))
+        return settings.read_settings("executor", tunnel, domain, Path("/content"), lambda name: secrets.get(name, ""))
 
     def test_ngrok_takes_its_secrets(self) -> None:
         domain = "https://mine.ngrok.app/"
@@ -71,7 +71,7 @@ class TestSettings:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def read(form: str) -> str:
-            return start.read_settings("none", "", Path("/content"), lambda _: "", form).allowed_ips
+            return settings.read_settings("executor", "none", "", Path("/content"), lambda _: "", form).allowed_ips
 
         assert read("") == ""
         assert read(" 192.0.2.1, 10.0.0.0/8 ") == "192.0.2.1, 10.0.0.0/8"
@@ -82,7 +82,14 @@ class TestSettings:
         monkeypatch.setenv("ALLOWED_IPS", "")
         assert read("192.0.2.1") == "192.0.2.1"
 
-    @pytest.mark.parametrize("name", ["SMART_COLAB_TUNNEL", "SMART_COLAB_NOTEBOOK_PORT"])
+    def test_a_jupyter_server_serves_all_addresses_or_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SMART_COLAB_SERVER", "Jupyter Server")
+        assert self.read("none").server == "Jupyter Server"
+        monkeypatch.setenv("ALLOWED_IPS", "192.0.2.1")
+        with pytest.raises(SetupError, match="leave allowed_ips empty"):
+            self.read("none")
+
+    @pytest.mark.parametrize("name", ["SMART_COLAB_SERVER", "SMART_COLAB_TUNNEL", "SMART_COLAB_NOTEBOOK_PORT"])
     def test_invalid_settings_are_refused(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         monkeypatch.setenv(name, "nonsense")
         with pytest.raises(SetupError, match="nonsense"):
@@ -125,22 +132,22 @@ class TestSecret:
 
     def test_a_secret_is_read_from_colab(self, colab: Callable[[str | Exception], None]) -> None:
         colab(" value\n")
-        assert start.secret("NGROK_TOKEN") == "value"
+        assert settings.secret("NGROK_TOKEN") == "value"
 
     @pytest.mark.parametrize("error", [FakeUserdata.SecretNotFoundError(), FakeUserdata.TimeoutException()])
     def test_a_missing_secret_is_empty(self, colab: Callable[[str | Exception], None], error: Exception) -> None:
         colab(error)
-        assert start.secret("NGROK_TOKEN") == ""
+        assert settings.secret("NGROK_TOKEN") == ""
 
     def test_a_denied_secret_gives_the_remedy(self, colab: Callable[[str | Exception], None]) -> None:
         colab(FakeUserdata.NotebookAccessError())
         with pytest.raises(SetupError, match=r"NGROK_TOKEN(.|\n)*Notebook access"):
-            start.secret("NGROK_TOKEN")
+            settings.secret("NGROK_TOKEN")
 
     def test_outside_colab_a_secret_is_read_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert start.secret("NGROK_TOKEN") == ""
+        assert settings.secret("NGROK_TOKEN") == ""
         monkeypatch.setenv("NGROK_TOKEN", "value")
-        assert start.secret("NGROK_TOKEN") == "value"
+        assert settings.secret("NGROK_TOKEN") == "value"
 
 
 class TestInstall:
@@ -176,79 +183,6 @@ def test_a_private_file_is_private_at_all_times(tmp_path: Path) -> None:
     file.chmod(0o644)
     start.write_private(file, "new")
     assert (file.read_text(), file.stat().st_mode & 0o777) == ("new", 0o600)
-
-
-class Run:
-    """A process that runs the notebook or its start cell's module, with its output line by line."""
-
-    def __init__(self, *command: str, root: Path, **environment: str) -> None:
-        self.root = root
-        self.output: list[str] = []
-        self._lines: Queue[str | None] = Queue()
-        self.process = subprocess.Popen(
-            [sys.executable, *command],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=os.environ | {"PYTHONPATH": str(HERE.parent), **environment},
-            start_new_session=True,
-        )
-        Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        assert self.process.stdout
-        for line in self.process.stdout:
-            self._lines.put(line.rstrip("\n"))
-        self._lines.put(None)
-
-    def until(self, text: str) -> str:
-        """Read up to the line with the text; limited only by the test's timeout."""
-        while True:
-            try:
-                line = self._lines.get(timeout=100)
-            except Empty:
-                line = None
-            if line is None:
-                pytest.fail(f"{text!r} never came:\n" + "\n".join(self.output))
-            self.output.append(line)
-            if text in line:
-                return line
-
-    def line_to_copy(self) -> tuple[str, str]:
-        address, _, token = self.until("#").partition("#")
-        return address, token
-
-    def executor(self) -> psutil.Process:
-        return psutil.Process(json.loads((self.root / ".smart_colab" / "ready.json").read_text())["pid"])
-
-    def end(self) -> int:
-        while (line := self._lines.get(timeout=100)) is not None:
-            self.output.append(line)
-        return self.process.wait(100)
-
-
-@pytest.fixture
-def launch(tmp_path: Path) -> Iterator[Callable[..., Run]]:
-    runs: list[Run] = []
-
-    def start(*command: str, **environment: str) -> Run:
-        runs.append(Run(*command, root=tmp_path, **environment))
-        return runs[-1]
-
-    yield start
-    for run in runs:
-        if run.process.poll() is None:
-            run.process.kill()
-        run.process.wait()
-        assert run.process.stdout
-        run.process.stdout.close()
-
-
-@pytest.fixture
-def cell(launch: Callable[..., Run], tmp_path: Path) -> Callable[..., Run]:
-    """Run the start cell's code without a kernel."""
-    script = "import sys; from smart_colab_executor.notebook.start import start; start(*sys.argv[1:])"
-    return lambda tunnel="none", **environment: launch("-c", script, tunnel, "", str(tmp_path), **environment)
 
 
 def put(address: str, token: str, code: str, number: int = 1) -> dict[str, Any]:

@@ -12,7 +12,7 @@ NAME = PACKAGE.name
 
 # A room may import rooms of earlier floors.
 FLOORS = (
-    ("in_kernel", "wire"),
+    ("in_kernel", "relay", "wire"),
     ("core",),
     ("machine", "guard"),
     ("kernels", "files", "notebook"),
@@ -27,9 +27,9 @@ MAX_ROOMS = 12
 # Rooms that may import Flask or its dependencies.
 WEB = {"flask", "werkzeug", "waitress"}
 WEB_ROOMS = {"http", "app"}
-# These run where nothing is installed for us: beside the user's code, and before the notebook has installed anything.
-# The modules named here are imported inside a function, once they are known to exist.
-STANDARD_LIBRARY_AND = {"in_kernel": {"matplotlib"}, "notebook": {"google", "ngrok"}}
+# These run where nothing is installed for us: beside the user's code, before the notebook has installed anything, and
+# in a kernel of a Jupyter server. The modules named here are imported once they are known to exist.
+STANDARD_LIBRARY_AND = {"in_kernel": {"matplotlib"}, "notebook": {"google", "ngrok"}, "relay": {"IPython", "psutil"}}
 
 
 def imports(path: str, text: str) -> Iterator[tuple[str, str]]:
@@ -112,6 +112,8 @@ def test_every_room_of_the_package_is_documented() -> None:
         ("in_kernel/loops.py", "from ..core import errors"),
         ("in_kernel/loops.py", "import psutil"),
         ("notebook/start.py", "import psutil"),
+        ("relay/relay.py", "from ..core import errors"),
+        ("relay/starter.py", "import zmq"),
         ("app.py", "from . import cli"),
         ("cellar/a.py", ""),
     ],

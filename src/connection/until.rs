@@ -25,7 +25,7 @@ use crate::runtime::{
 use crate::wire::files::{
     BundleReply, BundleRequest, FileList, FilePreview, FileStat, FileText, Upload, UploadKey,
 };
-use crate::wire::job::{EventPage, Job, JobRequest};
+use crate::wire::job::{CellNames, EventPage, Job, JobRequest};
 use crate::wire::machine::{Health, Probe};
 use crate::wire::session::{Cleanup, CleanupRequest, Removed, Restarted, Session, Variables};
 
@@ -154,6 +154,11 @@ impl Code for Until {
 
     async fn setup(&self, id: JobId) -> RuntimeResult<String> {
         self.freely(|runtime| async move { runtime.setup(id).await })
+            .await
+    }
+
+    async fn names(&self, cells: &[String]) -> RuntimeResult<Vec<CellNames>> {
+        self.freely(|runtime| async move { runtime.names(cells).await })
             .await
     }
 }

@@ -21,7 +21,7 @@ use crate::base::ids::JobId;
 use crate::wire::files::{
     BundleReply, BundleRequest, FileList, FilePreview, FileStat, FileText, Upload, UploadKey,
 };
-use crate::wire::job::{EventPage, Job, JobRequest};
+use crate::wire::job::{CellNames, EventPage, Job, JobRequest};
 use crate::wire::machine::{Health, Probe};
 use crate::wire::session::{Cleanup, CleanupRequest, Removed, Restarted, Session, Variables};
 use crate::wire::state::JobState;
@@ -63,6 +63,8 @@ pub trait Code: Send + Sync {
     async fn code(&self, id: JobId) -> RuntimeResult<String>;
     /// Returns the setup of a loop; empty for a job without one.
     async fn setup(&self, id: JobId) -> RuntimeResult<String>;
+    /// Returns the names that each of these cells defines and uses; nothing is run.
+    async fn names(&self, cells: &[String]) -> RuntimeResult<Vec<CellNames>>;
 }
 
 /// Named kernels and their variables.

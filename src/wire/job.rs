@@ -126,3 +126,26 @@ pub struct EventPage {
 pub struct JobReply {
     pub job: Job,
 }
+
+/// The names that a cell defines and uses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CellNames {
+    /// Set, deleted or changed in place.
+    pub defines: Vec<String>,
+    /// Read from before.
+    pub uses: Vec<String>,
+    /// The text does not tell all of them.
+    pub opaque: bool,
+}
+
+/// The body of `POST /names`: sources of cells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamesRequest {
+    pub cells: Vec<String>,
+}
+
+/// The reply to `POST /names`, in the same order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamesReply {
+    pub cells: Vec<CellNames>,
+}

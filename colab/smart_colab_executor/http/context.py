@@ -10,6 +10,7 @@ from pathlib import Path
 from ..guard.admission import Admission
 from ..guard.audit import Audit
 from ..jobs.store import JobStore
+from ..machine.endings import Endings
 from ..sessions.registry import Sessions
 
 
@@ -25,6 +26,7 @@ class Config:
     sessions: Sessions
     boot_id: str
     stop: threading.Event
+    endings: Endings
     started: float = field(default_factory=time.monotonic)
 
     @property

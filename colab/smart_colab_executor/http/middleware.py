@@ -15,6 +15,7 @@ from .. import __version__
 from ..core import errors
 from ..guard.admission import Admission, Sender
 from ..guard.audit import Audit
+from ..machine.endings import Endings
 from ..wire import API_VERSION
 from . import problems
 from .problems import problem_reply, status_of
@@ -27,10 +28,10 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 OPEN_ENDPOINT = "health"
 
 
-def install_middleware(app: Flask, boot_id: str, admission: Admission, audit: Audit) -> None:
+def install_middleware(app: Flask, boot_id: str, admission: Admission, audit: Audit, endings: Endings) -> None:
     """Add admission, headers and error replies to all routes; the endpoint `health` needs no token."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    _add_admission(app, admission, audit)
+    _add_admission(app, admission, audit, endings)
     _add_reply_headers(app, boot_id)
     _add_error_handlers(app)
 
@@ -47,7 +48,7 @@ def request_id() -> str:
     return found
 
 
-def _add_admission(app: Flask, admission: Admission, audit: Audit) -> None:
+def _add_admission(app: Flask, admission: Admission, audit: Audit, endings: Endings) -> None:
     @app.before_request
     def admit() -> None:
         given = request.headers.get("X-Request-Id", "")
@@ -65,6 +66,7 @@ def _add_admission(app: Flask, admission: Admission, audit: Audit) -> None:
             g.is_logged = audit.refused(str(g.sender), status_of(error), error.code, request.path)
             raise
         if request.endpoint != OPEN_ENDPOINT:
+            endings.note_use()
             _check_version(request.headers.get("X-Smart-Colab-Api"))
 
 

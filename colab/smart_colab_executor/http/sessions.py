@@ -1,4 +1,4 @@
-"""The routes of `/sessions`, `/variables` and `/cleanup`. See API.md."""
+"""The routes of `/sessions`, `/variables`, `/names` and `/cleanup`. See API.md."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from flask import Flask, Response, request
 from ..core import errors
 from ..core.arguments import session_name
 from ..files.files import Files
+from ..jobs.names import cell_names
 from ..jobs.request import DEFAULT_SESSION
 from ..machine import probe
 from .context import Config
@@ -48,6 +49,13 @@ def add_session_routes(app: Flask, config: Config, files: Files) -> None:
         after = probe.memory().available_gb
         memory = {"memory_before_gb": before, "memory_after_gb": after}
         return json_reply({"session": name, **done, "deleted_files": deleted, **memory})
+
+    @app.post("/names")
+    def names() -> Response:
+        cells = json_body().get("cells")
+        if not isinstance(cells, list) or not all(isinstance(cell, str) for cell in cells):
+            raise errors.InvalidArgument("'cells' must be a list of texts.")
+        return json_reply({"cells": [cell_names(cell) for cell in cells]})
 
 
 def _variable_names(names: object) -> list[str] | None:

@@ -171,6 +171,11 @@ class JobStore:
             )
         return count
 
+    def has_unfinished(self) -> bool:
+        """Return whether a job is running or waiting."""
+        with self._lock:
+            return not all(job.is_final for job in self._unfinished.values())
+
     def get(self, job_id: str) -> Job:
         """Return a job by its id. Raises InvalidArgument if the id is not a UUID, NotFound if it is unknown."""
         canonical = parse_id(job_id)

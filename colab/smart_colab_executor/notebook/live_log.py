@@ -20,10 +20,10 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def request(address: str, token: str, path: str, method: str = "GET") -> dict[str, Any]:
-    """Send a request to the executor on this machine."""
+    """Send a request to the server on this machine; an empty reply is an empty object."""
     asked = urllib.request.Request(address + path, method=method, headers={"Authorization": f"Bearer {token}"})  # noqa: S310
     with _opener.open(asked, timeout=10) as reply:
-        answer: dict[str, Any] = json.load(reply)
+        answer: dict[str, Any] = json.loads(reply.read() or b"{}")
     return answer
 
 

@@ -105,3 +105,23 @@ class Execution(TypedDict):
     memory_after_gb: float | None
     memory_delta_mb: float | None
     warning: str | None
+
+
+class CellNames(TypedDict):
+    """The names that a cell defines and uses; `opaque` if its text does not tell all of them."""
+
+    defines: list[str]
+    uses: list[str]
+    opaque: bool
+
+
+class NamesRequest(TypedDict):
+    """The body of `POST /names`."""
+
+    cells: list[str]
+
+
+class NamesReply(TypedDict):
+    """The reply to `POST /names`: one for each cell, in order."""
+
+    cells: list[CellNames]

@@ -20,7 +20,9 @@ use super::{ByteStream, Code, Hold, JobsQuery, Machine, Runtime, Sessions};
 use crate::base::ids::JobId;
 use crate::edge::allowance::Allowance;
 use crate::edge::settings::Endpoint;
-use crate::wire::job::{EventPage, Job, JobList, JobReply, JobRequest};
+use crate::wire::job::{
+    CellNames, EventPage, Job, JobList, JobReply, JobRequest, NamesReply, NamesRequest,
+};
 use crate::wire::limits::MAX_BODY_BYTES;
 use crate::wire::machine::{Health, Probe};
 use crate::wire::problem::Problem;
@@ -227,6 +229,19 @@ impl Code for Executor {
 
     async fn setup(&self, id: JobId) -> RuntimeResult<String> {
         self.text(&format!("jobs/{id}/setup")).await
+    }
+
+    async fn names(&self, cells: &[String]) -> RuntimeResult<Vec<CellNames>> {
+        let request = NamesRequest {
+            cells: cells.to_vec(),
+        };
+        let call = self
+            .http
+            .request(Method::POST, "names")
+            .json(&request)
+            .timeout(ANSWER_TIMEOUT);
+        let reply: NamesReply = self.http.json(call, MAX_LIST_BYTES).await?;
+        Ok(reply.cells)
     }
 }
 
