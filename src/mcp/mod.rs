@@ -10,6 +10,7 @@
 //! - `call`: a call's deadline, cancellation and progress; `clients`: what each client allows; `cancellation`: the user's stop or not;
 //!   `left`: what goes on after a cancelled call;
 //! - [`words`]: the advice of the floors below, in the names of the tools;
+//! - `cells`, `notebook_runs`: runs of cells and of notebooks in MCP's form;
 //! - `roots`: the client's roots;
 //! - [`transport`]: stdio, made safe against early notifications and unreadable requests; `lines`: its lines; `message`: their messages; `scan`: finds
 //!   members in unparsable ones; `methods`: errors for unsupported requests.
@@ -32,6 +33,7 @@ mod lines;
 mod media;
 mod message;
 mod methods;
+mod notebook_runs;
 mod reply;
 mod report;
 mod resources;

@@ -14,7 +14,7 @@ use crate::support::rust::{code_only, crate_paths, literals, words};
 use crate::tool_list::listed;
 
 /// A room may import only rooms of the floors before its own.
-const FLOORS: [&[&str]; 15] = [
+const FLOORS: [&[&str]; 16] = [
     &["base"],
     &["wire", "edge", "render"],
     &["runtime"],
@@ -26,6 +26,7 @@ const FLOORS: [&[&str]; 15] = [
     &["chunked"],
     &["notebook", "tasks"],
     &["document"],
+    &["notebook_run"],
     &["mcp"],
     &["shutdown"],
     &["app"],
