@@ -4,7 +4,7 @@
 //! - `tools/`: a file for each family of tools;
 //! - `resources/`: logs, files and checkpoints as resources; `answers`: the requests for them; `media`: media types of files;
 //! - `floors`: the floors below, for tools and resources;
-//! - `arguments`: fits a call's arguments to its schema; `args`: parses single arguments;
+//! - `arguments`: fits a call's arguments to its schema; `wanted`: to one type of it; `args`: parses single arguments;
 //! - `fault`: the fields of failed calls; `convert`: results and faults in MCP's form; `reply`: facts, output and
 //!   links in the bytes that a client keeps; `report`: reports and lists; `schema`: schemas that every client accepts;
 //! - `call`: a call's deadline, cancellation and progress; `clients`: what each client allows; `cancellation`: the user's stop or not;
@@ -44,4 +44,5 @@ pub mod serve;
 pub mod server;
 mod tools;
 pub mod transport;
+mod wanted;
 pub mod words;

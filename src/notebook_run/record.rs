@@ -19,9 +19,7 @@ const VERSION: u64 = 1;
 const KEY_BYTES: usize = 12;
 
 /// What happens to the cells after one that failed.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnError {
     /// None of them runs.

@@ -35,31 +35,39 @@ enum Kind {
     Markdown,
 }
 
+// Without descriptions, which would take room in the list of tools.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Policy {
+    Stop,
+    SkipDependents,
+    Continue,
+}
+
 #[derive(Debug, Deserialize, JsonSchema)]
 struct CellArgs {
     source: String,
-    /// Default `code`.
     r#type: Option<Kind>,
     tags: Option<Vec<String>>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct NotebookArgs {
-    /// Its path on the runtime; default the opened one.
+    /// Default the opened one.
     notebook: Option<String>,
-    /// Or the cells of a new one.
+    /// Or those of a new one; type: default code.
     cells: Option<Vec<CellArgs>>,
-    /// Variables to set after the cell tagged `parameters`.
+    /// Set after the cell tagged `parameters`.
     parameters: Option<Map<String, Value>>,
     /// Seconds each cell may run, up to 43,200; default 600.
     timeout_sec: Option<u64>,
-    /// Further attempts after errors that may pass; default 2.
+    /// After errors that may pass; default 2.
     max_retries: Option<u32>,
-    /// A regular expression on `EName: evalue` for more such errors.
+    /// Regex on `EName: evalue` for more such errors.
     retry_on: Option<String>,
     /// Default `skip_dependents`.
-    on_error: Option<OnError>,
-    /// Start at this cell (id or index).
+    on_error: Option<Policy>,
+    /// Start here: id or index.
     from_cell: Option<String>,
     /// Restart the session first.
     restart: Option<bool>,
@@ -74,10 +82,9 @@ impl Server {
     #[tool(
         title = "Run notebook",
         input_schema = schema::input::<NotebookArgs>(),
-        description = "Run a whole notebook on the runtime, cell by cell, with outputs written into it as cells end. It runs on by itself, also when the \
-            client closes: get_output with its id or name as job_id follows it, interrupt_execution ends it. Errors that may pass (connection, \
-            rate limit, GPU memory) are retried; cells that use what a failed cell defines are skipped. Tags: depends_on:ID, force, \
-            skip-execution. At the end a copy is in the save folder.",
+        description = "Run a whole notebook on the runtime, with outputs written into it cell by cell, and a copy in the save folder at the end. It runs on by \
+            itself: get_output with its name as job_id follows it, interrupt_execution ends it. Errors that may pass (connection, rate limit, GPU \
+            memory) are retried; what depends on a failed cell is skipped. Tags: depends_on:ID, force, skip-execution.",
         annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = false, open_world_hint = true)
     )]
     async fn run_notebook(
@@ -137,7 +144,11 @@ impl Server {
                 timeout_sec,
                 max_retries,
                 retry_on: args.retry_on,
-                on_error: args.on_error.unwrap_or_default(),
+                on_error: match args.on_error {
+                    Some(Policy::Stop) => OnError::Stop,
+                    Some(Policy::Continue) => OnError::Continue,
+                    Some(Policy::SkipDependents) | None => OnError::SkipDependents,
+                },
             },
         })
     }

@@ -1,10 +1,8 @@
 //! What becomes of each cell.
 
-use std::fs;
-
 use serde_json::{Value, json};
 
-use super::{counting, printed, root, runs_of, states, valid};
+use super::{counting, printed, runs_of, states, valid};
 use crate::support::executor::Executor;
 use crate::support::home::Home;
 
@@ -75,7 +73,7 @@ fn a_failed_cell_keeps_only_its_dependents_from_running() {
     assert_eq!(tags, &json!(["injected-parameters"]));
     assert_eq!(
         notebook["cells"][2]["source"],
-        "# Parameters\nn = 21\nname = \"é'\\\"\"\nflag = None"
+        "# Parameters\nflag = None\nn = 21\nname = \"é'\\\"\""
     );
     assert_eq!(printed(&notebook, 3), "x 42 é'\"\n");
     assert_eq!(notebook["cells"][4]["outputs"][0]["output_type"], "error");
@@ -161,5 +159,4 @@ fn only_errors_that_may_pass_are_tried_again() {
             json!({"cells": [{"source": "1"}], "retry_on": "("}),
         )
         .refused("invalid_argument");
-    assert!(!fs::exists(root("run-none")).unwrap());
 }
