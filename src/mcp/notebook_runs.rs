@@ -175,7 +175,12 @@ fn fail(facts: &mut Facts, record: &Record) {
             "Give it more time with timeout_sec, or make it shorter with update_cell; then"
         }
         CellState::Lost => "When the runtime is there again,",
-        _ => "Fix it with update_cell, then",
+        CellState::Failed
+        | CellState::NotRun
+        | CellState::Running
+        | CellState::Succeeded
+        | CellState::Interrupted
+        | CellState::Skipped => "Fix it with update_cell, then",
     };
     let hint = match record.lost_at {
         Some(at) => format!(

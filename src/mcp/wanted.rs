@@ -64,17 +64,12 @@ impl<'a> Wanted<'a> {
             },
             Self::Choice(choices) => choices.contains(&given).then(|| given.clone()),
             Self::Names => names(given),
-            Self::Object => match given {
-                Value::String(text) => serde_json::from_str(text).ok().filter(Value::is_object),
-                given => given.is_object().then(|| given.clone()),
-            },
-            Self::Objects(schema, root) => match given {
-                Value::String(text) => self.fit(&serde_json::from_str(text).ok()?),
-                given => {
-                    let items = given.as_array()?.iter();
-                    items.map(|item| member_fit(item, schema, root)).collect()
-                }
-            },
+            Self::Object => read(given).filter(Value::is_object),
+            Self::Objects(schema, root) => {
+                let given = read(given)?;
+                let items = given.as_array()?.iter();
+                items.map(|item| member_fit(item, schema, root)).collect()
+            }
             Self::Text => given.is_string().then(|| given.clone()),
         }
     }
@@ -122,6 +117,14 @@ impl<'a> Wanted<'a> {
                 shown
             }
         }
+    }
+}
+
+/// A value, or the one that a text holds as JSON.
+fn read(given: &Value) -> Option<Value> {
+    match given.as_str() {
+        Some(text) => serde_json::from_str(text).ok(),
+        None => Some(given.clone()),
     }
 }
 

@@ -82,7 +82,14 @@ impl Reader for Attempt {
                 }
             }
             EventKind::Error(error) => self.error = Some(error.clone()),
-            _ => {}
+            EventKind::Started { .. }
+            | EventKind::DisplayData { .. }
+            | EventKind::Widgets { .. }
+            | EventKind::ClearOutput { .. }
+            | EventKind::Batch { .. }
+            | EventKind::Progress(_)
+            | EventKind::Finished(_)
+            | EventKind::Unknown => {}
         }
         ControlFlow::Continue(())
     }

@@ -201,6 +201,7 @@ impl NotebookRuns {
     /// Goes on with all runs that an earlier process has left, on the runtime that this one is connected to.
     pub fn catch_up(&self) {
         for shelf in Shelf::all(&self.folder) {
+            shelf.forget_old();
             let Some(record) = shelf.load() else { continue };
             if record.state == State::Running && record.place == self.jobs.place() {
                 match self.join(&shelf) {

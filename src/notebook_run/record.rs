@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -15,6 +16,8 @@ use crate::edge::lock::FileLock;
 use crate::edge::store::{read_if_there, remove_if_there, write_atomic, write_quickly};
 
 const VERSION: u64 = 1;
+/// Records that were not changed for longer are removed; no executor keeps its jobs this long.
+const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Bytes of the digest that names a record's files.
 const KEY_BYTES: usize = 12;
 
@@ -226,6 +229,17 @@ impl Shelf {
     pub(super) fn lock(&self) -> Result<Option<FileLock>, RunError> {
         let path = self.record.with_extension("lock");
         FileLock::try_take(&path).map_err(|source| RunError::Disk { path, source })
+    }
+
+    /// Removes a record that was not changed for long.
+    pub(super) fn forget_old(&self) {
+        let changed = self.record.metadata().and_then(|found| found.modified());
+        let age = changed.ok().and_then(|time| time.elapsed().ok());
+        if age.is_some_and(|age| age > MAX_AGE) {
+            for ending in ["json", "lock", "stop"] {
+                let _ = remove_if_there(&self.record.with_extension(ending));
+            }
+        }
     }
 
     /// Asks whichever process works on the run `id` to end it.

@@ -120,6 +120,7 @@ fn only_errors_that_may_pass_are_tried_again() {
         failing("own", 1, "KeyError('come again')"),
         {"source": format!("{}\nimport time\ntime.sleep(600)", counting("slow"))},
         {"source": "print('after')"},
+        {"source": format!("{}\nimport weakref\nclass Big: pass\ndef work():\n    big = Big()\n    globals()['seen'] = weakref.ref(big)\n    raise RuntimeError('CUDA out of memory. Tried to allocate 2 GiB')\nif len(open('gpu').read()) < 2: work()\nprint('freed', seen() is None)", counting("gpu"))},
     ]);
     let run = bridge.call(
         "run_notebook",
@@ -134,7 +135,8 @@ fn only_errors_that_may_pass_are_tried_again() {
             "2 failed",
             "3 succeeded",
             "4 timed_out",
-            "5 succeeded"
+            "5 succeeded",
+            "6 succeeded",
         ]
     );
     let attempts: Vec<_> = run
@@ -142,7 +144,7 @@ fn only_errors_that_may_pass_are_tried_again() {
         .iter()
         .map(|row| row["attempts"].clone())
         .collect();
-    assert_eq!(json!(attempts), json!([3, 3, 1, 2, 1, 1]));
+    assert_eq!(json!(attempts), json!([3, 3, 1, 2, 1, 1, 2]));
     let ran = ["passes", "stays", "wrong", "own", "slow"].map(runs_of);
     assert_eq!(ran, [3, 3, 1, 2, 1]);
     let notebook = valid(run.fact("executed_notebook"));
@@ -153,6 +155,7 @@ fn only_errors_that_may_pass_are_tried_again() {
         "ConnectionError"
     );
     assert_eq!(printed(&notebook, 5), "after\n");
+    assert_eq!(printed(&notebook, 6), "freed True\n");
     bridge
         .call(
             "run_notebook",
