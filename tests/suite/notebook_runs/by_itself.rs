@@ -83,6 +83,57 @@ fn a_bridge_killed_in_a_cell_is_followed_by_one_that_goes_on() {
     );
 }
 
+/// Has the record say that the last cell's job was about to be sent to this executor.
+fn about_to_send(home: &Home, boot_id: &str) {
+    let folder = home.folder("data").join("notebooks");
+    let mut files = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let path = files
+        .find(|path| path.extension().unwrap() == "json")
+        .unwrap();
+    let mut record: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let job = uuid::Uuid::now_v7().to_string();
+    record["state"] = json!("running");
+    record["lost_at"] = json!(null);
+    record["flight"] = json!({"row": 1, "job_id": job, "boot_id": boot_id, "is_known": false});
+    record["rows"][1]["state"] = json!("running");
+    record["rows"][1]["is_written"] = json!(false);
+    record["rows"][1]["job_id"] = json!(job);
+    fs::write(path, record.to_string()).unwrap();
+}
+
+#[test]
+fn a_job_that_never_arrived_is_sent_unless_the_machine_has_changed() {
+    let home = Home::new();
+    let mut bridge = Executor::shared().bridge(&home, &[]);
+    let cells = json!([{"source": "x = 1"}, {"source": counting("unsent")}]);
+    let run = bridge.call("run_notebook", json!({"cells": cells}));
+    run.succeeded();
+    let job = run.rows()[1]["job_id"].as_str().unwrap().to_owned();
+    let noted = home
+        .folder("data")
+        .join("jobs/parts")
+        .join(format!("{job}.json"));
+    let noted = fs::read_to_string(noted).unwrap();
+    let noted: Value = serde_json::from_str(noted.lines().last().unwrap()).unwrap();
+    let id = run.fact("operation").to_owned();
+    let boot_id = noted["boot_id"].as_str().unwrap();
+    for (boot_id, state, runs) in [(boot_id, "1 succeeded", 2), ("another", "1 lost", 2)] {
+        drop(bridge);
+        about_to_send(&home, boot_id);
+        bridge = Executor::shared().bridge(&home, &[]);
+        let end = Instant::now() + PATIENCE;
+        let mut seen = bridge.call("get_output", json!({"job_id": id}));
+        while seen.facts["state"] == "running" {
+            assert!(Instant::now() < end, "{}", seen.facts);
+            seen = bridge.call("get_output", json!({"job_id": id}));
+        }
+        assert_eq!(states(&seen), ["0 succeeded", state]);
+        assert_eq!(runs_of("unsent"), runs);
+    }
+}
+
 #[test]
 fn a_run_goes_on_when_its_call_is_cancelled_and_ends_when_it_is_interrupted() {
     let home = Home::new();
