@@ -88,7 +88,9 @@ fn facts(report: &Report) -> Facts {
         rows.filter(|row| states.contains(&row.state)).count()
     };
     let some = |count: usize| Some(count).filter(|count| *count > 0);
-    let seconds: f64 = record.rows.iter().filter_map(|row| row.seconds).sum();
+    let seconds = record.rows.iter().filter_map(|row| row.seconds);
+    // The sum of nothing would be -0.0.
+    let seconds = seconds.fold(0.0, |sum, more| sum + more);
     let running = record
         .rows
         .iter()
