@@ -82,7 +82,7 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
     floors.notebook_runs.catch_up();
     let served = serve(Server::new(floors), shutdown::on_signal()).await;
     if timeout(STOP_TIMEOUT, connection.stop()).await.is_err() {
-        tracing::warn!("the local executor did not stop in time");
+        tracing::warn!("what this process started did not stop in time");
     }
     served
 }

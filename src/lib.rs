@@ -11,7 +11,7 @@
 //! | work | [`notebook_run`] over [`document`] over [`tasks`] and `notebook` over `chunked` over `checkpoints` over `jobs`, [`transfer`], [`reading`] and [`machine`] | running code, following it, keeping its results; sending, fetching and reading files; judging a machine; exporting what was run; one thing for each id; editing notebooks and running their cells; running whole notebooks |
 //! | call | [`caller`] | the call behind a piece of work: its deadline, cancellation, progress reports and turn |
 //! | reach | [`connection`] over [`provision`] over [`runtime`] | retrying requests until a deadline; provisioning a runtime; the requests that a runtime answers |
-//! | ground | [`wire`], [`edge`], [`render`], [`base`] | the API's types; process and disk; pictures and pages made readable; text and ids |
+//! | ground | [`jupyter`] over [`wire`], [`edge`], [`render`], [`base`] | the client of Jupyter Servers; the API's types; process and disk; pictures and pages made readable; text and ids |
 //!
 //! # Invariants
 //!
@@ -32,6 +32,7 @@ pub mod connection;
 pub mod document;
 pub mod edge;
 pub mod jobs;
+pub mod jupyter;
 pub mod machine;
 pub mod mcp;
 pub mod notebook;

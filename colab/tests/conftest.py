@@ -27,8 +27,24 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
 
 
 @pytest.fixture
-def session(executor: Executor) -> Iterator[str]:
-    """Name a session of the test's own, which ends with it."""
+def session(request: pytest.FixtureRequest, executor: Executor) -> Iterator[str]:
+    """Name a session that the tests of a module share, or one for a test marked `fresh_kernel`.
+
+    A kernel takes longer to start than most tests to run. The mark is for those that need an unused one or spoil it.
+    """
+    if request.node.get_closest_marker("fresh_kernel") is None:
+        yield request.getfixturevalue("module_session")
+    else:
+        yield from named_session(executor)
+
+
+@pytest.fixture(scope="module")
+def module_session(executor: Executor) -> Iterator[str]:
+    """See `session`."""
+    yield from named_session(executor)
+
+
+def named_session(executor: Executor) -> Iterator[str]:
     name = f"s-{uuid.uuid4().hex[:8]}"
     yield name
     executor.call("DELETE", f"/sessions/{name}")

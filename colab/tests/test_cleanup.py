@@ -9,8 +9,8 @@ import pytest
 from harness import Executor, wait_until
 
 # Far beyond what an idle kernel gains or loses by itself.
-HELD_BYTES = 200_000_000
-NEARLY_ALL_MB = 180
+HELD_BYTES = 60_000_000
+NEARLY_ALL_MB = 50
 
 
 @pytest.fixture
@@ -141,25 +141,24 @@ def test_of_a_graph_too_large_to_be_searched_the_holder_is_named_too(executor: E
     assert done["held_by"] == ["kept"]
 
 
-@pytest.mark.parametrize("unknown", ["nobody", "_", "__", "Out", "In", "exit", "get_ipython", "__name__", "_ih", "a.b"])
-def test_an_unknown_name_is_refused_and_nothing_is_cleared(executor: Executor, session: str, unknown: str) -> None:
+def test_an_unknown_name_is_refused_and_nothing_is_cleared(executor: Executor, session: str) -> None:
     executor.run("a, b = 1, 2", session=session)
-    body = {"session": session, "variables": ["a", unknown]}
-    reply = executor.call("POST", "/cleanup", body)
-    assert (reply.status, reply.json["code"], reply.json["retryable"]) == (404, "not_found", False)
-    assert reply.json["detail"] == f"Session {session} has no variable {unknown}; nothing was cleared."
-    assert reply.json["hint"] == "It has: a, b."
-    assert executor.run("print(a, b)", session=session).stdout == "1 2\n"
+    for unknown in ("nobody", "_", "__", "Out", "In", "exit", "get_ipython", "__name__", "_ih", "a.b"):
+        body = {"session": session, "variables": ["a", unknown]}
+        reply = executor.call("POST", "/cleanup", body)
+        assert (reply.status, reply.json["code"], reply.json["retryable"]) == (404, "not_found", False)
+        assert reply.json["detail"] == f"Session {session} has no variable {unknown}; nothing was cleared."
+        assert reply.json["hint"] == "It has: a, b."
+        assert executor.run("print(a, b)", session=session).stdout == "1 2\n"
 
 
-@pytest.mark.parametrize("variables", [[], "a", [1], {"a": 1}, [["a"]], True])
-def test_malformed_names_are_refused_and_nothing_is_cleared(
-    executor: Executor, session: str, variables: object
-) -> None:
+def test_malformed_names_are_refused_and_nothing_is_cleared(executor: Executor, session: str) -> None:
     executor.run("a = 1", session=session)
-    reply = executor.call("POST", "/cleanup", {"session": session, "variables": variables})
-    assert (reply.status, reply.json["code"]) == (400, "invalid_argument")
-    assert executor.run("print(a)", session=session).stdout == "1\n"
+    malformed: list[object] = [[], "a", [1], {"a": 1}, [["a"]], True]
+    for variables in malformed:
+        reply = executor.call("POST", "/cleanup", {"session": session, "variables": variables})
+        assert (reply.status, reply.json["code"]) == (400, "invalid_argument")
+        assert executor.run("print(a)", session=session).stdout == "1\n"
 
 
 def test_without_a_kernel_there_is_nothing_to_free(executor: Executor, session: str) -> None:

@@ -35,40 +35,66 @@ def start(folder: Path, *arguments: str, **environment: str) -> str:
     return last
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--port", "70000"], "--port: '70000' is not a port: give a number up to 65535; 0 takes a free one"),
-        (["--port=-1"], "--port: '-1' is not a port"),
-        (["--port", "http"], "--port: 'http' is not a port"),
-        (["--port", "1e3"], "--port: '1e3' is not a port"),
-        (["--port", ""], "--port: '' is not a port"),
-        (["--host", "nope.invalid"], ADDRESS),
-        (["--host", "999.1.1.1"], ADDRESS),
-        (["--host", "http://127.0.0.1"], ADDRESS),
-        (["--host", ""], ADDRESS),
-        (["--host", "a" * 70 + ".b"], ADDRESS),
-        (["--host", "192.0.2.1"], ADDRESS),
-        (["--root", "missing"], "missing is not a folder: create it"),
-        (["--root", "file"], "file is not a folder: create it"),
-        (["--state", "file"], "name a folder in which files can be created"),
-        (["--state", "file/below"], "name a folder in which files can be created"),
-        (["--token-file", "missing"], "--token-file missing: No such file or directory; name a file"),
-        (["--token-file", "."], "name a file that holds the token"),
-        (["--token-file", "binary"], "--token-file binary is not text; name a file"),
-        (["--token-file", "empty"], "--token-file empty: the token must be printable ASCII"),
-        (["--token", "with space"], "--token: the token must be printable ASCII"),
-        (["--ready-file", "missing/ready"], "--ready-file missing/ready: name a file in an existing folder"),
-        (["--ready-file", "."], "--ready-file .: name a file"),
-        (["--allow-ips", "10.0.0.0/33"], "--allow-ips: '10.0.0.0/33' is neither an IP address nor a network"),
-        (["--allow-ips", "10.0.0.5/24"], "has host bits set; write 203.0.113.7 or 203.0.113.0/24"),
-    ],
-)
-def test_an_invalid_option_gives_a_remedy(tmp_path: Path, arguments: list[str], said: str) -> None:
+INVALID: list[tuple[list[str], str]] = [
+    (["--port", "70000"], "--port: '70000' is not a port: give a number up to 65535; 0 takes a free one"),
+    (["--port=-1"], "--port: '-1' is not a port"),
+    (["--port", "http"], "--port: 'http' is not a port"),
+    (["--port", "1e3"], "--port: '1e3' is not a port"),
+    (["--port", ""], "--port: '' is not a port"),
+    (["--host", "nope.invalid"], ADDRESS),
+    (["--host", "999.1.1.1"], ADDRESS),
+    (["--host", "http://127.0.0.1"], ADDRESS),
+    (["--host", ""], ADDRESS),
+    (["--host", "a" * 70 + ".b"], ADDRESS),
+    (["--host", "192.0.2.1"], ADDRESS),
+    (["--root", "missing"], "missing is not a folder: create it"),
+    (["--root", "file"], "file is not a folder: create it"),
+    (["--state", "file"], "name a folder in which files can be created"),
+    (["--state", "file/below"], "name a folder in which files can be created"),
+    (["--token-file", "missing"], "--token-file missing: No such file or directory; name a file"),
+    (["--token-file", "."], "name a file that holds the token"),
+    (["--token-file", "binary"], "--token-file binary is not text; name a file"),
+    (["--token-file", "empty"], "--token-file empty: the token must be printable ASCII"),
+    (["--token", "with space"], "--token: the token must be printable ASCII"),
+    (["--ready-file", "missing/ready"], "--ready-file missing/ready: name a file in an existing folder"),
+    (["--ready-file", "."], "--ready-file .: name a file"),
+    (["--allow-ips", "10.0.0.0/33"], "--allow-ips: '10.0.0.0/33' is neither an IP address nor a network"),
+    (["--allow-ips", "10.0.0.5/24"], "has host bits set; write 203.0.113.7 or 203.0.113.0/24"),
+]
+# In one process, because most of a start is imports.
+START_EACH = """
+import json, sys
+from smart_colab_executor.cli import main
+for arguments in json.load(sys.stdin):
+    try:
+        main(["--port", "0", "--root", ".", *arguments])
+    except SystemExit as end:
+        print(end.code)
+    print("ended", file=sys.stderr)
+"""
+
+
+def test_an_invalid_option_gives_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "empty").touch()
     (tmp_path / "binary").write_bytes(b"\xff\xfe\xd0")
-    assert said in start(tmp_path, *arguments)
+    ours = {name: value for name, value in os.environ.items() if name not in ("ALLOWED_IPS", "SMART_COLAB_TOKEN")}
+    done = subprocess.run(
+        [sys.executable, "-c", START_EACH],
+        cwd=tmp_path,
+        env={**ours, "PYTHONPATH": str(PACKAGE_PARENT)},
+        input=json.dumps([arguments for arguments, _ in INVALID]),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == "2\n" * len(INVALID)
+    assert "Traceback" not in done.stderr
+    *starts, rest = done.stderr.split("ended\n")
+    assert rest == ""
+    for (arguments, said), shown in zip(INVALID, starts, strict=True):
+        assert said in shown.splitlines()[-1], arguments
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="where no user may write")

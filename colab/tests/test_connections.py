@@ -117,3 +117,9 @@ def test_only_socket_folders_are_removed(tmp_path: Path) -> None:
     assert (other / "k-1").exists()
     assert not ours.exists()
     assert [file.name for file in full.iterdir()] == ["kept"]
+
+
+def test_a_kernel_starts_without_the_debugger_which_code_can_still_import(executor: Executor, session: str) -> None:
+    loaded = "[name for name in sys.modules if name.startswith(('debugpy', 'pydevd'))]"
+    done = executor.run(f"import sys\nprint({loaded})\nimport debugpy\nprint(debugpy.__name__)", session=session)
+    assert done.stdout == "[]\ndebugpy\n", done.events

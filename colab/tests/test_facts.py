@@ -33,6 +33,7 @@ def test_a_kernel_that_is_gone_has_no_memory_to_compare(executor: Executor, sess
     assert finished["memory_after_gb"] > 0
 
 
+@pytest.mark.fresh_kernel
 def test_only_the_job_that_made_a_session_says_so(executor: Executor, session: str) -> None:
     first = executor.submit("1", session=session)
     assert executor.follow(first).job["new_session"] is True

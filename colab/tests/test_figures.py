@@ -90,6 +90,7 @@ def test_interactive_backends_give_pictures_in_the_same_cell(executor: Executor,
     assert again.of("stream") == [], "said once a switch"
 
 
+@pytest.mark.fresh_kernel
 @pytest.mark.parametrize(
     "code",
     [
@@ -106,6 +107,12 @@ def test_an_interactive_backend_named_before_the_import_gives_pictures(
     assert_static(executor, session, code + PLOT)
 
 
+AS_AT_THE_START = """
+import matplotlib.pyplot as plt
+plt.close("all")
+%matplotlib inline
+%config InlineBackend.close_figures = True
+"""
 SHOWN = "import matplotlib.pyplot as plt\nfig = plt.figure()\nplt.plot([1, 2])\n"
 
 
@@ -147,6 +154,7 @@ def test_a_shown_figure_is_not_repeated_after_a_backend_switch(
     executor: Executor, session: str, cells: list[tuple[str, int]]
 ) -> None:
     pytest.importorskip("matplotlib")
+    executor.run(AS_AT_THE_START, session=session)
     for code, count in cells:
         job = executor.run(code, session=session)
         assert job.state == "succeeded", job.events
@@ -154,6 +162,7 @@ def test_a_shown_figure_is_not_repeated_after_a_backend_switch(
         assert sum("image/png" in event["data"] for event in shown) == count, code
 
 
+@pytest.mark.fresh_kernel
 @pytest.mark.parametrize("backend", ["inline", "agg"])
 def test_running_a_script_shows_no_empty_figure(executor: Executor, session: str, tmp_path: Path, backend: str) -> None:
     pytest.importorskip("matplotlib")
@@ -181,6 +190,7 @@ def test_the_note_names_the_backend_once_per_switch(executor: Executor, session:
     )
 
 
+@pytest.mark.fresh_kernel
 def test_static_backends_and_settings_are_unchanged(executor: Executor, session: str) -> None:
     pytest.importorskip("matplotlib")
     code = "import matplotlib.pyplot as plt\n%matplotlib inline\n%config InlineBackend.figure_formats = ['svg']\n"
@@ -197,6 +207,7 @@ def test_static_backends_and_settings_are_unchanged(executor: Executor, session:
     assert wrong.stdout == ""
 
 
+@pytest.mark.fresh_kernel
 def test_a_show_displays_only_new_or_changed_figures(executor: Executor, session: str) -> None:
     pytest.importorskip("matplotlib")
     loop = AGG + "for i in range(3):\n    plt.figure()\n    plt.plot([i])\n    plt.savefig('a.png')\n    plt.show()"
@@ -230,13 +241,16 @@ def test_a_library_is_hooked_after_a_failed_first_import(tmp_path: Path, monkeyp
     assert sys.meta_path == finders, "another thread may be going through them"
 
 
+@pytest.mark.fresh_kernel
 def test_without_the_libraries_nothing_is_imported(executor: Executor, session: str) -> None:
     code = "import sys\nprint([name for name in sys.modules if name.split('.')[0] in ('plotly', 'matplotlib')])"
     assert executor.run(code, session=session).stdout == "[]\n"
 
 
 @pytest.mark.parametrize("show", ["fig", "display(fig)", "fig.show()"])
-@pytest.mark.parametrize("colab", [False, True], ids=["plain", "in Colab"])
+@pytest.mark.parametrize(
+    "colab", [False, pytest.param(True, marks=pytest.mark.fresh_kernel)], ids=["plain", "in Colab"]
+)
 def test_a_plotly_figure_is_text_and_html(executor: Executor, session: str, show: str, colab: bool) -> None:
     pytest.importorskip("plotly")
     code = "import sys, types\nsys.modules['google.colab'] = types.ModuleType('google.colab')\n" if colab else ""
@@ -251,6 +265,7 @@ def test_a_plotly_figure_is_text_and_html(executor: Executor, session: str, show
     assert shown["data"] == {}
 
 
+@pytest.mark.fresh_kernel
 def test_a_plotly_figure_has_a_picture_where_kaleido_works(executor: Executor, session: str) -> None:
     pytest.importorskip("plotly")
     executor.run(FIGURE + KALEIDO.format("return b'a picture'"), session=session)
@@ -259,6 +274,7 @@ def test_a_plotly_figure_has_a_picture_where_kaleido_works(executor: Executor, s
     assert shown["data"]["image/png"]["bytes"] == len(b"a picture")
 
 
+@pytest.mark.fresh_kernel
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
@@ -280,6 +296,7 @@ def test_a_failing_kaleido_is_tried_once(executor: Executor, session: str, fault
     assert executor.run("print(calls)", session=session).stdout == "['png']\n"
 
 
+@pytest.mark.fresh_kernel
 def test_a_renderer_chosen_by_the_user_is_used(executor: Executor, session: str) -> None:
     pytest.importorskip("plotly")
     code = FIGURE + "import plotly.io\nplotly.io.renderers.default = 'json'\nprint(plotly.io.renderers.default)"

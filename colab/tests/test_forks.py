@@ -66,6 +66,7 @@ def test_the_parent_need_not_wait_for_its_child(executor: Executor, session: str
     assert sorted(log.split()) == ["child", "parent"]
 
 
+@pytest.mark.fresh_kernel
 def test_a_child_leaves_no_zombie_and_can_still_be_waited_for(executor: Executor, session: str) -> None:
     fork = f"{QUIET}child = os.fork()\nif child == 0: sys.exit(3)\nos.getpid()"
     for wait in ("os.waitpid(child, 0)", "os.waitpid(child, os.WNOHANG)", "os.wait()", "os.waitpid(-1, 0)"):
@@ -215,6 +216,7 @@ process.start(); process.join(); print(process.exitcode, q.get())
     assert (job.state, job.stdout) == ("succeeded", "[3, 6, 10]\n[3, 6, 10]\n4 1\n")
 
 
+@pytest.mark.fresh_kernel
 def test_sleeping_children_end_with_the_session(executor: Executor, session: str) -> None:
     body = "import os, time\nif os.fork() == 0:\n    time.sleep(600)\nos.getpid()"
     pid = int(executor.run(body, session=session).of("execute_result")[0]["data"]["text/plain"])

@@ -13,6 +13,8 @@ from smart_colab_executor.kernels import memory_watch
 from smart_colab_executor.kernels.memory_watch import MemoryWatch, oom_kills
 from smart_colab_executor.machine import probe
 
+pytestmark = pytest.mark.fresh_kernel
+
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="has no such signals")
 
 

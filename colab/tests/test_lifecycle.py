@@ -135,54 +135,60 @@ def test_a_killed_executors_jobs_are_lost_and_keep_their_output(start: Start) ->
     assert third.follow(running).events == events
 
 
-@pytest.mark.parametrize("torn", [b'{"seq":3,"at":"2026', b'{"seq":3}', b"\x00\x00\x00\n", b'{"seq":7,"type":"x"}\n'])
-def test_a_truncated_last_line_is_dropped(start: Start, torn: bytes) -> None:
+def test_a_truncated_last_line_is_dropped(start: Start) -> None:
     first = start()
-    job_id = first.submit(SLEEP)
-    first.wait_for_output(job_id, "asleep")
+    torn = [b'{"seq":3,"at":"2026', b'{"seq":3}', b"\x00\x00\x00\n", b'{"seq":7,"type":"x"}\n']
+    jobs = [first.submit(SLEEP, session=f"s{number}") for number in range(len(torn))]
+    for job_id in jobs:
+        first.wait_for_output(job_id, "asleep")
     kill(first)
-    with (job_folder(first, job_id) / "events.jsonl").open("ab") as file:
-        file.write(torn)
-    job = start().follow(job_id)
-    assert [event["seq"] for event in job.events] == list(range(1, len(job.events) + 1))
-    kinds = [kind for kind, _ in groupby(event["type"] for event in job.events)]  # a line may be split
-    assert kinds == ["started", "stream", "finished"]
-
-
-@pytest.mark.parametrize("torn", [lambda end: b"", lambda end: b"\n", lambda end: b"\n" + end[:-9]])
-def test_an_unrecorded_end_is_taken_from_the_events(start: Start, torn: Callable[[bytes], bytes]) -> None:
-    first = start()
-    job = first.run("print(1)")
-    path = job_folder(first, job.job["id"]) / "job.json"
-    wait_until(lambda: path.read_bytes().count(b"\n") == 1)
-    kill(first)
-    accepted, end = path.read_bytes().splitlines()
-    path.write_bytes(accepted + torn(end))
+    for job_id, line in zip(jobs, torn, strict=True):
+        with (job_folder(first, job_id) / "events.jsonl").open("ab") as file:
+            file.write(line)
     second = start()
-    again = second.follow(job.job["id"])
-    assert again.events == job.events
-    assert again.state == "succeeded"
+    for job_id, line in zip(jobs, torn, strict=True):
+        job = second.follow(job_id)
+        assert [event["seq"] for event in job.events] == list(range(1, len(job.events) + 1)), line
+        kinds = [kind for kind, _ in groupby(event["type"] for event in job.events)]  # a line may be split
+        assert kinds == ["started", "stream", "finished"], line
+
+
+def test_an_unrecorded_end_is_taken_from_the_events(start: Start) -> None:
+    first = start()
+    torn: list[Callable[[bytes], bytes]] = [lambda _: b"", lambda _: b"\n", lambda end: b"\n" + end[:-9]]
+    jobs = [first.run("print(1)") for _ in torn]
+    paths = [job_folder(first, job.job["id"]) / "job.json" for job in jobs]
+    wait_until(lambda: all(path.read_bytes().count(b"\n") == 1 for path in paths))
+    kill(first)
+    for path, tear in zip(paths, torn, strict=True):
+        accepted, end = path.read_bytes().splitlines()
+        path.write_bytes(accepted + tear(end))
+    second = start()
+    for job in jobs:
+        again = second.follow(job.job["id"])
+        assert again.events == job.events
+        assert again.state == "succeeded"
     kill(second)
-    mended = path.read_bytes()
+    mended = [path.read_bytes() for path in paths]
     start()
-    assert path.read_bytes() == mended, "it is rewritten at every start"
+    assert [path.read_bytes() for path in paths] == mended, "they are rewritten at every start"
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b'{"request":{},"record":{}}', b'{"request":{"code":1},"record":{"id":"x"}}']
-)
-def test_a_corrupt_record_does_not_prevent_a_start(start: Start, content: bytes) -> None:
+def test_a_corrupt_record_does_not_prevent_a_start(start: Start) -> None:
     first = start()
-    corrupt, whole = first.run("1").job["id"], first.run("2").job["id"]
+    contents = [b"", b"{", b"[]", b'{"request":{},"record":{}}', b'{"request":{"code":1},"record":{"id":"x"}}']
+    corrupt, whole = [first.run("1").job["id"] for _ in contents], first.run("2").job["id"]
     kill(first)
-    path = job_folder(first, corrupt) / "job.json"
-    path.write_bytes(content)
+    paths = [job_folder(first, job_id) / "job.json" for job_id in corrupt]
+    for path, content in zip(paths, contents, strict=True):
+        path.write_bytes(content)
     second = start()
-    assert second.call("GET", f"/jobs/{corrupt}").status == 404
     assert second.get(f"/jobs/{whole}")["job"]["state"] == "succeeded"
-    # An unreadable record is not overwritten, and its code is not run again.
-    assert second.call("PUT", f"/jobs/{corrupt}", {"code": "1"}).status == 409
-    assert path.read_bytes() == content
+    for job_id, path, content in zip(corrupt, paths, contents, strict=True):
+        assert second.call("GET", f"/jobs/{job_id}").status == 404
+        # An unreadable record is not overwritten, and its code is not run again.
+        assert second.call("PUT", f"/jobs/{job_id}", {"code": "1"}).status == 409
+        assert path.read_bytes() == content
 
 
 def test_the_state_folder_can_be_elsewhere(start: Start, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from harness import Executor
 
+pytestmark = pytest.mark.fresh_kernel
+
 Start = Callable[..., Executor]
 
 

@@ -19,6 +19,8 @@ from smart_colab_executor.kernels.kernel import Kernel
 from smart_colab_executor.kernels.leftovers import KernelNotes
 from smart_colab_executor.kernels.workspace import Workspace
 
+pytestmark = pytest.mark.fresh_kernel
+
 
 @pytest.mark.parametrize("busy", [False, True])
 def test_a_job_sent_while_its_session_restarts_runs_in_the_new_kernel(

@@ -13,6 +13,8 @@ from harness import Executor, Finished, wait_until
 
 from smart_colab_executor.jobs.reports import Reports, readable
 
+pytestmark = pytest.mark.fresh_kernel
+
 Start = Callable[..., Executor]
 
 

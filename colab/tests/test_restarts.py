@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from harness import Executor, wait_until
+
+pytestmark = pytest.mark.fresh_kernel
 
 
 def starting(executor: Executor, session: str) -> bool:

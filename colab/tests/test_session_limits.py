@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from harness import Executor, wait_until
 
+pytestmark = pytest.mark.fresh_kernel
+
 Start = Callable[..., Executor]
 SLEEP = "import time\nprint('asleep', flush=True)\ntime.sleep(600)"
 

@@ -8,6 +8,8 @@ import uuid
 import pytest
 from harness import Executor, wait_until
 
+pytestmark = pytest.mark.fresh_kernel
+
 SLEEP = "import time\nprint('asleep', flush=True)\ntime.sleep(600)"
 
 

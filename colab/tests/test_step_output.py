@@ -110,6 +110,7 @@ def test_a_redirected_stream_is_reported_once_per_job(executor: Executor, sessio
         assert later.streams["stderr"].count("set by an earlier cell") == 1
 
 
+@pytest.mark.fresh_kernel
 def test_the_history_has_a_loop_body_once(executor: Executor, session: str) -> None:
     executor.run("i", session=session, loop=loop(5, 1, "x = 'the setup'"))
     job = executor.run("print(len(In), In[1:3])\nx", session=session)

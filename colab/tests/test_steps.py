@@ -77,6 +77,7 @@ def test_completed_follows_the_iterations(executor: Executor, session: str) -> N
     assert executor.follow(job_id).job["completed"] == 5
 
 
+@pytest.mark.fresh_kernel
 def test_other_jobs_of_the_session_run_between_two_steps(executor: Executor, session: str) -> None:
     gate = executor.root / f"gate-{session}"
     setup = f"order = []\nimport pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.02)"
@@ -94,6 +95,7 @@ def test_other_jobs_of_the_session_run_between_two_steps(executor: Executor, ses
     assert order == "['b0', 'b1', 'c', 'd', 0, 1, 'b2', 'b3', 2, 3, 4, 5]\n"
 
 
+@pytest.mark.fresh_kernel
 def test_a_job_between_two_steps_is_running(executor: Executor, session: str) -> None:
     gate = executor.root / f"gate-{session}"
     first = executor.submit("i", session=session, loop=loop(2000, 1))
@@ -115,6 +117,7 @@ def test_a_job_between_two_steps_is_running(executor: Executor, session: str) ->
     assert executor.follow(third).state == "succeeded"
 
 
+@pytest.mark.fresh_kernel
 @pytest.mark.parametrize("end", ["restart", "delete"])
 def test_the_sessions_end_ends_a_job_between_two_steps(executor: Executor, session: str, end: str) -> None:
     first = executor.submit("i", session=session, loop=loop(2000, 1))
@@ -177,6 +180,7 @@ def test_a_break_ends_all_steps(executor: Executor, session: str, at: int) -> No
     assert [event["message"] for event in job.of("progress")] == [None] * at + ["break"]
 
 
+@pytest.mark.fresh_kernel
 def test_a_batch_that_reports_too_little_is_the_last(executor: Executor, session: str) -> None:
     executor.run("import sys\nrunner = sys.modules['_smart_colab']._loop_runner", session=session)
     job = executor.run("if i == 3: runner._stop = 0; runner._report = lambda _: None", session=session, loop=loop(9, 2))
@@ -329,6 +333,7 @@ def test_a_malformed_loop_is_refused(executor: Executor, field: str, value: Any)
     assert reply.json["hint"]
 
 
+@pytest.mark.fresh_kernel
 def test_a_session_accepts_at_most_a_hundred_waiting_loops(executor: Executor, session: str) -> None:
     gate = executor.root / f"gate-{session}"
     hold = f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.02)"

@@ -57,6 +57,10 @@ pub enum Step {
     RestartExecutor,
     /// Supply the address with the current token.
     RenewToken,
+    /// See whether the Jupyter Server runs, and where.
+    CheckJupyter,
+    /// Supply the Jupyter Server's address with its current token.
+    RenewJupyterToken,
     /// Run this version's executor.
     UpdateExecutor,
     /// Check the address; if it is right, run this version's executor.

@@ -24,6 +24,10 @@ pub fn word(step: &Step) -> Cow<'static, str> {
         Step::RestartExecutor => "Open the Colab notebook and run its start cell again. If it prints a new line, run `smart-colab connect` with that.",
         Step::RenewToken => "Run `smart-colab connect` with the whole line that the notebook prints now, with the part after #: each start creates a new \
              token.",
+        Step::CheckJupyter => "Check that the Jupyter Server is running and that its address is still this one; then run this again. If its address is new, \
+             set COLAB_URL to it and restart the client.",
+        Step::RenewJupyterToken => "Set COLAB_URL to jupyter+ and the address that the Jupyter Server prints now, with its token (`jupyter server list` prints \
+             it too), and restart the client.",
         Step::UpdateExecutor => "Open this version's colab/smart_colab_executor.ipynb in Colab and run it, then run `smart-colab connect` with its line.",
         Step::CheckAddressOrUpdate => "Check the address. If it is right, open this version's colab/smart_colab_executor.ipynb in Colab and run it, then run \
              `smart-colab connect` with its line.",

@@ -314,6 +314,7 @@ mod tests {
             Err(RuntimeError::Unreachable {
                 url: "there".to_owned(),
                 source: "refused".into(),
+                remedy: Step::CheckExecutor,
             })
         })
         .await;

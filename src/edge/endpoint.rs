@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use url::{Host, Url};
 
-use super::{pasted, placeholder};
+use super::{jupyter, pasted, placeholder};
 use crate::base::secret::Secret;
 
 /// An executor's address and the token that opens it.
@@ -47,6 +47,9 @@ pub(super) struct Address {
 
 impl Address {
     pub(super) fn read(text: &str) -> Result<Self, String> {
+        if jupyter::is_jupyter(text) {
+            return Err("is the address of a Jupyter Server: to run code there, set COLAB_URL to it in the client's config".to_owned());
+        }
         let text = pasted::address(text)?;
         if text.eq_ignore_ascii_case("local") {
             return Err("is the word `local`, not an address: to run code on this computer, set COLAB_URL=local in the client's config"
@@ -58,6 +61,9 @@ impl Address {
             format!("is not an address ({error}): copy the line that the notebook prints, https://…#TOKEN")
         })?;
         check(&url)?;
+        if url.query_pairs().any(|(name, _)| name == "token") {
+            return Err("is the address of a Jupyter Server: write jupyter+ before it, and set COLAB_URL to that in the client's config".to_owned());
+        }
         url.set_query(None);
         let token = Some(token.trim()).filter(|token| !token.is_empty());
         let token = token.map(read_token).transpose();
@@ -85,7 +91,8 @@ impl Address {
     }
 }
 
-fn check(url: &Url) -> Result<(), String> {
+/// Refuses addresses that would show a token, and those that cannot be meant.
+pub(super) fn check(url: &Url) -> Result<(), String> {
     let fault = match url.scheme() {
         "http" if !is_loopback(url) => {
             "starts with http://, which would send the token in clear text: use https://"
@@ -209,6 +216,11 @@ mod tests {
                 "still an example",
             ),
             ("https://a.b#", "has no token"),
+            (
+                "jupyter+http://localhost:8888/?token=t",
+                "set COLAB_URL to it",
+            ),
+            ("http://localhost:8888/lab?token=t", "jupyter+"),
             ("https://a.b#t", ""),
             ("https://your.b:8443/proxy/5001/?x=1#t", ""),
         ] {

@@ -10,6 +10,11 @@ pub const COLAB_TOKEN: &str = "COLAB_TOKEN";
 pub const EXECUTOR_TOKEN: &str = "SMART_COLAB_TOKEN";
 /// Belongs to the executor too; a local one serves only this machine.
 pub const ALLOWED_IPS: &str = "ALLOWED_IPS";
+pub const JUPYTER_URL: &str = "JUPYTER_URL";
+pub const JUPYTER_TOKEN: &str = "JUPYTER_TOKEN";
+/// Jupyter's own: where running servers describe themselves.
+pub const JUPYTER_RUNTIME_DIR: &str = "JUPYTER_RUNTIME_DIR";
+pub const JUPYTER_DATA_DIR: &str = "JUPYTER_DATA_DIR";
 pub const LOCAL_SAVE_DIR: &str = "LOCAL_SAVE_DIR";
 pub const UPLOAD_DIRS: &str = "UPLOAD_DIRS";
 pub const CHECKPOINT_DIR: &str = "CHECKPOINT_DIR";
@@ -30,16 +35,26 @@ pub struct Setting {
 }
 
 /// All settings, in the order of the documentation.
-pub const SETTINGS: [Setting; 9] = [
+pub const SETTINGS: [Setting; 11] = [
     Setting {
         name: COLAB_URL,
         default: "the address that `connect` saved",
-        meaning: "where to compute: `https://…#TOKEN` as the notebook prints it, or `local`",
+        meaning: "where to compute: `https://…#TOKEN` as the notebook prints it; `local`; `jupyter+` and the address of a Jupyter Server; or `jupyter` for the one that runs on this computer",
     },
     Setting {
         name: COLAB_TOKEN,
         default: "",
         meaning: "the token, if the address does not contain it",
+    },
+    Setting {
+        name: JUPYTER_URL,
+        default: "",
+        meaning: "the address of a Jupyter Server, where there is no `COLAB_URL`",
+    },
+    Setting {
+        name: JUPYTER_TOKEN,
+        default: "",
+        meaning: "the Jupyter Server's token, if its address does not contain it",
     },
     Setting {
         name: LOCAL_SAVE_DIR,

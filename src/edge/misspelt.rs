@@ -27,7 +27,10 @@ fn classify(name: &str) -> Option<Odd> {
     let Some(stem) = stem(name) else {
         return classify_unprefixed(name);
     };
-    let near = setting_names().into_iter().find(|known| {
+    // Colab itself sets COLAB_JUPYTER_TOKEN and the like.
+    let ours = setting_names().into_iter();
+    let mut ours = ours.filter(|known| !known.starts_with("JUPYTER"));
+    let near = ours.find(|known| {
         let known = self::stem(known).unwrap_or_else(|| plain(known));
         let is_shortened = known.strip_prefix("LOCAL") == Some(&stem);
         is_shortened || is_near(&stem, &known, (known.len() / 4).max(1))

@@ -8,6 +8,7 @@ mod endpoint;
 pub mod env;
 mod folders;
 pub mod journal;
+pub mod jupyter;
 pub mod lock;
 mod misspelt;
 pub mod pairing;

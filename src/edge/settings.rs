@@ -8,12 +8,13 @@ use thiserror::Error;
 use tracing_subscriber::filter::Targets;
 
 pub use super::endpoint::{Endpoint, endpoint};
+pub use super::jupyter::JupyterServer;
 
 use super::endpoint::{self, Address};
 use super::env::{self, Env};
 use super::folders::{absolute, folder, upload_dirs};
 use super::misspelt::{self, Odd};
-use super::{paths, placeholder, python, trace};
+use super::{jupyter, paths, placeholder, python, trace};
 
 /// Tokens with fewer random characters can be guessed; the executor makes longer ones.
 const MIN_TOKEN_CHARS: usize = 22;
@@ -49,6 +50,8 @@ pub enum Target {
     /// The executor inside this binary, on this machine.
     Local,
     Remote(Endpoint),
+    /// An executor that is started on the machine of a Jupyter Server, and spoken to through it.
+    Jupyter(JupyterServer),
 }
 
 /// Command-line flags that override the environment.
@@ -136,7 +139,13 @@ fn collect_fault<T>(faults: &mut Vec<String>, result: Result<T, String>) -> Opti
 
 /// Removes values in which a placeholder was not replaced, and notes a fault for each.
 fn without_placeholders(env: &Env, flags: &Flags, faults: &mut Vec<String>) -> Env {
-    let is_remote = |name: &str| [env::COLAB_URL, env::COLAB_TOKEN].contains(&name);
+    let remote = [
+        env::COLAB_URL,
+        env::COLAB_TOKEN,
+        env::JUPYTER_URL,
+        env::JUPYTER_TOKEN,
+    ];
+    let is_remote = |name: &str| remote.contains(&name);
     let placeholder = |name| placeholder::find(env.get(name)?);
     let mut names = env::setting_names().to_vec();
     names.retain(|name| placeholder(name).is_some() && !(flags.local && is_remote(name)));
@@ -158,9 +167,18 @@ fn target(env: &Env, faults: &mut Vec<String>) -> Option<Target> {
         .transpose();
     let token = token.map_err(|fault| format!("{} {fault}", env::COLAB_TOKEN));
     let token = collect_fault(faults, token);
-    let text = env.get(env::COLAB_URL)?;
+    let Some(text) = env.get(env::COLAB_URL) else {
+        let found = jupyter::endpoint(env.get(env::JUPYTER_URL)?, env);
+        let found = found.map_err(|fault| format!("{} {fault}", env::JUPYTER_URL));
+        let found = collect_fault(faults, found).map(JupyterServer::At);
+        return found.map(Target::Jupyter);
+    };
     if text.eq_ignore_ascii_case("local") {
         return Some(Target::Local);
+    }
+    if let Some(found) = jupyter::setting(text, env) {
+        let found = found.map_err(|fault| format!("{} {fault}", env::COLAB_URL));
+        return collect_fault(faults, found).map(Target::Jupyter);
     }
     let address = Address::read(text);
     let found = match token {

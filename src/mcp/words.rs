@@ -27,6 +27,10 @@ pub fn word(step: &Step) -> Cow<'static, str> {
              `smart-colab connect` in a terminal.",
         Step::RenewToken => "Call connect_colab with the whole line that the notebook prints now, with the part after #, or run `smart-colab connect` in a \
              terminal: each start creates a new token.",
+        Step::CheckJupyter => "Check that the Jupyter Server is running and that its address is still this one; then call again. If its address is new, \
+             set COLAB_URL to it and restart the client.",
+        Step::RenewJupyterToken => "Set COLAB_URL to jupyter+ and the address that the Jupyter Server prints now, with its token (`jupyter server list` prints \
+             it too), and restart the client.",
         Step::UpdateExecutor => "Open this version's colab/smart_colab_executor.ipynb in Colab and run it, then call connect_colab with its line.",
         Step::CheckAddressOrUpdate => "Check the address. If it is right, open this version's colab/smart_colab_executor.ipynb in Colab and run it, then call \
              connect_colab with its line.",

@@ -1,10 +1,13 @@
 //! Provisioning a runtime: one trait, and a folder for each implementation.
 //!
 //! - [`remote`]: an executor that was started elsewhere, at the configured address or the one that `connect` saved;
-//! - [`local`]: the executor that is embedded in this binary, started on this machine.
+//! - [`local`]: the executor that is embedded in this binary, started on this machine;
+//! - [`jupyter`]: the same, started on the machine of a Jupyter Server and spoken to through one of its kernels.
 //!
-//! A new provisioner is a folder here, a line in [`configured`], and a name in the settings. May import `base`, `wire`, `edge`, `runtime`.
+//! A new provisioner is a folder here, a line in [`configured`], and a name in the settings. May import `base`, `wire`, `edge`, `jupyter`, `runtime`.
 
+mod embedded;
+pub mod jupyter;
 pub mod local;
 pub mod remote;
 
@@ -17,6 +20,7 @@ use tokio::time::Instant;
 use crate::base::ids::JobId;
 use crate::edge::settings::{Settings, Target};
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
+use jupyter::Jupyter;
 use local::Local;
 use remote::Remote;
 
@@ -26,6 +30,7 @@ pub fn configured(settings: &Settings) -> Arc<dyn Provisioner> {
     match &settings.target {
         Target::NotConfigured => Arc::new(Remote::saved(&settings.data_dir)),
         Target::Remote(endpoint) => Arc::new(Remote::at(endpoint.clone(), &settings.data_dir)),
+        Target::Jupyter(server) => Arc::new(Jupyter::new(server.clone(), &settings.data_dir)),
         Target::Local => Arc::new(Local::new(settings)),
     }
 }

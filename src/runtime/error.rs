@@ -55,6 +55,8 @@ pub enum RuntimeError {
         url: String,
         #[source]
         source: Cause,
+        /// How to see what is there.
+        remedy: Step,
     },
     #[error("the connection to {url} broke before the whole response arrived")]
     Broken {
@@ -83,7 +85,11 @@ pub enum RuntimeError {
     #[error("the call was cancelled")]
     Cancelled,
     #[error("{url} refused the token")]
-    Unauthorized { url: String },
+    Unauthorized {
+        url: String,
+        /// How to supply the current token.
+        remedy: Step,
+    },
     #[error("the server at {url} cannot be used: {detail}")]
     Incompatible {
         url: String,
@@ -291,12 +297,14 @@ impl RuntimeError {
     fn advice(&self) -> Advice {
         match self {
             Self::NotConfigured => Step::Configure.into(),
-            Self::Unreachable { .. } | Self::Broken { .. } => Step::CheckExecutor.into(),
+            Self::Unreachable { remedy, .. } | Self::Unauthorized { remedy, .. } => {
+                remedy.clone().into()
+            }
+            Self::Broken { .. } => Step::CheckExecutor.into(),
             Self::TimedOut { .. } => Step::CheckLoad.into(),
             Self::TunnelLimited { sign, .. } => Step::ChangeTunnel { sign: sign.clone() }.into(),
             Self::Cancelled => "Call again if it is still wanted.".into(),
             Self::TunnelOffline { .. } => Step::RestartExecutor.into(),
-            Self::Unauthorized { .. } => Step::RenewToken.into(),
             Self::Starting { remedy, .. }
             | Self::StartFailed { remedy, .. }
             | Self::Incompatible { remedy, .. } => remedy.clone(),

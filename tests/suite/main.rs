@@ -21,6 +21,8 @@ mod download;
 mod examples;
 mod faults;
 mod jobs;
+#[cfg(unix)]
+mod jupyter;
 mod lists;
 mod local_executor;
 mod mcp_stdio;

@@ -17,6 +17,7 @@ use crate::tool_list::listed;
 const FLOORS: [&[&str]; 16] = [
     &["base"],
     &["wire", "edge", "render"],
+    &["jupyter"],
     &["runtime"],
     &["provision"],
     &["connection"],
@@ -33,7 +34,8 @@ const FLOORS: [&[&str]; 16] = [
     &["cli"],
 ];
 
-const TOP_LEVEL: [&str; 23] = [
+const TOP_LEVEL: [&str; 24] = [
+    ".cargo",
     ".ci",
     ".editorconfig",
     ".github",
@@ -151,9 +153,14 @@ fn only_the_face_knows_rmcp() {
 }
 
 #[test]
-fn only_the_executors_client_knows_reqwest() {
+fn only_the_clients_of_servers_know_reqwest() {
     assert_none(&in_src(|path, text| {
-        outside("reqwest", &["src/runtime/executor/"], path, text)
+        outside(
+            "reqwest",
+            &["src/jupyter/", "src/runtime/executor/"],
+            path,
+            text,
+        )
     }));
 }
 

@@ -66,7 +66,11 @@ fn faults(all: &[&dyn Fault]) -> String {
 
 fn unreachable() -> RuntimeError {
     let source = "connection refused".into();
-    RuntimeError::Unreachable { url: url(), source }
+    RuntimeError::Unreachable {
+        url: url(),
+        source,
+        remedy: Step::CheckExecutor,
+    }
 }
 
 #[test]
@@ -112,7 +116,19 @@ fn faults_of_the_runtime_are_worded_by_each_face() {
             retry_after,
         },
         &RuntimeError::Cancelled,
-        &RuntimeError::Unauthorized { url: url() },
+        &RuntimeError::Unauthorized {
+            url: url(),
+            remedy: Step::RenewToken,
+        },
+        &RuntimeError::Unreachable {
+            url: url(),
+            source: source(),
+            remedy: Step::CheckJupyter,
+        },
+        &RuntimeError::Unauthorized {
+            url: url(),
+            remedy: Step::RenewJupyterToken,
+        },
         &RuntimeError::incompatible(&url(), "no JSON"),
         &RuntimeError::Incompatible {
             url: url(),

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use serde_json::json;
+use smart_colab::base::advice::Step;
 use smart_colab::base::ids::JobId;
 use smart_colab::runtime::arrival::Arrival;
 use smart_colab::runtime::{
@@ -138,6 +139,7 @@ fn unreachable() -> RuntimeError {
     RuntimeError::Unreachable {
         url: URL.to_owned(),
         source: "connection refused".into(),
+        remedy: Step::CheckExecutor,
     }
 }
 

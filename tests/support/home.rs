@@ -32,7 +32,10 @@ impl Home {
         let mut command = Command::new(env!("CARGO_BIN_EXE_smart-colab"));
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
-            if name.starts_with("COLAB_") || name.starts_with("SMART_COLAB_") {
+            if ["COLAB_", "SMART_COLAB_", "JUPYTER_"]
+                .iter()
+                .any(|start| name.starts_with(start))
+            {
                 command.env_remove(name);
             }
         }

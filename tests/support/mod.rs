@@ -7,6 +7,7 @@ pub(crate) mod fake_disk;
 pub(crate) mod fake_runtime;
 pub(crate) mod hint;
 pub(crate) mod home;
+pub(crate) mod jupyter;
 pub(crate) mod machine;
 pub(crate) mod mishaps;
 mod port;

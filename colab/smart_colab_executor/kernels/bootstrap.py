@@ -7,7 +7,9 @@ import marshal
 import sys
 import zlib
 from functools import cache
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import CodeType
 
 from .. import in_kernel
 
@@ -49,15 +51,14 @@ KERNEL_SIDE = (
 
 @cache
 def bootstrap() -> str:
-    """Return an expression that creates the package `_smart_colab` in a kernel from the compiled text of its files.
+    """Return an expression that creates the package `_smart_colab` in a kernel from its compiled files.
 
-    Kernels run on this very Python, so it is compiled here, once.
+    Kernels run on this very Python, so its cache of compiled files serves them too.
     """
-    here = Path(in_kernel.__file__).parent
-    sources = {f"_smart_colab.{name}": (here / f"{name}.py").read_text("utf-8") for name in KERNEL_SIDE}
-    sources["_smart_colab"] = sources.pop("_smart_colab.kernel_side")
-    modules = {name: compile(source, f"<{name}>", "exec") for name, source in sources.items()}
-    packed = base64.b64encode(zlib.compress(marshal.dumps(modules))).decode()
+    modules = {f"_smart_colab.{name}": _compiled(name) for name in KERNEL_SIDE}
+    modules["_smart_colab"] = modules.pop("_smart_colab.kernel_side")
+    modules = {name: _renamed(code, f"<{name}>") for name, code in modules.items()}
+    packed = base64.b64encode(zlib.compress(marshal.dumps(modules), level=1)).decode()
     script = f"""
 import base64, marshal, sys, types, zlib
 package = sys.modules["_smart_colab"] = types.ModuleType("_smart_colab")
@@ -71,3 +72,16 @@ for name, code in marshal.loads(zlib.decompress(base64.b64decode({packed!r}))).i
 package.install(shell)
 """
     return f"exec({script!r}, {{'shell': get_ipython()}})"
+
+
+def _compiled(name: str) -> CodeType:
+    loader = SourceFileLoader(f"{in_kernel.__name__}.{name}", str(Path(in_kernel.__file__).with_name(f"{name}.py")))
+    code = loader.get_code(loader.name)
+    assert code is not None  # noqa: S101 - it has a source
+    return code
+
+
+def _renamed(code: CodeType, file: str) -> CodeType:
+    """Give code a file name by which tracebacks recognise it as ours."""
+    parts = (_renamed(part, file) if isinstance(part, CodeType) else part for part in code.co_consts)
+    return code.replace(co_filename=file, co_consts=tuple(parts))

@@ -262,14 +262,17 @@ class Kernel:
 
     async def _prepare(self) -> None:
         """Install kernel_side, without a trace in the namespace or the history."""
-        reply = await self.finish(self._execute(bootstrap(), lambda _kind, _content: None, silent=True))
-        if reply is None or reply["status"] != "ok":
-            raise RuntimeError(f"preparing the kernel failed: {(reply or {}).get('evalue')}")
+        # Not as a cell, whose text ipykernel hashes in Python: that takes longer than running it.
+        ours = {"bootstrap": bootstrap()}
+        reply = await self.finish(self._execute("", lambda _kind, _content: None, silent=True, user_expressions=ours))
+        result = (reply or {}).get("user_expressions", {}).get("bootstrap", {})
+        if result.get("status") != "ok":
+            raise RuntimeError(f"preparing the kernel failed: {result.get('evalue')}")
         handed = {"journal": str(self._last_words.path), "handle": self._last_words.handle}
         await self.request("guard_output", channel="shell", patience=START_TIMEOUT_SEC, **handed)
 
     def _execute(
-        self, code: str, on_output: Callable[[str, Message], None], message_id: str | None = None, **options: bool
+        self, code: str, on_output: Callable[[str, Message], None], message_id: str | None = None, **options: Any
     ) -> Execution:
         counts = options.setdefault("store_history", not options.get("silent", False))
         content = {"code": code, "silent": False, "user_expressions": {}, "allow_stdin": False, **options}

@@ -1,22 +1,16 @@
-//! The executor's Python package: embedded in this binary, and unpacked from it.
+//! The executor's Python package, unpacked from this binary.
 
-use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
 
 use super::fault::Fault;
 use crate::base::hex::hex;
 use crate::edge::store;
+use crate::provision::embedded::{PACKAGE, sources};
 
-const NAME: &str = "smart_colab_executor";
 const REQUIREMENTS: &str = "requirements.txt";
-
-#[derive(RustEmbed)]
-#[folder = "colab/smart_colab_executor"]
-struct Embedded;
 
 /// The package on disk.
 #[derive(Debug, Clone)]
@@ -32,12 +26,12 @@ pub(super) struct Package {
 /// Unpacks the package under `folder`, in a folder named by its content. Correct files stay; missing and changed ones are written, each
 /// atomically, so that any number of bridges may do this at once.
 pub(super) fn unpack(folder: &Path) -> Result<Package, Fault> {
-    let files = files();
+    let files = sources();
     let folder = folder.join(content_id(
         files.iter().map(|(name, data)| (&**name, &**data)),
     ));
     for (name, data) in &files {
-        let path = folder.join(NAME).join(&**name);
+        let path = folder.join(PACKAGE).join(&**name);
         write_if_different(&path, data).map_err(|error| Fault::disk(&path, &error))?;
     }
     let requirements = files
@@ -45,20 +39,10 @@ pub(super) fn unpack(folder: &Path) -> Result<Package, Fault> {
         .filter(|(name, _)| name == REQUIREMENTS)
         .map(|(name, data)| (&**name, &**data));
     Ok(Package {
-        requirements: folder.join(NAME).join(REQUIREMENTS),
+        requirements: folder.join(PACKAGE).join(REQUIREMENTS),
         requirements_id: content_id(requirements),
         folder,
     })
-}
-
-fn files() -> Vec<(Cow<'static, str>, Cow<'static, [u8]>)> {
-    let mut files: Vec<_> = Embedded::iter()
-        // Python writes these beside its sources.
-        .filter(|name| !name.contains("__pycache__") && !name.ends_with(".pyc"))
-        .filter_map(|name| Embedded::get(&name).map(|file| (name, file.data)))
-        .collect();
-    files.sort();
-    files
 }
 
 /// 16 hexadecimal digits.
@@ -82,25 +66,7 @@ fn write_if_different(path: &Path, data: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{files, unpack};
-
-    #[test]
-    fn the_package_is_whole_and_holds_no_compiled_file() {
-        let names: Vec<_> = files().into_iter().map(|(name, _)| name).collect();
-        for wanted in [
-            "__init__.py",
-            "in_kernel/kernel_side.py",
-            "requirements.txt",
-        ] {
-            assert!(names.iter().any(|name| name == wanted), "{names:?}");
-        }
-        for name in &names {
-            assert!(
-                !name.ends_with(".pyc") && !name.contains("__pycache__"),
-                "{name}"
-            );
-        }
-    }
+    use super::unpack;
 
     #[test]
     fn a_damaged_package_is_repaired_and_a_good_one_left_alone() {

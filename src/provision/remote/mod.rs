@@ -199,6 +199,7 @@ mod tests {
     use std::time::Duration;
 
     use super::Remote;
+    use crate::base::advice::Step;
     use crate::edge::pairing::Pairing;
     use crate::edge::settings::{Endpoint, endpoint};
     use crate::provision::Provisioner;
@@ -213,7 +214,10 @@ mod tests {
     }
 
     fn refused() -> RuntimeError {
-        RuntimeError::Unauthorized { url: String::new() }
+        RuntimeError::Unauthorized {
+            url: String::new(),
+            remedy: Step::RenewToken,
+        }
     }
 
     fn silent() -> RuntimeError {

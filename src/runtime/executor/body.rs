@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use reqwest::Response;
 
+use crate::base::advice::Step;
 use crate::runtime::error::{RuntimeError, RuntimeResult};
 
 const MIB: usize = 1024 * 1024;
@@ -51,7 +52,12 @@ pub(super) fn failed(address: &str, source: reqwest::Error) -> RuntimeError {
     let url = address.to_owned();
     if source.is_connect() {
         let source = source.into();
-        RuntimeError::Unreachable { url, source }
+        let remedy = Step::CheckExecutor;
+        RuntimeError::Unreachable {
+            url,
+            source,
+            remedy,
+        }
     } else if source.is_timeout() {
         RuntimeError::TimedOut { url }
     } else {

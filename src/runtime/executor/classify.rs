@@ -137,7 +137,8 @@ pub(super) async fn reply(response: Response, address: &str) -> RuntimeResult<Re
         return Ok(response);
     }
     if status == StatusCode::UNAUTHORIZED {
-        return Err(RuntimeError::Unauthorized { url: url() });
+        let remedy = Step::RenewToken;
+        return Err(RuntimeError::Unauthorized { url: url(), remedy });
     }
     let asked = retry_after(headers);
     let body = body::collect(response, MAX_FACTS_BYTES, address, |_| ()).await?;

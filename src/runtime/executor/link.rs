@@ -1,12 +1,16 @@
-//! The transport to an executor: one pooled, kept-alive HTTP client for one address.
+//! The transport to an executor: one pooled, kept-alive HTTP client for one address, or a carrier.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Client, Method, Request, RequestBuilder, Response, header};
+use bytes::Bytes;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Body, Client, ClientBuilder, Method, Request, RequestBuilder, Response, header};
 use url::Url;
 
 use super::body;
+use super::carrier::{self, Carrier};
+use crate::base::advice::Step;
 use crate::edge::settings::Endpoint;
 use crate::runtime::error::{RuntimeError, RuntimeResult};
 use crate::wire::API_VERSION;
@@ -18,7 +22,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Knows the address and the token, but nothing of the requests.
 #[derive(Debug)]
 pub(super) struct Link {
+    /// Builds requests, and sends them unless there is a carrier.
     client: Client,
+    carrier: Option<Arc<dyn Carrier>>,
     base: Url,
     address: String,
 }
@@ -29,24 +35,20 @@ impl Link {
         let mut bearer = HeaderValue::from_str(&format!("Bearer {}", endpoint.token.expose()))
             .map_err(|_| RuntimeError::Unauthorized {
                 url: address.clone(),
+                remedy: Step::RenewToken,
             })?;
         bearer.set_sensitive(true);
         let headers = HeaderMap::from_iter([
             (header::AUTHORIZATION, bearer),
             // ngrok's free plan shows browsers a page of its own unless this is there.
             (
-                header::HeaderName::from_static("ngrok-skip-browser-warning"),
+                HeaderName::from_static("ngrok-skip-browser-warning"),
                 HeaderValue::from_static("1"),
             ),
-            (
-                header::HeaderName::from_static("x-smart-colab-api"),
-                HeaderValue::from(API_VERSION),
-            ),
+            version(),
         ]);
-        // Only the first call of a process has an effect.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = Client::builder()
-            .user_agent(concat!("smart-colab/", env!("CARGO_PKG_VERSION")))
+            .user_agent(USER_AGENT)
             .default_headers(headers)
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
@@ -55,15 +57,23 @@ impl Link {
         if endpoint.is_loopback() {
             builder = builder.no_proxy();
         }
-        let client = builder
-            .build()
-            .map_err(|source| RuntimeError::Unreachable {
-                url: address.clone(),
-                source: source.into(),
-            })?;
         Ok(Self {
-            client,
+            client: build(builder, &address)?,
+            carrier: None,
             base: endpoint.url.clone(),
+            address,
+        })
+    }
+
+    pub(super) fn through(carrier: Arc<dyn Carrier>) -> RuntimeResult<Self> {
+        let address = carrier.address().to_owned();
+        // Only its path is carried.
+        let base = Url::parse("http://executor/")
+            .map_err(|error| RuntimeError::incompatible(&address, &error.to_string()))?;
+        Ok(Self {
+            client: build(Client::builder().no_proxy(), &address)?,
+            carrier: Some(carrier),
+            base,
             address,
         })
     }
@@ -85,7 +95,59 @@ impl Link {
 
     /// Sends a request and returns the head of the response, whichever server sent it.
     pub(super) async fn send(&self, request: Request) -> RuntimeResult<Response> {
+        if let Some(carrier) = &self.carrier {
+            let reply = carrier.carry(carried(&request)).await?;
+            return received(reply, &self.address);
+        }
         let answer = self.client.execute(request).await;
         answer.map_err(|source| body::failed(&self.address, source))
     }
+}
+
+const USER_AGENT: &str = concat!("smart-colab/", env!("CARGO_PKG_VERSION"));
+
+fn version() -> (HeaderName, HeaderValue) {
+    let name = HeaderName::from_static("x-smart-colab-api");
+    (name, HeaderValue::from(API_VERSION))
+}
+
+fn build(builder: ClientBuilder, address: &str) -> RuntimeResult<Client> {
+    // Only the first call of a process has an effect.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    builder.build().map_err(|source| RuntimeError::Unreachable {
+        url: address.to_owned(),
+        source: source.into(),
+        remedy: Step::CheckExecutor,
+    })
+}
+
+/// The request in a carrier's form, with the headers that a client adds when it sends one.
+fn carried(request: &Request) -> carrier::Request {
+    let mut headers = request.headers().clone();
+    headers.extend([version()]);
+    headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+    let headers = headers.iter().filter_map(|(name, value)| {
+        Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+    });
+    let url = request.url();
+    let query = url.query().map(|query| format!("?{query}"));
+    let body = request.body().and_then(Body::as_bytes);
+    carrier::Request {
+        method: request.method().as_str().to_owned(),
+        target: format!("{}{}", url.path(), query.unwrap_or_default()),
+        headers: headers.collect(),
+        body: body.map(Bytes::copy_from_slice),
+        timeout: request.timeout().copied(),
+    }
+}
+
+fn received(reply: carrier::Reply, address: &str) -> RuntimeResult<Response> {
+    let mut response = http::Response::builder().status(reply.status);
+    for (name, value) in reply.headers {
+        response = response.header(name, value);
+    }
+    let response = response
+        .body(Body::wrap_stream(reply.body))
+        .map_err(|error| RuntimeError::incompatible(address, &error.to_string()))?;
+    Ok(response.into())
 }

@@ -1,6 +1,7 @@
-//! The executor over HTTP: `colab/API.md` spoken by reqwest.
+//! The executor over HTTP, or through a carrier: `colab/API.md` spoken by reqwest.
 
 mod body;
+pub mod carrier;
 mod classify;
 mod files;
 mod http;
@@ -30,6 +31,7 @@ use crate::wire::session::{
     Cleanup, CleanupRequest, Removed, Restarted, Session, SessionList, Variables,
 };
 use body::{MAX_BLOB_BYTES, MAX_EVENTS_BYTES, MAX_FACTS_BYTES, MAX_LIST_BYTES};
+use carrier::Carrier;
 use http::Http;
 use link::Link;
 
@@ -55,6 +57,15 @@ impl Executor {
     /// If TLS cannot be set up on this system.
     pub fn new(endpoint: &Endpoint) -> RuntimeResult<Self> {
         let http = Http::new(Link::new(endpoint)?);
+        Ok(Self { http })
+    }
+
+    /// Sends its requests through `carrier`.
+    ///
+    /// # Errors
+    /// If TLS cannot be set up on this system.
+    pub fn through(carrier: Arc<dyn Carrier>) -> RuntimeResult<Self> {
+        let http = Http::new(Link::through(carrier)?);
         Ok(Self { http })
     }
 

@@ -290,6 +290,8 @@ pub(super) async fn on_disk<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
+    use crate::base::advice::Step;
+
     use super::{DownloadReport, Meter, RuntimeError};
 
     #[test]
@@ -298,6 +300,7 @@ mod tests {
         let refused = RuntimeError::Unreachable {
             url: "there".to_owned(),
             source: "refused".into(),
+            remedy: Step::CheckExecutor,
         };
         meter.note_error(&refused);
         assert!(meter.lasting_patience().is_some());

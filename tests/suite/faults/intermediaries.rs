@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use super::{MARK, Rig, call, failed, finish, run, succeeded, until};
-use crate::support::proxy::{Fault, Stranger};
+use super::{MARK, MIN_BUDGET, Rig, call, failed, finish, run, succeeded, until};
+use crate::support::executor::TOKEN;
+use crate::support::proxy::{Fault, Proxy, Stranger};
 
 pub(super) const HTML: &str = "Content-Type: text/html";
 pub(super) const OURS: &str = "Content-Type: text/html\r\nX-Smart-Colab-Api: 2\r\nX-Boot-Id: 1";
@@ -41,13 +42,17 @@ async fn code_whose_reply_is_replaced_by_a_page_runs_once_and_is_shown() {
 
 #[tokio::test]
 async fn code_whose_replies_stay_replaced_may_be_running_and_is_found_by_its_id() {
-    for page in PAGES {
-        let rig = Rig::start().await;
-        let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "5")]).await;
+    let rig = Rig::start().await;
+    // Side by side, as each call waits for its whole budget.
+    let cases = PAGES.into_iter().enumerate().map(async |(number, page)| {
+        let (proxy, ran) = (Proxy::to(rig.executor.address()), format!("ran{number}"));
+        let url = format!("http://{}/#{TOKEN}", proxy.address());
+        let bridge = rig.bridge(&[("COLAB_URL", &url), MIN_BUDGET]).await;
         // The executor is known, then every reply is a page.
         succeeded(&finish(&bridge, run(&bridge, "None").await).await);
-        rig.proxy.always(Fault::ReplaceReply(page));
-        let answer = run(&bridge, &format!("{MARK}print('there')")).await;
+        proxy.always(Fault::ReplaceReply(page));
+        let mark = MARK.replace("'ran'", &format!("'{ran}'"));
+        let answer = run(&bridge, &format!("{mark}print('there')")).await;
         assert!(answer.is_error, "{answer:?}");
         let hint = answer.facts["hint"].as_str().unwrap();
         assert!(
@@ -55,13 +60,14 @@ async fn code_whose_replies_stay_replaced_may_be_running_and_is_found_by_its_id(
             "{answer:?}"
         );
         assert!(!format!("{answer:?}").contains("did not run"), "{answer:?}");
-        rig.proxy.heal();
+        proxy.heal();
         let job = json!({"job_id": answer.facts["job_id"]});
         let answer = finish(&bridge, call(&bridge, "get_output", job).await).await;
         succeeded(&answer);
         assert_eq!(answer.text, "there\n");
-        assert_eq!(rig.file("ran"), "x");
-    }
+        assert_eq!(rig.file(&ran), "x");
+    });
+    futures_util::future::join_all(cases).await;
 }
 
 #[tokio::test]

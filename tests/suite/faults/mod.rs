@@ -29,6 +29,8 @@ use crate::support::proxy::Proxy;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// A call's budget unless a test sets another.
 const BUDGET: Duration = Duration::from_secs(15);
+/// The shortest call budget that can be configured.
+const MIN_BUDGET: (&str, &str) = ("SMART_COLAB_CALL_BUDGET_SEC", "5");
 /// Allowance beyond a call's budget, for the process's own time on a busy machine.
 const MARGIN: Duration = Duration::from_secs(10);
 

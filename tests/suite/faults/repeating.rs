@@ -39,6 +39,8 @@ async fn release(rig: &Rig, bridge: &Client, job: &Value) {
 
 #[tokio::test]
 async fn events_announced_but_never_sent_end_the_wait_with_an_error() {
+    let rig = Rig::start().await;
+    let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "3600")]).await;
     for stale in [
         page(&json!([]), 0, true),
         page(&json!([printed(1, "again\n")]), 1, true),
@@ -48,18 +50,18 @@ async fn events_announced_but_never_sent_end_the_wait_with_an_error() {
             false,
         ),
     ] {
-        let rig = Rig::start().await;
-        let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "3600")]).await;
+        let before = rig.proxy.seen("/events").len();
         rig.proxy.on("/events", usize::MAX, Fault::Answer(stale));
         let answer = run(&bridge, TALK).await;
         failed(&answer, "incompatible_executor");
         assert!(!answer.text.contains("again"), "{answer:?}");
         let hint = answer.facts["hint"].as_str().unwrap();
         assert!(hint.contains("get_output"), "{answer:?}");
-        let asked = rig.proxy.seen("/events").len();
+        let asked = rig.proxy.seen("/events").len() - before;
         assert!(asked < 20, "{asked} requests");
         rig.proxy.heal();
         release(&rig, &bridge, &answer.facts["job_id"]).await;
+        std::fs::remove_file(rig.executor.root().join("go")).unwrap();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use serde_json::json;
 use smart_colab::mcp::client::Client;
 use tokio::time::timeout;
@@ -51,8 +52,12 @@ async fn refused_connections_fail_long_before_the_deadline() {
     let mut rig = Rig::start().await;
     let bridge = rig.bridge(&[("SMART_COLAB_CALL_BUDGET_SEC", "3600")]).await;
     let refused = async |bridge: &Client, code: &str| {
-        for tool in ["run_code_quick", "run_code_long"] {
-            let answer = timeout(PATIENCE, call(bridge, tool, json!({"code": MARK}))).await;
+        let calls = ["run_code_quick", "run_code_long"].map(async |tool| {
+            let answer = timeout(
+                PATIENCE,
+                call(bridge, tool, json!({"code": MARK, "session": tool})),
+            )
+            .await;
             let answer = answer.expect("an answer within the test's patience");
             failed(&answer, code);
             let hint = answer.facts["hint"].as_str().unwrap();
@@ -60,7 +65,8 @@ async fn refused_connections_fail_long_before_the_deadline() {
                 hint.starts_with("The code did not run.") && hint.contains("connect_colab"),
                 "{answer:?}"
             );
-        }
+        });
+        join_all(calls).await;
     };
     rig.proxy.always(Fault::Answer(Stranger::NgrokOffline));
     refused(&bridge, "tunnel_offline").await;

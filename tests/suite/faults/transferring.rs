@@ -6,13 +6,11 @@ use serde_json::{Value, json};
 use smart_colab::mcp::client::{Answer, Client};
 
 use super::intermediaries::{HTML, OURS, PAGES};
-use super::{PATIENCE, Rig, call, failed};
+use super::{MIN_BUDGET, PATIENCE, Rig, call, failed};
 use crate::support::proxy::{Fault, Stranger};
 
 /// More than one piece.
 const LARGE: usize = 6 << 20;
-/// The shortest call budget that can be configured.
-const MIN_BUDGET: (&str, &str) = ("SMART_COLAB_CALL_BUDGET_SEC", "5");
 
 /// Returns bytes without repetition.
 fn content(length: usize) -> Vec<u8> {
@@ -89,6 +87,14 @@ fn assert_arrived(rig: &Rig) {
             .iter()
             .filter(|name| name.contains("partial") || name.contains("(2)"));
         assert_eq!(odd.count(), 0, "{names:?}");
+    }
+}
+
+fn remove_arrived(rig: &Rig) {
+    for (place, name) in [(here(rig, ""), "down"), (there(rig, ""), "up")] {
+        std::fs::remove_file(place.join(format!("{name}.bin"))).unwrap();
+        std::fs::remove_dir_all(place.join(format!("{name}.d"))).unwrap();
+        let _ = std::fs::remove_file(place.join(format!("{name}.d.sha256")));
     }
 }
 
@@ -191,11 +197,11 @@ async fn files_arrive_whole_whichever_reply_is_replaced_or_cut() {
         .map(Fault::ReplaceReply)
         .collect();
     faults.push(Fault::CutReply(0.6));
+    let rig = Rig::start().await;
+    create_files(&rig);
+    let bridge = rig.bridge(&[]).await;
+    call(&bridge, "list_colab_files", json!({})).await;
     for fault in faults {
-        let rig = Rig::start().await;
-        create_files(&rig);
-        let bridge = rig.bridge(&[]).await;
-        call(&bridge, "list_colab_files", json!({})).await;
         for request in REQUESTS {
             rig.proxy.on(request, 2, fault.clone());
         }
@@ -209,6 +215,8 @@ async fn files_arrive_whole_whichever_reply_is_replaced_or_cut() {
         });
         futures_util::future::join_all(begun).await;
         assert_arrived(&rig);
+        rig.proxy.heal();
+        remove_arrived(&rig);
     }
 }
 
@@ -262,15 +270,14 @@ async fn a_transfer_that_reaches_another_executor_leaves_no_half_file() {
 
 #[tokio::test]
 async fn a_bridge_exits_in_time_while_the_server_sends_only_pages_or_nothing() {
+    let rig = Rig::start().await;
+    create_files(&rig);
     for fault in [Fault::Answer(PAGES[0]), Fault::Silence] {
-        let rig = Rig::start().await;
-        create_files(&rig);
         let bridge = rig.bridge(&[MIN_BUDGET]).await;
         call(&bridge, "list_colab_files", json!({})).await;
         rig.proxy.always(fault);
-        for (tool, arguments) in transfers() {
-            call(&bridge, tool, arguments).await;
-        }
+        let begun = transfers().map(|(tool, arguments)| call(&bridge, tool, arguments));
+        futures_util::future::join_all(begun).await;
         bridge.leave().await;
         // The next bridge resumes the transfers.
         rig.proxy.heal();
@@ -280,5 +287,7 @@ async fn a_bridge_exits_in_time_while_the_server_sends_only_pages_or_nothing() {
             assert_eq!(answer.facts["status"], "complete", "{answer:?}");
         }
         assert_arrived(&rig);
+        bridge.leave().await;
+        remove_arrived(&rig);
     }
 }

@@ -1,0 +1,257 @@
+//! Addresses of Jupyter Servers: as people paste them, and as running servers leave them in their runtime folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use directories::BaseDirs;
+use serde::Deserialize;
+use url::Url;
+
+use super::endpoint::{Endpoint, check, read_token};
+use super::env::{self, Env};
+use super::pasted;
+use crate::base::secret::Secret;
+
+/// What marks an address as that of a Jupyter Server.
+const PREFIX: &str = "jupyter+";
+/// The word for a server that runs on this computer.
+const RUNNING: &str = "jupyter";
+/// The first segment below a server's base address, in the addresses that browsers show.
+const PAGES: [&str; 12] = [
+    "api",
+    "consoles",
+    "doc",
+    "edit",
+    "files",
+    "lab",
+    "login",
+    "nbclassic",
+    "notebooks",
+    "terminals",
+    "tree",
+    "view",
+];
+
+/// Where a Jupyter Server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JupyterServer {
+    /// With an empty token if the server wants none.
+    At(Endpoint),
+    /// The one that runs on this computer, as the files in this folder say.
+    Running(PathBuf),
+}
+
+/// Reads `COLAB_URL`'s forms for Jupyter Servers; none if it is another.
+pub(super) fn setting(text: &str, env: &Env) -> Option<Result<JupyterServer, String>> {
+    let text = pasted::unquoted(text);
+    if text.eq_ignore_ascii_case(RUNNING) {
+        return Some(Ok(JupyterServer::Running(runtime_dir(env))));
+    }
+    let start = text.get(..PREFIX.len())?;
+    let address = start
+        .eq_ignore_ascii_case(PREFIX)
+        .then(|| &text[PREFIX.len()..])?;
+    Some(endpoint(address, env).map(JupyterServer::At))
+}
+
+/// Whether a text is an address that [`setting`] reads.
+pub(super) fn is_jupyter(text: &str) -> bool {
+    text.to_ascii_lowercase().contains(PREFIX)
+}
+
+/// Reads an address as the browser shows it or the server prints it. The token is in its query, its fragment, or the settings.
+///
+/// # Errors
+/// The fault, worded to follow the setting's name. It never quotes the text, which may hold the token.
+pub(super) fn endpoint(text: &str, env: &Env) -> Result<Endpoint, String> {
+    let text = pasted::address(text)?;
+    let (address, fragment) = text.split_once('#').unwrap_or((text, ""));
+    let mut url = Url::parse(address).map_err(|error| {
+        format!("is not an address ({error}): copy the one that the Jupyter Server prints, http://localhost:8888/?token=…")
+    })?;
+    check(&url)?;
+    let queried = url.query_pairs().find(|(name, _)| name == "token");
+    let queried = queried.map(|(_, value)| value.into_owned());
+    let fragment = fragment.strip_prefix("token=").unwrap_or(fragment);
+    let within = queried.or_else(|| Some(fragment.to_owned()));
+    let within = within.filter(|token| !token.trim().is_empty());
+    let token = match (within, env.get(env::JUPYTER_TOKEN)) {
+        (Some(token), _) => read_token(&token).map_err(|fault| format!("has a token that {fault}")),
+        (None, Some(token)) => read_token(token)
+            .map_err(|fault| format!("has a token ({}) that {fault}", env::JUPYTER_TOKEN)),
+        (None, None) => Ok(Secret::new("")),
+    }?;
+    url.set_query(None);
+    let segments: Vec<_> = url.path().split('/').map(str::to_owned).collect();
+    let page = |at: &usize| {
+        // A hub's user may have the name of a page.
+        let is_name = *at > 0 && segments[*at - 1] == "user";
+        PAGES.contains(&&*segments[*at]) && !is_name
+    };
+    let end = (0..segments.len()).find(page).unwrap_or(segments.len());
+    url.set_path(&segments[..end].join("/"));
+    Ok(Endpoint { url, token })
+}
+
+/// Where servers on this computer describe themselves, by the rules of `jupyter_core`.
+fn runtime_dir(env: &Env) -> PathBuf {
+    if let Some(folder) = env.get(env::JUPYTER_RUNTIME_DIR) {
+        return PathBuf::from(folder);
+    }
+    let data = env.get(env::JUPYTER_DATA_DIR).map(PathBuf::from);
+    let data = data.or_else(|| {
+        let dirs = BaseDirs::new()?;
+        Some(if cfg!(target_os = "macos") {
+            dirs.home_dir().join("Library/Jupyter")
+        } else {
+            dirs.data_dir().join("jupyter")
+        })
+    });
+    data.unwrap_or_default().join("runtime")
+}
+
+/// The file of a running server.
+#[derive(Deserialize)]
+struct Running {
+    base_url: String,
+    hostname: String,
+    port: u16,
+    secure: bool,
+    token: String,
+}
+
+/// The servers that have described themselves in `folder`, the newest first. Some may have ended.
+#[must_use]
+pub fn running(folder: &Path) -> Vec<Endpoint> {
+    let mut found: Vec<(SystemTime, Endpoint)> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_server = name.starts_with("jpserver-") || name.starts_with("nbserver-");
+            is_server && name.ends_with(".json")
+        })
+        .filter_map(|entry| {
+            let changed = entry.metadata().ok()?.modified().ok()?;
+            Some((changed, described(&fs::read(entry.path()).ok()?)?))
+        })
+        .collect();
+    found.sort_by_key(|(changed, _)| std::cmp::Reverse(*changed));
+    found.into_iter().map(|(_, endpoint)| endpoint).collect()
+}
+
+fn described(file: &[u8]) -> Option<Endpoint> {
+    let server: Running = serde_json::from_slice(file).ok()?;
+    let scheme = if server.secure { "https" } else { "http" };
+    let is_local = ["localhost", "127.0.0.1"].contains(&&*server.hostname);
+    let host = match &*server.hostname {
+        "::1" => "[::1]",
+        name if is_local => name,
+        // It listens at all addresses, or has a name of this computer.
+        _ => "127.0.0.1",
+    };
+    let address = format!("{scheme}://{host}:{}{}", server.port, server.base_url);
+    Some(Endpoint {
+        url: Url::parse(&address).ok().filter(|url| check(url).is_ok())?,
+        token: Secret::new(server.token),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{Env, JupyterServer, running, setting};
+
+    fn at(text: &str, pairs: [(&str, &str); 1]) -> (String, String) {
+        match setting(text, &Env::from(pairs)).unwrap().unwrap() {
+            JupyterServer::At(endpoint) => (endpoint.address(), endpoint.token.expose().to_owned()),
+            JupyterServer::Running(_) => panic!("{text}"),
+        }
+    }
+
+    #[test]
+    fn an_address_is_read_as_people_paste_it() {
+        let (none, beside) = ([("X", "")], [("JUPYTER_TOKEN", "b3side")]);
+        for (text, address, token) in [
+            (
+                "jupyter+http://localhost:8888/lab?token=s3cret",
+                "http://localhost:8888",
+                "s3cret",
+            ),
+            (
+                "\"jupyter+http://127.0.0.1:8888/tree/a/b.ipynb?token=s3cret\"",
+                "http://127.0.0.1:8888",
+                "s3cret",
+            ),
+            (
+                "Jupyter+https://hub.example/user/bob/lab/tree/x?token=s3cret&y=1",
+                "https://hub.example/user/bob",
+                "s3cret",
+            ),
+            (
+                "jupyter+https://hub.example/user/lab/lab#s3cret",
+                "https://hub.example/user/lab",
+                "s3cret",
+            ),
+            (
+                "jupyter+https://a.example/x/notebooks/a%20b.ipynb#token=s3cret",
+                "https://a.example/x",
+                "s3cret",
+            ),
+            (
+                "jupyter+http://localhost:8888/",
+                "http://localhost:8888",
+                "",
+            ),
+        ] {
+            assert_eq!(
+                at(text, none),
+                (address.to_owned(), token.to_owned()),
+                "{text}"
+            );
+        }
+        assert_eq!(at("jupyter+http://localhost:8888/lab", beside).1, "b3side");
+        assert_eq!(
+            at("jupyter+http://localhost:8888/lab?token=s3cret", beside).1,
+            "s3cret"
+        );
+        assert!(setting("https://a.example#t", &Env::default()).is_none());
+    }
+
+    #[test]
+    fn a_fault_does_not_show_the_token() {
+        for (text, word) in [
+            ("jupyter+http://10.0.0.1:8888/?token=s3cret", "clear text"),
+            ("jupyter+https://me:s3cret@a.example/", "user name"),
+            (
+                "jupyter+https://a.example/?token=s3cret%20s3cret",
+                "a space",
+            ),
+            ("jupyter+a.example/?token=s3cret", "not an address"),
+        ] {
+            let fault = setting(text, &Env::default()).unwrap().unwrap_err();
+            assert!(fault.contains(word) && !fault.contains("s3cret"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn running_servers_are_found_by_their_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        file(
+            "jpserver-1.json",
+            r#"{"base_url": "/b/", "hostname": "0.0.0.0", "port": 8890, "secure": false, "token": "t", "pid": 1}"#,
+        );
+        file("jpserver-2.json", "{");
+        file("kernel-1.json", "{}");
+        let found = running(folder.path());
+        let [one] = found.as_slice() else {
+            panic!("{found:?}")
+        };
+        assert_eq!(one.address(), "http://127.0.0.1:8890/b");
+        assert!(running(&folder.path().join("none")).is_empty());
+    }
+}

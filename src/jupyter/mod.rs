@@ -1,0 +1,14 @@
+//! A client of Jupyter Servers and Kernel Gateways: their REST API, and one kernel's messages over its WebSocket.
+//!
+//! It knows nothing of executors. It always speaks the legacy framing with JSON text, the one form that a Jupyter Server, a Kernel Gateway and
+//! a server with `--gateway-url` all understand. Nothing is ever sent twice. May import `base`, `edge`.
+
+mod channel;
+mod error;
+mod message;
+mod meter;
+mod server;
+
+pub use channel::{Channel, Route};
+pub use error::JupyterError;
+pub use server::Server;

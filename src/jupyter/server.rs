@@ -1,0 +1,355 @@
+//! The REST API of a server, and the doors to its kernels.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use url::Url;
+use uuid::Uuid;
+
+use super::channel::Channel;
+use super::error::JupyterError;
+use crate::base::secret::Secret;
+use crate::edge::settings::Endpoint;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// A kernel's start, on a slow machine.
+const KERNEL_TIMEOUT: Duration = Duration::from_secs(60);
+/// A channel opens when the kernel answers.
+const CHANNEL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A Jupyter Server or a Kernel Gateway. Makes a connection for each request, and keeps idle ones.
+#[derive(Debug)]
+pub struct Server {
+    client: Client,
+    base: Url,
+}
+
+impl Server {
+    /// Makes no connection yet. An empty token is not sent.
+    ///
+    /// # Errors
+    /// If TLS cannot be set up on this system, or the token cannot stand in a header.
+    pub fn new(endpoint: &Endpoint) -> Result<Self, JupyterError> {
+        // Only the first call of a process has an effect.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = Client::builder()
+            .user_agent(concat!("smart-colab/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers(&endpoint.token)?)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            // A WebSocket begins as HTTP/1.1.
+            .http1_only()
+            .redirect(reqwest::redirect::Policy::none());
+        if endpoint.is_loopback() {
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(JupyterError::from_request)?;
+        Ok(Self {
+            client,
+            base: endpoint.url.clone(),
+        })
+    }
+
+    /// Finds out what answers.
+    ///
+    /// # Errors
+    /// The error of whatever answers.
+    pub async fn probe(&self) -> Result<(), JupyterError> {
+        let stranger = |detail: &str| Err(JupyterError::Stranger(detail.to_owned()));
+        match self.get(&["api"]).await {
+            Ok(version) if version.get("version").is_some() => Ok(()),
+            Ok(_) => stranger("it did not identify itself"),
+            Err(JupyterError::NotFound) => stranger("it has no /api below that address"),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns the name of the kernel to run Python with: the default if that is Python.
+    ///
+    /// # Errors
+    /// [`JupyterError::NoKernels`] if there are none, or none for Python.
+    pub async fn python_kernel(&self) -> Result<String, JupyterError> {
+        let none = |status| {
+            let detail = format!("it answered {status} for its list of kernels");
+            Err(JupyterError::NoKernels(detail))
+        };
+        let found = match self.get(&["api", "kernelspecs"]).await {
+            Ok(found) => found,
+            Err(JupyterError::NotFound) => return none(404),
+            Err(JupyterError::Unauthorized) => {
+                // Whether the token is right, a Jupyter Server says elsewhere; a Kernel Gateway has no such route.
+                return match self.get(&["api", "status"]).await {
+                    Ok(_) => none(403),
+                    Err(_) => Err(JupyterError::Unauthorized),
+                };
+            }
+            Err(error) => return Err(error),
+        };
+        let specs = found["kernelspecs"].as_object();
+        let is_python = |name: &str| {
+            let language = specs.and_then(|specs| specs.get(name)?["spec"]["language"].as_str());
+            language.is_some_and(|language| language.eq_ignore_ascii_case("python"))
+        };
+        let names = specs.into_iter().flat_map(|specs| specs.keys());
+        let all: Vec<&str> = names.map(String::as_str).collect();
+        let default = found["default"].as_str().filter(|name| is_python(name));
+        let chosen = default.or_else(|| all.iter().copied().find(|name| is_python(name)));
+        chosen.map(str::to_owned).ok_or_else(|| {
+            JupyterError::NoKernels(if all.is_empty() {
+                "its list of kernels is empty".to_owned()
+            } else {
+                format!("none for Python, only {}", all.join(", "))
+            })
+        })
+    }
+
+    /// Starts a kernel and returns its id.
+    ///
+    /// # Errors
+    /// The error of whatever answers; a kernel may have been started if it is not [`JupyterError::Unreachable`].
+    pub async fn start_kernel(&self, name: &str) -> Result<String, JupyterError> {
+        let call = self.request(Method::POST, &["api", "kernels"]);
+        let call = call.json(&json!({"name": name})).timeout(KERNEL_TIMEOUT);
+        let kernel = json_of(accepted(call.send().await).await?).await?;
+        let id = kernel["id"].as_str().map(str::to_owned);
+        id.ok_or_else(|| JupyterError::Refused("a kernel without an id".to_owned()))
+    }
+
+    /// Whether the server knows a kernel.
+    ///
+    /// # Errors
+    /// The error of whatever answers.
+    pub async fn has_kernel(&self, id: &str) -> Result<bool, JupyterError> {
+        match self.get(&["api", "kernels", id]).await {
+            Ok(_) => Ok(true),
+            Err(JupyterError::NotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends a kernel and its sessions.
+    ///
+    /// # Errors
+    /// The error of whatever answers.
+    pub async fn delete_kernel(&self, id: &str) -> Result<(), JupyterError> {
+        let call = self.request(Method::DELETE, &["api", "kernels", id]);
+        accepted(call.timeout(ANSWER_TIMEOUT).send().await)
+            .await
+            .map(drop)
+    }
+
+    /// Opens a channel to a kernel. `session` is unique among the live clients of the kernel and stays the same when one comes back; `pulse` is a
+    /// control request without content that the kernel answers at once.
+    ///
+    /// # Errors
+    /// [`JupyterError::NotFound`]; the error of whatever answers.
+    pub async fn open(
+        &self,
+        kernel: &str,
+        session: &str,
+        pulse: &'static str,
+    ) -> Result<Channel, JupyterError> {
+        let key = BASE64_STANDARD.encode(Uuid::now_v7().as_bytes());
+        let call = self
+            .request(Method::GET, &["api", "kernels", kernel, "channels"])
+            .query(&[("session_id", session)])
+            .header(header::CONNECTION, "Upgrade")
+            .header(header::UPGRADE, "websocket")
+            .header(header::SEC_WEBSOCKET_VERSION, "13")
+            .header(header::SEC_WEBSOCKET_KEY, &key);
+        let opening = async {
+            let response = call.send().await.map_err(JupyterError::from_request)?;
+            if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                let response = accepted(Ok(response)).await?;
+                let detail = format!("{} for a WebSocket", response.status());
+                return Err(JupyterError::Refused(detail));
+            }
+            let accept = response.headers().get(header::SEC_WEBSOCKET_ACCEPT);
+            if accept.is_none_or(|accept| accept != &derive_accept_key(key.as_bytes())) {
+                let detail = "it answered for another WebSocket".to_owned();
+                return Err(JupyterError::Stranger(detail));
+            }
+            response.upgrade().await.map_err(JupyterError::from_request)
+        };
+        let stream = timeout(CHANNEL_TIMEOUT, opening).await;
+        let stream = stream.unwrap_or(Err(JupyterError::TimedOut))?;
+        Ok(Channel::over(stream, session.to_owned(), pulse).await)
+    }
+
+    /// A request for the path of these segments below the server's own.
+    fn request(&self, method: Method, segments: &[&str]) -> RequestBuilder {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        self.client.request(method, url)
+    }
+
+    async fn get(&self, segments: &[&str]) -> Result<Value, JupyterError> {
+        let call = self.request(Method::GET, segments).timeout(ANSWER_TIMEOUT);
+        json_of(accepted(call.send().await).await?).await
+    }
+}
+
+fn headers(token: &Secret) -> Result<HeaderMap, JupyterError> {
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        HeaderName::from_static("ngrok-skip-browser-warning"),
+        HeaderValue::from_static("1"),
+    );
+    if !token.expose().is_empty() {
+        // `Bearer` is refused by a Kernel Gateway.
+        let value = HeaderValue::from_str(&format!("token {}", token.expose()));
+        let mut value = value.map_err(|_| JupyterError::Unauthorized)?;
+        value.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, value);
+    }
+    Ok(headers)
+}
+
+/// Returns successes; everything else becomes an error.
+async fn accepted(answer: Result<Response, reqwest::Error>) -> Result<Response, JupyterError> {
+    let response = answer.map_err(JupyterError::from_request)?;
+    let (status, headers) = (response.status(), response.headers());
+    let is_page = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .is_some_and(|kind| kind.starts_with("text/html"));
+    let is_hub = headers.contains_key("x-jupyterhub-version");
+    Err(match status.as_u16() {
+        200..300 if is_page => JupyterError::Stranger("it serves a web page".to_owned()),
+        200..300 => return Ok(response),
+        101 => return Ok(response),
+        300..=399 => JupyterError::Stranger(
+            "it redirects to another address, such as a sign-in page".to_owned(),
+        ),
+        401 | 403 => JupyterError::Unauthorized,
+        424 => JupyterError::Stopped(424),
+        503 if is_hub => JupyterError::Stopped(503),
+        404 => JupyterError::NotFound,
+        502..=504 | 520..=530 => {
+            JupyterError::Unreachable(format!("a gateway in front of it answers {status}"))
+        }
+        _ => JupyterError::Refused(refusal(status, response).await),
+    })
+}
+
+/// The server's own words, if it has some.
+async fn refusal(status: StatusCode, response: Response) -> String {
+    let body = response.json::<Value>().await.unwrap_or_default();
+    let text = body["message"].as_str().unwrap_or_default();
+    let text: String = text.chars().take(500).collect();
+    format!("{status} {text}").trim_end().to_owned()
+}
+
+async fn json_of(response: Response) -> Result<Value, JupyterError> {
+    let bytes = response.bytes().await.map_err(JupyterError::from_request)?;
+    let stranger = |_| JupyterError::Stranger("its answer is not JSON".to_owned());
+    serde_json::from_slice(&bytes).map_err(stranger)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use url::Url;
+
+    use super::Server;
+    use crate::base::secret::Secret;
+    use crate::edge::settings::Endpoint;
+    use crate::jupyter::JupyterError;
+
+    /// Asks a server that answers everything like this which kernel it has, and what it is.
+    async fn ask(answer: &str) -> (Result<(), JupyterError>, Result<String, JupyterError>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = Endpoint {
+            url: Url::parse(&format!("http://{}/x", listener.local_addr().unwrap())).unwrap(),
+            token: Secret::new("token"),
+        };
+        let server = Server::new(&endpoint).unwrap();
+        let answering = async {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await.unwrap();
+                let reply = format!("HTTP/1.1 {answer}");
+                let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+                let length = body.len();
+                let reply = format!(
+                    "{head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+                );
+                let _ = stream.write_all(reply.as_bytes()).await;
+            }
+        };
+        tokio::select! {
+            () = answering => unreachable!(),
+            found = async { (server.probe().await, server.python_kernel().await) } => found,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_answers_in_place_of_a_server_is_named() {
+        for (answer, words) in [
+            (
+                "200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<html>",
+                "is not a Jupyter Server: it serves a web page",
+            ),
+            ("302 Found\r\nLocation: /hub/login\r\n\r\n", "sign-in page"),
+            (
+                "503 Unavailable\r\nX-JupyterHub-Version: 5.2\r\n\r\n",
+                "is stopped: its JupyterHub answers 503",
+            ),
+            (
+                "424 Failed\r\n\r\n",
+                "is stopped: its JupyterHub answers 424",
+            ),
+            ("503 Unavailable\r\n\r\n", "cannot be reached"),
+            ("403 Forbidden\r\n\r\n", "refused the token"),
+            ("200 OK\r\n\r\n[1]", "did not identify itself"),
+            ("200 OK\r\n\r\n<?xml", "its answer is not JSON"),
+            (
+                "500 Oh\r\n\r\n{\"message\": \"no disk\"}",
+                "answered 500 Internal Server Error no disk",
+            ),
+        ] {
+            let error = ask(answer).await.0.unwrap_err();
+            assert!(error.to_string().contains(words), "{answer}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn python_is_run_by_the_default_kernel_or_the_first_that_can() {
+        let specs = |default: &str, kernels: &str| {
+            format!("200 OK\r\n\r\n{{\"default\": \"{default}\", \"kernelspecs\": {{{kernels}}}}}")
+        };
+        let kernel = |name: &str, language: &str| {
+            format!("\"{name}\": {{\"spec\": {{\"language\": \"{language}\"}}}}")
+        };
+        let both = [
+            kernel("ir", "R"),
+            kernel("py", "python"),
+            kernel("q", "Python"),
+        ]
+        .join(",");
+        for (default, kernels, found) in [
+            ("q", &*both, Ok("q")),
+            ("ir", &both, Ok("py")),
+            ("ir", &kernel("ir", "R"), Err("none for Python, only ir")),
+            ("", "", Err("is empty")),
+        ] {
+            let chosen = ask(&specs(default, kernels)).await.1;
+            match (chosen, found) {
+                (Ok(chosen), Ok(name)) => assert_eq!(chosen, name),
+                (Err(error), Err(words)) => assert!(error.to_string().contains(words), "{error}"),
+                (chosen, found) => panic!("{chosen:?} in place of {found:?}"),
+            }
+        }
+    }
+}

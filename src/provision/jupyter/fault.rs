@@ -1,0 +1,89 @@
+//! Why there is no executor on the Jupyter Server, and the remedy.
+
+use std::io;
+use std::path::Path;
+
+use crate::base::advice::{Advice, Step};
+use crate::jupyter::JupyterError;
+use crate::runtime::RuntimeError;
+
+/// The name of the executor in errors.
+pub(super) const WHAT: &str = "the executor on the Jupyter Server";
+
+/// A failed start, cloned for every call that waited for it.
+#[derive(Debug, Clone)]
+pub(super) enum Fault {
+    /// The server's own.
+    Server(JupyterError),
+    /// No server runs on this computer.
+    NotRunning,
+    /// The executor did not start there.
+    Start { detail: String, remedy: Advice },
+}
+
+impl Fault {
+    pub(super) fn start(detail: impl Into<String>, remedy: impl Into<Advice>) -> Self {
+        Self::Start {
+            detail: detail.into(),
+            remedy: remedy.into(),
+        }
+    }
+
+    /// The fault for a file of this program that cannot be read or written.
+    pub(super) fn disk(path: &Path, error: &io::Error) -> Self {
+        Self::start(
+            format!("{}: {error}", path.display()),
+            "Make the folder writable, or set SMART_COLAB_DATA_DIR to one that is; then call again.",
+        )
+    }
+
+    /// The error of a call that waited for the start: nothing of it was sent.
+    pub(super) fn into_error(self, address: &str) -> RuntimeError {
+        let url = address.to_owned();
+        let unreachable = |source: String| RuntimeError::Unreachable {
+            url: address.to_owned(),
+            source: source.into(),
+            remedy: Step::CheckJupyter,
+        };
+        let failed = |detail, remedy| RuntimeError::StartFailed {
+            what: WHAT,
+            detail,
+            remedy,
+        };
+        let error = match self {
+            Self::NotRunning => {
+                return unreachable("no Jupyter Server is running on this computer".to_owned());
+            }
+            Self::Start { detail, remedy } => return failed(detail, remedy),
+            Self::Server(error) => error,
+        };
+        let remedy = match &error {
+            JupyterError::Unreachable(cause) => return unreachable(cause.clone()),
+            JupyterError::TimedOut | JupyterError::Broken(_) | JupyterError::NotFound => {
+                return unreachable(format!("it {error}"));
+            }
+            JupyterError::Unauthorized => {
+                let remedy = Step::RenewJupyterToken;
+                return RuntimeError::Unauthorized { url, remedy };
+            }
+            JupyterError::Stopped(_) => {
+                "Open the hub in a browser and start the server, then call again."
+            }
+            JupyterError::Stranger(_) => {
+                "Open the address in a browser: a sign-in page or a proxy may be in between. The address has to be the one below which \
+                 the Jupyter Server has its /api; then call again."
+            }
+            JupyterError::NoKernels(_) => {
+                "Install ipykernel in a Python 3.11 or newer that the server offers as a kernel, then call again."
+            }
+            JupyterError::Refused(_) => "Look at the server's log for the reason, then call again.",
+        };
+        failed(format!("the server at {url} {error}"), remedy.into())
+    }
+}
+
+impl From<JupyterError> for Fault {
+    fn from(error: JupyterError) -> Self {
+        Self::Server(error)
+    }
+}

@@ -1,0 +1,55 @@
+//! The executor's package in the form in which it is sent: a compressed archive whose bytes depend on its files alone.
+
+use std::io;
+use std::sync::OnceLock;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
+use tar::{Builder, Header};
+
+use crate::base::hex::hex;
+use crate::provision::embedded::{PACKAGE, sources, wheels};
+
+/// The archive: `smart_colab_executor/` and `wheels/`.
+#[derive(Debug)]
+pub(super) struct Package {
+    pub(super) sha256: String,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Makes the archive at the first call.
+pub(super) fn package() -> io::Result<&'static Package> {
+    static MADE: OnceLock<Package> = OnceLock::new();
+    if let Some(made) = MADE.get() {
+        return Ok(made);
+    }
+    let bytes = archive()?;
+    let sha256 = hex(&Sha256::digest(&bytes));
+    Ok(MADE.get_or_init(|| Package { sha256, bytes }))
+}
+
+fn archive() -> io::Result<Vec<u8>> {
+    let mut archive = Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
+    for (folder, files) in [(PACKAGE, sources()), ("wheels", wheels())] {
+        for (name, data) in files {
+            let mut header = Header::new_ustar();
+            header.set_mode(0o644);
+            header.set_size(data.len() as u64);
+            archive.append_data(&mut header, format!("{folder}/{name}"), &*data)?;
+        }
+    }
+    archive.into_inner()?.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::archive;
+
+    #[test]
+    fn the_same_files_make_the_same_archive() {
+        let once = archive().unwrap();
+        assert!(once == archive().unwrap());
+        assert!(once.len() < 4 * 1024 * 1024, "{}", once.len());
+    }
+}

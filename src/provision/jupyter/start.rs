@@ -1,0 +1,150 @@
+//! What is said to a helper kernel until an executor runs beside it.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+
+use super::fault::Fault;
+use super::package::{Package, package};
+use super::{PULSE, Say};
+use crate::jupyter::{Channel, JupyterError, Route};
+use crate::provision::embedded::{RELAY, sources};
+use crate::wire::API_VERSION;
+
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// For the executor to start, which the relay bounds.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+/// Small enough for progress on slow links.
+const PIECE_BYTES: usize = 512 * 1024;
+
+/// A refusal of the relay.
+pub(super) struct Refusal {
+    pub(super) code: String,
+    pub(super) detail: String,
+    content: Value,
+}
+
+/// Splits replies: `status` says whether they are refusals.
+pub(super) fn accepted(content: Value) -> Result<Value, Refusal> {
+    if content["status"] == "ok" {
+        return Ok(content);
+    }
+    let text = |name: &str| content[name].as_str().unwrap_or_default().to_owned();
+    Err(Refusal {
+        code: text("code"),
+        detail: text("detail"),
+        content,
+    })
+}
+
+/// Makes the kernel a helper, and starts an executor there unless one runs; returns its boot id.
+pub(super) async fn start(channel: &Channel, say: &Say<'_>) -> Result<String, Fault> {
+    install_relay(channel).await?;
+    let hello = ask(channel, PULSE, json!({}), ANSWER_TIMEOUT).await?;
+    let hello = hello.map_err(|refusal| refused(&refusal))?;
+    let package = package().map_err(|error| Fault::start(error.to_string(), "Call again."))?;
+    let known = hello["packages"].as_array();
+    if !known.is_some_and(|known| known.iter().any(|known| *known == *package.sha256)) {
+        send(channel, package, say).await?;
+    }
+    say("starting the executor");
+    let content = json!({"sha256": package.sha256, "api": API_VERSION});
+    let started = ask(channel, "sc_start_request", content, START_TIMEOUT).await?;
+    let started = started.map_err(|refusal| refused(&refusal))?;
+    Ok(started["boot_id"].as_str().unwrap_or_default().to_owned())
+}
+
+async fn install_relay(channel: &Channel) -> Result<(), Fault> {
+    let files = sources();
+    let relay = files.iter().find(|(name, _)| name == RELAY);
+    let relay = relay.map_or("".into(), |(_, text)| String::from_utf8_lossy(text));
+    // A JSON string is a Python string.
+    let code = format!(
+        "exec({}, {{\"__name__\": \"_smart_colab_relay\"}})",
+        Value::from(relay)
+    );
+    let content = json!({
+        "code": code,
+        "silent": true,
+        "store_history": false,
+        "user_expressions": {},
+        "allow_stdin": false,
+        "stop_on_error": false,
+    });
+    let reply = channel.request(Route::Shell, "execute_request", content, ANSWER_TIMEOUT);
+    let reply = reply.await?;
+    if reply["status"] == "ok" {
+        return Ok(());
+    }
+    let text = |name: &str| reply[name].as_str().unwrap_or_default().to_owned();
+    Err(Fault::start(
+        format!("its kernel raised {}: {}", text("ename"), text("evalue")),
+        "The server's Python kernel has to be ipykernel with Python 3.11 or newer: install one on the server, then call again.",
+    ))
+}
+
+async fn ask(
+    channel: &Channel,
+    kind: &str,
+    content: Value,
+    limit: Duration,
+) -> Result<Result<Value, Refusal>, JupyterError> {
+    let reply = channel
+        .request(Route::Control, kind, content, limit)
+        .await?;
+    Ok(accepted(reply))
+}
+
+/// Sends the package, from the byte on that is missing there.
+async fn send(channel: &Channel, package: &Package, say: &Say<'_>) -> Result<(), Fault> {
+    let (size, mut at, mut was_damaged) = (package.bytes.len(), 0, false);
+    while at < size {
+        say(&format!(
+            "sending the executor ({} of {} MB)",
+            megabytes(at),
+            megabytes(size)
+        ));
+        let piece = &package.bytes[at..size.min(at + PIECE_BYTES)];
+        let content = json!({
+            "sha256": package.sha256,
+            "size": size,
+            "offset": at,
+            "data": BASE64_STANDARD.encode(piece),
+        });
+        let received = match ask(channel, "sc_package_request", content, ANSWER_TIMEOUT).await? {
+            Ok(reply) => reply["received"].as_u64(),
+            Err(refusal) if refusal.code == "out_of_order" => refusal.content["received"].as_u64(),
+            Err(refusal) if refusal.code == "damaged" && !was_damaged => {
+                was_damaged = true;
+                Some(0)
+            }
+            Err(refusal) => return Err(refused(&refusal)),
+        };
+        let received = received.and_then(|received| usize::try_from(received).ok());
+        let missing = || {
+            Fault::start(
+                "the helper kernel did not say what it received",
+                "Call again.",
+            )
+        };
+        at = received.ok_or_else(missing)?;
+    }
+    Ok(())
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn megabytes(bytes: usize) -> String {
+    format!("{:.1}", bytes as f64 / 1e6)
+}
+
+fn refused(refusal: &Refusal) -> Fault {
+    let remedy = match &*refusal.code {
+        "start_failed" => {
+            "Look at the end of its log above, change what it names on the server, then call again."
+        }
+        _ => "Change what it names on the server, then call again.",
+    };
+    Fault::start(refusal.detail.clone(), remedy)
+}

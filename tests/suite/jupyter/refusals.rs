@@ -1,0 +1,62 @@
+//! Servers that cannot be used: each says why, and what to do.
+
+use serde_json::json;
+
+use super::{run, succeeded};
+use crate::support::home::Home;
+use crate::support::jupyter::{Jupyter, TOKEN};
+use crate::support::stdio::Bridge;
+
+#[test]
+fn a_server_that_cannot_be_used_says_why() {
+    let server = Jupyter::server(
+        "/base/",
+        &[
+            "--KernelSpecManager.ensure_native_kernel=False",
+            "--KernelSpecManager.allowed_kernelspecs=none",
+        ],
+    );
+    let wrong = format!(
+        "jupyter+{}/?token=wr0ng-t0ken-of-the-jupyter-server",
+        server.url()
+    );
+    let outside = format!("jupyter+http://{}/?token={TOKEN}", server.address());
+    for (setting, code, words) in [
+        (&wrong, "unauthorized", ["refused the token", "jupyter+"]),
+        (&outside, "connection_failed", ["no /api below", "/api"]),
+        (
+            &server.setting(),
+            "connection_failed",
+            ["offers no kernels", "ipykernel"],
+        ),
+    ] {
+        let home = Home::new();
+        let mut bridge = Bridge::greeted(home.program(&[("COLAB_URL", setting)]));
+        let answer = bridge.call("run_code_quick", json!({"code": "x = 1"}));
+        answer.refused(code);
+        assert!(answer.fact("error").contains(words[0]), "{answer:?}");
+        assert!(answer.fact("hint").contains(words[1]), "{answer:?}");
+        assert!(!answer.whole.to_string().contains("t0ken"), "{answer:?}");
+    }
+}
+
+#[test]
+fn a_running_server_is_found_and_other_settings_lead_there() {
+    let (server, home) = (Jupyter::server("/", &[]), Home::new());
+    let runtime = server.runtime_dir().display().to_string();
+    let found = [("COLAB_URL", "jupyter"), ("JUPYTER_RUNTIME_DIR", &*runtime)];
+    let url = server.url();
+    let named = [("JUPYTER_URL", &*url), ("JUPYTER_TOKEN", TOKEN)];
+    for variables in [found, named] {
+        let mut bridge = Bridge::greeted(home.program(&variables));
+        succeeded(&run(&mut bridge, "x = 1"));
+        assert!(bridge.leave().status.success());
+    }
+    let home = Home::new();
+    let nowhere = home.folder("none").display().to_string();
+    let none = [("COLAB_URL", "jupyter"), ("JUPYTER_RUNTIME_DIR", &*nowhere)];
+    let mut bridge = Bridge::greeted(home.program(&none));
+    let answer = bridge.call("run_code_quick", json!({"code": "x = 1"}));
+    answer.refused("connection_failed");
+    assert!(answer.fact("hint").contains("Jupyter Server"), "{answer:?}");
+}
