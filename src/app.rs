@@ -15,6 +15,7 @@ use crate::mcp::floors::Floors;
 use crate::mcp::serve::{ServeError, serve};
 use crate::mcp::server::Server;
 use crate::notebook::Notebooks;
+use crate::notebook_run::NotebookRuns;
 use crate::shutdown;
 use crate::tasks::Tasks;
 use crate::transfer::download::Downloads;
@@ -38,6 +39,13 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
     let checkpoints = Checkpoints::new(jobs.clone(), settings.checkpoint_dir.clone());
     let cells_dir = settings.data_dir.join("cells");
     let documents = Arc::new(Documents::new(connection.clone(), jobs.clone(), cells_dir));
+    let notebook_runs = NotebookRuns::new(
+        connection.clone(),
+        jobs.clone(),
+        documents.clone(),
+        settings.data_dir.join("notebooks"),
+        settings.save_dir.clone(),
+    );
     let transfers_dir = settings.data_dir.join("transfers");
     let downloads = Arc::new(Downloads::new(
         connection.clone(),
@@ -63,6 +71,7 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
         downloads,
         notebooks: Notebooks::new(connection.clone(), settings.save_dir.clone()),
         documents,
+        notebook_runs,
         uploads,
         call_budget: settings.call_budget,
         save_dir: settings.save_dir.clone(),
@@ -70,6 +79,7 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
     };
     floors.chunked.catch_up();
     floors.documents.catch_up();
+    floors.notebook_runs.catch_up();
     let served = serve(Server::new(floors), shutdown::on_signal()).await;
     if timeout(STOP_TIMEOUT, connection.stop()).await.is_err() {
         tracing::warn!("what this process started did not stop in time");

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | top | `app`, `cli` | composition and the command line |
 //! | face | `mcp` | tools, results, progress: the only room that knows rmcp |
-//! | work | [`document`] over [`tasks`] and `notebook` over `chunked` over `checkpoints` over `jobs`, [`transfer`], [`reading`] and [`machine`] | running code, following it, keeping its results; sending, fetching and reading files; judging a machine; exporting what was run; one thing for each id; editing notebooks and running their cells |
+//! | work | [`notebook_run`] over [`document`] over [`tasks`] and `notebook` over `chunked` over `checkpoints` over `jobs`, [`transfer`], [`reading`] and [`machine`] | running code, following it, keeping its results; sending, fetching and reading files; judging a machine; exporting what was run; one thing for each id; editing notebooks and running their cells; running whole notebooks |
 //! | call | [`caller`] | the call behind a piece of work: its deadline, cancellation, progress reports and turn |
 //! | reach | [`connection`] over [`provision`] over [`runtime`] | retrying requests until a deadline; provisioning a runtime; the requests that a runtime answers |
 //! | ground | [`jupyter`] over [`wire`], [`edge`], [`render`], [`base`] | the client of Jupyter Servers; the API's types; process and disk; pictures and pages made readable; text and ids |
@@ -36,6 +36,7 @@ pub mod jupyter;
 pub mod machine;
 pub mod mcp;
 pub mod notebook;
+pub mod notebook_run;
 pub mod provision;
 pub mod reading;
 pub mod render;

@@ -31,6 +31,7 @@ pub enum Edit {
         source: String,
         /// Used where the notebook's cells have ids: the same for every try.
         id: String,
+        tags: &'static [&'static str],
     },
     Update {
         cell: Target,
@@ -127,7 +128,11 @@ impl Notebook {
                 kind,
                 source,
                 id,
-            } => self.insert(*index, kind, source, id),
+                tags,
+            } => {
+                let cell = self.new_cell(kind, source, id, tags);
+                self.insert(*index, cell)
+            }
             Edit::Update {
                 cell,
                 expect,
@@ -186,20 +191,13 @@ impl Notebook {
         }
     }
 
-    fn insert(
-        &self,
-        index: Option<usize>,
-        kind: &str,
-        source: &str,
-        id: &str,
-    ) -> Result<Edited, Refusal> {
+    fn insert(&self, index: Option<usize>, cell: String) -> Result<Edited, Refusal> {
         let count = self.cells.len();
         let index = index.unwrap_or(count);
         if index > count {
             return Err(Refusal::NoIndex { index, count });
         }
         let depth = self.depth();
-        let cell = self.new_cell(kind, source, id);
         let (at, added) = match (self.cells.get(index), self.cells.last()) {
             (Some(next), _) => (next.span.start, cell + &self.separator(next)),
             (None, Some(last)) => (last.span.end, self.separator(last) + &cell),
@@ -229,13 +227,16 @@ impl Notebook {
         }
     }
 
-    fn new_cell(&self, kind: &str, source: &str, id: &str) -> String {
+    fn new_cell(&self, kind: &str, source: &str, id: &str, tags: &[&str]) -> String {
         let source = self.in_form(None, source);
         let is_code = kind == "code";
-        let metadata = match self.ids {
+        let mut metadata = match self.ids {
             Ids::InMetadata => json!({"id": id}),
             Ids::Own | Ids::None => Value::Object(Map::new()),
         };
+        if !tags.is_empty() {
+            metadata["tags"] = json!(tags);
+        }
         let kind = ("cell_type", json!(kind));
         let mut fields = vec![kind];
         if self.major == 3 {

@@ -4,7 +4,7 @@
 //! - `store`: where notebooks are kept, behind one trait; files of the runtime are the one way now;
 //! - `nbformat`: a notebook's cells and their places in its text; `scan`: the places of values in JSON; `style`: how a file is written;
 //! - `edit`: edits that change only the bytes of their cell; `page`: cells as a model reads them;
-//! - `runs`: cells as jobs, and their outputs back into them; `notes`: those that are not written yet, for a later process;
+//! - `runs`: cells as jobs; `written`: their outputs back into them; `notes`: those that are not written yet, for a later process;
 //! - `error`: what can go wrong.
 //!
 //! Architecture Invariant: knows nothing of MCP. May import every floor below.
@@ -18,6 +18,7 @@ mod runs;
 mod scan;
 mod store;
 mod style;
+mod written;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,9 +30,10 @@ pub use edit::{Edit, Target, fresh_id};
 pub use error::{DocumentError, Refusal, Unreadable};
 pub use nbformat::{Cell, Notebook};
 pub use page::{Facts, Page, Wanted};
-pub use runs::{CellRun, Plan, RunReport, Written};
+pub use runs::{CellRun, Plan, RunReport};
 pub use store::{Applied, Stored};
 use store::{FileStore, Store};
+pub use written::Written;
 
 use crate::base::hex::hex;
 use crate::base::lock::Lock;
@@ -92,7 +94,7 @@ impl Documents {
             });
         }
         let stored = if create {
-            self.store.create(path, deadline).await?
+            self.store.create(path, None, deadline).await?
         } else {
             self.store.read(path, deadline).await?
         };
@@ -137,6 +139,21 @@ impl Documents {
             });
         }
         Ok(page::page(&stored, wanted, deadline).await)
+    }
+
+    /// Creates a notebook of this text, which is then the default of other calls.
+    ///
+    /// # Errors
+    /// [`DocumentError`].
+    pub async fn create(
+        &self,
+        path: &str,
+        text: String,
+        deadline: Instant,
+    ) -> Result<(), DocumentError> {
+        let stored = self.store.create(path, Some(text), deadline).await?;
+        *self.opened.lock() = Some(stored.path);
+        Ok(())
     }
 
     /// Makes an edit.

@@ -197,6 +197,22 @@ impl Notebook {
         )
     }
 
+    /// The notebook as it is written.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The tags of a cell.
+    #[must_use]
+    pub fn tags(&self, cell: &Cell) -> Vec<String> {
+        let metadata = cell.member("metadata");
+        let metadata = metadata.map(|member| parsed(&self.text[member.value.clone()]));
+        let tags = metadata.as_ref().and_then(|found| found["tags"].as_array());
+        let tags = tags.into_iter().flatten().filter_map(Value::as_str);
+        tags.map(str::to_owned).collect()
+    }
+
     /// A cell as a value, for showing it.
     #[must_use]
     pub fn value(&self, cell: &Cell) -> Value {

@@ -8,15 +8,15 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::Documents;
-use super::edit::{Edit, Target};
+use super::edit::Target;
 use super::error::{DocumentError, Refusal};
 use super::notes::{Held, Note};
 use super::store::Stored;
+use super::written::Written;
 use crate::base::ids::JobId;
 use crate::caller::Caller;
 use crate::jobs::follow::{Ended, follow};
 use crate::jobs::view::View;
-use crate::notebook::fetch::cell_outputs;
 use crate::runtime::RuntimeResult;
 use crate::wire::event::Event;
 use crate::wire::job::JobRequest;
@@ -50,17 +50,6 @@ pub struct CellRun {
     pub version: String,
     pub view: View,
     pub written: Written,
-}
-
-/// Whether a cell has the outputs of its run.
-#[derive(Debug)]
-pub enum Written {
-    Yes,
-    /// Once it has ended.
-    Later,
-    No(DocumentError),
-    /// The runtime no longer has the output.
-    Gone,
 }
 
 /// What a call has seen of a plan.
@@ -137,7 +126,11 @@ impl Documents {
         Ok(plan(stored.path, cells))
     }
 
-    async fn runnable(&self, path: &str, deadline: Instant) -> Result<Stored, DocumentError> {
+    /// Reads a notebook whose cells can be run here.
+    ///
+    /// # Errors
+    /// [`DocumentError`].
+    pub async fn runnable(&self, path: &str, deadline: Instant) -> Result<Stored, DocumentError> {
         let stored = self.store.read(path, deadline).await?;
         let (path, notebook) = (stored.path.clone(), &stored.notebook);
         if !notebook.is_python() {
@@ -273,26 +266,12 @@ impl Documents {
         if self.jobs.place() != note.place {
             return Ok(None);
         }
-        let Some(outputs) = cell_outputs(&self.connection, note.job_id, deadline).await? else {
-            return Ok(Some(Written::Gone));
+        let cell = Target {
+            id: note.cell_id.clone(),
+            index: note.cell_index,
         };
-        if !outputs.job.state.is_final() {
-            return Ok(None);
-        }
-        let edit = Edit::Outputs {
-            cell: Target {
-                id: note.cell_id.clone(),
-                index: note.cell_index,
-            },
-            expect: Some(note.version.clone()),
-            outputs: outputs.values,
-            execution_count: outputs.execution_count,
-        };
-        match self.store.apply(&note.path, edit, deadline).await {
-            Ok(_) => Ok(Some(Written::Yes)),
-            Err(DocumentError::Runtime(error)) if error.is_transient() => Err(error),
-            Err(error) => Ok(Some(Written::No(error))),
-        }
+        self.write_job(&note.path, cell, &note.version, note.job_id, deadline)
+            .await
     }
 
     /// Writes the outputs of a job once it has ended, then runs the rest of the plan if it has succeeded.

@@ -80,8 +80,13 @@ pub(super) trait Store: Debug + Send + Sync {
         edit: Edit,
         deadline: Instant,
     ) -> Result<Applied, DocumentError>;
-    /// Creates an empty notebook, unless there is one.
-    async fn create(&self, path: &str, deadline: Instant) -> Result<Stored, DocumentError>;
+    /// Creates a notebook of this text, or an empty one, unless there is one.
+    async fn create(
+        &self,
+        path: &str,
+        text: Option<String>,
+        deadline: Instant,
+    ) -> Result<Stored, DocumentError>;
     async fn list(&self, deadline: Instant) -> Result<FileList, DocumentError>;
 }
 
@@ -288,14 +293,19 @@ impl Store for FileStore {
         self.try_apply(path, edit, deadline).await
     }
 
-    async fn create(&self, path: &str, deadline: Instant) -> Result<Stored, DocumentError> {
+    async fn create(
+        &self,
+        path: &str,
+        text: Option<String>,
+        deadline: Instant,
+    ) -> Result<Stored, DocumentError> {
         match self.read(path, deadline).await {
             Err(DocumentError::Missing { .. }) => {}
             read => return read,
         }
         // Whatever came of it, what is there now counts.
-        self.write(path, Bytes::from_static(NEW.as_bytes()), ABSENT, deadline)
-            .await?;
+        let text = text.map_or(Bytes::from_static(NEW.as_bytes()), Bytes::from);
+        self.write(path, text, ABSENT, deadline).await?;
         self.read(path, deadline).await
     }
 
@@ -331,7 +341,8 @@ fn pin(edit: &mut Edit, notebook: &Notebook) {
 
 impl Notebook {
     /// The surest name of a cell, and its version.
-    pub(super) fn pinned(&self, index: usize) -> (Target, String) {
+    #[must_use]
+    pub fn pinned(&self, index: usize) -> (Target, String) {
         let cell = &self.cells[index];
         let is_shared = self
             .cells

@@ -34,7 +34,7 @@ const MAX_MESSAGE_CHARS: usize = 200;
 const PROMPT_DELAY: Duration = Duration::from_secs(5);
 
 /// Tools that work on notebooks, in the order of their arrival too.
-const ON_NOTEBOOKS: [&str; 9] = [
+const ON_NOTEBOOKS: [&str; 10] = [
     "open_notebook",
     "get_cells",
     "add_code_cell",
@@ -44,6 +44,7 @@ const ON_NOTEBOOKS: [&str; 9] = [
     "move_cell",
     "run_code_cell",
     "run_cells",
+    "run_notebook",
 ];
 /// Their place among the sessions, none of which can have this name.
 const NOTEBOOKS: &str = "notebooks/";

@@ -10,6 +10,7 @@ use crate::connection::Connection;
 use crate::document::Documents;
 use crate::jobs::Jobs;
 use crate::notebook::Notebooks;
+use crate::notebook_run::NotebookRuns;
 use crate::tasks::Tasks;
 use crate::transfer::download::Downloads;
 use crate::transfer::upload::Uploads;
@@ -23,6 +24,7 @@ pub struct Floors {
     pub downloads: Arc<Downloads>,
     pub notebooks: Notebooks,
     pub documents: Arc<Documents>,
+    pub notebook_runs: NotebookRuns,
     pub tasks: Tasks,
     pub uploads: Arc<Uploads>,
     /// The user's own call budget.

@@ -4,12 +4,13 @@
 //! - `tools/`: a file for each family of tools;
 //! - `resources/`: logs, files and checkpoints as resources; `answers`: the requests for them; `media`: media types of files;
 //! - `floors`: the floors below, for tools and resources;
-//! - `arguments`: fits a call's arguments to its schema; `args`: parses single arguments;
+//! - `arguments`: fits a call's arguments to its schema; `wanted`: to one type of it; `args`: parses single arguments;
 //! - `fault`: the fields of failed calls; `convert`: results and faults in MCP's form; `reply`: facts, output and
 //!   links in the bytes that a client keeps; `report`: reports and lists; `schema`: schemas that every client accepts;
 //! - `call`: a call's deadline, cancellation and progress; `clients`: what each client allows; `cancellation`: the user's stop or not;
 //!   `left`: what goes on after a cancelled call;
 //! - [`words`]: the advice of the floors below, in the names of the tools;
+//! - `cells`, `notebook_runs`: runs of cells and of notebooks in MCP's form;
 //! - `roots`: the client's roots;
 //! - [`transport`]: stdio, made safe against early notifications and unreadable requests; `lines`: its lines; `message`: their messages; `scan`: finds
 //!   members in unparsable ones; `methods`: errors for unsupported requests.
@@ -33,6 +34,7 @@ mod lines;
 mod media;
 mod message;
 mod methods;
+mod notebook_runs;
 mod reply;
 mod report;
 mod resources;
@@ -43,4 +45,5 @@ pub mod serve;
 pub mod server;
 mod tools;
 pub mod transport;
+mod wanted;
 pub mod words;

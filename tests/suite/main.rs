@@ -29,6 +29,7 @@ mod mcp_stdio;
 mod next_steps;
 mod notebook;
 mod notebook_export;
+mod notebook_runs;
 mod official_client;
 mod other_client;
 mod output;

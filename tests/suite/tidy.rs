@@ -14,7 +14,7 @@ use crate::support::rust::{code_only, crate_paths, literals, words};
 use crate::tool_list::listed;
 
 /// A room may import only rooms of the floors before its own.
-const FLOORS: [&[&str]; 16] = [
+const FLOORS: [&[&str]; 17] = [
     &["base"],
     &["wire", "edge", "render"],
     &["jupyter"],
@@ -27,6 +27,7 @@ const FLOORS: [&[&str]; 16] = [
     &["chunked"],
     &["notebook", "tasks"],
     &["document"],
+    &["notebook_run"],
     &["mcp"],
     &["shutdown"],
     &["app"],

@@ -14,7 +14,7 @@ type ExpectedTool = (
     bool,
 );
 
-const EXPECTED_TOOLS: [ExpectedTool; 29] = [
+const EXPECTED_TOOLS: [ExpectedTool; 30] = [
     ("open_notebook", &[], &["create", "notebook"], false, false),
     (
         "get_cells",
@@ -82,6 +82,25 @@ const EXPECTED_TOOLS: [ExpectedTool; 29] = [
             "session",
             "timeout_sec",
             "to",
+            "wait_sec",
+        ],
+        false,
+        true,
+    ),
+    (
+        "run_notebook",
+        &[],
+        &[
+            "cells",
+            "from_cell",
+            "max_retries",
+            "notebook",
+            "on_error",
+            "parameters",
+            "restart",
+            "retry_on",
+            "session",
+            "timeout_sec",
             "wait_sec",
         ],
         false,
@@ -203,7 +222,7 @@ const EXPECTED_TOOLS: [ExpectedTool; 29] = [
 ];
 
 /// What the tools may take of a model's context before it has called any.
-const MAX_LIST_BYTES: usize = 24_800;
+const MAX_LIST_BYTES: usize = 26_700;
 
 /// Lists the tools as a client sees them.
 pub(crate) fn listed() -> Vec<Value> {

@@ -116,7 +116,25 @@ class Tour:
         assert ended["state"] == "succeeded", ended
         restarted = facts(await self.call("restart_session", session=session))
         assert restarted["session"]["name"] == session, restarted
+        await self.every_tool_for_notebooks(f"{session}.ipynb")
         return str(facts(long)["job_id"])
+
+    async def every_tool_for_notebooks(self, name: str) -> None:
+        """Make a notebook, edit it and run it, once with each tool."""
+        await self.call("open_notebook", notebook=name, create=True)
+        cell = facts(await self.call("add_code_cell", code="x = 1"))["cell_id"]
+        await self.call("add_text_cell", content="# Text", cell_index=0)
+        extra = facts(await self.call("add_code_cell", code="1 / 0"))["cell_id"]
+        await self.call("delete_cell", cell_id=extra)
+        await self.call("update_cell", cell_id=cell, content="print('six', 2 * 3)")
+        await self.call("move_cell", cell_id=cell, cell_index=0)
+        await self.call("run_code_cell", cell_id=cell)
+        await self.call("run_cells")
+        run = await self.call("run_notebook")
+        assert column(run, "state") == ["succeeded"], run
+        home = json.loads(Path(facts(run)["executed_notebook"]).read_text())
+        assert "six 6" in str(home["cells"][0]["outputs"]), home
+        assert "six 6" in str((await self.call("get_cells")).content)
 
 
 async def listed(client: Client) -> dict[str, Any]:

@@ -26,7 +26,7 @@ proptest! {
             let count = before.len();
             let edit = match kind {
                 _ if count == 0 => insert(0, "code", &source),
-                0 => Edit::Insert { index: Some(to % (count + 1)), kind: "markdown", source: source.clone(), id: format!("id{number}") },
+                0 => Edit::Insert { index: Some(to % (count + 1)), kind: "markdown", source: source.clone(), id: format!("id{number}"), tags: &[] },
                 1 => update(at(cell % count), &source),
                 2 => Edit::Delete { cell: at(cell % count), expect: None },
                 3 => Edit::Move { cell: at(cell % count), expect: None, to: to % count },

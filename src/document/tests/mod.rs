@@ -58,6 +58,7 @@ fn insert(index: usize, kind: &'static str, source: &str) -> Edit {
         kind,
         source: source.to_owned(),
         id: "new1".to_owned(),
+        tags: &[],
     }
 }
 

@@ -314,6 +314,7 @@ impl Server {
             kind,
             source,
             id,
+            tags: &[],
         };
         self.edit(notebook, edit, context).await
     }

@@ -180,6 +180,10 @@ impl Server {
             })?
             .map(Until::new);
         let waits = args.after.is_some() || until.is_some();
+        let run = self.floors.notebook_runs.find(&args.job_id);
+        if let Some(run) = run.filter(|_| !waits && query.is_none()) {
+            return self.follow_notebook(run, wait, &context).await;
+        }
         let id = match self.floors.checkpoints.named(&args.job_id)? {
             Named::Job(id) => id,
             Named::Operation(name) if !waits && query.is_none() => {

@@ -27,6 +27,8 @@ const DEFAULT_SHOWN: u64 = 20;
 const MAX_SHOWN: u64 = 200;
 /// About the size of a list, which the lines of code share; and the least and the most characters of a line.
 const MAX_JOBS_BYTES: usize = 7_700;
+/// Unfinished runs of notebooks that are named.
+const MAX_NOTEBOOK_RUNS: usize = 5;
 const MIN_CODE_CHARS: usize = 16;
 const MAX_CODE_CHARS: usize = 80;
 /// After this time the list is answered from this computer's records.
@@ -51,6 +53,8 @@ struct JobsFacts {
     shown: usize,
     /// Jobs for which there is no room.
     left_out: Option<usize>,
+    /// The notebooks that are being run, by the ids that get_output takes.
+    notebook_runs: Option<Vec<String>>,
     /// The session of all of them, where it is one.
     session: Option<String>,
     /// The stable code of the error, if the runtime did not answer.
@@ -119,6 +123,10 @@ impl Server {
             true => Some("There are no jobs yet. run_code_quick or run_code_long starts one."),
             false => None,
         };
+        let unfinished = self.floors.notebook_runs.unfinished();
+        let unfinished: Vec<_> = (unfinished.iter().take(MAX_NOTEBOOK_RUNS))
+            .map(|run| format!("{}: {}", run.id, run.path))
+            .collect();
         let fault = overview.trouble.map(Fault::from);
         let hint = fault.as_ref().map(|fault| fault.hint.clone());
         let first = overview.rows.first().map(|row| row.session.clone());
@@ -134,6 +142,7 @@ impl Server {
             facts: JobsFacts {
                 shown,
                 left_out,
+                notebook_runs: (!unfinished.is_empty()).then_some(unfinished),
                 session,
                 code: fault.as_ref().map(|fault| fault.code.clone()),
                 problem: fault.map(|fault| fault.error),
@@ -164,6 +173,13 @@ impl Server {
             return Err(Fault::invalid(
                 "both job_id and session are given: give only one of them",
             ));
+        }
+        if let Some(run) = args
+            .job_id
+            .as_deref()
+            .and_then(|id| self.floors.notebook_runs.find(id))
+        {
+            return self.stop_notebook(run, STOP_TIMEOUT, &context).await;
         }
         let target = match args.job_id.as_deref() {
             Some(id) => Target::Job(self.floors.checkpoints.job_named(id)?),

@@ -10,6 +10,7 @@ mod files;
 mod jobs;
 mod log;
 mod notebook;
+mod notebook_runs;
 mod pairing;
 mod reading;
 mod sessions;
@@ -31,6 +32,7 @@ impl Server {
             + Self::notebook_tools()
             + Self::cell_tools()
             + Self::cell_run_tools()
+            + Self::notebook_run_tools()
             + Self::file_tools()
             + Self::reading_tools()
             + Self::upload_tools()
