@@ -43,7 +43,7 @@ const LONG_TIMEOUT_SEC: u64 = 600;
 struct QuickArgs {
     /// Python code, as in a notebook cell: magics, `!commands` and top-level `await` work; the last expression's value is shown.
     code: String,
-    /// The kernel to use, by name; default `main`. On a Jupyter Server also `notebook:PATH`, the kernel of a notebook that is open there.
+    /// The kernel to use, by name; default `main`; `notebook:PATH` is that of a notebook open on the Jupyter Server.
     session: Option<String>,
     /// Seconds to wait for its end; 0 starts it and returns at once.
     wait_sec: Option<u64>,
