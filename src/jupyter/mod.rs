@@ -7,8 +7,12 @@ mod channel;
 mod error;
 mod message;
 mod meter;
+mod notebooks;
+mod room;
 mod server;
+mod socket;
 
 pub use channel::{Channel, Route};
 pub use error::JupyterError;
+pub use room::Room;
 pub use server::Server;
