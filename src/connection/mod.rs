@@ -26,6 +26,7 @@ use crate::base::ids::JobId;
 use crate::base::lock::Lock;
 use crate::edge::pairing::Pairing;
 use crate::edge::settings::{Endpoint, Settings, Target};
+use crate::jupyter::Server;
 use crate::provision::remote::Remote;
 use crate::provision::{self, Provisioner};
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
@@ -145,6 +146,14 @@ impl Connection {
     #[must_use]
     pub fn place(&self) -> Option<String> {
         self.provisioner().place()
+    }
+
+    /// The Jupyter Server on which the runtime is; none if it is another.
+    ///
+    /// # Errors
+    /// As [`Self::runtime`].
+    pub async fn jupyter(&self, deadline: Instant) -> RuntimeResult<Option<Arc<Server>>> {
+        self.provisioner().jupyter(deadline).await
     }
 
     /// Returns why a local executor does not know a job, if another client's executor knows it. Reads the disk.

@@ -6,6 +6,7 @@ use super::nbformat::Cell;
 use crate::base::advice::{Advice, Step};
 use crate::base::fault::Fault;
 use crate::base::text::Excerpt;
+use crate::jupyter::JupyterError;
 use crate::runtime::RuntimeError;
 
 /// Characters of a cell that an error shows.
@@ -86,6 +87,13 @@ pub enum DocumentError {
     NotPython { path: String, language: String },
     #[error("{path} is in nbformat 3, whose cells cannot be run")]
     OldFormat { path: String },
+    #[error(
+        "{path} is on the computer of the Jupyter Server, whose kernels run on another one, and the server does not share its notebooks"
+    )]
+    Elsewhere { path: String },
+    /// The server that shares a notebook does not do what it was asked.
+    #[error("{path}: the Jupyter Server {why}")]
+    Server { path: String, why: JupyterError },
     #[error("{path} is being changed by others all the time, and the edit was not made")]
     Contended { path: String },
     #[error(transparent)]
@@ -99,6 +107,8 @@ impl Fault for DocumentError {
             Self::Missing { .. } => "not_found",
             Self::Unreadable { .. } => "not_a_notebook",
             Self::NotPython { .. } | Self::OldFormat { .. } => "not_runnable",
+            Self::Elsewhere { .. } => "out_of_reach",
+            Self::Server { .. } => "server_failed",
             Self::Contended { .. } => "busy",
             Self::Refused { why, .. } => match why {
                 Refusal::NoTarget | Refusal::SharedId { .. } | Refusal::NotCode { .. } => {
@@ -143,6 +153,10 @@ impl Fault for DocumentError {
             Self::OldFormat { .. } => {
                 "Convert it with `jupyter nbconvert --to notebook`, then call again. Nothing was run.".into()
             }
+            Self::Elsewhere { .. } => {
+                "Install jupyter-collaboration there and restart that server, then call again; or copy the notebook to where code runs.".into()
+            }
+            Self::Server { .. } => "Look at the server's log for the reason, then call again.".into(),
             Self::Contended { .. } => "Call again.".into(),
             Self::Runtime(error) => error.remedy(),
         }
@@ -158,7 +172,9 @@ impl Fault for DocumentError {
             | Self::Unreadable { .. }
             | Self::Refused { .. }
             | Self::NotPython { .. }
-            | Self::OldFormat { .. } => false,
+            | Self::OldFormat { .. }
+            | Self::Elsewhere { .. }
+            | Self::Server { .. } => false,
         }
     }
 }

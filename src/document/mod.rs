@@ -1,7 +1,8 @@
 //! Notebooks on the runtime, worked on cell by cell: read, edited and run.
 //!
 //! - here: [`Documents`], the work as the face asks for it;
-//! - `store`: where notebooks are kept, behind one trait; files of the runtime are the one way now;
+//! - `store`: where notebooks are kept, behind one trait, and the runtime's files as one way; `live`: the other, in documents that a Jupyter
+//!   Server shares with open tabs;
 //! - `nbformat`: a notebook's cells and their places in its text; `scan`: the places of values in JSON; `style`: how a file is written;
 //! - `edit`: edits that change only the bytes of their cell; `page`: cells as a model reads them;
 //! - `runs`: cells as jobs; `written`: their outputs back into them; `notes`: those that are not written yet, for a later process;
@@ -11,6 +12,7 @@
 
 mod edit;
 mod error;
+mod live;
 mod nbformat;
 mod notes;
 mod page;
@@ -28,11 +30,12 @@ use tokio::time::Instant;
 
 pub use edit::{Edit, Target, fresh_id};
 pub use error::{DocumentError, Refusal, Unreadable};
+use live::LiveStore;
 pub use nbformat::{Cell, Notebook};
 pub use page::{Facts, Page, Wanted};
 pub use runs::{CellRun, Plan, RunReport};
-pub use store::{Applied, Stored};
-use store::{FileStore, Store};
+use store::Store;
+pub use store::{Applied, Notice, Stored};
 pub use written::Written;
 
 use crate::base::hex::hex;
@@ -62,7 +65,7 @@ impl Documents {
     #[must_use]
     pub fn new(connection: Arc<Connection>, jobs: Arc<Jobs>, folder: PathBuf) -> Self {
         Self {
-            store: Box::new(FileStore::new(connection.clone())),
+            store: Box::new(LiveStore::new(connection.clone())),
             connection,
             jobs,
             opened: Lock::default(),

@@ -1,4 +1,4 @@
-//! Where notebooks are kept: a [`Store`] reads one and makes an edit in it. Files of the runtime are the one that there is now.
+//! Where notebooks are kept: a [`Store`] reads one and makes an edit in it. Here the files of the runtime.
 
 use std::fmt::Debug;
 use std::future::pending;
@@ -36,7 +36,7 @@ const DIGEST_POLL_INTERVAL: Duration = Duration::from_millis(200);
 const MAX_LISTED: u64 = 200;
 
 /// A new notebook, as nbformat writes it.
-const NEW: &str = r#"{
+pub(super) const NEW: &str = r#"{
  "cells": [],
  "metadata": {
   "kernelspec": {
@@ -56,7 +56,7 @@ const NEW: &str = r#"{
 /// A notebook that was read.
 #[derive(Debug)]
 pub struct Stored {
-    /// Its absolute path.
+    /// Its absolute path; of a shared one that below the server's root.
     pub path: String,
     pub notebook: Arc<Notebook>,
 }
@@ -67,6 +67,16 @@ pub struct Applied {
     pub path: String,
     pub notebook: Arc<Notebook>,
     pub index: Option<usize>,
+    pub notice: Option<Notice>,
+}
+
+/// What a caller should know of an edit that was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// All who have the notebook open have the edit, but the file has it not yet.
+    NotSaved,
+    /// A tab of a server that does not share its notebooks has it open, and may overwrite the edit.
+    OpenElsewhere,
 }
 
 /// Keeps notebooks. Nothing of another writer is ever overwritten.
@@ -226,6 +236,7 @@ impl FileStore {
                     path,
                     notebook,
                     index,
+                    notice: None,
                 });
             }
             pin(&mut edit, &notebook);
@@ -246,6 +257,7 @@ impl FileStore {
                     path,
                     notebook,
                     index,
+                    notice: None,
                 });
             }
             let text = Bytes::from(edited.text);
@@ -262,6 +274,7 @@ impl FileStore {
                     path,
                     notebook,
                     index,
+                    notice: None,
                 });
             }
             sleep(pause(tried)).await;
@@ -322,7 +335,7 @@ impl Store for FileStore {
 }
 
 /// Fixes which cell an edit means before it is tried again: by its id, or else by what is in it.
-fn pin(edit: &mut Edit, notebook: &Notebook) {
+pub(super) fn pin(edit: &mut Edit, notebook: &Notebook) {
     let (cell, expect) = match edit {
         Edit::Insert { .. } => return,
         Edit::Update { cell, expect, .. }

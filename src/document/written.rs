@@ -5,6 +5,7 @@ use tokio::time::Instant;
 use super::Documents;
 use super::edit::{Edit, Target};
 use super::error::DocumentError;
+use super::store::Notice;
 use crate::base::ids::JobId;
 use crate::notebook::fetch::cell_outputs;
 use crate::runtime::RuntimeResult;
@@ -12,7 +13,7 @@ use crate::runtime::RuntimeResult;
 /// Whether a cell has the outputs of its run.
 #[derive(Debug)]
 pub enum Written {
-    Yes,
+    Yes(Option<Notice>),
     /// Once it has ended.
     Later,
     No(DocumentError),
@@ -46,7 +47,7 @@ impl Documents {
             execution_count: outputs.execution_count,
         };
         match self.store.apply(path, edit, deadline).await {
-            Ok(_) => Ok(Some(Written::Yes)),
+            Ok(applied) => Ok(Some(Written::Yes(applied.notice))),
             Err(DocumentError::Runtime(error)) if error.is_transient() => Err(error),
             Err(error) => Ok(Some(Written::No(error))),
         }

@@ -5,12 +5,16 @@
 
 mod channel;
 mod error;
+mod kernels;
 mod message;
 mod meter;
 mod notebooks;
+mod room;
 mod server;
+mod socket;
 
 pub use channel::{Channel, Route};
 pub use error::JupyterError;
-pub use notebooks::OpenNotebook;
+pub use kernels::OpenNotebook;
+pub use room::Room;
 pub use server::Server;

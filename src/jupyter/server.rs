@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Upgraded};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -18,7 +18,7 @@ use crate::base::secret::Secret;
 use crate::edge::settings::Endpoint;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// A kernel's start, on a slow machine.
 const KERNEL_TIMEOUT: Duration = Duration::from_secs(60);
 /// A channel opens when the kernel answers.
@@ -156,10 +156,21 @@ impl Server {
         session: &str,
         pulse: &'static str,
     ) -> Result<Channel, JupyterError> {
+        let route = ["api", "kernels", kernel, "channels"];
+        let stream = self.socket(&route, &[("session_id", session)]).await?;
+        Ok(Channel::over(stream, session.to_owned(), pulse).await)
+    }
+
+    /// Opens a WebSocket.
+    pub(super) async fn socket(
+        &self,
+        route: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Upgraded, JupyterError> {
         let key = BASE64_STANDARD.encode(Uuid::now_v7().as_bytes());
         let call = self
-            .request(Method::GET, &["api", "kernels", kernel, "channels"])
-            .query(&[("session_id", session)])
+            .request(Method::GET, route)
+            .query(query)
             .header(header::CONNECTION, "Upgrade")
             .header(header::UPGRADE, "websocket")
             .header(header::SEC_WEBSOCKET_VERSION, "13")
@@ -179,12 +190,11 @@ impl Server {
             response.upgrade().await.map_err(JupyterError::from_request)
         };
         let stream = timeout(CHANNEL_TIMEOUT, opening).await;
-        let stream = stream.unwrap_or(Err(JupyterError::TimedOut))?;
-        Ok(Channel::over(stream, session.to_owned(), pulse).await)
+        stream.unwrap_or(Err(JupyterError::TimedOut))
     }
 
     /// A request for the path of these segments below the server's own.
-    fn request(&self, method: Method, segments: &[&str]) -> RequestBuilder {
+    pub(super) fn request(&self, method: Method, segments: &[&str]) -> RequestBuilder {
         let mut url = self.base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(segments);
@@ -215,7 +225,9 @@ fn headers(token: &Secret) -> Result<HeaderMap, JupyterError> {
 }
 
 /// Returns successes; everything else becomes an error.
-async fn accepted(answer: Result<Response, reqwest::Error>) -> Result<Response, JupyterError> {
+pub(super) async fn accepted(
+    answer: Result<Response, reqwest::Error>,
+) -> Result<Response, JupyterError> {
     let response = answer.map_err(JupyterError::from_request)?;
     let (status, headers) = (response.status(), response.headers());
     let is_page = headers
@@ -249,7 +261,7 @@ async fn refusal(status: StatusCode, response: Response) -> String {
     format!("{status} {text}").trim_end().to_owned()
 }
 
-async fn json_of(response: Response) -> Result<Value, JupyterError> {
+pub(super) async fn json_of(response: Response) -> Result<Value, JupyterError> {
     let bytes = response.bytes().await.map_err(JupyterError::from_request)?;
     let stranger = |_| JupyterError::Stranger("its answer is not JSON".to_owned());
     serde_json::from_slice(&bytes).map_err(stranger)

@@ -11,7 +11,7 @@ use crate::base::causes::sentence;
 use crate::base::fault::Fault as _;
 use crate::base::text::Room;
 use crate::caller::DEFAULT_CHARS;
-use crate::document::{CellRun, Page, RunReport, Written};
+use crate::document::{CellRun, Notice, Page, RunReport, Written};
 use crate::jobs::body::Part;
 
 /// Converts some cells of a notebook.
@@ -115,7 +115,10 @@ fn with_heading(run: &CellRun, body: Vec<Part>, room: Room, left: &mut u64) -> V
 /// Where the outputs are.
 fn written(before: &[CellRun], last: &CellRun) -> String {
     let mut said = match &last.written {
-        Written::Yes => "written into the cell".to_owned(),
+        Written::Yes(notice) => {
+            let notice = notice.map(|notice| format!("; {}", warning(notice)));
+            "written into the cell".to_owned() + &notice.unwrap_or_default()
+        }
         Written::Later => "will be written into the cell when it has ended".to_owned(),
         Written::Gone => "not written: the machine no longer has them".to_owned(),
         Written::No(error) => not_written(error),
@@ -126,6 +129,18 @@ fn written(before: &[CellRun], last: &CellRun) -> String {
         }
     }
     said
+}
+
+/// What to know of an edit that was made.
+pub(super) fn warning(notice: Notice) -> &'static str {
+    match notice {
+        Notice::NotSaved => {
+            "it is in the notebook as it is open in JupyterLab, but the server has not saved it yet: if that lasts, look at the server's log"
+        }
+        Notice::OpenElsewhere => {
+            "a browser's tab has the notebook open and may overwrite this: reload it there"
+        }
+    }
 }
 
 fn not_written(error: &crate::document::DocumentError) -> String {

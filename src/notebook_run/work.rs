@@ -302,7 +302,7 @@ impl Work {
             .await;
         self.tries += 1;
         let note = match written {
-            Ok(Some(Written::Yes | Written::Later)) => None,
+            Ok(Some(Written::Yes(_) | Written::Later)) => None,
             Ok(Some(Written::Gone)) => Some("the machine no longer has them".to_owned()),
             Ok(Some(Written::No(error))) => Some(sentence(&error)),
             Ok(None) => Some("its job has not ended".to_owned()),

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::base::ids::JobId;
 use crate::edge::settings::{Settings, Target};
-use crate::jupyter::OpenNotebook;
+use crate::jupyter::{OpenNotebook, Server};
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use jupyter::Jupyter;
 use local::Local;
@@ -67,6 +67,14 @@ pub trait Provisioner: Debug + Send + Sync {
     /// The boot id of the runtime that knows the jobs that are sent now; with another id they are unknown. None while it is not known, and if
     /// every start knows the jobs of earlier ones.
     fn boot_id(&self) -> Option<String>;
+
+    /// The Jupyter Server on which the runtime is, once that is ready; none if it is not on one.
+    ///
+    /// # Errors
+    /// As [`Self::runtime`].
+    async fn jupyter(&self, _deadline: Instant) -> RuntimeResult<Option<Arc<Server>>> {
+        Ok(None)
+    }
 
     /// Returns why the runtime does not know a job, if more is known here. May read the disk.
     fn explain_missing(&self, _job: JobId) -> Option<RuntimeError> {

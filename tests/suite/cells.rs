@@ -1,6 +1,7 @@
 //! Notebooks on the runtime, edited and run cell by cell, with the real program and executor.
 
 mod edits;
+mod live;
 mod runs;
 
 use std::fs;

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use super::python::python;
@@ -16,6 +16,16 @@ use super::stdio::PATIENCE;
 
 /// Searched for wherever it must not appear.
 pub(crate) const TOKEN: &str = "t0ken-of-the-jupyter-server-5b1d";
+
+/// The extensions that are installed: a server with all of them takes seconds longer to start.
+const EXTENSIONS: [&str; 6] = [
+    "jupyter_lsp",
+    "jupyter_server_fileid",
+    "jupyter_server_terminals",
+    "jupyter_server_ydoc",
+    "jupyterlab",
+    "notebook_shim",
+];
 
 /// Ended on drop; its kernels and executors end by themselves.
 pub(crate) struct Jupyter {
@@ -29,6 +39,11 @@ pub(crate) struct Jupyter {
 impl Jupyter {
     /// Starts a Jupyter Server below the path `base`, which ends with a slash.
     pub(crate) fn server(base: &'static str, more: &[&str]) -> Self {
+        Self::server_with(&[], base, more)
+    }
+
+    /// Starts it with these of its extensions alone.
+    fn server_with(extensions: &[&str], base: &'static str, more: &[&str]) -> Self {
         let arguments = [
             "-m",
             "jupyter_server",
@@ -40,7 +55,16 @@ impl Jupyter {
             "--ServerApp.port=PORT",
             &format!("--IdentityProvider.token={TOKEN}"),
         ];
-        Self::start(base, &[&arguments, more].concat())
+        let all = EXTENSIONS.map(|name| (name.to_owned(), extensions.contains(&name).into()));
+        let all: Map<_, _> = all.into_iter().collect();
+        let config = json!({"ServerApp": {"jpserver_extensions": all}});
+        Self::start(base, &[&arguments, more].concat(), &config)
+    }
+
+    /// Starts JupyterLab, with collaboration unless `more` says otherwise.
+    pub(crate) fn lab(more: &[&str]) -> Self {
+        let extensions = ["jupyterlab", "jupyter_server_ydoc", "jupyter_server_fileid"];
+        Self::server_with(&extensions, "/", more)
     }
 
     pub(crate) fn kernel_gateway() -> Self {
@@ -52,14 +76,16 @@ impl Jupyter {
             "--KernelGatewayApp.port=PORT",
             &format!("--KernelGatewayApp.auth_token={TOKEN}"),
         ];
-        Self::start("/", &arguments)
+        Self::start("/", &arguments, &json!({}))
     }
 
-    fn start(base: &'static str, arguments: &[&str]) -> Self {
+    fn start(base: &'static str, arguments: &[&str], config: &Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["root", "home"] {
-            fs::create_dir(folder.path().join(name)).unwrap();
+        for name in ["root", "home/data/jupyter", "config"] {
+            fs::create_dir_all(folder.path().join(name)).unwrap();
         }
+        let file = folder.path().join("config/jupyter_server_config.json");
+        fs::write(file, config.to_string()).unwrap();
         let arguments: Vec<_> = arguments.iter().map(|&text| text.to_owned()).collect();
         let port = free_port();
         let child = spawn(folder.path(), &arguments, port);
@@ -203,7 +229,7 @@ impl Jupyter {
         session["kernel"]["id"].as_str().unwrap().to_owned()
     }
 
-    fn send(&self, method: &str, route: &str, body: &str) -> Option<(u16, String)> {
+    pub(crate) fn send(&self, method: &str, route: &str, body: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect(self.address()).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let request = format!(

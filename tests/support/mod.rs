@@ -8,6 +8,7 @@ pub(crate) mod fake_runtime;
 pub(crate) mod hint;
 pub(crate) mod home;
 pub(crate) mod jupyter;
+pub(crate) mod lab_tab;
 pub(crate) mod machine;
 pub(crate) mod mishaps;
 mod port;

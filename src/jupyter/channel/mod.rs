@@ -6,25 +6,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::StreamExt;
+use futures_util::stream::{SplitStream, poll_fn};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::base::lock::Lock;
 use crate::jupyter::error::JupyterError;
 use crate::jupyter::message::{self, Incoming};
-use crate::jupyter::meter::{Metered, Traffic};
+use crate::jupyter::meter::Traffic;
+use crate::jupyter::socket::{self, Socket};
 
-/// Proxies close connections that are silent for a minute.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// Between requests that show whether the kernel is still there while others wait.
 const PULSE_INTERVAL: Duration = Duration::from_secs(15);
 /// A connection without a byte for so long after a pulse is dead.
@@ -67,12 +65,7 @@ impl Channel {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let traffic = Arc::new(Traffic::default());
-        let stream = Metered::new(stream, traffic.clone());
-        let config = WebSocketConfig::default()
-            .max_message_size(None)
-            .max_frame_size(None);
-        let socket = WebSocketStream::from_raw_socket(stream, Role::Client, Some(config)).await;
+        let (socket, traffic) = socket::over(stream).await;
         let (outgoing, queue) = mpsc::channel(MAX_QUEUED);
         let shared = Arc::new(Shared {
             session,
@@ -243,8 +236,8 @@ impl Shared {
 const ENDED: &str = "the kernel's channel has ended";
 
 async fn run<S>(
-    socket: WebSocketStream<Metered<S>>,
-    queue: mpsc::Receiver<Message>,
+    socket: Socket<S>,
+    mut queue: mpsc::Receiver<Message>,
     shared: Arc<Shared>,
     traffic: Arc<Traffic>,
     pulse: &'static str,
@@ -255,33 +248,11 @@ async fn run<S>(
     let end = shared.end.clone();
     tokio::select! {
         () = end.cancelled() => {}
-        () = write(sink, queue) => {}
+        () = socket::write(sink, poll_fn(|context| queue.poll_recv(context))) => {}
         () = read(stream, &shared) => {}
         () = watch(&shared, &traffic, pulse) => {}
     }
     shared.end();
-}
-
-async fn write<S>(
-    mut sink: SplitSink<WebSocketStream<S>, Message>,
-    mut queue: mpsc::Receiver<Message>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut pings = interval(PING_INTERVAL);
-    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        let message = tokio::select! {
-            message = queue.recv() => match message {
-                Some(message) => message,
-                None => return,
-            },
-            _ = pings.tick() => Message::Ping(Bytes::new()),
-        };
-        if let Err(error) = sink.send(message).await {
-            return tracing::debug!(%error, "a kernel's channel broke while sending");
-        }
-    }
 }
 
 async fn read<S>(mut stream: SplitStream<WebSocketStream<S>>, shared: &Shared)

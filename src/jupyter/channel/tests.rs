@@ -4,7 +4,10 @@ use serde_json::json;
 use tokio::io::{DuplexStream, duplex};
 use tokio::time::Instant;
 
-use super::{Channel, Message, Role, Route, SinkExt, StreamExt, WebSocketStream};
+use futures_util::SinkExt;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+use super::{Channel, Message, Route, StreamExt, WebSocketStream};
 use crate::jupyter::JupyterError;
 
 const LIMIT: Duration = Duration::from_secs(3600);

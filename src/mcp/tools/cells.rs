@@ -110,6 +110,8 @@ struct EditReport {
     version: Option<String>,
     /// Number of cells.
     cells: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -365,6 +367,7 @@ impl From<Applied> for EditReport {
             cell_id: cell.and_then(|cell| cell.id.clone()),
             version: cell.map(|cell| cell.version()),
             cells: cells.len(),
+            warning: applied.notice.map(cells::warning),
         }
     }
 }

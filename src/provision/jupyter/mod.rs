@@ -76,6 +76,7 @@ struct Helper {
 struct Live {
     channel: Channel,
     boot_id: String,
+    server: Arc<Server>,
 }
 
 #[derive(Debug)]
@@ -178,6 +179,10 @@ impl Provisioner for Jupyter {
         Some(self.shared.address.clone())
     }
 
+    async fn jupyter(&self, deadline: Instant) -> RuntimeResult<Option<Arc<Server>>> {
+        Ok(Some(self.shared.live(deadline).await?.server.clone()))
+    }
+
     fn boot_id(&self) -> Option<String> {
         let answered = self.executor.get().and_then(|executor| executor.boot_id());
         answered.or_else(|| match &*self.shared.state.borrow() {
@@ -254,7 +259,11 @@ impl Shared {
         self.say("connecting to the helper kernel");
         let channel = server.open(&kernel, &self.session, PULSE).await?;
         let boot_id = start::start(&channel, &|step| self.say(step)).await?;
-        Ok(Live { channel, boot_id })
+        Ok(Live {
+            channel,
+            boot_id,
+            server,
+        })
     }
 
     /// Finds the server, and its address.
@@ -323,6 +332,12 @@ impl Shared {
             alive
         });
     }
+}
+
+/// The error of a request to the server at `address` beside those that its executor answers.
+#[must_use]
+pub fn server_error(error: JupyterError, address: &str) -> RuntimeError {
+    Fault::Server(error).into_error(address)
 }
 
 async fn probe(endpoint: &Endpoint) -> Result<Arc<Server>, JupyterError> {

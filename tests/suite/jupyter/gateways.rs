@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::json;
+
 use super::{bridge, run, succeeded};
 use crate::support::home::Home;
 use crate::support::jupyter::{Jupyter, TOKEN};
@@ -23,6 +25,12 @@ fn a_kernel_gateway_is_a_runtime_directly_and_behind_a_server() {
         let log = fs::read_to_string(ran.fact("log")).unwrap();
         assert_eq!(log.len(), 5_000_000);
         assert!(log.lines().zip(0..).all(|(line, i)| line.parse() == Ok(i)));
+        if jupyter.root() == server.root() {
+            // The server's files are beside the server, and code runs beside the gateway.
+            fs::write(server.root().join("own.ipynb"), "{}").unwrap();
+            let own = json!({"notebook": "own.ipynb"});
+            bridge.call("open_notebook", own).refused("out_of_reach");
+        }
         assert!(bridge.leave().status.success());
     }
 }

@@ -1,6 +1,7 @@
 //! Errors of working on notebooks.
 
 use smart_colab::document::{DocumentError, Refusal, Unreadable};
+use smart_colab::jupyter::JupyterError;
 
 use super::{faults, text, unreachable};
 
@@ -48,6 +49,11 @@ fn faults_of_notebooks_on_the_runtime_are_worded_by_each_face() {
             language: text("R"),
         },
         &DocumentError::OldFormat { path: path() },
+        &DocumentError::Elsewhere { path: path() },
+        &DocumentError::Server {
+            path: path(),
+            why: JupyterError::Refused(text("500 Internal Server Error")),
+        },
         &DocumentError::Contended { path: path() },
         &DocumentError::Runtime(unreachable()),
     ]);
