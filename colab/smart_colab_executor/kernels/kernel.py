@@ -52,7 +52,7 @@ SECRET_VARIABLES = ("SMART_COLAB_TOKEN",)
 class Kernel:
     """A running kernel. `id` is new for every process: same id, same variables."""
 
-    def __init__(self, workspace: Workspace, notes: KernelNotes) -> None:
+    def __init__(self, workspace: Workspace, notes: KernelNotes, folder: str | None = None) -> None:
         self.id = str(uuid.uuid4())
         self.execution_count = 0
         self.pid: int | None = None
@@ -64,6 +64,7 @@ class Kernel:
         self.exit: dict[str, Any] | None = None
         self.widgets = Widgets()
         self._workspace = workspace
+        self._folder = folder
         self._notes = notes
         self._memory = MemoryWatch()
         self._was_killed = False
@@ -223,7 +224,7 @@ class Kernel:
         self.record_process(None)
         # Output on file descriptors is captured in the kernel; our own stdout is reserved for the ready line.
         await self._manager.start_kernel(
-            cwd=str(self._workspace.path),
+            cwd=self._workspace.start_in(self._folder),
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -56,7 +56,7 @@ class Sessions:
                 job.finish(EXECUTOR_STOPS)
             else:
                 job.is_first = job.request.session not in (DEFAULT_SESSION, *self._sessions)
-                self._open(job.request.session).enqueue(job)
+                self._open(job.request.session, job.request.folder).enqueue(job)
 
         self._thread.call(enqueue)
 
@@ -153,9 +153,9 @@ class Sessions:
 
         return self._thread.run(cleanup())
 
-    def _open(self, name: str) -> Session:
+    def _open(self, name: str, folder: str | None = None) -> Session:
         if name not in self._sessions:
-            self._sessions[name] = Session(name, self._workspace, self._notes)
+            self._sessions[name] = Session(name, self._workspace, self._notes, folder)
         return self._sessions[name]
 
     def _get(self, name: str) -> Session:

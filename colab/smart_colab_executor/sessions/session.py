@@ -36,8 +36,10 @@ SNAPSHOT_DELAY_SEC = 0.05
 class Session:
     """One named kernel and the jobs that wait for it."""
 
-    def __init__(self, name: str, workspace: Workspace, notes: KernelNotes) -> None:
+    def __init__(self, name: str, workspace: Workspace, notes: KernelNotes, folder: str | None = None) -> None:
+        """Prepare the session, whose kernels start in `folder` while it exists, or else in the workspace."""
         self.name = name
+        self._folder = folder
         self._workspace = workspace
         self._notes = notes
         self._kernel: Kernel | None = None
@@ -260,7 +262,7 @@ class Session:
             return self.kernel
         await self._discard_kernel()
         for attempt in (1, 2):
-            kernel = self._kernel = Kernel(self._workspace, self._notes)
+            kernel = self._kernel = Kernel(self._workspace, self._notes, self._folder)
             self._start = asyncio.create_task(kernel.start())
             try:
                 await self._start
