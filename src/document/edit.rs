@@ -149,11 +149,10 @@ impl Notebook {
                 Ok(self.delete(index))
             }
             Edit::Move { cell, expect, to } => {
-                let found = self.find(cell, expect.as_deref());
-                let index = found.map_err(|why| match why {
-                    Refusal::NoTarget => Refusal::NoneToMove,
-                    why => why,
-                })?;
+                if *cell == Target::default() {
+                    return Err(Refusal::NoneToMove);
+                }
+                let index = self.find(cell, expect.as_deref())?;
                 self.reorder(index, *to)
             }
             Edit::Outputs {
