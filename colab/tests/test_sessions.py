@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from pathlib import Path
 
 import pytest
 from harness import Executor, wait_until
@@ -148,6 +149,19 @@ def test_an_idle_kernels_death_is_detected(executor: Executor, session: str) -> 
     wait_until(lambda: executor.session(session)["state"] == "dead")
     assert executor.session(session)["kernel_id"] is None
     assert executor.run("print('anew')", session=session).job["kernel_id"] != job.job["kernel_id"]
+
+
+def test_a_session_starts_in_the_folder_that_its_first_job_names(
+    executor: Executor, session: str, tmp_path: Path
+) -> None:
+    code = "import os; print(os.path.realpath('.'))"
+    here = f"{tmp_path.resolve()}\n"
+    assert executor.run(code, session=session, folder=str(tmp_path)).stdout == here
+    assert executor.run(code, session=session, folder="/").stdout == here
+    executor.run("exit()", session=session)
+    assert executor.run(code, session=session).stdout == here
+    gone = executor.run(code, session=session + "-2", folder=str(tmp_path / "gone"))
+    assert gone.stdout == executor.run(code, session="main").stdout
 
 
 def test_a_job_with_a_kernel_id_runs_there_or_not_at_all(executor: Executor, session: str) -> None:

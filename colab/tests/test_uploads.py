@@ -298,12 +298,13 @@ class TestPlaces:
         assert list((tmp_path / "outside").iterdir()) == []
 
     @unix
-    def test_a_link_in_the_root_is_replaced_and_its_target_kept(self, uploads: Uploads, root: Path) -> None:
-        (root / "target").write_text("target")
-        (root / "link").symlink_to("target")
+    def test_a_link_in_the_root_is_kept_and_its_target_replaced(self, uploads: Uploads, root: Path) -> None:
+        (root / "folder").mkdir()
+        (root / "folder/target").write_text("target")
+        (root / "link").symlink_to("folder/target")
         send(uploads, "link")
-        assert (root / "target").read_text() == "target"
-        assert (root / "link").read_bytes() == DATA
+        assert (root / "folder/target").read_bytes() == DATA
+        assert (root / "link").is_symlink()
 
     def test_a_folder_cannot_be_an_uploads_goal(self, uploads: Uploads, root: Path) -> None:
         (root / "folder").mkdir()

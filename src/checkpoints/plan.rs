@@ -196,6 +196,7 @@ impl Plan {
                 numbers: retry.map(|retry| retry.iterations.clone()),
             }),
             kernel_id: kernel_id.map(str::to_owned),
+            folder: None,
         }
     }
 }

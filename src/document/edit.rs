@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::error::Refusal;
 use super::nbformat::{Cell, Ids, Notebook};
 use super::scan::Span;
-use super::style::lines;
+use super::style::{in_lines, lines};
 use crate::render::json::joined;
 
 /// Characters of an id, as nbformat makes them.
@@ -108,8 +108,11 @@ impl Notebook {
             }),
             ([index], None) => Ok(*index),
             (_, Some(index)) if found.contains(&index) => Ok(index),
-            // The id is what counts: the index may have been read before another cell was added.
-            ([index], Some(_)) => Ok(*index),
+            ([found], Some(index)) => Err(Refusal::Contradiction {
+                id: id.clone(),
+                found: *found,
+                index,
+            }),
             _ => Err(Refusal::SharedId {
                 id: id.clone(),
                 indices: found,
@@ -146,6 +149,9 @@ impl Notebook {
                 Ok(self.delete(index))
             }
             Edit::Move { cell, expect, to } => {
+                if *cell == Target::default() {
+                    return Err(Refusal::NoneToMove);
+                }
                 let index = self.find(cell, expect.as_deref())?;
                 self.reorder(index, *to)
             }
@@ -345,7 +351,7 @@ impl Notebook {
         let mut added = String::new();
         for (name, value) in [
             ("execution_count", json!(count)),
-            ("outputs", json!(outputs)),
+            ("outputs", outputs.iter().map(in_lines).collect()),
         ] {
             let text = self.style.value(&value, depth);
             match cell.member(name) {

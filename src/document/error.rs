@@ -5,6 +5,7 @@ use thiserror::Error;
 use super::nbformat::Cell;
 use crate::base::advice::{Advice, Step};
 use crate::base::fault::Fault;
+use crate::base::ids::JobId;
 use crate::base::text::Excerpt;
 use crate::jupyter::JupyterError;
 use crate::runtime::RuntimeError;
@@ -36,8 +37,18 @@ pub enum Unreadable {
 pub enum Refusal {
     #[error("no cell is named")]
     NoTarget,
+    #[error("it is not said which cell is to be moved: cell_index is where it goes")]
+    NoneToMove,
+    #[error("the cell with the id {id:?} is cell {found}, and the index given is {index}")]
+    Contradiction {
+        id: String,
+        found: usize,
+        index: usize,
+    },
     #[error("there is no cell {index}: the notebook has {count} cells, counted from 0")]
     NoIndex { index: usize, count: usize },
+    #[error("the range ends at cell {last}, before its first, cell {from}")]
+    Reversed { from: usize, last: usize },
     #[error("no cell has the id {id:?}: it may have been deleted (the notebook has {count} cells)")]
     NoId { id: String, count: usize },
     #[error("the id {id:?} is shared by the cells {indices:?}")]
@@ -52,9 +63,9 @@ pub enum Refusal {
     },
     #[error("cell {index} has no source")]
     NoSource { index: usize },
-    #[error("cell {index} is no code cell")]
+    #[error("cell {index} is not a code cell")]
     NotCode { index: usize },
-    #[error("cell {index} cannot have outputs: it is no code cell of nbformat 4")]
+    #[error("cell {index} cannot have outputs: it is not a code cell of nbformat 4")]
     NoOutputs { index: usize },
 }
 
@@ -96,6 +107,14 @@ pub enum DocumentError {
     Server { path: String, why: JupyterError },
     #[error("{path} is being changed by others all the time, and the edit was not made")]
     Contended { path: String },
+    /// Nothing was run.
+    #[error("cells of {path} run already{}", job.map(|job| format!(" (job {job})")).unwrap_or_default())]
+    Busy { path: String, job: Option<JobId> },
+    /// The cells after one that ran were not run.
+    #[error(
+        "the session {session} has a new Python process, without the variables of the cells before"
+    )]
+    Replaced { session: String },
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
 }
@@ -109,11 +128,15 @@ impl Fault for DocumentError {
             Self::NotPython { .. } | Self::OldFormat { .. } => "not_runnable",
             Self::Elsewhere { .. } => "out_of_reach",
             Self::Server { .. } => "server_failed",
-            Self::Contended { .. } => "busy",
+            Self::Contended { .. } | Self::Busy { .. } => "busy",
+            Self::Replaced { .. } => "kernel_died",
             Self::Refused { why, .. } => match why {
-                Refusal::NoTarget | Refusal::SharedId { .. } | Refusal::NotCode { .. } => {
-                    "invalid_argument"
-                }
+                Refusal::NoTarget
+                | Refusal::NoneToMove
+                | Refusal::Contradiction { .. }
+                | Refusal::Reversed { .. }
+                | Refusal::SharedId { .. }
+                | Refusal::NotCode { .. } => "invalid_argument",
                 Refusal::NoIndex { .. } | Refusal::NoId { .. } => "not_found",
                 Refusal::Changed { .. } => "cell_changed",
                 Refusal::NoSource { .. } | Refusal::NoOutputs { .. } => "not_a_notebook",
@@ -130,6 +153,7 @@ impl Fault for DocumentError {
             Self::Unreadable { why, .. } => match why {
                 Unreadable::Empty => Advice::from("Delete it, then ") + Step::OpenNotebook + " with create: true makes a new one.",
                 Unreadable::MergeConflict => "Resolve the merge first. Nothing was changed.".into(),
+                Unreadable::OtherFormat { major } if *major > 4 => "It is of a newer program: save it there as nbformat 4, then call again. Nothing was changed.".into(),
                 Unreadable::OtherFormat { .. } => "Convert it with `jupyter nbconvert --to notebook`, then call again. Nothing was changed.".into(),
                 Unreadable::TooLarge { .. } => "Clear large outputs by code that uses nbformat, then call again. Nothing was changed.".into(),
                 Unreadable::NotUtf8 | Unreadable::NotJson { .. } | Unreadable::NoNotebook => {
@@ -138,11 +162,16 @@ impl Fault for DocumentError {
             },
             Self::Refused { why, .. } => match why {
                 Refusal::NoTarget => Advice::from("Give cell_id, or cell_index. ") + Step::GetCells + " shows both.",
+                Refusal::Reversed { .. } => "Give the range in the order of the notebook. Nothing was run.".into(),
+                Refusal::NoneToMove => Advice::from("Give cell_id, or its index now as `from`. ") + Step::GetCells + " shows both.",
+                Refusal::Contradiction { .. } => {
+                    Advice::from("Give one of them. ") + Step::GetCells + " shows the cells as they are now. Nothing was changed."
+                }
                 Refusal::SharedId { .. } => "Give cell_index too. Nothing was changed.".into(),
                 Refusal::NoIndex { .. } | Refusal::NoId { .. } | Refusal::NotCode { .. } => {
                     Advice::from(Step::GetCells) + " shows the cells as they are now. Nothing was changed."
                 }
-                Refusal::Changed { .. } => "Nothing was changed. Make the edit to this source, and call again with this version.".into(),
+                Refusal::Changed { .. } => "Nothing was changed or run. Work from this source, and call again with this version.".into(),
                 Refusal::NoSource { .. } | Refusal::NoOutputs { .. } => {
                     "Replace the cell: delete it and add a new one. Nothing was changed.".into()
                 }
@@ -158,13 +187,19 @@ impl Fault for DocumentError {
             }
             Self::Server { .. } => "Look at the server's log for the reason, then call again.".into(),
             Self::Contended { .. } => "Call again.".into(),
+            Self::Busy { job, .. } => {
+                let job = job.map(|job| job.to_string());
+                Advice::from("Follow it with ") + Step::Output { job: job.clone() } + ", or end it with " + Step::Interrupt { job } + "; "
+                    + Step::GetCells + " shows which cells run and wait. Then call again if these are still to run."
+            }
+            Self::Replaced { .. } => "All variables are gone. Run the cells that set them again, then the rest.".into(),
             Self::Runtime(error) => error.remedy(),
         }
     }
 
     fn is_retryable(&self) -> bool {
         match self {
-            Self::Contended { .. } => true,
+            Self::Contended { .. } | Self::Busy { .. } => true,
             Self::Runtime(error) => error.is_transient(),
             Self::NoneOpen
             | Self::Missing { .. }
@@ -172,6 +207,7 @@ impl Fault for DocumentError {
             | Self::Unreadable { .. }
             | Self::Refused { .. }
             | Self::NotPython { .. }
+            | Self::Replaced { .. }
             | Self::OldFormat { .. }
             | Self::Elsewhere { .. }
             | Self::Server { .. } => false,

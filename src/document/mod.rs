@@ -5,17 +5,20 @@
 //!   Server shares with open tabs;
 //! - `nbformat`: a notebook's cells and their places in its text; `scan`: the places of values in JSON; `style`: how a file is written;
 //! - `edit`: edits that change only the bytes of their cell; `page`: cells as a model reads them;
-//! - `runs`: cells as jobs; `written`: their outputs back into them; `notes`: those that are not written yet, for a later process;
+//! - `runs`: cells as jobs; `rest`: those that outlive their call; `active`: which run now; `written`: their outputs back into them;
+//!   `notes`: those that are not written yet, for a later process;
 //! - `error`: what can go wrong.
 //!
 //! Architecture Invariant: knows nothing of MCP. May import every floor below.
 
+mod active;
 mod edit;
 mod error;
 mod live;
 mod nbformat;
 mod notes;
 mod page;
+mod rest;
 mod runs;
 mod scan;
 mod store;
@@ -28,21 +31,24 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+pub use active::Claim;
 pub use edit::{Edit, Target, fresh_id};
 pub use error::{DocumentError, Refusal, Unreadable};
 use live::LiveStore;
 pub use nbformat::{Cell, Notebook};
-pub use page::{Facts, Page, Wanted};
+pub use page::{Facts, Page, Wanted, names};
 pub use runs::{CellRun, Plan, RunReport};
 use store::Store;
 pub use store::{Applied, Notice, Stored};
 pub use written::Written;
 
 use crate::base::hex::hex;
+use crate::base::ids::JobId;
 use crate::base::lock::Lock;
 use crate::connection::Connection;
 use crate::jobs::Jobs;
 use crate::wire::files::FileList;
+use active::Active;
 
 /// The ending of a notebook's name.
 const ENDING: &str = ".ipynb";
@@ -56,6 +62,7 @@ pub struct Documents {
     jobs: Arc<Jobs>,
     store: Box<dyn Store>,
     opened: Lock<Option<String>>,
+    active: Arc<Active>,
     /// The folder of the notes on runs.
     folder: PathBuf,
 }
@@ -69,6 +76,7 @@ impl Documents {
             connection,
             jobs,
             opened: Lock::default(),
+            active: Arc::default(),
             folder,
         }
     }
@@ -141,7 +149,8 @@ impl Documents {
                 why,
             });
         }
-        Ok(page::page(&stored, wanted, deadline).await)
+        let state = self.active.state(&stored.path);
+        Ok(page::page(&stored, &state, wanted, deadline).await)
     }
 
     /// Creates a notebook of this text, which is then the default of other calls.
@@ -157,6 +166,16 @@ impl Documents {
         let stored = self.store.create(path, Some(text), deadline).await?;
         *self.opened.lock() = Some(stored.path);
         Ok(())
+    }
+
+    /// Claims a notebook for a run of its cells as `job`, which no other run mixes with until the claim is dropped.
+    ///
+    /// # Errors
+    /// [`DocumentError::Busy`].
+    pub fn claim(&self, path: &str, job: JobId) -> Result<Claim, DocumentError> {
+        let claim = self.active.claim(path, Vec::new(), false)?;
+        claim.note_job(job);
+        Ok(claim)
     }
 
     /// Makes an edit.
@@ -182,6 +201,13 @@ pub fn session_of(path: &str) -> String {
     let name: String = stem.chars().map(plain).take(MAX_NAME_CHARS).collect();
     let digest = hex(&Sha256::digest(path)[..2]);
     format!("{name}-{digest}")
+}
+
+/// The folder where a session of the notebook's own starts, as in Jupyter: the notebook's.
+#[must_use]
+pub fn folder_of(path: &str, session: &str) -> Option<String> {
+    let (folder, _) = path.rsplit_once(['/', '\\'])?;
+    (session == session_of(path) && !folder.is_empty()).then(|| folder.to_owned())
 }
 
 #[cfg(test)]

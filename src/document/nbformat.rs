@@ -14,7 +14,7 @@ const VERSION_BYTES: usize = 4;
 /// The first minor version of nbformat 4 in which cells have ids.
 const MINOR_WITH_IDS: u64 = 5;
 /// Lines that an unfinished merge leaves.
-const CONFLICT_MARKS: [&str; 2] = ["<<<<<<< ", ">>>>>>> "];
+const CONFLICT_MARKS: [&str; 2] = ["<<<<<<<", ">>>>>>>"];
 
 /// A notebook as it is written.
 #[derive(Debug, Clone)]
@@ -251,8 +251,11 @@ fn cell(text: &str, span: Span, sheet: usize) -> Result<Option<Cell>, Malformed>
 }
 
 fn unreadable(text: &str, start: usize, error: &Malformed) -> Unreadable {
-    let has_conflict =
-        (text.lines()).any(|line| CONFLICT_MARKS.iter().any(|mark| line.starts_with(mark)));
+    let has_conflict = (text.lines()).any(|line| {
+        CONFLICT_MARKS
+            .iter()
+            .any(|mark| line.trim_start().starts_with(mark))
+    });
     if has_conflict {
         return Unreadable::MergeConflict;
     }

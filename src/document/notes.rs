@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::edit::Target;
 use crate::base::ids::JobId;
 use crate::edge::lock::FileLock;
 use crate::edge::store::{read_if_there, remove_if_there, write_quickly};
@@ -36,7 +37,21 @@ pub(super) struct Held {
     lock: Option<FileLock>,
 }
 
+impl Note {
+    /// The cell.
+    pub(super) fn target(&self) -> Target {
+        Target {
+            id: self.cell_id.clone(),
+            index: self.cell_index,
+        }
+    }
+}
+
 impl Held {
+    pub(super) fn target(&self) -> Target {
+        self.note.target()
+    }
+
     /// Writes a note before its job is sent. A failure is only logged: the cell runs whether or not it can be noted.
     pub(super) fn begin(folder: &Path, note: Note) -> Self {
         let path = folder.join(format!("{}.json", note.job_id));

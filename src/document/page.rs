@@ -1,5 +1,6 @@
 //! Cells as a model reads them: source, version, outputs as text and pictures, bounded.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,6 +10,8 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
+use super::active::State;
+use super::edit::Target;
 use super::nbformat::Notebook;
 use super::store::{Stored, blocking};
 use crate::base::text::{Excerpt, Room};
@@ -21,6 +24,9 @@ use crate::render::{html, notebook};
 const MAX_PICTURES: usize = 6;
 /// The characters of a page that one source may take, as a part of all.
 const SOURCE_SHARE: usize = 2;
+
+/// Cells that a sentence names.
+const MAX_NAMED: usize = 20;
 
 /// Which cells to show.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +53,9 @@ pub struct Facts {
     /// The first cell for which there was no room.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_from: Option<usize>,
+    /// The cells that the last run has left out, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_run: Option<String>,
 }
 
 /// Some cells of a notebook.
@@ -73,18 +82,27 @@ impl Facts {
             language: notebook.language().map(str::to_owned),
             kernel: notebook.kernel().map(str::to_owned),
             next_from: None,
+            not_run: None,
         }
     }
 }
 
 /// Makes the page of the wanted cells.
-pub(super) async fn page(stored: &Stored, wanted: Wanted, deadline: Instant) -> Page {
+pub(super) async fn page(
+    stored: &Stored,
+    state: &State,
+    wanted: Wanted,
+    deadline: Instant,
+) -> Page {
     let mut page = Page {
         facts: Facts::of(stored),
         parts: Vec::new(),
     };
+    page.facts.not_run =
+        (state.left_out.as_ref()).map(|left| format!("{}: {}", names(&left.cells), left.why));
     let notebook = stored.notebook.clone();
-    let (cells, next_from) = blocking(move || cells(&notebook, wanted)).await;
+    let marks = marks(&notebook, state);
+    let (cells, next_from) = blocking(move || cells(&notebook, &marks, wanted)).await;
     page.facts.next_from = next_from;
     let mut text = String::new();
     for cell in cells {
@@ -112,7 +130,43 @@ pub(super) async fn page(stored: &Stored, wanted: Wanted, deadline: Instant) -> 
     page
 }
 
-fn cells(notebook: &Arc<Notebook>, wanted: Wanted) -> (Vec<Shown>, Option<usize>) {
+/// What stands beside the cells that run or wait, by their indices.
+fn marks(notebook: &Notebook, state: &State) -> BTreeMap<usize, String> {
+    let mut marks = BTreeMap::new();
+    let mut mark = |cell: &Target, said: String| {
+        if let Ok(index) = notebook.find(cell, None) {
+            marks.insert(index, said);
+        }
+    };
+    for cell in &state.waiting {
+        mark(cell, " waiting".to_owned());
+    }
+    for (cell, job) in &state.running {
+        let job = job.map(|job| format!(" job_id={job}"));
+        mark(cell, format!(" running{}", job.unwrap_or_default()));
+    }
+    marks
+}
+
+/// Names cells in a sentence.
+#[must_use]
+pub fn names(cells: &[Target]) -> String {
+    let name = |cell: &Target| match (&cell.id, cell.index) {
+        (Some(id), _) => format!("id={id}"),
+        (None, index) => format!("[{}]", index.unwrap_or_default()),
+    };
+    let mut named: Vec<_> = cells.iter().take(MAX_NAMED).map(name).collect();
+    if let more @ 1.. = cells.len().saturating_sub(MAX_NAMED) {
+        named.push(format!("{more} more"));
+    }
+    named.join(", ")
+}
+
+fn cells(
+    notebook: &Arc<Notebook>,
+    marks: &BTreeMap<usize, String>,
+    wanted: Wanted,
+) -> (Vec<Shown>, Option<usize>) {
     let mut shown = Vec::new();
     let mut html = html::Reader::default();
     let room = wanted.room;
@@ -123,7 +177,8 @@ fn cells(notebook: &Arc<Notebook>, wanted: Wanted) -> (Vec<Shown>, Option<usize>
         .map_or(usize::MAX, |to| to.saturating_add(1))
         .min(notebook.cells().len());
     for index in wanted.from..end {
-        let mut cell = cell(notebook, index, wanted, pictures, &mut html);
+        let mark = marks.get(&index).map_or("", String::as_str);
+        let mut cell = cell(notebook, (index, mark), wanted, pictures, &mut html);
         pictures -= cell.pictures.len();
         let mut taken = room.shares(&cell.text);
         if taken > left {
@@ -143,7 +198,7 @@ fn cells(notebook: &Arc<Notebook>, wanted: Wanted) -> (Vec<Shown>, Option<usize>
 
 fn cell(
     notebook: &Notebook,
-    index: usize,
+    (index, mark): (usize, &str),
     wanted: Wanted,
     max_pictures: usize,
     html: &mut html::Reader,
@@ -161,6 +216,7 @@ fn cell(
     if let Some(count) = count {
         heading += &format!(" execution_count={count}");
     }
+    heading += mark;
     let outputs = value["outputs"].as_array().map_or(&[][..], Vec::as_slice);
     if !outputs.is_empty() && !wanted.with_outputs {
         heading += &format!(" outputs={}", outputs.len());

@@ -1,45 +1,35 @@
-//! Running cells as jobs, and writing their outputs into them: in the call, or in the background once the call has ended.
+//! Running cells as jobs, and writing their outputs into them, in a call.
 
 use std::collections::VecDeque;
-use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use super::Documents;
+use super::active::Claim;
 use super::edit::Target;
 use super::error::{DocumentError, Refusal};
 use super::notes::{Held, Note};
 use super::store::Stored;
 use super::written::Written;
+use super::{Documents, folder_of};
+use crate::base::causes::sentence;
 use crate::base::ids::JobId;
 use crate::caller::Caller;
-use crate::jobs::follow::{Ended, follow};
 use crate::jobs::view::View;
-use crate::runtime::RuntimeResult;
-use crate::wire::event::Event;
-use crate::wire::job::JobRequest;
-use crate::wire::limits::MAX_TIMEOUT_SEC;
-use crate::wire::state::JobState;
-
-/// For writing outputs into a cell.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
-/// The longest wait for one job in one look at it, and the first and the longest pause before the next.
-const FOLLOW_TIMEOUT: Duration = Duration::from_secs(600);
-const FOLLOW_DELAY: Duration = Duration::from_secs(2);
-const MAX_FOLLOW_DELAY: Duration = Duration::from_secs(60);
-/// Longer than any job waits and runs.
-const MAX_FOLLOWED: Duration = Duration::from_secs(2 * MAX_TIMEOUT_SEC);
+use crate::wire::job::{Job, JobRequest};
+use crate::wire::state::{JobState, Reason};
 
 /// Cells to run, in this order, up to the first that fails.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Plan {
     pub path: String,
     pub session: String,
     /// Seconds that each may run.
     pub timeout_sec: u64,
     pub(super) cells: VecDeque<Target>,
+    /// The kernel of the cells before: the others need its variables.
+    pub(super) kernel_id: Option<String>,
+    pub(super) claim: Option<Claim>,
 }
 
 /// The run of one cell.
@@ -59,7 +49,7 @@ pub struct RunReport {
     pub session: String,
     pub runs: Vec<CellRun>,
     /// Code cells that were not run yet.
-    pub left: usize,
+    pub rest: Vec<Target>,
     /// They will be run.
     pub goes_on: bool,
     /// Why the plan ended early, beside a cell that failed.
@@ -113,9 +103,15 @@ impl Documents {
     ) -> Result<Plan, DocumentError> {
         let stored = self.runnable(path, deadline).await?;
         let (notebook, count) = (&stored.notebook, stored.notebook.cells().len());
+        if count == 0 && from == 0 && to.is_none() {
+            return Ok(plan(stored.path, VecDeque::new()));
+        }
         let last = to.unwrap_or(count.saturating_sub(1));
         if let Some(index) = [from, last].into_iter().find(|index| *index >= count) {
             return Err(refused(&stored.path, Refusal::NoIndex { index, count }));
+        }
+        if last < from {
+            return Err(refused(&stored.path, Refusal::Reversed { from, last }));
         }
         let is_run = |index: &usize| {
             let cell = &notebook.cells()[*index];
@@ -145,53 +141,74 @@ impl Documents {
     }
 
     /// Runs a plan until the caller's patience ends; the rest goes on in the background, unless the user stops it.
-    pub async fn run(self: &Arc<Self>, plan: Plan, caller: &Caller<'_>) -> RunReport {
-        let (path, session) = (plan.path.clone(), plan.session.clone());
+    pub async fn run(self: &Arc<Self>, mut plan: Plan, caller: &Caller<'_>) -> RunReport {
         let mut report = RunReport {
-            path,
-            session,
+            path: plan.path.clone(),
+            session: plan.session.clone(),
             runs: Vec::new(),
-            left: plan.cells.len(),
+            rest: Vec::new(),
             goes_on: false,
             error: None,
         };
-        let mut plan = plan;
-        while let Some(target) = plan.cells.pop_front() {
-            let is_over = Instant::now() >= caller.patience || caller.cancelled.is_cancelled();
-            if is_over && !report.runs.is_empty() {
-                plan.cells.push_front(target);
-                report.goes_on = !caller.cancelled.is_cancelled();
-                if report.goes_on {
-                    self.carry_on(None, plan);
-                }
-                return report;
-            }
-            let run = match self.run_cell(&plan, &target, caller).await {
-                Ok(run) => run,
+        if plan.claim.is_none() && !plan.cells.is_empty() {
+            let (cells, is_single) = (plan.cells.iter().cloned().collect(), plan.cells.len() == 1);
+            match self.active.claim(&plan.path, cells, is_single) {
+                Ok(claim) => plan.claim = Some(claim),
                 Err(error) => {
                     report.error = Some(error);
                     return report;
                 }
-            };
-            report.left -= 1;
-            let (mut run, held) = run;
-            let is_final = state(&run.view).is_some_and(JobState::is_final);
-            if !is_final {
-                report.goes_on = !plan.cells.is_empty() && !caller.cancelled.is_cancelled();
-                if !report.goes_on {
-                    plan.cells.clear();
+            }
+        }
+        while let Some(target) = plan.cells.pop_front() {
+            let is_stopped = caller.cancelled.is_cancelled();
+            let is_over = Instant::now() >= caller.patience || is_stopped;
+            if is_over && !report.runs.is_empty() {
+                plan.cells.push_front(target);
+                return self.leave(report, None, plan, is_stopped);
+            }
+            let (mut run, held) = match self.run_cell(&plan, &target, caller).await {
+                Ok(run) => run,
+                Err(error) => {
+                    plan.cells.push_front(target);
+                    return stop(report, plan, Some(error));
                 }
+            };
+            if run.view.job.as_ref().is_some_and(is_unrun) && plan.kernel_id.is_some() {
+                held.end();
+                plan.cells.push_front(target);
+                let error = plan.replaced();
+                return stop(report, plan, Some(error));
+            }
+            if !state(&run.view).is_some_and(JobState::is_final) {
                 report.runs.push(run);
-                self.carry_on(Some(held), plan);
-                return report;
+                return self.leave(report, Some(held), plan, caller.cancelled.is_cancelled());
             }
             run.written = self.write_outputs(held, caller.deadline).await;
             let has_failed = !run.has_succeeded();
+            let lost = plan.take_kernel(run.view.job.as_ref());
             report.runs.push(run);
-            if has_failed {
-                return report;
+            if has_failed || lost.is_some() {
+                return stop(report, plan, lost.filter(|_| !has_failed));
             }
         }
+        report
+    }
+
+    /// Leaves a plan to the background, or only its running job if the user has stopped it.
+    fn leave(
+        self: &Arc<Self>,
+        mut report: RunReport,
+        held: Option<Held>,
+        mut plan: Plan,
+        is_stopped: bool,
+    ) -> RunReport {
+        report.rest = plan.cells.iter().cloned().collect();
+        report.goes_on = !is_stopped && !plan.cells.is_empty();
+        if is_stopped {
+            plan.leave_out("the call was stopped");
+        }
+        self.carry_on(held, plan);
         report
     }
 
@@ -212,7 +229,8 @@ impl Documents {
             session: plan.session.clone(),
             timeout_sec: plan.timeout_sec,
             iterations: None,
-            kernel_id: None,
+            kernel_id: plan.kernel_id.clone(),
+            folder: folder_of(&stored.path, &plan.session),
         };
         let job_id = JobId::fresh();
         let note = Note {
@@ -224,6 +242,9 @@ impl Documents {
             version: version.clone(),
         };
         let held = Held::begin(&self.folder, note);
+        if let Some(claim) = &plan.claim {
+            claim.note(&held.target(), job_id, plan.cells.iter());
+        }
         let view = match self.jobs.run(job_id, &request, caller).await {
             Ok(view) => view,
             Err(error) => {
@@ -240,103 +261,6 @@ impl Documents {
         };
         Ok((run, held))
     }
-
-    /// Writes the outputs of an ended job into its cell.
-    async fn write_outputs(self: &Arc<Self>, held: Held, deadline: Instant) -> Written {
-        match self.try_to_write(&held.note, deadline).await {
-            Ok(Some(written)) => {
-                held.end();
-                written
-            }
-            Ok(None) => {
-                self.carry_on(Some(held), Plan::nothing());
-                Written::Later
-            }
-            Err(error) => {
-                tracing::info!(%error, "the outputs of a cell are written later");
-                self.carry_on(Some(held), Plan::nothing());
-                Written::Later
-            }
-        }
-    }
-
-    /// Writes the outputs; none if the job has not ended.
-    async fn try_to_write(&self, note: &Note, deadline: Instant) -> RuntimeResult<Option<Written>> {
-        // Another machine does not know the job; that of the job may be connected again.
-        if self.jobs.place() != note.place {
-            return Ok(None);
-        }
-        let cell = Target {
-            id: note.cell_id.clone(),
-            index: note.cell_index,
-        };
-        self.write_job(&note.path, cell, &note.version, note.job_id, deadline)
-            .await
-    }
-
-    /// Writes the outputs of a job once it has ended, then runs the rest of the plan if it has succeeded.
-    fn carry_on(self: &Arc<Self>, held: Option<Held>, plan: Plan) {
-        let documents = self.clone();
-        tokio::spawn(async move {
-            let has_succeeded = match held {
-                Some(held) => documents.await_end(held).await,
-                None => true,
-            };
-            if has_succeeded && !plan.cells.is_empty() {
-                let caller = Caller::until(Instant::now() + MAX_FOLLOWED);
-                // Boxed, since it may carry on in turn.
-                let report = Box::pin(documents.run(plan, &caller)).await;
-                if let Some(error) = report.error {
-                    tracing::info!(%error, notebook = report.path, "the rest of its cells was not run");
-                }
-            }
-        });
-    }
-
-    /// Follows a job to its end, and writes its outputs; returns whether it has succeeded.
-    async fn await_end(&self, held: Held) -> bool {
-        let end = Instant::now() + MAX_FOLLOWED;
-        let (id, mut after) = (held.note.job_id, 0);
-        let mut delay = FOLLOW_DELAY;
-        while Instant::now() < end {
-            let caller = Caller::until(Instant::now() + FOLLOW_TIMEOUT);
-            let mut reader = |_: &Event| ControlFlow::Continue(());
-            let followed = follow(&self.connection, id, after, &caller, &mut reader).await;
-            after = followed.next;
-            let state = followed.job.map(|job| job.state);
-            let is_gone = matches!(&followed.ended, Ended::Trouble(error) if error.is_not_found());
-            if is_gone || state.is_some_and(JobState::is_final) {
-                match self
-                    .try_to_write(&held.note, Instant::now() + WRITE_TIMEOUT)
-                    .await
-                {
-                    Ok(Some(written)) => {
-                        if let Written::No(error) = written {
-                            tracing::info!(%error, job = %id, "the outputs of a cell are not written");
-                        }
-                        held.end();
-                        return state == Some(JobState::Succeeded);
-                    }
-                    Ok(None) => {}
-                    Err(error) => {
-                        tracing::debug!(%error, job = %id, "could not write the outputs of a cell")
-                    }
-                }
-            }
-            sleep(delay).await;
-            delay = (2 * delay).min(MAX_FOLLOW_DELAY);
-        }
-        false
-    }
-
-    /// Finishes the cells whose runs an earlier process has left, on the runtime that this one is connected to.
-    pub fn catch_up(self: &Arc<Self>) {
-        for held in Held::left_behind(&self.folder) {
-            if held.note.place == self.jobs.place() {
-                self.carry_on(Some(held), Plan::nothing());
-            }
-        }
-    }
 }
 
 impl Plan {
@@ -350,8 +274,28 @@ impl Plan {
         self.cells.len()
     }
 
-    fn nothing() -> Self {
+    pub(super) fn nothing() -> Self {
         plan(String::new(), VecDeque::new())
+    }
+
+    /// Ends it: `why` its other cells are not run.
+    pub(super) fn leave_out(&mut self, why: &str) {
+        if let Some(claim) = self.claim.take() {
+            claim.leave_out(self.cells.drain(..).collect(), why.to_owned());
+        }
+    }
+
+    /// Takes the kernel that a cell ran in as that of the rest. An error if that kernel has ended and there is a rest.
+    pub(super) fn take_kernel(&mut self, job: Option<&Job>) -> Option<DocumentError> {
+        let job = job?;
+        self.kernel_id.clone_from(&job.kernel_id);
+        (job.variables_lost && !self.cells.is_empty()).then(|| self.replaced())
+    }
+
+    pub(super) fn replaced(&self) -> DocumentError {
+        DocumentError::Replaced {
+            session: self.session.clone(),
+        }
     }
 }
 
@@ -361,7 +305,25 @@ fn plan(path: String, cells: VecDeque<Target>) -> Plan {
         session: String::new(),
         timeout_sec: 0,
         cells,
+        kernel_id: None,
+        claim: None,
     }
+}
+
+/// Ends a plan whose rest is not run.
+fn stop(mut report: RunReport, mut plan: Plan, error: Option<DocumentError>) -> RunReport {
+    report.rest = plan.cells.iter().cloned().collect();
+    plan.leave_out(&error.as_ref().map_or_else(
+        || "a cell before them did not succeed".to_owned(),
+        |error| sentence(error),
+    ));
+    report.error = error;
+    report
+}
+
+/// Whether a job did not run because its kernel was replaced.
+pub(super) fn is_unrun(job: &Job) -> bool {
+    job.reason == Some(Reason::KernelReplaced) && job.started_at.is_none()
 }
 
 fn refused(path: &str, why: Refusal) -> DocumentError {

@@ -227,7 +227,7 @@ impl Scanner<'_> {
         let word = &rest[..rest.find(|c| !is_part(c)).unwrap_or(rest.len())];
         let known = ["true", "false", "null", "NaN", "Infinity", "-Infinity"];
         if !known.contains(&word) && !is_number(word) {
-            return Err(self.malformed("this is no JSON value"));
+            return Err(self.malformed("this is not a JSON value"));
         }
         self.at += word.len();
         Ok(())

@@ -147,3 +147,24 @@ fn has_escapes(text: &str) -> bool {
 pub(super) fn lines(text: &str) -> Value {
     text.split_inclusive('\n').map(Value::from).collect()
 }
+
+/// An output with its texts as lists of lines, as nbformat writes them.
+pub(super) fn in_lines(output: &Value) -> Value {
+    let mut output = output.clone();
+    if let Some(Value::Object(data)) = output.get_mut("data") {
+        let texts = data.iter_mut().filter(|(mime, _)| is_in_lines(mime));
+        texts.for_each(|(_, text)| split(text));
+    }
+    output.get_mut("text").map(split);
+    output
+}
+
+fn is_in_lines(mime: &str) -> bool {
+    mime.starts_with("text/") || ["application/javascript", "image/svg+xml"].contains(&mime)
+}
+
+fn split(text: &mut Value) {
+    if let Value::String(whole) = text {
+        *text = lines(whole);
+    }
+}

@@ -1,5 +1,6 @@
 //! Writing what a job gave into the cell that it ran.
 
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::Documents;
@@ -7,8 +8,11 @@ use super::edit::{Edit, Target};
 use super::error::DocumentError;
 use super::store::Notice;
 use crate::base::ids::JobId;
+use crate::jobs::ending::explain;
 use crate::notebook::fetch::cell_outputs;
 use crate::runtime::RuntimeResult;
+use crate::wire::job::Job;
+use crate::wire::state::{JobState, Reason};
 
 /// Whether a cell has the outputs of its run.
 #[derive(Debug)]
@@ -17,6 +21,8 @@ pub enum Written {
     /// Once it has ended.
     Later,
     No(DocumentError),
+    /// None of its code ran: the cell is as it was.
+    Unrun,
     /// The runtime no longer has the output.
     Gone,
 }
@@ -40,10 +46,15 @@ impl Documents {
         if !outputs.job.state.is_final() {
             return Ok(None);
         }
+        if outputs.job.started_at.is_none() {
+            return Ok(Some(Written::Unrun));
+        }
+        let mut values = outputs.values;
+        values.extend(end_of(&outputs.job, &values));
         let edit = Edit::Outputs {
             cell,
             expect: Some(version.to_owned()),
-            outputs: outputs.values,
+            outputs: values,
             execution_count: outputs.execution_count,
         };
         match self.store.apply(path, edit, deadline).await {
@@ -52,4 +63,22 @@ impl Documents {
             Err(error) => Ok(Some(Written::No(error))),
         }
     }
+}
+
+/// The trace of a cell that was ended from outside, and shows no error of its own.
+fn end_of(job: &Job, values: &[Value]) -> Option<Value> {
+    let is_shown = |output: &Value| output["output_type"] == "error";
+    if job.state == JobState::Succeeded || values.iter().any(is_shown) {
+        return None;
+    }
+    let name = match (job.state, job.reason) {
+        (JobState::TimedOut, _) => "TimedOut",
+        (JobState::Interrupted, _) => "Interrupted",
+        (_, Some(Reason::Exited)) => "Exited",
+        (_, Some(Reason::DiskFull)) => "DiskFull",
+        _ => "KernelDied",
+    };
+    let (_, said, _) = explain(job.reason.unwrap_or(Reason::Unknown), job);
+    let lines = [format!("{name}: {said}")];
+    Some(json!({"output_type": "error", "ename": name, "evalue": said, "traceback": lines}))
 }

@@ -23,7 +23,7 @@ pub(crate) fn explain(reason: Reason, job: &Job) -> (&'static str, Cow<'static, 
         Reason::PythonError => (
             "python_error",
             "the code raised an exception",
-            "Read the traceback above.".into(),
+            "Read the traceback.".into(),
         ),
         Reason::KernelDied if job.started_at.is_none() => (
             "kernel_died",
@@ -159,7 +159,7 @@ pub(crate) fn advise(error: &PythonError) -> Advice {
                 + ", run the setup again, then the fixed code. With CUDA_LAUNCH_BLOCKING=1 set before the first use of the GPU the traceback \
                    shows the right line.";
         }
-        _ => "Read the traceback above, fix the code and run it again.",
+        _ => "Read the traceback, fix the code and run it again.",
     };
     text.into()
 }

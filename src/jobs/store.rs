@@ -236,6 +236,7 @@ mod tests {
             timeout_sec: 600,
             iterations: None,
             kernel_id: None,
+            folder: None,
         }
     }
 

@@ -102,7 +102,7 @@ pub(super) fn note_ignored(result: &mut CallToolResult, tool: &Tool, ignored: &[
         ignored.join(", "),
         tool.name
     );
-    reply::note(result, NAME, &said);
+    reply::note(result, NAME, said);
 }
 
 /// The name here of an argument as other servers have it, in camel case; none if it is not.

@@ -6,12 +6,11 @@ use super::clients::Client;
 use super::convert::execution;
 use super::fault::Fault;
 use super::reply::{self, Shown, reply};
-use super::words;
 use crate::base::causes::sentence;
 use crate::base::fault::Fault as _;
 use crate::base::text::Room;
 use crate::caller::DEFAULT_CHARS;
-use crate::document::{CellRun, Notice, Page, RunReport, Written};
+use crate::document::{CellRun, Notice, Page, RunReport, Written, names};
 use crate::jobs::body::Part;
 
 /// Converts some cells of a notebook.
@@ -54,25 +53,30 @@ pub(super) fn runs(mut report: RunReport, client: Client) -> Result<CallToolResu
         last.view.body = parts;
     }
     let heading = heading(&last);
+    // The last cell has succeeded, and yet the run has failed.
+    if let Some(error) = &report.error {
+        last.view.has_failed = true;
+        let summary = &mut last.view.summary;
+        summary.success = false;
+        summary.code = Some(error.code().to_owned());
+        summary.error = Some(sentence(error));
+        summary.retryable = Some(error.is_retryable());
+        summary.hint = Some(error.remedy());
+    }
+    last.view.summary.session = Some(report.session);
     let mut result = execution(last.view, client);
-    reply::note(&mut result, "notebook", &report.path);
-    reply::note(&mut result, "session", &report.session);
-    reply::note(&mut result, "cell", &heading);
-    reply::note(&mut result, "outputs", &outputs);
-    if cells_run > 1 || report.left > 0 {
-        let rest = match (report.left, report.goes_on, report.error) {
-            (0, ..) => String::new(),
-            (left, true, _) => {
-                format!("; the other {left} run after this one, and get_cells shows their outputs")
-            }
-            (left, false, None) => format!("; the other {left} were not run"),
-            (left, false, Some(error)) => format!(
-                "; the other {left} were not run: {} {}",
-                sentence(&error),
-                words::say(&error.remedy())
-            ),
-        };
-        reply::note(&mut result, "cells_run", &format!("{cells_run}{rest}"));
+    reply::note(&mut result, "notebook", report.path);
+    reply::note(&mut result, "cell", heading);
+    reply::note(&mut result, "outputs", outputs);
+    if cells_run > 1 || !report.rest.is_empty() {
+        reply::note(&mut result, "cells_run", cells_run);
+    }
+    let rest = names(&report.rest);
+    if report.goes_on {
+        let said = format!("{rest}: after this one; get_cells shows how they stand");
+        reply::note(&mut result, "waiting", said);
+    } else if !rest.is_empty() {
+        reply::note(&mut result, "not_run", rest);
     }
     Ok(result)
 }
@@ -120,6 +124,7 @@ fn written(before: &[CellRun], last: &CellRun) -> String {
             "written into the cell".to_owned() + &notice.unwrap_or_default()
         }
         Written::Later => "will be written into the cell when it has ended".to_owned(),
+        Written::Unrun => "as they were: none of the code ran".to_owned(),
         Written::Gone => "not written: the machine no longer has them".to_owned(),
         Written::No(error) => not_written(error),
     };

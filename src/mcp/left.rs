@@ -32,7 +32,7 @@ impl Left {
                 .all(|key| facts[*key] != **name)
         });
         if !left.is_empty() {
-            reply::note(result, "left_running", &sentence(&left));
+            reply::note(result, "left_running", sentence(&left));
         }
     }
 }

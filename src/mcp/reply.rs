@@ -91,12 +91,13 @@ pub(super) fn facts(result: &CallToolResult) -> Option<&str> {
 }
 
 /// Adds a fact to a reply, in both of its forms.
-pub(super) fn note(result: &mut CallToolResult, name: &str, said: &str) {
+pub(super) fn note(result: &mut CallToolResult, name: &str, said: impl Into<Value>) {
+    let said = said.into();
     if let Some(Value::Object(report)) = &mut result.structured_content {
-        report.insert(name.to_owned(), json!(said));
+        report.insert(name.to_owned(), said.clone());
     }
     if let Some(ContentBlock::Text(facts)) = result.content.first_mut() {
-        add_fact(&mut facts.text, name, &json!(said));
+        add_fact(&mut facts.text, name, &said);
     }
 }
 

@@ -6,13 +6,14 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::error::RunError;
-use super::record::{CellState, Flight, Record};
+use super::record::{CellState, Flight, OnError, Record};
 use super::retry::{self, Why};
 use super::work::Work;
 use crate::base::causes::sentence;
 use crate::base::ids::JobId;
 use crate::base::text::{Pattern, Room, Screen};
 use crate::caller::Caller;
+use crate::document::folder_of;
 use crate::jobs::ending;
 use crate::jobs::follow::{Ended, Reader};
 use crate::wire::event::{Event, EventKind, PythonError};
@@ -160,12 +161,14 @@ impl Work {
 
     fn request(&self, code: String) -> JobRequest {
         let record = self.running.record();
+        let is_bound = record.options.on_error != OnError::Continue;
         JobRequest {
+            folder: folder_of(&record.path, &record.session),
             code,
             session: record.session,
             timeout_sec: record.options.timeout_sec,
             iterations: None,
-            kernel_id: None,
+            kernel_id: record.kernel_id.filter(|_| is_bound),
         }
     }
 
@@ -253,6 +256,7 @@ impl Work {
             row.line = line;
             let seconds = row.seconds.unwrap_or(0.0) + job.execution_time_sec.unwrap_or(0.0);
             row.seconds = Some(seconds);
+            record.kernel_id.clone_from(&job.kernel_id);
             record.lost_at = record.lost_at.or(is_lost.then_some(row.index));
             record.flight = None;
         })

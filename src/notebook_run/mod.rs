@@ -34,7 +34,7 @@ use crate::base::lock::Lock;
 use crate::base::text::Pattern;
 use crate::caller::Caller;
 use crate::connection::Connection;
-use crate::document::{Documents, session_of};
+use crate::document::{Claim, Documents, session_of};
 use crate::edge::lock::FileLock;
 use crate::jobs::Jobs;
 pub use error::RunError;
@@ -136,9 +136,10 @@ impl NotebookRuns {
         let session = order.session.unwrap_or_else(|| session_of(&stored.path));
         let mut record = Record::new(place, stored.path, session, order.options, rows);
         record.is_to_restart = order.restart;
+        let claim = self.documents.claim(&record.path, record.id)?;
         shelf.forget_stop();
         shelf.save(&record)?;
-        let running = self.start(shelf, record, lock);
+        let running = self.start(shelf, record, (lock, claim));
         Ok(self.attend(Joined::Here(running), caller).await)
     }
 
@@ -242,11 +243,20 @@ impl NotebookRuns {
             return Ok(Some(Joined::Elsewhere(shelf.clone())));
         };
         // It may have ended meanwhile.
-        let record = shelf.load().filter(is_left);
-        Ok(record.map(|record| Joined::Here(self.start(shelf.clone(), record, lock))))
+        let Some(record) = shelf.load().filter(is_left) else {
+            return Ok(None);
+        };
+        let claim = self.documents.claim(&record.path, record.id)?;
+        let running = self.start(shelf.clone(), record, (lock, claim));
+        Ok(Some(Joined::Here(running)))
     }
 
-    fn start(&self, shelf: Shelf, record: Record, lock: FileLock) -> Arc<Running> {
+    fn start(
+        &self,
+        shelf: Shelf,
+        record: Record,
+        (lock, claim): (FileLock, Claim),
+    ) -> Arc<Running> {
         let key = shelf.key().to_owned();
         let running = Running::new(shelf, record);
         let work = Work::new(
@@ -258,7 +268,7 @@ impl NotebookRuns {
         );
         let task = Task {
             running: running.clone(),
-            work: tokio::spawn(work.run(lock)),
+            work: tokio::spawn(work.run(lock, claim)),
         };
         self.tasks.lock().insert(key, task);
         running

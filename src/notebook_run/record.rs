@@ -116,6 +116,9 @@ pub struct Record {
     pub path: String,
     pub session: String,
     pub(super) options: Options,
+    /// The kernel of the cells before: the others need its variables.
+    #[serde(default)]
+    pub(super) kernel_id: Option<String>,
     /// The session is restarted before the first cell.
     pub(super) is_to_restart: bool,
     pub state: State,
@@ -149,11 +152,18 @@ impl Record {
             state: State::Running,
             rows,
             flight: None,
+            kernel_id: None,
             lost_at: None,
             home: None,
             error: None,
             notes: Vec::new(),
         }
+    }
+
+    /// Whether cells were not run.
+    pub(super) fn has_left_out(&self) -> bool {
+        let is_left = |row: &Row| row.state == CellState::NotRun;
+        self.rows.iter().any(is_left)
     }
 
     /// Whether a cell failed, which ends the run where it is to stop at that.

@@ -16,7 +16,7 @@ use super::running::Running;
 use crate::base::causes::sentence;
 use crate::base::ids::JobId;
 use crate::connection::Connection;
-use crate::document::{Documents, Notebook, Written};
+use crate::document::{Claim, Documents, Notebook, Written};
 use crate::edge::lock::FileLock;
 use crate::jobs::Jobs;
 use crate::runtime::{Code, RuntimeError, Sessions};
@@ -74,8 +74,8 @@ impl Work {
         }
     }
 
-    /// Works until the run has ended; `lock` shows other processes that this one does.
-    pub(super) async fn run(mut self, lock: FileLock) {
+    /// Works until the run has ended; `lock` shows other processes that this one does, `claim` keeps other runs of cells away.
+    pub(super) async fn run(mut self, lock: FileLock, claim: Claim) {
         loop {
             match self.step().await {
                 Ok(goes_on) => {
@@ -101,7 +101,7 @@ impl Work {
             }
         }
         self.running.shelf.forget_stop();
-        drop(lock);
+        drop((lock, claim));
         self.running.end();
     }
 
@@ -173,7 +173,9 @@ impl Work {
                 self.next(at, deadline).await?;
                 Ok(true)
             }
-            _ if record.has_failed() => self.finish(State::Failed, deadline).await,
+            _ if record.has_failed() || (is_stopped && record.has_left_out()) => {
+                self.finish(State::Failed, deadline).await
+            }
             _ => self.finish(State::Succeeded, deadline).await,
         }
     }
@@ -302,7 +304,7 @@ impl Work {
             .await;
         self.tries += 1;
         let note = match written {
-            Ok(Some(Written::Yes(_) | Written::Later)) => None,
+            Ok(Some(Written::Yes(_) | Written::Later | Written::Unrun)) => None,
             Ok(Some(Written::Gone)) => Some("the machine no longer has them".to_owned()),
             Ok(Some(Written::No(error))) => Some(sentence(&error)),
             Ok(None) => Some("its job has not ended".to_owned()),

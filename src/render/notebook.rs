@@ -52,7 +52,9 @@ pub fn short(bytes: &[u8], limit: usize) -> Option<Notebook> {
     };
     for (cell, source) in cells.iter().zip(sources) {
         let kind = cell["cell_type"].as_str().unwrap_or("unknown");
-        let heading = format!("--- cell {} ({kind}) ---", short.shown_cells + 1);
+        let id = cell["id"].as_str().map(|id| format!(" id={id}"));
+        let id = id.unwrap_or_default();
+        let heading = format!("--- [{}] {kind}{id} ---", short.shown_cells);
         let source = if is_long {
             excerpt(&source, MAX_SOURCE_CHARS)
         } else {
@@ -188,7 +190,7 @@ mod tests {
         ]});
         let short = short(notebook.to_string().as_bytes(), 1_000).unwrap();
         assert_eq!((short.cells, short.is_cut), (2, false));
-        let expected = "--- cell 1 (markdown) ---\n# Title\ntext\n--- cell 2 (code) ---\nplot()\n--- output ---\n100%\n\
+        let expected = "--- [0] markdown ---\n# Title\ntext\n--- [1] code ---\nplot()\n--- output ---\n100%\n\
             --- output ---\n[image/png]\n<Figure>\n--- output ---\nValueError\nno\n";
         assert_eq!(short.text, expected);
     }
@@ -208,7 +210,7 @@ mod tests {
             (short.cells, short.shown_cells, short.is_cut),
             (3, 3, false)
         );
-        let first = "--- cell 1 (markdown) ---\n# T\n![p](data:image/png;base64,…[80000 characters])\nend\n--- cell 2";
+        let first = "--- [0] markdown ---\n# T\n![p](data:image/png;base64,…[80000 characters])\nend\n--- [1]";
         assert!(short.text.starts_with(first), "{}", short.text);
         assert!(
             short.text.contains("characters left out here"),
@@ -218,7 +220,7 @@ mod tests {
         assert!(
             short
                 .text
-                .ends_with("--- output ---\nx[picture]\n--- cell 3 (code) ---\nlast\n"),
+                .ends_with("--- output ---\nx[picture]\n--- [2] code ---\nlast\n"),
             "{}",
             short.text
         );
@@ -250,9 +252,9 @@ mod tests {
             {"cell_type": "code", "input": ["print 1"], "outputs": outputs}]},
             {"cells": [{"cell_type": "markdown", "source": "second sheet"}]}]});
         let short = short(notebook.to_string().as_bytes(), 1_000).unwrap();
-        let expected = "--- cell 1 (heading) ---\n## Head\n--- cell 2 (code) ---\nprint 1\n--- output ---\nprinted\n\
+        let expected = "--- [0] heading ---\n## Head\n--- [1] code ---\nprint 1\n--- output ---\nprinted\n\
             --- output ---\n42\n--- output ---\n[image/png]\n<Figure>\n--- output ---\nE: no\n--- output ---\nh\n\
-            --- cell 3 (markdown) ---\nsecond sheet\n";
+            --- [2] markdown ---\nsecond sheet\n";
         assert_eq!(short.text, expected);
     }
 
@@ -284,7 +286,7 @@ mod tests {
     #[test]
     fn notebooks_with_marks_nan_surrogates_and_utf16_are_read() {
         let text = "\u{feff}{\"cells\":[{\"cell_type\":\"code\",\"source\":\"\\ud83d x\",\"metadata\":{\"p\":NaN}}]}";
-        let expected = "--- cell 1 (code) ---\n\u{fffd} x\n";
+        let expected = "--- [0] code ---\n\u{fffd} x\n";
         assert_eq!(short(text.as_bytes(), 100).unwrap().text, expected);
         let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert_eq!(short(&wide, 100).unwrap().text, expected);

@@ -18,6 +18,9 @@ pub struct JobRequest {
     /// The code runs in this kernel or not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel_id: Option<String>,
+    /// Where the kernels of the session start, if this makes it and the folder exists; by default in the content root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
 }
 
 /// Makes `code` the body of `for i in range(start, stop)`, which runs step by step.

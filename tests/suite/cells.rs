@@ -2,18 +2,20 @@
 
 mod edits;
 mod live;
+mod mixing;
 mod runs;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::support::executor::Executor;
 use crate::support::home::Home;
 use crate::support::python::python;
-use crate::support::stdio::{Answer, Bridge};
+use crate::support::stdio::{Answer, Bridge, PATIENCE};
 
 /// A client with an opened notebook of its own.
 struct Client {
@@ -65,6 +67,19 @@ impl Client {
         cells
     }
 
+    /// Waits until the cells suit.
+    fn until_cells(&mut self, suits: impl Fn(&Answer) -> bool) -> Answer {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let shown = self.cells();
+            if suits(&shown) {
+                return shown;
+            }
+            assert!(Instant::now() < end, "{}", shown.whole);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// The notebook on disk, which nbformat finds valid.
     fn valid(&self) -> Value {
         check(&self.path)
@@ -86,10 +101,9 @@ fn check(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
-/// What a cell printed.
+/// What a cell printed, as nbformat keeps it: in lines.
 fn printed(cell: &Value) -> String {
     let outputs = cell["outputs"].as_array().unwrap().iter();
-    outputs
-        .filter_map(|output| output["text"].as_str())
-        .collect()
+    let lines = outputs.filter_map(|output| output["text"].as_array());
+    lines.flatten().filter_map(Value::as_str).collect()
 }

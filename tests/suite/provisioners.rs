@@ -156,6 +156,7 @@ async fn a_custom_provisioner_runs_code() {
             timeout_sec: 60,
             iterations: None,
             kernel_id: None,
+            folder: None,
         },
     );
     let (hold, arrival) = (Hold::none(1 << 20), Arrival::default());

@@ -128,6 +128,7 @@ pub(crate) async fn run(runtime: &dyn Runtime, code: &str) -> (JobId, String) {
         timeout_sec: 300,
         iterations: None,
         kernel_id: None,
+        folder: None,
     };
     let hold = || Hold::up_to(Duration::from_secs(20), 1 << 20);
     let arrival = Arrival::default();

@@ -33,7 +33,7 @@ def partial_of(goal: Path, key: str) -> Path:
 
 
 def goal_at(root: ContentRoot, path: str) -> tuple[Path, Path]:
-    """Return the path for a new file: as replies spell it, and inside its resolved folder.
+    """Return the path for a new file: as replies spell it, and inside its resolved folder; of a link, that of its file.
 
     Raises IsADirectory, InvalidArgument, OutsideRoot.
     """
@@ -43,6 +43,9 @@ def goal_at(root: ContentRoot, path: str) -> tuple[Path, Path]:
             raise folder_error(file)
     if is_partial(file.name):
         raise InvalidArgument(f"{show(file.name)} is reserved for uploads in progress.", "Choose another name.")
+    linked = root.check(file) if file.is_symlink() else None
+    if linked is not None and linked.is_file():
+        return file, linked
     return file, root.check(file.parent) / file.name
 
 

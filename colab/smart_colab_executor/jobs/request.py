@@ -23,6 +23,7 @@ class JobRequest:
     timeout_sec: float = 600
     loop: dict[str, Any] | None = None
     kernel_id: str | None = None
+    folder: str | None = None
 
     def described_loop(self) -> dict[str, Any] | None:
         """Return the loop for a job's description: without the setup and the numbers, which may be long."""
@@ -42,12 +43,14 @@ class JobRequest:
             raise InvalidArgument(
                 "'kernel_id' must be a string.", "Send the kernel_id that an earlier job ran in, or none."
             )
+        folder = body.get("folder")
         return cls(
             code,
             session_name(body.get("session", DEFAULT_SESSION)),
             timeout,
             None if loop is None else _loop(loop),
             kernel_id,
+            None if folder is None else _text(folder, "folder", "Send the path of a folder, or none."),
         )
 
 

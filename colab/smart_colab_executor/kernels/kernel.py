@@ -41,9 +41,10 @@ class Kernel(KernelChannels):
 
     is_adopted = False
 
-    def __init__(self, workspace: Workspace, notes: KernelNotes) -> None:
+    def __init__(self, workspace: Workspace, notes: KernelNotes, folder: str | None = None) -> None:
         super().__init__(RECEIVE_QUEUE_MESSAGES)
         self._workspace = workspace
+        self._folder = folder
         self._notes = notes
         self._memory = MemoryWatch()
         self._was_killed = False
@@ -126,7 +127,7 @@ class Kernel(KernelChannels):
         self.record_process(None)
         # Output on file descriptors is captured in the kernel; our own stdout is reserved for the ready line.
         await self._manager.start_kernel(
-            cwd=str(self._workspace.path),
+            cwd=self._workspace.start_in(self._folder),
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

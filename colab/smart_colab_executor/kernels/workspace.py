@@ -41,6 +41,10 @@ class Workspace:
                 f"the working folder {self.path} is gone and cannot be recreated ({error.strerror}): create it"
             ) from error
 
+    def start_in(self, folder: str | None) -> str:
+        """Return the folder to start a kernel in: `folder` if it exists, or else this one."""
+        return folder if folder and Path(folder).is_dir() else str(self.path)
+
     def _keep_current_folder(self) -> None:
         """Leave a removed current folder, often this one, since no process can be started from there."""
         try:

@@ -65,7 +65,7 @@ class Sessions:
                 job.finish(EXECUTOR_STOPS)
             else:
                 job.is_first = job.request.session not in (DEFAULT_SESSION, *self._sessions)
-                self._open(job.request.session).enqueue(job)
+                self._open(job.request.session, job.request.folder).enqueue(job)
 
         self._thread.call(enqueue)
 
@@ -167,13 +167,15 @@ class Sessions:
 
         return self._thread.run(cleanup())
 
-    def _open(self, name: str) -> Session:
+    def _open(self, name: str, folder: str | None = None) -> Session:
         if name not in self._sessions:
-            self._sessions[name] = Session(name, partial(self._new_kernel, kernel_of(name)))
+            self._sessions[name] = Session(name, partial(self._new_kernel, kernel_of(name), folder))
         return self._sessions[name]
 
-    def _new_kernel(self, adopted: str | None) -> KernelChannels:
-        return AdoptedKernel(adopted, self._adopt_from) if adopted else Kernel(self._workspace, self._notes)
+    def _new_kernel(self, adopted: str | None, folder: str | None) -> KernelChannels:
+        if adopted:
+            return AdoptedKernel(adopted, self._adopt_from)
+        return Kernel(self._workspace, self._notes, folder)
 
     def _get(self, name: str) -> Session:
         adopted = kernel_of(name)

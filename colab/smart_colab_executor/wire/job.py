@@ -33,6 +33,7 @@ class JobRequest(TypedDict):
     timeout_sec: NotRequired[float]
     loop: NotRequired[LoopRequest | None]
     kernel_id: NotRequired[str | None]
+    folder: NotRequired[str | None]
 
 
 class Job(TypedDict):

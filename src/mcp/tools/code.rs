@@ -317,6 +317,7 @@ fn request(code: String, session: Option<String>, timeout_sec: u64) -> Result<Jo
         timeout_sec,
         iterations: None,
         kernel_id: None,
+        folder: None,
     })
 }
 

@@ -117,6 +117,8 @@ fn what_cannot_be_edited_is_refused_and_kept() {
         ("", "is empty"),
         ("{\"cells\": [", "not valid JSON"),
         ("{\n<<<<<<< HEAD\n}", "unfinished merge"),
+        ("<<<<<<<\n{", "unfinished merge"),
+        ("{\"nbformat\": 5, \"cells\": []}", "nbformat 5"),
         ("{\"nbformat\": 2, \"cells\": []}", "nbformat 2"),
         ("[]", "not a notebook"),
     ] {
@@ -238,4 +240,49 @@ fn edited_notebooks_of_every_format_are_valid() {
             String::from_utf8_lossy(&output.stderr)
         );
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_notebook_behind_a_link_is_edited_in_its_own_place() {
+    let mut client = Client::with_new("behind/own.ipynb");
+    let link = Executor::shared().root().join("link.ipynb");
+    std::os::unix::fs::symlink("behind/own.ipynb", &link).unwrap();
+    let added = json!({"notebook": "link.ipynb", "code": "1"});
+    client.call("add_code_cell", added).succeeded();
+    assert!(link.is_symlink());
+    assert_eq!(client.valid()["cells"].as_array().unwrap().len(), 1);
+    // It runs in its folder.
+    let code = "import os; print(os.path.basename(os.getcwd()))";
+    client.add(code);
+    let run = client.call("run_cells", json!({}));
+    run.succeeded();
+    assert!(run.text.contains("behind\n"), "{}", run.text);
+}
+
+#[test]
+fn arguments_that_do_not_name_one_cell_are_refused() {
+    let mut client = Client::with_new("named.ipynb");
+    let id = client.add("first");
+    client.add("second");
+    let both = json!({"cell_id": id, "cell_index": 1});
+    for (tool, more) in [
+        ("update_cell", json!({"content": "x"})),
+        ("delete_cell", json!({})),
+        ("run_code_cell", json!({})),
+    ] {
+        let mut arguments = both.clone();
+        let all = arguments.as_object_mut().unwrap();
+        all.extend(more.as_object().unwrap().clone());
+        let refused = client.call(tool, arguments);
+        refused.refused("invalid_argument");
+        assert!(
+            refused.fact("error").contains("is cell 0"),
+            "{}",
+            refused.facts
+        );
+    }
+    let refused = client.call("move_cell", json!({"cell_index": 0}));
+    refused.refused("invalid_argument");
+    assert!(refused.fact("hint").contains("`from`"), "{}", refused.facts);
 }

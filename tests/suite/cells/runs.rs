@@ -10,18 +10,18 @@ use crate::support::executor::{Executor, until_there};
 use crate::support::stdio::PATIENCE;
 
 /// Code that says that it runs, then waits for a file, then prints.
-fn gated(name: &str) -> String {
+pub(super) fn gated(name: &str) -> String {
     format!(
         "import pathlib, time\npathlib.Path('{name}.runs').touch()\nprint('before')\nwhile not pathlib.Path('{name}.go').exists(): time.sleep(0.02)\nprint('after')"
     )
 }
 
-fn root(name: &str) -> std::path::PathBuf {
+pub(super) fn root(name: &str) -> std::path::PathBuf {
     Executor::shared().root().join(name)
 }
 
 /// Waits until the file's cell has outputs that suit.
-fn until_written(client: &Client, cell: usize, suits: impl Fn(&Value) -> bool) {
+pub(super) fn until_written(client: &Client, cell: usize, suits: impl Fn(&Value) -> bool) {
     let end = Instant::now() + PATIENCE;
     loop {
         let text = fs::read_to_string(&client.path).unwrap();
@@ -104,12 +104,16 @@ fn cells_run_in_order_up_to_the_first_error() {
         "{}",
         run.text
     );
-    assert!(
-        run.fact("cells_run")
-            .starts_with("3; the other 1 were not run"),
-        "{}",
-        run.facts
+    let id = client.valid()["cells"][4]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(
+        (&run.facts["cells_run"], run.fact("not_run")),
+        (&json!(3), &*format!("id={id}"))
     );
+    let named = run.whole.to_string().matches(r#"\"session\""#).count();
+    assert_eq!(named, 1, "{}", run.whole);
     let notebook = client.valid();
     let counts: Vec<_> = [0, 2, 3, 4]
         .map(|at| notebook["cells"][at]["execution_count"].as_u64())
@@ -128,16 +132,19 @@ fn cells_run_in_order_up_to_the_first_error() {
 fn runs_that_outlive_their_call_are_finished_in_the_background() {
     let mut client = Client::with_new("later.ipynb");
     client.add(&gated("later"));
-    client.add("print('next')");
+    let next = client.add("print('next')");
     let run = client.call("run_cells", json!({"wait_sec": 0}));
     assert!(!run.is_error, "{}", run.whole);
     let state = run.fact("state");
     assert!(["queued", "running"].contains(&state), "{}", run.facts);
+    assert!(run.fact("waiting").starts_with(&format!("id={next}")));
+    let shown = client.cells();
+    let job = run.fact("job_id");
     assert!(
-        run.fact("cells_run")
-            .contains("the other 1 run after this one"),
+        shown.text.contains(&format!(" running job_id={job} ---"))
+            && shown.text.contains(" waiting ---"),
         "{}",
-        run.facts
+        shown.text
     );
     // Other cells may be edited meanwhile.
     client

@@ -31,6 +31,7 @@ pub(super) async fn run_long(
         timeout_sec: 600,
         iterations: None,
         kernel_id: None,
+        folder: None,
     };
     let caller = Caller::until(Instant::now() + secs(seconds));
     let view = bench.jobs().run(id, &request, &caller).await.unwrap();

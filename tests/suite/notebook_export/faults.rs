@@ -51,6 +51,7 @@ impl Bench {
                 numbers: None,
             }),
             kernel_id: None,
+            folder: None,
         };
         self.runtime
             .put_job(id, &request, hold, &Arrival::default())

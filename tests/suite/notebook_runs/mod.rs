@@ -36,9 +36,8 @@ fn printed(notebook: &Value, at: usize) -> String {
         .as_array()
         .into_iter()
         .flatten();
-    outputs
-        .filter_map(|output| output["text"].as_str())
-        .collect()
+    let lines = outputs.filter_map(|output| output["text"].as_array());
+    lines.flatten().filter_map(Value::as_str).collect()
 }
 
 /// The states of an answer's cells, by their places.

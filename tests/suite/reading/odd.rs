@@ -227,12 +227,12 @@ fn python_flavoured_json_and_notebooks_are_read() {
     let nan =
         r#"{"cells":[{"cell_type":"code","source":"\ud83d","outputs":[],"metadata":{"p":NaN}}]}"#;
     let answer = reader.look("n.ipynb", nan);
-    assert_eq!(answer.text, "--- cell 1 (code) ---\n\u{fffd}\n");
+    assert_eq!(answer.text, "--- [0] code ---\n\u{fffd}\n");
     assert_eq!(answer.fact("mime"), "application/x-ipynb+json");
     let old = r#"{"nbformat":3,"worksheets":[{"cells":[{"cell_type":"code","input":["print 1"],"outputs":[]}]}]}"#;
     assert_eq!(
         reader.look("old.ipynb", old).text,
-        "--- cell 1 (code) ---\nprint 1\n"
+        "--- [0] code ---\nprint 1\n"
     );
     let empty = reader.look("empty.ipynb", r#"{"cells":[]}"#);
     assert_eq!(
@@ -292,11 +292,11 @@ fn a_long_notebook_says_which_cells_it_shows() {
         .map(|n| json!({"cell_type": "code", "source": format!("{n} {}", "x".repeat(600)), "outputs": []}))
         .collect();
     let answer = reader.look("n.ipynb", json!({"cells": cells}).to_string());
-    let shown = answer.text.matches("--- cell").count();
+    let shown = answer.text.matches("] code ---").count();
     assert!(
         answer
             .fact("hint")
-            .contains(&format!("cell {shown} of 200")),
+            .contains(&format!("first {shown} of its 200 cells")),
         "{}",
         answer.facts
     );

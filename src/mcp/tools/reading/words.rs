@@ -133,8 +133,8 @@ pub(super) fn hint(note: &Note, facts: &Facts) -> Option<String> {
              import json; d = json.load(open({path})); print(type(d), len(d), str(d)[:2000])."
         ),
         Note::CutNotebook { shown_cells, cells } => format!(
-            "The notebook continues: it is shown up to cell {shown_cells} of {cells}. Read a later one from code, import json; \
-             print(json.load(open({path}))[\"cells\"][{shown_cells}]); download_from_colab fetches it; `line` shows its JSON as plain lines."
+            "The notebook continues: the first {shown_cells} of its {cells} cells are shown, the last one perhaps in part. get_cells with from: \
+             {shown_cells} reads on; download_from_colab fetches it; `line` shows its JSON as plain lines."
         ),
     })
 }
