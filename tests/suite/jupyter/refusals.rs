@@ -41,8 +41,8 @@ fn a_server_that_cannot_be_used_says_why() {
 }
 
 #[test]
-fn a_running_server_is_found_and_other_settings_lead_there() {
-    let (server, home) = (Jupyter::server("/", &[]), Home::new());
+fn a_running_server_is_found_and_other_settings_lead_there_with_a_token_or_none() {
+    let (mut server, home) = (Jupyter::server("/", &[]), Home::new());
     let runtime = server.runtime_dir().display().to_string();
     let found = [("COLAB_URL", "jupyter"), ("JUPYTER_RUNTIME_DIR", &*runtime)];
     let url = server.url();
@@ -51,6 +51,16 @@ fn a_running_server_is_found_and_other_settings_lead_there() {
         let mut bridge = Bridge::greeted(home.program(&variables));
         succeeded(&run(&mut bridge, "x = 1"));
         assert!(bridge.leave().status.success());
+    }
+    // Started without a token, it ignores any.
+    server.kill();
+    server.restart("");
+    for query in ["", "/lab?token=other"] {
+        let setting = format!("jupyter+{url}{query}");
+        let mut bridge = Bridge::greeted(home.program(&[("COLAB_URL", &*setting)]));
+        succeeded(&run(&mut bridge, "x = 1"));
+        assert!(bridge.leave().status.success());
+        assert_eq!(server.kernels(), [""; 0]);
     }
     let home = Home::new();
     let nowhere = home.folder("none").display().to_string();
