@@ -334,6 +334,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_server_without_tls_is_named() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = Endpoint {
+            url: Url::parse(&format!("https://{}", listener.local_addr().unwrap())).unwrap(),
+            token: Secret::new("token"),
+        };
+        let server = Server::new(&endpoint).unwrap();
+        let answering = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+            std::future::pending().await
+        };
+        let error = tokio::select! {
+            () = answering => unreachable!(),
+            found = server.probe() => found.unwrap_err(),
+        };
+        assert!(error.to_string().contains("http://"), "{error}");
+    }
+
+    #[tokio::test]
     async fn python_is_run_by_the_default_kernel_or_the_first_that_can() {
         let specs = |default: &str, kernels: &str| {
             format!("200 OK\r\n\r\n{{\"default\": \"{default}\", \"kernelspecs\": {{{kernels}}}}}")
