@@ -298,18 +298,14 @@ impl RuntimeError {
     /// What becomes of code that runs there, if that depends on what has happened.
     #[must_use]
     pub fn uncertain_fate(&self) -> Option<&'static str> {
-        match self {
-            // Its executor is a process of the server's.
-            Self::Unreachable { remedy, .. } | Self::Broken { remedy, .. }
-                if matches!(remedy, Step::CheckJupyter | Step::StartJupyter) =>
-            {
-                Some(
-                    "If only the connection is lost, code that was sent before keeps running; if the server was stopped, it ended with it. \
-                     Its output up to then is kept.",
-                )
-            }
-            _ => None,
-        }
+        let (Self::Unreachable { remedy, .. } | Self::Broken { remedy, .. }) = self else {
+            return None;
+        };
+        // Its executor is a process of the server's.
+        matches!(remedy, Step::CheckJupyter | Step::StartJupyter).then_some(
+            "If only the connection is lost, code that was sent before keeps running; if the server was stopped, it ended with it. \
+             Its output up to then is kept.",
+        )
     }
 
     fn retry_step(&self) -> Advice {
