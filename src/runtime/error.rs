@@ -198,32 +198,16 @@ impl RuntimeError {
     /// How long the other side asks to wait before the request is repeated.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Refused(problem) => problem
-                .retry_after_sec
-                .map(|seconds| Duration::from_secs(seconds.min(MAX_RETRY_AFTER_SEC))),
-            Self::TunnelOffline { retry_after, .. } | Self::TunnelLimited { retry_after, .. } => {
-                *retry_after
-            }
-            Self::NotConfigured
-            | Self::Starting { .. }
-            | Self::StartFailed { .. }
-            | Self::EndedWithClient
-            | Self::Unreachable { .. }
-            | Self::Broken { .. }
-            | Self::TimedOut { .. }
-            | Self::Cancelled
-            | Self::Unauthorized { .. }
-            | Self::Incompatible { .. }
-            | Self::Stranger { .. }
-            | Self::Replaced
-            | Self::UnknownJob
-            | Self::OtherClient { .. }
-            | Self::UnknownSession { .. }
-            | Self::UnknownNotebook { .. }
-            | Self::Elsewhere { .. }
-            | Self::Changed { .. } => None,
+        if let Self::Refused(problem) = self {
+            let seconds = problem.retry_after_sec?;
+            return Some(Duration::from_secs(seconds.min(MAX_RETRY_AFTER_SEC)));
         }
+        let (Self::TunnelOffline { retry_after, .. } | Self::TunnelLimited { retry_after, .. }) =
+            self
+        else {
+            return None;
+        };
+        *retry_after
     }
 
     /// True if the address or the token may be outdated.

@@ -176,7 +176,7 @@ impl Provisioner for Jupyter {
             Ok::<_, Fault>(server.notebooks().await?)
         };
         let listed = listing.await;
-        listed.map_err(|fault| fault.into_error(&self.shared.address))
+        listed.map_err(|fault| fault.into_error(&self.shared.address, self.shared.has_token()))
     }
 
     fn place(&self) -> Option<String> {
