@@ -59,6 +59,10 @@ pub enum Step {
     RenewToken,
     /// See whether the Jupyter Server runs, and where.
     CheckJupyter,
+    /// Start a Jupyter Server on this computer.
+    StartJupyter,
+    /// Supply the Jupyter Server's token, which was not given.
+    GiveJupyterToken,
     /// Supply the Jupyter Server's address with its current token.
     RenewJupyterToken,
     /// Run this version's executor.

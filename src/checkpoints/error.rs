@@ -147,8 +147,12 @@ impl Fault for CheckpointError {
                     + Step::ListCheckpoints
                     + " lists the checkpoints."
             }
-            Self::NotFound { known, .. } if known.is_empty() => "There are no checkpoints yet; a job_id is the UUID that an earlier answer named.".into(),
-            Self::NotFound { known, .. } => format!("The checkpoints are: {}.", known.join(", ")).into(),
+            Self::NotFound { known, .. } if known.is_empty() => {
+                Advice::from("There are no checkpoints yet. A job_id is a UUID: ") + Step::ListJobs + " shows them."
+            }
+            Self::NotFound { known, .. } => {
+                Advice::from(format!("The checkpoints are: {}. A job_id is a UUID: ", known.join(", "))) + Step::ListJobs + " shows them."
+            }
             Self::Busy { .. } => {
                 "Wait for that call to return, then call again; to run something at the same time, use another checkpoint_name.".into()
             }

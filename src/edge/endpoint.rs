@@ -48,7 +48,7 @@ pub(super) struct Address {
 impl Address {
     pub(super) fn read(text: &str) -> Result<Self, String> {
         if jupyter::is_jupyter(text) {
-            return Err("is the address of a Jupyter Server: to run code there, set COLAB_URL to it in the client's config".to_owned());
+            return Err("is the address of a Jupyter Server: to run code there, set COLAB_URL to it, with jupyter+ before it, in the client's config".to_owned());
         }
         let text = pasted::address(text)?;
         if text.eq_ignore_ascii_case("local") {
@@ -61,9 +61,6 @@ impl Address {
             format!("is not an address ({error}): copy the line that the notebook prints, https://…#TOKEN")
         })?;
         check(&url)?;
-        if url.query_pairs().any(|(name, _)| name == "token") {
-            return Err("is the address of a Jupyter Server: write jupyter+ before it, and set COLAB_URL to that in the client's config".to_owned());
-        }
         url.set_query(None);
         let token = Some(token.trim()).filter(|token| !token.is_empty());
         let token = token.map(read_token).transpose();
@@ -95,7 +92,11 @@ impl Address {
 pub(super) fn check(url: &Url) -> Result<(), String> {
     let fault = match url.scheme() {
         "http" if !is_loopback(url) => {
-            "starts with http://, which would send the token in clear text: use https://"
+            let port = url.port_or_known_default().unwrap_or_default();
+            return Err(format!(
+                "starts with http://, which would send the token in clear text: use https://, or forward the port to this computer with \
+                 `ssh -L {port}:localhost:{port} HOST` and use http://localhost:{port}"
+            ));
         }
         "https" | "http" => "",
         // The text is not quoted: what stands before a colon may be part of a token.

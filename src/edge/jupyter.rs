@@ -55,9 +55,16 @@ pub(super) fn setting(text: &str, env: &Env) -> Option<Result<JupyterServer, Str
     Some(endpoint(address, env).map(JupyterServer::At))
 }
 
-/// Whether a text is an address that [`setting`] reads.
-pub(super) fn is_jupyter(text: &str) -> bool {
-    text.to_ascii_lowercase().contains(PREFIX)
+/// Whether a text means a Jupyter Server: what [`setting`] reads, or an address with a token in its query.
+#[must_use]
+pub fn is_jupyter(text: &str) -> bool {
+    let text = pasted::unquoted(text).to_ascii_lowercase();
+    let address = text.split_once('#').map_or(&*text, |(address, _)| address);
+    text == RUNNING
+        || text.contains(PREFIX)
+        || ["?token=", "&token="]
+            .iter()
+            .any(|query| address.contains(query))
 }
 
 /// Reads an address as the browser shows it or the server prints it. The token is in its query, its fragment, or the settings.
@@ -76,12 +83,24 @@ pub(super) fn endpoint(text: &str, env: &Env) -> Result<Endpoint, String> {
     let fragment = fragment.strip_prefix("token=").unwrap_or(fragment);
     let within = queried.or_else(|| Some(fragment.to_owned()));
     let within = within.filter(|token| !token.trim().is_empty());
-    let token = match (within, env.get(env::JUPYTER_TOKEN)) {
-        (Some(token), _) => read_token(&token).map_err(|fault| format!("has a token that {fault}")),
-        (None, Some(token)) => read_token(token)
-            .map_err(|fault| format!("has a token ({}) that {fault}", env::JUPYTER_TOKEN)),
-        (None, None) => Ok(Secret::new("")),
-    }?;
+    let mut token = None;
+    let within = within.map(|token| ("the address", token));
+    let beside = [env::JUPYTER_TOKEN, env::COLAB_TOKEN]
+        .map(|name| env.get(name).map(|token| (name, token.to_owned())));
+    for (place, text) in within.into_iter().chain(beside.into_iter().flatten()) {
+        let read =
+            read_token(&text).map_err(|fault| format!("has a token ({place}) that {fault}"))?;
+        match &token {
+            Some((first, other)) if *other != read => {
+                return Err(format!(
+                    "has two tokens that differ, in {first} and in {place}: remove the old one"
+                ));
+            }
+            Some(_) => {}
+            None => token = Some((place, read)),
+        }
+    }
+    let token = token.map_or_else(|| Secret::new(""), |(_, token)| token);
     url.set_query(None);
     let segments: Vec<_> = url.path().split('/').map(str::to_owned).collect();
     let page = |at: &usize| {
@@ -214,10 +233,22 @@ mod tests {
             );
         }
         assert_eq!(at("jupyter+http://localhost:8888/lab", beside).1, "b3side");
+        let colab = [("COLAB_TOKEN", "b3side")];
+        assert_eq!(at("jupyter+http://localhost:8888/lab", colab).1, "b3side");
         assert_eq!(
-            at("jupyter+http://localhost:8888/lab?token=s3cret", beside).1,
-            "s3cret"
+            at("jupyter+http://localhost/?token=b3side", colab).1,
+            "b3side"
         );
+        for (name, _) in [beside[0], colab[0]] {
+            let env = Env::from([(name, "b3side")]);
+            let fault = setting("jupyter+http://localhost/?token=s3cret", &env);
+            let fault = fault.unwrap().unwrap_err();
+            assert!(fault.contains(name) && fault.contains("differ"), "{fault}");
+            assert!(
+                !fault.contains("s3cret") && !fault.contains("b3side"),
+                "{fault}"
+            );
+        }
         assert!(setting("https://a.example#t", &Env::default()).is_none());
     }
 

@@ -85,12 +85,22 @@ impl Settings {
         } else {
             target(env, &mut faults).unwrap_or(Target::NotConfigured)
         };
-        if env.get(env::COLAB_TOKEN).is_some() && env.get(env::COLAB_URL).is_none() {
-            warnings.push(format!(
-                "{} has no effect without {}",
+        let is_none = |names: &[&str]| names.iter().all(|name| env.get(name).is_none());
+        for (token, url, enough) in [
+            (
                 env::COLAB_TOKEN,
-                env::COLAB_URL
-            ));
+                env::COLAB_URL,
+                &[env::COLAB_URL, env::JUPYTER_URL][..],
+            ),
+            (
+                env::JUPYTER_TOKEN,
+                env::JUPYTER_URL,
+                &[env::COLAB_URL, env::JUPYTER_URL],
+            ),
+        ] {
+            if env.get(token).is_some() && is_none(enough) {
+                warnings.push(format!("{token} has no effect without {url}"));
+            }
         }
         if let Target::Remote(endpoint) = &target
             && !endpoint.is_loopback()
@@ -325,6 +335,26 @@ mod tests {
         assert!(!faults.contains("ecret"), "{faults}");
         let env = Env::from([("COLAB_URL", "${user_config.url}")]);
         assert!(Settings::read(&env, &Flags { local: true }).is_ok());
+    }
+
+    #[test]
+    fn a_token_without_an_address_is_named() {
+        for (token, url) in [
+            ("COLAB_TOKEN", "COLAB_URL"),
+            ("JUPYTER_TOKEN", "JUPYTER_URL"),
+        ] {
+            let [warning] = &*read([(token, "s3cret")]).unwrap().warnings else {
+                panic!("{token}")
+            };
+            assert!(
+                warning.starts_with(token) && warning.contains(url),
+                "{warning}"
+            );
+            let both = [(token, "s3cret"), ("JUPYTER_URL", "http://localhost:8888")];
+            let Target::Jupyter(_) = read(both).unwrap().target else {
+                panic!("{token}")
+            };
+        }
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub enum Source {
     Runtime,
     /// The record on this computer, because the machine does not know the job or does not answer.
     Memory,
+    /// The same, of a job that had not ended when it was last heard of: it may have since.
+    LastKnown,
 }
 
 /// One job.
@@ -157,10 +159,11 @@ fn of_record(record: &Record, was_asked: bool) -> Row {
         Some(_) => JobState::Lost.as_str(),
         None => "unknown",
     };
+    let has_ended = !matches!(record.state, Some(state) if !state.is_final()) || was_asked;
     Row {
         job_id: record.job_id.to_string(),
         state,
-        has_ended: !matches!(record.state, Some(state) if !state.is_final()) || was_asked,
+        has_ended,
         reason: None,
         session: record.session.clone(),
         code_head: record.code_head.clone(),
@@ -168,6 +171,40 @@ fn of_record(record: &Record, was_asked: bool) -> Row {
         execution_time_sec: None,
         queue_position: None,
         next: Some(record.next),
-        source: Source::Memory,
+        source: if has_ended {
+            Source::Memory
+        } else {
+            Source::LastKnown
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Source, of_record};
+    use crate::base::ids::JobId;
+    use crate::jobs::store::Record;
+    use crate::wire::job::JobRequest;
+    use crate::wire::state::JobState;
+
+    #[test]
+    fn a_state_that_was_not_asked_for_is_called_the_last_known() {
+        let request = JobRequest {
+            code: "x".to_owned(),
+            session: "main".to_owned(),
+            timeout_sec: 300,
+            iterations: None,
+            kernel_id: None,
+        };
+        let mut record = Record::of_request(JobId::fresh(), &request, "there", None);
+        for (heard, was_asked, state, source) in [
+            (JobState::Running, false, "running", Source::LastKnown),
+            (JobState::Running, true, "lost", Source::Memory),
+            (JobState::Succeeded, false, "succeeded", Source::Memory),
+        ] {
+            record.state = Some(heard);
+            let row = of_record(&record, was_asked);
+            assert_eq!((row.state, row.source), (state, source));
+        }
     }
 }

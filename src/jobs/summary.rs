@@ -192,10 +192,10 @@ impl Summary {
             ) => (error.remedy(), false),
             (_, Some(_)) => {
                 self.next = Some(followed.next);
-                let hint =
-                    call("The code keeps running on its machine, and its output is kept there.")
-                        + OF_THIS
-                        + ".";
+                let certain =
+                    "The code keeps running on its machine, and its output is kept there.";
+                let fate = error.uncertain_fate().unwrap_or(certain);
+                let hint = call(fate) + OF_THIS + ".";
                 (hint.then(error.next_step()), error.is_transient())
             }
             // Sending the code again now might run it twice.

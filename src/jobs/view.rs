@@ -102,6 +102,7 @@ mod tests {
     use serde_json::json;
 
     use super::{Room, View};
+    use crate::base::advice::Step;
     use crate::base::ids::JobId;
     use crate::jobs::Reading;
     use crate::jobs::collect::Collector;
@@ -112,6 +113,10 @@ mod tests {
 
     /// The view when the bridge stopped its executor while it followed a job in `state`; none if the executor never answered.
     fn ended_with_client(state: Option<&str>) -> View {
+        ended(state, RuntimeError::EndedWithClient)
+    }
+
+    fn ended(state: Option<&str>, error: RuntimeError) -> View {
         let id = JobId::fresh();
         let job = state.map(|state| {
             let job = json!({
@@ -123,11 +128,26 @@ mod tests {
             id,
             job,
             next: 7,
-            ended: Ended::Trouble(RuntimeError::EndedWithClient),
+            ended: Ended::Trouble(error),
         };
         let kept = Kept::default();
         let room = Room::for_chars(1_000);
         View::of(followed, Collector::new(room), (Reading::Whole, room), kept)
+    }
+
+    #[test]
+    fn code_on_a_server_that_was_stopped_is_not_said_to_run_on() {
+        for (remedy, is_sure) in [(Step::CheckExecutor, true), (Step::CheckJupyter, false)] {
+            let error = RuntimeError::Unreachable {
+                url: "there".to_owned(),
+                source: "refused".into(),
+                remedy,
+            };
+            let hint = ended(Some("running"), error).summary.hint.unwrap();
+            let hint = hint.worded(|step| format!("<{step:?}>").into());
+            assert_eq!(hint.contains("keeps running on its machine"), is_sure);
+            assert_eq!(hint.contains("if the server was stopped"), !is_sure);
+        }
     }
 
     #[test]

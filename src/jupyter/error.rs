@@ -35,12 +35,17 @@ pub enum JupyterError {
 impl JupyterError {
     pub(super) fn from_request(error: reqwest::Error) -> Self {
         // The address may hold what is not to be shown, and is known to the reader.
+        let is_https = error.url().is_some_and(|url| url.scheme() == "https");
         let error = error.without_url();
         if error.is_timeout() && !error.is_connect() {
             return Self::TimedOut;
         }
         let text = sentence(&error);
-        if error.is_connect() {
+        // What does not speak TLS answers in its own way, or waits for more.
+        let is_odd = error.is_timeout() || text.contains("corrupt message") || text.contains("eof");
+        if error.is_connect() && is_https && is_odd {
+            Self::Unreachable(format!("{text}: it may speak http:// there, not https://"))
+        } else if error.is_connect() {
             Self::Unreachable(text)
         } else {
             Self::Broken(text)

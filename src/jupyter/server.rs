@@ -214,6 +214,15 @@ fn headers(token: &Secret) -> Result<HeaderMap, JupyterError> {
         HeaderName::from_static("ngrok-skip-browser-warning"),
         HeaderValue::from_static("1"),
     );
+    // A server without a token asks for this proof that no other site's page sent the request: a header that repeats a cookie.
+    headers.insert(
+        HeaderName::from_static("x-xsrftoken"),
+        HeaderValue::from_static("smart-colab"),
+    );
+    headers.insert(
+        header::COOKIE,
+        HeaderValue::from_static("_xsrf=smart-colab"),
+    );
     if !token.expose().is_empty() {
         // `Bearer` is refused by a Kernel Gateway.
         let value = HeaderValue::from_str(&format!("token {}", token.expose()));
@@ -334,6 +343,26 @@ mod tests {
             let error = ask(answer).await.0.unwrap_err();
             assert!(error.to_string().contains(words), "{answer}: {error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_server_without_tls_is_named() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = Endpoint {
+            url: Url::parse(&format!("https://{}", listener.local_addr().unwrap())).unwrap(),
+            token: Secret::new("token"),
+        };
+        let server = Server::new(&endpoint).unwrap();
+        let answering = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+            std::future::pending().await
+        };
+        let error = tokio::select! {
+            () = answering => unreachable!(),
+            found = server.probe() => found.unwrap_err(),
+        };
+        assert!(error.to_string().contains("http://"), "{error}");
     }
 
     #[tokio::test]

@@ -11,12 +11,12 @@ use crate::base::advice::{Advice, Step, in_words_of};
 pub fn word(step: &Step) -> Cow<'static, str> {
     match step {
         Step::Configure => "Ask the user for the line that the Colab notebook prints (https://…#TOKEN) and call connect_colab with it; or they \
-             run `smart-colab connect` in a terminal, or set COLAB_URL to that line, or to `local` to compute on this machine, in the \
-             client's config and restart the client.",
+             run `smart-colab connect` in a terminal, or set COLAB_URL to that line, to `jupyter+` and the address of a Jupyter Server, or to `local` to compute on \
+             this machine, in the client's config and restart the client.",
         Step::AwaitEnvironment => "The first use creates a Python environment, which takes about a minute. Call again.",
         Step::CheckExecutor => "Check that the notebook's start cell (or the executor, if you run one yourself) is still running; then call again. If it \
              prints another line now, call connect_colab with that.",
-        Step::CheckLoad => "The machine may be overloaded or the tunnel stuck. Call again; if that fails too, look at the notebook.",
+        Step::CheckLoad => "The machine may be overloaded or the connection stuck. Call again; if that fails too, look whether it still runs.",
         Step::ChangeTunnel { sign } => return format!(
             "See https://ngrok.com/docs/errors/{} for when it is available again, or choose the Cloudflare tunnel in the notebook's form, run the start \
              cell, and call connect_colab with the new line.",
@@ -29,6 +29,9 @@ pub fn word(step: &Step) -> Cow<'static, str> {
              terminal: each start creates a new token.",
         Step::CheckJupyter => "Check that the Jupyter Server is running and that its address is still this one; then call again. If its address is new, \
              set COLAB_URL to it and restart the client.",
+        Step::StartJupyter => "Start a Jupyter Server on this computer (`jupyter lab`), then call again: it is found by itself.",
+        Step::GiveJupyterToken => "Set COLAB_URL to jupyter+ and the address with ?token=TOKEN, or JUPYTER_TOKEN to the token (`jupyter server list` prints it), and \
+             restart the client. A server that has only a password needs a token too: start it with --IdentityProvider.token=TOKEN.",
         Step::RenewJupyterToken => "Set COLAB_URL to jupyter+ and the address that the Jupyter Server prints now, with its token (`jupyter server list` prints \
              it too), and restart the client.",
         Step::UpdateExecutor => "Open this version's colab/smart_colab_executor.ipynb in Colab and run it, then call connect_colab with its line.",

@@ -63,6 +63,8 @@ pub enum RuntimeError {
         url: String,
         #[source]
         source: Cause,
+        /// How to see what is there.
+        remedy: Step,
     },
     #[error("{url} did not answer in time")]
     TimedOut { url: String },
@@ -84,7 +86,7 @@ pub enum RuntimeError {
     },
     #[error("the call was cancelled")]
     Cancelled,
-    #[error("{url} refused the token")]
+    #[error("{url} {}", if *remedy == Step::GiveJupyterToken { "wants a token, and none was given" } else { "refused the token" })]
     Unauthorized {
         url: String,
         /// How to supply the current token.
@@ -196,32 +198,16 @@ impl RuntimeError {
     /// How long the other side asks to wait before the request is repeated.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Refused(problem) => problem
-                .retry_after_sec
-                .map(|seconds| Duration::from_secs(seconds.min(MAX_RETRY_AFTER_SEC))),
-            Self::TunnelOffline { retry_after, .. } | Self::TunnelLimited { retry_after, .. } => {
-                *retry_after
-            }
-            Self::NotConfigured
-            | Self::Starting { .. }
-            | Self::StartFailed { .. }
-            | Self::EndedWithClient
-            | Self::Unreachable { .. }
-            | Self::Broken { .. }
-            | Self::TimedOut { .. }
-            | Self::Cancelled
-            | Self::Unauthorized { .. }
-            | Self::Incompatible { .. }
-            | Self::Stranger { .. }
-            | Self::Replaced
-            | Self::UnknownJob
-            | Self::OtherClient { .. }
-            | Self::UnknownSession { .. }
-            | Self::UnknownNotebook { .. }
-            | Self::Elsewhere { .. }
-            | Self::Changed { .. } => None,
+        if let Self::Refused(problem) = self {
+            let seconds = problem.retry_after_sec?;
+            return Some(Duration::from_secs(seconds.min(MAX_RETRY_AFTER_SEC)));
         }
+        let (Self::TunnelOffline { retry_after, .. } | Self::TunnelLimited { retry_after, .. }) =
+            self
+        else {
+            return None;
+        };
+        *retry_after
     }
 
     /// True if the address or the token may be outdated.
@@ -293,6 +279,19 @@ impl RuntimeError {
         self.advice().then(self.retry_step())
     }
 
+    /// What becomes of code that runs there, if that depends on what has happened.
+    #[must_use]
+    pub fn uncertain_fate(&self) -> Option<&'static str> {
+        let (Self::Unreachable { remedy, .. } | Self::Broken { remedy, .. }) = self else {
+            return None;
+        };
+        // Its executor is a process of the server's.
+        matches!(remedy, Step::CheckJupyter | Step::StartJupyter).then_some(
+            "If only the connection is lost, code that was sent before keeps running; if the server was stopped, it ended with it. \
+             Its output up to then is kept.",
+        )
+    }
+
     fn retry_step(&self) -> Advice {
         let after = self.retry_after().map(|time| time.as_secs());
         after.map_or_else(Advice::default, |after_sec| {
@@ -303,10 +302,9 @@ impl RuntimeError {
     fn advice(&self) -> Advice {
         match self {
             Self::NotConfigured => Step::Configure.into(),
-            Self::Unreachable { remedy, .. } | Self::Unauthorized { remedy, .. } => {
-                remedy.clone().into()
-            }
-            Self::Broken { .. } => Step::CheckExecutor.into(),
+            Self::Unreachable { remedy, .. }
+            | Self::Broken { remedy, .. }
+            | Self::Unauthorized { remedy, .. } => remedy.clone().into(),
             Self::TimedOut { .. } => Step::CheckLoad.into(),
             Self::TunnelLimited { sign, .. } => Step::ChangeTunnel { sign: sign.clone() }.into(),
             Self::Cancelled => "Call again if it is still wanted.".into(),
@@ -384,11 +382,9 @@ impl Fault for RuntimeError {
             self,
             Self::Unreachable { .. } | Self::Broken { .. } | Self::TunnelLimited { .. }
         );
-        let fate = if is_cut_off {
-            "Code that was sent before, if any, keeps running, and its output is kept."
-        } else {
-            ""
-        };
+        let certain = "Code that was sent before, if any, keeps running, and its output is kept.";
+        let fate = self.uncertain_fate().unwrap_or(certain);
+        let fate = if is_cut_off { fate } else { "" };
         self.advice().then(fate).then(self.retry_step())
     }
 }

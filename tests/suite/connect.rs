@@ -89,10 +89,26 @@ fn an_address_that_cannot_be_used_changes_nothing() {
         ("https://user:pw@example.com/#t", "invalid_argument"),
         ("the notebook's", "invalid_argument"),
         ("local", "invalid_argument"),
+        ("jupyter", "invalid_argument"),
+        (
+            "http://localhost:8888/lab?token=old-t0ken",
+            "invalid_argument",
+        ),
+        (
+            "jupyter+http://localhost/?token=old-t0ken",
+            "invalid_argument",
+        ),
     ] {
         let answer = bridge.call("connect_colab", json!({"url": url}));
         answer.refused(code);
         assert!(!answer.whole.to_string().contains("old-t0ken"));
+        if url.contains("jupyter") || url.contains("?token=") {
+            let hint = answer.fact("hint");
+            assert!(
+                hint.contains("Ask the user") && hint.contains("jupyter+"),
+                "{hint}"
+            );
+        }
         run(&mut bridge, "1").succeeded();
     }
     assert!(!home.folder("data").join("connection.json").exists());

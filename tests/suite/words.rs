@@ -102,6 +102,12 @@ fn faults_of_the_runtime_are_worded_by_each_face() {
         &RuntimeError::Broken {
             url: url(),
             source: source(),
+            remedy: Step::CheckExecutor,
+        },
+        &RuntimeError::Broken {
+            url: url(),
+            source: source(),
+            remedy: Step::CheckJupyter,
         },
         &RuntimeError::TimedOut { url: url() },
         &RuntimeError::TunnelOffline {
@@ -125,9 +131,18 @@ fn faults_of_the_runtime_are_worded_by_each_face() {
             source: source(),
             remedy: Step::CheckJupyter,
         },
+        &RuntimeError::Unreachable {
+            url: url(),
+            source: source(),
+            remedy: Step::StartJupyter,
+        },
         &RuntimeError::Unauthorized {
             url: url(),
             remedy: Step::RenewJupyterToken,
+        },
+        &RuntimeError::Unauthorized {
+            url: url(),
+            remedy: Step::GiveJupyterToken,
         },
         &RuntimeError::incompatible(&url(), "no JSON"),
         &RuntimeError::Incompatible {

@@ -112,6 +112,7 @@ fn flow(gets_out: bool, bytes: Bytes) -> ByteStream {
     let broken = RuntimeError::Broken {
         url: URL.to_owned(),
         source: "connection reset".into(),
+        remedy: Step::CheckExecutor,
     };
     let half = bytes.slice(..bytes.len() / 2);
     stream::iter([Ok(half), Err(broken)]).boxed()

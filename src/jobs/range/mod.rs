@@ -13,9 +13,10 @@ use tokio::time::Instant;
 use super::Jobs;
 use super::summary::Summary;
 use crate::base::advice::{Advice, Step};
+use crate::base::fault::Fault as _;
 use crate::base::ids::JobId;
 use crate::base::text::{Room, Screen};
-use crate::runtime::RuntimeResult;
+use crate::runtime::{RuntimeError, RuntimeResult};
 use crate::wire::job::Job;
 use crate::wire::state::JobState;
 pub use piece::{Count, Piece, Source};
@@ -132,6 +133,33 @@ impl Jobs {
             range.note_source(piece.source, self.keeper.log_path(id));
             return Ok(range);
         }
+    }
+
+    /// Reads the end of the local copy of a job's log in place of a machine that does not answer; `after` is handed back as the cursor.
+    ///
+    /// # Errors
+    /// `error`, if that is another one or there is no copy.
+    pub async fn read_old_copy(
+        &self,
+        id: JobId,
+        after: Option<u64>,
+        room: Room,
+        error: RuntimeError,
+    ) -> RuntimeResult<LogRange> {
+        let path = self.keeper.log_path(id);
+        let back = -i64::try_from(MAX_TAIL_BYTES).unwrap_or(i64::MAX);
+        let is_silent = error.is_transient() || error.is_stale();
+        let piece = match is_silent.then_some(read_copy(&path, back, &|left| left)) {
+            Some(reading) => reading.await,
+            None => return Err(error),
+        };
+        let Ok(piece) = piece else { return Err(error) };
+        let (mut range, _) = LogRange::last_lines(id, &piece, usize::MAX, 0, room);
+        range.facts.next = after;
+        let hint = range.facts.hint.take().unwrap_or_default();
+        range.facts.hint = Some(hint.then(error.remedy()));
+        range.note_source(Source::OldCopy(error), path);
+        Ok(range)
     }
 
     /// Reads `count(left)` bytes of a job's log from byte `from` on; negative counts from the end. A complete local copy saves the download, and
@@ -284,8 +312,9 @@ impl LogRange {
             self.log = Some(copy);
         }
         if let Source::OldCopy(error) = source {
-            let note =
-                format!("this was read from the local copy, which may lack the end ({error})");
+            let note = format!(
+                "this was read from the local copy, which may lack the end: the machine does not answer ({error})"
+            );
             self.facts.notes.push(note.into());
         }
     }

@@ -212,9 +212,13 @@ impl Server {
         };
         let reading = args.after.map_or(Reading::Whole, Reading::From);
         let seen = self.look(id, reading, until, wait, room, &context);
-        let (view, query) = match (seen.await?, query) {
-            (Seen::Job(view), Some(query)) => (view, query),
-            (seen, _) => return Ok(seen_as(seen, client)),
+        let (view, query) = match (seen.await, query) {
+            (Ok(Seen::Job(view)), Some(query)) => (view, query),
+            (Err(TaskError::Runtime(error)), None) => {
+                let copy = jobs.read_old_copy(id, args.after, room, error).await;
+                return Ok(log_range(copy?, client));
+            }
+            (seen, _) => return Ok(seen_as(seen?, client)),
         };
         let query = match args.after {
             Some(_) => query.of_new(view.log_at.unwrap_or(u64::MAX)),

@@ -224,6 +224,7 @@ fn rows(jobs: &[Row], with_sessions: bool) -> Rows<10> {
             match row.source {
                 Source::Runtime => String::new(),
                 Source::Memory => "memory".to_owned(),
+                Source::LastKnown => "memory, last known".to_owned(),
             },
             row.code_head.clone(),
         ]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::connection::ConnectionReport;
 use crate::connection::{NEW_ADDRESS_TIMEOUT, Switched};
+use crate::edge::jupyter::is_jupyter;
 use crate::edge::settings::endpoint;
 use crate::mcp::call;
 use crate::mcp::fault::Fault;
@@ -60,6 +61,16 @@ impl Server {
                 "invalid_argument",
                 "only the user can choose to compute on this machine, in the client's config",
                 "Ask the user to set COLAB_URL to `local` in the client's config for smart-colab and restart the client. Nothing was changed.",
+                false,
+            ));
+        }
+        if is_jupyter(&args.url) {
+            return Err(Fault::new(
+                "invalid_argument",
+                "only the user can choose a Jupyter Server, in the client's config",
+                "Ask the user to set COLAB_URL in the client's config for smart-colab to the server's address with jupyter+ before it \
+                 (jupyter+http://localhost:8888/?token=TOKEN), or to `jupyter` for the one that runs on this computer, and restart the client. \
+                 Nothing was changed.",
                 false,
             ));
         }

@@ -184,6 +184,7 @@ impl Exchange {
         RuntimeError::Broken {
             url: self.address.clone(),
             source: cause.into(),
+            remedy: Step::CheckJupyter,
         }
     }
 }

@@ -38,12 +38,12 @@ impl Fault {
     }
 
     /// The error of a call that waited for the start: nothing of it was sent.
-    pub(super) fn into_error(self, address: &str) -> RuntimeError {
+    pub(super) fn into_error(self, address: &str, has_token: bool) -> RuntimeError {
         let url = address.to_owned();
-        let unreachable = |source: String| RuntimeError::Unreachable {
+        let unreachable = |source: String, remedy| RuntimeError::Unreachable {
             url: address.to_owned(),
             source: source.into(),
-            remedy: Step::CheckJupyter,
+            remedy,
         };
         let failed = |detail, remedy| RuntimeError::StartFailed {
             what: WHAT,
@@ -52,18 +52,24 @@ impl Fault {
         };
         let error = match self {
             Self::NotRunning => {
-                return unreachable("no Jupyter Server is running on this computer".to_owned());
+                let source = "no Jupyter Server is running on this computer".to_owned();
+                return unreachable(source, Step::StartJupyter);
             }
             Self::Start { detail, remedy } => return failed(detail, remedy),
             Self::Server(error) => error,
         };
         let remedy = match &error {
-            JupyterError::Unreachable(cause) => return unreachable(cause.clone()),
+            JupyterError::Unreachable(cause) => {
+                return unreachable(cause.clone(), Step::CheckJupyter);
+            }
             JupyterError::TimedOut | JupyterError::Broken(_) | JupyterError::NotFound => {
-                return unreachable(format!("it {error}"));
+                return unreachable(format!("it {error}"), Step::CheckJupyter);
             }
             JupyterError::Unauthorized => {
-                let remedy = Step::RenewJupyterToken;
+                let remedy = match has_token {
+                    true => Step::RenewJupyterToken,
+                    false => Step::GiveJupyterToken,
+                };
                 return RuntimeError::Unauthorized { url, remedy };
             }
             JupyterError::Stopped(_) => {

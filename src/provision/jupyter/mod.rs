@@ -35,6 +35,9 @@ const PULSE: &str = "sc_hello_request";
 /// A server that is found by its file.
 const RUNNING: &str = "the Jupyter Server on this computer";
 
+/// The first step of a start.
+const CONNECTING: &str = "connecting to the Jupyter Server";
+
 /// Reports the current step of a start.
 type Say<'a> = dyn Fn(&str) + Send + Sync + 'a;
 
@@ -85,6 +88,8 @@ enum State {
     Down,
     Starting {
         doing: String,
+        /// Why the start before failed, until this one has reached the server.
+        before: Option<Fault>,
     },
     /// Until the channel is closed.
     Ready(Arc<Live>),
@@ -142,7 +147,7 @@ impl Provisioner for Jupyter {
 
     fn doing(&self) -> Option<String> {
         match &*self.shared.state.borrow() {
-            State::Starting { doing } => Some(doing.clone()),
+            State::Starting { doing, .. } => Some(doing.clone()),
             State::Down | State::Ready(_) | State::Failed(_) | State::Stopped => None,
         }
     }
@@ -172,7 +177,7 @@ impl Provisioner for Jupyter {
             Ok::<_, Fault>(server.notebooks().await?)
         };
         let listed = listing.await;
-        listed.map_err(|fault| fault.into_error(&self.shared.address))
+        listed.map_err(|fault| fault.into_error(&self.shared.address, self.shared.has_token()))
     }
 
     fn place(&self) -> Option<String> {
@@ -203,14 +208,16 @@ impl Shared {
     fn begin(self: &Arc<Self>) {
         let mut is_shut_down = false;
         let begins = self.state.send_if_modified(|state| {
+            let mut before = None;
             match state {
                 State::Starting { .. } | State::Stopped => return false,
                 State::Ready(live) if !live.channel.is_closed() => return false,
                 State::Ready(live) => is_shut_down = live.channel.is_shut_down(),
-                State::Down | State::Failed(_) => {}
+                State::Failed(fault) => before = Some(fault.clone()),
+                State::Down => {}
             }
-            let doing = "connecting to the Jupyter Server".to_owned();
-            *state = State::Starting { doing };
+            let doing = CONNECTING.to_owned();
+            *state = State::Starting { doing, before };
             true
         });
         if begins {
@@ -238,8 +245,12 @@ impl Shared {
         let _ = timeout_at(deadline, settled).await.is_ok();
         match &*self.state.borrow() {
             State::Ready(live) => Ok(live.clone()),
-            State::Failed(fault) => Err(fault.clone().into_error(&self.address)),
-            State::Starting { doing } => Err(not_ready(doing)),
+            State::Failed(fault)
+            | State::Starting {
+                before: Some(fault),
+                ..
+            } => Err(fault.clone().into_error(&self.address, self.has_token())),
+            State::Starting { doing, .. } => Err(not_ready(doing)),
             State::Down => Err(not_ready("starting")),
             State::Stopped => Err(RuntimeError::Cancelled),
         }
@@ -264,6 +275,14 @@ impl Shared {
             boot_id,
             server,
         })
+    }
+
+    /// Whether a token is sent, as far as is known.
+    fn has_token(&self) -> bool {
+        match &self.server {
+            JupyterServer::At(endpoint) => !endpoint.token.expose().is_empty(),
+            JupyterServer::Running(_) => true,
+        }
     }
 
     /// Finds the server, and its address.
@@ -319,6 +338,7 @@ impl Shared {
         tracing::info!("Jupyter Server: {step}");
         self.set_state(State::Starting {
             doing: step.to_owned(),
+            before: None,
         });
     }
 
@@ -347,9 +367,15 @@ async fn probe(endpoint: &Endpoint) -> Result<Arc<Server>, JupyterError> {
 }
 
 fn not_ready(doing: &str) -> RuntimeError {
+    let remedy = match doing {
+        CONNECTING => {
+            "The server has not answered yet. Call again; if it does not answer then either, check that a Jupyter Server runs at this address."
+        }
+        _ => "It starts in seconds. Call again.",
+    };
     RuntimeError::Starting {
         what: WHAT,
         doing: doing.to_owned(),
-        remedy: "It starts in seconds. Call again.".into(),
+        remedy: remedy.into(),
     }
 }

@@ -62,7 +62,12 @@ pub(super) fn failed(address: &str, source: reqwest::Error) -> RuntimeError {
         RuntimeError::TimedOut { url }
     } else {
         let source = source.into();
-        RuntimeError::Broken { url, source }
+        let remedy = Step::CheckExecutor;
+        RuntimeError::Broken {
+            url,
+            source,
+            remedy,
+        }
     }
 }
 

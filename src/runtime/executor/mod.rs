@@ -18,6 +18,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
 use super::arrival::Arrival;
 use super::error::{RuntimeError, RuntimeResult};
 use super::{ByteStream, Code, Hold, JobsQuery, Machine, Runtime, Sessions};
+use crate::base::advice::Step;
 use crate::base::ids::JobId;
 use crate::edge::allowance::Allowance;
 use crate::edge::settings::Endpoint;
@@ -85,6 +86,7 @@ impl Executor {
             .map_err(move |source| RuntimeError::Broken {
                 url: address.clone(),
                 source: source.into(),
+                remedy: Step::CheckExecutor,
             })
             .boxed()
     }
