@@ -195,6 +195,7 @@ mod tests {
             timeout_sec: 300,
             iterations: None,
             kernel_id: None,
+            folder: None,
         };
         let mut record = Record::of_request(JobId::fresh(), &request, "there", None);
         for (heard, was_asked, state, source) in [

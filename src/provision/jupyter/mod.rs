@@ -357,7 +357,7 @@ impl Shared {
 /// The error of a request to the server at `address` beside those that its executor answers.
 #[must_use]
 pub fn server_error(error: JupyterError, address: &str) -> RuntimeError {
-    Fault::Server(error).into_error(address)
+    Fault::Server(error).into_error(address, true)
 }
 
 async fn probe(endpoint: &Endpoint) -> Result<Arc<Server>, JupyterError> {
