@@ -1,5 +1,6 @@
 //! Every error and every step in the words of each face, and the command line's help. `INSTA_UPDATE=always` accepts changes.
 
+mod checkpoints;
 mod notebooks;
 
 use std::borrow::Cow;
@@ -12,7 +13,6 @@ use std::time::Duration;
 use smart_colab::base::advice::Step;
 use smart_colab::base::causes::sentence;
 use smart_colab::base::fault::Fault;
-use smart_colab::checkpoints::CheckpointError;
 use smart_colab::cli;
 use smart_colab::mcp;
 use smart_colab::notebook::NotebookError;
@@ -170,80 +170,6 @@ fn faults_of_the_runtime_are_worded_by_each_face() {
             known: vec![text("main")],
         },
         &RuntimeError::Refused(problem),
-    ]);
-    insta::assert_snapshot!(page);
-}
-
-#[test]
-fn faults_of_checkpoints_are_worded_by_each_face() {
-    let job = "01900000-0000-7000-8000-000000000001";
-    let (id, operation) = (job.parse().unwrap(), || text("op"));
-    let page = faults(&[
-        &CheckpointError::Invalid(text("the name is empty")),
-        &CheckpointError::Mismatch {
-            operation: operation(),
-            differing: vec![text("loop_code")],
-            completed: 3,
-            total: 9,
-        },
-        &CheckpointError::Mismatch {
-            operation: operation(),
-            differing: vec![text("n_iterations (9 before, 8 now)")],
-            completed: 3,
-            total: 9,
-        },
-        &CheckpointError::Taken { name: operation() },
-        &CheckpointError::Foreign { path: path() },
-        &CheckpointError::OtherVersion {
-            path: path(),
-            version: 2,
-        },
-        &CheckpointError::Corrupt {
-            path: path(),
-            detail: text("no JSON"),
-            previous: Some(3),
-        },
-        &CheckpointError::Corrupt {
-            path: path(),
-            detail: text("no JSON"),
-            previous: None,
-        },
-        &CheckpointError::CorruptResult {
-            path: path(),
-            detail: text("no JSON"),
-        },
-        &CheckpointError::NotFound {
-            operation: text(job),
-            known: Vec::new(),
-        },
-        &CheckpointError::NotFound {
-            operation: operation(),
-            known: Vec::new(),
-        },
-        &CheckpointError::NotFound {
-            operation: operation(),
-            known: vec![text("other")],
-        },
-        &CheckpointError::Busy {
-            operation: operation(),
-        },
-        &CheckpointError::RunsInOtherClient {
-            operation: operation(),
-            job: id,
-        },
-        &CheckpointError::StillRunning {
-            operation: operation(),
-            job: id,
-        },
-        &CheckpointError::Disk {
-            path: path(),
-            source: io::ErrorKind::StorageFull.into(),
-        },
-        &CheckpointError::Disk {
-            path: path(),
-            source: io::Error::other("its own words"),
-        },
-        &CheckpointError::Runtime(unreachable()),
     ]);
     insta::assert_snapshot!(page);
 }
