@@ -104,6 +104,11 @@ fn check(path: &Path) -> Value {
 /// What a cell printed, as nbformat keeps it: in lines.
 fn printed(cell: &Value) -> String {
     let outputs = cell["outputs"].as_array().unwrap().iter();
-    let lines = outputs.filter_map(|output| output["text"].as_array());
-    lines.flatten().filter_map(Value::as_str).collect()
+    let texts = outputs.map(|output| &output["text"]);
+    // One text in a room, lines in a file.
+    let lines = texts.flat_map(|text| {
+        text.as_array()
+            .map_or(vec![text], |lines| lines.iter().collect())
+    });
+    lines.filter_map(Value::as_str).collect()
 }

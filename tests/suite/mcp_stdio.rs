@@ -241,7 +241,7 @@ fn malformed_params_and_unknown_methods_have_different_errors() {
             "tools/call",
             json!({"name": "bake"}),
             -32602,
-            "there are check_colab",
+            "there are add_code_cell, ",
         ),
         (
             111,

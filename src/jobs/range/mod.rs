@@ -135,14 +135,13 @@ impl Jobs {
         }
     }
 
-    /// Reads the end of the local copy of a job's log in place of a machine that does not answer; `after` is handed back as the cursor.
+    /// Reads the end of the local copy of a job's log in place of a machine that does not answer.
     ///
     /// # Errors
     /// `error`, if that is another one or there is no copy.
     pub async fn read_old_copy(
         &self,
         id: JobId,
-        after: Option<u64>,
         room: Room,
         error: RuntimeError,
     ) -> RuntimeResult<LogRange> {
@@ -155,7 +154,6 @@ impl Jobs {
         };
         let Ok(piece) = piece else { return Err(error) };
         let (mut range, _) = LogRange::last_lines(id, &piece, usize::MAX, 0, room);
-        range.facts.next = after;
         let hint = range.facts.hint.take().unwrap_or_default();
         range.facts.hint = Some(hint.then(error.remedy()));
         range.note_source(Source::OldCopy(error), path);

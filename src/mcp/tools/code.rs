@@ -214,8 +214,9 @@ impl Server {
         let seen = self.look(id, reading, until, wait, room, &context);
         let (view, query) = match (seen.await, query) {
             (Ok(Seen::Job(view)), Some(query)) => (view, query),
-            (Err(TaskError::Runtime(error)), None) => {
-                let copy = jobs.read_old_copy(id, args.after, room, error).await;
+            // Only without a cursor: what follows one is not known from the copy's end.
+            (Err(TaskError::Runtime(error)), None) if args.after.is_none() => {
+                let copy = jobs.read_old_copy(id, room, error).await;
                 return Ok(log_range(copy?, client));
             }
             (seen, _) => return Ok(seen_as(seen?, client)),

@@ -87,7 +87,9 @@ fn notebooks_that_are_open_in_jupyterlab_are_edited_and_run_in_place() {
     let run = bridge.call("run_code_cell", json!({"cell_id": id}));
     run.succeeded();
     assert_eq!(run.fact("outputs"), "written into the cell", "{run:?}");
-    tab.until(|cells| printed(&cells[0]) == "typed\n" && cells[0]["execution_count"] == 1.0);
+    tab.until(|cells| {
+        cells[0]["outputs"][0]["text"] == "typed\n" && cells[0]["execution_count"] == 1.0
+    });
     let notebook = check(&server.root().join("live.ipynb"));
     let kept = &notebook["cells"][0]["outputs"][0]["text"];
     assert_eq!(*kept, json!(["typed\n"]));

@@ -104,7 +104,10 @@ async fn deleting_a_checkpoint_removes_nothing_else() {
     let error = bench.delete("op").await.unwrap_err();
     assert_eq!(
         (error.code(), &*error.hint()),
-        ("not_found", "The checkpoints are: other.")
+        (
+            "not_found",
+            "The checkpoints are: other. A job_id is a UUID: list_jobs shows them."
+        )
     );
     let facts = bench.call().await;
     assert_eq!(facts.completed, 4, "the name is free again");

@@ -133,7 +133,10 @@ async fn an_unknown_name_is_answered_with_the_known_ones() {
     let error = bench.report("nothing").await.unwrap_err();
     assert_eq!(
         (error.code(), &*error.hint()),
-        ("not_found", "The checkpoints are: op, run.")
+        (
+            "not_found",
+            "The checkpoints are: op, run. A job_id is a UUID: list_jobs shows them."
+        )
     );
     for name in ["..", "a/b", "", "nul"] {
         let error = bench.report(name).await.unwrap_err();
