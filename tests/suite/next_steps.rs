@@ -12,15 +12,17 @@ use crate::support::stdio::{Answer, Bridge};
 pub(crate) const SHORT_BUDGET: [(&str, &str); 1] = [("SMART_COLAB_CALL_BUDGET_SEC", "5")];
 const UNKNOWN_ID: &str = "0193a000-0000-7000-8000-000000000000";
 
+const SLEEP: &str = "import time\nprint('asleep', flush=True)\ntime.sleep(600)";
+
 fn sleep(bridge: &mut Bridge, session: &str) -> Answer {
-    let code = "import time\nprint('asleep', flush=True)\ntime.sleep(600)";
-    bridge.call("run_code_long", json!({"code": code, "session": session}))
+    bridge.call("run_code_long", json!({"code": SLEEP, "session": session}))
 }
 
 /// Starts sleeping code and waits for its first output, because a kernel may start slowly.
 pub(crate) fn start_sleeping(bridge: &mut Bridge, session: &str) -> Answer {
-    let begun = sleep(bridge, session);
-    let look = json!({"job_id": begun.fact("job_id")});
+    let code = json!({"code": SLEEP, "session": session, "wait_sec": 0});
+    let begun = bridge.call("run_code_long", code);
+    let look = json!({"job_id": begun.fact("job_id"), "until": "^asleep"});
     loop {
         let answer = bridge.call("get_output", look.clone());
         if answer.text.contains("asleep") {
