@@ -51,15 +51,15 @@ mod tests {
     fn a_notebook_is_named_by_its_path_or_by_an_end_that_only_it_has() {
         let open: Vec<OpenNotebook> = serde_json::from_value(json!([
             {"path": "a.ipynb", "kernel": {"id": "1"}},
-            {"path": "work/a.ipynb", "kernel": {"id": "2"}},
-            {"path": "work/deep/b.ipynb", "kernel": {"id": "3"}},
+            {"path": "books/a.ipynb", "kernel": {"id": "2"}},
+            {"path": "books/deep/b.ipynb", "kernel": {"id": "3"}},
             {"path": "other/c.ipynb", "kernel": {"id": "4"}},
-            {"path": "work/c.ipynb", "kernel": {"id": "5"}},
+            {"path": "books/c.ipynb", "kernel": {"id": "5"}},
         ]))
         .unwrap();
         for (name, kernel) in [
             ("a.ipynb", Some("1")),
-            ("/work/a.ipynb", Some("2")),
+            ("/books/a.ipynb", Some("2")),
             ("b.ipynb", Some("3")),
             ("deep/b.ipynb", Some("3")),
             ("c.ipynb", None),
