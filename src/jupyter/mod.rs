@@ -5,7 +5,6 @@
 
 mod channel;
 mod error;
-mod kernels;
 mod message;
 mod meter;
 mod notebooks;
@@ -15,6 +14,6 @@ mod socket;
 
 pub use channel::{Channel, Route};
 pub use error::JupyterError;
-pub use kernels::OpenNotebook;
+pub use notebooks::OpenNotebook;
 pub use room::Room;
 pub use server::Server;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error::JupyterError;
@@ -13,6 +14,23 @@ use super::server::{ANSWER_TIMEOUT, Server, accepted, json_of};
 const SWITCH: &str = "\"disableRTC\"";
 /// For JupyterLab's page.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A notebook, or a console, with its kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct OpenNotebook {
+    /// From the server's root, with `/`.
+    pub path: String,
+    pub kernel: OpenKernel,
+}
+
+/// A kernel, as a session names it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct OpenKernel {
+    pub id: String,
+    /// Clients that are connected to it.
+    #[serde(default)]
+    pub connections: u64,
+}
 
 impl Server {
     /// Whether the server shares its notebooks among its clients by rooms. That it opens sessions of rooms proves nothing: it does so also if
@@ -82,16 +100,32 @@ impl Server {
     /// # Errors
     /// The error of whatever answers.
     pub async fn is_open(&self, path: &str) -> Result<bool, JupyterError> {
-        let sessions = self.get(&["api", "sessions"]).await?;
-        let is_it = |session: &Value| {
-            let own = session["path"].as_str();
-            let is_path = own.is_some_and(|own| {
-                let above = path.strip_suffix(own);
-                above.is_some_and(|above| above.is_empty() || above.ends_with(['/', '\\']))
-            });
-            is_path && session["kernel"]["connections"].as_u64() > Some(0)
+        let is_it = |notebook: &OpenNotebook| {
+            let above = path.strip_suffix(&*notebook.path);
+            let is_path =
+                above.is_some_and(|above| above.is_empty() || above.ends_with(['/', '\\']));
+            is_path && notebook.kernel.connections > 0
         };
-        Ok(sessions.as_array().is_some_and(|all| all.iter().any(is_it)))
+        Ok(self.sessions().await?.iter().any(is_it))
+    }
+
+    /// Returns the notebooks that have a kernel; none on a Kernel Gateway, which has no sessions.
+    ///
+    /// # Errors
+    /// The error of whatever answers.
+    pub async fn notebooks(&self) -> Result<Vec<OpenNotebook>, JupyterError> {
+        match self.sessions().await {
+            Err(JupyterError::NotFound | JupyterError::Unauthorized) => Ok(Vec::new()),
+            answer => answer,
+        }
+    }
+
+    async fn sessions(&self) -> Result<Vec<OpenNotebook>, JupyterError> {
+        let sessions = self.get(&["api", "sessions"]).await?;
+        let sessions = sessions.as_array().into_iter().flatten();
+        Ok(sessions
+            .filter_map(|session| OpenNotebook::deserialize(session).ok())
+            .collect())
     }
 }
 
