@@ -57,7 +57,8 @@ def test_a_queued_job_is_removed_by_an_interrupt(executor: Executor) -> None:
     running = executor.submit(SLEEP)
     executor.wait_for_output(running, "asleep")
     taken, kept = executor.submit("print('never')"), executor.submit("print('kept')")
-    assert [executor.get(f"/jobs/{job}")["job"]["queue_position"] for job in (running, taken, kept)] == [None, 1, 2]
+    jobs = [executor.get(f"/jobs/{job}")["job"] for job in (running, taken, kept)]
+    assert [(job["queue_position"], job["behind"]) for job in jobs] == [(None, None), (1, running), (2, running)]
     assert executor.post(f"/jobs/{taken}/interrupt")["job"]["state"] == "interrupted"
     assert executor.get(f"/jobs/{kept}")["job"]["queue_position"] == 1
     last = executor.call("PUT", f"/jobs/{uuid.uuid4()}", {"code": "1"}).json["job"]

@@ -86,8 +86,9 @@ def test_other_jobs_of_the_session_run_between_two_steps(executor: Executor, ses
     third = executor.submit("order.append('c')", session=session)
     last = executor.submit("order.append('d')", session=session)
     wait_until(lambda: executor.get(f"/jobs/{first}")["job"]["state"] == "running")
-    positions = [executor.get(f"/jobs/{job_id}")["job"]["queue_position"] for job_id in (first, second, third, last)]
-    assert positions == [None, 1, 2, 3]
+    jobs = [executor.get(f"/jobs/{job_id}")["job"] for job_id in (first, second, third, last)]
+    waits = [(job["queue_position"], job["behind"]) for job in jobs]
+    assert waits == [(None, None), (1, first), (2, first), (3, first)]
     gate.touch()
     for job_id in (first, second, third, last):
         assert executor.follow(job_id).state == "succeeded"
@@ -103,9 +104,9 @@ def test_a_job_between_two_steps_is_running(executor: Executor, session: str) ->
     second = executor.submit(holding, session=session)
     third = executor.submit("1", session=session)
     wait_until(lambda: executor.session(session)["running_job"] == second)
-    for name, position in ((first, None), (third, 1)):
+    for name, waits in ((first, ("running", None, None)), (third, ("queued", 1, second))):
         job = executor.get(f"/jobs/{name}")["job"]
-        assert (job["state"], job["queue_position"]) == ("queued" if position else "running", position)
+        assert (job["state"], job["queue_position"], job["behind"]) == waits
     assert (executor.session(session)["state"], executor.session(session)["queued_jobs"]) == ("busy", 1)
     assert executor.call("POST", "/cleanup", {"session": session}).status == 409
     # It ends at once, before its next turn.

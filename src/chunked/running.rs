@@ -20,6 +20,7 @@ use crate::checkpoints::CheckpointError;
 use crate::checkpoints::checkpoint::Checkpoint;
 use crate::checkpoints::plan::Plan;
 use crate::jobs::Jobs;
+use crate::jobs::control::explain_queue;
 use crate::wire::job::Job;
 use crate::wire::state::JobState;
 
@@ -260,7 +261,7 @@ impl Running {
         let deadline = caller.deadline;
         let (mut output, job) = self.take_output();
         let end = match (end, job.filter(|job| job.state == JobState::Queued)) {
-            (End::Deadline, Some(job)) => End::Queued(jobs.explain_queue(&job, deadline).await),
+            (End::Deadline, Some(job)) => End::Queued(explain_queue(&job)),
             (end, _) => end,
         };
         output.keep(jobs, room, deadline).await;

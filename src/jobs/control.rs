@@ -20,8 +20,6 @@ use crate::wire::state::JobState;
 
 /// How long an interrupt is retried after the caller has gone.
 const INTERRUPT_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long to wait for the session of a queued job.
-const SESSION_TIMEOUT: Duration = Duration::from_secs(2);
 /// Interval between checks for a job that may not have arrived yet.
 const ARRIVAL_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -84,30 +82,6 @@ impl Jobs {
         Ok(first.map(|job| job.id))
     }
 
-    /// Explains what a queued job waits for, and the ways out; none where no other code runs in its session.
-    pub(crate) async fn explain_queue(&self, job: &Job, deadline: Instant) -> Option<Advice> {
-        if job.state != JobState::Queued {
-            return None;
-        }
-        let soon = deadline.min(Instant::now() + SESSION_TIMEOUT);
-        let running = self.session(&job.session, soon).await.ok()?.running_job?;
-        let (id, session) = (job.id, &job.session);
-        let others = match job.queue_position {
-            Some(position @ 2..) => format!(", and {} more before it", position - 1),
-            _ => String::new(),
-        };
-        (running != id.to_string()).then(|| {
-            Advice::from(format!(
-                "The code has not started: it waits for job {running}, which runs in session {session}{others}. "
-            )) + Step::interrupt(&running)
-                + " ends that job; "
-                + Step::RestartSession
-                + " ends all running and queued code there and loses the variables. To run this code in another session, first take it out of the queue: "
-                + Step::interrupt(id)
-                + "."
-        })
-    }
-
     /// Ends a session's kernel with all its jobs, and starts a new one. Happens at most once; whether it did after an error, see
     /// [`RuntimeError::reach`].
     ///
@@ -168,4 +142,26 @@ async fn interrupt(
     deadline: Instant,
 ) -> RuntimeResult<Job> {
     connection.until(deadline).interrupt(id, request).await
+}
+
+/// Explains what a queued job waits for, and the ways out; none where no other code runs in its session.
+pub(crate) fn explain_queue(job: &Job) -> Option<Advice> {
+    let running = job.behind?;
+    let (id, session) = (job.id, &job.session);
+    let others = match job.queue_position {
+        Some(position @ 2..) => format!(", and {} more before it", position - 1),
+        _ => String::new(),
+    };
+    let waits = format!(
+        "The code has not started: it waits for job {running}, which runs in session {session}{others}. "
+    );
+    Some(
+        Advice::from(waits)
+            + Step::interrupt(running)
+            + " ends that job; "
+            + Step::RestartSession
+            + " ends all running and queued code there and loses the variables. To run this code in another session, first take it out of the queue: "
+            + Step::interrupt(id)
+            + ".",
+    )
 }

@@ -17,7 +17,7 @@
 pub mod body;
 pub(crate) mod body_line;
 pub mod collect;
-mod control;
+pub mod control;
 pub(crate) mod death;
 mod display;
 pub(crate) mod ending;
@@ -387,10 +387,7 @@ impl Jobs {
         let waiting = waiting.filter(|job| {
             job.state == JobState::Queued && matches!(followed.ended, Ended::Deadline)
         });
-        let queue = match waiting {
-            Some(job) => Some(self.explain_queue(job, deadline).await),
-            None => None,
-        };
+        let queue = waiting.map(control::explain_queue);
         let mut view = View::of(followed, collector, (reading, caller.room), kept);
         if let Some(queue) = queue {
             view.summary.note_queued(queue);

@@ -90,6 +90,9 @@ pub struct Job {
     #[serde(default)]
     pub log_bytes_at_end: Option<u64>,
     pub queue_position: Option<u64>,
+    /// Beside a `queue_position`: the job that runs in its session.
+    #[serde(default)]
+    pub behind: Option<JobId>,
     /// Sending the job made its session.
     #[serde(default)]
     pub new_session: bool,

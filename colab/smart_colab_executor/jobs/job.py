@@ -112,7 +112,9 @@ class Job:
     spool: Spool
     reports: Reports
     on_end: Callable[[Job], None] = lambda job: None
+    # While it is queued; the job that has the kernel.
     queue_position: int | None = None
+    behind: str | None = None
     changed: threading.Condition = field(default_factory=threading.Condition)
     # The running or the next step.
     step: Step = field(init=False)
@@ -154,6 +156,7 @@ class Job:
         """Return the job as the API shows it."""
         with self.changed:
             shown = asdict(self.record)
+            is_queued = self.record.state == "queued"
             del shown["events_bytes"], shown["address"]
             shown |= {
                 "session": self.request.session,
@@ -162,7 +165,8 @@ class Job:
                 "loop": self.request.described_loop(),
                 "last_seq": self.spool.last_seq,
                 "log_bytes": self.spool.log_bytes,
-                "queue_position": self.queue_position,
+                "queue_position": self.queue_position if is_queued else None,
+                "behind": self.behind if is_queued else None,
                 "new_session": self.is_first,
             }
             if self.record.state == "running":
@@ -220,7 +224,6 @@ class Job:
             self.record.state = "running"
             self.record.kernel_id = kernel_id
             self.record.started_at = now()
-            self.queue_position = None
             # The record on disk is not updated: a later executor finds the start in the events.
             self.spool.append({"type": "started", "kernel_id": kernel_id, "execution_count": execution_count})
             self.changed.notify_all()
@@ -321,7 +324,6 @@ class Job:
                 record.execution_time_sec = self._elapsed()
             record.state, record.reason = ending.state, ending.reason
             record.variables_lost, record.kernel_exit = ending.variables_lost, ending.kernel_exit
-            self.queue_position = None
             self._seal()
             record.log_bytes_at_end = self.spool.log_bytes
             # No file has -1 bytes: if the last event is not on disk, a later executor scans the events.

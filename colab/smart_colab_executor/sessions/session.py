@@ -340,8 +340,9 @@ class Session:
                 self._snapshot = {"source": "snapshot", "as_of": now(), **listing}
 
     def _number_queue(self) -> None:
+        ahead = self._running.job if self._running and not self._running.is_waiting else self._running_job
         for position, job in enumerate(self._waiting, start=1):
-            job.queue_position = None if job.has_begun else position
+            job.queue_position, job.behind = position, ahead.id if ahead else None
 
 
 def _matching(snapshot: dict[str, Any], pattern: str | None) -> dict[str, Any]:

@@ -59,6 +59,7 @@ class Job(TypedDict):
     log_bytes: int
     log_bytes_at_end: int | None
     queue_position: int | None
+    behind: str | None
     new_session: bool
 
 
