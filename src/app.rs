@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use crate::browser::Browser;
 use crate::checkpoints::Checkpoints;
 use crate::chunked::Chunked;
 use crate::connection::Connection;
@@ -38,7 +39,13 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
     ));
     let checkpoints = Checkpoints::new(jobs.clone(), settings.checkpoint_dir.clone());
     let cells_dir = settings.data_dir.join("cells");
-    let documents = Arc::new(Documents::new(connection.clone(), jobs.clone(), cells_dir));
+    let browser = Arc::new(Browser::new(settings.tab_port));
+    let documents = Arc::new(Documents::new(
+        connection.clone(),
+        jobs.clone(),
+        browser.clone(),
+        cells_dir,
+    ));
     let notebook_runs = NotebookRuns::new(
         connection.clone(),
         jobs.clone(),
@@ -70,6 +77,8 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
         jobs,
         downloads,
         notebooks: Notebooks::new(connection.clone(), settings.save_dir.clone()),
+        browser: browser.clone(),
+        opener: settings.browser.clone(),
         documents,
         notebook_runs,
         uploads,
@@ -80,6 +89,11 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
     floors.chunked.catch_up();
     floors.documents.catch_up();
     floors.notebook_runs.catch_up();
+    if settings.tab_port.is_some()
+        && let Err(error) = browser.listen().await
+    {
+        tracing::warn!(%error, "no tab of Colab can connect: the port that was asked for cannot be had");
+    }
     let served = serve(Server::new(floors), shutdown::on_signal()).await;
     if timeout(STOP_TIMEOUT, connection.stop()).await.is_err() {
         tracing::warn!("what this process started did not stop in time");

@@ -7,11 +7,11 @@
 //! | floor | rooms | what it does |
 //! |---|---|---|
 //! | top | `app`, `cli` | composition and the command line |
-//! | face | `mcp` | tools, results, progress: the only room that knows rmcp |
+//! | face | `mcp` | tools, results, progress |
 //! | work | [`notebook_run`] over [`document`] over [`tasks`] and `notebook` over `chunked` over `checkpoints` over `jobs`, [`transfer`], [`reading`] and [`machine`] | running code, following it, keeping its results; sending, fetching and reading files; judging a machine; exporting what was run; one thing for each id; editing notebooks and running their cells; running whole notebooks |
 //! | call | [`caller`] | the call behind a piece of work: its deadline, cancellation, progress reports and turn |
 //! | reach | [`connection`] over [`provision`] over [`runtime`] | retrying requests until a deadline; provisioning a runtime; the requests that a runtime answers |
-//! | ground | [`jupyter`] over [`wire`], [`edge`], [`render`], [`base`] | the client of Jupyter Servers; the API's types; process and disk; pictures and pages made readable; text and ids |
+//! | ground | [`jupyter`] and [`browser`] over [`wire`], [`edge`], [`render`], [`base`] | the client of Jupyter Servers; the client of tabs of Colab; the API's types; process and disk; pictures and pages made readable; text and ids |
 //!
 //! # Invariants
 //!
@@ -24,6 +24,7 @@
 
 pub mod app;
 pub mod base;
+pub mod browser;
 pub mod caller;
 pub mod checkpoints;
 pub mod chunked;

@@ -106,6 +106,7 @@ pub enum Step {
     DeleteCheckpoint,
     OpenNotebook,
     GetCells,
+    OpenTab,
 }
 
 impl Step {

@@ -22,6 +22,9 @@ struct Cli {
     /// Compute on this machine, whatever COLAB_URL says.
     #[arg(long, global = true)]
     local: bool,
+    /// Let tabs of Colab connect on this port from the start, for a browser on another computer.
+    #[arg(long, global = true)]
+    port: Option<u16>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -57,7 +60,11 @@ fn settings_help() -> String {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let env = Env::of_process();
-    let settings = match Settings::read(&env, &Flags { local: cli.local }) {
+    let flags = Flags {
+        local: cli.local,
+        port: cli.port,
+    };
+    let settings = match Settings::read(&env, &flags) {
         Ok(settings) => settings,
         Err(faults) => {
             eprintln!("smart-colab: {faults}");

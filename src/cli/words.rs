@@ -56,7 +56,8 @@ pub fn word(step: &Step) -> Cow<'static, str> {
         | Step::GetCheckpoint
         | Step::DeleteCheckpoint
         | Step::OpenNotebook
-        | Step::GetCells => return format!("`{}` in the client", words::word(step)).into(),
+        | Step::GetCells
+        | Step::OpenTab => return format!("`{}` in the client", words::word(step)).into(),
     }
     .into()
 }

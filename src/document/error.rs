@@ -7,6 +7,7 @@ use crate::base::advice::{Advice, Step};
 use crate::base::fault::Fault;
 use crate::base::ids::JobId;
 use crate::base::text::Excerpt;
+use crate::browser::TabError;
 use crate::jupyter::JupyterError;
 use crate::runtime::RuntimeError;
 
@@ -86,6 +87,11 @@ impl Refusal {
 pub enum DocumentError {
     #[error("no notebook is named, and none was opened")]
     NoneOpen,
+    /// What only notebooks have that are files.
+    #[error("the notebook is open in a tab of Colab, where cells run one at a time")]
+    InTab,
+    #[error(transparent)]
+    Tab(#[from] TabError),
     #[error("there is no notebook {path}")]
     Missing { path: String },
     #[error("{path} is not the name of a notebook: it must end in .ipynb")]
@@ -122,7 +128,8 @@ pub enum DocumentError {
 impl Fault for DocumentError {
     fn code(&self) -> &str {
         match self {
-            Self::NoneOpen | Self::Name { .. } => "invalid_argument",
+            Self::NoneOpen | Self::InTab | Self::Name { .. } => "invalid_argument",
+            Self::Tab(error) => error.code(),
             Self::Missing { .. } => "not_found",
             Self::Unreadable { .. } => "not_a_notebook",
             Self::NotPython { .. } | Self::OldFormat { .. } => "not_runnable",
@@ -176,6 +183,8 @@ impl Fault for DocumentError {
                     "Replace the cell: delete it and add a new one. Nothing was changed.".into()
                 }
             },
+            Self::InTab => "Run each cell by itself, in its order; or name a notebook file on the runtime as `notebook`. Nothing was run.".into(),
+            Self::Tab(error) => error.remedy(),
             Self::NotPython { .. } => {
                 "Its cells can be read and edited here; run them where its kernel is. Nothing was run.".into()
             }
@@ -201,7 +210,9 @@ impl Fault for DocumentError {
         match self {
             Self::Contended { .. } | Self::Busy { .. } => true,
             Self::Runtime(error) => error.is_transient(),
+            Self::Tab(error) => error.is_retryable(),
             Self::NoneOpen
+            | Self::InTab
             | Self::Missing { .. }
             | Self::Name { .. }
             | Self::Unreadable { .. }

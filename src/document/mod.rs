@@ -2,7 +2,7 @@
 //!
 //! - here: [`Documents`], the work as the face asks for it;
 //! - `store`: where notebooks are kept, behind one trait, and the runtime's files as one way; `live`: the other, in documents that a Jupyter
-//!   Server shares with open tabs;
+//!   Server shares with open tabs; `tab`: the notebook in a tab of Colab;
 //! - `nbformat`: a notebook's cells and their places in its text; `scan`: the places of values in JSON; `style`: how a file is written;
 //! - `edit`: edits that change only the bytes of their cell; `page`: cells as a model reads them;
 //! - `runs`: cells as jobs; `rest`: those that outlive their call; `active`: which run now; `written`: their outputs back into them;
@@ -23,6 +23,7 @@ mod runs;
 mod scan;
 mod store;
 mod style;
+mod tab;
 mod written;
 
 use std::path::PathBuf;
@@ -40,11 +41,15 @@ pub use page::{Facts, Page, Wanted, names};
 pub use runs::{CellRun, Plan, RunReport};
 use store::Store;
 pub use store::{Applied, Notice, Stored};
+use tab::TabStore;
+pub use tab::{TAB, TabRun};
 pub use written::Written;
 
 use crate::base::hex::hex;
 use crate::base::ids::JobId;
 use crate::base::lock::Lock;
+use crate::browser::Browser;
+use crate::caller::Caller;
 use crate::connection::Connection;
 use crate::jobs::Jobs;
 use crate::wire::files::FileList;
@@ -61,6 +66,8 @@ pub struct Documents {
     connection: Arc<Connection>,
     jobs: Arc<Jobs>,
     store: Box<dyn Store>,
+    tab: TabStore,
+    browser: Arc<Browser>,
     opened: Lock<Option<String>>,
     active: Arc<Active>,
     /// The folder of the notes on runs.
@@ -70,11 +77,18 @@ pub struct Documents {
 impl Documents {
     /// Works on the files of the connected runtime, with notes on runs in `folder`.
     #[must_use]
-    pub fn new(connection: Arc<Connection>, jobs: Arc<Jobs>, folder: PathBuf) -> Self {
+    pub fn new(
+        connection: Arc<Connection>,
+        jobs: Arc<Jobs>,
+        browser: Arc<Browser>,
+        folder: PathBuf,
+    ) -> Self {
         Self {
             store: Box::new(LiveStore::new(connection.clone())),
             connection,
             jobs,
+            tab: TabStore(browser.clone()),
+            browser,
             opened: Lock::default(),
             active: Arc::default(),
             folder,
@@ -113,14 +127,20 @@ impl Documents {
         Ok(Facts::of(&stored))
     }
 
+    /// Makes the notebook in the tab of Colab the default of other calls, now or as soon as one connects.
+    pub fn open_tab(&self) {
+        *self.opened.lock() = Some(TAB.to_owned());
+    }
+
     /// The notebook that a call means: the named one, or the one that was opened last.
     ///
     /// # Errors
     /// [`DocumentError::NoneOpen`], [`DocumentError::Name`].
     pub fn named(&self, path: Option<String>) -> Result<String, DocumentError> {
         let path = path.or_else(|| self.opened.lock().clone());
-        let path = path.ok_or(DocumentError::NoneOpen)?;
-        if path.to_lowercase().ends_with(ENDING) {
+        let in_tab = || self.browser.tab().map(|_| TAB.to_owned());
+        let path = path.or_else(in_tab).ok_or(DocumentError::NoneOpen)?;
+        if path == TAB || path.to_lowercase().ends_with(ENDING) {
             Ok(path)
         } else {
             Err(DocumentError::Name { path })
@@ -137,7 +157,7 @@ impl Documents {
         wanted: Wanted,
         deadline: Instant,
     ) -> Result<Page, DocumentError> {
-        let stored = self.store.read(path, deadline).await?;
+        let stored = self.store(path).read(path, deadline).await?;
         let count = stored.notebook.cells().len();
         if wanted.from > 0 && wanted.from >= count {
             let why = Refusal::NoIndex {
@@ -149,7 +169,10 @@ impl Documents {
                 why,
             });
         }
-        let state = self.active.state(&stored.path);
+        let state = match path {
+            TAB => self.tab.state(),
+            _ => self.active.state(&stored.path),
+        };
         Ok(page::page(&stored, &state, wanted, deadline).await)
     }
 
@@ -166,6 +189,26 @@ impl Documents {
         let stored = self.store.create(path, Some(text), deadline).await?;
         *self.opened.lock() = Some(stored.path);
         Ok(())
+    }
+
+    /// Runs a code cell of the tab of Colab once. What is not done when the call ends goes on there.
+    ///
+    /// # Errors
+    /// [`DocumentError`].
+    pub async fn run_in_tab(
+        &self,
+        cell: &Target,
+        expect: Option<&str>,
+        caller: &Caller<'_>,
+    ) -> Result<TabRun, DocumentError> {
+        self.tab.run(cell, expect, caller).await
+    }
+
+    fn store(&self, path: &str) -> &dyn Store {
+        match path {
+            TAB => &self.tab,
+            _ => &*self.store,
+        }
     }
 
     /// Claims a notebook for a run of its cells as `job`, which no other run mixes with until the claim is dropped.
@@ -188,7 +231,7 @@ impl Documents {
         edit: Edit,
         deadline: Instant,
     ) -> Result<Applied, DocumentError> {
-        self.store.apply(path, edit, deadline).await
+        self.store(path).apply(path, edit, deadline).await
     }
 }
 

@@ -23,6 +23,8 @@ pub const CALL_BUDGET_SEC: &str = "SMART_COLAB_CALL_BUDGET_SEC";
 pub const LOG: &str = "SMART_COLAB_LOG";
 pub const PYTHON: &str = "SMART_COLAB_PYTHON";
 pub const PATH: &str = "PATH";
+/// The program that opens addresses, as for other programs.
+pub const BROWSER: &str = "BROWSER";
 
 /// A variable that users set for this program, with its documentation.
 #[derive(Debug, Clone, Copy)]

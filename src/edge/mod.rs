@@ -11,6 +11,7 @@ pub mod journal;
 pub mod jupyter;
 pub mod lock;
 mod misspelt;
+pub mod opener;
 pub mod pairing;
 mod pasted;
 pub mod paths;

@@ -36,6 +36,10 @@ pub struct Settings {
     pub log_filter: Option<Targets>,
     /// A Python that has the executor's packages, to use instead of an environment of our own.
     pub python: Option<PathBuf>,
+    /// The program that opens addresses, in place of the system's.
+    pub browser: Option<PathBuf>,
+    /// Where tabs of Colab connect, from the start on; none for any port, once one is to connect.
+    pub tab_port: Option<u16>,
     /// Folders that are searched for programs, in the form of `PATH`.
     pub search_path: OsString,
     /// Doubtful settings that do not prevent a start.
@@ -59,6 +63,8 @@ pub enum Target {
 pub struct Flags {
     /// `--local`
     pub local: bool,
+    /// `--port`
+    pub port: Option<u16>,
 }
 
 /// Everything that is wrong with a configuration.
@@ -132,6 +138,8 @@ impl Settings {
             call_budget,
             log_filter,
             python,
+            browser: env.get(env::BROWSER).map(PathBuf::from),
+            tab_port: flags.port,
             search_path,
             warnings,
         };
@@ -334,7 +342,16 @@ mod tests {
         let faults = read(secret).unwrap_err().join(" ");
         assert!(!faults.contains("ecret"), "{faults}");
         let env = Env::from([("COLAB_URL", "${user_config.url}")]);
-        assert!(Settings::read(&env, &Flags { local: true }).is_ok());
+        assert!(
+            Settings::read(
+                &env,
+                &Flags {
+                    local: true,
+                    port: None
+                }
+            )
+            .is_ok()
+        );
     }
 
     #[test]

@@ -64,6 +64,7 @@ impl Server {
             () = context.cancelled() => {}
             () = self.leaving().cancelled() => {}
             () = serving => {}
+            () = self.announce_tools_on(context.sink()) => {}
         }
     }
 

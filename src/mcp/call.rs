@@ -34,7 +34,9 @@ const MAX_MESSAGE_CHARS: usize = 200;
 const PROMPT_DELAY: Duration = Duration::from_secs(5);
 
 /// Tools that work on notebooks, in the order of their arrival too.
-const ON_NOTEBOOKS: [&str; 10] = [
+const ON_NOTEBOOKS: [&str; 12] = [
+    "open_colab_browser_connection",
+    "call_colab_tool",
     "open_notebook",
     "get_cells",
     "add_code_cell",
@@ -110,7 +112,7 @@ struct Step {
 
 impl Call {
     /// Reports that `done` of `total` is done.
-    fn step(&self, done: f64, total: Option<f64>, message: &str) {
+    pub(super) fn step(&self, done: f64, total: Option<f64>, message: &str) {
         let message = short(message);
         let step = Step {
             done,

@@ -1,6 +1,7 @@
 //! Converts cells of notebooks, and their runs, to MCP.
 
 use rmcp::model::CallToolResult;
+use serde::Serialize;
 
 use super::clients::Client;
 use super::convert::execution;
@@ -10,8 +11,21 @@ use crate::base::causes::sentence;
 use crate::base::fault::Fault as _;
 use crate::base::text::Room;
 use crate::caller::DEFAULT_CHARS;
-use crate::document::{CellRun, Notice, Page, RunReport, Written, names};
+use crate::document::{CellRun, Notice, Page, RunReport, TAB, TabRun, Written, names};
 use crate::jobs::body::Part;
+
+/// A run of a cell in the tab of Colab.
+#[derive(Serialize)]
+struct TabRunFacts {
+    success: bool,
+    state: &'static str,
+    notebook: &'static str,
+    cell_index: usize,
+    cell_id: String,
+    version: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'static str>,
+}
 
 /// Converts some cells of a notebook.
 pub(super) fn page(page: Page, client: Client) -> CallToolResult {
@@ -20,6 +34,33 @@ pub(super) fn page(page: Page, client: Client) -> CallToolResult {
         ..Shown::default()
     };
     reply(&page.facts, shown, client)
+}
+
+/// Converts the run of a cell in the tab of Colab.
+pub(super) fn tab_run(run: TabRun, client: Client) -> CallToolResult {
+    let state = match (run.is_running, run.has_failed) {
+        (true, _) => "running",
+        (false, true) => "failed",
+        (false, false) => "succeeded",
+    };
+    let hint = run.is_running.then_some(
+        "The cell runs on in the user's tab. Call get_cells to see its outputs when it has ended. To stop it, ask the user to interrupt it there.",
+    );
+    let facts = TabRunFacts {
+        success: !run.has_failed,
+        state,
+        notebook: TAB,
+        cell_index: run.index,
+        cell_id: run.id,
+        version: run.version,
+        hint,
+    };
+    let shown = Shown {
+        parts: run.parts,
+        has_failed: run.has_failed,
+        ..Shown::default()
+    };
+    reply(&facts, shown, client)
 }
 
 /// Converts runs of cells: like the run of the last one, after the output of those before it.

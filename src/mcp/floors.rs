@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::browser::Browser;
 use crate::checkpoints::Checkpoints;
 use crate::chunked::Chunked;
 use crate::connection::Connection;
@@ -25,6 +26,9 @@ pub struct Floors {
     pub notebooks: Notebooks,
     pub documents: Arc<Documents>,
     pub notebook_runs: NotebookRuns,
+    pub browser: Arc<Browser>,
+    /// The program that opens addresses, in place of the system's.
+    pub opener: Option<PathBuf>,
     pub tasks: Tasks,
     pub uploads: Arc<Uploads>,
     /// The user's own call budget.

@@ -11,11 +11,11 @@
 //!   `left`: what goes on after a cancelled call;
 //! - [`words`]: the advice of the floors below, in the names of the tools;
 //! - `cells`, `notebook_runs`: runs of cells and of notebooks in MCP's form;
-//! - `roots`: the client's roots;
+//! - `tool_news`: notifications of other tools; `roots`: the client's roots;
 //! - [`transport`]: stdio, made safe against early notifications and unreadable requests; `lines`: its lines; `message`: their messages; `scan`: finds
 //!   members in unparsable ones; `methods`: errors for unsupported requests.
 //!
-//! Architecture Invariant: only this room knows rmcp. May import every floor below; not `app`, not `cli`.
+//! Architecture Invariant: beside `browser` only this room knows rmcp. May import every floor below; not `app`, not `cli`.
 
 mod answers;
 mod args;
@@ -43,6 +43,7 @@ mod scan;
 mod schema;
 pub mod serve;
 pub mod server;
+mod tool_news;
 mod tools;
 pub mod transport;
 mod wanted;

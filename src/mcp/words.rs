@@ -64,6 +64,7 @@ pub fn word(step: &Step) -> Cow<'static, str> {
         Step::DeleteCheckpoint => "delete_checkpoint",
         Step::OpenNotebook => "open_notebook",
         Step::GetCells => "get_cells",
+        Step::OpenTab => "open_colab_browser_connection",
     }
     .into()
 }

@@ -26,7 +26,16 @@ async fn bridge_process() {
     let (Ok(code), env) = (std::env::var("TEST_CODE"), Env::of_process()) else {
         return;
     };
-    let local = Local::new(&Settings::read(&env, &Flags { local: true }).unwrap());
+    let local = Local::new(
+        &Settings::read(
+            &env,
+            &Flags {
+                local: true,
+                ..Flags::default()
+            },
+        )
+        .unwrap(),
+    );
     let runtime = loop {
         match local
             .runtime(Instant::now() + Duration::from_millis(200))

@@ -313,6 +313,7 @@ fn steps_are_named_by_each_face() {
         Step::DeleteCheckpoint,
         Step::OpenNotebook,
         Step::GetCells,
+        Step::OpenTab,
     ] {
         page += &entry(&format!("{step:?}"), |word| word(&step).into_owned());
     }

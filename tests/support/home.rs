@@ -44,6 +44,7 @@ impl Home {
         }
         command
             .env("XDG_CACHE_HOME", self.folder("home"))
+            .env("BROWSER", "no-such-browser")
             .env("SMART_COLAB_DATA_DIR", self.folder("data"))
             .env("LOCAL_SAVE_DIR", self.folder("results"))
             .env("CHECKPOINT_DIR", self.folder("checkpoints"))

@@ -47,7 +47,14 @@ impl Machine {
             ("LOCAL_SAVE_DIR", self.folder("results").to_str().unwrap()),
             ("PATH", &path),
         ]);
-        Settings::read(&env, &Flags { local: true }).unwrap()
+        Settings::read(
+            &env,
+            &Flags {
+                local: true,
+                ..Flags::default()
+            },
+        )
+        .unwrap()
     }
 
     /// Settings with the tests' Python, so that nothing is installed.

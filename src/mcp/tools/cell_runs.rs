@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::base::text::Room;
 use crate::caller::{DEFAULT_CHARS, Progress};
-use crate::document::{DocumentError, Plan, RunReport, Target, session_of};
+use crate::document::{DocumentError, Plan, RunReport, TAB, TabRun, Target, session_of};
 use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
@@ -59,6 +59,18 @@ struct RunCellsArgs {
     wait_sec: Option<u64>,
 }
 
+/// What is to run, and where.
+enum Planned {
+    Jobs(Plan),
+    /// The cell, and its version, in the tab of Colab.
+    InTab(Target, Option<String>),
+}
+
+enum Ran {
+    Jobs(RunReport),
+    InTab(TabRun),
+}
+
 /// The arguments that both tools have.
 struct Options {
     session: Option<String>,
@@ -87,9 +99,11 @@ impl Server {
         };
         let plan = async |deadline| {
             let path = documents.named(args.notebook.clone())?;
-            documents
-                .plan_one(&path, &target, args.expect.as_deref(), deadline)
-                .await
+            if path == TAB {
+                return Ok(Planned::InTab(target, args.expect));
+            }
+            let planned = documents.plan_one(&path, &target, args.expect.as_deref(), deadline);
+            planned.await.map(Planned::Jobs)
         };
         let options = Options {
             session: args.session,
@@ -114,9 +128,11 @@ impl Server {
         let documents = &self.floors.documents;
         let plan = async |deadline| {
             let path = documents.named(args.notebook.clone())?;
-            documents
-                .plan(&path, args.from.unwrap_or(0), args.to, deadline)
-                .await
+            if path == TAB {
+                return Err(DocumentError::InTab);
+            }
+            let planned = documents.plan(&path, args.from.unwrap_or(0), args.to, deadline);
+            planned.await.map(Planned::Jobs)
         };
         let options = Options {
             session: args.session,
@@ -134,7 +150,7 @@ impl Server {
 
     async fn run_plan(
         &self,
-        plan: impl AsyncFnOnce(Instant) -> Result<Plan, DocumentError>,
+        plan: impl AsyncFnOnce(Instant) -> Result<Planned, DocumentError>,
         options: Options,
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResult, Fault> {
@@ -146,23 +162,34 @@ impl Server {
         }
         let session = options.session.map(args::session).transpose()?;
         let (budget, client) = (self.budget(context), self.client(context));
-        let report: Result<RunReport, DocumentError> =
-            call::run(self, context, budget, async |call| {
-                call.await_turn().await;
-                let mut plan = plan(call.deadline).await?;
-                plan.session = session.unwrap_or_else(|| session_of(&plan.path));
-                plan.timeout_sec = timeout_sec;
-                let report = |progress: Progress<'_>| call.report(progress);
-                let wait = options.wait_sec.map_or(Duration::MAX, Duration::from_secs);
-                let caller = call.caller(&report).at_most(wait);
-                let caller = match plan.len().clamp(1, MAX_SHARES) {
-                    1 => caller,
-                    shares => caller.with_room(share(client.room(DEFAULT_CHARS), shares)),
-                };
-                Ok(self.floors.documents.run(plan, &caller).await)
-            })
-            .await;
-        cells::runs(report?, client)
+        let documents = &self.floors.documents;
+        let ran: Result<Ran, DocumentError> = call::run(self, context, budget, async |call| {
+            call.await_turn().await;
+            let planned = plan(call.deadline).await?;
+            let report = |progress: Progress<'_>| call.report(progress);
+            let wait = options.wait_sec.map_or(Duration::MAX, Duration::from_secs);
+            let caller = call.caller(&report).at_most(wait);
+            let mut plan = match planned {
+                Planned::Jobs(plan) => plan,
+                Planned::InTab(cell, expect) => {
+                    call.say("running in the tab of Colab");
+                    let ran = documents.run_in_tab(&cell, expect.as_deref(), &caller);
+                    return ran.await.map(Ran::InTab);
+                }
+            };
+            plan.session = session.unwrap_or_else(|| session_of(&plan.path));
+            plan.timeout_sec = timeout_sec;
+            let caller = match plan.len().clamp(1, MAX_SHARES) {
+                1 => caller,
+                shares => caller.with_room(share(client.room(DEFAULT_CHARS), shares)),
+            };
+            Ok(Ran::Jobs(documents.run(plan, &caller).await))
+        })
+        .await;
+        match ran? {
+            Ran::Jobs(report) => cells::runs(report, client),
+            Ran::InTab(run) => Ok(cells::tab_run(run, client)),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The tools, a file for each family. Each method is one tool: its description, its arguments, and the floor that it calls.
 
+mod browser;
 mod cell_runs;
 mod cells;
 mod checkpoints;
@@ -32,6 +33,7 @@ impl Server {
             + Self::notebook_tools()
             + Self::cell_tools()
             + Self::cell_run_tools()
+            + Self::tab_tools()
             + Self::notebook_run_tools()
             + Self::file_tools()
             + Self::reading_tools()

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::base::ids::JobId;
 use crate::caller::Progress;
+use crate::document::{DocumentError, TAB};
 use crate::mcp::fault::Fault;
 use crate::mcp::notebook_runs::notebook_run;
 use crate::mcp::schema;
@@ -132,7 +133,10 @@ impl Server {
                 ));
             }
             (Some(cells), None) => Source::New(cells.into_iter().map(new_cell).collect()),
-            (None, notebook) => Source::Notebook(self.floors.documents.named(notebook)?),
+            (None, notebook) => match self.floors.documents.named(notebook)? {
+                path if path == TAB => return Err(DocumentError::InTab.into()),
+                path => Source::Notebook(path),
+            },
         };
         Ok(Order {
             source,

@@ -1,5 +1,6 @@
 //! Errors of working on notebooks.
 
+use smart_colab::browser::{NotColab, TabError};
 use smart_colab::document::{DocumentError, Refusal, Unreadable};
 use smart_colab::jupyter::JupyterError;
 
@@ -12,6 +13,7 @@ fn faults_of_notebooks_on_the_runtime_are_worded_by_each_face() {
     let refused = |why| DocumentError::Refused { path: path(), why };
     let page = faults(&[
         &DocumentError::NoneOpen,
+        &DocumentError::InTab,
         &DocumentError::Missing { path: path() },
         &DocumentError::Name {
             path: text("a.txt"),
@@ -56,6 +58,38 @@ fn faults_of_notebooks_on_the_runtime_are_worded_by_each_face() {
         },
         &DocumentError::Contended { path: path() },
         &DocumentError::Runtime(unreachable()),
+    ]);
+    insta::assert_snapshot!(page);
+}
+
+#[test]
+fn faults_of_tabs_of_colab_are_worded_by_each_face() {
+    let tool = || text("run_code_cell");
+    let port = |port| TabError::NoPort {
+        port,
+        error: text("address in use"),
+    };
+    let page = faults(&[
+        &TabError::NotColab(NotColab(text("https://example.org"))),
+        &port(0),
+        &port(8765),
+        &TabError::NotConnected,
+        &TabError::Gone { tool: tool() },
+        &TabError::Silent { tool: tool() },
+        &TabError::Cancelled { tool: tool() },
+        &TabError::Refused {
+            tool: tool(),
+            said: text("no such cell"),
+        },
+        &TabError::NoTool {
+            tool: text("x"),
+            known: vec![tool()],
+        },
+        &TabError::Odd {
+            tool: tool(),
+            said: text("[]"),
+        },
+        &TabError::Running,
     ]);
     insta::assert_snapshot!(page);
 }
