@@ -5,6 +5,7 @@
 
 mod channel;
 mod error;
+mod kernels;
 mod message;
 mod meter;
 mod notebooks;

@@ -5,6 +5,7 @@
 
 mod carry;
 mod fault;
+mod helper;
 mod package;
 mod slot;
 mod start;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
@@ -21,14 +23,14 @@ use uuid::Uuid;
 
 use super::Provisioner;
 use crate::base::lock::Lock;
-use crate::edge::jupyter::{JupyterServer, running};
+use crate::edge::jupyter::running;
 use crate::edge::settings::Endpoint;
 use crate::jupyter::{Channel, JupyterError, OpenNotebook, Server};
 use crate::runtime::executor::Executor;
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use carry::Tunnel;
 use fault::{Fault, WHAT};
-use slot::Slot;
+use helper::Helper;
 
 /// The request that a helper kernel answers at once.
 const PULSE: &str = "sc_hello_request";
@@ -48,9 +50,17 @@ pub struct Jupyter {
     executor: OnceLock<Arc<Executor>>,
 }
 
+/// Where a Jupyter Server is.
+#[derive(Debug)]
+enum Place {
+    At(Endpoint),
+    /// On this computer, as the files in this folder say.
+    Running(PathBuf),
+}
+
 #[derive(Debug)]
 struct Shared {
-    server: JupyterServer,
+    place: Place,
     /// For people: no token in it.
     address: String,
     /// The records of helper kernels.
@@ -62,16 +72,6 @@ struct Shared {
     /// The task that starts.
     starting: Lock<Option<JoinHandle<()>>>,
     stop: CancellationToken,
-}
-
-/// The kernel that belongs to this bridge.
-#[derive(Debug)]
-struct Helper {
-    server: Arc<Server>,
-    /// The server's address.
-    address: String,
-    slot: Slot,
-    kernel: Option<String>,
 }
 
 /// A helper kernel beside a running executor.
@@ -98,15 +98,22 @@ enum State {
 }
 
 impl Jupyter {
-    /// Starts nothing yet.
+    /// On the server at `endpoint`. Starts nothing yet.
     #[must_use]
-    pub fn new(server: JupyterServer, data_dir: &Path) -> Self {
-        let address = match &server {
-            JupyterServer::At(endpoint) => endpoint.address(),
-            JupyterServer::Running(_) => RUNNING.to_owned(),
-        };
+    pub fn at(endpoint: Endpoint, data_dir: &Path) -> Self {
+        let address = endpoint.address();
+        Self::new(Place::At(endpoint), address, data_dir)
+    }
+
+    /// On a server of this computer, as the files in `folder` describe those that run. Starts nothing yet.
+    #[must_use]
+    pub fn running(folder: PathBuf, data_dir: &Path) -> Self {
+        Self::new(Place::Running(folder), RUNNING.to_owned(), data_dir)
+    }
+
+    fn new(place: Place, address: String, data_dir: &Path) -> Self {
         let shared = Arc::new(Shared {
-            server,
+            place,
             address,
             folder: data_dir.join("jupyter"),
             session: Uuid::now_v7().to_string(),
@@ -160,14 +167,9 @@ impl Provisioner for Jupyter {
         if let Some(starting) = starting {
             let _ = starting.await;
         }
-        let Some(helper) = self.shared.helper.lock().await.take() else {
-            return;
-        };
-        let Some(kernel) = &helper.kernel else { return };
-        match helper.server.delete_kernel(kernel).await {
-            Ok(()) | Err(JupyterError::NotFound) => helper.slot.forget(),
-            // The next start finds it.
-            Err(error) => tracing::warn!("the helper kernel was not deleted: the server {error}"),
+        let helper = self.shared.helper.lock().await.take();
+        if let Some(helper) = helper {
+            helper.delete().await;
         }
     }
 
@@ -200,6 +202,17 @@ impl Provisioner for Jupyter {
 impl Drop for Jupyter {
     fn drop(&mut self) {
         self.shared.stop.cancel();
+    }
+}
+
+impl Drop for Shared {
+    /// After the last request through it: the connection leads elsewhere now.
+    fn drop(&mut self) {
+        if let Some(helper) = self.helper.get_mut().take()
+            && let Ok(tokio) = Handle::try_current()
+        {
+            tokio.spawn(helper.delete());
+        }
     }
 }
 
@@ -279,17 +292,17 @@ impl Shared {
 
     /// Whether a token is sent, as far as is known.
     fn has_token(&self) -> bool {
-        match &self.server {
-            JupyterServer::At(endpoint) => !endpoint.token.expose().is_empty(),
-            JupyterServer::Running(_) => true,
+        match &self.place {
+            Place::At(endpoint) => !endpoint.token.expose().is_empty(),
+            Place::Running(_) => true,
         }
     }
 
     /// Finds the server, and its address.
     async fn find(&self) -> Result<(Arc<Server>, String), Fault> {
-        let endpoints = match &self.server {
-            JupyterServer::At(endpoint) => vec![endpoint.clone()],
-            JupyterServer::Running(folder) => running(folder),
+        let endpoints = match &self.place {
+            Place::At(endpoint) => vec![endpoint.clone()],
+            Place::Running(folder) => running(folder),
         };
         let mut first = None;
         for endpoint in &endpoints {
@@ -306,32 +319,17 @@ impl Shared {
         let mut held = self.helper.lock().await;
         let helper = match held.take().filter(|helper| helper.address == address) {
             Some(helper) => Helper { server, ..helper },
-            None => {
-                let slot = Slot::take(&self.folder, &address)?;
-                Helper {
-                    server,
-                    address,
-                    kernel: slot.kernel(),
-                    slot,
-                }
-            }
+            None => Helper::take(&self.folder, server, address)?,
         };
         let helper = held.insert(helper);
-        if let Some(kernel) = &helper.kernel
-            && helper.server.has_kernel(kernel).await?
-        {
-            return Ok(kernel.clone());
+        if let Some(kernel) = helper.living_kernel().await? {
+            return Ok(kernel);
         }
-        helper.kernel = None;
         if self.stop.is_cancelled() {
             return Err(Fault::start("it is being stopped", "Restart the client."));
         }
         self.say("starting a helper kernel");
-        let name = helper.server.python_kernel().await?;
-        let kernel = helper.server.start_kernel(&name).await?;
-        helper.kernel = Some(kernel.clone());
-        helper.slot.record(&kernel)?;
-        Ok(kernel)
+        helper.start_kernel().await
     }
 
     fn say(&self, step: &str) {
