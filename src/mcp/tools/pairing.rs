@@ -18,7 +18,7 @@ use crate::mcp::server::Server;
 
 #[derive(Deserialize, JsonSchema)]
 struct ConnectArgs {
-    /// The printed line, or the address alone.
+    /// The line, or the address alone.
     url: String,
     /// The token, if it is not in `url`.
     token: Option<String>,

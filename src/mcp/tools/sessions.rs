@@ -32,7 +32,7 @@ struct RestartArgs {
     session: Option<String>,
     /// Remove the session instead, which frees its memory.
     remove: Option<bool>,
-    /// The user agreed to it for a notebook's kernel.
+    /// Needed for a notebook's kernel.
     confirm: Option<bool>,
 }
 
