@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::words;
 use crate::base::fault::Fault;
-use crate::connection::{check_endpoint, check_timeout};
+use crate::connection::{Checked, check_endpoint, check_timeout};
 use crate::edge::env::{self, Env};
 use crate::edge::jupyter::is_jupyter;
 use crate::edge::pairing::Pairing;
@@ -72,14 +72,22 @@ async fn connect(endpoint: &Endpoint, settings: &Settings) -> ExitCode {
                 "the connection works, but could not be saved: {error}"
             )),
             Ok(()) => said(&format!(
-                "Connected to {} (executor {}, {:.1} GB of memory free).\n\
+                "Connected to {} ({}).\n\
                  Saved: servers without COLAB_URL use it from now on, and running ones switch to it when their connection fails.",
                 endpoint.address(),
-                checked.health.version,
-                checked.health.memory_available_gb,
+                describe(&checked),
             )),
         },
     }
+}
+
+fn describe(checked: &Checked) -> String {
+    if let Some(reason) = &checked.lacks_executor {
+        return format!("it runs code only, as no executor can run there: {reason}");
+    }
+    let version = &checked.health.version;
+    let memory = checked.health.memory_available_gb.unwrap_or_default();
+    format!("executor {version}, {memory:.1} GB of memory free")
 }
 
 /// Reads the line from stdin, so that the token is on no command line.

@@ -34,6 +34,8 @@ pub struct Checked {
     /// Round trip of one request on an open connection.
     pub latency: Duration,
     pub sessions: Vec<Session>,
+    /// Why there is no executor, where kernels alone run code.
+    pub lacks_executor: Option<String>,
 }
 
 impl Connection {
@@ -113,6 +115,7 @@ async fn check(runtime: &dyn Runtime, deadline: Instant) -> RuntimeResult<Checke
             health,
             latency: started.elapsed(),
             sessions,
+            lacks_executor: runtime.lacks_executor().map(str::to_owned),
         })
     };
     let timed_out = |_| RuntimeError::TimedOut {

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
 use super::Connection;
-use crate::base::advice::Step;
 use crate::jupyter::{JupyterError, OpenNotebook, Server};
-use crate::provision::jupyter::server_error;
+use crate::runtime::kernel::server_error;
 use crate::runtime::{RuntimeError, RuntimeResult};
 
 impl Connection {
@@ -54,17 +53,8 @@ impl Connection {
     ) -> RuntimeResult<T> {
         let url = self.place().unwrap_or_default();
         let answer = timeout_at(deadline, answer).await;
-        answer
-            .unwrap_or(Err(JupyterError::TimedOut))
-            .map_err(|error| match error {
-                JupyterError::TimedOut => RuntimeError::TimedOut { url },
-                JupyterError::Broken(cause) => RuntimeError::Broken {
-                    url,
-                    source: cause.into(),
-                    remedy: Step::CheckJupyter,
-                },
-                error => server_error(error, &url),
-            })
+        let answer = answer.unwrap_or(Err(JupyterError::TimedOut));
+        answer.map_err(|error| server_error(error, url))
     }
 
     async fn notebooks(&self, deadline: Instant) -> RuntimeResult<Vec<OpenNotebook>> {

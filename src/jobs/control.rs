@@ -111,6 +111,7 @@ impl Jobs {
             return Ok(self.restart_session(&name, deadline).await?.ended_jobs);
         };
         let ended = match self.remove_session(&name, deadline).await {
+            Err(RuntimeError::UnknownSession { .. }) => Vec::new(),
             Err(error) if error.is_not_found() => Vec::new(),
             removed => removed?,
         };

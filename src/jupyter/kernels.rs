@@ -75,6 +75,29 @@ impl Server {
         }
     }
 
+    /// Returns what a kernel is doing (`idle`, `busy`, `dead` …); none if the server does not know it.
+    ///
+    /// # Errors
+    /// The error of whatever answers.
+    pub async fn kernel_state(&self, id: &str) -> Result<Option<String>, JupyterError> {
+        match self.get(&["api", "kernels", id]).await {
+            Ok(kernel) => Ok(kernel["execution_state"].as_str().map(str::to_owned)),
+            Err(JupyterError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Raises `KeyboardInterrupt` in what a kernel runs.
+    ///
+    /// # Errors
+    /// The error of whatever answers.
+    pub async fn interrupt_kernel(&self, id: &str) -> Result<(), JupyterError> {
+        let call = self.request(Method::POST, &["api", "kernels", id, "interrupt"]);
+        accepted(call.timeout(ANSWER_TIMEOUT).send().await)
+            .await
+            .map(drop)
+    }
+
     /// Ends a kernel's process and starts another under its id. Sent once.
     ///
     /// # Errors

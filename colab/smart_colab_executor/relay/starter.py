@@ -40,6 +40,14 @@ SETTINGS_OF_OTHERS = ("SMART_COLAB_", "ALLOWED_IPS", "JPY_")
 class StartFailed(Exception):
     """The executor did not start; the message says why."""
 
+    code = "start_failed"
+
+
+class CannotRun(StartFailed):
+    """No executor can run in this Python, whatever is tried again."""
+
+    code = "unsupported"
+
 
 class Running:
     """An executor as its ready file describes it."""
@@ -107,7 +115,7 @@ def start(package: Path, cache: Path, root: str, api: int | None) -> dict[str, A
     """Return the port, boot id and token of this server's executor. Raises StartFailed, OSError."""
     missing = [name for name in NEEDED if util.find_spec(name) is None]
     if missing:
-        raise StartFailed(f"The kernel's Python ({sys.executable}) lacks {', '.join(missing)}.")
+        raise CannotRun(f"The kernel's Python ({sys.executable}) lacks {', '.join(missing)}.")
     folder = server_folder(cache, root)
     found, earlier = find(folder), None
     if found is not None:

@@ -7,6 +7,7 @@ mod carry;
 mod fault;
 mod helper;
 mod package;
+mod place;
 mod slot;
 mod start;
 
@@ -23,19 +24,18 @@ use uuid::Uuid;
 
 use super::Provisioner;
 use crate::base::lock::Lock;
-use crate::edge::jupyter::running;
 use crate::edge::settings::Endpoint;
 use crate::jupyter::{Channel, JupyterError, OpenNotebook, Server};
 use crate::runtime::executor::Executor;
+use crate::runtime::kernel::Kernels;
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use carry::Tunnel;
 use fault::{Fault, WHAT};
 use helper::Helper;
+use place::Place;
 
 /// The request that a helper kernel answers at once.
 const PULSE: &str = "sc_hello_request";
-/// A server that is found by its file.
-const RUNNING: &str = "the Jupyter Server on this computer";
 
 /// The first step of a start.
 const CONNECTING: &str = "connecting to the Jupyter Server";
@@ -50,14 +50,6 @@ pub struct Jupyter {
     executor: OnceLock<Arc<Executor>>,
 }
 
-/// Where a Jupyter Server is.
-#[derive(Debug)]
-enum Place {
-    At(Endpoint),
-    /// On this computer, as the files in this folder say.
-    Running(PathBuf),
-}
-
 #[derive(Debug)]
 struct Shared {
     place: Place,
@@ -69,6 +61,8 @@ struct Shared {
     session: String,
     state: watch::Sender<State>,
     helper: Mutex<Option<Helper>>,
+    /// From the first start without an executor on: it follows jobs.
+    kernels: Lock<Option<Arc<Kernels>>>,
     /// The task that starts.
     starting: Lock<Option<JoinHandle<()>>>,
     stop: CancellationToken,
@@ -80,6 +74,8 @@ struct Live {
     channel: Channel,
     boot_id: String,
     server: Arc<Server>,
+    /// In place of an executor, where none can run.
+    kernels: Option<Arc<Kernels>>,
 }
 
 #[derive(Debug)]
@@ -101,24 +97,24 @@ impl Jupyter {
     /// On the server at `endpoint`. Starts nothing yet.
     #[must_use]
     pub fn at(endpoint: Endpoint, data_dir: &Path) -> Self {
-        let address = endpoint.address();
-        Self::new(Place::At(endpoint), address, data_dir)
+        Self::new(Place::At(endpoint), data_dir)
     }
 
     /// On a server of this computer, as the files in `folder` describe those that run. Starts nothing yet.
     #[must_use]
     pub fn running(folder: PathBuf, data_dir: &Path) -> Self {
-        Self::new(Place::Running(folder), RUNNING.to_owned(), data_dir)
+        Self::new(Place::Running(folder), data_dir)
     }
 
-    fn new(place: Place, address: String, data_dir: &Path) -> Self {
+    fn new(place: Place, data_dir: &Path) -> Self {
         let shared = Arc::new(Shared {
+            address: place.address(),
             place,
-            address,
             folder: data_dir.join("jupyter"),
             session: Uuid::now_v7().to_string(),
             state: watch::Sender::new(State::Down),
             helper: Mutex::new(None),
+            kernels: Lock::default(),
             starting: Lock::new(None),
             stop: CancellationToken::new(),
         });
@@ -148,7 +144,14 @@ impl Provisioner for Jupyter {
         match self.shared.live(deadline).await {
             Err(error @ RuntimeError::Starting { .. }) => Err(error),
             Err(error) if !error.is_transient() => Err(error),
-            Ok(_) | Err(_) => Ok(self.executor()?),
+            Ok(live) => match &live.kernels {
+                Some(kernels) => Ok(kernels.clone()),
+                None => Ok(self.executor()?),
+            },
+            Err(_) => match &*self.shared.kernels.lock() {
+                Some(kernels) => Ok(kernels.clone()),
+                None => Ok(self.executor()?),
+            },
         }
     }
 
@@ -175,11 +178,12 @@ impl Provisioner for Jupyter {
 
     async fn notebooks(&self) -> RuntimeResult<Vec<OpenNotebook>> {
         let listing = async {
-            let (server, _) = self.shared.find().await?;
+            let (server, _) = self.shared.place.find().await?;
             Ok::<_, Fault>(server.notebooks().await?)
         };
         let listed = listing.await;
-        listed.map_err(|fault| fault.into_error(&self.shared.address, self.shared.has_token()))
+        listed
+            .map_err(|fault| fault.into_error(&self.shared.address, self.shared.place.has_token()))
     }
 
     fn place(&self) -> Option<String> {
@@ -191,7 +195,11 @@ impl Provisioner for Jupyter {
     }
 
     fn boot_id(&self) -> Option<String> {
-        let answered = self.executor.get().and_then(|executor| executor.boot_id());
+        let kernels = self.shared.kernels.lock().clone();
+        let answered = match kernels {
+            Some(kernels) => kernels.boot_id(),
+            None => self.executor.get().and_then(|executor| executor.boot_id()),
+        };
         answered.or_else(|| match &*self.shared.state.borrow() {
             State::Ready(live) => Some(live.boot_id.clone()),
             State::Down | State::Starting { .. } | State::Failed(_) | State::Stopped => None,
@@ -262,7 +270,9 @@ impl Shared {
             | State::Starting {
                 before: Some(fault),
                 ..
-            } => Err(fault.clone().into_error(&self.address, self.has_token())),
+            } => Err(fault
+                .clone()
+                .into_error(&self.address, self.place.has_token())),
             State::Starting { doing, .. } => Err(not_ready(doing)),
             State::Down => Err(not_ready("starting")),
             State::Stopped => Err(RuntimeError::Cancelled),
@@ -274,7 +284,7 @@ impl Shared {
         if is_shut_down && let Some(helper) = &mut *self.helper.lock().await {
             helper.kernel = None;
         }
-        let (server, address) = self.find().await?;
+        let (server, address) = self.place.find().await?;
         // In a task of its own: a kernel that is started is recorded also if this start is abandoned.
         let (shared, at) = (self.clone(), server.clone());
         let helping = tokio::spawn(async move { shared.helper(at, address).await });
@@ -282,36 +292,37 @@ impl Shared {
         let kernel = helping.await.map_err(ended)??;
         self.say("connecting to the helper kernel");
         let channel = server.open(&kernel, &self.session, PULSE).await?;
-        let boot_id = start::start(&channel, &|step| self.say(step)).await?;
+        let (boot_id, kernels) = match start::start(&channel, &|step| self.say(step)).await {
+            Ok(boot_id) => (boot_id, None),
+            Err(Fault::NoExecutor { reason }) => {
+                let kernels = self.kernels(&server, reason).await?;
+                (kernels.boot_id().unwrap_or_default(), Some(kernels))
+            }
+            Err(fault) => return Err(fault),
+        };
         Ok(Live {
             channel,
             boot_id,
             server,
+            kernels,
         })
     }
 
-    /// Whether a token is sent, as far as is known.
-    fn has_token(&self) -> bool {
-        match &self.place {
-            Place::At(endpoint) => !endpoint.token.expose().is_empty(),
-            Place::Running(_) => true,
-        }
-    }
-
-    /// Finds the server, and its address.
-    async fn find(&self) -> Result<(Arc<Server>, String), Fault> {
-        let endpoints = match &self.place {
-            Place::At(endpoint) => vec![endpoint.clone()],
-            Place::Running(folder) => running(folder),
+    /// Uses the server's kernels alone.
+    async fn kernels(&self, server: &Arc<Server>, reason: String) -> Result<Arc<Kernels>, Fault> {
+        let held = self.helper.lock().await;
+        let Some(helper) = &*held else {
+            return Err(Fault::start("it is being stopped", "Restart the client."));
         };
-        let mut first = None;
-        for endpoint in &endpoints {
-            match probe(endpoint).await {
-                Ok(server) => return Ok((server, endpoint.address())),
-                Err(error) => first = first.or(Some(error)),
-            }
+        tracing::warn!("no executor can run on the Jupyter Server: {reason}");
+        let folder = helper.slot.kernels();
+        let mut kernels = self.kernels.lock();
+        if let Some(known) = &*kernels {
+            return Ok(known.clone());
         }
-        Err(first.map_or(Fault::NotRunning, Fault::Server))
+        let opened = Kernels::open(server.clone(), self.address.clone(), &folder, reason);
+        let opened = Arc::new(opened.map_err(|error| Fault::disk(&folder, &error))?);
+        Ok(kernels.insert(opened).clone())
     }
 
     /// Finds this bridge's helper kernel, or starts one, and returns its id.
@@ -356,12 +367,6 @@ impl Shared {
 #[must_use]
 pub fn server_error(error: JupyterError, address: &str) -> RuntimeError {
     Fault::Server(error).into_error(address, true)
-}
-
-async fn probe(endpoint: &Endpoint) -> Result<Arc<Server>, JupyterError> {
-    let server = Server::new(endpoint)?;
-    server.probe().await?;
-    Ok(Arc::new(server))
 }
 
 fn not_ready(doing: &str) -> RuntimeError {

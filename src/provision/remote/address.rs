@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use crate::base::lock::Lock;
 use crate::edge::allowance::{Allowance, is_ngrok};
 use crate::edge::settings::{Endpoint, Kind};
 use crate::provision::Provisioner;
@@ -19,8 +20,8 @@ use crate::runtime::{Runtime, RuntimeResult};
 pub struct Address {
     pub(super) endpoint: Endpoint,
     pub(super) way: Box<dyn Provisioner>,
-    /// The runtime that was returned, which stays the same.
-    runtime: OnceLock<Arc<dyn Runtime>>,
+    /// The runtime that was returned last.
+    runtime: Lock<Option<Arc<dyn Runtime>>>,
     /// When this address became the current one.
     pub(super) since: Timestamp,
 }
@@ -36,7 +37,7 @@ impl Address {
         Self {
             endpoint,
             way,
-            runtime: OnceLock::new(),
+            runtime: Lock::default(),
             since: Timestamp::now(),
         }
     }
@@ -47,7 +48,8 @@ impl Address {
     /// As [`Provisioner::runtime`].
     pub async fn runtime(&self, deadline: Instant) -> RuntimeResult<Arc<dyn Runtime>> {
         let runtime = self.way.runtime(deadline).await?;
-        Ok(self.runtime.get_or_init(|| runtime).clone())
+        *self.runtime.lock() = Some(runtime.clone());
+        Ok(runtime)
     }
 
     /// Stops what was started for it.
@@ -57,8 +59,10 @@ impl Address {
 
     /// Whether `asked` is the runtime of this address.
     pub(super) fn leads_to(&self, asked: &dyn Runtime) -> bool {
-        let runtime = self.runtime.get();
-        runtime.is_some_and(|runtime| std::ptr::addr_eq(Arc::as_ptr(runtime), asked))
+        let runtime = self.runtime.lock();
+        runtime
+            .as_ref()
+            .is_some_and(|runtime| std::ptr::addr_eq(Arc::as_ptr(runtime), asked))
     }
 
     pub(super) fn has_answered(&self) -> bool {

@@ -6,6 +6,7 @@ mod healing;
 mod links;
 mod notebooks;
 mod refusals;
+mod without_executor;
 
 use std::fs;
 use std::time::Instant;
