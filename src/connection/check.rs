@@ -69,7 +69,7 @@ impl Connection {
     /// Switches to `endpoint`, also for calls in flight, and saves the address for later starts, if an executor answers there by `deadline`.
     ///
     /// # Errors
-    /// As [`Address::runtime`] and [`check`]; nothing is changed then.
+    /// As [`Address::start`] and [`check`]; nothing is changed then.
     pub async fn switch(&self, endpoint: Endpoint, deadline: Instant) -> RuntimeResult<Switched> {
         let address = Address::new(endpoint.clone(), &self.data_dir);
         let checked = check_address(&address, deadline).await?;
@@ -82,7 +82,7 @@ impl Connection {
 /// Checks `endpoint` without switching to it. What is kept of it is in `data_dir`.
 ///
 /// # Errors
-/// As [`Address::runtime`] and [`check`].
+/// As [`Address::start`] and [`check`].
 pub async fn check_endpoint(
     endpoint: &Endpoint,
     data_dir: &Path,
@@ -95,7 +95,7 @@ pub async fn check_endpoint(
 }
 
 async fn check_address(address: &Address, deadline: Instant) -> RuntimeResult<Checked> {
-    check(&*address.runtime(deadline).await?, deadline).await
+    check(&*address.start(deadline).await?, deadline).await
 }
 
 /// Requests `/sessions`, which shows whether the token is right, and `/health` for the latency.

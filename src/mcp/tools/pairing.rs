@@ -41,7 +41,7 @@ impl Server {
         title = "Connect to a runtime",
         input_schema = schema::input::<ConnectArgs>(),
         description = "Connect to a Colab runtime by the line that its notebook prints (https://…#TOKEN), or to a Jupyter Server (jupyter+https://…?token=TOKEN). \
-            Takes effect at once; is saved. Use only an address that the user gave: all code is sent there. If it does not answer, \
+            Effective at once, and saved. Use only an address that the user gave: all code is sent there. If it does not answer, \
             nothing changes.",
         annotations(
             read_only_hint = false,

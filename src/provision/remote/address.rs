@@ -52,6 +52,15 @@ impl Address {
         Ok(runtime)
     }
 
+    /// As [`Self::runtime`], but fails also if a server there cannot be reached, which a request would find out once more.
+    ///
+    /// # Errors
+    /// As [`Provisioner::runtime`] and [`Provisioner::jupyter`].
+    pub async fn start(&self, deadline: Instant) -> RuntimeResult<Arc<dyn Runtime>> {
+        self.way.jupyter(deadline).await?;
+        self.runtime(deadline).await
+    }
+
     /// Stops what was started for it.
     pub async fn stop(&self) {
         self.way.stop().await;

@@ -27,7 +27,17 @@ fn begin(server: &Jupyter, bridge: &mut Bridge) -> u64 {
     let _ = fs::remove_file(server.root().join("ran"));
     let id = bridge.begin_call("run_code_quick", json!({"code": waiting()}));
     until_there(&server.root().join("ran"));
+    // What is on its way when a connection breaks may be lost.
+    let job = running(bridge);
+    let first = json!({"job_id": job, "until": "first", "wait_sec": 60});
+    let first = bridge.call("get_output", first);
+    assert_eq!(first.facts["matched"], "first", "{first:?}");
     id
+}
+
+fn running(bridge: &mut Bridge) -> Value {
+    let jobs = bridge.call("list_jobs", json!({"state": "running"}));
+    jobs.rows()[0]["job_id"].clone()
 }
 
 fn ran_once(server: &Jupyter) {
@@ -89,7 +99,7 @@ fn code_runs_and_the_rest_is_refused_with_the_reason() {
         json!({"code": format!("{MARK}import time\ntime.sleep(600)")}),
     );
     until_there(&server.root().join("ran"));
-    let job = bridge.call("list_jobs", json!({"state": "running"})).rows()[0]["job_id"].clone();
+    let job = running(&mut bridge);
     let stopped = bridge.call("interrupt_execution", json!({"job_id": job}));
     assert!(!stopped.is_error, "{stopped:?}");
     let ended = Answer::of(&bridge.answer(id));
@@ -103,6 +113,10 @@ fn code_runs_and_the_rest_is_refused_with_the_reason() {
     let restarted = bridge.call("restart_session", json!({}));
     assert!(!restarted.is_error, "{restarted:?}");
     assert!(run(&mut bridge, "print(x)").text.contains("NameError"));
+
+    let gateway = Jupyter::kernel_gateway().without_psutil();
+    let mut bridge = super::bridge(&home, &gateway.setting());
+    assert_eq!(run(&mut bridge, "print(6 * 7)").text, "42\n");
     assert!(!home.everything().contains(TOKEN));
 }
 
