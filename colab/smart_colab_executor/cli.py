@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import json
 import logging
 import os
 import secrets
@@ -14,8 +13,8 @@ import sys
 import threading
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from jupyter_core.paths import jupyter_runtime_dir
 
@@ -37,6 +36,7 @@ from .kernels.loop_thread import LoopThread
 from .kernels.workspace import Workspace
 from .machine import state_lock
 from .machine.endings import Endings
+from .machine.presence import Presence
 from .sessions.registry import Sessions
 
 TOKEN_VARIABLE = "SMART_COLAB_TOKEN"  # noqa: S105 - a name, not a token
@@ -114,13 +114,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with serving(create_app(config), options.host, options.port, state) as url:
                 sessions.open()
                 ready = {"url": url, "boot_id": boot_id, "version": __version__, "pid": os.getpid()}
-                _announce({**ready, "token": secret} if is_made else ready, options.ready_file)
+                ready |= {"token": secret} if is_made else {}
+                presence = Presence(ready, options.ready_file, secret, options.token_file)
+                presence.announce()
                 _greet(url, secret if is_made else "YOUR_TOKEN")
                 # With a timeout, because Windows cannot interrupt a wait without one.
                 while not stop.wait(1.0):
                     sessions.restore_records()
                     spoiled.clear_places(state)
                     lock.restore_folder()
+                    with suppress(OSError):  # tried again
+                        presence.restore()
                     reason = endings.reason(is_busy=jobs.has_unfinished())
                     if reason is not None:
                         logging.getLogger(__name__).info("the executor ends: %s", reason)
@@ -241,17 +245,6 @@ def _note_end(audit: Audit, job: Job) -> None:
         reason=record.reason,
         execution_time_sec=record.execution_time_sec,
     )
-
-
-def _announce(ready: dict[str, Any], ready_file: Path | None) -> None:
-    line = json.dumps(ready)
-    if ready_file is not None:
-        partial = ready_file.with_name(ready_file.name + ".partial")
-        partial.unlink(missing_ok=True)
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123
-            file.write(line + "\n")
-        partial.replace(ready_file)
-    print(line, flush=True)
 
 
 def _greet(url: str, secret: str) -> None:

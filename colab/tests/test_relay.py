@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import http.server
 import os
+import shutil
 import stat
 import threading
 from collections.abc import Iterator
@@ -184,7 +185,14 @@ def test_an_executor_outlives_its_helpers_and_ends_with_the_server(tmp_path: Pat
             assert again["boot_id"] not in (replaced["boot_id"], one["boot_id"])
             assert requests
             assert not any("Authorization" in headers for headers in requests)
-            assert second.run("print(1)") == b"1\n"
+            assert second.run("y = 2; print(1)") == b"1\n"
+
+            # The folder of caches is cleared: what runs is found again, with its variables.
+            shutil.rmtree((server.home / ".cache").rename(server.home / "cleared"))
+            assert second.refused("start", sha256=other_digest) == "no_package"
+            second.give(newer)
+            assert second.got("start", sha256=other_digest)["boot_id"] == again["boot_id"]
+            assert second.run("print(y)") == b"2\n"
         (process,) = executors(server)
         server.process.terminate()
         process.wait(PATIENCE)

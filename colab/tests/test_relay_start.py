@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import stat
+import subprocess
+import sys
 import tarfile
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -76,6 +80,28 @@ def test_an_executor_that_does_not_start_says_why(tmp_path: Path, monkeypatch: p
     with pytest.raises(starter.StartFailed, match=r"code 2: --state .*; name a folder in which"):
         starter.start(PACKAGE_PARENT, tmp_path, str(tmp_path), None)
     assert starter.read_token(place) not in (place / "errors").read_text()
+
+
+def test_packages_that_no_executor_uses_are_removed(tmp_path: Path) -> None:
+    for name in ("new", "old", "running", "fresh", "elsewhere", "partial-1"):
+        (tmp_path / name / "hosts").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "hosts" / "another").touch()
+    (tmp_path / "old" / "hosts" / socket.gethostname()).touch()
+    long_ago = time.time() - 2 * starter.STARTS_WITHIN_SEC
+    for name in ("old", "running", "elsewhere", "partial-1"):
+        os.utime(tmp_path / name, (long_ago, long_ago))
+    sleeping = [sys.executable, "-c", "input()", str(tmp_path / "running" / "launch.py")]
+    with subprocess.Popen(sleeping, stdin=subprocess.PIPE) as running:
+        starter.remove_unused(tmp_path / "new")
+        left = {path.name for path in tmp_path.iterdir()}
+        running.communicate(b"\n")
+    assert left == {"new", "running", "fresh", "elsewhere"}
+
+    # Once that machine has been forgotten, and the process has ended.
+    month_ago = time.time() - 2 * starter.FORGET_HOST_SEC
+    os.utime(tmp_path / "elsewhere" / "hosts" / "another", (month_ago, month_ago))
+    starter.remove_unused(tmp_path / "new")
+    assert {path.name for path in tmp_path.iterdir()} == {"new", "fresh"}
 
 
 def test_a_token_that_was_written_in_part_is_replaced(tmp_path: Path) -> None:

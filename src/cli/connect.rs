@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use super::words;
 use crate::base::fault::Fault;
-use crate::connection::{NEW_ADDRESS_TIMEOUT, check_endpoint};
+use crate::connection::{Checked, check_endpoint, check_timeout};
 use crate::edge::env::{self, Env};
+use crate::edge::jupyter::is_jupyter;
 use crate::edge::pairing::Pairing;
 use crate::edge::settings::{Endpoint, Settings, endpoint};
 
@@ -18,7 +19,8 @@ const MAX_LINE_BYTES: u64 = 8 * 1024;
 
 #[derive(Debug, Args)]
 pub(super) struct ConnectArgs {
-    /// The line that the notebook prints, https://…#TOKEN. Safer to omit it and paste it when asked: command lines are visible to others and saved.
+    /// The line that the notebook prints, https://…#TOKEN, or `jupyter+` and the address of a Jupyter Server, with its token. Safer to omit it and paste it when
+    /// asked: command lines are visible to others and saved.
     url: Option<String>,
     /// Forget the saved connection.
     #[arg(long, conflicts_with = "url")]
@@ -27,9 +29,8 @@ pub(super) struct ConnectArgs {
 
 /// Runs the command and reports its result, without showing the token.
 pub(super) async fn run(args: ConnectArgs, settings: &Settings, env: &Env) -> ExitCode {
-    let pairing = Pairing::new(&settings.data_dir);
     if args.forget {
-        return match pairing.forget() {
+        return match Pairing::new(&settings.data_dir).forget() {
             Ok(true) => said("The saved connection was removed."),
             Ok(false) => said("There was no saved connection."),
             Err(error) => failed(&format!(
@@ -42,7 +43,13 @@ pub(super) async fn run(args: ConnectArgs, settings: &Settings, env: &Env) -> Ex
         Err(error) => return failed(&format!("the line could not be read: {error}")),
     };
     // A token in the pasted line is newer than the configured one.
-    let beside = env.get(env::COLAB_TOKEN).filter(|_| !text.contains('#'));
+    let has_token = text.contains('#') || text.contains("token=");
+    let beside = match is_jupyter(&text) {
+        true => env.get(env::JUPYTER_TOKEN),
+        false => None,
+    };
+    let beside = beside.or_else(|| env.get(env::COLAB_TOKEN));
+    let beside = beside.filter(|_| !has_token);
     let endpoint = match endpoint(&text, beside) {
         Ok(endpoint) => endpoint,
         Err(fault) => {
@@ -50,34 +57,45 @@ pub(super) async fn run(args: ConnectArgs, settings: &Settings, env: &Env) -> Ex
             return ExitCode::from(2);
         }
     };
-    connect(&endpoint, &pairing).await
+    connect(&endpoint, settings).await
 }
 
-async fn connect(endpoint: &Endpoint, pairing: &Pairing) -> ExitCode {
-    match check_endpoint(endpoint, Instant::now() + NEW_ADDRESS_TIMEOUT).await {
+async fn connect(endpoint: &Endpoint, settings: &Settings) -> ExitCode {
+    let deadline = Instant::now() + check_timeout(endpoint);
+    match check_endpoint(endpoint, &settings.data_dir, deadline).await {
         Err(error) => failed(&format!(
             "{error}\nNothing was saved. {}",
             error.remedy().worded(words::word)
         )),
-        Ok(checked) => match pairing.save(endpoint) {
+        Ok(checked) => match Pairing::new(&settings.data_dir).save(endpoint) {
             Err(error) => failed(&format!(
                 "the connection works, but could not be saved: {error}"
             )),
             Ok(()) => said(&format!(
-                "Connected to {} (executor {}, {:.1} GB of memory free).\n\
+                "Connected to {} ({}).\n\
                  Saved: servers without COLAB_URL use it from now on, and running ones switch to it when their connection fails.",
                 endpoint.address(),
-                checked.health.version,
-                checked.health.memory_available_gb,
+                describe(&checked),
             )),
         },
     }
 }
 
+fn describe(checked: &Checked) -> String {
+    if let Some(reason) = &checked.lacks_executor {
+        return format!("it runs code only, as no executor can run there: {reason}");
+    }
+    let version = &checked.health.version;
+    let memory = checked.health.memory_available_gb.unwrap_or_default();
+    format!("executor {version}, {memory:.1} GB of memory free")
+}
+
 /// Reads the line from stdin, so that the token is on no command line.
 fn ask() -> io::Result<String> {
     if io::stdin().is_terminal() {
-        eprint!("Paste the line that the notebook prints (https://…#TOKEN): ");
+        eprint!(
+            "Paste the line that the notebook prints (https://…#TOKEN), or the address of a Jupyter Server (jupyter+http…?token=TOKEN): "
+        );
     }
     let mut line = String::new();
     io::Read::take(io::stdin().lock(), MAX_LINE_BYTES).read_line(&mut line)?;

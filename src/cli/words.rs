@@ -9,8 +9,8 @@ use crate::mcp::words;
 #[must_use]
 pub fn word(step: &Step) -> Cow<'static, str> {
     match step {
-        Step::Configure => "Run `smart-colab connect` with the line that the Colab notebook prints (https://…#TOKEN), or set COLAB_URL to that line, to \
-             `jupyter+` and the address of a Jupyter Server, or to `local` to compute on this machine.",
+        Step::Configure => "Run `smart-colab connect` with the line that the Colab notebook prints (https://…#TOKEN), or with `jupyter+` and the address of a \
+             Jupyter Server with its token; or set COLAB_URL to it, or to `local` to compute on this machine.",
         Step::AwaitEnvironment => "The first use creates a Python environment, which takes about a minute. Then run this again.",
         Step::CheckExecutor => "Check that the notebook's start cell (or the executor, if you run one yourself) is still running; then run this again. If it \
              prints another line now, run `smart-colab connect` with that.",
@@ -25,12 +25,12 @@ pub fn word(step: &Step) -> Cow<'static, str> {
         Step::RenewToken => "Run `smart-colab connect` with the whole line that the notebook prints now, with the part after #: each start creates a new \
              token.",
         Step::CheckJupyter => "Check that the Jupyter Server is running and that its address is still this one; then run this again. If its address is new, \
-             set COLAB_URL to it and restart the client.",
+             run `smart-colab connect` with it (`jupyter+`, the address, ?token=TOKEN).",
         Step::StartJupyter => "Start a Jupyter Server on this computer (`jupyter lab`), then run this again: it is found by itself.",
-        Step::GiveJupyterToken => "Set COLAB_URL to jupyter+ and the address with ?token=TOKEN, or JUPYTER_TOKEN to the token (`jupyter server list` prints it), and \
+        Step::GiveJupyterToken => "Run `smart-colab connect` with jupyter+ and the address with ?token=TOKEN (`jupyter server list` prints it), or set JUPYTER_TOKEN and \
              restart the client. A server that has only a password needs a token too: start it with --IdentityProvider.token=TOKEN.",
-        Step::RenewJupyterToken => "Set COLAB_URL to jupyter+ and the address that the Jupyter Server prints now, with its token (`jupyter server list` prints \
-             it too), and restart the client.",
+        Step::RenewJupyterToken => "Run `smart-colab connect` with jupyter+ and the address that the Jupyter Server prints now, with its token (`jupyter server list` \
+             prints it too). If COLAB_URL is set to the old one, the user has to change it there.",
         Step::UpdateExecutor => "Open this version's colab/smart_colab_executor.ipynb in Colab and run it, then run `smart-colab connect` with its line.",
         Step::CheckAddressOrUpdate => "Check the address. If it is right, open this version's colab/smart_colab_executor.ipynb in Colab and run it, then run \
              `smart-colab connect` with its line.",

@@ -1,19 +1,31 @@
-//! Checks once whether there is an executor that accepts the token.
+//! Checks once whether there is an executor that accepts the token, or can be started where there is a Jupyter Server.
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
 use super::Connection;
-use crate::edge::settings::Endpoint;
-use crate::runtime::executor::Executor;
+use crate::edge::settings::{Endpoint, Kind};
+use crate::provision::remote::{Address, Remote};
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use crate::wire::machine::Health;
 use crate::wire::session::Session;
 
 /// Limit for checking that there is an executor at a new address.
-pub const NEW_ADDRESS_TIMEOUT: Duration = Duration::from_secs(15);
+const NEW_ADDRESS_TIMEOUT: Duration = Duration::from_secs(15);
+/// The same where it has to be sent and started first.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Limit for checking what is at an address.
+#[must_use]
+pub fn check_timeout(endpoint: &Endpoint) -> Duration {
+    match endpoint.kind {
+        Kind::Executor => NEW_ADDRESS_TIMEOUT,
+        Kind::Jupyter => START_TIMEOUT,
+    }
+}
 
 /// The state of a runtime that answered.
 #[derive(Debug)]
@@ -22,6 +34,8 @@ pub struct Checked {
     /// Round trip of one request on an open connection.
     pub latency: Duration,
     pub sessions: Vec<Session>,
+    /// Why there is no executor, where kernels alone run code.
+    pub lacks_executor: Option<String>,
 }
 
 impl Connection {
@@ -52,24 +66,36 @@ pub struct Switched {
 }
 
 impl Connection {
-    /// Switches to the executor at `endpoint` and saves the address for later starts, if an executor answers there by `deadline`.
+    /// Switches to `endpoint`, also for calls in flight, and saves the address for later starts, if an executor answers there by `deadline`.
     ///
     /// # Errors
-    /// As [`check_endpoint`]; nothing is changed then.
+    /// As [`Address::start`] and [`check`]; nothing is changed then.
     pub async fn switch(&self, endpoint: Endpoint, deadline: Instant) -> RuntimeResult<Switched> {
-        let checked = check_endpoint(&endpoint, deadline).await?;
+        let address = Address::new(endpoint.clone(), &self.data_dir);
+        let checked = check_address(&address, deadline).await?;
         let saved = self.remember(&endpoint);
-        self.connect(endpoint)?;
+        self.set_provisioner(Remote::through(address, &self.data_dir));
         Ok(Switched { checked, saved })
     }
 }
 
-/// Checks the executor at `endpoint` without switching to it.
+/// Checks `endpoint` without switching to it. What is kept of it is in `data_dir`.
 ///
 /// # Errors
-/// As [`check`].
-pub async fn check_endpoint(endpoint: &Endpoint, deadline: Instant) -> RuntimeResult<Checked> {
-    check(&Executor::new(endpoint)?, deadline).await
+/// As [`Address::start`] and [`check`].
+pub async fn check_endpoint(
+    endpoint: &Endpoint,
+    data_dir: &Path,
+    deadline: Instant,
+) -> RuntimeResult<Checked> {
+    let address = Address::new(endpoint.clone(), data_dir);
+    let checked = check_address(&address, deadline).await;
+    address.stop().await;
+    checked
+}
+
+async fn check_address(address: &Address, deadline: Instant) -> RuntimeResult<Checked> {
+    check(&*address.start(deadline).await?, deadline).await
 }
 
 /// Requests `/sessions`, which shows whether the token is right, and `/health` for the latency.
@@ -89,6 +115,7 @@ async fn check(runtime: &dyn Runtime, deadline: Instant) -> RuntimeResult<Checke
             health,
             latency: started.elapsed(),
             sessions,
+            lacks_executor: runtime.lacks_executor().map(str::to_owned),
         })
     };
     let timed_out = |_| RuntimeError::TimedOut {

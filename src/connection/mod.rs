@@ -30,7 +30,7 @@ use crate::jupyter::Server;
 use crate::provision::remote::Remote;
 use crate::provision::{self, Provisioner};
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
-pub use check::{Checked, NEW_ADDRESS_TIMEOUT, Switched, check_endpoint};
+pub use check::{Checked, Switched, check_endpoint, check_timeout};
 use trouble::Troubles;
 pub use until::Until;
 
@@ -86,23 +86,17 @@ impl Connection {
         }
     }
 
-    /// Starts a local executor in the background, as that takes time.
+    /// Starts what the settings name in the background, as that takes time.
     pub fn warm_up(&self) {
         self.first.begin();
     }
 
-    /// Switches to another executor, also for calls in flight: it may be the same machine behind another tunnel.
-    ///
-    /// # Errors
-    /// If the address cannot be used; nothing is changed then.
-    fn connect(&self, endpoint: Endpoint) -> RuntimeResult<()> {
-        let remote = Remote::at(endpoint, &self.data_dir);
-        remote.executor()?;
+    /// Switches to another runtime, also for calls in flight: it may be the same machine behind another tunnel.
+    fn set_provisioner(&self, remote: Remote) {
         // The former provisioner is dropped outside the lock: it may still write to the disk.
         let mut provisioner = self.provisioner.lock();
         let _former = std::mem::replace(&mut *provisioner, Arc::new(remote));
         drop(provisioner);
-        Ok(())
     }
 
     /// Saves `endpoint` for later starts, and for other servers on this computer.
@@ -176,7 +170,8 @@ impl Connection {
 
     /// Stops what this connection started.
     pub async fn stop(&self) {
-        self.first.stop().await;
+        let current = self.provisioner();
+        tokio::join!(self.first.stop(), current.stop());
     }
 
     /// Switches to another known address if `error` of `asked` suggests that its own is outdated; returns whether another one is in use now.

@@ -1,9 +1,13 @@
-//! Kernels that are named by their notebooks.
+//! Kernels of the notebooks on the runtime's Jupyter Server.
+
+use std::future::Future;
+use std::sync::Arc;
 
 use tokio::time::{Instant, timeout_at};
 
 use super::Connection;
-use crate::jupyter::OpenNotebook;
+use crate::jupyter::{JupyterError, OpenNotebook, Server};
+use crate::runtime::kernel::server_error;
 use crate::runtime::{RuntimeError, RuntimeResult};
 
 impl Connection {
@@ -12,14 +16,59 @@ impl Connection {
     /// # Errors
     /// [`RuntimeError::UnknownNotebook`]; why the server's notebooks are not known by `deadline`.
     pub async fn notebook_kernel(&self, name: &str, deadline: Instant) -> RuntimeResult<String> {
+        let open = self.notebooks(deadline).await?;
+        kernel_of(name, &open).map_err(|known| unknown(name, known))
+    }
+
+    /// Returns the runtime's Jupyter Server if it has this kernel; none if the runtime is not on one.
+    ///
+    /// # Errors
+    /// [`RuntimeError::UnknownNotebook`]; why that is not known by `deadline`.
+    pub async fn server_of(
+        &self,
+        kernel: &str,
+        deadline: Instant,
+    ) -> RuntimeResult<Option<Arc<Server>>> {
+        let Some(server) = self.jupyter(deadline).await? else {
+            return Ok(None);
+        };
+        if self.asked(server.has_kernel(kernel), deadline).await? {
+            return Ok(Some(server));
+        }
+        let open = self.notebooks(deadline).await?;
+        Err(unknown(
+            kernel,
+            open.into_iter().map(|one| one.path).collect(),
+        ))
+    }
+
+    /// Waits until `deadline` for the answer of the runtime's Jupyter Server.
+    ///
+    /// # Errors
+    /// Its error; [`RuntimeError::reach`] says whether the request may have been carried out.
+    pub async fn asked<T>(
+        &self,
+        answer: impl Future<Output = Result<T, JupyterError>>,
+        deadline: Instant,
+    ) -> RuntimeResult<T> {
+        let url = self.place().unwrap_or_default();
+        let answer = timeout_at(deadline, answer).await;
+        let answer = answer.unwrap_or(Err(JupyterError::TimedOut));
+        answer.map_err(|error| server_error(error, url))
+    }
+
+    async fn notebooks(&self, deadline: Instant) -> RuntimeResult<Vec<OpenNotebook>> {
         let provisioner = self.provisioner();
         let listed = timeout_at(deadline, provisioner.notebooks()).await;
         let url = || provisioner.place().unwrap_or_default();
-        let open = listed.unwrap_or_else(|_| Err(RuntimeError::TimedOut { url: url() }))?;
-        kernel_of(name, &open).map_err(|known| RuntimeError::UnknownNotebook {
-            name: name.to_owned(),
-            known,
-        })
+        listed.unwrap_or_else(|_| Err(RuntimeError::TimedOut { url: url() }))
+    }
+}
+
+fn unknown(name: &str, known: Vec<String>) -> RuntimeError {
+    RuntimeError::UnknownNotebook {
+        name: name.to_owned(),
+        known,
     }
 }
 

@@ -1,4 +1,4 @@
-//! An executor's address and the token that opens it.
+//! An address and the token that opens it.
 
 use std::net::IpAddr;
 
@@ -7,11 +7,21 @@ use url::{Host, Url};
 use super::{jupyter, pasted, placeholder};
 use crate::base::secret::Secret;
 
-/// An executor's address and the token that opens it.
+/// What answers at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Executor,
+    /// A Jupyter Server: the executor is started on its machine, and spoken to through it.
+    Jupyter,
+}
+
+/// An address and the token that opens it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
+    pub kind: Kind,
     /// Without fragment.
     pub url: Url,
+    /// Empty if a Jupyter Server wants none.
     pub token: Secret,
 }
 
@@ -28,13 +38,18 @@ impl Endpoint {
     }
 }
 
-/// Reads `https://…#TOKEN`, as the notebook prints it, from pasted text; `token` is one that was given separately.
+/// Reads `https://…#TOKEN`, as the notebook prints it, or the address of a Jupyter Server from pasted text; `token` is one that was given
+/// separately.
 ///
 /// # Errors
 /// The fault, worded to follow the setting's name. It never quotes the text, which may hold the token.
 pub fn endpoint(text: &str, token: Option<&str>) -> Result<Endpoint, String> {
-    let address = Address::read(text)?;
     let beside = token.filter(|token| !token.trim().is_empty());
+    if jupyter::is_jupyter(text) {
+        let beside = beside.map(|token| ("the one given separately", token));
+        return jupyter::endpoint(text, beside);
+    }
+    let address = Address::read(text)?;
     let beside = beside.map(read_token).transpose();
     address.with(beside.map_err(|fault| format!("has a separate token that {fault}"))?)
 }
@@ -47,9 +62,6 @@ pub(super) struct Address {
 
 impl Address {
     pub(super) fn read(text: &str) -> Result<Self, String> {
-        if jupyter::is_jupyter(text) {
-            return Err("is the address of a Jupyter Server: to run code there, set COLAB_URL to it, with jupyter+ before it, in the client's config".to_owned());
-        }
         let text = pasted::address(text)?;
         if text.eq_ignore_ascii_case("local") {
             return Err("is the word `local`, not an address: to run code on this computer, set COLAB_URL=local in the client's config"
@@ -82,6 +94,7 @@ impl Address {
             }
         };
         Ok(Endpoint {
+            kind: Kind::Executor,
             url: self.url,
             token,
         })
@@ -217,11 +230,9 @@ mod tests {
                 "still an example",
             ),
             ("https://a.b#", "has no token"),
-            (
-                "jupyter+http://localhost:8888/?token=t",
-                "set COLAB_URL to it",
-            ),
-            ("http://localhost:8888/lab?token=t", "jupyter+"),
+            ("jupyter", "set COLAB_URL=jupyter"),
+            ("jupyter+http://a.b/?token=t", "clear text"),
+            ("http://localhost:8888/lab?token=t", ""),
             ("https://a.b#t", ""),
             ("https://your.b:8443/proxy/5001/?x=1#t", ""),
         ] {

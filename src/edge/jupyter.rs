@@ -8,13 +8,13 @@ use directories::BaseDirs;
 use serde::Deserialize;
 use url::Url;
 
-use super::endpoint::{Endpoint, check, read_token};
+use super::endpoint::{Endpoint, Kind, check, read_token};
 use super::env::{self, Env};
-use super::pasted;
+use super::pasted::{self, unquoted};
 use crate::base::secret::Secret;
 
 /// What marks an address as that of a Jupyter Server.
-const PREFIX: &str = "jupyter+";
+pub(super) const PREFIX: &str = "jupyter+";
 /// The word for a server that runs on this computer.
 const RUNNING: &str = "jupyter";
 /// The first segment below a server's base address, in the addresses that browsers show.
@@ -33,32 +33,22 @@ const PAGES: [&str; 12] = [
     "view",
 ];
 
-/// Where a Jupyter Server is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum JupyterServer {
-    /// With an empty token if the server wants none.
-    At(Endpoint),
-    /// The one that runs on this computer, as the files in this folder say.
-    Running(PathBuf),
+/// The folder in which the running servers describe themselves, if `text` is the word for them.
+pub(super) fn running_in(text: &str, env: &Env) -> Option<PathBuf> {
+    let is_it = unquoted(text).eq_ignore_ascii_case(RUNNING);
+    is_it.then(|| runtime_dir(env))
 }
 
-/// Reads `COLAB_URL`'s forms for Jupyter Servers; none if it is another.
-pub(super) fn setting(text: &str, env: &Env) -> Option<Result<JupyterServer, String>> {
-    let text = pasted::unquoted(text);
-    if text.eq_ignore_ascii_case(RUNNING) {
-        return Some(Ok(JupyterServer::Running(runtime_dir(env))));
-    }
-    let start = text.get(..PREFIX.len())?;
-    let address = start
-        .eq_ignore_ascii_case(PREFIX)
-        .then(|| &text[PREFIX.len()..])?;
-    Some(endpoint(address, env).map(JupyterServer::At))
+/// The tokens that are set beside the address.
+pub(super) fn tokens(env: &Env) -> impl Iterator<Item = (&'static str, &str)> {
+    let names = [env::JUPYTER_TOKEN, env::COLAB_TOKEN].into_iter();
+    names.filter_map(|name| Some((name, env.get(name)?)))
 }
 
-/// Whether a text means a Jupyter Server: what [`setting`] reads, or an address with a token in its query.
+/// Whether a text means a Jupyter Server: the word for a running one, or an address with `jupyter+` before it or a token in its query.
 #[must_use]
 pub fn is_jupyter(text: &str) -> bool {
-    let text = pasted::unquoted(text).to_ascii_lowercase();
+    let text = unquoted(text).to_ascii_lowercase();
     let address = text.split_once('#').map_or(&*text, |(address, _)| address);
     text == RUNNING
         || text.contains(PREFIX)
@@ -67,12 +57,21 @@ pub fn is_jupyter(text: &str) -> bool {
             .any(|query| address.contains(query))
 }
 
-/// Reads an address as the browser shows it or the server prints it. The token is in its query, its fragment, or the settings.
+/// Reads an address as the browser shows it or the server prints it. The token is in its query, its fragment, or `beside`, each with the name of
+/// its place.
 ///
 /// # Errors
 /// The fault, worded to follow the setting's name. It never quotes the text, which may hold the token.
-pub(super) fn endpoint(text: &str, env: &Env) -> Result<Endpoint, String> {
+pub(super) fn endpoint<'a>(
+    text: &str,
+    beside: impl IntoIterator<Item = (&'static str, &'a str)>,
+) -> Result<Endpoint, String> {
     let text = pasted::address(text)?;
+    if text.eq_ignore_ascii_case(RUNNING) {
+        return Err("is the word `jupyter`, not an address: to run code through the Jupyter Server on this computer, set COLAB_URL=jupyter in the \
+             client's config"
+            .to_owned());
+    }
     let (address, fragment) = text.split_once('#').unwrap_or((text, ""));
     let mut url = Url::parse(address).map_err(|error| {
         format!("is not an address ({error}): copy the one that the Jupyter Server prints, http://localhost:8888/?token=…")
@@ -85,9 +84,9 @@ pub(super) fn endpoint(text: &str, env: &Env) -> Result<Endpoint, String> {
     let within = within.filter(|token| !token.trim().is_empty());
     let mut token = None;
     let within = within.map(|token| ("the address", token));
-    let beside = [env::JUPYTER_TOKEN, env::COLAB_TOKEN]
-        .map(|name| env.get(name).map(|token| (name, token.to_owned())));
-    for (place, text) in within.into_iter().chain(beside.into_iter().flatten()) {
+    let beside = beside.into_iter();
+    let beside = beside.map(|(place, token)| (place, token.to_owned()));
+    for (place, text) in within.into_iter().chain(beside) {
         let read =
             read_token(&text).map_err(|fault| format!("has a token ({place}) that {fault}"))?;
         match &token {
@@ -110,7 +109,11 @@ pub(super) fn endpoint(text: &str, env: &Env) -> Result<Endpoint, String> {
     };
     let end = (0..segments.len()).find(page).unwrap_or(segments.len());
     url.set_path(&segments[..end].join("/"));
-    Ok(Endpoint { url, token })
+    Ok(Endpoint {
+        kind: Kind::Jupyter,
+        url,
+        token,
+    })
 }
 
 /// Where servers on this computer describe themselves, by the rules of `jupyter_core`.
@@ -173,6 +176,7 @@ fn described(file: &[u8]) -> Option<Endpoint> {
     };
     let address = format!("{scheme}://{host}:{}{}", server.port, server.base_url);
     Some(Endpoint {
+        kind: Kind::Jupyter,
         url: Url::parse(&address).ok().filter(|url| check(url).is_ok())?,
         token: Secret::new(server.token),
     })
@@ -182,13 +186,12 @@ fn described(file: &[u8]) -> Option<Endpoint> {
 mod tests {
     use std::fs;
 
-    use super::{Env, JupyterServer, running, setting};
+    use super::{Env, endpoint, is_jupyter, running, running_in, tokens};
 
     fn at(text: &str, pairs: [(&str, &str); 1]) -> (String, String) {
-        match setting(text, &Env::from(pairs)).unwrap().unwrap() {
-            JupyterServer::At(endpoint) => (endpoint.address(), endpoint.token.expose().to_owned()),
-            JupyterServer::Running(_) => panic!("{text}"),
-        }
+        let endpoint = endpoint(text, tokens(&Env::from(pairs))).unwrap();
+        assert!(is_jupyter(text));
+        (endpoint.address(), endpoint.token.expose().to_owned())
     }
 
     #[test]
@@ -241,15 +244,19 @@ mod tests {
         );
         for (name, _) in [beside[0], colab[0]] {
             let env = Env::from([(name, "b3side")]);
-            let fault = setting("jupyter+http://localhost/?token=s3cret", &env);
-            let fault = fault.unwrap().unwrap_err();
+            let fault = endpoint("jupyter+http://localhost/?token=s3cret", tokens(&env));
+            let fault = fault.unwrap_err();
             assert!(fault.contains(name) && fault.contains("differ"), "{fault}");
             assert!(
                 !fault.contains("s3cret") && !fault.contains("b3side"),
                 "{fault}"
             );
         }
-        assert!(setting("https://a.example#t", &Env::default()).is_none());
+        assert!(!is_jupyter("https://a.example#t"));
+        assert!(is_jupyter("http://localhost:8888/lab?token=s3cret"));
+        let running = [" Jupyter ", "jupyter+http://localhost/"]
+            .map(|text| running_in(text, &Env::default()).is_some());
+        assert_eq!(running, [true, false]);
     }
 
     #[test]
@@ -263,7 +270,7 @@ mod tests {
             ),
             ("jupyter+a.example/?token=s3cret", "not an address"),
         ] {
-            let fault = setting(text, &Env::default()).unwrap().unwrap_err();
+            let fault = endpoint(text, None).unwrap_err();
             assert!(fault.contains(word) && !fault.contains("s3cret"), "{fault}");
         }
     }

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::settings::{Endpoint, endpoint};
+use super::jupyter;
+use super::settings::{Endpoint, Kind, endpoint};
 use super::store::{read_if_there, remove_if_there, set_aside, write_atomic};
 
 const VERSION: u32 = 1;
@@ -87,9 +88,13 @@ impl Pairing {
         if matches!(self.load(), Err(PairingError::Corrupt { .. })) {
             set_aside(&self.0)?;
         }
+        let mark = match endpoint.kind {
+            Kind::Executor => "",
+            Kind::Jupyter => jupyter::PREFIX,
+        };
         let content = Content {
             version: VERSION,
-            url: endpoint.url.as_str().to_owned(),
+            url: format!("{mark}{}", endpoint.url),
             token: endpoint.token.expose().to_owned(),
             saved_at: Timestamp::now().to_string(),
         };
@@ -120,9 +125,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let pairing = Pairing::new(&folder.path().join("deep"));
         assert_eq!(pairing.load().unwrap(), None);
-        let given = endpoint("https://there.example/#s3cret", None).unwrap();
-        pairing.save(&given).unwrap();
-        assert_eq!(pairing.load().unwrap().unwrap().endpoint, given);
+        for text in [
+            "https://there.example/#s3cret",
+            "jupyter+https://there.example/user/bob/lab?token=s3cret",
+            "jupyter+http://localhost:8888/",
+        ] {
+            let given = endpoint(text, None).unwrap();
+            pairing.save(&given).unwrap();
+            assert_eq!(pairing.load().unwrap().unwrap().endpoint, given);
+        }
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;

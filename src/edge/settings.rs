@@ -7,8 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tracing_subscriber::filter::Targets;
 
-pub use super::endpoint::{Endpoint, endpoint};
-pub use super::jupyter::JupyterServer;
+pub use super::endpoint::{Endpoint, Kind, endpoint};
 
 use super::endpoint::{self, Address};
 use super::env::{self, Env};
@@ -53,9 +52,10 @@ pub enum Target {
     NotConfigured,
     /// The executor inside this binary, on this machine.
     Local,
+    /// At an address.
     Remote(Endpoint),
-    /// An executor that is started on the machine of a Jupyter Server, and spoken to through it.
-    Jupyter(JupyterServer),
+    /// Through the Jupyter Server on this computer, which describes itself in this folder.
+    RunningJupyter(PathBuf),
 }
 
 /// Command-line flags that override the environment.
@@ -109,6 +109,7 @@ impl Settings {
             }
         }
         if let Target::Remote(endpoint) = &target
+            && endpoint.kind == Kind::Executor
             && !endpoint.is_loopback()
             && endpoint.token.expose().len() < MIN_TOKEN_CHARS
         {
@@ -186,17 +187,20 @@ fn target(env: &Env, faults: &mut Vec<String>) -> Option<Target> {
     let token = token.map_err(|fault| format!("{} {fault}", env::COLAB_TOKEN));
     let token = collect_fault(faults, token);
     let Some(text) = env.get(env::COLAB_URL) else {
-        let found = jupyter::endpoint(env.get(env::JUPYTER_URL)?, env);
+        let found = jupyter::endpoint(env.get(env::JUPYTER_URL)?, jupyter::tokens(env));
         let found = found.map_err(|fault| format!("{} {fault}", env::JUPYTER_URL));
-        let found = collect_fault(faults, found).map(JupyterServer::At);
-        return found.map(Target::Jupyter);
+        return collect_fault(faults, found).map(Target::Remote);
     };
     if text.eq_ignore_ascii_case("local") {
         return Some(Target::Local);
     }
-    if let Some(found) = jupyter::setting(text, env) {
+    if let Some(folder) = jupyter::running_in(text, env) {
+        return Some(Target::RunningJupyter(folder));
+    }
+    if jupyter::is_jupyter(text) {
+        let found = jupyter::endpoint(text, jupyter::tokens(env));
         let found = found.map_err(|fault| format!("{} {fault}", env::COLAB_URL));
-        return collect_fault(faults, found).map(Target::Jupyter);
+        return collect_fault(faults, found).map(Target::Remote);
     }
     let address = Address::read(text);
     let found = match token {
@@ -368,7 +372,7 @@ mod tests {
                 "{warning}"
             );
             let both = [(token, "s3cret"), ("JUPYTER_URL", "http://localhost:8888")];
-            let Target::Jupyter(_) = read(both).unwrap().target else {
+            let Target::Remote(_) = read(both).unwrap().target else {
                 panic!("{token}")
             };
         }

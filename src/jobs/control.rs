@@ -15,7 +15,7 @@ use crate::connection::Connection;
 use crate::runtime::{Code, RuntimeError, RuntimeResult, Sessions};
 use crate::wire::event::Event;
 use crate::wire::job::Job;
-use crate::wire::session::{Restarted, Session};
+use crate::wire::session::{Restarted, Session, name_of_adopted};
 use crate::wire::state::JobState;
 
 /// How long an interrupt is retried after the caller has gone.
@@ -93,6 +93,31 @@ impl Jobs {
         // Requested by the caller, so not worth a note in its next answer.
         self.kernels.forget(name);
         Ok(restarted)
+    }
+
+    /// Has the Jupyter Server restart a kernel of its own in which a session runs, after the end of the session's jobs; returns their ids. Sent
+    /// once, as [`Jobs::restart_session`].
+    ///
+    /// # Errors
+    /// As the runtime and the server report.
+    pub async fn restart_adopted(
+        &self,
+        kernel: &str,
+        deadline: Instant,
+    ) -> RuntimeResult<Vec<String>> {
+        let name = name_of_adopted(kernel);
+        let Some(server) = self.connection.server_of(kernel, deadline).await? else {
+            // Its executor knows that it cannot.
+            return Ok(self.restart_session(&name, deadline).await?.ended_jobs);
+        };
+        let ended = match self.remove_session(&name, deadline).await {
+            Err(RuntimeError::UnknownSession { .. }) => Vec::new(),
+            Err(error) if error.is_not_found() => Vec::new(),
+            removed => removed?,
+        };
+        let restart = server.restart_kernel(kernel);
+        self.connection.asked(restart, deadline).await?;
+        Ok(ended)
     }
 
     /// Ends a session's kernel with all its jobs for good and returns the ids of those jobs.

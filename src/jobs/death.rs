@@ -29,6 +29,13 @@ pub(super) fn explain(exit: Option<&KernelExit>) -> (&'static str, Cow<'static, 
     ("kernel_died", causes(exit).0, advice)
 }
 
+/// The same for code whose reply is lost, where no executor runs.
+pub(super) fn reply_missing() -> (&'static str, Cow<'static, str>, Advice) {
+    let sentence = "the connection broke while the code ran, and the kernel's reply is lost: the code was sent once, and has run wholly, in part or not at all";
+    let advice = "It is not sent again by itself. Look at its effects (variables, files) before you send it again.";
+    ("reply_missing", sentence.into(), advice.into())
+}
+
 /// Advises how to keep it from happening again.
 pub(crate) fn advise(exit: Option<&KernelExit>) -> Advice {
     match causes(exit).1 {

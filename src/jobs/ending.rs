@@ -99,6 +99,7 @@ pub(crate) fn explain(reason: Reason, job: &Job) -> (&'static str, Cow<'static, 
             EXITED,
             "The next call starts a new one. Remove the exit from the code, and run the setup again.".into(),
         ),
+        Reason::ReplyMissing => return death::reply_missing(),
         Reason::Unknown => (
             "kernel_died",
             "the code did not finish",

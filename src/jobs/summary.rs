@@ -81,6 +81,9 @@ pub struct Summary {
     pub log: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left_out_characters: Option<usize>,
+    /// False where output may be missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_complete: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variables_lost: Option<bool>,
     /// The session's variables were lost before this job started, and that was not reported yet.
@@ -101,6 +104,7 @@ impl Summary {
         self.session = Some(job.session.clone());
         self.queue_position = job.queue_position;
         self.variables_lost = job.variables_lost.then_some(true);
+        self.output_complete = (!job.output_complete).then_some(false);
     }
 
     /// Notes, beside everything else, that the job ran without the variables of earlier code.

@@ -8,14 +8,14 @@ const PROTOCOL: &str = "5.3";
 
 /// A message from a kernel, or from the server in its name.
 #[derive(Debug)]
-pub(super) struct Incoming {
-    pub(super) channel: String,
-    pub(super) kind: String,
+pub struct Incoming {
+    pub channel: String,
+    pub kind: String,
     /// The kernel process's id, new at each start.
-    pub(super) session: String,
+    pub session: String,
     /// The id of the request that it answers.
-    pub(super) parent: Option<String>,
-    pub(super) content: Value,
+    pub parent: Option<String>,
+    pub content: Value,
 }
 
 #[derive(Deserialize)]

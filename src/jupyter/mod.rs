@@ -3,8 +3,10 @@
 //! It knows nothing of executors. It always speaks the legacy framing with JSON text, the one form that a Jupyter Server, a Kernel Gateway and
 //! a server with `--gateway-url` all understand. Nothing is ever sent twice. May import `base`, `edge`.
 
+mod attachment;
 mod channel;
 mod error;
+mod kernels;
 mod message;
 mod meter;
 mod notebooks;
@@ -12,8 +14,10 @@ mod room;
 mod server;
 mod socket;
 
+pub use attachment::Attachment;
 pub use channel::{Channel, Route};
 pub use error::JupyterError;
+pub use message::Incoming;
 pub use notebooks::OpenNotebook;
 pub use room::Room;
 pub use server::Server;

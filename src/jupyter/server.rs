@@ -1,4 +1,4 @@
-//! The REST API of a server, and the doors to its kernels.
+//! A server: its REST API, and the WebSockets of its kernels.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Upgraded};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use url::Url;
@@ -19,8 +19,6 @@ use crate::edge::settings::Endpoint;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
-/// A kernel's start, on a slow machine.
-const KERNEL_TIMEOUT: Duration = Duration::from_secs(60);
 /// A channel opens when the kernel answers.
 const CHANNEL_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -69,80 +67,6 @@ impl Server {
             Err(JupyterError::NotFound) => stranger("it has no /api below that address"),
             Err(error) => Err(error),
         }
-    }
-
-    /// Returns the name of the kernel to run Python with: the default if that is Python.
-    ///
-    /// # Errors
-    /// [`JupyterError::NoKernels`] if there are none, or none for Python.
-    pub async fn python_kernel(&self) -> Result<String, JupyterError> {
-        let none = |status| {
-            let detail = format!("it answered {status} for its list of kernels");
-            Err(JupyterError::NoKernels(detail))
-        };
-        let found = match self.get(&["api", "kernelspecs"]).await {
-            Ok(found) => found,
-            Err(JupyterError::NotFound) => return none(404),
-            Err(JupyterError::Unauthorized) => {
-                // Whether the token is right, a Jupyter Server says elsewhere; a Kernel Gateway has no such route.
-                return match self.get(&["api", "status"]).await {
-                    Ok(_) => none(403),
-                    Err(_) => Err(JupyterError::Unauthorized),
-                };
-            }
-            Err(error) => return Err(error),
-        };
-        let specs = found["kernelspecs"].as_object();
-        let is_python = |name: &str| {
-            let language = specs.and_then(|specs| specs.get(name)?["spec"]["language"].as_str());
-            language.is_some_and(|language| language.eq_ignore_ascii_case("python"))
-        };
-        let names = specs.into_iter().flat_map(|specs| specs.keys());
-        let all: Vec<&str> = names.map(String::as_str).collect();
-        let default = found["default"].as_str().filter(|name| is_python(name));
-        let chosen = default.or_else(|| all.iter().copied().find(|name| is_python(name)));
-        chosen.map(str::to_owned).ok_or_else(|| {
-            JupyterError::NoKernels(if all.is_empty() {
-                "its list of kernels is empty".to_owned()
-            } else {
-                format!("none for Python, only {}", all.join(", "))
-            })
-        })
-    }
-
-    /// Starts a kernel and returns its id.
-    ///
-    /// # Errors
-    /// The error of whatever answers; a kernel may have been started if it is not [`JupyterError::Unreachable`].
-    pub async fn start_kernel(&self, name: &str) -> Result<String, JupyterError> {
-        let call = self.request(Method::POST, &["api", "kernels"]);
-        let call = call.json(&json!({"name": name})).timeout(KERNEL_TIMEOUT);
-        let kernel = json_of(accepted(call.send().await).await?).await?;
-        let id = kernel["id"].as_str().map(str::to_owned);
-        id.ok_or_else(|| JupyterError::Refused("a kernel without an id".to_owned()))
-    }
-
-    /// Whether the server knows a kernel.
-    ///
-    /// # Errors
-    /// The error of whatever answers.
-    pub async fn has_kernel(&self, id: &str) -> Result<bool, JupyterError> {
-        match self.get(&["api", "kernels", id]).await {
-            Ok(_) => Ok(true),
-            Err(JupyterError::NotFound) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Ends a kernel and its sessions.
-    ///
-    /// # Errors
-    /// The error of whatever answers.
-    pub async fn delete_kernel(&self, id: &str) -> Result<(), JupyterError> {
-        let call = self.request(Method::DELETE, &["api", "kernels", id]);
-        accepted(call.timeout(ANSWER_TIMEOUT).send().await)
-            .await
-            .map(drop)
     }
 
     /// Opens a channel to a kernel. `session` is unique among the live clients of the kernel and stays the same when one comes back; `pulse` is a
@@ -284,13 +208,14 @@ mod tests {
 
     use super::Server;
     use crate::base::secret::Secret;
-    use crate::edge::settings::Endpoint;
+    use crate::edge::settings::{Endpoint, Kind};
     use crate::jupyter::JupyterError;
 
     /// Asks a server that answers everything like this which kernel it has, and what it is.
     async fn ask(answer: &str) -> (Result<(), JupyterError>, Result<String, JupyterError>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = Endpoint {
+            kind: Kind::Jupyter,
             url: Url::parse(&format!("http://{}/x", listener.local_addr().unwrap())).unwrap(),
             token: Secret::new("token"),
         };
@@ -349,6 +274,7 @@ mod tests {
     async fn a_server_without_tls_is_named() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = Endpoint {
+            kind: Kind::Jupyter,
             url: Url::parse(&format!("https://{}", listener.local_addr().unwrap())).unwrap(),
             token: Secret::new("token"),
         };

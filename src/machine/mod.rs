@@ -70,7 +70,9 @@ pub fn concerns(probe: &Probe) -> Vec<Concern> {
 /// Whether the machine's memory is nearly used up.
 #[must_use]
 pub fn is_memory_short(health: &Health) -> bool {
-    health.memory_used_pct > MAX_MEMORY_PCT
+    health
+        .memory_used_pct
+        .is_some_and(|used| used > MAX_MEMORY_PCT)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Provisioning a runtime: one trait, and a folder for each implementation.
 //!
-//! - [`remote`]: an executor that was started elsewhere, at the configured address or the one that `connect` saved;
+//! - [`remote`]: what is at the configured address or the one that `connect` saved: an executor that was started elsewhere, or a Jupyter Server;
 //! - [`local`]: the executor that is embedded in this binary, started on this machine;
 //! - [`jupyter`]: the same, started on the machine of a Jupyter Server and spoken to through one of its kernels.
 //!
@@ -31,7 +31,9 @@ pub fn configured(settings: &Settings) -> Arc<dyn Provisioner> {
     match &settings.target {
         Target::NotConfigured => Arc::new(Remote::saved(&settings.data_dir)),
         Target::Remote(endpoint) => Arc::new(Remote::at(endpoint.clone(), &settings.data_dir)),
-        Target::Jupyter(server) => Arc::new(Jupyter::new(server.clone(), &settings.data_dir)),
+        Target::RunningJupyter(folder) => {
+            Arc::new(Jupyter::running(folder.clone(), &settings.data_dir))
+        }
         Target::Local => Arc::new(Local::new(settings)),
     }
 }

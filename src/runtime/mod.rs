@@ -1,12 +1,16 @@
 //! Where code runs: the requests that a [`Runtime`] answers, in four traits, and its errors.
 //!
-//! Architecture Invariant: only `executor/` knows the HTTP client. May import `base`, `wire`, `edge`.
+//! - [`executor`]: our executor over HTTP, or through a carrier: all of it;
+//! - [`kernel`]: a Jupyter Server's kernels, where no executor can run: code and sessions alone.
+//!
+//! Architecture Invariant: only `executor/` knows the HTTP client. May import `base`, `wire`, `edge`, `jupyter`.
 //!
 //! Every method of a runtime is one request, bounded in time. Retries belong to the floors above.
 
 pub mod arrival;
 pub mod error;
 pub mod executor;
+pub mod kernel;
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -37,6 +41,10 @@ pub trait Runtime: Code + Sessions + Files + Machine + Debug {
     fn boot_id(&self) -> Option<String>;
     /// Checks that an executor is there, unless it has answered before: requests that must not run twice go only to a known executor.
     async fn meet(&self) -> RuntimeResult<()>;
+    /// Why there is no executor, where kernels alone run code: most else is refused there, and output may be lost.
+    fn lacks_executor(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// Jobs: code that runs, its events, its output.

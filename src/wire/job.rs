@@ -96,6 +96,18 @@ pub struct Job {
     /// Sending the job made its session.
     #[serde(default)]
     pub new_session: bool,
+    /// False where output may be missing, which an executor's never is.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub output_complete: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_yes(complete: &bool) -> bool {
+    *complete
 }
 
 /// How a kernel's process ended, as far as it is known.

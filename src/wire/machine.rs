@@ -11,8 +11,9 @@ use super::session::Session;
 pub struct Health {
     pub status: String,
     pub uptime_minutes: f64,
-    pub memory_available_gb: f64,
-    pub memory_used_pct: f64,
+    /// None where no executor measures it.
+    pub memory_available_gb: Option<f64>,
+    pub memory_used_pct: Option<f64>,
     pub version: String,
 }
 

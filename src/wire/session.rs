@@ -1,6 +1,7 @@
 //! `/sessions`, `/variables`, `/cleanup`.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -23,6 +24,14 @@ pub fn is_name(name: &str) -> bool {
 #[must_use]
 pub fn name_of_adopted(kernel: &str) -> String {
     format!("kernel-{kernel}")
+}
+
+/// The id that a Jupyter server gave to the kernel of the session with this name; none for a session with a kernel of its own.
+#[must_use]
+pub fn kernel_of_adopted(name: &str) -> Option<&str> {
+    let id = name.strip_prefix("kernel-")?;
+    let is_id = id.len() == 36 && Uuid::try_parse(id).is_ok_and(|found| found.to_string() == id);
+    is_id.then_some(id)
 }
 
 /// A named kernel.

@@ -56,6 +56,8 @@ pub enum Reason {
     DiskFull,
     /// The code asked its own Python process to end: `exit()`, or a stopped event loop.
     Exited,
+    /// Where no executor runs: the kernel has answered what came behind the code, and not the code.
+    ReplyMissing,
     /// A reason that only newer executors send.
     #[serde(other)]
     Unknown,

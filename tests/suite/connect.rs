@@ -21,7 +21,7 @@ fn run(bridge: &mut Bridge, code: &str) -> Answer {
 }
 
 /// Runs `smart-colab connect` with `line` on stdin.
-fn connect(home: &Home, arguments: &[&str], line: &str) -> Output {
+pub(crate) fn connect(home: &Home, arguments: &[&str], line: &str) -> Output {
     let mut command = home.program(&[]);
     command.arg("connect").args(arguments);
     let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -30,10 +30,7 @@ fn connect(home: &Home, arguments: &[&str], line: &str) -> Output {
     let _ = child.stdin.take().unwrap().write_all(line.as_bytes());
     let output = child.wait_with_output().unwrap();
     let said = format!("{output:?}");
-    assert!(
-        !said.contains(TOKEN) && !said.contains("old-t0ken"),
-        "{said}"
-    );
+    assert!(!said.contains(TOKEN) && !said.contains("t0ken"), "{said}");
     output
 }
 
@@ -91,24 +88,17 @@ fn an_address_that_cannot_be_used_changes_nothing() {
         ("local", "invalid_argument"),
         ("jupyter", "invalid_argument"),
         (
-            "http://localhost:8888/lab?token=old-t0ken",
-            "invalid_argument",
+            "http://127.0.0.1:9/lab?token=old-t0ken",
+            "connection_failed",
         ),
         (
-            "jupyter+http://localhost/?token=old-t0ken",
+            "jupyter+http://example.com/?token=old-t0ken",
             "invalid_argument",
         ),
     ] {
         let answer = bridge.call("connect_colab", json!({"url": url}));
         answer.refused(code);
         assert!(!answer.whole.to_string().contains("old-t0ken"));
-        if url.contains("jupyter") || url.contains("?token=") {
-            let hint = answer.fact("hint");
-            assert!(
-                hint.contains("Ask the user") && hint.contains("jupyter+"),
-                "{hint}"
-            );
-        }
         run(&mut bridge, "1").succeeded();
     }
     assert!(!home.folder("data").join("connection.json").exists());

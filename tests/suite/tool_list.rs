@@ -8,13 +8,8 @@ use crate::support::home::Home;
 use crate::support::stdio::Bridge;
 
 /// Name, required and optional arguments, read-only hint, destructive hint.
-type ExpectedTool = (
-    &'static str,
-    &'static [&'static str],
-    &'static [&'static str],
-    bool,
-    bool,
-);
+type ExpectedTool = (&'static str, Names, Names, bool, bool);
+type Names = &'static [&'static str];
 
 const EXPECTED_TOOLS: [ExpectedTool; 33] = [
     ("open_notebook", &[], &["create", "notebook"], false, false),
@@ -228,7 +223,13 @@ const EXPECTED_TOOLS: [ExpectedTool; 33] = [
         false,
         true,
     ),
-    ("restart_session", &[], &["remove", "session"], false, true),
+    (
+        "restart_session",
+        &[],
+        &["confirm", "remove", "session"],
+        false,
+        true,
+    ),
     ("connect_colab", &["url"], &["token"], false, false),
 ];
 

@@ -157,6 +157,15 @@ impl Jupyter {
         self.folder.path().join("root")
     }
 
+    /// Lets its kernels lack a package that executors need.
+    pub(crate) fn without_psutil(self) -> Self {
+        let startup = self.folder.path().join("ipython/profile_default/startup");
+        fs::create_dir_all(&startup).unwrap();
+        let code = "import sys; sys.modules['psutil'] = None";
+        fs::write(startup.join("lacks.py"), code).unwrap();
+        self
+    }
+
     pub(crate) fn runtime_dir(&self) -> PathBuf {
         self.folder.path().join("runtime")
     }

@@ -8,6 +8,7 @@ ipykernel that runs it, and no newer Python than 3.8.
 from __future__ import annotations
 
 import base64
+import errno
 import getpass
 import hashlib
 import http.client
@@ -39,7 +40,7 @@ MAX_PACKAGE_BYTES = 64 * 1024 * 1024
 MAX_UPLOAD_BYTES = 16 * 1024 * 1024
 MAX_REQUESTS = 32
 IDLE_TIMEOUT_SEC = 60.0
-MIN_PYTHON = (3, 11)
+MIN_PYTHON = "3.11"
 SHA256 = re.compile(r"[0-9a-f]{64}")
 # Set here for the connection to the executor.
 OWN_HEADERS = ("authorization", "connection", "content-length", "host", "transfer-encoding")
@@ -68,8 +69,7 @@ class Pieces:
             raise Refused("out_of_order", f"The next byte is {len(self.held)}.", received=len(self.held))
         if offset + len(data) > self._limit:
             raise Refused("invalid", f"This is more than {self._limit} bytes.")
-        self.held += data[len(known) :]
-        self.used = time.monotonic()
+        self.held, self.used = self.held + data[len(known) :], time.monotonic()
         return len(self.held)
 
     def close(self) -> None:
@@ -167,9 +167,8 @@ class Relay:
         package = cache / "packages" / digest
         if not is_complete(package):
             raise Refused("no_package", f"Package {digest} is not here.")
-        if sys.version_info < MIN_PYTHON:
-            needed = ".".join(map(str, MIN_PYTHON))
-            raise Refused("start_failed", f"This is Python {platform.python_version()}; {needed} or newer is needed.")
+        if sys.version_info < tuple(map(int, MIN_PYTHON.split("."))):
+            raise Refused("unsupported", f"This is Python {platform.python_version()}, older than {MIN_PYTHON}.")
         path = package / "smart_colab_executor" / "relay" / "starter.py"
         starter: dict[str, Any] = {"__name__": NAME}
         exec(compile(path.read_text("utf-8"), str(path), "exec"), starter)  # noqa: S102
@@ -177,7 +176,7 @@ class Relay:
             try:
                 found = starter["start"](package, cache, self._held.root, content.get("api"))
             except starter["StartFailed"] as error:
-                raise Refused("start_failed", str(error)) from error
+                raise Refused(error.code, str(error)) from error
             self._held.executor = found["port"], found.pop("token")
         return dict(found)
 
@@ -345,7 +344,8 @@ def _answered(answer: Callable[[dict[str, Any]], dict[str, Any]], content: dict[
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         return _error("invalid", error)
     except Exception as error:
-        return _error("failed", error)
+        is_denied = isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS
+        return _error("unsupported" if is_denied else "failed", error)
 
 
 def _error(code: str, error: Exception) -> dict[str, Any]:

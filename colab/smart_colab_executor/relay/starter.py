@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -27,6 +28,10 @@ REQUEST_TIMEOUT_SEC = 5.0
 POLL_INTERVAL_SEC = 0.05
 TOKEN_CHARS = 43
 MAX_ERROR_CHARS = 2000
+# After its last write a package may still wait for its first executor.
+STARTS_WITHIN_SEC = 3600.0
+# For the executors of another machine, which cannot be seen from here.
+FORGET_HOST_SEC = 30 * 86_400.0
 # Brought by every ipykernel that the executor supports, and not in the package because parts of them are compiled.
 NEEDED = ("psutil", "zmq", "jupyter_client", "ipykernel", "IPython")
 SETTINGS_OF_OTHERS = ("SMART_COLAB_", "ALLOWED_IPS", "JPY_")
@@ -34,6 +39,14 @@ SETTINGS_OF_OTHERS = ("SMART_COLAB_", "ALLOWED_IPS", "JPY_")
 
 class StartFailed(Exception):
     """The executor did not start; the message says why."""
+
+    code = "start_failed"
+
+
+class CannotRun(StartFailed):
+    """No executor can run in this Python, whatever is tried again."""
+
+    code = "unsupported"
 
 
 class Running:
@@ -102,7 +115,7 @@ def start(package: Path, cache: Path, root: str, api: int | None) -> dict[str, A
     """Return the port, boot id and token of this server's executor. Raises StartFailed, OSError."""
     missing = [name for name in NEEDED if util.find_spec(name) is None]
     if missing:
-        raise StartFailed(f"The kernel's Python ({sys.executable}) lacks {', '.join(missing)}.")
+        raise CannotRun(f"The kernel's Python ({sys.executable}) lacks {', '.join(missing)}.")
     folder = server_folder(cache, root)
     found, earlier = find(folder), None
     if found is not None:
@@ -119,12 +132,48 @@ def start(package: Path, cache: Path, root: str, api: int | None) -> dict[str, A
             is_new = found.is_of(process.pid)
             if not is_new:
                 process.kill()  # it waits for the state of the one that another helper started
+            with suppress(OSError):
+                remove_unused(package)
             return found.describe(is_new=is_new)
         if has_ended:
             raise StartFailed(f"The executor ended with code {process.returncode}: {last_words(folder)}")
         time.sleep(POLL_INTERVAL_SEC)
     process.kill()
     raise StartFailed(f"The executor was not ready within {START_TIMEOUT_SEC:.0f} s.")
+
+
+def remove_unused(package: Path) -> None:
+    """Remove what lies beside a package and no executor uses any more. Raises OSError."""
+    import psutil
+
+    uses = package / "hosts" / socket.gethostname()
+    uses.parent.mkdir(exist_ok=True)
+    uses.touch()
+    others = [other for other in package.parent.iterdir() if other != package]
+    running = [
+        part
+        for process in psutil.process_iter(["cmdline"] if others else [])
+        for part in process.info.get("cmdline") or ()
+        if str(package.parent) in part
+    ]
+    for other in others:
+        if _may_be_used(other) or any(other.name in part for part in running):
+            continue
+        # As a whole or, where files of it are open on Windows, not at all.
+        with suppress(OSError):
+            shutil.rmtree(other.rename(package.parent / f"partial-{secrets.token_hex(8)}"))
+
+
+def _may_be_used(package: Path) -> bool:
+    """Return whether an executor of it may be about to start, or may run on another machine with the same home."""
+    now = time.time()
+    try:
+        if now - package.stat().st_mtime < STARTS_WITHIN_SEC:
+            return True
+        elsewhere = [host for host in package.glob("hosts/*") if host.name != socket.gethostname()]
+        return any(now - host.stat().st_mtime < FORGET_HOST_SEC for host in elsewhere)
+    except OSError:
+        return False
 
 
 def server_folder(cache: Path, root: str) -> Path:

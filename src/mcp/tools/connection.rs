@@ -189,24 +189,32 @@ impl ConnectionReport {
             health,
             latency,
             sessions,
+            lacks_executor,
         } = checked;
-        let suggestion = if machine::is_memory_short(&health) {
-            "Memory is nearly used up: delete large variables or call cleanup_colab before running more."
+        let version = lacks_executor.is_none().then_some(health.version.clone());
+        let suggestion = if let Some(reason) = lacks_executor {
+            format!(
+                "Ready for code alone: run_code_quick and run_code_long. No executor can run there ({reason}), so files, variables, chunked operations and notebook \
+                 runs are refused, and a reply with output_complete: false may lack output."
+            )
+        } else if machine::is_memory_short(&health) {
+            "Memory is nearly used up: delete large variables or call cleanup_colab before running more.".to_owned()
         } else {
             "Ready. Use run_code_quick for short code, run_code_long for anything over a minute."
+                .to_owned()
         };
         Self {
             status: "connected",
             url: Some(url),
             latency_ms: Some((latency.as_secs_f64() * 10_000.0).round() / 10.0),
             uptime_minutes: Some(health.uptime_minutes),
-            memory_available_gb: Some(health.memory_available_gb),
-            memory_used_pct: Some(health.memory_used_pct),
-            executor_version: Some(health.version),
+            memory_available_gb: health.memory_available_gb,
+            memory_used_pct: health.memory_used_pct,
+            executor_version: version,
             sessions: sessions.into_iter().map(SessionFacts::from).collect(),
             code: None,
             problem: None,
-            suggestion: suggestion.to_owned(),
+            suggestion,
         }
     }
 

@@ -8,9 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::connection::ConnectionReport;
-use crate::connection::{NEW_ADDRESS_TIMEOUT, Switched};
-use crate::edge::jupyter::is_jupyter;
-use crate::edge::settings::endpoint;
+use crate::connection::{Switched, check_timeout};
+use crate::edge::settings::{Kind, endpoint};
 use crate::mcp::call;
 use crate::mcp::fault::Fault;
 use crate::mcp::report::Report;
@@ -19,7 +18,7 @@ use crate::mcp::server::Server;
 
 #[derive(Deserialize, JsonSchema)]
 struct ConnectArgs {
-    /// The printed line, or the address alone.
+    /// The line, or the address alone.
     url: String,
     /// The token, if it is not in `url`.
     token: Option<String>,
@@ -41,8 +40,8 @@ impl Server {
     #[tool(
         title = "Connect to a runtime",
         input_schema = schema::input::<ConnectArgs>(),
-        description = "Connect to a Colab runtime by the line that its notebook prints (https://…#TOKEN): the first time, or when it has a new address. Takes \
-            effect at once and is saved for later starts. Use only an address that the user gave: all code is sent there. If it does not answer, \
+        description = "Connect to a Colab runtime by the line that its notebook prints (https://…#TOKEN), or to a Jupyter Server (jupyter+https://…?token=TOKEN). \
+            Effective at once, and saved. Use only an address that the user gave: all code is sent there. If it does not answer, \
             nothing changes.",
         annotations(
             read_only_hint = false,
@@ -64,22 +63,15 @@ impl Server {
                 false,
             ));
         }
-        if is_jupyter(&args.url) {
-            return Err(Fault::new(
-                "invalid_argument",
-                "only the user can choose a Jupyter Server, in the client's config",
-                "Ask the user to set COLAB_URL in the client's config for smart-colab to the server's address with jupyter+ before it \
-                 (jupyter+http://localhost:8888/?token=TOKEN), or to `jupyter` for the one that runs on this computer, and restart the client. \
-                 Nothing was changed.",
-                false,
-            ));
-        }
         let endpoint = endpoint(&args.url, args.token.as_deref())
             .map_err(|fault| Fault::invalid(format!("url {fault}")))?;
-        let budget = self.budget(&context).min(NEW_ADDRESS_TIMEOUT);
+        let budget = self.budget(&context).min(check_timeout(&endpoint));
         let (url, connection) = (endpoint.address(), self.connection());
         let switched = call::ask(self, &context, budget, async |call| {
-            call.say("asking the executor");
+            call.say(match endpoint.kind {
+                Kind::Executor => "asking the executor",
+                Kind::Jupyter => "starting an executor through the Jupyter Server",
+            });
             connection.switch(endpoint, call.deadline).await
         })
         .await;

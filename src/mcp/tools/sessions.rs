@@ -14,7 +14,7 @@ use crate::mcp::server::Server;
 use crate::mcp::{args, call};
 use crate::runtime::error::Reach;
 use crate::runtime::{Machine, RuntimeError, RuntimeResult};
-use crate::wire::session::{Cleanup, CleanupRequest, Session, SessionState};
+use crate::wire::session::{Cleanup, CleanupRequest, Session, SessionState, kernel_of_adopted};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct CleanupArgs {
@@ -32,6 +32,8 @@ struct RestartArgs {
     session: Option<String>,
     /// Remove the session instead, which frees its memory.
     remove: Option<bool>,
+    /// Needed for a notebook's kernel.
+    confirm: Option<bool>,
 }
 
 /// A session, without what only identifies its process.
@@ -39,6 +41,9 @@ struct RestartArgs {
 pub(super) struct SessionFacts {
     name: String,
     state: SessionState,
+    /// The id of the Jupyter Server's kernel, which a notebook uses too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adopted: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     running_job: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,6 +59,7 @@ impl From<Session> for SessionFacts {
         Self {
             name: session.name,
             state: session.state,
+            adopted: session.adopted,
             running_job: session.running_job,
             queued_jobs: Some(session.queued_jobs).filter(|&count| count > 0),
             execution_count: session.execution_count,
@@ -87,7 +93,7 @@ impl From<Cleanup> for CleanupReport {
 /// The result of a restart.
 #[derive(Debug, Serialize)]
 struct RestartReport {
-    /// The session with its new kernel; null if it was removed.
+    /// The session with its new kernel; null if it was removed, or its kernel is a notebook's.
     session: Option<SessionFacts>,
     /// Running and queued jobs that were ended.
     ended_jobs: Vec<String>,
@@ -160,6 +166,17 @@ impl Server {
     ) -> Result<Report<RestartReport>, Fault> {
         let name = args::session_or_main(args.session)?;
         let remove = args.remove.unwrap_or(false);
+        let adopted = kernel_of_adopted(&name).filter(|_| !remove);
+        if adopted.is_some() && args.confirm != Some(true) {
+            return Err(Fault::new(
+                "invalid_argument",
+                format!(
+                    "session {name} is the kernel of a notebook: a restart ends what runs there and loses its variables, the user's own too"
+                ),
+                "Ask the user. If they agree, call again with confirm: true. Nothing was done.",
+                false,
+            ));
+        }
         let budget = self.budget(&context);
         let report: RuntimeResult<RestartReport> =
             call::ask(self, &context, budget, async |call| {
@@ -176,6 +193,18 @@ impl Server {
                     });
                 }
                 call.say("restarting the session");
+                if let Some(kernel) = adopted {
+                    let ended_jobs = jobs.restart_adopted(kernel, call.deadline).await?;
+                    let message = format!(
+                        "The Jupyter Server restarted the kernel of session {name}: all variables are gone there, the user's own too. Run the setup again, \
+                         and tell the user that the notebook needs its cells run again."
+                    );
+                    return Ok(RestartReport {
+                        session: None,
+                        ended_jobs,
+                        message,
+                    });
+                }
                 let restarted = jobs.restart_session(&name, call.deadline).await?;
                 let message = format!(
                     "Session {name} has a new Python process and no variables: run the setup again."

@@ -48,6 +48,13 @@ impl Carrier for Tunnel {
         let limit = request.timeout.unwrap_or(READ_TIMEOUT);
         let end = Instant::now() + limit;
         let live = self.0.live(end).await?;
+        if live.kernels.is_some() {
+            return Err(RuntimeError::Unreachable {
+                url: self.0.address.clone(),
+                source: "no executor runs there any more".into(),
+                remedy: Step::CheckJupyter,
+            });
+        }
         let exchange = Exchange {
             live,
             address: self.0.address.clone(),

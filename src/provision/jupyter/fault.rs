@@ -17,6 +17,8 @@ pub(super) enum Fault {
     Server(JupyterError),
     /// No server runs on this computer.
     NotRunning,
+    /// No executor can run there, whatever is tried again.
+    NoExecutor { reason: String },
     /// The executor did not start there.
     Start { detail: String, remedy: Advice },
 }
@@ -56,6 +58,7 @@ impl Fault {
                 return unreachable(source, Step::StartJupyter);
             }
             Self::Start { detail, remedy } => return failed(detail, remedy),
+            Self::NoExecutor { reason } => return failed(reason, Advice::default()),
             Self::Server(error) => error,
         };
         let remedy = match &error {

@@ -5,7 +5,9 @@
 
 mod carry;
 mod fault;
+mod helper;
 mod package;
+mod place;
 mod slot;
 mod start;
 
@@ -13,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
@@ -21,19 +24,18 @@ use uuid::Uuid;
 
 use super::Provisioner;
 use crate::base::lock::Lock;
-use crate::edge::jupyter::{JupyterServer, running};
 use crate::edge::settings::Endpoint;
 use crate::jupyter::{Channel, JupyterError, OpenNotebook, Server};
 use crate::runtime::executor::Executor;
+use crate::runtime::kernel::Kernels;
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use carry::Tunnel;
 use fault::{Fault, WHAT};
-use slot::Slot;
+use helper::Helper;
+use place::Place;
 
 /// The request that a helper kernel answers at once.
 const PULSE: &str = "sc_hello_request";
-/// A server that is found by its file.
-const RUNNING: &str = "the Jupyter Server on this computer";
 
 /// The first step of a start.
 const CONNECTING: &str = "connecting to the Jupyter Server";
@@ -50,7 +52,7 @@ pub struct Jupyter {
 
 #[derive(Debug)]
 struct Shared {
-    server: JupyterServer,
+    place: Place,
     /// For people: no token in it.
     address: String,
     /// The records of helper kernels.
@@ -59,19 +61,11 @@ struct Shared {
     session: String,
     state: watch::Sender<State>,
     helper: Mutex<Option<Helper>>,
+    /// From the first start without an executor on: it follows jobs.
+    kernels: Lock<Option<Arc<Kernels>>>,
     /// The task that starts.
     starting: Lock<Option<JoinHandle<()>>>,
     stop: CancellationToken,
-}
-
-/// The kernel that belongs to this bridge.
-#[derive(Debug)]
-struct Helper {
-    server: Arc<Server>,
-    /// The server's address.
-    address: String,
-    slot: Slot,
-    kernel: Option<String>,
 }
 
 /// A helper kernel beside a running executor.
@@ -80,6 +74,8 @@ struct Live {
     channel: Channel,
     boot_id: String,
     server: Arc<Server>,
+    /// In place of an executor, where none can run.
+    kernels: Option<Arc<Kernels>>,
 }
 
 #[derive(Debug)]
@@ -98,20 +94,27 @@ enum State {
 }
 
 impl Jupyter {
-    /// Starts nothing yet.
+    /// On the server at `endpoint`. Starts nothing yet.
     #[must_use]
-    pub fn new(server: JupyterServer, data_dir: &Path) -> Self {
-        let address = match &server {
-            JupyterServer::At(endpoint) => endpoint.address(),
-            JupyterServer::Running(_) => RUNNING.to_owned(),
-        };
+    pub fn at(endpoint: Endpoint, data_dir: &Path) -> Self {
+        Self::new(Place::At(endpoint), data_dir)
+    }
+
+    /// On a server of this computer, as the files in `folder` describe those that run. Starts nothing yet.
+    #[must_use]
+    pub fn running(folder: PathBuf, data_dir: &Path) -> Self {
+        Self::new(Place::Running(folder), data_dir)
+    }
+
+    fn new(place: Place, data_dir: &Path) -> Self {
         let shared = Arc::new(Shared {
-            server,
-            address,
+            address: place.address(),
+            place,
             folder: data_dir.join("jupyter"),
             session: Uuid::now_v7().to_string(),
             state: watch::Sender::new(State::Down),
             helper: Mutex::new(None),
+            kernels: Lock::default(),
             starting: Lock::new(None),
             stop: CancellationToken::new(),
         });
@@ -141,7 +144,14 @@ impl Provisioner for Jupyter {
         match self.shared.live(deadline).await {
             Err(error @ RuntimeError::Starting { .. }) => Err(error),
             Err(error) if !error.is_transient() => Err(error),
-            Ok(_) | Err(_) => Ok(self.executor()?),
+            Ok(live) => match &live.kernels {
+                Some(kernels) => Ok(kernels.clone()),
+                None => Ok(self.executor()?),
+            },
+            Err(_) => match &*self.shared.kernels.lock() {
+                Some(kernels) => Ok(kernels.clone()),
+                None => Ok(self.executor()?),
+            },
         }
     }
 
@@ -160,24 +170,20 @@ impl Provisioner for Jupyter {
         if let Some(starting) = starting {
             let _ = starting.await;
         }
-        let Some(helper) = self.shared.helper.lock().await.take() else {
-            return;
-        };
-        let Some(kernel) = &helper.kernel else { return };
-        match helper.server.delete_kernel(kernel).await {
-            Ok(()) | Err(JupyterError::NotFound) => helper.slot.forget(),
-            // The next start finds it.
-            Err(error) => tracing::warn!("the helper kernel was not deleted: the server {error}"),
+        let helper = self.shared.helper.lock().await.take();
+        if let Some(helper) = helper {
+            helper.delete().await;
         }
     }
 
     async fn notebooks(&self) -> RuntimeResult<Vec<OpenNotebook>> {
         let listing = async {
-            let (server, _) = self.shared.find().await?;
+            let (server, _) = self.shared.place.find().await?;
             Ok::<_, Fault>(server.notebooks().await?)
         };
         let listed = listing.await;
-        listed.map_err(|fault| fault.into_error(&self.shared.address, self.shared.has_token()))
+        listed
+            .map_err(|fault| fault.into_error(&self.shared.address, self.shared.place.has_token()))
     }
 
     fn place(&self) -> Option<String> {
@@ -189,7 +195,11 @@ impl Provisioner for Jupyter {
     }
 
     fn boot_id(&self) -> Option<String> {
-        let answered = self.executor.get().and_then(|executor| executor.boot_id());
+        let kernels = self.shared.kernels.lock().clone();
+        let answered = match kernels {
+            Some(kernels) => kernels.boot_id(),
+            None => self.executor.get().and_then(|executor| executor.boot_id()),
+        };
         answered.or_else(|| match &*self.shared.state.borrow() {
             State::Ready(live) => Some(live.boot_id.clone()),
             State::Down | State::Starting { .. } | State::Failed(_) | State::Stopped => None,
@@ -200,6 +210,17 @@ impl Provisioner for Jupyter {
 impl Drop for Jupyter {
     fn drop(&mut self) {
         self.shared.stop.cancel();
+    }
+}
+
+impl Drop for Shared {
+    /// After the last request through it: the connection leads elsewhere now.
+    fn drop(&mut self) {
+        if let Some(helper) = self.helper.get_mut().take()
+            && let Ok(tokio) = Handle::try_current()
+        {
+            tokio.spawn(helper.delete());
+        }
     }
 }
 
@@ -249,7 +270,9 @@ impl Shared {
             | State::Starting {
                 before: Some(fault),
                 ..
-            } => Err(fault.clone().into_error(&self.address, self.has_token())),
+            } => Err(fault
+                .clone()
+                .into_error(&self.address, self.place.has_token())),
             State::Starting { doing, .. } => Err(not_ready(doing)),
             State::Down => Err(not_ready("starting")),
             State::Stopped => Err(RuntimeError::Cancelled),
@@ -261,7 +284,7 @@ impl Shared {
         if is_shut_down && let Some(helper) = &mut *self.helper.lock().await {
             helper.kernel = None;
         }
-        let (server, address) = self.find().await?;
+        let (server, address) = self.place.find().await?;
         // In a task of its own: a kernel that is started is recorded also if this start is abandoned.
         let (shared, at) = (self.clone(), server.clone());
         let helping = tokio::spawn(async move { shared.helper(at, address).await });
@@ -269,36 +292,37 @@ impl Shared {
         let kernel = helping.await.map_err(ended)??;
         self.say("connecting to the helper kernel");
         let channel = server.open(&kernel, &self.session, PULSE).await?;
-        let boot_id = start::start(&channel, &|step| self.say(step)).await?;
+        let (boot_id, kernels) = match start::start(&channel, &|step| self.say(step)).await {
+            Ok(boot_id) => (boot_id, None),
+            Err(Fault::NoExecutor { reason }) => {
+                let kernels = self.kernels(&server, reason).await?;
+                (kernels.boot_id().unwrap_or_default(), Some(kernels))
+            }
+            Err(fault) => return Err(fault),
+        };
         Ok(Live {
             channel,
             boot_id,
             server,
+            kernels,
         })
     }
 
-    /// Whether a token is sent, as far as is known.
-    fn has_token(&self) -> bool {
-        match &self.server {
-            JupyterServer::At(endpoint) => !endpoint.token.expose().is_empty(),
-            JupyterServer::Running(_) => true,
-        }
-    }
-
-    /// Finds the server, and its address.
-    async fn find(&self) -> Result<(Arc<Server>, String), Fault> {
-        let endpoints = match &self.server {
-            JupyterServer::At(endpoint) => vec![endpoint.clone()],
-            JupyterServer::Running(folder) => running(folder),
+    /// Uses the server's kernels alone.
+    async fn kernels(&self, server: &Arc<Server>, reason: String) -> Result<Arc<Kernels>, Fault> {
+        let held = self.helper.lock().await;
+        let Some(helper) = &*held else {
+            return Err(Fault::start("it is being stopped", "Restart the client."));
         };
-        let mut first = None;
-        for endpoint in &endpoints {
-            match probe(endpoint).await {
-                Ok(server) => return Ok((server, endpoint.address())),
-                Err(error) => first = first.or(Some(error)),
-            }
+        tracing::warn!("no executor can run on the Jupyter Server: {reason}");
+        let folder = helper.slot.kernels();
+        let mut kernels = self.kernels.lock();
+        if let Some(known) = &*kernels {
+            return Ok(known.clone());
         }
-        Err(first.map_or(Fault::NotRunning, Fault::Server))
+        let opened = Kernels::open(server.clone(), self.address.clone(), &folder, reason);
+        let opened = Arc::new(opened.map_err(|error| Fault::disk(&folder, &error))?);
+        Ok(kernels.insert(opened).clone())
     }
 
     /// Finds this bridge's helper kernel, or starts one, and returns its id.
@@ -306,32 +330,17 @@ impl Shared {
         let mut held = self.helper.lock().await;
         let helper = match held.take().filter(|helper| helper.address == address) {
             Some(helper) => Helper { server, ..helper },
-            None => {
-                let slot = Slot::take(&self.folder, &address)?;
-                Helper {
-                    server,
-                    address,
-                    kernel: slot.kernel(),
-                    slot,
-                }
-            }
+            None => Helper::take(&self.folder, server, address)?,
         };
         let helper = held.insert(helper);
-        if let Some(kernel) = &helper.kernel
-            && helper.server.has_kernel(kernel).await?
-        {
-            return Ok(kernel.clone());
+        if let Some(kernel) = helper.living_kernel().await? {
+            return Ok(kernel);
         }
-        helper.kernel = None;
         if self.stop.is_cancelled() {
             return Err(Fault::start("it is being stopped", "Restart the client."));
         }
         self.say("starting a helper kernel");
-        let name = helper.server.python_kernel().await?;
-        let kernel = helper.server.start_kernel(&name).await?;
-        helper.kernel = Some(kernel.clone());
-        helper.slot.record(&kernel)?;
-        Ok(kernel)
+        helper.start_kernel().await
     }
 
     fn say(&self, step: &str) {
@@ -358,12 +367,6 @@ impl Shared {
 #[must_use]
 pub fn server_error(error: JupyterError, address: &str) -> RuntimeError {
     Fault::Server(error).into_error(address, true)
-}
-
-async fn probe(endpoint: &Endpoint) -> Result<Arc<Server>, JupyterError> {
-    let server = Server::new(endpoint)?;
-    server.probe().await?;
-    Ok(Arc::new(server))
 }
 
 fn not_ready(doing: &str) -> RuntimeError {

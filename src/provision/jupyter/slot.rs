@@ -51,6 +51,11 @@ impl Slot {
         written.map_err(|error| Fault::disk(&self.file, &error))
     }
 
+    /// The folder of what is kept of kernels without an executor.
+    pub(super) fn kernels(&self) -> PathBuf {
+        self.file.with_extension("kernels")
+    }
+
     pub(super) fn forget(&self) {
         if let Err(error) = store::remove_if_there(&self.file) {
             tracing::warn!("{}: {error}", self.file.display());

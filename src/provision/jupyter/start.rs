@@ -79,10 +79,12 @@ async fn install_relay(channel: &Channel) -> Result<(), Fault> {
         return Ok(());
     }
     let text = |name: &str| reply[name].as_str().unwrap_or_default().to_owned();
-    Err(Fault::start(
-        format!("its kernel raised {}: {}", text("ename"), text("evalue")),
-        "The server's Python kernel has to be ipykernel with Python 3.11 or newer: install one on the server, then call again.",
-    ))
+    let reason = format!(
+        "Its Python kernel, which has to be ipykernel with Python 3.11 or newer, raised {}: {}.",
+        text("ename"),
+        text("evalue")
+    );
+    Err(Fault::NoExecutor { reason })
 }
 
 async fn ask(
@@ -140,6 +142,10 @@ fn megabytes(bytes: usize) -> String {
 }
 
 fn refused(refusal: &Refusal) -> Fault {
+    if refusal.code == "unsupported" {
+        let reason = refusal.detail.clone();
+        return Fault::NoExecutor { reason };
+    }
     let remedy = match &*refusal.code {
         "start_failed" => {
             "Look at the end of its log above, change what it names on the server, then call again."

@@ -18,7 +18,7 @@ use super::layout::Environment;
 use super::package::Package;
 use crate::base::lock::Lock;
 use crate::base::secret::Secret;
-use crate::edge::settings::Endpoint;
+use crate::edge::settings::{Endpoint, Kind};
 
 /// The first start compiles every module, and virus scanners look at each.
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
@@ -148,6 +148,7 @@ async fn ready_line(pipe: impl AsyncRead + Send + Unpin + 'static) -> Option<End
 fn endpoint(line: &str) -> Option<Endpoint> {
     let ready: ReadyLine = serde_json::from_str(line).ok()?;
     Some(Endpoint {
+        kind: Kind::Executor,
         url: Url::parse(&ready.url).ok()?,
         token: Secret::new(ready.token),
     })

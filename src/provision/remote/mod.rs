@@ -1,20 +1,22 @@
-//! An executor at an address: the configured one, or the one that `connect` saved; each is replaced by the other if it is of no use.
+//! What is at an address: the configured one, or the one that `connect` saved; each is replaced by the other if it is of no use.
 
-use std::path::Path;
-use std::sync::{Arc, OnceLock};
+mod address;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::Provisioner;
+use crate::base::ids::JobId;
 use crate::base::lock::Lock;
-use crate::edge::allowance::{Allowance, is_ngrok};
 use crate::edge::pairing::{Pairing, Saved};
 use crate::edge::settings::Endpoint;
+use crate::jupyter::{OpenNotebook, Server};
 use crate::runtime::error::Reach;
-use crate::runtime::executor::Executor;
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
+pub use address::Address;
 
 /// The current address, and the other known ones.
 #[derive(Debug)]
@@ -23,84 +25,37 @@ pub struct Remote {
     address: Lock<Option<Arc<Address>>>,
     /// The configured address, to fall back to if a saved one is of no use.
     home: Option<Endpoint>,
-    /// The connection that `connect` saved.
-    pairing: Pairing,
-    /// Counts the traffic through ngrok.
-    allowance: Arc<Allowance>,
-}
-
-/// An address, with its executor from its first use on.
-#[derive(Debug)]
-struct Address {
-    endpoint: Endpoint,
-    executor: OnceLock<Arc<Executor>>,
-    /// When this address became the current one.
-    since: Timestamp,
-}
-
-impl Address {
-    fn new(endpoint: Endpoint) -> Self {
-        Self {
-            endpoint,
-            executor: OnceLock::new(),
-            since: Timestamp::now(),
-        }
-    }
-
-    /// Whether `asked` is the executor of this address.
-    fn leads_to(&self, asked: &dyn Runtime) -> bool {
-        let executor = self.executor.get();
-        executor.is_some_and(|executor| std::ptr::addr_eq(Arc::as_ptr(executor), asked))
-    }
-
-    fn has_answered(&self) -> bool {
-        let executor = self.executor.get();
-        executor.is_some_and(|executor| executor.boot_id().is_some())
-    }
+    data_dir: PathBuf,
 }
 
 impl Remote {
-    /// The executor at `endpoint`; the saved address and the traffic count are in `data_dir`.
+    /// What is at `endpoint`; the saved address is in `data_dir`.
     #[must_use]
     pub fn at(endpoint: Endpoint, data_dir: &Path) -> Self {
-        Self::new(Some(endpoint), data_dir)
+        Self::through(Address::new(endpoint, data_dir), data_dir)
     }
 
-    /// The executor at the saved address, as soon as there is one.
+    /// As [`Self::at`], at an address that is in use.
+    #[must_use]
+    pub fn through(address: Address, data_dir: &Path) -> Self {
+        let home = Some(address.endpoint.clone());
+        Self::new(home, Some(address), data_dir)
+    }
+
+    /// What is at the saved address, as soon as there is one.
     #[must_use]
     pub fn saved(data_dir: &Path) -> Self {
-        let remote = Self::new(None, data_dir);
+        let remote = Self::new(None, None, data_dir);
         let _ = remote.address();
         remote
     }
 
-    fn new(home: Option<Endpoint>, data_dir: &Path) -> Self {
+    fn new(home: Option<Endpoint>, address: Option<Address>, data_dir: &Path) -> Self {
         Self {
-            address: Lock::new(home.clone().map(Address::new).map(Arc::new)),
+            address: Lock::new(address.map(Arc::new)),
             home,
-            pairing: Pairing::new(data_dir),
-            allowance: Arc::new(Allowance::new(data_dir.join("ngrok.json"))),
+            data_dir: data_dir.to_owned(),
         }
-    }
-
-    /// The current executor.
-    ///
-    /// # Errors
-    /// [`RuntimeError::NotConfigured`]; as [`Executor::new`].
-    pub fn executor(&self) -> RuntimeResult<Arc<Executor>> {
-        let address = self.address().ok_or(RuntimeError::NotConfigured)?;
-        self.executor_at(&address)
-    }
-
-    fn executor_at(&self, address: &Address) -> RuntimeResult<Arc<Executor>> {
-        if let Some(executor) = address.executor.get() {
-            return Ok(executor.clone());
-        }
-        let mut made = Executor::new(&address.endpoint)?;
-        if is_ngrok(&address.endpoint.url) {
-            made = made.counting(self.allowance.clone());
-        }
-        Ok(address.executor.get_or_init(|| Arc::new(made)).clone())
     }
 
     /// The current address; the saved one if there is none yet.
@@ -123,7 +78,8 @@ impl Remote {
 
     /// Loads the saved address. A file that cannot be used is logged and counts as none.
     fn load(&self) -> Option<Saved> {
-        self.pairing.load().unwrap_or_else(|fault| {
+        let saved = Pairing::new(&self.data_dir).load();
+        saved.unwrap_or_else(|fault| {
             tracing::warn!("the saved connection cannot be used: {fault}");
             None
         })
@@ -132,25 +88,17 @@ impl Remote {
     /// Inspects the address and exchanges it in one step.
     fn exchange(&self, other: impl FnOnce(Option<&Address>) -> Option<Endpoint>) {
         let mut address = self.address.lock();
-        if let Some(other) = other(address.as_deref()) {
-            *address = Some(Arc::new(Address::new(other)));
-        }
-    }
-}
-
-#[async_trait]
-impl Provisioner for Remote {
-    async fn runtime(&self, _: Instant) -> RuntimeResult<Arc<dyn Runtime>> {
-        Ok(self.executor()?)
+        let other = other(address.as_deref());
+        let other = other.map(|other| Arc::new(Address::new(other, &self.data_dir)));
+        // The former one is dropped outside the lock: it may still write to the disk.
+        let _former = other.and_then(|other| address.replace(other));
+        drop(address);
     }
 
-    /// Switches to another address if the error suggests that this one or its token is outdated, and
+    /// Switches to another address after `error` of one that may be outdated, and returns whether another one is in use now:
     /// - another one was saved since this one became current, or
     /// - this one has never answered, and the error leaves no doubt.
-    fn heal(&self, asked: &dyn Runtime, error: &RuntimeError) -> bool {
-        if !error.is_stale() {
-            return false;
-        }
+    fn switch(&self, is_failed: impl FnOnce(&Address) -> bool, error: &RuntimeError) -> bool {
         let is_definite = error.reach() != Reach::Unknown
             || matches!(
                 error,
@@ -159,7 +107,7 @@ impl Provisioner for Remote {
         let mut is_other = false;
         self.exchange(|now| {
             let now = now?;
-            if !now.leads_to(asked) {
+            if !is_failed(now) {
                 // Another call has switched already.
                 is_other = true;
                 return None;
@@ -179,24 +127,83 @@ impl Provisioner for Remote {
         });
         is_other
     }
+}
+
+#[async_trait]
+impl Provisioner for Remote {
+    fn begin(&self) {
+        if let Some(address) = self.current() {
+            address.way.begin();
+        }
+    }
+
+    /// Where an executor has to be started first, it may be this that fails, and another address that helps.
+    async fn runtime(&self, deadline: Instant) -> RuntimeResult<Arc<dyn Runtime>> {
+        let first = self.address().ok_or(RuntimeError::NotConfigured)?;
+        let error = match first.runtime(deadline).await {
+            Err(error) if !matches!(error, RuntimeError::Starting { .. }) => error,
+            answer => return answer,
+        };
+        let is_first = |now: &Address| std::ptr::eq(now, &*first);
+        if !self.switch(is_first, &error) {
+            return Err(error);
+        }
+        let other = self.current().ok_or(RuntimeError::NotConfigured)?;
+        other.runtime(deadline).await
+    }
+
+    fn doing(&self) -> Option<String> {
+        self.current()?.way.doing()
+    }
+
+    fn heal(&self, asked: &dyn Runtime, error: &RuntimeError) -> bool {
+        error.is_stale() && self.switch(|now| now.leads_to(asked), error)
+    }
+
+    async fn stop(&self) {
+        if let Some(address) = self.current() {
+            address.way.stop().await;
+        }
+    }
 
     fn place(&self) -> Option<String> {
-        Some(self.current()?.endpoint.address())
+        self.current()?.way.place()
     }
 
     fn boot_id(&self) -> Option<String> {
-        self.executor_at(&*self.current()?).ok()?.boot_id()
+        self.current()?.way.boot_id()
+    }
+
+    async fn jupyter(&self, deadline: Instant) -> RuntimeResult<Option<Arc<Server>>> {
+        match self.current() {
+            Some(address) => address.way.jupyter(deadline).await,
+            None => Ok(None),
+        }
+    }
+
+    fn explain_missing(&self, job: JobId) -> Option<RuntimeError> {
+        self.current()?.way.explain_missing(job)
+    }
+
+    async fn notebooks(&self) -> RuntimeResult<Vec<OpenNotebook>> {
+        match self.current() {
+            Some(address) => address.way.notebooks().await,
+            None => Ok(Vec::new()),
+        }
     }
 
     fn ngrok_month_bytes(&self) -> Option<u64> {
-        let is_counted = is_ngrok(&self.current()?.endpoint.url);
-        is_counted.then(|| self.allowance.of_this_month())
+        self.current()?.way.ngrok_month_bytes()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
+
+    use futures_util::FutureExt as _;
+    use tokio::time::Instant;
 
     use super::Remote;
     use crate::base::advice::Step;
@@ -209,8 +216,14 @@ mod tests {
         endpoint(&format!("{address}/#t0ken"), None).unwrap()
     }
 
+    /// No executor is started at these addresses: the runtime is there at once.
+    fn runtime(remote: &Remote) -> Arc<dyn Runtime> {
+        let found = remote.runtime(Instant::now()).now_or_never();
+        found.unwrap().unwrap()
+    }
+
     fn place(remote: &Remote) -> String {
-        remote.executor().unwrap().address().to_owned()
+        runtime(remote).address().to_owned()
     }
 
     fn refused() -> RuntimeError {
@@ -230,14 +243,14 @@ mod tests {
         let pairing = Pairing::new(folder.path());
         pairing.save(&at("https://saved.example")).unwrap();
         let remote = Remote::at(at("https://home.example"), folder.path());
-        let first = remote.executor().unwrap();
+        let first = runtime(&remote);
         assert!(remote.heal(&*first, &refused()));
         assert_eq!(place(&remote), "https://saved.example");
         // A late error of the first address.
         assert!(remote.heal(&*first, &refused()));
         assert_eq!(place(&remote), "https://saved.example");
         // The saved one is of no use either.
-        assert!(remote.heal(&*remote.executor().unwrap(), &refused()));
+        assert!(remote.heal(&*runtime(&remote), &refused()));
         assert_eq!(place(&remote), "https://home.example");
     }
 
@@ -248,11 +261,11 @@ mod tests {
         pairing.save(&at("https://old.example")).unwrap();
         std::thread::sleep(Duration::from_millis(5));
         let remote = Remote::at(at("https://home.example"), folder.path());
-        assert!(!remote.heal(&*remote.executor().unwrap(), &silent()));
+        assert!(!remote.heal(&*runtime(&remote), &silent()));
         Pairing::new(folder.path())
             .save(&at("https://new.example"))
             .unwrap();
-        assert!(remote.heal(&*remote.executor().unwrap(), &silent()));
+        assert!(remote.heal(&*runtime(&remote), &silent()));
         assert_eq!(place(&remote), "https://new.example");
     }
 

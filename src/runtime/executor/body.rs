@@ -84,7 +84,7 @@ mod tests {
     use super::MAX_FACTS_BYTES;
     use crate::base::fault::Fault as _;
     use crate::base::secret::Secret;
-    use crate::edge::settings::Endpoint;
+    use crate::edge::settings::{Endpoint, Kind};
     use crate::runtime::executor::Executor;
     use crate::runtime::{Machine, RuntimeError};
     use crate::wire::machine::Health;
@@ -93,6 +93,7 @@ mod tests {
     async fn health(head: &str, body: &[u8]) -> Result<Health, RuntimeError> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = Endpoint {
+            kind: Kind::Executor,
             url: Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap(),
             token: Secret::new("token"),
         };

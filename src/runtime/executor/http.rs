@@ -142,7 +142,7 @@ mod tests {
     use crate::base::ids::JobId;
     use crate::base::secret::Secret;
     use crate::edge::allowance::Allowance;
-    use crate::edge::settings::Endpoint;
+    use crate::edge::settings::{Endpoint, Kind};
     use crate::runtime::executor::Executor;
     use crate::runtime::{Code, Machine, Runtime};
 
@@ -166,6 +166,7 @@ mod tests {
     fn at(listener: &TcpListener) -> Executor {
         let address = listener.local_addr().unwrap();
         let endpoint = Endpoint {
+            kind: Kind::Executor,
             url: Url::parse(&format!("http://{address}")).unwrap(),
             token: Secret::new("token"),
         };

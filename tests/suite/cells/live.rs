@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use smart_colab::base::secret::Secret;
-use smart_colab::edge::settings::Endpoint;
+use smart_colab::edge::settings::{Endpoint, Kind};
 use smart_colab::jupyter::Server;
 use url::Url;
 
@@ -164,6 +164,7 @@ async fn without_collaboration_files_are_edited_and_an_open_tab_is_named() {
     assert_eq!(status, 201, "{session}");
     let session: Value = serde_json::from_str(&session).unwrap();
     let endpoint = Endpoint {
+        kind: Kind::Jupyter,
         url: Url::parse(&server.url()).unwrap(),
         token: Secret::new(TOKEN),
     };

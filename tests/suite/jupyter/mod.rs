@@ -1,10 +1,12 @@
 //! The four promises where the machine is reached through a Jupyter Server: the real binary, real servers, the real executor that it starts there.
 
+mod connecting;
 mod gateways;
 mod healing;
 mod links;
 mod notebooks;
 mod refusals;
+mod without_executor;
 
 use std::fs;
 use std::time::Instant;

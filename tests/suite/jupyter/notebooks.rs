@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{bridge, finish, run, succeeded};
+use super::{Answer, MARK, bridge, finish, run, succeeded};
 use crate::support::home::Home;
 use crate::support::jupyter::Jupyter;
 
@@ -31,8 +31,38 @@ fn code_runs_in_the_kernel_of_an_open_notebook_and_leaves_it_alive() {
     let session = json!({"session": "notebook:analysis.ipynb"});
     let variables = bridge.call("list_colab_variables", session.clone());
     assert!(variables.text.contains("theirs"), "{variables:?}");
-    let refused = bridge.call("restart_session", session);
-    assert!(refused.fact("hint").contains("Jupyter"), "{refused:?}");
+    let sessions = bridge.call("check_colab_connection", json!({}));
+    let sessions = sessions.facts["sessions"].as_array().unwrap();
+    let adopted: Vec<_> = sessions.iter().map(|one| &one["adopted"]).collect();
+    assert_eq!(adopted, [&json!(null), &json!(kernel)], "{sessions:?}");
+
+    // A restart is the user's to allow: it ends their variables, and our code.
+    let code = format!("{MARK}import time\nprint('printed', flush=True)\ntime.sleep(600)");
+    let running = json!({"code": code, "session": session["session"]});
+    let running = bridge.begin_call("run_code_quick", running);
+    server.until_logged("printed");
+    let refused = bridge.call("restart_session", session.clone());
+    refused.refused("invalid_argument");
+    assert!(refused.fact("hint").contains("confirm"), "{refused:?}");
+    let confirmed = json!({"session": session["session"], "confirm": true});
+    let restarted = bridge.call("restart_session", confirmed);
+    let ended = Answer::of(&bridge.answer(running));
+    assert_eq!(ended.facts["state"], "interrupted", "{ended:?}");
+    assert_eq!(
+        restarted.facts["ended_jobs"],
+        json!([ended.facts["job_id"]]),
+        "{restarted:?}"
+    );
+    assert!(
+        restarted.fact("message").contains("variables are gone"),
+        "{restarted:?}"
+    );
+    let code = json!({"code": "'theirs' in globals()", "session": session["session"]});
+    let answer = bridge.call("run_code_quick", code);
+    assert_eq!(finish(&mut bridge, answer).text, "False\n");
+    let nowhere = format!("kernel:{}", uuid::Uuid::nil());
+    let nowhere = json!({"session": nowhere, "confirm": true});
+    bridge.call("restart_session", nowhere).refused("not_found");
     let other = bridge.call(
         "run_code_quick",
         json!({"code": "1", "session": "notebook:other.ipynb"}),
