@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
@@ -50,8 +50,8 @@ enum Harm {
     HelperEnds,
 }
 
-/// Most cut a connection, some while the code is sent.
-fn harms(chance: &mut Chance) -> Vec<Harm> {
+/// Most end a connection, the first while the code is sent. One that is left half open is noticed after up to 25 seconds.
+fn harms(chance: &mut Chance, half_open: u64) -> Vec<Harm> {
     let at = |chance: &mut Chance, what| {
         let way = [Way::ToExecutor, Way::ToBridge][usize::from(chance.within(0..3) > 0)];
         Harm::Wire(Fault::At(way, chance.bytes(), what))
@@ -64,11 +64,11 @@ fn harms(chance: &mut Chance) -> Vec<Harm> {
             let time = chance.millis(20..800);
             at(chance, Break::Delay(time))
         }));
-        harms.push(at(chance, Break::Swallow));
         harms.push(Harm::Wire(Fault::Refuse(chance.millis(50..800))));
         harms.push(Harm::Wire(Fault::Silence(chance.millis(100..800))));
         harms.extend([Harm::HelperRestarts, Harm::HelperEnds]);
     }
+    harms.extend((0..half_open).map(|_| at(chance, Break::Swallow)));
     chance.shuffle(&mut harms[1..]);
     harms
 }
@@ -80,6 +80,7 @@ async fn a_jupyter_server_that_breaks_loses_no_line_and_causes_no_second_run() {
             Chance::of("jupyter", round),
             Jupyter::server("/", &[]),
             None,
+            scaled(1, 5),
         )
         .await;
     }
@@ -89,7 +90,7 @@ async fn a_jupyter_server_that_breaks_loses_no_line_and_causes_no_second_run() {
 async fn a_server_below_the_path_of_a_hub_loses_no_line_and_causes_no_second_run() {
     for round in 0..scaled(1, 3) {
         let server = Jupyter::server("/user/bob/", &[]);
-        survive(Chance::of("hub", round), server, None).await;
+        survive(Chance::of("hub", round), server, None, scaled(0, 5)).await;
     }
 }
 
@@ -100,23 +101,34 @@ async fn a_server_with_the_kernels_of_a_gateway_loses_no_line_and_causes_no_seco
         let url = format!("--gateway-url={}", gateway.url());
         let token = format!("--GatewayClient.auth_token={TOKEN}");
         let server = Jupyter::server("/", &[&url, &token]);
-        survive(Chance::of("gateway", round), server, Some(gateway)).await;
+        survive(
+            Chance::of("gateway", round),
+            server,
+            Some(gateway),
+            scaled(0, 5),
+        )
+        .await;
     }
 }
 
 /// With a gateway, code runs there and outlives the server.
-async fn survive(mut chance: Chance, mut server: Jupyter, gateway: Option<Jupyter>) {
-    let (home, root) = (Home::new(), gateway.as_ref().unwrap_or(&server).root());
-    let mut cable = Cable::to(server.address());
-    let (direct, through) = (server.address().to_string(), cable.address().to_string());
-    let url = server.setting().replace(&direct, &through);
-    let caller = Caller::start_at(&home, &url, MIN_BUDGET).await;
+async fn survive(mut chance: Chance, server: Jupyter, gateway: Option<Jupyter>, half_open: u64) {
+    let mut rig = Rig {
+        cable: Cable::to(server.address()),
+        root: gateway.as_ref().unwrap_or(&server).root(),
+        home: Home::new(),
+        server,
+    };
+    let direct = rig.server.address().to_string();
+    let through = rig.cable.address().to_string();
+    let url = rig.server.setting().replace(&direct, &through);
+    let caller = Caller::start_at(&rig.home, &url, MIN_BUDGET).await;
+    break_the_way(&mut chance, &caller, &mut rig, half_open).await;
 
-    break_the_way(&mut chance, &caller, &server, &mut cable, &root).await;
-
+    let Rig { server, root, .. } = &mut rig;
     let code = ENDLESS.replace("LINES", &LINES.to_string());
     let mut reader = caller.run(&code, "main", 600).await;
-    until("lines", || noted(&root) > 0).await;
+    until("lines", || noted(root) > 0).await;
     sleep(chance.millis(0..1_000)).await;
     block_in_place(|| {
         server.kill();
@@ -135,25 +147,18 @@ async fn survive(mut chance: Chance, mut server: Jupyter, gateway: Option<Jupyte
         }
     );
     assert!(expected().starts_with(&reader.text), "{}", reader.text);
-    let read = reader.text.lines().count();
-    assert!(read >= noted(&root), "{read} of {} lines", noted(&root));
+    let (read, printed) = (reader.text.lines().count(), noted(root));
+    assert!(read >= printed, "{read} of {printed} lines");
     assert_eq!(fs::read_to_string(root.join("ran")).unwrap(), "xy");
-    caller
-        .quick("print('after')", "main")
-        .await
-        .assert_read("after\n");
+    let after = caller.quick("print('after')", "main").await;
+    after.assert_read("after\n");
     caller.client.leave().await;
 }
 
-async fn break_the_way(
-    chance: &mut Chance,
-    caller: &Caller,
-    server: &Jupyter,
-    cable: &mut Cable,
-    root: &Path,
-) {
+async fn break_the_way(chance: &mut Chance, caller: &Caller, rig: &mut Rig, half_open: u64) {
+    let root = rig.root.clone();
     fs::write(root.join("struck"), "").unwrap();
-    let (harms, mut pauses) = (harms(chance), chance.branch());
+    let (harms, mut pauses) = (harms(chance, half_open), chance.branch());
     let code = CODE
         .replace("HARMS", &harms.len().to_string())
         .replace("LINES", &LINES.to_string());
@@ -162,8 +167,8 @@ async fn break_the_way(
         let struck = File::options().append(true).open(root.join("struck"));
         let mut struck = struck.unwrap();
         for harm in harms {
-            let done = timeout(PATIENCE, strike(&harm, server, cable)).await;
-            done.unwrap_or_else(|_| panic!("no traffic met {harm:?}"));
+            let done = timeout(PATIENCE, rig.strike(&harm)).await;
+            done.unwrap_or_else(|_| panic!("{harm:?} never struck"));
             struck.write_all(b"x").unwrap();
             sleep(pauses.millis(0..150)).await;
         }
@@ -187,21 +192,39 @@ async fn break_the_way(
     assert_same_lines(&fs::read_to_string(kept).unwrap(), &expected);
 }
 
-async fn strike(harm: &Harm, server: &Jupyter, cable: &mut Cable) {
-    let (method, action) = match harm {
-        Harm::Wire(fault) => return cable.strike(*fault, FAULT_PATIENCE).await,
-        Harm::HelperRestarts => ("POST", "/restart"),
-        Harm::HelperEnds => ("DELETE", ""),
-    };
-    loop {
-        let kernels = block_in_place(|| server.kernels());
-        for kernel in &kernels {
-            block_in_place(|| server.ask(method, &format!("api/kernels/{kernel}{action}")));
+/// A bridge's home, the server, the cable between them, and the folder in which code runs.
+struct Rig {
+    home: Home,
+    server: Jupyter,
+    cable: Cable,
+    root: PathBuf,
+}
+
+impl Rig {
+    async fn strike(&mut self, harm: &Harm) {
+        let (method, action) = match harm {
+            Harm::Wire(fault) => return self.cable.strike(*fault, FAULT_PATIENCE).await,
+            Harm::HelperRestarts => ("POST", "/restart"),
+            Harm::HelperEnds => ("DELETE", ""),
+        };
+        loop {
+            // It may be starting, or gone since its id was recorded.
+            let answer = self.helper().and_then(|helper| {
+                let route = format!("api/kernels/{helper}{action}");
+                block_in_place(|| self.server.ask(method, &route))
+            });
+            if answer.is_some_and(|(status, _)| matches!(status, 200 | 204)) {
+                return;
+            }
+            sleep(FAULT_PATIENCE).await;
         }
-        if !kernels.is_empty() {
-            return;
-        }
-        sleep(FAULT_PATIENCE).await;
+    }
+
+    /// The kernel that the bridge recorded as its helper.
+    fn helper(&self) -> Option<String> {
+        let servers = fs::read_dir(self.home.folder("data/jupyter")).ok()?;
+        let file = servers.flatten().next()?.path().join("0.kernel");
+        fs::read_to_string(file).ok()
     }
 }
 

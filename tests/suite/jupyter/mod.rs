@@ -1,5 +1,6 @@
 //! The four promises where the machine is reached through a Jupyter Server: the real binary, real servers, the real executor that it starts there.
 
+mod flows;
 mod gateways;
 mod healing;
 mod links;
