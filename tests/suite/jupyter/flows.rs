@@ -43,6 +43,12 @@ fn the_flows_of_a_notebook_server_work_with_these_tools() {
             json!({"notebook": notebook, "create": true}),
         );
     }
+    // Creating what exists keeps it.
+    let kept = did(b, "add_text_cell", json!({"content": "kept"}));
+    let again = json!({"notebook": "a.ipynb", "create": true});
+    did(b, "open_notebook", again);
+    assert!(read(b, "a.ipynb").contains("kept"));
+    did(b, "delete_cell", json!({"cell_id": kept.facts["cell_id"]}));
     let listed = did(b, "open_notebook", json!({})).whole.to_string();
     assert!(
         listed.contains("a.ipynb") && listed.contains("sub/b.ipynb"),
