@@ -31,7 +31,7 @@ pub(crate) fn rows(_: &Executor, peers: &[Peer]) -> Vec<Row> {
     start().leave();
     let mut bridge = start();
     bridge.request("tools/list", json!({}));
-    let idle = bridge.resident();
+    let idle = bridge.resident().zip(bridge.private());
     let there = json!({"code": CODE, "session": format!("kernel:{kernel}")});
     let mut rows = beside_jupyter_client(&server, &kernel, &mut bridge, &there);
     let (read, lost) = log(&mut bridge);
@@ -58,8 +58,17 @@ pub(crate) fn rows(_: &Executor, peers: &[Peer]) -> Vec<Row> {
 
         let mut other = start_peer();
         other.request("tools/list", json!({}));
-        if let (Some(ours), Some(theirs)) = (idle, other.resident()) {
-            beside("memory idle", "MB", &[ours], &[theirs], 1.0 / 10.0);
+        let beside_idle = other.resident().zip(other.private());
+        if let (Some(ours), Some(theirs)) = (idle, beside_idle) {
+            let bound = 1.0 / 10.0;
+            beside("memory idle", "MB", &[ours.0], &[theirs.0], bound);
+            beside(
+                "the same without files",
+                "MB",
+                &[ours.1],
+                &[theirs.1],
+                bound,
+            );
         }
         peer.run(&mut other, CODE);
         let [ours, theirs] = in_turn(

@@ -123,6 +123,11 @@ impl Server {
         self.memory("VmRSS:")
     }
 
+    /// Returns the resident memory in MB that is not of files, such as the program's own (Linux).
+    pub(crate) fn private(&self) -> Option<f64> {
+        self.memory("RssAnon:")
+    }
+
     /// Returns the peak resident memory in MB (Linux).
     pub(crate) fn peak(&self) -> Option<f64> {
         self.memory("VmHWM:")
