@@ -14,6 +14,7 @@ mod chunked;
 mod far;
 mod http;
 mod jupyter;
+mod kernel;
 mod link;
 mod looks;
 mod output;
@@ -34,10 +35,13 @@ use peers::Peer;
 use support::executor::Executor;
 use table::Row;
 
+/// The group whose peers need a Jupyter Server.
+const JUPYTER: &str = "jupyter";
+
 /// Measures a group with an executor, beside peers.
 type Group = fn(&Executor, &[Peer]) -> Vec<Row>;
 
-const GROUPS: [(&str, Group); 8] = [
+const GROUPS: [(&str, Group); 9] = [
     ("start", start::rows),
     ("quick", quick::rows),
     ("far", far::rows),
@@ -46,6 +50,7 @@ const GROUPS: [(&str, Group); 8] = [
     ("chunked", chunked::rows),
     ("looks", looks::rows),
     ("transfers", transfers::rows),
+    (JUPYTER, jupyter::rows),
 ];
 
 fn main() -> ExitCode {
@@ -69,6 +74,8 @@ fn main() -> ExitCode {
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
             println!("{name}");
             let executor = Executor::start();
+            let is_meant = |peer: &&Peer| peer.is_for_jupyter() == (name == JUPYTER);
+            let peers: Vec<_> = peers.iter().filter(is_meant).cloned().collect();
             let rows = group(&executor, &peers);
             rows.iter().for_each(Row::show);
             all.push((name, rows));

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::jupyter::Kernel;
+use crate::kernel::Kernel;
 use crate::peers::Peer;
 use crate::server::Server;
 use crate::support::executor::Executor;
@@ -33,7 +33,7 @@ pub(crate) fn rows(executor: &Executor, _: &[Peer]) -> Vec<Row> {
         let [through, direct] = in_turn(
             TURNS,
             [
-                &mut || timed(|| bridge.run("run_code_long", &arguments)),
+                &mut || timed(|| drop(bridge.run("run_code_long", &arguments))),
                 &mut || kernel.run_to(code, &file),
             ],
         );

@@ -7,16 +7,20 @@ use std::process::Command;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::server::Server;
-use crate::support::python::python;
+use super::server::{Server, text};
+use crate::support::python::{environment, python};
 
 /// How to start a server and run code on it.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Peer {
     pub name: String,
-    /// Program and arguments; `{python}` is a Python with the packages that the tests use.
+    /// Packages with their versions, installed into a Python of its own in the build folder.
+    #[serde(default)]
+    packages: Vec<String>,
+    /// Program and arguments. `{python}` is its Python, or one with the packages that the tests use, and `{bin}` the folder of its programs.
     command: Vec<String>,
+    /// `{url}` and `{token}` are those of a Jupyter Server.
     #[serde(default)]
     env: HashMap<String, String>,
     /// The tool that runs code, and the argument that takes the code.
@@ -39,25 +43,44 @@ impl Peer {
         Self::read(&format!("{peers}/python_sdk.json"))
     }
 
+    /// Whether it needs a Jupyter Server.
+    pub(crate) fn is_for_jupyter(&self) -> bool {
+        self.env.values().any(|value| value.contains("{url}"))
+    }
+
     pub(crate) fn start(&self) -> Server {
-        let python = python();
-        let python = python.to_str().unwrap();
-        let mut words = self
-            .command
-            .iter()
-            .map(|word| word.replace("{python}", python));
+        self.start_at("", "")
+    }
+
+    /// Starts it on the Jupyter Server at this address.
+    pub(crate) fn start_at(&self, url: &str, token: &str) -> Server {
+        let python = match &*self.packages {
+            [] => python(),
+            packages => environment("peers", &packages.join("\n"), packages),
+        };
+        let (bin, python) = (python.parent().unwrap(), python.to_str().unwrap());
+        let bin = bin.to_str().unwrap();
+        let filled = |text: &String| {
+            text.replace("{python}", python)
+                .replace("{bin}", bin)
+                .replace("{url}", url)
+                .replace("{token}", token)
+        };
+        let mut words = self.command.iter().map(filled);
         let mut command = Command::new(words.next().expect("a command"));
         command
             .args(words)
-            .envs(&self.env)
+            .envs(self.env.iter().map(|(name, value)| (name, filled(value))))
             .current_dir(env!("CARGO_MANIFEST_DIR"));
         Server::start(command)
     }
 
-    pub(crate) fn run(&self, server: &mut Server, code: &str) {
+    /// Runs code; returns the text of the answer.
+    pub(crate) fn run(&self, server: &mut Server, code: &str) -> String {
         let mut arguments = self.arguments.clone();
         arguments.insert(self.argument.clone(), code.into());
         let answer = server.call(&self.tool, &Value::Object(arguments));
         assert_ne!(answer["isError"], true, "{answer}");
+        text(&answer)
     }
 }

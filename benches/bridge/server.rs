@@ -88,14 +88,18 @@ impl Server {
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
     }
 
-    /// Runs code on the bridge to its end, in as many calls as needed.
-    pub(crate) fn run(&mut self, tool: &str, arguments: &Value) {
-        let mut facts = facts(&self.call(tool, arguments));
-        while facts["state"] == "running" {
+    /// Runs code on the bridge to its end, in as many calls as needed; returns their answers.
+    pub(crate) fn run(&mut self, tool: &str, arguments: &Value) -> Vec<Value> {
+        let mut answers = vec![self.call(tool, arguments)];
+        loop {
+            let facts = facts(&answers[answers.len() - 1]);
+            if facts["state"] != "running" {
+                assert_eq!(facts["state"], "succeeded", "{facts}");
+                return answers;
+            }
             let next = json!({"job_id": facts["job_id"], "after": facts["next"]});
-            facts = self::facts(&self.call("get_output", &next));
+            answers.push(self.call("get_output", &next));
         }
-        assert_eq!(facts["state"], "succeeded", "{facts}");
     }
 
     pub(crate) fn quick(&mut self, code: &str) {
@@ -119,6 +123,11 @@ impl Server {
         self.memory("VmRSS:")
     }
 
+    /// Returns the resident memory in MB that is not of files, such as the program's own (Linux).
+    pub(crate) fn private(&self) -> Option<f64> {
+        self.memory("RssAnon:")
+    }
+
     /// Returns the peak resident memory in MB (Linux).
     pub(crate) fn peak(&self) -> Option<f64> {
         self.memory("VmHWM:")
@@ -134,6 +143,12 @@ impl Server {
     /// Disconnects by closing stdin, and waits for the server's end.
     pub(crate) fn leave(mut self) {
         drop(self.stdin);
+        self.child.wait().unwrap();
+    }
+
+    /// Ends the server as clients end one that goes on without stdin.
+    pub(crate) fn end(mut self) {
+        self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
@@ -155,6 +170,12 @@ pub(crate) fn bridge(line: &str, folder: &Path) -> Command {
 
 pub(crate) fn call(tool: &str, arguments: &Value) -> Value {
     json!({"name": tool, "arguments": arguments})
+}
+
+/// Returns all text of an answer.
+pub(crate) fn text(answer: &Value) -> String {
+    let blocks = answer["content"].as_array().into_iter().flatten();
+    blocks.filter_map(|block| block["text"].as_str()).collect()
 }
 
 /// Returns the facts in the first block of an execution's answer.

@@ -19,12 +19,17 @@ pub(crate) fn rows(executor: &Executor, peers: &[Peer]) -> Vec<Row> {
     // The first starts read the programs from the disk.
     start().leave();
     python.start().leave();
-    let (mut listed, mut beside_listed) = (Vec::new(), Vec::new());
+    let mut listed = Vec::new();
     let [ours, theirs] = in_turn(
         STARTS,
-        [&mut || started(start, &mut listed), &mut || {
-            started(|| python.start(), &mut beside_listed)
-        }],
+        [
+            &mut || {
+                let [greeted, then] = started(start);
+                listed.push(then);
+                greeted
+            },
+            &mut || started(|| python.start())[0],
+        ],
     );
     let mut rows = vec![
         Row::median("spawn to the answer to initialize", "ms", ours.clone()).at_most(5.0),
@@ -38,9 +43,7 @@ pub(crate) fn rows(executor: &Executor, peers: &[Peer]) -> Vec<Row> {
         Row::median("spawn to the answer to tools/list", "ms", listed),
     ];
     for peer in peers {
-        let times: Vec<f64> = (0..STARTS)
-            .map(|_| started(|| peer.start(), &mut Vec::new()))
-            .collect();
+        let times: Vec<f64> = (0..STARTS).map(|_| started(|| peer.start())[0]).collect();
         rows.push(Row::ratio(
             format!("spawn to initialize / {}", peer.name),
             "ms",
@@ -52,15 +55,21 @@ pub(crate) fn rows(executor: &Executor, peers: &[Peer]) -> Vec<Row> {
     rows
 }
 
-/// Returns the milliseconds to `initialize` and pushes those to `tools/list`.
-fn started(start: impl Fn() -> Server, listed: &mut Vec<f64>) -> f64 {
+/// Returns the milliseconds to the answers to `initialize` and to `tools/list`.
+pub(crate) fn started(start: impl Fn() -> Server) -> [f64; 2] {
+    let (times, server) = ready(start);
+    server.leave();
+    times
+}
+
+/// Starts a server; returns the milliseconds to the answers to `initialize` and to `tools/list`.
+pub(crate) fn ready(start: impl Fn() -> Server) -> ([f64; 2], Server) {
     let began = Instant::now();
     let mut server = start();
     let greeted = millis(began.elapsed());
     server.request("tools/list", json!({}));
-    listed.push(millis(began.elapsed()));
-    server.leave();
-    greeted
+    let listed = millis(began.elapsed());
+    ([greeted, listed], server)
 }
 
 fn memory(mut bridge: Server) -> Vec<Row> {

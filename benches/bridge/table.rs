@@ -171,8 +171,10 @@ fn digits(value: f64) -> String {
         0
     } else if value.abs() >= 10.0 {
         1
-    } else {
+    } else if value.abs() >= 0.1 || value == 0.0 {
         2
+    } else {
+        4
     };
     format!("{value:.places$}")
 }

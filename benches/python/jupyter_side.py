@@ -1,13 +1,14 @@
 """Drive a kernel by jupyter_client directly: reads `{"code": …, "to": …}` a line, answers with the seconds it took.
 
-`to` is a file for the code's output.
+`to` is a file for the code's output. The kernel is that of the connection file in the arguments, or a new one.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from time import perf_counter
 
@@ -41,16 +42,36 @@ def run(client: BlockingKernelClient, code: str, to: str | None) -> float:
     return took
 
 
-def main() -> None:
-    """Serve until stdin ends."""
+@contextmanager
+def connected(file: str) -> Iterator[BlockingKernelClient]:
+    """Connect to a running kernel."""
+    client = BlockingKernelClient(connection_file=file)
+    client.load_connection_file()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=PATIENCE)
+        yield client
+    finally:
+        client.stop_channels()
+
+
+@contextmanager
+def started() -> Iterator[BlockingKernelClient]:
+    """Start a kernel."""
     manager, client = start_new_kernel(kernel_name="python3")
     try:
-        for line in sys.stdin:
-            wanted = json.loads(line)
-            print(json.dumps(run(client, wanted["code"], wanted.get("to"))), flush=True)
+        yield client
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
+
+
+def main() -> None:
+    """Serve until stdin ends."""
+    with connected(sys.argv[1]) if len(sys.argv) > 1 else started() as client:
+        for line in sys.stdin:
+            wanted = json.loads(line)
+            print(json.dumps(run(client, wanted["code"], wanted.get("to"))), flush=True)
 
 
 main()

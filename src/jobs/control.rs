@@ -67,19 +67,21 @@ impl Jobs {
     /// # Errors
     /// As [`Jobs::session`].
     pub async fn current(&self, session: &str, deadline: Instant) -> RuntimeResult<Option<JobId>> {
-        let found = self.session(session, deadline).await?;
-        if let Some(id) = found.running_job {
-            return Ok(id.parse().ok());
+        loop {
+            let found = self.session(session, deadline).await?;
+            if let Some(id) = found.running_job {
+                return Ok(id.parse().ok());
+            }
+            if found.queued_jobs == 0 {
+                return Ok(None);
+            }
+            let queued = self.newest(Some(session), Some(JobState::Queued), deadline);
+            let queued = queued.await?.into_iter();
+            if let Some(first) = queued.min_by_key(|job| job.queue_position) {
+                return Ok(Some(first.id));
+            }
+            // It began to run between the two requests.
         }
-        if found.queued_jobs == 0 {
-            return Ok(None);
-        }
-        let queued = self.newest(Some(session), Some(JobState::Queued), deadline);
-        let first = queued
-            .await?
-            .into_iter()
-            .min_by_key(|job| job.queue_position);
-        Ok(first.map(|job| job.id))
     }
 
     /// Ends a session's kernel with all its jobs, and starts a new one. Happens at most once; whether it did after an error, see

@@ -229,10 +229,14 @@ fn last_limits_the_export_to_the_newest_jobs() {
 #[test]
 fn code_that_did_not_finish_is_marked_in_the_notebook() {
     let (executor, home) = (Executor::shared(), Home::new());
-    let mut bridge = executor.bridge(&home, &[("SMART_COLAB_CALL_BUDGET_SEC", "5")]);
+    let mut bridge = executor.bridge(&home, &[]);
     let session = "notebook-ends";
     let run = |bridge: &mut Bridge, code: &str, timeout: u64| {
         let arguments = json!({"code": code, "session": session, "timeout_sec": timeout});
+        bridge.call("run_code_long", arguments)
+    };
+    let start = |bridge: &mut Bridge, code: &str| {
+        let arguments = json!({"code": code, "session": session, "wait_sec": 0});
         bridge.call("run_code_long", arguments)
     };
     run(
@@ -244,9 +248,9 @@ fn code_that_did_not_finish_is_marked_in_the_notebook() {
     run(&mut bridge, "import os\nos._exit(1)", 60).refused("kernel_died");
     let begun = executor.root().join("notebook-begun");
     let code = "print('so far', flush=True)\nopen('notebook-begun', 'w').close()\nimport time\ntime.sleep(600)";
-    let running = run(&mut bridge, code, 600);
+    let running = start(&mut bridge, code);
     until_there(&begun);
-    run(&mut bridge, "print('next')", 60);
+    start(&mut bridge, "print('next')");
 
     let report = bridge.call("export_notebook", json!({"session": session}));
     let (notebook, shown) = check(&path(&report), None);

@@ -1,5 +1,6 @@
-//! One Python environment for all tests: the executor's packages and those of its own tests.
+//! Python environments: one for all tests, with the executor's packages and those of its own tests.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,12 +16,26 @@ pub(crate) fn python() -> PathBuf {
 
 fn ready() -> PathBuf {
     let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("colab/requirements-dev.txt");
-    let digest = Sha256::digest(fs::read(&requirements).unwrap());
+    let text = fs::read_to_string(&requirements).unwrap();
+    environment(
+        "test-python",
+        &text,
+        [OsStr::new("-r"), requirements.as_ref()],
+    )
+}
+
+/// Returns a Python with these arguments of `pip install` installed, created in the build folder once for each `text` that names them all.
+pub(crate) fn environment(
+    folder: &str,
+    text: &str,
+    packages: impl IntoIterator<Item = impl AsRef<OsStr>>,
+) -> PathBuf {
+    let digest = Sha256::digest(text);
     let name: String = digest[..8]
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("test-python");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(folder);
     fs::create_dir_all(&folder).unwrap();
 
     let lock = File::create(folder.join(format!("{name}.lock"))).unwrap();
@@ -34,13 +49,13 @@ fn ready() -> PathBuf {
     let complete = place.join("complete");
     if !complete.exists() {
         let _ = fs::remove_dir_all(&place);
-        make(&place, &python, &requirements);
+        make(&place, &python, packages);
         fs::write(&complete, "").unwrap();
     }
     python
 }
 
-fn make(place: &Path, python: &Path, requirements: &Path) {
+fn make(place: &Path, python: &Path, packages: impl IntoIterator<Item = impl AsRef<OsStr>>) {
     let base = base();
     if which::which("uv").is_ok() {
         let mut venv = Command::new("uv");
@@ -50,7 +65,7 @@ fn make(place: &Path, python: &Path, requirements: &Path) {
         );
         let mut install = Command::new("uv");
         install.args(["pip", "install", "--python"]).arg(python);
-        succeed(install.arg("-r").arg(requirements));
+        succeed(install.args(packages));
     } else {
         succeed(Command::new(&base).args(["-m", "venv"]).arg(place));
         let mut install = Command::new(python);
@@ -60,9 +75,8 @@ fn make(place: &Path, python: &Path, requirements: &Path) {
             "install",
             "--quiet",
             "--disable-pip-version-check",
-            "-r",
         ]);
-        succeed(install.arg(requirements));
+        succeed(install.args(packages));
     }
 }
 

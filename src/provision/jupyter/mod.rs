@@ -291,7 +291,7 @@ impl Shared {
         let ended = |_| Fault::start("the start was interrupted", "Call again.");
         let kernel = helping.await.map_err(ended)??;
         self.say("connecting to the helper kernel");
-        let channel = server.open(&kernel, &self.session, PULSE).await?;
+        let channel = start::open(&server, &kernel, &self.session).await?;
         let (boot_id, kernels) = match start::start(&channel, &|step| self.say(step)).await {
             Ok(boot_id) => (boot_id, None),
             Err(Fault::NoExecutor { reason }) => {

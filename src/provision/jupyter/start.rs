@@ -5,17 +5,20 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use super::fault::Fault;
 use super::package::{Package, package};
 use super::{PULSE, Say};
-use crate::jupyter::{Channel, JupyterError, Route};
+use crate::jupyter::{Channel, JupyterError, Route, Server};
 use crate::provision::embedded::{RELAY, sources};
 use crate::wire::API_VERSION;
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// For the executor to start, which the relay bounds.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
+/// Between looks at a kernel that does not answer yet.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// Small enough for progress on slow links.
 const PIECE_BYTES: usize = 512 * 1024;
 
@@ -37,6 +40,26 @@ pub(super) fn accepted(content: Value) -> Result<Value, Refusal> {
         detail: text("detail"),
         content,
     })
+}
+
+/// Opens the channel to a helper kernel. A server leaves this request unanswered for a minute if the kernel ends meanwhile, so it is looked for.
+pub(super) async fn open(
+    server: &Server,
+    kernel: &str,
+    session: &str,
+) -> Result<Channel, JupyterError> {
+    let gone = async {
+        loop {
+            sleep(LOOK_INTERVAL).await;
+            if matches!(server.has_kernel(kernel).await, Ok(false)) {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        opened = server.open(kernel, session, PULSE) => opened,
+        () = gone => Err(JupyterError::NotFound),
+    }
 }
 
 /// Makes the kernel a helper, and starts an executor there unless one runs; returns its boot id.
@@ -153,4 +176,45 @@ fn refused(refusal: &Refusal) -> Fault {
         _ => "Change what it names on the server, then call again.",
     };
     Fault::start(refusal.detail.clone(), remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use url::Url;
+
+    use super::open;
+    use crate::base::secret::Secret;
+    use crate::edge::settings::Endpoint;
+    use crate::jupyter::{JupyterError, Server};
+
+    #[tokio::test]
+    async fn a_channel_to_a_kernel_that_ends_is_not_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = Endpoint {
+            url: Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap(),
+            token: Secret::new("token"),
+        };
+        let serving = async {
+            let mut opening = Vec::new();
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 4096];
+                let length = stream.read(&mut request).await.unwrap();
+                if request[..length].starts_with(b"GET /api/kernels/id/channels") {
+                    opening.push(stream);
+                } else {
+                    let reply = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+                    let _ = stream.write_all(reply).await;
+                }
+            }
+        };
+        let server = Server::new(&endpoint).unwrap();
+        let error = tokio::select! {
+            () = serving => unreachable!(),
+            opened = open(&server, "id", "session") => opened.unwrap_err(),
+        };
+        assert!(matches!(error, JupyterError::NotFound), "{error}");
+    }
 }

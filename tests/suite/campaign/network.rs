@@ -20,7 +20,7 @@ const LINES: u64 = 20_000;
 /// Concurrent readers of the job. A swallowed answer costs one of them a call.
 const READERS: usize = 3;
 /// A fault that sees no traffic for this long strikes at the next byte.
-const FAULT_PATIENCE: Duration = Duration::from_millis(700);
+pub(super) const FAULT_PATIENCE: Duration = Duration::from_millis(700);
 
 /// Prints its lines in pieces cut at arbitrary points, the last ones after most faults have struck. Each fault adds a byte to the file `struck`.
 const CODE: &str = "
@@ -126,7 +126,7 @@ async fn survive(mut chance: Chance) {
 }
 
 /// Reads the job to its end, and again from its beginning until all faults have struck.
-async fn follow(
+pub(super) async fn follow(
     caller: &Caller,
     mut reader: Reader,
     mut chance: Chance,

@@ -1,6 +1,7 @@
 //! The four promises where the machine is reached through a Jupyter Server: the real binary, real servers, the real executor that it starts there.
 
 mod connecting;
+mod flows;
 mod gateways;
 mod healing;
 mod links;
