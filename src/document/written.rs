@@ -9,7 +9,7 @@ use super::error::DocumentError;
 use super::store::Notice;
 use crate::base::ids::JobId;
 use crate::jobs::ending::explain;
-use crate::notebook::fetch::cell_outputs;
+use crate::notebook::gather::CellReader;
 use crate::runtime::RuntimeResult;
 use crate::wire::job::Job;
 use crate::wire::state::{JobState, Reason};
@@ -40,8 +40,10 @@ impl Documents {
         job: JobId,
         deadline: Instant,
     ) -> RuntimeResult<Option<Written>> {
-        let Some(outputs) = cell_outputs(&self.connection, job, deadline).await? else {
-            return Ok(Some(Written::Gone));
+        let mut reader = CellReader::new(self.connection.clone(), job);
+        let outputs = match reader.now(deadline).await {
+            Err(error) if error.is_not_found() => return Ok(Some(Written::Gone)),
+            outputs => outputs?,
         };
         if !outputs.job.state.is_final() {
             return Ok(None);
