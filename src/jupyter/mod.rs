@@ -8,6 +8,7 @@ mod error;
 mod message;
 mod meter;
 mod notebooks;
+mod presence;
 mod room;
 mod server;
 mod socket;
