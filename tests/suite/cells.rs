@@ -1,5 +1,6 @@
 //! Notebooks on the runtime, edited and run cell by cell, with the real program and executor.
 
+mod chromium;
 mod edits;
 mod live;
 mod live_outputs;
