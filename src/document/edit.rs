@@ -7,6 +7,7 @@ use super::error::Refusal;
 use super::nbformat::{Cell, Ids, Notebook};
 use super::scan::Span;
 use super::style::{in_lines, lines};
+use super::trail::Trail;
 use crate::render::json::joined;
 
 /// Characters of an id, as nbformat makes them.
@@ -55,6 +56,8 @@ pub enum Edit {
         expect: Option<String>,
         outputs: Vec<Value>,
         execution_count: Option<u64>,
+        /// What the run has shown in the cell before, where it is shown live.
+        trail: Trail,
     },
 }
 
@@ -81,7 +84,7 @@ impl Notebook {
         let index = self.locate(target)?;
         let cell = &self.cells[index];
         match expect {
-            Some(expect) if expect != cell.version() => Err(Refusal::changed(index, cell)),
+            Some(expect) if expect != cell.version() => Err(Refusal::changed(index, &cell.source)),
             _ => Ok(index),
         }
     }
@@ -160,6 +163,7 @@ impl Notebook {
                 expect,
                 outputs,
                 execution_count,
+                trail: _,
             } => {
                 let index = self.find(cell, expect.as_deref())?;
                 self.show(index, outputs, *execution_count)

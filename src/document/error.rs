@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::nbformat::Cell;
+use super::nbformat::version;
 use crate::base::advice::{Advice, Step};
 use crate::base::fault::Fault;
 use crate::base::ids::JobId;
@@ -62,6 +62,8 @@ pub enum Refusal {
         version: String,
         source_text: String,
     },
+    #[error("the outputs of cell {index} were cleared or changed by another while it ran")]
+    OutputsChanged { index: usize },
     #[error("cell {index} has no source")]
     NoSource { index: usize },
     #[error("cell {index} is not a code cell")]
@@ -71,12 +73,13 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    pub(super) fn changed(index: usize, cell: &Cell) -> Self {
+    /// A cell whose source is now this.
+    pub(super) fn changed(index: usize, source: &str) -> Self {
         let mut shown = Excerpt::new(MAX_SHOWN_CHARS);
-        shown.push(&cell.source);
+        shown.push(source);
         Self::Changed {
             index,
-            version: cell.version(),
+            version: version(source),
             source_text: shown.render(),
         }
     }
@@ -145,7 +148,7 @@ impl Fault for DocumentError {
                 | Refusal::SharedId { .. }
                 | Refusal::NotCode { .. } => "invalid_argument",
                 Refusal::NoIndex { .. } | Refusal::NoId { .. } => "not_found",
-                Refusal::Changed { .. } => "cell_changed",
+                Refusal::Changed { .. } | Refusal::OutputsChanged { .. } => "cell_changed",
                 Refusal::NoSource { .. } | Refusal::NoOutputs { .. } => "not_a_notebook",
             },
             Self::Runtime(error) => error.code(),
@@ -179,6 +182,7 @@ impl Fault for DocumentError {
                     Advice::from(Step::GetCells) + " shows the cells as they are now. Nothing was changed."
                 }
                 Refusal::Changed { .. } => "Nothing was changed or run. Work from this source, and call again with this version.".into(),
+                Refusal::OutputsChanged { .. } => "They are as they were left; the job still has its own.".into(),
                 Refusal::NoSource { .. } | Refusal::NoOutputs { .. } => {
                     "Replace the cell: delete it and add a new one. Nothing was changed.".into()
                 }

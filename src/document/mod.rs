@@ -5,8 +5,8 @@
 //!   Server shares with open tabs; `tab`: the notebook in a tab of Colab;
 //! - `nbformat`: a notebook's cells and their places in its text; `scan`: the places of values in JSON; `style`: how a file is written;
 //! - `edit`: edits that change only the bytes of their cell; `page`: cells as a model reads them;
-//! - `runs`: cells as jobs; `rest`: those that outlive their call; `active`: which run now; `written`: their outputs back into them;
-//!   `notes`: those that are not written yet, for a later process;
+//! - `runs`: cells as jobs; `rest`: those that outlive their call; `active`: which run now; `showing`: their outputs as they come, with a
+//!   `trail` of what was shown; `written`: their outputs at the end; `notes`: those that are not written yet, for a later process;
 //! - `error`: what can go wrong.
 //!
 //! Architecture Invariant: knows nothing of MCP. May import every floor below.
@@ -21,11 +21,14 @@ mod page;
 mod rest;
 mod runs;
 mod scan;
+mod showing;
 mod store;
 mod style;
 mod tab;
+mod trail;
 mod written;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -39,6 +42,7 @@ use live::LiveStore;
 pub use nbformat::{Cell, Notebook};
 pub use page::{Facts, Page, Wanted, names};
 pub use runs::{CellRun, Plan, RunReport};
+use showing::Worker;
 use store::Store;
 pub use store::{Applied, Notice, Stored};
 use tab::TabStore;
@@ -70,6 +74,8 @@ pub struct Documents {
     browser: Arc<Browser>,
     opened: Lock<Option<String>>,
     active: Arc<Active>,
+    /// By their jobs.
+    shown: Lock<BTreeMap<JobId, Worker>>,
     /// The folder of the notes on runs.
     folder: PathBuf,
 }
@@ -91,6 +97,7 @@ impl Documents {
             browser,
             opened: Lock::default(),
             active: Arc::default(),
+            shown: Lock::default(),
             folder,
         }
     }

@@ -86,14 +86,7 @@ impl Held {
 
 fn take(path: PathBuf) -> Option<Held> {
     let lock = FileLock::try_take(&lock_of(&path)).ok()??;
-    let changed = path
-        .metadata()
-        .and_then(|metadata| metadata.modified())
-        .ok();
-    if changed
-        .and_then(|time| time.elapsed().ok())
-        .is_some_and(|age| age > MAX_AGE)
-    {
+    if is_outdated(&path) {
         let _ = remove_if_there(&path);
     }
     let text = read_if_there(&path).ok()?;
@@ -110,6 +103,13 @@ fn take(path: PathBuf) -> Option<Held> {
             None
         }
     }
+}
+
+/// Whether a file is older than any job that an executor keeps.
+pub(super) fn is_outdated(path: &Path) -> bool {
+    let changed = path.metadata().and_then(|metadata| metadata.modified());
+    let age = changed.ok().and_then(|time| time.elapsed().ok());
+    age.is_some_and(|age| age > MAX_AGE)
 }
 
 fn lock_of(path: &Path) -> PathBuf {

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::Documents;
 use super::notes::{Held, Note};
 use super::runs::{Plan, is_unrun};
+use super::trail::Trail;
 use super::written::Written;
 use crate::base::causes::sentence;
 use crate::caller::Caller;
@@ -99,10 +100,14 @@ impl Documents {
     }
 
     /// Follows a job to its end, and writes its outputs; returns it, if the runtime still has it.
-    async fn await_end(&self, held: Held) -> Option<Job> {
+    async fn await_end(self: &Arc<Self>, held: Held) -> Option<Job> {
         let end = Instant::now() + MAX_FOLLOWED;
         let (id, mut after) = (held.note.job_id, 0);
         let mut delay = FOLLOW_DELAY;
+        let note = &held.note;
+        if self.jobs.place() == note.place {
+            self.show(&note.path, note.target(), &note.version, id);
+        }
         while Instant::now() < end {
             let caller = Caller::until(Instant::now() + FOLLOW_TIMEOUT);
             let mut reader = |_: &Event| ControlFlow::Continue(());
@@ -137,6 +142,7 @@ impl Documents {
 
     /// Finishes the cells whose runs an earlier process has left, on the runtime that this one is connected to.
     pub fn catch_up(self: &Arc<Self>) {
+        Trail::sweep(&self.folder);
         for held in Held::left_behind(&self.folder) {
             if held.note.place == self.jobs.place() {
                 self.carry_on(Some(held), Plan::nothing());

@@ -175,6 +175,7 @@ impl Documents {
                 }
             };
             if run.view.job.as_ref().is_some_and(is_unrun) && plan.kernel_id.is_some() {
+                self.stop_showing(held.note.job_id).await;
                 held.end();
                 plan.cells.push_front(target);
                 let error = plan.replaced();
@@ -214,7 +215,7 @@ impl Documents {
 
     /// Runs a cell as it is now.
     async fn run_cell(
-        &self,
+        self: &Arc<Self>,
         plan: &Plan,
         target: &Target,
         caller: &Caller<'_>,
@@ -245,9 +246,11 @@ impl Documents {
         if let Some(claim) = &plan.claim {
             claim.note(&held.target(), job_id, plan.cells.iter());
         }
+        self.show(&held.note.path, held.target(), &version, job_id);
         let view = match self.jobs.run(job_id, &request, caller).await {
             Ok(view) => view,
             Err(error) => {
+                self.stop_showing(job_id).await;
                 held.end();
                 return Err(error.into());
             }

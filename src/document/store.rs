@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::edit::{Edit, Target};
 use super::error::{DocumentError, Unreadable};
 use super::nbformat::Notebook;
+use super::showing::Showing;
 use crate::base::hex::hex;
 use crate::connection::Connection;
 use crate::runtime::{Files, ListQuery, RuntimeError};
@@ -98,6 +99,17 @@ pub(super) trait Store: Debug + Send + Sync {
         deadline: Instant,
     ) -> Result<Stored, DocumentError>;
     async fn list(&self, deadline: Instant) -> Result<FileList, DocumentError>;
+    /// Shows the outputs of a running cell as they come, where that is possible.
+    async fn show(&self, _showing: &Showing) {}
+    /// Ends the state of a cell that is shown as running.
+    async fn rest(
+        &self,
+        _path: &str,
+        _cell: &Target,
+        _deadline: Instant,
+    ) -> Result<(), DocumentError> {
+        Ok(())
+    }
 }
 
 /// Notebooks as files below the content root.
@@ -232,12 +244,7 @@ impl FileStore {
             if tried > 0
                 && let Some(index) = notebook.has(&edit)
             {
-                return Ok(Applied {
-                    path,
-                    notebook,
-                    index,
-                    notice: None,
-                });
+                return Ok(applied(path, notebook, index));
             }
             pin(&mut edit, &notebook);
             let (asked, before) = (edit.clone(), notebook.clone());
@@ -253,12 +260,7 @@ impl FileStore {
             let (edited, is_same) = edited.await.map_err(refused)?;
             let index = edited.index;
             if is_same {
-                return Ok(Applied {
-                    path,
-                    notebook,
-                    index,
-                    notice: None,
-                });
+                return Ok(applied(path, notebook, index));
             }
             let text = Bytes::from(edited.text);
             if self.write(&path, text.clone(), &etag, deadline).await? == Write::Done {
@@ -269,13 +271,7 @@ impl FileStore {
                 let notebook = blocking(move || Notebook::parse(text.into()))
                     .await
                     .map_err(unreadable)?;
-                let notebook = Arc::new(notebook);
-                return Ok(Applied {
-                    path,
-                    notebook,
-                    index,
-                    notice: None,
-                });
+                return Ok(applied(path, Arc::new(notebook), index));
             }
             sleep(pause(tried)).await;
         }
@@ -369,6 +365,15 @@ impl Notebook {
             index: (!has_own).then_some(index),
         };
         (target, cell.version())
+    }
+}
+
+fn applied(path: String, notebook: Arc<Notebook>, index: Option<usize>) -> Applied {
+    Applied {
+        path,
+        notebook,
+        index,
+        notice: None,
     }
 }
 

@@ -7,9 +7,10 @@ use super::Documents;
 use super::edit::{Edit, Target};
 use super::error::DocumentError;
 use super::store::Notice;
+use super::trail::Trail;
 use crate::base::ids::JobId;
 use crate::jobs::ending::explain;
-use crate::notebook::fetch::cell_outputs;
+use crate::notebook::gather::CellReader;
 use crate::runtime::RuntimeResult;
 use crate::wire::job::Job;
 use crate::wire::state::{JobState, Reason};
@@ -40,8 +41,30 @@ impl Documents {
         job: JobId,
         deadline: Instant,
     ) -> RuntimeResult<Option<Written>> {
-        let Some(outputs) = cell_outputs(&self.connection, job, deadline).await? else {
-            return Ok(Some(Written::Gone));
+        let written = self.try_to_write_job(path, &cell, version, job, deadline);
+        let written = written.await?;
+        match &written {
+            None | Some(Written::Later) => {}
+            Some(Written::Yes(_)) => Trail::of(&self.folder, job).end(),
+            Some(Written::No(_) | Written::Unrun | Written::Gone) => {
+                self.leave_shown(path, &cell, job, deadline).await;
+            }
+        }
+        Ok(written)
+    }
+
+    async fn try_to_write_job(
+        &self,
+        path: &str,
+        cell: &Target,
+        version: &str,
+        job: JobId,
+        deadline: Instant,
+    ) -> RuntimeResult<Option<Written>> {
+        let mut reader = CellReader::new(self.connection.clone(), job);
+        let outputs = match reader.now(deadline).await {
+            Err(error) if error.is_not_found() => return Ok(Some(Written::Gone)),
+            outputs => outputs?,
         };
         if !outputs.job.state.is_final() {
             return Ok(None);
@@ -49,13 +72,15 @@ impl Documents {
         if outputs.job.started_at.is_none() {
             return Ok(Some(Written::Unrun));
         }
+        self.stop_showing(job).await;
         let mut values = outputs.values;
         values.extend(end_of(&outputs.job, &values));
         let edit = Edit::Outputs {
-            cell,
+            cell: cell.clone(),
             expect: Some(version.to_owned()),
             outputs: values,
             execution_count: outputs.execution_count,
+            trail: Trail::of(&self.folder, job),
         };
         match self.store.apply(path, edit, deadline).await {
             Ok(applied) => Ok(Some(Written::Yes(applied.notice))),

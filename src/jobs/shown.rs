@@ -32,7 +32,7 @@ pub struct Shown<'a> {
 }
 
 /// Translates a job's events, given in order, into effects.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Interpreter {
     clears_next: bool,
 }

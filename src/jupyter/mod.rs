@@ -10,6 +10,7 @@ mod kernels;
 mod message;
 mod meter;
 mod notebooks;
+mod presence;
 mod room;
 mod server;
 mod socket;

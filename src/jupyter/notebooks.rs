@@ -61,8 +61,9 @@ impl Server {
         let text = |name: &str| session[name].as_str().unwrap_or_default();
         let room = format!("json:notebook:{}", text("fileId"));
         let route = ["api", "collaboration", "room", &room];
-        let query = [("sessionId", text("sessionId"))];
-        Room::over(self.socket(&route, &query).await?).await
+        let session = text("sessionId");
+        let socket = self.socket(&route, &[("sessionId", session)]).await?;
+        Room::over(socket, session).await
     }
 
     /// The digest of a file's content on the disk; none if there is no such file.

@@ -8,21 +8,27 @@ use futures_util::StreamExt;
 use futures_util::stream::{SplitStream, poll_fn};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{interval, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
+use yrs::branch::{Branch, BranchID};
 use yrs::sync::{Message as Sync, SyncMessage};
 use yrs::updates::decoder::Decode;
 use yrs::updates::encoder::Encode;
-use yrs::{Doc, ReadTxn, Transact, TransactionMut, Update};
+use yrs::{Doc, ReadTxn, TextRef, Transact, TransactionMut, Update};
 
 use super::error::JupyterError;
+use super::presence::{Presence, REPORT_INTERVAL};
 use super::socket::{self, Socket};
 use crate::base::lock::Lock;
 
 /// For the first state of a document, which may be large.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(60);
+/// For the last messages and the server's end of the connection.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A change of nothing.
+const NO_CHANGE: &[u8] = &[0, 0];
 /// The first byte of a message that synchronizes documents; others are of cursors and of the server's own.
 const SYNC: u8 = 0;
 /// A message of the server's own kind: the word and a number, which comes back.
@@ -38,6 +44,9 @@ pub struct Room(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     doc: Doc,
+    /// Of the server's process.
+    session: String,
+    presence: Lock<Presence>,
     outgoing: mpsc::UnboundedSender<Message>,
     /// How often the server was asked for what is new.
     asked: Lock<u64>,
@@ -49,8 +58,8 @@ struct Shared {
 }
 
 impl Room {
-    /// Takes over an open WebSocket, and waits for the document.
-    pub(super) async fn over<S>(stream: S) -> Result<Self, JupyterError>
+    /// Takes over an open WebSocket, and waits for the document. The others then see that this process is there.
+    pub(super) async fn over<S>(stream: S, session: &str) -> Result<Self, JupyterError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -58,6 +67,8 @@ impl Room {
         let (outgoing, queue) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             doc: Doc::new(),
+            session: session.to_owned(),
+            presence: Lock::default(),
             outgoing,
             asked: Lock::default(),
             answered: watch::Sender::new(0),
@@ -76,6 +87,21 @@ impl Room {
         &self.0.doc
     }
 
+    /// Names the server's process: another one has read the document from its file.
+    #[must_use]
+    pub fn session(&self) -> &str {
+        &self.0.session
+    }
+
+    /// Shows the others this process's cursor at the end of a text.
+    pub fn point_at(&self, text: &TextRef) {
+        let branch: &Branch = text.as_ref();
+        if let BranchID::Nested(id) = branch.id() {
+            self.0.presence.lock().cursor = Some(id);
+            self.0.report();
+        }
+    }
+
     /// Changes the document in one transaction, and sends the change. With an error `change` must not have changed anything.
     ///
     /// # Errors
@@ -88,7 +114,9 @@ impl Room {
         let done = change(&mut transaction)?;
         let update = transaction.encode_update_v1();
         drop(transaction);
-        self.0.send(&Sync::Sync(SyncMessage::Update(update)));
+        if update != NO_CHANGE {
+            self.0.send(&Sync::Sync(SyncMessage::Update(update)));
+        }
         Ok(done)
     }
 
@@ -140,11 +168,23 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.0.end.cancel();
+        let shared = &self.0;
+        shared.end.cancel();
+        let leave = shared.presence.lock().leave(shared.doc.client_id());
+        shared.send(&leave);
+        let _ = shared.outgoing.send(Message::Close(None));
     }
 }
 
 impl Shared {
+    /// Reports the presence, unless this process has left.
+    fn report(&self) {
+        let mut presence = self.presence.lock();
+        if !self.end.is_cancelled() {
+            self.send(&presence.report(self.doc.client_id()));
+        }
+    }
+
     fn send(&self, message: &Sync) {
         let _ = self
             .outgoing
@@ -188,8 +228,20 @@ where
 {
     let (sink, stream) = socket.split();
     let queue = poll_fn(|context| queue.poll_recv(context));
+    let reporting = async {
+        let mut reports = interval(REPORT_INTERVAL);
+        loop {
+            reports.tick().await;
+            shared.report();
+        }
+    };
+    let leaving = async {
+        shared.end.cancelled().await;
+        sleep(LEAVE_TIMEOUT).await;
+    };
     tokio::select! {
-        () = shared.end.cancelled() => {}
+        () = leaving => {}
+        () = reporting => {}
         () = socket::write(sink, queue) => {}
         error = read(stream, &shared) => {
             tracing::debug!(%error, "a notebook's room was closed");

@@ -11,7 +11,9 @@ use crate::base::causes::sentence;
 use crate::base::fault::Fault as _;
 use crate::base::text::Room;
 use crate::caller::DEFAULT_CHARS;
-use crate::document::{CellRun, Notice, Page, RunReport, TAB, TabRun, Written, names};
+use crate::document::{
+    CellRun, DocumentError, Notice, Page, Refusal, RunReport, TAB, TabRun, Written, names,
+};
 use crate::jobs::body::Part;
 
 /// A run of a cell in the tab of Colab.
@@ -189,10 +191,18 @@ pub(super) fn warning(notice: Notice) -> &'static str {
     }
 }
 
-fn not_written(error: &crate::document::DocumentError) -> String {
-    let why = match error.code() {
-        "cell_changed" => "the cell was edited after its run began".to_owned(),
-        _ => sentence(error),
+fn not_written(error: &DocumentError) -> String {
+    let is_edited = matches!(
+        error,
+        DocumentError::Refused {
+            why: Refusal::Changed { .. },
+            ..
+        }
+    );
+    let why = if is_edited {
+        "the cell was edited after its run began".to_owned()
+    } else {
+        sentence(error)
     };
     format!("not written into the cell: {why}")
 }

@@ -10,14 +10,14 @@ const FRAME_BYTES: usize = 128;
 /// Characters of an exception's message, and of each part of its traceback.
 const MAX_ERROR_CHARS: usize = 64 * 1024;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Item {
     Stream { name: StreamName, text: String },
     Rich(Rich),
 }
 
 /// An output that is not a stream.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Rich {
     pub(super) kind: &'static str,
     /// A mime bundle, or an error's fields.

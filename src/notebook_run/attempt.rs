@@ -115,6 +115,10 @@ impl Work {
         let (is_known, mut code) = (self.attempt.after.is_some(), None);
         if !is_known {
             code = self.attempt.code.take();
+            let record = self.running.record();
+            let row = &record.rows[flight.row];
+            self.documents
+                .show(&record.path, row.target(), &row.version, id);
         }
         let followed = match code {
             Some(code) => {
@@ -128,7 +132,7 @@ impl Work {
                     Err(error) => {
                         // It certainly did not start: it is sent again, under its own id.
                         self.attempt.code = Some(code);
-                        return self.unsent(&flight, error.into());
+                        return self.unsent(&flight, error.into(), deadline).await;
                     }
                 }
             }
@@ -150,7 +154,7 @@ impl Work {
             }
         }
         match (followed.ended, followed.job) {
-            (Ended::Finished, Some(job)) => self.land(&flight, &job).await,
+            (Ended::Finished, Some(job)) => self.land(&flight, &job, deadline).await,
             (Ended::Trouble(error), _) if error.is_not_found() => {
                 self.missing(&flight, deadline).await
             }
@@ -173,10 +177,16 @@ impl Work {
     }
 
     /// A job that did not start, because of what may pass or because it was refused.
-    fn unsent(&mut self, flight: &Flight, error: RunError) -> Result<(), RunError> {
+    async fn unsent(
+        &mut self,
+        flight: &Flight,
+        error: RunError,
+        deadline: Instant,
+    ) -> Result<(), RunError> {
         if error.is_passing() {
             return Err(error);
         }
+        self.leave_shown(flight, deadline).await;
         let is_stopped = self.running.is_stop_asked();
         let said = sentence(&error);
         let at = flight.row;
@@ -207,6 +217,7 @@ impl Work {
                 return Ok(());
             }
         }
+        self.leave_shown(flight, deadline).await;
         self.running.change(|record| {
             let at = flight.row;
             record.flight = None;
@@ -219,7 +230,12 @@ impl Work {
     }
 
     /// The job has ended.
-    async fn land(&mut self, flight: &Flight, job: &Job) -> Result<(), RunError> {
+    async fn land(
+        &mut self,
+        flight: &Flight,
+        job: &Job,
+        deadline: Instant,
+    ) -> Result<(), RunError> {
         let record = self.running.record();
         let row = &record.rows[flight.row];
         let by_python = job.state == JobState::Failed && job.reason == Some(Reason::PythonError);
@@ -246,6 +262,7 @@ impl Work {
             JobState::Failed | JobState::Queued | JobState::Running => CellState::Failed,
         };
         if let Some(why) = again {
+            self.leave_shown(flight, deadline).await;
             self.prepare(why, row.attempts).await;
         }
         self.attempt = Attempt::default();
@@ -260,6 +277,14 @@ impl Work {
             record.lost_at = record.lost_at.or(is_lost.then_some(row.index));
             record.flight = None;
         })
+    }
+
+    /// Ends the showing of an attempt whose outputs are not written.
+    async fn leave_shown(&self, flight: &Flight, deadline: Instant) {
+        let record = self.running.record();
+        let cell = record.rows[flight.row].target();
+        let (path, job) = (&record.path, flight.job_id);
+        self.documents.leave_shown(path, &cell, job, deadline).await;
     }
 
     /// Waits before another attempt, and frees memory where that is what it needs.

@@ -1,7 +1,9 @@
 //! Notebooks on the runtime, edited and run cell by cell, with the real program and executor.
 
+mod chromium;
 mod edits;
 mod live;
+mod live_outputs;
 mod mixing;
 mod runs;
 
@@ -14,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::support::executor::Executor;
 use crate::support::home::Home;
+use crate::support::jupyter::TOKEN;
 use crate::support::python::python;
 use crate::support::stdio::{Answer, Bridge, PATIENCE};
 
@@ -84,6 +87,12 @@ impl Client {
     fn valid(&self) -> Value {
         check(&self.path)
     }
+}
+
+/// A bridge to a Jupyter Server.
+fn connect(home: &Home, address: &str) -> Bridge {
+    let setting = format!("jupyter+{address}/?token={TOKEN}");
+    Bridge::greeted(home.program(&[("COLAB_URL", &setting)]))
 }
 
 fn check(path: &Path) -> Value {

@@ -1,7 +1,9 @@
 """Stand for a tab of JupyterLab with an open notebook: `python lab_tab.py ADDRESS TOKEN PATH`.
 
-It prints the notebook's cells, one line of JSON, after each change. Each line of its
-input, `{"cell": ID, "type": [TEXT, …]}`, has it type texts one by one at the end of a cell.
+It prints the notebook's cells and what it sees of other people, one line of JSON, after
+each change. Each line of its input is about a cell: `{"cell": ID, "type": [TEXT, …]}` has
+it type texts one by one at the cell's end, `{"cell": ID, "clear": true}` clear its outputs,
+`{"cell": ID, "delete": true}` delete it.
 """
 
 from __future__ import annotations
@@ -13,12 +15,20 @@ from typing import Any
 from urllib.parse import quote
 
 from jupyter_ydoc import YNotebook
-from pycrdt import TransactionEvent, YMessageType, create_sync_message, create_update_message, handle_sync_message
+from pycrdt import (
+    Awareness,
+    TransactionEvent,
+    YMessageType,
+    create_sync_message,
+    create_update_message,
+    handle_sync_message,
+    read_message,
+)
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 # Between two texts: quick typing.
-TYPING_DELAY = 0.1
+TYPING_DELAY = 0.02
 
 
 class Tab:
@@ -28,6 +38,7 @@ class Tab:
         self.socket = socket
         self.notebook = YNotebook()
         self.doc = self.notebook.ydoc
+        self.awareness = Awareness(self.doc)
         self.is_receiving = False
         self.subscription = self.doc.observe(self.changed)
 
@@ -41,15 +52,22 @@ class Tab:
         self.socket.write_message(message, binary=True)
 
     def show(self) -> None:
-        """Print the cells."""
-        sys.stdout.write(json.dumps([cell.to_py() for cell in self.notebook.ycells]) + "\n")
+        """Print what it sees."""
+        people = list(self.awareness.states.values())
+        state = {"cells": [cell.to_py() for cell in self.notebook.ycells], "people": people}
+        sys.stdout.write(json.dumps(state) + "\n")
         sys.stdout.flush()
 
     async def receive(self) -> None:
         """Take what others change, until the connection ends."""
         self.send(create_sync_message(self.doc))
         while (message := await self.socket.read_message()) is not None:
-            if not isinstance(message, bytes) or message[0] != YMessageType.SYNC:
+            if not isinstance(message, bytes):
+                continue
+            if message[0] == YMessageType.AWARENESS:
+                self.awareness.apply_awareness_update(read_message(message[1:]), self)
+                self.show()
+            if message[0] != YMessageType.SYNC:
                 continue
             self.is_receiving = True
             reply = handle_sync_message(message[1:], self.doc)
@@ -59,18 +77,28 @@ class Tab:
             self.show()
 
     async def obey(self) -> None:
-        """Type what is asked for, until the input's end."""
+        """Do what is asked for, until the input's end."""
         reader = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         while line := await reader.readline():
             order: dict[str, Any] = json.loads(line)
-            for text in order["type"]:
-                [cell] = [cell for cell in self.notebook.ycells if cell["id"] == order["cell"]]
+            for text in order.get("type", []):
+                _, cell = self.find(order["cell"])
                 source = cell["source"]
                 source += text
                 self.show()
                 await asyncio.sleep(TYPING_DELAY)
+            index, cell = self.find(order["cell"])
+            if "clear" in order:
+                cell["outputs"].clear()
+            if "delete" in order:
+                del self.notebook.ycells[index]
+
+    def find(self, wanted: str) -> tuple[int, Any]:
+        """Return the index of the cell with this id, and the cell."""
+        [found] = [(index, cell) for index, cell in enumerate(self.notebook.ycells) if cell["id"] == wanted]
+        return found
 
 
 async def main(address: str, token: str, path: str) -> None:

@@ -8,19 +8,20 @@ use yrs::types::text::DeltaPrelim;
 use yrs::types::{AsPrelim, ToJson};
 use yrs::{
     Any, Array, ArrayPrelim, ArrayRef, GetString, In, Map, MapPrelim, MapRef, Out, ReadTxn, Text,
-    TextPrelim, TransactionMut, WriteTxn,
+    TextPrelim, TextRef, TransactionMut, WriteTxn,
 };
 
+use super::outputs::Frame;
 use crate::document::edit::Edit;
 use crate::document::error::Refusal;
 use crate::document::nbformat::Notebook;
 
 /// The state of a cell's run, which is not written into files.
-const STATE: &str = "execution_state";
+pub(super) const STATE: &str = "execution_state";
 
 /// The parts of a document.
 pub(super) struct Shared {
-    cells: ArrayRef,
+    pub(super) cells: ArrayRef,
     meta: MapRef,
     state: MapRef,
 }
@@ -87,10 +88,8 @@ impl Shared {
                 source,
             } => {
                 let index = notebook.find(cell, expect.as_deref())?;
-                let place = self.cell(transaction, index)?;
-                let Some(Out::YText(text)) = place.get(transaction, "source") else {
-                    return Err(Refusal::NoSource { index });
-                };
+                let text = self.source(transaction, index);
+                let text = text.ok_or(Refusal::NoSource { index })?;
                 replace(transaction, &text, source);
                 Ok(Some(index))
             }
@@ -109,24 +108,17 @@ impl Shared {
                 }
                 Ok(Some(to))
             }
-            Edit::Outputs {
-                cell,
-                expect,
-                outputs,
-                execution_count,
-            } => {
-                let index = notebook.find(cell, expect.as_deref())?;
-                if !notebook.cells()[index].is_code() {
-                    return Err(Refusal::NoOutputs { index });
-                }
-                let place = self.cell(transaction, index)?;
-                let shown: ArrayPrelim = outputs.iter().map(output).collect();
-                place.insert(transaction, "outputs", shown);
-                place.insert(transaction, "execution_count", any(&json!(execution_count)));
-                place.insert(transaction, STATE, "idle");
-                Ok(Some(index))
-            }
+            Edit::Outputs { .. } => Frame::of(edit).map_or(Ok(None), |frame| {
+                let code = frame.add_missing(transaction)?;
+                Ok(Some(code.index))
+            }),
         }
+    }
+
+    /// The source of a cell.
+    pub(super) fn source<T: ReadTxn>(&self, transaction: &T, index: usize) -> Option<TextRef> {
+        let cell = self.cell(transaction, index).ok()?;
+        cell.get(transaction, "source")?.cast().ok()
     }
 
     fn cell<T: ReadTxn>(&self, transaction: &T, index: usize) -> Result<MapRef, Refusal> {
@@ -156,27 +148,15 @@ fn new_cell(kind: &str, source: &str, id: &str, tags: &[&str]) -> MapPrelim {
     parts.into_iter().chain(own).collect()
 }
 
-fn text(text: &str) -> In {
+pub(super) fn text(text: &str) -> In {
     In::Text(match text {
         "" => DeltaPrelim::default(),
         text => TextPrelim::new(text).into(),
     })
 }
 
-/// An output; printed text can be appended to.
-fn output(output: &Value) -> In {
-    let is_stream = output["output_type"] == "stream";
-    let fields = output.as_object().into_iter().flatten();
-    let fields = fields.map(|(name, value)| {
-        let printed = value.as_str().filter(|_| is_stream && name == "text");
-        let value = printed.map_or_else(|| In::Any(any(value)), text);
-        (name.as_str(), value)
-    });
-    In::Map(fields.collect())
-}
-
 /// Changes no more of a text than differs.
-fn replace(transaction: &mut TransactionMut<'_>, text: &yrs::TextRef, new: &str) {
+fn replace(transaction: &mut TransactionMut<'_>, text: &TextRef, new: &str) {
     let old = text.get_string(transaction);
     let same = |(a, b): &(char, char)| a == b;
     let length = |pairs: &mut dyn Iterator<Item = (char, char)>| -> usize {
@@ -197,11 +177,11 @@ fn replace(transaction: &mut TransactionMut<'_>, text: &yrs::TextRef, new: &str)
     }
 }
 
-fn at(index: usize) -> u32 {
+pub(super) fn at(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }
 
-fn value(any: &Any) -> Value {
+pub(super) fn value(any: &Any) -> Value {
     match any {
         Any::Null | Any::Undefined | Any::Buffer(_) => Value::Null,
         Any::Bool(is) => Value::Bool(*is),
@@ -218,7 +198,7 @@ fn value(any: &Any) -> Value {
     }
 }
 
-fn any(value: &Value) -> Any {
+pub(super) fn any(value: &Value) -> Any {
     match value {
         Value::Null => Any::Null,
         Value::Bool(is) => Any::Bool(*is),
@@ -245,6 +225,7 @@ mod tests {
     use super::Shared;
     use crate::document::edit::{Edit, Target};
     use crate::document::nbformat::Notebook;
+    use crate::document::trail::Trail;
 
     fn cell(id: &str) -> Target {
         Target {
@@ -304,6 +285,7 @@ mod tests {
                     json!({"output_type": "display_data", "data": {"a/b": {"n": [1, 2.5, null]}}, "metadata": {}}),
                 ],
                 execution_count: Some(3),
+                trail: Trail::default(),
             },
             Edit::Delete {
                 cell: cell("a"),

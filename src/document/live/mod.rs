@@ -2,34 +2,33 @@
 //!
 //! Which way is taken is decided for each call: the room of the notebook if the server has one, else the runtime's files.
 
+mod apply;
 mod cells;
+mod outputs;
+mod showing;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use yrs::Transact;
 
-use super::edit::Edit;
-use super::error::{DocumentError, Refusal, Unreadable};
+use super::edit::{Edit, Target};
+use super::error::DocumentError;
 use super::nbformat::Notebook;
-use super::store::{Applied, FileStore, NEW, Notice, Store, Stored, blocking, pin};
+use super::showing::Showing;
+use super::store::{Applied, FileStore, NEW, Notice, Store, Stored, blocking};
 use crate::base::lock::Lock;
 use crate::connection::Connection;
 use crate::jupyter::{JupyterError, Room, Server};
 use crate::provision::jupyter::server_error;
 use crate::runtime::{Files, ListQuery, RuntimeError};
 use crate::wire::files::FileList;
+use apply::SETTLE_TIMEOUT;
 use cells::Shared;
 
-/// For the server to receive an edit.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// For the server to save an edit.
-const SAVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// From the first request to do so to the second. Every change cuts a saving short, as another request does: the next pauses are longer.
-const SAVE_INTERVAL: Duration = Duration::from_millis(200);
 /// Tries of an edit when connections break, and the pause between them.
 const MAX_TRIES: u32 = 3;
 const TRY_DELAY: Duration = Duration::from_millis(300);
@@ -49,17 +48,6 @@ struct Place {
     /// Its path below the server's root.
     path: String,
 }
-
-/// What an edit made of a shared document.
-struct Outcome {
-    notebook: Notebook,
-    index: Option<usize>,
-    /// None if nothing was changed.
-    changed: Option<Before>,
-}
-
-/// The digest of the file before an edit.
-struct Before(Option<String>);
 
 impl LiveStore {
     pub(super) fn new(connection: Arc<Connection>) -> Self {
@@ -197,121 +185,6 @@ impl LiveStore {
             Err(why) => Err(DocumentError::Unreadable { path, why }),
         }
     }
-
-    async fn try_apply(
-        &self,
-        place: &Place,
-        edit: &mut Edit,
-        may_be_there: bool,
-        deadline: Instant,
-    ) -> Result<Applied, DocumentError> {
-        let room = self.join(place, deadline).await?;
-        let (asked, shared) = (edit.clone(), room.clone());
-        let done = blocking(move || {
-            let mut asked = asked;
-            let done = change(&shared, &mut asked, may_be_there);
-            (asked, done)
-        });
-        let (asked, done) = done.await;
-        *edit = asked;
-        let path = place.path.clone();
-        let outcome = match done {
-            Ok(outcome) => outcome,
-            Err(Fault::Refused(why)) => return Err(DocumentError::Refused { path, why }),
-            Err(Fault::Unreadable(why)) => return Err(DocumentError::Unreadable { path, why }),
-        };
-        let mut notice = None;
-        if let Some(Before(digest)) = outcome.changed {
-            let settled = timeout_at(deadline, room.settle(SETTLE_TIMEOUT)).await;
-            let settled = settled.unwrap_or(Err(JupyterError::TimedOut));
-            settled.map_err(|error| self.failed(&place.path, error))?;
-            let is_saved = timeout_at(deadline, is_saved(place, &room, digest)).await;
-            notice = (!is_saved.unwrap_or(false)).then_some(Notice::NotSaved);
-        }
-        Ok(Applied {
-            path,
-            notebook: Arc::new(outcome.notebook),
-            index: outcome.index,
-            notice,
-        })
-    }
-}
-
-enum Fault {
-    Refused(Refusal),
-    Unreadable(Unreadable),
-}
-
-impl From<Refusal> for Fault {
-    fn from(why: Refusal) -> Self {
-        Self::Refused(why)
-    }
-}
-
-impl From<Unreadable> for Fault {
-    fn from(why: Unreadable) -> Self {
-        Self::Unreadable(why)
-    }
-}
-
-/// Makes an edit in a shared document, in one transaction.
-fn change(room: &Room, edit: &mut Edit, may_be_there: bool) -> Result<Outcome, Fault> {
-    room.edit(|transaction| {
-        let shared = Shared::of(transaction);
-        let digest = shared.digest(transaction);
-        let text = shared.text(transaction);
-        let notebook = Notebook::parse(text.into_bytes())?;
-        if may_be_there && let Some(index) = notebook.has(edit) {
-            return Ok(Outcome {
-                notebook,
-                index,
-                changed: None,
-            });
-        }
-        pin(edit, &notebook);
-        let index = shared.apply(transaction, &notebook, edit)?;
-        let after = Notebook::parse(shared.text(transaction).into_bytes())?;
-        let changed = (after.text != notebook.text).then_some(Before(digest));
-        Ok(Outcome {
-            notebook: after,
-            index,
-            changed,
-        })
-    })
-}
-
-/// Has the document saved; returns whether the file then is what the server saved after the edit. `before` is the digest of the file before it.
-async fn is_saved(place: &Place, room: &Room, mut before: Option<String>) -> bool {
-    let digest = || {
-        let mut transaction = room.doc().transact_mut();
-        let shared = Shared::of(&mut transaction);
-        shared.digest(&transaction)
-    };
-    let end = Instant::now() + SAVE_TIMEOUT;
-    let mut changes = room.changes();
-    let mut pause = SAVE_INTERVAL;
-    while Instant::now() < end && !room.is_closed() {
-        room.ask_to_save();
-        let saving = async {
-            loop {
-                match digest() {
-                    Some(now) if before.as_ref() != Some(&now) => return now,
-                    Some(_) | None => {
-                        let _ = changes.changed().await;
-                    }
-                }
-            }
-        };
-        let Ok(saved) = timeout(pause, saving).await else {
-            pause *= 2;
-            continue;
-        };
-        match place.server.digest(&place.path).await {
-            Ok(Some(found)) if found == saved => return true,
-            Ok(_) | Err(_) => before = Some(saved),
-        }
-    }
-    false
 }
 
 #[async_trait]
@@ -381,6 +254,28 @@ impl Store for LiveStore {
             created.map_err(failed)?;
         }
         self.read_shared(place, deadline).await
+    }
+
+    async fn show(&self, showing: &Showing) {
+        self.show_outputs(showing).await;
+    }
+
+    async fn rest(
+        &self,
+        path: &str,
+        cell: &Target,
+        deadline: Instant,
+    ) -> Result<(), DocumentError> {
+        let Some(place) = self.place(path, deadline).await? else {
+            return Ok(());
+        };
+        let room = self.join(&place, deadline).await?;
+        if outputs::rest(&room, cell).is_ok() {
+            let settled = timeout_at(deadline, room.settle(SETTLE_TIMEOUT)).await;
+            let settled = settled.unwrap_or(Err(JupyterError::TimedOut));
+            settled.map_err(|error| self.failed(&place.path, error))?;
+        }
+        Ok(())
     }
 
     async fn list(&self, deadline: Instant) -> Result<FileList, DocumentError> {

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::{around, at, cells, insert, notebook, shapes, update};
 use crate::document::edit::Edit;
 use crate::document::nbformat::is_json;
+use crate::document::trail::Trail;
 
 fn any_edit() -> impl Strategy<Value = (usize, usize, usize, String)> {
     (
@@ -35,6 +36,7 @@ proptest! {
                     expect: None,
                     outputs: vec![json!({"output_type": "stream", "name": "stdout", "text": source})],
                     execution_count: Some(1),
+                    trail: Trail::default(),
                 },
             };
             let Ok(done) = notebook(&text).edited(&edit) else {

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::edit::{Edit, Target};
 use super::error::Refusal;
 use super::nbformat::Notebook;
+use super::trail::Trail;
 
 /// As nbformat writes: `json.dump(…, indent=1, sort_keys=True, ensure_ascii=False)`.
 const NBFORMAT: &str = "{\n \"cells\": [\n  {\n   \"cell_type\": \"markdown\",\n   \"id\": \"a1\",\n   \"metadata\": {},\n   \"source\": [\n    \"# Tïtle\\n\",\n    \"text\"\n   ]\n  },\n  {\n   \"cell_type\": \"code\",\n   \"execution_count\": 7,\n   \"id\": \"b2\",\n   \"metadata\": {\n    \"p\": NaN,\n    \"n\": 1.0e3\n   },\n   \"outputs\": [\n    {\n     \"name\": \"stdout\",\n     \"output_type\": \"stream\",\n     \"text\": [\n      \"1\\n\"\n     ]\n    }\n   ],\n   \"source\": [\n    \"x = 1\"\n   ]\n  },\n  {\n   \"cell_type\": \"raw\",\n   \"id\": \"c3\",\n   \"metadata\": {},\n   \"source\": []\n  }\n ],\n \"metadata\": {\n  \"kernelspec\": {\n   \"name\": \"python3\"\n  }\n },\n \"nbformat\": 4,\n \"nbformat_minor\": 5\n}\n";
@@ -157,6 +158,7 @@ fn outputs_replace_those_of_the_cell_alone() {
         expect: None,
         outputs,
         execution_count: Some(8),
+        trail: Trail::default(),
     };
     let text = edited(NBFORMAT, &edit);
     let (before, after) = (cells(NBFORMAT), cells(&text));
@@ -175,6 +177,7 @@ fn outputs_replace_those_of_the_cell_alone() {
         expect: None,
         outputs: Vec::new(),
         execution_count: None,
+        trail: Trail::default(),
     });
     assert!(matches!(refused, Err(Refusal::NoOutputs { index: 0 })));
     let bare = "{\"nbformat\": 4, \"cells\": [{\"cell_type\": \"code\", \"source\": \"\"}]}";
@@ -183,6 +186,7 @@ fn outputs_replace_those_of_the_cell_alone() {
         expect: None,
         outputs: Vec::new(),
         execution_count: None,
+        trail: Trail::default(),
     };
     assert_eq!(
         edited(bare, &edit),

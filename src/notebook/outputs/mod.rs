@@ -41,7 +41,7 @@ impl Default for Bounds {
 }
 
 /// The outputs of one cell.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Outputs {
     bounds: Bounds,
     items: Vec<Item>,

@@ -9,19 +9,16 @@ use smart_colab::edge::settings::{Endpoint, Kind};
 use smart_colab::jupyter::Server;
 use url::Url;
 
-use super::{check, printed};
+use super::{check, connect, printed};
 use crate::support::executor::until_there;
 use crate::support::home::Home;
 use crate::support::jupyter::{Jupyter, TOKEN};
 use crate::support::lab_tab::Tab;
 use crate::support::stdio::{Bridge, PATIENCE};
 
-/// Changes of each of two who work on one notebook.
-const CHANGES: usize = 200;
-
-fn connect(home: &Home, server: &Jupyter) -> Bridge {
-    Bridge::greeted(home.program(&[("COLAB_URL", &server.setting())]))
-}
+/// Changes of each of two who work on one notebook: calls of tools, and keys.
+const CALLS: usize = 40;
+const KEYS: usize = 460;
 
 fn ids(cells: &[Value]) -> Vec<&str> {
     cells
@@ -33,7 +30,7 @@ fn ids(cells: &[Value]) -> Vec<&str> {
 #[test]
 fn notebooks_that_are_open_in_jupyterlab_are_edited_and_run_in_place() {
     let (server, home) = (Jupyter::lab(&[]), Home::new());
-    let mut bridge = connect(&home, &server);
+    let mut bridge = connect(&home, &server.url());
     let opened = bridge.call(
         "open_notebook",
         json!({"notebook": "live.ipynb", "create": true}),
@@ -95,10 +92,10 @@ fn notebooks_that_are_open_in_jupyterlab_are_edited_and_run_in_place() {
     assert_eq!(*kept, json!(["typed\n"]));
 
     // Two at once.
-    let typed: Vec<String> = (0..CHANGES).map(|n| format!("{n} ")).collect();
+    let typed: Vec<String> = (0..KEYS).map(|n| format!("{n} ")).collect();
     tab.type_into(&first, &typed);
     let mut source = String::new();
-    for n in 0..CHANGES {
+    for n in 0..CALLS {
         source += &format!("# {n}\n");
         let updated = bridge.call("update_cell", json!({"cell_id": id, "content": source}));
         updated.succeeded();
@@ -125,7 +122,7 @@ fn notebooks_that_are_open_in_jupyterlab_are_edited_and_run_in_place() {
     until_there(&server.root().join("runs"));
     drop(bridge);
     fs::write(server.root().join("go"), "").unwrap();
-    let _bridge = connect(&home, &server);
+    let _bridge = connect(&home, &server.url());
     tab.until(|cells| {
         cells
             .last()
@@ -138,7 +135,7 @@ async fn without_collaboration_files_are_edited_and_an_open_tab_is_named() {
     let starting =
         tokio::task::spawn_blocking(|| Jupyter::lab(&["--YDocExtension.disable_rtc=True"]));
     let (server, home) = (starting.await.unwrap(), Home::new());
-    let mut bridge = connect(&home, &server);
+    let mut bridge = connect(&home, &server.url());
     let add = |bridge: &mut Bridge| {
         let added = bridge.call(
             "add_code_cell",
