@@ -17,6 +17,8 @@ use crate::base::secret::Secret;
 const PREFIX: &str = "jupyter+";
 /// The word for a server that runs on this computer.
 const RUNNING: &str = "jupyter";
+/// Where its token is found.
+const TOKEN_PLACE: &str = "the part after ?token= of the address that the Jupyter Server prints";
 /// The first segment below a server's base address, in the addresses that browsers show.
 const PAGES: [&str; 12] = [
     "api",
@@ -77,6 +79,13 @@ pub(super) fn endpoint(text: &str, env: &Env) -> Result<Endpoint, String> {
     let mut url = Url::parse(address).map_err(|error| {
         format!("is not an address ({error}): copy the one that the Jupyter Server prints, http://localhost:8888/?token=…")
     })?;
+    if !["https", "http"].contains(&url.scheme()) {
+        return Err(
+            "has neither https:// nor (for this machine itself) http:// before the name of the Jupyter Server, which is all that is accepted: \
+             copy the address that the server prints"
+                .to_owned(),
+        );
+    }
     check(&url)?;
     let queried = url.query_pairs().find(|(name, _)| name == "token");
     let queried = queried.map(|(_, value)| value.into_owned());
@@ -88,8 +97,8 @@ pub(super) fn endpoint(text: &str, env: &Env) -> Result<Endpoint, String> {
     let beside = [env::JUPYTER_TOKEN, env::COLAB_TOKEN]
         .map(|name| env.get(name).map(|token| (name, token.to_owned())));
     for (place, text) in within.into_iter().chain(beside.into_iter().flatten()) {
-        let read =
-            read_token(&text).map_err(|fault| format!("has a token ({place}) that {fault}"))?;
+        let read = read_token(&text, TOKEN_PLACE)
+            .map_err(|fault| format!("has a token ({place}) that {fault}"))?;
         match &token {
             Some((first, other)) if *other != read => {
                 return Err(format!(
@@ -262,6 +271,14 @@ mod tests {
                 "a space",
             ),
             ("jupyter+a.example/?token=s3cret", "not an address"),
+            (
+                "jupyter+ftp://a.example/?token=s3cret",
+                "all that is accepted",
+            ),
+            (
+                "jupyter+https://a.example/?token=s3cr%C3%A9t",
+                "after ?token= of the address that the Jupyter Server prints",
+            ),
         ] {
             let fault = setting(text, &Env::default()).unwrap().unwrap_err();
             assert!(fault.contains(word) && !fault.contains("s3cret"), "{fault}");
