@@ -3,6 +3,7 @@
 use tokio::time::{Instant, timeout_at};
 
 use super::Connection;
+use crate::base::text::ends_with_path;
 use crate::jupyter::OpenNotebook;
 use crate::runtime::{RuntimeError, RuntimeResult};
 
@@ -26,12 +27,10 @@ impl Connection {
 /// Returns the kernel of the notebook at this path, or of the only one whose path ends so; otherwise the paths to choose from.
 fn kernel_of(name: &str, open: &[OpenNotebook]) -> Result<String, Vec<String>> {
     let wanted = name.trim_start_matches('/');
-    let ends_so = |path: &str| {
-        path.strip_suffix(wanted)
-            .is_some_and(|folder| folder.is_empty() || folder.ends_with('/'))
-    };
     let exact = open.iter().find(|notebook| notebook.path == wanted);
-    let mut others = open.iter().filter(|notebook| ends_so(&notebook.path));
+    let mut others = open
+        .iter()
+        .filter(|notebook| ends_with_path(&notebook.path, wanted));
     let found = match (exact, others.next(), others.next()) {
         (Some(exact), _, _) => exact,
         (None, Some(only), None) => only,
