@@ -1,8 +1,8 @@
 //! Notebooks on the runtime, worked on cell by cell: read, edited and run.
 //!
 //! - here: [`Documents`], the work as the face asks for it;
-//! - `store`: where notebooks are kept, behind one trait, and the runtime's files as one way; `live`: the other, in documents that a Jupyter
-//!   Server shares with open tabs;
+//! - `places`: where a notebook is; `files`: files of the runtime or of a Jupyter Server; `live`: documents that a Jupyter Server shares with open
+//!   tabs; `store`: what is read there;
 //! - `nbformat`: a notebook's cells and their places in its text; `scan`: the places of values in JSON; `style`: how a file is written;
 //! - `edit`: edits that change only the bytes of their cell; `page`: cells as a model reads them;
 //! - `runs`: cells as jobs; `rest`: those that outlive their call; `active`: which run now; `written`: their outputs back into them;
@@ -14,10 +14,12 @@
 mod active;
 mod edit;
 mod error;
+mod files;
 mod live;
 mod nbformat;
 mod notes;
 mod page;
+mod places;
 mod rest;
 mod runs;
 mod scan;
@@ -34,11 +36,11 @@ use tokio::time::Instant;
 pub use active::Claim;
 pub use edit::{Edit, Target, fresh_id};
 pub use error::{DocumentError, Refusal, Unreadable};
-use live::LiveStore;
 pub use nbformat::{Cell, Notebook};
 pub use page::{Facts, Page, Wanted, names};
+use places::Places;
 pub use runs::{CellRun, Plan, RunReport};
-use store::Store;
+use store::ENDING;
 pub use store::{Applied, Notice, Stored};
 pub use written::Written;
 
@@ -50,8 +52,6 @@ use crate::jobs::Jobs;
 use crate::wire::files::FileList;
 use active::Active;
 
-/// The ending of a notebook's name.
-const ENDING: &str = ".ipynb";
 /// Characters of a notebook's name in the name of its session.
 const MAX_NAME_CHARS: usize = 40;
 
@@ -60,7 +60,7 @@ const MAX_NAME_CHARS: usize = 40;
 pub struct Documents {
     connection: Arc<Connection>,
     jobs: Arc<Jobs>,
-    store: Box<dyn Store>,
+    store: Places,
     opened: Lock<Option<String>>,
     active: Arc<Active>,
     /// The folder of the notes on runs.
@@ -72,7 +72,7 @@ impl Documents {
     #[must_use]
     pub fn new(connection: Arc<Connection>, jobs: Arc<Jobs>, folder: PathBuf) -> Self {
         Self {
-            store: Box::new(LiveStore::new(connection.clone())),
+            store: Places::new(connection.clone()),
             connection,
             jobs,
             opened: Lock::default(),
@@ -81,7 +81,7 @@ impl Documents {
         }
     }
 
-    /// The notebooks below the content root.
+    /// The notebooks there are: those of the content root, or of a Jupyter Server whose kernels run on another machine.
     ///
     /// # Errors
     /// Those of the runtime.
@@ -104,13 +104,17 @@ impl Documents {
                 path: path.to_owned(),
             });
         }
-        let stored = if create {
-            self.store.create(path, None, deadline).await?
+        let (stored, created) = if create {
+            let created = self.store.create(path, None, deadline).await?;
+            (created.stored, Some(created.is_new))
         } else {
-            self.store.read(path, deadline).await?
+            (self.store.read(path, deadline).await?, None)
         };
         *self.opened.lock() = Some(stored.path.clone());
-        Ok(Facts::of(&stored))
+        Ok(Facts {
+            created,
+            ..Facts::of(&stored)
+        })
     }
 
     /// The notebook that a call means: the named one, or the one that was opened last.
@@ -163,8 +167,8 @@ impl Documents {
         text: String,
         deadline: Instant,
     ) -> Result<(), DocumentError> {
-        let stored = self.store.create(path, Some(text), deadline).await?;
-        *self.opened.lock() = Some(stored.path);
+        let created = self.store.create(path, Some(text), deadline).await?;
+        *self.opened.lock() = Some(created.stored.path);
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! a server with `--gateway-url` all understand. Nothing is ever sent twice. May import `base`, `edge`.
 
 mod channel;
+mod contents;
 mod error;
 mod message;
 mod meter;
@@ -13,6 +14,7 @@ mod server;
 mod socket;
 
 pub use channel::{Channel, Route};
+pub use contents::{Entry, EntryKind};
 pub use error::JupyterError;
 pub use notebooks::OpenNotebook;
 pub use room::Room;

@@ -4,6 +4,7 @@ mod edits;
 mod live;
 mod mixing;
 mod runs;
+mod shapes;
 
 use std::fs;
 use std::path::{Path, PathBuf};

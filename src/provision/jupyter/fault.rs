@@ -72,6 +72,9 @@ impl Fault {
                 };
                 return RuntimeError::Unauthorized { url, remedy };
             }
+            JupyterError::Untrusted(_) => {
+                "If it is the server's own certificate, set SSL_CERT_FILE to its file (PEM) in the client's config and restart the client."
+            }
             JupyterError::Stopped(_) => {
                 "Open the hub in a browser and start the server, then call again."
             }

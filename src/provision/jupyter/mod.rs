@@ -5,6 +5,7 @@
 
 mod carry;
 mod fault;
+mod files;
 mod package;
 mod slot;
 mod start;
@@ -13,13 +14,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, OnceCell, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Provisioner;
+use super::{Host, Provisioner};
 use crate::base::lock::Lock;
 use crate::edge::jupyter::{JupyterServer, running};
 use crate::edge::settings::Endpoint;
@@ -80,6 +81,8 @@ struct Live {
     channel: Channel,
     boot_id: String,
     server: Arc<Server>,
+    /// Whether the server's files are the executor's, once that was asked.
+    shares_files: OnceCell<bool>,
 }
 
 #[derive(Debug)]
@@ -177,15 +180,25 @@ impl Provisioner for Jupyter {
             Ok::<_, Fault>(server.notebooks().await?)
         };
         let listed = listing.await;
-        listed.map_err(|fault| fault.into_error(&self.shared.address, self.shared.has_token()))
+        listed.map_err(|fault| self.shared.error(fault))
     }
 
     fn place(&self) -> Option<String> {
         Some(self.shared.address.clone())
     }
 
-    async fn jupyter(&self, deadline: Instant) -> RuntimeResult<Option<Arc<Server>>> {
-        Ok(Some(self.shared.live(deadline).await?.server.clone()))
+    async fn jupyter(&self, deadline: Instant) -> RuntimeResult<Option<Host>> {
+        let live = self.shared.live(deadline).await?;
+        let asking = live
+            .shares_files
+            .get_or_try_init(|| files::are_shared(&live));
+        let asked = timeout_at(deadline, asking).await;
+        let asked = asked.unwrap_or(Err(JupyterError::TimedOut));
+        let shares_files = *asked.map_err(|error| self.shared.error(error.into()))?;
+        Ok(Some(Host {
+            server: live.server.clone(),
+            shares_files,
+        }))
     }
 
     fn boot_id(&self) -> Option<String> {
@@ -249,7 +262,7 @@ impl Shared {
             | State::Starting {
                 before: Some(fault),
                 ..
-            } => Err(fault.clone().into_error(&self.address, self.has_token())),
+            } => Err(self.error(fault.clone())),
             State::Starting { doing, .. } => Err(not_ready(doing)),
             State::Down => Err(not_ready("starting")),
             State::Stopped => Err(RuntimeError::Cancelled),
@@ -274,7 +287,12 @@ impl Shared {
             channel,
             boot_id,
             server,
+            shares_files: OnceCell::new(),
         })
+    }
+
+    fn error(&self, fault: Fault) -> RuntimeError {
+        fault.into_error(&self.address, self.has_token())
     }
 
     /// Whether a token is sent, as far as is known.

@@ -65,16 +65,7 @@ async fn install_relay(channel: &Channel) -> Result<(), Fault> {
         "exec({}, {{\"__name__\": \"_smart_colab_relay\"}})",
         Value::from(relay)
     );
-    let content = json!({
-        "code": code,
-        "silent": true,
-        "store_history": false,
-        "user_expressions": {},
-        "allow_stdin": false,
-        "stop_on_error": false,
-    });
-    let reply = channel.request(Route::Shell, "execute_request", content, ANSWER_TIMEOUT);
-    let reply = reply.await?;
+    let reply = execute(channel, &code).await?;
     if reply["status"] == "ok" {
         return Ok(());
     }
@@ -83,6 +74,22 @@ async fn install_relay(channel: &Channel) -> Result<(), Fault> {
         format!("its kernel raised {}: {}", text("ename"), text("evalue")),
         "The server's Python kernel has to be ipykernel with Python 3.11 or newer: install one on the server, then call again.",
     ))
+}
+
+/// Runs code in a helper kernel; returns its reply.
+pub(super) async fn execute(channel: &Channel, code: &str) -> Result<Value, JupyterError> {
+    let content = json!({
+        "code": code,
+        "silent": true,
+        "store_history": false,
+        "user_expressions": {},
+        "allow_stdin": false,
+        "stop_on_error": false,
+    });
+    let limit = ANSWER_TIMEOUT;
+    channel
+        .request(Route::Shell, "execute_request", content, limit)
+        .await
 }
 
 async fn ask(
