@@ -12,6 +12,7 @@ mod notebooks;
 mod room;
 mod server;
 mod socket;
+mod trust;
 
 pub use channel::{Channel, Route};
 pub use contents::{Entry, EntryKind};
