@@ -49,8 +49,9 @@ class TestPaths:
         files = a_machine_without_content(root)
         put(root, "a")
         assert files.list("/content", recursive=False, limit=9, cursor=None) == files.list("", False, 9, None)
-        with pytest.raises(OutsideRoot):
+        with pytest.raises(OutsideRoot) as refused:
             files.stat("/contents", None)
+        assert f"below {root}" in refused.value.hint
 
     def test_an_existing_content_folder_is_not_remapped(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         put(root, "content/a.txt")

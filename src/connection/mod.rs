@@ -26,9 +26,8 @@ use crate::base::ids::JobId;
 use crate::base::lock::Lock;
 use crate::edge::pairing::Pairing;
 use crate::edge::settings::{Endpoint, Settings, Target};
-use crate::jupyter::Server;
 use crate::provision::remote::Remote;
-use crate::provision::{self, Provisioner};
+use crate::provision::{self, Host, Provisioner};
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 pub use check::{Checked, Switched, check_endpoint, check_timeout};
 use trouble::Troubles;
@@ -142,11 +141,11 @@ impl Connection {
         self.provisioner().place()
     }
 
-    /// The Jupyter Server on which the runtime is; none if it is another.
+    /// The Jupyter Server through which the runtime is reached; none if there is none.
     ///
     /// # Errors
     /// As [`Self::runtime`].
-    pub async fn jupyter(&self, deadline: Instant) -> RuntimeResult<Option<Arc<Server>>> {
+    pub async fn jupyter(&self, deadline: Instant) -> RuntimeResult<Option<Host>> {
         self.provisioner().jupyter(deadline).await
     }
 

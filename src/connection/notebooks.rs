@@ -6,7 +6,9 @@ use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
 use super::Connection;
+use crate::base::text::ends_with_path;
 use crate::jupyter::{JupyterError, OpenNotebook, Server};
+use crate::provision::Host;
 use crate::runtime::kernel::server_error;
 use crate::runtime::{RuntimeError, RuntimeResult};
 
@@ -29,7 +31,7 @@ impl Connection {
         kernel: &str,
         deadline: Instant,
     ) -> RuntimeResult<Option<Arc<Server>>> {
-        let Some(server) = self.jupyter(deadline).await? else {
+        let Some(Host { server, .. }) = self.jupyter(deadline).await? else {
             return Ok(None);
         };
         if self.asked(server.has_kernel(kernel), deadline).await? {
@@ -75,12 +77,10 @@ fn unknown(name: &str, known: Vec<String>) -> RuntimeError {
 /// Returns the kernel of the notebook at this path, or of the only one whose path ends so; otherwise the paths to choose from.
 fn kernel_of(name: &str, open: &[OpenNotebook]) -> Result<String, Vec<String>> {
     let wanted = name.trim_start_matches('/');
-    let ends_so = |path: &str| {
-        path.strip_suffix(wanted)
-            .is_some_and(|folder| folder.is_empty() || folder.ends_with('/'))
-    };
     let exact = open.iter().find(|notebook| notebook.path == wanted);
-    let mut others = open.iter().filter(|notebook| ends_so(&notebook.path));
+    let mut others = open
+        .iter()
+        .filter(|notebook| ends_with_path(&notebook.path, wanted));
     let found = match (exact, others.next(), others.next()) {
         (Some(exact), _, _) => exact,
         (None, Some(only), None) => only,

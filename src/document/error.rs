@@ -9,6 +9,7 @@ use crate::base::ids::JobId;
 use crate::base::text::Excerpt;
 use crate::browser::TabError;
 use crate::jupyter::JupyterError;
+use crate::provision::jupyter::server_error;
 use crate::runtime::RuntimeError;
 
 /// Characters of a cell that an error shows.
@@ -107,14 +108,10 @@ pub enum DocumentError {
     NotPython { path: String, language: String },
     #[error("{path} is in nbformat 3, whose cells cannot be run")]
     OldFormat { path: String },
-    #[error(
-        "{path} is on the computer of the Jupyter Server, whose kernels run on another one, and the server does not share its notebooks"
-    )]
-    Elsewhere { path: String },
-    /// The server that shares a notebook does not do what it was asked.
+    /// The server that has a notebook does not do what it was asked.
     #[error("{path}: the Jupyter Server {why}")]
     Server { path: String, why: JupyterError },
-    #[error("{path} is being changed by others all the time, and the edit was not made")]
+    #[error("{path} is being changed by others all the time, and nothing was done")]
     Contended { path: String },
     /// Nothing was run.
     #[error("cells of {path} run already{}", job.map(|job| format!(" (job {job})")).unwrap_or_default())]
@@ -128,6 +125,27 @@ pub enum DocumentError {
     Runtime(#[from] RuntimeError),
 }
 
+impl DocumentError {
+    /// The failure of the Jupyter Server at `address` to do something with a notebook.
+    pub(super) fn of_server(address: &str, path: &str, why: JupyterError) -> Self {
+        match why {
+            JupyterError::Unreachable(_)
+            | JupyterError::TimedOut
+            | JupyterError::Broken(_)
+            | JupyterError::Untrusted(_)
+            | JupyterError::Unauthorized
+            | JupyterError::Stopped(_) => server_error(why, address).into(),
+            JupyterError::NotFound
+            | JupyterError::Stranger(_)
+            | JupyterError::NoKernels(_)
+            | JupyterError::Refused(_) => {
+                let path = path.to_owned();
+                Self::Server { path, why }
+            }
+        }
+    }
+}
+
 impl Fault for DocumentError {
     fn code(&self) -> &str {
         match self {
@@ -136,7 +154,6 @@ impl Fault for DocumentError {
             Self::Missing { .. } => "not_found",
             Self::Unreadable { .. } => "not_a_notebook",
             Self::NotPython { .. } | Self::OldFormat { .. } => "not_runnable",
-            Self::Elsewhere { .. } => "out_of_reach",
             Self::Server { .. } => "server_failed",
             Self::Contended { .. } | Self::Busy { .. } => "busy",
             Self::Replaced { .. } => "kernel_died",
@@ -195,9 +212,6 @@ impl Fault for DocumentError {
             Self::OldFormat { .. } => {
                 "Convert it with `jupyter nbconvert --to notebook`, then call again. Nothing was run.".into()
             }
-            Self::Elsewhere { .. } => {
-                "Install jupyter-collaboration there and restart that server, then call again; or copy the notebook to where code runs.".into()
-            }
             Self::Server { .. } => "Look at the server's log for the reason, then call again.".into(),
             Self::Contended { .. } => "Call again.".into(),
             Self::Busy { job, .. } => {
@@ -224,7 +238,6 @@ impl Fault for DocumentError {
             | Self::NotPython { .. }
             | Self::Replaced { .. }
             | Self::OldFormat { .. }
-            | Self::Elsewhere { .. }
             | Self::Server { .. } => false,
         }
     }

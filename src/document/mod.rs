@@ -1,8 +1,8 @@
 //! Notebooks on the runtime, worked on cell by cell: read, edited and run.
 //!
 //! - here: [`Documents`], the work as the face asks for it;
-//! - `store`: where notebooks are kept, behind one trait, and the runtime's files as one way; `live`: the other, in documents that a Jupyter
-//!   Server shares with open tabs; `tab`: the notebook in a tab of Colab;
+//! - `places`: where a notebook is; `files`: files of the runtime or of a Jupyter Server; `live`: documents that a Jupyter Server shares with open
+//!   tabs; `tab`: the notebook in a tab of Colab; `store`: what is read there;
 //! - `nbformat`: a notebook's cells and their places in its text; `scan`: the places of values in JSON; `style`: how a file is written;
 //! - `edit`: edits that change only the bytes of their cell; `page`: cells as a model reads them;
 //! - `runs`: cells as jobs; `rest`: those that outlive their call; `active`: which run now; `showing`: their outputs as they come, with a
@@ -14,10 +14,12 @@
 mod active;
 mod edit;
 mod error;
+mod files;
 mod live;
 mod nbformat;
 mod notes;
 mod page;
+mod places;
 mod rest;
 mod runs;
 mod scan;
@@ -38,14 +40,13 @@ use tokio::time::Instant;
 pub use active::Claim;
 pub use edit::{Edit, Target, fresh_id};
 pub use error::{DocumentError, Refusal, Unreadable};
-use live::LiveStore;
 pub use nbformat::{Cell, Notebook};
 pub use page::{Facts, Page, Wanted, names};
+use places::Places;
 pub use runs::{CellRun, Plan, RunReport};
 use showing::Worker;
-use store::Store;
+use store::ENDING;
 pub use store::{Applied, Notice, Stored};
-use tab::TabStore;
 pub use tab::{TAB, TabRun};
 pub use written::Written;
 
@@ -59,8 +60,6 @@ use crate::jobs::Jobs;
 use crate::wire::files::FileList;
 use active::Active;
 
-/// The ending of a notebook's name.
-const ENDING: &str = ".ipynb";
 /// Characters of a notebook's name in the name of its session.
 const MAX_NAME_CHARS: usize = 40;
 
@@ -69,8 +68,7 @@ const MAX_NAME_CHARS: usize = 40;
 pub struct Documents {
     connection: Arc<Connection>,
     jobs: Arc<Jobs>,
-    store: Box<dyn Store>,
-    tab: TabStore,
+    store: Places,
     browser: Arc<Browser>,
     opened: Lock<Option<String>>,
     active: Arc<Active>,
@@ -90,10 +88,9 @@ impl Documents {
         folder: PathBuf,
     ) -> Self {
         Self {
-            store: Box::new(LiveStore::new(connection.clone())),
+            store: Places::new(connection.clone(), browser.clone()),
             connection,
             jobs,
-            tab: TabStore(browser.clone()),
             browser,
             opened: Lock::default(),
             active: Arc::default(),
@@ -102,7 +99,7 @@ impl Documents {
         }
     }
 
-    /// The notebooks below the content root.
+    /// The notebooks there are: those of the content root, or of a Jupyter Server whose kernels run on another machine.
     ///
     /// # Errors
     /// Those of the runtime.
@@ -125,13 +122,17 @@ impl Documents {
                 path: path.to_owned(),
             });
         }
-        let stored = if create {
-            self.store.create(path, None, deadline).await?
+        let (stored, created) = if create {
+            let created = self.store.create(path, None, deadline).await?;
+            (created.stored, Some(created.is_new))
         } else {
-            self.store.read(path, deadline).await?
+            (self.store.read(path, deadline).await?, None)
         };
         *self.opened.lock() = Some(stored.path.clone());
-        Ok(Facts::of(&stored))
+        Ok(Facts {
+            created,
+            ..Facts::of(&stored)
+        })
     }
 
     /// Makes the notebook in the tab of Colab the default of other calls, now or as soon as one connects.
@@ -164,7 +165,7 @@ impl Documents {
         wanted: Wanted,
         deadline: Instant,
     ) -> Result<Page, DocumentError> {
-        let stored = self.store(path).read(path, deadline).await?;
+        let stored = self.store.read(path, deadline).await?;
         let count = stored.notebook.cells().len();
         if wanted.from > 0 && wanted.from >= count {
             let why = Refusal::NoIndex {
@@ -177,7 +178,7 @@ impl Documents {
             });
         }
         let state = match path {
-            TAB => self.tab.state(),
+            TAB => self.store.tab.state(),
             _ => self.active.state(&stored.path),
         };
         Ok(page::page(&stored, &state, wanted, deadline).await)
@@ -193,8 +194,8 @@ impl Documents {
         text: String,
         deadline: Instant,
     ) -> Result<(), DocumentError> {
-        let stored = self.store.create(path, Some(text), deadline).await?;
-        *self.opened.lock() = Some(stored.path);
+        let created = self.store.create(path, Some(text), deadline).await?;
+        *self.opened.lock() = Some(created.stored.path);
         Ok(())
     }
 
@@ -208,14 +209,7 @@ impl Documents {
         expect: Option<&str>,
         caller: &Caller<'_>,
     ) -> Result<TabRun, DocumentError> {
-        self.tab.run(cell, expect, caller).await
-    }
-
-    fn store(&self, path: &str) -> &dyn Store {
-        match path {
-            TAB => &self.tab,
-            _ => &*self.store,
-        }
+        self.store.tab.run(cell, expect, caller).await
     }
 
     /// Claims a notebook for a run of its cells as `job`, which no other run mixes with until the claim is dropped.
@@ -238,7 +232,7 @@ impl Documents {
         edit: Edit,
         deadline: Instant,
     ) -> Result<Applied, DocumentError> {
-        self.store(path).apply(path, edit, deadline).await
+        self.store.apply(path, edit, deadline).await
     }
 }
 

@@ -42,8 +42,11 @@ pub struct Wanted {
 #[derive(Debug, Clone, Serialize)]
 pub struct Facts {
     pub success: bool,
-    /// Its absolute path.
+    /// Its path.
     pub notebook: String,
+    /// Whether it was created, where that was asked for; if not, it was there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<bool>,
     pub cells: usize,
     pub nbformat: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,6 +80,7 @@ impl Facts {
         Self {
             success: true,
             notebook: stored.path.clone(),
+            created: None,
             cells: notebook.cells().len(),
             nbformat: notebook.nbformat(),
             language: notebook.language().map(str::to_owned),

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -11,12 +10,11 @@ use super::edit::{Edit, Target};
 use super::error::{DocumentError, Refusal};
 use super::nbformat::Notebook;
 use super::page::{self, Wanted};
-use super::store::{Applied, Store, Stored};
+use super::store::{Applied, Stored};
 use crate::browser::tab::Run;
 use crate::browser::{Browser, Kind, Tab, TabError};
 use crate::caller::Caller;
 use crate::jobs::body::Part;
-use crate::wire::files::FileList;
 
 /// The name of this notebook, where others have their path.
 pub const TAB: &str = "colab:tab";
@@ -115,11 +113,8 @@ impl TabStore {
             ..State::default()
         }
     }
-}
 
-#[async_trait]
-impl Store for TabStore {
-    async fn read(&self, _path: &str, deadline: Instant) -> Result<Stored, DocumentError> {
+    pub(super) async fn read(&self, deadline: Instant) -> Result<Stored, DocumentError> {
         let notebook = notebook(&*self.tab()?, deadline).await?;
         Ok(Stored {
             path: TAB.to_owned(),
@@ -127,15 +122,14 @@ impl Store for TabStore {
         })
     }
 
-    async fn apply(
+    pub(super) async fn apply(
         &self,
-        _path: &str,
-        edit: Edit,
+        edit: &Edit,
         deadline: Instant,
     ) -> Result<Applied, DocumentError> {
         let tab = self.tab()?;
         let before = notebook(&tab, deadline).await?;
-        let id = make(&tab, &before, &edit, deadline).await?;
+        let id = make(&tab, &before, edit, deadline).await?;
         let after = notebook(&tab, deadline).await?;
         let target = Target {
             id: Some(id),
@@ -147,19 +141,6 @@ impl Store for TabStore {
             notebook: Arc::new(after),
             notice: None,
         })
-    }
-
-    async fn create(
-        &self,
-        path: &str,
-        _text: Option<String>,
-        deadline: Instant,
-    ) -> Result<Stored, DocumentError> {
-        self.read(path, deadline).await
-    }
-
-    async fn list(&self, _deadline: Instant) -> Result<FileList, DocumentError> {
-        Err(DocumentError::InTab)
     }
 }
 

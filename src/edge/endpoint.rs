@@ -50,7 +50,7 @@ pub fn endpoint(text: &str, token: Option<&str>) -> Result<Endpoint, String> {
         return jupyter::endpoint(text, beside);
     }
     let address = Address::read(text)?;
-    let beside = beside.map(read_token).transpose();
+    let beside = beside.map(|token| read_token(token, NOTEBOOK)).transpose();
     address.with(beside.map_err(|fault| format!("has a separate token that {fault}"))?)
 }
 
@@ -75,7 +75,7 @@ impl Address {
         check(&url)?;
         url.set_query(None);
         let token = Some(token.trim()).filter(|token| !token.is_empty());
-        let token = token.map(read_token).transpose();
+        let token = token.map(|token| read_token(token, NOTEBOOK)).transpose();
         let token = token.map_err(|fault| format!("has a token that {fault}"))?;
         Ok(Self { url, token })
     }
@@ -125,34 +125,39 @@ pub(super) fn check(url: &Url) -> Result<(), String> {
     } else if host == "colab.research.google.com" {
         "is the page of the notebook itself: run its cells, and copy the line that the last one prints, https://…#TOKEN"
     } else if placeholder::is_example_host(host) {
-        "is still an example: replace it with the line that the notebook prints, https://…#TOKEN"
+        "is still an example: replace it with the address that the notebook or the server prints"
     } else {
         return Ok(());
     };
     Err(fault.to_owned())
 }
 
-/// Reads a pasted token.
+/// Where the tokens of executors are found, to follow "copy" or "give".
+pub(super) const NOTEBOOK: &str = "the part after # of the line that the notebook prints";
+
+/// Reads a pasted token, which is found at `place`.
 ///
 /// # Errors
 /// The fault, worded to follow the setting's name. It never quotes the text.
-pub(super) fn read_token(text: &str) -> Result<Secret, String> {
+pub(super) fn read_token(text: &str, place: &str) -> Result<Secret, String> {
     let text = pasted::unquoted(text).trim_start_matches('#');
     let has = |is_odd: fn(char) -> bool| text.contains(is_odd);
     let fault = if placeholder::is_example(text) {
-        "is still an example: replace it with the part after # of the line that the notebook prints"
+        format!("is still an example: replace it with {place}")
     } else if text.contains("://") {
-        "is an address: give only the token, the part after #"
+        format!("is an address: give only the token, {place}")
     } else if has(char::is_whitespace) {
-        "contains a space or a line break, which no token has: copy it again, without `Bearer` or anything else around it"
+        "contains a space or a line break, which no token has: copy it again, without `Bearer` or anything else around it".to_owned()
     } else if has(|c| "\"'`“”‘’".contains(c)) {
-        "contains a quote, which no token has: copy it again without quotes"
+        "contains a quote, which no token has: copy it again without quotes".to_owned()
     } else if has(|c| !c.is_ascii_graphic()) {
-        "contains a character that no token has (tokens are ASCII): copy the whole token again from the notebook itself"
+        format!(
+            "contains a character that no token has (tokens are ASCII): copy the whole token again, {place}"
+        )
     } else {
         return Ok(Secret::new(text));
     };
-    Err(fault.to_owned())
+    Err(fault)
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -166,7 +171,7 @@ fn is_loopback(url: &Url) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{endpoint, read_token};
+    use super::{NOTEBOOK, endpoint, read_token};
 
     #[test]
     fn invalid_tokens_are_refused_without_being_shown() {
@@ -190,7 +195,7 @@ mod tests {
             "s3cret…",
             "https://a.b#s3cret",
         ] {
-            let fault = read_token(text).unwrap_err();
+            let fault = read_token(text, NOTEBOOK).unwrap_err();
             assert!(!fault.contains("s3c") && !fault.contains("ret"), "{fault}");
             let beside = endpoint("https://a.b", Some(text));
             assert!(beside.is_err(), "{text}");
@@ -205,10 +210,14 @@ mod tests {
             "<s3cret>",
             "#s3cret",
         ] {
-            assert_eq!(read_token(text).unwrap().expose(), "s3cret", "{text}");
+            assert_eq!(
+                read_token(text, NOTEBOOK).unwrap().expose(),
+                "s3cret",
+                "{text}"
+            );
         }
         for text in ["t", "my-token-4711", "tokenize", "a(b)c%20!"] {
-            assert_eq!(read_token(text).unwrap().expose(), text);
+            assert_eq!(read_token(text, NOTEBOOK).unwrap().expose(), text);
         }
     }
 

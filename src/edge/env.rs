@@ -1,6 +1,7 @@
 //! The environment as a value, and every name that is read from it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::pasted::unquoted;
 
@@ -25,6 +26,8 @@ pub const PYTHON: &str = "SMART_COLAB_PYTHON";
 pub const PATH: &str = "PATH";
 /// The program that opens addresses, as for other programs.
 pub const BROWSER: &str = "BROWSER";
+/// Of TLS libraries: further certificates to trust.
+const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
 
 /// A variable that users set for this program, with its documentation.
 #[derive(Debug, Clone, Copy)]
@@ -103,6 +106,12 @@ pub(super) fn setting_names() -> [&'static str; SETTINGS.len()] {
 /// Variables by name. Tests make their own.
 #[derive(Clone, Default)]
 pub struct Env(BTreeMap<String, String>);
+
+/// The file of certificates that this process is to trust beside the system's.
+#[must_use]
+pub fn certificates() -> Option<PathBuf> {
+    Env::of_process().get(SSL_CERT_FILE).map(PathBuf::from)
+}
 
 impl Env {
     /// The process's environment; a value that is not Unicode counts as absent.

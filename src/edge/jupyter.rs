@@ -17,6 +17,8 @@ use crate::base::secret::Secret;
 pub(super) const PREFIX: &str = "jupyter+";
 /// The word for a server that runs on this computer.
 const RUNNING: &str = "jupyter";
+/// Where its token is found.
+const TOKEN_PLACE: &str = "the part after ?token= of the address that the Jupyter Server prints";
 /// The first segment below a server's base address, in the addresses that browsers show.
 const PAGES: [&str; 12] = [
     "api",
@@ -76,6 +78,13 @@ pub(super) fn endpoint<'a>(
     let mut url = Url::parse(address).map_err(|error| {
         format!("is not an address ({error}): copy the one that the Jupyter Server prints, http://localhost:8888/?token=…")
     })?;
+    if !["https", "http"].contains(&url.scheme()) {
+        return Err(
+            "has neither https:// nor (for this machine itself) http:// before the name of the Jupyter Server, which is all that is accepted: \
+             copy the address that the server prints"
+                .to_owned(),
+        );
+    }
     check(&url)?;
     let queried = url.query_pairs().find(|(name, _)| name == "token");
     let queried = queried.map(|(_, value)| value.into_owned());
@@ -87,8 +96,8 @@ pub(super) fn endpoint<'a>(
     let beside = beside.into_iter();
     let beside = beside.map(|(place, token)| (place, token.to_owned()));
     for (place, text) in within.into_iter().chain(beside) {
-        let read =
-            read_token(&text).map_err(|fault| format!("has a token ({place}) that {fault}"))?;
+        let read = read_token(&text, TOKEN_PLACE)
+            .map_err(|fault| format!("has a token ({place}) that {fault}"))?;
         match &token {
             Some((first, other)) if *other != read => {
                 return Err(format!(
@@ -269,6 +278,14 @@ mod tests {
                 "a space",
             ),
             ("jupyter+a.example/?token=s3cret", "not an address"),
+            (
+                "jupyter+ftp://a.example/?token=s3cret",
+                "all that is accepted",
+            ),
+            (
+                "jupyter+https://a.example/?token=s3cr%C3%A9t",
+                "after ?token= of the address that the Jupyter Server prints",
+            ),
         ] {
             let fault = endpoint(text, None).unwrap_err();
             assert!(fault.contains(word) && !fault.contains("s3cret"), "{fault}");

@@ -29,13 +29,11 @@ pub(super) fn address(text: &str) -> Result<&str, String> {
         *other == whole || (is_bare && whole.starts_with(other.trim_end_matches('/')))
     };
     if !found.iter().all(is_of_it) {
-        return Err(
-            "contains several addresses: give only the line that the notebook prints".to_owned(),
-        );
+        return Err("contains several addresses: give only the one to use".to_owned());
     }
     if after.contains(char::is_alphanumeric) {
         return Err(
-            "continues after a space or a quote: give only the line that the notebook prints. Its token has no such characters; if you chose \
+            "continues after a space or a quote: give only the address and its token. A token has no such characters; if you chose \
              the token yourself, choose one without them"
                 .to_owned(),
         );

@@ -182,7 +182,7 @@ fn without_placeholders(env: &Env, flags: &Flags, faults: &mut Vec<String>) -> E
 fn target(env: &Env, faults: &mut Vec<String>) -> Option<Target> {
     let token = env
         .get(env::COLAB_TOKEN)
-        .map(endpoint::read_token)
+        .map(|token| endpoint::read_token(token, endpoint::NOTEBOOK))
         .transpose();
     let token = token.map_err(|fault| format!("{} {fault}", env::COLAB_TOKEN));
     let token = collect_fault(faults, token);

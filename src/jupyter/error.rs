@@ -15,6 +15,8 @@ pub enum JupyterError {
     /// What was sent may have arrived.
     #[error("lost its connection ({0})")]
     Broken(String),
+    #[error("has a certificate that is not trusted ({0})")]
+    Untrusted(String),
     #[error("refused the token")]
     Unauthorized,
     /// A `JupyterHub` answers in place of a server that is not running.
@@ -43,7 +45,9 @@ impl JupyterError {
         let text = sentence(&error);
         // What does not speak TLS answers in its own way, or waits for more.
         let is_odd = error.is_timeout() || text.contains("corrupt message") || text.contains("eof");
-        if error.is_connect() && is_https && is_odd {
+        if error.is_connect() && text.contains("peer certificate") {
+            Self::Untrusted(text)
+        } else if error.is_connect() && is_https && is_odd {
             Self::Unreachable(format!("{text}: it may speak http:// there, not https://"))
         } else if error.is_connect() {
             Self::Unreachable(text)

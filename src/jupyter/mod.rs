@@ -5,6 +5,7 @@
 
 mod attachment;
 mod channel;
+mod contents;
 mod error;
 mod kernels;
 mod message;
@@ -14,9 +15,11 @@ mod presence;
 mod room;
 mod server;
 mod socket;
+mod trust;
 
 pub use attachment::Attachment;
 pub use channel::{Channel, Route};
+pub use contents::{Entry, EntryKind};
 pub use error::JupyterError;
 pub use message::Incoming;
 pub use notebooks::OpenNotebook;

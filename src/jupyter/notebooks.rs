@@ -1,14 +1,15 @@
-//! What a Jupyter Server knows of its notebooks: whether it shares them among its clients, what is on the disk, and where they are open.
+//! What a Jupyter Server knows of its notebooks: whether it shares them among its clients, and where they are open.
 
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::error::JupyterError;
 use super::room::Room;
 use super::server::{ANSWER_TIMEOUT, Server, accepted, json_of};
+use crate::base::text::ends_with_path;
 
 /// A name in the configuration that JupyterLab's page carries. With collaboration it stands there, and is false.
 const SWITCH: &str = "\"disableRTC\"";
@@ -66,46 +67,16 @@ impl Server {
         Room::over(socket, session).await
     }
 
-    /// The digest of a file's content on the disk; none if there is no such file.
-    ///
-    /// # Errors
-    /// The error of whatever answers.
-    pub async fn digest(&self, path: &str) -> Result<Option<String>, JupyterError> {
-        let call = self
-            .request(Method::GET, &contents(path))
-            .query(&[("content", "0"), ("hash", "1")]);
-        match accepted(call.timeout(ANSWER_TIMEOUT).send().await).await {
-            Ok(response) => {
-                let found = json_of(response).await?;
-                Ok(found["hash"].as_str().map(str::to_owned))
-            }
-            Err(JupyterError::NotFound) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Creates a notebook, where there is none.
-    ///
-    /// # Errors
-    /// The error of whatever answers.
-    pub async fn create_notebook(&self, path: &str, content: &Value) -> Result<(), JupyterError> {
-        let body = json!({"type": "notebook", "format": "json", "content": content});
-        let call = self.request(Method::PUT, &contents(path)).json(&body);
-        accepted(call.timeout(ANSWER_TIMEOUT).send().await)
-            .await
-            .map(drop)
-    }
-
-    /// Whether a client has a notebook open together with its kernel. The path may begin above the server's root.
+    /// Whether a client has a notebook open together with its kernel, or may have. The path may begin above the server's root.
     ///
     /// # Errors
     /// The error of whatever answers.
     pub async fn is_open(&self, path: &str) -> Result<bool, JupyterError> {
+        // Of kernels behind a gateway the connections are counted when they are listed. One that lists none knows nothing of them.
+        let are_counted = self.get(&["api", "kernels"]).await.is_ok();
         let is_it = |notebook: &OpenNotebook| {
-            let above = path.strip_suffix(&*notebook.path);
-            let is_path =
-                above.is_some_and(|above| above.is_empty() || above.ends_with(['/', '\\']));
-            is_path && notebook.kernel.connections > 0
+            let is_connected = notebook.kernel.connections > 0 || !are_counted;
+            is_connected && ends_with_path(path, &notebook.path)
         };
         Ok(self.sessions().await?.iter().any(is_it))
     }
@@ -128,13 +99,6 @@ impl Server {
             .filter_map(|session| OpenNotebook::deserialize(session).ok())
             .collect())
     }
-}
-
-fn contents(path: &str) -> Vec<&str> {
-    ["api", "contents"]
-        .into_iter()
-        .chain(path.split('/'))
-        .collect()
 }
 
 fn is_switched_on(page: &str) -> bool {

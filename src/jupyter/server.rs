@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::channel::Channel;
 use super::error::JupyterError;
+use super::trust::trust_certificates;
 use crate::base::secret::Secret;
 use crate::edge::settings::Endpoint;
 
@@ -47,6 +48,9 @@ impl Server {
             .redirect(reqwest::redirect::Policy::none());
         if endpoint.is_loopback() {
             builder = builder.no_proxy();
+        }
+        if endpoint.url.scheme() == "https" {
+            builder = trust_certificates(builder)?;
         }
         let client = builder.build().map_err(JupyterError::from_request)?;
         Ok(Self {

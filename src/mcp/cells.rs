@@ -185,6 +185,9 @@ pub(super) fn warning(notice: Notice) -> &'static str {
         Notice::NotSaved => {
             "it is in the notebook as it is open in JupyterLab, but the server has not saved it yet: if that lasts, look at the server's log"
         }
+        Notice::Deleted => {
+            "the notebook's file was deleted, and this is in the tabs alone that still have it open: open_notebook with create: true writes it again"
+        }
         Notice::OpenElsewhere => {
             "a browser's tab has the notebook open and may overwrite this: reload it there"
         }

@@ -4,6 +4,15 @@ use std::collections::HashMap;
 
 use crate::wire::job::CellNames;
 
+/// Marks the tags that name cells on which one depends, by their ids or tags.
+pub(super) const DEPENDS_ON: &str = "depends_on:";
+
+/// The cells that these tags name.
+pub(super) fn needs(tags: &[String]) -> impl Iterator<Item = &str> {
+    let named = tags.iter().filter_map(|tag| tag.strip_prefix(DEPENDS_ON));
+    named.map(str::trim)
+}
+
 /// What is known of one cell, in the order of the notebook.
 #[derive(Debug, Clone)]
 pub(super) struct Link<'a> {

@@ -37,7 +37,7 @@ impl Fault for RunError {
         match self {
             Self::Invalid(_) => {
                 Advice::from(Step::GetCells)
-                    + " shows the cells as they are. Correct the argument and call again."
+                    + " shows the cells as they are. Correct this and call again."
             }
             Self::Disk { .. } => {
                 "Make room on this computer's disk, or make the folder writable, and call again."

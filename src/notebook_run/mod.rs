@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::ids::JobId;
 use crate::base::lock::Lock;
-use crate::base::text::Pattern;
+use crate::base::text::{Pattern, ends_with_path};
 use crate::caller::Caller;
 use crate::connection::Connection;
 use crate::document::{Claim, Documents, session_of};
@@ -124,6 +124,7 @@ impl NotebookRuns {
         let Some(lock) = shelf.lock()? else {
             return Ok(self.watch(&shelf, caller).await);
         };
+        order::check(&stored.notebook)?;
         let notebook = match &order.parameters {
             None => stored.notebook,
             Some(parameters) => {
@@ -147,11 +148,8 @@ impl NotebookRuns {
     #[must_use]
     pub fn find(&self, text: &str) -> Option<JobId> {
         let id = text.parse::<JobId>().ok();
-        let is_named = |record: &Record| {
-            let ends = || record.path.strip_suffix(text);
-            id == Some(record.id)
-                || ends().is_some_and(|rest| rest.is_empty() || rest.ends_with(['/', '\\']))
-        };
+        let is_named =
+            |record: &Record| id == Some(record.id) || ends_with_path(&record.path, text);
         let records = self.records();
         let named = records.iter().filter(|record| is_named(record));
         named.map(|record| record.id).max()

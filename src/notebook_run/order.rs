@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::depends::{DEPENDS_ON, needs};
 use super::error::RunError;
 use super::record::{CellState, Options, Row};
 use crate::document::{Cell, Documents, Edit, Notebook, Target, fresh_id};
@@ -10,6 +11,8 @@ use tokio::time::Instant;
 /// Tags, as papermill has them.
 const PARAMETERS: &str = "parameters";
 const INJECTED: &str = "injected-parameters";
+/// Ids and tags that an error names.
+const MAX_NAMED: usize = 20;
 
 /// What is to be run.
 #[derive(Debug, Clone)]
@@ -50,16 +53,16 @@ pub(super) async fn create(
     if !cells.iter().any(|cell| cell.is_code) {
         return Err(RunError::Invalid("cells has no code cell".to_owned()));
     }
+    let named = (1..).zip(cells);
+    check_needs(named.map(|(number, cell)| (Some(id_of(number)), cell.tags.clone())))?;
     let day = jiff::Timestamp::now().strftime("%Y-%m-%d");
     let path = format!("run-{day}-{}.ipynb", fresh_id());
-    let mut number = 0;
-    let cells = cells.iter().map(|cell| {
-        number += 1;
+    let cells = (1..).zip(cells).map(|(number, cell)| {
         let metadata = match cell.tags.is_empty() {
             true => json!({}),
             false => json!({"tags": cell.tags}),
         };
-        let id = format!("cell-{number}");
+        let id = id_of(number);
         match cell.is_code {
             true => json!({"cell_type": "code", "execution_count": null, "id": id, "metadata": metadata, "outputs": [], "source": cell.source}),
             false => json!({"cell_type": "markdown", "id": id, "metadata": metadata, "source": cell.source}),
@@ -77,6 +80,37 @@ pub(super) async fn create(
     let text = format!("{notebook:#}\n");
     documents.create(&path, text, deadline).await?;
     Ok(path)
+}
+
+fn id_of(number: usize) -> String {
+    format!("cell-{number}")
+}
+
+/// Checks that each cell on which another depends by a tag comes before it.
+pub(super) fn check(notebook: &Notebook) -> Result<(), RunError> {
+    let cells = notebook.cells().iter();
+    check_needs(cells.map(|cell| (cell.id.clone(), notebook.tags(cell))))
+}
+
+/// The cells by their ids and tags.
+fn check_needs(cells: impl Iterator<Item = (Option<String>, Vec<String>)>) -> Result<(), RunError> {
+    let mut known: Vec<String> = Vec::new();
+    for (index, (id, tags)) in cells.enumerate() {
+        if let Some(name) = needs(&tags).find(|name| !known.iter().any(|one| one == name)) {
+            let newest = known.iter().rev().take(MAX_NAMED).map(String::as_str);
+            let newest: Vec<_> = newest.collect();
+            let there_are = match newest.is_empty() {
+                true => "none".to_owned(),
+                false => newest.join(", "),
+            };
+            return Err(RunError::Invalid(format!(
+                "cell {index} is tagged {DEPENDS_ON}{name}, and no cell before it has that id or tag (those before it: {there_are})"
+            )));
+        }
+        let tags = tags.into_iter().filter(|tag| !tag.starts_with(DEPENDS_ON));
+        known.extend(id.into_iter().chain(tags));
+    }
+    Ok(())
 }
 
 /// The edit that gives a notebook these parameters: a cell after the tagged one, or in place of an earlier one.

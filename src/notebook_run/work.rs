@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::attempt::Attempt;
-use super::depends::{Fate, Link, because};
+use super::depends::{Fate, Link, because, needs};
 use super::error::RunError;
 use super::record::{CellState, Flight, OnError, Row, State};
 use super::running::Running;
@@ -38,7 +38,6 @@ const MAX_TRIES: u32 = 5;
 /// The tag that has other runners leave a cell out.
 const SKIPPED: &str = "skip-execution";
 const FORCED: &str = "force";
-const DEPENDS_ON: &str = "depends_on:";
 
 pub(super) struct Work {
     pub(super) connection: Arc<Connection>,
@@ -269,11 +268,7 @@ impl Work {
         let links = links.map(|(number, (row, cell))| {
             let version = cell.as_ref().map(|(version, _)| version);
             let names = version.and_then(|version| self.names.get(version));
-            let named = row
-                .tags
-                .iter()
-                .filter_map(|tag| tag.strip_prefix(DEPENDS_ON));
-            let named: Vec<&str> = named.map(str::trim).collect();
+            let named: Vec<&str> = needs(&row.tags).collect();
             let is_needed = |at: &usize| {
                 let other = &rows[*at];
                 let is_meant =

@@ -38,6 +38,14 @@ pub fn configured(settings: &Settings) -> Arc<dyn Provisioner> {
     }
 }
 
+/// The Jupyter Server through which a runtime is reached.
+#[derive(Debug, Clone)]
+pub struct Host {
+    pub server: Arc<Server>,
+    /// Its files are the runtime's. If not, its kernels run on another machine, and its notebooks are on its own.
+    pub shares_files: bool,
+}
+
 /// Finds or starts a runtime. Making one starts nothing and waits for nothing.
 #[async_trait]
 pub trait Provisioner: Debug + Send + Sync {
@@ -70,11 +78,11 @@ pub trait Provisioner: Debug + Send + Sync {
     /// every start knows the jobs of earlier ones.
     fn boot_id(&self) -> Option<String>;
 
-    /// The Jupyter Server on which the runtime is, once that is ready; none if it is not on one.
+    /// The Jupyter Server through which the runtime is reached, once that is ready; none if there is none.
     ///
     /// # Errors
     /// As [`Self::runtime`].
-    async fn jupyter(&self, _deadline: Instant) -> RuntimeResult<Option<Arc<Server>>> {
+    async fn jupyter(&self, _deadline: Instant) -> RuntimeResult<Option<Host>> {
         Ok(None)
     }
 

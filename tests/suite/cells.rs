@@ -6,6 +6,7 @@ mod live;
 mod live_outputs;
 mod mixing;
 mod runs;
+mod shapes;
 
 use std::fs;
 use std::path::{Path, PathBuf};

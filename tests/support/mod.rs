@@ -21,4 +21,5 @@ pub(crate) mod python;
 pub(crate) mod rust;
 pub(crate) mod stdio;
 pub(crate) mod strangers;
+pub(crate) mod tls;
 pub(crate) mod world;

@@ -47,8 +47,8 @@ class ContentRoot:
         if real is None or not real.is_relative_to(self._real):
             raise OutsideRoot(
                 f"{show(file)} is outside the content root {show(self.path)}.",
-                "Run code that copies it into the root first, such as shutil.copy(path, '.'), "
-                "or start the executor with another --root.",
+                f"Name a path below {show(self.path)}. To reach this one, run code that copies it there, such as "
+                "shutil.copy(path, '.'), or start the executor with another --root.",
             )
         if self._is_state(real):
             raise OutsideRoot(

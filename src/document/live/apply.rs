@@ -69,7 +69,12 @@ impl LiveStore {
             let settled = settled.unwrap_or(Err(JupyterError::TimedOut));
             settled.map_err(|error| self.failed(&place.path, error))?;
             let is_saved = timeout_at(deadline, is_saved(place, &room, digest)).await;
-            notice = (!is_saved.unwrap_or(false)).then_some(Notice::NotSaved);
+            if !is_saved.unwrap_or(false) {
+                notice = Some(match is_deleted(place).await {
+                    true => Notice::Deleted,
+                    false => Notice::NotSaved,
+                });
+            }
         }
         Ok(Applied {
             path,
@@ -136,8 +141,13 @@ fn point_at(room: &Room, index: usize) {
     }
 }
 
+/// Whether a document has lost its file: the server does not write it again.
+async fn is_deleted(place: &Place) -> bool {
+    matches!(place.server.digest(&place.path).await, Ok(None))
+}
+
 /// Has the document saved; returns whether the file then is what the server saved after the edit. `before` is the digest of the file before it.
-async fn is_saved(place: &Place, room: &Room, mut before: Option<String>) -> bool {
+pub(super) async fn is_saved(place: &Place, room: &Room, mut before: Option<String>) -> bool {
     let digest = || {
         let mut transaction = room.doc().transact_mut();
         let shared = Shared::of(&mut transaction);
@@ -159,6 +169,9 @@ async fn is_saved(place: &Place, room: &Room, mut before: Option<String>) -> boo
             }
         };
         let Ok(saved) = timeout(pause, saving).await else {
+            if is_deleted(place).await {
+                return false;
+            }
             pause *= 2;
             continue;
         };

@@ -1,6 +1,4 @@
 //! Notebooks of a Jupyter Server that shares them among its clients: edited in the same document as the tabs in which they are open.
-//!
-//! Which way is taken is decided for each call: the room of the notebook if the server has one, else the runtime's files.
 
 mod apply;
 mod cells;
@@ -10,152 +8,45 @@ mod showing;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
 use yrs::Transact;
 
 use super::edit::{Edit, Target};
 use super::error::DocumentError;
 use super::nbformat::Notebook;
-use super::showing::Showing;
-use super::store::{Applied, FileStore, NEW, Notice, Store, Stored, blocking};
-use crate::base::lock::Lock;
+use super::places::Places;
+use super::store::{Applied, Created, NEW, Stored, blocking};
 use crate::connection::Connection;
 use crate::jupyter::{JupyterError, Room, Server};
-use crate::provision::jupyter::server_error;
-use crate::runtime::{Files, ListQuery, RuntimeError};
-use crate::wire::files::FileList;
-use apply::SETTLE_TIMEOUT;
+use crate::runtime::RuntimeError;
+use apply::{SETTLE_TIMEOUT, is_saved};
 use cells::Shared;
 
 /// Tries of an edit when connections break, and the pause between them.
 const MAX_TRIES: u32 = 3;
 const TRY_DELAY: Duration = Duration::from_millis(300);
 
-/// Notebooks in rooms, or as files.
+/// Notebooks in rooms.
 #[derive(Debug)]
 pub(super) struct LiveStore {
     connection: Arc<Connection>,
-    files: FileStore,
-    /// The server that was asked last, and whether it has rooms.
-    known: Lock<Option<(Arc<Server>, bool)>>,
 }
 
 /// The notebook of a call.
-struct Place {
-    server: Arc<Server>,
+pub(super) struct Place {
+    pub(super) server: Arc<Server>,
     /// Its path below the server's root.
-    path: String,
+    pub(super) path: String,
 }
 
 impl LiveStore {
     pub(super) fn new(connection: Arc<Connection>) -> Self {
-        Self {
-            files: FileStore::new(connection.clone()),
-            connection,
-            known: Lock::default(),
-        }
-    }
-
-    /// Where a notebook is shared; none if it is a file.
-    async fn place(&self, path: &str, deadline: Instant) -> Result<Option<Place>, DocumentError> {
-        let Some(server) = self.server(deadline).await? else {
-            return Ok(None);
-        };
-        let known = match &*self.known.lock() {
-            Some((known, has_rooms)) if Arc::ptr_eq(known, &server) => Some(*has_rooms),
-            Some(_) | None => None,
-        };
-        let has_rooms = match known {
-            Some(has_rooms) => has_rooms,
-            None => {
-                let asking = timeout_at(deadline, server.is_collaborative()).await;
-                let found = asking.unwrap_or(Err(JupyterError::TimedOut));
-                let has_rooms = found.map_err(|error| self.failed(path, error))?;
-                *self.known.lock() = Some((server.clone(), has_rooms));
-                has_rooms
-            }
-        };
-        if !has_rooms {
-            return Ok(None);
-        }
-        let path = self.below_root(path, deadline).await?;
-        Ok(Some(Place { server, path }))
-    }
-
-    /// The server; none if the runtime is not on one. Never the files in its place because it does not answer: what is written to the file of a
-    /// shared notebook destroys what was changed in it since it was saved.
-    async fn server(&self, deadline: Instant) -> Result<Option<Arc<Server>>, DocumentError> {
-        loop {
-            match self.connection.jupyter(deadline).await {
-                Err(error) if error.is_transient() && Instant::now() + TRY_DELAY < deadline => {
-                    sleep(TRY_DELAY).await;
-                }
-                found => return Ok(found?),
-            }
-        }
-    }
-
-    /// The path below the server's root, at which kernels begin.
-    async fn below_root(&self, path: &str, deadline: Instant) -> Result<String, DocumentError> {
-        let mut path = path.replace('\\', "/");
-        let is_absolute = path.starts_with('/') || path.as_bytes().get(1) == Some(&b':');
-        if is_absolute {
-            let query = ListQuery {
-                path: String::new(),
-                name: None,
-                recursive: false,
-                limit: 1,
-                cursor: None,
-            };
-            let root = self.connection.until(deadline).list_files(&query).await?;
-            let root = root.path.replace('\\', "/");
-            let below = path.strip_prefix(root.trim_end_matches('/'));
-            path = match below.filter(|below| below.starts_with('/')) {
-                Some(below) => below.to_owned(),
-                None => return Err(DocumentError::Missing { path }),
-            };
-        }
-        let steps = path.split('/').filter(|step| !matches!(*step, "" | "."));
-        Ok(steps.collect::<Vec<_>>().join("/"))
+        Self { connection }
     }
 
     fn failed(&self, path: &str, why: JupyterError) -> DocumentError {
-        match why {
-            JupyterError::Unreachable(_)
-            | JupyterError::TimedOut
-            | JupyterError::Broken(_)
-            | JupyterError::Unauthorized
-            | JupyterError::Stopped(_) => {
-                let address = self.connection.place().unwrap_or_default();
-                server_error(why, &address).into()
-            }
-            JupyterError::NotFound
-            | JupyterError::Stranger(_)
-            | JupyterError::NoKernels(_)
-            | JupyterError::Refused(_) => {
-                let path = path.to_owned();
-                DocumentError::Server { path, why }
-            }
-        }
-    }
-
-    /// Says of a notebook that is no file of the runtime whether it is one of the server's.
-    async fn explained<T>(
-        &self,
-        path: &str,
-        done: Result<T, DocumentError>,
-        deadline: Instant,
-    ) -> Result<T, DocumentError> {
-        if let Err(DocumentError::Missing { .. }) = &done
-            && let Ok(Some(server)) = self.connection.jupyter(deadline).await
-            && let Ok(Ok(Some(_))) = timeout_at(deadline, server.digest(path)).await
-        {
-            let path = path.to_owned();
-            return Err(DocumentError::Elsewhere { path });
-        }
-        done
+        let address = self.connection.place().unwrap_or_default();
+        DocumentError::of_server(&address, path, why)
     }
 
     async fn join(&self, place: &Place, deadline: Instant) -> Result<Arc<Room>, DocumentError> {
@@ -169,14 +60,18 @@ impl LiveStore {
         }
     }
 
-    async fn read_shared(&self, place: Place, deadline: Instant) -> Result<Stored, DocumentError> {
-        let room = self.join(&place, deadline).await?;
+    pub(super) async fn read(
+        &self,
+        place: &Place,
+        deadline: Instant,
+    ) -> Result<Stored, DocumentError> {
+        let room = self.join(place, deadline).await?;
         let read = blocking(move || {
             let mut transaction = room.doc().transact_mut();
             let shared = Shared::of(&mut transaction);
             Notebook::parse(shared.text(&transaction).into_bytes())
         });
-        let path = place.path;
+        let path = place.path.clone();
         match read.await {
             Ok(notebook) => Ok(Stored {
                 path,
@@ -185,39 +80,17 @@ impl LiveStore {
             Err(why) => Err(DocumentError::Unreadable { path, why }),
         }
     }
-}
 
-#[async_trait]
-impl Store for LiveStore {
-    async fn read(&self, path: &str, deadline: Instant) -> Result<Stored, DocumentError> {
-        match self.place(path, deadline).await? {
-            Some(place) => self.read_shared(place, deadline).await,
-            None => {
-                let read = self.files.read(path, deadline).await;
-                self.explained(path, read, deadline).await
-            }
-        }
-    }
-
-    async fn apply(
+    /// Makes an edit in the newest state of the notebook.
+    pub(super) async fn apply(
         &self,
-        path: &str,
+        place: &Place,
         mut edit: Edit,
         deadline: Instant,
     ) -> Result<Applied, DocumentError> {
-        let Some(place) = self.place(path, deadline).await? else {
-            let applied = self.files.apply(path, edit, deadline).await;
-            let mut applied = self.explained(path, applied, deadline).await?;
-            if let Ok(Some(server)) = self.connection.jupyter(deadline).await {
-                let asking = timeout_at(deadline, server.is_open(&applied.path)).await;
-                let is_open = matches!(asking, Ok(Ok(true)));
-                applied.notice = is_open.then_some(Notice::OpenElsewhere);
-            }
-            return Ok(applied);
-        };
         let mut tried = 1;
         loop {
-            let done = self.try_apply(&place, &mut edit, tried > 1, deadline).await;
+            let done = self.try_apply(place, &mut edit, tried > 1, deadline).await;
             match done {
                 Err(DocumentError::Runtime(RuntimeError::Unreachable { .. }))
                     if tried < MAX_TRIES && Instant::now() + TRY_DELAY < deadline =>
@@ -230,55 +103,59 @@ impl Store for LiveStore {
         }
     }
 
-    async fn create(
+    /// Creates a notebook of this text, or an empty one, unless there is one.
+    pub(super) async fn create(
         &self,
-        path: &str,
+        place: &Place,
         text: Option<String>,
         deadline: Instant,
-    ) -> Result<Stored, DocumentError> {
-        let Some(place) = self.place(path, deadline).await? else {
-            return self.files.create(path, text, deadline).await;
-        };
+    ) -> Result<Created, DocumentError> {
+        let (server, path) = (&place.server, &place.path);
         let failed = |error| self.failed(path, error);
         // Only where there is none: to write a notebook that is open would destroy what its tabs have changed.
-        if place
-            .server
-            .digest(&place.path)
-            .await
-            .map_err(failed)?
-            .is_none()
-        {
-            let content: Value =
-                serde_json::from_str(text.as_deref().unwrap_or(NEW)).unwrap_or_default();
-            let created = place.server.create_notebook(&place.path, &content).await;
-            created.map_err(failed)?;
+        if server.digest(path).await.map_err(failed)?.is_some() {
+            let (stored, is_new) = (self.read(place, deadline).await?, false);
+            return Ok(Created { stored, is_new });
         }
-        self.read_shared(place, deadline).await
+        // It may have been deleted while tabs have it open: they have it still.
+        let open = match self.join(place, deadline).await {
+            Ok(room) => Some(room),
+            Err(DocumentError::Missing { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let shown = open.as_ref().map(|room| {
+            let mut transaction = room.doc().transact_mut();
+            let shared = Shared::of(&mut transaction);
+            (shared.text(&transaction), shared.digest(&transaction))
+        });
+        let (text, before) = match shown {
+            Some((text, before)) => (text, before),
+            None => (text.unwrap_or_else(|| NEW.to_owned()), None),
+        };
+        let created = timeout_at(deadline, server.create_text(path, &text)).await;
+        let created = created.unwrap_or(Err(JupyterError::TimedOut));
+        let is_new = created.map_err(failed)?;
+        if let Some(room) = open {
+            // The server takes the file for another writer's change, and drops edits that are made before it has read that.
+            let _ = timeout_at(deadline, is_saved(place, &room, before)).await;
+        }
+        let stored = self.read(place, deadline).await?;
+        Ok(Created { stored, is_new })
     }
 
-    async fn show(&self, showing: &Showing) {
-        self.show_outputs(showing).await;
-    }
-
-    async fn rest(
+    /// Ends the state of a cell that is shown as running.
+    pub(super) async fn rest(
         &self,
-        path: &str,
+        place: &Place,
         cell: &Target,
         deadline: Instant,
     ) -> Result<(), DocumentError> {
-        let Some(place) = self.place(path, deadline).await? else {
-            return Ok(());
-        };
-        let room = self.join(&place, deadline).await?;
+        let room = self.join(place, deadline).await?;
         if outputs::rest(&room, cell).is_ok() {
             let settled = timeout_at(deadline, room.settle(SETTLE_TIMEOUT)).await;
             let settled = settled.unwrap_or(Err(JupyterError::TimedOut));
             settled.map_err(|error| self.failed(&place.path, error))?;
         }
         Ok(())
-    }
-
-    async fn list(&self, deadline: Instant) -> Result<FileList, DocumentError> {
-        self.files.list(deadline).await
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::outputs::Frame;
-use super::{LiveStore, SETTLE_TIMEOUT};
+use super::{Places, SETTLE_TIMEOUT};
 use crate::document::error::DocumentError;
 use crate::document::showing::Showing;
 use crate::jupyter::Room;
@@ -47,9 +47,9 @@ enum Shown {
     Over,
 }
 
-impl LiveStore {
+impl Places {
     /// Shows the outputs of a job until it has ended, or until somebody else works on its cell.
-    pub(super) async fn show_outputs(&self, showing: &Showing) {
+    pub(in crate::document) async fn show(&self, showing: &Showing) {
         let mut reader = CellReader::new(self.connection.clone(), showing.job);
         let mut screen = Screen::default();
         let mut retry_delay = RETRY_DELAY;
@@ -142,7 +142,7 @@ impl LiveStore {
     async fn room_of(&self, path: &str) -> Result<Option<Arc<Room>>, DocumentError> {
         let deadline = Instant::now() + JOIN_TIMEOUT;
         match self.place(path, deadline).await? {
-            Some(place) => self.join(&place, deadline).await.map(Some),
+            Some(place) => self.live.join(&place, deadline).await.map(Some),
             None => Ok(None),
         }
     }

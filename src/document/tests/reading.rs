@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{NBFORMAT, edited, id, notebook, update};
+use super::{NBFORMAT, notebook};
 use crate::document::error::Unreadable;
 use crate::document::nbformat::Notebook;
 use crate::document::session_of;
@@ -58,28 +58,6 @@ fn kernels_of_other_languages_are_known() {
     assert!(!with(
         json!({"kernelspec": {"name": "julia-1.10"}, "language_info": {"name": "julia"}})
     ));
-}
-
-#[test]
-fn fifty_megabytes_of_outputs_are_passed_over() {
-    let big = "A".repeat(1_000_000);
-    let output = json!({"output_type": "display_data", "data": {"image/png": big}, "metadata": {}});
-    let lines: Vec<_> = (0..200_000)
-        .map(|n| format!("line {n} \"quoted\"\n"))
-        .collect();
-    let printed = json!({"output_type": "stream", "name": "stdout", "text": lines});
-    let cell = |id: &str, outputs: Vec<Value>| json!({"cell_type": "code", "id": id, "metadata": {}, "execution_count": 1, "outputs": outputs, "source": "x"});
-    let cells = [
-        cell("a", vec![output; 45]),
-        cell("b", vec![printed]),
-        cell("c", Vec::new()),
-    ];
-    let text =
-        json!({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).to_string();
-    assert!(text.len() > 50_000_000);
-    let after = edited(&text, &update(id("b"), "y"));
-    assert_eq!(after.len(), text.len());
-    assert_eq!(notebook(&after).cells()[1].source, "y");
 }
 
 #[test]

@@ -160,6 +160,7 @@ impl Exchange {
             },
             JupyterError::TimedOut => RuntimeError::TimedOut { url },
             JupyterError::Broken(_)
+            | JupyterError::Untrusted(_)
             | JupyterError::Unauthorized
             | JupyterError::Stopped(_)
             | JupyterError::Stranger(_)

@@ -10,6 +10,9 @@ use crate::runtime::RuntimeError;
 /// The name of the executor in errors.
 pub(super) const WHAT: &str = "the executor on the Jupyter Server";
 
+/// The first step of a start.
+pub(super) const CONNECTING: &str = "connecting to the Jupyter Server";
+
 /// A failed start, cloned for every call that waited for it.
 #[derive(Debug, Clone)]
 pub(super) enum Fault {
@@ -75,6 +78,9 @@ impl Fault {
                 };
                 return RuntimeError::Unauthorized { url, remedy };
             }
+            JupyterError::Untrusted(_) => {
+                "If it is the server's own certificate, set SSL_CERT_FILE to its file (PEM) in the client's config and restart the client."
+            }
             JupyterError::Stopped(_) => {
                 "Open the hub in a browser and start the server, then call again."
             }
@@ -94,5 +100,20 @@ impl Fault {
 impl From<JupyterError> for Fault {
     fn from(error: JupyterError) -> Self {
         Self::Server(error)
+    }
+}
+
+/// The error of a call while a start is at this step.
+pub(super) fn not_ready(doing: &str) -> RuntimeError {
+    let remedy = match doing {
+        CONNECTING => {
+            "The server has not answered yet. Call again; if it does not answer then either, check that a Jupyter Server runs at this address."
+        }
+        _ => "It starts in seconds. Call again.",
+    };
+    RuntimeError::Starting {
+        what: WHAT,
+        doing: doing.to_owned(),
+        remedy: remedy.into(),
     }
 }

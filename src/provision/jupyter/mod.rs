@@ -5,6 +5,7 @@
 
 mod carry;
 mod fault;
+mod files;
 mod helper;
 mod package;
 mod place;
@@ -16,13 +17,13 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, OnceCell, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Provisioner;
+use super::{Host, Provisioner};
 use crate::base::lock::Lock;
 use crate::edge::settings::Endpoint;
 use crate::jupyter::{Channel, JupyterError, OpenNotebook, Server};
@@ -30,15 +31,12 @@ use crate::runtime::executor::Executor;
 use crate::runtime::kernel::Kernels;
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use carry::Tunnel;
-use fault::{Fault, WHAT};
+use fault::{CONNECTING, Fault, not_ready};
 use helper::Helper;
 use place::Place;
 
 /// The request that a helper kernel answers at once.
 const PULSE: &str = "sc_hello_request";
-
-/// The first step of a start.
-const CONNECTING: &str = "connecting to the Jupyter Server";
 
 /// Reports the current step of a start.
 type Say<'a> = dyn Fn(&str) + Send + Sync + 'a;
@@ -76,6 +74,8 @@ struct Live {
     server: Arc<Server>,
     /// In place of an executor, where none can run.
     kernels: Option<Arc<Kernels>>,
+    /// Whether the server's files are the executor's, once that was asked.
+    shares_files: OnceCell<bool>,
 }
 
 #[derive(Debug)]
@@ -182,16 +182,25 @@ impl Provisioner for Jupyter {
             Ok::<_, Fault>(server.notebooks().await?)
         };
         let listed = listing.await;
-        listed
-            .map_err(|fault| fault.into_error(&self.shared.address, self.shared.place.has_token()))
+        listed.map_err(|fault| self.shared.error(fault))
     }
 
     fn place(&self) -> Option<String> {
         Some(self.shared.address.clone())
     }
 
-    async fn jupyter(&self, deadline: Instant) -> RuntimeResult<Option<Arc<Server>>> {
-        Ok(Some(self.shared.live(deadline).await?.server.clone()))
+    async fn jupyter(&self, deadline: Instant) -> RuntimeResult<Option<Host>> {
+        let live = self.shared.live(deadline).await?;
+        let asking = live
+            .shares_files
+            .get_or_try_init(|| files::are_shared(&live));
+        let asked = timeout_at(deadline, asking).await;
+        let asked = asked.unwrap_or(Err(JupyterError::TimedOut));
+        let shares_files = *asked.map_err(|error| self.shared.error(error.into()))?;
+        Ok(Some(Host {
+            server: live.server.clone(),
+            shares_files,
+        }))
     }
 
     fn boot_id(&self) -> Option<String> {
@@ -270,9 +279,7 @@ impl Shared {
             | State::Starting {
                 before: Some(fault),
                 ..
-            } => Err(fault
-                .clone()
-                .into_error(&self.address, self.place.has_token())),
+            } => Err(self.error(fault.clone())),
             State::Starting { doing, .. } => Err(not_ready(doing)),
             State::Down => Err(not_ready("starting")),
             State::Stopped => Err(RuntimeError::Cancelled),
@@ -304,8 +311,17 @@ impl Shared {
             channel,
             boot_id,
             server,
+            shares_files: match kernels {
+                // There is no executor.
+                Some(_) => OnceCell::new_with(Some(false)),
+                None => OnceCell::new(),
+            },
             kernels,
         })
+    }
+
+    fn error(&self, fault: Fault) -> RuntimeError {
+        fault.into_error(&self.address, self.place.has_token())
     }
 
     /// Uses the server's kernels alone.
@@ -367,18 +383,4 @@ impl Shared {
 #[must_use]
 pub fn server_error(error: JupyterError, address: &str) -> RuntimeError {
     Fault::Server(error).into_error(address, true)
-}
-
-fn not_ready(doing: &str) -> RuntimeError {
-    let remedy = match doing {
-        CONNECTING => {
-            "The server has not answered yet. Call again; if it does not answer then either, check that a Jupyter Server runs at this address."
-        }
-        _ => "It starts in seconds. Call again.",
-    };
-    RuntimeError::Starting {
-        what: WHAT,
-        doing: doing.to_owned(),
-        remedy: remedy.into(),
-    }
 }

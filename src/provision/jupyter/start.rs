@@ -88,16 +88,7 @@ async fn install_relay(channel: &Channel) -> Result<(), Fault> {
         "exec({}, {{\"__name__\": \"_smart_colab_relay\"}})",
         Value::from(relay)
     );
-    let content = json!({
-        "code": code,
-        "silent": true,
-        "store_history": false,
-        "user_expressions": {},
-        "allow_stdin": false,
-        "stop_on_error": false,
-    });
-    let reply = channel.request(Route::Shell, "execute_request", content, ANSWER_TIMEOUT);
-    let reply = reply.await?;
+    let reply = execute(channel, &code).await?;
     if reply["status"] == "ok" {
         return Ok(());
     }
@@ -108,6 +99,22 @@ async fn install_relay(channel: &Channel) -> Result<(), Fault> {
         text("evalue")
     );
     Err(Fault::NoExecutor { reason })
+}
+
+/// Runs code in a helper kernel; returns its reply.
+pub(super) async fn execute(channel: &Channel, code: &str) -> Result<Value, JupyterError> {
+    let content = json!({
+        "code": code,
+        "silent": true,
+        "store_history": false,
+        "user_expressions": {},
+        "allow_stdin": false,
+        "stop_on_error": false,
+    });
+    let limit = ANSWER_TIMEOUT;
+    channel
+        .request(Route::Shell, "execute_request", content, limit)
+        .await
 }
 
 async fn ask(
@@ -193,6 +200,7 @@ mod tests {
     async fn a_channel_to_a_kernel_that_ends_is_not_waited_for() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = Endpoint {
+            kind: crate::edge::settings::Kind::Jupyter,
             url: Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap(),
             token: Secret::new("token"),
         };

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::Provisioner;
+use super::{Host, Provisioner};
 use crate::base::ids::JobId;
 use crate::base::lock::Lock;
 use crate::edge::pairing::{Pairing, Saved};
 use crate::edge::settings::Endpoint;
-use crate::jupyter::{OpenNotebook, Server};
+use crate::jupyter::OpenNotebook;
 use crate::runtime::error::Reach;
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 pub use address::Address;
@@ -174,7 +174,7 @@ impl Provisioner for Remote {
         self.current()?.way.boot_id()
     }
 
-    async fn jupyter(&self, deadline: Instant) -> RuntimeResult<Option<Arc<Server>>> {
+    async fn jupyter(&self, deadline: Instant) -> RuntimeResult<Option<Host>> {
         match self.current() {
             Some(address) => address.way.jupyter(deadline).await,
             None => Ok(None),

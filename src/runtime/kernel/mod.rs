@@ -219,6 +219,7 @@ pub fn server_error(error: JupyterError, url: String) -> RuntimeError {
             remedy: Step::RenewJupyterToken,
         },
         JupyterError::Unreachable(_)
+        | JupyterError::Untrusted(_)
         | JupyterError::Stopped(_)
         | JupyterError::Stranger(_)
         | JupyterError::NoKernels(_)

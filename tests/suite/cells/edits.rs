@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use super::Client;
 use crate::support::executor::Executor;
 use crate::support::home::Home;
+use crate::support::proxy::Proxy;
 use crate::support::python::python;
-use crate::support::stdio::Answer;
+use crate::support::stdio::{Answer, Bridge};
 
 #[test]
 fn cells_are_added_updated_moved_and_deleted() {
@@ -149,11 +150,47 @@ fn notebooks_are_listed_and_an_opened_one_is_the_default() {
             .ends_with("listed.ipynb")
     );
     // What is there is opened, not replaced.
-    let again = client.call(
-        "open_notebook",
-        json!({"notebook": "listed.ipynb", "create": true}),
+    let create = json!({"notebook": "listed.ipynb", "create": true});
+    let again = client.call("open_notebook", create.clone());
+    assert_eq!(
+        (&again.facts["cells"], &again.facts["created"]),
+        (&json!(1), &json!(false))
     );
-    assert_eq!(again.facts["cells"], 1);
+    // What was deleted meanwhile does not come back by itself.
+    fs::remove_file(&client.path).unwrap();
+    for (tool, more) in [
+        ("get_cells", json!({})),
+        ("add_code_cell", json!({"code": "2"})),
+        ("run_cells", json!({})),
+    ] {
+        let gone = client.call(tool, more);
+        gone.refused("not_found");
+        assert!(gone.fact("hint").contains("create: true"), "{gone:?}");
+    }
+    assert!(!client.path.exists());
+    let anew = client.call("open_notebook", create);
+    assert_eq!(
+        (&anew.facts["cells"], &anew.facts["created"]),
+        (&json!(0), &json!(true))
+    );
+}
+
+#[test]
+fn of_two_bridges_that_create_one_notebook_one_does() {
+    let mut one = Client::of("once.ipynb");
+    let home = Home::new();
+    let mut other = Executor::shared().bridge(&home, &[]);
+    other.call("open_notebook", json!({})).succeeded();
+    let create = json!({"notebook": "once.ipynb", "create": true});
+    let begun = one.bridge.begin_call("open_notebook", create.clone());
+    let second = other.call("open_notebook", create);
+    let both = [Answer::of(&one.bridge.answer(begun)), second];
+    let created = both.iter().filter(|answer| answer.facts["created"] == true);
+    assert_eq!(created.count(), 1, "{both:?}");
+    assert!(
+        both.iter().all(|answer| answer.facts["cells"] == 0),
+        "{both:?}"
+    );
 }
 
 #[test]
@@ -285,4 +322,30 @@ fn arguments_that_do_not_name_one_cell_are_refused() {
     let refused = client.call("move_cell", json!({"cell_index": 0}));
     refused.refused("invalid_argument");
     assert!(refused.fact("hint").contains("`from`"), "{}", refused.facts);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notebook_is_fetched_again_only_when_another_writer_has_changed_it() {
+    let executor = Executor::shared();
+    let proxy = Proxy::to(executor.address());
+    let [own, through] = [executor.address(), proxy.address()].map(|address| address.to_string());
+    let line = executor.line().replace(&own, &through);
+    let home = Home::new();
+    let mut bridge = Bridge::greeted(home.program(&[("COLAB_URL", &line)]));
+    let mut fetched = |tool: &str, arguments: Value| {
+        let answer = bridge.call(tool, arguments);
+        answer.succeeded();
+        (proxy.seen("/files/download").len(), answer.text)
+    };
+    let path = executor.root().join("fetched.ipynb");
+    let name = json!({"notebook": "fetched.ipynb", "create": true});
+    assert_eq!(fetched("open_notebook", name).0, 1);
+    assert_eq!(fetched("add_code_cell", json!({"code": "x = 1"})).0, 1);
+    assert_eq!(fetched("get_cells", json!({})).0, 1);
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("x = 1", "x = 2")).unwrap();
+    let (times, shown) = fetched("get_cells", json!({}));
+    assert!(times == 2 && shown.contains("x = 2"), "{shown}");
+    assert_eq!(fetched("add_code_cell", json!({"code": "x"})).0, 2);
+    assert!(fs::read_to_string(&path).unwrap().contains("x = 2"));
 }

@@ -9,6 +9,7 @@ use super::{run, succeeded};
 use crate::support::home::Home;
 use crate::support::jupyter::{Jupyter, TOKEN};
 use crate::support::stdio::{Bridge, PATIENCE};
+use crate::support::tls::Tls;
 
 #[test]
 fn a_server_that_cannot_be_used_says_why() {
@@ -55,6 +56,29 @@ fn a_running_server_is_found_and_other_settings_lead_there_with_a_token_or_none(
     for variables in [found, named] {
         let mut bridge = Bridge::greeted(home.program(&variables));
         succeeded(&run(&mut bridge, "x = 1"));
+        assert!(bridge.leave().status.success());
+    }
+    // It has a certificate of its own.
+    let tls = Tls::to(server.address());
+    let setting = format!("jupyter+https://{}/?token={TOKEN}", tls.address);
+    let own = tls.certificate().display().to_string();
+    let missing = home.folder("none.pem").display().to_string();
+    for (file, words) in [
+        (None, "not trusted"),
+        (Some(&missing), "none.pem"),
+        (Some(&own), ""),
+    ] {
+        let file = file.map(|file| ("SSL_CERT_FILE", &**file));
+        let variables: Vec<_> = file.into_iter().chain([("COLAB_URL", &*setting)]).collect();
+        let mut bridge = Bridge::greeted(home.program(&variables));
+        let answer = run(&mut bridge, "x = 1");
+        if words.is_empty() {
+            succeeded(&answer);
+        } else {
+            answer.refused("connection_failed");
+            assert!(answer.fact("error").contains(words), "{answer:?}");
+            assert!(answer.fact("hint").contains("SSL_CERT_FILE"), "{answer:?}");
+        }
         assert!(bridge.leave().status.success());
     }
     // Started without a token, it ignores any.

@@ -103,6 +103,22 @@ fn a_failed_cell_keeps_only_its_dependents_from_running() {
     bridge
         .call("run_notebook", json!({"from_cell": "nowhere"}))
         .refused("invalid_argument");
+
+    // A tag that names no cell before its own is refused, and nothing runs.
+    for named in ["cell-9", "cell-3", "load"] {
+        let tag = format!("depends_on: {named}");
+        let cells = json!([
+            code(&counting("untagged"), &["load-all"]),
+            code("1", &[]),
+            code("2", &[&tag])
+        ]);
+        let refused = bridge.call("run_notebook", json!({"cells": cells}));
+        refused.refused("invalid_argument");
+        let error = refused.fact("error");
+        assert!(error.contains(&format!("depends_on:{named}")), "{error}");
+        assert!(error.contains("cell-2, load-all, cell-1"), "{error}");
+    }
+    assert_eq!(runs_of("untagged"), 0);
 }
 
 #[test]

@@ -51,7 +51,6 @@ fn faults_of_notebooks_on_the_runtime_are_worded_by_each_face() {
             language: text("R"),
         },
         &DocumentError::OldFormat { path: path() },
-        &DocumentError::Elsewhere { path: path() },
         &DocumentError::Server {
             path: path(),
             why: JupyterError::Refused(text("500 Internal Server Error")),
