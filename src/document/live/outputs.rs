@@ -1,7 +1,7 @@
 //! A run's outputs in a shared cell, in steps that an open JupyterLab can follow.
 //!
 //! Of the changes that others make its page understands these: the end of the last output's text is removed or added to, outputs are removed
-//! from one on, or are added at the end. What is added is taken before what is removed in the same transaction, so there are two: the first
+//! from one on, or are added at the end. What is added can be taken before what is removed in the same transaction, so there are two: the first
 //! removes, the second adds. An array of outputs that is replaced is never seen.
 
 use serde_json::{Value, json};
