@@ -75,6 +75,10 @@ pub enum Step {
     ConnectBack {
         place: String,
     },
+    /// Sign in to Google.
+    SignIn,
+    /// Have a machine of Colab assigned.
+    AssignMachine,
     /// Retry after this many seconds.
     Retry {
         after_sec: u64,

@@ -13,3 +13,9 @@ pub trait Fault: Error {
     /// The next step, in one or two sentences.
     fn remedy(&self) -> Advice;
 }
+
+impl<'a, E: Fault + Send + Sync + 'a> From<E> for Box<dyn Fault + Send + Sync + 'a> {
+    fn from(error: E) -> Self {
+        Box::new(error)
+    }
+}

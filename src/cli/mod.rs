@@ -1,6 +1,7 @@
 //! The command line. Without a command it serves MCP on stdio, which is what clients start.
 
 mod client_config;
+mod colab;
 mod connect;
 mod tour;
 pub mod words;
@@ -35,6 +36,8 @@ enum Command {
     Serve,
     /// Connect the servers of this computer to a notebook.
     Connect(connect::ConnectArgs),
+    /// Machines that Google Colab assigns to your account, without a tunnel.
+    Colab(colab::ColabArgs),
     /// Demonstrate everything on this machine, step by step.
     Try,
 }
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
             finish(runtime.block_on(app::run(&settings)))
         }
         Command::Connect(args) => runtime.block_on(connect::run(args, &settings, &env)),
+        Command::Colab(args) => runtime.block_on(colab::run(args, &settings)),
         Command::Try => {
             if runtime.block_on(tour::run(&settings)) {
                 ExitCode::SUCCESS

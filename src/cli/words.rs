@@ -37,6 +37,10 @@ pub fn word(step: &Step) -> Cow<'static, str> {
         Step::CheckAddress => "Open the address in a browser: a sign-in page of the network, a proxy or a VPN may be in between. Check that it is the one that \
              the notebook prints now, and run `smart-colab connect` with that; if it is, run the notebook's start cell again.",
         Step::ConnectBack { place } => return format!("Run `smart-colab connect` with the line of {place} to go back there.").into(),
+        Step::AssignMachine => "Run `smart-colab colab up`, which has a new one assigned and connects to it.",
+        Step::SignIn => "Sign in once: with Google's own tool, `gcloud auth application-default login --scopes=openid,\
+             https://www.googleapis.com/auth/cloud-platform,https://www.googleapis.com/auth/userinfo.email,https://www.googleapis.com/auth/colaboratory`, or \
+             with a client of your own, `smart-colab colab login --client FILE`.",
         Step::Retry { after_sec } => return format!("Run this again in {after_sec} s.").into(),
         Step::Connect => "`smart-colab connect`",
         Step::CheckConnection

@@ -18,12 +18,16 @@ const NEW_ADDRESS_TIMEOUT: Duration = Duration::from_secs(15);
 /// The same where it has to be sent and started first.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// The same where the machine may have to boot before.
+const BOOT_TIMEOUT: Duration = Duration::from_secs(300);
+
 /// Limit for checking what is at an address.
 #[must_use]
 pub fn check_timeout(endpoint: &Endpoint) -> Duration {
     match endpoint.kind {
         Kind::Executor => NEW_ADDRESS_TIMEOUT,
         Kind::Jupyter => START_TIMEOUT,
+        Kind::Machine => BOOT_TIMEOUT,
     }
 }
 

@@ -7,12 +7,17 @@ use url::{Host, Url};
 use super::{jupyter, pasted, placeholder};
 use crate::base::secret::Secret;
 
+/// Stands before a machine's name.
+const MACHINE: &str = "colab:";
+
 /// What answers at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Executor,
     /// A Jupyter Server: the executor is started on its machine, and spoken to through it.
     Jupyter,
+    /// A machine that Colab has assigned, by its name there (`colab:NAME`): the same through the machine's own Jupyter Server.
+    Machine,
 }
 
 /// An address and the token that opens it.
@@ -32,6 +37,29 @@ impl Endpoint {
         self.url.as_str().trim_end_matches('/').to_owned()
     }
 
+    /// The machine of this name at Colab.
+    ///
+    /// # Errors
+    /// The fault of the name, worded to follow that of the setting.
+    pub fn machine(name: &str) -> Result<Self, String> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let url = Url::parse(&format!("{MACHINE}{name}")).ok();
+        let url = url.filter(|_| !name.is_empty() && name.chars().all(plain));
+        Ok(Self {
+            kind: Kind::Machine,
+            url: url.ok_or(
+                "is not colab: and the name of a machine, as `smart-colab colab status` shows it",
+            )?,
+            token: Secret::new(""),
+        })
+    }
+
+    /// The name of a [`Kind::Machine`].
+    #[must_use]
+    pub fn machine_name(&self) -> &str {
+        self.url.path()
+    }
+
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         is_loopback(&self.url)
@@ -49,9 +77,20 @@ pub fn endpoint(text: &str, token: Option<&str>) -> Result<Endpoint, String> {
         let beside = beside.map(|token| ("the one given separately", token));
         return jupyter::endpoint(text, beside);
     }
+    if let Some(name) = machine_name(text) {
+        return Endpoint::machine(name);
+    }
     let address = Address::read(text)?;
     let beside = beside.map(|token| read_token(token, NOTEBOOK)).transpose();
     address.with(beside.map_err(|fault| format!("has a separate token that {fault}"))?)
+}
+
+/// The name after `colab:`, if this is what the text is.
+pub(super) fn machine_name(text: &str) -> Option<&str> {
+    let text = pasted::unquoted(text);
+    let start = text.get(..MACHINE.len())?;
+    let is_it = start.eq_ignore_ascii_case(MACHINE) && !text[MACHINE.len()..].starts_with("//");
+    is_it.then(|| &text[MACHINE.len()..])
 }
 
 /// An address, and the token within it.

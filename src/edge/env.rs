@@ -26,6 +26,11 @@ pub const PYTHON: &str = "SMART_COLAB_PYTHON";
 pub const PATH: &str = "PATH";
 /// The program that opens addresses, as for other programs.
 pub const BROWSER: &str = "BROWSER";
+/// Google's own: where its tools keep their sign-in.
+pub const GOOGLE_CREDENTIALS: &str = "GOOGLE_APPLICATION_CREDENTIALS";
+pub const GCLOUD_CONFIG: &str = "CLOUDSDK_CONFIG";
+/// Tests have Google's services on this computer.
+pub const GOOGLE_SERVICES: &str = "GOOGLE_SERVICES_URL";
 /// Of TLS libraries: further certificates to trust.
 const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
 
@@ -44,7 +49,7 @@ pub const SETTINGS: [Setting; 11] = [
     Setting {
         name: COLAB_URL,
         default: "the address that `connect` saved",
-        meaning: "where to compute: `https://…#TOKEN` as the notebook prints it; `local`; `jupyter+` and the address of a Jupyter Server; or `jupyter` for the one that runs on this computer",
+        meaning: "where to compute: `https://…#TOKEN` as the notebook prints it; `local`; `jupyter+` and the address of a Jupyter Server; `jupyter` for the one that runs on this computer; or `colab:NAME` for a machine that `colab up` had assigned",
     },
     Setting {
         name: COLAB_TOKEN,

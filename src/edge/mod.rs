@@ -7,6 +7,7 @@ pub mod allowance;
 mod endpoint;
 pub mod env;
 mod folders;
+pub mod google;
 pub mod journal;
 pub mod jupyter;
 pub mod lock;

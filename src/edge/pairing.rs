@@ -89,7 +89,7 @@ impl Pairing {
             set_aside(&self.0)?;
         }
         let mark = match endpoint.kind {
-            Kind::Executor => "",
+            Kind::Executor | Kind::Machine => "",
             Kind::Jupyter => jupyter::PREFIX,
         };
         let content = Content {
@@ -129,6 +129,7 @@ mod tests {
             "https://there.example/#s3cret",
             "jupyter+https://there.example/user/bob/lab?token=s3cret",
             "jupyter+http://localhost:8888/",
+            "colab:gpu-t4-s-1a2b",
         ] {
             let given = endpoint(text, None).unwrap();
             pairing.save(&given).unwrap();

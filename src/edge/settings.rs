@@ -12,6 +12,7 @@ pub use super::endpoint::{Endpoint, Kind, endpoint};
 use super::endpoint::{self, Address};
 use super::env::{self, Env};
 use super::folders::{absolute, folder, upload_dirs};
+use super::google::Google;
 use super::misspelt::{self, Odd};
 use super::{jupyter, paths, placeholder, python, trace};
 
@@ -39,6 +40,7 @@ pub struct Settings {
     pub browser: Option<PathBuf>,
     /// Where tabs of Colab connect, from the start on; none for any port, once one is to connect.
     pub tab_port: Option<u16>,
+    pub google: Google,
     /// Folders that are searched for programs, in the form of `PATH`.
     pub search_path: OsString,
     /// Doubtful settings that do not prevent a start.
@@ -141,6 +143,7 @@ impl Settings {
             python,
             browser: env.get(env::BROWSER).map(PathBuf::from),
             tab_port: flags.port,
+            google: Google::read(env),
             search_path,
             warnings,
         };
@@ -197,8 +200,12 @@ fn target(env: &Env, faults: &mut Vec<String>) -> Option<Target> {
     if let Some(folder) = jupyter::running_in(text, env) {
         return Some(Target::RunningJupyter(folder));
     }
-    if jupyter::is_jupyter(text) {
-        let found = jupyter::endpoint(text, jupyter::tokens(env));
+    let is_jupyter = jupyter::is_jupyter(text);
+    let found = match endpoint::machine_name(text) {
+        Some(name) => Some(Endpoint::machine(name)),
+        None => is_jupyter.then(|| jupyter::endpoint(text, jupyter::tokens(env))),
+    };
+    if let Some(found) = found {
         let found = found.map_err(|fault| format!("{} {fault}", env::COLAB_URL));
         return collect_fault(faults, found).map(Target::Remote);
     }
@@ -346,16 +353,11 @@ mod tests {
         let faults = read(secret).unwrap_err().join(" ");
         assert!(!faults.contains("ecret"), "{faults}");
         let env = Env::from([("COLAB_URL", "${user_config.url}")]);
-        assert!(
-            Settings::read(
-                &env,
-                &Flags {
-                    local: true,
-                    port: None
-                }
-            )
-            .is_ok()
-        );
+        let flags = Flags {
+            local: true,
+            port: None,
+        };
+        assert!(Settings::read(&env, &flags).is_ok());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::channel::Channel;
 use super::error::JupyterError;
 use super::trust::trust_certificates;
+use crate::base::lock::Lock;
 use crate::base::secret::Secret;
 use crate::edge::settings::Endpoint;
 
@@ -28,6 +29,15 @@ const CHANNEL_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Server {
     client: Client,
     base: Url,
+    access: Access,
+}
+
+/// What lets a request in.
+#[derive(Debug)]
+struct Access {
+    header: HeaderName,
+    /// None where nothing is asked for.
+    value: Lock<Option<HeaderValue>>,
 }
 
 impl Server {
@@ -36,26 +46,56 @@ impl Server {
     /// # Errors
     /// If TLS cannot be set up on this system, or the token cannot stand in a header.
     pub fn new(endpoint: &Endpoint) -> Result<Self, JupyterError> {
+        let token = endpoint.token.expose();
+        // `Bearer` is refused by a Kernel Gateway.
+        let token = Some(format!("token {token}")).filter(|_| !token.is_empty());
+        let access = Access::new(header::AUTHORIZATION, token)?;
+        Self::with(endpoint.url.clone(), endpoint.is_loopback(), access)
+    }
+
+    /// The server of a machine of Colab, behind Colab's proxy, which lets in who has the proxy's token. Makes no connection yet.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn behind_proxy(url: Url, token: &Secret) -> Result<Self, JupyterError> {
+        let is_loopback = url.host_str() == Some("127.0.0.1");
+        let header = HeaderName::from_static("x-colab-runtime-proxy-token");
+        let access = Access::new(header, Some(token.expose().to_owned()))?;
+        Self::with(url, is_loopback, access)
+    }
+
+    /// Replaces the proxy's token, for requests from now on.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn renew(&self, token: &Secret) -> Result<(), JupyterError> {
+        let value = sensitive(token.expose())?;
+        *self.access.value.lock() = Some(value);
+        Ok(())
+    }
+
+    fn with(base: Url, is_loopback: bool, access: Access) -> Result<Self, JupyterError> {
         // Only the first call of a process has an effect.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = Client::builder()
             .user_agent(concat!("smart-colab/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers(&endpoint.token)?)
+            .default_headers(headers())
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             // A WebSocket begins as HTTP/1.1.
             .http1_only()
             .redirect(reqwest::redirect::Policy::none());
-        if endpoint.is_loopback() {
+        if is_loopback {
             builder = builder.no_proxy();
         }
-        if endpoint.url.scheme() == "https" {
+        if base.scheme() == "https" {
             builder = trust_certificates(builder)?;
         }
         let client = builder.build().map_err(JupyterError::from_request)?;
         Ok(Self {
             client,
-            base: endpoint.url.clone(),
+            base,
+            access,
         })
     }
 
@@ -127,7 +167,11 @@ impl Server {
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(segments);
         }
-        self.client.request(method, url)
+        let call = self.client.request(method, url);
+        match &*self.access.value.lock() {
+            Some(value) => call.header(&self.access.header, value),
+            None => call,
+        }
     }
 
     pub(super) async fn get(&self, segments: &[&str]) -> Result<Value, JupyterError> {
@@ -136,7 +180,24 @@ impl Server {
     }
 }
 
-fn headers(token: &Secret) -> Result<HeaderMap, JupyterError> {
+impl Access {
+    fn new(header: HeaderName, value: Option<String>) -> Result<Self, JupyterError> {
+        let value = value.as_deref().map(sensitive).transpose()?;
+        Ok(Self {
+            header,
+            value: Lock::new(value),
+        })
+    }
+}
+
+fn sensitive(text: &str) -> Result<HeaderValue, JupyterError> {
+    let value = HeaderValue::from_str(text);
+    let mut value = value.map_err(|_| JupyterError::Unauthorized)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn headers() -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(
         HeaderName::from_static("ngrok-skip-browser-warning"),
@@ -151,14 +212,7 @@ fn headers(token: &Secret) -> Result<HeaderMap, JupyterError> {
         header::COOKIE,
         HeaderValue::from_static("_xsrf=smart-colab"),
     );
-    if !token.expose().is_empty() {
-        // `Bearer` is refused by a Kernel Gateway.
-        let value = HeaderValue::from_str(&format!("token {}", token.expose()));
-        let mut value = value.map_err(|_| JupyterError::Unauthorized)?;
-        value.set_sensitive(true);
-        headers.insert(header::AUTHORIZATION, value);
-    }
-    Ok(headers)
+    headers
 }
 
 /// Returns successes; everything else becomes an error.

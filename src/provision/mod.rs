@@ -2,10 +2,12 @@
 //!
 //! - [`remote`]: what is at the configured address or the one that `connect` saved: an executor that was started elsewhere, or a Jupyter Server;
 //! - [`local`]: the executor that is embedded in this binary, started on this machine;
-//! - [`jupyter`]: the same, started on the machine of a Jupyter Server and spoken to through one of its kernels.
+//! - [`jupyter`]: the same, started on the machine of a Jupyter Server and spoken to through one of its kernels;
+//! - [`colab`]: the same, on a machine that Colab has assigned.
 //!
 //! A new provisioner is a folder here, a line in [`configured`], and a name in the settings. May import `base`, `wire`, `edge`, `jupyter`, `runtime`.
 
+pub mod colab;
 mod embedded;
 pub mod jupyter;
 pub mod local;

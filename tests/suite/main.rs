@@ -13,6 +13,7 @@ mod campaign;
 mod cancelling;
 mod cells;
 mod chunked;
+mod colab_machines;
 mod colab_tab;
 mod connect;
 #[cfg(unix)]

@@ -17,7 +17,7 @@ use crate::tool_list::listed;
 const FLOORS: [&[&str]; 17] = [
     &["base"],
     &["wire", "edge", "render"],
-    &["browser", "jupyter"],
+    &["browser", "colab", "jupyter"],
     &["runtime"],
     &["provision"],
     &["connection"],
@@ -157,7 +157,7 @@ fn only_the_clients_of_servers_know_reqwest() {
     assert_none(&in_src(|path, text| {
         outside(
             "reqwest",
-            &["src/jupyter/", "src/runtime/executor/"],
+            &["src/colab/", "src/jupyter/", "src/runtime/executor/"],
             path,
             text,
         )

@@ -297,6 +297,8 @@ fn steps_are_named_by_each_face() {
         Step::Probe,
         Step::RunQuick,
         Step::RunLong,
+        Step::SignIn,
+        Step::AssignMachine,
         Step::RunChunked,
         Step::ListJobs,
         Step::Output { job: None },

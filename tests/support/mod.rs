@@ -5,6 +5,7 @@ pub(crate) mod chance;
 pub(crate) mod chromium;
 pub(crate) mod colab_tab;
 pub(crate) mod executor;
+pub(crate) mod fake_colab;
 pub(crate) mod fake_disk;
 pub(crate) mod fake_runtime;
 pub(crate) mod hint;

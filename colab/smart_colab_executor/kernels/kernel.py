@@ -34,6 +34,12 @@ START_TIMEOUT_SEC = 90.0
 # memory.
 RECEIVE_QUEUE_MESSAGES = 100
 SECRET_VARIABLES = ("SMART_COLAB_TOKEN",)
+# From `google.colab`, for the page of the notebook (userdata, auth, drive.mount …).
+COLAB_REQUEST_TYPE = "colab_request"
+NO_PAGE = (
+    "only Colab's own page can answer this, and it does not see this kernel: run it in a cell of the notebook in "
+    "Colab, and pass the result on, for example by a file or os.environ"
+)
 
 
 class Kernel(KernelChannels):
@@ -199,6 +205,10 @@ class Kernel(KernelChannels):
             self._post("control", MESSAGE_TYPE, {"operation": "acknowledge_leaving"})
         elif kind == EXIT_TYPE:
             self._note_exit(is_final=content["final"])
+        elif kind == COLAB_REQUEST_TYPE:
+            # Its code waits for the answer, whatever it is.
+            reply = {"type": "colab_reply", "colab_msg_id": message["metadata"].get("colab_msg_id"), "error": NO_PAGE}
+            self._post("stdin", "input_reply", {"value": reply})
         parent = message["parent_header"].get("msg_id")
         position = message["metadata"].get(POSITION)
         if position is None:

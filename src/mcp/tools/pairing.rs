@@ -71,6 +71,7 @@ impl Server {
             call.say(match endpoint.kind {
                 Kind::Executor => "asking the executor",
                 Kind::Jupyter => "starting an executor through the Jupyter Server",
+                Kind::Machine => "starting an executor on the machine",
             });
             connection.switch(endpoint, call.deadline).await
         })

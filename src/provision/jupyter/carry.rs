@@ -48,6 +48,7 @@ impl Carrier for Tunnel {
         let limit = request.timeout.unwrap_or(READ_TIMEOUT);
         let end = Instant::now() + limit;
         let live = self.0.live(end).await?;
+        self.0.place.note_use();
         if live.kernels.is_some() {
             return Err(RuntimeError::Unreachable {
                 url: self.0.address.clone(),

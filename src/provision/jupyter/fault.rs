@@ -4,6 +4,8 @@ use std::io;
 use std::path::Path;
 
 use crate::base::advice::{Advice, Step};
+use crate::base::fault::Fault as _;
+use crate::colab::ColabError;
 use crate::jupyter::JupyterError;
 use crate::runtime::RuntimeError;
 
@@ -15,11 +17,13 @@ pub(super) const CONNECTING: &str = "connecting to the Jupyter Server";
 
 /// A failed start, cloned for every call that waited for it.
 #[derive(Debug, Clone)]
-pub(super) enum Fault {
+pub(in crate::provision) enum Fault {
     /// The server's own.
     Server(JupyterError),
     /// No server runs on this computer.
     NotRunning,
+    /// Of the account, or of Colab.
+    Colab(ColabError),
     /// No executor can run there, whatever is tried again.
     NoExecutor { reason: String },
     /// The executor did not start there.
@@ -61,6 +65,10 @@ impl Fault {
                 return unreachable(source, Step::StartJupyter);
             }
             Self::Start { detail, remedy } => return failed(detail, remedy),
+            Self::Colab(error) => {
+                let remedy = error.remedy();
+                return failed(error.to_string(), remedy);
+            }
             Self::NoExecutor { reason } => return failed(reason, Advice::default()),
             Self::Server(error) => error,
         };
@@ -94,6 +102,12 @@ impl Fault {
             JupyterError::Refused(_) => "Look at the server's log for the reason, then call again.",
         };
         failed(format!("the server at {url} {error}"), remedy.into())
+    }
+}
+
+impl From<ColabError> for Fault {
+    fn from(error: ColabError) -> Self {
+        Self::Colab(error)
     }
 }
 

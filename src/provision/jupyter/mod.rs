@@ -4,7 +4,7 @@
 //! control channel. The executor outlives helper, bridge and client: a helper that is gone is replaced, and the executor is found again.
 
 mod carry;
-mod fault;
+pub(super) mod fault;
 mod files;
 mod helper;
 mod package;
@@ -23,6 +23,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::colab::Assigned;
 use super::{Host, Provisioner};
 use crate::base::lock::Lock;
 use crate::edge::settings::Endpoint;
@@ -39,7 +40,7 @@ use place::Place;
 const PULSE: &str = "sc_hello_request";
 
 /// Reports the current step of a start.
-type Say<'a> = dyn Fn(&str) + Send + Sync + 'a;
+pub(super) type Say<'a> = dyn Fn(&str) + Send + Sync + 'a;
 
 /// The executor on a Jupyter Server: found or started when it is first needed, and again after its helper kernel or itself ended.
 #[derive(Debug)]
@@ -104,6 +105,11 @@ impl Jupyter {
     #[must_use]
     pub fn running(folder: PathBuf, data_dir: &Path) -> Self {
         Self::new(Place::Running(folder), data_dir)
+    }
+
+    /// On a machine of Colab. Starts nothing yet.
+    pub(super) fn assigned(machine: Assigned, data_dir: &Path) -> Self {
+        Self::new(Place::Machine(machine), data_dir)
     }
 
     fn new(place: Place, data_dir: &Path) -> Self {
@@ -178,7 +184,7 @@ impl Provisioner for Jupyter {
 
     async fn notebooks(&self) -> RuntimeResult<Vec<OpenNotebook>> {
         let listing = async {
-            let (server, _) = self.shared.place.find().await?;
+            let (server, _) = self.shared.place.find(&|_| ()).await?;
             Ok::<_, Fault>(server.notebooks().await?)
         };
         let listed = listing.await;
@@ -291,7 +297,7 @@ impl Shared {
         if is_shut_down && let Some(helper) = &mut *self.helper.lock().await {
             helper.kernel = None;
         }
-        let (server, address) = self.place.find().await?;
+        let (server, address) = self.place.find(&|step| self.say(step)).await?;
         // In a task of its own: a kernel that is started is recorded also if this start is abandoned.
         let (shared, at) = (self.clone(), server.clone());
         let helping = tokio::spawn(async move { shared.helper(at, address).await });

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::Say;
 use super::fault::Fault;
 use crate::edge::jupyter::running;
 use crate::edge::settings::Endpoint;
 use crate::jupyter::{JupyterError, Server};
+use crate::provision::colab::Assigned;
 
 /// A server that is found by its file.
 const RUNNING: &str = "the Jupyter Server on this computer";
@@ -16,6 +18,8 @@ pub(super) enum Place {
     At(Endpoint),
     /// On this computer, as the files in this folder say.
     Running(PathBuf),
+    /// On a machine of Colab.
+    Machine(Assigned),
 }
 
 impl Place {
@@ -24,6 +28,7 @@ impl Place {
         match self {
             Self::At(endpoint) => endpoint.address(),
             Self::Running(_) => RUNNING.to_owned(),
+            Self::Machine(machine) => machine.address(),
         }
     }
 
@@ -31,15 +36,23 @@ impl Place {
     pub(super) fn has_token(&self) -> bool {
         match self {
             Self::At(endpoint) => !endpoint.token.expose().is_empty(),
-            Self::Running(_) => true,
+            Self::Running(_) | Self::Machine(_) => true,
+        }
+    }
+
+    /// Notes that a request is made.
+    pub(super) fn note_use(&self) {
+        if let Self::Machine(machine) = self {
+            machine.note_use();
         }
     }
 
     /// Finds the server, and its address.
-    pub(super) async fn find(&self) -> Result<(Arc<Server>, String), Fault> {
+    pub(super) async fn find(&self, say: &Say<'_>) -> Result<(Arc<Server>, String), Fault> {
         let endpoints = match self {
             Self::At(endpoint) => vec![endpoint.clone()],
             Self::Running(folder) => running(folder),
+            Self::Machine(machine) => return Ok((machine.server(say).await?, machine.address())),
         };
         let mut first = None;
         for endpoint in &endpoints {

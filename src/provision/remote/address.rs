@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use crate::base::lock::Lock;
 use crate::edge::allowance::{Allowance, is_ngrok};
 use crate::edge::settings::{Endpoint, Kind};
-use crate::provision::Provisioner;
 use crate::provision::jupyter::Jupyter;
+use crate::provision::{Provisioner, colab};
 use crate::runtime::executor::Executor;
 use crate::runtime::{Runtime, RuntimeResult};
 
@@ -33,6 +33,7 @@ impl Address {
         let way: Box<dyn Provisioner> = match endpoint.kind {
             Kind::Executor => Box::new(Direct::new(endpoint.clone(), data_dir)),
             Kind::Jupyter => Box::new(Jupyter::at(endpoint.clone(), data_dir)),
+            Kind::Machine => Box::new(colab::on(endpoint.machine_name(), data_dir)),
         };
         Self {
             endpoint,

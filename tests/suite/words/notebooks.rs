@@ -1,6 +1,7 @@
 //! Errors of working on notebooks.
 
 use smart_colab::browser::{NotColab, TabError};
+use smart_colab::colab::ColabError;
 use smart_colab::document::{DocumentError, Refusal, Unreadable};
 use smart_colab::jupyter::JupyterError;
 
@@ -89,6 +90,44 @@ fn faults_of_tabs_of_colab_are_worded_by_each_face() {
             said: text("[]"),
         },
         &TabError::Running,
+    ]);
+    insta::assert_snapshot!(page);
+}
+
+#[test]
+fn faults_of_colabs_machines_are_worded_by_each_face() {
+    let page = faults(&[
+        &ColabError::SignedOut,
+        &ColabError::BadSignIn {
+            path: text("sign-in.json"),
+            why: text("it is not the sign-in of a person"),
+        },
+        &ColabError::SignInEnded(text("invalid_grant")),
+        &ColabError::ScopeMissing(text("SCOPE_NOT_PERMITTED")),
+        &ColabError::NotConfirmed(text("access_denied")),
+        &ColabError::NotEntitled(text("A100")),
+        &ColabError::TooMany,
+        &ColabError::NoneFree(text("a GPU")),
+        &ColabError::AtLimit,
+        &ColabError::Denied,
+        &ColabError::Captcha,
+        &ColabError::Unreachable(
+            text("colab.research.google.com"),
+            text("connection refused"),
+        ),
+        &ColabError::TimedOut(text("colab.research.google.com")),
+        &ColabError::Refused {
+            service: text("Colab"),
+            status: 500,
+            said: text("a page"),
+        },
+        &ColabError::Odd(text("a machine without a name")),
+        &ColabError::Disk {
+            path: text("machines"),
+            why: text("read-only file system"),
+        },
+        &ColabError::Gone(text("gpu-t4-s-1a2b")),
+        &ColabError::Unknown(text("gpu-t4-s-1a2b")),
     ]);
     insta::assert_snapshot!(page);
 }

@@ -1,0 +1,115 @@
+//! What can be asked of Colab.
+
+use std::fmt::{self, Debug, Display, Formatter};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::error::ColabError;
+use crate::base::secret::Secret;
+
+/// The kind of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Variant {
+    #[default]
+    Cpu,
+    Gpu,
+    Tpu,
+}
+
+/// The machine that a person wants.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Wanted {
+    pub variant: Variant,
+    /// Colab's name of a GPU or TPU (`T4`, `V5E1`): as given, since Colab has new ones.
+    pub accelerator: Option<String>,
+    pub high_ram: bool,
+}
+
+impl Display for Wanted {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match (&self.accelerator, self.variant) {
+            (Some(name), _) => name,
+            (None, Variant::Cpu) => "no accelerator",
+            (None, Variant::Gpu) => "a GPU",
+            (None, Variant::Tpu) => "a TPU",
+        })
+    }
+}
+
+/// A machine that is assigned to the account.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// Its name at Colab.
+    pub endpoint: String,
+    /// As Colab names it; none for a machine without one.
+    pub accelerator: Option<String>,
+    pub high_ram: bool,
+    /// How its Jupyter Server is reached now.
+    pub proxy: Option<Proxy>,
+}
+
+/// The way to a machine's Jupyter Server.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    pub url: Url,
+    pub token: Secret,
+    /// After that every path of the machine answers as if it were gone.
+    pub expires_in: Duration,
+}
+
+/// What the account has left.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Quota {
+    /// Compute units; none where Colab does not say.
+    pub balance: Option<f64>,
+    /// Compute units an hour that the assigned machines cost.
+    pub hourly_rate: Option<f64>,
+    pub machines: Option<u64>,
+    /// None where Colab does not say, which is not the same as an empty list.
+    pub gpus: Option<Vec<String>>,
+    pub tpus: Option<Vec<String>>,
+}
+
+/// Colab, for one account.
+#[async_trait]
+pub trait Plane: Debug + Send + Sync {
+    /// Assigns a machine under `key`, or returns the one that is assigned under it: however often it is called, there is one machine a key.
+    ///
+    /// # Errors
+    /// [`ColabError`]; after any of them [`Plane::find`] says whether there is a machine.
+    async fn assign(&self, wanted: &Wanted, key: &str) -> Result<Machine, ColabError>;
+
+    /// Returns the machine that is assigned under `key`, with a fresh way to it.
+    ///
+    /// # Errors
+    /// [`ColabError`].
+    async fn find(&self, wanted: &Wanted, key: &str) -> Result<Option<Machine>, ColabError>;
+
+    /// Returns all machines of the account, whoever had them assigned.
+    ///
+    /// # Errors
+    /// [`ColabError`].
+    async fn list(&self) -> Result<Vec<Machine>, ColabError>;
+
+    /// Gives a machine back. One that is gone already is no error.
+    ///
+    /// # Errors
+    /// [`ColabError`]; then it may still be there.
+    async fn unassign(&self, endpoint: &str) -> Result<(), ColabError>;
+
+    /// Tells Colab that a machine is in use.
+    ///
+    /// # Errors
+    /// [`ColabError`].
+    async fn keep_alive(&self, endpoint: &str) -> Result<(), ColabError>;
+
+    /// Returns what the account has left.
+    ///
+    /// # Errors
+    /// [`ColabError`].
+    async fn quota(&self) -> Result<Quota, ColabError>;
+}

@@ -1,0 +1,169 @@
+//! The sign-in, and machines: each is known here until it is given back.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::{REFRESH_TOKEN, colab, failed, recorded, said, sign_in};
+use crate::support::fake_colab::FakeColab;
+use crate::support::home::Home;
+
+const UP: [&str; 2] = ["up", "--no-start"];
+
+#[test]
+fn a_machine_is_assigned_shown_and_given_back() {
+    let (home, fake) = (Home::new(), FakeColab::without_servers());
+    sign_in(&home, REFRESH_TOKEN);
+    let up = said(&colab(
+        &home,
+        &fake,
+        &["up", "--gpu", "--high-ram", "--no-start"],
+    ));
+    let machine = &fake.machines()[0];
+    let name = machine["endpoint"].as_str().unwrap();
+    assert_eq!(up.trim(), name);
+    assert_eq!(machine["accelerator"], "T4");
+    assert_eq!(machine["is_high_ram"], true);
+    let status = said(&colab(&home, &fake, &["status"]));
+    assert!(
+        status.contains(name) && status.contains("compute units"),
+        "{status}"
+    );
+    said(&colab(&home, &fake, &["down"]));
+    assert!(fake.machines().is_empty() && recorded(&home) == 0);
+    let state = fake.state();
+    assert_eq!(state["faults"], json!([]));
+    let everything = home.everything() + &up + &status;
+    assert_eq!(
+        everything.matches(REFRESH_TOKEN).count(),
+        1,
+        "in Google's file alone"
+    );
+}
+
+#[test]
+fn an_assignment_whose_answer_is_lost_makes_no_second_machine_and_none_is_forgotten() {
+    let (home, fake) = (Home::new(), FakeColab::without_servers());
+    sign_in(&home, REFRESH_TOKEN);
+    fake.set(&json!({"assign": ["lost"]}));
+    said(&colab(&home, &fake, &UP));
+    assert_eq!(fake.machines().len(), 1);
+    assert_eq!(fake.count("POST", "/tun/m/assign"), 1);
+    // As if this program had ended between the request and its answer.
+    let folder = home.folder("data/colab/machines");
+    let record = fs::read_dir(&folder)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let mut kept: Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
+    kept["endpoint"] = Value::Null;
+    fs::write(&record, kept.to_string()).unwrap();
+    said(&colab(&home, &fake, &["down", "--all"]));
+    assert!(fake.machines().is_empty() && recorded(&home) == 0);
+    // One that Colab has ended is forgotten.
+    said(&colab(&home, &fake, &UP));
+    fake.set(&json!({"gone": true}));
+    let status = said(&colab(&home, &fake, &["status"]));
+    assert!(status.contains("No machine"), "{status}");
+    assert_eq!(recorded(&home), 0);
+}
+
+#[test]
+fn down_ends_what_was_assigned_here_and_nothing_else() {
+    let (home, other, fake) = (Home::new(), Home::new(), FakeColab::without_servers());
+    sign_in(&home, REFRESH_TOKEN);
+    sign_in(&other, REFRESH_TOKEN);
+    said(&colab(&other, &fake, &UP));
+    let none = said(&colab(&home, &fake, &["down"]));
+    assert!(none.contains("No machine"), "{none}");
+    for _ in 0..2 {
+        said(&colab(&home, &fake, &UP));
+    }
+    let which = said(&colab(&home, &fake, &["down"]));
+    assert!(which.contains("--all"), "{which}");
+    assert_eq!(fake.machines().len(), 3);
+    failed(&colab(&home, &fake, &["down", "no-such"]), &["no-such"]);
+    said(&colab(&home, &fake, &["down", "--all"]));
+    assert_eq!(fake.machines().len(), 1);
+    let status = said(&colab(&home, &fake, &["status"]));
+    assert!(status.contains("elsewhere"), "{status}");
+}
+
+#[test]
+fn each_refusal_of_colab_says_what_to_do_and_leaves_no_record() {
+    let (home, fake) = (Home::new(), FakeColab::without_servers());
+    failed(
+        &colab(&home, &fake, &UP),
+        &["nobody is signed in", "gcloud auth", "login --client"],
+    );
+    sign_in(&home, REFRESH_TOKEN);
+    for (knob, words) in [
+        ("html_400", ["T4", "another accelerator"]),
+        ("412", ["too many machines", "Manage sessions"]),
+        ("503", ["T4 free", "some minutes"]),
+        ("quota_1", ["at its limit", "compute units"]),
+        ("quota_503", ["at its limit", "compute units"]),
+        ("denylisted", ["refuses machines", "FAQ"]),
+    ] {
+        fake.set(&json!({"assign": [knob]}));
+        failed(&colab(&home, &fake, &["up", "--gpu", "--no-start"]), &words);
+        assert!(fake.machines().is_empty() && recorded(&home) == 0, "{knob}");
+    }
+    fake.set(&json!({"captcha": true}));
+    failed(&colab(&home, &fake, &UP), &["a person", "browser"]);
+    fake.set(&json!({"captcha": false, "scopes": ["openid"]}));
+    failed(
+        &colab(&home, &fake, &["status"]),
+        &["does not allow", "every box"],
+    );
+    fake.set(&json!({"scopes": null, "revoke": true}));
+    failed(
+        &colab(&home, &fake, &["status"]),
+        &["no longer accepts", "seven days"],
+    );
+}
+
+/// The program that opens addresses answers as a person's browser who agrees.
+#[cfg(unix)]
+#[test]
+fn a_sign_in_with_a_client_of_ones_own_is_kept_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let (home, fake) = (Home::new(), FakeColab::without_servers());
+    let browser = home.folder("browser");
+    let python = crate::support::python::python();
+    let visit = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1]).read()";
+    let script = format!(
+        "#!/bin/sh\nexec '{}' -c '{visit}' \"$1\"\n",
+        python.display()
+    );
+    fs::write(&browser, script).unwrap();
+    fs::set_permissions(&browser, fs::Permissions::from_mode(0o700)).unwrap();
+    let client = home.folder("client.json");
+    let content = json!({"installed": {"client_id": "client", "client_secret": "s3cret"}});
+    fs::write(&client, content.to_string()).unwrap();
+    let login = || {
+        let mut command = home.program(&[fake.setting(), ("BROWSER", browser.to_str().unwrap())]);
+        command.env("CLOUDSDK_CONFIG", home.folder("nothing"));
+        command
+            .args(["colab", "login", "--client"])
+            .arg(&client)
+            .output()
+            .unwrap()
+    };
+    let said = said(&login());
+    assert!(said.starts_with("Signed in."), "{said}");
+    assert_eq!(fake.state()["faults"], json!([]));
+    let file = home.folder("data/colab/sign-in.json");
+    let mode = fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let kept: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    assert!(!said.contains(kept["refresh_token"].as_str().unwrap()));
+    fake.set(&json!({"consent": "deny"}));
+    failed(&login(), &["not finished", "confirm in the browser"]);
+    fake.set(&json!({"consent": "agree", "scopes": ["openid"]}));
+    failed(&login(), &["every box"]);
+    fs::write(&client, "{\"web\": {}}").unwrap();
+    failed(&login(), &["Desktop app"]);
+}
