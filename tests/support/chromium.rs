@@ -2,6 +2,8 @@
 
 use std::env;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -29,6 +31,11 @@ pub(crate) struct Chromium {
 
 impl Chromium {
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with these arguments more.
+    pub(crate) fn start_with(more: &[&str]) -> Self {
         let profile = tempfile::tempdir().unwrap();
         let child = Command::new(program())
             .args([
@@ -41,6 +48,7 @@ impl Chromium {
                 "--window-size=1400,2000",
                 "--remote-debugging-port=0",
             ])
+            .args(more)
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -50,18 +58,36 @@ impl Chromium {
         Self { child, profile }
     }
 
-    /// Opens a notebook of a JupyterLab, whose cells are then as the page shows them.
-    pub(crate) fn open(&self, address: &str) -> Tab {
+    /// The port of its developer's tools.
+    fn port(&self) -> String {
         let file = self.profile.path().join("DevToolsActivePort");
         let end = Instant::now() + PATIENCE;
-        let port = loop {
+        loop {
             let text = fs::read_to_string(&file).unwrap_or_default();
             if let Some((port, _)) = text.split_once('\n') {
-                break port.to_owned();
+                return port.to_owned();
             }
             assert!(Instant::now() < end, "Chromium does not start");
             sleep(Duration::from_millis(50));
-        };
+        }
+    }
+
+    /// Opens a page in a tab of its own.
+    pub(crate) fn visit(&self, address: &str) {
+        let host = format!("127.0.0.1:{}", self.port());
+        let mut stream = TcpStream::connect(&host).unwrap();
+        let request = format!(
+            "PUT /json/new?{address} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).unwrap();
+        assert!(answer.contains("200"), "{answer}");
+    }
+
+    /// Opens a notebook of a JupyterLab, whose cells are then as the page shows them.
+    pub(crate) fn open(&self, address: &str) -> Tab {
+        let port = self.port();
         let mut tab = Tab::start("chromium_tab.py", &[&port, address]);
         tab.until(|cells| !cells.is_empty());
         tab

@@ -3,6 +3,7 @@
 pub(crate) mod cable;
 pub(crate) mod chance;
 pub(crate) mod chromium;
+pub(crate) mod colab_site;
 pub(crate) mod colab_tab;
 pub(crate) mod executor;
 pub(crate) mod fake_colab;

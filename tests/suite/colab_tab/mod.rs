@@ -1,5 +1,6 @@
 //! The notebook in a tab of Colab: the cell tools in it, and tabs that go away.
 
+mod chromium;
 mod doors;
 
 use serde_json::{Value, json};
