@@ -78,6 +78,7 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
         downloads,
         notebooks: Notebooks::new(connection.clone(), settings.save_dir.clone()),
         browser: browser.clone(),
+        google: settings.google.clone(),
         opener: settings.browser.clone(),
         documents,
         notebook_runs,

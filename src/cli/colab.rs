@@ -7,22 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
 
 use super::words;
 use crate::base::fault::Fault;
 use crate::colab::account::OAuthClient;
 use crate::colab::login::Login;
-use crate::colab::{
-    self, ColabError, Kept, Machine, Machines, Plane, Quota, Services, SignInFiles, Variant, Wanted,
-};
+use crate::colab::machines::table;
+use crate::colab::{self, ColabError, Machines, Plane, Services, SignInFiles, Variant, Wanted};
 use crate::connection::{check_endpoint, check_timeout};
 use crate::edge::google::Google;
 use crate::edge::opener;
 use crate::edge::pairing::Pairing;
 use crate::edge::settings::{Endpoint, Settings};
-use crate::render::rows::{Rows, short_time};
 
 /// For the person to confirm in the browser.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(300);
@@ -154,44 +151,17 @@ impl Desk {
             |_| ColabError::NotConfirmed("nobody confirmed it within five minutes".to_owned());
         finished.map_err(late)??;
         let quota = self.plane.quota().await?;
-        Ok(format!("Signed in. {}", describe(&quota)))
+        Ok(format!("Signed in. {quota}"))
     }
 
     async fn status(&self) -> Said {
-        let (quota, assigned, kept) = self.look().await?;
-        let kept_one = |machine: &Machine| {
-            let is_it = |kept: &&Kept| kept.endpoint.as_ref() == Some(&machine.endpoint);
-            kept.iter().find(is_it)
-        };
-        let now = Timestamp::now();
-        let row = |machine: &Machine| {
-            let accelerator = machine
-                .accelerator
-                .clone()
-                .unwrap_or_else(|| "none".to_owned());
-            let memory = if machine.high_ram { "high" } else { "standard" };
-            let since = kept_one(machine).map(|kept| short_time(&kept.asked_at, now));
-            [
-                machine.endpoint.clone(),
-                accelerator,
-                memory.to_owned(),
-                since.unwrap_or_else(|| "elsewhere".to_owned()),
-            ]
-        };
-        let heading = ["machine", "accelerator", "memory", "assigned here"];
-        let rows = Rows::new(heading, assigned.iter().map(row));
-        let table = match assigned.is_empty() {
+        let machines = self.machines.look(&*self.plane).await?;
+        let quota = self.plane.quota().await?;
+        let table = match machines.is_empty() {
             true => "No machine is assigned.".to_owned(),
-            false => rows.render(),
+            false => table(&machines).render(),
         };
-        Ok(format!("{}\n{table}", describe(&quota)))
-    }
-
-    /// What the account has, and which of its machines were assigned from here.
-    async fn look(&self) -> Result<(Quota, Vec<Machine>, Vec<Kept>), ColabError> {
-        let assigned = self.plane.list().await?;
-        let kept = self.machines.settle(&*self.plane, &assigned).await?;
-        Ok((self.plane.quota().await?, assigned, kept))
+        Ok(format!("{quota}\n{table}"))
     }
 
     /// Has a machine assigned, and returns its name.
@@ -227,13 +197,12 @@ impl Desk {
     }
 
     async fn down(&self, name: Option<String>, all: bool) -> Said {
-        let assigned = self.plane.list().await?;
-        let kept = self.machines.settle(&*self.plane, &assigned).await?;
-        let ours: Vec<String> = kept.into_iter().filter_map(|kept| kept.endpoint).collect();
+        let machines = self.machines.look(&*self.plane).await?;
+        let is_there = |name: &str| machines.iter().any(|(machine, _)| machine.endpoint == name);
+        let ours = machines.iter().filter(|(_, kept)| kept.is_some());
+        let ours: Vec<String> = ours.map(|(machine, _)| machine.endpoint.clone()).collect();
         let ending = match (name, ours.as_slice()) {
-            (Some(name), _) if assigned.iter().any(|machine| machine.endpoint == name) => {
-                vec![name]
-            }
+            (Some(name), _) if is_there(&name) => vec![name],
             (Some(name), _) => return Err(ColabError::Unknown(name).into()),
             (None, [only]) => vec![only.clone()],
             (None, []) => return Ok("No machine is assigned from this computer.".to_owned()),
@@ -263,25 +232,4 @@ fn wanted(gpu: Option<String>, tpu: Option<String>, high_ram: bool) -> Wanted {
         accelerator: name.map(|name| name.to_uppercase()),
         high_ram,
     }
-}
-
-fn describe(quota: &Quota) -> String {
-    let units = quota.balance.map_or_else(
-        || "Colab does not say how many compute units are left".to_owned(),
-        |balance| format!("{balance:.2} compute units left"),
-    );
-    let rate = quota
-        .hourly_rate
-        .map(|rate| format!(", {rate:.2} an hour now"));
-    let list = |kind: &str, names: &Option<Vec<String>>| match names.as_deref() {
-        None => String::new(),
-        Some([]) => format!(" No {kind}s."),
-        Some(names) => format!(" {kind}s: {}.", names.join(", ")),
-    };
-    format!(
-        "{units}{}.{}{}",
-        rate.unwrap_or_default(),
-        list("GPU", &quota.gpus),
-        list("TPU", &quota.tpus)
-    )
 }

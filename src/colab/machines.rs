@@ -13,6 +13,7 @@ use super::error::ColabError;
 use super::plane::{Machine, Plane, Wanted};
 use crate::edge::google::Google;
 use crate::edge::store::{read_if_there, remove_if_there, write_atomic};
+use crate::render::rows::{Rows, short_time};
 
 /// Characters of a key.
 const KEY_CHARS: usize = 44;
@@ -90,11 +91,30 @@ impl Machines {
         }
     }
 
-    /// Returns all records, oldest first, with the names that were missing, and without those of machines that Colab no longer has.
+    /// Returns the account's machines, each with its record if it was assigned from here. What is recorded of others, which Colab has ended, is
+    /// forgotten.
     ///
     /// # Errors
     /// [`ColabError`]; then nothing was forgotten.
-    pub async fn settle(
+    pub async fn look(
+        &self,
+        plane: &dyn Plane,
+    ) -> Result<Vec<(Machine, Option<Kept>)>, ColabError> {
+        let assigned = plane.list().await?;
+        let kept = self.settle(plane, &assigned).await?;
+        let record = |machine: &Machine| {
+            let is_it = |kept: &&Kept| kept.endpoint.as_ref() == Some(&machine.endpoint);
+            kept.iter().find(is_it).cloned()
+        };
+        let pair = |machine: Machine| {
+            let kept = record(&machine);
+            (machine, kept)
+        };
+        Ok(assigned.into_iter().map(pair).collect())
+    }
+
+    /// Returns all records, oldest first, with the names that were missing, and without those of machines that Colab no longer has.
+    async fn settle(
         &self,
         plane: &dyn Plane,
         assigned: &[Machine],
@@ -186,6 +206,25 @@ impl Machines {
         self.folder
             .join(format!("{}.json", kept.key.trim_end_matches('.')))
     }
+}
+
+/// Machines as rows, for people.
+#[must_use]
+pub fn table(machines: &[(Machine, Option<Kept>)]) -> Rows<4> {
+    let now = Timestamp::now();
+    let row = |(machine, kept): &(Machine, Option<Kept>)| {
+        let accelerator = machine.accelerator.as_deref().unwrap_or("none");
+        let memory = if machine.high_ram { "high" } else { "standard" };
+        let since = kept.as_ref().map(|kept| short_time(&kept.asked_at, now));
+        [
+            machine.endpoint.clone(),
+            accelerator.to_owned(),
+            memory.to_owned(),
+            since.unwrap_or_else(|| "elsewhere".to_owned()),
+        ]
+    };
+    let heading = ["machine", "accelerator", "memory", "assigned here"];
+    Rows::new(heading, machines.iter().map(row))
 }
 
 /// The form of Colab's notebook hashes.

@@ -7,7 +7,7 @@
 //!
 //! Nothing here was run against Google: the requests follow its published clients (colab-vscode 0.9, google-colab-cli 0.7).
 //!
-//! May import `base`, `edge`.
+//! May import `base`, `edge`, `render`.
 
 pub mod account;
 mod credentials;

@@ -29,6 +29,24 @@ pub struct Wanted {
     pub high_ram: bool,
 }
 
+impl Wanted {
+    /// By the name of an accelerator: those of TPUs begin with V.
+    #[must_use]
+    pub fn named(accelerator: Option<String>, high_ram: bool) -> Self {
+        let accelerator = accelerator.map(|name| name.to_uppercase());
+        let variant = match &accelerator {
+            Some(name) if name.starts_with('V') => Variant::Tpu,
+            Some(_) => Variant::Gpu,
+            None => Variant::Cpu,
+        };
+        Self {
+            variant,
+            accelerator,
+            high_ram,
+        }
+    }
+}
+
 impl Display for Wanted {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(match (&self.accelerator, self.variant) {
@@ -72,6 +90,27 @@ pub struct Quota {
     /// None where Colab does not say, which is not the same as an empty list.
     pub gpus: Option<Vec<String>>,
     pub tpus: Option<Vec<String>>,
+}
+
+impl Display for Quota {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.balance {
+            Some(balance) => write!(f, "{balance:.2} compute units left")?,
+            None => f.write_str("Colab does not say how many compute units are left")?,
+        }
+        if let Some(rate) = self.hourly_rate {
+            write!(f, ", {rate:.2} an hour now")?;
+        }
+        f.write_str(".")?;
+        for (kind, names) in [("GPU", &self.gpus), ("TPU", &self.tpus)] {
+            match names.as_deref() {
+                None => {}
+                Some([]) => write!(f, " No {kind}s.")?,
+                Some(names) => write!(f, " {kind}s: {}.", names.join(", "))?,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Colab, for one account.

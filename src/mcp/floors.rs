@@ -9,6 +9,7 @@ use crate::checkpoints::Checkpoints;
 use crate::chunked::Chunked;
 use crate::connection::Connection;
 use crate::document::Documents;
+use crate::edge::google::Google;
 use crate::jobs::Jobs;
 use crate::notebook::Notebooks;
 use crate::notebook_run::NotebookRuns;
@@ -27,6 +28,8 @@ pub struct Floors {
     pub documents: Arc<Documents>,
     pub notebook_runs: NotebookRuns,
     pub browser: Arc<Browser>,
+    /// How the user's Google account is reached.
+    pub google: Google,
     /// The program that opens addresses, in place of the system's.
     pub opener: Option<PathBuf>,
     pub tasks: Tasks,

@@ -11,7 +11,7 @@ use crate::support::stdio::Bridge;
 type ExpectedTool = (&'static str, Names, Names, bool, bool);
 type Names = &'static [&'static str];
 
-const EXPECTED_TOOLS: [ExpectedTool; 33] = [
+const EXPECTED_TOOLS: [ExpectedTool; 36] = [
     ("open_notebook", &[], &["create", "notebook"], false, false),
     (
         "open_colab_browser_connection",
@@ -21,6 +21,15 @@ const EXPECTED_TOOLS: [ExpectedTool; 33] = [
         false,
     ),
     ("list_colab_tools", &[], &[], true, false),
+    (
+        "assign_colab_runtime",
+        &[],
+        &["accelerator", "confirm", "high_ram"],
+        false,
+        false,
+    ),
+    ("list_colab_runtimes", &[], &[], true, false),
+    ("unassign_colab_runtime", &["name"], &[], false, true),
     ("call_colab_tool", &["name"], &["arguments"], false, true),
     (
         "get_cells",
@@ -234,7 +243,7 @@ const EXPECTED_TOOLS: [ExpectedTool; 33] = [
 ];
 
 /// What the tools may take of a model's context before it has called any.
-const MAX_LIST_BYTES: usize = 28_200;
+const MAX_LIST_BYTES: usize = 29_700;
 
 /// Lists the tools as a client sees them.
 pub(crate) fn listed() -> Vec<Value> {

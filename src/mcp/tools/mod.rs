@@ -10,6 +10,7 @@ mod connection;
 mod files;
 mod jobs;
 mod log;
+mod machines;
 mod notebook;
 mod notebook_runs;
 mod pairing;
@@ -34,6 +35,7 @@ impl Server {
             + Self::cell_tools()
             + Self::cell_run_tools()
             + Self::tab_tools()
+            + Self::machine_tools()
             + Self::notebook_run_tools()
             + Self::file_tools()
             + Self::reading_tools()

@@ -23,7 +23,10 @@ fn up(servers: &[&Jupyter]) -> (Home, FakeColab) {
 }
 
 fn bridge(home: &Home, fake: &FakeColab) -> Bridge {
-    Bridge::greeted(home.program(&[fake.setting()]))
+    let mut program = home.program(&[fake.setting()]);
+    program.env("CLOUDSDK_CONFIG", home.folder("home/.config/gcloud"));
+    program.env_remove("GOOGLE_APPLICATION_CREDENTIALS");
+    Bridge::greeted(program)
 }
 
 #[test]
@@ -94,4 +97,47 @@ fn until_named(bridge: &mut Bridge, mut answer: Answer) -> String {
     }
     let facts: Value = answer.facts;
     facts.to_string()
+}
+
+#[test]
+fn a_model_has_a_machine_assigned_once_the_user_agreed_and_gives_it_back() {
+    let server = Jupyter::server("/", &[]);
+    let (home, fake) = (Home::new(), FakeColab::over(&[server.url()], TOKEN));
+    let mut bridge = bridge(&home, &fake);
+    let arguments = json!({"accelerator": "t4", "confirm": true});
+    let nobody = bridge.call("assign_colab_runtime", arguments.clone());
+    nobody.refused("not_signed_in");
+    sign_in(&home, REFRESH_TOKEN);
+    let asked = bridge.call("assign_colab_runtime", json!({"accelerator": "t4"}));
+    asked.refused("invalid_argument");
+    assert!(
+        asked.fact("error").contains("compute units"),
+        "{}",
+        asked.facts
+    );
+    assert!(fake.machines().is_empty());
+
+    let assigned = bridge.call("assign_colab_runtime", arguments);
+    assigned.succeeded();
+    let (name, mut state) = (assigned.fact("name"), assigned.fact("state").to_owned());
+    while state == "starting" {
+        let connecting = json!({"url": format!("colab:{name}")});
+        if !bridge.call("connect_colab", connecting).is_error {
+            state = "connected".to_owned();
+        }
+    }
+    let ran = bridge.call("run_code_quick", json!({"code": "print(6 * 7)"}));
+    assert_eq!(ran.text.trim(), "42");
+    let listed = bridge.call("list_colab_runtimes", json!({}));
+    assert!(
+        listed.text.contains(name) && listed.text.contains("T4"),
+        "{}",
+        listed.text
+    );
+    let unknown = bridge.call("unassign_colab_runtime", json!({"name": "no-such"}));
+    unknown.refused("not_found");
+    bridge
+        .call("unassign_colab_runtime", json!({"name": name}))
+        .succeeded();
+    assert!(fake.machines().is_empty() && recorded(&home) == 0);
 }
