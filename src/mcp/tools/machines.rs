@@ -1,6 +1,7 @@
 //! Tools for machines that Colab assigns to the user's account.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rmcp::handler::server::tool::ToolRouter;
 use rmcp::handler::server::wrapper::Parameters;
@@ -19,6 +20,9 @@ use crate::mcp::fault::Fault;
 use crate::mcp::report::{List, Report};
 use crate::mcp::schema;
 use crate::mcp::server::Server;
+
+/// Left of a call's time for its answer.
+const RESERVE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct AssignArgs {
@@ -76,7 +80,7 @@ impl Server {
     ) -> Result<Report<AssignReport>, Fault> {
         let plane = self.plane()?;
         if args.confirm != Some(true) {
-            let quota = plane.quota().await?;
+            let quota = self.ask_colab(&context, plane.quota()).await?;
             return Err(Fault::new(
                 "invalid_argument",
                 format!("a machine costs compute units until it is given back: {quota}"),
@@ -97,13 +101,17 @@ impl Server {
         description = "List the machines that Colab has assigned to the user's account, and the compute units left.",
         annotations(read_only_hint = true, open_world_hint = true)
     )]
-    async fn list_colab_runtimes(&self) -> Result<CallToolResult, Fault> {
-        let plane = self.plane()?;
-        let machines = self.machines().look(&*plane).await?;
+    async fn list_colab_runtimes(
+        &self,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResult, Fault> {
+        let (plane, machines) = (self.plane()?, self.machines());
+        let looking = async { Ok((machines.look(&*plane).await?, plane.quota().await?)) };
+        let (machines, quota) = self.ask_colab(&context, looking).await?;
         let facts = ListFacts {
             success: true,
             machines: machines.len(),
-            quota: plane.quota().await?.to_string(),
+            quota: quota.to_string(),
         };
         let table = table(&machines).render();
         Ok(List { facts, table }.into())
@@ -118,14 +126,18 @@ impl Server {
     async fn unassign_colab_runtime(
         &self,
         Parameters(args): Parameters<UnassignArgs>,
+        context: RequestContext<RoleServer>,
     ) -> Result<Report<UnassignReport>, Fault> {
         let (plane, machines) = (self.plane()?, self.machines());
         let name = args.name.trim_start_matches("colab:").to_owned();
-        let assigned = plane.list().await?;
-        if !assigned.iter().any(|machine| machine.endpoint == name) {
-            return Err(ColabError::Unknown(name).into());
-        }
-        machines.unassign(&*plane, &name).await?;
+        let giving_back = async {
+            let assigned = plane.list().await?;
+            if !assigned.iter().any(|machine| machine.endpoint == name) {
+                return Err(ColabError::Unknown(name.clone()));
+            }
+            machines.unassign(&*plane, &name).await
+        };
+        self.ask_colab(&context, giving_back).await?;
         Ok(Report(UnassignReport {
             success: true,
             name,
@@ -146,6 +158,20 @@ impl Server {
         Machines::new(&self.floors.data_dir)
     }
 
+    /// Asks Colab as long as the call may take.
+    async fn ask_colab<T>(
+        &self,
+        context: &RequestContext<RoleServer>,
+        asking: impl Future<Output = Result<T, ColabError>>,
+    ) -> Result<T, Fault> {
+        let budget = self.budget(context);
+        let asked = call::run(self, context, budget, async |call| {
+            let asked = timeout_at(call.deadline - RESERVE, asking).await;
+            asked.unwrap_or_else(|_| Err(ColabError::TimedOut("Colab".to_owned())))
+        });
+        Ok(asked.await?)
+    }
+
     /// Has a machine assigned, and connects to it as far as the call's time allows.
     async fn assign(
         &self,
@@ -157,7 +183,7 @@ impl Server {
         let (machines, google) = (self.machines(), self.floors.google.clone());
         // Not given up with the call: whatever comes of it is recorded.
         let assigning = tokio::spawn(async move { machines.assign(&*plane, wanted, google).await });
-        let Ok(assigned) = timeout_at(call.deadline, assigning).await else {
+        let Ok(assigned) = timeout_at(call.deadline - RESERVE, assigning).await else {
             return Err(Fault::new(
                 "timed_out",
                 "Colab has not answered in time, and is still asked for the machine",
@@ -169,7 +195,10 @@ impl Server {
         call.say("starting an executor on the machine");
         let name = machine.endpoint;
         let endpoint = Endpoint::machine(&name).map_err(Fault::invalid)?;
-        let switched = self.connection().switch(endpoint, call.deadline).await;
+        let switched = self
+            .connection()
+            .switch(endpoint, call.deadline - RESERVE)
+            .await;
         let (state, hint) = match switched {
             Ok(_) => (
                 "connected",
