@@ -11,22 +11,29 @@ use tar::{Builder, Header};
 use crate::base::hex::hex;
 use crate::provision::embedded::{PACKAGE, sources, wheels};
 
-/// The archive: `smart_colab_executor/` and `wheels/`.
+/// The archive: `smart_colab_executor/` and `wheels/`. It takes half a megabyte and is seldom sent, so that only its digest stays in memory.
 #[derive(Debug)]
 pub(super) struct Package {
-    pub(super) sha256: String,
-    pub(super) bytes: Vec<u8>,
+    pub(super) sha256: &'static str,
+    made: Option<Vec<u8>>,
 }
 
 /// Makes the archive at the first call.
-pub(super) fn package() -> io::Result<&'static Package> {
-    static MADE: OnceLock<Package> = OnceLock::new();
-    if let Some(made) = MADE.get() {
-        return Ok(made);
+pub(super) fn package() -> io::Result<Package> {
+    static SHA256: OnceLock<String> = OnceLock::new();
+    if let Some(sha256) = SHA256.get() {
+        return Ok(Package { sha256, made: None });
     }
     let bytes = archive()?;
-    let sha256 = hex(&Sha256::digest(&bytes));
-    Ok(MADE.get_or_init(|| Package { sha256, bytes }))
+    let sha256 = SHA256.get_or_init(|| hex(&Sha256::digest(&bytes)));
+    let made = Some(bytes);
+    Ok(Package { sha256, made })
+}
+
+impl Package {
+    pub(super) fn bytes(&mut self) -> io::Result<Vec<u8>> {
+        self.made.take().map_or_else(archive, Ok)
+    }
 }
 
 fn archive() -> io::Result<Vec<u8>> {

@@ -1,5 +1,6 @@
 //! What is said to a helper kernel until an executor runs beside it.
 
+use std::io;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::fault::Fault;
-use super::package::{Package, package};
+use super::package::package;
 use super::{PULSE, Say};
 use crate::jupyter::{Channel, JupyterError, Route, Server};
 use crate::provision::embedded::{RELAY, sources};
@@ -67,10 +68,12 @@ pub(super) async fn start(channel: &Channel, say: &Say<'_>) -> Result<String, Fa
     install_relay(channel).await?;
     let hello = ask(channel, PULSE, json!({}), ANSWER_TIMEOUT).await?;
     let hello = hello.map_err(|refusal| refused(&refusal))?;
-    let package = package().map_err(|error| Fault::start(error.to_string(), "Call again."))?;
+    let unmade = |error: io::Error| Fault::start(error.to_string(), "Call again.");
+    let mut package = package().map_err(unmade)?;
     let known = hello["packages"].as_array();
-    if !known.is_some_and(|known| known.iter().any(|known| *known == *package.sha256)) {
-        send(channel, package, say).await?;
+    if !known.is_some_and(|known| known.iter().any(|known| known == package.sha256)) {
+        let bytes = package.bytes().map_err(unmade)?;
+        send(channel, package.sha256, &bytes, say).await?;
     }
     say("starting the executor");
     let content = json!({"sha256": package.sha256, "api": API_VERSION});
@@ -130,17 +133,17 @@ async fn ask(
 }
 
 /// Sends the package, from the byte on that is missing there.
-async fn send(channel: &Channel, package: &Package, say: &Say<'_>) -> Result<(), Fault> {
-    let (size, mut at, mut was_damaged) = (package.bytes.len(), 0, false);
+async fn send(channel: &Channel, sha256: &str, package: &[u8], say: &Say<'_>) -> Result<(), Fault> {
+    let (size, mut at, mut was_damaged) = (package.len(), 0, false);
     while at < size {
         say(&format!(
             "sending the executor ({} of {} MB)",
             megabytes(at),
             megabytes(size)
         ));
-        let piece = &package.bytes[at..size.min(at + PIECE_BYTES)];
+        let piece = &package[at..size.min(at + PIECE_BYTES)];
         let content = json!({
-            "sha256": package.sha256,
+            "sha256": sha256,
             "size": size,
             "offset": at,
             "data": BASE64_STANDARD.encode(piece),
