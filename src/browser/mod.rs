@@ -144,6 +144,11 @@ impl Browser {
         })
     }
 
+    /// Notes that no browser was opened: the next invitation leads to our page again.
+    pub fn note_unopened(&self) {
+        self.shared.opening.lock().at = None;
+    }
+
     /// The tab that is connected.
     #[must_use]
     pub fn tab(&self) -> Option<Arc<Tab>> {

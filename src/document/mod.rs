@@ -33,9 +33,10 @@ mod written;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 pub use active::Claim;
 pub use edit::{Edit, Target, fresh_id};
@@ -60,6 +61,9 @@ use crate::jobs::Jobs;
 use crate::wire::files::FileList;
 use active::Active;
 
+/// For the outputs of a job that has ended to be written, and between looks.
+const WRITING_TIME: Duration = Duration::from_secs(5);
+const WRITING_POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Characters of a notebook's name in the name of its session.
 const MAX_NAME_CHARS: usize = 40;
 
@@ -117,7 +121,7 @@ impl Documents {
         create: bool,
         deadline: Instant,
     ) -> Result<Facts, DocumentError> {
-        if !path.to_lowercase().ends_with(ENDING) {
+        if path != TAB && !path.to_lowercase().ends_with(ENDING) {
             return Err(DocumentError::Name {
                 path: path.to_owned(),
             });
@@ -165,7 +169,10 @@ impl Documents {
         wanted: Wanted,
         deadline: Instant,
     ) -> Result<Page, DocumentError> {
-        let stored = self.store.read(path, deadline).await?;
+        let mut stored = self.store.read(path, deadline).await?;
+        if self.await_outputs(&stored.path, deadline).await {
+            stored = self.store.read(path, deadline).await?;
+        }
         let count = stored.notebook.cells().len();
         if wanted.from > 0 && wanted.from >= count {
             let why = Refusal::NoIndex {
@@ -182,6 +189,28 @@ impl Documents {
             _ => self.active.state(&stored.path),
         };
         Ok(page::page(&stored, &state, wanted, deadline).await)
+    }
+
+    /// Waits for the outputs of jobs that have ended and are not written yet; returns whether there were some.
+    async fn await_outputs(&self, path: &str, deadline: Instant) -> bool {
+        let end = deadline.min(Instant::now() + WRITING_TIME);
+        let mut were_some = false;
+        for (_, job) in self.active.state(path).running {
+            let Some(job) = job else { continue };
+            let looked = self.jobs.poll(job, 0, 0.0, end).await;
+            if !looked.is_ok_and(|job| job.state.is_final()) {
+                continue;
+            }
+            let is_unwritten = || {
+                let running = self.active.state(path).running;
+                running.iter().any(|(_, other)| *other == Some(job))
+            };
+            while is_unwritten() && Instant::now() < end {
+                sleep(WRITING_POLL_INTERVAL).await;
+            }
+            were_some = true;
+        }
+        were_some
     }
 
     /// Creates a notebook of this text, which is then the default of other calls.

@@ -23,6 +23,9 @@ use crate::wire::files::FileList;
 /// Between two tries while the server cannot be reached.
 const TRY_DELAY: Duration = Duration::from_millis(300);
 
+/// Jupyter's copies of notebooks are in folders of this name.
+const CHECKPOINTS: &str = ".ipynb_checkpoints";
+
 /// Keeps notebooks. Nothing of another writer is overwritten, but for what `files::server` says.
 #[derive(Debug)]
 pub(super) struct Places {
@@ -116,7 +119,10 @@ impl Places {
 
     pub(super) async fn list(&self, deadline: Instant) -> Result<FileList, DocumentError> {
         let host = self.host(deadline).await?;
-        self.disk(host.as_ref(), deadline).list().await
+        let mut list = self.disk(host.as_ref(), deadline).list().await?;
+        let is_copy = |path: &str| path.split(['/', '\\']).any(|step| step == CHECKPOINTS);
+        list.entries.retain(|entry| !is_copy(&entry.name));
+        Ok(list)
     }
 
     /// Ends the state of a cell that is shown as running.

@@ -74,15 +74,17 @@ impl TabStore {
                 run.has_failed = outputs
                     .iter()
                     .any(|output| output["output_type"] == "error");
-                let mut value = notebook.value(cell);
-                value["outputs"] = outputs.into();
+                let mut cells: Vec<Value> = (notebook.cells().iter())
+                    .map(|cell| notebook.value(cell))
+                    .collect();
+                cells[index]["outputs"] = outputs.into();
                 let shown = Stored {
                     path: TAB.to_owned(),
-                    notebook: Arc::new(parsed(vec![value])?),
+                    notebook: Arc::new(parsed(cells)?),
                 };
                 let wanted = Wanted {
-                    from: 0,
-                    to: None,
+                    from: index,
+                    to: Some(index),
                     with_outputs: true,
                     room: caller.room,
                 };

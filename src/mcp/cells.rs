@@ -186,7 +186,7 @@ pub(super) fn warning(notice: Notice) -> &'static str {
             "it is in the notebook as it is open in JupyterLab, but the server has not saved it yet: if that lasts, look at the server's log"
         }
         Notice::Deleted => {
-            "the notebook's file was deleted, and this is in the tabs alone that still have it open: open_notebook with create: true writes it again"
+            "the notebook's file was deleted or renamed, and this is only in the document that the server still shares with open tabs: open_notebook with create: true writes it to this path again"
         }
         Notice::OpenElsewhere => {
             "a browser's tab has the notebook open and may overwrite this: reload it there"

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::fault::Fault;
 use crate::connection::Connection;
-use crate::wire::session::name_of_adopted;
+use crate::wire::session::{kernel_of_adopted, name_of_adopted};
 
 /// For the server's answer, which comes at once; the call itself has its own time.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -25,7 +25,14 @@ pub(super) async fn resolve(
         return Ok(());
     };
     if let Some(kernel) = session.strip_prefix("kernel:") {
-        *session = name_of_adopted(kernel.trim());
+        let name = name_of_adopted(kernel.trim());
+        if kernel_of_adopted(&name).is_none() {
+            return Err(Fault::invalid(format!(
+                "{:?} is no kernel's id: the Jupyter Server's own are UUIDs",
+                kernel.trim()
+            )));
+        }
+        *session = name;
     } else if let Some(notebook) = session.strip_prefix("notebook:") {
         let deadline = Instant::now() + LOOKUP_TIMEOUT;
         let kernel = connection

@@ -11,7 +11,7 @@ use crate::base::advice::{Advice, Step, in_words_of};
 pub fn word(step: &Step) -> Cow<'static, str> {
     match step {
         Step::Configure => "Ask the user for the line that the Colab notebook prints (https://…#TOKEN), or for `jupyter+` and the address of a Jupyter Server with its \
-             token, and call connect_colab with it; or they run `smart-colab connect` in a terminal, or set COLAB_URL to it, or to `local` to compute on this \
+             token, and call connect_colab with it; or call open_colab_browser_connection to work in a notebook in their browser; or they run `smart-colab connect` in a terminal, or set COLAB_URL to it, or to `local` to compute on this \
              machine, in the client's config and restart the client.",
         Step::AwaitEnvironment => "The first use creates a Python environment, which takes about a minute. Call again.",
         Step::CheckExecutor => "Check that the notebook's start cell (or the executor, if you run one yourself) is still running; then call again. If it \

@@ -9,6 +9,9 @@ use crate::document::{Cell, Documents, Edit, Notebook, Target, fresh_id};
 use tokio::time::Instant;
 
 /// Tags, as papermill has them.
+/// Python's, which are no names.
+const KEYWORDS: &str = "False None True and as assert async await break class continue def del elif else except finally for from global if \
+    import in is lambda nonlocal not or pass raise return try while with yield";
 const PARAMETERS: &str = "parameters";
 const INJECTED: &str = "injected-parameters";
 /// Ids and tags that an error names.
@@ -122,7 +125,9 @@ pub(super) fn injection(
     for (name, value) in parameters {
         let mut letters = name.chars();
         let begins = |c: char| c.is_alphabetic() || c == '_';
-        if !letters.next().is_some_and(begins) || !letters.all(|c| begins(c) || c.is_numeric()) {
+        let is_word =
+            letters.next().is_some_and(begins) && letters.all(|c| begins(c) || c.is_numeric());
+        if !is_word || KEYWORDS.split(' ').any(|word| word == name) {
             return Err(RunError::Invalid(format!(
                 "{name:?} in parameters is no name of a Python variable"
             )));

@@ -175,6 +175,7 @@ impl Server {
             let opening = spawn_blocking(move || opener::open(&door, program.as_deref()));
             if let Ok(Err(error)) = opening.await {
                 tracing::info!(%error, "no browser could be opened");
+                browser.note_unopened();
                 is_shown = false;
             }
         }

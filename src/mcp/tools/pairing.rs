@@ -67,6 +67,7 @@ impl Server {
             .map_err(|fault| Fault::invalid(format!("url {fault}")))?;
         let budget = self.budget(&context).min(check_timeout(&endpoint));
         let (url, connection) = (endpoint.address(), self.connection());
+        let before = connection.place();
         let switched = call::ask(self, &context, budget, async |call| {
             call.say(match endpoint.kind {
                 Kind::Executor => "asking the executor",
@@ -83,7 +84,7 @@ impl Server {
             notes.push(format!(
                 "it could not be saved, so later starts will not use it: {error}"
             ));
-        } else if connection.is_configured() {
+        } else if connection.is_configured() && before.as_deref() != Some(&*url) {
             notes.push(
                 "COLAB_URL is set in the client's config and is tried first at the next start: to keep this connection, the user has to remove it there."
                     .to_owned(),

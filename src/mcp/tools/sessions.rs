@@ -184,8 +184,14 @@ impl Server {
                 let jobs = &self.floors.jobs;
                 if remove {
                     let ended_jobs = jobs.remove_session(&name, call.deadline).await?;
-                    let message =
-                        format!("Session {name} was removed. Running code in it creates it again.");
+                    let message = match kernel_of_adopted(&name) {
+                        Some(_) => format!(
+                            "Session {name} was let go: the notebook's kernel and its variables stay, and running code in it connects again."
+                        ),
+                        None => format!(
+                            "Session {name} was removed. Running code in it creates it again."
+                        ),
+                    };
                     return Ok(RestartReport {
                         session: None,
                         ended_jobs,

@@ -302,9 +302,13 @@ impl Shared {
         let (shared, at) = (self.clone(), server.clone());
         let helping = tokio::spawn(async move { shared.helper(at, address).await });
         let ended = |_| Fault::start("the start was interrupted", "Call again.");
-        let kernel = helping.await.map_err(ended)??;
+        let (kernel, is_new) = helping.await.map_err(ended)??;
         self.say("connecting to the helper kernel");
-        let channel = start::open(&server, &kernel, &self.session).await?;
+        let reached = start::reach(&server, &kernel, &self.session, is_new).await?;
+        let Some(channel) = reached else {
+            tracing::info!("the helper kernel that was found does not answer");
+            return Box::pin(self.start(true)).await;
+        };
         let (boot_id, kernels) = match start::start(&channel, &|step| self.say(step)).await {
             Ok(boot_id) => (boot_id, None),
             Err(Fault::NoExecutor { reason }) => {
@@ -347,8 +351,8 @@ impl Shared {
         Ok(kernels.insert(opened).clone())
     }
 
-    /// Finds this bridge's helper kernel, or starts one, and returns its id.
-    async fn helper(&self, server: Arc<Server>, address: String) -> Result<String, Fault> {
+    /// Finds this bridge's helper kernel, or starts one, and returns its id, and whether it is new.
+    async fn helper(&self, server: Arc<Server>, address: String) -> Result<(String, bool), Fault> {
         let mut held = self.helper.lock().await;
         let helper = match held.take().filter(|helper| helper.address == address) {
             Some(helper) => Helper { server, ..helper },
@@ -356,13 +360,13 @@ impl Shared {
         };
         let helper = held.insert(helper);
         if let Some(kernel) = helper.living_kernel().await? {
-            return Ok(kernel);
+            return Ok((kernel, false));
         }
         if self.stop.is_cancelled() {
             return Err(Fault::start("it is being stopped", "Restart the client."));
         }
         self.say("starting a helper kernel");
-        helper.start_kernel().await
+        Ok((helper.start_kernel().await?, true))
     }
 
     fn say(&self, step: &str) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::fault::Fault;
 use super::package::package;
@@ -15,6 +15,8 @@ use crate::jupyter::{Channel, JupyterError, Route, Server};
 use crate::provision::embedded::{RELAY, sources};
 use crate::wire::API_VERSION;
 
+/// For a helper kernel that was found to show that it is alive.
+const FOUND_TIMEOUT: Duration = Duration::from_secs(12);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// For the executor to start, which the relay bounds.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -43,12 +45,37 @@ pub(super) fn accepted(content: Value) -> Result<Value, Refusal> {
     })
 }
 
-/// Opens the channel to a helper kernel. A server leaves this request unanswered for a minute if the kernel ends meanwhile, so it is looked for.
-pub(super) async fn open(
+/// Opens the channel to a helper kernel. None if it is one that was found and does not answer: a server may know a kernel that its gateway no
+/// longer has.
+pub(super) async fn reach(
     server: &Server,
     kernel: &str,
     session: &str,
-) -> Result<Channel, JupyterError> {
+    is_new: bool,
+) -> Result<Option<Channel>, JupyterError> {
+    if is_new {
+        return open(server, kernel, session).await.map(Some);
+    }
+    let answering = async {
+        let channel = open(server, kernel, session).await?;
+        let content = json!({});
+        let asked = channel.request(
+            Route::Control,
+            "kernel_info_request",
+            content,
+            FOUND_TIMEOUT,
+        );
+        asked.await.map(|_| channel)
+    };
+    match timeout(FOUND_TIMEOUT, answering).await {
+        Ok(Err(JupyterError::TimedOut | JupyterError::NotFound | JupyterError::Refused(_)))
+        | Err(_) => Ok(None),
+        Ok(reached) => reached.map(Some),
+    }
+}
+
+/// Opens the channel to a helper kernel. A server leaves this request unanswered for a minute if the kernel ends meanwhile, so it is looked for.
+async fn open(server: &Server, kernel: &str, session: &str) -> Result<Channel, JupyterError> {
     let gone = async {
         loop {
             sleep(LOOK_INTERVAL).await;

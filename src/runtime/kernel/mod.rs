@@ -182,7 +182,7 @@ impl Kernels {
 
     /// Refuses what needs an executor.
     fn check(&self, request: &JobRequest) -> RuntimeResult<()> {
-        if request.iterations.is_some() || request.kernel_id.is_some() {
+        if request.iterations.is_some() {
             return Err(unsupported("operations in chunks", &self.reason));
         }
         if kernel_of_adopted(&request.session).is_some() {
@@ -218,8 +218,12 @@ pub fn server_error(error: JupyterError, url: String) -> RuntimeError {
             url,
             remedy: Step::RenewJupyterToken,
         },
-        JupyterError::Unreachable(_)
-        | JupyterError::Untrusted(_)
+        JupyterError::Unreachable(cause) => RuntimeError::Unreachable {
+            url,
+            source: cause.into(),
+            remedy: Step::CheckJupyter,
+        },
+        JupyterError::Untrusted(_)
         | JupyterError::Stopped(_)
         | JupyterError::Stranger(_)
         | JupyterError::NoKernels(_)
@@ -363,6 +367,9 @@ impl Code for Kernels {
     }
 
     async fn names(&self, _cells: &[String]) -> RuntimeResult<Vec<CellNames>> {
-        Err(unsupported("runs of whole notebooks", &self.reason))
+        Err(unsupported(
+            "finding out which cells need each other",
+            &self.reason,
+        ))
     }
 }

@@ -125,6 +125,11 @@ impl Worker {
                 );
             }
         };
+        let wanted = job.request.kernel_id.as_ref();
+        if wanted.is_some_and(|wanted| *wanted != process) {
+            let replaced = Ending::new(JobState::Lost, Reason::KernelReplaced, false);
+            return finish(job, replaced);
+        }
         // Recorded before it is sent: whatever happens then, it is not sent again.
         job.update(|job| {
             job.state = JobState::Running;

@@ -185,3 +185,21 @@ fn created_by_two(one: &mut Bridge, other: &mut Bridge) {
         (&json!(false), &json!(1))
     );
 }
+
+#[test]
+fn a_gateway_that_was_restarted_behind_its_server_is_used_again() {
+    let (mut gateway, home) = (Jupyter::kernel_gateway(), Home::new());
+    let url = format!("--gateway-url={}", gateway.url());
+    let token = format!("--GatewayClient.auth_token={TOKEN}");
+    let server = Jupyter::server("/", &[&url, &token]);
+    let mut bridge = bridge(&home, &server.setting());
+    succeeded(&run(&mut bridge, "x = 1"));
+    gateway.kill();
+    gateway.restart(TOKEN);
+    // The server may still know the kernels that are gone, and the executor has ended with them.
+    let again = (0..10).find_map(|_| {
+        let answer = run(&mut bridge, "print('again')");
+        (!answer.is_error).then_some(answer)
+    });
+    assert_eq!(again.expect("no way back").text, "again\n");
+}
