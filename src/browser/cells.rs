@@ -32,19 +32,19 @@ impl Tab {
             arguments.insert(OUTPUTS.to_owned(), true.into());
         }
         let mut answer = self.call(GET, arguments, deadline).await?;
-        let Value::Array(mut cells) = answer["cells"].take() else {
+        let given = answer.get_mut("cells").map(Value::take);
+        let Some(Value::Array(mut cells)) = given else {
             return Err(TabError::odd(GET, &answer.to_string()));
         };
         let runs = self.runs();
         for cell in cells.iter_mut().filter_map(Value::as_object_mut) {
-            if !cell.contains_key("id") {
-                return Err(TabError::odd(GET, "a cell without an id"));
-            }
             if cell.get("cell_type") == Some(&"code".into()) && !cell.contains_key("outputs") {
                 let run = cell.get("id").and_then(|id| runs.get(id.as_str()?));
                 let outputs = match run {
-                    Some(Run::Ended(Ok(outputs))) => outputs.clone(),
-                    Some(Run::Ended(Err(_)) | Run::Running) | None => Vec::new(),
+                    Some((source, Run::Ended(Ok(outputs)))) if *source == source_of(cell) => {
+                        outputs.clone()
+                    }
+                    Some(_) | None => Vec::new(),
                 };
                 cell.insert("outputs".to_owned(), outputs.into());
             }
@@ -106,12 +106,17 @@ impl Tab {
         self.edit("move_cell", arguments, deadline).await
     }
 
-    /// Runs the cell with this id, once, in the background; [`Tab::ran`] waits for it. `stop` ends it, as far as the tab does.
+    /// Runs the cell with this id and source, once, in the background; [`Tab::ran`] waits for it. `stop` ends it, as far as the tab does.
     ///
     /// # Errors
     /// [`TabError::Running`] if it runs already.
-    pub fn run(self: &Arc<Self>, id: &str, stop: CancellationToken) -> Result<(), TabError> {
-        self.begin_run(id)?;
+    pub fn run(
+        self: &Arc<Self>,
+        id: &str,
+        source: &str,
+        stop: CancellationToken,
+    ) -> Result<(), TabError> {
+        self.begin_run(id, source)?;
         let (tab, id) = (self.clone(), id.to_owned());
         tokio::spawn(async move {
             let arguments = object(json!({"cellId": id}));
@@ -120,13 +125,22 @@ impl Tab {
                 let outputs = answer["outputs"].as_array().cloned();
                 outputs.ok_or_else(|| TabError::odd(RUN, &answer.to_string()))
             });
-            tab.end_run(id, outputs);
+            tab.end_run(&id, outputs);
         });
         Ok(())
     }
 
     async fn edit(&self, tool: &str, arguments: Value, deadline: Instant) -> Result<(), TabError> {
         self.call(tool, object(arguments), deadline).await.map(drop)
+    }
+}
+
+/// A cell's source, which may be in lines.
+fn source_of(cell: &JsonObject) -> String {
+    match cell.get("source") {
+        Some(Value::Array(lines)) => lines.iter().filter_map(Value::as_str).collect(),
+        Some(source) => source.as_str().unwrap_or_default().to_owned(),
+        None => String::new(),
     }
 }
 

@@ -58,7 +58,8 @@ impl TabError {
 impl Fault for TabError {
     fn code(&self) -> &str {
         match self {
-            Self::NotColab(_) | Self::NoTool { .. } => "invalid_argument",
+            Self::NotColab(_) => "invalid_argument",
+            Self::NoTool { .. } => "unsupported",
             Self::NoPort { .. } => "connection_failed",
             Self::NotConnected => "not_connected",
             Self::Gone { .. } => "connection_lost",
@@ -95,7 +96,7 @@ impl Fault for TabError {
             Self::Silent { .. } => Advice::from("It may be done later: Colab does one thing after the other, and a browser puts tabs in the background to sleep. Ask the user to bring the tab to the front, then look with ") + Step::GetCells + " before you repeat anything.",
             Self::Cancelled { .. } => Advice::from("The tab may have done it before: look with ") + Step::GetCells + ".",
             Self::Refused { .. } => Advice::from("Correct the call by what Colab says; ") + Step::GetCells + " shows the cells as they are now.",
-            Self::NoTool { known, .. } => format!("It has {}.", known.join(", ")).into(),
+            Self::NoTool { known, .. } => format!("It has {}. Another kind of page may be open in it: reload the notebook in the browser, or use what it has.", known.join(", ")).into(),
             Self::Odd { .. } => Advice::from("Colab may have changed. Look with ") + Step::GetCells + " whether it was done before you repeat it.",
             Self::Running => Advice::from("Wait for its end: ") + Step::GetCells + " shows its outputs then. Running it again would queue it a second time.",
         }

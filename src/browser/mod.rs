@@ -60,6 +60,8 @@ struct Shared {
     opening: Lock<Opening>,
     /// A browser connected, and sent nothing.
     has_been_silent: AtomicBool,
+    /// A tab has connected, and has not said yet what it is.
+    is_greeting: AtomicBool,
 }
 
 /// The notebook that was opened last.
@@ -93,6 +95,7 @@ impl Browser {
                 letting_in: Mutex::default(),
                 opening: Lock::default(),
                 has_been_silent: AtomicBool::new(false),
+                is_greeting: AtomicBool::new(false),
             }),
             port: port.unwrap_or(0),
             bound: OnceCell::new(),
@@ -168,6 +171,12 @@ impl Browser {
         self.shared.tab.subscribe()
     }
 
+    /// Whether a tab has connected and has not answered yet.
+    #[must_use]
+    pub fn is_greeting(&self) -> bool {
+        self.shared.is_greeting.load(Ordering::Relaxed)
+    }
+
     /// Whether a browser has connected since the last invitation without sending anything: it does so where the user, or a rule of the
     /// browser, keeps pages from the local network.
     #[must_use]
@@ -197,7 +206,10 @@ impl Shared {
             }
             tab.end();
         }
-        match Tab::begin(socket).await {
+        self.is_greeting.store(true, Ordering::Relaxed);
+        let begun = Tab::begin(socket).await;
+        self.is_greeting.store(false, Ordering::Relaxed);
+        match begun {
             Ok((tab, session)) => {
                 self.opening.lock().at = None;
                 let tab = Arc::new(tab);

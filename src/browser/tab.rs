@@ -33,9 +33,11 @@ pub struct Tab {
     peer: Peer<RoleClient>,
     line: Line,
     tools: watch::Receiver<Vec<Tool>>,
-    /// By the cells' ids.
-    runs: watch::Sender<HashMap<String, Run>>,
+    runs: watch::Sender<Runs>,
 }
+
+/// The last runs by the cells' ids, each with the source that was run.
+pub type Runs = HashMap<String, (String, Run)>;
 
 /// The session itself; it ends when this is dropped.
 pub(super) type Session = RunningService<RoleClient, Listener>;
@@ -198,10 +200,13 @@ impl Tab {
     }
 
     /// Notes that a cell runs now.
-    pub(super) fn begin_run(&self, cell: &str) -> Result<(), TabError> {
+    pub(super) fn begin_run(&self, cell: &str, source: &str) -> Result<(), TabError> {
         let is_new = self.runs.send_if_modified(|runs| {
-            let before = runs.insert(cell.to_owned(), Run::Running);
-            !matches!(before, Some(Run::Running))
+            if matches!(runs.get(cell), Some((_, Run::Running))) {
+                return false;
+            }
+            runs.insert(cell.to_owned(), (source.to_owned(), Run::Running));
+            true
         });
         if is_new {
             Ok(())
@@ -211,22 +216,25 @@ impl Tab {
     }
 
     /// Notes what a cell's run has come to.
-    pub(super) fn end_run(&self, cell: String, outputs: Result<Vec<Value>, TabError>) {
-        self.runs
-            .send_modify(|runs| drop(runs.insert(cell, Run::Ended(outputs))));
+    pub(super) fn end_run(&self, cell: &str, outputs: Result<Vec<Value>, TabError>) {
+        self.runs.send_modify(|runs| {
+            if let Some((_, run)) = runs.get_mut(cell) {
+                *run = Run::Ended(outputs);
+            }
+        });
     }
 
     /// The last run of a cell, which has ended unless `deadline` has passed; none if it was not run by us.
     pub async fn ran(&self, cell: &str, deadline: Instant) -> Option<Run> {
         let mut runs = self.runs.subscribe();
-        let ended = runs.wait_for(|runs| !matches!(runs.get(cell), Some(Run::Running)));
+        let ended = runs.wait_for(|runs| !matches!(runs.get(cell), Some((_, Run::Running))));
         let _ = timeout_at(deadline, ended).await;
-        self.runs.borrow().get(cell).cloned()
+        self.runs.borrow().get(cell).map(|(_, run)| run.clone())
     }
 
     /// The last runs of cells, by their ids.
     #[must_use]
-    pub fn runs(&self) -> HashMap<String, Run> {
+    pub fn runs(&self) -> Runs {
         self.runs.borrow().clone()
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::words;
 use crate::base::fault::Fault;
@@ -21,6 +21,8 @@ use crate::edge::opener;
 use crate::edge::pairing::Pairing;
 use crate::edge::settings::{Endpoint, Settings};
 
+/// Between two tries to reach a machine that boots.
+const RETRY_DELAY: Duration = Duration::from_secs(3);
 /// For the person to confirm in the browser.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -116,7 +118,15 @@ impl Desk {
         match command {
             ColabCommand::Login { client } => self.login(&client, settings).await,
             ColabCommand::Logout => {
-                self.files.forget()?;
+                if !self.files.forget()? {
+                    return Ok("There was no sign-in of smart-colab's own. That of Google's tool stays: `gcloud auth application-default revoke`.".to_owned());
+                }
+                for kept in self.machines.all()? {
+                    let name = kept.endpoint.unwrap_or(kept.key);
+                    eprintln!(
+                        "Note: {name} may still be assigned. To give it back, sign in again, or use \"Manage sessions\" in Colab."
+                    );
+                }
                 Ok("The sign-in was forgotten here. To withdraw it: https://myaccount.google.com/permissions".to_owned())
             }
             ColabCommand::Status => self.status().await,
@@ -166,7 +176,17 @@ impl Desk {
 
     /// Has a machine assigned, and returns its name.
     async fn assign(&self, wanted: Wanted) -> Result<String, ColabError> {
-        eprintln!("Asking Colab for a machine …");
+        for (machine, _) in
+            (self.machines.look(&*self.plane).await?.iter()).filter(|(_, kept)| kept.is_some())
+        {
+            eprintln!(
+                "Note: {} was assigned from here before, and still is.",
+                machine.endpoint
+            );
+        }
+        eprintln!(
+            "Asking Colab for a machine. If this is interrupted, `smart-colab colab status` shows whether one was assigned …"
+        );
         let account = self.google.clone();
         let assigned = self.machines.assign(&*self.plane, wanted, account);
         let machine = assigned.await?;
@@ -180,10 +200,23 @@ impl Desk {
 
     /// Starts an executor on a machine, and makes it the saved connection.
     async fn connect(&self, name: &str, settings: &Settings) -> Said {
-        eprintln!("Starting an executor there …");
+        eprintln!("Starting an executor there; a new machine may take some minutes to boot …");
         let endpoint = Endpoint::machine(name).map_err(|fault| ColabError::odd(&fault))?;
         let deadline = Instant::now() + check_timeout(&endpoint);
-        let checked = check_endpoint(&endpoint, &settings.data_dir, deadline).await?;
+        let checked = loop {
+            match check_endpoint(&endpoint, &settings.data_dir, deadline).await {
+                Ok(checked) => break checked,
+                Err(error) if error.is_transient() && Instant::now() + RETRY_DELAY < deadline => {
+                    sleep(RETRY_DELAY).await;
+                }
+                Err(error) => {
+                    eprintln!(
+                        "{name} is still assigned. `smart-colab connect colab:{name}` goes on with it; `smart-colab colab down {name}` gives it back."
+                    );
+                    return Err(error.into());
+                }
+            }
+        };
         let saved = Pairing::new(&settings.data_dir).save(&endpoint);
         saved.map_err(|error| ColabError::Disk {
             path: settings.data_dir.display().to_string(),
@@ -207,12 +240,7 @@ impl Desk {
             (None, [only]) => vec![only.clone()],
             (None, []) => return Ok("No machine is assigned from this computer.".to_owned()),
             (None, _) if all => ours,
-            (None, many) => {
-                return Ok(format!(
-                    "Which one? Name it, or give --all: {}",
-                    many.join(", ")
-                ));
-            }
+            (None, _) => return Err(ColabError::Which(ours).into()),
         };
         for endpoint in &ending {
             self.machines.unassign(&*self.plane, endpoint).await?;

@@ -92,12 +92,15 @@ impl SignInFiles {
         write_atomic(&self.own, &bytes).map_err(|error| disk(&self.own, &error))
     }
 
-    /// Forgets the sign-in that was made here; that of Google's own tool is not ours.
+    /// Forgets the sign-in that was made here, and returns whether there was one; that of Google's own tool is not ours.
     ///
     /// # Errors
     /// [`ColabError::Disk`].
-    pub fn forget(&self) -> Result<(), ColabError> {
-        remove_if_there(&self.own).map_err(|error| disk(&self.own, &error))
+    pub fn forget(&self) -> Result<bool, ColabError> {
+        let failed = |error| disk(&self.own, &error);
+        let was_there = self.own.try_exists().map_err(failed)?;
+        remove_if_there(&self.own).map_err(failed)?;
+        Ok(was_there)
     }
 }
 

@@ -21,11 +21,11 @@ pub enum ColabError {
     ScopeMissing(String),
     #[error("the sign-in was not finished: {0}")]
     NotConfirmed(String),
-    #[error("Colab gives this account no machine with {0}")]
+    #[error("Colab does not give this account {0}")]
     NotEntitled(String),
     #[error("the account has too many machines at Colab, or was given one too recently")]
     TooMany,
-    #[error("Colab has no machine with {0} free now")]
+    #[error("Colab has none free now: {0}")]
     NoneFree(String),
     #[error("the account's use of Colab is at its limit")]
     AtLimit,
@@ -51,6 +51,9 @@ pub enum ColabError {
     Gone(String),
     #[error("no machine is named {0}")]
     Unknown(String),
+    /// More than one could be meant.
+    #[error("which machine is meant? There are {}", .0.join(", "))]
+    Which(Vec<String>),
 }
 
 impl ColabError {
@@ -118,6 +121,7 @@ impl Fault for ColabError {
             Self::Disk { .. } => "disk",
             Self::Gone(_) => "machine_gone",
             Self::Unknown(_) => "not_found",
+            Self::Which(_) => "invalid_argument",
         }
     }
 
@@ -140,7 +144,7 @@ impl Fault for ColabError {
                         Self::SignInEnded(_) => Advice::from("The sign-in of a client that is still in \"Testing\" ends after seven days. ") + Step::SignIn,
             Self::ScopeMissing(_) => Advice::from("Leave every box of Google's page ticked. ") + Step::SignIn,
             Self::NotConfirmed(_) => "Run the command again, and confirm in the browser.".into(),
-            Self::NotEntitled(_) => "Choose another accelerator, or none; the quota lists those that this account has.".into(),
+            Self::NotEntitled(_) => "Choose another accelerator, or none; the status lists those that this account has.".into(),
             Self::TooMany => "Give a machine back that is not needed, here or under \"Manage sessions\" in Colab; or wait some minutes.".into(),
             Self::NoneFree(_) => "Try again in some minutes, or choose another accelerator or none.".into(),
             Self::AtLimit => "Wait until the limit is lifted (up to a day without compute units), or buy compute units at Colab. Nothing was assigned.".into(),
@@ -148,9 +152,10 @@ impl Fault for ColabError {
             Self::Captcha => "Open https://colab.research.google.com in a browser, connect a notebook once, then try again.".into(),
             Self::Unreachable(..) | Self::TimedOut(_) => "Check this computer's connection to the internet, then try again.".into(),
             Self::Refused { .. } | Self::Odd(_) => "Try again; if it stays, Colab has changed: report it with this text.".into(),
-            Self::Disk { .. } => "Make the folder writable, then try again. Nothing was assigned.".into(),
+            Self::Disk { .. } => "Make the folder writable. Then list the machines before you repeat anything: one may be assigned.".into(),
             Self::Gone(_) => Advice::from("Its files and variables are lost. ") + Step::AssignMachine + " Then run the setup again.",
-            Self::Unknown(_) => "List the machines to see their names.".into(),
+            Self::Unknown(_) => Advice::from("It was given back, or assigned from another computer. ") + Step::AssignMachine,
+            Self::Which(_) => "Name it, or give all of them back. Nothing was done.".into(),
         }
     }
 }

@@ -53,10 +53,11 @@ impl Login {
             .map_err(no_port)?;
         let port = listener.local_addr().map_err(no_port)?.port();
         let (answered, answers) = mpsc::channel(1);
-        tokio::spawn(listen(listener, answered));
+        let state = random();
+        tokio::spawn(listen(listener, state.clone(), answered));
         let login = Self {
             redirect: format!("http://127.0.0.1:{port}"),
-            state: random(),
+            state,
             // At least 43 characters.
             verifier: random() + &random(),
             client,
@@ -85,20 +86,13 @@ impl Login {
     /// [`ColabError`].
     pub async fn finish(mut self, files: &SignInFiles) -> Result<(), ColabError> {
         let not_confirmed = |why: &str| ColabError::NotConfirmed(short(why));
-        let code = loop {
-            let answer = self.answers.recv().await;
-            let mut answer = answer.ok_or_else(|| not_confirmed("the port was closed"))?;
-            // Another page may have called.
-            if answer.get("state") != Some(&self.state) {
-                continue;
-            }
-            if let Some(error) = answer.get("error") {
-                return Err(not_confirmed(error));
-            }
-            break answer
-                .remove("code")
-                .ok_or_else(|| not_confirmed("no code came"))?;
-        };
+        let answer = self.answers.recv().await;
+        let mut answer = answer.ok_or_else(|| not_confirmed("the port was closed"))?;
+        if let Some(error) = answer.get("error") {
+            return Err(not_confirmed(error));
+        }
+        let code = answer.remove("code");
+        let code = code.ok_or_else(|| not_confirmed("no code came"))?;
         let form = [
             ("grant_type", "authorization_code"),
             ("client_id", &*self.client.id),
@@ -120,12 +114,16 @@ impl Login {
     }
 }
 
-async fn listen(listener: TcpListener, answered: mpsc::Sender<HashMap<String, String>>) {
+async fn listen(
+    listener: TcpListener,
+    state: String,
+    answered: mpsc::Sender<HashMap<String, String>>,
+) {
     let answered = Arc::new(answered);
     while let Ok((stream, _)) = listener.accept().await {
-        let answered = answered.clone();
+        let (answered, state) = (answered.clone(), state.clone());
         tokio::spawn(async move {
-            let service = service_fn(|request| answer(request, answered.clone()));
+            let service = service_fn(|request| answer(request, &state, answered.clone()));
             let serving = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             if let Err(error) = serving.await {
                 tracing::debug!(%error, "a connection to the port of a sign-in broke");
@@ -136,19 +134,26 @@ async fn listen(listener: TcpListener, answered: mpsc::Sender<HashMap<String, St
 
 async fn answer(
     request: Request<Incoming>,
+    state: &str,
     answered: Arc<mpsc::Sender<HashMap<String, String>>>,
 ) -> Result<Response<String>, Infallible> {
     let query = request.uri().query().unwrap_or_default();
     let parts: HashMap<String, String> = form_urlencoded::parse(query.as_bytes())
         .into_owned()
         .collect();
-    let mut response = Response::new(
-        "smart-colab: done. You can close this page and go back to the terminal.\n".to_owned(),
-    );
-    if parts.contains_key("state") {
+    // Another page may call.
+    let is_ours = parts.get("state").is_some_and(|given| given == state);
+    let text = match (is_ours, parts.contains_key("code")) {
+        (true, true) => {
+            "thank you. Go back to the terminal: it says whether the sign-in is complete."
+        }
+        (true, false) => "the sign-in was refused. Go back to the terminal.",
+        (false, _) => "there is nothing here",
+    };
+    let mut response = Response::new(format!("smart-colab: {text}\n"));
+    if is_ours {
         let _ = answered.try_send(parts);
     } else {
-        *response.body_mut() = "smart-colab: there is nothing here\n".to_owned();
         *response.status_mut() = StatusCode::NOT_FOUND;
     }
     Ok(response)

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -12,9 +12,13 @@ use super::credentials::disk;
 use super::error::ColabError;
 use super::plane::{Machine, Plane, Wanted};
 use crate::edge::google::Google;
+use crate::edge::pairing::Pairing;
+use crate::edge::settings::Kind;
 use crate::edge::store::{read_if_there, remove_if_there, write_atomic};
 use crate::render::rows::{Rows, short_time};
 
+/// Colab ends every machine after 24 hours.
+const LONGEST_LIFE: SignedDuration = SignedDuration::from_hours(25);
 /// Characters of a key.
 const KEY_CHARS: usize = 44;
 
@@ -40,6 +44,12 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// Whether no machine lives as long. One that is not listed before may be another account's.
+    fn is_old(&self) -> bool {
+        let asked_at: Result<Timestamp, _> = self.asked_at.parse();
+        asked_at.is_ok_and(|asked_at| Timestamp::now().duration_since(asked_at) > LONGEST_LIFE)
+    }
+
     /// What can be asked of Colab for the account that has the machine.
     ///
     /// # Errors
@@ -77,7 +87,10 @@ impl Machines {
         };
         self.write(&kept)?;
         match plane.assign(&kept.wanted, &kept.key).await {
-            Ok(machine) => {
+            Ok(mut machine) => {
+                // Some answers leave it out.
+                let wanted = kept.wanted.accelerator.clone();
+                machine.accelerator = machine.accelerator.or(wanted);
                 kept.endpoint = Some(machine.endpoint.clone());
                 self.write(&kept)?;
                 Ok(machine)
@@ -91,8 +104,8 @@ impl Machines {
         }
     }
 
-    /// Returns the account's machines, each with its record if it was assigned from here. What is recorded of others, which Colab has ended, is
-    /// forgotten.
+    /// Returns the account's machines, each with its record if it was assigned from here. What is recorded of others is
+    /// forgotten when they are too old to live.
     ///
     /// # Errors
     /// [`ColabError`]; then nothing was forgotten.
@@ -113,7 +126,7 @@ impl Machines {
         Ok(assigned.into_iter().map(pair).collect())
     }
 
-    /// Returns all records, oldest first, with the names that were missing, and without those of machines that Colab no longer has.
+    /// Returns all records, oldest first, with the names that were missing, of the machines that Colab lists.
     async fn settle(
         &self,
         plane: &dyn Plane,
@@ -130,14 +143,14 @@ impl Machines {
             let is_there = |machine: &Machine| kept.endpoint.as_ref() == Some(&machine.endpoint);
             if assigned.iter().any(is_there) {
                 left.push(kept);
-            } else {
+            } else if kept.is_old() {
                 self.forget(&kept)?;
             }
         }
         Ok(left)
     }
 
-    /// Gives a machine back, and forgets it then.
+    /// Gives a machine back, and forgets it then, also as the saved connection.
     ///
     /// # Errors
     /// [`ColabError`]; then its record stays.
@@ -147,6 +160,15 @@ impl Machines {
             if kept.endpoint.as_deref() == Some(endpoint) {
                 self.forget(&kept)?;
             }
+        }
+        let pairing = Pairing::new(&self.data_dir);
+        if let Ok(Some(saved)) = pairing.load()
+            && saved.endpoint.kind == Kind::Machine
+            && saved.endpoint.machine_name() == endpoint
+        {
+            pairing
+                .forget()
+                .map_err(|error| disk(&self.data_dir, &error))?;
         }
         Ok(())
     }

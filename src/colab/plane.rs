@@ -49,12 +49,12 @@ impl Wanted {
 
 impl Display for Wanted {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(match (&self.accelerator, self.variant) {
-            (Some(name), _) => name,
-            (None, Variant::Cpu) => "no accelerator",
-            (None, Variant::Gpu) => "a GPU",
-            (None, Variant::Tpu) => "a TPU",
-        })
+        match (&self.accelerator, self.variant) {
+            (Some(name), _) => write!(f, "a machine with {name}"),
+            (None, Variant::Cpu) => f.write_str("a machine without accelerator"),
+            (None, Variant::Gpu) => f.write_str("a machine with a GPU"),
+            (None, Variant::Tpu) => f.write_str("a machine with a TPU"),
+        }
     }
 }
 

@@ -322,7 +322,9 @@ impl Answer {
                 ColabError::ScopeMissing("SCOPE_NOT_PERMITTED".to_owned())
             }
             status => {
-                let said = if self.is_page { "a page" } else { self.body() };
+                let body: Value = serde_json::from_str(self.body()).unwrap_or_default();
+                let said = body["error"]["message"].as_str();
+                let said = said.unwrap_or(if self.is_page { "a page" } else { self.body() });
                 ColabError::refused(COLAB, status.as_u16(), said)
             }
         }

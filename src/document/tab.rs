@@ -30,8 +30,8 @@ pub struct TabRun {
     pub id: String,
     pub version: String,
     pub is_running: bool,
-    /// Its outputs hold an error.
-    pub has_failed: bool,
+    /// The error that its outputs hold: its name and text.
+    pub error: Option<String>,
     /// The outputs.
     pub parts: Vec<Part>,
 }
@@ -56,7 +56,7 @@ impl TabStore {
             return Err(refused(Refusal::NotCode { index }));
         }
         let id = cell_id(&notebook, index)?;
-        tab.run(&id, caller.cancelled.clone())?;
+        tab.run(&id, &cell.source, caller.cancelled.clone())?;
         let ran = tokio::select! {
             ran = tab.ran(&id, caller.patience) => ran,
             () = caller.left.cancelled() => None,
@@ -66,14 +66,12 @@ impl TabStore {
             version: cell.version(),
             id,
             is_running: false,
-            has_failed: false,
+            error: None,
             parts: Vec::new(),
         };
         match ran {
             Some(Run::Ended(Ok(outputs))) => {
-                run.has_failed = outputs
-                    .iter()
-                    .any(|output| output["output_type"] == "error");
+                run.error = outputs.iter().find_map(error_in);
                 let mut cells: Vec<Value> = (notebook.cells().iter())
                     .map(|cell| notebook.value(cell))
                     .collect();
@@ -100,7 +98,7 @@ impl TabStore {
     /// The cells that run now.
     pub(super) fn state(&self) -> State {
         let runs = self.0.tab().map(|tab| tab.runs()).unwrap_or_default();
-        let running = runs.into_iter().filter_map(|(id, run)| match run {
+        let running = runs.into_iter().filter_map(|(id, (_, run))| match run {
             Run::Running => Some((
                 Target {
                     id: Some(id),
@@ -144,6 +142,12 @@ impl TabStore {
             notice: None,
         })
     }
+}
+
+/// The error of an output: its name and text.
+fn error_in(output: &Value) -> Option<String> {
+    let text = |name: &str| output[name].as_str().unwrap_or_default();
+    (output["output_type"] == "error").then(|| format!("{}: {}", text("ename"), text("evalue")))
 }
 
 /// Makes an edit, and returns the id of its cell.
@@ -221,7 +225,7 @@ fn parsed(cells: Vec<Value>) -> Result<Notebook, DocumentError> {
 /// Colab's cells all have ids.
 fn cell_id(notebook: &Notebook, index: usize) -> Result<String, DocumentError> {
     let id = notebook.cells()[index].id.clone();
-    id.ok_or_else(|| refused(Refusal::NoTarget))
+    id.ok_or_else(|| TabError::odd("the list of cells", "this cell has no id").into())
 }
 
 fn refused(why: Refusal) -> DocumentError {

@@ -196,8 +196,11 @@ impl Summary {
             ) => (error.remedy(), false),
             (_, Some(_)) => {
                 self.next = Some(followed.next);
-                let certain =
-                    "The code keeps running on its machine, and its output is kept there.";
+                let certain = if matches!(error, RuntimeError::StartFailed { .. }) {
+                    "Whether the code still runs on its machine is not known."
+                } else {
+                    "The code keeps running on its machine, and its output is kept there."
+                };
                 let fate = error.uncertain_fate().unwrap_or(certain);
                 let hint = call(fate) + OF_THIS + ".";
                 (hint.then(error.next_step()), error.is_transient())

@@ -20,6 +20,10 @@ use crate::jobs::body::Part;
 #[derive(Serialize)]
 struct TabRunFacts {
     success: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
     state: &'static str,
     notebook: &'static str,
     cell_index: usize,
@@ -40,26 +44,31 @@ pub(super) fn page(page: Page, client: Client) -> CallToolResult {
 
 /// Converts the run of a cell in the tab of Colab.
 pub(super) fn tab_run(run: TabRun, client: Client) -> CallToolResult {
-    let state = match (run.is_running, run.has_failed) {
+    let has_failed = run.error.is_some();
+    let state = match (run.is_running, has_failed) {
         (true, _) => "running",
         (false, true) => "failed",
         (false, false) => "succeeded",
     };
+    let failed =
+        has_failed.then_some("The traceback is in the output. Mend the cell and run it again.");
     let hint = run.is_running.then_some(
         "The cell runs on in the user's tab. Call get_cells to see its outputs when it has ended. To stop it, ask the user to interrupt it there.",
     );
     let facts = TabRunFacts {
-        success: !run.has_failed,
+        success: !has_failed,
+        code: has_failed.then_some("python_error"),
+        error: run.error,
         state,
         notebook: TAB,
         cell_index: run.index,
         cell_id: run.id,
         version: run.version,
-        hint,
+        hint: hint.or(failed),
     };
     let shown = Shown {
         parts: run.parts,
-        has_failed: run.has_failed,
+        has_failed,
         ..Shown::default()
     };
     reply(&facts, shown, client)

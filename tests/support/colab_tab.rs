@@ -36,6 +36,8 @@ pub(crate) struct Page {
     pub(crate) is_released: bool,
     /// It shows no outputs of cells that were run by tools.
     pub(crate) hides_outputs: bool,
+    /// What it says in place of its cells.
+    pub(crate) odd_answer: Option<Value>,
     made: u64,
     /// Requests of runs, in their order.
     running: VecDeque<(Value, String)>,
@@ -193,6 +195,7 @@ impl Page {
         let named = self.cells.iter().position(|cell| cell["id"].as_str() == id);
         let named = named.ok_or("no such cell");
         match name {
+            "get_cells" if self.odd_answer.is_some() => Ok(self.odd_answer.clone().unwrap()),
             "get_cells" => {
                 let mut cells = self.cells.clone();
                 if self.hides_outputs || arguments["includeOutputs"] != true {

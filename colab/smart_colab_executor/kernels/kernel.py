@@ -37,8 +37,8 @@ SECRET_VARIABLES = ("SMART_COLAB_TOKEN",)
 # From `google.colab`, for the page of the notebook (userdata, auth, drive.mount …).
 COLAB_REQUEST_TYPE = "colab_request"
 NO_PAGE = (
-    "only Colab's own page can answer this, and it does not see this kernel: run it in a cell of the notebook in "
-    "Colab, and pass the result on, for example by a file or os.environ"
+    "only Colab's own page can answer this, and no page sees this kernel: bring the secret or file here in another way "
+    "(an upload, os.environ), or run it in a cell of a notebook that is open in Colab"
 )
 
 

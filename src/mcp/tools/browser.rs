@@ -179,12 +179,10 @@ impl Server {
                 is_shown = false;
             }
         }
-        let seconds = PATIENCE.as_secs();
-        step(
-            2.0,
-            &format!("waiting up to {seconds} s for the tab of Colab"),
-        );
         let until = (call.deadline - RESERVE).min(Instant::now() + PATIENCE);
+        let seconds = until.saturating_duration_since(Instant::now()).as_secs();
+        let waiting = format!("waiting up to {seconds} s for the tab of Colab");
+        step(2.0, &waiting);
         if is_shown && browser.tab_by(until).await.is_some() {
             step(3.0, "the tab of Colab is connected");
             return Ok(connected());
@@ -194,6 +192,8 @@ impl Server {
             "No browser could be opened from here. Ask the user to open `address` (it holds a secret: only for this user's own browser), or, in a \
              notebook that is open in Colab, to run \"Connect to a local Colab MCP server\" from the command palette and paste `token_and_port`; on \
              another computer, the port must be forwarded to it. Then call again."
+        } else if browser.is_greeting() {
+            "A tab has connected and does not answer: ask the user to reload it. Then call again."
         } else if browser.is_blocked() {
             "A browser connected and sent nothing: it keeps pages from the local network. Ask the user to allow \"Local network access\" for \
              colab.research.google.com in the site's settings (the icon beside the address), and to reload the tab. Then call again."

@@ -68,6 +68,7 @@ impl Assigned {
         let proxy = way(&*plane, &self.name).await?;
         let server = Arc::new(Server::behind_proxy(proxy.url.clone(), &proxy.token)?);
         let end = Instant::now() + BOOT_TIMEOUT;
+        let mut half_life = Instant::now() + proxy.expires_in / 2;
         loop {
             match server.probe().await {
                 Ok(()) => break,
@@ -79,6 +80,11 @@ impl Assigned {
                 ) if Instant::now() < end => {
                     tracing::debug!("the machine {error}");
                     say("waiting for the machine to boot");
+                    if Instant::now() > half_life {
+                        let proxy = way(&*plane, &self.name).await?;
+                        server.renew(&proxy.token)?;
+                        half_life = Instant::now() + proxy.expires_in / 2;
+                    }
                     sleep(BOOT_POLL_INTERVAL).await;
                 }
                 Err(error) => return Err(error.into()),

@@ -15,6 +15,9 @@ pub(super) const WHAT: &str = "the executor on the Jupyter Server";
 /// The first step of a start.
 pub(super) const CONNECTING: &str = "connecting to the Jupyter Server";
 
+/// The same on a machine of Colab.
+const MACHINE: &str = "the executor on the machine of Colab";
+
 /// A failed start, cloned for every call that waited for it.
 #[derive(Debug, Clone)]
 pub(in crate::provision) enum Fault {
@@ -66,8 +69,11 @@ impl Fault {
             }
             Self::Start { detail, remedy } => return failed(detail, remedy),
             Self::Colab(error) => {
-                let remedy = error.remedy();
-                return failed(error.to_string(), remedy);
+                return RuntimeError::StartFailed {
+                    what: MACHINE,
+                    detail: error.to_string(),
+                    remedy: error.remedy(),
+                };
             }
             Self::NoExecutor { reason } => return failed(reason, Advice::default()),
             Self::Server(error) => error,

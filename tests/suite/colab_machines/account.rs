@@ -67,7 +67,6 @@ fn an_assignment_whose_answer_is_lost_makes_no_second_machine_and_none_is_forgot
     fake.set(&json!({"gone": true}));
     let status = said(&colab(&home, &fake, &["status"]));
     assert!(status.contains("No machine"), "{status}");
-    assert_eq!(recorded(&home), 0);
 }
 
 #[test]
@@ -81,14 +80,33 @@ fn down_ends_what_was_assigned_here_and_nothing_else() {
     for _ in 0..2 {
         said(&colab(&home, &fake, &UP));
     }
-    let which = said(&colab(&home, &fake, &["down"]));
-    assert!(which.contains("--all"), "{which}");
+    failed(
+        &colab(&home, &fake, &["down"]),
+        &["which machine", "all of them"],
+    );
     assert_eq!(fake.machines().len(), 3);
     failed(&colab(&home, &fake, &["down", "no-such"]), &["no-such"]);
     said(&colab(&home, &fake, &["down", "--all"]));
     assert_eq!(fake.machines().len(), 1);
     let status = said(&colab(&home, &fake, &["status"]));
     assert!(status.contains("elsewhere"), "{status}");
+}
+
+#[test]
+fn a_look_with_another_account_forgets_no_machine() {
+    let (home, fake, others) = (
+        Home::new(),
+        FakeColab::without_servers(),
+        FakeColab::without_servers(),
+    );
+    sign_in(&home, REFRESH_TOKEN);
+    said(&colab(&home, &fake, &UP));
+    for command in ["status", "down"] {
+        let none = said(&colab(&home, &others, &[command]));
+        assert!(none.contains("No machine"), "{none}");
+    }
+    said(&colab(&home, &fake, &["down"]));
+    assert!(fake.machines().is_empty() && recorded(&home) == 0);
 }
 
 #[test]
@@ -102,7 +120,7 @@ fn each_refusal_of_colab_says_what_to_do_and_leaves_no_record() {
     for (knob, words) in [
         ("html_400", ["T4", "another accelerator"]),
         ("412", ["too many machines", "Manage sessions"]),
-        ("503", ["T4 free", "some minutes"]),
+        ("503", ["free now: a machine with T4", "some minutes"]),
         ("quota_1", ["at its limit", "compute units"]),
         ("quota_503", ["at its limit", "compute units"]),
         ("denylisted", ["refuses machines", "FAQ"]),

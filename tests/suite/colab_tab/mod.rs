@@ -88,6 +88,7 @@ fn the_cell_tools_work_in_the_tab_that_is_connected() {
         failed.facts
     );
     assert!(failed.text.contains("ValueError"), "{}", failed.text);
+    assert_eq!(failed.facts["code"], "python_error");
     bridge
         .call("delete_cell", json!({"cell_id": ids[1]}))
         .succeeded();
@@ -229,7 +230,7 @@ fn what_the_tab_has_beyond_the_cell_tools_is_listed_and_called() {
     let answer: Value = serde_json::from_str(&answered.text).unwrap();
     assert_eq!(answer, json!({"gpu": "T4", "asked": {"detail": 2}}));
     let unknown = bridge.call("call_colab_tool", json!({"name": "no_such_tool"}));
-    unknown.refused("invalid_argument");
+    unknown.refused("unsupported");
     assert!(
         unknown.fact("hint").contains("run_code_cell"),
         "{}",
@@ -288,4 +289,28 @@ fn clients_without_a_handshake_hear_of_a_tab_on_their_stream() {
     bridge.until_heard(|message| message["method"] == "notifications/subscriptions/acknowledged");
     let tab = with_news(&mut bridge, || ColabTab::open(asked.fact("token_and_port")));
     with_news(&mut bridge, || drop(tab));
+}
+
+#[test]
+fn answers_that_are_no_notebook_are_named_and_harm_nothing() {
+    let home = Home::new();
+    let (mut bridge, tab, _) = connected(&home);
+    for odd in [json!("busy"), json!(7), json!({"cells": {}}), json!(null)] {
+        tab.page().odd_answer = Some(odd);
+        bridge
+            .call("get_cells", json!({}))
+            .refused("unexpected_reply");
+    }
+    tab.page().odd_answer = None;
+    bridge
+        .call("add_code_cell", json!({"code": "1"}))
+        .succeeded();
+    // Whose outputs are not known is not shown with those of another source.
+    bridge
+        .call("run_code_cell", json!({"cell_index": 0}))
+        .succeeded();
+    tab.page().hides_outputs = true;
+    tab.page().cells[0]["source"] = json!(["2"]);
+    let shown = bridge.call("get_cells", json!({}));
+    assert!(!shown.text.contains("ran 1"), "{}", shown.text);
 }
