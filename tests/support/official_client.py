@@ -117,6 +117,7 @@ class Tour:
         restarted = facts(await self.call("restart_session", session=session))
         assert restarted["session"]["name"] == session, restarted
         await self.every_tool_for_notebooks(f"{session}.ipynb")
+        await self.every_tool_for_colab()
         return str(facts(long)["job_id"])
 
     async def every_tool_for_notebooks(self, name: str) -> None:
@@ -137,6 +138,21 @@ class Tour:
         assert "six 6" in str((await self.call("get_cells")).content)
 
 
+    async def every_tool_for_colab(self) -> None:
+        """Ask for a tab and for machines, where there are no browser and no sign-in."""
+        assert facts(await self.call("open_colab_browser_connection"))["state"] == "waiting"
+        for name, arguments in (
+            ("list_colab_tools", {}),
+            ("call_colab_tool", {"name": "get_cells"}),
+            ("list_colab_runtimes", {}),
+            ("assign_colab_runtime", {"confirm": True}),
+            ("unassign_colab_runtime", {"name": "none"}),
+        ):
+            self.called.add(name)
+            refused = await self.client.call_tool(name, arguments)
+            assert refused.is_error, refused
+
+
 async def listed(client: Client) -> dict[str, Any]:
     """Return the tools, with valid schemas."""
     tools = {tool.name: tool for tool in (await client.list_tools()).tools}
@@ -154,6 +170,7 @@ async def main(program: str, home: str, line: str) -> None:
         "CHECKPOINT_DIR": "checkpoints",
     }
     environment = {name: str(Path(home) / folder) for name, folder in folders.items()}
+    environment["BROWSER"] = "no-such-browser"
     server = StdioServerParameters(command=program, env={**environment, "COLAB_URL": line})
     for mode in ("legacy", "auto", "2026-07-28"):
         ears = Ears()

@@ -201,11 +201,12 @@ fn an_unknown_resource_cannot_be_watched() {
     let good = "smart-colab://checkpoints/op";
     listen(
         &mut client,
-        json!({"resourceSubscriptions": ["notes", good, good], "toolsListChanged": true}),
+        json!({"resourceSubscriptions": ["notes", good, good], "toolsListChanged": true, "promptsListChanged": true}),
     );
     let heard = client.heard("notifications/subscriptions/acknowledged");
     let accepted = &heard[0]["params"]["notifications"];
-    assert_eq!(accepted, &json!({"resourceSubscriptions": [good, good]}));
+    let wanted = json!({"resourceSubscriptions": [good, good], "toolsListChanged": true});
+    assert_eq!(accepted, &wanted);
     for method in ["resources/subscribe", "resources/unsubscribe"] {
         let refused = client.ask(method, json!({"uri": good}));
         assert_eq!(refused["error"]["code"], -32601, "{refused}");
