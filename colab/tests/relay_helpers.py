@@ -148,9 +148,12 @@ class Helper:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._socket.close()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.run_until_complete(self._close())
         self._loop.close()
+
+    async def _close(self) -> None:
+        self._socket.close()
+        await asyncio.sleep(0)
 
     def execute(self, code: str, **fields: Any) -> dict[str, Any]:
         content = {"code": code, "silent": True, "store_history": False, "allow_stdin": False, **fields}
