@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use uuid::Uuid;
+
 /// A token. Neither `Debug` nor any error or log shows it; [`Secret::expose`] is the one way out.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -23,6 +27,12 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
     }
+}
+
+/// 122 random bits, in characters that stand in an address.
+#[must_use]
+pub fn random() -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(Uuid::new_v4().as_bytes())
 }
 
 #[cfg(test)]

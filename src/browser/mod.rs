@@ -21,12 +21,9 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use tokio::sync::{Mutex, OnceCell, watch};
 use tokio::time::{Duration, Instant, timeout_at};
 use url::Url;
-use uuid::Uuid;
 
 pub use cells::Kind;
 pub use error::TabError;
@@ -35,7 +32,7 @@ use page::Page;
 pub use tab::Tab;
 
 use crate::base::lock::Lock;
-use crate::base::secret::Secret;
+use crate::base::secret::{Secret, random};
 
 /// While a page that was opened may still connect, it is not opened again.
 const OPENING_TIME: Duration = Duration::from_secs(120);
@@ -226,11 +223,6 @@ impl Shared {
             Err(error) => tracing::warn!(%error, "a tab connected and did not speak MCP"),
         }
     }
-}
-
-/// 122 random bits, as they stand in an address.
-fn random() -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(Uuid::new_v4().as_bytes())
 }
 
 /// Compares secrets in a time that says nothing of where they differ.

@@ -16,13 +16,12 @@ use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use url::{Url, form_urlencoded};
-use uuid::Uuid;
 
 use super::account::grant;
 use super::credentials::{OAuthClient, SignInFiles};
 use super::error::{ColabError, short};
 use super::{Services, client};
-use crate::base::secret::Secret;
+use crate::base::secret::{Secret, random};
 
 /// For Colab, and to say who has signed in.
 const SCOPES: &str = "openid email profile https://www.googleapis.com/auth/colaboratory";
@@ -157,8 +156,4 @@ async fn answer(
         *response.status_mut() = StatusCode::NOT_FOUND;
     }
     Ok(response)
-}
-
-fn random() -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(Uuid::new_v4().as_bytes())
 }
