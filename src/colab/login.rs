@@ -33,7 +33,6 @@ pub struct Login {
     client: OAuthClient,
     services: Services,
     redirect: String,
-    state: String,
     verifier: String,
     answers: mpsc::Receiver<HashMap<String, String>>,
 }
@@ -56,7 +55,6 @@ impl Login {
         tokio::spawn(listen(listener, state.clone(), answered));
         let login = Self {
             redirect: format!("http://127.0.0.1:{port}"),
-            state,
             // At least 43 characters.
             verifier: random() + &random(),
             client,
@@ -70,7 +68,7 @@ impl Login {
             ("redirect_uri", &login.redirect),
             ("response_type", "code"),
             ("scope", SCOPES),
-            ("state", &login.state),
+            ("state", &state),
             ("code_challenge", &challenge),
             ("code_challenge_method", "S256"),
             ("access_type", "offline"),

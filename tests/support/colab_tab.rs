@@ -103,6 +103,12 @@ impl ColabTab {
         self.page.lock().unwrap()
     }
 
+    /// Calls of a tool so far.
+    pub(crate) fn count(&self, tool: &str) -> usize {
+        let page = self.page();
+        page.calls.iter().filter(|(name, _)| name == tool).count()
+    }
+
     /// Waits for the other side to close the connection; returns its code.
     pub(crate) fn closed(mut self) -> Option<u16> {
         self.thread.take().unwrap().join().unwrap()

@@ -3,6 +3,9 @@
 mod chromium;
 mod doors;
 
+use std::thread::sleep;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::colab_tab::ColabTab;
@@ -107,12 +110,7 @@ fn the_cell_tools_work_in_the_tab_that_is_connected() {
     ] {
         bridge.call(refused.0, refused.1).refused(refused.2);
     }
-    let runs = tab.page();
-    let runs = runs
-        .calls
-        .iter()
-        .filter(|(name, _)| name == "run_code_cell");
-    assert_eq!(runs.count(), 2);
+    assert_eq!(tab.count("run_code_cell"), 2);
 }
 
 /// The version of a cell in a page of cells.
@@ -148,12 +146,7 @@ fn a_cell_that_outlives_its_call_is_run_once_and_its_outputs_are_shown_later() {
         }
     };
     assert!(shown.text.contains("ran wait for it"), "{}", shown.text);
-    let page = tab.page();
-    let runs = page
-        .calls
-        .iter()
-        .filter(|(name, _)| name == "run_code_cell");
-    assert_eq!(runs.count(), 1);
+    assert_eq!(tab.count("run_code_cell"), 1);
 }
 
 #[test]
@@ -164,7 +157,9 @@ fn a_call_in_flight_when_its_tab_goes_is_lost_and_never_repeated() {
         .call("add_code_cell", json!({"code": "wait"}))
         .succeeded();
     let running = bridge.begin_call("run_code_cell", json!({"cell_index": 0}));
-    while !(tab.page().calls.iter()).any(|(name, _)| name == "run_code_cell") {}
+    while tab.count("run_code_cell") == 0 {
+        sleep(Duration::from_millis(20));
+    }
     let page = with_news(&mut bridge, || tab.close());
     let lost = Answer::of(&bridge.answer(running));
     lost.refused("connection_lost");
@@ -174,12 +169,7 @@ fn a_call_in_flight_when_its_tab_goes_is_lost_and_never_repeated() {
     let tab = with_news(&mut bridge, || ColabTab::reopen(page, &pair));
     let shown = bridge.call("get_cells", json!({}));
     assert!(shown.text.contains("wait"), "{}", shown.text);
-    let page = tab.page();
-    let runs = page
-        .calls
-        .iter()
-        .filter(|(name, _)| name == "run_code_cell");
-    assert_eq!(runs.count(), 1);
+    assert_eq!(tab.count("run_code_cell"), 1);
 }
 
 #[test]
@@ -214,9 +204,7 @@ fn a_tab_that_sleeps_is_said_to_in_time_and_its_edit_is_not_repeated() {
     assert_eq!(silent.facts["retryable"], false);
     tab.page().is_asleep = false;
     bridge.call("get_cells", json!({})).succeeded();
-    let page = tab.page();
-    let calls = |tool| page.calls.iter().filter(|(name, _)| name == tool).count();
-    assert_eq!(calls("delete_cell"), 0);
+    assert_eq!(tab.count("delete_cell"), 0);
 }
 
 #[test]
