@@ -62,7 +62,8 @@ def test_a_queued_job_is_removed_by_an_interrupt(executor: Executor) -> None:
     assert executor.post(f"/jobs/{taken}/interrupt")["job"]["state"] == "interrupted"
     assert executor.get(f"/jobs/{kept}")["job"]["queue_position"] == 1
     last = executor.call("PUT", f"/jobs/{uuid.uuid4()}", {"code": "1"}).json["job"]
-    assert (last["state"], last["queue_position"]) == ("queued", 2), "already in the reply that takes it"
+    place = (last["state"], last["queue_position"], last["behind"])
+    assert place == ("queued", 2, running), "already in the reply that takes it"
     executor.post(f"/jobs/{running}/interrupt")
     assert executor.follow(kept).stdout == "kept\n"
     job = executor.follow(taken)

@@ -102,6 +102,14 @@ class Page:
     more: bool
 
 
+@dataclass(frozen=True)
+class Place:
+    """A place in a session's queue: the position, from 1, and the id of the job that has the kernel, if one has."""
+
+    position: int
+    behind: str | None
+
+
 @dataclass(eq=False)
 class Job:
     """One piece of code, run once in one session, step by step."""
@@ -112,9 +120,8 @@ class Job:
     spool: Spool
     reports: Reports
     on_end: Callable[[Job], None] = lambda job: None
-    # While it is queued; the job that has the kernel.
-    queue_position: int | None = None
-    behind: str | None = None
+    # Where it waits; meaningless once it runs.
+    place: Place | None = None
     changed: threading.Condition = field(default_factory=threading.Condition)
     # The running or the next step.
     step: Step = field(init=False)
@@ -156,7 +163,7 @@ class Job:
         """Return the job as the API shows it."""
         with self.changed:
             shown = asdict(self.record)
-            is_queued = self.record.state == "queued"
+            place = self.place if self.record.state == "queued" else None
             del shown["events_bytes"], shown["address"]
             shown |= {
                 "session": self.request.session,
@@ -165,8 +172,8 @@ class Job:
                 "loop": self.request.described_loop(),
                 "last_seq": self.spool.last_seq,
                 "log_bytes": self.spool.log_bytes,
-                "queue_position": self.queue_position if is_queued else None,
-                "behind": self.behind if is_queued else None,
+                "queue_position": place.position if place else None,
+                "behind": place.behind if place else None,
                 "new_session": self.is_first,
             }
             if self.record.state == "running":

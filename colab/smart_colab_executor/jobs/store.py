@@ -17,7 +17,7 @@ from ..core.clock import now
 from ..core.disk import NO_ROOM
 from ..core.errors import BootChanged, Busy, DiskFull, ExecutorError, InvalidArgument, JobConflict, NotFound, Occupied
 from ..core.spoiled import ERRORS, check_regular, clear_place
-from .job import FINAL_STATES, RECORD, STATES, Ending, Job, Record
+from .job import FINAL_STATES, RECORD, STATES, Ending, Job, Place, Record
 from .neighbours import Neighbours, ended
 from .reports import FILE as REPORTS
 from .reports import Reports
@@ -145,13 +145,13 @@ class JobStore:
                     f"Job {job_id} is unknown here and was sent to another executor before.",
                     "Its code may have run there. Check what it did, then send it under a new id to run it here.",
                 )
-            waiting = self._count_waiting(request.session)
+            place = self._next_place(request.session)
             try:
                 # The folder may exist without a record, after a crash before anything was run.
                 folder.mkdir(parents=True, exist_ok=True)
                 completed = request.loop["start"] if request.loop else None
                 record = Record(job_id, self._boot_id, now(), address=address, completed=completed)
-                job = Job(request, record, folder, Spool.create(folder), Reports(folder), self._on_end, waiting + 1)
+                job = Job(request, record, folder, Spool.create(folder), Reports(folder), self._on_end, place)
                 job.save()
             except OSError as error:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -159,17 +159,18 @@ class JobStore:
             self._jobs[job_id] = self._unfinished[job_id] = job
             return job, True
 
-    def _count_waiting(self, session: str) -> int:
-        """Return how many jobs wait in a session. Raises Occupied for too many. Call with the lock held."""
+    def _next_place(self, session: str) -> Place:
+        """Return a new job's place in a session's queue. Raises Occupied for too many. Call with the lock held."""
         self._unfinished = {job_id: job for job_id, job in self._unfinished.items() if not job.is_final}
-        count = sum(job.is_waiting and job.request.session == session for job in self._unfinished.values())
+        jobs = [job for job in self._unfinished.values() if job.request.session == session]
+        count = sum(job.is_waiting for job in jobs)
         if count >= MAX_WAITING_JOBS:
             raise Occupied(
                 f"Session {session} already has {MAX_WAITING_JOBS} waiting jobs; this one was not accepted.",
                 "Wait for some to finish, interrupt those that are not needed, or use another session.",
                 retryable=False,
             )
-        return count
+        return Place(count + 1, next((job.id for job in jobs if job.has_begun), None))
 
     def has_unfinished(self) -> bool:
         """Return whether a job is running or waiting."""

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from ..core.clock import now
 from ..core.errors import InvalidArgument, Occupied
-from ..jobs.job import Ending, Job
+from ..jobs.job import Ending, Job, Place
 from ..kernels.adopted import kernel_of
 from ..kernels.channels import KernelChannels
 from ..kernels.executions import KernelDied, KernelNotStarted, KernelSilent
@@ -342,7 +342,7 @@ class Session:
     def _number_queue(self) -> None:
         ahead = self._running.job if self._running and not self._running.is_waiting else self._running_job
         for position, job in enumerate(self._waiting, start=1):
-            job.queue_position, job.behind = position, ahead.id if ahead else None
+            job.place = Place(position, ahead.id if ahead else None)
 
 
 def _matching(snapshot: dict[str, Any], pattern: str | None) -> dict[str, Any]:
