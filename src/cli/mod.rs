@@ -1,8 +1,9 @@
 //! The command line. Without a command it serves MCP on stdio, which is what clients start.
 
-mod client_config;
+mod claude;
 mod colab;
 mod connect;
+mod install;
 mod tour;
 pub mod words;
 
@@ -34,6 +35,8 @@ struct Cli {
 enum Command {
     /// Serve MCP on stdio (the default).
     Serve,
+    /// Put this server into the configs of the MCP clients that are installed here.
+    Install(install::InstallArgs),
     /// Connect the servers of this computer to a notebook.
     Connect(connect::ConnectArgs),
     /// Machines that Google Colab assigns to your account, without a tunnel.
@@ -93,6 +96,7 @@ pub fn main() -> ExitCode {
             }
             finish(runtime.block_on(app::run(&settings)))
         }
+        Command::Install(args) => install::run(&args, &settings, &env),
         Command::Connect(args) => runtime.block_on(connect::run(args, &settings, &env)),
         Command::Colab(args) => runtime.block_on(colab::run(args, &settings)),
         Command::Try => {

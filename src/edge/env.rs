@@ -24,6 +24,9 @@ pub const CALL_BUDGET_SEC: &str = "SMART_COLAB_CALL_BUDGET_SEC";
 pub const LOG: &str = "SMART_COLAB_LOG";
 pub const PYTHON: &str = "SMART_COLAB_PYTHON";
 pub const PATH: &str = "PATH";
+/// Of clients: where they keep their files.
+pub const CLAUDE_CONFIG_DIR: &str = "CLAUDE_CONFIG_DIR";
+pub const CODEX_HOME: &str = "CODEX_HOME";
 /// The program that opens addresses, as for other programs.
 pub const BROWSER: &str = "BROWSER";
 /// Google's own: where its tools keep their sign-in.
