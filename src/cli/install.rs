@@ -11,7 +11,7 @@ use serde_json::json;
 use similar::{ChangeTag, TextDiff};
 
 use super::claude;
-use crate::edge::env::{self, Env};
+use crate::edge::env::{self, Env, SETTINGS};
 use crate::edge::paths;
 use crate::edge::settings::{Settings, Target};
 use crate::install::{Client, Config, Entry, Folders, InstallError, ours};
@@ -26,6 +26,9 @@ Examples:
 pub(super) struct InstallArgs {
     /// The clients; without any, all that are installed here.
     clients: Vec<Client>,
+    /// Have them compute on this machine, whatever COLAB_URL says.
+    #[arg(long)]
+    pub(super) local: bool,
     /// Take the server out of the configs.
     #[arg(long)]
     uninstall: bool,
@@ -121,18 +124,17 @@ pub(super) fn run(args: &InstallArgs, settings: &Settings, env: &Env) -> ExitCod
 
 /// How clients are to start this server: with the settings that it was called with, but never a token.
 fn entry(settings: &Settings, env: &Env) -> io::Result<Entry> {
-    const PASSED: [&str; 7] = [
-        env::LOCAL_SAVE_DIR,
-        env::UPLOAD_DIRS,
-        env::CHECKPOINT_DIR,
-        env::CALL_BUDGET_SEC,
-        env::PYTHON,
-        env::DATA_DIR,
-        env::LOG,
+    const CONNECTION: [&str; 4] = [
+        env::COLAB_URL,
+        env::COLAB_TOKEN,
+        env::JUPYTER_URL,
+        env::JUPYTER_TOKEN,
     ];
-    let mut variables: BTreeMap<String, String> = PASSED
+    let mut variables: BTreeMap<String, String> = SETTINGS
         .iter()
-        .filter_map(|name| Some(((*name).to_owned(), env.get(name)?.to_owned())))
+        .map(|setting| setting.name)
+        .filter(|name| !CONNECTION.contains(name))
+        .filter_map(|name| Some((name.to_owned(), env.get(name)?.to_owned())))
         .collect();
     if settings.target == Target::Local {
         variables.insert(env::COLAB_URL.to_owned(), "local".to_owned());

@@ -23,7 +23,7 @@ const FLOORS: [&[&str]; 17] = [
     &["connection"],
     &["caller"],
     &["jobs", "machine", "reading", "transfer"],
-    &["checkpoints"],
+    &["checkpoints", "lease"],
     &["chunked"],
     &["notebook", "tasks"],
     &["document"],
