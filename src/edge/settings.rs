@@ -7,6 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tracing_subscriber::filter::Targets;
 
+pub use super::confirm::Confirm;
 pub use super::endpoint::{Endpoint, Kind, endpoint};
 
 use super::endpoint::{self, Address};
@@ -32,6 +33,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// How long a tool call may take; none means that it depends on the client.
     pub call_budget: Option<Duration>,
+    /// Whose yes counts for what costs compute units.
+    pub confirm: Confirm,
     /// Log filter (`smart_colab=debug`).
     pub log_filter: Option<Targets>,
     /// A Python that has the executor's packages, to use instead of an environment of our own.
@@ -123,7 +126,8 @@ impl Settings {
             ));
         }
         let call_budget = collect_fault(&mut faults, call_budget(env)).flatten();
-        let log_filter = collect_fault(&mut faults, log_filter(env)).flatten();
+        let confirm = collect_fault(&mut faults, Confirm::read(env)).unwrap_or_default();
+        let log_filter = collect_fault(&mut faults, trace::setting(env)).flatten();
         let upload_dirs = upload_dirs(env, &mut faults, &mut warnings);
         let search_path = paths::search_path(env);
         let python = python::setting(env, &search_path, target == Target::Local);
@@ -139,6 +143,7 @@ impl Settings {
                 .unwrap_or_else(|| data_dir.join("checkpoints")),
             data_dir,
             call_budget,
+            confirm,
             log_filter,
             python,
             browser: env.get(env::BROWSER).map(PathBuf::from),
@@ -217,20 +222,6 @@ fn target(env: &Env, faults: &mut Vec<String>) -> Option<Target> {
     };
     let found = found.map_err(|fault| format!("{} {fault} (or it is `local`)", env::COLAB_URL));
     collect_fault(faults, found).flatten().map(Target::Remote)
-}
-
-fn log_filter(env: &Env) -> Result<Option<Targets>, String> {
-    let Some(text) = env.get(env::LOG) else {
-        return Ok(None);
-    };
-    let found = trace::filter(text).map(Some);
-    found.map_err(|fault| {
-        format!(
-            "{} is {text:?}: {fault}. Set it to a level (error, warn, info, debug, trace, off), or to levels by module, such as \
-             warn,smart_colab=debug",
-            env::LOG
-        )
-    })
 }
 
 fn call_budget(env: &Env) -> Result<Option<Duration>, String> {

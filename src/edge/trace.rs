@@ -10,6 +10,8 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::env::{self, Env};
+
 const MAX_LOG_FILES: usize = 7;
 const CRATE: &str = "smart_colab";
 
@@ -17,7 +19,7 @@ const CRATE: &str = "smart_colab";
 ///
 /// # Errors
 /// The fault of the filter. A word that is not a level would silence everything but a module of that name, which is hardly ever meant.
-pub(super) fn filter(text: &str) -> Result<Targets, String> {
+fn filter(text: &str) -> Result<Targets, String> {
     let is_module = |word: &str| word.contains("::") || word == CRATE;
     for part in text.split(',').map(str::trim) {
         let (module, level) = part.split_once('=').unwrap_or((part, ""));
@@ -29,6 +31,24 @@ pub(super) fn filter(text: &str) -> Result<Targets, String> {
         }
     }
     Targets::from_str(text).map_err(|error| error.to_string())
+}
+
+/// Reads the filter that is set; none if there is none.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn setting(env: &Env) -> Result<Option<Targets>, String> {
+    let Some(text) = env.get(env::LOG) else {
+        return Ok(None);
+    };
+    let found = filter(text).map(Some);
+    found.map_err(|fault| {
+        format!(
+            "{} is {text:?}: {fault}. Set it to a level (error, warn, info, debug, trace, off), or to levels by module, such as \
+             warn,smart_colab=debug",
+            env::LOG
+        )
+    })
 }
 
 /// Starts logging; only to stderr if the folder is not writable.

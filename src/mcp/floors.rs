@@ -10,6 +10,7 @@ use crate::chunked::Chunked;
 use crate::connection::Connection;
 use crate::document::Documents;
 use crate::edge::google::Google;
+use crate::edge::settings::Confirm;
 use crate::jobs::Jobs;
 use crate::notebook::Notebooks;
 use crate::notebook_run::NotebookRuns;
@@ -36,6 +37,8 @@ pub struct Floors {
     pub uploads: Arc<Uploads>,
     /// The user's own call budget.
     pub call_budget: Option<Duration>,
+    /// Whose yes counts for what costs compute units.
+    pub confirm: Confirm,
     /// The user's folder for results.
     pub save_dir: PathBuf,
     /// The bridge's own folder.
