@@ -87,6 +87,7 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
         notebook_runs,
         uploads,
         call_budget: settings.call_budget,
+        confirm: settings.confirm,
         save_dir: settings.save_dir.clone(),
         data_dir: settings.data_dir.clone(),
     };

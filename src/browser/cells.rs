@@ -31,7 +31,7 @@ impl Tab {
         if self.takes(GET, OUTPUTS) {
             arguments.insert(OUTPUTS.to_owned(), true.into());
         }
-        let mut answer = self.call(GET, arguments, deadline).await?;
+        let mut answer = self.ask(GET, arguments, deadline).await?;
         let given = answer.get_mut("cells").map(Value::take);
         let Some(Value::Array(mut cells)) = given else {
             return Err(TabError::odd(GET, &answer.to_string()));
@@ -74,7 +74,7 @@ impl Tab {
                 json!({"content": source, "cellIndex": index}),
             ),
         };
-        let answer = self.call(tool, object(arguments), deadline).await?;
+        let answer = self.ask(tool, object(arguments), deadline).await?;
         let id = answer["newCellId"].as_str().map(str::to_owned);
         id.ok_or_else(|| TabError::odd(tool, &answer.to_string()))
     }
@@ -116,11 +116,13 @@ impl Tab {
         source: &str,
         stop: CancellationToken,
     ) -> Result<(), TabError> {
-        self.begin_run(id, source)?;
+        let stop = stop.child_token();
+        self.begin_run(id, source, stop.clone())?;
         let (tab, id) = (self.clone(), id.to_owned());
         tokio::spawn(async move {
             let arguments = object(json!({"cellId": id}));
-            let ran = tab.call_to_the_end(RUN, arguments, &stop).await;
+            let hear = |heard| tab.note_progress(&id, heard);
+            let ran = tab.call_to_the_end(RUN, arguments, &stop, &hear).await;
             let outputs = ran.and_then(|answer| {
                 let outputs = answer["outputs"].as_array().cloned();
                 outputs.ok_or_else(|| TabError::odd(RUN, &answer.to_string()))
@@ -131,7 +133,18 @@ impl Tab {
     }
 
     async fn edit(&self, tool: &str, arguments: Value, deadline: Instant) -> Result<(), TabError> {
-        self.call(tool, object(arguments), deadline).await.map(drop)
+        self.ask(tool, object(arguments), deadline).await.map(drop)
+    }
+
+    /// Calls a tool that is done at once.
+    async fn ask(
+        &self,
+        tool: &str,
+        arguments: JsonObject,
+        deadline: Instant,
+    ) -> Result<Value, TabError> {
+        let stop = CancellationToken::new();
+        self.call(tool, arguments, deadline, &stop, &drop).await
     }
 }
 

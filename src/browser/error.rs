@@ -94,7 +94,7 @@ impl Fault for TabError {
             Self::NotConnected => Advice::from("Call ") + Step::OpenTab + ", which opens Colab in the browser, and ask the user to confirm its dialog. To work on a notebook file on the runtime, name it as `notebook`, or open it: " + Step::OpenNotebook + ".",
             Self::Gone { .. } => Advice::from("Whether it was done is not known, and it is not repeated by itself. Call ") + Step::OpenTab + ", then look with " + Step::GetCells + " before you repeat anything.",
             Self::Silent { .. } => Advice::from("It may be done later: Colab does one thing after the other, and a browser puts tabs in the background to sleep. Ask the user to bring the tab to the front, then look with ") + Step::GetCells + " before you repeat anything.",
-            Self::Cancelled { .. } => Advice::from("The tab may have done it before: look with ") + Step::GetCells + ".",
+            Self::Cancelled { .. } => Advice::from("The tab may have done it before, and a cell that runs may go on there: look with ") + Step::GetCells + ", and ask the user to press Stop in Colab.",
             Self::Refused { .. } => Advice::from("Correct the call by what Colab says; ") + Step::GetCells + " shows the cells as they are now.",
             Self::NoTool { known, .. } => format!("It has {}. Another kind of page may be open in it: reload the notebook in the browser, or use what it has.", known.join(", ")).into(),
             Self::Odd { .. } => Advice::from("Colab may have changed. Look with ") + Step::GetCells + " whether it was done before you repeat it.",

@@ -29,7 +29,7 @@ pub use cells::Kind;
 pub use error::TabError;
 pub use page::NotColab;
 use page::Page;
-pub use tab::Tab;
+pub use tab::{Heard, Tab};
 
 use crate::base::lock::Lock;
 use crate::base::secret::{Secret, random};
@@ -55,6 +55,8 @@ struct Shared {
     /// Held while a tab is let in.
     letting_in: Mutex<()>,
     opening: Lock<Opening>,
+    /// When a second tab was last turned away, beside the one that is connected.
+    turned_away: Lock<Option<Instant>>,
     /// A browser connected, and sent nothing.
     has_been_silent: AtomicBool,
     /// A tab has connected, and has not said yet what it is.
@@ -91,6 +93,7 @@ impl Browser {
                 tab: watch::Sender::default(),
                 letting_in: Mutex::default(),
                 opening: Lock::default(),
+                turned_away: Lock::default(),
                 has_been_silent: AtomicBool::new(false),
                 is_greeting: AtomicBool::new(false),
             }),
@@ -168,6 +171,18 @@ impl Browser {
         self.shared.tab.subscribe()
     }
 
+    /// The address of the notebook that was opened last. A tab that was connected by hand may show another one.
+    #[must_use]
+    pub fn opened(&self) -> String {
+        self.shared.opening.lock().page.to_string()
+    }
+
+    /// When a second tab was last turned away, beside the one that is connected.
+    #[must_use]
+    pub fn turned_away(&self) -> Option<Instant> {
+        *self.shared.turned_away.lock()
+    }
+
     /// Whether a tab has connected and has not answered yet.
     #[must_use]
     pub fn is_greeting(&self) -> bool {
@@ -199,6 +214,7 @@ impl Shared {
         let connected = self.tab.borrow().clone();
         if let Some(tab) = connected {
             if tab.answers().await {
+                *self.turned_away.lock() = Some(Instant::now());
                 return wire::refuse(socket).await;
             }
             tab.end();
@@ -209,6 +225,7 @@ impl Shared {
         match begun {
             Ok((tab, session)) => {
                 self.opening.lock().at = None;
+                *self.turned_away.lock() = None;
                 let tab = Arc::new(tab);
                 self.tab.send_replace(Some(tab.clone()));
                 let tabs = self.tab.clone();

@@ -1,5 +1,7 @@
 //! Addresses of notebooks in Colab, and of our own page that leads to one.
 
+use std::fmt::{self, Display, Formatter};
+
 use thiserror::Error;
 use url::{Host, Url};
 
@@ -22,6 +24,12 @@ impl Default for Page {
     #[expect(clippy::expect_used, reason = "a constant")]
     fn default() -> Self {
         Self(Url::parse(EMPTY).expect("it is an address"))
+    }
+}
+
+impl Display for Page {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

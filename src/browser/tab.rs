@@ -6,7 +6,7 @@ use std::time::Duration;
 use rmcp::handler::client::ClientHandler;
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig,
-    ClientRequest, Implementation, JsonObject, ServerResult, Tool,
+    ClientRequest, Implementation, JsonObject, ProgressNotificationParam, ServerResult, Tool,
 };
 use rmcp::service::{
     ClientInitializeError, NotificationContext, Peer, PeerRequestOptions, RequestHandle,
@@ -15,6 +15,7 @@ use rmcp::service::{
 use rmcp::{RoleClient, ServiceExt};
 use serde_json::Value;
 use thiserror::Error;
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
 use tokio::time::{Instant, error::Elapsed, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,8 @@ use super::wire::{self, Line, Socket};
 const GREETING_TIMEOUT: Duration = Duration::from_secs(30);
 /// For a tab to answer a ping, before another one takes its place.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// Notifications of progress that wait for their call.
+const MAX_PROGRESS: usize = 64;
 
 /// A tab that is connected.
 #[derive(Debug)]
@@ -34,6 +37,10 @@ pub struct Tab {
     line: Line,
     tools: watch::Receiver<Vec<Tool>>,
     runs: watch::Sender<Runs>,
+    /// Progress of any call.
+    progress: broadcast::Sender<ProgressNotificationParam>,
+    /// Since when it is connected.
+    pub since: Instant,
 }
 
 /// The last runs by the cells' ids, each with the source that was run.
@@ -45,10 +52,26 @@ pub(super) type Session = RunningService<RoleClient, Listener>;
 /// The last run of a cell in this tab.
 #[derive(Debug, Clone)]
 pub enum Run {
-    Running,
+    Running {
+        /// Cancels it, as far as the tab does.
+        stop: CancellationToken,
+        /// What the tab has reported last.
+        heard: Option<Heard>,
+    },
     /// Its outputs, or why there are none.
     Ended(Result<Vec<Value>, TabError>),
 }
+
+/// Progress of a call, as the tab reports it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heard {
+    pub done: f64,
+    pub total: Option<f64>,
+    pub message: Option<String>,
+}
+
+/// Receives the progress of a call.
+pub type Hear<'a> = dyn Fn(Heard) + Send + Sync + 'a;
 
 /// Why a tab was not let in.
 #[derive(Debug, Error)]
@@ -61,9 +84,12 @@ pub(super) enum Refused {
     Tools(#[from] ServiceError),
 }
 
-/// Hears of other tools.
+/// Hears of other tools, and of progress.
 #[derive(Debug)]
-pub(super) struct Listener(watch::Sender<Vec<Tool>>);
+pub(super) struct Listener {
+    tools: watch::Sender<Vec<Tool>>,
+    progress: broadcast::Sender<ProgressNotificationParam>,
+}
 
 impl ClientHandler for Listener {
     fn get_info(&self) -> ClientConfig {
@@ -73,9 +99,18 @@ impl ClientHandler for Listener {
 
     async fn on_tool_list_changed(&self, context: NotificationContext<RoleClient>) {
         match context.peer.list_all_tools().await {
-            Ok(tools) => drop(self.0.send_replace(tools)),
+            Ok(tools) => drop(self.tools.send_replace(tools)),
             Err(error) => tracing::warn!(%error, "a tab's tools could not be listed"),
         }
+    }
+
+    async fn on_progress(
+        &self,
+        progress: ProgressNotificationParam,
+        _context: NotificationContext<RoleClient>,
+    ) {
+        // Nobody may be waiting.
+        let _ = self.progress.send(progress);
     }
 }
 
@@ -85,10 +120,15 @@ impl Tab {
         let (transport, line) = wire::transport(socket);
         let guard = line.ended.clone().drop_guard();
         let (changed, tools) = watch::channel(Vec::new());
+        let progress = broadcast::Sender::new(MAX_PROGRESS);
+        let listener = Listener {
+            tools: changed,
+            progress: progress.clone(),
+        };
         let begun = timeout(GREETING_TIMEOUT, async {
-            let service = Listener(changed).serve(transport).await.map_err(Box::new)?;
+            let service = listener.serve(transport).await.map_err(Box::new)?;
             let listed = service.peer().list_all_tools().await?;
-            service.service().0.send_replace(listed);
+            service.service().tools.send_replace(listed);
             Ok::<_, Refused>(service)
         });
         let service = begun.await??;
@@ -98,6 +138,8 @@ impl Tab {
             line,
             tools,
             runs: watch::Sender::default(),
+            progress,
+            since: Instant::now(),
         };
         Ok((tab, service))
     }
@@ -141,7 +183,7 @@ impl Tab {
         properties.is_some_and(|properties| properties.contains_key(argument))
     }
 
-    /// Calls a tool once. A call that is not answered by `deadline` is not taken back.
+    /// Calls a tool once. A call that is not answered by `deadline` is not taken back; `stop` cancels it, as far as the tab does.
     ///
     /// # Errors
     /// [`TabError`]; after any but [`TabError::NoTool`] and [`TabError::Refused`] it may have been done.
@@ -150,9 +192,10 @@ impl Tab {
         tool: &str,
         arguments: JsonObject,
         deadline: Instant,
+        stop: &CancellationToken,
+        hear: &Hear<'_>,
     ) -> Result<Value, TabError> {
-        let stop = CancellationToken::new();
-        let calling = timeout_at(deadline, self.call_to_the_end(tool, arguments, &stop));
+        let calling = timeout_at(deadline, self.call_to_the_end(tool, arguments, stop, hear));
         calling.await.unwrap_or_else(|_| {
             let tool = tool.to_owned();
             Err(TabError::Silent { tool })
@@ -165,6 +208,7 @@ impl Tab {
         tool: &str,
         arguments: JsonObject,
         stop: &CancellationToken,
+        hear: &Hear<'_>,
     ) -> Result<Value, TabError> {
         let named = || tool.to_owned();
         let tools = self.tools();
@@ -177,19 +221,27 @@ impl Tab {
         }
         let params = CallToolRequestParams::new(named()).with_arguments(arguments);
         let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
+        let mut progress = self.progress.subscribe();
         let sent = self
             .peer
             .send_cancellable_request(request, PeerRequestOptions::no_options());
         let failed = |error| failed(tool, error);
         let mut handle: RequestHandle<RoleClient> = sent.await.map_err(failed)?;
-        let answered = tokio::select! {
-            biased;
-            () = self.line.ended.cancelled() => return Err(TabError::Gone { tool: named() }),
-            answered = &mut handle.rx => answered.unwrap_or(Err(ServiceError::TransportClosed)),
-            () = stop.cancelled() => {
-                let reason = "the user stopped it".to_owned();
-                let _ = handle.cancel(Some(reason)).await;
-                return Err(TabError::Cancelled { tool: named() });
+        let answered = loop {
+            tokio::select! {
+                biased;
+                () = self.line.ended.cancelled() => return Err(TabError::Gone { tool: named() }),
+                heard = progress.recv() => match heard {
+                    Ok(heard) if heard.progress_token == handle.progress_token => hear(heard.into()),
+                    Ok(_) | Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return Err(TabError::Gone { tool: named() }),
+                },
+                answered = &mut handle.rx => break answered.unwrap_or(Err(ServiceError::TransportClosed)),
+                () = stop.cancelled() => {
+                    let reason = "the user stopped it".to_owned();
+                    let _ = handle.cancel(Some(reason)).await;
+                    return Err(TabError::Cancelled { tool: named() });
+                }
             }
         };
         if let ServerResult::CallToolResult(result) = answered.map_err(failed)? {
@@ -199,13 +251,19 @@ impl Tab {
         }
     }
 
-    /// Notes that a cell runs now.
-    pub(super) fn begin_run(&self, cell: &str, source: &str) -> Result<(), TabError> {
+    /// Notes that a cell runs now, until `stop` cancels it.
+    pub(super) fn begin_run(
+        &self,
+        cell: &str,
+        source: &str,
+        stop: CancellationToken,
+    ) -> Result<(), TabError> {
         let is_new = self.runs.send_if_modified(|runs| {
-            if matches!(runs.get(cell), Some((_, Run::Running))) {
+            if matches!(runs.get(cell), Some((_, Run::Running { .. }))) {
                 return false;
             }
-            runs.insert(cell.to_owned(), (source.to_owned(), Run::Running));
+            let run = Run::Running { stop, heard: None };
+            runs.insert(cell.to_owned(), (source.to_owned(), run));
             true
         });
         if is_new {
@@ -213,6 +271,15 @@ impl Tab {
         } else {
             Err(TabError::Running)
         }
+    }
+
+    /// Notes the progress of a cell's run.
+    pub(super) fn note_progress(&self, cell: &str, progress: Heard) {
+        self.runs.send_modify(|runs| {
+            if let Some((_, Run::Running { heard, .. })) = runs.get_mut(cell) {
+                *heard = Some(progress);
+            }
+        });
     }
 
     /// Notes what a cell's run has come to.
@@ -225,17 +292,46 @@ impl Tab {
     }
 
     /// The last run of a cell, which has ended unless `deadline` has passed; none if it was not run by us.
-    pub async fn ran(&self, cell: &str, deadline: Instant) -> Option<Run> {
+    pub async fn ran(&self, cell: &str, deadline: Instant, hear: &Hear<'_>) -> Option<Run> {
         let mut runs = self.runs.subscribe();
-        let ended = runs.wait_for(|runs| !matches!(runs.get(cell), Some((_, Run::Running))));
+        let ended = runs.wait_for(|runs| match runs.get(cell) {
+            Some((_, Run::Running { heard, .. })) => {
+                heard.iter().cloned().for_each(hear);
+                false
+            }
+            _ => true,
+        });
         let _ = timeout_at(deadline, ended).await;
         self.runs.borrow().get(cell).map(|(_, run)| run.clone())
+    }
+
+    /// Cancels the runs of cells, as far as the tab does, and returns their ids.
+    pub fn cancel_runs(&self) -> Vec<String> {
+        let mut cancelled = Vec::new();
+        for (cell, (_, run)) in &*self.runs.borrow() {
+            if let Run::Running { stop, .. } = run {
+                stop.cancel();
+                cancelled.push(cell.clone());
+            }
+        }
+        cancelled.sort_unstable();
+        cancelled
     }
 
     /// The last runs of cells, by their ids.
     #[must_use]
     pub fn runs(&self) -> Runs {
         self.runs.borrow().clone()
+    }
+}
+
+impl From<ProgressNotificationParam> for Heard {
+    fn from(progress: ProgressNotificationParam) -> Self {
+        Self {
+            done: progress.progress,
+            total: progress.total,
+            message: progress.message,
+        }
     }
 }
 

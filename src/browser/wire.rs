@@ -35,11 +35,14 @@ pub(super) async fn over(stream: TokioIo<Upgraded>) -> Socket {
     WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await
 }
 
+/// What a second tab is told, in at most 123 bytes.
+const BUSY: &str = "Server is busy: smart-colab is connected to another tab. Close that one, then reload this one.";
+
 /// Closes the WebSocket of a second tab.
 pub(super) async fn refuse(mut socket: Socket) {
     let busy = CloseFrame {
         code: CloseCode::Again,
-        reason: "Server is busy".into(),
+        reason: BUSY.into(),
     };
     let _ = timeout(CLOSE_TIMEOUT, socket.close(Some(busy))).await;
     // Until the other side has closed, too.

@@ -62,6 +62,12 @@ pub enum Progress<'a> {
         total: u64,
     },
     Transfer(&'a Transferred),
+    /// A step of work that counts by itself.
+    Step {
+        done: f64,
+        total: Option<f64>,
+        message: &'a str,
+    },
     /// The work goes on without the call, under this id or name.
     Left {
         name: &'a str,

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use reqwest::{Client, StatusCode};
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
@@ -31,6 +34,7 @@ pub struct Account {
 struct Access {
     token: Secret,
     ends: Instant,
+    email: Option<String>,
 }
 
 /// The token service's answer.
@@ -39,6 +43,9 @@ pub(super) struct Granted {
     access_token: String,
     #[serde(default)]
     expires_in: u64,
+    /// Whose it is, if the sign-in allows to know that.
+    #[serde(default)]
+    id_token: Option<String>,
     #[serde(default)]
     pub(super) refresh_token: Option<String>,
     #[serde(default)]
@@ -86,14 +93,30 @@ impl Account {
         ];
         let granted = grant(&self.client, &self.token_service, &form).await?;
         tracing::debug!(file = %credentials.path.display(), "signed in to Google");
+        let email = granted.id_token.as_deref().and_then(email_in);
         let token = Secret::new(granted.access_token);
         let ends = Instant::now() + Duration::from_secs(granted.expires_in);
         *access = Some(Access {
             token: token.clone(),
             ends,
+            email,
         });
         Ok(token)
     }
+
+    /// The address of the account; none if the sign-in does not say it, or was not used yet.
+    pub(super) async fn email(&self) -> Option<String> {
+        let access = self.access.lock().await;
+        access.as_ref()?.email.clone()
+    }
+}
+
+/// The address in an id token, which comes from Google itself: its signature need not be checked.
+fn email_in(id_token: &str) -> Option<String> {
+    let claims = id_token.split('.').nth(1)?;
+    let claims = BASE64_URL_SAFE_NO_PAD.decode(claims).ok()?;
+    let claims: Value = serde_json::from_slice(&claims).ok()?;
+    claims["email"].as_str().map(str::to_owned)
 }
 
 /// Asks the token service.

@@ -246,6 +246,7 @@ impl Plane for Official {
             name.to_lowercase().replace('_', " ")
         });
         Ok(Quota {
+            account: self.0.email().await,
             machines: Some(self.list().await?.len() as u64),
             gpus: Some(names("VARIANT_GPU")),
             tpus: Some(names("VARIANT_TPU")),

@@ -127,6 +127,8 @@ pub(super) fn is_name(text: &str) -> bool {
 /// What the account has left.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Quota {
+    /// The account's address; none where the sign-in does not say it.
+    pub account: Option<String>,
     /// Compute units; none where Colab does not say.
     pub balance: Option<f64>,
     /// Compute units an hour that the assigned machines cost.
@@ -141,6 +143,9 @@ pub struct Quota {
 
 impl Display for Quota {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if let Some(account) = &self.account {
+            write!(f, "{account}: ")?;
+        }
         match self.balance {
             Some(balance) => write!(f, "{balance:.2} compute units left")?,
             None => f.write_str("Colab does not say how many compute units are left")?,

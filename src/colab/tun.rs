@@ -246,6 +246,7 @@ impl Plane for Tun {
         let answer = self.ask(Method::GET, "ccu-info", &[], &[]).await?;
         let units: Units = answer.json(|_| None)?;
         Ok(Quota {
+            account: self.0.email().await,
             balance: units.current_balance,
             hourly_rate: units.consumption_rate_hourly,
             machines: units.assignments_count,

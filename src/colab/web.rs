@@ -52,6 +52,11 @@ impl Web {
         }
     }
 
+    /// The account's address, where the sign-in says it.
+    pub(super) async fn email(&self) -> Option<String> {
+        self.account.email().await
+    }
+
     /// Makes one request; again with a new access token if that one is refused.
     pub(super) async fn ask(
         &self,

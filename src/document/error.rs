@@ -116,6 +116,9 @@ pub enum DocumentError {
     /// Nothing was run.
     #[error("cells of {path} run already{}", job.map(|job| format!(" (job {job})")).unwrap_or_default())]
     Busy { path: String, job: Option<JobId> },
+    /// Nothing was run.
+    #[error("another client on this computer runs cells of {path}")]
+    BusyElsewhere { path: String },
     /// The cells after one that ran were not run.
     #[error(
         "the session {session} has a new Python process, without the variables of the cells before"
@@ -155,7 +158,7 @@ impl Fault for DocumentError {
             Self::Unreadable { .. } => "not_a_notebook",
             Self::NotPython { .. } | Self::OldFormat { .. } => "not_runnable",
             Self::Server { .. } => "server_failed",
-            Self::Contended { .. } | Self::Busy { .. } => "busy",
+            Self::Contended { .. } | Self::Busy { .. } | Self::BusyElsewhere { .. } => "busy",
             Self::Replaced { .. } => "kernel_died",
             Self::Refused { why, .. } => match why {
                 Refusal::NoTarget
@@ -219,6 +222,7 @@ impl Fault for DocumentError {
                 Advice::from("Follow it with ") + Step::Output { job: job.clone() } + ", or end it with " + Step::Interrupt { job } + "; "
                     + Step::GetCells + " shows which cells run and wait. Then call again if these are still to run."
             }
+            Self::BusyElsewhere { .. } => Advice::from(Step::ListJobs) + " shows what it runs. Call again once that has ended; the user may end it in that client.",
             Self::Replaced { .. } => "All variables are gone. Run the cells that set them again, then the rest.".into(),
             Self::Runtime(error) => error.remedy(),
         }
@@ -226,7 +230,7 @@ impl Fault for DocumentError {
 
     fn is_retryable(&self) -> bool {
         match self {
-            Self::Contended { .. } | Self::Busy { .. } => true,
+            Self::Contended { .. } | Self::Busy { .. } | Self::BusyElsewhere { .. } => true,
             Self::Runtime(error) => error.is_transient(),
             Self::Tab(error) => error.is_retryable(),
             Self::NoneOpen

@@ -83,7 +83,7 @@ pub struct Documents {
 }
 
 impl Documents {
-    /// Works on the files of the connected runtime, with notes on runs in `folder`.
+    /// Works on the files of the connected runtime, with notes on runs in `folder`, and locks beside it.
     #[must_use]
     pub fn new(
         connection: Arc<Connection>,
@@ -97,7 +97,7 @@ impl Documents {
             jobs,
             browser,
             opened: Lock::default(),
-            active: Arc::default(),
+            active: Arc::new(Active::new(folder.with_file_name("claims"))),
             shown: Lock::default(),
             folder,
         }
@@ -244,9 +244,11 @@ impl Documents {
     /// Claims a notebook for a run of its cells as `job`, which no other run mixes with until the claim is dropped.
     ///
     /// # Errors
-    /// [`DocumentError::Busy`].
+    /// [`DocumentError::Busy`], [`DocumentError::BusyElsewhere`].
     pub fn claim(&self, path: &str, job: JobId) -> Result<Claim, DocumentError> {
-        let claim = self.active.claim(path, Vec::new(), false)?;
+        let claim = self
+            .active
+            .claim(&self.jobs.place(), path, Vec::new(), false)?;
         claim.note_job(job);
         Ok(claim)
     }

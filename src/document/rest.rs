@@ -143,6 +143,7 @@ impl Documents {
     /// Finishes the cells whose runs an earlier process has left, on the runtime that this one is connected to.
     pub fn catch_up(self: &Arc<Self>) {
         Trail::sweep(&self.folder);
+        self.active.sweep();
         for held in Held::left_behind(&self.folder) {
             if held.note.place == self.jobs.place() {
                 self.carry_on(Some(held), Plan::nothing());

@@ -152,7 +152,8 @@ impl Documents {
         };
         if plan.claim.is_none() && !plan.cells.is_empty() {
             let (cells, is_single) = (plan.cells.iter().cloned().collect(), plan.cells.len() == 1);
-            match self.active.claim(&plan.path, cells, is_single) {
+            let place = self.jobs.place();
+            match self.active.claim(&place, &plan.path, cells, is_single) {
                 Ok(claim) => plan.claim = Some(claim),
                 Err(error) => {
                     report.error = Some(error);

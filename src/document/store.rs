@@ -62,6 +62,8 @@ pub enum Notice {
     NotSaved,
     /// All who have the notebook open have the edit, and its file was deleted.
     Deleted,
+    /// It was saved, and the notebook does not have it as it was made: another program wrote the file, or another person the cell.
+    Overtaken,
     /// A tab of a server that does not share its notebooks has it open, and may overwrite the edit.
     OpenElsewhere,
 }

@@ -12,8 +12,8 @@ use super::nbformat::Notebook;
 use super::page::{self, Wanted};
 use super::store::{Applied, Stored};
 use crate::browser::tab::Run;
-use crate::browser::{Browser, Kind, Tab, TabError};
-use crate::caller::Caller;
+use crate::browser::{Browser, Heard, Kind, Tab, TabError};
+use crate::caller::{Caller, Progress};
 use crate::jobs::body::Part;
 
 /// The name of this notebook, where others have their path.
@@ -57,8 +57,15 @@ impl TabStore {
         }
         let id = cell_id(&notebook, index)?;
         tab.run(&id, &cell.source, caller.cancelled.clone())?;
+        let hear = |heard: Heard| {
+            (caller.report)(Progress::Step {
+                done: heard.done,
+                total: heard.total,
+                message: heard.message.as_deref().unwrap_or_default(),
+            });
+        };
         let ran = tokio::select! {
-            ran = tab.ran(&id, caller.patience) => ran,
+            ran = tab.ran(&id, caller.patience, &hear) => ran,
             () = caller.left.cancelled() => None,
         };
         let mut run = TabRun {
@@ -90,7 +97,7 @@ impl TabStore {
                 run.parts = page.parts;
             }
             Some(Run::Ended(Err(error))) => return Err(error.into()),
-            Some(Run::Running) | None => run.is_running = true,
+            Some(Run::Running { .. }) | None => run.is_running = true,
         }
         Ok(run)
     }
@@ -99,7 +106,7 @@ impl TabStore {
     pub(super) fn state(&self) -> State {
         let runs = self.0.tab().map(|tab| tab.runs()).unwrap_or_default();
         let running = runs.into_iter().filter_map(|(id, (_, run))| match run {
-            Run::Running => Some((
+            Run::Running { .. } => Some((
                 Target {
                     id: Some(id),
                     index: None,

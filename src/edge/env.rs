@@ -21,6 +21,7 @@ pub const UPLOAD_DIRS: &str = "UPLOAD_DIRS";
 pub const CHECKPOINT_DIR: &str = "CHECKPOINT_DIR";
 pub const DATA_DIR: &str = "SMART_COLAB_DATA_DIR";
 pub const CALL_BUDGET_SEC: &str = "SMART_COLAB_CALL_BUDGET_SEC";
+pub const CONFIRM: &str = "SMART_COLAB_CONFIRM";
 pub const LOG: &str = "SMART_COLAB_LOG";
 pub const PYTHON: &str = "SMART_COLAB_PYTHON";
 /// Of machines that are assigned from now on.
@@ -55,7 +56,7 @@ pub struct Setting {
 }
 
 /// All settings, in the order of the documentation.
-pub const SETTINGS: [Setting; 14] = [
+pub const SETTINGS: [Setting; 15] = [
     Setting {
         name: COLAB_URL,
         default: "the address that `connect` saved",
@@ -110,6 +111,11 @@ pub const SETTINGS: [Setting; 14] = [
         name: CALL_BUDGET_SEC,
         default: "45, or more for clients known to wait longer",
         meaning: "how long a call may take, 5 to 3600 seconds",
+    },
+    Setting {
+        name: CONFIRM,
+        default: "`user`",
+        meaning: "whose yes counts for what costs compute units: with `user`, a client that can ask asks you each time; with `model`, the model's `confirm: true` is enough",
     },
     Setting {
         name: PYTHON,

@@ -28,6 +28,18 @@ impl FileLock {
     /// # Errors
     /// File system errors.
     pub fn try_take(path: &Path) -> io::Result<Option<Self>> {
+        Self::take(path, File::try_lock)
+    }
+
+    /// Takes the lock together with others who do the same; none if it is held by [`Self::try_take`].
+    ///
+    /// # Errors
+    /// File system errors.
+    pub fn try_share(path: &Path) -> io::Result<Option<Self>> {
+        Self::take(path, File::try_lock_shared)
+    }
+
+    fn take(path: &Path, lock: fn(&File) -> Result<(), TryLockError>) -> io::Result<Option<Self>> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
@@ -38,7 +50,7 @@ impl FileLock {
                 .read(true)
                 .write(true)
                 .open(path)?;
-            match file.try_lock() {
+            match lock(&file) {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
@@ -102,6 +114,18 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn a_lock_is_shared_by_those_who_share_it_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.lock");
+        let shared = [FileLock::try_share(&path), FileLock::try_share(&path)];
+        let shared = shared.map(|lock| lock.unwrap().unwrap());
+        assert!(FileLock::try_take(&path).unwrap().is_none());
+        drop(shared);
+        let _held = FileLock::try_take(&path).unwrap().unwrap();
+        assert!(FileLock::try_share(&path).unwrap().is_none());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Architecture Invariant: no other room reads the environment or writes state to disk on its own. May import `base`, `wire`.
 
 pub mod allowance;
+mod confirm;
 mod endpoint;
 pub mod env;
 mod folders;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tracing_subscriber::filter::Targets;
 
+pub use super::confirm::Confirm;
 pub use super::endpoint::{Endpoint, Kind, endpoint};
 
 use super::endpoint::{self, Address};
@@ -33,6 +34,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// How long a tool call may take; none means that it depends on the client.
     pub call_budget: Option<Duration>,
+    /// Whose yes counts for what costs compute units.
+    pub confirm: Confirm,
     /// Log filter (`smart_colab=debug`).
     pub log_filter: Option<Targets>,
     /// A Python that has the executor's packages, to use instead of an environment of our own.
@@ -126,6 +129,7 @@ impl Settings {
             ));
         }
         let call_budget = collect_fault(&mut faults, call_budget(env)).flatten();
+        let confirm = collect_fault(&mut faults, Confirm::read(env)).unwrap_or_default();
         let log_filter = collect_fault(&mut faults, trace::setting(env)).flatten();
         let upload_dirs = upload_dirs(env, &mut faults, &mut warnings);
         let search_path = paths::search_path(env);
@@ -144,6 +148,7 @@ impl Settings {
                 .unwrap_or_else(|| data_dir.join("checkpoints")),
             data_dir,
             call_budget,
+            confirm,
             log_filter,
             python,
             browser: env.get(env::BROWSER).map(PathBuf::from),

@@ -63,11 +63,7 @@ pub(super) fn fit_to_schema(tool: &Tool, arguments: &mut JsonObject) -> Result<V
             }
             Some(given) => match wanted.fit(given) {
                 Some(fitting) => *given = fitting,
-                None => faults.push(format!(
-                    "`{name}` must be {}, not {}",
-                    wanted.in_words(),
-                    wanted.quote(given)
-                )),
+                None => faults.push(wanted.misfit(name, given)),
             },
         }
     }

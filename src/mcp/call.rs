@@ -164,6 +164,11 @@ impl Call {
             Progress::Job { job, newest } => self.report_job(job, newest),
             Progress::Count { done, total } => self.count(done, total),
             Progress::Transfer(transferred) => self.transferred(transferred),
+            Progress::Step {
+                done,
+                total,
+                message,
+            } => self.step(done, total, message),
             Progress::Left { name } => self.left.note(name),
         }
     }

@@ -197,6 +197,9 @@ pub(super) fn warning(notice: Notice) -> &'static str {
         Notice::Deleted => {
             "the notebook's file was deleted or renamed, and this is only in the document that the server still shares with open tabs: open_notebook with create: true writes it to this path again"
         }
+        Notice::Overtaken => {
+            "the notebook no longer has this as it was made: another program wrote its file meanwhile, or somebody edited the same cell. Look with get_cells"
+        }
         Notice::OpenElsewhere => {
             "a browser's tab has the notebook open and may overwrite this: reload it there"
         }

@@ -11,6 +11,7 @@ use crate::connection::Connection;
 use crate::document::Documents;
 use crate::edge::google::Google;
 use crate::edge::limits::Limits;
+use crate::edge::settings::Confirm;
 use crate::jobs::Jobs;
 use crate::lease::Lease;
 use crate::notebook::Notebooks;
@@ -41,6 +42,8 @@ pub struct Floors {
     pub uploads: Arc<Uploads>,
     /// The user's own call budget.
     pub call_budget: Option<Duration>,
+    /// Whose yes counts for what costs compute units.
+    pub confirm: Confirm,
     /// The user's folder for results.
     pub save_dir: PathBuf,
     /// The bridge's own folder.

@@ -8,6 +8,7 @@
 //! - `fault`: the fields of failed calls; `convert`: results and faults in MCP's form; `reply`: facts, output and
 //!   links in the bytes that a client keeps; `report`: reports and lists; `schema`: schemas that every client accepts;
 //! - `call`: a call's deadline, cancellation and progress; `clients`: what each client allows; `cancellation`: the user's stop or not;
+//!   `consent`: the user's agreement before what costs or destroys;
 //!   `left`: what goes on after a cancelled call;
 //! - [`words`]: the advice of the floors below, in the names of the tools;
 //! - `cells`, `notebook_runs`: runs of cells and of notebooks in MCP's form;
@@ -25,6 +26,7 @@ mod cancellation;
 mod cells;
 pub mod client;
 mod clients;
+mod consent;
 mod convert;
 mod fault;
 pub mod floors;

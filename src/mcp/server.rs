@@ -19,6 +19,7 @@ use tracing::Instrument;
 
 use super::arguments;
 use super::clients::Client;
+use super::consent::{Open, Round};
 use super::fault::Fault;
 use super::floors::Floors;
 use super::kernels;
@@ -42,6 +43,7 @@ pub struct Server {
     pub(super) floors: Arc<Floors>,
     pub(super) resources: Arc<Resources>,
     pub(super) left: Arc<Left>,
+    pub(super) open: Arc<Open>,
     router: Arc<ToolRouter<Self>>,
     /// Cancelled when the client has disconnected or this process ends: calls that end then were not cancelled by the client.
     leaving: CancellationToken,
@@ -55,6 +57,7 @@ impl Server {
             resources: Arc::new(Resources::new(floors.clone())),
             floors,
             left: Arc::default(),
+            open: Arc::default(),
             router: Arc::new(Self::all_tools()),
             leaving: CancellationToken::new(),
         }
@@ -190,7 +193,7 @@ impl ServerHandler for Server {
     async fn call_tool(
         &self,
         mut request: CallToolRequestParams,
-        context: RequestContext<RoleServer>,
+        mut context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let span = tracing::info_span!("call", tool = %request.name, execution = %JobId::fresh());
         let name = request.name.clone();
@@ -204,6 +207,9 @@ impl ServerHandler for Server {
         };
         if let Err(fault) = kernels::resolve(arguments, self.connection()).await {
             return Ok(CallToolResult::from(fault).into());
+        }
+        if let Some(round) = Round::of(&request) {
+            context.extensions.insert(round);
         }
         let cancelled = context.ct.clone();
         let call = self

@@ -96,14 +96,33 @@ impl<'a> Wanted<'a> {
                     .flat_map(JsonObject::keys)
                     .map(String::as_str)
                     .collect();
-                let required = &schema["required"];
+                let required = schema["required"].as_array().into_iter().flatten();
+                let required: Vec<&str> = required.filter_map(Value::as_str).collect();
                 format!(
-                    "a list of objects with {} (of which {required} must be there)",
-                    members.join(", ")
+                    "a list of objects with {} ({} is needed)",
+                    members.join(", "),
+                    required.join(", ")
                 )
             }
             Self::Text => "a string".to_owned(),
         }
+    }
+
+    /// Says what is wrong with the argument `name`.
+    pub(super) fn misfit(&self, name: &str, given: &Value) -> String {
+        if let Self::Objects(schema, root) = self
+            && let Some(Value::Array(items)) = read(given)
+        {
+            let wrong = |(at, item)| Some((at, misfit_in(item, schema, root)?));
+            if let Some((at, why)) = items.iter().enumerate().find_map(wrong) {
+                return format!("`{name}` must be {}: {name}[{at}] {why}", self.in_words());
+            }
+        }
+        format!(
+            "`{name}` must be {}, not {}",
+            self.in_words(),
+            self.quote(given)
+        )
     }
 
     /// Quotes a wrong value. Text may be secret, so a value given for one is not quoted.
@@ -140,15 +159,39 @@ fn defined<'a>(property: &'a Value, root: &'a JsonObject) -> &'a Value {
     definition.unwrap_or(property)
 }
 
+/// What is wrong with an object of this schema; none if nothing is.
+fn misfit_in(given: &Value, schema: &Value, root: &JsonObject) -> Option<String> {
+    let Some(members) = given.as_object() else {
+        return Some("is no object".to_owned());
+    };
+    let properties = schema["properties"].as_object()?;
+    if let Some(name) = members.keys().find(|name| !properties.contains_key(*name)) {
+        return Some(format!("has `{name}`, which is none of them"));
+    }
+    let is_required = |name: &String| {
+        let required = schema["required"].as_array();
+        required.is_some_and(|all| all.contains(&json!(name)))
+    };
+    properties
+        .iter()
+        .find_map(|(name, property)| match members.get(name) {
+            None | Some(Value::Null) => is_required(name).then(|| format!("has no `{name}`")),
+            Some(member) => {
+                let wanted = Wanted::of(property, root);
+                let is_wrong = wanted.fit(member).is_none();
+                is_wrong.then(|| format!("has a `{name}` that is not {}", wanted.in_words()))
+            }
+        })
+}
+
 /// Converts an object whose members have types.
 fn member_fit(given: &Value, schema: &Value, root: &JsonObject) -> Option<Value> {
+    if misfit_in(given, schema, root).is_some() {
+        return None;
+    }
     let mut fitting = given.as_object()?.clone();
     for (name, property) in schema["properties"].as_object()? {
-        let is_required = schema["required"]
-            .as_array()
-            .is_some_and(|all| all.contains(&json!(name)));
         match fitting.get_mut(name) {
-            None | Some(Value::Null) if is_required => return None,
             None | Some(Value::Null) => {
                 fitting.remove(name);
             }
@@ -231,10 +274,31 @@ mod tests {
             ),
             (json!([{"source": 1}]), None),
             (json!([{"tags": []}]), None),
+            (json!([{"source": "a", "depends_on": "b"}]), None),
             (json!(["a"]), None),
             (json!({"source": "a"}), None),
         ] {
             assert_eq!(wanted.fit(&given), expected, "{given}");
+        }
+        for (given, why) in [
+            (
+                json!([{"code": "a"}]),
+                "cells[0] has `code`, which is none of them",
+            ),
+            (
+                json!([{"source": "a"}, {"tags": []}]),
+                "cells[1] has no `source`",
+            ),
+            (
+                json!([{"source": "a", "tags": [1]}]),
+                "cells[0] has a `tags` that is not a list of strings",
+            ),
+            (json!(["a"]), "cells[0] is no object"),
+            (json!("a"), "(source is needed), not \"a\""),
+        ] {
+            let said = wanted.misfit("cells", &given);
+            assert!(said.ends_with(why), "{said}");
+            assert!(said.contains("objects with source, tags"), "{said}");
         }
     }
 

@@ -36,8 +36,9 @@ impl Fault for RunError {
     fn remedy(&self) -> Advice {
         match self {
             Self::Invalid(_) => {
-                Advice::from(Step::GetCells)
-                    + " shows the cells as they are. Correct this and call again."
+                Advice::from("Correct this and call again; nothing was run. ")
+                    + Step::GetCells
+                    + " shows the cells of a notebook with their ids and tags."
             }
             Self::Disk { .. } => {
                 "Make room on this computer's disk, or make the folder writable, and call again."

@@ -8,10 +8,10 @@ use super::record::{CellState, Options, Row};
 use crate::document::{Cell, Documents, Edit, Notebook, Target, fresh_id};
 use tokio::time::Instant;
 
-/// Tags, as papermill has them.
 /// Python's, which are no names.
 const KEYWORDS: &str = "False None True and as assert async await break class continue def del elif else except finally for from global if \
     import in is lambda nonlocal not or pass raise return try while with yield";
+/// Tags, as papermill has them.
 const PARAMETERS: &str = "parameters";
 const INJECTED: &str = "injected-parameters";
 /// Ids and tags that an error names.

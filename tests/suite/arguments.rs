@@ -41,6 +41,10 @@ fn every_argument_of_a_wrong_type_is_named_with_its_value() {
                 {
                     continue;
                 }
+                let came = match kind == "array" && given.is_array() {
+                    true => "[0] is no object",
+                    false => came,
+                };
                 let mut arguments = json!({});
                 arguments[argument.0] = given;
                 let answer = bridge.call(name, arguments);

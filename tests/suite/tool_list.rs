@@ -35,7 +35,13 @@ const EXPECTED_TOOLS: [ExpectedTool; 36] = [
         false,
     ),
     ("list_colab_runtimes", &[], &[], true, false),
-    ("unassign_colab_runtime", &["name"], &[], false, true),
+    (
+        "unassign_colab_runtime",
+        &["name"],
+        &["confirm"],
+        false,
+        true,
+    ),
     ("call_colab_tool", &["name"], &["arguments"], false, true),
     (
         "get_cells",

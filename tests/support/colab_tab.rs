@@ -21,8 +21,11 @@ const TICK: Duration = Duration::from_millis(20);
 pub(crate) struct ColabTab {
     stream: TcpStream,
     pub(crate) page: Arc<Mutex<Page>>,
-    thread: Option<JoinHandle<Option<u16>>>,
+    thread: Option<JoinHandle<Option<Closed>>>,
 }
+
+/// With what code and reason the other side has closed the connection.
+pub(crate) type Closed = (u16, String);
 
 /// What a tab shows, and how it behaves.
 #[derive(Default)]
@@ -38,6 +41,12 @@ pub(crate) struct Page {
     pub(crate) hides_outputs: bool,
     /// What it says in place of its cells.
     pub(crate) odd_answer: Option<Value>,
+    /// It reports the progress of each call.
+    pub(crate) reports: bool,
+    /// It has a tool that interrupts.
+    interrupts: bool,
+    /// What it sends before its answers.
+    news: Vec<Value>,
     made: u64,
     /// Requests of runs, in their order.
     running: VecDeque<(Value, String)>,
@@ -47,7 +56,13 @@ pub(crate) struct Page {
 impl ColabTab {
     /// Opens a tab that is to connect with what the dialog was given: `TOKEN&PORT`.
     pub(crate) fn open(pair: &str) -> Self {
-        Self::dial(Ipv4Addr::LOCALHOST.into(), pair, Arc::default()).unwrap()
+        Self::showing(Page::default(), pair)
+    }
+
+    /// The same with a page that behaves so.
+    pub(crate) fn showing(page: Page, pair: &str) -> Self {
+        let page = Arc::new(Mutex::new(page));
+        Self::dial(Ipv4Addr::LOCALHOST.into(), pair, page).unwrap()
     }
 
     /// The same where `localhost` is the other family.
@@ -109,8 +124,8 @@ impl ColabTab {
         page.calls.iter().filter(|(name, _)| name == tool).count()
     }
 
-    /// Waits for the other side to close the connection; returns its code.
-    pub(crate) fn closed(mut self) -> Option<u16> {
+    /// Waits for the other side to close the connection.
+    pub(crate) fn closed(mut self) -> Option<Closed> {
         self.thread.take().unwrap().join().unwrap()
     }
 
@@ -129,13 +144,15 @@ impl Drop for ColabTab {
     }
 }
 
-/// Serves until the connection ends; returns the code with which the other side closed it.
-fn serve(socket: &mut WebSocket<TcpStream>, page: &Mutex<Page>) -> Option<u16> {
+/// Serves until the connection ends; returns how the other side closed it.
+fn serve(socket: &mut WebSocket<TcpStream>, page: &Mutex<Page>) -> Option<Closed> {
     let mut unread = VecDeque::new();
     loop {
         match socket.read() {
             Ok(Message::Text(text)) => unread.push_back(serde_json::from_str(&text).unwrap()),
-            Ok(Message::Close(frame)) => return frame.map(|frame| frame.code.into()),
+            Ok(Message::Close(frame)) => {
+                return frame.map(|frame| (frame.code.into(), frame.reason.to_string()));
+            }
             Ok(_) => {}
             Err(Error::Io(error))
                 if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
@@ -152,8 +169,9 @@ fn serve(socket: &mut WebSocket<TcpStream>, page: &Mutex<Page>) -> Option<u16> {
         while let Some(answer) = page.run() {
             answers.push(answer);
         }
+        let messages = std::mem::take(&mut page.news).into_iter().chain(answers);
         drop(page);
-        for answer in answers {
+        for answer in messages {
             if socket.send(Message::text(answer.to_string())).is_err() {
                 return None;
             }
@@ -162,6 +180,13 @@ fn serve(socket: &mut WebSocket<TcpStream>, page: &Mutex<Page>) -> Option<u16> {
 }
 
 impl Page {
+    pub(crate) fn with_interrupts(interrupts: bool) -> Self {
+        Self {
+            interrupts,
+            ..Self::default()
+        }
+    }
+
     fn answer(&mut self, message: &Value) -> Option<Value> {
         let id = &message["id"];
         let result = match message["method"].as_str()? {
@@ -170,7 +195,7 @@ impl Page {
                 "capabilities": {"tools": {"listChanged": true}},
                 "serverInfo": {"name": "ColabMCP", "version": "1.0.0"},
             }),
-            "tools/list" => json!({"tools": tools()}),
+            "tools/list" => json!({"tools": tools(self.interrupts)}),
             "notifications/cancelled" => {
                 let id = &message["params"]["requestId"];
                 self.cancelled.push(id.clone());
@@ -180,6 +205,16 @@ impl Page {
                 let params = &message["params"];
                 let (name, arguments) = (params["name"].as_str().unwrap(), &params["arguments"]);
                 self.calls.push((name.to_owned(), arguments.clone()));
+                if self.reports {
+                    let token = &params["_meta"]["progressToken"];
+                    self.news.push(json!({
+                        "jsonrpc": "2.0", "method": "notifications/progress",
+                        "params": {"progressToken": token, "progress": 1, "total": 4, "message": format!("{name} is under way")},
+                    }));
+                }
+                if name == "wait_for_ever" {
+                    return None;
+                }
                 if name == "run_code_cell" {
                     let cell = arguments["cellId"].as_str().unwrap().to_owned();
                     self.running.push_back((id.clone(), cell));
@@ -265,14 +300,14 @@ fn text(value: &Value, is_error: bool) -> Value {
     json!({"content": [{"type": "text", "text": value.to_string()}], "isError": is_error})
 }
 
-fn tools() -> Vec<Value> {
+fn tools(interrupts: bool) -> Vec<Value> {
     let tool = |name: &str, arguments: &[&str]| {
         let properties = arguments.iter().map(|name| ((*name).to_owned(), json!({})));
         let schema =
             json!({"type": "object", "properties": properties.collect::<serde_json::Map<_, _>>()});
         json!({"name": name, "description": format!("Does {name}."), "inputSchema": schema})
     };
-    vec![
+    let mut tools = vec![
         tool(
             "get_cells",
             &["cellIndexStart", "cellIndexEnd", "includeOutputs"],
@@ -284,5 +319,10 @@ fn tools() -> Vec<Value> {
         tool("move_cell", &["cellId", "cellIndex"]),
         tool("run_code_cell", &["cellId"]),
         tool("get_session_info", &["detail"]),
-    ]
+        tool("wait_for_ever", &[]),
+    ];
+    if interrupts {
+        tools.push(tool("interrupt_runtime", &[]));
+    }
+    tools
 }

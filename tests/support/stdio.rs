@@ -92,22 +92,27 @@ impl Bridge {
 
     /// The same as the client of this name does it.
     pub(crate) fn greeted_by(client: &str, command: Command) -> Self {
+        Self::greeted_with(client, json!({}), command)
+    }
+
+    /// The same as a client with these capabilities does it.
+    pub(crate) fn greeted_with(client: &str, capabilities: Value, command: Command) -> Self {
         let mut bridge = Self::start(command);
-        bridge.introduce(client, "2025-11-25");
+        bridge.introduce(client, "2025-11-25", capabilities);
         bridge.notify("notifications/initialized", json!({}));
         bridge
     }
 
     pub(crate) fn initialize(&mut self, version: &str) -> Value {
-        self.introduce("test", version)
+        self.introduce("test", version, json!({}))
     }
 
-    fn introduce(&mut self, client: &str, version: &str) -> Value {
+    fn introduce(&mut self, client: &str, version: &str, capabilities: Value) -> Value {
         self.request(
             "initialize",
             json!({
                 "protocolVersion": version,
-                "capabilities": {},
+                "capabilities": capabilities,
                 "clientInfo": {"name": client, "version": "1"},
             }),
         )
@@ -196,7 +201,6 @@ impl Bridge {
         line.unwrap_or_else(|_| panic!("silence; stderr: {}", self.stderr()))
     }
 
-    /// Returns stderr so far.
     pub(crate) fn stderr(&self) -> String {
         String::from_utf8_lossy(&self.stderr.lock().unwrap()).into_owned()
     }

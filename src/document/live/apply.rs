@@ -1,5 +1,6 @@
 //! Edits of a shared document, until the server has saved them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,6 +64,7 @@ impl LiveStore {
             Err(Fault::Refused(why)) => return Err(DocumentError::Refused { path, why }),
             Err(Fault::Unreadable(why)) => return Err(DocumentError::Unreadable { path, why }),
         };
+        let made = Arc::new(outcome.notebook);
         let mut notice = None;
         if let Some(Before(digest)) = outcome.changed {
             let settled = timeout_at(deadline, room.settle(SETTLE_TIMEOUT)).await;
@@ -74,11 +76,17 @@ impl LiveStore {
                     true => Notice::Deleted,
                     false => Notice::NotSaved,
                 });
+            } else if !is_kept(&room, edit, &made, outcome.index).await {
+                // The outputs of a run belong to nobody else, and are written again.
+                if matches!(edit, Edit::Outputs { .. }) {
+                    return Err(DocumentError::Contended { path });
+                }
+                notice = Some(Notice::Overtaken);
             }
         }
         Ok(Applied {
             path,
-            notebook: Arc::new(outcome.notebook),
+            notebook: made,
             index: outcome.index,
             notice,
         })
@@ -129,6 +137,54 @@ fn change(room: &Room, edit: &mut Edit, may_be_there: bool) -> Result<Outcome, F
             changed,
         })
     })
+}
+
+/// Whether the shared document still has an edit that made `made` of it. Where another program has written the file, the server reads that in place
+/// of what it has not saved yet.
+async fn is_kept(
+    room: &Arc<Room>,
+    edit: &Edit,
+    made: &Arc<Notebook>,
+    index: Option<usize>,
+) -> bool {
+    let (room, edit, made) = (room.clone(), edit.clone(), made.clone());
+    let look = blocking(move || {
+        let mut transaction = room.doc().transact_mut();
+        let text = Shared::of(&mut transaction).text(&transaction);
+        if text == made.text {
+            return true;
+        }
+        let Ok(now) = Notebook::parse(text.into_bytes()) else {
+            return false;
+        };
+        match (&edit, index) {
+            (Edit::Outputs { cell, .. }, Some(index)) => {
+                let outputs = |notebook: &Notebook, at: usize| {
+                    notebook.value(&notebook.cells()[at])["outputs"].take()
+                };
+                // Somebody may have deleted the cell.
+                now.find(cell, None)
+                    .is_ok_and(|at| outputs(&now, at) == outputs(&made, index))
+            }
+            (Edit::Move { .. }, _) => order(&now, &made) == order(&made, &now),
+            _ => now.has(&edit).is_some(),
+        }
+    });
+    look.await
+}
+
+/// The ids of a notebook's cells that another one has too, in their order.
+fn order<'a>(notebook: &'a Notebook, other: &Notebook) -> Vec<&'a str> {
+    let known: HashSet<&str> = other
+        .cells()
+        .iter()
+        .filter_map(|cell| cell.id.as_deref())
+        .collect();
+    let ids = notebook
+        .cells()
+        .iter()
+        .filter_map(|cell| cell.id.as_deref());
+    ids.filter(|id| known.contains(id)).collect()
 }
 
 /// Shows the others which cell is edited.

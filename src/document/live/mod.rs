@@ -92,9 +92,10 @@ impl LiveStore {
         loop {
             let done = self.try_apply(place, &mut edit, tried > 1, deadline).await;
             match done {
-                Err(DocumentError::Runtime(RuntimeError::Unreachable { .. }))
-                    if tried < MAX_TRIES && Instant::now() + TRY_DELAY < deadline =>
-                {
+                Err(
+                    DocumentError::Runtime(RuntimeError::Unreachable { .. })
+                    | DocumentError::Contended { .. },
+                ) if tried < MAX_TRIES && Instant::now() + TRY_DELAY < deadline => {
                     tried += 1;
                     sleep(TRY_DELAY).await;
                 }

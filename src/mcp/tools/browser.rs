@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::base::advice::Advice;
 use crate::base::text::Excerpt;
-use crate::browser::TabError;
+use crate::browser::{Browser, Heard, TabError};
 use crate::caller::DEFAULT_CHARS;
 use crate::document::TAB;
 use crate::edge::opener;
@@ -138,7 +138,13 @@ impl Server {
         let (tool, arguments) = (args.name, args.arguments.unwrap_or_default());
         let answered = call::run(self, &context, budget, async |call| {
             call.await_turn().await;
-            tab.call(&tool, arguments, call.deadline - RESERVE).await
+            let hear = |heard: Heard| {
+                let said = heard.message.as_deref().unwrap_or_default();
+                call.step(heard.done, heard.total, said);
+            };
+            let until = call.deadline - RESERVE;
+            tab.call(&tool, arguments, until, &call.cancelled, &hear)
+                .await
         });
         let answer = answered.await?;
         let text = match answer.as_str() {
@@ -166,7 +172,10 @@ impl Server {
         let invitation = browser.invite(notebook).await?;
         documents.open_tab();
         if browser.tab().is_some() {
-            return Ok(connected());
+            return Ok(TabReport {
+                hint: second_tab(browser).map(Advice::from),
+                ..connected()
+            });
         }
         step(1.0, "no tab of Colab is connected yet");
         let mut is_shown = true;
@@ -223,6 +232,15 @@ fn connected() -> TabReport {
         token_and_port: None,
         hint: None,
     }
+}
+
+/// Why a second tab is not connected, and how it would be; none if there was none.
+pub(super) fn second_tab(browser: &Browser) -> Option<String> {
+    let seconds = browser.turned_away()?.elapsed().as_secs();
+    Some(format!(
+        "Another tab has tried to connect, {seconds} s ago, and was turned away: this server works in one tab at a time. To work in that one, ask the user to \
+         close the connected tab and reload the other, or call open_colab_browser_connection with its notebook_url. A second client works in a tab of its own."
+    ))
 }
 
 /// The client no longer waits; the tab can still connect.

@@ -12,7 +12,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::browser::tab::Run;
 use crate::connection::Checked;
+use crate::document::TAB;
 use crate::machine::{self, Concern};
 use crate::mcp::call;
 use crate::mcp::fault::Fault;
@@ -20,6 +22,7 @@ use crate::mcp::report::Report;
 use crate::mcp::roots::roots;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
+use crate::mcp::tools::browser::second_tab;
 use crate::mcp::tools::sessions::SessionFacts;
 use crate::runtime::{Machine, RuntimeError};
 use crate::wire::machine::{Compute, Gpu, Platform, Probe, Storage};
@@ -60,6 +63,26 @@ struct CheckReport {
     upload_dirs: Vec<String>,
     /// Seconds within which every call answers; code that takes longer runs on.
     call_limit_sec: u64,
+    /// The tab of Colab that is connected.
+    tab: Option<TabFacts>,
+}
+
+/// The notebook in a tab of Colab.
+#[derive(Debug, Serialize)]
+struct TabFacts {
+    /// Its name in the calls of the cell tools.
+    notebook: &'static str,
+    /// Whether they mean it where none is named.
+    is_default: bool,
+    connected_minutes: f64,
+    /// What was opened from here last.
+    opened: String,
+    /// Cells that were run from here and are still running.
+    running_cells: usize,
+    /// The tab's own tools.
+    tools: Vec<String>,
+    /// Which calls go there, and whether another tab was turned away.
+    hint: String,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -90,9 +113,9 @@ struct ProbeReport {
 impl Server {
     #[tool(
         title = "Check connection",
-        description = "Check whether the Colab runtime (or local Python) is reachable, with its free memory and sessions, the save folder, the folders that \
+        description = "Check whether the Colab runtime (or local Python) is reachable, with its free memory and sessions, a connected tab of Colab, the save folder, the folders that \
             uploads may come from, and the seconds that a call may take. Use it after a connection error: its suggestion says what to do. No other tool \
-            needs a check before it. Answers within 10 s.",
+            needs a check before it.",
         annotations(read_only_hint = true, open_world_hint = false)
     )]
     async fn check_colab_connection(
@@ -117,6 +140,7 @@ impl Server {
                 .map(shown)
                 .collect(),
             call_limit_sec: limit.as_secs(),
+            tab: self.tab_facts(),
         })
     }
 
@@ -146,6 +170,38 @@ impl Server {
 impl Server {
     pub(super) fn connection_tools() -> ToolRouter<Self> {
         Self::connection_router()
+    }
+
+    fn tab_facts(&self) -> Option<TabFacts> {
+        let browser = &self.floors.browser;
+        let tab = browser.tab()?;
+        let is_default = self
+            .floors
+            .documents
+            .named(None)
+            .is_ok_and(|name| name == TAB);
+        let named = if is_default {
+            ""
+        } else {
+            " if their notebook is colab:tab"
+        };
+        let mut hint = format!(
+            "get_cells, add_code_cell, add_text_cell, update_cell, delete_cell, move_cell and run_code_cell work in this tab{named}, call_colab_tool reaches its \
+             own tools; all other code runs on the runtime. A tab that was connected by hand may show another notebook than `opened`."
+        );
+        if let Some(second) = second_tab(browser) {
+            hint = format!("{hint} {second}");
+        }
+        let running = |(_, run): &(String, Run)| matches!(run, Run::Running { .. });
+        Some(TabFacts {
+            notebook: TAB,
+            is_default,
+            connected_minutes: (tab.since.elapsed().as_secs_f64() / 6.0).round() / 10.0,
+            opened: browser.opened(),
+            running_cells: tab.runs().values().filter(|run| running(run)).count(),
+            tools: (tab.tools().into_iter().map(|tool| tool.name.into_owned())).collect(),
+            hint,
+        })
     }
 
     async fn check(&self, deadline: Instant) -> ConnectionReport {

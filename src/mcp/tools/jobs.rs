@@ -12,6 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::caller::Progress;
+use crate::connection::State;
+use crate::document::TAB;
 use crate::jobs::overview::{Row, Source, Wanted};
 use crate::mcp::fault::Fault;
 use crate::mcp::report::{List, Report};
@@ -69,7 +71,7 @@ struct JobsFacts {
 struct InterruptArgs {
     /// Or the checkpoint_name under which it runs; default: the one running in `session`.
     job_id: Option<String>,
-    /// Default `main`.
+    /// Default `main`; `colab:tab` for the tab of Colab.
     session: Option<String>,
 }
 
@@ -181,6 +183,20 @@ impl Server {
         {
             return self.stop_notebook(run, STOP_TIMEOUT, &context).await;
         }
+        if args.session.as_deref() == Some(TAB) {
+            return Ok(Report(
+                self.interrupt_tab()
+                    .unwrap_or_else(InterruptReport::idle_tab),
+            )
+            .into());
+        }
+        let is_default = args.job_id.is_none() && args.session.is_none();
+        if is_default
+            && self.connection().state() == State::NotConfigured
+            && let Some(report) = self.interrupt_tab()
+        {
+            return Ok(Report(report).into());
+        }
         let target = match args.job_id.as_deref() {
             Some(id) => Target::Job(self.floors.checkpoints.job_named(id)?),
             None => Target::Session(args::session_or_main(args.session)?),
@@ -200,6 +216,10 @@ impl Server {
                 .await
         });
         Ok(match done.await? {
+            Stopped::Code(done) if is_default && done.job.is_none() => {
+                let in_tab = self.interrupt_tab();
+                Report(in_tab.unwrap_or_else(|| InterruptReport::of(*done))).into()
+            }
             Stopped::Code(done) => Report(InterruptReport::of(*done)).into(),
             Stopped::Transfer(look) => convert::stopped_transfer(look, self.client(&context)),
         })
@@ -263,6 +283,16 @@ fn seconds(seconds: f64) -> String {
 }
 
 impl InterruptReport {
+    fn idle_tab() -> Self {
+        Self {
+            job_id: None,
+            state: None,
+            session: TAB.to_owned(),
+            queued_jobs: None,
+            message: "No cell that was run from here is running in a tab of Colab. A cell that the user runs there is stopped in Colab.".to_owned(),
+        }
+    }
+
     fn of(done: Interrupted) -> Self {
         let Interrupted {
             job,
@@ -297,6 +327,31 @@ impl InterruptReport {
 }
 
 impl Server {
+    /// Asks the tab of Colab to cancel the cells that were run from here; none if it runs none of them.
+    fn interrupt_tab(&self) -> Option<InterruptReport> {
+        let tab = self.floors.browser.tab()?;
+        let cells = tab.cancel_runs();
+        if cells.is_empty() {
+            return None;
+        }
+        let interrupts = |name: &str| ["interrupt", "stop"].iter().any(|word| name.contains(word));
+        let mut names = tab.tools().into_iter().map(|tool| tool.name);
+        let way = match names.find(|name| interrupts(name)) {
+            Some(tool) => format!("call call_colab_tool with name {tool:?}, which the tab offers"),
+            None => "the tab offers no tool that interrupts, so ask the user to press Stop at the cell in Colab".to_owned(),
+        };
+        Some(InterruptReport {
+            job_id: None,
+            state: None,
+            session: TAB.to_owned(),
+            queued_jobs: None,
+            message: format!(
+                "Running in the tab of Colab: {}. The tab was sent a cancellation, which Colab may ignore: {way}. get_cells shows the outputs.",
+                cells.join(", ")
+            ),
+        })
+    }
+
     pub(super) fn job_tools() -> ToolRouter<Self> {
         Self::job_router()
     }

@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use rmcp::handler::server::tool::ToolRouter;
 use rmcp::handler::server::wrapper::Parameters;
-use rmcp::model::CallToolResult;
+use rmcp::model::{CallToolResponse, CallToolResult};
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use crate::colab::machines::table;
 use crate::colab::{self, ColabError, Machines, Plane, Wanted};
 use crate::edge::limits::{Limits, amount};
 use crate::edge::settings::Endpoint;
 use crate::mcp::call::{self, Call};
+use crate::mcp::consent::{Consent, Question};
 use crate::mcp::fault::Fault;
 use crate::mcp::report::{List, Report};
 use crate::mcp::schema;
@@ -24,6 +25,8 @@ use crate::mcp::server::Server;
 
 /// Left of a call's time for its answer.
 const RESERVE: Duration = Duration::from_secs(2);
+/// For a machine to say what runs there.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(8);
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct AssignArgs {
@@ -43,6 +46,8 @@ struct AssignArgs {
 struct UnassignArgs {
     /// From list_colab_runtimes.
     name: String,
+    /// The user has agreed.
+    confirm: Option<bool>,
 }
 
 /// A machine that was assigned.
@@ -76,32 +81,37 @@ impl Server {
     #[tool(
         title = "Assign a Colab machine",
         input_schema = schema::input::<AssignArgs>(),
-        description = "Have Colab assign a machine to the user's Google account, and run code there from then on. It costs compute units until \
-            unassign_colab_runtime gives it back: ask the user first.",
+        description = "Have Colab assign a machine to the user's Google account, and run code there. It costs compute units until \
+            unassign_colab_runtime gives it back: the user is asked.",
         annotations(read_only_hint = false, destructive_hint = false, idempotent_hint = false, open_world_hint = true)
     )]
     async fn assign_colab_runtime(
         &self,
         Parameters(args): Parameters<AssignArgs>,
         context: RequestContext<RoleServer>,
-    ) -> Result<Report<AssignReport>, Fault> {
-        let plane = self.plane()?;
+    ) -> Result<CallToolResponse, Fault> {
+        let (plane, budget) = (self.plane()?, self.budget(&context));
         let limits = limits(args.max_hours, args.max_units)?.and(self.floors.limits);
-        if args.confirm != Some(true) {
-            let quota = self.ask_colab(&context, plane.quota()).await?;
-            return Err(Fault::new(
-                "invalid_argument",
-                format!("a machine costs compute units until it is given back ({limits}): {quota}"),
-                "Ask the user. If they agree, call again with confirm: true. Nothing was done.",
-                false,
-            ));
-        }
         let wanted = Wanted::named(args.accelerator, args.high_ram.unwrap_or(false));
-        let budget = self.budget(&context);
-        let done = call::run(self, &context, budget, async |call| {
-            self.assign(plane, wanted, limits, &call).await
-        });
-        done.await.map(Report)
+        call::run(self, &context, budget, async |call| {
+            let quota = in_time(&call, plane.quota()).await?;
+            let memory = if wanted.high_ram { " and more memory" } else { "" };
+            let question = Question {
+                about: format!("assign {wanted}{memory} ({limits})"),
+                text: format!(
+                    "Have Colab assign {wanted}{memory}? It costs compute units until it is given back ({limits}). {quota}"
+                ),
+                costs_units: true,
+            };
+            let confirmed = args.confirm == Some(true);
+            match self.consent(&context, &call, &question, confirmed).await? {
+                Consent::Given => {}
+                Consent::Asking(asking) => return Ok((*asking).into()),
+            }
+            let assigned = self.assign(plane, wanted, limits, &call).await?;
+            Ok(CallToolResult::from(Report(assigned)).into())
+        })
+        .await
     }
 
     #[tool(
@@ -115,7 +125,11 @@ impl Server {
     ) -> Result<CallToolResult, Fault> {
         let (plane, machines) = (self.plane()?, self.machines());
         let looking = async { Ok((machines.look(&*plane).await?, plane.quota().await?)) };
-        let (machines, quota) = self.ask_colab(&context, looking).await?;
+        let budget = self.budget(&context);
+        let asked = call::run(self, &context, budget, async |call| {
+            in_time(&call, looking).await
+        });
+        let (machines, quota) = asked.await?;
         let facts = ListFacts {
             success: true,
             machines: machines.len(),
@@ -135,22 +149,48 @@ impl Server {
         &self,
         Parameters(args): Parameters<UnassignArgs>,
         context: RequestContext<RoleServer>,
-    ) -> Result<Report<UnassignReport>, Fault> {
-        let (plane, machines) = (self.plane()?, self.machines());
+    ) -> Result<CallToolResponse, Fault> {
+        let (plane, machines, budget) = (self.plane()?, self.machines(), self.budget(&context));
         let name = args.name.trim_start_matches("colab:").to_owned();
-        let giving_back = async {
-            let assigned = machines.look(&*plane).await?;
+        call::run(self, &context, budget, async |call| {
+            let assigned = in_time(&call, machines.look(&*plane)).await?;
             if !assigned.iter().any(|(machine, _)| machine.endpoint == name) {
-                return Err(ColabError::Unknown(name.clone()));
+                return Err(ColabError::Unknown(name).into());
             }
-            machines.unassign(&*plane, &name).await
-        };
-        self.ask_colab(&context, giving_back).await?;
-        Ok(Report(UnassignReport {
-            success: true,
-            name,
-        }))
+            let jobs = self.work_on(&name, &call).await;
+            if !jobs.is_empty() {
+                let question = Question {
+                    about: format!("unassign {name}"),
+                    text: format!(
+                        "Give the machine {name} back to Colab? Code runs there and is ended ({}); its files and variables are lost.",
+                        jobs.join(", ")
+                    ),
+                    costs_units: false,
+                };
+                let confirmed = args.confirm == Some(true);
+                match self.consent(&context, &call, &question, confirmed).await? {
+                    Consent::Given => {}
+                    Consent::Asking(asking) => return Ok((*asking).into()),
+                }
+            }
+            in_time(&call, machines.unassign(&*plane, &name)).await?;
+            let report = UnassignReport {
+                success: true,
+                name,
+            };
+            Ok(CallToolResult::from(Report(report)).into())
+        })
+        .await
     }
+}
+
+/// Asks Colab as long as the call may take.
+async fn in_time<T>(
+    call: &Call,
+    asking: impl Future<Output = Result<T, ColabError>>,
+) -> Result<T, ColabError> {
+    let asked = timeout_at(call.deadline - RESERVE, asking).await;
+    asked.unwrap_or_else(|_| Err(ColabError::TimedOut("Colab".to_owned())))
 }
 
 impl Server {
@@ -166,18 +206,20 @@ impl Server {
         Machines::new(&self.floors.data_dir)
     }
 
-    /// Asks Colab as long as the call may take.
-    async fn ask_colab<T>(
-        &self,
-        context: &RequestContext<RoleServer>,
-        asking: impl Future<Output = Result<T, ColabError>>,
-    ) -> Result<T, Fault> {
-        let budget = self.budget(context);
-        let asked = call::run(self, context, budget, async |call| {
-            let asked = timeout_at(call.deadline - RESERVE, asking).await;
-            asked.unwrap_or_else(|_| Err(ColabError::TimedOut("Colab".to_owned())))
-        });
-        Ok(asked.await?)
+    /// The work under way on a machine, each as a session and its job; none if this process is not connected to it, or it does not answer.
+    async fn work_on(&self, name: &str, call: &Call) -> Vec<String> {
+        if self.connection().place() != Some(format!("colab:{name}")) {
+            return Vec::new();
+        }
+        let until = call.deadline.min(Instant::now() + LOOK_TIMEOUT);
+        let Ok((_, checked)) = self.connection().check(until).await else {
+            return Vec::new();
+        };
+        let sessions = checked.sessions.into_iter();
+        let running = sessions.filter_map(|session| Some((session.running_job?, session.name)));
+        running
+            .map(|(job, session)| format!("{job} in session {session}"))
+            .collect()
     }
 
     /// Has a machine assigned, and connects to it as far as the call's time allows.

@@ -48,6 +48,7 @@ enum Policy {
 #[derive(Debug, Deserialize, JsonSchema)]
 struct CellArgs {
     source: String,
+    /// Default code.
     r#type: Option<Kind>,
     tags: Option<Vec<String>>,
 }
@@ -56,17 +57,17 @@ struct CellArgs {
 struct NotebookArgs {
     /// Default the opened one.
     notebook: Option<String>,
-    /// Or those of a new one; type: default code.
+    /// Or of a new one, with ids cell-1, cell-2 …
     cells: Option<Vec<CellArgs>>,
     /// Set after the cell tagged `parameters`.
     parameters: Option<Map<String, Value>>,
     /// Seconds each cell may run, up to 43,200; default 600.
     timeout_sec: Option<u64>,
-    /// After errors that may pass; default 2.
+    /// Attempts after errors that may pass; default 2.
     max_retries: Option<u32>,
     /// Regex on `EName: evalue` for more such errors.
     retry_on: Option<String>,
-    /// Default `skip_dependents`.
+    /// After a failure; default `skip_dependents`.
     on_error: Option<Policy>,
     /// Start here: id or index.
     from_cell: Option<String>,
@@ -85,7 +86,7 @@ impl Server {
         input_schema = schema::input::<NotebookArgs>(),
         description = "Run a whole notebook on the runtime, with outputs written into it cell by cell, and a copy in the save folder at the end. It runs on by \
             itself: get_output with its name as job_id follows it, interrupt_execution ends it. Errors that may pass (connection, rate limit, GPU \
-            memory) are retried; what depends on a failed cell is skipped. Tags: depends_on:ID, force, skip-execution.",
+            memory) are retried; what depends on a failed cell is skipped. Tags of cells: depends_on:X (the id or a tag of an earlier cell), force, skip-execution.",
         annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = false, open_world_hint = true)
     )]
     async fn run_notebook(

@@ -2,11 +2,14 @@
 
 use rmcp::handler::server::tool::ToolRouter;
 use rmcp::handler::server::wrapper::Parameters;
+use rmcp::model::{CallToolResponse, CallToolResult};
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::mcp::call::Call;
+use crate::mcp::consent::{Consent, Question};
 use crate::mcp::fault::Fault;
 use crate::mcp::report::Report;
 use crate::mcp::schema;
@@ -163,69 +166,77 @@ impl Server {
         &self,
         Parameters(args): Parameters<RestartArgs>,
         context: RequestContext<RoleServer>,
-    ) -> Result<Report<RestartReport>, Fault> {
+    ) -> Result<CallToolResponse, Fault> {
         let name = args::session_or_main(args.session)?;
         let remove = args.remove.unwrap_or(false);
         let adopted = kernel_of_adopted(&name).filter(|_| !remove);
-        if adopted.is_some() && args.confirm != Some(true) {
-            return Err(Fault::new(
-                "invalid_argument",
-                format!(
-                    "session {name} is the kernel of a notebook: a restart ends what runs there and loses its variables, the user's own too"
-                ),
-                "Ask the user. If they agree, call again with confirm: true. Nothing was done.",
-                false,
-            ));
-        }
         let budget = self.budget(&context);
-        let report: RuntimeResult<RestartReport> =
+        let done: RuntimeResult<Result<CallToolResponse, Fault>> =
             call::ask(self, &context, budget, async |call| {
-                call.await_turn().await;
-                let jobs = &self.floors.jobs;
-                if remove {
-                    let ended_jobs = jobs.remove_session(&name, call.deadline).await?;
-                    let message = match kernel_of_adopted(&name) {
-                        Some(_) => format!(
-                            "Session {name} was let go: the notebook's kernel and its variables stay, and running code in it connects again."
+                if adopted.is_some() {
+                    let question = Question {
+                        about: format!("restart {name}"),
+                        text: format!(
+                            "Restart the kernel of a notebook (session {name})? What runs there is ended, and its variables are lost, the user's own too."
                         ),
-                        None => format!(
-                            "Session {name} was removed. Running code in it creates it again."
-                        ),
+                        costs_units: false,
                     };
-                    return Ok(RestartReport {
-                        session: None,
-                        ended_jobs,
-                        message,
-                    });
+                    let confirmed = args.confirm == Some(true);
+                    match self.consent(&context, &call, &question, confirmed).await {
+                        Ok(Consent::Given) => {}
+                        Ok(Consent::Asking(asking)) => return Ok(Ok((*asking).into())),
+                        Err(fault) => return Ok(Err(fault)),
+                    }
                 }
-                call.say("restarting the session");
-                if let Some(kernel) = adopted {
-                    let ended_jobs = jobs.restart_adopted(kernel, call.deadline).await?;
-                    let message = format!(
-                        "The Jupyter Server restarted the kernel of session {name}: all variables are gone there, the user's own too. Run the setup again, \
-                         and tell the user that the notebook needs its cells run again."
-                    );
-                    return Ok(RestartReport {
-                        session: None,
-                        ended_jobs,
-                        message,
-                    });
-                }
-                let restarted = jobs.restart_session(&name, call.deadline).await?;
-                let message = format!(
-                    "Session {name} has a new Python process and no variables: run the setup again."
-                );
-                Ok(RestartReport {
-                    session: Some(restarted.session.into()),
-                    ended_jobs: restarted.ended_jobs,
-                    message,
-                })
+                call.await_turn().await;
+                let report = self.restart(&name, remove, &call).await?;
+                Ok(Ok(CallToolResult::from(Report(report)).into()))
             })
             .await;
         let advice = "It is not known whether the session was restarted: list_colab_variables shows whether its variables are gone.";
-        report
-            .map(Report)
-            .map_err(|error| unclear_first(error, advice))
+        done.map_err(|error| unclear_first(error, advice))?
+    }
+}
+
+impl Server {
+    async fn restart(&self, name: &str, remove: bool, call: &Call) -> RuntimeResult<RestartReport> {
+        let jobs = &self.floors.jobs;
+        if remove {
+            let ended_jobs = jobs.remove_session(name, call.deadline).await?;
+            let message = match kernel_of_adopted(name) {
+                Some(_) => format!(
+                    "Session {name} was let go: the notebook's kernel and its variables stay, and running code in it connects again."
+                ),
+                None => format!("Session {name} was removed. Running code in it creates it again."),
+            };
+            return Ok(RestartReport {
+                session: None,
+                ended_jobs,
+                message,
+            });
+        }
+        call.say("restarting the session");
+        if let Some(kernel) = kernel_of_adopted(name) {
+            let ended_jobs = jobs.restart_adopted(kernel, call.deadline).await?;
+            let message = format!(
+                "The Jupyter Server restarted the kernel of session {name}: all variables are gone there, the user's own too. Run the setup again, \
+                 and tell the user that the notebook needs its cells run again."
+            );
+            return Ok(RestartReport {
+                session: None,
+                ended_jobs,
+                message,
+            });
+        }
+        let restarted = jobs.restart_session(name, call.deadline).await?;
+        let message = format!(
+            "Session {name} has a new Python process and no variables: run the setup again."
+        );
+        Ok(RestartReport {
+            session: Some(restarted.session.into()),
+            ended_jobs: restarted.ended_jobs,
+            message,
+        })
     }
 }
 

@@ -14,7 +14,7 @@ use crate::support::executor::until_there;
 use crate::support::home::Home;
 use crate::support::jupyter::{Jupyter, TOKEN};
 use crate::support::lab_tab::Tab;
-use crate::support::stdio::{Bridge, PATIENCE};
+use crate::support::stdio::{Answer, Bridge, PATIENCE};
 
 /// Changes of each of two who work on one notebook: calls of tools, and keys.
 const CALLS: usize = 40;
@@ -128,6 +128,62 @@ fn notebooks_that_are_open_in_jupyterlab_are_edited_and_run_in_place() {
             .last()
             .is_some_and(|cell| cell["outputs"].is_array() && printed(cell) == "late\n")
     });
+}
+
+/// The server notices a changed file when it saves: it then reads the file in place of what it was to save.
+#[test]
+fn what_the_server_dropped_for_a_changed_file_is_not_called_saved() {
+    let (server, home) = (
+        Jupyter::lab(&["--YDocExtension.file_poll_interval=600"]),
+        Home::new(),
+    );
+    let mut bridge = connect(&home, &server.url());
+    let open = json!({"notebook": "both.ipynb", "create": true});
+    bridge.call("open_notebook", open).succeeded();
+    let code = "import os, time\nopen('begun', 'w')\nwhile not os.path.exists('go'): time.sleep(0.02)\nprint('done')";
+    let added = bridge.call("add_code_cell", json!({"code": code}));
+    added.succeeded();
+    let file = server.root().join("both.ipynb");
+    let write_theirs = |text: &str| {
+        let mut notebook = check(&file);
+        let cell = json!({"cell_type": "markdown", "id": text, "metadata": {}, "source": [text]});
+        notebook["cells"].as_array_mut().unwrap().push(cell);
+        fs::write(&file, notebook.to_string()).unwrap();
+    };
+
+    write_theirs("theirs");
+    let dropped = bridge.call("add_text_cell", json!({"content": "ours"}));
+    dropped.succeeded();
+    assert!(
+        dropped.fact("warning").contains("no longer has this"),
+        "{}",
+        dropped.facts
+    );
+    let shown = bridge.call("get_cells", json!({}));
+    assert!(
+        shown.text.contains("theirs") && !shown.text.contains("ours"),
+        "{}",
+        shown.text
+    );
+    let again = bridge.call("add_text_cell", json!({"content": "ours"}));
+    assert_eq!(again.facts["warning"], Value::Null, "{}", again.facts);
+
+    let run = json!({"cell_id": added.fact("cell_id")});
+    let running = bridge.begin_call("run_code_cell", run);
+    until_there(&server.root().join("begun"));
+    write_theirs("more");
+    fs::write(server.root().join("go"), "").unwrap();
+    let ran = Answer::of(&bridge.answer(running));
+    assert!(ran.text.contains("done"), "{}", ran.text);
+    let notebook = check(&file);
+    let cells = notebook["cells"].as_array().unwrap();
+    assert_eq!(source_of(cells.last().unwrap()), "more");
+    let cell = cells
+        .iter()
+        .find(|cell| cell["id"] == added.fact("cell_id"));
+    let is_there = printed(cell.unwrap()) == "done\n";
+    let is_said = ran.fact("outputs") == "written into the cell";
+    assert_eq!(is_said, is_there, "{}", ran.facts);
 }
 
 #[tokio::test(flavor = "multi_thread")]

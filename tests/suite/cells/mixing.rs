@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Client, printed};
 use crate::cells::runs::{gated, root, until_written};
-use crate::support::executor::until_there;
+use crate::support::executor::{Executor, until_there};
 
 #[test]
 fn cells_after_the_end_of_their_python_process_are_not_run() {
@@ -110,4 +110,44 @@ fn a_cell_that_was_ended_from_outside_shows_it() {
     assert_eq!(printed(cell), "before\n");
     let last = cell["outputs"].as_array().unwrap().last().unwrap();
     assert_eq!(last["ename"], "KernelDied", "{cell}");
+}
+
+#[test]
+fn a_run_by_another_client_of_this_computer_is_named_and_single_cells_queue() {
+    let mut client = Client::with_new("clients.ipynb");
+    let first = client.add(&gated("clients"));
+    let second = client.add("print('second')");
+    let mut other = Executor::shared().bridge(&client.home, &[]);
+    let mut other = |tool: &str, cell: Option<&str>| {
+        let mut arguments = json!({"notebook": "clients.ipynb", "wait_sec": 0});
+        if let Some(cell) = cell {
+            arguments["cell_id"] = json!(cell);
+        }
+        other.call(tool, arguments)
+    };
+    client.call("run_cells", json!({"wait_sec": 0})).succeeded();
+    for (tool, cell) in [
+        ("run_cells", None),
+        ("run_notebook", None),
+        ("run_code_cell", Some(&*second)),
+    ] {
+        let refused = other(tool, cell);
+        refused.refused("busy");
+        assert!(
+            refused.fact("error").contains("another client"),
+            "{}",
+            refused.facts
+        );
+    }
+    fs::write(root("clients.go"), "").unwrap();
+    until_written(&client, 1, |cell| printed(cell) == "second\n");
+    client.until_cells(|shown| !shown.text.contains(" running"));
+
+    // A single cell waits for that of the other client, as one of this client would.
+    fs::remove_file(root("clients.go")).unwrap();
+    let run = json!({"cell_id": first, "wait_sec": 0});
+    client.call("run_code_cell", run).succeeded();
+    other("run_code_cell", Some(&second)).succeeded();
+    fs::write(root("clients.go"), "").unwrap();
+    client.until_cells(|shown| !shown.text.contains(" running"));
 }

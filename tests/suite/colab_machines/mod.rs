@@ -1,6 +1,7 @@
 //! Machines that Colab assigns to a Google account: Google's side is a fake, their Jupyter Servers are real.
 
 mod account;
+mod consent;
 mod limits;
 mod official;
 mod runtime;

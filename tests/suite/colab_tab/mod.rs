@@ -1,5 +1,6 @@
 //! The notebook in a tab of Colab: the cell tools in it, and tabs that go away.
 
+mod calls;
 mod chromium;
 mod doors;
 
@@ -177,7 +178,17 @@ fn a_second_tab_is_turned_away_while_the_first_one_lives_and_replaces_a_dead_one
     let home = Home::new();
     let (mut bridge, first, pair) = connected(&home);
     let second = ColabTab::open_by_v6(&pair);
-    assert_eq!(second.closed(), Some(1013));
+    let (code, reason) = second.closed().unwrap();
+    assert_eq!(code, 1013);
+    assert!(reason.contains("Close that one"), "{reason}");
+    let asked = bridge.call("open_colab_browser_connection", json!({}));
+    let checked = bridge.call("check_colab_connection", json!({}));
+    for hint in [
+        asked.fact("hint"),
+        checked.facts["tab"]["hint"].as_str().unwrap(),
+    ] {
+        assert!(hint.contains("one tab at a time"), "{hint}");
+    }
     bridge
         .call("add_code_cell", json!({"code": "first"}))
         .succeeded();

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{Answer, MARK, bridge, finish, run, succeeded};
 use crate::support::home::Home;
 use crate::support::jupyter::Jupyter;
+use crate::support::stdio::Bridge;
 
 #[test]
 fn code_runs_in_the_kernel_of_an_open_notebook_and_leaves_it_alive() {
@@ -44,6 +45,18 @@ fn code_runs_in_the_kernel_of_an_open_notebook_and_leaves_it_alive() {
     let refused = bridge.call("restart_session", session.clone());
     refused.refused("invalid_argument");
     assert!(refused.fact("hint").contains("confirm"), "{refused:?}");
+    // A client that can ask does so, and the model need not confirm.
+    let program = home.program(&[("COLAB_URL", &server.setting())]);
+    let mut asking = Bridge::greeted_with("test", json!({"elicitation": {}}), program);
+    let asked = asking.begin_call("restart_session", session.clone());
+    asking.until_heard(|message| message["method"] == "elicitation/create");
+    let question = asking.heard.pop().unwrap();
+    let text = question["params"]["message"].as_str().unwrap();
+    assert!(text.contains("variables are lost"), "{text}");
+    let no = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "decline"}});
+    asking.send_line(no.to_string());
+    Answer::of(&asking.answer(asked)).refused("declined");
+    assert!(asking.leave().status.success());
     let confirmed = json!({"session": session["session"], "confirm": true});
     let restarted = bridge.call("restart_session", confirmed);
     let ended = Answer::of(&bridge.answer(running));

@@ -57,6 +57,7 @@ fn faults_of_notebooks_on_the_runtime_are_worded_by_each_face() {
             why: JupyterError::Refused(text("500 Internal Server Error")),
         },
         &DocumentError::Contended { path: path() },
+        &DocumentError::BusyElsewhere { path: path() },
         &DocumentError::Runtime(unreachable()),
     ]);
     insta::assert_snapshot!(page);

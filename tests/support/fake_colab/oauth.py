@@ -105,6 +105,9 @@ class Token(Handler):
             "scope": " ".join(scopes),
             "token_type": "Bearer",
         }
+        if "openid" in scopes:
+            claims = base64.urlsafe_b64encode(b'{"email": "somebody@example.org"}').rstrip(b"=").decode()
+            body["id_token"] = f"header.{claims}.signature"
         if refresh is not None:
             self.state.refresh_tokens[refresh] = scopes
             body["refresh_token"] = refresh

@@ -1,0 +1,248 @@
+//! The user's agreement to what costs compute units or destroys their work, asked for through their client (MCP elicitation): a question with an
+//! empty form, to accept or to decline.
+//!
+//! Until 2025-11-25 the client is sent a request, and the call waits. Since 2026-07-28 the question is the answer to the call, and the client repeats
+//! the call with the user's answer. A client that cannot ask leaves the model's `confirm: true`.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use rmcp::RoleServer;
+use rmcp::model::{
+    CallToolRequestParams, ClientResult, ElicitRequest, ElicitRequestParams, ElicitResult,
+    ElicitationAction, ElicitationSchema, InputRequest, InputRequiredResult, ProtocolVersion,
+    ServerRequest,
+};
+use rmcp::service::{PeerRequestOptions, RequestContext};
+use serde_json::Value;
+use tokio::time::{Instant, sleep_until};
+
+use super::call::Call;
+use super::fault::Fault;
+use super::server::Server;
+use crate::base::lock::Lock;
+use crate::base::secret::random;
+use crate::edge::settings::Confirm;
+use crate::runtime::RuntimeError;
+
+/// The part of a call's time that is left for the work after the answer.
+const WORK_SHARE: u32 = 4;
+/// The only question of a call.
+const KEY: &str = "consent";
+/// Questions without an answer that are remembered.
+const MAX_OPEN: usize = 16;
+
+/// What the user is asked.
+pub(super) struct Question {
+    /// What a yes is valid for.
+    pub(super) about: String,
+    /// A question, and what a yes costs or destroys.
+    pub(super) text: String,
+    /// Whether a yes costs compute units: then `confirm: true` is no answer where the user can be asked.
+    pub(super) costs_units: bool,
+}
+
+pub(super) enum Consent {
+    Given,
+    /// The call's result, for the client to ask.
+    Asking(Box<InputRequiredResult>),
+}
+
+/// The questions that clients were given to ask. An answer counts once, and for what was asked.
+#[derive(Debug, Default)]
+pub(super) struct Open(Lock<VecDeque<(String, String)>>);
+
+/// The answer that a call brings, with the ticket of its question.
+#[derive(Debug, Clone)]
+pub(super) struct Round {
+    ticket: String,
+    /// None if it cannot be read.
+    answer: Option<ElicitationAction>,
+}
+
+enum Answer {
+    Said(ElicitationAction),
+    /// The client has failed to ask.
+    Failed,
+    Silent,
+}
+
+impl Round {
+    /// What a repeated call brings; none if the client was not asked before.
+    pub(super) fn of(request: &CallToolRequestParams) -> Option<Self> {
+        let read = |answer: &Value| serde_json::from_value::<ElicitResult>(answer.clone()).ok();
+        let answers = request.input_responses.as_ref();
+        let answer = answers.and_then(|answers| read(answers.get(KEY)?));
+        Some(Self {
+            ticket: request.request_state.clone()?,
+            answer: answer.map(|answer| answer.action),
+        })
+    }
+}
+
+impl Open {
+    /// Remembers a question.
+    fn issue(&self, about: &str) -> String {
+        let ticket = random();
+        let mut open = self.0.lock();
+        if open.len() == MAX_OPEN {
+            open.pop_front();
+        }
+        open.push_back((ticket.clone(), about.to_owned()));
+        ticket
+    }
+
+    /// Whether this was asked with this ticket, which is then used up.
+    fn redeem(&self, ticket: &str, about: &str) -> bool {
+        let mut open = self.0.lock();
+        let at = open.iter().position(|(known, _)| known == ticket);
+        let asked = at.and_then(|at| open.remove(at));
+        asked.is_some_and(|(_, known)| known == about)
+    }
+}
+
+impl Server {
+    /// Asks the user, and returns their yes, or the result with which the client asks. `confirmed` is the model's word.
+    ///
+    /// # Errors
+    /// Anything but a yes: then nothing may be done.
+    pub(super) async fn consent(
+        &self,
+        context: &RequestContext<RoleServer>,
+        call: &Call,
+        question: &Question,
+        confirmed: bool,
+    ) -> Result<Consent, Fault> {
+        let can_ask = self.floors.confirm == Confirm::User && can_ask(context);
+        if confirmed && !(can_ask && question.costs_units) {
+            return Ok(Consent::Given);
+        }
+        if !can_ask {
+            return Err(unconfirmed(question));
+        }
+        let is_modern = context
+            .protocol_version()
+            .is_some_and(|version| version >= ProtocolVersion::V_2026_07_28);
+        let answer = if is_modern {
+            let round = context.extensions.get::<Round>();
+            let is_it = |round: &&Round| self.open.redeem(&round.ticket, &question.about);
+            let Some(round) = round.filter(is_it) else {
+                let ticket = self.open.issue(&question.about);
+                return Ok(Consent::Asking(Box::new(asking(question, ticket))));
+            };
+            round.answer.clone().map_or(Answer::Failed, Answer::Said)
+        } else {
+            ask(context, call, question).await?
+        };
+        match answer {
+            Answer::Said(ElicitationAction::Accept) => Ok(Consent::Given),
+            Answer::Said(ElicitationAction::Decline) => Err(Fault::new(
+                "declined",
+                "the user was asked, and said no",
+                "Nothing was done. Go on without it, and ask again only if the user wants it.",
+                false,
+            )),
+            Answer::Said(_) => Err(Fault::new(
+                "cancelled",
+                "the question to the user was closed without an answer",
+                "Nothing was done. Ask the user in the conversation what they want; calling again shows the question again. A client without a user closes \
+                 each question: there the setting SMART_COLAB_CONFIRM=model makes confirm: true enough.",
+                false,
+            )),
+            Answer::Silent => Err(Fault::new(
+                "timed_out",
+                "the user was asked, and has not answered in the time of a call",
+                "Nothing was done, and the question was withdrawn. Tell the user that their answer is needed, then call again: that shows it again.",
+                true,
+            )),
+            Answer::Failed if confirmed => Ok(Consent::Given),
+            Answer::Failed => Err(unconfirmed(question)),
+        }
+    }
+}
+
+fn unconfirmed(question: &Question) -> Fault {
+    Fault::new(
+        "invalid_argument",
+        format!("this needs the user's agreement: {}", question.text),
+        "Ask the user. If they agree, call again with confirm: true. Nothing was done.",
+        false,
+    )
+}
+
+/// Whether the client can show a form. One that names no kind of question shows forms.
+fn can_ask(context: &RequestContext<RoleServer>) -> bool {
+    let capabilities = context.client_capabilities();
+    let asks = capabilities.and_then(|capabilities| capabilities.elicitation);
+    asks.is_some_and(|asks| asks.form.is_some() || asks.url.is_none())
+}
+
+fn request(question: &Question) -> ElicitRequest {
+    ElicitRequest::new(ElicitRequestParams::FormElicitationParams {
+        meta: None,
+        message: question.text.clone(),
+        requested_schema: ElicitationSchema::new(BTreeMap::new()),
+    })
+}
+
+fn asking(question: &Question, ticket: String) -> InputRequiredResult {
+    let request = InputRequest::Elicitation(request(question));
+    InputRequiredResult::new(Some([(KEY.to_owned(), request)].into()), Some(ticket))
+}
+
+/// Sends the question, and waits for the answer as long as there is then time for the work.
+async fn ask(
+    context: &RequestContext<RoleServer>,
+    call: &Call,
+    question: &Question,
+) -> Result<Answer, Fault> {
+    call.say("waiting for the user's answer");
+    let left = call.deadline.saturating_duration_since(Instant::now());
+    let until = call.deadline - left / WORK_SHARE;
+    let request = ServerRequest::ElicitRequest(request(question));
+    let options = PeerRequestOptions::no_options();
+    let sent = context.peer.send_cancellable_request(request, options);
+    let mut handle = match sent.await {
+        Ok(handle) => handle,
+        Err(error) => {
+            tracing::info!(%error, "the client was not asked");
+            return Ok(Answer::Failed);
+        }
+    };
+    let (answer, reason) = tokio::select! {
+        biased;
+        answered = &mut handle.rx => return Ok(match answered {
+            Ok(Ok(ClientResult::ElicitResult(answer))) => Answer::Said(answer.action),
+            Ok(Ok(_)) | Err(_) => Answer::Failed,
+            Ok(Err(error)) => {
+                tracing::info!(%error, "the client failed to ask the user");
+                Answer::Failed
+            }
+        }),
+        () = call.cancelled.cancelled() => (Err(RuntimeError::Cancelled.into()), "the call was cancelled"),
+        () = call.gone.cancelled() => (Err(RuntimeError::Cancelled.into()), "the call was cancelled"),
+        () = sleep_until(until) => (Ok(Answer::Silent), "nobody has answered in time"),
+    };
+    let _ = handle.cancel(Some(reason.to_owned())).await;
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_OPEN, Open};
+
+    #[test]
+    fn an_answer_counts_once_and_for_what_was_asked() {
+        let open = Open::default();
+        let ticket = open.issue("assign T4");
+        assert!(!open.redeem("guessed", "assign T4"));
+        assert!(open.redeem(&ticket, "assign T4"));
+        assert!(!open.redeem(&ticket, "assign T4"), "twice");
+        let ticket = open.issue("assign T4");
+        assert!(!open.redeem(&ticket, "assign A100"), "something else");
+        let oldest = open.issue("0");
+        for number in 1..=MAX_OPEN {
+            open.issue(&number.to_string());
+        }
+        assert!(!open.redeem(&oldest, "0"), "forgotten");
+    }
+}
