@@ -72,7 +72,6 @@ fn code_runs_and_the_rest_is_refused_with_the_reason() {
         "{check:?}"
     );
     for (tool, arguments) in [
-        ("list_colab_files", json!({})),
         ("list_colab_variables", json!({})),
         ("probe_colab_environment", json!({})),
         ("cleanup_colab", json!({})),
