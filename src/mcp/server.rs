@@ -21,7 +21,7 @@ use super::arguments;
 use super::clients::Client;
 use super::fault::Fault;
 use super::floors::Floors;
-use super::kernels;
+use super::kernels::Named;
 use super::left::Left;
 use super::methods;
 use super::resources::Resources;
@@ -41,6 +41,7 @@ pub struct Server {
     pub(super) floors: Arc<Floors>,
     pub(super) resources: Arc<Resources>,
     pub(super) left: Arc<Left>,
+    named: Arc<Named>,
     router: Arc<ToolRouter<Self>>,
     /// Cancelled when the client has disconnected or this process ends: calls that end then were not cancelled by the client.
     leaving: CancellationToken,
@@ -54,6 +55,7 @@ impl Server {
             resources: Arc::new(Resources::new(floors.clone())),
             floors,
             left: Arc::default(),
+            named: Arc::default(),
             router: Arc::new(Self::all_tools()),
             leaving: CancellationToken::new(),
         }
@@ -201,7 +203,7 @@ impl ServerHandler for Server {
             Ok(ignored) => ignored,
             Err(fault) => return Ok(CallToolResult::from(fault).into()),
         };
-        if let Err(fault) = kernels::resolve(arguments, self.connection()).await {
+        if let Err(fault) = self.named.resolve(arguments, self.connection()).await {
             return Ok(CallToolResult::from(fault).into());
         }
         let cancelled = context.ct.clone();
@@ -214,6 +216,7 @@ impl ServerHandler for Server {
         match answer {
             Ok(Ok(CallToolResponse::Complete(mut result))) => {
                 arguments::note_ignored(&mut result, tool, &ignored);
+                self.named.name_in(&mut result);
                 // The reply to a cancelled call is not sent.
                 if !cancelled.is_cancelled() {
                     self.left.name_in(&mut result);
