@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use super::nbformat::version;
 use crate::base::advice::{Advice, Step};
+use crate::base::causes::sentence;
 use crate::base::fault::Fault;
 use crate::base::ids::JobId;
 use crate::base::text::Excerpt;
@@ -126,6 +127,18 @@ pub enum DocumentError {
 }
 
 impl DocumentError {
+    /// Why the outputs of a run are not in its cell, as the end of a sentence.
+    #[must_use]
+    pub fn why_unwritten(&self) -> String {
+        match self {
+            Self::Refused {
+                why: Refusal::Changed { .. },
+                ..
+            } => "the cell was edited after its run began".to_owned(),
+            other => sentence(other),
+        }
+    }
+
     /// The failure of the Jupyter Server at `address` to do something with a notebook.
     pub(super) fn of_server(address: &str, path: &str, why: JupyterError) -> Self {
         match why {

@@ -206,6 +206,10 @@ impl ServerHandler for Server {
         if let Err(fault) = self.named.resolve(arguments, self.connection()).await {
             return Ok(CallToolResult::from(fault).into());
         }
+        if let Some(client) = context.client_info() {
+            let name = client.title.unwrap_or(client.name);
+            self.floors.documents.appear_for(&name);
+        }
         let cancelled = context.ct.clone();
         let call = self
             .router

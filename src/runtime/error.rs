@@ -128,11 +128,7 @@ pub enum RuntimeError {
     #[error("no notebook {name:?} has a kernel where code runs")]
     UnknownNotebook { name: String, known: Vec<String> },
     #[error("the Jupyter Server has no kernel {id}")]
-    UnknownKernel {
-        id: String,
-        /// The sessions that notebooks there offer.
-        known: Vec<String>,
-    },
+    UnknownKernel { id: String, known: Vec<String> },
     #[error("{}", .0.detail)]
     Refused(Problem),
 }
@@ -344,11 +340,9 @@ impl RuntimeError {
             Self::UnknownNotebook { known, .. } => {
                 format!("Open it on the Jupyter Server and run a cell, then call again. Those with a kernel are: {}.", known.join(", ")).into()
             }
-            Self::UnknownKernel { known, .. } if known.is_empty() => "No notebook has a kernel there now. Without a session of a notebook, code runs in a \
-                 session of its own."
-                .into(),
             Self::UnknownKernel { known, .. } => {
-                format!("It has ended, or the id is wrong. The sessions of notebooks there are: {}.", known.join(", ")).into()
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                format!("It has ended, or the id is wrong. The sessions of notebooks there are: {known}.").into()
             }
             Self::UnknownJob => "Check the job_id. If the call that named it got no answer from this machine, the code did not run here: \
                  send it again. If the job is older, its machine has been replaced by another: run the setup and the code again."

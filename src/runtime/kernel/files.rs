@@ -110,8 +110,10 @@ impl Files for Kernels {
             return Err(self.missing(&path).await);
         };
         let kind = kind(&entry);
+        let name = path.rsplit('/').next().unwrap_or_default();
         Ok(FileStat {
-            name: path.rsplit('/').next().unwrap_or_default().to_owned(),
+            // The root has no name on the server.
+            name: if name.is_empty() { "content" } else { name }.to_owned(),
             kind,
             size: entry.size.unwrap_or_default(),
             etag: (kind == FileType::File).then(|| etag(&entry)),

@@ -15,13 +15,7 @@ const MAX_COUNTED_BYTES: u64 = 64 << 20;
 const HEAD_BYTES: u64 = 8 << 10;
 const BINARY: &str = "application/octet-stream";
 /// Kinds that are no text, whatever their first bytes are.
-const NO_TEXT: [&str; 5] = [
-    "image/",
-    "audio/",
-    "video/",
-    "application/pdf",
-    "application/zip",
-];
+const NO_TEXT: [&str; 3] = ["image/", "application/pdf", "application/zip"];
 
 pub(super) async fn read(kernels: &Kernels, query: &ReadQuery) -> RuntimeResult<FileText> {
     let path = below_root(&query.path)?;
@@ -34,6 +28,8 @@ pub(super) async fn read(kernels: &Kernels, query: &ReadQuery) -> RuntimeResult<
     })
     .await?;
     let guessed = mime_guess::from_path(&path).first_raw();
+    // TypeScript's ending is one of videos, too.
+    let guessed = guessed.filter(|mime| head.contains(&0) || !mime.starts_with("video/"));
     let is_known = |kind: &&str| guessed.is_some_and(|mime| mime.starts_with(*kind));
     let is_text = !head.contains(&0)
         && (guessed == Some("image/svg+xml") || !NO_TEXT.iter().any(|kind| is_known(&kind)));

@@ -164,14 +164,15 @@ fn folders_lists_and_texts_are_those_of_the_server_and_the_rest_is_named() {
     let text: String = (1..=2000).map(|line| format!("line {line}\n")).collect();
     fs::write(root.join("log.txt"), text).unwrap();
     fs::write(root.join("table.csv"), "a,b\n1,2\n").unwrap();
+    fs::write(root.join("a.ts"), "let a: number;\n").unwrap();
     fs::write(root.join("data.parquet"), b"PAR1\0\0PAR1").unwrap();
     fs::write(root.join("half.smart-colab-0123456789ab.partial"), "h").unwrap();
     let first = bridge.call("list_colab_files", json!({"top": 2}));
-    assert_eq!(first.facts["total"], 4, "{first:?}");
-    assert_eq!(first.rows()[0]["name"], "copied/");
+    assert_eq!(first.facts["total"], 5, "{first:?}");
+    assert_eq!(first.rows()[1]["name"], "copied/");
     let next = json!({"cursor": first.facts["next_cursor"]});
     let next = bridge.call("list_colab_files", next);
-    assert_eq!(next.rows()[0]["name"], "log.txt", "{next:?}");
+    assert_eq!(next.rows()[0]["name"], "data.parquet", "{next:?}");
     let matching = bridge.call("list_colab_files", json!({"name": "*.c[rs]v"}));
     assert_eq!(matching.rows()[0]["name"], "table.csv", "{matching:?}");
 
@@ -181,6 +182,8 @@ fn folders_lists_and_texts_are_those_of_the_server_and_the_rest_is_named() {
     assert_eq!(end.facts["total_lines"], 2000, "{end:?}");
     let middle = read(json!({"path": "/content/log.txt", "line": 1000, "lines": 1}));
     assert!(middle.text.contains("line 1000\n"), "{middle:?}");
+    let source = read(json!({"path": "a.ts"}));
+    assert!(source.text.contains("number"), "{source:?}");
     let table = read(json!({"path": "table.csv"}));
     assert!(!table.is_error, "{table:?}");
     let binary = read(json!({"path": "data.parquet"}));
