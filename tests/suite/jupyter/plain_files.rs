@@ -10,6 +10,7 @@ use super::{bridge, content};
 use crate::support::cable::{Break, Cable, Fault, Way};
 use crate::support::home::Home;
 use crate::support::jupyter::{Jupyter, TOKEN};
+use crate::support::proxy::{Fault as Lost, Proxy};
 use crate::support::stdio::{Answer, Bridge, PATIENCE};
 
 /// Follows a transfer to its end.
@@ -51,9 +52,9 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_arrive_whole_through_cuts_and_no_chunk_twice() {
+async fn files_arrive_whole_through_cuts() {
     let (server, home) = (
-        Jupyter::server("/user/bob/", &["--debug"]).without_psutil(),
+        Jupyter::server("/user/bob/", &[]).without_psutil(),
         Home::new(),
     );
     let mut cable = Cable::to(server.address());
@@ -66,7 +67,6 @@ async fn files_arrive_whole_through_cuts_and_no_chunk_twice() {
     let (root, bytes) = (server.root(), content(11_000_000));
     fs::write(home.folder("results/up.bin"), &bytes).unwrap();
 
-    // Cut in a chunk, and where its answer is lost though the server has written it.
     let id = bridge.begin_call(
         "upload_to_colab",
         json!({"local_path": "up.bin", "remote_path": "runs/deep/there.bin"}),
@@ -74,33 +74,15 @@ async fn files_arrive_whole_through_cuts_and_no_chunk_twice() {
     for (way, at, what) in [
         (Way::ToExecutor, 2_000_000, Break::Reset),
         (Way::ToExecutor, 7_000_000, Break::Cut),
+        (Way::ToBridge, 0, Break::Cut),
     ] {
         cable
             .strike(Fault::At(way, at, what), Duration::from_secs(60))
             .await;
     }
-    cable
-        .strike(
-            Fault::At(Way::ToBridge, 0, Break::Cut),
-            Duration::from_secs(60),
-        )
-        .await;
     let answer = Answer::of(&bridge.answer(id));
     complete(&wait(&mut bridge, answer));
-    let there = root.join("runs/deep/there.bin");
-    assert!(fs::read(&there).unwrap() == bytes);
-    assert_eq!(names(&root.join("runs/deep")), ["there.bin"]);
-    let saved = |log: &str| log.matches("Saving chunk").count();
-    // Three chunks, of which a cut may have stopped two.
-    assert!((3..=5).contains(&saved(&server.log())), "{}", server.log());
-
-    // What is there already is not sent again; another is replaced, and the old one is not left beside it.
-    let before = saved(&server.log());
-    complete(&upload(&mut bridge, "up.bin", "runs/deep/there.bin"));
-    assert_eq!(saved(&server.log()), before);
-    fs::write(home.folder("results/up.bin"), "another").unwrap();
-    complete(&upload(&mut bridge, "up.bin", "runs/deep/there.bin"));
-    assert_eq!(fs::read(&there).unwrap(), b"another");
+    assert!(fs::read(root.join("runs/deep/there.bin")).unwrap() == bytes);
     assert_eq!(names(&root.join("runs/deep")), ["there.bin"]);
 
     fs::write(root.join("down.bin"), &bytes).unwrap();
@@ -135,6 +117,39 @@ async fn files_arrive_whole_through_cuts_and_no_chunk_twice() {
     let arrived = fs::read(home.folder("results/changed.bin")).unwrap();
     assert!(arrived == later || arrived == bytes);
     assert!(!home.everything().contains(TOKEN));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_has_done_and_not_answered_is_not_done_again() {
+    let (server, home) = (
+        Jupyter::server("/", &["--debug"]).without_psutil(),
+        Home::new(),
+    );
+    let proxy = Proxy::to(server.address());
+    let setting = format!("jupyter+http://{}/?token={TOKEN}", proxy.address());
+    let mut bridge = bridge(&home, &setting);
+    let (root, bytes) = (server.root(), content(9_000_000));
+    fs::write(home.folder("results/up.bin"), &bytes).unwrap();
+    let saved = || server.log().matches("Saving chunk").count();
+    proxy.on("PUT /api/contents/a/b/there", 3, Lost::LoseReply);
+    proxy.on("PATCH /api/contents/a/b/there", 1, Lost::LoseReply);
+    complete(&upload(&mut bridge, "up.bin", "a/b/there.bin"));
+    assert!(fs::read(root.join("a/b/there.bin")).unwrap() == bytes);
+    assert_eq!(names(&root.join("a/b")), ["there.bin"]);
+    assert_eq!(saved(), 3);
+
+    // What is there already is not sent.
+    complete(&upload(&mut bridge, "up.bin", "a/b/there.bin"));
+    assert_eq!(saved(), 3);
+
+    // Another is replaced, and the old one is not left beside it.
+    fs::write(home.folder("results/up.bin"), "another").unwrap();
+    proxy.on("PATCH /api/contents/a/b/there", 3, Lost::LoseReply);
+    complete(&upload(&mut bridge, "up.bin", "a/b/there.bin"));
+    let there = fs::read(root.join("a/b/there.bin"));
+    assert_eq!(there.unwrap(), b"another");
+    assert_eq!(names(&root.join("a/b")), ["there.bin"]);
+    assert_eq!(saved(), 4);
 }
 
 #[test]
