@@ -130,12 +130,17 @@ impl DocumentError {
     /// Why the outputs of a run are not in its cell, as the end of a sentence.
     #[must_use]
     pub fn why_unwritten(&self) -> String {
-        match self {
+        let is_edited = matches!(
+            self,
             Self::Refused {
                 why: Refusal::Changed { .. },
                 ..
-            } => "the cell was edited after its run began".to_owned(),
-            other => sentence(other),
+            }
+        );
+        if is_edited {
+            "the cell was edited after its run began".to_owned()
+        } else {
+            sentence(self)
         }
     }
 

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::error::JupyterError;
 use super::server::{ANSWER_TIMEOUT, Server, accepted, json_of};
 
 /// A kernel's start, on a slow machine.
 const KERNEL_TIMEOUT: Duration = Duration::from_secs(60);
-/// Looks for a kernel whose start was not answered.
-const MAX_LOOKS: u32 = 10;
+/// For a kernel whose start was not answered to be there. What comes later, the next start finds by its record.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Server {
@@ -80,15 +80,15 @@ impl Server {
         Ok(kernel["id"].as_str().map(str::to_owned))
     }
 
-    /// Returns the id if the server has such a kernel by now, or a little later: it may still be starting.
+    /// Returns the id if the server has such a kernel by now, or soon: it may still be starting.
     async fn find_started(&self, wanted: &str) -> Option<String> {
-        for _ in 0..MAX_LOOKS {
-            if self.has_kernel(wanted).await == Ok(true) {
-                return Some(wanted.to_owned());
+        let looking = async {
+            while self.has_kernel(wanted).await != Ok(true) {
+                sleep(LOOK_INTERVAL).await;
             }
-            sleep(LOOK_INTERVAL).await;
-        }
-        None
+        };
+        let found = timeout(LOOK_TIMEOUT, looking).await;
+        found.is_ok().then(|| wanted.to_owned())
     }
 
     /// Whether the server knows a kernel.

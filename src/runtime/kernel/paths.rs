@@ -108,7 +108,13 @@ impl Kernels {
                 };
             }
             JupyterError::Refused(said) => said,
-            other => return self.error(other),
+            error @ (JupyterError::Unreachable(_)
+            | JupyterError::TimedOut
+            | JupyterError::Broken(_)
+            | JupyterError::Untrusted(_)
+            | JupyterError::Stopped(_)
+            | JupyterError::Stranger(_)
+            | JupyterError::NoKernels(_)) => return self.error(error),
         };
         let detail = format!("The Jupyter Server answered {said} for {path:?}.");
         if NO_ROOM.iter().any(|sign| said.contains(sign)) {

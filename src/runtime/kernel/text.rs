@@ -31,8 +31,8 @@ pub(super) async fn read(kernels: &Kernels, query: &ReadQuery) -> RuntimeResult<
     // TypeScript's ending is one of videos, too.
     let guessed = guessed.filter(|mime| head.contains(&0) || !mime.starts_with("video/"));
     let is_known = |kind: &&str| guessed.is_some_and(|mime| mime.starts_with(*kind));
-    let is_text = !head.contains(&0)
-        && (guessed == Some("image/svg+xml") || !NO_TEXT.iter().any(|kind| is_known(&kind)));
+    let is_text =
+        !head.contains(&0) && (guessed == Some("image/svg+xml") || !NO_TEXT.iter().any(is_known));
     if !is_text {
         let nothing = Taken::default();
         return Ok(text(path, &file, guessed.unwrap_or(BINARY), None, nothing));
