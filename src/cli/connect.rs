@@ -83,7 +83,9 @@ async fn connect(endpoint: &Endpoint, settings: &Settings) -> ExitCode {
 
 fn describe(checked: &Checked) -> String {
     if let Some(reason) = &checked.lacks_executor {
-        return format!("it runs code only, as no executor can run there: {reason}");
+        return format!(
+            "it runs code and has files, and no more, as no executor can run there: {reason}"
+        );
     }
     let version = &checked.health.version;
     let memory = checked.health.memory_available_gb.unwrap_or_default();

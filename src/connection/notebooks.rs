@@ -25,7 +25,7 @@ impl Connection {
     /// Returns the runtime's Jupyter Server if it has this kernel; none if the runtime is not on one.
     ///
     /// # Errors
-    /// [`RuntimeError::UnknownNotebook`]; why that is not known by `deadline`.
+    /// [`RuntimeError::UnknownKernel`]; why that is not known by `deadline`.
     pub async fn server_of(
         &self,
         kernel: &str,
@@ -38,10 +38,11 @@ impl Connection {
             return Ok(Some(server));
         }
         let open = self.notebooks(deadline).await?;
-        Err(unknown(
-            kernel,
-            open.into_iter().map(|one| one.path).collect(),
-        ))
+        let session = |one: OpenNotebook| format!("notebook:{}", one.path);
+        Err(RuntimeError::UnknownKernel {
+            id: kernel.to_owned(),
+            known: open.into_iter().map(session).collect(),
+        })
     }
 
     /// Waits until `deadline` for the answer of the runtime's Jupyter Server.

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use super::nbformat::version;
 use crate::base::advice::{Advice, Step};
+use crate::base::causes::sentence;
 use crate::base::fault::Fault;
 use crate::base::ids::JobId;
 use crate::base::text::Excerpt;
@@ -129,6 +130,23 @@ pub enum DocumentError {
 }
 
 impl DocumentError {
+    /// Why the outputs of a run are not in its cell, as the end of a sentence.
+    #[must_use]
+    pub fn why_unwritten(&self) -> String {
+        let is_edited = matches!(
+            self,
+            Self::Refused {
+                why: Refusal::Changed { .. },
+                ..
+            }
+        );
+        if is_edited {
+            "the cell was edited after its run began".to_owned()
+        } else {
+            sentence(self)
+        }
+    }
+
     /// The failure of the Jupyter Server at `address` to do something with a notebook.
     pub(super) fn of_server(address: &str, path: &str, why: JupyterError) -> Self {
         match why {

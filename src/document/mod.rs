@@ -78,6 +78,8 @@ pub struct Documents {
     active: Arc<Active>,
     /// By their jobs.
     shown: Lock<BTreeMap<JobId, Worker>>,
+    /// Why outputs are not in their cells, by their jobs.
+    unwritten: Lock<BTreeMap<JobId, String>>,
     /// The folder of the notes on runs.
     folder: PathBuf,
 }
@@ -99,8 +101,20 @@ impl Documents {
             opened: Lock::default(),
             active: Arc::new(Active::new(folder.with_file_name("claims"))),
             shown: Lock::default(),
+            unwritten: Lock::default(),
             folder,
         }
+    }
+
+    /// Appears to the people who have a notebook open as the client with this name.
+    pub fn appear_for(&self, client: &str) {
+        self.store.live.appear_for(client);
+    }
+
+    /// Why the outputs of a job are not in the cell that it ran, once that is known.
+    #[must_use]
+    pub fn unwritten(&self, job: JobId) -> Option<String> {
+        self.unwritten.lock().get(&job).cloned()
     }
 
     /// The notebooks there are: those of the content root, or of a Jupyter Server whose kernels run on another machine.

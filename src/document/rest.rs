@@ -26,6 +26,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
 const FOLLOW_TIMEOUT: Duration = Duration::from_secs(600);
 const FOLLOW_DELAY: Duration = Duration::from_secs(2);
 const MAX_FOLLOW_DELAY: Duration = Duration::from_secs(60);
+/// Jobs whose outputs could not be written that are remembered; the oldest are forgotten.
+const MAX_UNWRITTEN: usize = 1_000;
 /// Longer than any job waits and runs.
 const MAX_FOLLOWED: Duration = Duration::from_secs(2 * MAX_TIMEOUT_SEC);
 
@@ -55,14 +57,17 @@ impl Documents {
         if self.jobs.place() != note.place {
             return Ok(None);
         }
-        self.write_job(
-            &note.path,
-            note.target(),
-            &note.version,
-            note.job_id,
-            deadline,
-        )
-        .await
+        let (target, job) = (note.target(), note.job_id);
+        let written = self.write_job(&note.path, target, &note.version, job, deadline);
+        let written = written.await?;
+        let why = match &written {
+            Some(Written::No(error)) => error.why_unwritten(),
+            Some(Written::Gone) => "the machine no longer has them".to_owned(),
+            Some(Written::Yes(_) | Written::Later | Written::Unrun) | None => return Ok(written),
+        };
+        tracing::info!(why, %job, "the outputs of a cell are not written");
+        self.note_unwritten(note, &why);
+        Ok(written)
     }
 
     /// Writes the outputs of a job once it has ended, then runs the rest of the plan if it has succeeded.
@@ -121,10 +126,7 @@ impl Documents {
                     .try_to_write(&held.note, Instant::now() + WRITE_TIMEOUT)
                     .await
                 {
-                    Ok(Some(written)) => {
-                        if let Written::No(error) = written {
-                            tracing::info!(%error, job = %id, "the outputs of a cell are not written");
-                        }
+                    Ok(Some(_)) => {
                         held.end();
                         return job;
                     }
@@ -138,6 +140,19 @@ impl Documents {
             delay = (2 * delay).min(MAX_FOLLOW_DELAY);
         }
         None
+    }
+
+    fn note_unwritten(&self, note: &Note, why: &str) {
+        let cell = match (&note.cell_id, note.cell_index) {
+            (Some(id), _) => format!("cell {id}"),
+            (None, index) => format!("cell {}", index.unwrap_or_default()),
+        };
+        let said = format!("not written into {cell} of {}: {why}", note.path);
+        let mut unwritten = self.unwritten.lock();
+        if unwritten.len() >= MAX_UNWRITTEN {
+            unwritten.pop_first();
+        }
+        unwritten.insert(note.job_id, said);
     }
 
     /// Finishes the cells whose runs an earlier process has left, on the runtime that this one is connected to.

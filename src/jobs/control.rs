@@ -15,7 +15,7 @@ use crate::connection::Connection;
 use crate::runtime::{Code, RuntimeError, RuntimeResult, Sessions};
 use crate::wire::event::Event;
 use crate::wire::job::Job;
-use crate::wire::session::{Restarted, Session, name_of_adopted};
+use crate::wire::session::{Restarted, Session, kernel_of_adopted, name_of_adopted};
 use crate::wire::state::JobState;
 
 /// How long an interrupt is retried after the caller has gone.
@@ -173,8 +173,15 @@ async fn interrupt(
 
 /// Explains what a queued job waits for, and the ways out; none where no other code runs in its session.
 pub(crate) fn explain_queue(job: &Job) -> Option<Advice> {
-    let running = job.behind?;
     let (id, session) = (job.id, &job.session);
+    let Some(running) = job.behind else {
+        kernel_of_adopted(session)?;
+        let waits = format!(
+            "The code has not started: it waits for a cell of the notebook's own that runs in session {session}, and runs when that has ended. The \
+             user can stop the cell in the notebook, and nothing here does. To run this code in another session, first take it out of the queue: "
+        );
+        return Some(Advice::from(waits) + Step::interrupt(id) + ".");
+    };
     let others = match job.queue_position {
         Some(position @ 2..) => format!(", and {} more before it", position - 1),
         _ => String::new(),

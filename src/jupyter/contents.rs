@@ -1,6 +1,6 @@
 //! The files of a Jupyter Server, by its Contents API. It knows no lock and no precondition: whoever writes last wins.
 
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -103,28 +103,15 @@ impl Server {
     /// # Errors
     /// As of [`Self::write_text`].
     pub async fn create_text(&self, path: &str, text: &str) -> Result<bool, JupyterError> {
-        for (at, _) in path.match_indices('/') {
-            let call = self.request(Method::PUT, &route(&path[..at]));
-            let call = call.json(&json!({"type": "directory"}));
-            match accepted(call.timeout(ANSWER_TIMEOUT).send().await).await {
-                // Another has made it in the same moment; where it is missing, so will be the file.
-                Ok(_) | Err(JupyterError::Refused(_)) => {}
-                Err(error) => return Err(error),
-            }
-        }
+        self.make_folders(path).await?;
         // Only renaming refuses to replace a file.
         let partial = format!("{path}.{}.partial", uuid::Uuid::now_v7().simple());
         self.write_text(&partial, text).await?;
-        let call = self.request(Method::PATCH, &route(&partial));
-        let call = call.json(&json!({"path": path})).timeout(ANSWER_TIMEOUT);
-        let answer = call.send().await;
-        let is_there = |answer: &reqwest::Response| answer.status() == StatusCode::CONFLICT;
-        if !answer.as_ref().is_ok_and(is_there) {
-            return accepted(answer).await.map(|_| true);
+        let is_new = self.rename(&partial, path).await?;
+        if !is_new {
+            self.delete_file(&partial).await?;
         }
-        let call = self.request(Method::DELETE, &route(&partial));
-        accepted(call.timeout(ANSWER_TIMEOUT).send().await).await?;
-        Ok(false)
+        Ok(is_new)
     }
 
     /// What is in a folder, without what is hidden; empty for the root.
@@ -148,12 +135,12 @@ impl Server {
     }
 }
 
-fn entry(value: Value) -> Result<Entry, JupyterError> {
+pub(super) fn entry(value: Value) -> Result<Entry, JupyterError> {
     let strange = |_| JupyterError::Stranger("it describes no file".to_owned());
     serde_json::from_value(value).map_err(strange)
 }
 
-fn route(path: &str) -> Vec<&str> {
+pub(super) fn route(path: &str) -> Vec<&str> {
     let steps = path.split('/').filter(|step| !step.is_empty());
     ["api", "contents"].into_iter().chain(steps).collect()
 }

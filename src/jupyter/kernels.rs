@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
 
 use super::error::JupyterError;
 use super::server::{ANSWER_TIMEOUT, Server, accepted, json_of};
 
 /// A kernel's start, on a slow machine.
 const KERNEL_TIMEOUT: Duration = Duration::from_secs(60);
+/// For a kernel whose start was not answered to be there. What comes later, the next start finds by its record.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Server {
     /// Returns the name of the kernel to run Python with: the default if that is Python.
@@ -51,16 +55,40 @@ impl Server {
         })
     }
 
-    /// Starts a kernel and returns its id.
+    /// Starts a kernel and returns its id: `wanted`, or another where the server chooses it. After a lost answer it is looked for by that id, so that
+    /// none is left behind.
     ///
     /// # Errors
-    /// The error of whatever answers; a kernel may have been started if it is not [`JupyterError::Unreachable`].
-    pub async fn start_kernel(&self, name: &str) -> Result<String, JupyterError> {
+    /// The error of whatever answers; a kernel may have been started, as `wanted`, if it is not [`JupyterError::Unreachable`].
+    pub async fn start_kernel(&self, name: &str, wanted: &str) -> Result<String, JupyterError> {
+        let named = json!({"name": name, "kernel_id": wanted});
+        let started = match self.post_kernel(&named).await {
+            // With `--gateway-url` it looks for that kernel on the other server, and starts none.
+            Ok(None) => self.post_kernel(&json!({"name": name})).await?,
+            Err(error @ (JupyterError::Broken(_) | JupyterError::TimedOut)) => {
+                return self.find_started(wanted).await.ok_or(error);
+            }
+            started => started?,
+        };
+        started.ok_or_else(|| JupyterError::Refused("a kernel without an id".to_owned()))
+    }
+
+    async fn post_kernel(&self, body: &Value) -> Result<Option<String>, JupyterError> {
         let call = self.request(Method::POST, &["api", "kernels"]);
-        let call = call.json(&json!({"name": name})).timeout(KERNEL_TIMEOUT);
+        let call = call.json(body).timeout(KERNEL_TIMEOUT);
         let kernel = json_of(accepted(call.send().await).await?).await?;
-        let id = kernel["id"].as_str().map(str::to_owned);
-        id.ok_or_else(|| JupyterError::Refused("a kernel without an id".to_owned()))
+        Ok(kernel["id"].as_str().map(str::to_owned))
+    }
+
+    /// Returns the id if the server has such a kernel by now, or soon: it may still be starting.
+    async fn find_started(&self, wanted: &str) -> Option<String> {
+        let looking = async {
+            while self.has_kernel(wanted).await != Ok(true) {
+                sleep(LOOK_INTERVAL).await;
+            }
+        };
+        let found = timeout(LOOK_TIMEOUT, looking).await;
+        found.is_ok().then(|| wanted.to_owned())
     }
 
     /// Whether the server knows a kernel.

@@ -7,6 +7,7 @@ mod attachment;
 mod channel;
 mod contents;
 mod error;
+mod files;
 mod kernels;
 mod message;
 mod meter;

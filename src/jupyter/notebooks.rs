@@ -49,11 +49,11 @@ impl Server {
         Ok(is_switched_on(&page))
     }
 
-    /// Joins the room of a notebook, whose path begins at the server's root.
+    /// Joins the room of a notebook, whose path begins at the server's root, as `name`.
     ///
     /// # Errors
     /// [`JupyterError::NotFound`] if there is no such notebook; the error of whatever answers.
-    pub async fn join(&self, path: &str) -> Result<Room, JupyterError> {
+    pub async fn join(&self, path: &str, name: &str) -> Result<Room, JupyterError> {
         let mut route = vec!["api", "collaboration", "session"];
         route.extend(path.split('/'));
         let call = self.request(Method::PUT, &route);
@@ -64,7 +64,7 @@ impl Server {
         let route = ["api", "collaboration", "room", &room];
         let session = text("sessionId");
         let socket = self.socket(&route, &[("sessionId", session)]).await?;
-        Room::over(socket, session).await
+        Room::over(socket, session, name).await
     }
 
     /// Whether a client has a notebook open together with its kernel, or may have. The path may begin above the server's root.

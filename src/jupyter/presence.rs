@@ -16,17 +16,27 @@ use yrs::sync::awareness::{AwarenessUpdate, AwarenessUpdateEntry};
 pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(12);
 
 /// What the others see, and how often it was reported.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Presence {
+    name: String,
     clock: u32,
     /// The text at whose end the cursor is.
     pub(super) cursor: Option<ID>,
 }
 
 impl Presence {
+    /// Appears under `name`.
+    pub(super) fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            clock: 0,
+            cursor: None,
+        }
+    }
+
     /// A message that shows it.
     pub(super) fn report(&mut self, client: ClientID) -> Message {
-        let name = "smart-colab";
+        let name = &self.name;
         let mut state = json!({"user": {
             "username": name, "name": name, "display_name": name, "initials": "SC", "color": "var(--jp-collaborator-color4)", "avatar_url": null,
         }});

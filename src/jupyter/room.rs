@@ -58,8 +58,8 @@ struct Shared {
 }
 
 impl Room {
-    /// Takes over an open WebSocket, and waits for the document. The others then see that this process is there.
-    pub(super) async fn over<S>(stream: S, session: &str) -> Result<Self, JupyterError>
+    /// Takes over an open WebSocket, and waits for the document. The others then see that `name` is there.
+    pub(super) async fn over<S>(stream: S, session: &str, name: &str) -> Result<Self, JupyterError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -68,7 +68,7 @@ impl Room {
         let shared = Arc::new(Shared {
             doc: Doc::new(),
             session: session.to_owned(),
-            presence: Lock::default(),
+            presence: Lock::new(Presence::new(name)),
             outgoing,
             asked: Lock::default(),
             answered: watch::Sender::new(0),

@@ -12,7 +12,7 @@ use crate::base::fault::Fault as _;
 use crate::base::text::Room;
 use crate::caller::DEFAULT_CHARS;
 use crate::document::{
-    CellRun, DocumentError, Notice, Page, Refusal, RunReport, TAB, TabRun, Written, names,
+    CellRun, DocumentError, Notice, Page, RunReport, TAB, TabRun, Written, names,
 };
 use crate::jobs::body::Part;
 
@@ -207,17 +207,6 @@ pub(super) fn warning(notice: Notice) -> &'static str {
 }
 
 fn not_written(error: &DocumentError) -> String {
-    let is_edited = matches!(
-        error,
-        DocumentError::Refused {
-            why: Refusal::Changed { .. },
-            ..
-        }
-    );
-    let why = if is_edited {
-        "the cell was edited after its run began".to_owned()
-    } else {
-        sentence(error)
-    };
+    let why = error.why_unwritten();
     format!("not written into the cell: {why}")
 }

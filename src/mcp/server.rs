@@ -22,7 +22,7 @@ use super::clients::Client;
 use super::consent::{Open, Round};
 use super::fault::Fault;
 use super::floors::Floors;
-use super::kernels;
+use super::kernels::Named;
 use super::left::Left;
 use super::methods;
 use super::reply;
@@ -44,6 +44,7 @@ pub struct Server {
     pub(super) resources: Arc<Resources>,
     pub(super) left: Arc<Left>,
     pub(super) open: Arc<Open>,
+    named: Arc<Named>,
     router: Arc<ToolRouter<Self>>,
     /// Cancelled when the client has disconnected or this process ends: calls that end then were not cancelled by the client.
     leaving: CancellationToken,
@@ -58,6 +59,7 @@ impl Server {
             floors,
             left: Arc::default(),
             open: Arc::default(),
+            named: Arc::default(),
             router: Arc::new(Self::all_tools()),
             leaving: CancellationToken::new(),
         }
@@ -205,11 +207,15 @@ impl ServerHandler for Server {
             Ok(ignored) => ignored,
             Err(fault) => return Ok(CallToolResult::from(fault).into()),
         };
-        if let Err(fault) = kernels::resolve(arguments, self.connection()).await {
+        if let Err(fault) = self.named.resolve(arguments, self.connection()).await {
             return Ok(CallToolResult::from(fault).into());
         }
         if let Some(round) = Round::of(&request) {
             context.extensions.insert(round);
+        }
+        if let Some(client) = context.client_info() {
+            let name = client.title.unwrap_or(client.name);
+            self.floors.documents.appear_for(&name);
         }
         let cancelled = context.ct.clone();
         let call = self
@@ -221,6 +227,7 @@ impl ServerHandler for Server {
         match answer {
             Ok(Ok(CallToolResponse::Complete(mut result))) => {
                 arguments::note_ignored(&mut result, tool, &ignored);
+                self.named.name_in(&mut result);
                 // The reply to a cancelled call is not sent.
                 if !cancelled.is_cancelled() {
                     self.left.name_in(&mut result);

@@ -125,6 +125,7 @@ impl NotebookRuns {
             return Ok(self.watch(&shelf, caller).await);
         };
         order::check(&stored.notebook)?;
+        let lacks_place = order.parameters.is_some() && !order::takes_parameters(&stored.notebook);
         let notebook = match &order.parameters {
             None => stored.notebook,
             Some(parameters) => {
@@ -137,6 +138,7 @@ impl NotebookRuns {
         let session = order.session.unwrap_or_else(|| session_of(&stored.path));
         let mut record = Record::new(place, stored.path, session, order.options, rows);
         record.is_to_restart = order.restart;
+        (record.notes).extend(lacks_place.then(|| order::NO_PARAMETERS.to_owned()));
         let claim = self.documents.claim(&record.path, record.id)?;
         shelf.forget_stop();
         shelf.save(&record)?;

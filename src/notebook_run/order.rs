@@ -116,6 +116,15 @@ fn check_needs(cells: impl Iterator<Item = (Option<String>, Vec<String>)>) -> Re
     Ok(())
 }
 
+/// Said where nothing shows what parameters a notebook takes: a cell of its own may set them again.
+pub(super) const NO_PARAMETERS: &str = "no cell is tagged parameters: they are set in a new first cell, and a cell that sets the same names later wins. \
+    Tag the cell with their defaults `parameters` to have them set after it";
+
+/// Whether a notebook has a cell for its parameters.
+pub(super) fn takes_parameters(notebook: &Notebook) -> bool {
+    tagged(notebook, PARAMETERS).is_some()
+}
+
 /// The edit that gives a notebook these parameters: a cell after the tagged one, or in place of an earlier one.
 pub(super) fn injection(
     notebook: &Notebook,
@@ -134,25 +143,26 @@ pub(super) fn injection(
         }
         source += &format!("\n{name} = {}", literal(value));
     }
-    let tagged = |tag: &str| {
-        let has_tag =
-            |cell: &Cell| cell.is_code() && notebook.tags(cell).iter().any(|own| own == tag);
-        notebook.cells().iter().position(has_tag)
-    };
-    Ok(match tagged(INJECTED) {
+    Ok(match tagged(notebook, INJECTED) {
         Some(index) => Edit::Update {
             cell: notebook.pinned(index).0,
             expect: None,
             source,
         },
         None => Edit::Insert {
-            index: Some(tagged(PARAMETERS).map_or(0, |index| index + 1)),
+            index: Some(tagged(notebook, PARAMETERS).map_or(0, |index| index + 1)),
             kind: "code",
             source,
             id: fresh_id(),
             tags: &[INJECTED],
         },
     })
+}
+
+/// The first code cell with this tag.
+fn tagged(notebook: &Notebook, tag: &str) -> Option<usize> {
+    let has_tag = |cell: &Cell| cell.is_code() && notebook.tags(cell).iter().any(|own| own == tag);
+    notebook.cells().iter().position(has_tag)
 }
 
 /// A value as Python writes it.

@@ -127,6 +127,8 @@ pub enum RuntimeError {
     UnknownSession { name: String, known: Vec<String> },
     #[error("no notebook {name:?} has a kernel where code runs")]
     UnknownNotebook { name: String, known: Vec<String> },
+    #[error("the Jupyter Server has no kernel {id}")]
+    UnknownKernel { id: String, known: Vec<String> },
     #[error("{}", .0.detail)]
     Refused(Problem),
 }
@@ -165,6 +167,7 @@ impl RuntimeError {
             | Self::OtherClient { .. }
             | Self::UnknownSession { .. }
             | Self::UnknownNotebook { .. }
+            | Self::UnknownKernel { .. }
             | Self::Elsewhere { .. }
             | Self::Changed { .. } => false,
         }
@@ -232,6 +235,7 @@ impl RuntimeError {
             | Self::OtherClient { .. }
             | Self::UnknownSession { .. }
             | Self::UnknownNotebook { .. }
+            | Self::UnknownKernel { .. }
             | Self::Elsewhere { .. }
             | Self::Changed { .. }
             | Self::Refused(_) => false,
@@ -264,6 +268,7 @@ impl RuntimeError {
             | Self::OtherClient { .. }
             | Self::UnknownSession { .. }
             | Self::UnknownNotebook { .. }
+            | Self::UnknownKernel { .. }
             | Self::Elsewhere { .. }
             | Self::Changed { .. } => Reach::Refused,
             Self::Broken { .. }
@@ -335,6 +340,10 @@ impl RuntimeError {
             Self::UnknownNotebook { known, .. } => {
                 format!("Open it on the Jupyter Server and run a cell, then call again. Those with a kernel are: {}.", known.join(", ")).into()
             }
+            Self::UnknownKernel { known, .. } => {
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                format!("It has ended, or the id is wrong. The sessions of notebooks there are: {known}.").into()
+            }
             Self::UnknownJob => "Check the job_id. If the call that named it got no answer from this machine, the code did not run here: \
                  send it again. If the job is older, its machine has been replaced by another: run the setup and the code again."
                 .into(),
@@ -363,6 +372,7 @@ impl Fault for RuntimeError {
             | Self::OtherClient { .. }
             | Self::UnknownSession { .. }
             | Self::UnknownNotebook { .. }
+            | Self::UnknownKernel { .. }
             | Self::Elsewhere { .. } => "not_found",
             // In both cases the user has to update one of the two sides.
             Self::Refused(problem) if problem.code == "incompatible_bridge" => {

@@ -1,7 +1,7 @@
 //! Where code runs: the requests that a [`Runtime`] answers, in four traits, and its errors.
 //!
 //! - [`executor`]: our executor over HTTP, or through a carrier: all of it;
-//! - [`kernel`]: a Jupyter Server's kernels, where no executor can run: code and sessions alone.
+//! - [`kernel`]: a Jupyter Server's kernels and files, where no executor can run: code, sessions and files alone.
 //!
 //! Architecture Invariant: only `executor/` knows the HTTP client. May import `base`, `wire`, `edge`, `jupyter`.
 //!
@@ -90,6 +90,10 @@ pub trait Sessions: Send + Sync {
 /// Files on the runtime's disk, in both directions.
 #[async_trait]
 pub trait Files: Send + Sync {
+    /// Whether files are copied one by one, and the pieces of an upload in order: without an executor there are no bundles, and only appending.
+    fn is_plain(&self) -> bool {
+        false
+    }
     async fn list_files(&self, query: &ListQuery) -> RuntimeResult<FileList>;
     /// With `digest`, the executor may answer `digest_pending`: ask again.
     async fn stat(&self, path: &str, digest: bool) -> RuntimeResult<FileStat>;

@@ -42,16 +42,14 @@ pub struct Iterations {
     pub numbers: Option<Vec<u64>>,
 }
 
-/// Whether a failing iteration ends the operation.
+/// Whether a failing iteration ends the operation, or is recorded, and the next one runs.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum OnError {
-    /// Ends the operation at that iteration.
     #[default]
     Stop,
-    /// Is recorded, and the next iteration runs.
     Skip,
 }
 

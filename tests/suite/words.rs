@@ -165,6 +165,14 @@ fn faults_of_the_runtime_are_worded_by_each_face() {
         },
         &RuntimeError::UnknownJob,
         &RuntimeError::OtherClient { log: path() },
+        &RuntimeError::UnknownKernel {
+            id: text("0199"),
+            known: vec![text("notebook:a.ipynb")],
+        },
+        &RuntimeError::UnknownKernel {
+            id: text("0199"),
+            known: Vec::new(),
+        },
         &RuntimeError::UnknownSession {
             name: text("b"),
             known: vec![text("main")],

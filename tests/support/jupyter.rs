@@ -9,7 +9,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
+use smart_colab::base::secret::Secret;
+use smart_colab::edge::settings::{Endpoint, Kind};
+use smart_colab::jupyter::Server;
 use tempfile::TempDir;
+use url::Url;
 
 use super::python::python;
 use super::stdio::PATIENCE;
@@ -220,6 +224,16 @@ impl Jupyter {
             panic!("{kernels:?}")
         };
         helper.clone()
+    }
+
+    /// A client beside the bridge.
+    pub(crate) fn client(&self) -> Server {
+        let endpoint = Endpoint {
+            kind: Kind::Jupyter,
+            url: Url::parse(&self.url()).unwrap(),
+            token: Secret::new(TOKEN),
+        };
+        Server::new(&endpoint).unwrap()
     }
 
     /// Sends a request to its REST API; returns status and body, or none if nothing answers.

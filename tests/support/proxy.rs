@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
@@ -224,6 +224,9 @@ async fn carry(mut client: TcpStream, state: Arc<Mutex<State>>) -> io::Result<()
             _ => {}
         }
         client.write_all(bytes).await?;
+        if reply.is_upgrade() {
+            copy_bidirectional(&mut client, &mut server).await?;
+        }
         if bytes.len() < reply.bytes.len() || reply.is_last {
             return Ok(());
         }
@@ -264,6 +267,11 @@ impl Message {
         String::from_utf8_lossy(&self.bytes[..self.head]).into_owned()
     }
 
+    /// Whether a WebSocket follows.
+    fn is_upgrade(&self) -> bool {
+        self.bytes.starts_with(b"HTTP/1.1 101")
+    }
+
     /// `METHOD /path?query`
     fn start_line(&self) -> String {
         let head = self.head();
@@ -288,7 +296,10 @@ async fn message(stream: &mut TcpStream) -> io::Result<Message> {
         let value = text.lines().find_map(|line| line.strip_prefix(name));
         value.map(|value| value.trim().to_owned())
     };
-    let is_reply = text.starts_with("http/");
+    let has_no_body = ["http/1.1 101", "http/1.1 204"]
+        .iter()
+        .any(|status| text.starts_with(status));
+    let is_reply = text.starts_with("http/") && !has_no_body;
     let is_chunked = field("transfer-encoding:").is_some_and(|value| value == "chunked");
     let length = field("content-length:").map(|length| length.parse::<usize>().unwrap());
     let is_last = field("connection:").is_some_and(|value| value == "close");

@@ -16,6 +16,7 @@ use super::error::DocumentError;
 use super::nbformat::Notebook;
 use super::places::Places;
 use super::store::{Applied, Created, NEW, Stored, blocking};
+use crate::base::lock::Lock;
 use crate::connection::Connection;
 use crate::jupyter::{JupyterError, Room, Server};
 use crate::runtime::RuntimeError;
@@ -26,10 +27,17 @@ use cells::Shared;
 const MAX_TRIES: u32 = 3;
 const TRY_DELAY: Duration = Duration::from_millis(300);
 
+/// The name to the people in a room, after that of the client.
+const NAME: &str = "smart-colab";
+/// Characters of a client's name.
+const MAX_CLIENT_CHARS: usize = 40;
+
 /// Notebooks in rooms.
 #[derive(Debug)]
 pub(super) struct LiveStore {
     connection: Arc<Connection>,
+    /// How this process appears to the people in a room.
+    name: Lock<String>,
 }
 
 /// The notebook of a call.
@@ -41,7 +49,19 @@ pub(super) struct Place {
 
 impl LiveStore {
     pub(super) fn new(connection: Arc<Connection>) -> Self {
-        Self { connection }
+        Self {
+            connection,
+            name: Lock::new(NAME.to_owned()),
+        }
+    }
+
+    /// Appears as this client's from now on.
+    pub(super) fn appear_for(&self, client: &str) {
+        let client: String = client.chars().filter(|c| !c.is_control()).collect();
+        let client: String = client.trim().chars().take(MAX_CLIENT_CHARS).collect();
+        if !client.is_empty() {
+            *self.name.lock() = format!("{client} ({NAME})");
+        }
     }
 
     fn failed(&self, path: &str, why: JupyterError) -> DocumentError {
@@ -50,7 +70,8 @@ impl LiveStore {
     }
 
     async fn join(&self, place: &Place, deadline: Instant) -> Result<Arc<Room>, DocumentError> {
-        let joining = timeout_at(deadline, place.server.join(&place.path)).await;
+        let name = self.name.lock().clone();
+        let joining = timeout_at(deadline, place.server.join(&place.path, &name)).await;
         match joining.unwrap_or(Err(JupyterError::TimedOut)) {
             Ok(room) => Ok(Arc::new(room)),
             Err(JupyterError::NotFound) => Err(DocumentError::Missing {

@@ -26,6 +26,7 @@ use crate::mcp::call;
 use crate::mcp::clients::Client;
 use crate::mcp::convert::{self, execution, log_range};
 use crate::mcp::fault::Fault;
+use crate::mcp::reply;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::words;
@@ -211,15 +212,21 @@ impl Server {
             query => query,
         };
         let reading = args.after.map_or(Reading::Whole, Reading::From);
+        let awaits_line = until.is_some();
         let seen = self.look(id, reading, until, wait, room, &context);
         let (view, query) = match (seen.await, query) {
             (Ok(Seen::Job(view)), Some(query)) => (view, query),
-            // Only without a cursor: what follows one is not known from the copy's end.
-            (Err(TaskError::Runtime(error)), None) if args.after.is_none() => {
-                let copy = jobs.read_old_copy(id, room, error).await;
+            (Err(TaskError::Runtime(error)), None) if !awaits_line => {
+                let copy = jobs.read_old_copy(id, args.after, room, error).await;
                 return Ok(log_range(copy?, client));
             }
-            (seen, _) => return Ok(seen_as(seen?, client)),
+            (seen, _) => {
+                let mut result = seen_as(seen?, client);
+                if let Some(said) = self.floors.documents.unwritten(id) {
+                    reply::note(&mut result, "outputs", said);
+                }
+                return Ok(result);
+            }
         };
         let query = match args.after {
             Some(_) => query.of_new(view.log_at.unwrap_or(u64::MAX)),

@@ -250,8 +250,8 @@ impl ConnectionReport {
         let version = lacks_executor.is_none().then_some(health.version.clone());
         let suggestion = if let Some(reason) = lacks_executor {
             format!(
-                "Ready for code alone: run_code_quick and run_code_long. No executor can run there ({reason}), so files, variables, chunked operations and notebook \
-                 runs are refused, and a reply with output_complete: false may lack output."
+                "Ready for code, files and notebooks. No executor can run there ({reason}), so lists of variables, chunked operations, previews of binary files and the \
+                 machine's state are refused, and a reply with output_complete: false may lack output."
             )
         } else if machine::is_memory_short(&health) {
             "Memory is nearly used up: delete large variables or call cleanup_colab before running more.".to_owned()

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::fault::Fault;
 use super::slot::Slot;
 use crate::jupyter::{JupyterError, Server};
@@ -42,10 +44,19 @@ impl Helper {
     /// Starts a kernel, records it, and returns its id.
     pub(super) async fn start_kernel(&mut self) -> Result<String, Fault> {
         let name = self.server.python_kernel().await?;
-        let kernel = self.server.start_kernel(&name).await?;
-        self.kernel = Some(kernel.clone());
-        self.slot.record(&kernel)?;
+        // Recorded before: if this process dies, the next one finds it.
+        let wanted = Uuid::now_v7().to_string();
+        self.record(&wanted)?;
+        let kernel = self.server.start_kernel(&name, &wanted).await?;
+        if kernel != wanted {
+            self.record(&kernel)?;
+        }
         Ok(kernel)
+    }
+
+    fn record(&mut self, kernel: &str) -> Result<(), Fault> {
+        self.kernel = Some(kernel.to_owned());
+        self.slot.record(kernel)
     }
 
     /// Deletes the kernel. What was started beside it goes on.

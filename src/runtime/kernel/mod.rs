@@ -2,13 +2,18 @@
 //!
 //! Code is sent once and never again. Output comes over a WebSocket, where a server drops what comes too fast, and what it sends while the
 //! connection is down: then the job says that its output may not be complete. What was received is kept here on the disk, and the next process
-//! follows what runs. The rest of an executor (files, variables, loops, the machine) is refused with a sentence.
+//! follows what runs. Files are those that the server shows. The rest of an executor (variables, loops, the machine) is refused with a sentence.
 
+mod files;
 mod journal;
+mod listing;
 mod own;
+mod paths;
 mod refusals;
 mod sessions;
+mod text;
 mod turn;
+mod uploads;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};

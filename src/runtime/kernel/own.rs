@@ -85,12 +85,13 @@ impl OwnKernel {
         }
         if self.record.is_none() {
             let name = self.server.python_kernel().await?;
-            self.record = Some(Record {
-                id: self.server.start_kernel(&name).await?,
-                client: Uuid::now_v7().to_string(),
-                process: String::new(),
-            });
-            self.save();
+            // Recorded before: if this process dies, the next one finds it.
+            let wanted = Uuid::now_v7().to_string();
+            self.record(wanted.clone());
+            let started = self.server.start_kernel(&name, &wanted).await?;
+            if started != wanted {
+                self.record(started);
+            }
         }
         let was_open = self.is_attached();
         if was_open && let Ok(Some(process)) = timeout(FIRST_TIMEOUT, self.introduce()).await {
@@ -191,6 +192,15 @@ impl OwnKernel {
         }
         self.attachment = None;
         Ok(())
+    }
+
+    fn record(&mut self, id: String) {
+        self.record = Some(Record {
+            id,
+            client: Uuid::now_v7().to_string(),
+            process: String::new(),
+        });
+        self.save();
     }
 
     fn save(&self) {

@@ -146,7 +146,10 @@ impl Pull {
         page: &mut FileList,
     ) -> TransferResult<()> {
         let (entries, ours) = (std::mem::take(&mut page.entries), growing.clone());
-        let small_bytes = self.limits.small_bytes;
+        let is_plain = self.ask(remote, USUAL_DELAY, |runtime| async move {
+            Ok(runtime.is_plain())
+        });
+        let small_bytes = (!is_plain.await?).then_some(self.limits.small_bytes);
         let sorted = blocking(move || ours.sort(entries, small_bytes)).await?;
         let Sorted {
             small,

@@ -73,8 +73,12 @@ impl Growing {
         })
     }
 
-    /// Creates the folders, and sorts the files by how they are to be fetched.
-    pub(super) fn sort(&self, entries: Vec<FileEntry>, small_bytes: u64) -> TransferResult<Sorted> {
+    /// Creates the folders, and sorts the files by how they are to be fetched: those of up to `small_bytes` in bundles.
+    pub(super) fn sort(
+        &self,
+        entries: Vec<FileEntry>,
+        small_bytes: Option<u64>,
+    ) -> TransferResult<Sorted> {
         let mut sorted = Sorted::default();
         let mut folders = HashSet::new();
         for entry in entries {
@@ -112,7 +116,7 @@ impl Growing {
                 sorted.here.push(entry.size);
                 continue;
             }
-            let is_small = entry.size <= small_bytes;
+            let is_small = small_bytes.is_some_and(|small_bytes| entry.size <= small_bytes);
             let wanted = Wanted {
                 name: entry.name,
                 remote: entry.path,
@@ -271,7 +275,7 @@ mod tests {
 
     fn open(folder: &Path, names: &[(&str, u64)]) -> (Growing, Sorted) {
         let growing = Growing::open(&folder.join("out"), "/content/out").unwrap();
-        let sorted = growing.sort(listing(names), SMALL).unwrap();
+        let sorted = growing.sort(listing(names), Some(SMALL)).unwrap();
         (growing, sorted)
     }
 

@@ -172,7 +172,7 @@ impl Push {
         }
     }
 
-    /// Sends the missing pieces concurrently.
+    /// Sends the missing pieces, concurrently unless the runtime takes them in order alone.
     async fn pieces(
         &self,
         file: &Arc<LocalFile>,
@@ -180,7 +180,11 @@ impl Push {
         missing: &Missing,
         tally: &Tally<'_>,
     ) -> UploadResult<()> {
-        let senders = (0..self.limits.most_streams).map(|_| async {
+        let streams = match self.is_plain(&key.path).await? {
+            true => 1,
+            false => self.limits.most_streams,
+        };
+        let senders = (0..streams).map(|_| async {
             loop {
                 let turn = self.pace.turn().await;
                 let Some(range) = missing.take(self.pace.piece_bytes()) else {

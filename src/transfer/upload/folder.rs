@@ -105,6 +105,7 @@ impl Push {
             _ => vec![There::Nothing; count],
         };
         let files = Arc::new(walked.files);
+        let is_plain = self.is_plain(&target.path).await?;
         let sending = Sending {
             push: self,
             folder: folder.clone(),
@@ -113,7 +114,7 @@ impl Push {
             work: Lock::new(plan(
                 &files,
                 &there,
-                self.limits.small_bytes,
+                (!is_plain).then_some(self.limits.small_bytes),
                 self.limits.bundle_bytes,
             )),
             files,
@@ -200,15 +201,15 @@ fn is_same(file: &Found, entry: &FileEntry) -> bool {
         && times.is_some_and(|(here, there)| apart(here, there) <= MTIME_TOLERANCE)
 }
 
-/// Plans the requests: small files in bundles in the order of their names, large ones singly.
-fn plan(files: &[Found], there: &[There], small: u64, most: u64) -> VecDeque<Work> {
+/// Plans the requests: files of up to `small` bytes in bundles in the order of their names, larger ones singly.
+fn plan(files: &[Found], there: &[There], small: Option<u64>, most: u64) -> VecDeque<Work> {
     let mut work = VecDeque::new();
     let (mut bundle, mut bytes) = (Vec::new(), 0);
     for (number, file) in files.iter().enumerate() {
         if there.get(number) == Some(&There::Same) {
             continue;
         }
-        if file.stamp.size > small {
+        if small.is_none_or(|small| file.stamp.size > small) {
             work.push_back(Work::File(number));
             continue;
         }

@@ -16,6 +16,7 @@ use crate::connection::Connection;
 use crate::runtime::{Runtime, RuntimeResult};
 use crate::transfer::report::Status;
 use crate::transfer::running::{Failure, Meter};
+use crate::transfer::trouble::USUAL_DELAY;
 
 /// How long to wait for the runtime's free space, for a better error message.
 const FREE_SPACE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -145,6 +146,14 @@ impl Push {
         let runtime = self.connection.runtime(end).await.ok()?;
         let probe = timeout_at(end, runtime.probe(&[])).await.ok()?.ok()?;
         probe.storage.first().map(|storage| storage.free_gb)
+    }
+
+    /// Whether the runtime takes files one by one, and their pieces in order.
+    pub(super) async fn is_plain(&self, remote: &str) -> UploadResult<bool> {
+        self.ask(remote, USUAL_DELAY, |runtime| async move {
+            Ok(runtime.is_plain())
+        })
+        .await
     }
 
     /// Sends a request that is normally answered within `usual`; retries transient failures.

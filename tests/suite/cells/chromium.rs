@@ -55,7 +55,9 @@ fn what_the_tools_do_appears_in_the_page_while_a_person_types_there() {
     page.until(|cells| cells[0]["source"] == CLOCK);
     call("run_code_cell", json!({"cell_id": id, "wait_sec": 0}));
     page.until(|cells| cells[0]["prompt"] == "[*]:" && lines(&cells[0])[0] == "begun");
-    page.until_seen(|page| page.people == [json!("smart-colab")] && page.cells[0]["cursors"] == 1);
+    page.until_seen(|page| {
+        page.people == [json!("test (smart-colab)")] && page.cells[0]["cursors"] == 1
+    });
     // How long a line takes from the code to the page.
     let mut delays = Vec::new();
     while delays.len() < 10 {

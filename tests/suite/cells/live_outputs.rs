@@ -113,7 +113,7 @@ fn outputs_appear_in_open_tabs_as_they_come() {
     shared.until(&cell, |cell| {
         is_running(cell) && cell["execution_count"] == Value::Null && printed(cell) == "one\n"
     });
-    let name = |person: &Value| person["user"]["display_name"] == "smart-colab";
+    let name = |person: &Value| person["user"]["display_name"] == "test (smart-colab)";
     shared.tab.until_seen(|tab| {
         let person = tab.people.iter().find(|person| name(person));
         person.is_some_and(|person| person["cursors"][0]["head"]["type"]["clock"].is_u64())

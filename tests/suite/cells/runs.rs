@@ -175,6 +175,27 @@ fn outputs_go_only_to_the_source_that_ran() {
         run.facts
     );
     assert_eq!(client.valid()["cells"][0]["outputs"], json!([]));
+
+    // Of a run that outlives its call, its own reply says so.
+    let id = client.add(&gated("edited_later"));
+    let run = client.call("run_code_cell", json!({"cell_id": id, "wait_sec": 0}));
+    until_there(&root("edited_later.runs"));
+    client
+        .call("update_cell", json!({"cell_id": id, "content": "other"}))
+        .succeeded();
+    fs::write(root("edited_later.go"), "").unwrap();
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let job = json!({"job_id": run.facts["job_id"], "wait_sec": 30});
+        let run = client.call("get_output", job);
+        if let Some(outputs) = run.facts["outputs"].as_str() {
+            assert!(outputs.contains("edited after its run began"), "{outputs}");
+            break;
+        }
+        // Written, or not, a moment after the end.
+        assert!(Instant::now() < end, "{}", run.facts);
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]

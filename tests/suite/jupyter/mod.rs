@@ -6,6 +6,7 @@ mod gateways;
 mod healing;
 mod links;
 mod notebooks;
+mod plain_files;
 mod refusals;
 mod without_executor;
 

@@ -1,11 +1,44 @@
 //! Code in the kernels of notebooks that a person has open.
 
+use std::fs;
+
 use serde_json::json;
 
 use super::{Answer, MARK, bridge, finish, run, succeeded};
+use crate::support::executor::until_there;
 use crate::support::home::Home;
 use crate::support::jupyter::Jupyter;
 use crate::support::stdio::Bridge;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn code_that_waits_for_the_notebooks_own_cell_says_so() {
+    let (server, home) = (Jupyter::server("/", &[]), Home::new());
+    let mut bridge = bridge(&home, &server.setting());
+    let kernel = server.open("a.ipynb");
+    let session = "notebook:a.ipynb";
+    let ran = bridge.call("run_code_quick", json!({"code": "1", "session": session}));
+    succeeded(&finish(&mut bridge, ran));
+
+    let person = server.client();
+    let tab = person.attach(&kernel, "the person's tab").await.unwrap();
+    let cell = format!("{MARK}import os, time\nwhile not os.path.exists('go'): time.sleep(0.05)");
+    let cell = json!({"code": cell, "silent": false, "stop_on_error": true});
+    tab.send("cell", "execute_request", &cell).await.unwrap();
+    until_there(&server.root().join("ran"));
+    let code = json!({"code": "print('after')", "session": session, "wait_sec": 1});
+    let waiting = bridge.call("run_code_quick", code);
+    assert_eq!(waiting.facts["state"], "queued", "{waiting:?}");
+    let hint = waiting.fact("hint");
+    assert!(hint.contains("a cell of the notebook's own"), "{hint}");
+    assert!(hint.contains(&format!("session {session}")), "{hint}");
+
+    fs::write(server.root().join("go"), "").unwrap();
+    let job = json!({"job_id": waiting.facts["job_id"], "wait_sec": 30});
+    let ran = bridge.call("get_output", job);
+    let ran = finish(&mut bridge, ran);
+    succeeded(&ran);
+    assert_eq!(ran.text, "after\n");
+}
 
 #[test]
 fn code_runs_in_the_kernel_of_an_open_notebook_and_leaves_it_alive() {
@@ -25,6 +58,7 @@ fn code_runs_in_the_kernel_of_an_open_notebook_and_leaves_it_alive() {
     succeeded(&in_kernel(&format!("kernel:{kernel}"), "theirs = 41"));
     let ran = in_kernel("notebook:analysis.ipynb", "print(theirs + 1)");
     assert_eq!(ran.text, "42\n", "{ran:?}");
+    assert_eq!(ran.facts["session"], "notebook:analysis.ipynb", "{ran:?}");
     let ran = in_kernel("notebook:work/analysis.ipynb", "1/0");
     assert_eq!(ran.facts["state"], "failed", "{ran:?}");
     assert!(run(&mut bridge, "theirs").text.contains("NameError"));
@@ -74,6 +108,11 @@ fn code_runs_in_the_kernel_of_an_open_notebook_and_leaves_it_alive() {
     let answer = bridge.call("run_code_quick", code);
     assert_eq!(finish(&mut bridge, answer).text, "False\n");
     let nowhere = format!("kernel:{}", uuid::Uuid::nil());
+    let code = json!({"session": nowhere, "code": "1"});
+    let refused = bridge.call("run_code_quick", code);
+    refused.refused("not_found");
+    let hint = refused.fact("hint");
+    assert!(hint.contains("notebook:work/analysis.ipynb"), "{hint}");
     let nowhere = json!({"session": nowhere, "confirm": true});
     bridge.call("restart_session", nowhere).refused("not_found");
     let other = bridge.call(

@@ -4,16 +4,13 @@ use std::fs;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use smart_colab::base::secret::Secret;
-use smart_colab::edge::settings::{Endpoint, Kind};
-use smart_colab::jupyter::Server;
-use url::Url;
 
 use super::{Answer, MARK, bridge, finish, run, succeeded};
-use crate::support::cable::{Cable, Fault};
+use crate::support::cable::{Cable, Fault as Break};
 use crate::support::executor::until_there;
 use crate::support::home::Home;
 use crate::support::jupyter::{Jupyter, TOKEN};
+use crate::support::proxy::{Fault, Proxy};
 use crate::support::stdio::Bridge;
 
 /// Prints, waits for the file `go`, and prints again.
@@ -72,7 +69,6 @@ fn code_runs_and_the_rest_is_refused_with_the_reason() {
         "{check:?}"
     );
     for (tool, arguments) in [
-        ("list_colab_files", json!({})),
         ("list_colab_variables", json!({})),
         ("probe_colab_environment", json!({})),
         ("cleanup_colab", json!({})),
@@ -135,7 +131,7 @@ async fn code_is_sent_once_and_what_is_not_known_of_it_is_said() {
     let id = begin(&server, &mut first);
     cable
         .strike(
-            Fault::Refuse(Duration::from_millis(300)),
+            Break::Refuse(Duration::from_millis(300)),
             Duration::from_secs(60),
         )
         .await;
@@ -163,12 +159,7 @@ async fn code_is_sent_once_and_what_is_not_known_of_it_is_said() {
     // Another client looks in meanwhile: the reply is gone, and the code is not sent again.
     begin(&server, &mut second);
     drop(second);
-    let endpoint = Endpoint {
-        kind: Kind::Jupyter,
-        url: Url::parse(&server.url()).unwrap(),
-        token: Secret::new(TOKEN),
-    };
-    let client = Server::new(&endpoint).unwrap();
+    let client = server.client();
     let mut others = Vec::new();
     for kernel in server.kernels() {
         others.push(client.attach(&kernel, "another").await.unwrap());
@@ -189,4 +180,17 @@ async fn code_is_sent_once_and_what_is_not_known_of_it_is_said() {
     assert_eq!(answer.facts["output_complete"], false, "{answer:?}");
     ran_once(&server);
     succeeded(&run(&mut third, "x"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kernel_whose_start_was_not_answered_is_used() {
+    let (server, home) = (Jupyter::server("/", &[]).without_psutil(), Home::new());
+    let proxy = Proxy::to(server.address());
+    let setting = format!("jupyter+http://{}/?token={TOKEN}", proxy.address());
+    // The helper kernel, and the session's own.
+    proxy.on("POST /api/kernels", 2, Fault::LoseReply);
+    let mut bridge = bridge(&home, &setting);
+    assert_eq!(run(&mut bridge, "print(6 * 7)").text, "42\n");
+    assert_eq!(proxy.seen("POST /api/kernels").len(), 2);
+    assert_eq!(server.kernels().len(), 2);
 }

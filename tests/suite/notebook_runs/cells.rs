@@ -104,6 +104,14 @@ fn a_failed_cell_keeps_only_its_dependents_from_running() {
         .call("run_notebook", json!({"from_cell": "nowhere"}))
         .refused("invalid_argument");
 
+    // Without a cell for them, parameters come first, which is said.
+    let untagged = json!({"cells": [code("print(n)", &[])], "parameters": {"n": 4}});
+    let run = bridge.call("run_notebook", untagged);
+    run.succeeded();
+    let notes = run.facts["notes"].to_string();
+    assert!(notes.contains("no cell is tagged parameters"), "{notes}");
+    assert_eq!(printed(&valid(run.fact("executed_notebook")), 1), "4\n");
+
     // A tag that names no cell before its own is refused, and nothing runs.
     for named in ["cell-9", "cell-3", "load"] {
         let tag = format!("depends_on: {named}");
