@@ -11,10 +11,10 @@ use serde_json::json;
 use crate::support::fake_colab::FakeColab;
 use crate::support::home::Home;
 
-const REFRESH_TOKEN: &str = "good-of-the-test-7f3a";
+pub(crate) const REFRESH_TOKEN: &str = "good-of-the-test-7f3a";
 
 /// Leaves a sign-in as Google's own tool does.
-fn sign_in(home: &Home, token: &str) {
+pub(crate) fn sign_in(home: &Home, token: &str) {
     let folder = home.folder("home/.config/gcloud");
     fs::create_dir_all(&folder).unwrap();
     let content = json!({
@@ -24,7 +24,7 @@ fn sign_in(home: &Home, token: &str) {
     fs::write(file, content.to_string()).unwrap();
 }
 
-fn colab(home: &Home, fake: &FakeColab, arguments: &[&str]) -> Output {
+pub(crate) fn colab(home: &Home, fake: &FakeColab, arguments: &[&str]) -> Output {
     let mut command = home.program(&[fake.setting()]);
     command.env("CLOUDSDK_CONFIG", home.folder("home/.config/gcloud"));
     command.env_remove("GOOGLE_APPLICATION_CREDENTIALS");
@@ -32,7 +32,7 @@ fn colab(home: &Home, fake: &FakeColab, arguments: &[&str]) -> Output {
 }
 
 #[track_caller]
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout.clone()).unwrap()
 }

@@ -247,7 +247,8 @@ class Socket(WebSocketHandler):
                 await self.upstream.write_message(changed or message, binary=isinstance(message, bytes))
 
     def observe(self, message: str | bytes) -> None:
-        """Record a request of the kernel to the front end, and its reply."""
+        """Count its bytes; record a request of the kernel to the front end, and its reply."""
+        self.machine.carry(len(message))
         if len(message) > MAX_COLAB_BYTES:
             return
         seen = message.encode() if isinstance(message, str) else message
