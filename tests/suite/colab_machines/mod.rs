@@ -2,6 +2,7 @@
 
 mod account;
 mod runtime;
+mod tokens;
 
 use std::fs;
 use std::process::Output;
