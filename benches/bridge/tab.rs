@@ -105,8 +105,8 @@ fn connected(mut server: Server) -> (Server, ColabTab) {
     let waiting = server.call(OPEN, &json!({}));
     let pair = &waiting["structuredContent"]["token_and_port"];
     let tab = ColabTab::open_from_google(pair.as_str().unwrap());
-    let answer = server.call(OPEN, &json!({}));
-    assert_eq!(answer["structuredContent"]["result"], true, "{answer}");
+    // Until the tab has said what it has.
+    while server.call(OPEN, &json!({}))["structuredContent"]["result"] != true {}
     (server, tab)
 }
 
