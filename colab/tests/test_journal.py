@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import dis
 import struct
 import sys
@@ -83,6 +84,44 @@ def test_the_journal_returns_unreceived_text(pair: tuple[Journal, LastWords]) ->
     words.remove()
     assert not words.path.exists()
     assert list(words.take_unreceived()) == []
+
+
+def land(kernel: Journal, key: bytes, text: bytes) -> None:
+    """Read a text from a pipe, as far as the landing."""
+    ctypes.memmove(kernel.land(key, len(text)), text, len(text))
+
+
+@pytest.mark.parametrize("before", [b"", b"before "])
+def test_text_that_has_left_a_pipe_and_was_not_added_is_returned_once(
+    pair: tuple[Journal, LastWords], before: bytes
+) -> None:
+    kernel, words = pair
+    if before:
+        kernel.add(b"stderr 1", before)
+    land(kernel, b"stderr 1", b"left over of a longer text, which is out of date")
+    land(kernel, b"stderr 1", b"landed")
+    assert "".join(text for _, text in words.take_unreceived()) == before.decode() + "landed"
+    assert list(words.take_unreceived()) == []
+    words.mark_reported()
+    later = LastWords(words.path)
+    later.open_existing()
+    assert list(later.take_unreceived()) == []
+    later.remove()
+
+
+def test_text_that_has_landed_and_was_added_is_returned_once(pair: tuple[Journal, LastWords]) -> None:
+    kernel, words = pair
+    land(kernel, b"stderr 1", b"landed")
+    kernel.add(b"stderr 1", b"landed")
+    assert list(words.take_unreceived()) == [("stderr 1", "landed")]
+
+
+def test_a_landing_that_nothing_was_read_to_is_left_out(pair: tuple[Journal, LastWords]) -> None:
+    kernel, words = pair
+    land(kernel, b"stderr 1", b"earlier")
+    kernel.add(b"stderr 1", b"earlier")
+    kernel.land(b"stderr 1", 7)
+    assert list(words.take_unreceived()) == [("stderr 1", "earlier")]
 
 
 @pytest.mark.parametrize("count", range(1, 200, 7))

@@ -283,7 +283,7 @@ for i in range(3):
 def test_alternating_streams_make_no_long_queue(executor: Executor, session: str) -> None:
     body = """
 import sys
-journal = sys.modules['_smart_colab']._output._journal
+journal = sys.modules['_smart_colab']._output.journal
 longest = 0
 for i in range(50_000):
     sys.stdout.write('x')
@@ -296,7 +296,7 @@ for i in range(50_000):
 
 def test_a_kernel_works_without_a_journal(executor: Executor, session: str) -> None:
     body = "import sys\noutput, journal = (sys.modules[f'_smart_colab{name}'] for name in ('', '.journal'))\n"
-    executor.run(body + "output._output._journal = journal.Journal(None)", session=session)
+    executor.run(body + "output._output.journal = journal.Journal(None)", session=session)
     assert executor.run(FLOOD, session=session).stdout.count("\n") == 40
     assert executor.run("print(1)", session=session).stdout == "1\n"
 
@@ -306,15 +306,15 @@ def test_missing_acknowledgements_do_not_block_a_kernel(executor: Executor, sess
 import shutil
 import sys
 output = sys.modules['_smart_colab']._output
-hear = type(output._journal).acknowledged
-type(output._journal).acknowledged = lambda journal: 0
+hear = type(output.journal).acknowledged
+type(output.journal).acknowledged = lambda journal: 0
 sys.modules['_smart_colab.kernel_output'].ACKNOWLEDGEMENT_TIMEOUT_SEC = 0.2
 """
     executor.run(deaf, session=session)
     assert executor.run(FLOOD, session=session).stdout.count("\n") == 40
     # After a new acknowledgement, writers wait again.
     assert executor.run("print(output._is_paced)", session=session).stdout == "False\n"
-    executor.run("type(output._journal).acknowledged = hear", session=session)
+    executor.run("type(output.journal).acknowledged = hear", session=session)
     assert executor.run(FLOOD, session=session).stdout.count("\n") == 40
     assert executor.run("print(output._is_paced)", session=session).stdout == "True\n"
 

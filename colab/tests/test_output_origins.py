@@ -320,15 +320,15 @@ def fail():
         ran.set()
 output = sys.modules["_smart_colab"]._output
 writes = []
-add = output._journal.add
+add = output.journal.add
 def note(key, raw):
     writes.append(raw.decode())
     return add(key, raw)
-output._journal.add = note
+output.journal.add = note
 {failure}
 ran.wait()
 while not writes: time.sleep(0.01)
-output._journal.add = add
+output.journal.add = add
 """
     job = executor.run("import sys\n" + code, session=session)
     assert job.state == "succeeded"

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import children, pools
 from .forks import write_text
+from .journal import LANDING_BYTES
 from .origins import Source, current
 from .pipes import Pipe, PoolPipe, identity, pending
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from .kernel_output import Output
 
 STDIN, STDOUT, STDERR = 0, 1, 2
-READ_BYTES = 64 * 1024
 POLLIN = 1
 C_BUFFER_BYTES = 4096
 LINE_BUFFERED = 1  # _IOLBF of every C library here
@@ -52,12 +52,11 @@ class Descriptors:
             os.set_inheritable(channel, False)
             self._channel = socket.socket(fileno=channel)
             self._channel.settimeout(SEND_TIMEOUT_SEC)
-        # Both keep the GIL: what was read is in the journal before another thread can end the kernel.
+        # Both keep the GIL: that costs less than to give it up and to wait for it.
         python = ctypes.PyDLL(None)
         self._poll, self._read = python.poll, python.read
         self._read.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
         self._read.restype = ctypes.c_ssize_t
-        self._buffer = ctypes.create_string_buffer(READ_BYTES)
         self._c = ctypes.CDLL(None)
         self._c_stdout = ctypes.c_void_p.in_dll(self._c, "__stdoutp" if sys.platform == "darwin" else "stdout")
         # If Python is unbuffered so is C, which then writes its lines in pieces without this buffer.
@@ -274,8 +273,11 @@ class Descriptors:
 
     def _take(self, pipe: Pipe) -> bytes:
         self._is_reading = True
-        count = self._read(pipe.read_end, self._buffer, READ_BYTES)
-        return pipe.decode(ctypes.string_at(self._buffer, count)) if count >= 0 else b""
+        # Exactly what waits: the landing has to say how much it holds before it does. At a pipe's end nothing waits.
+        size = min(pending(pipe.read_end), LANDING_BYTES) or 1
+        landing = self._output.journal.land(pipe.key, size)
+        count = self._read(pipe.read_end, landing, size)
+        return pipe.decode(ctypes.string_at(landing, count)) if count >= 0 else b""
 
     def _close(self, pipe: Pipe) -> None:
         self._selector.unregister(pipe.read_end)

@@ -8,10 +8,14 @@ The file has a number, the position up to which the executor has received everyt
 A half is a sequence of chunks, each a header, a key and the text written consecutively under that key. A position
 counts the bytes of all chunks ever written; a chunk's position is that of its text. A chunk whose position does not
 continue the sequence is older: the half ends before it.
+
+At the end is the landing, a chunk for what is read from a pipe: it would be lost if the kernel ended after it left the
+pipe and before it is in a half. Its position is that of the last text before it; with later text it is out of date.
 """
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import struct
 from collections import deque
@@ -26,10 +30,13 @@ if TYPE_CHECKING:
 # More than a kernel writes before it waits for the executor (see kernel_output).
 HALF_BYTES = 8 * 1024 * 1024
 MAX_POSITION = 2**63
+LANDING_BYTES = 64 * 1024
+_MAX_KEY_BYTES = 512
 _HEARD = struct.Struct("<Q")
 _HEADER = struct.Struct("<QIH")  # the position; how long the text and the key are
 _LENGTH = struct.Struct("<I")
 _LENGTH_AT = 8
+_LANDING_CHUNK_BYTES = _HEADER.size + _MAX_KEY_BYTES + LANDING_BYTES
 
 
 class _Piece:
@@ -52,7 +59,7 @@ class Journal:
     def __init__(self, path: str | None) -> None:
         """Map the file created by the executor, or anonymous memory for None. Raises OSError, ValueError."""
         if path is None:
-            self._map = mmap.mmap(-1, _HEARD.size + 2 * HALF_BYTES)
+            self._map = mmap.mmap(-1, _file_bytes())
         else:
             with Path(path).open("r+b") as file:
                 self._map = mmap.mmap(file.fileno(), 0)
@@ -61,7 +68,8 @@ class Journal:
         self.position = 0
         # Whether an `add` is in progress; a signal handler that interrupts it must call `hold` instead.
         self.is_adding = False
-        self._half = (len(self._map) - _HEARD.size) // 2
+        self._landing_at = len(self._map) - _LANDING_CHUNK_BYTES
+        self._half = (self._landing_at - _HEARD.size) // 2
         self._last = _Piece(b"", self._map, _HEARD.size, _HEARD.size)
         self._last.length_at, self._last.base = _HEARD.size, -_HEARD.size
         self._last.limit = _HEARD.size + self._half
@@ -84,6 +92,14 @@ class Journal:
             self.position = piece.base + end
         finally:
             self.is_adding = False
+
+    def land(self, key: bytes, count: int) -> int:
+        """Return the address to read `count` bytes to, at most LANDING_BYTES, which are to be added next."""
+        at = self._landing_at + _HEADER.size + len(key)
+        # In this order: the zero shows that nothing has been read yet.
+        self._map[at] = 0
+        self._map[self._landing_at : at] = _HEADER.pack(self.position, count, len(key)) + key
+        return ctypes.addressof(ctypes.c_char.from_buffer(self._map, at))
 
     def hold(self, key: bytes, text: bytes) -> None:
         """Queue a text in order with the others without writing it to the file."""
@@ -124,7 +140,7 @@ class Journal:
         position = last.base + last.end + length
         at, limit = last.end, last.limit
         if at + length + size > limit:
-            limit = len(self._map) if limit < len(self._map) else _HEARD.size + self._half
+            limit = self._landing_at if limit < self._landing_at else _HEARD.size + self._half
             at = limit - self._half
         text_at = at + length
         self._map[at:text_at] = _HEADER.pack(position, 0, len(key)) + key
@@ -166,7 +182,7 @@ class LastWords:
         """Make the file. Raises OSError."""
         # Zeros allocate disk space; a hole that a full disk cannot fill would kill the process that maps it.
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_bytes(bytes(_HEARD.size + 2 * HALF_BYTES))
+        self.path.write_bytes(bytes(_file_bytes()))
         # Kept open: code that deletes the file loses nothing. Not mapped: code that truncates it would kill us.
         self._file = self.path.open("r+b", buffering=0)
 
@@ -203,7 +219,9 @@ class LastWords:
             return
         self._file.seek(_HEARD.size)
         # The user's code can write to the file, and may have extended it.
-        chunks = _chunks(memoryview(self._file.read(2 * HALF_BYTES)))
+        content = memoryview(self._file.read(_file_bytes() - _HEARD.size))
+        chunks = _chunks(content[: 2 * HALF_BYTES])
+        chunks += _landed(content[2 * HALF_BYTES :], chunks)
         missing = chunks[0].start - self._heard_to if chunks else 0
         for position, key, text in chunks:
             self._reported = position + len(text)
@@ -228,6 +246,10 @@ class LastWords:
             self.path.unlink(missing_ok=True)
 
 
+def _file_bytes() -> int:
+    return _HEARD.size + 2 * HALF_BYTES + _LANDING_CHUNK_BYTES
+
+
 def _chunks(content: memoryview) -> list[Chunk]:
     """Return all chunks in the order of writing."""
     half = len(content) // 2
@@ -235,6 +257,12 @@ def _chunks(content: memoryview) -> list[Chunk]:
     # The newer half may have just been started.
     first, second = sorted(halves, key=lambda chunks: chunks[0].position if chunks else -1)
     return first + second
+
+
+def _landed(content: memoryview, chunks: list[Chunk]) -> list[Chunk]:
+    """Return the landing if it was read to and is not in a half yet."""
+    end = max((chunk.position + len(chunk.text) for chunk in chunks if chunk.text), default=0)
+    return [chunk for chunk in _half(content)[:1] if chunk.position == end and any(chunk.text[:1])]
 
 
 def _half(content: memoryview) -> list[Chunk]:

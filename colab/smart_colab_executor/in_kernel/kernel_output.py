@@ -68,7 +68,7 @@ class Output:
         self._kernel = kernel
         self._thread = kernel.iopub_socket.io_thread
         self._streams: tuple[Any, Any] = (sys.stdout, sys.stderr)
-        self._journal = Journal(None)
+        self.journal = Journal(None)
         self._descriptors: Descriptors | None = None
         self._written_at = 0.0
         # Positions: up to where text may be written without checking the others, was handed to the sending thread's
@@ -102,7 +102,7 @@ class Output:
         """
         # Without it only the latest output of a killed kernel is lost.
         with suppress(OSError, ValueError):
-            self._journal = Journal(journal)
+            self.journal = Journal(journal)
         for descriptor, stream in enumerate(self._streams, start=1):
             self._redirect_stream(stream, descriptor)
         if sys.platform != "win32":
@@ -136,9 +136,9 @@ class Output:
             before()
         while True:
             with self.lock:
-                if self._journal.position < self._room:
+                if self.journal.position < self._room:
                     if raw := read():
-                        self._journal.add(key, raw)
+                        self.journal.add(key, raw)
                     break
             self._make_room(key.stream)
         self.is_fresh = True
@@ -165,7 +165,7 @@ class Output:
     def _flush(self) -> None:
         self.settle()
         # Only if needed, as it waits for the sending thread. In this order: taken text is being sent.
-        if self._journal.has_untaken or self._is_sending:
+        if self.journal.has_untaken or self._is_sending:
             self._streams[0].flush()
 
     def _set_parent_of_all(self, parent: dict[str, Any]) -> None:
@@ -243,9 +243,9 @@ class Output:
             if key.parent is not parent:
                 source = key = stream.source = Source.of(stream, parent)
             with self.lock:
-                is_written = self._journal.position < self._room and not self._journal.is_adding
+                is_written = self.journal.position < self._room and not self.journal.is_adding
                 if is_written:
-                    self._journal.add(key, raw)
+                    self.journal.add(key, raw)
             if not is_written:
                 self._write_later(key, raw)
             if not self._is_due:
@@ -274,11 +274,11 @@ class Output:
             with self.lock:
                 # In a signal handler during another print, or in a `__del__` during sending: it must not wait for
                 # itself.
-                if self._journal.is_adding or threading.current_thread() is self._thread.thread:
-                    self._journal.hold(key, raw)
+                if self.journal.is_adding or threading.current_thread() is self._thread.thread:
+                    self.journal.hold(key, raw)
                     return
-                if self._journal.position < self._room:
-                    self._journal.add(key, raw)
+                if self.journal.position < self._room:
+                    self.journal.add(key, raw)
                     return
             self._make_room(key.stream)
 
@@ -286,14 +286,14 @@ class Output:
         """Wait until the text is sent and enough of it is acknowledged for the journal to hold the rest."""
         stream.flush()
         until = monotonic() + ACKNOWLEDGEMENT_TIMEOUT_SEC
-        while self._journal.is_shared:
-            earlier, now = self._last_acknowledged, self._journal.acknowledged()
+        while self.journal.is_shared:
+            earlier, now = self._last_acknowledged, self.journal.acknowledged()
             self._last_acknowledged = now
-            if now > earlier or self._journal.position - now < MAX_UNACKNOWLEDGED_BYTES:
+            if now > earlier or self.journal.position - now < MAX_UNACKNOWLEDGED_BYTES:
                 self._is_paced = True
                 until = monotonic() + ACKNOWLEDGEMENT_TIMEOUT_SEC
             self._acknowledged = now
-            if self._journal.position - now < MAX_UNACKNOWLEDGED_BYTES:
+            if self.journal.position - now < MAX_UNACKNOWLEDGED_BYTES:
                 break
             if not self._is_paced:
                 self._acknowledged = self._handed
@@ -325,7 +325,7 @@ class Output:
         batch: dict[Any, list[bytes]] = {}
         ends: dict[Any, int] = {}
         end = self._handed
-        for key, text, position in self._journal.take():
+        for key, text, position in self.journal.take():
             batch.setdefault(key, []).append(text)
             if position is not None:
                 ends[key] = end = position
