@@ -12,6 +12,7 @@ use crate::connection::Connection;
 use crate::document::Documents;
 use crate::edge::settings::Settings;
 use crate::jobs::Jobs;
+use crate::lease::Lease;
 use crate::mcp::floors::Floors;
 use crate::mcp::serve::{ServeError, serve};
 use crate::mcp::server::Server;
@@ -79,6 +80,8 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
         notebooks: Notebooks::new(connection.clone(), settings.save_dir.clone()),
         browser: browser.clone(),
         google: settings.google.clone(),
+        limits: settings.limits,
+        lease: Arc::new(Lease::new(&settings.data_dir, &settings.save_dir)),
         opener: settings.browser.clone(),
         documents,
         notebook_runs,
@@ -87,6 +90,7 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
         save_dir: settings.save_dir.clone(),
         data_dir: settings.data_dir.clone(),
     };
+    floors.lease.watch();
     floors.chunked.catch_up();
     floors.documents.catch_up();
     floors.notebook_runs.catch_up();

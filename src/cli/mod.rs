@@ -1,14 +1,15 @@
 //! The command line. Without a command it serves MCP on stdio, which is what clients start.
 
-mod client_config;
+mod claude;
 mod colab;
 mod connect;
+mod install;
 mod tour;
 pub mod words;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Builder;
 
 use crate::app;
@@ -20,26 +21,35 @@ use crate::edge::trace;
 #[derive(Debug, Parser)]
 #[command(name = "smart-colab", version, about, after_long_help = settings_help())]
 struct Cli {
-    /// Compute on this machine, whatever COLAB_URL says.
-    #[arg(long, global = true)]
-    local: bool,
-    /// Let tabs of Colab connect on this port from the start, for a browser on another computer.
-    #[arg(long, global = true)]
-    port: Option<u16>,
+    #[command(flatten)]
+    flags: Place,
     #[command(subcommand)]
     command: Option<Command>,
+}
+
+/// Flags of the commands that compute.
+#[derive(Debug, Args)]
+struct Place {
+    /// Compute on this machine, whatever COLAB_URL says.
+    #[arg(long)]
+    local: bool,
+    /// Let tabs of Colab connect on this port from the start, for a browser on another computer.
+    #[arg(long)]
+    port: Option<u16>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve MCP on stdio (the default).
-    Serve,
+    Serve(Place),
+    /// Put this server into the configs of the MCP clients that are installed here.
+    Install(install::InstallArgs),
     /// Connect the servers of this computer to a notebook.
     Connect(connect::ConnectArgs),
     /// Machines that Google Colab assigns to your account, without a tunnel.
     Colab(colab::ColabArgs),
     /// Demonstrate everything on this machine, step by step.
-    Try,
+    Try(Place),
 }
 
 /// Describes the settings for `--help`.
@@ -63,9 +73,16 @@ fn settings_help() -> String {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let env = Env::of_process();
+    // Before the command and after it.
+    let (before, command) = (cli.flags, cli.command);
+    let after = match &command {
+        Some(Command::Serve(flags) | Command::Try(flags)) => (flags.local, flags.port),
+        Some(Command::Install(args)) => (args.local, None),
+        Some(Command::Connect(_) | Command::Colab(_)) | None => (false, None),
+    };
     let flags = Flags {
-        local: cli.local,
-        port: cli.port,
+        local: before.local || after.0,
+        port: after.1.or(before.port),
     };
     let settings = match Settings::read(&env, &flags) {
         Ok(settings) => settings,
@@ -85,17 +102,18 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => {
+    let code = match command {
+        None | Some(Command::Serve(_)) => {
             trace::start(settings.log_filter.as_ref(), &settings.data_dir);
             for warning in &settings.warnings {
                 tracing::warn!("{warning}");
             }
             finish(runtime.block_on(app::run(&settings)))
         }
-        Command::Connect(args) => runtime.block_on(connect::run(args, &settings, &env)),
-        Command::Colab(args) => runtime.block_on(colab::run(args, &settings)),
-        Command::Try => {
+        Some(Command::Install(args)) => install::run(&args, &settings, &env),
+        Some(Command::Connect(args)) => runtime.block_on(connect::run(args, &settings, &env)),
+        Some(Command::Colab(args)) => runtime.block_on(colab::run(args, &settings)),
+        Some(Command::Try(_)) => {
             if runtime.block_on(tour::run(&settings)) {
                 ExitCode::SUCCESS
             } else {

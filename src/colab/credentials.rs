@@ -80,6 +80,17 @@ impl SignInFiles {
         Err(ColabError::SignedOut)
     }
 
+    /// Says whose sign-in there is.
+    ///
+    /// # Errors
+    /// [`ColabError`] if there is none that can be used.
+    pub fn kind(&self) -> Result<&'static str, ColabError> {
+        Ok(match self.read()?.path == self.own {
+            true => "with a client of your own",
+            false => "that of Google's own tool",
+        })
+    }
+
     /// Keeps a sign-in, readable by its owner alone.
     pub(super) fn save(&self, client: &OAuthClient, token: &Secret) -> Result<(), ColabError> {
         let content = Content {

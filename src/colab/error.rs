@@ -31,6 +31,12 @@ pub enum ColabError {
     AtLimit,
     #[error("Colab refuses machines to this account")]
     Denied,
+    #[error("Colab's API is not open to this account")]
+    Closed,
+    #[error(
+        "Colab does not say what a machine costs, so no number of compute units can be its limit"
+    )]
+    CostUnknown,
     #[error("Colab wants to see that a person asks")]
     Captcha,
     #[error("{0} cannot be reached ({1})")]
@@ -113,6 +119,8 @@ impl Fault for ColabError {
             Self::NoneFree(_) => "none_free",
             Self::AtLimit => "at_limit",
             Self::Denied => "denied",
+            Self::Closed => "not_admitted",
+            Self::CostUnknown => "cost_unknown",
             Self::Captcha => "captcha",
             Self::Unreachable(..) => "connection_failed",
             Self::TimedOut(_) => "timed_out",
@@ -149,6 +157,8 @@ impl Fault for ColabError {
             Self::NoneFree(_) => "Try again in some minutes, or choose another accelerator or none.".into(),
             Self::AtLimit => "Wait until the limit is lifted (up to a day without compute units), or buy compute units at Colab. Nothing was assigned.".into(),
             Self::Denied => "Read Colab's FAQ on limits, or write to its support. Nothing was assigned.".into(),
+            Self::Closed => "Google admits accounts to the preview of this API, and the project of the sign-in has to have it enabled. Without COLAB_MACHINE_API the requests of Colab's own pages are made.".into(),
+            Self::CostUnknown => "Set a limit in hours in its place. Nothing was assigned.".into(),
             Self::Captcha => "Open https://colab.research.google.com in a browser, connect a notebook once, then try again.".into(),
             Self::Unreachable(..) | Self::TimedOut(_) => "Check this computer's connection to the internet, then try again.".into(),
             Self::Refused { .. } | Self::Odd(_) => "Try again; if it stays, Colab has changed: report it with this text.".into(),

@@ -2,61 +2,25 @@
 //! forgotten costs compute units.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use jiff::Timestamp;
 
 use super::credentials::disk;
 use super::error::ColabError;
+use super::kept::Kept;
 use super::plane::{Machine, Plane, Wanted};
 use crate::edge::google::Google;
+use crate::edge::limits::Limits;
 use crate::edge::pairing::Pairing;
 use crate::edge::settings::Kind;
 use crate::edge::store::{read_if_there, remove_if_there, write_atomic};
 use crate::render::rows::{Rows, short_time};
-
-/// Colab ends every machine after 24 hours.
-const LONGEST_LIFE: SignedDuration = SignedDuration::from_hours(25);
-/// Characters of a key.
-const KEY_CHARS: usize = 44;
 
 /// The folder of the records.
 #[derive(Debug, Clone)]
 pub struct Machines {
     data_dir: PathBuf,
     folder: PathBuf,
-}
-
-/// A machine's record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
-    /// Under which Colab assigns it, once.
-    pub key: String,
-    pub wanted: Wanted,
-    /// Its name at Colab; none if its assignment was not answered yet.
-    pub endpoint: Option<String>,
-    /// RFC 3339, in UTC.
-    pub asked_at: String,
-    /// Whose machine it is.
-    pub account: Google,
-}
-
-impl Kept {
-    /// Whether no machine lives as long. One that is not listed before may be another account's.
-    fn is_old(&self) -> bool {
-        let asked_at: Result<Timestamp, _> = self.asked_at.parse();
-        asked_at.is_ok_and(|asked_at| Timestamp::now().duration_since(asked_at) > LONGEST_LIFE)
-    }
-
-    /// What can be asked of Colab for the account that has the machine.
-    ///
-    /// # Errors
-    /// As [`super::plane`].
-    pub fn plane(&self, machines: &Machines) -> Result<Arc<dyn Plane>, ColabError> {
-        super::plane(&self.account, &machines.data_dir)
-    }
 }
 
 impl Machines {
@@ -77,14 +41,13 @@ impl Machines {
         plane: &dyn Plane,
         wanted: Wanted,
         account: Google,
+        limits: Limits,
     ) -> Result<Machine, ColabError> {
-        let mut kept = Kept {
-            key: fresh_key(),
-            wanted,
-            endpoint: None,
-            asked_at: Timestamp::now().to_string(),
-            account,
-        };
+        let mut kept = Kept::new(wanted, account, limits);
+        if limits.units.is_some() {
+            let rate = plane.quota().await?.hourly_rate;
+            kept.others_rate = rate.ok_or(ColabError::CostUnknown)?;
+        }
         self.write(&kept)?;
         match plane.assign(&kept.wanted, &kept.key).await {
             Ok(mut machine) => {
@@ -93,6 +56,7 @@ impl Machines {
                 machine.accelerator = machine.accelerator.or(wanted);
                 kept.endpoint = Some(machine.endpoint.clone());
                 self.write(&kept)?;
+                self.learn_rate(plane, &mut kept).await;
                 Ok(machine)
             }
             Err(error) => {
@@ -104,8 +68,72 @@ impl Machines {
         }
     }
 
-    /// Returns the account's machines, each with its record if it was assigned from here. What is recorded of others is
-    /// forgotten when they are too old to live.
+    /// Notes what the machine costs, if that has a limit and Colab says so by now.
+    async fn learn_rate(&self, plane: &dyn Plane, kept: &mut Kept) {
+        if !kept.lacks_rate() {
+            return;
+        }
+        match plane.quota().await {
+            Ok(quota) => {
+                let all = quota.hourly_rate.unwrap_or_default();
+                // Others may have ended since: better too much than too little.
+                let own = Some(all - kept.others_rate).filter(|own| *own > 0.0);
+                kept.rate = own.or(Some(all)).filter(|rate| *rate > 0.0);
+                if kept.rate.is_some()
+                    && let Err(error) = self.write(kept)
+                {
+                    tracing::warn!(%error, "what a machine costs could not be written down");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "Colab does not say what a machine costs"),
+        }
+    }
+
+    /// Returns the records of machines with a limit; with `ask`, Colab is asked for rates that are not known.
+    ///
+    /// # Errors
+    /// [`ColabError::Disk`].
+    pub async fn limited(&self, ask: bool) -> Result<Vec<Kept>, ColabError> {
+        let mut limited = Vec::new();
+        for mut kept in self.all()? {
+            if kept.limits.is_none() {
+                continue;
+            }
+            if ask
+                && kept.lacks_rate()
+                && let Ok(plane) = kept.plane(&self.data_dir)
+            {
+                self.learn_rate(&*plane, &mut kept).await;
+            }
+            limited.push(kept);
+        }
+        Ok(limited)
+    }
+
+    /// Gives the machine of a record back, also one whose assignment was not answered; returns its name. None if the account has no such machine:
+    /// it may be another account's.
+    ///
+    /// # Errors
+    /// [`ColabError`]; then its record stays.
+    pub async fn end(&self, kept: &Kept) -> Result<Option<String>, ColabError> {
+        let plane = kept.plane(&self.data_dir)?;
+        let found = match &kept.endpoint {
+            Some(name) => plane.reach(name).await?,
+            None => plane.find(&kept.wanted, &kept.key).await?,
+        };
+        let Some(machine) = found else {
+            if kept.is_old() {
+                self.forget(kept)?;
+            }
+            return Ok(None);
+        };
+        self.unassign(&*plane, &machine.endpoint).await?;
+        self.forget(kept)?;
+        Ok(Some(machine.endpoint))
+    }
+
+    /// Returns the account's machines, each with its record if it was assigned from here; those that were asked for by the other API too. What is
+    /// recorded of others is forgotten when they are too old to live.
     ///
     /// # Errors
     /// [`ColabError`]; then nothing was forgotten.
@@ -113,41 +141,46 @@ impl Machines {
         &self,
         plane: &dyn Plane,
     ) -> Result<Vec<(Machine, Option<Kept>)>, ColabError> {
-        let assigned = plane.list().await?;
-        let kept = self.settle(plane, &assigned).await?;
-        let record = |machine: &Machine| {
-            let is_it = |kept: &&Kept| kept.endpoint.as_ref() == Some(&machine.endpoint);
-            kept.iter().find(is_it).cloned()
-        };
-        let pair = |machine: Machine| {
-            let kept = record(&machine);
-            (machine, kept)
-        };
-        Ok(assigned.into_iter().map(pair).collect())
-    }
-
-    /// Returns all records, oldest first, with the names that were missing, of the machines that Colab lists.
-    async fn settle(
-        &self,
-        plane: &dyn Plane,
-        assigned: &[Machine],
-    ) -> Result<Vec<Kept>, ColabError> {
-        let mut left = Vec::new();
+        let assigned = plane.list().await?.into_iter();
+        let mut machines: Vec<_> = assigned.map(|machine| (machine, None)).collect();
         for mut kept in self.all()? {
+            let found = self.found(plane, &kept).await?;
             if kept.endpoint.is_none()
-                && let Some(machine) = plane.find(&kept.wanted, &kept.key).await?
+                && let Some(machine) = &found
             {
-                kept.endpoint = Some(machine.endpoint);
+                kept.endpoint = Some(machine.endpoint.clone());
                 self.write(&kept)?;
             }
-            let is_there = |machine: &Machine| kept.endpoint.as_ref() == Some(&machine.endpoint);
-            if assigned.iter().any(is_there) {
-                left.push(kept);
-            } else if kept.is_old() {
-                self.forget(&kept)?;
+            let is_it = |machine: &Machine| kept.endpoint.as_ref() == Some(&machine.endpoint);
+            let listed = machines.iter_mut().find(|(machine, _)| is_it(machine));
+            match (listed, found) {
+                (Some((_, record)), _) => *record = Some(kept),
+                (None, Some(machine)) => machines.push((machine, Some(kept))),
+                (None, None) if kept.is_old() => self.forget(&kept)?,
+                (None, None) => {}
             }
         }
-        Ok(left)
+        Ok(machines)
+    }
+
+    /// Returns the machine of a record that the list of `plane` does not show for sure.
+    async fn found(&self, plane: &dyn Plane, kept: &Kept) -> Result<Option<Machine>, ColabError> {
+        let is_other = kept.account.api != plane.api();
+        match &kept.endpoint {
+            Some(_) if !is_other => Ok(None),
+            None if !is_other => plane.find(&kept.wanted, &kept.key).await,
+            name => {
+                let plane = kept.plane(&self.data_dir)?;
+                let found = match name {
+                    Some(name) => plane.reach(name).await,
+                    None => plane.find(&kept.wanted, &kept.key).await,
+                };
+                Ok(found.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "a machine that was asked for by the other API is not known");
+                    None
+                }))
+            }
+        }
     }
 
     /// Gives a machine back, and forgets it then, also as the saved connection.
@@ -155,7 +188,14 @@ impl Machines {
     /// # Errors
     /// [`ColabError`]; then its record stays.
     pub async fn unassign(&self, plane: &dyn Plane, endpoint: &str) -> Result<(), ColabError> {
-        plane.unassign(endpoint).await?;
+        let record = self.named(endpoint).ok();
+        match record.filter(|kept| kept.account.api != plane.api()) {
+            Some(kept) => {
+                let plane = kept.plane(&self.data_dir)?;
+                plane.unassign(endpoint).await?;
+            }
+            None => plane.unassign(endpoint).await?,
+        }
         for kept in self.all()? {
             if kept.endpoint.as_deref() == Some(endpoint) {
                 self.forget(&kept)?;
@@ -188,29 +228,43 @@ impl Machines {
     /// # Errors
     /// [`ColabError::Disk`].
     pub fn all(&self) -> Result<Vec<Kept>, ColabError> {
+        let mut all: Vec<Kept> = self
+            .files()?
+            .into_iter()
+            .flat_map(|(_, kept)| kept)
+            .collect();
+        all.sort_by(|a, b| a.asked_at.cmp(&b.asked_at));
+        Ok(all)
+    }
+
+    /// Returns the files of records that cannot be read: their machines may be assigned.
+    ///
+    /// # Errors
+    /// [`ColabError::Disk`].
+    pub fn unreadable(&self) -> Result<Vec<PathBuf>, ColabError> {
+        let files = self.files()?.into_iter();
+        let unreadable = files.filter(|(_, kept)| kept.is_none());
+        Ok(unreadable.map(|(path, _)| path).collect())
+    }
+
+    fn files(&self) -> Result<Vec<(PathBuf, Option<Kept>)>, ColabError> {
         let entries = match std::fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(disk(&self.folder, &error)),
         };
-        let mut all = Vec::new();
+        let mut files = Vec::new();
         for entry in entries {
             let path = entry.map_err(|error| disk(&self.folder, &error))?.path();
             if path.extension().is_none_or(|ending| ending != "json") {
                 continue;
             }
-            let Some(bytes) = read_if_there(&path).map_err(|error| disk(&path, &error))? else {
-                continue;
-            };
-            match serde_json::from_slice::<Kept>(&bytes) {
-                Ok(kept) => all.push(kept),
-                Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "a machine's record cannot be read: look under \"Manage sessions\" in Colab")
-                }
+            if let Some(bytes) = read_if_there(&path).map_err(|error| disk(&path, &error))? {
+                let kept = serde_json::from_slice(&bytes).ok();
+                files.push((path, kept));
             }
         }
-        all.sort_by(|a, b| a.asked_at.cmp(&b.asked_at));
-        Ok(all)
+        Ok(files)
     }
 
     fn write(&self, kept: &Kept) -> Result<(), ColabError> {
@@ -232,7 +286,7 @@ impl Machines {
 
 /// Machines as rows, for people.
 #[must_use]
-pub fn table(machines: &[(Machine, Option<Kept>)]) -> Rows<4> {
+pub fn table(machines: &[(Machine, Option<Kept>)]) -> Rows<5> {
     let now = Timestamp::now();
     let row = |(machine, kept): &(Machine, Option<Kept>)| {
         let accelerator = machine.accelerator.as_deref().unwrap_or("none");
@@ -243,26 +297,18 @@ pub fn table(machines: &[(Machine, Option<Kept>)]) -> Rows<4> {
             accelerator.to_owned(),
             memory.to_owned(),
             since.unwrap_or_else(|| "elsewhere".to_owned()),
+            end(kept.as_ref(), now),
         ]
     };
-    let heading = ["machine", "accelerator", "memory", "assigned here"];
+    let heading = ["machine", "accelerator", "memory", "assigned here", "ends"];
     Rows::new(heading, machines.iter().map(row))
 }
 
-/// The form of Colab's notebook hashes.
-fn fresh_key() -> String {
-    let id = Uuid::new_v4().to_string().replace('-', "_");
-    format!("{id:.<KEY_CHARS$}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::fresh_key;
-
-    #[test]
-    fn a_key_has_the_form_of_colabs() {
-        let key = fresh_key();
-        assert_eq!((key.len(), key.matches('_').count()), (44, 4));
-        assert!(key.ends_with("........"), "{key}");
-    }
+fn end(kept: Option<&Kept>, now: Timestamp) -> String {
+    let Some(kept) = kept.filter(|kept| !kept.limits.is_none()) else {
+        return "no limit".to_owned();
+    };
+    let ends_at = kept.ends_at().map(|end| short_time(&end.to_string(), now));
+    let at = ends_at.map_or_else(String::new, |end| format!("{end}, "));
+    format!("{at}after {}", kept.limits)
 }

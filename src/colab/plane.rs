@@ -9,6 +9,7 @@ use url::Url;
 
 use super::error::ColabError;
 use crate::base::secret::Secret;
+use crate::edge::google::Api;
 
 /// The kind of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -29,6 +30,9 @@ pub struct Wanted {
     pub high_ram: bool,
 }
 
+/// Accelerators whose machines have one shape, and refuse to be asked for more memory.
+const ONE_SHAPE: [&str; 5] = ["L4", "V28", "V5E1", "V6E1", "G4"];
+
 impl Wanted {
     /// By the name of an accelerator: those of TPUs begin with V.
     #[must_use]
@@ -44,6 +48,25 @@ impl Wanted {
             accelerator,
             high_ram,
         }
+    }
+}
+
+impl Wanted {
+    /// Whether such machines all have the same memory.
+    #[must_use]
+    pub fn has_one_shape(&self) -> bool {
+        let name = self.accelerator.as_deref();
+        name.is_some_and(|name| ONE_SHAPE.contains(&name))
+    }
+
+    /// Says that more memory was asked for where there is none to choose.
+    #[must_use]
+    pub fn ignored(&self) -> Option<String> {
+        let is_ignored = self.high_ram && self.has_one_shape();
+        let name = self.accelerator.as_deref().unwrap_or_default();
+        is_ignored.then(|| {
+            format!("machines with {name} have one size of memory: more cannot be asked for")
+        })
     }
 }
 
@@ -79,6 +102,28 @@ pub struct Proxy {
     pub expires_in: Duration,
 }
 
+impl Proxy {
+    /// Checks the address.
+    pub(super) fn new(url: &str, token: String, expires_in: Duration) -> Result<Self, ColabError> {
+        let url = Url::parse(url).map_err(|_| ColabError::odd("a machine's address"))?;
+        let is_loopback = url.host_str().is_some_and(|host| host == "127.0.0.1");
+        if url.scheme() != "https" && !is_loopback {
+            return Err(ColabError::odd("a machine's address without TLS"));
+        }
+        Ok(Self {
+            url,
+            token: Secret::new(token),
+            expires_in,
+        })
+    }
+}
+
+/// A machine's name stands in paths.
+pub(super) fn is_name(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !text.is_empty() && text != "." && text != ".." && text.chars().all(plain)
+}
+
 /// What the account has left.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Quota {
@@ -90,6 +135,8 @@ pub struct Quota {
     /// None where Colab does not say, which is not the same as an empty list.
     pub gpus: Option<Vec<String>>,
     pub tpus: Option<Vec<String>>,
+    /// What the account pays for, where Colab says so: `free`, `pro` …
+    pub tier: Option<String>,
 }
 
 impl Display for Quota {
@@ -102,6 +149,9 @@ impl Display for Quota {
             write!(f, ", {rate:.2} an hour now")?;
         }
         f.write_str(".")?;
+        if let Some(tier) = &self.tier {
+            write!(f, " Subscription: {tier}.")?;
+        }
         for (kind, names) in [("GPU", &self.gpus), ("TPU", &self.tpus)] {
             match names.as_deref() {
                 None => {}
@@ -116,6 +166,9 @@ impl Display for Quota {
 /// Colab, for one account.
 #[async_trait]
 pub trait Plane: Debug + Send + Sync {
+    /// Its requests.
+    fn api(&self) -> Api;
+
     /// Assigns a machine under `key`, or returns the one that is assigned under it: however often it is called, there is one machine a key.
     ///
     /// # Errors
@@ -127,6 +180,12 @@ pub trait Plane: Debug + Send + Sync {
     /// # Errors
     /// [`ColabError`].
     async fn find(&self, wanted: &Wanted, key: &str) -> Result<Option<Machine>, ColabError>;
+
+    /// Returns a machine with a fresh way to it; none once Colab has ended it.
+    ///
+    /// # Errors
+    /// [`ColabError`].
+    async fn reach(&self, endpoint: &str) -> Result<Option<Machine>, ColabError>;
 
     /// Returns all machines of the account, whoever had them assigned.
     ///

@@ -5,44 +5,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::OnceCell;
 use tokio::time::sleep;
 use url::Url;
 
 use super::account::Account;
-use super::client;
 use super::error::ColabError;
-use super::plane::{Machine, Plane, Proxy, Quota, Variant, Wanted};
-use crate::base::secret::Secret;
+use super::plane::{Machine, Plane, Proxy, Quota, Variant, Wanted, is_name};
+use super::web::{Answer, PAUSES, Web};
+use crate::edge::google::Api;
 
-/// Stands before the JSON of some answers, so that no page can run them.
-const GUARD: &str = ")]}'";
-const COLAB: &str = "Colab";
-/// After an answer that may be lost; before each the machine is looked for.
-const PAUSES: [Duration; 3] = [
-    Duration::from_secs(10),
-    Duration::from_secs(20),
-    Duration::from_secs(40),
-];
 /// A keep-alive is seldom answered.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Of an assignment's outcomes those that stand for a quota, and for an account that gets nothing.
 const AT_LIMIT: [u64; 2] = [1, 2];
 const DENIED: u64 = 5;
-/// Accelerators whose machines have much memory anyway, and refuse to be asked for it.
-const ALWAYS_HIGH_RAM: [&str; 5] = ["L4", "V28", "V5E1", "V6E1", "G4"];
 
 #[derive(Debug)]
-pub(super) struct Tun {
-    account: Arc<Account>,
-    base: Url,
-    client: OnceCell<Client>,
-}
+pub(super) struct Tun(Web);
 
 /// What assigning would do, or what is assigned.
 #[derive(Deserialize)]
@@ -108,23 +90,12 @@ struct Units {
     eligible_tpus: Option<Vec<String>>,
 }
 
-/// An answer as it came.
-struct Answer {
-    status: StatusCode,
-    is_page: bool,
-    text: String,
-}
-
 impl Tun {
     pub(super) fn new(account: Arc<Account>, base: Url) -> Self {
-        Self {
-            account,
-            base,
-            client: OnceCell::new(),
-        }
+        Self(Web::new(account, base))
     }
 
-    /// Makes one request; again with a new access token if that one is refused.
+    /// Makes one request.
     async fn ask(
         &self,
         method: Method,
@@ -132,38 +103,13 @@ impl Tun {
         query: &[(&str, &str)],
         headers: &[(&'static str, &str)],
     ) -> Result<Answer, ColabError> {
-        let client = self.client.get_or_try_init(async || client()).await?;
-        let mut url = self.base.clone();
-        url.set_path(&format!("{}tun/m/{path}", self.base.path()));
-        url.query_pairs_mut()
-            .append_pair("authuser", "0")
-            .extend_pairs(query);
-        let mut refused = None;
-        loop {
-            let access = self.account.access(refused.as_ref()).await?;
-            let mut request = client
-                .request(method.clone(), url.clone())
-                .bearer_auth(access.expose())
-                .header(ACCEPT, "application/json")
-                .header("X-Colab-Client-Agent", "smart-colab");
-            for (name, value) in headers {
-                request = request.header(*name, *value);
-            }
-            let answer = request.send().await.map_err(ColabError::from_request)?;
-            let status = answer.status();
-            let kind = answer.headers().get(CONTENT_TYPE);
-            let is_page = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
-            let text = answer.text().await.map_err(ColabError::from_request)?;
-            if status == StatusCode::UNAUTHORIZED && refused.is_none() {
-                refused = Some(access);
-                continue;
-            }
-            return Ok(Answer {
-                status,
-                is_page,
-                text,
-            });
-        }
+        let mut all = vec![("authuser", "0")];
+        all.extend(query);
+        let mut with = vec![("X-Colab-Client-Agent", "smart-colab")];
+        with.extend(headers);
+        self.0
+            .ask(method, &format!("tun/m/{path}"), &all, &with, None)
+            .await
     }
 
     async fn offer(
@@ -181,7 +127,7 @@ impl Tun {
         }
         let accelerator = wanted.accelerator.as_deref();
         query.extend(accelerator.map(|name| ("accelerator", name)));
-        if wanted.high_ram && !accelerator.is_some_and(|name| ALWAYS_HIGH_RAM.contains(&name)) {
+        if wanted.high_ram && !wanted.has_one_shape() {
             query.push(("shape", "hm"));
         }
         let headers: Vec<_> = token
@@ -195,7 +141,7 @@ impl Tun {
             }
             StatusCode::PRECONDITION_FAILED => Some(ColabError::TooMany),
             // A quota is refused in this form, too.
-            StatusCode::SERVICE_UNAVAILABLE => Some(match answer.outcome() {
+            StatusCode::SERVICE_UNAVAILABLE => Some(match outcome(answer) {
                 Some(error) => error,
                 None => ColabError::NoneFree(wanted.to_string()),
             }),
@@ -216,6 +162,10 @@ impl Tun {
 
 #[async_trait]
 impl Plane for Tun {
+    fn api(&self) -> Api {
+        Api::Pages
+    }
+
     async fn assign(&self, wanted: &Wanted, key: &str) -> Result<Machine, ColabError> {
         let mut pauses = PAUSES.iter();
         loop {
@@ -259,6 +209,11 @@ impl Plane for Tun {
             .collect()
     }
 
+    async fn reach(&self, endpoint: &str) -> Result<Option<Machine>, ColabError> {
+        let mut listed = self.list().await?.into_iter();
+        Ok(listed.find(|machine| machine.endpoint == endpoint))
+    }
+
     async fn unassign(&self, endpoint: &str) -> Result<(), ColabError> {
         let path = format!("unassign/{endpoint}");
         let answer = self.ask(Method::GET, &path, &[], &[]).await?;
@@ -296,49 +251,15 @@ impl Plane for Tun {
             machines: units.assignments_count,
             gpus: units.eligible_gpus,
             tpus: units.eligible_tpus,
+            tier: None,
         })
     }
 }
 
-impl Answer {
-    /// Reads JSON; `fault` knows the errors of this request.
-    fn json<T: DeserializeOwned>(
-        &self,
-        fault: impl FnOnce(&Self) -> Option<ColabError>,
-    ) -> Result<T, ColabError> {
-        if !self.status.is_success() {
-            return Err(fault(self).unwrap_or_else(|| self.refusal()));
-        }
-        serde_json::from_str(self.body()).map_err(|error| {
-            // The text may hold a token.
-            ColabError::odd(&format!("{:?} in line {}", error.classify(), error.line()))
-        })
-    }
-
-    fn refusal(&self) -> ColabError {
-        match self.status {
-            StatusCode::UNAUTHORIZED => ColabError::ScopeMissing("401".to_owned()),
-            StatusCode::FORBIDDEN if self.text.contains("SCOPE") => {
-                ColabError::ScopeMissing("SCOPE_NOT_PERMITTED".to_owned())
-            }
-            status => {
-                let body: Value = serde_json::from_str(self.body()).unwrap_or_default();
-                let said = body["error"]["message"].as_str();
-                let said = said.unwrap_or(if self.is_page { "a page" } else { self.body() });
-                ColabError::refused(COLAB, status.as_u16(), said)
-            }
-        }
-    }
-
-    /// What an assignment's outcome says against it.
-    fn outcome(&self) -> Option<ColabError> {
-        let assigned: Assigned = serde_json::from_str(self.body()).ok()?;
-        assigned.refusal()
-    }
-
-    fn body(&self) -> &str {
-        self.text.strip_prefix(GUARD).unwrap_or(&self.text).trim()
-    }
+/// What an assignment's outcome says against it.
+fn outcome(answer: &Answer) -> Option<ColabError> {
+    let assigned: Assigned = serde_json::from_str(answer.body()).ok()?;
+    assigned.refusal()
 }
 
 impl Assigned {
@@ -372,21 +293,7 @@ impl Assigned {
 impl ProxyInfo {
     fn proxy(self) -> Result<Proxy, ColabError> {
         const LIFE: u64 = 3600;
-        let url = Url::parse(&self.url).map_err(|_| ColabError::odd("a machine's address"))?;
-        let is_loopback = url.host_str().is_some_and(|host| host == "127.0.0.1");
-        if url.scheme() != "https" && !is_loopback {
-            return Err(ColabError::odd("a machine's address without TLS"));
-        }
-        Ok(Proxy {
-            url,
-            token: Secret::new(self.token),
-            expires_in: Duration::from_secs(self.token_expires_in_seconds.unwrap_or(LIFE)),
-        })
+        let expires_in = Duration::from_secs(self.token_expires_in_seconds.unwrap_or(LIFE));
+        Proxy::new(&self.url, self.token, expires_in)
     }
-}
-
-/// A machine's name stands in paths.
-fn is_name(text: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    !text.is_empty() && text != "." && text != ".." && text.chars().all(plain)
 }

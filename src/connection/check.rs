@@ -83,6 +83,21 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// Switches to the machine at `endpoint` before there is an executor, which is started in the background, and saves the address. Returns
+    /// once it is there.
+    ///
+    /// # Errors
+    /// As [`Self::runtime`], while it still starts or could not be started; the connection leads there nevertheless.
+    pub async fn turn_to(&self, endpoint: Endpoint, deadline: Instant) -> RuntimeResult<()> {
+        if let Err(error) = self.remember(&endpoint) {
+            tracing::warn!(%error, "the address could not be saved");
+        }
+        self.set_provisioner(Remote::at(endpoint, &self.data_dir));
+        self.runtime(deadline).await.map(drop)
+    }
+}
+
 /// Checks `endpoint` without switching to it. What is kept of it is in `data_dir`.
 ///
 /// # Errors

@@ -23,7 +23,14 @@ pub const DATA_DIR: &str = "SMART_COLAB_DATA_DIR";
 pub const CALL_BUDGET_SEC: &str = "SMART_COLAB_CALL_BUDGET_SEC";
 pub const LOG: &str = "SMART_COLAB_LOG";
 pub const PYTHON: &str = "SMART_COLAB_PYTHON";
+/// Of machines that are assigned from now on.
+pub const MAX_HOURS: &str = "COLAB_MAX_HOURS";
+pub const MAX_UNITS: &str = "COLAB_MAX_UNITS";
+pub const MACHINE_API: &str = "COLAB_MACHINE_API";
 pub const PATH: &str = "PATH";
+/// Of clients: where they keep their files.
+pub const CLAUDE_CONFIG_DIR: &str = "CLAUDE_CONFIG_DIR";
+pub const CODEX_HOME: &str = "CODEX_HOME";
 /// The program that opens addresses, as for other programs.
 pub const BROWSER: &str = "BROWSER";
 /// Google's own: where its tools keep their sign-in.
@@ -33,6 +40,9 @@ pub const GCLOUD_CONFIG: &str = "CLOUDSDK_CONFIG";
 pub const GOOGLE_SERVICES: &str = "GOOGLE_SERVICES_URL";
 /// Of TLS libraries: further certificates to trust.
 const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
+
+/// The system that this program was built for.
+pub const SYSTEM: (&str, &str) = (std::env::consts::OS, std::env::consts::ARCH);
 
 /// A variable that users set for this program, with its documentation.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +55,7 @@ pub struct Setting {
 }
 
 /// All settings, in the order of the documentation.
-pub const SETTINGS: [Setting; 11] = [
+pub const SETTINGS: [Setting; 14] = [
     Setting {
         name: COLAB_URL,
         default: "the address that `connect` saved",
@@ -80,6 +90,21 @@ pub const SETTINGS: [Setting; 11] = [
         name: CHECKPOINT_DIR,
         default: "in the data folder",
         meaning: "checkpoints of chunked operations; code, output and pictures of named runs",
+    },
+    Setting {
+        name: MAX_HOURS,
+        default: "",
+        meaning: "a machine that Colab assigns from now on is given back after so many hours, whatever runs there; also `colab up --max-hours`",
+    },
+    Setting {
+        name: MAX_UNITS,
+        default: "",
+        meaning: "the same once it has cost so many compute units, at the rate that Colab reports; also `colab up --max-units`",
+    },
+    Setting {
+        name: MACHINE_API,
+        default: "",
+        meaning: "`v1beta`: machines are asked for by Google's documented API, for accounts that Google has admitted to it",
     },
     Setting {
         name: CALL_BUDGET_SEC,

@@ -17,14 +17,49 @@ pub struct Google {
     pub sign_in: Option<PathBuf>,
     /// Google's services, where they are on this computer.
     pub services: Option<Url>,
+    /// How machines are asked for.
+    #[serde(default)]
+    pub api: Api,
+}
+
+/// The requests by which Colab is asked for machines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Api {
+    /// Those of Colab's own pages.
+    #[default]
+    Pages,
+    /// Google's documented ones.
+    V1beta,
+}
+
+impl Api {
+    /// For people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pages => "the requests of Colab's pages",
+            Self::V1beta => "the official API (v1beta)",
+        }
+    }
 }
 
 impl Google {
-    pub(super) fn read(env: &Env) -> Self {
-        Self {
+    pub(super) fn read(env: &Env) -> Result<Self, String> {
+        Ok(Self {
             sign_in: sign_in(env),
             services: services(env),
-        }
+            api: match env.get(env::MACHINE_API) {
+                None => Api::Pages,
+                Some("v1beta") => Api::V1beta,
+                Some(text) => {
+                    return Err(format!(
+                        "{} is {text:?}: it must be v1beta, or not be set",
+                        env::MACHINE_API
+                    ));
+                }
+            },
+        })
     }
 }
 

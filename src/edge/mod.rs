@@ -1,5 +1,5 @@
 //! The program's access to its process and its disk: environment, settings and what users write into them, the saved connection, folders, atomic and
-//! growing files, locks, logs, ngrok's monthly allowance.
+//! growing files, locks, logs, ngrok's monthly allowance, limits of machines that bill.
 //!
 //! Architecture Invariant: no other room reads the environment or writes state to disk on its own. May import `base`, `wire`.
 
@@ -10,6 +10,7 @@ mod folders;
 pub mod google;
 pub mod journal;
 pub mod jupyter;
+pub mod limits;
 pub mod lock;
 mod misspelt;
 pub mod opener;

@@ -13,6 +13,7 @@ use super::endpoint::{self, Address};
 use super::env::{self, Env};
 use super::folders::{absolute, folder, upload_dirs};
 use super::google::Google;
+use super::limits::Limits;
 use super::misspelt::{self, Odd};
 use super::{jupyter, paths, placeholder, python, trace};
 
@@ -41,6 +42,8 @@ pub struct Settings {
     /// Where tabs of Colab connect, from the start on; none for any port, once one is to connect.
     pub tab_port: Option<u16>,
     pub google: Google,
+    /// Of machines that are assigned from now on.
+    pub limits: Limits,
     /// Folders that are searched for programs, in the form of `PATH`.
     pub search_path: OsString,
     /// Doubtful settings that do not prevent a start.
@@ -123,11 +126,13 @@ impl Settings {
             ));
         }
         let call_budget = collect_fault(&mut faults, call_budget(env)).flatten();
-        let log_filter = collect_fault(&mut faults, log_filter(env)).flatten();
+        let log_filter = collect_fault(&mut faults, trace::setting(env)).flatten();
         let upload_dirs = upload_dirs(env, &mut faults, &mut warnings);
         let search_path = paths::search_path(env);
         let python = python::setting(env, &search_path, target == Target::Local);
         let python = collect_fault(&mut faults, python).flatten();
+        let google = collect_fault(&mut faults, Google::read(env)).unwrap_or_default();
+        let limits = collect_fault(&mut faults, Limits::read(env)).unwrap_or_default();
         let mut folder = |name| collect_fault(&mut faults, folder(env, name)).flatten();
         let data_dir = folder(env::DATA_DIR).unwrap_or_else(|| absolute(paths::default_data_dir()));
         let settings = Self {
@@ -143,7 +148,8 @@ impl Settings {
             python,
             browser: env.get(env::BROWSER).map(PathBuf::from),
             tab_port: flags.port,
-            google: Google::read(env),
+            google,
+            limits,
             search_path,
             warnings,
         };
@@ -217,20 +223,6 @@ fn target(env: &Env, faults: &mut Vec<String>) -> Option<Target> {
     };
     let found = found.map_err(|fault| format!("{} {fault} (or it is `local`)", env::COLAB_URL));
     collect_fault(faults, found).flatten().map(Target::Remote)
-}
-
-fn log_filter(env: &Env) -> Result<Option<Targets>, String> {
-    let Some(text) = env.get(env::LOG) else {
-        return Ok(None);
-    };
-    let found = trace::filter(text).map(Some);
-    found.map_err(|fault| {
-        format!(
-            "{} is {text:?}: {fault}. Set it to a level (error, warn, info, debug, trace, off), or to levels by module, such as \
-             warn,smart_colab=debug",
-            env::LOG
-        )
-    })
 }
 
 fn call_budget(env: &Env) -> Result<Option<Duration>, String> {

@@ -10,14 +10,30 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::env::{self, Env};
+
 const MAX_LOG_FILES: usize = 7;
 const CRATE: &str = "smart_colab";
+
+/// Reads the setting.
+pub(super) fn setting(env: &Env) -> Result<Option<Targets>, String> {
+    let Some(text) = env.get(env::LOG) else {
+        return Ok(None);
+    };
+    filter(text).map(Some).map_err(|fault| {
+        format!(
+            "{} is {text:?}: {fault}. Set it to a level (error, warn, info, debug, trace, off), or to levels by module, such as \
+             warn,smart_colab=debug",
+            env::LOG
+        )
+    })
+}
 
 /// Parses a filter.
 ///
 /// # Errors
 /// The fault of the filter. A word that is not a level would silence everything but a module of that name, which is hardly ever meant.
-pub(super) fn filter(text: &str) -> Result<Targets, String> {
+fn filter(text: &str) -> Result<Targets, String> {
     let is_module = |word: &str| word.contains("::") || word == CRATE;
     for part in text.split(',').map(str::trim) {
         let (module, level) = part.split_once('=').unwrap_or((part, ""));

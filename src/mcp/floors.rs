@@ -10,7 +10,9 @@ use crate::chunked::Chunked;
 use crate::connection::Connection;
 use crate::document::Documents;
 use crate::edge::google::Google;
+use crate::edge::limits::Limits;
 use crate::jobs::Jobs;
+use crate::lease::Lease;
 use crate::notebook::Notebooks;
 use crate::notebook_run::NotebookRuns;
 use crate::tasks::Tasks;
@@ -30,6 +32,9 @@ pub struct Floors {
     pub browser: Arc<Browser>,
     /// How the user's Google account is reached.
     pub google: Google,
+    /// The user's, for machines that are assigned from now on.
+    pub limits: Limits,
+    pub lease: Arc<Lease>,
     /// The program that opens addresses, in place of the system's.
     pub opener: Option<PathBuf>,
     pub tasks: Tasks,

@@ -24,6 +24,7 @@ use super::floors::Floors;
 use super::kernels;
 use super::left::Left;
 use super::methods;
+use super::reply;
 use super::resources::Resources;
 use crate::base::ids::JobId;
 use crate::connection::Connection;
@@ -217,6 +218,7 @@ impl ServerHandler for Server {
                 // The reply to a cancelled call is not sent.
                 if !cancelled.is_cancelled() {
                     self.left.name_in(&mut result);
+                    self.tell_of_limits(&mut result);
                 }
                 Ok(result.into())
             }
@@ -230,6 +232,15 @@ impl ServerHandler for Server {
 }
 
 impl Server {
+    /// Says what happens to machines that have a limit.
+    fn tell_of_limits(&self, result: &mut CallToolResult) {
+        let news = self.floors.lease.news();
+        let news: Vec<String> = news.iter().map(ToString::to_string).collect();
+        if !news.is_empty() {
+            reply::note(result, "machine_limit", news.join(" "));
+        }
+    }
+
     fn unknown_tool(&self, name: &str) -> ErrorData {
         let tools = self.router.list_all();
         let names: Vec<&str> = tools.iter().map(|tool| &*tool.name).collect();

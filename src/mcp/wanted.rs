@@ -13,6 +13,7 @@ pub(super) enum Wanted<'a> {
     Integer {
         is_unsigned: bool,
     },
+    Number,
     Boolean,
     Choice(Vec<&'a Value>),
     Names,
@@ -36,6 +37,7 @@ impl<'a> Wanted<'a> {
             Some("integer") => Self::Integer {
                 is_unsigned: property["minimum"] == 0,
             },
+            Some("number") => Self::Number,
             Some("boolean") => Self::Boolean,
             Some("array") => match property.get("items").map(|items| defined(items, root)) {
                 Some(items) if items["type"] == "object" => Self::Objects(items, root),
@@ -53,6 +55,7 @@ impl<'a> Wanted<'a> {
                 let number = integer(given)?;
                 (!is_unsigned || number >= 0).then(|| json!(number))
             }
+            Self::Number => read(given).filter(Value::is_number),
             Self::Boolean => match given.as_str() {
                 Some(text) => text
                     .trim()
@@ -78,6 +81,7 @@ impl<'a> Wanted<'a> {
         match self {
             Self::Integer { is_unsigned: true } => "an integer of 0 or more".to_owned(),
             Self::Integer { is_unsigned: false } => "an integer".to_owned(),
+            Self::Number => "a number".to_owned(),
             Self::Boolean => "true or false".to_owned(),
             Self::Choice(choices) => {
                 let choices: Vec<String> = choices.iter().map(ToString::to_string).collect();
@@ -229,6 +233,21 @@ mod tests {
             (json!([{"tags": []}]), None),
             (json!(["a"]), None),
             (json!({"source": "a"}), None),
+        ] {
+            assert_eq!(wanted.fit(&given), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn numbers_parse_from_int_float_and_string() {
+        let property = json!({"type": "number"});
+        let wanted = Wanted::of(&property, property.as_object().unwrap());
+        for (given, expected) in [
+            (json!(2), Some(json!(2))),
+            (json!(0.5), Some(json!(0.5))),
+            (json!(" 1.5 "), Some(json!(1.5))),
+            (json!("soon"), None),
+            (json!(true), None),
         ] {
             assert_eq!(wanted.fit(&given), expected, "{given}");
         }

@@ -22,6 +22,7 @@ mod docs;
 mod download;
 mod examples;
 mod faults;
+mod install;
 mod jobs;
 #[cfg(unix)]
 mod jupyter;

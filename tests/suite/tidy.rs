@@ -17,13 +17,13 @@ use crate::tool_list::listed;
 const FLOORS: [&[&str]; 17] = [
     &["base"],
     &["wire", "edge", "render"],
-    &["browser", "colab", "jupyter"],
+    &["browser", "colab", "install", "jupyter"],
     &["runtime"],
     &["provision"],
     &["connection"],
     &["caller"],
     &["jobs", "machine", "reading", "transfer"],
-    &["checkpoints"],
+    &["checkpoints", "lease"],
     &["chunked"],
     &["notebook", "tasks"],
     &["document"],
@@ -34,7 +34,7 @@ const FLOORS: [&[&str]; 17] = [
     &["cli"],
 ];
 
-const TOP_LEVEL: [&str; 24] = [
+const TOP_LEVEL: [&str; 23] = [
     ".cargo",
     ".ci",
     ".editorconfig",
@@ -51,7 +51,6 @@ const TOP_LEVEL: [&str; 24] = [
     "benches",
     "clippy.toml",
     "colab",
-    "config",
     "deny.toml",
     "docs",
     "examples",

@@ -24,7 +24,13 @@ const EXPECTED_TOOLS: [ExpectedTool; 36] = [
     (
         "assign_colab_runtime",
         &[],
-        &["accelerator", "confirm", "high_ram"],
+        &[
+            "accelerator",
+            "confirm",
+            "high_ram",
+            "max_hours",
+            "max_units",
+        ],
         false,
         false,
     ),

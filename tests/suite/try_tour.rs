@@ -24,8 +24,7 @@ fn the_tour_passes_every_step_and_ends_with_the_configuration() {
         "hello from Python, 42",
         "of 12",
         "sha256",
-        "\"mcpServers\"",
-        "claude mcp add",
+        " install --local",
         env!("CARGO_BIN_EXE_smart-colab"),
     ] {
         assert!(said.contains(part), "{part} is missing: {said}");

@@ -326,7 +326,12 @@ fn steps_are_named_by_each_face() {
 #[test]
 fn help_says_what_each_command_does() {
     let mut page = String::new();
-    for arguments in [&["-h"] as &[_], &["connect", "--help"], &["try", "--help"]] {
+    for arguments in [
+        &["-h"] as &[_],
+        &["install", "--help"],
+        &["connect", "--help"],
+        &["try", "--help"],
+    ] {
         let output = Home::new().program(&[]).args(arguments).output().unwrap();
         let said = String::from_utf8(output.stdout)
             .unwrap()

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use thiserror::Error;
 use tokio::process::Command;
 
-use super::client_config;
 use crate::edge::settings::Settings;
 use crate::edge::{env, paths};
 use crate::mcp::client::{Client, ClientError};
@@ -65,15 +64,12 @@ pub(super) async fn run(settings: &Settings) -> bool {
     };
     screen.say("smart-colab: a tour on this machine, through the real MCP server\n");
     let passed = steps::walk(&tour, &screen).await;
-    let local = [(env::COLAB_URL, "local")];
     if passed {
         screen.say(&format!(
-            "\nAll steps passed; their files are in {}.\n\nFor Claude Desktop, put this into claude_desktop_config.json \
-             (Settings > Developer > Edit Config) and restart it:\n\n{}\n\nFor Claude Code, run:\n\n  {}\n\n\
-             To compute on Google Colab instead, put the line that the notebook prints in place of `local`.",
+            "\nAll steps passed; their files are in {}.\n\nTo use it from the clients that are installed here, run:\n\n  {} install --local\n\n\
+             To compute on Google Colab instead, leave out --local and run `connect` with the line that the notebook prints.",
             tour.save_dir.display(),
-            client_config::claude_desktop(&program, &local),
-            client_config::claude_code(&program, &local),
+            quoted(&program.display().to_string()),
         ));
     } else {
         let logs = settings.data_dir.join("logs");
@@ -83,4 +79,14 @@ pub(super) async fn run(settings: &Settings) -> bool {
         ));
     }
     passed
+}
+
+/// Quotes a path so that it can be pasted into a POSIX shell or PowerShell.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:\\=+@".contains(c);
+    if text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("\"{text}\"")
+    }
 }

@@ -14,6 +14,7 @@ use tokio::time::timeout_at;
 
 use crate::colab::machines::table;
 use crate::colab::{self, ColabError, Machines, Plane, Wanted};
+use crate::edge::limits::{Limits, amount};
 use crate::edge::settings::Endpoint;
 use crate::mcp::call::{self, Call};
 use crate::mcp::fault::Fault;
@@ -30,6 +31,10 @@ struct AssignArgs {
     accelerator: Option<String>,
     /// More memory.
     high_ram: Option<bool>,
+    /// Give it back after so many hours, whatever runs.
+    max_hours: Option<f64>,
+    /// The same at so many compute units.
+    max_units: Option<f64>,
     /// The user has agreed to the cost.
     confirm: Option<bool>,
 }
@@ -46,6 +51,8 @@ struct AssignReport {
     success: bool,
     name: String,
     accelerator: Option<String>,
+    /// When it is given back by itself.
+    ends: Option<String>,
     /// `connected`, or `starting`.
     state: &'static str,
     hint: String,
@@ -79,11 +86,12 @@ impl Server {
         context: RequestContext<RoleServer>,
     ) -> Result<Report<AssignReport>, Fault> {
         let plane = self.plane()?;
+        let limits = limits(args.max_hours, args.max_units)?.and(self.floors.limits);
         if args.confirm != Some(true) {
             let quota = self.ask_colab(&context, plane.quota()).await?;
             return Err(Fault::new(
                 "invalid_argument",
-                format!("a machine costs compute units until it is given back: {quota}"),
+                format!("a machine costs compute units until it is given back ({limits}): {quota}"),
                 "Ask the user. If they agree, call again with confirm: true. Nothing was done.",
                 false,
             ));
@@ -91,7 +99,7 @@ impl Server {
         let wanted = Wanted::named(args.accelerator, args.high_ram.unwrap_or(false));
         let budget = self.budget(&context);
         let done = call::run(self, &context, budget, async |call| {
-            self.assign(plane, wanted, &call).await
+            self.assign(plane, wanted, limits, &call).await
         });
         done.await.map(Report)
     }
@@ -131,8 +139,8 @@ impl Server {
         let (plane, machines) = (self.plane()?, self.machines());
         let name = args.name.trim_start_matches("colab:").to_owned();
         let giving_back = async {
-            let assigned = plane.list().await?;
-            if !assigned.iter().any(|machine| machine.endpoint == name) {
+            let assigned = machines.look(&*plane).await?;
+            if !assigned.iter().any(|(machine, _)| machine.endpoint == name) {
                 return Err(ColabError::Unknown(name.clone()));
             }
             machines.unassign(&*plane, &name).await
@@ -177,12 +185,18 @@ impl Server {
         &self,
         plane: Arc<dyn Plane>,
         wanted: Wanted,
+        limits: Limits,
         call: &Call,
     ) -> Result<AssignReport, Fault> {
         call.say("asking Colab for a machine");
         let (machines, google) = (self.machines(), self.floors.google.clone());
         // Not given up with the call: whatever comes of it is recorded.
-        let assigning = tokio::spawn(async move { machines.assign(&*plane, wanted, google).await });
+        let (lease, ignored) = (self.floors.lease.clone(), wanted.ignored());
+        let assigning = tokio::spawn(async move {
+            let assigned = machines.assign(&*plane, wanted, google, limits).await;
+            lease.look();
+            assigned
+        });
         let Ok(assigned) = timeout_at(call.deadline - RESERVE, assigning).await else {
             return Err(Fault::new(
                 "timed_out",
@@ -195,12 +209,12 @@ impl Server {
         call.say("starting an executor on the machine");
         let name = machine.endpoint;
         let endpoint = Endpoint::machine(&name).map_err(Fault::invalid)?;
-        let switched = self
+        let turned = self
             .connection()
-            .switch(endpoint, call.deadline - RESERVE)
+            .turn_to(endpoint, call.deadline - RESERVE)
             .await;
-        let (state, hint) = match switched {
-            Ok(_) => (
+        let (state, mut hint) = match turned {
+            Ok(()) => (
                 "connected",
                 format!(
                     "Code runs there now. Call unassign_colab_runtime with name {name} when it is no longer needed."
@@ -209,18 +223,34 @@ impl Server {
             Err(error) => {
                 let fault = Fault::from(error);
                 let hint = format!(
-                    "It is not ready yet ({}). Call connect_colab with url colab:{name} to go on. Until unassign_colab_runtime gives it back, it costs compute units.",
-                    fault.error
+                    "It is not ready yet ({}). {} Code runs there from then on. Until unassign_colab_runtime gives it back, it costs compute units.",
+                    fault.error, fault.hint
                 );
                 ("starting", hint)
             }
         };
+        if let Some(ignored) = ignored {
+            hint = format!("Note: {ignored}. {hint}");
+        }
+        let ends = (!limits.is_none()).then(|| format!("after {limits}"));
         Ok(AssignReport {
             success: true,
             name,
             accelerator: machine.accelerator,
+            ends,
             state,
             hint,
         })
     }
+}
+
+/// The limits of a call.
+fn limits(hours: Option<f64>, units: Option<f64>) -> Result<Limits, Fault> {
+    for (name, given) in [("max_hours", hours), ("max_units", units)] {
+        if let Some(given) = given {
+            amount(&given.to_string())
+                .map_err(|fault| Fault::invalid(format!("{name} {fault}")))?;
+        }
+    }
+    Ok(Limits { hours, units })
 }

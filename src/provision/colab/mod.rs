@@ -3,14 +3,14 @@
 //!
 //! The proxy's token ends after an hour: it is replaced before. Colab is told that the machine is in use only while it is.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::jupyter::Jupyter;
-use super::jupyter::fault::Fault;
+use super::jupyter::fault::{CONNECTING, Fault};
 use crate::base::lock::Lock;
 use crate::colab::{ColabError, Machines, Plane, Proxy};
 use crate::jupyter::{JupyterError, Server};
@@ -26,12 +26,24 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(300);
 /// After its last use a machine is not kept alive any longer.
 const IDLE_TIME: Duration = Duration::from_secs(1800);
 
+/// The step of a start that takes minutes on a new machine.
+pub(super) const BOOTING: &str = "waiting for the machine to boot";
+
+const ASKING: &str = "asking Colab for the machine";
+
+/// Whether a start at this step has not reached the machine's server.
+#[must_use]
+pub fn is_boot(step: &str) -> bool {
+    [ASKING, BOOTING, CONNECTING].contains(&step)
+}
+
 /// The executor on the machine of this name, which was assigned from this computer. Its record is in `data_dir`.
 #[must_use]
 pub fn on(name: &str, data_dir: &Path) -> Jupyter {
     let machine = Assigned {
         name: name.to_owned(),
         machines: Machines::new(data_dir),
+        data_dir: data_dir.to_owned(),
         used: Arc::new(Lock::new(Instant::now())),
     };
     Jupyter::assigned(machine, data_dir)
@@ -42,6 +54,7 @@ pub fn on(name: &str, data_dir: &Path) -> Jupyter {
 pub(super) struct Assigned {
     name: String,
     machines: Machines,
+    data_dir: PathBuf,
     /// When it was used last.
     used: Arc<Lock<Instant>>,
 }
@@ -63,8 +76,8 @@ impl Assigned {
     ) -> Result<Arc<Server>, Fault> {
         self.note_use();
         let kept = self.machines.named(&self.name)?;
-        let plane = kept.plane(&self.machines)?;
-        say("asking Colab for the machine");
+        let plane = kept.plane(&self.data_dir)?;
+        say(ASKING);
         let proxy = way(&*plane, &self.name).await?;
         let server = Arc::new(Server::behind_proxy(proxy.url.clone(), &proxy.token)?);
         let end = Instant::now() + BOOT_TIMEOUT;
@@ -79,7 +92,7 @@ impl Assigned {
                     | JupyterError::Stranger(_)),
                 ) if Instant::now() < end => {
                     tracing::debug!("the machine {error}");
-                    say("waiting for the machine to boot");
+                    say(BOOTING);
                     if Instant::now() > half_life {
                         let proxy = way(&*plane, &self.name).await?;
                         server.renew(&proxy.token)?;
@@ -102,10 +115,7 @@ impl Assigned {
 
 /// A fresh way to a machine. One that Colab no longer lists is gone; what the proxy answers proves nothing.
 async fn way(plane: &dyn Plane, name: &str) -> Result<Proxy, ColabError> {
-    let assigned = plane.list().await?;
-    let machine = assigned
-        .into_iter()
-        .find(|machine| machine.endpoint == name);
+    let machine = plane.reach(name).await?;
     let machine = machine.ok_or_else(|| ColabError::Gone(name.to_owned()))?;
     machine
         .proxy

@@ -7,13 +7,14 @@ use crate::base::advice::{Advice, Step};
 use crate::base::fault::Fault as _;
 use crate::colab::ColabError;
 use crate::jupyter::JupyterError;
+use crate::provision::colab::BOOTING;
 use crate::runtime::RuntimeError;
 
 /// The name of the executor in errors.
 pub(super) const WHAT: &str = "the executor on the Jupyter Server";
 
 /// The first step of a start.
-pub(super) const CONNECTING: &str = "connecting to the Jupyter Server";
+pub(in crate::provision) const CONNECTING: &str = "connecting to the Jupyter Server";
 
 /// The same on a machine of Colab.
 const MACHINE: &str = "the executor on the machine of Colab";
@@ -128,6 +129,9 @@ pub(super) fn not_ready(doing: &str) -> RuntimeError {
     let remedy = match doing {
         CONNECTING => {
             "The server has not answered yet. Call again; if it does not answer then either, check that a Jupyter Server runs at this address."
+        }
+        BOOTING => {
+            "A new machine boots within minutes, and is waited for in the background. Nothing was sent. Call again in half a minute."
         }
         _ => "It starts in seconds. Call again.",
     };

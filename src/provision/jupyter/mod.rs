@@ -3,6 +3,7 @@
 //! A *helper kernel* of this bridge receives a relay and the executor's package, starts the executor beside it, and carries HTTP to it through its
 //! control channel. The executor outlives helper, bridge and client: a helper that is gone is replaced, and the executor is found again.
 
+mod boot;
 mod carry;
 pub(super) mod fault;
 mod files;
@@ -147,6 +148,8 @@ impl Provisioner for Jupyter {
 
     /// While the server cannot be reached this succeeds, and the runtime's requests fail: they are retried as with any address.
     async fn runtime(&self, deadline: Instant) -> RuntimeResult<Arc<dyn Runtime>> {
+        self.shared.begin();
+        self.shared.await_boot(deadline).await?;
         match self.shared.live(deadline).await {
             Err(error @ RuntimeError::Starting { .. }) => Err(error),
             Err(error) if !error.is_transient() => Err(error),

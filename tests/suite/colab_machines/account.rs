@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 use smart_colab::colab::Machines;
 
-use super::{REFRESH_TOKEN, colab, failed, recorded, said, sign_in};
+use super::{REFRESH_TOKEN, change_record, colab, failed, recorded, said, sign_in};
 use crate::support::fake_colab::FakeColab;
 use crate::support::home::Home;
 
@@ -51,16 +51,7 @@ fn an_assignment_whose_answer_is_lost_makes_no_second_machine_and_none_is_forgot
     assert_eq!(fake.machines().len(), 1);
     assert_eq!(fake.count("POST", "/tun/m/assign"), 1);
     // As if this program had ended between the request and its answer.
-    let folder = home.folder("data/colab/machines");
-    let record = fs::read_dir(&folder)
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
-    let mut kept: Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
-    kept["endpoint"] = Value::Null;
-    fs::write(&record, kept.to_string()).unwrap();
+    change_record(&home, |kept| kept["endpoint"] = Value::Null);
     said(&colab(&home, &fake, &["down", "--all"]));
     assert!(fake.machines().is_empty() && recorded(&home) == 0);
     // One that Colab has ended is forgotten.
@@ -68,6 +59,59 @@ fn an_assignment_whose_answer_is_lost_makes_no_second_machine_and_none_is_forgot
     fake.set(&json!({"gone": true}));
     let status = said(&colab(&home, &fake, &["status"]));
     assert!(status.contains("No machine"), "{status}");
+}
+
+#[test]
+fn each_command_prints_one_object_for_programs_also_when_it_fails() {
+    let (home, fake) = (Home::new(), FakeColab::without_servers());
+    let json = |arguments: &[&str]| -> Value {
+        let output = colab(&home, &fake, &[arguments, &["--json"]].concat());
+        let facts: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(facts["success"], output.status.success(), "{facts}");
+        facts
+    };
+    let signed_out = json(&["quota"]);
+    assert_eq!(signed_out["code"], "not_signed_in");
+    assert!(signed_out["hint"].as_str().unwrap().contains("gcloud"));
+    sign_in(&home, REFRESH_TOKEN);
+    assert_eq!(json(&["list"])["machines"], json!([]));
+    let up = json(&["up", "--gpu", "--max-hours", "3", "--no-start"]);
+    assert_eq!(
+        (&up["accelerator"], &up["max_hours"]),
+        (&json!("T4"), &json!(3.0))
+    );
+    let status = json(&["status"]);
+    assert_eq!(status["machines"][0]["name"], up["name"]);
+    assert_eq!(status["machines"][0]["ends_at"], up["ends_at"]);
+    assert_eq!(status["quota"], json(&["quota"])["quota"]);
+    assert_eq!(status["quota"]["machines"], 1);
+    assert_eq!(json(&["down"])["given_back"], json!([up["name"]]));
+}
+
+#[test]
+fn what_has_no_effect_and_what_cannot_be_read_is_said() {
+    let (home, fake) = (Home::new(), FakeColab::without_servers());
+    sign_in(&home, REFRESH_TOKEN);
+    fake.set(&json!({"eligible": ["L4"]}));
+    let up = colab(
+        &home,
+        &fake,
+        &["up", "--gpu", "l4", "--high-ram", "--no-start"],
+    );
+    let noted = String::from_utf8_lossy(&up.stderr);
+    assert!(
+        up.status.success() && noted.contains("with L4 have one size"),
+        "{noted}"
+    );
+    let record = home.folder("data/colab/machines/torn.json");
+    fs::write(&record, "{\"key\":").unwrap();
+    let down = colab(&home, &fake, &["down"]);
+    let noted = String::from_utf8_lossy(&down.stderr);
+    assert!(
+        noted.contains("torn.json") && noted.contains("Manage sessions"),
+        "{noted}"
+    );
+    assert!(down.status.success() && record.exists() && fake.machines().is_empty());
 }
 
 #[test]
@@ -153,7 +197,7 @@ async fn a_keep_alive_without_an_answer_is_done_and_a_refused_one_is_not() {
     let plane = machines
         .named(name.trim())
         .unwrap()
-        .plane(&machines)
+        .plane(&home.folder("data"))
         .unwrap();
     plane.keep_alive(name.trim()).await.unwrap();
     assert_eq!(fake.machines()[0]["keep_alives"], 1);

@@ -1,13 +1,16 @@
 //! Machines that Colab assigns to a Google account: Google's side is a fake, their Jupyter Servers are real.
 
 mod account;
+mod limits;
+mod official;
 mod runtime;
+mod selftest;
 mod tokens;
 
 use std::fs;
-use std::process::Output;
+use std::process::{Command, Output};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::fake_colab::FakeColab;
 use crate::support::home::Home;
@@ -25,11 +28,38 @@ pub(crate) fn sign_in(home: &Home, token: &str) {
     fs::write(file, content.to_string()).unwrap();
 }
 
-pub(crate) fn colab(home: &Home, fake: &FakeColab, arguments: &[&str]) -> Output {
-    let mut command = home.program(&[fake.setting()]);
+/// The program in a home that may be signed in.
+fn program(home: &Home, fake: &FakeColab, settings: &[(&str, &str)]) -> Command {
+    let mut command = home.program(settings);
+    command.envs([fake.setting()]);
     command.env("CLOUDSDK_CONFIG", home.folder("home/.config/gcloud"));
     command.env_remove("GOOGLE_APPLICATION_CREDENTIALS");
+    command
+}
+
+pub(crate) fn colab(home: &Home, fake: &FakeColab, arguments: &[&str]) -> Output {
+    colab_with(home, fake, &[], arguments)
+}
+
+fn colab_with(
+    home: &Home,
+    fake: &FakeColab,
+    settings: &[(&str, &str)],
+    arguments: &[&str],
+) -> Output {
+    let mut command = program(home, fake, settings);
     command.arg("colab").args(arguments).output().unwrap()
+}
+
+/// Changes the only record of a machine.
+fn change_record(home: &Home, change: impl Fn(&mut Value)) {
+    let mut records = fs::read_dir(home.folder("data/colab/machines")).unwrap();
+    let path = records.next().unwrap().unwrap().path();
+    let mut kept: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    change(&mut kept);
+    let new = home.folder("record");
+    fs::write(&new, kept.to_string()).unwrap();
+    fs::rename(new, path).unwrap();
 }
 
 #[track_caller]

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{REFRESH_TOKEN, colab, recorded, said, sign_in};
+use super::{REFRESH_TOKEN, colab, program, recorded, said, sign_in};
 use crate::support::executor::until_there;
 use crate::support::fake_colab::FakeColab;
 use crate::support::home::Home;
@@ -24,10 +25,7 @@ pub(super) fn up(servers: &[&Jupyter]) -> (Home, FakeColab) {
 }
 
 pub(super) fn bridge(home: &Home, fake: &FakeColab) -> Bridge {
-    let mut program = home.program(&[fake.setting()]);
-    program.env("CLOUDSDK_CONFIG", home.folder("home/.config/gcloud"));
-    program.env_remove("GOOGLE_APPLICATION_CREDENTIALS");
-    Bridge::greeted(program)
+    Bridge::greeted(program(home, fake, &[]))
 }
 
 #[test]
@@ -185,8 +183,7 @@ fn a_model_has_a_machine_assigned_once_the_user_agreed_and_gives_it_back() {
     assigned.succeeded();
     let (name, mut state) = (assigned.fact("name"), assigned.fact("state").to_owned());
     while state == "starting" {
-        let connecting = json!({"url": format!("colab:{name}")});
-        if !bridge.call("connect_colab", connecting).is_error {
+        if !bridge.call("run_code_quick", json!({"code": "1"})).is_error {
             state = "connected".to_owned();
         }
     }
@@ -204,4 +201,42 @@ fn a_model_has_a_machine_assigned_once_the_user_agreed_and_gives_it_back() {
         .call("unassign_colab_runtime", json!({"name": name}))
         .succeeded();
     assert!(fake.machines().is_empty() && recorded(&home) == 0);
+}
+
+#[test]
+fn a_call_does_not_wait_for_a_machine_that_boots_for_minutes() {
+    // Its server is never there.
+    let (home, fake) = (Home::new(), FakeColab::without_servers());
+    sign_in(&home, REFRESH_TOKEN);
+    let patient = ("SMART_COLAB_CALL_BUDGET_SEC", "600");
+    let strict = ("COLAB_MAX_HOURS", "2");
+    let mut bridge = Bridge::greeted(program(&home, &fake, &[patient, strict]));
+    let begun = Instant::now();
+    let arguments = json!({"high_ram": true, "max_hours": 5, "confirm": true});
+    let assigned = bridge.call("assign_colab_runtime", arguments);
+    assigned.succeeded();
+    assert_eq!(assigned.fact("state"), "starting");
+    assert_eq!(
+        assigned.fact("ends"),
+        "after 2 h",
+        "the user's limit is the stricter one"
+    );
+    let hint = assigned.fact("hint");
+    assert!(
+        hint.contains("in the background") && hint.contains("half a minute"),
+        "{hint}"
+    );
+    let code = bridge.call("run_code_quick", json!({"code": "1"}));
+    code.refused("busy");
+    assert!(code.fact("error").contains("to boot"), "{}", code.facts);
+    assert!(
+        begun.elapsed() < Duration::from_secs(150),
+        "{:?}",
+        begun.elapsed()
+    );
+    let negative = bridge.call(
+        "assign_colab_runtime",
+        json!({"max_hours": -1, "confirm": true}),
+    );
+    negative.refused("invalid_argument");
 }

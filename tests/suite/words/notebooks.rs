@@ -110,6 +110,8 @@ fn faults_of_colabs_machines_are_worded_by_each_face() {
         &ColabError::NoneFree(text("a GPU")),
         &ColabError::AtLimit,
         &ColabError::Denied,
+        &ColabError::Closed,
+        &ColabError::CostUnknown,
         &ColabError::Captcha,
         &ColabError::Unreachable(
             text("colab.research.google.com"),
