@@ -25,6 +25,7 @@ mod start;
 #[path = "../../tests/support/mod.rs"]
 #[allow(dead_code)]
 mod support;
+mod tab;
 mod table;
 mod together;
 mod transfers;
@@ -37,11 +38,13 @@ use table::Row;
 
 /// The group whose peers need a Jupyter Server.
 const JUPYTER: &str = "jupyter";
+/// The group whose peers connect to a tab of Colab.
+const TAB: &str = "tab";
 
 /// Measures a group with an executor, beside peers.
 type Group = fn(&Executor, &[Peer]) -> Vec<Row>;
 
-const GROUPS: [(&str, Group); 9] = [
+const GROUPS: [(&str, Group); 10] = [
     ("start", start::rows),
     ("quick", quick::rows),
     ("far", far::rows),
@@ -51,6 +54,7 @@ const GROUPS: [(&str, Group); 9] = [
     ("looks", looks::rows),
     ("transfers", transfers::rows),
     (JUPYTER, jupyter::rows),
+    (TAB, tab::rows),
 ];
 
 fn main() -> ExitCode {
@@ -74,7 +78,7 @@ fn main() -> ExitCode {
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
             println!("{name}");
             let executor = Executor::start();
-            let is_meant = |peer: &&Peer| peer.is_for_jupyter() == (name == JUPYTER);
+            let is_meant = |peer: &&Peer| peer.is_of(name);
             let peers: Vec<_> = peers.iter().filter(is_meant).cloned().collect();
             let rows = group(&executor, &peers);
             rows.iter().for_each(Row::show);

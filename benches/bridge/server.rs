@@ -3,6 +3,9 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::thread::spawn;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -46,6 +49,11 @@ impl Server {
     /// Sends a request and returns its result, skipping notifications.
     pub(crate) fn request(&mut self, method: &str, params: Value) -> Value {
         let id = self.begin(method, params);
+        self.answer(id)
+    }
+
+    /// Waits for the answer to a request.
+    pub(crate) fn answer(&mut self, id: u64) -> Value {
         loop {
             let message = self.next();
             if message["id"] == id {
@@ -150,6 +158,26 @@ impl Server {
     pub(crate) fn end(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Ends the server once it has answered a request, or after `patience`.
+    pub(crate) fn end_after_answer(self, id: u64, patience: Duration) {
+        let Self {
+            mut child, stdout, ..
+        } = self;
+        let (answered, answer) = mpsc::channel();
+        let reading = spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                let message: Value = serde_json::from_str(&line).unwrap();
+                if message["id"] == id {
+                    return answered.send(()).unwrap_or_default();
+                }
+            }
+        });
+        let _ = answer.recv_timeout(patience);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        reading.join().unwrap();
     }
 
     fn send(&mut self, message: &Value) {

@@ -68,7 +68,7 @@ impl Row {
     pub(crate) fn show(&self) {
         let wanted = self.bound.map_or(String::new(), |bound| {
             let verdict = if self.is_missed() { "MISSED" } else { "ok" };
-            format!("<= {bound:<6} {verdict}")
+            format!("<= {:<6} {verdict}", digits(bound))
         });
         let sides: Vec<_> = self.sides.iter().map(Side::summary).collect();
         println!(

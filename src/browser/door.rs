@@ -60,6 +60,8 @@ async fn accept(listener: TcpListener, port: u16, shared: Arc<Shared>, room: Arc
         };
         match listener.accept().await {
             Ok((stream, _)) => {
+                // Its messages are small, and waited for.
+                let _ = stream.set_nodelay(true);
                 let shared = shared.clone();
                 tokio::spawn(async move {
                     serve(stream, port, shared).await;

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{JoinHandle, spawn};
 use std::time::Duration;
@@ -62,40 +62,41 @@ impl ColabTab {
     /// The same with a page that behaves so.
     pub(crate) fn showing(page: Page, pair: &str) -> Self {
         let page = Arc::new(Mutex::new(page));
-        Self::dial(Ipv4Addr::LOCALHOST.into(), pair, page).unwrap()
+        Self::dial(&[Ipv4Addr::LOCALHOST.into()], ORIGIN, pair, page)
     }
 
     /// The same where `localhost` is the other family.
     pub(crate) fn open_by_v6(pair: &str) -> Self {
-        Self::dial(Ipv6Addr::LOCALHOST.into(), pair, Arc::default()).unwrap()
+        Self::dial(&[Ipv6Addr::LOCALHOST.into()], ORIGIN, pair, Arc::default())
+    }
+
+    /// The same from the other site of Colab, whatever `localhost` is.
+    pub(crate) fn open_from_google(pair: &str) -> Self {
+        let hosts = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        Self::dial(&hosts, "https://colab.google.com", pair, Arc::default())
     }
 
     /// Opens the notebook in a new tab or after a reload: the same cells, a new connection.
     pub(crate) fn reopen(page: Arc<Mutex<Page>>, pair: &str) -> Self {
         page.lock().unwrap().running.clear();
-        Self::dial(Ipv4Addr::LOCALHOST.into(), pair, page).unwrap()
+        Self::dial(&[Ipv4Addr::LOCALHOST.into()], ORIGIN, pair, page)
     }
 
-    fn dial(
-        host: std::net::IpAddr,
-        pair: &str,
-        page: Arc<Mutex<Page>>,
-    ) -> Result<Self, Box<Error>> {
+    fn dial(hosts: &[IpAddr], origin: &'static str, pair: &str, page: Arc<Mutex<Page>>) -> Self {
         let (token, port) = pair.split_once('&').unwrap();
         let port: u16 = port.parse().unwrap();
-        let stream = TcpStream::connect(SocketAddr::new(host, port)).unwrap();
+        let addresses: Vec<_> = hosts
+            .iter()
+            .map(|&host| SocketAddr::new(host, port))
+            .collect();
+        let stream = TcpStream::connect(&*addresses).unwrap();
         let address = format!("ws://localhost:{port}/?access_token={token}");
         let mut request = address.into_client_request().unwrap();
         let headers = request.headers_mut();
-        headers.insert("Origin", HeaderValue::from_static(ORIGIN));
+        headers.insert("Origin", HeaderValue::from_static(origin));
         headers.insert("Sec-WebSocket-Protocol", HeaderValue::from_static("mcp"));
         let connected = client(request, stream.try_clone().unwrap());
-        let (mut socket, answer) = connected.map_err(|error| match error {
-            tokio_tungstenite::tungstenite::HandshakeError::Failure(error) => Box::new(error),
-            error @ tokio_tungstenite::tungstenite::HandshakeError::Interrupted(_) => {
-                panic!("{error}")
-            }
-        })?;
+        let (mut socket, answer) = connected.unwrap();
         let echoed = answer.headers().get("Sec-WebSocket-Protocol");
         assert_eq!(echoed.map(HeaderValue::as_bytes), Some(&b"mcp"[..]));
         stream.set_read_timeout(Some(TICK)).unwrap();
@@ -107,11 +108,11 @@ impl ColabTab {
             }
             serve(&mut socket, &shown)
         });
-        Ok(Self {
+        Self {
             stream,
             page,
             thread: Some(thread),
-        })
+        }
     }
 
     pub(crate) fn page(&self) -> MutexGuard<'_, Page> {

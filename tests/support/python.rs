@@ -20,14 +20,17 @@ fn ready() -> PathBuf {
     environment(
         "test-python",
         &text,
+        None,
         [OsStr::new("-r"), requirements.as_ref()],
     )
 }
 
-/// Returns a Python with these arguments of `pip install` installed, created in the build folder once for each `text` that names them all.
+/// Returns a Python with these arguments of `pip install` installed, created in the build folder once for each `text` that names them all, from the
+/// Python of this name if any will not do.
 pub(crate) fn environment(
     folder: &str,
     text: &str,
+    base: Option<&str>,
     packages: impl IntoIterator<Item = impl AsRef<OsStr>>,
 ) -> PathBuf {
     let digest = Sha256::digest(text);
@@ -49,25 +52,30 @@ pub(crate) fn environment(
     let complete = place.join("complete");
     if !complete.exists() {
         let _ = fs::remove_dir_all(&place);
-        make(&place, &python, packages);
+        let base = base.map_or_else(any_base, str::to_owned);
+        make(&base, &place, &python, packages);
         fs::write(&complete, "").unwrap();
     }
     python
 }
 
-fn make(place: &Path, python: &Path, packages: impl IntoIterator<Item = impl AsRef<OsStr>>) {
-    let base = base();
+fn make(
+    base: &str,
+    place: &Path,
+    python: &Path,
+    packages: impl IntoIterator<Item = impl AsRef<OsStr>>,
+) {
     if which::which("uv").is_ok() {
         let mut venv = Command::new("uv");
         succeed(
-            venv.args(["venv", "--seed", "--no-project", "--python", &base])
+            venv.args(["venv", "--seed", "--no-project", "--python", base])
                 .arg(place),
         );
         let mut install = Command::new("uv");
         install.args(["pip", "install", "--python"]).arg(python);
         succeed(install.args(packages));
     } else {
-        succeed(Command::new(&base).args(["-m", "venv"]).arg(place));
+        succeed(Command::new(base).args(["-m", "venv"]).arg(place));
         let mut install = Command::new(python);
         install.args([
             "-m",
@@ -80,7 +88,7 @@ fn make(place: &Path, python: &Path, packages: impl IntoIterator<Item = impl AsR
     }
 }
 
-fn base() -> String {
+fn any_base() -> String {
     const NAMES: [&str; 6] = [
         "python3",
         "python3.13",

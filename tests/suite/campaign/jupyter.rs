@@ -1,4 +1,4 @@
-//! The way through a Jupyter Server: its network breaks, its helper kernel ends, and the server itself.
+//! The way through a Jupyter Server: its network breaks, its helper kernel ends, and the server itself; on a machine of Colab also the proxy's tokens.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -11,8 +11,10 @@ use tokio::time::{sleep, timeout};
 
 use super::network::{FAULT_PATIENCE, follow};
 use super::{Caller, MIN_BUDGET, PATIENCE, Reader, assert_same_lines, scaled, until};
+use crate::colab_machines::{REFRESH_TOKEN, colab as run_colab, said, sign_in};
 use crate::support::cable::{Break, Cable, Fault, Way};
 use crate::support::chance::Chance;
+use crate::support::fake_colab::FakeColab;
 use crate::support::home::Home;
 use crate::support::jupyter::{Jupyter, TOKEN};
 
@@ -49,10 +51,14 @@ enum Harm {
     Wire(Fault),
     HelperRestarts,
     HelperEnds,
+    /// All tokens of the machine's proxy, and with `drops` the connections that they opened.
+    TokensExpire {
+        drops: bool,
+    },
 }
 
 /// Most end a connection, the first while the code is sent. One that is left half open is noticed after up to 25 seconds.
-fn harms(chance: &mut Chance, half_open: u64) -> Vec<Harm> {
+fn harms(chance: &mut Chance, half_open: u64, is_colab: bool) -> Vec<Harm> {
     let at = |chance: &mut Chance, what| {
         let way = [Way::ToExecutor, Way::ToBridge][usize::from(chance.within(0..3) > 0)];
         Harm::Wire(Fault::At(way, chance.bytes(), what))
@@ -68,6 +74,9 @@ fn harms(chance: &mut Chance, half_open: u64) -> Vec<Harm> {
         harms.push(Harm::Wire(Fault::Refuse(chance.millis(50..800))));
         harms.push(Harm::Wire(Fault::Silence(chance.millis(100..800))));
         harms.extend([Harm::HelperRestarts, Harm::HelperEnds]);
+        if is_colab {
+            harms.extend([true, true, false].map(|drops| Harm::TokensExpire { drops }));
+        }
     }
     harms.extend((0..half_open).map(|_| at(chance, Break::Swallow)));
     chance.shuffle(&mut harms[1..]);
@@ -77,13 +86,9 @@ fn harms(chance: &mut Chance, half_open: u64) -> Vec<Harm> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_jupyter_server_that_breaks_loses_no_line_and_causes_no_second_run() {
     for round in 0..scaled(1, 3) {
-        survive(
-            Chance::of("jupyter", round),
-            Jupyter::server("/", &[]),
-            None,
-            scaled(1, 5),
-        )
-        .await;
+        let server = Jupyter::server("/", &[]);
+        let rig = Rig::of(server, None);
+        survive(Chance::of("jupyter", round), rig, scaled(1, 5)).await;
     }
 }
 
@@ -91,7 +96,8 @@ async fn a_jupyter_server_that_breaks_loses_no_line_and_causes_no_second_run() {
 async fn a_server_below_the_path_of_a_hub_loses_no_line_and_causes_no_second_run() {
     for round in 0..scaled(1, 3) {
         let server = Jupyter::server("/user/bob/", &[]);
-        survive(Chance::of("hub", round), server, None, scaled(0, 5)).await;
+        let rig = Rig::of(server, None);
+        survive(Chance::of("hub", round), rig, scaled(0, 5)).await;
     }
 }
 
@@ -102,31 +108,30 @@ async fn a_server_with_the_kernels_of_a_gateway_loses_no_line_and_causes_no_seco
         let url = format!("--gateway-url={}", gateway.url());
         let token = format!("--GatewayClient.auth_token={TOKEN}");
         let server = Jupyter::server("/", &[&url, &token]);
-        survive(
-            Chance::of("gateway", round),
-            server,
-            Some(gateway),
-            scaled(0, 5),
-        )
-        .await;
+        let rig = Rig::of(server, Some(gateway));
+        survive(Chance::of("gateway", round), rig, scaled(0, 5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_of_colab_that_breaks_loses_no_line_and_causes_no_second_run() {
+    for round in 0..scaled(1, 3) {
+        let rig = Rig::of(Jupyter::server("/", &[]), None).behind_colab();
+        survive(Chance::of("colab", round), rig, scaled(1, 5)).await;
     }
 }
 
 /// With a gateway, code runs there and outlives the server.
-async fn survive(mut chance: Chance, server: Jupyter, gateway: Option<Jupyter>, half_open: u64) {
-    let mut rig = Rig {
-        cable: Cable::to(server.address()),
-        root: gateway.as_ref().unwrap_or(&server).root(),
-        home: Home::new(),
-        server,
-    };
-    let direct = rig.server.address().to_string();
-    let through = rig.cable.address().to_string();
-    let url = rig.server.setting().replace(&direct, &through);
-    let caller = Caller::start_at(&rig.home, &url, MIN_BUDGET).await;
+async fn survive(mut chance: Chance, mut rig: Rig, half_open: u64) {
+    let caller = Caller::start_at(&rig.home, &rig.setting, MIN_BUDGET).await;
     break_the_way(&mut chance, &caller, &mut rig, half_open).await;
 
-    let Rig { server, root, .. } = &mut rig;
+    let Rig {
+        server,
+        root,
+        gateway,
+        ..
+    } = &mut rig;
     // Without a gateway the executor ends with its server.
     let rest = if gateway.is_some() { "0" } else { "600" };
     let code = ENDLESS
@@ -158,12 +163,19 @@ async fn survive(mut chance: Chance, server: Jupyter, gateway: Option<Jupyter>, 
     let after = caller.quick("print('after')", "main").await;
     after.assert_read("after\n");
     caller.client.leave().await;
+    if let Some(colab) = &rig.colab {
+        let state = block_in_place(|| colab.state());
+        assert_eq!(state["faults"], json!([]));
+    }
 }
 
 async fn break_the_way(chance: &mut Chance, caller: &Caller, rig: &mut Rig, half_open: u64) {
     let root = rig.root.clone();
     fs::write(root.join("struck"), "").unwrap();
-    let (harms, mut pauses) = (harms(chance, half_open), chance.branch());
+    let (harms, mut pauses) = (
+        harms(chance, half_open, rig.colab.is_some()),
+        chance.branch(),
+    );
     let code = CODE
         .replace("HARMS", &harms.len().to_string())
         .replace("LINES", &LINES.to_string());
@@ -197,20 +209,59 @@ async fn break_the_way(chance: &mut Chance, caller: &Caller, rig: &mut Rig, half
     assert_same_lines(&fs::read_to_string(kept).unwrap(), &expected);
 }
 
-/// A bridge's home, the server, the cable between them, and the folder in which code runs.
+/// A bridge's home and setting, the server, the cable to it, and the folder in which code runs.
 struct Rig {
     home: Home,
+    setting: String,
     server: Jupyter,
+    gateway: Option<Jupyter>,
+    /// Between the cable and the bridge.
+    colab: Option<FakeColab>,
     cable: Cable,
     root: PathBuf,
 }
 
 impl Rig {
+    fn of(server: Jupyter, gateway: Option<Jupyter>) -> Self {
+        let cable = Cable::to(server.address());
+        let (direct, through) = (server.address().to_string(), cable.address().to_string());
+        Self {
+            home: Home::new(),
+            setting: server.setting().replace(&direct, &through),
+            root: gateway.as_ref().unwrap_or(&server).root(),
+            cable,
+            server,
+            gateway,
+            colab: None,
+        }
+    }
+
+    /// The server is that of an assigned machine.
+    fn behind_colab(mut self) -> Self {
+        let colab = FakeColab::over(&[format!("http://{}", self.cable.address())], TOKEN);
+        // Also renewed all the time.
+        colab.set(&json!({"proxy_token_sec": 6}));
+        sign_in(&self.home, REFRESH_TOKEN);
+        let name = said(&run_colab(&self.home, &colab, &["up", "--no-start"]));
+        self.setting = format!("colab:{}", name.trim());
+        self.colab = Some(colab);
+        self
+    }
+
     async fn strike(&mut self, harm: &Harm) {
         let (method, action) = match harm {
             Harm::Wire(fault) => return self.cable.strike(*fault, FAULT_PATIENCE).await,
             Harm::HelperRestarts => ("POST", "/restart"),
             Harm::HelperEnds => ("DELETE", ""),
+            Harm::TokensExpire { drops } => {
+                let colab = self.colab.as_ref().unwrap();
+                let knobs = match drops {
+                    true => json!({"expire": true, "drop": true}),
+                    false => json!({"expire": true}),
+                };
+                block_in_place(|| colab.set(&knobs));
+                return;
+            }
         };
         loop {
             // It may be starting, or gone since its id was recorded.

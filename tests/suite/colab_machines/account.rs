@@ -3,6 +3,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
+use smart_colab::colab::Machines;
 
 use super::{REFRESH_TOKEN, change_record, colab, failed, recorded, said, sign_in};
 use crate::support::fake_colab::FakeColab;
@@ -184,6 +185,43 @@ fn each_refusal_of_colab_says_what_to_do_and_leaves_no_record() {
     failed(
         &colab(&home, &fake, &["status"]),
         &["no longer accepts", "seven days"],
+    );
+}
+
+#[tokio::test]
+async fn a_keep_alive_without_an_answer_is_done_and_a_refused_one_is_not() {
+    let (home, fake) = (Home::new(), FakeColab::without_servers());
+    sign_in(&home, REFRESH_TOKEN);
+    let name = said(&colab(&home, &fake, &UP));
+    let machines = Machines::new(&home.folder("data"));
+    let plane = machines
+        .named(name.trim())
+        .unwrap()
+        .plane(&home.folder("data"))
+        .unwrap();
+    plane.keep_alive(name.trim()).await.unwrap();
+    assert_eq!(fake.machines()[0]["keep_alives"], 1);
+    fake.set(&json!({"keep_alive": 404}));
+    plane.keep_alive(name.trim()).await.unwrap_err();
+    assert_eq!(fake.state()["faults"], json!([]), "each has its header");
+}
+
+#[test]
+fn a_list_that_is_left_out_and_an_accelerator_without_a_known_name_are_read() {
+    let (home, fake) = (Home::new(), FakeColab::without_servers());
+    sign_in(&home, REFRESH_TOKEN);
+    for list in ["absent", "empty"] {
+        fake.set(&json!({"no_assignments": list}));
+        let none = said(&colab(&home, &fake, &["status"]));
+        assert!(none.contains("No machine"), "{none}");
+    }
+    // An answer with what is sure alone, and a name that came later than this program.
+    fake.set(&json!({"sparse": true, "accelerator_name": "X9"}));
+    let name = said(&colab(&home, &fake, &["up", "--gpu", "--no-start"]));
+    let status = said(&colab(&home, &fake, &["status"]));
+    assert!(
+        status.contains(name.trim()) && status.contains("X9"),
+        "{status}"
     );
 }
 

@@ -6,6 +6,7 @@ mod limits;
 mod official;
 mod runtime;
 mod selftest;
+mod tokens;
 
 use std::fs;
 use std::process::{Command, Output};
@@ -15,10 +16,10 @@ use serde_json::{Value, json};
 use crate::support::fake_colab::FakeColab;
 use crate::support::home::Home;
 
-const REFRESH_TOKEN: &str = "good-of-the-test-7f3a";
+pub(crate) const REFRESH_TOKEN: &str = "good-of-the-test-7f3a";
 
 /// Leaves a sign-in as Google's own tool does.
-fn sign_in(home: &Home, token: &str) {
+pub(crate) fn sign_in(home: &Home, token: &str) {
     let folder = home.folder("home/.config/gcloud");
     fs::create_dir_all(&folder).unwrap();
     let content = json!({
@@ -37,7 +38,7 @@ fn program(home: &Home, fake: &FakeColab, settings: &[(&str, &str)]) -> Command 
     command
 }
 
-fn colab(home: &Home, fake: &FakeColab, arguments: &[&str]) -> Output {
+pub(crate) fn colab(home: &Home, fake: &FakeColab, arguments: &[&str]) -> Output {
     colab_with(home, fake, &[], arguments)
 }
 
@@ -63,7 +64,7 @@ fn change_record(home: &Home, change: impl Fn(&mut Value)) {
 }
 
 #[track_caller]
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout.clone()).unwrap()
 }

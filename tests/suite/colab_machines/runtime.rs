@@ -1,6 +1,7 @@
 //! An assigned machine as a runtime, with no tunnel and no notebook.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use crate::support::jupyter::{Jupyter, TOKEN};
 use crate::support::stdio::{Answer, Bridge};
 
 /// A signed-in home with a machine; a bridge there needs no setting.
-fn up(servers: &[&Jupyter]) -> (Home, FakeColab) {
+pub(super) fn up(servers: &[&Jupyter]) -> (Home, FakeColab) {
     let urls: Vec<String> = servers.iter().map(|server| server.url()).collect();
     let (home, fake) = (Home::new(), FakeColab::over(&urls, TOKEN));
     sign_in(&home, REFRESH_TOKEN);
@@ -23,7 +24,7 @@ fn up(servers: &[&Jupyter]) -> (Home, FakeColab) {
     (home, fake)
 }
 
-fn bridge(home: &Home, fake: &FakeColab) -> Bridge {
+pub(super) fn bridge(home: &Home, fake: &FakeColab) -> Bridge {
     Bridge::greeted(program(home, fake, &[]))
 }
 
@@ -56,6 +57,7 @@ fn one_command_leads_to_a_runtime_that_outlives_its_tokens_and_is_given_back() {
         "{}",
         checked.facts
     );
+    revoke_in_mid_job(&home, &fake, &server, &mut bridge);
     drop(bridge);
     said(&colab(&home, &fake, &["down"]));
     assert!(fake.machines().is_empty() && recorded(&home) == 0);
@@ -63,6 +65,68 @@ fn one_command_leads_to_a_runtime_that_outlives_its_tokens_and_is_given_back() {
         fake.state()["faults"],
         json!([]),
         "no bearer token ever went to a machine"
+    );
+}
+
+/// The job goes on without the sign-in, which is asked for, and its output is there after the next one.
+fn revoke_in_mid_job(home: &Home, fake: &FakeColab, server: &Jupyter, bridge: &mut Bridge) {
+    let root = server.root();
+    let code = "open('again', 'a').write('x')\nwhile not os.path.exists('on'): time.sleep(0.05)\nprint('whole')";
+    let begun = bridge.call("run_code_long", json!({"code": code, "wait_sec": 0}));
+    let look = json!({"job_id": begun.fact("job_id")});
+    until_there(&root.join("again"));
+    fake.set(&json!({"revoke": true, "expire": true, "drop": true}));
+    fs::write(root.join("on"), "").unwrap();
+    let mut answer = bridge.call("get_output", look.clone());
+    while !answer.is_error {
+        answer = bridge.call("get_output", look.clone());
+    }
+    assert!(
+        answer.fact("error").contains("no longer accepts"),
+        "{}",
+        answer.facts
+    );
+    fake.set(&json!({"revoke": false}));
+    sign_in(home, REFRESH_TOKEN);
+    let answer = bridge.call("get_output", look);
+    answer.succeeded();
+    assert_eq!(
+        (answer.text.trim(), answer.fact("state")),
+        ("whole", "succeeded")
+    );
+    assert_eq!(fs::read_to_string(root.join("again")).unwrap(), "x", "once");
+}
+
+#[test]
+fn on_a_machine_that_was_replaced_under_its_name_an_operation_is_set_up_again() {
+    let servers = [Jupyter::server("/", &[]), Jupyter::server("/", &[])];
+    let (home, fake) = up(&[&servers[0], &servers[1]]);
+    let mut bridge = bridge(&home, &fake);
+    let [first, second] = servers.each_ref().map(Jupyter::root);
+    fs::write(second.join("go"), "").unwrap();
+    let body = "with open('ran', 'a') as file: print(i, file=file)\nwhile i == 6 and not os.path.exists('go'): time.sleep(0.01)\ni";
+    let mut arguments = json!({
+        "setup_code": "import os, time", "loop_code": body, "n_iterations": 12, "batch_size": 4, "checkpoint_name": "moved",
+        "wait_sec": 0,
+    });
+    let mut answer = bridge.call("run_chunked_operation", arguments.clone());
+    while answer.facts["completed"] != 6 {
+        answer.succeeded();
+        answer = bridge.call("get_output", json!({"job_id": "moved", "wait_sec": 1}));
+    }
+    fake.set(&json!({"replace": true}));
+    arguments["wait_sec"] = Value::Null;
+    while answer.facts["can_continue"] != false {
+        answer = bridge.call("run_chunked_operation", arguments.clone());
+    }
+    assert_eq!(answer.facts["completed"], 12, "{}", answer.facts);
+    let lines = |root: &Path| fs::read_to_string(root.join("ran")).unwrap();
+    let numbers = |range: std::ops::Range<u8>| range.map(|i| format!("{i}\n")).collect::<String>();
+    assert_eq!(lines(&first), numbers(0..7));
+    assert_eq!(
+        lines(&second),
+        numbers(6..12),
+        "from the iteration that did not end"
     );
 }
 

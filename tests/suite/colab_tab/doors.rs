@@ -173,5 +173,5 @@ fn a_port_that_was_asked_for_is_listened_on_from_the_start() {
     let asked = bridge.call("open_colab_browser_connection", json!({}));
     let pair = asked.fact("token_and_port").to_owned();
     assert!(pair.ends_with(&format!("&{port}")), "{pair}");
-    let _tab = ColabTab::open(&pair);
+    let _tab = ColabTab::open_from_google(&pair);
 }

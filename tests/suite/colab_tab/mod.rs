@@ -166,10 +166,19 @@ fn a_call_in_flight_when_its_tab_goes_is_lost_and_never_repeated() {
     lost.refused("connection_lost");
     assert_eq!(lost.facts["retryable"], false);
     bridge.call("get_cells", json!({})).refused("not_connected");
-    // The page is reloaded: the same token, a new connection.
+    // The page is reloaded: the same token, a new connection, and other names of its cells.
+    let before = page.lock().unwrap().cells[0]["id"].take();
+    page.lock().unwrap().cells[0]["id"] = json!("anew");
     let tab = with_news(&mut bridge, || ColabTab::reopen(page, &pair));
+    bridge
+        .call("run_code_cell", json!({"cell_id": before}))
+        .refused("not_found");
     let shown = bridge.call("get_cells", json!({}));
-    assert!(shown.text.contains("wait"), "{}", shown.text);
+    assert!(
+        shown.text.contains("wait") && shown.text.contains("id=anew"),
+        "{}",
+        shown.text
+    );
     assert_eq!(tab.count("run_code_cell"), 1);
 }
 

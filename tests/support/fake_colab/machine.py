@@ -136,6 +136,17 @@ class Machine:
             **({"gpus": gpus} if self.variant == 1 else {}),
         }
 
+    def carry(self, size: int) -> None:
+        """Count the bytes of a message; the tokens may end with it."""
+        waiting = self.state.knobs.expire_after
+        if not waiting:
+            return
+        waiting[0] -= size
+        if waiting[0] <= 0:
+            del waiting[0]
+            self.tokens.clear()
+            self.drop_sockets()
+
     def drop_sockets(self) -> None:
         """Break its WebSockets."""
         for socket in list(self.sockets):

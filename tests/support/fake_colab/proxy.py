@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from frames import asking, decoded, with_prefix
 from tornado.httpclient import HTTPClientError, HTTPRequest
-from tornado.httputil import HTTPHeaders, HTTPServerRequest, parse_response_start_line
+from tornado.httputil import HTTPHeaders, HTTPOutputError, HTTPServerRequest, parse_response_start_line
 from tornado.iostream import StreamClosedError
 from tornado.routing import Matcher, PathMatches, Rule
 from tornado.web import RequestHandler, stream_request_body
@@ -153,7 +153,7 @@ class Http(RequestHandler):
                 self.write(piece)
                 await self.flush()
             self.finish()
-        except (asyncio.IncompleteReadError, OSError, StreamClosedError):
+        except (asyncio.IncompleteReadError, HTTPOutputError, OSError, StreamClosedError):
             # One of the two went.
             if not self._finished:
                 self.detach().close()
@@ -247,7 +247,8 @@ class Socket(WebSocketHandler):
                 await self.upstream.write_message(changed or message, binary=isinstance(message, bytes))
 
     def observe(self, message: str | bytes) -> None:
-        """Record a request of the kernel to the front end, and its reply."""
+        """Count its bytes; record a request of the kernel to the front end, and its reply."""
+        self.machine.carry(len(message))
         if len(message) > MAX_COLAB_BYTES:
             return
         seen = message.encode() if isinstance(message, str) else message

@@ -61,6 +61,8 @@ class Knobs:
     kernel_start_fails: int = 0
     lose_contents: int = 0
     colab_request: list[str] = field(default_factory=list)
+    # All proxy tokens and sockets end once messages of so many bytes have passed, both ways together.
+    expire_after: list[int] = field(default_factory=list)
 
 
 @dataclass
