@@ -135,15 +135,13 @@ impl Jobs {
         }
     }
 
-    /// Reads the end of the local copy of a job's log in place of a machine that does not answer. Which of it is new since the cursor `after` is not
-    /// known: the cursor stays.
+    /// Reads the end of the local copy of a job's log in place of a machine that does not answer.
     ///
     /// # Errors
     /// `error`, if that is another one or there is no copy.
     pub async fn read_old_copy(
         &self,
         id: JobId,
-        after: Option<u64>,
         room: Room,
         error: RuntimeError,
     ) -> RuntimeResult<LogRange> {
@@ -159,9 +157,6 @@ impl Jobs {
         let hint = range.facts.hint.take().unwrap_or_default();
         range.facts.hint = Some(hint.then(error.remedy()));
         range.note_source(Source::OldCopy(error), path);
-        range.facts.next = after;
-        let repeats = after.map(|_| "this may have been shown before: `after` did not move".into());
-        range.facts.notes.extend(repeats);
         Ok(range)
     }
 

@@ -212,12 +212,12 @@ impl Server {
             query => query,
         };
         let reading = args.after.map_or(Reading::Whole, Reading::From);
-        let awaits_line = until.is_some();
         let seen = self.look(id, reading, until, wait, room, &context);
         let (view, query) = match (seen.await, query) {
             (Ok(Seen::Job(view)), Some(query)) => (view, query),
-            (Err(TaskError::Runtime(error)), None) if !awaits_line => {
-                let copy = jobs.read_old_copy(id, args.after, room, error).await;
+            // Only without a cursor: what follows one is not known from the copy's end.
+            (Err(TaskError::Runtime(error)), None) if args.after.is_none() => {
+                let copy = jobs.read_old_copy(id, room, error).await;
                 return Ok(log_range(copy?, client));
             }
             (seen, _) => {

@@ -34,11 +34,11 @@ struct AssignArgs {
     accelerator: Option<String>,
     /// More memory.
     high_ram: Option<bool>,
-    /// Give it back after so many hours, whatever runs.
+    /// Give it back after so many hours.
     max_hours: Option<f64>,
     /// The same at so many compute units.
     max_units: Option<f64>,
-    /// The user has agreed to the cost.
+    /// The user has agreed.
     confirm: Option<bool>,
 }
 

@@ -43,7 +43,7 @@ fn all_steps_pass_and_the_report_has_no_secret() {
     ] {
         assert!(report.contains(line), "{line}: {report}");
     }
-    for secret in [REFRESH_TOKEN, "s3cret", "ya29.", TOKEN] {
+    for secret in [REFRESH_TOKEN, "s3cret", "ya29.", TOKEN, "somebody@"] {
         assert!(!report.contains(secret), "{report}");
     }
     assert!(fake.machines().is_empty() && recorded(&home) == 0);

@@ -81,25 +81,17 @@ fn a_saved_log_outlives_its_machine() {
             .unwrap()
             .contains("local copy")
     );
-    // Without a place the end is read.
+    // Without a place the end is read. What follows a cursor is not in a copy's end.
     let part = bridge.call("get_output", json!({"job_id": answer.fact("job_id")}));
     part.succeeded();
     assert!(part.text.len() > 10_000 && whole.ends_with(&part.text));
     assert!(part.facts["state"].is_null(), "{part:?}");
     let note = part.facts["notes"][0].as_str().unwrap();
     assert!(note.contains("does not answer"), "{note}");
-    // After a cursor too: which of it is new is not known, and said.
     let later = json!({"job_id": answer.fact("job_id"), "after": 7});
-    let later = bridge.call("get_output", later);
-    assert!(whole.ends_with(&later.text) && !later.text.is_empty());
-    assert_eq!(later.facts["next"], 7, "{}", later.facts);
-    let notes = later.facts["notes"].to_string();
-    assert!(
-        notes.contains("local copy") && notes.contains("shown before"),
-        "{notes}"
-    );
-    let line = json!({"job_id": answer.fact("job_id"), "after": 7, "until": "x"});
-    bridge.call("get_output", line).refused("connection_failed");
+    bridge
+        .call("get_output", later)
+        .refused("connection_failed");
     let nothing = json!({"job_id": quiet.fact("job_id"), "from_byte": 0});
     bridge
         .call("get_output", nothing)
