@@ -54,6 +54,11 @@ impl Server {
     /// # Errors
     /// [`JupyterError::NotFound`] if there is no such notebook; the error of whatever answers.
     pub async fn join(&self, path: &str, name: &str) -> Result<Room, JupyterError> {
+        // A room whose file cannot be read takes all others with it: the server then sends their changes to nobody. Only a tab may have a document
+        // without a file.
+        if self.look(path).await?.is_none() && !self.is_open(path).await? {
+            return Err(JupyterError::NotFound);
+        }
         let mut route = vec!["api", "collaboration", "session"];
         route.extend(path.split('/'));
         let call = self.request(Method::PUT, &route);

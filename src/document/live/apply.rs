@@ -22,6 +22,8 @@ pub(super) const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 const SAVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// From the first request to do so to the second. Every change cuts a saving short, as another request does: the next pauses are longer.
 const SAVE_INTERVAL: Duration = Duration::from_millis(200);
+/// How long to wait to be told of a change, before asking: after a fault in another room a server tells nobody, but it answers.
+const ASK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What an edit made of a shared document.
 struct Outcome {
@@ -219,7 +221,10 @@ pub(super) async fn is_saved(place: &Place, room: &Room, mut before: Option<Stri
                 match digest() {
                     Some(now) if before.as_ref() != Some(&now) => return now,
                     Some(_) | None => {
-                        let _ = changes.changed().await;
+                        let told = timeout(ASK_INTERVAL, changes.changed()).await;
+                        if told.is_err() {
+                            let _ = room.settle(SETTLE_TIMEOUT).await;
+                        }
                     }
                 }
             }
