@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Upgraded};
 use serde_json::Value;
@@ -21,6 +22,13 @@ use crate::edge::settings::Endpoint;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// What does not stand for itself in a step of a path.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b':');
 /// A channel opens when the kernel answers.
 const CHANNEL_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -166,9 +174,13 @@ impl Server {
     /// A request for the path of these segments below the server's own.
     pub(super) fn request(&self, method: Method, segments: &[&str]) -> RequestBuilder {
         let mut url = self.base.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(segments);
+        let mut path = url.path().trim_end_matches('/').to_owned();
+        for segment in segments {
+            path.push('/');
+            // What is parsed as a URL loses its tabs and line ends.
+            path.extend(utf8_percent_encode(segment, SEGMENT));
         }
+        url.set_path(&path);
         let call = self.client.request(method, url);
         match &*self.access.value.lock() {
             Some(value) => call.header(&self.access.header, value),

@@ -22,6 +22,11 @@ pub(super) fn below_root(path: &str) -> RuntimeResult<String> {
         let hint = "Give the path relative to the folder that the server shows first, as data.csv or runs/a.txt.";
         Err(refused(403, "outside_root", detail, hint))
     };
+    if path.contains('\0') {
+        let detail = format!("{path:?} has a NUL character, which no file's name can have.");
+        let hint = "Give the path without it.";
+        return Err(refused(400, "invalid_argument", detail, hint));
+    }
     let below = match path.strip_prefix("/content") {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => rest,
         Some(_) | None if path.starts_with('/') && path != "/" => {
