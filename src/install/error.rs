@@ -19,6 +19,10 @@ pub enum Fault {
     Doubled(String),
     #[error("{0} is not a table of names and values")]
     NotATable(String),
+    #[error("its entry {0} is for a server at an address; take it out first")]
+    AtAnAddress(String),
+    #[error("an edit here would change more than its own entry")]
+    Entangled,
     #[error("it is not UTF-8 text")]
     NotText,
     #[error("its lines end in two different ways, of which an edit would keep one")]
@@ -47,8 +51,11 @@ impl InstallError {
                 "Correct that in an editor and run this again, or put the entry in by hand: --print shows it."
             }
             Self::Changed(_) => "Run this again.",
-            Self::Protected(_) | Self::Io { .. } => {
+            Self::Protected(_) => {
                 "Make it writable and run this again, or put the entry in by hand: --print shows it."
+            }
+            Self::Io { .. } => {
+                "Mend that and run this again, or put the entry in by hand: --print shows it."
             }
         }
     }

@@ -8,7 +8,7 @@ use jsonc_parser::{CollectOptions, CommentCollectionStrategy, ParseOptions, pars
 use serde_json::{Map, Value, json};
 
 use super::error::Fault;
-use super::{NAME, kept_limit};
+use super::{ADDRESSES, NAME, kept_limit};
 
 const BOM: char = '\u{feff}';
 
@@ -48,11 +48,16 @@ pub(super) fn edited(
             (None, Some(fields)) => {
                 edits.push(layout.insertion(servers, NAME, &json!(fields)));
             }
-            (Some(ours), None) => edits.push(removal(text, &tokens, ours)),
+            (Some(ours), None) => edits.extend(removal(text, &tokens, ours)),
             (Some(ours), Some(fields)) => {
                 let Node::Object(entry) = &ours.value else {
                     return Err(Fault::NotATable(NAME.to_owned()));
                 };
+                for name in ADDRESSES {
+                    if property(entry, name)?.is_some() {
+                        return Err(Fault::AtAnAddress(NAME.to_owned()));
+                    }
+                }
                 layout.update(entry, fields, &mut edits)?;
             }
         },
@@ -78,6 +83,42 @@ pub(super) fn ours<'t>(text: &'t str, key: &str) -> Option<&'t str> {
     // With its indentation, if it begins a line.
     let is_first = text[..range.start - before].ends_with('\n');
     text.get(range.start - if is_first { before } else { 0 }..range.end)
+}
+
+/// What the config says beside our entry; none if it cannot be parsed.
+pub(super) fn rest(text: &str, key: &str) -> Option<Value> {
+    let text = text.trim_start_matches(BOM);
+    if text.trim().is_empty() {
+        return Some(json!({}));
+    }
+    let parsed = parse_to_ast(text, &collected(), &options(true)).ok()?;
+    let mut rest = node_value(&parsed.value?);
+    let fields = rest.as_object_mut()?;
+    if let Some(Value::Object(servers)) = fields.get_mut(key) {
+        servers.remove(NAME);
+        if servers.is_empty() {
+            fields.remove(key);
+        }
+    }
+    Some(rest)
+}
+
+fn node_value(node: &Node<'_>) -> Value {
+    match node {
+        Node::Object(object) => Value::Object(
+            object
+                .properties
+                .iter()
+                .map(|one| (one.name.as_str().to_owned(), node_value(&one.value)))
+                .collect(),
+        ),
+        Node::Array(array) => array.elements.iter().map(node_value).collect(),
+        Node::StringLit(text) => json!(text.value),
+        // As it is written: a number may be longer than any type.
+        Node::NumberLit(number) => json!({ "number": number.value }),
+        Node::BooleanLit(yes) => json!(yes.value),
+        Node::NullKeyword(_) => Value::Null,
+    }
 }
 
 fn collected() -> CollectOptions {
@@ -273,32 +314,37 @@ fn indent(text: &str, place: usize) -> &str {
     &line[..line.len() - line.trim_start_matches([' ', '\t']).len()]
 }
 
-/// Takes a property out, with the blanks before it and one comma.
-fn removal(text: &str, tokens: &[TokenAndRange<'_>], property: &ObjectProp<'_>) -> Edit {
+/// Takes a property out, with the blanks before it and one comma. Comments stay.
+fn removal(text: &str, tokens: &[TokenAndRange<'_>], property: &ObjectProp<'_>) -> Vec<Edit> {
     let range = property.range();
     let before = tokens
         .iter()
         .rev()
         .find(|token| token.range.end <= range.start);
     let behind = tokens.iter().find(|token| token.range.start >= range.end);
-    let start = text[..range.start].trim_end().len();
+    let gap = &text[before.map_or(0, |token| token.range.end)..range.start];
+    let start = match gap.trim().is_empty() {
+        true => range.start - gap.len(),
+        // The comment's line ends before ours.
+        false => range.start - indent(text, range.start).len(),
+    };
     let comma = |token: Option<&TokenAndRange<'_>>| {
         token
             .filter(|token| matches!(token.token, Token::Comma))
             .map(|token| token.range)
     };
-    let (start, end) = match (comma(before), comma(behind)) {
-        (_, Some(comma)) => (start, comma.end),
-        (Some(comma), None) => (comma.start.min(start), range.end),
-        (None, None) => {
-            let end = range.end + blanks(&text[range.end..]);
-            let is_last = text[end..].starts_with('}');
-            (start, if is_last { end } else { range.end })
-        }
-    };
-    Edit {
+    let cut = |start, end| Edit {
         start,
         end,
         text: String::new(),
+    };
+    match (comma(behind), comma(before)) {
+        (Some(comma), _) => vec![cut(start, range.end), cut(comma.start, comma.end)],
+        (None, Some(comma)) => vec![cut(comma.start, comma.end), cut(start, range.end)],
+        (None, None) => {
+            let end = range.end + blanks(&text[range.end..]);
+            let is_last = text[end..].starts_with('}') && gap.trim().is_empty();
+            vec![cut(start, if is_last { end } else { range.end })]
+        }
     }
 }

@@ -18,6 +18,8 @@ pub use file::Config;
 
 /// The name of our entry among a client's servers.
 pub const NAME: &str = "smart-colab";
+/// Fields of entries for servers that are not started but reached.
+const ADDRESSES: [&str; 3] = ["url", "httpUrl", "serverUrl"];
 
 /// How a client starts this server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,10 +66,20 @@ impl Entry {
 /// [`Fault`]: the text is not a config that can be changed.
 pub fn edited(text: &str, client: Client, entry: Option<&Entry>) -> Result<String, Fault> {
     let fields = entry.map(|entry| entry.fields(client));
-    match client.syntax() {
-        client::Syntax::Toml => toml::edited(text, client.key(), fields.as_ref()),
-        client::Syntax::Json => json::edited(text, client.key(), fields.as_ref(), false),
-        client::Syntax::JsonWithComments => json::edited(text, client.key(), fields.as_ref(), true),
+    let (key, fields) = (client.key(), fields.as_ref());
+    let after = match client.syntax() {
+        client::Syntax::Toml => toml::edited(text, key, fields),
+        client::Syntax::Json => json::edited(text, key, fields, false),
+        client::Syntax::JsonWithComments => json::edited(text, key, fields, true),
+    }?;
+    let rest = match client.syntax() {
+        client::Syntax::Toml => toml::rest,
+        client::Syntax::Json | client::Syntax::JsonWithComments => json::rest,
+    };
+    let (before, now) = (rest(text, key), rest(&after, key));
+    match before.is_some() && before == now {
+        true => Ok(after),
+        false => Err(Fault::Entangled),
     }
 }
 

@@ -159,6 +159,65 @@ fn the_last_entry_goes_with_the_comma_before_it() {
 }
 
 #[test]
+fn comments_and_other_servers_stay_when_an_entry_is_taken_out() {
+    for (client, before, after) in [
+        (
+            Client::Zed,
+            "{\"context_servers\": {\n  \"a\": {}, // A\n  // B\n  \"smart-colab\": {} // C\n}}",
+            "{\"context_servers\": {\n  \"a\": {} // A\n  // B\n // C\n}}",
+        ),
+        (
+            Client::Zed,
+            "{\"context_servers\": {\"smart-colab\": {} // C\n, \"b\": 1}}",
+            "{\"context_servers\": { // C\n \"b\": 1}}",
+        ),
+        (
+            Client::Zed,
+            "{\"context_servers\": {\"a\": {}, /* D */ \"smart-colab\": {}}}",
+            "{\"context_servers\": {\"a\": {} /* D */ }}",
+        ),
+        (
+            Client::Codex,
+            "[mcp_servers.smart-colab]\ncommand=\"x\"\n\n[mcp_servers.smart-colab.tools.run]\nmode=\"a\"\n\n# z\n[z]\na=1\n",
+            "\n# z\n[z]\na=1\n",
+        ),
+        (
+            Client::Codex,
+            "mcp_servers.smart-colab.command=\"x\"\nmcp_servers.b.command=\"y\"\n",
+            "mcp_servers.b.command=\"y\"\n",
+        ),
+        (
+            Client::Codex,
+            "[[mcp_servers.smart-colab.list]]\na=1\n[z]\nb=1\n",
+            "[z]\nb=1\n",
+        ),
+    ] {
+        assert_eq!(edited(before, client, None).unwrap(), after);
+    }
+}
+
+#[test]
+fn an_entry_for_a_server_at_an_address_is_not_mixed_with_ours() {
+    for (client, text) in [
+        (
+            Client::Cursor,
+            "{\"mcpServers\": {\"smart-colab\": {\"url\": \"https://a\"}}}",
+        ),
+        (
+            Client::Gemini,
+            "{\"mcpServers\": {\"smart-colab\": {\"httpUrl\": \"https://a\"}}}",
+        ),
+        (
+            Client::Codex,
+            "[mcp_servers.smart-colab]\nurl = \"https://a\"\n",
+        ),
+    ] {
+        let fault = edited(text, client, Some(&entry())).unwrap_err();
+        assert_eq!(fault, Fault::AtAnAddress(NAME.to_owned()));
+    }
+}
+
+#[test]
 fn an_entry_made_by_hand_keeps_what_only_the_user_has_set() {
     let before = "{\n  \"mcpServers\": {\n    \"smart-colab\": {\n      \"command\": \"old\", \"disabled\": true,\n      \"timeout\": 3600,\n      \"env\": {\"COLAB_URL\": \"https://a\", \"MINE\": \"1\"}\n    },\n    \"b\": {}\n  }\n}\n";
     let after = edited(before, Client::Cline, Some(&entry())).unwrap();

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use toml_edit::{Document, DocumentMut, InlineTable, Item, Table, TableLike, TomlError};
 
 use super::error::Fault;
-use super::{NAME, kept_limit};
+use super::{ADDRESSES, NAME, kept_limit};
 
 const BOM: &str = "\u{feff}";
 
@@ -44,10 +44,26 @@ pub(super) fn edited(
             let entry = ours
                 .as_table_like_mut()
                 .ok_or_else(|| Fault::NotATable(NAME.to_owned()))?;
+            if ADDRESSES.iter().any(|name| entry.contains_key(name)) {
+                return Err(Fault::AtAnAddress(NAME.to_owned()));
+            }
             update(entry, fields)?;
         }
     }
     as_before(text, &document.to_string())
+}
+
+/// What the config says beside our entry; none if it cannot be parsed.
+pub(super) fn rest(text: &str, key: &str) -> Option<Value> {
+    let document: DocumentMut = text.parse().ok()?;
+    let mut rest = table_as_json(document.as_table());
+    if let Some(Value::Object(servers)) = rest.get_mut(key) {
+        servers.remove(NAME);
+        if servers.is_empty() {
+            rest.remove(key);
+        }
+    }
+    Some(Value::Object(rest))
 }
 
 fn syntax_fault(text: &str, error: &TomlError) -> Fault {
@@ -102,27 +118,47 @@ fn without_tables(text: &str, key: &str) -> Option<String> {
 fn tables(text: &str, key: &str) -> Option<Vec<Range<usize>>> {
     let document = Document::parse(text).ok()?;
     let entry = document.get(key)?.get(NAME)?.as_table()?;
-    let inner = entry.iter().filter_map(|(_, item)| item.as_table());
     let mut parts = Vec::new();
-    for table in [entry].into_iter().chain(inner) {
-        let header = table.span()?;
-        let values = table.iter().filter_map(|(_, item)| item.as_value()?.span());
-        let end = values.map(|span| span.end).fold(header.end, usize::max);
-        let end = text[end..].find('\n').map_or(text.len(), |at| end + at + 1);
-        // With the empty line before it.
-        let before = &text[..header.start];
-        let start = before.trim_end_matches(['\r', '\n']).len();
-        let lines = before[start..].matches('\n').count();
-        let kept = before[start..].find('\n').map_or(0, |at| at + 1);
-        let start = if lines > 1 {
-            start + kept
-        } else {
-            header.start
-        };
-        parts.push(start..end);
-    }
+    lines_of(text, entry, &mut parts)?;
     parts.sort_by_key(|part| part.start);
     Some(parts)
+}
+
+/// Adds the lines of a table, and of those in it; none if it has no header.
+fn lines_of(text: &str, table: &Table, parts: &mut Vec<Range<usize>>) -> Option<()> {
+    if table.is_dotted() {
+        return None;
+    }
+    for (_, item) in table {
+        match item {
+            Item::Table(inner) => lines_of(text, inner, parts)?,
+            Item::ArrayOfTables(several) => {
+                for inner in several {
+                    lines_of(text, inner, parts)?;
+                }
+            }
+            Item::Value(_) | Item::None => {}
+        }
+    }
+    if table.is_implicit() {
+        return Some(());
+    }
+    let header = table.span()?;
+    let values = table.iter().filter_map(|(_, item)| item.as_value()?.span());
+    let end = values.map(|span| span.end).fold(header.end, usize::max);
+    let end = text[end..].find('\n').map_or(text.len(), |at| end + at + 1);
+    // With the empty line before it.
+    let before = &text[..header.start];
+    let start = before.trim_end_matches(['\r', '\n']).len();
+    let lines = before[start..].matches('\n').count();
+    let kept = before[start..].find('\n').map_or(0, |at| at + 1);
+    let start = if lines > 1 {
+        start + kept
+    } else {
+        header.start
+    };
+    parts.push(start..end);
+    Some(())
 }
 
 /// Sets these fields in a table, and the variables in its environment; others stay.
@@ -170,12 +206,28 @@ fn as_json(value: &toml_edit::Value) -> Value {
     match value {
         toml_edit::Value::String(text) => text.value().as_str().into(),
         toml_edit::Value::Integer(number) => (*number.value()).into(),
+        toml_edit::Value::Float(number) => number.value().to_string().into(),
+        toml_edit::Value::Boolean(yes) => (*yes.value()).into(),
+        toml_edit::Value::Datetime(time) => time.value().to_string().into(),
         toml_edit::Value::Array(items) => items.iter().map(as_json).collect(),
-        toml_edit::Value::Float(_)
-        | toml_edit::Value::Boolean(_)
-        | toml_edit::Value::Datetime(_)
-        | toml_edit::Value::InlineTable(_) => Value::Null,
+        toml_edit::Value::InlineTable(table) => Value::Object(table_as_json(table)),
     }
+}
+
+fn table_as_json(table: &dyn TableLike) -> Map<String, Value> {
+    let as_json = |item: &Item| match item {
+        Item::None => Value::Null,
+        Item::Value(value) => as_json(value),
+        Item::Table(table) => Value::Object(table_as_json(table)),
+        Item::ArrayOfTables(several) => several
+            .iter()
+            .map(|table| Value::Object(table_as_json(table)))
+            .collect(),
+    };
+    let fields = table.iter();
+    fields
+        .map(|(name, item)| (name.to_owned(), as_json(item)))
+        .collect()
 }
 
 /// Restores what `toml_edit` does not keep: the mark at the start, the ends of lines, and a last line without one.

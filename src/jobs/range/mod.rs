@@ -135,10 +135,10 @@ impl Jobs {
         }
     }
 
-    /// Reads the end of the local copy of a job's log in place of a machine that does not answer.
+    /// Reads the end of the local copy of a job's log in place of a machine that does not answer, or is gone.
     ///
     /// # Errors
-    /// `error`, if that is another one or there is no copy.
+    /// `error`, if there is no copy.
     pub async fn read_old_copy(
         &self,
         id: JobId,
@@ -147,12 +147,9 @@ impl Jobs {
     ) -> RuntimeResult<LogRange> {
         let path = self.keeper.log_path(id);
         let back = -i64::try_from(MAX_TAIL_BYTES).unwrap_or(i64::MAX);
-        let is_silent = error.is_transient() || error.is_stale();
-        let piece = match is_silent.then_some(read_copy(&path, back, &|left| left)) {
-            Some(reading) => reading.await,
-            None => return Err(error),
+        let Ok(piece) = read_copy(&path, back, &|left| left).await else {
+            return Err(error);
         };
-        let Ok(piece) = piece else { return Err(error) };
         let (mut range, _) = LogRange::last_lines(id, &piece, usize::MAX, 0, room);
         let hint = range.facts.hint.take().unwrap_or_default();
         range.facts.hint = Some(hint.then(error.remedy()));

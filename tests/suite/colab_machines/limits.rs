@@ -60,6 +60,8 @@ fn a_bridge_gives_a_machine_back_at_its_limit_and_names_and_keeps_what_ran_there
     let log = home.folder("results/logs").join(format!("{job}.log"));
     assert_eq!(fs::read_to_string(&log).unwrap(), "so far\n");
     assert!(ended.contains(log.to_str().unwrap()), "{ended}");
+    let kept = bridge.call("get_output", json!({"job_id": job}));
+    assert_eq!(kept.text, "so far\n", "{}", kept.facts);
 }
 
 #[test]
