@@ -175,7 +175,8 @@ impl Server {
     pub(super) fn request(&self, method: Method, segments: &[&str]) -> RequestBuilder {
         let mut url = self.base.clone();
         let mut path = url.path().trim_end_matches('/').to_owned();
-        for segment in segments {
+        // Those would lead out of the API.
+        for segment in segments.iter().filter(|step| !matches!(**step, "." | "..")) {
             path.push('/');
             // What is parsed as a URL loses its tabs and line ends.
             path.extend(utf8_percent_encode(segment, SEGMENT));

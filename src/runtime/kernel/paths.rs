@@ -8,13 +8,18 @@ use crate::runtime::{RuntimeError, RuntimeResult};
 /// In the name of an upload that is not complete, and of the file that it replaces, until it has.
 const OURS: &str = ".smart-colab-";
 const PARTIAL: &str = ".partial";
+/// Bytes of such a name: what file systems take, less what the server puts before the name of what it writes.
+const MAX_NAME: usize = 250;
 /// Digits of the digest in such a name.
 const DIGITS: usize = 12;
 /// What the server says of a full disk, and of a quota that is used up.
 const NO_ROOM: [&str; 3] = ["[Errno 28]", "[Errno 69]", "[Errno 122]"];
 
 /// Returns the path below the server's root, without steps that lead nowhere; empty for the root. As everywhere, `/content` is the root.
-pub(super) fn below_root(path: &str) -> RuntimeResult<String> {
+///
+/// # Errors
+/// If it leads out of the root, or can be no path.
+pub fn below_root(path: &str) -> RuntimeResult<String> {
     let outside = |what: &str| {
         let detail = format!(
             "{path:?} is {what}: the Jupyter Server has the files below its own root folder only."
@@ -48,14 +53,22 @@ pub(super) fn below_root(path: &str) -> RuntimeResult<String> {
 
 /// Where an upload of a file grows. The name says what of, so that the next process resumes it.
 pub(super) fn partial_of(path: &str, sha256: &str) -> String {
-    let digits = sha256.get(..DIGITS).unwrap_or(sha256);
-    format!("{path}{OURS}{digits}{PARTIAL}")
+    beside(path, sha256, PARTIAL)
 }
 
 /// Where the file that an upload replaces is kept meanwhile.
 pub(super) fn replaced_of(path: &str, sha256: &str) -> String {
-    let digits = sha256.get(..DIGITS).unwrap_or(sha256);
-    format!("{path}{OURS}{digits}.replaced")
+    beside(path, sha256, ".replaced")
+}
+
+fn beside(path: &str, sha256: &str, ending: &str) -> String {
+    let own = format!("{OURS}{}{ending}", sha256.get(..DIGITS).unwrap_or(sha256));
+    let name = path.rfind('/').map_or(0, |at| at + 1);
+    let mut end = path.len().min(name + MAX_NAME - own.len());
+    while !path.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{own}", &path[..end])
 }
 
 /// Whether it is an upload that is not complete, which listings leave out.
@@ -130,6 +143,10 @@ impl Kernels {
             let hint = "A proxy in front of the server refuses requests of 6 MB: raise its limit, or write the file from code.";
             return refused(413, "too_large", detail, hint);
         }
+        if said.contains("File name too long") {
+            let hint = "Give it a shorter name: most file systems take 255 bytes.";
+            return refused(400, "invalid_argument", detail, hint);
+        }
         if said.starts_with('4') && is_hidden(path) {
             return hidden(path);
         }
@@ -181,5 +198,8 @@ mod tests {
         assert_eq!(partial, "a/b.bin.smart-colab-0123456789ab.partial");
         assert!(is_partial("b.bin.smart-colab-0123456789ab.partial"));
         assert!(!is_partial("b.bin.partial"));
+        let long = partial_of(&format!("é/a{}", "é".repeat(127)), "0123456789abcdef");
+        let name = long.strip_prefix("é/").unwrap();
+        assert!(name.len() <= 250 && is_partial(name), "{name}");
     }
 }

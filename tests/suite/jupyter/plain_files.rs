@@ -163,17 +163,38 @@ fn folders_lists_and_texts_are_those_of_the_server_and_the_rest_is_named() {
         ("page.html", "<html></html>"),
         ("a.ipynb", "{}"),
         ("données/deep/%41 #?.txt", "percent"),
+        ("cdtab.txt", "none"),
     ] {
         fs::write(here.join("set").join(name), text).unwrap();
     }
+    let long = "é".repeat(120);
+    fs::write(here.join("set").join(&long), "long").unwrap();
     let sent = upload(&mut bridge, "set", "copied");
     complete(&sent);
-    assert_eq!(sent.facts["files"], 4, "{sent:?}");
+    assert_eq!(sent.facts["files"], 6, "{sent:?}");
     complete(&download(&mut bridge, "copied", "back"));
     let rest = ["empty", "page.html", "a.ipynb", "données/deep/%41 #?.txt"];
-    for name in rest {
+    for name in rest.into_iter().chain(["cdtab.txt", &long]) {
         let read = |folder: &str| fs::read(here.join(folder).join(name)).unwrap();
         assert_eq!(read("set"), read("back"), "{name}");
+    }
+
+    // Names that Windows does not have.
+    #[cfg(unix)]
+    {
+        for (name, text) in [("c\tdtab.txt", "tab"), ("cd\r\ntab.txt", "lines")] {
+            fs::write(here.join("sent"), text).unwrap();
+            complete(&upload(&mut bridge, "sent", &format!("copied/{name}")));
+            assert_eq!(
+                fs::read(root.join("copied").join(name)).unwrap(),
+                text.as_bytes()
+            );
+            let read = bridge.call("read_colab_file", json!({"path": format!("copied/{name}")}));
+            assert!(read.text.contains(text), "{read:?}");
+        }
+        complete(&download(&mut bridge, "copied/c\tdtab.txt", "tab.txt"));
+        assert_eq!(fs::read(here.join("tab.txt")).unwrap(), b"tab");
+        assert_eq!(fs::read(root.join("copied/cdtab.txt")).unwrap(), b"none");
     }
 
     let text: String = (1..=2000).map(|line| format!("line {line}\n")).collect();
@@ -227,6 +248,12 @@ fn folders_lists_and_texts_are_those_of_the_server_and_the_rest_is_named() {
             json!({"path": "log.txt"}),
             "invalid_argument",
             "is a file",
+        ),
+        (
+            "read_colab_file",
+            json!({"path": "log\0.txt"}),
+            "invalid_argument",
+            "NUL",
         ),
         (
             "list_colab_files",
