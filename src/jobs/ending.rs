@@ -74,8 +74,8 @@ pub(crate) fn explain(reason: Reason, job: &Job) -> (&'static str, Cow<'static, 
         ),
         Reason::ExecutorStopped => (
             "kernel_died",
-            "the executor was stopped while the code was running or queued (with `local` it ends with its client, on a Jupyter Server with the server); what the \
-             code had printed is kept",
+            "the executor was stopped while the code was running or queued (with `local` it ends with its client), or the Jupyter Server was stopped or restarted; \
+             what the code had printed is kept",
             "All variables are gone. Run the setup and the code again; keep the client (for `local`) or the Jupyter Server running until the code has ended."
                 .into(),
         ),

@@ -43,7 +43,8 @@ use crate::wire::session::{is_name, kernel_of_adopted};
 use crate::wire::state::{JobState, Reason};
 use journal::{Journal, load_all};
 use own::OwnKernel;
-use refusals::{refused, unsupported};
+pub use paths::below_root;
+use refusals::{refused, unsupported, unsupported_but};
 use worker::{Facts, Order, Worker};
 
 const MAIN: &str = "main";
@@ -191,10 +192,9 @@ impl Kernels {
             return Err(unsupported("operations in chunks", &self.reason));
         }
         if kernel_of_adopted(&request.session).is_some() {
-            return Err(unsupported(
-                "sessions in kernels of notebooks",
-                &self.reason,
-            ));
+            let instead = "Run it in a session of its own (leave session out, or name a new one)";
+            let what = "sessions in kernels of notebooks";
+            return Err(unsupported_but(what, &self.reason, instead));
         }
         if !is_name(&request.session) {
             let detail = format!("{:?} is no name for a session.", request.session);
@@ -339,7 +339,22 @@ impl Code for Kernels {
     }
 
     async fn events(&self, id: JobId, after: u64, hold: Hold) -> RuntimeResult<EventPage> {
-        self.page(&*self.job_of(id)?, after, hold).await
+        let page = self.page(&*self.job_of(id)?, after, hold).await?;
+        let away = self
+            .sessions
+            .lock()
+            .get(&page.job.session)
+            .and_then(|worked| {
+                let facts = worked.facts.lock();
+                facts.away.clone().filter(|_| facts.running == Some(id))
+            });
+        match away {
+            // What it does now is not known.
+            Some(error) if page.events.is_empty() && !page.job.state.is_final() => {
+                Err(self.error(error))
+            }
+            Some(_) | None => Ok(page),
+        }
     }
 
     async fn interrupt(&self, id: JobId, request: JobId) -> RuntimeResult<Job> {

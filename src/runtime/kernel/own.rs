@@ -46,8 +46,8 @@ pub(super) enum News {
     Broken,
     /// The server does not know the kernel any more.
     Gone,
-    /// Not connected yet.
-    Away,
+    /// Not connected yet, and why.
+    Away(JupyterError),
 }
 
 impl OwnKernel {
@@ -149,9 +149,9 @@ impl OwnKernel {
                 News::Attached
             }
             Err(JupyterError::NotFound) => News::Gone,
-            Err(_) => {
+            Err(error) => {
                 sleep(RECONNECT_DELAY).await;
-                News::Away
+                News::Away(error)
             }
         }
     }

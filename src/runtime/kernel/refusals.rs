@@ -21,11 +21,19 @@ pub(super) fn refused(status: u16, code: &str, detail: String, hint: &str) -> Ru
 
 /// Refuses `what`, because of `reason`.
 pub(super) fn unsupported(what: &str, reason: &str) -> RuntimeError {
+    let instead = "Do it in code (shorter code, with a loop or open() in it)";
+    unsupported_but(what, reason, instead)
+}
+
+/// Refuses `what`, because of `reason`; what can be done `instead` is without its full stop.
+pub(super) fn unsupported_but(what: &str, reason: &str, instead: &str) -> RuntimeError {
     let detail = format!(
         "On this Jupyter Server, {what} need an executor beside its kernels, and none can run there. {reason}"
     );
-    let hint = "Do it in code (shorter code, with a loop or open() in it), or change on the server what the message names, and restart the client.";
-    refused(501, "unsupported", detail, hint)
+    let hint = format!(
+        "{instead}, or change on the server what the message names, and restart the client."
+    );
+    refused(501, "unsupported", detail, &hint)
 }
 
 #[async_trait]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
-use super::refusals::unsupported;
+use super::refusals::unsupported_but;
 use super::worker::{Facts, Order};
 use super::{Kernels, MAIN};
 use crate::base::ids::JobId;
@@ -65,7 +65,8 @@ impl Sessions for Kernels {
     }
 
     async fn variables(&self, _: &str, _: Option<&str>) -> RuntimeResult<Variables> {
-        Err(unsupported("lists of variables", &self.reason))
+        let instead = "Print them in code: %whos lists names, types and values";
+        Err(unsupported_but("lists of variables", &self.reason, instead))
     }
 }
 

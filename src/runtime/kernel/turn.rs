@@ -40,6 +40,10 @@ impl Ending {
         Self::new(JobState::Failed, Reason::KernelDied, true)
     }
 
+    pub(super) fn server_stopped() -> Self {
+        Self::new(JobState::Lost, Reason::ExecutorStopped, true)
+    }
+
     /// Nothing is known of what was sent.
     pub(super) fn reply_missing() -> Self {
         Self::new(JobState::Lost, Reason::ReplyMissing, false)

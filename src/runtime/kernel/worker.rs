@@ -43,6 +43,8 @@ pub(super) struct Facts {
     pub(super) running: Option<JobId>,
     pub(super) queued: usize,
     pub(super) executed: u64,
+    /// Why the kernel in which code runs cannot be reached, as long as it cannot.
+    pub(super) away: Option<JupyterError>,
 }
 
 #[derive(Debug)]
@@ -168,6 +170,7 @@ impl Worker {
             let ending = match event {
                 Event::Kernel(News::Message(message)) => turn.take(&message)?,
                 Event::Kernel(News::Attached) => {
+                    self.facts.lock().away = None;
                     let id = Uuid::now_v7().to_string();
                     let nothing = json!({});
                     self.kernel.send(&id, "kernel_info_request", &nothing).await;
@@ -178,8 +181,15 @@ impl Worker {
                     turn.note_doubt()?;
                     None
                 }
-                Event::Kernel(News::Gone) => Some(Ending::kernel_died()),
-                Event::Kernel(News::Away) => None,
+                // A server that was started anew has none of its kernels.
+                Event::Kernel(News::Gone) => Some(match self.facts.lock().away.take() {
+                    Some(JupyterError::Unreachable(_)) => Ending::server_stopped(),
+                    Some(_) | None => Ending::kernel_died(),
+                }),
+                Event::Kernel(News::Away(error)) => {
+                    self.facts.lock().away = Some(error);
+                    None
+                }
                 Event::Order(order) => self.obey(order, Some(&mut turn)).await,
                 // Code goes on in the kernel, and the next process follows it.
                 Event::Left => return Ok(()),

@@ -1,7 +1,7 @@
 //! Servers where no executor can run: code runs in their kernels alone, and every doubt about its output is named.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::support::executor::until_there;
 use crate::support::home::Home;
 use crate::support::jupyter::{Jupyter, TOKEN};
 use crate::support::proxy::{Fault, Proxy};
-use crate::support::stdio::Bridge;
+use crate::support::stdio::{Bridge, PATIENCE};
 
 /// Prints, waits for the file `go`, and prints again.
 fn waiting() -> String {
@@ -85,6 +85,12 @@ fn code_runs_and_the_rest_is_refused_with_the_reason() {
         );
     }
 
+    let variables = bridge.call("list_colab_variables", json!({}));
+    assert!(
+        variables.whole.to_string().contains("%whos"),
+        "{variables:?}"
+    );
+
     let cells = json!({"cells": [{"source": "print(6 * 7)"}]});
     let ran = bridge.call("run_notebook", cells);
     assert_eq!(ran.facts["state"], "succeeded", "{ran:?}");
@@ -117,6 +123,47 @@ fn code_runs_and_the_rest_is_refused_with_the_reason() {
     let mut bridge = super::bridge(&home, &gateway.setting());
     assert_eq!(run(&mut bridge, "print(6 * 7)").text, "42\n");
     assert!(!home.everything().contains(TOKEN));
+}
+
+#[test]
+fn a_server_that_has_ended_is_named_and_so_is_that_it_was_started_again() {
+    let (mut server, home) = (Jupyter::server("/", &[]).without_psutil(), Home::new());
+    // What cannot be reached is tried again as long as a call may take.
+    let setting = server.setting();
+    let settings = [
+        ("COLAB_URL", &*setting),
+        ("SMART_COLAB_CALL_BUDGET_SEC", "5"),
+    ];
+    let mut bridge = Bridge::greeted(home.program(&settings));
+    let begun = bridge.call("run_code_long", json!({"code": waiting(), "wait_sec": 0}));
+    let end = Instant::now() + PATIENCE;
+    let first = json!({"job_id": begun.facts["job_id"], "until": "first", "wait_sec": 4});
+    while bridge.call("get_output", first.clone()).facts["matched"] != "first" {
+        assert!(Instant::now() < end);
+    }
+    let look = json!({"job_id": begun.facts["job_id"], "wait_sec": 1});
+    server.kill();
+    loop {
+        let looked = bridge.call("get_output", look.clone());
+        let text = looked.whole.to_string();
+        if text.contains("if the server was stopped, it ended with it") {
+            break;
+        }
+        assert!(Instant::now() < end, "{text}");
+    }
+    server.restart(TOKEN);
+    loop {
+        let looked = bridge.call("get_output", look.clone());
+        if looked.facts["state"] == "lost" {
+            let text = looked.whole.to_string();
+            assert!(
+                text.contains("the Jupyter Server was stopped or restarted"),
+                "{text}"
+            );
+            break;
+        }
+        assert!(Instant::now() < end, "{looked:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
