@@ -11,15 +11,16 @@ use crate::jupyter::{JupyterError, OpenNotebook, Server};
 use crate::provision::Host;
 use crate::runtime::kernel::server_error;
 use crate::runtime::{RuntimeError, RuntimeResult};
+use crate::wire::problem::Problem;
 
 impl Connection {
     /// Returns the id of the kernel of a notebook on the runtime's Jupyter Server, by its path or the end of it.
     ///
     /// # Errors
-    /// [`RuntimeError::UnknownNotebook`]; why the server's notebooks are not known by `deadline`.
+    /// [`RuntimeError::UnknownNotebook`]; [`RuntimeError::Refused`] if the name fits more than one; why the server's notebooks are not known by `deadline`.
     pub async fn notebook_kernel(&self, name: &str, deadline: Instant) -> RuntimeResult<String> {
         let open = self.notebooks(deadline).await?;
-        kernel_of(name, &open).map_err(|known| unknown(name, known))
+        kernel_of(name, &open)
     }
 
     /// Returns the runtime's Jupyter Server if it has this kernel; none if the runtime is not on one.
@@ -68,26 +69,40 @@ impl Connection {
     }
 }
 
-fn unknown(name: &str, known: Vec<String>) -> RuntimeError {
-    RuntimeError::UnknownNotebook {
-        name: name.to_owned(),
-        known,
+/// Returns the kernel of the notebook at this path, or of the only one whose path ends so; the error names those to choose from.
+fn kernel_of(name: &str, open: &[OpenNotebook]) -> RuntimeResult<String> {
+    let wanted = name.trim_start_matches('/');
+    if let Some(exact) = open.iter().find(|notebook| notebook.path == wanted) {
+        return Ok(exact.kernel.id.clone());
+    }
+    let others = open
+        .iter()
+        .filter(|notebook| ends_with_path(&notebook.path, wanted));
+    match *others.collect::<Vec<_>>() {
+        [only] => Ok(only.kernel.id.clone()),
+        [] => Err(RuntimeError::UnknownNotebook {
+            name: name.to_owned(),
+            known: open.iter().map(|notebook| notebook.path.clone()).collect(),
+        }),
+        ref several => Err(ambiguous(name, several)),
     }
 }
 
-/// Returns the kernel of the notebook at this path, or of the only one whose path ends so; otherwise the paths to choose from.
-fn kernel_of(name: &str, open: &[OpenNotebook]) -> Result<String, Vec<String>> {
-    let wanted = name.trim_start_matches('/');
-    let exact = open.iter().find(|notebook| notebook.path == wanted);
-    let mut others = open
+fn ambiguous(name: &str, several: &[&OpenNotebook]) -> RuntimeError {
+    let sessions = several
         .iter()
-        .filter(|notebook| ends_with_path(&notebook.path, wanted));
-    let found = match (exact, others.next(), others.next()) {
-        (Some(exact), _, _) => exact,
-        (None, Some(only), None) => only,
-        (None, _, _) => return Err(open.iter().map(|notebook| notebook.path.clone()).collect()),
-    };
-    Ok(found.kernel.id.clone())
+        .map(|notebook| format!("notebook:{}", notebook.path));
+    RuntimeError::Refused(Problem {
+        status: 400,
+        code: "invalid_argument".to_owned(),
+        detail: format!("more than one notebook {name:?} has a kernel"),
+        hint: format!(
+            "Name one of them: {}.",
+            sessions.collect::<Vec<_>>().join(", ")
+        ),
+        retryable: false,
+        retry_after_sec: None,
+    })
 }
 
 #[cfg(test)]
@@ -96,6 +111,7 @@ mod tests {
 
     use super::kernel_of;
     use crate::jupyter::OpenNotebook;
+    use crate::runtime::RuntimeError;
 
     #[test]
     fn a_notebook_is_named_by_its_path_or_by_an_end_that_only_it_has() {
@@ -119,9 +135,14 @@ mod tests {
         ] {
             let found = kernel_of(name, &open);
             match kernel {
-                Some(kernel) => assert_eq!(found.as_deref(), Ok(kernel), "{name}"),
-                None => assert_eq!(found.unwrap_err().len(), open.len(), "{name}"),
+                Some(kernel) => assert_eq!(found.unwrap(), kernel, "{name}"),
+                None => assert!(found.is_err(), "{name}"),
             }
         }
+        let Err(RuntimeError::Refused(problem)) = kernel_of("c.ipynb", &open) else {
+            panic!("there are two");
+        };
+        let hint = "Name one of them: notebook:other/c.ipynb, notebook:books/c.ipynb.";
+        assert_eq!(problem.hint, hint);
     }
 }

@@ -233,6 +233,9 @@ impl Fault for DocumentError {
             Self::OldFormat { .. } => {
                 "Convert it with `jupyter nbconvert --to notebook`, then call again. Nothing was run.".into()
             }
+            Self::Server { path, .. } if path.split('/').any(|step| step.starts_with('.')) => {
+                "The server hides names that begin with a dot: give another one, or set ContentsManager.allow_hidden there.".into()
+            }
             Self::Server { .. } => "Look at the server's log for the reason, then call again.".into(),
             Self::Contended { .. } => "Call again.".into(),
             Self::Busy { job, .. } => {

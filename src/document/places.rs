@@ -17,6 +17,7 @@ use crate::browser::Browser;
 use crate::connection::Connection;
 use crate::jupyter::{JupyterError, Server};
 use crate::provision::Host;
+use crate::runtime::kernel::below_root;
 use crate::runtime::{Files as _, ListQuery};
 use crate::wire::files::FileList;
 
@@ -227,7 +228,7 @@ impl Places {
         let slashed = path.replace('\\', "/");
         let is_absolute = slashed.starts_with('/') || slashed.as_bytes().get(1) == Some(&b':');
         if !host.shares_files || !is_absolute {
-            return Ok(steps(path));
+            return Ok(below_root(&steps(path))?);
         }
         let query = ListQuery {
             path: String::new(),
@@ -240,7 +241,7 @@ impl Places {
         let root = root.path.replace('\\', "/");
         let below = slashed.strip_prefix(root.trim_end_matches('/'));
         match below.filter(|below| below.starts_with('/')) {
-            Some(below) => Ok(steps(below)),
+            Some(below) => Ok(below_root(&steps(below))?),
             None => Err(DocumentError::Missing { path: slashed }),
         }
     }

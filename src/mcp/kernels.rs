@@ -37,13 +37,14 @@ impl Named {
         };
         let deadline = Instant::now() + LOOKUP_TIMEOUT;
         let name = if let Some(kernel) = session.strip_prefix("kernel:") {
-            let (kernel, name) = (kernel.trim(), name_of_adopted(kernel.trim()));
+            let kernel = kernel.trim().to_ascii_lowercase();
+            let name = name_of_adopted(&kernel);
             if kernel_of_adopted(&name).is_none() {
                 return Err(Fault::invalid(format!(
                     "{kernel:?} is no kernel's id: the Jupyter Server's own are UUIDs"
                 )));
             }
-            let found = connection.server_of(kernel, deadline).await;
+            let found = connection.server_of(&kernel, deadline).await;
             if let Err(error @ RuntimeError::UnknownKernel { .. }) = found {
                 return Err(error.into());
             }

@@ -44,6 +44,20 @@ fn notebooks_that_are_open_in_jupyterlab_are_edited_and_run_in_place() {
         bridge.call("open_notebook", open).succeeded();
     }
 
+    for (notebook, words) in [
+        ("../out.ipynb", "outside the root"),
+        (".hid.ipynb", "with a dot"),
+    ] {
+        let refused = bridge.call(
+            "open_notebook",
+            json!({"notebook": notebook, "create": true}),
+        );
+        assert!(
+            refused.is_error && refused.whole.to_string().contains(words),
+            "{refused:?}"
+        );
+    }
+
     // Each edit is in the tab.
     let added = bridge.call("add_code_cell", json!({"code": "x = 1"}));
     added.succeeded();

@@ -55,7 +55,10 @@ fn code_runs_in_the_kernel_of_an_open_notebook_and_leaves_it_alive() {
         let answer = bridge.call("run_code_quick", json!({"code": code, "session": session}));
         finish(&mut bridge, answer)
     };
-    succeeded(&in_kernel(&format!("kernel:{kernel}"), "theirs = 41"));
+    succeeded(&in_kernel(
+        &format!("kernel:{}", kernel.to_uppercase()),
+        "theirs = 41",
+    ));
     let ran = in_kernel("notebook:analysis.ipynb", "print(theirs + 1)");
     assert_eq!(ran.text, "42\n", "{ran:?}");
     assert_eq!(ran.facts["session"], "notebook:analysis.ipynb", "{ran:?}");
